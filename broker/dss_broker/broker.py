@@ -1,0 +1,81 @@
+"""What a program may ask of a broker.  Kept by ``rabbit.RabbitBroker`` and ``memory.MemoryBroker`` alike."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Protocol, TypeAlias
+
+from dss_broker.messages import Message
+from dss_broker.topology import Subscription
+
+
+class Delivery(Protocol):
+    """A message in hand, acknowledged when its handler returns."""
+
+    @property
+    def message(self) -> Message: ...
+
+    @property
+    def message_id(self) -> str:
+        """The sender's id of the message: the same for every redelivery and retry."""
+
+    @property
+    def redelivered(self) -> bool:
+        """True if somebody may have had this message before."""
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first try, one more for each delayed retry."""
+
+    def reply(self, message: Message) -> "Future[None]":
+        """Answer the requester; the future is done once the broker has the reply.
+
+        A requester that is gone gets nothing, which is no error.
+        """
+
+
+Handler: TypeAlias = Callable[[Delivery], None]
+"""Called in a thread of its own subscription, never on the I/O thread.
+
+Returns: the message is acknowledged.  Raises TryAgainLater: it comes back after a delay, a bounded
+number of times, and is then parked in ``dss.dead``.  Raises anything else: it is parked at once,
+with the reason.  A handler may run twice for one message.
+"""
+
+
+class Conversation(Protocol):
+    """The replies to one request, in the order they were sent."""
+
+    def next(self, timeout_s: float) -> Message:
+        """The next reply.  Raises ReplyTimeout if none comes in time, BrokerClosed if none can come."""
+
+    def close(self) -> None:
+        """Forget the request; later replies are dropped."""
+
+
+class Broker(Protocol):
+    """A connection that mends itself.  Every method may be called from any thread."""
+
+    @property
+    def connected(self) -> bool: ...
+
+    def publish(self, message: Message, *, message_id: str | None = None) -> "Future[None]":
+        """Send ``message`` to whoever subscribes to its routing key.
+
+        The future is done once the broker has stored it, however many reconnections that takes; it
+        raises Unroutable if no queue wants the message, BrokerClosed if the broker was closed first.
+        """
+
+    def consume(self, subscription: Subscription, handler: Handler) -> None:
+        """Declare what ``subscription`` needs and hand its messages to ``handler`` from now on.
+
+        Returns when the broker has confirmed the subscription; it is renewed at each reconnection.
+        """
+
+    def request(self, message: Message) -> Conversation:
+        """Publish ``message`` with a way to answer it."""
+
+    def stop_consuming(self, timeout_s: float) -> bool:
+        """Take no new messages; wait for the handlers in progress.  False if some still run."""
+
+    def close(self) -> None:
+        """Close the connection.  Unacknowledged messages go back to their queues."""

@@ -1,0 +1,38 @@
+"""Messages to bytes and back.
+
+A message is a JSON object of its fields; the class name travels beside it.  Unknown fields are
+ignored, so that a newer sender may add one.
+"""
+
+from typing import get_args
+
+import msgspec
+
+from dss_broker.errors import MalformedMessage
+from dss_broker.messages import Message
+
+MAX_BODY_BYTES = 64 * 1024
+"""Far above any honest message: descriptors are a few kB, voxels travel by path."""
+
+_CLASSES: dict[str, type[Message]] = {c.__name__: c for c in get_args(Message)}
+
+
+def encode(message: Message) -> tuple[str, bytes]:
+    """Type name and body.  Raises ValueError if the body is larger than MAX_BODY_BYTES."""
+    body = msgspec.json.encode(message)
+    if len(body) > MAX_BODY_BYTES:
+        raise ValueError(
+            f"{type(message).__name__} has {len(body)} bytes, {MAX_BODY_BYTES} at most"
+        )
+    return type(message).__name__, body
+
+
+def decode(type_name: str | None, body: bytes) -> Message:
+    """Inverse of ``encode``.  Raises MalformedMessage, saying what was found."""
+    message_class = _CLASSES.get(type_name or "")
+    if message_class is None:
+        raise MalformedMessage(f"unknown message type {type_name!r}")
+    try:
+        return msgspec.json.decode(body, type=message_class)
+    except msgspec.MsgspecError as error:
+        raise MalformedMessage(f"{type_name}: {error}") from error

@@ -1,0 +1,28 @@
+"""Where a ticket's files lie in the datastore that all programs share.
+
+Answers are paths relative to the datastore's root, so that each program may mount it where it likes.
+"""
+
+from pathlib import PurePosixPath
+from typing import Literal, TypeAlias
+
+Area: TypeAlias = Literal["input", "results"]
+
+
+def ticket_dir(ticket_id: int) -> PurePosixPath:
+    return PurePosixPath("tickets", f"{ticket_id:08d}")
+
+
+def area_dir(ticket_id: int, area: Area) -> PurePosixPath:
+    """Files that the user sent, or may fetch."""
+    return ticket_dir(ticket_id) / area
+
+
+def work_dir(ticket_id: int, claim_id: str) -> PurePosixPath:
+    """Scratch space of one claim; nobody else writes there, so an old claim spoils nothing."""
+    return ticket_dir(ticket_id) / "work" / claim_id
+
+
+def staging_dir(ticket_id: int, claim_id: str) -> PurePosixPath:
+    """Where a dispatcher gathers the result files, until the portal publishes them by renaming."""
+    return work_dir(ticket_id, claim_id) / "results"

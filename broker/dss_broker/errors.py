@@ -1,0 +1,21 @@
+"""What can go wrong between a program and its broker."""
+
+
+class TryAgainLater(Exception):
+    """A handler cannot do its work now, but may in a while: delayed retry, bounded."""
+
+
+class MalformedMessage(Exception):
+    """The bytes are no message that this version knows."""
+
+
+class Unroutable(Exception):
+    """Nobody has ever declared a queue for this message."""
+
+
+class ReplyTimeout(Exception):
+    """No reply came within the time given."""
+
+
+class BrokerClosed(Exception):
+    """The broker was closed while something was still to be published or answered."""

@@ -1,0 +1,224 @@
+"""Every message that travels between the programs.
+
+A deployed message changes only by adding a field with a default; anything else is a new message.
+The class name travels as the AMQP ``type``.  Paths are relative to the datastore; voxels never travel.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+LogLevel: TypeAlias = Literal["info", "warning", "error"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketReady:
+    """A user's ticket waits for its service."""
+
+    ticket_id: int
+    service: str
+    service_hash: str
+    attempt: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketWithdrawn:
+    """The ticket was deleted; whoever works for it stops."""
+
+    ticket_id: int
+    service: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimTicket:
+    """May ``instance`` of ``provider`` work on the ticket?  Answered by ClaimGranted or ClaimRefused.
+
+    ``delivery_id`` is the message id of the TicketReady in hand: the same delivery in other hands
+    means that the first have lost it, so the claim moves over.
+    """
+
+    ticket_id: int
+    service: str
+    provider: str
+    instance: str
+    delivery_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimGranted:
+    """``claim_id`` fences every later event; the claim lapses ``lease_s`` after the last sign of life."""
+
+    ticket_id: int
+    claim_id: str
+    attempt: int
+    lease_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimRefused:
+    """The delivery is to be dropped: the ticket is gone, finished or in other hands."""
+
+    ticket_id: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimProgressed:
+    """The part of the work from ``chunk_start`` to ``chunk_end`` (0..1) is done to ``progress`` (0..1)."""
+
+    ticket_id: int
+    claim_id: str
+    chunk_start: float
+    chunk_end: float
+    progress: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimLogged:
+    """A sentence for the ticket's log, shown to the user as it stands."""
+
+    ticket_id: int
+    claim_id: str
+    level: LogLevel
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimHeartbeat:
+    """Still at work, nothing new to say."""
+
+    ticket_id: int
+    claim_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultFile:
+    """A validated file in the claim's staging folder, by its flat name."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimSucceeded:
+    """All ``files`` are on disk, fsynced and validated; the portal publishes them."""
+
+    ticket_id: int
+    claim_id: str
+    files: tuple[ResultFile, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimFailed:
+    """The ticket cannot be done; ``reason`` is a sentence that the user can act on."""
+
+    ticket_id: int
+    claim_id: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInference:
+    """Segment ``image_path`` with ``bundle`` and write what comes of it into ``output_dir``.
+
+    Answered by any number of InferenceProgressed, then InferenceFinished or InferenceFailed.
+    """
+
+    ticket_id: int
+    claim_id: str
+    bundle: str
+    image_path: str
+    output_dir: str
+    parameters: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceProgressed:
+    """``fraction`` 0..1 of the inference is done; ``stage`` names what is being done now."""
+
+    ticket_id: int
+    claim_id: str
+    fraction: float
+    stage: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label:
+    """One value of a segmentation: 1..65535, its name, its colour (red, green, blue 0..255), its volume."""
+
+    value: int
+    name: str
+    rgb: tuple[int, int, int]
+    volume_ml: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """A sentence from the algorithm for the ticket's log."""
+
+    level: LogLevel
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceFinished:
+    """``segmentation_path`` holds a label map in the image's exact grid.
+
+    ``stage_seconds`` are wall-clock seconds by stage; ``device`` is what did the work, for instance ``cpu``.
+    """
+
+    ticket_id: int
+    claim_id: str
+    segmentation_path: str
+    labels: tuple[Label, ...]
+    notes: tuple[Note, ...]
+    device: str
+    stage_seconds: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceFailed:
+    """No segmentation; ``reason`` is a sentence for the user."""
+
+    ticket_id: int
+    claim_id: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceAnnounced:
+    """A dispatcher of this service is at work.  ``descriptor`` is its service.json, as ITK-SNAP reads it."""
+
+    service: str
+    provider: str
+    instance: str
+    descriptor: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerAnnounced:
+    """An inference worker for this bundle is at work on ``device``."""
+
+    bundle: str
+    instance: str
+    device: str
+
+
+Message: TypeAlias = (
+    TicketReady
+    | TicketWithdrawn
+    | ClaimTicket
+    | ClaimGranted
+    | ClaimRefused
+    | ClaimProgressed
+    | ClaimLogged
+    | ClaimHeartbeat
+    | ClaimSucceeded
+    | ClaimFailed
+    | RunInference
+    | InferenceProgressed
+    | InferenceFinished
+    | InferenceFailed
+    | ServiceAnnounced
+    | WorkerAnnounced
+)

@@ -1,0 +1,128 @@
+"""Exchanges, queues and routing keys, as data.  Whoever consumes a queue declares it.
+
+Everything durable is a quorum queue with a delivery limit and a dead-letter exchange, and is valid
+on RabbitMQ 3.10 to 4.x alike.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+from urllib.parse import quote
+
+from dss_broker import messages as m
+
+EXCHANGE = "dss.tickets"
+"""Topic exchange for every message that is not a reply."""
+
+DEAD_EXCHANGE = "dss.dead"
+DEAD_QUEUE = "dss.dead"
+"""Where messages that nobody could handle wait for an operator."""
+
+RETRY_DELAYS_S = (1, 5, 30, 120)
+"""Waiting times before the second, third, ... try of a message whose handler said "try again later"."""
+
+DELIVERY_LIMIT = 5
+"""Deliveries that may end with a lost connection before a message is parked as a killer."""
+
+REPLY_QUEUE_EXPIRY_S = 3600
+"""A reply queue whose program has not come back for so long is removed by the broker."""
+
+
+class Sharing(StrEnum):
+    """How the consumers of one subscription share its messages."""
+
+    WORK = "work"  # each message to one of them
+    ORDERED = "ordered"  # all messages to one of them, in order; another takes over when it dies
+    EVERYONE = "everyone"  # each message to every process; none is kept while a process is away
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subscription:
+    """``queue`` receives the messages whose routing key matches one of ``keys``.
+
+    At most ``prefetch`` messages are in hand at a time, handled by as many threads (ORDERED: by one).
+    """
+
+    queue: str
+    keys: tuple[str, ...]
+    sharing: Sharing = Sharing.WORK
+    prefetch: int = 1
+
+
+def word(name: str) -> str:
+    """``name`` as one word of a routing key or queue name: readable, and different names stay different."""
+    return quote(name, safe="").replace(".", "%2E")
+
+
+def retry_exchange(delay_s: int) -> str:
+    return f"dss.retry.{delay_s}s"
+
+
+def dispatch(service: str, prefetch: int = 1) -> Subscription:
+    """The tickets of one service, shared by its dispatchers."""
+    key = word(service)
+    return Subscription(
+        queue=f"dss.dispatch.{key}", keys=(f"ticket.ready.{key}",), prefetch=prefetch
+    )
+
+
+def withdrawn(program: str) -> Subscription:
+    """Every withdrawal, to every process of ``program`` (``dispatch`` or ``inference``)."""
+    return Subscription(
+        queue=f"dss.{program}.withdrawn", keys=("ticket.withdrawn.*",), sharing=Sharing.EVERYONE
+    )
+
+
+def inference(bundle: str, prefetch: int = 1) -> Subscription:
+    """The requests for one bundle, shared by its workers."""
+    key = word(bundle)
+    return Subscription(
+        queue=f"dss.inference.{key}", keys=(f"inference.run.{key}",), prefetch=prefetch
+    )
+
+
+PORTAL_CLAIMS = Subscription(queue="dss.portal.claims", keys=("claim.requested.*",), prefetch=8)
+"""Who may work on which ticket: asked by dispatchers, answered by any portal."""
+
+PORTAL_EVENTS = Subscription(
+    queue="dss.portal.events",
+    keys=("claim.event.*", "service.announced.*", "worker.announced.*"),
+    sharing=Sharing.ORDERED,
+    prefetch=64,
+)
+"""What happens to claimed tickets, in order, to one portal at a time."""
+
+
+def routing_key(message: m.Message) -> str:
+    """The key under which ``message`` is published.  Replies have none: they go to their requester."""
+    match message:
+        case m.TicketReady():
+            return f"ticket.ready.{word(message.service)}"
+        case m.TicketWithdrawn():
+            return f"ticket.withdrawn.{word(message.service)}"
+        case m.ClaimTicket():
+            return f"claim.requested.{word(message.service)}"
+        case (
+            m.ClaimProgressed()
+            | m.ClaimLogged()
+            | m.ClaimHeartbeat()
+            | m.ClaimSucceeded()
+            | m.ClaimFailed()
+        ):
+            return f"claim.event.{type(message).__name__}"
+        case m.RunInference():
+            return f"inference.run.{word(message.bundle)}"
+        case m.ServiceAnnounced():
+            return f"service.announced.{word(message.service)}"
+        case m.WorkerAnnounced():
+            return f"worker.announced.{word(message.bundle)}"
+        case (
+            m.ClaimGranted()
+            | m.ClaimRefused()
+            | m.InferenceProgressed()
+            | m.InferenceFinished()
+            | m.InferenceFailed()
+        ):
+            raise ValueError(f"{type(message).__name__} is a reply and has no routing key")
+        case _:
+            assert_never(message)
