@@ -1,0 +1,62 @@
+"""``/api/login`` and ``/api/token``: how ITK-SNAP signs in."""
+
+import json
+import logging
+
+from quart import Blueprint, Response, request
+
+from dss_portal import parameters
+from dss_portal.accounts import store
+from dss_portal.accounts.sessions import (
+    current_session,
+    current_user,
+    sign_in,
+    sign_out,
+    signed_in,
+)
+from dss_portal.errors import Refused
+from dss_portal.formats import plain
+
+blueprint = Blueprint("accounts", __name__, url_prefix="/api")
+
+log = logging.getLogger(__name__)
+
+
+@blueprint.get("/login")
+@signed_in
+async def who() -> Response:
+    return _greeting(current_user().email, request.args.get("format"))
+
+
+@blueprint.post("/login")
+async def login() -> Response:
+    """Sign in with a one-time token.  A wrong one ends the present session, as it always has."""
+    form = await parameters.form()
+    token = form.get("token")
+    if token is None:
+        raise Refused("Missing 'token' parameter")
+    user = await store.use_login_token(token)
+    if user is None:
+        await sign_out()
+        answer = plain("unauthorized", 401)
+        answer.headers["Content-Type"] = "text/html"
+        return answer
+    await sign_in(user)
+    log.info("signed in", extra={"user": user.id})
+    return _greeting(user.email, form.get("format"))
+
+
+@blueprint.get("/token")
+async def token() -> Response:
+    """A fresh one-time token for who has signed in and accepted the terms of use."""
+    session = await current_session()
+    if session is None or not session.terms_accepted:
+        raise Refused("Unauthorized access", 401)
+    return plain(await store.new_login_token(session.user, parameters.settings().login_token_s))
+
+
+def _greeting(email: str, form: str | None) -> Response:
+    # ITK-SNAP's GUI reads the JSON; itksnap-wt compares the first 13 characters of the text.
+    if form == "json":
+        return plain(json.dumps({"result": {"email": email}}))
+    return plain(f"logged in as {email} \n")

@@ -1,0 +1,76 @@
+"""Users, one-time tokens and sessions in the database.  Secrets are kept as SHA-256 only."""
+
+import hashlib
+import secrets
+from datetime import UTC, datetime, timedelta
+
+from dss_portal.models import LoginToken, Session, Tier, User
+
+TOKEN_BYTES = 24  # 48 hexadecimal digits, as ITK-SNAP's token box expects
+
+TIERS = {"guest": 10, "poweruser": 60, "xnat": 100_000}
+"""Open tickets by tier, as the old system had them."""
+
+
+def digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+async def make_tiers() -> None:
+    """The built-in tiers, where they are missing."""
+    for name, max_tickets in TIERS.items():
+        await Tier.get_or_create(name=name, defaults={"max_tickets": max_tickets})
+
+
+async def save_user(email: str, *, sysadmin: bool | None = None, tier: str | None = None) -> User:
+    """Create or update; what is None stays as it is.  Raises LookupError for an unknown tier."""
+    if tier is not None and not await Tier.exists(name=tier):
+        raise LookupError(f"There is no tier '{tier}'; there are {', '.join(TIERS)}.")
+    user, _ = await User.get_or_create(email=email, defaults={"tier_id": tier or "guest"})
+    user.sysadmin = user.sysadmin if sysadmin is None else sysadmin
+    user.tier_id = tier or user.tier_id
+    await user.save()
+    return user
+
+
+async def new_login_token(user: User, life_s: float) -> str:
+    """A token that signs ``user`` in once, within ``life_s`` seconds."""
+    token = secrets.token_hex(TOKEN_BYTES)
+    expires_at = datetime.now(UTC) + timedelta(seconds=life_s)
+    await LoginToken.create(sha256=digest(token), user=user, expires_at=expires_at)
+    return token
+
+
+async def use_login_token(token: str) -> User | None:
+    """The token's user; None if it is unknown, used or expired.  Of parallel callers one wins."""
+    now = datetime.now(UTC)
+    valid = LoginToken.filter(sha256=digest(token), used_at__isnull=True, expires_at__gt=now)
+    if not await valid.update(used_at=now):
+        return None
+    used = await LoginToken.get(sha256=digest(token)).select_related("user")
+    return None if used.user.disabled else used.user
+
+
+async def open_session(user: User) -> str:
+    """The id to put into a cookie."""
+    session_id = secrets.token_hex(20)
+    await Session.create(sha256=digest(session_id), user=user)
+    return session_id
+
+
+async def find_session(session_id: str) -> Session | None:
+    """The session with its user, unless it was revoked or the user disabled."""
+    found = await Session.get_or_none(
+        sha256=digest(session_id), revoked_at__isnull=True
+    ).select_related("user")
+    return None if found is None or found.user.disabled else found
+
+
+async def accept_terms(session: Session, *, accepted: bool) -> None:
+    session.terms_accepted = accepted
+    await session.save(update_fields=["terms_accepted"])
+
+
+async def revoke_session(session: Session) -> None:
+    session.revoked_at = datetime.now(UTC)
+    await session.save(update_fields=["revoked_at"])

@@ -1,0 +1,62 @@
+"""The portal put together."""
+
+import asyncio
+from contextlib import AsyncExitStack, suppress
+
+from quart import Quart
+
+from dss_broker.broker import Broker
+from dss_portal import asgi, database, errors, events, health
+from dss_portal.accounts import routes as accounts
+from dss_portal.accounts import sessions
+from dss_portal.datastore import Datastore
+from dss_portal.outbox import Relay
+from dss_portal.pages import routes as pages
+from dss_portal.services import routes as services
+from dss_portal.settings import Settings
+from dss_portal.tickets import reaper
+from dss_portal.tickets import routes as tickets
+from dss_portal.tickets.listener import Listener
+
+STOP_S = 20.0
+
+
+def create_app(settings: Settings, broker: Broker) -> Quart:
+    """A portal that connects to the database and listens to ``broker`` while it serves."""
+    app = Quart("dss_portal", template_folder="pages/templates", static_folder="pages/static")
+    app.config["DSS"] = settings
+    app.extensions["dss_broker"] = broker
+    app.extensions["dss_datastore"] = Datastore(settings.datastore, settings.max_upload_bytes)
+    app.extensions["dss_relay"] = Relay(broker)
+    asgi.install(app)
+    errors.install(app)
+    sessions.install(app, settings)
+    for feature in (accounts, services, tickets, pages, health):
+        app.register_blueprint(feature.blueprint)
+    _install_background(app, settings, broker)
+    return app
+
+
+def _install_background(app: Quart, settings: Settings, broker: Broker) -> None:
+    resources = AsyncExitStack()
+    running: list[asyncio.Task[None]] = []
+    relay: Relay = app.extensions["dss_relay"]
+    datastore: Datastore = app.extensions["dss_datastore"]
+
+    @app.before_serving
+    async def _start() -> None:
+        datastore.prepare()
+        url = settings.database_url.get_secret_value()
+        await resources.enter_async_context(database.connected(url))
+        await events.listen(broker, Listener(datastore, settings.lease_s))
+        running.append(asyncio.create_task(relay.run(), name="outbox relay"))
+        running.append(asyncio.create_task(reaper.run(settings, relay), name="reaper"))
+
+    @app.after_serving
+    async def _stop() -> None:
+        await asyncio.to_thread(broker.stop_consuming, STOP_S)
+        for task in running:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await resources.aclose()

@@ -1,0 +1,59 @@
+"""The connection to PostgreSQL and the schema's migrations."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+from tortoise import Tortoise
+from tortoise.migrations.api import migrate
+from tortoise.transactions import in_transaction
+
+MIGRATION_LOCK = 0x647373  # "dss"; any number that all portals agree on
+
+
+def config(database_url: str) -> dict[str, object]:
+    """Tortoise's configuration; the migrations live in ``dss_portal.migrations``."""
+    return {
+        "connections": {"default": database_url.replace("postgresql://", "postgres://", 1)},
+        "apps": {
+            "portal": {
+                "models": ["dss_portal.models"],
+                "migrations": "dss_portal.migrations",
+                "default_connection": "default",
+            }
+        },
+        "use_tz": True,
+        "timezone": "UTC",
+    }
+
+
+@asynccontextmanager
+async def connected(database_url: str) -> AsyncIterator[None]:
+    # The fallback lets request handlers, which run in contexts of their own, find the connection.
+    await Tortoise.init(config(database_url), _enable_global_fallback=True)
+    try:
+        yield
+    finally:
+        await Tortoise.close_connections()
+
+
+async def ping() -> None:
+    """Raises if the database does not answer."""
+    async with in_transaction() as connection:
+        await connection.execute_query("SELECT 1")
+
+
+async def migrate_to_latest(database_url: str) -> list[str]:
+    """Bring the schema up to date, one portal at a time; returns the names of the steps taken."""
+    steps: list[str] = []
+    lock = await asyncpg.connect(database_url)
+    try:
+        await lock.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
+        await migrate(
+            config=config(database_url),
+            progress=lambda _label, name, state: steps.append(f"{name} {state}"),
+        )
+    finally:
+        await lock.close()
+        await Tortoise.close_connections()
+    return steps

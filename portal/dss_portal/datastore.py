@@ -1,0 +1,126 @@
+"""Files on the shared volume: received whole or not at all, published by renaming."""
+
+import asyncio
+import os
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+import aiofiles
+import aiofiles.os
+
+from dss_broker import datastore as layout
+from dss_broker.datastore import Area
+from dss_portal.errors import Refused
+
+WRITE_BYTES = 1 << 20  # one hop to the disk's thread for so many bytes
+
+
+class Datastore:
+    """The only module of the portal that turns a ticket number into a path."""
+
+    def __init__(self, root: Path, max_file_bytes: int) -> None:
+        self._root = root
+        self._max_file_bytes = max_file_bytes
+
+    def writable(self) -> bool:
+        return os.access(self._root, os.W_OK)
+
+    def prepare(self) -> None:
+        """Make the root.  Raises OSError if that is not allowed."""
+        (self._root / "tickets").mkdir(parents=True, exist_ok=True)
+
+    def file(self, ticket_id: int, area: Area, name: str) -> Path:
+        """``name`` must have passed ``flat_name``."""
+        return self._root / layout.area_dir(ticket_id, area) / name
+
+    async def receive(
+        self, ticket_id: int, area: Area, data: AsyncIterator[bytes]
+    ) -> tuple[Path, int]:
+        """Write ``data`` to a temporary file of the area and fsync it; its path and size.
+
+        Raises Refused if the file is too large or if the disk is full.  ``keep`` makes the file
+        visible, ``discard`` removes it; after an error it is already gone.
+        """
+        folder = self._root / layout.area_dir(ticket_id, area)
+        await aiofiles.os.makedirs(folder, exist_ok=True)
+        temporary = folder / f".{uuid.uuid4().hex}.part"
+        try:
+            return temporary, await _write(temporary, data, self._max_file_bytes)
+        except BaseException:
+            self.discard(temporary)
+            raise
+
+    async def keep(self, temporary: Path, name: str) -> None:
+        """Give a received file its name; it replaces one of the same name."""
+        await aiofiles.os.replace(temporary, temporary.with_name(name))
+        await asyncio.to_thread(_fsync_dir, temporary.parent)
+
+    def discard(self, temporary: Path) -> None:
+        temporary.unlink(missing_ok=True)
+
+    async def publish_results(
+        self, ticket_id: int, claim_id: str, names_and_sizes: Iterable[tuple[str, int]]
+    ) -> None:
+        """Make a claim's staged files the ticket's results.  Twice is the same as once.
+
+        Raises FileNotFoundError if a file is neither staged nor published, or has another size.
+        """
+        staged = self._root / layout.staging_dir(ticket_id, claim_id)
+        results = self._root / layout.area_dir(ticket_id, "results")
+        await asyncio.to_thread(_publish, staged, results, list(names_and_sizes))
+
+    async def remove_ticket(self, ticket_id: int) -> None:
+        folder = self._root / layout.ticket_dir(ticket_id)
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def remove_work(self, ticket_id: int) -> None:
+        """Scratch space of all claims of a ticket that is finished."""
+        folder = self._root / layout.ticket_dir(ticket_id) / "work"
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def flat_name(sent: str) -> str:
+    """The file name that a client sent, without folders.  Raises Refused if none is left."""
+    name = sent.replace("\\", "/").rpartition("/")[2]
+    if not name or name.startswith("."):
+        raise Refused(f"A file needs a name that does not begin with a dot, not '{sent}'.")
+    if len(name.encode()) > 255 or not name.isprintable():
+        raise Refused("A file's name may have 255 bytes at most and no control characters.")
+    return name
+
+
+async def _write(path: Path, data: AsyncIterator[bytes], limit_bytes: int) -> int:
+    size_bytes = 0
+    try:
+        async with aiofiles.open(path, "xb", buffering=WRITE_BYTES) as file:
+            async for chunk in data:
+                size_bytes += len(chunk)
+                if size_bytes > limit_bytes:
+                    raise Refused(f"The file is larger than {limit_bytes} bytes.", 413)
+                await file.write(chunk)
+            await file.flush()
+            await asyncio.to_thread(os.fsync, file.fileno())
+    except OSError as error:
+        raise Refused(f"The file could not be stored: {error.strerror}.", 507) from error
+    return size_bytes
+
+
+def _publish(staged: Path, results: Path, expected: list[tuple[str, int]]) -> None:
+    if staged.is_dir():
+        if results.is_dir():  # of an earlier attempt
+            shutil.rmtree(results)
+        staged.rename(results)
+        _fsync_dir(results.parent)
+    for name, size_bytes in expected:
+        if (results / name).stat().st_size != size_bytes:
+            raise FileNotFoundError(f"{name} has not the {size_bytes} bytes announced")
+
+
+def _fsync_dir(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,54 @@
+"""From the broker's threads to Quart's event loop."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+from tortoise.exceptions import DBConnectionError
+
+from dss_broker.broker import Broker, Delivery, Handler
+from dss_broker.topology import PORTAL_CLAIMS, PORTAL_EVENTS, PORTAL_PARKED
+from dss_portal.tickets.listener import Listener
+
+log = logging.getLogger(__name__)
+
+AsyncHandler = Callable[[Delivery], Awaitable[None]]
+
+DATABASE_AWAY = (
+    DBConnectionError,
+    ConnectionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.InterfaceError,
+)
+RETRY_S = 1.0
+
+
+async def listen(broker: Broker, listener: Listener) -> None:
+    """Serve the portal's queues from now on."""
+    loop = asyncio.get_running_loop()
+    for subscription, handler in (
+        (PORTAL_CLAIMS, listener.on_claim),
+        (PORTAL_EVENTS, listener.on_event),
+        (PORTAL_PARKED, listener.on_parked),
+    ):
+        await asyncio.to_thread(broker.consume, subscription, on_loop(loop, handler))
+
+
+def on_loop(loop: asyncio.AbstractEventLoop, handler: AsyncHandler) -> Handler:
+    """A broker's handler that runs ``handler`` on ``loop`` and waits for it."""
+
+    async def patient(delivery: Delivery) -> None:
+        # Waiting here instead of retrying through the broker keeps the events in order.
+        while True:
+            try:
+                return await handler(delivery)
+            except DATABASE_AWAY:
+                log.warning("database away, waiting", exc_info=True)
+                await asyncio.sleep(RETRY_S)
+
+    def handle(delivery: Delivery) -> None:
+        asyncio.run_coroutine_threadsafe(patient(delivery), loop).result()
+
+    return handle

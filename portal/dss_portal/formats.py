@@ -1,0 +1,50 @@
+"""Answers in the forms that ITK-SNAP's own readers take.
+
+Its table reader ends a field at a comma or CR and a row at CR only; it knows no header row and no
+line break inside a field.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+
+from quart import Response, request
+
+Cell = str | int | float | None
+
+
+def plain(text: str, status: int = 200) -> Response:
+    """Bare text without a Content-Type, as the clients have always had it."""
+    answer = Response(text, status=status)
+    answer.headers.pop("Content-Type", None)
+    return answer
+
+
+def json_body(value: object) -> Response:
+    """``value`` as ``json.dumps`` writes it by default."""
+    return Response(json.dumps(value), content_type="application/json")
+
+
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, wants_json: bool | None = None
+) -> Response:
+    """CSV, or JSON ``{"result": [...]}`` if the request says ``format=json``."""
+    if wants_json is None:
+        wants_json = (request.args.getlist("format") or [""])[-1] == "json"
+    if wants_json:
+        return json_body({"result": [dict(zip(columns, row, strict=True)) for row in rows]})
+    return Response(csv_text(rows), content_type="text/csv")
+
+
+def csv_text(rows: Iterable[Sequence[Cell]]) -> str:
+    """CRLF after every record, no header row, line breaks inside a field folded to blanks."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    for row in rows:
+        writer.writerow([_folded(cell) for cell in row])
+    return text.getvalue()
+
+
+def _folded(cell: Cell) -> Cell:
+    return " ".join(cell.splitlines()) if isinstance(cell, str) else cell

@@ -1,0 +1,220 @@
+"""The portal's tables.  A change here needs a generated migration; new columns need ``db_default``."""
+
+from enum import StrEnum
+
+from tortoise import fields
+from tortoise.models import Model
+
+
+class Status(StrEnum):
+    """The words that ITK-SNAP knows; any other on the ticket list would crash it."""
+
+    INIT = "init"
+    READY = "ready"
+    CLAIMED = "claimed"
+    SUCCESS = "success"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    DELETED = "deleted"
+
+
+class Tier(Model):
+    """A class of users and what they may use."""
+
+    name = fields.CharField(max_length=64, primary_key=True)
+    max_tickets = fields.IntField()
+
+    class Meta(Model.Meta):
+        table = "tier"
+
+
+class User(Model):
+    id = fields.IntField(primary_key=True)
+    email = fields.CharField(max_length=320, unique=True)
+    display_name = fields.TextField(db_default="")
+    sysadmin = fields.BooleanField(db_default=False)
+    disabled = fields.BooleanField(db_default=False)
+    tier: fields.ForeignKeyRelation[Tier] = fields.ForeignKeyField("portal.Tier", to_field="name")
+    created_at = fields.DatetimeField(auto_now_add=True)
+    tier_id: str
+
+    class Meta(Model.Meta):
+        table = "user_account"
+
+
+class LoginToken(Model):
+    """A token for one sign-in.  Only its SHA-256 is kept."""
+
+    sha256 = fields.CharField(max_length=64, primary_key=True)
+    user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("portal.User")
+    expires_at = fields.DatetimeField()
+    used_at = fields.DatetimeField(null=True)
+
+    class Meta(Model.Meta):
+        table = "login_token"
+
+
+class Session(Model):
+    """A signed-in client.  Only the SHA-256 of the id in its cookie is kept."""
+
+    sha256 = fields.CharField(max_length=64, primary_key=True)
+    user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("portal.User")
+    terms_accepted = fields.BooleanField(db_default=False)
+    created_at = fields.DatetimeField(auto_now_add=True)
+    revoked_at = fields.DatetimeField(null=True)
+    user_id: int
+
+    class Meta(Model.Meta):
+        table = "session"
+
+
+class Service(Model):
+    """One version of a service, known to clients by a hash of 40 hexadecimal digits."""
+
+    id = fields.IntField(primary_key=True)
+    githash = fields.CharField(max_length=40, unique=True)
+    name = fields.TextField()
+    version = fields.TextField()
+    shortdesc = fields.TextField()
+    descriptor: "fields.Field[dict[str, object]]" = fields.JSONField()
+    current = fields.BooleanField(db_default=True)
+    heard_at = fields.DatetimeField(null=True)
+
+    class Meta(Model.Meta):
+        table = "service"
+
+
+class Provider(Model):
+    id = fields.IntField(primary_key=True)
+    name = fields.CharField(max_length=78, unique=True)
+    current = fields.BooleanField(db_default=True)
+
+    class Meta(Model.Meta):
+        table = "provider"
+
+
+class ProviderService(Model):
+    """A provider that works for a service."""
+
+    id = fields.IntField(primary_key=True)
+    provider: fields.ForeignKeyRelation[Provider] = fields.ForeignKeyField("portal.Provider")
+    service: fields.ForeignKeyRelation[Service] = fields.ForeignKeyField("portal.Service")
+    current = fields.BooleanField(db_default=True)
+
+    class Meta(Model.Meta):
+        table = "provider_service"
+        unique_together = (("provider", "service"),)
+
+
+class Worker(Model):
+    """An inference worker that said where it runs."""
+
+    id = fields.IntField(primary_key=True)
+    bundle = fields.CharField(max_length=255)
+    instance = fields.CharField(max_length=255)
+    device = fields.TextField()
+    heard_at = fields.DatetimeField()
+
+    class Meta(Model.Meta):
+        table = "worker"
+        unique_together = (("bundle", "instance"),)
+
+
+class Ticket(Model):
+    id = fields.IntField(primary_key=True)
+    user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("portal.User")
+    service: fields.ForeignKeyRelation[Service] = fields.ForeignKeyField("portal.Service")
+    status = fields.CharEnumField(Status, max_length=32)
+    attempt = fields.IntField(db_default=1)
+    claim_id = fields.CharField(max_length=32, null=True)
+    announced_at = fields.DatetimeField(null=True)
+    created_at = fields.DatetimeField(auto_now_add=True)
+    user_id: int
+    service_id: int
+
+    class Meta(Model.Meta):
+        table = "ticket"
+        indexes = (("user_id",), ("service_id", "status"), ("status",))
+
+
+class TicketHistory(Model):
+    id = fields.BigIntField(primary_key=True)
+    ticket: fields.ForeignKeyRelation[Ticket] = fields.ForeignKeyField("portal.Ticket")
+    status = fields.CharEnumField(Status, max_length=32)
+    at = fields.DatetimeField(auto_now_add=True)
+
+    class Meta(Model.Meta):
+        table = "ticket_history"
+        indexes = (("ticket_id",),)
+
+
+class Claim(Model):
+    """One hold of one worker on one ticket.  The ticket's ``claim_id`` names the current one."""
+
+    id = fields.CharField(max_length=32, primary_key=True)
+    ticket: fields.ForeignKeyRelation[Ticket] = fields.ForeignKeyField("portal.Ticket")
+    provider = fields.TextField()
+    instance = fields.TextField()
+    delivery_id = fields.TextField(null=True)
+    granted_at = fields.DatetimeField(auto_now_add=True)
+    expires_at = fields.DatetimeField()
+    ticket_id: int
+
+    class Meta(Model.Meta):
+        table = "claim"
+        indexes = (("ticket_id",),)
+
+
+class TicketFile(Model):
+    """A file that a client may fetch.  ``index`` is the order of first upload and never changes."""
+
+    id = fields.BigIntField(primary_key=True)
+    ticket: fields.ForeignKeyRelation[Ticket] = fields.ForeignKeyField("portal.Ticket")
+    area = fields.CharField(max_length=16)
+    index = fields.IntField()
+    name = fields.CharField(max_length=255)
+    size_bytes = fields.BigIntField()
+
+    class Meta(Model.Meta):
+        table = "ticket_file"
+        unique_together = (("ticket", "area", "index"), ("ticket", "area", "name"))
+
+
+class TicketLog(Model):
+    """``message_id`` is that of the event it came with, so that an event told twice is logged once."""
+
+    id = fields.BigIntField(primary_key=True)
+    ticket: fields.ForeignKeyRelation[Ticket] = fields.ForeignKeyField("portal.Ticket")
+    at = fields.DatetimeField(auto_now_add=True)
+    category = fields.CharField(max_length=16)
+    message = fields.TextField()
+    message_id = fields.CharField(max_length=64, null=True, unique=True)
+
+    class Meta(Model.Meta):
+        table = "ticket_log"
+        indexes = (("ticket_id",),)
+
+
+class TicketProgress(Model):
+    id = fields.BigIntField(primary_key=True)
+    ticket: fields.ForeignKeyRelation[Ticket] = fields.ForeignKeyField("portal.Ticket")
+    chunk_start = fields.FloatField()
+    chunk_end = fields.FloatField()
+    progress = fields.FloatField()
+
+    class Meta(Model.Meta):
+        table = "ticket_progress"
+        unique_together = (("ticket", "chunk_start", "chunk_end"),)
+
+
+class OutboxMessage(Model):
+    """A message that belongs to a committed change and is not yet with the broker."""
+
+    id = fields.BigIntField(primary_key=True)
+    message_id = fields.CharField(max_length=32)
+    type_name = fields.CharField(max_length=64)
+    body = fields.BinaryField()
+    created_at = fields.DatetimeField(auto_now_add=True)
+
+    class Meta(Model.Meta):
+        table = "outbox"

@@ -1,0 +1,134 @@
+"""Reading forms and files as the old clients send them.
+
+ITK-SNAP's forms are not URL-encoded (``message=100% done, é``), and may come in the query as well;
+the body wins, and of a repeated name the last.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from urllib.parse import parse_qsl
+
+from quart import current_app, request
+from werkzeug.http import parse_options_header
+from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
+
+from dss_portal.errors import Refused
+from dss_portal.settings import Settings
+
+
+def settings() -> Settings:
+    found: Settings = current_app.config["DSS"]
+    return found
+
+
+async def form() -> dict[str, str]:
+    """All parameters of the request.  Raises Refused if the form is too large or not UTF-8."""
+    fields = _decoded(request.query_string)
+    kind, options = parse_options_header(request.headers.get("Content-Type"))
+    if kind == "multipart/form-data":
+        return fields | await _multipart_fields(options.get("boundary", ""))
+    if request.method in {"POST", "PUT", "PATCH"}:
+        fields |= _decoded(await _small_body())
+    return fields
+
+
+async def required(name: str) -> str:
+    """The parameter ``name``.  Raises Refused if it is missing."""
+    found = (await form()).get(name)
+    if found is None:
+        raise Refused(f"Missing '{name}' parameter")
+    return found
+
+
+def number(name: str, default: int) -> int:
+    """A whole number from the query.  Raises Refused if it is none."""
+    text = (request.args.getlist(name) or [""])[-1]
+    if not text:
+        return default
+    try:
+        return int(text)
+    except ValueError as error:
+        raise Refused(f"'{name}' must be a whole number, not '{text}'.") from error
+
+
+async def chunks() -> AsyncIterator[bytes]:
+    """The body as it comes.  Raises Refused if the sender falls silent."""
+    body = aiter(request.body)
+    while True:
+        try:
+            yield await asyncio.wait_for(anext(body), settings().upload_silence_s)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            seconds = settings().upload_silence_s
+            raise Refused(f"Nothing more was received for {seconds:g} seconds.", 408) from error
+
+
+async def multipart() -> AsyncIterator[Field | File | Data]:
+    """The parts of a multipart body as they come.  Raises Refused if it is malformed or cut off."""
+    _, options = parse_options_header(request.headers.get("Content-Type"))
+    decoder = MultipartDecoder(
+        options.get("boundary", "").encode(), max_form_memory_size=None, max_parts=100
+    )
+    ended = False
+    try:
+        async for chunk in chunks():
+            decoder.receive_data(chunk)
+            while not isinstance(event := decoder.next_event(), NeedData):
+                ended = isinstance(event, Epilogue)
+                if isinstance(event, Field | File | Data):
+                    yield event
+                if ended:
+                    break
+    except ValueError as error:
+        raise Refused(f"The upload is no valid multipart form: {error}") from error
+    if not ended:
+        raise Refused("The upload was cut off before its end.")
+
+
+async def _multipart_fields(boundary: str) -> dict[str, str]:
+    if not boundary:
+        raise Refused("The multipart form names no boundary.")
+    values: dict[str, bytearray] = {}
+    current: bytearray | None = None
+    size_bytes = 0
+    async for part in multipart():
+        if isinstance(part, Field):
+            current = values[part.name] = bytearray()
+        elif isinstance(part, File):
+            current = None
+        elif isinstance(part, Data):
+            size_bytes += len(part.data)
+            _refuse_large_form(size_bytes)
+            if current is not None:
+                current += part.data
+    return {name: _text(bytes(value)) for name, value in values.items()}
+
+
+async def _small_body() -> bytes:
+    body = bytearray()
+    async for chunk in chunks():
+        body += chunk
+        _refuse_large_form(len(body))
+    return bytes(body)
+
+
+def _refuse_large_form(size_bytes: int) -> None:
+    limit = settings().max_form_bytes
+    if size_bytes > limit:
+        raise Refused(f"The form is larger than {limit} bytes.", 413)
+
+
+def _decoded(body: bytes) -> dict[str, str]:
+    text = _text(body)
+    try:
+        return dict(parse_qsl(text, keep_blank_values=True, errors="strict"))
+    except ValueError as error:
+        raise Refused("The form is not UTF-8 text.") from error
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise Refused("The form is not UTF-8 text.") from error

@@ -1,0 +1,92 @@
+"""The catalogue: services by hash and by name, and who works for them."""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from tortoise.transactions import in_transaction
+
+from dss_broker.messages import ServiceAnnounced, WorkerAnnounced
+from dss_portal.errors import Refused
+from dss_portal.models import Provider, ProviderService, Service, Worker
+
+SHORTDESC_CHARACTERS = 78  # what ITK-SNAP's drop-down and the old database had room for
+
+
+def synthetic_hash(descriptor: dict[str, Any]) -> str:
+    """40 hexadecimal digits for a service that comes from no Git commit: equal descriptor, equal hash."""
+    text = json.dumps(descriptor, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+async def listed() -> list[Service]:
+    """Services that take tickets, in the order of their registration."""
+    return await Service.filter(current=True).order_by("id")
+
+
+async def by_hash(githash: str) -> Service:
+    """Also one that was removed.  Raises Refused."""
+    service = await Service.get_or_none(githash=githash)
+    if service is None:
+        raise Refused(f"Service {githash} is not available")
+    return service
+
+
+async def for_new_ticket(githash: str | None, name: str | None) -> Service:
+    """The service that a new ticket asks for; by name the greatest version.  Raises Refused."""
+    if githash is not None:
+        service = await Service.get_or_none(githash=githash, current=True)
+        if service is None:
+            raise Refused(f"Service {githash} is not available")
+        return service
+    if name is None:
+        raise Refused("Unable to find service: neither name nor githash specified")
+    found = await Service.filter(name=name, current=True)
+    if not found:
+        raise Refused(f"Unable to find service named {name}")
+    return max(found, key=lambda service: version_key(service.version))
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """Major, minor, patch; a part that is missing or no number counts 0."""
+    parts = [int(part) if part.isdecimal() else 0 for part in version.split(".")[:3]]
+    return tuple(parts + [0] * (3 - len(parts)))
+
+
+async def announce(announced: ServiceAnnounced) -> None:
+    """A dispatcher is at work: note it, and list its service if it is new.
+
+    A service that an admin has removed stays removed; another descriptor under the same name and
+    version replaces the older one.
+    """
+    async with in_transaction():
+        service = await _known_or_new(announced.descriptor)
+        service.heard_at = datetime.now(UTC)
+        await service.save(update_fields=["heard_at"])
+        provider, _ = await Provider.get_or_create(name=announced.provider)
+        await ProviderService.get_or_create(provider=provider, service=service)
+
+
+async def _known_or_new(descriptor: dict[str, Any]) -> Service:
+    githash = synthetic_hash(descriptor)
+    known = await Service.get_or_none(githash=githash)
+    if known is not None:
+        return known
+    name, version = str(descriptor["name"]), str(descriptor["version"])
+    await Service.filter(name=name, version=version, current=True).update(current=False)
+    return await Service.create(
+        githash=githash,
+        name=name,
+        version=version,
+        shortdesc=str(descriptor["shortdesc"])[:SHORTDESC_CHARACTERS],
+        descriptor=descriptor,
+    )
+
+
+async def worker_heard(announced: WorkerAnnounced) -> None:
+    await Worker.update_or_create(
+        bundle=announced.bundle,
+        instance=announced.instance,
+        defaults={"device": announced.device, "heard_at": datetime.now(UTC)},
+    )

@@ -1,0 +1,54 @@
+"""What an operator may set for the portal, each as ``DSS_<NAME>`` in the environment."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from dss_broker.instance import instance_name
+
+
+class DatabaseSettings(BaseSettings):
+    """Enough for commands that only talk to the database."""
+
+    model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True)
+
+    database_url: SecretStr = Field(description="postgres://user:password@host:port/database")
+
+
+class Settings(DatabaseSettings):
+    """Enough to serve."""
+
+    amqp_url: SecretStr = Field(description="amqp://user:password@host:port/vhost")
+    datastore: Path = Field(description="folder shared with dispatchers and inference workers")
+    secret_key: SecretStr = Field(
+        description="signs session cookies; keep it, or all are signed out"
+    )
+    bind: str = Field("127.0.0.1:8080", description="host:port to listen on")
+    public_url: str = Field(
+        "http://127.0.0.1:8080", description="address that users type into ITK-SNAP"
+    )
+    instance: str = Field(default_factory=instance_name, description="name of this process")
+    log_json: bool = False
+
+    lease_s: float = Field(
+        60, gt=0, description="a claim lapses so long after its last sign of life"
+    )
+    max_attempts: int = Field(
+        3, ge=1, description="claims that may lapse before a ticket times out"
+    )
+    reconcile_s: float = Field(60, gt=0, description="a waiting ticket is announced again so often")
+    login_token_s: float = Field(24 * 3600, gt=0, description="life of an unused one-time token")
+    max_upload_bytes: int = Field(16 * 2**30, gt=0, description="largest file a user may send")
+    max_form_bytes: int = Field(64 * 1024, gt=0, description="largest form that is not a file")
+    upload_silence_s: float = Field(60, gt=0, description="an upload may pause so long")
+
+    @property
+    def public_prefix(self) -> str:
+        """Path below which the portal is reached from outside: "" or "/dss"."""
+        return urlsplit(self.public_url).path.rstrip("/")
+
+    @property
+    def public_is_https(self) -> bool:
+        return urlsplit(self.public_url).scheme == "https"

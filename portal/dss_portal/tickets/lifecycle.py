@@ -1,0 +1,123 @@
+"""What becomes of a ticket: the only place that decides.  Pure."""
+
+from dataclasses import dataclass, replace
+from typing import TypeAlias, assert_never
+
+from dss_portal.models import Status
+
+OPEN = frozenset({Status.INIT, Status.READY, Status.CLAIMED})
+FINISHED = frozenset({Status.SUCCESS, Status.FAILED, Status.TIMEOUT})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketState:
+    """``claim_id`` names the current claim and is kept after the end; ``attempt`` counts from 1."""
+
+    status: Status
+    attempt: int = 1
+    claim_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitted:
+    """The user has sent all files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claimed:
+    claim_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Succeeded:
+    claim_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    claim_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaseLapsed:
+    """No sign of life from the claim; after ``max_attempts`` claims the ticket times out."""
+
+    claim_id: str
+    max_attempts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Abandoned:
+    """A message about the ticket could not be handled by anybody; it came from ``claim_id``, if any."""
+
+    claim_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deleted:
+    """By its user or an admin."""
+
+
+Event: TypeAlias = Submitted | Claimed | Succeeded | Failed | LeaseLapsed | Abandoned | Deleted
+
+
+class IllegalAction(Exception):
+    """A user asked for what the ticket's state does not allow."""
+
+
+def apply(ticket: TicketState, event: Event) -> TicketState:
+    """The ticket after ``event``.  The same object back means that nothing is to be saved.
+
+    Raises IllegalAction for a user's action that the state forbids; stale events are ignored.
+    """
+    match event:
+        case Submitted():
+            if ticket.status is not Status.INIT:
+                raise IllegalAction(f"A ticket in state {ticket.status} cannot be submitted.")
+            return replace(ticket, status=Status.READY)
+        case Claimed():
+            return _claimed(ticket, event)
+        case Succeeded():
+            return _ended(ticket, event.claim_id, Status.SUCCESS)
+        case Failed():
+            return _ended(ticket, event.claim_id, Status.FAILED)
+        case LeaseLapsed():
+            return _lapsed(ticket, event)
+        case Abandoned():
+            return _abandoned(ticket, event)
+        case Deleted():
+            return replace(ticket, status=Status.DELETED)
+        case _:
+            assert_never(event)
+
+
+def is_current(ticket: TicketState, claim_id: str) -> bool:
+    """May the holder of ``claim_id`` still write to the ticket?"""
+    return ticket.status is Status.CLAIMED and ticket.claim_id == claim_id
+
+
+def _claimed(ticket: TicketState, event: Claimed) -> TicketState:
+    # A claimed ticket can change hands: whoever decides on that has checked that the holder is gone.
+    if ticket.status not in {Status.READY, Status.CLAIMED}:
+        return ticket
+    return replace(ticket, status=Status.CLAIMED, claim_id=event.claim_id)
+
+
+def _ended(ticket: TicketState, claim_id: str, status: Status) -> TicketState:
+    return replace(ticket, status=status) if is_current(ticket, claim_id) else ticket
+
+
+def _abandoned(ticket: TicketState, event: Abandoned) -> TicketState:
+    if event.claim_id is not None:
+        return _ended(ticket, event.claim_id, Status.FAILED)
+    if ticket.status not in {Status.READY, Status.CLAIMED}:
+        return ticket
+    return replace(ticket, status=Status.FAILED)
+
+
+def _lapsed(ticket: TicketState, event: LeaseLapsed) -> TicketState:
+    if not is_current(ticket, event.claim_id):
+        return ticket
+    if ticket.attempt >= event.max_attempts:
+        return replace(ticket, status=Status.TIMEOUT)
+    return replace(ticket, status=Status.READY, attempt=ticket.attempt + 1)

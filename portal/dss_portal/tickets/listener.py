@@ -1,0 +1,109 @@
+"""What claimed tickets tell: events from the dispatchers become the state that ITK-SNAP sees."""
+
+import logging
+
+from tortoise.transactions import in_transaction
+
+from dss_broker.broker import Delivery
+from dss_broker.messages import (
+    ClaimFailed,
+    ClaimHeartbeat,
+    ClaimLogged,
+    ClaimProgressed,
+    ClaimSucceeded,
+    ClaimTicket,
+    ServiceAnnounced,
+    WorkerAnnounced,
+)
+from dss_portal.datastore import Datastore
+from dss_portal.models import Ticket
+from dss_portal.services import store as services
+from dss_portal.tickets import claims, store
+from dss_portal.tickets.lifecycle import FINISHED, Abandoned, Failed, Succeeded, is_current
+
+log = logging.getLogger(__name__)
+
+PARKED_SENTENCE = "The ticket could not be processed. Please tell the operator its number."
+
+ClaimEvent = ClaimProgressed | ClaimLogged | ClaimHeartbeat | ClaimSucceeded | ClaimFailed
+
+
+class Listener:
+    """Handlers for the portal's three queues.  Each may run twice for one message."""
+
+    def __init__(self, datastore: Datastore, lease_s: float) -> None:
+        self._datastore = datastore
+        self._lease_s = lease_s
+
+    async def on_claim(self, delivery: Delivery) -> None:
+        """A dispatcher asks for a ticket."""
+        request = delivery.message
+        if not isinstance(request, ClaimTicket):
+            raise TypeError(f"{type(request).__name__} is no claim")
+        delivery.reply(await claims.claim(request, self._lease_s))
+
+    async def on_event(self, delivery: Delivery) -> None:
+        """Something happened to a claimed ticket, or somebody says that he is at work."""
+        match delivery.message:
+            case ServiceAnnounced() as announced:
+                await services.announce(announced)
+            case WorkerAnnounced() as announced:
+                await services.worker_heard(announced)
+            case (
+                ClaimProgressed()
+                | ClaimLogged()
+                | ClaimHeartbeat()
+                | ClaimSucceeded()
+                | ClaimFailed()
+            ) as event:
+                await self._on_claim_event(event, delivery.message_id)
+            case other:
+                raise TypeError(f"{type(other).__name__} is no event for the portal")
+
+    async def on_parked(self, delivery: Delivery) -> None:
+        """Nobody could handle a message; if it was about a ticket, its user is told."""
+        ticket_id = getattr(delivery.message, "ticket_id", None)
+        facts = {"ticket": ticket_id, "reason": delivery.parked_reason}
+        log.error("message parked", extra={"type": type(delivery.message).__name__, **facts})
+        if ticket_id is None:
+            return
+        claim_id = getattr(delivery.message, "claim_id", None)
+        async with in_transaction():
+            ticket = await store.locked(int(ticket_id))
+            if ticket is not None and await store.advance(ticket, Abandoned(claim_id=claim_id)):
+                await store.add_log(ticket.id, "error", PARKED_SENTENCE)
+
+    async def _on_claim_event(self, event: ClaimEvent, message_id: str) -> None:
+        async with in_transaction():
+            ticket = await store.locked(event.ticket_id)
+            if ticket is None or not is_current(store.state_of(ticket), event.claim_id):
+                log.info("event of an old claim ignored", extra={"ticket": event.ticket_id})
+                return
+            await self._apply(ticket, event, message_id)
+        if ticket.status in FINISHED:
+            await self._datastore.remove_work(ticket.id)
+
+    async def _apply(self, ticket: Ticket, event: ClaimEvent, message_id: str) -> None:
+        match event:
+            case ClaimProgressed():
+                await store.set_progress(
+                    ticket.id, event.chunk_start, event.chunk_end, event.progress
+                )
+            case ClaimLogged():
+                await store.add_log(ticket.id, event.level, event.text, message_id)
+            case ClaimSucceeded():
+                await self._succeed(ticket, event)
+            case ClaimFailed():
+                await store.add_log(ticket.id, "error", event.reason, message_id)
+                await store.advance(ticket, Failed(claim_id=event.claim_id))
+            case ClaimHeartbeat():
+                pass
+        await claims.renew(event.claim_id, self._lease_s)
+
+    async def _succeed(self, ticket: Ticket, event: ClaimSucceeded) -> None:
+        published = [(file.name, file.size_bytes) for file in event.files]
+        await self._datastore.publish_results(ticket.id, event.claim_id, published)
+        await store.forget_files(ticket.id, "results")
+        for name, size_bytes in published:
+            await store.register_file(ticket.id, "results", name, size_bytes)
+        await store.advance(ticket, Succeeded(claim_id=event.claim_id))

@@ -1,0 +1,28 @@
+"""How far a ticket is, from the chunks that its worker reported.  Pure."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from dss_portal.models import Status
+from dss_portal.tickets.lifecycle import FINISHED
+
+
+class Chunk(Protocol):
+    """The part of the work from ``chunk_start`` to ``chunk_end`` (0..1), done to ``progress`` (0..1)."""
+
+    chunk_start: float
+    chunk_end: float
+    progress: float
+
+
+def total(chunks: Iterable[Chunk]) -> float:
+    """Sum of all chunks, clamped to 0..1, since overlapping chunks are not refused."""
+    done = sum((c.chunk_end - c.chunk_start) * c.progress for c in chunks)
+    return min(1.0, max(0.0, done))
+
+
+def shown(status: Status, chunks: Iterable[Chunk]) -> float:
+    """What ITK-SNAP's progress bar shows: 0..1."""
+    if status is Status.CLAIMED:
+        return total(chunks)
+    return 1.0 if status in FINISHED else 0.0

@@ -1,0 +1,132 @@
+"""``/api/tickets``: what ITK-SNAP's users do with tickets."""
+
+from quart import Blueprint, Response, current_app
+
+from dss_broker.datastore import Area
+from dss_portal import parameters
+from dss_portal.accounts.sessions import changes_state, current_user, signed_in
+from dss_portal.datastore import Datastore
+from dss_portal.errors import Refused
+from dss_portal.formats import csv_text, json_body, plain, table
+from dss_portal.models import Ticket
+from dss_portal.outbox import Relay
+from dss_portal.tickets import progress, store, submission, uploads, views
+
+blueprint = Blueprint("tickets", __name__, url_prefix="/api/tickets")
+
+
+def _datastore() -> Datastore:
+    found: Datastore = current_app.extensions["dss_datastore"]
+    return found
+
+
+def _wake_relay() -> None:
+    relay: Relay = current_app.extensions["dss_relay"]
+    relay.wake()
+
+
+async def _readable(ticket_id: int) -> Ticket:
+    return await submission.readable(ticket_id, current_user())
+
+
+@blueprint.get("")
+@signed_in
+async def listing() -> Response:
+    own = await store.listed(current_user().id)
+    rows = [(ticket.id, ticket.service.name, ticket.status.value) for ticket in own]
+    return table(("id", "service", "status"), rows)
+
+
+@blueprint.post("")
+@signed_in
+async def create() -> Response:
+    form = await parameters.form()
+    number = await submission.create(current_user(), form.get("githash"), form.get("name"))
+    return plain(str(number))
+
+
+@blueprint.get("/<int:ticket_id>/files/<any(input, results):area>")
+@signed_in
+async def file_listing(ticket_id: int, area: Area) -> Response:
+    """Always CSV, whatever the format asked for."""
+    await _readable(ticket_id)
+    rows = [(file.index, file.name) for file in await store.files(ticket_id, area)]
+    return Response(csv_text(rows), content_type="text/csv")
+
+
+@blueprint.post("/<int:ticket_id>/files/<any(input, results):area>")
+@signed_in
+async def upload(ticket_id: int, area: Area) -> Response:
+    ticket = await _readable(ticket_id)
+    if area != "input":
+        raise Refused("Only input files can be uploaded here.")
+    sent = await uploads.file_part()
+    await submission.receive_file(_datastore(), ticket, current_user(), sent)
+    return plain("success")
+
+
+@blueprint.get("/<int:ticket_id>/files/<any(input, results):area>/<int:index>")
+@signed_in
+async def download(ticket_id: int, area: Area, index: int) -> Response:
+    await _readable(ticket_id)
+    file = next((f for f in await store.files(ticket_id, area) if f.index == index), None)
+    if file is None:
+        raise Refused(f"Ticket {ticket_id} has no file {index} in its {area} area")
+    return await uploads.as_download(_datastore().file(ticket_id, area, file.name), file.name)
+
+
+@blueprint.get("/<int:ticket_id>/status")
+@signed_in
+async def status(ticket_id: int) -> Response:
+    return plain((await _readable(ticket_id)).status.value)
+
+
+@blueprint.post("/<int:ticket_id>/status")
+@signed_in
+async def set_status(ticket_id: int) -> Response:
+    asked = await parameters.required("status")
+    if asked != "ready":
+        raise Refused(f"Changing ticket status to {asked} is not supported")
+    await submission.submit(ticket_id, current_user())
+    _wake_relay()
+    return plain("ready")
+
+
+@blueprint.get("/<int:ticket_id>/log")
+@signed_in
+async def log_lines(ticket_id: int) -> Response:
+    await _readable(ticket_id)
+    entries = await store.log_since(ticket_id, parameters.number("since", 0))
+    return table(views.LOG_COLUMNS, [views.log_row(entry) for entry in entries])
+
+
+@blueprint.get("/<int:ticket_id>/progress")
+@signed_in
+async def progress_value(ticket_id: int) -> Response:
+    await _readable(ticket_id)
+    return plain(str(progress.total(await store.progress_chunks(ticket_id))))
+
+
+@blueprint.get("/<int:ticket_id>/queuepos")
+@signed_in
+async def queue_position(ticket_id: int) -> Response:
+    return plain(str(await store.queue_position(await _readable(ticket_id))))
+
+
+@blueprint.get("/<int:ticket_id>/detail")
+@signed_in
+async def detail(ticket_id: int) -> Response:
+    """What ITK-SNAP polls every four seconds."""
+    ticket = await _readable(ticket_id)
+    log = await store.log_since(ticket_id, parameters.number("since", 0))
+    done = progress.shown(ticket.status, await store.progress_chunks(ticket_id))
+    return json_body(views.detail(ticket.status, done, await store.queue_position(ticket), log))
+
+
+@blueprint.get("/<int:ticket_id>/delete")
+@signed_in
+@changes_state
+async def delete(ticket_id: int) -> Response:
+    await submission.delete(_datastore(), ticket_id, current_user())
+    _wake_relay()
+    return plain("deleted")

@@ -1,0 +1,132 @@
+"""Tickets in the database.  Every change of state goes through ``advance``, in one transaction."""
+
+from datetime import UTC, datetime
+
+from tortoise.functions import Max
+
+from dss_broker.datastore import Area
+from dss_portal.errors import Refused
+from dss_portal.models import (
+    Service,
+    Status,
+    Ticket,
+    TicketFile,
+    TicketHistory,
+    TicketLog,
+    TicketProgress,
+    Tier,
+    User,
+)
+from dss_portal.tickets import lifecycle
+from dss_portal.tickets.lifecycle import OPEN, TicketState
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def locked(ticket_id: int) -> Ticket | None:
+    """The ticket, locked until the caller's transaction ends."""
+    return await Ticket.select_for_update().get_or_none(id=ticket_id)
+
+
+def state_of(ticket: Ticket) -> TicketState:
+    return TicketState(status=ticket.status, attempt=ticket.attempt, claim_id=ticket.claim_id)
+
+
+async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
+    """Apply ``event`` to a locked ticket and save what came of it; False if it changed nothing."""
+    before = state_of(ticket)
+    after = lifecycle.apply(before, event)
+    if after is before:
+        return False
+    ticket.status, ticket.attempt, ticket.claim_id = after.status, after.attempt, after.claim_id
+    await ticket.save(update_fields=["status", "attempt", "claim_id"])
+    await TicketHistory.create(ticket_id=ticket.id, status=after.status)
+    return True
+
+
+async def listed(user_id: int) -> list[Ticket]:
+    """The user's tickets that are not deleted, by id, with their services."""
+    own = Ticket.filter(user_id=user_id).exclude(status=Status.DELETED)
+    return await own.order_by("id").select_related("service")
+
+
+async def create(user: User, service: Service) -> Ticket:
+    """A new ticket in ``init``, within the caller's transaction.  Raises Refused over the quota."""
+    await User.select_for_update().get(id=user.id)  # one creation at a time, so the quota is exact
+    tier = await Tier.get(name=user.tier_id)
+    if await Ticket.filter(user_id=user.id, status__in=list(OPEN)).count() >= tier.max_tickets:
+        raise Refused(f"Maximum allowed number of open tickets ({tier.max_tickets}) exceeded.")
+    ticket = await Ticket.create(user=user, service=service, status=Status.INIT)
+    await TicketHistory.create(ticket_id=ticket.id, status=Status.INIT)
+    return ticket
+
+
+async def add_log(
+    ticket_id: int, category: str, message: str, message_id: str | None = None
+) -> None:
+    """A line for the user; told twice under one ``message_id``, it is kept once."""
+    if message_id is not None and await TicketLog.exists(message_id=message_id):
+        return
+    await TicketLog.create(
+        ticket_id=ticket_id, category=category, message=message, message_id=message_id
+    )
+
+
+async def log_since(ticket_id: int, since: int) -> list[TicketLog]:
+    """Lines with an id greater than ``since``, by id."""
+    return await TicketLog.filter(ticket_id=ticket_id, id__gt=since).order_by("id")
+
+
+async def set_progress(ticket_id: int, start: float, end: float, progress: float) -> None:
+    await TicketProgress.update_or_create(
+        ticket_id=ticket_id, chunk_start=start, chunk_end=end, defaults={"progress": progress}
+    )
+
+
+async def clear_progress(ticket_id: int) -> None:
+    await TicketProgress.filter(ticket_id=ticket_id).delete()
+
+
+async def progress_chunks(ticket_id: int) -> list[TicketProgress]:
+    return await TicketProgress.filter(ticket_id=ticket_id)
+
+
+async def queue_position(ticket: Ticket) -> int:
+    """Place among the waiting tickets of the same service, from 1 for the first."""
+    return await Ticket.filter(
+        service_id=ticket.service_id, status=Status.READY, id__lte=ticket.id
+    ).count()
+
+
+async def files(ticket_id: int, area: Area) -> list[TicketFile]:
+    return await TicketFile.filter(ticket_id=ticket_id, area=area).order_by("index")
+
+
+async def register_file(ticket_id: int, area: Area, name: str, size_bytes: int) -> None:
+    """A file of a locked ticket; one of the same name keeps its index."""
+    known = await TicketFile.get_or_none(ticket_id=ticket_id, area=area, name=name)
+    if known is not None:
+        known.size_bytes = size_bytes
+        await known.save(update_fields=["size_bytes"])
+        return
+    last = await _last_index(ticket_id, area)
+    await TicketFile.create(
+        ticket_id=ticket_id, area=area, index=last + 1, name=name, size_bytes=size_bytes
+    )
+
+
+async def forget_files(ticket_id: int, area: Area | None = None) -> None:
+    found = TicketFile.filter(ticket_id=ticket_id)
+    await (found.filter(area=area) if area else found).delete()
+
+
+async def _last_index(ticket_id: int, area: Area) -> int:
+    row = (
+        await TicketFile.filter(ticket_id=ticket_id, area=area)
+        .annotate(last=Max("index"))
+        .values("last")
+    )
+    last = row[0]["last"] if row else None
+    return -1 if last is None else int(last)

@@ -1,0 +1,96 @@
+"""What a user does to his ticket: create, send files, submit, delete."""
+
+from tortoise.transactions import in_transaction
+
+from dss_broker.messages import TicketReady, TicketWithdrawn
+from dss_portal import outbox
+from dss_portal.datastore import Datastore
+from dss_portal.errors import Refused
+from dss_portal.models import Status, Ticket, User
+from dss_portal.services import store as services
+from dss_portal.tickets import store
+from dss_portal.tickets.lifecycle import Deleted, IllegalAction, Submitted
+from dss_portal.tickets.uploads import Incoming
+
+
+def not_found(ticket_id: int, user: User) -> Refused:
+    """The one answer to "does not exist", "not yours" and "not in the right state"."""
+    return Refused(f"Ticket {ticket_id} not found for user {user.id}")
+
+
+async def readable(ticket_id: int, user: User) -> Ticket:
+    """The ticket, if ``user`` may see it.  Raises Refused."""
+    ticket = await Ticket.get_or_none(id=ticket_id) if ticket_id < 2**31 else None
+    if ticket is None or not (user.sysadmin or ticket.user_id == user.id):
+        raise not_found(ticket_id, user)
+    return ticket
+
+
+async def create(user: User, githash: str | None, name: str | None) -> int:
+    """A new ticket for the service with that hash, else that name.  Raises Refused."""
+    service = await services.for_new_ticket(githash, name)
+    async with in_transaction():
+        ticket = await store.create(user, service)
+    return ticket.id
+
+
+async def receive_file(datastore: Datastore, ticket: Ticket, user: User, sent: Incoming) -> None:
+    """Add an input file to a ticket that is not yet submitted.  Raises Refused."""
+    if ticket.status is not Status.INIT:
+        raise not_found(ticket.id, user)
+    temporary, size_bytes = await datastore.receive(ticket.id, "input", sent.data)
+    try:
+        async with in_transaction():
+            current = await store.locked(ticket.id)
+            if current is None or current.status is not Status.INIT:  # submitted meanwhile
+                raise not_found(ticket.id, user)
+            await datastore.keep(temporary, sent.name)
+            await store.register_file(ticket.id, "input", sent.name, size_bytes)
+    finally:
+        datastore.discard(temporary)
+
+
+async def submit(ticket_id: int, user: User) -> None:
+    """Hand the ticket over.  State, history and the event are one commit.  Raises Refused."""
+    async with in_transaction():
+        ticket = await _own(ticket_id, user)
+        try:
+            await store.advance(ticket, Submitted())
+        except IllegalAction as error:
+            raise not_found(ticket_id, user) from error
+        await store.add_log(ticket_id, "info", "Ticket received and queued for processing")
+        await announce(ticket)
+
+
+async def delete(datastore: Datastore, ticket_id: int, user: User) -> None:
+    """Withdraw the ticket and remove its files.  May be repeated.  Raises Refused."""
+    async with in_transaction():
+        ticket = await _own(ticket_id, user)
+        await store.advance(ticket, Deleted())
+        await store.forget_files(ticket_id)
+        service = await ticket.service
+        await outbox.put(TicketWithdrawn(ticket_id=ticket_id, service=service.name))
+    await datastore.remove_ticket(ticket_id)
+
+
+async def announce(ticket: Ticket) -> None:
+    """Tell the service's dispatchers, within the caller's transaction."""
+    service = await ticket.service
+    await outbox.put(
+        TicketReady(
+            ticket_id=ticket.id,
+            service=service.name,
+            service_hash=service.githash,
+            attempt=ticket.attempt,
+        )
+    )
+    ticket.announced_at = store.now()
+    await ticket.save(update_fields=["announced_at"])
+
+
+async def _own(ticket_id: int, user: User) -> Ticket:
+    await readable(ticket_id, user)
+    ticket = await store.locked(ticket_id)
+    if ticket is None:
+        raise not_found(ticket_id, user)
+    return ticket
