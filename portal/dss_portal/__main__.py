@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -46,7 +46,7 @@ def migrate() -> None:
     url = _settings(DatabaseSettings).database_url.get_secret_value()
     for step in asyncio.run(database.migrate_to_latest(url)):
         typer.echo(step)
-    _with_database(accounts.make_tiers())
+    _with_database(accounts.make_tiers)
 
 
 @users.command("add")
@@ -60,7 +60,7 @@ def add_user(
 ) -> None:
     """Create or update a user; prints a fresh one-time token alone on the last line."""
     try:
-        typer.echo(_with_database(_add_user(email, sysadmin, tier)))
+        typer.echo(_with_database(lambda: _add_user(email, sysadmin, tier)))
     except LookupError as error:
         raise _exit(str(error)) from error
 
@@ -68,7 +68,7 @@ def add_user(
 @users.command("list")
 def list_users() -> None:
     """One line for each: e-mail, tier, rights."""
-    for user in _with_database(_all_users()):
+    for user in _with_database(_all_users):
         rights = "sysadmin" if user.sysadmin else "user"
         typer.echo(f"{user.email}\t{user.tier_id}\t{'disabled' if user.disabled else rights}")
 
@@ -100,12 +100,12 @@ async def _all_users() -> list[User]:
     return await User.all().order_by("email")
 
 
-def _with_database(work: Coroutine[Any, Any, T]) -> T:
+def _with_database(work: Callable[[], Awaitable[T]]) -> T:
     url = _settings(DatabaseSettings).database_url.get_secret_value()
 
     async def connected() -> T:
         async with database.connected(url):
-            return await work
+            return await work()
 
     return asyncio.run(connected())
 

@@ -45,15 +45,15 @@ async def ping() -> None:
 
 async def migrate_to_latest(database_url: str) -> list[str]:
     """Bring the schema up to date, one portal at a time; returns the names of the steps taken."""
-    steps: list[str] = []
+    steps: dict[str, None] = {}  # in order, each once: Tortoise tells of the begin and the end
     lock = await asyncpg.connect(database_url)
     try:
         await lock.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
         await migrate(
             config=config(database_url),
-            progress=lambda _label, name, state: steps.append(f"{name} {state}"),
+            progress=lambda _state, _app, name: steps.setdefault(name),
         )
     finally:
         await lock.close()
         await Tortoise.close_connections()
-    return steps
+    return list(steps)

@@ -5,7 +5,7 @@ the body wins, and of a repeated name the last.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from urllib.parse import parse_qsl
 
 from quart import current_app, request
@@ -67,23 +67,24 @@ async def chunks() -> AsyncIterator[bytes]:
 async def multipart() -> AsyncIterator[Field | File | Data]:
     """The parts of a multipart body as they come.  Raises Refused if it is malformed or cut off."""
     _, options = parse_options_header(request.headers.get("Content-Type"))
-    decoder = MultipartDecoder(
-        options.get("boundary", "").encode(), max_form_memory_size=None, max_parts=100
-    )
-    ended = False
+    decoder = MultipartDecoder(options.get("boundary", "").encode(), max_parts=100)
     try:
         async for chunk in chunks():
             decoder.receive_data(chunk)
-            while not isinstance(event := decoder.next_event(), NeedData):
-                ended = isinstance(event, Epilogue)
-                if isinstance(event, Field | File | Data):
-                    yield event
-                if ended:
-                    break
+            for event in _waiting(decoder):
+                yield event
+        decoder.receive_data(None)
+        for event in _waiting(decoder):
+            yield event
     except ValueError as error:
-        raise Refused(f"The upload is no valid multipart form: {error}") from error
-    if not ended:
-        raise Refused("The upload was cut off before its end.")
+        raise Refused("The upload is no complete multipart form.") from error
+
+
+def _waiting(decoder: MultipartDecoder) -> Iterator[Field | File | Data]:
+    """What can be told from the bytes received so far.  Raises ValueError if it is no form."""
+    while not isinstance(event := decoder.next_event(), NeedData | Epilogue):
+        if isinstance(event, Field | File | Data):
+            yield event
 
 
 async def _multipart_fields(boundary: str) -> dict[str, str]:

@@ -86,10 +86,11 @@ async def sign_in(user: User) -> None:
 
 
 async def sign_out() -> None:
+    """End the session, if there is one."""
     session = await current_session()
     if session is not None:
         await store.revoke_session(session)
-    logout_user()
+        logout_user()
 
 
 async def refuse_other_sites() -> None:

@@ -48,6 +48,8 @@ async def as_download(path: Path, name: str) -> Response:
     except FileNotFoundError as error:
         raise Refused("The file does not exist any more.") from error
     answer.timeout = None  # a slow link may take as long as it needs
+    answer.headers["Cache-Control"] = "private, no-store"
+    answer.headers.pop("Expires", None)
     answer.headers["Content-Disposition"] = _attachment(name)
     answer.headers["Content-Transfer-Encoding"] = "binary"
     return answer
