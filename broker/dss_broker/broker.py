@@ -26,10 +26,14 @@ class Delivery(Protocol):
     def attempt(self) -> int:
         """1 for the first try, one more for each delayed retry."""
 
+    @property
+    def parked_reason(self) -> str | None:
+        """Why nobody could handle the message, if it comes from PORTAL_PARKED; otherwise None."""
+
     def reply(self, message: Message) -> "Future[None]":
         """Answer the requester; the future is done once the broker has the reply.
 
-        A requester that is gone gets nothing, which is no error.
+        A requester that is gone gets nothing, which is no error.  Raises ValueError if nobody asked.
         """
 
 
@@ -37,8 +41,9 @@ Handler: TypeAlias = Callable[[Delivery], None]
 """Called in a thread of its own subscription, never on the I/O thread.
 
 Returns: the message is acknowledged.  Raises TryAgainLater: it comes back after a delay, a bounded
-number of times, and is then parked in ``dss.dead``.  Raises anything else: it is parked at once,
-with the reason.  A handler may run twice for one message.
+number of times, and is then parked in ``dss.dead``.  (ORDERED and EVERYONE wait the delay in place:
+later messages wait too, so the order holds.)  Raises anything else: it is parked at once, with the
+reason.  A handler may run twice for one message.
 """
 
 
@@ -46,7 +51,11 @@ class Conversation(Protocol):
     """The replies to one request, in the order they were sent."""
 
     def next(self, timeout_s: float) -> Message:
-        """The next reply.  Raises ReplyTimeout if none comes in time, BrokerClosed if none can come."""
+        """The next reply, waiting up to ``timeout_s`` for it.
+
+        Raises ReplyTimeout if none comes in time, Unroutable if no queue wanted the request,
+        BrokerClosed if the broker or this conversation was closed.
+        """
 
     def close(self) -> None:
         """Forget the request; later replies are dropped."""
@@ -62,13 +71,16 @@ class Broker(Protocol):
         """Send ``message`` to whoever subscribes to its routing key.
 
         The future is done once the broker has stored it, however many reconnections that takes; it
-        raises Unroutable if no queue wants the message, BrokerClosed if the broker was closed first.
+        raises Unroutable if no queue wants the message (``topology.must_arrive``), BrokerClosed if
+        the broker was closed first.  It cannot be cancelled; its callbacks must not block.
+        Raises ValueError if the message is too large or is a reply.
         """
 
     def consume(self, subscription: Subscription, handler: Handler) -> None:
         """Declare what ``subscription`` needs and hand its messages to ``handler`` from now on.
 
         Returns when the broker has confirmed the subscription; it is renewed at each reconnection.
+        Raises BrokerClosed if the broker is closed before that.
         """
 
     def request(self, message: Message) -> Conversation:

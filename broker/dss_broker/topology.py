@@ -15,8 +15,10 @@ EXCHANGE = "dss.tickets"
 """Topic exchange for every message that is not a reply."""
 
 DEAD_EXCHANGE = "dss.dead"
+"""Fanout exchange that takes messages which nobody could handle (parked messages)."""
+
 DEAD_QUEUE = "dss.dead"
-"""Where messages that nobody could handle wait for an operator."""
+"""Where parked messages wait for an operator."""
 
 RETRY_DELAYS_S = (1, 5, 30, 120)
 """Waiting times before the second, third, ... try of a message whose handler said "try again later"."""
@@ -38,7 +40,7 @@ class Sharing(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Subscription:
-    """``queue`` receives the messages whose routing key matches one of ``keys``.
+    """``queue`` receives the messages of ``exchange`` whose routing key matches one of ``keys``.
 
     At most ``prefetch`` messages are in hand at a time, handled by as many threads (ORDERED: by one).
     """
@@ -47,6 +49,7 @@ class Subscription:
     keys: tuple[str, ...]
     sharing: Sharing = Sharing.WORK
     prefetch: int = 1
+    exchange: str = EXCHANGE
 
 
 def word(name: str) -> str:
@@ -91,6 +94,21 @@ PORTAL_EVENTS = Subscription(
     prefetch=64,
 )
 """What happens to claimed tickets, in order, to one portal at a time."""
+
+PORTAL_PARKED = Subscription(
+    queue="dss.portal.parked", keys=("#",), prefetch=4, exchange=DEAD_EXCHANGE
+)
+"""A copy of every parked message, so that its ticket can be told.  Never parked a second time."""
+
+
+def reply_queue(program: str, instance: str) -> str:
+    """Where the answers to one process's requests wait for it."""
+    return f"dss.replies.{word(program)}.{word(instance)}"
+
+
+def must_arrive(message: m.Message) -> bool:
+    """False if it is no error that nobody listens to ``message`` (nobody works on it, no portal is up)."""
+    return not isinstance(message, m.TicketWithdrawn | m.ServiceAnnounced | m.WorkerAnnounced)
 
 
 def routing_key(message: m.Message) -> str:

@@ -1,0 +1,76 @@
+"""The requests of one process that still wait for replies."""
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from dss_broker.errors import BrokerClosed, ReplyTimeout
+from dss_broker.messages import Message
+
+
+class OpenConversation:
+    """A ``broker.Conversation``."""
+
+    def __init__(self, on_close: Callable[[], None]) -> None:
+        self._arrived: queue.SimpleQueue[Message | BaseException] = queue.SimpleQueue()
+        self._on_close = on_close
+
+    def next(self, timeout_s: float) -> Message:
+        try:
+            arrived = self._arrived.get(timeout=timeout_s)
+        except queue.Empty:
+            raise ReplyTimeout(f"No reply came within {timeout_s:g} s") from None
+        if isinstance(arrived, BaseException):
+            self._arrived.put(arrived)  # for whoever asks again
+            raise arrived
+        return arrived
+
+    def close(self) -> None:
+        self._on_close()
+        self.put(BrokerClosed("The conversation was closed"))
+
+    def put(self, arrived: Message | BaseException) -> None:
+        """A reply, or the reason why none will come."""
+        self._arrived.put(arrived)
+
+    def watch(self, request: "Future[None]") -> None:
+        """End the conversation if the request could not even be sent."""
+        request.add_done_callback(self._request_done)
+
+    def _request_done(self, request: "Future[None]") -> None:
+        if error := request.exception():
+            self.put(error)
+
+
+class Conversations:
+    """By request id.  Every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, OpenConversation] = {}
+        self._lock = threading.Lock()
+
+    def open(self, request_id: str) -> OpenConversation:
+        conversation = OpenConversation(on_close=lambda: self._forget(request_id))
+        with self._lock:
+            self._open[request_id] = conversation
+        return conversation
+
+    def arrived(self, request_id: str | None, reply: Message) -> None:
+        """Hand ``reply`` to its requester; dropped if that one no longer waits."""
+        with self._lock:
+            conversation = self._open.get(request_id or "")
+        if conversation is not None:
+            conversation.put(reply)
+
+    def close(self) -> None:
+        """No reply can come any more."""
+        with self._lock:
+            abandoned = list(self._open.values())
+            self._open.clear()
+        for conversation in abandoned:
+            conversation.put(BrokerClosed("The broker was closed before a reply came"))
+
+    def _forget(self, request_id: str) -> None:
+        with self._lock:
+            self._open.pop(request_id, None)

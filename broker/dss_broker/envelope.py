@@ -1,0 +1,106 @@
+"""A message as it travels: bytes, ids and headers, whatever the broker."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from uuid import uuid4
+
+from dss_broker.codec import encode
+from dss_broker.messages import Message
+from dss_broker.topology import DELIVERY_LIMIT
+from dss_broker.tracing import TRACEPARENT, current_traceparent
+
+ATTEMPT = "dss-attempt"
+PARKED_REASON = "dss-parked-reason"
+PARKED_QUEUE = "dss-parked-queue"
+PARKED_ATTEMPT = "dss-parked-attempt"
+PARKED_PROGRAM = "dss-parked-program"
+PARKED_INSTANCE = "dss-parked-instance"
+
+MAX_REASON_CHARS = 2000
+"""All headers of a message travel in one AMQP frame, 128 kB by default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Envelope:
+    """``correlation_id`` and ``reply_to`` belong to requests and replies only."""
+
+    type_name: str | None
+    body: bytes
+    message_id: str
+    correlation_id: str | None = None
+    reply_to: str | None = None
+    headers: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first try, one more for each delayed retry."""
+        attempt = self.headers.get(ATTEMPT)
+        return int(attempt) if isinstance(attempt, int) else 1
+
+    @property
+    def traceparent(self) -> str | None:
+        value = self.headers.get(TRACEPARENT)
+        return value if isinstance(value, str) else None
+
+
+def seal(
+    message: Message,
+    *,
+    message_id: str | None = None,
+    correlation_id: str | None = None,
+    reply_to: str | None = None,
+) -> Envelope:
+    """Raises ValueError if ``message`` is too large."""
+    type_name, body = encode(message)
+    traceparent = current_traceparent.get()
+    return Envelope(
+        type_name=type_name,
+        body=body,
+        message_id=message_id or uuid4().hex,
+        correlation_id=correlation_id,
+        reply_to=reply_to,
+        headers={TRACEPARENT: traceparent} if traceparent else {},
+    )
+
+
+def for_retry(envelope: Envelope) -> Envelope:
+    """The same message, counted as one try more."""
+    return replace(envelope, headers=_kept(envelope) | {ATTEMPT: envelope.attempt + 1})
+
+
+def for_parking(
+    envelope: Envelope, *, reason: str, queue: str, attempt: int, program: str, instance: str
+) -> Envelope:
+    """The same message with its story, and counted from 1 again should an operator send it back."""
+    story = {
+        PARKED_REASON: reason[:MAX_REASON_CHARS],
+        PARKED_QUEUE: queue,
+        PARKED_ATTEMPT: attempt,
+        PARKED_PROGRAM: program,
+        PARKED_INSTANCE: instance,
+    }
+    return replace(envelope, headers=_kept(envelope) | story)
+
+
+def parked_reason(envelope: Envelope) -> str | None:
+    """Why a parked message was parked: by a handler's failure, or by the broker's delivery limit."""
+    reason = envelope.headers.get(PARKED_REASON)
+    if isinstance(reason, str):
+        return reason
+    if "delivery_limit" in _death_reasons(envelope):
+        return f"Its reader was lost {DELIVERY_LIMIT + 1} times before it was done."
+    return None
+
+
+def _kept(envelope: Envelope) -> dict[str, object]:
+    """What a copy takes along.  The broker's own ``x-`` headers would only mislead the next queue."""
+    traceparent = envelope.traceparent
+    return {TRACEPARENT: traceparent} if traceparent else {}
+
+
+def _death_reasons(envelope: Envelope) -> list[object]:
+    """The reasons for which RabbitMQ itself dead-lettered the message (its ``x-death`` header)."""
+    deaths = envelope.headers.get("x-death")
+    if not isinstance(deaths, list):
+        return []
+    return [death.get("reason") for death in deaths if isinstance(death, dict)]

@@ -1,0 +1,263 @@
+"""``broker.Broker`` without a server, for tests: threads and lists in one process, no sockets."""
+
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+from uuid import uuid4
+
+from dss_broker.broker import Handler
+from dss_broker.codec import decode
+from dss_broker.conversations import Conversations, OpenConversation
+from dss_broker.envelope import Envelope, for_parking, for_retry, seal
+from dss_broker.errors import BrokerClosed, Unroutable
+from dss_broker.handling import Handled, Handling, Parked, Postponed, Returned, Verdict
+from dss_broker.messages import Message
+from dss_broker.topology import (
+    DEAD_EXCHANGE,
+    EXCHANGE,
+    RETRY_DELAYS_S,
+    Sharing,
+    Subscription,
+    must_arrive,
+    routing_key,
+)
+
+SHORT_RETRY_S = 0.02
+
+
+@dataclass(kw_only=True, eq=False)
+class _Stored:
+    envelope: Envelope
+    redelivered: bool = False
+    not_before: float = 0.0
+
+
+@dataclass(kw_only=True, eq=False)
+class _Queue:
+    subscription: Subscription
+    stored: list[_Stored] = field(default_factory=list)
+    readers: list["_Reader"] = field(default_factory=list)
+
+    def take(self, reader: "_Reader") -> _Stored | None:
+        ordered = self.subscription.sharing is Sharing.ORDERED
+        if ordered and reader is not self.readers[0]:
+            return None
+        now = time.monotonic()
+        due = next((s for s in self.stored if s.not_before <= now), None)
+        if due is not None:
+            self.stored.remove(due)
+        return due
+
+
+@dataclass(kw_only=True, eq=False)
+class _Reader:
+    queue: _Queue
+    handling: Handling
+    in_hand: list[_Stored] = field(default_factory=list)
+    stopped: bool = False
+
+
+class MemoryServer:
+    """What the programs of a test share.  ``parked`` lists the messages that nobody could handle."""
+
+    def __init__(self) -> None:
+        self.parked: list[Envelope] = []
+        self.replies: dict[str, Conversations] = {}
+        self.changed = threading.Condition()
+        self._queues: dict[str, _Queue] = {}
+
+    def publish(self, exchange: str, key: str, envelope: Envelope) -> bool:
+        """False if no queue wants it."""
+        with self.changed:
+            queues = [q for q in self._queues.values() if _wants(q.subscription, exchange, key)]
+            for queue in queues:
+                queue.stored.append(_Stored(envelope=envelope))
+            self.changed.notify_all()
+        return bool(queues)
+
+    def queue(self, subscription: Subscription) -> _Queue:
+        """The one of that name, declared if need be; for EVERYONE always a new one."""
+        name = subscription.queue
+        if subscription.sharing is Sharing.EVERYONE:
+            name += uuid4().hex
+        with self.changed:
+            return self._queues.setdefault(name, _Queue(subscription=subscription))
+
+    def forget(self, queue: _Queue) -> None:
+        """Nobody listens to this EVERYONE queue any more."""
+        with self.changed:
+            self._queues = {name: q for name, q in self._queues.items() if q is not queue}
+
+    def park(self, envelope: Envelope) -> None:
+        with self.changed:
+            self.parked.append(envelope)
+        self.publish(DEAD_EXCHANGE, "", envelope)
+
+
+class MemoryBroker:
+    """One program's view of a ``server``.  Several programs may also share one MemoryBroker."""
+
+    def __init__(
+        self,
+        server: MemoryServer | None = None,
+        *,
+        retry_delays_s: Sequence[float] = (SHORT_RETRY_S,) * len(RETRY_DELAYS_S),
+    ) -> None:
+        self.server = server or MemoryServer()
+        self._retry_delays_s = retry_delays_s
+        self._readers: list[_Reader] = []
+        self._conversations = Conversations()
+        self._reply_to = f"replies.{uuid4().hex}"
+        self.server.replies[self._reply_to] = self._conversations
+        self._closed = False
+
+    @property
+    def connected(self) -> bool:
+        return not self._closed
+
+    @property
+    def parked(self) -> list[Envelope]:
+        """The messages that nobody could handle; ``envelope.parked_reason`` says why."""
+        with self.server.changed:
+            return list(self.server.parked)
+
+    def publish(self, message: Message, *, message_id: str | None = None) -> "Future[None]":
+        return self._send(message, seal(message, message_id=message_id))
+
+    def consume(self, subscription: Subscription, handler: Handler) -> None:
+        if self._closed:
+            raise BrokerClosed("The broker was closed before it subscribed")
+        handling = Handling(
+            subscription, handler, answer=self._answer, retry_delays_s=self._retry_delays_s
+        )
+        reader = _Reader(queue=self.server.queue(subscription), handling=handling)
+        with self.server.changed:
+            reader.queue.readers.append(reader)
+            self._readers.append(reader)
+        ordered = subscription.sharing is Sharing.ORDERED
+        for number in range(1 if ordered else subscription.prefetch):
+            name = f"{subscription.queue} {number}"
+            threading.Thread(target=self._work, args=(reader,), name=name, daemon=True).start()
+
+    def request(self, message: Message) -> OpenConversation:
+        request_id = uuid4().hex
+        envelope = seal(
+            message, message_id=request_id, correlation_id=request_id, reply_to=self._reply_to
+        )
+        conversation = self._conversations.open(request_id)
+        conversation.watch(self._send(message, envelope))
+        return conversation
+
+    def stop_consuming(self, timeout_s: float) -> bool:
+        with self.server.changed:
+            self._stop_readers()
+            return self.server.changed.wait_for(
+                lambda: not any(reader.in_hand for reader in self._readers), timeout_s
+            )
+
+    def close(self) -> None:
+        """What is in hand goes back to its queue, as when a process dies."""
+        with self.server.changed:
+            self._closed = True
+            self._stop_readers()
+            for reader in self._readers:
+                for stored in reversed(reader.in_hand):
+                    _put_back(reader, stored)
+                reader.in_hand.clear()
+        self.server.replies.pop(self._reply_to, None)
+        self._conversations.close()
+
+    def _stop_readers(self) -> None:
+        for reader in self._readers:
+            reader.stopped = True
+            reader.handling.stop()
+            if reader in reader.queue.readers:
+                reader.queue.readers.remove(reader)
+            if reader.queue.subscription.sharing is Sharing.EVERYONE:
+                self.server.forget(reader.queue)
+        self.server.changed.notify_all()
+
+    def _send(self, message: Message, envelope: Envelope) -> "Future[None]":
+        sent: Future[None] = Future()
+        key = routing_key(message)
+        if self._closed:
+            sent.set_exception(BrokerClosed("The broker was closed before it had the message"))
+        elif self.server.publish(EXCHANGE, key, envelope) or not must_arrive(message):
+            sent.set_result(None)
+        else:
+            sent.set_exception(Unroutable(f"No queue wants {key!r}"))
+        return sent
+
+    def _answer(self, reply_to: str, reply: Envelope) -> "Future[None]":
+        requester = self.server.replies.get(reply_to)
+        if requester is not None:
+            requester.arrived(reply.correlation_id, decode(reply.type_name, reply.body))
+        sent: Future[None] = Future()
+        sent.set_result(None)
+        return sent
+
+    def _work(self, reader: _Reader) -> None:
+        """A thread of this subscription."""
+        while (stored := self._take(reader)) is not None:
+            verdict = reader.handling.verdict(stored.envelope, redelivered=stored.redelivered)
+            with self.server.changed:
+                if stored in reader.in_hand:  # otherwise the broker was closed meanwhile
+                    self._settle(reader, stored, verdict)
+                    reader.in_hand.remove(stored)
+                    self.server.changed.notify_all()
+
+    def _take(self, reader: _Reader) -> _Stored | None:
+        with self.server.changed:
+            while not reader.stopped:
+                stored = reader.queue.take(reader)
+                if stored is not None:
+                    reader.in_hand.append(stored)
+                    return stored
+                self.server.changed.wait(SHORT_RETRY_S if reader.queue.stored else None)
+        return None
+
+    def _settle(self, reader: _Reader, stored: _Stored, verdict: Verdict) -> None:
+        match verdict:
+            case Handled():
+                pass
+            case Returned():
+                _put_back(reader, stored)
+            case Postponed(delay_s=delay_s):
+                due = time.monotonic() + delay_s
+                retried = _Stored(envelope=for_retry(stored.envelope), not_before=due)
+                reader.queue.stored.append(retried)
+            case Parked():
+                self.server.park(_parked(reader, stored, verdict))
+            case _:
+                assert_never(verdict)
+
+
+def _parked(reader: _Reader, stored: _Stored, verdict: Parked) -> Envelope:
+    return for_parking(
+        stored.envelope,
+        reason=verdict.reason,
+        attempt=verdict.attempt,
+        queue=reader.queue.subscription.queue,
+        program="memory",
+        instance="memory",
+    )
+
+
+def _put_back(reader: _Reader, stored: _Stored) -> None:
+    reader.queue.stored.insert(0, replace(stored, redelivered=True))
+
+
+def _wants(subscription: Subscription, exchange: str, key: str) -> bool:
+    return subscription.exchange == exchange and any(_matches(k, key) for k in subscription.keys)
+
+
+def _matches(pattern: str, key: str) -> bool:
+    """AMQP's topic patterns, of which we use ``*`` for one word and ``#`` for everything."""
+    words, wanted = key.split("."), pattern.split(".")
+    if wanted == ["#"]:
+        return True
+    pairs = zip(wanted, words, strict=False)
+    return len(words) == len(wanted) and all(w in ("*", word) for w, word in pairs)

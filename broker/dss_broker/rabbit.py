@@ -1,0 +1,147 @@
+"""``broker.Broker`` on RabbitMQ."""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from functools import partial
+from uuid import uuid4
+
+from pika import SelectConnection  # type: ignore[import-untyped] # no py.typed
+from pika.channel import Channel  # type: ignore[import-untyped]
+
+from dss_broker.broker import Handler
+from dss_broker.conversations import Conversations, OpenConversation
+from dss_broker.envelope import Envelope, seal
+from dss_broker.errors import BrokerClosed
+from dss_broker.handling import Handling
+from dss_broker.messages import Message
+from dss_broker.rabbit_consumer import Consumer
+from dss_broker.rabbit_declare import declare_shared
+from dss_broker.rabbit_link import Link
+from dss_broker.rabbit_publisher import Posting, Publisher
+from dss_broker.rabbit_replies import Replies
+from dss_broker.topology import (
+    EXCHANGE,
+    RETRY_DELAYS_S,
+    Subscription,
+    must_arrive,
+    reply_queue,
+    routing_key,
+)
+
+
+class RabbitBroker:
+    """One connection and one I/O thread; handlers run in threads of their subscriptions.
+
+    ``instance`` tells the processes of one ``program`` apart: two at a time must not share it, and
+    one that keeps it over a restart finds its reply queue again.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        program: str,
+        instance: str,
+        *,
+        retry_delays_s: Sequence[int] = RETRY_DELAYS_S,
+    ) -> None:
+        """Begins to connect, and does not wait for it.  ``url`` is ``amqp://user:password@host:port/vhost``."""
+        self._program, self._instance = program, instance
+        self._retry_delays_s = retry_delays_s
+        self._consumers: list[Consumer] = []
+        self._connection: SelectConnection | None = None
+        self._conversations = Conversations()
+        self._replies = Replies(reply_queue(program, instance), self._conversations)
+        name = f"{program} {instance}"
+        self._link = Link(url, name, on_up=self._up, on_down=self._down, on_close=self._abandon)
+        self._publisher = Publisher(self._link, self._declare)
+        self._link.start()
+
+    @property
+    def connected(self) -> bool:
+        return self._publisher.channel is not None
+
+    def publish(self, message: Message, *, message_id: str | None = None) -> "Future[None]":
+        envelope = seal(message, message_id=message_id)
+        return self._send(message, envelope)
+
+    def consume(self, subscription: Subscription, handler: Handler) -> None:
+        handling = Handling(
+            subscription, handler, answer=self._answer, retry_delays_s=self._retry_delays_s
+        )
+        consumer = Consumer(
+            subscription,
+            handling,
+            link=self._link,
+            publisher=self._publisher,
+            program=self._program,
+            instance=self._instance,
+        )
+        if not self._link.call(partial(self._add, consumer)):
+            raise BrokerClosed("The broker was closed before it subscribed")
+        consumer.ready.result()
+
+    def request(self, message: Message) -> OpenConversation:
+        request_id = uuid4().hex
+        reply_to = self._replies.queue
+        envelope = seal(
+            message, message_id=request_id, correlation_id=request_id, reply_to=reply_to
+        )
+        self._link.call(lambda: self._replies.want(self._publisher.channel))
+        conversation = self._conversations.open(request_id)
+        conversation.watch(self._send(message, envelope))
+        return conversation
+
+    def stop_consuming(self, timeout_s: float) -> bool:
+        deadline = time.monotonic() + timeout_s
+        consumers = list(self._consumers)
+        stopped = [self._link.call(consumer.stop) for consumer in consumers]
+        return all(stopped) and all(
+            consumer.wait_until_idle(max(0.0, deadline - time.monotonic()))
+            for consumer in consumers
+        )
+
+    def close(self) -> None:
+        self._link.close()
+
+    def _send(self, message: Message, envelope: Envelope) -> "Future[None]":
+        posting = Posting(
+            exchange=EXCHANGE,
+            routing_key=routing_key(message),
+            envelope=envelope,
+            mandatory=must_arrive(message),
+        )
+        return self._publisher.send(posting)
+
+    def _answer(self, queue: str, reply: Envelope) -> "Future[None]":
+        """Through the default exchange, which knows every queue by its name."""
+        posting = Posting(exchange="", routing_key=queue, envelope=reply, mandatory=False)
+        return self._publisher.send(posting)
+
+    def _declare(self, channel: Channel) -> None:
+        declare_shared(channel, self._retry_delays_s)
+        self._replies.renew(channel)
+
+    def _up(self, connection: SelectConnection) -> None:
+        self._connection = connection
+        self._publisher.up(connection)
+        for consumer in self._consumers:
+            consumer.up(connection)
+
+    def _down(self) -> None:
+        self._connection = None
+        self._publisher.down()
+        for consumer in self._consumers:
+            consumer.down()
+
+    def _add(self, consumer: Consumer) -> None:
+        self._consumers.append(consumer)
+        consumer.start()
+        if self._connection is not None:
+            consumer.up(self._connection)
+
+    def _abandon(self) -> None:
+        self._publisher.abandon()
+        self._conversations.close()
+        for consumer in self._consumers:
+            consumer.abandon()

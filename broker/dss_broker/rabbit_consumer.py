@@ -1,0 +1,267 @@
+"""One subscription: its channel, the messages in hand, the threads that handle them."""
+
+import logging
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeAlias, assert_never
+from uuid import uuid4
+
+from pika import BasicProperties, SelectConnection, spec  # type: ignore[import-untyped] # no py.typed
+from pika.channel import Channel  # type: ignore[import-untyped]
+
+from dss_broker.envelope import Envelope, for_parking, for_retry
+from dss_broker.errors import BrokerClosed
+from dss_broker.handling import Handled, Handling, Parked, Postponed, Returned, Verdict
+from dss_broker.inbox import Inbox
+from dss_broker.rabbit_declare import declare_subscription
+from dss_broker.rabbit_link import Backoff, Link
+from dss_broker.rabbit_publisher import Posting, Publisher
+from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription, retry_exchange, word
+
+log = logging.getLogger(__name__)
+
+REMEMBERED = 10_000
+"""Handled messages whose acknowledgement was lost with the connection."""
+
+Key: TypeAlias = tuple[str, int]
+"""Message id and attempt: one piece of work, however often it is delivered."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Hand:
+    """A message in hand.  ``tags`` are its deliveries, the newest last; those of dead channels are void."""
+
+    key: Key
+    envelope: Envelope
+    redelivered: bool
+    tags: list[tuple[Channel, int]] = field(default_factory=list)
+
+
+def envelope_of(properties: BasicProperties, body: bytes) -> Envelope:
+    return Envelope(
+        type_name=properties.type,
+        body=body,
+        message_id=properties.message_id or uuid4().hex,
+        correlation_id=properties.correlation_id,
+        reply_to=properties.reply_to,
+        headers=properties.headers or {},
+    )
+
+
+class Consumer:
+    """Public methods say which thread may call them; the others run on the link's."""
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        handling: Handling,
+        *,
+        link: Link,
+        publisher: Publisher,
+        program: str,
+        instance: str,
+    ) -> None:
+        self._subscription, self._handling = subscription, handling
+        self._link, self._publisher = link, publisher
+        self._program, self._instance = program, instance
+        self._queue = subscription.queue
+        self._channel: Channel | None = None
+        self._backoff = Backoff()
+        self._inbox: Inbox[Hand] = Inbox()
+        self._in_hand: dict[Key, Hand] = {}
+        self._unacknowledged: OrderedDict[Key, None] = OrderedDict()
+        self._stopped = False
+        self._idle = threading.Event()
+        self.ready: Future[None] = Future()
+
+    def start(self) -> None:
+        """Any thread."""
+        ordered = self._subscription.sharing is Sharing.ORDERED
+        for number in range(1 if ordered else self._subscription.prefetch):
+            name = f"{self._subscription.queue} {number}"
+            threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    def up(self, connection: SelectConnection) -> None:
+        """Link's thread."""
+        self._backoff.reset()
+        self._open_channel(connection)
+
+    def down(self) -> None:
+        """Link's thread.  What nobody has begun with will be delivered again, to whomever."""
+        self._channel = None
+        for hand in self._inbox.empty():
+            del self._in_hand[hand.key]
+        self._note_idle()
+
+    def stop(self) -> None:
+        """Link's thread: take nothing new, and give back what nobody has begun with."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self._handling.stop()
+        if self._channel is not None and self._channel.is_open:
+            self._channel.basic_cancel(self._queue)
+        for hand in self._inbox.empty():
+            self._give_back(hand, failed=False)
+        self._inbox.close()
+        self._note_idle()
+
+    def wait_until_idle(self, timeout_s: float) -> bool:
+        """Any thread, after ``stop``: False if a handler still runs."""
+        return self._idle.wait(timeout_s)
+
+    def abandon(self) -> None:
+        """Link's thread: the broker is being closed."""
+        self.stop()
+        if not self.ready.done():
+            self.ready.set_exception(BrokerClosed("The broker was closed before it subscribed"))
+
+    def _work(self) -> None:
+        """A thread of this subscription."""
+        while (hand := self._inbox.take()) is not None:
+            verdict = self._handling.verdict(hand.envelope, redelivered=hand.redelivered)
+            self._link.call(partial(self._settle, hand, verdict))
+
+    def _open_channel(self, connection: SelectConnection) -> None:
+        if not self._stopped and connection.is_open:
+            connection.channel(on_open_callback=self._channel_opened)
+
+    def _channel_opened(self, channel: Channel) -> None:
+        channel.add_on_close_callback(self._channel_closed)
+        channel.add_on_cancel_callback(lambda _: channel.close())  # the queue is gone
+        self._queue = self._queue_name()
+        declare_subscription(channel, self._subscription, self._queue)
+        channel.basic_qos(prefetch_count=self._subscription.prefetch)
+        channel.basic_consume(
+            self._queue, self._delivered, consumer_tag=self._queue, callback=self._subscribed
+        )
+        self._channel = channel
+
+    def _queue_name(self) -> str:
+        queue = self._subscription.queue
+        if self._subscription.sharing is not Sharing.EVERYONE:
+            return queue
+        # New for each connection: RabbitMQ may not have noticed yet that the last one is dead.
+        return f"{queue}.{word(self._program)}.{word(self._instance)}.{uuid4().hex[:6]}"
+
+    def _subscribed(self, _: object) -> None:
+        self._backoff.reset()
+        if not self.ready.done():
+            self.ready.set_result(None)
+
+    def _channel_closed(self, channel: Channel, reason: BaseException) -> None:
+        self.down()
+        if self._stopped or not channel.connection.is_open:
+            return
+        delay_s = self._backoff.next_s()
+        facts = {
+            "queue": self._queue,
+            "reason": repr(reason),
+            "retry_s": round(delay_s, 2),
+        }
+        log.error("subscription lost, renewing it", extra=facts)
+        self._link.call_later(delay_s, partial(self._open_channel, channel.connection))
+
+    def _delivered(
+        self,
+        channel: Channel,
+        method: spec.Basic.Deliver,
+        properties: BasicProperties,
+        body: bytes,
+    ) -> None:
+        envelope = envelope_of(properties, body)
+        key = (envelope.message_id, envelope.attempt)
+        known = self._in_hand.get(key)
+        hand = known or Hand(key=key, envelope=envelope, redelivered=method.redelivered)
+        hand.tags.append((channel, method.delivery_tag))
+        if self._stopped and known is None:
+            self._give_back(hand, failed=False)
+        elif known is not None:
+            log.info("message came again while it is being handled", extra={"id": key[0]})
+        elif method.redelivered and key in self._unacknowledged:
+            self._acknowledge(hand)
+        else:
+            self._in_hand[key] = hand
+            self._inbox.put(hand)
+
+    def _settle(self, hand: Hand, verdict: Verdict) -> None:
+        match verdict:
+            case Handled():
+                self._acknowledge(hand)
+            case Returned(failed=failed):
+                self._give_back(hand, failed=failed)
+            case Postponed(delay_s=delay_s):
+                retried = for_retry(hand.envelope)
+                self._move(hand, retry_exchange(int(delay_s)), retried)
+            case Parked():
+                self._move(hand, DEAD_EXCHANGE, self._parked(hand.envelope, verdict))
+            case _:
+                assert_never(verdict)
+
+    def _parked(self, envelope: Envelope, verdict: Parked) -> Envelope:
+        return for_parking(
+            envelope,
+            reason=verdict.reason,
+            attempt=verdict.attempt,
+            queue=self._subscription.queue,
+            program=self._program,
+            instance=self._instance,
+        )
+
+    def _move(self, hand: Hand, exchange: str, envelope: Envelope) -> None:
+        """Acknowledge only when the broker has the copy: better twice than never."""
+        copy = Posting(
+            exchange=exchange,
+            routing_key=self._subscription.queue,
+            envelope=envelope,
+            mandatory=True,
+        )
+        self._publisher.send(copy).add_done_callback(partial(self._moved, hand))
+
+    def _moved(self, hand: Hand, copy: "Future[None]") -> None:
+        error = copy.exception()
+        if error is None:
+            self._acknowledge(hand)
+        elif not isinstance(error, BrokerClosed):
+            log.error("message could not be moved", extra={"id": hand.key[0], "reason": str(error)})
+            self._give_back(hand, failed=True)
+
+    def _acknowledge(self, hand: Hand) -> None:
+        deliveries = self._valid(hand)
+        for channel, tag in deliveries:
+            channel.basic_ack(tag)
+        if deliveries:
+            self._unacknowledged.pop(hand.key, None)
+        else:
+            self._remember(hand.key)
+        self._forget(hand)
+
+    def _give_back(self, hand: Hand, *, failed: bool) -> None:
+        """Since RabbitMQ 4.3 a reject counts towards the delivery limit and a nack does not."""
+        for channel, tag in self._valid(hand):
+            if failed:
+                channel.basic_reject(tag, requeue=True)
+            else:
+                channel.basic_nack(tag, requeue=True)
+        self._forget(hand)
+
+    def _valid(self, hand: Hand) -> list[tuple[Channel, int]]:
+        return [(c, tag) for c, tag in hand.tags if c.is_open and c is self._channel]
+
+    def _remember(self, key: Key) -> None:
+        """The broker will deliver this again, to us or to somebody else."""
+        self._unacknowledged[key] = None
+        while len(self._unacknowledged) > REMEMBERED:
+            self._unacknowledged.popitem(last=False)
+
+    def _forget(self, hand: Hand) -> None:
+        if self._in_hand.get(hand.key) is hand:
+            del self._in_hand[hand.key]
+        self._note_idle()
+
+    def _note_idle(self) -> None:
+        if self._stopped and not self._in_hand:
+            self._idle.set()

@@ -1,0 +1,80 @@
+"""The topology in RabbitMQ's terms.  Nothing here waits: a refusal closes the channel."""
+
+from collections.abc import Sequence
+
+from pika.channel import Channel  # type: ignore[import-untyped] # no py.typed
+
+from dss_broker.topology import (
+    DEAD_EXCHANGE,
+    DEAD_QUEUE,
+    DELIVERY_LIMIT,
+    EXCHANGE,
+    REPLY_QUEUE_EXPIRY_S,
+    Sharing,
+    Subscription,
+    retry_exchange,
+)
+
+QUORUM = {"x-queue-type": "quorum"}
+
+NEVER_LOST = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
+"""Dead-lettering that survives a crash halfway.  It works only together with reject-publish."""
+
+LOOKED_AT = 1_000_000
+"""Delivery limit where people look into a queue and put back: without one, RabbitMQ 4 drops after 20 looks."""
+
+
+def declare_shared(channel: Channel, retry_delays_s: Sequence[int]) -> None:
+    """What every program may publish to."""
+    _declare_exchange(channel, EXCHANGE)
+    _declare_exchange(channel, DEAD_EXCHANGE)
+    _declare_durable(channel, DEAD_QUEUE, QUORUM | {"x-delivery-limit": LOOKED_AT})
+    channel.queue_bind(DEAD_QUEUE, DEAD_EXCHANGE)
+    for delay_s in sorted(set(retry_delays_s)):
+        _declare_retry(channel, delay_s)
+
+
+def declare_subscription(channel: Channel, subscription: Subscription, queue: str) -> None:
+    """``queue`` is the subscription's own, except for EVERYONE, where each process has one."""
+    _declare_exchange(channel, subscription.exchange)
+    if subscription.sharing is Sharing.EVERYONE:
+        channel.queue_declare(queue, exclusive=True, auto_delete=True)
+    else:
+        _declare_exchange(channel, DEAD_EXCHANGE)
+        _declare_durable(channel, queue, _arguments(subscription))
+    for key in subscription.keys:
+        channel.queue_bind(queue, subscription.exchange, key)
+
+
+def declare_replies(channel: Channel, queue: str) -> None:
+    """Outlives a lost connection, and goes by itself when its program does not come back."""
+    _declare_durable(channel, queue, QUORUM | {"x-expires": REPLY_QUEUE_EXPIRY_S * 1000})
+
+
+def _arguments(subscription: Subscription) -> dict[str, object]:
+    arguments: dict[str, object] = QUORUM | {"x-delivery-limit": DELIVERY_LIMIT}
+    if (
+        subscription.exchange != DEAD_EXCHANGE
+    ):  # what is parked already must not go round in circles
+        arguments |= {"x-dead-letter-exchange": DEAD_EXCHANGE} | NEVER_LOST
+    if subscription.sharing is Sharing.ORDERED:
+        arguments["x-single-active-consumer"] = True
+    return arguments
+
+
+def _declare_retry(channel: Channel, delay_s: int) -> None:
+    """Nobody reads this queue: its messages expire, to the queue that their routing key names."""
+    name = retry_exchange(delay_s)
+    expiry: dict[str, object] = {"x-message-ttl": delay_s * 1000, "x-dead-letter-exchange": ""}
+    _declare_exchange(channel, name)
+    _declare_durable(channel, name, QUORUM | expiry | NEVER_LOST)
+    channel.queue_bind(name, name)
+
+
+def _declare_exchange(channel: Channel, name: str) -> None:
+    kind = "topic" if name == EXCHANGE else "fanout"
+    channel.exchange_declare(name, kind, durable=True)
+
+
+def _declare_durable(channel: Channel, queue: str, arguments: dict[str, object]) -> None:
+    channel.queue_declare(queue, durable=True, arguments=arguments)

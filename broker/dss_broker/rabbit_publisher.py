@@ -1,0 +1,181 @@
+"""Publishing with confirms: many messages in flight, each sent until the broker has it."""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import takewhile
+
+from pika import BasicProperties, SelectConnection, spec  # type: ignore[import-untyped] # no py.typed
+from pika.channel import Channel  # type: ignore[import-untyped]
+from pika.frame import Method  # type: ignore[import-untyped]
+
+from dss_broker.envelope import Envelope
+from dss_broker.errors import BrokerClosed, Unroutable
+from dss_broker.rabbit_link import Backoff, Link
+
+log = logging.getLogger(__name__)
+
+NACKED_RETRY_S = 0.2
+PERSISTENT = 2
+
+
+@dataclass(kw_only=True, eq=False)
+class Posting:
+    """An envelope on its way to ``exchange``; ``mandatory``: it is an error if no queue takes it."""
+
+    exchange: str
+    routing_key: str
+    envelope: Envelope
+    mandatory: bool
+    confirmed: "Future[None]" = field(default_factory=Future)
+    returned: bool = False
+
+
+class Publisher:
+    """One confirm channel.  ``send`` from any thread, everything else on the link's."""
+
+    def __init__(self, link: Link, on_channel: Callable[[Channel], None]) -> None:
+        """``on_channel`` declares what is published to; it sees each new channel first."""
+        self._link, self._on_channel = link, on_channel
+        self._channel: Channel | None = None  # only while it takes messages
+        self._blocked = False
+        self._waiting: deque[Posting] = deque()
+        self._in_flight: dict[int, Posting] = {}
+        self._last_tag = 0
+        self._backoff = Backoff()
+
+    @property
+    def channel(self) -> Channel | None:
+        """The open channel, if there is one."""
+        return self._channel
+
+    def send(self, posting: Posting) -> "Future[None]":
+        posting.confirmed.set_running_or_notify_cancel()
+        if not self._link.call(partial(self._accept, posting)):
+            posting.confirmed.set_exception(_closed())
+        return posting.confirmed
+
+    def up(self, connection: SelectConnection) -> None:
+        self._blocked = False
+        connection.add_on_connection_blocked_callback(self._block)
+        connection.add_on_connection_unblocked_callback(self._unblock)
+        self._backoff.reset()
+        self._open_channel(connection)
+
+    def down(self) -> None:
+        """Keep what was not confirmed for the next channel, in its order."""
+        self._channel = None
+        unconfirmed = [*self._in_flight.values(), *self._waiting]
+        self._in_flight.clear()
+        self._waiting = deque(unconfirmed)
+
+    def abandon(self) -> None:
+        """The broker is being closed: nothing more will be sent."""
+        self.down()
+        while self._waiting:
+            self._waiting.popleft().confirmed.set_exception(_closed())
+
+    def _open_channel(self, connection: SelectConnection) -> None:
+        if connection.is_open:
+            connection.channel(on_open_callback=self._channel_opened)
+
+    def _channel_opened(self, channel: Channel) -> None:
+        channel.add_on_close_callback(self._channel_closed)
+        channel.add_on_return_callback(self._returned)
+        self._on_channel(channel)
+        channel.confirm_delivery(self._confirmed, callback=lambda _: self._ready(channel))
+
+    def _ready(self, channel: Channel) -> None:
+        self._channel, self._last_tag = channel, 0
+        self._flush()
+
+    def _channel_closed(self, channel: Channel, reason: BaseException) -> None:
+        self.down()
+        if channel.connection.is_open:
+            delay_s = self._backoff.next_s()
+            facts = {"reason": repr(reason), "retry_s": round(delay_s, 2)}
+            log.error("publishing channel closed by RabbitMQ", extra=facts)
+            self._link.call_later(delay_s, partial(self._open_channel, channel.connection))
+
+    def _accept(self, posting: Posting) -> None:
+        self._waiting.append(posting)
+        self._flush()
+
+    def _flush(self) -> None:
+        while self._waiting and not self._blocked and self._channel and self._channel.is_open:
+            self._publish(self._channel, self._waiting.popleft())
+
+    def _publish(self, channel: Channel, posting: Posting) -> None:
+        posting.returned = False
+        try:
+            channel.basic_publish(
+                posting.exchange,
+                posting.routing_key,
+                posting.envelope.body,
+                _properties(posting.envelope),
+                mandatory=posting.mandatory,
+            )
+        except Exception as error:  # for instance a name longer than AMQP can write
+            posting.confirmed.set_exception(error)
+            return
+        self._last_tag += 1
+        self._in_flight[self._last_tag] = posting
+
+    def _returned(
+        self, _: Channel, method: spec.Basic.Return, properties: BasicProperties, __: bytes
+    ) -> None:
+        """No queue took it.  RabbitMQ says so before it confirms, in the order of publishing."""
+        sent = (properties.message_id, method.exchange, method.routing_key)
+        for posting in self._in_flight.values():
+            key = (posting.envelope.message_id, posting.exchange, posting.routing_key)
+            if key == sent and posting.mandatory and not posting.returned:
+                posting.returned = True
+                return
+
+    def _confirmed(self, frame: Method) -> None:
+        method = frame.method
+        tags = [method.delivery_tag]
+        if method.multiple:
+            tags = list(takewhile(lambda tag: tag <= method.delivery_tag, self._in_flight))
+        for posting in [self._in_flight.pop(tag) for tag in tags]:
+            if isinstance(method, spec.Basic.Nack):
+                self._waiting.append(posting)
+                self._link.call_later(NACKED_RETRY_S, self._flush)
+            else:
+                _settle(posting)
+
+    def _block(self, _: SelectConnection, __: Method) -> None:
+        log.warning("RabbitMQ takes no messages: its memory or disk is short")
+        self._blocked = True
+
+    def _unblock(self, _: SelectConnection, __: Method) -> None:
+        log.info("RabbitMQ takes messages again")
+        self._blocked = False
+        self._flush()
+
+
+def _settle(posting: Posting) -> None:
+    if posting.returned:
+        error = Unroutable(f"No queue wants {posting.routing_key!r}")
+        posting.confirmed.set_exception(error)
+    else:
+        posting.confirmed.set_result(None)
+
+
+def _properties(envelope: Envelope) -> BasicProperties:
+    return BasicProperties(
+        type=envelope.type_name,
+        content_type="application/json",
+        delivery_mode=PERSISTENT,
+        message_id=envelope.message_id,
+        correlation_id=envelope.correlation_id,
+        reply_to=envelope.reply_to,
+        headers=dict(envelope.headers),
+    )
+
+
+def _closed() -> BrokerClosed:
+    return BrokerClosed("The broker was closed before RabbitMQ had the message")

@@ -1,0 +1,56 @@
+"""The queue in which one process finds the answers to its requests."""
+
+import logging
+
+from pika import BasicProperties, spec  # type: ignore[import-untyped] # no py.typed
+from pika.channel import Channel  # type: ignore[import-untyped]
+
+from dss_broker.codec import decode
+from dss_broker.conversations import Conversations
+from dss_broker.errors import MalformedMessage
+from dss_broker.rabbit_declare import declare_replies
+
+log = logging.getLogger(__name__)
+
+
+class Replies:
+    """Lives on the publishing channel, so that the queue is there before the request that names it.
+
+    Declared with the first request only.  Every method runs on the link's thread.
+    """
+
+    def __init__(self, queue: str, conversations: Conversations) -> None:
+        self.queue = queue
+        self._conversations = conversations
+        self._wanted = False
+
+    def want(self, channel: Channel | None) -> None:
+        """A request is about to be published on ``channel``, or on the next one if that is None."""
+        first, self._wanted = not self._wanted, True
+        if first and channel is not None:
+            self._subscribe(channel)
+
+    def renew(self, channel: Channel) -> None:
+        """``channel`` is new."""
+        if self._wanted:
+            self._subscribe(channel)
+
+    def _subscribe(self, channel: Channel) -> None:
+        channel.add_on_cancel_callback(lambda _: channel.close())  # the queue is gone
+        declare_replies(channel, self.queue)
+        channel.basic_consume(self.queue, self._arrived)
+
+    def _arrived(
+        self,
+        channel: Channel,
+        method: spec.Basic.Deliver,
+        properties: BasicProperties,
+        body: bytes,
+    ) -> None:
+        try:
+            reply = decode(properties.type, body)
+        except MalformedMessage as error:
+            log.error("malformed reply dropped", extra={"reason": str(error)})  # noqa: TRY400 - no fault of the code
+        else:
+            self._conversations.arrived(properties.correlation_id, reply)
+        channel.basic_ack(method.delivery_tag)
