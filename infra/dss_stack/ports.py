@@ -1,0 +1,34 @@
+"""Free ports on loopback."""
+
+import random
+import socket
+from collections.abc import Sequence
+
+_RANGE = range(20_000, 32_000)
+"""Below the ports that the kernel hands out for outgoing connections, which come and go."""
+
+LOOPBACK = "127.0.0.1"
+
+
+def is_free(port: int) -> bool:
+    """True if a server could listen on ``port`` of loopback now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def is_open(port: int) -> bool:
+    """True if somebody accepts connections on ``port`` of loopback now."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+def choose_ports(names: Sequence[str]) -> dict[str, int]:
+    """A different free port for each of ``names``."""
+    numbers = random.sample(_RANGE, k=len(_RANGE))
+    return dict(zip(names, filter(is_free, numbers), strict=False))

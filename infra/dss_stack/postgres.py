@@ -1,0 +1,182 @@
+"""A PostgreSQL cluster of our own in a folder: real, on loopback."""
+
+import os
+import shutil
+import signal
+import subprocess
+from functools import cached_property
+from pathlib import Path
+
+import psutil
+
+from dss_stack import processes
+from dss_stack.errors import StartFailed
+from dss_stack.ports import LOOPBACK, choose_ports, is_free
+from dss_stack.privileges import Disguise, disguise
+from dss_stack.remembered import Facts, remember, remembered, write_private
+from dss_stack.servers import Programs, find_postgres
+
+_USER = "dss"
+_DATABASE = "dss"
+_PORTS = ("postgres",)
+_START_TIMEOUT_S = 60
+_STOP_TIMEOUT_S = 30
+_COMMAND_TIMEOUT_S = 120
+
+
+class PostgresCluster:
+    """Everything lives under ``folder``; whoever names the same folder means the same cluster.
+
+    ``sysroot`` is a folder with unpacked packages, for machines where PostgreSQL is not installed.
+    """
+
+    def __init__(self, folder: Path, *, sysroot: Path | None = None) -> None:
+        self._folder = folder.resolve()
+        self.sysroot = sysroot
+        self._data = self._folder / "data"
+        self.log = self._folder / "postgres.log"
+
+    @property
+    def database_url(self) -> str:
+        password = self._facts["password"]
+        return f"postgres://{_USER}:{password}@{LOOPBACK}:{self._port}/{_DATABASE}"
+
+    @property
+    def process(self) -> psutil.Process | None:
+        """The postmaster, if it lives, ready or not."""
+        mine = self._processes()
+        pids = {process.pid for process in mine}
+        return next((p for p in mine if p.ppid() not in pids), None)
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None
+
+    def ready(self) -> bool:
+        """True if clients may connect."""
+        return self._run("pg_isready", "-h", LOOPBACK, "-p", str(self._port)).returncode == 0
+
+    def start(self) -> None:
+        """Return when the database can be used; at once if it can already.
+
+        What a killed start has left behind is repaired.  Raises ServerMissing, StartFailed.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if not self._data.exists():
+            self._initialise()
+        process = self.process or self._launch()
+        processes.wait_until_ready(
+            "PostgreSQL", self.ready, process=process, log=self.log, timeout_s=_START_TIMEOUT_S
+        )
+        self._make_database()
+
+    def stop(self) -> None:
+        """Disconnect every client and return when the cluster has ended."""
+        if (process := self.process) is not None:
+            processes.end(process, signal=signal.SIGINT, timeout_s=_STOP_TIMEOUT_S)
+
+    def kill(self) -> None:
+        """End the cluster at once, as a power failure would."""
+        mine = self._processes()
+        if (process := self.process) is not None:
+            processes.end(process, signal=signal.SIGKILL, timeout_s=_STOP_TIMEOUT_S)
+        processes.wait_for_end(mine, _STOP_TIMEOUT_S)
+
+    @cached_property
+    def _programs(self) -> Programs:
+        return find_postgres(self.sysroot)
+
+    @cached_property
+    def _disguise(self) -> Disguise:
+        return disguise()
+
+    @property
+    def _facts(self) -> Facts:
+        return remembered(self._folder / "cluster.json", _PORTS)
+
+    @property
+    def _port(self) -> int:
+        return self._facts["ports"]["postgres"]
+
+    def _processes(self) -> list[psutil.Process]:
+        return processes.working_in(self._data, "postgres")
+
+    def _initialise(self) -> None:
+        """Make the cluster beside its place, then move it there: half a cluster is never used."""
+        fresh = self._folder / "data.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        password = self._folder / "password"
+        write_private(password, self._facts["password"])
+        for path in (fresh, password):
+            os.chown(path, self._disguise.owner, -1)
+        where = (f"--pgdata={fresh}", f"--username={_USER}", f"--pwfile={password}")
+        how = ("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums")
+        done = self._run("initdb", *where, *how, prefix=self._disguise.prefix)
+        password.unlink()
+        if done.returncode != 0:
+            raise StartFailed(f"PostgreSQL could not make its cluster:\n{done.stderr}")
+        fresh.rename(self._data)
+
+    def _launch(self) -> psutil.Process:
+        """The server takes a number in postmaster.pid for a living rival even if it is long dead."""
+        processes.wait_for_end(self._processes(), _STOP_TIMEOUT_S)
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
+        self._take_free_port()
+        self._hand_over_files()
+        return processes.launch(
+            [*self._disguise.prefix, self._programs.path("postgres"), *self._options()],
+            folder=self._folder,
+            log=self.log,
+            environment=self._programs.environment,
+        )
+
+    def _options(self) -> list[str]:
+        settings = {
+            "listen_addresses": LOOPBACK,
+            "port": str(self._port),
+            "unix_socket_directories": "",  # a path may hold 107 bytes only; TCP will do
+            "max_connections": "200",
+            "log_min_duration_statement": "500",
+        }
+        return ["-D", str(self._data), *(f"--{name}={value}" for name, value in settings.items())]
+
+    def _take_free_port(self) -> None:
+        facts = self._facts
+        if not is_free(self._port):
+            facts["ports"] = choose_ports(_PORTS)
+            remember(self._folder / "cluster.json", facts)
+
+    def _hand_over_files(self) -> None:
+        """The server insists on owning its files; who that is depends on what the machine allows."""
+        if self._data.stat().st_uid == self._disguise.owner:
+            return
+        for path in (self._data, *self._data.rglob("*")):
+            os.chown(path, self._disguise.owner, -1, follow_symlinks=False)
+
+    def _make_database(self) -> None:
+        """Make the database unless a former start has done so."""
+        known = self._query("select count(*) from pg_database where datname = 'dss'")
+        if known == "0":
+            self._query("create database dss")
+
+    def _query(self, statement: str) -> str:
+        """What ``statement`` answers in ``postgres``, the database that every cluster begins with."""
+        where = f"host={LOOPBACK} port={self._port} user={_USER} dbname=postgres"
+        done = self._run("psql", "--no-psqlrc", "-tAc", statement, where)
+        if done.returncode != 0:
+            raise StartFailed(f"PostgreSQL refused to make the database:\n{done.stderr}")
+        return done.stdout.strip()
+
+    def _run(
+        self, program: str, *arguments: str, prefix: tuple[str, ...] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*prefix, self._programs.path(program), *arguments],
+            env=self._programs.environment | {"PGPASSWORD": self._facts["password"]},
+            cwd=self._folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_COMMAND_TIMEOUT_S,
+        )

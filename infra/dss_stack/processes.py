@@ -1,0 +1,91 @@
+"""Starting processes that outlive us, finding them again, and ending them."""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from dss_stack.errors import StartFailed
+
+_POLL_S = 0.05
+
+
+def launch(
+    command: Sequence[str], *, folder: Path, log: Path, environment: Mapping[str, str]
+) -> psutil.Process:
+    """Start ``command`` in ``folder`` and in a session of its own, so that it outlives the terminal.
+
+    What it prints is added to ``log``, which only its owner may read.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    words = ["env", f"--chdir={folder}", "--", *command]
+    pid = os.posix_spawnp("env", words, environment, file_actions=actions, setsid=True)
+    return psutil.Process(pid)
+
+
+def alive(process: psutil.Process) -> bool:
+    """False also for one that has ended and that its parent has not yet taken notice of."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def working_in(folder: Path, program: str) -> list[psutil.Process]:
+    """The live processes of ``program`` (name of the executable) whose working folder is ``folder``."""
+    found = psutil.process_iter(["name", "cwd"])
+    mine = [p for p in found if p.info["name"] == program and p.info["cwd"] == str(folder)]
+    return [process for process in mine if alive(process)]
+
+
+def wait_for_end(processes: Sequence[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    """Those of ``processes`` that still live after ``timeout_s``."""
+    until = time.monotonic() + timeout_s
+    while (left := [p for p in processes if alive(p)]) and time.monotonic() < until:
+        time.sleep(_POLL_S)
+    return left
+
+
+def end(process: psutil.Process, *, signal: int, timeout_s: float) -> None:
+    """Ask ``process`` to end; kill it if it has not done so after ``timeout_s``."""
+    try:
+        process.send_signal(signal)
+    except psutil.NoSuchProcess:
+        return
+    for stubborn in wait_for_end([process], timeout_s):
+        stubborn.kill()
+        wait_for_end([stubborn], timeout_s)
+
+
+def wait_until_ready(
+    name: str, ready: Callable[[], bool], *, process: psutil.Process, log: Path, timeout_s: float
+) -> None:
+    """Return as soon as ``ready`` says so.
+
+    Raises StartFailed with the last lines of ``log`` if ``process`` ends before, or is too slow.
+    """
+    until = time.monotonic() + timeout_s
+    while not ready():
+        if not alive(process):
+            raise StartFailed(f"{name} ended while starting. Its last words:\n{last_lines(log)}")
+        if time.monotonic() > until:
+            raise StartFailed(
+                f"{name} was not ready after {timeout_s:.0f} s. Its last words:\n{last_lines(log)}"
+            )
+        time.sleep(_POLL_S)
+
+
+def last_lines(log: Path, count: int = 15) -> str:
+    """The end of ``log``, or a note that there is none."""
+    if not log.exists():
+        return "(it has written nothing)"
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 16 * 1024))
+        return "\n".join(file.read().decode(errors="replace").splitlines()[-count:])

@@ -1,0 +1,148 @@
+"""A RabbitMQ node of our own in a folder: real, on loopback, with the management console."""
+
+import secrets
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import httpx
+import psutil
+
+from dss_stack import processes, rabbitmq_files
+from dss_stack.ports import LOOPBACK, choose_ports, is_free, is_open
+from dss_stack.remembered import Facts, remember, remembered
+from dss_stack.servers import Programs, find_rabbitmq
+
+_START_TIMEOUT_S = 120
+_STOP_TIMEOUT_S = 60
+
+
+class RabbitNode:
+    """Everything lives under ``folder``; whoever names the same folder means the same node.
+
+    ``sysroot`` is a folder with unpacked packages, for machines where RabbitMQ is not installed.
+    """
+
+    user = rabbitmq_files.USER
+
+    def __init__(self, folder: Path, *, sysroot: Path | None = None) -> None:
+        self._folder = folder.resolve()
+        self.sysroot = sysroot
+        self.log = self._folder / "log" / "console.log"
+
+    @property
+    def password(self) -> str:
+        return self._facts["password"]
+
+    @property
+    def amqp_url(self) -> str:
+        return f"amqp://{self.user}:{self.password}@{LOOPBACK}:{self._ports['amqp']}/%2F"
+
+    @property
+    def console_url(self) -> str:
+        """Address of the management console and of its HTTP API."""
+        return f"http://{LOOPBACK}:{self._ports['console']}"
+
+    @property
+    def prometheus_url(self) -> str:
+        return f"http://{LOOPBACK}:{self._ports['prometheus']}/metrics"
+
+    @property
+    def process(self) -> psutil.Process | None:
+        """The node's virtual machine, if it lives, ready or not."""
+        return next(iter(processes.working_in(self._folder, "beam.smp")), None)
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None
+
+    def ready(self) -> bool:
+        """True if clients may connect and the console answers."""
+        if not is_open(self._ports["amqp"]):
+            return False
+        try:
+            answer = httpx.get(
+                f"{self.console_url}/api/whoami", auth=(self.user, self.password), timeout=5
+            )
+        except httpx.HTTPError:
+            return False
+        return answer.status_code == httpx.codes.OK
+
+    def start(self) -> None:
+        """Return when the node is ready; at once if it is already.
+
+        What a killed start has left behind is repaired.  Raises ServerMissing, StartFailed.
+        """
+        process = self.process or self._launch()
+        processes.wait_until_ready(
+            "RabbitMQ", self.ready, process=process, log=self.log, timeout_s=_START_TIMEOUT_S
+        )
+        self._complete.touch()
+
+    def stop(self) -> None:
+        """Return when the node has ended and nothing of it is left running."""
+        if (process := self.process) is not None:
+            processes.end(process, signal=signal.SIGTERM, timeout_s=_STOP_TIMEOUT_S)
+        if is_open(self._ports["epmd"]):
+            self._end_port_mapper()
+
+    def kill(self) -> None:
+        """End the node at once, as a power failure would."""
+        if (process := self.process) is not None:
+            processes.end(process, signal=signal.SIGKILL, timeout_s=_STOP_TIMEOUT_S)
+
+    @property
+    def _facts(self) -> Facts:
+        return remembered(self._folder / "node.json", rabbitmq_files.PORTS)
+
+    @property
+    def _ports(self) -> dict[str, int]:
+        return self._facts["ports"]
+
+    @property
+    def _complete(self) -> Path:
+        """Exists once the node has been ready for the first time."""
+        return self._folder / "complete"
+
+    def _launch(self) -> psutil.Process:
+        programs = find_rabbitmq(self.sysroot)
+        facts = self._facts_for_start()
+        if not self._complete.exists():
+            shutil.rmtree(self._folder / "mnesia", ignore_errors=True)
+        rabbitmq_files.write_files(
+            self._folder,
+            ports=facts["ports"],
+            password=facts["password"],
+            cookie=secrets.token_hex(16),
+        )
+        return processes.launch(
+            [programs.path("rabbitmq-server")],
+            folder=self._folder,
+            log=self.log,
+            environment=self._environment(programs),
+        )
+
+    def _facts_for_start(self) -> Facts:
+        """With other ports if somebody has taken ours, except for epmd's, which may be still there."""
+        self._end_port_mapper()
+        facts = self._facts
+        if not all(is_free(port) for port in facts["ports"].values()):
+            facts["ports"] = choose_ports(rabbitmq_files.PORTS)
+            remember(self._folder / "node.json", facts)
+        return facts
+
+    def _end_port_mapper(self) -> None:
+        """The port mapper (epmd) outlives its node.  It refuses to end while another node needs it."""
+        programs = find_rabbitmq(self.sysroot)
+        subprocess.run(
+            ["epmd", "-port", str(self._ports["epmd"]), "-kill"],
+            env=self._environment(programs),
+            capture_output=True,
+            check=False,
+            timeout=30,
+        )
+
+    def _environment(self, programs: Programs) -> dict[str, str]:
+        node = "dss@localhost"
+        return programs.environment | rabbitmq_files.variables(self._folder, node, self._ports)

@@ -1,0 +1,79 @@
+"""The files and variables that make a RabbitMQ node private to one folder."""
+
+import json
+from pathlib import Path
+
+from dss_stack.ports import LOOPBACK
+from dss_stack.remembered import write_private
+
+USER = "dss"
+
+PORTS = ("amqp", "console", "prometheus", "distribution", "epmd", "ctl")
+
+_PLUGINS = "[rabbitmq_management,rabbitmq_prometheus].\n"
+
+_CONSUMER_TIMEOUT_MS = 7 * 24 * 3600 * 1000
+"""A ticket may be worked on for days; RabbitMQ gives a consumer up after 30 minutes unless told.
+3.10 knows this setting only here, in the configuration file."""
+
+
+def write_files(folder: Path, *, ports: dict[str, int], password: str, cookie: str) -> None:
+    """Everything that the node reads when it starts, made anew."""
+    for name in ("home", "etc/generated", "etc/schema", "mnesia", "log"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    write_private(folder / "home/.erlang.cookie", cookie)
+    (folder / "home/.erlang.cookie").chmod(0o400)
+    (folder / "etc/enabled_plugins").write_text(_PLUGINS)
+    (folder / "etc/rabbitmq-env.conf").write_text("")
+    (folder / "etc/rabbitmq.conf").write_text(_configuration(folder, ports))
+    write_private(folder / "etc/definitions.json", json.dumps(_definitions(password)))
+
+
+def variables(folder: Path, node: str, ports: dict[str, int]) -> dict[str, str]:
+    """Environment of the server and of its command-line tools."""
+    return {
+        "HOME": f"{folder}/home",
+        "RABBITMQ_NODENAME": node,
+        "RABBITMQ_CONF_ENV_FILE": f"{folder}/etc/rabbitmq-env.conf",  # else that of /etc/rabbitmq
+        "RABBITMQ_CONFIG_FILE": f"{folder}/etc/rabbitmq.conf",
+        "RABBITMQ_ADVANCED_CONFIG_FILE": f"{folder}/etc/advanced.config",
+        "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/etc/enabled_plugins",
+        "RABBITMQ_MNESIA_BASE": f"{folder}/mnesia",
+        "RABBITMQ_LOG_BASE": f"{folder}/log",
+        "RABBITMQ_PID_FILE": f"{folder}/rabbit.pid",
+        "RABBITMQ_GENERATED_CONFIG_DIR": f"{folder}/etc/generated",
+        "RABBITMQ_FEATURE_FLAGS_FILE": f"{folder}/etc/feature_flags",
+        "RABBITMQ_SCHEMA_DIR": f"{folder}/etc/schema",
+        "RABBITMQ_DIST_PORT": str(ports["distribution"]),
+        "RABBITMQ_CTL_DIST_PORT_MIN": str(ports["ctl"]),
+        "RABBITMQ_CTL_DIST_PORT_MAX": str(ports["ctl"]),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        "ERL_EPMD_PORT": str(ports["epmd"]),
+        "ERL_EPMD_ADDRESS": LOOPBACK,
+        "RUNNING_UNDER_SYSTEMD": "true",  # the script becomes the server instead of watching it
+    }
+
+
+def _configuration(folder: Path, ports: dict[str, int]) -> str:
+    return f"""\
+listeners.tcp.1 = {LOOPBACK}:{ports["amqp"]}
+management.tcp.ip = {LOOPBACK}
+management.tcp.port = {ports["console"]}
+prometheus.tcp.ip = {LOOPBACK}
+prometheus.tcp.port = {ports["prometheus"]}
+load_definitions = {folder}/etc/definitions.json
+consumer_timeout = {_CONSUMER_TIMEOUT_MS}
+vm_memory_high_watermark.absolute = 1GiB
+disk_free_limit.absolute = 500MB
+log.file.level = info
+"""
+
+
+def _definitions(password: str) -> dict[str, list[dict[str, str]]]:
+    """One user and no guest; read again at every start, to the same effect."""
+    everything = {"configure": ".*", "write": ".*", "read": ".*"}
+    return {
+        "vhosts": [{"name": "/"}],
+        "users": [{"name": USER, "password": password, "tags": "administrator"}],
+        "permissions": [{"user": USER, "vhost": "/", **everything}],
+    }

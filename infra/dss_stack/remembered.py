@@ -1,0 +1,46 @@
+"""Facts that are made once and kept in a folder: ports, names, passwords."""
+
+import json
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypedDict
+
+from dss_stack.ports import choose_ports
+
+
+class Facts(TypedDict):
+    """What a server of ours was made with."""
+
+    ports: dict[str, int]
+    password: str
+
+
+def write_private(file: Path, text: str) -> None:
+    """Replace ``file`` in one step; only its owner may read it."""
+    fresh = file.with_name(f"{file.name}.new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    fresh.replace(file)
+
+
+def remembered(file: Path, ports: Sequence[str]) -> Facts:
+    """The facts in ``file``; made now, with a free port for each of ``ports``, if there are none."""
+    try:
+        known: Facts = json.loads(file.read_text())
+    except (FileNotFoundError, ValueError):
+        known = {"ports": {}, "password": secrets.token_urlsafe(18)}
+    if set(known["ports"]) != set(ports):
+        known["ports"] = choose_ports(ports)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        remember(file, known)
+    return known
+
+
+def remember(file: Path, facts: Facts) -> None:
+    write_private(file, json.dumps(facts, indent=1))

@@ -1,0 +1,70 @@
+"""Where the programs of RabbitMQ and PostgreSQL are: installed, or unpacked into a folder of ours."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dss_stack.errors import ServerMissing
+
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Programs:
+    """``folder`` holds the executables; ``environment`` is what they need to run at all."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def path(self, name: str) -> str:
+        return str(self.folder / name)
+
+
+def find_rabbitmq(sysroot: Path | None = None) -> Programs:
+    """RabbitMQ's own scripts, never the wrappers on the PATH: those insist on the user ``rabbitmq``.
+
+    ``sysroot`` is a folder with unpacked packages, looked at after the machine's own.  Raises
+    ServerMissing.
+    """
+    for root in _roots(sysroot):
+        folder = root / "usr/lib/rabbitmq/bin"
+        if (folder / "rabbitmq-server").exists() and (root / "usr/lib/erlang/bin/erl").exists():
+            return Programs(folder=folder, environment=_environment(root))
+    raise ServerMissing(
+        "RabbitMQ is not installed: install the package rabbitmq-server, or set DSS_AMQP_URL to a "
+        "server that exists."
+    )
+
+
+def find_postgres(sysroot: Path | None = None) -> Programs:
+    """The newest PostgreSQL of the machine, else of ``sysroot``.  Raises ServerMissing."""
+    for root in _roots(sysroot):
+        folders = [f.parent for f in root.glob("usr/lib/postgresql/*/bin/initdb")]
+        if folders:
+            newest = max(folders, key=lambda folder: float(folder.parent.name))
+            return Programs(folder=newest, environment=_environment(root))
+    on_path = shutil.which("initdb")
+    if on_path:
+        return Programs(folder=Path(on_path).resolve().parent, environment=_environment(Path("/")))
+    raise ServerMissing(
+        "PostgreSQL is not installed: install the package postgresql, or set DSS_DATABASE_URL to a "
+        "server that exists."
+    )
+
+
+def _roots(sysroot: Path | None) -> Iterator[Path]:
+    yield Path("/")
+    if sysroot is not None:
+        yield sysroot.absolute()
+
+
+def _environment(root: Path) -> dict[str, str]:
+    """Nothing of the caller's environment: a server must not depend on who starts it."""
+    environment = {"PATH": _SYSTEM_PATH, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+    if root != Path("/"):
+        libraries = [str(folder) for folder in root.glob("usr/lib/*-linux-gnu")]
+        environment["LD_LIBRARY_PATH"] = os.pathsep.join(libraries)
+        environment["PATH"] = f"{root}/usr/lib/erlang/bin:{root}/usr/bin:{_SYSTEM_PATH}"
+    return environment

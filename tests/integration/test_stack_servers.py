@@ -1,0 +1,81 @@
+"""The private servers: ready when they say so, and none the worse for being killed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from dss_stack.postgres import PostgresCluster
+from dss_stack.rabbitmq import RabbitNode
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+def own_cluster(postgres: PostgresCluster, tmp_path: Path) -> Iterator[PostgresCluster]:
+    """A cluster that a test may kill."""
+    cluster = PostgresCluster(tmp_path, sysroot=postgres.sysroot)
+    yield cluster
+    cluster.stop()
+
+
+def test_the_console_knows_our_user(rabbit: RabbitNode) -> None:
+    answer = httpx.get(f"{rabbit.console_url}/api/whoami", auth=(rabbit.user, rabbit.password))
+
+    assert answer.json()["name"] == rabbit.user
+
+
+def test_there_is_no_guest(rabbit: RabbitNode) -> None:
+    answer = httpx.get(f"{rabbit.console_url}/api/whoami", auth=("guest", "guest"))
+
+    assert answer.status_code == httpx.codes.UNAUTHORIZED
+
+
+def test_rabbitmq_has_metrics(rabbit: RabbitNode) -> None:
+    assert "rabbitmq_identity_info" in httpx.get(rabbit.prometheus_url).text
+
+
+def test_a_second_start_finds_the_same_node(rabbit: RabbitNode) -> None:
+    process = rabbit.process
+
+    rabbit.start()
+
+    assert rabbit.process == process
+
+
+def test_a_second_start_finds_the_same_cluster(own_cluster: PostgresCluster) -> None:
+    own_cluster.start()
+    process = own_cluster.process
+
+    own_cluster.start()
+
+    assert own_cluster.process == process
+
+
+def test_a_killed_cluster_starts_again(own_cluster: PostgresCluster) -> None:
+    own_cluster.start()
+    own_cluster.kill()
+
+    own_cluster.start()
+
+    assert own_cluster.ready()
+
+
+def test_a_cluster_that_was_half_made_is_made_anew(
+    own_cluster: PostgresCluster, tmp_path: Path
+) -> None:
+    (tmp_path / "data.new").mkdir()
+    (tmp_path / "data.new" / "PG_VERSION").write_text("15\n")
+
+    own_cluster.start()
+
+    assert own_cluster.ready()
+
+
+def test_stopping_leaves_nothing_running(own_cluster: PostgresCluster) -> None:
+    own_cluster.start()
+
+    own_cluster.stop()
+
+    assert not own_cluster.running
