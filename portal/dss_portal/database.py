@@ -30,11 +30,11 @@ def config(database_url: str) -> dict[str, object]:
 @asynccontextmanager
 async def connected(database_url: str) -> AsyncIterator[None]:
     # The fallback lets request handlers, which run in contexts of their own, find the connection.
-    await Tortoise.init(config(database_url), _enable_global_fallback=True)
+    context = await Tortoise.init(config(database_url), _enable_global_fallback=True)
     try:
         yield
     finally:
-        await Tortoise.close_connections()
+        await context.close_connections()
 
 
 async def ping() -> None:

@@ -14,6 +14,11 @@ from dss_portal.services import store as services
 blueprint = Blueprint("pages", __name__)
 
 ALIVE_S, TIRED_S = 600, 3600  # the traffic lights of the old services page
+LIGHTS = {
+    "alive": "At work",
+    "tired": "Not heard of for ten minutes",
+    "away": "Nobody is at work; tickets wait",
+}
 
 
 @blueprint.after_request
@@ -46,7 +51,7 @@ async def service_list() -> Response | Redirect:
         return redirect(_to("pages.home"), 303)
     shown = [(service, light(service)) for service in await services.listed()]
     workers = await Worker.all().order_by("-heard_at").limit(20)
-    return await _page("services.html", services=shown, workers=workers)
+    return await _page("services.html", services=shown, workers=workers, words=LIGHTS)
 
 
 @blueprint.get("/token")

@@ -1,0 +1,69 @@
+"""A migrated database for each test, copied from a template."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from dss_broker.memory import MemoryBroker
+from dss_portal import database
+from dss_portal.accounts import store as accounts
+from dss_portal.app import create_app
+from dss_portal.settings import Settings
+from dss_stack.postgres import PostgresCluster
+from portals import Portal
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: PostgresCluster) -> str:
+    """The address of a migrated database that nobody is connected to."""
+    asyncio.run(_migrate(postgres.database_url))
+    return postgres.database_url
+
+
+async def _migrate(url: str) -> None:
+    await database.migrate_to_latest(url)
+    async with database.connected(url):
+        await accounts.make_tiers()
+
+
+@pytest.fixture
+def database_url(migrated: str) -> Iterator[str]:
+    """A database of the test's own."""
+    base, _, template = migrated.rpartition("/")
+    name = f"test_{uuid.uuid4().hex}"
+    asyncio.run(_execute(f"{base}/postgres", f'CREATE DATABASE {name} TEMPLATE "{template}"'))
+    yield f"{base}/{name}"
+    asyncio.run(_execute(f"{base}/postgres", f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    return Settings(
+        database_url=database_url,
+        amqp_url="memory",
+        datastore=tmp_path / "datastore",
+        secret_key="for tests",
+        upload_silence_s=5,
+    )
+
+
+@pytest.fixture
+async def portal(settings: Settings) -> AsyncIterator[Portal]:
+    """A portal that serves."""
+    broker = MemoryBroker()
+    app = create_app(settings, broker)
+    async with app.test_app():
+        yield Portal(app=app, broker=broker, settings=settings)
+    broker.close()

@@ -1,0 +1,152 @@
+"""A whole portal for tests: real PostgreSQL, an in-memory broker, no sockets."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from queue import Empty, Queue
+from typing import TypeVar
+
+from quart import Quart
+from quart.typing import TestClientProtocol as Client
+from werkzeug.datastructures import FileStorage
+
+from dss_broker import topology
+from dss_broker.broker import Delivery
+from dss_broker.memory import MemoryBroker
+from dss_broker.messages import ClaimGranted, ClaimRefused, ClaimTicket, Message, ServiceAnnounced
+from dss_portal.accounts import store as accounts
+from dss_portal.settings import Settings
+
+DESCRIPTOR = {
+    "name": "lung-segmentation",
+    "version": "1.0.0",
+    "shortdesc": "Lungs",
+    "longdesc": "Left and right lung.",
+    "tags": [{"name": "CT", "type": "MainImage", "hint": "A chest CT", "required": True}],
+}
+
+M = TypeVar("M", bound=Message)
+
+
+@dataclass
+class Portal:
+    """What a test may ask of the portal and of the world around it."""
+
+    app: Quart
+    broker: MemoryBroker
+    settings: Settings
+    ready: "Queue[Delivery]" = field(default_factory=Queue)
+
+    @property
+    def datastore(self) -> Path:
+        return self.settings.datastore
+
+    async def user(self, email: str = "ann@example.com", *, sysadmin: bool = False) -> Client:
+        """A client that has signed in as ITK-SNAP does."""
+        token = await accounts.new_login_token(
+            await accounts.save_user(email, sysadmin=sysadmin), life_s=60
+        )
+        client = self.app.test_client()
+        answer = await client.post("/api/login", form={"token": token})
+        assert answer.status_code == 200
+        return client
+
+    async def announce_service(self, **changes: object) -> None:
+        """A dispatcher comes up: its service is listed when this returns."""
+        descriptor = {**DESCRIPTOR, **changes}
+        name = str(descriptor["name"])
+        message = ServiceAnnounced(
+            service=name, provider="dss", instance="test", descriptor=descriptor
+        )
+        client = await self.user("lister@example.com")
+        before = await text(client, "/api/services")
+        await asyncio.wrap_future(self.broker.publish(message))
+        await eventually(lambda: text(client, "/api/services"), lambda now: now != before)
+
+    def serve(self, service: str = "lung-segmentation") -> None:
+        """Collect the service's announced tickets in ``ready``; they are acknowledged at once."""
+        self.broker.consume(topology.dispatch(service), self.ready.put)
+
+    async def next_ready(self) -> Delivery:
+        return await asyncio.to_thread(self.ready.get, timeout=10)
+
+    def nothing_ready(self, within_s: float = 0.3) -> bool:
+        try:
+            self.ready.get(timeout=within_s)
+        except Empty:
+            return True
+        return False
+
+    async def claim(
+        self, ticket_id: int, delivery_id: str = "d1", instance: str = "i1"
+    ) -> ClaimGranted | ClaimRefused:
+        """Ask as a dispatcher does."""
+        request = ClaimTicket(
+            ticket_id=ticket_id,
+            service="lung-segmentation",
+            provider="dss",
+            instance=instance,
+            delivery_id=delivery_id,
+        )
+        conversation = self.broker.request(request)
+        answer = await asyncio.to_thread(conversation.next, 10)
+        conversation.close()
+        assert isinstance(answer, ClaimGranted | ClaimRefused)
+        return answer
+
+    async def granted(self, ticket_id: int, delivery_id: str = "d1") -> ClaimGranted:
+        answer = await self.claim(ticket_id, delivery_id)
+        assert isinstance(answer, ClaimGranted)
+        return answer
+
+    async def tell(self, message: Message, message_id: str | None = None) -> None:
+        """An event from a dispatcher; delivered when this returns, perhaps not yet handled."""
+        await asyncio.wrap_future(self.broker.publish(message, message_id=message_id))
+
+
+async def text(client: Client, path: str) -> str:
+    answer = await client.get(path)
+    return (await answer.get_data()).decode()
+
+
+async def post(client: Client, path: str, **form: str) -> tuple[int, str]:
+    answer = await client.post(path, form=form)
+    return answer.status_code, (await answer.get_data()).decode()
+
+
+async def send_file(client: Client, path: str, name: str, data: bytes) -> tuple[int, str]:
+    """Upload as ITK-SNAP does: ``myfile``, then ``submit``."""
+    file = FileStorage(BytesIO(data), filename=name)
+    answer = await client.post(path, files={"myfile": file}, form={"submit": "send"})
+    return answer.status_code, (await answer.get_data()).decode()
+
+
+async def new_ticket(client: Client, service: str = "lung-segmentation") -> int:
+    status, number = await post(client, "/api/tickets", name=service)
+    assert status == 200, number
+    return int(number)
+
+
+async def submitted_ticket(client: Client) -> int:
+    ticket_id = await new_ticket(client)
+    await send_file(client, f"/api/tickets/{ticket_id}/files/input", "a.itksnap", b"<registry/>")
+    assert await post(client, f"/api/tickets/{ticket_id}/status", status="ready") == (200, "ready")
+    return ticket_id
+
+
+T = TypeVar("T")
+
+
+async def eventually(
+    look: Callable[[], Awaitable[T]], is_so: Callable[[T], bool], within_s: float = 10
+) -> T:
+    """What ``look`` shows once ``is_so``; fails after ``within_s`` seconds."""
+    deadline = asyncio.get_running_loop().time() + within_s
+    while True:
+        found = await look()
+        if is_so(found):
+            return found
+        assert asyncio.get_running_loop().time() < deadline, f"still {found!r}"
+        await asyncio.sleep(0.02)
