@@ -108,19 +108,19 @@ class Portal:
 
 async def text(client: Client, path: str) -> str:
     answer = await client.get(path)
-    return (await answer.get_data()).decode()
+    return await answer.get_data(as_text=True)
 
 
 async def post(client: Client, path: str, **form: str) -> tuple[int, str]:
     answer = await client.post(path, form=form)
-    return answer.status_code, (await answer.get_data()).decode()
+    return answer.status_code, await answer.get_data(as_text=True)
 
 
 async def send_file(client: Client, path: str, name: str, data: bytes) -> tuple[int, str]:
     """Upload as ITK-SNAP does: ``myfile``, then ``submit``."""
     file = FileStorage(BytesIO(data), filename=name)
     answer = await client.post(path, files={"myfile": file}, form={"submit": "send"})
-    return answer.status_code, (await answer.get_data()).decode()
+    return answer.status_code, await answer.get_data(as_text=True)
 
 
 async def new_ticket(client: Client, service: str = "lung-segmentation") -> int:

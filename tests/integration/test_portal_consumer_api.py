@@ -251,7 +251,7 @@ async def test_a_form_that_is_not_encoded_is_understood(portal: Portal) -> None:
 
     answer = await client.post("/api/tickets", data="name=100% done é".encode(), headers=headers)
 
-    sentence = (await answer.get_data()).decode()
+    sentence = await answer.get_data(as_text=True)
     assert sentence == "Unable to find service named 100% done é"
 
 
@@ -347,7 +347,7 @@ async def test_the_tickets_of_others_look_as_if_they_did_not_exist(portal: Porta
         answer = await bob.get(f"/api/tickets/{ticket_id}/{what}")
 
         assert answer.status_code == 400
-        assert (await answer.get_data()).startswith(b"Ticket 1 not found for user")
+        assert (await answer.get_data(as_text=True)).startswith("Ticket 1 not found for user")
     assert await text(bob, "/api/tickets") == ""
 
 
