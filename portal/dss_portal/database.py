@@ -27,6 +27,10 @@ def config(database_url: str) -> dict[str, object]:
     }
 
 
+DESIGN_TIME = config("postgres://nobody@127.0.0.1/none")
+"""For ``make migration``, which compares models with migrations and connects to nothing."""
+
+
 @asynccontextmanager
 async def connected(database_url: str) -> AsyncIterator[None]:
     # The fallback lets request handlers, which run in contexts of their own, find the connection.
