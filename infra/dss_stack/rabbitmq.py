@@ -4,6 +4,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import httpx
@@ -16,6 +17,7 @@ from dss_stack.servers import Programs, find_rabbitmq
 
 _START_TIMEOUT_S = 120
 _STOP_TIMEOUT_S = 60
+_PORT_MAPPER_TIMEOUT_S = 5
 
 
 class RabbitNode:
@@ -84,8 +86,7 @@ class RabbitNode:
         """Return when the node has ended and nothing of it is left running."""
         if (process := self.process) is not None:
             processes.end(process, signal=signal.SIGTERM, timeout_s=_STOP_TIMEOUT_S)
-        if is_open(self._ports["epmd"]):
-            self._end_port_mapper()
+        self._end_port_mapper()
 
     def kill(self) -> None:
         """End the node at once, as a power failure would."""
@@ -133,15 +134,18 @@ class RabbitNode:
         return facts
 
     def _end_port_mapper(self) -> None:
-        """The port mapper (epmd) outlives its node.  It refuses to end while another node needs it."""
-        programs = find_rabbitmq(self.sysroot)
-        subprocess.run(
-            ["epmd", "-port", str(self._ports["epmd"]), "-kill"],
-            env=self._environment(programs),
-            capture_output=True,
-            check=False,
-            timeout=30,
-        )
+        """The port mapper (epmd) outlives its node, and refuses to end before it has missed the node."""
+        port = self._ports["epmd"]
+        until = time.monotonic() + _PORT_MAPPER_TIMEOUT_S
+        while is_open(port) and time.monotonic() < until:
+            subprocess.run(
+                ["epmd", "-port", str(port), "-kill"],
+                env=self._environment(find_rabbitmq(self.sysroot)),
+                capture_output=True,
+                check=False,
+                timeout=30,
+            )
+            time.sleep(0.05)
 
     def _environment(self, programs: Programs) -> dict[str, str]:
         node = "dss@localhost"

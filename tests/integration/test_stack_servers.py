@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from dss_stack.ports import is_open
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 
@@ -79,3 +80,15 @@ def test_stopping_leaves_nothing_running(own_cluster: PostgresCluster) -> None:
     own_cluster.stop()
 
     assert not own_cluster.running
+
+
+def test_a_killed_node_can_be_stopped_to_the_last_process(
+    rabbit: RabbitNode, tmp_path: Path
+) -> None:
+    node = RabbitNode(tmp_path, sysroot=rabbit.sysroot)
+    node.start()
+    node.kill()
+
+    node.stop()
+
+    assert not is_open(node._ports["epmd"])

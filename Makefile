@@ -1,0 +1,52 @@
+# The programs of a Debian or Ubuntu machine and its Python 3.11 are enough to begin with.
+
+PYTHON ?= python3
+BIN := .venv/bin
+BOOTSTRAP := @$(PYTHON) infra/bootstrap.py
+STACK := @test -x $(BIN)/dss-stack || { echo "Nothing is installed here yet: make up"; exit 1; }; $(BIN)/dss-stack
+
+.DEFAULT_GOAL := help
+.PHONY: help up stop status logs reset check test bench lock
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+
+up: ## start everything and send a sample through it; CT=/path/to/scan for your own
+	$(BOOTSTRAP)
+	@$(BIN)/dss-stack up $${CT:+--ct "$$CT"}
+
+stop: ## end everything; the data stays
+	$(STACK) stop
+
+status: ## every process: running, healthy, where
+	$(STACK) status
+
+logs: ## the last log lines of every process; NAME=portal for one
+	$(STACK) logs $(NAME)
+
+reset: ## stop, then delete all data of the local stack (asks first)
+	$(STACK) reset
+
+check: ## format, lint, types, and who may import whom
+	$(BOOTSTRAP) dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/mypy tests
+	$(BIN)/lint-imports
+
+test: ## all tests, against servers of their own
+	$(BOOTSTRAP) dev
+	$(BIN)/pytest
+
+bench: ## how fast it is
+	$(BOOTSTRAP) dev
+	$(BIN)/pytest tests/bench --override-ini python_files='bench_*.py test_*.py' -s
+
+lock: ## write requirements.lock anew, with the newest versions that pyproject.toml allows
+	$(BOOTSTRAP) dev
+	@{ sed -n '/^#/p' requirements.lock; $(BIN)/pip-compile --quiet --upgrade --all-extras --all-build-deps \
+	  --strip-extras --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+	  --no-emit-trusted-host --output-file - pyproject.toml | sed -n 's/^\([a-z][^+ ]*\).*/\1/p'; } \
+	  > requirements.lock.new
+	@mv requirements.lock.new requirements.lock

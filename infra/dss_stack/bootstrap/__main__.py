@@ -1,0 +1,102 @@
+"""``python3 infra/bootstrap.py [EXTRA ...]``: installs what the stack needs and this machine lacks."""
+
+import argparse
+import fcntl
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from dss_stack.bootstrap import debian
+from dss_stack.bootstrap.environment import Environment
+from dss_stack.bootstrap.workshop import Workshop
+from dss_stack.errors import ServerMissing, StackError
+from dss_stack.servers import find_postgres, find_rabbitmq
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+STATE = Path(os.environ.get("DSS_STATE", CHECKOUT / ".dss")).absolute()
+SYSROOT = STATE / "sysroot"
+
+PROGRAMS = {"portal", "client", "dispatch", "inference", "stack"}
+
+
+def main() -> int:
+    extras = PROGRAMS | set(_arguments().extra)
+    environment = Environment(CHECKOUT, extras)
+    if environment.complete() and not _missing_servers():
+        return 0
+    try:
+        _bootstrap(environment)
+    except StackError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "extra", nargs="*", help="extras of pyproject.toml besides the programs' own"
+    )
+    return parser.parse_args()
+
+
+def _bootstrap(environment: Environment) -> None:
+    log = STATE / "log" / "bootstrap.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(STATE / "bootstrap.lock") as lock:
+        workshop = Workshop(CHECKOUT, log, lock)
+        workshop.say(f"Installing what is missing; details in {log}")
+        environment.create(workshop, STATE / "wheels")
+        with ThreadPoolExecutor() as threads:
+            servers = threads.submit(_install_servers, workshop)
+            if not environment.complete():
+                environment.fill(workshop)
+            servers.result()
+
+
+def _install_servers(workshop: Workshop) -> None:
+    """Root gets them from apt-get, everybody else into the state folder."""
+    packages = _missing_servers()
+    if not packages:
+        return
+    workshop.say(f"{' and '.join(packages)}: installing")
+    if os.geteuid() == 0:
+        debian.install(workshop, packages)
+    else:
+        debian.unpack(workshop, packages, SYSROOT)
+    workshop.say(f"{' and '.join(packages)}: done")
+
+
+def _missing_servers() -> list[str]:
+    """Debian packages of the servers that we are to start and that are not there."""
+    packages = []
+    for package, find, address in (
+        ("rabbitmq-server", find_rabbitmq, "DSS_AMQP_URL"),
+        ("postgresql", find_postgres, "DSS_DATABASE_URL"),
+    ):
+        try:
+            if not os.environ.get(address):
+                find(SYSROOT)
+        except ServerMissing:
+            packages.append(package)
+    return packages
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[TextIO]:
+    """Waits for another bootstrap, or for what a killed one has left running, to end."""
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("Waiting for another installation in this checkout to end ...", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lock
+
+
+if __name__ == "__main__":
+    sys.exit(main())

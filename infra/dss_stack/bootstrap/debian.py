@@ -1,0 +1,138 @@
+"""What Debian and Ubuntu have to give: with apt-get for root, else unpacked into a folder of ours."""
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from dss_stack.bootstrap.workshop import Workshop
+from dss_stack.errors import StackError
+
+_QUIET = {"DEBIAN_FRONTEND": "noninteractive"}
+
+_APT = ("apt-get", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300")
+
+_UNITS = Path("/lib/systemd/system")
+
+_SERVICES = ("rabbitmq-server.service", "epmd.service", "epmd.socket", "postgresql.service")
+
+_MARK = "# Written by the DSS bootstrap for as long as it installs; may be deleted.\n"
+
+_POLICY = Path("/usr/sbin/policy-rc.d")
+"""Asked by Debian's packages before they start a service: exit status 101 means no."""
+
+_NO_CLUSTER = Path("/etc/postgresql-common/createcluster.d/dss-bootstrap.conf")
+
+
+def install(workshop: Workshop, packages: Sequence[str]) -> None:
+    """As root, with apt-get.  No service is started or enabled, and no database cluster is made."""
+    _require_apt(packages)
+    purpose = f"Installing {_listed(packages)}"
+    services_before = _known_services()
+    with _no_services():
+        for step in (
+            ["dpkg", "--configure", "-a"],
+            [*_APT, "update"],
+            [*_APT, "install", *packages],
+        ):
+            workshop.run(step, purpose=purpose, environment=_QUIET)
+    for service in _known_services() - services_before:
+        workshop.run(["systemctl", "disable", service], purpose=purpose)
+
+
+def unpack(workshop: Workshop, packages: Sequence[str], sysroot: Path) -> None:
+    """Without being root: ``packages`` and what they need, unpacked so that ``sysroot`` is their root.
+
+    Packages of the machine itself are not fetched again.
+    """
+    _require_apt(packages)
+    purpose = f"Fetching {_listed(packages)}"
+    fresh = sysroot.with_name(f"{sysroot.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    with _private_apt(sysroot.with_name("apt")) as apt:
+        workshop.run([*apt, "update"], purpose=purpose)
+        workshop.run([*apt, "--download-only", "install", *packages], purpose=purpose)
+        for archive in sorted(sysroot.with_name("apt").glob("archives/*.deb")):
+            workshop.run(["dpkg", "-x", str(archive), str(fresh)], purpose=purpose)
+    _move_erlang(fresh, sysroot)
+    shutil.rmtree(sysroot, ignore_errors=True)
+    fresh.rename(sysroot)
+
+
+def pip_wheel(workshop: Workshop, folder: Path) -> Path:
+    """Debian's pip as a file that Python can run; it is in the package that ``ensurepip`` takes it from."""
+    package = "python3-pip-whl"
+    if os.geteuid() == 0:
+        install(workshop, [package])
+        root = Path("/")
+    else:
+        unpack(workshop, [package], folder)
+        root = folder
+    return next(root.glob("usr/share/python-wheels/pip-*.whl"))
+
+
+def _require_apt(packages: Sequence[str]) -> None:
+    if shutil.which("apt-get") is None:
+        raise StackError(
+            f"Missing on this machine: {_listed(packages)} (names of Debian packages). There is no "
+            "apt-get to install them with; please install them, then call make again."
+        )
+
+
+def _listed(packages: Sequence[str]) -> str:
+    return " and ".join(packages)
+
+
+@contextmanager
+def _no_services() -> Iterator[None]:
+    """Keeps a policy that the machine has already; takes ours away again."""
+    _remove_leftovers()
+    if not _POLICY.exists():
+        _POLICY.write_text(f"#!/bin/sh\n{_MARK}exit 101\n")
+        _POLICY.chmod(0o755)
+    _NO_CLUSTER.parent.mkdir(parents=True, exist_ok=True)
+    _NO_CLUSTER.write_text(f"{_MARK}create_main_cluster = false\n")
+    try:
+        yield
+    finally:
+        _remove_leftovers()
+
+
+def _remove_leftovers() -> None:
+    for file in (_POLICY, _NO_CLUSTER):
+        if file.exists() and _MARK in file.read_text():
+            file.unlink()
+
+
+def _known_services() -> set[str]:
+    """Those that the machine would start by itself, without being asked, when it starts next."""
+    if shutil.which("systemctl") is None:
+        return set()
+    return {name for name in _SERVICES if (_UNITS / name).exists()}
+
+
+@contextmanager
+def _private_apt(folder: Path) -> Iterator[list[str]]:
+    """The command: it writes into ``folder`` only, and reads what the machine has installed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in ("lists/partial", "archives/partial"):
+        (folder / name).mkdir(parents=True)
+    options = {
+        "Dir::State::lists": f"{folder}/lists",
+        "Dir::Cache": str(folder),
+        "Dir::Cache::archives": f"{folder}/archives",
+        "Debug::NoLocking": "true",
+    }
+    yield [*_APT, *(word for name, value in options.items() for word in ("-o", f"{name}={value}"))]
+    shutil.rmtree(folder)
+
+
+def _move_erlang(fresh: Path, sysroot: Path) -> None:
+    """Erlang's start script names the folder that it was built for, whatever the environment says."""
+    script = fresh / "usr/lib/erlang/bin/erl"
+    if script.exists():
+        text = script.read_text()
+        script.write_text(
+            text.replace("ROOTDIR=/usr/lib/erlang", f"ROOTDIR='{sysroot}/usr/lib/erlang'")
+        )

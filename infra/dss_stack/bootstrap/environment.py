@@ -1,0 +1,100 @@
+"""The virtual environment ``.venv`` of the checkout, with what ``requirements.lock`` pins."""
+
+import hashlib
+import importlib.util
+import shutil
+import subprocess
+import sys
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+from dss_stack.bootstrap import debian
+from dss_stack.bootstrap.workshop import Workshop
+from dss_stack.errors import StackError
+
+_LOCK = "requirements.lock"
+
+_TORCH = "torch=="
+"""Goes on pip's own command line: any other way of asking may bring another build, of gigabytes."""
+
+
+class Environment:
+    """``extras`` are those of pyproject.toml that must be there; others that are there stay."""
+
+    def __init__(self, checkout: Path, extras: AbstractSet[str]) -> None:
+        self._checkout = checkout
+        self._venv = checkout / ".venv"
+        self._stamp = self._venv / "complete"
+        self._extras = extras | self._installed_extras()
+
+    def complete(self) -> bool:
+        """True if nothing needs to be done: the same wishes were fulfilled before."""
+        return self._stamp.exists() and self._stamp.read_text() == self._wishes()
+
+    def create(self, workshop: Workshop, wheels: Path) -> None:
+        """Make it, with nothing but pip in it.  ``wheels`` is where pip may be unpacked to."""
+        if not self._has_pip():
+            workshop.say("Virtual environment: making it")
+            self._create(workshop, wheels)
+
+    def fill(self, workshop: Workshop) -> None:
+        """Install the project, in place, and the packages that it needs."""
+        workshop.say("Python packages: installing (torch is large, this takes a minute or two)")
+        self._forget_half_installed()
+        self._install(workshop)
+        self._stamp.write_text(self._wishes())
+        workshop.say("Python packages: done")
+
+    @property
+    def _python(self) -> str:
+        return str(self._venv / "bin" / "python")
+
+    def _wishes(self) -> str:
+        """Changes when the project's requirements do, or the interpreter, or the checkout's place."""
+        digest = hashlib.sha256(f"{sys.version}{self._checkout}".encode())
+        for name in ("pyproject.toml", _LOCK):
+            digest.update((self._checkout / name).read_bytes())
+        return f"{digest.hexdigest()} {','.join(sorted(self._extras))}"
+
+    def _installed_extras(self) -> set[str]:
+        return set(self._stamp.read_text().split()[1].split(",")) if self._stamp.exists() else set()
+
+    def _has_pip(self) -> bool:
+        try:
+            done = subprocess.run([self._python, "-m", "pip", "--version"], capture_output=True)  # noqa: PLW1510 - looked at
+        except OSError:
+            return False
+        return done.returncode == 0
+
+    def _create(self, workshop: Workshop, wheels: Path) -> None:
+        """Debian keeps what ``venv`` needs to install pip in a package of its own."""
+        create = [sys.executable, "-m", "venv", "--clear", str(self._venv)]
+        if importlib.util.find_spec("ensurepip") is None:
+            pip = debian.pip_wheel(workshop, wheels)
+            workshop.run([*create, "--without-pip"], purpose="Making the virtual environment")
+            command = [self._python, f"{pip}/pip", "install", "--no-index", str(pip)]
+            workshop.run(command, purpose="Installing pip")
+        else:
+            workshop.run(create, purpose="Making the virtual environment")
+
+    def _forget_half_installed(self) -> None:
+        """A killed pip leaves packages without the list of their files, which it writes last."""
+        for info in self._venv.glob("lib/python*/site-packages/*.dist-info"):
+            if not (info / "RECORD").exists():
+                shutil.rmtree(info)
+
+    def _install(self, workshop: Workshop) -> None:
+        project = f".[{','.join(sorted(self._extras))}]"
+        install = [self._python, "-m", "pip", "install", "--no-input", "--progress-bar=off"]
+        workshop.run(
+            [*install, "--editable", project, self._pinned_torch()],
+            purpose="Installing the Python packages",
+            environment={"PIP_CONSTRAINT": _LOCK},  # holds for the build backend as well
+        )
+
+    def _pinned_torch(self) -> str:
+        lines = (self._checkout / _LOCK).read_text().splitlines()
+        pins = [line for line in lines if line.startswith(_TORCH)]
+        if len(pins) != 1:
+            raise StackError(f"{_LOCK} must pin torch once, and does so {len(pins)} times.")
+        return pins[0]
