@@ -1,0 +1,114 @@
+"""``dss-dispatch``: serves the tickets of one service."""
+
+import logging
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from dss_broker.rabbit import RabbitBroker
+from dss_dispatch.consumer import ANNOUNCE_S, Consumer
+from dss_dispatch.errors import ServiceInvalid
+from dss_dispatch.service import Service, builtin_services, load_service
+from dss_dispatch.settings import Settings
+from dss_observability.logs import configure_logging
+
+log = logging.getLogger(__name__)
+
+main = typer.Typer(
+    help="Take the tickets of a segmentation service, one dispatcher for each service.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+
+@main.command()
+def serve(
+    service: Annotated[str, typer.Argument(help="A folder with service.json, or a built-in name.")],
+) -> None:
+    """Take tickets until told to stop (SIGTERM or Ctrl-C).
+
+    Needs DSS_AMQP_URL and DSS_DATASTORE; see infra/env.example for the rest.
+    """
+    loaded = _load(service)
+    settings = _settings()
+    configure_logging("dispatch", json_lines=settings.log_json)
+    _serve(loaded, settings)
+
+
+@main.command()
+def services() -> None:
+    """List the services that come with the program."""
+    for folder in builtin_services().values():
+        service = load_service(folder)
+        typer.echo(f"{service.name} {service.version} : {service.shortdesc}")
+
+
+@main.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="A folder with service.json.", file_okay=False)],
+) -> None:
+    """Say whether a service folder can be served, and if not, which field is wrong."""
+    service = _load(str(folder))
+    typer.echo(f"{service.name} {service.version} can be served.")
+
+
+def _load(service: str) -> Service:
+    folder = Path(service) if Path(service).is_dir() else builtin_services().get(service)
+    if folder is None:
+        known = ", ".join(builtin_services())
+        typer.echo(f"'{service}' is neither a folder nor a built-in service ({known}).", err=True)
+        raise typer.Exit(2)
+    try:
+        return load_service(folder)
+    except ServiceInvalid as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+
+
+def _settings() -> Settings:
+    """From the environment.  Exits with a sentence for each setting that is missing or wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        for e in error.errors():
+            typer.echo(f"DSS_{str(e['loc'][0]).upper()}: {e['msg']}", err=True)
+        raise typer.Exit(2) from error
+
+
+def _serve(service: Service, settings: Settings) -> None:
+    amqp_url = settings.amqp_url.get_secret_value()
+    broker = RabbitBroker(amqp_url, "dispatch", settings.instance)
+    consumer = Consumer(
+        broker,
+        service,
+        settings.datastore,
+        provider=settings.provider,
+        instance=settings.instance,
+        silence_s=settings.inference_silence_s,
+    )
+    try:
+        consumer.start(parallel=settings.parallel_tickets)  # waits for the broker
+        stop = _stop_signal()
+        log.info("serving", extra={"service": service.name, "version": service.version})
+        while not stop.wait(ANNOUNCE_S):
+            consumer.announce()
+        done = broker.stop_consuming(settings.stop_s)
+        log.info("stopped", extra={"service": service.name, "all_finished": done})
+    finally:
+        broker.close()
+
+
+def _stop_signal() -> threading.Event:
+    """Set by SIGTERM or Ctrl-C.  Until this is called, those end the program at once."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+if __name__ == "__main__":
+    main()

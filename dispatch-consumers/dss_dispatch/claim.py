@@ -1,0 +1,149 @@
+"""The work on one claimed ticket, stage by stage."""
+
+import shutil
+import threading
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from dss_broker import datastore as layout
+from dss_broker.broker import Broker
+from dss_broker.messages import (
+    ClaimGranted,
+    InferenceFinished,
+    InferenceProgressed,
+    ResultFile,
+    RunInference,
+)
+from dss_dispatch.errors import TicketError, Withdrawn
+from dss_dispatch.gate import check_results
+from dss_dispatch.inference import infer
+from dss_dispatch.reporter import Reporter
+from dss_dispatch.service import Service
+from dss_dispatch.staging import Segmentation, stage
+from dss_dispatch.submission import Submission, is_plain_file, read_submission
+
+READING, INFERENCE, BUILDING, CHECKING = (0.0, 0.1), (0.1, 0.9), (0.9, 0.95), (0.95, 1.0)
+"""The parts of the progress bar, one for each stage."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimedTicket:
+    """A ticket in our hands.  ``withdrawn`` is set when nobody wants it any more."""
+
+    claim: ClaimGranted
+    service: Service
+    datastore: Path
+    broker: Broker
+    reporter: Reporter
+    withdrawn: threading.Event
+    silence_s: float
+
+    def process(self) -> tuple[ResultFile, ...]:
+        """From the user's files to staged and checked result files.
+
+        Raises TicketError, Withdrawn or NoInference.
+        """
+        submission = self._read()
+        finished = self._infer(submission)
+        self._tell(finished)
+        return self._build(submission, finished)
+
+    def clear(self, *, keep_results: bool) -> None:
+        """Remove the claim's scratch files, without what is to be published if ``keep_results``."""
+        folder = self.datastore / layout.work_dir(self.claim.ticket_id, self.claim.claim_id)
+        shutil.rmtree(self._scratch if keep_results else folder, ignore_errors=True)
+
+    @property
+    def _output_dir(self) -> PurePosixPath:
+        return layout.work_dir(self.claim.ticket_id, self.claim.claim_id) / "inference"
+
+    @property
+    def _scratch(self) -> Path:
+        return self.datastore / self._output_dir
+
+    def _read(self) -> Submission:
+        self._enter("Reading the workspace.")
+        area = self.datastore / layout.area_dir(self.claim.ticket_id, "input")
+        submission = read_submission(area, self.service)
+        size = " x ".join(str(n) for n in submission.image.size)
+        self.reporter.log(f"The layer tagged '{self.service.dispatch.tag}' has {size} voxels.")
+        self.reporter.progressed(READING, 1.0)
+        return submission
+
+    def _infer(self, submission: Submission) -> InferenceFinished:
+        dispatch = self.service.dispatch
+        self._enter(f"Asking for inference with '{dispatch.bundle}'.")
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        area = layout.area_dir(self.claim.ticket_id, "input")
+        request = RunInference(
+            ticket_id=self.claim.ticket_id,
+            claim_id=self.claim.claim_id,
+            bundle=dispatch.bundle,
+            image_path=str(area / submission.target.file_name),
+            output_dir=str(self._output_dir),
+            parameters=dispatch.parameters,
+        )
+        finished = infer(
+            self.broker,
+            request,
+            on_progress=_Narrator(self.reporter).tell,
+            withdrawn=self.withdrawn,
+            silence_s=self.silence_s,
+        )
+        self.reporter.progressed(INFERENCE, 1.0)
+        return finished
+
+    def _tell(self, finished: InferenceFinished) -> None:
+        """What the algorithm has to say, and how large each label is."""
+        for note in finished.notes:
+            self.reporter.log(note.text, note.level)
+        for label in self.service.styled(finished.labels):
+            self.reporter.log(f"{label.name}: {label.volume_ml:.0f} ml")
+        seconds = sum(finished.stage_seconds.values())
+        self.reporter.log(f"Inference took {seconds:.1f} s on {finished.device}.")
+
+    def _build(self, submission: Submission, finished: InferenceFinished) -> tuple[ResultFile, ...]:
+        self._enter("Building the result workspace.")
+        segmentation = Segmentation(
+            path=self._segmentation_path(finished),
+            nickname=self.service.dispatch.segmentation,
+            labels=self.service.styled(finished.labels),
+        )
+        folder = self.datastore / layout.staging_dir(self.claim.ticket_id, self.claim.claim_id)
+        staged = stage(self.claim.ticket_id, submission, segmentation, folder)
+        for remark in staged.remarks:
+            self.reporter.log(remark)
+        self.reporter.progressed(BUILDING, 1.0)
+        self._enter("Checking the result.")
+        files = check_results(folder, staged.segmentation)
+        self.reporter.progressed(CHECKING, 1.0)
+        return files
+
+    def _segmentation_path(self, finished: InferenceFinished) -> Path:
+        """Raises TicketError if the worker names a file that it was not asked to write."""
+        path = PurePosixPath(finished.segmentation_path)
+        if path.parent != self._output_dir or not is_plain_file(self.datastore / path):
+            raise TicketError(
+                "The inference worker has left no segmentation where it was asked to. "
+                "Please tell the operator the ticket's number."
+            )
+        return self.datastore / path
+
+    def _enter(self, sentence: str) -> None:
+        if self.withdrawn.is_set():
+            raise Withdrawn
+        self.reporter.log(sentence)
+
+
+class _Narrator:
+    """Passes an inference's progress on, and a line whenever it enters another stage."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._stage = ""
+
+    def tell(self, progress: InferenceProgressed) -> None:
+        if progress.stage != self._stage:
+            self._stage = progress.stage
+            self._reporter.log(f"Inference: {progress.stage}.")
+        self._reporter.progressed(INFERENCE, progress.fraction)

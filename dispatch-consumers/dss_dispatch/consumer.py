@@ -1,0 +1,154 @@
+"""Takes the tickets of one service, one delivery at a time in each thread."""
+
+import logging
+import threading
+from pathlib import Path
+
+from dss_broker.broker import Broker, Delivery
+from dss_broker.errors import BrokerClosed, ReplyTimeout, TryAgainLater, Unroutable
+from dss_broker.messages import (
+    ClaimGranted,
+    ClaimRefused,
+    ClaimTicket,
+    ServiceAnnounced,
+    TicketReady,
+)
+from dss_broker.topology import RETRY_DELAYS_S, dispatch, withdrawn
+from dss_dispatch.claim import ClaimedTicket
+from dss_dispatch.errors import NoInference, TicketError, Withdrawn
+from dss_dispatch.reporter import Reporter
+from dss_dispatch.service import Service
+from dss_dispatch.withdrawals import Withdrawals
+
+log = logging.getLogger(__name__)
+
+ANNOUNCE_S = 30.0
+CLAIM_REPLY_S = 10.0
+"""A portal answers a claim in milliseconds; without an answer the ticket is tried again."""
+
+
+class Consumer:
+    """One service's dispatcher in one process."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        service: Service,
+        datastore: Path,
+        *,
+        provider: str,
+        instance: str,
+        silence_s: float,
+    ) -> None:
+        self._broker = broker
+        self._service = service
+        self._datastore = datastore
+        self._provider, self._instance = provider, instance
+        self._silence_s = silence_s
+        self._withdrawals = Withdrawals()
+
+    def start(self, *, parallel: int) -> None:
+        """Subscribe; from now on up to ``parallel`` tickets at a time are worked on."""
+        self.announce()
+        self._broker.consume(withdrawn("dispatch"), self._withdrawals.handle)
+        self._broker.consume(dispatch(self._service.name, prefetch=parallel), self.handle)
+
+    def announce(self) -> None:
+        """Tell the portal that the service is there; to be repeated every ANNOUNCE_S."""
+        self._broker.publish(
+            ServiceAnnounced(
+                service=self._service.name,
+                provider=self._provider,
+                instance=self._instance,
+                descriptor=self._service.descriptor,
+            )
+        )
+
+    def handle(self, delivery: Delivery) -> None:
+        """Handler of ``topology.dispatch``."""
+        ready = delivery.message
+        if not isinstance(ready, TicketReady):
+            raise TypeError(f"{type(ready).__name__} is no ticket")
+        # Watched before the claim is asked for: whoever deletes the ticket then, is heard or refused.
+        with self._withdrawals.watch(ready.ticket_id) as is_withdrawn:
+            claim = self._claim(ready, delivery.message_id)
+            if claim is not None:
+                self._work(claim, delivery, is_withdrawn)
+
+    def _claim(self, ready: TicketReady, delivery_id: str) -> ClaimGranted | None:
+        """None if the ticket is not to be worked on.  Raises TryAgainLater if no portal answers."""
+        request = ClaimTicket(
+            ticket_id=ready.ticket_id,
+            service=ready.service,
+            provider=self._provider,
+            instance=self._instance,
+            delivery_id=delivery_id,
+        )
+        conversation = self._broker.request(request)
+        try:
+            reply = conversation.next(CLAIM_REPLY_S)
+        except (ReplyTimeout, Unroutable) as error:
+            raise TryAgainLater("no portal answered the claim") from error
+        finally:
+            conversation.close()
+        if isinstance(reply, ClaimGranted):
+            return reply
+        if not isinstance(reply, ClaimRefused):
+            raise TypeError(f"{type(reply).__name__} is no answer to a claim")
+        log.info("claim refused", extra={"ticket": ready.ticket_id, "reason": reply.reason})
+        return None
+
+    def _work(self, claim: ClaimGranted, delivery: Delivery, is_withdrawn: threading.Event) -> None:
+        log.info("ticket claimed", extra={"ticket": claim.ticket_id, "attempt": claim.attempt})
+        reporter = Reporter(self._broker, claim)
+        ticket = ClaimedTicket(
+            claim=claim,
+            service=self._service,
+            datastore=self._datastore,
+            broker=self._broker,
+            reporter=reporter,
+            withdrawn=is_withdrawn,
+            silence_s=self._silence_s,
+        )
+        processed = False
+        try:
+            with reporter.alive():
+                files = ticket.process()
+            processed = True
+            reporter.succeeded(files)
+        except Exception as error:
+            if processed:
+                raise
+            self._give_up(reporter, claim, error, delivery)
+        finally:
+            ticket.clear(keep_results=processed)
+
+    def _give_up(
+        self, reporter: Reporter, claim: ClaimGranted, error: Exception, delivery: Delivery
+    ) -> None:
+        """Say why, to whom it concerns.  Raises what the delivery is to end with."""
+        facts = {"ticket": claim.ticket_id}
+        match error:
+            case Withdrawn():
+                log.info("ticket withdrawn", extra=facts)
+            case TicketError():
+                log.info("ticket failed", extra={**facts, "reason": str(error)})
+                reporter.failed(str(error))
+            case NoInference():
+                self._without_inference(reporter, str(error), delivery.attempt)
+            case BrokerClosed() | TryAgainLater():
+                raise error
+            case _:
+                log.error("ticket broke the dispatcher", extra=facts, exc_info=error)
+                reporter.failed(
+                    "An unexpected error stopped the work on this ticket. Please tell the operator "
+                    f"its number, {claim.ticket_id}."
+                )
+
+    def _without_inference(self, reporter: Reporter, reason: str, attempt: int) -> None:
+        if attempt > len(RETRY_DELAYS_S):
+            reporter.failed(f"{reason} Please tell the operator, and submit again later.")
+            return
+        if attempt == 1:
+            reporter.log(f"{reason} The ticket is tried again in a while.", "warning")
+        raise TryAgainLater(reason)

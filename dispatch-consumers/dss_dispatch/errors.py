@@ -1,0 +1,21 @@
+"""What can go wrong in a dispatcher."""
+
+
+class TicketError(Exception):
+    """The ticket cannot be done; the text is a sentence for the user, shown as it stands."""
+
+
+class ResultRefused(TicketError):
+    """The finished result did not pass the gate."""
+
+
+class Withdrawn(Exception):
+    """The user has deleted the ticket; nobody waits for it any more."""
+
+
+class NoInference(Exception):
+    """No worker answers for the bundle now; the text is a sentence for the user."""
+
+
+class ServiceInvalid(Exception):
+    """A service folder cannot be used; the text says which field of ``service.json`` and why."""

@@ -1,0 +1,82 @@
+"""The result gate: what does not pass is never handed out.
+
+It trusts nobody: all is read back from the disk.  A misaligned segmentation is the worst that this
+product could deliver.
+"""
+
+from pathlib import Path
+
+from dss_broker.messages import ResultFile
+from dss_dispatch import workspace as ws
+from dss_dispatch.errors import ResultRefused
+from dss_dispatch.files import described
+from dss_dispatch.images import UNSIGNED_PIXELS, Image, grid_difference, label_values, read_header
+from dss_dispatch.labels import label_table
+from dss_dispatch.registry import Folder, parse
+from dss_dispatch.submission import WORKSPACE_SUFFIX, is_plain_file
+from dss_dispatch.workspace import Layer, Role
+
+
+def check_results(folder: Path, segmentation: str) -> tuple[ResultFile, ...]:
+    """The files of ``folder``, if ITK-SNAP can load them and ``segmentation`` fits its image exactly.
+
+    Raises ResultRefused (or TicketError, if a file cannot even be read), with a sentence.
+    """
+    workspace = _only_workspace(folder)
+    layers = ws.layers(workspace)
+    _check_files(folder, workspace, layers)
+    main = read_header(folder / layers[0].file_name)
+    for layer in layers:
+        if layer.role == Role.SEGMENTATION and layer.file_name != segmentation:
+            _check_kept(layer, read_header(folder / layer.file_name), main)
+    _check_added(layers, segmentation)
+    _check_grid(read_header(folder / segmentation), main)
+    _check_values(label_values(folder / segmentation), workspace)
+    return tuple(described(path) for path in sorted(folder.iterdir()))
+
+
+def _only_workspace(folder: Path) -> Folder:
+    found = [path for path in folder.iterdir() if path.suffix == WORKSPACE_SUFFIX]
+    _require(len(found) == 1, f"it has {len(found)} workspaces instead of one")
+    return parse(found[0].read_bytes())
+
+
+def _check_files(folder: Path, workspace: Folder, layers: tuple[Layer, ...]) -> None:
+    """Every file that is named is there, where it is named, and no other."""
+    named = {layer.file_name for layer in layers} | set(ws.mesh_file_names(workspace))
+    for name in sorted(named):
+        _require(is_plain_file(folder / name), f"the file '{name}' of a layer is missing")
+    present = {path.name for path in folder.iterdir() if path.suffix != WORKSPACE_SUFFIX}
+    _require(present == named, f"no layer names the file '{min(present - named, default='')}'")
+    _require(ws.has_moved(workspace), "its layers lie outside of its SaveLocation")
+
+
+def _check_added(layers: tuple[Layer, ...], segmentation: str) -> None:
+    roles = [layer.role for layer in layers if layer.file_name == segmentation]
+    _require(roles == [Role.SEGMENTATION], "the new segmentation is not a layer of the workspace")
+
+
+def _check_kept(layer: Layer, image: Image, main: Image) -> None:
+    """The user has loaded it before as it is, so only what would abort the loading counts."""
+    same = image.size[:3] == main.size[:3] and image.components == 1
+    _require(same, f"the user's segmentation {layer.key} has another size than the main image")
+
+
+def _check_grid(image: Image, main: Image) -> None:
+    _require(image.components == 1, f"the segmentation has {image.components} values per voxel")
+    _require(image.pixel_type in UNSIGNED_PIXELS, "the segmentation's values are not unsigned")
+    difference = grid_difference(image, main)
+    _require(difference == "", f"the segmentation does not lie on its image: {difference}")
+
+
+def _check_values(values: frozenset[int], workspace: Folder) -> None:
+    nameless = sorted(values - set(label_table(workspace)))
+    _require(not nameless, f"the segmentation has values without a label: {nameless[:5]}")
+
+
+def _require(condition: object, finding: str) -> None:
+    if not condition:
+        raise ResultRefused(
+            f"The result did not pass the final check: {finding}. "
+            "Please tell the operator the ticket's number."
+        )

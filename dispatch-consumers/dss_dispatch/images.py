@@ -1,0 +1,137 @@
+# mypy: allow-untyped-calls
+# (SimpleITK ships no types)
+"""What an image file says about itself, and which values a segmentation holds."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
+
+from dss_dispatch.errors import TicketError
+
+# Formats that keep everything in one file.  A header that names another file could name any file of
+# the datastore, and with it another patient's image.
+_READERS = {
+    ".nii.gz": "NiftiImageIO",
+    ".nii": "NiftiImageIO",
+    ".nrrd": "NrrdImageIO",
+    ".mha": "MetaImageIO",
+}
+_HEADER_BYTES = 64 * 1024
+_NRRD_DATA_FILE = re.compile(rb"^data ?file *:", re.IGNORECASE | re.MULTILINE)
+_META_DATA_FILE = re.compile(rb"^ElementDataFile *= *(\S*)", re.IGNORECASE | re.MULTILINE)
+
+UNSIGNED_PIXELS = frozenset({sitk.sitkUInt8, sitk.sitkUInt16})
+"""Pixel types of a segmentation: ITK-SNAP's labels are unsigned integers up to 65535."""
+
+DIRECTION_TOLERANCE = 1e-4
+"""As in ITK-SNAP (ImageIODelegates.cxx:197-250); size, spacing and origin have none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """An image's header.  Index order (x, y, z, ...), millimetres, LPS, as ITK says it."""
+
+    size: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    origin_mm: tuple[float, ...]
+    direction: tuple[float, ...]
+    components: int
+    pixel_type: int
+
+    @property
+    def dimensions(self) -> int:
+        return len(self.size)
+
+
+def read_header(path: Path) -> Image:
+    """Without the voxels.  Raises TicketError if the file is no image in one of our formats."""
+    reader = _reader(path)
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise TicketError(_why_unreadable(path.name, str(error))) from error
+    return Image(
+        size=tuple(reader.GetSize()),
+        spacing_mm=tuple(reader.GetSpacing()),
+        origin_mm=tuple(reader.GetOrigin()),
+        direction=tuple(reader.GetDirection()),
+        components=reader.GetNumberOfComponents(),
+        pixel_type=reader.GetPixelID(),
+    )
+
+
+def _reader(path: Path) -> sitk.ImageFileReader:
+    suffix = next((s for s in _READERS if path.name.lower().endswith(s)), None)
+    if suffix is None:
+        raise TicketError(
+            f"The file '{path.name}' is not an image in one file of NIfTI, NRRD or MetaImage."
+        )
+    if _names_another_file(path, suffix):
+        raise TicketError(f"The file '{path.name}' keeps its voxels in another file.")
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(_READERS[suffix])
+    reader.SetFileName(str(path))
+    return reader
+
+
+def _names_another_file(path: Path, suffix: str) -> bool:
+    if suffix not in {".nrrd", ".mha"}:
+        return False
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES).replace(b"\r", b"")
+    if suffix == ".nrrd":
+        fields, end, _ = header.partition(b"\n\n")
+        return end == b"" or _NRRD_DATA_FILE.search(fields) is not None
+    data_file = _META_DATA_FILE.search(header)
+    return data_file is None or data_file[1].upper() != b"LOCAL"
+
+
+def _why_unreadable(name: str, error: str) -> str:
+    if "orthonormal" in error:
+        return f"The image '{name}' has axes that are not at right angles; save it resampled."
+    return f"The file '{name}' is not an image that can be read."
+
+
+def grid_difference(found: Image, needed: Image) -> str:
+    """What is different about the two grids, as part of a sentence; "" if nothing is."""
+    for name, a, b in (
+        ("size", found.size, needed.size),
+        ("spacing", found.spacing_mm, needed.spacing_mm),
+        ("origin", found.origin_mm, needed.origin_mm),
+    ):
+        if a != b:
+            return f"{name} {_listed(a)} instead of {_listed(b)}"
+    if not np.allclose(found.direction, needed.direction, rtol=0, atol=DIRECTION_TOLERANCE):
+        return f"direction {_listed(found.direction)} instead of {_listed(needed.direction)}"
+    return ""
+
+
+def _listed(numbers: tuple[float, ...]) -> str:
+    return "(" + ", ".join(repr(n) for n in numbers) + ")"
+
+
+def label_values(path: Path) -> frozenset[int]:
+    """The values of a segmentation, read as unsigned 16-bit, without 0.  Raises TicketError."""
+    reader = _reader(path)
+    reader.SetOutputPixelType(sitk.sitkUInt16)
+    try:
+        image = reader.Execute()
+    except RuntimeError as error:
+        raise TicketError(_why_unreadable(path.name, str(error))) from error
+    voxels = sitk.GetArrayViewFromImage(image)
+    seen = np.zeros(65536, dtype=bool)
+    for part in voxels:  # slice by slice: an index array of the whole would be eight times as big
+        seen[part] = True
+    return frozenset(int(value) for value in np.flatnonzero(seen) if value)
+
+
+def renumber(source: Path, target: Path, places: dict[int, int]) -> None:
+    """Write ``source`` with its values changed to those of ``places``, in the very same grid."""
+    reader = _reader(source)
+    wide = max(places.values(), default=0) > 255
+    reader.SetOutputPixelType(sitk.sitkUInt16 if wide else sitk.sitkUInt8)
+    changed = sitk.ChangeLabel(reader.Execute(), {a: b for a, b in places.items() if a != b})
+    sitk.WriteImage(changed, str(target), True)

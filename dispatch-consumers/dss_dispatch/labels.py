@@ -1,0 +1,88 @@
+"""The label table of a workspace: values, names and colours of its segmentations.
+
+Format: ColorLabelTable.cxx of ITK-SNAP.  The table hangs on the main image and serves all
+segmentations of the workspace, so our labels share it with those that the user already has.
+"""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+
+from dss_broker.messages import Label
+from dss_dispatch.errors import TicketError
+from dss_dispatch.registry import Folder
+from dss_dispatch.workspace import main_folder
+
+MAX_VALUE = 65535
+_TABLE = "ProjectMetaData.IRIS.LabelTable"
+_ELEMENT_KEY = re.compile(r"Element\[\d+\]")
+_PALETTE = ("255 0 0", "0 255 0", "0 0 255", "255 255 0", "0 255 255", "255 0 255")
+
+
+def label_table(workspace: Folder) -> dict[int, Folder]:
+    """The entries of each label by its value, in ascending order; {} without a table."""
+    table = main_folder(workspace).find(_TABLE) or Folder()
+    found = {}
+    for key, element in table.folders.items():
+        value = element.get("Index")
+        if _ELEMENT_KEY.fullmatch(key) and value.isdecimal() and int(value) <= MAX_VALUE:
+            found[int(value)] = element
+    return dict(sorted(found.items()))
+
+
+def place_labels(
+    ours: Sequence[Label], table: Mapping[int, Folder], used: Collection[int]
+) -> dict[int, int]:
+    """Under which value of the workspace each of our values goes.
+
+    A label of the user's is never renamed, or what he has drawn would change its meaning.  Ours
+    takes the value that already bears its name; else its own value, if that is free; else the next
+    one above all others.  A value is free if no segmentation uses it (``used``) and its name, if
+    any, is ITK-SNAP's placeholder.  Raises TicketError if the values run out.
+    """
+    names = {element.get("Label").casefold(): value for value, element in table.items()}
+    taken = set(used) | {v for v, element in table.items() if not _is_placeholder(v, element)}
+    above = max([*used, *table, *(label.value for label in ours)], default=0)
+    places: dict[int, int] = {}
+    for label in ours:
+        place = names.get(label.name.casefold(), label.value)
+        same_name = label.name.casefold() in names
+        if place in places.values() or (place in taken and not same_name):
+            place = above = above + 1
+        places[label.value] = place
+    if above > MAX_VALUE:
+        raise TicketError("The workspace has no free label values left for the segmentation.")
+    return places
+
+
+def _is_placeholder(value: int, element: Folder) -> bool:
+    return element.get("Label") in {"", f"Label {value}"}
+
+
+def add_labels(
+    workspace: Folder, ours: Sequence[Label], places: Mapping[int, int], used: Collection[int]
+) -> None:
+    """Enter our labels at their places, and a placeholder for every used value without a name."""
+    table = label_table(workspace)
+    for value in used:
+        if value not in table:
+            table[value] = _element(value, f"Label {value}", _PALETTE[(value - 1) % len(_PALETTE)])
+    for label in ours:
+        place = places[label.value]
+        if place not in table or _is_placeholder(place, table[place]):
+            table[place] = _element(place, label.name, " ".join(str(c) for c in label.rgb))
+    _write(workspace, table)
+
+
+def _element(value: int, name: str, color: str) -> Folder:
+    flags = "1 1"  # visible in 3-D, visible
+    entries = {"Alpha": "255", "Color": color, "Flags": flags, "Index": str(value), "Label": name}
+    return Folder(entries=entries)
+
+
+def _write(workspace: Folder, table: Mapping[int, Folder]) -> None:
+    folder = main_folder(workspace).make(_TABLE)
+    for key in [key for key in folder.folders if _ELEMENT_KEY.fullmatch(key)]:
+        del folder.folders[key]
+    folder.set("NumberOfElements", str(len(table)))
+    for i, value in enumerate(sorted(table)):
+        folder.folders[f"Element[{i}]"] = table[value]

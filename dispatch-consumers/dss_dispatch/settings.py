@@ -1,0 +1,23 @@
+"""What an operator may set for a dispatcher, each as ``DSS_<NAME>`` in the environment."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from dss_broker.instance import instance_name
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True)
+
+    amqp_url: SecretStr = Field(description="amqp://user:password@host:port/vhost")
+    datastore: Path = Field(description="folder shared with the portal and the inference workers")
+    provider: str = Field("dss", description="who offers the service, as users read it")
+    instance: str = Field(default_factory=instance_name, description="name of this process")
+    parallel_tickets: int = Field(2, ge=1, description="tickets in hand at a time")
+    inference_silence_s: float = Field(
+        600, gt=0, description="a worker that is silent for so long is given up"
+    )
+    stop_s: float = Field(30, ge=0, description="time to finish tickets when asked to stop")
+    log_json: bool = False

@@ -1,0 +1,169 @@
+"""A workspace: the layers of a registry, and what of it may change on the way to a result.
+
+Keys and rules are those of ITK-SNAP's Logic/WorkspaceAPI and IRISApplication::OpenProject.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import PureWindowsPath
+
+from dss_dispatch.errors import TicketError
+from dss_dispatch.registry import Folder
+
+_LAYER_KEY = re.compile(r"Layer\[(\d+)\]")
+
+
+class Role(StrEnum):
+    """What a layer is in its workspace, as ITK-SNAP spells it."""
+
+    MAIN = "MainRole"
+    OVERLAY = "OverlayRole"
+    SEGMENTATION = "SegmentationRole"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """An image layer.  ``file_name`` is the last part of its path, whatever system wrote that."""
+
+    key: str
+    role: str
+    file_name: str
+    tags: tuple[str, ...]
+
+
+def layers(workspace: Folder) -> tuple[Layer, ...]:
+    """The image layers in ITK-SNAP's order, the main image first.
+
+    Raises TicketError where ITK-SNAP could not open the workspace: no layer, a gap in their
+    numbers, no main image at the beginning or a second one, no usable file name.
+    """
+    folders = _layer_folders(workspace)
+    found = tuple(_layer(key, folder) for key, folder in folders.items())
+    if not found:
+        raise TicketError("The workspace has no image layer; it needs at least a main image.")
+    if list(folders) != [layer_key(i) for i in range(len(folders))]:
+        raise TicketError("The workspace's layers are not numbered from 000 without gaps.")
+    if [layer.role == Role.MAIN for layer in found] != [True] + [False] * (len(found) - 1):
+        raise TicketError("The workspace's first layer, and only that, must be the main image.")
+    return found
+
+
+def layer_key(index: int) -> str:
+    return f"Layer[{index:03d}]"
+
+
+def main_folder(workspace: Folder) -> Folder:
+    """The folder of the main image, which also holds the labels."""
+    return workspace.make(f"Layers.{layer_key(0)}")
+
+
+def _layer_folders(workspace: Folder) -> dict[str, Folder]:
+    container = workspace.find("Layers") or Folder()
+    return {key: container.folders[key] for key in sorted(container.folders) if _is_layer(key)}
+
+
+def _is_layer(key: str) -> bool:
+    return _LAYER_KEY.fullmatch(key) is not None
+
+
+def _layer(key: str, folder: Folder) -> Layer:
+    return Layer(
+        key=key,
+        role=folder.get("Role"),
+        file_name=flat_name(folder.get("AbsolutePath")),
+        tags=_split_tags(folder.get("Tags")),
+    )
+
+
+def _split_tags(text: str) -> tuple[str, ...]:
+    # The Python client joins with ", ", ITK-SNAP with ",".
+    return tuple(tag.strip() for tag in text.split(",") if tag.strip())
+
+
+def flat_name(path: str) -> str:
+    """The last part of a path of any system.  Raises TicketError if that is no file name."""
+    name = PureWindowsPath(path).name  # takes / and \ alike
+    if name in {"", ".", ".."}:
+        raise TicketError("The workspace has a layer without a file name.")
+    return name
+
+
+def add_segmentation(workspace: Folder, file_name: str, nickname: str) -> None:
+    """Append a segmentation layer after the image layers that are there."""
+    folder = workspace.make(f"Layers.{layer_key(len(_layer_folders(workspace)))}")
+    folder.set("AbsolutePath", file_name)
+    folder.set("Role", Role.SEGMENTATION)
+    folder.set("Tags", "")
+    folder.set("IOHints.Format", "NiFTI")
+    folder.set("LayerMetaData.Alpha", "0")
+    folder.set("LayerMetaData.CustomNickName", nickname)
+    folder.set("LayerMetaData.Sticky", "1")
+    folder.set("LayerMetaData.Tags", "")
+
+
+def move(workspace: Folder, location: str) -> None:
+    """Let every file lie in the folder ``location``.
+
+    ITK-SNAP looks for a moved file by taking SaveLocation off its path, so both must agree.
+    """
+    workspace.set("SaveLocation", location)
+    workspace.entries.setdefault("Version", "")  # a project file is known by having both
+    for folder in [*_layer_folders(workspace).values(), *_mesh_files(workspace)]:
+        folder.set("AbsolutePath", f"{location}/{flat_name(folder.get('AbsolutePath'))}")
+
+
+def has_moved(workspace: Folder) -> bool:
+    """Does every layer's file lie right in SaveLocation, and so beside a downloaded workspace?"""
+    location = workspace.get("SaveLocation")
+    folders = [*_layer_folders(workspace).values(), *_mesh_files(workspace)]
+    paths = [folder.get("AbsolutePath") for folder in folders]
+    return all(path == f"{location}/{flat_name(path)}" for path in paths)
+
+
+def mesh_file_names(workspace: Folder) -> tuple[str, ...]:
+    """Names of the files that the mesh layers need."""
+    return tuple(flat_name(folder.get("AbsolutePath")) for folder in _mesh_files(workspace))
+
+
+def _mesh_files(layers_of: Folder) -> list[Folder]:
+    meshes = layers_of.find("MeshLayers") or Folder()
+    return [folder for folder in meshes.walk() if "AbsolutePath" in folder.entries]
+
+
+def drop_meshes(workspace: Folder, is_there: Callable[[str], bool]) -> int:
+    """Take out the mesh layers that lack a file; how many those were.
+
+    The client never uploads meshes, and one missing file makes ITK-SNAP refuse the workspace.
+    """
+    meshes = workspace.find("MeshLayers")
+    if meshes is None:
+        return 0
+    all_layers = [meshes.folders.pop(key) for key in sorted(meshes.folders) if _is_layer(key)]
+    kept = [layer for layer in all_layers if _is_complete(layer, is_there)]
+    meshes.folders.update({layer_key(i): layer for i, layer in enumerate(kept)})
+    if not meshes.folders:
+        del workspace.folders["MeshLayers"]
+    return len(all_layers) - len(kept)
+
+
+def _is_complete(mesh: Folder, is_there: Callable[[str], bool]) -> bool:
+    paths = [f.entries["AbsolutePath"] for f in mesh.walk() if "AbsolutePath" in f.entries]
+    return bool(paths) and all(is_there(PureWindowsPath(path).name) for path in paths)
+
+
+def scrub(workspace: Folder) -> None:
+    """Take out the histories of files opened: the client leaves the user's own paths there."""
+    for folder in workspace.walk():
+        folder.folders.pop("IOHistory", None)
+
+
+def state_main_size(workspace: Folder, size: tuple[int, ...]) -> None:
+    """Correct the main image's size where it is stated.
+
+    ITK-SNAP drops all labels if the statement differs from the image (SNAPRegistryIO.cxx:331).
+    """
+    grey = main_folder(workspace).find("ProjectMetaData.Files.Grey")
+    if grey is not None and "Dimensions" in grey.entries:
+        grey.set("Dimensions", " ".join(str(n) for n in size[:3]))

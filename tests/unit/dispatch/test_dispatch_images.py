@@ -1,0 +1,84 @@
+# mypy: allow-untyped-calls
+from pathlib import Path
+
+import pytest
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
+
+from builders import OBLIQUE, image, segmentation, write_image
+from dss_dispatch.errors import TicketError
+from dss_dispatch.images import grid_difference, label_values, read_header, renumber
+
+
+def test_a_header_tells_the_grid_of_the_image(tmp_path: Path) -> None:
+    header = read_header(write_image(tmp_path / "ct.nii.gz", image()))
+
+    assert (header.size, header.dimensions, header.components) == ((12, 10, 8), 3, 1)
+    assert header.direction == pytest.approx(OBLIQUE, abs=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha"])
+def test_images_in_one_file_can_be_read(tmp_path: Path, suffix: str) -> None:
+    assert read_header(write_image(tmp_path / f"ct{suffix}", image())).dimensions == 3
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"\x1f\x8b\x08\x00broken"])
+def test_a_file_that_is_no_image_is_named_in_the_sentence(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "ct.nii.gz").write_bytes(data)
+
+    with pytest.raises(TicketError, match=r"'ct\.nii\.gz' is not an image that can be read"):
+        read_header(tmp_path / "ct.nii.gz")
+
+
+def test_another_format_under_the_name_of_nifti_is_refused(tmp_path: Path) -> None:
+    written = write_image(tmp_path / "ct.nrrd", image())
+
+    with pytest.raises(TicketError, match="not an image that can be read"):
+        read_header(written.rename(tmp_path / "ct.nii.gz"))
+
+
+@pytest.mark.parametrize("name", ["ct.mhd", "ct.nhdr", "ct.dcm", "ct"])
+def test_formats_that_may_need_more_than_one_file_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(TicketError, match="not an image in one file"):
+        read_header(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "local", "foreign"),
+    [
+        ("ct.mha", b"ElementDataFile = LOCAL", b"ElementDataFile = /data/other.raw"),
+        ("ct.nrrd", b"\nencoding:", b"\nData File: /data/other.raw\nencoding:"),
+        ("ct.nrrd", b"\nencoding:", b"\ndatafile: /data/other.raw\nencoding:"),
+    ],
+)
+def test_an_image_may_not_take_its_voxels_from_somebody_elses_file(
+    tmp_path: Path, name: str, local: bytes, foreign: bytes
+) -> None:
+    path = write_image(tmp_path / name, image())
+    path.write_bytes(path.read_bytes().replace(local, foreign))
+
+    with pytest.raises(TicketError, match="voxels in another file"):
+        read_header(path)
+
+
+def test_equal_grids_have_no_difference(tmp_path: Path) -> None:
+    ct = read_header(write_image(tmp_path / "ct.nii.gz", image()))
+    seg = read_header(write_image(tmp_path / "seg.nii.gz", segmentation()))
+
+    assert grid_difference(seg, ct) == ""
+
+
+def test_values_are_found_in_any_dimension(tmp_path: Path) -> None:
+    flat = write_image(tmp_path / "a.nii.gz", segmentation((1, 300)))
+    moving = write_image(tmp_path / "b.nii.gz", segmentation((7,), size=(4, 4, 4, 3)))
+
+    assert (label_values(flat), label_values(moving)) == ({1, 300}, {7})
+
+
+def test_renumbering_can_exchange_values_and_keeps_the_grid(tmp_path: Path) -> None:
+    source = write_image(tmp_path / "seg.nii.gz", segmentation((1, 2)))
+
+    renumber(source, tmp_path / "new.nii.gz", {1: 2, 2: 700})
+
+    changed = sitk.ReadImage(str(tmp_path / "new.nii.gz"))
+    assert [changed[x, 0, 0] for x in (0, 1, 2)] == [2, 700, 0]
+    assert grid_difference(read_header(tmp_path / "new.nii.gz"), read_header(source)) == ""

@@ -1,0 +1,96 @@
+"""What ITK-SNAP itself has written comes through unharmed, and without its author's paths."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from dss_dispatch import workspace as ws
+from dss_dispatch.labels import label_table
+from dss_dispatch.registry import Folder, parse, serialize
+
+pytestmark = pytest.mark.shared_data
+
+WRITTEN_BY_ITKSNAP = (
+    "MRIcrop-with-mesh",
+    "diffspace",
+    "echo_cartesian_loading",
+    "img4d_11f",
+    "img4d_11f_volren",
+    "mesh_workspace",
+    "segmentation_mesh",
+    "tensor",
+    "ultrasound_ws4d",
+    "warpfield",
+)
+WRITTEN_BY_ITKSNAP_WT = (
+    "itksnap-wt_local_workspace",
+    "itksnap-wt_uploaded_ticket",
+    "itksnap-wt_results",
+)
+
+
+def read(shared_data: Path, name: str) -> bytes:
+    return (shared_data / "itksnap" / f"{name}.itksnap").read_bytes()
+
+
+@pytest.mark.parametrize("name", WRITTEN_BY_ITKSNAP)
+def test_a_workspace_of_itksnap_is_written_as_it_was_to_the_byte(
+    shared_data: Path, name: str
+) -> None:
+    data = read(shared_data, name)
+
+    assert serialize(parse(data)) == data
+
+
+@pytest.mark.parametrize("name", WRITTEN_BY_ITKSNAP_WT)
+def test_a_workspace_of_itksnap_wt_gains_only_the_comment(shared_data: Path, name: str) -> None:
+    data = read(shared_data, name)
+
+    written = re.sub(rb"<!--.*?-->\n", b"", serialize(parse(data)), flags=re.DOTALL)
+
+    assert written == data
+
+
+@pytest.mark.parametrize("name", WRITTEN_BY_ITKSNAP + WRITTEN_BY_ITKSNAP_WT)
+def test_the_main_image_comes_first(shared_data: Path, name: str) -> None:
+    layers = ws.layers(parse(read(shared_data, name)))
+
+    assert [layer.role for layer in layers].index("MainRole") == 0
+
+
+@pytest.mark.parametrize("name", WRITTEN_BY_ITKSNAP)
+def test_nothing_tells_where_the_author_kept_his_files(shared_data: Path, name: str) -> None:
+    workspace = parse(read(shared_data, name))
+
+    ws.drop_meshes(workspace, lambda _: False)
+    ws.scrub(workspace)
+    ws.move(workspace, "/dss/tickets/00000042")
+
+    values = [value for folder in workspace.walk() for value in folder.entries.values()]
+    assert not [v for v in values if "/" in v and not v.startswith("/dss/tickets/00000042")]
+
+
+def test_meshes_that_were_not_uploaded_are_dropped(shared_data: Path) -> None:
+    workspace = parse(read(shared_data, "MRIcrop-with-mesh"))
+
+    dropped = ws.drop_meshes(workspace, lambda _: False)
+
+    assert (dropped, workspace.find("MeshLayers")) == (1, None)
+
+
+def test_a_mesh_whose_files_are_all_there_stays(shared_data: Path) -> None:
+    workspace = parse(read(shared_data, "mesh_workspace"))
+    names = {f"external_mesh_f{i}.vtp" for i in (1, 2, 3)}
+
+    dropped = ws.drop_meshes(workspace, names.__contains__)
+
+    assert (dropped, set(ws.mesh_file_names(workspace))) == (0, names)
+
+
+def test_the_labels_that_itksnap_begins_with_are_read(shared_data: Path) -> None:
+    table = label_table(parse(read(shared_data, "MRIcrop-with-mesh")))
+
+    assert list(table) == [1, 2, 3, 4, 5, 6]
+    assert isinstance(table[1], Folder)
+    assert table[1].get("Color") == "255 0 0"

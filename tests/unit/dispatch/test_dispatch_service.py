@@ -1,0 +1,101 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from builders import LUNGS, service_json
+from dss_dispatch.__main__ import main
+from dss_dispatch.errors import ServiceInvalid
+from dss_dispatch.service import TagType, builtin_services, load_service, service_from
+
+
+def tag(**changes: Any) -> dict[str, Any]:
+    return {"name": "CT", "type": "MainImage", "required": True, **changes}
+
+
+def dispatch(**changes: Any) -> dict[str, Any]:
+    return {"tag": "CT", "bundle": "b", "segmentation": "S", **changes}
+
+
+def test_the_built_in_services_are_valid() -> None:
+    assert {load_service(folder).name for folder in builtin_services().values()} == {
+        "lung-segmentation"
+    }
+
+
+def test_clients_get_the_file_without_our_part_and_with_what_we_do_not_know() -> None:
+    raw = service_json(citation="Doe 2020")
+
+    assert service_from(raw).descriptor == {k: v for k, v in raw.items() if k != "dispatch"}
+
+
+@pytest.mark.parametrize(
+    ("documented", "real"),
+    [("AnatomicImage", TagType.ANATOMICAL), ("Segmentation", TagType.SEGMENTATION)],
+)
+def test_types_that_only_the_documentation_has_are_corrected(
+    documented: str, real: TagType
+) -> None:
+    other = tag(name="other", type=documented, required=False)
+
+    service = service_from(service_json(tags=[tag(), other]))
+
+    assert service.tags[1].type is real
+    assert service.descriptor["tags"][1]["type"] == real.value
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"name": ""}, "^name: must not be empty"),
+        ({"version": 1}, "^version: Expected `str`"),
+        ({"tags": [tag(required="true")]}, r"^tags\[0\].required: Expected `bool`"),
+        ({"tags": [tag(type="Image")]}, r"^tags\[0\].type: Invalid enum value"),
+        ({"tags": [tag(name="Target Image")]}, r"^tags\[0\].name: must have no blanks"),
+        ({"tags": [tag(), tag()]}, r"^tags\[0\].name: 'CT' is there more than once"),
+        ({"tags": [tag(required=False)]}, "^dispatch.tag: 'CT' must be a required tag"),
+        ({"tags": [tag(type="PointLandmark")]}, "^dispatch.tag: 'CT' must be the tag of an image"),
+        ({"dispatch": dispatch(tag="MRI")}, "^dispatch.tag: 'MRI' is none of the tags"),
+        ({"dispatch": {"tag": "CT"}}, "^dispatch: Object missing required field `bundle`"),
+        ({"dispatch": dispatch(labels=[{"value": 0, "name": "a", "rgb": [1, 2, 3]}])}, "value"),
+        ({"dispatch": dispatch(labels=[{"value": 1, "name": "a", "rgb": [1, 2, 333]}])}, "rgb"),
+        ({"longdesc": "x" * 50_000}, "48 kB"),
+    ],
+)
+def test_a_wrong_field_is_named_in_the_sentence(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ServiceInvalid, match=said):
+        service_from(service_json(**changes))
+
+
+def test_a_service_may_rename_and_recolour_the_labels_of_its_bundle() -> None:
+    style = {"value": 2, "name": "pulmo dexter", "rgb": [1, 2, 3]}
+
+    styled = service_from(service_json(dispatch=dispatch(labels=[style]))).styled(LUNGS)
+
+    assert [(label.name, label.rgb) for label in styled] == [
+        ("left lung", (84, 155, 224)),
+        ("pulmo dexter", (1, 2, 3)),
+    ]
+
+
+def test_the_command_line_lists_what_is_built_in() -> None:
+    listed = CliRunner().invoke(main, ["services"])
+
+    assert listed.exit_code == 0
+    assert listed.output.startswith("lung-segmentation 1.0.0 : ")
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"name": "x"}'])
+def test_the_command_line_says_what_is_wrong_with_a_folder(tmp_path: Path, text: str) -> None:
+    (tmp_path / "service.json").write_text(text)
+
+    checked = CliRunner().invoke(main, ["check", str(tmp_path)])
+
+    assert checked.exit_code == 1
+    assert "service.json" in checked.output
+
+
+def test_a_folder_without_a_service_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ServiceInvalid, match=r"no readable service\.json"):
+        load_service(tmp_path)

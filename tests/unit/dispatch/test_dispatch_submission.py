@@ -1,0 +1,173 @@
+# mypy: allow-untyped-calls
+"""Whatever a user may send: either it can be worked on, or a sentence says why not."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
+
+from builders import MAIN, LayerSpec, WorkspaceSpec, image, service_json, submit, write_image
+from dss_dispatch.errors import TicketError
+from dss_dispatch.service import service_from
+from dss_dispatch.submission import Submission, read_submission
+
+OVERLAY = LayerSpec(role="OverlayRole", file_name="pet.nii.gz")
+SEGMENTATION = LayerSpec(role="SegmentationRole", file_name="old.nii.gz")
+
+
+def read(folder: Path, tag_type: str = "MainImage") -> Submission:
+    tag = {"name": "CT", "type": tag_type, "required": True}
+    return read_submission(folder, service_from(service_json(tags=[tag])))
+
+
+def test_the_tagged_layer_is_the_one_to_segment(tmp_path: Path) -> None:
+    folder = submit(tmp_path, spec=WorkspaceSpec(layers=(MAIN, SEGMENTATION)))
+
+    submission = read(folder)
+
+    assert submission.target.file_name == MAIN.file_name
+    assert submission.image.size == (12, 10, 8)
+    assert [layer.file_name for layer in submission.segmentations] == ["old.nii.gz"]
+
+
+def test_an_overlay_in_the_main_images_grid_can_be_the_one(tmp_path: Path) -> None:
+    tagged = LayerSpec(role="OverlayRole", file_name="pet.nii.gz", tags="CT")
+    folder = submit(tmp_path, spec=WorkspaceSpec(layers=(LayerSpec(), tagged)))
+
+    assert read(folder, "AnatomicalImage").target.file_name == "pet.nii.gz"
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        ((LayerSpec(),), "no layer tagged 'CT'.*-tags-add"),
+        ((LayerSpec(tags="ct"),), "no layer tagged 'CT'"),
+        ((MAIN, LayerSpec(role="OverlayRole", file_name="b.nii.gz", tags="CT")), "2 layers"),
+        (
+            (LayerSpec(), LayerSpec(role="OverlayRole", file_name="b.nii.gz", tags="CT")),
+            "role OverlayRole, but is for a MainImage",
+        ),
+    ],
+)
+def test_the_tag_must_be_on_exactly_one_fitting_layer(
+    tmp_path: Path, layers: tuple[LayerSpec, ...], said: str
+) -> None:
+    with pytest.raises(TicketError, match=said):
+        read(submit(tmp_path, spec=WorkspaceSpec(layers=layers)))
+
+
+def _no_workspace(folder: Path) -> None:
+    (folder / "ticket_00000042.itksnap").unlink()
+
+
+def _two_workspaces(folder: Path) -> None:
+    (folder / "second.ITKSNAP").write_bytes(b"<registry></registry>")
+
+
+def _broken_workspace(folder: Path) -> None:
+    (folder / "ticket_00000042.itksnap").write_bytes(b"<registry>")
+
+
+def _huge_workspace(folder: Path) -> None:
+    with (folder / "ticket_00000042.itksnap").open("r+b") as file:
+        file.truncate(17 * 2**20)
+
+
+def _linked_workspace(folder: Path) -> None:
+    workspace = folder / "ticket_00000042.itksnap"
+    workspace.rename(folder.parent / "elsewhere")
+    workspace.symlink_to(folder.parent / "elsewhere")
+
+
+def _no_image(folder: Path) -> None:
+    (folder / MAIN.file_name).unlink()
+
+
+def _linked_image(folder: Path) -> None:
+    _no_image(folder)
+    (folder / MAIN.file_name).symlink_to("/etc/passwd")
+
+
+def _folder_for_image(folder: Path) -> None:
+    _no_image(folder)
+    (folder / MAIN.file_name).mkdir()
+
+
+def _text_for_image(folder: Path) -> None:
+    (folder / MAIN.file_name).write_text("hello")
+
+
+def _four_dimensions(folder: Path) -> None:
+    write_image(folder / MAIN.file_name, image((12, 10, 8, 3)))
+
+
+def _two_dimensions(folder: Path) -> None:
+    write_image(folder / MAIN.file_name, image((12, 10)))
+
+
+def _colours(folder: Path) -> None:
+    write_image(folder / MAIN.file_name, sitk.Compose([image()] * 3))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (_no_workspace, "has no workspace"),
+        (_two_workspaces, "has 2 workspaces"),
+        (_broken_workspace, "not readable XML"),
+        (_huge_workspace, "larger than 16 MB"),
+        (_linked_workspace, "not a plain file"),
+        (_no_image, "was not uploaded"),
+        (_linked_image, "was not uploaded"),
+        (_folder_for_image, "was not uploaded"),
+        (_text_for_image, "not an image"),
+        (_four_dimensions, r"The image has 4 dimensions; this service needs 3\."),
+        (_two_dimensions, r"The image has 2 dimensions; this service needs 3\."),
+        (_colours, "3 values in each voxel"),
+    ],
+)
+def test_bad_input_is_refused_with_a_sentence_and_without_a_path(
+    tmp_path: Path, spoil: Callable[[Path], None], said: str
+) -> None:
+    folder = submit(tmp_path)
+    spoil(folder)
+
+    with pytest.raises(TicketError, match=said) as refused:
+        read(folder)
+
+    assert str(tmp_path) not in str(refused.value)
+
+
+def test_a_ticket_without_any_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TicketError, match="no workspace"):
+        read(tmp_path / "never-made")
+
+
+def test_a_file_of_any_layer_must_be_there_since_itksnap_loads_all_or_none(
+    tmp_path: Path,
+) -> None:
+    folder = submit(tmp_path, spec=WorkspaceSpec(layers=(MAIN, OVERLAY)))
+    (folder / "pet.nii.gz").unlink()
+
+    with pytest.raises(TicketError, match=r"'pet\.nii\.gz' .* was not uploaded"):
+        read(folder)
+
+
+def test_a_path_that_leads_out_of_the_ticket_is_looked_up_by_its_last_part(tmp_path: Path) -> None:
+    (tmp_path / "secret.nii.gz").write_bytes(b"another patient")
+    layer = LayerSpec(folder="../../..", file_name="secret.nii.gz", tags="CT")
+    folder = submit(tmp_path, spec=WorkspaceSpec(layers=(layer,)))
+    (folder / "secret.nii.gz").unlink()
+
+    with pytest.raises(TicketError, match="was not uploaded"):
+        read(folder)
+
+
+def test_a_tagged_overlay_in_another_grid_is_refused_before_the_work(tmp_path: Path) -> None:
+    tagged = LayerSpec(role="OverlayRole", file_name="pet.nii.gz", tags="CT")
+    folder = submit(tmp_path, spec=WorkspaceSpec(layers=(LayerSpec(), tagged)))
+    write_image(folder / "pet.nii.gz", image((5, 5, 5)))
+
+    with pytest.raises(TicketError, match="grid of the main image"):
+        read(folder, "AnatomicalImage")
