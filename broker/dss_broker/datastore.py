@@ -18,6 +18,11 @@ def area_dir(ticket_id: int, area: Area) -> PurePosixPath:
     return ticket_dir(ticket_id) / area
 
 
+def attachments_dir(ticket_id: int) -> PurePosixPath:
+    """Files that belong to log lines."""
+    return PurePosixPath("attachments", f"{ticket_id:08d}")
+
+
 def work_dir(ticket_id: int, claim_id: str) -> PurePosixPath:
     """Scratch space of one claim; nobody else writes there, so an old claim spoils nothing."""
     return ticket_dir(ticket_id) / "work" / claim_id

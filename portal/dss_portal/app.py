@@ -6,12 +6,14 @@ from contextlib import AsyncExitStack, suppress
 from quart import Quart
 
 from dss_broker.broker import Broker
-from dss_portal import asgi, database, errors, events, health
+from dss_portal import asgi, database, errors, events, health, routing
 from dss_portal.accounts import routes as accounts
 from dss_portal.accounts import sessions
+from dss_portal.attachments import routes as attachments
 from dss_portal.datastore import Datastore
 from dss_portal.outbox import Relay
 from dss_portal.pages import routes as pages
+from dss_portal.providers import routes as providers
 from dss_portal.services import routes as services
 from dss_portal.settings import Settings
 from dss_portal.tickets import reaper
@@ -29,9 +31,10 @@ def create_app(settings: Settings, broker: Broker) -> Quart:
     app.extensions["dss_datastore"] = Datastore(settings.datastore, settings.max_upload_bytes)
     app.extensions["dss_relay"] = Relay(broker)
     asgi.install(app)
+    routing.install(app)
     errors.install(app)
     sessions.install(app, settings)
-    for feature in (accounts, services, tickets, pages, health):
+    for feature in (accounts, services, tickets, providers, attachments, pages, health):
         app.register_blueprint(feature.blueprint)
     _install_background(app, settings, broker)
     return app

@@ -35,6 +35,9 @@ class Datastore:
         """``name`` must have passed ``flat_name``."""
         return self._root / layout.area_dir(ticket_id, area) / name
 
+    def attachment(self, ticket_id: int, file_name: str) -> Path:
+        return self._root / layout.attachments_dir(ticket_id) / file_name
+
     async def receive(
         self, ticket_id: int, area: Area, data: AsyncIterator[bytes]
     ) -> tuple[Path, int]:
@@ -43,7 +46,9 @@ class Datastore:
         Raises Refused if the file is too large or if the disk is full.  ``keep`` makes the file
         visible, ``discard`` removes it; after an error it is already gone.
         """
-        folder = self._root / layout.area_dir(ticket_id, area)
+        return await self._receive(self._root / layout.area_dir(ticket_id, area), data)
+
+    async def _receive(self, folder: Path, data: AsyncIterator[bytes]) -> tuple[Path, int]:
         await aiofiles.os.makedirs(folder, exist_ok=True)
         temporary = folder / f".{uuid.uuid4().hex}.part"
         try:
@@ -51,6 +56,12 @@ class Datastore:
         except BaseException:
             self.discard(temporary)
             raise
+
+    async def receive_attachment(
+        self, ticket_id: int, data: AsyncIterator[bytes]
+    ) -> tuple[Path, int]:
+        """Like ``receive``, into the folder of the ticket's attachments."""
+        return await self._receive(self._root / layout.attachments_dir(ticket_id), data)
 
     async def keep(self, temporary: Path, name: str) -> None:
         """Give a received file its name; it replaces one of the same name."""
@@ -72,7 +83,11 @@ class Datastore:
         await asyncio.to_thread(_publish, staged, results, list(names_and_sizes))
 
     async def remove_ticket(self, ticket_id: int) -> None:
-        folder = self._root / layout.ticket_dir(ticket_id)
+        for folder in (layout.ticket_dir(ticket_id), layout.attachments_dir(ticket_id)):
+            await asyncio.to_thread(shutil.rmtree, self._root / folder, ignore_errors=True)
+
+    async def remove_results(self, ticket_id: int) -> None:
+        folder = self._root / layout.area_dir(ticket_id, "results")
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def remove_work(self, ticket_id: int) -> None:

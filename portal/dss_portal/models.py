@@ -106,6 +106,21 @@ class ProviderService(Model):
         unique_together = (("provider", "service"),)
 
 
+class ProviderAccess(Model):
+    """A user who may claim for a provider; ``admin`` may also manage its users and services."""
+
+    id = fields.IntField(primary_key=True)
+    provider: fields.ForeignKeyRelation[Provider] = fields.ForeignKeyField("portal.Provider")
+    user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("portal.User")
+    admin = fields.BooleanField(db_default=False)
+    provider_id: int
+    user_id: int
+
+    class Meta(Model.Meta):
+        table = "provider_access"
+        unique_together = (("provider", "user"),)
+
+
 class Worker(Model):
     """An inference worker that said where it runs."""
 
@@ -149,16 +164,22 @@ class TicketHistory(Model):
 
 
 class Claim(Model):
-    """One hold of one worker on one ticket.  The ticket's ``claim_id`` names the current one."""
+    """One hold of one worker on one ticket.  The ticket's ``claim_id`` names the current one.
+
+    A dispatcher claims with a ``delivery_id``, a provider over HTTP as a ``user``.
+    """
 
     id = fields.CharField(max_length=32, primary_key=True)
     ticket: fields.ForeignKeyRelation[Ticket] = fields.ForeignKeyField("portal.Ticket")
     provider = fields.TextField()
     instance = fields.TextField()
+    user: fields.ForeignKeyNullableRelation[User] = fields.ForeignKeyField("portal.User", null=True)
     delivery_id = fields.TextField(null=True)
     granted_at = fields.DatetimeField(auto_now_add=True)
+    lease_s = fields.FloatField()
     expires_at = fields.DatetimeField()
     ticket_id: int
+    user_id: int | None
 
     class Meta(Model.Meta):
         table = "claim"
@@ -192,6 +213,27 @@ class TicketLog(Model):
 
     class Meta(Model.Meta):
         table = "ticket_log"
+        indexes = (("ticket_id",),)
+
+
+class Attachment(Model):
+    """A file that a provider attached to a log line.  Who knows ``public_id`` may read it."""
+
+    id = fields.BigIntField(primary_key=True)
+    ticket: fields.ForeignKeyRelation[Ticket] = fields.ForeignKeyField("portal.Ticket")
+    log: fields.ForeignKeyNullableRelation[TicketLog] = fields.ForeignKeyField(
+        "portal.TicketLog", null=True, related_name="attachments"
+    )
+    public_id = fields.CharField(max_length=32, unique=True)
+    description = fields.TextField()
+    mime_type = fields.TextField()
+    file_name = fields.CharField(max_length=255)
+    size_bytes = fields.BigIntField()
+    ticket_id: int
+    log_id: int | None
+
+    class Meta(Model.Meta):
+        table = "attachment"
         indexes = (("ticket_id",),)
 
 

@@ -5,7 +5,8 @@ the body wins, and of a repeated name the last.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from math import nan
 from urllib.parse import parse_qsl
 
 from quart import current_app, request
@@ -34,10 +35,26 @@ async def form() -> dict[str, str]:
 
 async def required(name: str) -> str:
     """The parameter ``name``.  Raises Refused if it is missing."""
-    found = (await form()).get(name)
-    if found is None:
+    return of(await form(), name)
+
+
+def of(form: Mapping[str, str], name: str) -> str:
+    """The field ``name``.  Raises Refused if it is missing."""
+    if name not in form:
         raise Refused(f"Missing '{name}' parameter")
-    return found
+    return form[name]
+
+
+def fraction(form: Mapping[str, str], name: str) -> float:
+    """A number from 0 to 1.  Raises Refused if it is none."""
+    text = of(form, name)
+    try:
+        value = float(text)
+    except ValueError:
+        value = nan
+    if not 0 <= value <= 1:
+        raise Refused(f"'{name}' must be a number from 0 to 1, not '{text}'.")
+    return value
 
 
 def number(name: str, default: int) -> int:
@@ -90,10 +107,15 @@ def _waiting(decoder: MultipartDecoder) -> Iterator[Field | File | Data]:
 async def _multipart_fields(boundary: str) -> dict[str, str]:
     if not boundary:
         raise Refused("The multipart form names no boundary.")
+    return await remaining_fields(multipart())
+
+
+async def remaining_fields(parts: AsyncIterator[Field | File | Data]) -> dict[str, str]:
+    """The plain fields among the parts that are still to come; files are passed over."""
     values: dict[str, bytearray] = {}
     current: bytearray | None = None
     size_bytes = 0
-    async for part in multipart():
+    async for part in parts:
         if isinstance(part, Field):
             current = values[part.name] = bytearray()
         elif isinstance(part, File):

@@ -35,6 +35,9 @@ class Settings(DatabaseSettings):
     lease_s: float = Field(
         60, gt=0, description="a claim lapses so long after its last sign of life"
     )
+    provider_lease_s: float = Field(
+        4 * 3600, gt=0, description="likewise for providers that poll over HTTP"
+    )
     max_attempts: int = Field(
         3, ge=1, description="claims that may lapse before a ticket times out"
     )

@@ -16,7 +16,7 @@ async def listing() -> Response:
     return table(("name", "githash", "version", "shortdesc"), rows)
 
 
-@blueprint.get("/<githash>/detail")
+@blueprint.get("/<regex('[a-f0-9]+'):githash>/detail")
 @signed_in
 async def detail(githash: str) -> Response:
     """The bare descriptor, without the ``result`` envelope."""

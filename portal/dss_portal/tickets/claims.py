@@ -1,7 +1,8 @@
 """Who works on which ticket.  There is one way to claim, for our dispatchers and for providers that poll."""
 
-import logging
 import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from tortoise.transactions import in_transaction
@@ -12,20 +13,49 @@ from dss_portal.tickets import store
 from dss_portal.tickets.lifecycle import Claimed
 from dss_portal.tickets.store import now
 
-log = logging.getLogger(__name__)
+
+@dataclass(frozen=True, kw_only=True)
+class Claimant:
+    """Who asks: a dispatcher with the delivery in its hands, or a provider's user over HTTP."""
+
+    provider: str
+    instance: str
+    lease_s: float
+    delivery_id: str | None = None
+    user_id: int | None = None
 
 
-async def claim(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRefused:
+async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRefused:
     """Grant the ticket to whoever asks first; move it over if the same delivery comes from new hands."""
+    claimant = Claimant(
+        provider=request.provider,
+        instance=request.instance,
+        lease_s=lease_s,
+        delivery_id=request.delivery_id,
+    )
     async with in_transaction():
         ticket = await store.locked(request.ticket_id)
-        refusal = await _refusal(ticket, request)
+        refusal = await _refusal(ticket, claimant)
         if ticket is None or refusal:
             return ClaimRefused(ticket_id=request.ticket_id, reason=refusal)
-        return await _grant(ticket, request, lease_s)
+        granted = await _grant(ticket, claimant)
+    return ClaimGranted(
+        ticket_id=ticket.id, claim_id=granted.id, attempt=ticket.attempt, lease_s=lease_s
+    )
 
 
-async def _refusal(ticket: Ticket | None, request: ClaimTicket) -> str:
+async def next_ready(service_ids: Sequence[int], claimant: Claimant) -> Ticket | None:
+    """Claim the waiting ticket with the lowest number of these services; None if there is none."""
+    async with in_transaction():
+        waiting = Ticket.filter(service_id__in=list(service_ids), status=Status.READY)
+        # Rows that another claimer has locked are as good as taken.
+        ticket = await waiting.order_by("id").select_for_update(skip_locked=True).first()
+        if ticket is not None:
+            await _grant(ticket, claimant)
+    return ticket
+
+
+async def _refusal(ticket: Ticket | None, claimant: Claimant) -> str:
     """Why not, or ""."""
     if ticket is None:
         return "There is no such ticket."
@@ -34,32 +64,40 @@ async def _refusal(ticket: Ticket | None, request: ClaimTicket) -> str:
     if ticket.status is not Status.CLAIMED:
         return f"The ticket is in state {ticket.status}."
     held = await Claim.get(id=ticket.claim_id)
-    if held.delivery_id == request.delivery_id:
+    if held.delivery_id is not None and held.delivery_id == claimant.delivery_id:
         return ""  # the broker delivered it again: the holder has lost it
     return f"The ticket is claimed by {held.provider} instance {held.instance}."
 
 
-async def _grant(ticket: Ticket, request: ClaimTicket, lease_s: float) -> ClaimGranted:
+async def _grant(ticket: Ticket, claimant: Claimant) -> Claim:
     granted = await Claim.create(
         id=uuid.uuid4().hex,
         ticket_id=ticket.id,
-        provider=request.provider,
-        instance=request.instance,
-        delivery_id=request.delivery_id,
-        expires_at=now() + timedelta(seconds=lease_s),
+        provider=claimant.provider,
+        instance=claimant.instance,
+        user_id=claimant.user_id,
+        delivery_id=claimant.delivery_id,
+        lease_s=claimant.lease_s,
+        expires_at=now() + timedelta(seconds=claimant.lease_s),
     )
     await store.advance(ticket, Claimed(claim_id=granted.id))
     await store.clear_progress(ticket.id)
-    text = f"Ticket claimed by provider {request.provider} instance {request.instance}"
+    text = f"Ticket claimed by provider {claimant.provider} instance {claimant.instance}"
     await store.add_log(ticket.id, "info", text)
-    return ClaimGranted(
-        ticket_id=ticket.id, claim_id=granted.id, attempt=ticket.attempt, lease_s=lease_s
-    )
+    return granted
 
 
-async def renew(claim_id: str, lease_s: float) -> None:
+async def renew(claim_id: str) -> None:
     """A sign of life."""
-    await Claim.filter(id=claim_id).update(expires_at=now() + timedelta(seconds=lease_s))
+    held = await Claim.get(id=claim_id)
+    held.expires_at = now() + timedelta(seconds=held.lease_s)
+    await held.save(update_fields=["expires_at"])
+
+
+async def renew_for(claim_id: str, user_id: int) -> None:
+    """A sign of life, if the claim is that user's."""
+    if await Claim.exists(id=claim_id, user_id=user_id):
+        await renew(claim_id)
 
 
 async def lapsed() -> list[tuple[int, str]]:

@@ -54,11 +54,18 @@ class Abandoned:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Retried:
+    """The user wants a ticket that did not succeed to be tried from the beginning."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Deleted:
     """By its user or an admin."""
 
 
-Event: TypeAlias = Submitted | Claimed | Succeeded | Failed | LeaseLapsed | Abandoned | Deleted
+Event: TypeAlias = (
+    Submitted | Claimed | Succeeded | Failed | LeaseLapsed | Abandoned | Retried | Deleted
+)
 
 
 class IllegalAction(Exception):
@@ -85,6 +92,10 @@ def apply(ticket: TicketState, event: Event) -> TicketState:
             return _lapsed(ticket, event)
         case Abandoned():
             return _abandoned(ticket, event)
+        case Retried():
+            if ticket.status not in {Status.FAILED, Status.TIMEOUT}:
+                raise IllegalAction(f"A ticket in state {ticket.status} cannot be retried.")
+            return TicketState(status=Status.READY)
         case Deleted():
             return replace(ticket, status=Status.DELETED)
         case _:

@@ -40,7 +40,7 @@ class Listener:
         request = delivery.message
         if not isinstance(request, ClaimTicket):
             raise TypeError(f"{type(request).__name__} is no claim")
-        delivery.reply(await claims.claim(request, self._lease_s))
+        delivery.reply(await claims.answer(request, self._lease_s))
 
     async def on_event(self, delivery: Delivery) -> None:
         """Something happened to a claimed ticket, or somebody says that he is at work."""
@@ -98,7 +98,7 @@ class Listener:
                 await store.advance(ticket, Failed(claim_id=event.claim_id))
             case ClaimHeartbeat():
                 pass
-        await claims.renew(event.claim_id, self._lease_s)
+        await claims.renew(event.claim_id)
 
     async def _succeed(self, ticket: Ticket, event: ClaimSucceeded) -> None:
         published = [(file.name, file.size_bytes) for file in event.files]

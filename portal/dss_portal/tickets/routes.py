@@ -3,14 +3,14 @@
 from quart import Blueprint, Response, current_app
 
 from dss_broker.datastore import Area
-from dss_portal import parameters
+from dss_portal import parameters, uploads
 from dss_portal.accounts.sessions import changes_state, current_user, signed_in
 from dss_portal.datastore import Datastore
 from dss_portal.errors import Refused
 from dss_portal.formats import csv_text, json_body, plain, table
 from dss_portal.models import Ticket
 from dss_portal.outbox import Relay
-from dss_portal.tickets import progress, store, submission, uploads, views
+from dss_portal.tickets import progress, store, submission, views
 
 blueprint = Blueprint("tickets", __name__, url_prefix="/api/tickets")
 
@@ -69,9 +69,7 @@ async def upload(ticket_id: int, area: Area) -> Response:
 @signed_in
 async def download(ticket_id: int, area: Area, index: int) -> Response:
     await _readable(ticket_id)
-    file = next((f for f in await store.files(ticket_id, area) if f.index == index), None)
-    if file is None:
-        raise Refused(f"Ticket {ticket_id} has no file {index} in its {area} area")
+    file = await store.file(ticket_id, area, index)
     return await uploads.as_download(_datastore().file(ticket_id, area, file.name), file.name)
 
 
@@ -96,8 +94,17 @@ async def set_status(ticket_id: int) -> Response:
 @signed_in
 async def log_lines(ticket_id: int) -> Response:
     await _readable(ticket_id)
-    entries = await store.log_since(ticket_id, parameters.number("since", 0))
-    return table(views.LOG_COLUMNS, [views.log_row(entry) for entry in entries])
+    lines = await store.log_since(ticket_id, parameters.number("since", 0))
+    return table(views.LOG_COLUMNS, [views.log_row(line) for line in lines])
+
+
+@blueprint.get("/logs/<int:log_id>/attachments")
+@signed_in
+async def log_attachments(log_id: int) -> Response:
+    found = await submission.readable_attachments(log_id, current_user())
+    public_url = parameters.settings().public_url
+    rows = [views.attachment_row(attachment, public_url) for attachment in found]
+    return table(views.ATTACHMENT_COLUMNS, rows)
 
 
 @blueprint.get("/<int:ticket_id>/progress")
@@ -120,7 +127,18 @@ async def detail(ticket_id: int) -> Response:
     ticket = await _readable(ticket_id)
     log = await store.log_since(ticket_id, parameters.number("since", 0))
     done = progress.shown(ticket.status, await store.progress_chunks(ticket_id))
-    return json_body(views.detail(ticket.status, done, await store.queue_position(ticket), log))
+    place = await store.queue_position(ticket)
+    public_url = parameters.settings().public_url
+    return json_body(views.detail(ticket.status, done, place, log, public_url))
+
+
+@blueprint.get("/<int:ticket_id>/retry")
+@signed_in
+@changes_state
+async def retry(ticket_id: int) -> Response:
+    await submission.retry(_datastore(), ticket_id, current_user())
+    _wake_relay()
+    return plain("ready")
 
 
 @blueprint.get("/<int:ticket_id>/delete")

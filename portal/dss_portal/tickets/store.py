@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from tortoise.functions import Max
 
 from dss_broker.datastore import Area
+from dss_portal.attachments import store as attachments
 from dss_portal.errors import Refused
 from dss_portal.models import (
     Service,
@@ -19,6 +20,7 @@ from dss_portal.models import (
 )
 from dss_portal.tickets import lifecycle
 from dss_portal.tickets.lifecycle import OPEN, TicketState
+from dss_portal.tickets.views import LogLine
 
 
 def now() -> datetime:
@@ -65,18 +67,27 @@ async def create(user: User, service: Service) -> Ticket:
 
 async def add_log(
     ticket_id: int, category: str, message: str, message_id: str | None = None
-) -> None:
-    """A line for the user; told twice under one ``message_id``, it is kept once."""
-    if message_id is not None and await TicketLog.exists(message_id=message_id):
-        return
-    await TicketLog.create(
+) -> int:
+    """A line for the user, with the attachments that wait for one; its number.
+
+    Told twice under one ``message_id``, it is kept once.
+    """
+    if message_id is not None:
+        known = await TicketLog.get_or_none(message_id=message_id)
+        if known is not None:
+            return int(known.id)
+    line = await TicketLog.create(
         ticket_id=ticket_id, category=category, message=message, message_id=message_id
     )
+    await attachments.adopt(ticket_id, line.id)
+    return int(line.id)
 
 
-async def log_since(ticket_id: int, since: int) -> list[TicketLog]:
+async def log_since(ticket_id: int, since: int) -> list[LogLine]:
     """Lines with an id greater than ``since``, by id."""
-    return await TicketLog.filter(ticket_id=ticket_id, id__gt=since).order_by("id")
+    entries = await TicketLog.filter(ticket_id=ticket_id, id__gt=since).order_by("id")
+    attached = await attachments.of_lines(entry.id for entry in entries)
+    return [LogLine(entry=e, attachments=attached.get(e.id, [])) for e in entries]
 
 
 async def set_progress(ticket_id: int, start: float, end: float, progress: float) -> None:
@@ -85,8 +96,11 @@ async def set_progress(ticket_id: int, start: float, end: float, progress: float
     )
 
 
-async def clear_progress(ticket_id: int) -> None:
-    await TicketProgress.filter(ticket_id=ticket_id).delete()
+async def clear_progress(ticket_id: int, start: float = 0.0, end: float = 1.0) -> None:
+    """Forget what was told of the part from ``start`` to ``end``."""
+    await TicketProgress.filter(
+        ticket_id=ticket_id, chunk_start__gte=start, chunk_end__lte=end
+    ).delete()
 
 
 async def progress_chunks(ticket_id: int) -> list[TicketProgress]:
@@ -102,6 +116,16 @@ async def queue_position(ticket: Ticket) -> int:
 
 async def files(ticket_id: int, area: Area) -> list[TicketFile]:
     return await TicketFile.filter(ticket_id=ticket_id, area=area).order_by("index")
+
+
+async def file(ticket_id: int, area: Area, index: int) -> TicketFile:
+    """Raises Refused if there is none."""
+    found = None
+    if index < 2**31:
+        found = await TicketFile.get_or_none(ticket_id=ticket_id, area=area, index=index)
+    if found is None:
+        raise Refused(f"Ticket {ticket_id} has no file {index} in its {area} area")
+    return found
 
 
 async def register_file(ticket_id: int, area: Area, name: str, size_bytes: int) -> None:

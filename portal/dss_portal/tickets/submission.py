@@ -4,13 +4,14 @@ from tortoise.transactions import in_transaction
 
 from dss_broker.messages import TicketReady, TicketWithdrawn
 from dss_portal import outbox
+from dss_portal.attachments import store as attachments
 from dss_portal.datastore import Datastore
 from dss_portal.errors import Refused
-from dss_portal.models import Status, Ticket, User
+from dss_portal.models import Attachment, Status, Ticket, TicketLog, User
 from dss_portal.services import store as services
 from dss_portal.tickets import store
-from dss_portal.tickets.lifecycle import Deleted, IllegalAction, Submitted
-from dss_portal.tickets.uploads import Incoming
+from dss_portal.tickets.lifecycle import Deleted, IllegalAction, Retried, Submitted
+from dss_portal.uploads import Incoming
 
 
 def not_found(ticket_id: int, user: User) -> Refused:
@@ -24,6 +25,14 @@ async def readable(ticket_id: int, user: User) -> Ticket:
     if ticket is None or not (user.sysadmin or ticket.user_id == user.id):
         raise not_found(ticket_id, user)
     return ticket
+
+
+async def readable_attachments(log_id: int, user: User) -> list[Attachment]:
+    """Those of a log line of the user's own ticket.  Raises Refused."""
+    line = await TicketLog.get_or_none(id=log_id).select_related("ticket")
+    if line is None or line.ticket.user_id != user.id:
+        raise Refused(f"Log entry {log_id} is not readable by user {user.id}")
+    return (await attachments.of_lines([log_id])).get(log_id, [])
 
 
 async def create(user: User, githash: str | None, name: str | None) -> int:
@@ -59,6 +68,21 @@ async def submit(ticket_id: int, user: User) -> None:
         except IllegalAction as error:
             raise not_found(ticket_id, user) from error
         await store.add_log(ticket_id, "info", "Ticket received and queued for processing")
+        await announce(ticket)
+
+
+async def retry(datastore: Datastore, ticket_id: int, user: User) -> None:
+    """Queue a failed or timed-out ticket again, from the beginning.  Raises Refused."""
+    async with in_transaction():
+        ticket = await _own(ticket_id, user)
+        try:
+            await store.advance(ticket, Retried())
+        except IllegalAction as error:
+            raise not_found(ticket_id, user) from error
+        await store.clear_progress(ticket_id)
+        await store.forget_files(ticket_id, "results")
+        await datastore.remove_results(ticket_id)
+        await store.add_log(ticket_id, "info", "Retrying ticket")
         await announce(ticket)
 
 

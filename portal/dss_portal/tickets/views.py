@@ -1,11 +1,13 @@
 """What clients see of a ticket.  Pure."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from dss_portal.models import Status, TicketLog
+from dss_portal.models import Attachment, Status, TicketLog
 
 LOG_COLUMNS = ("id", "atime", "category", "attachments", "message")
+ATTACHMENT_COLUMNS = ("id", "description", "mime_type", "url")
 
 
 def atime(moment: datetime) -> str:
@@ -13,27 +15,40 @@ def atime(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
-def log_row(entry: TicketLog) -> tuple[int, str, str, int, str]:
+@dataclass(frozen=True, kw_only=True)
+class LogLine:
+    """A line of a ticket's log with its attachments."""
+
+    entry: TicketLog
+    attachments: Sequence[Attachment]
+
+
+def log_row(line: LogLine) -> tuple[int, str, str, int, str]:
     """A line of the log list: LOG_COLUMNS, attachments as their number."""
-    return entry.id, atime(entry.at), entry.category, 0, entry.message
+    entry = line.entry
+    return entry.id, atime(entry.at), entry.category, len(line.attachments), entry.message
 
 
-def log_object(entry: TicketLog) -> dict[str, object]:
-    """A line of the detail's log: attachments as a list."""
-    return {
-        "id": entry.id,
-        "atime": atime(entry.at),
-        "category": entry.category,
-        "attachments": [],
-        "message": entry.message,
-    }
+def attachment_row(attachment: Attachment, public_url: str) -> tuple[int, str, str, str]:
+    """ATTACHMENT_COLUMNS; the link works in any browser, without a session."""
+    link = f"{public_url.rstrip('/')}/blobs/{attachment.public_id}"
+    return attachment.id, attachment.description, attachment.mime_type, link
 
 
 def detail(
-    status: Status, progress: float, queue_position: int, log: Sequence[TicketLog]
+    status: Status, progress: float, queue_position: int, log: Sequence[LogLine], public_url: str
 ) -> dict[str, object]:
     """What ITK-SNAP polls.  The queue position is shown while the ticket waits."""
     shown: dict[str, object] = {"status": status.value, "progress": progress}
     if status is Status.READY:
         shown["queue_position"] = queue_position
-    return {"result": {**shown, "log": [log_object(entry) for entry in log]}}
+    return {"result": {**shown, "log": [_log_object(line, public_url) for line in log]}}
+
+
+def _log_object(line: LogLine, public_url: str) -> dict[str, object]:
+    """A line of the detail's log: attachments as a list."""
+    rows = [attachment_row(attachment, public_url) for attachment in line.attachments]
+    return {
+        **dict(zip(LOG_COLUMNS, log_row(line), strict=True)),
+        "attachments": [dict(zip(ATTACHMENT_COLUMNS, row, strict=True)) for row in rows],
+    }

@@ -18,10 +18,14 @@ FileBody.buffer_size = 256 * 1024  # Quart's 8 KB makes downloads ten times slow
 
 @dataclass(frozen=True, kw_only=True)
 class Incoming:
-    """A file on its way in.  Reading ``data`` to its end also checks what follows the file."""
+    """A file on its way in.
+
+    Reading ``data`` to its end also checks what follows the file, and fills in ``fields``.
+    """
 
     name: str
     data: AsyncIterator[bytes]
+    fields: dict[str, str]
 
 
 async def file_part() -> Incoming:
@@ -29,29 +33,49 @@ async def file_part() -> Incoming:
     parts = parameters.multipart()
     async for part in parts:
         if isinstance(part, File) and part.name == "myfile":
-            return Incoming(name=flat_name(part.filename), data=_data_of(parts))
+            fields: dict[str, str] = {}
+            data = _data_of(parts, fields)
+            return Incoming(name=flat_name(part.filename), data=data, fields=fields)
     raise Refused("The form has no file named 'myfile'.")
 
 
-async def _data_of(parts: AsyncIterator[Field | File | Data]) -> AsyncIterator[bytes]:
+async def _data_of(
+    parts: AsyncIterator[Field | File | Data], fields: dict[str, str]
+) -> AsyncIterator[bytes]:
     inside = True
     async for part in parts:
-        if inside and isinstance(part, Data):
+        if isinstance(part, Data):
             yield part.data
             inside = part.more_data
+        if not inside:
+            break
+    fields.update(await parameters.remaining_fields(parts))
 
 
 async def as_download(path: Path, name: str) -> Response:
-    """The file with its length, in ranges if asked.  Raises Refused if it has gone meanwhile."""
+    """The file with its length, in ranges if asked.  Raises Refused if it has gone."""
+    answer = _private(await _sent(path, "application/octet-stream"))
+    answer.headers["Content-Disposition"] = _attachment(name)
+    answer.headers["Content-Transfer-Encoding"] = "binary"
+    return answer
+
+
+async def as_inline(path: Path, mime_type: str) -> Response:
+    """For a browser to show.  Raises Refused if the file has gone."""
+    return _private(await _sent(path, mime_type))
+
+
+async def _sent(path: Path, mime_type: str) -> Response:
     try:
-        answer = await send_file(path, mimetype="application/octet-stream", conditional=True)
+        return await send_file(path, mimetype=mime_type, conditional=True)
     except FileNotFoundError as error:
         raise Refused("The file does not exist any more.") from error
+
+
+def _private(answer: Response) -> Response:
     answer.timeout = None  # a slow link may take as long as it needs
     answer.headers["Cache-Control"] = "private, no-store"
     answer.headers.pop("Expires", None)
-    answer.headers["Content-Disposition"] = _attachment(name)
-    answer.headers["Content-Transfer-Encoding"] = "binary"
     return answer
 
 

@@ -1,0 +1,25 @@
+"""``/blobs``: attachments, for who has the link.  ITK-SNAP opens it in a browser without a session."""
+
+from quart import Blueprint, Response, current_app
+
+from dss_portal.attachments import store
+from dss_portal.datastore import Datastore
+from dss_portal.uploads import as_inline
+
+blueprint = Blueprint("attachments", __name__)
+
+
+@blueprint.get("/blobs/<regex('[0-9a-f]{32}'):public_id>")
+async def blob(public_id: str) -> Response:
+    """The file, in a sandbox: whatever a provider uploaded, it runs no script as ours."""
+    datastore: Datastore = current_app.extensions["dss_datastore"]
+    found = await store.by_public_id(public_id)
+    answer = await as_inline(
+        datastore.attachment(found.ticket_id, found.file_name), found.mime_type
+    )
+    answer.headers["Content-Security-Policy"] = (
+        "sandbox; default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'"
+    )
+    answer.headers["X-Content-Type-Options"] = "nosniff"
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    return answer

@@ -1,0 +1,84 @@
+"""Files attached to log lines."""
+
+import mimetypes
+import re
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dss_portal.datastore import Datastore
+from dss_portal.errors import Refused
+from dss_portal.models import Attachment, Status
+from dss_portal.uploads import Incoming
+
+_MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(\s*;\s*[\w-]+=[\w.+-]+)*", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Received:
+    """A file on disk that is not yet an attachment."""
+
+    path: Path
+    size_bytes: int
+    description: str
+    mime_type: str
+    suffix: str
+
+
+async def receive(datastore: Datastore, ticket_id: int, sent: Incoming) -> Received:
+    """Store the file and read the fields that follow it.  Raises Refused."""
+    path, size_bytes = await datastore.receive_attachment(ticket_id, sent.data)
+    if "desc" not in sent.fields:
+        datastore.discard(path)
+        raise Refused("Missing 'desc' parameter")
+    return Received(
+        path=path,
+        size_bytes=size_bytes,
+        description=sent.fields["desc"],
+        mime_type=_mime_type(sent.name, sent.fields.get("mime_type")),
+        suffix="".join(sent.name.partition(".")[1:])[:32],
+    )
+
+
+async def keep(datastore: Datastore, ticket_id: int, received: Received) -> int:
+    """Make it an attachment of the ticket, within the caller's transaction; its number."""
+    public_id = uuid.uuid4().hex
+    name = f"{public_id}{received.suffix}"
+    await datastore.keep(received.path, name)
+    made = await Attachment.create(
+        ticket_id=ticket_id,
+        public_id=public_id,
+        description=received.description,
+        mime_type=received.mime_type,
+        file_name=name,
+        size_bytes=received.size_bytes,
+    )
+    return int(made.id)
+
+
+async def adopt(ticket_id: int, log_id: int) -> None:
+    """Tie the attachments that wait to the log line that has just been written."""
+    await Attachment.filter(ticket_id=ticket_id, log_id__isnull=True).update(log_id=log_id)
+
+
+async def of_lines(log_ids: Iterable[int]) -> dict[int, list[Attachment]]:
+    """Attachments by log line."""
+    found: dict[int, list[Attachment]] = {}
+    for attachment in await Attachment.filter(log_id__in=list(log_ids)).order_by("id"):
+        found.setdefault(attachment.log_id or 0, []).append(attachment)
+    return found
+
+
+async def by_public_id(public_id: str) -> Attachment:
+    """Raises Refused if there is none, or if its ticket was deleted."""
+    found = await Attachment.get_or_none(public_id=public_id).select_related("ticket")
+    if found is None or found.ticket.status is Status.DELETED:
+        raise Refused(f"Resource {public_id} not found")
+    return found
+
+
+def _mime_type(name: str, sent: str | None) -> str:
+    if sent and _MIME_TYPE.fullmatch(sent):
+        return sent
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"

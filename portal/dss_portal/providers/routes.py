@@ -1,0 +1,215 @@
+"""``/api/pro``: how external providers find, claim and work on tickets."""
+
+from quart import Blueprint, Response, current_app
+from tortoise.transactions import in_transaction
+
+from dss_broker.datastore import Area
+from dss_portal import parameters, uploads
+from dss_portal.accounts.sessions import current_user, signed_in
+from dss_portal.attachments import store as attachments
+from dss_portal.datastore import Datastore
+from dss_portal.errors import Refused
+from dss_portal.formats import csv_text, plain, table
+from dss_portal.providers import store
+from dss_portal.tickets import claims, progress
+from dss_portal.tickets import store as tickets
+from dss_portal.tickets.lifecycle import Failed, Succeeded
+
+blueprint = Blueprint("providers", __name__, url_prefix="/api/pro")
+
+_AREA = "<any(input, results):area>"
+
+
+def _datastore() -> Datastore:
+    found: Datastore = current_app.extensions["dss_datastore"]
+    return found
+
+
+@blueprint.get("/services")
+@signed_in
+async def services() -> Response:
+    found = await store.services_of(current_user())
+    rows = [(s.name, s.version, s.githash, provider) for s, provider in found]
+    return table(("name", "version", "githash", "provider"), rows)
+
+
+@blueprint.post("/services/<regex('[a-f0-9]+'):githash>/claims")
+@signed_in
+async def claim_one(githash: str) -> Response:
+    """The number of the claimed ticket, or -1."""
+    ticket = await _claim([githash], await parameters.form())
+    return plain("-1" if ticket is None else str(ticket[0]))
+
+
+@blueprint.post("/services/claims")
+@signed_in
+async def claim_any() -> Response:
+    """One row, or the word None that the Python client compares."""
+    form = await parameters.form()
+    row = await _claim(_listed(form), form)
+    if row is None:
+        return plain("None")
+    columns = ("id", "service_githash", "status")
+    return table(columns, [row], wants_json=form.get("format") == "json")
+
+
+@blueprint.post("/services/available")
+@signed_in
+async def available() -> Response:
+    """Which of the listed services have waiting tickets; an empty body if none has."""
+    form = await parameters.form()
+    services = await store.provided(current_user(), _listed(form))
+    await store.heard(services)
+    columns = ("service_githash", "service_name", "ready_tickets")
+    rows = await store.waiting(services)
+    return table(columns, rows, wants_json=form.get("format") == "json")
+
+
+@blueprint.get("/tickets/<int:ticket_id>/status")
+@signed_in
+async def status(ticket_id: int) -> Response:
+    """Also a sign of life of whoever works on the ticket."""
+    ticket = await store.visible(ticket_id, current_user())
+    if ticket.claim_id is not None:
+        await claims.renew_for(ticket.claim_id, current_user().id)
+    return plain(ticket.status.value)
+
+
+@blueprint.post("/tickets/<int:ticket_id>/status")
+@signed_in
+async def finish(ticket_id: int) -> Response:
+    user = current_user()
+    await store.claimed_once(ticket_id, user)
+    asked = await parameters.required("status")
+    if asked not in {"success", "failed"}:
+        raise Refused(f"Cannot set status of ticket to {asked}")
+    async with in_transaction():
+        ticket, held = await store.held_and_locked(ticket_id, user)
+        event = Succeeded(claim_id=held.id) if asked == "success" else Failed(claim_id=held.id)
+        await tickets.advance(ticket, event)
+    return plain(asked)
+
+
+@blueprint.get(f"/tickets/<int:ticket_id>/files/{_AREA}")
+@signed_in
+async def file_listing(ticket_id: int, area: Area) -> Response:
+    ticket = await store.claimed_once(ticket_id, current_user())
+    await _sign_of_life(ticket.claim_id)
+    rows = [(file.index, file.name) for file in await tickets.files(ticket_id, area)]
+    return Response(csv_text(rows), content_type="text/csv")
+
+
+@blueprint.get(f"/tickets/<int:ticket_id>/files/{_AREA}/<int:index>")
+@signed_in
+async def download(ticket_id: int, area: Area, index: int) -> Response:
+    ticket = await store.claimed_once(ticket_id, current_user())
+    await _sign_of_life(ticket.claim_id)
+    file = await tickets.file(ticket_id, area, index)
+    return await uploads.as_download(_datastore().file(ticket_id, area, file.name), file.name)
+
+
+@blueprint.post(f"/tickets/<int:ticket_id>/files/{_AREA}")
+@signed_in
+async def upload(ticket_id: int, area: Area) -> Response:
+    user = current_user()
+    await store.claim_held(await store.claimed_once(ticket_id, user), user)
+    sent = await uploads.file_part()
+    temporary, size_bytes = await _datastore().receive(ticket_id, area, sent.data)
+    try:
+        async with in_transaction():
+            _, held = await store.held_and_locked(ticket_id, user)
+            await _datastore().keep(temporary, sent.name)
+            await tickets.register_file(ticket_id, area, sent.name, size_bytes)
+            await claims.renew(held.id)
+    finally:
+        _datastore().discard(temporary)
+    return plain("success")
+
+
+@blueprint.post("/tickets/<int:ticket_id>/<any(info, warning, error):category>")
+@signed_in
+async def add_log(ticket_id: int, category: str) -> Response:
+    """The number of the new log line."""
+    user = current_user()
+    await store.claimed_once(ticket_id, user)
+    message = await parameters.required("message")
+    async with in_transaction():
+        _, held = await store.held_and_locked(ticket_id, user)
+        number = await tickets.add_log(ticket_id, category, message)
+        await claims.renew(held.id)
+    return plain(str(number))
+
+
+@blueprint.post("/tickets/<int:ticket_id>/attachments")
+@signed_in
+async def attach(ticket_id: int) -> Response:
+    """The number of the attachment, which the next log line will carry."""
+    user = current_user()
+    await store.claim_held(await store.claimed_once(ticket_id, user), user)
+    sent = await uploads.file_part()
+    received = await attachments.receive(_datastore(), ticket_id, sent)
+    try:
+        async with in_transaction():
+            _, held = await store.held_and_locked(ticket_id, user)
+            number = await attachments.keep(_datastore(), ticket_id, received)
+            await claims.renew(held.id)
+    finally:
+        _datastore().discard(received.path)
+    return plain(str(number))
+
+
+@blueprint.get("/tickets/<int:ticket_id>/progress")
+@signed_in
+async def progress_value(ticket_id: int) -> Response:
+    await store.claimed_once(ticket_id, current_user())
+    return plain(str(progress.total(await tickets.progress_chunks(ticket_id))))
+
+
+@blueprint.post("/tickets/<int:ticket_id>/progress")
+@signed_in
+async def set_progress(ticket_id: int) -> Response:
+    """``progress`` 0 takes back what was told of the chunk."""
+    user = current_user()
+    await store.claimed_once(ticket_id, user)
+    form = await parameters.form()
+    start, end, done = (
+        parameters.fraction(form, name) for name in ("chunk_start", "chunk_end", "progress")
+    )
+    async with in_transaction():
+        ticket, held = await store.held_and_locked(ticket_id, user)
+        if done == 0:
+            await tickets.clear_progress(ticket_id, start, end)
+        else:
+            await tickets.set_progress(ticket_id, start, end, done)
+        await claims.renew(held.id)
+        await store.heard([await ticket.service])
+    return plain("success")
+
+
+async def _claim(githashes: list[str], form: dict[str, str]) -> tuple[int, str, str] | None:
+    """Number, service and status of the ticket claimed, if one waits."""
+    user = current_user()
+    services = await store.provided(user, githashes)
+    provider = parameters.of(form, "provider")
+    await store.check_provider(user, provider)
+    await store.heard(services)
+    claimant = claims.Claimant(
+        provider=provider,
+        instance=form.get("code", "default"),
+        lease_s=parameters.settings().provider_lease_s,
+        user_id=user.id,
+    )
+    ticket = await claims.next_ready([service.id for service in services], claimant)
+    if ticket is None:
+        return None
+    githash = next(s.githash for s in services if s.id == ticket.service_id)
+    return ticket.id, githash, ticket.status.value
+
+
+def _listed(form: dict[str, str]) -> list[str]:
+    return parameters.of(form, "services").split(",")
+
+
+async def _sign_of_life(claim_id: str | None) -> None:
+    if claim_id is not None:
+        await claims.renew_for(claim_id, current_user().id)

@@ -1,0 +1,98 @@
+"""Which services a user works for, and which tickets he has claimed."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from tortoise.functions import Count, Min
+
+from dss_portal.errors import Refused
+from dss_portal.models import Claim, ProviderAccess, ProviderService, Service, Status, Ticket, User
+from dss_portal.tickets import store as tickets
+from dss_portal.tickets.lifecycle import is_current
+
+
+async def services_of(user: User) -> list[tuple[Service, str]]:
+    """Services that take tickets, each with the name of a provider of this user, by hash."""
+    mine = await _provider_ids(user)
+    links = ProviderService.filter(provider_id__in=mine, current=True, service__current=True)
+    found = await links.select_related("service", "provider").order_by("service__githash")
+    return [(link.service, link.provider.name) for link in found]
+
+
+async def provided(user: User, githashes: Sequence[str]) -> list[Service]:
+    """Those services, if the user works for every one.  Raises Refused naming the first he does not."""
+    mine = {service.githash: service for service, _ in await services_of(user)}
+    for githash in githashes:
+        if githash not in mine:
+            raise Refused(f"You are not a provider for service {githash} ", 401)
+    return [mine[githash] for githash in dict.fromkeys(githashes)]
+
+
+async def check_provider(user: User, name: str) -> None:
+    """Nobody claims in the name of others.  Raises Refused."""
+    access = ProviderAccess.filter(user=user, provider__name=name, provider__current=True)
+    if not await access.exists():
+        raise Refused(f"Provider {name} is not one of yours.")
+
+
+async def heard(services: Sequence[Service]) -> None:
+    """Somebody who serves them is at work."""
+    await Service.filter(id__in=[s.id for s in services]).update(heard_at=datetime.now(UTC))
+
+
+async def waiting(services: Sequence[Service]) -> list[tuple[str, str, int]]:
+    """Hash, name and number of waiting tickets of each service that has any, oldest ticket first."""
+    ready = Ticket.filter(service_id__in=[s.id for s in services], status=Status.READY)
+    rows = (
+        await ready.annotate(count=Count("id"), first=Min("id"))
+        .group_by("service_id")
+        .order_by("first")
+        .values_list("service_id", "count")
+    )
+    by_id = {service.id: service for service in services}
+    return [(by_id[i].githash, by_id[i].name, int(count)) for i, count in rows]
+
+
+async def visible(ticket_id: int, user: User) -> Ticket:
+    """A ticket of a service that the user works for.  Raises Refused."""
+    ticket = await Ticket.get_or_none(id=ticket_id) if ticket_id < 2**31 else None
+    mine = {service.id for service, _ in await services_of(user)}
+    if ticket is None or ticket.service_id not in mine:
+        raise Refused(f"Ticket {ticket_id} not found for user {user.id}")
+    return ticket
+
+
+async def claimed_once(ticket_id: int, user: User) -> Ticket:
+    """A ticket that the user has claimed at some time, for reading.  Raises Refused."""
+    ticket = await Ticket.get_or_none(id=ticket_id) if ticket_id < 2**31 else None
+    if ticket is None or not await Claim.exists(ticket_id=ticket_id, user_id=user.id):
+        raise _not_claimed(ticket_id, user)
+    if ticket.status is Status.DELETED:
+        raise Refused(f"Ticket {ticket_id} has been deleted ")
+    return ticket
+
+
+async def claim_held(ticket: Ticket, user: User) -> Claim:
+    """The user's claim, if it is the current one, for writing.  Raises Refused."""
+    held = await Claim.get_or_none(id=ticket.claim_id, user_id=user.id)
+    if held is None or not is_current(tickets.state_of(ticket), held.id):
+        raise _not_claimed(ticket.id, user)
+    return held
+
+
+async def held_and_locked(ticket_id: int, user: User) -> tuple[Ticket, Claim]:
+    """The ticket, locked until the caller's transaction ends, and the claim on it.  Raises Refused."""
+    await claimed_once(ticket_id, user)
+    ticket = await tickets.locked(ticket_id)
+    if ticket is None:
+        raise _not_claimed(ticket_id, user)
+    return ticket, await claim_held(ticket, user)
+
+
+async def _provider_ids(user: User) -> list[int]:
+    found = ProviderAccess.filter(user=user, provider__current=True)
+    return [int(str(i)) for i in await found.values_list("provider_id", flat=True)]
+
+
+def _not_claimed(ticket_id: int, user: User) -> Refused:
+    return Refused(f"Ticket {ticket_id} has not been claimed by user {user.id}")

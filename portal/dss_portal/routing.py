@@ -1,0 +1,16 @@
+"""Rules for addresses that Werkzeug has no converter for."""
+
+from quart import Quart
+from werkzeug.routing import BaseConverter, Map
+
+
+class RegexConverter(BaseConverter):
+    """``<regex('[a-f0-9]+'):githash>``"""
+
+    def __init__(self, url_map: Map, pattern: str) -> None:
+        super().__init__(url_map)
+        self.regex = pattern
+
+
+def install(app: Quart) -> None:
+    app.url_map.converters["regex"] = RegexConverter

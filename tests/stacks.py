@@ -1,0 +1,118 @@
+"""The three programs as real processes, on real servers, for end-to-end tests and benchmarks."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+PROGRAMS = {
+    "portal": ["dss_portal", "serve"],
+    "dispatch": ["dss_dispatch", "serve", "lung-segmentation"],
+    "inference": ["dss_inference", "serve"],
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(
+    is_so: Callable[[], bool], within_s: float, otherwise: Callable[[], str] = lambda: ""
+) -> None:
+    """Return once ``is_so``; fail with what ``otherwise`` says after ``within_s`` seconds."""
+    deadline = time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < deadline, f"not within {within_s} s\n{otherwise()}"
+        time.sleep(0.02)
+
+
+@dataclass
+class Stack:
+    """Portal, dispatcher and worker with their own folder, database and virtual host."""
+
+    folder: Path
+    amqp_url: str
+    database_url: str
+    port: int = field(default_factory=free_port)
+    running: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def datastore(self) -> Path:
+        return self.folder / "datastore"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "DSS_AMQP_URL": self.amqp_url,
+            "DSS_DATABASE_URL": self.database_url,
+            "DSS_DATASTORE": str(self.datastore),
+            "DSS_BIND": f"127.0.0.1:{self.port}",
+            "DSS_PUBLIC_URL": self.url,
+            "DSS_SECRET_KEY": "for tests",
+        }
+
+    def run(self, module: str, *arguments: str) -> str:
+        """Run a command to its end; what it printed.  Raises CalledProcessError."""
+        command = [sys.executable, "-m", module, *arguments]
+        return subprocess.run(
+            command, env=self.environment, check=True, capture_output=True, text=True
+        ).stdout
+
+    def token(self, email: str = "ann@example.com", *options: str) -> str:
+        """A fresh one-time token."""
+        return self.run("dss_portal", "users", "add", email, *options).split()[-1]
+
+    def start(self, *programs: str) -> None:
+        self.run("dss_portal", "migrate")
+        self.datastore.mkdir(exist_ok=True)
+        for program in programs or PROGRAMS:
+            self.start_one(program)
+
+    def start_one(self, program: str) -> None:
+        command = [sys.executable, "-m", *PROGRAMS[program]]
+        with (self.folder / f"{program}.log").open("ab") as log:
+            self.running[program] = subprocess.Popen(
+                command, env=self.environment, stdout=log, stderr=log
+            )
+
+    def wait_until_listed(self, client: httpx.Client, service: str, within_s: float = 60) -> None:
+        """Until the portal answers and lists ``service``."""
+
+        def listed() -> bool:
+            try:
+                return service in client.get("/api/services").text
+            except httpx.TransportError:
+                return False
+
+        wait_until(listed, within_s, self.logs)
+
+    def kill(self, program: str) -> None:
+        """As if the power had failed."""
+        self.running[program].kill()
+        self.running.pop(program).wait()
+
+    def stop(self) -> None:
+        for process in self.running.values():
+            process.send_signal(signal.SIGTERM)
+        for process in self.running.values():
+            process.wait(60)
+        self.running.clear()
+
+    def logs(self) -> str:
+        return "\n".join(
+            f"--- {path.name}\n{path.read_text()[-3000:]}" for path in self.folder.glob("*.log")
+        )
