@@ -1,0 +1,419 @@
+# mypy: allow-untyped-calls
+# (SimpleITK ships no types)
+"""A ticket's way through a dispatcher, with all that may happen to it there."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from builders import MAIN, image, segmentation, submit, write_image
+from dispatchers import (
+    FakePortal,
+    FakeWorker,
+    dispatcher,
+    fails,
+    finished,
+    is_silent,
+    ready,
+    writes,
+)
+from dss_broker import datastore as layout
+from dss_broker.broker import Delivery
+from dss_broker.errors import TryAgainLater
+from dss_broker.memory import MemoryBroker
+from dss_broker.messages import (
+    ClaimFailed,
+    ClaimHeartbeat,
+    ClaimLogged,
+    ClaimProgressed,
+    ClaimRefused,
+    ClaimSucceeded,
+    Message,
+    RunInference,
+    ServiceAnnounced,
+    TicketWithdrawn,
+)
+
+
+@pytest.fixture
+def broker() -> Iterator[MemoryBroker]:
+    opened = MemoryBroker()
+    yield opened
+    opened.stop_consuming(0)
+    opened.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class InHand:
+    """A delivery as a handler gets it."""
+
+    message: Message
+    attempt: int = 1
+    message_id: str = "delivery1"
+    redelivered: bool = False
+    parked_reason: str | None = None
+
+    def reply(self, message: Message) -> "Future[None]":
+        raise AssertionError(f"nobody asked for {message}")
+
+
+def work(datastore: Path, claim_id: str = "claim1") -> Path:
+    return datastore / layout.work_dir(42, claim_id)
+
+
+def test_a_ticket_ends_in_checked_files_that_the_portal_can_publish(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    portal = FakePortal(broker)
+    FakeWorker(broker, writes(tmp_path))
+    submit(tmp_path)
+    dispatcher(broker, tmp_path).start(parallel=1)
+
+    broker.publish(ready())
+
+    files = portal.succeeded().files
+    staged = tmp_path / layout.staging_dir(42, "claim1")
+    assert {file.name: file.size_bytes for file in files} == {
+        path.name: path.stat().st_size for path in staged.iterdir()
+    }
+    assert broker.stop_consuming(10)
+    assert [path.name for path in work(tmp_path).iterdir()] == ["results"]
+
+
+def test_the_worker_is_asked_for_the_tagged_layer_by_its_path(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    portal = FakePortal(broker)
+    worker = FakeWorker(broker, writes(tmp_path))
+    submit(tmp_path)
+    dispatcher(broker, tmp_path).start(parallel=1)
+
+    broker.publish(ready())
+
+    portal.succeeded()
+    assert worker.requests == [
+        RunInference(
+            ticket_id=42,
+            claim_id="claim1",
+            bundle="lung-segmentation",
+            image_path=f"tickets/00000042/input/{MAIN.file_name}",
+            output_dir="tickets/00000042/work/claim1/inference",
+            parameters={},
+        )
+    ]
+
+
+def test_the_user_reads_each_stage_the_volumes_and_what_the_algorithm_says(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    portal = FakePortal(broker)
+    FakeWorker(broker, writes(tmp_path))
+    submit(tmp_path)
+    dispatcher(broker, tmp_path).start(parallel=1)
+
+    broker.publish(ready())
+
+    portal.succeeded()
+    assert [(event.level, event.text) for event in portal.of(ClaimLogged)] == [
+        ("info", "Reading the workspace."),
+        ("info", "The layer tagged 'CT' has 12 x 10 x 8 voxels."),
+        ("info", "Asking for inference with 'lung-segmentation'."),
+        ("info", "Inference: reading the image."),
+        ("info", "Inference: finding the lungs."),
+        ("warning", "The lungs are cut off at the top."),
+        ("info", "left lung: 2345 ml"),
+        ("info", "right lung: 2501 ml"),
+        ("info", "Inference took 2.0 s on cpu."),
+        ("info", "Building the result workspace."),
+        ("info", "Checking the result."),
+    ]
+
+
+def test_the_progress_grows_to_the_end_and_the_end_is_told_last(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    portal = FakePortal(broker)
+    FakeWorker(broker, writes(tmp_path))
+    submit(tmp_path)
+    dispatcher(broker, tmp_path).start(parallel=1)
+
+    broker.publish(ready())
+
+    portal.succeeded()
+    told = [
+        (event.chunk_start, event.chunk_end, event.progress) for event in portal.of(ClaimProgressed)
+    ]
+    assert told == [
+        (0.0, 0.1, 1.0),
+        (0.1, 0.9, 0.25),
+        (0.1, 0.9, 0.75),
+        (0.1, 0.9, 1.0),
+        (0.9, 0.95, 1.0),
+        (0.95, 1.0, 1.0),
+    ]
+    assert isinstance(portal.events[-1], ClaimSucceeded)
+
+
+def test_the_reason_of_the_worker_reaches_the_user_and_nothing_is_left_behind(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    portal = FakePortal(broker)
+    FakeWorker(broker, fails)
+    submit(tmp_path)
+    dispatcher(broker, tmp_path).start(parallel=1)
+
+    broker.publish(ready())
+
+    assert portal.failed().reason == "The image is not in Hounsfield units."
+    assert broker.stop_consuming(10)
+    assert not work(tmp_path).exists()
+
+
+def test_after_a_ticket_that_cannot_be_done_the_next_one_works(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    portal = FakePortal(broker)
+    FakeWorker(broker, writes(tmp_path))
+    submit(tmp_path, 43)
+    dispatcher(broker, tmp_path).start(parallel=1)
+
+    broker.publish(ready(42))
+    broker.publish(ready(43))
+
+    assert "no workspace" in portal.failed(42).reason
+    assert len(portal.succeeded(43).files) == 3
+
+
+def test_a_segmentation_that_does_not_lie_on_the_image_is_never_handed_out(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    portal = FakePortal(broker)
+    shifted = segmentation()
+    shifted.SetOrigin((0.0, 0.0, 0.0))
+    FakeWorker(broker, writes(tmp_path, shifted))
+    submit(tmp_path)
+    dispatcher(broker, tmp_path).start(parallel=1)
+
+    broker.publish(ready())
+
+    assert "does not lie on its image: origin" in portal.failed().reason
+    assert broker.stop_consuming(10)
+    assert not work(tmp_path).exists()
+
+
+def test_a_file_that_the_worker_was_not_asked_to_write_is_not_used(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    portal = FakePortal(broker)
+    elsewhere = f"tickets/00000042/input/{MAIN.file_name}"
+
+    def answers(delivery: Delivery, request: RunInference) -> None:
+        delivery.reply(finished(request, elsewhere))
+
+    FakeWorker(broker, answers)
+    submit(tmp_path)
+    dispatcher(broker, tmp_path).start(parallel=1)
+
+    broker.publish(ready())
+
+    assert "left no segmentation" in portal.failed().reason
+
+
+def test_what_nobody_foresaw_ends_in_a_sentence_with_the_tickets_number(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    def answers_nonsense(delivery: Delivery, request: RunInference) -> None:
+        delivery.reply(ClaimRefused(ticket_id=request.ticket_id, reason="?"))
+
+    portal = FakePortal(broker)
+    FakeWorker(broker, answers_nonsense)
+    submit(tmp_path)
+    dispatcher(broker, tmp_path).start(parallel=1)
+
+    broker.publish(ready())
+
+    reason = portal.failed().reason
+    assert reason.startswith("An unexpected error stopped the work")
+    assert "42" in reason
+
+
+def test_a_refused_claim_is_dropped_in_silence(broker: MemoryBroker, tmp_path: Path) -> None:
+    portal = FakePortal(broker, refusal="The ticket is in state deleted.")
+    worker = FakeWorker(broker, writes(tmp_path))
+    submit(tmp_path)
+    dispatcher(broker, tmp_path).start(parallel=1)
+
+    broker.publish(ready())
+
+    portal.wait_until(lambda: portal.claims)
+    assert broker.stop_consuming(10)
+    assert (worker.requests, portal.logged(), broker.parked) == ([], [], [])
+
+
+def test_a_withdrawn_ticket_ends_without_a_word(broker: MemoryBroker, tmp_path: Path) -> None:
+    portal = FakePortal(broker)
+    worker = FakeWorker(broker, is_silent)
+    submit(tmp_path)
+    dispatcher(broker, tmp_path).start(parallel=1)
+    broker.publish(ready())
+    assert worker.asked.acquire(timeout=10)
+
+    broker.publish(TicketWithdrawn(ticket_id=42, service="lung-segmentation"))
+
+    submit(tmp_path, 43)
+    broker.publish(ready(43))  # the only thread is free again
+    assert worker.asked.acquire(timeout=10)
+    assert portal.of(ClaimFailed) + portal.of(ClaimSucceeded) == []
+    assert not work(tmp_path).exists()
+
+
+def test_the_withdrawal_of_another_ticket_changes_nothing(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    portal = FakePortal(broker)
+    go_on = threading.Event()
+    answer = writes(tmp_path)
+
+    def waits(delivery: Delivery, request: RunInference) -> None:
+        assert go_on.wait(10)
+        answer(delivery, request)
+
+    worker = FakeWorker(broker, waits)
+    submit(tmp_path)
+    dispatcher(broker, tmp_path).start(parallel=1)
+    broker.publish(ready())
+    assert worker.asked.acquire(timeout=10)
+
+    broker.publish(TicketWithdrawn(ticket_id=41, service="lung-segmentation"))
+    go_on.set()
+
+    assert len(portal.succeeded().files) == 3
+
+
+def test_a_quiet_inference_keeps_its_claim_by_heartbeats(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    portal = FakePortal(broker, lease_s=0.09)
+    FakeWorker(broker, is_silent)
+    submit(tmp_path)
+    dispatcher(broker, tmp_path).start(parallel=1)
+
+    broker.publish(ready())
+
+    portal.wait_until(lambda: len(portal.of(ClaimHeartbeat)) >= 3)
+    broker.publish(TicketWithdrawn(ticket_id=42, service="lung-segmentation"))
+
+
+def test_a_silent_worker_is_tried_again_and_given_up_with_a_sentence(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    portal = FakePortal(broker)
+    FakeWorker(broker, is_silent)
+    submit(tmp_path)
+    dispatcher(broker, tmp_path, silence_s=0.05).start(parallel=1)
+
+    broker.publish(ready())
+
+    assert portal.failed().reason.startswith("No inference worker answers for 'lung-segmentation'.")
+    assert len(portal.claims) == 5
+    warnings = [event.text for event in portal.of(ClaimLogged) if event.level == "warning"]
+    assert warnings == [
+        "No inference worker answers for 'lung-segmentation'. The ticket is tried again in a while."
+    ]
+
+
+def test_without_any_worker_the_ticket_is_tried_again(broker: MemoryBroker, tmp_path: Path) -> None:
+    portal = FakePortal(broker)
+    submit(tmp_path)
+
+    with pytest.raises(TryAgainLater, match="has ever offered"):
+        dispatcher(broker, tmp_path).handle(InHand(message=ready()))
+
+    portal.wait_until(lambda: len(portal.logged()) == 4)
+    assert "tried again" in portal.logged()[-1]
+    assert not work(tmp_path).exists()
+
+
+def test_without_a_portal_the_ticket_is_tried_again(broker: MemoryBroker, tmp_path: Path) -> None:
+    with pytest.raises(TryAgainLater, match="no portal answered"):
+        dispatcher(broker, tmp_path).handle(InHand(message=ready()))
+
+
+def test_a_delivery_is_not_done_before_its_end_is_told_and_the_files_stay(
+    broker: MemoryBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FakePortal(broker)
+    FakeWorker(broker, writes(tmp_path))
+    submit(tmp_path)
+    nowhere = MemoryBroker().publish
+    publish = broker.publish
+    monkeypatch.setattr(
+        broker, "publish", lambda m: (nowhere if isinstance(m, ClaimSucceeded) else publish)(m)
+    )
+
+    with pytest.raises(TryAgainLater, match="could not be told"):
+        dispatcher(broker, tmp_path).handle(InHand(message=ready()))
+
+    assert (tmp_path / layout.staging_dir(42, "claim1")).is_dir()
+
+
+def test_another_dispatcher_goes_on_when_the_first_one_dies(tmp_path: Path) -> None:
+    second = MemoryBroker()
+    first = MemoryBroker(second.server)
+    portal = FakePortal(second)
+    worker = FakeWorker(second, is_silent)
+    submit(tmp_path)
+    dispatcher(first, tmp_path, instance="node1").start(parallel=1)
+    second.publish(ready())
+    assert worker.asked.acquire(timeout=10)
+
+    first.close()
+    dispatcher(second, tmp_path, instance="node2").start(parallel=1)
+
+    portal.wait_until(lambda: len(portal.claims) == 2)
+    assert [claim.instance for claim in portal.claims] == ["node1", "node2"]
+    assert portal.claims[0].delivery_id == portal.claims[1].delivery_id
+    second.close()
+
+
+def test_two_tickets_are_in_hand_at_a_time(broker: MemoryBroker, tmp_path: Path) -> None:
+    FakePortal(broker)
+    worker = FakeWorker(broker, is_silent)
+    for ticket_id in (42, 43):
+        submit(tmp_path, ticket_id)
+    dispatcher(broker, tmp_path).start(parallel=2)
+
+    for ticket_id in (42, 43):
+        broker.publish(ready(ticket_id))
+
+    assert worker.asked.acquire(timeout=10)
+    assert worker.asked.acquire(timeout=10)
+
+
+def test_the_service_is_announced_at_the_start(broker: MemoryBroker, tmp_path: Path) -> None:
+    portal = FakePortal(broker)
+
+    dispatcher(broker, tmp_path).start(parallel=1)
+
+    portal.wait_until(lambda: portal.events)
+    announced = portal.events[0]
+    assert isinstance(announced, ServiceAnnounced)
+    assert (announced.service, announced.provider) == ("lung-segmentation", "dss")
+    assert "dispatch" not in announced.descriptor
+
+
+def test_an_image_in_four_dimensions_is_refused_in_the_users_words(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    portal = FakePortal(broker)
+    folder = submit(tmp_path)
+    write_image(folder / MAIN.file_name, image((12, 10, 8, 3)))
+    dispatcher(broker, tmp_path).start(parallel=1)
+
+    broker.publish(ready())
+
+    assert portal.failed().reason == "The image has 4 dimensions; this service needs 3."
