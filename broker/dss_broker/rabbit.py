@@ -59,7 +59,7 @@ class RabbitBroker:
 
     @property
     def connected(self) -> bool:
-        return self._publisher.channel is not None
+        return self._publisher.ready
 
     def publish(self, message: Message, *, message_id: str | None = None) -> "Future[None]":
         envelope = seal(message, message_id=message_id)
@@ -87,7 +87,7 @@ class RabbitBroker:
         envelope = seal(
             message, message_id=request_id, correlation_id=request_id, reply_to=reply_to
         )
-        self._link.call(lambda: self._replies.want(self._publisher.channel))
+        self._link.call(self._replies.want)
         conversation = self._conversations.open(request_id)
         conversation.watch(self._send(message, envelope))
         return conversation

@@ -23,8 +23,8 @@ from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription, retry_exch
 
 log = logging.getLogger(__name__)
 
-REMEMBERED = 10_000
-"""Handled messages whose acknowledgement was lost with the connection."""
+REMEMBERED = 1000
+"""Handled messages whose acknowledgement may have been lost with the connection: AMQP confirms none."""
 
 Key: TypeAlias = tuple[str, int]
 """Message id and attempt: one piece of work, however often it is delivered."""
@@ -72,7 +72,7 @@ class Consumer:
         self._backoff = Backoff()
         self._inbox: Inbox[Hand] = Inbox()
         self._in_hand: dict[Key, Hand] = {}
-        self._unacknowledged: OrderedDict[Key, None] = OrderedDict()
+        self._done: OrderedDict[Key, None] = OrderedDict()
         self._stopped = False
         self._idle = threading.Event()
         self.ready: Future[None] = Future()
@@ -181,7 +181,7 @@ class Consumer:
             self._give_back(hand, failed=False)
         elif known is not None:
             log.info("message came again while it is being handled", extra={"id": key[0]})
-        elif method.redelivered and key in self._unacknowledged:
+        elif method.redelivered and key in self._done:
             self._acknowledge(hand)
         else:
             self._in_hand[key] = hand
@@ -230,13 +230,9 @@ class Consumer:
             self._give_back(hand, failed=True)
 
     def _acknowledge(self, hand: Hand) -> None:
-        deliveries = self._valid(hand)
-        for channel, tag in deliveries:
+        for channel, tag in self._valid(hand):
             channel.basic_ack(tag)
-        if deliveries:
-            self._unacknowledged.pop(hand.key, None)
-        else:
-            self._remember(hand.key)
+        self._remember(hand.key)
         self._forget(hand)
 
     def _give_back(self, hand: Hand, *, failed: bool) -> None:
@@ -252,10 +248,9 @@ class Consumer:
         return [(c, tag) for c, tag in hand.tags if c.is_open and c is self._channel]
 
     def _remember(self, key: Key) -> None:
-        """The broker will deliver this again, to us or to somebody else."""
-        self._unacknowledged[key] = None
-        while len(self._unacknowledged) > REMEMBERED:
-            self._unacknowledged.popitem(last=False)
+        self._done[key] = None
+        while len(self._done) > REMEMBERED:
+            self._done.popitem(last=False)
 
     def _forget(self, hand: Hand) -> None:
         if self._in_hand.get(hand.key) is hand:

@@ -48,9 +48,9 @@ class Publisher:
         self._backoff = Backoff()
 
     @property
-    def channel(self) -> Channel | None:
-        """The open channel, if there is one."""
-        return self._channel
+    def ready(self) -> bool:
+        """True if what is sent now goes out now."""
+        return self._channel is not None
 
     def send(self, posting: Posting) -> "Future[None]":
         posting.confirmed.set_running_or_notify_cancel()

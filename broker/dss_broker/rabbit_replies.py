@@ -22,16 +22,18 @@ class Replies:
     def __init__(self, queue: str, conversations: Conversations) -> None:
         self.queue = queue
         self._conversations = conversations
+        self._channel: Channel | None = None
         self._wanted = False
 
-    def want(self, channel: Channel | None) -> None:
-        """A request is about to be published on ``channel``, or on the next one if that is None."""
+    def want(self) -> None:
+        """A request is about to be published."""
         first, self._wanted = not self._wanted, True
-        if first and channel is not None:
-            self._subscribe(channel)
+        if first and self._channel is not None and self._channel.is_open:
+            self._subscribe(self._channel)
 
     def renew(self, channel: Channel) -> None:
-        """``channel`` is new."""
+        """``channel`` is the new one, on which nothing has been published yet."""
+        self._channel = channel
         if self._wanted:
             self._subscribe(channel)
 
