@@ -9,6 +9,7 @@ from dss_broker.broker import Broker
 from dss_portal import asgi, database, errors, events, health, routing
 from dss_portal.accounts import routes as accounts
 from dss_portal.accounts import sessions
+from dss_portal.admin import routes as admin
 from dss_portal.attachments import routes as attachments
 from dss_portal.datastore import Datastore
 from dss_portal.outbox import Relay
@@ -34,7 +35,7 @@ def create_app(settings: Settings, broker: Broker) -> Quart:
     routing.install(app)
     errors.install(app)
     sessions.install(app, settings)
-    for feature in (accounts, services, tickets, providers, attachments, pages, health):
+    for feature in (accounts, services, tickets, providers, admin, attachments, pages, health):
         app.register_blueprint(feature.blueprint)
     _install_background(app, settings, broker)
     return app

@@ -47,6 +47,10 @@ class Settings(DatabaseSettings):
     max_form_bytes: int = Field(64 * 1024, gt=0, description="largest form that is not a file")
     upload_silence_s: float = Field(60, gt=0, description="an upload may pause so long")
 
+    git_schemes: str = Field("https,ssh", description="what a repository's address may begin with")
+    git_timeout_s: float = Field(60, gt=0, description="a repository must answer so fast")
+    git_max_bytes: int = Field(64 * 2**20, gt=0, description="largest commit to be fetched")
+
     @property
     def public_prefix(self) -> str:
         """Path below which the portal is reached from outside: "" or "/dss"."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from tortoise.transactions import in_transaction
 
+from dss_broker.descriptor import descriptor_from
 from dss_broker.messages import ServiceAnnounced, WorkerAnnounced
 from dss_portal.errors import Refused
 from dss_portal.models import Provider, ProviderService, Service, Worker
@@ -69,18 +70,19 @@ async def announce(announced: ServiceAnnounced) -> None:
 
 
 async def _known_or_new(descriptor: dict[str, Any]) -> Service:
-    githash = synthetic_hash(descriptor)
+    found = descriptor_from(descriptor)
+    githash = synthetic_hash(found.whole)
     known = await Service.get_or_none(githash=githash)
     if known is not None:
         return known
-    name, version = str(descriptor["name"]), str(descriptor["version"])
-    await Service.filter(name=name, version=version, current=True).update(current=False)
+    same = Service.filter(name=found.name, version=found.version, current=True)
+    await same.update(current=False)
     return await Service.create(
         githash=githash,
-        name=name,
-        version=version,
-        shortdesc=str(descriptor["shortdesc"])[:SHORTDESC_CHARACTERS],
-        descriptor=descriptor,
+        name=found.name,
+        version=found.version,
+        shortdesc=found.shortdesc[:SHORTDESC_CHARACTERS],
+        descriptor=found.whole,
     )
 
 

@@ -87,9 +87,17 @@ async def retry(datastore: Datastore, ticket_id: int, user: User) -> None:
 
 
 async def delete(datastore: Datastore, ticket_id: int, user: User) -> None:
-    """Withdraw the ticket and remove its files.  May be repeated.  Raises Refused."""
+    """Withdraw the user's ticket and remove its files.  May be repeated.  Raises Refused."""
+    await readable(ticket_id, user)
+    await withdraw(datastore, ticket_id)
+
+
+async def withdraw(datastore: Datastore, ticket_id: int) -> None:
+    """The ticket is over: whoever works on it is told, and its files are removed."""
     async with in_transaction():
-        ticket = await _own(ticket_id, user)
+        ticket = await store.locked(ticket_id)
+        if ticket is None:
+            return
         await store.advance(ticket, Deleted())
         await store.forget_files(ticket_id)
         service = await ticket.service

@@ -1,0 +1,109 @@
+"""What ITK-SNAP is told of a service: the part of ``service.json`` that travels."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+MAX_DESCRIPTOR_BYTES = 48 * 1024
+"""A message holds 64 kB, and the descriptor travels in one."""
+
+
+class DescriptorInvalid(ValueError):
+    """The sentence begins with the name of the field."""
+
+
+class TagType(StrEnum):
+    """What kinds of object ITK-SNAP can tag (DistributedSegmentationModel.cxx:724-732)."""
+
+    MAIN = "MainImage"
+    OVERLAY = "OverlayImage"
+    ANATOMICAL = "AnatomicalImage"
+    SEGMENTATION = "SegmentationImage"
+    LABEL = "SegmentationLabel"
+    LANDMARK = "PointLandmark"
+    TIME_POINT = "TimePoint"
+    UNKNOWN = "Unknown"
+
+
+# ITK-SNAP's documentation has these; the program takes them for Unknown, which nobody can assign.
+_DOCUMENTED_TYPES = {"AnatomicImage": TagType.ANATOMICAL, "Segmentation": TagType.SEGMENTATION}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tag:
+    """Something in the user's workspace that the service asks for by name."""
+
+    name: str
+    type: TagType
+    required: bool = False
+    hint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Descriptor:
+    """``whole`` is the JSON object that clients get, with the fields that only they know."""
+
+    name: str
+    version: str
+    shortdesc: str
+    longdesc: str = ""
+    url: str = ""
+    tags: tuple[Tag, ...] = ()
+    whole: dict[str, Any] = field(default_factory=dict)
+
+
+def descriptor_from(raw: object) -> Descriptor:
+    """Check a decoded service.json; its ``dispatch`` part, which is not for clients, is left out.
+
+    Raises DescriptorInvalid.
+    """
+    if not isinstance(raw, dict):
+        raise DescriptorInvalid("service.json: must be a JSON object.")
+    whole = {key: value for key, value in raw.items() if key != "dispatch"}
+    if isinstance(whole.get("tags"), list):
+        whole["tags"] = [_with_real_type(tag) for tag in whole["tags"]]
+    try:
+        found = msgspec.convert({**whole, "whole": whole}, type=Descriptor)
+    except msgspec.ValidationError as error:
+        raise DescriptorInvalid(field_first(str(error))) from error
+    _check(found)
+    return found
+
+
+def json_schema() -> dict[str, Any]:
+    """The published schema of what ``descriptor_from`` accepts, apart from lengths and uniqueness."""
+    schema = msgspec.json.schema(Descriptor)
+    schema["$defs"]["Descriptor"]["properties"].pop("whole")
+    schema["$defs"]["Tag"]["properties"]["name"]["pattern"] = "^[^ ,]+$"
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def field_first(error: str) -> str:
+    """Turn msgspec's ``Expected `bool`, got `str` - at `$.tags[0].required``` round."""
+    what, _, where = error.partition(" - at `$")
+    return f"{where.strip('.`') or 'service.json'}: {what}."
+
+
+def _with_real_type(tag: object) -> object:
+    if isinstance(tag, dict) and tag.get("type") in _DOCUMENTED_TYPES:
+        return tag | {"type": _DOCUMENTED_TYPES[tag["type"]].value}
+    return tag
+
+
+def _check(found: Descriptor) -> None:
+    for name in ("name", "version", "shortdesc"):
+        _require(getattr(found, name).strip() != "", name, "must not be empty")
+    size_bytes = len(msgspec.json.encode(found.whole))
+    _require(size_bytes <= MAX_DESCRIPTOR_BYTES, "service.json", "must be shorter than 48 kB")
+    names = [tag.name for tag in found.tags]
+    for i, name in enumerate(names):
+        legal = name.isprintable() and name != "" and not set(name) & {" ", ","}
+        _require(legal, f"tags[{i}].name", "must have no blanks and no commas: ITK-SNAP cuts there")
+        _require(names.count(name) == 1, f"tags[{i}].name", f"'{name}' is there more than once")
+
+
+def _require(condition: object, field_name: str, what: str) -> None:
+    if not condition:
+        raise DescriptorInvalid(f"{field_name}: {what}.")

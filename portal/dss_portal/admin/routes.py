@@ -1,0 +1,138 @@
+"""``/api/admin``: what itksnap-wt's ``-dssa`` commands and the admin pages use."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from functools import wraps
+from typing import ParamSpec
+
+from quart import Blueprint, Response, current_app
+
+from dss_portal import parameters
+from dss_portal.accounts.sessions import changes_state, current_user, signed_in
+from dss_portal.admin import store
+from dss_portal.datastore import Datastore
+from dss_portal.errors import Refused
+from dss_portal.formats import plain, table
+from dss_portal.outbox import Relay
+from dss_portal.services import registration
+
+blueprint = Blueprint("admin", __name__, url_prefix="/api/admin")
+
+P = ParamSpec("P")
+View = Callable[P, Awaitable[Response]]
+
+_PROVIDER = r"<regex('[\w\-]+'):provider>"
+_HASH = "<regex('[a-f0-9]+'):githash>"
+
+
+def sysadmin_only(view: View[P]) -> View[P]:
+    """Rights are looked up now, not remembered from the sign-in."""
+
+    @wraps(view)
+    async def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
+        if not current_user().sysadmin:
+            raise Refused("Insufficient privileges", 401)
+        return await view(*args, **kwargs)
+
+    return signed_in(guarded)
+
+
+@blueprint.get("/providers")
+@sysadmin_only
+async def providers() -> Response:
+    return table(("name",), [(provider.name,) for provider in await store.providers()])
+
+
+@blueprint.post("/providers")
+@sysadmin_only
+async def add_provider() -> Response:
+    await store.add_provider(await parameters.required("name"))
+    return plain("success")
+
+
+@blueprint.get(f"/providers/{_PROVIDER}/delete")
+@sysadmin_only
+@changes_state
+async def remove_provider(provider: str) -> Response:
+    await store.remove_provider(provider)
+    return plain("None")
+
+
+@blueprint.get(f"/providers/{_PROVIDER}/users")
+@sysadmin_only
+async def users(provider: str) -> Response:
+    return table(("id", "email", "admin"), await store.provider_users(provider))
+
+
+@blueprint.post(f"/providers/{_PROVIDER}/users")
+@sysadmin_only
+async def add_user(provider: str) -> Response:
+    form = await parameters.form()
+    email, admin = parameters.of(form, "email"), form.get("admin", "0")
+    if admin not in {"0", "1"}:
+        raise Refused(f"'admin' must be 0 or 1, not '{admin}'.")
+    await store.add_provider_user(provider, email, admin=admin == "1")
+    return plain(f"Added user {email} to provider {provider}")
+
+
+@blueprint.get(f"/providers/{_PROVIDER}/users/<int:user_id>/delete")
+@sysadmin_only
+@changes_state
+async def remove_user(provider: str, user_id: int) -> Response:
+    await store.remove_provider_user(provider, user_id)
+    return plain("None")
+
+
+@blueprint.get(f"/providers/{_PROVIDER}/services")
+@sysadmin_only
+async def services(provider: str) -> Response:
+    found = await store.provider_services(provider)
+    rows = [(s.name, s.version, s.githash, s.shortdesc) for s in found]
+    return table(("name", "version", "githash", "shortdesc"), rows)
+
+
+@blueprint.post(f"/providers/{_PROVIDER}/services")
+@sysadmin_only
+async def add_service(provider: str) -> Response:
+    """The commit of the repository that now describes the service."""
+    form = await parameters.form()
+    owner = await store.provider_named(provider)
+    repository, reference = parameters.of(form, "repo"), form.get("ref", "")
+    settings = parameters.settings()
+    return plain(await registration.from_git(owner, repository, reference, settings))
+
+
+@blueprint.get(f"/providers/{_PROVIDER}/services/{_HASH}/delete")
+@sysadmin_only
+@changes_state
+async def remove_service(provider: str, githash: str) -> Response:
+    await store.remove_service(provider, githash)
+    return plain("success")
+
+
+@blueprint.get("/tickets")
+@sysadmin_only
+async def tickets() -> Response:
+    rows = [(t.id, t.email, t.service, t.status, t.minutes) for t in await store.all_tickets()]
+    return table(("id", "email", "service", "status", "duration"), rows)
+
+
+@blueprint.post("/tickets/purge/<any(completed, all):which>")
+@sysadmin_only
+async def purge(which: str) -> Response:
+    """Delete what is older than ``days`` (or ``hours``), 7 days if neither is given."""
+    age = _age(await parameters.form())
+    datastore: Datastore = current_app.extensions["dss_datastore"]
+    relay: Relay = current_app.extensions["dss_relay"]
+    count = await store.purge(datastore, completed_only=which == "completed", older_than=age)
+    relay.wake()
+    return plain(f"Purged {count} tickets")
+
+
+def _age(form: dict[str, str]) -> timedelta:
+    unit = "days" if "days" in form or "hours" not in form else "hours"
+    text = form.get(unit, "7")
+    try:
+        return timedelta(**{unit: max(0.0, float(text))})
+    except (ValueError, OverflowError) as error:
+        raise Refused(f"'{unit}' must be a number, not '{text}'.") from error

@@ -1,0 +1,155 @@
+"""What a site admin manages: providers, their users and services, all tickets."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from tortoise.expressions import Q
+from tortoise.transactions import in_transaction
+
+from dss_portal.datastore import Datastore
+from dss_portal.errors import Refused
+from dss_portal.models import (
+    Provider,
+    ProviderAccess,
+    ProviderService,
+    Service,
+    Status,
+    Ticket,
+    TicketHistory,
+    User,
+)
+from dss_portal.tickets import store as tickets
+from dss_portal.tickets import submission
+from dss_portal.tickets.lifecycle import FINISHED, OPEN
+
+
+async def providers() -> list[Provider]:
+    """Removed ones too, as the old API lists them."""
+    return await Provider.all().order_by("id")
+
+
+async def add_provider(name: str) -> None:
+    """A removed one comes back, without its services.  Raises Refused for a name no address can hold."""
+    if not name or not all(c.isalnum() or c in "_-" for c in name) or len(name) > 78:
+        raise Refused(
+            f"A provider's name consists of letters, digits, '_' and '-', 78 at most; not '{name}'."
+        )
+    provider, _ = await Provider.get_or_create(name=name)
+    provider.current = True
+    await provider.save(update_fields=["current"])
+
+
+async def remove_provider(name: str) -> None:
+    async with in_transaction():
+        await Provider.filter(name=name).update(current=False)
+        links = ProviderService.filter(provider__name=name)
+        await ProviderService.filter(id__in=await _ids(links)).update(current=False)
+        await _remove_orphans()
+
+
+async def provider_named(name: str) -> Provider:
+    """Raises Refused."""
+    provider = await Provider.get_or_none(name=name)
+    if provider is None:
+        raise Refused(f"There is no provider {name}.")
+    return provider
+
+
+async def provider_users(name: str) -> list[tuple[int, str, int]]:
+    """Number, e-mail and 1 for an admin of the provider."""
+    found = ProviderAccess.filter(provider__name=name).select_related("user")
+    return [(a.user.id, a.user.email, int(a.admin)) for a in await found.order_by("user_id")]
+
+
+async def add_provider_user(name: str, email: str, *, admin: bool) -> None:
+    """Replaces the user's rights with that provider.  Raises Refused for an unknown e-mail."""
+    user = await User.get_or_none(email=email)
+    if user is None:
+        raise Refused("Email unrecognized by the system", 401)
+    provider = await provider_named(name)
+    await ProviderAccess.update_or_create(provider=provider, user=user, defaults={"admin": admin})
+
+
+async def remove_provider_user(name: str, user_id: int) -> None:
+    await ProviderAccess.filter(
+        id__in=await _ids(ProviderAccess.filter(provider__name=name, user_id=user_id))
+    ).delete()
+
+
+async def provider_services(name: str) -> list[Service]:
+    links = ProviderService.filter(provider__name=name, service__current=True)
+    found = await links.select_related("service")
+    return sorted((link.service for link in found), key=lambda s: (s.name, s.version))
+
+
+async def remove_service(provider: str, githash: str) -> None:
+    async with in_transaction():
+        links = ProviderService.filter(provider__name=provider, service__githash=githash)
+        await ProviderService.filter(id__in=await _ids(links)).update(current=False)
+        await _remove_orphans()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketRow:
+    """``minutes`` lie between the first and the last change of state."""
+
+    id: int
+    email: str
+    service: str
+    status: str
+    minutes: float
+
+
+async def all_tickets(*, newest: int | None = None) -> list[TicketRow]:
+    """Tickets that are not deleted, by number; the ``newest`` only, if given."""
+    found = Ticket.exclude(status=Status.DELETED).select_related("user", "service")
+    if newest is None:
+        listed = await found.order_by("id")
+    else:
+        listed = list(reversed(await found.order_by("-id").limit(newest)))
+    minutes = await _minutes([ticket.id for ticket in listed])
+    return [
+        TicketRow(
+            id=t.id,
+            email=t.user.email,
+            service=t.service.name,
+            status=t.status.value,
+            minutes=minutes.get(t.id, 0.0),
+        )
+        for t in listed
+    ]
+
+
+async def purge(datastore: Datastore, *, completed_only: bool, older_than: timedelta) -> int:
+    """Delete the tickets that were created longer ago; how many there were."""
+    states = list(FINISHED if completed_only else FINISHED | OPEN)
+    before = tickets.now() - older_than
+    old = Ticket.filter(Q(created_at__lt=before), status__in=states)
+    numbers = await _ids(old)
+    for number in numbers:
+        await submission.withdraw(datastore, number)
+    return len(numbers)
+
+
+async def _minutes(ticket_ids: list[int]) -> dict[int, float]:
+    moments: dict[int, list[float]] = {}
+    for entry in await TicketHistory.filter(ticket_id__in=ticket_ids).values("ticket_id", "at"):
+        moments.setdefault(int(entry["ticket_id"]), []).append(entry["at"].timestamp())
+    return {i: float(round((max(at) - min(at)) / 60)) for i, at in moments.items()}
+
+
+async def _remove_orphans() -> None:
+    """A service that nobody offers any more takes no tickets."""
+    offered = {
+        int(str(i))
+        for i in await ProviderService.filter(current=True, provider__current=True).values_list(
+            "service_id", flat=True
+        )
+    }
+    known = {int(str(i)) for i in await ProviderService.all().values_list("service_id", flat=True)}
+    await Service.filter(id__in=list(known - offered)).update(current=False)
+
+
+async def _ids(query: Any) -> list[int]:
+    return [int(str(i)) for i in await query.values_list("id", flat=True)]

@@ -1,0 +1,92 @@
+"""One file out of somebody's Git repository, with limits on time, size and what an address may be."""
+
+import asyncio
+import os
+import tempfile
+from urllib.parse import urlsplit
+
+from dss_portal.errors import Refused
+from dss_portal.settings import Settings
+
+MAX_FILE_BYTES = 1 << 20
+
+
+async def read_file(
+    repository: str, reference: str, name: str, settings: Settings
+) -> tuple[str, bytes]:
+    """Commit (40 hexadecimal digits) and content of ``name`` at ``reference``, blank for the default branch.
+
+    Raises Refused.  Nothing is checked out, so no link and no hook of the repository takes effect;
+    the temporary copy is removed.
+    """
+    _check_address(repository, settings.git_schemes)
+    if reference.startswith("-"):
+        raise Refused(f"'{reference}' is no branch, tag or commit.")
+    with tempfile.TemporaryDirectory(prefix="dss-git-") as folder:
+        git = _Git(folder, settings)
+        await git("init", "--quiet", "--bare")
+        await git(
+            "fetch", "--quiet", "--depth=1", "--no-tags", "--", repository, reference or "HEAD"
+        )
+        commit = (await git("rev-parse", "FETCH_HEAD^{commit}")).decode().strip()
+        listed = (await git("ls-tree", "--long", commit, "--", name)).split()
+        if len(listed) < 4 or listed[0] not in {b"100644", b"100755"}:
+            raise Refused(f"Error parsing {name} file: the repository has no such file at its top.")
+        if int(listed[3]) > MAX_FILE_BYTES:
+            raise Refused(f"The {name} is larger than 1 MB.", 413)
+        return commit, await git("cat-file", "blob", listed[2].decode())
+
+
+class _Git:
+    """Runs git in a folder of its own, with nobody's configuration and no questions asked."""
+
+    def __init__(self, folder: str, settings: Settings) -> None:
+        self._folder = folder
+        self._timeout_s = settings.git_timeout_s
+        self._max_bytes = settings.git_max_bytes
+        self._protocols = settings.git_schemes.replace(",", ":")
+
+    async def __call__(self, *arguments: str) -> bytes:
+        """Standard output.  Raises Refused if git fails, is too slow or receives too much."""
+        process = await asyncio.create_subprocess_exec(
+            "prlimit",
+            f"--fsize={self._max_bytes}",
+            "git",
+            *arguments,
+            cwd=self._folder,
+            env=self._environment(),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            output, _ = await asyncio.wait_for(process.communicate(), self._timeout_s)
+        except TimeoutError as error:
+            os.killpg(process.pid, 9)
+            await process.wait()
+            raise Refused("Error fetching Git repository: it took too long.") from error
+        if process.returncode != 0:
+            raise Refused("Error fetching Git repository")
+        return output
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": self._folder,
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_ALLOW_PROTOCOL": self._protocols,
+            "GIT_SSH_COMMAND": "ssh -oBatchMode=yes",
+            "LC_ALL": "C",
+        }
+
+
+def _check_address(repository: str, schemes: str) -> None:
+    allowed = schemes.split(",")
+    scheme = urlsplit(repository).scheme
+    if scheme not in allowed:
+        raise Refused(
+            f"Error fetching Git repository: an address must begin with "
+            f"{' or '.join(f'{s}://' for s in allowed)}."
+        )

@@ -1,0 +1,312 @@
+"""External providers over HTTP: claims, work, attachments, results."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from io import BytesIO
+
+import pytest
+from quart.typing import TestClientProtocol as Client
+from werkzeug.datastructures import FileStorage
+
+from dss_broker.messages import ClaimGranted, ClaimRefused
+from dss_portal.admin import store as admin
+from dss_portal.models import Claim
+from dss_portal.tickets import reaper
+from portals import Portal, post, send_file, submitted_ticket, text
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+async def githash(portal: Portal) -> str:
+    await portal.announce_service()
+    listed = json.loads(await text(await portal.user(), "/api/services?format=json"))["result"]
+    return str(listed[0]["githash"])
+
+
+@pytest.fixture
+async def provider(portal: Portal, githash: str) -> Client:
+    """Somebody who works for the provider of the service."""
+    client = await portal.user("pro@example.com")
+    await admin.add_provider_user("dss", "pro@example.com", admin=False)
+    return client
+
+
+async def _claim(client: Client, githash: str) -> str:
+    path = f"/api/pro/services/{githash}/claims"
+    status, answer = await post(client, path, provider="dss", code="gpu1")
+    assert status == 200, answer
+    return answer
+
+
+@pytest.fixture
+async def claimed(portal: Portal, provider: Client, githash: str) -> int:
+    """The number of a ticket of Ann's that the provider has claimed."""
+    ticket_id = await submitted_ticket(await portal.user())
+    assert await _claim(provider, githash) == str(ticket_id)
+    return ticket_id
+
+
+async def test_a_provider_sees_the_services_that_he_works_for(
+    portal: Portal, provider: Client, githash: str
+) -> None:
+    assert await text(provider, "/api/pro/services") == f"lung-segmentation,1.0.0,{githash},dss\r\n"
+    assert await text(await portal.user(), "/api/pro/services") == ""
+
+
+async def test_a_stranger_may_not_claim(portal: Portal, githash: str) -> None:
+    answer = await post(await portal.user(), f"/api/pro/services/{githash}/claims", provider="dss")
+
+    assert answer == (401, f"You are not a provider for service {githash} ")
+
+
+async def test_a_claim_without_tickets_gets_the_words_that_clients_compare(
+    provider: Client, githash: str
+) -> None:
+    assert await _claim(provider, githash) == "-1"
+    several = await post(provider, "/api/pro/services/claims", services=githash, provider="dss")
+    assert several == (200, "None")
+
+
+async def test_a_claim_over_several_services_is_one_row(
+    portal: Portal, provider: Client, githash: str
+) -> None:
+    ticket_id = await submitted_ticket(await portal.user())
+
+    answer = await post(provider, "/api/pro/services/claims", services=githash, provider="dss")
+
+    assert answer == (200, f"{ticket_id},{githash},claimed\r\n")
+
+
+async def test_nobody_claims_in_the_name_of_others(provider: Client, githash: str) -> None:
+    """The reference's weakness 13."""
+    answer = await post(provider, f"/api/pro/services/{githash}/claims", provider="NOTMYNAME")
+
+    assert answer == (400, "Provider NOTMYNAME is not one of yours.")
+
+
+async def test_a_removed_service_gives_no_tickets(
+    portal: Portal, provider: Client, githash: str
+) -> None:
+    """The reference's weakness 14."""
+    client = await portal.user()
+    await submitted_ticket(client)
+
+    await admin.remove_service("dss", githash)
+
+    answer = await post(provider, f"/api/pro/services/{githash}/claims", provider="dss")
+    assert answer[0] == 401
+    assert (await post(client, "/api/tickets", name="lung-segmentation"))[0] == 400
+    assert await text(client, "/api/services") == ""
+
+
+async def test_waiting_tickets_are_counted_without_claiming(
+    portal: Portal, provider: Client, githash: str
+) -> None:
+    path = "/api/pro/services/available"
+    assert await post(provider, path, services=githash) == (200, "")
+    await submitted_ticket(await portal.user())
+    await submitted_ticket(await portal.user())
+
+    assert await post(provider, path, services=githash) == (
+        200,
+        f"{githash},lung-segmentation,2\r\n",
+    )
+    assert (await post(provider, path))[0] == 400
+
+
+async def test_200_tickets_go_to_32_claimers_each_once(
+    portal: Portal, provider: Client, githash: str
+) -> None:
+    """The ancestors' fault 1."""
+    users = [await portal.user(f"user{i}@example.com") for i in range(20)]
+    tickets = {str(await submitted_ticket(user)) for user in users for _ in range(10)}
+
+    async def claim_until_empty() -> list[str]:
+        mine = []
+        while (number := await _claim(provider, githash)) != "-1":
+            mine.append(number)
+        return mine
+
+    claims = await asyncio.gather(*(claim_until_empty() for _ in range(32)))
+
+    given = [number for mine in claims for number in mine]
+    assert sorted(given) == sorted(tickets)
+
+
+async def test_a_dispatcher_does_not_get_what_a_provider_has(portal: Portal, claimed: int) -> None:
+    answer = await portal.claim(claimed)
+
+    assert isinstance(answer, ClaimRefused)
+    assert answer.reason == "The ticket is claimed by dss instance gpu1."
+
+
+async def test_a_provider_does_not_get_what_a_dispatcher_has(
+    portal: Portal, provider: Client, githash: str
+) -> None:
+    ticket_id = await submitted_ticket(await portal.user())
+
+    assert isinstance(await portal.claim(ticket_id), ClaimGranted)
+
+    assert await _claim(provider, githash) == "-1"
+
+
+async def test_a_provider_does_the_whole_work(
+    portal: Portal, provider: Client, claimed: int
+) -> None:
+    base = f"/api/pro/tickets/{claimed}"
+
+    assert await text(provider, f"{base}/files/input") == "0,a.itksnap\r\n"
+    assert await text(provider, f"{base}/files/input/0") == "<registry/>"
+    assert await post(provider, f"{base}/progress", chunk_start="0", chunk_end="1", progress="0.5")
+    assert await send_file(provider, f"{base}/files/results", "w.itksnap", b"w") == (200, "success")
+    assert await post(provider, f"{base}/status", status="success") == (200, "success")
+
+    ann = await portal.user()
+    assert await text(ann, f"/api/tickets/{claimed}/files/results/0") == "w"
+    detail = json.loads(await text(ann, f"/api/tickets/{claimed}/detail"))["result"]
+    assert (detail["status"], detail["progress"]) == ("success", 1.0)
+
+
+async def test_an_attachment_belongs_to_the_next_log_line_and_is_readable_by_link(
+    portal: Portal, provider: Client, claimed: int
+) -> None:
+    file = FileStorage(BytesIO(b"\x89PNG"), filename="qc.png", content_type="image/png")
+    answer = await provider.post(
+        f"/api/pro/tickets/{claimed}/attachments",
+        files={"myfile": file},
+        form={"desc": "Quality, control", "mime_type": "image/png"},
+    )
+    assert answer.status_code == 200
+    await post(provider, f"/api/pro/tickets/{claimed}/info", message="Look at this")
+
+    ann = await portal.user()
+    line = json.loads(await text(ann, f"/api/tickets/{claimed}/detail"))["result"]["log"][-1]
+    attached = line["attachments"][0]
+    assert (line["message"], attached["description"]) == ("Look at this", "Quality, control")
+    assert (await text(ann, f"/api/tickets/{claimed}/log")).strip().endswith(",1,Look at this")
+    rows = await text(ann, f"/api/tickets/logs/{line['id']}/attachments")
+    assert rows == f'{attached["id"]},"Quality, control",image/png,{attached["url"]}\r\n'
+    path = attached["url"].removeprefix(portal.settings.public_url)
+    anybody = await portal.app.test_client().get(path)
+    assert await anybody.get_data(as_text=False) == b"\x89PNG"
+    assert anybody.headers["Content-Type"] == "image/png"
+
+
+async def test_uploaded_html_runs_nothing_on_our_origin(
+    portal: Portal, provider: Client, claimed: int
+) -> None:
+    """The reference's weakness 23."""
+    file = FileStorage(BytesIO(b"<script>alert(1)</script>"), filename="x.html")
+    await provider.post(
+        f"/api/pro/tickets/{claimed}/attachments",
+        files={"myfile": file},
+        form={"desc": "x", "mime_type": "text/html\r\nX: y"},
+    )
+    await post(provider, f"/api/pro/tickets/{claimed}/info", message="x")
+    line = json.loads(await text(await portal.user(), f"/api/tickets/{claimed}/detail"))["result"][
+        "log"
+    ][-1]
+
+    answer = await portal.app.test_client().get(
+        line["attachments"][0]["url"].removeprefix(portal.settings.public_url)
+    )
+
+    assert answer.headers["Content-Security-Policy"].startswith("sandbox;")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_the_link_of_an_attachment_ends_with_its_ticket(
+    portal: Portal, provider: Client, claimed: int
+) -> None:
+    """The reference's weakness 24."""
+    file = FileStorage(BytesIO(b"x"), filename="x.txt")
+    await provider.post(
+        f"/api/pro/tickets/{claimed}/attachments", files={"myfile": file}, form={"desc": "x"}
+    )
+    await post(provider, f"/api/pro/tickets/{claimed}/info", message="x")
+    ann = await portal.user()
+    line = json.loads(await text(ann, f"/api/tickets/{claimed}/detail"))["result"]["log"][-1]
+    path = line["attachments"][0]["url"].removeprefix(portal.settings.public_url)
+
+    await text(ann, f"/api/tickets/{claimed}/delete")
+
+    answer = await portal.app.test_client().get(path)
+    assert answer.status_code == 400
+    assert (await portal.app.test_client().get("/blobs/12345678")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "sentence"),
+    [
+        ("status", {}, "Missing 'status' parameter"),
+        ("status", {"status": "timeout"}, "Cannot set status of ticket to timeout"),
+        ("info", {}, "Missing 'message' parameter"),
+        ("progress", {"chunk_start": "0", "chunk_end": "1"}, "Missing 'progress' parameter"),
+        (
+            "progress",
+            {"chunk_start": "0", "chunk_end": "1", "progress": "nan"},
+            "'progress' must be a number from 0 to 1, not 'nan'.",
+        ),
+        ("attachments", {}, "The upload is no complete multipart form."),
+    ],
+)
+async def test_a_bad_request_is_a_sentence(
+    provider: Client, claimed: int, path: str, form: dict[str, str], sentence: str
+) -> None:
+    assert await post(provider, f"/api/pro/tickets/{claimed}/{path}", **form) == (400, sentence)
+
+
+async def test_a_finished_ticket_does_not_change_any_more(provider: Client, claimed: int) -> None:
+    """The reference's weakness 12."""
+    base = f"/api/pro/tickets/{claimed}"
+    await post(provider, f"{base}/status", status="failed")
+
+    status, sentence = await post(provider, f"{base}/status", status="success")
+    assert status == 400
+    assert sentence.startswith(f"Ticket {claimed} has not been claimed by user")
+    assert (await post(provider, f"{base}/info", message="late"))[0] == 400
+    assert (await send_file(provider, f"{base}/files/results", "late.nii", b"x"))[0] == 400
+    assert await text(provider, f"{base}/status") == "failed"
+
+
+async def test_a_deleted_ticket_tells_the_provider_so(
+    portal: Portal, provider: Client, claimed: int
+) -> None:
+    await text(await portal.user(), f"/api/tickets/{claimed}/delete")
+
+    assert await text(provider, f"/api/pro/tickets/{claimed}/status") == "deleted"
+    assert await post(provider, f"/api/pro/tickets/{claimed}/info", message="x") == (
+        400,
+        f"Ticket {claimed} has been deleted ",
+    )
+
+
+async def test_reading_the_status_keeps_the_claim_alive(
+    portal: Portal, provider: Client, claimed: int
+) -> None:
+    await Claim.filter(ticket_id=claimed).update(expires_at=datetime(2020, 1, 1, tzinfo=UTC))
+
+    await text(provider, f"/api/pro/tickets/{claimed}/status")
+
+    assert await reaper.sweep(portal.settings) == 0
+
+
+async def test_a_retried_ticket_begins_anew(
+    portal: Portal, provider: Client, claimed: int, githash: str
+) -> None:
+    base = f"/api/pro/tickets/{claimed}"
+    await post(provider, f"{base}/progress", chunk_start="0", chunk_end="1", progress="0.5")
+    await send_file(provider, f"{base}/files/results", "half.nii", b"x")
+    await post(provider, f"{base}/status", status="failed")
+    ann = await portal.user()
+
+    assert await text(ann, f"/api/tickets/{claimed}/retry") == "ready"
+
+    assert await text(ann, f"/api/tickets/{claimed}/progress") == "0.0"
+    assert await text(ann, f"/api/tickets/{claimed}/files/results") == ""
+    assert "Retrying ticket" in await text(ann, f"/api/tickets/{claimed}/log")
+    assert await _claim(provider, githash) == str(claimed)
+    again = await text(ann, f"/api/tickets/{claimed}/retry")
+    assert again.startswith(f"Ticket {claimed} not found for user")
