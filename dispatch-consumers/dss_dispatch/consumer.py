@@ -49,9 +49,9 @@ class Consumer:
 
     def start(self, *, parallel: int) -> None:
         """Subscribe; from now on up to ``parallel`` tickets at a time are worked on."""
-        self.announce()
         self._broker.consume(withdrawn("dispatch"), self._withdrawals.handle)
         self._broker.consume(dispatch(self._service.name, prefetch=parallel), self.handle)
+        self.announce()  # only now, since from then on users may choose the service
 
     def announce(self) -> None:
         """Tell the portal that the service is there; to be repeated every ANNOUNCE_S."""

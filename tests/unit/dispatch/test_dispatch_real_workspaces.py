@@ -5,9 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from builders import LUNGS, MAIN, image, segmentation, service_json, write_image
 from dss_dispatch import workspace as ws
+from dss_dispatch.gate import check_results
 from dss_dispatch.labels import label_table
 from dss_dispatch.registry import Folder, parse, serialize
+from dss_dispatch.service import service_from
+from dss_dispatch.staging import Segmentation, stage
+from dss_dispatch.submission import read_submission
 
 pytestmark = pytest.mark.shared_data
 
@@ -94,3 +99,21 @@ def test_the_labels_that_itksnap_begins_with_are_read(shared_data: Path) -> None
     assert list(table) == [1, 2, 3, 4, 5, 6]
     assert isinstance(table[1], Folder)
     assert table[1].get("Color") == "255 0 0"
+
+
+def test_the_workspace_that_the_real_client_uploaded_becomes_a_result(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "input"
+    folder.mkdir()
+    (folder / "t.itksnap").write_bytes(read(shared_data, "itksnap-wt_uploaded_ticket"))
+    write_image(folder / MAIN.file_name, image())
+    segmented = write_image(tmp_path / "lungs.nii.gz", segmentation())
+    tag = {"name": "MRI", "type": "MainImage", "required": True}
+    served = {"tag": "MRI", "bundle": "b", "segmentation": "S"}
+    submission = read_submission(folder, service_from(service_json(tags=[tag], dispatch=served)))
+
+    found = Segmentation(path=segmented, nickname="S", labels=LUNGS)
+    staged = stage(42, submission, found, tmp_path / "results")
+
+    assert len(check_results(staged.folder, staged.segmentation)) == 3
