@@ -42,8 +42,8 @@ class _Queue:
     readers: list["_Reader"] = field(default_factory=list)
 
     def take(self, reader: "_Reader") -> _Stored | None:
-        ordered = self.subscription.sharing is Sharing.ORDERED
-        if ordered and reader is not self.readers[0]:
+        active = next((r for r in self.readers if r.in_hand or not r.stopped), None)
+        if self.subscription.sharing is Sharing.ORDERED and reader is not active:
             return None
         now = time.monotonic()
         due = next((s for s in self.stored if s.not_before <= now), None)
@@ -174,8 +174,6 @@ class MemoryBroker:
         for reader in self._readers:
             reader.stopped = True
             reader.handling.stop()
-            if reader in reader.queue.readers:
-                reader.queue.readers.remove(reader)
             if reader.queue.subscription.sharing is Sharing.EVERYONE:
                 self.server.forget(reader.queue)
         self.server.changed.notify_all()

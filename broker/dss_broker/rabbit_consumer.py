@@ -97,16 +97,17 @@ class Consumer:
         self._note_idle()
 
     def stop(self) -> None:
-        """Link's thread: take nothing new, and give back what nobody has begun with."""
+        """Link's thread: begin with nothing new.  The rest goes back when the last handler has ended."""
         if self._stopped:
             return
         self._stopped = True
         self._handling.stop()
-        if self._channel is not None and self._channel.is_open:
-            self._channel.basic_cancel(self._queue)
-        for hand in self._inbox.empty():
-            self._give_back(hand, failed=False)
+        not_begun = self._inbox.empty()
         self._inbox.close()
+        if self._subscription.sharing is not Sharing.ORDERED:  # nobody may overtake there
+            self._leave_to_others(not_begun)
+        for hand in not_begun:
+            del self._in_hand[hand.key]
         self._note_idle()
 
     def wait_until_idle(self, timeout_s: float) -> bool:
@@ -178,8 +179,8 @@ class Consumer:
         hand = known or Hand(key=key, envelope=envelope, redelivered=method.redelivered)
         hand.tags.append((channel, method.delivery_tag))
         if self._stopped and known is None:
-            self._give_back(hand, failed=False)
-        elif known is not None:
+            return  # goes back with the channel
+        if known is not None:
             log.info("message came again while it is being handled", extra={"id": key[0]})
         elif method.redelivered and key in self._done:
             self._acknowledge(hand)
@@ -191,8 +192,10 @@ class Consumer:
         match verdict:
             case Handled():
                 self._acknowledge(hand)
-            case Returned(failed=failed):
-                self._give_back(hand, failed=failed)
+            case Returned(failed=True):
+                self._give_back(hand)
+            case Returned():
+                self._forget(hand)  # goes back with the channel
             case Postponed(delay_s=delay_s):
                 retried = for_retry(hand.envelope)
                 self._move(hand, retry_exchange(int(delay_s)), retried)
@@ -227,7 +230,7 @@ class Consumer:
             self._acknowledge(hand)
         elif not isinstance(error, BrokerClosed):
             log.error("message could not be moved", extra={"id": hand.key[0], "reason": str(error)})
-            self._give_back(hand, failed=True)
+            self._give_back(hand)
 
     def _acknowledge(self, hand: Hand) -> None:
         for channel, tag in self._valid(hand):
@@ -235,14 +238,19 @@ class Consumer:
         self._remember(hand.key)
         self._forget(hand)
 
-    def _give_back(self, hand: Hand, *, failed: bool) -> None:
-        """Since RabbitMQ 4.3 a reject counts towards the delivery limit and a nack does not."""
+    def _give_back(self, hand: Hand) -> None:
+        """After a failure: since RabbitMQ 4.3 a reject counts towards the delivery limit, a nack does not."""
         for channel, tag in self._valid(hand):
-            if failed:
-                channel.basic_reject(tag, requeue=True)
-            else:
-                channel.basic_nack(tag, requeue=True)
+            channel.basic_reject(tag, requeue=True)
         self._forget(hand)
+
+    def _leave_to_others(self, not_begun: list[Hand]) -> None:
+        if self._channel is None or not self._channel.is_open:
+            return
+        self._channel.basic_cancel(self._queue)
+        for hand in not_begun:
+            for channel, tag in self._valid(hand):
+                channel.basic_nack(tag, requeue=True)
 
     def _valid(self, hand: Hand) -> list[tuple[Channel, int]]:
         return [(c, tag) for c, tag in hand.tags if c.is_open and c is self._channel]
@@ -258,5 +266,8 @@ class Consumer:
         self._note_idle()
 
     def _note_idle(self) -> None:
-        if self._stopped and not self._in_hand:
-            self._idle.set()
+        if not self._stopped or self._in_hand:
+            return
+        if self._channel is not None and self._channel.is_open:
+            self._channel.close()
+        self._idle.set()

@@ -105,7 +105,9 @@ class RabbitBench:
 def fresh_vhost(node: Node) -> Iterator[str]:
     """The AMQP address of an empty virtual host, deleted afterwards."""
     name = f"test-{uuid4().hex[:8]}"
-    with httpx.Client(base_url=node.console_url, auth=(node.user, node.password), timeout=60) as console:
+    with httpx.Client(
+        base_url=node.console_url, auth=(node.user, node.password), timeout=60
+    ) as console:
         console.put(f"/api/vhosts/{name}").raise_for_status()
         console.put(
             f"/api/permissions/{name}/{quote(node.user)}",

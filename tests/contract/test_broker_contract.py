@@ -156,6 +156,31 @@ def test_ordered_messages_move_over_when_their_consumer_goes(bench: Bench) -> No
     wait_until(lambda: to_second.messages == [heartbeat(2)])
 
 
+def test_ordered_messages_do_not_overtake_the_one_in_progress_when_they_move_over(
+    bench: Bench,
+) -> None:
+    gate, first, second = Gate(), bench.program("portal"), bench.program("portal")
+    done: list[m.Message] = []
+
+    def finish_late(delivery: Delivery) -> None:
+        gate(delivery)
+        done.append(delivery.message)
+
+    begun = Recorder(finish_late)
+    first.consume(topology.PORTAL_EVENTS, begun)
+    second.consume(topology.PORTAL_EVENTS, lambda delivery: done.append(delivery.message))
+    for number in range(5):
+        first.publish(heartbeat(number)).result(SOON_S)
+    wait_until(lambda: begun.deliveries)
+
+    assert not first.stop_consuming(0.05)
+    assert done == []
+    gate.open()
+
+    wait_until(lambda: len(done) == 5)
+    assert done == [heartbeat(number) for number in range(5)]
+
+
 def test_everyone_gets_a_withdrawal(bench: Bench) -> None:
     recorders = [Recorder(), Recorder(), Recorder()]
     bench.program("dispatch").consume(topology.withdrawn("dispatch"), recorders[0])
