@@ -28,7 +28,7 @@ def is_open(port: int) -> bool:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 
-def choose_ports(names: Sequence[str]) -> dict[str, int]:
-    """A different free port for each of ``names``."""
-    numbers = random.sample(_RANGE, k=len(_RANGE))
+def choose_ports(names: Sequence[str], *favourites: int) -> dict[str, int]:
+    """A different free port for each of ``names``, from ``favourites`` where they are free."""
+    numbers = [*favourites, *random.sample(_RANGE, k=len(_RANGE))]
     return dict(zip(names, filter(is_free, numbers), strict=False))

@@ -38,8 +38,13 @@ class PostgresCluster:
 
     @property
     def database_url(self) -> str:
-        password = self._facts["password"]
+        password = self._facts["secret"]
         return f"postgres://{_USER}:{password}@{LOOPBACK}:{self._port}/{_DATABASE}"
+
+    @property
+    def address(self) -> str:
+        """Where it listens, without the password."""
+        return f"{LOOPBACK}:{self._port}"
 
     @property
     def process(self) -> psutil.Process | None:
@@ -107,7 +112,7 @@ class PostgresCluster:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
         password = self._folder / "password"
-        write_private(password, self._facts["password"])
+        write_private(password, self._facts["secret"])
         for path in (fresh, password):
             os.chown(path, self._disguise.owner, -1)
         where = (f"--pgdata={fresh}", f"--username={_USER}", f"--pwfile={password}")
@@ -173,7 +178,7 @@ class PostgresCluster:
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*prefix, self._programs.path(program), *arguments],
-            env=self._programs.environment | {"PGPASSWORD": self._facts["password"]},
+            env=self._programs.environment | {"PGPASSWORD": self._facts["secret"]},
             cwd=self._folder,
             capture_output=True,
             text=True,

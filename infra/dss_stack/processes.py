@@ -39,10 +39,13 @@ def alive(process: psutil.Process) -> bool:
 
 
 def working_in(folder: Path, program: str) -> list[psutil.Process]:
-    """The live processes of ``program`` (name of the executable) whose working folder is ``folder``."""
-    found = psutil.process_iter(["name", "cwd"])
-    mine = [p for p in found if p.info["name"] == program and p.info["cwd"] == str(folder)]
-    return [process for process in mine if alive(process)]
+    """The live processes of ``program`` whose working folder is ``folder``.
+
+    ``program`` is the name of an executable, or of a module that Python was told to run.
+    """
+    found = psutil.process_iter(["name", "cwd", "cmdline"])
+    here = [process for process in found if process.info["cwd"] == str(folder)]
+    return [p for p in here if program in (p.info["name"], *p.info["cmdline"]) and alive(p)]
 
 
 def wait_for_end(processes: Sequence[psutil.Process], timeout_s: float) -> list[psutil.Process]:

@@ -35,7 +35,7 @@ class RabbitNode:
 
     @property
     def password(self) -> str:
-        return self._facts["password"]
+        return self._facts["secret"]
 
     @property
     def amqp_url(self) -> str:
@@ -114,7 +114,7 @@ class RabbitNode:
         rabbitmq_files.write_files(
             self._folder,
             ports=facts["ports"],
-            password=facts["password"],
+            password=facts["secret"],
             cookie=secrets.token_hex(16),
         )
         return processes.launch(

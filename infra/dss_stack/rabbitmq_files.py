@@ -66,6 +66,10 @@ consumer_timeout = {_CONSUMER_TIMEOUT_MS}
 vm_memory_high_watermark.absolute = 1GiB
 disk_free_limit.absolute = 500MB
 log.file.level = info
+collect_statistics_interval = 1000
+management.sample_retention_policies.global.minute = 1
+management.sample_retention_policies.basic.minute = 1
+management.sample_retention_policies.detailed.minute = 1
 """
 
 

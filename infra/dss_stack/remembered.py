@@ -11,10 +11,10 @@ from dss_stack.ports import choose_ports
 
 
 class Facts(TypedDict):
-    """What a server of ours was made with."""
+    """What a server or program of ours was made with."""
 
     ports: dict[str, int]
-    password: str
+    secret: str
 
 
 def write_private(file: Path, text: str) -> None:
@@ -29,14 +29,17 @@ def write_private(file: Path, text: str) -> None:
     fresh.replace(file)
 
 
-def remembered(file: Path, ports: Sequence[str]) -> Facts:
-    """The facts in ``file``; made now, with a free port for each of ``ports``, if there are none."""
+def remembered(file: Path, ports: Sequence[str], *favourites: int) -> Facts:
+    """The facts in ``file``; made now, with a free port for each of ``ports``, if there are none.
+
+    The ports are taken from ``favourites`` where those are free.
+    """
     try:
         known: Facts = json.loads(file.read_text())
     except (FileNotFoundError, ValueError):
-        known = {"ports": {}, "password": secrets.token_urlsafe(18)}
+        known = {"ports": {}, "secret": secrets.token_urlsafe(18)}
     if set(known["ports"]) != set(ports):
-        known["ports"] = choose_ports(ports)
+        known["ports"] = choose_ports(ports, *favourites)
         file.parent.mkdir(parents=True, exist_ok=True)
         remember(file, known)
     return known

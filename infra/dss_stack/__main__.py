@@ -1,0 +1,140 @@
+"""``dss-stack``: the whole service on one machine, for trying it and for working on it."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from dss_stack import sample, screen
+from dss_stack.errors import StackError
+from dss_stack.following import follow
+from dss_stack.processes import last_lines
+from dss_stack.settings import Settings
+from dss_stack.stack import Stack
+
+main = typer.Typer(
+    help="The Distributed Segmentation Service on this machine: servers, programs and a sample.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+console = Console(soft_wrap=True)
+
+
+@main.command()
+def up(
+    ct: Annotated[
+        Path | None,
+        typer.Option(help="your own CT: NIfTI, NRRD, MetaImage or a DICOM folder", exists=True),
+    ] = None,
+) -> None:
+    """Start what is not running, send a sample CT through it, and leave it running."""
+    stack, steps = _stack(), screen.Steps(console)
+    with _alone(stack), _sentences():
+        stack.start(lambda name: steps.say(f"{name} is ready"))
+        steps.say(f"sending {ct or 'the sample CT'} as ITK-SNAP does")
+        segmented = sample.send(stack, ct.absolute() if ct else None)
+        steps.say(f"ticket {segmented.ticket} is done")
+        console.print(screen.volumes_table(segmented))
+        console.print(screen.addresses(stack.wiring(), segmented, sample.login_token(stack)))
+
+
+@main.command()
+def stop() -> None:
+    """End everything that ``up`` has started.  The data stays."""
+    stack, steps = _existing(), screen.Steps(console)
+    with _alone(stack), _sentences():
+        _stop(stack, steps)
+
+
+@main.command()
+def status() -> None:
+    """Every process: running, healthy, where.  Exit status 1 if something is down."""
+    parts = _existing().parts()
+    console.print(screen.parts_table(parts))
+    if not all(part.healthy for part in parts):
+        raise typer.Exit(1)
+
+
+@main.command()
+def logs(
+    name: Annotated[
+        str | None, typer.Argument(help="portal, dispatch, inference, rabbitmq or postgres")
+    ] = None,
+    *,
+    follow_on: Annotated[bool, typer.Option("-f", "--follow", help="go on until Ctrl-C")] = False,
+    lines: Annotated[int, typer.Option(help="how many lines of each")] = 20,
+) -> None:
+    """What the processes have written last."""
+    files = _existing().logs()
+    if name is not None and name not in files:
+        _fail(f"There is no log of {name}; there are those of {', '.join(files)}.")
+    chosen = {n: file for n, file in files.items() if name in {None, n}}
+    for title, file in chosen.items():
+        console.rule(title, align="left")
+        typer.echo(last_lines(file, lines))
+    if follow_on:
+        follow(chosen, typer.echo)
+
+
+@main.command()
+def reset(*, yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False) -> None:
+    """Stop everything and delete all data of the local stack."""
+    stack = _existing()
+    question = f"Type yes to delete every ticket, user and file in {stack.state}"
+    if not yes and typer.prompt(question, default="no") != "yes":
+        _fail("Nothing was deleted.")
+    with _alone(stack), _sentences():
+        _stop(stack, screen.Steps(console))
+        shutil.rmtree(stack.state)
+    console.print("Everything is deleted; make up begins anew.")
+
+
+def _stop(stack: Stack, steps: screen.Steps) -> None:
+    stack.stop(lambda name: steps.say(f"{name} has ended"))
+    left = [part.name for part in stack.parts() if part.process is not None]
+    if left:
+        raise StackError(f"Still running: {', '.join(left)}.")
+
+
+def _stack() -> Stack:
+    return Stack(Settings(), os.environ)
+
+
+def _existing() -> Stack:
+    stack = _stack()
+    if not stack.exists:
+        _fail("Nothing has been started here yet: make up")
+    return stack
+
+
+@contextmanager
+def _alone(stack: Stack) -> Iterator[None]:
+    """Waits until no other ``dss-stack`` starts or stops the same stack."""
+    stack.state.mkdir(parents=True, exist_ok=True)
+    with (stack.state / "stack.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Turns our errors into text for people."""
+    try:
+        yield
+    except StackError as error:
+        _fail(str(error))
+
+
+def _fail(text: str) -> NoReturn:
+    typer.secho(text, err=True, fg="red")
+    raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""The other programs of this project, run to their end."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from dss_stack.errors import StackError
+
+_TIMEOUT_S = 300
+
+
+def run_module(
+    module: str, *arguments: str, environment: Mapping[str, str], folder: Path, purpose: str
+) -> str:
+    """What ``python -m module arguments`` prints.  Raises StackError, naming the ``purpose``."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        env=dict(environment),
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_TIMEOUT_S,
+    )
+    if done.returncode != 0:
+        last = "\n".join((done.stderr or done.stdout).splitlines()[-15:])
+        raise StackError(f"{purpose} failed. The last that was said:\n{last}")
+    return done.stdout

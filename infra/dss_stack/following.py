@@ -1,0 +1,37 @@
+"""Reading logs as they grow."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+_POLL_S = 0.3
+
+
+def follow(files: Mapping[str, Path], show: Callable[[str], None]) -> None:
+    """Hand every line that is added to ``files`` to ``show``, with its file's name, until Ctrl-C."""
+    seen = {name: _size(file) for name, file in files.items()}
+    try:
+        while True:
+            for name, file in files.items():
+                seen[name] = _show_new(name, file, seen[name], show)
+            time.sleep(_POLL_S)
+    except KeyboardInterrupt:
+        return
+
+
+def _show_new(name: str, file: Path, seen: int, show: Callable[[str], None]) -> int:
+    """Bytes of ``file`` that have been shown now; a file that has become shorter begins anew."""
+    size = _size(file)
+    if size <= seen:
+        return size
+    with file.open("rb") as log:
+        log.seek(seen)
+        text = log.read(size - seen)
+    whole = text[: text.rfind(b"\n") + 1]
+    for line in whole.decode(errors="replace").splitlines():
+        show(f"{name:<10} {line}")
+    return seen + len(whole)
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0

@@ -1,0 +1,43 @@
+"""Whether the programs can do their work, seen from outside."""
+
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+
+_TIMEOUT_S = 5
+_AMQP_PORT = 5672
+
+
+def answers(url: str) -> bool:
+    """True if ``url`` answers 200."""
+    try:
+        return httpx.get(url, timeout=_TIMEOUT_S).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def has_consumer(console_url: str, user: str, password: str, queue: str) -> bool:
+    """True if somebody takes messages from ``queue``, as the queue itself says: never an old number."""
+    try:
+        answer = httpx.get(
+            f"{console_url}/api/consumers/%2F", auth=(user, password), timeout=_TIMEOUT_S
+        )
+    except httpx.HTTPError:
+        return False
+    if answer.status_code != httpx.codes.OK:
+        return False
+    return any(consumer["queue"]["name"] == queue for consumer in answer.json())
+
+
+def connected_to(process: psutil.Process, amqp_url: str) -> bool:
+    """True if ``process`` holds a connection to the broker's port."""
+    port = urlsplit(amqp_url).port or _AMQP_PORT
+    try:
+        connections = process.net_connections("tcp")
+    except psutil.Error:
+        return False
+    return any(
+        c.raddr and c.raddr.port == port and c.status == psutil.CONN_ESTABLISHED
+        for c in connections
+    )

@@ -1,0 +1,80 @@
+"""A CT sent through the stack as ITK-SNAP would, and what came of it."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dss_stack.errors import StackError
+from dss_stack.lineup import SERVICE
+from dss_stack.stack import Stack
+
+USER = "demo@localhost"
+
+_SEED = "7"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segmented:
+    """``volumes_ml`` and ``truth_ml`` by the name of the label; no truth for the user's own scan."""
+
+    ticket: int
+    workspace: Path
+    volumes_ml: dict[str, float]
+    truth_ml: dict[str, float]
+
+
+def login_token(stack: Stack) -> str:
+    """A fresh one; each can be used once."""
+    words = ("users", "add", USER, "--sysadmin")
+    printed = stack.run("dss_portal", *words, purpose="Making a sign-in token")
+    return printed.split()[-1]
+
+
+def make_phantom(stack: Stack) -> Path:
+    """The folder of a procedural chest CT with its truth; made once."""
+    folder = stack.state / "sample"
+    if not (folder / "truth.json").exists():
+        words = ("phantom", str(folder), "--seed", _SEED)
+        stack.run("dss_inference", *words, purpose="Making the sample CT")
+    return folder
+
+
+def send(stack: Stack, scan: Path | None) -> Segmented:
+    """Send ``scan``, or the phantom; the progress goes to the terminal.  Raises StackError."""
+    phantom = make_phantom(stack) if scan is None else None
+    image = phantom / "ct.nii.gz" if phantom else scan
+    results = stack.state / "results"
+    results.mkdir(parents=True, exist_ok=True)
+    name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    report = results / f"{name}.json"
+    _send(stack, str(image), folder=results / name, report=report)
+    answer = json.loads(report.read_text())
+    return Segmented(
+        ticket=answer["ticket"],
+        workspace=Path(answer["workspace"]),
+        volumes_ml=_volumes_ml(answer),
+        truth_ml=_volumes_ml(json.loads((phantom / "truth.json").read_text())) if phantom else {},
+    )
+
+
+def _send(stack: Stack, image: str, *, folder: Path, report: Path) -> None:
+    server = ("--server", stack.wiring().public_url, "--service", SERVICE)
+    output = ("--output", str(folder), "--json", str(report))
+    done = subprocess.run(
+        [sys.executable, "-m", "dss_client", "send", image, *server, *output],
+        env=stack.variables() | {"DSS_TOKEN": login_token(stack)},
+        check=False,
+    )
+    if done.returncode != 0:
+        raise StackError("The scan was not segmented. The stack is still running; see make logs.")
+
+
+def _volumes_ml(report: dict[str, Any]) -> dict[str, float]:
+    """Of the labels, by name; the background, if it is listed, has no volume worth telling."""
+    return {
+        label["name"]: float(label["volume_ml"]) for label in report["labels"] if label["value"]
+    }

@@ -1,0 +1,82 @@
+"""What the person at the terminal sees."""
+
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from dss_stack.program import uptime_s
+from dss_stack.sample import Segmented
+from dss_stack.stack import Part
+from dss_stack.wiring import Wiring
+
+
+class Steps:
+    """One line for each thing done, with the seconds since the beginning."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._begun = time.monotonic()
+
+    def say(self, text: str) -> None:
+        elapsed_s = time.monotonic() - self._begun
+        self._console.print(f"[dim]{elapsed_s:4.0f} s[/]  {text}", highlight=False)
+
+
+def parts_table(parts: Sequence[Part]) -> Table:
+    table = Table("process", "pid", "up", "health", "address", box=None, header_style="dim")
+    for part in parts:
+        pid = str(part.process.pid) if part.process else "-"
+        up = _duration(uptime_s(part.process)) if part.process else "-"
+        table.add_row(part.name, pid, up, _health(part), part.address)
+    return table
+
+
+def volumes_table(segmented: Segmented) -> Table:
+    table = Table(box=None, header_style="dim")
+    for heading in ("label", "volume", *(["truth", "difference"] if segmented.truth_ml else [])):
+        table.add_column(heading, justify="left" if heading == "label" else "right")
+    for name, volume_ml in segmented.volumes_ml.items():
+        table.add_row(
+            name, f"{volume_ml:.0f} ml", *_against(volume_ml, segmented.truth_ml.get(name))
+        )
+    return table
+
+
+def addresses(wiring: Wiring, segmented: Segmented, token: str) -> Panel:
+    """Where to go from here."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("Result", f"{segmented.workspace}")
+    table.add_row("", "ITK-SNAP: File > Open Workspace..., then choose this file")
+    table.add_row("Portal", wiring.public_url)
+    table.add_row("Token", f"{token}   (signs in once, for a day)")
+    table.add_row("", f"Browser: paste it at {wiring.public_url}/token")
+    table.add_row("", "ITK-SNAP: Tools > Distributed Segmentation Service..., Manage...,")
+    table.add_row("", f"add the server {wiring.public_url}, then paste the token")
+    if wiring.console_url is not None:
+        table.add_row("RabbitMQ", f"{wiring.console_url}")
+        table.add_row("", f"user {wiring.console_user}, password {wiring.console_password}")
+    table.add_row("Stop", "make stop   (the data stays; make up goes on with it)")
+    return Panel(table, title="The service is running", title_align="left", expand=False)
+
+
+def _against(volume_ml: float, truth_ml: float | None) -> tuple[str, ...]:
+    if truth_ml is None:
+        return ()
+    return f"{truth_ml:.0f} ml", f"{100 * (volume_ml / truth_ml - 1):+.1f} %" if truth_ml else "-"
+
+
+def _health(part: Part) -> str:
+    if part.process is None:
+        return "[red]down[/]"
+    return "[green]ok[/]" if part.healthy else "[yellow]not ready[/]"
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{int(seconds):02}"

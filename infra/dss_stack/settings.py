@@ -1,0 +1,19 @@
+"""What may be set for the local stack, each as ``DSS_<NAME>`` in the environment."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True)
+
+    state: Path = Field(CHECKOUT / ".dss", description="folder of everything that the stack keeps")
+    amqp_url: str | None = Field(None, description="a RabbitMQ that exists, instead of our own")
+    database_url: str | None = Field(None, description="a PostgreSQL that exists, instead of ours")
+    datastore: Path | None = Field(None, description="folder of the tickets' files")
+    bind: str | None = Field(None, description="host:port of the portal, else 8080 or a free port")
+    public_url: str | None = Field(None, description="address that users type into ITK-SNAP")

@@ -1,0 +1,206 @@
+"""The whole: two servers and three programs, started and stopped in the right order."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+
+from dss_stack.commands import run_module
+from dss_stack.lineup import Lineup, lineup
+from dss_stack.ports import LOOPBACK, choose_ports, is_free
+from dss_stack.postgres import PostgresCluster
+from dss_stack.program import Program
+from dss_stack.rabbitmq import RabbitNode
+from dss_stack.remembered import Facts, remember, remembered
+from dss_stack.settings import Settings
+from dss_stack.wiring import Wiring
+
+_PORTAL_PORT = 8080
+_PORTS = ("portal",)
+
+Report = Callable[[str], None]
+"""Told the name of each part when it is ready, or when it has ended."""
+
+
+class Server(Protocol):
+    log: Path
+
+    @property
+    def process(self) -> psutil.Process | None: ...
+    def ready(self) -> bool: ...
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One process of the stack as it is now.  ``process`` is None if it is down."""
+
+    name: str
+    process: psutil.Process | None
+    healthy: bool
+    address: str
+
+
+class Stack:
+    """Everything that it keeps is in the folder ``settings.state``.
+
+    ``environment`` is what the programs are started with, besides the variables that wire them.
+    """
+
+    def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._environment = environment
+        self.state = settings.state.absolute()
+        sysroot = self.state / "sysroot"
+        self.rabbit = RabbitNode(self.state / "rabbitmq", sysroot=sysroot)
+        self.postgres = PostgresCluster(self.state / "postgres", sysroot=sysroot)
+
+    @property
+    def exists(self) -> bool:
+        """False until the first start."""
+        return self._facts_file.exists()
+
+    @property
+    def owns_rabbit(self) -> bool:
+        """False if the settings name another broker (not ours, as they do after sourcing ``env``)."""
+        return self._settings.amqp_url in {None, self.rabbit.amqp_url}
+
+    @property
+    def owns_postgres(self) -> bool:
+        return self._settings.database_url in {None, self.postgres.database_url}
+
+    def wiring(self) -> Wiring:
+        """True once the servers have started: until then they may still take other ports."""
+        ours = self.owns_rabbit
+        bind = self._settings.bind or f"{LOOPBACK}:{self._facts['ports']['portal']}"
+        return Wiring(
+            amqp_url=self._settings.amqp_url or self.rabbit.amqp_url,
+            database_url=self._settings.database_url or self.postgres.database_url,
+            datastore=(self._settings.datastore or self.state / "datastore").absolute(),
+            bind=bind,
+            public_url=self._settings.public_url or f"http://{bind}",
+            secret_key=self._facts["secret"],
+            console_url=self.rabbit.console_url if ours else None,
+            console_user=self.rabbit.user if ours else None,
+            console_password=self.rabbit.password if ours else None,
+        )
+
+    def lineup(self) -> Lineup:
+        return lineup(self.state, self.wiring())
+
+    def start(self, report: Report) -> None:
+        """Return when everything is ready.  What runs already is left alone.  Raises StackError."""
+        self._each_server(lambda server: server.start(), report)
+        self._take_free_port()
+        wiring = self.wiring()
+        wiring.datastore.mkdir(parents=True, exist_ok=True)
+        wiring.write(self.state / "env")
+        self._start_programs(report)
+
+    def stop(self, report: Report) -> None:
+        """Return when everything of ours has ended."""
+        for program in self.lineup().programs:
+            program.stop()
+            report(program.name)
+        self._each_server(lambda server: server.stop(), report)
+
+    def parts(self) -> list[Part]:
+        """Every process that belongs to the stack, running or not."""
+        return [*self._server_parts(), *self._program_parts()]
+
+    def logs(self) -> dict[str, Path]:
+        """The log file of each part that we start, by its name."""
+        servers = {name: server.log for name, server in self._servers().items()}
+        return servers | {program.name: program.log for program in self.lineup().programs}
+
+    def run(self, module: str, *arguments: str, purpose: str) -> str:
+        """What ``module`` prints when it is run to its end as a part of this stack."""
+        return run_module(
+            module,
+            *arguments,
+            environment=self.variables(),
+            folder=self.state,
+            purpose=purpose,
+        )
+
+    def variables(self) -> dict[str, str]:
+        """The whole environment of a program of this stack."""
+        return {**self._environment, **self.wiring().variables()}
+
+    @property
+    def _facts_file(self) -> Path:
+        return self.state / "stack.json"
+
+    @property
+    def _facts(self) -> Facts:
+        return remembered(self._facts_file, _PORTS, _PORTAL_PORT)
+
+    def _servers(self) -> dict[str, Server]:
+        """Those of our own, by name."""
+        servers: dict[str, Server] = {}
+        if self.owns_rabbit:
+            servers["rabbitmq"] = self.rabbit
+        if self.owns_postgres:
+            servers["postgres"] = self.postgres
+        return servers
+
+    def _each_server(self, act: Callable[[Server], None], report: Report) -> None:
+        """All at the same time."""
+
+        def act_and_report(name: str, server: Server) -> None:
+            act(server)
+            report(name)
+
+        with ThreadPoolExecutor() as threads:
+            servers = self._servers()
+            for done in [threads.submit(act_and_report, *named) for named in servers.items()]:
+                done.result()
+
+    def _take_free_port(self) -> None:
+        """Another port for the portal if somebody has taken ours while it was down."""
+        facts = self._facts
+        if self.lineup().portal.process is None and not is_free(facts["ports"]["portal"]):
+            facts["ports"] = choose_ports(_PORTS, _PORTAL_PORT)
+            remember(self._facts_file, facts)
+
+    def _start_programs(self, report: Report) -> None:
+        """The dispatcher comes last: only a portal that listens hears which service it offers."""
+        programs, environment = self.lineup(), self.variables()
+        inference = programs.inference.launch(environment)
+        if programs.portal.process is None:
+            self.run("dss_portal", "migrate", purpose="Preparing the database")
+        self._start(programs.portal, report)
+        self._start(programs.dispatch, report)
+        programs.inference.wait(inference)
+        report(programs.inference.name)
+
+    def _start(self, program: Program, report: Report) -> None:
+        program.wait(program.launch(self.variables()))
+        report(program.name)
+
+    def _server_parts(self) -> list[Part]:
+        addresses = {"rabbitmq": self.rabbit.console_url, "postgres": self.postgres.address}
+        return [
+            Part(
+                name=name,
+                process=(process := server.process),
+                healthy=process is not None and server.ready(),
+                address=addresses[name],
+            )
+            for name, server in self._servers().items()
+        ]
+
+    def _program_parts(self) -> list[Part]:
+        return [
+            Part(
+                name=program.name,
+                process=(process := program.process),
+                healthy=process is not None and program.ready(process),
+                address=program.address,
+            )
+            for program in reversed(self.lineup().programs)
+        ]

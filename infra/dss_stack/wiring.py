@@ -1,0 +1,31 @@
+"""Who finds whom where: the variables that the programs of one stack are started with."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from dss_stack.remembered import write_private
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wiring:
+    """``console_url`` and its login are None for a broker that is not ours."""
+
+    amqp_url: str
+    database_url: str
+    datastore: Path
+    bind: str
+    public_url: str
+    secret_key: str
+    console_url: str | None
+    console_user: str | None
+    console_password: str | None
+
+    def variables(self) -> dict[str, str]:
+        """``DSS_<NAME>`` for everything that is known."""
+        return {f"DSS_{k.upper()}": str(v) for k, v in vars(self).items() if v is not None}
+
+    def write(self, file: Path) -> None:
+        """As lines that a shell can source."""
+        lines = [f"{name}={shlex.quote(value)}\n" for name, value in self.variables().items()]
+        write_private(file, "".join(lines))
