@@ -8,6 +8,9 @@ from pathlib import Path
 
 from dss_stack.errors import ServerMissing
 
+MACHINE = Path("/")
+"""Where the packages of the machine itself are."""
+
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -47,7 +50,7 @@ def find_postgres(sysroot: Path | None = None) -> Programs:
             return Programs(folder=newest, environment=_environment(root))
     on_path = shutil.which("initdb")
     if on_path:
-        return Programs(folder=Path(on_path).resolve().parent, environment=_environment(Path("/")))
+        return Programs(folder=Path(on_path).resolve().parent, environment=_environment(MACHINE))
     raise ServerMissing(
         "PostgreSQL is not installed: install the package postgresql, or set DSS_DATABASE_URL to a "
         "server that exists."
@@ -55,7 +58,7 @@ def find_postgres(sysroot: Path | None = None) -> Programs:
 
 
 def _roots(sysroot: Path | None) -> Iterator[Path]:
-    yield Path("/")
+    yield MACHINE
     if sysroot is not None:
         yield sysroot.absolute()
 
@@ -63,7 +66,7 @@ def _roots(sysroot: Path | None) -> Iterator[Path]:
 def _environment(root: Path) -> dict[str, str]:
     """Nothing of the caller's environment: a server must not depend on who starts it."""
     environment = {"PATH": _SYSTEM_PATH, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
-    if root != Path("/"):
+    if root != MACHINE:
         libraries = [str(folder) for folder in root.glob("usr/lib/*-linux-gnu")]
         environment["LD_LIBRARY_PATH"] = os.pathsep.join(libraries)
         environment["PATH"] = f"{root}/usr/lib/erlang/bin:{root}/usr/bin:{_SYSTEM_PATH}"

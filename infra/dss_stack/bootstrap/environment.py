@@ -57,7 +57,10 @@ class Environment:
         return f"{digest.hexdigest()} {','.join(sorted(self._extras))}"
 
     def _installed_extras(self) -> set[str]:
-        return set(self._stamp.read_text().split()[1].split(",")) if self._stamp.exists() else set()
+        if not self._stamp.exists():
+            return set()
+        _, _, extras = self._stamp.read_text().partition(" ")
+        return set(extras.split(",")) - {""}
 
     def _has_pip(self) -> bool:
         try:

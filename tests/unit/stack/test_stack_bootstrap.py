@@ -1,0 +1,108 @@
+"""The bootstrap: it runs before anything is installed, and repairs what a killed one has left."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dss_stack.bootstrap import debian
+from dss_stack.bootstrap.environment import Environment
+from dss_stack.bootstrap.workshop import Workshop
+from dss_stack.errors import ServerMissing, StackError
+from dss_stack.servers import find_postgres, find_rabbitmq
+from dss_stack.settings import CHECKOUT
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    (tmp_path / "pyproject.toml").write_text("[project]\n")
+    (tmp_path / "requirements.lock").write_text("torch==2.13.0\n")
+    return tmp_path
+
+
+def fulfil(environment: Environment, checkout: Path) -> None:
+    (checkout / ".venv").mkdir(exist_ok=True)
+    (checkout / ".venv" / "complete").write_text(environment._wishes())
+
+
+def test_the_bootstrap_needs_nothing_but_the_standard_library() -> None:
+    words = [sys.executable, "-I", "-S", str(CHECKOUT / "infra" / "bootstrap.py"), "--help"]
+
+    assert subprocess.run(words, check=False, capture_output=True).returncode == 0
+
+
+def test_an_environment_that_was_completed_is_complete(checkout: Path) -> None:
+    fulfil(Environment(checkout, {"portal"}), checkout)
+
+    assert Environment(checkout, {"portal"}).complete()
+
+
+def test_other_pins_make_an_environment_incomplete(checkout: Path) -> None:
+    fulfil(Environment(checkout, {"portal"}), checkout)
+    (checkout / "requirements.lock").write_text("torch==2.14.0\n")
+
+    assert not Environment(checkout, {"portal"}).complete()
+
+
+def test_an_environment_with_more_extras_than_wanted_is_complete(checkout: Path) -> None:
+    fulfil(Environment(checkout, {"portal", "dev"}), checkout)
+
+    assert Environment(checkout, {"portal"}).complete()
+
+
+def test_a_package_that_was_half_installed_is_forgotten(checkout: Path) -> None:
+    packages = checkout / ".venv" / "lib" / "python3.11" / "site-packages"
+    for name in ("half", "whole"):
+        (packages / f"{name}-1.dist-info").mkdir(parents=True)
+    (packages / "whole-1.dist-info" / "RECORD").write_text("")
+
+    Environment(checkout, {"portal"})._forget_half_installed()
+
+    assert [info.name for info in packages.iterdir()] == ["whole-1.dist-info"]
+
+
+def test_a_command_that_fails_is_told_with_its_purpose_and_last_line(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as lock:
+        workshop = Workshop(tmp_path, tmp_path / "log", lock)
+
+        with pytest.raises(StackError, match="Baking bread failed: no flour"):
+            workshop.run(["sh", "-c", "echo no flour; exit 1"], purpose="Baking bread")
+
+
+def test_what_a_command_prints_is_in_the_log(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as lock:
+        Workshop(tmp_path, tmp_path / "log", lock).run(["echo", "flour"], purpose="Baking")
+
+    assert "flour" in (tmp_path / "log").read_text()
+
+
+def test_unpacked_erlang_starts_from_where_it_was_unpacked_to(tmp_path: Path) -> None:
+    script = tmp_path / "new/usr/lib/erlang/bin/erl"
+    script.parent.mkdir(parents=True)
+    script.write_text("    ROOTDIR=/usr/lib/erlang\nexec $ROOTDIR/x\n")
+
+    debian._move_erlang(tmp_path / "new", tmp_path / "sysroot")
+
+    assert f"ROOTDIR='{tmp_path}/sysroot/usr/lib/erlang'" in script.read_text()
+
+
+def test_servers_that_were_unpacked_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("rabbitmq/bin/rabbitmq-server", "erlang/bin/erl", "postgresql/15/bin/initdb"):
+        (tmp_path / "usr/lib" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "usr/lib" / name).touch()
+    monkeypatch.setattr("dss_stack.servers.MACHINE", tmp_path / "bare")
+
+    assert find_rabbitmq(tmp_path).folder == tmp_path / "usr/lib/rabbitmq/bin"
+    assert find_postgres(tmp_path).folder == tmp_path / "usr/lib/postgresql/15/bin"
+
+
+def test_a_missing_server_is_told_with_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dss_stack.servers.MACHINE", tmp_path)
+
+    with pytest.raises(ServerMissing, match="install the package rabbitmq-server"):
+        find_rabbitmq()

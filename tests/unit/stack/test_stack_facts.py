@@ -1,0 +1,95 @@
+"""Ports, secrets and variables: made once, kept, readable by shells and by nobody else."""
+
+import socket
+import subprocess
+from pathlib import Path
+
+from dss_stack.ports import LOOPBACK, choose_ports, is_free
+from dss_stack.remembered import remembered
+from dss_stack.settings import Settings
+from dss_stack.stack import Stack
+from dss_stack.wiring import Wiring
+
+
+def wiring(**changes: object) -> Wiring:
+    known: dict[str, object] = {
+        "amqp_url": "amqp://dss:secret@127.0.0.1:1/%2F",
+        "database_url": "postgres://dss:secret@127.0.0.1:2/dss",
+        "datastore": Path("/tmp/datastore"),
+        "bind": "127.0.0.1:8080",
+        "public_url": "http://127.0.0.1:8080",
+        "secret_key": "key",
+        "console_url": None,
+        "console_user": None,
+        "console_password": None,
+    }
+    return Wiring(**(known | changes))  # type: ignore[arg-type] # a test may spoil any of them
+
+
+def test_facts_are_the_same_when_asked_for_again(tmp_path: Path) -> None:
+    first = remembered(tmp_path / "facts.json", ("a", "b"))
+
+    assert remembered(tmp_path / "facts.json", ("a", "b")) == first
+
+
+def test_facts_that_were_half_written_are_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "facts.json").write_text('{"ports": {"a"')
+
+    assert set(remembered(tmp_path / "facts.json", ("a",))["ports"]) == {"a"}
+
+
+def test_only_the_owner_may_read_facts(tmp_path: Path) -> None:
+    remembered(tmp_path / "facts.json", ("a",))
+
+    assert (tmp_path / "facts.json").stat().st_mode & 0o077 == 0
+
+
+def test_chosen_ports_differ() -> None:
+    assert len(set(choose_ports(("a", "b", "c")).values())) == 3
+
+
+def test_a_favourite_port_is_chosen_if_it_is_free() -> None:
+    favourite = choose_ports(("a",))["a"]
+
+    assert choose_ports(("b",), favourite) == {"b": favourite}
+
+
+def test_a_favourite_port_that_is_taken_is_left_alone() -> None:
+    with socket.create_server((LOOPBACK, 0)) as taken:
+        favourite = taken.getsockname()[1]
+
+        assert not is_free(favourite)
+        assert choose_ports(("a",), favourite) != {"a": favourite}
+
+
+def test_a_shell_reads_the_variables_as_they_were_written(tmp_path: Path) -> None:
+    tricky = Path('/tmp/it\'s a "store" $HOME `id`')
+    wiring(datastore=tricky).write(tmp_path / "env")
+
+    words = ["sh", "-c", f'. "{tmp_path}/env"; printf %s "$DSS_DATASTORE"']
+    printed = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+    assert printed == str(tricky)
+
+
+def test_only_the_owner_may_read_the_variables(tmp_path: Path) -> None:
+    wiring().write(tmp_path / "env")
+
+    assert (tmp_path / "env").stat().st_mode & 0o077 == 0
+
+
+def test_a_console_that_is_not_ours_is_not_in_the_variables() -> None:
+    assert "DSS_CONSOLE_URL" not in wiring().variables()
+
+
+def test_a_broker_named_in_the_settings_is_used_instead_of_our_own(tmp_path: Path) -> None:
+    stack = Stack(Settings(state=tmp_path, amqp_url="amqp://elsewhere"), {})
+
+    assert stack.wiring().amqp_url == "amqp://elsewhere"
+    assert "rabbitmq" not in stack.logs()
+
+
+def test_after_sourcing_its_own_variables_the_stack_is_still_ours(tmp_path: Path) -> None:
+    own = Stack(Settings(state=tmp_path), {}).rabbit.amqp_url
+
+    assert Stack(Settings(state=tmp_path, amqp_url=own), {}).owns_rabbit
