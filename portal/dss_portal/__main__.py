@@ -1,28 +1,43 @@
-"""``dss-portal``: serve, migrate, manage users."""
+"""``dss-portal``: serve, migrate, manage users, tokens, providers and services."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-from dss_broker.rabbit import RabbitBroker
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
+from dss_broker.rabbit import RabbitBroker
 from dss_observability.logs import configure_logging
 from dss_portal import database
+from dss_portal.accounts import api_tokens
 from dss_portal.accounts import store as accounts
+from dss_portal.admin import store as admin
 from dss_portal.app import create_app
 from dss_portal.asgi import OldPaths
+from dss_portal.errors import Refused
+from dss_portal.legacy import renamed
 from dss_portal.models import User
+from dss_portal.services import registration
+from dss_portal.services import store as catalogue
 from dss_portal.settings import DatabaseSettings, Settings
 
 main = typer.Typer(help="The portal of the Distributed Segmentation Service.", no_args_is_help=True)
 users = typer.Typer(help="Who may sign in.", no_args_is_help=True)
+tokens = typer.Typer(help="Long-lived tokens for programs.", no_args_is_help=True)
+providers = typer.Typer(help="Who offers services.", no_args_is_help=True)
+services = typer.Typer(help="What is offered.", no_args_is_help=True)
 main.add_typer(users, name="users")
+main.add_typer(tokens, name="tokens")
+main.add_typer(providers, name="providers")
+main.add_typer(services, name="services")
 
 S = TypeVar("S", bound=BaseSettings)
 T = TypeVar("T")
@@ -59,10 +74,7 @@ def add_user(
     tier: Annotated[str | None, typer.Option(help="guest, poweruser or xnat")] = None,
 ) -> None:
     """Create or update a user; prints a fresh one-time token alone on the last line."""
-    try:
-        typer.echo(_with_database(lambda: _add_user(email, sysadmin, tier)))
-    except LookupError as error:
-        raise _exit(str(error)) from error
+    typer.echo(_or_exit(lambda: _add_user(email, sysadmin, tier)))
 
 
 @users.command("list")
@@ -71,6 +83,100 @@ def list_users() -> None:
     for user in _with_database(_all_users):
         rights = "sysadmin" if user.sysadmin else "user"
         typer.echo(f"{user.email}\t{user.tier_id}\t{'disabled' if user.disabled else rights}")
+
+
+@users.command("disable")
+def disable_user(email: str) -> None:
+    """Nothing of the user's works any more; ``users add`` enables the user again."""
+    _or_exit(lambda: accounts.disable_user(email))
+
+
+@tokens.command("create")
+def create_token(
+    email: str,
+    *,
+    scope: Annotated[list[str], typer.Option(help="tickets, provider or admin; repeatable")],
+    name: Annotated[str, typer.Option(help="what it is for")] = "",
+    days: Annotated[
+        float | None, typer.Option(help="its life; without this it never expires")
+    ] = None,
+) -> None:
+    """A long-lived token for programs, alone on the last line.  It is shown this once."""
+
+    async def create() -> str:
+        life = timedelta(days=days) if days is not None else None
+        return await api_tokens.create(await accounts.user_named(email), name, scope, life)
+
+    typer.echo(_or_exit(create))
+
+
+@tokens.command("list")
+def list_tokens() -> None:
+    """One line for each that is valid: number, user, scopes, what it is for."""
+    for token in _with_database(api_tokens.listed):
+        typer.echo(f"{token.id}\t{token.user.email}\t{token.scopes}\t{token.name}")
+
+
+@tokens.command("revoke")
+def revoke_token(number: int) -> None:
+    """The token is worth nothing from the next request on."""
+    _or_exit(lambda: api_tokens.revoke(number))
+
+
+@providers.command("add")
+def add_provider(name: str) -> None:
+    """A new provider, or a removed one again."""
+    _or_exit(lambda: admin.add_provider(name))
+
+
+@providers.command("list")
+def list_providers() -> None:
+    """One line for each that is not removed."""
+    for provider in _with_database(admin.providers):
+        if provider.current:
+            typer.echo(provider.name)
+
+
+@providers.command("remove")
+def remove_provider(name: str) -> None:
+    """The provider takes no more tickets; services that only it offers are removed too."""
+    _or_exit(lambda: admin.remove_provider(name))
+
+
+@providers.command("add-user")
+def add_provider_user(
+    provider: str, email: str, *, admin_rights: Annotated[bool, typer.Option("--admin")] = False
+) -> None:
+    """Let a user claim for a provider."""
+    _or_exit(lambda: admin.add_provider_user(provider, email, admin=admin_rights))
+
+
+@services.command("add")
+def add_service(provider: str, file: Path) -> None:
+    """Register a service.json, .zip or .tar.gz; prints the service's hash alone on the last line."""
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise _exit(f"{file} cannot be read: {error.strerror}.") from error
+
+    async def add() -> str:
+        owner = await admin.provider_named(provider)
+        return await registration.from_upload(owner, file.name, data)
+
+    typer.echo(_or_exit(add))
+
+
+@services.command("list")
+def list_services() -> None:
+    """One line for each that takes tickets: name, version, hash, what it does."""
+    for service in _with_database(catalogue.listed):
+        typer.echo(f"{service.name}\t{service.version}\t{service.githash}\t{service.shortdesc}")
+
+
+@services.command("remove")
+def remove_service(provider: str, githash: str) -> None:
+    """The provider does not offer the service any more."""
+    _or_exit(lambda: admin.remove_service(provider, githash))
 
 
 async def _serve(settings: Settings, broker: RabbitBroker) -> None:
@@ -110,13 +216,26 @@ def _with_database(work: Callable[[], Awaitable[T]]) -> T:
     return asyncio.run(connected())
 
 
+def _or_exit(work: Callable[[], Awaitable[T]]) -> T:
+    """Like ``_with_database``; what cannot be done ends with a sentence."""
+    try:
+        return _with_database(work)
+    except (LookupError, Refused) as error:
+        raise _exit(str(error)) from error
+
+
 def _settings(kind: type[S]) -> S:
     """From the environment.  Exits with a sentence for each setting that is missing or wrong."""
+    for name, value in renamed(os.environ).items():
+        os.environ.setdefault(name, value)
     try:
         return kind()
     except ValidationError as error:
-        lines = [f"DSS_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors()]
-        raise _exit("\n".join(lines)) from error
+        raise _exit("\n".join(_problem(e["loc"], e["msg"]) for e in error.errors())) from error
+
+
+def _problem(where: tuple[int | str, ...], what: str) -> str:
+    return f"DSS_{str(where[0]).upper()}: {what}" if where else what
 
 
 def _exit(text: str) -> typer.Exit:

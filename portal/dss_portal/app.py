@@ -9,6 +9,8 @@ from dss_broker.broker import Broker
 from dss_portal import asgi, database, errors, events, health, routing
 from dss_portal.accounts import routes as accounts
 from dss_portal.accounts import sessions
+from dss_portal.accounts import store as account_store
+from dss_portal.accounts.limits import Limits
 from dss_portal.admin import routes as admin
 from dss_portal.attachments import routes as attachments
 from dss_portal.datastore import Datastore
@@ -31,6 +33,7 @@ def create_app(settings: Settings, broker: Broker) -> Quart:
     app.extensions["dss_broker"] = broker
     app.extensions["dss_datastore"] = Datastore(settings.datastore, settings.max_upload_bytes)
     app.extensions["dss_relay"] = Relay(broker)
+    app.extensions["dss_limits"] = Limits(settings)
     asgi.install(app)
     routing.install(app)
     errors.install(app)
@@ -52,6 +55,8 @@ def _install_background(app: Quart, settings: Settings, broker: Broker) -> None:
         datastore.prepare()
         url = settings.database_url.get_secret_value()
         await resources.enter_async_context(database.connected(url))
+        if settings.test_mode != "off":
+            await account_store.save_user(account_store.TEST_USER, sysadmin=True, tier="poweruser")
         await events.listen(broker, Listener(datastore, settings.lease_s))
         running.append(asyncio.create_task(relay.run(), name="outbox relay"))
         running.append(asyncio.create_task(reaper.run(settings, relay), name="reaper"))

@@ -23,6 +23,7 @@ class Tier(Model):
 
     name = fields.CharField(max_length=64, primary_key=True)
     max_tickets = fields.IntField()
+    max_stored_bytes = fields.BigIntField()
 
     class Meta(Model.Meta):
         table = "tier"
@@ -66,6 +67,22 @@ class Session(Model):
 
     class Meta(Model.Meta):
         table = "session"
+
+
+class ApiToken(Model):
+    """A long-lived token for programs.  Only its SHA-256 is kept."""
+
+    id = fields.IntField(primary_key=True)
+    sha256 = fields.CharField(max_length=64, unique=True)
+    user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("portal.User")
+    name = fields.TextField()
+    scopes = fields.TextField()
+    created_at = fields.DatetimeField(auto_now_add=True)
+    expires_at = fields.DatetimeField(null=True)
+    revoked_at = fields.DatetimeField(null=True)
+
+    class Meta(Model.Meta):
+        table = "api_token"
 
 
 class Service(Model):

@@ -1,9 +1,11 @@
 """What an operator may set for the portal, each as ``DSS_<NAME>`` in the environment."""
 
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dss_broker.instance import instance_name
@@ -32,6 +34,14 @@ class Settings(DatabaseSettings):
     instance: str = Field(default_factory=instance_name, description="name of this process")
     log_json: bool = False
 
+    test_mode: Literal["off", "loopback", "everywhere"] = Field(
+        "off", description="everybody is test@example.com, a sysadmin"
+    )
+    failed_logins_per_minute: int = Field(
+        150, ge=0, description="by address; typing a token into ITK-SNAP makes 48"
+    )
+    requests_per_minute: int = Field(6000, ge=0, description="by user; 0 is no limit")
+
     lease_s: float = Field(
         60, gt=0, description="a claim lapses so long after its last sign of life"
     )
@@ -51,6 +61,16 @@ class Settings(DatabaseSettings):
     git_timeout_s: float = Field(60, gt=0, description="a repository must answer so fast")
     git_max_bytes: int = Field(64 * 2**20, gt=0, description="largest commit to be fetched")
 
+    @model_validator(mode="after")
+    def _test_mode_stays_here(self) -> Self:
+        host = self.bind.rpartition(":")[0].strip("[]")
+        if self.test_mode == "loopback" and not _is_loopback(host):
+            raise ValueError(
+                f"test mode makes everybody an admin, so it listens on loopback only, not on {host}; "
+                "DSS_TEST_MODE=everywhere allows it all the same"
+            )
+        return self
+
     @property
     def public_prefix(self) -> str:
         """Path below which the portal is reached from outside: "" or "/dss"."""
@@ -59,3 +79,10 @@ class Settings(DatabaseSettings):
     @property
     def public_is_https(self) -> bool:
         return urlsplit(self.public_url).scheme == "https"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

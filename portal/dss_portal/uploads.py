@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from quart import Response, send_file
+from quart import Response, request, send_file
 from quart.wrappers.response import FileBody
 from werkzeug.sansio.multipart import Data, Field, File
 
@@ -21,11 +21,13 @@ class Incoming:
     """A file on its way in.
 
     Reading ``data`` to its end also checks what follows the file, and fills in ``fields``.
+    ``expected_bytes`` is what the sender announced, the form around the file included.
     """
 
     name: str
     data: AsyncIterator[bytes]
     fields: dict[str, str]
+    expected_bytes: int
 
 
 async def file_part() -> Incoming:
@@ -35,7 +37,12 @@ async def file_part() -> Incoming:
         if isinstance(part, File) and part.name == "myfile":
             fields: dict[str, str] = {}
             data = _data_of(parts, fields)
-            return Incoming(name=flat_name(part.filename), data=data, fields=fields)
+            return Incoming(
+                name=flat_name(part.filename),
+                data=data,
+                fields=fields,
+                expected_bytes=request.content_length or 0,
+            )
     raise Refused("The form has no file named 'myfile'.")
 
 

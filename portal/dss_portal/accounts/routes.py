@@ -8,9 +8,9 @@ from quart import Blueprint, Response, request
 from dss_portal import parameters
 from dss_portal.accounts import store
 from dss_portal.accounts.sessions import (
-    current_session,
     current_user,
-    sign_in,
+    identity,
+    sign_in_with_token,
     sign_out,
     signed_in,
 )
@@ -35,13 +35,12 @@ async def login() -> Response:
     token = form.get("token")
     if token is None:
         raise Refused("Missing 'token' parameter")
-    user = await store.use_login_token(token)
+    user = await sign_in_with_token(token)
     if user is None:
         await sign_out()
         answer = plain("unauthorized", 401)
         answer.headers["Content-Type"] = "text/html"
         return answer
-    await sign_in(user)
     log.info("signed in", extra={"user": user.id})
     return _greeting(user.email, form.get("format"))
 
@@ -49,10 +48,10 @@ async def login() -> Response:
 @blueprint.get("/token")
 async def token() -> Response:
     """A fresh one-time token for who has signed in and accepted the terms of use."""
-    session = await current_session()
-    if session is None or not session.terms_accepted:
+    found = await identity()
+    if found is None or not found.terms_accepted:
         raise Refused("Unauthorized access", 401)
-    return plain(await store.new_login_token(session.user, parameters.settings().login_token_s))
+    return plain(await store.new_login_token(found.user, parameters.settings().login_token_s))
 
 
 def _greeting(email: str, form: str | None) -> Response:

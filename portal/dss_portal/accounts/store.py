@@ -6,10 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 from dss_portal.models import LoginToken, Session, Tier, User
 
+TEST_USER = "test@example.com"
 TOKEN_BYTES = 24  # 48 hexadecimal digits, as ITK-SNAP's token box expects
 
-TIERS = {"guest": 10, "poweruser": 60, "xnat": 100_000}
-"""Open tickets by tier, as the old system had them."""
+GIB = 2**30
+TIERS = {"guest": (10, 50 * GIB), "poweruser": (60, 500 * GIB), "xnat": (100_000, 50_000 * GIB)}
+"""Open tickets by tier, as the old system had them, and stored bytes."""
 
 
 def digest(secret: str) -> str:
@@ -18,17 +20,22 @@ def digest(secret: str) -> str:
 
 async def make_tiers() -> None:
     """The built-in tiers, where they are missing."""
-    for name, max_tickets in TIERS.items():
-        await Tier.get_or_create(name=name, defaults={"max_tickets": max_tickets})
+    for name, (max_tickets, max_stored_bytes) in TIERS.items():
+        limits = {"max_tickets": max_tickets, "max_stored_bytes": max_stored_bytes}
+        await Tier.get_or_create(name=name, defaults=limits)
 
 
 async def save_user(email: str, *, sysadmin: bool | None = None, tier: str | None = None) -> User:
-    """Create or update; what is None stays as it is.  Raises LookupError for an unknown tier."""
+    """Create, or update and enable again; what is None stays as it is.
+
+    Raises LookupError for an unknown tier.
+    """
     if tier is not None and not await Tier.exists(name=tier):
         raise LookupError(f"There is no tier '{tier}'; there are {', '.join(TIERS)}.")
     user, _ = await User.get_or_create(email=email, defaults={"tier_id": tier or "guest"})
     user.sysadmin = user.sysadmin if sysadmin is None else sysadmin
     user.tier_id = tier or user.tier_id
+    user.disabled = False
     await user.save()
     return user
 
@@ -74,3 +81,17 @@ async def accept_terms(session: Session, *, accepted: bool) -> None:
 async def revoke_session(session: Session) -> None:
     session.revoked_at = datetime.now(UTC)
     await session.save(update_fields=["revoked_at"])
+
+
+async def disable_user(email: str) -> None:
+    """Nothing of the user's works any more, from the next request on.  Raises LookupError."""
+    if not await User.filter(email=email).update(disabled=True):
+        raise LookupError(f"There is no user '{email}'.")
+
+
+async def user_named(email: str) -> User:
+    """Raises LookupError."""
+    user = await User.get_or_none(email=email)
+    if user is None:
+        raise LookupError(f"There is no user '{email}'.")
+    return user

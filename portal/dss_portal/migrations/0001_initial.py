@@ -64,6 +64,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('name', fields.CharField(primary_key=True, unique=True, db_index=True, max_length=64)),
                 ('max_tickets', fields.IntField()),
+                ('max_stored_bytes', fields.BigIntField()),
             ],
             options={'table': 'tier', 'app': 'portal', 'pk_attr': 'name', 'table_description': 'A class of users and what they may use.'},
             bases=['Model'],
@@ -80,6 +81,21 @@ class Migration(migrations.Migration):
                 ('created_at', fields.DatetimeField(auto_now=False, auto_now_add=True)),
             ],
             options={'table': 'user_account', 'app': 'portal', 'pk_attr': 'id'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='ApiToken',
+            fields=[
+                ('id', fields.IntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('sha256', fields.CharField(unique=True, max_length=64)),
+                ('user', fields.ForeignKeyField('portal.User', source_field='user_id', db_constraint=True, to_field='id', on_delete=OnDelete.CASCADE)),
+                ('name', fields.TextField(unique=False)),
+                ('scopes', fields.TextField(unique=False)),
+                ('created_at', fields.DatetimeField(auto_now=False, auto_now_add=True)),
+                ('expires_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
+                ('revoked_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'api_token', 'app': 'portal', 'pk_attr': 'id', 'table_description': 'A long-lived token for programs.  Only its SHA-256 is kept.'},
             bases=['Model'],
         ),
         ops.CreateModel(

@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response as Redirect
 
 from dss_portal import parameters
 from dss_portal.accounts import store as accounts
-from dss_portal.accounts.sessions import current_session, sign_in, sign_out
+from dss_portal.accounts.sessions import identity, sign_in_with_token, sign_out
 from dss_portal.models import Service, Worker
 from dss_portal.services import store as services
 
@@ -47,7 +47,7 @@ async def about() -> Response:
 @blueprint.get("/services")
 async def service_list() -> Response | Redirect:
     """The catalogue with its health lights; for who has signed in."""
-    if await current_session() is None:
+    if await identity() is None:
         return redirect(_to("pages.home"), 303)
     shown = [(service, light(service)) for service in await services.listed()]
     workers = await Worker.all().order_by("-heard_at").limit(20)
@@ -57,31 +57,30 @@ async def service_list() -> Response | Redirect:
 @blueprint.get("/token")
 async def token() -> Response:
     """Sign in; accept the terms of use; get a token for ITK-SNAP: whichever comes next."""
-    session = await current_session()
-    if session is None:
+    found = await identity()
+    if found is None:
         return await _page("sign_in.html")
-    if not session.terms_accepted:
+    if not found.terms_accepted:
         return await _page("terms.html")
     life_s = parameters.settings().login_token_s
-    fresh = await accounts.new_login_token(session.user, life_s)
+    fresh = await accounts.new_login_token(found.user, life_s)
     return await _page("token.html", token=fresh, hours=round(life_s / 3600))
 
 
 @blueprint.post("/token")
-async def sign_in_with_token() -> Response | Redirect:
-    user = await accounts.use_login_token((await parameters.form()).get("token", "").strip())
-    if user is None:
+async def sign_in() -> Response | Redirect:
+    token = (await parameters.form()).get("token", "").strip()
+    if await sign_in_with_token(token) is None:
         return await _page("sign_in.html", wrong=True, status=401)
-    await sign_in(user)
     return redirect(_to("pages.home"), 303)
 
 
 @blueprint.post("/acceptterms")
 async def accept_terms() -> Redirect:
     accepted = (await parameters.form()).get("cb") == "on"
-    session = await current_session()
-    if session is not None:
-        await accounts.accept_terms(session, accepted=accepted)
+    found = await identity()
+    if found is not None and found.session is not None:
+        await accounts.accept_terms(found.session, accepted=accepted)
     return redirect(_to("pages.token" if accepted else "pages.logout"), 303)
 
 
@@ -106,11 +105,11 @@ def _to(endpoint: str) -> str:
 
 
 async def _page(template: str, status: int = 200, **context: object) -> Response:
-    session = await current_session()
+    found = await identity()
     settings = parameters.settings()
     html = await render_template(
         template,
-        user=session.user if session else None,
+        user=found.user if found else None,
         server=settings.public_url,
         prefix=settings.public_prefix,
         **context,

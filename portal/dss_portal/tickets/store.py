@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from tortoise.functions import Max
+from tortoise.functions import Max, Sum
 
 from dss_broker.datastore import Area
 from dss_portal.attachments import store as attachments
@@ -63,6 +63,19 @@ async def create(user: User, service: Service) -> Ticket:
     ticket = await Ticket.create(user=user, service=service, status=Status.INIT)
     await TicketHistory.create(ticket_id=ticket.id, status=Status.INIT)
     return ticket
+
+
+async def check_room(user: User, expected_bytes: int) -> None:
+    """Raises Refused if the user's tier has no room for so much more."""
+    tier = await Tier.get(name=user.tier_id)
+    kept = TicketFile.filter(ticket__user_id=user.id)
+    rows = await kept.annotate(total=Sum("size_bytes")).values("total")
+    stored_bytes = int(rows[0]["total"] or 0) if rows else 0
+    if stored_bytes + expected_bytes > tier.max_stored_bytes:
+        limit = tier.max_stored_bytes / 2**30
+        raise Refused(
+            f"Your tickets may hold {limit:g} GB; delete some to make room for this file.", 413
+        )
 
 
 async def add_log(

@@ -47,12 +47,15 @@ async def receive_file(datastore: Datastore, ticket: Ticket, user: User, sent: I
     """Add an input file to a ticket that is not yet submitted.  Raises Refused."""
     if ticket.status is not Status.INIT:
         raise not_found(ticket.id, user)
+    await store.check_room(user, sent.expected_bytes)
     temporary, size_bytes = await datastore.receive(ticket.id, "input", sent.data)
     try:
         async with in_transaction():
             current = await store.locked(ticket.id)
             if current is None or current.status is not Status.INIT:  # submitted meanwhile
                 raise not_found(ticket.id, user)
+            await User.select_for_update().get(id=user.id)  # so that parallel uploads add up
+            await store.check_room(user, size_bytes)
             await datastore.keep(temporary, sent.name)
             await store.register_file(ticket.id, "input", sent.name, size_bytes)
     finally:

@@ -1,0 +1,55 @@
+"""Long-lived tokens for programs: scoped, revocable, sent as ``Authorization: Bearer``."""
+
+import secrets
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from tortoise.expressions import Q
+
+from dss_portal.accounts.store import digest
+from dss_portal.models import ApiToken, User
+
+PREFIX = "dss_"  # so that a leaked token is recognised
+SCOPES = {
+    "tickets": "what a user does: services, tickets, files",
+    "provider": "claim and work on tickets",
+    "admin": "manage providers and services; needs a sysadmin",
+}
+
+
+async def create(user: User, name: str, scopes: Iterable[str], life: timedelta | None) -> str:
+    """The token, shown this once.  Raises LookupError for an unknown scope."""
+    wanted = sorted(set(scopes))
+    if unknown := set(wanted) - set(SCOPES):
+        known = ", ".join(SCOPES)
+        raise LookupError(f"There is no scope '{min(unknown)}'; there are {known}.")
+    token = PREFIX + secrets.token_urlsafe(32)
+    await ApiToken.create(
+        sha256=digest(token),
+        user=user,
+        name=name,
+        scopes=" ".join(wanted),
+        expires_at=datetime.now(UTC) + life if life else None,
+    )
+    return token
+
+
+async def find(token: str) -> ApiToken | None:
+    """The token with its user, unless it is revoked, expired, or the user disabled."""
+    now = datetime.now(UTC)
+    lives = Q(expires_at__isnull=True) | Q(expires_at__gt=now)
+    valid = ApiToken.filter(lives, sha256=digest(token), revoked_at__isnull=True)
+    found = await valid.select_related("user").first()
+    return None if found is None or found.user.disabled else found
+
+
+async def listed() -> list[ApiToken]:
+    """Those that are not revoked."""
+    return await ApiToken.filter(revoked_at__isnull=True).select_related("user").order_by("id")
+
+
+async def revoke(number: int) -> None:
+    """Raises LookupError if there is none to revoke."""
+    valid = ApiToken.filter(id=number, revoked_at__isnull=True)
+    if not await valid.update(revoked_at=datetime.now(UTC)):
+        raise LookupError(f"There is no token {number}.")

@@ -1,0 +1,169 @@
+"""Tokens for programs, limits, test mode, quotas."""
+
+from datetime import timedelta
+
+import pytest
+from pydantic import ValidationError
+from quart.typing import TestClientProtocol as Client
+
+from dss_broker.memory import MemoryBroker
+from dss_portal.accounts import api_tokens
+from dss_portal.accounts import store as accounts
+from dss_portal.accounts.limits import Limits
+from dss_portal.app import create_app
+from dss_portal.legacy import renamed
+from dss_portal.models import Session, Tier
+from dss_portal.settings import Settings
+from portals import Portal, new_ticket, post, send_file, text
+
+pytestmark = pytest.mark.stack
+
+
+async def _bearer(portal: Portal, *scopes: str, life: timedelta | None = None) -> dict[str, str]:
+    user = await accounts.save_user("program@example.com", sysadmin=True)
+    return {"Authorization": f"Bearer {await api_tokens.create(user, 'test', scopes, life)}"}
+
+
+async def _get(portal: Portal, path: str, headers: dict[str, str]) -> tuple[int, str]:
+    answer = await portal.app.test_client().get(path, headers=headers)
+    return answer.status_code, await answer.get_data(as_text=True)
+
+
+async def test_a_program_signs_in_with_a_bearer_token(portal: Portal) -> None:
+    headers = await _bearer(portal, "tickets")
+
+    assert await _get(portal, "/api/login", headers) == (200, "logged in as program@example.com \n")
+
+
+async def test_a_token_opens_only_what_it_is_for(portal: Portal) -> None:
+    headers = await _bearer(portal, "provider")
+
+    assert (await _get(portal, "/api/pro/services", headers))[0] == 200
+    assert await _get(portal, "/api/tickets", headers) == (
+        401,
+        "This token is not valid for 'tickets'.",
+    )
+    assert (await _get(portal, "/api/admin/tickets", headers))[0] == 401
+
+
+async def test_a_revoked_an_expired_and_an_invented_token_open_nothing(portal: Portal) -> None:
+    revoked = await _bearer(portal, "tickets")
+    await api_tokens.revoke((await api_tokens.listed())[0].id)
+    expired = await _bearer(portal, "tickets", life=timedelta(seconds=-1))
+
+    for headers in (revoked, expired, {"Authorization": "Bearer dss_x"}):
+        assert await _get(portal, "/api/login", headers) == (401, "You are not logged in!")
+
+
+async def test_a_disabled_user_is_out_at_the_next_request(portal: Portal) -> None:
+    client = await portal.user("ann@example.com")
+
+    await accounts.disable_user("ann@example.com")
+
+    assert await text(client, "/api/login") == "You are not logged in!"
+
+
+async def test_rights_are_looked_up_at_each_request(portal: Portal) -> None:
+    """The reference's weakness 26."""
+    client = await portal.user("root@example.com", sysadmin=True)
+    assert await text(client, "/api/admin/tickets") == ""
+
+    await accounts.save_user("root@example.com", sysadmin=False)
+
+    assert await text(client, "/api/admin/tickets") == "Insufficient privileges"
+
+
+async def test_the_session_changes_at_sign_in(portal: Portal) -> None:
+    """The reference's weakness 22."""
+    client = await portal.user("ann@example.com")
+    before = {session.sha256 for session in await Session.all()}
+    token = await accounts.new_login_token(await accounts.user_named("ann@example.com"), 60)
+
+    await post(client, "/api/login", token=token)
+
+    assert len({session.sha256 for session in await Session.all()} - before) == 1
+
+
+async def test_strangers_leave_no_rows(portal: Portal) -> None:
+    """The reference's weakness 5."""
+    for _ in range(20):
+        await portal.app.test_client().get("/")
+
+    assert await Session.all().count() == 0
+
+
+async def test_typing_a_token_is_no_attack_but_guessing_is(portal: Portal) -> None:
+    portal.app.extensions["dss_limits"] = Limits(portal.settings)
+    limit = portal.settings.failed_logins_per_minute
+    client = portal.app.test_client()
+
+    answers = [await post(client, "/api/login", token=f"t{i}") for i in range(limit + 1)]
+
+    assert [status for status, _ in answers] == [401] * limit + [429]
+    assert answers[-1][1].startswith("Too many failed logins from this address. Try again in")
+
+
+async def test_a_user_who_asks_too_often_is_told_to_wait(portal: Portal) -> None:
+    portal.app.extensions["dss_limits"].requests._limit = 3
+    client = await portal.user()
+
+    answers = [(await client.get("/api/tickets")).status_code for _ in range(4)]
+
+    assert answers == [200, 200, 200, 429]
+
+
+async def test_a_full_tier_takes_no_more_files(portal: Portal) -> None:
+    await portal.announce_service()
+    await Tier.filter(name="guest").update(max_stored_bytes=2000)
+    client = await portal.user()
+    files = f"/api/tickets/{await new_ticket(client)}/files/input"
+    assert await send_file(client, files, "a.nii", b"x" * 1000) == (200, "success")
+
+    status, sentence = await send_file(client, files, "b.nii", b"x" * 1000)
+
+    assert status == 413
+    assert sentence.startswith("Your tickets may hold")
+
+
+@pytest.fixture
+def test_mode(settings: Settings) -> Settings:
+    return settings.model_copy(update={"test_mode": "loopback"})
+
+
+async def test_in_test_mode_everybody_is_the_test_user(test_mode: Settings) -> None:
+    broker = MemoryBroker()
+    app = create_app(test_mode, broker)
+    async with app.test_app():
+        client: Client = app.test_client()
+
+        assert await text(client, "/api/login") == "logged in as test@example.com \n"
+        assert await text(client, "/api/admin/tickets") == ""
+        assert len(await text(client, "/api/token")) == 48
+    broker.close()
+
+
+def test_test_mode_is_refused_where_others_can_reach_it(settings: Settings) -> None:
+    """The reference's weakness 31."""
+    values = settings.model_dump() | {"bind": "0.0.0.0:8080", "test_mode": "loopback"}
+
+    with pytest.raises(ValidationError, match=r"listens on loopback only, not on 0\.0\.0\.0"):
+        Settings(**values)
+
+    assert Settings(**values | {"test_mode": "everywhere"}).test_mode == "everywhere"
+
+
+def test_the_names_of_the_old_system_are_understood() -> None:
+    """Requirements S63 to S65."""
+    old = {
+        "POSTGRES_PORT_5432_TCP_ADDR": "itk-snap-db",
+        "POSTGRES_PORT_5432_TCP_PORT": "5433",
+        "ITK_SNAP_SERVER_DATABASE_NAME": "admin_db",
+        "ITK_SNAP_SERVER_DATABASE_USERNAME": "admin_user",
+        "ITK_SNAP_SERVER_DATABASE_PASSWORD": "a/b",
+        "ITK_SNAP_SERVER_NOAUTH": "1",
+    }
+
+    assert renamed(old) == {
+        "DSS_DATABASE_URL": "postgres://admin_user:a%2Fb@itk-snap-db:5433/admin_db",
+        "DSS_TEST_MODE": "loopback",
+    }
