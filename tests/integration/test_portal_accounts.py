@@ -119,7 +119,7 @@ async def test_a_full_tier_takes_no_more_files(portal: Portal) -> None:
     files = f"/api/tickets/{await new_ticket(client)}/files/input"
     assert await send_file(client, files, "a.nii", b"x" * 1000) == (200, "success")
 
-    status, sentence = await send_file(client, files, "b.nii", b"x" * 1000)
+    status, sentence = await send_file(client, files, "b.nii", b"x" * 1001)
 
     assert status == 413
     assert sentence.startswith("Your tickets may hold")
