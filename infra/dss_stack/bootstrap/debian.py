@@ -129,10 +129,11 @@ def _private_apt(folder: Path) -> Iterator[list[str]]:
 
 
 def _move_erlang(fresh: Path, sysroot: Path) -> None:
-    """Erlang's start script names the folder that it was built for, whatever the environment says."""
-    script = fresh / "usr/lib/erlang/bin/erl"
-    if script.exists():
+    """Erlang's start scripts name the folder that it was built for, whatever the environment says.
+
+    There are two: for people, and for Erlang itself when it starts its port mapper.
+    """
+    erlang = "usr/lib/erlang"
+    for script in fresh.glob(f"{erlang}/**/bin/erl"):
         text = script.read_text()
-        script.write_text(
-            text.replace("ROOTDIR=/usr/lib/erlang", f"ROOTDIR='{sysroot}/usr/lib/erlang'")
-        )
+        script.write_text(text.replace(f"ROOTDIR=/{erlang}", f"ROOTDIR='{sysroot}/{erlang}'"))

@@ -77,8 +77,9 @@ def test_what_a_command_prints_is_in_the_log(tmp_path: Path) -> None:
     assert "flour" in (tmp_path / "log").read_text()
 
 
-def test_unpacked_erlang_starts_from_where_it_was_unpacked_to(tmp_path: Path) -> None:
-    script = tmp_path / "new/usr/lib/erlang/bin/erl"
+@pytest.mark.parametrize("place", ["bin/erl", "erts-13.1.5/bin/erl"])
+def test_unpacked_erlang_starts_from_where_it_was_unpacked_to(tmp_path: Path, place: str) -> None:
+    script = tmp_path / "new/usr/lib/erlang" / place
     script.parent.mkdir(parents=True)
     script.write_text("    ROOTDIR=/usr/lib/erlang\nexec $ROOTDIR/x\n")
 
