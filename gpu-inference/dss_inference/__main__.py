@@ -1,0 +1,171 @@
+"""``dss-inference``: serves bundles to dispatchers, runs one by hand, or makes a phantom."""
+
+import logging
+import signal
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NoReturn, TypeVar
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import Progress
+
+from dss_broker.rabbit import RabbitBroker
+from dss_inference.bundle import Bundle, Outcome
+from dss_inference.errors import InferenceError
+from dss_inference.registry import BUNDLES, load
+from dss_inference.server import Server
+from dss_inference.settings import DeviceSettings, Settings
+from dss_observability.logs import configure_logging
+
+log = logging.getLogger(__name__)
+SettingsT = TypeVar("SettingsT", bound=DeviceSettings)
+
+main = typer.Typer(
+    help="Segment images with bundles, on a GPU if there is one.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+
+@main.command()
+def serve(
+    bundle: Annotated[
+        list[str] | None, typer.Option(help="A bundle to serve; may be repeated. Default: all.")
+    ] = None,
+) -> None:
+    """Take requests until told to stop (SIGTERM or Ctrl-C).
+
+    Needs DSS_AMQP_URL and DSS_DATASTORE; see infra/env.example for the rest.
+    """
+    settings = _settings(Settings)
+    configure_logging("inference", json_lines=settings.log_json)
+    _serve([_loaded(name, settings) for name in bundle or sorted(BUNDLES)], settings)
+
+
+@main.command()
+def run(
+    bundle: Annotated[str, typer.Argument(help="A name from 'dss-inference bundles'.")],
+    image: Annotated[Path, typer.Argument(help="NIfTI, NRRD or MetaImage.", exists=True)],
+    output_dir: Annotated[Path, typer.Argument(help="Where the segmentation goes.")],
+) -> None:
+    """Segment one image here and now, without a broker."""
+    loaded = _loaded(bundle, _settings(DeviceSettings))
+    output_dir.mkdir(parents=True, exist_ok=True)
+    with Progress(console=Console(stderr=True)) as bar:
+        line = bar.add_task("starting", total=1.0)
+        try:
+            outcome = loaded.run(
+                image,
+                output_dir,
+                {},
+                lambda fraction, stage: bar.update(line, completed=fraction, description=stage),
+                lambda: False,
+            )
+        except InferenceError as error:
+            _refuse(str(error), 1)
+        bar.update(line, completed=1.0, description="done")
+    _show(outcome, loaded.device)
+
+
+@main.command()
+def bundles() -> None:
+    """List the bundles that can be served."""
+    for name in sorted(BUNDLES):
+        typer.echo(name)
+
+
+@main.command()
+def phantom(
+    folder: Annotated[Path, typer.Argument(help="Gets ct.nii.gz, truth.nii.gz and truth.json.")],
+    *,
+    size: Annotated[tuple[int, int, int], typer.Option(help="Voxels along x, y, z.")] = (
+        128,
+        128,
+        104,
+    ),
+    spacing: Annotated[tuple[float, float, float], typer.Option(help="Their size in mm.")] = (
+        3.0,
+        3.0,
+        3.0,
+    ),
+    orientation: Annotated[str, typer.Option(help="Where the axes go: LPS, RAS, PIR, ...")] = "LPS",
+    oblique: Annotated[float, typer.Option(help="Tilt of the axes in degrees.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Each seed is another person.", min=0)] = 1,
+) -> None:
+    """Make a chest CT of nobody, with the truth about its lungs."""
+    # These load torch, which the other commands should not wait for.
+    from dss_inference.phantom.chest import PhantomSpec, make_phantom  # noqa: PLC0415
+    from dss_inference.phantom.files import write_phantom  # noqa: PLC0415
+    from dss_inference.runner import runner_for  # noqa: PLC0415
+
+    settings = _settings(DeviceSettings)
+    spec = PhantomSpec(
+        size=size, spacing_mm=spacing, orientation=orientation, oblique_deg=oblique, seed=seed
+    )
+    try:
+        made = make_phantom(spec, runner_for(settings.device, settings.threads))
+    except InferenceError as error:
+        _refuse(str(error), 2)
+    write_phantom(made, folder)
+    typer.echo(f"left lung {made.left_ml:.0f} ml, right lung {made.right_ml:.0f} ml")
+
+
+def _refuse(sentence: str, code: int) -> NoReturn:
+    typer.echo(sentence, err=True)
+    raise typer.Exit(code)
+
+
+def _loaded(name: str, settings: DeviceSettings) -> Bundle:
+    try:
+        return load(name, settings.device, settings.threads)
+    except InferenceError as error:
+        _refuse(str(error), 2)
+
+
+def _settings(kind: type[SettingsT]) -> SettingsT:
+    """From the environment.  Exits with a sentence for each setting that is missing or wrong."""
+    try:
+        return kind()
+    except ValidationError as error:
+        lines = [f"DSS_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors()]
+        _refuse("\n".join(lines), 2)
+
+
+def _show(outcome: Outcome, device: str) -> None:
+    for label in outcome.labels:
+        typer.echo(f"{label.value}  {label.name:<12} {label.volume_ml:8.1f} ml")
+    for note in outcome.notes:
+        typer.echo(f"{note.level}: {note.text}")
+    for stage, seconds in outcome.stage_seconds.items():
+        typer.echo(f"{seconds:7.2f} s  {stage}")
+    typer.echo(f"{sum(outcome.stage_seconds.values()):7.2f} s  in all, on {device}")
+    typer.echo(outcome.segmentation)
+
+
+def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
+    broker = RabbitBroker(settings.amqp_url.get_secret_value(), "inference", settings.instance)
+    server = Server(
+        broker=broker, bundles=loaded, datastore=settings.datastore, instance=settings.instance
+    )
+    try:
+        server.start()  # waits for the broker
+        _stop_signal().wait()
+        done = server.stop(settings.stop_s)
+        log.info("stopped", extra={"all_finished": done})
+    finally:
+        broker.close()
+
+
+def _stop_signal() -> threading.Event:
+    """Set by SIGTERM or Ctrl-C.  Until this is called, those end the program at once."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,9 @@
+"""What can go wrong inside an inference worker."""
+
+
+class InferenceError(Exception):
+    """The image or the request cannot be served; the text is a sentence for the user."""
+
+
+class Cancelled(Exception):
+    """Nobody waits for this inference any more; what was computed is to be dropped."""

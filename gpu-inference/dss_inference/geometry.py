@@ -1,0 +1,80 @@
+# mypy: allow-untyped-calls
+# (SimpleITK ships no types)
+"""From an image's own grid to one that anatomy can be read in, and exactly back.
+
+Arrays are indexed (z, y, x).  In LPS order x grows towards the patient's left, y towards the back,
+z towards the head.  An oblique grid is only permuted and flipped to its nearest axes, never resampled,
+so the way back is exact.
+"""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
+
+Voxels: TypeAlias = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Where the voxels lie: index order (x, y, z), millimetres, LPS, as ITK says it."""
+
+    size: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    origin_mm: tuple[float, float, float]
+    direction: tuple[float, ...]
+
+    @property
+    def voxel_ml(self) -> float:
+        return float(np.prod(self.spacing_mm)) / 1000
+
+    def holds(self, other: "Grid") -> bool:
+        """Size, spacing and origin bit for bit, direction within 1e-4."""
+        same = (self.size, self.spacing_mm, self.origin_mm) == (
+            other.size,
+            other.spacing_mm,
+            other.origin_mm,
+        )
+        return same and bool(np.allclose(self.direction, other.direction, rtol=0, atol=1e-4))
+
+
+def grid_of(image: sitk.Image | sitk.ImageFileReader) -> Grid:
+    """Of a three-dimensional image, or of a reader that has read such an image's header."""
+    return Grid(
+        size=tuple(image.GetSize()),
+        spacing_mm=tuple(image.GetSpacing()),
+        origin_mm=tuple(image.GetOrigin()),
+        direction=tuple(image.GetDirection()),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LpsOrder:
+    """The permutation and flips between an image's own (z, y, x) array and LPS order."""
+
+    axes: tuple[int, int, int]
+    flipped: tuple[int, ...]
+
+    def apply(self, voxels: Voxels) -> Voxels:
+        """A view of ``voxels`` in LPS order."""
+        return np.flip(voxels.transpose(self.axes), self.flipped)
+
+    def undo(self, voxels: Voxels) -> Voxels:
+        """A view of ``voxels``, which are in LPS order, in the image's own order."""
+        return np.flip(voxels, self.flipped).transpose(np.argsort(self.axes))
+
+    def spacing_mm(self, grid: Grid) -> tuple[float, float, float]:
+        """Along z, y, x of the LPS order."""
+        own = grid.spacing_mm[::-1]
+        return own[self.axes[0]], own[self.axes[1]], own[self.axes[2]]
+
+
+def lps_order(grid: Grid) -> LpsOrder:
+    """Each patient axis gets the image axis that lies nearest to it; no image axis is used twice."""
+    code = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(grid.direction)
+    own = [next(i for i, letters in enumerate(("SI", "PA", "LR")) if c in letters) for c in code]
+    axes = tuple(2 - own.index(patient) for patient in range(3))
+    flipped = tuple(i for i in range(3) if code[2 - axes[i]] in "IAR")
+    return LpsOrder(axes=(axes[0], axes[1], axes[2]), flipped=flipped)

@@ -1,0 +1,157 @@
+# mypy: allow-untyped-calls
+# (SimpleITK ships no types)
+"""CT images in, segmentations out."""
+
+import errno
+import math
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
+
+from dss_inference.errors import InferenceError
+from dss_inference.geometry import Grid, LpsOrder, Voxels, grid_of, lps_order
+
+LOWEST_HU, HIGHEST_HU = -1024, 3071
+_NO_HU_ABOVE = -50
+"""A CT has air or at least fat in it; an image without anything so dark is not in Hounsfield units."""
+_MOST_VOXELS = 1_000_000_000
+_EXTENT_MM = (20.0, 3000.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ct:
+    """``hu`` is (z, y, x) in LPS order, clamped: padding of -2048 or -3024 poisons every mean."""
+
+    hu: npt.NDArray[np.int16]
+    grid: Grid
+    order: LpsOrder
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Of ``hu``'s axes."""
+        return self.order.spacing_mm(self.grid)
+
+
+def read_ct(path: Path) -> Ct:
+    """NIfTI, NRRD or MetaImage.  Raises InferenceError where it is not a CT volume in Hounsfield units."""
+    try:
+        _check_header(path)
+        image = sitk.ReadImage(path)
+    except RuntimeError as error:
+        raise InferenceError(
+            "The image cannot be read: it is damaged or of an unknown type."
+        ) from error
+    voxels = sitk.GetArrayViewFromImage(image)
+    _check_values(voxels)
+    order = lps_order(grid_of(image))
+    return Ct(
+        hu=np.ascontiguousarray(order.apply(_clamped(voxels))), grid=grid_of(image), order=order
+    )
+
+
+def _check_header(path: Path) -> None:
+    header = sitk.ImageFileReader()
+    header.SetFileName(str(path))
+    header.ReadImageInformation()
+    if header.GetDimension() != 3:
+        raise InferenceError(
+            f"The image has {header.GetDimension()} dimensions; a CT volume has 3."
+        )
+    if header.GetNumberOfComponents() != 1:
+        count = header.GetNumberOfComponents()
+        raise InferenceError(f"The image has {count} values in each voxel; a CT has 1.")
+    _check_size(grid_of(header))
+
+
+def _check_size(grid: Grid) -> None:
+    shown = " x ".join(str(n) for n in grid.size)
+    if min(grid.size) < 3:
+        raise InferenceError(f"The image has {shown} voxels; a volume of several slices is needed.")
+    if math.prod(grid.size) > _MOST_VOXELS:
+        raise InferenceError(f"The image has {shown} voxels, more than can be worked on at once.")
+    largest_mm = max(n * s for n, s in zip(grid.size, grid.spacing_mm, strict=True))
+    if not _EXTENT_MM[0] <= largest_mm <= _EXTENT_MM[1]:
+        raise InferenceError(
+            f"The image is {largest_mm:g} mm long, which no chest is: check its spacing."
+        )
+
+
+def _check_values(voxels: Voxels) -> None:
+    lowest, highest = float(voxels.min()), float(voxels.max())
+    if not (math.isfinite(lowest) and math.isfinite(highest)):
+        raise InferenceError(
+            "The image has voxels that are not numbers; every voxel needs a value."
+        )
+    if lowest > _NO_HU_ABOVE or highest < _NO_HU_ABOVE:
+        raise InferenceError(
+            f"The image's values go from {lowest:g} to {highest:g}; a CT in Hounsfield units is needed, "
+            "where air is about -1000 and water 0."
+        )
+
+
+def _clamped(voxels: Voxels) -> npt.NDArray[np.int16]:
+    """Slice by slice, so that no second copy of a floating-point image is made."""
+    hu = np.empty(voxels.shape, np.int16)
+    for z, values in enumerate(voxels):
+        hu[z] = np.clip(values, LOWEST_HU, HIGHEST_HU)
+    return hu
+
+
+def write_segmentation(labels: npt.NDArray[np.uint8], ct: Ct, folder: Path) -> Path:
+    """``labels`` are in the order of ``ct.hu``; the file is in the image's own grid, bit for bit.
+
+    NIfTI keeps spacing and origin in single precision; where that would move the grid, it is NRRD.
+    """
+    image = sitk.GetImageFromArray(np.ascontiguousarray(ct.order.undo(labels)))
+    image.SetSpacing(ct.grid.spacing_mm)
+    image.SetOrigin(ct.grid.origin_mm)
+    image.SetDirection(ct.grid.direction)
+    for suffix in (".nii.gz", ".nrrd"):
+        path = _write(image, folder, f"segmentation{suffix}", ct.grid)
+        if path is not None:
+            return path
+    raise InferenceError("The image's position in space cannot be kept in a file.")
+
+
+def _write(image: sitk.Image, folder: Path, name: str, grid: Grid) -> Path | None:
+    """Under a temporary name, fsynced, renamed.  None, and no file, if the grid did not survive."""
+    partial = folder / f"partial-{name}"
+    try:
+        sitk.WriteImage(image, partial, useCompression=True, compressionLevel=1)
+    except RuntimeError:
+        _raise_if_full(folder, image.GetNumberOfPixels())
+        raise
+    if not _grid_in(partial).holds(grid):
+        partial.unlink()
+        return None
+    sync(partial)
+    partial.replace(folder / name)
+    sync(folder)
+    return folder / name
+
+
+def _raise_if_full(folder: Path, size_bytes: int) -> None:
+    """SimpleITK has one error for everything; the file system tells whether it was this one."""
+    if shutil.disk_usage(folder).free < size_bytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _grid_in(path: Path) -> Grid:
+    header = sitk.ImageFileReader()
+    header.SetFileName(str(path))
+    header.ReadImageInformation()
+    return grid_of(header)
+
+
+def sync(path: Path) -> None:
+    """The file, or the folder's list of names, is on disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

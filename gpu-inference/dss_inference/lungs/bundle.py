@@ -1,0 +1,68 @@
+"""``lung-segmentation``: both lungs of a CT as two labels."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from dss_broker.messages import Label
+from dss_inference.bundle import Outcome, Progress, Stages
+from dss_inference.images import read_ct, write_segmentation
+from dss_inference.lungs.notes import notes_on
+from dss_inference.lungs.segment import segment_lungs
+from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Sides
+from dss_inference.runner import Runner
+
+_NAMES = {LEFT: "left lung", RIGHT: "right lung", UNSIDED: "lung"}
+_COLOURS = {LEFT: (84, 155, 224), RIGHT: (240, 146, 88), UNSIDED: (120, 200, 130)}
+
+
+class LungSegmentation:
+    """By rules, not by learning; on any device."""
+
+    name = "lung-segmentation"
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    @property
+    def device(self) -> str:
+        return self._runner.device
+
+    def run(
+        self,
+        image_path: Path,
+        output_dir: Path,
+        parameters: dict[str, str],  # noqa: ARG002  (none is known)
+        progress: Progress,
+        cancelled: Callable[[], bool],
+    ) -> Outcome:
+        stages = Stages(progress, cancelled)
+        stages.enter(0.0, "reading the image")
+        ct = read_ct(image_path)
+        found = segment_lungs(
+            ct.hu, ct.spacing_mm, self._runner, lambda f, stage: stages.enter(0.2 + 0.65 * f, stage)
+        )
+        stages.enter(0.85, "writing the segmentation")
+        labels = labels_of(found, ct.grid.voxel_ml)
+        return Outcome(
+            segmentation=write_segmentation(found, ct, output_dir),
+            labels=labels,
+            notes=notes_on(found, labels),
+            stage_seconds=stages.seconds(),
+        )
+
+
+def labels_of(found: Sides, voxel_ml: float) -> tuple[Label, ...]:
+    """Left and right, also where they are empty; or a single lung whose side is not known."""
+    counts = np.bincount(found.ravel(), minlength=UNSIDED + 1)
+    sides = (UNSIDED,) if counts[UNSIDED] else (LEFT, RIGHT)
+    return tuple(
+        Label(
+            value=s,
+            name=_NAMES[s],
+            rgb=_COLOURS[s],
+            volume_ml=round(float(counts[s]) * voxel_ml, 1),
+        )
+        for s in sides
+    )

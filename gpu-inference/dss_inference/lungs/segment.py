@@ -1,0 +1,85 @@
+"""The lungs of a CT, by rules.
+
+Steps: outside air slice by slice; airway by region growing; enclosed air that has the texture of lung;
+left and right; closing over vessels and the hilum; the image's own resolution.  Not found: consolidated
+or collapsed lung, effusion, large pleural masses.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import scipy.ndimage as ndi
+
+from dss_inference.lungs.air import AIR_HU, enclosed_air
+from dss_inference.lungs.airway import airway
+from dss_inference.lungs.choice import lung_air
+from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Body, Sides, body_of, sided
+from dss_inference.lungs.view import Flags, Triple, View, box_around, closed
+from dss_inference.runner import Runner
+
+_VIEW_MM = 2.0
+_MARGIN_MM = 12.0
+_CLOSING_MM = 7.0
+
+Step = Callable[[float, str], None]
+
+
+def segment_lungs(
+    hu: npt.NDArray[np.int16], spacing_mm: Triple, runner: Runner, step: Step
+) -> Sides:
+    """LEFT, RIGHT or UNSIDED for every voxel of ``hu`` ((z, y, x) in LPS order, at least -1024), else 0.
+
+    ``step`` hears what is done next and how far the work is (0..1); it may raise to end it.
+    """
+    factors = _factors(spacing_mm)
+    step(0.0, "shrinking the image")
+    view = View(hu=runner.block_mean(hu, factors), spacing_mm=_times(spacing_mm, factors))
+    step(0.25, "looking for lungs")
+    air = enclosed_air(view)
+    body = body_of(view, air)
+    tubes = ndi.binary_dilation(airway(view, air, body.middle_x))
+    lungs = lung_air(view, air & ~tubes)
+    labels = np.zeros(hu.shape, np.uint8)
+    if not lungs.any():
+        return labels
+    box = box_around(lungs, tuple(int(np.ceil(_MARGIN_MM / s)) for s in view.spacing_mm))
+    step(0.5, "telling left from right")
+    middle_x = body.middle_x - box[2].start
+    near = Body(middle_x=middle_x, whole=body.whole)
+    sides = sided(view.cropped(box), lungs[box], near)
+    step(0.65, "closing over vessels")
+    shares = _shares(sides, tubes[box], view.spacing_mm)
+    step(0.8, "going back to full resolution")
+    fine = tuple(slice(s.start * f, s.stop * f) for s, f in zip(box, factors, strict=True))
+    labels[fine] = runner.refine(hu[fine], shares, factors, AIR_HU)
+    return labels
+
+
+def _shares(sides: Sides, tubes: Flags, spacing_mm: Triple) -> Sides:
+    """Channels 0 or 255: lung whatever its HU (the inside, and what closing added), then one for each label."""
+    labels = [
+        _closed(sides == side, tubes | (sides > 0), spacing_mm) for side in (LEFT, RIGHT, UNSIDED)
+    ]
+    lungs = np.logical_or.reduce(labels)
+    certain = lungs & ((sides == 0) | ndi.binary_erosion(lungs, border_value=1))
+    return np.stack([certain, *labels]).astype(np.uint8) * np.uint8(255)
+
+
+def _closed(lung: Flags, taken: Flags, spacing_mm: Triple) -> Flags:
+    if not lung.any():
+        return lung
+    box = box_around(lung, (0, 0, 0))
+    answer = lung.copy()
+    answer[box] |= closed(lung[box], spacing_mm, _CLOSING_MM) & ~taken[box]
+    return answer
+
+
+def _factors(spacing_mm: Triple) -> tuple[int, int, int]:
+    z, y, x = (max(1, round(_VIEW_MM / s)) for s in spacing_mm)
+    return z, y, x
+
+
+def _times(spacing_mm: Triple, factors: tuple[int, int, int]) -> Triple:
+    z, y, x = (s * f for s, f in zip(spacing_mm, factors, strict=True))
+    return z, y, x

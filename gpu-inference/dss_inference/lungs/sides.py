@@ -1,0 +1,104 @@
+# mypy: allow-untyped-calls
+# (SimpleITK ships no types)
+"""Which lung is the left one."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import scipy.ndimage as ndi
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
+
+from dss_inference.lungs.air import AIR_HU
+from dss_inference.lungs.view import Flags, Triple, View, distance_mm, eroded
+
+NONE, LEFT, RIGHT, UNSIDED = 0, 1, 2, 3
+"""Values of a segmentation.  UNSIDED: one lung in a view that does not tell its side."""
+
+_SPLIT_MM = 4.0
+_EROSIONS_MM = (0.0, 2.0, 4.0, 6.0, 9.0, 12.0)
+_SHARE = 0.12
+"""Each of two lungs has at least this share of both."""
+_APART_MM = 50.0
+_DEEPEST_MM = 30.0
+_ACROSS_MIDLINE = 0.1
+
+Sides: TypeAlias = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Body:
+    """``middle_x`` is the voxel index of the middle; ``whole``: no side of the body is cut off by the view."""
+
+    middle_x: float
+    whole: bool
+
+
+def body_of(view: View, enclosed: Flags) -> Body:
+    """From the axial slices' outline, which is all that is neither outside air nor table."""
+    inside = (view.hu >= AIR_HU) | enclosed
+    thick = ndi.binary_erosion(inside, iterations=2)
+    across = thick.sum(axis=(0, 1))
+    if not across.any():
+        return Body(middle_x=view.hu.shape[2] / 2, whole=False)
+    cut = max(inside[:, :, 0].mean(), inside[:, :, -1].mean()) > 0.02
+    return Body(middle_x=float(np.average(np.arange(across.size), weights=across)), whole=not cut)
+
+
+def sided(view: View, lungs: Flags, body: Body) -> Sides:
+    """LEFT and RIGHT, or UNSIDED throughout, for every voxel of ``lungs``."""
+    strides = tuple(max(1, round(_SPLIT_MM / s)) for s in view.spacing_mm)
+    every = tuple(slice(None, None, k) for k in strides)
+    dz, dy, dx = (s * k for s, k in zip(view.spacing_mm, strides, strict=True))
+    markers = np.zeros(lungs.shape, np.uint8)
+    markers[every] = _markers(np.ascontiguousarray(lungs[every]), (dz, dy, dx))
+    if not markers.any():
+        return np.where(lungs, _side_of_one(lungs, body), NONE).astype(np.uint8)
+    return _grown(lungs, markers, view.spacing_mm)
+
+
+def _side_of_one(lungs: Flags, body: Body) -> int:
+    """A single lung's side is known only where the whole body is in view and it keeps to one side."""
+    x = np.nonzero(lungs)[2]
+    left_share = float((x > body.middle_x).mean())
+    if not body.whole or _ACROSS_MIDLINE < left_share < 1 - _ACROSS_MIDLINE:
+        return UNSIDED
+    return LEFT if left_share > 0.5 else RIGHT
+
+
+def _markers(lungs: Flags, spacing_mm: Triple) -> Sides:
+    """Cores of both lungs, from the gentlest erosion that parts them.  All NONE if there are not two."""
+    for depth_mm in _EROSIONS_MM:
+        label, count = ndi.label(eroded(lungs, spacing_mm, depth_mm))
+        pair = _pair(label, count, spacing_mm)
+        if pair is not None:
+            right, left = pair
+            return np.select(
+                [label == left, label == right], [np.uint8(LEFT), np.uint8(RIGHT)], np.uint8(NONE)
+            )
+    return np.zeros(lungs.shape, np.uint8)
+
+
+def _pair(label: npt.NDArray[np.integer], count: int, spacing_mm: Triple) -> tuple[int, int] | None:
+    """The two largest parts, the one with smaller x first, if they may be a pair of lungs."""
+    sizes = np.bincount(label.ravel(), minlength=count + 1)[1:]
+    if count < 2 or np.partition(sizes, -2)[-2] < _SHARE * sizes.sum():
+        return None
+    largest = np.argsort(sizes)[-2:] + 1
+    centres = np.array(ndi.center_of_mass(label > 0, label, largest))
+    dz, dy, dx = np.abs(centres[0] - centres[1]) * spacing_mm
+    if dx < _APART_MM or dx < max(dz, dy):
+        return None
+    first, second = largest[np.argsort(centres[:, 2])].tolist()
+    return first, second
+
+
+def _grown(lungs: Flags, markers: Sides, spacing_mm: Triple) -> Sides:
+    """Markers flood the lungs from their cores, meet where they are thinnest, then reach what is cut off."""
+    depth = np.minimum(distance_mm(~lungs, spacing_mm), _DEEPEST_MM)
+    flooded = sitk.MorphologicalWatershedFromMarkers(
+        sitk.GetImageFromArray(-depth), sitk.GetImageFromArray(markers), markWatershedLine=False
+    )
+    spread: Sides = sitk.GetArrayFromImage(flooded)
+    return np.where(lungs, spread, np.uint8(NONE))

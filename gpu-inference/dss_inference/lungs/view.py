@@ -1,0 +1,69 @@
+# mypy: allow-untyped-calls
+# (SimpleITK ships no types)
+"""The image as the rules see it: shrunk to about 2 mm, with the lengths of its voxels."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
+
+Flags: TypeAlias = npt.NDArray[np.bool_]
+Triple: TypeAlias = tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """``hu`` (z, y, x) in LPS order, at least -1024; ``spacing_mm`` in the same order."""
+
+    hu: npt.NDArray[np.int16]
+    spacing_mm: Triple
+
+    @property
+    def voxel_ml(self) -> float:
+        return float(np.prod(self.spacing_mm)) / 1000
+
+    def cropped(self, box: tuple[slice, ...]) -> "View":
+        return View(hu=self.hu[box], spacing_mm=self.spacing_mm)
+
+
+def distance_mm(flags: Flags, spacing_mm: Triple) -> npt.NDArray[np.float32]:
+    """From each voxel to the nearest set one, 0 there; infinite if none is set."""
+    if not flags.any():
+        return np.full(flags.shape, np.inf, np.float32)
+    image = sitk.GetImageFromArray(flags.astype(np.uint8))
+    image.SetSpacing(spacing_mm[::-1])
+    distance = sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)
+    signed: npt.NDArray[np.float32] = sitk.GetArrayFromImage(distance)
+    return np.maximum(signed, 0)
+
+
+def eroded(flags: Flags, spacing_mm: Triple, depth_mm: float) -> Flags:
+    """What lies more than ``depth_mm`` inside.  The image's border is no edge: what is beyond counts as inside."""
+    return flags & (distance_mm(~flags, spacing_mm) > depth_mm)
+
+
+def closed(flags: Flags, spacing_mm: Triple, gap_mm: float) -> Flags:
+    """Notches and holes up to about twice ``gap_mm`` wide are filled.  Borders of the image close nothing."""
+    pad = [int(np.ceil(gap_mm / s)) + 1 for s in spacing_mm]
+    padded = np.pad(flags, [(p, p) for p in pad])
+    grown = distance_mm(padded, spacing_mm) <= gap_mm
+    shrunk = distance_mm(~grown, spacing_mm) > gap_mm
+    inner = tuple(slice(p, -p) for p in pad)
+    return shrunk[inner] | flags
+
+
+def box_around(flags: Flags, margin: tuple[int, ...]) -> tuple[slice, ...]:
+    """The smallest box that holds every set voxel, wider by ``margin`` voxels where there is room.
+
+    Raises ValueError if none is set.
+    """
+    box = []
+    for axis in range(flags.ndim):
+        others = tuple(a for a in range(flags.ndim) if a != axis)
+        found = np.flatnonzero(flags.any(axis=others))
+        if not found.size:
+            raise ValueError("no voxel is set")
+        box.append(slice(max(0, int(found[0]) - margin[axis]), int(found[-1]) + 1 + margin[axis]))
+    return tuple(box)

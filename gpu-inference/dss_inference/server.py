@@ -1,0 +1,157 @@
+"""The worker: takes requests from the broker, runs bundles, answers.  Knows no torch."""
+
+import errno
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+
+from dss_broker import messages as m
+from dss_broker import topology
+from dss_broker.broker import Broker, Delivery
+from dss_broker.errors import TryAgainLater
+from dss_inference.bundle import Bundle
+from dss_inference.errors import Cancelled, InferenceError
+from dss_inference.outcomes import earlier_answer, record
+from dss_inference.reporter import Reporter
+
+log = logging.getLogger(__name__)
+
+ANNOUNCE_EVERY_S = 30.0
+UNEXPECTED = (
+    "The segmentation failed for a reason that the service did not foresee; "
+    "please tell its operator the number of this ticket."
+)
+EXHAUSTED = "The service ran out of memory or disk space; please tell its operator."
+WITHDRAWN = "The ticket was withdrawn."
+_REMEMBERED_WITHDRAWALS = 4096
+
+
+class Server:
+    """One process, one device: whatever bundles it serves, one request is worked on at a time."""
+
+    def __init__(
+        self, *, broker: Broker, bundles: Iterable[Bundle], datastore: Path, instance: str
+    ) -> None:
+        self._broker = broker
+        self._bundles = {bundle.name: bundle for bundle in bundles}
+        self._datastore = datastore.resolve()
+        self._instance = instance
+        self._device = threading.Lock()
+        self._withdrawn: deque[int] = deque(maxlen=_REMEMBERED_WITHDRAWALS)
+        self._stopping = threading.Event()
+        self._announcer = threading.Thread(target=self._announce, name="announce", daemon=True)
+
+    def start(self) -> None:
+        """Returns when the broker delivers."""
+        self._broker.consume(topology.withdrawn("inference"), self._withdraw)
+        for name in self._bundles:
+            self._broker.consume(topology.inference(name), self._handle)
+        self._announcer.start()
+        log.info("serving", extra={"bundles": sorted(self._bundles), "instance": self._instance})
+
+    def stop(self, timeout_s: float) -> bool:
+        """Takes nothing new and finishes what is in hand.  False if it is still in hand after that:
+        closing the broker gives it to another worker.
+        """
+        self._stopping.set()
+        return self._broker.stop_consuming(timeout_s)
+
+    def _withdraw(self, delivery: Delivery) -> None:
+        if isinstance(delivery.message, m.TicketWithdrawn):
+            self._withdrawn.append(delivery.message.ticket_id)
+
+    def _announce(self) -> None:
+        while True:
+            for bundle in self._bundles.values() if self._broker.connected else ():
+                here = m.WorkerAnnounced(
+                    bundle=bundle.name, instance=self._instance, device=bundle.device
+                )
+                self._broker.publish(here)
+            if self._stopping.wait(ANNOUNCE_EVERY_S):
+                return
+
+    def _handle(self, delivery: Delivery) -> None:
+        request = delivery.message
+        if not isinstance(request, m.RunInference):
+            raise TypeError(f"{type(request).__name__} is no request for inference")
+        facts = {"ticket": request.ticket_id, "bundle": request.bundle}
+        try:
+            delivery.reply(self._answer(delivery, request))
+        except InferenceError as error:
+            log.info("inference refused", extra={**facts, "reason": str(error)})
+            delivery.reply(_failed(request, str(error)))
+        except Cancelled:
+            log.info("inference cancelled", extra=facts)
+            delivery.reply(_failed(request, WITHDRAWN))
+        except Exception as error:
+            if _is_exhaustion(error):
+                self._put_off(delivery, request, error)
+            log.exception("inference failed", extra=facts)
+            delivery.reply(_failed(request, UNEXPECTED))
+
+    def _put_off(self, delivery: Delivery, request: m.RunInference, error: Exception) -> None:
+        """Memory and disks recover, so try again; the requester hears of it when that has not helped."""
+        if delivery.attempt > len(topology.RETRY_DELAYS_S):
+            delivery.reply(_failed(request, EXHAUSTED))
+        raise TryAgainLater(f"{type(error).__name__} in {request.bundle}") from error
+
+    def _answer(self, delivery: Delivery, request: m.RunInference) -> m.InferenceFinished:
+        image_path = self._inside(request.image_path)
+        output_dir = self._inside(request.output_dir)
+        earlier = earlier_answer(output_dir, request, self._datastore)
+        if earlier is not None:
+            return earlier
+        if not image_path.is_file():
+            raise InferenceError("The image is not in the datastore.")
+        output_dir.mkdir(parents=True, exist_ok=True)
+        finished = self._computed(delivery, request, image_path, output_dir)
+        record(output_dir, request, finished)
+        return finished
+
+    def _computed(
+        self, delivery: Delivery, request: m.RunInference, image_path: Path, output_dir: Path
+    ) -> m.InferenceFinished:
+        bundle = self._bundles[request.bundle]
+
+        def send(fraction: float, stage: str) -> None:
+            delivery.reply(_progressed(request, fraction, stage))
+
+        def cancelled() -> bool:
+            return request.ticket_id in self._withdrawn
+
+        with Reporter(send) as progress, self._device:
+            outcome = bundle.run(image_path, output_dir, request.parameters, progress, cancelled)
+        return m.InferenceFinished(
+            ticket_id=request.ticket_id,
+            claim_id=request.claim_id,
+            segmentation_path=outcome.segmentation.relative_to(self._datastore).as_posix(),
+            labels=outcome.labels,
+            notes=outcome.notes,
+            device=bundle.device,
+            stage_seconds=outcome.stage_seconds,
+        )
+
+    def _inside(self, relative: str) -> Path:
+        """Raises InferenceError for a path that leaves the datastore, by links too."""
+        path = (self._datastore / relative).resolve()
+        if not path.is_relative_to(self._datastore) or path == self._datastore:
+            raise InferenceError("The request names a place outside the datastore.")
+        return path
+
+
+def _progressed(request: m.RunInference, fraction: float, stage: str) -> m.InferenceProgressed:
+    return m.InferenceProgressed(
+        ticket_id=request.ticket_id, claim_id=request.claim_id, fraction=fraction, stage=stage
+    )
+
+
+def _failed(request: m.RunInference, reason: str) -> m.InferenceFailed:
+    return m.InferenceFailed(ticket_id=request.ticket_id, claim_id=request.claim_id, reason=reason)
+
+
+def _is_exhaustion(error: Exception) -> bool:
+    """Memory or disk space that may be there again in a while."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return full or isinstance(error, MemoryError)

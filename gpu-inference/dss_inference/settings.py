@@ -1,0 +1,34 @@
+"""What an operator may set for an inference worker, each as ``DSS_<NAME>`` in the environment."""
+
+import os
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from dss_broker.instance import instance_name
+
+
+def _own_cores() -> int:
+    return min(8, len(os.sched_getaffinity(0)))
+
+
+class DeviceSettings(BaseSettings):
+    """Enough to run a bundle by hand."""
+
+    model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True)
+
+    device: str = Field("auto", description="auto, cpu or cuda:N")
+    threads: int = Field(default_factory=_own_cores, ge=1, description="CPU threads of one worker")
+    log_json: bool = False
+
+
+class Settings(DeviceSettings):
+    """Enough to serve."""
+
+    amqp_url: SecretStr = Field(description="amqp://user:password@host:port/vhost")
+    datastore: Path = Field(description="folder shared with portal and dispatchers")
+    instance: str = Field(default_factory=instance_name, description="name of this process")
+    stop_s: float = Field(
+        30, ge=0, description="when told to stop, finish what is in hand for so long"
+    )
