@@ -1,0 +1,89 @@
+"""The whole local stack: started, completed and stopped."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from dss_stack import processes
+from dss_stack.rabbitmq import RabbitNode
+from dss_stack.settings import Settings
+from dss_stack.stack import Stack
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+
+
+def ignore(_name: str) -> None:
+    """Nobody looks on."""
+
+
+def pids(stack: Stack) -> dict[str, int]:
+    """Of the parts that live, by name."""
+    return {part.name: part.process.pid for part in stack.parts() if part.process is not None}
+
+
+@pytest.fixture(scope="module")
+def stack(rabbit: RabbitNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack of its own, running when the first test begins."""
+    state = tmp_path_factory.mktemp("stack")
+    if rabbit.sysroot is not None and rabbit.sysroot.exists():
+        (state / "sysroot").symlink_to(rabbit.sysroot)
+    settings = Settings(
+        state=state, amqp_url=None, database_url=None, datastore=None, bind=None, public_url=None
+    )
+    foreign = {name: value for name, value in os.environ.items() if not name.startswith("DSS_")}
+    stack = Stack(settings, foreign | {"DSS_DEVICE": "cpu"})
+    try:
+        stack.start(ignore)
+        yield stack
+    finally:
+        stack.stop(ignore)
+
+
+def test_every_part_is_healthy_after_the_start(stack: Stack) -> None:
+    stack.start(ignore)
+
+    assert {part.name: part.healthy for part in stack.parts()} == dict.fromkeys(
+        ("rabbitmq", "postgres", "portal", "dispatch", "inference"), True
+    )
+
+
+def test_a_second_start_leaves_alone_what_runs(stack: Stack) -> None:
+    stack.start(ignore)
+    before = pids(stack)
+
+    stack.start(ignore)
+
+    assert pids(stack) == before
+
+
+def test_a_start_brings_back_what_was_killed_and_nothing_else(stack: Stack) -> None:
+    stack.start(ignore)
+    before = pids(stack)
+    portal = stack.lineup().portal.process
+    assert portal is not None
+    portal.kill()
+    processes.wait_for_end([portal], timeout_s=10)
+
+    stack.start(ignore)
+
+    after = pids(stack)
+    assert [name for name in before if after[name] != before[name]] == ["portal"]
+
+
+def test_a_stopped_stack_leaves_no_process(stack: Stack) -> None:
+    stack.start(ignore)
+
+    stack.stop(ignore)
+
+    assert pids(stack) == {}
+
+
+def test_the_data_of_a_stopped_stack_is_there_after_the_next_start(stack: Stack) -> None:
+    stack.start(ignore)
+    stack.run("dss_portal", "users", "add", "kept@example.org", purpose="Adding a user")
+    stack.stop(ignore)
+
+    stack.start(ignore)
+
+    assert "kept@example.org" in stack.run("dss_portal", "users", "list", purpose="Listing users")
