@@ -1,0 +1,72 @@
+"""The session between two starts, in the file format that libcurl and ITK-SNAP use."""
+
+import hashlib
+import os
+from http.cookiejar import Cookie, LoadError, MozillaCookieJar
+from pathlib import Path
+
+import httpx
+
+
+class CookieJar:
+    """Written by a login and only read afterwards, as in ITK-SNAP (RESTClient.cxx, SetupCookies).
+
+    Without a ``path`` the session ends with the program.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._cookies = httpx.Cookies(_load(path))
+
+    def header(self, url: httpx.URL) -> str:
+        """The Cookie header for ``url``; "" if none belongs there."""
+        request = httpx.Request("GET", url)
+        self._cookies.set_cookie_header(request)
+        return str(request.headers.get("Cookie", ""))
+
+    def replace(self, response: httpx.Response) -> None:
+        """Keep the cookies of a login's answer instead of the old ones, if it brought any."""
+        received = httpx.Cookies(MozillaCookieJar())
+        received.extract_cookies(response)
+        if len(received.jar) == 0:
+            return
+        self._cookies = received
+        if self._path is not None:
+            _save(received, self._path)
+
+
+def jar_name(server: str) -> str:
+    """The file name that ITK-SNAP gives to a server's jar (RESTClient.cxx, GetCookieFile)."""
+    digest = hashlib.md5(server.encode(), usedforsecurity=False).hexdigest()
+    return f"cookie_{digest}.jar"
+
+
+def _load(path: Path | None) -> MozillaCookieJar:
+    jar = MozillaCookieJar()
+    if path is None or not path.exists():
+        return jar
+    try:
+        jar.load(str(path), ignore_discard=True, ignore_expires=True)
+    except LoadError:
+        return jar  # a file that libcurl would not read either: not signed in
+    for cookie in jar:
+        cookie.expires = cookie.expires or None  # libcurl writes 0 for "until the browser closes"
+    jar.clear_expired_cookies()
+    return jar
+
+
+def _save(cookies: httpx.Cookies, path: Path) -> None:
+    """For the owner's eyes only, and whole or not at all."""
+    stored = MozillaCookieJar()
+    for cookie in cookies.jar:
+        stored.set_cookie(_for_libcurl(cookie))
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.touch(mode=0o600)
+    stored.save(str(draft), ignore_discard=True, ignore_expires=True)
+    draft.replace(path)
+
+
+def _for_libcurl(cookie: Cookie) -> Cookie:
+    cookie.expires = cookie.expires or 0  # Python leaves the field empty, which libcurl misreads
+    return cookie

@@ -1,0 +1,59 @@
+"""One file as a multipart body, streamed, in the shape that libcurl gives it."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+CHUNK_BYTES = 256 * 1024
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes done and the bytes in all."""
+
+
+class FileForm:
+    """The parts ``myfile``, ``filename`` and ``submit`` (RESTClient.cxx, UploadFile)."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._boundary = "-" * 24 + secrets.token_hex(8)
+        self._head = self._file_head()
+        self._tail = b"\r\n" + self._field("filename", path.name) + self._field("submit", "send")
+        self._tail += f"--{self._boundary}--\r\n".encode()
+        self.length_bytes = len(self._head) + path.stat().st_size + len(self._tail)
+
+    @property
+    def content_type(self) -> str:
+        return f"multipart/form-data; boundary={self._boundary}"
+
+    def chunks(self, progress: Progress | None = None) -> Iterator[bytes]:
+        """The body, read from disk as it is sent."""
+        sent = 0
+        for chunk in self._body():
+            yield chunk
+            sent += len(chunk)
+            if progress is not None:
+                progress(sent, self.length_bytes)
+
+    def _body(self) -> Iterator[bytes]:
+        yield self._head
+        with self._path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+        yield self._tail
+
+    def _file_head(self) -> bytes:
+        name = _quoted(self._path.name)
+        return (
+            f"--{self._boundary}\r\n"
+            f'Content-Disposition: form-data; name="myfile"; filename="{name}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n"
+        ).encode()
+
+    def _field(self, name: str, value: str) -> bytes:
+        head = f'--{self._boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
+        return f"{head}{value}\r\n".encode()
+
+
+def _quoted(name: str) -> str:
+    """As libcurl since 7.81 writes it."""
+    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

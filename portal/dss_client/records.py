@@ -1,0 +1,100 @@
+"""The answers of a Distributed Segmentation Service, as far as ITK-SNAP reads them.
+
+Facts: DistributedSegmentationModel.cxx of ITK-SNAP.  Numbers must be JSON numbers, flags JSON flags.
+"""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import msgspec
+
+from dss_client.errors import NotUnderstood
+
+FINISHED = frozenset({"success", "failed", "timeout", "deleted"})
+"""The words at which itksnap-wt stops waiting; any other is waited out (WorkspaceTool.cxx)."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enveloped(Generic[T]):
+    result: T
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    email: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceRow:
+    name: str
+    githash: str
+    version: str
+    shortdesc: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tag:
+    """What a service wants of the workspace.  ``type`` names a kind of layer or annotation."""
+
+    name: str
+    type: str
+    required: bool = False
+    hint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceDetail:
+    longdesc: str = ""
+    url: str = ""
+    tags: tuple[Tag, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketRow:
+    id: int
+    service: str
+    status: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attachment:
+    url: str
+    description: str | None = ""
+    mime_type: str | None = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogLine:
+    """``atime`` as the server wrote it: ``YYYY-MM-DD HH:MM:SS.ffffff``, or seconds since 1970."""
+
+    id: int
+    atime: str | int
+    category: str
+    message: str
+    attachments: tuple[Attachment, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detail:
+    """``progress`` is 0 to 1; ``queue_position`` counts from 1 and is there while the ticket waits."""
+
+    status: str
+    progress: float = 0.0
+    queue_position: int | None = None
+    log: tuple[LogLine, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        return self.status in FINISHED
+
+
+def decode(body: bytes, kind: type[T]) -> T:
+    """Raises NotUnderstood if ``body`` is not JSON of this kind."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as error:  # ValidationError is one
+        raise NotUnderstood(
+            "The answer is not that of a Distributed Segmentation Service; check the address."
+        ) from error

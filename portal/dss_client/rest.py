@@ -1,0 +1,163 @@
+"""HTTP as ITK-SNAP speaks it through libcurl.  Facts: RESTClient.cxx of ITK-SNAP, and its recorded traffic."""
+
+import os
+import ssl
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+
+import httpx
+
+from dss_client.errors import ClientError, Refused, Unreachable
+from dss_client.jar import CookieJar
+from dss_client.multipart import CHUNK_BYTES, FileForm, Progress
+
+FORM = "application/x-www-form-urlencoded"
+CONNECT_S = 30.0
+SILENCE_S = 300.0
+"""ITK-SNAP has no time-outs; ours are those of a broken connection, not of a slow one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """``body`` as it came: ITK-SNAP asks for no compression and would not undo it."""
+
+    status: int
+    body: bytes
+
+
+class RestClient:
+    """One server, one session.  Not for several threads at once.
+
+    The requests are ITK-SNAP's to the byte: HTTP/1.1, no User-Agent, bodies not encoded, redirects not
+    followed, success only at 200.  Unlike it, one connection is kept for all of them.
+    """
+
+    def __init__(
+        self, server: str, jar: CookieJar, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self.server = server
+        self._jar = jar
+        timeout = httpx.Timeout(SILENCE_S, connect=CONNECT_S)
+        self._http = httpx.Client(verify=_tls(server), transport=transport, timeout=timeout)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def get(self, path: str) -> bytes:
+        """The answer's body.  Raises Refused or Unreachable, as all of these do."""
+        return _good(self._read(self._request("GET", path)))
+
+    def post(self, path: str, body: str) -> bytes:
+        """``body`` is sent as it stands: ITK-SNAP encodes nothing."""
+        return _good(self._read(self._form(path, body)))
+
+    def log_in(self, path: str, body: str) -> Answer:
+        """Send no cookie, keep the one that comes.  The status is for the caller to judge."""
+        with self._answer(self._form(path, body, cookie=False)) as response:
+            self._jar.replace(response)
+            return _whole(response)
+
+    def upload(self, path: str, file: Path, progress: Progress | None = None) -> bytes:
+        """Streamed from disk, with its length declared."""
+        form = FileForm(file)
+        headers = {"Content-Length": str(form.length_bytes), "Content-Type": form.content_type}
+        return _good(self._read(self._request("POST", path, headers, form.chunks(progress))))
+
+    def download(self, path: str, target: Path, progress: Progress | None = None) -> None:
+        """Streamed to a temporary name first: ``target`` is complete or absent."""
+        draft = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            with self._answer(self._request("GET", path)) as response:
+                _write(response, draft, progress)
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def _form(self, path: str, body: str, *, cookie: bool = True) -> httpx.Request:
+        content = body.encode()
+        headers = {"Content-Length": str(len(content)), "Content-Type": FORM}
+        return self._request("POST", path, headers, content, cookie=cookie)
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None = None,
+        content: bytes | Iterable[bytes] | None = None,
+        *,
+        cookie: bool = True,
+    ) -> httpx.Request:
+        """Headers in libcurl's order: Host, Accept, Cookie, Content-Length, Content-Type."""
+        url = self._url(path)
+        first = {"Host": url.netloc.decode(), "Accept": "*/*"}
+        cookies = {"Cookie": text} if cookie and (text := self._jar.header(url)) else {}
+        return httpx.Request(
+            method, url, headers=first | cookies | (headers or {}), content=content
+        )
+
+    def _url(self, path: str) -> httpx.URL:
+        """A trailing slash of the server gives two, as in ITK-SNAP."""
+        try:
+            url = httpx.URL(f"{self.server}/{path}")
+        except httpx.InvalidURL as error:
+            raise Unreachable(f"{self.server} is not an address.") from error
+        if url.scheme not in {"http", "https"} or not url.host:
+            raise Unreachable(
+                f"{self.server} is not the address of a server; it begins with http:// or https://."
+            )
+        return url
+
+    def _read(self, request: httpx.Request) -> Answer:
+        with self._answer(request) as response:
+            return _whole(response)
+
+    @contextmanager
+    def _answer(self, request: httpx.Request) -> Iterator[httpx.Response]:
+        try:
+            response = self._http.send(request, stream=True, auth=None, follow_redirects=False)
+            try:
+                yield response
+            finally:
+                response.close()
+        except httpx.TransportError as error:
+            raise _unreachable(self.server, error) from error
+
+
+def _tls(server: str) -> ssl.SSLContext | bool:
+    """Reading the certificates takes longer than a request: only where they are needed."""
+    return ssl.create_default_context() if server.startswith("https:") else False
+
+
+def _whole(response: httpx.Response) -> Answer:
+    return Answer(status=response.status_code, body=b"".join(response.iter_raw()))
+
+
+def _good(answer: Answer) -> bytes:
+    if answer.status != HTTPStatus.OK:
+        raise Refused(answer.status, answer.body.decode(errors="replace"))
+    return answer.body
+
+
+def _write(response: httpx.Response, draft: Path, progress: Progress | None) -> None:
+    if response.status_code != HTTPStatus.OK:
+        _good(_whole(response))
+    total, done = int(response.headers.get("Content-Length", 0)), 0
+    with draft.open("wb") as file:
+        for chunk in response.iter_raw(CHUNK_BYTES):
+            file.write(chunk)
+            done += len(chunk)
+            if progress is not None:
+                progress(done, total)
+
+
+def _unreachable(server: str, error: httpx.TransportError) -> ClientError:
+    match error:
+        case httpx.ConnectError() | httpx.ConnectTimeout():
+            return Unreachable(f"No server answers at {server}.")
+        case httpx.TimeoutException():
+            return Unreachable(f"The server at {server} has stopped answering.")
+        case _:
+            return Unreachable(f"The connection to {server} broke.")

@@ -1,0 +1,43 @@
+"""ITK-SNAP's reader of comma-separated answers, with its habits.
+
+Facts: FormattedTable.cxx of ITK-SNAP, ``ParseCSV``.
+"""
+
+
+def read_table(text: str) -> list[list[str]]:
+    """Rows of fields, as ITK-SNAP sees them; there is no header row.
+
+    A field ends only at an unquoted comma or at CR, a row only at CR.  LF is dropped and closes an
+    open quote.  So LF alone glues rows together, and what follows the last comma or CR is lost.
+    """
+    rows: list[list[str]] = []
+    word, row_open = "", False
+    for line in text.split("\n"):
+        for piece, end in _pieces(line):
+            word += piece
+            if not end:
+                continue
+            if not row_open:
+                rows.append([])
+            rows[-1].append(word)
+            word, row_open = "", end == ","
+    return rows
+
+
+def _pieces(line: str) -> list[tuple[str, str]]:
+    """Texts of a line with the character that ended each: a comma, CR, or nothing (the last)."""
+    pieces: list[tuple[str, str]] = []
+    text, quoted, skip = "", False, False
+    for here, following in zip(line, line[1:] + "\n", strict=False):
+        if skip:
+            skip = False
+        elif here == '"' and following == '"':
+            text, skip = text + here, True  # also of an empty quoted field, which becomes a quote
+        elif here == '"':
+            quoted = not quoted
+        elif here == "\r" or (here == "," and not quoted):
+            pieces.append((text, here))
+            text = ""
+        else:
+            text += here
+    return [*pieces, (text, "")]
