@@ -47,9 +47,12 @@ def up(
 @main.command()
 def stop() -> None:
     """End everything that ``up`` has started.  The data stays."""
-    stack, steps = _existing(), screen.Steps(console)
+    stack = _stack()
+    if not stack.exists:
+        console.print("Nothing has been started here.")
+        return
     with _alone(stack), _sentences():
-        _stop(stack, steps)
+        _stop(stack, screen.Steps(console))
 
 
 @main.command()
@@ -118,7 +121,11 @@ def _alone(stack: Stack) -> Iterator[None]:
     """Waits until no other ``dss-stack`` starts or stops the same stack."""
     stack.state.mkdir(parents=True, exist_ok=True)
     with (stack.state / "stack.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            console.print("Waiting for another command on this stack to end ...")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 

@@ -23,7 +23,7 @@ def _show_new(name: str, file: Path, seen: int, show: Callable[[str], None]) -> 
     """Bytes of ``file`` that have been shown now; a file that has become shorter begins anew."""
     size = _size(file)
     if size <= seen:
-        return size
+        return size if size == seen else 0
     with file.open("rb") as log:
         log.seek(seen)
         text = log.read(size - seen)

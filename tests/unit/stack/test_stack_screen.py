@@ -1,0 +1,67 @@
+"""What the person at the terminal reads."""
+
+from pathlib import Path
+
+import psutil
+from rich.console import Console, RenderableType
+
+from dss_stack import following, screen
+from dss_stack.sample import Segmented
+from dss_stack.stack import Part
+
+
+def shown(what: RenderableType) -> str:
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(what)
+    return capture.get()
+
+
+def segmented(truth_ml: dict[str, float]) -> Segmented:
+    return Segmented(
+        ticket=1, workspace=Path("x"), volumes_ml={"left lung": 2040.0}, truth_ml=truth_ml
+    )
+
+
+def test_a_volume_stands_beside_its_truth() -> None:
+    text = shown(screen.volumes_table(segmented({"left lung": 2000.0})))
+
+    assert "2040 ml" in text
+    assert "2000 ml" in text
+    assert "+2.0 %" in text
+
+
+def test_without_a_truth_only_the_volume_is_shown() -> None:
+    assert "truth" not in shown(screen.volumes_table(segmented({})))
+
+
+def test_a_part_without_a_process_is_down() -> None:
+    part = Part(name="portal", process=None, healthy=False, address="")
+
+    assert "down" in shown(screen.parts_table([part]))
+
+
+def test_a_part_that_lives_but_cannot_work_is_not_ready() -> None:
+    part = Part(name="portal", process=psutil.Process(), healthy=False, address="")
+
+    assert "not ready" in shown(screen.parts_table([part]))
+
+
+def test_only_whole_lines_of_a_growing_log_are_shown(tmp_path: Path) -> None:
+    lines: list[str] = []
+    (tmp_path / "log").write_text("one\ntwo\nthr")
+
+    seen = following._show_new("portal", tmp_path / "log", 0, lines.append)
+
+    assert [line.split()[-1] for line in lines] == ["one", "two"]
+    assert seen == len("one\ntwo\n")
+
+
+def test_a_log_that_was_begun_anew_is_followed_from_its_beginning(tmp_path: Path) -> None:
+    lines: list[str] = []
+    (tmp_path / "log").write_text("new\n")
+
+    seen = following._show_new("portal", tmp_path / "log", 1000, lines.append)
+    following._show_new("portal", tmp_path / "log", seen, lines.append)
+
+    assert [line.split()[-1] for line in lines] == ["new"]
