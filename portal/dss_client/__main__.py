@@ -1,0 +1,222 @@
+"""``dss``: send images to a Distributed Segmentation Service, as ITK-SNAP does."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dss_client.errors import ClientError, Refused, SignInRefused
+from dss_client.itksnap import ItkSnap
+from dss_client.jar import jar_name
+from dss_client.report import summary, write_report
+from dss_client.screen import Screen
+from dss_client.sending import POLL_S, Sent, fetch, send
+
+INTERRUPTED = 130
+"""The exit status that shells give for Ctrl-C."""
+
+main = typer.Typer(
+    help="Send images to a segmentation service and fetch the results, as ITK-SNAP does.",
+    epilog="Exit status: 0 success, 1 the ticket failed, 2 it could not be done at all.",
+    no_args_is_help=True,
+)
+
+Server = Annotated[
+    str, typer.Option(envvar="DSS_SERVER", help="address of the portal, with http:// or https://")
+]
+Token = Annotated[
+    str | None,
+    typer.Option(envvar="DSS_TOKEN", help="one-time token of SERVER/token; asked for if needed"),
+]
+Jar = Annotated[
+    Path | None,
+    typer.Option(help="file for the session; by default one for each server in your own folder"),
+]
+TicketNumber = Annotated[int, typer.Argument(metavar="TICKET", min=1)]
+
+HOME = "http://127.0.0.1:8080"
+
+
+@main.command("send")
+def send_image(
+    image: Annotated[Path, typer.Argument(help="NIfTI, NRRD or MetaImage file, or DICOM folder")],
+    *,
+    service: Annotated[str, typer.Option(help="its name, as `dss services` shows it, or its hash")],
+    server: Server = HOME,
+    output: Annotated[
+        Path | None, typer.Option(help="folder for the results  [default: ticket_<number>]")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="write the outcome to this file")] = None,
+    delete: Annotated[
+        bool, typer.Option("--delete/--keep", help="delete the ticket after the download")
+    ] = False,
+    token: Token = None,
+    jar: Jar = None,
+) -> None:
+    """Send an image, follow the ticket, download the results and measure the labels."""
+    screen = Screen()
+    with _client(server, jar) as client, _interruptible(screen, server):
+        sign_in(client, token)
+        with screen:
+            sent = send(client, image, service, output, screen)
+        if json is not None:
+            write_report(sent, json)
+        _tell(sent)
+        if delete:
+            client.delete(sent.ticket)
+
+
+@main.command()
+def services(*, server: Server = HOME, token: Token = None, jar: Jar = None) -> None:
+    """List what the server offers."""
+    with _client(server, jar) as client:
+        sign_in(client, token)
+        for row in client.services():
+            typer.echo(f"{row.name}  {row.version}  {row.shortdesc}")
+
+
+@main.command()
+def tickets(*, server: Server = HOME, token: Token = None, jar: Jar = None) -> None:
+    """List your tickets."""
+    with _client(server, jar) as client:
+        sign_in(client, token)
+        for row in client.tickets():
+            typer.echo(f"{row.id:>8}  {row.status:<8}  {row.service}")
+
+
+@main.command()
+def log(
+    ticket: TicketNumber,
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="until the ticket ends")] = False,
+    server: Server = HOME,
+    token: Token = None,
+    jar: Jar = None,
+) -> None:
+    """Show a ticket's log and state.  Exit status 1 if it has failed."""
+    with _client(server, jar) as client:
+        sign_in(client, token)
+        with Screen() as screen:
+            for detail in client.wait(ticket, every_s=POLL_S):
+                screen.polled(detail)
+                if not follow:
+                    break
+        typer.echo(f"Ticket {ticket}: {detail.status}, {detail.progress:.0%}.")
+    if detail.finished and detail.status != "success":
+        raise typer.Exit(1)
+
+
+@main.command()
+def download(
+    ticket: TicketNumber,
+    folder: Path,
+    *,
+    server: Server = HOME,
+    token: Token = None,
+    jar: Jar = None,
+) -> None:
+    """Download a finished ticket's results and measure the labels."""
+    with _client(server, jar) as client:
+        sign_in(client, token)
+        with Screen() as screen:
+            results = fetch(client, ticket, folder, screen)
+        typer.echo("\n".join(summary(results)))
+
+
+@main.command()
+def delete(
+    ticket: TicketNumber,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask")] = False,
+    server: Server = HOME,
+    token: Token = None,
+    jar: Jar = None,
+) -> None:
+    """Delete a ticket with its files; if it is being worked on, the work stops."""
+    if not yes:
+        typer.confirm(f"Delete ticket {ticket} with its files?", abort=True)
+    with _client(server, jar) as client:
+        sign_in(client, token)
+        client.delete(ticket)
+
+
+@main.command()
+def login(*, server: Server = HOME, token: Token = None, jar: Jar = None) -> None:
+    """Sign in with a one-time token; the session is kept for the other commands."""
+    with _client(server, jar) as client:
+        email = client.login(token or typer.prompt("Token", hide_input=True))
+    typer.echo(f"Signed in as {email}.")
+
+
+def sign_in(client: ItkSnap, token: str | None) -> None:
+    """With the token if there is one, else by the session in the jar, else by asking."""
+    if token:
+        client.login(token)
+        return
+    try:
+        client.account()
+    except SignInRefused:
+        if not sys.stdin.isatty():
+            raise
+        client.login(typer.prompt("Token", hide_input=True))
+
+
+@contextmanager
+def _client(server: str, jar: Path | None) -> Iterator[ItkSnap]:
+    """Whose errors become one sentence and exit status 2."""
+    jar = jar or Path(typer.get_app_dir("dss", roaming=False)) / jar_name(server)
+    try:
+        with ItkSnap(server, jar) as client:
+            yield client
+    except ClientError as error:
+        typer.echo(_sentence(error, server), err=True)
+        raise typer.Exit(2) from error
+
+
+def _sentence(error: ClientError, server: str) -> str:
+    match error:
+        case SignInRefused() | Refused(status=401):
+            return f"{server} does not know you. Get a token at {server.rstrip('/')}/token; each works once."
+        case Refused(status=404 | 405):
+            return f"There is no segmentation service at {server}; check the address."
+        case Refused(status=status) if 300 <= status < 400:
+            return f"{server} leads to another address; give that one."
+        case Refused():
+            return f"The server refused. {error}"
+        case _:
+            return str(error)
+
+
+@contextmanager
+def _interruptible(screen: Screen, server: str) -> Iterator[None]:
+    """Ctrl-C ends only the watching; say so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if screen.running:
+            typer.echo(f"Ticket {screen.ticket} goes on. To watch it again:", err=True)
+            typer.echo(f"  dss log {screen.ticket} --follow --server {server}", err=True)
+            typer.echo(f"  dss download {screen.ticket} FOLDER --server {server}", err=True)
+        elif screen.ticket:
+            typer.echo(f"Ticket {screen.ticket} was not submitted. To remove it:", err=True)
+            typer.echo(f"  dss delete {screen.ticket} --server {server}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _tell(sent: Sent) -> None:
+    """The summary, or why there is none and exit status 1."""
+    if sent.results is not None:
+        typer.echo("\n".join(summary(sent.results)))
+        return
+    typer.echo(f"Ticket {sent.ticket}: {sent.status}.", err=True)
+    for line in sent.log:
+        if line.category == "error":
+            typer.echo(f"  {line.message}", err=True)
+    raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""The outcome of a ticket, for people and for programs."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from dss_client.sending import Results, Sent
+
+
+def write_report(sent: Sent, path: Path) -> None:
+    """As JSON; paths are absolute, volumes in millilitres.  ``workspace`` is null without results."""
+    results = sent.results
+    path.write_text(json.dumps(_head(sent) | _files(results) | _tail(sent), indent=2) + "\n")
+
+
+def _head(sent: Sent) -> dict[str, Any]:
+    return {"ticket": sent.ticket, "status": sent.status}
+
+
+def _files(results: Results | None) -> dict[str, Any]:
+    if results is None:
+        return {"workspace": None, "files": [], "labels": []}
+    return {
+        "workspace": str(results.workspace.resolve()),
+        "files": [str(path.resolve()) for path in results.files],
+        "labels": [asdict(label) for label in results.labels],
+    }
+
+
+def _tail(sent: Sent) -> dict[str, Any]:
+    names = ("id", "atime", "category", "message")
+    log = [{name: getattr(line, name) for name in names} for line in sent.log]
+    return {"log": log, "seconds": sent.seconds}
+
+
+def summary(results: Results) -> list[str]:
+    """Lines for the user: volumes, and where the workspace is."""
+    width = max((len(label.name) for label in results.labels), default=0)
+    volumes = [f"{label.name:<{width}}  {label.volume_ml:10.1f} ml" for label in results.labels]
+    return [
+        *(volumes or ["The segmentation is empty."]),
+        f"Result workspace: {results.workspace.resolve()}",
+    ]

@@ -1,0 +1,96 @@
+"""What the user sees: a live bar on a terminal, plain lines elsewhere."""
+
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from dss_client.records import Detail, LogLine
+
+_COLOURS = {"error": "red", "warning": "yellow"}
+
+
+class Screen:
+    """A Watcher.  ``ticket`` is known once it was created, ``running`` once it was submitted."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console()
+        self._live = self._console.is_terminal
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._live,
+        )
+        self._task = self._bar.add_task("", total=1.0)
+        self._state = ""
+        self.ticket = 0
+        self.running = False
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def note(self, text: str) -> None:
+        self._print(Text(text))
+
+    def stage(self, name: str) -> None:
+        self._show(name, 0.0)
+
+    def moved(self, done_bytes: int, total_bytes: int) -> None:
+        self._bar.update(self._task, completed=done_bytes / max(total_bytes, done_bytes, 1))
+
+    def created(self, ticket: int) -> None:
+        self.ticket = ticket
+        self.note(f"Ticket {ticket} is open.")
+
+    def submitted(self, ticket: int) -> None:
+        self.running = True
+        self.note(f"Ticket {ticket} is submitted.")
+
+    def polled(self, detail: Detail) -> None:
+        for line in detail.log:
+            self._print(log_text(line))
+        self._show(_state(detail), detail.progress)
+
+    def _show(self, state: str, share: float) -> None:
+        self._bar.update(self._task, description=state, completed=share)
+        if not self._live and state != self._state:
+            self.note(f"{state}.")
+        self._state = state
+
+    def _print(self, text: Text) -> None:
+        self._console.print(text, soft_wrap=True)
+
+
+def log_text(line: LogLine) -> Text:
+    """Time, category and message."""
+    text = f"{_clock(line.atime)}  {line.category:<7}  {line.message}"
+    return Text(text, style=_COLOURS.get(line.category, ""))
+
+
+def _state(detail: Detail) -> str:
+    if detail.status == "ready" and detail.queue_position is not None:
+        return f"ready, number {detail.queue_position} in the queue"
+    return detail.status
+
+
+def _clock(atime: str | int) -> str:
+    """Time of the day.  A number, which ITK-SNAP cannot show, is seconds since 1970."""
+    if isinstance(atime, int):
+        return f"{datetime.fromtimestamp(atime).astimezone():%H:%M:%S}"
+    return atime.partition(" ")[2].partition(".")[0]

@@ -1,0 +1,39 @@
+"""Which service is meant, and what of it one image can satisfy."""
+
+import re
+from collections.abc import Sequence
+
+from dss_client.errors import ServiceUnfit
+from dss_client.records import ServiceDetail, ServiceRow
+
+MAIN_IMAGE_TYPES = frozenset({"MainImage", "AnatomicalImage"})
+"""The tag types that ITK-SNAP gives to a main image (DistributedSegmentationModel.cxx, FindUniqueObjectForTag)."""
+
+
+def choose_service(rows: Sequence[ServiceRow], wanted: str) -> ServiceRow:
+    """By hash, or the newest of that name.  Raises ServiceUnfit."""
+    found = [row for row in rows if wanted in {row.githash, row.name}]
+    if found:
+        return max(found, key=lambda row: _release(row.version))
+    offered = ", ".join(sorted({row.name for row in rows})) or "nothing"
+    raise ServiceUnfit(f"There is no service '{wanted}'; the server offers {offered}.")
+
+
+def main_image_tags(detail: ServiceDetail) -> list[str]:
+    """The tags that the image gets, as ITK-SNAP assigns them when only one image is loaded.
+
+    Raises ServiceUnfit if something else is required.
+    """
+    for tag in detail.tags:
+        if tag.required and tag.type not in MAIN_IMAGE_TYPES:
+            raise ServiceUnfit(
+                f"The service needs '{tag.name}' ({tag.type}) besides an image; "
+                "send it from ITK-SNAP itself."
+            )
+    return [tag.name for tag in detail.tags if tag.type in MAIN_IMAGE_TYPES]
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """As the server compares versions: three numbers, 0 where there is none."""
+    parts = [*version.split("."), "", "", ""][:3]
+    return tuple(int(part) if re.fullmatch("[0-9]+", part) else 0 for part in parts)

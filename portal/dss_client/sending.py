@@ -1,0 +1,156 @@
+"""One image through a service, in the steps and the order of ITK-SNAP's Submit and Results tabs."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from dss_client.errors import NotUnderstood
+from dss_client.images import write_layer
+from dss_client.itksnap import ItkSnap
+from dss_client.records import Detail, LogLine
+from dss_client.selection import choose_service, main_image_tags
+from dss_client.volumes import LabelVolume, measure
+from dss_client.workspace import read_outcome, write_workspace
+
+POLL_S = 1.0
+"""Four times as often as ITK-SNAP: somebody is looking at it."""
+
+
+class Watcher(Protocol):
+    """Who shows it to the user."""
+
+    def note(self, text: str) -> None:
+        """Say a sentence."""
+
+    def stage(self, name: str) -> None:
+        """Something else begins."""
+
+    def moved(self, done_bytes: int, total_bytes: int) -> None:
+        """A file is on its way; a total of 0 is not known."""
+
+    def created(self, ticket: int) -> None:
+        """From here on the server knows the ticket."""
+
+    def submitted(self, ticket: int) -> None:
+        """From here on it goes its way without us."""
+
+    def polled(self, detail: Detail) -> None:
+        """The ticket's state, and the log lines that are new."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """What a finished ticket left in the user's folder."""
+
+    files: tuple[Path, ...]
+    workspace: Path
+    labels: tuple[LabelVolume, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """``results`` are there if the status is success.  ``seconds`` by stage."""
+
+    ticket: int
+    status: str
+    log: tuple[LogLine, ...]
+    seconds: dict[str, float]
+    results: Results | None
+
+
+@dataclass
+class Stopwatch:
+    """Seconds by stage, and of all."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    _began_s: float = field(default_factory=time.monotonic)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        began_s = time.monotonic()
+        yield
+        self.add(name, time.monotonic() - began_s)
+
+    def add(self, name: str, seconds: float) -> None:
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + seconds, 3)
+
+    def stop(self) -> dict[str, float]:
+        return self.seconds | {"total": round(time.monotonic() - self._began_s, 3)}
+
+
+def send(client: ItkSnap, image: Path, service: str, output: Path | None, watcher: Watcher) -> Sent:
+    """See the image through; results go to ``output``, by default a folder named after the ticket.
+
+    The client is signed in.  Raises ClientError.
+    """
+    watch = Stopwatch()
+    ticket = _submit(client, image, service, watcher, watch)
+    ended, log = _follow(client, ticket, watcher, watch)
+    results = None
+    if ended.status == "success":
+        with watch.stage("download"):
+            results = fetch(client, ticket, output or Path(f"ticket_{ticket:08d}"), watcher)
+    return Sent(ticket=ticket, status=ended.status, log=log, seconds=watch.stop(), results=results)
+
+
+def fetch(client: ItkSnap, ticket: int, folder: Path, watcher: Watcher) -> Results:
+    """Download a finished ticket's results and measure them.  Raises ClientError."""
+    watcher.stage("Downloading")
+    files = client.download_results(ticket, folder, watcher.moved)
+    workspaces = [path for path in files if path.suffix == ".itksnap"]
+    if len(workspaces) != 1:
+        raise NotUnderstood(f"The results hold {len(workspaces)} workspaces; one is needed.")
+    labels = measure(read_outcome(workspaces[0]))
+    return Results(files=tuple(files), workspace=workspaces[0], labels=tuple(labels))
+
+
+def _submit(client: ItkSnap, image: Path, service: str, watcher: Watcher, watch: Stopwatch) -> int:
+    row = choose_service(client.services(), service)
+    tags = main_image_tags(client.service_detail(row.githash))
+    with tempfile.TemporaryDirectory(
+        prefix="alfabis_"
+    ) as folder:  # the name that ITK-SNAP gives it
+        with watch.stage("prepare"):
+            watcher.stage("Reading the image")
+            layer = write_layer(image, Path(folder))
+        if layer.note:
+            watcher.note(layer.note)
+        with watch.stage("upload"):
+            ticket = _create(client, row.githash, watcher)
+            write_workspace(ticket, layer, tags)
+            _upload(client, ticket, Path(folder), watcher)
+    return ticket
+
+
+def _create(client: ItkSnap, githash: str, watcher: Watcher) -> int:
+    ticket = client.create_ticket(githash)
+    if ticket <= 0:
+        raise NotUnderstood("The server did not answer with the number of a ticket.")
+    watcher.created(ticket)
+    return ticket
+
+
+def _upload(client: ItkSnap, ticket: int, folder: Path, watcher: Watcher) -> None:
+    watcher.stage("Uploading")
+    for path in sorted(folder.iterdir()):
+        client.upload(ticket, path, watcher.moved)
+    client.submit(ticket)
+    watcher.submitted(ticket)
+
+
+def _follow(
+    client: ItkSnap, ticket: int, watcher: Watcher, watch: Stopwatch
+) -> tuple[Detail, tuple[LogLine, ...]]:
+    watcher.stage("Waiting")
+    log: list[LogLine] = []
+    began_s, stage = time.monotonic(), "queue"
+    for detail in client.wait(ticket, every_s=POLL_S):
+        watch.add(stage, time.monotonic() - began_s)
+        began_s, stage = time.monotonic(), "queue" if detail.status == "ready" else "work"
+        log += detail.log
+        watcher.polled(detail)
+    return detail, tuple(log)
