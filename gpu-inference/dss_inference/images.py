@@ -3,9 +3,11 @@
 """CT images in, segmentations out."""
 
 import errno
+import gzip
 import math
 import os
 import shutil
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,7 @@ _NO_HU_ABOVE = -50
 """A CT has air or at least fat in it; an image without anything so dark is not in Hounsfield units."""
 _MOST_VOXELS = 1_000_000_000
 _EXTENT_MM = (20.0, 3000.0)
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +40,19 @@ class Ct:
         return self.order.spacing_mm(self.grid)
 
 
+def limit_threads(threads: int) -> None:
+    """For all that SimpleITK does in this process."""
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+
+
 def read_ct(path: Path) -> Ct:
     """NIfTI, NRRD or MetaImage.  Raises InferenceError where it is not a CT volume in Hounsfield units."""
     try:
         _check_header(path)
         image = sitk.ReadImage(path)
     except RuntimeError as error:
+        if "allocat" in str(error) or "bad_alloc" in str(error):
+            raise MemoryError from error  # SimpleITK has one error for everything
         raise InferenceError(
             "The image cannot be read: it is damaged or of an unknown type."
         ) from error
@@ -66,6 +76,21 @@ def _check_header(path: Path) -> None:
         count = header.GetNumberOfComponents()
         raise InferenceError(f"The image has {count} values in each voxel; a CT has 1.")
     _check_size(grid_of(header))
+    if header.GetImageIO() == "NiftiImageIO":
+        _check_nifti_is_whole(header, path)
+
+
+def _check_nifti_is_whole(header: sitk.ImageFileReader, path: Path) -> None:
+    """SimpleITK takes a NIfTI file that ends too early, and fills up with what happens to be there."""
+    bits = int(header.GetMetaData("bitpix")) * math.prod(header.GetSize())
+    needed = int(float(header.GetMetaData("vox_offset"))) + bits // 8
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        try:
+            found = sum(len(chunk) for chunk in iter(lambda: stream.read(_CHUNK_BYTES), b""))
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            found = 0
+    if found < needed:
+        raise InferenceError("The image file is damaged: it ends before its last voxel.")
 
 
 def _check_size(grid: Grid) -> None:

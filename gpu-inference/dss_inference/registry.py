@@ -7,9 +7,11 @@ from dss_inference.errors import InferenceError
 
 
 def _lung_segmentation(device: str, threads: int) -> Bundle:
+    from dss_inference.images import limit_threads  # noqa: PLC0415  (loads SimpleITK)
     from dss_inference.lungs.bundle import LungSegmentation  # noqa: PLC0415  (loads torch)
     from dss_inference.runner import runner_for  # noqa: PLC0415  (loads torch)
 
+    limit_threads(threads)
     return LungSegmentation(runner_for(device, threads))
 
 

@@ -1,6 +1,8 @@
 """Voxelwise work on the device that is there: the only module that imports torch."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,19 @@ from dss_inference.errors import InferenceError
 
 _SLAB_VOXELS = 16_000_000
 """So many voxels are worked on at once: bounds the memory that goes beyond the image itself."""
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Torch tells of exhausted memory in ways of its own; here it is a MemoryError like any other."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise MemoryError(str(error)) from error
+    except RuntimeError as error:
+        if "allocate memory" in str(error):
+            raise MemoryError(str(error)) from error
+        raise
 
 
 class Runner:
@@ -26,6 +41,7 @@ class Runner:
             return f"{self._device} ({torch.cuda.get_device_name(self._device)})"
         return str(self._device)
 
+    @memory_errors()
     def block_mean(
         self, voxels: npt.NDArray[np.int16], factors: tuple[int, int, int]
     ) -> npt.NDArray[np.int16]:
@@ -54,6 +70,7 @@ class Runner:
         offset = rows.start - first * factors[0]
         return fine[:, offset : offset + rows.stop - rows.start]
 
+    @memory_errors()
     def refine(
         self,
         hu: npt.NDArray[np.int16],
@@ -87,6 +104,7 @@ class Runner:
         inside = ((share > 40) & airy) | (fine[0] > 127)
         return ((label + 1) * inside).to(torch.uint8).cpu().numpy()
 
+    @memory_errors()
     def sample(
         self,
         fields: npt.NDArray[np.float32],

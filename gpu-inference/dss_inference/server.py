@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NoReturn
 
 from dss_broker import messages as m
 from dss_broker import topology
@@ -19,6 +20,8 @@ from dss_inference.reporter import Reporter
 log = logging.getLogger(__name__)
 
 ANNOUNCE_EVERY_S = 30.0
+CONFIRM_S = 60.0
+"""The broker has an answer after so long, or the request is given up; its outcome stays on disk."""
 UNEXPECTED = (
     "The segmentation failed for a reason that the service did not foresee; "
     "please tell its operator the number of this ticket."
@@ -76,25 +79,33 @@ class Server:
         request = delivery.message
         if not isinstance(request, m.RunInference):
             raise TypeError(f"{type(request).__name__} is no request for inference")
+        delivery.reply(self._reply(delivery, request)).result(timeout=CONFIRM_S)
+
+    def _reply(
+        self, delivery: Delivery, request: m.RunInference
+    ) -> m.InferenceFinished | m.InferenceFailed:
+        """Raises TryAgainLater where memory or disk space ran out."""
         facts = {"ticket": request.ticket_id, "bundle": request.bundle}
         try:
-            delivery.reply(self._answer(delivery, request))
+            return self._answer(delivery, request)
         except InferenceError as error:
             log.info("inference refused", extra={**facts, "reason": str(error)})
-            delivery.reply(_failed(request, str(error)))
+            return _failed(request, str(error))
         except Cancelled:
             log.info("inference cancelled", extra=facts)
-            delivery.reply(_failed(request, WITHDRAWN))
+            return _failed(request, WITHDRAWN)
         except Exception as error:
             if _is_exhaustion(error):
                 self._put_off(delivery, request, error)
             log.exception("inference failed", extra=facts)
-            delivery.reply(_failed(request, UNEXPECTED))
+            return _failed(request, UNEXPECTED)
 
-    def _put_off(self, delivery: Delivery, request: m.RunInference, error: Exception) -> None:
-        """Memory and disks recover, so try again; the requester hears of it when that has not helped."""
+    def _put_off(self, delivery: Delivery, request: m.RunInference, error: Exception) -> NoReturn:
+        """Memory and disks recover, so try again; the requester hears when that has not helped."""
         if delivery.attempt > len(topology.RETRY_DELAYS_S):
             delivery.reply(_failed(request, EXHAUSTED))
+        else:
+            delivery.reply(_progressed(request, 0.0, "waiting for memory or disk space"))
         raise TryAgainLater(f"{type(error).__name__} in {request.bundle}") from error
 
     def _answer(self, delivery: Delivery, request: m.RunInference) -> m.InferenceFinished:

@@ -1,12 +1,20 @@
 """Air in the body, told from the air around it."""
 
+from typing import TypeAlias
+
 import numpy as np
+import numpy.typing as npt
 import scipy.ndimage as ndi
 
 from dss_inference.lungs.view import Flags, View
 
+Labels: TypeAlias = npt.NDArray[np.integer]
+
 AIR_HU = -400
 """Half-way between lung and soft tissue: below is air or lung."""
+
+_DARKEST_LUNG_HU = -940
+"""Where more than a tenth is darker, what touches the border of a slice is air."""
 
 _IN_SLICE = np.array([np.zeros((3, 3)), [[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.zeros((3, 3))], bool)
 
@@ -15,13 +23,25 @@ def enclosed_air(view: View) -> Flags:
     """Air and lung inside the body.
 
     Outside air is looked for in each axial slice by itself: in three dimensions it floods the lungs
-    through an open windpipe or a blank slice at the end, and nothing is left.
+    through an open windpipe or a blank slice at the end, and nothing is left.  Lung that the view
+    cuts touches the border as well; it has no corner and is not as dark.
     """
     air = view.hu < AIR_HU
-    label, _ = ndi.label(air, _IN_SLICE)
-    rim = np.unique(
-        [*label[:, 0].flat, *label[:, -1].flat, *label[:, :, 0].flat, *label[:, :, -1].flat]
-    )
-    outside = np.zeros(label.max() + 1, bool)
-    outside[rim[rim > 0]] = True
+    label, count = ndi.label(air, _IN_SLICE)
+    corners = set(np.unique(label[:, ::_last(label, 1), ::_last(label, 2)]).tolist())
+    sides = (label[:, 0], label[:, -1], label[:, :, 0], label[:, :, -1])
+    rim = set(np.unique(np.concatenate([side.ravel() for side in sides])).tolist())
+    boxes = ndi.find_objects(label)
+    cut = {i for i in rim - corners - {0} if not _is_air(view, label, i, boxes[i - 1])}
+    outside = np.zeros(count + 1, bool)
+    outside[list((rim | corners) - cut - {0})] = True
     return air & ~outside[label]
+
+
+def _last(label: Labels, axis: int) -> int:
+    return max(1, label.shape[axis] - 1)
+
+
+def _is_air(view: View, label: Labels, value: int, box: tuple[slice, ...]) -> bool:
+    hu = view.hu[box][label[box] == value]
+    return bool(np.percentile(hu, 10) < _DARKEST_LUNG_HU)
