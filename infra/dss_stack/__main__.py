@@ -40,7 +40,9 @@ def up(
         steps.say(f"sending {ct or 'the sample CT'} as ITK-SNAP does")
         segmented = sample.send(stack, ct.absolute() if ct else None)
         steps.say(f"ticket {segmented.ticket} is done")
+        console.print()
         console.print(screen.volumes_table(segmented))
+        console.print()
         console.print(screen.addresses(stack.wiring(), segmented, sample.login_token(stack)))
 
 

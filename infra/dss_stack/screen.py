@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.panel import Panel
 from rich.table import Table
 
 from dss_stack.program import uptime_s
@@ -45,23 +44,32 @@ def volumes_table(segmented: Segmented) -> Table:
     return table
 
 
-def addresses(wiring: Wiring, segmented: Segmented, token: str) -> Panel:
-    """Where to go from here."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_row("Result", f"{segmented.workspace}")
-    table.add_row("", "ITK-SNAP: File > Open Workspace..., then choose this file")
-    table.add_row("Portal", wiring.public_url)
-    table.add_row("Token", f"{token}   (signs in once, for a day)")
-    table.add_row("", f"Browser: paste it at {wiring.public_url}/token")
-    table.add_row("", "ITK-SNAP: Tools > Distributed Segmentation Service..., Manage...,")
-    table.add_row("", f"add the server {wiring.public_url}, then paste the token")
-    if wiring.console_url is not None:
-        table.add_row("RabbitMQ", f"{wiring.console_url}")
-        table.add_row("", f"user {wiring.console_user}, password {wiring.console_password}")
-    table.add_row("Stop", "make stop   (the data stays; make up goes on with it)")
-    return Panel(table, title="The service is running", title_align="left", expand=False)
+def addresses(wiring: Wiring, segmented: Segmented, token: str) -> Table:
+    """Where to go from here.  Without a frame, so that everything can be copied."""
+    table = Table("The service is running", "", box=None, header_style="bold", pad_edge=False)
+    table.columns[0].no_wrap = True
+    table.columns[1].overflow = "fold"
+    for row in (
+        ("Result", str(segmented.workspace)),
+        ("", "open it in ITK-SNAP: File > Open Workspace..."),
+        ("Portal", wiring.public_url),
+        ("Token", token),
+        ("", f"signs in once, within a day. Browser: paste it at {wiring.public_url}/token"),
+        ("", "ITK-SNAP: Tools > Distributed Segmentation Service..., then Manage...:"),
+        ("", f"add the server {wiring.public_url} and paste the token"),
+        *_console_rows(wiring),
+        ("Stop", "make stop; the data stays, and make up goes on with it"),
+    ):
+        table.add_row(*row)
+    return table
+
+
+def _console_rows(wiring: Wiring) -> tuple[tuple[str, str], ...]:
+    """None for a broker that is not ours: its console is not known."""
+    if wiring.console_url is None:
+        return ()
+    login = f"user {wiring.console_user}, password {wiring.console_password}"
+    return ("RabbitMQ", f"{wiring.console_url} (management console)"), ("", login)
 
 
 def _against(volume_ml: float, truth_ml: float | None) -> tuple[str, ...]:
