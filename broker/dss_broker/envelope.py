@@ -65,7 +65,10 @@ def seal(
 
 def for_retry(envelope: Envelope) -> Envelope:
     """The same message, counted as one try more."""
-    return replace(envelope, headers=_kept(envelope) | {ATTEMPT: envelope.attempt + 1})
+    headers = _kept(envelope) | {ATTEMPT: envelope.attempt + 1}
+    if reason := parked_reason(envelope):
+        headers[PARKED_REASON] = reason
+    return replace(envelope, headers=headers)
 
 
 def for_parking(

@@ -131,7 +131,7 @@ class Handling:
         return Received(
             envelope=envelope,
             message=decode(envelope.type_name, envelope.body),
-            redelivered=redelivered,
+            redelivered=redelivered or attempt > 1,
             attempt=attempt,
             parked_reason=parked_reason(envelope) if self._reads_parked else None,
             answer=self._answer,

@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
 from typing import assert_never
 from uuid import uuid4
 
@@ -14,9 +13,9 @@ from dss_broker.conversations import Conversations, OpenConversation
 from dss_broker.envelope import Envelope, for_parking, for_retry, seal
 from dss_broker.errors import BrokerClosed, Unroutable
 from dss_broker.handling import Handled, Handling, Parked, Postponed, Returned, Verdict
+from dss_broker.memory_server import MemoryServer, Reader, Stored
 from dss_broker.messages import Message
 from dss_broker.topology import (
-    DEAD_EXCHANGE,
     EXCHANGE,
     RETRY_DELAYS_S,
     Sharing,
@@ -26,75 +25,6 @@ from dss_broker.topology import (
 )
 
 SHORT_RETRY_S = 0.02
-
-
-@dataclass(kw_only=True, eq=False)
-class _Stored:
-    envelope: Envelope
-    redelivered: bool = False
-    not_before: float = 0.0
-
-
-@dataclass(kw_only=True, eq=False)
-class _Queue:
-    subscription: Subscription
-    stored: list[_Stored] = field(default_factory=list)
-    readers: list["_Reader"] = field(default_factory=list)
-
-    def take(self, reader: "_Reader") -> _Stored | None:
-        active = next((r for r in self.readers if r.in_hand or not r.stopped), None)
-        if self.subscription.sharing is Sharing.ORDERED and reader is not active:
-            return None
-        now = time.monotonic()
-        due = next((s for s in self.stored if s.not_before <= now), None)
-        if due is not None:
-            self.stored.remove(due)
-        return due
-
-
-@dataclass(kw_only=True, eq=False)
-class _Reader:
-    queue: _Queue
-    handling: Handling
-    in_hand: list[_Stored] = field(default_factory=list)
-    stopped: bool = False
-
-
-class MemoryServer:
-    """What the programs of a test share.  ``parked`` lists the messages that nobody could handle."""
-
-    def __init__(self) -> None:
-        self.parked: list[Envelope] = []
-        self.replies: dict[str, Conversations] = {}
-        self.changed = threading.Condition()
-        self._queues: dict[str, _Queue] = {}
-
-    def publish(self, exchange: str, key: str, envelope: Envelope) -> bool:
-        """False if no queue wants it."""
-        with self.changed:
-            queues = [q for q in self._queues.values() if _wants(q.subscription, exchange, key)]
-            for queue in queues:
-                queue.stored.append(_Stored(envelope=envelope))
-            self.changed.notify_all()
-        return bool(queues)
-
-    def queue(self, subscription: Subscription) -> _Queue:
-        """The one of that name, declared if need be; for EVERYONE always a new one."""
-        name = subscription.queue
-        if subscription.sharing is Sharing.EVERYONE:
-            name += uuid4().hex
-        with self.changed:
-            return self._queues.setdefault(name, _Queue(subscription=subscription))
-
-    def forget(self, queue: _Queue) -> None:
-        """Nobody listens to this EVERYONE queue any more."""
-        with self.changed:
-            self._queues = {name: q for name, q in self._queues.items() if q is not queue}
-
-    def park(self, envelope: Envelope) -> None:
-        with self.changed:
-            self.parked.append(envelope)
-        self.publish(DEAD_EXCHANGE, "", envelope)
 
 
 class MemoryBroker:
@@ -108,7 +38,7 @@ class MemoryBroker:
     ) -> None:
         self.server = server or MemoryServer()
         self._retry_delays_s = retry_delays_s
-        self._readers: list[_Reader] = []
+        self._readers: list[Reader] = []
         self._conversations = Conversations()
         self._reply_to = f"replies.{uuid4().hex}"
         self.server.replies[self._reply_to] = self._conversations
@@ -133,7 +63,7 @@ class MemoryBroker:
         handling = Handling(
             subscription, handler, answer=self._answer, retry_delays_s=self._retry_delays_s
         )
-        reader = _Reader(queue=self.server.queue(subscription), handling=handling)
+        reader = Reader(queue=self.server.queue(subscription), handling=handling)
         with self.server.changed:
             reader.queue.readers.append(reader)
             self._readers.append(reader)
@@ -165,7 +95,7 @@ class MemoryBroker:
             self._stop_readers()
             for reader in self._readers:
                 for stored in reversed(reader.in_hand):
-                    _put_back(reader, stored)
+                    reader.put_back(stored)
                 reader.in_hand.clear()
         self.server.replies.pop(self._reply_to, None)
         self._conversations.close()
@@ -197,7 +127,7 @@ class MemoryBroker:
         sent.set_result(None)
         return sent
 
-    def _work(self, reader: _Reader) -> None:
+    def _work(self, reader: Reader) -> None:
         """A thread of this subscription."""
         while (stored := self._take(reader)) is not None:
             verdict = reader.handling.verdict(stored.envelope, redelivered=stored.redelivered)
@@ -207,7 +137,7 @@ class MemoryBroker:
                     reader.in_hand.remove(stored)
                     self.server.changed.notify_all()
 
-    def _take(self, reader: _Reader) -> _Stored | None:
+    def _take(self, reader: Reader) -> Stored | None:
         with self.server.changed:
             while not reader.stopped:
                 stored = reader.queue.take(reader)
@@ -217,15 +147,15 @@ class MemoryBroker:
                 self.server.changed.wait(SHORT_RETRY_S if reader.queue.stored else None)
         return None
 
-    def _settle(self, reader: _Reader, stored: _Stored, verdict: Verdict) -> None:
+    def _settle(self, reader: Reader, stored: Stored, verdict: Verdict) -> None:
         match verdict:
             case Handled():
                 pass
             case Returned():
-                _put_back(reader, stored)
+                reader.put_back(stored)
             case Postponed(delay_s=delay_s):
                 due = time.monotonic() + delay_s
-                retried = _Stored(envelope=for_retry(stored.envelope), not_before=due)
+                retried = Stored(envelope=for_retry(stored.envelope), not_before=due)
                 reader.queue.stored.append(retried)
             case Parked():
                 self.server.park(_parked(reader, stored, verdict))
@@ -233,7 +163,7 @@ class MemoryBroker:
                 assert_never(verdict)
 
 
-def _parked(reader: _Reader, stored: _Stored, verdict: Parked) -> Envelope:
+def _parked(reader: Reader, stored: Stored, verdict: Parked) -> Envelope:
     return for_parking(
         stored.envelope,
         reason=verdict.reason,
@@ -242,20 +172,3 @@ def _parked(reader: _Reader, stored: _Stored, verdict: Parked) -> Envelope:
         program="memory",
         instance="memory",
     )
-
-
-def _put_back(reader: _Reader, stored: _Stored) -> None:
-    reader.queue.stored.insert(0, replace(stored, redelivered=True))
-
-
-def _wants(subscription: Subscription, exchange: str, key: str) -> bool:
-    return subscription.exchange == exchange and any(_matches(k, key) for k in subscription.keys)
-
-
-def _matches(pattern: str, key: str) -> bool:
-    """AMQP's topic patterns, of which we use ``*`` for one word and ``#`` for everything."""
-    words, wanted = key.split("."), pattern.split(".")
-    if wanted == ["#"]:
-        return True
-    pairs = zip(wanted, words, strict=False)
-    return len(words) == len(wanted) and all(w in ("*", word) for w, word in pairs)

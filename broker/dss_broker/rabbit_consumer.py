@@ -2,11 +2,9 @@
 
 import logging
 import threading
-from collections import OrderedDict
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeAlias, assert_never
+from typing import assert_never
 from uuid import uuid4
 
 from pika import BasicProperties, SelectConnection, spec  # type: ignore[import-untyped] # no py.typed
@@ -17,38 +15,12 @@ from dss_broker.errors import BrokerClosed
 from dss_broker.handling import Handled, Handling, Parked, Postponed, Returned, Verdict
 from dss_broker.inbox import Inbox
 from dss_broker.rabbit_declare import declare_subscription
+from dss_broker.rabbit_hands import Hand, Hands, envelope_of
 from dss_broker.rabbit_link import Backoff, Link
 from dss_broker.rabbit_publisher import Posting, Publisher
 from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription, retry_exchange, word
 
 log = logging.getLogger(__name__)
-
-REMEMBERED = 1000
-"""Handled messages whose acknowledgement may have been lost with the connection: AMQP confirms none."""
-
-Key: TypeAlias = tuple[str, int]
-"""Message id and attempt: one piece of work, however often it is delivered."""
-
-
-@dataclass(kw_only=True, eq=False)
-class Hand:
-    """A message in hand.  ``tags`` are its deliveries, the newest last; those of dead channels are void."""
-
-    key: Key
-    envelope: Envelope
-    redelivered: bool
-    tags: list[tuple[Channel, int]] = field(default_factory=list)
-
-
-def envelope_of(properties: BasicProperties, body: bytes) -> Envelope:
-    return Envelope(
-        type_name=properties.type,
-        body=body,
-        message_id=properties.message_id or uuid4().hex,
-        correlation_id=properties.correlation_id,
-        reply_to=properties.reply_to,
-        headers=properties.headers or {},
-    )
 
 
 class Consumer:
@@ -71,8 +43,7 @@ class Consumer:
         self._channel: Channel | None = None
         self._backoff = Backoff()
         self._inbox: Inbox[Hand] = Inbox()
-        self._in_hand: dict[Key, Hand] = {}
-        self._done: OrderedDict[Key, None] = OrderedDict()
+        self._hands = Hands()
         self._stopped = False
         self._idle = threading.Event()
         self.ready: Future[None] = Future()
@@ -93,7 +64,7 @@ class Consumer:
         """Link's thread.  What nobody has begun with will be delivered again, to whomever."""
         self._channel = None
         for hand in self._inbox.empty():
-            del self._in_hand[hand.key]
+            self._hands.drop(hand)
         self._note_idle()
 
     def stop(self) -> None:
@@ -107,7 +78,7 @@ class Consumer:
         if self._subscription.sharing is not Sharing.ORDERED:  # nobody may overtake there
             self._leave_to_others(not_begun)
         for hand in not_begun:
-            del self._in_hand[hand.key]
+            self._hands.drop(hand)
         self._note_idle()
 
     def wait_until_idle(self, timeout_s: float) -> bool:
@@ -173,19 +144,19 @@ class Consumer:
         properties: BasicProperties,
         body: bytes,
     ) -> None:
-        envelope = envelope_of(properties, body)
-        key = (envelope.message_id, envelope.attempt)
-        known = self._in_hand.get(key)
-        hand = known or Hand(key=key, envelope=envelope, redelivered=method.redelivered)
-        hand.tags.append((channel, method.delivery_tag))
-        if self._stopped and known is None:
+        hand = Hand(
+            envelope=envelope_of(properties, body),
+            redelivered=method.redelivered,
+            deliveries=[(channel, method.delivery_tag)],
+        )
+        if self._hands.adopt(hand):
+            log.info("message came again while it is being handled", extra={"id": hand.key[0]})
+        elif self._stopped:
             return  # goes back with the channel
-        if known is not None:
-            log.info("message came again while it is being handled", extra={"id": key[0]})
-        elif method.redelivered and key in self._done:
-            self._acknowledge(hand)
+        elif self._hands.was_done(hand):
+            hand.acknowledge()
         else:
-            self._in_hand[key] = hand
+            self._hands.add(hand)
             self._inbox.put(hand)
 
     def _settle(self, hand: Hand, verdict: Verdict) -> None:
@@ -193,9 +164,9 @@ class Consumer:
             case Handled():
                 self._acknowledge(hand)
             case Returned(failed=True):
-                self._give_back(hand)
+                self._reject(hand)
             case Returned():
-                self._forget(hand)  # goes back with the channel
+                self._drop(hand)  # goes back with the channel
             case Postponed(delay_s=delay_s):
                 retried = for_retry(hand.envelope)
                 self._move(hand, retry_exchange(int(delay_s)), retried)
@@ -230,43 +201,29 @@ class Consumer:
             self._acknowledge(hand)
         elif not isinstance(error, BrokerClosed):
             log.error("message could not be moved", extra={"id": hand.key[0], "reason": str(error)})
-            self._give_back(hand)
+            self._reject(hand)
 
     def _acknowledge(self, hand: Hand) -> None:
-        for channel, tag in self._valid(hand):
-            channel.basic_ack(tag)
-        self._remember(hand.key)
-        self._forget(hand)
+        hand.acknowledge()
+        self._hands.remember(hand)
+        self._drop(hand)
 
-    def _give_back(self, hand: Hand) -> None:
-        """After a failure: since RabbitMQ 4.3 a reject counts towards the delivery limit, a nack does not."""
-        for channel, tag in self._valid(hand):
-            channel.basic_reject(tag, requeue=True)
-        self._forget(hand)
+    def _reject(self, hand: Hand) -> None:
+        hand.reject()
+        self._drop(hand)
 
-    def _leave_to_others(self, not_begun: list[Hand]) -> None:
-        if self._channel is None or not self._channel.is_open:
-            return
-        self._channel.basic_cancel(self._queue)
-        for hand in not_begun:
-            for channel, tag in self._valid(hand):
-                channel.basic_nack(tag, requeue=True)
-
-    def _valid(self, hand: Hand) -> list[tuple[Channel, int]]:
-        return [(c, tag) for c, tag in hand.tags if c.is_open and c is self._channel]
-
-    def _remember(self, key: Key) -> None:
-        self._done[key] = None
-        while len(self._done) > REMEMBERED:
-            self._done.popitem(last=False)
-
-    def _forget(self, hand: Hand) -> None:
-        if self._in_hand.get(hand.key) is hand:
-            del self._in_hand[hand.key]
+    def _drop(self, hand: Hand) -> None:
+        self._hands.drop(hand)
         self._note_idle()
 
+    def _leave_to_others(self, not_begun: list[Hand]) -> None:
+        if self._channel is not None and self._channel.is_open:
+            self._channel.basic_cancel(self._queue)
+        for hand in not_begun:
+            hand.hand_back()
+
     def _note_idle(self) -> None:
-        if not self._stopped or self._in_hand:
+        if self._hands or not self._stopped:
             return
         if self._channel is not None and self._channel.is_open:
             self._channel.close()

@@ -114,6 +114,9 @@ class Link:
         )
 
     def _opened(self, connection: SelectConnection) -> None:
+        if self._closed:
+            connection.close()
+            return
         log.info("connected to RabbitMQ")
         self._opened_at = time.monotonic()
         self._on_up(connection)
@@ -142,7 +145,7 @@ class Link:
         if self._connection is None or self._connection.is_closed:
             self._on_down()
             self._again(error)
-        elif not self._connection.is_closing:
+        elif self._connection.is_open:
             self._connection.close()
 
     def _say_goodbye(self) -> None:
@@ -150,8 +153,9 @@ class Link:
         self._loop.call_later(CLOSING_TIMEOUT_S, self._loop.stop)
         if self._connection is None:
             self._loop.stop()
-        elif not (self._connection.is_closing or self._connection.is_closed):
+        elif self._connection.is_open:
             self._connection.close()
+        # otherwise it is being opened, which pika 1.4 cannot break off: it closes when that has ended
 
 
 def _parameters(url: str, name: str) -> URLParameters:

@@ -12,9 +12,10 @@ import pika  # type: ignore[import-untyped] # no py.typed
 
 from dss_broker.broker import Broker
 from dss_broker.envelope import Envelope
-from dss_broker.memory import MemoryBroker, MemoryServer
+from dss_broker.memory import MemoryBroker
+from dss_broker.memory_server import MemoryServer
 from dss_broker.rabbit import RabbitBroker
-from dss_broker.rabbit_consumer import envelope_of
+from dss_broker.rabbit_hands import envelope_of
 from dss_broker.topology import DEAD_QUEUE, EXCHANGE
 
 

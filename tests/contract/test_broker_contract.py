@@ -388,6 +388,23 @@ def test_a_parked_message_is_not_parked_again_when_its_reader_fails_too(bench: B
     assert len(bench.parked()) == 2
 
 
+def test_a_reader_of_parked_messages_still_knows_the_reason_at_its_second_try(
+    bench: Bench,
+) -> None:
+    def refuse_once(delivery: Delivery) -> None:
+        if delivery.attempt == 1:
+            raise TryAgainLater("The database is away")
+
+    told, portal = Recorder(refuse_once), bench.program("portal")
+    portal.consume(topology.PORTAL_PARKED, told)
+    portal.consume(LUNG, fail)
+
+    portal.publish(ticket()).result(SOON_S)
+
+    wait_until(lambda: len(told.deliveries) == 2)
+    assert [d.parked_reason for d in told.deliveries] == ["RuntimeError: no such layer"] * 2
+
+
 @pytest.mark.parametrize(
     ("type_name", "body"),
     [("TicketReady", b"{"), ("TicketReady", b'{"ticket_id": "x"}'), ("NoSuchMessage", b"{}")],

@@ -1,0 +1,101 @@
+"""The server's part of ``memory.MemoryBroker``: queues as lists, which the programs of a test share."""
+
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from uuid import uuid4
+
+from dss_broker.conversations import Conversations
+from dss_broker.envelope import Envelope
+from dss_broker.handling import Handling
+from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription
+
+
+@dataclass(kw_only=True, eq=False)
+class Stored:
+    """A message in a queue, to be taken at the monotonic time ``not_before`` or later."""
+
+    envelope: Envelope
+    redelivered: bool = False
+    not_before: float = 0.0
+
+
+@dataclass(kw_only=True, eq=False)
+class Queue:
+    subscription: Subscription
+    stored: list[Stored] = field(default_factory=list)
+    readers: list["Reader"] = field(default_factory=list)
+
+    def take(self, reader: "Reader") -> Stored | None:
+        """The next message for ``reader``; None if it has to wait."""
+        active = next((r for r in self.readers if r.in_hand or not r.stopped), None)
+        if self.subscription.sharing is Sharing.ORDERED and reader is not active:
+            return None
+        now = time.monotonic()
+        due = next((s for s in self.stored if s.not_before <= now), None)
+        if due is not None:
+            self.stored.remove(due)
+        return due
+
+
+@dataclass(kw_only=True, eq=False)
+class Reader:
+    """One subscription of one program."""
+
+    queue: Queue
+    handling: Handling
+    in_hand: list[Stored] = field(default_factory=list)
+    stopped: bool = False
+
+    def put_back(self, stored: Stored) -> None:
+        self.queue.stored.insert(0, replace(stored, redelivered=True))
+
+
+class MemoryServer:
+    """``parked`` lists the messages that nobody could handle.  ``changed`` guards all of it."""
+
+    def __init__(self) -> None:
+        self.parked: list[Envelope] = []
+        self.replies: dict[str, Conversations] = {}
+        self.changed = threading.Condition()
+        self._queues: dict[str, Queue] = {}
+
+    def publish(self, exchange: str, key: str, envelope: Envelope) -> bool:
+        """False if no queue wants it."""
+        with self.changed:
+            queues = [q for q in self._queues.values() if _wants(q.subscription, exchange, key)]
+            for queue in queues:
+                queue.stored.append(Stored(envelope=envelope))
+            self.changed.notify_all()
+        return bool(queues)
+
+    def queue(self, subscription: Subscription) -> Queue:
+        """The one of that name, declared if need be; for EVERYONE always a new one."""
+        name = subscription.queue
+        if subscription.sharing is Sharing.EVERYONE:
+            name += uuid4().hex
+        with self.changed:
+            return self._queues.setdefault(name, Queue(subscription=subscription))
+
+    def forget(self, queue: Queue) -> None:
+        """Nobody listens to this EVERYONE queue any more."""
+        with self.changed:
+            self._queues = {name: q for name, q in self._queues.items() if q is not queue}
+
+    def park(self, envelope: Envelope) -> None:
+        with self.changed:
+            self.parked.append(envelope)
+        self.publish(DEAD_EXCHANGE, "", envelope)
+
+
+def _wants(subscription: Subscription, exchange: str, key: str) -> bool:
+    return subscription.exchange == exchange and any(_matches(k, key) for k in subscription.keys)
+
+
+def _matches(pattern: str, key: str) -> bool:
+    """AMQP's topic patterns, of which we use ``*`` for one word and ``#`` for everything."""
+    words, wanted = key.split("."), pattern.split(".")
+    if wanted == ["#"]:
+        return True
+    pairs = zip(wanted, words, strict=False)
+    return len(words) == len(wanted) and all(w in ("*", word) for w, word in pairs)

@@ -1,0 +1,38 @@
+import pytest
+
+from dss_broker import messages as m
+from dss_broker import topology
+
+
+def test_a_name_with_dots_slashes_and_spaces_stays_one_readable_word() -> None:
+    assert topology.word("lung v1.2/left") == "lung%20v1%2E2%2Fleft"
+
+
+def test_different_services_have_different_queues() -> None:
+    assert topology.dispatch("lung.1").queue != topology.dispatch("lung%2E1").queue
+
+
+def test_a_ticket_goes_to_the_queue_of_its_service() -> None:
+    ready = m.TicketReady(ticket_id=1, service="Lung v1.2", service_hash="h")
+
+    assert topology.routing_key(ready) in topology.dispatch("Lung v1.2").keys
+
+
+def test_an_inference_request_goes_to_the_queue_of_its_bundle() -> None:
+    run = m.RunInference(
+        ticket_id=1, claim_id="c", bundle="lung.seg", image_path="a", output_dir="b", parameters={}
+    )
+
+    assert topology.routing_key(run) in topology.inference("lung.seg").keys
+
+
+def test_a_reply_has_no_routing_key() -> None:
+    with pytest.raises(ValueError, match="ClaimRefused is a reply"):
+        topology.routing_key(m.ClaimRefused(ticket_id=1, reason="gone"))
+
+
+def test_only_announcements_and_withdrawals_may_find_nobody() -> None:
+    assert topology.must_arrive(m.TicketReady(ticket_id=1, service="s", service_hash="h"))
+    assert topology.must_arrive(m.ClaimHeartbeat(ticket_id=1, claim_id="c"))
+    assert not topology.must_arrive(m.TicketWithdrawn(ticket_id=1, service="s"))
+    assert not topology.must_arrive(m.WorkerAnnounced(bundle="b", instance="i", device="cpu"))
