@@ -76,7 +76,7 @@ def _check_header(path: Path) -> None:
         count = header.GetNumberOfComponents()
         raise InferenceError(f"The image has {count} values in each voxel; a CT has 1.")
     _check_size(grid_of(header))
-    if header.GetImageIO() == "NiftiImageIO":
+    if header.HasMetaDataKey("bitpix"):  # a NIfTI header has it
         _check_nifti_is_whole(header, path)
 
 

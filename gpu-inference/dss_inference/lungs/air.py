@@ -28,7 +28,7 @@ def enclosed_air(view: View) -> Flags:
     """
     air = view.hu < AIR_HU
     label, count = ndi.label(air, _IN_SLICE)
-    corners = set(np.unique(label[:, ::_last(label, 1), ::_last(label, 2)]).tolist())
+    corners = set(np.unique(label[:, [0, 0, -1, -1], [0, -1, 0, -1]]).tolist())
     sides = (label[:, 0], label[:, -1], label[:, :, 0], label[:, :, -1])
     rim = set(np.unique(np.concatenate([side.ravel() for side in sides])).tolist())
     boxes = ndi.find_objects(label)
@@ -36,10 +36,6 @@ def enclosed_air(view: View) -> Flags:
     outside = np.zeros(count + 1, bool)
     outside[list((rim | corners) - cut - {0})] = True
     return air & ~outside[label]
-
-
-def _last(label: Labels, axis: int) -> int:
-    return max(1, label.shape[axis] - 1)
 
 
 def _is_air(view: View, label: Labels, value: int, box: tuple[slice, ...]) -> bool:

@@ -1,6 +1,7 @@
 """A chest as depths on a regular grid of points: what is where, before any scanner."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,7 @@ class Anatomy:
     step_mm: float
 
 
+@lru_cache(maxsize=1)
 def grow_chest(seed: int) -> Anatomy:
     """Each seed is another person: size, warp, position of the organs, trees."""
     rng = np.random.default_rng(seed)

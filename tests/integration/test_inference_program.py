@@ -1,0 +1,117 @@
+# mypy: allow-untyped-calls
+"""``dss-inference serve`` as an operator runs it, over a real RabbitMQ."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
+
+from dss_broker.messages import (
+    InferenceFinished,
+    InferenceProgressed,
+    Message,
+    RunInference,
+    WorkerAnnounced,
+)
+from dss_broker.rabbit import RabbitBroker
+from dss_broker.topology import PORTAL_EVENTS
+from dss_inference.phantom.chest import PhantomSpec, make_phantom
+from dss_inference.phantom.files import write_phantom
+from dss_inference.runner import runner_for
+from dss_stack.rabbitmq import RabbitNode
+from stacks import wait_until
+
+pytestmark = pytest.mark.stack
+
+START_S = 60
+REQUEST = RunInference(
+    ticket_id=41,
+    claim_id="c1",
+    bundle="lung-segmentation",
+    image_path="chest/ct.nii.gz",
+    output_dir="tickets/00000041/work/c1/layer-1",
+    parameters={},
+)
+
+
+@pytest.fixture
+def datastore(tmp_path: Path) -> Path:
+    spec = PhantomSpec(size=(96, 72, 78), spacing_mm=(4.0, 4.0, 4.0))
+    write_phantom(make_phantom(spec, runner_for("cpu", threads=2)), tmp_path / "chest")
+    return tmp_path
+
+
+@pytest.fixture
+def broker(rabbit: RabbitNode) -> Iterator[RabbitBroker]:
+    opened = RabbitBroker(rabbit.amqp_url, "test", f"test-{os.getpid()}")
+    yield opened
+    opened.stop_consuming(0)
+    opened.close()
+
+
+@pytest.fixture
+def heard(broker: RabbitBroker) -> list[Message]:
+    """What a portal would hear."""
+    messages: list[Message] = []
+    broker.consume(PORTAL_EVENTS, lambda delivery: messages.append(delivery.message))
+    return messages
+
+
+@pytest.fixture
+def program(
+    rabbit: RabbitNode, datastore: Path, heard: list[Message]
+) -> Iterator["subprocess.Popen[bytes]"]:
+    environment = {
+        **os.environ,
+        "DSS_AMQP_URL": rabbit.amqp_url,
+        "DSS_DATASTORE": str(datastore),
+        "DSS_INSTANCE": "node1",
+        "DSS_DEVICE": "cpu",
+        "DSS_STOP_S": "5",
+    }
+    started = subprocess.Popen([sys.executable, "-m", "dss_inference", "serve"], env=environment)
+    here = WorkerAnnounced(bundle="lung-segmentation", instance="node1", device="cpu")
+    try:
+        wait_until(lambda: here in heard or started.poll() is not None, START_S)
+        assert here in heard
+        yield started
+    finally:
+        started.kill()
+        started.wait()
+
+
+def test_it_segments_what_a_dispatcher_asks_for_and_stops_when_told(
+    broker: RabbitBroker, program: "subprocess.Popen[bytes]", datastore: Path
+) -> None:
+    conversation = broker.request(REQUEST)
+
+    reply: Message = conversation.next(START_S)
+    assert isinstance(reply, InferenceProgressed)
+    while isinstance(reply, InferenceProgressed):
+        reply = conversation.next(START_S)
+    assert isinstance(reply, InferenceFinished)
+    assert [label.name for label in reply.labels] == ["left lung", "right lung"]
+    assert sitk.ReadImage(datastore / reply.segmentation_path).GetSize() == (96, 72, 78)
+    program.send_signal(signal.SIGTERM)
+    assert program.wait(START_S) == 0
+
+
+@pytest.mark.usefixtures("program")
+def test_a_redelivered_request_gets_the_same_answer(broker: RabbitBroker) -> None:
+    answers = [ending(broker), ending(broker)]
+
+    assert isinstance(answers[0], InferenceFinished)
+    assert answers[0] == answers[1]
+
+
+def ending(broker: RabbitBroker) -> Message:
+    conversation = broker.request(REQUEST)
+    reply: Message = conversation.next(START_S)
+    while isinstance(reply, InferenceProgressed):
+        reply = conversation.next(START_S)
+    return reply

@@ -1,0 +1,46 @@
+"""Voxelwise work: in blocks and slabs, with the same answer as at once."""
+
+import numpy as np
+import pytest
+
+from dss_inference import runner as runner_module
+from dss_inference.errors import InferenceError
+from dss_inference.runner import Runner, runner_for
+
+
+def test_an_incomplete_block_is_the_mean_of_what_is_there(runner: Runner) -> None:
+    voxels = np.array([[[0, 10, 100]]], np.int16)
+
+    assert runner.block_mean(voxels, (1, 1, 2)).tolist() == [[[5, 100]]]
+
+
+def test_slabs_give_what_the_whole_gives(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    hu = rng.integers(-1000, 200, (13, 10, 9)).astype(np.int16)
+    shares = (rng.random((2, 5, 4, 3)) > 0.5).astype(np.uint8) * np.uint8(255)
+    whole = runner.refine(hu, shares, (3, 3, 3), -400)
+
+    monkeypatch.setattr(runner_module, "_SLAB_VOXELS", 300)
+
+    assert np.array_equal(runner.refine(hu, shares, (3, 3, 3), -400), whole)
+
+
+def test_what_is_certain_needs_no_air_and_what_is_near_does(runner: Runner) -> None:
+    hu = np.array([[[40, 40, -900, -900]]], np.int16)
+    certain, near = [[[255, 0, 0, 0]]], [[[255, 255, 255, 0]]]
+    shares = np.array([certain, near], np.uint8)
+
+    assert runner.refine(hu, shares, (1, 1, 1), -400).tolist() == [[[1, 0, 1, 0]]]
+
+
+def test_a_gpu_that_is_not_there_is_missed_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+
+    with pytest.raises(InferenceError, match="no GPU was found"):
+        runner_for("cuda:0", threads=1)
+
+
+def test_without_a_gpu_auto_means_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+
+    assert runner_for("auto", threads=2).device == "cpu"

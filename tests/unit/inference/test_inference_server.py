@@ -1,0 +1,332 @@
+"""What a worker answers, and what it does when things go wrong."""
+
+import errno
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from dss_broker.memory import MemoryBroker
+from dss_broker.messages import (
+    InferenceFailed,
+    InferenceFinished,
+    InferenceProgressed,
+    Label,
+    Message,
+    RunInference,
+    TicketWithdrawn,
+    WorkerAnnounced,
+)
+from dss_broker.topology import PORTAL_EVENTS
+from dss_inference.bundle import Outcome, Progress, Stages
+from dss_inference.errors import InferenceError
+from dss_inference.server import EXHAUSTED, UNEXPECTED, WITHDRAWN, Server
+
+PATIENCE_S = 10
+LABEL = Label(value=1, name="left lung", rgb=(1, 2, 3), volume_ml=4.5)
+REQUEST = RunInference(
+    ticket_id=7,
+    claim_id="c1",
+    bundle="copy",
+    image_path="tickets/00000007/input/ct.nii.gz",
+    output_dir="tickets/00000007/work/c1/layer-1",
+    parameters={},
+)
+
+
+@dataclass
+class CopyBundle:
+    """Copies the image.  ``before`` is called first and may raise; ``go_on`` ends the only stage."""
+
+    name: str = "copy"
+    device: str = "cpu"
+    runs: int = 0
+    before: Callable[[], None] = lambda: None
+    started: threading.Event = field(default_factory=threading.Event)
+    go_on: threading.Event = field(default_factory=threading.Event)
+
+    def run(
+        self,
+        image_path: Path,
+        output_dir: Path,
+        parameters: dict[str, str],
+        progress: Progress,
+        cancelled: Callable[[], bool],
+    ) -> Outcome:
+        self.runs += 1
+        stages = Stages(progress, cancelled)
+        stages.enter(0.25, "copying")
+        self.before()
+        self.started.set()
+        assert self.go_on.wait(PATIENCE_S)
+        stages.enter(0.75, "finishing")
+        copied = output_dir / "segmentation.nii.gz"
+        copied.write_bytes(image_path.read_bytes())
+        return Outcome(
+            segmentation=copied, labels=(LABEL,), notes=(), stage_seconds=stages.seconds()
+        )
+
+
+@pytest.fixture
+def broker() -> Iterator[MemoryBroker]:
+    opened = MemoryBroker()
+    yield opened
+    opened.stop_consuming(PATIENCE_S)
+    opened.close()
+
+
+@pytest.fixture
+def bundle() -> CopyBundle:
+    made = CopyBundle()
+    made.go_on.set()
+    return made
+
+
+@pytest.fixture
+def datastore(tmp_path: Path) -> Path:
+    image = tmp_path / "datastore" / REQUEST.image_path
+    image.parent.mkdir(parents=True)
+    image.write_bytes(b"voxels")
+    return tmp_path / "datastore"
+
+
+@pytest.fixture
+def server(broker: MemoryBroker, bundle: CopyBundle, datastore: Path) -> Iterator[Server]:
+    made = Server(broker=broker, bundles=[bundle], datastore=datastore, instance="node1")
+    made.start()
+    yield made
+    bundle.go_on.set()
+    made.stop(PATIENCE_S)
+
+
+def replies(broker: MemoryBroker, request: RunInference) -> list[Message]:
+    """All, up to the one that ends the conversation."""
+    conversation = broker.request(request)
+    heard: list[Message] = []
+    while not heard or isinstance(heard[-1], InferenceProgressed):
+        heard.append(conversation.next(PATIENCE_S))
+    return heard
+
+
+def failure(broker: MemoryBroker, request: RunInference) -> str:
+    last = replies(broker, request)[-1]
+    assert isinstance(last, InferenceFailed)
+    return last.reason
+
+
+def raises(error: Exception) -> Callable[[], None]:
+    def act() -> None:
+        raise error
+
+    return act
+
+
+@pytest.mark.usefixtures("server")
+def test_a_request_ends_with_where_the_segmentation_lies(
+    broker: MemoryBroker, datastore: Path
+) -> None:
+    finished = replies(broker, REQUEST)[-1]
+
+    assert isinstance(finished, InferenceFinished)
+    assert (finished.ticket_id, finished.claim_id, finished.device) == (7, "c1", "cpu")
+    assert finished.labels == (LABEL,)
+    assert finished.segmentation_path == f"{REQUEST.output_dir}/segmentation.nii.gz"
+    assert (datastore / finished.segmentation_path).read_bytes() == b"voxels"
+    assert set(finished.stage_seconds) == {"copying", "finishing"}
+
+
+@pytest.mark.usefixtures("server")
+def test_progress_is_heard_while_the_work_goes_on(broker: MemoryBroker, bundle: CopyBundle) -> None:
+    bundle.go_on.clear()
+
+    conversation = broker.request(REQUEST)
+
+    heard = conversation.next(PATIENCE_S)
+    while isinstance(heard, InferenceProgressed) and heard.stage != "copying":
+        heard = conversation.next(PATIENCE_S)
+    assert heard == InferenceProgressed(ticket_id=7, claim_id="c1", fraction=0.25, stage="copying")
+
+
+@pytest.mark.usefixtures("server")
+def test_a_request_that_was_answered_is_not_computed_again(
+    broker: MemoryBroker, bundle: CopyBundle
+) -> None:
+    first = replies(broker, REQUEST)[-1]
+
+    second = replies(broker, REQUEST)[-1]
+
+    assert second == first
+    assert bundle.runs == 1
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("other", [{"claim_id": "c2"}, {"parameters": {"part": "left"}}])
+def test_another_request_for_the_same_place_is_computed(
+    broker: MemoryBroker, bundle: CopyBundle, other: dict[str, str]
+) -> None:
+    replies(broker, REQUEST)
+
+    replies(broker, replace(REQUEST, **other))  # type: ignore[arg-type]
+
+    assert bundle.runs == 2
+
+
+@pytest.mark.usefixtures("server")
+def test_an_answer_whose_segmentation_is_gone_is_computed_again(
+    broker: MemoryBroker, bundle: CopyBundle, datastore: Path
+) -> None:
+    replies(broker, REQUEST)
+    (datastore / REQUEST.output_dir / "segmentation.nii.gz").unlink()
+
+    replies(broker, REQUEST)
+
+    assert bundle.runs == 2
+
+
+@pytest.mark.usefixtures("server")
+def test_what_the_bundle_refuses_is_told_as_it_stands(
+    broker: MemoryBroker, bundle: CopyBundle
+) -> None:
+    bundle.before = raises(InferenceError("The image has 4 dimensions; a CT volume has 3."))
+
+    assert failure(broker, REQUEST) == "The image has 4 dimensions; a CT volume has 3."
+
+
+@pytest.mark.usefixtures("server")
+def test_an_unforeseen_error_is_told_without_its_details(
+    broker: MemoryBroker, bundle: CopyBundle
+) -> None:
+    bundle.before = raises(ValueError("/secret/path"))
+
+    assert failure(broker, REQUEST) == UNEXPECTED
+
+
+@pytest.mark.usefixtures("server")
+def test_the_next_request_works_after_an_unforeseen_error(
+    broker: MemoryBroker, bundle: CopyBundle
+) -> None:
+    bundle.before = raises(ValueError("surprise"))
+    replies(broker, REQUEST)
+    bundle.before = lambda: None
+
+    assert isinstance(replies(broker, REQUEST)[-1], InferenceFinished)
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.ENOSPC, "full")])
+def test_what_ran_out_for_a_while_is_tried_again(
+    broker: MemoryBroker, bundle: CopyBundle, error: Exception
+) -> None:
+    bundle.before = lambda: raises(error)() if bundle.runs < 3 else None
+
+    assert isinstance(replies(broker, REQUEST)[-1], InferenceFinished)
+    assert bundle.runs == 3
+
+
+@pytest.mark.usefixtures("server")
+def test_what_stays_exhausted_is_told_and_parked(broker: MemoryBroker, bundle: CopyBundle) -> None:
+    bundle.before = raises(MemoryError())
+
+    assert failure(broker, REQUEST) == EXHAUSTED
+    broker.stop_consuming(PATIENCE_S)
+    assert len(broker.parked) == 1
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("outside", ["../elsewhere/ct.nii.gz", "/etc/hostname", "a/../../b", "."])
+@pytest.mark.parametrize("field_name", ["image_path", "output_dir"])
+def test_a_path_that_leaves_the_datastore_is_refused(
+    broker: MemoryBroker, bundle: CopyBundle, field_name: str, outside: str
+) -> None:
+    request = replace(REQUEST, **{field_name: outside})  # type: ignore[arg-type]
+
+    assert failure(broker, request) == "The request names a place outside the datastore."
+    assert bundle.runs == 0
+
+
+@pytest.mark.usefixtures("server")
+def test_a_link_that_leaves_the_datastore_is_refused(
+    broker: MemoryBroker, datastore: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (datastore / "door").symlink_to(tmp_path / "elsewhere")
+
+    request = replace(REQUEST, output_dir="door/out")
+
+    assert failure(broker, request) == "The request names a place outside the datastore."
+
+
+@pytest.mark.usefixtures("server")
+def test_an_image_that_is_not_there_is_missed_in_a_sentence(broker: MemoryBroker) -> None:
+    request = replace(REQUEST, image_path="tickets/00000007/input/other.nii.gz")
+
+    assert failure(broker, request) == "The image is not in the datastore."
+
+
+@pytest.mark.usefixtures("server")
+def test_a_withdrawn_ticket_stops_between_two_stages(
+    broker: MemoryBroker, bundle: CopyBundle, server: Server
+) -> None:
+    bundle.go_on.clear()
+    conversation = broker.request(REQUEST)
+    assert bundle.started.wait(PATIENCE_S)
+
+    broker.publish(TicketWithdrawn(ticket_id=7, service="lungs"))
+    wait_until(lambda: 7 in server._withdrawn)
+    bundle.go_on.set()
+
+    heard: Message = conversation.next(PATIENCE_S)
+    while isinstance(heard, InferenceProgressed):
+        heard = conversation.next(PATIENCE_S)
+    assert isinstance(heard, InferenceFailed)
+    assert heard.reason == WITHDRAWN
+
+
+def test_a_stopping_worker_finishes_what_is_in_hand(
+    broker: MemoryBroker, bundle: CopyBundle, server: Server
+) -> None:
+    bundle.go_on.clear()
+    conversation = broker.request(REQUEST)
+    assert bundle.started.wait(PATIENCE_S)
+    threading.Timer(0.2, bundle.go_on.set).start()
+
+    assert server.stop(PATIENCE_S)
+
+    heard: Message = conversation.next(PATIENCE_S)
+    while isinstance(heard, InferenceProgressed):
+        heard = conversation.next(PATIENCE_S)
+    assert isinstance(heard, InferenceFinished)
+
+
+def test_a_worker_that_cannot_finish_in_time_says_so(
+    broker: MemoryBroker, bundle: CopyBundle, server: Server
+) -> None:
+    bundle.go_on.clear()
+    broker.request(REQUEST)
+    assert bundle.started.wait(PATIENCE_S)
+
+    assert not server.stop(0.05)
+
+
+def test_a_worker_announces_its_bundle_and_device(
+    broker: MemoryBroker, bundle: CopyBundle, datastore: Path
+) -> None:
+    heard: list[Message] = []
+    broker.consume(PORTAL_EVENTS, lambda delivery: heard.append(delivery.message))
+
+    server = Server(broker=broker, bundles=[bundle], datastore=datastore, instance="node1")
+    server.start()
+
+    wait_until(lambda: heard)
+    assert heard == [WorkerAnnounced(bundle="copy", instance="node1", device="cpu")]
+    server.stop(PATIENCE_S)
+
+
+def wait_until(is_so: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
