@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -38,12 +39,15 @@ def up(
     with _alone(stack), _sentences():
         stack.start(lambda name: steps.say(f"{name} is ready"))
         steps.say(f"sending {ct or 'the sample CT'} as ITK-SNAP does")
-        segmented = sample.send(stack, ct.absolute() if ct else None)
+        with ThreadPoolExecutor() as threads:
+            token = threads.submit(sample.login_token, stack)
+            segmented = sample.send(stack, ct.absolute() if ct else None)
         steps.say(f"ticket {segmented.ticket} is done")
         console.print()
         console.print(screen.volumes_table(segmented))
         console.print()
-        console.print(screen.addresses(stack.wiring(), segmented, sample.login_token(stack)))
+        console.print("[bold]The service is running[/]")
+        console.print(screen.addresses(stack.wiring(), segmented, token.result()))
 
 
 @main.command()

@@ -46,17 +46,17 @@ def volumes_table(segmented: Segmented) -> Table:
 
 def addresses(wiring: Wiring, segmented: Segmented, token: str) -> Table:
     """Where to go from here.  Without a frame, so that everything can be copied."""
-    table = Table("The service is running", "", box=None, header_style="bold", pad_edge=False)
-    table.columns[0].no_wrap = True
-    table.columns[1].overflow = "fold"
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for row in (
         ("Result", str(segmented.workspace)),
         ("", "open it in ITK-SNAP: File > Open Workspace..."),
         ("Portal", wiring.public_url),
         ("Token", token),
-        ("", f"signs in once, within a day. Browser: paste it at {wiring.public_url}/token"),
-        ("", "ITK-SNAP: Tools > Distributed Segmentation Service..., then Manage...:"),
-        ("", f"add the server {wiring.public_url} and paste the token"),
+        ("", f"signs in once; in a browser, paste it at {wiring.public_url}/token"),
+        ("", "ITK-SNAP: Tools > Distributed Segmentation Service..., Manage...,"),
+        ("", f"add the server {wiring.public_url}, paste the token"),
         *_console_rows(wiring),
         ("Stop", "make stop; the data stays, and make up goes on with it"),
     ):

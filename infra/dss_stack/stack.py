@@ -31,7 +31,6 @@ class Server(Protocol):
     @property
     def process(self) -> psutil.Process | None: ...
     def ready(self) -> bool: ...
-    def start(self) -> None: ...
     def stop(self) -> None: ...
 
 
@@ -94,7 +93,7 @@ class Stack:
 
     def start(self, report: Report) -> None:
         """Return when everything is ready.  What runs already is left alone.  Raises StackError."""
-        self._each_server(lambda server: server.start(), report)
+        self._start_servers(report)
         self._take_free_port()
         wiring = self.wiring()
         wiring.datastore.mkdir(parents=True, exist_ok=True)
@@ -106,7 +105,7 @@ class Stack:
         for program in self.lineup().programs:
             program.stop()
             report(program.name)
-        self._each_server(lambda server: server.stop(), report)
+        self._stop_servers(report)
 
     def parts(self) -> list[Part]:
         """Every process that belongs to the stack, running or not."""
@@ -148,17 +147,42 @@ class Stack:
             servers["postgres"] = self.postgres
         return servers
 
-    def _each_server(self, act: Callable[[Server], None], report: Report) -> None:
-        """All at the same time."""
+    def _start_servers(self, report: Report) -> None:
+        """Both at the same time; the database, which is quicker, is prepared meanwhile."""
 
-        def act_and_report(name: str, server: Server) -> None:
-            act(server)
+        def start_rabbit() -> None:
+            if self.owns_rabbit:
+                self.rabbit.start()
+                report("rabbitmq")
+
+        with ThreadPoolExecutor() as threads:
+            rabbit = threads.submit(start_rabbit)
+            if self.owns_postgres:
+                self.postgres.start()
+                report("postgres")
+            self._migrate()
+            rabbit.result()
+
+    def _stop_servers(self, report: Report) -> None:
+        def stop(name: str, server: Server) -> None:
+            server.stop()
             report(name)
 
         with ThreadPoolExecutor() as threads:
-            servers = self._servers()
-            for done in [threads.submit(act_and_report, *named) for named in servers.items()]:
+            servers = self._servers().items()
+            for done in [threads.submit(stop, *named) for named in servers]:
                 done.result()
+
+    def _migrate(self) -> None:
+        """May run while RabbitMQ starts, and so must not ask where that is."""
+        url = self._settings.database_url or self.postgres.database_url
+        run_module(
+            "dss_portal",
+            "migrate",
+            environment={**self._environment, "DSS_DATABASE_URL": url},
+            folder=self.state,
+            purpose="Preparing the database",
+        )
 
     def _take_free_port(self) -> None:
         """Another port for the portal if somebody has taken ours while it was down."""
@@ -171,8 +195,6 @@ class Stack:
         """The dispatcher comes last: only a portal that listens hears which service it offers."""
         programs, environment = self.lineup(), self.variables()
         inference = programs.inference.launch(environment)
-        if programs.portal.process is None:
-            self.run("dss_portal", "migrate", purpose="Preparing the database")
         self._start(programs.portal, report)
         self._start(programs.dispatch, report)
         programs.inference.wait(inference)
