@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from copy import copy
 from http.cookiejar import Cookie, LoadError, MozillaCookieJar
 from pathlib import Path
 
@@ -68,5 +69,6 @@ def _save(cookies: httpx.Cookies, path: Path) -> None:
 
 
 def _for_libcurl(cookie: Cookie) -> Cookie:
-    cookie.expires = cookie.expires or 0  # Python leaves the field empty, which libcurl misreads
-    return cookie
+    written = copy(cookie)
+    written.expires = cookie.expires or 0  # Python leaves the field empty, which libcurl misreads
+    return written

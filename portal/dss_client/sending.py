@@ -147,6 +147,7 @@ def _follow(
 ) -> tuple[Detail, tuple[LogLine, ...]]:
     watcher.stage("Waiting")
     log: list[LogLine] = []
+    watch.add("work", 0.0)  # a ticket may be done before we see it claimed
     began_s, stage = time.monotonic(), "queue"
     for detail in client.wait(ticket, every_s=POLL_S):
         watch.add(stage, time.monotonic() - began_s)

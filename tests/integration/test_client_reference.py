@@ -1,0 +1,285 @@
+"""Our emulation of ITK-SNAP and the command line, proven against the server that ITK-SNAP uses."""
+
+import json
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+from typer.testing import CliRunner, Result
+
+import reference_server
+from builders import LayerSpec, WorkspaceSpec, image, segmentation, workspace_xml, write_image
+from conftest import missing
+from dss_client.__main__ import main
+from dss_client.errors import ClientError, Refused, SignInRefused
+from dss_client.itksnap import ItkSnap
+from reference_server import Provider
+
+pytestmark = pytest.mark.stack
+
+UPLOADED = LayerSpec(tags="CT")
+SEGMENTED = LayerSpec(role="SegmentationRole", file_name="layer_001_lungs.nii.gz")
+LABELS = {1: "left lung", 2: "right lung"}
+
+
+@pytest.fixture(scope="session")
+def interpreter() -> Path:
+    try:
+        return reference_server.install()
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        missing("The reference server cannot be installed; pip needs a package index.")
+
+
+@pytest.fixture
+def server(interpreter: Path, tmp_path: Path) -> Iterator[str]:
+    folder = tmp_path / "reference"
+    folder.mkdir()
+    with reference_server.running(interpreter, folder) as address:
+        yield address
+
+
+@pytest.fixture
+def provider(server: str, tmp_path: Path) -> Iterator[Provider]:
+    repository = tmp_path / "service"
+    repository.mkdir()
+    with httpx.Client(base_url=server, timeout=30) as http:
+        yield reference_server.register(http, repository)
+
+
+@pytest.fixture
+def client(server: str, provider: Provider) -> Iterator[ItkSnap]:
+    """Signed in."""
+    with ItkSnap(server) as client:
+        client.login(provider.token())
+        yield client
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    return write_image(tmp_path / "scan.nrrd", image())
+
+
+def results(tmp_path: Path) -> dict[str, bytes]:
+    """As a provider gives them: one voxel in each lung."""
+    layer = write_image(tmp_path / "result_layer.nii.gz", image())
+    lungs = write_image(tmp_path / "result_lungs.nii.gz", segmentation())
+    spec = WorkspaceSpec(layers=(UPLOADED, SEGMENTED), labels=LABELS)
+    return {
+        UPLOADED.file_name: layer.read_bytes(),
+        SEGMENTED.file_name: lungs.read_bytes(),
+        "ticket_00000001_results.itksnap": workspace_xml(spec),
+    }
+
+
+@dataclass
+class Work:
+    """A provider that handles one ticket beside the test."""
+
+    provider: Provider
+    give: dict[str, bytes]
+    end: str = "success"
+    inputs: dict[str, bytes] = field(default_factory=dict)
+
+    def __enter__(self) -> "Work":
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join(60)
+
+    def _run(self) -> None:
+        ticket = self._wait_for_ticket()
+        self.inputs = self.provider.inputs(ticket)
+        self.provider.log(ticket, "info" if self.end == "success" else "error", "looked at it")
+        self.provider.progress(ticket, 0.5)
+        self.provider.give(ticket, self.give)
+        self.provider.finish(ticket, self.end)
+
+    def _wait_for_ticket(self) -> int:
+        stopped = threading.Event()
+        for _ in range(300):
+            try:
+                return self.provider.claim()
+            except IndexError:
+                stopped.wait(0.1)
+        raise AssertionError("No ticket came.")
+
+
+def dss(*words: str, token: str | None = None) -> Result:
+    return CliRunner().invoke(main, words, env={"DSS_TOKEN": token or ""})
+
+
+def test_a_one_time_token_signs_in_and_the_session_lasts_in_the_jar(
+    server: str, provider: Provider, tmp_path: Path
+) -> None:
+    jar = tmp_path / "cookie.jar"
+    with ItkSnap(server, jar) as client:
+        email = client.login(provider.token())
+
+    with ItkSnap(server, jar) as later:
+        assert later.account() == email == "test@example.com"
+
+
+def test_the_tool_signs_in_by_the_text_of_the_answer(server: str, provider: Provider) -> None:
+    with ItkSnap(server) as client:
+        assert client.login_as_tool(provider.token()) == "test@example.com"
+
+
+def test_a_used_token_is_refused(server: str, provider: Provider) -> None:
+    token = provider.token()
+    with ItkSnap(server) as client:
+        client.login(token)
+        with pytest.raises(SignInRefused):
+            client.login(token)
+
+
+def test_a_service_is_listed_and_described(client: ItkSnap, provider: Provider) -> None:
+    (row,) = client.services()
+
+    assert (row.name, row.githash) == ("lung-segmentation", provider.githash)
+    assert client.service_detail(row.githash).tags[0].type == "MainImage"
+
+
+@pytest.mark.parametrize("by_hash", [True, False])
+def test_a_ticket_is_made_by_hash_and_by_name(
+    client: ItkSnap, provider: Provider, by_hash: bool
+) -> None:
+    assert client.create_ticket(provider.githash if by_hash else "lung-segmentation") == 1
+
+
+def test_an_unknown_service_is_refused_in_the_words_that_itksnap_shows(client: ItkSnap) -> None:
+    with pytest.raises(Refused) as refused:
+        client.create_ticket("nothing")
+
+    assert str(refused.value) == "Response 400, Text: Unable to find service named nothing"
+
+
+def test_an_uploaded_file_arrives_byte_for_byte(
+    client: ItkSnap, provider: Provider, tmp_path: Path
+) -> None:
+    content = bytes(range(256)) * 4000
+    path = tmp_path / "layer_000.nii.gz"
+    path.write_bytes(content)
+    ticket = client.create_ticket("lung-segmentation")
+
+    client.upload(ticket, path)
+    client.submit(ticket)
+
+    assert provider.inputs(provider.claim()) == {"layer_000.nii.gz": content}
+
+
+def test_the_log_is_told_once_and_the_waiting_ends_with_the_ticket(
+    client: ItkSnap, provider: Provider
+) -> None:
+    ticket = client.create_ticket("lung-segmentation")
+    client.submit(ticket)
+    states = client.wait(ticket, every_s=0)
+    first = next(states)
+    provider.log(provider.claim(), "warning", "a word, 100 %")
+    provider.finish(ticket, "failed")
+
+    (last,) = states
+
+    assert [line.message for line in first.log] == ["Ticket received and queued for processing"]
+    assert [line.message for line in last.log][-1] == "a word, 100 %"
+    assert (first.queue_position, last.status) == (1, "failed")
+
+
+def test_results_come_back_byte_for_byte(
+    client: ItkSnap, provider: Provider, tmp_path: Path
+) -> None:
+    ticket = client.create_ticket("lung-segmentation")
+    client.submit(ticket)
+    provider.give(provider.claim(), {"a.nii.gz": b"\x1f\x8b" * 300_000, "b, c.itksnap": b"<x/>"})
+
+    paths = client.download_results(ticket, tmp_path / "here")
+
+    assert {p.name: p.read_bytes() for p in paths} == {
+        "a.nii.gz": b"\x1f\x8b" * 300_000,
+        "b, c.itksnap": b"<x/>",
+    }
+
+
+def test_a_ticket_without_results_says_so(client: ItkSnap, tmp_path: Path) -> None:
+    with pytest.raises(ClientError, match="Ticket 1 has no results"):
+        client.download_results(client.create_ticket("lung-segmentation"), tmp_path)
+
+
+def test_a_deleted_ticket_leaves_the_list(client: ItkSnap) -> None:
+    ticket = client.create_ticket("lung-segmentation")
+    assert [row.status for row in client.tickets()] == ["init"]
+
+    client.delete(ticket)
+
+    assert client.tickets() == []
+
+
+def test_a_scan_is_sent_and_its_lungs_are_measured(
+    server: str, provider: Provider, scan: Path, tmp_path: Path
+) -> None:
+    report, jar = tmp_path / "report.json", str(tmp_path / "jar")
+    words = ["send", str(scan), "--server", server, "--service", "lung-segmentation", "--jar", jar]
+    words += ["--json", str(report), "--output", str(tmp_path / "out")]
+
+    with Work(provider, results(tmp_path)):
+        done = dss(*words, token=provider.token())
+
+    assert done.exit_code == 0, done.output
+    written = json.loads(report.read_text())
+    voxel_ml = 0.75 * 0.75 * 2.5 / 1000
+    assert written["labels"] == [
+        {"value": 1, "name": "left lung", "volume_ml": round(voxel_ml, 3)},
+        {"value": 2, "name": "right lung", "volume_ml": round(voxel_ml, 3)},
+    ]
+    assert Path(written["workspace"]).parent == tmp_path / "out"
+    assert set(written["seconds"]) == {"prepare", "upload", "queue", "work", "download", "total"}
+    assert "looked at it" in done.output
+
+
+def test_what_is_sent_is_a_workspace_and_its_layer(
+    server: str, provider: Provider, scan: Path, tmp_path: Path
+) -> None:
+    words = ["send", str(scan), "--server", server, "--service", "lung-segmentation"]
+    words += ["--jar", str(tmp_path / "jar"), "--output", str(tmp_path / "out")]
+
+    with Work(provider, results(tmp_path)) as work:
+        dss(*words, token=provider.token())
+
+    layer, workspace = sorted(work.inputs)
+    assert (layer[:10], workspace) == ("layer_000_", "ticket_00000001.itksnap")
+    assert layer.encode() in work.inputs[workspace]
+    assert b'key="Tags" value="CT"' in work.inputs[workspace]
+
+
+def test_a_failed_ticket_gives_its_reason_and_exit_status_1(
+    server: str, provider: Provider, scan: Path, tmp_path: Path
+) -> None:
+    report, jar = tmp_path / "report.json", str(tmp_path / "jar")
+    words = ["send", str(scan), "--server", server, "--service", "lung-segmentation", "--jar", jar]
+
+    with Work(provider, {}, end="failed"):
+        done = dss(*words, "--json", str(report), token=provider.token())
+
+    assert done.exit_code == 1
+    assert "Ticket 1: failed.\n  looked at it" in done.output
+    assert json.loads(report.read_text())["status"] == "failed"
+
+
+def test_the_other_commands_share_the_session(
+    server: str, provider: Provider, tmp_path: Path
+) -> None:
+    place = ["--server", server, "--jar", str(tmp_path / "jar")]
+    assert dss("login", *place, token=provider.token()).exit_code == 0
+    with ItkSnap(server, tmp_path / "jar") as client:
+        client.submit(client.create_ticket("lung-segmentation"))
+
+    assert "lung-segmentation  1.0.0  Lungs" in dss("services", *place).output
+    assert "ready" in dss("tickets", *place).output
+    assert "Ticket received" in dss("log", "1", *place).output
+    assert dss("delete", "1", "--yes", *place).exit_code == 0
+    assert dss("tickets", *place).output == ""

@@ -1,0 +1,104 @@
+"""The workspace that goes out and the one that comes back."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from builders import LayerSpec, WorkspaceSpec, image, segmentation, workspace_xml, write_image
+from dss_client.errors import NotUnderstood
+from dss_client.images import Layer
+from dss_client.volumes import LabelVolume, measure
+from dss_client.workspace import Outcome, read_outcome, write_workspace
+
+LUNGS = LayerSpec(role="SegmentationRole", file_name="layer_001_lungs.nii.gz")
+SPEC = WorkspaceSpec(layers=(LayerSpec(), LUNGS), labels={1: "left lung", 2: "right lung"})
+
+
+def layer(folder: Path) -> Layer:
+    name = "layer_000_111737d6f9a6e678718fef819ecc5c8e.nii.gz"
+    return Layer(path=folder / name, size=(12, 10, 8), note="")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A result, downloaded to another folder than its own."""
+    write_image(tmp_path / LUNGS.file_name, segmentation((1, 2, 2, 9)))
+    path = tmp_path / "ticket_00000001_results.itksnap"
+    path.write_bytes(workspace_xml(SPEC))
+    return path
+
+
+@pytest.mark.shared_data
+def test_the_workspace_is_that_of_the_real_client_but_for_the_nickname(
+    tmp_path: Path, shared_data: Path
+) -> None:
+    recorded = (shared_data / "itksnap" / "itksnap-wt_uploaded_ticket.itksnap").read_text()
+    nickname = r' *<folder key="LayerMetaData" >\n.*\n *</folder>\n'
+
+    written = write_workspace(1, layer(tmp_path), ["MRI"]).read_text()
+
+    assert written.replace(str(tmp_path), "/client/tmp/alfabis_x62lS8") == re.sub(
+        nickname, "", recorded
+    )
+
+
+def test_the_workspace_is_named_after_the_ticket(tmp_path: Path) -> None:
+    assert write_workspace(42, layer(tmp_path), []).name == "ticket_00000042.itksnap"
+
+
+def test_a_folder_with_special_characters_is_written_as_xml(tmp_path: Path) -> None:
+    folder = tmp_path / 'a "b" & <c>'
+    folder.mkdir()
+
+    text = write_workspace(1, layer(folder), ["CT"]).read_text()
+
+    assert "&amp; &lt;c&gt;" in text
+
+
+def test_segmentations_are_found_beside_the_workspace(workspace: Path) -> None:
+    outcome = read_outcome(workspace)
+
+    assert outcome.segmentations == (workspace.parent / LUNGS.file_name,)
+    assert outcome.labels == {1: "left lung", 2: "right lung"}
+
+
+def test_a_segmentation_that_was_not_downloaded_is_told(workspace: Path) -> None:
+    (workspace.parent / LUNGS.file_name).unlink()
+
+    with pytest.raises(NotUnderstood, match="was not downloaded"):
+        read_outcome(workspace)
+
+
+@pytest.mark.parametrize(
+    "text", ["no xml", '<!DOCTYPE registry [<!ENTITY a "b">]><registry></registry>']
+)
+def test_what_is_no_workspace_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.itksnap").write_text(text)
+
+    with pytest.raises(NotUnderstood, match="cannot be read"):
+        read_outcome(tmp_path / "a.itksnap")
+
+
+def test_labels_are_measured_in_millilitres_and_named_by_the_table(workspace: Path) -> None:
+    voxel_ml = 0.75 * 0.75 * 2.5 / 1000
+
+    assert measure(read_outcome(workspace)) == [
+        LabelVolume(value=1, name="left lung", volume_ml=round(voxel_ml, 3)),
+        LabelVolume(value=2, name="right lung", volume_ml=round(2 * voxel_ml, 3)),
+        LabelVolume(value=9, name="Label 9", volume_ml=round(voxel_ml, 3)),
+    ]
+
+
+def test_an_empty_segmentation_has_no_labels(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "empty.nii.gz", segmentation(()))
+
+    assert measure(Outcome(segmentations=(path,), labels={1: "left lung"})) == []
+
+
+def test_the_main_image_is_no_segmentation(tmp_path: Path) -> None:
+    write_image(tmp_path / LayerSpec().file_name, image())
+    path = tmp_path / "a.itksnap"
+    path.write_bytes(workspace_xml(WorkspaceSpec()))
+
+    assert read_outcome(path).segmentations == ()
