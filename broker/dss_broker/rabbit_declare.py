@@ -16,6 +16,8 @@ from dss_broker.topology import (
 )
 
 QUORUM = {"x-queue-type": "quorum"}
+CLASSIC = {"x-queue-type": "classic"}
+"""Said aloud, because RabbitMQ 4 lets an operator make quorum the default, which cannot be exclusive."""
 
 NEVER_LOST = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
 """Dead-lettering that survives a crash halfway.  It works only together with reject-publish."""
@@ -38,7 +40,7 @@ def declare_subscription(channel: Channel, subscription: Subscription, queue: st
     """``queue`` is the subscription's own, except for EVERYONE, where each process has one."""
     _declare_exchange(channel, subscription.exchange)
     if subscription.sharing is Sharing.EVERYONE:
-        channel.queue_declare(queue, exclusive=True, auto_delete=True)
+        channel.queue_declare(queue, exclusive=True, auto_delete=True, arguments=CLASSIC)
     else:
         _declare_exchange(channel, DEAD_EXCHANGE)
         _declare_durable(channel, queue, _arguments(subscription))
