@@ -1,0 +1,186 @@
+# mypy: allow-untyped-calls
+# (SimpleITK ships no types)
+"""Tickets from ITK-SNAP's upload to the workspace that comes back, through every real part."""
+
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
+
+from builders import MAIN, image, workspace_xml, write_image
+from dss_client.errors import Refused
+from dss_client.itksnap import ItkSnap
+from dss_client.records import Detail
+from dss_client.sending import Sent, Watcher, send
+from dss_client.workspace import read_outcome
+from dss_inference.phantom.chest import PhantomSpec, make_phantom
+from dss_inference.runner import Runner
+from stacks import Stack
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+
+
+class Quiet(Watcher):
+    """Watches nothing."""
+
+    def note(self, text: str) -> None: ...
+    def stage(self, name: str) -> None: ...
+    def moved(self, done_bytes: int, total_bytes: int) -> None: ...
+    def created(self, ticket: int) -> None: ...
+    def submitted(self, ticket: int) -> None: ...
+    def polled(self, detail: Detail) -> None: ...
+
+
+def segmented(client: ItkSnap, scan: Path, folder: Path) -> tuple[Sent, sitk.Image]:
+    """Send ``scan``; the outcome and the segmentation that came back."""
+    sent = send(client, scan, "lung-segmentation", folder, Quiet())
+    assert sent.results is not None, sent.log
+    (file,) = read_outcome(sent.results.workspace).segmentations
+    return sent, sitk.ReadImage(str(file))
+
+
+def dice(found: sitk.Image, truth: np.ndarray) -> float:
+    inside = sitk.GetArrayFromImage(found) > 0
+    return float(2 * (inside & truth).sum() / (inside.sum() + truth.sum()))
+
+
+def voxels(path: Path) -> np.ndarray:
+    return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(str(path))))
+
+
+@pytest.mark.shared_data
+def test_a_real_chest_comes_back_with_both_lungs(
+    ann: ItkSnap, shared_data: Path, tmp_path: Path
+) -> None:
+    sent, found = segmented(ann, shared_data / "cip" / "ct-64.nrrd", tmp_path)
+
+    reference = voxels(shared_data / "cip" / "lm-64.nrrd") & 0xFF
+    assert dice(found, (reference >= 9) & (reference <= 14)) >= 0.97
+    assert sent.results is not None
+    assert [label.name for label in sent.results.labels] == ["left lung", "right lung"]
+
+
+@pytest.mark.shared_data
+def test_lung_bases_next_to_bowel_gas_come_back(
+    ann: ItkSnap, shared_data: Path, tmp_path: Path
+) -> None:
+    folder = shared_data / "totalsegmentator"
+
+    _, found = segmented(ann, folder / "example_ct_sm.nii.gz", tmp_path)
+
+    reference = voxels(folder / "example_seg.nii.gz")
+    assert dice(found, (reference >= 10) & (reference <= 14)) >= 0.93
+
+
+@pytest.mark.shared_data
+def test_an_abdomen_without_lung_gets_an_empty_result_that_says_so(
+    ann: ItkSnap, shared_data: Path, tmp_path: Path
+) -> None:
+    """The upper 30 slices of the file are the lung bases of ``example_ct_sm``; they are cut off."""
+    whole = sitk.ReadImage(str(shared_data / "totalsegmentator" / "example_ct.nii.gz"))
+    write_image(tmp_path / "abdomen.nii.gz", whole[:, :, :82])
+
+    sent, found = segmented(ann, tmp_path / "abdomen.nii.gz", tmp_path / "results")
+
+    assert not sitk.GetArrayFromImage(found).any()
+    assert "No lung was found in this image." in [line.message for line in sent.log]
+
+
+@pytest.mark.shared_data
+def test_an_image_that_is_not_in_hounsfield_units_is_refused(
+    ann: ItkSnap, shared_data: Path, tmp_path: Path
+) -> None:
+    sent = send(ann, shared_data / "vtkjs" / "LIDC2.mha", "lung-segmentation", tmp_path, Quiet())
+
+    assert sent.status == "failed"
+    assert "Hounsfield" in sent.log[-1].message
+
+
+@pytest.mark.parametrize(
+    ("orientation", "oblique_deg"), [("LPS", 0.0), ("RAS", 0.0), ("PIR", 0.0), ("LPS", 20.0)]
+)
+def test_the_segmentation_has_the_very_grid_of_the_image(
+    ann: ItkSnap, tmp_path: Path, orientation: str, oblique_deg: float
+) -> None:
+    spec = PhantomSpec(
+        size=(72, 64, 60) if orientation != "PIR" else (64, 60, 72),
+        spacing_mm=(5.0625, 5.123, 5.0) if orientation != "PIR" else (5.123, 5.0, 5.0625),
+        origin_mm=(-101.33, 57.01, -1234.5),
+        orientation=orientation,
+        oblique_deg=oblique_deg,
+    )
+    phantom = make_phantom(spec, Runner("cpu"))
+    scan = write_image(tmp_path / "ct.nii.gz", phantom.ct)
+    uploaded = sitk.ReadImage(str(scan))
+
+    _, found = segmented(ann, scan, tmp_path / "results")
+
+    assert found.GetSize() == uploaded.GetSize()
+    assert found.GetSpacing() == uploaded.GetSpacing()
+    assert found.GetOrigin() == uploaded.GetOrigin()
+    assert found.GetDirection() == pytest.approx(uploaded.GetDirection(), abs=1e-4)
+    truth = sitk.GetArrayFromImage(phantom.truth)
+    sides = sitk.GetArrayFromImage(found)
+    for side in (1, 2):
+        overlap = 2 * ((sides == side) & (truth == side)).sum()
+        assert overlap / ((sides == side).sum() + (truth == side).sum()) > 0.95
+
+
+def failed_with(client: ItkSnap, *files: Path) -> str:
+    """Send those files as a ticket; the last line of its log."""
+    ticket = client.create_ticket("lung-segmentation")
+    for file in files:
+        client.upload(ticket, file)
+    client.submit(ticket)
+    log = [line for detail in client.wait(ticket, every_s=0.1) for line in detail.log]
+    assert client.detail(ticket).status == "failed", log
+    assert log[-1].category == "error"
+    return log[-1].message
+
+
+def workspace(folder: Path, text: bytes | None = None) -> Path:
+    path = folder / "ticket.itksnap"
+    path.write_bytes(workspace_xml() if text is None else text)
+    return path
+
+
+def test_every_bad_ticket_fails_with_a_sentence_and_the_next_one_works(
+    ann: ItkSnap, tmp_path: Path
+) -> None:
+    layer = tmp_path / MAIN.file_name
+    good = write_image(tmp_path / "good.nii.gz", image())
+    layer.write_bytes(good.read_bytes())
+    assert "no workspace" in failed_with(ann, layer)
+    assert "not" in failed_with(ann, layer, workspace(tmp_path, b"<registry>"))
+    assert "upload" in failed_with(ann, workspace(tmp_path))
+    untagged = workspace_xml().replace(b'"CT"', b'""')
+    assert "tagged 'CT'" in failed_with(ann, layer, workspace(tmp_path, untagged))
+    layer.write_bytes(b"this is no image")
+    assert "image" in failed_with(ann, layer, workspace(tmp_path))
+    write_image(layer, image((6, 6, 6, 3)))
+    assert "4 dimensions" in failed_with(ann, layer, workspace(tmp_path))
+
+    phantom = make_phantom(PhantomSpec(size=(64, 64, 52), spacing_mm=(6, 6, 6)), Runner("cpu"))
+    scan = write_image(tmp_path / "ct.nii.gz", phantom.ct)
+    sent, _ = segmented(ann, scan, tmp_path / "results")
+
+    assert sent.status == "success"
+
+
+def test_an_unknown_service_is_refused(ann: ItkSnap) -> None:
+    with pytest.raises(Refused, match="Unable to find service named nothing"):
+        ann.create_ticket("nothing")
+
+
+def test_plain_answers_have_no_content_type(stack: Stack) -> None:
+    answer = httpx.get(f"{stack.url}/api/login")
+
+    assert (answer.status_code, answer.text) == (401, "You are not logged in!")
+    assert "Content-Type" not in answer.headers
+
+
+def test_a_doubled_slash_is_understood(stack: Stack) -> None:
+    with ItkSnap(f"{stack.url}/") as client:
+        assert client.login(stack.token("slash@example.com")) == "slash@example.com"
