@@ -174,6 +174,9 @@ def _client(server: str, jar: Path | None) -> Iterator[ItkSnap]:
     except ClientError as error:
         typer.echo(_sentence(error, server), err=True)
         raise typer.Exit(2) from error
+    except OSError as error:  # the user's disk: the connection's errors are ClientErrors
+        typer.echo(f"{error.filename or 'The disk'}: {error.strerror}.", err=True)
+        raise typer.Exit(2) from error
 
 
 def _sentence(error: ClientError, server: str) -> str:

@@ -63,9 +63,10 @@ class Screen:
         self.note(f"Ticket {ticket} is submitted.")
 
     def polled(self, detail: Detail) -> None:
+        if not detail.finished:  # whoever waits for it tells the end
+            self._show(_state(detail), detail.progress)
         for line in detail.log:
             self._print(log_text(line))
-        self._show(_state(detail), detail.progress)
 
     def _show(self, state: str, share: float) -> None:
         self._bar.update(self._task, description=state, completed=share)

@@ -53,7 +53,10 @@ class Results:
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
-    """``results`` are there if the status is success.  ``seconds`` by stage."""
+    """``results`` are there if the status is success.
+
+    ``seconds`` by stage: prepare, upload, queue and work (as exact as POLL_S), download, total.
+    """
 
     ticket: int
     status: str
@@ -147,11 +150,12 @@ def _follow(
 ) -> tuple[Detail, tuple[LogLine, ...]]:
     watcher.stage("Waiting")
     log: list[LogLine] = []
-    watch.add("work", 0.0)  # a ticket may be done before we see it claimed
-    began_s, stage = time.monotonic(), "queue"
+    watch.add("queue", 0.0)  # a ticket may be done before we have seen it wait
+    began_s = time.monotonic()
     for detail in client.wait(ticket, every_s=POLL_S):
-        watch.add(stage, time.monotonic() - began_s)
-        began_s, stage = time.monotonic(), "queue" if detail.status == "ready" else "work"
+        now_s = time.monotonic()
+        watch.add("queue" if detail.status == "ready" else "work", now_s - began_s)
+        began_s = now_s
         log += detail.log
         watcher.polled(detail)
     return detail, tuple(log)

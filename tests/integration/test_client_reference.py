@@ -1,7 +1,10 @@
 """Our emulation of ITK-SNAP and the command line, proven against the server that ITK-SNAP uses."""
 
 import json
+import os
+import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -268,6 +271,26 @@ def test_a_failed_ticket_gives_its_reason_and_exit_status_1(
     assert done.exit_code == 1
     assert "Ticket 1: failed.\n  looked at it" in done.output
     assert json.loads(report.read_text())["status"] == "failed"
+
+
+def test_an_interrupted_ticket_goes_on_and_the_user_is_told_how_to_follow_it(
+    server: str, provider: Provider, scan: Path, tmp_path: Path
+) -> None:
+    words = [sys.executable, "-m", "dss_client", "send", str(scan), "--server", server]
+    words += ["--service", "lung-segmentation", "--jar", str(tmp_path / "jar")]
+    variables = os.environ | {"DSS_TOKEN": provider.token(), "PYTHONUNBUFFERED": "1"}
+
+    with subprocess.Popen(
+        words, env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as sending:
+        assert sending.stdout is not None
+        next(line for line in sending.stdout if "in the queue" in line)
+        sending.send_signal(signal.SIGINT)
+        told = sending.stdout.read()
+
+    assert sending.returncode == 130
+    assert f"Ticket 1 goes on. To watch it again:\n  dss log 1 --follow --server {server}" in told
+    assert provider.claim() == 1
 
 
 def test_the_other_commands_share_the_session(
