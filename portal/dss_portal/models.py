@@ -174,6 +174,7 @@ class TicketHistory(Model):
     ticket: fields.ForeignKeyRelation[Ticket] = fields.ForeignKeyField("portal.Ticket")
     status = fields.CharEnumField(Status, max_length=32)
     at = fields.DatetimeField(auto_now_add=True)
+    ticket_id: int
 
     class Meta(Model.Meta):
         table = "ticket_history"

@@ -3,7 +3,7 @@
 from quart import Blueprint, Response
 
 from dss_portal.accounts.sessions import signed_in
-from dss_portal.formats import json_body, table
+from dss_portal.formats import Cell, json_body, table
 from dss_portal.services import store
 
 blueprint = Blueprint("services", __name__, url_prefix="/api/services")
@@ -21,3 +21,19 @@ async def listing() -> Response:
 async def detail(githash: str) -> Response:
     """The bare descriptor, without the ``result`` envelope."""
     return json_body((await store.by_hash(githash)).descriptor)
+
+
+@blueprint.get("/<regex('[a-f0-9]+'):githash>/stats")
+@signed_in
+async def stats(githash: str) -> Response:
+    """One row; there is a column ``avg_duration`` only if a ticket has succeeded."""
+    found = await store.stats(await store.by_hash(githash))
+    duration = {"avg_duration": found.mean_s} if found.n_success else {}
+    row: dict[str, Cell] = {
+        "n_success": found.n_success,
+        "n_failed": found.n_failed,
+        **duration,
+        "last_heard_from": found.silent_s,
+        "queue_length": found.queue_length,
+    }
+    return table(tuple(row), [tuple(row.values())])

@@ -2,7 +2,10 @@
 
 import hashlib
 import json
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from statistics import fmean
 from typing import Any
 
 from tortoise.transactions import in_transaction
@@ -10,9 +13,34 @@ from tortoise.transactions import in_transaction
 from dss_broker.descriptor import descriptor_from
 from dss_broker.messages import ServiceAnnounced, WorkerAnnounced
 from dss_portal.errors import Refused
-from dss_portal.models import Provider, ProviderService, Service, Worker
+from dss_portal.models import (
+    Provider,
+    ProviderService,
+    Service,
+    Status,
+    Ticket,
+    TicketHistory,
+    Worker,
+)
+from dss_portal.tickets.lifecycle import FINISHED
 
 SHORTDESC_CHARACTERS = 78  # what ITK-SNAP's drop-down and the old database had room for
+STATS_WINDOW = timedelta(hours=24)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stats:
+    """How a service did within STATS_WINDOW, and how it stands.
+
+    ``mean_s`` is the mean time from the claim to the success, None without one; ``silent_s`` the
+    time since anybody who serves it was heard, None if nobody ever was.
+    """
+
+    n_success: int
+    n_failed: int
+    mean_s: float | None
+    silent_s: int | None
+    queue_length: int
 
 
 def synthetic_hash(descriptor: dict[str, Any]) -> str:
@@ -53,6 +81,30 @@ def version_key(version: str) -> tuple[int, ...]:
     """Major, minor, patch; a part that is missing or no number counts 0."""
     parts = [int(part) if part.isdecimal() else 0 for part in version.split(".")[:3]]
     return tuple(parts + [0] * (3 - len(parts)))
+
+
+async def stats(service: Service) -> Stats:
+    """A ticket that timed out counts as failed."""
+    now = datetime.now(UTC)
+    recent = TicketHistory.filter(ticket__service_id=service.id, at__gt=now - STATS_WINDOW)
+    ends = await recent.filter(status__in=list(FINISHED)).only("ticket_id", "status", "at")
+    succeeded = {end.ticket_id: end.at for end in ends if end.status is Status.SUCCESS}
+    durations = await _durations_s(succeeded)
+    heard = service.heard_at
+    return Stats(
+        n_success=len(succeeded),
+        n_failed=sum(end.status is not Status.SUCCESS for end in ends),
+        mean_s=fmean(durations) if durations else None,
+        silent_s=None if heard is None else int((now - heard).total_seconds()),
+        queue_length=await Ticket.filter(service_id=service.id, status=Status.READY).count(),
+    )
+
+
+async def _durations_s(succeeded: Mapping[int, datetime]) -> list[float]:
+    """From the last claim to the success of each ticket, in no order."""
+    claims = TicketHistory.filter(ticket_id__in=list(succeeded), status=Status.CLAIMED)
+    last = {claim.ticket_id: claim.at for claim in await claims.order_by("id")}
+    return [(succeeded[number] - at).total_seconds() for number, at in last.items()]
 
 
 async def announce(announced: ServiceAnnounced) -> None:

@@ -1,0 +1,79 @@
+"""``/api/services/HASH/stats``: how a service did in the last day."""
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from quart.typing import TestClientProtocol as Client
+
+from dss_portal.models import Service, Status, Ticket, TicketHistory, User
+from portals import Portal, submitted_ticket, text
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+async def ann(portal: Portal) -> Client:
+    """A user of a portal that lists one service."""
+    await portal.announce_service()
+    return await portal.user()
+
+
+async def _stats(client: Client, form: str = "") -> str:
+    service = await Service.get(name="lung-segmentation")
+    return await text(client, f"/api/services/{service.githash}/stats{form}")
+
+
+async def _ended(status: Status, *, hours_ago: float = 1, after_s: float = 30) -> None:
+    """A ticket that was claimed twice and ended ``after_s`` seconds after the second claim."""
+    service = await Service.get(name="lung-segmentation")
+    user = await User.get(email="ann@example.com")
+    ticket = await Ticket.create(user=user, service=service, status=status)
+    end = datetime.now(UTC) - timedelta(hours=hours_ago)
+    for state, before_s in ((Status.CLAIMED, 900), (Status.CLAIMED, after_s), (status, 0)):
+        entry = await TicketHistory.create(ticket=ticket, status=state)
+        moment = end - timedelta(seconds=before_s)
+        await TicketHistory.filter(id=entry.id).update(at=moment)
+
+
+async def test_without_a_success_there_is_no_duration(ann: Client) -> None:
+    await submitted_ticket(ann)
+    await _ended(Status.TIMEOUT)
+    await _ended(Status.FAILED)
+
+    assert re.fullmatch(r"0,2,\d,1\r\n", await _stats(ann))
+
+
+async def test_with_a_success_the_mean_duration_comes_third(ann: Client) -> None:
+    await _ended(Status.SUCCESS, after_s=30)
+    await _ended(Status.SUCCESS, after_s=60)
+
+    (row,) = json.loads(await _stats(ann, "?format=json"))["result"]
+    assert list(row) == [
+        "n_success",
+        "n_failed",
+        "avg_duration",
+        "last_heard_from",
+        "queue_length",
+    ]
+    assert (row["n_success"], row["avg_duration"]) == (2, 45.0)
+
+
+async def test_what_ended_yesterday_does_not_count(ann: Client) -> None:
+    await _ended(Status.SUCCESS, hours_ago=25)
+
+    assert (await _stats(ann)).startswith("0,0,")
+
+
+async def test_a_service_that_nobody_ever_served_has_an_empty_field(ann: Client) -> None:
+    await Service.all().update(heard_at=None)
+
+    assert await _stats(ann) == "0,0,,0\r\n"
+
+
+async def test_an_unknown_service_has_no_statistics(ann: Client) -> None:
+    answer = await ann.get("/api/services/abc/stats")
+
+    assert answer.status_code == 400
+    assert await answer.get_data(as_text=True) == "Service abc is not available"
