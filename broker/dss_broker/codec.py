@@ -18,12 +18,20 @@ _CLASSES: dict[str, type[Message]] = {c.__name__: c for c in get_args(Message)}
 
 
 def encode(message: Message) -> tuple[str, bytes]:
-    """Type name and body.  Raises ValueError if the body is larger than MAX_BODY_BYTES."""
+    """Type name and body.
+
+    Raises ValueError if the body is larger than MAX_BODY_BYTES, or could not be read again: JSON has
+    no word for a number that is not finite.
+    """
     body = msgspec.json.encode(message)
     if len(body) > MAX_BODY_BYTES:
         raise ValueError(
             f"{type(message).__name__} has {len(body)} bytes, {MAX_BODY_BYTES} at most"
         )
+    try:
+        msgspec.json.decode(body, type=type(message))
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"{type(message).__name__} cannot travel: {error}") from error
     return type(message).__name__, body
 
 
