@@ -6,7 +6,7 @@ BOOTSTRAP := @$(PYTHON) infra/bootstrap.py
 STACK := @test -x $(BIN)/dss-stack || { echo "Nothing is installed here yet: make up"; exit 1; }; $(BIN)/dss-stack
 
 .DEFAULT_GOAL := help
-.PHONY: help up stop status logs reset check test bench lock
+.PHONY: help up stop status logs reset check test bench migration lock
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -41,7 +41,12 @@ test: ## all tests, against servers of their own
 
 bench: ## how fast it is
 	$(BOOTSTRAP) dev
-	$(BIN)/pytest tests/bench --override-ini python_files='bench_*.py test_*.py' -s
+	$(BIN)/python tests/bench/bench_claims.py
+	$(BIN)/python tests/bench/bench_lungs.py
+
+migration: ## write a migration for changed models; NAME=what_changed
+	$(BOOTSTRAP) dev
+	$(BIN)/tortoise -c dss_portal.database.DESIGN_TIME makemigrations $${NAME:+-n "$$NAME"}
 
 lock: ## write requirements.lock anew, with the newest versions that pyproject.toml allows
 	$(BOOTSTRAP) dev
