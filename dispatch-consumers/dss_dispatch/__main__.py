@@ -44,7 +44,7 @@ def services() -> None:
     """List the services that come with the program."""
     for folder in builtin_services().values():
         service = load_service(folder)
-        typer.echo(f"{service.name} {service.version} : {service.shortdesc}")
+        typer.echo(f"{service.name} {service.version} : {service.descriptor.shortdesc}")
 
 
 @main.command()

@@ -60,7 +60,7 @@ class Consumer:
                 service=self._service.name,
                 provider=self._provider,
                 instance=self._instance,
-                descriptor=self._service.descriptor,
+                descriptor=self._service.descriptor.whole,
             )
         )
 

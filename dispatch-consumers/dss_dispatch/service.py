@@ -1,33 +1,23 @@
 """A service is a folder with ``service.json``: what ITK-SNAP shows, and what the dispatcher does."""
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from dss_broker.descriptor import (
+    Descriptor,
+    DescriptorInvalid,
+    Tag,
+    TagType,
+    descriptor_from,
+    field_first,
+)
 from dss_broker.messages import Label
 from dss_dispatch.errors import ServiceInvalid
 from dss_dispatch.workspace import Role
-
-MAX_DESCRIPTOR_BYTES = 48 * 1024
-"""A message holds 64 kB, and the descriptor travels in one."""
-
-
-class TagType(StrEnum):
-    """What kinds of object ITK-SNAP can tag (DistributedSegmentationModel.cxx:724-732)."""
-
-    MAIN = "MainImage"
-    OVERLAY = "OverlayImage"
-    ANATOMICAL = "AnatomicalImage"
-    SEGMENTATION = "SegmentationImage"
-    LABEL = "SegmentationLabel"
-    LANDMARK = "PointLandmark"
-    TIME_POINT = "TimePoint"
-    UNKNOWN = "Unknown"
-
 
 IMAGE_ROLES: dict[TagType, frozenset[str]] = {
     TagType.MAIN: frozenset({Role.MAIN}),
@@ -36,19 +26,6 @@ IMAGE_ROLES: dict[TagType, frozenset[str]] = {
     TagType.SEGMENTATION: frozenset({Role.SEGMENTATION}),
 }
 """The roles that a layer may have under a tag of that type; the other types tag no image layer."""
-
-# ITK-SNAP's documentation has these; the program takes them for Unknown, which nobody can assign.
-_DOCUMENTED_TYPES = {"AnatomicImage": TagType.ANATOMICAL, "Segmentation": TagType.SEGMENTATION}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tag:
-    """Something in the user's workspace that the service asks for by name."""
-
-    name: str
-    type: TagType
-    required: bool
-    hint: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,16 +53,22 @@ class Dispatch:
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """A usable service.  ``descriptor`` is its service.json without ``dispatch``, as clients get it."""
+    """A usable service: what clients are told, and what the dispatcher does."""
 
-    name: str
-    version: str
-    shortdesc: str
-    longdesc: str
-    tags: tuple[Tag, ...]
+    descriptor: Descriptor
     dispatch: Dispatch
-    url: str = ""
-    descriptor: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.descriptor.name
+
+    @property
+    def version(self) -> str:
+        return self.descriptor.version
+
+    @property
+    def tags(self) -> tuple[Tag, ...]:
+        return self.descriptor.tags
 
     @property
     def target_tag(self) -> Tag:
@@ -123,40 +106,23 @@ def load_service(folder: Path) -> Service:
 
 def service_from(raw: dict[str, Any]) -> Service:
     """The service that a decoded service.json describes.  Raises ServiceInvalid."""
-    descriptor = {key: value for key, value in raw.items() if key != "dispatch"}
-    if isinstance(descriptor.get("tags"), list):
-        descriptor["tags"] = [_with_real_type(tag) for tag in descriptor["tags"]]
     try:
-        service = msgspec.convert(raw | {**descriptor, "descriptor": descriptor}, type=Service)
+        descriptor = descriptor_from(raw)
+        dispatch = msgspec.convert({"dispatch": raw.get("dispatch")}, type=_Ours).dispatch
+    except DescriptorInvalid as error:
+        raise ServiceInvalid(str(error)) from error
     except msgspec.ValidationError as error:
-        raise ServiceInvalid(_sentence(str(error))) from error
-    _check(service)
+        raise ServiceInvalid(field_first(str(error))) from error
+    service = Service(descriptor=descriptor, dispatch=dispatch)
+    _check_dispatch(service)
     return service
 
 
-def _with_real_type(tag: Any) -> Any:
-    if isinstance(tag, dict) and tag.get("type") in _DOCUMENTED_TYPES:
-        return tag | {"type": _DOCUMENTED_TYPES[tag["type"]].value}
-    return tag
+@dataclass(frozen=True, kw_only=True)
+class _Ours:
+    """The part of service.json that clients are not told."""
 
-
-def _sentence(error: str) -> str:
-    """``Expected `bool`, got `str` - at `$.tags[0].required``` with the field first."""
-    what, _, where = error.partition(" - at `$")
-    return f"{where.strip('.`') or 'service.json'}: {what}."
-
-
-def _check(service: Service) -> None:
-    for name in ("name", "version", "shortdesc", "longdesc"):
-        _require(getattr(service, name).strip() != "", name, "must not be empty")
-    size_bytes = len(msgspec.json.encode(service.descriptor))
-    _require(size_bytes <= MAX_DESCRIPTOR_BYTES, "service.json", "must be shorter than 48 kB")
-    names = [tag.name for tag in service.tags]
-    for i, name in enumerate(names):
-        legal = name.isprintable() and name != "" and not set(name) & {" ", ","}
-        _require(legal, f"tags[{i}].name", "must have no blanks and no commas: ITK-SNAP cuts there")
-        _require(names.count(name) == 1, f"tags[{i}].name", f"'{name}' is there more than once")
-    _check_dispatch(service)
+    dispatch: Dispatch
 
 
 def _check_dispatch(service: Service) -> None:

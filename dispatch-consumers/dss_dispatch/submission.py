@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from dss_broker.descriptor import Tag
 from dss_dispatch import workspace as ws
 from dss_dispatch.errors import TicketError
 from dss_dispatch.images import Image, grid_difference, read_header
 from dss_dispatch.registry import Folder, parse
-from dss_dispatch.service import IMAGE_ROLES, Service, Tag
+from dss_dispatch.service import IMAGE_ROLES, Service
 from dss_dispatch.workspace import Layer, Role
 
 WORKSPACE_SUFFIX = ".itksnap"

@@ -27,7 +27,7 @@ def test_the_built_in_services_are_valid() -> None:
 def test_clients_get_the_file_without_our_part_and_with_what_we_do_not_know() -> None:
     raw = service_json(citation="Doe 2020")
 
-    assert service_from(raw).descriptor == {k: v for k, v in raw.items() if k != "dispatch"}
+    assert service_from(raw).descriptor.whole == {k: v for k, v in raw.items() if k != "dispatch"}
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_types_that_only_the_documentation_has_are_corrected(
     service = service_from(service_json(tags=[tag(), other]))
 
     assert service.tags[1].type is real
-    assert service.descriptor["tags"][1]["type"] == real.value
+    assert service.descriptor.whole["tags"][1]["type"] == real.value
 
 
 @pytest.mark.parametrize(
