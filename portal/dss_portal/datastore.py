@@ -106,6 +106,10 @@ def flat_name(sent: str) -> str:
     return name
 
 
+def too_large(limit_bytes: int) -> Refused:
+    return Refused(f"The file is larger than {limit_bytes} bytes.", 413)
+
+
 async def _write(path: Path, data: AsyncIterator[bytes], limit_bytes: int) -> int:
     size_bytes = 0
     try:
@@ -113,7 +117,7 @@ async def _write(path: Path, data: AsyncIterator[bytes], limit_bytes: int) -> in
             async for chunk in data:
                 size_bytes += len(chunk)
                 if size_bytes > limit_bytes:
-                    raise Refused(f"The file is larger than {limit_bytes} bytes.", 413)
+                    raise too_large(limit_bytes)
                 await file.write(chunk)
             await file.flush()
             await asyncio.to_thread(os.fsync, file.fileno())

@@ -10,7 +10,7 @@ from quart.wrappers.response import FileBody
 from werkzeug.sansio.multipart import Data, Field, File
 
 from dss_portal import parameters
-from dss_portal.datastore import flat_name
+from dss_portal.datastore import flat_name, too_large
 from dss_portal.errors import Refused
 
 FileBody.buffer_size = 256 * 1024  # Quart's 8 KB makes downloads ten times slower
@@ -31,7 +31,10 @@ class Incoming:
 
 
 async def file_part() -> Incoming:
-    """The multipart part ``myfile``.  Raises Refused if there is none."""
+    """The multipart part ``myfile``.  Raises Refused if there is none, or if it is announced too large."""
+    limits = parameters.settings()
+    if (request.content_length or 0) > limits.max_upload_bytes + limits.max_form_bytes:
+        raise too_large(limits.max_upload_bytes)
     parts = parameters.multipart()
     async for part in parts:
         if isinstance(part, File) and part.name == "myfile":

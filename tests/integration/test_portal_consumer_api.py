@@ -229,6 +229,21 @@ async def test_a_file_over_the_limit_is_refused_and_leaves_nothing(portal: Porta
     assert list((portal.datastore / "tickets" / f"{ticket_id:08d}" / "input").iterdir()) == []
 
 
+async def test_a_file_that_is_announced_too_large_is_refused_at_once(portal: Portal) -> None:
+    await portal.announce_service()
+    client = await portal.user()
+    headers = {
+        "Content-Type": "multipart/form-data; boundary=X",
+        "Content-Length": str(portal.settings.max_upload_bytes * 2),
+    }
+
+    answer = await client.post(
+        f"/api/tickets/{await new_ticket(client)}/files/input", headers=headers
+    )
+
+    assert answer.status_code == 413
+
+
 async def test_an_upload_that_is_cut_off_leaves_nothing(portal: Portal) -> None:
     await portal.announce_service()
     client = await portal.user()
