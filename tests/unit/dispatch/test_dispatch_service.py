@@ -5,9 +5,10 @@ import pytest
 from typer.testing import CliRunner
 
 from builders import LUNGS, service_json
+from dss_broker.descriptor import TagType
 from dss_dispatch.__main__ import main
 from dss_dispatch.errors import ServiceInvalid
-from dss_dispatch.service import TagType, builtin_services, load_service, service_from
+from dss_dispatch.service import builtin_services, load_service, service_from
 
 
 def tag(**changes: Any) -> dict[str, Any]:
