@@ -1,6 +1,7 @@
 """From the broker's threads to Quart's event loop."""
 
 import asyncio
+import errno
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -22,6 +23,7 @@ DATABASE_AWAY = (
     asyncpg.CannotConnectNowError,
     asyncpg.InterfaceError,
 )
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 RETRY_S = 1.0
 
 
@@ -46,7 +48,11 @@ def on_loop(loop: asyncio.AbstractEventLoop, handler: AsyncHandler) -> Handler:
                 return await handler(delivery)
             except DATABASE_AWAY:
                 log.warning("database away, waiting", exc_info=True)
-                await asyncio.sleep(RETRY_S)
+            except OSError as error:
+                if error.errno not in DISK_FULL:
+                    raise
+                log.warning("disk full, waiting", exc_info=True)
+            await asyncio.sleep(RETRY_S)
 
     def handle(delivery: Delivery) -> None:
         asyncio.run_coroutine_threadsafe(patient(delivery), loop).result()
