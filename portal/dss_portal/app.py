@@ -1,16 +1,18 @@
 """The portal put together."""
 
 import asyncio
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 
 from quart import Quart
 
 from dss_broker.broker import Broker
 from dss_portal import asgi, database, errors, events, health, routing
+from dss_portal.accounts import openid_routes as openid
 from dss_portal.accounts import routes as accounts
 from dss_portal.accounts import sessions
 from dss_portal.accounts import store as account_store
 from dss_portal.accounts.limits import Limits
+from dss_portal.accounts.openid import OpenIdIssuer
 from dss_portal.admin import routes as admin
 from dss_portal.attachments import routes as attachments
 from dss_portal.datastore import Datastore
@@ -25,6 +27,8 @@ from dss_portal.tickets.listener import Listener
 
 STOP_S = 20.0
 
+FEATURES = (accounts, openid, services, tickets, providers, admin, attachments, pages, health)
+
 
 def create_app(settings: Settings, broker: Broker) -> Quart:
     """A portal that connects to the database and listens to ``broker`` while it serves."""
@@ -34,14 +38,27 @@ def create_app(settings: Settings, broker: Broker) -> Quart:
     app.extensions["dss_datastore"] = Datastore(settings.datastore, settings.max_upload_bytes)
     app.extensions["dss_relay"] = Relay(broker)
     app.extensions["dss_limits"] = Limits(settings)
+    app.extensions["dss_openid"] = _issuer(settings)
     asgi.install(app)
     routing.install(app)
     errors.install(app)
     sessions.install(app, settings)
-    for feature in (accounts, services, tickets, providers, admin, attachments, pages, health):
+    for feature in FEATURES:
         app.register_blueprint(feature.blueprint)
+    app.context_processor(lambda: {"has_issuer": bool(settings.oidc_issuer)})
     _install_background(app, settings, broker)
     return app
+
+
+def _issuer(settings: Settings) -> OpenIdIssuer | None:
+    if not settings.oidc_issuer:
+        return None
+    return OpenIdIssuer(
+        settings.oidc_issuer,
+        settings.oidc_client_id,
+        settings.oidc_client_secret.get_secret_value(),
+        f"{settings.public_url.rstrip('/')}/api/oauth2cb",
+    )
 
 
 def _install_background(app: Quart, settings: Settings, broker: Broker) -> None:
@@ -66,6 +83,7 @@ def _install_background(app: Quart, settings: Settings, broker: Broker) -> None:
         await asyncio.to_thread(broker.stop_consuming, STOP_S)
         for task in running:
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-        await resources.aclose()
+        try:
+            await asyncio.gather(*running, return_exceptions=True)
+        finally:
+            await resources.aclose()

@@ -37,6 +37,11 @@ class Settings(DatabaseSettings):
     test_mode: Literal["off", "loopback", "everywhere"] = Field(
         "off", description="everybody is test@example.com, a sysadmin"
     )
+    oidc_issuer: str = Field(
+        "", description="address of an OpenID Connect issuer, or google; blank is none"
+    )
+    oidc_client_id: str = ""
+    oidc_client_secret: SecretStr = SecretStr("")
     failed_logins_per_minute: int = Field(
         150, ge=0, description="by address; typing a token into ITK-SNAP makes 48"
     )

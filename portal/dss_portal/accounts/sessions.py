@@ -51,6 +51,11 @@ def install(app: Quart, settings: Settings) -> None:
         cookie_secure=settings.public_is_https,
         duration=YEAR_S,
     )
+    app.config.update(
+        SESSION_COOKIE_NAME="dss_sign_in",  # lives only while a sign-in is on its way
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.public_is_https,
+    )
     app.before_request(refuse_other_sites)
 
 
@@ -130,7 +135,9 @@ async def refuse_other_sites() -> None:
     """No page of another site may act with the cookie of ours.  Programs send no such headers."""
     navigates = request.headers.get("Sec-Fetch-Mode") == "navigate" and request.method == "GET"
     from_afar = request.headers.get("Sec-Fetch-Site") in {"cross-site", "same-site"}
-    if from_afar and (request.path.startswith("/api/") or not navigates):
+    # An issuer sends the browser back from its own site; there, ``state`` guards.
+    api = request.path.startswith("/api/") and request.path != "/api/oauth2cb"
+    if from_afar and (api or not navigates):
         raise Refused("Requests from other web sites are not accepted.", 403)
 
 

@@ -4,6 +4,7 @@ import hashlib
 import secrets
 from datetime import UTC, datetime, timedelta
 
+from dss_portal.errors import Refused
 from dss_portal.models import LoginToken, Session, Tier, User
 
 TEST_USER = "test@example.com"
@@ -94,4 +95,14 @@ async def user_named(email: str) -> User:
     user = await User.get_or_none(email=email)
     if user is None:
         raise LookupError(f"There is no user '{email}'.")
+    return user
+
+
+async def signed_in_by_issuer(email: str, name: str) -> User:
+    """The user of that address, new ones as guests.  Raises Refused if the user is disabled."""
+    user, _ = await User.get_or_create(
+        email=email, defaults={"tier_id": "guest", "display_name": name}
+    )
+    if user.disabled:
+        raise Refused("This account has been disabled. Please ask an administrator.", 401)
     return user

@@ -1,0 +1,136 @@
+"""Sign-in by any OpenID Connect issuer: authorization code with state, nonce and PKCE.
+
+Facts: OpenID Connect Core 1.0, sections 3.1 (code flow) and 3.1.3.7 (what to check of an ID token).
+"""
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from authlib.integrations.base_client import OAuthError
+from authlib.integrations.httpx_client import AsyncOAuth2Client
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+from dss_portal.errors import Refused
+
+PRESETS = {"google": "https://accounts.google.com"}
+SCOPE = "openid email profile"
+ALGORITHMS = ["RS256", "PS256", "ES256"]
+LEEWAY_S = 60  # clocks differ
+TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """A sign-in on its way.  The three secrets stay with the browser that began it."""
+
+    url: str
+    state: str
+    nonce: str
+    verifier: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Person:
+    """Who signed in, as the issuer vouches."""
+
+    email: str
+    name: str
+
+
+class OpenIdIssuer:
+    """One issuer, found by discovery at its first use."""
+
+    def __init__(self, issuer: str, client_id: str, client_secret: str, redirect_uri: str) -> None:
+        self._issuer = PRESETS.get(issuer, issuer).rstrip("/")
+        self._client_id = client_id
+        self._client_secret = client_secret
+        self._redirect_uri = redirect_uri
+        self._metadata: dict[str, Any] = {}
+
+    async def start(self) -> Started:
+        """Where to send the browser.  Raises Refused if the issuer cannot be reached."""
+        metadata = await self._discovered()
+        nonce, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
+        async with self._client() as client:
+            url, state = client.create_authorization_url(
+                metadata["authorization_endpoint"], nonce=nonce, code_verifier=verifier
+            )
+        return Started(url=url, state=state, nonce=nonce, verifier=verifier)
+
+    async def finish(self, code: str, nonce: str, verifier: str) -> Person:
+        """Exchange the code and check who it is.  Raises Refused."""
+        metadata = await self._discovered()
+        try:
+            async with self._client() as client:
+                token = await client.fetch_token(
+                    metadata["token_endpoint"], code=code, code_verifier=verifier
+                )
+                claims = await self._checked(token.get("id_token", ""), nonce)
+                if "email" not in claims and "userinfo_endpoint" in metadata:
+                    answer = await client.get(metadata["userinfo_endpoint"])
+                    claims = _same_subject(claims, answer.raise_for_status().json())
+        except (OAuthError, JoseError, ValueError) as error:
+            raise Refused("The sign-in was not confirmed. Please begin again.", 401) from error
+        except httpx.HTTPError as error:
+            raise _unreachable() from error
+        return _person(claims)
+
+    async def _checked(self, id_token: str, nonce: str) -> dict[str, Any]:
+        keys = KeySet.import_key_set(await self._get((await self._discovered())["jwks_uri"]))
+        decoded = jwt.decode(id_token, keys, algorithms=ALGORITHMS)
+        registry = jwt.JWTClaimsRegistry(
+            leeway=LEEWAY_S,
+            iss={"essential": True, "value": self._metadata["issuer"]},
+            aud={"essential": True, "value": self._client_id},
+            exp={"essential": True},
+            sub={"essential": True},
+            nonce={"essential": True, "value": nonce},
+        )
+        registry.validate(decoded.claims)
+        return decoded.claims
+
+    async def _discovered(self) -> dict[str, Any]:
+        if not self._metadata:
+            found = await self._get(f"{self._issuer}/.well-known/openid-configuration")
+            if str(found.get("issuer", "")).rstrip("/") != self._issuer:
+                raise Refused("The sign-in service names another issuer than the settings.", 502)
+            self._metadata = found
+        return self._metadata
+
+    async def _get(self, url: str) -> Any:
+        try:
+            async with httpx.AsyncClient(timeout=TIMEOUT_S) as http:
+                return (await http.get(url)).raise_for_status().json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise _unreachable() from error
+
+    def _client(self) -> AsyncOAuth2Client:
+        return AsyncOAuth2Client(
+            self._client_id,
+            self._client_secret,
+            scope=SCOPE,
+            redirect_uri=self._redirect_uri,
+            code_challenge_method="S256",
+            timeout=TIMEOUT_S,
+        )
+
+
+def _same_subject(claims: dict[str, Any], userinfo: dict[str, Any]) -> dict[str, Any]:
+    if userinfo.get("sub") != claims["sub"]:
+        raise ValueError("userinfo of somebody else")
+    return {**userinfo, **claims}
+
+
+def _person(claims: dict[str, Any]) -> Person:
+    email = str(claims.get("email", "")).strip().lower()
+    if "@" not in email or claims.get("email_verified") is False:
+        raise Refused("The sign-in service did not give a confirmed e-mail address.", 401)
+    return Person(email=email, name=str(claims.get("name", "")))
+
+
+def _unreachable() -> Refused:
+    return Refused("The sign-in service cannot be reached now. Please try again later.", 502)

@@ -1,0 +1,51 @@
+"""The two stations of a sign-in by OpenID Connect: out to the issuer, and back."""
+
+import hmac
+import logging
+
+from quart import Blueprint, current_app, request, session
+from quart import redirect as redirect_to
+from werkzeug.wrappers import Response as Redirect
+
+from dss_portal import parameters
+from dss_portal.accounts import store
+from dss_portal.accounts.openid import OpenIdIssuer
+from dss_portal.accounts.sessions import sign_in
+from dss_portal.errors import Refused
+
+blueprint = Blueprint("openid", __name__)
+
+log = logging.getLogger(__name__)
+
+_KEPT = "openid"
+
+
+def issuer() -> OpenIdIssuer:
+    """Raises Refused if none is configured."""
+    found: OpenIdIssuer | None = current_app.extensions["dss_openid"]
+    if found is None:
+        raise Refused("This server has no sign-in service; use a token.")
+    return found
+
+
+@blueprint.get("/signin")
+async def begin() -> Redirect:
+    """Off to the issuer.  What must come back with the browser is kept in a signed cookie."""
+    started = await issuer().start()
+    session[_KEPT] = [started.state, started.nonce, started.verifier]
+    return redirect_to(started.url, 303)
+
+
+@blueprint.get("/api/oauth2cb")
+async def finish() -> Redirect:
+    """Back from the issuer: a session for who it vouches for, in the browser that began."""
+    kept = session.pop(_KEPT, None)
+    if kept is None or not hmac.compare_digest(kept[0], request.args.get("state", "")):
+        raise Refused("This sign-in was not begun here, or it took too long. Begin again.")
+    if "code" not in request.args:
+        raise Refused("The sign-in service did not let you in.", 401)
+    person = await issuer().finish(request.args["code"], nonce=kept[1], verifier=kept[2])
+    user = await store.signed_in_by_issuer(person.email, person.name)
+    await sign_in(user)
+    log.info("signed in by the issuer", extra={"user": user.id})
+    return redirect_to(parameters.settings().public_url.rstrip("/") + "/", 303)

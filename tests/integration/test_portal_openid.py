@@ -1,0 +1,185 @@
+"""Sign-in by a real OpenID Connect provider, every redirect of it."""
+
+import re
+import secrets
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from quart.typing import TestClientProtocol as Client
+
+from conftest import missing
+from dss_portal.accounts import store as accounts
+from dss_portal.accounts.openid import OpenIdIssuer
+from dss_portal.models import User
+from portals import Portal, text
+from stacks import free_port
+
+pytestmark = pytest.mark.stack
+
+SOURCE = Path(__file__).parents[1] / "openid"
+SECRET = secrets.token_hex(16)
+FROM_AFAR = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+CALLBACK = "http://127.0.0.1:8080/api/oauth2cb"
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[str]:
+    """The address of a provider."""
+    folder = _installed()
+    port = free_port()
+    command = ["node", "provider.mjs", str(port), SECRET, CALLBACK]
+    with subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as provider:
+        assert provider.stdout is not None
+        assert any("ready" in line for line in provider.stdout)
+        yield f"http://127.0.0.1:{port}"
+        provider.terminate()
+
+
+def _installed() -> Path:
+    """A folder with the provider and what it needs; made once for each machine."""
+    folder = Path(tempfile.gettempdir()) / "dss-oidc-provider-9.13.3"
+    if shutil.which("npm") is None:
+        missing("npm is needed for the OpenID Connect provider.")
+    folder.mkdir(exist_ok=True)
+    for file in SOURCE.iterdir():
+        shutil.copy(file, folder)
+    if not (folder / "node_modules" / "oidc-provider").exists():
+        words = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"]
+        subprocess.run(words, cwd=folder, check=True, timeout=240)
+    return folder
+
+
+@pytest.fixture
+def client(portal: Portal, issuer: str) -> Client:
+    """A browser at a portal that knows the issuer."""
+    portal.app.extensions["dss_openid"] = OpenIdIssuer(issuer, "dss", SECRET, CALLBACK)
+    return portal.app.test_client()
+
+
+async def _begun(client: Client) -> str:
+    answer = await client.get("/signin")
+    assert answer.status_code == 303
+    return answer.headers["Location"]
+
+
+def _at_the_issuer(address: str, who: str) -> str:
+    """Sign in as ``who`` and consent; where the issuer then sends the browser."""
+    with httpx.Client(follow_redirects=False) as browser:
+        answer = browser.get(address)
+        while not str(answer.headers.get("Location", "")).startswith(CALLBACK):
+            if answer.is_redirect:
+                answer = browser.get(str(answer.next_request and answer.next_request.url))
+                continue
+            prompt = re.search(r'name="prompt" value="(\w+)"', answer.text)
+            form = re.search(r'action="([^"]+)"', answer.text)
+            assert prompt, answer.text
+            assert form
+            fields = {"prompt": prompt[1], "login": who, "password": "any"}
+            answer = browser.post(str(answer.url.join(form[1])), data=fields)
+        return str(answer.headers["Location"])
+
+
+def _path(address: str) -> str:
+    parts = urlsplit(address)
+    return f"{parts.path}?{parts.query}"
+
+
+async def test_who_the_issuer_vouches_for_is_signed_in(client: Client) -> None:
+    back = _at_the_issuer(await _begun(client), "Ann@example.com")
+
+    answer = await client.get(_path(back), headers=FROM_AFAR)
+
+    assert answer.status_code == 303
+    assert answer.headers["Location"] == "http://127.0.0.1:8080/"
+    assert await text(client, "/api/login") == "logged in as ann@example.com \n"
+    user = await User.get(email="ann@example.com")
+    assert (user.tier_id, user.sysadmin) == ("guest", False)
+
+
+async def test_the_request_carries_state_nonce_and_a_challenge(client: Client) -> None:
+    asked = parse_qs(urlsplit(await _begun(client)).query)
+
+    assert asked["code_challenge_method"] == ["S256"]
+    assert all(asked[name][0] for name in ("state", "nonce", "code_challenge"))
+    assert asked["redirect_uri"] == [CALLBACK]
+
+
+async def test_a_sign_in_that_was_begun_elsewhere_is_refused(
+    portal: Portal, client: Client
+) -> None:
+    """The reference's weakness 29."""
+    back = _at_the_issuer(await _begun(client), "mallory@example.com")
+    victim = portal.app.test_client()
+
+    answer = await victim.get(_path(back))
+
+    assert answer.status_code == 400
+    assert await text(victim, "/api/login") == "You are not logged in!"
+
+
+async def test_a_code_works_once(client: Client) -> None:
+    back = _path(_at_the_issuer(await _begun(client), "ann@example.com"))
+    await client.get(back)
+
+    assert (await client.get(back)).status_code == 400
+
+
+async def test_a_refusal_of_the_issuer_is_a_sentence(client: Client) -> None:
+    state = parse_qs(urlsplit(await _begun(client)).query)["state"][0]
+
+    answer = await client.get(f"/api/oauth2cb?error=access_denied&state={state}")
+
+    assert answer.status_code == 401
+    assert await answer.get_data(as_text=True) == "The sign-in service did not let you in."
+
+
+async def test_an_invented_code_is_refused(client: Client) -> None:
+    state = parse_qs(urlsplit(await _begun(client)).query)["state"][0]
+
+    answer = await client.get(f"/api/oauth2cb?code=invented&state={state}")
+
+    assert answer.status_code == 401
+
+
+async def test_an_unconfirmed_address_is_refused(client: Client) -> None:
+    back = _at_the_issuer(await _begun(client), "unverified@example.com")
+
+    answer = await client.get(_path(back))
+
+    assert answer.status_code == 401
+    assert not await User.exists(email="unverified@example.com")
+
+
+async def test_a_disabled_user_stays_out(client: Client) -> None:
+    await accounts.save_user("ann@example.com")
+    await accounts.disable_user("ann@example.com")
+    back = _at_the_issuer(await _begun(client), "ann@example.com")
+
+    assert (await client.get(_path(back))).status_code == 401
+
+
+async def test_an_issuer_that_is_away_is_a_sentence(portal: Portal) -> None:
+    away = OpenIdIssuer(f"http://127.0.0.1:{free_port()}", "dss", SECRET, CALLBACK)
+    portal.app.extensions["dss_openid"] = away
+
+    answer = await portal.app.test_client().get("/signin")
+
+    assert answer.status_code == 502
+    assert "cannot be reached" in await answer.get_data(as_text=True)
+
+
+async def test_a_portal_without_an_issuer_says_so(portal: Portal) -> None:
+    answer = await portal.app.test_client().get("/signin")
+
+    assert answer.status_code == 400
+    assert await answer.get_data(as_text=True) == (
+        "This server has no sign-in service; use a token."
+    )
