@@ -110,22 +110,37 @@ async def _multipart_fields(boundary: str) -> dict[str, str]:
     return await remaining_fields(multipart())
 
 
-async def remaining_fields(parts: AsyncIterator[Field | File | Data]) -> dict[str, str]:
-    """The plain fields among the parts that are still to come; files are passed over."""
-    values: dict[str, bytearray] = {}
-    current: bytearray | None = None
-    size_bytes = 0
-    async for part in parts:
+class Fields:
+    """The plain fields of a multipart form, taken part by part; files are passed over."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, bytearray] = {}
+        self._current: bytearray | None = None
+        self._size_bytes = 0
+
+    def take(self, part: Field | File | Data) -> None:
+        """Raises Refused if the form is too large."""
         if isinstance(part, Field):
-            current = values[part.name] = bytearray()
+            self._current = self._values[part.name] = bytearray()
         elif isinstance(part, File):
-            current = None
-        elif isinstance(part, Data):
-            size_bytes += len(part.data)
-            _refuse_large_form(size_bytes)
-            if current is not None:
-                current += part.data
-    return {name: _text(bytes(value)) for name, value in values.items()}
+            self._current = None
+        else:
+            self._size_bytes += len(part.data)
+            _refuse_large_form(self._size_bytes)
+            if self._current is not None:
+                self._current += part.data
+
+    def texts(self) -> dict[str, str]:
+        """Raises Refused if one is not UTF-8."""
+        return {name: _text(bytes(value)) for name, value in self._values.items()}
+
+
+async def remaining_fields(parts: AsyncIterator[Field | File | Data]) -> dict[str, str]:
+    """The plain fields among the parts that are still to come."""
+    fields = Fields()
+    async for part in parts:
+        fields.take(part)
+    return fields.texts()
 
 
 async def _small_body() -> bytes:

@@ -36,9 +36,10 @@ async def file_part() -> Incoming:
     if (request.content_length or 0) > limits.max_upload_bytes + limits.max_form_bytes:
         raise too_large(limits.max_upload_bytes)
     parts = parameters.multipart()
+    earlier = parameters.Fields()  # ITK-SNAP sends the file first, the Python client last
     async for part in parts:
         if isinstance(part, File) and part.name == "myfile":
-            fields: dict[str, str] = {}
+            fields = earlier.texts()
             data = _data_of(parts, fields)
             return Incoming(
                 name=flat_name(part.filename),
@@ -46,6 +47,7 @@ async def file_part() -> Incoming:
                 fields=fields,
                 expected_bytes=request.content_length or 0,
             )
+        earlier.take(part)
     raise Refused("The form has no file named 'myfile'.")
 
 

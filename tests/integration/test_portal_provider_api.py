@@ -194,6 +194,24 @@ async def test_an_attachment_belongs_to_the_next_log_line_and_is_readable_by_lin
     assert anybody.headers["Content-Type"] == "image/png"
 
 
+async def test_fields_may_come_before_the_file_as_the_python_client_sends_them(
+    provider: Client, claimed: int
+) -> None:
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="desc"\r\n\r\nAn affine\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="myfile"; filename="a.mat"\r\n\r\n1 0\r\n'
+        b"--b--\r\n"
+    )
+
+    answer = await provider.post(
+        f"/api/pro/tickets/{claimed}/attachments",
+        data=body,
+        headers={"Content-Type": "multipart/form-data; boundary=b"},
+    )
+
+    assert answer.status_code == 200
+
+
 async def test_uploaded_html_runs_nothing_on_our_origin(
     portal: Portal, provider: Client, claimed: int
 ) -> None:
