@@ -30,6 +30,11 @@ class Grid:
     def voxel_ml(self) -> float:
         return float(np.prod(self.spacing_mm)) / 1000
 
+    def point_mm(self, index: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """Of a voxel index (x, y, z), which may lie between voxels."""
+        axes = np.array(self.direction).reshape(3, 3)
+        return np.asarray(self.origin_mm + axes @ (index * self.spacing_mm), np.float64)
+
     def holds(self, other: "Grid") -> bool:
         """Size, spacing and origin bit for bit, direction within 1e-4."""
         same = (self.size, self.spacing_mm, self.origin_mm) == (
@@ -64,6 +69,15 @@ class LpsOrder:
     def undo(self, voxels: Voxels) -> Voxels:
         """A view of ``voxels``, which are in LPS order, in the image's own order."""
         return np.flip(voxels, self.flipped).transpose(np.argsort(self.axes))
+
+    def own_index(
+        self, index: npt.NDArray[np.floating], shape: tuple[int, ...]
+    ) -> npt.NDArray[np.floating]:
+        """The image's own index (z, y, x) of one in LPS order, where the array has ``shape``."""
+        turned = index.copy()
+        for axis in self.flipped:
+            turned[axis] = shape[axis] - 1 - index[axis]
+        return turned[np.argsort(self.axes)]
 
     def spacing_mm(self, grid: Grid) -> tuple[float, float, float]:
         """Along z, y, x of the LPS order."""

@@ -39,6 +39,10 @@ class Ct:
         """Of ``hu``'s axes."""
         return self.order.spacing_mm(self.grid)
 
+    def point_mm(self, index: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """In LPS, of an index (z, y, x) into ``hu``."""
+        return self.grid.point_mm(self.order.own_index(index, self.hu.shape)[::-1])
+
 
 def limit_threads(threads: int) -> None:
     """For all that SimpleITK does in this process."""

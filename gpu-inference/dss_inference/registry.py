@@ -15,7 +15,19 @@ def _lung_segmentation(device: str, threads: int) -> Bundle:
     return LungSegmentation(runner_for(device, threads))
 
 
-BUNDLES: dict[str, Callable[[str, int], Bundle]] = {"lung-segmentation": _lung_segmentation}
+def _nodule_detection(device: str, threads: int) -> Bundle:
+    from dss_inference.images import limit_threads  # noqa: PLC0415  (loads SimpleITK)
+    from dss_inference.nodules.bundle import NoduleDetection  # noqa: PLC0415  (loads torch)
+    from dss_inference.runner import runner_for  # noqa: PLC0415  (loads torch)
+
+    limit_threads(threads)
+    return NoduleDetection(runner_for(device, threads))
+
+
+BUNDLES: dict[str, Callable[[str, int], Bundle]] = {
+    "lung-segmentation": _lung_segmentation,
+    "nodule-detection": _nodule_detection,
+}
 """By name: how to make it, given a device (``auto``, ``cpu``, ``cuda:N``) and a number of CPU threads."""
 
 

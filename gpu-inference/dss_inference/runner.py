@@ -59,6 +59,14 @@ class Runner:
         means = functional.avg_pool3d(values, factors, ceil_mode=True, count_include_pad=False)
         return means[0].round().to(torch.int16).cpu().numpy()
 
+    @memory_errors()
+    def resized(
+        self, voxels: npt.NDArray[np.generic], shape: tuple[int, ...]
+    ) -> npt.NDArray[np.float32]:
+        """The same extent in ``shape`` (z, y, x) voxels, interpolated linearly."""
+        values = self._on_device(voxels).float()[None, None]
+        return functional.interpolate(values, shape, mode="trilinear")[0, 0].cpu().numpy()
+
     def enlarge(
         self, coarse: npt.NDArray[np.uint8], factors: tuple[int, int, int], rows: slice
     ) -> torch.Tensor:

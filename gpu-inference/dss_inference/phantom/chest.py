@@ -11,6 +11,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_inference.errors import InferenceError
 from dss_inference.phantom.anatomy import CHANNELS, Anatomy, grow_chest
+from dss_inference.phantom.nodules import Frame, Nodule, grow_nodules, paint
 from dss_inference.runner import Runner
 
 _BLUR_MM = 1.2
@@ -35,6 +36,7 @@ class PhantomSpec:
     oblique_deg: float = 0.0
     seed: int = 1
     padding_hu: int = -1024
+    nodules: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,7 @@ class Phantom:
     truth: sitk.Image
     left_ml: float
     right_ml: float
+    nodules: tuple[Nodule, ...] = ()
 
 
 def make_phantom(spec: PhantomSpec, runner: Runner) -> Phantom:
@@ -56,12 +59,17 @@ def make_phantom(spec: PhantomSpec, runner: Runner) -> Phantom:
     matrix, shift = _to_fields(spec, direction, anatomy)
     rng = np.random.default_rng([spec.seed, 1])
     soft_mm = max(_BLUR_MM, max(spec.spacing_mm) * 0.9)
+    nodules = grow_nodules(anatomy, spec.nodules, spec.seed)
+    to_mm = direction @ np.diag(spec.spacing_mm)
+    frame = Frame(to_mm=to_mm, first_mm=-to_mm @ ((np.array(spec.size) - 1) / 2))
     for z in range(0, hu.shape[0], _ROWS_AT_ONCE):
         rows = slice(z, min(z + _ROWS_AT_ONCE, hu.shape[0]))
         seen = runner.sample(anatomy.fields, matrix, shift, hu.shape, rows)
         fields = dict(zip(CHANNELS, seen, strict=True))
         truth[rows] = _truth(fields)
-        hu[rows] = _scanned(fields, soft_mm) + _noise(truth[rows].shape, rng)
+        clean = _scanned(fields, soft_mm)
+        paint(clean, truth[rows] > 0, nodules, frame.moved(z), soft_mm)
+        hu[rows] = clean + _noise(clean.shape, rng)
     hu[:, _outside_view(spec)] = spec.padding_hu
     voxel_ml = math.prod(spec.spacing_mm) / 1000
     return Phantom(
@@ -69,6 +77,7 @@ def make_phantom(spec: PhantomSpec, runner: Runner) -> Phantom:
         truth=_image(truth, spec, direction),
         left_ml=float((truth == LEFT).sum()) * voxel_ml,
         right_ml=float((truth == RIGHT).sum()) * voxel_ml,
+        nodules=nodules,
     )
 
 

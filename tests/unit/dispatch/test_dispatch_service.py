@@ -21,7 +21,8 @@ def dispatch(**changes: Any) -> dict[str, Any]:
 
 def test_the_built_in_services_are_valid() -> None:
     assert {load_service(folder).name for folder in builtin_services().values()} == {
-        "lung-segmentation"
+        "lung-segmentation",
+        "nodule-detection",
     }
 
 

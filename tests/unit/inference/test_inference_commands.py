@@ -22,7 +22,7 @@ def said(*words: str, code: int = 0) -> str:
 
 
 def test_the_bundles_are_listed() -> None:
-    assert said("bundles").split() == ["lung-segmentation"]
+    assert said("bundles").split() == ["lung-segmentation", "nodule-detection"]
 
 
 def test_a_phantom_has_the_size_and_orientation_asked_for(tmp_path: Path) -> None:

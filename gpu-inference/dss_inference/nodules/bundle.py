@@ -1,0 +1,130 @@
+"""``nodule-detection``: marks round things in the lungs that somebody should look at."""
+
+from collections.abc import Callable, Sequence
+from colorsys import hsv_to_rgb
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dss_broker.messages import Label, Note
+from dss_inference.bundle import Outcome, Progress, Stages
+from dss_inference.images import Ct, read_ct, write_segmentation
+from dss_inference.lungs.notes import NO_LUNG
+from dss_inference.lungs.segment import segment_lungs
+from dss_inference.nodules.candidates import MOST, Candidate, candidates_in
+from dss_inference.nodules.drawing import drawn
+from dss_inference.nodules.lungspace import LungSpace, lung_space
+from dss_inference.runner import Runner
+
+_LIMITS = (
+    "These are candidates by their shape, not diagnoses: vessels are among them, and nodules may be "
+    f"missing, above all faint ones, those under 4 mm and those at the chest wall. At most {MOST} are shown."
+)
+_THICK_MM = 3.0
+_GOLDEN = 0.618
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """``voxels`` in the order of ``Ct.hu``."""
+
+    voxels: npt.NDArray[np.uint8]
+    labels: tuple[Label, ...]
+    notes: tuple[Note, ...]
+
+
+class NoduleDetection:
+    """By rules, not by learning; on any device."""
+
+    name = "nodule-detection"
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    @property
+    def device(self) -> str:
+        return self._runner.device
+
+    def run(
+        self,
+        image_path: Path,
+        output_dir: Path,
+        parameters: dict[str, str],  # noqa: ARG002  (none is known)
+        progress: Progress,
+        cancelled: Callable[[], bool],
+    ) -> Outcome:
+        stages = Stages(progress, cancelled)
+        stages.enter(0.0, "reading the image")
+        ct = read_ct(image_path)
+        found = self._found(ct, stages)
+        stages.enter(0.9, "writing the segmentation")
+        return Outcome(
+            segmentation=write_segmentation(found.voxels, ct, output_dir),
+            labels=found.labels,
+            notes=found.notes,
+            stage_seconds=stages.seconds(),
+        )
+
+    def _found(self, ct: Ct, stages: Stages) -> _Found:
+        lungs = segment_lungs(
+            ct.hu, ct.spacing_mm, self._runner, lambda f, s: stages.enter(0.15 + 0.35 * f, s)
+        )
+        if not lungs.any():
+            return _Found(voxels=lungs, labels=(), notes=(Note(level="warning", text=NO_LUNG),))
+        stages.enter(0.5, "enlarging the lungs")
+        space = lung_space(ct.hu, lungs, ct.spacing_mm, self._runner)
+        candidates = candidates_in(space, lambda f, s: stages.enter(0.55 + 0.35 * f, s))
+        voxels = drawn(candidates, space, ct.hu, ct.spacing_mm)
+        return _Found(
+            voxels=voxels,
+            labels=labels_of(candidates, voxels, ct.grid.voxel_ml),
+            notes=notes_on(candidates, space, ct),
+        )
+
+
+def labels_of(
+    candidates: Sequence[Candidate], labels: npt.NDArray[np.uint8], voxel_ml: float
+) -> tuple[Label, ...]:
+    """Named with diameter and score."""
+    counts = np.bincount(labels.ravel(), minlength=len(candidates) + 1)
+    return tuple(
+        Label(
+            value=value,
+            name=f"candidate {value}, {_shown(candidate)}",
+            rgb=_colour(value),
+            volume_ml=round(float(counts[value]) * voxel_ml, 3),
+        )
+        for value, candidate in enumerate(candidates, start=1)
+    )
+
+
+def notes_on(candidates: Sequence[Candidate], space: LungSpace, ct: Ct) -> tuple[Note, ...]:
+    """Where each one is, then what the user should know."""
+    lines = [
+        f"Candidate {number}: {_shown(candidate)}, centre {_place(candidate, space, ct)} mm (LPS)."
+        for number, candidate in enumerate(candidates, start=1)
+    ]
+    info = [Note(level="info", text=line) for line in [*lines, _LIMITS]]
+    if not candidates:
+        info.insert(0, Note(level="info", text="No candidate was found."))
+    if max(ct.spacing_mm) <= _THICK_MM:
+        return tuple(info)
+    thick = f"The voxels are up to {max(ct.spacing_mm):g} mm long; small nodules cannot be seen."
+    return (Note(level="warning", text=thick), *info)
+
+
+def _shown(candidate: Candidate) -> str:
+    return f"{candidate.diameter_mm:.0f} mm, score {candidate.score:.2f}"
+
+
+def _place(candidate: Candidate, space: LungSpace, ct: Ct) -> str:
+    point = ct.point_mm(space.in_image(candidate.shape.centre))
+    return ", ".join(f"{value:.1f}" for value in point)
+
+
+def _colour(value: int) -> tuple[int, int, int]:
+    """Neighbouring values look different."""
+    r, g, b = (round(255 * part) for part in hsv_to_rgb(value * _GOLDEN % 1, 0.75, 0.95))
+    return r, g, b

@@ -1,0 +1,72 @@
+"""Which blobs are worth a look, the best first."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from dss_inference.nodules.blobs import FINEST_MM, Blob, blobs_in, smoothed
+from dss_inference.nodules.lungspace import LungSpace
+from dss_inference.nodules.shape import Shape, shape_of
+
+MOST = 10
+LEAST_SCORE = 0.4
+"""On phantoms about one false candidate in each of two scans reaches it; on real lungs more do."""
+_GAP_MM = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """``score`` 0..1 is how like a ball it is, not the probability of a nodule."""
+
+    shape: Shape
+    score: float
+
+    @property
+    def diameter_mm(self) -> float:
+        return 2 * self.shape.radius_mm
+
+
+def candidates_in(space: LungSpace, step: Callable[[float, str], None]) -> tuple[Candidate, ...]:
+    """At most MOST, with scores of at least LEAST_SCORE, the best first.
+
+    ``step`` hears what is done next and how far the work is (0..1); it may raise to end it.
+    """
+    step(0.0, "looking for bright spots")
+    finest = smoothed(space.hu, FINEST_MM)
+    blobs = blobs_in(space, finest)
+    step(0.7, "measuring their shape")
+    measured = ((blob, shape_of(blob, finest, space)) for blob in blobs)
+    scored = [Candidate(shape=shape, score=score_of(blob, shape)) for blob, shape in measured]
+    return best_apart(c for c in scored if c.score >= LEAST_SCORE)[:MOST]
+
+
+def score_of(blob: Blob, shape: Shape) -> float:
+    """One minus something for each way in which it differs from a nodule in the midst of lung."""
+    factors = (
+        _ramp(shape.roundness, 0.5, 0.9),
+        _ramp(shape.closed, 0.7, 1.0) ** 2,
+        _ramp(shape.contrast_hu, 60, 360) ** 0.5,
+        1 - _ramp(shape.walled, 0.25, 0.75),
+        _ramp(blob.blobness, 0.0, 0.5) ** 0.5,
+        _ramp(2 * shape.radius_mm, 2.5, 6.5),
+    )
+    return float(np.prod(factors))
+
+
+def best_apart(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """The best first; of those that lie in each other only the best stays."""
+    kept: list[Candidate] = []
+    for candidate in sorted(candidates, key=lambda c: -c.score):
+        if all(_apart(candidate.shape, other.shape) for other in kept):
+            kept.append(candidate)
+    return tuple(kept)
+
+
+def _apart(one: Shape, other: Shape) -> bool:
+    gap_mm = float(np.linalg.norm(one.centre - other.centre))
+    return gap_mm > max(one.radius_mm, other.radius_mm) + _GAP_MM
+
+
+def _ramp(value: float, none: float, full: float) -> float:
+    return min(1.0, max(0.0, (value - none) / (full - none)))

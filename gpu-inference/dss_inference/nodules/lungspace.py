@@ -1,0 +1,54 @@
+"""The inside of the lungs at 1 mm, as the search for nodules sees it."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import scipy.ndimage as ndi
+
+from dss_inference.lungs.view import Flags, Triple, box_around
+from dss_inference.runner import Runner
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+
+LUNG_HU = -850.0
+"""Stands in for all that is not lung, so that walls and the mediastinum have no edges."""
+_MARGIN_MM = 3.0
+_HIGHEST_HU = 150.0
+"""Calcium and contrast medium are no rounder for being brighter."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LungSpace:
+    """``hu`` and ``inside`` (z, y, x) have voxels of 1 mm; ``box`` is the part of the image that they show."""
+
+    hu: Floats
+    inside: Flags
+    box: tuple[slice, ...]
+    steps: tuple[float, ...]
+
+    def in_image(self, point: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """The voxel index (z, y, x) in the image of an index in this space."""
+        first = np.array([part.start for part in self.box])
+        return np.asarray(first + (point + 0.5) / self.steps - 0.5, np.float64)
+
+
+def lung_space(
+    hu: npt.NDArray[np.int16], lungs: npt.NDArray[np.uint8], spacing_mm: Triple, runner: Runner
+) -> LungSpace:
+    """``hu`` and ``lungs`` (0: none) are (z, y, x) of the whole image.  Raises ValueError without lungs."""
+    margin = tuple(int(np.ceil(_MARGIN_MM / s)) for s in spacing_mm)
+    box = tuple(
+        slice(part.start, min(part.stop, n))
+        for part, n in zip(box_around(lungs > 0, margin), hu.shape, strict=True)
+    )
+    shape = tuple(
+        max(3, round((part.stop - part.start) * s)) for part, s in zip(box, spacing_mm, strict=True)
+    )
+    inside = runner.resized((lungs[box] > 0).astype(np.uint8), shape) > 0.5
+    inside = np.stack([ndi.binary_fill_holes(row) for row in inside])
+    values = np.clip(runner.resized(hu[box], shape), None, _HIGHEST_HU)
+    values[~inside] = LUNG_HU
+    steps = tuple(n / (part.stop - part.start) for n, part in zip(shape, box, strict=True))
+    return LungSpace(hu=values, inside=inside, box=box, steps=steps)

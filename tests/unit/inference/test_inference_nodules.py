@@ -1,0 +1,184 @@
+# mypy: allow-untyped-calls
+"""What is taken for a nodule, where it is said to be, and what is not."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
+
+from dss_inference.bundle import Outcome
+from dss_inference.geometry import grid_of
+from dss_inference.lungs.notes import NO_LUNG
+from dss_inference.nodules.bundle import NoduleDetection
+from dss_inference.nodules.candidates import MOST, Candidate, best_apart, candidates_in
+from dss_inference.nodules.drawing import drawn
+from dss_inference.nodules.lungspace import LUNG_HU, LungSpace
+from dss_inference.nodules.shape import Shape
+from dss_inference.phantom.chest import Phantom, PhantomSpec, make_phantom
+from dss_inference.runner import Runner
+
+Depth = npt.NDArray[np.float64]
+SIZE = 60
+Z, Y, X = np.mgrid[:SIZE, :SIZE, :SIZE].astype(float)
+
+
+def ball(x: float, y: float, z: float, radius_mm: float) -> Depth:
+    return np.asarray(radius_mm - np.sqrt((X - x) ** 2 + (Y - y) ** 2 + (Z - z) ** 2))
+
+
+def tube(radius_mm: float, y: float = 30, x: float = 30) -> Depth:
+    return np.asarray(radius_mm - np.hypot(Y - y, X - x))
+
+
+def lungs_with(*depths: Depth, hu: float = 40.0) -> LungSpace:
+    """Nothing but lung, and what is asked for with edges 1 mm wide."""
+    share = np.clip(0.5 + np.maximum.reduce(depths), 0, 1)
+    noise = np.random.default_rng(1).normal(0, 15, share.shape)
+    values = (LUNG_HU + share * (hu - LUNG_HU) + noise).astype(np.float32)
+    everything = (slice(0, SIZE),) * 3
+    return LungSpace(
+        hu=values, inside=np.ones(values.shape, bool), box=everything, steps=(1.0, 1.0, 1.0)
+    )
+
+
+def found_in(space: LungSpace) -> tuple[Candidate, ...]:
+    return candidates_in(space, lambda *_: None)
+
+
+@pytest.mark.parametrize("radius_mm", [2.5, 4.0, 7.0, 11.0])
+def test_a_ball_is_found_with_its_place_and_size(radius_mm: float) -> None:
+    (candidate,) = found_in(lungs_with(ball(33, 27, 30, radius_mm)))
+
+    assert candidate.shape.centre == pytest.approx([30, 27, 33], abs=0.6)
+    assert candidate.diameter_mm == pytest.approx(2 * radius_mm, abs=1.1)
+
+
+def test_a_faint_ball_is_found_too() -> None:
+    (candidate,) = found_in(lungs_with(ball(30, 30, 30, 5), hu=-600))
+
+    assert candidate.score > 0.6
+
+
+def test_a_vessel_is_no_candidate() -> None:
+    assert found_in(lungs_with(tube(3))) == ()
+
+
+def test_a_ball_beside_a_vessel_comes_before_the_vessel() -> None:
+    best = found_in(lungs_with(ball(30, 30, 30, 6), tube(1.5, y=25)))[0]
+
+    assert best.shape.centre == pytest.approx([30, 30, 30], abs=1.5)
+    assert best.score > 0.6
+
+
+def test_there_are_never_more_candidates_than_the_most() -> None:
+    many = [ball(x, y, z, 3) for x in (12, 30, 48) for y in (12, 30, 48) for z in (12, 30, 48)]
+
+    assert len(found_in(lungs_with(*many))) == MOST
+
+
+def candidate_at(z: float, score: float) -> Candidate:
+    shape = Shape(
+        centre=np.array([z, 0.0, 0.0]),
+        radius_mm=4.0,
+        roundness=1.0,
+        closed=1.0,
+        walled=0.0,
+        contrast_hu=800.0,
+        edge_hu=-400.0,
+    )
+    return Candidate(shape=shape, score=score)
+
+
+def test_of_candidates_that_lie_in_each_other_the_best_stays() -> None:
+    near, best, far = candidate_at(0, 0.5), candidate_at(3, 0.9), candidate_at(20, 0.4)
+
+    assert best_apart([near, best, far]) == (best, far)
+
+
+def test_a_candidate_is_drawn_without_the_vessel_that_leads_to_it() -> None:
+    space = lungs_with(ball(30, 30, 30, 6), tube(1.5))
+    best = found_in(space)[:1]
+
+    labels = drawn(best, space, space.hu.astype(np.int16), (1.0, 1.0, 1.0))
+
+    assert labels.sum() == pytest.approx(4 / 3 * np.pi * 6**3, rel=0.2)
+    assert not labels[45:].any()
+
+
+@pytest.fixture(scope="module")
+def nodular(runner: Runner) -> Phantom:
+    spec = PhantomSpec(
+        size=(100, 130, 110),
+        spacing_mm=(2.0, 2.4, 2.0),
+        orientation="PIR",
+        oblique_deg=12,
+        seed=4,
+        nodules=6,
+    )
+    return make_phantom(spec, runner)
+
+
+def outcome_on(image: sitk.Image, folder: Path, runner: Runner) -> Outcome:
+    sitk.WriteImage(image, folder / "ct.nii.gz")
+    bundle = NoduleDetection(runner)
+    return bundle.run(folder / "ct.nii.gz", folder, {}, lambda *_: None, lambda: False)
+
+
+@pytest.fixture(scope="module")
+def outcome(nodular: Phantom, runner: Runner, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    return outcome_on(nodular.ct, tmp_path_factory.mktemp("nodules"), runner)
+
+
+def told_mm(outcome: Outcome) -> list[npt.NDArray[np.float64]]:
+    """LPS positions from the notes, in the order of the candidates."""
+    told = re.findall(r"centre (\S+), (\S+), (\S+) mm", " ".join(n.text for n in outcome.notes))
+    return [np.array([float(word) for word in words]) for words in told]
+
+
+def test_the_position_that_is_told_is_that_of_a_nodule(nodular: Phantom, outcome: Outcome) -> None:
+    centres = [nodule.centre_mm for nodule in nodular.nodules]
+
+    away = [float(np.linalg.norm(a - b)) for a in told_mm(outcome) for b in centres]
+
+    assert min(away) < 1.5
+
+
+def test_every_candidate_has_its_voxels_in_the_grid_of_the_image(
+    nodular: Phantom, outcome: Outcome
+) -> None:
+    written = sitk.ReadImage(outcome.segmentation)
+
+    assert grid_of(written).size == grid_of(nodular.ct).size
+    values = np.unique(sitk.GetArrayFromImage(written))
+    assert values.tolist() == [0, *(label.value for label in outcome.labels)]
+
+
+def test_a_label_tells_diameter_and_score(outcome: Outcome) -> None:
+    assert re.fullmatch(r"candidate 1, \d+ mm, score [01]\.\d\d", outcome.labels[0].name)
+
+
+def test_a_candidate_is_drawn_where_it_is_told_to_be(outcome: Outcome) -> None:
+    segmentation = sitk.ReadImage(outcome.segmentation)
+    index = np.argwhere(sitk.GetArrayFromImage(segmentation) == 1).mean(axis=0)[::-1]
+
+    drawn_mm = segmentation.TransformContinuousIndexToPhysicalPoint(index.tolist())
+
+    assert np.linalg.norm(np.array(drawn_mm) - told_mm(outcome)[0]) < 2
+
+
+def test_an_image_without_lungs_has_no_candidates(
+    chest: Phantom, runner: Runner, tmp_path: Path
+) -> None:
+    outcome = outcome_on(chest.ct[:, :, :8], tmp_path, runner)
+
+    assert (outcome.labels, [note.text for note in outcome.notes]) == ((), [NO_LUNG])
+
+
+def test_thick_slices_are_warned_of(chest: Phantom, runner: Runner, tmp_path: Path) -> None:
+    outcome = outcome_on(chest.ct[:, :, 40:50], tmp_path, runner)
+
+    assert outcome.notes[0].level == "warning"
+    assert "up to 4 mm long" in outcome.notes[0].text
