@@ -117,6 +117,7 @@ class ProviderService(Model):
     provider: fields.ForeignKeyRelation[Provider] = fields.ForeignKeyField("portal.Provider")
     service: fields.ForeignKeyRelation[Service] = fields.ForeignKeyField("portal.Service")
     current = fields.BooleanField(db_default=True)
+    provider_id: int
 
     class Meta(Model.Meta):
         table = "provider_service"
@@ -213,6 +214,7 @@ class TicketFile(Model):
     index = fields.IntField()
     name = fields.CharField(max_length=255)
     size_bytes = fields.BigIntField()
+    ticket_id: int
 
     class Meta(Model.Meta):
         table = "ticket_file"
@@ -261,6 +263,7 @@ class TicketProgress(Model):
     chunk_start = fields.FloatField()
     chunk_end = fields.FloatField()
     progress = fields.FloatField()
+    ticket_id: int
 
     class Meta(Model.Meta):
         table = "ticket_progress"

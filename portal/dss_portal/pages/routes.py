@@ -1,24 +1,30 @@
-"""The pages behind the old addresses: home, token, services, about."""
+"""The pages behind the old addresses: home, token, about; the others are added at the end."""
 
-from datetime import UTC, datetime
-
-from quart import Blueprint, Response, redirect, render_template, url_for
-from werkzeug.wrappers import Response as Redirect
+from quart import Blueprint, Response, current_app
 
 from dss_portal import parameters
 from dss_portal.accounts import store as accounts
-from dss_portal.accounts.sessions import identity, sign_in_with_token, sign_out
-from dss_portal.models import Service, Worker
-from dss_portal.services import store as services
+from dss_portal.accounts.sessions import changes_state, sign_in_with_token, sign_out
+from dss_portal.errors import Refused
+from dss_portal.formats import plain
+from dss_portal.pages import (
+    admin_overview,
+    admin_providers,
+    admin_services,
+    admin_tickets,
+    admin_users,
+    catalogue,
+    forms,
+    own_tickets,
+    rendering,
+)
+from dss_portal.pages.guards import only_our_forms, only_sysadmins, person
+from dss_portal.pages.rendering import page, see_other
 
 blueprint = Blueprint("pages", __name__)
-
-ALIVE_S, TIRED_S = 600, 3600  # the traffic lights of the old services page
-LIGHTS = {
-    "alive": "At work",
-    "tired": "Not heard of for ten minutes",
-    "away": "Nobody is at work; tickets wait",
-}
+blueprint.before_request(only_our_forms)
+for name, function in rendering.FILTERS.items():
+    blueprint.add_app_template_filter(function, name)
 
 
 @blueprint.after_request
@@ -34,84 +40,70 @@ async def _secure(response: Response) -> Response:
     return response
 
 
+@blueprint.errorhandler(Refused)
+async def _refused(error: Refused) -> Response:
+    """A page with the sentence; the bare words of old for who has no right to be here."""
+    if error.status == 401:
+        return plain(error.text, 401)
+    return await page("refused.html", error.status, sentence=error.text)
+
+
 @blueprint.get("/")
 async def home() -> Response:
-    return await _page("home.html")
+    return await page("home.html")
 
 
 @blueprint.get("/about")
 async def about() -> Response:
-    return await _page("about.html")
-
-
-@blueprint.get("/services")
-async def service_list() -> Response | Redirect:
-    """The catalogue with its health lights; for who has signed in."""
-    if await identity() is None:
-        return redirect(_to("pages.home"), 303)
-    shown = [(service, light(service)) for service in await services.listed()]
-    workers = await Worker.all().order_by("-heard_at").limit(20)
-    return await _page("services.html", services=shown, workers=workers, words=LIGHTS)
+    return await page("about.html")
 
 
 @blueprint.get("/token")
+@changes_state
 async def token() -> Response:
     """Sign in; accept the terms of use; get a token for ITK-SNAP: whichever comes next."""
-    found = await identity()
+    found = await person()
     if found is None:
-        return await _page("sign_in.html")
+        return await _sign_in_page()
     if not found.terms_accepted:
-        return await _page("terms.html")
+        return await page("terms.html")
     life_s = parameters.settings().login_token_s
     fresh = await accounts.new_login_token(found.user, life_s)
-    return await _page("token.html", token=fresh, hours=round(life_s / 3600))
+    return await page("token.html", token=fresh, hours=round(life_s / 3600))
 
 
 @blueprint.post("/token")
-async def sign_in() -> Response | Redirect:
+async def sign_in() -> Response:
     token = (await parameters.form()).get("token", "").strip()
     if await sign_in_with_token(token) is None:
-        return await _page("sign_in.html", wrong=True, status=401)
-    return redirect(_to("pages.home"), 303)
+        return await _sign_in_page(wrong=True)
+    return await see_other("/")
 
 
 @blueprint.post("/acceptterms")
-async def accept_terms() -> Redirect:
-    accepted = (await parameters.form()).get("cb") == "on"
-    found = await identity()
+async def accept_terms() -> Response:
+    accepted = (await forms.submitted()).text("cb") == "on"
+    found = await person()
     if found is not None and found.session is not None:
         await accounts.accept_terms(found.session, accepted=accepted)
-    return redirect(_to("pages.token" if accepted else "pages.logout"), 303)
+    return await see_other("/token" if accepted else "/logout")
 
 
 @blueprint.get("/logout")
-async def logout() -> Redirect:
+@changes_state
+async def logout() -> Response:
     await sign_out()
-    return redirect(_to("pages.home"), 303)
+    return await see_other("/")
 
 
-def light(service: Service) -> str:
-    """``alive``, ``tired`` or ``away``, by when anybody who serves it was last heard."""
-    if service.heard_at is None:
-        return "away"
-    silent_s = (datetime.now(UTC) - service.heard_at).total_seconds()
-    return "alive" if silent_s < ALIVE_S else "tired" if silent_s < TIRED_S else "away"
+async def _sign_in_page(*, wrong: bool = False) -> Response:
+    issuer = current_app.extensions.get("dss_openid") is not None
+    return await page("sign_in.html", status=401 if wrong else 200, wrong=wrong, issuer=issuer)
 
 
-def _to(endpoint: str) -> str:
-    """An absolute address on the public origin, whatever host the request named."""
-    settings = parameters.settings()
-    return settings.public_url.rstrip("/") + url_for(endpoint)
-
-
-async def _page(template: str, status: int = 200, **context: object) -> Response:
-    found = await identity()
-    settings = parameters.settings()
-    html = await render_template(
-        template,
-        user=found.user if found else None,
-        server=settings.public_url,
-        prefix=settings.public_prefix,
-        **context,
-    )
-    return Response(html, status, content_type="text/html; charset=utf-8")
+_admin = Blueprint("admin", __name__)
+_admin.before_request(only_sysadmins)
+for part in (admin_overview, admin_providers, admin_services, admin_tickets, admin_users):
+    _admin.register_blueprint(part.blueprint)
+for child in (catalogue.blueprint, own_tickets.blueprint, _admin):
+    blueprint.register_blueprint(child)

@@ -1,0 +1,176 @@
+"""What a site admin looks at.  Nothing here changes anything."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tortoise.functions import Count
+from tortoise.queryset import QuerySet
+
+from dss_portal.admin.store import providers
+from dss_portal.models import (
+    Claim,
+    OutboxMessage,
+    Provider,
+    ProviderAccess,
+    ProviderService,
+    Service,
+    Status,
+    Ticket,
+    TicketHistory,
+    TicketProgress,
+    User,
+    Worker,
+)
+from dss_portal.tickets import progress
+from dss_portal.tickets.store import now
+
+AT_WORK = timedelta(minutes=10)
+"""Who was heard within this time counts as being at work."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """How much there is of everything; ``tickets`` by state, deleted ones left out."""
+
+    tickets: dict[Status, int]
+    services: int
+    workers: int
+    users: int
+    outbox: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderRow:
+    provider: Provider
+    services: int
+    users: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketRow:
+    """``queued_s`` and ``running_s`` sum over all attempts; ``progress`` is 0..1."""
+
+    id: int
+    email: str
+    service: str
+    status: Status
+    created_at: datetime
+    queued_s: float
+    running_s: float
+    progress: float
+
+
+async def counts() -> Counts:
+    return Counts(
+        tickets=await _tickets_by_state(),
+        services=await Service.filter(current=True).count(),
+        workers=await Worker.filter(heard_at__gt=now() - AT_WORK).count(),
+        users=await User.filter(disabled=False).count(),
+        outbox=await OutboxMessage.all().count(),
+    )
+
+
+async def provider_rows() -> list[ProviderRow]:
+    """Removed ones too, since they can come back."""
+    offered = ProviderService.filter(current=True, service__current=True)
+    services = await _count_by_provider(offered)
+    users = await _count_by_provider(ProviderAccess.all())
+    return [
+        ProviderRow(provider=p, services=services.get(p.id, 0), users=users.get(p.id, 0))
+        for p in await providers()
+    ]
+
+
+async def offers() -> list[tuple[Provider, list[Service]]]:
+    """What each provider that is not removed offers, by name."""
+    links = ProviderService.filter(current=True, service__current=True, provider__current=True)
+    found: dict[int, list[Service]] = {}
+    for link in await links.select_related("service").order_by("service__name", "service__id"):
+        found.setdefault(link.provider_id, []).append(link.service)
+    current = await Provider.filter(current=True).order_by("name")
+    return [(provider, found.get(provider.id, [])) for provider in current]
+
+
+async def newest_tickets(
+    limit: int, *, status: Status | None = None, user_id: int | None = None
+) -> list[TicketRow]:
+    """In that state, or in any but deleted; of that user, or of all; the newest first."""
+    wanted = Ticket.filter(status=status) if status else Ticket.exclude(status=Status.DELETED)
+    if user_id is not None:
+        wanted = wanted.filter(user_id=user_id)
+    return await _rows(await wanted.order_by("-id").limit(limit).select_related("user", "service"))
+
+
+async def history(ticket_id: int) -> list[TicketHistory]:
+    return await TicketHistory.filter(ticket_id=ticket_id).order_by("id")
+
+
+async def claims(ticket_id: int) -> list[Claim]:
+    """The oldest first, each with its user if a user claimed it over HTTP."""
+    found = Claim.filter(ticket_id=ticket_id).select_related("user")
+    return await found.order_by("granted_at")
+
+
+async def old_enough(states: Iterable[Status], older_than: timedelta) -> int:
+    """How many tickets in these states were created longer ago."""
+    before = now() - older_than
+    return await Ticket.filter(status__in=list(states), created_at__lt=before).count()
+
+
+def seconds_in(
+    status: Status, changes: Sequence[tuple[Status, datetime]], until: datetime
+) -> float:
+    """How long a ticket was in ``status``.  ``changes`` are in order; the last state lasts to ``until``."""
+    ends = [at for _, at in changes[1:]] + [until]
+    return sum(
+        (end - at).total_seconds()
+        for (state, at), end in zip(changes, ends, strict=True)
+        if state is status
+    )
+
+
+async def _rows(tickets: Sequence[Ticket]) -> list[TicketRow]:
+    numbers = [ticket.id for ticket in tickets]
+    histories: dict[int, list[TicketHistory]] = {}
+    for entry in await TicketHistory.filter(ticket_id__in=numbers).order_by("id"):
+        histories.setdefault(entry.ticket_id, []).append(entry)
+    chunks: dict[int, list[TicketProgress]] = {}
+    for chunk in await TicketProgress.filter(ticket_id__in=numbers):
+        chunks.setdefault(chunk.ticket_id, []).append(chunk)
+    moment = now()
+    return [_row(t, histories.get(t.id, []), chunks.get(t.id, []), moment) for t in tickets]
+
+
+def _row(
+    ticket: Ticket,
+    entries: Sequence[TicketHistory],
+    chunks: Sequence[TicketProgress],
+    moment: datetime,
+) -> TicketRow:
+    changes = [(entry.status, entry.at) for entry in entries]
+    return TicketRow(
+        id=ticket.id,
+        email=ticket.user.email,
+        service=ticket.service.name,
+        status=ticket.status,
+        created_at=ticket.created_at,
+        queued_s=seconds_in(Status.READY, changes, moment),
+        running_s=seconds_in(Status.CLAIMED, changes, moment),
+        progress=progress.shown(ticket.status, chunks),
+    )
+
+
+async def _tickets_by_state() -> dict[Status, int]:
+    rows = (
+        await Ticket.annotate(count=Count("id")).group_by("status").values_list("status", "count")
+    )
+    found = {str(status): int(count) for status, count in rows}
+    return {s: found.get(s.value, 0) for s in Status if s is not Status.DELETED}
+
+
+async def _count_by_provider(
+    links: "QuerySet[ProviderService] | QuerySet[ProviderAccess]",
+) -> dict[int, int]:
+    counted = links.annotate(count=Count("id")).group_by("provider_id")
+    return {int(i): int(n) for i, n in await counted.values_list("provider_id", "count")}

@@ -1,0 +1,63 @@
+"""``/admin``: how much there is of everything, the providers, and the purge."""
+
+from quart import Blueprint, Response, current_app, request
+
+from dss_portal.admin import overview, store
+from dss_portal.datastore import Datastore
+from dss_portal.outbox import Relay
+from dss_portal.pages import forms
+from dss_portal.pages.numbers import days
+from dss_portal.pages.rendering import confirmation, page, problem_of, see_other
+from dss_portal.tickets.lifecycle import FINISHED, OPEN
+
+blueprint = Blueprint("overview", __name__, url_prefix="/admin")
+
+
+@blueprint.get("")
+async def show(problem: str = "") -> Response:
+    return await page(
+        "admin.html",
+        status=400 if problem else 200,
+        counts=await overview.counts(),
+        providers=await overview.provider_rows(),
+        problem=problem,
+    )
+
+
+@blueprint.post("/providers")
+async def add_provider() -> Response:
+    """Also brings a removed one back."""
+    name = (await forms.submitted()).text("name")
+    if problem := await problem_of(store.add_provider(name)):
+        return await show(problem)
+    return await see_other("/admin", f"Provider {name} was added.")
+
+
+@blueprint.get("/purge")
+async def ask_purge() -> Response:
+    """How many tickets it would be.  Raises Refused."""
+    which, text = request.args.get("which", "completed"), request.args.get("days", "7").strip()
+    states = FINISHED if which == "completed" else FINISHED | OPEN
+    count = await overview.old_enough(states, days(text))
+    kind = "completed tickets" if which == "completed" else "tickets, waiting and running too,"
+    return await confirmation(
+        question="Purge old tickets?",
+        consequence=f"{count} {kind} are older than {text} days. Their images and results are "
+        "removed for good.",
+        verb="Purge them",
+        back="/admin",
+        fields={"which": which, "days": text},
+    )
+
+
+@blueprint.post("/purge")
+async def purge() -> Response:
+    """Raises Refused."""
+    form = await forms.submitted()
+    datastore: Datastore = current_app.extensions["dss_datastore"]
+    relay: Relay = current_app.extensions["dss_relay"]
+    completed_only = form.text("which") != "all"
+    age = days(form.text("days"))
+    count = await store.purge(datastore, completed_only=completed_only, older_than=age)
+    relay.wake()
+    return await see_other("/admin", f"{count} tickets were purged.")

@@ -1,0 +1,82 @@
+"""``/admin/providers/N``: one provider, who may claim for it, and its removal."""
+
+from quart import Blueprint, Response, request
+
+from dss_portal.admin import overview, store
+from dss_portal.errors import Refused
+from dss_portal.models import Provider
+from dss_portal.pages import forms
+from dss_portal.pages.numbers import NUMBER
+from dss_portal.pages.rendering import confirmation, page, problem_of, see_other
+
+blueprint = Blueprint("providers", __name__, url_prefix=f"/admin/providers/<{NUMBER}:number>")
+
+
+@blueprint.get("")
+async def show(number: int, problem: str = "") -> Response:
+    provider = await _provider(number)
+    offered = {owner.id: services for owner, services in await overview.offers()}
+    return await page(
+        "admin_provider.html",
+        status=400 if problem else 200,
+        provider=provider,
+        members=await store.provider_users(provider.name),
+        services=offered.get(provider.id, []),
+        problem=problem,
+    )
+
+
+@blueprint.route("/remove", methods=["GET", "POST"])
+async def remove(number: int) -> Response:
+    provider = await _provider(number)
+    if request.method == "POST":
+        await store.remove_provider(provider.name)
+        return await see_other("/admin", f"Provider {provider.name} was removed.")
+    return await confirmation(
+        question=f"Remove provider {provider.name}?",
+        consequence="It takes no more tickets, and services that only it offers are removed too. "
+        "It can be added again, without its services.",
+        verb="Remove the provider",
+        back=f"/admin/providers/{number}",
+    )
+
+
+@blueprint.post("/users")
+async def add_user(number: int) -> Response:
+    provider, form = await _provider(number), await forms.submitted()
+    email, admin = form.text("email"), form.text("admin") == "on"
+    if problem := await problem_of(store.add_provider_user(provider.name, email, admin=admin)):
+        return await show(number, f"{problem}: {email}")
+    return await see_other(f"/admin/providers/{number}", f"{email} may claim for {provider.name}.")
+
+
+@blueprint.route(f"/users/<{NUMBER}:user_id>/remove", methods=["GET", "POST"])
+async def remove_user(number: int, user_id: int) -> Response:
+    provider = await _provider(number)
+    email = await _member(provider, user_id)
+    if request.method == "POST":
+        await store.remove_provider_user(provider.name, user_id)
+        done = f"{email} may not claim for {provider.name} any more."
+        return await see_other(f"/admin/providers/{number}", done)
+    return await confirmation(
+        question=f"Remove {email} from provider {provider.name}?",
+        consequence="The user can claim no more tickets for this provider.",
+        verb="Remove the user",
+        back=f"/admin/providers/{number}",
+    )
+
+
+async def _provider(number: int) -> Provider:
+    """Raises Refused."""
+    found = await Provider.get_or_none(id=number)
+    if found is None:
+        raise Refused(f"There is no provider {number}.", 404)
+    return found
+
+
+async def _member(provider: Provider, user_id: int) -> str:
+    """The user's e-mail.  Raises Refused."""
+    for number, email, _ in await store.provider_users(provider.name):
+        if number == user_id:
+            return email
+    raise Refused(f"User {user_id} does not belong to provider {provider.name}.", 404)

@@ -1,0 +1,77 @@
+"""``/adminservices``: which provider offers what; registering and removing services."""
+
+from quart import Blueprint, Response, request
+
+from dss_portal import parameters
+from dss_portal.admin import overview, store
+from dss_portal.errors import Refused
+from dss_portal.pages import forms
+from dss_portal.pages.numbers import NUMBER
+from dss_portal.pages.rendering import confirmation, page, problem_of, see_other
+from dss_portal.services import registration
+
+blueprint = Blueprint("services", __name__, url_prefix="/adminservices")
+
+
+@blueprint.get("")
+async def show(problem: str = "", at: str = "") -> Response:
+    """``problem`` is said at the form ``at``: ``git`` or ``upload``."""
+    return await page(
+        "admin_services.html",
+        status=400 if problem else 200,
+        offers=await overview.offers(),
+        problems={at: problem},
+    )
+
+
+@blueprint.post("/git")
+async def register_from_git() -> Response:
+    if problem := await problem_of(_from_git(await forms.submitted())):
+        return await show(problem, at="git")
+    return await see_other("/adminservices", "The service was registered.")
+
+
+@blueprint.post("/upload")
+async def register_upload() -> Response:
+    if problem := await problem_of(_from_upload(await forms.submitted())):
+        return await show(problem, at="upload")
+    return await see_other("/adminservices", "The service was registered.")
+
+
+@blueprint.route(
+    f"/<{NUMBER}:number>/<regex('[a-f0-9]{{40}}'):githash>/remove", methods=["GET", "POST"]
+)
+async def remove(number: int, githash: str) -> Response:
+    provider, name = await _offer(number, githash)
+    if request.method == "POST":
+        await store.remove_service(provider, githash)
+        return await see_other("/adminservices", f"{provider} does not offer {name} any more.")
+    return await confirmation(
+        question=f"Remove {name} from provider {provider}?",
+        consequence="If nobody else offers the service, it takes no more tickets. "
+        "It can be registered again.",
+        verb="Remove the service",
+        back="/adminservices",
+    )
+
+
+async def _from_git(form: forms.Form) -> None:
+    owner = await store.provider_named(form.text("provider"))
+    repository, reference = form.text("repo"), form.text("ref")
+    await registration.from_git(owner, repository, reference, parameters.settings())
+
+
+async def _from_upload(form: forms.Form) -> None:
+    owner = await store.provider_named(form.text("provider"))
+    if not form.file:
+        raise Refused("Choose a service.json, a .zip or a .tar.gz first.")
+    await registration.from_upload(owner, form.file_name, form.file)
+
+
+async def _offer(number: int, githash: str) -> tuple[str, str]:
+    """Names of the provider and of the service.  Raises Refused."""
+    for provider, services in await overview.offers():
+        for service in services:
+            if provider.id == number and service.githash == githash:
+                return provider.name, f"{service.name} {service.version}"
+    raise Refused("This provider does not offer this service.", 404)

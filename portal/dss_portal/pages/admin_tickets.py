@@ -1,0 +1,43 @@
+"""``/admintickets``: everybody's tickets."""
+
+from quart import Blueprint, Response, request
+
+from dss_portal.admin import overview
+from dss_portal.models import Status
+from dss_portal.pages import ticket_actions
+from dss_portal.pages.numbers import NUMBER
+from dss_portal.pages.rendering import page
+
+blueprint = Blueprint("tickets", __name__)
+
+SHOWN = 100
+
+
+@blueprint.get("/admintickets")
+async def listing() -> Response:
+    """The newest tickets; a state that does not exist is no filter."""
+    wanted = request.args.get("status", "")
+    status = Status(wanted) if wanted in set(Status) else None
+    return await page(
+        "admin_tickets.html",
+        tickets=await overview.newest_tickets(SHOWN, status=status),
+        chosen=status,
+        states=list(Status),
+        limit=SHOWN,
+    )
+
+
+@blueprint.get(f"/admin/tickets/<{NUMBER}:ticket_id>/detail")
+async def show(ticket_id: int) -> Response:
+    return await ticket_actions.show(ticket_id, f"/admin/tickets/{ticket_id}", as_admin=True)
+
+
+@blueprint.route(f"/admin/tickets/<{NUMBER}:ticket_id>/delete", methods=["GET", "POST"])
+async def delete(ticket_id: int) -> Response:
+    back = f"/admin/tickets/{ticket_id}/detail"
+    return await ticket_actions.delete(ticket_id, back=back, listing="/admintickets")
+
+
+@blueprint.route(f"/admin/tickets/<{NUMBER}:ticket_id>/retry", methods=["GET", "POST"])
+async def retry(ticket_id: int) -> Response:
+    return await ticket_actions.retry(ticket_id, back=f"/admin/tickets/{ticket_id}/detail")

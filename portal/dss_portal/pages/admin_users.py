@@ -1,0 +1,150 @@
+"""``/admin/users``: who may sign in, as what, and which programs."""
+
+from quart import Blueprint, Response, request
+
+from dss_portal import parameters
+from dss_portal.accounts import api_tokens
+from dss_portal.accounts import store as accounts
+from dss_portal.accounts.sessions import current_user
+from dss_portal.errors import Refused
+from dss_portal.models import ApiToken, Tier, User
+from dss_portal.pages import forms
+from dss_portal.pages.numbers import NUMBER, days
+from dss_portal.pages.rendering import confirmation, page, problem_of, see_other
+
+blueprint = Blueprint("users", __name__, url_prefix="/admin")
+
+_USER = f"/users/<{NUMBER}:number>"
+
+
+@blueprint.get("/users")
+async def show(problem: str = "", at: str = "") -> Response:
+    """``problem`` is said at the form ``at``: ``user`` or ``token``."""
+    edited = request.args.get("edit", "")
+    return await page(
+        "admin_users.html",
+        status=400 if problem else 200,
+        users=await User.all().order_by("email"),
+        tiers=await Tier.all().order_by("max_tickets"),
+        edited=await User.get_or_none(email=edited) if edited else None,
+        tokens=await api_tokens.listed(),
+        scopes=api_tokens.SCOPES,
+        problems={at: problem},
+    )
+
+
+@blueprint.post("/users")
+async def save() -> Response:
+    form = await forms.submitted()
+    if problem := await problem_of(_save(form)):
+        return await show(problem, at="user")
+    return await see_other("/admin/users", f"{form.text('email')} was saved.")
+
+
+@blueprint.post(f"{_USER}/token")
+async def new_token(number: int) -> Response:
+    """Shown once, in the answer itself: a redirection would have to keep it somewhere."""
+    user = await _user(number)
+    life_s = parameters.settings().login_token_s
+    return await page(
+        "secret.html",
+        name=f"One-time token of {user.email}",
+        secret=await accounts.new_login_token(user, life_s),
+        hint=f"It signs the user in once, within {round(life_s / 3600)} hours, "
+        "in a browser or on ITK-SNAP's Connect tab.",
+    )
+
+
+@blueprint.route(f"{_USER}/disable", methods=["GET", "POST"])
+async def disable(number: int) -> Response:
+    user = await _user(number)
+    _refuse_oneself(user)
+    if request.method == "POST":
+        await accounts.disable_user(user.email)
+        return await see_other("/admin/users", f"{user.email} was disabled.")
+    return await confirmation(
+        question=f"Disable {user.email}?",
+        consequence="Sessions and tokens of the user work no more, from the next request on. "
+        "Tickets stay.",
+        verb="Disable the user",
+        back="/admin/users",
+    )
+
+
+@blueprint.post(f"{_USER}/enable")
+async def enable(number: int) -> Response:
+    user = await accounts.save_user((await _user(number)).email)
+    return await see_other("/admin/users", f"{user.email} was enabled.")
+
+
+@blueprint.post("/tokens")
+async def create_token() -> Response:
+    """Shown once, like a one-time token."""
+    form = await forms.submitted()
+    try:
+        secret = await _create_token(form)
+    except (Refused, LookupError) as error:
+        return await show(str(error.args[0]), at="token")
+    return await page(
+        "secret.html",
+        name=f"API token of {form.text('email')}",
+        secret=secret,
+        hint="Programs send it as the header “Authorization: Bearer TOKEN”.",
+    )
+
+
+@blueprint.route(f"/tokens/<{NUMBER}:number>/revoke", methods=["GET", "POST"])
+async def revoke_token(number: int) -> Response:
+    token = await _token(number)
+    if request.method == "POST":
+        await api_tokens.revoke(number)
+        return await see_other("/admin/users", f"API token {number} was revoked.")
+    return await confirmation(
+        question=f"Revoke API token {number}?",
+        consequence=f"It is “{token.name}” of {token.user.email}. Programs that use it are "
+        "refused from the next request on.",
+        verb="Revoke the token",
+        back="/admin/users",
+    )
+
+
+async def _save(form: forms.Form) -> None:
+    """Raises Refused or LookupError."""
+    email, sysadmin = form.text("email"), form.text("sysadmin") == "on"
+    name, _, domain = email.partition("@")
+    if not (name and domain and len(email) <= 320 and email.isprintable()) or " " in email:
+        raise Refused(f"'{email}' is no e-mail address.")
+    if not sysadmin and email == current_user().email:
+        raise Refused("You cannot take the rights of a sysadmin from yourself.")
+    await accounts.save_user(email, sysadmin=sysadmin, tier=form.text("tier") or None)
+
+
+async def _create_token(form: forms.Form) -> str:
+    """Raises Refused or LookupError."""
+    user = await accounts.user_named(form.text("email"))
+    scopes = [scope for scope in api_tokens.SCOPES if form.text(f"scope-{scope}") == "on"]
+    if not scopes:
+        raise Refused("Choose what the token is for.")
+    life = days(form.text("days")) if form.text("days") else None
+    return await api_tokens.create(user, form.text("name"), scopes, life)
+
+
+def _refuse_oneself(user: User) -> None:
+    if user.id == current_user().id:
+        raise Refused("You cannot disable yourself.")
+
+
+async def _user(number: int) -> User:
+    """Raises Refused."""
+    found = await User.get_or_none(id=number)
+    if found is None:
+        raise Refused(f"There is no user {number}.", 404)
+    return found
+
+
+async def _token(number: int) -> ApiToken:
+    """Raises Refused unless it can be revoked."""
+    for token in await api_tokens.listed():
+        if token.id == number:
+            return token
+    raise Refused(f"There is no API token {number}.", 404)

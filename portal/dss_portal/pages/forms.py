@@ -1,0 +1,88 @@
+"""The forms of the pages: read once, and only when a page of ours has sent them."""
+
+from dataclasses import dataclass
+
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+from quart import g, request
+from werkzeug.sansio.multipart import Data, Field, File
+
+from dss_portal import parameters
+from dss_portal.accounts.sessions import Identity
+from dss_portal.errors import Refused
+
+TOKEN_FIELD = "form_token"  # noqa: S105 - the field's name
+TOKEN_LIFE_S = 24 * 3600
+TOO_OLD = "This form is too old; reload the page and try again."
+MAX_BYTES = 8 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """``file`` is empty if none was chosen."""
+
+    fields: dict[str, str]
+    file_name: str = ""
+    file: bytes = b""
+
+    def text(self, name: str) -> str:
+        """The field without blanks around it; "" if it is missing."""
+        return self.fields.get(name, "").strip()
+
+
+async def submitted() -> Form:
+    """The form of this request.  Raises Refused if it is malformed or larger than MAX_BYTES."""
+    if "dss_form" not in g:
+        g.dss_form = await _read()
+    found: Form = g.dss_form
+    return found
+
+
+def fields_sent() -> dict[str, str]:
+    """What was typed, for a form that is shown again; empty before ``submitted``."""
+    return g.dss_form.fields if "dss_form" in g else {}
+
+
+def token_for(found: Identity) -> str:
+    """What a form must carry to be accepted from this session."""
+    return _signer().dumps(_owner(found))
+
+
+async def check(found: Identity) -> None:
+    """Raises Refused unless the form comes from a page that was made for this session."""
+    sent = (await submitted()).fields.get(TOKEN_FIELD, "")
+    try:
+        owner = _signer().loads(sent, max_age=TOKEN_LIFE_S)
+    except BadSignature as error:
+        raise Refused(TOO_OLD) from error
+    if owner != _owner(found):
+        raise Refused(TOO_OLD)
+
+
+def _owner(found: Identity) -> str:
+    return found.session.sha256 if found.session else f"test mode, user {found.user.id}"
+
+
+def _signer() -> URLSafeTimedSerializer:
+    key = parameters.settings().secret_key.get_secret_value()
+    return URLSafeTimedSerializer(key, salt="dss_portal.pages.forms")
+
+
+async def _read() -> Form:
+    if request.mimetype != "multipart/form-data":
+        return Form(fields=await parameters.form())
+    values: dict[str, bytearray] = {}
+    current = bytearray()
+    file_name, file, size_bytes = "", bytearray(), 0
+    async for part in parameters.multipart():
+        match part:
+            case File():
+                file_name, current = part.filename, file
+            case Field():
+                current = values[part.name] = bytearray()
+            case Data():
+                size_bytes += len(part.data)
+                if size_bytes > MAX_BYTES:
+                    raise Refused(f"A file may have {MAX_BYTES // 2**20} MB at most.", 413)
+                current += part.data
+    fields = {name: value.decode(errors="replace") for name, value in values.items()}
+    return Form(fields=fields, file_name=file_name, file=bytes(file))

@@ -1,0 +1,55 @@
+"""Who may see a page."""
+
+from quart import Response, current_app, request
+
+from dss_portal.accounts.limits import Limits
+from dss_portal.accounts.sessions import Identity, identity
+from dss_portal.errors import Refused
+from dss_portal.pages import forms
+from dss_portal.pages.rendering import see_other
+
+_WITHOUT_TOKEN = {"pages.sign_in"}  # nobody has a session yet whom a forged form could harm
+
+
+async def person() -> Identity | None:
+    """Who looks at a page.  A Bearer token is for programs and opens none."""
+    scheme = request.headers.get("Authorization", "").partition(" ")[0]
+    return None if scheme.lower() == "bearer" else await identity()
+
+
+async def only_our_forms() -> Response | None:
+    """Before every request: count it, and let a form do something only if a page of ours sent it.
+
+    Raises Refused.
+    """
+    found = await person()
+    if found is not None:
+        limits: Limits = current_app.extensions["dss_limits"]
+        limits.requests.count(str(found.user.id))
+    if request.method != "POST" or request.endpoint in _WITHOUT_TOKEN or _is_old_script():
+        return None
+    if found is None:
+        return await see_other("/token")
+    await forms.check(found)
+    return None
+
+
+async def only_signed_in() -> Response | None:
+    return None if await person() else await see_other("/token")
+
+
+async def only_sysadmins() -> Response | None:
+    """Raises Refused.  Rights are looked up now, not remembered from the sign-in."""
+    found = await person()
+    if found is None:
+        return await see_other("/token")
+    if not found.user.sysadmin:
+        raise Refused("Unauthorized access", 401)
+    return None
+
+
+def _is_old_script() -> bool:
+    """A program that accepts the terms of use, as it always could; every browser sends these headers."""
+    headers = ("Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest")
+    browser = any(name in request.headers for name in headers)
+    return request.endpoint == "pages.accept_terms" and not browser

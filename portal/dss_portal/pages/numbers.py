@@ -1,0 +1,19 @@
+"""Numbers that people and addresses give to the pages."""
+
+from datetime import timedelta
+
+from dss_portal.errors import Refused
+
+NUMBER = "int(max=2147483647)"
+"""In an address: the number of a ticket, user, provider or token, as large as the database's."""
+
+
+def days(text: str) -> timedelta:
+    """Raises Refused unless ``text`` is a number of days that a calendar can hold."""
+    try:
+        found = timedelta(days=float(text))
+    except (ValueError, OverflowError) as error:
+        raise Refused(f"The number of days must be a number, not '{text}'.") from error
+    if not timedelta() <= found <= timedelta(days=36500):
+        raise Refused(f"The number of days must lie between 0 and 36500; {text} does not.")
+    return found
