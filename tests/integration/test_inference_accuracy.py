@@ -65,7 +65,7 @@ def test_a_whole_real_chest_is_found(shared_data: Path, tmp_path: Path, bundle: 
     score = dice(
         voxels_of(outcome.segmentation), thirds_as_sides(voxels_of(shared_data / "cip/lm-64.nrrd"))
     )
-    assert min(score.values()) >= 0.98, score
+    assert min(score.values()) >= 0.985, score
 
 
 def test_lung_bases_beside_bowel_gas_are_found(
@@ -75,7 +75,7 @@ def test_lung_bases_beside_bowel_gas_are_found(
 
     reference = voxels_of(shared_data / "totalsegmentator/example_seg.nii.gz")
     score = dice(voxels_of(outcome.segmentation), lobes_as_sides(reference))
-    assert min(score.values()) >= 0.95, score
+    assert min(score.values()) >= 0.96, score
 
 
 def test_an_abdomen_without_lung_gives_none_and_says_so(
