@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
+from jinja2.filters import do_striptags
 from quart import Response, flash, render_template, request
 
 from dss_portal import parameters
@@ -94,8 +95,14 @@ def web_address(text: object) -> str:
     return address if urlsplit(address).scheme in {"http", "https"} else ""
 
 
+def plain_text(text: object) -> str:
+    """Without HTML tags; line breaks stay."""
+    return "\n".join(do_striptags(line) for line in str(text).splitlines())
+
+
 FILTERS: dict[str, Callable[..., str]] = {
     "utc": utc,
     "duration": duration,
     "web_address": web_address,
+    "plain_text": plain_text,
 }
