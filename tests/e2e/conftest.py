@@ -1,34 +1,44 @@
-"""One running service for all end-to-end tests: three processes, two servers."""
+"""One running service for all end-to-end tests: three processes, two servers; and one with a browser."""
 
 import asyncio
+import shutil
+import uuid
 from collections.abc import Iterator
 
 import asyncpg
+import httpx
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
+import sites
+from conftest import missing
+from contract.brokers import fresh_vhost
 from dss_client.itksnap import ItkSnap
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
+from sites import Site
 from stacks import Stack, wait_until
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack(
     rabbit: RabbitNode, postgres: PostgresCluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    """Everything is up and ``lung-segmentation`` is listed."""
-    asyncio.run(_create_database(postgres.database_url, "e2e"))
-    running = Stack(
-        folder=tmp_path_factory.mktemp("e2e"),
-        amqp_url=rabbit.amqp_url,
-        database_url=f"{postgres.database_url.rpartition('/')[0]}/e2e",
-    )
-    running.start()
-    try:
-        wait_until(lambda: "lung-segmentation" in running.announced(), 90, running.logs)
-        yield running
-    finally:
-        running.stop()
+    """Everything is up and ``lung-segmentation`` is listed; on a virtual host and database of its own."""
+    name = f"e2e_{uuid.uuid4().hex[:8]}"
+    asyncio.run(_create_database(postgres.database_url, name))
+    with fresh_vhost(rabbit) as amqp_url:
+        running = Stack(
+            folder=tmp_path_factory.mktemp("e2e"),
+            amqp_url=amqp_url,
+            database_url=f"{postgres.database_url.rpartition('/')[0]}/{name}",
+        )
+        running.start()
+        try:
+            wait_until(lambda: "lung-segmentation" in running.announced(), 90, running.logs)
+            yield running
+        finally:
+            running.stop()
 
 
 @pytest.fixture
@@ -37,6 +47,35 @@ def ann(stack: Stack) -> Iterator[ItkSnap]:
     with ItkSnap(stack.url) as client:
         client.login(stack.token("ann@example.com", "--tier", "poweruser"))
         yield client
+
+
+@pytest.fixture(scope="session")
+def site(
+    rabbit: RabbitNode, postgres: PostgresCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """A portal of its own, without dispatchers: only what a test puts there is listed."""
+    running = sites.start(rabbit, postgres, tmp_path_factory.mktemp("site"))
+    try:
+        yield running
+    finally:
+        running.stack.stop()
+
+
+@pytest.fixture(scope="session")
+def root(site: Site) -> Iterator[httpx.Client]:
+    """A sysadmin's session."""
+    with site.program(sites.ROOT, "--sysadmin") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def browser(site: Site) -> Iterator[Browser]:
+    """Only for a module, because its event loop is in the way of asynchronous tests."""
+    program = shutil.which("chromium")
+    if program is None:
+        missing("Chromium is not installed.")
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=program, args=sites.CHROMIUM)
 
 
 async def _create_database(url: str, name: str) -> None:
