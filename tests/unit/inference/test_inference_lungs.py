@@ -138,6 +138,18 @@ def test_one_lung_in_a_cropped_view_is_given_no_side(
     assert "does not tell which" in texts(outcome)
 
 
+def test_lungs_that_fill_the_corners_of_a_narrow_view_are_found(
+    chest: Phantom, runner: Runner, tmp_path: Path
+) -> None:
+    narrow = (slice(26, 70), slice(24, 46), slice(36, 46))
+
+    voxels = sitk.GetArrayFromImage(found_in(chest.ct[narrow], tmp_path, runner))
+
+    truth = sitk.GetArrayFromImage(chest.truth[narrow])
+    assert truth[:, [0, -1], [0, -1]].all()
+    assert min(dice(voxels, truth, side) for side in (1, 2)) > 0.97
+
+
 def test_a_missing_lung_in_a_whole_body_is_named(
     chest: Phantom, runner: Runner, tmp_path: Path
 ) -> None:
