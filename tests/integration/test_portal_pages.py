@@ -1,0 +1,66 @@
+"""Pages that need no browser to be tested."""
+
+import pytest
+
+from dss_portal.models import Service
+from portals import Portal, submitted_ticket, text
+
+pytestmark = pytest.mark.stack
+
+
+async def test_a_service_without_url_and_long_text_is_shown(portal: Portal) -> None:
+    """The ancestors' fault 10."""
+    await portal.announce_service()
+    bare = {"name": "lung-segmentation", "version": "1.0.0", "shortdesc": "Lungs"}
+    await Service.all().update(descriptor=bare)
+
+    shown = await text(await portal.user(), "/services")
+
+    assert "lung-segmentation" in shown
+    assert "Nobody has been at work" not in shown
+
+
+async def test_tags_in_the_texts_of_a_service_are_not_shown(portal: Portal) -> None:
+    await portal.announce_service(shortdesc="<b>Lungs</b>", longdesc="<p>Left and right.</p>")
+
+    shown = await text(await portal.user(), "/services")
+
+    assert "<p>Lungs</p>" in shown
+    assert "&lt;" not in shown
+
+
+async def test_who_has_not_signed_in_sees_no_services(portal: Portal) -> None:
+    answer = await portal.app.test_client().get("/services")
+
+    assert (answer.status_code, answer.headers["Location"]) == (303, "http://127.0.0.1:8080/")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/admin/providers/7",
+        "/admin/tickets/7/detail",
+        "/admin/tickets/7/delete",
+        "/admin/users/7/disable",
+        "/admin/tokens/7/revoke",
+        "/admin/purge?days=x",
+        "/admin/providers/99999999999",
+        f"/adminservices/1/{'a' * 40}/remove",
+        "/tickets/7",
+        "/tickets/99999999999",
+    ],
+)
+async def test_what_does_not_exist_is_no_fault_of_the_server(portal: Portal, path: str) -> None:
+    client = await portal.user("root@example.com", sysadmin=True)
+
+    assert (await client.get(path)).status_code in {400, 404}
+
+
+async def test_a_user_does_not_see_the_tickets_of_others(portal: Portal) -> None:
+    await portal.announce_service()
+
+    number = await submitted_ticket(await portal.user("ann@example.com"))
+    bob = await portal.user("bob@example.com")
+
+    assert (await bob.get(f"/tickets/{number}")).status_code == 400
+    assert f"/tickets/{number}" not in await text(bob, "/tickets")

@@ -1,0 +1,162 @@
+"""A portal process with its pages, a browser, and the people who use them."""
+
+import asyncio
+import io
+import json
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import httpx
+from playwright.sync_api import Browser, Page
+
+from dss_stack.postgres import PostgresCluster
+from dss_stack.rabbitmq import RabbitNode
+from stacks import Stack, wait_until
+
+ROOT = "root@example.com"
+CHROMIUM = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+]
+DESCRIPTOR = {
+    "name": "lung-segmentation",
+    "version": "1.0.0",
+    "shortdesc": "Lungs",
+    "longdesc": "Left and right lung.",
+    "tags": [{"name": "CT", "type": "MainImage", "hint": "A chest CT", "required": True}],
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """A portal with a database and a virtual host of its own."""
+
+    stack: Stack
+
+    @property
+    def url(self) -> str:
+        return self.stack.url
+
+    def sql(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+        """What a statement answers; for what no program of ours would do."""
+        # A thread of its own, because a browser's event loop may run in this one.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, self._sql(statement, values)).result()
+
+    async def _sql(self, statement: str, values: tuple[object, ...]) -> list[tuple[object, ...]]:
+        connection = await asyncpg.connect(self.stack.database_url)
+        try:
+            return [tuple(row) for row in await connection.fetch(statement, *values)]
+        finally:
+            await connection.close()
+
+    @contextmanager
+    def program(self, email: str, *options: str) -> Iterator[httpx.Client]:
+        """Signed in as scripts and ITK-SNAP do."""
+        token = self.stack.token(email, *options)
+        with httpx.Client(base_url=self.url, timeout=30) as client:
+            answer = client.post("/api/login", data={"token": token})
+            assert answer.status_code == httpx.codes.OK
+            yield client
+
+    def offer(self, folder: Path, provider: str, **changes: object) -> None:
+        """Register a service and the provider who offers it."""
+        file = folder / f"{uuid.uuid4().hex}.json"
+        file.write_text(json.dumps({**DESCRIPTOR, **changes}))
+        self.stack.run("dss_portal", "providers", "add", provider)
+        self.stack.run("dss_portal", "services", "add", provider, str(file))
+
+
+def browse(browser: Browser, client: httpx.Client) -> Page:
+    """A browser with the session of ``client``."""
+    (cookie,) = [c for c in client.cookies.jar if c.name == "webpy_session_id"]
+    context = browser.new_context(base_url=str(client.base_url))
+    context.set_default_timeout(10_000)
+    address = str(client.base_url)
+    context.add_cookies([{"name": cookie.name, "value": cookie.value or "", "url": address}])
+    return context.new_page()
+
+
+def said(page: Page) -> str:
+    """What the page says of the last thing done, or why it was not done."""
+    return page.locator("[role=status], [role=alert]").inner_text()
+
+
+def new_ticket(client: httpx.Client, service: str = "lung-segmentation") -> int:
+    """Created, filled and submitted; its number."""
+    number = int(client.post("/api/tickets", data={"name": service}).text)
+    _send(client, f"/api/tickets/{number}/files/input", "a.itksnap", b"<registry/>")
+    client.post(f"/api/tickets/{number}/status", data={"status": "ready"})
+    return number
+
+
+def claim(provider: httpx.Client, name: str, service: str) -> int:
+    """The next ticket of that service, as an external provider takes it."""
+    listed = provider.get("/api/services?format=json").json()["result"]
+    (githash,) = [row["githash"] for row in listed if row["name"] == service]
+    answer = provider.post(f"/api/pro/services/{githash}/claims", data={"provider": name})
+    return int(answer.text)
+
+
+def finish(provider: httpx.Client, ticket: int, status: str) -> None:
+    """With a result file, if it is a success."""
+    if status == "success":
+        _send(provider, f"/api/pro/tickets/{ticket}/files/results", "lungs.nii.gz", b"voxels")
+    answer = provider.post(f"/api/pro/tickets/{ticket}/status", data={"status": status})
+    assert answer.text == status
+
+
+def attach(provider: httpx.Client, ticket: int, name: str, data: bytes, description: str) -> None:
+    _send(provider, f"/api/pro/tickets/{ticket}/attachments", name, data, desc=description)
+
+
+def _send(client: httpx.Client, path: str, name: str, data: bytes, **fields: str) -> None:
+    answer = client.post(path, files={"myfile": (name, io.BytesIO(data))}, data=fields)
+    assert answer.status_code == httpx.codes.OK, answer.text
+
+
+def start(rabbit: RabbitNode, postgres: PostgresCluster, folder: Path) -> Site:
+    """A portal that answers; stop its stack in the end."""
+    name = f"site_{uuid.uuid4().hex}"
+    asyncio.run(_create_database(postgres.database_url, name))
+    stack = Stack(
+        folder=folder,
+        amqp_url=_virtual_host(rabbit, name),
+        database_url=f"{postgres.database_url.rpartition('/')[0]}/{name}",
+    )
+    stack.start("portal")
+    wait_until(lambda: _answers(stack.url), 30, stack.logs)
+    return Site(stack=stack)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz").text == "ok"
+    except httpx.TransportError:
+        return False
+
+
+def _virtual_host(rabbit: RabbitNode, name: str) -> str:
+    """The address of a new one, so that no other portal's messages come here."""
+    with httpx.Client(base_url=rabbit.console_url, auth=(rabbit.user, rabbit.password)) as console:
+        console.put(f"/api/vhosts/{name}", json={}).raise_for_status()
+        everything = dict.fromkeys(("configure", "write", "read"), ".*")
+        path = f"/api/permissions/{name}/{rabbit.user}"
+        console.put(path, json=everything).raise_for_status()
+    return urlunsplit(urlsplit(rabbit.amqp_url)._replace(path=f"/{name}"))
+
+
+async def _create_database(url: str, name: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(f'CREATE DATABASE "{name}"')
+    finally:
+        await connection.close()

@@ -1,0 +1,93 @@
+"""What the pages say about times, states and services."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dss_portal.admin.overview import seconds_in
+from dss_portal.errors import Refused
+from dss_portal.models import Status
+from dss_portal.pages.catalogue import outcome, presence, queue
+from dss_portal.pages.numbers import days
+from dss_portal.pages.rendering import duration, plain_text, web_address
+from dss_portal.services.store import Stats
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def _stats(n_success: int, n_failed: int, mean_s: float | None = None) -> Stats:
+    return Stats(
+        n_success=n_success, n_failed=n_failed, mean_s=mean_s, silent_s=None, queue_length=0
+    )
+
+
+def test_the_time_in_a_state_is_summed_over_all_attempts() -> None:
+    order = (Status.INIT, Status.READY, Status.CLAIMED, Status.READY, Status.CLAIMED)
+    changes = [(status, NOON + timedelta(seconds=10 * i)) for i, status in enumerate(order)]
+    now = NOON + timedelta(seconds=100)
+
+    assert seconds_in(Status.READY, changes, now) == 20
+    assert seconds_in(Status.CLAIMED, changes, now) == 10 + 60
+
+
+def test_a_ticket_without_history_has_spent_no_time() -> None:
+    assert seconds_in(Status.READY, [], NOON) == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (None, ""),
+        (0.4, "0 s"),
+        (59.6, "1 min 00 s"),
+        (185, "3 min 05 s"),
+        (7620, "2 h 07 min"),
+        (273_600, "3 d 04 h"),
+    ],
+)
+def test_a_duration_reads_as_people_say_it(seconds: float | None, words: str) -> None:
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "colour"), [(None, "red"), (599, "green"), (600, "yellow"), (3600, "red")]
+)
+def test_the_first_light_tells_when_anybody_was_heard(silent_s: float | None, colour: str) -> None:
+    assert presence(silent_s).colour == colour
+
+
+@pytest.mark.parametrize(
+    ("n_success", "n_failed", "colour"),
+    [(0, 0, "cyan"), (19, 1, "green"), (9, 1, "yellow"), (8, 2, "red"), (0, 1, "red")],
+)
+def test_the_second_light_tells_how_many_failed(n_success: int, n_failed: int, colour: str) -> None:
+    assert outcome(_stats(n_success, n_failed)).colour == colour
+
+
+def test_the_second_light_tells_how_long_it_took() -> None:
+    words = outcome(_stats(2, 1, mean_s=65)).words
+
+    assert words == "2 of 3 tickets of the last 24 hours succeeded, in 1 min 05 s on average"
+
+
+@pytest.mark.parametrize(
+    ("length", "colour"), [(0, "cyan"), (4, "green"), (5, "yellow"), (25, "red")]
+)
+def test_the_third_light_tells_how_many_wait(length: int, colour: str) -> None:
+    assert queue(length).colour == colour
+
+
+@pytest.mark.parametrize("text", ["javascript:alert(1)", "data:text/html,x", "", None, 3, "//x"])
+def test_only_an_address_of_the_web_becomes_a_link(text: object) -> None:
+    assert web_address(text) == ""
+    assert web_address("https://example.com/a") == "https://example.com/a"
+
+
+def test_tags_are_taken_out_of_a_text_and_line_breaks_stay() -> None:
+    assert plain_text("<b>Lungs</b>\n\nleft &amp; <i>right</i>") == "Lungs\n\nleft & right"
+
+
+@pytest.mark.parametrize("text", ["", "x", "nan", "inf", "-1", "1e9"])
+def test_a_number_of_days_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(Refused, match="The number of days must"):
+        days(text)
