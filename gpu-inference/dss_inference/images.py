@@ -3,11 +3,9 @@
 """CT images in, segmentations out."""
 
 import errno
-import gzip
 import math
 import os
 import shutil
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +15,13 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_inference.errors import InferenceError
 from dss_inference.geometry import Grid, LpsOrder, Voxels, grid_of, lps_order
+from dss_inference.nifti import NOT_NUMBERS, check_nifti
 
 LOWEST_HU, HIGHEST_HU = -1024, 3071
 _NO_HU_ABOVE = -50
 """A CT has air or at least fat in it; an image without anything so dark is not in Hounsfield units."""
 _MOST_VOXELS = 1_000_000_000
 _EXTENT_MM = (20.0, 3000.0)
-_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,20 +79,7 @@ def _check_header(path: Path) -> None:
         raise InferenceError(f"The image has {count} values in each voxel; a CT has 1.")
     _check_size(grid_of(header))
     if header.HasMetaDataKey("bitpix"):  # a NIfTI header has it
-        _check_nifti_is_whole(header, path)
-
-
-def _check_nifti_is_whole(header: sitk.ImageFileReader, path: Path) -> None:
-    """SimpleITK takes a NIfTI file that ends too early, and fills up with what happens to be there."""
-    bits = int(header.GetMetaData("bitpix")) * math.prod(header.GetSize())
-    needed = int(float(header.GetMetaData("vox_offset"))) + bits // 8
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-        try:
-            found = sum(len(chunk) for chunk in iter(lambda: stream.read(_CHUNK_BYTES), b""))
-        except (EOFError, gzip.BadGzipFile, zlib.error):
-            found = 0
-    if found < needed:
-        raise InferenceError("The image file is damaged: it ends before its last voxel.")
+        check_nifti(header, path)
 
 
 def _check_size(grid: Grid) -> None:
@@ -113,9 +98,7 @@ def _check_size(grid: Grid) -> None:
 def _check_values(voxels: Voxels) -> None:
     lowest, highest = float(voxels.min()), float(voxels.max())
     if not (math.isfinite(lowest) and math.isfinite(highest)):
-        raise InferenceError(
-            "The image has voxels that are not numbers; every voxel needs a value."
-        )
+        raise InferenceError(NOT_NUMBERS)
     if lowest > _NO_HU_ABOVE or highest < _NO_HU_ABOVE:
         raise InferenceError(
             f"The image's values go from {lowest:g} to {highest:g}; a CT in Hounsfield units is needed, "

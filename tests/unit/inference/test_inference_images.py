@@ -65,11 +65,12 @@ def test_a_single_slice_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_voxels_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
+@pytest.mark.parametrize("name", ["ct.nrrd", "ct.nii", "ct.nii.gz"])
+def test_voxels_that_are_no_numbers_are_refused(tmp_path: Path, name: str, value: float) -> None:
     voxels = np.linspace(-1000, 100, 6 * 5 * 4).reshape(6, 5, 4).astype(np.float32)
     voxels[2, 2, 2] = value
 
-    assert "not numbers" in refusal(saved(tmp_path, ct(voxels), "ct.nrrd"))
+    assert "not numbers" in refusal(saved(tmp_path, ct(voxels), name))
 
 
 def test_a_file_that_is_no_image_is_refused_without_naming_its_place(tmp_path: Path) -> None:
@@ -90,6 +91,12 @@ def test_an_image_cut_short_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_a_spacing_in_metres_is_refused(tmp_path: Path) -> None:
     assert "check its spacing" in refusal(saved(tmp_path, ct(spacing_mm=(0.001, 0.001, 0.001))))
+
+
+def test_a_floating_point_image_is_taken(tmp_path: Path) -> None:
+    voxels = np.linspace(-1000, 100, 6 * 5 * 4).reshape(6, 5, 4).astype(np.float64)
+
+    assert read_ct(saved(tmp_path, ct(voxels))).hu[0, 0, 0] == -1000
 
 
 def test_padding_below_air_becomes_air(tmp_path: Path) -> None:
