@@ -9,14 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import httpx
 from playwright.sync_api import Browser, Page
 
 from dss_stack.postgres import PostgresCluster
-from dss_stack.rabbitmq import RabbitNode
 from stacks import Stack, wait_until
 
 ROOT = "root@example.com"
@@ -37,7 +35,7 @@ DESCRIPTOR = {
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """A portal with a database and a virtual host of its own."""
+    """A portal and what a test may do around it."""
 
     stack: Stack
 
@@ -123,13 +121,13 @@ def _send(client: httpx.Client, path: str, name: str, data: bytes, **fields: str
     assert answer.status_code == httpx.codes.OK, answer.text
 
 
-def start(rabbit: RabbitNode, postgres: PostgresCluster, folder: Path) -> Site:
-    """A portal that answers; stop its stack in the end."""
+def start(amqp_url: str, postgres: PostgresCluster, folder: Path) -> Site:
+    """A portal that answers, with a database of its own; stop its stack in the end."""
     name = f"site_{uuid.uuid4().hex}"
     asyncio.run(_create_database(postgres.database_url, name))
     stack = Stack(
         folder=folder,
-        amqp_url=_virtual_host(rabbit, name),
+        amqp_url=amqp_url,
         database_url=f"{postgres.database_url.rpartition('/')[0]}/{name}",
     )
     stack.start("portal")
@@ -142,16 +140,6 @@ def _answers(url: str) -> bool:
         return httpx.get(f"{url}/readyz").text == "ok"
     except httpx.TransportError:
         return False
-
-
-def _virtual_host(rabbit: RabbitNode, name: str) -> str:
-    """The address of a new one, so that no other portal's messages come here."""
-    with httpx.Client(base_url=rabbit.console_url, auth=(rabbit.user, rabbit.password)) as console:
-        console.put(f"/api/vhosts/{name}", json={}).raise_for_status()
-        everything = dict.fromkeys(("configure", "write", "read"), ".*")
-        path = f"/api/permissions/{name}/{rabbit.user}"
-        console.put(path, json=everything).raise_for_status()
-    return urlunsplit(urlsplit(rabbit.amqp_url)._replace(path=f"/{name}"))
 
 
 async def _create_database(url: str, name: str) -> None:

@@ -54,11 +54,12 @@ def site(
     rabbit: RabbitNode, postgres: PostgresCluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
     """A portal of its own, without dispatchers: only what a test puts there is listed."""
-    running = sites.start(rabbit, postgres, tmp_path_factory.mktemp("site"))
-    try:
-        yield running
-    finally:
-        running.stack.stop()
+    with fresh_vhost(rabbit) as amqp_url:
+        running = sites.start(amqp_url, postgres, tmp_path_factory.mktemp("site"))
+        try:
+            yield running
+        finally:
+            running.stack.stop()
 
 
 @pytest.fixture(scope="session")
