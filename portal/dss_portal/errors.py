@@ -28,10 +28,12 @@ class NotSignedIn(Refused):
 
 # The reference server's words, which old scripts compare.
 _WORDS = {404: "not found", 405: "method not allowed"}
+_TYPES = {405: "text/html"}
 
 
 def install(app: Quart) -> None:
-    """Answer every error in plain text."""
+    """Answer every error in plain text, and OPTIONS like any method that an address does not have."""
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
 
     @app.errorhandler(Refused)
     async def _refused(error: Refused) -> Response:
@@ -41,7 +43,7 @@ def install(app: Quart) -> None:
     async def _http(error: HTTPException) -> Response:
         status = error.code or 500
         answer = plain(_WORDS.get(status, error.description or error.name), status)
-        answer.headers["Content-Type"] = "text/html; charset=utf-8"
+        answer.headers["Content-Type"] = _TYPES.get(status, "text/html; charset=utf-8")
         if allowed := getattr(error, "valid_methods", None):
             answer.headers["Allow"] = ", ".join(sorted(set(allowed) - {"HEAD", "OPTIONS"}))
         return answer
