@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from quart import Response, request
+from werkzeug.datastructures import MultiDict
 
 Cell = str | int | float | None
 
@@ -26,12 +27,17 @@ def json_body(value: object) -> Response:
     return Response(json.dumps(value), content_type="application/json")
 
 
+def asks_for_json(query: MultiDict[str, str]) -> bool:
+    """Of a repeated parameter the last counts."""
+    return (query.getlist("format") or [""])[-1] == "json"
+
+
 def table(
     columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, wants_json: bool | None = None
 ) -> Response:
     """CSV, or JSON ``{"result": [...]}`` if the request says ``format=json``."""
     if wants_json is None:
-        wants_json = (request.args.getlist("format") or [""])[-1] == "json"
+        wants_json = asks_for_json(request.args)
     if wants_json:
         return json_body({"result": [dict(zip(columns, row, strict=True)) for row in rows]})
     return Response(csv_text(rows), content_type="text/csv")

@@ -15,7 +15,7 @@ from dss_portal.accounts.sessions import (
     signed_in,
 )
 from dss_portal.errors import Refused
-from dss_portal.formats import plain
+from dss_portal.formats import asks_for_json, plain
 
 blueprint = Blueprint("accounts", __name__, url_prefix="/api")
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 @blueprint.get("/login")
 @signed_in
 async def who() -> Response:
-    return _greeting(current_user().email, request.args.get("format"))
+    return _greeting(current_user().email, asks_for_json(request.args))
 
 
 @blueprint.post("/login")
@@ -42,7 +42,7 @@ async def login() -> Response:
         answer.headers["Content-Type"] = "text/html"
         return answer
     log.info("signed in", extra={"user": user.id})
-    return _greeting(user.email, form.get("format"))
+    return _greeting(user.email, form.get("format") == "json")
 
 
 @blueprint.get("/token")
@@ -54,8 +54,8 @@ async def token() -> Response:
     return plain(await store.new_login_token(found.user, parameters.settings().login_token_s))
 
 
-def _greeting(email: str, form: str | None) -> Response:
+def _greeting(email: str, as_json: bool) -> Response:  # noqa: FBT001 - one of two forms
     # ITK-SNAP's GUI reads the JSON; itksnap-wt compares the first 13 characters of the text.
-    if form == "json":
+    if as_json:
         return plain(json.dumps({"result": {"email": email}}))
     return plain(f"logged in as {email} \n")
