@@ -73,8 +73,10 @@ async def as_download(path: Path, name: str) -> Response:
 
 
 async def as_inline(path: Path, mime_type: str) -> Response:
-    """For a browser to show.  Raises Refused if the file has gone."""
-    return _private(await _sent(path, mime_type))
+    """For a browser to show, with that very type.  Raises Refused if the file has gone."""
+    answer = _private(await _sent(path, mime_type))
+    answer.headers["Content-Type"] = mime_type  # Quart would add a charset of its own
+    return answer
 
 
 async def _sent(path: Path, mime_type: str) -> Response:
