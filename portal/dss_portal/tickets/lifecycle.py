@@ -59,12 +59,25 @@ class Retried:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Requeued:
+    """A sysadmin wants a ticket that has not succeeded to wait from the beginning, whoever has it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Deleted:
     """By its user or an admin."""
 
 
 Event: TypeAlias = (
-    Submitted | Claimed | Succeeded | Failed | LeaseLapsed | Abandoned | Retried | Deleted
+    Submitted
+    | Claimed
+    | Succeeded
+    | Failed
+    | LeaseLapsed
+    | Abandoned
+    | Retried
+    | Requeued
+    | Deleted
 )
 
 
@@ -96,6 +109,8 @@ def apply(ticket: TicketState, event: Event) -> TicketState:
             if ticket.status not in {Status.FAILED, Status.TIMEOUT}:
                 raise IllegalAction(f"A ticket in state {ticket.status} cannot be retried.")
             return TicketState(status=Status.READY)
+        case Requeued():
+            return _requeued(ticket)
         case Deleted():
             return replace(ticket, status=Status.DELETED)
         case _:
@@ -105,6 +120,12 @@ def apply(ticket: TicketState, event: Event) -> TicketState:
 def is_current(ticket: TicketState, claim_id: str) -> bool:
     """May the holder of ``claim_id`` still write to the ticket?"""
     return ticket.status is Status.CLAIMED and ticket.claim_id == claim_id
+
+
+def _requeued(ticket: TicketState) -> TicketState:
+    if ticket.status in {Status.SUCCESS, Status.DELETED}:
+        raise IllegalAction(f"A ticket in state {ticket.status} does not change any more.")
+    return TicketState(status=Status.READY)
 
 
 def _claimed(ticket: TicketState, event: Claimed) -> TicketState:

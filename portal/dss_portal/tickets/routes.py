@@ -58,10 +58,8 @@ async def file_listing(ticket_id: int, area: Area) -> Response:
 @signed_in
 async def upload(ticket_id: int, area: Area) -> Response:
     ticket = await _readable(ticket_id)
-    if area != "input":
-        raise Refused("Only input files can be uploaded here.")
     sent = await uploads.file_part()
-    await submission.receive_file(_datastore(), ticket, current_user(), sent)
+    await submission.receive_file(_datastore(), ticket, area, current_user(), sent)
     return plain("success")
 
 

@@ -2,6 +2,7 @@
 
 from tortoise.transactions import in_transaction
 
+from dss_broker.datastore import Area
 from dss_broker.messages import TicketReady, TicketWithdrawn
 from dss_portal import outbox
 from dss_portal.attachments import store as attachments
@@ -10,7 +11,7 @@ from dss_portal.errors import Refused
 from dss_portal.models import Attachment, Status, Ticket, TicketLog, User
 from dss_portal.services import store as services
 from dss_portal.tickets import store
-from dss_portal.tickets.lifecycle import Deleted, IllegalAction, Retried, Submitted
+from dss_portal.tickets.lifecycle import Deleted, IllegalAction, Requeued, Retried, Submitted
 from dss_portal.uploads import Incoming
 
 
@@ -43,23 +44,32 @@ async def create(user: User, githash: str | None, name: str | None) -> int:
     return ticket.id
 
 
-async def receive_file(datastore: Datastore, ticket: Ticket, user: User, sent: Incoming) -> None:
-    """Add an input file to a ticket that is not yet submitted.  Raises Refused."""
-    if ticket.status is not Status.INIT:
+async def receive_file(
+    datastore: Datastore, ticket: Ticket, area: Area, user: User, sent: Incoming
+) -> None:
+    """Add a file to a ticket that is not yet submitted; a sysadmin may while it waits.
+
+    Raises Refused.
+    """
+    if not _takes_files(ticket, user):
         raise not_found(ticket.id, user)
     await store.check_room(user, sent.expected_bytes)
-    temporary, size_bytes = await datastore.receive(ticket.id, "input", sent.data)
+    temporary, size_bytes = await datastore.receive(ticket.id, area, sent.data)
     try:
         async with in_transaction():
             current = await store.locked(ticket.id)
-            if current is None or current.status is not Status.INIT:  # submitted meanwhile
+            if current is None or not _takes_files(current, user):  # submitted meanwhile
                 raise not_found(ticket.id, user)
             await User.select_for_update().get(id=user.id)  # so that parallel uploads add up
             await store.check_room(user, size_bytes)
             await datastore.keep(temporary, sent.name)
-            await store.register_file(ticket.id, "input", sent.name, size_bytes)
+            await store.register_file(ticket.id, area, sent.name, size_bytes)
     finally:
         datastore.discard(temporary)
+
+
+def _takes_files(ticket: Ticket, user: User) -> bool:
+    return ticket.status is Status.INIT or (user.sysadmin and ticket.status is Status.READY)
 
 
 async def submit(ticket_id: int, user: User) -> None:
@@ -67,7 +77,7 @@ async def submit(ticket_id: int, user: User) -> None:
     async with in_transaction():
         ticket = await _own(ticket_id, user)
         try:
-            await store.advance(ticket, Submitted())
+            await store.advance(ticket, Requeued() if user.sysadmin else Submitted())
         except IllegalAction as error:
             raise not_found(ticket_id, user) from error
         await store.add_log(ticket_id, "info", "Ticket received and queued for processing")
@@ -79,7 +89,7 @@ async def retry(datastore: Datastore, ticket_id: int, user: User) -> None:
     async with in_transaction():
         ticket = await _own(ticket_id, user)
         try:
-            await store.advance(ticket, Retried())
+            await store.advance(ticket, Requeued() if user.sysadmin else Retried())
         except IllegalAction as error:
             raise not_found(ticket_id, user) from error
         await store.clear_progress(ticket_id)

@@ -12,6 +12,7 @@ from dss_portal.tickets.lifecycle import (
     Failed,
     IllegalAction,
     LeaseLapsed,
+    Requeued,
     Submitted,
     Succeeded,
     TicketState,
@@ -59,6 +60,18 @@ def test_the_last_lapsed_lease_times_the_ticket_out() -> None:
     last = TicketState(status=Status.CLAIMED, claim_id="new", attempt=3)
 
     assert apply(last, LeaseLapsed(claim_id="new", max_attempts=3)).status is Status.TIMEOUT
+
+
+@pytest.mark.parametrize("status", [Status.INIT, Status.READY, Status.CLAIMED, Status.TIMEOUT])
+def test_a_sysadmin_lets_a_ticket_wait_again(status: Status) -> None:
+    stuck = TicketState(status=status, attempt=3, claim_id="old")
+
+    assert apply(stuck, Requeued()) == TicketState(status=Status.READY)
+
+
+def test_not_even_a_sysadmin_changes_a_success() -> None:
+    with pytest.raises(IllegalAction, match="any more"):
+        apply(TicketState(status=Status.SUCCESS), Requeued())
 
 
 def test_a_parked_message_of_an_old_claim_does_not_fail_the_ticket() -> None:
