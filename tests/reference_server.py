@@ -1,6 +1,7 @@
 """The reference server, itksnap-dss-server of PyPI, with a service of our own and its provider's side."""
 
 import json
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import httpx
 
+from conftest import missing
 from dss_client.tables import read_table
 
 REQUIREMENT = "itksnap-dss-server==0.2.0"
@@ -35,25 +37,31 @@ server.serve()
 """
 
 
-def install() -> Path:
-    """The interpreter of an environment with the server, made once for each machine.
+def installed(requirement: str = REQUIREMENT) -> Path:
+    """The interpreter of an environment with that package of PyPI, made once for each machine."""
+    try:
+        return _install(requirement)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        missing(f"{requirement} cannot be installed; pip needs a package index.")
 
-    Raises CalledProcessError if it cannot be installed.
-    """
-    folder = Path(tempfile.gettempdir()) / "itksnap-dss-server-0.2.0"
+
+def _install(requirement: str) -> Path:
+    folder = Path(tempfile.gettempdir()) / requirement.replace("==", "-")
     python = folder / "bin" / "python"
     if not (folder / "complete").exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet", REQUIREMENT]
+        pip = [str(python), "-m", "pip", "install", "--quiet", requirement]
         subprocess.run(pip, check=True, timeout=240)
         (folder / "complete").touch()
     return python
 
 
 @contextmanager
-def running(python: Path, folder: Path) -> Iterator[str]:
-    """Its address.  Everybody is the same user and a sysadmin, but signs in as always."""
-    variables = {"ALFABIS_NOAUTH": "1", "ALFABIS_COOKIE_DOMAIN": "", "PATH": "/usr/bin:/bin"}
+def running(python: Path, folder: Path, *, one_user: bool = True) -> Iterator[str]:
+    """Its address.  With ``one_user`` everybody is a sysadmin; else only who is enrolled gets in."""
+    variables = {"ALFABIS_COOKIE_DOMAIN": "", "PATH": "/usr/bin:/bin"}
+    if one_user:
+        variables["ALFABIS_NOAUTH"] = "1"
     with (
         (folder / "server.log").open("wb") as errors,
         subprocess.Popen(
@@ -70,6 +78,17 @@ def running(python: Path, folder: Path) -> Iterator[str]:
         finally:
             server.terminate()
             server.wait(10)
+
+
+def enroll(folder: Path, email: str, token: str, *, sysadmin: bool = False) -> None:
+    """Make a user of the server that runs in ``folder``, with a token for one sign-in."""
+    database = sqlite3.connect(folder / "datastore" / "alfabis.sqlite3", timeout=10)
+    database.execute(
+        "INSERT INTO users (email, passwd, dispname, sysadmin) VALUES (?, ?, ?, ?)",
+        (email, token, email, sysadmin),
+    )
+    database.commit()
+    database.close()
 
 
 def _port(server: "subprocess.Popen[str]") -> int:
@@ -129,7 +148,7 @@ class Provider:
 
 def register(http: httpx.Client, folder: Path) -> Provider:
     """A provider with the service, from a Git repository made in ``folder``."""
-    _commit(folder)
+    commit(folder, SERVICE)
     admin = "/api/admin/providers"
     http.post(admin, data={"name": PROVIDER}).raise_for_status()
     who = {"email": "test@example.com", "admin": "1"}
@@ -139,8 +158,10 @@ def register(http: httpx.Client, folder: Path) -> Provider:
     return Provider(http=http, githash=githash)
 
 
-def _commit(folder: Path) -> None:
-    (folder / "service.json").write_text(json.dumps(SERVICE))
+def commit(folder: Path, descriptor: object, name: str = "service.json") -> None:
+    """Make ``folder`` a Git repository with that one file on branch main."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(json.dumps(descriptor))
     author = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
     for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "Service"]):
         subprocess.run(["git", *author, *words], cwd=folder, check=True)

@@ -16,7 +16,6 @@ from typer.testing import CliRunner, Result
 
 import reference_server
 from builders import LayerSpec, WorkspaceSpec, image, segmentation, workspace_xml, write_image
-from conftest import missing
 from dss_client.__main__ import main
 from dss_client.errors import ClientError, Refused, SignInRefused
 from dss_client.itksnap import ItkSnap
@@ -29,19 +28,11 @@ SEGMENTED = LayerSpec(role="SegmentationRole", file_name="layer_001_lungs.nii.gz
 LABELS = {1: "left lung", 2: "right lung"}
 
 
-@pytest.fixture(scope="session")
-def interpreter() -> Path:
-    try:
-        return reference_server.install()
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        missing("The reference server cannot be installed; pip needs a package index.")
-
-
 @pytest.fixture
-def server(interpreter: Path, tmp_path: Path) -> Iterator[str]:
+def server(tmp_path: Path) -> Iterator[str]:
     folder = tmp_path / "reference"
     folder.mkdir()
-    with reference_server.running(interpreter, folder) as address:
+    with reference_server.running(reference_server.installed(), folder) as address:
         yield address
 
 

@@ -1,0 +1,25 @@
+"""The reference server and ours, side by side."""
+
+from collections.abc import Iterator
+
+import pytest
+
+import sites
+from contract.brokers import fresh_vhost
+from dss_stack.postgres import PostgresCluster
+from dss_stack.rabbitmq import RabbitNode
+from sites import Site
+
+
+@pytest.fixture(scope="module")
+def site(
+    rabbit: RabbitNode, postgres: PostgresCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """Our portal as a process, which takes repositories of this machine."""
+    with pytest.MonkeyPatch.context() as environment, fresh_vhost(rabbit) as amqp_url:
+        environment.setenv("DSS_GIT_SCHEMES", "https,file")
+        running = sites.start(amqp_url, postgres, tmp_path_factory.mktemp("site"))
+        try:
+            yield running
+        finally:
+            running.stack.stop()
