@@ -15,7 +15,8 @@ from rich.progress import Progress
 from dss_broker.rabbit import RabbitBroker
 from dss_inference.bundle import Bundle, Outcome
 from dss_inference.errors import InferenceError
-from dss_inference.registry import BUNDLES, load
+from dss_inference.monai_bundles.folder import open_bundle, problems
+from dss_inference.registry import BUNDLES, installed_in, load
 from dss_inference.server import Server
 from dss_inference.settings import DeviceSettings, Settings
 from dss_observability.logs import configure_logging
@@ -42,12 +43,15 @@ def serve(
     """
     settings = _settings(Settings)
     configure_logging("inference", json_lines=settings.log_json)
-    _serve([_loaded(name, settings) for name in bundle or sorted(BUNDLES)], settings)
+    names = bundle or [*sorted(BUNDLES), *_usable(settings)]
+    _serve([_loaded(name, settings) for name in names], settings)
 
 
 @main.command()
 def run(
-    bundle: Annotated[str, typer.Argument(help="A name from 'dss-inference bundles'.")],
+    bundle: Annotated[
+        str, typer.Argument(help="A name from 'dss-inference bundles', or a MONAI bundle's folder.")
+    ],
     image: Annotated[Path, typer.Argument(help="NIfTI, NRRD or MetaImage.", exists=True)],
     output_dir: Annotated[Path, typer.Argument(help="Where the segmentation goes.")],
 ) -> None:
@@ -72,9 +76,26 @@ def run(
 
 @main.command()
 def bundles() -> None:
-    """List the bundles that can be served."""
+    """List the bundles that can be served, and what the others lack."""
     for name in sorted(BUNDLES):
         typer.echo(name)
+    for name, root in installed_in(_settings(DeviceSettings).bundles).items():
+        typer.echo(" ".join([name, *(f"- {problem}" for problem in problems(root))]))
+
+
+@main.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="A MONAI bundle.", exists=True, file_okay=False)],
+) -> None:
+    """Say what keeps a MONAI bundle from being served; exit status 1 if anything does."""
+    found = problems(folder)
+    for problem in found:
+        typer.echo(problem, err=True)
+    if found:
+        raise typer.Exit(1)
+    opened = open_bundle(folder)
+    labels = ", ".join(opened.labels.values())
+    typer.echo(f"{opened.title} {opened.version} can be served as '{opened.name}': {labels}")
 
 
 @main.command()
@@ -120,9 +141,20 @@ def _refuse(sentence: str, code: int) -> NoReturn:
 
 def _loaded(name: str, settings: DeviceSettings) -> Bundle:
     try:
-        return load(name, settings.device, settings.threads)
+        return load(name, settings.device, settings.threads, settings.bundles)
     except InferenceError as error:
         _refuse(str(error), 2)
+
+
+def _usable(settings: DeviceSettings) -> list[str]:
+    """Installed MONAI bundles; one that cannot be used keeps nobody from serving the others."""
+    usable = []
+    for name, root in installed_in(settings.bundles).items():
+        if found := problems(root):
+            log.warning("bundle left out", extra={"bundle": name, "why": " ".join(found)})
+        else:
+            usable.append(name)
+    return usable
 
 
 def _settings(kind: type[SettingsT]) -> SettingsT:

@@ -1,9 +1,11 @@
 """The bundles that a worker can serve.  Nothing is imported, and no torch loaded, before it is asked for."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from dss_inference.bundle import Bundle
 from dss_inference.errors import InferenceError
+from dss_inference.monai_bundles.folder import is_bundle, open_bundle
 
 
 def _lung_segmentation(device: str, threads: int) -> Bundle:
@@ -31,9 +33,32 @@ BUNDLES: dict[str, Callable[[str, int], Bundle]] = {
 """By name: how to make it, given a device (``auto``, ``cpu``, ``cuda:N``) and a number of CPU threads."""
 
 
-def load(name: str, device: str, threads: int) -> Bundle:
-    """Raises InferenceError if there is no such bundle or no such device."""
-    if name not in BUNDLES:
-        known = ", ".join(sorted(BUNDLES))
-        raise InferenceError(f"There is no bundle {name!r}; there is: {known}.")
-    return BUNDLES[name](device, threads)
+def installed_in(folder: Path | None) -> dict[str, Path]:
+    """MONAI bundles by name: the subfolders of ``folder`` that are one, whether usable or not."""
+    if folder is None or not folder.is_dir():
+        return {}
+    return {path.name: path for path in sorted(folder.iterdir()) if is_bundle(path)}
+
+
+def load(name: str, device: str, threads: int, installed: Path | None = None) -> Bundle:
+    """A built-in bundle, one of the folder ``installed``, or the MONAI bundle at the path ``name``.
+
+    Raises InferenceError if there is no such bundle, if it cannot be used, or if there is no such device.
+    """
+    if name in BUNDLES:
+        return BUNDLES[name](device, threads)
+    monai = installed_in(installed)
+    root = monai.get(name, Path(name))
+    if is_bundle(root):
+        return _monai(root, device, threads)
+    known = ", ".join(sorted([*BUNDLES, *monai]))
+    raise InferenceError(f"There is no bundle {name!r}; there is: {known}.")
+
+
+def _monai(root: Path, device: str, threads: int) -> Bundle:
+    from dss_inference.images import limit_threads  # noqa: PLC0415  (loads SimpleITK)
+    from dss_inference.monai_bundles.segmentation import MonaiSegmentation  # noqa: PLC0415  (MONAI)
+    from dss_inference.runner import runner_for  # noqa: PLC0415  (loads torch)
+
+    limit_threads(threads)
+    return MonaiSegmentation(open_bundle(root), runner_for(device, threads).device_name)

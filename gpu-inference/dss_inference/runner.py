@@ -32,6 +32,7 @@ class Runner:
     """Takes and gives numpy arrays (z, y, x); what lies between happens on ``device``."""
 
     def __init__(self, device: str) -> None:
+        self.device_name = device
         self._device = torch.device(device)
 
     @property

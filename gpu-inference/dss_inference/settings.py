@@ -19,6 +19,7 @@ class DeviceSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True)
 
     device: str = Field("auto", description="auto, cpu or cuda:N")
+    bundles: Path | None = Field(None, description="folder of MONAI bundles, each a queue")
     threads: int = Field(default_factory=_own_cores, ge=1, description="CPU threads of one worker")
     log_json: bool = False
 

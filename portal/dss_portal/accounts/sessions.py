@@ -52,7 +52,7 @@ def install(app: Quart, settings: Settings) -> None:
         duration=YEAR_S,
     )
     app.config.update(
-        SESSION_COOKIE_NAME="dss_sign_in",  # lives only while a sign-in is on its way
+        SESSION_COOKIE_NAME="dss_page",  # a sign-in on its way, a message for the next page
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=settings.public_is_https,
     )
