@@ -81,7 +81,7 @@ def _theirs(folder: Path, count: int, every_s: float) -> list[float]:
     work.mkdir()
     repository.mkdir()
     with (
-        reference_server.running(reference_server.install(), work) as address,
+        reference_server.running(reference_server.installed(), work) as address,
         httpx.Client(base_url=address, timeout=30) as http,
     ):
         provider = reference_server.register(http, repository)
