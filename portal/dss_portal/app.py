@@ -16,6 +16,7 @@ from dss_portal.accounts.openid import OpenIdIssuer
 from dss_portal.admin import routes as admin
 from dss_portal.attachments import routes as attachments
 from dss_portal.datastore import Datastore
+from dss_portal.openapi import routes as openapi
 from dss_portal.outbox import Relay
 from dss_portal.pages import routes as pages
 from dss_portal.providers import routes as providers
@@ -27,7 +28,18 @@ from dss_portal.tickets.listener import Listener
 
 STOP_S = 20.0
 
-FEATURES = (accounts, openid, services, tickets, providers, admin, attachments, pages, health)
+FEATURES = (
+    accounts,
+    openid,
+    services,
+    tickets,
+    providers,
+    admin,
+    attachments,
+    openapi,
+    pages,
+    health,
+)
 
 
 def create_app(settings: Settings, broker: Broker) -> Quart:

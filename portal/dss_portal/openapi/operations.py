@@ -1,0 +1,135 @@
+"""Every operation of the API, as told to programs that read OpenAPI.  A test holds it to the routes."""
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Literal
+
+Shape = Literal["text", "table", "csv", "json", "bytes", "nothing"]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """``query`` and ``form`` name parameters; one that must be there ends in ``!``.
+
+    ``sends_file`` says that the form is multipart with a file ``myfile``; ``gives`` is the form of
+    a good answer, a ``table`` being CSV without a header row, or JSON with ``format=json``.
+    """
+
+    method: str
+    path: str
+    summary: str
+    _: KW_ONLY
+    query: tuple[str, ...] = ()
+    form: tuple[str, ...] = ()
+    sends_file: bool = False
+    gives: Shape = "text"
+    status: int = 200
+    public: bool = False
+
+
+_T = "/api/tickets/{ticket_id}"
+_P = "/api/pro/tickets/{ticket_id}"
+_A = "/api/admin/providers/{provider}"
+_S = "/api/pro/services"
+_CLAIM = ("provider!", "code")
+
+OPERATIONS = (
+    Operation("get", "/api/login", "Who is signed in", query=("format",)),
+    Operation(
+        "post", "/api/login", "Sign in by a one-time token", form=("token!", "format"), public=True
+    ),
+    Operation("get", "/api/token", "A fresh one-time token, once the terms are accepted"),
+    Operation(
+        "get",
+        "/api/oauth2cb",
+        "Back from the OpenID Connect issuer",
+        query=("state", "code"),
+        gives="nothing",
+        status=303,
+        public=True,
+    ),
+    Operation("get", "/api/openapi.json", "This description", gives="json", public=True),
+    Operation("get", "/api/services", "Services that take tickets", gives="table"),
+    Operation("get", "/api/services/{githash}/detail", "The service's service.json", gives="json"),
+    Operation(
+        "get", "/api/services/{githash}/stats", "How the service does, in 24 hours", gives="table"
+    ),
+    Operation("get", "/api/tickets", "The user's tickets", gives="table"),
+    Operation("post", "/api/tickets", "A new ticket; its number", form=("githash", "name")),
+    Operation("get", f"{_T}/files/{{area}}", "Files of an area: index and name", gives="csv"),
+    Operation("post", f"{_T}/files/{{area}}", "Add a file before submitting", sends_file=True),
+    Operation("get", f"{_T}/files/{{area}}/{{index}}", "A file", gives="bytes"),
+    Operation("get", f"{_T}/status", "The ticket's state"),
+    Operation("post", f"{_T}/status", "Submit the ticket", form=("status!",)),
+    Operation("get", f"{_T}/log", "The ticket's log", query=("since",), gives="table"),
+    Operation("get", f"{_T}/progress", "How far the ticket is, 0 to 1"),
+    Operation("get", f"{_T}/queuepos", "The ticket's place in its service's queue"),
+    Operation(
+        "get", f"{_T}/detail", "State, progress, place and log", query=("since",), gives="json"
+    ),
+    Operation("get", f"{_T}/retry", "Queue a failed ticket again"),
+    Operation("get", f"{_T}/delete", "Delete the ticket and its files"),
+    Operation(
+        "get",
+        "/api/tickets/logs/{log_id}/attachments",
+        "Attachments of a log line, with links",
+        gives="table",
+    ),
+    Operation("get", _S, "Services that the user works for", gives="table"),
+    Operation(
+        "post", f"{_S}/{{githash}}/claims", "Claim a ticket of a service; -1 if none", form=_CLAIM
+    ),
+    Operation(
+        "post",
+        f"{_S}/claims",
+        "Claim a ticket of any of the services; None if none",
+        form=("services!", *_CLAIM, "format"),
+        gives="table",
+    ),
+    Operation(
+        "post",
+        f"{_S}/available",
+        "Which of the services have waiting tickets",
+        form=("services!", "format"),
+        gives="table",
+    ),
+    Operation("get", f"{_P}/status", "The ticket's state; renews the claim"),
+    Operation("post", f"{_P}/status", "End the ticket: success or failed", form=("status!",)),
+    Operation("get", f"{_P}/files/{{area}}", "Files of an area: index and name", gives="csv"),
+    Operation(
+        "post", f"{_P}/files/{{area}}", "Add a file, replacing its namesake", sends_file=True
+    ),
+    Operation("get", f"{_P}/files/{{area}}/{{index}}", "A file", gives="bytes"),
+    Operation("post", f"{_P}/{{category}}", "Add a log line; its number", form=("message!",)),
+    Operation(
+        "post",
+        f"{_P}/attachments",
+        "Attach a file to the next log line; its number",
+        form=("desc!", "mime_type"),
+        sends_file=True,
+    ),
+    Operation("get", f"{_P}/progress", "How far the ticket is, 0 to 1"),
+    Operation(
+        "post",
+        f"{_P}/progress",
+        "How far a part of the work is; 0 takes it back",
+        form=("chunk_start!", "chunk_end!", "progress!"),
+    ),
+    Operation("get", "/api/admin/providers", "All providers, removed ones too", gives="table"),
+    Operation("post", "/api/admin/providers", "A new provider", form=("name!",)),
+    Operation("get", f"{_A}/delete", "Remove a provider"),
+    Operation("get", f"{_A}/users", "Users who work for a provider", gives="table"),
+    Operation("post", f"{_A}/users", "Let a user work for it", form=("email!", "admin")),
+    Operation("get", f"{_A}/users/{{user_id}}/delete", "Let a user no more work for it"),
+    Operation("get", f"{_A}/services", "What a provider offers", gives="table"),
+    Operation(
+        "post", f"{_A}/services", "Register a service from Git; its hash", form=("repo!", "ref")
+    ),
+    Operation("get", f"{_A}/services/{{githash}}/delete", "Offer a service no more"),
+    Operation("get", "/api/admin/tickets", "Everybody's tickets", gives="table"),
+    Operation(
+        "post",
+        "/api/admin/tickets/purge/{which}",
+        "Delete tickets older than so many days or hours",
+        form=("days", "hours"),
+    ),
+)

@@ -1,0 +1,14 @@
+"""``/api/openapi.json``: what programs may ask of the portal."""
+
+from quart import Blueprint, Response
+
+from dss_portal import parameters
+from dss_portal.formats import json_body
+from dss_portal.openapi.description import description
+
+blueprint = Blueprint("openapi", __name__)
+
+
+@blueprint.get("/api/openapi.json")
+async def document() -> Response:
+    return json_body(description(parameters.settings().public_url))
