@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 from joserfc import jwt
@@ -75,7 +75,7 @@ class OpenIdIssuer:
                     claims = _same_subject(claims, answer.raise_for_status().json())
         except (OAuthError, JoseError, ValueError) as error:
             raise Refused("The sign-in was not confirmed. Please begin again.", 401) from error
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise _unreachable() from error
         return _person(claims)
 
@@ -103,9 +103,9 @@ class OpenIdIssuer:
 
     async def _get(self, url: str) -> Any:
         try:
-            async with httpx.AsyncClient(timeout=TIMEOUT_S) as http:
+            async with httpx2.AsyncClient(timeout=TIMEOUT_S) as http:
                 return (await http.get(url)).raise_for_status().json()
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx2.HTTPError, ValueError) as error:
             raise _unreachable() from error
 
     def _client(self) -> AsyncOAuth2Client:
