@@ -43,6 +43,7 @@ class Stack:
     amqp_url: str
     database_url: str
     port: int = field(default_factory=free_port)
+    health_ports: dict[str, int] = field(default_factory=dict)
     running: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     @property
@@ -84,9 +85,11 @@ class Stack:
 
     def start_one(self, program: str) -> None:
         command = [sys.executable, "-m", *PROGRAMS[program]]
+        port = self.health_ports.setdefault(program, free_port())
+        environment = {**self.environment, "DSS_METRICS_BIND": f"127.0.0.1:{port}"}
         with (self.folder / f"{program}.log").open("ab") as log:
             self.running[program] = subprocess.Popen(
-                command, env=self.environment, stdout=log, stderr=log
+                command, env=environment, stdout=log, stderr=log
             )
 
     def announced(self) -> str:

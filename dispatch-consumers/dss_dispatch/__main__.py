@@ -15,6 +15,7 @@ from dss_dispatch.errors import ServiceInvalid
 from dss_dispatch.service import Service, builtin_services, load_service
 from dss_dispatch.settings import Settings
 from dss_observability.logs import configure_logging
+from dss_observability.serving import serve_health
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,9 @@ def _serve(service: Service, settings: Settings) -> None:
         instance=settings.instance,
         silence_s=settings.inference_silence_s,
     )
+    end_health = serve_health(
+        settings.metrics_bind, lambda: [] if broker.connected else ["The broker is away."]
+    )
     try:
         consumer.start(parallel=settings.parallel_tickets)  # waits for the broker
         stop = _stop_signal()
@@ -99,6 +103,7 @@ def _serve(service: Service, settings: Settings) -> None:
         done = broker.stop_consuming(settings.stop_s)
         log.info("stopped", extra={"service": service.name, "all_finished": done})
     finally:
+        end_health()
         broker.close()
 
 

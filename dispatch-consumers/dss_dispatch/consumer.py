@@ -19,6 +19,7 @@ from dss_dispatch.errors import NoInference, TicketError, Withdrawn
 from dss_dispatch.reporter import Reporter
 from dss_dispatch.service import Service
 from dss_dispatch.withdrawals import Withdrawals
+from dss_observability import metrics
 
 log = logging.getLogger(__name__)
 
@@ -111,17 +112,23 @@ class Consumer:
             silence_s=self._silence_s,
         )
         processed = False
+        in_hand = metrics.DISPATCH_IN_HAND.labels(self._service.name)
         try:
-            with reporter.alive():
+            with in_hand.track_inprogress(), reporter.alive():
                 files = ticket.process()
             processed = True
             reporter.succeeded(files)
+            self._count("success")
         except Exception as error:
             if processed:
                 raise
+            self._count(type(error).__name__)
             self._give_up(reporter, claim, error, delivery)
         finally:
             ticket.clear(keep_results=processed)
+
+    def _count(self, outcome: str) -> None:
+        metrics.DISPATCH_TICKETS.labels(self._service.name, outcome).inc()
 
     def _give_up(
         self, reporter: Reporter, claim: ClaimGranted, error: Exception, delivery: Delivery

@@ -19,5 +19,8 @@ class Settings(BaseSettings):
     inference_silence_s: float = Field(
         600, gt=0, description="a worker that is silent for so long is given up"
     )
+    metrics_bind: str = Field(
+        "", description="host:port of /metrics, /healthz and /readyz; blank is none"
+    )
     stop_s: float = Field(30, ge=0, description="time to finish tickets when asked to stop")
     log_json: bool = False

@@ -20,6 +20,7 @@ from dss_inference.registry import BUNDLES, installed_in, load
 from dss_inference.server import Server
 from dss_inference.settings import DeviceSettings, Settings
 from dss_observability.logs import configure_logging
+from dss_observability.serving import serve_health
 
 log = logging.getLogger(__name__)
 SettingsT = TypeVar("SettingsT", bound=DeviceSettings)
@@ -182,12 +183,16 @@ def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
     server = Server(
         broker=broker, bundles=loaded, datastore=settings.datastore, instance=settings.instance
     )
+    end_health = serve_health(
+        settings.metrics_bind, lambda: [] if broker.connected else ["The broker is away."]
+    )
     try:
         server.start()  # waits for the broker
         _stop_signal().wait()
         done = server.stop(settings.stop_s)
         log.info("stopped", extra={"all_finished": done})
     finally:
+        end_health()
         broker.close()
 
 

@@ -16,6 +16,7 @@ from dss_inference.bundle import Bundle
 from dss_inference.errors import Cancelled, InferenceError
 from dss_inference.outcomes import earlier_answer, record
 from dss_inference.reporter import Reporter
+from dss_observability import metrics
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,9 @@ class Server:
         request = delivery.message
         if not isinstance(request, m.RunInference):
             raise TypeError(f"{type(request).__name__} is no request for inference")
-        delivery.reply(self._reply(delivery, request)).result(timeout=CONFIRM_S)
+        reply = self._reply(delivery, request)
+        delivery.reply(reply).result(timeout=CONFIRM_S)
+        _count(request.bundle, reply)
 
     def _reply(
         self, delivery: Delivery, request: m.RunInference
@@ -150,6 +153,13 @@ class Server:
         if not path.is_relative_to(self._datastore) or path == self._datastore:
             raise InferenceError("The request names a place outside the datastore.")
         return path
+
+
+def _count(bundle: str, reply: m.InferenceFinished | m.InferenceFailed) -> None:
+    metrics.INFERENCE_REQUESTS.labels(bundle, type(reply).__name__).inc()
+    if isinstance(reply, m.InferenceFinished):
+        for stage, seconds in reply.stage_seconds.items():
+            metrics.INFERENCE_STAGE_SECONDS.labels(bundle, stage).observe(seconds)
 
 
 def _progressed(request: m.RunInference, fraction: float, stage: str) -> m.InferenceProgressed:

@@ -30,6 +30,9 @@ class Settings(DeviceSettings):
     amqp_url: SecretStr = Field(description="amqp://user:password@host:port/vhost")
     datastore: Path = Field(description="folder shared with portal and dispatchers")
     instance: str = Field(default_factory=instance_name, description="name of this process")
+    metrics_bind: str = Field(
+        "", description="host:port of /metrics, /healthz and /readyz; blank is none"
+    )
     stop_s: float = Field(
         30, ge=0, description="when told to stop, finish what is in hand for so long"
     )

@@ -1,12 +1,14 @@
 """The portal put together."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from quart import Quart
 
 from dss_broker.broker import Broker
-from dss_portal import asgi, database, errors, events, health, routing
+from dss_observability.serving import Missing, serve_health
+from dss_portal import asgi, database, errors, events, gauges, health, routing
 from dss_portal.accounts import openid_routes as openid
 from dss_portal.accounts import routes as accounts
 from dss_portal.accounts import sessions
@@ -58,8 +60,15 @@ def create_app(settings: Settings, broker: Broker) -> Quart:
     for feature in FEATURES:
         app.register_blueprint(feature.blueprint)
     app.context_processor(lambda: {"has_issuer": bool(settings.oidc_issuer)})
+    gauges.install(app)
     _install_background(app, settings, broker)
     return app
+
+
+def _missing(app: Quart) -> Missing:
+    """For the operators' port, which is served by a thread of its own."""
+    loop = asyncio.get_running_loop()
+    return lambda: asyncio.run_coroutine_threadsafe(health.missing(app), loop).result(10)
 
 
 def _issuer(settings: Settings) -> OpenIdIssuer | None:
@@ -76,6 +85,7 @@ def _issuer(settings: Settings) -> OpenIdIssuer | None:
 def _install_background(app: Quart, settings: Settings, broker: Broker) -> None:
     resources = AsyncExitStack()
     running: list[asyncio.Task[None]] = []
+    end_health: list[Callable[[], None]] = []
     relay: Relay = app.extensions["dss_relay"]
     datastore: Datastore = app.extensions["dss_datastore"]
 
@@ -89,9 +99,13 @@ def _install_background(app: Quart, settings: Settings, broker: Broker) -> None:
         await events.listen(broker, Listener(datastore, settings.lease_s))
         running.append(asyncio.create_task(relay.run(), name="outbox relay"))
         running.append(asyncio.create_task(reaper.run(settings, relay), name="reaper"))
+        running.append(asyncio.create_task(gauges.watch(), name="gauges"))
+        end_health.append(serve_health(settings.metrics_bind, _missing(app)))
 
     @app.after_serving
     async def _stop() -> None:
+        for end in end_health:
+            await asyncio.to_thread(end)
         await asyncio.to_thread(broker.stop_consuming, STOP_S)
         for task in running:
             task.cancel()

@@ -1,11 +1,15 @@
 """``/healthz``: alive.  ``/readyz``: can do its job."""
 
-from quart import Blueprint, Response, current_app
+import asyncio
+
+from quart import Blueprint, Quart, Response, current_app
 
 from dss_portal import database
 from dss_portal.formats import plain
 
 blueprint = Blueprint("health", __name__)
+
+DATABASE_S = 3.0
 
 
 @blueprint.get("/healthz")
@@ -16,21 +20,25 @@ async def alive() -> Response:
 @blueprint.get("/readyz")
 async def ready() -> Response:
     """200 ``ok``, or 503 with a line for each thing that is missing."""
-    missing = [
-        *([] if await _database_answers() else ["The database does not answer."]),
-        *([] if current_app.extensions["dss_broker"].connected else ["The broker is away."]),
-        *(
-            []
-            if current_app.extensions["dss_datastore"].writable()
-            else ["The datastore cannot be written."]
-        ),
-    ]
-    return plain("\n".join(missing), 503) if missing else plain("ok")
+    found = await missing(current_app)
+    return plain("\n".join(found), 503) if found else plain("ok")
+
+
+async def missing(app: Quart) -> list[str]:
+    """A sentence for each thing that keeps the portal from its work."""
+    found = []
+    if not await _database_answers():
+        found.append("The database does not answer.")
+    if not app.extensions["dss_broker"].connected:
+        found.append("The broker is away.")
+    if not app.extensions["dss_datastore"].writable():
+        found.append("The datastore cannot be written.")
+    return found
 
 
 async def _database_answers() -> bool:
     try:
-        await database.ping()
-    except Exception:
+        await asyncio.wait_for(database.ping(), DATABASE_S)
+    except Exception:  # whatever it is, the answer is no
         return False
     return True

@@ -34,6 +34,9 @@ class Settings(DatabaseSettings):
     instance: str = Field(default_factory=instance_name, description="name of this process")
     log_json: bool = False
 
+    metrics_bind: str = Field(
+        "", description="host:port of /metrics, /healthz and /readyz; blank is none"
+    )
     test_mode: Literal["off", "loopback", "everywhere"] = Field(
         "off", description="everybody is test@example.com, a sysadmin"
     )

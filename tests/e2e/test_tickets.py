@@ -2,6 +2,7 @@
 # (SimpleITK ships no types)
 """Tickets from ITK-SNAP's upload to the workspace that comes back, through every real part."""
 
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -17,7 +18,7 @@ from dss_client.sending import Sent, Watcher, send
 from dss_client.workspace import read_outcome
 from dss_inference.phantom.chest import PhantomSpec, make_phantom
 from dss_inference.runner import Runner
-from stacks import Stack
+from stacks import Stack, wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
@@ -172,6 +173,32 @@ def test_every_bad_ticket_fails_with_a_sentence_and_the_next_one_works(
 def test_an_unknown_service_is_refused(ann: ItkSnap) -> None:
     with pytest.raises(Refused, match="Unable to find service named nothing"):
         ann.create_ticket("nothing")
+
+
+def test_every_program_tells_how_it_is_and_what_it_has_done(
+    stack: Stack, ann: ItkSnap, tmp_path: Path
+) -> None:
+    phantom = make_phantom(PhantomSpec(size=(64, 64, 52), spacing_mm=(6, 6, 6)), Runner("cpu"))
+    segmented(ann, write_image(tmp_path / "ct.nii.gz", phantom.ct), tmp_path / "results")
+
+    for program, said in (
+        ("portal", 'dss_tickets{service="lung-segmentation",status="success"}'),
+        ("portal", 'dss_ticket_stage_seconds_count{service="lung-segmentation",stage="total"}'),
+        (
+            "portal",
+            'dss_http_requests_total{method="GET",route="/api/tickets/<int:ticket_id>/detail"',
+        ),
+        ("dispatch", 'dss_dispatch_tickets_total{outcome="success",service="lung-segmentation"}'),
+        ("inference", 'dss_inference_requests_total{bundle="lung-segmentation"'),
+    ):
+        base = f"http://127.0.0.1:{stack.health_ports[program]}"
+        assert httpx.get(f"{base}/healthz").text == "ok"
+        assert (httpx.get(f"{base}/readyz").status_code, program) == (200, program)
+        wait_until(partial(_tells, base, said), 15)
+
+
+def _tells(base: str, said: str) -> bool:
+    return said in httpx.get(f"{base}/metrics").text
 
 
 def test_plain_answers_have_no_content_type(stack: Stack) -> None:

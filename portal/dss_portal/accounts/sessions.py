@@ -15,6 +15,7 @@ from quart_auth import AuthUser, QuartAuth, login_user, logout_user
 from quart_auth import current_user as cookie_user
 from werkzeug.exceptions import MethodNotAllowed
 
+from dss_observability import metrics
 from dss_portal.accounts import api_tokens, limits, store
 from dss_portal.errors import NotSignedIn, Refused
 from dss_portal.models import Session, User
@@ -110,6 +111,7 @@ async def sign_in_with_token(token: str) -> User | None:
     failures = _limiter().failed_logins
     failures.check(request.remote_addr or "")
     user = await store.use_login_token(token)
+    metrics.SIGN_INS.labels("refused" if user is None else "accepted").inc()
     if user is None:
         failures.count(request.remote_addr or "")
         return None

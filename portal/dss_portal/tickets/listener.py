@@ -15,6 +15,8 @@ from dss_broker.messages import (
     ServiceAnnounced,
     WorkerAnnounced,
 )
+from dss_observability import metrics
+from dss_portal import gauges
 from dss_portal.datastore import Datastore
 from dss_portal.models import Ticket
 from dss_portal.services import store as services
@@ -64,6 +66,7 @@ class Listener:
         """Nobody could handle a message; if it was about a ticket, its user is told."""
         ticket_id = getattr(delivery.message, "ticket_id", None)
         facts = {"ticket": ticket_id, "reason": delivery.parked_reason}
+        metrics.PARKED.labels(type(delivery.message).__name__).inc()
         log.error("message parked", extra={"type": type(delivery.message).__name__, **facts})
         if ticket_id is None:
             return
@@ -81,6 +84,7 @@ class Listener:
                 return
             await self._apply(ticket, event, message_id)
         if ticket.status in FINISHED:
+            await gauges.observe_finished(ticket)
             await self._datastore.remove_work(ticket.id)
 
     async def _apply(self, ticket: Ticket, event: ClaimEvent, message_id: str) -> None:

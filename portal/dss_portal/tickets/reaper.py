@@ -7,6 +7,7 @@ from datetime import timedelta
 from tortoise.expressions import Q
 from tortoise.transactions import in_transaction
 
+from dss_observability import metrics
 from dss_portal.models import Status, Ticket
 from dss_portal.outbox import Relay
 from dss_portal.settings import Settings
@@ -52,6 +53,7 @@ async def _lapse(ticket_id: int, claim_id: str, max_attempts: int) -> bool:
         event = LeaseLapsed(claim_id=claim_id, max_attempts=max_attempts)
         if not await store.advance(ticket, event):
             return False
+        metrics.LEASES_LAPSED.inc()
         await store.add_log(ticket_id, "warning", _sentence(ticket, max_attempts))
         if ticket.status is Status.READY:
             await submission.announce(ticket)

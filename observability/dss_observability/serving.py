@@ -1,0 +1,60 @@
+"""``/metrics``, ``/healthz`` and ``/readyz`` on a port of their own, for operators only."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from socketserver import ThreadingMixIn
+from typing import Any, TypeAlias
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import make_wsgi_app
+
+log = logging.getLogger(__name__)
+
+Missing: TypeAlias = Callable[[], list[str]]
+"""A sentence for each thing that keeps the program from its work."""
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        """A scrape is no event."""
+
+
+def serve_health(bind: str, missing: Missing) -> Callable[[], None]:
+    """Serve on ``bind`` (host:port) in a thread; what is returned ends it.  "" serves nothing.
+
+    Raises OSError if the address is taken.
+    """
+    if not bind:
+        return lambda: None
+    host, _, port = bind.rpartition(":")
+    server = make_server(host, int(port), _app(missing), _Server, _Quiet)
+    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+    log.info("health served", extra={"bind": bind})
+
+    def end() -> None:
+        server.shutdown()
+        server.server_close()
+
+    return end
+
+
+def _app(missing: Missing) -> Callable[..., Iterable[bytes]]:
+    metrics = make_wsgi_app()
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path == "/metrics":
+            page: Iterable[bytes] = metrics(environ, start_response)
+            return page
+        found = missing() if path == "/readyz" else []
+        known = path in {"/readyz", "/healthz"}
+        status = "404 Not Found" if not known else "503 Not Ready" if found else "200 OK"
+        start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
+        return [("\n".join(found) or "ok" if known else "not found").encode()]
+
+    return app

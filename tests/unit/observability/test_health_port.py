@@ -1,0 +1,45 @@
+import httpx
+import pytest
+
+from dss_observability import metrics
+from dss_observability.serving import serve_health
+from stacks import free_port
+
+
+def test_what_is_missing_is_told_with_503() -> None:
+    bind = f"127.0.0.1:{free_port()}"
+    end = serve_health(bind, lambda: ["The broker is away.", "The disk is full."])
+    try:
+        answer = httpx.get(f"http://{bind}/readyz")
+
+        assert (answer.status_code, answer.text) == (503, "The broker is away.\nThe disk is full.")
+        assert httpx.get(f"http://{bind}/healthz").text == "ok"
+        assert httpx.get(f"http://{bind}/other").status_code == 404
+    finally:
+        end()
+
+
+def test_metrics_are_served_with_their_meaning() -> None:
+    bind = f"127.0.0.1:{free_port()}"
+    end = serve_health(bind, list)
+    try:
+        text = httpx.get(f"http://{bind}/metrics").text
+
+        assert metrics.OUTBOX_MESSAGES
+        assert "# HELP dss_outbox_messages Messages that wait for the broker." in text
+    finally:
+        end()
+
+
+def test_a_blank_address_serves_nothing() -> None:
+    serve_health("", list)()
+
+
+def test_a_taken_address_is_an_error() -> None:
+    bind = f"127.0.0.1:{free_port()}"
+    end = serve_health(bind, list)
+    try:
+        with pytest.raises(OSError, match="in use"):
+            serve_health(bind, list)
+    finally:
+        end()
