@@ -1,8 +1,12 @@
 """How the portal says no: a status and a plain sentence, never a page or a traceback."""
 
+import asyncio
 import logging
+from contextlib import suppress
 
-from quart import Quart, Response
+from asyncpg import DataError
+from quart import Quart, Response, request
+from tortoise.exceptions import OperationalError, ValidationError
 from werkzeug.exceptions import HTTPException
 
 from dss_portal.formats import plain
@@ -30,6 +34,9 @@ class NotSignedIn(Refused):
 _WORDS = {404: "not found", 405: "method not allowed"}
 _TYPES = {405: "text/html"}
 
+REST_BYTES = 64 * 1024
+REST_S = 1.0
+
 
 def install(app: Quart) -> None:
     """Answer every error in plain text, and OPTIONS like any method that an address does not have."""
@@ -50,7 +57,30 @@ def install(app: Quart) -> None:
 
     @app.errorhandler(Exception)
     async def _unexpected(error: Exception) -> Response:
+        if _is_of_the_request(error):
+            log.warning("the database takes no such value", exc_info=error)
+            return plain("The request has a value that is too long or too large.", 400)
         log.error("request failed", exc_info=error)
         answer = plain("internal server error", 500)
         answer.headers["Content-Type"] = "text/html"
         return answer
+
+    @app.after_request
+    async def _take_the_rest(response: Response) -> Response:
+        """Of a small body; the server closes a connection without a word if one was not read."""
+        if 0 < (request.content_length or 0) <= REST_BYTES:
+            with suppress(Exception):
+                await asyncio.wait_for(_drained(), REST_S)
+        return response
+
+
+async def _drained() -> None:
+    async for _ in request.body:
+        pass
+
+
+def _is_of_the_request(error: Exception) -> bool:
+    """Did the database, or the model of it, refuse a value?"""
+    if isinstance(error, OperationalError):
+        return isinstance(error.__cause__, DataError)
+    return isinstance(error, ValidationError)

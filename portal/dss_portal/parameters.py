@@ -63,9 +63,12 @@ def number(name: str, default: int) -> int:
     if not text:
         return default
     try:
-        return int(text)
+        value = int(text)
     except ValueError as error:
         raise Refused(f"'{name}' must be a whole number, not '{text}'.") from error
+    if abs(value) >= 2**63:
+        raise Refused(f"'{name}' must be a whole number of 18 digits at most.")
+    return value
 
 
 async def chunks() -> AsyncIterator[bytes]:
@@ -160,13 +163,23 @@ def _refuse_large_form(size_bytes: int) -> None:
 def _decoded(body: bytes) -> dict[str, str]:
     text = _text(body)
     try:
-        return dict(parse_qsl(text, keep_blank_values=True, errors="strict"))
+        fields = dict(parse_qsl(text, keep_blank_values=True, errors="strict"))
     except ValueError as error:
         raise Refused("The form is not UTF-8 text.") from error
+    for value in fields.values():
+        _refuse_null(value)
+    return fields
 
 
 def _text(value: bytes) -> str:
     try:
-        return value.decode()
+        text = value.decode()
     except UnicodeDecodeError as error:
         raise Refused("The form is not UTF-8 text.") from error
+    _refuse_null(text)
+    return text
+
+
+def _refuse_null(text: str) -> None:
+    if "\0" in text:
+        raise Refused("The form has a null character, which no text may hold.")

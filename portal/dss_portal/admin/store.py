@@ -72,6 +72,9 @@ async def add_provider_user(name: str, email: str, *, admin: bool) -> None:
 
 
 async def remove_provider_user(name: str, user_id: int) -> None:
+    """Also if there is no such user."""
+    if user_id >= 2**31:
+        return
     await ProviderAccess.filter(
         id__in=await _ids(ProviderAccess.filter(provider__name=name, user_id=user_id))
     ).delete()

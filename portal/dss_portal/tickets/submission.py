@@ -30,7 +30,8 @@ async def readable(ticket_id: int, user: User) -> Ticket:
 
 async def readable_attachments(log_id: int, user: User) -> list[Attachment]:
     """Those of a log line of the user's own ticket.  Raises Refused."""
-    line = await TicketLog.get_or_none(id=log_id).select_related("ticket")
+    found = TicketLog.filter(id=log_id).select_related("ticket")
+    line = await found.first() if log_id < 2**63 else None
     if line is None or line.ticket.user_id != user.id:
         raise Refused(f"Log entry {log_id} is not readable by user {user.id}")
     return (await attachments.of_lines([log_id])).get(log_id, [])
