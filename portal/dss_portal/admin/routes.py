@@ -21,6 +21,8 @@ blueprint = Blueprint("admin", __name__, url_prefix="/api/admin")
 P = ParamSpec("P")
 View = Callable[P, Awaitable[Response]]
 
+MAX_AGE = timedelta(days=36500)  # the calendar does not reach back for ever
+
 _PROVIDER = r"<regex('[\w\-]+'):provider>"
 _HASH = "<regex('[a-f0-9]+'):githash>"
 
@@ -133,6 +135,9 @@ def _age(form: dict[str, str]) -> timedelta:
     unit = "days" if "days" in form or "hours" not in form else "hours"
     text = form.get(unit, "7")
     try:
-        return timedelta(**{unit: max(0.0, float(text))})
+        age = timedelta(**{unit: float(text)})
     except (ValueError, OverflowError) as error:
         raise Refused(f"'{unit}' must be a number, not '{text}'.") from error
+    if age < timedelta():
+        raise Refused(f"'{unit}' must be 0 or more, not {text}.")
+    return min(age, MAX_AGE)
