@@ -15,9 +15,11 @@ from sites import Site
 def site(
     rabbit: RabbitNode, postgres: PostgresCluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
-    """Our portal as a process, which takes repositories of this machine."""
+    """Our portal as a process, which takes repositories of this machine and any number of requests."""
     with pytest.MonkeyPatch.context() as environment, fresh_vhost(rabbit) as amqp_url:
         environment.setenv("DSS_GIT_SCHEMES", "https,file")
+        environment.setenv("DSS_REQUESTS_PER_MINUTE", "0")
+        environment.setenv("DSS_FAILED_LOGINS_PER_MINUTE", "0")
         running = sites.start(amqp_url, postgres, tmp_path_factory.mktemp("site"))
         try:
             yield running
