@@ -72,9 +72,7 @@ def status() -> None:
 
 @main.command()
 def logs(
-    name: Annotated[
-        str | None, typer.Argument(help="portal, dispatch, inference, rabbitmq or postgres")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="a name that make status shows")] = None,
     *,
     follow_on: Annotated[bool, typer.Option("-f", "--follow", help="go on until Ctrl-C")] = False,
     lines: Annotated[int, typer.Option(help="how many lines of each")] = 20,

@@ -1,4 +1,4 @@
-"""Our three programs, as the local stack runs them: one of each."""
+"""Our programs, as the local stack runs them: a portal, a dispatcher for each service, a worker."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,33 +10,42 @@ from dss_stack.program import Program
 from dss_stack.wiring import Wiring
 
 SERVICE = "lung-segmentation"
-"""The service that the stack offers, and the name of the bundle behind it."""
+"""The service that the sample is sent to."""
+
+SERVICES = (SERVICE, "nodule-detection")
+"""What the stack offers; each has the name of the bundle behind it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lineup:
     portal: Program
-    dispatch: Program
+    dispatchers: tuple[Program, ...]
     inference: Program
 
     @property
     def programs(self) -> tuple[Program, ...]:
         """In the order in which they are to be stopped: none loses whom it talks with."""
-        return self.dispatch, self.inference, self.portal
+        return *self.dispatchers, self.inference, self.portal
 
 
 def lineup(state: Path, wiring: Wiring) -> Lineup:
     """The programs of the stack in ``state``, wired as ``wiring`` says."""
 
     def program(
-        name: str, *arguments: str, queue: str, address: str = "", url: str = ""
+        name: str,
+        *arguments: str,
+        queues: tuple[str, ...],
+        module: str = "",
+        address: str = "",
+        url: str = "",
     ) -> Program:
         def ready(process: psutil.Process) -> bool:
-            return (not url or health.answers(url)) and _consumes(process, queue, wiring)
+            answers = not url or health.answers(url)
+            return answers and all(_consumes(process, queue, wiring) for queue in queues)
 
         return Program(
             name=name,
-            module=f"dss_{name}",
+            module=module or f"dss_{name}",
             arguments=arguments,
             folder=state / "run" / name,
             log=state / "log" / f"{name}.log",
@@ -48,12 +57,23 @@ def lineup(state: Path, wiring: Wiring) -> Lineup:
         portal=program(
             "portal",
             "serve",
-            queue="dss.portal.events",
+            queues=("dss.portal.events",),
             address=wiring.public_url,
             url=f"http://{wiring.bind}/readyz",
         ),
-        dispatch=program("dispatch", "serve", SERVICE, queue=f"dss.dispatch.{SERVICE}"),
-        inference=program("inference", "serve", queue=f"dss.inference.{SERVICE}"),
+        dispatchers=tuple(
+            program(
+                f"dispatch-{service}",
+                "serve",
+                service,
+                queues=(f"dss.dispatch.{service}",),
+                module="dss_dispatch",
+            )
+            for service in SERVICES
+        ),
+        inference=program(
+            "inference", "serve", queues=tuple(f"dss.inference.{s}" for s in SERVICES)
+        ),
     )
 
 

@@ -192,16 +192,18 @@ class Stack:
             remember(self._facts_file, facts)
 
     def _start_programs(self, report: Report) -> None:
-        """The dispatcher comes last: only a portal that listens hears which service it offers."""
+        """Dispatchers come last: only a portal that listens hears which services they offer."""
         programs, environment = self.lineup(), self.variables()
         inference = programs.inference.launch(environment)
-        self._start(programs.portal, report)
-        self._start(programs.dispatch, report)
-        programs.inference.wait(inference)
-        report(programs.inference.name)
+        portal = programs.portal.launch(environment)
+        self._wait(programs.portal, portal, report)
+        dispatchers = [(program, program.launch(environment)) for program in programs.dispatchers]
+        for program, process in [*dispatchers, (programs.inference, inference)]:
+            self._wait(program, process, report)
 
-    def _start(self, program: Program, report: Report) -> None:
-        program.wait(program.launch(self.variables()))
+    @staticmethod
+    def _wait(program: Program, process: psutil.Process, report: Report) -> None:
+        program.wait(process)
         report(program.name)
 
     def _server_parts(self) -> list[Part]:

@@ -44,7 +44,15 @@ def test_every_part_is_healthy_after_the_start(stack: Stack) -> None:
     stack.start(ignore)
 
     assert {part.name: part.healthy for part in stack.parts()} == dict.fromkeys(
-        ("rabbitmq", "postgres", "portal", "dispatch", "inference"), True
+        (
+            "rabbitmq",
+            "postgres",
+            "portal",
+            "inference",
+            "dispatch-nodule-detection",
+            "dispatch-lung-segmentation",
+        ),
+        True,
     )
 
 
