@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from dss_stack.program import uptime_s
 from dss_stack.sample import Segmented
@@ -44,12 +45,9 @@ def volumes_table(segmented: Segmented) -> Table:
     return table
 
 
-def addresses(wiring: Wiring, segmented: Segmented, token: str) -> Table:
-    """Where to go from here.  Without a frame, so that everything can be copied."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for row in (
+def addresses(wiring: Wiring, segmented: Segmented, token: str) -> Text:
+    """Where to go from here: plain lines, so that no path is broken and everything can be copied."""
+    rows = (
         ("Result", str(segmented.workspace)),
         ("", "open it in ITK-SNAP: File > Open Workspace..."),
         ("Portal", wiring.public_url),
@@ -59,9 +57,8 @@ def addresses(wiring: Wiring, segmented: Segmented, token: str) -> Table:
         ("", f"add the server {wiring.public_url}, paste the token"),
         *_console_rows(wiring),
         ("Stop", "make stop; the data stays, and make up goes on with it"),
-    ):
-        table.add_row(*row)
-    return table
+    )
+    return Text("\n".join(f"{name:<10}{what}" for name, what in rows))
 
 
 def _console_rows(wiring: Wiring) -> tuple[tuple[str, str], ...]:
