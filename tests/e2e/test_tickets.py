@@ -13,25 +13,14 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from builders import MAIN, image, workspace_xml, write_image
 from dss_client.errors import Refused
 from dss_client.itksnap import ItkSnap
-from dss_client.records import Detail
-from dss_client.sending import Sent, Watcher, send
+from dss_client.sending import Sent, send
 from dss_client.workspace import read_outcome
 from dss_inference.phantom.chest import PhantomSpec, make_phantom
 from dss_inference.runner import Runner
 from stacks import Stack, wait_until
+from watchers import Quiet
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
-
-
-class Quiet(Watcher):
-    """Watches nothing."""
-
-    def note(self, text: str) -> None: ...
-    def stage(self, name: str) -> None: ...
-    def moved(self, done_bytes: int, total_bytes: int) -> None: ...
-    def created(self, ticket: int) -> None: ...
-    def submitted(self, ticket: int) -> None: ...
-    def polled(self, detail: Detail) -> None: ...
 
 
 def segmented(client: ItkSnap, scan: Path, folder: Path) -> tuple[Sent, sitk.Image]:
