@@ -178,7 +178,7 @@ async def test_the_quota_is_exact_among_32_at_the_same_time(portal: Portal) -> N
 
 
 async def test_the_index_of_a_file_is_the_order_of_its_first_upload(portal: Portal) -> None:
-    """The ancestors' fault 3."""
+    """The ancestors' fault 3, the reference's weakness 16."""
     await portal.announce_service()
     client = await portal.user()
     files = f"/api/tickets/{await new_ticket(client)}/files/input"
