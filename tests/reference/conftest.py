@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 import sites
@@ -25,3 +26,17 @@ def site(
             yield running
         finally:
             running.stack.stop()
+
+
+@pytest.fixture(scope="module")
+def ann(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A user of a portal that offers a service without an address."""
+    site.offer(tmp_path_factory.mktemp("offer"), "hospital")
+    with site.program("ann@example.com", "--tier", "poweruser") as client:
+        yield client
+
+
+@pytest.fixture
+def ticket(ann: httpx.Client) -> str:
+    """The address of a new one of hers."""
+    return f"/api/tickets/{ann.post('/api/tickets', data={'name': 'lung-segmentation'}).text}"
