@@ -33,4 +33,5 @@ def configure_logging(program: str, *, json_lines: bool, level: str = "INFO") ->
             _ReadableFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
         )
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("pika").setLevel(logging.WARNING)
+    # Seven lines for each refused connection, of which rabbit_link makes one.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import pika  # type: ignore[import-untyped] # no py.typed
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from builders import MAIN, image, workspace_xml, write_image
+from dss_broker.topology import EXCHANGE
 from dss_client.errors import Refused
 from dss_client.itksnap import ItkSnap
 from dss_client.sending import Sent, send
@@ -200,3 +202,23 @@ def test_plain_answers_have_no_content_type(stack: Stack) -> None:
 def test_a_doubled_slash_is_understood(stack: Stack) -> None:
     with ItkSnap(f"{stack.url}/") as client:
         assert client.login(stack.token("slash@example.com")) == "slash@example.com"
+
+
+def test_no_message_is_larger_than_a_few_kilobytes(
+    stack: Stack, ann: ItkSnap, tmp_path: Path
+) -> None:
+    phantom = make_phantom(PhantomSpec(size=(64, 64, 52), spacing_mm=(6, 6, 6)), Runner("cpu"))
+    connection = pika.BlockingConnection(pika.URLParameters(stack.amqp_url))
+    try:
+        channel = connection.channel()
+        tap = channel.queue_declare("", exclusive=True).method.queue
+        channel.queue_bind(tap, EXCHANGE, "#")
+        segmented(ann, write_image(tmp_path / "ct.nii.gz", phantom.ct), tmp_path / "results")
+        sizes = []
+        while (got := channel.basic_get(tap, auto_ack=True))[0] is not None:
+            sizes.append(len(got[2]))
+    finally:
+        connection.close()
+
+    assert len(sizes) > 10
+    assert max(sizes) < 4096
