@@ -68,6 +68,7 @@ def work(datastore: Path, claim_id: str = "claim1") -> Path:
 def test_a_ticket_ends_in_checked_files_that_the_portal_can_publish(
     broker: MemoryBroker, tmp_path: Path
 ) -> None:
+    """The ancestors' fault 7: the main image is among the results."""
     portal = FakePortal(broker)
     FakeWorker(broker, writes(tmp_path))
     submit(tmp_path)
@@ -77,6 +78,7 @@ def test_a_ticket_ends_in_checked_files_that_the_portal_can_publish(
 
     files = portal.succeeded().files
     staged = tmp_path / layout.staging_dir(42, "claim1")
+    assert MAIN.file_name in {file.name for file in files}
     assert {file.name: file.size_bytes for file in files} == {
         path.name: path.stat().st_size for path in staged.iterdir()
     }
@@ -161,6 +163,7 @@ def test_the_progress_grows_to_the_end_and_the_end_is_told_last(
 def test_the_reason_of_the_worker_reaches_the_user_and_nothing_is_left_behind(
     broker: MemoryBroker, tmp_path: Path
 ) -> None:
+    """The ancestors' fault 5."""
     portal = FakePortal(broker)
     FakeWorker(broker, fails)
     submit(tmp_path)

@@ -153,7 +153,7 @@ def test_test_mode_is_refused_where_others_can_reach_it(settings: Settings) -> N
 
 
 def test_the_names_of_the_old_system_are_understood() -> None:
-    """Requirements S63 to S65."""
+    """Requirements S63 to S65, and the ancestors' fault 15: the database may have any name."""
     old = {
         "POSTGRES_PORT_5432_TCP_ADDR": "itk-snap-db",
         "POSTGRES_PORT_5432_TCP_PORT": "5433",

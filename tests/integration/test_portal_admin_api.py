@@ -215,3 +215,29 @@ async def test_a_purge_takes_what_is_old_enough(portal: Portal, root: Client) ->
     )
     assert (await root.get(f"{purge}/all")).status_code == 405
     assert (await post(root, f"{purge}/some"))[0] == 404
+
+
+async def test_an_admin_of_a_provider_manages_it_and_no_other(portal: Portal, root: Client) -> None:
+    boss, worker = await portal.user("boss@example.com"), await portal.user("worker@example.com")
+    for name in ("lab", "other"):
+        await post(root, "/api/admin/providers", name=name)
+    await post(root, "/api/admin/providers/lab/users", email="boss@example.com", admin="1")
+
+    users = "/api/admin/providers/lab/users"
+    assert (await post(boss, users, email="worker@example.com"))[0] == 200
+    assert "worker@example.com,0" in await text(boss, users)
+    assert await text(boss, "/api/admin/providers/lab/services") == ""
+    refused = "Insufficient privileges"
+    assert await text(boss, "/api/admin/providers/other/users") == refused
+    assert await text(boss, "/api/admin/providers") == refused
+    assert await text(worker, users) == refused
+    await post(root, users, email="boss@example.com", admin="0")
+    assert await text(boss, users) == refused
+
+
+async def test_the_schema_of_descriptors_is_published(portal: Portal) -> None:
+    schema = json.loads(await text(portal.app.test_client(), "/service.schema.json"))
+
+    assert schema["$defs"]["Descriptor"]["required"] == ["name", "version", "shortdesc"]
+    assert "MainImage" in schema["$defs"]["TagType"]["enum"]
+    assert schema["$defs"]["Tag"]["properties"]["name"]["pattern"] == "^[^ ,]+$"

@@ -13,7 +13,7 @@ PREFIX = "dss_"  # so that a leaked token is recognised
 SCOPES = {
     "tickets": "what a user does: services, tickets, files",
     "provider": "claim and work on tickets",
-    "admin": "manage providers and services; needs a sysadmin",
+    "admin": "manage providers and services, as far as the user may",
 }
 
 

@@ -39,6 +39,19 @@ def sysadmin_only(view: View[P]) -> View[P]:
     return signed_in(guarded)
 
 
+def own_provider_too(view: View[P]) -> View[P]:
+    """Like ``sysadmin_only``, and also for who has admin rights with the provider in the address."""
+
+    @wraps(view)
+    async def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
+        user = current_user()
+        if not (user.sysadmin or await store.administers(user, str(kwargs["provider"]))):
+            raise Refused("Insufficient privileges", 401)
+        return await view(*args, **kwargs)
+
+    return signed_in(guarded)
+
+
 @blueprint.get("/providers")
 @sysadmin_only
 async def providers() -> Response:
@@ -61,13 +74,13 @@ async def remove_provider(provider: str) -> Response:
 
 
 @blueprint.get(f"/providers/{_PROVIDER}/users")
-@sysadmin_only
+@own_provider_too
 async def users(provider: str) -> Response:
     return table(("id", "email", "admin"), await store.provider_users(provider))
 
 
 @blueprint.post(f"/providers/{_PROVIDER}/users")
-@sysadmin_only
+@own_provider_too
 async def add_user(provider: str) -> Response:
     form = await parameters.form()
     email, admin = parameters.of(form, "email"), form.get("admin", "0")
@@ -78,7 +91,7 @@ async def add_user(provider: str) -> Response:
 
 
 @blueprint.get(f"/providers/{_PROVIDER}/users/<int:user_id>/delete")
-@sysadmin_only
+@own_provider_too
 @changes_state
 async def remove_user(provider: str, user_id: int) -> Response:
     await store.remove_provider_user(provider, user_id)
@@ -86,7 +99,7 @@ async def remove_user(provider: str, user_id: int) -> Response:
 
 
 @blueprint.get(f"/providers/{_PROVIDER}/services")
-@sysadmin_only
+@own_provider_too
 async def services(provider: str) -> Response:
     found = await store.provider_services(provider)
     rows = [(s.name, s.version, s.githash, s.shortdesc) for s in found]
@@ -94,7 +107,7 @@ async def services(provider: str) -> Response:
 
 
 @blueprint.post(f"/providers/{_PROVIDER}/services")
-@sysadmin_only
+@own_provider_too
 async def add_service(provider: str) -> Response:
     """The commit of the repository that now describes the service."""
     form = await parameters.form()
@@ -105,7 +118,7 @@ async def add_service(provider: str) -> Response:
 
 
 @blueprint.get(f"/providers/{_PROVIDER}/services/{_HASH}/delete")
-@sysadmin_only
+@own_provider_too
 @changes_state
 async def remove_service(provider: str, githash: str) -> Response:
     await store.remove_service(provider, githash)

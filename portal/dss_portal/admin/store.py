@@ -56,6 +56,12 @@ async def provider_named(name: str) -> Provider:
     return provider
 
 
+async def administers(user: User, provider: str) -> bool:
+    """Has the user admin rights with that provider, now?"""
+    mine = ProviderAccess.filter(user=user, admin=True, provider__current=True)
+    return await mine.filter(provider__name=provider).exists()
+
+
 async def provider_users(name: str) -> list[tuple[int, str, int]]:
     """Number, e-mail and 1 for an admin of the provider."""
     found = ProviderAccess.filter(provider__name=name).select_related("user")

@@ -1,7 +1,8 @@
-"""``/api/openapi.json``: what programs may ask of the portal."""
+"""``/api/openapi.json``: what programs may ask of the portal; ``/service.schema.json``: what a service says."""
 
 from quart import Blueprint, Response
 
+from dss_broker.descriptor import json_schema
 from dss_portal import parameters
 from dss_portal.formats import json_body
 from dss_portal.openapi.description import description
@@ -12,3 +13,9 @@ blueprint = Blueprint("openapi", __name__)
 @blueprint.get("/api/openapi.json")
 async def document() -> Response:
     return json_body(description(parameters.settings().public_url))
+
+
+@blueprint.get("/service.schema.json")
+async def service_schema() -> Response:
+    """For editors: the JSON Schema of a service.json."""
+    return json_body(json_schema())

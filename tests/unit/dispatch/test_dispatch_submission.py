@@ -22,6 +22,7 @@ def read(folder: Path, tag_type: str = "MainImage") -> Submission:
 
 
 def test_the_tagged_layer_is_the_one_to_segment(tmp_path: Path) -> None:
+    """The ancestors' fault 6: only the tagged layer is sent to inference."""
     folder = submit(tmp_path, spec=WorkspaceSpec(layers=(MAIN, SEGMENTATION)))
 
     submission = read(folder)
@@ -140,6 +141,7 @@ def test_bad_input_is_refused_with_a_sentence_and_without_a_path(
 
 
 def test_a_ticket_without_any_file_is_refused(tmp_path: Path) -> None:
+    """The ancestors' fault 6."""
     with pytest.raises(TicketError, match="no workspace"):
         read(tmp_path / "never-made")
 
