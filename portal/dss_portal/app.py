@@ -1,7 +1,7 @@
 """The portal put together."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 
 from quart import Quart
@@ -107,9 +107,16 @@ def _install_background(app: Quart, settings: Settings, broker: Broker) -> None:
         for end in end_health:
             await asyncio.to_thread(end)
         await asyncio.to_thread(broker.stop_consuming, STOP_S)
-        for task in running:
-            task.cancel()
         try:
-            await asyncio.gather(*running, return_exceptions=True)
+            await _end(running)
         finally:
             await resources.aclose()
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel until they have ended: asyncio.wait_for of Python 3.11 can lose a cancellation."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=0.5)
