@@ -1,5 +1,6 @@
 """A message as it travels: bytes, ids and headers, whatever the broker."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from uuid import uuid4
@@ -10,6 +11,7 @@ from dss_broker.topology import DELIVERY_LIMIT
 from dss_broker.tracing import TRACEPARENT, current_traceparent
 
 ATTEMPT = "dss-attempt"
+SENT_AT_MS = "dss-sent-at-ms"
 PARKED_REASON = "dss-parked-reason"
 PARKED_QUEUE = "dss-parked-queue"
 PARKED_ATTEMPT = "dss-parked-attempt"
@@ -42,6 +44,12 @@ class Envelope:
         value = self.headers.get(TRACEPARENT)
         return value if isinstance(value, str) else None
 
+    @property
+    def age_s(self) -> float | None:
+        """Seconds since it was sealed, by two machines' clocks; None for a copy (a retry, a parked one)."""
+        sent_at_ms = self.headers.get(SENT_AT_MS)
+        return max(0.0, time.time() - sent_at_ms / 1000) if isinstance(sent_at_ms, int) else None
+
 
 def seal(
     message: Message,
@@ -52,14 +60,16 @@ def seal(
 ) -> Envelope:
     """Raises ValueError if ``message`` is too large."""
     type_name, body = encode(message)
-    traceparent = current_traceparent.get()
+    headers: dict[str, object] = {SENT_AT_MS: time.time_ns() // 1_000_000}
+    if traceparent := current_traceparent.get():
+        headers[TRACEPARENT] = traceparent
     return Envelope(
         type_name=type_name,
         body=body,
         message_id=message_id or uuid4().hex,
         correlation_id=correlation_id,
         reply_to=reply_to,
-        headers={TRACEPARENT: traceparent} if traceparent else {},
+        headers=headers,
     )
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from dss_broker.errors import MalformedMessage, TryAgainLater
 from dss_broker.messages import Message
 from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription
 from dss_broker.tracing import current_traceparent
+from dss_observability import metrics
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +99,20 @@ class Handling:
 
     def verdict(self, envelope: Envelope, *, redelivered: bool) -> Verdict:
         """Run the handler to its end, which may take hours."""
+        began_s = time.monotonic()
+        self._note_arrival(envelope, redelivered=redelivered)
+        verdict = self._verdict(envelope, redelivered=redelivered)
+        seconds = metrics.MESSAGE_SECONDS.labels(self._queue, type(verdict).__name__)
+        seconds.observe(time.monotonic() - began_s)
+        return verdict
+
+    def _note_arrival(self, envelope: Envelope, *, redelivered: bool) -> None:
+        if redelivered:
+            metrics.MESSAGES_REDELIVERED.labels(self._queue).inc()
+        elif (age_s := envelope.age_s) is not None and not self._reads_parked:
+            metrics.MESSAGE_WAIT_SECONDS.labels(self._queue).observe(age_s)
+
+    def _verdict(self, envelope: Envelope, *, redelivered: bool) -> Verdict:
         attempt = envelope.attempt
         verdict = self._try(envelope, attempt, redelivered=redelivered)
         while isinstance(verdict, Postponed) and self._retries_in_place:

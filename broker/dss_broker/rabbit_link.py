@@ -10,6 +10,8 @@ from functools import partial
 from pika import SelectConnection, URLParameters  # type: ignore[import-untyped] # no py.typed
 from pika.adapters.select_connection import IOLoop  # type: ignore[import-untyped]
 
+from dss_observability import metrics
+
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 0.2
@@ -125,6 +127,8 @@ class Link:
         self._again(error)
 
     def _lost(self, _: SelectConnection, error: BaseException) -> None:
+        if not self._closed:
+            metrics.BROKER_LOST.inc()
         if time.monotonic() - self._opened_at > LONGEST_RETRY_S:
             self._backoff.reset()
         self._on_down()

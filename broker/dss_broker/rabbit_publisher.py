@@ -1,6 +1,7 @@
 """Publishing with confirms: many messages in flight, each sent until the broker has it."""
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -15,6 +16,7 @@ from pika.frame import Method  # type: ignore[import-untyped]
 from dss_broker.envelope import Envelope
 from dss_broker.errors import BrokerClosed, Unroutable
 from dss_broker.rabbit_link import Backoff, Link
+from dss_observability import metrics
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,7 @@ class Posting:
     mandatory: bool
     confirmed: "Future[None]" = field(default_factory=Future)
     returned: bool = False
+    began_s: float = field(default_factory=time.monotonic)
 
 
 class Publisher:
@@ -68,6 +71,7 @@ class Publisher:
     def down(self) -> None:
         """Keep what was not confirmed for the next channel, in its order."""
         self._channel = None
+        metrics.BROKER_CONNECTED.set(0)
         unconfirmed = [*self._in_flight.values(), *self._waiting]
         self._in_flight.clear()
         self._waiting = deque(unconfirmed)
@@ -90,6 +94,7 @@ class Publisher:
 
     def _ready(self, channel: Channel) -> None:
         self._channel, self._last_tag = channel, 0
+        metrics.BROKER_CONNECTED.set(1)
         self._flush()
 
     def _channel_closed(self, channel: Channel, reason: BaseException) -> None:
@@ -119,6 +124,7 @@ class Publisher:
                 mandatory=posting.mandatory,
             )
         except Exception as error:  # for instance a name longer than AMQP can write
+            _count(posting, "failed")
             posting.confirmed.set_exception(error)
             return
         self._last_tag += 1
@@ -142,6 +148,7 @@ class Publisher:
             tags = list(takewhile(lambda tag: tag <= method.delivery_tag, self._in_flight))
         for posting in [self._in_flight.pop(tag) for tag in tags]:
             if isinstance(method, spec.Basic.Nack):
+                metrics.MESSAGES_REFUSED.inc()
                 self._waiting.append(posting)
                 self._link.call_later(NACKED_RETRY_S, self._flush)
             else:
@@ -158,11 +165,17 @@ class Publisher:
 
 
 def _settle(posting: Posting) -> None:
+    _count(posting, "unroutable" if posting.returned else "confirmed")
+    metrics.CONFIRM_SECONDS.observe(time.monotonic() - posting.began_s)
     if posting.returned:
         error = Unroutable(f"No queue wants {posting.routing_key!r}")
         posting.confirmed.set_exception(error)
     else:
         posting.confirmed.set_result(None)
+
+
+def _count(posting: Posting, outcome: str) -> None:
+    metrics.MESSAGES_PUBLISHED.labels(posting.envelope.type_name, outcome).inc()
 
 
 def _properties(envelope: Envelope) -> BasicProperties:

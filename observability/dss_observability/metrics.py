@@ -1,21 +1,62 @@
-"""Every metric of every program.  Base units; no label holds an id."""
+"""Every metric of every program.  Base units; no label holds an id, a user or a file.
+
+One process is one target: counters and histograms are summed over the processes of a program.  What
+a portal reads from the database is the same in every portal: there, take the maximum.
+"""
 
 from prometheus_client import Counter, Gauge, Histogram
 
 QUICK_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 LONG_S = (0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400)
+MESSAGE_S = (0.001, *QUICK_S, 60, 300, 1800, 7200)
+
+# Portal: what comes over HTTP.
 
 HTTP_REQUESTS = Counter(
     "dss_http_requests_total", "Requests answered by the portal.", ["method", "route", "status"]
 )
 HTTP_SECONDS = Histogram(
     "dss_http_request_seconds",
-    "Time from a request's head to its answer's head.",
+    "Time from a request's head to its answer's head; for an upload, until the file is stored.",
     ["route"],
     buckets=QUICK_S,
 )
-SIGN_INS = Counter("dss_sign_ins_total", "Sign-ins by one-time token.", ["outcome"])
+HTTP_BYTES = Counter(
+    "dss_http_bytes_total", "Bytes of bodies, received (in) and sent (out).", ["direction"]
+)
+UPLOADS_IN_FLIGHT = Gauge("dss_uploads_in_flight", "Files that are being received now.")
+SIGN_INS = Counter(
+    "dss_sign_ins_total",
+    "Sign-ins by way (token, issuer) and outcome (accepted, refused).",
+    ["way", "outcome"],
+)
+
+# Portal: what the database and the datastore say.
+
 TICKETS = Gauge("dss_tickets", "Tickets that are not deleted.", ["service", "status"])
+OLDEST_WAITING_SECONDS = Gauge(
+    "dss_ticket_oldest_waiting_seconds",
+    "How long the first ticket of the queue has waited for a claim; 0 if none waits.",
+    ["service"],
+)
+OUTBOX_MESSAGES = Gauge("dss_outbox_messages", "Messages that wait for the broker.")
+OUTBOX_AGE_SECONDS = Gauge("dss_outbox_age_seconds", "Age of the oldest message that waits.")
+DATASTORE_BYTES = Gauge(
+    "dss_datastore_bytes", "Size of the file system of the datastore (total, free).", ["kind"]
+)
+
+# Portal: what becomes of tickets.
+
+TICKET_EVENTS = Counter(
+    "dss_ticket_events_total",
+    "What happened to tickets: Submitted, Claimed, Succeeded, Failed, Retried, LeaseLapsed, ...",
+    ["service", "event"],
+)
+TICKETS_FINISHED = Counter(
+    "dss_tickets_finished_total",
+    "Tickets that came to an end: success, failed, timeout.",
+    ["service", "outcome"],
+)
 TICKET_STAGE_SECONDS = Histogram(
     "dss_ticket_stage_seconds",
     "How long finished tickets waited (queued), were worked on (claimed), and took in all (total).",
@@ -24,20 +65,78 @@ TICKET_STAGE_SECONDS = Histogram(
 )
 LEASES_LAPSED = Counter("dss_leases_lapsed_total", "Claims that ended without a sign of life.")
 PARKED = Counter("dss_parked_messages_total", "Messages that nobody could handle.", ["type"])
-OUTBOX_MESSAGES = Gauge("dss_outbox_messages", "Messages that wait for the broker.")
-OUTBOX_AGE_SECONDS = Gauge("dss_outbox_age_seconds", "Age of the oldest message that waits.")
+
+# Dispatchers.
 
 DISPATCH_IN_HAND = Gauge("dss_dispatch_tickets_in_hand", "Tickets being worked on.", ["service"])
 DISPATCH_TICKETS = Counter(
-    "dss_dispatch_tickets_total", "Claims that came to an end.", ["service", "outcome"]
+    "dss_dispatch_tickets_total",
+    "Claims that came to an end: success, or the name of what ended them.",
+    ["service", "outcome"],
+)
+DISPATCH_STAGE_SECONDS = Histogram(
+    "dss_dispatch_stage_seconds",
+    "Time of each stage that came to its end: claim, read, inference (waiting included), build.",
+    ["service", "stage"],
+    buckets=LONG_S,
 )
 
+# Inference workers.
+
+INFERENCE_BUSY = Gauge("dss_inference_busy", "1 while a request is on the device, else 0.")
+INFERENCE_IN_HAND = Gauge(
+    "dss_inference_requests_in_hand", "Requests on the device or waiting for it.", ["bundle"]
+)
 INFERENCE_REQUESTS = Counter(
-    "dss_inference_requests_total", "Requests that a worker has answered.", ["bundle", "outcome"]
+    "dss_inference_requests_total",
+    "Requests by how they ended: finished, repeated (known already), refused (the user can mend it), "
+    "cancelled (ticket withdrawn), put_off (memory or disk was short), failed (not foreseen).",
+    ["bundle", "outcome"],
 )
 INFERENCE_STAGE_SECONDS = Histogram(
     "dss_inference_stage_seconds",
     "Wall-clock time of each stage of a successful inference.",
     ["bundle", "stage"],
     buckets=LONG_S,
+)
+DEVICE_INFO = Gauge("dss_inference_device_info", "1 for the device that does the work.", ["device"])
+GPU_MEMORY_BYTES = Gauge(
+    "dss_gpu_memory_bytes",
+    "Memory of the GPU: total, free (by the driver), peak (most that this process has held).",
+    ["kind"],
+)
+
+# Messages, in every program.
+
+BROKER_CONNECTED = Gauge("dss_broker_connected", "1 while messages can be published, else 0.")
+BROKER_LOST = Counter("dss_broker_connections_lost_total", "Connections that ended by themselves.")
+MESSAGES_PUBLISHED = Counter(
+    "dss_messages_published_total",
+    "Messages by how publishing ended: confirmed, unroutable, failed.",
+    ["type", "outcome"],
+)
+MESSAGES_REFUSED = Counter(
+    "dss_messages_refused_total", "Times that the broker did not take a message; it is sent again."
+)
+CONFIRM_SECONDS = Histogram(
+    "dss_message_confirm_seconds",
+    "Time until the broker has a message safe, its own absence included.",
+    buckets=QUICK_S,
+)
+MESSAGE_WAIT_SECONDS = Histogram(
+    "dss_message_wait_seconds",
+    "Age of a message when its handler begins, by the clocks of both machines; first tries only.",
+    ["queue"],
+    buckets=MESSAGE_S,
+)
+MESSAGE_SECONDS = Histogram(
+    "dss_message_handling_seconds",
+    "Time in a handler, by what became of the message: Handled, Postponed, Parked, Returned.",
+    ["queue", "verdict"],
+    buckets=MESSAGE_S,
+)
+MESSAGES_REDELIVERED = Counter(
+    "dss_messages_redelivered_total",
+    "Messages that came again, their first reader lost.",
+    ["queue"],
 )

@@ -111,7 +111,7 @@ async def sign_in_with_token(token: str) -> User | None:
     failures = _limiter().failed_logins
     failures.check(request.remote_addr or "")
     user = await store.use_login_token(token)
-    metrics.SIGN_INS.labels("refused" if user is None else "accepted").inc()
+    metrics.SIGN_INS.labels("token", "refused" if user is None else "accepted").inc()
     if user is None:
         failures.count(request.remote_addr or "")
         return None

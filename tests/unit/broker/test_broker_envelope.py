@@ -9,7 +9,7 @@ from dss_broker.envelope import (
     parked_reason,
     seal,
 )
-from dss_broker.tracing import TRACEPARENT, current_traceparent
+from dss_broker.tracing import current_traceparent
 
 KILLED = {"x-death": [{"reason": "delivery_limit", "queue": "dss.dispatch.lung", "count": 1}]}
 
@@ -88,4 +88,15 @@ def test_a_message_belongs_to_the_trace_in_which_it_is_sealed() -> None:
     sealed = seal(m.ClaimHeartbeat(ticket_id=1, claim_id="c"))
     current_traceparent.reset(token)
 
-    assert sealed.headers == {TRACEPARENT: "00-a-b-01"}
+    assert sealed.traceparent == "00-a-b-01"
+
+
+def test_a_message_knows_how_long_it_has_travelled() -> None:
+    sealed = seal(m.ClaimHeartbeat(ticket_id=1, claim_id="c"))
+
+    assert sealed.age_s is not None
+    assert 0 <= sealed.age_s < 10
+
+
+def test_a_retry_tells_no_age_because_its_wait_was_meant() -> None:
+    assert for_retry(seal(m.ClaimHeartbeat(ticket_id=1, claim_id="c"))).age_s is None
