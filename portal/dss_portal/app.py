@@ -99,7 +99,7 @@ def _install_background(app: Quart, settings: Settings, broker: Broker) -> None:
         await events.listen(broker, Listener(datastore, settings.lease_s))
         running.append(asyncio.create_task(relay.run(), name="outbox relay"))
         running.append(asyncio.create_task(reaper.run(settings, relay), name="reaper"))
-        running.append(asyncio.create_task(gauges.watch(), name="gauges"))
+        running.append(asyncio.create_task(gauges.watch(datastore), name="gauges"))
         end_health.append(serve_health(settings.metrics_bind, _missing(app)))
 
     @app.after_serving

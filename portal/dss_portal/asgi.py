@@ -9,6 +9,8 @@ from quart import Quart, Request
 from quart.asgi import ASGIHTTPConnection
 from quart.wrappers.request import Body
 
+from dss_portal.gauges import counted
+
 BUFFER_BYTES = 4 * 2**20
 
 
@@ -74,4 +76,5 @@ class OldPaths:
             if self._prefix and path.startswith(f"{self._prefix}/"):
                 path = path.removeprefix(self._prefix)
             scope = {**scope, "path": path}
+            receive, send = counted(receive, send)
         await self._app(scope, receive, send)

@@ -12,6 +12,7 @@ import aiofiles.os
 
 from dss_broker import datastore as layout
 from dss_broker.datastore import Area
+from dss_observability import metrics
 from dss_portal.errors import Refused
 
 WRITE_BYTES = 1 << 20  # one hop to the disk's thread for so many bytes
@@ -26,6 +27,11 @@ class Datastore:
 
     def writable(self) -> bool:
         return os.access(self._root, os.W_OK)
+
+    def room_bytes(self) -> tuple[int, int]:
+        """Size of the file system, and what is free there for us."""
+        usage = shutil.disk_usage(self._root)
+        return usage.total, usage.free
 
     def prepare(self) -> None:
         """Make the root.  Raises OSError if that is not allowed."""
@@ -52,7 +58,8 @@ class Datastore:
         await aiofiles.os.makedirs(folder, exist_ok=True)
         temporary = folder / f".{uuid.uuid4().hex}.part"
         try:
-            return temporary, await _write(temporary, data, self._max_file_bytes)
+            with metrics.UPLOADS_IN_FLIGHT.track_inprogress():
+                return temporary, await _write(temporary, data, self._max_file_bytes)
         except BaseException:
             self.discard(temporary)
             raise

@@ -1,15 +1,23 @@
-"""What the portal measures: requests as they pass, tickets and the outbox by looking."""
+"""What the portal measures: requests as they pass, tickets, outbox and disk by looking."""
 
 import asyncio
 import logging
 import time
 from datetime import UTC, datetime
+from typing import cast
 
+from hypercorn.typing import (
+    ASGIReceiveCallable,
+    ASGIReceiveEvent,
+    ASGISendCallable,
+    ASGISendEvent,
+)
 from quart import Quart, Response, g, request
-from tortoise.functions import Count
+from tortoise.functions import Count, Max
 
 from dss_observability import metrics
-from dss_portal.models import OutboxMessage, Status, Ticket, TicketHistory
+from dss_portal.datastore import Datastore
+from dss_portal.models import OutboxMessage, Service, Status, Ticket, TicketHistory
 
 log = logging.getLogger(__name__)
 
@@ -32,44 +40,88 @@ def install(app: Quart) -> None:
         return response
 
 
-async def watch() -> None:
-    """Look at the database every LOOK_S, until cancelled."""
+def counted(
+    receive: ASGIReceiveCallable, send: ASGISendCallable
+) -> tuple[ASGIReceiveCallable, ASGISendCallable]:
+    """The same, with the bytes of the bodies counted."""
+    coming, going = metrics.HTTP_BYTES.labels("in"), metrics.HTTP_BYTES.labels("out")
+
+    async def receive_counted() -> ASGIReceiveEvent:
+        event = await receive()
+        if event["type"] == "http.request":
+            coming.inc(len(event.get("body", b"")))
+        return event
+
+    async def send_counted(event: ASGISendEvent) -> None:
+        if event["type"] == "http.response.body":
+            going.inc(len(event.get("body", b"")))
+        await send(event)
+
+    return receive_counted, send_counted
+
+
+async def watch(datastore: Datastore) -> None:
+    """Look every LOOK_S, until cancelled."""
     while True:
         try:
             await look()
+            await asyncio.to_thread(_look_at_disk, datastore)
         except Exception:
             log.exception("metrics not refreshed")
         await asyncio.sleep(LOOK_S)
 
 
 async def look() -> None:
-    counts = (
+    """Ask the database once."""
+    await _look_at_tickets()
+    metrics.OUTBOX_MESSAGES.set(await OutboxMessage.all().count())
+    oldest = await OutboxMessage.all().order_by("id").first()
+    metrics.OUTBOX_AGE_SECONDS.set(_age_s(oldest.created_at) if oldest else 0.0)
+
+
+async def _look_at_tickets() -> None:
+    """Every state of every service gets a number, 0 included: a series that vanishes ends no alert."""
+    counts, since = await _counts(), await _waiting_since()
+    offered = await Service.filter(current=True).values_list("name", flat=True)
+    for service in {*map(str, offered), *(name for name, _ in counts)}:
+        for status in Status:
+            if status is not Status.DELETED:
+                count = counts.get((service, status.value), 0)
+                metrics.TICKETS.labels(service, status.value).set(count)
+        age_s = _age_s(since[service]) if service in since else 0.0
+        metrics.OLDEST_WAITING_SECONDS.labels(service).set(age_s)
+
+
+async def _counts() -> dict[tuple[str, str], int]:
+    rows = (
         await Ticket.exclude(status=Status.DELETED)
         .annotate(count=Count("id"))
         .group_by("service__name", "status")
         .values_list("service__name", "status", "count")
     )
-    metrics.TICKETS.clear()
-    for service, status, count in counts:
-        metrics.TICKETS.labels(str(service), Status(str(status)).value).set(int(str(count)))
-    metrics.OUTBOX_MESSAGES.set(await OutboxMessage.all().count())
-    oldest = await OutboxMessage.all().order_by("id").first()
-    age_s = (datetime.now(UTC) - oldest.created_at).total_seconds() if oldest else 0.0
-    metrics.OUTBOX_AGE_SECONDS.set(age_s)
+    return {(str(name), Status(str(status)).value): int(str(n)) for name, status, n in rows}
 
 
-async def observe_finished(ticket: Ticket) -> None:
-    """How long the last attempt of a finished ticket waited and was worked on, and the whole took."""
-    history = await TicketHistory.filter(ticket_id=ticket.id).order_by("id")
-    at = {entry.status: entry.at for entry in history}  # the last of each
-    first = next((e.at for e in history if e.status is Status.READY), None)
-    if first is None or not {Status.READY, Status.CLAIMED, ticket.status} <= at.keys():
-        return
-    service = (await ticket.service).name
-    for stage, begin, end in (
-        ("queued", at[Status.READY], at[Status.CLAIMED]),
-        ("claimed", at[Status.CLAIMED], at[ticket.status]),
-        ("total", first, at[ticket.status]),
-    ):
-        seconds = (end - begin).total_seconds()
-        metrics.TICKET_STAGE_SECONDS.labels(service, stage).observe(seconds)
+async def _waiting_since() -> dict[str, datetime]:
+    """By service: since when the first of the waiting tickets waits, its last attempt only."""
+    rows = (
+        await TicketHistory.filter(ticket__status=Status.READY, status=Status.READY)
+        .annotate(last=Max("at"))
+        .group_by("ticket_id", "ticket__service__name")
+        .values_list("ticket__service__name", "last")
+    )
+    since: dict[str, datetime] = {}
+    for name, last in rows:
+        at = cast("datetime", last)
+        since[str(name)] = min(at, since.get(str(name), at))
+    return since
+
+
+def _look_at_disk(datastore: Datastore) -> None:
+    total_bytes, free_bytes = datastore.room_bytes()
+    metrics.DATASTORE_BYTES.labels("total").set(total_bytes)
+    metrics.DATASTORE_BYTES.labels("free").set(free_bytes)
+
+
+def _age_s(at: datetime) -> float:
+    return max(0.0, (datetime.now(UTC) - at).total_seconds())

@@ -7,6 +7,7 @@ from quart import Blueprint, current_app, request, session
 from quart import redirect as redirect_to
 from werkzeug.wrappers import Response as Redirect
 
+from dss_observability import metrics
 from dss_portal import parameters
 from dss_portal.accounts import store
 from dss_portal.accounts.openid import OpenIdIssuer
@@ -44,8 +45,13 @@ async def finish() -> Redirect:
         raise Refused("This sign-in was not begun here, or it took too long. Begin again.")
     if "code" not in request.args:
         raise Refused("The sign-in service did not let you in.", 401)
-    person = await issuer().finish(request.args["code"], nonce=kept[1], verifier=kept[2])
-    user = await store.signed_in_by_issuer(person.email, person.name)
+    try:
+        person = await issuer().finish(request.args["code"], nonce=kept[1], verifier=kept[2])
+        user = await store.signed_in_by_issuer(person.email, person.name)
+    except Refused:
+        metrics.SIGN_INS.labels("issuer", "refused").inc()
+        raise
+    metrics.SIGN_INS.labels("issuer", "accepted").inc()
     await sign_in(user)
     log.info("signed in by the issuer", extra={"user": user.id})
     return redirect_to(parameters.settings().public_url.rstrip("/") + "/", 303)

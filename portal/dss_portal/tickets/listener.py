@@ -16,7 +16,6 @@ from dss_broker.messages import (
     WorkerAnnounced,
 )
 from dss_observability import metrics
-from dss_portal import gauges
 from dss_portal.datastore import Datastore
 from dss_portal.models import Ticket
 from dss_portal.services import store as services
@@ -65,12 +64,12 @@ class Listener:
     async def on_parked(self, delivery: Delivery) -> None:
         """Nobody could handle a message; if it was about a ticket, its user is told."""
         ticket_id = getattr(delivery.message, "ticket_id", None)
-        facts = {"ticket": ticket_id, "reason": delivery.parked_reason}
+        claim_id = getattr(delivery.message, "claim_id", None)
+        facts = {"ticket": ticket_id, "claim": claim_id, "reason": delivery.parked_reason}
         metrics.PARKED.labels(type(delivery.message).__name__).inc()
         log.error("message parked", extra={"type": type(delivery.message).__name__, **facts})
         if ticket_id is None:
             return
-        claim_id = getattr(delivery.message, "claim_id", None)
         async with in_transaction():
             ticket = await store.locked(int(ticket_id))
             if ticket is not None and await store.advance(ticket, Abandoned(claim_id=claim_id)):
@@ -80,11 +79,11 @@ class Listener:
         async with in_transaction():
             ticket = await store.locked(event.ticket_id)
             if ticket is None or not is_current(store.state_of(ticket), event.claim_id):
-                log.info("event of an old claim ignored", extra={"ticket": event.ticket_id})
+                facts = {"ticket": event.ticket_id, "claim": event.claim_id}
+                log.info("event of an old claim ignored", extra=facts)
                 return
             await self._apply(ticket, event, message_id)
         if ticket.status in FINISHED:
-            await gauges.observe_finished(ticket)
             await self._datastore.remove_work(ticket.id)
 
     async def _apply(self, ticket: Ticket, event: ClaimEvent, message_id: str) -> None:

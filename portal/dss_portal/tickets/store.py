@@ -1,5 +1,6 @@
 """Tickets in the database.  Every change of state goes through ``advance``, in one transaction."""
 
+import logging
 from datetime import UTC, datetime
 
 from tortoise.functions import Max, Sum
@@ -18,9 +19,11 @@ from dss_portal.models import (
     Tier,
     User,
 )
-from dss_portal.tickets import lifecycle
+from dss_portal.tickets import counting, lifecycle
 from dss_portal.tickets.lifecycle import OPEN, TicketState
 from dss_portal.tickets.views import LogLine
+
+log = logging.getLogger(__name__)
 
 
 def now() -> datetime:
@@ -45,6 +48,9 @@ async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
     ticket.status, ticket.attempt, ticket.claim_id = after.status, after.attempt, after.claim_id
     await ticket.save(update_fields=["status", "attempt", "claim_id"])
     await TicketHistory.create(ticket_id=ticket.id, status=after.status)
+    await counting.count(ticket, event)
+    facts = {"ticket": ticket.id, "event": type(event).__name__, "claim": after.claim_id}
+    log.info("ticket changed", extra={**facts, "status": after.status.value})
     return True
 
 
