@@ -15,7 +15,7 @@ from dss_dispatch.errors import ServiceInvalid
 from dss_dispatch.service import Service, builtin_services, load_service
 from dss_dispatch.settings import Settings
 from dss_observability.logs import configure_logging
-from dss_observability.serving import serve_health
+from dss_observability.serving import missing, serve_health
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def _serve(service: Service, settings: Settings) -> None:
         silence_s=settings.inference_silence_s,
     )
     end_health = serve_health(
-        settings.metrics_bind, lambda: [] if broker.connected else ["The broker is away."]
+        settings.metrics_bind, lambda: missing(broker.connected, settings.datastore)
     )
     try:
         consumer.start(parallel=settings.parallel_tickets)  # waits for the broker

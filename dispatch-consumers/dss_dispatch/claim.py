@@ -2,6 +2,9 @@
 
 import shutil
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -21,6 +24,7 @@ from dss_dispatch.reporter import Reporter
 from dss_dispatch.service import Service
 from dss_dispatch.staging import Segmentation, stage
 from dss_dispatch.submission import Submission, is_plain_file, read_submission
+from dss_observability import metrics
 
 READING, INFERENCE, BUILDING, CHECKING = (0.0, 0.1), (0.1, 0.9), (0.9, 0.95), (0.95, 1.0)
 """The parts of the progress bar, one for each stage."""
@@ -43,15 +47,26 @@ class ClaimedTicket:
 
         Raises TicketError, Withdrawn or NoInference.
         """
-        submission = self._read()
-        finished = self._infer(submission)
+        with self._timed("read"):
+            submission = self._read()
+        with self._timed("inference"):
+            finished = self._infer(submission)
         self._tell(finished)
-        return self._build(submission, finished)
+        with self._timed("build"):
+            return self._build(submission, finished)
 
     def clear(self, *, keep_results: bool) -> None:
         """Remove the claim's scratch files, without what is to be published if ``keep_results``."""
         folder = self.datastore / layout.work_dir(self.claim.ticket_id, self.claim.claim_id)
         shutil.rmtree(self._scratch if keep_results else folder, ignore_errors=True)
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        """Of stages that come to their end only."""
+        began_s = time.monotonic()
+        yield
+        seconds = metrics.DISPATCH_STAGE_SECONDS.labels(self.service.name, stage)
+        seconds.observe(time.monotonic() - began_s)
 
     @property
     def _output_dir(self) -> PurePosixPath:

@@ -86,8 +86,10 @@ class Consumer:
             delivery_id=delivery_id,
         )
         conversation = self._broker.request(request)
+        stage = metrics.DISPATCH_STAGE_SECONDS.labels(self._service.name, "claim")
         try:
-            reply = conversation.next(CLAIM_REPLY_S)
+            with stage.time():
+                reply = conversation.next(CLAIM_REPLY_S)
         except (ReplyTimeout, Unroutable) as error:
             raise TryAgainLater("no portal answered the claim") from error
         finally:
@@ -100,7 +102,8 @@ class Consumer:
         return None
 
     def _work(self, claim: ClaimGranted, delivery: Delivery, is_withdrawn: threading.Event) -> None:
-        log.info("ticket claimed", extra={"ticket": claim.ticket_id, "attempt": claim.attempt})
+        facts = {"ticket": claim.ticket_id, "claim": claim.claim_id}
+        log.info("ticket claimed", extra={**facts, "attempt": claim.attempt})
         reporter = Reporter(self._broker, claim)
         ticket = ClaimedTicket(
             claim=claim,
@@ -119,6 +122,7 @@ class Consumer:
             processed = True
             reporter.succeeded(files)
             self._count("success")
+            log.info("ticket done", extra=facts)
         except Exception as error:
             if processed:
                 raise
@@ -134,7 +138,7 @@ class Consumer:
         self, reporter: Reporter, claim: ClaimGranted, error: Exception, delivery: Delivery
     ) -> None:
         """Say why, to whom it concerns.  Raises what the delivery is to end with."""
-        facts = {"ticket": claim.ticket_id}
+        facts = {"ticket": claim.ticket_id, "claim": claim.claim_id}
         match error:
             case Withdrawn():
                 log.info("ticket withdrawn", extra=facts)
@@ -142,6 +146,7 @@ class Consumer:
                 log.info("ticket failed", extra={**facts, "reason": str(error)})
                 reporter.failed(str(error))
             case NoInference():
+                log.warning("no inference", extra={**facts, "reason": str(error)})
                 self._without_inference(reporter, str(error), delivery.attempt)
             case BrokerClosed() | TryAgainLater():
                 raise error

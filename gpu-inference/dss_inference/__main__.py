@@ -15,12 +15,13 @@ from rich.progress import Progress
 from dss_broker.rabbit import RabbitBroker
 from dss_inference.bundle import Bundle, Outcome
 from dss_inference.errors import InferenceError
+from dss_inference.measuring import measure_device
 from dss_inference.monai_bundles.folder import open_bundle, problems
 from dss_inference.registry import BUNDLES, installed_in, load
 from dss_inference.server import Server
 from dss_inference.settings import DeviceSettings, Settings
 from dss_observability.logs import configure_logging
-from dss_observability.serving import serve_health
+from dss_observability.serving import missing, serve_health
 
 log = logging.getLogger(__name__)
 SettingsT = TypeVar("SettingsT", bound=DeviceSettings)
@@ -184,8 +185,9 @@ def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
         broker=broker, bundles=loaded, datastore=settings.datastore, instance=settings.instance
     )
     end_health = serve_health(
-        settings.metrics_bind, lambda: [] if broker.connected else ["The broker is away."]
+        settings.metrics_bind, lambda: missing(broker.connected, settings.datastore)
     )
+    measure_device(bundle.device for bundle in loaded)
     try:
         server.start()  # waits for the broker
         _stop_signal().wait()

@@ -152,6 +152,14 @@ def slab_rows(shape: tuple[int, ...], *, step: int) -> int:
     return max(1, slices // step) * step
 
 
+def gpu_memory_bytes(device: str, kind: str) -> int:
+    """``total`` and ``free`` of the whole GPU ``device``, or the ``peak`` that this process has held."""
+    if kind == "peak":
+        return torch.cuda.max_memory_reserved(device)
+    free, total = torch.cuda.mem_get_info(device)
+    return int(total if kind == "total" else free)
+
+
 def runner_for(device: str, threads: int) -> Runner:
     """``device`` is ``auto``, ``cpu`` or ``cuda:N``.  Raises InferenceError if it is not there."""
     torch.set_num_threads(threads)

@@ -80,31 +80,36 @@ class Server:
         request = delivery.message
         if not isinstance(request, m.RunInference):
             raise TypeError(f"{type(request).__name__} is no request for inference")
-        reply = self._reply(delivery, request)
+        with metrics.INFERENCE_IN_HAND.labels(request.bundle).track_inprogress():
+            reply = self._reply(delivery, request)
         delivery.reply(reply).result(timeout=CONFIRM_S)
-        _count(request.bundle, reply)
 
     def _reply(
         self, delivery: Delivery, request: m.RunInference
     ) -> m.InferenceFinished | m.InferenceFailed:
         """Raises TryAgainLater where memory or disk space ran out."""
-        facts = {"ticket": request.ticket_id, "bundle": request.bundle}
+        facts = _facts(request)
         try:
             return self._answer(delivery, request)
         except InferenceError as error:
+            _count(request, "refused")
             log.info("inference refused", extra={**facts, "reason": str(error)})
             return _failed(request, str(error))
         except Cancelled:
+            _count(request, "cancelled")
             log.info("inference cancelled", extra=facts)
             return _failed(request, WITHDRAWN)
         except Exception as error:
             if _is_exhaustion(error):
                 self._put_off(delivery, request, error)
+            _count(request, "failed")
             log.exception("inference failed", extra=facts)
             return _failed(request, UNEXPECTED)
 
     def _put_off(self, delivery: Delivery, request: m.RunInference, error: Exception) -> NoReturn:
         """Memory and disks recover, so try again; the requester hears when that has not helped."""
+        _count(request, "put_off")
+        log.warning("memory or disk is short", extra={**_facts(request), "reason": str(error)})
         if delivery.attempt > len(topology.RETRY_DELAYS_S):
             delivery.reply(_failed(request, EXHAUSTED))
         else:
@@ -116,12 +121,15 @@ class Server:
         output_dir = self._inside(request.output_dir)
         earlier = earlier_answer(output_dir, request, self._datastore)
         if earlier is not None:
+            _count(request, "repeated")
             return earlier
         if not image_path.is_file():
             raise InferenceError("The image is not in the datastore.")
         output_dir.mkdir(parents=True, exist_ok=True)
         finished = self._computed(delivery, request, image_path, output_dir)
         record(output_dir, request, finished)
+        _count(request, "finished")
+        _note_stages(request, finished)
         return finished
 
     def _computed(
@@ -135,7 +143,7 @@ class Server:
         def cancelled() -> bool:
             return request.ticket_id in self._withdrawn
 
-        with Reporter(send) as progress, self._device:
+        with Reporter(send) as progress, self._device, metrics.INFERENCE_BUSY.track_inprogress():
             outcome = bundle.run(image_path, output_dir, request.parameters, progress, cancelled)
         return m.InferenceFinished(
             ticket_id=request.ticket_id,
@@ -155,11 +163,19 @@ class Server:
         return path
 
 
-def _count(bundle: str, reply: m.InferenceFinished | m.InferenceFailed) -> None:
-    metrics.INFERENCE_REQUESTS.labels(bundle, type(reply).__name__).inc()
-    if isinstance(reply, m.InferenceFinished):
-        for stage, seconds in reply.stage_seconds.items():
-            metrics.INFERENCE_STAGE_SECONDS.labels(bundle, stage).observe(seconds)
+def _facts(request: m.RunInference) -> dict[str, object]:
+    return {"ticket": request.ticket_id, "claim": request.claim_id, "bundle": request.bundle}
+
+
+def _count(request: m.RunInference, outcome: str) -> None:
+    metrics.INFERENCE_REQUESTS.labels(request.bundle, outcome).inc()
+
+
+def _note_stages(request: m.RunInference, finished: m.InferenceFinished) -> None:
+    for stage, seconds in finished.stage_seconds.items():
+        metrics.INFERENCE_STAGE_SECONDS.labels(request.bundle, stage).observe(seconds)
+    total_s = round(sum(finished.stage_seconds.values()), 2)
+    log.info("inference finished", extra={**_facts(request), "seconds": total_s})
 
 
 def _progressed(request: m.RunInference, fraction: float, stage: str) -> m.InferenceProgressed:

@@ -1,13 +1,18 @@
 """``/metrics``, ``/healthz`` and ``/readyz`` on a port of their own, for operators only."""
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import Any, TypeAlias
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import make_wsgi_app
+
+BROKER_AWAY = "The broker is away."
+NOT_WRITABLE = "The datastore cannot be written."
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +27,12 @@ class _Server(ThreadingMixIn, WSGIServer):
 class _Quiet(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """A scrape is no event."""
+
+
+def missing(connected: bool, datastore: Path) -> list[str]:  # noqa: FBT001 - the answer of a broker
+    """What keeps a program that needs these two from its work."""
+    found = [] if connected else [BROKER_AWAY]
+    return found if os.access(datastore, os.W_OK) else [*found, NOT_WRITABLE]
 
 
 def serve_health(bind: str, missing: Missing) -> Callable[[], None]:

@@ -1,5 +1,6 @@
 """The connection to PostgreSQL and the schema's migrations."""
 
+import pkgutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -7,6 +8,8 @@ import asyncpg
 from tortoise import Tortoise
 from tortoise.migrations.api import migrate
 from tortoise.transactions import in_transaction
+
+from dss_portal import migrations
 
 MIGRATION_LOCK = 0x647373  # "dss"; any number that all portals agree on
 
@@ -45,6 +48,15 @@ async def ping() -> None:
     """Raises if the database does not answer."""
     async with in_transaction() as connection:
         await connection.execute_query("SELECT 1")
+
+
+async def is_current() -> bool:
+    """False if a migration of this program has not been made."""
+    ours = {module.name for module in pkgutil.iter_modules(migrations.__path__)}
+    async with in_transaction() as connection:
+        statement = "SELECT name FROM tortoise_migrations WHERE app = 'portal'"
+        rows = await connection.execute_query_dict(statement)
+    return ours <= {row["name"] for row in rows}
 
 
 async def migrate_to_latest(database_url: str) -> list[str]:

@@ -60,7 +60,9 @@ def install(app: Quart) -> None:
         if _is_of_the_request(error):
             log.warning("the database takes no such value", exc_info=error)
             return plain("The request has a value that is too long or too large.", 400)
-        log.error("request failed", exc_info=error)
+        rule = request.url_rule.rule if request.url_rule else None
+        facts = {"route": rule, "ticket": (request.view_args or {}).get("ticket_id")}
+        log.error("request failed", exc_info=error, extra=facts)
         answer = plain("internal server error", 500)
         answer.headers["Content-Type"] = "text/html"
         return answer

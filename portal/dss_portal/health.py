@@ -1,6 +1,7 @@
 """``/healthz``: alive.  ``/readyz``: can do its job."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from quart import Blueprint, Quart, Response, current_app
 
@@ -27,8 +28,10 @@ async def ready() -> Response:
 async def missing(app: Quart) -> list[str]:
     """A sentence for each thing that keeps the portal from its work."""
     found = []
-    if not await _database_answers():
+    if not await _holds(database.ping):
         found.append("The database does not answer.")
+    elif not await _holds(database.is_current):
+        found.append("The database's schema is not up to date: run dss-portal migrate.")
     if not app.extensions["dss_broker"].connected:
         found.append("The broker is away.")
     if not app.extensions["dss_datastore"].writable():
@@ -36,9 +39,9 @@ async def missing(app: Quart) -> list[str]:
     return found
 
 
-async def _database_answers() -> bool:
+async def _holds(question: Callable[[], Awaitable[bool | None]]) -> bool:
+    """False also if it cannot be told; no answer is as good as yes."""
     try:
-        await asyncio.wait_for(database.ping(), DATABASE_S)
+        return await asyncio.wait_for(question(), DATABASE_S) is not False
     except Exception:  # whatever it is, the answer is no
         return False
-    return True
