@@ -24,7 +24,7 @@ from dss_portal.pages import routes as pages
 from dss_portal.providers import routes as providers
 from dss_portal.services import routes as services
 from dss_portal.settings import Settings
-from dss_portal.tickets import reaper
+from dss_portal.tickets import janitor, reaper
 from dss_portal.tickets import routes as tickets
 from dss_portal.tickets.listener import Listener
 
@@ -99,6 +99,7 @@ def _install_background(app: Quart, settings: Settings, broker: Broker) -> None:
         await events.listen(broker, Listener(datastore, settings.lease_s))
         running.append(asyncio.create_task(relay.run(), name="outbox relay"))
         running.append(asyncio.create_task(reaper.run(settings, relay), name="reaper"))
+        running.append(asyncio.create_task(janitor.run(datastore, settings.tidy_s), name="janitor"))
         running.append(asyncio.create_task(gauges.watch(datastore), name="gauges"))
         end_health.append(serve_health(settings.metrics_bind, _missing(app)))
 

@@ -1,5 +1,6 @@
 """The connection to PostgreSQL and the schema's migrations."""
 
+import asyncio
 import pkgutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from tortoise.transactions import in_transaction
 
 from dss_portal import migrations
 
+ANSWER_S = 3.0
 MIGRATION_LOCK = 0x647373  # "dss"; any number that all portals agree on
 
 
@@ -48,6 +50,15 @@ async def ping() -> None:
     """Raises if the database does not answer."""
     async with in_transaction() as connection:
         await connection.execute_query("SELECT 1")
+
+
+async def answers() -> bool:
+    """False also if the answer takes too long."""
+    try:
+        await asyncio.wait_for(ping(), ANSWER_S)
+    except Exception:  # whatever it is, it is no answer
+        return False
+    return True
 
 
 async def is_current() -> bool:

@@ -97,10 +97,30 @@ class Datastore:
         folder = self._root / layout.area_dir(ticket_id, "results")
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
-    async def remove_work(self, ticket_id: int) -> None:
-        """Scratch space of all claims of a ticket that is finished."""
-        folder = self._root / layout.ticket_dir(ticket_id) / "work"
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+    async def remove_scraps(self, ticket_id: int) -> None:
+        """Of a ticket that is finished: the scratch space of all claims, uploads that broke off."""
+        await asyncio.to_thread(self._remove_scraps, ticket_id)
+
+    def has_scraps(self, ticket_id: int) -> bool:
+        """Is there anything that ``remove_scraps`` would remove?  Blocks."""
+        return bool(self._scraps(ticket_id))
+
+    def has_ticket(self, ticket_id: int) -> bool:
+        """Is there anything that ``remove_ticket`` would remove?  Blocks."""
+        folders = (layout.ticket_dir(ticket_id), layout.attachments_dir(ticket_id))
+        return any((self._root / folder).exists() for folder in folders)
+
+    def _scraps(self, ticket_id: int) -> list[Path]:
+        folder = self._root / layout.ticket_dir(ticket_id)
+        uploads = self._root / layout.area_dir(ticket_id, "input")
+        return [p for p in (folder / "work",) if p.exists()] + [*uploads.glob(".*.part")]
+
+    def _remove_scraps(self, ticket_id: int) -> None:
+        for path in self._scraps(ticket_id):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def flat_name(sent: str) -> str:

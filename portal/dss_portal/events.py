@@ -10,6 +10,7 @@ from tortoise.exceptions import DBConnectionError
 
 from dss_broker.broker import Broker, Delivery, Handler
 from dss_broker.topology import PORTAL_CLAIMS, PORTAL_EVENTS, PORTAL_PARKED
+from dss_portal import database
 from dss_portal.tickets.listener import Listener
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,9 @@ DATABASE_AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.exceptions.OperatorInterventionError,
+    asyncpg.exceptions.InsufficientResourcesError,
 )
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 RETRY_S = 1.0
@@ -46,15 +50,20 @@ def on_loop(loop: asyncio.AbstractEventLoop, handler: AsyncHandler) -> Handler:
         while True:
             try:
                 return await handler(delivery)
-            except DATABASE_AWAY:
-                log.warning("database away, waiting", exc_info=True)
-            except OSError as error:
-                if error.errno not in DISK_FULL:
+            except Exception as error:
+                if not await passes(error):
                     raise
-                log.warning("disk full, waiting", exc_info=True)
+                log.warning("database away or disk full, waiting", exc_info=True)
             await asyncio.sleep(RETRY_S)
 
     def handle(delivery: Delivery) -> None:
         asyncio.run_coroutine_threadsafe(patient(delivery), loop).result()
 
     return handle
+
+
+async def passes(error: Exception) -> bool:
+    """A database that dies in the middle of something has many ways to say so: then it is asked."""
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return True
+    return isinstance(error, DATABASE_AWAY) or not await database.answers()

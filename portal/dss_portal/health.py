@@ -1,7 +1,6 @@
 """``/healthz``: alive.  ``/readyz``: can do its job."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from quart import Blueprint, Quart, Response, current_app
 
@@ -9,8 +8,6 @@ from dss_portal import database
 from dss_portal.formats import plain
 
 blueprint = Blueprint("health", __name__)
-
-DATABASE_S = 3.0
 
 
 @blueprint.get("/healthz")
@@ -28,9 +25,9 @@ async def ready() -> Response:
 async def missing(app: Quart) -> list[str]:
     """A sentence for each thing that keeps the portal from its work."""
     found = []
-    if not await _holds(database.ping):
+    if not await database.answers():
         found.append("The database does not answer.")
-    elif not await _holds(database.is_current):
+    elif not await _schema_is_current():
         found.append("The database's schema is not up to date: run dss-portal migrate.")
     if not app.extensions["dss_broker"].connected:
         found.append("The broker is away.")
@@ -39,9 +36,9 @@ async def missing(app: Quart) -> list[str]:
     return found
 
 
-async def _holds(question: Callable[[], Awaitable[bool | None]]) -> bool:
-    """False also if it cannot be told; no answer is as good as yes."""
+async def _schema_is_current() -> bool:
+    """False also if it cannot be told."""
     try:
-        return await asyncio.wait_for(question(), DATABASE_S) is not False
+        return await asyncio.wait_for(database.is_current(), database.ANSWER_S)
     except Exception:  # whatever it is, the answer is no
         return False

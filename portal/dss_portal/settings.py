@@ -60,6 +60,9 @@ class Settings(DatabaseSettings):
         3, ge=1, description="claims that may lapse before a ticket times out"
     )
     reconcile_s: float = Field(60, gt=0, description="a waiting ticket is announced again so often")
+    tidy_s: float = Field(
+        60, gt=0, description="files that a killed or late program left are removed so often"
+    )
     login_token_s: float = Field(24 * 3600, gt=0, description="life of an unused one-time token")
     max_upload_bytes: int = Field(16 * 2**30, gt=0, description="largest file a user may send")
     max_form_bytes: int = Field(64 * 1024, gt=0, description="largest form that is not a file")

@@ -84,7 +84,7 @@ class Listener:
                 return
             await self._apply(ticket, event, message_id)
         if ticket.status in FINISHED:
-            await self._datastore.remove_work(ticket.id)
+            await self._datastore.remove_scraps(ticket.id)
 
     async def _apply(self, ticket: Ticket, event: ClaimEvent, message_id: str) -> None:
         match event:

@@ -1,0 +1,57 @@
+"""Files of tickets that have ended, left by somebody who wrote too late or was killed while he did."""
+
+import asyncio
+import logging
+from datetime import timedelta
+
+from tortoise.transactions import in_transaction
+
+from dss_portal.datastore import Datastore
+from dss_portal.models import Status, Ticket, TicketHistory
+from dss_portal.tickets import store
+from dss_portal.tickets.lifecycle import FINISHED
+
+log = logging.getLogger(__name__)
+
+_ENDED = [*FINISHED, Status.DELETED]
+
+LATE = timedelta(days=1)
+"""Whoever writes so long after a ticket's end is not cleaned up after."""
+
+
+async def run(datastore: Datastore, every_s: float) -> None:
+    """Until cancelled."""
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            await tidy(datastore)
+        except Exception:
+            log.exception("files not tidied, trying again")
+
+
+async def tidy(datastore: Datastore) -> int:
+    """Remove what is left of the tickets that ended lately; of how many there was something."""
+    lately = TicketHistory.filter(at__gt=store.now() - LATE, status__in=_ENDED)
+    numbers = await lately.distinct().values_list("ticket_id", flat=True)
+    ended = await Ticket.filter(id__in=numbers, status__in=_ENDED).only("id", "status")
+    left = await asyncio.to_thread(lambda: [t.id for t in ended if _is_left(datastore, t)])
+    return sum([await _tidy(datastore, ticket_id) for ticket_id in left])
+
+
+def _is_left(datastore: Datastore, ticket: Ticket) -> bool:
+    if ticket.status is Status.DELETED:
+        return datastore.has_ticket(ticket.id)
+    return datastore.has_scraps(ticket.id)
+
+
+async def _tidy(datastore: Datastore, ticket_id: int) -> bool:
+    async with in_transaction():
+        ticket = await store.locked(ticket_id)  # so that nobody retries it meanwhile
+        if ticket is None or ticket.status is Status.DELETED:
+            await datastore.remove_ticket(ticket_id)
+        elif ticket.status in FINISHED:
+            await datastore.remove_scraps(ticket_id)
+        else:
+            return False
+    log.info("files removed that came too late", extra={"ticket": ticket_id})
+    return True

@@ -1,0 +1,91 @@
+"""What a late or killed program leaves on the shared volume goes away, and nothing else does."""
+
+import asyncpg
+import pytest
+
+from dss_broker import datastore as layout
+from dss_broker.messages import ClaimFailed
+from dss_portal import events
+from dss_portal.datastore import Datastore
+from dss_portal.tickets import janitor
+from portals import Portal, eventually, submitted_ticket, text
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+def datastore(portal: Portal) -> Datastore:
+    return Datastore(portal.datastore, portal.settings.max_upload_bytes)
+
+
+async def _failed_ticket(portal: Portal) -> int:
+    await portal.announce_service()
+    client = await portal.user()
+    ticket_id = await submitted_ticket(client)
+    claim = await portal.granted(ticket_id)
+    await portal.tell(ClaimFailed(ticket_id=ticket_id, claim_id=claim.claim_id, reason="No."))
+    await eventually(
+        lambda: text(client, f"/api/tickets/{ticket_id}/status"), lambda now: now == "failed"
+    )
+    return ticket_id
+
+
+async def test_what_came_after_the_end_is_removed(portal: Portal, datastore: Datastore) -> None:
+    ticket_id = await _failed_ticket(portal)
+    work = portal.datastore / layout.work_dir(ticket_id, "0" * 32)
+    work.mkdir(parents=True)
+    uploads = portal.datastore / layout.area_dir(ticket_id, "input")
+    (uploads / ".0123.part").write_bytes(b"broken off")
+
+    assert await janitor.tidy(datastore) == 1
+
+    assert not work.exists()
+    assert [path.name for path in uploads.iterdir()] == ["a.itksnap"]
+    assert await janitor.tidy(datastore) == 0
+
+
+async def test_a_deleted_tickets_folder_does_not_come_back(
+    portal: Portal, datastore: Datastore
+) -> None:
+    ticket_id = await _failed_ticket(portal)
+    client = await portal.user()
+    await client.get(f"/api/tickets/{ticket_id}/delete")
+    late = portal.datastore / layout.work_dir(ticket_id, "0" * 32)
+    late.mkdir(parents=True)
+
+    assert await janitor.tidy(datastore) == 1
+
+    assert not (portal.datastore / layout.ticket_dir(ticket_id)).exists()
+
+
+async def test_a_ticket_that_is_tried_again_keeps_its_files(
+    portal: Portal, datastore: Datastore
+) -> None:
+    ticket_id = await _failed_ticket(portal)
+    client = await portal.user()
+    assert await text(client, f"/api/tickets/{ticket_id}/retry") == "ready"
+    work = portal.datastore / layout.work_dir(ticket_id, "0" * 32)
+    work.mkdir(parents=True)
+
+    assert await janitor.tidy(datastore) == 0
+
+    assert work.exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionRefusedError(),
+        asyncpg.CannotConnectNowError(),
+        asyncpg.InternalClientError("cannot switch to state 15; another operation is in progress"),
+        OSError(28, "No space left on device"),
+    ],
+)
+async def test_an_outage_of_the_database_or_the_disk_is_waited_out(
+    portal: Portal, error: Exception
+) -> None:
+    assert await events.passes(error)
+
+
+async def test_a_mistake_of_ours_is_not_waited_out(portal: Portal) -> None:
+    assert not await events.passes(KeyError("mistake"))
