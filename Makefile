@@ -6,7 +6,7 @@ BOOTSTRAP := @$(PYTHON) infra/bootstrap.py
 STACK := @test -x $(BIN)/dss-stack || { echo "Nothing is installed here yet: make up"; exit 1; }; $(BIN)/dss-stack
 
 .DEFAULT_GOAL := help
-.PHONY: help up stop status logs reset check test bench migration lock
+.PHONY: help up stop status logs reset check test chaos bench migration lock
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -38,6 +38,10 @@ check: ## format, lint, types, and who may import whom
 test: ## all tests, against servers of their own
 	$(BOOTSTRAP) dev
 	$(BIN)/pytest
+
+chaos: ## hurt a whole site of its own for some minutes, and see whether a ticket is lost; ARGS="--help"
+	$(BOOTSTRAP) dev
+	@PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
 
 bench: ## how fast it is
 	$(BOOTSTRAP) dev

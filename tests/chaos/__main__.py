@@ -1,0 +1,44 @@
+"""``make chaos``: hurt a whole site for some minutes, and see whether any ticket was lost or done twice."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chaos import sabotage as sabotages
+from chaos.report import slow_kills, table
+from chaos.run import Plan, run
+from conftest import SYSROOT
+
+
+def main(
+    *,
+    tickets: Annotated[int, typer.Option(help="How many are sent.", min=1)] = 500,
+    users: Annotated[int, typer.Option(help="By how many users at a time.", min=1)] = 20,
+    faults: Annotated[int, typer.Option(help="How many at most.", min=0)] = 40,
+    pause: Annotated[float, typer.Option(help="Mean seconds between two faults.", min=0)] = 4.0,
+    seed: Annotated[int, typer.Option(help="Another one, other faults.")] = 1,
+    kind: Annotated[list[str] | None, typer.Option(help="Only these faults.")] = None,
+    sabotage: Annotated[str, typer.Option(help=", ".join(sabotages.HOW))] = "",
+    keep: Annotated[Path | None, typer.Option(help="A new folder for logs and files.")] = None,
+) -> None:
+    """Exit status 1 if anything was lost, stuck, doubled or left behind."""
+    plan = Plan(
+        seed=seed, users=users, tickets=tickets, faults=faults, pause_s=pause, sabotage=sabotage
+    )
+    if chosen := kind or sabotages.KINDS.get(sabotage):
+        plan = replace(plan, kinds=tuple(chosen))
+    with tempfile.TemporaryDirectory(prefix="dss-chaos-") as name:
+        folder = keep or Path(name) / "run"
+        folder.mkdir()
+        outcome = run(plan, folder, SYSROOT, typer.echo)
+    assert outcome.evidence is not None
+    outcome.violations += slow_kills(outcome.faults, outcome.evidence)
+    typer.echo(table(outcome))
+    raise typer.Exit(1 if outcome.violations else 0)
+
+
+if __name__ == "__main__":
+    typer.run(main)

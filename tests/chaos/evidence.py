@@ -1,0 +1,116 @@
+# mypy: allow-untyped-calls
+# (SimpleITK ships no types)
+"""What a run has left behind, read from outside: database, queues and files."""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncpg
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
+
+from chaos.cases import Voxels
+from chaos.site import Site, value
+from dss_broker import datastore as layout
+from dss_broker.topology import DEAD_QUEUE
+
+_TEMPORARY = (".part", "partial-")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ticket:
+    """A row with what belongs to it; ``history`` and ``claims`` in their order, times in seconds since 1970."""
+
+    number: int
+    status: str
+    claim_id: str | None
+    history: list[tuple[str, float]] = field(default_factory=list)
+    claims: list[tuple[str, float]] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+    published: list[str] = field(default_factory=list)
+
+    @property
+    def ended_s(self) -> float | None:
+        """When it came to its end, if it did."""
+        ends = [at for status, at in self.history if status in TERMINAL]
+        return ends[-1] if ends else None
+
+
+TERMINAL = frozenset({"success", "failed", "timeout", "deleted"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """``labels`` are the segmentations (z, y, x) that users would download; ``queued`` are the messages
+    by queue; ``strays`` are files and folders that belong to nothing.
+    """
+
+    tickets: dict[int, Ticket]
+    labels: dict[int, Voxels]
+    outbox: int
+    queued: dict[str, int]
+    dead: int
+    strays: list[str]
+
+
+def gather(site: Site) -> Evidence:
+    tickets, outbox = asyncio.run(_from_database(site.postgres.database_url))
+    queued = {queue["name"]: int(queue["messages"]) for queue in site.queues()}
+    root = site.disk.folder
+    return Evidence(
+        tickets=tickets,
+        labels={n: _labels(root, t) for n, t in tickets.items() if t.status == "success"},
+        outbox=outbox,
+        queued={name: n for name, n in queued.items() if n and name != DEAD_QUEUE},
+        dead=queued.get(DEAD_QUEUE, 0),
+        strays=_strays(root, tickets),
+    )
+
+
+def open_tickets(site: Site) -> int:
+    """How many were submitted and have not come to an end."""
+    statement = "SELECT count(*) FROM ticket WHERE status IN ('ready', 'claimed')"
+    return asyncio.run(value(site.postgres.database_url, statement))
+
+
+async def _from_database(url: str) -> tuple[dict[int, Ticket], int]:
+    connection = await asyncpg.connect(url)
+    try:
+        rows = await connection.fetch("SELECT id, status, claim_id FROM ticket")
+        tickets = {
+            r["id"]: Ticket(number=r["id"], status=r["status"], claim_id=r["claim_id"])
+            for r in rows
+        }
+        for r in await connection.fetch("SELECT * FROM ticket_history ORDER BY id"):
+            tickets[r["ticket_id"]].history.append((r["status"], r["at"].timestamp()))
+        for r in await connection.fetch("SELECT * FROM claim ORDER BY granted_at"):
+            tickets[r["ticket_id"]].claims.append((r["id"], r["granted_at"].timestamp()))
+        for r in await connection.fetch("SELECT * FROM ticket_log ORDER BY id"):
+            tickets[r["ticket_id"]].log.append(r["message"])
+        for r in await connection.fetch("SELECT * FROM ticket_file WHERE area = 'results'"):
+            tickets[r["ticket_id"]].published.append(r["name"])
+        return tickets, int(await connection.fetchval("SELECT count(*) FROM outbox"))
+    finally:
+        await connection.close()
+
+
+def _labels(root: Path, ticket: Ticket) -> Voxels:
+    (name,) = (name for name in ticket.published if name.startswith("seg_"))
+    path = root / layout.area_dir(ticket.number, "results") / name
+    found: Voxels = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+    return found
+
+
+def _strays(root: Path, tickets: dict[int, Ticket]) -> list[str]:
+    found = [p for p in root.rglob("*") if p.name.endswith(_TEMPORARY[0]) or _is_partial(p)]
+    for folder in (root / "tickets").iterdir():
+        ticket = tickets.get(int(folder.name))
+        if ticket is None or ticket.status == "deleted":
+            found.append(folder)
+        elif ticket.status in TERMINAL and (folder / "work").exists():
+            found.append(folder / "work")
+    return sorted(str(path.relative_to(root)) for path in found)
+
+
+def _is_partial(path: Path) -> bool:
+    return path.name.startswith(_TEMPORARY[1])

@@ -1,0 +1,167 @@
+"""What is done to a site, one fault after the other, as a seed says."""
+
+import asyncio
+import random
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+
+from chaos.site import LEASE_S, Program, Site
+
+Harm = Callable[[Site, random.Random], str]
+"""Does the damage and mends it again; answers whom it hit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """``from_s`` is when recovery could begin (seconds since 1970): at a kill at once, else when the cause ends."""
+
+    kind: str
+    victim: str
+    began_s: float
+    from_s: float
+
+
+def kill(program: str) -> Harm:
+    def harm(site: Site, rng: random.Random) -> str:
+        victim = _one(site, program, rng)
+        victim.end(signal.SIGKILL)
+        time.sleep(rng.uniform(0, 1))
+        victim.start()
+        return victim.name
+
+    return harm
+
+
+def kill_all(program: str) -> Harm:
+    def harm(site: Site, rng: random.Random) -> str:
+        victims = [p for p in site.programs.values() if p.name.startswith(program)]
+        for victim in victims:
+            victim.end(signal.SIGKILL)
+        time.sleep(rng.uniform(0, 1))
+        for victim in victims:
+            victim.start()
+        return f"{len(victims)} x {program}"
+
+    return harm
+
+
+def restart(program: str) -> Harm:
+    """As an operator would: asked to stop, given time."""
+
+    def harm(site: Site, rng: random.Random) -> str:
+        victim = _one(site, program, rng)
+        victim.end(signal.SIGTERM)
+        victim.start()
+        return victim.name
+
+    return harm
+
+
+def freeze(program: str) -> Harm:
+    """Long enough that a lease lapses."""
+
+    def harm(site: Site, rng: random.Random) -> str:
+        victim = _one(site, program, rng)
+        victim.send(signal.SIGSTOP)
+        time.sleep(LEASE_S + rng.uniform(1, 5))
+        victim.send(signal.SIGCONT)
+        return victim.name
+
+    return harm
+
+
+def kill_rabbitmq(site: Site, _: random.Random) -> str:
+    site.rabbit.kill()
+    site.rabbit.start()
+    return "rabbitmq"
+
+
+def kill_postgres(site: Site, _: random.Random) -> str:
+    site.postgres.kill()
+    site.postgres.start()
+    return "postgres"
+
+
+def broker_away_and_portals_killed(site: Site, rng: random.Random) -> str:
+    """What was submitted meanwhile lies in the outbox alone."""
+    site.rabbit.kill()
+    time.sleep(rng.uniform(1, 2))
+    victim = kill_all("portal")(site, rng)
+    site.rabbit.start()
+    return f"rabbitmq, {victim}"
+
+
+def cut_amqp(site: Site, _: random.Random) -> str:
+    return f"{site.cut_connections()} connections"
+
+
+def cut_postgres(site: Site, _: random.Random) -> str:
+    return f"{asyncio.run(_terminate_backends(site.postgres.database_url))} connections"
+
+
+def fill_disk(site: Site, rng: random.Random) -> str:
+    site.disk.fill()
+    time.sleep(rng.uniform(2, 4))
+    site.disk.free()
+    return "datastore"
+
+
+KINDS: dict[str, Harm] = {
+    "kill a portal": kill("portal"),
+    "kill a dispatcher": kill("dispatch"),
+    "kill a worker": kill("inference"),
+    "kill all portals": kill_all("portal"),
+    "kill all dispatchers": kill_all("dispatch"),
+    "kill all workers": kill_all("inference"),
+    "kill RabbitMQ": kill_rabbitmq,
+    "kill PostgreSQL": kill_postgres,
+    "kill portals while RabbitMQ is away": broker_away_and_portals_killed,
+    "cut the broker's connections": cut_amqp,
+    "cut the database's connections": cut_postgres,
+    "freeze a portal": freeze("portal"),
+    "freeze a dispatcher": freeze("dispatch"),
+    "freeze a worker": freeze("inference"),
+    "fill the datastore": fill_disk,
+    "restart a portal": restart("portal"),
+    "restart a dispatcher": restart("dispatch"),
+    "restart a worker": restart("inference"),
+}
+
+SINGLE_KILLS = frozenset(kind for kind in KINDS if kind.startswith("kill ") and "while" not in kind)
+"""After each of these, work must go on within RECOVERY_S."""
+
+
+def schedule(count: int, rng: random.Random, kinds: Sequence[str]) -> list[str]:
+    """Every kind as often as the others, in an order of chance."""
+    drawn: list[str] = []
+    while len(drawn) < count:
+        drawn += rng.sample(kinds, len(kinds))
+    return drawn[:count]
+
+
+def inject(site: Site, kind: str, rng: random.Random) -> Fault:
+    began_s = time.time()
+    victim = KINDS[kind](site, rng)
+    from_s = began_s if kind in SINGLE_KILLS else time.time()
+    return Fault(kind=kind, victim=victim, began_s=began_s, from_s=from_s)
+
+
+def _one(site: Site, program: str, rng: random.Random) -> Program:
+    return rng.choice([p for p in site.programs.values() if p.name.startswith(program)])
+
+
+async def _terminate_backends(url: str) -> int:
+    connection = await asyncpg.connect(url)
+    try:
+        return int(
+            await connection.fetchval(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+    finally:
+        await connection.close()

@@ -1,0 +1,128 @@
+"""One chaos run: users send, faults strike, and when all is quiet again the evidence is judged."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chaos.cases import draw_cases
+from chaos.evidence import Evidence, gather, open_tickets
+from chaos.faults import KINDS, Fault, inject, schedule
+from chaos.site import Site
+from chaos.users import Sent, User, signed_in
+from chaos.verdict import violations
+
+SETTLE_S = 90.0
+"""After the last fault, a minute and a half without any ticket coming to its end means that they are stuck."""
+
+QUIET_S = 20.0
+"""What is left in queues and folders after so long is left for good."""
+
+_YOUNG_S = 8.0
+"""RabbitMQ 3.10 can lose the leader of a quorum queue that was declared seconds before a crash."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """``pause_s`` is the mean time between two faults; without ``kinds`` all are used."""
+
+    seed: int = 1
+    users: int = 20
+    tickets: int = 500
+    faults: int = 40
+    pause_s: float = 4.0
+    kinds: tuple[str, ...] = tuple(KINDS)
+    sabotage: str = ""
+    settle_s: float = SETTLE_S
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """``violations`` are sentences; a run without any has passed."""
+
+    plan: Plan
+    faults: list[Fault] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
+    evidence: Evidence | None = None
+    violations: list[str] = field(default_factory=list)
+    fell: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+Tell = Callable[[str], None]
+
+
+def run(plan: Plan, folder: Path, sysroot: Path | None, tell: Tell) -> Outcome:
+    """Takes the plan's faults and what it takes to settle.  ``folder`` is empty."""
+    outcome = Outcome(plan=plan)
+    began_s = time.monotonic()
+    with _site(folder, sysroot, plan.sabotage) as site:
+        tell("The site is up; users begin.")
+        users = _users(plan, site, folder)
+        for user in users:
+            user.start()
+        time.sleep(_YOUNG_S)
+        outcome.faults = _strike(plan, site, users, tell)
+        tell("No more faults; waiting for the last tickets.")
+        _settle(site, users, plan.settle_s)
+        outcome.evidence = _when_quiet(site)
+        outcome.sent = [sent for user in users for sent in user.sent]
+        outcome.violations = violations(outcome.sent, outcome.evidence)
+        outcome.violations += [f"user: gave up: {u.complaint}" for u in users if u.complaint]
+        outcome.fell = site.fell
+    outcome.seconds = time.monotonic() - began_s
+    return outcome
+
+
+@contextmanager
+def _site(folder: Path, sysroot: Path | None, sabotage: str) -> Iterator[Site]:
+    site = Site(folder=folder, sysroot=sysroot, sabotage=sabotage)
+    try:
+        site.start()
+        yield site
+    finally:
+        site.stop()
+
+
+def _users(plan: Plan, site: Site, folder: Path) -> list[User]:
+    cases = draw_cases(plan.tickets, random.Random(plan.seed))
+    portals = signed_in(site.postgres.database_url, site.portals, plan.users)
+    return [User(own, cases[n :: plan.users], folder / "cases") for n, own in enumerate(portals)]
+
+
+def _strike(plan: Plan, site: Site, users: list[User], tell: Tell) -> list[Fault]:
+    """Faults one after the other; ends early when there is nothing left to be hurt."""
+    rng = random.Random(plan.seed)
+    kinds = [kind for kind in plan.kinds if site.disk.can_fill or kind != "fill the datastore"]
+    struck: list[Fault] = []
+    for kind in schedule(plan.faults, rng, kinds):
+        if not any(user.is_alive() for user in users):
+            break
+        struck.append(inject(site, kind, rng))
+        tell(f"{len(struck):4} {kind}: {struck[-1].victim}")
+        time.sleep(rng.uniform(0.5, 1.5) * plan.pause_s)
+    return struck
+
+
+def _settle(site: Site, users: list[User], patience_s: float) -> None:
+    """Return when all users are through, or when nothing happens any more."""
+    left, since_s = -1, time.monotonic()
+    while any(user.is_alive() for user in users) or open_tickets(site):
+        now_left = open_tickets(site) + sum(not sent.ticket for u in users for sent in u.sent)
+        if now_left != left:
+            left, since_s = now_left, time.monotonic()
+        if time.monotonic() - since_s > patience_s:
+            return
+        time.sleep(1)
+
+
+def _when_quiet(site: Site) -> Evidence:
+    """Once no message and no stray file is left, or when it is too late for that."""
+    ends_s = time.monotonic() + QUIET_S
+    while True:
+        time.sleep(2)  # RabbitMQ counts its queues once a second
+        found = gather(site)
+        if not (found.outbox or found.queued or found.strays) or time.monotonic() > ends_s:
+            return found

@@ -1,0 +1,78 @@
+"""``python -m chaos.sabotage HOW``: a portal with one of its defences taken out, to show that a run notices."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from dss_broker.broker import Broker, Delivery, Handler
+from dss_broker.messages import Message
+from dss_portal import __main__ as program
+from dss_portal import events, outbox
+from dss_portal.events import AsyncHandler
+from dss_portal.models import Status
+from dss_portal.tickets import lifecycle, listener
+from dss_portal.tickets.lifecycle import TicketState
+
+
+def no_fencing() -> None:
+    """Whoever has ever held a claim may write."""
+
+    def anybody(ticket: TicketState, claim_id: str) -> bool:
+        return ticket.status is Status.CLAIMED
+
+    lifecycle.is_current = anybody
+    listener.is_current = anybody  # type: ignore[attr-defined]
+
+
+def ack_before_commit() -> None:
+    """A message is acknowledged when its handling begins."""
+
+    def forgetful(loop: asyncio.AbstractEventLoop, handler: AsyncHandler) -> Handler:
+        async def handling(delivery: Delivery) -> None:
+            await asyncio.sleep(0.2)
+            await handler(delivery)
+
+        def handle(delivery: Delivery) -> None:
+            asyncio.run_coroutine_threadsafe(handling(delivery), loop)
+
+        return handle
+
+    events.on_loop = forgetful
+
+
+def no_outbox() -> None:
+    """Events go to the broker's client at once and are in no database."""
+    brokers: list[Broker] = []
+    relay = outbox.Relay.__init__
+
+    def remember(self: outbox.Relay, broker: Broker) -> None:
+        brokers.append(broker)
+        relay(self, broker)
+
+    async def publish(message: Message) -> None:
+        sent: Future[None] = brokers[0].publish(message)
+        sent.add_done_callback(lambda done: done.exception())
+
+    outbox.Relay.__init__ = remember  # type: ignore[method-assign]
+    outbox.put = publish
+
+
+HOW: dict[str, Callable[[], None]] = {
+    "no-fencing": no_fencing,
+    "ack-before-commit": ack_before_commit,
+    "no-outbox": no_outbox,
+}
+
+KINDS = {
+    "no-fencing": ("freeze a dispatcher", "kill all dispatchers"),
+    "ack-before-commit": ("kill all portals",),
+    "no-outbox": ("kill portals while RabbitMQ is away",),
+}
+"""The faults that each defence is there for."""
+
+
+if __name__ == "__main__":
+    HOW[sys.argv[1]]()
+    sys.argv[1:] = ["serve"]
+    program.main()

@@ -1,0 +1,237 @@
+"""Everything that is to be hurt: servers and programs of their own, in a folder of their own."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncpg
+import httpx
+
+from chaos.disk import Disk
+from chaos.stand_in import BUNDLE
+from dss_stack.postgres import PostgresCluster
+from dss_stack.rabbitmq import RabbitNode
+from stacks import free_port, wait_until
+
+TESTS = Path(__file__).parents[1]
+SERVICE = "chaos"
+LEASE_S = 8
+SILENCE_S = 25
+STOP_S = 10
+PORTALS, DISPATCHERS, WORKERS = 2, 3, 2
+
+_SERVICE_JSON = {
+    "name": SERVICE,
+    "version": "1.0.0",
+    "shortdesc": "Waits, and signs what it did",
+    "tags": [{"name": "Main", "type": "MainImage", "hint": "Any image", "required": True}],
+    "dispatch": {"tag": "Main", "bundle": BUNDLE, "segmentation": "Noise"},
+}
+
+
+@dataclass
+class Program:
+    """A process; ``None`` while it is down on purpose."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    log: Path
+    process: "subprocess.Popen[bytes] | None" = None
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def start(self) -> None:
+        with self._turn:
+            self._start()
+
+    def _start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, env=self.environment, stdout=log, stderr=log
+            )
+
+    def send(self, number: int) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+
+    def end(self, number: int) -> None:
+        """With ``number`` (SIGKILL, SIGTERM); returns when it is gone."""
+        with self._turn:
+            ending, self.process = self.process, None
+            if ending is not None:
+                ending.send_signal(number)
+                ending.wait(STOP_S + 30)
+
+    def revive(self) -> bool:
+        """Start it again if it has ended without being told to; True if it had."""
+        with self._turn:
+            fell = self.process is not None and self.process.poll() is not None
+            if fell:
+                self._start()
+            return fell
+
+
+@dataclass
+class Site:
+    """``fell`` names the programs that ended without being told to, in order."""
+
+    folder: Path
+    sysroot: Path | None = None
+    sabotage: str = ""
+    fell: list[str] = field(default_factory=list)
+    programs: dict[str, Program] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.rabbit = RabbitNode(self.folder / "rabbitmq", sysroot=self.sysroot)
+        self.postgres = PostgresCluster(self.folder / "postgres", sysroot=self.sysroot)
+        self.disk = Disk(self.folder / "datastore")
+        self._closing = threading.Event()
+        self._supervisor = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
+
+    @property
+    def portals(self) -> list[str]:
+        """Their addresses."""
+        return [
+            f"http://{p.environment['DSS_BIND']}" for n, p in self.programs.items() if "portal" in n
+        ]
+
+    def start(self) -> None:
+        """Return when the service is offered."""
+        self.rabbit.start()
+        self.postgres.start()
+        self.disk.open()
+        (self.folder / "log").mkdir()
+        self._write_service()
+        self._add_programs()
+        self._run("dss_portal", "migrate")
+        for program in self.programs.values():
+            program.start()
+        self._supervisor.start()
+        wait_until(lambda: all(map(answers, self.portals)), 60, self.last_words)
+        wait_until(self._offered, 60, self.last_words)
+
+    def stop(self) -> None:
+        self._closing.set()
+        if self._supervisor.is_alive():
+            self._supervisor.join()
+        for program in self.programs.values():
+            program.end(signal.SIGKILL)
+        self.rabbit.kill()
+        self.rabbit.stop()
+        self.postgres.stop()
+        self.disk.close()
+
+    def last_words(self) -> str:
+        logs = sorted((self.folder / "log").glob("*.log"))
+        return "\n".join(f"--- {path.name}\n{path.read_text()[-1500:]}" for path in logs)
+
+    def _write_service(self) -> None:
+        (self.folder / "service").mkdir()
+        (self.folder / "service/service.json").write_text(json.dumps(_SERVICE_JSON))
+
+    def _add_programs(self) -> None:
+        portal = ["dss_portal", "serve"]
+        if self.sabotage:
+            portal = ["chaos.sabotage", self.sabotage]
+        for number in range(PORTALS):
+            self._add(f"portal-{number}", *portal)
+        for number in range(DISPATCHERS):
+            self._add(f"dispatch-{number}", "dss_dispatch", "serve", str(self.folder / "service"))
+        for number in range(WORKERS):
+            self._add(f"inference-{number}", "chaos.stand_in")
+
+    def _add(self, name: str, *module: str) -> None:
+        self.programs[name] = Program(
+            name=name,
+            command=[sys.executable, "-m", *module],
+            environment=self._environment()
+            | {"DSS_BIND": f"127.0.0.1:{free_port()}", "DSS_INSTANCE": name},
+            log=self.folder / "log" / f"{name}.log",
+        )
+
+    def _environment(self) -> dict[str, str]:
+        """Short leases, so that a minute sees many of them; no reconciliation to hide a lost event."""
+        return {
+            **os.environ,
+            "PYTHONPATH": str(TESTS),
+            "DSS_AMQP_URL": self.rabbit.amqp_url,
+            "DSS_DATABASE_URL": self.postgres.database_url,
+            "DSS_DATASTORE": str(self.disk.folder),
+            "DSS_SECRET_KEY": "for tests",
+            "DSS_LOG_JSON": "true",
+            "DSS_LEASE_S": str(LEASE_S),
+            "DSS_MAX_ATTEMPTS": "50",
+            "DSS_RECONCILE_S": "3600",
+            "DSS_INFERENCE_SILENCE_S": str(SILENCE_S),
+            "DSS_TIDY_S": "4",
+            "DSS_STOP_S": str(STOP_S),
+            "DSS_REQUESTS_PER_MINUTE": "0",
+        }
+
+    def _run(self, *module: str) -> None:
+        subprocess.run(
+            [sys.executable, "-m", *module],
+            env=self._environment(),
+            check=True,
+            capture_output=True,
+        )
+
+    def _supervise(self) -> None:
+        while not self._closing.wait(0.3):
+            self.fell += [name for name, program in self.programs.items() if program.revive()]
+
+    def _offered(self) -> bool:
+        consumers = self.console("queues/%2F/dss.dispatch." + SERVICE).get("consumers", 0)
+        waiting = self.console("queues/%2F/dss.inference." + BUNDLE).get("consumers", 0)
+        return consumers == DISPATCHERS and waiting == WORKERS and bool(self._listed())
+
+    def _listed(self) -> int:
+        return asyncio.run(value(self.postgres.database_url, "SELECT count(*) FROM service"))
+
+    def console(self, path: str) -> dict[str, int]:
+        """What RabbitMQ's HTTP API says of one thing; {} if it does not know it."""
+        answer = self._console("GET", path)
+        return answer.json() if answer.status_code == httpx.codes.OK else {}
+
+    def queues(self) -> list[dict[str, str]]:
+        """All that there are, with the number of their ``messages``."""
+        found: list[dict[str, str]] = self._console("GET", "queues").json()
+        return found
+
+    def cut_connections(self) -> int:
+        """Close every client's connection from the broker's side; how many."""
+        found = self._console("GET", "connections").json()
+        for connection in found:
+            self._console("DELETE", f"connections/{connection['name']}")
+        return len(found)
+
+    def _console(self, method: str, path: str) -> httpx.Response:
+        return httpx.request(
+            method,
+            f"{self.rabbit.console_url}/api/{path}",
+            auth=(self.rabbit.user, self.rabbit.password),
+            timeout=10,
+        )
+
+
+async def value(database_url: str, statement: str) -> int:
+    """The number that a statement answers."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        return int(await connection.fetchval(statement))
+    finally:
+        await connection.close()
+
+
+def answers(address: str) -> bool:
+    """Does a portal say that it can do its work?"""
+    try:
+        return httpx.get(f"{address}/readyz", timeout=5).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False

@@ -1,0 +1,52 @@
+"""A minute of faults against a whole site; and each defence taken out once, to see that it is missed."""
+
+from pathlib import Path
+
+import pytest
+
+from chaos import sabotage
+from chaos.report import table
+from chaos.run import Outcome, Plan, run
+from conftest import SYSROOT, missing
+from dss_stack.errors import ServerMissing
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(420)]
+
+
+def play(plan: Plan, folder: Path) -> Outcome:
+    try:
+        return run(plan, folder, SYSROOT, print)
+    except ServerMissing as error:
+        missing(str(error))
+
+
+def test_a_minute_of_faults_loses_no_ticket_and_doubles_none(tmp_path: Path) -> None:
+    outcome = play(Plan(seed=11, tickets=160, faults=10, pause_s=5.0), tmp_path)
+
+    assert outcome.violations == [], table(outcome)
+    assert len(outcome.faults) == 10
+    assert sum(sent.accepted for sent in outcome.sent) == 160
+
+
+@pytest.mark.parametrize(
+    ("defence", "rules"),
+    [
+        ("no-fencing", ("result", "history")),
+        ("ack-before-commit", ("stuck", "wrong end")),
+        ("no-outbox", ("stuck",)),
+    ],
+)
+def test_a_missing_defence_is_noticed(defence: str, rules: tuple[str, ...], tmp_path: Path) -> None:
+    plan = Plan(
+        seed=5,
+        tickets=60,
+        faults=4,
+        pause_s=2.0,
+        kinds=sabotage.KINDS[defence],
+        sabotage=defence,
+        settle_s=15.0,
+    )
+
+    outcome = play(plan, tmp_path)
+
+    assert any(found.startswith(rules) for found in outcome.violations), table(outcome)

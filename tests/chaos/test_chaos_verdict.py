@@ -1,0 +1,85 @@
+"""The judge of a chaos run sees each kind of harm."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from chaos.cases import Case, Kind, Voxels, draw_cases, segmented, signature
+from chaos.evidence import Evidence, Ticket
+from chaos.stand_in import REFUSAL
+from chaos.users import Sent
+from chaos.verdict import violations
+
+CLAIM = "0123456789abcdef0123456789abcdef"
+OTHER_CLAIM = "f" * 32
+GOOD = Case(number=7, kind=Kind.GOOD, work_ms=100)
+SENT = Sent(case=GOOD, ticket=1, accepted=True)
+HISTORY = [("init", 1.0), ("ready", 2.0), ("claimed", 3.0), ("success", 4.0)]
+TICKET = Ticket(
+    number=1, status="success", claim_id=CLAIM, history=HISTORY, claims=[(CLAIM, 3.0)], log=["ok"]
+)
+
+
+def evidence_of(ticket: Ticket = TICKET, claim_id: str = CLAIM, case: Case = GOOD) -> Evidence:
+    labels: dict[int, Voxels] = {}
+    if ticket.status == "success":
+        labels[1] = segmented(case.voxels(), claim_id)
+    return Evidence(tickets={1: ticket}, labels=labels, outbox=0, queued={}, dead=0, strays=[])
+
+
+def ended(status: str, *log: str) -> Ticket:
+    history = [*HISTORY[:3], (status, 4.0)]
+    return replace(TICKET, status=status, history=history, log=list(log))
+
+
+def test_a_run_without_harm_has_no_violation() -> None:
+    assert violations([SENT], evidence_of()) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "harmed"),
+    [
+        ("lost", lambda e: replace(e, tickets={}, labels={})),
+        (
+            "stuck",
+            lambda _: evidence_of(replace(ended("ready"), history=[*HISTORY[:3], ("ready", 4.0)])),
+        ),
+        ("wrong end", lambda _: evidence_of(ended("timeout"))),
+        ("history", lambda _: evidence_of(replace(TICKET, history=[*HISTORY, ("success", 5.0)]))),
+        ("history", lambda _: evidence_of(replace(TICKET, claims=[]))),
+        ("result: that of ticket 1 belongs", lambda _: evidence_of(case=replace(GOOD, number=8))),
+        ("result: that of ticket 1 comes", lambda _: evidence_of(claim_id=OTHER_CLAIM)),
+        ("remains", lambda e: replace(e, outbox=1)),
+        ("remains", lambda e: replace(e, queued={"dss.portal.events": 1})),
+        ("remains", lambda e: replace(e, strays=["tickets/00000001/work"])),
+        ("dead letters", lambda e: replace(e, dead=1)),
+    ],
+)
+def test_each_harm_is_seen(rule: str, harmed: Callable[[Evidence], Evidence]) -> None:
+    found = violations([SENT], harmed(evidence_of()))
+
+    assert any(sentence.startswith(rule) for sentence in found), found
+
+
+def test_a_ticket_that_was_never_accepted_may_be_anything() -> None:
+    forgotten = replace(TICKET, status="init", history=HISTORY[:1], claims=[])
+
+    assert violations([Sent(case=GOOD, ticket=1)], evidence_of(forgotten)) == []
+
+
+def test_bad_input_must_fail_with_its_reason() -> None:
+    sent = Sent(case=replace(GOOD, kind=Kind.REFUSED), ticket=1, accepted=True)
+
+    assert violations([sent], evidence_of(ended("failed", REFUSAL))) == []
+    assert violations([sent], evidence_of(ended("failed", "Something else.")))
+
+
+def test_a_result_is_signed_by_its_claim() -> None:
+    assert signature(segmented(GOOD.voxels(), CLAIM)) == CLAIM
+
+
+def test_the_same_seed_draws_the_same_cases() -> None:
+    assert draw_cases(50, random.Random(3)) == draw_cases(50, random.Random(3))
+    assert {case.kind for case in draw_cases(200, random.Random(3))} == set(Kind)

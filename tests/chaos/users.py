@@ -1,0 +1,136 @@
+"""Users who send their cases one after the other, and do not give up when a server is away."""
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import TypeVar
+
+from chaos.cases import Case, Kind, write_case
+from chaos.site import SERVICE
+from dss_client.errors import ClientError, Refused
+from dss_client.images import write_layer
+from dss_client.itksnap import ItkSnap
+from dss_client.records import FINISHED
+from dss_client.workspace import write_workspace
+from dss_portal import database
+from dss_portal.accounts import store as accounts
+
+PATIENCE_S = 120.0
+"""A user gives up when a step did not work for so long."""
+
+OPEN_AT_A_TIME = 2
+_RETRY_S = 0.5
+_LOOK_S = 1.0
+
+T = TypeVar("T")
+
+
+@dataclass(kw_only=True)
+class Sent:
+    """What one user knows of a case.  ``accepted``: the server has said that the ticket is submitted."""
+
+    case: Case
+    ticket: int = 0
+    accepted: bool = False
+    withdrawn: bool = False
+
+
+class User(threading.Thread):
+    """Sends ``cases`` and waits for the end of each; ``complaint`` says why it gave up, or ""."""
+
+    def __init__(self, portals: Sequence[ItkSnap], cases: Sequence[Case], folder: Path) -> None:
+        super().__init__(daemon=True)
+        self.sent = [Sent(case=case) for case in cases]
+        self.complaint = ""
+        self._portals = list(portals)
+        self._folder = folder
+        self._rng = random.Random(cases[0].number)
+        self._waiting: list[Sent] = []
+
+    def run(self) -> None:
+        try:
+            for sent in self.sent:
+                self._send(sent)
+                self._wait_for_at_most(OPEN_AT_A_TIME - 1)
+            self._wait_for_at_most(0)
+        except ClientError as error:
+            self.complaint = f"{type(error).__name__}: {error}"
+
+    def _send(self, sent: Sent) -> None:
+        folder = self._folder / f"{sent.case.number:05d}"
+        folder.mkdir(parents=True)
+        layer = write_layer(write_case(sent.case, self._folder), folder)
+        sent.ticket = self._insist(lambda portal: portal.create_ticket(SERVICE))
+        write_workspace(sent.ticket, layer, ["Main"])
+        for path in sorted(folder.iterdir()):
+            self._insist(lambda portal, path=path: portal.upload(sent.ticket, path))  # type: ignore[misc]
+        self._insist(lambda portal: _submit(portal, sent.ticket))
+        sent.accepted = True
+        self._waiting.append(sent)
+        if sent.case.kind is Kind.WITHDRAWN:
+            time.sleep(self._rng.uniform(0, 2))
+            self._insist(lambda portal: portal.delete(sent.ticket))
+            sent.withdrawn = True
+
+    def _wait_for_at_most(self, count: int) -> None:
+        while len(self._waiting) > count:
+            rows = self._insist(lambda portal: portal.tickets())
+            open_ones = {row.id for row in rows if row.status not in FINISHED}
+            self._waiting = [sent for sent in self._waiting if sent.ticket in open_ones]
+            if len(self._waiting) > count:
+                time.sleep(_LOOK_S)
+
+    def _insist(self, step: Callable[[ItkSnap], T]) -> T:
+        """Until it works, now at one portal, now at the other.  Raises ClientError when patience ends."""
+        ends_s = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return step(self._portals[0])
+            except ClientError as error:
+                if _is_final(error) or time.monotonic() > ends_s:
+                    raise
+                self._portals.append(self._portals.pop(0))
+            time.sleep(_RETRY_S)
+
+
+def _submit(portal: ItkSnap, ticket: int) -> None:
+    """An answer may have been lost: a ticket that does not wait for files any more is submitted."""
+    try:
+        portal.submit(ticket)
+    except Refused as error:
+        if not _is_final(error) or portal.detail(ticket).status == "init":
+            raise
+
+
+def _is_final(error: ClientError) -> bool:
+    """The server understood and said no."""
+    return isinstance(error, Refused) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def signed_in(database_url: str, portals: Sequence[str], count: int) -> list[list[ItkSnap]]:
+    """For each of ``count`` users, a client at each of ``portals``."""
+    tokens = asyncio.run(_tokens(database_url, count, len(portals)))
+    return [
+        [_client(portal, token) for portal, token in zip(portals, own, strict=True)]
+        for own in tokens
+    ]
+
+
+def _client(portal: str, token: str) -> ItkSnap:
+    client = ItkSnap(portal)
+    client.login(token)
+    return client
+
+
+async def _tokens(database_url: str, users: int, each: int) -> list[list[str]]:
+    async with database.connected(database_url):
+        found = []
+        for number in range(users):
+            user = await accounts.save_user(f"user{number}@example.com", tier="poweruser")
+            found.append([await accounts.new_login_token(user, 600) for _ in range(each)])
+        return found

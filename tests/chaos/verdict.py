@@ -1,0 +1,89 @@
+"""What must hold after a run, whatever was done to it.  Pure: a sentence for each thing that does not."""
+
+from collections.abc import Iterable, Iterator
+
+from chaos.cases import Kind, is_right, signature
+from chaos.evidence import TERMINAL, Evidence, Ticket
+from chaos.stand_in import REFUSAL
+from chaos.users import Sent
+
+_NEXT = {
+    "": {"init"},
+    "init": {"ready", "deleted"},
+    "ready": {"claimed", "failed", "timeout", "deleted"},
+    "claimed": {"claimed", "ready", "success", "failed", "timeout", "deleted"},
+    "success": {"deleted"},
+    "failed": {"deleted"},
+    "timeout": {"deleted"},
+    "deleted": set[str](),
+}
+"""Nobody retries here, so what has ended can only be deleted."""
+
+_EXPECTED = {
+    Kind.GOOD: {"success"},
+    Kind.REFUSED: {"failed"},
+    Kind.DEADLY: {"failed"},
+    Kind.WITHDRAWN: {"deleted"},
+}
+
+
+def violations(sent: Iterable[Sent], evidence: Evidence) -> list[str]:
+    """Each begins with the rule that was broken."""
+    accepted = [one for one in sent if one.accepted]
+    return [
+        *_of_tickets(accepted, evidence),
+        *_of_histories(evidence.tickets.values()),
+        *_of_results(accepted, evidence),
+        *_of_remains(accepted, evidence),
+    ]
+
+
+def _of_tickets(accepted: list[Sent], evidence: Evidence) -> Iterator[str]:
+    for one in accepted:
+        ticket = evidence.tickets.get(one.ticket)
+        if ticket is None:
+            yield f"lost: ticket {one.ticket} was accepted and is not in the database"
+        elif ticket.status not in TERMINAL:
+            yield f"stuck: ticket {one.ticket} is {ticket.status}"
+        elif ticket.status not in _EXPECTED[one.case.kind]:
+            said = ticket.log[-1] if ticket.log else "nothing"
+            yield f"wrong end: {one.case.kind.name} ticket {one.ticket} is {ticket.status}: {said}"
+        elif one.case.kind is Kind.REFUSED and REFUSAL not in ticket.log:
+            yield f"wrong end: ticket {one.ticket} does not say why it failed"
+
+
+def _of_histories(tickets: Iterable[Ticket]) -> Iterator[str]:
+    for ticket in tickets:
+        before = ""
+        for status, _ in ticket.history:
+            if status not in _NEXT[before]:
+                yield f"history: ticket {ticket.number} went from {before} to {status}"
+            before = status
+        if before != ticket.status:
+            yield f"history: ticket {ticket.number} is {ticket.status} but went to {before}"
+        claimed = sum(status == "claimed" for status, _ in ticket.history)
+        if claimed != len(ticket.claims):
+            yield f"history: ticket {ticket.number} has {len(ticket.claims)} claims, told {claimed}"
+
+
+def _of_results(accepted: list[Sent], evidence: Evidence) -> Iterator[str]:
+    for one in accepted:
+        labels, ticket = evidence.labels.get(one.ticket), evidence.tickets.get(one.ticket)
+        if labels is None or ticket is None:
+            continue
+        if not is_right(labels, one.case):
+            yield f"result: that of ticket {one.ticket} belongs to another image"
+        if signature(labels) != ticket.claim_id:
+            yield f"result: that of ticket {one.ticket} comes from a claim that it had lost"
+
+
+def _of_remains(accepted: list[Sent], evidence: Evidence) -> Iterator[str]:
+    if evidence.outbox:
+        yield f"remains: {evidence.outbox} messages in the outbox"
+    for queue, count in evidence.queued.items():
+        yield f"remains: {count} messages in {queue}"
+    for stray in evidence.strays:
+        yield f"remains: {stray}"
+    deadly = sum(one.case.kind is Kind.DEADLY for one in accepted)
+    if evidence.dead > deadly:
+        yield f"dead letters: {evidence.dead}, of which {deadly} are explained"
