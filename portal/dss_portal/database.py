@@ -10,7 +10,7 @@ from tortoise import Tortoise
 from tortoise.migrations.api import migrate
 from tortoise.transactions import in_transaction
 
-from dss_portal import migrations
+from dss_portal import migrations, transactions
 
 ANSWER_S = 3.0
 MIGRATION_LOCK = 0x647373  # "dss"; any number that all portals agree on
@@ -38,6 +38,7 @@ DESIGN_TIME = config("postgres://nobody@127.0.0.1/none")
 
 @asynccontextmanager
 async def connected(database_url: str) -> AsyncIterator[None]:
+    transactions.mend()
     # The fallback lets request handlers, which run in contexts of their own, find the connection.
     context = await Tortoise.init(config(database_url), _enable_global_fallback=True)
     try:

@@ -1,11 +1,9 @@
 """What a late or killed program leaves on the shared volume goes away, and nothing else does."""
 
-import asyncpg
 import pytest
 
 from dss_broker import datastore as layout
 from dss_broker.messages import ClaimFailed
-from dss_portal import events
 from dss_portal.datastore import Datastore
 from dss_portal.tickets import janitor
 from portals import Portal, eventually, submitted_ticket, text
@@ -70,22 +68,3 @@ async def test_a_ticket_that_is_tried_again_keeps_its_files(
     assert await janitor.tidy(datastore) == 0
 
     assert work.exists()
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        ConnectionRefusedError(),
-        asyncpg.CannotConnectNowError(),
-        asyncpg.InternalClientError("cannot switch to state 15; another operation is in progress"),
-        OSError(28, "No space left on device"),
-    ],
-)
-async def test_an_outage_of_the_database_or_the_disk_is_waited_out(
-    portal: Portal, error: Exception
-) -> None:
-    assert await events.passes(error)
-
-
-async def test_a_mistake_of_ours_is_not_waited_out(portal: Portal) -> None:
-    assert not await events.passes(KeyError("mistake"))
