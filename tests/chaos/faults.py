@@ -17,12 +17,16 @@ Harm = Callable[[Site, random.Random], str]
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """``from_s`` is when recovery could begin (seconds since 1970): at a kill at once, else when the cause ends."""
+    """Times in seconds since 1970.  Recovery counts ``from_s``: at a kill at once, else when the cause ends.
+
+    ``recovery_s`` is None if the next fault struck before.
+    """
 
     kind: str
     victim: str
     began_s: float
     from_s: float
+    recovery_s: float | None = None
 
 
 def kill(program: str) -> Harm:

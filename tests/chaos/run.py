@@ -4,10 +4,11 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from chaos.cases import draw_cases
+from chaos import recovery
+from chaos.cases import Kind, draw_cases
 from chaos.evidence import Evidence, gather, open_tickets
 from chaos.faults import KINDS, Fault, inject, schedule
 from chaos.site import Site
@@ -20,19 +21,22 @@ SETTLE_S = 90.0
 QUIET_S = 20.0
 """What is left in queues and folders after so long is left for good."""
 
+AT_ONCE = 0.2
+"""So many faults of one are followed by the next while the site still suffers."""
+
 _YOUNG_S = 8.0
 """RabbitMQ 3.10 can lose the leader of a quorum queue that was declared seconds before a crash."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """``pause_s`` is the mean time between two faults; without ``kinds`` all are used."""
+    """``pause_s`` is the mean time from recovery to the next fault; a few do not wait for recovery."""
 
     seed: int = 1
     users: int = 20
     tickets: int = 500
     faults: int = 40
-    pause_s: float = 4.0
+    pause_s: float = 3.0
     kinds: tuple[str, ...] = tuple(KINDS)
     sabotage: str = ""
     settle_s: float = SETTLE_S
@@ -100,10 +104,23 @@ def _strike(plan: Plan, site: Site, users: list[User], tell: Tell) -> list[Fault
     for kind in schedule(plan.faults, rng, kinds):
         if not any(user.is_alive() for user in users):
             break
-        struck.append(inject(site, kind, rng))
-        tell(f"{len(struck):4} {kind}: {struck[-1].victim}")
+        struck.append(_seen_through(site, inject(site, kind, rng), users, rng))
+        tell(f"{len(struck):4} {_line(struck[-1])}")
         time.sleep(rng.uniform(0.5, 1.5) * plan.pause_s)
     return struck
+
+
+def _seen_through(site: Site, fault: Fault, users: list[User], rng: random.Random) -> Fault:
+    """With its recovery, unless the next one is to strike before that."""
+    if rng.random() < AT_ONCE:
+        return fault
+    deadly = [s.ticket for user in users for s in user.sent if s.case.kind is Kind.DEADLY]
+    return replace(fault, recovery_s=recovery.wait_for(site, fault, deadly))
+
+
+def _line(fault: Fault) -> str:
+    after = "" if fault.recovery_s is None else f", recovered after {fault.recovery_s:.1f} s"
+    return f"{fault.kind}: {fault.victim}{after}"
 
 
 def _settle(site: Site, users: list[User], patience_s: float) -> None:

@@ -21,7 +21,7 @@ def play(plan: Plan, folder: Path) -> Outcome:
 
 
 def test_a_minute_of_faults_loses_no_ticket_and_doubles_none(tmp_path: Path) -> None:
-    outcome = play(Plan(seed=11, tickets=160, faults=10, pause_s=5.0), tmp_path)
+    outcome = play(Plan(seed=11, tickets=160, faults=10, pause_s=2.0), tmp_path)
 
     assert outcome.violations == [], table(outcome)
     assert len(outcome.faults) == 10
