@@ -22,10 +22,14 @@ class TicketReady:
 
 @dataclass(frozen=True, kw_only=True)
 class TicketWithdrawn:
-    """The ticket was deleted; whoever works for it stops."""
+    """The ticket was deleted; whoever works for it stops.
+
+    With a ``claim_id`` only that claim was taken away, and others may work on.
+    """
 
     ticket_id: int
     service: str
+    claim_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

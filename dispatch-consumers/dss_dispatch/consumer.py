@@ -71,10 +71,10 @@ class Consumer:
         if not isinstance(ready, TicketReady):
             raise TypeError(f"{type(ready).__name__} is no ticket")
         # Watched before the claim is asked for: whoever deletes the ticket then, is heard or refused.
-        with self._withdrawals.watch(ready.ticket_id) as is_withdrawn:
+        with self._withdrawals.watch() as watch:
             claim = self._claim(ready, delivery.message_id)
             if claim is not None:
-                self._work(claim, delivery, is_withdrawn)
+                self._work(claim, delivery, watch.of(claim))
 
     def _claim(self, ready: TicketReady, delivery_id: str) -> ClaimGranted | None:
         """None if the ticket is not to be worked on.  Raises TryAgainLater if no portal answers."""

@@ -43,7 +43,7 @@ class Server:
         self._datastore = datastore.resolve()
         self._instance = instance
         self._device = threading.Lock()
-        self._withdrawn: deque[int] = deque(maxlen=_REMEMBERED_WITHDRAWALS)
+        self._withdrawn: deque[tuple[int, str]] = deque(maxlen=_REMEMBERED_WITHDRAWALS)
         self._stopping = threading.Event()
         self._announcer = threading.Thread(target=self._announce, name="announce", daemon=True)
 
@@ -64,7 +64,7 @@ class Server:
 
     def _withdraw(self, delivery: Delivery) -> None:
         if isinstance(delivery.message, m.TicketWithdrawn):
-            self._withdrawn.append(delivery.message.ticket_id)
+            self._withdrawn.append((delivery.message.ticket_id, delivery.message.claim_id))
 
     def _announce(self) -> None:
         while True:
@@ -141,7 +141,8 @@ class Server:
             delivery.reply(_progressed(request, fraction, stage))
 
         def cancelled() -> bool:
-            return request.ticket_id in self._withdrawn
+            ticket_id, claim_id = request.ticket_id, request.claim_id
+            return (ticket_id, "") in self._withdrawn or (ticket_id, claim_id) in self._withdrawn
 
         with Reporter(send) as progress, self._device, metrics.INFERENCE_BUSY.track_inprogress():
             outcome = bundle.run(image_path, output_dir, request.parameters, progress, cancelled)

@@ -275,7 +275,7 @@ def test_a_withdrawn_ticket_stops_between_two_stages(
     assert bundle.started.wait(PATIENCE_S)
 
     broker.publish(TicketWithdrawn(ticket_id=7, service="lungs"))
-    wait_until(lambda: 7 in server._withdrawn)
+    wait_until(lambda: (7, "") in server._withdrawn)
     bundle.go_on.set()
 
     heard: Message = conversation.next(PATIENCE_S)

@@ -1,0 +1,67 @@
+"""Whoever deletes a ticket while it is claimed is heard, though nobody knows yet which ticket it will be."""
+
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from dss_broker.messages import ClaimGranted, Message, TicketWithdrawn
+from dss_dispatch.withdrawals import Withdrawals
+
+CLAIM = ClaimGranted(ticket_id=42, claim_id="mine", attempt=1, lease_s=60)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    message: Message
+    message_id: str = "m"
+    redelivered: bool = False
+    attempt: int = 1
+    parked_reason: str | None = None
+
+    def reply(self, message: Message) -> "Future[None]":
+        raise AssertionError(f"nobody asked for {message}")
+
+
+def withdrawal(ticket_id: int = 42, claim_id: str = "") -> Heard:
+    message = TicketWithdrawn(ticket_id=ticket_id, service="s", claim_id=claim_id)
+    return Heard(message=message)
+
+
+def test_a_withdrawal_before_the_claim_was_answered_is_heard() -> None:
+    withdrawals = Withdrawals()
+    with withdrawals.watch() as watch:
+        withdrawals.handle(withdrawal())
+
+        assert watch.of(CLAIM).is_set()
+
+
+def test_a_withdrawal_during_the_work_is_heard() -> None:
+    withdrawals = Withdrawals()
+    with withdrawals.watch() as watch:
+        withdrawn = watch.of(CLAIM)
+        assert not withdrawn.is_set()
+
+        withdrawals.handle(withdrawal())
+
+        assert withdrawn.is_set()
+
+
+def test_the_withdrawal_of_another_ticket_or_claim_is_not_ours() -> None:
+    withdrawals = Withdrawals()
+    with withdrawals.watch() as watch:
+        withdrawals.handle(withdrawal(7))
+        withdrawals.handle(withdrawal(42, "older"))
+        withdrawn = watch.of(CLAIM)
+        withdrawals.handle(withdrawal(7))
+        withdrawals.handle(withdrawal(42, "older"))
+
+        assert not withdrawn.is_set()
+
+
+def test_a_claim_that_is_taken_away_stops() -> None:
+    withdrawals = Withdrawals()
+    with withdrawals.watch() as watch:
+        withdrawn = watch.of(CLAIM)
+
+        withdrawals.handle(withdrawal(42, "mine"))
+
+        assert withdrawn.is_set()
