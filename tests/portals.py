@@ -17,7 +17,9 @@ from dss_broker.broker import Delivery
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import ClaimGranted, ClaimRefused, ClaimTicket, Message, ServiceAnnounced
 from dss_portal.accounts import store as accounts
+from dss_portal.datastore import Datastore
 from dss_portal.settings import Settings
+from dss_portal.tickets import reaper
 
 DESCRIPTOR = {
     "name": "lung-segmentation",
@@ -71,6 +73,13 @@ class Portal:
 
     async def next_ready(self) -> Delivery:
         return await asyncio.to_thread(self.ready.get, timeout=10)
+
+    async def sweep(self) -> int:
+        """The reaper looks once, as it does by itself from a lease after the start; what it changed."""
+        datastore: Datastore = self.app.extensions["dss_datastore"]
+        touched = await reaper.sweep(self.settings, datastore)
+        self.app.extensions["dss_relay"].wake()
+        return touched
 
     def nothing_ready(self, within_s: float = 0.3) -> bool:
         try:

@@ -1,6 +1,6 @@
 """What ITK-SNAP is told of a service: the part of ``service.json`` that travels."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -42,6 +42,18 @@ class Tag:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Deadlines:
+    """Seconds that a ticket may spend in a stage; what is None is left to the portal.
+
+    Upload: from its creation to its submission.  Queue: until it is claimed.  Run: one attempt.
+    """
+
+    upload_s: float | None = None
+    queue_s: float | None = None
+    run_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Descriptor:
     """``whole`` is the JSON object that clients get, with the fields that only they know."""
 
@@ -51,6 +63,7 @@ class Descriptor:
     longdesc: str = ""
     url: str = ""
     tags: tuple[Tag, ...] = ()
+    deadlines: Deadlines = Deadlines()
     whole: dict[str, Any] = field(default_factory=dict)
 
 
@@ -97,6 +110,8 @@ def _check(found: Descriptor) -> None:
         _require(getattr(found, name).strip() != "", name, "must not be empty")
     size_bytes = len(msgspec.json.encode(found.whole))
     _require(size_bytes <= MAX_DESCRIPTOR_BYTES, "service.json", "must be shorter than 48 kB")
+    for name, seconds in asdict(found.deadlines).items():
+        _require(seconds is None or seconds > 0, f"deadlines.{name}", "must be greater than 0")
     names = [tag.name for tag in found.tags]
     for i, name in enumerate(names):
         legal = name.isprintable() and name != "" and not set(name) & {" ", ","}

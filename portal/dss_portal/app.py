@@ -98,7 +98,7 @@ def _install_background(app: Quart, settings: Settings, broker: Broker) -> None:
             await account_store.save_user(account_store.TEST_USER, sysadmin=True, tier="poweruser")
         await events.listen(broker, Listener(datastore, settings.lease_s))
         running.append(asyncio.create_task(relay.run(), name="outbox relay"))
-        running.append(asyncio.create_task(reaper.run(settings, relay), name="reaper"))
+        running.append(asyncio.create_task(reaper.run(settings, datastore, relay), name="reaper"))
         running.append(asyncio.create_task(janitor.run(datastore, settings.tidy_s), name="janitor"))
         running.append(asyncio.create_task(gauges.watch(datastore), name="gauges"))
         end_health.append(serve_health(settings.metrics_bind, _missing(app)))

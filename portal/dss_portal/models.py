@@ -19,11 +19,15 @@ class Status(StrEnum):
 
 
 class Tier(Model):
-    """A class of users and what they may use."""
+    """A class of users and what they may use.
+
+    In the queue their tickets count as if they had come ``priority_minutes`` earlier.
+    """
 
     name = fields.CharField(max_length=64, primary_key=True)
     max_tickets = fields.IntField()
     max_stored_bytes = fields.BigIntField()
+    priority_minutes = fields.IntField(db_default=0)
 
     class Meta(Model.Meta):
         table = "tier"
@@ -154,6 +158,11 @@ class Worker(Model):
 
 
 class Ticket(Model):
+    """``queued_at`` begins its wait, ``claimed_at`` its present attempt; a lost attempt keeps the former.
+
+    ``announcements`` counts the messages that told of its present wait.
+    """
+
     id = fields.IntField(primary_key=True)
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("portal.User")
     service: fields.ForeignKeyRelation[Service] = fields.ForeignKeyField("portal.Service")
@@ -161,6 +170,9 @@ class Ticket(Model):
     attempt = fields.IntField(db_default=1)
     claim_id = fields.CharField(max_length=32, null=True)
     announced_at = fields.DatetimeField(null=True)
+    announcements = fields.IntField(db_default=0)
+    queued_at = fields.DatetimeField(null=True)
+    claimed_at = fields.DatetimeField(null=True)
     created_at = fields.DatetimeField(auto_now_add=True)
     user_id: int
     service_id: int
@@ -168,6 +180,19 @@ class Ticket(Model):
     class Meta(Model.Meta):
         table = "ticket"
         indexes = (("user_id",), ("service_id", "status"), ("status",))
+
+
+class Turn(Model):
+    """When a ticket of this user was last given out to a service, whichever version of it."""
+
+    id = fields.IntField(primary_key=True)
+    service = fields.TextField()
+    user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("portal.User")
+    at = fields.DatetimeField()
+
+    class Meta(Model.Meta):
+        table = "turn"
+        unique_together = (("user", "service"),)
 
 
 class TicketHistory(Model):
@@ -202,7 +227,7 @@ class Claim(Model):
 
     class Meta(Model.Meta):
         table = "claim"
-        indexes = (("ticket_id",),)
+        indexes = (("ticket_id",), ("delivery_id",))
 
 
 class TicketFile(Model):

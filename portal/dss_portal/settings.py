@@ -63,6 +63,18 @@ class Settings(DatabaseSettings):
     tidy_s: float = Field(
         60, gt=0, description="files that a killed or late program left are removed so often"
     )
+    upload_deadline_s: float = Field(
+        24 * 3600,
+        gt=0,
+        description="a ticket that is not submitted by then is given up; "
+        "a service's own deadlines go before these three",
+    )
+    queue_deadline_s: float = Field(
+        7 * 24 * 3600, gt=0, description="a ticket that nobody takes for so long is given up"
+    )
+    run_deadline_s: float = Field(
+        24 * 3600, gt=0, description="an attempt that takes longer is taken away"
+    )
     login_token_s: float = Field(24 * 3600, gt=0, description="life of an unused one-time token")
     max_upload_bytes: int = Field(16 * 2**30, gt=0, description="largest file a user may send")
     max_form_bytes: int = Field(64 * 1024, gt=0, description="largest form that is not a file")

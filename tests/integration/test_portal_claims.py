@@ -21,7 +21,6 @@ from dss_broker.messages import (
     TicketWithdrawn,
 )
 from dss_portal.models import Claim, OutboxMessage, TicketHistory
-from dss_portal.tickets import reaper
 from portals import Portal, eventually, post, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
@@ -252,8 +251,7 @@ async def test_a_lapsed_lease_is_given_again_and_times_out_in_the_end(
         granted = await portal.granted(ticket_id, f"d{attempt}")
         await Claim.filter(id=granted.claim_id).update(expires_at=LONG_AGO)
 
-        assert await reaper.sweep(portal.settings) == 1
-        portal.app.extensions["dss_relay"].wake()
+        assert await portal.sweep() == 1
 
     assert await text(client, f"/api/tickets/{ticket_id}/status") == "timeout"
     history = await TicketHistory.filter(ticket_id=ticket_id).order_by("id")
@@ -272,8 +270,7 @@ async def test_a_ticket_whose_announcement_was_missed_is_announced_again(
     portal.serve()
     portal.settings.__dict__["reconcile_s"] = 0
 
-    assert await reaper.sweep(portal.settings) == 1
-    portal.app.extensions["dss_relay"].wake()
+    assert await portal.sweep() == 1
 
     assert (await portal.next_ready()).message.ticket_id == ticket_id  # type: ignore[union-attr]
 

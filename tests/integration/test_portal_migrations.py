@@ -1,11 +1,18 @@
+import uuid
+from datetime import UTC, datetime
+
+import asyncpg
 import pytest
+from tortoise import Tortoise
 from tortoise.context import TortoiseContext
+from tortoise.migrations.api import migrate
 from tortoise.migrations.autodetector import MigrationAutodetector
 from tortoise.transactions import in_transaction
 
 from dss_portal import database
 from dss_portal.accounts import store as accounts
-from dss_portal.models import Tier
+from dss_portal.models import Ticket, Tier
+from dss_stack.postgres import PostgresCluster
 
 pytestmark = pytest.mark.stack
 
@@ -44,3 +51,59 @@ async def test_the_tiers_of_the_old_system_are_there(database_url: str) -> None:
         found = {tier.name: tier.max_tickets for tier in await Tier.all()}
 
     assert found == {"guest": 10, "poweruser": 60, "xnat": 100_000}
+
+
+async def test_an_upgrade_keeps_the_tickets_and_knows_since_when_they_wait(
+    postgres: PostgresCluster,
+) -> None:
+    """From the first schema, with rows as the first program wrote them."""
+    base = postgres.database_url.rpartition("/")[0]
+    name = f"old_{uuid.uuid4().hex}"
+    connection = await asyncpg.connect(f"{base}/postgres")
+    try:
+        await connection.execute(f"CREATE DATABASE {name}")
+        await _migrate_to(f"{base}/{name}", "0001_initial")
+        await _fill(f"{base}/{name}")
+
+        assert await database.migrate_to_latest(f"{base}/{name}") == ["0002_queue"]
+
+        async with database.connected(f"{base}/{name}"):
+            tickets = {t.status.value: t for t in await Ticket.all()}
+            assert (await Tier.get(name="guest")).priority_minutes == 0
+            assert await database.is_current()
+        assert tickets["ready"].queued_at == datetime(2026, 2, 1, tzinfo=UTC)  # the last time
+        assert tickets["claimed"].claimed_at == datetime(2026, 3, 2, tzinfo=UTC)
+        assert tickets["claimed"].queued_at == datetime(2026, 3, 1, tzinfo=UTC)
+        assert (tickets["init"].queued_at, tickets["init"].claimed_at) == (None, None)
+    finally:
+        await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        await connection.close()
+
+
+async def _migrate_to(url: str, step: str) -> None:
+    try:
+        await migrate(config=database.config(url), app_labels=["portal"], target=f"portal.{step}")
+    finally:
+        await Tortoise.close_connections()
+
+
+async def _fill(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(
+            """
+            INSERT INTO tier (name, max_tickets, max_stored_bytes) VALUES ('guest', 10, 1000);
+            INSERT INTO user_account (id, email, tier_id, created_at)
+                VALUES (1, 'ann@example.com', 'guest', now());
+            INSERT INTO service (id, githash, name, version, shortdesc, descriptor)
+                VALUES (1, 'h', 'lung', '1', 'Lungs', '{}');
+            INSERT INTO ticket (id, user_id, service_id, status, created_at) VALUES
+                (1, 1, 1, 'init', now()), (2, 1, 1, 'ready', now()), (3, 1, 1, 'claimed', now());
+            INSERT INTO ticket_history (ticket_id, status, at) VALUES
+                (1, 'init', '2026-01-01Z'), (2, 'ready', '2026-01-01Z'),
+                (2, 'ready', '2026-02-01Z'), (3, 'ready', '2026-03-01Z'),
+                (3, 'claimed', '2026-03-02Z');
+            """
+        )
+    finally:
+        await connection.close()

@@ -12,7 +12,6 @@ from werkzeug.datastructures import FileStorage
 from dss_broker.messages import ClaimGranted, ClaimRefused
 from dss_portal.admin import store as admin
 from dss_portal.models import Claim
-from dss_portal.tickets import reaper
 from portals import Portal, post, send_file, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
@@ -308,7 +307,7 @@ async def test_reading_the_status_keeps_the_claim_alive(
 
     await text(provider, f"/api/pro/tickets/{claimed}/status")
 
-    assert await reaper.sweep(portal.settings) == 0
+    assert await portal.sweep() == 0
 
 
 async def test_a_retried_ticket_begins_anew(

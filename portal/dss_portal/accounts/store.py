@@ -4,6 +4,8 @@ import hashlib
 import secrets
 from datetime import UTC, datetime, timedelta
 
+from tortoise.expressions import Q
+
 from dss_portal.errors import Refused
 from dss_portal.models import LoginToken, Session, Tier, User
 
@@ -72,6 +74,14 @@ async def find_session(session_id: str) -> Session | None:
         sha256=digest(session_id), revoked_at__isnull=True
     ).select_related("user")
     return None if found is None or found.user.disabled else found
+
+
+async def forget_expired(session_life_s: float) -> None:
+    """Remove one-time tokens and sessions that are worth nothing any more."""
+    now = datetime.now(UTC)
+    await LoginToken.filter(expires_at__lt=now).delete()
+    too_old = Q(created_at__lt=now - timedelta(seconds=session_life_s))
+    await Session.filter(too_old | Q(revoked_at__isnull=False)).delete()
 
 
 async def accept_terms(session: Session, *, accepted: bool) -> None:

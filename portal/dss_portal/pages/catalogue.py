@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from quart import Blueprint, Response
 
+from dss_portal.formats import duration
 from dss_portal.models import Service, Worker
 from dss_portal.pages.guards import person
-from dss_portal.pages.rendering import duration, page, see_other
+from dss_portal.pages.rendering import page, see_other
 from dss_portal.services import store
 from dss_portal.services.store import Stats
 

@@ -10,6 +10,7 @@ from quart import Response, flash, render_template, request
 from dss_portal import parameters
 from dss_portal.accounts.sessions import identity
 from dss_portal.errors import Refused
+from dss_portal.formats import duration
 from dss_portal.pages import forms
 
 _SECTIONS = {
@@ -76,17 +77,6 @@ async def problem_of(action: Awaitable[object]) -> str:
 
 def utc(moment: datetime | None) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if moment else ""
-
-
-def duration(seconds: float | None) -> str:
-    """As people say it: ``42 s``, ``3 min 05 s``, ``2 h 07 min``, ``3 d 04 h``."""
-    if seconds is None:
-        return ""
-    whole = round(seconds)
-    for unit_s, unit, part_s, part in ((86400, "d", 3600, "h"), (3600, "h", 60, "min")):
-        if whole >= unit_s:
-            return f"{whole // unit_s} {unit} {whole % unit_s // part_s:02d} {part}"
-    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
 
 
 def web_address(text: object) -> str:

@@ -47,6 +47,21 @@ class LeaseLapsed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunOverdue:
+    """The claim's attempt has taken too long; it is taken away, and counts like a lapsed one."""
+
+    claim_id: str
+    max_attempts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageOverdue:
+    """A ticket has been in ``stage``, ``init`` or ``ready``, for too long."""
+
+    stage: Status
+
+
+@dataclass(frozen=True, kw_only=True)
 class Abandoned:
     """A message about the ticket could not be handled by anybody; it came from ``claim_id``, if any."""
 
@@ -74,6 +89,8 @@ Event: TypeAlias = (
     | Succeeded
     | Failed
     | LeaseLapsed
+    | RunOverdue
+    | StageOverdue
     | Abandoned
     | Retried
     | Requeued
@@ -92,23 +109,21 @@ def apply(ticket: TicketState, event: Event) -> TicketState:
     """
     match event:
         case Submitted():
-            if ticket.status is not Status.INIT:
-                raise IllegalAction(f"A ticket in state {ticket.status} cannot be submitted.")
-            return replace(ticket, status=Status.READY)
+            return _submitted(ticket)
         case Claimed():
             return _claimed(ticket, event)
         case Succeeded():
             return _ended(ticket, event.claim_id, Status.SUCCESS)
         case Failed():
             return _ended(ticket, event.claim_id, Status.FAILED)
-        case LeaseLapsed():
-            return _lapsed(ticket, event)
+        case LeaseLapsed() | RunOverdue():
+            return _taken_away(ticket, event)
+        case StageOverdue():
+            return _given_up(ticket, event)
         case Abandoned():
             return _abandoned(ticket, event)
         case Retried():
-            if ticket.status not in {Status.FAILED, Status.TIMEOUT}:
-                raise IllegalAction(f"A ticket in state {ticket.status} cannot be retried.")
-            return TicketState(status=Status.READY)
+            return _retried(ticket)
         case Requeued():
             return _requeued(ticket)
         case Deleted():
@@ -120,6 +135,18 @@ def apply(ticket: TicketState, event: Event) -> TicketState:
 def is_current(ticket: TicketState, claim_id: str) -> bool:
     """May the holder of ``claim_id`` still write to the ticket?"""
     return ticket.status is Status.CLAIMED and ticket.claim_id == claim_id
+
+
+def _submitted(ticket: TicketState) -> TicketState:
+    if ticket.status is not Status.INIT:
+        raise IllegalAction(f"A ticket in state {ticket.status} cannot be submitted.")
+    return replace(ticket, status=Status.READY)
+
+
+def _retried(ticket: TicketState) -> TicketState:
+    if ticket.status not in {Status.FAILED, Status.TIMEOUT}:
+        raise IllegalAction(f"A ticket in state {ticket.status} cannot be retried.")
+    return TicketState(status=Status.READY)
 
 
 def _requeued(ticket: TicketState) -> TicketState:
@@ -147,7 +174,13 @@ def _abandoned(ticket: TicketState, event: Abandoned) -> TicketState:
     return replace(ticket, status=Status.FAILED)
 
 
-def _lapsed(ticket: TicketState, event: LeaseLapsed) -> TicketState:
+def _given_up(ticket: TicketState, event: StageOverdue) -> TicketState:
+    if ticket.status is not event.stage or event.stage not in {Status.INIT, Status.READY}:
+        return ticket
+    return replace(ticket, status=Status.TIMEOUT)
+
+
+def _taken_away(ticket: TicketState, event: LeaseLapsed | RunOverdue) -> TicketState:
     if not is_current(ticket, event.claim_id):
         return ticket
     if ticket.attempt >= event.max_attempts:

@@ -1,4 +1,4 @@
-"""What nobody tells: claims without a sign of life, tickets whose announcement was missed."""
+"""What nobody tells: claims without a sign of life, stages that take too long, missed announcements."""
 
 import asyncio
 import logging
@@ -8,10 +8,13 @@ from tortoise.expressions import Q
 from tortoise.transactions import in_transaction
 
 from dss_observability import metrics
+from dss_portal.accounts import store as accounts
+from dss_portal.accounts.sessions import YEAR_S
+from dss_portal.datastore import Datastore
 from dss_portal.models import Status, Ticket
 from dss_portal.outbox import Relay
 from dss_portal.settings import Settings
-from dss_portal.tickets import claims, store, submission
+from dss_portal.tickets import claims, deadlines, store, submission
 from dss_portal.tickets.lifecycle import LeaseLapsed
 
 log = logging.getLogger(__name__)
@@ -19,7 +22,7 @@ log = logging.getLogger(__name__)
 PERIOD_S = 2.0
 
 
-async def run(settings: Settings, relay: Relay) -> None:
+async def run(settings: Settings, datastore: Datastore, relay: Relay) -> None:
     """Until cancelled.
 
     Begins one lease after the start, so that the signs of life that queued up while no portal ran
@@ -28,18 +31,20 @@ async def run(settings: Settings, relay: Relay) -> None:
     await asyncio.sleep(settings.lease_s)
     while True:
         try:
-            if await sweep(settings):
+            if await sweep(settings, datastore):
                 relay.wake()
+            await accounts.forget_expired(YEAR_S)
         except Exception:
             log.exception("sweep failed, trying again")
         await asyncio.sleep(PERIOD_S)
 
 
-async def sweep(settings: Settings) -> int:
-    """End lapsed claims and announce forgotten tickets again; how many were touched."""
+async def sweep(settings: Settings, datastore: Datastore) -> int:
+    """End what has lapsed or is overdue, and announce forgotten tickets again; how many were touched."""
     touched = 0
     for ticket_id, claim_id in await claims.lapsed():
         touched += await _lapse(ticket_id, claim_id, settings.max_attempts)
+    touched += await deadlines.enforce(settings, datastore)
     for ticket_id in await _forgotten(settings.reconcile_s):
         touched += await _announce_again(ticket_id)
     return touched

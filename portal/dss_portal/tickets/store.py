@@ -46,12 +46,21 @@ async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
     if after is before:
         return False
     ticket.status, ticket.attempt, ticket.claim_id = after.status, after.attempt, after.claim_id
-    await ticket.save(update_fields=["status", "attempt", "claim_id"])
+    _note_time(ticket, before)
+    await ticket.save(update_fields=["status", "attempt", "claim_id", "queued_at", "claimed_at"])
     await TicketHistory.create(ticket_id=ticket.id, status=after.status)
     await counting.count(ticket, event)
     facts = {"ticket": ticket.id, "event": type(event).__name__, "claim": after.claim_id}
     log.info("ticket changed", extra={**facts, "status": after.status.value})
     return True
+
+
+def _note_time(ticket: Ticket, before: TicketState) -> None:
+    """When its wait began, and its attempt.  A ticket that is given back keeps its place."""
+    if ticket.status is Status.READY and ticket.attempt == 1:
+        ticket.queued_at = now()
+    if ticket.status is Status.CLAIMED and before.status is Status.READY:
+        ticket.claimed_at = now()
 
 
 async def listed(user_id: int) -> list[Ticket]:

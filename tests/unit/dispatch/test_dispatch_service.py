@@ -51,6 +51,8 @@ def test_types_that_only_the_documentation_has_are_corrected(
     ("changes", "said"),
     [
         ({"name": ""}, "^name: must not be empty"),
+        ({"deadlines": {"run_s": 0}}, "^deadlines.run_s: must be greater than 0"),
+        ({"deadlines": {"run_s": "1h"}}, "^deadlines.run_s: Expected `float"),
         ({"version": 1}, "^version: Expected `str`"),
         ({"tags": [tag(required="true")]}, r"^tags\[0\].required: Expected `bool`"),
         ({"tags": [tag(type="Image")]}, r"^tags\[0\].type: Invalid enum value"),

@@ -6,10 +6,11 @@ import pytest
 
 from dss_portal.admin.overview import seconds_in
 from dss_portal.errors import Refused
+from dss_portal.formats import duration
 from dss_portal.models import Status
 from dss_portal.pages.catalogue import outcome, presence, queue
 from dss_portal.pages.numbers import days
-from dss_portal.pages.rendering import duration, plain_text, web_address
+from dss_portal.pages.rendering import plain_text, web_address
 from dss_portal.services.store import Stats
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

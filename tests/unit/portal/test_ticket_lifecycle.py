@@ -13,6 +13,8 @@ from dss_portal.tickets.lifecycle import (
     IllegalAction,
     LeaseLapsed,
     Requeued,
+    RunOverdue,
+    StageOverdue,
     Submitted,
     Succeeded,
     TicketState,
@@ -54,6 +56,19 @@ def test_a_lapsed_lease_puts_the_ticket_back_with_the_next_attempt() -> None:
     after = apply(CLAIMED, LeaseLapsed(claim_id="new", max_attempts=3))
 
     assert (after.status, after.attempt) == (Status.READY, 2)
+
+
+def test_an_overdue_attempt_counts_like_a_lapsed_one() -> None:
+    after = apply(CLAIMED, RunOverdue(claim_id="new", max_attempts=3))
+
+    assert (after.status, after.attempt) == (Status.READY, 2)
+    assert apply(CLAIMED, RunOverdue(claim_id="old", max_attempts=3)) is CLAIMED
+
+
+@pytest.mark.parametrize("stage", [Status.INIT, Status.READY])
+def test_an_overdue_stage_times_out_the_tickets_that_are_still_in_it(stage: Status) -> None:
+    assert apply(TicketState(status=stage), StageOverdue(stage=stage)).status is Status.TIMEOUT
+    assert apply(CLAIMED, StageOverdue(stage=stage)) is CLAIMED
 
 
 def test_the_last_lapsed_lease_times_the_ticket_out() -> None:

@@ -1,0 +1,143 @@
+"""How long a ticket may spend in a stage, and what becomes of it then.
+
+A service's own ``deadlines`` go before the portal's settings.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tortoise.transactions import in_transaction
+
+from dss_broker.descriptor import Deadlines, DescriptorInvalid, descriptor_from
+from dss_broker.messages import TicketWithdrawn
+from dss_portal import outbox
+from dss_portal.datastore import Datastore
+from dss_portal.formats import duration
+from dss_portal.models import Service, Status, Ticket
+from dss_portal.settings import Settings
+from dss_portal.tickets import store, submission
+from dss_portal.tickets.lifecycle import RunOverdue, StageOverdue
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Tickets in ``status`` are in it since ``since``, a column; ``limit_s`` finds how long they may."""
+
+    status: Status
+    since: str
+    limit_s: Callable[[Deadlines, Settings], float]
+
+
+UPLOAD = Stage(
+    status=Status.INIT,
+    since="created_at",
+    limit_s=lambda own, settings: own.upload_s or settings.upload_deadline_s,
+)
+QUEUE = Stage(
+    status=Status.READY,
+    since="queued_at",
+    limit_s=lambda own, settings: own.queue_s or settings.queue_deadline_s,
+)
+RUN = Stage(
+    status=Status.CLAIMED,
+    since="claimed_at",
+    limit_s=lambda own, settings: own.run_s or settings.run_deadline_s,
+)
+
+
+async def enforce(settings: Settings, datastore: Datastore) -> int:
+    """Give up or take away what is overdue; how many tickets that were."""
+    touched = 0
+    for ticket_id, limit_s in await _overdue(UPLOAD, settings):
+        touched += await _give_up_upload(ticket_id, limit_s, datastore)
+    for ticket_id, limit_s in await _overdue(QUEUE, settings):
+        touched += await _give_up_waiting(ticket_id, limit_s)
+    for ticket_id, limit_s in await _overdue(RUN, settings):
+        touched += await _take_away(ticket_id, limit_s, settings.max_attempts)
+    return touched
+
+
+def own_deadlines(service: Service) -> Deadlines:
+    """A descriptor that was listed before deadlines were checked may have none."""
+    try:
+        return descriptor_from(service.descriptor).deadlines
+    except DescriptorInvalid:
+        return Deadlines()
+
+
+async def _overdue(stage: Stage, settings: Settings) -> list[tuple[int, float]]:
+    """Each with the limit that it has passed, in seconds."""
+    by_limit: dict[float, list[int]] = defaultdict(list)
+    for service in await Service.filter(id__in=await _services_with(stage.status)):
+        by_limit[stage.limit_s(own_deadlines(service), settings)].append(service.id)
+    found: list[tuple[int, float]] = []
+    for limit_s, service_ids in by_limit.items():
+        late = {f"{stage.since}__lt": store.now() - timedelta(seconds=limit_s)}
+        tickets = Ticket.filter(status=stage.status, service_id__in=service_ids, **late)
+        found += [(int(str(i)), limit_s) for i in await tickets.values_list("id", flat=True)]
+    return found
+
+
+async def _services_with(status: Status) -> list[int]:
+    found = await Ticket.filter(status=status).distinct().values_list("service_id", flat=True)
+    return [int(str(service_id)) for service_id in found]
+
+
+async def _give_up_upload(ticket_id: int, limit_s: float, datastore: Datastore) -> bool:
+    text = (
+        f"The ticket was not submitted within {duration(limit_s)}, so it was given up; "
+        "the files sent so far were removed."
+    )
+    async with in_transaction():
+        if not await _time_out(ticket_id, Status.INIT, text):
+            return False
+        await store.forget_files(ticket_id)
+    await datastore.remove_ticket(ticket_id)
+    return True
+
+
+async def _give_up_waiting(ticket_id: int, limit_s: float) -> bool:
+    text = (
+        f"Nobody took the ticket within {duration(limit_s)}, so it was given up. "
+        "Please tell the operator, and retry it later."
+    )
+    async with in_transaction():
+        return await _time_out(ticket_id, Status.READY, text)
+
+
+async def _time_out(ticket_id: int, stage: Status, text: str) -> bool:
+    ticket = await store.locked(ticket_id)
+    if ticket is None or not await store.advance(ticket, StageOverdue(stage=stage)):
+        return False
+    await store.add_log(ticket_id, "error", text)
+    return True
+
+
+async def _take_away(ticket_id: int, limit_s: float, max_attempts: int) -> bool:
+    """Whoever works on it is told to stop, and the next attempt is queued, if there is one."""
+    async with in_transaction():
+        ticket = await store.locked(ticket_id)
+        if ticket is None or not _still_runs(ticket, limit_s):
+            return False
+        claim_id, attempt = str(ticket.claim_id), ticket.attempt
+        event = RunOverdue(claim_id=claim_id, max_attempts=max_attempts)
+        if not await store.advance(ticket, event):
+            return False
+        service = await ticket.service
+        await outbox.put(
+            TicketWithdrawn(ticket_id=ticket_id, service=service.name, claim_id=claim_id)
+        )
+        queued = ticket.status is Status.READY
+        rest = "the next one is queued" if queued else "the ticket was given up"
+        text = f"Attempt {attempt} of {max_attempts} took longer than {duration(limit_s)}; {rest}."
+        await store.add_log(ticket_id, "warning" if queued else "error", text)
+        if queued:
+            await submission.announce(ticket)
+    return True
+
+
+def _still_runs(ticket: Ticket, limit_s: float) -> bool:
+    began = ticket.claimed_at
+    return began is not None and began < store.now() - timedelta(seconds=limit_s)
