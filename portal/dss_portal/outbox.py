@@ -14,8 +14,8 @@ from tortoise.transactions import in_transaction
 from dss_broker.broker import Broker
 from dss_broker.codec import decode, encode
 from dss_broker.errors import Unroutable
-from dss_broker.messages import Message
-from dss_portal.models import OutboxMessage
+from dss_broker.messages import Message, TicketReady
+from dss_portal.models import OutboxMessage, Ticket
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ class Relay:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._wake = asyncio.Event()
+        self._unheard: list[int] = []
 
     def wake(self) -> None:
         """Something was committed."""
@@ -65,7 +66,14 @@ class Relay:
             done = [m.id for m, ok in zip(waiting, sent, strict=True) if ok]
             if done:
                 await OutboxMessage.filter(id__in=done).delete()
+        await self._note_unheard()
         return len(waiting) if all(sent) else 0
+
+    async def _note_unheard(self) -> None:
+        """No dispatcher of their service has ever started: the reaper goes on announcing them often."""
+        unheard, self._unheard = self._unheard, []
+        if unheard:
+            await Ticket.filter(id__in=unheard).update(announcements=0)
 
     async def _publish(self, stored: OutboxMessage) -> bool:
         """True if the message need not be sent again."""
@@ -74,8 +82,9 @@ class Relay:
         try:
             await asyncio.wait_for(asyncio.wrap_future(confirmed), CONFIRM_TIMEOUT_S)
         except Unroutable:
-            # No dispatcher of this service has ever started; the reconciler announces it again.
             log.warning("nobody listens", extra={"type": stored.type_name})
+            if isinstance(message, TicketReady):
+                self._unheard.append(message.ticket_id)
         except TimeoutError:
             return False
         return True

@@ -70,7 +70,7 @@ async def test_a_second_delivery_is_refused_while_the_first_is_at_work(
     answer = await portal.claim(ticket_id, "d2", "i2")
 
     assert isinstance(answer, ClaimRefused)
-    assert answer.reason == "The ticket is claimed by dss instance i1."
+    assert answer.reason == "No ticket waits any more."
 
 
 async def test_the_same_delivery_in_new_hands_moves_the_claim_at_once(
@@ -107,7 +107,7 @@ async def test_a_deleted_ticket_is_not_given_out(portal: Portal, client: Client)
     answer = await portal.claim(ticket_id)
 
     assert isinstance(answer, ClaimRefused)
-    assert answer.reason == "The ticket is in state deleted."
+    assert answer.reason == "No ticket waits any more."
 
 
 async def test_a_deletion_is_told_to_who_is_at_work(portal: Portal, client: Client) -> None:

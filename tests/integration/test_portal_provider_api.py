@@ -138,7 +138,7 @@ async def test_a_dispatcher_does_not_get_what_a_provider_has(portal: Portal, cla
     answer = await portal.claim(claimed)
 
     assert isinstance(answer, ClaimRefused)
-    assert answer.reason == "The ticket is claimed by dss instance gpu1."
+    assert answer.reason == "No ticket waits any more."
 
 
 async def test_a_provider_does_not_get_what_a_dispatcher_has(

@@ -117,6 +117,8 @@ NORMAL_FORMS = (
     # Section 0, number 2: the time of a log line is text, not seconds since 1970.
     (r'"atime": (\d{10}|"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")', '"atime": TIME'),
     (r"(?m)^(\d+),(\d{10}|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}),", r"\1,TIME,"),
+    # Number 17: an addition that old clients do not read.
+    (r'"queue_reason": "[^"]*", ', ""),
     # Both measure durations; a number of seconds stays a number of seconds.
     (r'"(last_heard_from|avg_duration)": [\d.]+', r'"\1": SECONDS'),
     (r"^(\d+,\d+),[\d.]+,(\d+)(\r\n)$", r"\1,SECONDS,\2\3"),

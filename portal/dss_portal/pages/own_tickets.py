@@ -10,7 +10,7 @@ from dss_portal.pages import ticket_actions
 from dss_portal.pages.guards import only_signed_in
 from dss_portal.pages.numbers import NUMBER
 from dss_portal.pages.rendering import page
-from dss_portal.tickets import store
+from dss_portal.tickets import queue
 
 blueprint = Blueprint("own_tickets", __name__, url_prefix="/tickets")
 blueprint.before_request(only_signed_in)
@@ -50,7 +50,7 @@ async def retry(ticket_id: int) -> Response:
 async def _places(user_id: int) -> dict[int, int]:
     """Where the user's waiting tickets stand in their queues."""
     waiting = Ticket.filter(user_id=user_id, status=Status.READY).order_by("-id")
-    return {t.id: await store.queue_position(t) for t in await waiting.limit(SHOWN)}
+    return {t.id: await queue.position(t) for t in await waiting.limit(SHOWN)}
 
 
 async def _result_counts(ticket_ids: list[int]) -> dict[int, int]:

@@ -8,7 +8,7 @@ from dss_portal.datastore import Datastore
 from dss_portal.models import Status
 from dss_portal.outbox import Relay
 from dss_portal.pages.rendering import confirmation, page, see_other
-from dss_portal.tickets import progress, store, submission
+from dss_portal.tickets import progress, queue, store, submission
 
 RETRIABLE = (Status.FAILED, Status.TIMEOUT)
 
@@ -24,7 +24,7 @@ async def show(ticket_id: int, base: str, *, as_admin: bool) -> Response:
         as_admin=as_admin,
         retriable=ticket.status in RETRIABLE,
         progress=progress.shown(ticket.status, await store.progress_chunks(ticket_id)),
-        place=await store.queue_position(ticket) if ticket.status is Status.READY else None,
+        place=await queue.place(ticket),
         areas=[(area, await store.files(ticket_id, area)) for area in ("input", "results")],
         log=await store.log_since(ticket_id, 0),
         history=await overview.history(ticket_id),

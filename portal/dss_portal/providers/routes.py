@@ -199,7 +199,7 @@ async def _claim(githashes: list[str], form: dict[str, str]) -> tuple[int, str, 
         lease_s=parameters.settings().provider_lease_s,
         user_id=user.id,
     )
-    ticket = await claims.next_ready([service.id for service in services], claimant)
+    ticket = await claims.next_ready(services, claimant)
     if ticket is None:
         return None
     githash = next(s.githash for s in services if s.id == ticket.service_id)

@@ -8,8 +8,8 @@ from datetime import timedelta
 from tortoise.transactions import in_transaction
 
 from dss_broker.messages import ClaimGranted, ClaimRefused, ClaimTicket
-from dss_portal.models import Claim, Status, Ticket
-from dss_portal.tickets import store
+from dss_portal.models import Claim, Service, Status, Ticket
+from dss_portal.tickets import queue, store
 from dss_portal.tickets.lifecycle import Claimed
 from dss_portal.tickets.store import now
 
@@ -26,7 +26,10 @@ class Claimant:
 
 
 async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRefused:
-    """Grant the ticket to whoever asks first; move it over if the same delivery comes from new hands."""
+    """Grant the next waiting ticket of the service, whichever the dispatcher's message tells of.
+
+    A delivery that holds a claim already gets that ticket again: it has come to new hands.
+    """
     claimant = Claimant(
         provider=request.provider,
         instance=request.instance,
@@ -34,39 +37,35 @@ async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRe
         delivery_id=request.delivery_id,
     )
     async with in_transaction():
-        ticket = await store.locked(request.ticket_id)
-        refusal = await _refusal(ticket, claimant)
-        if ticket is None or refusal:
-            return ClaimRefused(ticket_id=request.ticket_id, reason=refusal)
+        await queue.serialise([request.service])
+        versions = await Service.filter(name=request.service).values_list("id", flat=True)
+        ticket = await held_by(request.delivery_id) or await queue.first(
+            [request.service], [int(str(service_id)) for service_id in versions]
+        )
+        if ticket is None:
+            return ClaimRefused(ticket_id=request.ticket_id, reason="No ticket waits any more.")
         granted = await _grant(ticket, claimant)
     return ClaimGranted(
         ticket_id=ticket.id, claim_id=granted.id, attempt=ticket.attempt, lease_s=lease_s
     )
 
 
-async def next_ready(service_ids: Sequence[int], claimant: Claimant) -> Ticket | None:
-    """Claim the waiting ticket with the lowest number of these services; None if there is none."""
+async def next_ready(services: Sequence[Service], claimant: Claimant) -> Ticket | None:
+    """Claim the next waiting ticket of these services; None if there is none."""
+    names = sorted({service.name for service in services})
     async with in_transaction():
-        waiting = Ticket.filter(service_id__in=list(service_ids), status=Status.READY)
-        # Rows that another claimer has locked are as good as taken.
-        ticket = await waiting.order_by("id").select_for_update(skip_locked=True).first()
+        await queue.serialise(names)
+        ticket = await queue.first(names, [service.id for service in services])
         if ticket is not None:
             await _grant(ticket, claimant)
     return ticket
 
 
-async def _refusal(ticket: Ticket | None, claimant: Claimant) -> str:
-    """Why not, or ""."""
-    if ticket is None:
-        return "There is no such ticket."
-    if ticket.status is Status.READY:
-        return ""
-    if ticket.status is not Status.CLAIMED:
-        return f"The ticket is in state {ticket.status}."
-    held = await Claim.get(id=ticket.claim_id)
-    if held.delivery_id is not None and held.delivery_id == claimant.delivery_id:
-        return ""  # the broker delivered it again: the holder has lost it
-    return f"The ticket is claimed by {held.provider} instance {held.instance}."
+async def held_by(delivery_id: str) -> Ticket | None:
+    """The ticket whose current claim was granted to this delivery, locked."""
+    granted = await Claim.filter(delivery_id=delivery_id).values_list("id", flat=True)
+    held = Ticket.filter(claim_id__in=[str(i) for i in granted], status=Status.CLAIMED)
+    return await held.select_for_update().first() if granted else None
 
 
 async def _grant(ticket: Ticket, claimant: Claimant) -> Claim:
@@ -80,6 +79,8 @@ async def _grant(ticket: Ticket, claimant: Claimant) -> Claim:
         lease_s=claimant.lease_s,
         expires_at=now() + timedelta(seconds=claimant.lease_s),
     )
+    if ticket.status is Status.READY:
+        await queue.note_turn(ticket)
     await store.advance(ticket, Claimed(claim_id=granted.id))
     await store.clear_progress(ticket.id)
     text = f"Ticket claimed by provider {claimant.provider} instance {claimant.instance}"

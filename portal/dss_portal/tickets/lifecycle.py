@@ -63,9 +63,9 @@ class StageOverdue:
 
 @dataclass(frozen=True, kw_only=True)
 class Abandoned:
-    """A message about the ticket could not be handled by anybody; it came from ``claim_id``, if any."""
+    """A message of, or to, the holder of the claim could not be handled by anybody."""
 
-    claim_id: str | None
+    claim_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,14 +114,12 @@ def apply(ticket: TicketState, event: Event) -> TicketState:
             return _claimed(ticket, event)
         case Succeeded():
             return _ended(ticket, event.claim_id, Status.SUCCESS)
-        case Failed():
+        case Failed() | Abandoned():
             return _ended(ticket, event.claim_id, Status.FAILED)
         case LeaseLapsed() | RunOverdue():
             return _taken_away(ticket, event)
         case StageOverdue():
             return _given_up(ticket, event)
-        case Abandoned():
-            return _abandoned(ticket, event)
         case Retried():
             return _retried(ticket)
         case Requeued():
@@ -164,14 +162,6 @@ def _claimed(ticket: TicketState, event: Claimed) -> TicketState:
 
 def _ended(ticket: TicketState, claim_id: str, status: Status) -> TicketState:
     return replace(ticket, status=status) if is_current(ticket, claim_id) else ticket
-
-
-def _abandoned(ticket: TicketState, event: Abandoned) -> TicketState:
-    if event.claim_id is not None:
-        return _ended(ticket, event.claim_id, Status.FAILED)
-    if ticket.status not in {Status.READY, Status.CLAIMED}:
-        return ticket
-    return replace(ticket, status=Status.FAILED)
 
 
 def _given_up(ticket: TicketState, event: StageOverdue) -> TicketState:

@@ -12,7 +12,9 @@ from dss_broker.messages import (
     ClaimProgressed,
     ClaimSucceeded,
     ClaimTicket,
+    Message,
     ServiceAnnounced,
+    TicketReady,
     WorkerAnnounced,
 )
 from dss_observability import metrics
@@ -62,17 +64,20 @@ class Listener:
                 raise TypeError(f"{type(other).__name__} is no event for the portal")
 
     async def on_parked(self, delivery: Delivery) -> None:
-        """Nobody could handle a message; if it was about a ticket, its user is told."""
-        ticket_id = getattr(delivery.message, "ticket_id", None)
-        claim_id = getattr(delivery.message, "claim_id", None)
-        facts = {"ticket": ticket_id, "claim": claim_id, "reason": delivery.parked_reason}
-        metrics.PARKED.labels(type(delivery.message).__name__).inc()
-        log.error("message parked", extra={"type": type(delivery.message).__name__, **facts})
-        if ticket_id is None:
-            return
+        """Nobody could handle a message; if a claim came to its end by that, the user is told.
+
+        A waiting ticket loses nothing but a message, and the reaper announces it again.
+        """
+        message = delivery.message
+        metrics.PARKED.labels(type(message).__name__).inc()
         async with in_transaction():
-            ticket = await store.locked(int(ticket_id))
-            if ticket is not None and await store.advance(ticket, Abandoned(claim_id=claim_id)):
+            ticket, claim_id = await _concerned(message, delivery.message_id)
+            facts = {"ticket": ticket.id if ticket else None, "claim": claim_id}
+            log.error(
+                "message parked",
+                extra={"type": type(message).__name__, "reason": delivery.parked_reason, **facts},
+            )
+            if ticket and claim_id and await store.advance(ticket, Abandoned(claim_id=claim_id)):
                 await store.add_log(ticket.id, "error", PARKED_SENTENCE)
 
     async def _on_claim_event(self, event: ClaimEvent, message_id: str) -> None:
@@ -110,3 +115,12 @@ class Listener:
         for name, size_bytes in published:
             await store.register_file(ticket.id, "results", name, size_bytes)
         await store.advance(ticket, Succeeded(claim_id=event.claim_id))
+
+
+async def _concerned(message: Message, message_id: str) -> tuple[Ticket | None, str | None]:
+    """The ticket, locked, and the claim of it that a message is about, as far as there are any."""
+    if isinstance(message, TicketReady):  # it may have led to any ticket of the service
+        held = await claims.held_by(message_id)
+        return held, held.claim_id if held else None
+    ticket_id, claim_id = getattr(message, "ticket_id", None), getattr(message, "claim_id", None)
+    return (None if ticket_id is None else await store.locked(int(ticket_id))), claim_id

@@ -20,6 +20,8 @@ from dss_portal.tickets.lifecycle import LeaseLapsed
 log = logging.getLogger(__name__)
 
 PERIOD_S = 2.0
+MAX_DOUBLINGS = 6
+"""A ticket that waits for hours is announced about once in one, with the default setting."""
 
 
 async def run(settings: Settings, datastore: Datastore, relay: Relay) -> None:
@@ -72,10 +74,23 @@ def _sentence(ticket: Ticket, max_attempts: int) -> str:
 
 
 async def _forgotten(reconcile_s: float) -> list[int]:
+    """Waiting tickets whose last message may be lost.
+
+    Each announcement doubles the time until the next, because a long queue loses nothing and one
+    message too many for every ticket and minute would fill it.
+    """
     before = store.now() - timedelta(seconds=reconcile_s)
     late = Q(announced_at__lt=before) | Q(announced_at__isnull=True)
-    found = await Ticket.filter(late, status=Status.READY).values_list("id", flat=True)
-    return [int(str(ticket_id)) for ticket_id in found]
+    found = await Ticket.filter(late, status=Status.READY).only(
+        "id", "announced_at", "announcements"
+    )
+    return [ticket.id for ticket in found if _is_due(ticket, reconcile_s)]
+
+
+def _is_due(ticket: Ticket, reconcile_s: float) -> bool:
+    doublings = min(max(ticket.announcements - 1, 0), MAX_DOUBLINGS)
+    wait = timedelta(seconds=reconcile_s * 2**doublings)
+    return ticket.announced_at is None or ticket.announced_at < store.now() - wait
 
 
 async def _announce_again(ticket_id: int) -> bool:

@@ -10,7 +10,7 @@ from dss_portal.errors import Refused
 from dss_portal.formats import csv_text, json_body, plain, table
 from dss_portal.models import Ticket
 from dss_portal.outbox import Relay
-from dss_portal.tickets import progress, store, submission, views
+from dss_portal.tickets import progress, queue, store, submission, views
 
 blueprint = Blueprint("tickets", __name__, url_prefix="/api/tickets")
 
@@ -115,7 +115,7 @@ async def progress_value(ticket_id: int) -> Response:
 @blueprint.get("/<int:ticket_id>/queuepos")
 @signed_in
 async def queue_position(ticket_id: int) -> Response:
-    return plain(str(await store.queue_position(await _readable(ticket_id))))
+    return plain(str(await queue.position(await _readable(ticket_id))))
 
 
 @blueprint.get("/<int:ticket_id>/detail")
@@ -125,7 +125,7 @@ async def detail(ticket_id: int) -> Response:
     ticket = await _readable(ticket_id)
     log = await store.log_since(ticket_id, parameters.number("since", 0))
     done = progress.shown(ticket.status, await store.progress_chunks(ticket_id))
-    place = await store.queue_position(ticket)
+    place = await queue.place(ticket)
     public_url = parameters.settings().public_url
     return json_body(views.detail(ticket.status, done, place, log, public_url))
 

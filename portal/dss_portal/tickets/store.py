@@ -46,8 +46,7 @@ async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
     if after is before:
         return False
     ticket.status, ticket.attempt, ticket.claim_id = after.status, after.attempt, after.claim_id
-    _note_time(ticket, before)
-    await ticket.save(update_fields=["status", "attempt", "claim_id", "queued_at", "claimed_at"])
+    await ticket.save(update_fields=["status", "attempt", "claim_id", *_note_time(ticket, before)])
     await TicketHistory.create(ticket_id=ticket.id, status=after.status)
     await counting.count(ticket, event)
     facts = {"ticket": ticket.id, "event": type(event).__name__, "claim": after.claim_id}
@@ -55,12 +54,14 @@ async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
     return True
 
 
-def _note_time(ticket: Ticket, before: TicketState) -> None:
-    """When its wait began, and its attempt.  A ticket that is given back keeps its place."""
-    if ticket.status is Status.READY and ticket.attempt == 1:
-        ticket.queued_at = now()
+def _note_time(ticket: Ticket, before: TicketState) -> tuple[str, ...]:
+    """When its wait began, and its attempt; the columns.  A ticket that is given back keeps its place."""
+    if ticket.status is Status.READY:
+        ticket.announcements = 0
+        ticket.queued_at = now() if ticket.attempt == 1 else ticket.queued_at
     if ticket.status is Status.CLAIMED and before.status is Status.READY:
         ticket.claimed_at = now()
+    return ("announcements", "queued_at", "claimed_at")
 
 
 async def listed(user_id: int) -> list[Ticket]:
@@ -133,13 +134,6 @@ async def clear_progress(ticket_id: int, start: float = 0.0, end: float = 1.0) -
 
 async def progress_chunks(ticket_id: int) -> list[TicketProgress]:
     return await TicketProgress.filter(ticket_id=ticket_id)
-
-
-async def queue_position(ticket: Ticket) -> int:
-    """Place among the waiting tickets of the same service, from 1 for the first."""
-    return await Ticket.filter(
-        service_id=ticket.service_id, status=Status.READY, id__lte=ticket.id
-    ).count()
 
 
 async def files(ticket_id: int, area: Area) -> list[TicketFile]:

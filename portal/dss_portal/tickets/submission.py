@@ -120,7 +120,7 @@ async def withdraw(datastore: Datastore, ticket_id: int) -> None:
 
 
 async def announce(ticket: Ticket) -> None:
-    """Tell the service's dispatchers, within the caller's transaction."""
+    """Tell the service's dispatchers that there is one ticket more, within the caller's transaction."""
     service = await ticket.service
     await outbox.put(
         TicketReady(
@@ -131,7 +131,8 @@ async def announce(ticket: Ticket) -> None:
         )
     )
     ticket.announced_at = store.now()
-    await ticket.save(update_fields=["announced_at"])
+    ticket.announcements += 1
+    await ticket.save(update_fields=["announced_at", "announcements"])
 
 
 async def _own(ticket_id: int, user: User) -> Ticket:

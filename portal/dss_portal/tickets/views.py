@@ -23,6 +23,33 @@ class LogLine:
     attachments: Sequence[Attachment]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """How many tickets go first: the user's ``own``, and those of ``others``, some of which came ``later``."""
+
+    own: int
+    others: int
+    later: int
+
+    @property
+    def number(self) -> int:
+        """1 for the next."""
+        return self.own + self.others + 1
+
+    @property
+    def reason(self) -> str:
+        """A sentence for the user."""
+        if self.number == 1:
+            return "This ticket is the next."
+        of_others = f"{self.others} of other users"
+        if self.later:
+            of_others += f", {self.later} of which came later (users take turns)"
+        parts = [f"{self.own} of your own"] * bool(self.own) + [of_others] * bool(self.others)
+        return (
+            f"Before this ticket {'comes' if self.number == 2 else 'come'} {' and '.join(parts)}."
+        )
+
+
 def log_row(line: LogLine) -> tuple[int, str, str, int, str]:
     """A line of the log list: LOG_COLUMNS, attachments as their number."""
     entry = line.entry
@@ -36,12 +63,12 @@ def attachment_row(attachment: Attachment, public_url: str) -> tuple[int, str, s
 
 
 def detail(
-    status: Status, progress: float, queue_position: int, log: Sequence[LogLine], public_url: str
+    status: Status, progress: float, place: Place | None, log: Sequence[LogLine], public_url: str
 ) -> dict[str, object]:
-    """What ITK-SNAP polls.  The queue position is shown while the ticket waits."""
+    """What ITK-SNAP polls.  The place in the queue, and why, is shown while the ticket waits."""
     shown: dict[str, object] = {"status": status.value, "progress": progress}
-    if status is Status.READY:
-        shown["queue_position"] = queue_position
+    if status is Status.READY and place is not None:
+        shown |= {"queue_position": place.number, "queue_reason": place.reason}
     return {"result": {**shown, "log": [_log_object(line, public_url) for line in log]}}
 
 

@@ -29,7 +29,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(Succeeded, claim_id=CLAIM_IDS),
     st.builds(Failed, claim_id=CLAIM_IDS),
     st.builds(LeaseLapsed, claim_id=CLAIM_IDS, max_attempts=st.just(3)),
-    st.builds(Abandoned, claim_id=st.none() | CLAIM_IDS),
+    st.builds(Abandoned, claim_id=CLAIM_IDS),
     st.builds(Deleted),
 )
 
@@ -93,10 +93,8 @@ def test_a_parked_message_of_an_old_claim_does_not_fail_the_ticket() -> None:
     assert apply(CLAIMED, Abandoned(claim_id="old")) is CLAIMED
 
 
-def test_a_parked_announcement_fails_a_waiting_ticket() -> None:
-    waiting = TicketState(status=Status.READY)
-
-    assert apply(waiting, Abandoned(claim_id=None)).status is Status.FAILED
+def test_a_parked_message_of_the_current_claim_fails_the_ticket() -> None:
+    assert apply(CLAIMED, Abandoned(claim_id="new")).status is Status.FAILED
 
 
 @given(st.lists(EVENTS, max_size=30))

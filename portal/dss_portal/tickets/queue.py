@@ -1,0 +1,109 @@
+"""Which waiting ticket is next: the one order, for whoever claims and for the place that users see.
+
+Users take turns at each service.  A user's first waiting ticket stands before every other's second,
+his second before every other's third, and so on.  Among tickets of the same number counts since
+when the user waits: since the ticket came or, if that is later, since a ticket of his was last given
+out.  The minutes of his tier's priority go ahead of that.  A ticket that was given back by a service
+which had lost it has had its turn: for it counts when it came.
+
+So nobody waits for more than one ticket of each other user before his own, however many they have,
+apart from those of a tier with more priority, and before these for no longer than its minutes.
+"""
+
+from collections.abc import Sequence
+
+from tortoise.connection import get_connection
+
+from dss_portal.models import Status, Ticket, Turn
+from dss_portal.tickets import store
+from dss_portal.tickets.views import Place
+
+GRANT_LOCK = 0x64737302  # any number that all portals agree on
+
+# $1: names of services.
+_ORDERED = """
+WITH waiting AS (
+    SELECT ticket.id, ticket.user_id, ticket.service_id, service.name AS service,
+        coalesce(ticket.queued_at, ticket.created_at) AS came,
+        CASE WHEN ticket.attempt > 1 THEN NULL ELSE turn.at END AS served,
+        tier.priority_minutes * interval '1 minute' AS ahead
+    FROM ticket
+        JOIN service ON service.id = ticket.service_id
+        JOIN user_account ON user_account.id = ticket.user_id
+        JOIN tier ON tier.name = user_account.tier_id
+        LEFT JOIN turn ON turn.user_id = ticket.user_id AND turn.service = service.name
+    WHERE ticket.status = 'ready' AND service.name = ANY($1)
+), numbered AS (
+    SELECT *, greatest(came, served) - ahead AS since,
+        row_number() OVER (PARTITION BY service, user_id ORDER BY came, id) AS number
+    FROM waiting
+)
+"""
+
+_FIRST = f"""{_ORDERED}
+SELECT id FROM numbered WHERE service_id = ANY($2) ORDER BY number, since, id LIMIT 1
+"""  # noqa: S608 - no input of anybody's
+
+_PLACE = f"""{_ORDERED}
+SELECT
+    count(*) FILTER (WHERE other.user_id = mine.user_id) AS own,
+    count(*) FILTER (WHERE other.user_id <> mine.user_id) AS others,
+    count(*) FILTER (WHERE other.user_id <> mine.user_id AND other.came > mine.came) AS later
+FROM numbered mine
+    LEFT JOIN numbered other
+    ON (other.number, other.since, other.id) < (mine.number, mine.since, mine.id)
+WHERE mine.id = $2 GROUP BY mine.id
+"""  # noqa: S608 - likewise
+
+
+async def serialise(services: Sequence[str]) -> None:
+    """One grant at a time for each of these services, until the caller's transaction ends."""
+    await get_connection(
+        "default"
+    ).execute_query(
+        "SELECT pg_advisory_xact_lock($1::int, key) FROM (SELECT DISTINCT hashtext(name) AS key "
+        "FROM unnest($2::text[]) AS name ORDER BY key) AS keys",  # ordered, so that none block mutually
+        [GRANT_LOCK, list(services)],
+    )
+
+
+async def first(services: Sequence[str], service_ids: Sequence[int]) -> Ticket | None:
+    """The next waiting ticket of these services and versions, locked; None if none waits."""
+    while (ticket_id := await _first(services, service_ids)) is not None:
+        ticket = await store.locked(ticket_id)
+        if ticket is not None and ticket.status is Status.READY:  # not deleted meanwhile
+            return ticket
+    return None
+
+
+async def note_turn(ticket: Ticket) -> None:
+    """The ticket is being given out."""
+    service = await ticket.service
+    await Turn.update_or_create(
+        user_id=ticket.user_id, service=service.name, defaults={"at": store.now()}
+    )
+
+
+async def place(ticket: Ticket) -> Place | None:
+    """None if the ticket does not wait."""
+    service = await ticket.service
+    rows = await get_connection("default").execute_query_dict(_PLACE, [[service.name], ticket.id])
+    return Place(**rows[0]) if rows else None
+
+
+async def position(ticket: Ticket) -> int:
+    """The place's number.  Of a ticket that does not wait: how many that wait are not younger."""
+    found = await place(ticket)
+    if found is not None:
+        return found.number
+    service = await ticket.service
+    return await Ticket.filter(
+        service__name=service.name, status=Status.READY, id__lte=ticket.id
+    ).count()
+
+
+async def _first(services: Sequence[str], service_ids: Sequence[int]) -> int | None:
+    rows = await get_connection("default").execute_query_dict(
+        _FIRST, [list(services), list(service_ids)]
+    )
+    return int(rows[0]["id"]) if rows else None

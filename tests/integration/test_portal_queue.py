@@ -1,0 +1,361 @@
+"""Whose ticket is next: users take turns, and everybody who asks or looks sees the same order."""
+
+import asyncio
+import json
+import random
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from quart.typing import TestClientProtocol as Client
+
+from dss_broker import topology
+from dss_broker.messages import ClaimFailed, ClaimGranted, ClaimRefused, TicketReady
+from dss_portal.accounts import store as accounts
+from dss_portal.models import Service, Status, Ticket, Tier, Turn, User
+from dss_portal.tickets import claims, queue
+from portals import Portal, eventually, submitted_ticket, text
+
+pytestmark = pytest.mark.stack
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+async def service(portal: Portal) -> Service:
+    await portal.announce_service()
+    return await Service.get(name="lung-segmentation")
+
+
+async def waiting(
+    service: Service, user: User, minute: float | None = None, attempt: int = 1
+) -> int:
+    """A ticket that has waited since ``minute``, long ago, or without one since now."""
+    ticket = await Ticket.create(
+        user=user,
+        service=service,
+        status=Status.READY,
+        attempt=attempt,
+        queued_at=datetime.now(UTC) if minute is None else START + timedelta(minutes=minute),
+    )
+    return ticket.id
+
+
+async def given_out(portal: Portal, count: int) -> list[str]:
+    """E-mail addresses of who gets the next turns when one dispatcher does one ticket after another."""
+    owners = []
+    for n in range(count):
+        answer = await portal.claim(0, f"next{n}")
+        assert isinstance(answer, ClaimGranted)
+        ticket = await Ticket.get(id=answer.ticket_id).select_related("user")
+        await Ticket.filter(id=ticket.id).update(status=Status.SUCCESS)
+        owners.append(ticket.user.email[:3])
+    return owners
+
+
+async def order(service: Service) -> list[int]:
+    """The waiting tickets by the place that their users are shown."""
+    tickets = await Ticket.filter(service=service, status=Status.READY)
+    places = {ticket.id: await queue.position(ticket) for ticket in tickets}
+    assert sorted(places.values()) == list(range(1, len(places) + 1))
+    return sorted(places, key=lambda ticket_id: places[ticket_id])
+
+
+async def test_200_tickets_of_one_user_do_not_starve_another(
+    portal: Portal, service: Service
+) -> None:
+    ann = await accounts.save_user("ann@example.com")
+    bob = await accounts.save_user("bob@example.com")
+    for n in range(200):
+        await waiting(service, ann, n / 100)
+    await given_out(portal, 3)
+
+    last = await waiting(service, bob)
+
+    assert await queue.position(await Ticket.get(id=last)) <= 2
+    assert "bob" in await given_out(portal, 2)
+
+
+async def test_users_take_turns(portal: Portal, service: Service) -> None:
+    for minute, email in enumerate(["ann"] * 4 + ["bob"] * 3 + ["cyd"]):
+        await waiting(service, await accounts.save_user(f"{email}@example.com"), minute)
+
+    owners = await given_out(portal, 8)
+
+    assert owners == ["ann", "bob", "cyd", "ann", "bob", "ann", "bob", "ann"]
+
+
+async def test_a_user_with_one_ticket_at_a_time_is_served_by_how_long_it_waits(
+    portal: Portal, service: Service
+) -> None:
+    """No order by name, number or habit: whoever came first is first, if nobody had more than one."""
+    for email in ("cyd", "ann", "bob"):
+        await waiting(service, await accounts.save_user(f"{email}@example.com"), 0)
+
+    assert await given_out(portal, 3) == ["cyd", "ann", "bob"]
+
+
+async def test_a_tier_with_priority_counts_as_if_it_had_come_earlier(
+    portal: Portal, service: Service
+) -> None:
+    await Tier.filter(name="poweruser").update(priority_minutes=60)
+    ann = await accounts.save_user("ann@example.com")
+    bob = await accounts.save_user("bob@example.com", tier="poweruser")
+    cyd = await accounts.save_user("cyd@example.com", tier="poweruser")
+    await waiting(service, cyd, 61)
+    await waiting(service, ann, 0)
+    await waiting(service, bob, 59)
+
+    assert await given_out(portal, 3) == ["bob", "ann", "cyd"]
+
+
+async def test_priority_holds_others_up_for_its_minutes_only(
+    portal: Portal, service: Service
+) -> None:
+    """Ann waits since a moment ago; the other's turns come 30 minutes "earlier", again and again."""
+    await Tier.filter(name="poweruser").update(priority_minutes=30)
+    ann = await accounts.save_user("ann@example.com")
+    bob = await accounts.save_user("bob@example.com", tier="poweruser")
+    for _ in range(9):
+        await waiting(service, bob, 0)
+    patient = await waiting(service, ann)
+    assert await given_out(portal, 3) == ["bob"] * 3
+
+    await Ticket.filter(id=patient).update(queued_at=datetime.now(UTC) - timedelta(minutes=31))
+
+    assert await given_out(portal, 1) == ["ann"]
+
+
+async def test_a_ticket_that_was_given_back_is_not_sent_to_the_end(
+    portal: Portal, service: Service
+) -> None:
+    ann = await accounts.save_user("ann@example.com")
+    await waiting(service, ann, 0)
+    await given_out(portal, 1)
+    lost = await waiting(service, ann, 1, attempt=2)
+    for minute, email in enumerate(("bob", "cyd"), start=2):
+        await waiting(service, await accounts.save_user(f"{email}@example.com"), minute)
+
+    assert (await order(service))[0] == lost
+
+
+async def test_another_service_is_another_queue(portal: Portal, service: Service) -> None:
+    await portal.announce_service(name="other")
+    other = await Service.get(name="other")
+    ann = await accounts.save_user("ann@example.com")
+    for minute in range(5):
+        await waiting(other, ann, minute)
+    mine = await waiting(service, ann, 10)
+
+    place = await queue.place(await Ticket.get(id=mine))
+
+    assert place is not None
+    assert (place.number, place.reason) == (1, "This ticket is the next.")
+
+
+async def test_an_older_version_of_a_service_waits_in_the_same_queue(
+    portal: Portal, service: Service
+) -> None:
+    """They share the dispatchers, whose queue has the service's name."""
+    ann = await accounts.save_user("ann@example.com")
+    old = await waiting(service, ann, 0)
+    await portal.announce_service(longdesc="Newer.")
+    newer = await Service.get(name="lung-segmentation", current=True)
+    assert newer.id != service.id
+    new = await waiting(newer, ann, 1)
+
+    assert await queue.position(await Ticket.get(id=new)) == 2
+    assert (await portal.granted(new)).ticket_id == old
+
+
+async def test_the_place_says_why(portal: Portal, service: Service) -> None:
+    client = await portal.user("ann@example.com")
+    ann = await accounts.user_named("ann@example.com")
+    bob = await accounts.save_user("bob@example.com")
+    await waiting(service, ann, 0)
+    second = await waiting(service, ann, 1)
+    await waiting(service, bob, 2)
+
+    found = json.loads(await text(client, f"/api/tickets/{second}/detail"))["result"]
+
+    assert found["queue_position"] == 3
+    assert found["queue_reason"] == (
+        "Before this ticket come 1 of your own and 1 of other users, "
+        "1 of which came later (users take turns)."
+    )
+    assert await text(client, f"/api/tickets/{second}/queuepos") == "3"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A waiting ticket, for an order that is written down a second time, in Python."""
+
+    id: int
+    user: int
+    came: datetime
+    served: datetime | None
+    ahead: timedelta
+    attempt: int
+
+
+def in_order(tickets: list[Model]) -> list[int]:
+    seen: Counter[int] = Counter()
+    keys = {}
+    for t in sorted(tickets, key=lambda t: (t.came, t.id)):
+        seen[t.user] += 1
+        served = t.served if t.served and t.attempt == 1 else t.came
+        keys[t.id] = (seen[t.user], max(t.came, served) - t.ahead, t.id)
+    return sorted(keys, key=lambda ticket_id: keys[ticket_id])
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_the_places_are_the_order_that_is_promised_and_the_order_of_the_claims(
+    portal: Portal, service: Service, seed: int
+) -> None:
+    dice = random.Random(seed)
+    tiers = {"guest": 0, "poweruser": 10, "xnat": 45}
+    users = []
+    for number, tier in enumerate(dice.choices(list(tiers), k=6)):
+        await Tier.filter(name=tier).update(priority_minutes=tiers[tier])
+        users.append(await accounts.save_user(f"u{number}@example.com", tier=tier))
+    turns: dict[int, datetime] = {}
+    for user in dice.sample(users, 3):
+        turns[user.id] = START + timedelta(minutes=dice.randrange(60))
+        await Turn.create(user=user, service=service.name, at=turns[user.id])
+    model = []
+    for _ in range(25):
+        user, minute = dice.choice(users), dice.randrange(60)
+        attempt = dice.choice([1, 1, 1, 2])
+        model.append(
+            Model(
+                id=await waiting(service, user, minute, attempt),
+                user=user.id,
+                came=START + timedelta(minutes=minute),
+                served=turns.get(user.id),
+                ahead=timedelta(minutes=tiers[user.tier_id]),
+                attempt=attempt,
+            )
+        )
+    promised = in_order(model)
+
+    assert await order(service) == promised
+    assert (await portal.granted(0)).ticket_id == promised[0]
+
+
+async def test_of_many_dispatchers_at_once_each_gets_a_ticket_of_its_own(
+    portal: Portal, service: Service
+) -> None:
+    ann = await accounts.save_user("ann@example.com")
+    for minute in range(20):
+        await waiting(service, ann, minute)
+
+    answers = await asyncio.gather(*(portal.claim(0, f"d{n}") for n in range(32)))
+
+    granted = [a.ticket_id for a in answers if isinstance(a, ClaimGranted)]
+    assert len(granted) == len(set(granted)) == 20
+
+
+async def test_of_two_hands_with_one_message_at_once_both_are_given_the_same_ticket(
+    portal: Portal, service: Service
+) -> None:
+    """So the second takes it over; two tickets for one message would leave one to a dead dispatcher."""
+    ann = await accounts.save_user("ann@example.com")
+    for minute in range(5):
+        await waiting(service, ann, minute)
+
+    answers = await asyncio.gather(*(portal.granted(0, "d1") for _ in range(8)))
+
+    assert len({answer.ticket_id for answer in answers}) == 1
+    assert await Ticket.filter(status=Status.CLAIMED).count() == 1
+
+
+async def test_a_message_in_new_hands_leads_to_its_ticket_and_not_to_the_next(
+    portal: Portal, service: Service
+) -> None:
+    ann = await accounts.save_user("ann@example.com")
+    bob = await accounts.save_user("bob@example.com")
+    await waiting(service, ann, 1)
+    old = await portal.granted(0, "d1")
+    await waiting(service, bob, 0)
+
+    new = await portal.granted(0, "d1")
+
+    assert (new.ticket_id, new.attempt) == (old.ticket_id, 1)
+
+
+async def test_a_message_whose_ticket_is_done_leads_to_the_next(
+    portal: Portal, service: Service
+) -> None:
+    """Its dispatcher died between the last word and the acknowledgement."""
+    ann = await accounts.save_user("ann@example.com")
+    done = await waiting(service, ann, 0)
+    following = await waiting(service, ann, 1)
+    await portal.granted(0, "d1")
+    await Ticket.filter(id=done).update(status=Status.SUCCESS)
+
+    assert (await portal.granted(0, "d1")).ticket_id == following
+    assert isinstance(await portal.claim(0, "d2"), ClaimRefused)
+
+
+async def test_a_message_that_kills_its_readers_fails_the_ticket_that_it_led_to(
+    portal: Portal,
+) -> None:
+    """Which need not be the one that it names."""
+    await portal.announce_service()
+    service = await Service.get(name="lung-segmentation")
+    portal.broker.consume(topology.dispatch(service.name), _gives_up)
+    ann = await portal.user("ann@example.com")
+    bob = await accounts.save_user("bob@example.com")
+    led_to = await waiting(service, bob, 0)
+    granted = await portal.granted(0, "poison")
+    named = await submitted_ticket(ann)
+    ready = TicketReady(ticket_id=named, service=service.name, service_hash=service.githash)
+
+    await portal.tell(ready, "poison")
+
+    async def state() -> Status:
+        return (await Ticket.get(id=led_to)).status
+
+    await eventually(state, lambda now: now is Status.FAILED)
+    assert granted.ticket_id == led_to
+    assert await text(ann, f"/api/tickets/{named}/status") == "ready"
+
+
+def _gives_up(delivery: object) -> None:
+    raise TypeError("cannot handle this")
+
+
+async def test_a_provider_that_polls_takes_turns_too(portal: Portal) -> None:
+    """There is one order, for events and for polling."""
+    await portal.announce_service()
+    service = await Service.get(name="lung-segmentation")
+    ann = await accounts.save_user("ann@example.com")
+    bob = await accounts.save_user("bob@example.com")
+    for minute in range(3):
+        await waiting(service, ann, minute)
+    await waiting(service, bob, 9)
+    assert await given_out(portal, 1) == ["ann"]
+    assert await given_out(portal, 1) in (["ann"], ["bob"])
+    first = (await order(service))[0]
+
+    claimant = claims.Claimant(provider="p", instance="i", lease_s=60, user_id=ann.id)
+    ticket = await claims.next_ready([service], claimant)
+
+    assert ticket is not None
+    assert ticket.id == first
+
+
+async def test_the_last_ticket_is_failed_by_its_dispatcher_and_a_surplus_message_finds_nothing(
+    portal: Portal, service: Service
+) -> None:
+    client: Client = await portal.user("ann@example.com")
+    ticket_id = await submitted_ticket(client)
+    granted = await portal.granted(ticket_id, "d1")
+    await portal.tell(ClaimFailed(ticket_id=ticket_id, claim_id=granted.claim_id, reason="Bad."))
+
+    async def state() -> str:
+        return await text(client, f"/api/tickets/{ticket_id}/status")
+
+    await eventually(state, lambda now: now == "failed")
+    assert isinstance(await portal.claim(ticket_id, "d2"), ClaimRefused)
