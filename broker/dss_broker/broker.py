@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from typing import Protocol, TypeAlias
 
+from dss_broker.dead_letters import Tray
 from dss_broker.messages import Message
 from dss_broker.topology import Subscription
 
@@ -85,6 +87,13 @@ class Broker(Protocol):
 
     def request(self, message: Message) -> Conversation:
         """Publish ``message`` with a way to answer it."""
+
+    def dead_letters(self) -> AbstractContextManager[Tray]:
+        """Take what was parked in hand, one operator at a time; blocks, and uses a connection of its own.
+
+        Nothing is lost if the program dies within.  Raises BrokerAway, or DeadLettersBusy if another
+        operator does not finish soon.
+        """
 
     def stop_consuming(self, timeout_s: float) -> bool:
         """Take no new messages; wait for the handlers in progress.  False if some still run."""

@@ -17,6 +17,8 @@ PARKED_QUEUE = "dss-parked-queue"
 PARKED_ATTEMPT = "dss-parked-attempt"
 PARKED_PROGRAM = "dss-parked-program"
 PARKED_INSTANCE = "dss-parked-instance"
+PARKED_AT_MS = "dss-parked-at-ms"
+PARKED_DELIVERIES = "dss-parked-deliveries"
 
 MAX_REASON_CHARS = 2000
 """All headers of a message travel in one AMQP frame, 128 kB by default."""
@@ -91,8 +93,15 @@ def for_parking(
         PARKED_ATTEMPT: attempt,
         PARKED_PROGRAM: program,
         PARKED_INSTANCE: instance,
+        PARKED_AT_MS: time.time_ns() // 1_000_000,
+        PARKED_DELIVERIES: _deliveries(envelope),
     }
     return replace(envelope, headers=_kept(envelope) | story)
+
+
+def for_requeueing(envelope: Envelope) -> Envelope:
+    """A parked message without its story, as if it were sent for the first time."""
+    return replace(envelope, headers=_kept(envelope))
 
 
 def parked_reason(envelope: Envelope) -> str | None:
@@ -109,6 +118,12 @@ def _kept(envelope: Envelope) -> dict[str, object]:
     """What a copy takes along.  The broker's own ``x-`` headers would only mislead the next queue."""
     traceparent = envelope.traceparent
     return {TRACEPARENT: traceparent} if traceparent else {}
+
+
+def _deliveries(envelope: Envelope) -> int:
+    """How often the broker has handed it out, this time included; a quorum queue counts the earlier ones."""
+    earlier = envelope.headers.get("x-delivery-count")
+    return 1 + int(earlier) if isinstance(earlier, int) else 1
 
 
 def _death_reasons(envelope: Envelope) -> list[object]:

@@ -19,3 +19,11 @@ class ReplyTimeout(Exception):
 
 class BrokerClosed(Exception):
     """The broker was closed while something was still to be published or answered."""
+
+
+class BrokerAway(Exception):
+    """No broker answers now."""
+
+
+class DeadLettersBusy(Exception):
+    """Somebody else has the dead letters in hand."""

@@ -2,15 +2,17 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import assert_never
 from uuid import uuid4
 
 from dss_broker.broker import Handler
 from dss_broker.codec import decode
 from dss_broker.conversations import Conversations, OpenConversation
-from dss_broker.envelope import Envelope, for_parking, for_retry, seal
+from dss_broker.dead_letters import LOOKED_THROUGH, DeadLetter, Tray, dead_letter
+from dss_broker.envelope import Envelope, for_parking, for_requeueing, for_retry, seal
 from dss_broker.errors import BrokerClosed, Unroutable
 from dss_broker.handling import Handled, Handling, Parked, Postponed, Returned, Verdict
 from dss_broker.memory_server import MemoryServer, Reader, Stored
@@ -80,6 +82,10 @@ class MemoryBroker:
         conversation = self._conversations.open(request_id)
         conversation.watch(self._send(message, envelope))
         return conversation
+
+    @contextmanager
+    def dead_letters(self) -> Iterator[Tray]:
+        yield MemoryTray(self.server)
 
     def stop_consuming(self, timeout_s: float) -> bool:
         with self.server.changed:
@@ -161,6 +167,24 @@ class MemoryBroker:
                 self.server.park(_parked(reader, stored, verdict))
             case _:
                 assert_never(verdict)
+
+
+class MemoryTray:
+    """A ``dead_letters.Tray``."""
+
+    def __init__(self, server: MemoryServer) -> None:
+        self._server = server
+        with server.changed:
+            self.letters = [dead_letter(envelope) for envelope in server.parked[:LOOKED_THROUGH]]
+
+    def requeue(self, letter: DeadLetter) -> None:
+        if not self._server.put(letter.queue, for_requeueing(letter.envelope)):
+            raise Unroutable(f"There is no queue {letter.queue!r}")
+        self.discard(letter)
+
+    def discard(self, letter: DeadLetter) -> None:
+        with self._server.changed:
+            self._server.parked.remove(letter.envelope)
 
 
 def _parked(reader: Reader, stored: Stored, verdict: Parked) -> Envelope:

@@ -69,6 +69,15 @@ class MemoryServer:
             self.changed.notify_all()
         return bool(queues)
 
+    def put(self, queue_name: str, envelope: Envelope) -> bool:
+        """Into that queue and no other.  False if there is none."""
+        with self.changed:
+            queue = self._queues.get(queue_name)
+            if queue is not None:
+                queue.stored.append(Stored(envelope=envelope))
+            self.changed.notify_all()
+        return queue is not None
+
     def queue(self, subscription: Subscription) -> Queue:
         """The one of that name, declared if need be; for EVERYONE always a new one."""
         name = subscription.queue

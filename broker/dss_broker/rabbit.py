@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from functools import partial
 from uuid import uuid4
 
@@ -11,11 +12,13 @@ from pika.channel import Channel  # type: ignore[import-untyped]
 
 from dss_broker.broker import Handler
 from dss_broker.conversations import Conversations, OpenConversation
+from dss_broker.dead_letters import Tray
 from dss_broker.envelope import Envelope, seal
 from dss_broker.errors import BrokerClosed
 from dss_broker.handling import Handling
 from dss_broker.messages import Message
 from dss_broker.rabbit_consumer import Consumer
+from dss_broker.rabbit_dead_letters import open_tray
 from dss_broker.rabbit_declare import declare_shared
 from dss_broker.rabbit_link import Link
 from dss_broker.rabbit_publisher import Posting, Publisher
@@ -45,8 +48,10 @@ class RabbitBroker:
         *,
         retry_delays_s: Sequence[int] = RETRY_DELAYS_S,
     ) -> None:
-        """Begins to connect, and does not wait for it.  ``url`` is ``amqp://user:password@host:port/vhost``."""
-        self._program, self._instance = program, instance
+        """Begins to connect, and does not wait for it.  ``url`` is ``amqp://user:password@host:port/vhost``;
+        the nodes of a cluster with commas between.
+        """
+        self._url, self._program, self._instance = url, program, instance
         self._retry_delays_s = retry_delays_s
         self._consumers: list[Consumer] = []
         self._connection: SelectConnection | None = None
@@ -91,6 +96,9 @@ class RabbitBroker:
         conversation = self._conversations.open(request_id)
         conversation.watch(self._send(message, envelope))
         return conversation
+
+    def dead_letters(self) -> AbstractContextManager[Tray]:
+        return open_tray(self._url)
 
     def stop_consuming(self, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s

@@ -29,11 +29,16 @@ LOOKED_AT = 1_000_000
 def declare_shared(channel: Channel, retry_delays_s: Sequence[int]) -> None:
     """What every program may publish to."""
     _declare_exchange(channel, EXCHANGE)
+    declare_dead(channel)
+    for delay_s in sorted(set(retry_delays_s)):
+        _declare_retry(channel, delay_s)
+
+
+def declare_dead(channel: Channel) -> None:
+    """Where parked messages wait for an operator."""
     _declare_exchange(channel, DEAD_EXCHANGE)
     _declare_durable(channel, DEAD_QUEUE, QUORUM | {"x-delivery-limit": LOOKED_AT})
     channel.queue_bind(DEAD_QUEUE, DEAD_EXCHANGE)
-    for delay_s in sorted(set(retry_delays_s)):
-        _declare_retry(channel, delay_s)
 
 
 def declare_subscription(channel: Channel, subscription: Subscription, queue: str) -> None:

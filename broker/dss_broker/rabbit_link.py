@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import cycle
 
 from pika import SelectConnection, URLParameters  # type: ignore[import-untyped] # no py.typed
 from pika.adapters.select_connection import IOLoop  # type: ignore[import-untyped]
@@ -56,11 +57,12 @@ class Link:
         on_down: Action,
         on_close: Action,
     ) -> None:
-        self._parameters = _parameters(url, name)
+        self._parameters = cycle(parameters_of(url, name))
         self._on_up, self._on_down, self._on_close = on_up, on_down, on_close
         self._loop = IOLoop()
         self._connection: SelectConnection | None = None
         self._opened_at = 0.0
+        self._told_down = False
         self._backoff = Backoff()
         self._closed = False
         self._closing = threading.Lock()
@@ -108,7 +110,7 @@ class Link:
         if self._closed:
             return
         self._connection = SelectConnection(
-            self._parameters,
+            next(self._parameters),  # another node, if there are several
             on_open_callback=self._opened,
             on_open_error_callback=self._not_opened,
             on_close_callback=self._lost,
@@ -119,7 +121,8 @@ class Link:
         if self._closed:
             connection.close()
             return
-        log.info("connected to RabbitMQ")
+        log.info("connected to RabbitMQ", extra={"node": _node_of(connection)})
+        self._told_down = False
         self._opened_at = time.monotonic()
         self._on_up(connection)
 
@@ -141,7 +144,13 @@ class Link:
             return
         delay_s = self._backoff.next_s()
         facts = {"reason": repr(error), "retry_s": round(delay_s, 2)}
-        log.warning("no connection to RabbitMQ", extra=facts)
+        # Once for each outage: whoever waits for hours need not say so every five seconds.
+        log.log(
+            logging.DEBUG if self._told_down else logging.WARNING,
+            "no connection to RabbitMQ, trying on",
+            extra=facts,
+        )
+        self._told_down = True
         self._loop.call_later(delay_s, self._connect)
 
     def _recover(self, error: BaseException) -> None:
@@ -162,6 +171,11 @@ class Link:
         # otherwise it is being opened, which pika 1.4 cannot break off: it closes when that has ended
 
 
+def parameters_of(url: str, name: str) -> list[URLParameters]:
+    """Of each node of a cluster; ``url`` names them with commas between."""
+    return [_parameters(node.strip(), name) for node in url.split(",") if node.strip()]
+
+
 def _parameters(url: str, name: str) -> URLParameters:
     parameters = URLParameters(url)
     parameters.heartbeat = HEARTBEAT_S
@@ -170,6 +184,10 @@ def _parameters(url: str, name: str) -> URLParameters:
     parameters.stack_timeout = 10
     parameters.client_properties = {"connection_name": name}
     return parameters
+
+
+def _node_of(connection: SelectConnection) -> str:
+    return f"{connection.params.host}:{connection.params.port}"
 
 
 def _guarded(action: Action) -> None:

@@ -120,7 +120,7 @@ class Publisher:
                 posting.exchange,
                 posting.routing_key,
                 posting.envelope.body,
-                _properties(posting.envelope),
+                properties_of(posting.envelope),
                 mandatory=posting.mandatory,
             )
         except Exception as error:  # for instance a name longer than AMQP can write
@@ -178,7 +178,7 @@ def _count(posting: Posting, outcome: str) -> None:
     metrics.MESSAGES_PUBLISHED.labels(posting.envelope.type_name, outcome).inc()
 
 
-def _properties(envelope: Envelope) -> BasicProperties:
+def properties_of(envelope: Envelope) -> BasicProperties:
     return BasicProperties(
         type=envelope.type_name,
         content_type="application/json",

@@ -22,6 +22,9 @@ from dss_portal.accounts import store as accounts
 from dss_portal.admin import store as admin
 from dss_portal.app import create_app
 from dss_portal.asgi import OldPaths
+from dss_portal.datastore import Datastore
+from dss_portal.dead_letters import store as letters
+from dss_portal.dead_letters.routes import row as letter_row
 from dss_portal.errors import Refused
 from dss_portal.legacy import renamed
 from dss_portal.models import User
@@ -34,10 +37,12 @@ users = typer.Typer(help="Who may sign in.", no_args_is_help=True)
 tokens = typer.Typer(help="Long-lived tokens for programs.", no_args_is_help=True)
 providers = typer.Typer(help="Who offers services.", no_args_is_help=True)
 services = typer.Typer(help="What is offered.", no_args_is_help=True)
+dead_letters = typer.Typer(help="Messages that nobody could handle.", no_args_is_help=True)
 main.add_typer(users, name="users")
 main.add_typer(tokens, name="tokens")
 main.add_typer(providers, name="providers")
 main.add_typer(services, name="services")
+main.add_typer(dead_letters, name="dead-letters")
 
 S = TypeVar("S", bound=BaseSettings)
 T = TypeVar("T")
@@ -179,6 +184,54 @@ def remove_service(provider: str, githash: str) -> None:
     _or_exit(lambda: admin.remove_service(provider, githash))
 
 
+@dead_letters.command("list")
+def list_dead_letters() -> None:
+    """One line for each, the oldest first: id, type, ticket, reason, queue, who, tries, age, trace."""
+    for letter in _with_broker(lambda _, broker: letters.listed(broker)):
+        typer.echo("\t".join(str(cell) for cell in letter_row(letter)))
+
+
+LetterId = Annotated[str | None, typer.Argument(help="as listed", metavar="[ID]")]
+AllLetters = Annotated[bool, typer.Option("--all", help="every one instead of one")]
+
+
+@dead_letters.command("requeue")
+def requeue_dead_letters(letter_id: LetterId = None, *, all_of_them: AllLetters = False) -> None:
+    """Let the ticket of a message, or of all, wait again; other messages go back to their queue."""
+    which = _which_letter(letter_id, all_of_them=all_of_them)
+
+    async def requeue(settings: Settings, broker: RabbitBroker) -> letters.Requeued:
+        datastore = Datastore(settings.datastore, settings.max_upload_bytes)
+        return await letters.requeue(broker, datastore, which)
+
+    requeued = _with_broker(requeue)
+    typer.echo(requeued.sentence)
+    if requeued.refused:
+        raise typer.Exit(1)
+
+
+@dead_letters.command("discard")
+def discard_dead_letters(
+    letter_id: LetterId = None,
+    *,
+    all_of_them: AllLetters = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+) -> None:
+    """Remove a message, or all, for good."""
+    which = _which_letter(letter_id, all_of_them=all_of_them)
+    if not yes:
+        typer.confirm(f"Remove {which or 'all dead letters'} for good?", abort=True)
+    count = _with_broker(lambda _, broker: letters.discard(broker, which))
+    typer.echo(f"{count} discarded.")
+
+
+def _which_letter(letter_id: str | None, *, all_of_them: bool) -> str | None:
+    """None for all."""
+    if (letter_id is None) is not all_of_them:
+        raise _exit("Name one message, or say --all.")
+    return letter_id
+
+
 async def _serve(settings: Settings, broker: RabbitBroker) -> None:
     config = Config()
     config.bind = [settings.bind]
@@ -222,6 +275,16 @@ def _or_exit(work: Callable[[], Awaitable[T]]) -> T:
         return _with_database(work)
     except (LookupError, Refused) as error:
         raise _exit(str(error)) from error
+
+
+def _with_broker(work: Callable[[Settings, RabbitBroker], Awaitable[T]]) -> T:
+    """Like ``_or_exit``, with the broker at hand too."""
+    settings = _settings(Settings)
+    broker = RabbitBroker(settings.amqp_url.get_secret_value(), "portal", settings.instance)
+    try:
+        return _or_exit(lambda: work(settings, broker))
+    finally:
+        broker.close()
 
 
 def _settings(kind: type[S]) -> S:

@@ -18,6 +18,7 @@ from dss_portal.accounts.openid import OpenIdIssuer
 from dss_portal.admin import routes as admin
 from dss_portal.attachments import routes as attachments
 from dss_portal.datastore import Datastore
+from dss_portal.dead_letters import routes as dead_letters
 from dss_portal.openapi import routes as openapi
 from dss_portal.outbox import Relay
 from dss_portal.pages import routes as pages
@@ -37,6 +38,7 @@ FEATURES = (
     tickets,
     providers,
     admin,
+    dead_letters,
     attachments,
     openapi,
     pages,

@@ -30,6 +30,7 @@ _T = "/api/tickets/{ticket_id}"
 _P = "/api/pro/tickets/{ticket_id}"
 _A = "/api/admin/providers/{provider}"
 _S = "/api/pro/services"
+_D = "/api/admin/dead-letters"
 _CLAIM = ("provider!", "code")
 
 OPERATIONS = (
@@ -131,5 +132,10 @@ OPERATIONS = (
         "/api/admin/tickets/purge/{which}",
         "Delete tickets older than so many days or hours",
         form=("days", "hours"),
+    ),
+    Operation("get", _D, "Messages that nobody could handle", gives="table"),
+    Operation("post", f"{_D}/requeue", "Put the tickets of dead letters back", form=("id", "all")),
+    Operation(
+        "post", f"{_D}/discard", "Remove dead letters for good", form=("id", "all", "confirm!")
     ),
 )

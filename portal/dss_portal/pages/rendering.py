@@ -15,6 +15,7 @@ from dss_portal.pages import forms
 
 _SECTIONS = {
     "pages.own_tickets": "/tickets",
+    "pages.admin.dead_letters": "/admin/dead-letters",
     "pages.admin.overview": "/admin",
     "pages.admin.providers": "/admin",
     "pages.admin.services": "/adminservices",

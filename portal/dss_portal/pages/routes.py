@@ -8,6 +8,7 @@ from dss_portal.accounts.sessions import changes_state, sign_in_with_token, sign
 from dss_portal.errors import Refused
 from dss_portal.formats import plain
 from dss_portal.pages import (
+    admin_dead_letters,
     admin_overview,
     admin_providers,
     admin_services,
@@ -103,7 +104,14 @@ async def _sign_in_page(*, wrong: bool = False) -> Response:
 
 _admin = Blueprint("admin", __name__)
 _admin.before_request(only_sysadmins)
-for part in (admin_overview, admin_providers, admin_services, admin_tickets, admin_users):
+for part in (
+    admin_overview,
+    admin_providers,
+    admin_services,
+    admin_tickets,
+    admin_users,
+    admin_dead_letters,
+):
     _admin.register_blueprint(part.blueprint)
 for child in (catalogue.blueprint, own_tickets.blueprint, _admin):
     blueprint.register_blueprint(child)

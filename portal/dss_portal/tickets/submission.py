@@ -93,11 +93,32 @@ async def retry(datastore: Datastore, ticket_id: int, user: User) -> None:
             await store.advance(ticket, Requeued() if user.sysadmin else Retried())
         except IllegalAction as error:
             raise not_found(ticket_id, user) from error
-        await store.clear_progress(ticket_id)
-        await store.forget_files(ticket_id, "results")
-        await datastore.remove_results(ticket_id)
-        await store.add_log(ticket_id, "info", "Retrying ticket")
-        await announce(ticket)
+        await _begin_anew(datastore, ticket, "Retrying ticket")
+
+
+async def put_back(datastore: Datastore, ticket_id: int) -> None:
+    """Like ``retry``, for an operator who has mended what made the ticket fail.  Raises Refused."""
+    async with in_transaction():
+        ticket = await store.locked(ticket_id)
+        if ticket is None:
+            raise Refused(f"There is no ticket {ticket_id}; the message can only be discarded.")
+        try:
+            await store.advance(ticket, Retried())
+        except IllegalAction as error:
+            raise Refused(
+                f"Ticket {ticket_id} is in state {ticket.status}, so its message is of no use any "
+                "more and can only be discarded."
+            ) from error
+        await _begin_anew(datastore, ticket, "The operator has put the ticket back; retrying it")
+
+
+async def _begin_anew(datastore: Datastore, ticket: Ticket, line: str) -> None:
+    """Announce a ticket that is ``ready`` again, without what earlier attempts have left."""
+    await store.clear_progress(ticket.id)
+    await store.forget_files(ticket.id, "results")
+    await datastore.remove_results(ticket.id)
+    await store.add_log(ticket.id, "info", line)
+    await announce(ticket)
 
 
 async def delete(datastore: Datastore, ticket_id: int, user: User) -> None:

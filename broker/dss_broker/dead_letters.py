@@ -1,0 +1,115 @@
+"""Parked messages as an operator sees them: looked at, sent back, or thrown away."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from dss_broker import envelope as e
+from dss_broker.envelope import Envelope, parked_reason
+from dss_broker.topology import DELIVERY_LIMIT
+
+T = TypeVar("T", int, str)
+
+NO_REASON = "No reason is known."
+
+LOOKED_THROUGH = 1000
+"""So many letters are taken in hand at a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeadLetter:
+    """A message that nobody could handle, with its story.
+
+    ``queue`` is where it came from ("" if nobody knows), ``program`` and ``instance`` who gave it up
+    ("" if the broker did), ``attempt`` how often it was tried, ``deliveries`` how often it was handed
+    out in the last of these.  ``ticket_id`` is read from the body even if that is malformed otherwise.
+    """
+
+    id: str
+    type_name: str
+    ticket_id: int | None
+    claim_id: str | None
+    reason: str
+    queue: str
+    program: str
+    instance: str
+    attempt: int
+    deliveries: int
+    parked_at: datetime | None
+    traceparent: str | None
+    envelope: Envelope
+
+
+class Tray(Protocol):
+    """Dead letters in the hands of one operator; what is not done with them stays where it was."""
+
+    @property
+    def letters(self) -> list[DeadLetter]:
+        """The oldest first, LOOKED_THROUGH at most."""
+
+    def requeue(self, letter: DeadLetter) -> None:
+        """Send it to the queue it came from, as if for the first time.
+
+        Raises Unroutable if that queue is not there; the letter stays then.
+        """
+
+    def discard(self, letter: DeadLetter) -> None:
+        """Remove it for good."""
+
+
+def dead_letter(envelope: Envelope) -> DeadLetter:
+    """What the headers and the body of a parked message tell."""
+    body = _body(envelope)
+    death = _death(envelope)
+    headers = envelope.headers
+    return DeadLetter(
+        id=envelope.message_id,
+        type_name=envelope.type_name or "",
+        ticket_id=_of(body.get("ticket_id"), int),
+        claim_id=_of(body.get("claim_id"), str),
+        reason=parked_reason(envelope) or NO_REASON,
+        queue=_of(headers.get(e.PARKED_QUEUE), str) or _of(death.get("queue"), str) or "",
+        program=_of(headers.get(e.PARKED_PROGRAM), str) or "",
+        instance=_of(headers.get(e.PARKED_INSTANCE), str) or "",
+        attempt=_of(headers.get(e.PARKED_ATTEMPT), int) or envelope.attempt,
+        deliveries=_of(headers.get(e.PARKED_DELIVERIES), int) or DELIVERY_LIMIT + 1,
+        parked_at=_parked_at(envelope, death),
+        traceparent=envelope.traceparent,
+        envelope=envelope,
+    )
+
+
+def stable_id(body: bytes) -> str:
+    """For a message that its sender gave no id: the same at every look."""
+    return sha256(body).hexdigest()[:32]
+
+
+def _body(envelope: Envelope) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(envelope.body, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return {}
+
+
+def _death(envelope: Envelope) -> dict[str, object]:
+    """The newest of the deaths that RabbitMQ itself has noted, if any."""
+    deaths = envelope.headers.get("x-death")
+    newest = deaths[0] if isinstance(deaths, list) and deaths else {}
+    return newest if isinstance(newest, dict) else {}
+
+
+def _parked_at(envelope: Envelope, death: dict[str, object]) -> datetime | None:
+    at_ms = envelope.headers.get(e.PARKED_AT_MS)
+    if isinstance(at_ms, int):
+        return datetime.fromtimestamp(at_ms / 1000, UTC)
+    at = death.get("time")  # RabbitMQ writes UTC and does not say so
+    return at.replace(tzinfo=UTC) if isinstance(at, datetime) else None
+
+
+def _of(value: object, kind: type[T]) -> T | None:
+    return (
+        kind(value) if isinstance(value, kind) else None
+    )  # pika's integers are of a class of its own

@@ -1,0 +1,96 @@
+"""``broker.Tray`` on RabbitMQ.
+
+The queue ``dss.dead`` is the only store: letters are taken in hand without acknowledgement, and
+whatever is not done with them goes back when the connection ends, however it ends.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pika import BlockingConnection  # type: ignore[import-untyped] # no py.typed
+from pika.adapters.blocking_connection import BlockingChannel  # type: ignore[import-untyped]
+from pika.exceptions import (  # type: ignore[import-untyped]
+    AMQPConnectionError,
+    ChannelClosedByBroker,
+    UnroutableError,
+)
+
+from dss_broker.dead_letters import LOOKED_THROUGH, DeadLetter, dead_letter, stable_id
+from dss_broker.envelope import for_requeueing
+from dss_broker.errors import BrokerAway, DeadLettersBusy, Unroutable
+from dss_broker.rabbit_declare import CLASSIC, declare_dead
+from dss_broker.rabbit_hands import envelope_of
+from dss_broker.rabbit_link import parameters_of
+from dss_broker.rabbit_publisher import properties_of
+from dss_broker.topology import DEAD_QUEUE
+
+READER = f"{DEAD_QUEUE}.reader"
+"""An exclusive queue, there while somebody has the letters in hand: two would each see a part of them."""
+
+BUSY_S = 10.0
+RESOURCE_LOCKED = 405
+
+
+@contextmanager
+def open_tray(url: str) -> Iterator["RabbitTray"]:
+    """Raises BrokerAway, also if the broker goes away meanwhile, and DeadLettersBusy."""
+    try:
+        with BlockingConnection(parameters_of(url, "dead letters")) as connection:
+            _become_reader(connection)
+            channel = connection.channel()
+            declare_dead(channel)
+            channel.confirm_delivery()
+            yield RabbitTray(channel)
+    except AMQPConnectionError as error:
+        raise BrokerAway("RabbitMQ does not answer.") from error
+
+
+def _become_reader(connection: BlockingConnection) -> None:
+    deadline = time.monotonic() + BUSY_S
+    while not _is_reader(connection):
+        if time.monotonic() > deadline:
+            raise DeadLettersBusy("Somebody else has the dead letters in hand.")
+        connection.sleep(0.1)
+
+
+def _is_reader(connection: BlockingConnection) -> bool:
+    try:
+        connection.channel().queue_declare(READER, exclusive=True, arguments=CLASSIC)
+    except ChannelClosedByBroker as error:
+        if error.reply_code != RESOURCE_LOCKED:
+            raise
+        return False
+    return True
+
+
+class RabbitTray:
+    """A ``dead_letters.Tray``."""
+
+    def __init__(self, channel: BlockingChannel) -> None:
+        self._channel = channel
+        self._tags: dict[int, int] = {}
+        self.letters = list(self._taken())
+
+    def requeue(self, letter: DeadLetter) -> None:
+        envelope = for_requeueing(letter.envelope)
+        try:
+            self._channel.basic_publish(
+                "", letter.queue, envelope.body, properties_of(envelope), mandatory=True
+            )
+        except UnroutableError as error:
+            raise Unroutable(f"There is no queue {letter.queue!r}") from error
+        self.discard(letter)  # only now: better twice than never
+
+    def discard(self, letter: DeadLetter) -> None:
+        self._channel.basic_ack(self._tags.pop(id(letter)))
+
+    def _taken(self) -> Iterator[DeadLetter]:
+        for _ in range(LOOKED_THROUGH):
+            method, properties, body = self._channel.basic_get(DEAD_QUEUE)
+            if method is None:
+                return
+            properties.message_id = properties.message_id or stable_id(body)
+            letter = dead_letter(envelope_of(properties, body))
+            self._tags[id(letter)] = method.delivery_tag
+            yield letter

@@ -1,0 +1,97 @@
+"""``/api/admin/dead-letters``: messages that nobody could handle."""
+
+from datetime import UTC, datetime
+
+from quart import Blueprint, Response, current_app
+
+from dss_broker.broker import Broker
+from dss_broker.dead_letters import DeadLetter
+from dss_portal import parameters
+from dss_portal.admin.routes import sysadmin_only
+from dss_portal.datastore import Datastore
+from dss_portal.dead_letters import store
+from dss_portal.errors import Refused
+from dss_portal.formats import Cell, plain, table
+from dss_portal.outbox import Relay
+
+blueprint = Blueprint("dead_letters", __name__, url_prefix="/api/admin/dead-letters")
+
+COLUMNS = (
+    "id",
+    "type",
+    "ticket",
+    "reason",
+    "queue",
+    "program",
+    "instance",
+    "attempt",
+    "deliveries",
+    "age_s",
+    "traceparent",
+)
+
+
+@blueprint.get("")
+@sysadmin_only
+async def listing() -> Response:
+    """The oldest first; ``ticket`` is blank for a message about none."""
+    return table(COLUMNS, [row(letter) for letter in await store.listed(the_broker())])
+
+
+@blueprint.post("/requeue")
+@sysadmin_only
+async def requeue() -> Response:
+    """One (``id``) or all (``all=1``).  Raises Refused if none could be."""
+    datastore: Datastore = current_app.extensions["dss_datastore"]
+    relay: Relay = current_app.extensions["dss_relay"]
+    requeued = await store.requeue(the_broker(), datastore, _which(await parameters.form()))
+    relay.wake()
+    if requeued.refused and not requeued.done:
+        raise Refused(" ".join(requeued.refused))
+    return plain(requeued.sentence)
+
+
+@blueprint.post("/discard")
+@sysadmin_only
+async def discard() -> Response:
+    """One (``id``) or all (``all=1``), for good; ``confirm=1`` says that this is meant."""
+    form = await parameters.form()
+    which = _which(form)
+    if form.get("confirm") != "1":
+        raise Refused("This removes messages for good; send confirm=1 if that is meant.")
+    return plain(f"Discarded {await store.discard(the_broker(), which)} messages")
+
+
+def the_broker() -> Broker:
+    broker: Broker = current_app.extensions["dss_broker"]
+    return broker
+
+
+def row(letter: DeadLetter) -> tuple[Cell, ...]:
+    return (
+        letter.id,
+        letter.type_name,
+        "" if letter.ticket_id is None else letter.ticket_id,
+        letter.reason,
+        letter.queue,
+        letter.program,
+        letter.instance,
+        letter.attempt,
+        letter.deliveries,
+        "" if (age := age_s(letter)) is None else round(age),
+        letter.traceparent or "",
+    )
+
+
+def age_s(letter: DeadLetter) -> float | None:
+    """Since it was parked, if that is known."""
+    return (datetime.now(UTC) - letter.parked_at).total_seconds() if letter.parked_at else None
+
+
+def _which(form: dict[str, str]) -> str | None:
+    """None for all.  Raises Refused unless the form says exactly one of the two."""
+    if form.get("all", "0") == "1" and "id" not in form:
+        return None
+    if "all" in form or not form.get("id"):
+        raise Refused("Say which message: id=..., or all=1.")
+    return form["id"]

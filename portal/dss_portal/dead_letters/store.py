@@ -1,0 +1,124 @@
+"""Messages that nobody could handle: what an operator may do with them.
+
+A message about a ticket is never sent again itself: its ticket failed because of it, so its claim is
+over and nobody would listen.  Requeueing it puts the ticket back, from the beginning, as its user's
+retry does; its message is removed after that is committed, so that nothing is done twice.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from dss_broker.broker import Broker
+from dss_broker.dead_letters import DeadLetter, Tray
+from dss_broker.errors import BrokerAway, DeadLettersBusy, Unroutable
+from dss_portal.datastore import Datastore
+from dss_portal.errors import Refused
+from dss_portal.tickets import submission
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requeued:
+    """``done`` letters went back; ``refused`` says why the others did not, a sentence for each."""
+
+    done: int
+    refused: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        count = f"{self.done} {'message was' if self.done == 1 else 'messages were'} requeued."
+        return " ".join([count, *self.refused])
+
+
+async def listed(broker: Broker) -> list[DeadLetter]:
+    """The oldest first.  Raises Refused if the broker is away."""
+    async with _tray(broker) as tray:
+        return list(tray.letters)
+
+
+async def requeue(broker: Broker, datastore: Datastore, letter_id: str | None) -> Requeued:
+    """The letter of that id, or all.  Raises Refused if there is none."""
+    done, refused, seen = 0, [], set[int]()
+    async with _tray(broker) as tray:
+        for letter in _chosen(tray, letter_id):
+            if letter.ticket_id in seen:
+                continue  # went with the first message of its ticket
+            try:
+                done += await _requeue(tray, datastore, letter)
+            except Refused as error:
+                refused.append(error.text)
+            if letter.ticket_id is not None:
+                seen.add(letter.ticket_id)
+    return Requeued(done=done, refused=tuple(refused))
+
+
+async def discard(broker: Broker, letter_id: str | None) -> int:
+    """Remove the letter of that id, or all; how many there were.  Raises Refused if there is none."""
+    async with _tray(broker) as tray:
+        chosen = _chosen(tray, letter_id)
+        for letter in chosen:
+            await _discard(tray, letter)
+    return len(chosen)
+
+
+async def _requeue(tray: Tray, datastore: Datastore, letter: DeadLetter) -> int:
+    """How many letters went back.  Raises Refused."""
+    if letter.ticket_id is not None:
+        await submission.put_back(datastore, letter.ticket_id)
+        siblings = [other for other in tray.letters if other.ticket_id == letter.ticket_id]
+        for sibling in siblings:
+            await _discard(tray, sibling)
+        return len(siblings)
+    try:
+        await asyncio.to_thread(tray.requeue, letter)
+    except Unroutable as error:
+        raise Refused(f"Message {letter.id} stays: there is no queue '{letter.queue}'.") from error
+    log.info("dead letter requeued", extra=_facts(letter))
+    return 1
+
+
+async def _discard(tray: Tray, letter: DeadLetter) -> None:
+    await asyncio.to_thread(tray.discard, letter)
+    log.info("dead letter removed", extra=_facts(letter))
+
+
+def _chosen(tray: Tray, letter_id: str | None) -> Sequence[DeadLetter]:
+    chosen = [letter for letter in tray.letters if letter_id in {None, letter.id}]
+    if letter_id is not None and not chosen:
+        raise Refused(f"There is no message {letter_id} among the dead letters.")
+    return chosen
+
+
+@asynccontextmanager
+async def _tray(broker: Broker) -> AsyncIterator[Tray]:
+    """Raises Refused if the letters cannot be taken in hand now."""
+    context = broker.dead_letters()
+    try:
+        tray = await asyncio.to_thread(context.__enter__)
+        try:
+            yield tray
+        except BaseException as error:
+            await asyncio.to_thread(context.__exit__, type(error), error, error.__traceback__)
+            raise
+        await asyncio.to_thread(context.__exit__, None, None, None)
+    except BrokerAway as error:
+        raise Refused("The broker is away; try again in a minute.", 503) from error
+    except DeadLettersBusy as error:
+        raise Refused(
+            "Somebody else works on the dead letters; try again in a minute.", 503
+        ) from error
+
+
+def _facts(letter: DeadLetter) -> dict[str, object]:
+    return {
+        "id": letter.id,
+        "type": letter.type_name,
+        "ticket": letter.ticket_id,
+        "claim": letter.claim_id,
+        "queue": letter.queue,
+        "reason": letter.reason,
+    }

@@ -1,0 +1,84 @@
+"""``/admin/dead-letters``: messages that nobody could handle."""
+
+from quart import Blueprint, Response, current_app, request
+
+from dss_portal.datastore import Datastore
+from dss_portal.dead_letters import store
+from dss_portal.dead_letters.routes import age_s, the_broker
+from dss_portal.errors import Refused
+from dss_portal.outbox import Relay
+from dss_portal.pages import forms
+from dss_portal.pages.rendering import confirmation, page, see_other
+
+blueprint = Blueprint("dead_letters", __name__, url_prefix="/admin/dead-letters")
+
+HERE = "/admin/dead-letters"
+
+
+@blueprint.get("")
+async def show(problem: str = "") -> Response:
+    """Without the letters, and with the reason, if the broker is away."""
+    try:
+        letters = await store.listed(the_broker())
+    except Refused as error:
+        letters, problem = [], problem or error.text
+    return await page(
+        "admin_dead_letters.html",
+        status=400 if problem else 200,
+        letters=letters,
+        age_s=age_s,
+        problem=problem,
+    )
+
+
+@blueprint.get("/requeue")
+async def ask_requeue() -> Response:
+    """Before all are requeued; one alone needs no question, since it can be discarded afterwards."""
+    return await confirmation(
+        question="Requeue all dead letters?",
+        consequence="Every ticket that failed because of one waits again, from the beginning; "
+        "every other message goes back to the queue it came from.",
+        verb="Requeue all",
+        back=HERE,
+    )
+
+
+@blueprint.post("/requeue")
+async def requeue() -> Response:
+    datastore: Datastore = current_app.extensions["dss_datastore"]
+    relay: Relay = current_app.extensions["dss_relay"]
+    letter_id = (await forms.submitted()).text("id") or None
+    try:
+        requeued = await store.requeue(the_broker(), datastore, letter_id)
+    except Refused as error:
+        return await show(error.text)
+    relay.wake()
+    if requeued.refused:
+        return await show(requeued.sentence)
+    return await see_other(HERE, requeued.sentence)
+
+
+@blueprint.get("/discard")
+async def ask_discard() -> Response:
+    letter_id = request.args.get("id", "")
+    which = f"message {letter_id}" if letter_id else "all dead letters"
+    return await confirmation(
+        question=f"Discard {which}?",
+        consequence="What is discarded is gone for good, with its reason and its origin. "
+        "Tickets stay as they are.",
+        verb="Discard",
+        back=HERE,
+        fields={"id": letter_id},
+    )
+
+
+@blueprint.post("/discard")
+async def discard() -> Response:
+    letter_id = (await forms.submitted()).text("id") or None
+    try:
+        count = await store.discard(the_broker(), letter_id)
+    except Refused as error:
+        return await show(error.text)
+    return await see_other(
+        HERE, f"{count} {'message was' if count == 1 else 'messages were'} discarded."
+    )
