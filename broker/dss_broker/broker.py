@@ -82,7 +82,7 @@ class Broker(Protocol):
         """Declare what ``subscription`` needs and hand its messages to ``handler`` from now on.
 
         Returns when the broker has confirmed the subscription; it is renewed at each reconnection.
-        Raises BrokerClosed if the broker is closed before that.
+        Raises BrokerClosed if the broker is closed, or consuming stopped, before that.
         """
 
     def request(self, message: Message) -> Conversation:

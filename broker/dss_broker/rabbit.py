@@ -54,6 +54,7 @@ class RabbitBroker:
         self._url, self._program, self._instance = url, program, instance
         self._retry_delays_s = retry_delays_s
         self._consumers: list[Consumer] = []
+        self._stopping = False
         self._connection: SelectConnection | None = None
         self._conversations = Conversations()
         self._replies = Replies(reply_queue(program, instance), self._conversations)
@@ -102,6 +103,7 @@ class RabbitBroker:
 
     def stop_consuming(self, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
+        self._stopping = True
         consumers = list(self._consumers)
         stopped = [self._link.call(consumer.stop) for consumer in consumers]
         return all(stopped) and all(
@@ -143,6 +145,9 @@ class RabbitBroker:
             consumer.down()
 
     def _add(self, consumer: Consumer) -> None:
+        if self._stopping:
+            consumer.abandon()
+            return
         self._consumers.append(consumer)
         consumer.start()
         if self._connection is not None:

@@ -72,6 +72,8 @@ class Consumer:
         if self._stopped:
             return
         self._stopped = True
+        if not self.ready.done():
+            self.ready.set_exception(BrokerClosed("Consuming was stopped before it began"))
         self._handling.stop()
         not_begun = self._inbox.empty()
         self._inbox.close()
@@ -88,8 +90,6 @@ class Consumer:
     def abandon(self) -> None:
         """Link's thread: the broker is being closed."""
         self.stop()
-        if not self.ready.done():
-            self.ready.set_exception(BrokerClosed("The broker was closed before it subscribed"))
 
     def _work(self) -> None:
         """A thread of this subscription."""

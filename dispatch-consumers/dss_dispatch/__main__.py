@@ -1,15 +1,17 @@
 """``dss-dispatch``: serves the tickets of one service."""
 
 import logging
-import signal
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
+from dss_broker.errors import BrokerClosed
 from dss_broker.rabbit import RabbitBroker
+from dss_broker.stopping import on_stop
 from dss_dispatch.consumer import ANNOUNCE_S, Consumer
 from dss_dispatch.errors import ServiceInvalid
 from dss_dispatch.service import Service, builtin_services, load_service
@@ -94,25 +96,27 @@ def _serve(service: Service, settings: Settings) -> None:
     end_health = serve_health(
         settings.metrics_bind, lambda: missing(broker.connected, settings.datastore)
     )
+    stop = threading.Event()
+    on_stop(stop.set)
+    starting = threading.Thread(target=_start, args=(consumer, settings.parallel_tickets))
+    starting.start()
     try:
-        consumer.start(parallel=settings.parallel_tickets)  # waits for the broker
-        stop = _stop_signal()
-        log.info("serving", extra={"service": service.name, "version": service.version})
         while not stop.wait(ANNOUNCE_S):
-            consumer.announce()
+            if broker.connected:
+                consumer.announce()
         done = broker.stop_consuming(settings.stop_s)
         log.info("stopped", extra={"service": service.name, "all_finished": done})
     finally:
         end_health()
         broker.close()
+        starting.join()
 
 
-def _stop_signal() -> threading.Event:
-    """Set by SIGTERM or Ctrl-C.  Until this is called, those end the program at once."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
+def _start(consumer: Consumer, parallel: int) -> None:
+    """Waits for the broker, however long it takes; in vain if the program is stopped meanwhile."""
+    with suppress(BrokerClosed):
+        consumer.start(parallel=parallel)
+        log.info("serving")
 
 
 if __name__ == "__main__":

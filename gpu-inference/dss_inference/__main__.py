@@ -1,9 +1,9 @@
 """``dss-inference``: serves bundles to dispatchers, runs one by hand, or makes a phantom."""
 
 import logging
-import signal
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
 
@@ -12,7 +12,9 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import Progress
 
+from dss_broker.errors import BrokerClosed
 from dss_broker.rabbit import RabbitBroker
+from dss_broker.stopping import on_stop
 from dss_inference.bundle import Bundle, Outcome
 from dss_inference.errors import InferenceError
 from dss_inference.measuring import measure_device
@@ -188,22 +190,24 @@ def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
         settings.metrics_bind, lambda: missing(broker.connected, settings.datastore)
     )
     measure_device(bundle.device for bundle in loaded)
+    stop = threading.Event()
+    on_stop(stop.set)
+    starting = threading.Thread(target=_start, args=(server,))
+    starting.start()
     try:
-        server.start()  # waits for the broker
-        _stop_signal().wait()
+        stop.wait()
         done = server.stop(settings.stop_s)
         log.info("stopped", extra={"all_finished": done})
     finally:
         end_health()
         broker.close()
+        starting.join()
 
 
-def _stop_signal() -> threading.Event:
-    """Set by SIGTERM or Ctrl-C.  Until this is called, those end the program at once."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
+def _start(server: Server) -> None:
+    """Waits for the broker, however long it takes; in vain if the program is stopped meanwhile."""
+    with suppress(BrokerClosed):
+        server.start()
 
 
 if __name__ == "__main__":

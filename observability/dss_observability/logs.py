@@ -35,3 +35,5 @@ def configure_logging(program: str, *, json_lines: bool, level: str = "INFO") ->
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Seven lines for each refused connection, of which rabbit_link makes one.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
+    # A trace for each try to mend its pool; whoever meets the outage says so.
+    logging.getLogger("asyncpg").setLevel(logging.ERROR)

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from dss_broker.rabbit import RabbitBroker
+from dss_broker.stopping import on_stop
 from dss_observability.logs import configure_logging
 from dss_portal import database
 from dss_portal.accounts import api_tokens
@@ -43,6 +43,9 @@ main.add_typer(tokens, name="tokens")
 main.add_typer(providers, name="providers")
 main.add_typer(services, name="services")
 main.add_typer(dead_letters, name="dead-letters")
+
+ENDING_S = 60.0
+"""What the end may take beside the messages in hand: the database may be slow to close."""
 
 S = TypeVar("S", bound=BaseSettings)
 T = TypeVar("T")
@@ -239,9 +242,10 @@ async def _serve(settings: Settings, broker: RabbitBroker) -> None:
     config.errorlog = None
     config.include_server_header = False
     config.h11_max_incomplete_size = 64 * 1024
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    config.graceful_timeout = settings.stop_s
+    config.shutdown_timeout = settings.stop_s + ENDING_S
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    on_stop(lambda: loop.call_soon_threadsafe(stop.set))
 
     async def stopped() -> None:
         await stop.wait()

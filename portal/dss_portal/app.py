@@ -29,7 +29,8 @@ from dss_portal.tickets import janitor, reaper
 from dss_portal.tickets import routes as tickets
 from dss_portal.tickets.listener import Listener
 
-STOP_S = 20.0
+LISTEN_S = 1.0
+"""Serving begins without the broker if that is not there after so long."""
 
 FEATURES = (
     accounts,
@@ -97,8 +98,10 @@ def _install_background(app: Quart, settings: Settings, broker: Broker) -> None:
         url = settings.database_url.get_secret_value()
         await resources.enter_async_context(database.connected(url))
         if settings.test_mode != "off":
-            await account_store.save_user(account_store.TEST_USER, sysadmin=True, tier="poweruser")
-        await events.listen(broker, Listener(datastore, settings.lease_s))
+            running.append(asyncio.create_task(_make_test_user(), name="test user"))
+        listener = Listener(datastore, settings.lease_s)
+        running.append(asyncio.create_task(events.listen(broker, listener), name="listener"))
+        await asyncio.wait(running, timeout=LISTEN_S)
         running.append(asyncio.create_task(relay.run(), name="outbox relay"))
         running.append(asyncio.create_task(reaper.run(settings, datastore, relay), name="reaper"))
         running.append(asyncio.create_task(janitor.run(datastore, settings.tidy_s), name="janitor"))
@@ -109,11 +112,24 @@ def _install_background(app: Quart, settings: Settings, broker: Broker) -> None:
     async def _stop() -> None:
         for end in end_health:
             await asyncio.to_thread(end)
-        await asyncio.to_thread(broker.stop_consuming, STOP_S)
+        await asyncio.to_thread(broker.stop_consuming, settings.stop_s)
         try:
             await _end(running)
         finally:
             await resources.aclose()
+
+
+async def _make_test_user() -> None:
+    """As soon as the database is there."""
+    while True:
+        try:
+            await account_store.save_user(account_store.TEST_USER, sysadmin=True, tier="poweruser")
+        except Exception as error:
+            if not database.is_away(error):
+                raise
+            await asyncio.sleep(1)
+        else:
+            return
 
 
 async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:

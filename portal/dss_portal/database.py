@@ -4,15 +4,30 @@ import asyncio
 import pkgutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from socket import gaierror
 
 import asyncpg
 from tortoise import Tortoise
+from tortoise.exceptions import DBConnectionError
 from tortoise.migrations.api import migrate
 from tortoise.transactions import in_transaction
 
 from dss_portal import migrations, transactions
 
 ANSWER_S = 3.0
+
+_AWAY = (
+    DBConnectionError,
+    ConnectionError,
+    TimeoutError,
+    gaierror,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # shutting down, starting up
+    asyncpg.InsufficientResourcesError,  # of disk, memory or connections
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+
 MIGRATION_LOCK = 0x647373  # "dss"; any number that all portals agree on
 
 
@@ -47,6 +62,22 @@ async def connected(database_url: str) -> AsyncIterator[None]:
         await context.close_connections()
 
 
+def is_away(error: BaseException) -> bool:
+    """True if the database cannot work now, but may in a while; False if it refused what it was told."""
+    # asyncpg's error for values that fit no column is an InterfaceError, too.
+    return isinstance(error, _AWAY) and not isinstance(error, ValueError)
+
+
+def has_no_room(error: BaseException) -> bool:
+    """True if the database is away because its disk is full."""
+    return isinstance(error, asyncpg.DiskFullError)
+
+
+def trace_of(error: Exception) -> Exception | None:
+    """What to log as ``exc_info``: an outage needs no trace."""
+    return None if is_away(error) else error
+
+
 async def ping() -> None:
     """Raises if the database does not answer."""
     async with in_transaction() as connection:
@@ -60,6 +91,11 @@ async def answers() -> bool:
     except Exception:  # whatever it is, it is no answer
         return False
     return True
+
+
+async def passes(error: Exception) -> bool:
+    """Like ``is_away``, and a database that dies in mid-sentence has many more ways to say so: it is asked."""
+    return is_away(error) or not await answers()
 
 
 async def is_current() -> bool:

@@ -9,6 +9,7 @@ from quart import Quart, Response, request
 from tortoise.exceptions import OperationalError, ValidationError
 from werkzeug.exceptions import HTTPException
 
+from dss_portal import database
 from dss_portal.formats import plain
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ _TYPES = {405: "text/html"}
 
 REST_BYTES = 64 * 1024
 REST_S = 1.0
+AWAY_S = 10
 
 
 def install(app: Quart) -> None:
@@ -60,6 +62,8 @@ def install(app: Quart) -> None:
         if _is_of_the_request(error):
             log.warning("the database takes no such value", exc_info=error)
             return plain("The request has a value that is too long or too large.", 400)
+        if await database.passes(error):
+            return _away(error)
         rule = request.url_rule.rule if request.url_rule else None
         facts = {"route": rule, "ticket": (request.view_args or {}).get("ticket_id")}
         log.error("request failed", exc_info=error, extra=facts)
@@ -74,6 +78,14 @@ def install(app: Quart) -> None:
             with suppress(Exception):
                 await asyncio.wait_for(_drained(), REST_S)
         return response
+
+
+def _away(error: Exception) -> Response:
+    log.warning("database away", extra={"reason": repr(error)})
+    why = "has no room on its disk" if database.has_no_room(error) else "does not answer"
+    answer = plain(f"The database of this service {why}; please try again in a minute.", 503)
+    answer.headers["Retry-After"] = str(AWAY_S)
+    return answer
 
 
 async def _drained() -> None:

@@ -16,6 +16,7 @@ from quart import Quart, Response, g, request
 from tortoise.functions import Count, Max
 
 from dss_observability import metrics
+from dss_portal import database
 from dss_portal.datastore import Datastore
 from dss_portal.models import OutboxMessage, Service, Status, Ticket, TicketHistory
 
@@ -66,8 +67,9 @@ async def watch(datastore: Datastore) -> None:
         try:
             await look()
             await asyncio.to_thread(_look_at_disk, datastore)
-        except Exception:
-            log.exception("metrics not refreshed")
+        except Exception as error:
+            facts, trace = {"reason": repr(error)}, database.trace_of(error)
+            log.warning("metrics not refreshed", extra=facts, exc_info=trace)
         await asyncio.sleep(LOOK_S)
 
 

@@ -15,6 +15,7 @@ from dss_broker.broker import Broker
 from dss_broker.codec import decode, encode
 from dss_broker.errors import Unroutable
 from dss_broker.messages import Message, TicketReady
+from dss_portal import database
 from dss_portal.models import OutboxMessage, Ticket
 
 log = logging.getLogger(__name__)
@@ -50,8 +51,9 @@ class Relay:
             try:
                 while await self._flush() == BATCH:
                     pass
-            except Exception:
-                log.exception("outbox not flushed, trying again")
+            except Exception as error:
+                facts, trace = {"reason": repr(error)}, database.trace_of(error)
+                log.warning("outbox not flushed, trying again", extra=facts, exc_info=trace)
                 await asyncio.sleep(1)
             await _wait(self._wake, IDLE_S)
 

@@ -32,6 +32,9 @@ class Settings(DatabaseSettings):
         "http://127.0.0.1:8080", description="address that users type into ITK-SNAP"
     )
     instance: str = Field(default_factory=instance_name, description="name of this process")
+    stop_s: float = Field(
+        30, ge=0, description="when told to stop, finish requests and messages in hand for so long"
+    )
     log_json: bool = False
 
     metrics_bind: str = Field(

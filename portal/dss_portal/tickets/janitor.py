@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from tortoise.transactions import in_transaction
 
+from dss_portal import database
 from dss_portal.datastore import Datastore
 from dss_portal.models import Status, Ticket, TicketHistory
 from dss_portal.tickets import store
@@ -25,8 +26,9 @@ async def run(datastore: Datastore, every_s: float) -> None:
         await asyncio.sleep(every_s)
         try:
             await tidy(datastore)
-        except Exception:
-            log.exception("files not tidied, trying again")
+        except Exception as error:
+            facts, trace = {"reason": repr(error)}, database.trace_of(error)
+            log.warning("files not tidied, trying again", extra=facts, exc_info=trace)
 
 
 async def tidy(datastore: Datastore) -> int:

@@ -8,6 +8,7 @@ from tortoise.expressions import Q
 from tortoise.transactions import in_transaction
 
 from dss_observability import metrics
+from dss_portal import database
 from dss_portal.accounts import store as accounts
 from dss_portal.accounts.sessions import YEAR_S
 from dss_portal.datastore import Datastore
@@ -36,8 +37,9 @@ async def run(settings: Settings, datastore: Datastore, relay: Relay) -> None:
             if await sweep(settings, datastore):
                 relay.wake()
             await accounts.forget_expired(YEAR_S)
-        except Exception:
-            log.exception("sweep failed, trying again")
+        except Exception as error:
+            facts, trace = {"reason": repr(error)}, database.trace_of(error)
+            log.warning("sweep failed, trying again", extra=facts, exc_info=trace)
         await asyncio.sleep(PERIOD_S)
 
 
