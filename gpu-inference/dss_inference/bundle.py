@@ -4,10 +4,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 from dss_broker.messages import Label, Note
+from dss_inference.compute import ComputeThread
 from dss_inference.errors import Cancelled
+
+T = TypeVar("T")
+WAITING = "waiting for the device"
+"""The stage of those who wait for others; no part of the work's own time."""
 
 Progress: TypeAlias = Callable[[float, str], None]
 """Told how far the work is (0..1) and what is done now; may be called as often as one likes."""
@@ -55,15 +60,23 @@ class Stages:
         self._progress = progress
         self._cancelled = cancelled
         self._starts: list[tuple[str, float]] = []
+        self._fraction = 0.0
 
     def enter(self, fraction: float, stage: str) -> None:
         """What was in hand is done; ``stage`` begins.  Raises Cancelled."""
         if self._cancelled():
             raise Cancelled
+        self._fraction = fraction
         self._starts.append((stage, time.monotonic()))
         self._progress(fraction, stage)
 
+    def alone(self, device: ComputeThread, work: Callable[[], T]) -> T:
+        """``work`` in the device's thread, when its turn has come.  Raises Cancelled while waiting."""
+        self.enter(self._fraction, WAITING)
+        return device(work, self._cancelled)
+
     def seconds(self) -> dict[str, float]:
-        """Wall-clock seconds by stage; the last one ends now."""
+        """Wall-clock seconds by stage, the waiting left out; the last one ends now."""
         ends = [start for _, start in self._starts[1:]] + [time.monotonic()]
-        return {s: end - start for (s, start), end in zip(self._starts, ends, strict=True)}
+        spans = zip(self._starts, ends, strict=True)
+        return {s: end - start for (s, start), end in spans if s != WAITING}

@@ -1,29 +1,38 @@
 """The bundles that a worker can serve.  Nothing is imported, and no torch loaded, before it is asked for."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dss_inference.bundle import Bundle
 from dss_inference.errors import InferenceError
 from dss_inference.monai_bundles.folder import is_bundle, open_bundle
 
+if TYPE_CHECKING:
+    from dss_inference.runner import Runner
 
-def _lung_segmentation(device: str, threads: int) -> Bundle:
+
+@cache
+def _runner(device: str, threads: int) -> "Runner":
+    """One for all bundles, since they share the device's thread."""
     from dss_inference.images import limit_threads  # noqa: PLC0415  (loads SimpleITK)
-    from dss_inference.lungs.bundle import LungSegmentation  # noqa: PLC0415  (loads torch)
     from dss_inference.runner import runner_for  # noqa: PLC0415  (loads torch)
 
     limit_threads(threads)
-    return LungSegmentation(runner_for(device, threads))
+    return runner_for(device, threads)
+
+
+def _lung_segmentation(device: str, threads: int) -> Bundle:
+    from dss_inference.lungs.bundle import LungSegmentation  # noqa: PLC0415  (loads torch)
+
+    return LungSegmentation(_runner(device, threads))
 
 
 def _nodule_detection(device: str, threads: int) -> Bundle:
-    from dss_inference.images import limit_threads  # noqa: PLC0415  (loads SimpleITK)
     from dss_inference.nodules.bundle import NoduleDetection  # noqa: PLC0415  (loads torch)
-    from dss_inference.runner import runner_for  # noqa: PLC0415  (loads torch)
 
-    limit_threads(threads)
-    return NoduleDetection(runner_for(device, threads))
+    return NoduleDetection(_runner(device, threads))
 
 
 BUNDLES: dict[str, Callable[[str, int], Bundle]] = {
@@ -56,9 +65,7 @@ def load(name: str, device: str, threads: int, installed: Path | None = None) ->
 
 
 def _monai(root: Path, device: str, threads: int) -> Bundle:
-    from dss_inference.images import limit_threads  # noqa: PLC0415  (loads SimpleITK)
     from dss_inference.monai_bundles.segmentation import MonaiSegmentation  # noqa: PLC0415  (MONAI)
-    from dss_inference.runner import runner_for  # noqa: PLC0415  (loads torch)
 
-    limit_threads(threads)
-    return MonaiSegmentation(open_bundle(root), runner_for(device, threads).device_name)
+    runner = _runner(device, threads)
+    return MonaiSegmentation(open_bundle(root), runner.device_name, runner.compute)

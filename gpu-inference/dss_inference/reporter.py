@@ -26,7 +26,7 @@ class Reporter:
         self._send = send
         self._shortest_gap_s = shortest_gap_s
         self._longest_gap_s = longest_gap_s
-        self._latest = (0.0, "waiting for the device")
+        self._latest = (0.0, "starting")
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep_sending, name="progress", daemon=True)
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from dss_inference.compute import ComputeThread
 from dss_inference.errors import InferenceError
 
 _SLAB_VOXELS = 16_000_000
@@ -33,6 +34,7 @@ class Runner:
 
     def __init__(self, device: str) -> None:
         self.device_name = device
+        self.compute = ComputeThread()
         self._device = torch.device(device)
 
     @property

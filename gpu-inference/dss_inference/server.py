@@ -33,17 +33,25 @@ _REMEMBERED_WITHDRAWALS = 4096
 
 
 class Server:
-    """One process, one device: whatever bundles it serves, one request is worked on at a time."""
+    """One process, one device.  Of each bundle up to ``ahead`` requests are in hand: while one is on the
+    device, the next is read and the last is written.
+    """
 
     def __init__(
-        self, *, broker: Broker, bundles: Iterable[Bundle], datastore: Path, instance: str
+        self,
+        *,
+        broker: Broker,
+        bundles: Iterable[Bundle],
+        datastore: Path,
+        instance: str,
+        ahead: int = 2,
     ) -> None:
         self._broker = broker
         self._bundles = {bundle.name: bundle for bundle in bundles}
         self._datastore = datastore.resolve()
         self._instance = instance
-        self._device = threading.Lock()
         self._withdrawn: deque[tuple[int, str]] = deque(maxlen=_REMEMBERED_WITHDRAWALS)
+        self._ahead = ahead
         self._stopping = threading.Event()
         self._announcer = threading.Thread(target=self._announce, name="announce", daemon=True)
 
@@ -51,7 +59,7 @@ class Server:
         """Returns when the broker delivers."""
         self._broker.consume(topology.withdrawn("inference"), self._withdraw)
         for name in self._bundles:
-            self._broker.consume(topology.inference(name), self._handle)
+            self._broker.consume(topology.inference(name, self._ahead), self._handle)
         self._announcer.start()
         log.info("serving", extra={"bundles": sorted(self._bundles), "instance": self._instance})
 
@@ -144,7 +152,7 @@ class Server:
             ticket_id, claim_id = request.ticket_id, request.claim_id
             return (ticket_id, "") in self._withdrawn or (ticket_id, claim_id) in self._withdrawn
 
-        with Reporter(send) as progress, self._device, metrics.INFERENCE_BUSY.track_inprogress():
+        with Reporter(send) as progress:
             outcome = bundle.run(image_path, output_dir, request.parameters, progress, cancelled)
         return m.InferenceFinished(
             ticket_id=request.ticket_id,

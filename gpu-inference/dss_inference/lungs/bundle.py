@@ -7,7 +7,7 @@ import numpy as np
 
 from dss_broker.messages import Label
 from dss_inference.bundle import Outcome, Progress, Stages
-from dss_inference.images import read_ct, write_segmentation
+from dss_inference.images import Ct, read_ct, write_segmentation
 from dss_inference.lungs.notes import notes_on
 from dss_inference.lungs.segment import segment_lungs
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Sides
@@ -40,9 +40,7 @@ class LungSegmentation:
         stages = Stages(progress, cancelled)
         stages.enter(0.0, "reading the image")
         ct = read_ct(image_path)
-        found = segment_lungs(
-            ct.hu, ct.spacing_mm, self._runner, lambda f, stage: stages.enter(0.2 + 0.65 * f, stage)
-        )
+        found = stages.alone(self._runner.compute, lambda: self._found(ct, stages))
         stages.enter(0.85, "writing the segmentation")
         labels = labels_of(found, ct.grid.voxel_ml)
         return Outcome(
@@ -50,6 +48,11 @@ class LungSegmentation:
             labels=labels,
             notes=notes_on(found, labels),
             stage_seconds=stages.seconds(),
+        )
+
+    def _found(self, ct: Ct, stages: Stages) -> Sides:
+        return segment_lungs(
+            ct.hu, ct.spacing_mm, self._runner, lambda f, stage: stages.enter(0.2 + 0.65 * f, stage)
         )
 
 

@@ -21,6 +21,7 @@ from monai.data.meta_tensor import MetaTensor
 
 from dss_broker.messages import Label, Note
 from dss_inference.bundle import Outcome, Progress, Stages
+from dss_inference.compute import ComputeThread
 from dss_inference.errors import Cancelled, InferenceError
 from dss_inference.images import Ct, read_ct, write_segmentation
 from dss_inference.monai_bundles.folder import BundleFolder
@@ -30,11 +31,23 @@ _FILES = ("LoadImage", "SaveImage")
 _GOLDEN = 0.618034  # neighbours in a list of colours that steps by it are easy to tell apart
 
 
+@contextmanager
+def _no_memory_is_memory_error() -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        torch.cuda.empty_cache()
+        raise MemoryError from error
+
+
 class MonaiSegmentation:
     """One bundle, its network loaded once and kept."""
 
-    def __init__(self, folder: BundleFolder, device: str) -> None:
+    def __init__(
+        self, folder: BundleFolder, device: str, compute: ComputeThread | None = None
+    ) -> None:
         self._folder = folder
+        self._compute = compute or ComputeThread()
         self._device = torch.device(device)
         self._parser = _parser(folder, device)
         self._network = _network(self._parser, folder, self._device)
@@ -63,8 +76,7 @@ class MonaiSegmentation:
         stages = Stages(progress, cancelled)
         stages.enter(0.0, "reading the image")
         ct = read_ct(image_path)
-        with _no_memory_is_memory_error(), torch.inference_mode():
-            found = self._segment(ct, stages, progress, cancelled)
+        found = stages.alone(self._compute, lambda: self._segment(ct, stages, progress, cancelled))
         stages.enter(0.9, "writing the segmentation")
         return Outcome(
             segmentation=write_segmentation(found, ct, output_dir),
@@ -73,6 +85,8 @@ class MonaiSegmentation:
             stage_seconds=stages.seconds(),
         )
 
+    @_no_memory_is_memory_error()
+    @torch.inference_mode()
     def _segment(
         self, ct: Ct, stages: Stages, progress: Progress, cancelled: Callable[[], bool]
     ) -> npt.NDArray[np.uint8]:
@@ -195,12 +209,3 @@ def _watched(
         yield
     finally:
         handle.remove()
-
-
-@contextmanager
-def _no_memory_is_memory_error() -> Iterator[None]:
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        torch.cuda.empty_cache()
-        raise MemoryError from error

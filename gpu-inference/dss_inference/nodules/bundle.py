@@ -58,7 +58,7 @@ class NoduleDetection:
         stages = Stages(progress, cancelled)
         stages.enter(0.0, "reading the image")
         ct = read_ct(image_path)
-        found = self._found(ct, stages)
+        found = stages.alone(self._runner.compute, lambda: self._found(ct, stages))
         stages.enter(0.9, "writing the segmentation")
         return Outcome(
             segmentation=write_segmentation(found.voxels, ct, output_dir),
