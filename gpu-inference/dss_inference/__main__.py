@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
@@ -21,7 +21,7 @@ from dss_inference.measuring import measure_device
 from dss_inference.monai_bundles.folder import open_bundle, problems
 from dss_inference.registry import BUNDLES, installed_in, load
 from dss_inference.server import Server
-from dss_inference.settings import DeviceSettings, Settings
+from dss_inference.settings import DeviceSettings, FacadeSettings, Settings
 from dss_observability.logs import configure_logging
 from dss_observability.serving import missing, serve_health
 
@@ -47,8 +47,25 @@ def serve(
     """
     settings = _settings(Settings)
     configure_logging("inference", json_lines=settings.log_json)
-    names = bundle or [*sorted(BUNDLES), *_usable(settings)]
-    _serve([_loaded(name, settings) for name in names], settings)
+    _serve(_all_loaded(bundle, settings), settings)
+
+
+@main.command()
+def facade(
+    bundle: Annotated[
+        list[str] | None, typer.Option(help="A bundle to serve; may be repeated. Default: all.")
+    ] = None,
+) -> None:
+    """Take images over HTTP only, without a broker: POST /lung_segmentation/inference and so on.
+
+    At DSS_FACADE_BIND, or 127.0.0.1:8080; 'serve' does the same beside its queues.
+    """
+    settings = _settings(FacadeSettings)
+    configure_logging("inference", json_lines=settings.log_json)
+    bind = settings.facade_bind or "127.0.0.1:8080"
+    end_facade = _start_facade(bind, _all_loaded(bundle, settings), settings)
+    _stop_signal().wait()
+    log.info("stopped", extra={"all_finished": end_facade()})
 
 
 @main.command()
@@ -150,6 +167,11 @@ def _loaded(name: str, settings: DeviceSettings) -> Bundle:
         _refuse(str(error), 2)
 
 
+def _all_loaded(names: list[str] | None, settings: DeviceSettings) -> list[Bundle]:
+    """Those of ``names``, or whatever there is."""
+    return [_loaded(name, settings) for name in names or [*sorted(BUNDLES), *_usable(settings)]]
+
+
 def _usable(settings: DeviceSettings) -> list[str]:
     """Installed MONAI bundles; one that cannot be used keeps nobody from serving the others."""
     usable = []
@@ -182,21 +204,25 @@ def _show(outcome: Outcome, device: str) -> None:
 
 
 def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
+    end_facade = _start_facade(settings.facade_bind, loaded, settings)
     broker = RabbitBroker(settings.amqp_url.get_secret_value(), "inference", settings.instance)
     server = Server(
-        broker=broker, bundles=loaded, datastore=settings.datastore, instance=settings.instance
+        broker=broker,
+        bundles=loaded,
+        datastore=settings.datastore,
+        instance=settings.instance,
+        ahead=settings.requests_ahead,
     )
     end_health = serve_health(
         settings.metrics_bind, lambda: missing(broker.connected, settings.datastore)
     )
     measure_device(bundle.device for bundle in loaded)
-    stop = threading.Event()
-    on_stop(stop.set)
+    stop = _stop_signal()
     starting = threading.Thread(target=_start, args=(server,))
     starting.start()
     try:
         stop.wait()
-        done = server.stop(settings.stop_s)
+        done = server.stop(settings.stop_s) & end_facade()
         log.info("stopped", extra={"all_finished": done})
     finally:
         end_health()
@@ -204,10 +230,43 @@ def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
         starting.join()
 
 
+def _stop_signal() -> threading.Event:
+    """Set by SIGTERM or Ctrl-C."""
+    stop = threading.Event()
+    on_stop(stop.set)
+    return stop
+
+
 def _start(server: Server) -> None:
     """Waits for the broker, however long it takes; in vain if the program is stopped meanwhile."""
     with suppress(BrokerClosed):
         server.start()
+
+
+def _start_facade(
+    bind: str, loaded: Sequence[Bundle], settings: FacadeSettings
+) -> Callable[[], bool]:
+    """What is returned ends it, and says whether nothing was left undone.  A blank ``bind`` starts nothing."""
+    if not bind:
+        return lambda: True
+    from dss_inference.facade.desk import Desk  # noqa: PLC0415 - an HTTP server, which few need
+    from dss_inference.facade.results import Results  # noqa: PLC0415
+    from dss_inference.facade.routes import Facade  # noqa: PLC0415
+    from dss_inference.facade.serving import serve_facade  # noqa: PLC0415
+
+    try:
+        results = Results(settings.facade_dir)
+        desk = Desk(loaded, results, instance=settings.instance, keep_s=settings.facade_keep_s)
+        end_http = serve_facade(bind, Facade(desk, settings.facade_max_bytes))
+    except OSError as error:
+        _refuse(f"DSS_FACADE_DIR or DSS_FACADE_BIND cannot be used: {error}", 2)
+    desk.start()
+
+    def end() -> bool:
+        end_http()
+        return desk.stop(settings.stop_s)
+
+    return end
 
 
 if __name__ == "__main__":

@@ -147,6 +147,15 @@ def _write(image: sitk.Image, folder: Path, name: str, grid: Grid) -> Path | Non
     return folder / name
 
 
+def save_as_nrrd(segmentation: Path, target: Path) -> None:
+    """The same voxels in the same grid, fsynced and renamed."""
+    partial = target.with_name(f"partial-{target.name}")
+    sitk.WriteImage(sitk.ReadImage(segmentation), partial, useCompression=True, compressionLevel=1)
+    sync(partial)
+    partial.replace(target)
+    sync(target.parent)
+
+
 def _raise_if_full(folder: Path, size_bytes: int) -> None:
     """SimpleITK has one error for everything; the file system tells whether it was this one."""
     if shutil.disk_usage(folder).free < size_bytes:

@@ -24,15 +24,29 @@ class DeviceSettings(BaseSettings):
     log_json: bool = False
 
 
-class Settings(DeviceSettings):
+class FacadeSettings(DeviceSettings):
+    """Enough to serve over HTTP."""
+
+    instance: str = Field(default_factory=instance_name, description="name of this process")
+    facade_bind: str = Field("", description="host:port of the REST interface; blank is none")
+    facade_dir: Path = Field(
+        Path("/wmlce/data/output"), description="persistent folder of its images and results"
+    )
+    facade_keep_s: float = Field(86400, gt=0, description="results are removed after so long")
+    facade_max_bytes: int = Field(4 << 30, gt=0, description="largest body that is taken")
+    stop_s: float = Field(
+        30, ge=0, description="when told to stop, finish what is in hand for so long"
+    )
+
+
+class Settings(FacadeSettings):
     """Enough to serve."""
 
     amqp_url: SecretStr = Field(description="amqp://user:password@host:port/vhost")
     datastore: Path = Field(description="folder shared with portal and dispatchers")
-    instance: str = Field(default_factory=instance_name, description="name of this process")
+    requests_ahead: int = Field(
+        2, ge=1, description="requests of a bundle in hand: on the device, being read or written"
+    )
     metrics_bind: str = Field(
         "", description="host:port of /metrics, /healthz and /readyz; blank is none"
-    )
-    stop_s: float = Field(
-        30, ge=0, description="when told to stop, finish what is in hand for so long"
     )

@@ -1,0 +1,99 @@
+"""What was asked over HTTP and what came of it, in a folder that outlives the program."""
+
+import re
+import shutil
+import time
+from pathlib import Path
+from uuid import uuid4
+
+import msgspec
+
+from dss_broker.messages import InferenceFailed, InferenceFinished, RunInference
+from dss_inference.images import sync
+
+_REQUEST, _ANSWER, _STARTS = "request.json", "answer.json", "starts"
+_MASK = "segmentation.nrrd"
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the two."""
+
+    finished: InferenceFinished | None = None
+    failed: InferenceFailed | None = None
+
+
+class Results:
+    """A folder for each image; its name cannot be guessed, since whoever knows it may read it."""
+
+    def __init__(self, root: Path) -> None:
+        """Raises OSError if nothing can be written there."""
+        root.mkdir(parents=True, exist_ok=True)
+        (root / ".writable").touch()
+        self.root = root.resolve()
+
+    def create(self) -> str:
+        """The id of a new one."""
+        result_id = uuid4().hex
+        (self.root / result_id).mkdir()
+        return result_id
+
+    def folder(self, result_id: str) -> Path:
+        return self.root / result_id
+
+    def exists(self, result_id: str) -> bool:
+        return _ID.fullmatch(result_id) is not None and (self.root / result_id).is_dir()
+
+    def mask(self, result_id: str) -> Path:
+        return self.root / result_id / _MASK
+
+    def remove(self, result_id: str) -> None:
+        shutil.rmtree(self.root / result_id, ignore_errors=True)
+
+    def keep_request(self, request: RunInference) -> None:
+        """From now on it is answered, if need be by the next process."""
+        _write(self.root / request.claim_id / _REQUEST, msgspec.json.encode(request))
+
+    def keep_answer(self, result_id: str, answer: Answer) -> None:
+        _write(self.root / result_id / _ANSWER, msgspec.json.encode(answer))
+
+    def answer(self, result_id: str) -> Answer | None:
+        """None while there is none."""
+        try:
+            raw = (self.root / result_id / _ANSWER).read_bytes()
+        except OSError:
+            return None
+        return msgspec.json.decode(raw, type=Answer)
+
+    def count_start(self, result_id: str) -> int:
+        """How often a process began with this one, now included."""
+        file = self.root / result_id / _STARTS
+        starts = int(file.read_text()) + 1 if file.exists() else 1
+        file.write_text(str(starts))
+        return starts
+
+    def unanswered(self) -> list[RunInference]:
+        """What an earlier process did not come to the end of, oldest first."""
+        waiting = [f for f in self.root.glob(f"*/{_REQUEST}") if not (f.parent / _ANSWER).exists()]
+        waiting.sort(key=lambda file: file.stat().st_mtime)
+        return [msgspec.json.decode(file.read_bytes(), type=RunInference) for file in waiting]
+
+    def purge(self, older_than_s: float) -> int:
+        """Remove what was answered, or given up while it was sent, so long ago; how many that were."""
+        latest = time.time() - older_than_s
+        old = [path for path in self.root.iterdir() if self._is_over(path, latest)]
+        for path in old:
+            shutil.rmtree(path, ignore_errors=True)
+        return len(old)
+
+    def _is_over(self, path: Path, latest: float) -> bool:
+        waits = (path / _REQUEST).exists() and not (path / _ANSWER).exists()
+        return self.exists(path.name) and not waits and path.stat().st_mtime < latest
+
+
+def _write(file: Path, content: bytes) -> None:
+    partial = file.with_name(f"partial-{file.name}")
+    partial.write_bytes(content)
+    sync(partial)
+    partial.replace(file)
+    sync(file.parent)

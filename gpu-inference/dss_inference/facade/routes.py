@@ -1,0 +1,145 @@
+"""Which address does what.  Every answer but the segmentation is JSON; every error a sentence."""
+
+import errno
+import logging
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.routing import Map, Rule
+from werkzeug.utils import send_file
+from werkzeug.wrappers import Request, Response
+
+from dss_inference.errors import InferenceError
+from dss_inference.facade.desk import Desk
+from dss_inference.facade.upload import receive
+from dss_inference.server import EXHAUSTED, UNEXPECTED
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+log = logging.getLogger(__name__)
+
+_FULL = "Too many images wait already; send this one again in a while."
+_GONE = "There is no such result: it was removed, or has never been."
+_NOT_YET = {"Retry-After": "1"}
+_ROUTES = Map(
+    [
+        Rule("/", endpoint="overview", methods=["GET"]),
+        Rule("/healthz", endpoint="health", methods=["GET"]),
+        Rule("/<bundle>/inference", endpoint="submit", methods=["POST"]),
+        Rule("/results/<result_id>", endpoint="result", methods=["GET"]),
+        Rule("/results/<result_id>", endpoint="withdraw", methods=["DELETE"]),
+        Rule("/results/<result_id>/report", endpoint="report", methods=["GET"]),
+    ]
+)
+
+
+class Facade:
+    """A WSGI application."""
+
+    def __init__(self, desk: Desk, max_bytes: int) -> None:
+        self._desk = desk
+        self._max_bytes = max_bytes
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        return self._answer(Request(environ))(environ, start_response)
+
+    def _answer(self, request: Request) -> Response:
+        try:
+            endpoint, values = _ROUTES.bind_to_environ(request.environ).match()
+            answer: Response = getattr(self, f"_{endpoint}")(request, **values)
+        except RequestEntityTooLarge:
+            sentence = f"The request is larger than the {self._max_bytes} bytes that are taken."
+            return _refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence)
+        except HTTPException as error:
+            return _refused(error.code or 500, error.description or error.name)
+        except InferenceError as error:
+            return _refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            return _refused(HTTPStatus.INSUFFICIENT_STORAGE, EXHAUSTED)
+        return answer
+
+    def _overview(self, _: Request) -> Response:
+        bundles = [
+            {"name": name, "endpoint": f"/{name}/inference", "device": bundle.device}
+            for name, bundle in sorted(self._desk.bundles.items())
+        ]
+        return _json({"bundles": bundles})
+
+    def _health(self, _: Request) -> Response:
+        return _json({"healthy": True})
+
+    def _submit(self, request: Request, bundle: str) -> Response:
+        name = next((n for n in (bundle, bundle.replace("_", "-")) if n in self._desk.bundles), "")
+        if not name:
+            known = ", ".join(sorted(self._desk.bundles))
+            return _refused(HTTPStatus.NOT_FOUND, f"There is no '{bundle}'; there is: {known}.")
+        if self._desk.is_full:
+            return _refused(HTTPStatus.SERVICE_UNAVAILABLE, _FULL)
+        result_id = self._desk.results.create()
+        try:
+            folder = self._desk.results.folder(result_id)
+            upload = receive(request.environ, folder, self._max_bytes)
+            self._desk.submit(result_id, name, upload.image_name, upload.parameters)
+        except BaseException:
+            self._desk.results.remove(result_id)
+            raise
+        log.info("image received", extra={"bundle": name, "bytes": request.content_length})
+        return _json({"Endpoint": f"/results/{result_id}"})
+
+    def _result(self, request: Request, result_id: str) -> Response:
+        not_finished = self._not_finished(result_id)
+        if not_finished is not None:
+            return not_finished
+        mask = self._desk.results.mask(result_id)
+        return send_file(
+            mask, request.environ, "application/octet-stream", as_attachment=True, etag=False
+        )
+
+    def _report(self, _: Request, result_id: str) -> Response:
+        not_finished = self._not_finished(result_id)
+        if not_finished is not None:
+            return not_finished
+        answer = self._desk.results.answer(result_id)
+        report = msgspec.to_builtins(answer.finished if answer else None)
+        own = ("ticket_id", "claim_id", "segmentation_path")
+        return _json({name: value for name, value in report.items() if name not in own})
+
+    def _withdraw(self, _: Request, result_id: str) -> Response:
+        if not self._desk.results.exists(result_id):
+            return _refused(HTTPStatus.NOT_FOUND, _GONE)
+        self._desk.withdraw(result_id)
+        return Response(status=HTTPStatus.NO_CONTENT)
+
+    def _not_finished(self, result_id: str) -> Response | None:
+        """What to say instead of the result; None if there is one."""
+        if not self._desk.results.exists(result_id):
+            return _refused(HTTPStatus.NOT_FOUND, _GONE)
+        progress = self._desk.progress(result_id)  # before the answer, which comes first
+        answer = self._desk.results.answer(result_id)
+        if answer is None:
+            state = {"fraction": progress.fraction, "stage": progress.stage} if progress else {}
+            return _json({"state": "working", **state}, HTTPStatus.ACCEPTED, _NOT_YET)
+        if answer.failed is None:
+            return None
+        reason = answer.failed.reason
+        unforeseen = reason in (UNEXPECTED, EXHAUSTED)
+        return _refused(500 if unforeseen else HTTPStatus.UNPROCESSABLE_ENTITY, reason)
+
+
+def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(
+        msgspec.json.encode(content), status, headers=headers, mimetype="application/json"
+    )
+
+
+def _refused(status: int, sentence: str) -> Response:
+    """The connection ends, because the rest of a body may still be on its way."""
+    return _json({"error": sentence}, status, {"Connection": "close"})
