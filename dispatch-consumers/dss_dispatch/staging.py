@@ -68,11 +68,12 @@ def _values_of(submission: Submission) -> frozenset[int]:
 def _place_segmentation(segmentation: Segmentation, places: dict[int, int], folder: Path) -> str:
     """Under a name made of its content, so that a file once downloaded is never another one."""
     source = segmentation.path
+    suffix = ".nii.gz" if source.name.endswith(".nii.gz") else source.suffix
     if any(own != place for own, place in places.items()):
-        source = segmentation.path.with_name("renumbered.nii.gz")
+        source = segmentation.path.with_name(f"renumbered{suffix}")
         renumber(segmentation.path, source, places)
     words = re.sub(r"[^a-z0-9]+", "_", segmentation.nickname.lower()).strip("_")
-    name = f"seg_{words}_{sha256(source)[:_NAME_DIGITS]}.nii.gz"
+    name = f"seg_{words}_{sha256(source)[:_NAME_DIGITS]}{suffix}"
     link(source, folder / name)
     return name
 

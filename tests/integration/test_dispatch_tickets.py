@@ -5,7 +5,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +84,19 @@ def test_a_ticket_ends_in_checked_files_that_the_portal_can_publish(
     }
     assert broker.stop_consuming(10)
     assert [path.name for path in work(tmp_path).iterdir()] == ["results"]
+
+
+def test_a_segmentation_in_nrrd_keeps_its_format(broker: MemoryBroker, tmp_path: Path) -> None:
+    """A worker writes NRRD where NIfTI would move the grid."""
+    portal = FakePortal(broker)
+    FakeWorker(broker, replace(writes(tmp_path), name="segmentation.nrrd"))
+    submit(tmp_path)
+    dispatcher(broker, tmp_path).start(parallel=1)
+
+    broker.publish(ready())
+
+    names = [file.name for file in portal.succeeded().files]
+    assert len([name for name in names if name.startswith("seg_") and name.endswith(".nrrd")]) == 1
 
 
 def test_the_worker_is_asked_for_the_tagged_layer_by_its_path(
