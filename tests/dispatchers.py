@@ -162,7 +162,12 @@ def _progress(request: RunInference, fraction: float, stage: str) -> InferencePr
 
 
 def dispatcher(
-    broker: MemoryBroker, datastore: Path, *, silence_s: float = WAIT_S, instance: str = "node1"
+    broker: MemoryBroker,
+    datastore: Path,
+    *,
+    silence_s: float = WAIT_S,
+    instance: str = "node1",
+    service_url: str = "",
 ) -> Consumer:
     """Of the service of ``service_json``, not yet started."""
     return Consumer(
@@ -172,6 +177,7 @@ def dispatcher(
         provider="dss",
         instance=instance,
         silence_s=silence_s,
+        service_url=service_url,
     )
 
 

@@ -124,7 +124,7 @@ def _send(client: httpx.Client, path: str, name: str, data: bytes, **fields: str
 def start(amqp_url: str, postgres: PostgresCluster, folder: Path) -> Site:
     """A portal that answers, with a database of its own; stop its stack in the end."""
     name = f"site_{uuid.uuid4().hex}"
-    asyncio.run(_create_database(postgres.database_url, name))
+    asyncio.run(create_database(postgres.database_url, name))
     stack = Stack(
         folder=folder,
         amqp_url=amqp_url,
@@ -142,7 +142,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-async def _create_database(url: str, name: str) -> None:
+async def create_database(url: str, name: str) -> None:
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(f'CREATE DATABASE "{name}"')

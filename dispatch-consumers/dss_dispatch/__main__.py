@@ -1,6 +1,7 @@
 """``dss-dispatch``: serves the tickets of one service."""
 
 import logging
+import os
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ from dss_broker.stopping import on_stop
 from dss_dispatch.consumer import ANNOUNCE_S, Consumer
 from dss_dispatch.errors import ServiceInvalid
 from dss_dispatch.service import Service, builtin_services, load_service
-from dss_dispatch.settings import Settings
+from dss_dispatch.settings import Settings, service_url
 from dss_observability.logs import configure_logging
 from dss_observability.serving import missing, serve_health
 
@@ -39,7 +40,8 @@ def serve(
     loaded = _load(service)
     settings = _settings()
     configure_logging("dispatch", json_lines=settings.log_json)
-    _serve(loaded, settings)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each question is too much
+    _serve(loaded, settings, _service_url(loaded.name))
 
 
 @main.command()
@@ -82,7 +84,15 @@ def _settings() -> Settings:
         raise typer.Exit(2) from error
 
 
-def _serve(service: Service, settings: Settings) -> None:
+def _service_url(service: str) -> str:
+    try:
+        return service_url(service, os.environ)
+    except ValueError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+
+
+def _serve(service: Service, settings: Settings, service_url: str) -> None:
     amqp_url = settings.amqp_url.get_secret_value()
     broker = RabbitBroker(amqp_url, "dispatch", settings.instance)
     consumer = Consumer(
@@ -92,6 +102,7 @@ def _serve(service: Service, settings: Settings) -> None:
         provider=settings.provider,
         instance=settings.instance,
         silence_s=settings.inference_silence_s,
+        service_url=service_url,
     )
     end_health = serve_health(
         settings.metrics_bind, lambda: missing(broker.connected, settings.datastore)

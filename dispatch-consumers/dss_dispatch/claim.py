@@ -3,9 +3,10 @@
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from dss_broker import datastore as layout
@@ -20,6 +21,7 @@ from dss_broker.messages import (
 from dss_dispatch.errors import TicketError, Withdrawn
 from dss_dispatch.gate import check_results
 from dss_dispatch.inference import infer
+from dss_dispatch.remote import infer_at
 from dss_dispatch.reporter import Reporter
 from dss_dispatch.service import Service
 from dss_dispatch.staging import Segmentation, stage
@@ -32,7 +34,10 @@ READING, INFERENCE, BUILDING, CHECKING = (0.0, 0.1), (0.1, 0.9), (0.9, 0.95), (0
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimedTicket:
-    """A ticket in our hands.  ``withdrawn`` is set when nobody wants it any more."""
+    """A ticket in our hands.  ``withdrawn`` is set when nobody wants it any more.
+
+    Inference is asked of the server at ``service_url``; if that is blank, of the queue.
+    """
 
     claim: ClaimGranted
     service: Service
@@ -41,6 +46,7 @@ class ClaimedTicket:
     reporter: Reporter
     withdrawn: threading.Event
     silence_s: float
+    service_url: str = ""
 
     def process(self) -> tuple[ResultFile, ...]:
         """From the user's files to staged and checked result files.
@@ -98,8 +104,7 @@ class ClaimedTicket:
             output_dir=str(self._output_dir),
             parameters=dispatch.parameters,
         )
-        finished = infer(
-            self.broker,
+        finished = self._ask(
             request,
             on_progress=_Narrator(self.reporter).tell,
             withdrawn=self.withdrawn,
@@ -107,6 +112,12 @@ class ClaimedTicket:
         )
         self.reporter.progressed(INFERENCE, 1.0)
         return finished
+
+    @property
+    def _ask(self) -> Callable[..., InferenceFinished]:
+        if self.service_url:
+            return partial(infer_at, self.service_url, self.datastore)
+        return partial(infer, self.broker)
 
     def _tell(self, finished: InferenceFinished) -> None:
         """What the algorithm has to say, and how large each label is."""

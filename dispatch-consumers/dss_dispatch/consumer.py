@@ -40,12 +40,13 @@ class Consumer:
         provider: str,
         instance: str,
         silence_s: float,
+        service_url: str = "",
     ) -> None:
         self._broker = broker
         self._service = service
         self._datastore = datastore
         self._provider, self._instance = provider, instance
-        self._silence_s = silence_s
+        self._silence_s, self._service_url = silence_s, service_url
         self._withdrawals = Withdrawals()
 
     def start(self, *, parallel: int) -> None:
@@ -113,6 +114,7 @@ class Consumer:
             reporter=reporter,
             withdrawn=is_withdrawn,
             silence_s=self._silence_s,
+            service_url=self._service_url,
         )
         processed = False
         in_hand = metrics.DISPATCH_IN_HAND.labels(self._service.name)

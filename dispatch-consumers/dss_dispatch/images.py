@@ -128,6 +128,21 @@ def label_values(path: Path) -> frozenset[int]:
     return frozenset(int(value) for value in np.flatnonzero(seen) if value)
 
 
+def label_volumes(path: Path) -> dict[int, float]:
+    """Millilitres by value of a segmentation, without 0.  Raises TicketError."""
+    reader = _reader(path)
+    reader.SetOutputPixelType(sitk.sitkUInt16)
+    try:
+        image = reader.Execute()
+    except RuntimeError as error:
+        raise TicketError(_why_unreadable(path.name, str(error))) from error
+    counts = np.zeros(65536, dtype=np.int64)
+    for part in sitk.GetArrayViewFromImage(image):
+        counts += np.bincount(part.ravel(), minlength=65536)
+    voxel_ml = float(np.prod(image.GetSpacing())) / 1000
+    return {int(v): float(counts[v]) * voxel_ml for v in np.flatnonzero(counts) if v}
+
+
 def renumber(source: Path, target: Path, places: dict[int, int]) -> None:
     """Write ``source`` with its values changed to those of ``places``, in the very same grid."""
     reader = _reader(source)

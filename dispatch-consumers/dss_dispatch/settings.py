@@ -1,5 +1,7 @@
 """What an operator may set for a dispatcher, each as ``DSS_<NAME>`` in the environment."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field, SecretStr
@@ -24,3 +26,15 @@ class Settings(BaseSettings):
     )
     stop_s: float = Field(30, ge=0, description="time to finish tickets when asked to stop")
     log_json: bool = False
+
+
+def service_url(service: str, environment: Mapping[str, str]) -> str:
+    """``LUNG_SEGMENTATION_SERVICE_URL`` and its like: a server to ask instead of the queue; "" for none.
+
+    Raises ValueError if it is no address.
+    """
+    name = re.sub(r"\W", "_", service).upper() + "_SERVICE_URL"
+    url = environment.get(name, "")
+    if url and not re.fullmatch(r"https?://[^/\s]+\S*", url):
+        raise ValueError(f"{name}: an address like http://worker:8080 is needed.")
+    return url

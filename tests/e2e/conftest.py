@@ -5,7 +5,6 @@ import shutil
 import uuid
 from collections.abc import Iterator
 
-import asyncpg
 import httpx
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -26,7 +25,7 @@ def stack(
 ) -> Iterator[Stack]:
     """Everything is up and ``lung-segmentation`` is listed; on a virtual host and database of its own."""
     name = f"e2e_{uuid.uuid4().hex[:8]}"
-    asyncio.run(_create_database(postgres.database_url, name))
+    asyncio.run(sites.create_database(postgres.database_url, name))
     with fresh_vhost(rabbit) as amqp_url:
         running = Stack(
             folder=tmp_path_factory.mktemp("e2e"),
@@ -77,11 +76,3 @@ def browser(site: Site) -> Iterator[Browser]:
         missing("Chromium is not installed.")
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=program, args=sites.CHROMIUM)
-
-
-async def _create_database(url: str, name: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(f'CREATE DATABASE "{name}"')
-    finally:
-        await connection.close()

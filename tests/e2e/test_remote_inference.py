@@ -1,0 +1,104 @@
+# mypy: allow-untyped-calls
+# (SimpleITK ships no types)
+"""A ticket whose dispatcher asks an inference server over HTTP; nobody serves the queue."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
+
+from builders import write_image
+from contract.brokers import fresh_vhost
+from dss_client.itksnap import ItkSnap
+from dss_client.sending import send
+from dss_client.workspace import read_outcome
+from dss_inference.phantom.chest import PhantomSpec, make_phantom
+from dss_inference.runner import Runner
+from dss_stack.postgres import PostgresCluster
+from dss_stack.rabbitmq import RabbitNode
+from sites import create_database
+from stacks import Stack, free_port, wait_until
+from watchers import Quiet
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def server_url(tmp_path: Path) -> Iterator[str]:
+    """``dss-inference facade``, which knows no broker."""
+    url = f"http://127.0.0.1:{free_port()}"
+    environment = {
+        **{name: value for name, value in os.environ.items() if name != "DSS_AMQP_URL"},
+        "DSS_FACADE_BIND": url.removeprefix("http://"),
+        "DSS_FACADE_DIR": str(tmp_path / "output"),
+        "DSS_DEVICE": "cpu",
+    }
+    command = [sys.executable, "-m", "dss_inference", "facade", "--bundle", "lung-segmentation"]
+    process = subprocess.Popen(command, env=environment)
+    try:
+        wait_until(lambda: _answers(url), 60)
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture
+def stack(
+    rabbit: RabbitNode,
+    postgres: PostgresCluster,
+    server_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Stack]:
+    monkeypatch.setenv("LUNG_SEGMENTATION_SERVICE_URL", server_url)
+    name = f"remote_{uuid.uuid4().hex[:8]}"
+    asyncio.run(create_database(postgres.database_url, name))
+    with fresh_vhost(rabbit) as amqp_url:
+        running = Stack(
+            folder=tmp_path_factory.mktemp("remote"),
+            amqp_url=amqp_url,
+            database_url=f"{postgres.database_url.rpartition('/')[0]}/{name}",
+        )
+        running.start("portal", "dispatch")
+        try:
+            wait_until(lambda: "lung-segmentation" in running.announced(), 90, running.logs)
+            yield running
+        finally:
+            running.stop()
+
+
+def test_a_chest_comes_back_with_both_lungs(
+    stack: Stack, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("ticket")
+    spec = PhantomSpec(size=(96, 72, 78), spacing_mm=(4, 4, 4), orientation="PIR")
+    phantom = make_phantom(spec, Runner("cpu"))
+    scan = write_image(folder / "ct.nii.gz", phantom.ct)
+    with ItkSnap(stack.url) as client:
+        client.login(stack.token("ann@example.com", "--tier", "poweruser"))
+
+        sent = send(client, scan, "lung-segmentation", folder / "results", Quiet())
+
+    assert sent.results is not None, sent.log
+    assert [label.name for label in sent.results.labels] == ["left lung", "right lung"]
+    (file,) = read_outcome(sent.results.workspace).segmentations
+    found = sitk.GetArrayFromImage(sitk.ReadImage(str(file))) > 0
+    truth = sitk.GetArrayFromImage(phantom.truth) > 0
+    assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.95
+    lines = [line.message for line in sent.log]
+    assert any(line.startswith("Inference: ") for line in lines)

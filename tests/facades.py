@@ -1,0 +1,65 @@
+# mypy: allow-untyped-calls
+# (SimpleITK ships no types)
+"""Inference over HTTP for tests: a quick bundle, and a server that has it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
+
+from dss_broker.messages import Label
+from dss_inference.bundle import Bundle, Outcome, Progress, Stages
+from dss_inference.facade.desk import Desk
+from dss_inference.facade.results import Results
+from dss_inference.facade.routes import Facade
+from dss_inference.facade.serving import serve_facade
+from stacks import free_port
+
+LABEL = Label(value=1, name="bright", rgb=(1, 2, 3), volume_ml=4.5)
+
+
+@dataclass
+class BrightBundle:
+    """Marks what is above -1; waits for ``go_on``, after ``before``, which may raise."""
+
+    name: str = "lung-segmentation"
+    device: str = "cpu"
+    runs: int = 0
+    parameters: dict[str, str] = field(default_factory=dict)
+    before: Callable[[], None] = lambda: None
+    go_on: threading.Event = field(default_factory=threading.Event)
+
+    def run(
+        self,
+        image_path: Path,
+        output_dir: Path,
+        parameters: dict[str, str],
+        progress: Progress,
+        cancelled: Callable[[], bool],
+    ) -> Outcome:
+        self.runs, self.parameters = self.runs + 1, parameters
+        stages = Stages(progress, cancelled)
+        stages.enter(0.25, "looking")
+        self.before()
+        while not self.go_on.wait(0.01):
+            stages.enter(0.5, "pausing")
+        path = output_dir / "segmentation.nii.gz"
+        sitk.WriteImage(sitk.ReadImage(image_path) > -1, path)
+        return Outcome(segmentation=path, labels=(LABEL,), notes=(), stage_seconds=stages.seconds())
+
+
+@contextmanager
+def facade(bundle: Bundle, folder: Path, port: int = 0) -> Iterator[str]:
+    """A server's address; ended after the block, with what is in hand left for the next."""
+    port = port or free_port()
+    desk = Desk([bundle], Results(folder), instance="remote", keep_s=3600)
+    end = serve_facade(f"127.0.0.1:{port}", Facade(desk, 10_000_000))
+    desk.start()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        end()
+        desk.stop(0)
