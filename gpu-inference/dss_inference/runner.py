@@ -16,15 +16,23 @@ _SLAB_VOXELS = 16_000_000
 """So many voxels are worked on at once: bounds the memory that goes beyond the image itself."""
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Torch tells of exhausted memory in ways of its own."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    said = str(error)
+    return isinstance(error, RuntimeError) and (
+        "allocate memory" in said or "out of memory" in said or "ALLOC_FAILED" in said
+    )
+
+
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """Torch tells of exhausted memory in ways of its own; here it is a MemoryError like any other."""
+    """However torch tells of exhausted memory, here it is a MemoryError like any other."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise MemoryError(str(error)) from error
-    except RuntimeError as error:
-        if "allocate memory" in str(error):
+    except RuntimeError as error:  # torch.OutOfMemoryError is one
+        if is_out_of_memory(error):
             raise MemoryError(str(error)) from error
         raise
 

@@ -25,19 +25,13 @@ from dss_inference.compute import ComputeThread
 from dss_inference.errors import Cancelled, InferenceError
 from dss_inference.images import Ct, read_ct, write_segmentation
 from dss_inference.monai_bundles.folder import BundleFolder
+from dss_inference.monai_bundles.inferring import Inferring
+from dss_inference.monai_bundles.settling import for_winners, needs_only_winners
+from dss_inference.runner import memory_errors
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _FILES = ("LoadImage", "SaveImage")
 _GOLDEN = 0.618034  # neighbours in a list of colours that steps by it are easy to tell apart
-
-
-@contextmanager
-def _no_memory_is_memory_error() -> Iterator[None]:
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        torch.cuda.empty_cache()
-        raise MemoryError from error
 
 
 class MonaiSegmentation:
@@ -53,7 +47,13 @@ class MonaiSegmentation:
         self._network = _network(self._parser, folder, self._device)
         self._preprocess = self._parser.get_parsed_content("preprocessing")
         self._postprocess = self._parser.get_parsed_content("postprocessing")
-        self._inferer = self._parser.get_parsed_content("inferer")
+        self._infer = Inferring(
+            self._parser.get_parsed_content("inferer"),
+            self._network,
+            self._device,
+            channels=max(folder.labels) + 1,
+            may_settle=needs_only_winners(self._postprocess),
+        )
 
     @property
     def name(self) -> str:
@@ -85,7 +85,7 @@ class MonaiSegmentation:
             stage_seconds=stages.seconds(),
         )
 
-    @_no_memory_is_memory_error()
+    @memory_errors()
     @torch.inference_mode()
     def _segment(
         self, ct: Ct, stages: Stages, progress: Progress, cancelled: Callable[[], bool]
@@ -96,24 +96,23 @@ class MonaiSegmentation:
         data = self._preprocess({key: as_tensor(ct)})
         stages.enter(0.15, "running the network")
         with _watched(self._network, self._windows(data[key]), progress, cancelled):
-            batch = data[key][None].to(self._device)
-            with torch.autocast(self._device.type, enabled=self._device.type == "cuda"):
-                data["pred"] = self._inferer(batch, self._network)[0].float().cpu()
+            answer = self._infer(data[key][None])
         stages.enter(0.8, "going back to the image's grid")
-        data["pred"] = MetaTensor(data["pred"], meta=data[key].meta)
-        return _values(self._postprocess(data)["pred"], ct.hu.shape)
+        data["pred"] = MetaTensor(answer.values, meta=data[key].meta)
+        postprocess = for_winners(self._postprocess) if answer.settled else self._postprocess
+        return _values(postprocess(data)["pred"], ct.hu.shape)
 
     def _windows(self, prepared: Any) -> int:
         """How often the inferer will call the network; 1 if it does not say."""
-        roi = getattr(self._inferer, "roi_size", None)
+        roi = getattr(self._infer.inferer, "roi_size", None)
         if roi is None:
             return 1
-        overlap = self._inferer.overlap
+        overlap = self._infer.inferer.overlap
         overlaps = overlap if isinstance(overlap, list | tuple) else [overlap] * 3
         count = 1
         for n, r, o in zip(prepared.shape[1:], roi, overlaps, strict=True):
             count *= math.ceil(max(0, n - r) / max(1, int(r * (1 - o)))) + 1
-        return math.ceil(count / int(self._inferer.sw_batch_size))
+        return math.ceil(count / int(self._infer.inferer.sw_batch_size))
 
     def _labels(self, found: npt.NDArray[np.uint8], voxel_ml: float) -> tuple[Label, ...]:
         counts = np.bincount(found.ravel(), minlength=256)
