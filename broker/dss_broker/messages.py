@@ -168,7 +168,8 @@ class Note:
 class InferenceFinished:
     """``segmentation_path`` holds a label map in the image's exact grid.
 
-    ``stage_seconds`` are wall-clock seconds by stage; ``device`` is what did the work, for instance ``cpu``.
+    ``stage_seconds`` are wall-clock seconds by stage; ``device`` is what did the work, for instance ``cpu``,
+    and ``peak_memory_bytes`` the most of its memory that was in use meanwhile (0: not measured).
     """
 
     ticket_id: int
@@ -178,6 +179,7 @@ class InferenceFinished:
     notes: tuple[Note, ...]
     device: str
     stage_seconds: dict[str, float]
+    peak_memory_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

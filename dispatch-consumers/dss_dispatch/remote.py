@@ -44,6 +44,7 @@ class _Report(msgspec.Struct, kw_only=True):
     notes: tuple[Note, ...] = ()
     device: str = "a remote server"
     stage_seconds: dict[str, float] = {}
+    peak_memory_bytes: int = 0
 
 
 def infer_at(
@@ -231,4 +232,5 @@ def _finished(request: RunInference, mask: Path, report: _Report) -> InferenceFi
         notes=report.notes,
         device=report.device,
         stage_seconds=report.stage_seconds,
+        peak_memory_bytes=report.peak_memory_bytes,
     )

@@ -162,7 +162,9 @@ def _refuse(sentence: str, code: int) -> NoReturn:
 
 def _loaded(name: str, settings: DeviceSettings) -> Bundle:
     try:
-        return load(name, settings.device, settings.threads, settings.bundles)
+        return load(
+            name, settings.device, settings.threads, settings.bundles, settings.bundle_bytes
+        )
     except InferenceError as error:
         _refuse(str(error), 2)
 

@@ -20,12 +20,16 @@ Progress: TypeAlias = Callable[[float, str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """``segmentation`` is on disk, fsynced, in the image's exact grid; its values are those of ``labels``."""
+    """``segmentation`` is on disk, fsynced, in the image's exact grid; its values are those of ``labels``.
+
+    ``peak_memory_bytes`` of the device (a CPU's: of the whole process), while it was at work; 0: unknown.
+    """
 
     segmentation: Path
     labels: tuple[Label, ...]
     notes: tuple[Note, ...]
     stage_seconds: dict[str, float]
+    peak_memory_bytes: int = 0
 
 
 class Bundle(Protocol):
@@ -61,6 +65,7 @@ class Stages:
         self._cancelled = cancelled
         self._starts: list[tuple[str, float]] = []
         self._fraction = 0.0
+        self.peak_memory_bytes = 0
 
     def enter(self, fraction: float, stage: str) -> None:
         """What was in hand is done; ``stage`` begins.  Raises Cancelled."""
@@ -72,8 +77,16 @@ class Stages:
 
     def alone(self, device: ComputeThread, work: Callable[[], T]) -> T:
         """``work`` in the device's thread, when its turn has come.  Raises Cancelled while waiting."""
+
+        def measured() -> T:
+            device.memory.begin()
+            try:
+                return work()
+            finally:
+                self.peak_memory_bytes = device.memory.peak_bytes()
+
         self.enter(self._fraction, WAITING)
-        return device(work, self._cancelled)
+        return device(measured, self._cancelled)
 
     def seconds(self) -> dict[str, float]:
         """Wall-clock seconds by stage, the waiting left out; the last one ends now."""

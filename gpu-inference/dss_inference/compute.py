@@ -8,6 +8,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from dss_inference.errors import Cancelled
+from dss_inference.memory import Memory, ProcessMemory
 from dss_observability import metrics
 
 GLANCE_S = 0.25
@@ -23,7 +24,8 @@ class ComputeThread:
     that computes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, memory: Memory | None = None) -> None:
+        self.memory = memory or ProcessMemory()
         self._waiting: SimpleQueue[tuple[Future[Any], Context, Callable[[], Any]]] = SimpleQueue()
         self._starting = threading.Lock()
         self._started = False

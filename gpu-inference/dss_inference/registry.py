@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from dss_inference.bundle import Bundle
 from dss_inference.errors import InferenceError
 from dss_inference.monai_bundles.folder import is_bundle, open_bundle
+from dss_inference.settings import DEFAULT_BUNDLE_BYTES
+from dss_inference.shelf import Shelf, ShelvedBundle
 
 if TYPE_CHECKING:
     from dss_inference.runner import Runner
@@ -49,9 +51,16 @@ def installed_in(folder: Path | None) -> dict[str, Path]:
     return {path.name: path for path in sorted(folder.iterdir()) if is_bundle(path)}
 
 
-def load(name: str, device: str, threads: int, installed: Path | None = None) -> Bundle:
+def load(
+    name: str,
+    device: str,
+    threads: int,
+    installed: Path | None = None,
+    limit_bytes: int = DEFAULT_BUNDLE_BYTES,
+) -> Bundle:
     """A built-in bundle, one of the folder ``installed``, or the MONAI bundle at the path ``name``.
 
+    MONAI bundles that take more than ``limit_bytes`` together take turns in memory.
     Raises InferenceError if there is no such bundle, if it cannot be used, or if there is no such device.
     """
     if name in BUNDLES:
@@ -59,13 +68,28 @@ def load(name: str, device: str, threads: int, installed: Path | None = None) ->
     monai = installed_in(installed)
     root = monai.get(name, Path(name))
     if is_bundle(root):
-        return _monai(root, device, threads)
+        return _monai(root, device, threads, limit_bytes)
     known = ", ".join(sorted([*BUNDLES, *monai]))
     raise InferenceError(f"There is no bundle {name!r}; there is: {known}.")
 
 
-def _monai(root: Path, device: str, threads: int) -> Bundle:
+def _monai(root: Path, device: str, threads: int, limit_bytes: int) -> Bundle:
     from dss_inference.monai_bundles.segmentation import MonaiSegmentation  # noqa: PLC0415  (MONAI)
 
     runner = _runner(device, threads)
-    return MonaiSegmentation(open_bundle(root), runner.device_name, runner.compute)
+    folder = open_bundle(root)
+    bundle = ShelvedBundle(
+        folder.name,
+        runner.device,
+        _shelf(device, threads, limit_bytes),
+        lambda: MonaiSegmentation(folder, runner.device_name, runner.compute),
+    )
+    bundle.warm()  # what is wrong with it is to be known at the start
+    return bundle
+
+
+@cache
+def _shelf(device: str, threads: int, limit_bytes: int) -> Shelf:
+    """One for all bundles of a device."""
+    runner = _runner(device, threads)
+    return Shelf(runner.compute.memory, limit_bytes, runner.release)

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from dss_inference.compute import ComputeThread
 from dss_inference.errors import InferenceError
+from dss_inference.memory import ProcessMemory
 
 _SLAB_VOXELS = 16_000_000
 """So many voxels are worked on at once: bounds the memory that goes beyond the image itself."""
@@ -37,12 +38,31 @@ def memory_errors() -> Iterator[None]:
         raise
 
 
+class GpuMemory:
+    """What this process has allocated on a GPU."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def begin(self) -> None:
+        torch.cuda.reset_peak_memory_stats(self._device)
+
+    def peak_bytes(self) -> int:
+        return torch.cuda.max_memory_allocated(self._device)
+
+    def held_bytes(self) -> int:
+        return torch.cuda.memory_allocated(self._device)
+
+
 class Runner:
     """Takes and gives numpy arrays (z, y, x); what lies between happens on ``device``."""
 
     def __init__(self, device: str) -> None:
         self.device_name = device
-        self.compute = ComputeThread()
+        self._device = torch.device(device)
+        self.compute = ComputeThread(
+            GpuMemory(self._device) if self._device.type == "cuda" else ProcessMemory()
+        )
         self._device = torch.device(device)
 
     @property
@@ -51,6 +71,11 @@ class Runner:
         if self._device.type == "cuda":
             return f"{self._device} ({torch.cuda.get_device_name(self._device)})"
         return str(self._device)
+
+    def release(self) -> None:
+        """Give memory that is only kept for later back to the GPU."""
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
 
     @memory_errors()
     def block_mean(

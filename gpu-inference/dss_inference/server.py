@@ -162,6 +162,7 @@ class Server:
             notes=outcome.notes,
             device=bundle.device,
             stage_seconds=outcome.stage_seconds,
+            peak_memory_bytes=outcome.peak_memory_bytes,
         )
 
     def _inside(self, relative: str) -> Path:

@@ -13,6 +13,9 @@ def _own_cores() -> int:
     return min(8, len(os.sched_getaffinity(0)))
 
 
+DEFAULT_BUNDLE_BYTES = 8 << 30
+
+
 class DeviceSettings(BaseSettings):
     """Enough to run a bundle by hand."""
 
@@ -20,6 +23,9 @@ class DeviceSettings(BaseSettings):
 
     device: str = Field("auto", description="auto, cpu or cuda:N")
     bundles: Path | None = Field(None, description="folder of MONAI bundles, each a queue")
+    bundle_bytes: int = Field(
+        DEFAULT_BUNDLE_BYTES, ge=0, description="MONAI bundles that stay in memory, all together"
+    )
     threads: int = Field(default_factory=_own_cores, ge=1, description="CPU threads of one worker")
     log_json: bool = False
 

@@ -96,6 +96,7 @@ def test_it_segments_what_a_dispatcher_asks_for_and_stops_when_told(
         reply = conversation.next(START_S)
     assert isinstance(reply, InferenceFinished)
     assert [label.name for label in reply.labels] == ["left lung", "right lung"]
+    assert 1e8 < reply.peak_memory_bytes < 2.5e9
     assert sitk.ReadImage(datastore / reply.segmentation_path).GetSize() == (96, 72, 78)
     program.send_signal(signal.SIGTERM)
     assert program.wait(START_S) == 0

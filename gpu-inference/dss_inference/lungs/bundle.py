@@ -48,6 +48,7 @@ class LungSegmentation:
             labels=labels,
             notes=notes_on(found, labels),
             stage_seconds=stages.seconds(),
+            peak_memory_bytes=stages.peak_memory_bytes,
         )
 
     def _found(self, ct: Ct, stages: Stages) -> Sides:

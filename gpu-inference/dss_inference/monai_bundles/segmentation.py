@@ -83,6 +83,7 @@ class MonaiSegmentation:
             labels=self._labels(found, ct.grid.voxel_ml),
             notes=(Note(level="info", text=self._origin()),),
             stage_seconds=stages.seconds(),
+            peak_memory_bytes=stages.peak_memory_bytes,
         )
 
     @memory_errors()

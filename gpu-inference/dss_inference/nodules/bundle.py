@@ -65,6 +65,7 @@ class NoduleDetection:
             labels=found.labels,
             notes=found.notes,
             stage_seconds=stages.seconds(),
+            peak_memory_bytes=stages.peak_memory_bytes,
         )
 
     def _found(self, ct: Ct, stages: Stages) -> _Found:
