@@ -47,7 +47,8 @@ def up(
         console.print(screen.volumes_table(segmented))
         console.print()
         console.print("[bold]The service is running[/]")
-        console.print(screen.addresses(stack.wiring(), segmented, token.result()))
+        where = screen.addresses(stack.wiring(), segmented, token.result(), stack.prometheus_url)
+        console.print(where)
 
 
 @main.command()
@@ -66,6 +67,8 @@ def status() -> None:
     """Every process: running, healthy, where.  Exit status 1 if something is down."""
     parts = _existing().parts()
     console.print(screen.parts_table(parts))
+    console.print()
+    console.print(screen.metrics_pages(parts))
     if not all(part.healthy for part in parts):
         raise typer.Exit(1)
 

@@ -1,11 +1,13 @@
 """Our programs, as the local stack runs them: a portal, a dispatcher for each service, a worker."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from dss_stack import health
+from dss_stack.ports import LOOPBACK
 from dss_stack.program import Program
 from dss_stack.wiring import Wiring
 
@@ -14,6 +16,15 @@ SERVICE = "lung-segmentation"
 
 SERVICES = (SERVICE, "nodule-detection")
 """What the stack offers; each has the name of the bundle behind it."""
+
+
+PORTS = (
+    "portal",
+    "portal-metrics",
+    "inference-metrics",
+    *(f"dispatch-{service}-metrics" for service in SERVICES),
+)
+"""Names of the ports that are chosen for the programs: each begins with its program's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +38,18 @@ class Lineup:
         """In the order in which they are to be stopped: none loses whom it talks with."""
         return *self.dispatchers, self.inference, self.portal
 
+    @property
+    def targets(self) -> dict[str, list[str]]:
+        """Where to scrape each kind of program: its processes' host:port."""
+        return {
+            "portal": [self.portal.metrics],
+            "dispatch": [dispatcher.metrics for dispatcher in self.dispatchers],
+            "inference": [self.inference.metrics],
+        }
 
-def lineup(state: Path, wiring: Wiring) -> Lineup:
-    """The programs of the stack in ``state``, wired as ``wiring`` says."""
+
+def lineup(state: Path, wiring: Wiring, ports: Mapping[str, int]) -> Lineup:
+    """The programs of the stack in ``state``, wired as ``wiring`` says, on ``ports`` (see PORTS)."""
 
     def program(
         name: str,
@@ -50,6 +70,7 @@ def lineup(state: Path, wiring: Wiring) -> Lineup:
             folder=state / "run" / name,
             log=state / "log" / f"{name}.log",
             ready=ready,
+            metrics=f"{LOOPBACK}:{ports[f'{name}-metrics']}",
             address=address,
         )
 

@@ -19,7 +19,8 @@ _STOP_TIMEOUT_S = 45
 class Program:
     """``module`` with ``arguments``, in a working ``folder`` of its own, by which it is found again.
 
-    ``ready`` is asked whether it can do its work; ``address`` is where people find it, or "".
+    ``ready`` is asked whether it can do its work; ``address`` is where people find it, or "".  It
+    serves its metrics at ``metrics`` (host:port), whatever the environment says about that.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Program:
     folder: Path
     log: Path
     ready: Callable[[psutil.Process], bool]
+    metrics: str
     address: str = ""
     start_timeout_s: float = 60
 
@@ -43,7 +45,7 @@ class Program:
             [sys.executable, "-m", self.module, *self.arguments],
             folder=self.folder,
             log=self.log,
-            environment=environment,
+            environment={**environment, "DSS_METRICS_BIND": self.metrics},
         )
 
     def wait(self, process: psutil.Process) -> None:

@@ -47,8 +47,9 @@ class RabbitNode:
         return f"http://{LOOPBACK}:{self._ports['console']}"
 
     @property
-    def prometheus_url(self) -> str:
-        return f"http://{LOOPBACK}:{self._ports['prometheus']}/metrics"
+    def metrics(self) -> str:
+        """host:port where its metrics are."""
+        return f"{LOOPBACK}:{self._ports['prometheus']}"
 
     @property
     def process(self) -> psutil.Process | None:

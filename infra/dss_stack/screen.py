@@ -34,6 +34,14 @@ def parts_table(parts: Sequence[Part]) -> Table:
     return table
 
 
+def metrics_pages(parts: Sequence[Part]) -> Text:
+    """Where the numbers of each process are, in plain lines."""
+    pages = [(part.name, f"http://{part.metrics}/metrics") for part in parts if part.metrics]
+    width = max((len(name) for name, _ in pages), default=0)
+    lines = [f" {name:<{width}}  {page}" for name, page in pages]
+    return Text("\n".join([" metrics", *lines]))
+
+
 def volumes_table(segmented: Segmented) -> Table:
     table = Table(box=None, header_style="dim")
     for heading in ("label", "volume", *(["truth", "difference"] if segmented.truth_ml else [])):
@@ -45,7 +53,7 @@ def volumes_table(segmented: Segmented) -> Table:
     return table
 
 
-def addresses(wiring: Wiring, segmented: Segmented, token: str) -> Text:
+def addresses(wiring: Wiring, segmented: Segmented, token: str, prometheus_url: str) -> Text:
     """Where to go from here: plain lines, so that no path is broken and everything can be copied."""
     rows = (
         ("Result", str(segmented.workspace)),
@@ -56,9 +64,10 @@ def addresses(wiring: Wiring, segmented: Segmented, token: str) -> Text:
         ("", "ITK-SNAP: Tools > Distributed Segmentation Service..., Manage...,"),
         ("", f"add the server {wiring.public_url}, paste the token"),
         *_console_rows(wiring),
+        *([("Prometheus", prometheus_url)] if prometheus_url else []),
         ("Stop", "make stop; the data stays, and make up goes on with it"),
     )
-    return Text("\n".join(f"{name:<10}{what}" for name, what in rows))
+    return Text("\n".join(f"{name:<11}{what}" for name, what in rows))
 
 
 def _console_rows(wiring: Wiring) -> tuple[tuple[str, str], ...]:

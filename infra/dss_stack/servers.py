@@ -1,4 +1,4 @@
-"""Where the programs of RabbitMQ and PostgreSQL are: installed, or unpacked into a folder of ours."""
+"""Where the programs of RabbitMQ, PostgreSQL and Prometheus are: installed, or unpacked into a folder of ours."""
 
 import os
 import shutil
@@ -55,6 +55,17 @@ def find_postgres(sysroot: Path | None = None) -> Programs:
         "PostgreSQL is not installed: install the package postgresql, or set DSS_DATABASE_URL to a "
         "server that exists."
     )
+
+
+def find_prometheus(sysroot: Path | None = None) -> Programs:
+    """Prometheus and its promtool.  Raises ServerMissing."""
+    for root in _roots(sysroot):
+        if (root / "usr/bin/prometheus").exists():
+            return Programs(folder=root / "usr/bin", environment=_environment(root))
+    on_path = shutil.which("prometheus")
+    if on_path:
+        return Programs(folder=Path(on_path).parent, environment=_environment(MACHINE))
+    raise ServerMissing("Prometheus is not installed: install the package prometheus.")
 
 
 def _roots(sysroot: Path | None) -> Iterator[Path]:

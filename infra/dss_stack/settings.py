@@ -17,3 +17,4 @@ class Settings(BaseSettings):
     datastore: Path | None = Field(None, description="folder of the tickets' files")
     bind: str | None = Field(None, description="host:port of the portal, else 8080 or a free port")
     public_url: str | None = Field(None, description="address that users type into ITK-SNAP")
+    prometheus: bool = Field(True, description="false: neither install nor start a Prometheus")

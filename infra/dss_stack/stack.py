@@ -1,4 +1,4 @@
-"""The whole: two servers and three programs, started and stopped in the right order."""
+"""The whole: the servers and the programs, started and stopped in the right order."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -9,17 +9,17 @@ from typing import Protocol
 import psutil
 
 from dss_stack.commands import run_module
-from dss_stack.lineup import Lineup, lineup
+from dss_stack.lineup import PORTS, Lineup, lineup
 from dss_stack.ports import LOOPBACK, choose_ports, is_free
 from dss_stack.postgres import PostgresCluster
 from dss_stack.program import Program
+from dss_stack.prometheus import PrometheusServer
 from dss_stack.rabbitmq import RabbitNode
 from dss_stack.remembered import Facts, remember, remembered
 from dss_stack.settings import Settings
 from dss_stack.wiring import Wiring
 
 _PORTAL_PORT = 8080
-_PORTS = ("portal",)
 
 Report = Callable[[str], None]
 """Told the name of each part when it is ready, or when it has ended."""
@@ -36,12 +36,16 @@ class Server(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One process of the stack as it is now.  ``process`` is None if it is down."""
+    """One process of the stack as it is now.  ``process`` is None if it is down.
+
+    ``address`` is where people find it, ``metrics`` where Prometheus does; "" for nowhere.
+    """
 
     name: str
     process: psutil.Process | None
     healthy: bool
     address: str
+    metrics: str = ""
 
 
 class Stack:
@@ -57,6 +61,7 @@ class Stack:
         sysroot = self.state / "sysroot"
         self.rabbit = RabbitNode(self.state / "rabbitmq", sysroot=sysroot)
         self.postgres = PostgresCluster(self.state / "postgres", sysroot=sysroot)
+        self.prometheus = PrometheusServer(self.state / "prometheus", sysroot=sysroot)
 
     @property
     def exists(self) -> bool:
@@ -71,6 +76,11 @@ class Stack:
     @property
     def owns_postgres(self) -> bool:
         return self._settings.database_url in {None, self.postgres.database_url}
+
+    @property
+    def prometheus_url(self) -> str:
+        """Where metrics can be asked for; "" if there is no Prometheus."""
+        return self.prometheus.url if self._owns_prometheus else ""
 
     def wiring(self) -> Wiring:
         """True once the servers have started: until then they may still take other ports."""
@@ -89,16 +99,19 @@ class Stack:
         )
 
     def lineup(self) -> Lineup:
-        return lineup(self.state, self.wiring())
+        return lineup(self.state, self.wiring(), self._facts["ports"])
 
     def start(self, report: Report) -> None:
         """Return when everything is ready.  What runs already is left alone.  Raises StackError."""
         self._start_servers(report)
-        self._take_free_port()
+        self._take_free_ports()
         wiring = self.wiring()
         wiring.datastore.mkdir(parents=True, exist_ok=True)
         wiring.write(self.state / "env")
-        self._start_programs(report)
+        with ThreadPoolExecutor() as threads:
+            watching = threads.submit(self._start_prometheus, report)
+            self._start_programs(report)
+            watching.result()
 
     def stop(self, report: Report) -> None:
         """Return when everything of ours has ended."""
@@ -136,7 +149,14 @@ class Stack:
 
     @property
     def _facts(self) -> Facts:
-        return remembered(self._facts_file, _PORTS, _PORTAL_PORT)
+        return remembered(self._facts_file, PORTS, _PORTAL_PORT)
+
+    @property
+    def _owns_prometheus(self) -> bool:
+        """True also for one that runs although nobody wants it any more: it is to be stopped."""
+        if not self.prometheus.installed:
+            return False
+        return self._settings.prometheus or self.prometheus.process is not None
 
     def _servers(self) -> dict[str, Server]:
         """Those of our own, by name."""
@@ -145,6 +165,8 @@ class Stack:
             servers["rabbitmq"] = self.rabbit
         if self.owns_postgres:
             servers["postgres"] = self.postgres
+        if self._owns_prometheus:
+            servers["prometheus"] = self.prometheus
         return servers
 
     def _start_servers(self, report: Report) -> None:
@@ -184,11 +206,26 @@ class Stack:
             purpose="Preparing the database",
         )
 
-    def _take_free_port(self) -> None:
-        """Another port for the portal if somebody has taken ours while it was down."""
+    def _start_prometheus(self, report: Report) -> None:
+        """Nothing waits for it; a stack without it works."""
+        if not self._owns_prometheus:
+            return
+        broker = [self.rabbit.metrics] if self.owns_rabbit else []
+        self.prometheus.start({**self.lineup().targets, "rabbitmq": broker})
+        report("prometheus")
+
+    def _take_free_ports(self) -> None:
+        """Other ports for programs that are down, where somebody has taken theirs meanwhile."""
         facts = self._facts
-        if self.lineup().portal.process is None and not is_free(facts["ports"]["portal"]):
-            facts["ports"] = choose_ports(_PORTS, _PORTAL_PORT)
+        down = [program.name for program in self.lineup().programs if program.process is None]
+        taken = [
+            name
+            for name, port in facts["ports"].items()
+            if name.removesuffix("-metrics") in down and not is_free(port)
+        ]
+        if taken:
+            favourites = [_PORTAL_PORT] if "portal" in taken else []
+            facts["ports"] |= choose_ports(taken, *favourites)
             remember(self._facts_file, facts)
 
     def _start_programs(self, report: Report) -> None:
@@ -207,13 +244,19 @@ class Stack:
         report(program.name)
 
     def _server_parts(self) -> list[Part]:
-        addresses = {"rabbitmq": self.rabbit.console_url, "postgres": self.postgres.address}
+        addresses = {
+            "rabbitmq": self.rabbit.console_url,
+            "postgres": self.postgres.address,
+            "prometheus": self.prometheus.url,
+        }
+        metrics = {"rabbitmq": self.rabbit.metrics}
         return [
             Part(
                 name=name,
                 process=(process := server.process),
                 healthy=process is not None and server.ready(),
                 address=addresses[name],
+                metrics=metrics.get(name, ""),
             )
             for name, server in self._servers().items()
         ]
@@ -225,6 +268,7 @@ class Stack:
                 process=(process := program.process),
                 healthy=process is not None and program.ready(process),
                 address=program.address,
+                metrics=program.metrics,
             )
             for program in reversed(self.lineup().programs)
         ]

@@ -34,7 +34,7 @@ def test_there_is_no_guest(rabbit: RabbitNode) -> None:
 
 
 def test_rabbitmq_has_metrics(rabbit: RabbitNode) -> None:
-    assert "rabbitmq_identity_info" in httpx.get(rabbit.prometheus_url).text
+    assert "rabbitmq_identity_info" in httpx.get(f"http://{rabbit.metrics}/metrics").text
 
 
 def test_a_second_start_finds_the_same_node(rabbit: RabbitNode) -> None:

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from dss_stack import processes
 from dss_stack.rabbitmq import RabbitNode
 from dss_stack.settings import Settings
 from dss_stack.stack import Stack
+from stacks import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
@@ -20,6 +22,12 @@ def ignore(_name: str) -> None:
 def pids(stack: Stack) -> dict[str, int]:
     """Of the parts that live, by name."""
     return {part.name: part.process.pid for part in stack.parts() if part.process is not None}
+
+
+def health_of_targets(stack: Stack) -> set[tuple[str, str]]:
+    """The job and the health of everything that Prometheus scrapes."""
+    answer = httpx.get(f"{stack.prometheus_url}/api/v1/targets").json()
+    return {(t["labels"]["job"], t["health"]) for t in answer["data"]["activeTargets"]}
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +55,7 @@ def test_every_part_is_healthy_after_the_start(stack: Stack) -> None:
         (
             "rabbitmq",
             "postgres",
+            "prometheus",
             "portal",
             "inference",
             "dispatch-nodule-detection",
@@ -54,6 +63,13 @@ def test_every_part_is_healthy_after_the_start(stack: Stack) -> None:
         ),
         True,
     )
+
+
+def test_prometheus_reaches_every_program_and_the_broker(stack: Stack) -> None:
+    stack.start(ignore)
+
+    jobs = ("portal", "dispatch", "inference", "rabbitmq", "rabbitmq-queues", "prometheus")
+    wait_until(lambda: health_of_targets(stack) == {(job, "up") for job in jobs}, 60)
 
 
 def test_a_second_start_leaves_alone_what_runs(stack: Stack) -> None:

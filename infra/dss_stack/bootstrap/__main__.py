@@ -4,7 +4,7 @@ import argparse
 import fcntl
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +14,14 @@ from dss_stack.bootstrap import debian
 from dss_stack.bootstrap.environment import Environment
 from dss_stack.bootstrap.workshop import Workshop
 from dss_stack.errors import ServerMissing, StackError
-from dss_stack.servers import find_postgres, find_rabbitmq
+from dss_stack.servers import find_postgres, find_prometheus, find_rabbitmq
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 STATE = Path(os.environ.get("DSS_STATE", CHECKOUT / ".dss")).absolute()
 SYSROOT = STATE / "sysroot"
+
+WITHOUT_PROMETHEUS = STATE / "without-prometheus"
+"""Exists once Prometheus could not be installed; deleted, the next start tries again."""
 
 PROGRAMS = {"portal", "client", "dispatch", "inference", "stack"}
 
@@ -26,7 +29,7 @@ PROGRAMS = {"portal", "client", "dispatch", "inference", "stack"}
 def main() -> int:
     extras = PROGRAMS | set(_arguments().extra)
     environment = Environment(CHECKOUT, extras)
-    if environment.complete() and not _missing_servers():
+    if environment.complete() and not _missing_servers() and not _prometheus_is_wanted():
         return 0
     try:
         _bootstrap(environment)
@@ -60,9 +63,22 @@ def _bootstrap(environment: Environment) -> None:
 
 def _install_servers(workshop: Workshop) -> None:
     """Root gets them from apt-get, everybody else into the state folder."""
-    packages = _missing_servers()
-    if not packages:
-        return
+    if packages := _missing_servers():
+        _install(workshop, packages)
+    if _prometheus_is_wanted():
+        _try_prometheus(workshop)
+
+
+def _try_prometheus(workshop: Workshop) -> None:
+    """Nothing depends on it, so the stack starts without it where it cannot be had."""
+    try:
+        _install(workshop, ["prometheus"])
+    except StackError as error:
+        WITHOUT_PROMETHEUS.write_text(str(error))
+        workshop.say(f"prometheus: not installed, going on without; why is in {WITHOUT_PROMETHEUS}")
+
+
+def _install(workshop: Workshop, packages: Sequence[str]) -> None:
     workshop.say(f"{' and '.join(packages)}: installing")
     if os.geteuid() == 0:
         debian.install(workshop, packages)
@@ -84,6 +100,18 @@ def _missing_servers() -> list[str]:
         except ServerMissing:
             packages.append(package)
     return packages
+
+
+def _prometheus_is_wanted() -> bool:
+    """True if it is not there, nobody refuses it, and it has not been tried in vain."""
+    refused = os.environ.get("DSS_PROMETHEUS", "true").lower() in {"false", "0", "no", "off"}
+    if refused or WITHOUT_PROMETHEUS.exists():
+        return False
+    try:
+        find_prometheus(SYSROOT)
+    except ServerMissing:
+        return True
+    return False
 
 
 @contextmanager

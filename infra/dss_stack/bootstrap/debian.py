@@ -15,7 +15,13 @@ _APT = ("apt-get", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=3
 
 _UNITS = Path("/lib/systemd/system")
 
-_SERVICES = ("rabbitmq-server.service", "epmd.service", "epmd.socket", "postgresql.service")
+_SERVICES = (
+    "rabbitmq-server.service",
+    "epmd.service",
+    "epmd.socket",
+    "postgresql.service",
+    "prometheus.service",
+)
 
 _MARK = "# Written by the DSS bootstrap for as long as it installs; may be deleted.\n"
 
@@ -44,12 +50,14 @@ def install(workshop: Workshop, packages: Sequence[str]) -> None:
 def unpack(workshop: Workshop, packages: Sequence[str], sysroot: Path) -> None:
     """Without being root: ``packages`` and what they need, unpacked so that ``sysroot`` is their root.
 
-    Packages of the machine itself are not fetched again.
+    Packages of the machine itself are not fetched again; what was unpacked there before stays.
     """
     _require_apt(packages)
     purpose = f"Fetching {_listed(packages)}"
     fresh = sysroot.with_name(f"{sysroot.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
+    if sysroot.exists():
+        shutil.copytree(sysroot, fresh, symlinks=True, copy_function=os.link)
     with _private_apt(sysroot.with_name("apt")) as apt:
         workshop.run([*apt, "update"], purpose=purpose)
         workshop.run([*apt, "--download-only", "install", *packages], purpose=purpose)

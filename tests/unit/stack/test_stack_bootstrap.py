@@ -107,3 +107,18 @@ def test_a_missing_server_is_told_with_what_to_install(
 
     with pytest.raises(ServerMissing, match="install the package rabbitmq-server"):
         find_rabbitmq()
+
+
+def test_unpacking_more_keeps_what_was_unpacked_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sysroot/usr/bin").mkdir(parents=True)
+    (tmp_path / "sysroot/usr/bin/old").touch()
+    done: list[str] = []
+    monkeypatch.setattr(Workshop, "run", lambda *_, purpose, **__: done.append(purpose))
+
+    with (tmp_path / "lock").open("w") as lock:
+        debian.unpack(Workshop(tmp_path, tmp_path / "log", lock), ["new"], tmp_path / "sysroot")
+
+    assert (tmp_path / "sysroot/usr/bin/old").exists()
+    assert done == ["Fetching new"] * 2

@@ -93,3 +93,29 @@ def test_after_sourcing_its_own_variables_the_stack_is_still_ours(tmp_path: Path
     own = Stack(Settings(state=tmp_path), {}).rabbit.amqp_url
 
     assert Stack(Settings(state=tmp_path, amqp_url=own), {}).owns_rabbit
+
+
+def test_every_program_has_a_port_for_its_metrics(tmp_path: Path) -> None:
+    stack = Stack(Settings(state=tmp_path), {})
+
+    metrics = {program.metrics for program in stack.lineup().programs}
+
+    assert len(metrics) == len(stack.lineup().programs)
+
+
+def test_only_what_is_down_gets_another_port_when_its_own_is_taken(tmp_path: Path) -> None:
+    stack = Stack(Settings(state=tmp_path), {})
+    before = dict(stack._facts["ports"])
+
+    with socket.create_server((LOOPBACK, before["inference-metrics"])):
+        stack._take_free_ports()
+
+    after = stack._facts["ports"]
+    assert [name for name in before if after[name] != before[name]] == ["inference-metrics"]
+
+
+def test_a_stack_that_refuses_prometheus_has_none(tmp_path: Path) -> None:
+    stack = Stack(Settings(state=tmp_path, prometheus=False), {})
+
+    assert stack.prometheus_url == ""
+    assert "prometheus" not in stack.logs()

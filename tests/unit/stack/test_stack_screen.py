@@ -65,3 +65,16 @@ def test_a_log_that_was_begun_anew_is_followed_from_its_beginning(tmp_path: Path
     following._show_new("portal", tmp_path / "log", seen, lines.append)
 
     assert [line.split()[-1] for line in lines] == ["new"]
+
+
+def test_the_page_of_each_programs_metrics_is_on_a_line_of_its_own() -> None:
+    parts = [
+        Part(name="portal", process=None, healthy=False, address="", metrics="127.0.0.1:9"),
+        Part(name="postgres", process=None, healthy=False, address=""),
+    ]
+
+    assert shown(screen.metrics_pages(parts)).split() == [
+        "metrics",
+        "portal",
+        "http://127.0.0.1:9/metrics",
+    ]

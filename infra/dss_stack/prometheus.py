@@ -1,0 +1,131 @@
+"""A Prometheus of our own in a folder: real, on loopback, with the very configuration of a site."""
+
+import json
+import shutil
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from dss_stack import health, processes
+from dss_stack.errors import ServerMissing
+from dss_stack.ports import LOOPBACK, choose_ports, is_free
+from dss_stack.remembered import Facts, remember, remembered
+from dss_stack.servers import Programs, find_prometheus
+from dss_stack.settings import CHECKOUT
+
+CONFIGURATION = CHECKOUT / "observability" / "prometheus"
+"""``prometheus.yml`` and ``rules/``; only whom to scrape differs from site to site."""
+
+_PORTS = ("prometheus",)
+_START_TIMEOUT_S = 60
+_STOP_TIMEOUT_S = 30
+
+
+class PrometheusServer:
+    """Everything lives under ``folder``; whoever names the same folder means the same server.
+
+    ``sysroot`` is a folder with unpacked packages, for machines where Prometheus is not installed.
+    ``configuration`` is a folder with ``prometheus.yml`` and ``rules/``, read at every start.
+    """
+
+    def __init__(
+        self, folder: Path, *, sysroot: Path | None = None, configuration: Path = CONFIGURATION
+    ) -> None:
+        self._folder = folder.resolve()
+        self.sysroot = sysroot
+        self._configuration = configuration
+        self.log = self._folder / "prometheus.log"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self._address}"
+
+    @property
+    def installed(self) -> bool:
+        try:
+            self._programs()
+        except ServerMissing:
+            return False
+        return True
+
+    @property
+    def process(self) -> psutil.Process | None:
+        return next(iter(processes.working_in(self._folder, "prometheus")), None)
+
+    def ready(self) -> bool:
+        """True if it answers queries."""
+        return health.answers(f"{self.url}/-/ready")
+
+    def start(self, targets: Mapping[str, Sequence[str]]) -> None:
+        """Return when it can be asked; at once if it can already.
+
+        It scrapes ``targets``: host:port for each job.  Raises ServerMissing, StartFailed.
+        """
+        if self.process is None:
+            self._take_free_port()
+        self._scrape(targets)
+        process = self.process or self._launch()
+        processes.wait_until_ready(
+            "Prometheus", self.ready, process=process, log=self.log, timeout_s=_START_TIMEOUT_S
+        )
+
+    def stop(self) -> None:
+        """Return when it has ended, with its last samples on disk."""
+        if (process := self.process) is not None:
+            processes.end(process, signal=signal.SIGTERM, timeout_s=_STOP_TIMEOUT_S)
+
+    @property
+    def _facts(self) -> Facts:
+        return remembered(self._folder / "server.json", _PORTS)
+
+    @property
+    def _address(self) -> str:
+        return f"{LOOPBACK}:{self._facts['ports']['prometheus']}"
+
+    def _programs(self) -> Programs:
+        return find_prometheus(self.sysroot)
+
+    def _launch(self) -> psutil.Process:
+        programs = self._programs()
+        self._configure()
+        return processes.launch(
+            [programs.path("prometheus"), *self._options()],
+            folder=self._folder,
+            log=self.log,
+            environment=programs.environment,
+        )
+
+    def _scrape(self, targets: Mapping[str, Sequence[str]]) -> None:
+        """Heard also by one that runs."""
+        folder = self._folder / "targets"
+        folder.mkdir(parents=True, exist_ok=True)
+        for job, addresses in {**targets, "prometheus": [self._address]}.items():
+            fresh = folder / f"{job}.new"
+            fresh.write_text(json.dumps([{"targets": list(addresses)}]))
+            fresh.replace(folder / f"{job}.json")
+
+    def _configure(self) -> None:
+        """Take over what was configured, since paths in it count from where it lies."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(self._configuration / "prometheus.yml", self._folder)
+        rules = self._folder / "rules"
+        shutil.rmtree(rules, ignore_errors=True)
+        shutil.copytree(self._configuration / "rules", rules)
+
+    def _options(self) -> list[str]:
+        settings = {
+            "config.file": "prometheus.yml",
+            "storage.tsdb.path": "data",
+            "storage.tsdb.retention.time": "15d",
+            "storage.tsdb.retention.size": "1GB",
+            "web.listen-address": self._address,
+        }
+        return [f"--{name}={value}" for name, value in settings.items()]
+
+    def _take_free_port(self) -> None:
+        facts = self._facts
+        if not is_free(facts["ports"]["prometheus"]):
+            facts["ports"] = choose_ports(_PORTS)
+            remember(self._folder / "server.json", facts)
