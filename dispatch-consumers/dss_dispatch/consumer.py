@@ -24,6 +24,9 @@ from dss_observability import metrics
 log = logging.getLogger(__name__)
 
 ANNOUNCE_S = 30.0
+SUCCESS = "success"
+EXPECTED = (TicketError, Withdrawn, NoInference)
+"""What may end the work on a ticket besides success; counted by name, like what nobody foresaw."""
 CLAIM_REPLY_S = 10.0
 """A portal answers a claim in milliseconds; without an answer the ticket is tried again."""
 
@@ -51,6 +54,7 @@ class Consumer:
 
     def start(self, *, parallel: int) -> None:
         """Subscribe; from now on up to ``parallel`` tickets at a time are worked on."""
+        self._begin_counting()
         self._broker.consume(withdrawn("dispatch"), self._withdrawals.handle)
         self._broker.consume(dispatch(self._service.name, prefetch=parallel), self.handle)
         self.announce()  # only now, since from then on users may choose the service
@@ -123,7 +127,7 @@ class Consumer:
                 files = ticket.process()
             processed = True
             reporter.succeeded(files)
-            self._count("success")
+            self._count(SUCCESS)
             log.info("ticket done", extra=facts)
         except Exception as error:
             if processed:
@@ -132,6 +136,14 @@ class Consumer:
             self._give_up(reporter, claim, error, delivery)
         finally:
             ticket.clear(keep_results=processed)
+
+    def _begin_counting(self) -> None:
+        """A series that appeared with its first event would hide just that event."""
+        service = self._service
+        metrics.DISPATCH_BUNDLE_INFO.labels(service.name, service.dispatch.bundle).set(1)
+        metrics.DISPATCH_IN_HAND.labels(service.name)
+        for outcome in (SUCCESS, *(error.__name__ for error in EXPECTED)):
+            metrics.DISPATCH_TICKETS.labels(service.name, outcome)
 
     def _count(self, outcome: str) -> None:
         metrics.DISPATCH_TICKETS.labels(self._service.name, outcome).inc()

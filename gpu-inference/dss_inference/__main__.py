@@ -17,7 +17,7 @@ from dss_broker.rabbit import RabbitBroker
 from dss_broker.stopping import on_stop
 from dss_inference.bundle import Bundle, Outcome
 from dss_inference.errors import InferenceError
-from dss_inference.measuring import measure_device
+from dss_inference.measuring import loading, measure
 from dss_inference.monai_bundles.folder import open_bundle, problems
 from dss_inference.registry import BUNDLES, installed_in, load
 from dss_inference.server import Server
@@ -162,9 +162,10 @@ def _refuse(sentence: str, code: int) -> NoReturn:
 
 def _loaded(name: str, settings: DeviceSettings) -> Bundle:
     try:
-        return load(
-            name, settings.device, settings.threads, settings.bundles, settings.bundle_bytes
-        )
+        with loading(Path(name).name):
+            return load(
+                name, settings.device, settings.threads, settings.bundles, settings.bundle_bytes
+            )
     except InferenceError as error:
         _refuse(str(error), 2)
 
@@ -218,7 +219,7 @@ def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
     end_health = serve_health(
         settings.metrics_bind, lambda: missing(broker.connected, settings.datastore)
     )
-    measure_device(bundle.device for bundle in loaded)
+    measure(loaded)
     stop = _stop_signal()
     starting = threading.Thread(target=_start, args=(server,))
     starting.start()

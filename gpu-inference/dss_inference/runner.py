@@ -195,6 +195,11 @@ def gpu_memory_bytes(device: str, kind: str) -> int:
     return int(total if kind == "total" else free)
 
 
+def gpu_utilisation(device: str) -> float:
+    """Part of the last second in which the GPU computed, 0..1.  Raises what NVIDIA's library does."""
+    return torch.cuda.utilization(device) / 100
+
+
 def runner_for(device: str, threads: int) -> Runner:
     """``device`` is ``auto``, ``cpu`` or ``cuda:N``.  Raises InferenceError if it is not there."""
     torch.set_num_threads(threads)

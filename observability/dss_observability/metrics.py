@@ -1,14 +1,19 @@
 """Every metric of every program.  Base units; no label holds an id, a user or a file.
 
 One process is one target: counters and histograms are summed over the processes of a program.  What
-a portal reads from the database is the same in every portal: there, take the maximum.
+a portal reads from the database is the same in every portal: there, take the maximum.  A metric
+without labels is in every program, 0 where it means nothing: name the job when asking for it.
 """
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+
+disable_created_metrics()  # type: ignore[no-untyped-call] # a series for each series, of no use
 
 QUICK_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 LONG_S = (0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400)
 MESSAGE_S = (0.001, *QUICK_S, 60, 300, 1800, 7200)
+
+READY = Gauge("dss_ready", "1 if the program can do its work, as /readyz says, else 0.")
 
 # Portal: what comes over HTTP.
 
@@ -45,6 +50,22 @@ DATASTORE_BYTES = Gauge(
     "dss_datastore_bytes", "Size of the file system of the datastore (total, free).", ["kind"]
 )
 
+SERVICE_SILENT_SECONDS = Gauge(
+    "dss_service_silent_seconds",
+    "Time since anybody who takes the service's tickets was heard; they speak every 30 s.",
+    ["service"],
+)
+WORKERS = Gauge(
+    "dss_workers",
+    "Inference workers that were heard within the last 2 minutes; they speak every 30 s.",
+    ["bundle"],
+)
+CERTIFICATE_EXPIRY_SECONDS = Gauge(
+    "dss_certificate_expiry_timestamp_seconds",
+    "When the certificate of a server expires (portal, at its public address; broker), as Unix time.",
+    ["server"],
+)
+
 # Portal: what becomes of tickets.
 
 TICKET_EVENTS = Counter(
@@ -74,6 +95,11 @@ DISPATCH_TICKETS = Counter(
     "Claims that came to an end: success, or the name of what ended them.",
     ["service", "outcome"],
 )
+DISPATCH_BUNDLE_INFO = Gauge(
+    "dss_dispatch_bundle_info",
+    "1 for the bundle that a service asks for inference.",
+    ["service", "bundle"],
+)
 DISPATCH_STAGE_SECONDS = Histogram(
     "dss_dispatch_stage_seconds",
     "Time of each stage that came to its end: claim, read, inference (waiting included), build.",
@@ -99,11 +125,27 @@ INFERENCE_STAGE_SECONDS = Histogram(
     ["bundle", "stage"],
     buckets=LONG_S,
 )
+INFERENCE_BATCH_WINDOWS = Histogram(
+    "dss_inference_batch_windows",
+    "Windows of an image that a network was given at once; their sum is all windows.",
+    ["bundle"],
+    buckets=(1, 2, 4, 8, 16, 32, 64),
+)
+BUNDLE_LOAD_SECONDS = Histogram(
+    "dss_inference_bundle_load_seconds",
+    "Time to load a bundle, its network and weights included.",
+    ["bundle"],
+    buckets=(0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
+)
 DEVICE_INFO = Gauge("dss_inference_device_info", "1 for the device that does the work.", ["device"])
 GPU_MEMORY_BYTES = Gauge(
     "dss_gpu_memory_bytes",
-    "Memory of the GPU: total, free (by the driver), peak (most that this process has held).",
+    "Memory of the GPU: total, free (by the driver), peak (most that this process has held); 0 on a CPU.",
     ["kind"],
+)
+GPU_UTILISATION = Gauge(
+    "dss_gpu_utilisation_ratio",
+    "Part of the last second (or less) in which the GPU computed for anybody, 0..1; 0 on a CPU.",
 )
 
 # Messages, in every program.

@@ -11,6 +11,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import make_wsgi_app
 
+from dss_observability import metrics
+
 BROKER_AWAY = "The broker is away."
 NOT_WRITABLE = "The datastore cannot be written."
 
@@ -42,6 +44,7 @@ def serve_health(bind: str, missing: Missing) -> Callable[[], None]:
     """
     if not bind:
         return lambda: None
+    metrics.READY.set_function(lambda: not _found(missing))
     host, _, port = bind.rpartition(":")
     server = make_server(host, int(port), _app(missing), _Server, _Quiet)
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
@@ -54,15 +57,24 @@ def serve_health(bind: str, missing: Missing) -> Callable[[], None]:
     return end
 
 
+def _found(missing: Missing) -> list[str]:
+    """Also that it cannot be told, which must not spoil the page of metrics."""
+    try:
+        return missing()
+    except Exception as error:
+        log.warning("readiness unknown", exc_info=True)
+        return [f"It cannot be told what is missing ({type(error).__name__})."]
+
+
 def _app(missing: Missing) -> Callable[..., Iterable[bytes]]:
-    metrics = make_wsgi_app()
+    metrics_page = make_wsgi_app()
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         if path == "/metrics":
-            page: Iterable[bytes] = metrics(environ, start_response)
+            page: Iterable[bytes] = metrics_page(environ, start_response)
             return page
-        found = missing() if path == "/readyz" else []
+        found = _found(missing) if path == "/readyz" else []
         known = path in {"/readyz", "/healthz"}
         status = "404 Not Found" if not known else "503 Not Ready" if found else "200 OK"
         start_response(status, [("Content-Type", "text/plain; charset=utf-8")])

@@ -8,7 +8,7 @@ from quart import Quart
 
 from dss_broker.broker import Broker
 from dss_observability.serving import Missing, serve_health
-from dss_portal import asgi, database, errors, events, gauges, health, routing
+from dss_portal import asgi, certificates, database, errors, events, gauges, health, routing
 from dss_portal.accounts import openid_routes as openid
 from dss_portal.accounts import routes as accounts
 from dss_portal.accounts import sessions
@@ -106,6 +106,10 @@ def _install_background(app: Quart, settings: Settings, broker: Broker) -> None:
         running.append(asyncio.create_task(reaper.run(settings, datastore, relay), name="reaper"))
         running.append(asyncio.create_task(janitor.run(datastore, settings.tidy_s), name="janitor"))
         running.append(asyncio.create_task(gauges.watch(datastore), name="gauges"))
+        seen = certificates.watch(
+            portal=settings.public_url, broker=settings.amqp_url.get_secret_value()
+        )
+        running.append(asyncio.create_task(seen, name="certificates"))
         end_health.append(serve_health(settings.metrics_bind, _missing(app)))
 
     @app.after_serving

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from datetime import UTC, datetime
+from collections import Counter
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from hypercorn.typing import (
@@ -18,11 +19,13 @@ from tortoise.functions import Count, Max
 from dss_observability import metrics
 from dss_portal import database
 from dss_portal.datastore import Datastore
-from dss_portal.models import OutboxMessage, Service, Status, Ticket, TicketHistory
+from dss_portal.models import OutboxMessage, Service, Status, Ticket, TicketHistory, Worker
+from dss_portal.tickets import counting
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 5.0
+AT_WORK = timedelta(minutes=2)
 
 
 def install(app: Quart) -> None:
@@ -76,6 +79,7 @@ async def watch(datastore: Datastore) -> None:
 async def look() -> None:
     """Ask the database once."""
     await _look_at_tickets()
+    await _look_at_helpers()
     metrics.OUTBOX_MESSAGES.set(await OutboxMessage.all().count())
     oldest = await OutboxMessage.all().order_by("id").first()
     metrics.OUTBOX_AGE_SECONDS.set(_age_s(oldest.created_at) if oldest else 0.0)
@@ -86,12 +90,26 @@ async def _look_at_tickets() -> None:
     counts, since = await _counts(), await _waiting_since()
     offered = await Service.filter(current=True).values_list("name", flat=True)
     for service in {*map(str, offered), *(name for name, _ in counts)}:
+        counting.begin(service)
         for status in Status:
             if status is not Status.DELETED:
                 count = counts.get((service, status.value), 0)
                 metrics.TICKETS.labels(service, status.value).set(count)
         age_s = _age_s(since[service]) if service in since else 0.0
         metrics.OLDEST_WAITING_SECONDS.labels(service).set(age_s)
+
+
+async def _look_at_helpers() -> None:
+    """Who has been heard; a bundle whose workers are gone keeps its series, with 0."""
+    for name, heard_at in await Service.filter(current=True).values_list("name", "heard_at"):
+        if heard_at is not None:
+            age_s = _age_s(cast("datetime", heard_at))
+            metrics.SERVICE_SILENT_SECONDS.labels(str(name)).set(age_s)
+    known = await Worker.all().distinct().values_list("bundle", flat=True)
+    alive = Worker.filter(heard_at__gt=datetime.now(UTC) - AT_WORK)
+    at_work = Counter(map(str, await alive.values_list("bundle", flat=True)))
+    for bundle in map(str, known):
+        metrics.WORKERS.labels(bundle).set(at_work[bundle])
 
 
 async def _counts() -> dict[tuple[str, str], int]:

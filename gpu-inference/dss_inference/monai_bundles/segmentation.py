@@ -10,6 +10,7 @@ import colorsys
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from dss_inference.bundle import Outcome, Progress, Stages
 from dss_inference.compute import ComputeThread
 from dss_inference.errors import Cancelled, InferenceError
 from dss_inference.images import Ct, read_ct, write_segmentation
+from dss_inference.measuring import note_batch
 from dss_inference.monai_bundles.folder import BundleFolder
 from dss_inference.monai_bundles.inferring import Inferring
 from dss_inference.monai_bundles.settling import for_winners, needs_only_winners
@@ -96,7 +98,8 @@ class MonaiSegmentation:
         stages.enter(0.05, "preparing the image")
         data = self._preprocess({key: as_tensor(ct)})
         stages.enter(0.15, "running the network")
-        with _watched(self._network, self._windows(data[key]), progress, cancelled):
+        note = partial(note_batch, self.name)
+        with _watched(self._network, self._windows(data[key]), progress, cancelled, note):
             answer = self._infer(data[key][None])
         stages.enter(0.8, "going back to the image's grid")
         data["pred"] = MetaTensor(answer.values, meta=data[key].meta)
@@ -192,16 +195,24 @@ def _values(pred: Any, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
 
 @contextmanager
 def _watched(
-    network: torch.nn.Module, windows: int, progress: Progress, cancelled: Callable[[], bool]
+    network: torch.nn.Module,
+    batches: int,
+    progress: Progress,
+    cancelled: Callable[[], bool],
+    note: Callable[[int], None],
 ) -> Iterator[None]:
-    """Tell how many windows are done before each, and stop between two of them."""
+    """Tell how many batches of windows are done before each, and stop between two of them.
+
+    ``note`` hears how many windows each has.
+    """
     done = 0
 
-    def before(*_: object) -> None:
+    def before(_: object, inputs: tuple[torch.Tensor, ...]) -> None:
         nonlocal done
         if cancelled():
             raise Cancelled
-        progress(0.15 + 0.65 * min(1.0, done / windows), "running the network")
+        progress(0.15 + 0.65 * min(1.0, done / batches), "running the network")
+        note(len(inputs[0]))
         done += 1
 
     handle = network.register_forward_pre_hook(before)

@@ -1,8 +1,22 @@
 """Counts what happens to tickets, and takes the time of those that are finished."""
 
+from typing import get_args
+
 from dss_observability import metrics
 from dss_portal.models import Status, Ticket, TicketHistory
 from dss_portal.tickets.lifecycle import FINISHED, Event
+
+_STAGES = ("queued", "claimed", "total")
+
+
+def begin(service: str) -> None:
+    """Every series of the service exists from now on: one that appears with its first event hides that."""
+    for event in get_args(Event):
+        metrics.TICKET_EVENTS.labels(service, event.__name__)
+    for status in FINISHED:
+        metrics.TICKETS_FINISHED.labels(service, status.value)
+    for stage in _STAGES:
+        metrics.TICKET_STAGE_SECONDS.labels(service, stage)
 
 
 async def count(ticket: Ticket, event: Event) -> None:
@@ -21,10 +35,11 @@ async def _take_time(ticket: Ticket, service: str) -> None:
     first = next((e.at for e in history if e.status is Status.READY), None)
     if first is None or not {Status.READY, Status.CLAIMED, ticket.status} <= at.keys():
         return
-    for stage, begin, end in (
-        ("queued", at[Status.READY], at[Status.CLAIMED]),
-        ("claimed", at[Status.CLAIMED], at[ticket.status]),
-        ("total", first, at[ticket.status]),
-    ):
-        seconds = (end - begin).total_seconds()
+    spans = (
+        (at[Status.READY], at[Status.CLAIMED]),
+        (at[Status.CLAIMED], at[ticket.status]),
+        (first, at[ticket.status]),
+    )
+    for stage, (since, until) in zip(_STAGES, spans, strict=True):
+        seconds = (until - since).total_seconds()
         metrics.TICKET_STAGE_SECONDS.labels(service, stage).observe(seconds)

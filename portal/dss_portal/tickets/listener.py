@@ -1,6 +1,7 @@
 """What claimed tickets tell: events from the dispatchers become the state that ITK-SNAP sees."""
 
 import logging
+from typing import get_args
 
 from tortoise.transactions import in_transaction
 
@@ -37,6 +38,10 @@ class Listener:
     def __init__(self, datastore: Datastore, lease_s: float) -> None:
         self._datastore = datastore
         self._lease_s = lease_s
+        for message in get_args(
+            Message
+        ):  # a series that appeared with its first event would hide it
+            metrics.PARKED.labels(message.__name__)
 
     async def on_claim(self, delivery: Delivery) -> None:
         """A dispatcher asks for a ticket."""

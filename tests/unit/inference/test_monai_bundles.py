@@ -12,6 +12,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 import torch
 from monai.bundle.config_parser import ConfigParser
+from prometheus_client import REGISTRY
 from typer.testing import CliRunner
 
 from builders import write_image
@@ -175,6 +176,19 @@ def test_progress_moves_with_the_windows_and_a_withdrawn_ticket_stops_between_tw
 
     assert told == sorted(told)
     assert len(told) == 6
+
+
+def test_the_windows_that_the_network_was_given_are_counted(tmp_path: Path) -> None:
+    bundle = MonaiSegmentation(open_bundle(write_bundle(tmp_path / "counted")), "cpu")
+    image = write_image(
+        tmp_path / "ct.nii.gz", a_ball((1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0), (4, 4, 4))
+    )
+
+    bundle.run(image, tmp_path, {}, lambda *_: None, lambda: False)
+
+    windows = REGISTRY.get_sample_value("dss_inference_batch_windows_sum", {"bundle": bundle.name})
+    assert windows is not None
+    assert windows > 1
 
 
 def test_a_bundle_without_weights_says_where_to_get_them(tmp_path: Path) -> None:

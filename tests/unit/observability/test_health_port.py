@@ -31,6 +31,31 @@ def test_metrics_are_served_with_their_meaning() -> None:
         end()
 
 
+def test_readiness_is_a_number_too() -> None:
+    found = ["The broker is away."]
+    bind = f"127.0.0.1:{free_port()}"
+    end = serve_health(bind, lambda: found)
+    try:
+        assert "\ndss_ready 0.0\n" in httpx.get(f"http://{bind}/metrics").text
+        found.clear()
+        assert "\ndss_ready 1.0\n" in httpx.get(f"http://{bind}/metrics").text
+    finally:
+        end()
+
+
+def test_a_question_that_breaks_is_not_ready_and_spoils_no_page() -> None:
+    def breaks() -> list[str]:
+        raise TimeoutError
+
+    bind = f"127.0.0.1:{free_port()}"
+    end = serve_health(bind, breaks)
+    try:
+        assert httpx.get(f"http://{bind}/readyz").status_code == 503
+        assert "\ndss_ready 0.0\n" in httpx.get(f"http://{bind}/metrics").text
+    finally:
+        end()
+
+
 def test_a_blank_address_serves_nothing() -> None:
     serve_health("", list)()
 

@@ -1,0 +1,43 @@
+"""When the certificates run out that others see: of the portal's public address, and of the broker."""
+
+import asyncio
+import logging
+import ssl
+from urllib.parse import urlsplit
+
+from cryptography import x509
+
+from dss_observability import metrics
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 3600.0
+TIMEOUT_S = 10.0
+_PORTS = {"https": 443, "amqps": 5671}
+
+
+async def watch(**addresses: str) -> None:
+    """Look every LOOK_S, until cancelled, at the ``addresses`` that are encrypted; each has a name."""
+    servers = {name: urlsplit(address) for name, address in addresses.items()}
+    while True:
+        for name, url in servers.items():
+            if url.scheme in _PORTS and url.hostname:
+                port = url.port or _PORTS[url.scheme]
+                await asyncio.to_thread(_look, name, url.hostname, port)
+        await asyncio.sleep(LOOK_S)
+
+
+def _look(name: str, host: str, port: int) -> None:
+    """What cannot be asked now keeps what is known of it."""
+    try:
+        expiry_s = expires_at(host, port)
+    except (OSError, ValueError) as error:
+        log.warning("certificate not read", extra={"server": name, "reason": str(error)})
+        return
+    metrics.CERTIFICATE_EXPIRY_SECONDS.labels(name).set(expiry_s)
+
+
+def expires_at(host: str, port: int) -> float:
+    """As Unix time, trusted or not: an expired certificate has its date, too.  Raises OSError."""
+    pem = ssl.get_server_certificate((host, port), timeout=TIMEOUT_S)
+    return x509.load_pem_x509_certificate(pem.encode()).not_valid_after_utc.timestamp()
