@@ -30,6 +30,9 @@ AT_WORK = timedelta(minutes=2)
 
 def install(app: Quart) -> None:
     """Count and time every request, by the address's rule and not by the address."""
+    for way in ("token", "issuer"):
+        for outcome in ("accepted", "refused"):
+            metrics.SIGN_INS.labels(way, outcome)
 
     @app.before_request
     async def _begin() -> None:
