@@ -6,7 +6,7 @@ BOOTSTRAP := @$(PYTHON) infra/bootstrap.py
 STACK := @test -x $(BIN)/dss-stack || { echo "Nothing is installed here yet: make up"; exit 1; }; $(BIN)/dss-stack
 
 .DEFAULT_GOAL := help
-.PHONY: help up stop status logs reset check test chaos bench migration lock
+.PHONY: help up stop status logs reset check test chaos bench migration dashboards lock
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -51,6 +51,10 @@ bench: ## how fast it is
 migration: ## write a migration for changed models; NAME=what_changed
 	$(BOOTSTRAP) dev
 	$(BIN)/tortoise -c dss_portal.database.DESIGN_TIME makemigrations $${NAME:+-n "$$NAME"}
+
+dashboards: ## write Grafana's dashboards anew, from observability/dss_dashboards
+	$(BOOTSTRAP) dev
+	$(BIN)/python -m dss_dashboards
 
 lock: ## write requirements.lock anew, with the newest versions that pyproject.toml allows
 	$(BOOTSTRAP) dev

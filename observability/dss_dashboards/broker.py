@@ -1,0 +1,196 @@
+"""RabbitMQ by its own numbers, and our messages by ours."""
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+from dss_dashboards.panels import (
+    BYTES,
+    COUNT,
+    PER_SECOND,
+    SECONDS,
+    dashboard,
+    graph,
+    mean,
+    number,
+    quantile,
+    rate,
+    row,
+)
+
+
+def broker() -> Dashboard:
+    board = dashboard("dss-broker", "DSS broker", "RabbitMQ's numbers, and those of our messages.")
+    for part in (_now, _queues, _flow, _ours, _node):
+        board = part(board)
+    return board
+
+
+def _now(board: Dashboard) -> Dashboard:
+    board = board.with_row(row("Now"))
+    alarms = "memory_used_watermark|free_disk_space_watermark|file_descriptor_limit"
+    for panel in (
+        number(
+            "Alarms",
+            "RabbitMQ's alarms for memory, disk and file descriptors; it blocks publishers while one holds.",
+            COUNT,
+            f'sum({{__name__=~"rabbitmq_alarms_({alarms})"}})',
+            bad_from=1,
+        ),
+        number(
+            "Dead letters",
+            "Messages that nobody could handle and that wait for an operator.",
+            COUNT,
+            'queue:messages:sum{queue="dss.dead"}',
+            bad_from=1,
+        ),
+        number(
+            "Waiting messages",
+            "Messages in all queues, on their way or not yet acknowledged.",
+            COUNT,
+            "sum(rabbitmq_queue_messages)",
+        ),
+        number("Connections", "Connections to RabbitMQ.", COUNT, "sum(rabbitmq_connections)"),
+        number("Queues", "Queues of all kinds.", COUNT, "sum(rabbitmq_queues)"),
+        number("Consumers", "Consumers of all queues.", COUNT, "sum(rabbitmq_consumers)"),
+    ):
+        board = board.with_panel(panel)
+    return board
+
+
+def _queues(board: Dashboard) -> Dashboard:
+    board = board.with_row(row("Queues"))
+    for panel in (
+        graph(
+            "Ready messages",
+            "Messages that wait for a reader, by queue.",
+            COUNT,
+            ("sum by (queue) (rabbitmq_detailed_queue_messages_ready)", "{{queue}}"),
+        ),
+        graph(
+            "Messages in hand",
+            "Messages that a reader has and has not acknowledged, by queue.",
+            COUNT,
+            ("sum by (queue) (rabbitmq_detailed_queue_messages_unacked)", "{{queue}}"),
+        ),
+        graph(
+            "Readers",
+            "Consumers by queue; a queue of dispatchers, workers or the portal needs at least one.",
+            COUNT,
+            (
+                'queue:consumers:sum{queue=~"dss\\\\.(portal|dispatch|inference)\\\\..+"}',
+                "{{queue}}",
+            ),
+        ),
+    ):
+        board = board.with_panel(panel)
+    return board
+
+
+def _flow(board: Dashboard) -> Dashboard:
+    board = board.with_row(row("Flow"))
+    for panel in (
+        graph(
+            "Messages",
+            "Messages each second as RabbitMQ counts them: received, confirmed, delivered, acknowledged.",
+            PER_SECOND,
+            (rate("rabbitmq_global_messages_received_total"), "received"),
+            (rate("rabbitmq_global_messages_confirmed_total"), "confirmed"),
+            (rate("rabbitmq_global_messages_delivered_total"), "delivered"),
+            (rate("rabbitmq_global_messages_acknowledged_total"), "acknowledged"),
+        ),
+        graph(
+            "Astray",
+            "Messages each second that no queue took, that came again, or that were moved on as dead or delayed.",
+            PER_SECOND,
+            (rate("rabbitmq_global_messages_unroutable_returned_total"), "no queue, returned"),
+            (rate("rabbitmq_global_messages_unroutable_dropped_total"), "no queue, dropped"),
+            (rate("rabbitmq_global_messages_redelivered_total"), "came again"),
+            (rate("rabbitmq_global_messages_dead_lettered_expired_total"), "delay is over"),
+            (
+                rate("rabbitmq_global_messages_dead_lettered_delivery_limit_total"),
+                "delivery limit",
+            ),
+        ),
+        graph(
+            "Commit latency",
+            "Time until a quorum queue has written an entry, as RabbitMQ's Raft measures it.",
+            SECONDS,
+            ("max by (instance) (rabbitmq_raft_entry_commit_latency_seconds)", "{{instance}}"),
+        ),
+    ):
+        board = board.with_panel(panel)
+    return board
+
+
+def _ours(board: Dashboard) -> Dashboard:
+    board = board.with_row(row("Our messages"))
+    for panel in (
+        graph(
+            "Published",
+            "Messages each second that our programs sent, by type.",
+            PER_SECOND,
+            (rate("dss_messages_published_total", by="type"), "{{type}}"),
+        ),
+        graph(
+            "Confirm time",
+            "Time until RabbitMQ has a message safe: half and 99 of 100.",
+            SECONDS,
+            (quantile(0.5, "dss_message_confirm_seconds"), "50%"),
+            (quantile(0.99, "dss_message_confirm_seconds"), "99%"),
+        ),
+        graph(
+            "Age when read",
+            "Time from sending to reading, nine tenths, by queue; the clocks of both machines count.",
+            SECONDS,
+            (quantile(0.9, "dss_message_wait_seconds", by="queue"), "{{queue}}"),
+        ),
+        graph(
+            "Time in handlers",
+            "Mean time that a message is worked on, by queue; for dispatchers that is a whole ticket.",
+            SECONDS,
+            (mean("dss_message_handling_seconds", by="queue"), "{{queue}}"),
+        ),
+        graph(
+            "Verdicts",
+            "What became of messages: handled, put off, parked as dead, or given back.",
+            PER_SECOND,
+            (rate("dss_message_handling_seconds_count", by="verdict"), "{{verdict}}"),
+        ),
+        graph(
+            "Lost and refused",
+            "Connections that ended by themselves and messages that RabbitMQ refused, in a quarter of an hour.",
+            COUNT,
+            ("sum by (job) (increase(dss_broker_connections_lost_total[15m]))", "lost by {{job}}"),
+            ("sum by (job) (increase(dss_messages_refused_total[15m]))", "refused to {{job}}"),
+        ),
+    ):
+        board = board.with_panel(panel)
+    return board
+
+
+def _node(board: Dashboard) -> Dashboard:
+    board = board.with_row(row("Node"))
+    for panel in (
+        graph(
+            "Memory",
+            "Memory of RabbitMQ, and the limit above which it takes no messages.",
+            BYTES,
+            ("rabbitmq_process_resident_memory_bytes", "used at {{instance}}"),
+            ("rabbitmq_resident_memory_limit_bytes", "limit at {{instance}}"),
+        ),
+        graph(
+            "Disk",
+            "Free space on RabbitMQ's disk, and the limit below which it takes no messages.",
+            BYTES,
+            ("rabbitmq_disk_space_available_bytes", "free at {{instance}}"),
+            ("rabbitmq_disk_space_available_limit_bytes", "limit at {{instance}}"),
+        ),
+        graph(
+            "Open files",
+            "Files and sockets that RabbitMQ has open, and how many it may.",
+            COUNT,
+            ("rabbitmq_process_open_fds", "open at {{instance}}"),
+            ("rabbitmq_process_max_fds", "limit at {{instance}}"),
+        ),
+    ):
+        board = board.with_panel(panel)
+    return board

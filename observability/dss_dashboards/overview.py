@@ -1,0 +1,214 @@
+"""Is all well, and if not, which of the others to open."""
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+from dss_dashboards.panels import (
+    BYTES,
+    COUNT,
+    PER_SECOND,
+    SECONDS,
+    dashboard,
+    graph,
+    mean,
+    number,
+    rate,
+    row,
+)
+
+
+def overview() -> Dashboard:
+    board = dashboard("dss-overview", "DSS overview", "Is all well, and if not, where to look.")
+    for part in (_now, _slow, _failing, _present, _room):
+        board = part(board)
+    return board
+
+
+def _now(board: Dashboard) -> Dashboard:
+    board = board.with_row(row("Now"))
+    for panel in (
+        number(
+            "Alerts",
+            "Alerts that fire; the run-book has a section for each.",
+            COUNT,
+            'count(ALERTS{alertstate="firing"}) or vector(0)',
+            bad_from=1,
+        ),
+        number(
+            "Processes down",
+            "Processes that Prometheus cannot reach.",
+            COUNT,
+            "count(up == 0) or vector(0)",
+            bad_from=1,
+        ),
+        number(
+            "Waiting",
+            "Tickets that wait for a dispatcher.",
+            COUNT,
+            'sum(service:tickets:max{status="ready"})',
+        ),
+        number(
+            "In work",
+            "Tickets that somebody has claimed.",
+            COUNT,
+            'sum(service:tickets:max{status="claimed"})',
+        ),
+        number(
+            "Done in an hour",
+            "Tickets that succeeded within the last hour.",
+            COUNT,
+            'sum(increase(dss_tickets_finished_total{outcome="success"}[1h]))',
+        ),
+        number(
+            "Failed in an hour",
+            "Tickets that failed or timed out within the last hour.",
+            COUNT,
+            'sum(increase(dss_tickets_finished_total{outcome=~"failed|timeout"}[1h]))',
+            bad_from=1,
+        ),
+    ):
+        board = board.with_panel(panel)
+    return board
+
+
+def _slow(board: Dashboard) -> Dashboard:
+    board = board.with_row(row("Why are tickets slow?"))
+    for panel in (
+        graph(
+            "Waiting tickets",
+            "How many tickets of each service wait for a dispatcher.",
+            COUNT,
+            ('service:tickets:max{status="ready"}', "{{service}}"),
+        ),
+        graph(
+            "Longest wait",
+            "How long the first ticket of each queue has waited; a straight rise means that nobody takes any.",
+            SECONDS,
+            ("service:oldest_waiting_seconds:max", "{{service}}"),
+        ),
+        graph(
+            "Where the time goes",
+            "Mean time of finished tickets: waiting (queued), being worked on (claimed), in all (total).",
+            SECONDS,
+            (mean("dss_ticket_stage_seconds", by="stage"), "{{stage}}"),
+        ),
+        graph(
+            "In the dispatcher",
+            "Mean time of each stage of a claim; inference includes waiting for a worker.",
+            SECONDS,
+            (mean("dss_dispatch_stage_seconds", by="stage"), "{{stage}}"),
+        ),
+        graph(
+            "In the worker",
+            "Mean time that finished requests took on the device, by bundle.",
+            SECONDS,
+            ("bundle:inference_seconds:mean30m", "{{bundle}}"),
+        ),
+        graph(
+            "Age of messages",
+            "Mean time from sending a message to its reader, by queue.",
+            SECONDS,
+            (mean("dss_message_wait_seconds", by="queue"), "{{queue}}"),
+        ),
+    ):
+        board = board.with_panel(panel)
+    return board
+
+
+def _failing(board: Dashboard) -> Dashboard:
+    board = board.with_row(row("Why do tickets fail?"))
+    for panel in (
+        graph(
+            "Ends of tickets",
+            "Tickets that came to an end each second, by outcome.",
+            PER_SECOND,
+            (rate("dss_tickets_finished_total", by="service, outcome"), "{{service}} {{outcome}}"),
+        ),
+        graph(
+            "Ends of claims",
+            "How the dispatchers' work ended; TicketError is what a user can mend.",
+            PER_SECOND,
+            (rate("dss_dispatch_tickets_total", by="outcome"), "{{outcome}}"),
+        ),
+        graph(
+            "Ends of requests for inference",
+            "How the workers' work ended; put_off is memory or disk that ran short.",
+            PER_SECOND,
+            (rate("dss_inference_requests_total", by="outcome"), "{{outcome}}"),
+        ),
+        graph(
+            "Lapsed leases",
+            "Claims that ended without a sign of life, in each quarter of an hour.",
+            COUNT,
+            ("sum(increase(dss_leases_lapsed_total[15m]))", "lapsed"),
+        ),
+        graph(
+            "Dead letters",
+            "Messages that nobody could handle and that wait for an operator.",
+            COUNT,
+            ('queue:messages:sum{queue="dss.dead"}', "dss.dead"),
+        ),
+        graph(
+            "Messages tried again",
+            "Messages that were put off, or that came a second time because their reader died.",
+            PER_SECOND,
+            (
+                rate("dss_message_handling_seconds_count", '{verdict!="Handled"}', "verdict"),
+                "{{verdict}}",
+            ),
+            (rate("dss_messages_redelivered_total"), "came again"),
+        ),
+    ):
+        board = board.with_panel(panel)
+    return board
+
+
+def _present(board: Dashboard) -> Dashboard:
+    board = board.with_row(row("Who is there?"))
+    for panel in (
+        graph(
+            "Ready processes",
+            "Processes that can do their work, by kind; /readyz tells what the others miss.",
+            COUNT,
+            ('sum by (job) (dss_ready{job=~"portal|dispatch|inference"})', "{{job}}"),
+        ),
+        graph(
+            "Silence of services",
+            "Time since anybody who takes a service's tickets was heard; more than a minute is too much.",
+            SECONDS,
+            ("max by (service) (dss_service_silent_seconds)", "{{service}}"),
+        ),
+        graph(
+            "Workers",
+            "Inference workers that were heard within two minutes, by bundle.",
+            COUNT,
+            ("max by (bundle) (dss_workers)", "{{bundle}}"),
+        ),
+    ):
+        board = board.with_panel(panel)
+    return board
+
+
+def _room(board: Dashboard) -> Dashboard:
+    board = board.with_row(row("Is there room?"))
+    for panel in (
+        graph(
+            "Datastore",
+            "Size of the datastore's file system, and what is free.",
+            BYTES,
+            ("max by (kind) (dss_datastore_bytes)", "{{kind}}"),
+        ),
+        graph(
+            "Outbox",
+            "Messages in the portal's database that the broker has not taken yet.",
+            COUNT,
+            ('max(dss_outbox_messages{job="portal"})', "messages"),
+        ),
+        graph(
+            "Age of the outbox",
+            "How long the oldest of these messages has waited; more than seconds means that the broker is away.",
+            SECONDS,
+            ('max(dss_outbox_age_seconds{job="portal"})', "oldest"),
+        ),
+    ):
+        board = board.with_panel(panel)
+    return board

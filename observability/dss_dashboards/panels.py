@@ -1,0 +1,117 @@
+"""What all dashboards are made of.  A panel has a unit and a sentence, or it does not come about."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from grafana_foundation_sdk.builders import common, prometheus, stat, timeseries
+from grafana_foundation_sdk.builders import dashboard as grafana
+from grafana_foundation_sdk.models import common as shapes
+from grafana_foundation_sdk.models import dashboard as model
+
+SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
+
+COLUMNS = 24
+GRAPH_HEIGHT = 8
+NUMBER_HEIGHT = 4
+
+COUNT, SECONDS, BYTES, RATIO = "short", "s", "bytes", "percentunit"
+PER_SECOND, REQUESTS, THROUGHPUT, DATE = "ops", "reqps", "Bps", "dateTimeFromNow"
+"""Grafana's names of units."""
+
+Line: TypeAlias = tuple[str, str]
+"""A query and the legend of what it answers."""
+
+
+def graph(
+    title: str, sentence: str, unit: str, *lines: Line, span: int = 8, most: float | None = None
+) -> timeseries.Panel:
+    """A course of time, ``span`` of 24 columns wide; ``most`` is the top of its axis."""
+    panel = timeseries.Panel().title(title).description(sentence).unit(unit).min(0)
+    panel = panel.span(span).height(GRAPH_HEIGHT).datasource(SOURCE)
+    panel = panel.fill_opacity(10).show_points(shapes.VisibilityMode.NEVER)
+    legend = common.VizLegendOptions().show_legend(True)
+    legend = legend.placement(shapes.LegendPlacement.BOTTOM)
+    legend = legend.display_mode(shapes.LegendDisplayMode.LIST)
+    panel = panel.legend(legend)
+    if most is not None:
+        panel = panel.max(most)
+    for query in _queries(lines):
+        panel = panel.with_target(query)
+    return panel
+
+
+def number(
+    title: str,
+    sentence: str,
+    unit: str,
+    expression: str,
+    *,
+    span: int = 4,
+    bad_from: float | None = None,
+    legend: str = "",
+) -> stat.Panel:
+    """What it is now; red from ``bad_from`` on."""
+    panel = stat.Panel().title(title).description(sentence).unit(unit)
+    panel = panel.span(span).height(NUMBER_HEIGHT).datasource(SOURCE)
+    panel = panel.graph_mode(shapes.BigValueGraphMode.AREA).thresholds(_red_from(bad_from))
+    return panel.with_target(_queries([(expression, legend)])[0])
+
+
+def dashboard(uid: str, title: str, sentence: str) -> grafana.Dashboard:
+    """Without panels; with the choice of a Prometheus, and a link to each of the others."""
+    source = grafana.DatasourceVariable("datasource").label("Prometheus").type("prometheus")
+    others = grafana.DashboardLink("Dashboards").type(model.DashboardLinkType.DASHBOARDS)
+    others = others.tags(["dss"]).as_dropdown(True).include_vars(True).keep_time(True)
+    board = grafana.Dashboard(title).uid(uid).description(sentence).tags(["dss"])
+    board = board.refresh("30s").time("now-3h", "now").timezone("browser").editable()
+    board = board.tooltip(model.DashboardCursorSync.CROSSHAIR)
+    return board.with_variable(source).link(others)
+
+
+def choice(name: str, label: str, metric: str) -> grafana.QueryVariable:
+    """A variable ``$name`` with the values that ``label`` has in ``metric``."""
+    variable = grafana.QueryVariable(name).label(name.capitalize()).datasource(SOURCE)
+    variable = variable.query(f"label_values({metric}, {label})").sort(
+        model.VariableSort.ALPHABETICAL_ASC
+    )
+    return variable.refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
+
+
+def row(title: str) -> grafana.Row:
+    return grafana.Row(title)
+
+
+def mean(metric: str, labels: str = "", by: str = "") -> str:
+    """Of a histogram: the mean of what was observed lately, NaN if nothing was."""
+    parts = [f"sum by ({by}) (rate({metric}_{part}{labels}[$__rate_interval]))" for part in _MEAN]
+    return " / ".join(parts)
+
+
+def quantile(q: float, metric: str, labels: str = "", by: str = "") -> str:
+    """Of a histogram: what a part ``q`` of the observations of lately did not exceed."""
+    groups = f"le, {by}" if by else "le"
+    rate = f"rate({metric}_bucket{labels}[$__rate_interval])"
+    return f"histogram_quantile({q}, sum by ({groups}) ({rate}))"
+
+
+def rate(metric: str, labels: str = "", by: str = "") -> str:
+    """Of a counter: how many a second, over all processes."""
+    return f"sum by ({by}) (rate({metric}{labels}[$__rate_interval]))"
+
+
+_MEAN = ("sum", "count")
+
+
+def _queries(lines: Sequence[Line]) -> list[prometheus.Dataquery]:
+    return [
+        prometheus.Dataquery().expr(expression).legend_format(legend).ref_id(letter)
+        for (expression, legend), letter in zip(lines, "ABCDEFGH", strict=False)
+    ]
+
+
+def _red_from(value: float | None) -> grafana.ThresholdsConfig:
+    steps = [model.Threshold(value=None, color="green")]
+    if value is not None:
+        steps.append(model.Threshold(value=value, color="red"))
+    mode = model.ThresholdsMode.ABSOLUTE
+    return grafana.ThresholdsConfig().mode(mode).steps(steps)

@@ -1,0 +1,179 @@
+"""The portal: what users ask of it, and how fast it answers."""
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+from dss_dashboards.panels import (
+    BYTES,
+    COUNT,
+    DATE,
+    PER_SECOND,
+    REQUESTS,
+    SECONDS,
+    THROUGHPUT,
+    dashboard,
+    graph,
+    mean,
+    number,
+    quantile,
+    rate,
+    row,
+)
+
+_NO_FILES = '{route!~".*(files|attachments).*"}'
+
+
+def portal() -> Dashboard:
+    board = dashboard("dss-portal", "DSS portal", "What users ask, and how fast they are answered.")
+    for part in (_requests, _traffic, _work, _process):
+        board = part(board)
+    return board
+
+
+def _requests(board: Dashboard) -> Dashboard:
+    board = board.with_row(row("Requests"))
+    for panel in (
+        graph(
+            "By status",
+            "Requests answered each second, by status; 500 and above are errors of the portal.",
+            REQUESTS,
+            (rate("dss_http_requests_total", by="status"), "{{status}}"),
+            span=12,
+        ),
+        graph(
+            "By route",
+            "Requests answered each second, by the rule of their address.",
+            REQUESTS,
+            (rate("dss_http_requests_total", by="method, route"), "{{method}} {{route}}"),
+            span=12,
+        ),
+        graph(
+            "Latency",
+            "Time to the head of the answer, files aside: half, 95 and 99 of 100.",
+            SECONDS,
+            *(
+                (quantile(q, "dss_http_request_seconds", _NO_FILES), f"{q:.0%}")
+                for q in (0.5, 0.95, 0.99)
+            ),
+            span=12,
+        ),
+        graph(
+            "Slowest routes",
+            "Mean time of the five slowest routes; uploads count until the file is stored.",
+            SECONDS,
+            (f"topk(5, {mean('dss_http_request_seconds', by='route')})", "{{route}}"),
+            span=12,
+        ),
+    ):
+        board = board.with_panel(panel)
+    return board
+
+
+def _traffic(board: Dashboard) -> Dashboard:
+    board = board.with_row(row("Files and users"))
+    for panel in (
+        graph(
+            "Traffic",
+            "Bytes of bodies each second, received (in) and sent (out).",
+            THROUGHPUT,
+            (rate("dss_http_bytes_total", by="direction"), "{{direction}}"),
+        ),
+        graph(
+            "Uploads",
+            "Files that are being received now, over all portals.",
+            COUNT,
+            ('sum(dss_uploads_in_flight{job="portal"})', "uploads"),
+        ),
+        graph(
+            "Sign-ins",
+            "Sign-ins each second by way and outcome; many refused ones may be somebody guessing.",
+            PER_SECOND,
+            (rate("dss_sign_ins_total", by="way, outcome"), "{{way}} {{outcome}}"),
+        ),
+    ):
+        board = board.with_panel(panel)
+    return board
+
+
+def _work(board: Dashboard) -> Dashboard:
+    board = board.with_row(row("Behind the pages"))
+    events = '{queue="dss.portal.events"}'
+    claims = '{queue="dss.portal.claims"}'
+    for panel in (
+        graph(
+            "Lag of events",
+            "Age of progress and results when the portal reads them: half and nine tenths.",
+            SECONDS,
+            (quantile(0.5, "dss_message_wait_seconds", events), "50%"),
+            (quantile(0.9, "dss_message_wait_seconds", events), "90%"),
+        ),
+        graph(
+            "Handling",
+            "Mean time to handle an event, and to answer a claim.",
+            SECONDS,
+            (mean("dss_message_handling_seconds", events), "event"),
+            (mean("dss_message_handling_seconds", claims), "claim"),
+        ),
+        graph(
+            "What happens to tickets",
+            "Changes of tickets each second, over all services.",
+            PER_SECOND,
+            (rate("dss_ticket_events_total", by="event"), "{{event}}"),
+        ),
+        graph(
+            "Outbox",
+            "Messages that wait for the broker.",
+            COUNT,
+            ('max(dss_outbox_messages{job="portal"})', "messages"),
+        ),
+        graph(
+            "Parked messages",
+            "Messages that nobody could handle and that the portal told the users of, in an hour.",
+            COUNT,
+            ("sum by (type) (increase(dss_parked_messages_total[1h]))", "{{type}}"),
+        ),
+        graph(
+            "Datastore",
+            "Size of the datastore's file system, and what is free.",
+            BYTES,
+            ("max by (kind) (dss_datastore_bytes)", "{{kind}}"),
+        ),
+    ):
+        board = board.with_panel(panel)
+    return board
+
+
+def _process(board: Dashboard) -> Dashboard:
+    board = board.with_row(row("Processes"))
+    for panel in (
+        number(
+            "Ready portals",
+            "Portals that can do their work.",
+            COUNT,
+            'sum(dss_ready{job="portal"})',
+            span=6,
+        ),
+        number(
+            "Certificates",
+            "When the certificates of the portal's address and of the broker expire; none if neither is encrypted.",
+            DATE,
+            "min by (server) (dss_certificate_expiry_timestamp_seconds) * 1000",
+            span=6,
+            legend="{{server}}",
+        ),
+        graph(
+            "Processor time",
+            "Cores that each portal keeps busy; one is the most that it can.",
+            COUNT,
+            ('rate(process_cpu_seconds_total{job="portal"}[$__rate_interval])', "{{instance}}"),
+            span=6,
+        ),
+        graph(
+            "Memory of the process",
+            "Main memory that each portal holds.",
+            BYTES,
+            ('process_resident_memory_bytes{job="portal"}', "{{instance}}"),
+            span=6,
+        ),
+    ):
+        board = board.with_panel(panel)
+    return board

@@ -1,0 +1,147 @@
+"""One service: how long its users wait, for what, and what becomes of their tickets."""
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+from dss_dashboards.panels import (
+    COUNT,
+    PER_SECOND,
+    SECONDS,
+    choice,
+    dashboard,
+    graph,
+    mean,
+    number,
+    quantile,
+    rate,
+    row,
+)
+
+_THIS = '{service="$service"}'
+_BUNDLE = '{bundle="$bundle"}'
+
+
+def service() -> Dashboard:
+    board = dashboard("dss-service", "DSS one service", "How long users wait, and for what.")
+    board = board.with_variable(choice("service", "service", "dss_tickets"))
+    bundle = f"dss_dispatch_bundle_info{_THIS}"
+    board = board.with_variable(choice("bundle", "bundle", bundle))
+    for part in (_now, _times, _stages, _ends):
+        board = part(board)
+    return board
+
+
+def _stage(name: str) -> str:
+    return f'{{service="$service", stage="{name}"}}'
+
+
+def _now(board: Dashboard) -> Dashboard:
+    board = board.with_row(row("Now"))
+    for panel in (
+        number(
+            "Waiting",
+            "Tickets that wait for a dispatcher.",
+            COUNT,
+            'sum(service:tickets:max{service="$service", status="ready"})',
+        ),
+        number(
+            "Longest wait",
+            "How long the first ticket of the queue has waited.",
+            SECONDS,
+            f"service:oldest_waiting_seconds:max{_THIS}",
+            bad_from=600,
+        ),
+        number(
+            "In work",
+            "Tickets that dispatchers have in hand.",
+            COUNT,
+            f"sum(dss_dispatch_tickets_in_hand{_THIS})",
+        ),
+        number(
+            "Silence",
+            "Time since anybody who takes the tickets was heard.",
+            SECONDS,
+            f"max(dss_service_silent_seconds{_THIS})",
+            bad_from=120,
+        ),
+        number(
+            "Workers",
+            "Workers with the service's bundle that were heard within two minutes.",
+            COUNT,
+            f"max(dss_workers{_BUNDLE})",
+        ),
+        number(
+            "Requests in hand",
+            "Requests for the bundle that workers have on the device or waiting for it.",
+            COUNT,
+            f"sum(dss_inference_requests_in_hand{_BUNDLE})",
+        ),
+    ):
+        board = board.with_panel(panel)
+    return board
+
+
+def _times(board: Dashboard) -> Dashboard:
+    board = board.with_row(row("How long do users wait?"))
+    for title, sentence, stage in (
+        ("Queue wait", "Time from the submission to the last claim.", "queued"),
+        ("Work", "Time from the last claim to the end.", "claimed"),
+        ("End to end", "Time from the first submission to the end.", "total"),
+    ):
+        lines = [
+            (quantile(q, "dss_ticket_stage_seconds", _stage(stage)), f"{q:.0%}") for q in (0.5, 0.9)
+        ]
+        board = board.with_panel(graph(title, f"{sentence} Half and nine tenths.", SECONDS, *lines))
+    return board
+
+
+def _stages(board: Dashboard) -> Dashboard:
+    board = board.with_row(row("For what?"))
+    queue = '{queue="dss.inference.$bundle"}'
+    for panel in (
+        graph(
+            "Stages of a claim",
+            "Mean time of asking for the ticket, reading, inference with its queue, and building.",
+            SECONDS,
+            (mean("dss_dispatch_stage_seconds", _THIS, "stage"), "{{stage}}"),
+        ),
+        graph(
+            "Queue of inference",
+            "Mean time that requests wait before a worker takes them.",
+            SECONDS,
+            (mean("dss_message_wait_seconds", queue), "wait"),
+        ),
+        graph(
+            "Stages of inference",
+            "Mean time of each stage of the bundle, of successful requests.",
+            SECONDS,
+            (mean("dss_inference_stage_seconds", _BUNDLE, "stage"), "{{stage}}"),
+        ),
+    ):
+        board = board.with_panel(panel)
+    return board
+
+
+def _ends(board: Dashboard) -> Dashboard:
+    board = board.with_row(row("What becomes of tickets?"))
+    for panel in (
+        graph(
+            "Tickets by state",
+            "Tickets that are not deleted.",
+            COUNT,
+            (f"service:tickets:max{_THIS}", "{{status}}"),
+        ),
+        graph(
+            "Events",
+            "What happens to tickets: claims, ends, retries, lapsed leases.",
+            PER_SECOND,
+            (rate("dss_ticket_events_total", _THIS, "event"), "{{event}}"),
+        ),
+        graph(
+            "Ends of claims",
+            "How the dispatchers' work ended; TicketError is what a user can mend.",
+            PER_SECOND,
+            (rate("dss_dispatch_tickets_total", _THIS, "outcome"), "{{outcome}}"),
+        ),
+    ):
+        board = board.with_panel(panel)
+    return board

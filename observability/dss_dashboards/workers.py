@@ -1,0 +1,171 @@
+"""GPU workers: are they busy, are they fast, have they memory."""
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+from dss_dashboards.panels import (
+    BYTES,
+    COUNT,
+    PER_SECOND,
+    RATIO,
+    SECONDS,
+    dashboard,
+    graph,
+    mean,
+    quantile,
+    rate,
+    row,
+)
+
+
+def workers() -> Dashboard:
+    board = dashboard("dss-workers", "DSS GPU workers", "Are they busy, fast, and has each memory?")
+    for part in (_load, _speed, _device):
+        board = part(board)
+    return board
+
+
+def _load(board: Dashboard) -> Dashboard:
+    board = board.with_row(row("Load"))
+    for panel in (
+        graph(
+            "Busy",
+            "1 while a worker has a request on its device; all at 1 for long means that more workers are needed.",
+            COUNT,
+            ('dss_inference_busy{job="inference"}', "{{instance}}"),
+            most=1,
+        ),
+        graph(
+            "Requests in hand",
+            "Requests on the device or waiting for it, by bundle.",
+            COUNT,
+            ("sum by (bundle) (dss_inference_requests_in_hand)", "{{bundle}}"),
+        ),
+        graph(
+            "Queue",
+            "Requests that wait in RabbitMQ for a worker, by queue.",
+            COUNT,
+            (
+                'sum by (queue) (rabbitmq_detailed_queue_messages_ready{queue=~"dss\\\\.inference\\\\..+"})',
+                "{{queue}}",
+            ),
+        ),
+        graph(
+            "Wait for a worker",
+            "How long requests were under way before a worker took them: nine tenths, by queue.",
+            SECONDS,
+            (
+                quantile(
+                    0.9, "dss_message_wait_seconds", '{queue=~"dss\\\\.inference\\\\..+"}', "queue"
+                ),
+                "{{queue}}",
+            ),
+        ),
+        graph(
+            "Outcomes",
+            "How requests ended: cancelled is a withdrawn ticket, put_off is memory or disk that ran short.",
+            PER_SECOND,
+            (rate("dss_inference_requests_total", by="outcome"), "{{outcome}}"),
+        ),
+        graph(
+            "Put off and failed",
+            "Requests that ran out of memory or disk, and those that broke, in a quarter of an hour.",
+            COUNT,
+            (
+                'sum by (bundle, outcome) (increase(dss_inference_requests_total{outcome=~"put_off|failed"}[15m]))',
+                "{{bundle}} {{outcome}}",
+            ),
+        ),
+    ):
+        board = board.with_panel(panel)
+    return board
+
+
+def _speed(board: Dashboard) -> Dashboard:
+    board = board.with_row(row("Speed"))
+    for panel in (
+        graph(
+            "Stages",
+            "Mean time of each stage of successful requests, by bundle.",
+            SECONDS,
+            (
+                mean("dss_inference_stage_seconds", by="bundle, stage"),
+                "{{bundle}} {{stage}}",
+            ),
+        ),
+        graph(
+            "Whole inference",
+            "Mean time on the device of the last half hour, beside that of the day.",
+            SECONDS,
+            ("bundle:inference_seconds:mean30m", "{{bundle}}, half an hour"),
+            ("bundle:inference_seconds:mean1d", "{{bundle}}, a day"),
+        ),
+        graph(
+            "Windows",
+            "Windows of images that networks worked on each second, by bundle; bundles by rules have none.",
+            PER_SECOND,
+            (rate("dss_inference_batch_windows_sum", by="bundle"), "{{bundle}}"),
+        ),
+        graph(
+            "Batch size",
+            "Mean number of windows that a network was given at once, by bundle.",
+            COUNT,
+            (mean("dss_inference_batch_windows", by="bundle"), "{{bundle}}"),
+        ),
+        graph(
+            "Loading of bundles",
+            "Time that each worker took to load its bundles when it started.",
+            SECONDS,
+            ("sum by (instance, bundle) (dss_inference_bundle_load_seconds_sum)", "{{bundle}}"),
+        ),
+        graph(
+            "Processor time",
+            "Cores that each worker keeps busy.",
+            COUNT,
+            ('rate(process_cpu_seconds_total{job="inference"}[$__rate_interval])', "{{instance}}"),
+        ),
+    ):
+        board = board.with_panel(panel)
+    return board
+
+
+def _device(board: Dashboard) -> Dashboard:
+    board = board.with_row(row("Device"))
+    used = (
+        'dss_gpu_memory_bytes{kind="total"} - ignoring (kind) dss_gpu_memory_bytes{kind="free"}',
+        "used at {{instance}}",
+    )
+    for panel in (
+        graph(
+            "GPU memory",
+            "Memory of the GPU: used by anybody, most that the worker has held, and all; 0 on a CPU.",
+            BYTES,
+            used,
+            ('dss_gpu_memory_bytes{kind="peak"}', "peak of {{instance}}"),
+            ('dss_gpu_memory_bytes{kind="total"}', "all at {{instance}}"),
+            span=6,
+        ),
+        graph(
+            "GPU utilisation",
+            "Part of the time in which the GPU computed for anybody; 0 on a CPU.",
+            RATIO,
+            ('dss_gpu_utilisation_ratio{job="inference"}', "{{instance}}"),
+            span=6,
+            most=1,
+        ),
+        graph(
+            "Devices",
+            "Workers by the device that does their work; cpu where a GPU was expected is a fault.",
+            COUNT,
+            ("count by (device) (dss_inference_device_info)", "{{device}}"),
+            span=6,
+        ),
+        graph(
+            "Memory of the process",
+            "Main memory that each worker holds.",
+            BYTES,
+            ('process_resident_memory_bytes{job="inference"}', "{{instance}}"),
+            span=6,
+        ),
+    ):
+        board = board.with_panel(panel)
+    return board
