@@ -19,7 +19,7 @@ from dss_broker.messages import ClaimGranted, ClaimRefused, ClaimTicket, Message
 from dss_portal.accounts import store as accounts
 from dss_portal.datastore import Datastore
 from dss_portal.settings import Settings
-from dss_portal.tickets import reaper
+from dss_portal.tickets import leases, reaper
 
 DESCRIPTOR = {
     "name": "lung-segmentation",
@@ -77,7 +77,8 @@ class Portal:
     async def sweep(self) -> int:
         """The reaper looks once, as it does by itself from a lease after the start; what it changed."""
         datastore: Datastore = self.app.extensions["dss_datastore"]
-        touched = await reaper.sweep(self.settings, datastore)
+        touched = await leases.Overdue(self.broker, grace_s=0).ask()
+        touched += await reaper.sweep(self.settings, datastore)
         self.app.extensions["dss_relay"].wake()
         return touched
 

@@ -95,6 +95,14 @@ class ClaimHeartbeat:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LeaseOverdue:
+    """No sign of life has reached the portals for too long: has the claim lapsed, now that all is heard?"""
+
+    ticket_id: int
+    claim_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ResultFile:
     """A validated file in the claim's staging folder, by its flat name."""
 
@@ -221,6 +229,7 @@ Message: TypeAlias = (
     | ClaimHeartbeat
     | ClaimSucceeded
     | ClaimFailed
+    | LeaseOverdue
     | RunInference
     | InferenceProgressed
     | InferenceFinished

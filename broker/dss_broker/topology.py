@@ -126,6 +126,7 @@ def routing_key(message: m.Message) -> str:
             | m.ClaimHeartbeat()
             | m.ClaimSucceeded()
             | m.ClaimFailed()
+            | m.LeaseOverdue()
         ):
             return f"claim.event.{type(message).__name__}"
         case m.RunInference():

@@ -99,11 +99,13 @@ def _install_background(app: Quart, settings: Settings, broker: Broker) -> None:
         await resources.enter_async_context(database.connected(url))
         if settings.test_mode != "off":
             running.append(asyncio.create_task(_make_test_user(), name="test user"))
-        listener = Listener(datastore, settings.lease_s)
+        listener = Listener(datastore, settings, relay.wake)
         running.append(asyncio.create_task(events.listen(broker, listener), name="listener"))
         await asyncio.wait(running, timeout=LISTEN_S)
         running.append(asyncio.create_task(relay.run(), name="outbox relay"))
-        running.append(asyncio.create_task(reaper.run(settings, datastore, relay), name="reaper"))
+        running.append(
+            asyncio.create_task(reaper.run(settings, datastore, broker, relay), name="reaper")
+        )
         running.append(asyncio.create_task(janitor.run(datastore, settings.tidy_s), name="janitor"))
         running.append(asyncio.create_task(gauges.watch(datastore), name="gauges"))
         seen = certificates.watch(

@@ -21,6 +21,7 @@ from dss_broker.messages import (
     TicketWithdrawn,
 )
 from dss_portal.models import Claim, OutboxMessage, TicketHistory
+from dss_portal.tickets import leases
 from portals import Portal, eventually, post, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
@@ -253,13 +254,42 @@ async def test_a_lapsed_lease_is_given_again_and_times_out_in_the_end(
 
         assert await portal.sweep() == 1
 
-    assert await text(client, f"/api/tickets/{ticket_id}/status") == "timeout"
+    await _status(client, ticket_id, "timeout")
     history = await TicketHistory.filter(ticket_id=ticket_id).order_by("id")
     assert [entry.status.value for entry in history] == [
         "init",
         *["ready", "claimed"] * 3,
         "timeout",
     ]
+
+
+async def test_a_sign_of_life_under_way_saves_the_claim(portal: Portal, client: Client) -> None:
+    """It waited in the broker for longer than the lease, say because the portals were frozen."""
+    ticket_id = await submitted_ticket(client)
+    granted = await portal.granted(ticket_id)
+    await Claim.filter(id=granted.claim_id).update(expires_at=LONG_AGO)
+    line = ClaimLogged(
+        ticket_id=ticket_id, claim_id=granted.claim_id, level="info", text="Still here."
+    )
+    portal.broker.publish(line)
+
+    await portal.sweep()
+
+    await eventually(lambda: _log(client, ticket_id), lambda log: log[-1] == "Still here.")
+    assert await text(client, f"/api/tickets/{ticket_id}/status") == "claimed"
+
+
+async def test_nobody_is_called_dead_before_the_broker_has_been_there_for_a_while(
+    portal: Portal, client: Client
+) -> None:
+    ticket_id = await submitted_ticket(client)
+    granted = await portal.granted(ticket_id)
+    await Claim.filter(id=granted.claim_id).update(expires_at=LONG_AGO)
+
+    assert await leases.Overdue(portal.broker, grace_s=60).ask() == 0
+    patient = leases.Overdue(portal.broker, grace_s=0)
+    assert await patient.ask() == 1
+    assert await patient.ask() == 0  # asked once
 
 
 async def test_a_ticket_whose_announcement_was_missed_is_announced_again(

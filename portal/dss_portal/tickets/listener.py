@@ -1,6 +1,7 @@
 """What claimed tickets tell: events from the dispatchers become the state that ITK-SNAP sees."""
 
 import logging
+from collections.abc import Callable
 from typing import get_args
 
 from tortoise.transactions import in_transaction
@@ -13,6 +14,7 @@ from dss_broker.messages import (
     ClaimProgressed,
     ClaimSucceeded,
     ClaimTicket,
+    LeaseOverdue,
     Message,
     ServiceAnnounced,
     TicketReady,
@@ -22,7 +24,8 @@ from dss_observability import metrics
 from dss_portal.datastore import Datastore
 from dss_portal.models import Ticket
 from dss_portal.services import store as services
-from dss_portal.tickets import claims, store
+from dss_portal.settings import Settings
+from dss_portal.tickets import claims, leases, store
 from dss_portal.tickets.lifecycle import FINISHED, Abandoned, Failed, Succeeded, is_current
 
 log = logging.getLogger(__name__)
@@ -35,9 +38,12 @@ ClaimEvent = ClaimProgressed | ClaimLogged | ClaimHeartbeat | ClaimSucceeded | C
 class Listener:
     """Handlers for the portal's three queues.  Each may run twice for one message."""
 
-    def __init__(self, datastore: Datastore, lease_s: float) -> None:
+    def __init__(
+        self, datastore: Datastore, settings: Settings, wake_relay: Callable[[], None]
+    ) -> None:
         self._datastore = datastore
-        self._lease_s = lease_s
+        self._settings = settings
+        self._wake_relay = wake_relay
         for message in get_args(
             Message
         ):  # a series that appeared with its first event would hide it
@@ -48,7 +54,7 @@ class Listener:
         request = delivery.message
         if not isinstance(request, ClaimTicket):
             raise TypeError(f"{type(request).__name__} is no claim")
-        delivery.reply(await claims.answer(request, self._lease_s))
+        delivery.reply(await claims.answer(request, self._settings.lease_s))
 
     async def on_event(self, delivery: Delivery) -> None:
         """Something happened to a claimed ticket, or somebody says that he is at work."""
@@ -57,6 +63,9 @@ class Listener:
                 await services.announce(announced)
             case WorkerAnnounced() as announced:
                 await services.worker_heard(announced)
+            case LeaseOverdue(ticket_id=ticket_id, claim_id=claim_id):
+                if await leases.lapse(ticket_id, claim_id, self._settings.max_attempts):
+                    self._wake_relay()
             case (
                 ClaimProgressed()
                 | ClaimLogged()

@@ -7,7 +7,7 @@ from datetime import timedelta
 from tortoise.expressions import Q
 from tortoise.transactions import in_transaction
 
-from dss_observability import metrics
+from dss_broker.broker import Broker
 from dss_portal import database
 from dss_portal.accounts import store as accounts
 from dss_portal.accounts.sessions import YEAR_S
@@ -15,25 +15,29 @@ from dss_portal.datastore import Datastore
 from dss_portal.models import Status, Ticket
 from dss_portal.outbox import Relay
 from dss_portal.settings import Settings
-from dss_portal.tickets import claims, deadlines, store, submission
-from dss_portal.tickets.lifecycle import LeaseLapsed
+from dss_portal.tickets import deadlines, leases, store, submission
 
 log = logging.getLogger(__name__)
 
 PERIOD_S = 2.0
+
+LONGEST_GRACE_S = 15.0
+"""Everybody has connected to the broker again after so long, and given a sign of life."""
 MAX_DOUBLINGS = 6
 """A ticket that waits for hours is announced about once in one, with the default setting."""
 
 
-async def run(settings: Settings, datastore: Datastore, relay: Relay) -> None:
+async def run(settings: Settings, datastore: Datastore, broker: Broker, relay: Relay) -> None:
     """Until cancelled.
 
     Begins one lease after the start, so that the signs of life that queued up while no portal ran
     are heard before anybody is declared dead.
     """
     await asyncio.sleep(settings.lease_s)
+    overdue = leases.Overdue(broker, grace_s=min(settings.lease_s, LONGEST_GRACE_S))
     while True:
         try:
+            await overdue.ask()
             if await sweep(settings, datastore):
                 relay.wake()
             await accounts.forget_expired(YEAR_S)
@@ -44,35 +48,12 @@ async def run(settings: Settings, datastore: Datastore, relay: Relay) -> None:
 
 
 async def sweep(settings: Settings, datastore: Datastore) -> int:
-    """End what has lapsed or is overdue, and announce forgotten tickets again; how many were touched."""
+    """End what is past its deadline, and announce forgotten tickets again; how many were touched."""
     touched = 0
-    for ticket_id, claim_id in await claims.lapsed():
-        touched += await _lapse(ticket_id, claim_id, settings.max_attempts)
     touched += await deadlines.enforce(settings, datastore)
     for ticket_id in await _forgotten(settings.reconcile_s):
         touched += await _announce_again(ticket_id)
     return touched
-
-
-async def _lapse(ticket_id: int, claim_id: str, max_attempts: int) -> bool:
-    async with in_transaction():
-        ticket = await store.locked(ticket_id)
-        if ticket is None or not await claims.is_lapsed(claim_id):
-            return False
-        event = LeaseLapsed(claim_id=claim_id, max_attempts=max_attempts)
-        if not await store.advance(ticket, event):
-            return False
-        metrics.LEASES_LAPSED.inc()
-        await store.add_log(ticket_id, "warning", _sentence(ticket, max_attempts))
-        if ticket.status is Status.READY:
-            await submission.announce(ticket)
-    return True
-
-
-def _sentence(ticket: Ticket, max_attempts: int) -> str:
-    if ticket.status is Status.TIMEOUT:
-        return f"The service did not answer in {max_attempts} attempts; the ticket was given up."
-    return f"The service stopped answering; attempt {ticket.attempt} of {max_attempts} is queued."
 
 
 async def _forgotten(reconcile_s: float) -> list[int]:

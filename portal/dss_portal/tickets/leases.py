@@ -1,0 +1,66 @@
+"""Claims without a sign of life.
+
+Signs of life travel through the broker.  While that is away, or while the portal that hears them is
+frozen, no claim is dead for being silent: so whether one has lapsed is asked behind all events that
+are under way, in their own queue, and not before everybody has had time to connect again.
+"""
+
+import time
+
+from tortoise.transactions import in_transaction
+
+from dss_broker.broker import Broker
+from dss_broker.messages import LeaseOverdue
+from dss_observability import metrics
+from dss_portal.models import Status, Ticket
+from dss_portal.tickets import claims, store, submission
+from dss_portal.tickets.lifecycle import LeaseLapsed
+
+ASK_AGAIN_S = 30.0
+"""A question that was lost with its portal is asked again after so long."""
+
+
+class Overdue:
+    """Asks about the claims that seem to have lapsed.  ``grace_s``: so long the broker must have been there."""
+
+    def __init__(self, broker: Broker, grace_s: float) -> None:
+        self._broker = broker
+        self._grace_s = grace_s
+        self._away_s = time.monotonic()
+        self._asked: dict[str, float] = {}
+
+    async def ask(self) -> int:
+        """Publish a question for each; of how many."""
+        now_s = time.monotonic()
+        if not self._broker.connected:
+            self._away_s = now_s
+        if now_s - self._away_s < self._grace_s:
+            return 0
+        self._asked = {c: at for c, at in self._asked.items() if at + ASK_AGAIN_S > now_s}
+        overdue = [(t, c) for t, c in await claims.lapsed() if c not in self._asked]
+        for ticket_id, claim_id in overdue:
+            self._broker.publish(LeaseOverdue(ticket_id=ticket_id, claim_id=claim_id))
+            self._asked[claim_id] = now_s
+        return len(overdue)
+
+
+async def lapse(ticket_id: int, claim_id: str, max_attempts: int) -> bool:
+    """End the claim if there is still no sign of life; False if there is."""
+    async with in_transaction():
+        ticket = await store.locked(ticket_id)
+        if ticket is None or not await claims.is_lapsed(claim_id):
+            return False
+        event = LeaseLapsed(claim_id=claim_id, max_attempts=max_attempts)
+        if not await store.advance(ticket, event):
+            return False
+        metrics.LEASES_LAPSED.inc()
+        await store.add_log(ticket_id, "warning", _sentence(ticket, max_attempts))
+        if ticket.status is Status.READY:
+            await submission.announce(ticket)
+    return True
+
+
+def _sentence(ticket: Ticket, max_attempts: int) -> str:
+    if ticket.status is Status.TIMEOUT:
+        return f"The service did not answer in {max_attempts} attempts; the ticket was given up."
+    return f"The service stopped answering; attempt {ticket.attempt} of {max_attempts} is queued."
