@@ -1,5 +1,7 @@
 """``make chaos``: hurt a whole site for some minutes, and see whether any ticket was lost or done twice."""
 
+import signal
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +29,7 @@ def main(
     keep: Annotated[Path | None, typer.Option(help="A new folder for logs and files.")] = None,
 ) -> None:
     """Exit status 1 if anything was lost, stuck, doubled or left behind."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended, too
     plan = Plan(
         seed=seed, users=users, tickets=tickets, faults=faults, pause_s=pause, sabotage=sabotage
     )
