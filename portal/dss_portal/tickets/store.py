@@ -120,9 +120,9 @@ async def log_since(ticket_id: int, since: int) -> list[LogLine]:
 
 
 async def set_progress(ticket_id: int, start: float, end: float, progress: float) -> None:
-    await TicketProgress.update_or_create(
-        ticket_id=ticket_id, chunk_start=start, chunk_end=end, defaults={"progress": progress}
-    )
+    told = TicketProgress(ticket_id=ticket_id, chunk_start=start, chunk_end=end, progress=progress)
+    key = ("ticket_id", "chunk_start", "chunk_end")
+    await TicketProgress.bulk_create([told], on_conflict=key, update_fields=("progress",))
 
 
 async def clear_progress(ticket_id: int, start: float = 0.0, end: float = 1.0) -> None:
