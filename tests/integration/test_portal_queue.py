@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import uuid
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from quart.typing import TestClientProtocol as Client
 from dss_broker import topology
 from dss_broker.messages import ClaimFailed, ClaimGranted, ClaimRefused, TicketReady
 from dss_portal.accounts import store as accounts
-from dss_portal.models import Service, Status, Ticket, Tier, Turn, User
+from dss_portal.models import Claim, Service, Status, Ticket, Tier, Turn, User
 from dss_portal.tickets import claims, queue
 from portals import Portal, eventually, submitted_ticket, text
 
@@ -45,8 +46,8 @@ async def waiting(
 async def given_out(portal: Portal, count: int) -> list[str]:
     """E-mail addresses of who gets the next turns when one dispatcher does one ticket after another."""
     owners = []
-    for n in range(count):
-        answer = await portal.claim(0, f"next{n}")
+    for _ in range(count):
+        answer = await portal.claim(0, uuid.uuid4().hex)
         assert isinstance(answer, ClaimGranted)
         ticket = await Ticket.get(id=answer.ticket_id).select_related("user")
         await Ticket.filter(id=ticket.id).update(status=Status.SUCCESS)
@@ -284,18 +285,33 @@ async def test_a_message_in_new_hands_leads_to_its_ticket_and_not_to_the_next(
     assert (new.ticket_id, new.attempt) == (old.ticket_id, 1)
 
 
-async def test_a_message_whose_ticket_is_done_leads_to_the_next(
+async def test_a_message_whose_ticket_is_done_leads_nowhere(
     portal: Portal, service: Service
 ) -> None:
-    """Its dispatcher died between the last word and the acknowledgement."""
+    """Its dispatcher died between the last word and the acknowledgement.  The next ticket has its own."""
     ann = await accounts.save_user("ann@example.com")
     done = await waiting(service, ann, 0)
     following = await waiting(service, ann, 1)
     await portal.granted(0, "d1")
     await Ticket.filter(id=done).update(status=Status.SUCCESS)
 
-    assert (await portal.granted(0, "d1")).ticket_id == following
-    assert isinstance(await portal.claim(0, "d2"), ClaimRefused)
+    assert isinstance(await portal.claim(0, "d1"), ClaimRefused)
+    assert (await portal.granted(0, "d2")).ticket_id == following
+
+
+async def test_a_message_whose_claim_lapsed_does_not_take_another_ticket_along(
+    portal: Portal, service: Service
+) -> None:
+    """It may have killed its readers, and would be parked with whatever it holds then."""
+    ann = await accounts.save_user("ann@example.com")
+    await waiting(service, ann)
+    await waiting(service, ann)
+    granted = await portal.granted(0, "d1")
+    await Claim.filter(id=granted.claim_id).update(expires_at=START)
+    assert await portal.sweep() == 2  # the lapsed one, and the other, which was never announced
+
+    assert isinstance(await portal.claim(0, "d1"), ClaimRefused)
+    assert (await portal.granted(0, "d2")).attempt == 2
 
 
 async def test_a_message_that_kills_its_readers_fails_the_ticket_that_it_led_to(

@@ -29,7 +29,7 @@ class Claimant:
 async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRefused:
     """Grant the next waiting ticket of the service, whichever the dispatcher's message tells of.
 
-    A delivery that holds a claim already gets that ticket again: it has come to new hands.
+    A delivery leads to one ticket only: in new hands it takes that over, if it still holds it.
     """
     claimant = Claimant(
         provider=request.provider,
@@ -39,16 +39,21 @@ async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRe
     )
     async with in_transaction():
         await queue.serialise([request.service])
-        versions = await Service.filter(name=request.service).values_list("id", flat=True)
-        ticket = await held_by(request.delivery_id) or await queue.first(
-            [request.service], [int(str(service_id)) for service_id in versions]
-        )
+        ticket = await _for_delivery(request)
         if ticket is None:
             return ClaimRefused(ticket_id=request.ticket_id, reason="No ticket waits any more.")
         granted = await _grant(ticket, claimant)
     return ClaimGranted(
         ticket_id=ticket.id, claim_id=granted.id, attempt=ticket.attempt, lease_s=lease_s
     )
+
+
+async def _for_delivery(request: ClaimTicket) -> Ticket | None:
+    """Not a second ticket: a message that has outlived one may be about to be parked."""
+    if await Claim.exists(delivery_id=request.delivery_id):
+        return await held_by(request.delivery_id)
+    versions = await Service.filter(name=request.service).values_list("id", flat=True)
+    return await queue.first([request.service], [int(str(version)) for version in versions])
 
 
 async def next_ready(services: Sequence[Service], claimant: Claimant) -> Ticket | None:
