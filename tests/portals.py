@@ -13,8 +13,7 @@ from quart.typing import TestClientProtocol as Client
 from werkzeug.datastructures import FileStorage
 
 from dss_broker import topology
-from dss_broker.broker import Delivery
-from dss_broker.memory import MemoryBroker
+from dss_broker.broker import Broker, Delivery
 from dss_broker.messages import ClaimGranted, ClaimRefused, ClaimTicket, Message, ServiceAnnounced
 from dss_portal.accounts import store as accounts
 from dss_portal.datastore import Datastore
@@ -37,7 +36,7 @@ class Portal:
     """What a test may ask of the portal and of the world around it."""
 
     app: Quart
-    broker: MemoryBroker
+    broker: Broker
     settings: Settings
     ready: "Queue[Delivery]" = field(default_factory=Queue)
 
