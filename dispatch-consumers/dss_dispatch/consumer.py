@@ -16,6 +16,7 @@ from dss_broker.messages import (
 from dss_broker.topology import RETRY_DELAYS_S, dispatch, withdrawn
 from dss_dispatch.claim import ClaimedTicket
 from dss_dispatch.errors import NoInference, TicketError, Withdrawn
+from dss_dispatch.files import is_full
 from dss_dispatch.reporter import Reporter
 from dss_dispatch.service import Service
 from dss_dispatch.withdrawals import Withdrawals
@@ -27,6 +28,9 @@ ANNOUNCE_S = 30.0
 SUCCESS = "success"
 EXPECTED = (TicketError, Withdrawn, NoInference)
 """What may end the work on a ticket besides success; counted by name, like what nobody foresaw."""
+
+
+NO_ROOM = "The service has no room on its disk."
 CLAIM_REPLY_S = 10.0
 """A portal answers a claim in milliseconds; without an answer the ticket is tried again."""
 
@@ -156,12 +160,15 @@ class Consumer:
         match error:
             case Withdrawn():
                 log.info("ticket withdrawn", extra=facts)
+            case _ if is_full(error, self._datastore):
+                log.warning("disk full", extra={**facts, "reason": str(error)})
+                self._put_off(reporter, NO_ROOM, delivery.attempt)
             case TicketError():
                 log.info("ticket failed", extra={**facts, "reason": str(error)})
                 reporter.failed(str(error))
             case NoInference():
                 log.warning("no inference", extra={**facts, "reason": str(error)})
-                self._without_inference(reporter, str(error), delivery.attempt)
+                self._put_off(reporter, str(error), delivery.attempt)
             case BrokerClosed() | TryAgainLater():
                 raise error
             case _:
@@ -171,7 +178,8 @@ class Consumer:
                     f"its number, {claim.ticket_id}."
                 )
 
-    def _without_inference(self, reporter: Reporter, reason: str, attempt: int) -> None:
+    def _put_off(self, reporter: Reporter, reason: str, attempt: int) -> None:
+        """What is missing may be there in a while.  Raises TryAgainLater, unless that was so too often."""
         if attempt > len(RETRY_DELAYS_S):
             reporter.failed(f"{reason} Please tell the operator, and submit again later.")
             return

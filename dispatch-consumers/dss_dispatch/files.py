@@ -1,11 +1,25 @@
 """Files of the shared volume: linked or written whole, safely on disk, with what proves it."""
 
+import errno
 import hashlib
 import os
 import shutil
 from pathlib import Path
 
 from dss_broker.messages import ResultFile
+from dss_dispatch.errors import ResultRefused
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+ROOM_BYTES = 1 << 20
+"""A volume with less than this is full."""
+
+
+def is_full(error: Exception, folder: Path) -> bool:
+    """Did ``error`` come of a full disk?  What ITK raises does not say, so the volume is asked."""
+    if isinstance(error, OSError):
+        return error.errno in FULL
+    unclear = isinstance(error, RuntimeError | ResultRefused)
+    return unclear and shutil.disk_usage(folder).free < ROOM_BYTES
 
 
 def link(source: Path, target: Path) -> None:

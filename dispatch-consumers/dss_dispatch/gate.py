@@ -10,7 +10,14 @@ from dss_broker.messages import ResultFile
 from dss_dispatch import workspace as ws
 from dss_dispatch.errors import ResultRefused
 from dss_dispatch.files import described
-from dss_dispatch.images import UNSIGNED_PIXELS, Image, grid_difference, label_values, read_header
+from dss_dispatch.images import (
+    UNSIGNED_PIXELS,
+    Image,
+    grid_difference,
+    is_whole,
+    label_values,
+    read_header,
+)
 from dss_dispatch.labels import label_table
 from dss_dispatch.registry import Folder, parse
 from dss_dispatch.submission import WORKSPACE_SUFFIX, is_plain_file
@@ -31,6 +38,7 @@ def check_results(folder: Path, segmentation: str) -> tuple[ResultFile, ...]:
             _check_kept(layer, read_header(folder / layer.file_name), main)
     _check_added(layers, segmentation)
     _check_grid(read_header(folder / segmentation), main)
+    _require(is_whole(folder / segmentation), "the segmentation's file is cut off")
     _check_values(label_values(folder / segmentation), workspace)
     return tuple(described(path) for path in sorted(folder.iterdir()))
 

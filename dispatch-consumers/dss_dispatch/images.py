@@ -2,7 +2,10 @@
 # (SimpleITK ships no types)
 """What an image file says about itself, and which values a segmentation holds."""
 
+import gzip
+import math
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,6 +144,20 @@ def label_volumes(path: Path) -> dict[int, float]:
         counts += np.bincount(part.ravel(), minlength=65536)
     voxel_ml = float(np.prod(image.GetSpacing())) / 1000
     return {int(v): float(counts[v]) * voxel_ml for v in np.flatnonzero(counts) if v}
+
+
+def is_whole(path: Path) -> bool:
+    """False for a segmentation in compressed NIfTI that is cut off: ITK reads zeros at its end then."""
+    if not path.name.endswith(".nii.gz"):
+        return True  # the readers of the other formats notice it
+    header = read_header(path)
+    try:
+        with gzip.open(path) as file:
+            found = sum(len(part) for part in iter(lambda: file.read(1 << 20), b""))
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        return False
+    voxel_bytes = 2 if header.pixel_type == sitk.sitkUInt16 else 1
+    return found >= math.prod(header.size) * voxel_bytes
 
 
 def renumber(source: Path, target: Path, places: dict[int, int]) -> None:

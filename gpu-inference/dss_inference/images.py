@@ -3,9 +3,11 @@
 """CT images in, segmentations out."""
 
 import errno
+import gzip
 import math
 import os
 import shutil
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,6 +140,8 @@ def _write(image: sitk.Image, folder: Path, name: str, grid: Grid) -> Path | Non
     except RuntimeError:
         _raise_if_full(folder, image.GetNumberOfPixels())
         raise
+    if name.endswith(".gz"):
+        _check_whole(partial, image.GetNumberOfPixels())
     if not _grid_in(partial).holds(grid):
         partial.unlink()
         return None
@@ -154,6 +158,20 @@ def save_as_nrrd(segmentation: Path, target: Path) -> None:
     sync(partial)
     partial.replace(target)
     sync(target.parent)
+
+
+def _check_whole(path: Path, size_bytes: int) -> None:
+    """Raises OSError (no space) if ``path`` unpacks to less, or to something else than was packed.
+
+    On a full disk ITK writes NIfTI without an error, and reads the cut-off file with zeros at its end.
+    """
+    try:
+        with gzip.open(path) as file:
+            found = sum(len(part) for part in iter(lambda: file.read(1 << 20), b""))
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        found = 0
+    if found < size_bytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _raise_if_full(folder: Path, size_bytes: int) -> None:

@@ -13,7 +13,7 @@ import aiofiles.os
 from dss_broker import datastore as layout
 from dss_broker.datastore import Area
 from dss_observability import metrics
-from dss_portal.errors import Refused
+from dss_portal.errors import DISK_FULL, Refused
 
 WRITE_BYTES = 1 << 20  # one hop to the disk's thread for so many bytes
 
@@ -133,6 +133,13 @@ def flat_name(sent: str) -> str:
     return name
 
 
+def no_room() -> Refused:
+    return Refused(
+        "The service has no room on its disk, and the file was not stored; please tell its operator.",
+        507,
+    )
+
+
 def too_large(limit_bytes: int) -> Refused:
     return Refused(f"The file is larger than {limit_bytes} bytes.", 413)
 
@@ -149,7 +156,9 @@ async def _write(path: Path, data: AsyncIterator[bytes], limit_bytes: int) -> in
             await file.flush()
             await asyncio.to_thread(os.fsync, file.fileno())
     except OSError as error:
-        raise Refused(f"The file could not be stored: {error.strerror}.", 507) from error
+        if error.errno in DISK_FULL:
+            raise no_room() from error
+        raise
     return size_bytes
 
 

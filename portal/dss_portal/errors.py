@@ -1,6 +1,7 @@
 """How the portal says no: a status and a plain sentence, never a page or a traceback."""
 
 import asyncio
+import errno
 import logging
 from contextlib import suppress
 
@@ -35,6 +36,7 @@ class NotSignedIn(Refused):
 _WORDS = {404: "not found", 405: "method not allowed"}
 _TYPES = {405: "text/html"}
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 REST_BYTES = 64 * 1024
 REST_S = 1.0
 AWAY_S = 10
@@ -64,6 +66,9 @@ def install(app: Quart) -> None:
             return plain("The request has a value that is too long or too large.", 400)
         if await database.passes(error):
             return _away(error)
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            log.warning("disk full", extra={"reason": repr(error)})
+            return plain("The service has no room on its disk; please tell its operator.", 507)
         rule = request.url_rule.rule if request.url_rule else None
         facts = {"route": rule, "ticket": (request.view_args or {}).get("ticket_id")}
         log.error("request failed", exc_info=error, extra=facts)

@@ -1,7 +1,6 @@
 """From the broker's threads to Quart's event loop."""
 
 import asyncio
-import errno
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError
@@ -10,13 +9,13 @@ from dss_broker.broker import Broker, Delivery, Handler
 from dss_broker.errors import BrokerClosed, TryAgainLater
 from dss_broker.topology import PORTAL_CLAIMS, PORTAL_EVENTS, PORTAL_PARKED
 from dss_portal import database
+from dss_portal.errors import DISK_FULL
 from dss_portal.tickets.listener import Listener
 
 log = logging.getLogger(__name__)
 
 AsyncHandler = Callable[[Delivery], Awaitable[None]]
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 RETRY_S = 1.0
 
 

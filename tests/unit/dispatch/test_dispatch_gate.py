@@ -69,6 +69,17 @@ def test_what_is_staged_passes(tmp_path: Path) -> None:
     assert all(file.size_bytes == (result.folder / file.name).stat().st_size for file in files)
 
 
+def test_a_segmentation_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    """ITK reads it without a word, and puts zeros where the voxels are missing."""
+    result = staged(tmp_path)
+    file = result.folder / result.segmentation
+    file.write_bytes(file.read_bytes()[:-12])
+    assert label_values(file)
+
+    with pytest.raises(ResultRefused, match="the segmentation's file is cut off"):
+        check_results(result.folder, result.segmentation)
+
+
 def test_the_new_segmentation_is_named_by_its_content(tmp_path: Path) -> None:
     assert re.fullmatch(r"seg_lungs_[0-9a-f]{32}\.nii\.gz", staged(tmp_path).segmentation)
 
