@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from dss_broker.errors import BrokerClosed
 from dss_broker.rabbit import RabbitBroker
-from dss_broker.stopping import on_stop
+from dss_broker.stopping import leave_at_once, on_stop
 from dss_dispatch.consumer import ANNOUNCE_S, Consumer
 from dss_dispatch.errors import ServiceInvalid
 from dss_dispatch.service import Service, builtin_services, load_service
@@ -121,6 +121,8 @@ def _serve(service: Service, settings: Settings, service_url: str) -> None:
         end_health()
         broker.close()
         starting.join()
+    if not done:
+        leave_at_once()
 
 
 def _start(consumer: Consumer, parallel: int) -> None:

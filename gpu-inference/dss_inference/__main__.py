@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from dss_broker.errors import BrokerClosed
 from dss_broker.rabbit import RabbitBroker
-from dss_broker.stopping import on_stop
+from dss_broker.stopping import leave_at_once, on_stop
 from dss_inference.bundle import Bundle, Outcome
 from dss_inference.errors import InferenceError
 from dss_inference.measuring import loading, measure
@@ -231,6 +231,8 @@ def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
         end_health()
         broker.close()
         starting.join()
+    if not done:
+        leave_at_once()
 
 
 def _stop_signal() -> threading.Event:
