@@ -6,7 +6,7 @@ BOOTSTRAP := @$(PYTHON) infra/bootstrap.py
 STACK := @test -x $(BIN)/dss-stack || { echo "Nothing is installed here yet: make up"; exit 1; }; $(BIN)/dss-stack
 
 .DEFAULT_GOAL := help
-.PHONY: help up stop status logs reset check test chaos bench migration dashboards lock
+.PHONY: help up stop status logs reset check test chaos failover bench migration dashboards lock
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -42,6 +42,10 @@ test: ## all tests, against servers of their own
 chaos: ## hurt a whole site of its own for some minutes, and see whether a ticket is lost; ARGS="--help"
 	$(BOOTSTRAP) dev
 	@PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
+
+failover: ## kill the leader of three RabbitMQ nodes while tickets are published; ARGS="--kills 3"
+	$(BOOTSTRAP) dev
+	@PYTHONPATH=tests $(BIN)/python -m chaos.failover $(ARGS)
 
 bench: ## how fast it is
 	$(BOOTSTRAP) dev

@@ -32,6 +32,8 @@ from dss_broker.topology import (
     routing_key,
 )
 
+LOOK_S = 1.0
+
 
 class RabbitBroker:
     """One connection and one I/O thread; handlers run in threads of their subscriptions.
@@ -137,6 +139,13 @@ class RabbitBroker:
         self._publisher.up(connection)
         for consumer in self._consumers:
             consumer.up(connection)
+        self._link.call_later(LOOK_S, partial(self._look, connection))
+
+    def _look(self, connection: SelectConnection) -> None:
+        """As long as that connection lives."""
+        if self._connection is connection:
+            self._publisher.look()
+            self._link.call_later(LOOK_S, partial(self._look, connection))
 
     def _down(self) -> None:
         self._connection = None

@@ -23,6 +23,10 @@ log = logging.getLogger(__name__)
 NACKED_RETRY_S = 0.2
 PERSISTENT = 2
 
+SILENCE_S = 3.0
+"""A channel that confirms nothing for so long, with messages in flight, is replaced; twice as long each time."""
+LONGEST_SILENCE_S = 80.0
+
 
 @dataclass(kw_only=True, eq=False)
 class Posting:
@@ -48,6 +52,8 @@ class Publisher:
         self._waiting: deque[Posting] = deque()
         self._in_flight: dict[int, Posting] = {}
         self._last_tag = 0
+        self._heard_s = 0.0
+        self._patience_s = SILENCE_S
         self._backoff = Backoff()
 
     @property
@@ -76,6 +82,22 @@ class Publisher:
         self._in_flight.clear()
         self._waiting = deque(unconfirmed)
 
+    def look(self) -> None:
+        """Every second or so.
+
+        A channel of RabbitMQ 3.10 that publishes just when a queue's leader has died refuses everything
+        for ever, because it asks the dead one; another channel finds the new leader.
+        """
+        silence_s = time.monotonic() - self._heard_s
+        idle = not self._in_flight and not self._waiting
+        if self._channel is None or self._blocked or idle:
+            return
+        if silence_s > self._patience_s and self._channel.is_open:
+            facts = {"in_flight": len(self._in_flight), "silence_s": round(silence_s, 1)}
+            log.warning("RabbitMQ confirms nothing, publishing again", extra=facts)
+            self._patience_s = min(2 * self._patience_s, LONGEST_SILENCE_S)
+            self._channel.close()
+
     def abandon(self) -> None:
         """The broker is being closed: nothing more will be sent."""
         self.down()
@@ -94,6 +116,7 @@ class Publisher:
 
     def _ready(self, channel: Channel) -> None:
         self._channel, self._last_tag = channel, 0
+        self._heard_s = time.monotonic()
         metrics.BROKER_CONNECTED.set(1)
         self._flush()
 
@@ -106,6 +129,8 @@ class Publisher:
             self._link.call_later(delay_s, partial(self._open_channel, channel.connection))
 
     def _accept(self, posting: Posting) -> None:
+        if not self._in_flight and not self._waiting:
+            self._heard_s = time.monotonic()  # from now on something is missing
         self._waiting.append(posting)
         self._flush()
 
@@ -143,6 +168,8 @@ class Publisher:
 
     def _confirmed(self, frame: Method) -> None:
         method = frame.method
+        if not isinstance(method, spec.Basic.Nack):
+            self._heard_s, self._patience_s = time.monotonic(), SILENCE_S
         tags = [method.delivery_tag]
         if method.multiple:
             tags = list(takewhile(lambda tag: tag <= method.delivery_tag, self._in_flight))

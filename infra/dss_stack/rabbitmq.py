@@ -12,12 +12,14 @@ import psutil
 
 from dss_stack import processes, rabbitmq_files
 from dss_stack.ports import LOOPBACK, choose_ports, is_free, is_open
+from dss_stack.rabbitmq_files import Member
 from dss_stack.remembered import Facts, remember, remembered
 from dss_stack.servers import Programs, find_rabbitmq
 
 _START_TIMEOUT_S = 120
 _STOP_TIMEOUT_S = 60
 _PORT_MAPPER_TIMEOUT_S = 5
+_ALONE = "dss@localhost"
 
 
 class RabbitNode:
@@ -28,8 +30,13 @@ class RabbitNode:
 
     user = rabbitmq_files.USER
 
-    def __init__(self, folder: Path, *, sysroot: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, sysroot: Path | None = None, member: Member | None = None
+    ) -> None:
+        """``member`` says so if the node is one of a cluster; see ``rabbitmq_cluster``."""
         self._folder = folder.resolve()
+        self._in_cluster = member is not None
+        self._member = member or Member(name=_ALONE, names=(_ALONE,), cookie=secrets.token_hex(16))
         self.sysroot = sysroot
         self.log = self._folder / "log" / "console.log"
 
@@ -116,7 +123,7 @@ class RabbitNode:
             self._folder,
             ports=facts["ports"],
             password=facts["secret"],
-            cookie=secrets.token_hex(16),
+            member=self._member,
         )
         return processes.launch(
             [programs.path("rabbitmq-server")],
@@ -129,13 +136,22 @@ class RabbitNode:
         """With other ports if somebody has taken ours, except for epmd's, which may be still there."""
         self._end_port_mapper()
         facts = self._facts
+        if self._in_cluster:
+            return facts
         if not all(is_free(port) for port in facts["ports"].values()):
             facts["ports"] = choose_ports(rabbitmq_files.PORTS)
             remember(self._folder / "node.json", facts)
         return facts
 
     def _end_port_mapper(self) -> None:
-        """The port mapper (epmd) outlives its node, and refuses to end before it has missed the node."""
+        """The port mapper (epmd) outlives its node, and refuses to end before it has missed the node.
+
+        That of a cluster is not ours alone.
+        """
+        if not self._in_cluster:
+            self.end_port_mapper()
+
+    def end_port_mapper(self) -> None:
         port = self._ports["epmd"]
         until = time.monotonic() + _PORT_MAPPER_TIMEOUT_S
         while is_open(port) and time.monotonic() < until:
@@ -149,5 +165,5 @@ class RabbitNode:
             time.sleep(0.05)
 
     def _environment(self, programs: Programs) -> dict[str, str]:
-        node = "dss@localhost"
-        return programs.environment | rabbitmq_files.variables(self._folder, node, self._ports)
+        variables = rabbitmq_files.variables(self._folder, self._member.name, self._ports)
+        return programs.environment | variables

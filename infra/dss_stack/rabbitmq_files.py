@@ -1,6 +1,7 @@
 """The files and variables that make a RabbitMQ node private to one folder."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from dss_stack.ports import LOOPBACK
@@ -17,15 +18,24 @@ _CONSUMER_TIMEOUT_MS = 7 * 24 * 3600 * 1000
 3.10 knows this setting only here, in the configuration file."""
 
 
-def write_files(folder: Path, *, ports: dict[str, int], password: str, cookie: str) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One node of a cluster: its name, the names of all, and the secret by which they know each other."""
+
+    name: str
+    names: tuple[str, ...]
+    cookie: str
+
+
+def write_files(folder: Path, *, ports: dict[str, int], password: str, member: Member) -> None:
     """Everything that the node reads when it starts, made anew."""
     for name in ("home", "etc/generated", "etc/schema", "mnesia", "log"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    write_private(folder / "home/.erlang.cookie", cookie)
+    write_private(folder / "home/.erlang.cookie", member.cookie)
     (folder / "home/.erlang.cookie").chmod(0o400)
     (folder / "etc/enabled_plugins").write_text(_PLUGINS)
     (folder / "etc/rabbitmq-env.conf").write_text("")
-    (folder / "etc/rabbitmq.conf").write_text(_configuration(folder, ports))
+    (folder / "etc/rabbitmq.conf").write_text(_configuration(folder, ports) + _cluster(member))
     write_private(folder / "etc/definitions.json", json.dumps(_definitions(password)))
 
 
@@ -71,6 +81,18 @@ management.sample_retention_policies.global.minute = 1
 management.sample_retention_policies.basic.minute = 1
 management.sample_retention_policies.detailed.minute = 1
 """
+
+
+def _cluster(member: Member) -> str:
+    """Nothing for a node that is alone."""
+    if len(member.names) == 1:
+        return ""
+    names = (
+        f"cluster_formation.classic_config.nodes.{number} = {name}\n"
+        for number, name in enumerate(member.names, 1)
+    )
+    backend = "cluster_formation.peer_discovery_backend = classic_config\n"
+    return "".join([backend, "cluster_partition_handling = pause_minority\n", *names])
 
 
 def _definitions(password: str) -> dict[str, list[dict[str, str]]]:

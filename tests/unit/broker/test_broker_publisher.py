@@ -35,6 +35,9 @@ class FakeConnection:
 
     is_open = True
 
+    def close(self) -> None:
+        self.close_channel()
+
     def __init__(self) -> None:
         self.published: list[str] = []
         self.connection = self
@@ -226,3 +229,69 @@ def test_closing_fails_what_was_not_confirmed(
     sent.append(send(publisher, "b"))
 
     assert [type(future.exception(0)) for future in sent] == [BrokerClosed, BrokerClosed]
+
+
+def test_a_channel_that_confirms_nothing_is_replaced_and_all_is_sent_again(
+    publisher: Publisher,
+    broker: FakeConnection,
+    link: FakeLink,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moment = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: moment[0])
+    sent = [send(publisher, "a"), send(publisher, "b")]
+    moment[0] += 2.9
+    publisher.look()
+    assert broker.published == ["a", "b"]
+
+    moment[0] += 0.2
+    publisher.look()
+    link.later.pop()()
+
+    assert broker.published == ["a", "b", "a", "b"]
+    broker.ack(2, multiple=True)
+    assert [future.done() for future in sent] == [True, True]
+    moment[0] += 100
+    publisher.look()
+    assert link.later == []  # nothing is in flight, so nothing is missing
+
+
+def test_a_broker_that_is_merely_slow_is_given_more_time_each_time(
+    publisher: Publisher,
+    broker: FakeConnection,
+    link: FakeLink,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moment = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: moment[0])
+    send(publisher, "a")
+    moment[0] += 3.1
+    publisher.look()
+    link.later.pop()()
+
+    moment[0] += 5.9
+    publisher.look()
+
+    assert broker.published == ["a", "a"]
+
+
+def test_a_channel_that_refuses_everything_is_replaced_too(
+    publisher: Publisher,
+    broker: FakeConnection,
+    link: FakeLink,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moment = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: moment[0])
+    sent = send(publisher, "a")
+    for tag in range(1, 4):
+        moment[0] += 1.1
+        broker.nack(tag)
+        link.later.pop()()
+
+    publisher.look()
+    link.later.pop()()
+
+    assert broker.published == ["a"] * 5
+    broker.ack(1)
+    assert sent.done()

@@ -1,0 +1,59 @@
+"""Several RabbitMQ nodes of our own that form one cluster, on loopback."""
+
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+
+from dss_stack import rabbitmq_files
+from dss_stack.ports import choose_ports
+from dss_stack.rabbitmq import RabbitNode
+from dss_stack.rabbitmq_files import Member
+from dss_stack.remembered import remember
+
+
+class RabbitCluster:
+    """For a new ``folder``; its nodes share one port mapper, one password and one cookie."""
+
+    def __init__(self, folder: Path, *, size: int = 3, sysroot: Path | None = None) -> None:
+        self._names = tuple(f"dss{number}@localhost" for number in range(1, size + 1))
+        cookie, password = secrets.token_hex(16), secrets.token_urlsafe(18)
+        own = [port for port in rabbitmq_files.PORTS if port != "epmd"]
+        ports = choose_ports(["epmd", *(f"{name} {port}" for name in self._names for port in own)])
+        self.nodes: dict[str, RabbitNode] = {}
+        for name in self._names:
+            home = folder / name.partition("@")[0]
+            home.mkdir(parents=True)
+            mine = {port: ports[f"{name} {port}"] for port in own} | {"epmd": ports["epmd"]}
+            remember(home / "node.json", {"ports": mine, "secret": password})
+            member = Member(name=name, names=self._names, cookie=cookie)
+            self.nodes[name] = RabbitNode(home, sysroot=sysroot, member=member)
+
+    @property
+    def amqp_url(self) -> str:
+        """Of all nodes, as programs take it."""
+        return ",".join(node.amqp_url for node in self.nodes.values())
+
+    def start(self) -> None:
+        """Return when all nodes are ready.  Raises ServerMissing, StartFailed."""
+        with ThreadPoolExecutor(len(self.nodes)) as threads:
+            list(threads.map(lambda node: node.start(), self.nodes.values()))
+
+    def stop(self) -> None:
+        """At once, without goodbye."""
+        for node in self.nodes.values():
+            node.kill()
+        next(iter(self.nodes.values())).end_port_mapper()
+
+    def queue(self, name: str) -> tuple[str, set[str]]:
+        """The queue's leader and its members that are there, as a node that lives sees them."""
+        node = next(node for node in self.nodes.values() if node.running)
+        answer = httpx.get(
+            f"{node.console_url}/api/queues/%2F/{quote(name, safe='')}",
+            auth=(node.user, node.password),
+            timeout=20,
+        )
+        found = answer.raise_for_status().json()
+        return str(found.get("leader", "")), set(found.get("online", []))
