@@ -1,6 +1,7 @@
 """Dead letters over the admin API: seen, requeued once, discarded only when that is meant."""
 
 import json
+from functools import partial
 
 import pytest
 from quart.typing import TestClientProtocol as Client
@@ -23,14 +24,23 @@ async def listed(root: Client) -> list[dict[str, object]]:
     return found
 
 
-def breaks(_: Delivery) -> None:
+def claims_and_breaks(broker: MemoryBroker, delivery: Delivery) -> None:
+    request = m.ClaimTicket(
+        ticket_id=0,
+        service="lung-segmentation",
+        provider="dss",
+        instance="breaks",
+        delivery_id=delivery.message_id,
+    )
+    assert isinstance(broker.request(request).next(10), m.ClaimGranted)
     raise RuntimeError("no such layer")
 
 
 async def failed_ticket(portal: Portal, ann: Client, root: Client) -> int:
     """A submitted ticket whose message has broken its dispatcher."""
     broken = MemoryBroker(portal.broker.server)
-    broken.consume(topology.dispatch("lung-segmentation"), breaks)
+    lungs = topology.dispatch("lung-segmentation")
+    broken.consume(lungs, partial(claims_and_breaks, broken))
     ticket_id = await submitted_ticket(ann)
     status = f"/api/tickets/{ticket_id}/status"
     await eventually(lambda: text(ann, status), lambda found: found == "failed")

@@ -28,7 +28,14 @@ from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.rabbit import RabbitBroker
 broker = RabbitBroker(sys.argv[1], "dispatch", "killed")
-broker.consume(topology.dispatch("lung-segmentation"), lambda delivery: os._exit(9))
+def claim_and_die(delivery):
+    claim = m.ClaimTicket(
+        ticket_id=0, service="lung-segmentation", provider="dss", instance="killed",
+        delivery_id=delivery.message_id,
+    )
+    broker.request(claim).next(20)
+    os._exit(9)
+broker.consume(topology.dispatch("lung-segmentation"), claim_and_die)
 threading.Event().wait(60)
 """
 READER = """

@@ -9,14 +9,15 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dss_broker.broker import Broker
 from dss_broker.dead_letters import DeadLetter, Tray
 from dss_broker.errors import BrokerAway, DeadLettersBusy, Unroutable
+from dss_broker.messages import TicketReady
 from dss_portal.datastore import Datastore
 from dss_portal.errors import Refused
-from dss_portal.tickets import submission
+from dss_portal.tickets import claims, submission
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +36,10 @@ class Requeued:
 
 
 async def listed(broker: Broker) -> list[DeadLetter]:
-    """The oldest first.  Raises Refused if the broker is away."""
+    """The oldest first, each with the ticket it is about.  Raises Refused if the broker is away."""
     async with _tray(broker) as tray:
-        return list(tray.letters)
+        letters = list(tray.letters)
+    return [replace(letter, ticket_id=await _ticket_of(letter)) for letter in letters]
 
 
 async def requeue(broker: Broker, datastore: Datastore, letter_id: str | None) -> Requeued:
@@ -45,14 +47,15 @@ async def requeue(broker: Broker, datastore: Datastore, letter_id: str | None) -
     done, refused, seen = 0, [], set[int]()
     async with _tray(broker) as tray:
         for letter in _chosen(tray, letter_id):
-            if letter.ticket_id in seen:
+            ticket_id = await _ticket_of(letter)
+            if ticket_id in seen:
                 continue  # went with the first message of its ticket
             try:
-                done += await _requeue(tray, datastore, letter)
+                done += await _requeue(tray, datastore, letter, ticket_id)
             except Refused as error:
                 refused.append(error.text)
-            if letter.ticket_id is not None:
-                seen.add(letter.ticket_id)
+            if ticket_id is not None:
+                seen.add(ticket_id)
     return Requeued(done=done, refused=tuple(refused))
 
 
@@ -65,11 +68,20 @@ async def discard(broker: Broker, letter_id: str | None) -> int:
     return len(chosen)
 
 
-async def _requeue(tray: Tray, datastore: Datastore, letter: DeadLetter) -> int:
+async def _ticket_of(letter: DeadLetter) -> int | None:
+    """TicketReady only says that there is work: it is about the ticket that was claimed with it, if any."""
+    if letter.type_name == TicketReady.__name__:
+        return await claims.led_to(letter.id)
+    return letter.ticket_id
+
+
+async def _requeue(
+    tray: Tray, datastore: Datastore, letter: DeadLetter, ticket_id: int | None
+) -> int:
     """How many letters went back.  Raises Refused."""
-    if letter.ticket_id is not None:
-        await submission.put_back(datastore, letter.ticket_id)
-        siblings = [other for other in tray.letters if other.ticket_id == letter.ticket_id]
+    if ticket_id is not None:
+        await submission.put_back(datastore, ticket_id)
+        siblings = [other for other in tray.letters if await _ticket_of(other) == ticket_id]
         for sibling in siblings:
             await _discard(tray, sibling)
         return len(siblings)

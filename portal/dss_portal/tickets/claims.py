@@ -74,6 +74,12 @@ async def held_by(delivery_id: str) -> Ticket | None:
     return await held.select_for_update().first() if granted else None
 
 
+async def led_to(delivery_id: str) -> int | None:
+    """The number of the ticket that was claimed last with that message, whatever became of it."""
+    last = await Claim.filter(delivery_id=delivery_id).order_by("-granted_at").first()
+    return last.ticket_id if last else None
+
+
 async def _grant(ticket: Ticket, claimant: Claimant) -> Claim:
     granted = await Claim.create(
         id=uuid.uuid4().hex,

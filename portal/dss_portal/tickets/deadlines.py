@@ -11,8 +11,6 @@ from datetime import timedelta
 from tortoise.transactions import in_transaction
 
 from dss_broker.descriptor import Deadlines, DescriptorInvalid, descriptor_from
-from dss_broker.messages import TicketWithdrawn
-from dss_portal import outbox
 from dss_portal.datastore import Datastore
 from dss_portal.formats import duration
 from dss_portal.models import Service, Status, Ticket
@@ -125,10 +123,6 @@ async def _take_away(ticket_id: int, limit_s: float, max_attempts: int) -> bool:
         event = RunOverdue(claim_id=claim_id, max_attempts=max_attempts)
         if not await store.advance(ticket, event):
             return False
-        service = await ticket.service
-        await outbox.put(
-            TicketWithdrawn(ticket_id=ticket_id, service=service.name, claim_id=claim_id)
-        )
         queued = ticket.status is Status.READY
         rest = "the next one is queued" if queued else "the ticket was given up"
         text = f"Attempt {attempt} of {max_attempts} took longer than {duration(limit_s)}; {rest}."

@@ -147,6 +147,17 @@ def _retried(ticket: TicketState) -> TicketState:
     return TicketState(status=Status.READY)
 
 
+def taken_away(before: TicketState, after: TicketState, event: Event) -> str | None:
+    """The claim that ``event`` ended without its holder's doing; its holder may be at work and is to be told.
+
+    Of a deleted ticket everybody is told anyway.
+    """
+    ended_by_holder = isinstance(event, Succeeded | Failed)
+    if before.status is not Status.CLAIMED or ended_by_holder or after.status is Status.DELETED:
+        return None
+    return before.claim_id
+
+
 def _requeued(ticket: TicketState) -> TicketState:
     if ticket.status in {Status.SUCCESS, Status.DELETED}:
         raise IllegalAction(f"A ticket in state {ticket.status} does not change any more.")

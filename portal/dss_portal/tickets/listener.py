@@ -55,6 +55,8 @@ class Listener:
         if not isinstance(request, ClaimTicket):
             raise TypeError(f"{type(request).__name__} is no claim")
         delivery.reply(await claims.answer(request, self._settings.lease_s))
+        if delivery.redelivered:  # somebody has lost his claim, and is to be told at once
+            self._wake_relay()
 
     async def on_event(self, delivery: Delivery) -> None:
         """Something happened to a claimed ticket, or somebody says that he is at work."""

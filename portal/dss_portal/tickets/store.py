@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from tortoise.functions import Max, Sum
 
 from dss_broker.datastore import Area
+from dss_broker.messages import TicketWithdrawn
+from dss_portal import outbox
 from dss_portal.attachments import store as attachments
 from dss_portal.errors import Refused
 from dss_portal.models import (
@@ -48,10 +50,19 @@ async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
     ticket.status, ticket.attempt, ticket.claim_id = after.status, after.attempt, after.claim_id
     await ticket.save(update_fields=["status", "attempt", "claim_id", *_note_time(ticket, before)])
     await TicketHistory.create(ticket_id=ticket.id, status=after.status)
+    if claim_id := lifecycle.taken_away(before, after, event):
+        await _withdraw(ticket, claim_id)
     await counting.count(ticket, event)
     facts = {"ticket": ticket.id, "event": type(event).__name__, "claim": after.claim_id}
     log.info("ticket changed", extra={**facts, "status": after.status.value})
     return True
+
+
+async def _withdraw(ticket: Ticket, claim_id: str) -> None:
+    """Whoever still works for that claim stops, before the next one takes his place or while it works."""
+    service = await ticket.service
+    withdrawn = TicketWithdrawn(ticket_id=ticket.id, service=service.name, claim_id=claim_id)
+    await outbox.put(withdrawn)
 
 
 def _note_time(ticket: Ticket, before: TicketState) -> tuple[str, ...]:
