@@ -44,6 +44,7 @@ class Stack:
     database_url: str
     port: int = field(default_factory=free_port)
     health_ports: dict[str, int] = field(default_factory=dict)
+    extra: dict[str, str] = field(default_factory=dict)
     running: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     @property
@@ -64,6 +65,7 @@ class Stack:
             "DSS_BIND": f"127.0.0.1:{self.port}",
             "DSS_PUBLIC_URL": self.url,
             "DSS_SECRET_KEY": "for tests",
+            **self.extra,
         }
 
     def run(self, module: str, *arguments: str) -> str:

@@ -8,7 +8,7 @@ from uuid import uuid4
 from dss_broker.codec import encode
 from dss_broker.messages import Message
 from dss_broker.topology import DELIVERY_LIMIT
-from dss_broker.tracing import TRACEPARENT, current_traceparent
+from dss_observability.tracing import TRACEPARENT, current_traceparent
 
 ATTEMPT = "dss-attempt"
 SENT_AT_MS = "dss-sent-at-ms"

@@ -13,8 +13,8 @@ from dss_broker.codec import decode
 from dss_broker.envelope import Envelope, parked_reason, seal
 from dss_broker.errors import MalformedMessage, TryAgainLater
 from dss_broker.messages import Message
+from dss_broker.spans import processed
 from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription
-from dss_broker.tracing import current_traceparent
 from dss_observability import metrics
 
 log = logging.getLogger(__name__)
@@ -125,8 +125,13 @@ class Handling:
         return verdict
 
     def _try(self, envelope: Envelope, attempt: int, *, redelivered: bool) -> Verdict:
+        with processed(envelope, self._queue) as span:
+            verdict = self._judged(envelope, attempt, redelivered=redelivered)
+            span.note({"dss.verdict": type(verdict).__name__, "dss.attempt": attempt})
+            return verdict
+
+    def _judged(self, envelope: Envelope, attempt: int, *, redelivered: bool) -> Verdict:
         facts = {"queue": self._queue, "type": envelope.type_name, "id": envelope.message_id}
-        current_traceparent.set(envelope.traceparent)
         try:
             self._handler(self._received(envelope, attempt, redelivered=redelivered))
         except TryAgainLater as error:

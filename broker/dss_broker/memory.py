@@ -17,6 +17,7 @@ from dss_broker.errors import BrokerClosed, Unroutable
 from dss_broker.handling import Handled, Handling, Parked, Postponed, Returned, Verdict
 from dss_broker.memory_server import MemoryServer, Reader, Stored
 from dss_broker.messages import Message
+from dss_broker.spans import published
 from dss_broker.topology import (
     EXCHANGE,
     RETRY_DELAYS_S,
@@ -25,6 +26,7 @@ from dss_broker.topology import (
     must_arrive,
     routing_key,
 )
+from dss_observability.tracing import end_with
 
 SHORT_RETRY_S = 0.02
 
@@ -117,12 +119,14 @@ class MemoryBroker:
     def _send(self, message: Message, envelope: Envelope) -> "Future[None]":
         sent: Future[None] = Future()
         key = routing_key(message)
+        envelope, span = published(envelope, EXCHANGE, key)
         if self._closed:
             sent.set_exception(BrokerClosed("The broker was closed before it had the message"))
         elif self.server.publish(EXCHANGE, key, envelope) or not must_arrive(message):
             sent.set_result(None)
         else:
             sent.set_exception(Unroutable(f"No queue wants {key!r}"))
+        end_with(span, sent)
         return sent
 
     def _answer(self, reply_to: str, reply: Envelope) -> "Future[None]":

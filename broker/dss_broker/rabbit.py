@@ -23,6 +23,7 @@ from dss_broker.rabbit_declare import declare_shared
 from dss_broker.rabbit_link import Link
 from dss_broker.rabbit_publisher import Posting, Publisher
 from dss_broker.rabbit_replies import Replies
+from dss_broker.spans import published
 from dss_broker.topology import (
     EXCHANGE,
     RETRY_DELAYS_S,
@@ -31,6 +32,7 @@ from dss_broker.topology import (
     reply_queue,
     routing_key,
 )
+from dss_observability.tracing import end_with
 
 LOOK_S = 1.0
 
@@ -117,18 +119,22 @@ class RabbitBroker:
         self._link.close()
 
     def _send(self, message: Message, envelope: Envelope) -> "Future[None]":
-        posting = Posting(
-            exchange=EXCHANGE,
-            routing_key=routing_key(message),
-            envelope=envelope,
-            mandatory=must_arrive(message),
-        )
-        return self._publisher.send(posting)
+        return self._post(EXCHANGE, routing_key(message), envelope, mandatory=must_arrive(message))
 
     def _answer(self, queue: str, reply: Envelope) -> "Future[None]":
         """Through the default exchange, which knows every queue by its name."""
-        posting = Posting(exchange="", routing_key=queue, envelope=reply, mandatory=False)
-        return self._publisher.send(posting)
+        return self._post("", queue, reply, mandatory=False)
+
+    def _post(
+        self, exchange: str, key: str, envelope: Envelope, *, mandatory: bool
+    ) -> "Future[None]":
+        envelope, span = published(envelope, exchange, key)
+        posting = Posting(
+            exchange=exchange, routing_key=key, envelope=envelope, mandatory=mandatory
+        )
+        sent = self._publisher.send(posting)
+        end_with(span, sent)
+        return sent
 
     def _declare(self, channel: Channel) -> None:
         declare_shared(channel, self._retry_delays_s)

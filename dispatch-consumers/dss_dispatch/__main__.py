@@ -19,6 +19,7 @@ from dss_dispatch.service import Service, builtin_services, load_service
 from dss_dispatch.settings import Settings, service_url
 from dss_observability.logs import configure_logging
 from dss_observability.serving import missing, serve_health
+from dss_observability.telemetry import start_tracing
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,11 @@ def serve(
     settings = _settings()
     configure_logging("dispatch", json_lines=settings.log_json)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each question is too much
-    _serve(loaded, settings, _service_url(loaded.name))
+    end_tracing = start_tracing("dispatch", settings.instance, os.environ)
+    try:
+        _serve(loaded, settings, _service_url(loaded.name))
+    finally:
+        end_tracing()
 
 
 @main.command()

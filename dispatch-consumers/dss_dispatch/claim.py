@@ -26,7 +26,8 @@ from dss_dispatch.reporter import Reporter
 from dss_dispatch.service import Service
 from dss_dispatch.staging import Segmentation, stage
 from dss_dispatch.submission import Submission, is_plain_file, read_submission
-from dss_observability import metrics
+from dss_observability import metrics, tracing
+from dss_observability.tracing import Attributes
 
 READING, INFERENCE, BUILDING, CHECKING = (0.0, 0.1), (0.1, 0.9), (0.9, 0.95), (0.95, 1.0)
 """The parts of the progress bar, one for each stage."""
@@ -68,9 +69,12 @@ class ClaimedTicket:
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
-        """Of stages that come to their end only."""
+        """A span, and, of stages that come to their end only, a measurement."""
         began_s = time.monotonic()
-        yield
+        claim = self.claim
+        about: Attributes = {"dss.ticket": claim.ticket_id, "dss.claim": claim.claim_id}
+        with tracing.span(stage, attributes=about):
+            yield
         seconds = metrics.DISPATCH_STAGE_SECONDS.labels(self.service.name, stage)
         seconds.observe(time.monotonic() - began_s)
 

@@ -10,6 +10,7 @@ from dss_broker.messages import (
     ClaimGranted,
     ClaimRefused,
     ClaimTicket,
+    Message,
     ServiceAnnounced,
     TicketReady,
 )
@@ -20,7 +21,7 @@ from dss_dispatch.files import is_full
 from dss_dispatch.reporter import Reporter
 from dss_dispatch.service import Service
 from dss_dispatch.withdrawals import Withdrawals
-from dss_observability import metrics
+from dss_observability import metrics, tracing
 
 log = logging.getLogger(__name__)
 
@@ -94,21 +95,25 @@ class Consumer:
             instance=self._instance,
             delivery_id=delivery_id,
         )
-        conversation = self._broker.request(request)
-        stage = metrics.DISPATCH_STAGE_SECONDS.labels(self._service.name, "claim")
-        try:
-            with stage.time():
-                reply = conversation.next(CLAIM_REPLY_S)
-        except (ReplyTimeout, Unroutable) as error:
-            raise TryAgainLater("no portal answered the claim") from error
-        finally:
-            conversation.close()
+        with tracing.span("claim", attributes={"dss.ticket": ready.ticket_id}):
+            reply = self._asked(request)
         if isinstance(reply, ClaimGranted):
             return reply
         if not isinstance(reply, ClaimRefused):
             raise TypeError(f"{type(reply).__name__} is no answer to a claim")
         log.info("claim refused", extra={"ticket": ready.ticket_id, "reason": reply.reason})
         return None
+
+    def _asked(self, request: ClaimTicket) -> Message:
+        conversation = self._broker.request(request)
+        stage = metrics.DISPATCH_STAGE_SECONDS.labels(self._service.name, "claim")
+        try:
+            with stage.time():
+                return conversation.next(CLAIM_REPLY_S)
+        except (ReplyTimeout, Unroutable) as error:
+            raise TryAgainLater("no portal answered the claim") from error
+        finally:
+            conversation.close()
 
     def _work(self, claim: ClaimGranted, delivery: Delivery, is_withdrawn: threading.Event) -> None:
         facts = {"ticket": claim.ticket_id, "claim": claim.claim_id}
@@ -130,7 +135,8 @@ class Consumer:
             with in_hand.track_inprogress(), reporter.alive():
                 files = ticket.process()
             processed = True
-            reporter.succeeded(files)
+            with tracing.span("finish", attributes={"dss.ticket": claim.ticket_id}):
+                reporter.succeeded(files)
             self._count(SUCCESS)
             log.info("ticket done", extra=facts)
         except Exception as error:

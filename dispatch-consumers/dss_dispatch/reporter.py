@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as ConfirmTimeout
 from contextlib import contextmanager
+from contextvars import copy_context
+from functools import partial
 
 from dss_broker.broker import Broker
 from dss_broker.errors import BrokerClosed, TryAgainLater, Unroutable
@@ -65,7 +67,8 @@ class Reporter:
         """Keep the claim's lease while the block runs, however quiet it is."""
         stopped = threading.Event()
         name = f"heartbeat of ticket {self._ticket_id}"
-        thread = threading.Thread(target=self._beat, args=(stopped,), name=name, daemon=True)
+        beat = partial(copy_context().run, self._beat, stopped)  # of the same trace
+        thread = threading.Thread(target=beat, name=name, daemon=True)
         thread.start()
         try:
             yield

@@ -1,6 +1,7 @@
 """``dss-inference``: serves bundles to dispatchers, runs one by hand, or makes a phantom."""
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -24,6 +25,7 @@ from dss_inference.server import Server
 from dss_inference.settings import DeviceSettings, FacadeSettings, Settings
 from dss_observability.logs import configure_logging
 from dss_observability.serving import missing, serve_health
+from dss_observability.telemetry import start_tracing
 
 log = logging.getLogger(__name__)
 SettingsT = TypeVar("SettingsT", bound=DeviceSettings)
@@ -47,7 +49,11 @@ def serve(
     """
     settings = _settings(Settings)
     configure_logging("inference", json_lines=settings.log_json)
-    _serve(_all_loaded(bundle, settings), settings)
+    end_tracing = start_tracing("inference", settings.instance, os.environ)
+    try:
+        _serve(_all_loaded(bundle, settings), settings)
+    finally:
+        end_tracing()
 
 
 @main.command()

@@ -3,6 +3,8 @@
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
 from types import TracebackType
 
 SHORTEST_GAP_S = 0.25
@@ -28,7 +30,8 @@ class Reporter:
         self._longest_gap_s = longest_gap_s
         self._latest = (0.0, "starting")
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._keep_sending, name="progress", daemon=True)
+        send_on = partial(copy_context().run, self._keep_sending)  # of the same trace
+        self._thread = threading.Thread(target=send_on, name="progress", daemon=True)
 
     def __call__(self, fraction: float, stage: str) -> None:
         self._latest = (fraction, stage)

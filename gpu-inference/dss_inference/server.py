@@ -16,7 +16,7 @@ from dss_inference.bundle import Bundle
 from dss_inference.errors import Cancelled, InferenceError
 from dss_inference.outcomes import earlier_answer, record
 from dss_inference.reporter import Reporter
-from dss_observability import metrics
+from dss_observability import metrics, tracing
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +152,12 @@ class Server:
             ticket_id, claim_id = request.ticket_id, request.claim_id
             return (ticket_id, "") in self._withdrawn or (ticket_id, claim_id) in self._withdrawn
 
-        with Reporter(send) as progress:
+        with Reporter(send) as report, tracing.Steps(_attributes(request)) as steps:
+
+            def progress(fraction: float, stage: str) -> None:
+                steps.enter(stage)
+                report(fraction, stage)
+
             outcome = bundle.run(image_path, output_dir, request.parameters, progress, cancelled)
         return m.InferenceFinished(
             ticket_id=request.ticket_id,
@@ -175,6 +180,10 @@ class Server:
 
 def _facts(request: m.RunInference) -> dict[str, object]:
     return {"ticket": request.ticket_id, "claim": request.claim_id, "bundle": request.bundle}
+
+
+def _attributes(request: m.RunInference) -> tracing.Attributes:
+    return {f"dss.{name}": str(value) for name, value in _facts(request).items()}
 
 
 def _count(request: m.RunInference, outcome: str) -> None:

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.stopping import on_stop
 from dss_observability.logs import configure_logging
+from dss_observability.telemetry import start_tracing
 from dss_portal import database
 from dss_portal.accounts import api_tokens
 from dss_portal.accounts import store as accounts
@@ -57,10 +58,12 @@ def serve() -> None:
     settings = _settings(Settings)
     configure_logging("portal", json_lines=settings.log_json)
     broker = RabbitBroker(settings.amqp_url.get_secret_value(), "portal", settings.instance)
+    end_tracing = start_tracing("portal", settings.instance, os.environ)
     try:
         asyncio.run(_serve(settings, broker))
     finally:
         broker.close()
+        end_tracing()
 
 
 @main.command()

@@ -8,7 +8,17 @@ from quart import Quart
 
 from dss_broker.broker import Broker
 from dss_observability.serving import Missing, serve_health
-from dss_portal import asgi, certificates, database, errors, events, gauges, health, routing
+from dss_portal import (
+    asgi,
+    certificates,
+    database,
+    errors,
+    events,
+    gauges,
+    health,
+    routing,
+    tracing,
+)
 from dss_portal.accounts import openid_routes as openid
 from dss_portal.accounts import routes as accounts
 from dss_portal.accounts import sessions
@@ -63,6 +73,7 @@ def create_app(settings: Settings, broker: Broker) -> Quart:
     for feature in FEATURES:
         app.register_blueprint(feature.blueprint)
     app.context_processor(lambda: {"has_issuer": bool(settings.oidc_issuer)})
+    tracing.install(app)
     gauges.install(app)
     _install_background(app, settings, broker)
     return app

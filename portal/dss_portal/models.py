@@ -302,6 +302,7 @@ class OutboxMessage(Model):
     message_id = fields.CharField(max_length=32)
     type_name = fields.CharField(max_length=64)
     body = fields.BinaryField()
+    traceparent = fields.CharField(max_length=55, null=True)  # of the request that it comes of
     created_at = fields.DatetimeField(auto_now_add=True)
 
     class Meta(Model.Meta):

@@ -15,8 +15,10 @@ from dss_broker.broker import Broker
 from dss_broker.codec import decode, encode
 from dss_broker.errors import Unroutable
 from dss_broker.messages import Message, TicketReady
+from dss_observability.tracing import current_traceparent
 from dss_portal import database
 from dss_portal.models import OutboxMessage, Ticket
+from dss_portal.tracing import sent_from_outbox
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +31,12 @@ RELAY_LOCK = 0x64737301
 async def put(message: Message) -> None:
     """Store ``message`` in the caller's transaction.  ``Relay.wake`` after the commit sends it at once."""
     type_name, body = encode(message)
-    await OutboxMessage.create(message_id=uuid.uuid4().hex, type_name=type_name, body=body)
+    await OutboxMessage.create(
+        message_id=uuid.uuid4().hex,
+        type_name=type_name,
+        body=body,
+        traceparent=current_traceparent.get(),
+    )
 
 
 class Relay:
@@ -80,9 +87,10 @@ class Relay:
     async def _publish(self, stored: OutboxMessage) -> bool:
         """True if the message need not be sent again."""
         message = decode(stored.type_name, bytes(stored.body))
-        confirmed = self._broker.publish(message, message_id=stored.message_id)
         try:
-            await asyncio.wait_for(asyncio.wrap_future(confirmed), CONFIRM_TIMEOUT_S)
+            with sent_from_outbox(stored):
+                confirmed = self._broker.publish(message, message_id=stored.message_id)
+                await asyncio.wait_for(asyncio.wrap_future(confirmed), CONFIRM_TIMEOUT_S)
         except Unroutable:
             log.warning("nobody listens", extra={"type": stored.type_name})
             if isinstance(message, TicketReady):

@@ -11,7 +11,7 @@ from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.envelope import PARKED_QUEUE, Envelope, parked_reason
 from dss_broker.errors import BrokerClosed, ReplyTimeout, TryAgainLater, Unroutable
-from dss_broker.tracing import current_traceparent
+from dss_observability.tracing import current_traceparent
 
 LUNG = topology.dispatch("lung")
 SOON_S = 15.0

@@ -10,7 +10,7 @@ from dss_broker import topology
 from dss_broker.broker import Broker, Delivery
 from dss_broker.dead_letters import DeadLetter
 from dss_broker.errors import Unroutable
-from dss_broker.tracing import current_traceparent
+from dss_observability.tracing import current_traceparent
 
 LUNG = topology.dispatch("lung")
 SOON_S = 15.0

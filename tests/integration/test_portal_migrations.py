@@ -65,7 +65,10 @@ async def test_an_upgrade_keeps_the_tickets_and_knows_since_when_they_wait(
         await _migrate_to(f"{base}/{name}", "0001_initial")
         await _fill(f"{base}/{name}")
 
-        assert await database.migrate_to_latest(f"{base}/{name}") == ["0002_queue"]
+        assert await database.migrate_to_latest(f"{base}/{name}") == [
+            "0002_queue",
+            "0003_outbox_trace",
+        ]
 
         async with database.connected(f"{base}/{name}"):
             tickets = {t.status.value: t for t in await Ticket.all()}

@@ -9,7 +9,7 @@ from dss_broker.envelope import (
     parked_reason,
     seal,
 )
-from dss_broker.tracing import current_traceparent
+from dss_observability.tracing import current_traceparent
 
 KILLED = {"x-death": [{"reason": "delivery_limit", "queue": "dss.dispatch.lung", "count": 1}]}
 

@@ -1,0 +1,55 @@
+"""Messages as spans, by OpenTelemetry's semantic conventions for messaging and for RabbitMQ."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from dss_broker.envelope import Envelope
+from dss_broker.topology import EXCHANGE
+from dss_observability import tracing
+from dss_observability.tracing import TRACEPARENT, Kind, Span
+
+REPLIES = "dss.replies"
+"""Stands for the reply queues of all processes: a span's name is not to tell them apart."""
+
+
+def published(envelope: Envelope, exchange: str, key: str) -> tuple[Envelope, Span]:
+    """The envelope as part of a span that ends when the broker has it."""
+    where = REPLIES if exchange != EXCHANGE else f"{exchange}:{key}"
+    attributes = _attributes(envelope, "publish", "send", where) | {
+        "messaging.rabbitmq.destination.routing_key": key
+    }
+    span = tracing.begin(
+        f"publish {where}",
+        kind=Kind.PRODUCER,
+        parent=envelope.traceparent,
+        attributes=attributes,
+    )
+    if span.traceparent is None:
+        return envelope, span
+    return replace(envelope, headers={**envelope.headers, TRACEPARENT: span.traceparent}), span
+
+
+@contextmanager
+def processed(envelope: Envelope, queue: str) -> Iterator[Span]:
+    """The block handles ``envelope``, a part of its sender's trace."""
+    attributes = _attributes(envelope, "process", "process", queue)
+    with (
+        tracing.within(envelope.traceparent),
+        tracing.span(f"process {queue}", kind=Kind.CONSUMER, attributes=attributes) as span,
+    ):
+        yield span
+
+
+def _attributes(envelope: Envelope, name: str, kind: str, where: str) -> dict[str, str | int]:
+    conversation = envelope.correlation_id
+    return {
+        "messaging.system": "rabbitmq",
+        "messaging.operation.name": name,
+        "messaging.operation.type": kind,
+        "messaging.destination.name": where,
+        "messaging.message.id": envelope.message_id,
+        "messaging.message.body.size": len(envelope.body),
+        "dss.message": envelope.type_name or "",
+        **({"messaging.message.conversation_id": conversation} if conversation else {}),
+    }

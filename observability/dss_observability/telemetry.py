@@ -1,0 +1,119 @@
+"""Spans to an OpenTelemetry collector.  The only module that knows OpenTelemetry; needs the extra ``tracing``.
+
+On as soon as one of OpenTelemetry's own variables names the collector; the SDK reads all the others, such as
+OTEL_EXPORTER_OTLP_HEADERS, OTEL_TRACES_SAMPLER and OTEL_RESOURCE_ATTRIBUTES, by itself.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from dss_observability import tracing
+from dss_observability.tracing import TRACEPARENT, Attributes, Kind
+
+if TYPE_CHECKING:  # costs megabytes and a third of a second, which nobody pays who does not want it
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+
+log = logging.getLogger(__name__)
+
+
+def wanted(environment: Mapping[str, str]) -> bool:
+    """Does a variable name a collector, and none switch this off?"""
+    disabled = environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    muted = environment.get("OTEL_TRACES_EXPORTER", "").lower() == "none"
+    return any(environment.get(name) for name in ENDPOINTS) and not (disabled or muted)
+
+
+def start_tracing(
+    program: str, instance: str, environment: Mapping[str, str]
+) -> Callable[[], None]:
+    """Send spans of this process, if they are wanted; what is returned sends the rest and ends it."""
+    if not wanted(environment):
+        return lambda: None
+    try:
+        provider = _provider(program, instance)
+    except ModuleNotFoundError:
+        log.warning("no traces: OpenTelemetry is wanted, but the extra 'tracing' is not installed")
+        return lambda: None
+    # An outage of the collector is one line for each lost batch, without the trace of each try.
+    logging.getLogger("opentelemetry").setLevel(logging.ERROR)
+    tracing.use(_OtelTracer(provider.get_tracer("dss")))
+    log.info("traces sent")
+
+    def end() -> None:
+        tracing.use(None)
+        provider.shutdown()
+
+    return end
+
+
+def _provider(program: str, instance: str) -> "TracerProvider":
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+        OTLPSpanExporter,
+    )
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+    who = {
+        "service.namespace": "dss",
+        "service.name": f"dss-{program}",
+        "service.instance.id": instance,
+        "service.version": version("itksnap-dss-middleware"),
+    }
+    provider = TracerProvider(resource=Resource.create(who), shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return provider
+
+
+@dataclass(frozen=True)
+class _OtelSpan:
+    """A ``tracing.Span``."""
+
+    span: "trace.Span"
+    traceparent: str
+
+    def note(self, attributes: Attributes) -> None:
+        self.span.set_attributes(dict(attributes))
+
+    def end(self, failure: str = "") -> None:
+        from opentelemetry.trace import StatusCode  # noqa: PLC0415 - loaded long ago
+
+        if failure:
+            self.span.set_attribute("error.type", failure)
+            self.span.set_status(StatusCode.ERROR)
+        self.span.end()
+
+
+@dataclass(frozen=True)
+class _OtelTracer:
+    """A ``tracing.Tracer``.  The context is our traceparent, which crosses threads and processes alike."""
+
+    tracer: "trace.Tracer"
+
+    def begin(
+        self, name: str, kind: Kind, parent: str | None, attributes: Attributes, began_ns: int
+    ) -> _OtelSpan:
+        from opentelemetry import trace  # noqa: PLC0415 - loaded long ago
+        from opentelemetry.context import Context  # noqa: PLC0415
+        from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415
+            TraceContextTextMapPropagator,
+        )
+
+        carrier = TraceContextTextMapPropagator()
+        above = carrier.extract({TRACEPARENT: parent} if parent else {}, Context())
+        span = self.tracer.start_span(
+            name,
+            context=above,
+            kind=trace.SpanKind[kind.value],
+            attributes=dict(attributes),
+            start_time=began_ns,
+        )
+        told: dict[str, str] = {}
+        carrier.inject(told, trace.set_span_in_context(span, Context()))
+        return _OtelSpan(span, told[TRACEPARENT])
