@@ -3,38 +3,36 @@
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
-from rich.console import Console
-from rich.progress import Progress
 
 from dss_broker.errors import BrokerClosed
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.stopping import leave_at_once, on_stop
-from dss_inference.bundle import Bundle, Outcome
+from dss_inference.bundle import Bundle
+from dss_inference.bundle_commands import commands, refuse
 from dss_inference.errors import InferenceError
 from dss_inference.measuring import loading, measure
-from dss_inference.monai_bundles.folder import open_bundle, problems
-from dss_inference.registry import BUNDLES, installed_in, load
+from dss_inference.monai_bundles.absent import AbsentBundle
+from dss_inference.registry import BUNDLES, installed_in, load_to_serve
 from dss_inference.server import Server
-from dss_inference.settings import DeviceSettings, FacadeSettings, Settings
+from dss_inference.settings import DeviceSettings, FacadeSettings, Settings, read_settings
 from dss_observability.logs import configure_logging
 from dss_observability.serving import missing, serve_health
 from dss_observability.telemetry import start_tracing
 
 log = logging.getLogger(__name__)
-SettingsT = TypeVar("SettingsT", bound=DeviceSettings)
 
 main = typer.Typer(
     help="Segment images with bundles, on a GPU if there is one.",
     no_args_is_help=True,
     add_completion=False,
 )
+main.add_typer(commands, name="bundle")
 
 
 @main.command()
@@ -47,11 +45,11 @@ def serve(
 
     Needs DSS_AMQP_URL and DSS_DATASTORE; see infra/env.example for the rest.
     """
-    settings = _settings(Settings)
+    settings = read_settings(Settings)
     configure_logging("inference", json_lines=settings.log_json)
     end_tracing = start_tracing("inference", settings.instance, os.environ)
     try:
-        _serve(_all_loaded(bundle, settings), settings)
+        _serve(list(_to_serve(bundle, settings)), settings)
     finally:
         end_tracing()
 
@@ -66,63 +64,12 @@ def facade(
 
     At DSS_FACADE_BIND, or 127.0.0.1:8080; 'serve' does the same beside its queues.
     """
-    settings = _settings(FacadeSettings)
+    settings = read_settings(FacadeSettings)
     configure_logging("inference", json_lines=settings.log_json)
     bind = settings.facade_bind or "127.0.0.1:8080"
-    end_facade = _start_facade(bind, _all_loaded(bundle, settings), settings)
+    end_facade = _start_facade(bind, list(_to_serve(bundle, settings)), settings)
     _stop_signal().wait()
     log.info("stopped", extra={"all_finished": end_facade()})
-
-
-@main.command()
-def run(
-    bundle: Annotated[
-        str, typer.Argument(help="A name from 'dss-inference bundles', or a MONAI bundle's folder.")
-    ],
-    image: Annotated[Path, typer.Argument(help="NIfTI, NRRD or MetaImage.", exists=True)],
-    output_dir: Annotated[Path, typer.Argument(help="Where the segmentation goes.")],
-) -> None:
-    """Segment one image here and now, without a broker."""
-    loaded = _loaded(bundle, _settings(DeviceSettings))
-    output_dir.mkdir(parents=True, exist_ok=True)
-    with Progress(console=Console(stderr=True)) as bar:
-        line = bar.add_task("starting", total=1.0)
-        try:
-            outcome = loaded.run(
-                image,
-                output_dir,
-                {},
-                lambda fraction, stage: bar.update(line, completed=fraction, description=stage),
-                lambda: False,
-            )
-        except InferenceError as error:
-            _refuse(str(error), 1)
-        bar.update(line, completed=1.0, description="done")
-    _show(outcome, loaded.device)
-
-
-@main.command()
-def bundles() -> None:
-    """List the bundles that can be served, and what the others lack."""
-    for name in sorted(BUNDLES):
-        typer.echo(name)
-    for name, root in installed_in(_settings(DeviceSettings).bundles).items():
-        typer.echo(" ".join([name, *(f"- {problem}" for problem in problems(root))]))
-
-
-@main.command()
-def check(
-    folder: Annotated[Path, typer.Argument(help="A MONAI bundle.", exists=True, file_okay=False)],
-) -> None:
-    """Say what keeps a MONAI bundle from being served; exit status 1 if anything does."""
-    found = problems(folder)
-    for problem in found:
-        typer.echo(problem, err=True)
-    if found:
-        raise typer.Exit(1)
-    opened = open_bundle(folder)
-    labels = ", ".join(opened.labels.values())
-    typer.echo(f"{opened.title} {opened.version} can be served as '{opened.name}': {labels}")
 
 
 @main.command()
@@ -149,67 +96,33 @@ def phantom(
     from dss_inference.phantom.files import write_phantom  # noqa: PLC0415
     from dss_inference.runner import runner_for  # noqa: PLC0415
 
-    settings = _settings(DeviceSettings)
+    settings = read_settings(DeviceSettings)
     spec = PhantomSpec(
         size=size, spacing_mm=spacing, orientation=orientation, oblique_deg=oblique, seed=seed
     )
     try:
         made = make_phantom(spec, runner_for(settings.device, settings.threads))
     except InferenceError as error:
-        _refuse(str(error), 2)
+        refuse(str(error), 2)
     write_phantom(made, folder)
     typer.echo(f"left lung {made.left_ml:.0f} ml, right lung {made.right_ml:.0f} ml")
 
 
-def _refuse(sentence: str, code: int) -> NoReturn:
-    typer.echo(sentence, err=True)
-    raise typer.Exit(code)
+def _to_serve(names: list[str] | None, settings: DeviceSettings) -> Iterator[Bundle]:
+    """Those of ``names``, or all that are installed.  Exits with a sentence for one that is not there.
 
-
-def _loaded(name: str, settings: DeviceSettings) -> Bundle:
-    try:
-        with loading(Path(name).name):
-            return load(
-                name, settings.device, settings.threads, settings.bundles, settings.bundle_bytes
-            )
-    except InferenceError as error:
-        _refuse(str(error), 2)
-
-
-def _all_loaded(names: list[str] | None, settings: DeviceSettings) -> list[Bundle]:
-    """Those of ``names``, or whatever there is."""
-    return [_loaded(name, settings) for name in names or [*sorted(BUNDLES), *_usable(settings)]]
-
-
-def _usable(settings: DeviceSettings) -> list[str]:
-    """Installed MONAI bundles; one that cannot be used keeps nobody from serving the others."""
-    usable = []
-    for name, root in installed_in(settings.bundles).items():
-        if found := problems(root):
-            log.warning("bundle left out", extra={"bundle": name, "why": " ".join(found)})
-        else:
-            usable.append(name)
-    return usable
-
-
-def _settings(kind: type[SettingsT]) -> SettingsT:
-    """From the environment.  Exits with a sentence for each setting that is missing or wrong."""
-    try:
-        return kind()
-    except ValidationError as error:
-        lines = [f"DSS_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors()]
-        _refuse("\n".join(lines), 2)
-
-
-def _show(outcome: Outcome, device: str) -> None:
-    for label in outcome.labels:
-        typer.echo(f"{label.value}  {label.name:<12} {label.volume_ml:8.1f} ml")
-    for note in outcome.notes:
-        typer.echo(f"{note.level}: {note.text}")
-    for stage, seconds in outcome.stage_seconds.items():
-        typer.echo(f"{seconds:7.2f} s  {stage}")
-    typer.echo(f"{sum(outcome.stage_seconds.values()):7.2f} s  in all, on {device}")
-    typer.echo(outcome.segmentation)
+    A MONAI bundle that cannot be used is served all the same, and says why to whoever asks.
+    """
+    where = (settings.device, settings.threads, settings.bundles, settings.bundle_bytes)
+    for name in names or [*sorted(BUNDLES), *installed_in(settings.bundles)]:
+        try:
+            with loading(Path(name).name):
+                loaded = load_to_serve(name, *where)
+        except InferenceError as error:
+            refuse(str(error), 2)
+        if isinstance(loaded, AbsentBundle):
+            log.warning("bundle not usable", extra={"bundle": name, "why": loaded.reason})
+        yield loaded
 
 
 def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
@@ -270,7 +183,7 @@ def _start_facade(
         desk = Desk(loaded, results, instance=settings.instance, keep_s=settings.facade_keep_s)
         end_http = serve_facade(bind, Facade(desk, settings.facade_max_bytes))
     except OSError as error:
-        _refuse(f"DSS_FACADE_DIR or DSS_FACADE_BIND cannot be used: {error}", 2)
+        refuse(f"DSS_FACADE_DIR or DSS_FACADE_BIND cannot be used: {error}", 2)
     desk.start()
 
     def end() -> bool:

@@ -7,3 +7,10 @@ class InferenceError(Exception):
 
 class Cancelled(Exception):
     """Nobody waits for this inference any more; what was computed is to be dropped."""
+
+
+def innermost(error: BaseException) -> BaseException:
+    """What went wrong first: MONAI wraps an error into another for every level of a configuration."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error

@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING
 
 from dss_inference.bundle import Bundle
 from dss_inference.errors import InferenceError
-from dss_inference.monai_bundles.folder import is_bundle, open_bundle
+from dss_inference.monai_bundles.absent import AbsentBundle
+from dss_inference.monai_bundles.checking import open_bundle, problems
+from dss_inference.monai_bundles.folder import is_bundle
 from dss_inference.settings import DEFAULT_BUNDLE_BYTES
 from dss_inference.shelf import Shelf, ShelvedBundle
 
 if TYPE_CHECKING:
     from dss_inference.runner import Runner
+
+DEMO_BUNDLES = Path(__file__).parent / "demo_bundles"
+"""MONAI bundles that come with the program, to show how one is served; only on request."""
 
 
 @cache
@@ -51,6 +56,11 @@ def installed_in(folder: Path | None) -> dict[str, Path]:
     return {path.name: path for path in sorted(folder.iterdir()) if is_bundle(path)}
 
 
+def monai_bundles(installed: Path | None) -> dict[str, Path]:
+    """By name: those of the folder ``installed``, and the DEMO."""
+    return installed_in(DEMO_BUNDLES) | installed_in(installed)
+
+
 def load(
     name: str,
     device: str,
@@ -65,12 +75,28 @@ def load(
     """
     if name in BUNDLES:
         return BUNDLES[name](device, threads)
-    monai = installed_in(installed)
+    monai = monai_bundles(installed)
     root = monai.get(name, Path(name))
     if is_bundle(root):
         return _monai(root, device, threads, limit_bytes)
     known = ", ".join(sorted([*BUNDLES, *monai]))
     raise InferenceError(f"There is no bundle {name!r}; there is: {known}.")
+
+
+def load_to_serve(
+    name: str, device: str, threads: int, installed: Path | None, limit_bytes: int
+) -> Bundle:
+    """As ``load``; but an installed bundle that cannot be used gives one that says why to every request."""
+    root = monai_bundles(installed).get(name)
+    if root is None:
+        return load(name, device, threads, installed, limit_bytes)
+    if wrong := problems(root):
+        return AbsentBundle(name, wrong)
+    _runner(device, threads)  # a device that is not there is nothing that a bundle could answer for
+    try:
+        return _monai(root, device, threads, limit_bytes)
+    except InferenceError as error:
+        return AbsentBundle(name, [str(error)])
 
 
 def _monai(root: Path, device: str, threads: int, limit_bytes: int) -> Bundle:

@@ -2,8 +2,10 @@
 
 import os
 from pathlib import Path
+from typing import TypeVar
 
-from pydantic import Field, SecretStr
+import typer
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dss_broker.instance import instance_name
@@ -56,3 +58,16 @@ class Settings(FacadeSettings):
     metrics_bind: str = Field(
         "", description="host:port of /metrics, /healthz and /readyz; blank is none"
     )
+
+
+SettingsT = TypeVar("SettingsT", bound=DeviceSettings)
+
+
+def read_settings(kind: type[SettingsT]) -> SettingsT:
+    """From the environment.  Exits with a sentence for each setting that is missing or wrong."""
+    try:
+        return kind()
+    except ValidationError as error:
+        for e in error.errors():
+            typer.echo(f"DSS_{str(e['loc'][0]).upper()}: {e['msg']}", err=True)
+        raise typer.Exit(2) from error

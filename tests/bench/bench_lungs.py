@@ -1,7 +1,7 @@
 # mypy: allow-untyped-calls
 """How long, how much memory and how exact: lungs of a phantom as large as a clinical chest CT.
 
-``python tests/bench/bench_lungs.py``: makes the phantom once, then starts ``dss-inference run`` on it,
+``python tests/bench/bench_lungs.py``: makes the phantom once, then starts ``dss-inference bundle run`` on it,
 so that the seconds hold all that a user waits for.
 """
 
@@ -30,7 +30,9 @@ def bench(
         grid = ["--size", *map(str, size), "--spacing", *map(str, spacing)]
         _call("phantom", str(folder), *grid)
         for number in range(1, runs + 1):
-            seconds, said = _call("run", "lung-segmentation", str(folder / "ct.nii.gz"), name)
+            seconds, said = _call(
+                "bundle", "run", "lung-segmentation", str(folder / "ct.nii.gz"), "-o", name
+            )
             typer.echo(f"run {number}: {seconds:.1f} s from start to end\n{said}")
         typer.echo(f"peak memory {_peak_gb():.2f} GB")
         for side, dice in _dice(folder).items():

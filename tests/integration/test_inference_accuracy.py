@@ -4,7 +4,6 @@
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
@@ -13,12 +12,19 @@ from dss_inference.errors import InferenceError
 from dss_inference.geometry import grid_of
 from dss_inference.lungs.notes import NO_LUNG
 from dss_inference.registry import load
+from references import (
+    BASES,
+    BASES_REFERENCE,
+    CHEST,
+    CHEST_REFERENCE,
+    dice,
+    lobes_as_sides,
+    thirds_as_sides,
+    voxels_of,
+)
 
 pytestmark = pytest.mark.shared_data
 
-Voxels = npt.NDArray[np.integer]
-CIP = "cip/ct-64.nrrd"
-BASES = "totalsegmentator/example_ct_sm.nii.gz"
 ABDOMEN = "totalsegmentator/example_ct.nii.gz"
 FIRST_SLICE_WITH_LUNG = 101
 """Of ABDOMEN, which shows the same lung bases as BASES in its topmost slices."""
@@ -33,37 +39,11 @@ def outcome_on(bundle: Bundle, image: Path, folder: Path) -> Outcome:
     return bundle.run(image, folder, {}, lambda *_: None, lambda: False)
 
 
-def voxels_of(path: Path) -> Voxels:
-    return sitk.GetArrayFromImage(sitk.ReadImage(path))
-
-
-def thirds_as_sides(reference: Voxels) -> Voxels:
-    """The Chest Imaging Platform keeps regions in the low byte: 9-11 left, 12-14 right."""
-    region = reference & 255
-    return np.select([(region >= 9) & (region <= 11), (region >= 12) & (region <= 14)], [1, 2], 0)
-
-
-def lobes_as_sides(reference: Voxels) -> Voxels:
-    """TotalSegmentator: 10-11 left lobes, 12-14 right lobes."""
-    return np.select(
-        [(reference >= 10) & (reference <= 11), (reference >= 12) & (reference <= 14)], [1, 2], 0
-    )
-
-
-def dice(found: Voxels, reference: Voxels) -> dict[str, float]:
-    pairs = {
-        "both": (found > 0, reference > 0),
-        "left": (found == 1, reference == 1),
-        "right": (found == 2, reference == 2),
-    }
-    return {k: 2 * float((a & b).sum()) / float(a.sum() + b.sum()) for k, (a, b) in pairs.items()}
-
-
 def test_a_whole_real_chest_is_found(shared_data: Path, tmp_path: Path, bundle: Bundle) -> None:
-    outcome = outcome_on(bundle, shared_data / CIP, tmp_path)
+    outcome = outcome_on(bundle, shared_data / CHEST, tmp_path)
 
     score = dice(
-        voxels_of(outcome.segmentation), thirds_as_sides(voxels_of(shared_data / "cip/lm-64.nrrd"))
+        voxels_of(outcome.segmentation), thirds_as_sides(voxels_of(shared_data / CHEST_REFERENCE))
     )
     assert min(score.values()) >= 0.985, score
 
@@ -73,7 +53,7 @@ def test_lung_bases_beside_bowel_gas_are_found(
 ) -> None:
     outcome = outcome_on(bundle, shared_data / BASES, tmp_path)
 
-    reference = voxels_of(shared_data / "totalsegmentator/example_seg.nii.gz")
+    reference = voxels_of(shared_data / BASES_REFERENCE)
     score = dice(voxels_of(outcome.segmentation), lobes_as_sides(reference))
     assert min(score.values()) >= 0.96, score
 
@@ -118,7 +98,7 @@ def test_an_image_windowed_to_eight_bits_is_refused(
         outcome_on(bundle, shared_data / "vtkjs/LIDC2.mha", tmp_path)
 
 
-@pytest.mark.parametrize("name", [CIP, BASES, "lidc/LIDC-IDRI-0003_slab.nii.gz"])
+@pytest.mark.parametrize("name", [CHEST, BASES, "lidc/LIDC-IDRI-0003_slab.nii.gz"])
 def test_a_real_image_gets_its_segmentation_in_its_exact_grid(
     shared_data: Path, tmp_path: Path, bundle: Bundle, name: str
 ) -> None:
@@ -132,8 +112,8 @@ def test_a_real_image_gets_its_segmentation_in_its_exact_grid(
 def test_a_real_chest_has_the_same_lungs_in_another_orientation(
     shared_data: Path, tmp_path: Path, bundle: Bundle, code: str
 ) -> None:
-    straight = voxels_of(outcome_on(bundle, shared_data / CIP, tmp_path).segmentation)
-    turned = sitk.DICOMOrient(sitk.ReadImage(shared_data / CIP), code)
+    straight = voxels_of(outcome_on(bundle, shared_data / CHEST, tmp_path).segmentation)
+    turned = sitk.DICOMOrient(sitk.ReadImage(shared_data / CHEST), code)
     sitk.WriteImage(turned, tmp_path / "turned.nrrd")
 
     found = sitk.ReadImage(outcome_on(bundle, tmp_path / "turned.nrrd", tmp_path).segmentation)

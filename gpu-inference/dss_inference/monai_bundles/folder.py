@@ -1,18 +1,19 @@
-"""A bundle's folder: what it says of itself, and what is missing.  Loads no torch.
+"""A bundle's folder: what it says of itself, and where its parts lie.  Loads no torch.
 
 Format: MONAI Bundle Specification (configs/metadata.json, configs/inference.json or .yaml,
 models/model.pt or model.ts, large_files.yml).
 """
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dss_inference.errors import InferenceError
+import yaml
 
-_CONFIGS = ("inference.json", "inference.yaml", "inference.yml")
+from dss_inference.errors import InferenceError
+from dss_inference.monai_bundles.config import Config, is_detection, read_config
+
 _WEIGHTS = ("model.pt", "model.ts")
 
 
@@ -21,94 +22,93 @@ class BundleFolder:
     """``labels`` are the names of the output's channels by value, the background left out."""
 
     root: Path
-    title: str
-    version: str
+    metadata: dict[str, Any]
+    config: Config
     labels: dict[int, str]
-    config: Path
     weights: Path
 
     @property
     def name(self) -> str:
         """What its queue is called."""
-        return self.root.name
+        return self.root.resolve().name
+
+    @property
+    def title(self) -> str:
+        return str(self.metadata.get("name", self.name))
+
+    @property
+    def version(self) -> str:
+        return str(self.metadata.get("version", ""))
+
+    @property
+    def is_detection(self) -> bool:
+        return is_detection(self.config)
 
 
 def is_bundle(root: Path) -> bool:
     return (root / "configs" / "metadata.json").is_file()
 
 
-def open_bundle(root: Path) -> BundleFolder:
-    """Raises InferenceError with every thing that is wrong."""
-    metadata = _metadata(root)
-    wrong = problems(root)
-    if wrong:
-        raise InferenceError(" ".join([f"The bundle '{root.name}' cannot be used.", *wrong]))
+def read_folder(root: Path) -> BundleFolder:
+    """Not checked; without weights, ``weights`` is where they belong.  Raises InferenceError if it is none."""
+    metadata = read_metadata(root)
     return BundleFolder(
         root=root,
-        title=str(metadata.get("name", root.name)),
-        version=str(metadata.get("version", "")),
-        labels=_labels(metadata),
-        config=_first(root / "configs", _CONFIGS) or root,
-        weights=_first(root / "models", _WEIGHTS) or root,
+        metadata=metadata,
+        config=read_config(root),
+        labels=labels_of(metadata),
+        weights=weights_in(root) or root / "models" / _WEIGHTS[0],
     )
 
 
-def problems(root: Path) -> list[str]:
-    """A sentence for each thing that keeps the bundle from being used."""
+def read_metadata(root: Path) -> dict[str, Any]:
+    path = root / "configs" / "metadata.json"
+    if not path.is_file():
+        raise InferenceError("It has no configs/metadata.json, which every MONAI bundle has.")
     try:
-        metadata = _metadata(root)
-    except InferenceError as error:
-        return [str(error)]
-    found = []
-    if _first(root / "configs", _CONFIGS) is None:
-        found.append("It has no configs/inference.json or inference.yaml.")
-    if _first(root / "models", _WEIGHTS) is None:
-        found.append(f"Its weights are not installed: {_where_from(root)}")
-    if not _labels(metadata):
-        found.append(
-            "Its metadata name no channels (network_data_format.outputs.pred.channel_def)."
-        )
-    image = _part(metadata, "inputs", "image")
-    if str(image.get("modality", "CT")).upper() != "CT":
-        found.append(f"It takes {image['modality']} images; only CT can be given.")
-    if int(image.get("num_channels", 1)) != 1:
-        found.append(f"It takes {image['num_channels']} channels; an image has one.")
-    return found
-
-
-def _metadata(root: Path) -> dict[str, Any]:
-    try:
-        found = json.loads((root / "configs" / "metadata.json").read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InferenceError("It has no readable configs/metadata.json.") from error
+        raise InferenceError(f"Its configs/metadata.json cannot be read: {error}.") from error
     if not isinstance(found, dict):
         raise InferenceError("Its configs/metadata.json is no JSON object.")
     return found
 
 
-def _part(metadata: dict[str, Any], side: str, name: str) -> dict[str, Any]:
-    found = metadata.get("network_data_format", {}).get(side, {}).get(name, {})
+def part_of(metadata: dict[str, Any], side: str, name: str) -> dict[str, Any]:
+    """Of ``network_data_format``; {} where it says nothing."""
+    found: object = metadata
+    for key in ("network_data_format", side, name):
+        found = found.get(key) if isinstance(found, dict) else None
     return found if isinstance(found, dict) else {}
 
 
-def _labels(metadata: dict[str, Any]) -> dict[int, str]:
-    channels = _part(metadata, "outputs", "pred").get("channel_def", {})
-    return {int(value): str(name) for value, name in channels.items() if int(value) > 0}
+def labels_of(metadata: dict[str, Any]) -> dict[int, str]:
+    """By value; the background, and what has no number, left out."""
+    channels = part_of(metadata, "outputs", "pred").get("channel_def")
+    known = channels.items() if isinstance(channels, dict) else ()
+    numbered = {int(value): str(name) for value, name in known if str(value).isdecimal()}
+    return {value: name for value, name in sorted(numbered.items()) if value > 0}
 
 
-def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+def weights_in(root: Path) -> Path | None:
+    return next((p for p in (root / "models" / name for name in _WEIGHTS) if p.is_file()), None)
 
 
-def _where_from(root: Path) -> str:
-    """What large_files.yml says of the weights; its few lines need no YAML reader."""
+def not_installed(root: Path) -> str:
+    """A sentence: where the missing weights are to be had, as large_files.yml says."""
+    for name in ("large_files.yml", "large_files.yaml", "large_files.json"):
+        if (root / name).is_file():
+            return _where_from(root / name)
+    return "Its weights are not installed: put them into models/model.pt."
+
+
+def _where_from(path: Path) -> str:
     try:
-        text = (root / "large_files.yml").read_text(encoding="utf-8")
-    except OSError:
-        return "put them into models/model.pt."
-    address = re.search(r"url:\s*\"?([^\s\"]+)", text)
-    digest = re.search(r"hash_val:\s*\"?(\w+)", text)
-    if address is None:
-        return "put them into models/model.pt."
-    known = f" (MD5 {digest[1]})" if digest else ""
-    return f"fetch {address[1]}{known} into models/model.pt."
+        files = yaml.safe_load(path.read_text(encoding="utf-8"))["large_files"]
+        file = next(f for f in files if str(f["path"]).endswith(_WEIGHTS))
+        digest = (
+            f" ({file.get('hash_type', 'md5')} {file['hash_val']})" if "hash_val" in file else ""
+        )
+        return f"Its weights are not installed: fetch {file['url']}{digest} into {file['path']}."
+    except (OSError, yaml.YAMLError, KeyError, TypeError, StopIteration):
+        return f"Its weights are not installed, and {path.name} does not say where they are."

@@ -14,6 +14,8 @@ from dss_inference.__main__ import main
 from dss_inference.phantom.chest import Phantom
 from dss_inference.phantom.files import write_phantom
 
+RUN = ("bundle", "run")
+
 
 def said(*words: str, code: int = 0) -> str:
     answer = CliRunner().invoke(main, list(words))
@@ -22,7 +24,7 @@ def said(*words: str, code: int = 0) -> str:
 
 
 def test_the_bundles_are_listed() -> None:
-    assert said("bundles").split() == ["lung-segmentation", "nodule-detection"]
+    assert said("bundle", "list").split()[:2] == ["lung-segmentation", "nodule-detection"]
 
 
 def test_a_phantom_has_the_size_and_orientation_asked_for(tmp_path: Path) -> None:
@@ -45,7 +47,9 @@ def test_a_wrong_orientation_is_refused_in_a_sentence(tmp_path: Path) -> None:
 def test_an_image_is_segmented_by_hand(tmp_path: Path, chest: Phantom) -> None:
     write_phantom(chest, tmp_path)
 
-    answer = said("run", "lung-segmentation", str(tmp_path / "ct.nii.gz"), str(tmp_path / "out"))
+    answer = said(
+        *RUN, "lung-segmentation", str(tmp_path / "ct.nii.gz"), "-o", str(tmp_path / "out")
+    )
 
     assert "1  left lung" in answer
     assert "in all, on" in answer
@@ -55,7 +59,9 @@ def test_an_image_is_segmented_by_hand(tmp_path: Path, chest: Phantom) -> None:
 def test_what_is_no_image_is_refused_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "ct.nii.gz").write_text("no image")
 
-    answer = said("run", "lung-segmentation", str(tmp_path / "ct.nii.gz"), str(tmp_path), code=1)
+    answer = said(
+        *RUN, "lung-segmentation", str(tmp_path / "ct.nii.gz"), "-o", str(tmp_path), code=1
+    )
 
     assert "The image cannot be read" in answer
     assert "Traceback" not in answer
@@ -64,7 +70,7 @@ def test_what_is_no_image_is_refused_in_a_sentence(tmp_path: Path) -> None:
 def test_an_unknown_bundle_is_answered_with_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / "ct.nii.gz").touch()
 
-    answer = said("run", "hearts", str(tmp_path / "ct.nii.gz"), str(tmp_path), code=2)
+    answer = said(*RUN, "hearts", str(tmp_path / "ct.nii.gz"), "-o", str(tmp_path), code=2)
 
     assert "there is: lung-segmentation" in answer
 

@@ -5,7 +5,6 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +12,13 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 import torch
 from monai.bundle.config_parser import ConfigParser
 from prometheus_client import REGISTRY
-from typer.testing import CliRunner
 
 from builders import write_image
-from dss_inference.__main__ import main
+from bundle_folders import a_ball, write_bundle
 from dss_inference.bundle import Outcome
 from dss_inference.errors import Cancelled, InferenceError
 from dss_inference.monai_bundles import inferring
-from dss_inference.monai_bundles.folder import open_bundle, problems
+from dss_inference.monai_bundles.checking import open_bundle
 from dss_inference.monai_bundles.segmentation import MonaiSegmentation, colour
 from dss_inference.registry import load
 
@@ -28,83 +26,6 @@ from dss_inference.registry import load
 pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning"
 )
-
-METADATA: dict[str, Any] = {
-    "name": "Threshold",
-    "version": "1.2.3",
-    "network_data_format": {
-        "inputs": {"image": {"modality": "CT", "num_channels": 1}},
-        "outputs": {"pred": {"channel_def": {"0": "background", "1": "soft tissue"}}},
-    },
-}
-INFERENCE: dict[str, Any] = {
-    "image_key": "image",
-    "network": {
-        "_target_": "torch.nn.Conv3d",
-        "in_channels": 1,
-        "out_channels": 2,
-        "kernel_size": 1,
-    },
-    "preprocessing": {
-        "_target_": "Compose",
-        "transforms": [
-            {"_target_": "LoadImaged", "keys": "@image_key"},
-            {"_target_": "EnsureChannelFirstd", "keys": "@image_key"},
-            {"_target_": "Orientationd", "keys": "@image_key", "axcodes": "RAS"},
-            {"_target_": "Spacingd", "keys": "@image_key", "pixdim": [4, 4, 4]},
-            {
-                "_target_": "ScaleIntensityRanged",
-                "keys": "@image_key",
-                "a_min": -1000,
-                "a_max": 1000,
-                "b_min": 0,
-                "b_max": 1,
-            },
-        ],
-    },
-    "inferer": {"_target_": "SlidingWindowInferer", "roi_size": [16, 16, 16], "sw_batch_size": 2},
-    "postprocessing": {
-        "_target_": "Compose",
-        "transforms": [
-            {
-                "_target_": "Invertd",
-                "keys": "pred",
-                "transform": "@preprocessing",
-                "orig_keys": "@image_key",
-                "nearest_interp": False,
-            },
-            {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
-            {"_target_": "SaveImaged", "keys": "pred"},
-        ],
-    },
-}
-
-
-def write_bundle(root: Path, *, weights: bool = True) -> Path:
-    """Channel 1 wins above -350 HU, which is halfway between the air and the tissue of ``a_ball``."""
-    (root / "configs").mkdir(parents=True)
-    (root / "models").mkdir()
-    (root / "configs" / "metadata.json").write_text(json.dumps(METADATA))
-    (root / "configs" / "inference.json").write_text(json.dumps(INFERENCE))
-    if weights:
-        state = {
-            "weight": torch.tensor([0.0, 1.0]).reshape(2, 1, 1, 1, 1),
-            "bias": torch.tensor([0.325, 0.0]),
-        }
-        torch.save(state, root / "models" / "model.pt")
-    return root
-
-
-def a_ball(direction: tuple[float, ...], spacing_mm: tuple[float, float, float]) -> sitk.Image:
-    """Soft tissue off the middle of air, so that every flip would be noticed."""
-    x, y, z = np.meshgrid(*(np.arange(n) for n in (40, 36, 32)), indexing="ij")
-    inside = (x - 12) ** 2 + (y - 22) ** 2 + (z - 18) ** 2 < 8**2
-    voxels = np.where(inside, 300, -1000).astype(np.int16)
-    image = sitk.GetImageFromArray(voxels.transpose(2, 1, 0))
-    image.SetSpacing(spacing_mm)
-    image.SetOrigin((-33.5, 12.25, -700.0))
-    image.SetDirection(direction)
-    return image
 
 
 def run(bundle: MonaiSegmentation, image: sitk.Image, folder: Path) -> Outcome:
@@ -191,28 +112,6 @@ def test_the_windows_that_the_network_was_given_are_counted(tmp_path: Path) -> N
     assert windows > 1
 
 
-def test_a_bundle_without_weights_says_where_to_get_them(tmp_path: Path) -> None:
-    root = write_bundle(tmp_path / "threshold", weights=False)
-    (root / "large_files.yml").write_text(
-        'large_files:\n- path: "models/model.pt"\n  url: "https://models.example/x.pt"\n'
-        '  hash_val: "abc123"\n'
-    )
-
-    with pytest.raises(InferenceError, match=r"not installed: fetch https://models\.example/x\.pt"):
-        open_bundle(root)
-
-
-def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
-    root = write_bundle(tmp_path / "threshold", weights=False)
-    (root / "configs" / "inference.json").unlink()
-    changed = json.loads(json.dumps(METADATA))
-    changed["network_data_format"]["inputs"]["image"]["modality"] = "MR"
-    changed["network_data_format"]["outputs"] = {}
-    (root / "configs" / "metadata.json").write_text(json.dumps(changed))
-
-    assert len(problems(root)) == 4
-
-
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     root = write_bundle(tmp_path / "threshold")
     torch.save({"other": torch.zeros(3)}, root / "models" / "model.pt")
@@ -233,26 +132,43 @@ def test_a_folder_dropped_in_becomes_a_bundle_by_its_name(tmp_path: Path) -> Non
     write_bundle(tmp_path / "threshold")
 
     assert load("threshold", "cpu", 1, installed=tmp_path).name == "threshold"
-    with pytest.raises(InferenceError, match=r"there is: lung-segmentation, nodule-det.*threshold"):
+    with pytest.raises(InferenceError, match=r"there is: lung-segmentation, .*threshold"):
         load("nothing", "cpu", 1, installed=tmp_path)
-
-
-def test_the_command_line_says_what_a_bundle_lacks(tmp_path: Path) -> None:
-    good, bad = write_bundle(tmp_path / "good"), write_bundle(tmp_path / "bad", weights=False)
-
-    fine = CliRunner().invoke(main, ["check", str(good)])
-    poor = CliRunner().invoke(main, ["check", str(bad)])
-
-    assert (fine.exit_code, fine.output) == (
-        0,
-        "Threshold 1.2.3 can be served as 'good': soft tissue\n",
-    )
-    assert poor.exit_code == 1
-    assert "weights are not installed" in poor.output
 
 
 def test_every_label_has_a_colour_of_its_own() -> None:
     assert len({colour(value) for value in range(1, 105)}) == 104
+
+
+def test_torchscript_needs_no_network_in_the_configuration(tmp_path: Path) -> None:
+    root = write_bundle(tmp_path / "threshold")
+    network = torch.nn.Conv3d(1, 2, 1)
+    network.load_state_dict(torch.load(root / "models" / "model.pt", weights_only=True))
+    (root / "models" / "model.pt").unlink()
+    torch.jit.script(network).save(root / "models" / "model.ts")
+    told: list[float] = []
+
+    bundle = MonaiSegmentation(open_bundle(root), "cpu")
+    image = a_ball((1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0), (4, 4, 4))
+    path = write_image(tmp_path / "ct.nii.gz", image)
+    outcome = bundle.run(path, tmp_path, {}, lambda f, _: told.append(f), lambda: False)
+
+    found = sitk.GetArrayFromImage(sitk.ReadImage(str(outcome.segmentation)))
+    truth = sitk.GetArrayFromImage(image) > 0
+    assert 2 * (truth & (found > 0)).sum() / (truth.sum() + found.sum()) > 0.95
+    assert len([f for f in told if 0.15 < f < 0.8]) > 3
+
+
+def test_a_network_with_more_channels_than_names_is_refused(tmp_path: Path) -> None:
+    root = write_bundle(tmp_path / "threshold")
+    config = json.loads((root / "configs" / "inference.json").read_text())
+    config["network"] = "$torch.nn.Conv3d(1, 3, 1)"
+    (root / "configs" / "inference.json").write_text(json.dumps(config))
+    torch.save(torch.nn.Conv3d(1, 3, 1).state_dict(), root / "models" / "model.pt")
+    bundle = MonaiSegmentation(open_bundle(root), "cpu")
+
+    with pytest.raises(InferenceError, match="gives 3 channels, but its metadata name 2"):
+        run(bundle, a_ball((1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0), (4, 4, 4)), tmp_path / "out")
 
 
 @pytest.mark.shared_data

@@ -1,0 +1,134 @@
+"""``dss-inference bundle ...``: list, check and run bundles by hand, without any broker."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from dss_inference.bundle import Bundle, Outcome
+from dss_inference.errors import InferenceError, innermost
+from dss_inference.monai_bundles.checking import problems
+from dss_inference.monai_bundles.folder import BundleFolder, read_folder
+from dss_inference.registry import BUNDLES, load, monai_bundles
+from dss_inference.settings import DeviceSettings, read_settings
+
+commands = typer.Typer(
+    help="List, check and run bundles by hand, without a broker.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+
+@commands.command("list")
+def list_bundles() -> None:
+    """The bundles that can be served, and what the others lack."""
+    for name in sorted(BUNDLES):
+        typer.echo(name)
+    for name, root in monai_bundles(read_settings(DeviceSettings).bundles).items():
+        typer.echo(" ".join([name, *(f"- {problem}" for problem in problems(root))]))
+
+
+@commands.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="A MONAI bundle.", exists=True, file_okay=False)],
+    *,
+    trial: Annotated[
+        bool, typer.Option(help="Load the weights, and segment a small made-up image.")
+    ] = True,
+) -> None:
+    """Say what keeps a MONAI bundle from being served; exit status 1 if anything does."""
+    found = problems(folder)
+    for number, problem in enumerate(found, start=1):
+        typer.echo(f"{number}. {problem}", err=True)
+    if found:
+        raise typer.Exit(1)
+    if trial:
+        _try(folder)
+    _introduce(read_folder(folder))
+
+
+@commands.command()
+def run(
+    bundle: Annotated[
+        str,
+        typer.Argument(help="A MONAI bundle's folder, or a name from 'dss-inference bundle list'."),
+    ],
+    image: Annotated[Path, typer.Argument(help="NIfTI, NRRD or MetaImage.", exists=True)],
+    *,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for what comes of it.")],
+    parameter: Annotated[
+        list[str] | None, typer.Option("-p", help="NAME=VALUE, as in a service's parameters.")
+    ] = None,
+) -> None:
+    """Segment one image here and now."""
+    parameters = dict(_pair(text) for text in parameter or ())
+    loaded = load_or_refuse(bundle, read_settings(DeviceSettings))
+    output.mkdir(parents=True, exist_ok=True)
+    _show(_outcome(loaded, image, output, parameters), loaded.device)
+
+
+def load_or_refuse(name: str, settings: DeviceSettings) -> Bundle:
+    """Exits with a sentence if there is no such bundle, or if it cannot be used."""
+    try:
+        return load(name, settings.device, settings.threads, settings.bundles)
+    except InferenceError as error:
+        refuse(str(error), 2)
+
+
+def refuse(sentence: str, code: int) -> NoReturn:
+    typer.echo(sentence, err=True)
+    raise typer.Exit(code)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        refuse(f"'{text}' is no NAME=VALUE.", 2)
+    return name, value
+
+
+def _try(folder: Path) -> None:
+    from dss_inference.monai_bundles.trial import write_trial_image  # noqa: PLC0415  (SimpleITK)
+
+    loaded = load_or_refuse(str(folder), read_settings(DeviceSettings))
+    with tempfile.TemporaryDirectory() as scratch:
+        _outcome(loaded, write_trial_image(Path(scratch)), Path(scratch), {})
+
+
+def _outcome(bundle: Bundle, image: Path, folder: Path, parameters: dict[str, str]) -> Outcome:
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        line = bar.add_task("starting", total=1.0)
+
+        def told(fraction: float, stage: str) -> None:
+            bar.update(line, completed=fraction, description=stage)
+
+        try:
+            outcome = bundle.run(image, folder, parameters, told, lambda: False)
+        except InferenceError as error:
+            refuse(str(error), 1)
+        except MemoryError:
+            refuse("There is not enough memory for this image with this bundle.", 1)
+        except Exception as error:
+            why = innermost(error)
+            refuse(f"The bundle fails with {type(why).__name__}: {why}.", 1)
+        told(1.0, "done")
+    return outcome
+
+
+def _introduce(folder: BundleFolder) -> None:
+    what = "marks findings" if folder.is_detection else ", ".join(folder.labels.values())
+    typer.echo(f"{folder.title} {folder.version} can be served as '{folder.name}': {what}")
+
+
+def _show(outcome: Outcome, device: str) -> None:
+    for label in outcome.labels:
+        typer.echo(f"{label.value}  {label.name:<12} {label.volume_ml:8.1f} ml")
+    for note in outcome.notes:
+        typer.echo(f"{note.level}: {note.text}")
+    for stage, seconds in outcome.stage_seconds.items():
+        typer.echo(f"{seconds:7.2f} s  {stage}")
+    typer.echo(f"{sum(outcome.stage_seconds.values()):7.2f} s  in all, on {device}")
+    typer.echo(outcome.segmentation)

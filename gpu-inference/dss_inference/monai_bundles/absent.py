@@ -1,0 +1,29 @@
+"""A bundle that is there but cannot be used: its queue answers with what is wrong instead of nobody."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from dss_inference.bundle import Progress
+from dss_inference.errors import InferenceError
+
+
+class AbsentBundle:
+    """Refuses every image with the same sentences."""
+
+    device = "not installed"
+
+    def __init__(self, name: str, wrong: Sequence[str]) -> None:
+        self.name = name
+        self.reason = " ".join([f"The algorithm '{name}' is not installed here.", *wrong])
+
+    def run(
+        self,
+        image_path: Path,  # noqa: ARG002
+        output_dir: Path,  # noqa: ARG002
+        parameters: dict[str, str],  # noqa: ARG002
+        progress: Progress,  # noqa: ARG002
+        cancelled: Callable[[], bool],  # noqa: ARG002
+    ) -> NoReturn:
+        """Raises InferenceError."""
+        raise InferenceError(self.reason)

@@ -1,0 +1,151 @@
+"""What keeps a bundle from being served, in plain words.  Runs none of its code and loads no torch."""
+
+import ast
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from dss_inference.errors import InferenceError
+from dss_inference.monai_bundles.config import (
+    Config,
+    is_detection,
+    read_config,
+    references,
+    texts_used,
+    used_parts,
+)
+from dss_inference.monai_bundles.folder import (
+    BundleFolder,
+    labels_of,
+    not_installed,
+    part_of,
+    read_folder,
+    read_metadata,
+    weights_in,
+)
+
+MOST_LABELS = 255
+
+
+def open_bundle(root: Path) -> BundleFolder:
+    """Raises InferenceError with every thing that is wrong."""
+    wrong = problems(root)
+    if wrong:
+        raise InferenceError(" ".join([f"The bundle '{root.name}' cannot be used.", *wrong]))
+    return read_folder(root)
+
+
+def problems(root: Path) -> list[str]:
+    """A sentence for each thing that keeps the bundle from being used."""
+    found: list[str] = []
+    metadata = _or_told(read_metadata, root, found)
+    config = _or_told(read_config, root, found)
+    if metadata:
+        found += [*_wrong_input(metadata), *_wrong_output(metadata, config)]
+    if config:
+        found += [*_wrong_config(config), *_missing_packages(root, config)]
+    if weights_in(root) is None:
+        found.append(not_installed(root))
+    return found
+
+
+def _or_told(read: Callable[[Path], Config], root: Path, found: list[str]) -> Config:
+    """What ``read`` reads; or {}, and why is in ``found``."""
+    try:
+        return read(root)
+    except InferenceError as error:
+        found.append(str(error))
+        return {}
+
+
+def _wrong_input(metadata: Config) -> Iterator[str]:
+    image = part_of(metadata, "inputs", "image")
+    if not image:
+        yield "Its metadata do not say what image it takes (network_data_format.inputs.image)."
+    modality = str(image.get("modality", "CT"))
+    if modality.upper() != "CT":
+        yield f"It takes {modality} images; only CT can be given."
+    if image.get("num_channels", 1) != 1:
+        yield f"It takes {image['num_channels']} channels; an image has one."
+
+
+def _wrong_output(metadata: Config, config: Config) -> Iterator[str]:
+    output = part_of(metadata, "outputs", "pred")
+    names, labels = output.get("channel_def", {}), labels_of(metadata)
+    if is_detection(config):
+        return
+    if not labels:
+        yield (
+            "Its metadata do not name the labels: network_data_format.outputs.pred.channel_def is "
+            'missing; it would be {"0": "background", "1": "spleen"}, for instance.'
+        )
+        return
+    if max(labels) > MOST_LABELS:
+        yield f"It has labels up to {max(labels)}; at most {MOST_LABELS} are possible."
+    channels = output.get("num_channels", len(names))
+    if channels not in (1, len(names)):
+        yield f"Its metadata speak of {channels} output channels, but name {len(names)}."
+    given = _out_channels(config)
+    if given not in (None, 1, len(names)):
+        yield f"Its network gives {given} channels, but its metadata name {len(names)}."
+
+
+def _out_channels(config: Config) -> int | None:
+    """If the configuration says so in a plain number."""
+    for part in ("network_def", "network"):
+        network = config.get(part)
+        given = network.get("out_channels") if isinstance(network, dict) else None
+        if isinstance(given, int):
+            return given
+    return None
+
+
+def _wrong_config(config: Config) -> Iterator[str]:
+    for part in used_parts(config):
+        if part not in config:
+            yield f"Its inference configuration has no entry '{part}'."
+    for part in ("preprocessing", "postprocessing"):
+        steps = config.get(part)
+        if part in used_parts(config) and steps is not None and not _has_transforms(steps):
+            yield f"Its '{part}' has no list of transforms."
+    unknown: dict[str, str] = {}
+    for where, text in texts_used(config):
+        unknown |= {name: where for name in references(text) if name not in config}
+    for name, where in unknown.items():
+        yield f"Its '{where}' refers to '@{name}', which the configuration does not have."
+
+
+def _has_transforms(part: object) -> bool:
+    transforms = part.get("transforms") if isinstance(part, dict) else None
+    return isinstance(transforms, list) and all(isinstance(t, dict) for t in transforms)
+
+
+def _missing_packages(root: Path, config: Config) -> Iterator[str]:
+    """Python packages that its configuration calls and that are not there."""
+    for name in sorted(_packages(config)):
+        if name == "scripts" or (root / name).is_dir():
+            if not (root / name).is_dir():
+                yield f"It needs its own Python package '{name}', which is not in its folder."
+        elif find_spec(name) is None:
+            yield f"It needs the Python package '{name}', which is not installed: pip install {name}."
+
+
+def _packages(config: Config) -> set[str]:
+    imports = config.get("imports", [])
+    names = {n for text in imports if isinstance(text, str) for n in _imported(text.lstrip("$ "))}
+    for where, text in texts_used(config):
+        if where.endswith("#_target_") and "." in text and not text.startswith(("$", "@")):
+            names.add(text.partition(".")[0])
+    return names
+
+
+def _imported(statement: str) -> Iterator[str]:
+    try:
+        nodes = ast.parse(statement).body
+    except SyntaxError:
+        return
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.partition(".")[0]

@@ -1,0 +1,138 @@
+"""A bundle's inference configuration as this program uses it.  Loads no torch.
+
+Format: MONAI Bundle Specification; values that begin with ``@`` refer to another entry, those with ``$``
+are Python.  Nothing is evaluated here.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+from dss_inference.errors import InferenceError
+
+Config: TypeAlias = dict[str, Any]
+
+OVERRIDES = "dss.json"
+"""In ``configs``: what a site changes, by path: ``{"preprocessing#transforms#2#pixdim": [3, 3, 3]}``."""
+
+_AS_IT_COMES = {"whether_raw_luna16": True}
+"""How an official bundle is told that an image was not resampled for it."""
+_FILES = ("LoadImage", "SaveImage")
+_SEGMENTATION = ("network", "preprocessing", "inferer", "postprocessing")
+_DETECTION = ("network", "preprocessing", "detector", "detector_ops")
+_REFERENCE = re.compile(r"@([A-Za-z_]\w*)")
+
+
+def config_file(root: Path) -> Path | None:
+    names = ("inference.json", "inference.yaml", "inference.yml")
+    return next(
+        (root / "configs" / name for name in names if (root / "configs" / name).is_file()), None
+    )
+
+
+def read_config(root: Path) -> Config:
+    """With the site's changes, and without the transforms that read or write files.
+
+    Raises InferenceError where there is none, or none that can be used.
+    """
+    path = config_file(root)
+    if path is None:
+        raise InferenceError("It has no configs/inference.json or inference.yaml.")
+    config = _mapping(path)
+    changes = {name: value for name, value in _AS_IT_COMES.items() if name in config}
+    if (root / "configs" / OVERRIDES).is_file():
+        changes |= _mapping(root / "configs" / OVERRIDES)
+    for key, value in changes.items():
+        _change(config, key, value)
+    for part in ("preprocessing", "postprocessing"):
+        if part in config:
+            _leave_out_files(config[part])
+    return config
+
+
+def is_detection(config: Config) -> bool:
+    """It finds boxes instead of labelling voxels."""
+    return "detector" in config
+
+
+def used_parts(config: Config) -> tuple[str, ...]:
+    """The entries that are needed; all that they do not refer to is left alone."""
+    return _DETECTION if is_detection(config) else _SEGMENTATION
+
+
+def texts_used(config: Config) -> Iterator[tuple[str, str]]:
+    """Where, and what: each text in what is needed, and in what that refers to."""
+    waiting, seen = list(used_parts(config)), set[str]()
+    while waiting:
+        part = waiting.pop()
+        if part in seen or part not in config:
+            continue
+        seen.add(part)
+        for where, text in _texts(config[part], part):
+            yield where, text
+            waiting += references(text)
+
+
+def references(text: str) -> list[str]:
+    """The entries that a value refers to."""
+    return _REFERENCE.findall(text) if text.startswith(("@", "$")) else []
+
+
+def _mapping(path: Path) -> Config:
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InferenceError(f"Its configs/{path.name} cannot be read: {error}.") from error
+    if not isinstance(found, dict):
+        raise InferenceError(f"Its configs/{path.name} is no object with named entries.")
+    return found
+
+
+def _change(config: Config, path: str, value: object) -> None:
+    """Raises InferenceError if there is no such entry, and no component that might have it."""
+    *way, last = re.split(r"#|::", path)
+    here: Any = config
+    try:
+        for key in way:
+            here = here[_key(here, key)]
+        if "_target_" not in here:  # a component may be given options that it has not had
+            here[_key(here, last)]
+        here[_key(here, last)] = value
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise InferenceError(
+            f"Its configs/{OVERRIDES} changes '{path}', which the configuration does not have."
+        ) from error
+
+
+def _key(here: object, key: str) -> Any:
+    return int(key) if isinstance(here, list) else key
+
+
+def _leave_out_files(part: object) -> None:
+    """The others keep their numbers."""
+    found = part.get("transforms") if isinstance(part, dict) else None
+    transforms = found if isinstance(found, list) else []
+    for number, transform in enumerate(transforms):
+        if _is_about_files(transform):
+            transforms[number] = {"_target_": transform["_target_"], "_disabled_": True}
+
+
+def _is_about_files(transform: object) -> bool:
+    target = transform.get("_target_", "") if isinstance(transform, dict) else ""
+    return str(target).rpartition(".")[2].startswith(_FILES)
+
+
+def _texts(value: object, where: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield where, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _texts(inner, f"{where}#{key}")
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _texts(inner, f"{where}#{number}")

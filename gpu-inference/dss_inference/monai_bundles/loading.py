@@ -1,0 +1,103 @@
+# mypy: allow-untyped-calls
+# (MONAI ships no types)
+"""A bundle's parts made from its configuration.  Runs its code: only an administrator installs bundles."""
+
+import pickle
+import sys
+from typing import Any
+
+import torch
+from monai.bundle.config_parser import ConfigParser
+
+from dss_inference.errors import InferenceError, innermost
+from dss_inference.monai_bundles.config import used_parts
+from dss_inference.monai_bundles.folder import BundleFolder
+
+_OWN_PACKAGE = "scripts"
+
+
+class Scripted(torch.nn.Module):
+    """TorchScript, which takes no hooks, in something that does.  Raises RuntimeError if it is none."""
+
+    def __init__(self, path: str, device: str) -> None:
+        super().__init__()
+        self._inner: torch.nn.Module = torch.jit.load(path, map_location=device)
+
+    def forward(self, images: torch.Tensor) -> Any:
+        return self._inner(images)
+
+
+class Parts:
+    """Of one bundle, each made once.  Raises InferenceError where the configuration does not work."""
+
+    def __init__(self, folder: BundleFolder, device: str) -> None:
+        self._folder = folder
+        self._device = torch.device(device)
+        _find_own_package(folder)
+        needed = {name: folder.config[name] for name in folder.config if not _drives(name)}
+        self._parser = ConfigParser(config=_ready(needed))
+        self._parser["bundle_root"] = str(folder.root)
+        self._parser["device"] = f"$torch.device('{device}')"
+        self._is_script = folder.weights.suffix == ".ts"
+        if self._is_script:  # it brings its own network, whatever the configuration says
+            where = {"path": str(folder.weights), "device": device}
+            self._parser["network"] = {"_target_": f"{__name__}.Scripted", **where}
+
+    @property
+    def image_key(self) -> str:
+        return str(self._folder.config.get("image_key", "image"))
+
+    def made(self, name: str) -> Any:
+        try:
+            return self._parser.get_parsed_content(name)
+        except Exception as error:  # the bundle's own code; what it raises is unknown
+            why = innermost(error)
+            raise InferenceError(
+                f"The bundle '{self._folder.name}' cannot be used: its '{name}' fails with "
+                f"{type(why).__name__}: {why}."
+            ) from error
+
+    def network(self) -> torch.nn.Module:
+        """With its weights, ready to be asked."""
+        network: torch.nn.Module = self.made("network").to(self._device)
+        if self._is_script:
+            return network.eval()
+        try:
+            state = torch.load(self._folder.weights, map_location=self._device, weights_only=True)
+            network.load_state_dict(state.get("model", state))
+        except (RuntimeError, ValueError, AttributeError, pickle.UnpicklingError) as error:
+            raise InferenceError(
+                f"The weights of '{self._folder.name}' do not fit its network."
+            ) from error
+        return network.eval()
+
+
+def _drives(name: str) -> bool:
+    """These load data and write files of their own when they are made."""
+    return name in {"dataset", "dataloader", "handlers", "evaluator", "initialize", "run"}
+
+
+def _ready(config: dict[str, Any]) -> dict[str, Any]:
+    """A channel axis is added where the loader would have done it."""
+    steps = config["preprocessing"]["transforms"]
+    if any("ChannelFirst" in str(step.get("_target_", "")) for step in steps):
+        return config
+    first = {"_target_": "EnsureChannelFirstd", "keys": config.get("image_key", "image")}
+    return config | {"preprocessing": config["preprocessing"] | {"transforms": [first, *steps]}}
+
+
+def _find_own_package(folder: BundleFolder) -> None:
+    """Every bundle calls its own package ``scripts``, so only one of a process can have one."""
+    if not (folder.root / _OWN_PACKAGE).is_dir() or not _calls_own_package(folder):
+        return
+    known = getattr(sys.modules.get(_OWN_PACKAGE), "__path__", [str(folder.root / _OWN_PACKAGE)])
+    if str(folder.root / _OWN_PACKAGE) not in list(known):
+        raise InferenceError(
+            f"The bundle '{folder.name}' brings Python code of its own, as another bundle of this "
+            f"worker does: serve it by a worker of its own (dss-inference serve --bundle {folder.name})."
+        )
+    sys.path.insert(0, str(folder.root))
+
+
+def _calls_own_package(folder: BundleFolder) -> bool:
+    return any(f"{_OWN_PACKAGE}." in str(folder.config.get(p)) for p in used_parts(folder.config))
