@@ -100,15 +100,17 @@ def load_to_serve(
 
 
 def _monai(root: Path, device: str, threads: int, limit_bytes: int) -> Bundle:
+    from dss_inference.monai_bundles.detection import MonaiDetection  # noqa: PLC0415  (MONAI)
     from dss_inference.monai_bundles.segmentation import MonaiSegmentation  # noqa: PLC0415  (MONAI)
 
     runner = _runner(device, threads)
     folder = open_bundle(root)
+    kind = MonaiDetection if folder.is_detection else MonaiSegmentation
     bundle = ShelvedBundle(
         folder.name,
         runner.device,
         _shelf(device, threads, limit_bytes),
-        lambda: MonaiSegmentation(folder, runner.device_name, runner.compute),
+        lambda: kind(folder, runner.device_name, runner.compute),
     )
     bundle.warm()  # what is wrong with it is to be known at the start
     return bundle

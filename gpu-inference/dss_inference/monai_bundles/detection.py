@@ -1,0 +1,197 @@
+# mypy: allow-untyped-calls
+# (MONAI ships no types)
+"""A MONAI detection bundle as a ``Bundle``: boxes with scores become labelled ellipsoids and a list.
+
+The detector of its configuration is asked itself, so no inferer and no transform that turns boxes into
+world coordinates is needed: both are done here, for any orientation.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from dss_broker.messages import Label, Note
+from dss_inference.bundle import Outcome, Progress, Stages
+from dss_inference.compute import ComputeThread
+from dss_inference.errors import InferenceError
+from dss_inference.findings import Finding, write_findings
+from dss_inference.images import Ct, read_ct, write_segmentation
+from dss_inference.measuring import note_batch
+from dss_inference.monai_bundles import boxes as bx
+from dss_inference.monai_bundles.feature_layers import stand_in_for_torchvision
+from dss_inference.monai_bundles.feeding import (
+    as_tensor,
+    batches_of,
+    watched,
+)
+from dss_inference.monai_bundles.folder import BundleFolder, part_of
+from dss_inference.monai_bundles.loading import Parts
+from dss_inference.monai_bundles.segmentation import colour
+from dss_inference.runner import memory_errors
+
+LEAST_SCORE = 0.5
+MOST = 50
+"""What the parameters ``least_score`` and ``most`` of a service change."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """``voxels`` in the order of ``Ct.hu``."""
+
+    voxels: npt.NDArray[np.uint8]
+    findings: tuple[Finding, ...]
+
+
+class MonaiDetection:
+    """One bundle, its network loaded once and kept."""
+
+    def __init__(
+        self, folder: BundleFolder, device: str, compute: ComputeThread | None = None
+    ) -> None:
+        stand_in_for_torchvision()
+        self._folder = folder
+        self._compute = compute or ComputeThread()
+        self._device = torch.device(device)
+        parts = Parts(folder, device)
+        self._key = parts.image_key
+        self._network = parts.network()
+        self._preprocess = parts.made("preprocessing")
+        self._detector = parts.made("detector").to(self._device).eval()
+        if "detector_ops" in folder.config:
+            parts.made("detector_ops")
+
+    @property
+    def name(self) -> str:
+        return self._folder.name
+
+    @property
+    def device(self) -> str:
+        if self._device.type == "cuda":
+            return f"{self._device} ({torch.cuda.get_device_name(self._device)})"
+        return str(self._device)
+
+    def run(
+        self,
+        image_path: Path,
+        output_dir: Path,
+        parameters: dict[str, str],
+        progress: Progress,
+        cancelled: Callable[[], bool],
+    ) -> Outcome:
+        least_score = number_in(parameters, "least_score", LEAST_SCORE, 0, 1)
+        most = int(number_in(parameters, "most", MOST, 1, 255))
+        stages = Stages(progress, cancelled)
+        stages.enter(0.0, "reading the image")
+        ct = read_ct(image_path)
+        boxes, affine = stages.alone(
+            self._compute, lambda: self._detect(ct, stages, progress, cancelled)
+        )
+        stages.enter(0.85, "drawing what was found")
+        found = self._found(bx.best(boxes, least_score, most), ct, affine)
+        stages.enter(0.9, "writing the segmentation")
+        write_findings(found.findings, output_dir)
+        return Outcome(
+            segmentation=write_segmentation(found.voxels, ct, output_dir),
+            labels=_labels(found, ct.grid.voxel_ml),
+            notes=self._notes(found.findings, least_score),
+            stage_seconds=stages.seconds(),
+            peak_memory_bytes=stages.peak_memory_bytes,
+        )
+
+    @memory_errors()
+    @torch.inference_mode()
+    def _detect(
+        self, ct: Ct, stages: Stages, progress: Progress, cancelled: Callable[[], bool]
+    ) -> tuple[list[bx.Box], npt.NDArray[np.float64]]:
+        """Boxes in the prepared image, and the affine (4x4) from its indices to RAS."""
+        stages.enter(0.05, "preparing the image")
+        image = self._preprocess({self._key: as_tensor(ct)})[self._key]
+        stages.enter(0.15, "running the network")
+        inferer = self._inferer_for(image)
+        batches, note = batches_of(inferer, image), partial(note_batch, self.name)
+        plain = image.as_tensor().to(self._device)
+        with (
+            watched(self._network, batches, progress, cancelled, note),
+            torch.autocast(self._device.type, enabled=self._device.type == "cuda"),
+        ):
+            (found,) = self._detector([plain], use_inferer=inferer is not None)
+        return self._as_boxes(found), image.affine.numpy()
+
+    def _inferer_for(self, image: Any) -> Any:
+        """Windows only for an image that is larger than one: one pass is quicker and sees no borders."""
+        inferer = self._detector.inferer
+        if inferer is None or math.prod(image.shape[1:]) <= math.prod(inferer.roi_size):
+            return None
+        return inferer
+
+    def _as_boxes(self, found: dict[str, torch.Tensor]) -> list[bx.Box]:
+        """The detector gives corners x, y, z, x, y, z."""
+        keys = (self._detector.target_box_key, self._detector.pred_score_key)
+        corners, scores = (found[key].float().cpu().numpy().astype(np.float64) for key in keys)
+        kinds = found[self._detector.target_label_key].cpu().numpy()
+        return [
+            bx.Box(low=corner[:3], high=corner[3:], score=float(score), label=int(kind))
+            for corner, score, kind in zip(corners, scores, kinds, strict=True)
+        ]
+
+    def _found(self, boxes: list[bx.Box], ct: Ct, affine: npt.NDArray[np.float64]) -> _Found:
+        """``affine`` is that of the prepared image."""
+        to_prepared = np.linalg.inv(affine) @ as_tensor(ct).affine.numpy()
+        voxels = bx.ellipsoids(boxes, to_prepared, ct.hu.shape[::-1]).transpose(2, 1, 0)
+        findings = tuple(
+            Finding(
+                number=number,
+                name=self._kind(box.label),
+                centre_mm=bx.centre_mm(box, affine),
+                diameter_mm=bx.diameter_mm(box, affine),
+                score=box.score,
+            )
+            for number, box in enumerate(boxes, start=1)
+        )
+        return _Found(voxels=np.ascontiguousarray(voxels), findings=findings)
+
+    def _kind(self, label: int) -> str:
+        names = part_of(self._folder.metadata, "outputs", "pred").get("channel_def")
+        return str(names.get(str(label), "finding")) if isinstance(names, dict) else "finding"
+
+    def _notes(self, findings: tuple[Finding, ...], least_score: float) -> tuple[Note, ...]:
+        lines = [finding.sentence for finding in findings]
+        lines = lines or [f"Nothing was found with a score of {least_score:g} or more."]
+        origin = f"Found by the MONAI bundle '{self._folder.title}' {self._folder.version}."
+        return tuple(Note(level="info", text=text) for text in [*lines, origin])
+
+
+def number_in(
+    parameters: dict[str, str], name: str, default: float, least: float, most: float
+) -> float:
+    """Raises InferenceError if it is none, or none in the range."""
+    text = parameters.get(name, str(default))
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not least <= value <= most:
+        raise InferenceError(
+            f"The parameter {name} is '{text}'; it must be from {least:g} to {most:g}."
+        )
+    return value
+
+
+def _labels(found: _Found, voxel_ml: float) -> tuple[Label, ...]:
+    counts = np.bincount(found.voxels.ravel(), minlength=256)
+    return tuple(
+        Label(
+            value=finding.number,
+            name=finding.title,
+            rgb=colour(finding.number),
+            volume_ml=round(float(counts[finding.number]) * voxel_ml, 3),
+        )
+        for finding in found.findings
+    )

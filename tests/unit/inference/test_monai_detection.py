@@ -1,0 +1,365 @@
+# mypy: allow-untyped-calls
+# (SimpleITK and MONAI ship no types)
+"""MONAI detection bundles: one made here that finds balls, a small RetinaNet, and the official configuration."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
+import torch
+from monai.bundle.config_parser import ConfigParser
+
+from builders import write_image
+from dss_inference.bundle import Bundle, Outcome
+from dss_inference.errors import Cancelled, InferenceError
+from dss_inference.monai_bundles.boxes import Box, best, ellipsoids
+from dss_inference.monai_bundles.checking import open_bundle, problems
+from dss_inference.monai_bundles.detection import MonaiDetection
+from dss_inference.monai_bundles.feature_layers import NamedLayers, stand_in_for_torchvision
+from dss_inference.registry import load
+
+# MONAI warns of its own future and of what it calls in torch.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning"
+)
+
+METADATA: dict[str, Any] = {
+    "name": "Balls",
+    "version": "0.1",
+    "network_data_format": {
+        "inputs": {"image": {"modality": "CT", "num_channels": 1}},
+        "outputs": {"pred": {"type": "object", "format": "dict", "channel_def": {"0": "ball"}}},
+    },
+}
+PREPROCESSING: dict[str, Any] = {
+    "_target_": "Compose",
+    "transforms": [
+        {"_target_": "LoadImaged", "keys": "@image_key"},
+        {"_target_": "EnsureChannelFirstd", "keys": "@image_key"},
+        {"_target_": "Orientationd", "keys": "@image_key", "axcodes": "RAS"},
+        {"_target_": "Spacingd", "keys": "@image_key", "pixdim": [2, 2, 2]},
+        {
+            "_target_": "ScaleIntensityRanged",
+            "keys": "@image_key",
+            "a_min": -1000,
+            "a_max": 0,
+            "b_min": 0,
+            "b_max": 1,
+            "clip": True,
+        },
+    ],
+}
+DETECTOR: dict[str, Any] = {
+    "_target_": "monai.apps.detection.networks.retinanet_detector.RetinaNetDetector",
+    "network": "@network",
+    "anchor_generator": {
+        "_target_": "monai.apps.detection.utils.anchor_utils.AnchorGeneratorWithAnchorShape",
+        "feature_map_scales": [1],
+        "base_anchor_shapes": [[8, 8, 8]],
+    },
+}
+DETECTOR_OPS = [
+    "$@detector.set_target_keys(box_key='box', label_key='label')",
+    "$@detector.set_box_selector_parameters(score_thresh=0.02, nms_thresh=0.1)",
+    "$@detector.set_sliding_window_inferer(roi_size=[40, 40, 40], overlap=0.25, device='cpu')",
+]
+OFFICIAL_WEIGHTS = (
+    "Its weights are not installed: fetch https://developer.download.nvidia.com/assets/Clara/"
+    "monai/tutorials/model_zoo/model_lung_nodule_ct_detection.pt "
+    "(md5 b2e732a7c2786e2f8398fa45293b1e73) into models/model.pt."
+)
+BALL_FINDER = '''
+import torch
+
+
+class BallFinder(torch.nn.Module):
+    """Says of each voxel whether a ball of 16 mm lies round it; boxes are left as they are."""
+
+    spatial_dims, num_classes, num_anchors, size_divisible = 3, 1, 1, 1
+    cls_key, box_reg_key = "classification", "box_regression"
+
+    def __init__(self):
+        super().__init__()
+        self.match = torch.nn.Conv3d(1, 1, 13, padding=6)
+
+    def forward(self, images):
+        likely = self.match(images)
+        still = torch.zeros(likely.shape[0], 6, *likely.shape[2:], device=likely.device)
+        return {self.cls_key: [likely], self.box_reg_key: [still]}
+'''
+
+
+def write_ball_finder(root: Path) -> Path:
+    """Its weights are a template: bright within 8 mm, dark in the 4 mm around."""
+    for name in ("configs", "models", "scripts"):
+        (root / name).mkdir(parents=True)
+    (root / "scripts" / "__init__.py").touch()
+    (root / "scripts" / "ball_finder.py").write_text(BALL_FINDER)
+    config = {
+        "image_key": "image",
+        "network": {"_target_": "scripts.ball_finder.BallFinder"},
+        "preprocessing": PREPROCESSING,
+        "detector": DETECTOR,
+        "detector_ops": DETECTOR_OPS,
+    }
+    (root / "configs" / "inference.json").write_text(json.dumps(config))
+    (root / "configs" / "metadata.json").write_text(json.dumps(METADATA))
+    away = np.linalg.norm(np.stack(np.meshgrid(*[np.arange(-6, 7)] * 3)), axis=0)
+    ball, shell = away <= 4, (away > 4) & (away <= 6)
+    template = 20 * (ball / ball.sum() - shell / shell.sum())
+    weight = torch.tensor(template, dtype=torch.float32)[None, None]
+    state = {"match.weight": weight, "match.bias": torch.tensor([-8.0])}
+    torch.save(state, root / "models" / "model.pt")
+    return root
+
+
+@pytest.fixture(scope="module")
+def finder(tmp_path_factory: pytest.TempPathFactory) -> MonaiDetection:
+    """One for all, because a process can hold one package ``scripts`` only."""
+    root = write_ball_finder(tmp_path_factory.mktemp("bundles") / "balls")
+    return MonaiDetection(open_bundle(root), "cpu")
+
+
+BALLS_MM = np.array([[-30.0, 14.0, 25.0], [22.0, -20.0, -18.0]])
+
+
+def two_balls(orientation: str, oblique_deg: float = 0.0) -> sitk.Image:
+    """Balls of 16 mm at BALLS_MM in the air, the second fainter."""
+    turn = sitk.Euler3DTransform()
+    turn.SetRotation(0.1 * oblique_deg, 0.0, np.radians(oblique_deg))
+    cosines = sitk.DICOMOrientImageFilter.GetDirectionCosinesFromOrientation(orientation)
+    direction = np.array(turn.GetMatrix()).reshape(3, 3) @ np.array(cosines).reshape(3, 3)
+    size, spacing = np.array([64, 60, 56]), np.array([2.0, 2.2, 2.4])
+    origin = -direction @ (spacing * (size - 1) / 2)
+    index = np.stack(np.meshgrid(*[np.arange(n) for n in size], indexing="ij"), -1)
+    places = (index * spacing) @ direction.T + origin
+    hu = np.full(tuple(size), -1000.0)
+    for middle, value in zip(BALLS_MM, (0.0, -100.0), strict=True):
+        hu[np.linalg.norm(places - middle, axis=-1) <= 8] = value
+    image = sitk.GetImageFromArray(hu.astype(np.int16).transpose(2, 1, 0))
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin(origin.tolist())
+    image.SetDirection(direction.ravel().tolist())
+    return image
+
+
+def run(
+    bundle: Bundle, image: sitk.Image, folder: Path, **parameters: str
+) -> tuple[Outcome, list[dict[str, Any]]]:
+    folder.mkdir(exist_ok=True)
+    path = write_image(folder / "ct.nii.gz", image)
+    outcome = bundle.run(path, folder, parameters, lambda *_: None, lambda: False)
+    return outcome, json.loads((folder / "findings.json").read_text())["findings"]
+
+
+def middle_mm(labels: sitk.Image, value: int) -> np.ndarray:
+    measured = sitk.LabelShapeStatisticsImageFilter()
+    measured.Execute(labels)
+    return np.array(measured.GetCentroid(value))
+
+
+@pytest.mark.parametrize(
+    ("orientation", "oblique_deg"),
+    [("LPS", 0.0), ("RAS", 0.0), ("PIR", 0.0), ("ASL", 0.0), ("LPS", 12.0), ("RAS", 25.0)],
+)
+def test_what_is_found_lies_where_it_is(
+    tmp_path: Path, finder: MonaiDetection, orientation: str, oblique_deg: float
+) -> None:
+    image = two_balls(orientation, oblique_deg)
+
+    outcome, findings = run(finder, image, tmp_path / "out")
+
+    found = sitk.ReadImage(str(outcome.segmentation))
+    assert found.GetSize() == image.GetSize()
+    assert found.GetSpacing() == pytest.approx(image.GetSpacing())
+    assert [f["number"] for f in findings] == [1, 2]
+    for finding, middle in zip(findings, BALLS_MM, strict=True):
+        assert np.linalg.norm(np.array(finding["centre_mm"]) - middle) < 2.5
+        assert np.linalg.norm(middle_mm(found, finding["number"]) - middle) < 2.5
+        assert finding["diameter_mm"] == pytest.approx(16, abs=1)
+    truth = sitk.GetArrayFromImage(image) > -1000
+    inside = sitk.GetArrayFromImage(found) > 0
+    assert 2 * (truth & inside).sum() / (truth.sum() + inside.sum()) > 0.8
+
+
+def test_each_finding_is_a_label_a_line_and_a_row(tmp_path: Path, finder: MonaiDetection) -> None:
+    outcome, findings = run(finder, two_balls("LPS"), tmp_path)
+
+    first = findings[0]
+    title = f"ball 1, 16 mm, score {first['score']:.2f}"
+    assert outcome.labels[0].name == title
+    assert outcome.labels[0].volume_ml == pytest.approx(4 / 3 * np.pi * 0.8**3, rel=0.1)
+    assert outcome.notes[0].text.startswith(f"Ball 1{title[6:]}, centre -")
+    assert outcome.notes[-1].text == "Found by the MONAI bundle 'Balls' 0.1."
+    (row, _) = list(csv.DictReader((tmp_path / "findings.csv").open()))
+    assert float(row["z_mm"]) == pytest.approx(first["centre_mm"][2], abs=0.01)
+
+
+def test_a_service_says_how_sure_and_how_many(tmp_path: Path, finder: MonaiDetection) -> None:
+    image = two_balls("LPS")
+
+    assert len(run(finder, image, tmp_path, most="1")[1]) == 1
+    assert run(finder, image, tmp_path, least_score="1")[1] == []
+    with pytest.raises(InferenceError, match="least_score is 'high'; it must be from 0 to 1"):
+        run(finder, image, tmp_path, least_score="high")
+
+
+def test_nothing_found_is_an_empty_segmentation_that_says_so(
+    tmp_path: Path, finder: MonaiDetection
+) -> None:
+    air = two_balls("LPS") * 0 - 1000
+    air[0, 0, 0] = 0
+
+    outcome, findings = run(finder, air, tmp_path)
+
+    assert (outcome.labels, findings) == ((), [])
+    assert outcome.notes[0].text == "Nothing was found with a score of 0.5 or more."
+    assert not sitk.GetArrayFromImage(sitk.ReadImage(str(outcome.segmentation))).any()
+
+
+def test_a_withdrawn_ticket_stops_between_two_windows(
+    tmp_path: Path, finder: MonaiDetection
+) -> None:
+    image = write_image(tmp_path / "ct.nii.gz", two_balls("LPS"))
+    told: list[float] = []
+
+    with pytest.raises(Cancelled):
+        finder.run(image, tmp_path, {}, lambda f, _: told.append(f), lambda: len(told) > 5)
+
+    assert told == sorted(told)
+    assert len(told) == 6
+
+
+def test_a_second_bundle_with_code_of_its_own_needs_another_process(
+    tmp_path: Path, finder: MonaiDetection
+) -> None:
+    assert finder.name == "balls"
+
+    with pytest.raises(InferenceError, match="serve --bundle more-balls"):
+        load(str(write_ball_finder(tmp_path / "more-balls")), "cpu", 1)
+
+
+def test_of_two_ellipsoids_the_better_covers_the_other_and_none_is_lost() -> None:
+    def box(low: float, high: float, score: float) -> Box:
+        return Box(low=np.full(3, low), high=np.full(3, high), score=score, label=0)
+
+    ranked = best([box(2, 6, 0.6), box(4.1, 4.2, 0.9), box(3, 9, 0.1), box(5, 5, 1.0)], 0.5, 9)
+    found = ellipsoids(ranked, np.eye(4), (10, 10, 10))
+
+    assert [b.score for b in ranked] == [0.9, 0.6]
+    assert found[4, 4, 4] == 1
+    assert (found == 1).sum() == 1
+    assert (found == 2).sum() == 32  # the other voxels of a ball with a radius of 2
+    assert found[6, 4, 4] == 2
+
+
+def test_layers_keep_the_names_that_they_have_in_published_weights() -> None:
+    backbone = torch.nn.Sequential()
+    for name in ("conv1", "layer1", "layer2", "fc"):
+        backbone.add_module(name, torch.nn.Conv3d(1, 1, 1))
+
+    layers = NamedLayers(backbone, {"layer1": "0", "layer2": "1"})
+
+    assert list(layers(torch.zeros(1, 1, 2, 2, 2))) == ["0", "1"]
+    assert list(layers.state_dict())[:2] == ["conv1.weight", "conv1.bias"]
+    assert not any(name.startswith("fc") for name in layers.state_dict())
+    with pytest.raises(ValueError, match="no layer 'layer9'"):
+        NamedLayers(backbone, {"layer9": "0"})
+
+
+ANY_THREE = {"least_score": "0", "most": "3"}
+
+
+def coarse(image: sitk.Image) -> sitk.Image:
+    """Small enough for one pass of the network."""
+    image.SetSpacing([1.0, 1.0, 1.0])
+    return image
+
+
+def write_weights(root: Path) -> Path:
+    """Random ones, for the network that the configuration names."""
+    stand_in_for_torchvision()
+    parser = ConfigParser()
+    parser.read_config(str(root / "configs" / "inference.json"))
+    parser["device"] = "$torch.device('cpu')"
+    torch.manual_seed(1)
+    (root / "models").mkdir(exist_ok=True)
+    torch.save(parser.get_parsed_content("network").state_dict(), root / "models" / "model.pt")
+    return root
+
+
+def write_retinanet(root: Path) -> Path:
+    """As the official bundle is built, but with few channels."""
+    resnet = "monai.networks.nets.resnet.ResNet"
+    pyramid = "monai.apps.detection.networks.retinanet_network.resnet_fpn_feature_extractor"
+    config = {
+        "image_key": "image",
+        "backbone": {
+            "_target_": resnet,
+            "block": "basic",
+            "layers": [1, 1, 1, 1],
+            "block_inplanes": [4, 8, 16, 32],
+            "spatial_dims": 3,
+            "n_input_channels": 1,
+            "conv1_t_stride": [2, 2, 1],
+            "conv1_t_size": [7, 7, 7],
+        },
+        "network": {
+            "_target_": "RetinaNet",
+            "spatial_dims": 3,
+            "num_classes": 1,
+            "num_anchors": 1,
+            "feature_extractor": f"${pyramid}(@backbone, 3, False, [1, 2], None)",
+            "size_divisible": [16, 16, 8],
+        },
+        "preprocessing": PREPROCESSING,
+        "detector": DETECTOR | {"anchor_generator": ANCHORS},
+        "detector_ops": DETECTOR_OPS,
+    }
+    (root / "configs").mkdir(parents=True)
+    (root / "configs" / "inference.json").write_text(json.dumps(config))
+    (root / "configs" / "metadata.json").write_text(json.dumps(METADATA))
+    return write_weights(root)
+
+
+ANCHORS = DETECTOR["anchor_generator"] | {"feature_map_scales": [1, 2, 4]}
+
+
+def test_a_retinanet_runs_without_torchvision(tmp_path: Path) -> None:
+    bundle = load(str(write_retinanet(tmp_path / "retina")), "cpu", 1)
+
+    outcome, findings = run(bundle, coarse(two_balls("RAS")), tmp_path / "out", **ANY_THREE)
+
+    assert len(findings) == 3
+    values = np.unique(sitk.GetArrayFromImage(sitk.ReadImage(str(outcome.segmentation))))
+    assert set(values) <= set(range(4))
+    assert len(outcome.labels) == 3
+
+
+@pytest.mark.shared_data
+def test_the_official_nodule_bundle_runs_with_weights_made_here(
+    tmp_path: Path, shared_data: Path
+) -> None:
+    root = tmp_path / "lung_nodule_ct_detection"
+    shutil.copytree(shared_data / "bundles" / root.name, root, copy_function=shutil.copyfile)
+    for path in (root, *root.rglob("*")):
+        path.chmod(0o755)
+    assert problems(root) == [
+        OFFICIAL_WEIGHTS,
+    ]
+    bundle = MonaiDetection(open_bundle(write_weights(root)), "cpu")
+    image = sitk.Resample(two_balls("LPS"), [48, 44, 20], sitk.Transform(), sitk.sitkLinear,
+                          BALLS_MM[0] - 12, [0.6, 0.6, 1.5])  # fmt: skip
+
+    outcome, findings = run(bundle, image, tmp_path / "out", **ANY_THREE)
+
+    assert len(findings) == len(outcome.labels) == 3
+    assert findings[0]["name"] == "finding"  # its metadata name no classes
+    found = sitk.ReadImage(str(outcome.segmentation))
+    assert found.GetSize() == image.GetSize()
+    assert found.GetSpacing() == pytest.approx(image.GetSpacing())
