@@ -16,7 +16,7 @@ from dss_broker.stopping import leave_at_once, on_stop
 from dss_dispatch.consumer import ANNOUNCE_S, Consumer
 from dss_dispatch.errors import ServiceInvalid
 from dss_dispatch.service import Service, builtin_services, load_service
-from dss_dispatch.settings import Settings, service_url
+from dss_dispatch.settings import ServiceSettings, Settings, service_url
 from dss_observability.logs import configure_logging
 from dss_observability.serving import missing, serve_health
 from dss_observability.telemetry import start_tracing
@@ -59,11 +59,12 @@ def services() -> None:
 
 @main.command()
 def check(
-    folder: Annotated[Path, typer.Argument(help="A folder with service.json.", file_okay=False)],
+    service: Annotated[str, typer.Argument(help="A folder with service.json, or a built-in name.")],
 ) -> None:
-    """Say whether a service folder can be served, and if not, which field is wrong."""
-    service = _load(str(folder))
-    typer.echo(f"{service.name} {service.version} can be served.")
+    """Say whether a service can be served, and by what; if not, which field is wrong."""
+    loaded = _load(service)
+    what = f"{loaded.dispatch.provider} '{loaded.dispatch.algorithm}'"
+    typer.echo(f"{loaded.name} {loaded.version} can be served, by the {what}.")
 
 
 def _load(service: str) -> Service:
@@ -73,7 +74,7 @@ def _load(service: str) -> Service:
         typer.echo(f"'{service}' is neither a folder nor a built-in service ({known}).", err=True)
         raise typer.Exit(2)
     try:
-        return load_service(folder)
+        return load_service(folder, ServiceSettings().service_changes)
     except ServiceInvalid as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error

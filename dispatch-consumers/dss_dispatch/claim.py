@@ -97,13 +97,13 @@ class ClaimedTicket:
 
     def _infer(self, submission: Submission) -> InferenceFinished:
         dispatch = self.service.dispatch
-        self._enter(f"Asking for inference with '{dispatch.bundle}'.")
+        self._enter(f"Asking for inference with '{dispatch.algorithm}'.")
         self._scratch.mkdir(parents=True, exist_ok=True)
         area = layout.area_dir(self.claim.ticket_id, "input")
         request = RunInference(
             ticket_id=self.claim.ticket_id,
             claim_id=self.claim.claim_id,
-            bundle=dispatch.bundle,
+            bundle=dispatch.algorithm,
             image_path=str(area / submission.target.file_name),
             output_dir=str(self._output_dir),
             parameters=dispatch.parameters,

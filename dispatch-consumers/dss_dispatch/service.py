@@ -1,6 +1,7 @@
 """A service is a folder with ``service.json``: what ITK-SNAP shows, and what the dispatcher does."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -37,18 +38,33 @@ class LabelStyle:
     rgb: tuple[int, int, int]
 
 
+class Provider(StrEnum):
+    """What does the work of a service."""
+
+    RULES = "rules"
+    BUNDLE = "bundle"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dispatch:
-    """The layer tagged ``tag`` goes to ``bundle``; what comes back is a layer called ``segmentation``.
+    """The layer tagged ``tag`` goes to the algorithm; what comes back is a layer called ``segmentation``.
 
-    ``labels`` go before those of the bundle; ``parameters`` are handed to it.
+    ``rules`` and ``bundle`` name what may do the work, ``provider`` chooses.  ``labels`` go before those
+    of the algorithm; ``parameters`` are handed to it.
     """
 
     tag: str
-    bundle: str
     segmentation: str
+    provider: Provider = Provider.BUNDLE
+    rules: str = ""
+    bundle: str = ""
     labels: tuple[LabelStyle, ...] = ()
     parameters: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def algorithm(self) -> str:
+        """The name of its queue."""
+        return self.rules if self.provider is Provider.RULES else self.bundle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,15 +109,37 @@ def builtin_services() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(folder.glob("*/service.json"))}
 
 
-def load_service(folder: Path) -> Service:
-    """Read and check ``folder/service.json``.  Raises ServiceInvalid, naming the field."""
-    try:
-        raw = msgspec.json.decode((folder / "service.json").read_bytes(), type=dict[str, Any])
-    except OSError as error:
-        raise ServiceInvalid(f"There is no readable service.json: {error.strerror}.") from error
-    except msgspec.MsgspecError as error:
-        raise ServiceInvalid(f"service.json is not a JSON object: {error}.") from error
+def load_service(folder: Path, changes: Path | None = None) -> Service:
+    """Read and check ``folder/service.json``.  Raises ServiceInvalid, naming the field.
+
+    What a site wants otherwise stands in ``changes/NAME.json``, a JSON merge patch (RFC 7396).
+    """
+    raw = _object_in(folder / "service.json")
+    patch = changes / f"{raw.get('name')}.json" if changes else None
+    if patch is not None and patch.is_file():
+        raw = _merged(raw, _object_in(patch))
     return service_from(raw)
+
+
+def _object_in(path: Path) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except OSError as error:
+        raise ServiceInvalid(f"There is no readable {path.name}: {error.strerror}.") from error
+    except msgspec.MsgspecError as error:
+        raise ServiceInvalid(f"{path.name} is not a JSON object: {error}.") from error
+
+
+def _merged(whole: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    """An object is merged, null removes, anything else replaces."""
+    merged = {key: value for key, value in whole.items() if patch.get(key, value) is not None}
+    for key, value in patch.items():
+        if isinstance(value, dict):
+            before = whole.get(key)
+            merged[key] = _merged(before if isinstance(before, dict) else {}, value)
+        elif value is not None:
+            merged[key] = value
+    return merged
 
 
 def service_from(raw: dict[str, Any]) -> Service:
@@ -133,7 +171,7 @@ def _check_dispatch(service: Service) -> None:
     images = {TagType.MAIN, TagType.OVERLAY, TagType.ANATOMICAL}
     _require(tag.type in images, "dispatch.tag", f"'{tag.name}' must be the tag of an image")
     _require(tag.required, "dispatch.tag", f"'{tag.name}' must be a required tag")
-    _require(dispatch.bundle != "", "dispatch.bundle", "must not be empty")
+    _require(dispatch.algorithm != "", f"dispatch.{dispatch.provider}", "must not be empty")
     _require(dispatch.segmentation.strip() != "", "dispatch.segmentation", "must not be empty")
     _require(dispatch.segmentation.isprintable(), "dispatch.segmentation", "must be plain text")
     for i, label in enumerate(dispatch.labels):

@@ -10,8 +10,18 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from dss_broker.instance import instance_name
 
 
-class Settings(BaseSettings):
+class ServiceSettings(BaseSettings):
+    """Enough to read a service."""
+
     model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True)
+
+    service_changes: Path | None = Field(
+        None, description="folder of NAME.json, merged into the service.json of that name"
+    )
+
+
+class Settings(ServiceSettings):
+    """Enough to serve."""
 
     amqp_url: SecretStr = Field(description="amqp://user:password@host:port/vhost")
     datastore: Path = Field(description="folder shared with the portal and the inference workers")

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ def dispatch(**changes: Any) -> dict[str, Any]:
 def test_the_built_in_services_are_valid() -> None:
     assert {load_service(folder).name for folder in builtin_services().values()} == {
         "lung-segmentation",
+        "lung-segmentation-demo",
         "nodule-detection",
     }
 
@@ -61,7 +63,10 @@ def test_types_that_only_the_documentation_has_are_corrected(
         ({"tags": [tag(required=False)]}, "^dispatch.tag: 'CT' must be a required tag"),
         ({"tags": [tag(type="PointLandmark")]}, "^dispatch.tag: 'CT' must be the tag of an image"),
         ({"dispatch": dispatch(tag="MRI")}, "^dispatch.tag: 'MRI' is none of the tags"),
-        ({"dispatch": {"tag": "CT"}}, "^dispatch: Object missing required field `bundle`"),
+        ({"dispatch": {"tag": "CT"}}, "^dispatch: Object missing required field `segmentation`"),
+        ({"dispatch": dispatch(bundle="")}, "^dispatch.bundle: must not be empty"),
+        ({"dispatch": dispatch(provider="rules")}, "^dispatch.rules: must not be empty"),
+        ({"dispatch": dispatch(provider="luck")}, "^dispatch.provider: Invalid enum value 'luck'"),
         ({"dispatch": dispatch(labels=[{"value": 0, "name": "a", "rgb": [1, 2, 3]}])}, "value"),
         ({"dispatch": dispatch(labels=[{"value": 1, "name": "a", "rgb": [1, 2, 333]}])}, "rgb"),
         ({"longdesc": "x" * 50_000}, "48 kB"),
@@ -103,3 +108,47 @@ def test_the_command_line_says_what_is_wrong_with_a_folder(tmp_path: Path, text:
 def test_a_folder_without_a_service_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ServiceInvalid, match=r"no readable service\.json"):
         load_service(tmp_path)
+
+
+def write_service(folder: Path) -> Path:
+    folder.mkdir()
+    both = dispatch(provider="rules", rules="by-rules", bundle="by-network")
+    (folder / "service.json").write_text(json.dumps(service_json(dispatch=both, url="a.example")))
+    return folder
+
+
+def test_a_service_is_done_by_what_its_provider_names(tmp_path: Path) -> None:
+    service = load_service(write_service(tmp_path / "service"))
+
+    assert service.dispatch.algorithm == "by-rules"
+    assert service_from(service_json(dispatch=dispatch())).dispatch.algorithm == "b"
+
+
+def test_a_site_switches_a_service_over_and_says_so_to_its_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_service(tmp_path / "service")
+    changes = {"longdesc": "By a network.", "url": None, "dispatch": {"provider": "bundle"}}
+    (tmp_path / "lung-segmentation.json").write_text(json.dumps(changes))
+    monkeypatch.setenv("DSS_SERVICE_CHANGES", str(tmp_path))
+
+    service = load_service(folder, tmp_path)
+    checked = CliRunner().invoke(main, ["check", str(folder)])
+
+    assert service.dispatch.algorithm == "by-network"
+    assert service.dispatch.segmentation == load_service(folder).dispatch.segmentation
+    assert service.descriptor.whole["longdesc"] == "By a network."
+    assert "url" not in service.descriptor.whole
+    assert checked.output == (
+        "lung-segmentation 1.0.0 can be served, by the bundle 'by-network'.\n"
+    )
+
+
+def test_changes_of_another_service_change_nothing_and_wrong_ones_are_told(tmp_path: Path) -> None:
+    folder = write_service(tmp_path / "service")
+    (tmp_path / "hearts.json").write_text(json.dumps({"version": "2"}))
+
+    assert load_service(folder, tmp_path) == load_service(folder)
+    (tmp_path / "lung-segmentation.json").write_text("[]")
+    with pytest.raises(ServiceInvalid, match=r"^lung-segmentation\.json is not a JSON object"):
+        load_service(folder, tmp_path)
