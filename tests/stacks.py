@@ -85,10 +85,12 @@ class Stack:
         for program in programs or PROGRAMS:
             self.start_one(program)
 
-    def start_one(self, program: str) -> None:
-        command = [sys.executable, "-m", *PROGRAMS[program]]
+    def start_one(self, program: str, *arguments: str, **settings: str) -> None:
+        """One of PROGRAMS, or under a name of its own whatever ``arguments`` say."""
+        command = [sys.executable, "-m", *(arguments or PROGRAMS[program])]
         port = self.health_ports.setdefault(program, free_port())
-        environment = {**self.environment, "DSS_METRICS_BIND": f"127.0.0.1:{port}"}
+        own = {"DSS_METRICS_BIND": f"127.0.0.1:{port}", **settings}
+        environment = {**self.environment, **own}
         with (self.folder / f"{program}.log").open("ab") as log:
             self.running[program] = subprocess.Popen(
                 command, env=environment, stdout=log, stderr=log

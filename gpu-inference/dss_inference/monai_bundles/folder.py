@@ -30,7 +30,7 @@ class BundleFolder:
     @property
     def name(self) -> str:
         """What its queue is called."""
-        return self.root.resolve().name
+        return self.root.absolute().name
 
     @property
     def title(self) -> str:
