@@ -4,6 +4,7 @@
 
 import pickle
 import sys
+import warnings
 from typing import Any
 
 import torch
@@ -14,6 +15,9 @@ from dss_inference.monai_bundles.config import used_parts
 from dss_inference.monai_bundles.folder import BundleFolder
 
 _OWN_PACKAGE = "scripts"
+
+warnings.filterwarnings("ignore", category=FutureWarning, module=r"monai\.utils\.")
+"""MONAI tells its callers what it will change; the callers are bundles of others."""
 
 
 class Scripted(torch.nn.Module):
