@@ -5,6 +5,10 @@ class TryAgainLater(Exception):
     """A handler cannot do its work now, but may in a while: delayed retry, bounded."""
 
 
+class HandBack(Exception):
+    """A handler ends unfinished because its program does: for another one, as if it had not begun."""
+
+
 class MalformedMessage(Exception):
     """The bytes are no message that this version knows."""
 

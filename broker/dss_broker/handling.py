@@ -11,7 +11,7 @@ from typing import TypeAlias
 from dss_broker.broker import Handler
 from dss_broker.codec import decode
 from dss_broker.envelope import Envelope, parked_reason, seal
-from dss_broker.errors import MalformedMessage, TryAgainLater
+from dss_broker.errors import HandBack, MalformedMessage, TryAgainLater
 from dss_broker.messages import Message
 from dss_broker.spans import processed
 from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription
@@ -137,6 +137,9 @@ class Handling:
         except TryAgainLater as error:
             log.info("message postponed", extra={**facts, "reason": str(error)})
             return self._later(attempt, error)
+        except HandBack:
+            log.info("message handed back", extra=facts)
+            return Returned(failed=False)
         except MalformedMessage as error:
             log.error("malformed message", extra={**facts, "reason": str(error)})  # noqa: TRY400 - no fault of the code
             return Parked(reason=f"Malformed: {error}", attempt=attempt)

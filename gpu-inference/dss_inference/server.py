@@ -11,7 +11,7 @@ from typing import NoReturn
 from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Broker, Delivery
-from dss_broker.errors import TryAgainLater
+from dss_broker.errors import HandBack, TryAgainLater
 from dss_inference.bundle import Bundle
 from dss_inference.errors import Cancelled, InferenceError
 from dss_inference.outcomes import earlier_answer, record
@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 ANNOUNCE_EVERY_S = 30.0
 CONFIRM_S = 60.0
 """The broker has an answer after so long, or the request is given up; its outcome stays on disk."""
+ABANDON_S = 5.0
+"""What is abandoned ends within that, unless a stage is long."""
 UNEXPECTED = (
     "The segmentation failed for a reason that the service did not foresee; "
     "please tell its operator the number of this ticket."
@@ -52,7 +54,7 @@ class Server:
         self._instance = instance
         self._withdrawn: deque[tuple[int, str]] = deque(maxlen=_REMEMBERED_WITHDRAWALS)
         self._ahead = ahead
-        self._stopping = threading.Event()
+        self._stopping, self._abandoned = threading.Event(), threading.Event()
         self._announcer = threading.Thread(target=self._announce, name="announce", daemon=True)
 
     def start(self) -> None:
@@ -64,11 +66,15 @@ class Server:
         log.info("serving", extra={"bundles": sorted(self._bundles), "instance": self._instance})
 
     def stop(self, timeout_s: float) -> bool:
-        """Takes nothing new and finishes what is in hand.  False if it is still in hand after that:
-        closing the broker gives it to another worker.
+        """Takes nothing new and finishes what is in hand.  What takes longer ends at its next window;
+        then the answer is False, and closing the broker gives it to another worker.
         """
         self._stopping.set()
-        return self._broker.stop_consuming(timeout_s)
+        if self._broker.stop_consuming(timeout_s):
+            return True
+        self._abandoned.set()
+        self._broker.stop_consuming(ABANDON_S)
+        return False
 
     def _withdraw(self, delivery: Delivery) -> None:
         if isinstance(delivery.message, m.TicketWithdrawn):
@@ -95,7 +101,7 @@ class Server:
     def _reply(
         self, delivery: Delivery, request: m.RunInference
     ) -> m.InferenceFinished | m.InferenceFailed:
-        """Raises TryAgainLater where memory or disk space ran out."""
+        """Raises TryAgainLater where memory or disk space ran out, HandBack when the worker is stopped."""
         facts = _facts(request)
         try:
             return self._answer(delivery, request)
@@ -104,6 +110,8 @@ class Server:
             log.info("inference refused", extra={**facts, "reason": str(error)})
             return _failed(request, str(error))
         except Cancelled:
+            if self._abandoned.is_set():
+                raise HandBack from None
             _count(request, "cancelled")
             log.info("inference cancelled", extra=facts)
             return _failed(request, WITHDRAWN)
@@ -150,7 +158,8 @@ class Server:
 
         def cancelled() -> bool:
             ticket_id, claim_id = request.ticket_id, request.claim_id
-            return (ticket_id, "") in self._withdrawn or (ticket_id, claim_id) in self._withdrawn
+            withdrawn = (ticket_id, "") in self._withdrawn or (ticket_id, claim_id) in self._withdrawn
+            return withdrawn or self._abandoned.is_set()
 
         with Reporter(send) as report, tracing.Steps(_attributes(request)) as steps:
 

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,7 @@ from stacks import wait_until
 pytestmark = pytest.mark.stack
 
 START_S = 60
+READING = "reading the image"
 REQUEST = RunInference(
     ticket_id=41,
     claim_id="c1",
@@ -62,20 +65,21 @@ def heard(broker: RabbitBroker) -> list[Message]:
     return messages
 
 
-@pytest.fixture
-def program(
-    rabbit: RabbitNode, datastore: Path, heard: list[Message]
+@contextmanager
+def worker(
+    rabbit: RabbitNode, datastore: Path, heard: list[Message], instance: str, stop_s: str
 ) -> Iterator["subprocess.Popen[bytes]"]:
+    """Running, and announced."""
     environment = {
         **os.environ,
         "DSS_AMQP_URL": rabbit.amqp_url,
         "DSS_DATASTORE": str(datastore),
-        "DSS_INSTANCE": "node1",
+        "DSS_INSTANCE": instance,
         "DSS_DEVICE": "cpu",
-        "DSS_STOP_S": "5",
+        "DSS_STOP_S": stop_s,
     }
     started = subprocess.Popen([sys.executable, "-m", "dss_inference", "serve"], env=environment)
-    here = WorkerAnnounced(bundle="lung-segmentation", instance="node1", device="cpu")
+    here = WorkerAnnounced(bundle="lung-segmentation", instance=instance, device="cpu")
     try:
         wait_until(lambda: here in heard or started.poll() is not None, START_S)
         assert here in heard
@@ -83,6 +87,14 @@ def program(
     finally:
         started.kill()
         started.wait()
+
+
+@pytest.fixture
+def program(
+    rabbit: RabbitNode, datastore: Path, heard: list[Message]
+) -> Iterator["subprocess.Popen[bytes]"]:
+    with worker(rabbit, datastore, heard, "node1", "5") as started:
+        yield started
 
 
 def test_it_segments_what_a_dispatcher_asks_for_and_stops_when_told(
@@ -100,6 +112,29 @@ def test_it_segments_what_a_dispatcher_asks_for_and_stops_when_told(
     assert sitk.ReadImage(datastore / reply.segmentation_path).GetSize() == (96, 72, 78)
     program.send_signal(signal.SIGTERM)
     assert program.wait(START_S) == 0
+
+
+def test_what_a_stopping_worker_cannot_finish_is_done_by_the_next(
+    rabbit: RabbitNode, broker: RabbitBroker, datastore: Path, heard: list[Message]
+) -> None:
+    spec = PhantomSpec(size=(256, 192, 208), spacing_mm=(1.5, 1.5, 1.5))
+    write_phantom(make_phantom(spec, runner_for("cpu", threads=2)), datastore / "large")
+    request = replace(REQUEST, image_path="large/ct.nii.gz")
+    with worker(rabbit, datastore, heard, "node1", "0") as first:
+        conversation = broker.request(request)
+        reply: Message = conversation.next(START_S)
+        while isinstance(reply, InferenceProgressed) and reply.stage in {"starting", READING}:
+            reply = conversation.next(START_S)
+        assert isinstance(reply, InferenceProgressed)
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(START_S) == 0
+
+    with worker(rabbit, datastore, heard, "node2", "5"):
+        while isinstance(reply, InferenceProgressed):
+            reply = conversation.next(START_S)
+
+    assert isinstance(reply, InferenceFinished)
+    assert (datastore / reply.segmentation_path).is_file()
 
 
 @pytest.mark.usefixtures("program")

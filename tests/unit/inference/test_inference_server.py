@@ -311,6 +311,34 @@ def test_a_worker_that_cannot_finish_in_time_says_so(
     assert not server.stop(0.05)
 
 
+def test_what_is_not_finished_in_time_goes_to_another_worker(
+    broker: MemoryBroker, bundle: CopyBundle, server: Server, datastore: Path
+) -> None:
+    """It ends between two stages, and its requester hears of nothing but a longer wait."""
+    bundle.go_on.clear()
+    requester = MemoryBroker(broker.server)
+    conversation = requester.request(REQUEST)
+    assert bundle.started.wait(PATIENCE_S)
+    threading.Timer(0.2, bundle.go_on.set).start()
+
+    assert not server.stop(0.05)
+    broker.close()
+
+    other = MemoryBroker(broker.server)
+    successor = Server(
+        broker=other, bundles=[CopyBundle(go_on=bundle.go_on)], datastore=datastore, instance="two"
+    )
+    successor.start()
+    heard: Message = conversation.next(PATIENCE_S)
+    while isinstance(heard, InferenceProgressed):
+        heard = conversation.next(PATIENCE_S)
+    assert isinstance(heard, InferenceFinished)
+    assert broker.parked == []
+    successor.stop(PATIENCE_S)
+    for opened in (other, requester):
+        opened.close()
+
+
 def test_a_worker_announces_its_bundle_and_device(
     broker: MemoryBroker, bundle: CopyBundle, datastore: Path
 ) -> None:
