@@ -1,0 +1,69 @@
+"""A worker's memory does not grow with the number of its tickets."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TICKETS = 50
+WARM = 15
+"""By then every buffer has had the size of the largest image."""
+
+SERVE = """
+import json, sys
+from pathlib import Path
+
+from dss_broker.memory import MemoryBroker
+from dss_broker.messages import InferenceFinished, InferenceProgressed, RunInference
+from dss_inference.memory import ProcessMemory
+from dss_inference.phantom.chest import PhantomSpec, make_phantom
+from dss_inference.phantom.files import write_phantom
+from dss_inference.registry import load
+from dss_inference.runner import runner_for
+from dss_inference.server import Server
+
+folder, tickets = Path(sys.argv[1]), int(sys.argv[2])
+sizes = [(44, 36, 40), (64, 52, 56), (52, 40, 44), (60, 48, 32), (48, 44, 52)]
+for number, size in enumerate(sizes):
+    spec = PhantomSpec(size=size, spacing_mm=(7.0, 7.0, 7.0), seed=number)
+    write_phantom(make_phantom(spec, runner_for("cpu", 1)), folder / str(number))
+bundles = [load(name, "cpu", 1) for name in ("lung-segmentation", "nodule-detection")]
+broker = MemoryBroker()
+server = Server(broker=broker, bundles=bundles, datastore=folder, instance="node1")
+server.start()
+held = []
+for ticket in range(tickets):
+    talk = broker.request(
+        RunInference(
+            ticket_id=ticket,
+            claim_id="c1",
+            bundle=bundles[ticket % 5 == 4].name,
+            image_path=f"{ticket * 2 % len(sizes)}/ct.nii.gz",
+            output_dir=f"out/{ticket}",
+            parameters={},
+        )
+    )
+    reply = talk.next(120)
+    while isinstance(reply, InferenceProgressed):
+        reply = talk.next(120)
+    assert isinstance(reply, InferenceFinished), reply
+    talk.close()
+    held.append(ProcessMemory().held_bytes())
+print(json.dumps(held))
+"""
+
+
+@pytest.mark.timeout(600)
+def test_memory_is_the_same_after_fifty_tickets(tmp_path: Path) -> None:
+    """Images of five sizes in turn; every fifth is searched for nodules."""
+    command = [sys.executable, "-W", "ignore", "-c", SERVE, str(tmp_path), str(TICKETS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+    held = json.loads(done.stdout.splitlines()[-1])
+
+    print([round(bytes_held / 1e6) for bytes_held in held])  # noqa: T201 - pytest shows it on failure
+    assert len(held) == TICKETS
+    assert max(held[-10:]) - max(held[WARM - 10 : WARM]) < 30e6
