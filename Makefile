@@ -6,10 +6,10 @@ BOOTSTRAP := @$(PYTHON) infra/bootstrap.py
 STACK := @test -x $(BIN)/dss-stack || { echo "Nothing is installed here yet: make up"; exit 1; }; $(BIN)/dss-stack
 
 .DEFAULT_GOAL := help
-.PHONY: help up stop status logs reset check test chaos failover bench migration dashboards lock
+.PHONY: help up stop status logs reset check test chaos failover bench bench-inference migration dashboards lock
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
 
 up: ## start everything and send a sample through it; CT=/path/to/scan for your own
 	$(BOOTSTRAP)
@@ -51,6 +51,10 @@ bench: ## how fast it is
 	$(BOOTSTRAP) dev
 	$(BIN)/python tests/bench/bench_claims.py
 	$(BIN)/python tests/bench/bench_lungs.py
+
+bench-inference: ## what a MONAI bundle costs beyond its network; FULL=1 as large as a clinical CT
+	$(BOOTSTRAP) dev
+	$(BIN)/python tests/bench/bench_inference.py $${FULL:+--full}
 
 migration: ## write a migration for changed models; NAME=what_changed
 	$(BOOTSTRAP) dev

@@ -158,7 +158,10 @@ class Server:
 
         def cancelled() -> bool:
             ticket_id, claim_id = request.ticket_id, request.claim_id
-            withdrawn = (ticket_id, "") in self._withdrawn or (ticket_id, claim_id) in self._withdrawn
+            withdrawn = (ticket_id, "") in self._withdrawn or (
+                ticket_id,
+                claim_id,
+            ) in self._withdrawn
             return withdrawn or self._abandoned.is_set()
 
         with Reporter(send) as report, tracing.Steps(_attributes(request)) as steps:

@@ -20,7 +20,9 @@ from torch.nn import functional
 from dss_inference.errors import InferenceError
 
 Window: TypeAlias = tuple[slice, ...]
-_AXES = 3
+
+_ROWS_AT_ONCE = 8
+"""The largest channel is told in 8 bytes a voxel."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +73,7 @@ def winners(
     cut = Cut.of(inferer, image.shape[2:])
     padded = functional.pad(image, cut.padding, mode=str(inferer.padding_mode), value=inferer.cval)
     weights = compute_importance_map(
-        cut.roi, mode=inferer.mode, sigma_scale=inferer.sigma_scale, device=device
+        cut.roi, mode=inferer.mode, sigma_scale=inferer.sigma_scale, device=sums_on
     )
     slab: _Slab | None = None
     for windows in cut.batches(batch):
@@ -83,48 +85,54 @@ def winners(
                 raise InferenceError(
                     "The bundle's network answers in another size than it is asked."
                 )
-            slab = slab or _Slab(cut, padded.shape[2:], len(answer), sums_on)
-            slab.add((answer * weights).to(sums_on), window)
+            slab = slab or _Slab(cut, padded.shape[2:], weights, len(answer))
+            slab.add(answer, window)
     if slab is None:
         raise InferenceError("The image has no voxels.")
     return cut.without_padding(slab.labels())
 
 
 class _Slab:
-    """Sums of weighted answers (rows along the axis, channels, the other axes), as long as a window."""
+    """Sums of weighted answers (c, x, y, z), along the axis only as long as a window: a ring of rows."""
 
-    def __init__(self, cut: Cut, size: Sequence[int], channels: int, device: torch.device) -> None:
-        self._axis = cut.axis
-        self._others = [axis for axis in range(_AXES) if axis != cut.axis]
-        others = [size[axis] for axis in self._others]
-        self._sums = torch.zeros((cut.roi[cut.axis], channels, *others), device=device)
+    def __init__(self, cut: Cut, size: Sequence[int], weights: torch.Tensor, channels: int) -> None:
+        self._axis, self._rows = cut.axis, cut.roi[cut.axis]
+        ring = [self._rows if axis == cut.axis else n for axis, n in enumerate(size)]
+        self._weights = weights
+        self._sums = torch.zeros((channels, *ring), device=weights.device)
         self._first = 0
-        kind = torch.uint8 if channels <= 256 else torch.int16
-        self._labels = torch.empty((size[cut.axis], *others), dtype=kind)
+        self._labels = torch.empty(*size, dtype=torch.uint8 if channels <= 256 else torch.int16)
 
     def add(self, answer: torch.Tensor, window: Window) -> None:
         """Nothing before ``window`` along the axis comes after it."""
-        self._settle(window[self._axis].start - self._first)
-        place = tuple(window[axis] for axis in self._others)
-        self._sums[(slice(None), slice(None), *place)] += answer.movedim(1 + self._axis, 0)
+        start = window[self._axis].start
+        self._settle(start - self._first)
+        answer = answer.to(self._sums)
+        before_end = self._rows - start % self._rows
+        self._add(answer, window, slice(0, before_end), slice(start % self._rows, self._rows))
+        self._add(answer, window, slice(before_end, self._rows), slice(0, start % self._rows))
+
+    def _add(self, answer: torch.Tensor, window: Window, rows: slice, ring: slice) -> None:
+        """Some ``rows`` of a window to their place in the ring."""
+        place = tuple(ring if axis == self._axis else part for axis, part in enumerate(window))
+        part = answer.narrow(1 + self._axis, rows.start, rows.stop - rows.start)
+        weights = self._weights.narrow(self._axis, rows.start, rows.stop - rows.start)
+        self._sums[(slice(None), *place)].addcmul_(part, weights)
 
     def labels(self) -> torch.Tensor:
-        self._settle(len(self._sums))
-        return self._labels.movedim(0, self._axis)
+        self._settle(self._rows)
+        return self._labels
 
     def _settle(self, rows: int) -> None:
-        """Nobody adds to the first ``rows`` any more: they become labels, and the others move up."""
-        if rows <= 0:
-            return
-        for row in range(rows):  # one by one: argmax answers with 8 bytes a voxel
-            self._labels[self._first + row] = self._sums[row].argmax(0).to(self._labels.dtype)
-        for row in range(len(self._sums)):
-            below = row + rows
-            if below < len(self._sums):
-                self._sums[row].copy_(self._sums[below])
-            else:
-                self._sums[row].zero_()
-        self._first += rows
+        """Nobody adds to the next ``rows`` any more: they become labels, and their place is free."""
+        end = self._first + rows
+        while self._first < end:
+            start = self._first % self._rows
+            count = min(end - self._first, self._rows - start, _ROWS_AT_ONCE)
+            part = self._sums.narrow(1 + self._axis, start, count)
+            self._labels.narrow(self._axis, self._first, count).copy_(part.argmax(0))
+            part.zero_()
+            self._first += count
 
 
 def _steps(size: Sequence[int], roi: Sequence[int], overlap: Any) -> tuple[int, ...]:
