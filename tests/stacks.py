@@ -37,14 +37,17 @@ def wait_until(
 
 @dataclass
 class Stack:
-    """Portal, dispatcher and worker with their own folder, database and virtual host."""
+    """Portal, dispatcher and worker with their own folder, database and virtual host.
+
+    ``settings`` are further variables of their environment.
+    """
 
     folder: Path
     amqp_url: str
     database_url: str
+    settings: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     health_ports: dict[str, int] = field(default_factory=dict)
-    extra: dict[str, str] = field(default_factory=dict)
     running: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     @property
@@ -65,7 +68,7 @@ class Stack:
             "DSS_BIND": f"127.0.0.1:{self.port}",
             "DSS_PUBLIC_URL": self.url,
             "DSS_SECRET_KEY": "for tests",
-            **self.extra,
+            **self.settings,
         }
 
     def run(self, module: str, *arguments: str) -> str:

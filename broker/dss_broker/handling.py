@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 from dss_broker.broker import Handler
 from dss_broker.codec import decode
@@ -92,6 +92,7 @@ class Handling:
         self._retries_in_place = subscription.sharing is not Sharing.WORK
         self._reads_parked = subscription.exchange == DEAD_EXCHANGE
         self._stopping = threading.Event()
+        self._begin_counting()
 
     def stop(self) -> None:
         """End the waiting for retries in place; their messages are Returned."""
@@ -105,6 +106,12 @@ class Handling:
         seconds = metrics.MESSAGE_SECONDS.labels(self._queue, type(verdict).__name__)
         seconds.observe(time.monotonic() - began_s)
         return verdict
+
+    def _begin_counting(self) -> None:
+        """A series that appeared with its first event would hide just that event."""
+        metrics.MESSAGES_REDELIVERED.labels(self._queue)
+        for verdict in get_args(Verdict):
+            metrics.MESSAGE_SECONDS.labels(self._queue, verdict.__name__)
 
     def _note_arrival(self, envelope: Envelope, *, redelivered: bool) -> None:
         if redelivered:

@@ -39,7 +39,7 @@ def _now(board: Dashboard) -> Dashboard:
             "Dead letters",
             "Messages that nobody could handle and that wait for an operator.",
             COUNT,
-            'queue:messages:sum{queue="dss.dead"}',
+            'sum(queue:messages:sum{queue="dss.dead"})',
             bad_from=1,
         ),
         number(

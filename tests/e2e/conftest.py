@@ -20,24 +20,30 @@ from stacks import Stack, wait_until
 
 
 @pytest.fixture(scope="module")
-def stack(
+def own_stack(
     rabbit: RabbitNode, postgres: PostgresCluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    """Everything is up and ``lung-segmentation`` is listed; on a virtual host and database of its own."""
+    """On a virtual host and database of its own; nothing is started yet."""
     name = f"e2e_{uuid.uuid4().hex[:8]}"
     asyncio.run(sites.create_database(postgres.database_url, name))
     with fresh_vhost(rabbit) as amqp_url:
-        running = Stack(
+        own = Stack(
             folder=tmp_path_factory.mktemp("e2e"),
             amqp_url=amqp_url,
             database_url=f"{postgres.database_url.rpartition('/')[0]}/{name}",
         )
-        running.start()
         try:
-            wait_until(lambda: "lung-segmentation" in running.announced(), 90, running.logs)
-            yield running
+            yield own
         finally:
-            running.stop()
+            own.stop()
+
+
+@pytest.fixture(scope="module")
+def stack(own_stack: Stack) -> Stack:
+    """Everything is up and ``lung-segmentation`` is listed."""
+    own_stack.start()
+    wait_until(lambda: "lung-segmentation" in own_stack.announced(), 90, own_stack.logs)
+    return own_stack
 
 
 @pytest.fixture

@@ -1,0 +1,106 @@
+"""A real Prometheus that looks every second and forgets quickly, and what tests ask it."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from dss_stack.prometheus import CONFIGURATION
+
+INTERVAL = "1s"
+WINDOW = "15s"
+"""Instead of the minutes and hours over which rules look back."""
+
+THRESHOLDS = {
+    "oldest_waiting_seconds:max > 600": "oldest_waiting_seconds:max > 3",
+    "(dss_service_silent_seconds) > 120": "(dss_service_silent_seconds) > 35",
+    '(dss_outbox_age_seconds{job="portal"}) > 60': '(dss_outbox_age_seconds{job="portal"}) > 3',
+    "service:tickets_failed:increase30m > 2": "service:tickets_failed:increase30m > 0",
+    "(increase(dss_messages_redelivered_total[15s])) > 3": (
+        "(increase(dss_messages_redelivered_total[15s])) > 0"
+    ),
+    '{verdict="Postponed"}[15s])) > 10': '{verdict="Postponed"}[15s])) > 0',
+    '{outcome="refused"}[15s])) > 300': '{outcome="refused"}[15s])) > 20',
+    'changes(process_start_time_seconds{job=~"portal|dispatch|inference"}[15s]) > 3': (
+        'changes(process_start_time_seconds{job=~"portal|dispatch|inference"}[30s]) > 0'
+    ),
+}
+"""Numbers that a test would wait for too long, or would have to do too much to reach."""
+
+
+def quickened(folder: Path) -> Path:
+    """The configuration of a site with short times, in ``folder``."""
+    (folder / "rules").mkdir(parents=True)
+    text = (CONFIGURATION / "prometheus.yml").read_text()
+    quick = re.sub(r"(scrape|evaluation)_interval: \w+", rf"\1_interval: {INTERVAL}", text)
+    (folder / "prometheus.yml").write_text(quick)
+    for file in (CONFIGURATION / "rules").glob("*.yml"):
+        (folder / "rules" / file.name).write_text(_quick_rules(file.read_text()))
+    return folder
+
+
+def _quick_rules(text: str) -> str:
+    quick = re.sub(r"^ +for: \w+\n", "", text, flags=re.MULTILINE)
+    quick = re.sub(r"\[\d+[smhd]\]", f"[{WINDOW}]", quick)
+    for slow, fast in THRESHOLDS.items():
+        quick = quick.replace(slow, fast)
+    return quick
+
+
+def unused_thresholds() -> list[str]:
+    """Those of THRESHOLDS that no rule has any more."""
+    rules = [
+        re.sub(r"\[\d+[smhd]\]", f"[{WINDOW}]", file.read_text())
+        for file in (CONFIGURATION / "rules").glob("*.yml")
+    ]
+    return [slow for slow in THRESHOLDS if not any(slow in text for text in rules)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Questions:
+    """Asked of the Prometheus at ``url``."""
+
+    url: str
+
+    def samples(self, query: str) -> list[dict[str, Any]]:
+        """What ``query`` answers now.  Raises AssertionError if Prometheus does not understand it."""
+        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": query}, timeout=30).json()
+        assert answer["status"] == "success", (query, answer)
+        found: list[dict[str, Any]] = answer["data"]["result"]
+        return found
+
+    def number(self, query: str) -> float | None:
+        """The only value that ``query`` answers; None for none."""
+        found = self.samples(query)
+        return float(found[0]["value"][1]) if len(found) == 1 else None
+
+    def has_data(self, query: str) -> bool:
+        """True if at least one answer is a number."""
+        return any(sample["value"][1] != "NaN" for sample in self.samples(query))
+
+    def firing(self) -> set[tuple[str, str]]:
+        """The alerts that fire now, each with what it is about: service, bundle, queue or job."""
+        found = self.samples('ALERTS{alertstate="firing"}')
+        return {(s["metric"]["alertname"], _about(s["metric"])) for s in found}
+
+    def broken_rules(self) -> list[str]:
+        """Rules that could not be evaluated, or have not been yet."""
+        answer = httpx.get(f"{self.url}/api/v1/rules", timeout=30).json()
+        rules = [rule for group in answer["data"]["groups"] for rule in group["rules"]]
+        assert rules
+        return [rule["name"] for rule in rules if rule["health"] != "ok"]
+
+    def values(self, label: str, metric: str) -> list[str]:
+        """As Grafana fills a variable."""
+        answer = httpx.get(
+            f"{self.url}/api/v1/label/{label}/values", params={"match[]": metric}, timeout=30
+        ).json()
+        found: list[str] = answer["data"]
+        return found
+
+
+def _about(labels: dict[str, str]) -> str:
+    names = ("queue", "service", "bundle", "job")
+    return next((labels[name] for name in names if name in labels), "")
