@@ -1,13 +1,22 @@
 """A real Prometheus that looks every second and forgets quickly, and what tests ask it."""
 
 import re
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx
 
-from dss_stack.prometheus import CONFIGURATION
+from dss_stack.prometheus import CONFIGURATION, PrometheusServer
+from stacks import wait_until
+
+LUNGS = "lung-segmentation"
+DISPATCH_QUEUE = f"dss.dispatch.{LUNGS}"
+
+Sending: TypeAlias = Callable[[Path], threading.Thread]
+"""Sends a scan; the thread ends with its ticket."""
 
 INTERVAL = "1s"
 WINDOW = "15s"
@@ -18,13 +27,13 @@ THRESHOLDS = {
     "(dss_service_silent_seconds) > 120": "(dss_service_silent_seconds) > 35",
     '(dss_outbox_age_seconds{job="portal"}) > 60': '(dss_outbox_age_seconds{job="portal"}) > 3',
     "service:tickets_failed:increase30m > 2": "service:tickets_failed:increase30m > 0",
-    "(increase(dss_messages_redelivered_total[15s])) > 3": (
-        "(increase(dss_messages_redelivered_total[15s])) > 0"
+    "(increase(rabbitmq_global_messages_redelivered_total[15s])) > 3": (
+        "(increase(rabbitmq_global_messages_redelivered_total[15s])) > 0"
     ),
     '{verdict="Postponed"}[15s])) > 10': '{verdict="Postponed"}[15s])) > 0',
     '{outcome="refused"}[15s])) > 300': '{outcome="refused"}[15s])) > 20',
     'changes(process_start_time_seconds{job=~"portal|dispatch|inference"}[15s]) > 3': (
-        'changes(process_start_time_seconds{job=~"portal|dispatch|inference"}[30s]) > 0'
+        'changes(process_start_time_seconds{job=~"portal|dispatch|inference"}[1m]) > 0'
     ),
 }
 """Numbers that a test would wait for too long, or would have to do too much to reach."""
@@ -104,3 +113,19 @@ class Questions:
 def _about(labels: dict[str, str]) -> str:
     names = ("queue", "service", "bundle", "job")
     return next((labels[name] for name in names if name in labels), "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """A Prometheus and what it looks at: host:port of each process of a job."""
+
+    server: PrometheusServer
+    targets: dict[str, list[str]]
+
+
+def fires(watch: Questions, alert: str, about: str, within_s: float = 45) -> None:
+    wait_until(lambda: (alert, about) in watch.firing(), within_s, lambda: f"{watch.firing()}")
+
+
+def clears(watch: Questions, alert: str, about: str, within_s: float = 60) -> None:
+    wait_until(lambda: (alert, about) not in watch.firing(), within_s, lambda: f"{watch.firing()}")

@@ -2,21 +2,31 @@
 
 import asyncio
 import shutil
+import threading
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 import sites
-from conftest import missing
+from builders import write_image
+from conftest import SYSROOT, missing
 from contract.brokers import fresh_vhost
 from dss_client.itksnap import ItkSnap
+from dss_client.sending import send
+from dss_inference.phantom.chest import PhantomSpec, make_phantom
+from dss_inference.runner import Runner
+from dss_stack.errors import ServerMissing
 from dss_stack.postgres import PostgresCluster
+from dss_stack.prometheus import PrometheusServer
 from dss_stack.rabbitmq import RabbitNode
 from sites import Site
-from stacks import Stack, wait_until
+from stacks import PROGRAMS, Stack, free_port, wait_until
+from watchers import Quiet
+from watching import LUNGS, Questions, Sending, Watched, quickened
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +54,81 @@ def stack(own_stack: Stack) -> Stack:
     own_stack.start()
     wait_until(lambda: "lung-segmentation" in own_stack.announced(), 90, own_stack.logs)
     return own_stack
+
+
+@pytest.fixture(scope="module")
+def watched(
+    own_stack: Stack, rabbit: RabbitNode, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Watched]:
+    """Portal and dispatcher run, and no worker yet; all three are looked at."""
+    own_stack.settings["DSS_LEASE_S"] = "6"
+    own_stack.health_ports = {program: free_port() for program in PROGRAMS}
+    folder = tmp_path_factory.mktemp("prometheus")
+    server = PrometheusServer(
+        folder / "server", sysroot=SYSROOT, configuration=quickened(folder / "configuration")
+    )
+    targets = {name: [f"127.0.0.1:{port}"] for name, port in own_stack.health_ports.items()}
+    targets["rabbitmq"] = [rabbit.metrics]
+    try:
+        server.start(targets)
+        own_stack.start("portal", "dispatch")
+        wait_until(lambda: LUNGS in own_stack.announced(), 90, own_stack.logs)
+        yield Watched(server=server, targets=targets)
+    except ServerMissing as error:
+        missing(str(error))
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def watch(watched: Watched) -> Questions:
+    return Questions(url=watched.server.url)
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    phantom = make_phantom(PhantomSpec(size=(64, 64, 52), spacing_mm=(6, 6, 6)), Runner("cpu"))
+    return write_image(tmp_path_factory.mktemp("scan") / "ct.nii.gz", phantom.ct)
+
+
+@pytest.fixture
+def sending(own_stack: Stack) -> Iterator[Sending]:
+    """Sends a scan as a user does, and follows it to its end while the test goes on."""
+    threads = []
+
+    def begin(scan: Path) -> threading.Thread:
+        threads.append(threading.Thread(target=_followed, args=(own_stack, scan)))
+        threads[-1].start()
+        return threads[-1]
+
+    yield begin
+    for thread in threads:
+        thread.join(120)
+
+
+def _followed(stack: Stack, scan: Path) -> None:
+    with ItkSnap(stack.url) as client:
+        client.login(stack.token("ann@example.com", "--tier", "poweruser"))
+        sent = send(client, scan, LUNGS, None, Quiet())
+    assert sent.status == "success", sent.log
+
+
+@pytest.fixture
+def work(own_stack: Stack, watch: Questions) -> None:
+    """Everything runs, whatever a test before has ended."""
+    for program in PROGRAMS:
+        if program not in own_stack.running:
+            own_stack.start_one(program)
+    wait_until(lambda: watch.number("count(up == 1)") == watch.number("count(up)"), 60)
+    wait_until(lambda: watch.number('sum(dss_ready{job!=""})') == len(PROGRAMS), 60)
+
+
+@pytest.fixture
+def user(own_stack: Stack, work: None) -> Iterator[ItkSnap]:
+    """Signed in at the portal that is watched."""
+    with ItkSnap(own_stack.url) as client:
+        client.login(own_stack.token("ann@example.com", "--tier", "poweruser"))
+        yield client
 
 
 @pytest.fixture

@@ -1,13 +1,16 @@
 """The private servers: ready when they say so, and none the worse for being killed."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from dashboards import panels
 from dss_stack.ports import is_open
 from dss_stack.postgres import PostgresCluster
+from dss_stack.prometheus import CONFIGURATION
 from dss_stack.rabbitmq import RabbitNode
 
 pytestmark = pytest.mark.stack
@@ -35,6 +38,20 @@ def test_there_is_no_guest(rabbit: RabbitNode) -> None:
 
 def test_rabbitmq_has_metrics(rabbit: RabbitNode) -> None:
     assert "rabbitmq_identity_info" in httpx.get(f"http://{rabbit.metrics}/metrics").text
+
+
+def test_rabbitmq_exposes_what_panels_and_rules_ask_for(rabbit: RabbitNode) -> None:
+    pages = (
+        "/metrics",
+        "/metrics/detailed?family=queue_coarse_metrics&family=queue_consumer_count",
+    )
+    text = "".join(httpx.get(f"http://{rabbit.metrics}{page}").text for page in pages)
+    exposed = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
+    rules = "".join(file.read_text() for file in (CONFIGURATION / "rules").iterdir())
+    queries = [query for panel in panels() for query in panel.queries]
+    asked = set(re.findall(r"\brabbitmq_\w+", " ".join([rules, *queries])))
+
+    assert asked - exposed <= {"rabbitmq_alarms_"}  # the beginning of a pattern
 
 
 def test_a_second_start_finds_the_same_node(rabbit: RabbitNode) -> None:

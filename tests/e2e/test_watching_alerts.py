@@ -1,0 +1,179 @@
+"""Alerts fire for their reasons in the real stack, under a real Prometheus, and clear with them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pika  # type: ignore[import-untyped] # no py.typed
+import pytest
+from pika.adapters.blocking_connection import BlockingChannel  # type: ignore[import-untyped]
+
+from builders import image, write_image
+from dss_broker.topology import DEAD_QUEUE, EXCHANGE
+from dss_client.itksnap import ItkSnap
+from dss_client.sending import send
+from dss_inference.phantom.chest import PhantomSpec, make_phantom
+from dss_inference.runner import Runner
+from dss_stack.rabbitmq import RabbitNode
+from stacks import Stack, wait_until
+from watchers import Quiet
+from watching import DISPATCH_QUEUE, LUNGS, Questions, Sending, clears, fires
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+
+
+def test_a_stack_without_worker_is_told_and_the_alerts_clear_when_it_comes(
+    own_stack: Stack, watch: Questions, sending: Sending, scan: Path
+) -> None:
+    fires(watch, "NoWorker", LUNGS)
+    fires(watch, "TargetDown", "inference")
+    ticket = sending(scan)
+    fires(watch, "NoInferenceAnswers", LUNGS)
+    fires(watch, "ManyRetries", DISPATCH_QUEUE)
+
+    own_stack.start_one("inference")
+
+    clears(watch, "NoWorker", LUNGS)
+    clears(watch, "TargetDown", "inference")
+    clears(watch, "NoInferenceAnswers", LUNGS)
+    ticket.join(120)
+    assert not ticket.is_alive()
+    clears(watch, "ManyRetries", DISPATCH_QUEUE)
+
+
+@pytest.mark.usefixtures("work")
+def test_tickets_that_fail_are_told(
+    watch: Questions, user: ItkSnap, scan: Path, tmp_path: Path
+) -> None:
+    flat = write_image(tmp_path / "flat.nii.gz", image((6, 6, 6, 3)))
+
+    assert send(user, flat, LUNGS, None, Quiet()).status == "failed"
+
+    fires(watch, "TicketsFail", LUNGS)
+    clears(watch, "TicketsFail", LUNGS)
+
+
+@pytest.mark.usefixtures("work")
+def test_a_message_that_nobody_understands_is_told_until_it_is_taken_out(
+    own_stack: Stack, watch: Questions
+) -> None:
+    with _channel(own_stack) as channel:
+        properties = pika.BasicProperties(type="TicketReady", message_id="x")
+        channel.basic_publish(EXCHANGE, f"ticket.ready.{LUNGS}", b"no JSON", properties)
+    fires(watch, "DeadLetters", DEAD_QUEUE)
+
+    with _channel(own_stack) as channel:
+        channel.queue_purge(DEAD_QUEUE)
+
+    clears(watch, "DeadLetters", DEAD_QUEUE)
+
+
+@pytest.mark.usefixtures("work")
+def test_a_dispatcher_that_dies_is_told_and_so_is_what_its_tickets_suffer(
+    own_stack: Stack, watch: Questions, sending: Sending, scan: Path
+) -> None:
+    own_stack.kill("dispatch")
+    ticket = sending(scan)
+    fires(watch, "TargetDown", "dispatch")
+    fires(watch, "NoConsumer", DISPATCH_QUEUE)
+    fires(watch, "StuckQueue", LUNGS)
+    fires(watch, "ServiceSilent", LUNGS, within_s=90)
+
+    own_stack.start_one("dispatch")
+
+    for alert, about in (
+        ("TargetDown", "dispatch"),
+        ("NoConsumer", DISPATCH_QUEUE),
+        ("StuckQueue", LUNGS),
+        ("ServiceSilent", LUNGS),
+    ):
+        clears(watch, alert, about)
+    ticket.join(120)
+    assert not ticket.is_alive()
+
+
+@pytest.mark.usefixtures("work")
+def test_a_program_that_starts_again_is_told(own_stack: Stack, watch: Questions) -> None:
+    own_stack.kill("dispatch")
+    own_stack.start_one("dispatch")
+
+    fires(watch, "RestartsOften", "dispatch")
+    clears(watch, "RestartsOften", "dispatch", within_s=90)
+
+
+@pytest.mark.usefixtures("work")
+def test_a_claim_that_lapses_and_a_message_whose_reader_died_are_told(
+    own_stack: Stack, watch: Questions, sending: Sending, tmp_path: Path
+) -> None:
+    spec = PhantomSpec(size=(200, 200, 160), spacing_mm=(2, 2, 2))
+    large = write_image(tmp_path / "large.nii.gz", make_phantom(spec, Runner("cpu")).ct)
+    ticket = sending(large)
+    wait_until(
+        lambda: watch.number(f'sum(dss_dispatch_tickets_in_hand{{service="{LUNGS}"}})') == 1, 60
+    )
+
+    own_stack.kill("dispatch")
+    fires(watch, "LeasesLapse", LUNGS)
+    own_stack.start_one("dispatch")
+
+    fires(watch, "ReadersDie", "")
+    clears(watch, "LeasesLapse", LUNGS)
+    clears(watch, "ReadersDie", "")
+    ticket.join(120)
+    assert not ticket.is_alive()
+
+
+@pytest.mark.usefixtures("work")
+def test_programs_that_miss_the_datastore_are_told(own_stack: Stack, watch: Questions) -> None:
+    away = own_stack.datastore.with_name("unmounted")
+    own_stack.datastore.rename(away)
+    fires(watch, "PortalNotReady", "portal")
+    fires(watch, "ProgramNotReady", "dispatch")
+    fires(watch, "ProgramNotReady", "inference")
+
+    away.rename(own_stack.datastore)
+
+    clears(watch, "PortalNotReady", "portal")
+    clears(watch, "ProgramNotReady", "dispatch")
+    clears(watch, "ProgramNotReady", "inference")
+
+
+@pytest.mark.usefixtures("work")
+def test_a_broker_that_lets_nobody_in_is_told_and_the_outbox_waits(
+    own_stack: Stack, rabbit: RabbitNode, watch: Questions, sending: Sending, scan: Path
+) -> None:
+    vhost = own_stack.amqp_url.rpartition("/")[2]
+    login = (rabbit.user, rabbit.password)
+    with httpx.Client(base_url=rabbit.console_url, auth=login, timeout=30) as console:
+        console.put(f"/api/vhost-limits/{vhost}/max-connections", json={"value": 0})
+        for connection in console.get(f"/api/vhosts/{vhost}/connections").json():
+            console.delete(f"/api/connections/{connection['name']}")
+        ticket = sending(scan)
+        fires(watch, "OutboxOld", "")
+        fires(watch, "PortalNotReady", "portal")
+
+        console.delete(f"/api/vhost-limits/{vhost}/max-connections")
+
+    clears(watch, "OutboxOld", "")
+    clears(watch, "PortalNotReady", "portal")
+    ticket.join(120)
+    assert not ticket.is_alive()
+
+
+@pytest.mark.usefixtures("work")
+def test_wrong_tokens_are_told(own_stack: Stack, watch: Questions) -> None:
+    for _ in range(40):
+        httpx.post(f"{own_stack.url}/api/login", data={"token": "guessed"})
+
+    fires(watch, "SignInsRefused", "")
+    clears(watch, "SignInsRefused", "")
+
+
+@contextmanager
+def _channel(stack: Stack) -> Iterator[BlockingChannel]:
+    connection = pika.BlockingConnection(pika.URLParameters(stack.amqp_url))
+    try:
+        yield connection.channel()
+    finally:
+        connection.close()
