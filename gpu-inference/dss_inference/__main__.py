@@ -16,7 +16,7 @@ from dss_broker.stopping import leave_at_once, on_stop
 from dss_inference.bundle import Bundle
 from dss_inference.bundle_commands import commands, refuse
 from dss_inference.errors import InferenceError
-from dss_inference.measuring import loading, measure
+from dss_inference.measuring import measure
 from dss_inference.monai_bundles.absent import AbsentBundle
 from dss_inference.registry import BUNDLES, installed_in, load_to_serve
 from dss_inference.server import Server
@@ -116,8 +116,7 @@ def _to_serve(names: list[str] | None, settings: DeviceSettings) -> Iterator[Bun
     where = (settings.device, settings.threads, settings.bundles, settings.bundle_bytes)
     for name in names or [*sorted(BUNDLES), *installed_in(settings.bundles)]:
         try:
-            with loading(Path(name).name):
-                loaded = load_to_serve(name, *where)
+            loaded = load_to_serve(name, *where)
         except InferenceError as error:
             refuse(str(error), 2)
         if isinstance(loaded, AbsentBundle):

@@ -27,7 +27,10 @@ def measure(bundles: Iterable[Served]) -> None:
     """Every series of a worker exists from now on: one that appears with its first event hides that."""
     for kind in ("total", "free", "peak"):
         metrics.GPU_MEMORY_BYTES.labels(kind).set(0)
+    for kind in ("cpu", "cuda"):
+        metrics.MEMORY_RETRIES.labels(kind)
     for bundle in bundles:
+        metrics.BUNDLES_UNLOADED.labels(bundle.name)
         metrics.INFERENCE_IN_HAND.labels(bundle.name)
         metrics.INFERENCE_BATCH_WINDOWS.labels(bundle.name)
         for outcome in OUTCOMES:
@@ -38,6 +41,16 @@ def measure(bundles: Iterable[Served]) -> None:
 def loading(bundle: str) -> AbstractContextManager[object]:
     """Takes the time of what is done within."""
     return metrics.BUNDLE_LOAD_SECONDS.labels(bundle).time()
+
+
+def note_unloaded(bundle: str) -> None:
+    """It was let go for others; the next request loads it again."""
+    metrics.BUNDLES_UNLOADED.labels(bundle).inc()
+
+
+def note_out_of_memory(device: str) -> None:
+    """A network was too much for a ``device`` of that type, ``cuda`` or ``cpu``."""
+    metrics.MEMORY_RETRIES.labels(device).inc()
 
 
 def note_batch(bundle: str, windows: int) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dss_inference.bundle import Bundle
 from dss_inference.errors import InferenceError
+from dss_inference.measuring import loading
 from dss_inference.monai_bundles.absent import AbsentBundle
 from dss_inference.monai_bundles.checking import open_bundle, problems
 from dss_inference.monai_bundles.folder import is_bundle
@@ -74,7 +75,8 @@ def load(
     Raises InferenceError if there is no such bundle, if it cannot be used, or if there is no such device.
     """
     if name in BUNDLES:
-        return BUNDLES[name](device, threads)
+        with loading(name):
+            return BUNDLES[name](device, threads)
     monai = monai_bundles(installed)
     root = monai.get(name, Path(name))
     if is_bundle(root):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dss_inference.bundle import Bundle, Outcome, Progress
+from dss_inference.measuring import loading, note_unloaded
 from dss_inference.memory import Memory
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,8 @@ class Shelf:
 
     def _load(self, name: str, load: Callable[[], Bundle]) -> _Loaded:
         before = self._memory.held_bytes()
-        bundle = load()
+        with loading(name):
+            bundle = load()
         size_bytes = max(0, self._memory.held_bytes() - before)
         log.info("bundle loaded", extra={"bundle": name, "bytes": size_bytes})
         return _Loaded(bundle=bundle, size_bytes=size_bytes)
@@ -63,6 +65,7 @@ class Shelf:
             if oldest is None:
                 return
             gone = self._loaded.pop(oldest)
+            note_unloaded(oldest)
             log.info("bundle unloaded", extra={"bundle": oldest, "bytes": gone.size_bytes})
             del gone
             gc.collect()

@@ -67,9 +67,13 @@ def _load(board: Dashboard) -> Dashboard:
             (rate("dss_inference_requests_total", by="outcome"), "{{outcome}}"),
         ),
         graph(
-            "Put off and failed",
-            "Requests that ran out of memory or disk, and those that broke, in a quarter of an hour.",
+            "Short of memory, and failed",
+            "In a quarter of an hour: networks tried more frugally, requests put off, requests that broke.",
             COUNT,
+            (
+                "sum by (device) (increase(dss_inference_memory_retries_total[15m]))",
+                "more frugal than {{device}} allowed",
+            ),
             (
                 'sum by (bundle, outcome) (increase(dss_inference_requests_total{outcome=~"put_off|failed"}[15m]))',
                 "{{bundle}} {{outcome}}",
@@ -91,6 +95,7 @@ def _speed(board: Dashboard) -> Dashboard:
                 mean("dss_inference_stage_seconds", by="bundle, stage"),
                 "{{bundle}} {{stage}}",
             ),
+            span=12,
         ),
         graph(
             "Whole inference",
@@ -98,6 +103,7 @@ def _speed(board: Dashboard) -> Dashboard:
             SECONDS,
             ("bundle:inference_seconds:mean30m", "{{bundle}}, half an hour"),
             ("bundle:inference_seconds:mean1d", "{{bundle}}, a day"),
+            span=12,
         ),
         graph(
             "Windows",
@@ -113,15 +119,29 @@ def _speed(board: Dashboard) -> Dashboard:
         ),
         graph(
             "Loading of bundles",
-            "Time that each worker took to load its bundles when it started.",
+            "Time that workers spent on loading each bundle, in an hour.",
             SECONDS,
-            ("sum by (instance, bundle) (dss_inference_bundle_load_seconds_sum)", "{{bundle}}"),
+            (
+                "sum by (bundle) (increase(dss_inference_bundle_load_seconds_sum[1h]))",
+                "{{bundle}}",
+            ),
+        ),
+        graph(
+            "Bundles let go",
+            "Bundles that made room for others, in an hour; many mean that DSS_BUNDLE_BYTES is small.",
+            COUNT,
+            (
+                "sum by (bundle) (increase(dss_inference_bundles_unloaded_total[1h]))",
+                "{{bundle}}",
+            ),
+            span=12,
         ),
         graph(
             "Processor time",
             "Cores that each worker keeps busy.",
             COUNT,
             ('rate(process_cpu_seconds_total{job="inference"}[$__rate_interval])', "{{instance}}"),
+            span=12,
         ),
     ):
         board = board.with_panel(panel)

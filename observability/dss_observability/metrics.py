@@ -137,6 +137,16 @@ BUNDLE_LOAD_SECONDS = Histogram(
     ["bundle"],
     buckets=(0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
 )
+BUNDLES_UNLOADED = Counter(
+    "dss_inference_bundles_unloaded_total",
+    "Times that a bundle was let go because others needed its memory.",
+    ["bundle"],
+)
+MEMORY_RETRIES = Counter(
+    "dss_inference_memory_retries_total",
+    "Times that a network ran out of memory on a device (cuda, cpu); it is tried more frugally then.",
+    ["device"],
+)
 DEVICE_INFO = Gauge("dss_inference_device_info", "1 for the device that does the work.", ["device"])
 GPU_MEMORY_BYTES = Gauge(
     "dss_gpu_memory_bytes",

@@ -13,6 +13,7 @@ import torch
 from monai.data.meta_tensor import MetaTensor
 from monai.inferers.inferer import SlidingWindowInferer
 
+from dss_inference.measuring import note_out_of_memory
 from dss_inference.monai_bundles.slabs import winners
 from dss_inference.runner import is_out_of_memory
 
@@ -103,6 +104,7 @@ class Inferring:
                 if self._windowed:
                     self.inferer.sw_batch_size = attempt.batch
                 return done
+            note_out_of_memory(attempt.device.type)
             log.warning(
                 "out of memory", extra={"windows": attempt.batch, "device": str(attempt.device)}
             )
