@@ -50,7 +50,7 @@ def traced(
             folder=tmp_path_factory.mktemp("traces"),
             amqp_url=amqp_url,
             database_url=f"{postgres.database_url.rpartition('/')[0]}/{name}",
-            extra={"OTEL_EXPORTER_OTLP_ENDPOINT": spans.url, "OTEL_BSP_SCHEDULE_DELAY": "200"},
+            settings={"OTEL_EXPORTER_OTLP_ENDPOINT": spans.url, "OTEL_BSP_SCHEDULE_DELAY": "200"},
         )
         stack.start()
         try:

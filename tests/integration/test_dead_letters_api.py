@@ -38,6 +38,7 @@ def claims_and_breaks(broker: MemoryBroker, delivery: Delivery) -> None:
 
 async def failed_ticket(portal: Portal, ann: Client, root: Client) -> int:
     """A submitted ticket whose message has broken its dispatcher."""
+    assert isinstance(portal.broker, MemoryBroker)
     broken = MemoryBroker(portal.broker.server)
     lungs = topology.dispatch("lung-segmentation")
     broken.consume(lungs, partial(claims_and_breaks, broken))
