@@ -35,11 +35,13 @@ from dss_portal.settings import DatabaseSettings, Settings
 
 main = typer.Typer(help="The portal of the Distributed Segmentation Service.", no_args_is_help=True)
 users = typer.Typer(help="Who may sign in.", no_args_is_help=True)
+tiers = typer.Typer(help="What classes of users may do.", no_args_is_help=True)
 tokens = typer.Typer(help="Long-lived tokens for programs.", no_args_is_help=True)
 providers = typer.Typer(help="Who offers services.", no_args_is_help=True)
 services = typer.Typer(help="What is offered.", no_args_is_help=True)
 dead_letters = typer.Typer(help="Messages that nobody could handle.", no_args_is_help=True)
 main.add_typer(users, name="users")
+main.add_typer(tiers, name="tiers")
 main.add_typer(tokens, name="tokens")
 main.add_typer(providers, name="providers")
 main.add_typer(services, name="services")
@@ -47,6 +49,8 @@ main.add_typer(dead_letters, name="dead-letters")
 
 ENDING_S = 60.0
 """What the end may take beside the messages in hand: the database may be slow to close."""
+
+MAX_PRIORITY_MINUTES = 7 * 24 * 60
 
 S = TypeVar("S", bound=BaseSettings)
 T = TypeVar("T")
@@ -100,6 +104,22 @@ def list_users() -> None:
 def disable_user(email: str) -> None:
     """Nothing of the user's works any more; ``users add`` enables the user again."""
     _or_exit(lambda: accounts.disable_user(email))
+
+
+@tiers.command("list")
+def list_tiers() -> None:
+    """One line for each: name, open tickets, stored bytes, minutes of priority."""
+    for tier in _with_database(accounts.tiers):
+        limits = f"{tier.max_tickets}\t{tier.max_stored_bytes}\t{tier.priority_minutes}"
+        typer.echo(f"{tier.name}\t{limits}")
+
+
+@tiers.command("priority")
+def set_priority(
+    tier: str, minutes: Annotated[int, typer.Argument(min=0, max=MAX_PRIORITY_MINUTES)]
+) -> None:
+    """From now on the tier's tickets count as if they had come so many minutes earlier."""
+    _or_exit(lambda: accounts.set_priority(tier, minutes))
 
 
 @tokens.command("create")

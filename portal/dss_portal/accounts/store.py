@@ -28,6 +28,17 @@ async def make_tiers() -> None:
         await Tier.get_or_create(name=name, defaults=limits)
 
 
+async def tiers() -> list[Tier]:
+    """The smallest first."""
+    return await Tier.all().order_by("max_tickets")
+
+
+async def set_priority(name: str, minutes: int) -> None:
+    """Tickets of the tier count as if they had come ``minutes`` earlier.  Raises LookupError."""
+    if not await Tier.filter(name=name).update(priority_minutes=minutes):
+        raise LookupError(f"There is no tier '{name}'; there are {', '.join(TIERS)}.")
+
+
 async def save_user(email: str, *, sysadmin: bool | None = None, tier: str | None = None) -> User:
     """Create, or update and enable again; what is None stays as it is.
 
