@@ -29,6 +29,10 @@ class Delivery(Protocol):
         """1 for the first try, one more for each delayed retry."""
 
     @property
+    def age_s(self) -> float | None:
+        """Since it was sent, by two machines' clocks; None for a retry, whose sending is forgotten."""
+
+    @property
     def parked_reason(self) -> str | None:
         """Why nobody could handle the message, if it comes from PORTAL_PARKED; otherwise None."""
 

@@ -67,6 +67,10 @@ class Received:
     def message_id(self) -> str:
         return self.envelope.message_id
 
+    @property
+    def age_s(self) -> float | None:
+        return self.envelope.age_s
+
     def reply(self, message: Message) -> "Future[None]":
         if self.envelope.reply_to is None:
             raise ValueError(f"Nobody waits for an answer to this {self.envelope.type_name}")

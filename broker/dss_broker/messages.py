@@ -133,7 +133,8 @@ class ClaimFailed:
 class RunInference:
     """Segment ``image_path`` with ``bundle`` and write what comes of it into ``output_dir``.
 
-    Answered by any number of InferenceProgressed, then InferenceFinished or InferenceFailed.
+    Answered by any number of InferenceProgressed, then InferenceFinished or InferenceFailed.  A request
+    that nobody has begun with for ``silence_s`` is not wanted any more; 0 is for ever.
     """
 
     ticket_id: int
@@ -142,6 +143,7 @@ class RunInference:
     image_path: str
     output_dir: str
     parameters: dict[str, str]
+    silence_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -107,6 +107,7 @@ class ClaimedTicket:
             image_path=str(area / submission.target.file_name),
             output_dir=str(self._output_dir),
             parameters=dispatch.parameters,
+            silence_s=self.silence_s,
         )
         finished = self._ask(
             request,

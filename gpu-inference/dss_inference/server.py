@@ -133,6 +133,8 @@ class Server:
         raise TryAgainLater(f"{type(error).__name__} in {request.bundle}") from error
 
     def _answer(self, delivery: Delivery, request: m.RunInference) -> m.InferenceFinished:
+        if self._is_over(request) or _came_too_late(delivery, request):
+            raise Cancelled
         image_path = self._inside(request.image_path)
         output_dir = self._inside(request.output_dir)
         earlier = earlier_answer(output_dir, request, self._datastore)
@@ -157,12 +159,7 @@ class Server:
             delivery.reply(_progressed(request, fraction, stage))
 
         def cancelled() -> bool:
-            ticket_id, claim_id = request.ticket_id, request.claim_id
-            withdrawn = (ticket_id, "") in self._withdrawn or (
-                ticket_id,
-                claim_id,
-            ) in self._withdrawn
-            return withdrawn or self._abandoned.is_set()
+            return self._is_over(request) or self._abandoned.is_set()
 
         with Reporter(send) as report, tracing.Steps(_attributes(request)) as steps:
 
@@ -182,12 +179,23 @@ class Server:
             peak_memory_bytes=outcome.peak_memory_bytes,
         )
 
+    def _is_over(self, request: m.RunInference) -> bool:
+        """Was the ticket deleted, or its claim ended, so that nobody waits for the answer?"""
+        ticket_id, claim_id = request.ticket_id, request.claim_id
+        return (ticket_id, "") in self._withdrawn or (ticket_id, claim_id) in self._withdrawn
+
     def _inside(self, relative: str) -> Path:
         """Raises InferenceError for a path that leaves the datastore, by links too."""
         path = (self._datastore / relative).resolve()
         if not path.is_relative_to(self._datastore) or path == self._datastore:
             raise InferenceError("The request names a place outside the datastore.")
         return path
+
+
+def _came_too_late(delivery: Delivery, request: m.RunInference) -> bool:
+    """Has the requester given up?  That can be told only of a request that nobody has begun with."""
+    age_s = None if delivery.redelivered else delivery.age_s
+    return age_s is not None and 0 < request.silence_s < age_s
 
 
 def _facts(request: m.RunInference) -> dict[str, object]:

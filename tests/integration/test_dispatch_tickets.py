@@ -12,6 +12,7 @@ import pytest
 
 from builders import MAIN, image, segmentation, submit, write_image
 from dispatchers import (
+    WAIT_S,
     FakePortal,
     FakeWorker,
     dispatcher,
@@ -55,6 +56,7 @@ class InHand:
     attempt: int = 1
     message_id: str = "delivery1"
     redelivered: bool = False
+    age_s: float | None = None
     parked_reason: str | None = None
 
     def reply(self, message: Message) -> "Future[None]":
@@ -118,6 +120,7 @@ def test_the_worker_is_asked_for_the_tagged_layer_by_its_path(
             image_path=f"tickets/00000042/input/{MAIN.file_name}",
             output_dir="tickets/00000042/work/claim1/inference",
             parameters={},
+            silence_s=WAIT_S,
         )
     ]
 
@@ -279,6 +282,26 @@ def test_a_withdrawn_ticket_ends_without_a_word(broker: MemoryBroker, tmp_path: 
     assert worker.asked.acquire(timeout=10)
 
     broker.publish(TicketWithdrawn(ticket_id=42, service="lung-segmentation"))
+
+    submit(tmp_path, 43)
+    broker.publish(ready(43))  # the only thread is free again
+    assert worker.asked.acquire(timeout=10)
+    assert portal.of(ClaimFailed) + portal.of(ClaimSucceeded) == []
+    assert not work(tmp_path).exists()
+
+
+def test_a_dispatcher_that_has_lost_its_claim_stops_without_a_word(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    portal = FakePortal(broker)
+    worker = FakeWorker(broker, is_silent)
+    submit(tmp_path)
+    dispatcher(broker, tmp_path).start(parallel=1)
+    broker.publish(ready())
+    assert worker.asked.acquire(timeout=10)
+
+    taken = TicketWithdrawn(ticket_id=42, service="lung-segmentation", claim_id="claim1")
+    broker.publish(taken)
 
     submit(tmp_path, 43)
     broker.publish(ready(43))  # the only thread is free again

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 from datetime import UTC, datetime
+from typing import cast
 
 import pytest
 from quart.typing import TestClientProtocol as Client
@@ -17,6 +18,7 @@ from dss_broker.messages import (
     ClaimProgressed,
     ClaimRefused,
     ClaimSucceeded,
+    LeaseOverdue,
     ResultFile,
     TicketWithdrawn,
 )
@@ -324,3 +326,41 @@ async def test_the_next_ticket_works_after_a_failed_one(portal: Portal, client: 
 
     assert isinstance(await portal.claim(second, "d2"), ClaimGranted)
     assert (await post(client, f"/api/tickets/{second}/status", status="ready"))[0] == 400
+
+
+async def test_who_has_lost_a_claim_is_told_however_it_was_lost(
+    portal: Portal, client: Client
+) -> None:
+    heard: list[TicketWithdrawn] = []
+    portal.broker.consume(
+        topology.withdrawn("dispatch"),
+        lambda delivery: heard.append(cast("TicketWithdrawn", delivery.message)),
+    )
+
+    async def told(granted: ClaimGranted) -> None:
+        await eventually(lambda: _last(heard), lambda last: last == granted.claim_id)
+
+    ticket_id = await submitted_ticket(client)
+    first = await portal.granted(ticket_id, "d1")
+    second = await portal.granted(ticket_id, "d1")  # the same delivery in other hands
+    await told(first)
+    await Claim.filter(id=second.claim_id).update(expires_at=LONG_AGO)
+    await portal.tell(LeaseOverdue(ticket_id=ticket_id, claim_id=second.claim_id))
+    await told(second)
+    third = await portal.granted(ticket_id, "d2")
+    root = await portal.user("root@example.com", sysadmin=True)
+    await root.get(f"/api/tickets/{ticket_id}/retry")
+    await told(third)
+    fourth = await portal.granted(ticket_id, "d3")
+    await portal.tell(
+        ClaimFailed(ticket_id=ticket_id, claim_id=fourth.claim_id, reason="No lungs.")
+    )
+    await _status(client, ticket_id, "failed")
+
+    assert [message.claim_id for message in heard] == [
+        claim.claim_id for claim in (first, second, third)
+    ]
+
+
+async def _last(heard: list[TicketWithdrawn]) -> str:
+    return heard[-1].claim_id if heard else ""

@@ -15,6 +15,7 @@ class Heard:
     message_id: str = "m"
     redelivered: bool = False
     attempt: int = 1
+    age_s: float | None = None
     parked_reason: str | None = None
 
     def reply(self, message: Message) -> "Future[None]":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dss_broker.broker import Conversation
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import (
     InferenceFailed,
@@ -358,3 +359,40 @@ def wait_until(is_so: Callable[[], object]) -> None:
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_request_whose_claim_was_taken_away_before_is_not_begun(
+    broker: MemoryBroker, bundle: CopyBundle, server: Server
+) -> None:
+    broker.publish(TicketWithdrawn(ticket_id=7, service="lungs", claim_id="c1"))
+    wait_until(lambda: (7, "c1") in server._withdrawn)
+
+    assert failure(broker, REQUEST) == WITHDRAWN
+    assert bundle.runs == 0
+    assert isinstance(replies(broker, replace(REQUEST, claim_id="c2"))[-1], InferenceFinished)
+
+
+def test_a_request_that_nobody_waits_for_any_more_is_not_begun(
+    broker: MemoryBroker, bundle: CopyBundle, datastore: Path
+) -> None:
+    """No worker was there while its requester waited."""
+    earlier = MemoryBroker(broker.server)
+    Server(broker=earlier, bundles=[bundle], datastore=datastore, instance="node0").start()
+    earlier.close()
+    late = broker.request(replace(REQUEST, silence_s=0.1))
+    wanted = broker.request(replace(REQUEST, claim_id="c2", silence_s=60.0))
+    time.sleep(0.2)
+
+    made = Server(broker=broker, bundles=[bundle], datastore=datastore, instance="node1")
+    made.start()
+
+    assert isinstance(ended(late), InferenceFailed)
+    assert isinstance(ended(wanted), InferenceFinished)
+    assert bundle.runs == 1
+
+
+def ended(conversation: Conversation) -> Message:
+    heard = conversation.next(PATIENCE_S)
+    while isinstance(heard, InferenceProgressed):
+        heard = conversation.next(PATIENCE_S)
+    return heard
