@@ -134,7 +134,8 @@ class RunInference:
     """Segment ``image_path`` with ``bundle`` and write what comes of it into ``output_dir``.
 
     Answered by any number of InferenceProgressed, then InferenceFinished or InferenceFailed.  A request
-    that nobody has begun with for ``silence_s`` is not wanted any more; 0 is for ever.
+    that nobody has begun with for ``silence_s``, and whose ``output_dir`` its requester has removed
+    again, is not wanted any more; 0 is for ever.
     """
 
     ticket_id: int

@@ -133,10 +133,10 @@ class Server:
         raise TryAgainLater(f"{type(error).__name__} in {request.bundle}") from error
 
     def _answer(self, delivery: Delivery, request: m.RunInference) -> m.InferenceFinished:
-        if self._is_over(request) or _came_too_late(delivery, request):
-            raise Cancelled
         image_path = self._inside(request.image_path)
         output_dir = self._inside(request.output_dir)
+        if self._is_over(request) or _came_too_late(delivery, request, output_dir):
+            raise Cancelled
         earlier = earlier_answer(output_dir, request, self._datastore)
         if earlier is not None:
             _count(request, "repeated")
@@ -192,10 +192,15 @@ class Server:
         return path
 
 
-def _came_too_late(delivery: Delivery, request: m.RunInference) -> bool:
-    """Has the requester given up?  That can be told only of a request that nobody has begun with."""
+def _came_too_late(delivery: Delivery, request: m.RunInference, output_dir: Path) -> bool:
+    """Has the requester given up?  That can be told only of a request that nobody has begun with.
+
+    Two signs are asked for, since two machines' clocks may differ, and a shared folder may show late:
+    the request is old, and its requester has removed the folder that it had made.
+    """
     age_s = None if delivery.redelivered else delivery.age_s
-    return age_s is not None and 0 < request.silence_s < age_s
+    is_old = age_s is not None and 0 < request.silence_s < age_s
+    return is_old and not output_dir.is_dir()
 
 
 def _facts(request: m.RunInference) -> dict[str, object]:

@@ -18,6 +18,7 @@ from dss_broker.broker import Delivery
 from dss_broker.envelope import parked_reason
 from dss_broker.rabbit import RabbitBroker
 from dss_stack.rabbitmq import RabbitNode
+from stacks import free_port
 
 pytestmark = pytest.mark.stack
 
@@ -81,6 +82,22 @@ def test_a_message_that_kills_its_readers_is_parked_and_the_portal_is_told(
     assert [(d.message, d.message_id) for d in told] == [(ticket(), "killer")]
     assert told[0].parked_reason == "Its reader was lost 6 times before it was done."
     assert [envelope.message_id for envelope in bench.parked()] == ["killer"]
+
+
+def test_a_program_goes_on_to_the_next_node_that_its_address_names(url: str) -> None:
+    got: list[Delivery] = []
+    dead = f"amqp://nobody:nothing@127.0.0.1:{free_port()}/none"
+    broker = RabbitBroker(f"{dead},{url}", "dispatch", "cluster")
+    try:
+        broker.consume(LUNG, got.append)
+        broker.publish(ticket()).result(SOON_S)
+
+        wait_until(lambda: got)
+        with broker.dead_letters() as tray:
+            assert tray.letters == []
+    finally:
+        broker.stop_consuming(SOON_S)
+        broker.close()
 
 
 def test_a_subscription_is_renewed_when_its_queue_was_deleted(

@@ -380,15 +380,18 @@ def test_a_request_that_nobody_waits_for_any_more_is_not_begun(
     Server(broker=earlier, bundles=[bundle], datastore=datastore, instance="node0").start()
     earlier.close()
     late = broker.request(replace(REQUEST, silence_s=0.1))
-    wanted = broker.request(replace(REQUEST, claim_id="c2", silence_s=60.0))
+    young = broker.request(replace(REQUEST, claim_id="c2", silence_s=60.0))
+    (datastore / "kept").mkdir()
+    kept = broker.request(replace(REQUEST, claim_id="c3", silence_s=0.1, output_dir="kept"))
     time.sleep(0.2)
 
     made = Server(broker=broker, bundles=[bundle], datastore=datastore, instance="node1")
     made.start()
 
     assert isinstance(ended(late), InferenceFailed)
-    assert isinstance(ended(wanted), InferenceFinished)
-    assert bundle.runs == 1
+    assert isinstance(ended(young), InferenceFinished)
+    assert isinstance(ended(kept), InferenceFinished)  # its requester still has its folder
+    assert bundle.runs == 2
 
 
 def ended(conversation: Conversation) -> Message:
