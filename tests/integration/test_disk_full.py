@@ -1,6 +1,7 @@
 # mypy: allow-untyped-calls
 """Full disks, really full: a sentence for whom it concerns, nothing half-written, and then it goes on."""
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -179,18 +180,21 @@ def test_a_portal_says_that_its_database_has_no_room_and_recovers(
     site, disk = cramped
     site.offer(tmp_path, "dss")
 
-    def refused(ann: httpx.Client) -> httpx.Response | None:
-        answer = ann.post("/api/tickets", data={"name": "lung-segmentation"})
+    numbers = itertools.count()
+
+    def refused(root: httpx.Client) -> httpx.Response | None:
+        name = f"provider-{next(numbers)}-{'x' * 60}"
+        answer = root.post("/api/admin/providers", data={"name": name})
         return answer if answer.status_code >= 500 else None
 
-    with site.program("ann@example.com", "--tier", "poweruser") as ann:
-        first = submitted_ticket(ann)
+    with site.program("root@example.com", "--sysadmin") as root:
+        first = submitted_ticket(root)
         fill(disk)
-        answer = next(filter(None, (refused(ann) for _ in range(2000))))
+        answer = next(filter(None, (refused(root) for _ in range(3000))))
 
         assert answer.status_code == 503
         assert answer.text.startswith("The database of this service ")
         make_room(disk)
         wait_until(lambda: httpx.get(f"{site.url}/readyz").text == "ok", 60, site.stack.logs)
-        wait_until(lambda: refused(ann) is None, 60, site.stack.logs)
-        assert ann.get(f"/api/tickets/{first}/status").text == "ready"
+        wait_until(lambda: refused(root) is None, 60, site.stack.logs)
+        assert root.get(f"/api/tickets/{first}/status").text == "ready"
