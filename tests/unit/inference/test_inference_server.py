@@ -380,7 +380,7 @@ def test_a_request_that_nobody_waits_for_any_more_is_not_begun(
     Server(broker=earlier, bundles=[bundle], datastore=datastore, instance="node0").start()
     earlier.close()
     late = broker.request(replace(REQUEST, silence_s=0.1))
-    young = broker.request(replace(REQUEST, claim_id="c2", silence_s=60.0))
+    young = broker.request(replace(REQUEST, claim_id="c2", silence_s=60.0, output_dir="young"))
     (datastore / "kept").mkdir()
     kept = broker.request(replace(REQUEST, claim_id="c3", silence_s=0.1, output_dir="kept"))
     time.sleep(0.2)
