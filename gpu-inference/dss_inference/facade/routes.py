@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,10 @@ class Facade:
 
     def _answer(self, request: Request) -> Response:
         try:
-            endpoint, values = _ROUTES.bind_to_environ(request.environ).match()
+            path = re.sub(
+                "/{2,}", "/", request.path
+            )  # {URL}{Endpoint}, and the URL ends in a slash
+            endpoint, values = _ROUTES.bind_to_environ(request.environ).match(path)
             answer: Response = getattr(self, f"_{endpoint}")(request, **values)
         except RequestEntityTooLarge:
             sentence = f"The request is larger than the {self._max_bytes} bytes that are taken."

@@ -245,7 +245,7 @@ def test_a_finished_result_can_be_removed(client: Client, tmp_path: Path) -> Non
 
     client.delete(endpoint)
 
-    assert client.get(endpoint).status_code == 404
+    until(client, endpoint, 404)
 
 
 def test_the_next_process_has_the_results_and_goes_on_with_what_was_left(
@@ -301,6 +301,16 @@ def test_old_results_are_removed_and_waiting_ones_kept(
 
     assert client.get(old).status_code == 404
     assert client.get(waiting).status_code == 202
+
+
+def test_a_doubled_slash_is_understood(client: Client, tmp_path: Path) -> None:
+    """An old dispatcher appends the path to an address that may end in a slash."""
+    image_file = {"itk_image": (io.BytesIO(as_file(tmp_path, ".nrrd")), "ct.nrrd")}
+
+    answer = client.post("http://localhost//lung_segmentation/inference", data=image_file)
+
+    assert answer.status_code == 200
+    until(client, f"http://localhost/{answer.get_json()['Endpoint']}", 200)
 
 
 def test_the_overview_lists_the_bundles(client: Client) -> None:
