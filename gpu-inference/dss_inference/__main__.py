@@ -69,7 +69,10 @@ def facade(
     bind = settings.facade_bind or "127.0.0.1:8080"
     end_facade = _start_facade(bind, list(_to_serve(bundle, settings)), settings)
     _stop_signal().wait()
-    log.info("stopped", extra={"all_finished": end_facade()})
+    done = end_facade()
+    log.info("stopped", extra={"all_finished": done})
+    if not done:
+        leave_at_once()
 
 
 @main.command()
