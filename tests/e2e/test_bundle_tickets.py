@@ -15,6 +15,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from builders import service_json, write_image
 from bundle_folders import a_ball, write_bundle
 from contract.brokers import fresh_vhost
+from detector_folders import BALLS_MM, two_balls, write_ball_finder
 from dss_client.itksnap import ItkSnap
 from dss_client.sending import Sent, send
 from dss_client.workspace import read_outcome
@@ -38,13 +39,14 @@ large_files:
   hash_val: "abc123"
   hash_type: "md5"
 """
-SERVICES = (DEMO, "lung-segmentation", "threshold", "absent")
+SERVICES = (DEMO, "lung-segmentation", "threshold", "balls", "absent")
 
 
 def write_installed(folder: Path) -> Path:
     """What a site has put where DSS_BUNDLES points."""
     write_bundle(folder / "threshold")
     (write_bundle(folder / "absent", weights=False) / "large_files.yml").write_text(LARGE_FILES)
+    write_ball_finder(folder / "balls")
     (folder / DEMO).symlink_to(DEMO_BUNDLES / DEMO)
     return folder
 
@@ -163,6 +165,19 @@ def test_a_folder_dropped_in_serves_tickets_with_labels_from_its_metadata(
     truth = sitk.GetArrayFromImage(ball) > 0
     inside = sitk.GetArrayFromImage(found) > 0
     assert 2 * np.sum(truth & inside) / (truth.sum() + inside.sum()) > 0.95
+
+
+def test_a_detection_comes_back_with_a_label_for_each_finding(ben: ItkSnap, tmp_path: Path) -> None:
+    scan = write_image(tmp_path / "ct.nii.gz", two_balls("RAS", 12.0))
+
+    sent, found = segmented(ben, scan, "balls", tmp_path / "results")
+
+    assert [name[:14] for name in names(sent)] == ["ball 1, 16 mm,", "ball 2, 16 mm,"]
+    shape = sitk.LabelShapeStatisticsImageFilter()
+    shape.Execute(found)
+    for value, middle in enumerate(BALLS_MM, start=1):
+        assert np.linalg.norm(np.array(shape.GetCentroid(value)) - middle) < 2.5
+    assert sum("mm (LPS)" in line.message for line in sent.log) == 2
 
 
 def test_a_bundle_without_weights_fails_a_ticket_with_where_to_get_them(

@@ -13,6 +13,7 @@ from dss_inference.monai_bundles.config import (
     references,
     texts_used,
     used_parts,
+    weights_in,
 )
 from dss_inference.monai_bundles.folder import (
     BundleFolder,
@@ -21,7 +22,6 @@ from dss_inference.monai_bundles.folder import (
     part_of,
     read_folder,
     read_metadata,
-    weights_in,
 )
 
 MOST_LABELS = 255

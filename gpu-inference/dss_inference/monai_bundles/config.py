@@ -16,11 +16,15 @@ from dss_inference.errors import InferenceError
 
 Config: TypeAlias = dict[str, Any]
 
+WEIGHTS = ("model.pt", "model.ts")
+"""A state_dict; or TorchScript, which brings its own network, whatever the configuration says."""
+
 OVERRIDES = "dss.json"
 """In ``configs``: what a site changes, by path: ``{"preprocessing#transforms#2#pixdim": [3, 3, 3]}``."""
 
 _AS_IT_COMES = {"whether_raw_luna16": True}
 """How an official bundle is told that an image was not resampled for it."""
+_SCRIPTED = "dss_inference.monai_bundles.loading.Scripted"
 _FILES = ("LoadImage", "SaveImage")
 _SEGMENTATION = ("network", "preprocessing", "inferer", "postprocessing")
 _DETECTION = ("network", "preprocessing", "detector", "detector_ops")
@@ -32,6 +36,10 @@ def config_file(root: Path) -> Path | None:
     return next(
         (root / "configs" / name for name in names if (root / "configs" / name).is_file()), None
     )
+
+
+def weights_in(root: Path) -> Path | None:
+    return next((p for p in (root / "models" / name for name in WEIGHTS) if p.is_file()), None)
 
 
 def read_config(root: Path) -> Config:
@@ -51,6 +59,9 @@ def read_config(root: Path) -> Config:
     for part in ("preprocessing", "postprocessing"):
         if part in config:
             _leave_out_files(config[part])
+    weights = weights_in(root)
+    if weights is not None and weights.suffix == ".ts":
+        config["network"] = {"_target_": _SCRIPTED, "path": str(weights)}
     return config
 
 

@@ -12,9 +12,13 @@ from typing import Any
 import yaml
 
 from dss_inference.errors import InferenceError
-from dss_inference.monai_bundles.config import Config, is_detection, read_config
-
-_WEIGHTS = ("model.pt", "model.ts")
+from dss_inference.monai_bundles.config import (
+    WEIGHTS,
+    Config,
+    is_detection,
+    read_config,
+    weights_in,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +61,7 @@ def read_folder(root: Path) -> BundleFolder:
         metadata=metadata,
         config=read_config(root),
         labels=labels_of(metadata),
-        weights=weights_in(root) or root / "models" / _WEIGHTS[0],
+        weights=weights_in(root) or root / "models" / WEIGHTS[0],
     )
 
 
@@ -90,10 +94,6 @@ def labels_of(metadata: dict[str, Any]) -> dict[int, str]:
     return {value: name for value, name in sorted(numbered.items()) if value > 0}
 
 
-def weights_in(root: Path) -> Path | None:
-    return next((p for p in (root / "models" / name for name in _WEIGHTS) if p.is_file()), None)
-
-
 def not_installed(root: Path) -> str:
     """A sentence: where the missing weights are to be had, as large_files.yml says."""
     for name in ("large_files.yml", "large_files.yaml", "large_files.json"):
@@ -105,7 +105,7 @@ def not_installed(root: Path) -> str:
 def _where_from(path: Path) -> str:
     try:
         files = yaml.safe_load(path.read_text(encoding="utf-8"))["large_files"]
-        file = next(f for f in files if str(f["path"]).endswith(_WEIGHTS))
+        file = next(f for f in files if str(f["path"]).endswith(WEIGHTS))
         digest = (
             f" ({file.get('hash_type', 'md5')} {file['hash_val']})" if "hash_val" in file else ""
         )

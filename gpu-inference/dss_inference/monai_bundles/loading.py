@@ -23,9 +23,9 @@ warnings.filterwarnings("ignore", category=FutureWarning, module=r"monai\.utils\
 class Scripted(torch.nn.Module):
     """TorchScript, which takes no hooks, in something that does.  Raises RuntimeError if it is none."""
 
-    def __init__(self, path: str, device: str) -> None:
+    def __init__(self, path: str) -> None:
         super().__init__()
-        self._inner: torch.nn.Module = torch.jit.load(path, map_location=device)
+        self._inner: torch.nn.Module = torch.jit.load(path, map_location="cpu")
 
     def forward(self, images: torch.Tensor) -> Any:
         return self._inner(images)
@@ -42,10 +42,6 @@ class Parts:
         self._parser = ConfigParser(config=_ready(needed))
         self._parser["bundle_root"] = str(folder.root)
         self._parser["device"] = f"$torch.device('{device}')"
-        self._is_script = folder.weights.suffix == ".ts"
-        if self._is_script:  # it brings its own network, whatever the configuration says
-            where = {"path": str(folder.weights), "device": device}
-            self._parser["network"] = {"_target_": f"{__name__}.Scripted", **where}
 
     @property
     def image_key(self) -> str:
@@ -64,7 +60,7 @@ class Parts:
     def network(self) -> torch.nn.Module:
         """With its weights, ready to be asked."""
         network: torch.nn.Module = self.made("network").to(self._device)
-        if self._is_script:
+        if isinstance(network, Scripted):
             return network.eval()
         try:
             state = torch.load(self._folder.weights, map_location=self._device, weights_only=True)
