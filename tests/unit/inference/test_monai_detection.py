@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 import torch
+import yaml
 from monai.bundle.config_parser import ConfigParser
 
 from builders import write_image
@@ -35,12 +36,6 @@ from dss_inference.registry import load
 # MONAI warns of its own future and of what it calls in torch.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning"
-)
-
-OFFICIAL_WEIGHTS = (
-    "Its weights are not installed: fetch https://developer.download.nvidia.com/assets/Clara/"
-    "monai/tutorials/model_zoo/model_lung_nodule_ct_detection.pt "
-    "(md5 b2e732a7c2786e2f8398fa45293b1e73) into models/model.pt."
 )
 
 
@@ -274,8 +269,9 @@ def test_the_official_nodule_bundle_runs_with_weights_made_here(
     shutil.copytree(shared_data / "bundles" / root.name, root, copy_function=shutil.copyfile)
     for path in (root, *root.rglob("*")):
         path.chmod(0o755)
+    large = yaml.safe_load((root / "large_files.yml").read_text())["large_files"][0]
     assert problems(root) == [
-        OFFICIAL_WEIGHTS,
+        f"Its weights are not installed: fetch {large['url']} (md5 {large['hash_val']}) into models/model.pt."
     ]
     bundle = MonaiDetection(open_bundle(write_weights(root)), "cpu")
     image = sitk.Resample(two_balls("LPS"), [48, 44, 20], sitk.Transform(), sitk.sitkLinear,
