@@ -14,6 +14,7 @@ import asyncpg
 import httpx
 from playwright.sync_api import Browser, Page
 
+from contract.brokers import Node, fresh_vhost
 from dss_stack.postgres import PostgresCluster
 from stacks import Stack, wait_until
 
@@ -119,6 +120,24 @@ def attach(provider: httpx.Client, ticket: int, name: str, data: bytes, descript
 def _send(client: httpx.Client, path: str, name: str, data: bytes, **fields: str) -> None:
     answer = client.post(path, files={"myfile": (name, io.BytesIO(data))}, data=fields)
     assert answer.status_code == httpx.codes.OK, answer.text
+
+
+@contextmanager
+def whole_stack(
+    rabbit: Node, postgres: PostgresCluster, folder: Path, **extra: str
+) -> Iterator[Stack]:
+    """Everything is up and ``lung-segmentation`` is listed; on a virtual host and database of its own."""
+    name = f"e2e_{uuid.uuid4().hex[:8]}"
+    asyncio.run(create_database(postgres.database_url, name))
+    with fresh_vhost(rabbit) as amqp_url:
+        database_url = f"{postgres.database_url.rpartition('/')[0]}/{name}"
+        running = Stack(folder=folder, amqp_url=amqp_url, database_url=database_url, settings=extra)
+        running.start()
+        try:
+            wait_until(lambda: "lung-segmentation" in running.announced(), 90, running.logs)
+            yield running
+        finally:
+            running.stop()
 
 
 def start(amqp_url: str, postgres: PostgresCluster, folder: Path) -> Site:

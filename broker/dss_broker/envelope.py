@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
+import msgspec
+
 from dss_broker.codec import encode
 from dss_broker.messages import Message
 from dss_broker.topology import DELIVERY_LIMIT
@@ -73,6 +75,21 @@ def seal(
         reply_to=reply_to,
         headers=headers,
     )
+
+
+class _Ids(msgspec.Struct):
+    ticket_id: int | None = None
+    claim_id: str | None = None
+
+
+def ids(envelope: Envelope) -> dict[str, int | str]:
+    """The ``ticket`` and the ``claim`` that a message is about, as log lines call them."""
+    try:
+        found = msgspec.json.decode(envelope.body, type=_Ids)
+    except msgspec.MsgspecError:
+        return {}
+    facts = {"ticket": found.ticket_id, "claim": found.claim_id}
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def for_retry(envelope: Envelope) -> Envelope:

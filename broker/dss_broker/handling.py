@@ -10,12 +10,13 @@ from typing import TypeAlias, get_args
 
 from dss_broker.broker import Handler
 from dss_broker.codec import decode
-from dss_broker.envelope import Envelope, parked_reason, seal
+from dss_broker.envelope import Envelope, ids, parked_reason, seal
 from dss_broker.errors import HandBack, MalformedMessage, TryAgainLater
 from dss_broker.messages import Message
 from dss_broker.spans import processed
 from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription
 from dss_observability import metrics
+from dss_observability.logs import about
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +137,7 @@ class Handling:
         return verdict
 
     def _try(self, envelope: Envelope, attempt: int, *, redelivered: bool) -> Verdict:
-        with processed(envelope, self._queue) as span:
+        with about(**ids(envelope)), processed(envelope, self._queue) as span:
             verdict = self._judged(envelope, attempt, redelivered=redelivered)
             span.note({"dss.verdict": type(verdict).__name__, "dss.attempt": attempt})
             return verdict

@@ -10,7 +10,7 @@ from uuid import uuid4
 from pika import BasicProperties, SelectConnection, spec  # type: ignore[import-untyped] # no py.typed
 from pika.channel import Channel  # type: ignore[import-untyped]
 
-from dss_broker.envelope import Envelope, for_parking, for_retry
+from dss_broker.envelope import Envelope, for_parking, for_retry, ids
 from dss_broker.errors import BrokerClosed
 from dss_broker.handling import Handled, Handling, Parked, Postponed, Returned, Verdict
 from dss_broker.inbox import Inbox
@@ -159,7 +159,8 @@ class Consumer:
             deliveries=[(channel, method.delivery_tag)],
         )
         if self._hands.adopt(hand):
-            log.info("message came again while it is being handled", extra={"id": hand.key[0]})
+            facts = {"id": hand.key[0], **ids(hand.envelope)}
+            log.info("message came again while it is being handled", extra=facts)
         elif self._stopped:
             return  # goes back with the channel
         elif self._hands.was_done(hand):
@@ -209,7 +210,8 @@ class Consumer:
         if error is None:
             self._acknowledge(hand)
         elif not isinstance(error, BrokerClosed):
-            log.error("message could not be moved", extra={"id": hand.key[0], "reason": str(error)})
+            facts = {"id": hand.key[0], "reason": str(error), **ids(hand.envelope)}
+            log.error("message could not be moved", extra=facts)
             self._reject(hand)
 
     def _acknowledge(self, hand: Hand) -> None:

@@ -22,6 +22,7 @@ from dss_dispatch.reporter import Reporter
 from dss_dispatch.service import Service
 from dss_dispatch.withdrawals import Withdrawals
 from dss_observability import metrics, tracing
+from dss_observability.logs import concerns
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +118,7 @@ class Consumer:
 
     def _work(self, claim: ClaimGranted, delivery: Delivery, is_withdrawn: threading.Event) -> None:
         facts = {"ticket": claim.ticket_id, "claim": claim.claim_id}
+        concerns(**facts)
         log.info("ticket claimed", extra={**facts, "attempt": claim.attempt})
         reporter = Reporter(self._broker, claim)
         ticket = ClaimedTicket(
@@ -171,7 +173,7 @@ class Consumer:
                 log.warning("disk full", extra={**facts, "reason": str(error)})
                 self._put_off(reporter, NO_ROOM, delivery.attempt)
             case TicketError():
-                log.info("ticket failed", extra={**facts, "reason": str(error)})
+                log.info("ticket failed", extra=facts)  # why is for its user: it may name a file
                 reporter.failed(str(error))
             case NoInference():
                 log.warning("no inference", extra={**facts, "reason": str(error)})

@@ -1,27 +1,53 @@
 """One event per line: constant text, facts beside it.  No patient data, no token."""
 
 import logging
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import TracebackType
+from typing import TypeAlias
 
 from pythonjsonlogger.json import JsonFormatter
 
+from dss_observability import tracing
+
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_OF_USERS = re.compile(r"(tickets/\d+/\w+/|attachments/\d+/)[^'\"\n]+")
+"""Where a path goes on with a name that a user has given: those name patients."""
+
+_about: ContextVar[dict[str, object] | None] = ContextVar("about", default=None)
+
+ExcInfo: TypeAlias = (
+    tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+)
 
 
-class _ReadableFormatter(logging.Formatter):
-    """For people: the facts follow the text as ``name=value``."""
+def concerns(**facts: object) -> None:
+    """What every line of this task or thread is about from now on, besides what it says itself; None is left out."""
+    known = {name: value for name, value in facts.items() if value is not None}
+    _about.set((_about.get() or {}) | known)
 
-    def format(self, record: logging.LogRecord) -> str:
-        facts = [f"{k}={v}" for k, v in vars(record).items() if k not in _STANDARD]
-        return "  ".join([super().format(record), *facts])
+
+@contextmanager
+def about(**facts: object) -> Iterator[None]:
+    """Every line of the block is about these."""
+    token = _about.set(_about.get())
+    concerns(**facts)
+    try:
+        yield
+    finally:
+        _about.reset(token)
 
 
 def configure_logging(program: str, *, json_lines: bool, level: str = "INFO") -> None:
     """Send all logging to standard error.  Called once, by a program's ``__main__``."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_complete)
     if json_lines:
         handler.setFormatter(
-            JsonFormatter(
+            _JsonFormatter(
                 "{asctime}{levelname}{name}{message}",
                 style="{",
                 rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
@@ -37,3 +63,39 @@ def configure_logging(program: str, *, json_lines: bool, level: str = "INFO") ->
     logging.getLogger("pika").setLevel(logging.CRITICAL)
     # A trace for each try to mend its pool; whoever meets the outage says so.
     logging.getLogger("asyncpg").setLevel(logging.ERROR)
+
+
+def without_names(text: str) -> str:
+    """The same, with every file that a user has named left out."""
+    return _OF_USERS.sub(r"\1(a file)", text)
+
+
+class _NamelessTraces(logging.Formatter):
+    def formatException(self, ei: ExcInfo) -> str:  # noqa: N802 - the base class's name
+        return without_names(super().formatException(ei))
+
+
+class _JsonFormatter(_NamelessTraces, JsonFormatter):
+    """For machines."""
+
+
+class _ReadableFormatter(_NamelessTraces):
+    """For people: the facts follow the text as ``name=value``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = [f"{k}={v}" for k, v in vars(record).items() if k not in _STANDARD]
+        return "  ".join([super().format(record), *facts])
+
+
+def _complete(record: logging.LogRecord) -> bool:
+    """Add what the work in hand is about and its trace, and take out the names of files."""
+    said = vars(record)
+    for name, value in ((_about.get() or {}) | {"trace": tracing.trace_id()}).items():
+        if value is not None and said.get(name) is None:
+            said[name] = value
+    for name in set(said) - _STANDARD:
+        if isinstance(value := said[name], str):
+            said[name] = without_names(value)
+        elif value is None:
+            del said[name]
+    return True

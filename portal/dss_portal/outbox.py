@@ -92,7 +92,8 @@ class Relay:
                 confirmed = self._broker.publish(message, message_id=stored.message_id)
                 await asyncio.wait_for(asyncio.wrap_future(confirmed), CONFIRM_TIMEOUT_S)
         except Unroutable:
-            log.warning("nobody listens", extra={"type": stored.type_name})
+            facts = {"type": stored.type_name, "ticket": getattr(message, "ticket_id", None)}
+            log.warning("nobody listens", extra=facts)
             if isinstance(message, TicketReady):
                 self._unheard.append(message.ticket_id)
         except TimeoutError:

@@ -1,19 +1,30 @@
-"""Each request as a span, and the trace of whoever asks carried on to what comes of it."""
+"""Each request by its name in the log, and as a span in the trace of whoever asks."""
 
+import re
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from quart import Quart, Response, g, request
 
 from dss_observability import tracing
+from dss_observability.logs import concerns
 from dss_observability.tracing import TRACEPARENT, Attributes, Kind
 from dss_portal.models import OutboxMessage
+
+REQUEST_ID = "X-Request-Id"
+"""Of the request or its proxy, or made here; in the answer, and in each line of the log."""
 
 UNTOLD = {"/healthz", "/readyz"}
 """Asked all the time by machines."""
 
 
 def install(app: Quart) -> None:
+    @app.before_request
+    async def _name() -> None:
+        g.dss_request = _given_id() or uuid.uuid4().hex
+        concerns(request=g.dss_request, ticket=(request.view_args or {}).get("ticket_id"))
+
     @app.before_request
     async def _begin() -> None:
         if request.path in UNTOLD:
@@ -29,6 +40,8 @@ def install(app: Quart) -> None:
 
     @app.after_request
     async def _answered(response: Response) -> Response:
+        if "dss_request" in g:
+            response.headers[REQUEST_ID] = g.dss_request
         if "dss_span" in g:
             status = response.status_code
             g.dss_span.note({"http.response.status_code": status})
@@ -50,6 +63,12 @@ def sent_from_outbox(stored: OutboxMessage) -> Iterator[None]:
             yield
         finally:
             waiting.end()
+
+
+def _given_id() -> str | None:
+    """Only what can do no harm in a log."""
+    given = request.headers.get(REQUEST_ID, "")
+    return given if re.fullmatch(r"[A-Za-z0-9-]{8,64}", given) else None
 
 
 def _attributes(route: str) -> Attributes:

@@ -1,22 +1,19 @@
 """One trace shows a whole ticket: a real collector gets what the three real programs send."""
 
-import asyncio
-import uuid
 from collections.abc import Iterator
 
-import asyncpg
 import httpx
 import pytest
 
 from builders import write_image
 from collector import Collector, Seen, collector
-from contract.brokers import fresh_vhost
 from dss_client.itksnap import ItkSnap
 from dss_client.sending import Sent, send
 from dss_inference.phantom.chest import PhantomSpec, make_phantom
 from dss_inference.runner import Runner
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
+from sites import whole_stack
 from stacks import Stack, wait_until
 from watchers import Quiet
 
@@ -43,21 +40,9 @@ def traced(
     spans: Collector,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
-    name = f"traces_{uuid.uuid4().hex[:8]}"
-    asyncio.run(_create_database(postgres.database_url, name))
-    with fresh_vhost(rabbit) as amqp_url:
-        stack = Stack(
-            folder=tmp_path_factory.mktemp("traces"),
-            amqp_url=amqp_url,
-            database_url=f"{postgres.database_url.rpartition('/')[0]}/{name}",
-            settings={"OTEL_EXPORTER_OTLP_ENDPOINT": spans.url, "OTEL_BSP_SCHEDULE_DELAY": "200"},
-        )
-        stack.start()
-        try:
-            wait_until(lambda: "lung-segmentation" in stack.announced(), 90, stack.logs)
-            yield stack
-        finally:
-            stack.stop()
+    otel = {"OTEL_EXPORTER_OTLP_ENDPOINT": spans.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+    with whole_stack(rabbit, postgres, tmp_path_factory.mktemp("traces"), **otel) as stack:
+        yield stack
 
 
 @pytest.fixture(scope="module")
@@ -189,11 +174,3 @@ def test_spans_hold_no_name_of_a_file_or_user_and_no_token(
 
     for secret in ("mueller", EMAIL, traced.amqp_url, traced.database_url, "for tests"):
         assert secret not in everything
-
-
-async def _create_database(url: str, name: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(f'CREATE DATABASE "{name}"')
-    finally:
-        await connection.close()
