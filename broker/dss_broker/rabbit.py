@@ -26,6 +26,7 @@ from dss_broker.rabbit_replies import Replies
 from dss_broker.spans import published
 from dss_broker.topology import (
     EXCHANGE,
+    REPLY_EXCHANGE,
     RETRY_DELAYS_S,
     Subscription,
     must_arrive,
@@ -122,8 +123,7 @@ class RabbitBroker:
         return self._post(EXCHANGE, routing_key(message), envelope, mandatory=must_arrive(message))
 
     def _answer(self, queue: str, reply: Envelope) -> "Future[None]":
-        """Through the default exchange, which knows every queue by its name."""
-        return self._post("", queue, reply, mandatory=False)
+        return self._post(REPLY_EXCHANGE, queue, reply, mandatory=False)
 
     def _post(
         self, exchange: str, key: str, envelope: Envelope, *, mandatory: bool

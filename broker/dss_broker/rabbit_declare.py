@@ -9,6 +9,7 @@ from dss_broker.topology import (
     DEAD_QUEUE,
     DELIVERY_LIMIT,
     EXCHANGE,
+    REPLY_EXCHANGE,
     REPLY_QUEUE_EXPIRY_S,
     Sharing,
     Subscription,
@@ -29,6 +30,7 @@ LOOKED_AT = 1_000_000
 def declare_shared(channel: Channel, retry_delays_s: Sequence[int]) -> None:
     """What every program may publish to."""
     _declare_exchange(channel, EXCHANGE)
+    _declare_exchange(channel, REPLY_EXCHANGE)
     declare_dead(channel)
     for delay_s in sorted(set(retry_delays_s)):
         _declare_retry(channel, delay_s)
@@ -56,6 +58,7 @@ def declare_subscription(channel: Channel, subscription: Subscription, queue: st
 def declare_replies(channel: Channel, queue: str) -> None:
     """Outlives a lost connection, and goes by itself when its program does not come back."""
     _declare_durable(channel, queue, QUORUM | {"x-expires": REPLY_QUEUE_EXPIRY_S * 1000})
+    channel.queue_bind(queue, REPLY_EXCHANGE, queue)
 
 
 def _arguments(subscription: Subscription) -> dict[str, object]:
@@ -79,7 +82,7 @@ def _declare_retry(channel: Channel, delay_s: int) -> None:
 
 
 def _declare_exchange(channel: Channel, name: str) -> None:
-    kind = "topic" if name == EXCHANGE else "fanout"
+    kind = "topic" if name in {EXCHANGE, REPLY_EXCHANGE} else "fanout"
     channel.exchange_declare(name, kind, durable=True)
 
 

@@ -5,17 +5,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from dss_broker.envelope import Envelope
-from dss_broker.topology import EXCHANGE
+from dss_broker.topology import REPLY_EXCHANGE
 from dss_observability import tracing
 from dss_observability.tracing import TRACEPARENT, Kind, Span
-
-REPLIES = "dss.replies"
-"""Stands for the reply queues of all processes: a span's name is not to tell them apart."""
 
 
 def published(envelope: Envelope, exchange: str, key: str) -> tuple[Envelope, Span]:
     """The envelope as part of a span that ends when the broker has it."""
-    where = REPLIES if exchange != EXCHANGE else f"{exchange}:{key}"
+    # A span's name is not to tell the reply queues of processes apart.
+    where = exchange if exchange == REPLY_EXCHANGE else f"{exchange}:{key}"
     attributes = _attributes(envelope, "publish", "send", where) | {
         "messaging.rabbitmq.destination.routing_key": key
     }

@@ -14,6 +14,10 @@ from dss_broker import messages as m
 EXCHANGE = "dss.tickets"
 """Topic exchange for every message that is not a reply."""
 
+REPLY_EXCHANGE = "dss.replies"
+"""Topic exchange for replies, by the name of the requester's queue.  RabbitMQ's default exchange would do,
+but leads to every queue, so that whoever may answer could also tell the portal what he likes."""
+
 DEAD_EXCHANGE = "dss.dead"
 """Fanout exchange that takes messages which nobody could handle (parked messages)."""
 

@@ -48,6 +48,11 @@ class RabbitNode:
     def amqp_url(self) -> str:
         return f"amqp://{self.user}:{self.password}@{LOOPBACK}:{self._ports['amqp']}/%2F"
 
+    def amqp_url_of(self, user: str) -> str:
+        """For one of ``dss_broker.rights.USERS``."""
+        password = rabbitmq_files.password_of(user, self.password)
+        return f"amqp://{user}:{password}@{LOOPBACK}:{self._ports['amqp']}/%2F"
+
     @property
     def console_url(self) -> str:
         """Address of the management console and of its HTTP API."""

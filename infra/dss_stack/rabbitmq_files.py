@@ -2,8 +2,10 @@
 
 import json
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
+from dss_broker.rights import USERS, definitions
 from dss_stack.ports import LOOPBACK
 from dss_stack.remembered import write_private
 
@@ -95,11 +97,15 @@ def _cluster(member: Member) -> str:
     return "".join([backend, "cluster_partition_handling = pause_minority\n", *names])
 
 
-def _definitions(password: str) -> dict[str, list[dict[str, str]]]:
-    """One user and no guest; read again at every start, to the same effect."""
+def password_of(user: str, secret: str) -> str:
+    """Each user has another, and none leads to the administrator's."""
+    return blake2b(user.encode(), key=secret.encode(), digest_size=24).hexdigest()
+
+
+def _definitions(secret: str) -> dict[str, list[dict[str, str]]]:
+    """An administrator, the programs' users and no guest; read again at every start, to the same effect."""
+    found = definitions({user: password_of(user, secret) for user in USERS})
     everything = {"configure": ".*", "write": ".*", "read": ".*"}
-    return {
-        "vhosts": [{"name": "/"}],
-        "users": [{"name": USER, "password": password, "tags": "administrator"}],
-        "permissions": [{"user": USER, "vhost": "/", **everything}],
-    }
+    found["users"].append({"name": USER, "password": secret, "tags": "administrator"})
+    found["permissions"].append({"user": USER, "vhost": "/", **everything})
+    return found

@@ -143,6 +143,11 @@ class Stack:
         """The whole environment of a program of this stack."""
         return {**self._environment, **self.wiring().variables()}
 
+    def _variables_of(self, user: str) -> dict[str, str]:
+        """Those of a program, which has no more rights on our broker than it needs."""
+        own = {"DSS_AMQP_URL": self.rabbit.amqp_url_of(user)} if self.owns_rabbit else {}
+        return self.variables() | own
+
     @property
     def _facts_file(self) -> Path:
         return self.state / "stack.json"
@@ -230,11 +235,12 @@ class Stack:
 
     def _start_programs(self, report: Report) -> None:
         """Dispatchers come last: only a portal that listens hears which services they offer."""
-        programs, environment = self.lineup(), self.variables()
-        inference = programs.inference.launch(environment)
-        portal = programs.portal.launch(environment)
+        programs = self.lineup()
+        inference = programs.inference.launch(self._variables_of("dss-inference"))
+        portal = programs.portal.launch(self._variables_of("dss-portal"))
         self._wait(programs.portal, portal, report)
-        dispatchers = [(program, program.launch(environment)) for program in programs.dispatchers]
+        own = self._variables_of("dss-dispatch")
+        dispatchers = [(program, program.launch(own)) for program in programs.dispatchers]
         for program, process in [*dispatchers, (programs.inference, inference)]:
             self._wait(program, process, report)
 

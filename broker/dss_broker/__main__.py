@@ -1,0 +1,31 @@
+"""``python -m dss_broker``: the users that RabbitMQ is to know, for whoever runs one."""
+
+import json
+import secrets
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from dss_broker.rights import USERS, definitions
+
+main = typer.Typer(add_completion=False)
+
+
+@main.command()
+def users(
+    vhost: Annotated[str, typer.Option(help="Virtual host, which is made if need be.")] = "/",
+    host: Annotated[str, typer.Option(help="Where the programs find it.")] = "127.0.0.1:5672",
+) -> None:
+    """Print definitions of least-rights users with fresh passwords, for 'rabbitmqctl import_definitions'.
+
+    The addresses for DSS_AMQP_URL go to standard error, this once.
+    """
+    passwords = {user: secrets.token_urlsafe(24) for user in USERS}
+    typer.echo(json.dumps(definitions(passwords, vhost), indent=1))
+    for user, password in passwords.items():
+        typer.echo(f"{user}\tamqp://{user}:{password}@{host}/{quote(vhost, safe='')}", err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Who may do what on the broker, as data: each program its own user, with what its part takes.
+
+RabbitMQ knows rights to configure, write and read by names, and, on a topic exchange, by routing keys:
+https://www.rabbitmq.com/docs/access-control.  What is not named here is refused.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dss_broker.topology import EXCHANGE, REPLY_EXCHANGE
+
+NOTHING = "^$"
+SHARED = r"dss\.(tickets|replies|dead|retry\.[0-9]+s)"
+"""What every program declares; whoever comes first makes it, but the retry queues: those the portal makes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topic:
+    """Routing keys that may be published (``write``) and bound to a queue (``read``)."""
+
+    write: str = NOTHING
+    read: str = NOTHING
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rights:
+    """Regular expressions for names and, by exchange, for routing keys."""
+
+    own: str = NOTHING
+    write_too: str = ""
+    tags: str = ""
+    topics: Mapping[str, Topic] = field(default_factory=dict)
+
+    @property
+    def write(self) -> str:
+        return f"{self.own}|{self.write_too}" if self.write_too else self.own
+
+
+def _named(*names: str) -> str:
+    return f"^({'|'.join(names)})$"
+
+
+_TO_REQUESTERS = Topic(write=r"^dss\.replies\.dispatch\.")
+
+USERS: Mapping[str, Rights] = {
+    "dss-portal": Rights(
+        own=_named(SHARED, r"dss\.portal\..+", r"dss\.dead\.reader"),
+        write_too=r"^amq\.default$",  # dead letters go back to the queue that they come from
+        topics={
+            EXCHANGE: Topic(
+                write=r"^ticket\.",
+                read=r"^(claim\.requested|claim\.event|service\.announced|worker\.announced)\.",
+            ),
+            REPLY_EXCHANGE: _TO_REQUESTERS,
+        },
+    ),
+    "dss-dispatch": Rights(
+        own=_named(SHARED, r"dss\.dispatch\..+", r"dss\.replies\.dispatch\..+"),
+        topics={
+            EXCHANGE: Topic(
+                write=r"^(claim\.requested|claim\.event|service\.announced|inference\.run)\.",
+                read=r"^ticket\.(ready|withdrawn)\.",
+            ),
+            REPLY_EXCHANGE: Topic(read=r"^dss\.replies\.dispatch\."),
+        },
+    ),
+    "dss-inference": Rights(
+        own=_named(SHARED, r"dss\.inference\..+"),
+        topics={
+            EXCHANGE: Topic(
+                write=r"^worker\.announced\.", read=r"^(inference\.run|ticket\.withdrawn)\."
+            ),
+            REPLY_EXCHANGE: _TO_REQUESTERS,
+        },
+    ),
+    "dss-monitor": Rights(
+        tags="monitoring",  # sees everything in the console and its API, and changes nothing
+        topics={EXCHANGE: Topic(), REPLY_EXCHANGE: Topic()},
+    ),
+}
+
+
+def definitions(passwords: Mapping[str, str], vhost: str = "/") -> dict[str, list[dict[str, str]]]:
+    """For RabbitMQ's ``load_definitions`` or ``rabbitmqctl import_definitions``; ``passwords`` by user."""
+    return {
+        "vhosts": [{"name": vhost}],
+        "users": [
+            {"name": user, "password": passwords[user], "tags": rights.tags}
+            for user, rights in USERS.items()
+        ],
+        "permissions": [
+            {"user": user, "vhost": vhost}
+            | {"configure": rights.own, "write": rights.write, "read": rights.own}
+            for user, rights in USERS.items()
+        ],
+        "topic_permissions": [
+            {"user": user, "vhost": vhost, "exchange": exchange}
+            | {"write": topic.write, "read": topic.read}
+            for user, rights in USERS.items()
+            for exchange, topic in rights.topics.items()
+        ],
+    }

@@ -1,0 +1,190 @@
+"""The users of ``dss_broker.rights`` on a real RabbitMQ: what they need works, the rest is refused."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from threading import Event
+from urllib.parse import quote
+
+import httpx
+import pika  # type: ignore[import-untyped] # no py.typed
+import pytest
+from pika.adapters.blocking_connection import BlockingChannel  # type: ignore[import-untyped]
+from pika.exceptions import ChannelClosedByBroker  # type: ignore[import-untyped]
+
+from contract.brokers import fresh_vhost
+from dss_broker import messages as m
+from dss_broker import topology
+from dss_broker.broker import Delivery
+from dss_broker.rabbit import RabbitBroker
+from dss_broker.rights import USERS, definitions
+from dss_stack.rabbitmq import RabbitNode
+
+pytestmark = pytest.mark.stack
+
+ACCESS_REFUSED = 403
+SOON_S = 15.0
+PASSWORDS = {user: f"of {user}" for user in USERS}
+READY = m.TicketReady(ticket_id=7, service="lung", service_hash="h")
+RUN = m.RunInference(
+    ticket_id=7, claim_id="c", bundle="lung", image_path="i", output_dir="o", parameters={}
+)
+CLAIM = m.ClaimTicket(ticket_id=7, service="lung", provider="dss", instance="1", delivery_id="d")
+Urls = dict[str, str]
+Brokers = dict[str, RabbitBroker]
+
+
+@pytest.fixture(scope="module")
+def urls(rabbit: RabbitNode) -> Iterator[Urls]:
+    """An address for each user of a virtual host with the definitions that an operator would load."""
+    with fresh_vhost(rabbit) as admin:
+        vhost = admin.rpartition("/")[2]
+        with httpx.Client(
+            base_url=rabbit.console_url, auth=(rabbit.user, rabbit.password)
+        ) as console:
+            console.post("/api/definitions", json=definitions(PASSWORDS, vhost)).raise_for_status()
+        place = admin.rpartition("@")[2]
+        yield {user: f"amqp://{user}:{quote(PASSWORDS[user])}@{place}" for user in USERS}
+
+
+@pytest.fixture(scope="module")
+def brokers(urls: Urls) -> Iterator[Brokers]:
+    """The three programs, subscribed to all that theirs are; the portal comes first."""
+    found: Brokers = {}
+    portal = found["portal"] = RabbitBroker(urls["dss-portal"], "portal", "1")
+    portal.consume(topology.PORTAL_CLAIMS, _grants)
+    portal.consume(topology.PORTAL_EVENTS, lambda _: None)
+    portal.consume(topology.PORTAL_PARKED, lambda _: None)
+    inference = found["inference"] = RabbitBroker(urls["dss-inference"], "inference", "1")
+    inference.consume(topology.withdrawn("inference"), lambda _: None)
+    inference.consume(topology.inference("lung"), _fails)
+    found["dispatch"] = RabbitBroker(urls["dss-dispatch"], "dispatch", "1")
+    yield found
+    for broker in found.values():
+        broker.close()
+
+
+def _grants(delivery: Delivery) -> None:
+    delivery.reply(m.ClaimGranted(ticket_id=7, claim_id="c", attempt=1, lease_s=60))
+
+
+def _fails(delivery: Delivery) -> None:
+    delivery.reply(m.InferenceFailed(ticket_id=7, claim_id="c", reason="no lung")).result(SOON_S)
+
+
+def test_a_ticket_goes_its_whole_way_with_least_rights(brokers: Brokers) -> None:
+    portal, dispatch, inference = (brokers[p] for p in ("portal", "dispatch", "inference"))
+    withdrawn, replies = Event(), []
+
+    def work(_: Delivery) -> None:
+        for request in (CLAIM, RUN):
+            conversation = dispatch.request(request)
+            replies.append(type(conversation.next(SOON_S)))
+            conversation.close()
+        dispatch.publish(m.ClaimFailed(ticket_id=7, claim_id="c", reason="no")).result(SOON_S)
+
+    dispatch.consume(topology.withdrawn("dispatch"), lambda _: withdrawn.set())
+    dispatch.consume(topology.dispatch("lung"), work)
+    announced = m.ServiceAnnounced(service="lung", provider="p", instance="1", descriptor={})
+    dispatch.publish(announced).result(SOON_S)
+    here = m.WorkerAnnounced(bundle="lung", instance="1", device="cpu")
+    inference.publish(here).result(SOON_S)
+
+    portal.publish(READY).result(SOON_S)
+    portal.publish(m.TicketWithdrawn(ticket_id=7, service="lung")).result(SOON_S)
+
+    assert withdrawn.wait(SOON_S)
+    assert dispatch.stop_consuming(SOON_S)
+    assert replies == [m.ClaimGranted, m.InferenceFailed]
+    with portal.dead_letters() as tray:
+        assert not list(tray.letters)
+
+
+def publishes(exchange: str, key: str) -> Callable[[BlockingChannel], object]:
+    return lambda channel: channel.basic_publish(exchange, key, b"{}")
+
+
+def reads(queue: str) -> Callable[[BlockingChannel], object]:
+    return lambda channel: channel.basic_get(queue)
+
+
+def listens(key: str) -> Callable[[BlockingChannel], object]:
+    def bind(channel: BlockingChannel) -> None:
+        queue = "dss.inference.withdrawn.spy"
+        channel.queue_declare(queue, exclusive=True)
+        channel.queue_bind(queue, topology.EXCHANGE, key)
+
+    return bind
+
+
+TICKETS, REPLIES = topology.EXCHANGE, topology.REPLY_EXCHANGE
+
+
+@pytest.mark.parametrize(
+    ("user", "act"),
+    [
+        pytest.param("dss-dispatch", reads("dss.portal.events"), id="dispatch reads events"),
+        pytest.param("dss-dispatch", reads("dss.portal.claims"), id="dispatch reads claims"),
+        pytest.param(
+            "dss-dispatch", publishes(TICKETS, "ticket.ready.lung"), id="dispatch submits"
+        ),
+        pytest.param("dss-dispatch", publishes("", "dss.inference.lung"), id="dispatch goes past"),
+        pytest.param(
+            "dss-dispatch",
+            publishes(REPLIES, "dss.replies.dispatch.1"),
+            id="dispatch grants itself",
+        ),
+        pytest.param(
+            "dss-inference", publishes(TICKETS, "claim.event.ClaimSucceeded"), id="worker succeeds"
+        ),
+        pytest.param("dss-inference", publishes(TICKETS, "ticket.ready.x"), id="worker submits"),
+        pytest.param("dss-inference", publishes("", "dss.portal.events"), id="worker goes past"),
+        pytest.param("dss-inference", reads("dss.dispatch.lung"), id="worker reads tickets"),
+        pytest.param("dss-inference", listens("claim.event.*"), id="worker overhears events"),
+        pytest.param("dss-inference", listens("#"), id="worker overhears everything"),
+        pytest.param("dss-portal", reads("dss.inference.lung"), id="portal reads requests"),
+        pytest.param("dss-portal", publishes(TICKETS, "inference.run.lung"), id="portal infers"),
+        pytest.param("dss-monitor", publishes(TICKETS, "ticket.ready.lung"), id="monitor submits"),
+        pytest.param("dss-monitor", publishes("", "dss.portal.events"), id="monitor goes past"),
+        pytest.param("dss-monitor", reads("dss.portal.events"), id="monitor reads"),
+    ],
+)
+@pytest.mark.usefixtures("brokers")
+def test_what_is_not_its_part_is_refused(
+    urls: Urls, user: str, act: Callable[[BlockingChannel], object]
+) -> None:
+    with pika.BlockingConnection(pika.URLParameters(urls[user])) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+
+        with pytest.raises(ChannelClosedByBroker) as refused:
+            act(channel)
+
+    assert refused.value.reply_code == ACCESS_REFUSED
+
+
+def test_the_monitor_sees_the_console_and_the_programs_do_not(
+    rabbit: RabbitNode, urls: Urls
+) -> None:
+    def status(user: str) -> int:
+        auth = (user, PASSWORDS[user])
+        return httpx.get(f"{rabbit.console_url}/api/overview", auth=auth).status_code
+
+    assert {user: status(user) for user in urls} == {
+        "dss-portal": 401,
+        "dss-dispatch": 401,
+        "dss-inference": 401,
+        "dss-monitor": 200,
+    }
+
+
+def test_an_operator_gets_definitions_and_addresses() -> None:
+    command = [sys.executable, "-m", "dss_broker", "--vhost", "dss", "--host", "rabbit:5672"]
+
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+
+    made = json.loads(done.stdout)
+    secrets = {user["name"]: user["password"] for user in made["users"]}
+    assert made == definitions(secrets, "dss")
+    assert f"amqp://dss-portal:{secrets['dss-portal']}@rabbit:5672/dss" in done.stderr
