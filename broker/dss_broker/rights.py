@@ -48,7 +48,7 @@ USERS: Mapping[str, Rights] = {
         write_too=r"^amq\.default$",  # dead letters go back to the queue that they come from
         topics={
             EXCHANGE: Topic(
-                write=r"^ticket\.",
+                write=r"^(ticket\.|claim\.event\.LeaseOverdue$)",
                 read=r"^(claim\.requested|claim\.event|service\.announced|worker\.announced)\.",
             ),
             REPLY_EXCHANGE: _TO_REQUESTERS,
@@ -58,7 +58,7 @@ USERS: Mapping[str, Rights] = {
         own=_named(SHARED, r"dss\.dispatch\..+", r"dss\.replies\.dispatch\..+"),
         topics={
             EXCHANGE: Topic(
-                write=r"^(claim\.requested|claim\.event|service\.announced|inference\.run)\.",
+                write=r"^(claim\.requested|claim\.event\.Claim|service\.announced|inference\.run)",
                 read=r"^ticket\.(ready|withdrawn)\.",
             ),
             REPLY_EXCHANGE: Topic(read=r"^dss\.replies\.dispatch\."),

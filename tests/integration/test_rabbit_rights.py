@@ -92,6 +92,7 @@ def test_a_ticket_goes_its_whole_way_with_least_rights(brokers: Brokers) -> None
     inference.publish(here).result(SOON_S)
 
     portal.publish(READY).result(SOON_S)
+    portal.publish(m.LeaseOverdue(ticket_id=7, claim_id="c")).result(SOON_S)
     portal.publish(m.TicketWithdrawn(ticket_id=7, service="lung")).result(SOON_S)
 
     assert withdrawn.wait(SOON_S)
@@ -130,6 +131,11 @@ TICKETS, REPLIES = topology.EXCHANGE, topology.REPLY_EXCHANGE
             "dss-dispatch", publishes(TICKETS, "ticket.ready.lung"), id="dispatch submits"
         ),
         pytest.param("dss-dispatch", publishes("", "dss.inference.lung"), id="dispatch goes past"),
+        pytest.param(
+            "dss-dispatch",
+            publishes(TICKETS, "claim.event.LeaseOverdue"),
+            id="dispatch ends claims",
+        ),
         pytest.param(
             "dss-dispatch",
             publishes(REPLIES, "dss.replies.dispatch.1"),
