@@ -99,6 +99,12 @@ class Stack:
                 command, env=environment, stdout=log, stderr=log
             )
 
+    def portal_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz").status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
     def announced(self) -> str:
         """What the portal lists so far; "" while it does not answer."""
         with httpx.Client(base_url=self.url) as client:

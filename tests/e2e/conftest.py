@@ -71,7 +71,9 @@ def watched(
     targets["rabbitmq"] = [rabbit.metrics]
     try:
         server.start(targets)
-        own_stack.start("portal", "dispatch")
+        own_stack.start("portal")
+        wait_until(own_stack.portal_ready, 60, own_stack.logs)
+        own_stack.start_one("dispatch")  # now that somebody hears what it offers
         wait_until(lambda: LUNGS in own_stack.announced(), 90, own_stack.logs)
         yield Watched(server=server, targets=targets)
     except ServerMissing as error:

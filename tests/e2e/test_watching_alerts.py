@@ -1,9 +1,12 @@
 """Alerts fire for their reasons in the real stack, under a real Prometheus, and clear with them."""
 
+import asyncio
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import asyncpg
 import httpx
 import pika  # type: ignore[import-untyped] # no py.typed
 import pytest
@@ -16,9 +19,10 @@ from dss_client.sending import send
 from dss_inference.phantom.chest import PhantomSpec, make_phantom
 from dss_inference.runner import Runner
 from dss_stack.rabbitmq import RabbitNode
+from dss_stack.servers import find_rabbitmq
 from stacks import Stack, wait_until
 from watchers import Quiet
-from watching import DISPATCH_QUEUE, LUNGS, Questions, Sending, clears, fires
+from watching import DISPATCH_QUEUE, LUNGS, Questions, Sending, Watched, clears, fires
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
@@ -168,6 +172,67 @@ def test_wrong_tokens_are_told(own_stack: Stack, watch: Questions) -> None:
 
     fires(watch, "SignInsRefused", "")
     clears(watch, "SignInsRefused", "")
+
+
+@pytest.mark.usefixtures("work")
+def test_a_kind_of_program_that_nobody_watches_is_told(watched: Watched, watch: Questions) -> None:
+    watched.server.start({**watched.targets, "inference": []})
+    fires(watch, "JobMissing", "inference")
+
+    watched.server.start(watched.targets)
+
+    clears(watch, "JobMissing", "inference")
+
+
+@pytest.mark.usefixtures("work")
+def test_a_database_that_lets_nobody_in_is_told(own_stack: Stack, watch: Questions) -> None:
+    _admit(own_stack, admitted=False)
+    try:
+        wait_until(lambda: httpx.get(f"{own_stack.url}/api/login").status_code >= 500, 30)
+        for _ in range(50):
+            httpx.get(f"{own_stack.url}/api/login")
+        fires(watch, "PortalErrors", "")
+        fires(watch, "PortalNotReady", "portal")
+    finally:
+        _admit(own_stack, admitted=True)
+
+    clears(watch, "PortalErrors", "")
+    clears(watch, "PortalNotReady", "portal")
+
+
+@pytest.mark.usefixtures("work")
+def test_a_broker_that_is_short_of_disk_is_told(rabbit: RabbitNode, watch: Questions) -> None:
+    _limit_disk(rabbit, "1000TB")
+    try:
+        fires(watch, "BrokerAlarm", "")
+        fires(watch, "BrokerShortOfDisk", "rabbitmq")
+    finally:
+        _limit_disk(rabbit, "500MB")
+
+    clears(watch, "BrokerAlarm", "")
+    clears(watch, "BrokerShortOfDisk", "rabbitmq")
+
+
+def _limit_disk(rabbit: RabbitNode, free: str) -> None:
+    programs = find_rabbitmq(rabbit.sysroot)
+    command = [programs.path("rabbitmqctl"), "set_disk_free_limit", free]
+    subprocess.run(command, env=rabbit._environment(programs), check=True, capture_output=True)
+
+
+def _admit(stack: Stack, *, admitted: bool) -> None:
+    """Open the stack's database, or close it and end every connection."""
+    server, _, name = stack.database_url.rpartition("/")
+
+    async def change() -> None:
+        connection = await asyncpg.connect(f"{server}/postgres")
+        allowed = "true" if admitted else "false"
+        await connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS {allowed}')
+        if not admitted:
+            ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1"
+            await connection.execute(ended, name)
+        await connection.close()
+
+    asyncio.run(change())
 
 
 @contextmanager
