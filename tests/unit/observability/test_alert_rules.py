@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from conftest import CHECKOUT, missing
+from conftest import CHECKOUT, SYSROOT, missing
+from dss_stack.errors import ServerMissing
+from dss_stack.servers import find_prometheus
 from exposed import FAMILIES, names_in
 
 PROMETHEUS = CHECKOUT / "observability" / "prometheus"
@@ -29,10 +31,12 @@ CASES = [case for file in TESTS for case in yaml.safe_load(file.read_text())["te
 
 
 def promtool(*arguments: str, folder: Path) -> None:
-    if shutil.which("promtool") is None:
-        missing("promtool is not installed; it is in the package prometheus.")
+    try:
+        program = find_prometheus(SYSROOT).path("promtool")
+    except ServerMissing as error:
+        missing(str(error))
     done = subprocess.run(
-        ["promtool", *arguments], cwd=folder, capture_output=True, text=True, check=False
+        [program, *arguments], cwd=folder, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
