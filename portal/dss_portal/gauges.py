@@ -104,15 +104,23 @@ async def _look_at_tickets() -> None:
 
 async def _look_at_helpers() -> None:
     """Who has been heard; a bundle whose workers are gone keeps its series, with 0."""
-    for name, heard_at in await Service.filter(current=True).values_list("name", "heard_at"):
-        if heard_at is not None:
-            age_s = _age_s(cast("datetime", heard_at))
-            metrics.SERVICE_SILENT_SECONDS.labels(str(name)).set(age_s)
+    for name, heard_at in (await _heard()).items():
+        metrics.SERVICE_SILENT_SECONDS.labels(name).set(_age_s(heard_at))
     known = await Worker.all().distinct().values_list("bundle", flat=True)
     alive = Worker.filter(heard_at__gt=datetime.now(UTC) - AT_WORK)
     at_work = Counter(map(str, await alive.values_list("bundle", flat=True)))
     for bundle in map(str, known):
         metrics.WORKERS.labels(bundle).set(at_work[bundle])
+
+
+async def _heard() -> dict[str, datetime]:
+    """By service, whichever its version: when somebody who takes its tickets was last heard."""
+    heard: dict[str, datetime] = {}
+    for name, at in await Service.filter(current=True).values_list("name", "heard_at"):
+        if at is not None:
+            last = cast("datetime", at)
+            heard[str(name)] = max(last, heard.get(str(name), last))
+    return heard
 
 
 async def _counts() -> dict[tuple[str, str], int]:
