@@ -153,7 +153,7 @@ class Consumer:
         """A series that appeared with its first event would hide just that event."""
         service = self._service
         if not self._service_url:  # which asks no worker of ours
-            metrics.DISPATCH_BUNDLE_INFO.labels(service.name, service.dispatch.bundle).set(1)
+            metrics.DISPATCH_BUNDLE_INFO.labels(service.name, service.dispatch.algorithm).set(1)
         metrics.DISPATCH_IN_HAND.labels(service.name)
         for outcome in (SUCCESS, *(error.__name__ for error in EXPECTED)):
             metrics.DISPATCH_TICKETS.labels(service.name, outcome)
