@@ -111,7 +111,7 @@ def sending(own_stack: Stack) -> Iterator[Sending]:
 def _followed(stack: Stack, scan: Path) -> None:
     with ItkSnap(stack.url) as client:
         client.login(stack.token("ann@example.com", "--tier", "poweruser"))
-        sent = send(client, scan, LUNGS, None, Quiet())
+        sent = send(client, scan, LUNGS, stack.folder / "results", Quiet())
     assert sent.status == "success", sent.log
 
 

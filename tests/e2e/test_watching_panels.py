@@ -40,7 +40,7 @@ def test_every_panel_shows_data_while_tickets_come_through_and_fail(
 
     def load() -> None:
         while not done.is_set():
-            send(user, scan, LUNGS, None, Quiet())
+            send(user, scan, LUNGS, tmp_path, Quiet())
             send(user, flat, LUNGS, None, Quiet())
             httpx.post(f"{own_stack.url}/api/login", data={"token": "wrong"})
 
