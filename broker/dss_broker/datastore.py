@@ -31,3 +31,8 @@ def work_dir(ticket_id: int, claim_id: str) -> PurePosixPath:
 def staging_dir(ticket_id: int, claim_id: str) -> PurePosixPath:
     """Where a dispatcher gathers the result files, until the portal publishes them by renaming."""
     return work_dir(ticket_id, claim_id) / "results"
+
+
+def attached_dir(ticket_id: int, claim_id: str) -> PurePosixPath:
+    """Where a dispatcher leaves files for log lines, until the portal has taken them over."""
+    return work_dir(ticket_id, claim_id) / "attached"

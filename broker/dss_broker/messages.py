@@ -77,13 +77,23 @@ class ClaimProgressed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AttachedFile:
+    """A file in ``datastore.attached_dir`` of the claim, by its flat name, for a line of the ticket's log."""
+
+    name: str
+    description: str
+    mime_type: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClaimLogged:
-    """A sentence for the ticket's log, shown to the user as it stands."""
+    """A sentence for the ticket's log, shown to the user as it stands, with the files that go with it."""
 
     ticket_id: int
     claim_id: str
     level: LogLevel
     text: str
+    attachments: tuple[AttachedFile, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,8 +186,26 @@ class Note:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Landmark:
+    """A place that the user should look at; ``position_mm`` (x, y, z) is in LPS, as ITK says it."""
+
+    text: str
+    position_mm: tuple[float, float, float]
+    rgb: tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportFile:
+    """A file beside the segmentation that people or programs read: a list of findings, a report."""
+
+    path: str
+    description: str
+    mime_type: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class InferenceFinished:
-    """``segmentation_path`` holds a label map in the image's exact grid.
+    """``segmentation_path`` holds a label map in the image's exact grid, and ``reports`` what was found in words.
 
     ``stage_seconds`` are wall-clock seconds by stage; ``device`` is what did the work, for instance ``cpu``,
     and ``peak_memory_bytes`` the most of its memory that was in use meanwhile (0: not measured).
@@ -191,6 +219,8 @@ class InferenceFinished:
     device: str
     stage_seconds: dict[str, float]
     peak_memory_bytes: int = 0
+    landmarks: tuple[Landmark, ...] = ()
+    reports: tuple[ReportFile, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

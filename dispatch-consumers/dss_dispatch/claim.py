@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from dss_broker import datastore as layout
 from dss_broker.broker import Broker
 from dss_broker.messages import (
+    AttachedFile,
     ClaimGranted,
     InferenceFinished,
     InferenceProgressed,
@@ -19,6 +20,7 @@ from dss_broker.messages import (
     RunInference,
 )
 from dss_dispatch.errors import TicketError, Withdrawn
+from dss_dispatch.files import fsync, link
 from dss_dispatch.gate import check_results
 from dss_dispatch.inference import infer
 from dss_dispatch.remote import infer_at
@@ -130,15 +132,35 @@ class ClaimedTicket:
             self.reporter.log(note.text, note.level)
         for label in self.service.styled(finished.labels):
             self.reporter.log(f"{label.name}: {label.volume_ml:.0f} ml")
+        self._attach(finished)
         seconds = sum(finished.stage_seconds.values())
         self.reporter.log(f"Inference took {seconds:.1f} s on {finished.device}.")
+
+    def _attach(self, finished: InferenceFinished) -> None:
+        """Put the reports where the portal takes them over; the user finds them at a line of the log."""
+        if not finished.reports:
+            return
+        folder = self.datastore / layout.attached_dir(self.claim.ticket_id, self.claim.claim_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        files = []
+        for report in finished.reports:
+            path = self._own_file(report.path)
+            link(path, folder / path.name)
+            files.append(
+                AttachedFile(
+                    name=path.name, description=report.description, mime_type=report.mime_type
+                )
+            )
+        fsync(folder)
+        self.reporter.log("What was found is attached to this line.", attachments=tuple(files))
 
     def _build(self, submission: Submission, finished: InferenceFinished) -> tuple[ResultFile, ...]:
         self._enter("Building the result workspace.")
         segmentation = Segmentation(
-            path=self._segmentation_path(finished),
+            path=self._own_file(finished.segmentation_path),
             nickname=self.service.dispatch.segmentation,
             labels=self.service.styled(finished.labels),
+            landmarks=finished.landmarks,
         )
         folder = self.datastore / layout.staging_dir(self.claim.ticket_id, self.claim.claim_id)
         staged = stage(self.claim.ticket_id, submission, segmentation, folder)
@@ -150,12 +172,12 @@ class ClaimedTicket:
         self.reporter.progressed(CHECKING, 1.0)
         return files
 
-    def _segmentation_path(self, finished: InferenceFinished) -> Path:
+    def _own_file(self, written: str) -> Path:
         """Raises TicketError if the worker names a file that it was not asked to write."""
-        path = PurePosixPath(finished.segmentation_path)
+        path = PurePosixPath(written)
         if path.parent != self._output_dir or not is_plain_file(self.datastore / path):
             raise TicketError(
-                "The inference worker has left no segmentation where it was asked to. "
+                "The inference worker has not left its files where it was asked to. "
                 "Please tell the operator the ticket's number."
             )
         return self.datastore / path

@@ -6,10 +6,12 @@ import gzip
 import math
 import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_dispatch.errors import TicketError
@@ -47,6 +49,11 @@ class Image:
     @property
     def dimensions(self) -> int:
         return len(self.size)
+
+    def index_of(self, point_mm: Sequence[float]) -> npt.NDArray[np.float64]:
+        """Of a point of a three-dimensional image, in LPS; (x, y, z), whole in the middle of a voxel."""
+        axes = np.array(self.direction).reshape(3, 3) * self.spacing_mm
+        return np.asarray(np.linalg.solve(axes, np.subtract(point_mm, self.origin_mm)), np.float64)
 
 
 def read_header(path: Path) -> Image:

@@ -12,6 +12,7 @@ from functools import partial
 from dss_broker.broker import Broker
 from dss_broker.errors import BrokerClosed, TryAgainLater, Unroutable
 from dss_broker.messages import (
+    AttachedFile,
     ClaimFailed,
     ClaimGranted,
     ClaimHeartbeat,
@@ -40,10 +41,18 @@ class Reporter:
         self._ticket_id, self._claim_id = claim.ticket_id, claim.claim_id
         self._told: dict[tuple[float, float], float] = {}
 
-    def log(self, text: str, level: LogLevel = "info") -> None:
+    def log(
+        self, text: str, level: LogLevel = "info", attachments: tuple[AttachedFile, ...] = ()
+    ) -> None:
         """A sentence for the ticket's log."""
         self._broker.publish(
-            ClaimLogged(ticket_id=self._ticket_id, claim_id=self._claim_id, level=level, text=text)
+            ClaimLogged(
+                ticket_id=self._ticket_id,
+                claim_id=self._claim_id,
+                level=level,
+                text=text,
+                attachments=attachments,
+            )
         )
 
     def progressed(self, chunk: tuple[float, float], fraction: float) -> None:

@@ -8,8 +8,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from dss_broker.messages import Label
+from dss_broker.messages import Label, Landmark
 from dss_dispatch import workspace as ws
+from dss_dispatch.annotations import add_landmarks
 from dss_dispatch.files import fsync, link, sha256, write
 from dss_dispatch.images import label_values, read_header, renumber
 from dss_dispatch.labels import add_labels, label_table, place_labels
@@ -27,6 +28,7 @@ class Segmentation:
     path: Path
     nickname: str
     labels: tuple[Label, ...]
+    landmarks: tuple[Landmark, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,7 @@ def stage(
     _link_input(submission, workspace, folder)
     ws.add_segmentation(workspace, name, segmentation.nickname)
     add_labels(workspace, segmentation.labels, places, used)
+    add_landmarks(workspace, segmentation.landmarks, submission.image)
     _finish(ticket_id, submission, workspace, folder)
     remarks = [*_moved(segmentation.labels, places), *_meshes(dropped)]
     return Staged(folder=folder, segmentation=name, remarks=tuple(remarks))

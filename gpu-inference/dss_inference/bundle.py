@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias, TypeVar
 
-from dss_broker.messages import Label, Note
+from dss_broker.messages import Label, Landmark, Note
 from dss_inference.compute import ComputeThread
 from dss_inference.errors import Cancelled
 
@@ -16,6 +16,15 @@ WAITING = "waiting for the device"
 
 Progress: TypeAlias = Callable[[float, str], None]
 """Told how far the work is (0..1) and what is done now; may be called as often as one likes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """A file beside the segmentation, on disk and fsynced, that the user is given with the ticket's log."""
+
+    path: Path
+    description: str
+    mime_type: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +39,8 @@ class Outcome:
     notes: tuple[Note, ...]
     stage_seconds: dict[str, float]
     peak_memory_bytes: int = 0
+    landmarks: tuple[Landmark, ...] = ()
+    reports: tuple[Report, ...] = ()
 
 
 class Bundle(Protocol):

@@ -12,7 +12,7 @@ from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Broker, Delivery
 from dss_broker.errors import HandBack, TryAgainLater
-from dss_inference.bundle import Bundle
+from dss_inference.bundle import Bundle, Report
 from dss_inference.errors import Cancelled, InferenceError
 from dss_inference.outcomes import earlier_answer, record
 from dss_inference.reporter import Reporter
@@ -177,6 +177,15 @@ class Server:
             device=bundle.device,
             stage_seconds=outcome.stage_seconds,
             peak_memory_bytes=outcome.peak_memory_bytes,
+            landmarks=outcome.landmarks,
+            reports=tuple(self._report(report) for report in outcome.reports),
+        )
+
+    def _report(self, report: Report) -> m.ReportFile:
+        return m.ReportFile(
+            path=report.path.relative_to(self._datastore).as_posix(),
+            description=report.description,
+            mime_type=report.mime_type,
         )
 
     def _is_over(self, request: m.RunInference) -> bool:

@@ -70,6 +70,15 @@ class Datastore:
         """Like ``receive``, into the folder of the ticket's attachments."""
         return await self._receive(self._root / layout.attachments_dir(ticket_id), data)
 
+    async def take_attached(self, ticket_id: int, claim_id: str, name: str) -> tuple[Path, int]:
+        """Like ``receive_attachment``, of a file that the claim's dispatcher has left.
+
+        Raises FileNotFoundError if there is no such plain file.
+        """
+        source = self._root / layout.attached_dir(ticket_id, claim_id) / name
+        target = self._root / layout.attachments_dir(ticket_id) / f".{uuid.uuid4().hex}.part"
+        return target, await asyncio.to_thread(_copy, source, target)
+
     async def keep(self, temporary: Path, name: str) -> None:
         """Give a received file its name; it replaces one of the same name."""
         await aiofiles.os.replace(temporary, temporary.with_name(name))
@@ -160,6 +169,17 @@ async def _write(path: Path, data: AsyncIterator[bytes], limit_bytes: int) -> in
             raise no_room() from error
         raise
     return size_bytes
+
+
+def _copy(source: Path, target: Path) -> int:
+    """The size of the copy, which is on disk.  A link could lead to another patient's file."""
+    if source.is_symlink() or not source.is_file():
+        raise FileNotFoundError(source.name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
+    return target.stat().st_size
 
 
 def _publish(staged: Path, results: Path, expected: list[tuple[str, int]]) -> None:

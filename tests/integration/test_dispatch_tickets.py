@@ -33,11 +33,14 @@ from dss_broker.messages import (
     ClaimProgressed,
     ClaimRefused,
     ClaimSucceeded,
+    Landmark,
     Message,
+    ReportFile,
     RunInference,
     ServiceAnnounced,
     TicketWithdrawn,
 )
+from dss_dispatch.registry import parse
 
 
 @pytest.fixture
@@ -86,6 +89,43 @@ def test_a_ticket_ends_in_checked_files_that_the_portal_can_publish(
     }
     assert broker.stop_consuming(10)
     assert [path.name for path in work(tmp_path).iterdir()] == ["results"]
+
+
+def test_what_was_found_is_left_for_the_portal_and_marked_in_the_workspace(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    portal = FakePortal(broker)
+    x, y, z = image().TransformIndexToPhysicalPoint((4, 5, 6))
+
+    def finds(delivery: Delivery, request: RunInference) -> None:
+        path = f"{request.output_dir}/segmentation.nii.gz"
+        write_image(tmp_path / path, segmentation())
+        (tmp_path / request.output_dir / "findings.csv").write_text("number\n")
+        answer = replace(
+            finished(request, path),
+            landmarks=(Landmark(text="nodule", position_mm=(x, y, z), rgb=(255, 0, 0)),),
+            reports=(
+                ReportFile(
+                    path=f"{request.output_dir}/findings.csv", description="F", mime_type="text/csv"
+                ),
+            ),
+        )
+        delivery.reply(answer)
+
+    FakeWorker(broker, finds)
+    submit(tmp_path)
+    dispatcher(broker, tmp_path).start(parallel=1)
+
+    broker.publish(ready())
+
+    portal.succeeded()
+    (line,) = [event for event in portal.of(ClaimLogged) if event.attachments]
+    attached = tmp_path / layout.attached_dir(42, "claim1") / line.attachments[0].name
+    assert attached.read_text() == "number\n"
+    (workspace,) = (tmp_path / layout.staging_dir(42, "claim1")).glob("*.itksnap")
+    landmark = "Annotations.Annotations.Element[0].Pos"
+    position = [float(n) for n in parse(workspace.read_bytes()).get(landmark).split()]
+    assert position == pytest.approx([4.5, 5.5, 6.5], abs=1e-3)
 
 
 def test_a_segmentation_in_nrrd_keeps_its_format(broker: MemoryBroker, tmp_path: Path) -> None:
@@ -239,7 +279,7 @@ def test_a_file_that_the_worker_was_not_asked_to_write_is_not_used(
 
     broker.publish(ready())
 
-    assert "left no segmentation" in portal.failed().reason
+    assert "not left its files" in portal.failed().reason
 
 
 def test_what_nobody_foresaw_ends_in_a_sentence_with_the_tickets_number(

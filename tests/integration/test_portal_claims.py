@@ -5,6 +5,7 @@ import hashlib
 import json
 from datetime import UTC, datetime
 from typing import cast
+from urllib.parse import urlsplit
 
 import pytest
 from quart.typing import TestClientProtocol as Client
@@ -12,6 +13,7 @@ from quart.typing import TestClientProtocol as Client
 from dss_broker import datastore as layout
 from dss_broker import topology
 from dss_broker.messages import (
+    AttachedFile,
     ClaimFailed,
     ClaimGranted,
     ClaimLogged,
@@ -178,6 +180,59 @@ async def test_a_line_told_twice_is_logged_once(portal: Portal, client: Client) 
 
     log = await eventually(lambda: _log(client, ticket_id), lambda found: found[-1] == "Last.")
     assert log.count("Once.") == 1
+
+
+def _found(granted: ClaimGranted, name: str) -> ClaimLogged:
+    """A line with a file of the claim's dispatcher."""
+    return ClaimLogged(
+        ticket_id=granted.ticket_id,
+        claim_id=granted.claim_id,
+        level="info",
+        text="Found.",
+        attachments=(AttachedFile(name=name, description="Findings", mime_type="text/csv"),),
+    )
+
+
+async def _attachments(client: Client, ticket_id: int, line: str) -> list[dict[str, str]]:
+    detail = json.loads(await text(client, f"/api/tickets/{ticket_id}/detail?since=0"))
+    lines = [entry for entry in detail["result"]["log"] if entry["message"] == line]
+    return [found for entry in lines for found in entry["attachments"]]
+
+
+async def test_a_file_of_the_dispatcher_is_attached_once_though_told_twice(
+    portal: Portal, client: Client
+) -> None:
+    ticket_id = await submitted_ticket(client)
+    granted = await portal.granted(ticket_id)
+    left = portal.datastore / layout.attached_dir(ticket_id, granted.claim_id) / "findings.csv"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"number,x_mm\n")
+
+    await portal.tell(_found(granted, left.name), "m1")
+    await portal.tell(_found(granted, left.name), "m1")
+
+    (attached,) = await eventually(
+        lambda: _attachments(client, ticket_id, "Found."), lambda found: len(found) == 1
+    )
+    assert (attached["description"], attached["mime_type"]) == ("Findings", "text/csv")
+    blob = await portal.app.test_client().get(urlsplit(attached["url"]).path)
+    assert await blob.get_data() == b"number,x_mm\n"
+
+
+@pytest.mark.parametrize("name", ["gone.csv", "link.csv"])
+async def test_a_file_that_is_gone_or_a_link_is_left_out_and_the_line_stays(
+    portal: Portal, client: Client, name: str
+) -> None:
+    ticket_id = await submitted_ticket(client)
+    granted = await portal.granted(ticket_id)
+    folder = portal.datastore / layout.attached_dir(ticket_id, granted.claim_id)
+    folder.mkdir(parents=True)
+    (folder / "link.csv").symlink_to(portal.datastore / layout.area_dir(ticket_id, "input"))
+
+    await portal.tell(_found(granted, name))
+
+    await eventually(lambda: _log(client, ticket_id), lambda log: log[-1] == "Found.")
+    assert await _attachments(client, ticket_id, "Found.") == []
 
 
 async def test_a_success_publishes_the_staged_files(portal: Portal, client: Client) -> None:

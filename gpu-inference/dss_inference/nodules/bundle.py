@@ -10,12 +10,14 @@ import numpy.typing as npt
 
 from dss_broker.messages import Label, Note
 from dss_inference.bundle import Outcome, Progress, Stages
+from dss_inference.findings import Finding
 from dss_inference.images import Ct, read_ct, write_segmentation
 from dss_inference.lungs.notes import NO_LUNG
 from dss_inference.lungs.segment import segment_lungs
 from dss_inference.nodules.candidates import MOST, Candidate, candidates_in
 from dss_inference.nodules.drawing import drawn
 from dss_inference.nodules.lungspace import LungSpace, lung_space
+from dss_inference.reports import landmarks_of, listed
 from dss_inference.runner import Runner
 
 _LIMITS = (
@@ -31,7 +33,7 @@ class _Found:
     """``voxels`` in the order of ``Ct.hu``."""
 
     voxels: npt.NDArray[np.uint8]
-    labels: tuple[Label, ...]
+    findings: tuple[Finding, ...]
     notes: tuple[Note, ...]
 
 
@@ -60,10 +62,13 @@ class NoduleDetection:
         ct = read_ct(image_path)
         found = stages.alone(self._runner.compute, lambda: self._found(ct, stages))
         stages.enter(0.9, "writing the segmentation")
+        labels = labels_of(found.findings, found.voxels, ct.grid.voxel_ml)
         return Outcome(
             segmentation=write_segmentation(found.voxels, ct, output_dir),
-            labels=found.labels,
+            labels=labels,
             notes=found.notes,
+            landmarks=landmarks_of(found.findings, labels),
+            reports=listed(found.findings, output_dir),
             stage_seconds=stages.seconds(),
             peak_memory_bytes=stages.peak_memory_bytes,
         )
@@ -73,56 +78,63 @@ class NoduleDetection:
             ct.hu, ct.spacing_mm, self._runner, lambda f, s: stages.enter(0.15 + 0.35 * f, s)
         )
         if not lungs.any():
-            return _Found(voxels=lungs, labels=(), notes=(Note(level="warning", text=NO_LUNG),))
+            return _Found(voxels=lungs, findings=(), notes=(Note(level="warning", text=NO_LUNG),))
         stages.enter(0.5, "enlarging the lungs")
         space = lung_space(ct.hu, lungs, ct.spacing_mm, self._runner)
         candidates = candidates_in(space, lambda f, s: stages.enter(0.55 + 0.35 * f, s))
-        voxels = drawn(candidates, space, ct.hu, ct.spacing_mm)
+        findings = findings_of(candidates, space, ct)
         return _Found(
-            voxels=voxels,
-            labels=labels_of(candidates, voxels, ct.grid.voxel_ml),
-            notes=notes_on(candidates, space, ct),
+            voxels=drawn(candidates, space, ct.hu, ct.spacing_mm),
+            findings=findings,
+            notes=notes_on(findings, ct),
         )
 
 
-def labels_of(
-    candidates: Sequence[Candidate], labels: npt.NDArray[np.uint8], voxel_ml: float
-) -> tuple[Label, ...]:
-    """Named with diameter and score."""
-    counts = np.bincount(labels.ravel(), minlength=len(candidates) + 1)
+def findings_of(candidates: Sequence[Candidate], space: LungSpace, ct: Ct) -> tuple[Finding, ...]:
+    """Numbered as they are drawn, with their places in the patient."""
     return tuple(
-        Label(
-            value=value,
-            name=f"candidate {value}, {_shown(candidate)}",
-            rgb=_colour(value),
-            volume_ml=round(float(counts[value]) * voxel_ml, 3),
+        Finding(
+            number=number,
+            name="candidate",
+            centre_mm=_place_mm(candidate, space, ct),
+            diameter_mm=round(candidate.diameter_mm, 2),
+            score=round(candidate.score, 4),
         )
-        for value, candidate in enumerate(candidates, start=1)
+        for number, candidate in enumerate(candidates, start=1)
     )
 
 
-def notes_on(candidates: Sequence[Candidate], space: LungSpace, ct: Ct) -> tuple[Note, ...]:
+def _place_mm(candidate: Candidate, space: LungSpace, ct: Ct) -> tuple[float, float, float]:
+    x, y, z = (float(value) for value in ct.point_mm(space.in_image(candidate.shape.centre)))
+    return round(x, 2), round(y, 2), round(z, 2)
+
+
+def labels_of(
+    findings: Sequence[Finding], voxels: npt.NDArray[np.uint8], voxel_ml: float
+) -> tuple[Label, ...]:
+    """Named with diameter and score."""
+    counts = np.bincount(voxels.ravel(), minlength=len(findings) + 1)
+    return tuple(
+        Label(
+            value=finding.number,
+            name=finding.title,
+            rgb=_colour(finding.number),
+            volume_ml=round(float(counts[finding.number]) * voxel_ml, 3),
+        )
+        for finding in findings
+    )
+
+
+def notes_on(findings: Sequence[Finding], ct: Ct) -> tuple[Note, ...]:
     """Where each one is, then what the user should know."""
-    lines = [
-        f"Candidate {number}: {_shown(candidate)}, centre {_place(candidate, space, ct)} mm (LPS)."
-        for number, candidate in enumerate(candidates, start=1)
-    ]
+    lines = [finding.sentence for finding in findings]
     info = [Note(level="info", text=line) for line in [*lines, _LIMITS]]
-    if not candidates:
+    if not findings:
         info.insert(0, Note(level="info", text="No candidate was found."))
     if max(ct.spacing_mm) <= _THICK_MM:
         return tuple(info)
     thick = f"The voxels are up to {max(ct.spacing_mm):g} mm long; small nodules cannot be seen."
     return (Note(level="warning", text=thick), *info)
-
-
-def _shown(candidate: Candidate) -> str:
-    return f"{candidate.diameter_mm:.0f} mm, score {candidate.score:.2f}"
-
-
-def _place(candidate: Candidate, space: LungSpace, ct: Ct) -> str:
-    point = ct.point_mm(space.in_image(candidate.shape.centre))
-    return ", ".join(f"{value:.1f}" for value in point)
 
 
 def _colour(value: int) -> tuple[int, int, int]:

@@ -1,5 +1,6 @@
 """Files attached to log lines."""
 
+import logging
 import mimetypes
 import re
 import uuid
@@ -7,10 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dss_portal.datastore import Datastore
+from dss_broker.messages import AttachedFile
+from dss_portal.datastore import Datastore, flat_name
 from dss_portal.errors import Refused
 from dss_portal.models import Attachment, Status
 from dss_portal.uploads import Incoming
+
+log = logging.getLogger(__name__)
 
 _MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(\s*;\s*[\w-]+=[\w.+-]+)*", re.ASCII)
 
@@ -37,8 +41,32 @@ async def receive(datastore: Datastore, ticket_id: int, sent: Incoming) -> Recei
         size_bytes=size_bytes,
         description=sent.fields["desc"],
         mime_type=_mime_type(sent.name, sent.fields.get("mime_type")),
-        suffix="".join(sent.name.partition(".")[1:])[:32],
+        suffix=_suffix(sent.name),
     )
+
+
+async def take_over(
+    datastore: Datastore, ticket_id: int, claim_id: str, file: AttachedFile
+) -> None:
+    """Make an attachment of what a dispatcher has left, within the caller's transaction.
+
+    A file that is not there any more is none: the work of its claim has been cleared away.
+    """
+    name = flat_name(file.name)
+    try:
+        path, size_bytes = await datastore.take_attached(ticket_id, claim_id, name)
+    except FileNotFoundError:
+        facts = {"ticket": ticket_id, "claim": claim_id, "file": name}
+        log.warning("attached file is not there", extra=facts)
+        return
+    received = Received(
+        path=path,
+        size_bytes=size_bytes,
+        description=file.description,
+        mime_type=_mime_type(name, file.mime_type),
+        suffix=_suffix(name),
+    )
+    await keep(datastore, ticket_id, received)
 
 
 async def keep(datastore: Datastore, ticket_id: int, received: Received) -> int:
@@ -76,6 +104,10 @@ async def by_public_id(public_id: str) -> Attachment:
     if found is None or found.ticket.status is Status.DELETED:
         raise Refused(f"Resource {public_id} not found")
     return found
+
+
+def _suffix(name: str) -> str:
+    return "".join(name.partition(".")[1:])[:32]
 
 
 def _mime_type(name: str, sent: str | None) -> str:

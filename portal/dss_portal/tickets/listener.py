@@ -21,6 +21,7 @@ from dss_broker.messages import (
     WorkerAnnounced,
 )
 from dss_observability import metrics
+from dss_portal.attachments import store as attachments
 from dss_portal.datastore import Datastore
 from dss_portal.models import Ticket
 from dss_portal.services import store as services
@@ -114,7 +115,7 @@ class Listener:
                     ticket.id, event.chunk_start, event.chunk_end, event.progress
                 )
             case ClaimLogged():
-                await store.add_log(ticket.id, event.level, event.text, message_id)
+                await self._log(ticket, event, message_id)
             case ClaimSucceeded():
                 await self._succeed(ticket, event)
             case ClaimFailed():
@@ -123,6 +124,13 @@ class Listener:
             case ClaimHeartbeat():
                 pass
         await claims.renew(event.claim_id)
+
+    async def _log(self, ticket: Ticket, event: ClaimLogged, message_id: str) -> None:
+        """The files come first: a line takes those that wait for one."""
+        if not await store.has_log(message_id):
+            for file in event.attachments:
+                await attachments.take_over(self._datastore, ticket.id, event.claim_id, file)
+        await store.add_log(ticket.id, event.level, event.text, message_id)
 
     async def _succeed(self, ticket: Ticket, event: ClaimSucceeded) -> None:
         published = [(file.name, file.size_bytes) for file in event.files]

@@ -123,6 +123,11 @@ async def add_log(
     return int(line.id)
 
 
+async def has_log(message_id: str) -> bool:
+    """Was the line that came with this message written before?"""
+    return await TicketLog.exists(message_id=message_id)
+
+
 async def log_since(ticket_id: int, since: int) -> list[LogLine]:
     """Lines with an id greater than ``since``, by id."""
     entries = await TicketLog.filter(ticket_id=ticket_id, id__gt=since).order_by("id")

@@ -1,6 +1,8 @@
 # mypy: allow-untyped-calls
 """What is taken for a nodule, where it is said to be, and what is not."""
 
+import csv
+import json
 import re
 from pathlib import Path
 
@@ -182,3 +184,22 @@ def test_thick_slices_are_warned_of(chest: Phantom, runner: Runner, tmp_path: Pa
 
     assert outcome.notes[0].level == "warning"
     assert "up to 4 mm long" in outcome.notes[0].text
+
+
+def test_the_findings_are_listed_for_people_and_programs(outcome: Outcome) -> None:
+    table, tree = (report.path for report in outcome.reports)
+
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    listed = json.loads(tree.read_text())["findings"]
+
+    assert [row["number"] for row in rows] == [str(label.value) for label in outcome.labels]
+    assert [f["centre_mm"] for f in listed] == [list(m.position_mm) for m in outcome.landmarks]
+
+
+def test_a_landmark_lies_in_its_label_and_has_its_name(outcome: Outcome) -> None:
+    segmentation = sitk.ReadImage(outcome.segmentation)
+
+    for landmark, label in zip(outcome.landmarks, outcome.labels, strict=True):
+        index = segmentation.TransformPhysicalPointToIndex(landmark.position_mm)
+        assert segmentation[index] == label.value
+        assert (landmark.text, landmark.rgb) == (label.name, label.rgb)

@@ -1,0 +1,55 @@
+"""Landmarks of a workspace: points of the main image with a text.
+
+Format: ImageAnnotationData.cxx of ITK-SNAP.  A position is counted in voxels of the main image, from the
+corner of the first one: the middle of voxel (0, 0, 0) is at (0.5, 0.5, 0.5), as AnnotationModel.cxx makes it.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from dss_broker.messages import Landmark
+from dss_dispatch.images import Image
+from dss_dispatch.registry import Folder
+
+_FOLDER = "Annotations"
+_ARROW_MM = "8 8"
+"""From the point to its text, right and up in a slice."""
+_AXIAL = "2"
+
+
+def add_landmarks(workspace: Folder, landmarks: Sequence[Landmark], main: Image) -> None:
+    """After those that the user has; ``main`` is the grid of the main image."""
+    if not landmarks:
+        return
+    folder = workspace.make(_FOLDER)
+    folder.set("Format", "ITK-SNAP Annotation File")
+    folder.set("FormatDate", "20150624")
+    elements = folder.make("Annotations")
+    count = _count(elements)
+    for index, landmark in enumerate(landmarks, start=count):
+        elements.folders[f"Element[{index}]"] = _element(landmark, main)
+    elements.set("ArraySize", str(count + len(landmarks)))
+
+
+def _count(elements: Folder) -> int:
+    size = elements.get("ArraySize")
+    return int(size) if size.isdecimal() else 0
+
+
+def _element(landmark: Landmark, main: Image) -> Folder:
+    entries = {
+        "Selected": "0",
+        "VisibleInAllSlices": "0",
+        "VisibleInAllPlanes": "1",
+        "Plane": _AXIAL,
+        "Color": _listed(value / 255 for value in landmark.rgb),
+        "Tags": "",
+        "Type": "LandmarkAnnotation",
+        "Pos": _listed(main.index_of(landmark.position_mm) + 0.5),
+        "Offset": _ARROW_MM,
+        "Text": landmark.text,
+    }
+    return Folder(entries=entries)
+
+
+def _listed(numbers: Iterable[float]) -> str:
+    return " ".join(f"{number:.6g}" for number in numbers)
