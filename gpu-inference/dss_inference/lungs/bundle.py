@@ -9,6 +9,7 @@ from dss_broker.messages import Label
 from dss_inference.bundle import Outcome, Progress, Stages
 from dss_inference.images import Ct, read_ct, write_segmentation
 from dss_inference.lungs.notes import notes_on
+from dss_inference.lungs.quality import quality_of, quality_reports
 from dss_inference.lungs.segment import segment_lungs
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Sides
 from dss_inference.runner import Runner
@@ -43,10 +44,12 @@ class LungSegmentation:
         found = stages.alone(self._runner.compute, lambda: self._found(ct, stages))
         stages.enter(0.85, "writing the segmentation")
         labels = labels_of(found, ct.grid.voxel_ml)
+        quality = quality_of(found, ct.hu, labels) if found.any() else None
         return Outcome(
             segmentation=write_segmentation(found, ct, output_dir),
             labels=labels,
-            notes=notes_on(found, labels),
+            notes=notes_on(quality),
+            reports=quality_reports(quality, output_dir) if quality else (),
             stage_seconds=stages.seconds(),
             peak_memory_bytes=stages.peak_memory_bytes,
         )

@@ -1,0 +1,67 @@
+"""Which flags a lung segmentation raises."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dss_broker.messages import Label
+from dss_inference.lungs.bundle import labels_of
+from dss_inference.lungs.quality import Quality, quality_of, quality_reports
+from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Sides
+
+VOXEL_ML = 1.0
+
+
+def lungs(left_ml: int = 20, right_ml: int = 22, *, first: int = 1, side: int = LEFT) -> Sides:
+    """Two blocks of 10 x 10 voxels in each slice, so many slices high."""
+    found = np.zeros((40, 12, 30), np.uint8)
+    found[first : first + left_ml, 1:11, 16:26] = side
+    found[first : first + right_ml, 1:11, 2:12] = RIGHT if side == LEFT else 0
+    return found
+
+
+def judged(found: Sides, hu: int = -820) -> Quality:
+    labels: tuple[Label, ...] = labels_of(found, VOXEL_ML)
+    return quality_of(found, np.full(found.shape, hu, np.int16), labels)
+
+
+def codes(quality: Quality) -> list[str]:
+    return [flag.code for flag in quality.flags]
+
+
+def test_usual_lungs_raise_no_flag() -> None:
+    assert judged(lungs()).flags == ()
+
+
+@pytest.mark.parametrize(
+    ("found", "hu", "code"),
+    [
+        (lungs(first=0), -820, "touches_border"),
+        (lungs(0, 30), -820, "side_missing"),
+        (lungs(side=UNSIDED), -820, "side_unknown"),
+        (lungs(3, 3), -820, "volume_unusual"),
+        (lungs(8, 30), -820, "ratio_unusual"),
+        (lungs(), -300, "values_unusual"),
+    ],
+)
+def test_each_oddity_has_its_flag(found: Sides, hu: int, code: str) -> None:
+    assert codes(judged(found, hu)) == [code]
+
+
+def test_the_borders_are_named_as_a_reader_knows_them() -> None:
+    assert judged(lungs(first=0)).borders == ("feet",)
+
+
+def test_a_cropped_view_is_not_blamed_for_its_volume() -> None:
+    assert "volume_unusual" not in codes(judged(lungs(3, 3, first=0)))
+
+
+def test_the_report_tells_the_flags_to_people_and_programs(tmp_path: Path) -> None:
+    quality = judged(lungs(8, 30))
+
+    text, tree = (report.path for report in quality_reports(quality, tmp_path))
+
+    assert quality.flags[0].text in text.read_text()
+    assert json.loads(tree.read_text())["flags"][0]["code"] == "ratio_unusual"
