@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
+from dss_broker.metaimage import HEADER_BYTES, is_sound
 from dss_dispatch.errors import TicketError
 
 # Formats that keep everything in one file.  A header that names another file could name any file of
@@ -24,7 +25,6 @@ _READERS = {
     ".nrrd": "NrrdImageIO",
     ".mha": "MetaImageIO",
 }
-_HEADER_BYTES = 64 * 1024
 _NRRD_DATA_FILE = re.compile(rb"^data ?file *:", re.IGNORECASE | re.MULTILINE)
 _META_DATA_FILE = re.compile(rb"^ElementDataFile *= *(\S*)", re.IGNORECASE | re.MULTILINE)
 
@@ -81,6 +81,8 @@ def _reader(path: Path) -> sitk.ImageFileReader:
         )
     if _names_another_file(path, suffix):
         raise TicketError(f"The file '{path.name}' keeps its voxels in another file.")
+    if suffix == ".mha" and not is_sound(_start(path)):
+        raise TicketError(f"The header of the MetaImage '{path.name}' is damaged; save it anew.")
     reader = sitk.ImageFileReader()
     reader.SetImageIO(_READERS[suffix])
     reader.SetFileName(str(path))
@@ -90,13 +92,17 @@ def _reader(path: Path) -> sitk.ImageFileReader:
 def _names_another_file(path: Path, suffix: str) -> bool:
     if suffix not in {".nrrd", ".mha"}:
         return False
-    with path.open("rb") as file:
-        header = file.read(_HEADER_BYTES).replace(b"\r", b"")
+    header = _start(path)
     if suffix == ".nrrd":
         fields, end, _ = header.partition(b"\n\n")
         return end == b"" or _NRRD_DATA_FILE.search(fields) is not None
     data_file = _META_DATA_FILE.search(header)
     return data_file is None or data_file[1].upper() != b"LOCAL"
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEADER_BYTES).replace(b"\r", b"")
 
 
 def _why_unreadable(name: str, error: str) -> str:

@@ -17,13 +17,12 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_inference.errors import InferenceError
 from dss_inference.geometry import Grid, LpsOrder, Voxels, grid_of, lps_order
-from dss_inference.nifti import NOT_NUMBERS, check_nifti
+from dss_inference.headers import check_header
+from dss_inference.nifti import NOT_NUMBERS
 
 LOWEST_HU, HIGHEST_HU = -1024, 3071
 _NO_HU_ABOVE = -50
 """A CT has air or at least fat in it; an image without anything so dark is not in Hounsfield units."""
-_MOST_VOXELS = 1_000_000_000
-_EXTENT_MM = (20.0, 3000.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +51,14 @@ def limit_threads(threads: int) -> None:
 def read_ct(path: Path) -> Ct:
     """NIfTI, NRRD or MetaImage.  Raises InferenceError where it is not a CT volume in Hounsfield units."""
     try:
-        _check_header(path)
+        check_header(path)
         image = sitk.ReadImage(path)
     except RuntimeError as error:
         if "allocat" in str(error) or "bad_alloc" in str(error):
             raise MemoryError from error  # SimpleITK has one error for everything
         raise InferenceError(
-            "The image cannot be read: it is damaged or of an unknown type."
+            "The image cannot be read: it is damaged or of an unknown type; "
+            "NIfTI, NRRD or MetaImage is needed."
         ) from error
     voxels = sitk.GetArrayViewFromImage(image)
     _check_values(voxels)
@@ -66,35 +66,6 @@ def read_ct(path: Path) -> Ct:
     return Ct(
         hu=np.ascontiguousarray(order.apply(_clamped(voxels))), grid=grid_of(image), order=order
     )
-
-
-def _check_header(path: Path) -> None:
-    header = sitk.ImageFileReader()
-    header.SetFileName(str(path))
-    header.ReadImageInformation()
-    if header.GetDimension() != 3:
-        raise InferenceError(
-            f"The image has {header.GetDimension()} dimensions; a CT volume has 3."
-        )
-    if header.GetNumberOfComponents() != 1:
-        count = header.GetNumberOfComponents()
-        raise InferenceError(f"The image has {count} values in each voxel; a CT has 1.")
-    _check_size(grid_of(header))
-    if header.HasMetaDataKey("bitpix"):  # a NIfTI header has it
-        check_nifti(header, path)
-
-
-def _check_size(grid: Grid) -> None:
-    shown = " x ".join(str(n) for n in grid.size)
-    if min(grid.size) < 3:
-        raise InferenceError(f"The image has {shown} voxels; a volume of several slices is needed.")
-    if math.prod(grid.size) > _MOST_VOXELS:
-        raise InferenceError(f"The image has {shown} voxels, more than can be worked on at once.")
-    largest_mm = max(n * s for n, s in zip(grid.size, grid.spacing_mm, strict=True))
-    if not _EXTENT_MM[0] <= largest_mm <= _EXTENT_MM[1]:
-        raise InferenceError(
-            f"The image is {largest_mm:g} mm long, which no chest is: check its spacing."
-        )
 
 
 def _check_values(voxels: Voxels) -> None:

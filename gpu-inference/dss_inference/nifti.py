@@ -16,6 +16,7 @@ from dss_inference.errors import InferenceError
 
 NOT_NUMBERS = "The image has voxels that are not numbers; every voxel needs a value."
 _CHUNK_BYTES = 1 << 20
+_LARGEST_HEADER_BYTES = 64 << 20
 _LITTLE_ENDIAN = {size.to_bytes(4, "little") for size in (348, 540)}
 """How a header of NIfTI-1 or NIfTI-2 begins."""
 _FLOATS = {"16": "f4", "64": "f8"}
@@ -25,7 +26,7 @@ def check_nifti(header: sitk.ImageFileReader, path: Path) -> None:
     """SimpleITK fills up a file that ends too early with what happens to be there, and takes voxels
     that are not numbers for 0.  Raises InferenceError for both.
     """
-    offset = int(float(header.GetMetaData("vox_offset")))
+    offset = _offset(header.GetMetaData("vox_offset"))
     left = math.prod(header.GetSize()) * int(header.GetMetaData("bitpix")) // 8
     kind = _FLOATS.get(header.GetMetaData("datatype"))
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
@@ -36,6 +37,14 @@ def check_nifti(header: sitk.ImageFileReader, path: Path) -> None:
                     raise InferenceError(NOT_NUMBERS)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise InferenceError("The image file is damaged: it ends too early.") from error
+
+
+def _offset(stated: str) -> int:
+    """Where the voxels begin.  Raises InferenceError for what could be no such place."""
+    value = float(stated)
+    if not 0 <= value <= _LARGEST_HEADER_BYTES:
+        raise InferenceError("The image file is damaged: its header does not say where it ends.")
+    return int(value)
 
 
 def _chunks(stream: BinaryIO | gzip.GzipFile, size_bytes: int) -> Iterator[bytes]:
