@@ -21,7 +21,7 @@ from dss_broker.messages import Label, Note
 from dss_inference.bundle import Outcome, Progress, Stages
 from dss_inference.compute import ComputeThread
 from dss_inference.errors import InferenceError
-from dss_inference.findings import Finding, write_findings
+from dss_inference.findings import Finding
 from dss_inference.images import Ct, read_ct, write_segmentation
 from dss_inference.measuring import note_batch
 from dss_inference.monai_bundles import boxes as bx
@@ -34,6 +34,7 @@ from dss_inference.monai_bundles.feeding import (
 from dss_inference.monai_bundles.folder import BundleFolder, part_of
 from dss_inference.monai_bundles.loading import Parts
 from dss_inference.monai_bundles.segmentation import colour
+from dss_inference.reports import landmarks_of, listed
 from dss_inference.runner import memory_errors
 
 LEAST_SCORE = 0.5
@@ -96,11 +97,13 @@ class MonaiDetection:
         stages.enter(0.85, "drawing what was found")
         found = self._found(bx.best(boxes, least_score, most), ct, affine)
         stages.enter(0.9, "writing the segmentation")
-        write_findings(found.findings, output_dir)
+        labels = _labels(found, ct.grid.voxel_ml)
         return Outcome(
             segmentation=write_segmentation(found.voxels, ct, output_dir),
-            labels=_labels(found, ct.grid.voxel_ml),
+            labels=labels,
             notes=self._notes(found.findings, least_score),
+            landmarks=landmarks_of(found.findings, labels),
+            reports=listed(found.findings, output_dir),
             stage_seconds=stages.seconds(),
             peak_memory_bytes=stages.peak_memory_bytes,
         )
