@@ -7,6 +7,7 @@ import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
@@ -15,7 +16,7 @@ SIZE = (10, 9, 8)
 SPACING_MM = (20.0, 20.0, 20.0)
 
 
-def good(pixel: int = sitk.sitkInt16) -> sitk.Image:
+def good(pixel: int = sitk.sitkInt16) -> Any:
     """A small volume with the values of a CT."""
     voxels = np.linspace(-1000, 300, 8 * 9 * 10).reshape(8, 9, 10)
     image = sitk.Cast(sitk.GetImageFromArray(voxels), pixel)
@@ -23,13 +24,13 @@ def good(pixel: int = sitk.sitkInt16) -> sitk.Image:
     return image
 
 
-def _with(value: float) -> sitk.Image:
+def _with(value: float) -> Any:
     image = good(sitk.sitkFloat32)
     image[1, 2, 3] = value
     return image
 
 
-def _spaced(x: float, y: float, z: float) -> sitk.Image:
+def _spaced(x: float, y: float, z: float) -> Any:
     image = good()
     image.SetSpacing((x, y, z))
     return image

@@ -7,14 +7,16 @@ import re
 HEADER_BYTES = 64 * 1024
 _LINE = re.compile(rb"([A-Za-z][A-Za-z0-9_]{0,63}) *= ?([\x20-\x7e]{0,512})")
 _NUMBER = re.compile(rb"[+-]?(\d{1,32}(\.\d{0,32})?|\.\d{1,32})([eE][+-]?\d{1,3})?")
-_PER_AXIS = (b"DimSize", b"ElementSpacing", b"ElementSize", b"Offset", b"Position", b"Origin")
-_PER_AXIS += (b"CenterOfRotation",)
-_PER_TWO_AXES = (b"TransformMatrix", b"Rotation", b"Orientation")
-_WORDS = (b"ObjectType", b"ObjectSubType", b"ElementType", b"AnatomicalOrientation", b"Modality")
-_WORDS += (b"BinaryData", b"BinaryDataByteOrderMSB", b"ElementByteOrderMSB", b"CompressedData")
-_WORDS += (b"DistanceUnits", b"Name", b"Comment", b"TransformType")
-_ONE_NUMBER = (b"NDims", b"CompressedDataSize", b"CompressionLevel", b"ElementNumberOfChannels")
-_ONE_NUMBER += (b"HeaderSize", b"ID", b"ParentID", b"ElementMin", b"ElementMax")
+_PER_AXIS = b"DimSize ElementSpacing ElementSize Offset Position Origin CenterOfRotation".split()
+_PER_TWO_AXES = b"TransformMatrix Rotation Orientation".split()
+_WORDS = (
+    b"ObjectType ObjectSubType ElementType AnatomicalOrientation Modality BinaryData BinaryDataByteOrderMSB "
+    b"ElementByteOrderMSB CompressedData DistanceUnits Name Comment TransformType"
+).split()
+_ONE_NUMBER = (
+    b"NDims CompressedDataSize CompressionLevel ElementNumberOfChannels HeaderSize "
+    b"ID ParentID ElementMin ElementMax"
+).split()
 _MOST_AXES = 4
 
 
