@@ -16,6 +16,10 @@ from dss_portal import migrations, transactions
 
 ANSWER_S = 3.0
 
+NOT_FOR_EVER = "set_config('idle_in_transaction_session_timeout', '20s', true)"
+"""To be selected beside a lock that holds others up: PostgreSQL takes it from a portal that is frozen."""
+
+
 _AWAY = (
     DBConnectionError,
     ConnectionError,

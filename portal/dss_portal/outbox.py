@@ -26,6 +26,7 @@ BATCH = 200
 CONFIRM_TIMEOUT_S = 10.0
 IDLE_S = 5.0  # how long a message of a portal that died waits for another to notice
 RELAY_LOCK = 0x64737301
+_TURN = f"SELECT {database.NOT_FOR_EVER}, pg_advisory_xact_lock($1)"
 
 
 async def put(message: Message) -> None:
@@ -69,7 +70,7 @@ class Relay:
         if not self._broker.connected:
             return 0
         async with in_transaction() as connection:
-            await connection.execute_query("SELECT pg_advisory_xact_lock($1)", [RELAY_LOCK])
+            await connection.execute_query(_TURN, [RELAY_LOCK])
             waiting = await OutboxMessage.all().order_by("id").limit(BATCH)
             sent = await asyncio.gather(*(self._publish(m) for m in waiting))
             done = [m.id for m, ok in zip(waiting, sent, strict=True) if ok]

@@ -71,7 +71,7 @@ def freeze(program: str) -> Harm:
     def harm(site: Site, rng: random.Random) -> str:
         victim = _one(site, program, rng)
         victim.send(signal.SIGSTOP)
-        time.sleep(LEASE_S + rng.uniform(1, 5))
+        time.sleep(LEASE_S + rng.uniform(3, 7))
         victim.send(signal.SIGCONT)
         return victim.name
 
@@ -93,7 +93,7 @@ def kill_postgres(site: Site, _: random.Random) -> str:
 def broker_away_and_portals_killed(site: Site, rng: random.Random) -> str:
     """What was submitted meanwhile lies in the outbox alone."""
     site.rabbit.kill()
-    time.sleep(rng.uniform(1, 2))
+    time.sleep(rng.uniform(3, 4))
     victim = kill_all("portal")(site, rng)
     site.rabbit.start()
     return f"rabbitmq, {victim}"

@@ -30,11 +30,15 @@ _YOUNG_S = 8.0
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """``pause_s`` is the mean time from recovery to the next fault; a few do not wait for recovery."""
+    """``open_each`` tickets of a user wait or are worked on at a time.
+
+    ``pause_s`` is the mean time from recovery to the next fault; a few do not wait for recovery.
+    """
 
     seed: int = 1
     users: int = 20
     tickets: int = 500
+    open_each: int = 2
     faults: int = 40
     pause_s: float = 3.0
     kinds: tuple[str, ...] = tuple(KINDS)
@@ -93,7 +97,10 @@ def _site(folder: Path, sysroot: Path | None, sabotage: str) -> Iterator[Site]:
 def _users(plan: Plan, site: Site, folder: Path) -> list[User]:
     cases = draw_cases(plan.tickets, random.Random(plan.seed))
     portals = signed_in(site.postgres.database_url, site.portals, plan.users)
-    return [User(own, cases[n :: plan.users], folder / "cases") for n, own in enumerate(portals)]
+    return [
+        User(own, cases[n :: plan.users], folder / "cases", open_each=plan.open_each)
+        for n, own in enumerate(portals)
+    ]
 
 
 def _strike(plan: Plan, site: Site, users: list[User], tell: Tell) -> list[Fault]:

@@ -16,12 +16,13 @@ from dss_portal.tickets.lifecycle import TicketState
 
 
 def no_fencing() -> None:
-    """Whoever has ever held a claim may write."""
+    """Whoever has ever held a claim may write, and is not told that it is over."""
 
     def anybody(ticket: TicketState, claim_id: str) -> bool:
         return ticket.status is Status.CLAIMED
 
     lifecycle.is_current = anybody
+    lifecycle.taken_away = lambda *_: None
     listener.is_current = anybody  # type: ignore[attr-defined]
 
 
@@ -65,7 +66,7 @@ HOW: dict[str, Callable[[], None]] = {
 }
 
 KINDS = {
-    "no-fencing": ("freeze a dispatcher", "kill all dispatchers"),
+    "no-fencing": ("freeze a dispatcher", "cut the broker's connections"),
     "ack-before-commit": ("kill all portals",),
     "no-outbox": ("kill portals while RabbitMQ is away",),
 }

@@ -39,9 +39,10 @@ def test_a_minute_of_faults_loses_no_ticket_and_doubles_none(tmp_path: Path) -> 
 def test_a_missing_defence_is_noticed(defence: str, rules: tuple[str, ...], tmp_path: Path) -> None:
     plan = Plan(
         seed=5,
-        tickets=60,
+        tickets=160,
+        open_each=4,
         faults=4,
-        pause_s=2.0,
+        pause_s=1.0,
         kinds=sabotage.KINDS[defence],
         sabotage=defence,
         settle_s=15.0,

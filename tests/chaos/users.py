@@ -23,7 +23,6 @@ from dss_portal.accounts import store as accounts
 PATIENCE_S = 120.0
 """A user gives up when a step did not work for so long."""
 
-OPEN_AT_A_TIME = 2
 _RETRY_S = 0.5
 _LOOK_S = 1.0
 
@@ -43,8 +42,11 @@ class Sent:
 class User(threading.Thread):
     """Sends ``cases`` and waits for the end of each; ``complaint`` says why it gave up, or ""."""
 
-    def __init__(self, portals: Sequence[ItkSnap], cases: Sequence[Case], folder: Path) -> None:
+    def __init__(
+        self, portals: Sequence[ItkSnap], cases: Sequence[Case], folder: Path, *, open_each: int
+    ) -> None:
         super().__init__(daemon=True)
+        self._open_each = open_each
         self.sent = [Sent(case=case) for case in cases]
         self.complaint = ""
         self._portals = list(portals)
@@ -56,10 +58,13 @@ class User(threading.Thread):
         try:
             for sent in self.sent:
                 self._send(sent)
-                self._wait_for_at_most(OPEN_AT_A_TIME - 1)
+                self._wait_for_at_most(self._open_each - 1)
             self._wait_for_at_most(0)
         except ClientError as error:
             self.complaint = f"{type(error).__name__}: {error}"
+        finally:
+            for portal in self._portals:
+                portal.close()
 
     def _send(self, sent: Sent) -> None:
         folder = self._folder / f"{sent.case.number:05d}"
