@@ -25,6 +25,9 @@ _READERS = {
     ".nrrd": "NrrdImageIO",
     ".mha": "MetaImageIO",
 }
+_MOST_INFLATED = 1032
+"""Deflate, the only compression of these formats, makes nothing smaller than this part of it."""
+
 _NRRD_DATA_FILE = re.compile(rb"^data ?file *:", re.IGNORECASE | re.MULTILINE)
 _META_DATA_FILE = re.compile(rb"^ElementDataFile *= *(\S*)", re.IGNORECASE | re.MULTILINE)
 
@@ -63,6 +66,7 @@ def read_header(path: Path) -> Image:
         reader.ReadImageInformation()
     except RuntimeError as error:
         raise TicketError(_why_unreadable(path.name, str(error))) from error
+    _require_room(path, reader)
     return Image(
         size=tuple(reader.GetSize()),
         spacing_mm=tuple(reader.GetSpacing()),
@@ -71,6 +75,20 @@ def read_header(path: Path) -> Image:
         components=reader.GetNumberOfComponents(),
         pixel_type=reader.GetPixelID(),
     )
+
+
+def _require_room(path: Path, header: sitk.ImageFileReader) -> None:
+    """That the file can hold what it promises, before anybody makes room for it in memory."""
+    size = header.GetSize()
+    voxel_bytes = sitk.Image(1, 1, header.GetPixelID()).GetSizeOfPixelComponent()
+    promised = math.prod(size) * header.GetNumberOfComponents() * voxel_bytes
+    inflated = 1 if path.name.lower().endswith(".nii") else _MOST_INFLATED
+    if promised > path.stat().st_size * inflated:
+        shown = " x ".join(str(n) for n in size)
+        raise TicketError(
+            f"The file '{path.name}' says that it has {shown} voxels, but is too small for them; "
+            "send it whole."
+        )
 
 
 def _reader(path: Path) -> sitk.ImageFileReader:
@@ -129,14 +147,21 @@ def _listed(numbers: tuple[float, ...]) -> str:
     return "(" + ", ".join(repr(n) for n in numbers) + ")"
 
 
-def label_values(path: Path) -> frozenset[int]:
-    """The values of a segmentation, read as unsigned 16-bit, without 0.  Raises TicketError."""
+def _labels(path: Path) -> sitk.Image:
+    """Of a segmentation, as unsigned 16-bit.  Raises TicketError."""
+    read_header(path)
     reader = _reader(path)
     reader.SetOutputPixelType(sitk.sitkUInt16)
     try:
-        image = reader.Execute()
+        image: sitk.Image = reader.Execute()
     except RuntimeError as error:
         raise TicketError(_why_unreadable(path.name, str(error))) from error
+    return image
+
+
+def label_values(path: Path) -> frozenset[int]:
+    """The values of a segmentation, read as unsigned 16-bit, without 0.  Raises TicketError."""
+    image = _labels(path)
     voxels = sitk.GetArrayViewFromImage(image)
     seen = np.zeros(65536, dtype=bool)
     for part in voxels:  # slice by slice: an index array of the whole would be eight times as big
@@ -146,12 +171,7 @@ def label_values(path: Path) -> frozenset[int]:
 
 def label_volumes(path: Path) -> dict[int, float]:
     """Millilitres by value of a segmentation, without 0.  Raises TicketError."""
-    reader = _reader(path)
-    reader.SetOutputPixelType(sitk.sitkUInt16)
-    try:
-        image = reader.Execute()
-    except RuntimeError as error:
-        raise TicketError(_why_unreadable(path.name, str(error))) from error
+    image = _labels(path)
     counts = np.zeros(65536, dtype=np.int64)
     for part in sitk.GetArrayViewFromImage(image):
         counts += np.bincount(part.ravel(), minlength=65536)

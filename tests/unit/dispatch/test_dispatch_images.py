@@ -82,3 +82,14 @@ def test_renumbering_can_exchange_values_and_keeps_the_grid(tmp_path: Path) -> N
     changed = sitk.ReadImage(str(tmp_path / "new.nii.gz"))
     assert [changed[x, 0, 0] for x in (0, 1, 2)] == [2, 700, 0]
     assert grid_difference(read_header(tmp_path / "new.nii.gz"), read_header(source)) == ""
+
+
+def test_a_file_that_is_too_small_for_its_voxels_is_refused_before_memory_is_given(
+    tmp_path: Path,
+) -> None:
+    path = write_image(tmp_path / "a.mha", image())
+    lying = path.read_bytes().replace(b"DimSize = 12 10 8", b"DimSize = 9000 9000 900")
+    path.write_bytes(lying)
+
+    with pytest.raises(TicketError, match="9000 x 9000 x 900 voxels, but is too small"):
+        label_values(path)
