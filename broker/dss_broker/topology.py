@@ -111,8 +111,8 @@ def reply_queue(program: str, instance: str) -> str:
 
 
 def must_arrive(message: m.Message) -> bool:
-    """False if it is no error that nobody listens to ``message`` (nobody works on it, no portal is up)."""
-    return not isinstance(message, m.TicketWithdrawn | m.ServiceAnnounced | m.WorkerAnnounced)
+    """False if it is no error that nobody listens to ``message``, because nobody works on it."""
+    return not isinstance(message, m.TicketWithdrawn)
 
 
 def routing_key(message: m.Message) -> str:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from dss_broker.errors import BrokerClosed
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.stopping import leave_at_once, on_stop
-from dss_dispatch.consumer import ANNOUNCE_S, Consumer
+from dss_dispatch.consumer import Consumer
 from dss_dispatch.errors import ServiceInvalid
 from dss_dispatch.service import Service, builtin_services, load_service
 from dss_dispatch.settings import ServiceSettings, Settings, service_url
@@ -115,12 +115,10 @@ def _serve(service: Service, settings: Settings, service_url: str) -> None:
     )
     stop = threading.Event()
     on_stop(stop.set)
-    starting = threading.Thread(target=_start, args=(consumer, settings.parallel_tickets))
+    starting = threading.Thread(target=_start, args=(consumer, settings.parallel_tickets, stop))
     starting.start()
     try:
-        while not stop.wait(ANNOUNCE_S):
-            if broker.connected:
-                consumer.announce()
+        stop.wait()
         done = broker.stop_consuming(settings.stop_s)
         log.info("stopped", extra={"service": service.name, "all_finished": done})
     finally:
@@ -131,11 +129,12 @@ def _serve(service: Service, settings: Settings, service_url: str) -> None:
         leave_at_once()
 
 
-def _start(consumer: Consumer, parallel: int) -> None:
+def _start(consumer: Consumer, parallel: int, stop: threading.Event) -> None:
     """Waits for the broker, however long it takes; in vain if the program is stopped meanwhile."""
     with suppress(BrokerClosed):
         consumer.start(parallel=parallel)
         log.info("serving")
+        consumer.keep_announcing(stop)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from dss_observability.logs import concerns
 log = logging.getLogger(__name__)
 
 ANNOUNCE_S = 30.0
+UNHEARD_S = 1.0
 SUCCESS = "success"
 EXPECTED = (TicketError, Withdrawn, NoInference)
 """What may end the work on a ticket besides success; counted by name, like what nobody foresaw."""
@@ -57,24 +58,35 @@ class Consumer:
         self._provider, self._instance = provider, instance
         self._silence_s, self._service_url = silence_s, service_url
         self._withdrawals = Withdrawals()
+        self._heard = False
 
     def start(self, *, parallel: int) -> None:
         """Subscribe; from now on up to ``parallel`` tickets at a time are worked on."""
         self._begin_counting()
         self._broker.consume(withdrawn("dispatch"), self._withdrawals.handle)
         self._broker.consume(dispatch(self._service.name, prefetch=parallel), self.handle)
-        self.announce()  # only now, since from then on users may choose the service
+        self._heard = self.announce()  # only now, since from then on users may choose the service
 
-    def announce(self) -> None:
-        """Tell the portal that the service is there; to be repeated every ANNOUNCE_S."""
-        self._broker.publish(
-            ServiceAnnounced(
-                service=self._service.name,
-                provider=self._provider,
-                instance=self._instance,
-                descriptor=self._service.descriptor.whole,
-            )
+    def keep_announcing(self, stop: threading.Event) -> None:
+        """Every ANNOUNCE_S until ``stop``; every UNHEARD_S while no portal hears it."""
+        while not stop.wait(ANNOUNCE_S if self._heard else UNHEARD_S):
+            self._heard = self.announce()
+
+    def announce(self) -> bool:
+        """Tell the portal that the service is there.  False if that can reach no portal yet."""
+        if not self._broker.connected:
+            return False
+        here = ServiceAnnounced(
+            service=self._service.name,
+            provider=self._provider,
+            instance=self._instance,
+            descriptor=self._service.descriptor.whole,
         )
+        try:
+            self._broker.publish(here).result(timeout=UNHEARD_S)
+        except (Unroutable, BrokerClosed, TimeoutError):
+            return False
+        return True
 
     def handle(self, delivery: Delivery) -> None:
         """Handler of ``topology.dispatch``."""

@@ -11,7 +11,7 @@ from typing import NoReturn
 from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Broker, Delivery
-from dss_broker.errors import HandBack, TryAgainLater
+from dss_broker.errors import BrokerClosed, HandBack, TryAgainLater, Unroutable
 from dss_inference.bundle import Bundle, Report
 from dss_inference.errors import Cancelled, InferenceError
 from dss_inference.outcomes import earlier_answer, record
@@ -21,6 +21,7 @@ from dss_observability import metrics, tracing
 log = logging.getLogger(__name__)
 
 ANNOUNCE_EVERY_S = 30.0
+UNHEARD_S = 1.0
 CONFIRM_S = 60.0
 """The broker has an answer after so long, or the request is given up; its outcome stays on disk."""
 ABANDON_S = 5.0
@@ -81,14 +82,25 @@ class Server:
             self._withdrawn.append((delivery.message.ticket_id, delivery.message.claim_id))
 
     def _announce(self) -> None:
-        while True:
-            for bundle in self._bundles.values() if self._broker.connected else ():
-                here = m.WorkerAnnounced(
-                    bundle=bundle.name, instance=self._instance, device=bundle.device
-                )
-                self._broker.publish(here)
-            if self._stopping.wait(ANNOUNCE_EVERY_S):
-                return
+        while not self._stopping.wait(ANNOUNCE_EVERY_S if self._tell_all() else UNHEARD_S):
+            pass
+
+    def _tell_all(self) -> bool:
+        """Tell the portal of every bundle.  False if that can reach no portal yet."""
+        if not self._broker.connected:
+            return False
+        sent = [
+            self._broker.publish(
+                m.WorkerAnnounced(bundle=b.name, instance=self._instance, device=b.device)
+            )
+            for b in self._bundles.values()
+        ]
+        try:
+            for confirmed in sent:
+                confirmed.result(timeout=UNHEARD_S)
+        except (Unroutable, BrokerClosed, TimeoutError):
+            return False
+        return True
 
     def _handle(self, delivery: Delivery) -> None:
         request = delivery.message

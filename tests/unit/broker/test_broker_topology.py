@@ -35,4 +35,4 @@ def test_only_announcements_and_withdrawals_may_find_nobody() -> None:
     assert topology.must_arrive(m.TicketReady(ticket_id=1, service="s", service_hash="h"))
     assert topology.must_arrive(m.ClaimHeartbeat(ticket_id=1, claim_id="c"))
     assert not topology.must_arrive(m.TicketWithdrawn(ticket_id=1, service="s"))
-    assert not topology.must_arrive(m.WorkerAnnounced(bundle="b", instance="i", device="cpu"))
+    assert topology.must_arrive(m.WorkerAnnounced(bundle="b", instance="i", device="cpu"))
