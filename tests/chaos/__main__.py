@@ -33,8 +33,9 @@ def main(
     plan = Plan(
         seed=seed, users=users, tickets=tickets, faults=faults, pause_s=pause, sabotage=sabotage
     )
-    if chosen := kind or sabotages.KINDS.get(sabotage):
-        plan = replace(plan, kinds=tuple(chosen))
+    plan = replace(plan, **sabotages.WEAKNESSES.get(sabotage, {}))
+    if kind:
+        plan = replace(plan, kinds=tuple(kind))
     with tempfile.TemporaryDirectory(prefix="dss-chaos-") as name:
         folder = keep or Path(name) / "run"
         folder.mkdir()

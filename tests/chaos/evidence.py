@@ -3,6 +3,7 @@
 """What a run has left behind, read from outside: database, queues and files."""
 
 import asyncio
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,14 +43,14 @@ TERMINAL = frozenset({"success", "failed", "timeout", "deleted"})
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
     """``labels`` are the segmentations (z, y, x) that users would download; ``queued`` are the messages
-    by queue; ``strays`` are files and folders that belong to nothing.
+    by queue, ``dead`` the tickets of the dead letters; ``strays`` are files and folders that belong to nothing.
     """
 
     tickets: dict[int, Ticket]
     labels: dict[int, Voxels]
     outbox: int
     queued: dict[str, int]
-    dead: int
+    dead: list[int]
     strays: list[str]
 
 
@@ -62,7 +63,7 @@ def gather(site: Site) -> Evidence:
         labels={n: _labels(root, t) for n, t in tickets.items() if t.status == "success"},
         outbox=outbox,
         queued={name: n for name, n in queued.items() if n and name != DEAD_QUEUE},
-        dead=queued.get(DEAD_QUEUE, 0),
+        dead=[json.loads(letter["payload"])["ticket_id"] for letter in site.dead_letters()],
         strays=_strays(root, tickets),
     )
 

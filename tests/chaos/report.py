@@ -51,7 +51,7 @@ def _tickets(outcome: Outcome, evidence: Evidence) -> list[str]:
         f"tickets accepted: {len(accepted)} of {len(outcome.sent)} from {outcome.plan.users} users",
         f"  ended as: {', '.join(f'{n} {status}' for status, n in sorted(ends.items()))}",
         f"  claims: {sum(claims)} in all, at most {max(claims, default=0)} for one",
-        f"dead letters: {evidence.dead}",
+        f"dead letters: {len(evidence.dead)}",
     ]
 
 

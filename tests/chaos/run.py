@@ -11,15 +11,15 @@ from chaos import recovery
 from chaos.cases import Kind, draw_cases
 from chaos.evidence import Evidence, gather, open_tickets
 from chaos.faults import KINDS, Fault, inject, schedule
-from chaos.site import Site
+from chaos.site import LEASE_S, Site
 from chaos.users import Sent, User, signed_in
 from chaos.verdict import violations
 
 SETTLE_S = 90.0
 """After the last fault, a minute and a half without any ticket coming to its end means that they are stuck."""
 
-QUIET_S = 20.0
-"""What is left in queues and folders after so long is left for good."""
+QUIET_S = 160.0
+"""What is left in queues and folders after so long is left for good: the longest retry takes 120 s."""
 
 AT_ONCE = 0.2
 """So many faults of one are followed by the next while the site still suffers."""
@@ -43,7 +43,9 @@ class Plan:
     pause_s: float = 3.0
     kinds: tuple[str, ...] = tuple(KINDS)
     sabotage: str = ""
+    lease_s: float = LEASE_S
     settle_s: float = SETTLE_S
+    quiet_s: float = QUIET_S
 
 
 @dataclass(kw_only=True)
@@ -66,7 +68,7 @@ def run(plan: Plan, folder: Path, sysroot: Path | None, tell: Tell) -> Outcome:
     """Takes the plan's faults and what it takes to settle.  ``folder`` is empty."""
     outcome = Outcome(plan=plan)
     began_s = time.monotonic()
-    with _site(folder, sysroot, plan.sabotage) as site:
+    with _site(plan, folder, sysroot) as site:
         tell("The site is up; users begin.")
         users = _users(plan, site, folder)
         for user in users:
@@ -75,7 +77,7 @@ def run(plan: Plan, folder: Path, sysroot: Path | None, tell: Tell) -> Outcome:
         outcome.faults = _strike(plan, site, users, tell)
         tell("No more faults; waiting for the last tickets.")
         _settle(site, users, plan.settle_s)
-        outcome.evidence = _when_quiet(site)
+        outcome.evidence = _when_quiet(site, plan.quiet_s)
         outcome.sent = [sent for user in users for sent in user.sent]
         outcome.violations = violations(outcome.sent, outcome.evidence)
         outcome.violations += [f"user: gave up: {u.complaint}" for u in users if u.complaint]
@@ -85,8 +87,8 @@ def run(plan: Plan, folder: Path, sysroot: Path | None, tell: Tell) -> Outcome:
 
 
 @contextmanager
-def _site(folder: Path, sysroot: Path | None, sabotage: str) -> Iterator[Site]:
-    site = Site(folder=folder, sysroot=sysroot, sabotage=sabotage)
+def _site(plan: Plan, folder: Path, sysroot: Path | None) -> Iterator[Site]:
+    site = Site(folder=folder, sysroot=sysroot, sabotage=plan.sabotage, lease_s=plan.lease_s)
     try:
         site.start()
         yield site
@@ -142,9 +144,9 @@ def _settle(site: Site, users: list[User], patience_s: float) -> None:
         time.sleep(1)
 
 
-def _when_quiet(site: Site) -> Evidence:
+def _when_quiet(site: Site, patience_s: float) -> Evidence:
     """Once no message and no stray file is left, or when it is too late for that."""
-    ends_s = time.monotonic() + QUIET_S
+    ends_s = time.monotonic() + patience_s
     while True:
         time.sleep(2)  # RabbitMQ counts its queues once a second
         found = gather(site)

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import Any
 
 from dss_broker.broker import Broker, Delivery, Handler
 from dss_broker.messages import Message
@@ -19,7 +20,7 @@ def no_fencing() -> None:
     """Whoever has ever held a claim may write, and is not told that it is over."""
 
     def anybody(ticket: TicketState, claim_id: str) -> bool:
-        return ticket.status is Status.CLAIMED
+        return ticket.claim_id is not None and ticket.status is not Status.DELETED
 
     lifecycle.is_current = anybody
     lifecycle.taken_away = lambda *_: None
@@ -31,7 +32,7 @@ def ack_before_commit() -> None:
 
     def forgetful(loop: asyncio.AbstractEventLoop, handler: AsyncHandler) -> Handler:
         async def handling(delivery: Delivery) -> None:
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(1)
             await handler(delivery)
 
         def handle(delivery: Delivery) -> None:
@@ -65,12 +66,17 @@ HOW: dict[str, Callable[[], None]] = {
     "no-outbox": no_outbox,
 }
 
-KINDS = {
-    "no-fencing": ("freeze a dispatcher", "cut the broker's connections"),
-    "ack-before-commit": ("kill all portals",),
-    "no-outbox": ("kill portals while RabbitMQ is away",),
+WEAKNESSES: dict[str, dict[str, Any]] = {
+    "no-fencing": {"kinds": ("freeze a dispatcher", "cut the broker's connections")},
+    "ack-before-commit": {"kinds": ("kill all portals",), "lease_s": 600.0},
+    "no-outbox": {
+        "kinds": ("kill portals while RabbitMQ is away",),
+        "tickets": 300,
+        "open_each": 15,
+        "faults": 2,
+    },
 }
-"""The faults that each defence is there for."""
+"""How a run must be for the defence to matter: its faults, without what would mend the harm later."""
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import httpx
 
 from chaos.disk import Disk
 from chaos.stand_in import BUNDLE
+from dss_broker.topology import DEAD_QUEUE
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from stacks import free_port, wait_until
@@ -84,6 +85,7 @@ class Site:
     folder: Path
     sysroot: Path | None = None
     sabotage: str = ""
+    lease_s: float = LEASE_S
     fell: list[str] = field(default_factory=list)
     programs: dict[str, Program] = field(default_factory=dict)
 
@@ -165,7 +167,7 @@ class Site:
             "DSS_DATASTORE": str(self.disk.folder),
             "DSS_SECRET_KEY": "for tests",
             "DSS_LOG_JSON": "true",
-            "DSS_LEASE_S": str(LEASE_S),
+            "DSS_LEASE_S": str(self.lease_s),
             "DSS_MAX_ATTEMPTS": "50",
             "DSS_RECONCILE_S": "3600",
             "DSS_INFERENCE_SILENCE_S": str(SILENCE_S),
@@ -204,6 +206,13 @@ class Site:
         found: list[dict[str, str]] = self._console("GET", "queues").json()
         return found
 
+    def dead_letters(self) -> list[dict[str, str]]:
+        """What was parked, left where it is."""
+        wanted = {"count": 1000, "ackmode": "ack_requeue_true", "encoding": "auto"}
+        answer = self._console("POST", f"queues/%2F/{DEAD_QUEUE}/get", wanted)
+        found: list[dict[str, str]] = answer.json() if answer.is_success else []
+        return found
+
     def cut_connections(self) -> int:
         """Close every client's connection from the broker's side; how many."""
         found = self._console("GET", "connections").json()
@@ -211,10 +220,11 @@ class Site:
             self._console("DELETE", f"connections/{connection['name']}")
         return len(found)
 
-    def _console(self, method: str, path: str) -> httpx.Response:
+    def _console(self, method: str, path: str, body: object = None) -> httpx.Response:
         return httpx.request(
             method,
-            f"{self.rabbit.console_url}/api/{path}",
+            json=body,
+            url=f"{self.rabbit.console_url}/api/{path}",
             auth=(self.rabbit.user, self.rabbit.password),
             timeout=10,
         )

@@ -1,5 +1,6 @@
 """A minute of faults against a whole site; and each defence taken out once, to see that it is missed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,22 +32,14 @@ def test_a_minute_of_faults_loses_no_ticket_and_doubles_none(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("defence", "rules"),
     [
-        ("no-fencing", ("result", "history")),
+        ("no-fencing", ("result", "history", "wrong end")),
         ("ack-before-commit", ("stuck", "wrong end")),
         ("no-outbox", ("stuck",)),
     ],
 )
 def test_a_missing_defence_is_noticed(defence: str, rules: tuple[str, ...], tmp_path: Path) -> None:
-    plan = Plan(
-        seed=5,
-        tickets=160,
-        open_each=4,
-        faults=4,
-        pause_s=1.0,
-        kinds=sabotage.KINDS[defence],
-        sabotage=defence,
-        settle_s=15.0,
-    )
+    plan = Plan(seed=5, tickets=160, open_each=4, faults=4, pause_s=1.0, settle_s=15, quiet_s=5)
+    plan = replace(plan, sabotage=defence, **sabotage.WEAKNESSES[defence])
 
     outcome = play(plan, tmp_path)
 

@@ -26,7 +26,7 @@ def evidence_of(ticket: Ticket = TICKET, claim_id: str = CLAIM, case: Case = GOO
     labels: dict[int, Voxels] = {}
     if ticket.status == "success":
         labels[1] = segmented(case.voxels(), claim_id)
-    return Evidence(tickets={1: ticket}, labels=labels, outbox=0, queued={}, dead=0, strays=[])
+    return Evidence(tickets={1: ticket}, labels=labels, outbox=0, queued={}, dead=[], strays=[])
 
 
 def ended(status: str, *log: str) -> Ticket:
@@ -54,7 +54,7 @@ def test_a_run_without_harm_has_no_violation() -> None:
         ("remains", lambda e: replace(e, outbox=1)),
         ("remains", lambda e: replace(e, queued={"dss.portal.events": 1})),
         ("remains", lambda e: replace(e, strays=["tickets/00000001/work"])),
-        ("dead letters", lambda e: replace(e, dead=1)),
+        ("dead letters", lambda e: replace(e, dead=[1])),
     ],
 )
 def test_each_harm_is_seen(rule: str, harmed: Callable[[Evidence], Evidence]) -> None:

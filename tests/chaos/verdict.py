@@ -84,6 +84,7 @@ def _of_remains(accepted: list[Sent], evidence: Evidence) -> Iterator[str]:
         yield f"remains: {count} messages in {queue}"
     for stray in evidence.strays:
         yield f"remains: {stray}"
-    deadly = sum(one.case.kind is Kind.DEADLY for one in accepted)
-    if evidence.dead > deadly:
-        yield f"dead letters: {evidence.dead}, of which {deadly} are explained"
+    deadly = {one.ticket for one in accepted if one.case.kind is Kind.DEADLY}
+    for ticket in evidence.dead:
+        if ticket not in deadly:
+            yield f"dead letters: one of ticket {ticket}, which harms nobody"

@@ -63,7 +63,7 @@ def _still_blank(watch: Questions, blank: list[Panel]) -> bool:
 def _asked(watch: Questions, panel: Panel) -> list[str]:
     """As Grafana asks for the panel, with the variables that it offers."""
     (bundle,) = watch.values("bundle", f'dss_dispatch_bundle_info{{service="{LUNGS}"}}')
-    assert LUNGS in watch.values("service", "dss_tickets")
+    wait_until(lambda: LUNGS in watch.values("service", "dss_tickets"), 30)
     values = {"service": LUNGS, "bundle": bundle, "__rate_interval": "2m"}
     return [filled_in(query, values) for query in panel.queries]
 

@@ -1,4 +1,6 @@
-"""Files of tickets that have ended, left by somebody who wrote too late or was killed while he did."""
+"""Takes away what nobody needs any more: files of tickets that have ended, left by somebody who wrote
+too late or was killed while he did; login tokens and sessions that have expired.
+"""
 
 import asyncio
 import logging
@@ -7,6 +9,8 @@ from datetime import timedelta
 from tortoise.transactions import in_transaction
 
 from dss_portal import database
+from dss_portal.accounts import store as accounts
+from dss_portal.accounts.sessions import YEAR_S
 from dss_portal.datastore import Datastore
 from dss_portal.models import Status, Ticket, TicketHistory
 from dss_portal.tickets import store
@@ -26,6 +30,7 @@ async def run(datastore: Datastore, every_s: float) -> None:
         await asyncio.sleep(every_s)
         try:
             await tidy(datastore)
+            await accounts.forget_expired(YEAR_S)
         except Exception as error:
             facts, trace = {"reason": repr(error)}, database.trace_of(error)
             log.warning("files not tidied, trying again", extra=facts, exc_info=trace)

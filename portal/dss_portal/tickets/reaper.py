@@ -9,8 +9,6 @@ from tortoise.transactions import in_transaction
 
 from dss_broker.broker import Broker
 from dss_portal import database
-from dss_portal.accounts import store as accounts
-from dss_portal.accounts.sessions import YEAR_S
 from dss_portal.datastore import Datastore
 from dss_portal.models import Status, Ticket
 from dss_portal.outbox import Relay
@@ -40,7 +38,6 @@ async def run(settings: Settings, datastore: Datastore, broker: Broker, relay: R
             await overdue.ask()
             if await sweep(settings, datastore):
                 relay.wake()
-            await accounts.forget_expired(YEAR_S)
         except Exception as error:
             facts, trace = {"reason": repr(error)}, database.trace_of(error)
             log.warning("sweep failed, trying again", extra=facts, exc_info=trace)

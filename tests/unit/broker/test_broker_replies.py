@@ -15,11 +15,18 @@ class FakeChannel:
     def queue_declare(self, queue: str, **_: Any) -> None:
         self.asked.append(f"declare {queue}")
 
+    def queue_bind(self, queue: str, exchange: str, _: str) -> None:
+        self.asked.append(f"bind {queue} to {exchange}")
+
     def basic_consume(self, queue: str, _: object) -> None:
         self.asked.append(f"consume {queue}")
 
 
-SUBSCRIBED = ["declare dss.replies.x", "consume dss.replies.x"]
+SUBSCRIBED = [
+    "declare dss.replies.x",
+    "bind dss.replies.x to dss.replies",
+    "consume dss.replies.x",
+]
 
 
 def test_a_program_that_asks_nothing_has_no_reply_queue() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dss_observability import tracing
+from dss_observability import logs, tracing
 from dss_observability.logs import about, concerns, configure_logging, without_names
 
 log = logging.getLogger("test.lines")
@@ -18,6 +18,7 @@ PATH = "/srv/tickets/00000007/input/Müller Hans 1951.nii.gz"
 def _logging() -> Iterator[None]:
     root = logging.getLogger()
     kept, level = root.handlers[:], root.level
+    logs._about.set(None)  # whatever an earlier test was about
     yield
     root.handlers[:], root.level = kept, level
 
