@@ -9,6 +9,8 @@ _RANGE = range(20_000, 32_000)
 
 LOOPBACK = "127.0.0.1"
 
+_chosen: set[int] = set()
+
 
 def is_free(port: int) -> bool:
     """True if a server could listen on ``port`` of loopback now."""
@@ -29,6 +31,11 @@ def is_open(port: int) -> bool:
 
 
 def choose_ports(names: Sequence[str], *favourites: int) -> dict[str, int]:
-    """A different free port for each of ``names``, from ``favourites`` where they are free."""
-    numbers = [*favourites, *random.sample(_RANGE, k=len(_RANGE))]
-    return dict(zip(names, filter(is_free, numbers), strict=False))
+    """A different free port for each of ``names``, from ``favourites`` where they are free.
+
+    One that was chosen before may not be in use yet; it is not chosen twice.
+    """
+    others = [port for port in random.sample(_RANGE, k=len(_RANGE)) if port not in _chosen]
+    found = dict(zip(names, filter(is_free, [*favourites, *others]), strict=False))
+    _chosen.update(found.values())
+    return found

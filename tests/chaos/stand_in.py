@@ -90,6 +90,7 @@ def main() -> None:
         bundles=[StandIn()],
         datastore=settings.datastore,
         instance=settings.instance,
+        ahead=settings.requests_ahead,
     )
     server.start()
     stop = threading.Event()

@@ -48,6 +48,12 @@ def test_chosen_ports_differ() -> None:
     assert len(set(choose_ports(("a", "b", "c")).values())) == 3
 
 
+def test_a_port_is_not_chosen_twice_even_before_somebody_listens_there() -> None:
+    chosen = [choose_ports(("a",))["a"] for _ in range(500)]
+
+    assert len(set(chosen)) == 500
+
+
 def test_a_favourite_port_is_chosen_if_it_is_free() -> None:
     favourite = choose_ports(("a",))["a"]
 
