@@ -1,6 +1,7 @@
 """One chaos run: users send, faults strike, and when all is quiet again the evidence is judged."""
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,7 +31,9 @@ _YOUNG_S = 8.0
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """``open_each`` tickets of a user wait or are worked on at a time.
+    """At most ``tickets`` are sent, and none after the last fault if the plan ``ends_with_faults``.
+
+    ``open_each`` tickets of a user wait or are worked on at a time.
 
     ``pause_s`` is the mean time from recovery to the next fault; a few do not wait for recovery.
     """
@@ -41,6 +44,7 @@ class Plan:
     open_each: int = 2
     faults: int = 40
     pause_s: float = 3.0
+    ends_with_faults: bool = False
     kinds: tuple[str, ...] = tuple(KINDS)
     sabotage: str = ""
     lease_s: float = LEASE_S
@@ -70,11 +74,14 @@ def run(plan: Plan, folder: Path, sysroot: Path | None, tell: Tell) -> Outcome:
     began_s = time.monotonic()
     with _site(plan, folder, sysroot) as site:
         tell("The site is up; users begin.")
-        users = _users(plan, site, folder)
+        enough = threading.Event()
+        users = _users(plan, site, folder, enough)
         for user in users:
             user.start()
         time.sleep(_YOUNG_S)
         outcome.faults = _strike(plan, site, users, tell)
+        if plan.ends_with_faults:
+            enough.set()
         tell("No more faults; waiting for the last tickets.")
         _settle(site, users, plan.settle_s)
         outcome.evidence = _when_quiet(site, plan.quiet_s)
@@ -96,11 +103,11 @@ def _site(plan: Plan, folder: Path, sysroot: Path | None) -> Iterator[Site]:
         site.stop()
 
 
-def _users(plan: Plan, site: Site, folder: Path) -> list[User]:
+def _users(plan: Plan, site: Site, folder: Path, enough: threading.Event) -> list[User]:
     cases = draw_cases(plan.tickets, random.Random(plan.seed))
     portals = signed_in(site.postgres.database_url, site.portals, plan.users)
     return [
-        User(own, cases[n :: plan.users], folder / "cases", open_each=plan.open_each)
+        User(own, cases[n :: plan.users], folder / "cases", open_each=plan.open_each, enough=enough)
         for n, own in enumerate(portals)
     ]
 

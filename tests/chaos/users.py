@@ -40,13 +40,22 @@ class Sent:
 
 
 class User(threading.Thread):
-    """Sends ``cases`` and waits for the end of each; ``complaint`` says why it gave up, or ""."""
+    """Sends ``cases`` until there are ``enough`` and waits for the end of each.
+
+    ``complaint`` says why it gave up, or "".
+    """
 
     def __init__(
-        self, portals: Sequence[ItkSnap], cases: Sequence[Case], folder: Path, *, open_each: int
+        self,
+        portals: Sequence[ItkSnap],
+        cases: Sequence[Case],
+        folder: Path,
+        *,
+        open_each: int,
+        enough: threading.Event,
     ) -> None:
         super().__init__(daemon=True)
-        self._open_each = open_each
+        self._open_each, self._enough = open_each, enough
         self.sent = [Sent(case=case) for case in cases]
         self.complaint = ""
         self._portals = list(portals)
@@ -57,6 +66,8 @@ class User(threading.Thread):
     def run(self) -> None:
         try:
             for sent in self.sent:
+                if self._enough.is_set():
+                    break
                 self._send(sent)
                 self._wait_for_at_most(self._open_each - 1)
             self._wait_for_at_most(0)
