@@ -27,6 +27,13 @@ UPLOADED = LayerSpec(tags="CT")
 SEGMENTED = LayerSpec(role="SegmentationRole", file_name="layer_001_lungs.nii.gz")
 LABELS = {1: "left lung", 2: "right lung"}
 
+# Whoever starts the tests in the background has Ctrl-C ignored, and programs inherit that.
+_AS_IN_A_TERMINAL = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
@@ -272,7 +279,11 @@ def test_an_interrupted_ticket_goes_on_and_the_user_is_told_how_to_follow_it(
     variables = os.environ | {"DSS_TOKEN": provider.token(), "PYTHONUNBUFFERED": "1"}
 
     with subprocess.Popen(
-        words, env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [sys.executable, "-c", _AS_IN_A_TERMINAL, *words],
+        env=variables,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     ) as sending:
         assert sending.stdout is not None
         next(line for line in sending.stdout if "in the queue" in line)
