@@ -1,0 +1,62 @@
+"""``dss-portal dead-letters``."""
+
+from typing import Annotated
+
+import typer
+
+from dss_broker.rabbit import RabbitBroker
+from dss_portal.commands.console import exit_with, with_broker
+from dss_portal.datastore import Datastore
+from dss_portal.dead_letters import store as letters
+from dss_portal.dead_letters.routes import row as letter_row
+from dss_portal.settings import Settings
+
+dead_letters = typer.Typer(help="Messages that nobody could handle.", no_args_is_help=True)
+
+
+@dead_letters.command("list")
+def list_dead_letters() -> None:
+    """One line for each, the oldest first: id, type, ticket, reason, queue, who, tries, age, trace."""
+    for letter in with_broker(lambda _, broker: letters.listed(broker)):
+        typer.echo("\t".join(str(cell) for cell in letter_row(letter)))
+
+
+LetterId = Annotated[str | None, typer.Argument(help="as listed", metavar="[ID]")]
+AllLetters = Annotated[bool, typer.Option("--all", help="every one instead of one")]
+
+
+@dead_letters.command("requeue")
+def requeue_dead_letters(letter_id: LetterId = None, *, all_of_them: AllLetters = False) -> None:
+    """Let the ticket of a message, or of all, wait again; other messages go back to their queue."""
+    which = _which_letter(letter_id, all_of_them=all_of_them)
+
+    async def requeue(settings: Settings, broker: RabbitBroker) -> letters.Requeued:
+        datastore = Datastore(settings.datastore, settings.max_upload_bytes)
+        return await letters.requeue(broker, datastore, which)
+
+    requeued = with_broker(requeue)
+    typer.echo(requeued.sentence)
+    if requeued.refused:
+        raise typer.Exit(1)
+
+
+@dead_letters.command("discard")
+def discard_dead_letters(
+    letter_id: LetterId = None,
+    *,
+    all_of_them: AllLetters = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+) -> None:
+    """Remove a message, or all, for good."""
+    which = _which_letter(letter_id, all_of_them=all_of_them)
+    if not yes:
+        typer.confirm(f"Remove {which or 'all dead letters'} for good?", abort=True)
+    count = with_broker(lambda _, broker: letters.discard(broker, which))
+    typer.echo(f"{count} discarded.")
+
+
+def _which_letter(letter_id: str | None, *, all_of_them: bool) -> str | None:
+    """None for all."""
+    if (letter_id is None) is not all_of_them:
+        raise exit_with("Name one message, or say --all.")
+    return letter_id

@@ -1,0 +1,70 @@
+"""``dss-portal providers`` and ``services``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dss_portal.admin import store as admin
+from dss_portal.commands.console import exit_with, or_exit, with_database
+from dss_portal.services import registration
+from dss_portal.services import store as catalogue
+
+providers = typer.Typer(help="Who offers services.", no_args_is_help=True)
+services = typer.Typer(help="What is offered.", no_args_is_help=True)
+
+
+@providers.command("add")
+def add_provider(name: str) -> None:
+    """A new provider, or a removed one again."""
+    or_exit(lambda: admin.add_provider(name))
+
+
+@providers.command("list")
+def list_providers() -> None:
+    """One line for each that is not removed."""
+    for provider in with_database(admin.providers):
+        if provider.current:
+            typer.echo(provider.name)
+
+
+@providers.command("remove")
+def remove_provider(name: str) -> None:
+    """The provider takes no more tickets; services that only it offers are removed too."""
+    or_exit(lambda: admin.remove_provider(name))
+
+
+@providers.command("add-user")
+def add_provider_user(
+    provider: str, email: str, *, admin_rights: Annotated[bool, typer.Option("--admin")] = False
+) -> None:
+    """Let a user claim for a provider."""
+    or_exit(lambda: admin.add_provider_user(provider, email, admin=admin_rights))
+
+
+@services.command("add")
+def add_service(provider: str, file: Path) -> None:
+    """Register a service.json, .zip or .tar.gz; prints the service's hash alone on the last line."""
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise exit_with(f"{file} cannot be read: {error.strerror}.") from error
+
+    async def add() -> str:
+        owner = await admin.provider_named(provider)
+        return await registration.from_upload(owner, file.name, data)
+
+    typer.echo(or_exit(add))
+
+
+@services.command("list")
+def list_services() -> None:
+    """One line for each that takes tickets: name, version, hash, what it does."""
+    for service in with_database(catalogue.listed):
+        typer.echo(f"{service.name}\t{service.version}\t{service.githash}\t{service.shortdesc}")
+
+
+@services.command("remove")
+def remove_service(provider: str, githash: str) -> None:
+    """The provider does not offer the service any more."""
+    or_exit(lambda: admin.remove_service(provider, githash))
