@@ -28,8 +28,16 @@ def running(
 def readiness(stack: Stack) -> dict[str, tuple[int, str]]:
     """What each program says on its operators' port, and the portal on its own too."""
     urls = {name: f"http://127.0.0.1:{port}" for name, port in stack.health_ports.items()}
-    answers = {n: httpx.get(f"{u}/readyz") for n, u in {**urls, "users": stack.url}.items()}
-    return {name: (answer.status_code, answer.text) for name, answer in answers.items()}
+    return {name: _answer(f"{url}/readyz") for name, url in {**urls, "users": stack.url}.items()}
+
+
+def _answer(url: str) -> tuple[int, str]:
+    """Zero of a program that does not listen yet."""
+    try:
+        answer = httpx.get(url)
+    except httpx.ConnectError as error:
+        return (0, str(error))
+    return (answer.status_code, answer.text)
 
 
 def test_no_program_is_ready_while_its_datastore_is_gone(running: Stack) -> None:
