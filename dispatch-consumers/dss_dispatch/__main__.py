@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from dss_broker.errors import BrokerClosed
 from dss_broker.rabbit import RabbitBroker
-from dss_broker.stopping import leave_at_once, on_stop
+from dss_broker.stopping import leave_at_once, stop_signal, wait_for
 from dss_dispatch.consumer import Consumer
 from dss_dispatch.errors import ServiceInvalid
 from dss_dispatch.service import Service, builtin_services, load_service
@@ -47,6 +47,7 @@ def serve(
         _serve(loaded, settings, _service_url(loaded.name))
     finally:
         end_tracing()
+    leave_at_once()
 
 
 @main.command()
@@ -113,20 +114,17 @@ def _serve(service: Service, settings: Settings, service_url: str) -> None:
     end_health = serve_health(
         settings.metrics_bind, lambda: missing(broker.connected, settings.datastore)
     )
-    stop = threading.Event()
-    on_stop(stop.set)
+    stop = stop_signal()
     starting = threading.Thread(target=_start, args=(consumer, settings.parallel_tickets, stop))
     starting.start()
     try:
-        stop.wait()
+        wait_for(stop)
         done = broker.stop_consuming(settings.stop_s)
         log.info("stopped", extra={"service": service.name, "all_finished": done})
     finally:
         end_health()
         broker.close()
         starting.join()
-    if not done:
-        leave_at_once()
 
 
 def _start(consumer: Consumer, parallel: int, stop: threading.Event) -> None:

@@ -12,7 +12,7 @@ import typer
 
 from dss_broker.errors import BrokerClosed
 from dss_broker.rabbit import RabbitBroker
-from dss_broker.stopping import leave_at_once, on_stop
+from dss_broker.stopping import leave_at_once, stop_signal, wait_for
 from dss_inference.bundle import Bundle
 from dss_inference.bundle_commands import commands, refuse
 from dss_inference.errors import InferenceError
@@ -52,6 +52,7 @@ def serve(
         _serve(list(_to_serve(bundle, settings)), settings)
     finally:
         end_tracing()
+    leave_at_once()
 
 
 @main.command()
@@ -68,11 +69,10 @@ def facade(
     configure_logging("inference", json_lines=settings.log_json)
     bind = settings.facade_bind or "127.0.0.1:8080"
     end_facade = _start_facade(bind, list(_to_serve(bundle, settings)), settings)
-    _stop_signal().wait()
+    wait_for(stop_signal())
     done = end_facade()
     log.info("stopped", extra={"all_finished": done})
-    if not done:
-        leave_at_once()
+    leave_at_once()
 
 
 @main.command()
@@ -141,26 +141,17 @@ def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
         settings.metrics_bind, lambda: missing(broker.connected, settings.datastore)
     )
     measure(loaded)
-    stop = _stop_signal()
+    stop = stop_signal()
     starting = threading.Thread(target=_start, args=(server,))
     starting.start()
     try:
-        stop.wait()
+        wait_for(stop)
         done = server.stop(settings.stop_s) & end_facade()
         log.info("stopped", extra={"all_finished": done})
     finally:
         end_health()
         broker.close()
         starting.join()
-    if not done:
-        leave_at_once()
-
-
-def _stop_signal() -> threading.Event:
-    """Set by SIGTERM or Ctrl-C."""
-    stop = threading.Event()
-    on_stop(stop.set)
-    return stop
 
 
 def _start(server: Server) -> None:

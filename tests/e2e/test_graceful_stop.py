@@ -51,9 +51,14 @@ class Stopping(Quiet):
             self._stack.start_one(self._program)
 
     def code(self) -> int:
-        """The exit status of the stopped program."""
+        """The exit status of the stopped program; fails with what its threads do if it goes on."""
         assert self.stopped is not None
-        return self.stopped.wait(BUSY_S)
+        try:
+            return self.stopped.wait(BUSY_S)
+        except subprocess.TimeoutExpired:
+            self.stopped.send_signal(signal.SIGUSR1)
+            time.sleep(1)
+            pytest.fail(self._stack.logs())
 
 
 def claims(sent: Sent) -> int:

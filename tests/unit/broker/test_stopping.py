@@ -1,0 +1,71 @@
+"""How programs end when they are told to."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+PROGRAM = """
+import signal, sys, threading
+from dss_broker.stopping import leave_at_once, stop_signal, wait_for
+
+stop = stop_signal()
+idle = threading.Event()
+other = threading.Thread(target=idle.wait, name="other")
+other.start()
+print("waiting", flush=True)
+if len(sys.argv) > 1:  # as if the kernel had chosen that thread
+    threading.Timer(0.3, signal.pthread_kill, (other.ident, signal.SIGTERM)).start()
+wait_for(stop)
+print("stopped")
+leave_at_once()
+"""
+
+
+class Program(subprocess.Popen[str]):
+    def __init__(self, *arguments: str) -> None:
+        super().__init__(
+            [sys.executable, "-c", PROGRAM, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.stdout is not None
+        assert self.stdout.readline() == "waiting\n"
+
+
+@pytest.fixture
+def program() -> Iterator[Program]:
+    with Program() as program:
+        yield program
+        program.kill()
+
+
+def test_a_stopped_program_leaves_though_a_thread_of_it_waits_for_ever(program: Program) -> None:
+    program.send_signal(signal.SIGTERM)
+
+    assert program.communicate(timeout=20) == ("stopped\n", "")
+    assert program.returncode == 0
+
+
+def test_a_signal_that_another_thread_gets_stops_the_program_too() -> None:
+    with Program("to another thread") as program:
+        try:
+            assert program.communicate(timeout=20) == ("stopped\n", "")
+        finally:
+            program.kill()
+
+    assert program.returncode == 0
+
+
+def test_a_program_says_what_its_threads_do_and_goes_on(program: Program) -> None:
+    program.send_signal(signal.SIGUSR1)
+    program.send_signal(signal.SIGTERM)
+
+    said, threads = program.communicate(timeout=20)
+
+    assert said == "stopped\n"
+    assert threads.count("(most recent call first)") == 2
+    assert "in wait_for" in threads
