@@ -63,7 +63,6 @@ class Runner:
         self.compute = ComputeThread(
             GpuMemory(self._device) if self._device.type == "cuda" else ProcessMemory()
         )
-        self._device = torch.device(device)
 
     @property
     def device(self) -> str:
