@@ -143,9 +143,9 @@ class ClaimFailed:
 class RunInference:
     """Segment ``image_path`` with ``bundle`` and write what comes of it into ``output_dir``.
 
-    Answered by any number of InferenceProgressed, then InferenceFinished or InferenceFailed.  A request
-    that nobody has begun with for ``silence_s``, and whose ``output_dir`` its requester has removed
-    again, is not wanted any more; 0 is for ever.
+    Answered by any number of InferenceProgressed, then InferenceFinished or InferenceFailed.  With
+    ``silence_s`` > 0 its requester has made ``output_dir``, waits so long for a sign of life, and removes the
+    folder when it waits no more.
     """
 
     ticket_id: int

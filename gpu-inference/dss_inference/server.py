@@ -124,10 +124,10 @@ class Server:
         except Cancelled:
             if self._abandoned.is_set():
                 raise HandBack from None
-            _count(request, "cancelled")
-            log.info("inference cancelled", extra=facts)
-            return _failed(request, WITHDRAWN)
+            return _cancelled(request)
         except Exception as error:
+            if self._is_folder_gone(request):
+                return _cancelled(request)
             if _is_exhaustion(error):
                 self._put_off(delivery, request, error)
             _count(request, "failed")
@@ -147,7 +147,7 @@ class Server:
     def _answer(self, delivery: Delivery, request: m.RunInference) -> m.InferenceFinished:
         image_path = self._inside(request.image_path)
         output_dir = self._inside(request.output_dir)
-        if self._is_over(request) or _came_too_late(delivery, request, output_dir):
+        if self._is_over(request) or self._came_too_late(delivery, request):
             raise Cancelled
         earlier = earlier_answer(output_dir, request, self._datastore)
         if earlier is not None:
@@ -205,23 +205,27 @@ class Server:
         ticket_id, claim_id = request.ticket_id, request.claim_id
         return (ticket_id, "") in self._withdrawn or (ticket_id, claim_id) in self._withdrawn
 
+    def _came_too_late(self, delivery: Delivery, request: m.RunInference) -> bool:
+        """Has the requester given up, or got its answer from another worker?
+
+        Two signs are asked for, since a shared folder may show late: its requester has removed the
+        folder, and had the time to, because the request is old or somebody has begun with it before.
+        """
+        begun_before = delivery.redelivered or delivery.attempt > 1
+        age_s = delivery.age_s
+        is_old = begun_before or (age_s is not None and request.silence_s < age_s)
+        return is_old and self._is_folder_gone(request)
+
+    def _is_folder_gone(self, request: m.RunInference) -> bool:
+        """Requesters that set ``silence_s`` make the folder first, and remove it when nobody waits any more."""
+        return request.silence_s > 0 and not self._inside(request.output_dir).is_dir()
+
     def _inside(self, relative: str) -> Path:
         """Raises InferenceError for a path that leaves the datastore, by links too."""
         path = (self._datastore / relative).resolve()
         if not path.is_relative_to(self._datastore) or path == self._datastore:
             raise InferenceError("The request names a place outside the datastore.")
         return path
-
-
-def _came_too_late(delivery: Delivery, request: m.RunInference, output_dir: Path) -> bool:
-    """Has the requester given up?  That can be told only of a request that nobody has begun with.
-
-    Two signs are asked for, since two machines' clocks may differ, and a shared folder may show late:
-    the request is old, and its requester has removed the folder that it had made.
-    """
-    age_s = None if delivery.redelivered else delivery.age_s
-    is_old = age_s is not None and 0 < request.silence_s < age_s
-    return is_old and not output_dir.is_dir()
 
 
 def _facts(request: m.RunInference) -> dict[str, object]:
@@ -247,6 +251,12 @@ def _progressed(request: m.RunInference, fraction: float, stage: str) -> m.Infer
     return m.InferenceProgressed(
         ticket_id=request.ticket_id, claim_id=request.claim_id, fraction=fraction, stage=stage
     )
+
+
+def _cancelled(request: m.RunInference) -> m.InferenceFailed:
+    _count(request, "cancelled")
+    log.info("inference cancelled", extra=_facts(request))
+    return _failed(request, WITHDRAWN)
 
 
 def _failed(request: m.RunInference, reason: str) -> m.InferenceFailed:

@@ -1,6 +1,7 @@
 """What a worker answers, and what it does when things go wrong."""
 
 import errno
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -392,6 +393,51 @@ def test_a_request_that_nobody_waits_for_any_more_is_not_begun(
     assert isinstance(ended(young), InferenceFinished)
     assert isinstance(ended(kept), InferenceFinished)  # its requester still has its folder
     assert bundle.runs == 2
+
+
+def test_a_request_that_comes_again_after_it_was_answered_is_not_begun(
+    broker: MemoryBroker, bundle: CopyBundle, datastore: Path
+) -> None:
+    """The first worker answered, and lost its connection before it could acknowledge."""
+    request = replace(REQUEST, silence_s=60.0)
+    (datastore / request.output_dir).mkdir(parents=True)
+    bundle.go_on.clear()
+    requester, first = MemoryBroker(broker.server), MemoryBroker(broker.server)
+    Server(broker=first, bundles=[bundle], datastore=datastore, instance="node1").start()
+    conversation = requester.request(request)
+    assert bundle.started.wait(PATIENCE_S)
+    shutil.rmtree(datastore / request.output_dir)
+    first.close()
+
+    Server(broker=broker, bundles=[bundle], datastore=datastore, instance="node2").start()
+
+    assert failed(conversation).reason == WITHDRAWN
+    assert bundle.runs == 1
+    bundle.go_on.set()
+    requester.close()
+
+
+def test_a_request_whose_folder_goes_away_meanwhile_is_given_up(
+    broker: MemoryBroker, bundle: CopyBundle, server: Server, datastore: Path
+) -> None:
+    """What cannot be written then is no sign of a full disk, for which it would be tried again."""
+    request = replace(REQUEST, silence_s=60.0)
+    (datastore / request.output_dir).mkdir(parents=True)
+    bundle.go_on.clear()
+    conversation = broker.request(request)
+    assert bundle.started.wait(PATIENCE_S)
+
+    shutil.rmtree(datastore / request.output_dir)
+    bundle.go_on.set()
+
+    assert failed(conversation).reason == WITHDRAWN
+    assert broker.parked == []
+
+
+def failed(conversation: Conversation) -> InferenceFailed:
+    heard = ended(conversation)
+    assert isinstance(heard, InferenceFailed)
+    return heard
 
 
 def ended(conversation: Conversation) -> Message:
