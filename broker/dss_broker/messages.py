@@ -98,10 +98,11 @@ class ClaimLogged:
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimHeartbeat:
-    """Still at work, nothing new to say."""
+    """Still at work, nothing new to say; nor for ``pause_s`` from now, since the work waits for that long."""
 
     ticket_id: int
     claim_id: str
+    pause_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

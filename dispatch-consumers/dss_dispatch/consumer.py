@@ -206,4 +206,5 @@ class Consumer:
             return
         if attempt == 1:
             reporter.log(f"{reason} The ticket is tried again in a while.", "warning")
+        reporter.pauses(RETRY_DELAYS_S[attempt - 1])
         raise TryAgainLater(reason)

@@ -85,6 +85,12 @@ class Reporter:
             stopped.set()
             thread.join()
 
+    def pauses(self, seconds: float) -> None:
+        """The claim goes on after that; until then nobody need miss it."""
+        self._broker.publish(
+            ClaimHeartbeat(ticket_id=self._ticket_id, claim_id=self._claim_id, pause_s=seconds)
+        )
+
     def _beat(self, stopped: threading.Event) -> None:
         while not stopped.wait(self._claim.lease_s / 3):
             self._broker.publish(ClaimHeartbeat(ticket_id=self._ticket_id, claim_id=self._claim_id))

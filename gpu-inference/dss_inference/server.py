@@ -211,9 +211,8 @@ class Server:
         Two signs are asked for, since a shared folder may show late: its requester has removed the
         folder, and had the time to, because the request is old or somebody has begun with it before.
         """
-        begun_before = delivery.redelivered or delivery.attempt > 1
         age_s = delivery.age_s
-        is_old = begun_before or (age_s is not None and request.silence_s < age_s)
+        is_old = delivery.redelivered or (age_s is not None and request.silence_s < age_s)
         return is_old and self._is_folder_gone(request)
 
     def _is_folder_gone(self, request: m.RunInference) -> bool:

@@ -414,6 +414,7 @@ def test_without_any_worker_the_ticket_is_tried_again(broker: MemoryBroker, tmp_
 
     portal.wait_until(lambda: len(portal.logged()) == 4)
     assert "tried again" in portal.logged()[-1]
+    portal.wait_until(lambda: [beat.pause_s for beat in portal.of(ClaimHeartbeat)] == [1.0])
     assert not work(tmp_path).exists()
 
 

@@ -16,6 +16,7 @@ from dss_broker.messages import (
     AttachedFile,
     ClaimFailed,
     ClaimGranted,
+    ClaimHeartbeat,
     ClaimLogged,
     ClaimProgressed,
     ClaimRefused,
@@ -334,6 +335,23 @@ async def test_a_sign_of_life_under_way_saves_the_claim(portal: Portal, client: 
 
     await eventually(lambda: _log(client, ticket_id), lambda log: log[-1] == "Still here.")
     assert await text(client, f"/api/tickets/{ticket_id}/status") == "claimed"
+
+
+async def test_a_claim_that_waits_for_its_next_try_is_not_missed(
+    portal: Portal, client: Client
+) -> None:
+    """A full disk is looked at again after two minutes, and a lease is one."""
+    ticket_id = await submitted_ticket(client)
+    granted = await portal.granted(ticket_id)
+    before = (await Claim.get(id=granted.claim_id)).expires_at
+    pause = ClaimHeartbeat(ticket_id=ticket_id, claim_id=granted.claim_id, pause_s=120.0)
+
+    portal.broker.publish(pause)
+
+    async def longer_s() -> float:
+        return ((await Claim.get(id=granted.claim_id)).expires_at - before).total_seconds()
+
+    await eventually(longer_s, lambda seconds: 120 <= seconds < 180)
 
 
 async def test_nobody_is_called_dead_before_the_broker_has_been_there_for_a_while(

@@ -100,10 +100,12 @@ async def _grant(ticket: Ticket, claimant: Claimant) -> Claim:
     return granted
 
 
-async def renew(claim_id: str) -> None:
-    """A sign of life.  With every event, so it is one statement."""
-    statement = "UPDATE claim SET expires_at = now() + lease_s * interval '1 s' WHERE id = $1"
-    await get_connection("default").execute_query(statement, [claim_id])
+async def renew(claim_id: str, pause_s: float = 0.0) -> None:
+    """A sign of life; the next may take ``pause_s`` longer.  With every event, so it is one statement."""
+    statement = (
+        "UPDATE claim SET expires_at = now() + (lease_s + $2) * interval '1 s' WHERE id = $1"
+    )
+    await get_connection("default").execute_query(statement, [claim_id, pause_s])
 
 
 async def renew_for(claim_id: str, user_id: int) -> None:

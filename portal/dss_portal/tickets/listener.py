@@ -122,7 +122,8 @@ class Listener:
                 await store.add_log(ticket.id, "error", event.reason, message_id)
                 await store.advance(ticket, Failed(claim_id=event.claim_id))
             case ClaimHeartbeat():
-                pass
+                await claims.renew(event.claim_id, event.pause_s)
+                return
         await claims.renew(event.claim_id)
 
     async def _log(self, ticket: Ticket, event: ClaimLogged, message_id: str) -> None:
