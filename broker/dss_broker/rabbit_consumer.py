@@ -29,7 +29,11 @@ LONGEST_WORK_S = 7 * 24 * 3600
 
 
 class Consumer:
-    """Public methods say which thread may call them; the others run on the link's."""
+    """Public methods say which thread may call them; the others run on the link's.
+
+    A message that kills its program takes those down that are in hand beside it.  So a program that has
+    just started takes a redelivered message alone, and only then as many as its subscription says.
+    """
 
     def __init__(
         self,
@@ -45,6 +49,8 @@ class Consumer:
         self._link, self._publisher = link, publisher
         self._program, self._instance = program, instance
         self._queue = subscription.queue
+        self._tag = ""
+        self._alone = subscription.sharing is Sharing.WORK
         self._channel: Channel | None = None
         self._backoff = Backoff()
         self._inbox: Inbox[Hand] = Inbox()
@@ -111,15 +117,31 @@ class Consumer:
         channel.add_on_cancel_callback(lambda _: channel.close())  # the queue is gone
         self._queue = self._queue_name()
         declare_subscription(channel, self._subscription, self._queue)
-        channel.basic_qos(prefetch_count=self._subscription.prefetch)
+        self._channel = channel
+        self._subscribe(channel)
+
+    def _subscribe(self, channel: Channel) -> None:
+        if self._stopped or not channel.is_open:
+            return
+        prefetch = 1 if self._alone else self._subscription.prefetch
+        self._tag = f"{self._queue} {prefetch}"
+        channel.basic_qos(prefetch_count=prefetch)
         channel.basic_consume(
             self._queue,
             self._delivered,
-            consumer_tag=self._queue,
+            consumer_tag=self._tag,
             arguments={"x-consumer-timeout": LONGEST_WORK_S * 1000},
             callback=self._subscribed,
         )
-        self._channel = channel
+
+    def _take_more(self) -> None:
+        """Called with a message in hand: so none is on its way to the subscription that ends."""
+        if not self._alone:
+            return
+        self._alone = False
+        channel = self._channel
+        if self._subscription.prefetch > 1 and channel is not None and channel.is_open:
+            channel.basic_cancel(self._tag, callback=lambda _: self._subscribe(channel))
 
     def _queue_name(self) -> str:
         queue = self._subscription.queue
@@ -168,6 +190,8 @@ class Consumer:
         else:
             self._hands.add(hand)
             self._inbox.put(hand)
+            if not hand.redelivered:
+                self._take_more()
 
     def _settle(self, hand: Hand, verdict: Verdict) -> None:
         match verdict:
@@ -215,6 +239,7 @@ class Consumer:
             self._reject(hand)
 
     def _acknowledge(self, hand: Hand) -> None:
+        self._take_more()
         hand.acknowledge()
         self._hands.remember(hand)
         self._drop(hand)
@@ -229,7 +254,7 @@ class Consumer:
 
     def _leave_to_others(self, not_begun: list[Hand]) -> None:
         if self._channel is not None and self._channel.is_open:
-            self._channel.basic_cancel(self._queue)
+            self._channel.basic_cancel(self._tag)
         for hand in not_begun:
             hand.hand_back()
 

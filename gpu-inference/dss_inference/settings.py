@@ -53,7 +53,7 @@ class Settings(FacadeSettings):
     amqp_url: SecretStr = Field(description="amqp://user:password@host:port/vhost")
     datastore: Path = Field(description="folder shared with portal and dispatchers")
     requests_ahead: int = Field(
-        1, ge=1, description="requests of a bundle in hand: on the device, being read or written"
+        2, ge=1, description="requests of a bundle in hand: on the device, being read or written"
     )
     metrics_bind: str = Field(
         "", description="host:port of /metrics, /healthz and /readyz; blank is none"

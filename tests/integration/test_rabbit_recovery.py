@@ -1,6 +1,7 @@
 """What the real broker does when connections break: nothing is lost, nothing is done twice."""
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -249,3 +250,47 @@ def test_a_hundred_messages_are_acknowledged_once_each_through_cuts(
     assert sorted(done, key=str) == sorted(map(ticket, range(100)), key=str)
     broker.close()
     assert nothing_is_left(far.program("dispatch"))
+
+
+def test_a_program_that_has_just_started_takes_alone_what_came_back(far: RabbitBench) -> None:
+    """It may have killed the program before, and would take down what is in hand beside it."""
+    three = topology.dispatch("lung", prefetch=3)
+    killed, first = Held(), far.program("killed")
+    first.consume(three, killed)
+    for number in (1, 2, 3):
+        first.publish(ticket(number)).result(SOON_S)
+    wait_until(lambda: len(killed.begun) == 3)
+    first.close()
+    again, second = Held(), far.program("started again")
+
+    second.consume(three, again)
+    wait_until(lambda: again.begun)
+    time.sleep(1)
+
+    assert len(again.begun) == 1
+    again.let_end()
+    wait_until(lambda: len(again.ended) == 3)
+    killed.let_end()
+
+
+def test_when_what_came_back_is_done_as_many_as_usual_are_taken(far: RabbitBench) -> None:
+    killed, first = Held(), far.program("killed")
+    first.consume(LUNG, killed)
+    first.publish(ticket()).result(SOON_S)
+    wait_until(lambda: killed.begun)
+    first.close()
+    second, together = far.program("started again"), threading.Barrier(2)
+    done: list[m.Message] = []
+
+    def handle(delivery: Delivery) -> None:
+        if delivery.message != ticket():
+            together.wait(SOON_S)
+        done.append(delivery.message)
+
+    second.consume(topology.dispatch("lung", prefetch=2), handle)
+    for number in (2, 3):
+        second.publish(ticket(number)).result(SOON_S)
+
+    wait_until(lambda: len(done) == 3)
+    assert done[0] == ticket()
+    killed.let_end()
