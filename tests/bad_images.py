@@ -105,7 +105,9 @@ def _zip(folder: Path) -> Path:
 def _huge_floats(folder: Path) -> Path:
     """One kilobyte that promises seven gigabytes."""
     sizes = ((42, "<h", 999), (44, "<h", 999), (46, "<h", 900))
-    path = _nifti(folder, *sizes, image=good(sitk.sitkFloat64))
+    image = good(sitk.sitkFloat64)
+    image.SetSpacing((0.5, 0.5, 0.5))
+    path = _nifti(folder, *sizes, image=image)
     return _bytes(folder, "ct.nii.gz", gzip.compress(path.read_bytes()))
 
 
@@ -139,7 +141,9 @@ BAD: dict[str, Callable[[Path], Path]] = {
     "sheared in meta": lambda f: _meta(f, TransformMatrix="1 0 0 0.7 0.7 0 0 0 1"),
     "huge sizes": lambda f: _nrrd(f, sizes="100000 100000 100000"),
     "negative size": lambda f: _nrrd(f, sizes="-10 9 8"),
-    "voxels promised": lambda f: _meta(f, DimSize="999 999 900", ElementType="MET_DOUBLE"),
+    "voxels promised": lambda f: _meta(
+        f, DimSize="999 999 900", ElementSpacing="0.5 0.5 0.5", ElementType="MET_DOUBLE"
+    ),
     "sizes of nifti negative": lambda f: _nifti(f, (42, "<h", -10)),
     "one dimension": lambda f: _nrrd(
         f, dimension="1", sizes="720", space="", space_directions="", space_origin=""

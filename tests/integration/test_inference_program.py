@@ -4,9 +4,7 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +16,6 @@ from dss_broker.messages import (
     InferenceProgressed,
     Message,
     RunInference,
-    WorkerAnnounced,
 )
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.topology import PORTAL_EVENTS
@@ -26,11 +23,10 @@ from dss_inference.phantom.chest import PhantomSpec, make_phantom
 from dss_inference.phantom.files import write_phantom
 from dss_inference.runner import runner_for
 from dss_stack.rabbitmq import RabbitNode
-from stacks import wait_until
+from workers import START_S, worker
 
 pytestmark = pytest.mark.stack
 
-START_S = 60
 READING = "reading the image"
 REQUEST = RunInference(
     ticket_id=41,
@@ -65,35 +61,11 @@ def heard(broker: RabbitBroker) -> list[Message]:
     return messages
 
 
-@contextmanager
-def worker(
-    rabbit: RabbitNode, datastore: Path, heard: list[Message], instance: str, stop_s: str
-) -> Iterator["subprocess.Popen[bytes]"]:
-    """Running, and announced."""
-    environment = {
-        **os.environ,
-        "DSS_AMQP_URL": rabbit.amqp_url,
-        "DSS_DATASTORE": str(datastore),
-        "DSS_INSTANCE": instance,
-        "DSS_DEVICE": "cpu",
-        "DSS_STOP_S": stop_s,
-    }
-    started = subprocess.Popen([sys.executable, "-m", "dss_inference", "serve"], env=environment)
-    here = WorkerAnnounced(bundle="lung-segmentation", instance=instance, device="cpu")
-    try:
-        wait_until(lambda: here in heard or started.poll() is not None, START_S)
-        assert here in heard
-        yield started
-    finally:
-        started.kill()
-        started.wait()
-
-
 @pytest.fixture
 def program(
     rabbit: RabbitNode, datastore: Path, heard: list[Message]
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    with worker(rabbit, datastore, heard, "node1", "5") as started:
+    with worker(rabbit.amqp_url, datastore, heard) as started:
         yield started
 
 
@@ -120,7 +92,7 @@ def test_what_a_stopping_worker_cannot_finish_is_done_by_the_next(
     spec = PhantomSpec(size=(256, 192, 208), spacing_mm=(1.5, 1.5, 1.5))
     write_phantom(make_phantom(spec, runner_for("cpu", threads=2)), datastore / "large")
     request = replace(REQUEST, image_path="large/ct.nii.gz")
-    with worker(rabbit, datastore, heard, "node1", "0") as first:
+    with worker(rabbit.amqp_url, datastore, heard, stop_s="0") as first:
         conversation = broker.request(request)
         reply: Message = conversation.next(START_S)
         while isinstance(reply, InferenceProgressed) and reply.stage in {"starting", READING}:
@@ -129,7 +101,7 @@ def test_what_a_stopping_worker_cannot_finish_is_done_by_the_next(
         first.send_signal(signal.SIGTERM)
         assert first.wait(START_S) == 0
 
-    with worker(rabbit, datastore, heard, "node2", "5"):
+    with worker(rabbit.amqp_url, datastore, heard, instance="node2"):
         while isinstance(reply, InferenceProgressed):
             reply = conversation.next(START_S)
 
