@@ -3,8 +3,10 @@
 """Files that no lung service can work on, each made when a test asks for it."""
 
 import gzip
+import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,6 +98,19 @@ def _squeezed(folder: Path, change: Callable[[bytes], bytes]) -> Path:
     return _bytes(folder, "ct.nii.gz", change(gzip.compress(_nifti(folder).read_bytes())))
 
 
+def _packed(folder: Path, name: str, change: Callable[[bytes], bytes]) -> Path:
+    sitk.WriteImage(good(), folder / name, useCompression=True)
+    return _bytes(folder, name, change((folder / name).read_bytes()))
+
+
+def _fewer_voxels(meta: bytes) -> bytes:
+    """Its checksum fits them."""
+    header, found, voxels = meta.partition(b"LOCAL\n")
+    packed = zlib.compress(zlib.decompress(voxels)[:1000])
+    header = re.sub(rb"DataSize = \d+", b"DataSize = %d" % len(packed), header)
+    return header + found + packed
+
+
 def _zip(folder: Path) -> Path:
     with zipfile.ZipFile(folder / "ct.nii.gz", "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("ct.nii", bytes(50_000_000))
@@ -152,9 +167,18 @@ BAD: dict[str, Callable[[Path], Path]] = {
     "unknown type": lambda f: _nifti(f, (70, "<h", 9999)),
     "gigabytes of a kilobyte": _huge_floats,
     "cut in the middle": lambda f: _squeezed(f, lambda data: data[: len(data) // 2]),
+    "cut in its checksum": lambda f: _squeezed(f, lambda data: data[:-4]),
+    "nrrd cut in its checksum": lambda f: _packed(f, "ct.nrrd", lambda data: data[:-9]),
+    "meta damaged": lambda f: _packed(
+        f, "ct.mha", lambda d: d[:-90] + bytes([d[-90] ^ 8]) + d[-89:]
+    ),
+    "meta of fewer voxels": lambda f: _packed(f, "ct.mha", _fewer_voxels),
     "gzip damaged": lambda f: _squeezed(f, lambda data: data[:40] + bytes(60) + data[100:]),
     "gzip in gzip": lambda f: _squeezed(f, gzip.compress),
     "gzip bomb": lambda f: _bytes(f, "ct.nii.gz", gzip.compress(bytes(200_000_000), 1)),
+    "gzip bomb behind the voxels": lambda f: _bytes(
+        f, "ct.nii.gz", gzip.compress(_nifti(f).read_bytes() + bytes(200_000_000), 1)
+    ),
     "zip bomb": _zip,
     "empty": lambda f: _bytes(f, "ct.nii.gz", b""),
     "text": lambda f: _bytes(f, "ct.nii.gz", b"Dear radiologist, please find attached"),

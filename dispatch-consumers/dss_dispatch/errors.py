@@ -5,6 +5,10 @@ class TicketError(Exception):
     """The ticket cannot be done; the text is a sentence for the user, shown as it stands."""
 
 
+class ImageDamaged(TicketError):
+    """Voxels are missing in a file, or are not those that were written."""
+
+
 class ResultRefused(TicketError):
     """The finished result did not pass the gate."""
 

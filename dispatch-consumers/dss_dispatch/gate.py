@@ -8,13 +8,12 @@ from pathlib import Path
 
 from dss_broker.messages import ResultFile
 from dss_dispatch import workspace as ws
-from dss_dispatch.errors import ResultRefused
+from dss_dispatch.errors import ImageDamaged, ResultRefused
 from dss_dispatch.files import described
 from dss_dispatch.images import (
     UNSIGNED_PIXELS,
     Image,
     grid_difference,
-    is_whole,
     label_values,
     read_header,
 )
@@ -38,8 +37,7 @@ def check_results(folder: Path, segmentation: str) -> tuple[ResultFile, ...]:
             _check_kept(layer, read_header(folder / layer.file_name), main)
     _check_added(layers, segmentation)
     _check_grid(read_header(folder / segmentation), main)
-    _require(is_whole(folder / segmentation), "the segmentation's file is cut off")
-    _check_values(label_values(folder / segmentation), workspace)
+    _check_values(_values(folder / segmentation), workspace)
     return tuple(described(path) for path in sorted(folder.iterdir()))
 
 
@@ -77,6 +75,13 @@ def _check_grid(image: Image, main: Image) -> None:
     _require(difference == "", f"the segmentation does not lie on its image: {difference}")
 
 
+def _values(segmentation: Path) -> frozenset[int]:
+    try:
+        return label_values(segmentation)
+    except ImageDamaged:
+        raise _refused("the segmentation's file is cut off") from None
+
+
 def _check_values(values: frozenset[int], workspace: Folder) -> None:
     nameless = sorted(values - set(label_table(workspace)))
     _require(not nameless, f"the segmentation has values without a label: {nameless[:5]}")
@@ -84,7 +89,11 @@ def _check_values(values: frozenset[int], workspace: Folder) -> None:
 
 def _require(condition: object, finding: str) -> None:
     if not condition:
-        raise ResultRefused(
-            f"The result did not pass the final check: {finding}. "
-            "Please tell the operator the ticket's number."
-        )
+        raise _refused(finding)
+
+
+def _refused(finding: str) -> ResultRefused:
+    return ResultRefused(
+        f"The result did not pass the final check: {finding}. "
+        "Please tell the operator the ticket's number."
+    )

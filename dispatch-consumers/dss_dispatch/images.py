@@ -2,10 +2,8 @@
 # (SimpleITK ships no types)
 """What an image file says about itself, and which values a segmentation holds."""
 
-import gzip
 import math
 import re
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_broker.metaimage import HEADER_BYTES, is_sound
 from dss_dispatch.errors import TicketError
+from dss_dispatch.whole import require_whole
 
 # Formats that keep everything in one file.  A header that names another file could name any file of
 # the datastore, and with it another patient's image.
@@ -61,12 +60,7 @@ class Image:
 
 def read_header(path: Path) -> Image:
     """Without the voxels.  Raises TicketError if the file is no image in one of our formats."""
-    reader = _reader(path)
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise TicketError(_why_unreadable(path.name, str(error))) from error
-    _require_room(path, reader)
+    reader = _begun(path)
     return Image(
         size=tuple(reader.GetSize()),
         spacing_mm=tuple(reader.GetSpacing()),
@@ -77,18 +71,36 @@ def read_header(path: Path) -> Image:
     )
 
 
+def check_whole(path: Path) -> None:
+    """Raises TicketError if the file is no image, or if voxels are missing in it."""
+    require_whole(path, _voxels_bytes(_begun(path)))
+
+
+def _begun(path: Path) -> sitk.ImageFileReader:
+    """The header has been read."""
+    reader = _reader(path)
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise TicketError(_why_unreadable(path.name, str(error))) from error
+    _require_room(path, reader)
+    return reader
+
+
 def _require_room(path: Path, header: sitk.ImageFileReader) -> None:
     """That the file can hold what it promises, before anybody makes room for it in memory."""
-    size = header.GetSize()
-    voxel_bytes = sitk.Image(1, 1, header.GetPixelID()).GetSizeOfPixelComponent()
-    promised = math.prod(size) * header.GetNumberOfComponents() * voxel_bytes
     inflated = 1 if path.name.lower().endswith(".nii") else _MOST_INFLATED
-    if promised > path.stat().st_size * inflated:
-        shown = " x ".join(str(n) for n in size)
+    if _voxels_bytes(header) > path.stat().st_size * inflated:
+        shown = " x ".join(str(n) for n in header.GetSize())
         raise TicketError(
             f"The file '{path.name}' says that it has {shown} voxels, but is too small for them; "
             "send it whole."
         )
+
+
+def _voxels_bytes(header: sitk.ImageFileReader) -> int:
+    voxel_bytes = sitk.Image(1, 1, header.GetPixelID()).GetSizeOfPixelComponent()
+    return int(math.prod(header.GetSize()) * header.GetNumberOfComponents() * voxel_bytes)
 
 
 def _reader(path: Path) -> sitk.ImageFileReader:
@@ -149,7 +161,7 @@ def _listed(numbers: tuple[float, ...]) -> str:
 
 def _labels(path: Path) -> sitk.Image:
     """Of a segmentation, as unsigned 16-bit.  Raises TicketError."""
-    read_header(path)
+    check_whole(path)
     reader = _reader(path)
     reader.SetOutputPixelType(sitk.sitkUInt16)
     try:
@@ -177,20 +189,6 @@ def label_volumes(path: Path) -> dict[int, float]:
         counts += np.bincount(part.ravel(), minlength=65536)
     voxel_ml = float(np.prod(image.GetSpacing())) / 1000
     return {int(v): float(counts[v]) * voxel_ml for v in np.flatnonzero(counts) if v}
-
-
-def is_whole(path: Path) -> bool:
-    """False for a segmentation in compressed NIfTI that is cut off: ITK reads zeros at its end then."""
-    if not path.name.endswith(".nii.gz"):
-        return True  # the readers of the other formats notice it
-    header = read_header(path)
-    try:
-        with gzip.open(path) as file:
-            found = sum(len(part) for part in iter(lambda: file.read(1 << 20), b""))
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        return False
-    voxel_bytes = 2 if header.pixel_type == sitk.sitkUInt16 else 1
-    return found >= math.prod(header.size) * voxel_bytes
 
 
 def renumber(source: Path, target: Path, places: dict[int, int]) -> None:

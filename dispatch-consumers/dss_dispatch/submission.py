@@ -6,7 +6,7 @@ from pathlib import Path
 from dss_broker.descriptor import Tag
 from dss_dispatch import workspace as ws
 from dss_dispatch.errors import TicketError
-from dss_dispatch.images import Image, grid_difference, read_header
+from dss_dispatch.images import Image, check_whole, grid_difference, read_header
 from dss_dispatch.registry import Folder, parse
 from dss_dispatch.service import IMAGE_ROLES, Service
 from dss_dispatch.workspace import Layer, Role
@@ -45,7 +45,12 @@ def read_submission(folder: Path, service: Service) -> Submission:
     image = read_header(folder / target.file_name)
     _require_volume(image)
     _require_main_grid(image, read_header(folder / layers[0].file_name))
-    return Submission(folder=folder, workspace=workspace, layers=layers, target=target, image=image)
+    submission = Submission(
+        folder=folder, workspace=workspace, layers=layers, target=target, image=image
+    )
+    for layer in submission.segmentations:  # the image itself is looked at where it is worked on
+        check_whole(submission.path(layer))
+    return submission
 
 
 def _read_workspace(folder: Path) -> Folder:

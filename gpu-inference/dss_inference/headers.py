@@ -12,7 +12,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from dss_broker.metaimage import HEADER_BYTES, is_sound
 from dss_inference.errors import InferenceError
 from dss_inference.geometry import Grid, grid_of
-from dss_inference.nifti import check_nifti
+from dss_inference.layout import DAMAGED
 
 _MOST_VOXELS = 1_000_000_000
 _MOST_BYTES = 4 * 2**30
@@ -25,11 +25,10 @@ _ELSEWHERE = re.compile(
 """NRRD and MetaImage may name another file, which could be another patient's."""
 _COMPLEX = {sitk.sitkComplexFloat32, sitk.sitkComplexFloat64}
 _RIGHT_ANGLES = 1e-3
-DAMAGED = "The image file is damaged: it ends too early."
 
 
-def check_header(path: Path) -> None:
-    """Raises InferenceError with what was found and what is needed, RuntimeError where it is unreadable."""
+def checked_header(path: Path) -> sitk.ImageFileReader:
+    """That of a volume.  Raises InferenceError with what was found and what is needed, RuntimeError where it is unreadable."""
     _check_before_reading(path)
     header = sitk.ImageFileReader()
     header.SetFileName(str(path))
@@ -39,8 +38,7 @@ def check_header(path: Path) -> None:
     _check_size(grid)
     _check_place(grid)
     _check_bytes(header, path)
-    if header.HasMetaDataKey("bitpix"):  # a NIfTI header has it
-        check_nifti(header, path)
+    return header
 
 
 def _check_before_reading(path: Path) -> None:

@@ -3,11 +3,11 @@
 """CT images in, segmentations out."""
 
 import errno
-import gzip
-import math
 import os
 import shutil
 import zlib
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
+from dss_broker.inflating import inflated
 from dss_inference.errors import InferenceError
 from dss_inference.geometry import Grid, LpsOrder, Voxels, grid_of, lps_order
-from dss_inference.headers import check_header
-from dss_inference.nifti import NOT_NUMBERS
+from dss_inference.headers import checked_header
+from dss_inference.layout import UNREADABLE
+from dss_inference.voxels import slices_in
 
+NOT_NUMBERS = "The image has voxels that are not numbers; every voxel needs a value."
 LOWEST_HU, HIGHEST_HU = -1024, 3071
 _NO_HU_ABOVE = -50
 """A CT has air or at least fat in it; an image without anything so dark is not in Hounsfield units."""
@@ -51,40 +54,37 @@ def limit_threads(threads: int) -> None:
 def read_ct(path: Path) -> Ct:
     """NIfTI, NRRD or MetaImage.  Raises InferenceError where it is not a CT volume in Hounsfield units."""
     try:
-        check_header(path)
-        image = sitk.ReadImage(path)
+        header = checked_header(path)
+        grid = grid_of(header)
+        with closing(slices_in(path, header)) as slices:
+            voxels = _clamped(slices, grid.size[::-1])
     except RuntimeError as error:
         if "allocat" in str(error) or "bad_alloc" in str(error):
             raise MemoryError from error  # SimpleITK has one error for everything
-        raise InferenceError(
-            "The image cannot be read: it is damaged or of an unknown type; "
-            "NIfTI, NRRD or MetaImage is needed."
-        ) from error
-    voxels = sitk.GetArrayViewFromImage(image)
-    _check_values(voxels)
-    order = lps_order(grid_of(image))
-    return Ct(
-        hu=np.ascontiguousarray(order.apply(_clamped(voxels))), grid=grid_of(image), order=order
-    )
+        raise InferenceError(UNREADABLE) from error
+    order = lps_order(grid)
+    return Ct(hu=np.ascontiguousarray(order.apply(voxels)), grid=grid, order=order)
 
 
-def _check_values(voxels: Voxels) -> None:
-    lowest, highest = float(voxels.min()), float(voxels.max())
-    if not (math.isfinite(lowest) and math.isfinite(highest)):
-        raise InferenceError(NOT_NUMBERS)
+def _clamped(slices: Iterator[Voxels], shape: tuple[int, ...]) -> npt.NDArray[np.int16]:
+    """Slice by slice, so that no copy of a floating-point image is made."""
+    hu = np.empty(shape, np.int16)
+    ranges = np.empty((shape[0], 2))
+    for z, values in enumerate(slices):
+        ranges[z] = values.min(), values.max()
+        if not np.isfinite(ranges[z]).all():
+            raise InferenceError(NOT_NUMBERS)
+        hu[z] = np.clip(values, LOWEST_HU, HIGHEST_HU)
+    _check_range(float(ranges[:, 0].min()), float(ranges[:, 1].max()))
+    return hu
+
+
+def _check_range(lowest: float, highest: float) -> None:
     if lowest > _NO_HU_ABOVE or highest < _NO_HU_ABOVE:
         raise InferenceError(
             f"The image's values go from {lowest:g} to {highest:g}; a CT in Hounsfield units is needed, "
             "where air is about -1000 and water 0."
         )
-
-
-def _clamped(voxels: Voxels) -> npt.NDArray[np.int16]:
-    """Slice by slice, so that no second copy of a floating-point image is made."""
-    hu = np.empty(voxels.shape, np.int16)
-    for z, values in enumerate(voxels):
-        hu[z] = np.clip(values, LOWEST_HU, HIGHEST_HU)
-    return hu
 
 
 def write_segmentation(labels: npt.NDArray[np.uint8], ct: Ct, folder: Path) -> Path:
@@ -137,9 +137,10 @@ def _check_whole(path: Path, size_bytes: int) -> None:
     On a full disk ITK writes NIfTI without an error, and reads the cut-off file with zeros at its end.
     """
     try:
-        with gzip.open(path) as file:
-            found = sum(len(part) for part in iter(lambda: file.read(1 << 20), b""))
-    except (EOFError, gzip.BadGzipFile, zlib.error):
+        with path.open("rb") as file:
+            stream = inflated(file)
+            found = sum(len(part) for part in iter(lambda: stream.read(1 << 20), b""))
+    except (EOFError, zlib.error):
         found = 0
     if found < size_bytes:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -1,57 +1,55 @@
 # mypy: allow-untyped-calls
-# (SimpleITK ships no types)
-"""What SimpleITK does not say about a NIfTI file."""
+# (nibabel has types in part)
+"""How a NIfTI file keeps its voxels.
 
-import gzip
+SimpleITK is not asked for them: it fills up a file that ends too early with zeros, and takes voxels that
+are not numbers for 0.
+"""
+
 import math
-import zlib
-from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+import nibabel as nib
 import numpy as np
-import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
+from nibabel.spatialimages import HeaderDataError
 
 from dss_inference.errors import InferenceError
+from dss_inference.layout import DAMAGED, UNREADABLE, Layout
 
-NOT_NUMBERS = "The image has voxels that are not numbers; every voxel needs a value."
-_CHUNK_BYTES = 1 << 20
+_SINGLE_FILE = b"n+1"
 _LARGEST_HEADER_BYTES = 64 << 20
-_LITTLE_ENDIAN = {size.to_bytes(4, "little") for size in (348, 540)}
-"""How a header of NIfTI-1 or NIfTI-2 begins."""
-_FLOATS = {"16": "f4", "64": "f8"}
 
 
-def check_nifti(header: sitk.ImageFileReader, path: Path) -> None:
-    """SimpleITK fills up a file that ends too early with what happens to be there, and takes voxels
-    that are not numbers for 0.  Raises InferenceError for both.
-    """
-    offset = _offset(header.GetMetaData("vox_offset"))
-    left = math.prod(header.GetSize()) * int(header.GetMetaData("bitpix")) // 8
-    kind = _FLOATS.get(header.GetMetaData("datatype"))
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-        try:
-            order = "<" if stream.read(offset)[:4] in _LITTLE_ENDIAN else ">"
-            for chunk in _chunks(stream, left):
-                if kind and not np.isfinite(np.frombuffer(chunk, order + kind)).all():
-                    raise InferenceError(NOT_NUMBERS)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise InferenceError("The image file is damaged: it ends too early.") from error
+def layout_of_nifti(stream: BinaryIO) -> Layout:
+    """``stream`` is at its beginning, and then at the voxels.  Raises InferenceError, and what reading it does."""
+    header = _header_in(stream)
+    try:
+        kind: np.dtype[Any] = header.get_data_dtype()
+    except HeaderDataError as error:
+        raise InferenceError(UNREADABLE) from error
+    if kind.kind not in "iuf" or kind.itemsize > 8 or header["magic"].item() != _SINGLE_FILE:
+        raise InferenceError(UNREADABLE)
+    _skip(stream, float(header["vox_offset"]) - header.sizeof_hdr)
+    slope, intercept = (_number(header[field]) for field in ("scl_slope", "scl_inter"))
+    return Layout(kind=kind, slope=slope or 1.0, intercept=intercept)
 
 
-def _offset(stated: str) -> int:
-    """Where the voxels begin.  Raises InferenceError for what could be no such place."""
-    value = float(stated)
-    if not 0 <= value <= _LARGEST_HEADER_BYTES:
+def _header_in(stream: BinaryIO) -> nib.Nifti1Header:
+    """ITK reads no NIfTI-2, so that here is none."""
+    data = stream.read(nib.Nifti1Header.sizeof_hdr)
+    if len(data) < nib.Nifti1Header.sizeof_hdr:
+        raise InferenceError(DAMAGED)
+    return nib.Nifti1Header(binaryblock=data, check=False)
+
+
+def _skip(stream: BinaryIO, size_bytes: float) -> None:
+    """Extensions of the header.  An offset within the header is none, as in ITK."""
+    if not size_bytes <= _LARGEST_HEADER_BYTES:
         raise InferenceError("The image file is damaged: its header does not say where it ends.")
-    return int(value)
+    stream.read(int(max(0.0, size_bytes)))
 
 
-def _chunks(stream: BinaryIO | gzip.GzipFile, size_bytes: int) -> Iterator[bytes]:
-    """Raises EOFError where there is less."""
-    while size_bytes:
-        chunk = stream.read(min(_CHUNK_BYTES, size_bytes))
-        if len(chunk) < min(_CHUNK_BYTES, size_bytes):
-            raise EOFError
-        size_bytes -= len(chunk)
-        yield chunk
+def _number(field: Any) -> float:
+    """0 for what is none, as ITK has it."""
+    value = float(field)
+    return value if math.isfinite(value) else 0.0

@@ -74,7 +74,7 @@ def test_a_segmentation_that_is_cut_off_is_refused(tmp_path: Path) -> None:
     result = staged(tmp_path)
     file = result.folder / result.segmentation
     file.write_bytes(file.read_bytes()[:-12])
-    assert label_values(file)
+    assert sitk.GetArrayFromImage(sitk.ReadImage(file)).any()
 
     with pytest.raises(ResultRefused, match="the segmentation's file is cut off"):
         check_results(result.folder, result.segmentation)

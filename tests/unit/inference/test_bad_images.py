@@ -19,7 +19,7 @@ from dss_inference.errors import InferenceError
 from dss_inference.images import read_ct
 
 _READ = """
-import json, random, resource, sys, time
+import gzip, json, random, resource, sys, time
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 from dss_dispatch.errors import TicketError
@@ -45,8 +45,10 @@ def harmed(data):
     return bytes(data)
 while time.monotonic() < end:
     suffix, data = chosen.choice(seeds)
-    path = folder / f"harmed{suffix}"
-    path.write_bytes(harmed(data))
+    path, data = folder / f"harmed{suffix}", harmed(data)
+    if suffix == ".nii" and chosen.random() < 0.5:
+        path, data = folder / "harmed.nii.gz", gzip.compress(data)
+    path.write_bytes(data)
     for reader, expected in ((read_ct, InferenceError), (read_header, TicketError), (label_values, TicketError)):
         read += 1
         start = time.monotonic()
@@ -118,6 +120,8 @@ print(next(line.split()[1] for line in status.splitlines() if line.startswith("V
 def test_harmed_images_neither_end_nor_hang_the_readers(tmp_path: Path) -> None:
     for suffix in ("nii", "nrrd", "mha"):
         sitk.WriteImage(good(), tmp_path / f"seed.{suffix}")
+    for suffix in ("nrrd", "mha"):
+        sitk.WriteImage(good(), tmp_path / f"seed.packed.{suffix}", useCompression=True)
 
     read = int(run(_FUZZ, str(tmp_path), "15"))
 
