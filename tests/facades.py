@@ -10,20 +10,24 @@ from pathlib import Path
 
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from dss_broker.messages import Label
-from dss_inference.bundle import Bundle, Outcome, Progress, Stages
+from dss_broker.messages import Label, Landmark
+from dss_inference.bundle import Bundle, Outcome, Progress, Report, Stages
 from dss_inference.facade.desk import Desk
 from dss_inference.facade.results import Results
 from dss_inference.facade.routes import Facade
 from dss_inference.facade.serving import serve_facade
 from stacks import free_port
 
+PLACE = Landmark(text="the brightest", position_mm=(-32.8, 13.05, 9.5), rgb=(1, 2, 3))
+TABLE = b"number,score\n1,0.5\n"
 LABEL = Label(value=1, name="bright", rgb=(1, 2, 3), volume_ml=4.5)
 
 
 @dataclass
 class BrightBundle:
-    """Marks what is above -1; waits for ``go_on``, after ``before``, which may raise."""
+    """Marks what is above -1, with a table and a landmark; waits for ``go_on``, after ``before``, which may
+    raise.
+    """
 
     name: str = "lung-segmentation"
     device: str = "cpu"
@@ -48,7 +52,16 @@ class BrightBundle:
             stages.enter(0.5, "pausing")
         path = output_dir / "segmentation.nii.gz"
         sitk.WriteImage(sitk.ReadImage(image_path) > -1, path)
-        return Outcome(segmentation=path, labels=(LABEL,), notes=(), stage_seconds=stages.seconds())
+        table = output_dir / "findings.csv"
+        table.write_bytes(TABLE)
+        return Outcome(
+            segmentation=path,
+            labels=(LABEL,),
+            notes=(),
+            stage_seconds=stages.seconds(),
+            landmarks=(PLACE,),
+            reports=(Report(path=table, description="What is bright", mime_type="text/csv"),),
+        )
 
 
 @contextmanager

@@ -7,6 +7,7 @@ answers 200 with the segmentation as NRRD.  Ours says more (progress, reasons, a
 import io
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,9 +19,18 @@ from typing import Any
 import httpx
 import msgspec
 
-from dss_broker.messages import InferenceFinished, InferenceProgressed, Label, Note, RunInference
+from dss_broker.messages import (
+    InferenceFinished,
+    InferenceProgressed,
+    Label,
+    Landmark,
+    Note,
+    ReportFile,
+    RunInference,
+)
 from dss_dispatch.errors import NoInference, TicketError, Withdrawn
 from dss_dispatch.images import label_volumes
+from dss_observability import tracing
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +38,8 @@ ASK_S = 1.0
 """How long is waited between two questions."""
 
 _NAME = "segmentation.nrrd"
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+"""Names of reports."""
 _TIMES = httpx.Timeout(60.0, connect=10.0)
 _PASSING = {408, 425, 429, 500, 502, 503, 504, 507}
 """To an upload: another try may be taken."""
@@ -35,6 +47,14 @@ _AWAY = "The inference server of this service does not answer."
 _BUSY = "The inference server of this service takes no image now."
 _LOST = "The inference server of this service has lost the image."
 _NOT_OURS = "The inference server of this service answers in a way that is not understood."
+
+
+class _File(msgspec.Struct, kw_only=True):
+    """A list of findings or a report; a server of an earlier version names none."""
+
+    name: str = ""
+    description: str = ""
+    mime_type: str = "application/octet-stream"
 
 
 class _Report(msgspec.Struct, kw_only=True):
@@ -45,6 +65,8 @@ class _Report(msgspec.Struct, kw_only=True):
     device: str = "a remote server"
     stage_seconds: dict[str, float] = {}
     peak_memory_bytes: int = 0
+    landmarks: tuple[Landmark, ...] = ()
+    reports: tuple[_File, ...] = ()
 
 
 def infer_at(
@@ -61,13 +83,15 @@ def infer_at(
     Raises TicketError with the server's reason, Withdrawn, or NoInference if the server cannot be
     reached, takes nothing now, or is not heard of for ``silence_s``.
     """
-    with httpx.Client(timeout=_TIMES) as client:
+    with httpx.Client(timeout=_TIMES, headers=_trace()) as client:
         remote = _Remote(client=client, url=url.rstrip("/"), request=request, withdrawn=withdrawn)
         endpoint = remote.send(datastore / request.image_path)
         try:
             target = datastore / request.output_dir / _NAME
             remote.wait_for(endpoint, target, on_progress, silence_s)
-            return _finished(request, target, remote.report(endpoint, target))
+            report = remote.report(endpoint, target)
+            files = remote.fetch(endpoint, report.reports, target.parent)
+            return _finished(request, target, report, files)
         finally:
             remote.remove(endpoint)
 
@@ -155,6 +179,28 @@ class _Remote:
             stage_seconds={"remote inference": time.monotonic() - self.began_s},
         )
 
+    def fetch(
+        self, endpoint: str, files: tuple[_File, ...], folder: Path
+    ) -> tuple[ReportFile, ...]:
+        """What lies beside the segmentation, into ``folder`` too."""
+        return tuple(self._fetched(endpoint, file, folder) for file in files if file.name)
+
+    def _fetched(self, endpoint: str, file: _File, folder: Path) -> ReportFile:
+        if not _PLAIN.fullmatch(file.name) or file.name == _NAME:
+            raise NoInference(_NOT_OURS)
+        with (
+            _reachable(),
+            self.client.stream("GET", f"{self.url}{endpoint}/reports/{file.name}") as answer,
+        ):
+            if answer.status_code != httpx.codes.OK:
+                raise NoInference(_LOST)
+            _store(answer.iter_bytes(), folder / file.name, self.withdrawn)
+        return ReportFile(
+            path=f"{self.request.output_dir}/{file.name}",
+            description=file.description,
+            mime_type=file.mime_type,
+        )
+
     def remove(self, endpoint: str) -> None:
         """It is ours now, or nobody's: a patient's image stays nowhere longer than needed."""
         with suppress(httpx.HTTPError):
@@ -223,7 +269,15 @@ def _store(content: Iterator[bytes], target: Path, withdrawn: threading.Event) -
     partial.replace(target)
 
 
-def _finished(request: RunInference, mask: Path, report: _Report) -> InferenceFinished:
+def _trace() -> dict[str, str]:
+    """For the server to go on with."""
+    traceparent = tracing.current_traceparent.get()
+    return {tracing.TRACEPARENT: traceparent} if traceparent else {}
+
+
+def _finished(
+    request: RunInference, mask: Path, report: _Report, files: tuple[ReportFile, ...]
+) -> InferenceFinished:
     return InferenceFinished(
         ticket_id=request.ticket_id,
         claim_id=request.claim_id,
@@ -233,4 +287,6 @@ def _finished(request: RunInference, mask: Path, report: _Report) -> InferenceFi
         device=report.device,
         stage_seconds=report.stage_seconds,
         peak_memory_bytes=report.peak_memory_bytes,
+        landmarks=report.landmarks,
+        reports=files,
     )

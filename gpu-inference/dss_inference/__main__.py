@@ -67,11 +67,13 @@ def facade(
     """
     settings = read_settings(FacadeSettings)
     configure_logging("inference", json_lines=settings.log_json)
+    end_tracing = start_tracing("inference", settings.instance, os.environ)
     bind = settings.facade_bind or "127.0.0.1:8080"
     end_facade = _start_facade(bind, list(_to_serve(bundle, settings)), settings)
     wait_for(stop_signal())
     done = end_facade()
     log.info("stopped", extra={"all_finished": done})
+    end_tracing()
     leave_at_once()
 
 

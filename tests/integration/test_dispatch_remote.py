@@ -2,6 +2,7 @@
 # (SimpleITK ships no types)
 """A dispatcher that asks a server over HTTP: ours, or one as it was years ago."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -16,10 +17,18 @@ from builders import segmentation, submit, write_image
 from dispatchers import FakePortal, dispatcher, ready
 from dss_broker import datastore as layout
 from dss_broker.memory import MemoryBroker
-from dss_broker.messages import ClaimFailed, ClaimHeartbeat, ClaimProgressed, TicketWithdrawn
+from dss_broker.messages import (
+    AttachedFile,
+    ClaimFailed,
+    ClaimHeartbeat,
+    ClaimLogged,
+    ClaimProgressed,
+    TicketWithdrawn,
+)
 from dss_dispatch.settings import service_url
 from dss_inference.errors import InferenceError
-from facades import BrightBundle, facade
+from dss_observability import tracing
+from facades import PLACE, TABLE, BrightBundle, facade
 from stacks import free_port, wait_until
 
 
@@ -67,6 +76,39 @@ def test_a_ticket_is_done_by_a_server_and_nothing_stays_there(
         assert "bright: 4 ml" in portal.logged()
         assert any(line.endswith("s on cpu.") for line in portal.logged())
         wait_until(lambda: results_left(tmp_path / "remote") == [], 10)
+
+
+def test_reports_and_landmarks_reach_the_ticket_as_from_the_queue(
+    broker: MemoryBroker, bundle: BrightBundle, datastore: Path, tmp_path: Path
+) -> None:
+    portal = FakePortal(broker)
+
+    with facade(bundle, tmp_path / "remote") as url:
+        dispatcher(broker, datastore, service_url=url).start(parallel=1)
+        broker.publish(ready())
+        portal.succeeded()
+
+    attached = [file for line in portal.of(ClaimLogged) for file in line.attachments]
+    table = AttachedFile(name="findings.csv", description="What is bright", mime_type="text/csv")
+    assert attached == [table]
+    assert (datastore / layout.attached_dir(42, "claim1") / table.name).read_bytes() == TABLE
+    (workspace,) = (datastore / layout.staging_dir(42, "claim1")).glob("*.itksnap")
+    assert PLACE.text in workspace.read_text()
+
+
+def test_the_server_works_in_the_trace_of_the_ticket(
+    broker: MemoryBroker, bundle: BrightBundle, datastore: Path, tmp_path: Path
+) -> None:
+    portal, given, seen = FakePortal(broker), f"00-{'a' * 32}-{'b' * 16}-01", list[str | None]()
+    bundle.before = lambda: seen.append(tracing.current_traceparent.get())
+
+    with facade(bundle, tmp_path / "remote") as url:
+        dispatcher(broker, datastore, service_url=url).start(parallel=1)
+        with tracing.within(given):
+            broker.publish(ready())
+        portal.succeeded()
+
+    assert seen == [given]
 
 
 def test_progress_is_passed_on_and_the_claim_is_kept_while_the_server_is_busy(
@@ -154,6 +196,43 @@ def test_a_server_that_is_away_is_tried_again_and_given_up_with_a_sentence(
     assert url not in "".join(portal.logged())
 
 
+def reporting(file: dict[str, str]) -> bytes:
+    label = {"value": 1, "name": "bright", "rgb": [1, 2, 3], "volume_ml": 4.5}
+    return json.dumps({"labels": [label], "reports": [file]}).encode()
+
+
+def test_reports_that_a_server_does_not_hand_out_are_left_out(
+    broker: MemoryBroker, datastore: Path, tmp_path: Path
+) -> None:
+    """Ours only told their paths at first."""
+    portal = FakePortal(broker)
+    mask = write_image(tmp_path / "mask.nrrd", segmentation((1,))).read_bytes()
+    report = reporting({"path": "1/findings.csv", "description": "", "mime_type": "text/csv"})
+
+    with server(old_server(mask, not_yet=0, report=report)) as url:
+        dispatcher(broker, datastore, service_url=url).start(parallel=1)
+        broker.publish(ready())
+        portal.succeeded()
+
+    assert [line for line in portal.of(ClaimLogged) if line.attachments] == []
+
+
+@pytest.mark.parametrize("name", ["../stolen", "a/b", "segmentation.nrrd", ".hidden"])
+def test_a_server_cannot_choose_where_its_reports_are_written(
+    broker: MemoryBroker, datastore: Path, tmp_path: Path, name: str
+) -> None:
+    portal = FakePortal(broker)
+    mask = write_image(tmp_path / "mask.nrrd", segmentation((1,))).read_bytes()
+    files = set(datastore.rglob("*"))
+
+    with server(old_server(mask, not_yet=0, report=reporting({"name": name}))) as url:
+        dispatcher(broker, datastore, service_url=url).start(parallel=1)
+        broker.publish(ready())
+
+        assert "not understood" in portal.failed().reason
+    assert {path for path in datastore.rglob("*") if path.is_file()} <= files
+
+
 @contextmanager
 def server(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     running = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -167,9 +246,10 @@ def server(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
         running.server_close()
 
 
-def old_server(mask: bytes, *, not_yet: int) -> type[BaseHTTPRequestHandler]:
-    """Says 404 without a word ``not_yet`` times, then hands the mask out; knows no report."""
+def old_server(mask: bytes, *, not_yet: int, report: bytes = b"") -> type[BaseHTTPRequestHandler]:
+    """Says 404 without a word ``not_yet`` times, then hands the mask out; ``report`` it may not know."""
     asked: list[str] = []
+    known = {"/media/7.nrrd": mask} | ({"/media/7.nrrd/report": report} if report else {})
 
     class Old(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -179,8 +259,8 @@ def old_server(mask: bytes, *, not_yet: int) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             asked.append(self.path)
-            there = self.path == "/media/7.nrrd" and len(asked) > not_yet
-            self.answer(200 if there else 404, mask if there else b"<h1>Not Found</h1>")
+            there = self.path in known and len(asked) > not_yet
+            self.answer(200 if there else 404, known[self.path] if there else b"<h1>Not Found</h1>")
 
         def answer(self, status: int, content: bytes) -> None:
             self.send_response(status)

@@ -3,6 +3,8 @@
 import logging
 import threading
 from collections.abc import Sequence
+from contextvars import copy_context
+from functools import partial
 
 from dss_broker.errors import BrokerClosed
 from dss_broker.memory import MemoryBroker
@@ -103,7 +105,8 @@ class Desk:
         self._in_hand[request.claim_id] = InferenceProgressed(
             ticket_id=request.ticket_id, claim_id=request.claim_id, fraction=0.0, stage="waiting"
         )
-        threading.Thread(target=self._follow, args=(request,), name="follow", daemon=True).start()
+        follow = partial(copy_context().run, self._follow, request)  # it belongs to the same trace
+        threading.Thread(target=follow, name="follow", daemon=True).start()
 
     def _follow(self, request: RunInference) -> None:
         """To its end; or to that of the process, for the next one to go on."""

@@ -3,12 +3,12 @@
 import re
 import shutil
 import time
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
 import msgspec
 
-from dss_broker.messages import InferenceFailed, InferenceFinished, RunInference
+from dss_broker.messages import InferenceFailed, InferenceFinished, ReportFile, RunInference
 from dss_inference.images import sync
 
 _REQUEST, _ANSWER, _STARTS = "request.json", "answer.json", "starts"
@@ -46,6 +46,12 @@ class Results:
 
     def mask(self, result_id: str) -> Path:
         return self.root / result_id / _MASK
+
+    def reports(self, result_id: str) -> dict[str, ReportFile]:
+        """What lies beside the mask of a finished one, by file name."""
+        answer = self.answer(result_id)
+        reports = answer.finished.reports if answer and answer.finished else ()
+        return {PurePosixPath(report.path).name: report for report in reports}
 
     def remove(self, result_id: str) -> None:
         shutil.rmtree(self.root / result_id, ignore_errors=True)

@@ -3,8 +3,10 @@
 import errno
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,6 +19,8 @@ from dss_inference.errors import InferenceError
 from dss_inference.facade.desk import Desk
 from dss_inference.facade.upload import receive
 from dss_inference.server import EXHAUSTED, UNEXPECTED
+from dss_observability import tracing
+from dss_observability.tracing import TRACEPARENT, Kind
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -25,15 +29,19 @@ log = logging.getLogger(__name__)
 
 _FULL = "Too many images wait already; send this one again in a while."
 _GONE = "There is no such result: it was removed, or has never been."
+_OWN = ("ticket_id", "claim_id", "segmentation_path", "reports")
 _NOT_YET = {"Retry-After": "1"}
+_SUBMIT = "/<bundle>/inference"
 _ROUTES = Map(
     [
         Rule("/", endpoint="overview", methods=["GET"]),
         Rule("/healthz", endpoint="health", methods=["GET"]),
-        Rule("/<bundle>/inference", endpoint="submit", methods=["POST"]),
+        Rule(_SUBMIT, endpoint="submit", methods=["POST"]),
         Rule("/results/<result_id>", endpoint="result", methods=["GET"]),
         Rule("/results/<result_id>", endpoint="withdraw", methods=["DELETE"]),
         Rule("/results/<result_id>/report", endpoint="report", methods=["GET"]),
+        Rule("/results/<result_id>/reports", endpoint="reports", methods=["GET"]),
+        Rule("/results/<result_id>/reports/<name>", endpoint="report_file", methods=["GET"]),
     ]
 )
 
@@ -90,8 +98,9 @@ class Facade:
         result_id = self._desk.results.create()
         try:
             folder = self._desk.results.folder(result_id)
-            upload = receive(request.environ, folder, self._max_bytes)
-            self._desk.submit(result_id, name, upload.image_name, upload.parameters)
+            with _traced(request, name):
+                upload = receive(request.environ, folder, self._max_bytes)
+                self._desk.submit(result_id, name, upload.image_name, upload.parameters)
         except BaseException:
             self._desk.results.remove(result_id)
             raise
@@ -103,18 +112,49 @@ class Facade:
         if not_finished is not None:
             return not_finished
         mask = self._desk.results.mask(result_id)
-        return send_file(
-            mask, request.environ, "application/octet-stream", as_attachment=True, etag=False
-        )
+        return _file(request, mask, "application/octet-stream")
 
     def _report(self, _: Request, result_id: str) -> Response:
         not_finished = self._not_finished(result_id)
         if not_finished is not None:
             return not_finished
         answer = self._desk.results.answer(result_id)
-        report = msgspec.to_builtins(answer.finished if answer else None)
-        own = ("ticket_id", "claim_id", "segmentation_path")
-        return _json({name: value for name, value in report.items() if name not in own})
+        if answer is None:  # removed in this moment
+            return _refused(HTTPStatus.NOT_FOUND, _GONE)
+        report = msgspec.to_builtins(answer.finished)
+        told = {name: value for name, value in report.items() if name not in _OWN}
+        return _json({**told, "reports": self._listed(result_id)})
+
+    def _reports(self, _: Request, result_id: str) -> Response:
+        not_finished = self._not_finished(result_id)
+        if not_finished is not None:
+            return not_finished
+        return _json({"reports": self._listed(result_id)})
+
+    def _report_file(self, request: Request, result_id: str, name: str) -> Response:
+        not_finished = self._not_finished(result_id)
+        if not_finished is not None:
+            return not_finished
+        reports = self._desk.results.reports(result_id)
+        if name not in reports:
+            known = ", ".join(sorted(reports)) or "none"
+            return _refused(
+                HTTPStatus.NOT_FOUND, f"There is no report '{name}'; there is: {known}."
+            )
+        path = self._desk.results.root / reports[name].path
+        return _file(request, path, reports[name].mime_type)
+
+    def _listed(self, result_id: str) -> list[dict[str, str]]:
+        """Of each file beside the mask: what it is, and where."""
+        return [
+            {
+                "name": name,
+                "description": report.description,
+                "mime_type": report.mime_type,
+                "Endpoint": f"/results/{result_id}/reports/{name}",
+            }
+            for name, report in self._desk.results.reports(result_id).items()
+        ]
 
     def _withdraw(self, _: Request, result_id: str) -> Response:
         if not self._desk.results.exists(result_id):
@@ -136,6 +176,24 @@ class Facade:
         reason = answer.failed.reason
         unforeseen = reason in (UNEXPECTED, EXHAUSTED)
         return _refused(500 if unforeseen else HTTPStatus.UNPROCESSABLE_ENTITY, reason)
+
+
+@contextmanager
+def _traced(request: Request, bundle: str) -> Iterator[None]:
+    """The block is part of the trace of whoever asks, and so is the work that it begins."""
+    asked = {"http.request.method": "POST", "http.route": _SUBMIT, "dss.bundle": bundle}
+    with (
+        tracing.within(tracing.valid(request.headers.get(TRACEPARENT))),
+        tracing.span(f"POST {_SUBMIT}", kind=Kind.SERVER, attributes=asked),
+    ):
+        yield
+
+
+def _file(request: Request, path: Path, mime_type: str) -> Response:
+    try:
+        return send_file(path, request.environ, mime_type, as_attachment=True, etag=False)
+    except FileNotFoundError:  # removed in this moment
+        return _refused(HTTPStatus.NOT_FOUND, _GONE)
 
 
 def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -1,6 +1,7 @@
 """One image and its parameters out of a multipart body, straight into a folder."""
 
 import re
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -29,13 +30,13 @@ class Upload:
 
 def receive(environ: "WSGIEnvironment", folder: Path, max_bytes: int) -> Upload:
     """Read the body into ``folder``.  Raises InferenceError, HTTPException (too large), OSError."""
+    with ExitStack() as opened:
 
-    def stream(*_: object, **__: object) -> IO[bytes]:
-        return (folder / f"upload-{len(list(folder.iterdir()))}").open("w+b")
+        def stream(*_: object, **__: object) -> IO[bytes]:
+            name = f"upload-{len(list(folder.iterdir()))}"
+            return opened.enter_context((folder / name).open("w+b"))
 
-    _, form, files = parse_form_data(environ, stream, max_content_length=max_bytes)
-    for file in files.values():
-        file.close()
+        _, form, files = parse_form_data(environ, stream, max_content_length=max_bytes)
     if FIELD not in files:
         raise InferenceError(f"The request has no file in the multipart field '{FIELD}'.")
     path = Path(str(files[FIELD].stream.name))
