@@ -94,7 +94,7 @@ def test_each_finding_is_a_label_a_line_and_a_row(tmp_path: Path, finder: MonaiD
     assert outcome.labels[0].volume_ml == pytest.approx(4 / 3 * np.pi * 0.8**3, rel=0.1)
     assert outcome.notes[0].text.startswith(f"Ball 1{title[6:]}, centre -")
     assert outcome.notes[-1].text == "Found by the MONAI bundle 'Balls' 0.1."
-    (row, _) = list(csv.DictReader((tmp_path / "findings.csv").open()))
+    (row, _) = list(csv.DictReader((tmp_path / "findings.csv").read_text().splitlines()))
     assert float(row["z_mm"]) == pytest.approx(first["centre_mm"][2], abs=0.01)
 
 
