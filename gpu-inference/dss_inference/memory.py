@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 _SELF = Path("/proc/self")
+_CGROUP = Path("/sys/fs/cgroup")
 _RESET_PEAK = "5"
 
 
@@ -21,6 +22,9 @@ class Memory(Protocol):
     def held_bytes(self) -> int:
         """In use now."""
 
+    def free_bytes(self) -> int:
+        """Could be had now, as far as others leave it."""
+
 
 class ProcessMemory:
     """What the kernel says of this process (proc(5)): all its threads, its libraries too."""
@@ -30,12 +34,20 @@ class ProcessMemory:
             (_SELF / "clear_refs").write_text(_RESET_PEAK)
 
     def peak_bytes(self) -> int:
-        return _status_bytes("VmHWM")
+        return _told_bytes(_SELF / "status", "VmHWM")
 
     def held_bytes(self) -> int:
-        return _status_bytes("VmRSS")
+        return _told_bytes(_SELF / "status", "VmRSS")
+
+    def free_bytes(self) -> int:
+        """Of the machine, or of the container (cgroup v2) if that has less."""
+        free = _told_bytes(Path("/proc/meminfo"), "MemAvailable")
+        with suppress(OSError, ValueError):  # no container, or one without a limit
+            limit, used = (int((_CGROUP / f"memory.{n}").read_text()) for n in ("max", "current"))
+            free = min(free, max(0, limit - used))
+        return free
 
 
-def _status_bytes(name: str) -> int:
-    found = re.search(rf"^{name}:\s+(\d+) kB", (_SELF / "status").read_text(), re.MULTILINE)
+def _told_bytes(file: Path, name: str) -> int:
+    found = re.search(rf"^{name}:\s+(\d+) kB", file.read_text(), re.MULTILINE)
     return int(found[1]) * 1024 if found else 0

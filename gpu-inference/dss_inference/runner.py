@@ -53,6 +53,12 @@ class GpuMemory:
     def held_bytes(self) -> int:
         return torch.cuda.memory_allocated(self._device)
 
+    def free_bytes(self) -> int:
+        """What torch keeps for later is free to it as well."""
+        free, _ = torch.cuda.mem_get_info(self._device)
+        kept = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
+        return int(free + kept)
+
 
 class Runner:
     """Takes and gives numpy arrays (z, y, x); what lies between happens on ``device``."""

@@ -14,6 +14,8 @@ from monai.data.meta_tensor import MetaTensor
 from monai.inferers.inferer import SlidingWindowInferer
 
 from dss_inference.measuring import note_out_of_memory
+from dss_inference.memory import Memory, ProcessMemory
+from dss_inference.monai_bundles.batch import WindowBatch
 from dss_inference.monai_bundles.slabs import winners
 from dss_inference.runner import is_out_of_memory
 
@@ -22,8 +24,10 @@ log = logging.getLogger(__name__)
 MOST_BYTES = 2 << 30
 """Channels of a whole image that are larger than that are settled slab by slab, where that is allowed."""
 
-_GPU_BATCH = 4
-"""A GPU is given at least so many windows at once; halved when that is too much."""
+_GPU_BATCH, _MOST_ON_GPU = 4, 16
+"""A GPU is given at least so many windows at once where they fit, and in time up to so many."""
+MOST_ON_CPU = 2
+"""Four at once took a tenth to a half more time for each (UNets of 72 and 96 voxels, two cores)."""
 
 _CPU = torch.device("cpu")
 T = TypeVar("T")
@@ -57,18 +61,26 @@ class Inferring:
         *,
         channels: int,
         may_settle: bool,
+        memory: Memory | None = None,
     ) -> None:
-        """``may_settle`` if only the largest of ``channels`` matters to what follows."""
+        """``may_settle`` if only the largest of ``channels`` matters to what follows.
+
+        ``memory`` is that of ``device``; None is the process's.
+        """
         self._network = network
         self._device = device
+        self._memory = memory or ProcessMemory()
         self._channels = channels
         self._windowed = isinstance(inferer, SlidingWindowInferer)
         self._may_settle = may_settle and self._windowed
-        self.inferer = self._adapted(inferer)
+        self.inferer = copy.copy(inferer)
+        self._batch = self._batch_of(inferer)
+        self._set_batch()
 
     def __call__(self, image: torch.Tensor) -> Answer:
         """``image`` is (1, c, x, y, z).  Raises MemoryError if nothing helps, and what the network raises."""
         image = image.as_tensor() if isinstance(image, MetaTensor) else image
+        self._batch.choose()
         size_bytes = 4 * self._channels * math.prod(image.shape[2:])
         if not (self._may_settle and size_bytes > MOST_BYTES):
             values = self._first_that_fits(lambda attempt: self._channels_of(image, attempt))
@@ -80,15 +92,21 @@ class Inferring:
                 return Answer(values=values, settled=True)
         raise MemoryError("no way to run the network fits into memory")
 
-    def _adapted(self, inferer: Any) -> Any:
-        adapted = copy.copy(inferer)
-        if self._windowed and self._device.type == "cuda":
-            adapted.sw_batch_size = max(_GPU_BATCH, int(inferer.sw_batch_size))
-        return adapted
+    def _batch_of(self, inferer: Any) -> WindowBatch:
+        own = int(inferer.sw_batch_size) if self._windowed else 1
+        if not self._windowed or self._device.type == "cpu":
+            most = min(MOST_ON_CPU, own)
+            return WindowBatch(first=most, most=most, memory=self._memory)
+        most = max(_MOST_ON_GPU, own)
+        return WindowBatch(first=max(_GPU_BATCH, own), most=most, memory=self._memory)
+
+    def _set_batch(self) -> None:
+        if self._windowed:
+            self.inferer.sw_batch_size = self._batch.size
 
     def _attempts(self) -> Iterator[Attempt]:
         """From the quickest to the most frugal."""
-        batch = int(self.inferer.sw_batch_size) if self._windowed else 1
+        batch = self._batch.size
         while batch >= 1:
             yield Attempt(batch=batch, device=self._device, sums_on=self._device)
             batch //= 2
@@ -98,19 +116,30 @@ class Inferring:
             yield Attempt(batch=1, device=_CPU, sums_on=_CPU)
 
     def _first_that_fits(self, work: Callable[[Attempt], T]) -> T | None:
+        held_bytes: int | None = self._memory.held_bytes()
         for attempt in self._attempts():
             done = _unless_out_of_memory(lambda: self._on(attempt, work))  # noqa: B023 - called at once
             if done is not None:
-                if self._windowed:
-                    self.inferer.sw_batch_size = attempt.batch
+                self._fitted(attempt, held_bytes)
                 return done
-            note_out_of_memory(attempt.device.type)
-            log.warning(
-                "out of memory", extra={"windows": attempt.batch, "device": str(attempt.device)}
-            )
-            if self._device.type == "cuda":
-                torch.cuda.empty_cache()
+            held_bytes = None  # the peak is no longer that of one attempt
+            self._failed(attempt)
         return None
+
+    def _fitted(self, attempt: Attempt, held_bytes: int | None) -> None:
+        taken = None if held_bytes is None else max(0, self._memory.peak_bytes() - held_bytes)
+        self._batch.fitted(attempt.batch, taken)
+        self._set_batch()
+
+    def _failed(self, attempt: Attempt) -> None:
+        note_out_of_memory(attempt.device.type)
+        log.warning(
+            "out of memory", extra={"windows": attempt.batch, "device": str(attempt.device)}
+        )
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        if attempt.device == self._device:
+            self._batch.failed(attempt.batch)
 
     def _on(self, attempt: Attempt, work: Callable[[Attempt], T]) -> T:
         moved = attempt.device != self._device

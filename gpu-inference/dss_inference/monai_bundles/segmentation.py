@@ -53,6 +53,7 @@ class MonaiSegmentation:
             self._device,
             channels=max(folder.labels) + 1,
             may_settle=needs_only_winners(self._postprocess),
+            memory=self._compute.memory,
         )
 
     @property

@@ -9,6 +9,7 @@ from monai.transforms.compose import Compose
 from monai.transforms.post.dictionary import Activationsd, AsDiscreted
 
 from dss_inference.errors import Cancelled
+from dss_inference.monai_bundles import inferring
 from dss_inference.monai_bundles.inferring import Inferring
 from dss_inference.monai_bundles.settling import needs_only_winners
 
@@ -40,6 +41,12 @@ class Hungry(torch.nn.Module):
         if len(windows) > self._most or len(self.given) <= self._failures:
             raise self._error
         return torch.cat([windows, -windows], 1)
+
+
+@pytest.fixture(autouse=True)
+def _many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU."""
+    monkeypatch.setattr(inferring, "MOST_ON_CPU", 8)
 
 
 def inferring_with(network: Hungry, *, batch: int = 8, may_settle: bool = True) -> Inferring:
@@ -118,3 +125,12 @@ def test_a_threshold_or_a_sigmoid_needs_every_channel() -> None:
     assert needs_only_winners(Compose([]))
     assert not needs_only_winners(Compose([Activationsd("pred", sigmoid=True), argmax]))
     assert not needs_only_winners(Compose([AsDiscreted("pred", threshold=0.5)]))
+
+
+def test_a_cpu_is_given_few_windows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    network = Hungry()
+
+    inferring_with(network, batch=4)(IMAGE)
+
+    assert set(network.given) == {2}
