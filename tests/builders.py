@@ -120,6 +120,32 @@ def _entries(values: dict[str, str]) -> str:
     return "".join(f"<entry key={quoteattr(k)} value={quoteattr(v)} />" for k, v in values.items())
 
 
+def landmarks_xml(*landmarks: tuple[str, str], text: str = "point") -> str:
+    """For ``WorkspaceSpec.extra``: tags and positions, in voxels from the corner of the first."""
+    elements = "".join(
+        f'<folder key="Element[{i}]" >'
+        + _entries({"Type": "LandmarkAnnotation", "Tags": tags, "Pos": place, "Text": text})
+        + "</folder>"
+        for i, (tags, place) in enumerate(landmarks)
+    )
+    size = _entries({"ArraySize": str(len(landmarks))})
+    folder = f'<folder key="Annotations" >{size}{elements}</folder>'
+    return f'<folder key="Annotations" >{_entries({"Format": "ITK-SNAP Annotation File"})}{folder}</folder>'
+
+
+def time_points_xml(*tags: str) -> str:
+    """For ``WorkspaceSpec.extra``: the tags of each time point."""
+    points = "".join(
+        f'<folder key="TimePoint[{i}]" >'
+        + _entries({"TimePoint": str(i), "Nickname": "", "Tags": text})
+        + "</folder>"
+        for i, text in enumerate(tags, start=1)
+    )
+    size = _entries({"ArraySize": str(len(tags))})
+    folder = f'<folder key="TimePoints" >{size}{points}</folder>'
+    return f'<folder key="TimePointProperties" >{folder}</folder>'
+
+
 def submit(datastore: Path, ticket_id: int = 42, spec: WorkspaceSpec | None = None) -> Path:
     """Put a workspace and an image for each of its layers into the ticket's input folder."""
     spec = spec or WorkspaceSpec()

@@ -4,9 +4,11 @@ Format: ImageAnnotationData.cxx of ITK-SNAP.  A position is counted in voxels of
 corner of the first one: the middle of voxel (0, 0, 0) is at (0.5, 0.5, 0.5), as AnnotationModel.cxx makes it.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 
 from dss_broker.messages import Landmark
+from dss_dispatch.errors import TicketError
 from dss_dispatch.images import Image
 from dss_dispatch.registry import Folder
 
@@ -28,6 +30,34 @@ def add_landmarks(workspace: Folder, landmarks: Sequence[Landmark], main: Image)
     for index, landmark in enumerate(landmarks, start=count):
         elements.folders[f"Element[{index}]"] = _element(landmark, main)
     elements.set("ArraySize", str(count + len(landmarks)))
+
+
+def landmarks_tagged(workspace: Folder, tag: str) -> list[tuple[float, ...]]:
+    """Positions (x, y, z) of the landmarks with that tag, or that text, which ITK-SNAP takes for one.
+
+    In voxels of the main image, from the corner of the first one.  Raises TicketError for one without a place.
+    """
+    elements = (workspace.find(f"{_FOLDER}.Annotations") or Folder()).folders.values()
+    found = (
+        e for e in elements if e.get("Type") == "LandmarkAnnotation" and tag in names(e, "Text")
+    )
+    return [_position(element, tag) for element in found]
+
+
+def names(folder: Folder, title: str) -> set[str]:
+    """The tags of something, and what it is called: ITK-SNAP takes either for the tag of a service."""
+    tags = (tag.strip() for tag in folder.get("Tags").split(","))
+    return {name for name in (*tags, folder.get(title)) if name}
+
+
+def _position(element: Folder, tag: str) -> tuple[float, ...]:
+    try:
+        position = tuple(float(word) for word in element.get("Pos").split())
+    except ValueError:
+        position = ()
+    if len(position) != 3 or not all(math.isfinite(number) for number in position):
+        raise TicketError(f"The landmark tagged '{tag}' has no place in the image; set it again.")
+    return position
 
 
 def _count(elements: Folder) -> int:

@@ -94,6 +94,8 @@ class ClaimedTicket:
         submission = read_submission(area, self.service)
         size = " x ".join(str(n) for n in submission.image.size)
         self.reporter.log(f"The layer tagged '{self.service.dispatch.tag}' has {size} voxels.")
+        for remark in submission.region.remarks:
+            self.reporter.log(remark)
         self.reporter.progressed(READING, 1.0)
         return submission
 
@@ -108,7 +110,7 @@ class ClaimedTicket:
             bundle=dispatch.algorithm,
             image_path=str(area / submission.target.file_name),
             output_dir=str(self._output_dir),
-            parameters=dispatch.parameters,
+            parameters={**dispatch.parameters, **submission.region.parameters},
             silence_s=self.silence_s,
         )
         finished = self._ask(

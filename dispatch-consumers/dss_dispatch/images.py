@@ -39,7 +39,10 @@ DIRECTION_TOLERANCE = 1e-4
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """An image's header.  Index order (x, y, z, ...), millimetres, LPS, as ITK says it."""
+    """An image's header.  Index order (x, y, z, ...), millimetres, LPS, as ITK says it.
+
+    Of a fourth axis, time, only the ``size`` is told.
+    """
 
     size: tuple[int, ...]
     spacing_mm: tuple[float, ...]
@@ -61,11 +64,13 @@ class Image:
 def read_header(path: Path) -> Image:
     """Without the voxels.  Raises TicketError if the file is no image in one of our formats."""
     reader = _begun(path)
+    n = reader.GetDimension()
+    axes = np.array(reader.GetDirection()).reshape(n, n)[:3, :3]
     return Image(
         size=tuple(reader.GetSize()),
-        spacing_mm=tuple(reader.GetSpacing()),
-        origin_mm=tuple(reader.GetOrigin()),
-        direction=tuple(reader.GetDirection()),
+        spacing_mm=tuple(reader.GetSpacing())[:3],
+        origin_mm=tuple(reader.GetOrigin())[:3],
+        direction=tuple(float(cosine) for cosine in axes.ravel()),
         components=reader.GetNumberOfComponents(),
         pixel_type=reader.GetPixelID(),
     )
@@ -187,7 +192,7 @@ def label_volumes(path: Path) -> dict[int, float]:
     counts = np.zeros(65536, dtype=np.int64)
     for part in sitk.GetArrayViewFromImage(image):
         counts += np.bincount(part.ravel(), minlength=65536)
-    voxel_ml = float(np.prod(image.GetSpacing())) / 1000
+    voxel_ml = float(np.prod(image.GetSpacing()[:3])) / 1000
     return {int(v): float(counts[v]) * voxel_ml for v in np.flatnonzero(counts) if v}
 
 

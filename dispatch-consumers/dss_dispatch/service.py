@@ -50,7 +50,8 @@ class Dispatch:
     """The layer tagged ``tag`` goes to the algorithm; what comes back is a layer called ``segmentation``.
 
     ``rules`` and ``bundle`` name what may do the work, ``provider`` chooses.  ``labels`` go before those
-    of the algorithm; ``parameters`` are handed to it.
+    of the algorithm; ``parameters`` are handed to it.  ``crop_box`` are the tags of landmarks at two corners
+    of the part to be looked at, ``time_point`` the tag of one of several time points.
     """
 
     tag: str
@@ -60,6 +61,8 @@ class Dispatch:
     bundle: str = ""
     labels: tuple[LabelStyle, ...] = ()
     parameters: dict[str, str] = field(default_factory=dict)
+    crop_box: tuple[str, ...] = ()
+    time_point: str = ""
 
     @property
     def algorithm(self) -> str:
@@ -174,6 +177,11 @@ def _check_dispatch(service: Service) -> None:
     _require(dispatch.algorithm != "", f"dispatch.{dispatch.provider}", "must not be empty")
     _require(dispatch.segmentation.strip() != "", "dispatch.segmentation", "must not be empty")
     _require(dispatch.segmentation.isprintable(), "dispatch.segmentation", "must be plain text")
+    _require(len(set(dispatch.crop_box)) in (0, 2), "dispatch.crop_box", "must be two tags")
+    for name in dispatch.crop_box:
+        _require_optional(service, "dispatch.crop_box", name, TagType.LANDMARK)
+    if dispatch.time_point:
+        _require_optional(service, "dispatch.time_point", dispatch.time_point, TagType.TIME_POINT)
     for i, label in enumerate(dispatch.labels):
         where = f"dispatch.labels[{i}]"
         _require(1 <= label.value <= 65535, f"{where}.value", "must be from 1 to 65535")
@@ -181,6 +189,12 @@ def _check_dispatch(service: Service) -> None:
             label.name != "" and label.name.isprintable(), f"{where}.name", "must be plain text"
         )
         _require(all(0 <= c <= 255 for c in label.rgb), f"{where}.rgb", "must be three of 0 to 255")
+
+
+def _require_optional(service: Service, where: str, name: str, kind: TagType) -> None:
+    tag = next((tag for tag in service.tags if tag.name == name), None)
+    _require(tag is not None and tag.type is kind, where, f"'{name}' must be a tag of type {kind}")
+    _require(tag is not None and not tag.required, where, f"'{name}' must not be required")
 
 
 def _require(condition: object, field_name: str, what: str) -> None:

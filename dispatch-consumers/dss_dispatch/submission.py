@@ -7,6 +7,7 @@ from dss_broker.descriptor import Tag
 from dss_dispatch import workspace as ws
 from dss_dispatch.errors import TicketError
 from dss_dispatch.images import Image, check_whole, grid_difference, read_header
+from dss_dispatch.regions import Region, region_marked
 from dss_dispatch.registry import Folder, parse
 from dss_dispatch.service import IMAGE_ROLES, Service
 from dss_dispatch.workspace import Layer, Role
@@ -17,13 +18,16 @@ MAX_WORKSPACE_BYTES = 16 * 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """A ticket's input that can be worked on: ``target`` is to be segmented, in the grid ``image``."""
+    """A ticket's input that can be worked on: ``target`` is to be segmented, in the grid ``image``, and of
+    that the ``region``.
+    """
 
     folder: Path
     workspace: Folder
     layers: tuple[Layer, ...]
     target: Layer
     image: Image
+    region: Region
 
     def path(self, layer: Layer) -> Path:
         return self.folder / layer.file_name
@@ -43,10 +47,15 @@ def read_submission(folder: Path, service: Service) -> Submission:
         _require_tag(layers, tag)
     target = tagged(layers, service.target_tag)
     image = read_header(folder / target.file_name)
-    _require_volume(image)
+    _require_volume(image, service)
     _require_main_grid(image, read_header(folder / layers[0].file_name))
     submission = Submission(
-        folder=folder, workspace=workspace, layers=layers, target=target, image=image
+        folder=folder,
+        workspace=workspace,
+        layers=layers,
+        target=target,
+        image=image,
+        region=region_marked(workspace, service.dispatch, image),
     )
     for layer in submission.segmentations:  # the image itself is looked at where it is worked on
         check_whole(submission.path(layer))
@@ -101,8 +110,8 @@ def tagged(layers: tuple[Layer, ...], tag: Tag) -> Layer:
     return found[0]
 
 
-def _require_volume(image: Image) -> None:
-    if image.dimensions != 3:
+def _require_volume(image: Image, service: Service) -> None:
+    if image.dimensions != 3 and not (image.dimensions == 4 and service.dispatch.time_point):
         raise TicketError(f"The image has {image.dimensions} dimensions; this service needs 3.")
     if image.components != 1:
         raise TicketError(

@@ -12,6 +12,8 @@ from pathlib import PureWindowsPath
 from dss_dispatch.errors import TicketError
 from dss_dispatch.registry import Folder
 
+_FORMATS = {".gz": "NiFTI", ".nii": "NiFTI", ".nrrd": "NRRD", ".mha": "MetaImage"}
+"""As ITK-SNAP calls them (GuidedNativeImageIO.cxx)."""
 _LAYER_KEY = re.compile(r"Layer\[(\d+)\]")
 
 
@@ -96,7 +98,7 @@ def add_segmentation(workspace: Folder, file_name: str, nickname: str) -> None:
     folder.set("AbsolutePath", file_name)
     folder.set("Role", Role.SEGMENTATION)
     folder.set("Tags", "")
-    folder.set("IOHints.Format", "NiFTI")
+    folder.set("IOHints.Format", _FORMATS[PureWindowsPath(file_name).suffix.lower()])
     folder.set("LayerMetaData.Alpha", "0")
     folder.set("LayerMetaData.CustomNickName", nickname)
     folder.set("LayerMetaData.Sticky", "1")

@@ -11,7 +11,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_broker.metaimage import HEADER_BYTES, is_sound
 from dss_inference.errors import InferenceError
-from dss_inference.geometry import Grid, grid_of
+from dss_inference.geometry import FileGrid, Grid, file_grid_of
 from dss_inference.layout import DAMAGED
 
 _MOST_VOXELS = 1_000_000_000
@@ -28,15 +28,16 @@ _RIGHT_ANGLES = 1e-3
 
 
 def checked_header(path: Path) -> sitk.ImageFileReader:
-    """That of a volume.  Raises InferenceError with what was found and what is needed, RuntimeError where it is unreadable."""
+    """That of a volume, or of several (x, y, z, t).  Raises InferenceError with what was found and what is needed, RuntimeError where it is unreadable."""
     _check_before_reading(path)
     header = sitk.ImageFileReader()
     header.SetFileName(str(path))
     header.ReadImageInformation()
     _check_kind(header)
-    grid = grid_of(header)
-    _check_size(grid)
-    _check_place(grid)
+    grid = file_grid_of(header)
+    _check_size(grid.volume)
+    _check_frames(grid)
+    _check_place(grid.volume)
     _check_bytes(header, path)
     return header
 
@@ -55,9 +56,9 @@ def _check_before_reading(path: Path) -> None:
 
 
 def _check_kind(header: sitk.ImageFileReader) -> None:
-    if header.GetDimension() != 3:
+    if header.GetDimension() not in (3, 4):
         raise InferenceError(
-            f"The image has {header.GetDimension()} dimensions; a CT volume has 3."
+            f"The image has {header.GetDimension()} dimensions; a CT volume has 3, or 4 with time points."
         )
     if header.GetNumberOfComponents() != 1:
         count = header.GetNumberOfComponents()
@@ -78,6 +79,14 @@ def _check_size(grid: Grid) -> None:
     if not _EXTENT_MM[0] <= largest_mm <= _EXTENT_MM[1]:
         raise InferenceError(
             f"The image is {largest_mm:g} mm long, which no chest is: check its spacing."
+        )
+
+
+def _check_frames(grid: FileGrid) -> None:
+    if math.prod(grid.size) > _MOST_VOXELS:
+        shown = " x ".join(str(n) for n in grid.size)
+        raise InferenceError(
+            f"The image has {shown} voxels, more than can be worked on at once; send fewer time points."
         )
 
 

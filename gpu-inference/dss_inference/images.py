@@ -8,7 +8,7 @@ import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,10 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_broker.inflating import inflated
 from dss_inference.errors import InferenceError
-from dss_inference.geometry import Grid, LpsOrder, Voxels, grid_of, lps_order
+from dss_inference.geometry import FileGrid, Grid, LpsOrder, Voxels, file_grid_of, lps_order
 from dss_inference.headers import checked_header
 from dss_inference.layout import UNREADABLE
+from dss_inference.regions import WHOLE, Box, Place, Region, place_in
 from dss_inference.voxels import slices_in
 
 NOT_NUMBERS = "The image has voxels that are not numbers; every voxel needs a value."
@@ -30,11 +31,17 @@ _NO_HU_ABOVE = -50
 
 @dataclass(frozen=True, kw_only=True)
 class Ct:
-    """``hu`` is (z, y, x) in LPS order, clamped: padding of -2048 or -3024 poisons every mean."""
+    """``hu`` is (z, y, x) in LPS order, clamped: padding of -2048 or -3024 poisons every mean.
+
+    ``grid`` is that of ``hu`` in the file's own order, ``place`` where that lies in the file, and ``box``
+    the part of the place that is to be looked at.
+    """
 
     hu: npt.NDArray[np.int16]
     grid: Grid
     order: LpsOrder
+    place: Place
+    box: Box
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -45,36 +52,60 @@ class Ct:
         """In LPS, of an index (z, y, x) into ``hu``."""
         return self.grid.point_mm(self.order.own_index(index, self.hu.shape)[::-1])
 
+    @property
+    def is_cropped(self) -> bool:
+        """Was less than the file's whole volume asked for?"""
+        return self.box.of(self.place.grid.volume) != self.place.grid.volume
+
+    def inside(self, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """``labels`` in the order of ``hu``, with 0 outside the box."""
+        if self.box == self.place.box:
+            return labels
+        kept, part = np.zeros_like(labels), self.box.slices
+        self.order.undo(kept)[part] = self.order.undo(labels)[part]
+        return kept
+
 
 def limit_threads(threads: int) -> None:
     """For all that SimpleITK does in this process."""
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
 
 
-def read_ct(path: Path) -> Ct:
-    """NIfTI, NRRD or MetaImage.  Raises InferenceError where it is not a CT volume in Hounsfield units."""
+def read_ct(path: Path, region: Region = WHOLE, *, whole: bool = False) -> Ct:
+    """NIfTI, NRRD or MetaImage.  ``whole``: with what lies around the region's box, too.
+
+    Raises InferenceError where it is not a CT volume in Hounsfield units, or has no such region.
+    """
     try:
         header = checked_header(path)
-        grid = grid_of(header)
+        asked = place_in(file_grid_of(header), region)
+        place = place_in(asked.grid, replace(region, box=None)) if whole else asked
         with closing(slices_in(path, header)) as slices:
-            voxels = _clamped(slices, grid.size[::-1])
+            voxels = _clamped(slices, place)
     except RuntimeError as error:
         if "allocat" in str(error) or "bad_alloc" in str(error):
             raise MemoryError from error  # SimpleITK has one error for everything
         raise InferenceError(UNREADABLE) from error
+    grid = place.box.of(place.grid.volume)
     order = lps_order(grid)
-    return Ct(hu=np.ascontiguousarray(order.apply(voxels)), grid=grid, order=order)
+    hu = np.ascontiguousarray(order.apply(voxels))
+    return Ct(hu=hu, grid=grid, order=order, place=place, box=asked.box)
 
 
-def _clamped(slices: Iterator[Voxels], shape: tuple[int, ...]) -> npt.NDArray[np.int16]:
-    """Slice by slice, so that no copy of a floating-point image is made."""
-    hu = np.empty(shape, np.int16)
-    ranges = np.empty((shape[0], 2))
-    for z, values in enumerate(slices):
+def _clamped(slices: Iterator[Voxels], place: Place) -> npt.NDArray[np.int16]:
+    """Slice by slice, so that no copy of a floating-point image is made.  The whole frame is checked."""
+    depth, (z_part, *part) = place.grid.size[2], place.box.slices
+    hu = np.empty(place.box.of(place.grid.volume).size[::-1], np.int16)
+    ranges = np.empty((depth, 2))
+    for number, values in enumerate(slices):
+        frame, z = divmod(number, depth)
+        if frame + 1 != place.time_point:
+            continue
         ranges[z] = values.min(), values.max()
         if not np.isfinite(ranges[z]).all():
             raise InferenceError(NOT_NUMBERS)
-        hu[z] = np.clip(values, LOWEST_HU, HIGHEST_HU)
+        if z_part.start <= z < z_part.stop:
+            hu[z - z_part.start] = np.clip(values[tuple(part)], LOWEST_HU, HIGHEST_HU)
     _check_range(float(ranges[:, 0].min()), float(ranges[:, 1].max()))
     return hu
 
@@ -88,22 +119,24 @@ def _check_range(lowest: float, highest: float) -> None:
 
 
 def write_segmentation(labels: npt.NDArray[np.uint8], ct: Ct, folder: Path) -> Path:
-    """``labels`` are in the order of ``ct.hu``; the file is in the image's own grid, bit for bit.
+    """``labels`` are in the order of ``ct.hu``; the file is in the image's own grid, bit for bit, 0 outside.
 
-    NIfTI keeps spacing and origin in single precision; where that would move the grid, it is NRRD.
+    NIfTI keeps spacing and origin in single precision; where that would move the grid, it is NRRD, and
+    where that would too (it has no spacing of its own), MetaImage.
     """
-    image = sitk.GetImageFromArray(np.ascontiguousarray(ct.order.undo(labels)))
-    image.SetSpacing(ct.grid.spacing_mm)
-    image.SetOrigin(ct.grid.origin_mm)
-    image.SetDirection(ct.grid.direction)
-    for suffix in (".nii.gz", ".nrrd"):
-        path = _write(image, folder, f"segmentation{suffix}", ct.grid)
+    grid = ct.place.grid
+    image = sitk.GetImageFromArray(ct.place.put_back(ct.order.undo(labels)), isVector=False)
+    image.SetSpacing(grid.spacing_mm)
+    image.SetOrigin(grid.origin_mm)
+    image.SetDirection(grid.direction)
+    for suffix in (".nii.gz", ".nrrd", ".mha"):
+        path = _write(image, folder, f"segmentation{suffix}", grid)
         if path is not None:
             return path
     raise InferenceError("The image's position in space cannot be kept in a file.")
 
 
-def _write(image: sitk.Image, folder: Path, name: str, grid: Grid) -> Path | None:
+def _write(image: sitk.Image, folder: Path, name: str, grid: FileGrid) -> Path | None:
     """Under a temporary name, fsynced, renamed.  None, and no file, if the grid did not survive."""
     partial = folder / f"partial-{name}"
     try:
@@ -152,11 +185,11 @@ def _raise_if_full(folder: Path, size_bytes: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _grid_in(path: Path) -> Grid:
+def _grid_in(path: Path) -> FileGrid:
     header = sitk.ImageFileReader()
     header.SetFileName(str(path))
     header.ReadImageInformation()
-    return grid_of(header)
+    return file_grid_of(header)
 
 
 def sync(path: Path) -> None:

@@ -2,6 +2,7 @@
 # (SimpleITK ships no types)
 """The voxels of an image file whose header was checked."""
 
+import math
 import zlib
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -21,7 +22,8 @@ CORRUPT = "The image file is damaged: its checksum does not fit. Send it again."
 
 
 def slices_in(path: Path, header: sitk.ImageFileReader) -> Generator[Voxels, None, None]:
-    """Of a volume, (y, x) each, from z = 0 on.  To be read to the end: what is behind the last slice counts.
+    """Of a file's volumes, (y, x) each, from z = 0 on, frame after frame.  To be read to the end: what is
+    behind the last slice counts.
 
     Raises InferenceError where the file is damaged, RuntimeError where ITK cannot read it.
     """
@@ -38,15 +40,21 @@ def _slices(path: Path, header: sitk.ImageFileReader) -> Iterator[Voxels]:
     with path.open("rb") as file:
         if header.HasMetaDataKey("bitpix"):  # a NIfTI header has it
             stream = inflated(file) if file.peek(2).startswith(GZIP) else file
-            yield from slices(stream, layout_of_nifti(stream), header.GetSize())
+            yield from slices(stream, layout_of_nifti(stream), _as_one(header))
             return
         if packed is not None:
             file.seek(packed.offset_bytes)
             layout = Layout(kind=_kind(header, is_big_endian=packed.is_big_endian))
-            yield from slices(inflated(file), layout, header.GetSize())
+            yield from slices(inflated(file), layout, _as_one(header))
             return
     image = sitk.ReadImage(path)  # to be held as long as it is looked at
-    yield from sitk.GetArrayViewFromImage(image)
+    yield from sitk.GetArrayViewFromImage(image).reshape(_as_one(header)[::-1])
+
+
+def _as_one(header: sitk.ImageFileReader) -> tuple[int, int, int]:
+    """The size (x, y, z) of all frames one upon the other."""
+    x, y, *rest = header.GetSize()
+    return x, y, math.prod(rest)
 
 
 def _kind(header: sitk.ImageFileReader, *, is_big_endian: bool) -> np.dtype[Any]:

@@ -11,7 +11,15 @@ import pika  # type: ignore[import-untyped] # no py.typed
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from builders import MAIN, image, workspace_xml, write_image
+from builders import (
+    MAIN,
+    WorkspaceSpec,
+    image,
+    landmarks_xml,
+    time_points_xml,
+    workspace_xml,
+    write_image,
+)
 from dss_broker.topology import EXCHANGE
 from dss_client.errors import Refused
 from dss_client.itksnap import ItkSnap
@@ -152,13 +160,47 @@ def test_every_bad_ticket_fails_with_a_sentence_and_the_next_one_works(
     layer.write_bytes(b"this is no image")
     assert "image" in failed_with(ann, layer, workspace(tmp_path))
     write_image(layer, image((6, 6, 6, 3)))
-    assert "4 dimensions" in failed_with(ann, layer, workspace(tmp_path))
+    assert "3 time points, and none is tagged" in failed_with(ann, layer, workspace(tmp_path))
 
     phantom = make_phantom(PhantomSpec(size=(64, 64, 52), spacing_mm=(6, 6, 6)), Runner("cpu"))
     scan = write_image(tmp_path / "ct.nii.gz", phantom.ct)
     sent, _ = segmented(ann, scan, tmp_path / "results")
 
     assert sent.status == "success"
+
+
+def test_a_box_of_one_time_point_is_marked_in_the_whole_series(
+    ann: ItkSnap, tmp_path: Path
+) -> None:
+    phantom = make_phantom(PhantomSpec(size=(64, 64, 52), spacing_mm=(6, 6, 6)), Runner("cpu"))
+    nobody = sitk.Image(phantom.ct) * 0 - 1000
+    series = sitk.JoinSeries([nobody, sitk.Cast(phantom.ct, nobody.GetPixelID()), nobody])
+    layer = write_image(tmp_path / MAIN.file_name, series)
+    corners = landmarks_xml(("CropFrom", "43.5 50.5 39.5"), ("mine,CropTo", "20.2 10.7 12.1"))
+    spec = WorkspaceSpec(
+        dimensions="64 64 52", extra=corners + time_points_xml("", "TimePoint", "")
+    )
+    (tmp_path / "ticket.itksnap").write_bytes(workspace_xml(spec))
+    ticket = ann.create_ticket("lung-segmentation")
+    for file in (layer, tmp_path / "ticket.itksnap"):
+        ann.upload(ticket, file)
+    ann.submit(ticket)
+    log = [line.message for detail in ann.wait(ticket, every_s=0.1) for line in detail.log]
+    assert ann.detail(ticket).status == "success", log
+
+    files = ann.download_results(ticket, tmp_path / "results")
+
+    (found,) = read_outcome(next(f for f in files if f.suffix == ".itksnap")).segmentations
+    marked, lungs = voxels(found), sitk.GetArrayFromImage(phantom.truth) > 0
+    box = np.s_[12:40, 10:51, 20:44]
+    assert marked.shape == (3, 52, 64, 64)
+    assert not marked[0].any()
+    assert not marked[2].any()
+    assert np.count_nonzero(marked[1]) == np.count_nonzero(marked[1][box])
+    overlap = 2 * ((marked[1][box] > 0) & lungs[box]).sum()
+    assert overlap / ((marked[1][box] > 0).sum() + lungs[box].sum()) > 0.97
+    assert "Of 3 time points, number 2 is looked at." in log
+    assert "Only the marked box of 144 x 246 x 168 mm is looked at." in log
 
 
 def test_an_unknown_service_is_refused(ann: ItkSnap) -> None:

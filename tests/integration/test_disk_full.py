@@ -19,8 +19,9 @@ from dss_broker.broker import Delivery
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import ClaimFailed, RunInference
 from dss_dispatch.files import ROOM_BYTES
-from dss_inference.geometry import grid_of, lps_order
+from dss_inference.geometry import file_grid_of, lps_order
 from dss_inference.images import Ct, write_segmentation
+from dss_inference.regions import WHOLE, place_in
 from dss_portal.settings import Settings
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
@@ -146,8 +147,10 @@ def test_a_worker_never_hands_out_a_segmentation_that_was_cut_off(disk: Path) ->
     """ITK writes NIfTI to a full disk without an error, and reads it back with zeros at the end."""
     noise = np.random.default_rng(1).integers(0, 255, (64, 128, 128), dtype=np.uint8)
     image = sitk.GetImageFromArray(noise.astype(np.int16))
-    grid = grid_of(image)
-    ct = Ct(hu=noise.astype(np.int16), grid=grid, order=lps_order(grid))
+    place = place_in(file_grid_of(image), WHOLE)
+    order = lps_order(place.grid.volume)
+    hu = noise.astype(np.int16)
+    ct = Ct(hu=hu, grid=place.grid.volume, order=order, place=place, box=place.box)
     fill(disk, but_bytes=ROOM_BYTES // 2)  # of the megabyte that it takes
 
     with pytest.raises(OSError, match="No space left on device"):

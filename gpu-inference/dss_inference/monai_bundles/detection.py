@@ -34,6 +34,7 @@ from dss_inference.monai_bundles.feeding import (
 from dss_inference.monai_bundles.folder import BundleFolder, part_of
 from dss_inference.monai_bundles.loading import Parts
 from dss_inference.monai_bundles.segmentation import colour
+from dss_inference.regions import region_of
 from dss_inference.reports import landmarks_of, listed
 from dss_inference.runner import memory_errors
 
@@ -90,7 +91,7 @@ class MonaiDetection:
         most = int(number_in(parameters, "most", MOST, 1, 255))
         stages = Stages(progress, cancelled)
         stages.enter(0.0, "reading the image")
-        ct = read_ct(image_path)
+        ct = read_ct(image_path, region_of(parameters))
         boxes, affine = stages.alone(
             self._compute, lambda: self._detect(ct, stages, progress, cancelled)
         )

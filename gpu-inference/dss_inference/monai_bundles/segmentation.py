@@ -28,6 +28,7 @@ from dss_inference.monai_bundles.folder import BundleFolder
 from dss_inference.monai_bundles.inferring import Inferring
 from dss_inference.monai_bundles.loading import Parts
 from dss_inference.monai_bundles.settling import for_winners, needs_only_winners
+from dss_inference.regions import region_of
 from dss_inference.runner import memory_errors
 
 _GOLDEN = 0.618034  # neighbours in a list of colours that steps by it are easy to tell apart
@@ -70,13 +71,13 @@ class MonaiSegmentation:
         self,
         image_path: Path,
         output_dir: Path,
-        parameters: dict[str, str],  # noqa: ARG002  (none is known)
+        parameters: dict[str, str],
         progress: Progress,
         cancelled: Callable[[], bool],
     ) -> Outcome:
         stages = Stages(progress, cancelled)
         stages.enter(0.0, "reading the image")
-        ct = read_ct(image_path)
+        ct = read_ct(image_path, region_of(parameters))
         found = stages.alone(self._compute, lambda: self._segment(ct, stages, progress, cancelled))
         stages.enter(0.9, "writing the segmentation")
         return Outcome(

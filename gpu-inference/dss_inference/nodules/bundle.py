@@ -17,6 +17,7 @@ from dss_inference.lungs.segment import segment_lungs
 from dss_inference.nodules.candidates import MOST, Candidate, candidates_in
 from dss_inference.nodules.drawing import drawn
 from dss_inference.nodules.lungspace import LungSpace, lung_space
+from dss_inference.regions import region_of
 from dss_inference.reports import landmarks_of, listed
 from dss_inference.runner import Runner
 
@@ -53,13 +54,13 @@ class NoduleDetection:
         self,
         image_path: Path,
         output_dir: Path,
-        parameters: dict[str, str],  # noqa: ARG002  (none is known)
+        parameters: dict[str, str],
         progress: Progress,
         cancelled: Callable[[], bool],
     ) -> Outcome:
         stages = Stages(progress, cancelled)
         stages.enter(0.0, "reading the image")
-        ct = read_ct(image_path)
+        ct = read_ct(image_path, region_of(parameters), whole=True)
         found = stages.alone(self._runner.compute, lambda: self._found(ct, stages))
         stages.enter(0.9, "writing the segmentation")
         labels = labels_of(found.findings, found.voxels, ct.grid.voxel_ml)
@@ -77,6 +78,7 @@ class NoduleDetection:
         lungs = segment_lungs(
             ct.hu, ct.spacing_mm, self._runner, lambda f, s: stages.enter(0.15 + 0.35 * f, s)
         )
+        lungs = ct.inside(lungs)
         if not lungs.any():
             return _Found(voxels=lungs, findings=(), notes=(Note(level="warning", text=NO_LUNG),))
         stages.enter(0.5, "enlarging the lungs")

@@ -92,7 +92,7 @@ def test_the_command_line_lists_what_is_built_in() -> None:
     listed = CliRunner().invoke(main, ["services"])
 
     assert listed.exit_code == 0
-    assert listed.output.startswith("lung-segmentation 1.0.0 : ")
+    assert listed.output.startswith("lung-segmentation 1.1.0 : ")
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"name": "x"}'])
