@@ -9,12 +9,14 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from builders import write_image
+from dss_inference.bundle import Bundle, Outcome
 from dss_inference.errors import InferenceError
 from dss_inference.geometry import file_grid_of
 from dss_inference.images import read_ct, write_segmentation
 from dss_inference.lungs.bundle import LungSegmentation
 from dss_inference.phantom.chest import PhantomSpec, make_phantom
 from dss_inference.regions import WHOLE, Box, Region, region_of
+from dss_inference.registry import load
 from dss_inference.runner import Runner
 
 BOX = Box(first=(2, 1, 3), end=(9, 7, 8))
@@ -164,19 +166,42 @@ def test_without_parameters_everything_is_looked_at() -> None:
     )
 
 
-def test_lungs_are_those_of_the_whole_image_as_far_as_they_lie_in_the_box(tmp_path: Path) -> None:
+def chest(folder: Path) -> Path:
     spec = PhantomSpec(size=(64, 64, 52), spacing_mm=(6, 6, 6), orientation="RAS")
-    path = write_image(tmp_path / "ct.nii.gz", make_phantom(spec, Runner("cpu")).ct)
-    bundle, found = LungSegmentation(Runner("cpu")), []
+    return write_image(folder / "ct.nii.gz", make_phantom(spec, Runner("cpu")).ct)
 
-    for name, parameters in (("whole", {}), ("part", {"crop_box": "20 10 12 44 50 40"})):
-        (tmp_path / name).mkdir()
-        outcome = bundle.run(path, tmp_path / name, parameters, lambda *_: None, lambda: False)
-        found.append(sitk.GetArrayFromImage(sitk.ReadImage(outcome.segmentation)))
 
-    whole, part = found
-    inside = np.s_[12:40, 10:50, 20:44]
-    assert whole[inside].any()
-    assert np.array_equal(part[inside], whole[inside])
-    assert np.count_nonzero(part) == np.count_nonzero(part[inside])
+INSIDE = np.s_[12:40, 10:50, 20:44]
+"""The voxels (z, y, x) of this:"""
+PART = {"crop_box": "20 10 12 44 50 40"}
+
+
+def segmented(
+    bundle: Bundle, path: Path, folder: Path, parameters: dict[str, str]
+) -> tuple[Outcome, npt.NDArray[np.uint8]]:
+    folder.mkdir()
+    outcome = bundle.run(path, folder, parameters, lambda *_: None, lambda: False)
+    return outcome, sitk.GetArrayFromImage(sitk.ReadImage(outcome.segmentation))
+
+
+def test_lungs_are_those_of_the_whole_image_as_far_as_they_lie_in_the_box(tmp_path: Path) -> None:
+    path, bundle = chest(tmp_path), LungSegmentation(Runner("cpu"))
+
+    _, whole = segmented(bundle, path, tmp_path / "whole", {})
+    outcome, part = segmented(bundle, path, tmp_path / "part", PART)
+
+    assert whole[INSIDE].any()
+    assert np.array_equal(part[INSIDE], whole[INSIDE])
+    assert np.count_nonzero(part) == np.count_nonzero(part[INSIDE])
     assert not outcome.reports  # whose limits are those of whole lungs
+
+
+def test_a_network_sees_the_box_alone(tmp_path: Path) -> None:
+    bundle = load("lung-segmentation-demo", "cpu", 1)
+
+    outcome, part = segmented(bundle, chest(tmp_path), tmp_path / "part", PART)
+
+    assert part[INSIDE].any()
+    assert np.count_nonzero(part) == np.count_nonzero(part[INSIDE])
+    volume_ml = sum(label.volume_ml for label in outcome.labels)
+    assert volume_ml == pytest.approx(np.count_nonzero(part) * 6**3 / 1000, abs=0.2)
