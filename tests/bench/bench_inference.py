@@ -2,7 +2,8 @@
 # (MONAI ships no types)
 """What a MONAI bundle costs beyond its network, each as a ratio within one run, with the same weights.
 
-``python tests/bench/bench_inference.py``: small, for a CPU; ``--full``: as large as a clinical CT, for a GPU.
+``python tests/bench/bench_inference.py``: small, for a CPU; ``--full``: as large as a clinical CT, for a GPU;
+``--full --classes``: only the memory of 105 classes, in some minutes on a CPU too.
 Nothing of MONAI's own is changed for the comparison: ``SlidingWindowInferer`` with the settings of the bundle.
 """
 
@@ -107,11 +108,22 @@ class Bench:
         return UNet(**_unet(self.scale)).to(self.device).eval()
 
 
-def main(*, full: Annotated[bool, typer.Option(help="As large as a clinical CT.")] = False) -> None:
+def main(
+    *,
+    full: Annotated[bool, typer.Option(help="As large as a clinical CT.")] = False,
+    classes: Annotated[
+        bool,
+        typer.Option(help="Only the memory of 105 classes; minutes on a CPU in full size, too."),
+    ] = False,
+) -> None:
     warnings.simplefilter("ignore")  # MONAI's of its own future
     runner = runner_for("auto", 2)
     with tempfile.TemporaryDirectory() as name:
         bench = Bench(scale=FULL if full else SMALL, folder=Path(name), runner=runner, rows=[])
+        if classes:
+            _many_classes(bench)
+            _show(bench)
+            return
         _prepare(bench)
         with _one_thread():
             _windows(bench)
@@ -394,11 +406,13 @@ def many(size: tuple[int, int, int]) -> None:
     network = torch.nn.Conv3d(1, 105, 1).to(device)
     inferer = SlidingWindowInferer((roi,) * 3, overlap=0.25, mode="gaussian")
     infer = Inferring(inferer, network, device, channels=105, may_settle=True)
+    began_s = time.monotonic()
     with torch.inference_mode():
         infer(torch.randn(1, 1, *size)) if max(size) > 300 else winners(
             torch.randn(1, 1, *size), network, inferer, batch=1, device=device, sums_on=device
         )
-    said = f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB"
+    seconds = time.monotonic() - began_s
+    said = f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB, {seconds:.0f} s"
     if device.type == "cuda":
         said += f", GPU {torch.cuda.max_memory_allocated() / 1e9:.2f} GB"
     typer.echo(said)
