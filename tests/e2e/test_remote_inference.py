@@ -15,6 +15,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from builders import write_image
+from collector import Collector, collector
 from contract.brokers import fresh_vhost
 from dss_client.itksnap import ItkSnap
 from dss_client.sending import send
@@ -27,15 +28,30 @@ from sites import create_database
 from stacks import Stack, free_port, wait_until
 from watchers import Quiet
 
+WORK = "process dss.inference.lung-segmentation"
+
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
-def server_url(tmp_path: Path) -> Iterator[str]:
+def spans() -> Iterator[Collector]:
+    with collector() as running:
+        yield running
+
+
+@pytest.fixture
+def traced(spans: Collector) -> dict[str, str]:
+    """Variables for every program."""
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": spans.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+
+
+@pytest.fixture
+def server_url(tmp_path: Path, traced: dict[str, str]) -> Iterator[str]:
     """``dss-inference facade``, which knows no broker."""
     url = f"http://127.0.0.1:{free_port()}"
     environment = {
         **{name: value for name, value in os.environ.items() if name != "DSS_AMQP_URL"},
+        **traced,
         "DSS_FACADE_BIND": url.removeprefix("http://"),
         "DSS_FACADE_DIR": str(tmp_path / "output"),
         "DSS_DEVICE": "cpu",
@@ -62,17 +78,18 @@ def stack(
     rabbit: RabbitNode,
     postgres: PostgresCluster,
     server_url: str,
-    tmp_path_factory: pytest.TempPathFactory,
-    monkeypatch: pytest.MonkeyPatch,
+    traced: dict[str, str],
+    tmp_path: Path,
 ) -> Iterator[Stack]:
-    monkeypatch.setenv("LUNG_SEGMENTATION_SERVICE_URL", server_url)
+    (tmp_path / "stack").mkdir()
     name = f"remote_{uuid.uuid4().hex[:8]}"
     asyncio.run(create_database(postgres.database_url, name))
     with fresh_vhost(rabbit) as amqp_url:
         running = Stack(
-            folder=tmp_path_factory.mktemp("remote"),
+            folder=tmp_path / "stack",
             amqp_url=amqp_url,
             database_url=f"{postgres.database_url.rpartition('/')[0]}/{name}",
+            settings={**traced, "LUNG_SEGMENTATION_SERVICE_URL": server_url},
         )
         running.start("portal", "dispatch")
         try:
@@ -82,8 +99,8 @@ def stack(
             running.stop()
 
 
-def test_a_chest_comes_back_with_both_lungs(
-    stack: Stack, tmp_path_factory: pytest.TempPathFactory
+def test_a_chest_comes_back_with_both_lungs_its_report_and_one_trace(
+    stack: Stack, spans: Collector, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("ticket")
     spec = PhantomSpec(size=(96, 72, 78), spacing_mm=(4, 4, 4), orientation="PIR")
@@ -102,3 +119,23 @@ def test_a_chest_comes_back_with_both_lungs(
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.95
     lines = [line.message for line in sent.log]
     assert any(line.startswith("Inference: ") for line in lines)
+    attached = [file.description for line in sent.log for file in line.attachments]
+    assert len(attached) == 2
+    wait_until(lambda: WORK in [span.name for span in list(spans.spans)], 20)
+    assert above(spans, WORK)[:5] == [
+        WORK,
+        "publish dss.tickets:inference.run.lung-segmentation",
+        "POST /<bundle>/inference",
+        "inference",
+        "process dss.dispatch.lung-segmentation",
+    ]
+
+
+def above(spans: Collector, name: str) -> list[str]:
+    """The names from the first span of that name to the root of its trace."""
+    span = next(span for span in spans.spans if span.name == name)
+    trace, names = spans.of(span.trace), [name]
+    while span.parent in trace:
+        span = trace[span.parent]
+        names.append(span.name)
+    return names
