@@ -1,12 +1,12 @@
 """Signals: the first SIGTERM or Ctrl-C asks a program to stop, the second ends it; SIGUSR1 asks where it is."""
 
+import asyncio
 import faulthandler
 import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from typing import NoReturn
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -14,26 +14,21 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LOOK_S = 1.0
 
 
-def on_stop(stop: Callable[[], object]) -> None:
-    """From now on the first signal calls ``stop``, in the main thread.  Before, it ends the program.
+def stop_signal() -> threading.Event:
+    """Set by the first signal from now on; before, it ends the program.
 
     SIGUSR1 prints what every thread is doing, for those who wonder why a program does not go on.
     """
     faulthandler.register(signal.SIGUSR1, all_threads=True)
+    stop = threading.Event()
 
     def first(*_: object) -> None:
         for number in SIGNALS:
             signal.signal(number, signal.SIG_DFL)
-        stop()
+        stop.set()
 
     for number in SIGNALS:
         signal.signal(number, first)
-
-
-def stop_signal() -> threading.Event:
-    """Set when the program is asked to stop."""
-    stop = threading.Event()
-    on_stop(stop.set)
     return stop
 
 
@@ -41,6 +36,22 @@ def wait_for(stop: threading.Event) -> None:
     """In the main thread, which a signal does not wake that the kernel gave to another thread."""
     while not stop.wait(LOOK_S):
         pass
+
+
+async def stopped() -> None:
+    """``wait_for(stop_signal())`` for an event loop, which every signal wakes."""
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def first() -> None:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, first)
+    await stop.wait()
 
 
 def leave_at_once() -> NoReturn:

@@ -9,7 +9,7 @@ from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
 from dss_broker.rabbit import RabbitBroker
-from dss_broker.stopping import on_stop
+from dss_broker.stopping import stopped
 from dss_observability.logs import configure_logging
 from dss_observability.telemetry import start_tracing
 from dss_portal import database
@@ -66,12 +66,6 @@ async def _serve(settings: Settings, broker: RabbitBroker) -> None:
     config.h11_max_incomplete_size = 64 * 1024
     config.graceful_timeout = settings.stop_s
     config.shutdown_timeout = settings.stop_s + ENDING_S
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    on_stop(lambda: loop.call_soon_threadsafe(stop.set))
-
-    async def stopped() -> None:
-        await stop.wait()
-
     app: Any = OldPaths(create_app(settings, broker), settings.public_prefix)
     await hypercorn_serve(app, config, shutdown_trigger=stopped)
 

@@ -6,8 +6,6 @@ Broker, server, files and cancellation are the real worker's; only the computati
 """
 
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +15,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from chaos.cases import Kind, order_of, segmented
 from dss_broker.messages import Label
 from dss_broker.rabbit import RabbitBroker
+from dss_broker.stopping import leave_at_once, stop_signal, wait_for
 from dss_inference.bundle import Outcome, Progress, Stages
 from dss_inference.errors import InferenceError
 from dss_inference.images import sync
@@ -93,11 +92,10 @@ def main() -> None:
         ahead=settings.requests_ahead,
     )
     server.start()
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    stop.wait()
+    wait_for(stop_signal())
     server.stop(settings.stop_s)
     broker.close()
+    leave_at_once()
 
 
 if __name__ == "__main__":

@@ -24,10 +24,28 @@ leave_at_once()
 """
 
 
+LOOP = """
+import asyncio, signal, threading
+from dss_broker.stopping import stopped
+
+async def main():
+    other = threading.Thread(target=threading.Event().wait, daemon=True)
+    other.start()
+    told = asyncio.create_task(stopped())
+    await asyncio.sleep(0)
+    print("waiting", flush=True)
+    threading.Timer(0.3, signal.pthread_kill, (other.ident, signal.SIGTERM)).start()
+    await told
+    print("stopped")
+
+asyncio.run(main())
+"""
+
+
 class Program(subprocess.Popen[str]):
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, code: str = PROGRAM) -> None:
         super().__init__(
-            [sys.executable, "-c", PROGRAM, *arguments],
+            [sys.executable, "-c", code, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -50,8 +68,9 @@ def test_a_stopped_program_leaves_though_a_thread_of_it_waits_for_ever(program: 
     assert program.returncode == 0
 
 
-def test_a_signal_that_another_thread_gets_stops_the_program_too() -> None:
-    with Program("to another thread") as program:
+@pytest.mark.parametrize("code", [PROGRAM, LOOP])
+def test_a_signal_that_another_thread_gets_stops_the_program_too(code: str) -> None:
+    with Program("to another thread", code=code) as program:
         try:
             assert program.communicate(timeout=20) == ("stopped\n", "")
         finally:
