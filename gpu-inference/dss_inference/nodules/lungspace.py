@@ -33,20 +33,6 @@ class LungSpace:
         first = np.array([part.start for part in self.box])
         return np.asarray(first + (point + 0.5) / self.steps - 0.5, np.float64)
 
-    def inside_at(self, box: tuple[slice, ...]) -> Flags:
-        """``inside`` at the voxels of a box of the image; nothing is inside where this space ends."""
-        found, places = [], []
-        sides = zip(box, self.box, self.steps, self.inside.shape, strict=True)
-        for part, own, step, n in sides:
-            index = np.arange(part.start, part.stop) - own.start
-            place = np.rint((index + 0.5) * step - 0.5).astype(int)
-            found.append((place >= 0) & (place < n))
-            places.append(place.clip(0, n - 1))
-        return np.asarray(
-            self.inside[np.ix_(*places)]
-            & np.logical_and.outer(np.logical_and.outer(found[0], found[1]), found[2])
-        )
-
 
 def lung_space(
     hu: npt.NDArray[np.int16], lungs: npt.NDArray[np.uint8], spacing_mm: Triple, runner: Runner
