@@ -48,7 +48,7 @@ def test_every_panel_shows_data_while_tickets_come_through_and_fail(
     loading.start()
     try:
         blank = [panel for panel in panels() if panel.title not in NO_DATA]
-        wait_until(lambda: not _still_blank(watch, blank), 90, lambda: f"{_queries(blank)}")
+        wait_until(lambda: not _still_blank(watch, blank), 180, lambda: f"{_queries(blank)}")
     finally:
         done.set()
         loading.join(60)
