@@ -15,8 +15,8 @@ from dss_inference.images import Ct, read_ct, write_segmentation
 from dss_inference.lungs.notes import NO_LUNG
 from dss_inference.lungs.segment import segment_lungs
 from dss_inference.nodules.candidates import MOST, Candidate, candidates_in
-from dss_inference.nodules.drawing import drawn
 from dss_inference.nodules.lungspace import LungSpace, lung_space
+from dss_inference.nodules.outline import Outline, drawn, outline_of
 from dss_inference.regions import region_of
 from dss_inference.reports import landmarks_of, listed
 from dss_inference.runner import Runner
@@ -84,25 +84,30 @@ class NoduleDetection:
         stages.enter(0.5, "enlarging the lungs")
         space = lung_space(ct.hu, lungs, ct.spacing_mm, self._runner)
         candidates = candidates_in(space, lambda f, s: stages.enter(0.55 + 0.35 * f, s))
-        findings = findings_of(candidates, space, ct)
+        outlines = [outline_of(c.shape, space, ct.hu, ct.spacing_mm) for c in candidates]
+        findings = findings_of(candidates, outlines, space, ct)
         return _Found(
-            voxels=drawn(candidates, space, ct.hu, ct.spacing_mm),
+            voxels=drawn(outlines, ct.hu.shape),
             findings=findings,
             notes=notes_on(findings, ct),
         )
 
 
-def findings_of(candidates: Sequence[Candidate], space: LungSpace, ct: Ct) -> tuple[Finding, ...]:
+def findings_of(
+    candidates: Sequence[Candidate], outlines: Sequence[Outline], space: LungSpace, ct: Ct
+) -> tuple[Finding, ...]:
     """Numbered as they are drawn, with their places in the patient."""
     return tuple(
         Finding(
             number=number,
             name="candidate",
             centre_mm=_place_mm(candidate, space, ct),
-            diameter_mm=round(candidate.diameter_mm, 2),
+            diameter_mm=round(outline.diameter_mm, 2),
             score=round(candidate.score, 4),
         )
-        for number, candidate in enumerate(candidates, start=1)
+        for number, (candidate, outline) in enumerate(
+            zip(candidates, outlines, strict=True), start=1
+        )
     )
 
 

@@ -22,10 +22,6 @@ class Candidate:
     shape: Shape
     score: float
 
-    @property
-    def diameter_mm(self) -> float:
-        return 2 * self.shape.radius_mm
-
 
 def candidates_in(space: LungSpace, step: Callable[[float, str], None]) -> tuple[Candidate, ...]:
     """At most MOST, with scores of at least LEAST_SCORE, the best first.

@@ -1,5 +1,6 @@
 """The inside of the lungs at 1 mm, as the search for nodules sees it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -32,6 +33,16 @@ class LungSpace:
         """The voxel index (z, y, x) in the image of an index in this space."""
         first = np.array([part.start for part in self.box])
         return np.asarray(first + (point + 0.5) / self.steps - 0.5, np.float64)
+
+    def inside_at(self, places: Sequence[npt.NDArray[np.float64]]) -> Flags:
+        """``inside`` on a grid of the image's voxel indices ``places``, one list for each axis (z, y, x)."""
+        rows = [
+            np.clip(np.rint((at - part.start + 0.5) * step - 0.5), 0, n - 1).astype(int)
+            for at, part, step, n in zip(
+                places, self.box, self.steps, self.inside.shape, strict=True
+            )
+        ]
+        return np.asarray(self.inside[np.ix_(*rows)], bool)
 
 
 def lung_space(

@@ -16,8 +16,8 @@ from dss_inference.geometry import grid_of
 from dss_inference.lungs.notes import NO_LUNG
 from dss_inference.nodules.bundle import NoduleDetection
 from dss_inference.nodules.candidates import MOST, Candidate, best_apart, candidates_in
-from dss_inference.nodules.drawing import drawn
 from dss_inference.nodules.lungspace import LUNG_HU, LungSpace
+from dss_inference.nodules.outline import Outline, drawn, outline_of
 from dss_inference.nodules.shape import Shape
 from dss_inference.phantom.chest import Phantom, PhantomSpec, make_phantom
 from dss_inference.runner import Runner
@@ -50,12 +50,18 @@ def found_in(space: LungSpace) -> tuple[Candidate, ...]:
     return candidates_in(space, lambda *_: None)
 
 
+def outlined(candidate: Candidate, space: LungSpace) -> Outline:
+    return outline_of(candidate.shape, space, space.hu.astype(np.int16), (1.0, 1.0, 1.0))
+
+
 @pytest.mark.parametrize("radius_mm", [2.5, 4.0, 7.0, 11.0])
 def test_a_ball_is_found_with_its_place_and_size(radius_mm: float) -> None:
-    (candidate,) = found_in(lungs_with(ball(33, 27, 30, radius_mm)))
+    space = lungs_with(ball(33, 27, 30, radius_mm))
+
+    (candidate,) = found_in(space)
 
     assert candidate.shape.centre == pytest.approx([30, 27, 33], abs=0.6)
-    assert candidate.diameter_mm == pytest.approx(2 * radius_mm, abs=1.1)
+    assert outlined(candidate, space).diameter_mm == pytest.approx(2 * radius_mm, abs=1.0)
 
 
 def test_a_faint_ball_is_found_too() -> None:
@@ -102,9 +108,9 @@ def test_of_candidates_that_lie_in_each_other_the_best_stays() -> None:
 
 def test_a_candidate_is_drawn_without_the_vessel_that_leads_to_it() -> None:
     space = lungs_with(ball(30, 30, 30, 6), tube(1.5))
-    best = found_in(space)[:1]
+    best = found_in(space)[0]
 
-    labels = drawn(best, space, space.hu.astype(np.int16), (1.0, 1.0, 1.0))
+    labels = drawn([outlined(best, space)], space.hu.shape)
 
     assert labels.sum() == pytest.approx(4 / 3 * np.pi * 6**3, rel=0.2)
     assert not labels[45:].any()
