@@ -23,8 +23,14 @@ class Candidate:
     score: float
 
 
-def candidates_in(space: LungSpace, step: Callable[[float, str], None]) -> tuple[Candidate, ...]:
-    """At most MOST, with scores of at least LEAST_SCORE, the best first.
+def candidates_in(
+    space: LungSpace,
+    step: Callable[[float, str], None],
+    *,
+    most: int = MOST,
+    least: float = LEAST_SCORE,
+) -> tuple[Candidate, ...]:
+    """At most ``most``, with scores of at least ``least``, the best first.
 
     ``step`` hears what is done next and how far the work is (0..1); it may raise to end it.
     """
@@ -34,7 +40,7 @@ def candidates_in(space: LungSpace, step: Callable[[float, str], None]) -> tuple
     step(0.7, "measuring their shape")
     measured = ((blob, shape_of(blob, finest, space)) for blob in blobs)
     scored = [Candidate(shape=shape, score=score_of(blob, shape)) for blob, shape in measured]
-    return best_apart(c for c in scored if c.score >= LEAST_SCORE)[:MOST]
+    return best_apart(c for c in scored if c.score >= least)[:most]
 
 
 def score_of(blob: Blob, shape: Shape) -> float:

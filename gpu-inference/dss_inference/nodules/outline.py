@@ -18,6 +18,10 @@ _REACH, _REACH_MM = 1.6, 2.0
 _THIN, _THINNEST_MM = 0.35, 2.0
 """What is thinner than twice this share of the radius, or this, is a vessel that leads away."""
 _ROUGH_MM = 0.7
+_READ_HU = -500.0
+"""Readers draw at a lung window (level -600, width 1500), where what is darker than this looks like lung;
+half-way up to a dense core would cut off the soft rim that they count in.
+"""
 _ANGLES = np.deg2rad(np.arange(0, 180, 5))
 _WAYS = np.stack([np.sin(_ANGLES), np.cos(_ANGLES)], axis=1)
 
@@ -57,7 +61,8 @@ def outline_of(
     ]
     away_mm = _away_mm(places, centre, spacing_mm)
     core = away_mm <= max(0.5 * shape.radius_mm, float(away_mm.min()))
-    bright = (values > shape.edge_hu) & space.inside_at(places) & (away_mm <= reach_mm)
+    edge_hu = min(shape.edge_hu, _READ_HU)
+    bright = (values > edge_hu) & space.inside_at(places) & (away_mm <= reach_mm)
     fine = _without_vessels(bright | core, core, fine_mm, shape.radius_mm)
     return Outline(box=box, part=_coarse(fine, parts), fine=fine, fine_mm=fine_mm)
 
