@@ -12,7 +12,7 @@ from dss_inference.lungs.view import Flags, Triple, distance_mm
 from dss_inference.nodules.lungspace import LungSpace
 from dss_inference.nodules.shape import Shape
 
-_FINE_MM = 0.7
+_FINE_MM = 0.5
 _REACH, _REACH_MM = 1.6, 2.0
 """Tails stand out so far beyond the median radius, which is that of the round part."""
 _THIN, _THINNEST_MM = 0.35, 2.0

@@ -116,6 +116,48 @@ def test_a_candidate_is_drawn_without_the_vessel_that_leads_to_it() -> None:
     assert not labels[45:].any()
 
 
+def test_the_diameter_is_the_longest_in_an_axial_slice_not_along_the_body() -> None:
+    best = found_in(lungs_with(ball(30, 30, 30, 5)))[0]
+    along_z = [ball(30, 30, z, 5) for z in (27, 30, 33)]
+    along_x = [ball(x, 30, 30, 5) for x in (27, 30, 33)]
+
+    read = [outlined(best, lungs_with(*balls)).diameter_mm for balls in (along_z, along_x)]
+
+    assert read == pytest.approx([10, 16], abs=1.5)
+
+
+def test_the_chest_wall_is_no_part_of_a_nodule_that_touches_it() -> None:
+    space = lungs_with(ball(30, 30, 30, 6))
+    wall = X > 33
+    hu = np.where(wall, 40, space.hu).astype(np.float32)
+    best = found_in(space)[0]
+    walled = LungSpace(hu=hu, inside=~wall, box=space.box, steps=space.steps)
+
+    outline = outlined(best, walled)
+
+    labels = drawn([outline], hu.shape)
+    assert not labels[wall].any()
+    assert labels[30, 30, 25:33].all()
+
+
+def test_thick_slices_of_a_ball_are_outlined_in_their_own_grid() -> None:
+    space = lungs_with(ball(30, 30, 30, 7))
+    best = found_in(space)[0]
+    slabs = space.hu.reshape(SIZE // 3, 3, SIZE, SIZE).mean(axis=1)
+    thick = LungSpace(
+        hu=space.hu,
+        inside=space.inside,
+        box=(slice(0, SIZE // 3), slice(0, SIZE), slice(0, SIZE)),
+        steps=(3.0, 1.0, 1.0),
+    )
+
+    outline = outline_of(best.shape, thick, slabs.astype(np.int16), (3.0, 1.0, 1.0))
+
+    assert outline.diameter_mm == pytest.approx(14, abs=1.0)
+    volume_mm3 = int(drawn([outline], slabs.shape).sum()) * 3
+    assert volume_mm3 == pytest.approx(4 / 3 * np.pi * 7**3, rel=0.25)
+
+
 @pytest.fixture(scope="module")
 def nodular(runner: Runner) -> Phantom:
     spec = PhantomSpec(
