@@ -115,7 +115,7 @@ def _in_lung(points: npt.NDArray[np.float64], truth: sitk.Image) -> npt.NDArray[
     return np.asarray(voxels[tuple(np.moveaxis(index, -1, 0))] > 0, bool)
 
 
-def _farthest_mm(points_mm: npt.NDArray[np.float64]) -> float:
+def _farthest_mm(points_mm: npt.NDArray[np.floating]) -> float:
     angles = np.deg2rad(np.arange(0, 180, 5))
     return float(np.ptp(points_mm @ np.stack([np.sin(angles), np.cos(angles)]), axis=0).max())
 
