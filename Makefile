@@ -51,6 +51,7 @@ bench: ## how fast it is
 	$(BOOTSTRAP) dev
 	$(BIN)/python tests/bench/bench_claims.py
 	$(BIN)/python tests/bench/bench_lungs.py
+	$(BIN)/python tests/bench/bench_nodules.py --full
 
 bench-inference: ## what a MONAI bundle costs beyond its network; FULL=1 as large as a clinical CT
 	$(BOOTSTRAP) dev
