@@ -11,7 +11,7 @@ from dss_inference.training.fitting import fit, save_half
 from dss_inference.training.variation import PATCH, Person, sample_of
 
 # MONAI warns of its own future and of what it calls in torch.
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 CONFIG = DEMO_BUNDLES / "lung-segmentation-demo" / "configs" / "inference.json"
 

@@ -23,9 +23,7 @@ from dss_inference.monai_bundles.segmentation import MonaiSegmentation, colour
 from dss_inference.registry import load
 
 # MONAI warns of its own future and of what it calls in torch.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 
 
 def run(bundle: MonaiSegmentation, image: sitk.Image, folder: Path) -> Outcome:

@@ -19,9 +19,7 @@ from dss_inference.registry import load_to_serve
 from dss_inference.settings import DEFAULT_BUNDLE_BYTES
 
 # MONAI warns of its own future and of what it calls in torch.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 
 LARGE_FILES = """\
 large_files:

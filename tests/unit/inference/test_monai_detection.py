@@ -34,9 +34,7 @@ from dss_inference.monai_bundles.feature_layers import NamedLayers, stand_in_for
 from dss_inference.registry import load
 
 # MONAI warns of its own future and of what it calls in torch.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 
 
 @pytest.fixture(scope="module")

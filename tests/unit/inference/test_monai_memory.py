@@ -13,9 +13,7 @@ from dss_inference.monai_bundles import inferring
 from dss_inference.monai_bundles.inferring import Inferring
 from dss_inference.monai_bundles.settling import needs_only_winners
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 CPU = torch.device("cpu")
 IMAGE = torch.randn(1, 1, 24, 24, 24)
 OUT_OF_MEMORY = [

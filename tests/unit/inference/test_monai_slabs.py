@@ -12,9 +12,7 @@ from monai.inferers.inferer import SlidingWindowInferer
 
 from dss_inference.monai_bundles.slabs import winners
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 CPU = torch.device("cpu")
 
 

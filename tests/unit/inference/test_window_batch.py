@@ -13,9 +13,7 @@ from dss_inference.monai_bundles import inferring
 from dss_inference.monai_bundles.batch import WindowBatch
 from dss_inference.monai_bundles.inferring import Inferring
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 WINDOW_BYTES = 100
 IMAGE = torch.randn(1, 1, 24, 24, 24)
 
