@@ -147,8 +147,11 @@ class Desk:
 
     def _purge(self) -> None:
         while True:
-            if removed := self.results.purge(self._keep_s):
-                log.info("old results removed", extra={"results": removed})
+            try:
+                if removed := self.results.purge(self._keep_s):
+                    log.info("old results removed", extra={"results": removed})
+            except OSError:  # of a volume that may come back
+                log.exception("old results not removed")
             if self._stopping.wait(_PURGE_EVERY_S):
                 return
 

@@ -94,7 +94,10 @@ class Results:
 
     def _is_over(self, path: Path, latest: float) -> bool:
         waits = (path / _REQUEST).exists() and not (path / _ANSWER).exists()
-        return self.exists(path.name) and not waits and path.stat().st_mtime < latest
+        try:
+            return self.exists(path.name) and not waits and path.stat().st_mtime < latest
+        except FileNotFoundError:
+            return False  # removed meanwhile by whom it belonged to
 
 
 def _write(file: Path, content: bytes) -> None:

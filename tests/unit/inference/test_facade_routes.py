@@ -387,6 +387,22 @@ def test_old_results_are_removed_and_waiting_ones_kept(
     assert client.get(waiting).status_code == 202
 
 
+def test_a_result_removed_while_the_old_ones_are_looked_for_disturbs_nothing(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exists = Results.exists
+
+    def exists_no_longer(self: Results, result_id: str) -> bool:
+        found = exists(self, result_id)
+        self.remove(result_id)
+        return found
+
+    results.create()
+    monkeypatch.setattr(Results, "exists", exists_no_longer)
+
+    assert results.purge(older_than_s=-1) == 0
+
+
 def test_a_doubled_slash_is_understood(client: Client, tmp_path: Path) -> None:
     """An old dispatcher appends the path to an address that may end in a slash."""
     image_file = {"itk_image": (io.BytesIO(as_file(tmp_path, ".nrrd")), "ct.nrrd")}
