@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +24,7 @@ from dss_inference.findings import Finding
 from dss_inference.images import Ct, read_ct, write_segmentation
 from dss_inference.measuring import note_batch
 from dss_inference.monai_bundles import boxes as bx
+from dss_inference.monai_bundles.detecting import Detecting
 from dss_inference.monai_bundles.feature_layers import stand_in_for_torchvision
 from dss_inference.monai_bundles.feeding import (
     as_tensor,
@@ -65,9 +65,10 @@ class MonaiDetection:
         self._key = parts.image_key
         self._network = parts.network()
         self._preprocess = parts.made("preprocessing")
-        self._detector = parts.made("detector").to(self._device).eval()
+        detector = parts.made("detector").to(self._device).eval()
         if "detector_ops" in folder.config:
             parts.made("detector_ops")
+        self._detect = Detecting(detector, self._device, self._compute.memory)
 
     @property
     def name(self) -> str:
@@ -93,7 +94,7 @@ class MonaiDetection:
         stages.enter(0.0, "reading the image")
         ct = read_ct(image_path, region_of(parameters))
         boxes, affine = stages.alone(
-            self._compute, lambda: self._detect(ct, stages, progress, cancelled)
+            self._compute, lambda: self._boxes(ct, stages, progress, cancelled)
         )
         stages.enter(0.85, "drawing what was found")
         found = self._found(bx.best(boxes, least_score, most), ct, affine)
@@ -111,39 +112,17 @@ class MonaiDetection:
 
     @memory_errors()
     @torch.inference_mode()
-    def _detect(
+    def _boxes(
         self, ct: Ct, stages: Stages, progress: Progress, cancelled: Callable[[], bool]
     ) -> tuple[list[bx.Box], npt.NDArray[np.float64]]:
         """Boxes in the prepared image, and the affine (4x4) from its indices to RAS."""
         stages.enter(0.05, "preparing the image")
         image = self._preprocess({self._key: as_tensor(ct)})[self._key]
         stages.enter(0.15, "running the network")
-        inferer = self._inferer_for(image)
-        batches, note = batches_of(inferer, image), partial(note_batch, self.name)
-        plain = image.as_tensor().to(self._device)
-        with (
-            watched(self._network, batches, progress, cancelled, note),
-            torch.autocast(self._device.type, enabled=self._device.type == "cuda"),
-        ):
-            (found,) = self._detector([plain], use_inferer=inferer is not None)
-        return self._as_boxes(found), image.affine.numpy()
-
-    def _inferer_for(self, image: Any) -> Any:
-        """Windows only for an image that is larger than one: one pass is quicker and sees no borders."""
-        inferer = self._detector.inferer
-        if inferer is None or math.prod(image.shape[1:]) <= math.prod(inferer.roi_size):
-            return None
-        return inferer
-
-    def _as_boxes(self, found: dict[str, torch.Tensor]) -> list[bx.Box]:
-        """The detector gives corners x, y, z, x, y, z."""
-        keys = (self._detector.target_box_key, self._detector.pred_score_key)
-        corners, scores = (found[key].float().cpu().numpy().astype(np.float64) for key in keys)
-        kinds = found[self._detector.target_label_key].cpu().numpy()
-        return [
-            bx.Box(low=corner[:3], high=corner[3:], score=float(score), label=int(kind))
-            for corner, score, kind in zip(corners, scores, kinds, strict=True)
-        ]
+        batches = batches_of(self._detect.inferer_for(image), image)
+        note = partial(note_batch, self.name)
+        with watched(self._network, batches, progress, cancelled, note):
+            return self._detect(image.as_tensor()), image.affine.numpy()
 
     def _found(self, boxes: list[bx.Box], ct: Ct, affine: npt.NDArray[np.float64]) -> _Found:
         """``affine`` is that of the prepared image."""

@@ -110,7 +110,7 @@ def test_a_gpu_is_followed_by_its_host_and_then_by_the_cpu() -> None:
     inferer = SlidingWindowInferer((16, 16, 16), sw_batch_size=1)
     infer = Inferring(inferer, Hungry(), gpu, channels=2, may_settle=True)
 
-    tried = [(a.batch, a.device, a.sums_on) for a in infer._attempts()]
+    tried = [(a.batch, a.device, a.sums_on) for a in infer.attempts.planned()]
 
     assert tried == [(4, gpu, gpu), (2, gpu, gpu), (1, gpu, gpu), (1, gpu, CPU), (1, CPU, CPU)]
 
