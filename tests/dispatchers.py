@@ -27,10 +27,12 @@ from dss_broker.messages import (
     Message,
     Note,
     RunInference,
+    ServiceAnnounced,
     TicketReady,
 )
 from dss_dispatch.consumer import Consumer
 from dss_dispatch.service import service_from
+from dss_observability.tracing import current_traceparent
 
 WAIT_S = 20.0
 """Far more than any of these tests needs."""
@@ -41,10 +43,18 @@ M = TypeVar("M")
 class FakePortal:
     """Grants every claim (unless ``refusal`` says why not) and keeps what it is told, in order."""
 
-    def __init__(self, broker: Broker, *, lease_s: float = 60.0, refusal: str = "") -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        lease_s: float = 60.0,
+        refusal: str = "",
+        traceparent: str | None = None,
+    ) -> None:
         self.claims: list[ClaimTicket] = []
         self.events: list[Message] = []
-        self._lease_s, self._refusal = lease_s, refusal
+        self.traces: set[str | None] = set()
+        self._lease_s, self._refusal, self._traceparent = lease_s, refusal, traceparent
         self._changed = threading.Condition()
         broker.consume(topology.PORTAL_CLAIMS, self._on_claim)
         broker.consume(topology.PORTAL_EVENTS, self._on_event)
@@ -62,12 +72,18 @@ class FakePortal:
         if self._refusal:
             return ClaimRefused(ticket_id=ticket_id, reason=self._refusal)
         return ClaimGranted(
-            ticket_id=ticket_id, claim_id=f"claim{number}", attempt=1, lease_s=self._lease_s
+            ticket_id=ticket_id,
+            claim_id=f"claim{number}",
+            attempt=1,
+            lease_s=self._lease_s,
+            traceparent=self._traceparent,
         )
 
     def _on_event(self, delivery: Delivery) -> None:
         with self._changed:
             self.events.append(delivery.message)
+            if not isinstance(delivery.message, ServiceAnnounced):
+                self.traces.add(current_traceparent.get())
             self._changed.notify_all()
 
     def wait_until(self, condition: Callable[[], object]) -> None:

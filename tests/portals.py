@@ -89,7 +89,7 @@ class Portal:
         return False
 
     async def claim(
-        self, ticket_id: int, delivery_id: str = "d1", instance: str = "i1"
+        self, ticket_id: int, delivery_id: str = "d1", instance: str = "i1", deliveries: int = 1
     ) -> ClaimGranted | ClaimRefused:
         """Ask as a dispatcher does."""
         request = ClaimTicket(
@@ -98,6 +98,7 @@ class Portal:
             provider="dss",
             instance=instance,
             delivery_id=delivery_id,
+            deliveries=deliveries,
         )
         conversation = self.broker.request(request)
         answer = await asyncio.to_thread(conversation.next, 10)
@@ -105,8 +106,10 @@ class Portal:
         assert isinstance(answer, ClaimGranted | ClaimRefused)
         return answer
 
-    async def granted(self, ticket_id: int, delivery_id: str = "d1") -> ClaimGranted:
-        answer = await self.claim(ticket_id, delivery_id)
+    async def granted(
+        self, ticket_id: int, delivery_id: str = "d1", deliveries: int = 1
+    ) -> ClaimGranted:
+        answer = await self.claim(ticket_id, delivery_id, deliveries=deliveries)
         assert isinstance(answer, ClaimGranted)
         return answer
 

@@ -29,6 +29,10 @@ class Delivery(Protocol):
         """1 for the first try, one more for each delayed retry."""
 
     @property
+    def deliveries(self) -> int:
+        """Grows with every redelivery and retry of the message: of two hands, whose is the later."""
+
+    @property
     def age_s(self) -> float | None:
         """Since it was sent, by two machines' clocks; None for a retry, whose sending is forgotten."""
 

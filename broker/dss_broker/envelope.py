@@ -21,6 +21,8 @@ PARKED_PROGRAM = "dss-parked-program"
 PARKED_INSTANCE = "dss-parked-instance"
 PARKED_AT_MS = "dss-parked-at-ms"
 PARKED_DELIVERIES = "dss-parked-deliveries"
+DELIVERY_COUNT = "x-delivery-count"
+"""RabbitMQ's own, for the times before this one."""
 
 MAX_REASON_CHARS = 2000
 """All headers of a message travel in one AMQP frame, 128 kB by default."""
@@ -111,7 +113,7 @@ def for_parking(
         PARKED_PROGRAM: program,
         PARKED_INSTANCE: instance,
         PARKED_AT_MS: time.time_ns() // 1_000_000,
-        PARKED_DELIVERIES: _deliveries(envelope),
+        PARKED_DELIVERIES: deliveries(envelope),
     }
     return replace(envelope, headers=_kept(envelope) | story)
 
@@ -119,6 +121,17 @@ def for_parking(
 def for_requeueing(envelope: Envelope) -> Envelope:
     """A parked message without its story, as if it were sent for the first time."""
     return replace(envelope, headers=_kept(envelope))
+
+
+def deliveries(envelope: Envelope) -> int:
+    """How often its queue has handed it out, this time included; a quorum queue counts the earlier ones."""
+    earlier = envelope.headers.get(DELIVERY_COUNT)
+    return 1 + int(earlier) if isinstance(earlier, int) else 1
+
+
+def returned(envelope: Envelope) -> Envelope:
+    """As a quorum queue hands it out the next time."""
+    return replace(envelope, headers={**envelope.headers, DELIVERY_COUNT: deliveries(envelope)})
 
 
 def parked_reason(envelope: Envelope) -> str | None:
@@ -135,12 +148,6 @@ def _kept(envelope: Envelope) -> dict[str, object]:
     """What a copy takes along.  The broker's own ``x-`` headers would only mislead the next queue."""
     traceparent = envelope.traceparent
     return {TRACEPARENT: traceparent} if traceparent else {}
-
-
-def _deliveries(envelope: Envelope) -> int:
-    """How often the broker has handed it out, this time included; a quorum queue counts the earlier ones."""
-    earlier = envelope.headers.get("x-delivery-count")
-    return 1 + int(earlier) if isinstance(earlier, int) else 1
 
 
 def _death_reasons(envelope: Envelope) -> list[object]:

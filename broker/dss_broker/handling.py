@@ -10,11 +10,11 @@ from typing import TypeAlias, get_args
 
 from dss_broker.broker import Handler
 from dss_broker.codec import decode
-from dss_broker.envelope import Envelope, ids, parked_reason, seal
+from dss_broker.envelope import Envelope, deliveries, ids, parked_reason, seal
 from dss_broker.errors import HandBack, MalformedMessage, TryAgainLater
 from dss_broker.messages import Message
 from dss_broker.spans import processed
-from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription
+from dss_broker.topology import DEAD_EXCHANGE, DELIVERY_LIMIT, Sharing, Subscription
 from dss_observability import metrics
 from dss_observability.logs import about
 
@@ -67,6 +67,10 @@ class Received:
     @property
     def message_id(self) -> str:
         return self.envelope.message_id
+
+    @property
+    def deliveries(self) -> int:
+        return (self.attempt - 1) * (DELIVERY_LIMIT + 1) + deliveries(self.envelope)
 
     @property
     def age_s(self) -> float | None:

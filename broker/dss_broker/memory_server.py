@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 from dss_broker.conversations import Conversations
-from dss_broker.envelope import Envelope
+from dss_broker.envelope import Envelope, returned
 from dss_broker.handling import Handling
 from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription
 
@@ -48,7 +48,8 @@ class Reader:
     stopped: bool = False
 
     def put_back(self, stored: Stored) -> None:
-        self.queue.stored.insert(0, replace(stored, redelivered=True))
+        again = replace(stored, envelope=returned(stored.envelope), redelivered=True)
+        self.queue.stored.insert(0, again)
 
 
 class MemoryServer:

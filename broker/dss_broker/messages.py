@@ -37,7 +37,8 @@ class ClaimTicket:
     """May ``instance`` of ``provider`` work on the ticket?  Answered by ClaimGranted or ClaimRefused.
 
     ``delivery_id`` is the message id of the TicketReady in hand: the same delivery in other hands
-    means that the first have lost it, so the claim moves over.
+    means that the first have lost it, so the claim moves over.  It never moves back: ``deliveries``
+    tells which hands are the later ones.
     """
 
     ticket_id: int
@@ -45,16 +46,21 @@ class ClaimTicket:
     provider: str
     instance: str
     delivery_id: str
+    deliveries: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimGranted:
-    """``claim_id`` fences every later event; the claim lapses ``lease_s`` after the last sign of life."""
+    """``claim_id`` fences every later event; the claim lapses ``lease_s`` after the last sign of life.
+
+    ``traceparent`` is that of the ticket's submission, which need not be the one in hand.
+    """
 
     ticket_id: int
     claim_id: str
     attempt: int
     lease_s: float
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

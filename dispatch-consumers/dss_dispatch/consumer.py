@@ -95,18 +95,20 @@ class Consumer:
             raise TypeError(f"{type(ready).__name__} is no ticket")
         # Watched before the claim is asked for: whoever deletes the ticket then, is heard or refused.
         with self._withdrawals.watch() as watch:
-            claim = self._claim(ready, delivery.message_id)
+            claim = self._claim(ready, delivery)
             if claim is not None:
-                self._work(claim, delivery, watch.of(claim))
+                with tracing.within(tracing.in_trace_of(claim.traceparent)):
+                    self._work(claim, delivery, watch.of(claim))
 
-    def _claim(self, ready: TicketReady, delivery_id: str) -> ClaimGranted | None:
+    def _claim(self, ready: TicketReady, delivery: Delivery) -> ClaimGranted | None:
         """None if the ticket is not to be worked on.  Raises TryAgainLater if no portal answers."""
         request = ClaimTicket(
             ticket_id=ready.ticket_id,
             service=ready.service,
             provider=self._provider,
             instance=self._instance,
-            delivery_id=delivery_id,
+            delivery_id=delivery.message_id,
+            deliveries=delivery.deliveries,
         )
         with tracing.span("claim", attributes={"dss.ticket": ready.ticket_id}):
             reply = self._asked(request)

@@ -88,6 +88,12 @@ def trace_id() -> str | None:
     return found[1] if found else None
 
 
+def in_trace_of(traceparent: str | None) -> str | None:
+    """The span in hand if it belongs to the same trace, or there is no other; otherwise ``traceparent``."""
+    wanted = _TRACEPARENT.fullmatch(traceparent or "")
+    return traceparent if wanted and wanted[1] != trace_id() else current_traceparent.get()
+
+
 def begin(
     name: str,
     *,

@@ -160,7 +160,8 @@ class Worker(Model):
 class Ticket(Model):
     """``queued_at`` begins its wait, ``claimed_at`` its present attempt; a lost attempt keeps the former.
 
-    ``announcements`` counts the messages that told of its present wait.
+    ``announcements`` counts the messages that told of its present wait; ``traceparent`` is that of the
+    request that queued it.
     """
 
     id = fields.IntField(primary_key=True)
@@ -173,6 +174,7 @@ class Ticket(Model):
     announcements = fields.IntField(db_default=0)
     queued_at = fields.DatetimeField(null=True)
     claimed_at = fields.DatetimeField(null=True)
+    traceparent = fields.CharField(max_length=55, null=True)
     created_at = fields.DatetimeField(auto_now_add=True)
     user_id: int
     service_id: int
@@ -210,7 +212,8 @@ class TicketHistory(Model):
 class Claim(Model):
     """One hold of one worker on one ticket.  The ticket's ``claim_id`` names the current one.
 
-    A dispatcher claims with a ``delivery_id``, a provider over HTTP as a ``user``.
+    A dispatcher claims with a ``delivery_id``, a provider over HTTP as a ``user``.  ``deliveries`` is
+    the number of the delivery among those of the same message.
     """
 
     id = fields.CharField(max_length=32, primary_key=True)
@@ -219,6 +222,7 @@ class Claim(Model):
     instance = fields.TextField()
     user: fields.ForeignKeyNullableRelation[User] = fields.ForeignKeyField("portal.User", null=True)
     delivery_id = fields.TextField(null=True)
+    deliveries = fields.IntField(db_default=1)
     granted_at = fields.DatetimeField(auto_now_add=True)
     lease_s = fields.FloatField()
     expires_at = fields.DatetimeField()

@@ -442,6 +442,24 @@ def test_an_unfinished_message_goes_to_somebody_else_when_its_program_ends(bench
     gate.open()
 
 
+def test_later_hands_are_told_from_earlier_ones(bench: Bench) -> None:
+    """Whether the message was taken back from them or put off by them."""
+    gate, first, second = Gate(), bench.program("dispatch"), bench.program("dispatch")
+    begun, recorder = Recorder(gate), Recorder(refuse)
+    first.consume(LUNG, begun)
+    first.publish(ticket()).result(SOON_S)
+    wait_until(lambda: begun.deliveries)
+    second.consume(LUNG, recorder)
+
+    first.close()
+
+    wait_until(lambda: len(recorder.deliveries) > 1)
+    numbers = [d.deliveries for d in (*begun.deliveries, *recorder.deliveries[:2])]
+    assert numbers == sorted(set(numbers))
+    assert numbers[0] == 1
+    gate.open()
+
+
 def test_messages_wait_while_their_consumer_is_away(bench: Bench) -> None:
     away = bench.program("dispatch")
     away.consume(LUNG, Recorder())

@@ -41,6 +41,7 @@ from dss_broker.messages import (
     TicketWithdrawn,
 )
 from dss_dispatch.registry import parse
+from dss_observability import tracing
 
 
 @pytest.fixture
@@ -59,6 +60,7 @@ class InHand:
     attempt: int = 1
     message_id: str = "delivery1"
     redelivered: bool = False
+    deliveries: int = 1
     age_s: float | None = None
     parked_reason: str | None = None
 
@@ -313,6 +315,23 @@ def test_a_refused_claim_is_dropped_in_silence(broker: MemoryBroker, tmp_path: P
     assert (worker.requests, portal.logged(), broker.parked) == ([], [], [])
 
 
+def test_the_work_belongs_to_the_trace_of_the_ticket_that_was_granted(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    """Which may be another than the one that the message tells of."""
+    of_message, of_ticket = (f"00-{digit * 32}-{'7' * 16}-01" for digit in "12")
+    portal = FakePortal(broker, traceparent=of_ticket)
+    FakeWorker(broker, writes(tmp_path))
+    submit(tmp_path)
+    dispatcher(broker, tmp_path).start(parallel=1)
+
+    with tracing.within(of_message):
+        broker.publish(ready())
+
+    portal.succeeded()
+    assert portal.traces == {of_ticket}
+
+
 def test_a_withdrawn_ticket_ends_without_a_word(broker: MemoryBroker, tmp_path: Path) -> None:
     portal = FakePortal(broker)
     worker = FakeWorker(broker, is_silent)
@@ -457,6 +476,7 @@ def test_another_dispatcher_goes_on_when_the_first_one_dies(tmp_path: Path) -> N
     portal.wait_until(lambda: len(portal.claims) == 2)
     assert [claim.instance for claim in portal.claims] == ["node1", "node2"]
     assert portal.claims[0].delivery_id == portal.claims[1].delivery_id
+    assert portal.claims[0].deliveries < portal.claims[1].deliveries
     second.close()
 
 

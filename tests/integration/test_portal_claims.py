@@ -12,6 +12,7 @@ from quart.typing import TestClientProtocol as Client
 
 from dss_broker import datastore as layout
 from dss_broker import topology
+from dss_broker.handling import Received
 from dss_broker.messages import (
     AttachedFile,
     ClaimFailed,
@@ -25,12 +26,22 @@ from dss_broker.messages import (
     ResultFile,
     TicketWithdrawn,
 )
+from dss_observability.tracing import TRACEPARENT
 from dss_portal.models import Claim, OutboxMessage, TicketHistory
 from dss_portal.tickets import leases
-from portals import Portal, eventually, post, submitted_ticket, text
+from portals import (
+    Portal,
+    eventually,
+    new_ticket,
+    post,
+    send_file,
+    submitted_ticket,
+    text,
+)
 
 pytestmark = pytest.mark.stack
 
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
@@ -89,6 +100,40 @@ async def test_the_same_delivery_in_new_hands_moves_the_claim_at_once(
 
     assert isinstance(new, ClaimGranted)
     assert new.claim_id != old.claim_id
+
+
+async def test_a_question_that_was_long_under_way_takes_nothing_from_later_hands(
+    portal: Portal, client: Client
+) -> None:
+    """Who asked it has given up, or was frozen; who took over is at work."""
+    ticket_id = await submitted_ticket(client)
+    current = await portal.granted(ticket_id, "d1", deliveries=2)
+
+    late = await portal.claim(ticket_id, "d1", "i0", deliveries=1)
+    again = await portal.claim(ticket_id, "d1", "i2", deliveries=3)
+
+    assert isinstance(late, ClaimRefused)
+    assert isinstance(again, ClaimGranted)
+    granted = [claim.id for claim in await Claim.filter(ticket_id=ticket_id)]
+    assert sorted(granted) == sorted([current.claim_id, again.claim_id])
+
+
+async def test_a_ticket_stays_in_the_trace_of_its_submission(
+    portal: Portal, client: Client
+) -> None:
+    """Whoever announces it again, and whichever ticket's message leads to it."""
+    ticket_id = await new_ticket(client)
+    await send_file(client, f"/api/tickets/{ticket_id}/files/input", "a.itksnap", b"<registry/>")
+    status, headers = {"status": "ready"}, {TRACEPARENT: TRACE}
+    await client.post(f"/api/tickets/{ticket_id}/status", form=status, headers=headers)
+    await eventually(OutboxMessage.all().count, lambda waiting: waiting == 0)
+    portal.serve()
+    portal.settings.__dict__["reconcile_s"] = 0
+
+    await portal.sweep()
+
+    assert cast("Received", await portal.next_ready()).envelope.traceparent == TRACE
+    assert (await portal.granted(ticket_id, "of another")).traceparent == TRACE
 
 
 async def test_the_events_of_an_old_claim_change_nothing(portal: Portal, client: Client) -> None:

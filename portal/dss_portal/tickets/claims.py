@@ -23,6 +23,7 @@ class Claimant:
     instance: str
     lease_s: float
     delivery_id: str | None = None
+    deliveries: int = 1
     user_id: int | None = None
 
 
@@ -36,6 +37,7 @@ async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRe
         instance=request.instance,
         lease_s=lease_s,
         delivery_id=request.delivery_id,
+        deliveries=request.deliveries,
     )
     async with in_transaction():
         await queue.serialise([request.service])
@@ -44,14 +46,23 @@ async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRe
             return ClaimRefused(ticket_id=request.ticket_id, reason="No ticket waits any more.")
         granted = await _grant(ticket, claimant)
     return ClaimGranted(
-        ticket_id=ticket.id, claim_id=granted.id, attempt=ticket.attempt, lease_s=lease_s
+        ticket_id=ticket.id,
+        claim_id=granted.id,
+        attempt=ticket.attempt,
+        lease_s=lease_s,
+        traceparent=ticket.traceparent,
     )
 
 
 async def _for_delivery(request: ClaimTicket) -> Ticket | None:
-    """Not a second ticket: a message that has outlived one may be about to be parked."""
-    if await Claim.exists(delivery_id=request.delivery_id):
-        return await held_by(request.delivery_id)
+    """Not a second ticket: a message that has outlived one may be about to be parked.
+
+    Nor for hands that have lost it since they asked, which may be long ago.
+    """
+    last = await Claim.filter(delivery_id=request.delivery_id).order_by("-deliveries").first()
+    if last is not None:
+        is_late = request.deliveries < last.deliveries
+        return None if is_late else await held_by(request.delivery_id)
     versions = await Service.filter(name=request.service).values_list("id", flat=True)
     return await queue.first([request.service], [int(str(version)) for version in versions])
 
@@ -88,6 +99,7 @@ async def _grant(ticket: Ticket, claimant: Claimant) -> Claim:
         instance=claimant.instance,
         user_id=claimant.user_id,
         delivery_id=claimant.delivery_id,
+        deliveries=claimant.deliveries,
         lease_s=claimant.lease_s,
         expires_at=now() + timedelta(seconds=claimant.lease_s),
     )

@@ -7,6 +7,7 @@ from tortoise.functions import Max, Sum
 
 from dss_broker.datastore import Area
 from dss_broker.messages import TicketWithdrawn
+from dss_observability.tracing import current_traceparent
 from dss_portal import outbox
 from dss_portal.attachments import store as attachments
 from dss_portal.errors import Refused
@@ -69,10 +70,11 @@ def _note_time(ticket: Ticket, before: TicketState) -> tuple[str, ...]:
     """When its wait began, and its attempt; the columns.  A ticket that is given back keeps its place."""
     if ticket.status is Status.READY:
         ticket.announcements = 0
-        ticket.queued_at = now() if ticket.attempt == 1 else ticket.queued_at
+        if ticket.attempt == 1:
+            ticket.queued_at, ticket.traceparent = now(), current_traceparent.get()
     if ticket.status is Status.CLAIMED and before.status is Status.READY:
         ticket.claimed_at = now()
-    return ("announcements", "queued_at", "claimed_at")
+    return ("announcements", "queued_at", "claimed_at", "traceparent")
 
 
 async def listed(user_id: int) -> list[Ticket]:

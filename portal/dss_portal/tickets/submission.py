@@ -4,6 +4,7 @@ from tortoise.transactions import in_transaction
 
 from dss_broker.datastore import Area
 from dss_broker.messages import TicketReady, TicketWithdrawn
+from dss_observability import tracing
 from dss_portal import outbox
 from dss_portal.attachments import store as attachments
 from dss_portal.datastore import Datastore
@@ -143,14 +144,14 @@ async def withdraw(datastore: Datastore, ticket_id: int) -> None:
 async def announce(ticket: Ticket) -> None:
     """Tell the service's dispatchers that there is one ticket more, within the caller's transaction."""
     service = await ticket.service
-    await outbox.put(
-        TicketReady(
-            ticket_id=ticket.id,
-            service=service.name,
-            service_hash=service.githash,
-            attempt=ticket.attempt,
-        )
+    ready = TicketReady(
+        ticket_id=ticket.id,
+        service=service.name,
+        service_hash=service.githash,
+        attempt=ticket.attempt,
     )
+    with tracing.within(ticket.traceparent or tracing.current_traceparent.get()):
+        await outbox.put(ready)
     ticket.announced_at = store.now()
     ticket.announcements += 1
     await ticket.save(update_fields=["announced_at", "announcements"])

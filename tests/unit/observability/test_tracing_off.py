@@ -8,6 +8,8 @@ import pytest
 from dss_observability import telemetry, tracing
 
 GIVEN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+SAME_TRACE = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01"
+OTHER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 LOADED = """
 import sys, importlib
 importlib.import_module(sys.argv[1])
@@ -72,3 +74,16 @@ def test_a_span_that_nobody_wants_leaves_the_trace_as_it_is() -> None:
 )
 def test_what_is_no_traceparent_is_not_carried_on(sent: str | None) -> None:
     assert tracing.valid(sent) is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [(None, GIVEN), ("nonsense", GIVEN), (SAME_TRACE, GIVEN), (OTHER, OTHER)],
+)
+def test_work_stays_below_the_span_in_hand_unless_it_belongs_to_another_trace(
+    wanted: str | None, expected: str
+) -> None:
+    with tracing.within(GIVEN):
+        assert tracing.in_trace_of(wanted) == expected
+    with tracing.within(None):
+        assert tracing.in_trace_of(None) is None
