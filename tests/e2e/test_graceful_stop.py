@@ -32,10 +32,16 @@ def chest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Stopping(Quiet):
-    """Sends ``program`` SIGTERM ``times`` times when inference has begun; starts another one then."""
+    """Sends ``program`` SIGTERM ``times`` times when inference has begun; starts another one then.
 
-    def __init__(self, stack: Stack, program: str, times: int = 1) -> None:
+    If ``unanswered``, the worker stands still until the program has ended.
+    """
+
+    def __init__(
+        self, stack: Stack, program: str, times: int = 1, *, unanswered: bool = False
+    ) -> None:
         self._stack, self._program, self._times = stack, program, times
+        self._unanswered = unanswered
         self.stopped: subprocess.Popen[bytes] | None = None
         self.asked_at = 0.0
 
@@ -44,11 +50,26 @@ class Stopping(Quiet):
         if self.stopped is None and begun:
             self.stopped = self._stack.running.pop(self._program)
             self.asked_at = time.monotonic()
-            for _ in range(self._times):
-                self.stopped.send_signal(signal.SIGTERM)
-                time.sleep(0.3)
+            if self._unanswered:
+                self._end_unanswered(self.stopped)
+            else:
+                self._end(self.stopped)
             self._stack.health_ports.pop(self._program)  # the old one may hold its port for a while
             self._stack.start_one(self._program)
+
+    def _end(self, program: subprocess.Popen[bytes]) -> None:
+        for _ in range(self._times):
+            program.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+
+    def _end_unanswered(self, program: subprocess.Popen[bytes]) -> None:
+        worker = self._stack.running["inference"]
+        worker.send_signal(signal.SIGSTOP)
+        try:
+            self._end(program)
+            self.code()
+        finally:
+            worker.send_signal(signal.SIGCONT)
 
     def code(self) -> int:
         """The exit status of the stopped program; fails with what its threads do if it goes on."""
@@ -152,7 +173,7 @@ def test_a_portal_finishes_an_upload_and_takes_no_new_connection(
 def test_a_program_without_time_hands_back_what_it_has_in_hand(
     stack: Stack, ann: ItkSnap, chest: Path, tmp_path: Path, program: str
 ) -> None:
-    stopping = Stopping(stack, program)
+    stopping = Stopping(stack, program, unanswered=program == "dispatch")
 
     sent = send(ann, chest, "lung-segmentation", tmp_path, stopping)
 
