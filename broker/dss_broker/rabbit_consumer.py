@@ -23,11 +23,6 @@ from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription, retry_exch
 log = logging.getLogger(__name__)
 
 
-LONGEST_WORK_S = 7 * 24 * 3600
-"""RabbitMQ takes a message back that is not acknowledged for so long.  Before 3.11.15 it ignores this and uses
-``consumer_timeout`` of its configuration, 30 minutes unless an operator says otherwise."""
-
-
 class Consumer:
     """Public methods say which thread may call them; the others run on the link's.
 
@@ -130,7 +125,6 @@ class Consumer:
             self._queue,
             self._delivered,
             consumer_tag=self._tag,
-            arguments={"x-consumer-timeout": LONGEST_WORK_S * 1000},
             callback=self._subscribed,
         )
 

@@ -27,6 +27,11 @@ LOOKED_AT = 1_000_000
 """Delivery limit where people look into a queue and put back: without one, RabbitMQ 4 drops after 20 looks."""
 
 
+LONGEST_WORK_S = 7 * 24 * 3600
+"""RabbitMQ takes a message back that is not acknowledged for so long.  Before 3.11.15 it ignores this and uses
+``consumer_timeout`` of its configuration, 30 minutes unless an operator says otherwise."""
+
+
 def declare_shared(channel: Channel, retry_delays_s: Sequence[int]) -> None:
     """What every program may publish to."""
     _declare_exchange(channel, EXCHANGE)
@@ -62,7 +67,10 @@ def declare_replies(channel: Channel, queue: str) -> None:
 
 
 def _arguments(subscription: Subscription) -> dict[str, object]:
-    arguments: dict[str, object] = QUORUM | {"x-delivery-limit": DELIVERY_LIMIT}
+    arguments: dict[str, object] = QUORUM | {
+        "x-delivery-limit": DELIVERY_LIMIT,
+        "x-consumer-timeout": LONGEST_WORK_S * 1000,
+    }
     if (
         subscription.exchange != DEAD_EXCHANGE
     ):  # what is parked already must not go round in circles

@@ -12,7 +12,7 @@ from conftest import SYSROOT, missing
 from contract.brokers import RabbitBench, fresh_vhost, wait_until
 from contract.wire import Wire
 from dss_broker import messages as m
-from dss_broker import rabbit_link, topology
+from dss_broker import rabbit_declare, rabbit_link, topology
 from dss_broker.broker import Delivery
 from dss_stack.errors import ServerMissing
 from dss_stack.rabbitmq import RabbitNode
@@ -114,9 +114,10 @@ def test_work_within_the_brokers_patience_is_done_once_through_many_heartbeats(
 
 
 def test_work_beyond_it_is_still_done_once_by_a_program_that_is_alone(
-    bench: RabbitBench, caplog: pytest.LogCaptureFixture
+    bench: RabbitBench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RabbitMQ takes the message back and delivers it again, to the one who has it in hand."""
+    monkeypatch.setattr(rabbit_declare, "LONGEST_WORK_S", PATIENCE_MS // 1000)
     caplog.set_level(logging.INFO)
     work = Work(60.0)
     broker = bench.program("one")
@@ -137,7 +138,7 @@ def test_work_beyond_it_is_still_done_once_by_a_program_that_is_alone(
 def test_work_beyond_it_goes_to_another_program_too_so_operators_must_set_the_timeout(
     bench: RabbitBench, impatient: RabbitNode
 ) -> None:
-    """Why ``consumer_timeout`` belongs into rabbitmq.conf; newer brokers heed what each consumer asks for."""
+    """Why ``consumer_timeout`` belongs into rabbitmq.conf; newer brokers heed what a queue asks for."""
     work = Work(9.0)
     first, second = bench.program("one"), bench.program("two")
     first.consume(LUNG, work.of("one"))
