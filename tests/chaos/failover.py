@@ -4,6 +4,7 @@
 """
 
 import itertools
+import logging
 import tempfile
 import threading
 import time
@@ -153,6 +154,7 @@ def main(
 ) -> None:
     """Exit status 1 if a confirmed message was lost."""
     configure_logging("failover", json_lines=False)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each question is too much
     with tempfile.TemporaryDirectory(prefix="dss-failover-") as folder:
         cluster = RabbitCluster(Path(folder) / "cluster", sysroot=SYSROOT)
         began = time.monotonic()
