@@ -14,6 +14,7 @@ class Heard:
     message: Message
     message_id: str = "m"
     redelivered: bool = False
+    deliveries: int = 1
     attempt: int = 1
     age_s: float | None = None
     parked_reason: str | None = None
