@@ -12,6 +12,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_broker import datastore as layout
 from dss_broker.messages import Label
+from dss_inference.geometry import Grid, file_grid_of
 
 SIZE = (12, 10, 8)
 SPACING_MM = (0.75, 0.75, 2.5)
@@ -32,6 +33,11 @@ def image(size: Iterable[int] = SIZE, pixel: int = sitk.sitkInt16) -> sitk.Image
         built.SetOrigin(ORIGIN_MM)
         built.SetDirection(OBLIQUE)
     return built
+
+
+def grid_of(built: sitk.Image) -> Grid:
+    """Of a volume."""
+    return file_grid_of(built).volume
 
 
 def segmentation(values: Iterable[int] = (1, 2), size: Iterable[int] = SIZE) -> sitk.Image:

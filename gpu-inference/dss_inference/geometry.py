@@ -85,16 +85,6 @@ def file_grid_of(image: sitk.Image | sitk.ImageFileReader) -> FileGrid:
     )
 
 
-def grid_of(image: sitk.Image | sitk.ImageFileReader) -> Grid:
-    """Of a three-dimensional image, or of a reader that has read such an image's header."""
-    return Grid(
-        size=tuple(image.GetSize()),
-        spacing_mm=tuple(image.GetSpacing()),
-        origin_mm=tuple(image.GetOrigin()),
-        direction=tuple(image.GetDirection()),
-    )
-
-
 @dataclass(frozen=True, kw_only=True)
 class LpsOrder:
     """The permutation and flips between an image's own (z, y, x) array and LPS order."""

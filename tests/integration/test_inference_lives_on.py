@@ -11,6 +11,7 @@ import pytest
 
 from bad_images import BAD
 from contract.brokers import fresh_vhost
+from dss_broker.datastore import work_dir
 from dss_broker.messages import (
     InferenceFailed,
     InferenceFinished,
@@ -68,7 +69,7 @@ def answers(broker: RabbitBroker, ticket_id: int, image: Path, datastore: Path) 
                 claim_id=bundle,
                 bundle=bundle,
                 image_path=str(image.relative_to(datastore)),
-                output_dir=f"tickets/{ticket_id:08d}/work/{bundle}",
+                output_dir=str(work_dir(ticket_id, bundle)),
                 parameters={},
             )
         )

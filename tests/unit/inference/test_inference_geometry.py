@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from dss_inference.geometry import Grid, grid_of, lps_order
+from builders import grid_of
+from dss_inference.geometry import Grid, lps_order
 
 CODES = ["LPS", "RAS", "PIR", "ASL", "SRP", "IAL"]
 

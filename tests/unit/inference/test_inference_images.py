@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
+from builders import grid_of
 from dss_inference.errors import InferenceError
-from dss_inference.geometry import grid_of
 from dss_inference.images import read_ct, write_segmentation
 
 

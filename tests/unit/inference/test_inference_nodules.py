@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
+from builders import grid_of
 from dss_inference.bundle import Outcome
-from dss_inference.geometry import grid_of
 from dss_inference.lungs.notes import NO_LUNG
 from dss_inference.nodules.bundle import NoduleDetection
 from dss_inference.nodules.candidates import MOST, Candidate, best_apart, candidates_in
