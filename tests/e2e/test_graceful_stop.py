@@ -60,7 +60,7 @@ class Stopping(Quiet):
     def _end(self, program: subprocess.Popen[bytes]) -> None:
         for _ in range(self._times):
             program.send_signal(signal.SIGTERM)
-            time.sleep(0.3)
+            wait_until(lambda: not catches_term(program.pid), BUSY_S, self._stack.logs)
 
     def _end_unanswered(self, program: subprocess.Popen[bytes]) -> None:
         worker = self._stack.running["inference"]
@@ -80,6 +80,13 @@ class Stopping(Quiet):
             self.stopped.send_signal(signal.SIGUSR1)
             time.sleep(1)
             pytest.fail(self._stack.logs())
+
+
+def catches_term(pid: int) -> bool:
+    """Until it has seen SIGTERM; from then on that ends it (proc(5), SigCgt)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def claims(sent: Sent) -> int:
