@@ -16,7 +16,9 @@ from dss_observability import metrics
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 0.2
-LONGEST_RETRY_S = 5.0
+LONGEST_RETRY_S = 2.0
+"""So much later than RabbitMQ itself a program is back, at worst."""
+
 HEARTBEAT_S = 30
 """A peer that is silent for twice as long is given up.  torch may hold the GIL for seconds."""
 
@@ -144,7 +146,7 @@ class Link:
             return
         delay_s = self._backoff.next_s()
         facts = {"reason": repr(error), "retry_s": round(delay_s, 2)}
-        # Once for each outage: whoever waits for hours need not say so every five seconds.
+        # Once for each outage: whoever waits for hours need not say so every two seconds.
         log.log(
             logging.DEBUG if self._told_down else logging.WARNING,
             "no connection to RabbitMQ, trying on",

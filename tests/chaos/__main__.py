@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from chaos import sabotage as sabotages
-from chaos.report import slow_kills, table
+from chaos.report import slow_recoveries, table
 from chaos.run import Plan, run
 from conftest import SYSROOT
 
@@ -40,7 +40,7 @@ def main(
         folder = keep or Path(name) / "run"
         folder.mkdir()
         outcome = run(plan, folder, SYSROOT, typer.echo)
-    outcome.violations += slow_kills(outcome.faults)
+    outcome.violations += slow_recoveries(outcome.faults)
     typer.echo(table(outcome))
     raise typer.Exit(1 if outcome.violations else 0)
 

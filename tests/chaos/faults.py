@@ -1,6 +1,7 @@
 """What is done to a site, one fault after the other, as a seed says."""
 
 import asyncio
+import math
 import random
 import signal
 import time
@@ -19,7 +20,8 @@ Harm = Callable[[Site, random.Random], str]
 class Fault:
     """Times in seconds since 1970.  Recovery counts ``from_s``: at a kill at once, else when the cause ends.
 
-    ``recovery_s`` is None if the next fault struck before.
+    ``recovery_s`` is None if the next fault struck before, infinite if it was not seen in time.
+    ``alone``: the site had recovered from the fault before.
     """
 
     kind: str
@@ -27,6 +29,17 @@ class Fault:
     began_s: float
     from_s: float
     recovery_s: float | None = None
+    alone: bool = True
+
+    @property
+    def recovered(self) -> bool:
+        """Whether that was seen."""
+        return self.recovery_s is not None and math.isfinite(self.recovery_s)
+
+    @property
+    def single_kill(self) -> bool:
+        """Whether one kill is all that the site had to recover from."""
+        return self.alone and self.kind in _KILLS
 
 
 def kill(program: str) -> Harm:
@@ -135,8 +148,7 @@ KINDS: dict[str, Harm] = {
     "restart a worker": restart("inference"),
 }
 
-SINGLE_KILLS = frozenset(kind for kind in KINDS if kind.startswith("kill ") and "while" not in kind)
-"""After each of these, work must go on within RECOVERY_S."""
+_KILLS = frozenset(kind for kind in KINDS if kind.startswith("kill ") and "while" not in kind)
 
 
 def schedule(count: int, rng: random.Random, kinds: Sequence[str]) -> list[str]:
@@ -150,7 +162,7 @@ def schedule(count: int, rng: random.Random, kinds: Sequence[str]) -> list[str]:
 def inject(site: Site, kind: str, rng: random.Random) -> Fault:
     began_s = time.time()
     victim = KINDS[kind](site, rng)
-    from_s = began_s if kind in SINGLE_KILLS else time.time()
+    from_s = began_s if kind in _KILLS else time.time()
     return Fault(kind=kind, victim=victim, began_s=began_s, from_s=from_s)
 
 

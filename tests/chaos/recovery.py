@@ -1,6 +1,7 @@
 """When work goes on after a fault: everything that was in hand has moved, and something new is done."""
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -25,12 +26,12 @@ SELECT count(*) FROM (
 WHERE status = 'claimed' AND at <= $1 AND NOT ticket_id = ANY($2)"""
 
 
-def wait_for(site: Site, fault: Fault, but: Sequence[int]) -> float | None:
-    """Seconds that it took, whatever becomes of the tickets ``but``; None if that is out of sight."""
+def wait_for(site: Site, fault: Fault, but: Sequence[int]) -> float:
+    """Seconds that it took, whatever becomes of the tickets ``but``; infinite if PATIENCE_S is over."""
     return asyncio.run(_wait_for(site.postgres.database_url, fault, list(but)))
 
 
-async def _wait_for(url: str, fault: Fault, but: list[int]) -> float | None:
+async def _wait_for(url: str, fault: Fault, but: list[int]) -> float:
     began, since = (datetime.fromtimestamp(s, UTC) for s in (fault.began_s, fault.from_s))
     connection = await asyncpg.connect(url)
     try:
@@ -39,6 +40,6 @@ async def _wait_for(url: str, fault: Fault, but: list[int]) -> float | None:
             if done and not await connection.fetchval(_STILL_IN_HAND, began, but):
                 return time.time() - fault.from_s
             await asyncio.sleep(_GLANCE_S)
-        return None
+        return math.inf
     finally:
         await connection.close()

@@ -4,7 +4,8 @@ from collections import Counter
 from statistics import median
 
 from chaos.evidence import Evidence
-from chaos.faults import SINGLE_KILLS, Fault
+from chaos.faults import Fault
+from chaos.recovery import PATIENCE_S
 from chaos.run import Outcome
 
 RECOVERY_S = 15.0
@@ -30,13 +31,19 @@ def table(outcome: Outcome) -> str:
 
 
 def _faults(faults: list[Fault]) -> list[str]:
-    lines = [f"{'fault':38}{'times':>6}{'recovery: median':>18}{'worst':>9}"]
-    for kind in dict.fromkeys(fault.kind for fault in faults):
-        times = sum(fault.kind == kind for fault in faults)
-        seconds = [f.recovery_s for f in faults if f.kind == kind and f.recovery_s is not None]
-        known = f"{median(seconds):16.1f} s{max(seconds):7.1f} s" if seconds else ""
-        lines.append(f"{kind:38}{times:6}{known}")
-    return lines
+    alone = [fault for fault in faults if fault.alone]
+    kinds = dict.fromkeys(fault.kind for fault in faults)
+    return [
+        f"{'fault':38}{'times':>6}{'recovery: median':>18}{'worst':>9}",
+        *[_row(kind, [fault for fault in alone if fault.kind == kind]) for kind in kinds],
+        _row("any, before recovery from another", [fault for fault in faults if not fault.alone]),
+    ]
+
+
+def _row(name: str, faults: list[Fault]) -> str:
+    seconds = [f.recovery_s for f in faults if f.recovery_s is not None]
+    known = f"{median(seconds):16.1f} s{max(seconds):7.1f} s" if seconds else ""
+    return f"{name:38}{len(faults):6}{known}"
 
 
 def _tickets(outcome: Outcome, evidence: Evidence) -> list[str]:
@@ -55,10 +62,10 @@ def _tickets(outcome: Outcome, evidence: Evidence) -> list[str]:
     ]
 
 
-def slow_kills(faults: list[Fault]) -> list[str]:
-    """A sentence for each single kill after which work went on too late."""
+def slow_recoveries(faults: list[Fault]) -> list[str]:
+    """A sentence for each fault after which work went on too late, or was not seen to go on."""
     return [
         f"recovery: {fault.kind} ({fault.victim}) took {fault.recovery_s:.1f} s"
         for fault in faults
-        if fault.kind in SINGLE_KILLS and (fault.recovery_s or 0.0) > RECOVERY_S
+        if (fault.recovery_s or 0.0) > (RECOVERY_S if fault.single_kill else PATIENCE_S)
     ]

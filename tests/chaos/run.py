@@ -1,5 +1,6 @@
 """One chaos run: users send, faults strike, and when all is quiet again the evidence is judged."""
 
+import math
 import random
 import threading
 import time
@@ -120,23 +121,29 @@ def _strike(plan: Plan, site: Site, users: list[User], tell: Tell) -> list[Fault
     for kind in schedule(plan.faults, rng, kinds):
         if not any(user.is_alive() for user in users):
             break
-        struck.append(_seen_through(site, inject(site, kind, rng), users, rng))
+        alone = not struck or struck[-1].recovered
+        fault = replace(inject(site, kind, rng), alone=alone)
+        struck.append(_seen_through(site, fault, users, rng))
         tell(f"{len(struck):4} {_line(struck[-1])}")
         time.sleep(rng.uniform(0.5, 1.5) * plan.pause_s)
     return struck
 
 
 def _seen_through(site: Site, fault: Fault, users: list[User], rng: random.Random) -> Fault:
-    """With its recovery, unless the next one is to strike before that."""
+    """With its recovery, unless the next one is to strike before that or nothing is left to be done."""
     if rng.random() < AT_ONCE:
         return fault
     deadly = [s.ticket for user in users for s in user.sent if s.case.kind is Kind.DEADLY]
-    return replace(fault, recovery_s=recovery.wait_for(site, fault, deadly))
+    recovery_s = recovery.wait_for(site, fault, deadly)
+    if math.isinf(recovery_s) and not any(user.has_more for user in users):
+        return fault  # nothing new could come
+    return replace(fault, recovery_s=recovery_s)
 
 
 def _line(fault: Fault) -> str:
     after = "" if fault.recovery_s is None else f", recovered after {fault.recovery_s:.1f} s"
-    return f"{fault.kind}: {fault.victim}{after}"
+    on_top = "" if fault.alone else ", on top of that"
+    return f"{fault.kind}: {fault.victim}{on_top}{after}"
 
 
 def _settle(site: Site, users: list[User], patience_s: float) -> None:

@@ -1,5 +1,6 @@
 """The judge of a chaos run sees each kind of harm."""
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,6 +9,8 @@ import pytest
 
 from chaos.cases import Case, Kind, Voxels, draw_cases, segmented, signature
 from chaos.evidence import Evidence, Ticket
+from chaos.faults import Fault
+from chaos.report import RECOVERY_S, slow_recoveries
 from chaos.stand_in import REFUSAL
 from chaos.users import Sent
 from chaos.verdict import violations
@@ -83,3 +86,28 @@ def test_a_result_is_signed_by_its_claim() -> None:
 def test_the_same_seed_draws_the_same_cases() -> None:
     assert draw_cases(50, random.Random(3)) == draw_cases(50, random.Random(3))
     assert {case.kind for case in draw_cases(200, random.Random(3))} == set(Kind)
+
+
+KILL = Fault(kind="kill a portal", victim="portal-0", began_s=1.0, from_s=1.0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "slow"),
+    [
+        (replace(KILL, recovery_s=RECOVERY_S), False),
+        (replace(KILL, recovery_s=RECOVERY_S + 0.1), True),
+        (replace(KILL, recovery_s=RECOVERY_S + 0.1, alone=False), False),
+        (replace(KILL, recovery_s=math.inf, alone=False), True),
+        (replace(KILL, kind="freeze a portal", recovery_s=RECOVERY_S + 0.1), False),
+        (replace(KILL, kind="freeze a portal", recovery_s=math.inf), True),
+        (KILL, False),
+    ],
+)
+def test_a_recovery_that_took_too_long_is_seen(fault: Fault, *, slow: bool) -> None:
+    assert bool(slow_recoveries([fault])) is slow
+
+
+def test_a_fault_upon_another_is_no_single_kill() -> None:
+    assert KILL.single_kill
+    assert not replace(KILL, alone=False).single_kill
+    assert not replace(KILL, kind="kill portals while RabbitMQ is away").single_kill

@@ -63,6 +63,11 @@ class User(threading.Thread):
         self._rng = random.Random(cases[0].number)
         self._waiting: list[Sent] = []
 
+    @property
+    def has_more(self) -> bool:
+        """Whether there is a case that it has not begun with."""
+        return self.is_alive() and not self.sent[-1].ticket
+
     def run(self) -> None:
         try:
             for sent in self.sent:
