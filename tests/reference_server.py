@@ -59,7 +59,9 @@ def _install(requirement: str) -> Path:
 @contextmanager
 def running(python: Path, folder: Path, *, one_user: bool = True) -> Iterator[str]:
     """Its address.  With ``one_user`` everybody is a sysadmin; else only who is enrolled gets in."""
-    variables = {"ALFABIS_COOKIE_DOMAIN": "", "PATH": "/usr/bin:/bin"}
+    scratch = folder / "tmp"  # it leaves its copies of git repositories there
+    scratch.mkdir(exist_ok=True)
+    variables = {"ALFABIS_COOKIE_DOMAIN": "", "PATH": "/usr/bin:/bin", "TMPDIR": str(scratch)}
     if one_user:
         variables["ALFABIS_NOAUTH"] = "1"
     with (

@@ -25,6 +25,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def leave_nothing_running() -> None:
+    """Whoever stops this program or closes its terminal ends what it has started, too."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, lambda *_: sys.exit(1))
+
+
 def wait_until(
     is_so: Callable[[], bool], within_s: float, otherwise: Callable[[], str] = lambda: ""
 ) -> None:

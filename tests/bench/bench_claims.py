@@ -28,7 +28,7 @@ from dss_client.itksnap import ItkSnap
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from reference_server import Provider
-from stacks import Stack, wait_until
+from stacks import Stack, leave_nothing_running, wait_until
 
 
 def bench(
@@ -36,6 +36,7 @@ def bench(
     polled: Annotated[int, typer.Option(help="For the polling side.", min=2)] = 6,
     every_s: Annotated[float, typer.Option(help="The daemon's polling interval.")] = 10.0,
 ) -> None:
+    leave_nothing_running()
     with tempfile.TemporaryDirectory(prefix="dss-bench-") as name:
         with _stack(Path(name)) as stack:
             ours_s = _ours(stack, tickets)

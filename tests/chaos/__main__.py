@@ -1,7 +1,5 @@
 """``make chaos``: hurt a whole site for some minutes, and see whether any ticket was lost or done twice."""
 
-import signal
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +11,7 @@ from chaos import sabotage as sabotages
 from chaos.report import slow_recoveries, table
 from chaos.run import Plan, run
 from conftest import SYSROOT
+from stacks import leave_nothing_running
 
 
 def main(
@@ -29,7 +28,7 @@ def main(
     keep: Annotated[Path | None, typer.Option(help="A new folder for logs and files.")] = None,
 ) -> None:
     """Exit status 1 if anything was lost, stuck, doubled or left behind."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended, too
+    leave_nothing_running()
     plan = Plan(
         seed=seed, users=users, tickets=tickets, faults=faults, pause_s=pause, sabotage=sabotage
     )

@@ -26,6 +26,7 @@ from dss_broker.messages import TicketReady
 from dss_broker.rabbit import RabbitBroker
 from dss_observability.logs import configure_logging
 from dss_stack.rabbitmq_cluster import RabbitCluster
+from stacks import leave_nothing_running
 
 SERVICE = "failover"
 QUEUE = topology.dispatch(SERVICE).queue
@@ -154,6 +155,7 @@ def main(
 ) -> None:
     """Exit status 1 if a confirmed message was lost."""
     configure_logging("failover", json_lines=False)
+    leave_nothing_running()
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each question is too much
     with tempfile.TemporaryDirectory(prefix="dss-failover-") as folder:
         cluster = RabbitCluster(Path(folder) / "cluster", sysroot=SYSROOT)
