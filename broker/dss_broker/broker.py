@@ -52,7 +52,7 @@ Handler: TypeAlias = Callable[[Delivery], None]
 
 Returns: the message is acknowledged.  Raises TryAgainLater: it comes back after a delay, a bounded
 number of times, and is then parked in ``dss.dead``.  (ORDERED and EVERYONE wait the delay in place:
-later messages wait too, so the order holds.)  Raises HandBack, which only a stopping program may: it
+later messages of the ticket wait too, so the order holds.)  Raises HandBack, which only a stopping program may: it
 goes back when the broker is closed.  Raises anything else: it is parked at once, with the reason.  A
 handler may run twice for one message.
 """

@@ -2,16 +2,22 @@
 
 import threading
 from collections import deque
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
 class Inbox(Generic[T]):
-    """Received, but in nobody's hands yet.  Every method may be called from any thread."""
+    """Received, but in nobody's hands yet.  Every method may be called from any thread.
 
-    def __init__(self) -> None:
+    Items of one ``line`` are handled in order: the next is taken when the one before is ``done``.
+    """
+
+    def __init__(self, line: Callable[[T], Hashable] = id) -> None:
+        self._line = line
         self._waiting: deque[T] = deque()
+        self._busy: set[Hashable] = set()
         self._changed = threading.Condition()
         self._closed = False
 
@@ -21,10 +27,19 @@ class Inbox(Generic[T]):
             self._changed.notify()
 
     def take(self) -> T | None:
-        """Wait for the next item; None once the inbox is closed."""
+        """Wait for the next item whose turn it is; None once the inbox is closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            return None if self._closed else self._waiting.popleft()
+            while not self._closed:
+                if (item := self._next()) is not None:
+                    return item
+                self._changed.wait()
+        return None
+
+    def done(self, item: T) -> None:
+        """``item`` was taken and is handled."""
+        with self._changed:
+            self._busy.discard(self._line(item))
+            self._changed.notify()
 
     def empty(self) -> list[T]:
         """Take back what nobody has begun with."""
@@ -37,3 +52,10 @@ class Inbox(Generic[T]):
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def _next(self) -> T | None:
+        item = next((item for item in self._waiting if self._line(item) not in self._busy), None)
+        if item is not None:
+            self._waiting.remove(item)
+            self._busy.add(self._line(item))
+        return item

@@ -71,8 +71,7 @@ class MemoryBroker:
         with self.server.changed:
             reader.queue.readers.append(reader)
             self._readers.append(reader)
-        ordered = subscription.sharing is Sharing.ORDERED
-        for number in range(1 if ordered else subscription.prefetch):
+        for number in range(subscription.threads):
             name = f"{subscription.queue} {number}"
             threading.Thread(target=self._work, args=(reader,), name=name, daemon=True).start()
 

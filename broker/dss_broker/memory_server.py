@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 from dss_broker.conversations import Conversations
-from dss_broker.envelope import Envelope, returned
+from dss_broker.envelope import Envelope, ids, returned
 from dss_broker.handling import Handling
 from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription
 
@@ -19,6 +19,11 @@ class Stored:
     redelivered: bool = False
     not_before: float = 0.0
 
+    @property
+    def ticket(self) -> int | str | None:
+        """The ticket that the message is about, if any."""
+        return ids(self.envelope).get("ticket")
+
 
 @dataclass(kw_only=True, eq=False)
 class Queue:
@@ -29,10 +34,12 @@ class Queue:
     def take(self, reader: "Reader") -> Stored | None:
         """The next message for ``reader``; None if it has to wait."""
         active = next((r for r in self.readers if r.in_hand or not r.stopped), None)
-        if self.subscription.sharing is Sharing.ORDERED and reader is not active:
+        ordered = self.subscription.sharing is Sharing.ORDERED
+        if ordered and reader is not active:
             return None
         now = time.monotonic()
-        due = next((s for s in self.stored if s.not_before <= now), None)
+        busy = {s.ticket for s in reader.in_hand} if ordered else set()
+        due = next((s for s in self.stored if s.not_before <= now and s.ticket not in busy), None)
         if due is not None:
             self.stored.remove(due)
         return due

@@ -4,6 +4,7 @@ import logging
 import threading
 from concurrent.futures import Future
 from functools import partial
+from operator import attrgetter
 from typing import assert_never
 from uuid import uuid4
 
@@ -48,7 +49,8 @@ class Consumer:
         self._alone = subscription.sharing is Sharing.WORK
         self._channel: Channel | None = None
         self._backoff = Backoff()
-        self._inbox: Inbox[Hand] = Inbox()
+        ordered = subscription.sharing is Sharing.ORDERED
+        self._inbox: Inbox[Hand] = Inbox(line=attrgetter("ticket")) if ordered else Inbox()
         self._hands = Hands()
         self._stopped = False
         self._idle = threading.Event()
@@ -56,8 +58,7 @@ class Consumer:
 
     def start(self) -> None:
         """Any thread."""
-        ordered = self._subscription.sharing is Sharing.ORDERED
-        for number in range(1 if ordered else self._subscription.prefetch):
+        for number in range(self._subscription.threads):
             name = f"{self._subscription.queue} {number}"
             threading.Thread(target=self._work, name=name, daemon=True).start()
 
@@ -102,6 +103,7 @@ class Consumer:
         while (hand := self._inbox.take()) is not None:
             verdict = self._handling.verdict(hand.envelope, redelivered=hand.redelivered)
             self._link.call(partial(self._settle, hand, verdict))
+            self._inbox.done(hand)
 
     def _open_channel(self, connection: SelectConnection) -> None:
         if not self._stopped and connection.is_open:

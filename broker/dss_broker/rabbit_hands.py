@@ -2,13 +2,14 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeAlias
 from uuid import uuid4
 
 from pika import BasicProperties  # type: ignore[import-untyped] # no py.typed
 from pika.channel import Channel  # type: ignore[import-untyped]
 
-from dss_broker.envelope import Envelope
+from dss_broker.envelope import Envelope, ids
 
 REMEMBERED = 1000
 """Handled messages whose acknowledgement may have been lost with the connection: AMQP confirms none."""
@@ -24,6 +25,11 @@ class Hand:
     envelope: Envelope
     redelivered: bool
     deliveries: list[tuple[Channel, int]] = field(default_factory=list)
+
+    @cached_property
+    def ticket(self) -> int | str | None:
+        """The ticket that the message is about, if any."""
+        return ids(self.envelope).get("ticket")
 
     @property
     def key(self) -> Key:

@@ -30,6 +30,9 @@ RETRY_DELAYS_S = (1, 5, 30, 120)
 DELIVERY_LIMIT = 5
 """Deliveries that may end with a lost connection before a message is parked as a killer."""
 
+LINES = 4
+"""So many tickets' events are handled at a time: a program that also answers users takes turns at each step."""
+
 REPLY_QUEUE_EXPIRY_S = 3600
 """A reply queue whose program has not come back for so long is removed by the broker."""
 
@@ -38,7 +41,7 @@ class Sharing(StrEnum):
     """How the consumers of one subscription share its messages."""
 
     WORK = "work"  # each message to one of them
-    ORDERED = "ordered"  # all messages to one of them, in order; another takes over when it dies
+    ORDERED = "ordered"  # all to one of them, each ticket's in order; another follows when it dies
     EVERYONE = "everyone"  # each message to every process; none is kept while a process is away
 
 
@@ -46,7 +49,7 @@ class Sharing(StrEnum):
 class Subscription:
     """``queue`` receives the messages of ``exchange`` whose routing key matches one of ``keys``.
 
-    At most ``prefetch`` messages are in hand at a time, handled by as many threads (ORDERED: by one).
+    At most ``prefetch`` messages are in hand at a time, handled by ``threads``.
     """
 
     queue: str
@@ -54,6 +57,11 @@ class Subscription:
     sharing: Sharing = Sharing.WORK
     prefetch: int = 1
     exchange: str = EXCHANGE
+
+    @property
+    def threads(self) -> int:
+        """One for each message in hand; ORDERED, few: most of what is in hand waits for its turn."""
+        return min(self.prefetch, LINES) if self.sharing is Sharing.ORDERED else self.prefetch
 
 
 def word(name: str) -> str:
@@ -97,7 +105,7 @@ PORTAL_EVENTS = Subscription(
     sharing=Sharing.ORDERED,
     prefetch=64,
 )
-"""What happens to claimed tickets, in order, to one portal at a time."""
+"""What happens to claimed tickets, for each in order, to one portal at a time."""
 
 PORTAL_PARKED = Subscription(
     queue="dss.portal.parked", keys=("#",), prefetch=4, exchange=DEAD_EXCHANGE

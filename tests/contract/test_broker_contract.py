@@ -27,8 +27,8 @@ def claim(number: int = 1) -> m.ClaimTicket:
     )
 
 
-def heartbeat(number: int) -> m.ClaimHeartbeat:
-    return m.ClaimHeartbeat(ticket_id=number, claim_id="c")
+def heartbeat(number: int, ticket_id: int = 7) -> m.ClaimHeartbeat:
+    return m.ClaimHeartbeat(ticket_id=ticket_id, claim_id="c", pause_s=number)
 
 
 def granted(number: int = 1) -> m.ClaimGranted:
@@ -109,16 +109,35 @@ def test_as_many_handlers_run_at_once_as_are_prefetched(bench: Bench) -> None:
     wait_until(lambda: len(recorder.deliveries) == 5)
 
 
-def test_ordered_messages_come_in_order(bench: Bench) -> None:
+def test_ordered_messages_of_a_ticket_come_in_order(bench: Bench) -> None:
     recorder, portal = Recorder(), bench.program("portal")
     portal.consume(topology.PORTAL_EVENTS, recorder)
 
-    sent = [heartbeat(n) for n in range(200)]
+    sent = [heartbeat(number, ticket_id=number % 3) for number in range(210)]
     for message in sent:
         portal.publish(message)
 
-    wait_until(lambda: len(recorder.messages) == 200)
-    assert recorder.messages == sent
+    wait_until(lambda: len(recorder.messages) == 210)
+    for ticket_id in range(3):
+        of_ticket = [one for one in recorder.messages if one.ticket_id == ticket_id]  # type: ignore[union-attr]
+        assert of_ticket == sent[ticket_id::3]
+
+
+def test_ordered_messages_of_a_ticket_do_not_wait_for_those_of_another(bench: Bench) -> None:
+    def hold_the_first(delivery: Delivery) -> None:
+        if delivery.message == heartbeat(0):
+            gate(delivery)
+
+    gate, portal, recorder = Gate(), bench.program("portal"), Recorder(hold_the_first)
+    portal.consume(topology.PORTAL_EVENTS, recorder)
+
+    for message in (heartbeat(0), heartbeat(1), heartbeat(2, ticket_id=8)):
+        portal.publish(message).result(SOON_S)
+
+    wait_until(lambda: heartbeat(2, ticket_id=8) in recorder.messages)
+    assert heartbeat(1) not in recorder.messages
+    gate.open()
+    wait_until(lambda: heartbeat(1) in recorder.messages)
 
 
 def test_ordered_messages_keep_their_order_when_one_is_tried_again(bench: Bench) -> None:

@@ -31,3 +31,33 @@ def test_closing_lets_those_who_wait_go() -> None:
     waiting.join(10)
 
     assert taken == [None]
+
+
+def test_of_a_line_one_item_is_taken_at_a_time() -> None:
+    inbox: Inbox[str] = Inbox(line=lambda item: item[0])
+    for item in ("a1", "a2", "b1", "a3"):
+        inbox.put(item)
+
+    taken = [inbox.take(), inbox.take()]
+    inbox.done("a1")
+
+    assert taken == ["a1", "b1"]
+    assert inbox.take() == "a2"
+    assert inbox.empty() == ["a3"]
+
+
+def test_whoever_waits_for_a_line_is_woken_when_its_turn_comes() -> None:
+    inbox: Inbox[str] = Inbox(line=lambda item: item[0])
+    inbox.put("a1")
+    inbox.take()
+    taken: list[str | None] = []
+    waiting = threading.Thread(target=lambda: taken.append(inbox.take()))
+    waiting.start()
+    inbox.put("a2")
+
+    waiting.join(0.1)
+    assert taken == []
+    inbox.done("a1")
+    waiting.join(10)
+
+    assert taken == ["a2"]
