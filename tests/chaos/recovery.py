@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 import asyncpg
@@ -12,6 +12,9 @@ from chaos.faults import Fault
 from chaos.site import Site
 
 PATIENCE_S = 45.0
+AFTERMATH_S = 2.0
+"""So long a program that was thawed or cut off goes on with what it had begun: it may grant a claim that nobody waits for."""
+
 _GLANCE_S = 0.2
 
 _SOMETHING_NEW_IS_DONE = """
@@ -27,19 +30,39 @@ WHERE status = 'claimed' AND at <= $1 AND NOT ticket_id = ANY($2)"""
 
 
 def wait_for(site: Site, fault: Fault, but: Sequence[int]) -> float:
-    """Seconds that it took, whatever becomes of the tickets ``but``; infinite if PATIENCE_S is over."""
+    """Seconds that it took, whatever becomes of the tickets ``but``; infinite if PATIENCE_S is over.
+
+    Returns when its aftermath is over, too, so that the next fault finds nothing left of this one.
+    """
     return asyncio.run(_wait_for(site.postgres.database_url, fault, list(but)))
 
 
 async def _wait_for(url: str, fault: Fault, but: list[int]) -> float:
-    began, since = (datetime.fromtimestamp(s, UTC) for s in (fault.began_s, fault.from_s))
     connection = await asyncpg.connect(url)
+
+    async def goes_on() -> bool:
+        done = await connection.fetchval(_SOMETHING_NEW_IS_DONE, _moment(fault.from_s))
+        return bool(done) and await has_moved(fault.began_s)
+
+    async def has_moved(until_s: float) -> bool:
+        in_hand = await connection.fetchval(_STILL_IN_HAND, _moment(until_s), but)
+        return time.time() > until_s and not in_hand
+
     try:
-        while time.time() < fault.from_s + PATIENCE_S:
-            done = await connection.fetchval(_SOMETHING_NEW_IS_DONE, since)
-            if done and not await connection.fetchval(_STILL_IN_HAND, began, but):
-                return time.time() - fault.from_s
-            await asyncio.sleep(_GLANCE_S)
-        return math.inf
+        seconds = await _seconds_until(goes_on, fault)
+        over = await _seconds_until(lambda: has_moved(fault.from_s + AFTERMATH_S), fault)
+        return seconds if math.isfinite(over) else over
     finally:
         await connection.close()
+
+
+async def _seconds_until(is_so: Callable[[], Awaitable[bool]], fault: Fault) -> float:
+    while time.time() < fault.from_s + PATIENCE_S:
+        if await is_so():
+            return time.time() - fault.from_s
+        await asyncio.sleep(_GLANCE_S)
+    return math.inf
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
