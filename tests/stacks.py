@@ -112,14 +112,15 @@ class Stack:
         except httpx.TransportError:
             return False
 
-    def announced(self) -> str:
-        """What the portal lists so far; "" while it does not answer."""
+    def announced(self) -> set[str]:
+        """The names of the services that the portal lists so far; none while it does not answer."""
         with httpx.Client(base_url=self.url) as client:
             try:
                 client.post("/api/login", data={"token": self.token("probe@example.com")})
-                return client.get("/api/services").text
-            except httpx.TransportError:
-                return ""
+                listed = client.get("/api/services", params={"format": "json"})
+                return {row["name"] for row in listed.raise_for_status().json()["result"]}
+            except httpx.HTTPError:
+                return set()
 
     def kill(self, program: str) -> None:
         """As if the power had failed."""

@@ -85,7 +85,7 @@ def bundle_stack(
         stack = Stack(folder=folder, amqp_url=amqp_url, database_url=url)
         try:
             start(stack)
-            wait_until(lambda: all(s in stack.announced() for s in SERVICES), 150, stack.logs)
+            wait_until(lambda: stack.announced() >= set(SERVICES), 150, stack.logs)
             yield stack
         finally:
             stack.stop()

@@ -111,7 +111,7 @@ class Patient(Quiet):
         before = self._accident.happened
         self._accident.polled(detail)
         if self._accident.happened and not before:
-            wait_until(lambda: "lung" in self._stack.announced(), 30, self._stack.logs)
+            wait_until(lambda: "lung-segmentation" in self._stack.announced(), 30, self._stack.logs)
 
 
 def test_a_withdrawn_ticket_stops_the_work_on_it(
