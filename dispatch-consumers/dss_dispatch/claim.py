@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from dss_broker import datastore as layout
 from dss_broker.broker import Broker
+from dss_broker.files import link, sync
 from dss_broker.messages import (
     AttachedFile,
     ClaimGranted,
@@ -20,7 +21,6 @@ from dss_broker.messages import (
     RunInference,
 )
 from dss_dispatch.errors import TicketError, Withdrawn
-from dss_dispatch.files import fsync, link
 from dss_dispatch.gate import check_results
 from dss_dispatch.inference import infer
 from dss_dispatch.remote import infer_at
@@ -153,7 +153,7 @@ class ClaimedTicket:
                     name=path.name, description=report.description, mime_type=report.mime_type
                 )
             )
-        fsync(folder)
+        sync(folder)
         self.reporter.log("What was found is attached to this line.", attachments=tuple(files))
 
     def _build(self, submission: Submission, finished: InferenceFinished) -> tuple[ResultFile, ...]:

@@ -1,4 +1,4 @@
-"""Files of the shared volume: linked or written whole, safely on disk, with what proves it."""
+"""Files of the shared volume: written whole, with what proves it."""
 
 import errno
 import hashlib
@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+from dss_broker.files import sync
 from dss_broker.messages import ResultFile
 from dss_dispatch.errors import ResultRefused
 
@@ -22,16 +23,6 @@ def is_full(error: Exception, folder: Path) -> bool:
     return unclear and shutil.disk_usage(folder).free < ROOM_BYTES
 
 
-def link(source: Path, target: Path) -> None:
-    """Let ``target`` be the same file as ``source``, or a copy where the volume has no hard links."""
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError:
-        shutil.copyfile(source, target, follow_symlinks=False)
-    fsync(target)
-
-
 def write(target: Path, data: bytes) -> None:
     """Whole or not at all, even if the machine stops."""
     temporary = target.with_name(f".{target.name}.part")
@@ -40,16 +31,7 @@ def write(target: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(target)
-    fsync(target.parent)
-
-
-def fsync(path: Path) -> None:
-    """Of a file or of a folder's entries."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(target.parent)
 
 
 def sha256(path: Path) -> str:

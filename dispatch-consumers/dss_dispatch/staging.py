@@ -8,10 +8,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from dss_broker.files import link, sync
 from dss_broker.messages import Label, Landmark
 from dss_dispatch import workspace as ws
 from dss_dispatch.annotations import add_landmarks
-from dss_dispatch.files import fsync, link, sha256, write
+from dss_dispatch.files import sha256, write
 from dss_dispatch.images import label_values, read_header, renumber
 from dss_dispatch.labels import add_labels, label_table, place_labels
 from dss_dispatch.registry import Folder, serialize
@@ -92,7 +93,7 @@ def _finish(ticket_id: int, submission: Submission, workspace: Folder, folder: P
     ws.state_main_size(workspace, main.size)
     ws.scrub(workspace)
     ws.move(workspace, f"/dss/tickets/{ticket_id:08d}")
-    fsync(folder)
+    sync(folder)
     write(folder / f"ticket_{ticket_id:08d}_results.itksnap", serialize(workspace))
 
 

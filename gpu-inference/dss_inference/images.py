@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
+from dss_broker.files import sync
 from dss_broker.inflating import inflated
 from dss_inference.errors import InferenceError
 from dss_inference.geometry import FileGrid, Grid, LpsOrder, Voxels, file_grid_of, lps_order
@@ -190,12 +191,3 @@ def _grid_in(path: Path) -> FileGrid:
     header.SetFileName(str(path))
     header.ReadImageInformation()
     return file_grid_of(header)
-
-
-def sync(path: Path) -> None:
-    """The file, or the folder's list of names, is on disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import msgspec
 
+from dss_broker.files import sync
 from dss_broker.messages import InferenceFinished, RunInference
-from dss_inference.images import sync
 
 _NAME = "outcome.json"
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from dss_broker.files import sync
 from dss_broker.messages import Label, Landmark
 from dss_inference.bundle import Report
 from dss_inference.findings import Finding, write_findings
-from dss_inference.images import sync
 
 
 def listed(findings: Sequence[Finding], folder: Path) -> tuple[Report, ...]:

@@ -12,6 +12,7 @@ import aiofiles.os
 
 from dss_broker import datastore as layout
 from dss_broker.datastore import Area
+from dss_broker.files import sync
 from dss_observability import metrics
 from dss_portal.errors import DISK_FULL, Refused
 
@@ -82,7 +83,7 @@ class Datastore:
     async def keep(self, temporary: Path, name: str) -> None:
         """Give a received file its name; it replaces one of the same name."""
         await aiofiles.os.replace(temporary, temporary.with_name(name))
-        await asyncio.to_thread(_fsync_dir, temporary.parent)
+        await asyncio.to_thread(sync, temporary.parent)
 
     def discard(self, temporary: Path) -> None:
         temporary.unlink(missing_ok=True)
@@ -177,8 +178,7 @@ def _copy(source: Path, target: Path) -> int:
         raise FileNotFoundError(source.name)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
-    with target.open("rb") as file:
-        os.fsync(file.fileno())
+    sync(target)
     return target.stat().st_size
 
 
@@ -187,15 +187,7 @@ def _publish(staged: Path, results: Path, expected: list[tuple[str, int]]) -> No
         if results.is_dir():  # of an earlier attempt
             shutil.rmtree(results)
         staged.rename(results)
-        _fsync_dir(results.parent)
+        sync(results.parent)
     for name, size_bytes in expected:
         if (results / name).stat().st_size != size_bytes:
             raise FileNotFoundError(f"{name} has not the {size_bytes} bytes announced")
-
-
-def _fsync_dir(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import msgspec
 
+from dss_broker.files import sync
 from dss_broker.messages import InferenceFailed, InferenceFinished, ReportFile, RunInference
-from dss_inference.images import sync
 
 _REQUEST, _ANSWER, _STARTS = "request.json", "answer.json", "starts"
 _MASK = "segmentation.nrrd"
