@@ -45,7 +45,12 @@ def working_in(folder: Path, program: str) -> list[psutil.Process]:
     """
     found = psutil.process_iter(["name", "cwd", "cmdline"])
     here = [process for process in found if process.info["cwd"] == str(folder)]
-    return [p for p in here if program in (p.info["name"], *p.info["cmdline"]) and alive(p)]
+    return [p for p in here if program in _names(p) and alive(p)]
+
+
+def _names(process: psutil.Process) -> tuple[str | None, ...]:
+    """Of one that ends while it is looked at, psutil knows no command line."""
+    return (process.info["name"], *(process.info["cmdline"] or ()))
 
 
 def wait_for_end(processes: Sequence[psutil.Process], timeout_s: float) -> list[psutil.Process]:

@@ -64,6 +64,19 @@ def test_another_program_in_the_same_folder_is_not_taken_for_ours(folder: Path) 
     assert processes.working_in(folder, "dss_portal") == []
 
 
+def test_a_process_that_ends_while_it_is_looked_at_is_not_found(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = launch_ready(folder, "import time; print('ready', flush=True); time.sleep(600)")
+    ending = psutil.Process(process.pid)
+    ending.info = {"name": ending.name(), "cwd": str(folder), "cmdline": None}
+    monkeypatch.setattr(psutil, "process_iter", lambda _: [ending])
+
+    assert processes.working_in(folder, "dss_portal") == []
+    assert processes.working_in(folder, process.name()) == [process]
+    monkeypatch.undo()
+
+
 def test_a_process_that_ignores_the_polite_signal_is_killed(folder: Path) -> None:
     process = launch_ready(folder, DEAF)
 
