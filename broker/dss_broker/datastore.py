@@ -33,6 +33,15 @@ def staging_dir(ticket_id: int, claim_id: str) -> PurePosixPath:
     return work_dir(ticket_id, claim_id) / "results"
 
 
+def inference_dir(ticket_id: int, claim_id: str) -> PurePosixPath:
+    """Where a worker leaves what it was asked for."""
+    return work_dir(ticket_id, claim_id) / "inference"
+
+
+OUTCOME = "outcome.json"
+"""In that folder: what the worker answered.  Written last, so its presence says that the rest is there."""
+
+
 def attached_dir(ticket_id: int, claim_id: str) -> PurePosixPath:
     """Where a dispatcher leaves files for log lines, until the portal has taken them over."""
     return work_dir(ticket_id, claim_id) / "attached"

@@ -152,7 +152,7 @@ class RunInference:
 
     Answered by any number of InferenceProgressed, then InferenceFinished or InferenceFailed.  With
     ``silence_s`` > 0 its requester has made ``output_dir``, waits so long for a sign of life, and removes the
-    folder when it waits no more.
+    folder when nobody needs it any more; it stays for who takes the ticket over and asks for the same work.
     """
 
     ticket_id: int

@@ -64,10 +64,10 @@ class ClaimedTicket:
         with self._timed("build"):
             return self._build(submission, finished)
 
-    def clear(self, *, keep_results: bool) -> None:
-        """Remove the claim's scratch files, without what is to be published if ``keep_results``."""
+    def clear(self) -> None:
+        """Remove all files of the claim."""
         folder = self.datastore / layout.work_dir(self.claim.ticket_id, self.claim.claim_id)
-        shutil.rmtree(self._scratch if keep_results else folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -82,7 +82,7 @@ class ClaimedTicket:
 
     @property
     def _output_dir(self) -> PurePosixPath:
-        return layout.work_dir(self.claim.ticket_id, self.claim.claim_id) / "inference"
+        return layout.inference_dir(self.claim.ticket_id, self.claim.claim_id)
 
     @property
     def _scratch(self) -> Path:

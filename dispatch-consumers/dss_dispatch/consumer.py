@@ -20,7 +20,7 @@ from dss_dispatch.errors import NoInference, TicketError, Withdrawn
 from dss_dispatch.files import is_full
 from dss_dispatch.reporter import Reporter
 from dss_dispatch.service import Service
-from dss_dispatch.withdrawals import Withdrawals
+from dss_dispatch.withdrawals import Watch, Withdrawals
 from dss_observability import metrics, tracing
 from dss_observability.logs import concerns
 
@@ -98,7 +98,7 @@ class Consumer:
             claim = self._claim(ready, delivery)
             if claim is not None:
                 with tracing.within(tracing.in_trace_of(claim.traceparent)):
-                    self._work(claim, delivery, watch.of(claim))
+                    self._work(claim, delivery, watch)
 
     def _claim(self, ready: TicketReady, delivery: Delivery) -> ClaimGranted | None:
         """None if the ticket is not to be worked on.  Raises TryAgainLater if no portal answers."""
@@ -130,7 +130,7 @@ class Consumer:
         finally:
             conversation.close()
 
-    def _work(self, claim: ClaimGranted, delivery: Delivery, is_withdrawn: threading.Event) -> None:
+    def _work(self, claim: ClaimGranted, delivery: Delivery, watch: Watch) -> None:
         facts = {"ticket": claim.ticket_id, "claim": claim.claim_id}
         concerns(**facts)
         log.info("ticket claimed", extra={**facts, "attempt": claim.attempt})
@@ -141,7 +141,7 @@ class Consumer:
             datastore=self._datastore,
             broker=self._broker,
             reporter=reporter,
-            withdrawn=is_withdrawn,
+            withdrawn=watch.of(claim),
             silence_s=self._silence_s,
             service_url=self._service_url,
         )
@@ -159,9 +159,12 @@ class Consumer:
             if processed:
                 raise
             self._count(type(error).__name__)
-            self._give_up(reporter, claim, error, delivery)
-        finally:
-            ticket.clear(keep_results=processed)
+            try:
+                self._give_up(reporter, claim, error, delivery)
+            finally:
+                goes_on_elsewhere = watch.moved or isinstance(error, BrokerClosed)
+                if not goes_on_elsewhere:
+                    ticket.clear()
 
     def _begin_counting(self) -> None:
         """A series that appeared with its first event would hide just that event."""

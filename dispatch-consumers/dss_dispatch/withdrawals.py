@@ -11,11 +11,13 @@ from dss_broker.messages import ClaimGranted, TicketWithdrawn
 class Watch:
     """Hears every withdrawal from before a claim is asked for, when nobody knows for which ticket.
 
-    ``withdrawn`` is set as soon as what ``of`` names is withdrawn.
+    ``withdrawn`` is set as soon as what ``of`` names is withdrawn, and ``moved`` is true if only the claim
+    was: then the ticket goes on in other hands.
     """
 
     def __init__(self) -> None:
         self.withdrawn = threading.Event()
+        self.moved = False
         self._claim: ClaimGranted | None = None
         self._heard: list[TicketWithdrawn] = []
         self._lock = threading.Lock()
@@ -38,6 +40,7 @@ class Watch:
 
     def _judge(self, message: TicketWithdrawn, claim: ClaimGranted) -> None:
         if message.ticket_id == claim.ticket_id and message.claim_id in {"", claim.claim_id}:
+            self.moved = bool(message.claim_id)
             self.withdrawn.set()
 
 

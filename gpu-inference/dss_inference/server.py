@@ -3,7 +3,6 @@
 import errno
 import logging
 import threading
-from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
@@ -14,8 +13,10 @@ from dss_broker.broker import Broker, Delivery
 from dss_broker.errors import BrokerClosed, HandBack, TryAgainLater, Unroutable
 from dss_inference.bundle import Bundle, Report
 from dss_inference.errors import Cancelled, InferenceError
+from dss_inference.joint import Joint, Turn
 from dss_inference.outcomes import earlier_answer, record
 from dss_inference.reporter import Reporter
+from dss_inference.withdrawals import Withdrawals
 from dss_observability import metrics, tracing
 
 log = logging.getLogger(__name__)
@@ -26,13 +27,14 @@ CONFIRM_S = 60.0
 """The broker has an answer after so long, or the request is given up; its outcome stays on disk."""
 ABANDON_S = 5.0
 """What is abandoned ends within that, unless a stage is long."""
+SUCCESSION_S = 10.0
+"""Who takes a ticket over asks for the same work within that; until then what is being computed goes on."""
 UNEXPECTED = (
     "The segmentation failed for a reason that the service did not foresee; "
     "please tell its operator the number of this ticket."
 )
 EXHAUSTED = "The service ran out of memory or disk space; please tell its operator."
 WITHDRAWN = "The ticket was withdrawn."
-_REMEMBERED_WITHDRAWALS = 4096
 
 
 class Server:
@@ -53,8 +55,9 @@ class Server:
         self._bundles = {bundle.name: bundle for bundle in bundles}
         self._datastore = datastore.resolve()
         self._instance = instance
-        self._withdrawn: deque[tuple[int, str]] = deque(maxlen=_REMEMBERED_WITHDRAWALS)
+        self._withdrawals = Withdrawals()
         self._ahead = ahead
+        self._joint = Joint()
         self._stopping, self._abandoned = threading.Event(), threading.Event()
         self._announcer = threading.Thread(target=self._announce, name="announce", daemon=True)
 
@@ -79,7 +82,7 @@ class Server:
 
     def _withdraw(self, delivery: Delivery) -> None:
         if isinstance(delivery.message, m.TicketWithdrawn):
-            self._withdrawn.append((delivery.message.ticket_id, delivery.message.claim_id))
+            self._withdrawals.note(delivery.message)
 
     def _announce(self) -> None:
         while not self._stopping.wait(ANNOUNCE_EVERY_S if self._tell_all() else UNHEARD_S):
@@ -149,31 +152,36 @@ class Server:
         output_dir = self._inside(request.output_dir)
         if self._is_over(request) or self._came_too_late(delivery, request):
             raise Cancelled
-        earlier = earlier_answer(output_dir, request, self._datastore)
-        if earlier is not None:
-            _count(request, "repeated")
-            return earlier
-        if not image_path.is_file():
-            raise InferenceError("The image is not in the datastore.")
-        output_dir.mkdir(parents=True, exist_ok=True)
-        finished = self._computed(delivery, request, image_path, output_dir)
-        record(output_dir, request, finished)
-        _count(request, "finished")
-        _note_stages(request, finished)
-        return finished
 
-    def _computed(
-        self, delivery: Delivery, request: m.RunInference, image_path: Path, output_dir: Path
-    ) -> m.InferenceFinished:
-        bundle = self._bundles[request.bundle]
-
-        def send(fraction: float, stage: str) -> None:
+        def tell(fraction: float, stage: str) -> None:
             delivery.reply(_progressed(request, fraction, stage))
 
         def cancelled() -> bool:
             return self._is_over(request) or self._abandoned.is_set()
 
-        with Reporter(send) as report, tracing.Steps(_attributes(request)) as steps:
+        with self._joint.turn(request, tell, cancelled) as turn:
+            earlier = earlier_answer(output_dir, request, self._datastore)
+            if earlier is not None:
+                _count(request, "repeated")
+                return earlier
+            if not image_path.is_file():
+                raise InferenceError("The image is not in the datastore.")
+            output_dir.mkdir(parents=True, exist_ok=True)
+            finished = self._computed(turn, request, image_path, output_dir)
+            record(output_dir, request, finished, self._datastore)
+        _count(request, "finished")
+        _note_stages(request, finished)
+        return finished
+
+    def _computed(
+        self, turn: Turn, request: m.RunInference, image_path: Path, output_dir: Path
+    ) -> m.InferenceFinished:
+        bundle = self._bundles[request.bundle]
+
+        def cancelled() -> bool:
+            return self._is_unwanted(request, turn) or self._abandoned.is_set()
+
+        with Reporter(turn.tell_all) as report, tracing.Steps(_attributes(request)) as steps:
 
             def progress(fraction: float, stage: str) -> None:
                 steps.enter(stage)
@@ -202,8 +210,15 @@ class Server:
 
     def _is_over(self, request: m.RunInference) -> bool:
         """Was the ticket deleted, or its claim ended, so that nobody waits for the answer?"""
-        ticket_id, claim_id = request.ticket_id, request.claim_id
-        return (ticket_id, "") in self._withdrawn or (ticket_id, claim_id) in self._withdrawn
+        is_lost = self._withdrawals.lost_s(request.ticket_id, request.claim_id) is not None
+        return is_lost or self._withdrawals.is_deleted(request.ticket_id)
+
+    def _is_unwanted(self, request: m.RunInference, turn: Turn) -> bool:
+        """Is nobody left who wants what is being computed?"""
+        if self._withdrawals.is_deleted(request.ticket_id):
+            return True
+        lost_s = self._withdrawals.lost_s(request.ticket_id, request.claim_id)
+        return lost_s is not None and min(lost_s, turn.alone_s) > SUCCESSION_S
 
     def _came_too_late(self, delivery: Delivery, request: m.RunInference) -> bool:
         """Has the requester given up, or got its answer from another worker?

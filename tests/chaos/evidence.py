@@ -31,12 +31,19 @@ class Ticket:
     published: list[str] = field(default_factory=list)
 
     @property
+    def of_last_claim(self) -> list[str]:
+        """The log since it was claimed for the last time."""
+        claimed = [n for n, line in enumerate(self.log) if line.startswith(CLAIMED)]
+        return self.log[claimed[-1] :] if claimed else []
+
+    @property
     def ended_s(self) -> float | None:
         """When it came to its end, if it did."""
         ends = [at for status, at in self.history if status in TERMINAL]
         return ends[-1] if ends else None
 
 
+CLAIMED = "Ticket claimed by"
 TERMINAL = frozenset({"success", "failed", "timeout", "deleted"})
 
 

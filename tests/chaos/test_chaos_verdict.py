@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 
 from chaos.cases import Case, Kind, Voxels, draw_cases, segmented, signature
-from chaos.evidence import Evidence, Ticket
+from chaos.evidence import CLAIMED, Evidence, Ticket
 from chaos.faults import Fault
 from chaos.report import RECOVERY_S, slow_recoveries
 from chaos.stand_in import REFUSAL
 from chaos.users import Sent
 from chaos.verdict import violations
+from dss_inference.outcomes import TAKEN_OVER
 
 CLAIM = "0123456789abcdef0123456789abcdef"
 OTHER_CLAIM = "f" * 32
@@ -81,6 +82,21 @@ def test_bad_input_must_fail_with_its_reason() -> None:
 
 def test_a_result_is_signed_by_its_claim() -> None:
     assert signature(segmented(GOOD.voxels(), CLAIM)) == CLAIM
+
+
+def test_a_result_may_be_that_of_an_earlier_claim_if_the_last_one_says_so() -> None:
+    log = [f"{CLAIMED} provider a", f"{CLAIMED} provider b", TAKEN_OVER.text]
+    claims = [(OTHER_CLAIM, 2.5), (CLAIM, 3.0)]
+    history = [*HISTORY[:3], *HISTORY[2:]]
+    ticket = replace(TICKET, claims=claims, history=history, log=log)
+
+    assert violations([SENT], evidence_of(ticket, OTHER_CLAIM)) == []
+    for spoiled in (
+        replace(ticket, log=[log[0], log[2], log[1]]),
+        replace(ticket, claims=[("a" * 32, 2.5), (CLAIM, 3.0)]),
+    ):
+        (found,) = violations([SENT], evidence_of(spoiled, OTHER_CLAIM))
+        assert "a claim that it had lost" in found
 
 
 def test_the_same_seed_draws_the_same_cases() -> None:

@@ -6,6 +6,7 @@ from chaos.cases import Kind, is_right, signature
 from chaos.evidence import TERMINAL, Evidence, Ticket
 from chaos.stand_in import REFUSAL
 from chaos.users import Sent
+from dss_inference.outcomes import TAKEN_OVER
 
 _NEXT = {
     "": {"init"},
@@ -73,8 +74,17 @@ def _of_results(accepted: list[Sent], evidence: Evidence) -> Iterator[str]:
             continue
         if not is_right(labels, one.case):
             yield f"result: that of ticket {one.ticket} belongs to another image"
-        if signature(labels) != ticket.claim_id:
+        if not _is_own(signature(labels), ticket):
             yield f"result: that of ticket {one.ticket} comes from a claim that it had lost"
+
+
+def _is_own(maker: str, ticket: Ticket) -> bool:
+    """Made for the claim that it ended with, or for an earlier one and knowingly taken over from that."""
+    if maker == ticket.claim_id:
+        return True
+    return (
+        maker in {claim for claim, _ in ticket.claims} and TAKEN_OVER.text in ticket.of_last_claim
+    )
 
 
 def _of_remains(accepted: list[Sent], evidence: Evidence) -> Iterator[str]:

@@ -1,8 +1,10 @@
 """Power failures in the middle of a ticket: it ends once, with the right result, and its log says what happened."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
@@ -11,6 +13,7 @@ from dss_client.itksnap import ItkSnap
 from dss_client.records import Detail
 from dss_client.sending import Sent, send
 from dss_client.workspace import read_outcome
+from dss_inference.outcomes import TAKEN_OVER
 from dss_inference.phantom.chest import Phantom, PhantomSpec, make_phantom
 from dss_inference.runner import Runner
 from stacks import Stack, wait_until
@@ -62,9 +65,22 @@ def claims(sent: Sent) -> int:
     return sum(line.message.startswith("Ticket claimed by") for line in sent.log)
 
 
+def computed(stack: Stack) -> int:
+    """How often the worker has finished an inference, by itself."""
+    exposed = httpx.get(f"http://127.0.0.1:{stack.health_ports['inference']}/metrics").text
+    found = re.search(
+        r'^dss_inference_requests_total\{bundle="[\w-]*lung[\w-]*",outcome="finished"\} (\S+)',
+        exposed,
+        re.MULTILINE,
+    )
+    assert found, exposed
+    return int(float(found[1]))
+
+
 def test_a_dispatcher_that_dies_loses_no_ticket(
     stack: Stack, ann: ItkSnap, chest: tuple[Phantom, Path], tmp_path: Path
 ) -> None:
+    before = computed(stack)
     accident = Accident("Inference:", restarted(stack, "dispatch"))
 
     sent = send(ann, chest[1], "lung-segmentation", tmp_path, accident)
@@ -72,6 +88,8 @@ def test_a_dispatcher_that_dies_loses_no_ticket(
     assert accident.happened
     assert_right(sent, chest[0])
     assert claims(sent) == 2
+    assert TAKEN_OVER.text in [line.message for line in sent.log]
+    assert computed(stack) == before + 1  # the worker went on, and its work was not for nothing
 
 
 def test_a_worker_that_dies_loses_no_ticket(

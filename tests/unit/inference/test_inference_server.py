@@ -4,113 +4,35 @@ import errno
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from copy_worker import (
+    LABEL,
+    PATIENCE_S,
+    REQUEST,
+    CopyBundle,
+    ended,
+    replies,
+    wait_until,
+)
 from dss_broker.broker import Conversation
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import (
     InferenceFailed,
     InferenceFinished,
     InferenceProgressed,
-    Label,
     Message,
     RunInference,
     TicketWithdrawn,
     WorkerAnnounced,
 )
 from dss_broker.topology import PORTAL_EVENTS
-from dss_inference.bundle import Outcome, Progress, Stages
 from dss_inference.errors import InferenceError
 from dss_inference.server import EXHAUSTED, UNEXPECTED, WITHDRAWN, Server
-
-PATIENCE_S = 10
-LABEL = Label(value=1, name="left lung", rgb=(1, 2, 3), volume_ml=4.5)
-REQUEST = RunInference(
-    ticket_id=7,
-    claim_id="c1",
-    bundle="copy",
-    image_path="tickets/00000007/input/ct.nii.gz",
-    output_dir="tickets/00000007/work/c1/layer-1",
-    parameters={},
-)
-
-
-@dataclass
-class CopyBundle:
-    """Copies the image.  ``before`` is called first and may raise; ``go_on`` ends the only stage."""
-
-    name: str = "copy"
-    device: str = "cpu"
-    runs: int = 0
-    before: Callable[[], None] = lambda: None
-    started: threading.Event = field(default_factory=threading.Event)
-    go_on: threading.Event = field(default_factory=threading.Event)
-
-    def run(
-        self,
-        image_path: Path,
-        output_dir: Path,
-        parameters: dict[str, str],
-        progress: Progress,
-        cancelled: Callable[[], bool],
-    ) -> Outcome:
-        self.runs += 1
-        stages = Stages(progress, cancelled)
-        stages.enter(0.25, "copying")
-        self.before()
-        self.started.set()
-        assert self.go_on.wait(PATIENCE_S)
-        stages.enter(0.75, "finishing")
-        copied = output_dir / "segmentation.nii.gz"
-        copied.write_bytes(image_path.read_bytes())
-        return Outcome(
-            segmentation=copied, labels=(LABEL,), notes=(), stage_seconds=stages.seconds()
-        )
-
-
-@pytest.fixture
-def broker() -> Iterator[MemoryBroker]:
-    opened = MemoryBroker()
-    yield opened
-    opened.stop_consuming(PATIENCE_S)
-    opened.close()
-
-
-@pytest.fixture
-def bundle() -> CopyBundle:
-    made = CopyBundle()
-    made.go_on.set()
-    return made
-
-
-@pytest.fixture
-def datastore(tmp_path: Path) -> Path:
-    image = tmp_path / "datastore" / REQUEST.image_path
-    image.parent.mkdir(parents=True)
-    image.write_bytes(b"voxels")
-    return tmp_path / "datastore"
-
-
-@pytest.fixture
-def server(broker: MemoryBroker, bundle: CopyBundle, datastore: Path) -> Iterator[Server]:
-    made = Server(broker=broker, bundles=[bundle], datastore=datastore, instance="node1")
-    made.start()
-    yield made
-    bundle.go_on.set()
-    made.stop(PATIENCE_S)
-
-
-def replies(broker: MemoryBroker, request: RunInference) -> list[Message]:
-    """All, up to the one that ends the conversation."""
-    conversation = broker.request(request)
-    heard: list[Message] = []
-    while not heard or isinstance(heard[-1], InferenceProgressed):
-        heard.append(conversation.next(PATIENCE_S))
-    return heard
 
 
 def failure(broker: MemoryBroker, request: RunInference) -> str:
@@ -277,7 +199,7 @@ def test_a_withdrawn_ticket_stops_between_two_stages(
     assert bundle.started.wait(PATIENCE_S)
 
     broker.publish(TicketWithdrawn(ticket_id=7, service="lungs"))
-    wait_until(lambda: (7, "") in server._withdrawn)
+    wait_until(lambda: server._withdrawals.is_deleted(7))
     bundle.go_on.set()
 
     heard: Message = conversation.next(PATIENCE_S)
@@ -355,18 +277,11 @@ def test_a_worker_announces_its_bundle_and_device(
     server.stop(PATIENCE_S)
 
 
-def wait_until(is_so: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_a_request_whose_claim_was_taken_away_before_is_not_begun(
     broker: MemoryBroker, bundle: CopyBundle, server: Server
 ) -> None:
     broker.publish(TicketWithdrawn(ticket_id=7, service="lungs", claim_id="c1"))
-    wait_until(lambda: (7, "c1") in server._withdrawn)
+    wait_until(lambda: server._withdrawals.lost_s(7, "c1") is not None)
 
     assert failure(broker, REQUEST) == WITHDRAWN
     assert bundle.runs == 0
@@ -437,11 +352,4 @@ def test_a_request_whose_folder_goes_away_meanwhile_is_given_up(
 def failed(conversation: Conversation) -> InferenceFailed:
     heard = ended(conversation)
     assert isinstance(heard, InferenceFailed)
-    return heard
-
-
-def ended(conversation: Conversation) -> Message:
-    heard = conversation.next(PATIENCE_S)
-    while isinstance(heard, InferenceProgressed):
-        heard = conversation.next(PATIENCE_S)
     return heard
