@@ -17,7 +17,7 @@ _NEXT = {
     Status.SUCCESS: {Status.DELETED},
     Status.FAILED: {Status.READY, Status.DELETED},
     Status.TIMEOUT: {Status.READY, Status.DELETED},
-    Status.DELETED: {Status.DELETED},
+    Status.DELETED: set[Status](),
 }
 ByClaim: TypeAlias = (
     lifecycle.Succeeded
@@ -66,6 +66,8 @@ def _of_step(world: World, step: Step) -> Iterator[str]:
         yield "an old claim is heard"
     if state.status in ENDED and not isinstance(step.event, ByUser):
         yield "what has ended changes"
+    if state.status is Status.DELETED:
+        yield "what is deleted changes"
     if isinstance(step.event, lifecycle.StageOverdue) and state.status is not step.event.stage:
         yield "a stage is overdue that is over"
 

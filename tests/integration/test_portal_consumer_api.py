@@ -6,7 +6,7 @@ import json
 import pytest
 
 from dss_portal.accounts import store as accounts
-from dss_portal.models import LoginToken, Session
+from dss_portal.models import LoginToken, Session, Status, TicketHistory
 from portals import (
     DESCRIPTOR,
     Portal,
@@ -384,6 +384,7 @@ async def test_a_deleted_ticket_leaves_no_files_and_frees_the_quota(portal: Port
 
     assert await text(client, "/api/tickets") == ""
     assert await text(client, f"/api/tickets/{ticket_id}/status") == "deleted"
+    assert await TicketHistory.filter(ticket_id=ticket_id, status=Status.DELETED).count() == 1
     assert not (portal.datastore / "tickets" / f"{ticket_id:08d}").exists()
 
 

@@ -125,7 +125,7 @@ def apply(ticket: TicketState, event: Event) -> TicketState:
         case Requeued():
             return _requeued(ticket)
         case Deleted():
-            return replace(ticket, status=Status.DELETED)
+            return _deleted(ticket)
         case _:
             assert_never(event)
 
@@ -145,6 +145,11 @@ def _retried(ticket: TicketState) -> TicketState:
     if ticket.status not in {Status.FAILED, Status.TIMEOUT}:
         raise IllegalAction(f"A ticket in state {ticket.status} cannot be retried.")
     return TicketState(status=Status.READY)
+
+
+def _deleted(ticket: TicketState) -> TicketState:
+    """Often asked for again, by who has not heard the answer."""
+    return ticket if ticket.status is Status.DELETED else replace(ticket, status=Status.DELETED)
 
 
 def taken_away(before: TicketState, after: TicketState, event: Event) -> str | None:

@@ -61,6 +61,13 @@ def without_stage(ticket: TicketState, event: Event) -> TicketState:
     return lifecycle.apply(ticket, event)
 
 
+def deleting_again(ticket: TicketState, event: Event) -> TicketState:
+    """Whoever asks for it twice is written down twice."""
+    if isinstance(event, lifecycle.Deleted):
+        return replace(ticket, status=Status.DELETED)
+    return lifecycle.apply(ticket, event)
+
+
 def without_lapse(ticket: TicketState, event: Event) -> TicketState:
     """Nobody notices that a dispatcher is dead."""
     if isinstance(event, lifecycle.LeaseLapsed | lifecycle.RunOverdue):
@@ -76,6 +83,7 @@ def without_lapse(ticket: TicketState, event: Event) -> TicketState:
         (with_retried_success, "two results"),
         (without_counting, "more attempts than allowed"),
         (without_stage, "a stage is overdue that is over"),
+        (deleting_again, "what is deleted changes"),
     ],
 )
 def test_a_state_machine_that_lacks_a_rule_breaks_a_promise(broken: Apply, noticed: str) -> None:
