@@ -163,6 +163,7 @@ class Server:
             earlier = earlier_answer(output_dir, request, self._datastore)
             if earlier is not None:
                 _count(request, "repeated")
+                log.info("inference finished before", extra=_facts(request))
                 return earlier
             if not image_path.is_file():
                 raise InferenceError("The image is not in the datastore.")

@@ -7,6 +7,7 @@ from chaos.evidence import Evidence
 from chaos.faults import Fault
 from chaos.recovery import PATIENCE_S
 from chaos.run import Outcome
+from chaos.verdict import is_taken_over
 
 RECOVERY_S = 15.0
 """After a single kill, work goes on within this time."""
@@ -58,6 +59,7 @@ def _tickets(outcome: Outcome, evidence: Evidence) -> list[str]:
         f"tickets accepted: {len(accepted)} of {len(outcome.sent)} from {outcome.plan.users} users",
         f"  ended as: {', '.join(f'{n} {status}' for status, n in sorted(ends.items()))}",
         f"  claims: {sum(claims)} in all, at most {max(claims, default=0)} for one",
+        f"  inferences that outlived their claim: {sum(map(is_taken_over, evidence.tickets.values()))}",
         f"dead letters: {len(evidence.dead)}",
     ]
 

@@ -82,9 +82,12 @@ def _is_own(maker: str, ticket: Ticket) -> bool:
     """Made for the claim that it ended with, or for an earlier one and knowingly taken over from that."""
     if maker == ticket.claim_id:
         return True
-    return (
-        maker in {claim for claim, _ in ticket.claims} and TAKEN_OVER.text in ticket.of_last_claim
-    )
+    return maker in {claim for claim, _ in ticket.claims} and is_taken_over(ticket)
+
+
+def is_taken_over(ticket: Ticket) -> bool:
+    """Did its last claim get what an earlier one had computed?"""
+    return TAKEN_OVER.text in ticket.of_last_claim
 
 
 def _of_remains(accepted: list[Sent], evidence: Evidence) -> Iterator[str]:
