@@ -38,8 +38,8 @@ def wait_for(stop: threading.Event) -> None:
         pass
 
 
-async def stopped() -> None:
-    """``wait_for(stop_signal())`` for an event loop, which every signal wakes."""
+def stop_event() -> asyncio.Event:
+    """``stop_signal`` for the running event loop, which every signal wakes."""
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
@@ -51,7 +51,7 @@ async def stopped() -> None:
 
     for number in SIGNALS:
         loop.add_signal_handler(number, first)
-    await stop.wait()
+    return stop
 
 
 def leave_at_once() -> NoReturn:

@@ -100,6 +100,7 @@ def _service_url(service: str) -> str:
 
 
 def _serve(service: Service, settings: Settings, service_url: str) -> None:
+    stop = stop_signal()
     amqp_url = settings.amqp_url.get_secret_value()
     broker = RabbitBroker(amqp_url, "dispatch", settings.instance)
     consumer = Consumer(
@@ -114,7 +115,6 @@ def _serve(service: Service, settings: Settings, service_url: str) -> None:
     end_health = serve_health(
         settings.metrics_bind, lambda: missing(broker.connected, settings.datastore)
     )
-    stop = stop_signal()
     starting = threading.Thread(target=_start, args=(consumer, settings.parallel_tickets, stop))
     starting.start()
     try:

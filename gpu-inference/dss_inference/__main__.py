@@ -69,8 +69,10 @@ def facade(
     configure_logging("inference", json_lines=settings.log_json)
     end_tracing = start_tracing("inference", settings.instance, os.environ)
     bind = settings.facade_bind or "127.0.0.1:8080"
-    end_facade = _start_facade(bind, list(_to_serve(bundle, settings)), settings)
-    wait_for(stop_signal())
+    loaded = list(_to_serve(bundle, settings))
+    stop = stop_signal()
+    end_facade = _start_facade(bind, loaded, settings)
+    wait_for(stop)
     done = end_facade()
     log.info("stopped", extra={"all_finished": done})
     end_tracing()
@@ -130,6 +132,7 @@ def _to_serve(names: list[str] | None, settings: DeviceSettings) -> Iterator[Bun
 
 
 def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
+    stop = stop_signal()
     end_facade = _start_facade(settings.facade_bind, loaded, settings)
     broker = RabbitBroker(settings.amqp_url.get_secret_value(), "inference", settings.instance)
     server = Server(
@@ -143,7 +146,6 @@ def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
         settings.metrics_bind, lambda: missing(broker.connected, settings.datastore)
     )
     measure(loaded)
-    stop = stop_signal()
     starting = threading.Thread(target=_start, args=(server,))
     starting.start()
     try:

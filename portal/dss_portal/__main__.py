@@ -9,7 +9,7 @@ from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
 from dss_broker.rabbit import RabbitBroker
-from dss_broker.stopping import stopped
+from dss_broker.stopping import stop_event
 from dss_observability.logs import configure_logging
 from dss_observability.telemetry import start_tracing
 from dss_portal import database
@@ -58,6 +58,7 @@ def migrate() -> None:
 
 
 async def _serve(settings: Settings, broker: RabbitBroker) -> None:
+    stop = stop_event()  # before anybody can see that the portal is there
     config = Config()
     config.bind = [settings.bind]
     config.accesslog = None
@@ -67,7 +68,7 @@ async def _serve(settings: Settings, broker: RabbitBroker) -> None:
     config.graceful_timeout = settings.stop_s
     config.shutdown_timeout = settings.stop_s + ENDING_S
     app: Any = OldPaths(create_app(settings, broker), settings.public_prefix)
-    await hypercorn_serve(app, config, shutdown_trigger=stopped)
+    await hypercorn_serve(app, config, shutdown_trigger=stop.wait)
 
 
 if __name__ == "__main__":

@@ -26,16 +26,15 @@ leave_at_once()
 
 LOOP = """
 import asyncio, signal, threading
-from dss_broker.stopping import stopped
+from dss_broker.stopping import stop_event
 
 async def main():
     other = threading.Thread(target=threading.Event().wait, daemon=True)
     other.start()
-    told = asyncio.create_task(stopped())
-    await asyncio.sleep(0)
+    stop = stop_event()
     print("waiting", flush=True)
     threading.Timer(0.3, signal.pthread_kill, (other.ident, signal.SIGTERM)).start()
-    await told
+    await stop.wait()
     print("stopped")
 
 asyncio.run(main())
