@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from queue import Empty, Queue
@@ -29,6 +30,8 @@ DESCRIPTOR = {
 }
 
 M = TypeVar("M", bound=Message)
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @dataclass

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 BATCH = 200
 CONFIRM_TIMEOUT_S = 10.0
 IDLE_S = 5.0  # how long a message of a portal that died waits for another to notice
+SEEKING_S = 0.5  # how soon a broker that is back is noticed; it takes no query
 RELAY_LOCK = 0x64737301
 _TURN = f"SELECT {database.NOT_FOR_EVER}, pg_advisory_xact_lock($1)"
 
@@ -63,7 +64,7 @@ class Relay:
                 facts, trace = {"reason": repr(error)}, database.trace_of(error)
                 log.warning("outbox not flushed, trying again", extra=facts, exc_info=trace)
                 await asyncio.sleep(1)
-            await _wait(self._wake, IDLE_S)
+            await _wait(self._wake, IDLE_S if self._broker.connected else SEEKING_S)
 
     async def _flush(self) -> int:
         """Publish one batch; the number of messages that were waiting, BATCH at most."""

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-from datetime import UTC, datetime
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -22,7 +21,6 @@ from dss_broker.messages import (
     ClaimProgressed,
     ClaimRefused,
     ClaimSucceeded,
-    LeaseOverdue,
     ResultFile,
     TicketWithdrawn,
 )
@@ -30,6 +28,7 @@ from dss_observability.tracing import TRACEPARENT
 from dss_portal.models import Claim, OutboxMessage, TicketHistory
 from dss_portal.tickets import leases
 from portals import (
+    LONG_AGO,
     Portal,
     eventually,
     new_ticket,
@@ -42,7 +41,6 @@ from portals import (
 pytestmark = pytest.mark.stack
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 async def _status(client: Client, ticket_id: int, expected: str) -> None:
@@ -444,41 +442,3 @@ async def test_the_next_ticket_works_after_a_failed_one(portal: Portal, client: 
 
     assert isinstance(await portal.claim(second, "d2"), ClaimGranted)
     assert (await post(client, f"/api/tickets/{second}/status", status="ready"))[0] == 400
-
-
-async def test_who_has_lost_a_claim_is_told_however_it_was_lost(
-    portal: Portal, client: Client
-) -> None:
-    heard: list[TicketWithdrawn] = []
-    portal.broker.consume(
-        topology.withdrawn("dispatch"),
-        lambda delivery: heard.append(cast("TicketWithdrawn", delivery.message)),
-    )
-
-    async def told(granted: ClaimGranted) -> None:
-        await eventually(lambda: _last(heard), lambda last: last == granted.claim_id)
-
-    ticket_id = await submitted_ticket(client)
-    first = await portal.granted(ticket_id, "d1")
-    second = await portal.granted(ticket_id, "d1")  # the same delivery in other hands
-    await told(first)
-    await Claim.filter(id=second.claim_id).update(expires_at=LONG_AGO)
-    await portal.tell(LeaseOverdue(ticket_id=ticket_id, claim_id=second.claim_id))
-    await told(second)
-    third = await portal.granted(ticket_id, "d2")
-    root = await portal.user("root@example.com", sysadmin=True)
-    await root.get(f"/api/tickets/{ticket_id}/retry")
-    await told(third)
-    fourth = await portal.granted(ticket_id, "d3")
-    await portal.tell(
-        ClaimFailed(ticket_id=ticket_id, claim_id=fourth.claim_id, reason="No lungs.")
-    )
-    await _status(client, ticket_id, "failed")
-
-    assert [message.claim_id for message in heard] == [
-        claim.claim_id for claim in (first, second, third)
-    ]
-
-
-async def _last(heard: list[TicketWithdrawn]) -> str:
-    return heard[-1].claim_id if heard else ""

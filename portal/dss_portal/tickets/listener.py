@@ -56,7 +56,7 @@ class Listener:
         if not isinstance(request, ClaimTicket):
             raise TypeError(f"{type(request).__name__} is no claim")
         delivery.reply(await claims.answer(request, self._settings.lease_s))
-        if delivery.redelivered:  # somebody has lost his claim, and is to be told at once
+        if request.deliveries > 1 or delivery.redelivered:  # who had the ticket before is told
             self._wake_relay()
 
     async def on_event(self, delivery: Delivery) -> None:
@@ -96,6 +96,7 @@ class Listener:
             )
             if ticket and claim_id and await store.advance(ticket, Abandoned(claim_id=claim_id)):
                 await store.add_log(ticket.id, "error", PARKED_SENTENCE)
+        self._wake_relay()
 
     async def _on_claim_event(self, event: ClaimEvent, message_id: str) -> None:
         async with in_transaction():
