@@ -1,6 +1,7 @@
 """A worker's memory does not grow with the number of its tickets."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,13 @@ import pytest
 TICKETS = 50
 WARM = 15
 """By then every buffer has had the size of the largest image."""
+
+FREED_GOES_BACK = {"MALLOC_MMAP_THRESHOLD_": str(1024 * 1024)}
+"""A threshold that is set stays, and freed blocks above it go back to the system (mallopt(3)).
+
+Left alone, glibc's malloc raises it when a large block is freed, and keeps the next ones on its
+heap: one step of 60 MB, with the first nodule ticket or a later one, that is no leak.
+"""
 
 SERVE = """
 import json, sys
@@ -59,11 +67,12 @@ print(json.dumps(held))
 def test_memory_is_the_same_after_fifty_tickets(tmp_path: Path) -> None:
     """Images of five sizes in turn; every fifth is searched for nodules."""
     command = [sys.executable, "-W", "ignore", "-c", SERVE, str(tmp_path), str(TICKETS)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = os.environ | FREED_GOES_BACK
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
 
     held = json.loads(done.stdout.splitlines()[-1])
 
     print([round(bytes_held / 1e6) for bytes_held in held])  # noqa: T201 - pytest shows it on failure
     assert len(held) == TICKETS
-    assert max(held[-10:]) - max(held[WARM - 10 : WARM]) < 30e6
+    assert max(held[-10:]) - max(held[WARM - 10 : WARM]) < 12e6
