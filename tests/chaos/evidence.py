@@ -15,12 +15,13 @@ from chaos.site import Site, value
 from dss_broker import datastore as layout
 from dss_broker.topology import DEAD_QUEUE
 
-_TEMPORARY = (".part", "partial-")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Ticket:
-    """A row with what belongs to it; ``history`` and ``claims`` in their order, times in seconds since 1970."""
+    """A row with what belongs to it; ``history`` and ``claims`` in their order, times in seconds since 1970.
+
+    ``files`` are those that clients are shown, attachments too, as paths in the datastore.
+    """
 
     number: int
     status: str
@@ -29,6 +30,7 @@ class Ticket:
     claims: list[tuple[str, float]] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     published: list[str] = field(default_factory=list)
+    files: set[str] = field(default_factory=set)
 
     @property
     def of_last_claim(self) -> list[str]:
@@ -50,7 +52,8 @@ TERMINAL = frozenset({"success", "failed", "timeout", "deleted"})
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
     """``labels`` are the segmentations (z, y, x) that users would download; ``queued`` are the messages
-    by queue, ``dead`` the tickets of the dead letters; ``strays`` are files and folders that belong to nothing.
+    by queue, ``dead`` the tickets of the dead letters; ``strays`` are files and folders that belong to
+    nothing, ``gone`` files that clients are shown and that are not there.
     """
 
     tickets: dict[int, Ticket]
@@ -59,6 +62,7 @@ class Evidence:
     queued: dict[str, int]
     dead: list[int]
     strays: list[str]
+    gone: list[str] = field(default_factory=list)
 
 
 def gather(site: Site) -> Evidence:
@@ -72,6 +76,9 @@ def gather(site: Site) -> Evidence:
         queued={name: n for name, n in queued.items() if n and name != DEAD_QUEUE},
         dead=[json.loads(letter["payload"])["ticket_id"] for letter in site.dead_letters()],
         strays=_strays(root, tickets),
+        gone=sorted(
+            path for t in tickets.values() for path in t.files if not (root / path).is_file()
+        ),
     )
 
 
@@ -95,8 +102,14 @@ async def _from_database(url: str) -> tuple[dict[int, Ticket], int]:
             tickets[r["ticket_id"]].claims.append((r["id"], r["granted_at"].timestamp()))
         for r in await connection.fetch("SELECT * FROM ticket_log ORDER BY id"):
             tickets[r["ticket_id"]].log.append(r["message"])
-        for r in await connection.fetch("SELECT * FROM ticket_file WHERE area = 'results'"):
-            tickets[r["ticket_id"]].published.append(r["name"])
+        for r in await connection.fetch("SELECT * FROM ticket_file"):
+            folder = layout.area_dir(r["ticket_id"], r["area"])
+            tickets[r["ticket_id"]].files.add(str(folder / r["name"]))
+            if r["area"] == "results":
+                tickets[r["ticket_id"]].published.append(r["name"])
+        for r in await connection.fetch("SELECT * FROM attachment"):
+            folder = layout.attachments_dir(r["ticket_id"])
+            tickets[r["ticket_id"]].files.add(str(folder / r["file_name"]))
         return tickets, int(await connection.fetchval("SELECT count(*) FROM outbox"))
     finally:
         await connection.close()
@@ -110,15 +123,17 @@ def _labels(root: Path, ticket: Ticket) -> Voxels:
 
 
 def _strays(root: Path, tickets: dict[int, Ticket]) -> list[str]:
-    found = [p for p in root.rglob("*") if p.name.endswith(_TEMPORARY[0]) or _is_partial(p)]
-    for folder in (root / "tickets").iterdir():
-        ticket = tickets.get(int(folder.name))
-        if ticket is None or ticket.status == "deleted":
-            found.append(folder)
-        elif ticket.status in TERMINAL and (folder / "work").exists():
-            found.append(folder / "work")
+    folders = [p for name in ("tickets", "attachments") for p in (root / name).glob("*")]
+    found = [path for folder in folders for path in _left_in(folder, root, tickets)]
     return sorted(str(path.relative_to(root)) for path in found)
 
 
-def _is_partial(path: Path) -> bool:
-    return path.name.startswith(_TEMPORARY[1])
+def _left_in(folder: Path, root: Path, tickets: dict[int, Ticket]) -> list[Path]:
+    """Of a ticket that has ended, all that nobody is shown; of others, what broke off."""
+    ticket = tickets.get(int(folder.name))
+    if ticket is None or ticket.status == "deleted":
+        return [folder]
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    if ticket.status in TERMINAL:
+        return [path for path in files if str(path.relative_to(root)) not in ticket.files]
+    return [path for path in files if path.name.endswith(".part")]

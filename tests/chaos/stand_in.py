@@ -12,12 +12,12 @@ from pathlib import Path
 
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from chaos.cases import Kind, order_of, segmented
+from chaos.cases import Case, Kind, order_of, segmented
 from dss_broker.files import sync
 from dss_broker.messages import Label
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.stopping import leave_at_once, stop_signal, wait_for
-from dss_inference.bundle import Outcome, Progress, Stages
+from dss_inference.bundle import Outcome, Progress, Report, Stages
 from dss_inference.errors import InferenceError
 from dss_inference.server import Server
 from dss_inference.settings import Settings
@@ -66,6 +66,7 @@ class StandIn:
             labels=_LABELS,
             notes=(),
             stage_seconds={"working": order.work_ms / 1000},
+            reports=(_report(order, output_dir),),
         )
 
 
@@ -78,6 +79,14 @@ def _write(labels: sitk.Image, folder: Path) -> Path:
     sync(partial)
     partial.replace(path)
     return path
+
+
+def _report(order: Case, folder: Path) -> Report:
+    """So that attachments, too, are hurt."""
+    path = folder / "order.txt"
+    path.write_text(f"{order}\n")
+    sync(path)
+    return Report(path=path, description="What was ordered", mime_type="text/plain")
 
 
 def main() -> None:

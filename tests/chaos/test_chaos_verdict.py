@@ -58,6 +58,7 @@ def test_a_run_without_harm_has_no_violation() -> None:
         ("remains", lambda e: replace(e, outbox=1)),
         ("remains", lambda e: replace(e, queued={"dss.portal.events": 1})),
         ("remains", lambda e: replace(e, strays=["tickets/00000001/work"])),
+        ("lost", lambda e: replace(e, gone=["tickets/00000001/results/a.itksnap"])),
         ("dead letters", lambda e: replace(e, dead=[1])),
     ],
 )
@@ -78,6 +79,15 @@ def test_bad_input_must_fail_with_its_reason() -> None:
 
     assert violations([sent], evidence_of(ended("failed", REFUSAL))) == []
     assert violations([sent], evidence_of(ended("failed", "Something else.")))
+
+
+def test_what_kills_its_workers_fails_and_leaves_a_dead_letter() -> None:
+    sent = Sent(case=replace(GOOD, kind=Kind.DEADLY), ticket=1, accepted=True)
+    parked = evidence_of(ended("failed", "The ticket could not be processed."))
+
+    assert violations([sent], replace(parked, dead=[1])) == []
+    (found,) = violations([sent], parked)
+    assert found.startswith("dead letters: ticket 1")
 
 
 def test_a_result_is_signed_by_its_claim() -> None:

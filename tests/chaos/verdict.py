@@ -35,7 +35,8 @@ def violations(sent: Iterable[Sent], evidence: Evidence) -> list[str]:
         *_of_tickets(accepted, evidence),
         *_of_histories(evidence.tickets.values()),
         *_of_results(accepted, evidence),
-        *_of_remains(accepted, evidence),
+        *_of_remains(evidence),
+        *_of_dead_letters(accepted, evidence),
     ]
 
 
@@ -90,14 +91,21 @@ def is_taken_over(ticket: Ticket) -> bool:
     return TAKEN_OVER.text in ticket.of_last_claim
 
 
-def _of_remains(accepted: list[Sent], evidence: Evidence) -> Iterator[str]:
+def _of_remains(evidence: Evidence) -> Iterator[str]:
     if evidence.outbox:
         yield f"remains: {evidence.outbox} messages in the outbox"
     for queue, count in evidence.queued.items():
         yield f"remains: {count} messages in {queue}"
     for stray in evidence.strays:
         yield f"remains: {stray}"
+    for path in evidence.gone:
+        yield f"lost: {path} is shown to its user and not there"
+
+
+def _of_dead_letters(accepted: list[Sent], evidence: Evidence) -> Iterator[str]:
     deadly = {one.ticket for one in accepted if one.case.kind is Kind.DEADLY}
+    for ticket in sorted(deadly - set(evidence.dead)):
+        yield f"dead letters: ticket {ticket} kills whoever works on it, and has none"
     for ticket in evidence.dead:
         if ticket not in deadly:
             yield f"dead letters: one of ticket {ticket}, which harms nobody"
