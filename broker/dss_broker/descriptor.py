@@ -45,11 +45,13 @@ class Tag:
 class Deadlines:
     """Seconds that a ticket may spend in a stage; what is None is left to the portal.
 
-    Upload: from its creation to its submission.  Queue: until it is claimed.  Run: one attempt.
+    Upload: from its creation to its submission.  Queue: until it is claimed.  Claim: without a sign
+    of life from whoever has claimed it.  Run: one attempt.
     """
 
     upload_s: float | None = None
     queue_s: float | None = None
+    claim_s: float | None = None
     run_s: float | None = None
 
 

@@ -70,7 +70,7 @@ class Settings(DatabaseSettings):
         24 * 3600,
         gt=0,
         description="a ticket that is not submitted by then is given up; "
-        "a service's own deadlines go before these three",
+        "a service's own deadlines go before these, and before the two leases",
     )
     queue_deadline_s: float = Field(
         7 * 24 * 3600, gt=0, description="a ticket that nobody takes for so long is given up"

@@ -10,7 +10,8 @@ from dss_broker import datastore as layout
 from dss_broker import topology
 from dss_broker.messages import ClaimProgressed, TicketWithdrawn
 from dss_portal.accounts import store as accounts
-from dss_portal.models import LoginToken, Session, Status, Ticket
+from dss_portal.admin import store as admin
+from dss_portal.models import Claim, LoginToken, Session, Status, Ticket
 from portals import Portal, eventually, new_ticket, post, send_file, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
@@ -158,6 +159,31 @@ async def test_a_service_has_deadlines_of_its_own(portal: Portal) -> None:
     assert await status(client, quick) == "timeout"
     assert await status(client, slow) == "ready"
     assert (await last_line(client, quick))[1].startswith("Nobody took the ticket within 1 min")
+
+
+async def test_a_service_says_how_long_its_claims_last(portal: Portal) -> None:
+    await portal.announce_service(deadlines={"claim_s": 600})
+    client = await portal.user()
+    ticket_id = await submitted_ticket(client)
+
+    granted = await portal.granted(ticket_id, "d1")
+
+    claim = await Claim.get(id=granted.claim_id)
+    assert granted.lease_s == claim.lease_s == 600
+    assert timedelta(seconds=590) < claim.expires_at - datetime.now(UTC)
+
+
+async def test_a_service_says_how_long_claims_of_polling_providers_last(portal: Portal) -> None:
+    await portal.announce_service(deadlines={"claim_s": 600})
+    provider = await portal.user("pro@example.com")
+    await admin.add_provider_user("dss", "pro@example.com", admin=False)
+    ticket_id = await submitted_ticket(await portal.user())
+    githash = (await text(provider, "/api/services")).split(",")[1]
+
+    answer = await post(provider, f"/api/pro/services/{githash}/claims", provider="dss")
+
+    assert answer == (200, str(ticket_id))
+    assert (await Claim.get()).lease_s == 600
 
 
 async def test_a_finished_ticket_has_no_deadline(portal: Portal, client: Client) -> None:

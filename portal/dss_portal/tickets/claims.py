@@ -11,13 +11,17 @@ from tortoise.transactions import in_transaction
 from dss_broker.messages import ClaimGranted, ClaimRefused, ClaimTicket
 from dss_portal.models import Claim, Service, Status, Ticket
 from dss_portal.tickets import queue, store
+from dss_portal.tickets.deadlines import own_deadlines
 from dss_portal.tickets.lifecycle import Claimed
 from dss_portal.tickets.store import now
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claimant:
-    """Who asks: a dispatcher with the delivery in its hands, or a provider's user over HTTP."""
+    """Who asks: a dispatcher with the delivery in its hands, or a provider's user over HTTP.
+
+    ``lease_s`` is for services that do not set their own.
+    """
 
     provider: str
     instance: str
@@ -49,7 +53,7 @@ async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRe
         ticket_id=ticket.id,
         claim_id=granted.id,
         attempt=ticket.attempt,
-        lease_s=lease_s,
+        lease_s=granted.lease_s,
         traceparent=ticket.traceparent,
     )
 
@@ -92,6 +96,8 @@ async def led_to(delivery_id: str) -> int | None:
 
 
 async def _grant(ticket: Ticket, claimant: Claimant) -> Claim:
+    service = await Service.get(id=ticket.service_id)
+    lease_s = own_deadlines(service).claim_s or claimant.lease_s
     granted = await Claim.create(
         id=uuid.uuid4().hex,
         ticket_id=ticket.id,
@@ -100,8 +106,8 @@ async def _grant(ticket: Ticket, claimant: Claimant) -> Claim:
         user_id=claimant.user_id,
         delivery_id=claimant.delivery_id,
         deliveries=claimant.deliveries,
-        lease_s=claimant.lease_s,
-        expires_at=now() + timedelta(seconds=claimant.lease_s),
+        lease_s=lease_s,
+        expires_at=now() + timedelta(seconds=lease_s),
     )
     if ticket.status is Status.READY:
         await queue.note_turn(ticket)
