@@ -4,8 +4,8 @@ import asyncio
 import os
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Iterable
-from pathlib import Path
+from collections.abc import AsyncIterator, Container, Iterable
+from pathlib import Path, PurePosixPath
 
 import aiofiles
 import aiofiles.os
@@ -107,26 +107,40 @@ class Datastore:
         folder = self._root / layout.area_dir(ticket_id, "results")
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
-    async def remove_scraps(self, ticket_id: int) -> None:
-        """Of a ticket that is finished: the scratch space of all claims, uploads that broke off."""
-        await asyncio.to_thread(self._remove_scraps, ticket_id)
+    async def remove_scraps(self, ticket_id: int, shown: Container[PurePosixPath]) -> None:
+        """Of a ticket that has ended, all but what is ``shown`` to clients: scratch space of claims,
+        uploads that broke off, what was published or attached by a change that was not committed.
+        """
+        await asyncio.to_thread(self._remove_scraps, ticket_id, shown)
 
-    def has_scraps(self, ticket_id: int) -> bool:
-        """Is there anything that ``remove_scraps`` would remove?  Blocks."""
-        return bool(self._scraps(ticket_id))
+    def has_scraps(self, ticket_id: int, shown: Container[PurePosixPath] | None = None) -> bool:
+        """Is there anything that ``remove_scraps`` would remove?  Blocks.
+
+        If ``shown`` is None, only what shows by its name that it was not finished.
+        """
+        return bool(self._scraps(ticket_id, shown))
 
     def has_ticket(self, ticket_id: int) -> bool:
         """Is there anything that ``remove_ticket`` would remove?  Blocks."""
         folders = (layout.ticket_dir(ticket_id), layout.attachments_dir(ticket_id))
         return any((self._root / folder).exists() for folder in folders)
 
-    def _scraps(self, ticket_id: int) -> list[Path]:
-        folder = self._root / layout.ticket_dir(ticket_id)
-        uploads = self._root / layout.area_dir(ticket_id, "input")
-        return [p for p in (folder / "work",) if p.exists()] + [*uploads.glob(".*.part")]
+    def _scraps(self, ticket_id: int, shown: Container[PurePosixPath] | None) -> list[Path]:
+        folders = (
+            layout.ticket_dir(ticket_id) / "input",
+            layout.ticket_dir(ticket_id) / "results",
+            layout.attachments_dir(ticket_id),
+        )
+        files = [p for folder in folders for p in (self._root / folder).glob("*")]
+        if shown is None:
+            found = [p for p in files if p.name.startswith(".") and p.suffix == ".part"]
+        else:
+            found = [p for p in files if PurePosixPath(p.relative_to(self._root)) not in shown]
+        work = self._root / layout.ticket_dir(ticket_id) / "work"
+        return found + ([work] if work.exists() else [])
 
-    def _remove_scraps(self, ticket_id: int) -> None:
-        for path in self._scraps(ticket_id):
+    def _remove_scraps(self, ticket_id: int, shown: Container[PurePosixPath]) -> None:
+        for path in self._scraps(ticket_id, shown):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:

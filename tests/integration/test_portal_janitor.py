@@ -5,7 +5,7 @@ import pytest
 from dss_broker import datastore as layout
 from dss_broker.messages import ClaimFailed
 from dss_portal.datastore import Datastore
-from dss_portal.tickets import janitor
+from dss_portal.tickets import janitor, store
 from portals import Portal, eventually, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
@@ -39,6 +39,25 @@ async def test_what_came_after_the_end_is_removed(portal: Portal, datastore: Dat
 
     assert not work.exists()
     assert [path.name for path in uploads.iterdir()] == ["a.itksnap"]
+    assert await janitor.tidy(datastore) == 0
+
+
+async def test_what_nobody_is_shown_is_removed_and_what_somebody_is_stays(
+    portal: Portal, datastore: Datastore
+) -> None:
+    """Published or attached by a portal that died before it could say so."""
+    ticket_id = await _failed_ticket(portal)
+    await store.register_file(ticket_id, "results", "kept.nii.gz", 4)
+    results = portal.datastore / layout.area_dir(ticket_id, "results")
+    attached = portal.datastore / layout.attachments_dir(ticket_id)
+    for path in (results / "kept.nii.gz", results / "lost.nii.gz", attached / f"{'0' * 32}.csv"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"left")
+
+    assert await janitor.tidy(datastore) == 1
+
+    assert [path.name for path in results.iterdir()] == ["kept.nii.gz"]
+    assert list(attached.iterdir()) == []
     assert await janitor.tidy(datastore) == 0
 
 

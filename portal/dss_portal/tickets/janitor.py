@@ -4,7 +4,9 @@ too late or was killed while he did; login tokens and sessions that have expired
 
 import asyncio
 import logging
+from collections.abc import Container, Mapping
 from datetime import timedelta
+from pathlib import PurePosixPath
 
 from tortoise.transactions import in_transaction
 
@@ -23,6 +25,9 @@ _ENDED = [*FINISHED, Status.DELETED]
 LATE = timedelta(days=1)
 """Whoever writes so long after a ticket's end is not cleaned up after."""
 
+LATELY = timedelta(hours=1)
+"""So long every file of a ticket is held against what clients are shown."""
+
 
 async def run(datastore: Datastore, every_s: float) -> None:
     """Until cancelled."""
@@ -38,27 +43,40 @@ async def run(datastore: Datastore, every_s: float) -> None:
 
 async def tidy(datastore: Datastore) -> int:
     """Remove what is left of the tickets that ended lately; of how many there was something."""
-    lately = TicketHistory.filter(at__gt=store.now() - LATE, status__in=_ENDED)
-    numbers = await lately.distinct().values_list("ticket_id", flat=True)
-    ended = await Ticket.filter(id__in=numbers, status__in=_ENDED).only("id", "status")
-    left = await asyncio.to_thread(lambda: [t.id for t in ended if _is_left(datastore, t)])
-    return sum([await _tidy(datastore, ticket_id) for ticket_id in left])
+    ended = await Ticket.filter(id__in=await _ended_since(LATE), status__in=_ENDED).only(
+        "id", "status"
+    )
+    shown = await store.shown_files(await _ended_since(LATELY))
+    left = await asyncio.to_thread(lambda: [t.id for t in ended if _is_left(datastore, t, shown)])
+    tidied = [ticket_id for ticket_id in left if await tidy_up(datastore, ticket_id)]
+    for ticket_id in tidied:
+        log.info("files removed that nobody is shown", extra={"ticket": ticket_id})
+    return len(tidied)
 
 
-def _is_left(datastore: Datastore, ticket: Ticket) -> bool:
-    if ticket.status is Status.DELETED:
-        return datastore.has_ticket(ticket.id)
-    return datastore.has_scraps(ticket.id)
-
-
-async def _tidy(datastore: Datastore, ticket_id: int) -> bool:
+async def tidy_up(datastore: Datastore, ticket_id: int) -> bool:
+    """Remove what is left of a ticket; False if it has not ended."""
     async with in_transaction():
         ticket = await store.locked(ticket_id)  # so that nobody retries it meanwhile
         if ticket is None or ticket.status is Status.DELETED:
             await datastore.remove_ticket(ticket_id)
         elif ticket.status in FINISHED:
-            await datastore.remove_scraps(ticket_id)
+            shown = await store.shown_files([ticket_id])
+            await datastore.remove_scraps(ticket_id, shown[ticket_id])
         else:
             return False
-    log.info("files removed that came too late", extra={"ticket": ticket_id})
     return True
+
+
+async def _ended_since(age: timedelta) -> list[int]:
+    ends = TicketHistory.filter(at__gt=store.now() - age, status__in=_ENDED)
+    found = await ends.distinct().values_list("ticket_id", flat=True)
+    return [int(str(ticket_id)) for ticket_id in found]
+
+
+def _is_left(
+    datastore: Datastore, ticket: Ticket, shown: Mapping[int, Container[PurePosixPath]]
+) -> bool:
+    if ticket.status is Status.DELETED:
+        return datastore.has_ticket(ticket.id)
+    return datastore.has_scraps(ticket.id, shown.get(ticket.id))

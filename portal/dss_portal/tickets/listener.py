@@ -26,7 +26,7 @@ from dss_portal.datastore import Datastore
 from dss_portal.models import Ticket
 from dss_portal.services import store as services
 from dss_portal.settings import Settings
-from dss_portal.tickets import claims, leases, store
+from dss_portal.tickets import claims, janitor, leases, store
 from dss_portal.tickets.lifecycle import FINISHED, Abandoned, Failed, Succeeded, is_current
 
 log = logging.getLogger(__name__)
@@ -99,15 +99,20 @@ class Listener:
         self._wake_relay()
 
     async def _on_claim_event(self, event: ClaimEvent, message_id: str) -> None:
+        if not await self._take(event, message_id):
+            await _ignore(event)
+            self._wake_relay()
+
+    async def _take(self, event: ClaimEvent, message_id: str) -> bool:
+        """False if its claim is over."""
         async with in_transaction():
             ticket = await store.locked(event.ticket_id)
             if ticket is None or not is_current(store.state_of(ticket), event.claim_id):
-                facts = {"ticket": event.ticket_id, "claim": event.claim_id}
-                log.info("event of an old claim ignored", extra=facts)
-                return
+                return False
             await self._apply(ticket, event, message_id)
         if ticket.status in FINISHED:
-            await self._datastore.remove_scraps(ticket.id)
+            await janitor.tidy_up(self._datastore, ticket.id)
+        return True
 
     async def _apply(self, ticket: Ticket, event: ClaimEvent, message_id: str) -> None:
         match event:
@@ -141,6 +146,17 @@ class Listener:
         for name, size_bytes in published:
             await store.register_file(ticket.id, "results", name, size_bytes)
         await store.advance(ticket, Succeeded(claim_id=event.claim_id))
+
+
+async def _ignore(event: ClaimEvent) -> None:
+    """Whoever goes on with a claim that is over has missed its withdrawal, and is told again."""
+    facts = {"ticket": event.ticket_id, "claim": event.claim_id}
+    log.info("event of an old claim ignored", extra=facts)
+    if isinstance(event, ClaimHeartbeat):
+        async with in_transaction():
+            ticket = await store.locked(event.ticket_id)
+            if ticket is not None:
+                await store.withdraw_claim(ticket, event.claim_id)
 
 
 async def _concerned(message: Message, message_id: str) -> tuple[Ticket | None, str | None]:

@@ -1,10 +1,14 @@
 """Tickets in the database.  Every change of state goes through ``advance``, in one transaction."""
 
 import logging
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import cast
 
 from tortoise.functions import Max, Sum
 
+from dss_broker import datastore as layout
 from dss_broker.datastore import Area
 from dss_broker.messages import TicketWithdrawn
 from dss_observability.tracing import current_traceparent
@@ -12,6 +16,7 @@ from dss_portal import outbox
 from dss_portal.attachments import store as attachments
 from dss_portal.errors import Refused
 from dss_portal.models import (
+    Attachment,
     Service,
     Status,
     Ticket,
@@ -52,16 +57,20 @@ async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
     await ticket.save(update_fields=["status", "attempt", "claim_id", *_note_time(ticket, before)])
     await TicketHistory.create(ticket_id=ticket.id, status=after.status)
     if claim_id := lifecycle.taken_away(before, after, event):
-        await _withdraw(ticket, claim_id)
+        await withdraw_claim(ticket, claim_id)
     await counting.count(ticket, event)
     facts = {"ticket": ticket.id, "event": type(event).__name__, "claim": after.claim_id}
     log.info("ticket changed", extra={**facts, "status": after.status.value})
     return True
 
 
-async def _withdraw(ticket: Ticket, claim_id: str) -> None:
-    """Whoever still works for that claim stops, before the next one takes his place or while it works."""
+async def withdraw_claim(ticket: Ticket, claim_id: str) -> None:
+    """Whoever still works for that claim stops, before the next one takes his place or while it works.
+
+    Of a deleted ticket everybody does.
+    """
     service = await ticket.service
+    claim_id = "" if ticket.status is Status.DELETED else claim_id
     withdrawn = TicketWithdrawn(ticket_id=ticket.id, service=service.name, claim_id=claim_id)
     await outbox.put(withdrawn)
 
@@ -152,6 +161,19 @@ async def clear_progress(ticket_id: int, start: float = 0.0, end: float = 1.0) -
 
 async def progress_chunks(ticket_id: int) -> list[TicketProgress]:
     return await TicketProgress.filter(ticket_id=ticket_id)
+
+
+async def shown_files(ticket_ids: Iterable[int]) -> dict[int, set[PurePosixPath]]:
+    """For each of these tickets, the places of what a client may fetch: files and attachments."""
+    shown: dict[int, set[PurePosixPath]] = {ticket_id: set() for ticket_id in ticket_ids}
+    for file in await TicketFile.filter(ticket_id__in=list(shown)):
+        shown[file.ticket_id].add(
+            layout.area_dir(file.ticket_id, cast("Area", file.area)) / file.name
+        )
+    for attached in await Attachment.filter(ticket_id__in=list(shown)):
+        folder = layout.attachments_dir(attached.ticket_id)
+        shown[attached.ticket_id].add(folder / attached.file_name)
+    return shown
 
 
 async def files(ticket_id: int, area: Area) -> list[TicketFile]:
