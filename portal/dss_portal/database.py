@@ -27,6 +27,7 @@ _AWAY = (
     gaierror,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # shutting down, starting up
+    asyncpg.TransactionRollbackError,  # a deadlock, of which one side has to begin again
     asyncpg.InsufficientResourcesError,  # of disk, memory or connections
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,

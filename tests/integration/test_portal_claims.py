@@ -100,6 +100,55 @@ async def test_the_same_delivery_in_new_hands_moves_the_claim_at_once(
     assert new.claim_id != old.claim_id
 
 
+async def test_the_same_question_gets_the_same_answer(portal: Portal, client: Client) -> None:
+    """Asked again by who has waited long, or delivered again because its portal died."""
+    ticket_id = await submitted_ticket(client)
+    first = await portal.granted(ticket_id, "d1")
+    await Claim.filter(id=first.claim_id).update(expires_at=LONG_AGO)
+
+    again = await portal.granted(ticket_id, "d1")
+
+    assert again == first
+    assert (await Claim.get()).expires_at > LONG_AGO
+    assert (await _log(client, ticket_id)).count("Ticket claimed by provider dss instance i1") == 1
+
+
+async def test_the_same_hands_take_over_from_themselves_with_a_later_delivery(
+    portal: Portal, client: Client
+) -> None:
+    """They have been restarted, or try again."""
+    ticket_id = await submitted_ticket(client)
+    old = await portal.granted(ticket_id, "d1")
+
+    new = await portal.granted(ticket_id, "d1", deliveries=2)
+
+    assert new.claim_id != old.claim_id
+
+
+async def test_who_has_missed_that_his_claim_is_over_is_told_again(
+    portal: Portal, client: Client
+) -> None:
+    ticket_id = await submitted_ticket(client)
+    old = await portal.granted(ticket_id, "d1")
+    await portal.granted(ticket_id, "d1", deliveries=2)
+    await eventually(OutboxMessage.all().count, lambda left: left == 0)
+    told: list[str] = []
+    portal.broker.consume(
+        topology.withdrawn("dispatch"),
+        lambda delivery: told.append(cast("TicketWithdrawn", delivery.message).claim_id),
+    )
+
+    async def heard() -> list[str]:
+        return told
+
+    await portal.tell(ClaimHeartbeat(ticket_id=ticket_id, claim_id=old.claim_id))
+    await eventually(heard, lambda found: found == [old.claim_id])
+    await client.get(f"/api/tickets/{ticket_id}/delete")
+    await eventually(heard, lambda found: found == [old.claim_id, ""])
+    await portal.tell(ClaimHeartbeat(ticket_id=ticket_id, claim_id=old.claim_id))
+    await eventually(heard, lambda found: found == [old.claim_id, "", ""])
+
+
 async def test_a_question_that_was_long_under_way_takes_nothing_from_later_hands(
     portal: Portal, client: Client
 ) -> None:
@@ -138,7 +187,7 @@ async def test_the_events_of_an_old_claim_change_nothing(portal: Portal, client:
     """The reference's weakness 12."""
     ticket_id = await submitted_ticket(client)
     old = await portal.granted(ticket_id, "d1")
-    new = await portal.granted(ticket_id, "d1")
+    new = await portal.granted(ticket_id, "d1", deliveries=2)
 
     await portal.tell(ClaimFailed(ticket_id=ticket_id, claim_id=old.claim_id, reason="Old."))
     await portal.tell(
@@ -207,7 +256,7 @@ async def test_a_new_claim_begins_at_zero(portal: Portal, client: Client) -> Non
         lambda: text(client, f"/api/tickets/{ticket_id}/progress"), lambda now: now == "0.5"
     )
 
-    await portal.granted(ticket_id, "d1")
+    await portal.granted(ticket_id, "d1", deliveries=2)
 
     assert await text(client, f"/api/tickets/{ticket_id}/progress") == "0.0"
 
@@ -304,7 +353,7 @@ async def test_a_success_of_an_old_claim_publishes_nothing(portal: Portal, clien
     ticket_id = await submitted_ticket(client)
     old = await portal.granted(ticket_id, "d1")
     stale = _stage(portal, old, "seg.nii.gz", b"stale")
-    new = await portal.granted(ticket_id, "d1")
+    new = await portal.granted(ticket_id, "d1", deliveries=2)
     fresh = _stage(portal, new, "seg.nii.gz", b"fresh")
 
     await portal.tell(ClaimSucceeded(ticket_id=ticket_id, claim_id=old.claim_id, files=(stale,)))

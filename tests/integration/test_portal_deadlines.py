@@ -140,7 +140,7 @@ async def test_a_take_over_does_not_begin_the_attempt_anew(portal: Portal, clien
     await portal.granted(ticket_id, "d1")
     began = (await Ticket.get(id=ticket_id)).claimed_at
 
-    await portal.granted(ticket_id, "d1")
+    await portal.granted(ticket_id, "d1", deliveries=2)
 
     assert (await Ticket.get(id=ticket_id)).claimed_at == began
 

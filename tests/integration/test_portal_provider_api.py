@@ -12,7 +12,7 @@ from werkzeug.datastructures import FileStorage
 from dss_broker.messages import ClaimGranted, ClaimRefused
 from dss_portal.admin import store as admin
 from dss_portal.models import Claim
-from portals import Portal, post, send_file, submitted_ticket, text
+from portals import LONG_AGO, Portal, eventually, post, send_file, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
 
@@ -327,3 +327,22 @@ async def test_a_retried_ticket_begins_anew(
     assert await _claim(provider, githash) == str(claimed)
     again = await text(ann, f"/api/tickets/{claimed}/retry")
     assert again.startswith(f"Ticket {claimed} not found for user")
+
+
+async def test_what_a_provider_sent_before_it_lost_its_claim_is_not_among_the_next_ones_results(
+    portal: Portal, provider: Client, claimed: int, githash: str
+) -> None:
+    base = f"/api/pro/tickets/{claimed}"
+    await send_file(provider, f"{base}/files/results", "half.itksnap", b"x")
+    await Claim.filter(ticket_id=claimed).update(expires_at=LONG_AGO)
+    await portal.sweep()
+    ann = await portal.user()
+    await eventually(
+        lambda: text(ann, f"/api/tickets/{claimed}/status"), lambda now: now == "ready"
+    )
+
+    assert await _claim(provider, githash) == str(claimed)
+    await send_file(provider, f"{base}/files/results", "whole.itksnap", b"y")
+    await post(provider, f"{base}/status", status="success")
+
+    assert await text(ann, f"/api/tickets/{claimed}/files/results") == "0,whole.itksnap\r\n"

@@ -34,7 +34,8 @@ class Claimant:
 async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRefused:
     """Grant the next waiting ticket of the service, whichever the dispatcher's message tells of.
 
-    A delivery leads to one ticket only: in new hands it takes that over, if it still holds it.
+    A delivery leads to one ticket only: in new hands it takes that over, if it still holds it.  In
+    the same hands it is the same question, asked or delivered again, and gets the same answer.
     """
     claimant = Claimant(
         provider=request.provider,
@@ -48,7 +49,7 @@ async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRe
         ticket = await _for_delivery(request)
         if ticket is None:
             return ClaimRefused(ticket_id=request.ticket_id, reason="No ticket waits any more.")
-        granted = await _grant(ticket, claimant)
+        granted = await _granted_before(ticket, claimant) or await _grant(ticket, claimant)
     return ClaimGranted(
         ticket_id=ticket.id,
         claim_id=granted.id,
@@ -69,6 +70,19 @@ async def _for_delivery(request: ClaimTicket) -> Ticket | None:
         return None if is_late else await held_by(request.delivery_id)
     versions = await Service.filter(name=request.service).values_list("id", flat=True)
     return await queue.first([request.service], [int(str(version)) for version in versions])
+
+
+async def _granted_before(ticket: Ticket, claimant: Claimant) -> Claim | None:
+    """What the ticket is held by, if that was granted to the same delivery in the same hands."""
+    if ticket.status is not Status.CLAIMED or ticket.claim_id is None:
+        return None
+    held = await Claim.get(id=ticket.claim_id)
+    theirs = (held.provider, held.instance, held.delivery_id, held.deliveries)
+    ours = (claimant.provider, claimant.instance, claimant.delivery_id, claimant.deliveries)
+    if theirs != ours:
+        return None
+    await renew(held.id)
+    return held
 
 
 async def next_ready(services: Sequence[Service], claimant: Claimant) -> Ticket | None:
@@ -113,6 +127,7 @@ async def _grant(ticket: Ticket, claimant: Claimant) -> Claim:
         await queue.note_turn(ticket)
     await store.advance(ticket, Claimed(claim_id=granted.id))
     await store.clear_progress(ticket.id)
+    await store.forget_files(ticket.id, "results")  # of somebody who has lost it over his uploads
     text = f"Ticket claimed by provider {claimant.provider} instance {claimant.instance}"
     await store.add_log(ticket.id, "info", text)
     return granted
