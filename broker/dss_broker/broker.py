@@ -76,7 +76,8 @@ class Broker(Protocol):
     """A connection that mends itself.  Every method may be called from any thread."""
 
     @property
-    def connected(self) -> bool: ...
+    def connected(self) -> bool:
+        """True if the broker is there and takes messages."""
 
     def publish(self, message: Message, *, message_id: str | None = None) -> "Future[None]":
         """Send ``message`` to whoever subscribes to its routing key.

@@ -58,8 +58,8 @@ class Publisher:
 
     @property
     def ready(self) -> bool:
-        """True if what is sent now goes out now."""
-        return self._channel is not None
+        """True if what is sent now goes out now: RabbitMQ is there, and has memory and disk space."""
+        return self._channel is not None and not self._blocked
 
     def send(self, posting: Posting) -> "Future[None]":
         posting.confirmed.set_running_or_notify_cancel()

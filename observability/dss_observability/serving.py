@@ -13,7 +13,7 @@ from prometheus_client import make_wsgi_app
 
 from dss_observability import metrics
 
-BROKER_AWAY = "The broker is away."
+BROKER_AWAY = "The broker is away or takes no messages."
 NOT_WRITABLE = "The datastore cannot be written."
 
 log = logging.getLogger(__name__)

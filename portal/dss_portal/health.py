@@ -4,6 +4,7 @@ import asyncio
 
 from quart import Blueprint, Quart, Response, current_app
 
+from dss_observability.serving import BROKER_AWAY, NOT_WRITABLE
 from dss_portal import database
 from dss_portal.formats import plain
 
@@ -30,9 +31,9 @@ async def missing(app: Quart) -> list[str]:
     elif not await _schema_is_current():
         found.append("The database's schema is not up to date: run dss-portal migrate.")
     if not app.extensions["dss_broker"].connected:
-        found.append("The broker is away.")
+        found.append(BROKER_AWAY)
     if not app.extensions["dss_datastore"].writable():
-        found.append("The datastore cannot be written.")
+        found.append(NOT_WRITABLE)
     return found
 
 

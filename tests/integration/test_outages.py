@@ -18,6 +18,7 @@ from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.messages import ClaimLogged, TicketReady
 from dss_broker.rabbit import RabbitBroker
+from dss_observability.serving import BROKER_AWAY
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from sites import Site, new_ticket
@@ -96,7 +97,7 @@ def test_a_portal_without_its_broker_reads_takes_uploads_and_catches_up(town: To
     town.to_rabbit.cut()
     town.stack.start_one("portal")
     wait_until(lambda: town.answers("/healthz") == 200, 15, town.stack.logs)
-    assert httpx.get(f"{town.stack.url}/readyz").text == "The broker is away."
+    assert httpx.get(f"{town.stack.url}/readyz").text == BROKER_AWAY
 
     with town.site.program("ann@example.com") as ann:
         assert SERVICE in ann.get("/api/services").text
@@ -169,7 +170,7 @@ def test_a_program_that_starts_before_its_broker_waits_for_it(town: Town, progra
     town.to_rabbit.cut()
     town.stack.start_one(program)
     wait_until(lambda: town.health(program, "/healthz") == "ok", 60, town.stack.logs)
-    assert town.health(program, "/readyz") == "The broker is away."
+    assert town.health(program, "/readyz") == BROKER_AWAY
     time.sleep(3)  # long enough for several tries
     assert town.told(program).count("no connection to RabbitMQ") == 1
 

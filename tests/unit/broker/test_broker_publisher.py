@@ -125,6 +125,17 @@ def test_a_multiple_confirm_settles_all_up_to_its_tag(
     assert [future.done() for future in sent] == [True, True, True, False]
 
 
+def test_a_broker_that_takes_no_messages_is_as_good_as_away(
+    publisher: Publisher, broker: FakeConnection
+) -> None:
+    """Else the outbox would be sent again and again, and silent claims be called dead."""
+    broker.block()
+    assert not publisher.ready
+
+    broker.unblock()
+    assert publisher.ready
+
+
 def test_a_single_confirm_settles_only_its_own(
     publisher: Publisher, broker: FakeConnection
 ) -> None:
