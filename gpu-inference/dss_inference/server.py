@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 ANNOUNCE_EVERY_S = 30.0
 UNHEARD_S = 1.0
 CONFIRM_S = 60.0
-"""The broker has an answer after so long, or the request is given up; its outcome stays on disk."""
+"""The broker has an answer after so long, or the request is tried again, and its outcome found on disk."""
 ABANDON_S = 5.0
 """What is abandoned ends within that, unless a stage is long."""
 SUCCESSION_S = 10.0
@@ -111,7 +111,10 @@ class Server:
             raise TypeError(f"{type(request).__name__} is no request for inference")
         with metrics.INFERENCE_IN_HAND.labels(request.bundle).track_inprogress():
             reply = self._reply(delivery, request)
-        delivery.reply(reply).result(timeout=CONFIRM_S)
+        try:
+            delivery.reply(reply).result(timeout=CONFIRM_S)
+        except TimeoutError as error:
+            raise TryAgainLater("RabbitMQ does not take the answer") from error
 
     def _reply(
         self, delivery: Delivery, request: m.RunInference
