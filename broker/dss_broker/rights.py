@@ -59,7 +59,7 @@ USERS: Mapping[str, Rights] = {
         topics={
             EXCHANGE: Topic(
                 write=r"^(claim\.requested|claim\.event\.Claim|service\.announced|inference\.run)",
-                read=r"^ticket\.(ready|withdrawn)\.",
+                read=r"^(ticket\.(ready|withdrawn)|worker\.announced)\.",
             ),
             REPLY_EXCHANGE: Topic(read=r"^dss\.replies\.dispatch\."),
         },

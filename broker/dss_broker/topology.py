@@ -88,6 +88,15 @@ def withdrawn(program: str) -> Subscription:
     )
 
 
+def workers(program: str, bundle: str) -> Subscription:
+    """Every sign of life of a bundle's workers, to every process of ``program``."""
+    return Subscription(
+        queue=f"dss.{program}.workers",
+        keys=(f"worker.announced.{word(bundle)}",),
+        sharing=Sharing.EVERYONE,
+    )
+
+
 def inference(bundle: str, prefetch: int = 1) -> Subscription:
     """The requests for one bundle, shared by its workers."""
     key = word(bundle)

@@ -115,11 +115,11 @@ def _serve(service: Service, settings: Settings, service_url: str) -> None:
     end_health = serve_health(
         settings.metrics_bind, lambda: missing(broker.connected, settings.datastore)
     )
-    starting = threading.Thread(target=_start, args=(consumer, settings.parallel_tickets, stop))
+    starting = threading.Thread(target=_start, args=(consumer, settings.parallel_tickets))
     starting.start()
     try:
         wait_for(stop)
-        done = broker.stop_consuming(settings.stop_s)
+        done = consumer.stop(settings.stop_s)
         log.info("stopped", extra={"service": service.name, "all_finished": done})
     finally:
         end_health()
@@ -127,12 +127,12 @@ def _serve(service: Service, settings: Settings, service_url: str) -> None:
         starting.join()
 
 
-def _start(consumer: Consumer, parallel: int, stop: threading.Event) -> None:
+def _start(consumer: Consumer, parallel: int) -> None:
     """Waits for the broker, however long it takes; in vain if the program is stopped meanwhile."""
     with suppress(BrokerClosed):
         consumer.start(parallel=parallel)
         log.info("serving")
-        consumer.keep_announcing(stop)
+        consumer.keep_announcing()
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from dss_dispatch.reporter import Reporter
 from dss_dispatch.service import Service
 from dss_dispatch.staging import Segmentation, stage
 from dss_dispatch.submission import Submission, is_plain_file, read_submission
+from dss_dispatch.workers import Workers
 from dss_observability import metrics, tracing
 from dss_observability.tracing import Attributes
 
@@ -48,6 +49,7 @@ class ClaimedTicket:
     broker: Broker
     reporter: Reporter
     withdrawn: threading.Event
+    workers: Workers
     silence_s: float
     service_url: str = ""
 
@@ -126,7 +128,7 @@ class ClaimedTicket:
     def _ask(self) -> Callable[..., InferenceFinished]:
         if self.service_url:
             return partial(infer_at, self.service_url, self.datastore)
-        return partial(infer, self.broker)
+        return partial(infer, self.broker, self.workers)
 
     def _tell(self, finished: InferenceFinished) -> None:
         """What the algorithm has to say, and how large each label is."""

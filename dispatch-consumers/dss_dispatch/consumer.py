@@ -5,22 +5,23 @@ import threading
 from pathlib import Path
 
 from dss_broker.broker import Broker, Delivery
-from dss_broker.errors import BrokerClosed, ReplyTimeout, TryAgainLater, Unroutable
+from dss_broker.errors import BrokerClosed, TryAgainLater, Unroutable
 from dss_broker.messages import (
     ClaimGranted,
     ClaimRefused,
     ClaimTicket,
-    Message,
     ServiceAnnounced,
     TicketReady,
 )
-from dss_broker.topology import RETRY_DELAYS_S, dispatch, withdrawn
+from dss_broker.topology import RETRY_DELAYS_S, dispatch, withdrawn, workers
+from dss_dispatch.asking import ask
 from dss_dispatch.claim import ClaimedTicket
 from dss_dispatch.errors import NoInference, TicketError, Withdrawn
 from dss_dispatch.files import is_full
 from dss_dispatch.reporter import Reporter
 from dss_dispatch.service import Service
 from dss_dispatch.withdrawals import Watch, Withdrawals
+from dss_dispatch.workers import Workers
 from dss_observability import metrics, tracing
 from dss_observability.logs import concerns
 
@@ -34,8 +35,6 @@ EXPECTED = (TicketError, Withdrawn, NoInference)
 
 
 NO_ROOM = "The service has no room on its disk."
-CLAIM_REPLY_S = 10.0
-"""A portal answers a claim in milliseconds; without an answer the ticket is tried again."""
 
 
 class Consumer:
@@ -57,19 +56,28 @@ class Consumer:
         self._datastore = datastore
         self._provider, self._instance = provider, instance
         self._silence_s, self._service_url = silence_s, service_url
-        self._withdrawals = Withdrawals()
+        self._withdrawals, self._workers = Withdrawals(), Workers()
+        self._stopping = threading.Event()
         self._heard = False
 
     def start(self, *, parallel: int) -> None:
         """Subscribe; from now on up to ``parallel`` tickets at a time are worked on."""
         self._begin_counting()
         self._broker.consume(withdrawn("dispatch"), self._withdrawals.handle)
+        if not self._service_url:
+            of_bundle = workers("dispatch", self._service.dispatch.algorithm)
+            self._broker.consume(of_bundle, self._workers.handle)
         self._broker.consume(dispatch(self._service.name, prefetch=parallel), self.handle)
         self._heard = self.announce()  # only now, since from then on users may choose the service
 
-    def keep_announcing(self, stop: threading.Event) -> None:
-        """Every ANNOUNCE_S until ``stop``; every UNHEARD_S while no portal hears it."""
-        while not stop.wait(ANNOUNCE_S if self._heard else UNHEARD_S):
+    def stop(self, timeout_s: float) -> bool:
+        """Take nothing new and finish what is in hand; False if some of that takes longer."""
+        self._stopping.set()
+        return self._broker.stop_consuming(timeout_s)
+
+    def keep_announcing(self) -> None:
+        """Every ANNOUNCE_S until it is stopped; every UNHEARD_S while no portal hears it."""
+        while not self._stopping.wait(ANNOUNCE_S if self._heard else UNHEARD_S):
             self._heard = self.announce()
 
     def announce(self) -> bool:
@@ -101,7 +109,7 @@ class Consumer:
                     self._work(claim, delivery, watch)
 
     def _claim(self, ready: TicketReady, delivery: Delivery) -> ClaimGranted | None:
-        """None if the ticket is not to be worked on.  Raises TryAgainLater if no portal answers."""
+        """None if the ticket is not to be worked on."""
         request = ClaimTicket(
             ticket_id=ready.ticket_id,
             service=ready.service,
@@ -110,25 +118,15 @@ class Consumer:
             delivery_id=delivery.message_id,
             deliveries=delivery.deliveries,
         )
-        with tracing.span("claim", attributes={"dss.ticket": ready.ticket_id}):
-            reply = self._asked(request)
+        stage = metrics.DISPATCH_STAGE_SECONDS.labels(self._service.name, "claim")
+        with tracing.span("claim", attributes={"dss.ticket": ready.ticket_id}), stage.time():
+            reply = ask(self._broker, request, self._stopping)
         if isinstance(reply, ClaimGranted):
             return reply
         if not isinstance(reply, ClaimRefused):
             raise TypeError(f"{type(reply).__name__} is no answer to a claim")
         log.info("claim refused", extra={"ticket": ready.ticket_id, "reason": reply.reason})
         return None
-
-    def _asked(self, request: ClaimTicket) -> Message:
-        conversation = self._broker.request(request)
-        stage = metrics.DISPATCH_STAGE_SECONDS.labels(self._service.name, "claim")
-        try:
-            with stage.time():
-                return conversation.next(CLAIM_REPLY_S)
-        except (ReplyTimeout, Unroutable) as error:
-            raise TryAgainLater("no portal answered the claim") from error
-        finally:
-            conversation.close()
 
     def _work(self, claim: ClaimGranted, delivery: Delivery, watch: Watch) -> None:
         facts = {"ticket": claim.ticket_id, "claim": claim.claim_id}
@@ -142,6 +140,7 @@ class Consumer:
             broker=self._broker,
             reporter=reporter,
             withdrawn=watch.of(claim),
+            workers=self._workers,
             silence_s=self._silence_s,
             service_url=self._service_url,
         )

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from dss_broker.broker import Broker, Conversation
 from dss_broker.errors import ReplyTimeout, Unroutable
@@ -14,13 +15,44 @@ from dss_broker.messages import (
     RunInference,
 )
 from dss_dispatch.errors import NoInference, TicketError, Withdrawn
+from dss_dispatch.workers import Workers
 
 GLANCE_S = 0.5
 """How often the waiting looks whether the ticket was withdrawn."""
 
+BUSY_S = 20.0
+"""Who waits longer for a worker than this is told so."""
+
+BUSY = "waiting for a worker that is free"
+
+
+@dataclass(kw_only=True)
+class _Patience:
+    """A request in hand is missed by its own worker's silence; one that waits in the queue, behind
+    hours of others perhaps, only by that of all workers.
+    """
+
+    workers: Workers
+    silence_s: float
+    began_s: float = field(default_factory=time.monotonic)
+    heard_s: float | None = None
+
+    @property
+    def left_s(self) -> float:
+        latest = self.heard_s or max(self.began_s, self.workers.heard_s)
+        return latest + self.silence_s - time.monotonic()
+
+    @property
+    def finds_them_busy(self) -> bool:
+        return self.heard_s is None and time.monotonic() - self.began_s > BUSY_S
+
+    def hear(self) -> None:
+        self.heard_s = time.monotonic()
+
 
 def infer(
     broker: Broker,
+    workers: Workers,
     request: RunInference,
     *,
     on_progress: Callable[[InferenceProgressed], None],
@@ -30,12 +62,15 @@ def infer(
     """Wait for the end of it, hours if need be.
 
     Raises TicketError with the worker's reason, Withdrawn, or NoInference if there is no worker or
-    if nothing is heard for ``silence_s``.
+    if nothing is heard for ``silence_s``: of the worker that has begun, or before that of any.
     """
     conversation = broker.request(request)
+    patience = _Patience(workers=workers, silence_s=silence_s)
     try:
         while True:
-            match _next_reply(conversation, withdrawn, silence_s):
+            match _next_reply(conversation, withdrawn, patience):
+                case None:
+                    on_progress(_busy(request))
                 case InferenceProgressed() as progress:
                     on_progress(progress)
                 case InferenceFinished() as finished:
@@ -53,15 +88,24 @@ def infer(
 
 
 def _next_reply(
-    conversation: Conversation, withdrawn: threading.Event, silence_s: float
-) -> Message:
-    deadline = time.monotonic() + silence_s
-    while True:
-        if withdrawn.is_set():
-            raise Withdrawn
-        left_s = deadline - time.monotonic()
+    conversation: Conversation, withdrawn: threading.Event, patience: _Patience
+) -> Message | None:
+    """None, every GLANCE_S, while all workers are busy."""
+    while not withdrawn.is_set():
         try:
-            return conversation.next(max(0.0, min(GLANCE_S, left_s)))
+            reply = conversation.next(max(0.0, min(GLANCE_S, patience.left_s)))
         except ReplyTimeout:
-            if left_s <= GLANCE_S:
+            if patience.left_s <= 0:
                 raise
+            if patience.finds_them_busy:
+                return None
+        else:
+            patience.hear()
+            return reply
+    raise Withdrawn
+
+
+def _busy(request: RunInference) -> InferenceProgressed:
+    return InferenceProgressed(
+        ticket_id=request.ticket_id, claim_id=request.claim_id, fraction=0.0, stage=BUSY
+    )

@@ -3,6 +3,7 @@
 """A ticket's way through a dispatcher, with all that may happen to it there."""
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from dispatchers import (
     writes,
 )
 from dss_broker import datastore as layout
+from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.errors import TryAgainLater
 from dss_broker.memory import MemoryBroker
@@ -39,7 +41,9 @@ from dss_broker.messages import (
     RunInference,
     ServiceAnnounced,
     TicketWithdrawn,
+    WorkerAnnounced,
 )
+from dss_dispatch import asking, inference
 from dss_dispatch.registry import parse
 from dss_observability import tracing
 
@@ -425,6 +429,39 @@ def test_a_silent_worker_is_tried_again_and_given_up_with_a_sentence(
     ]
 
 
+def test_who_waits_behind_a_long_inference_is_told_so_and_not_given_up(
+    broker: MemoryBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The only worker is busy for longer than it may be silent; it lives, and says so."""
+    monkeypatch.setattr(inference, "BUSY_S", 0.1)
+    portal = FakePortal(broker)
+    announced, free = threading.Event(), threading.Event()
+
+    def is_busy(delivery: Delivery, request: RunInference) -> None:
+        assert free.wait(WAIT_S)
+        writes(tmp_path)(delivery, request)
+
+    def announce() -> None:
+        while not announced.wait(0.1):
+            broker.publish(WorkerAnnounced(bundle="lung-segmentation", instance="w", device="cpu"))
+
+    announcing = threading.Thread(target=announce)
+    announcing.start()
+    FakeWorker(broker, is_busy)
+    submit(tmp_path)
+    dispatcher(broker, tmp_path, silence_s=0.6).start(parallel=1)
+
+    broker.publish(ready())
+    portal.wait_until(lambda: "Inference: waiting for a worker that is free." in portal.logged())
+    time.sleep(2)  # several times as long as a silent worker is waited for
+    free.set()
+
+    portal.succeeded()
+    announced.set()
+    announcing.join()
+    assert len(portal.claims) == 1
+
+
 def test_without_any_worker_the_ticket_is_tried_again(broker: MemoryBroker, tmp_path: Path) -> None:
     portal = FakePortal(broker)
     submit(tmp_path)
@@ -438,9 +475,44 @@ def test_without_any_worker_the_ticket_is_tried_again(broker: MemoryBroker, tmp_
     assert not work(tmp_path).exists()
 
 
-def test_without_a_portal_the_ticket_is_tried_again(broker: MemoryBroker, tmp_path: Path) -> None:
-    with pytest.raises(TryAgainLater, match="no portal answered"):
-        dispatcher(broker, tmp_path).handle(InHand(message=ready()))
+def test_a_dispatcher_waits_for_a_portal_however_long_none_is_there(
+    broker: MemoryBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hours without a portal or its database park no message, and so fail no ticket."""
+    monkeypatch.setattr(asking, "ASK_AGAIN_S", (0.1,))
+    monkeypatch.setattr(asking, "GLANCE_S", 0.02)
+    FakeWorker(broker, writes(tmp_path))
+    submit(tmp_path)
+    dispatcher(broker, tmp_path).start(parallel=1)
+    broker.publish(ready())
+    time.sleep(1)  # many times as long as it waits for one answer
+
+    portal = FakePortal(broker)
+
+    portal.succeeded()
+    assert len({(c.delivery_id, c.deliveries, c.instance) for c in portal.claims}) == 1
+    with broker.dead_letters() as tray:
+        assert tray.letters == []
+
+
+def test_a_dispatcher_that_is_stopped_while_it_waits_for_a_portal_hands_the_ticket_back(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    asked = threading.Event()
+    broker.consume(topology.PORTAL_CLAIMS, lambda _: asked.set())
+    waiting = dispatcher(broker, tmp_path)
+    waiting.start(parallel=1)
+    broker.publish(ready())
+    assert asked.wait(WAIT_S)
+
+    assert waiting.stop(WAIT_S)
+
+    successor = MemoryBroker(broker.server)
+    broker.close()
+    portal = FakePortal(successor)
+    dispatcher(successor, tmp_path, instance="node2").start(parallel=1)
+    portal.wait_until(lambda: [c.instance for c in portal.claims] == ["node2"])
+    successor.close()
 
 
 def test_a_delivery_is_not_done_before_its_end_is_told_and_the_files_stay(

@@ -75,7 +75,7 @@ def _fails(delivery: Delivery) -> None:
 
 def test_a_ticket_goes_its_whole_way_with_least_rights(brokers: Brokers) -> None:
     portal, dispatch, inference = (brokers[p] for p in ("portal", "dispatch", "inference"))
-    withdrawn, replies = Event(), []
+    withdrawn, alive, replies = Event(), Event(), []
 
     def work(_: Delivery) -> None:
         for request in (CLAIM, RUN):
@@ -85,6 +85,7 @@ def test_a_ticket_goes_its_whole_way_with_least_rights(brokers: Brokers) -> None
         dispatch.publish(m.ClaimFailed(ticket_id=7, claim_id="c", reason="no")).result(SOON_S)
 
     dispatch.consume(topology.withdrawn("dispatch"), lambda _: withdrawn.set())
+    dispatch.consume(topology.workers("dispatch", "lung"), lambda _: alive.set())
     dispatch.consume(topology.dispatch("lung"), work)
     announced = m.ServiceAnnounced(service="lung", provider="p", instance="1", descriptor={})
     dispatch.publish(announced).result(SOON_S)
@@ -96,6 +97,7 @@ def test_a_ticket_goes_its_whole_way_with_least_rights(brokers: Brokers) -> None
     portal.publish(m.TicketWithdrawn(ticket_id=7, service="lung")).result(SOON_S)
 
     assert withdrawn.wait(SOON_S)
+    assert alive.wait(SOON_S)
     assert dispatch.stop_consuming(SOON_S)
     assert replies == [m.ClaimGranted, m.InferenceFailed]
     with portal.dead_letters() as tray:
