@@ -187,13 +187,20 @@ async def _write(path: Path, data: AsyncIterator[bytes], limit_bytes: int) -> in
 
 
 def _copy(source: Path, target: Path) -> int:
-    """The size of the copy, which is on disk.  A link could lead to another patient's file."""
+    """The size of the copy, which is on disk; without room there is none.
+
+    A link could lead to another patient's file.
+    """
     if source.is_symlink() or not source.is_file():
         raise FileNotFoundError(source.name)
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
-    sync(target)
-    return target.stat().st_size
+    try:
+        shutil.copyfile(source, target)
+        sync(target)
+        return target.stat().st_size
+    except OSError:
+        target.unlink(missing_ok=True)
+        raise
 
 
 def _publish(staged: Path, results: Path, expected: list[tuple[str, int]]) -> None:

@@ -15,6 +15,7 @@ from builders import segmentation, submit, write_image
 from contract.brokers import fresh_vhost
 from disks import fill, make_room, small_disk
 from dispatchers import FakePortal, FakeWorker, dispatcher, finished, ready
+from dss_broker import datastore as layout
 from dss_broker.broker import Delivery
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import ClaimFailed, RunInference
@@ -22,6 +23,7 @@ from dss_dispatch.files import ROOM_BYTES
 from dss_inference.geometry import file_grid_of, lps_order
 from dss_inference.images import Ct, write_segmentation
 from dss_inference.regions import WHOLE, place_in
+from dss_portal.datastore import Datastore
 from dss_portal.settings import Settings
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
@@ -85,6 +87,22 @@ async def test_a_disk_without_any_room_is_named_where_a_folder_cannot_be_made(
 
     assert status == 507
     assert sentence.startswith("The service has no room on its disk")
+
+
+async def test_a_report_that_finds_no_room_to_be_attached_leaves_nothing(
+    settings: Settings, disk: Path
+) -> None:
+    """The portal tries again every second until there is room."""
+    datastore = Datastore(disk, settings.max_upload_bytes)
+    report = disk / layout.attached_dir(7, "c1") / "findings.csv"
+    report.parent.mkdir(parents=True)
+    report.write_bytes(os.urandom(1 << 20))
+    fill(disk, but_bytes=1 << 19)
+
+    with pytest.raises(OSError, match="No space left"):
+        await datastore.take_attached(7, "c1", report.name)
+
+    assert files_of(disk / layout.attachments_dir(7)) == []
 
 
 class Filling:
