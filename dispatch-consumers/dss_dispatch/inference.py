@@ -1,5 +1,6 @@
 """One inference, asked of whichever worker has the bundle."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -29,25 +30,37 @@ BUSY = "waiting for a worker that is free"
 @dataclass(kw_only=True)
 class _Patience:
     """A request in hand is missed by its own worker's silence; one that waits in the queue, behind
-    hours of others perhaps, only by that of all workers.
+    hours of others perhaps, only by that of all workers.  While the broker is away, nobody is.
     """
 
     workers: Workers
     silence_s: float
     began_s: float = field(default_factory=time.monotonic)
-    heard_s: float | None = None
+    heard_s: float = -math.inf
+    deaf_s: float = -math.inf
 
     @property
     def left_s(self) -> float:
-        latest = self.heard_s or max(self.began_s, self.workers.heard_s)
+        latest = max(self.began_s, self.heard_s, self.deaf_s)
+        if not self.is_begun:
+            latest = max(latest, self.workers.heard_s)
         return latest + self.silence_s - time.monotonic()
 
     @property
+    def is_begun(self) -> bool:
+        return self.heard_s > self.began_s
+
+    @property
     def finds_them_busy(self) -> bool:
-        return self.heard_s is None and time.monotonic() - self.began_s > BUSY_S
+        waits_s = time.monotonic() - max(self.began_s, self.deaf_s)
+        return not self.is_begun and waits_s > BUSY_S
 
     def hear(self) -> None:
         self.heard_s = time.monotonic()
+
+    def note(self, *, connected: bool) -> None:
+        if not connected:
+            self.deaf_s = time.monotonic()
 
 
 def infer(
@@ -68,7 +81,7 @@ def infer(
     patience = _Patience(workers=workers, silence_s=silence_s)
     try:
         while True:
-            match _next_reply(conversation, withdrawn, patience):
+            match _next_reply(broker, conversation, withdrawn, patience):
                 case None:
                     on_progress(_busy(request))
                 case InferenceProgressed() as progress:
@@ -88,10 +101,11 @@ def infer(
 
 
 def _next_reply(
-    conversation: Conversation, withdrawn: threading.Event, patience: _Patience
+    broker: Broker, conversation: Conversation, withdrawn: threading.Event, patience: _Patience
 ) -> Message | None:
     """None, every GLANCE_S, while all workers are busy."""
     while not withdrawn.is_set():
+        patience.note(connected=broker.connected)
         try:
             reply = conversation.next(max(0.0, min(GLANCE_S, patience.left_s)))
         except ReplyTimeout:

@@ -462,6 +462,30 @@ def test_who_waits_behind_a_long_inference_is_told_so_and_not_given_up(
     assert len(portal.claims) == 1
 
 
+def test_nobody_is_missed_while_the_broker_is_away(
+    broker: MemoryBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    portal, free = FakePortal(broker), threading.Event()
+
+    def is_cut_off(delivery: Delivery, request: RunInference) -> None:
+        assert free.wait(WAIT_S)
+        writes(tmp_path)(delivery, request)
+
+    worker = FakeWorker(broker, is_cut_off)
+    submit(tmp_path)
+    dispatcher(broker, tmp_path, silence_s=0.6).start(parallel=1)
+    monkeypatch.setattr(MemoryBroker, "connected", False)
+
+    broker.publish(ready())
+    assert worker.asked.acquire(timeout=WAIT_S)
+    time.sleep(2)  # several times as long as a silent worker is waited for
+    monkeypatch.setattr(MemoryBroker, "connected", True)
+    free.set()
+
+    portal.succeeded()
+    assert len(portal.claims) == 1
+
+
 def test_without_any_worker_the_ticket_is_tried_again(broker: MemoryBroker, tmp_path: Path) -> None:
     portal = FakePortal(broker)
     submit(tmp_path)
