@@ -24,6 +24,7 @@ def worker(
     bundle: str = "lung-segmentation",
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Running, and its ``bundle`` announced in ``heard``.  ``options`` are those of the command line."""
+    (datastore / "tickets").mkdir(exist_ok=True)  # as the portal does
     environment = {
         **os.environ,
         "DSS_AMQP_URL": amqp_url,

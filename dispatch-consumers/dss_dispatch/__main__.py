@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from dss_broker.errors import BrokerClosed
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.stopping import leave_at_once, stop_signal, wait_for
+from dss_broker.volume import is_there
 from dss_dispatch.consumer import Consumer
 from dss_dispatch.errors import ServiceInvalid
 from dss_dispatch.service import Service, builtin_services, load_service
@@ -113,7 +114,8 @@ def _serve(service: Service, settings: Settings, service_url: str) -> None:
         service_url=service_url,
     )
     end_health = serve_health(
-        settings.metrics_bind, lambda: missing(broker.connected, settings.datastore)
+        settings.metrics_bind,
+        lambda: missing(broker=broker.connected, datastore=is_there(settings.datastore)),
     )
     starting = threading.Thread(target=_start, args=(consumer, settings.parallel_tickets))
     starting.start()

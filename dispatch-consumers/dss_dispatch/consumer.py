@@ -14,6 +14,7 @@ from dss_broker.messages import (
     TicketReady,
 )
 from dss_broker.topology import RETRY_DELAYS_S, dispatch, withdrawn, workers
+from dss_broker.volume import is_there, wait_until_there
 from dss_dispatch.asking import ask
 from dss_dispatch.claim import ClaimedTicket
 from dss_dispatch.errors import NoInference, TicketError, Withdrawn
@@ -101,6 +102,7 @@ class Consumer:
         ready = delivery.message
         if not isinstance(ready, TicketReady):
             raise TypeError(f"{type(ready).__name__} is no ticket")
+        wait_until_there(self._datastore, self._stopping)
         # Watched before the claim is asked for: whoever deletes the ticket then, is heard or refused.
         with self._withdrawals.watch() as watch:
             claim = self._claim(ready, delivery)
@@ -185,6 +187,9 @@ class Consumer:
         match error:
             case Withdrawn():
                 log.info("ticket withdrawn", extra=facts)
+            case _ if not is_there(self._datastore):
+                log.warning("datastore lost", extra={**facts, "reason": repr(error)})
+                raise TryAgainLater("the datastore is away") from error
             case _ if is_full(error, self._datastore):
                 log.warning("disk full", extra={**facts, "reason": str(error)})
                 self._put_off(reporter, NO_ROOM, delivery.attempt)

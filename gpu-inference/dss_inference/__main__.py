@@ -13,6 +13,7 @@ import typer
 from dss_broker.errors import BrokerClosed
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.stopping import leave_at_once, stop_signal, wait_for
+from dss_broker.volume import is_there
 from dss_inference.bundle import Bundle
 from dss_inference.bundle_commands import commands, refuse
 from dss_inference.errors import InferenceError
@@ -143,7 +144,8 @@ def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
         ahead=settings.requests_ahead,
     )
     end_health = serve_health(
-        settings.metrics_bind, lambda: missing(broker.connected, settings.datastore)
+        settings.metrics_bind,
+        lambda: missing(broker=broker.connected, datastore=is_there(settings.datastore)),
     )
     measure(loaded)
     starting = threading.Thread(target=_start, args=(server,))

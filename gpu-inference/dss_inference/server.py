@@ -11,6 +11,7 @@ from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Broker, Delivery
 from dss_broker.errors import BrokerClosed, HandBack, TryAgainLater, Unroutable
+from dss_broker.volume import is_there, wait_until_there
 from dss_inference.bundle import Bundle, Report
 from dss_inference.errors import Cancelled, InferenceError
 from dss_inference.joint import Joint, Turn
@@ -50,11 +51,13 @@ class Server:
         datastore: Path,
         instance: str,
         ahead: int = 2,
+        shared: bool = True,
     ) -> None:
+        """``shared``: the datastore is the portal's, on a volume that may be away."""
         self._broker = broker
         self._bundles = {bundle.name: bundle for bundle in bundles}
         self._datastore = datastore.resolve()
-        self._instance = instance
+        self._instance, self._shared = instance, shared
         self._withdrawals = Withdrawals()
         self._ahead = ahead
         self._joint = Joint()
@@ -109,6 +112,8 @@ class Server:
         request = delivery.message
         if not isinstance(request, m.RunInference):
             raise TypeError(f"{type(request).__name__} is no request for inference")
+        if self._shared:
+            wait_until_there(self._datastore, self._stopping)
         with metrics.INFERENCE_IN_HAND.labels(request.bundle).track_inprogress():
             reply = self._reply(delivery, request)
         try:
@@ -119,26 +124,36 @@ class Server:
     def _reply(
         self, delivery: Delivery, request: m.RunInference
     ) -> m.InferenceFinished | m.InferenceFailed:
-        """Raises TryAgainLater where memory or disk space ran out, HandBack when the worker is stopped."""
-        facts = _facts(request)
+        """Raises TryAgainLater where memory or disk space ran out, or the datastore did; HandBack when the
+        worker is stopped.
+        """
         try:
             return self._answer(delivery, request)
-        except InferenceError as error:
-            _count(request, "refused")
-            log.info("inference refused", extra={**facts, "reason": str(error)})
-            return _failed(request, str(error))
-        except Cancelled:
-            if self._abandoned.is_set():
-                raise HandBack from None
-            return _cancelled(request)
         except Exception as error:
-            if self._is_folder_gone(request):
+            if self._shared and not is_there(self._datastore):
+                log.warning("datastore lost", extra={**_facts(request), "reason": repr(error)})
+                raise TryAgainLater("the datastore is away") from error
+            return self._ended_by(error, delivery, request)
+
+    def _ended_by(
+        self, error: Exception, delivery: Delivery, request: m.RunInference
+    ) -> m.InferenceFailed:
+        """Raises like ``_reply``."""
+        facts = _facts(request)
+        match error:
+            case InferenceError():
+                _count(request, "refused")
+                log.info("inference refused", extra={**facts, "reason": str(error)})
+                return _failed(request, str(error))
+            case Cancelled() if self._abandoned.is_set():
+                raise HandBack from None
+            case _ if isinstance(error, Cancelled) or self._is_folder_gone(request):
                 return _cancelled(request)
-            if _is_exhaustion(error):
+            case _ if _is_exhaustion(error):
                 self._put_off(delivery, request, error)
-            _count(request, "failed")
-            log.exception("inference failed", extra=facts)
-            return _failed(request, UNEXPECTED)
+        _count(request, "failed")
+        log.error("inference failed", extra=facts, exc_info=error)
+        return _failed(request, UNEXPECTED)
 
     def _put_off(self, delivery: Delivery, request: m.RunInference, error: Exception) -> NoReturn:
         """Memory and disks recover, so try again; the requester hears when that has not helped."""

@@ -1,10 +1,8 @@
 """``/metrics``, ``/healthz`` and ``/readyz`` on a port of their own, for operators only."""
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import Any, TypeAlias
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -14,7 +12,7 @@ from prometheus_client import make_wsgi_app
 from dss_observability import metrics
 
 BROKER_AWAY = "The broker is away or takes no messages."
-NOT_WRITABLE = "The datastore cannot be written."
+NO_DATASTORE = "The datastore is not there or cannot be written."
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +29,10 @@ class _Quiet(WSGIRequestHandler):
         """A scrape is no event."""
 
 
-def missing(connected: bool, datastore: Path) -> list[str]:  # noqa: FBT001 - the answer of a broker
-    """What keeps a program that needs these two from its work."""
-    found = [] if connected else [BROKER_AWAY]
-    return found if os.access(datastore, os.W_OK) else [*found, NOT_WRITABLE]
+def missing(*, broker: bool, datastore: bool) -> list[str]:
+    """What keeps a program that needs these two from its work, by whether they are there."""
+    found = {BROKER_AWAY: broker, NO_DATASTORE: datastore}
+    return [sentence for sentence, is_there in found.items() if not is_there]
 
 
 def serve_health(bind: str, missing: Missing) -> Callable[[], None]:

@@ -1,6 +1,7 @@
 """Files on the shared volume: received whole or not at all, published by renaming."""
 
 import asyncio
+import errno
 import os
 import shutil
 import uuid
@@ -11,6 +12,7 @@ import aiofiles
 import aiofiles.os
 
 from dss_broker import datastore as layout
+from dss_broker import volume
 from dss_broker.datastore import Area
 from dss_broker.files import sync
 from dss_observability import metrics
@@ -20,14 +22,23 @@ WRITE_BYTES = 1 << 20  # one hop to the disk's thread for so many bytes
 
 
 class Datastore:
-    """The only module of the portal that turns a ticket number into a path."""
+    """The only module of the portal that turns a ticket number into a path.
+
+    What reads or writes files raises OSError (ENODEV) while the volume is away: in the empty folder of
+    its mount point everything would seem to be gone, and what was sent would be gone later.
+    """
 
     def __init__(self, root: Path, max_file_bytes: int) -> None:
         self._root = root
         self._max_file_bytes = max_file_bytes
 
-    def writable(self) -> bool:
-        return os.access(self._root, os.W_OK)
+    def is_there(self) -> bool:
+        """False also if it cannot be written."""
+        return volume.is_there(self._root)
+
+    def _require(self) -> None:
+        if not self.is_there():
+            raise OSError(errno.ENODEV, "The datastore is not there")
 
     def room_bytes(self) -> tuple[int, int]:
         """Size of the file system, and what is free there for us."""
@@ -40,9 +51,11 @@ class Datastore:
 
     def file(self, ticket_id: int, area: Area, name: str) -> Path:
         """``name`` must have passed ``flat_name``."""
+        self._require()
         return self._root / layout.area_dir(ticket_id, area) / name
 
     def attachment(self, ticket_id: int, file_name: str) -> Path:
+        self._require()
         return self._root / layout.attachments_dir(ticket_id) / file_name
 
     async def receive(
@@ -56,6 +69,7 @@ class Datastore:
         return await self._receive(self._root / layout.area_dir(ticket_id, area), data)
 
     async def _receive(self, folder: Path, data: AsyncIterator[bytes]) -> tuple[Path, int]:
+        self._require()
         await aiofiles.os.makedirs(folder, exist_ok=True)
         temporary = folder / f".{uuid.uuid4().hex}.part"
         try:
@@ -76,6 +90,7 @@ class Datastore:
 
         Raises FileNotFoundError if there is no such plain file.
         """
+        self._require()
         source = self._root / layout.attached_dir(ticket_id, claim_id) / name
         target = self._root / layout.attachments_dir(ticket_id) / f".{uuid.uuid4().hex}.part"
         return target, await asyncio.to_thread(_copy, source, target)
@@ -95,6 +110,7 @@ class Datastore:
 
         Raises FileNotFoundError if a file is neither staged nor published, or has another size.
         """
+        self._require()
         staged = self._root / layout.staging_dir(ticket_id, claim_id)
         results = self._root / layout.area_dir(ticket_id, "results")
         await asyncio.to_thread(_publish, staged, results, list(names_and_sizes))

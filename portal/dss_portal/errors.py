@@ -37,6 +37,7 @@ _WORDS = {404: "not found", 405: "method not allowed"}
 _TYPES = {405: "text/html"}
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+VOLUME_AWAY = (errno.ENODEV, errno.ESTALE, errno.EIO)
 REST_BYTES = 64 * 1024
 REST_S = 1.0
 AWAY_S = 10
@@ -69,6 +70,9 @@ def install(app: Quart) -> None:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             log.warning("disk full", extra={"reason": repr(error)})
             return plain("The service has no room on its disk; please tell its operator.", 507)
+        if isinstance(error, OSError) and error.errno in VOLUME_AWAY:
+            log.warning("datastore away", extra={"reason": repr(error)})
+            return _later("The service cannot reach its files; please try again in a minute.")
         rule = request.url_rule.rule if request.url_rule else None
         facts = {"route": rule, "ticket": (request.view_args or {}).get("ticket_id")}
         log.error("request failed", exc_info=error, extra=facts)
@@ -88,7 +92,11 @@ def install(app: Quart) -> None:
 def _away(error: Exception) -> Response:
     log.warning("database away", extra={"reason": repr(error)})
     why = "has no room on its disk" if database.has_no_room(error) else "does not answer"
-    answer = plain(f"The database of this service {why}; please try again in a minute.", 503)
+    return _later(f"The database of this service {why}; please try again in a minute.")
+
+
+def _later(sentence: str) -> Response:
+    answer = plain(sentence, 503)
     answer.headers["Retry-After"] = str(AWAY_S)
     return answer
 

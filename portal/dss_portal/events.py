@@ -9,7 +9,7 @@ from dss_broker.broker import Broker, Delivery, Handler
 from dss_broker.errors import BrokerClosed, TryAgainLater
 from dss_broker.topology import PORTAL_CLAIMS, PORTAL_EVENTS, PORTAL_PARKED
 from dss_portal import database
-from dss_portal.errors import DISK_FULL
+from dss_portal.errors import DISK_FULL, VOLUME_AWAY
 from dss_portal.tickets.listener import Listener
 
 log = logging.getLogger(__name__)
@@ -60,6 +60,6 @@ def on_loop(loop: asyncio.AbstractEventLoop, handler: AsyncHandler) -> Handler:
 
 
 async def passes(error: Exception) -> bool:
-    """Is a disk full, or the database away?"""
-    full = isinstance(error, OSError) and error.errno in DISK_FULL
-    return full or await database.passes(error)
+    """Is a disk full, or the datastore or the database away?"""
+    of_disk = isinstance(error, OSError) and error.errno in (*DISK_FULL, *VOLUME_AWAY)
+    return of_disk or await database.passes(error)

@@ -4,7 +4,7 @@ import asyncio
 
 from quart import Blueprint, Quart, Response, current_app
 
-from dss_observability.serving import BROKER_AWAY, NOT_WRITABLE
+from dss_observability.serving import BROKER_AWAY, NO_DATASTORE
 from dss_portal import database
 from dss_portal.formats import plain
 
@@ -32,8 +32,8 @@ async def missing(app: Quart) -> list[str]:
         found.append("The database's schema is not up to date: run dss-portal migrate.")
     if not app.extensions["dss_broker"].connected:
         found.append(BROKER_AWAY)
-    if not app.extensions["dss_datastore"].writable():
-        found.append(NOT_WRITABLE)
+    if not app.extensions["dss_datastore"].is_there():
+        found.append(NO_DATASTORE)
     return found
 
 

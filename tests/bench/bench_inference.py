@@ -362,7 +362,9 @@ def _queue(bench: Bench, bundle: Bundle) -> None:
     """Reading and writing overlap with the network: the whole queue over its parts one by one."""
     alone_s = sum(sum(_run(bench, bundle).stage_seconds.values()) for _ in range(2)) / 2
     broker = MemoryBroker()
-    server = Server(broker=broker, bundles=[bundle], datastore=bench.folder, instance="bench")
+    server = Server(
+        broker=broker, bundles=[bundle], datastore=bench.folder, instance="bench", shared=False
+    )
     server.start()
     began_s = time.monotonic()
     talks = [broker.request(_request(n)) for n in range(bench.scale.queue)]

@@ -24,13 +24,26 @@ def main(
     ] = 3.0,
     seed: Annotated[int, typer.Option(help="Another one, other faults.")] = 1,
     kind: Annotated[list[str] | None, typer.Option(help="Only these faults.")] = None,
+    outage: Annotated[
+        float,
+        typer.Option(
+            help="First, all portals, RabbitMQ and PostgreSQL are away for so many seconds each.",
+            min=0,
+        ),
+    ] = 0.0,
     sabotage: Annotated[str, typer.Option(help=", ".join(sabotages.HOW))] = "",
     keep: Annotated[Path | None, typer.Option(help="A new folder for logs and files.")] = None,
 ) -> None:
     """Exit status 1 if anything was lost, stuck, doubled or left behind."""
     leave_nothing_running()
     plan = Plan(
-        seed=seed, users=users, tickets=tickets, faults=faults, pause_s=pause, sabotage=sabotage
+        seed=seed,
+        users=users,
+        tickets=tickets,
+        faults=faults,
+        pause_s=pause,
+        outage_s=outage,
+        sabotage=sabotage,
     )
     plan = replace(plan, **sabotages.WEAKNESSES.get(sabotage, {}))
     if kind:

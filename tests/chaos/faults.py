@@ -127,6 +127,36 @@ def fill_disk(site: Site, rng: random.Random) -> str:
     return "datastore"
 
 
+def portals_away(site: Site, _: random.Random) -> str:
+    victims = [p for p in site.programs.values() if p.name.startswith("portal")]
+    for victim in victims:
+        victim.end(signal.SIGKILL)
+    time.sleep(site.outage_s)
+    for victim in victims:
+        victim.start()
+    return f"{len(victims)} x portal"
+
+
+def server_away(name: str) -> Harm:
+    """``rabbit`` or ``postgres``."""
+
+    def harm(site: Site, _: random.Random) -> str:
+        server = getattr(site, name)
+        server.kill()
+        time.sleep(site.outage_s)
+        server.start()
+        return name
+
+    return harm
+
+
+OUTAGES: dict[str, Harm] = {
+    "all portals away for minutes": portals_away,
+    "RabbitMQ away for minutes": server_away("rabbit"),
+    "PostgreSQL away for minutes": server_away("postgres"),
+}
+"""Longer than any program waits for an answer, and than the longest retry."""
+
 KINDS: dict[str, Harm] = {
     "kill a portal": kill("portal"),
     "kill a dispatcher": kill("dispatch"),
@@ -161,7 +191,7 @@ def schedule(count: int, rng: random.Random, kinds: Sequence[str]) -> list[str]:
 
 def inject(site: Site, kind: str, rng: random.Random) -> Fault:
     began_s = time.time()
-    victim = KINDS[kind](site, rng)
+    victim = {**KINDS, **OUTAGES}[kind](site, rng)
     from_s = began_s if kind in _KILLS else time.time()
     return Fault(kind=kind, victim=victim, began_s=began_s, from_s=from_s)
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from chaos import recovery
 from chaos.cases import Kind, draw_cases
 from chaos.evidence import Evidence, gather, open_tickets
-from chaos.faults import KINDS, Fault, inject, schedule
+from chaos.faults import KINDS, OUTAGES, Fault, inject, schedule
 from chaos.site import LEASE_S, Site
-from chaos.users import Sent, User, signed_in
+from chaos.users import PATIENCE_S, Sent, User, signed_in
 from chaos.verdict import violations
 
 SETTLE_S = 90.0
@@ -37,6 +37,7 @@ class Plan:
     ``open_each`` tickets of a user wait or are worked on at a time.
 
     ``pause_s`` is the mean time from recovery to the next fault; a few do not wait for recovery.
+    If ``outage_s`` is not 0, the run begins with an outage of that length of each of OUTAGES.
     """
 
     seed: int = 1
@@ -45,6 +46,7 @@ class Plan:
     open_each: int = 2
     faults: int = 40
     pause_s: float = 3.0
+    outage_s: float = 0.0
     ends_with_faults: bool = False
     kinds: tuple[str, ...] = tuple(KINDS)
     sabotage: str = ""
@@ -96,7 +98,13 @@ def run(plan: Plan, folder: Path, sysroot: Path | None, tell: Tell) -> Outcome:
 
 @contextmanager
 def _site(plan: Plan, folder: Path, sysroot: Path | None) -> Iterator[Site]:
-    site = Site(folder=folder, sysroot=sysroot, sabotage=plan.sabotage, lease_s=plan.lease_s)
+    site = Site(
+        folder=folder,
+        sysroot=sysroot,
+        sabotage=plan.sabotage,
+        lease_s=plan.lease_s,
+        outage_s=plan.outage_s,
+    )
     try:
         site.start()
         yield site
@@ -108,7 +116,14 @@ def _users(plan: Plan, site: Site, folder: Path, enough: threading.Event) -> lis
     cases = draw_cases(plan.tickets, random.Random(plan.seed))
     portals = signed_in(site.postgres.database_url, site.portals, plan.users)
     return [
-        User(own, cases[n :: plan.users], folder / "cases", open_each=plan.open_each, enough=enough)
+        User(
+            own,
+            cases[n :: plan.users],
+            folder / "cases",
+            open_each=plan.open_each,
+            patience_s=PATIENCE_S + plan.outage_s,
+            enough=enough,
+        )
         for n, own in enumerate(portals)
     ]
 
@@ -118,7 +133,8 @@ def _strike(plan: Plan, site: Site, users: list[User], tell: Tell) -> list[Fault
     rng = random.Random(plan.seed)
     kinds = [kind for kind in plan.kinds if site.disk.can_fill or kind != "fill the datastore"]
     struck: list[Fault] = []
-    for kind in schedule(plan.faults, rng, kinds):
+    outages = OUTAGES if plan.outage_s else ()
+    for kind in [*outages, *schedule(plan.faults, rng, kinds)]:
         if not any(user.is_alive() for user in users):
             break
         alone = not struck or struck[-1].recovered

@@ -86,6 +86,7 @@ class Site:
     sysroot: Path | None = None
     sabotage: str = ""
     lease_s: float = LEASE_S
+    outage_s: float = 0.0
     fell: list[str] = field(default_factory=list)
     programs: dict[str, Program] = field(default_factory=dict)
 

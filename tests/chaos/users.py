@@ -52,10 +52,12 @@ class User(threading.Thread):
         folder: Path,
         *,
         open_each: int,
+        patience_s: float = PATIENCE_S,
         enough: threading.Event,
     ) -> None:
         super().__init__(daemon=True)
         self._open_each, self._enough = open_each, enough
+        self._patience_s = patience_s
         self.sent = [Sent(case=case) for case in cases]
         self.complaint = ""
         self._portals = list(portals)
@@ -108,7 +110,7 @@ class User(threading.Thread):
 
     def _insist(self, step: Callable[[ItkSnap], T]) -> T:
         """Until it works, now at one portal, now at the other.  Raises ClientError when patience ends."""
-        ends_s = time.monotonic() + PATIENCE_S
+        ends_s = time.monotonic() + self._patience_s
         while True:
             try:
                 return step(self._portals[0])

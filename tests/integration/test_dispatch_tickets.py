@@ -499,6 +499,51 @@ def test_without_any_worker_the_ticket_is_tried_again(broker: MemoryBroker, tmp_
     assert not work(tmp_path).exists()
 
 
+def test_a_dispatcher_takes_no_ticket_before_its_datastore_is_mounted(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    """All tickets would seem to lack their files, and fail."""
+    portal = FakePortal(broker)
+    datastore = tmp_path / "mount point"
+    datastore.mkdir()
+    FakeWorker(broker, writes(datastore))
+    dispatcher(broker, datastore).start(parallel=1)
+    broker.publish(ready())
+    time.sleep(1)
+    assert portal.claims == []
+
+    submit(datastore)
+
+    portal.succeeded()
+
+
+def test_a_datastore_that_is_lost_at_work_fails_no_ticket(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    portal = FakePortal(broker)
+    datastore, away = tmp_path / "datastore", tmp_path / "away"
+    losses = iter([True, False])
+
+    def is_lost(delivery: Delivery, request: RunInference) -> None:
+        if next(losses):
+            datastore.rename(away)
+            delivery.reply(finished(request, f"{request.output_dir}/segmentation.nii.gz"))
+        else:
+            writes(datastore)(delivery, request)
+
+    worker = FakeWorker(broker, is_lost)
+    submit(datastore)
+    dispatcher(broker, datastore).start(parallel=1)
+    broker.publish(ready())
+    assert worker.asked.acquire(timeout=WAIT_S)
+    time.sleep(1)
+
+    away.rename(datastore)
+
+    portal.succeeded()
+    assert portal.of(ClaimFailed) == []
+
+
 def test_a_dispatcher_waits_for_a_portal_however_long_none_is_there(
     broker: MemoryBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -522,6 +567,7 @@ def test_a_dispatcher_waits_for_a_portal_however_long_none_is_there(
 def test_a_dispatcher_that_is_stopped_while_it_waits_for_a_portal_hands_the_ticket_back(
     broker: MemoryBroker, tmp_path: Path
 ) -> None:
+    submit(tmp_path)
     asked = threading.Event()
     broker.consume(topology.PORTAL_CLAIMS, lambda _: asked.set())
     waiting = dispatcher(broker, tmp_path)

@@ -39,7 +39,9 @@ for number, size in enumerate(sizes):
     write_phantom(make_phantom(spec, runner_for("cpu", 1)), folder / str(number))
 bundles = [load(name, "cpu", 1) for name in ("lung-segmentation", "nodule-detection")]
 broker = MemoryBroker()
-server = Server(broker=broker, bundles=bundles, datastore=folder, instance="node1")
+server = Server(
+    broker=broker, bundles=bundles, datastore=folder, instance="node1", shared=False
+)
 server.start()
 held = []
 for ticket in range(tickets):

@@ -72,7 +72,7 @@ def town(rabbit: RabbitNode, postgres: PostgresCluster, tmp_path: Path) -> Itera
         to_rabbit, to_postgres = Wire(amqp_url), Wire(f"{base}/{name}")
         stack = Stack(folder=tmp_path, amqp_url=to_rabbit.url, database_url=to_postgres.url)
         stack.run("dss_portal", "migrate")
-        stack.datastore.mkdir()
+        (stack.datastore / "tickets").mkdir(parents=True)  # as the portal does
         town = Town(Site(stack=stack), to_rabbit, to_postgres, amqp_url)
         town.site.offer(tmp_path, "dss")
         try:

@@ -7,13 +7,16 @@ import asyncpg
 import pytest
 from tortoise.transactions import in_transaction
 
+from dss_broker import datastore as layout
+from dss_broker.messages import ClaimSucceeded, ResultFile
 from dss_portal import database, events
 from dss_portal.models import Ticket
-from portals import Portal, eventually
+from portals import Portal, eventually, new_ticket, send_file, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
 
 MORE_THAN_THE_POOL_HAS = 30
+AWAY = "The service cannot reach its files; please try again in a minute."
 
 
 @pytest.mark.parametrize(
@@ -23,9 +26,10 @@ MORE_THAN_THE_POOL_HAS = 30
         asyncpg.CannotConnectNowError(),
         asyncpg.InternalClientError("cannot switch to state 15; another operation is in progress"),
         OSError(28, "No space left on device"),
+        OSError(19, "The datastore is not there"),
     ],
 )
-async def test_an_outage_of_the_database_or_the_disk_is_waited_out(
+async def test_an_outage_of_the_database_or_a_disk_is_waited_out(
     portal: Portal, error: Exception
 ) -> None:
     assert await events.passes(error)
@@ -61,3 +65,49 @@ async def _terminate_others(portal: Portal) -> None:
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     await connection.close()
+
+
+@pytest.fixture
+async def ticket_id(portal: Portal) -> int:
+    await portal.announce_service()
+    return await submitted_ticket(await portal.user())
+
+
+async def test_nothing_is_sent_to_or_read_from_a_mount_point_without_its_volume(
+    portal: Portal, ticket_id: int
+) -> None:
+    ann = await portal.user()
+    new = await new_ticket(ann)
+    away = portal.datastore.rename(portal.datastore.with_name("away"))
+    portal.datastore.mkdir()
+
+    sent = await send_file(ann, f"/api/tickets/{new}/files/input", "ct.nii", b"voxels")
+    fetched = await ann.get(f"/api/tickets/{ticket_id}/files/input/0")
+
+    assert sent == (503, AWAY)
+    assert (fetched.status_code, await fetched.get_data(as_text=True)) == (503, AWAY)
+    assert list(portal.datastore.iterdir()) == []
+    portal.datastore.rmdir()
+    away.rename(portal.datastore)
+    assert await text(ann, f"/api/tickets/{ticket_id}/files/input/0") == "<registry/>"
+
+
+async def test_a_success_that_finds_the_datastore_away_is_published_when_it_is_back(
+    portal: Portal, ticket_id: int
+) -> None:
+    claim = await portal.granted(ticket_id)
+    folder = portal.datastore / layout.staging_dir(ticket_id, claim.claim_id)
+    folder.mkdir(parents=True)
+    (folder / "w.itksnap").write_bytes(b"w")
+    away = portal.datastore.rename(portal.datastore.with_name("away"))
+    found = ResultFile(name="w.itksnap", size_bytes=1, sha256="")
+    done = ClaimSucceeded(ticket_id=ticket_id, claim_id=claim.claim_id, files=(found,))
+    await portal.tell(done)
+    await asyncio.sleep(0.5)
+
+    away.rename(portal.datastore)
+
+    ann = await portal.user()
+    status = f"/api/tickets/{ticket_id}/status"
+    await eventually(lambda: text(ann, status), lambda now: now == "success")
+    assert await text(ann, f"/api/tickets/{ticket_id}/files/results/0") == "w"

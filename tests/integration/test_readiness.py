@@ -7,6 +7,7 @@ import asyncpg
 import httpx
 import pytest
 
+from dss_observability.serving import NO_DATASTORE
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from sites import whole_stack
@@ -52,7 +53,7 @@ def test_no_program_is_ready_while_its_datastore_is_gone(running: Stack) -> None
     finally:
         away.rename(running.datastore)
 
-    assert found == dict.fromkeys(everybody, (503, "The datastore cannot be written."))
+    assert found == dict.fromkeys(everybody, (503, NO_DATASTORE))
     assert readiness(running) == dict.fromkeys(everybody, (200, "ok"))
 
 

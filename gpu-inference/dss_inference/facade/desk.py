@@ -43,7 +43,11 @@ class Desk:
         self._keep_s = keep_s
         self._broker = MemoryBroker(retry_delays_s=RETRY_DELAYS_S)
         self._server = Server(
-            broker=self._broker, bundles=bundles, datastore=results.root, instance=instance
+            broker=self._broker,
+            bundles=bundles,
+            datastore=results.root,
+            instance=instance,
+            shared=False,
         )
         self._in_hand: dict[str, InferenceProgressed] = {}
         self._unwanted: set[str] = set()

@@ -112,7 +112,9 @@ class Slow:
 def test_the_next_image_is_read_while_the_last_one_is_on_the_device(tmp_path: Path) -> None:
     (tmp_path / "ct.nii.gz").write_bytes(b"voxels")
     broker, bundle = MemoryBroker(), Slow()
-    server = Server(broker=broker, bundles=[bundle], datastore=tmp_path, instance="node1")
+    server = Server(
+        broker=broker, bundles=[bundle], datastore=tmp_path, instance="node1", shared=False
+    )
     server.start()
 
     talks = [broker.request(asked(number)) for number in (1, 2)]

@@ -120,6 +120,31 @@ def test_what_the_bundle_refuses_is_told_as_it_stands(
 
 
 @pytest.mark.usefixtures("server")
+def test_a_datastore_that_is_lost_fails_no_request(
+    broker: MemoryBroker, bundle: CopyBundle, datastore: Path, tmp_path: Path
+) -> None:
+    """Not mounted when the request comes, and lost while it is worked on."""
+    away = tmp_path / "away"
+
+    def lose() -> None:
+        bundle.before = lambda: None
+        datastore.rename(away)
+        threading.Timer(1, away.rename, (datastore,)).start()
+        raise FileNotFoundError("the image")
+
+    bundle.before = lose
+    datastore.rename(away)
+    conversation = broker.request(REQUEST)
+    time.sleep(1)
+    assert bundle.runs == 0
+
+    away.rename(datastore)
+
+    assert isinstance(ended(conversation), InferenceFinished)
+    assert bundle.runs == 2
+
+
+@pytest.mark.usefixtures("server")
 def test_an_unforeseen_error_is_told_without_its_details(
     broker: MemoryBroker, bundle: CopyBundle
 ) -> None:

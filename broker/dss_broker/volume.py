@@ -1,0 +1,31 @@
+"""The datastore as a volume that may be away: not mounted yet, or lost."""
+
+import logging
+import os
+import threading
+from pathlib import Path
+
+from dss_broker.errors import HandBack
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+
+
+def is_there(root: Path) -> bool:
+    """Can the portal's folder of tickets be seen, and written?  A mount point without its volume is empty."""
+    try:
+        return (root / "tickets").is_dir() and os.access(root, os.W_OK)
+    except OSError:  # of a network file system whose server is gone
+        return False
+
+
+def wait_until_there(root: Path, stopping: threading.Event) -> None:
+    """Without it every ticket would seem to lack its files.  Raises HandBack when ``stopping`` is set."""
+    if is_there(root):
+        return
+    log.warning("datastore away, waiting for it")
+    while not is_there(root):
+        if stopping.wait(LOOK_S):
+            raise HandBack
+    log.info("datastore is back")
