@@ -1,4 +1,4 @@
-"""The datastore's file system: a small one of its own where that is allowed, so that it can be filled."""
+"""The datastore's volume: a small one of its own where that is allowed, so that it can be filled and lost."""
 
 import errno
 import os
@@ -6,29 +6,44 @@ import shutil
 import subprocess
 from pathlib import Path
 
-SIZE_MB = 128
+ROOM_MB = 64
+TICKET_MB = 0.05
+"""A ticket's files have some 30 kB, in blocks of 4."""
 _BLOCK = bytes(1 << 20)
 
 
 class Disk:
-    """``folder`` is where it is mounted; ``can_fill`` is False if we may not mount."""
+    """``folder`` is where it is mounted; ``is_own`` is False if we may not mount.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.can_fill = False
+    The volume itself lies beside it, so that it keeps its files while it is not mounted at ``folder``.
+    """
+
+    def __init__(self, folder: Path, tickets: int) -> None:
+        """With room for so many, and some more."""
+        self.folder, self._size_mb = folder, ROOM_MB + int(TICKET_MB * tickets)
+        self.is_own = False
+        self._volume = folder.with_name("volume")
 
     def open(self) -> None:
         self.folder.mkdir()
-        options = ["-t", "tmpfs", "-o", f"size={SIZE_MB}m,mode=0700", "tmpfs"]
-        done = subprocess.run(
-            ["mount", *options, str(self.folder)], check=False, capture_output=True
-        )
-        self.can_fill = done.returncode == 0
+        self._volume.mkdir()
+        options = ["-t", "tmpfs", "-o", f"size={self._size_mb}m,mode=0700", "tmpfs"]
+        self.is_own = _run("mount", *options, str(self._volume))
+        if self.is_own:
+            self.mount()
 
     def close(self) -> None:
-        if self.can_fill:
-            subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
+        if self.is_own:
+            self.unmount()
+            _run("umount", "--lazy", str(self._volume))
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def mount(self) -> None:
+        _run("mount", "--bind", str(self._volume), str(self.folder))
+
+    def unmount(self) -> None:
+        """Whoever looks finds an empty folder."""
+        _run("umount", "--lazy", str(self.folder))
 
     def fill(self) -> None:
         """Until nothing more fits."""
@@ -46,4 +61,9 @@ class Disk:
 
     @property
     def _filler(self) -> Path:
-        return self.folder / "filler"
+        return self._volume / "filler"
+
+
+def _run(*command: str) -> bool:
+    """Did it work?"""
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0

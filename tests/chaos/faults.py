@@ -127,6 +127,13 @@ def fill_disk(site: Site, rng: random.Random) -> str:
     return "datastore"
 
 
+def unmount_disk(site: Site, rng: random.Random) -> str:
+    site.disk.unmount()
+    time.sleep(rng.uniform(2, 4))
+    site.disk.mount()
+    return "datastore"
+
+
 def portals_away(site: Site, _: random.Random) -> str:
     victims = [p for p in site.programs.values() if p.name.startswith("portal")]
     for victim in victims:
@@ -173,10 +180,14 @@ KINDS: dict[str, Harm] = {
     "freeze a dispatcher": freeze("dispatch"),
     "freeze a worker": freeze("inference"),
     "fill the datastore": fill_disk,
+    "unmount the datastore": unmount_disk,
     "restart a portal": restart("portal"),
     "restart a dispatcher": restart("dispatch"),
     "restart a worker": restart("inference"),
 }
+
+OF_THE_DISK = frozenset({"fill the datastore", "unmount the datastore"})
+"""Only with a volume of its own."""
 
 _KILLS = frozenset(kind for kind in KINDS if kind.startswith("kill ") and "while" not in kind)
 

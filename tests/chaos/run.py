@@ -12,7 +12,7 @@ from pathlib import Path
 from chaos import recovery
 from chaos.cases import Kind, draw_cases
 from chaos.evidence import Evidence, gather, open_tickets
-from chaos.faults import KINDS, OUTAGES, Fault, inject, schedule
+from chaos.faults import KINDS, OF_THE_DISK, OUTAGES, Fault, inject, schedule
 from chaos.site import LEASE_S, Site
 from chaos.users import PATIENCE_S, Sent, User, signed_in
 from chaos.verdict import violations
@@ -104,6 +104,7 @@ def _site(plan: Plan, folder: Path, sysroot: Path | None) -> Iterator[Site]:
         sabotage=plan.sabotage,
         lease_s=plan.lease_s,
         outage_s=plan.outage_s,
+        tickets=plan.tickets,
     )
     try:
         site.start()
@@ -131,7 +132,7 @@ def _users(plan: Plan, site: Site, folder: Path, enough: threading.Event) -> lis
 def _strike(plan: Plan, site: Site, users: list[User], tell: Tell) -> list[Fault]:
     """Faults one after the other; ends early when there is nothing left to be hurt."""
     rng = random.Random(plan.seed)
-    kinds = [kind for kind in plan.kinds if site.disk.can_fill or kind != "fill the datastore"]
+    kinds = [kind for kind in plan.kinds if site.disk.is_own or kind not in OF_THE_DISK]
     struck: list[Fault] = []
     outages = OUTAGES if plan.outage_s else ()
     for kind in [*outages, *schedule(plan.faults, rng, kinds)]:

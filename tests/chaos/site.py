@@ -87,13 +87,14 @@ class Site:
     sabotage: str = ""
     lease_s: float = LEASE_S
     outage_s: float = 0.0
+    tickets: int = 500
     fell: list[str] = field(default_factory=list)
     programs: dict[str, Program] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.rabbit = RabbitNode(self.folder / "rabbitmq", sysroot=self.sysroot)
         self.postgres = PostgresCluster(self.folder / "postgres", sysroot=self.sysroot)
-        self.disk = Disk(self.folder / "datastore")
+        self.disk = Disk(self.folder / "datastore", self.tickets)
         self._closing = threading.Event()
         self._supervisor = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
 
