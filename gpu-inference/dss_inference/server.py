@@ -12,6 +12,7 @@ from dss_broker import topology
 from dss_broker.broker import Broker, Delivery
 from dss_broker.errors import BrokerClosed, HandBack, TryAgainLater, Unroutable
 from dss_broker.volume import is_there, wait_until_there
+from dss_inference.answers import failed, progressed
 from dss_inference.bundle import Bundle, Report
 from dss_inference.errors import Cancelled, InferenceError
 from dss_inference.joint import Joint, Turn
@@ -144,7 +145,7 @@ class Server:
             case InferenceError():
                 _count(request, "refused")
                 log.info("inference refused", extra={**facts, "reason": str(error)})
-                return _failed(request, str(error))
+                return failed(request, str(error))
             case Cancelled() if self._abandoned.is_set():
                 raise HandBack from None
             case _ if isinstance(error, Cancelled) or self._is_folder_gone(request):
@@ -153,16 +154,16 @@ class Server:
                 self._put_off(delivery, request, error)
         _count(request, "failed")
         log.error("inference failed", extra=facts, exc_info=error)
-        return _failed(request, UNEXPECTED)
+        return failed(request, UNEXPECTED)
 
     def _put_off(self, delivery: Delivery, request: m.RunInference, error: Exception) -> NoReturn:
         """Memory and disks recover, so try again; the requester hears when that has not helped."""
         _count(request, "put_off")
         log.warning("memory or disk is short", extra={**_facts(request), "reason": str(error)})
         if delivery.attempt > len(topology.RETRY_DELAYS_S):
-            delivery.reply(_failed(request, EXHAUSTED))
+            delivery.reply(failed(request, EXHAUSTED))
         else:
-            delivery.reply(_progressed(request, 0.0, "waiting for memory or disk space"))
+            delivery.reply(progressed(request, 0.0, "waiting for memory or disk space"))
         raise TryAgainLater(f"{type(error).__name__} in {request.bundle}") from error
 
     def _answer(self, delivery: Delivery, request: m.RunInference) -> m.InferenceFinished:
@@ -172,7 +173,7 @@ class Server:
             raise Cancelled
 
         def tell(fraction: float, stage: str) -> None:
-            delivery.reply(_progressed(request, fraction, stage))
+            delivery.reply(progressed(request, fraction, stage))
 
         def cancelled() -> bool:
             return self._is_over(request) or self._abandoned.is_set()
@@ -280,20 +281,10 @@ def _note_stages(request: m.RunInference, finished: m.InferenceFinished) -> None
     log.info("inference finished", extra={**_facts(request), "seconds": total_s})
 
 
-def _progressed(request: m.RunInference, fraction: float, stage: str) -> m.InferenceProgressed:
-    return m.InferenceProgressed(
-        ticket_id=request.ticket_id, claim_id=request.claim_id, fraction=fraction, stage=stage
-    )
-
-
 def _cancelled(request: m.RunInference) -> m.InferenceFailed:
     _count(request, "cancelled")
     log.info("inference cancelled", extra=_facts(request))
-    return _failed(request, WITHDRAWN)
-
-
-def _failed(request: m.RunInference, reason: str) -> m.InferenceFailed:
-    return m.InferenceFailed(ticket_id=request.ticket_id, claim_id=request.claim_id, reason=reason)
+    return failed(request, WITHDRAWN)
 
 
 def _is_exhaustion(error: Exception) -> bool:

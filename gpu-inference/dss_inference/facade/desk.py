@@ -16,6 +16,7 @@ from dss_broker.messages import (
     TicketWithdrawn,
 )
 from dss_broker.topology import RETRY_DELAYS_S
+from dss_inference.answers import failed, progressed
 from dss_inference.bundle import Bundle
 from dss_inference.facade.results import Answer, Results
 from dss_inference.images import save_as_nrrd
@@ -59,7 +60,7 @@ class Desk:
         self._server.start()
         for request in self.results.unanswered():
             if self.results.count_start(request.claim_id) > MOST_STARTS:
-                self._keep(request, _failed(request, _GIVEN_UP))
+                self._keep(request, failed(request, _GIVEN_UP))
             else:
                 self._begin(request)
         threading.Thread(target=self._purge, name="purge", daemon=True).start()
@@ -106,9 +107,7 @@ class Desk:
         self._broker.publish(TicketWithdrawn(ticket_id=progress.ticket_id, service=""))
 
     def _begin(self, request: RunInference) -> None:
-        self._in_hand[request.claim_id] = InferenceProgressed(
-            ticket_id=request.ticket_id, claim_id=request.claim_id, fraction=0.0, stage="waiting"
-        )
+        self._in_hand[request.claim_id] = progressed(request, 0.0, "waiting")
         follow = partial(copy_context().run, self._follow, request)  # it belongs to the same trace
         threading.Thread(target=follow, name="follow", daemon=True).start()
 
@@ -158,7 +157,3 @@ class Desk:
                 log.exception("old results not removed")
             if self._stopping.wait(_PURGE_EVERY_S):
                 return
-
-
-def _failed(request: RunInference, reason: str) -> InferenceFailed:
-    return InferenceFailed(ticket_id=request.ticket_id, claim_id=request.claim_id, reason=reason)
