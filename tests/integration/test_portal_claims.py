@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+from datetime import UTC, datetime, timedelta
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -26,7 +27,7 @@ from dss_broker.messages import (
 )
 from dss_observability.tracing import TRACEPARENT
 from dss_portal.models import Claim, OutboxMessage, TicketHistory
-from dss_portal.tickets import leases
+from dss_portal.tickets import claims, leases, store
 from portals import (
     LONG_AGO,
     Portal,
@@ -411,6 +412,22 @@ async def test_a_lapsed_lease_is_given_again_and_times_out_in_the_end(
         *["ready", "claimed"] * 3,
         "timeout",
     ]
+
+
+@pytest.mark.parametrize("minutes", [-10, 10])
+async def test_a_portal_whose_clock_is_wrong_calls_nobody_dead(
+    portal: Portal, client: Client, monkeypatch: pytest.MonkeyPatch, minutes: int
+) -> None:
+    ticket_id = await submitted_ticket(client)
+    wrong = datetime.now(UTC) + timedelta(minutes=minutes)
+    for module in (claims, store):
+        monkeypatch.setattr(module, "now", lambda: wrong)
+
+    await portal.granted(ticket_id)
+
+    assert await claims.lapsed() == []
+    expires_in = (await Claim.get()).expires_at - datetime.now(UTC)
+    assert timedelta(0) < expires_in <= timedelta(seconds=portal.settings.lease_s)
 
 
 async def test_a_sign_of_life_under_way_saves_the_claim(portal: Portal, client: Client) -> None:

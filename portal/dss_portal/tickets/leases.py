@@ -48,7 +48,7 @@ async def lapse(ticket_id: int, claim_id: str, max_attempts: int) -> bool:
     """End the claim if there is still no sign of life; False if there is."""
     async with in_transaction():
         ticket = await store.locked(ticket_id)
-        if ticket is None or not await claims.is_lapsed(claim_id):
+        if ticket is None or not await claims.lapsed(claim_id):
             return False
         event = LeaseLapsed(claim_id=claim_id, max_attempts=max_attempts)
         if not await store.advance(ticket, event):
