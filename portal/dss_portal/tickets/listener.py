@@ -134,10 +134,11 @@ class Listener:
 
     async def _log(self, ticket: Ticket, event: ClaimLogged, message_id: str) -> None:
         """The files come first: a line takes those that wait for one."""
-        if not await store.has_log(message_id):
+        if event.attachments and not await store.has_log(message_id):
             for file in event.attachments:
                 await attachments.take_over(self._datastore, ticket.id, event.claim_id, file)
-        await store.add_log(ticket.id, event.level, event.text, message_id)
+        adopts = bool(event.attachments)
+        await store.add_log(ticket.id, event.level, event.text, message_id, adopts=adopts)
 
     async def _succeed(self, ticket: Ticket, event: ClaimSucceeded) -> None:
         published = [(file.name, file.size_bytes) for file in event.files]

@@ -117,9 +117,14 @@ async def check_room(user: User, expected_bytes: int) -> None:
 
 
 async def add_log(
-    ticket_id: int, category: str, message: str, message_id: str | None = None
+    ticket_id: int,
+    category: str,
+    message: str,
+    message_id: str | None = None,
+    *,
+    adopts: bool = True,
 ) -> int:
-    """A line for the user, with the attachments that wait for one; its number.
+    """A line for the user; its number.  If it ``adopts``, with the attachments that wait for one.
 
     Told twice under one ``message_id``, it is kept once.
     """
@@ -130,7 +135,8 @@ async def add_log(
     line = await TicketLog.create(
         ticket_id=ticket_id, category=category, message=message, message_id=message_id
     )
-    await attachments.adopt(ticket_id, line.id)
+    if adopts:
+        await attachments.adopt(ticket_id, line.id)
     return int(line.id)
 
 
