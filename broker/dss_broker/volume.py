@@ -11,13 +11,27 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 
+TICKETS = "tickets"
+"""The portal's folder in the datastore: made once, on a fresh site, and by nobody else, so that it is the sign."""
+
 
 def is_there(root: Path) -> bool:
     """Can the portal's folder of tickets be seen, and written?  A mount point without its volume is empty."""
     try:
-        return (root / "tickets").is_dir() and os.access(root, os.W_OK)
+        return (root / TICKETS).is_dir() and os.access(root, os.W_OK)
     except OSError:  # of a network file system whose server is gone
         return False
+
+
+def make_folder(folder: Path) -> None:
+    """With its parents, but never TICKETS: raises FileNotFoundError in a mount point without its volume."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except FileNotFoundError:
+        if folder.parent.name == TICKETS:
+            raise
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
 
 
 def wait_until_there(root: Path, stopping: threading.Event) -> None:

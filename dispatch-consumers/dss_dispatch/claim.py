@@ -20,6 +20,7 @@ from dss_broker.messages import (
     ResultFile,
     RunInference,
 )
+from dss_broker.volume import make_folder
 from dss_dispatch.errors import TicketError, Withdrawn
 from dss_dispatch.gate import check_results
 from dss_dispatch.inference import infer
@@ -104,7 +105,7 @@ class ClaimedTicket:
     def _infer(self, submission: Submission) -> InferenceFinished:
         dispatch = self.service.dispatch
         self._enter(f"Asking for inference with '{dispatch.algorithm}'.")
-        self._scratch.mkdir(parents=True, exist_ok=True)
+        make_folder(self._scratch)
         area = layout.area_dir(self.claim.ticket_id, "input")
         request = RunInference(
             ticket_id=self.claim.ticket_id,
@@ -145,7 +146,7 @@ class ClaimedTicket:
         if not finished.reports:
             return
         folder = self.datastore / layout.attached_dir(self.claim.ticket_id, self.claim.claim_id)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         files = []
         for report in finished.reports:
             path = self._own_file(report.path)

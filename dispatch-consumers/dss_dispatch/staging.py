@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dss_broker.files import link, sync
 from dss_broker.messages import Label, Landmark
+from dss_broker.volume import make_folder
 from dss_dispatch import workspace as ws
 from dss_dispatch.annotations import add_landmarks
 from dss_dispatch.files import sha256, write
@@ -48,7 +49,7 @@ def stage(
 
     The input is not touched.  Raises TicketError if a segmentation of the user's cannot be read.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     used = _values_of(submission)
     workspace = copy.deepcopy(submission.workspace)
     places = place_labels(segmentation.labels, label_table(workspace), used)

@@ -9,6 +9,7 @@ import msgspec
 from dss_broker import datastore as layout
 from dss_broker.files import link, sync
 from dss_broker.messages import InferenceFinished, Note, ReportFile, RunInference
+from dss_broker.volume import make_folder
 
 TAKEN_OVER = Note(
     level="info", text="An earlier attempt had finished this inference; its result is used."
@@ -90,7 +91,7 @@ def _answered(
         for file in files:
             (datastore / file).stat()
         return finished
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for file in files:
         link(datastore / file, folder / PurePosixPath(file).name)
     sync(folder)

@@ -11,7 +11,7 @@ from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Broker, Delivery
 from dss_broker.errors import BrokerClosed, HandBack, TryAgainLater, Unroutable
-from dss_broker.volume import is_there, wait_until_there
+from dss_broker.volume import is_there, make_folder, wait_until_there
 from dss_inference.answers import failed, progressed
 from dss_inference.bundle import Bundle, Report
 from dss_inference.errors import Cancelled, InferenceError
@@ -186,7 +186,7 @@ class Server:
                 return earlier
             if not image_path.is_file():
                 raise InferenceError("The image is not in the datastore.")
-            output_dir.mkdir(parents=True, exist_ok=True)
+            make_folder(output_dir)
             finished = self._computed(turn, request, image_path, output_dir)
             record(output_dir, request, finished, self._datastore)
         _count(request, "finished")

@@ -29,6 +29,7 @@ from dss_portal.admin import routes as admin
 from dss_portal.attachments import routes as attachments
 from dss_portal.datastore import Datastore
 from dss_portal.dead_letters import routes as dead_letters
+from dss_portal.models import TicketFile
 from dss_portal.openapi import routes as openapi
 from dss_portal.outbox import Relay
 from dss_portal.pages import routes as pages
@@ -105,11 +106,11 @@ def _install_background(app: Quart, settings: Settings, broker: Broker) -> None:
 
     @app.before_serving
     async def _start() -> None:
-        datastore.prepare()
         url = settings.database_url.get_secret_value()
         await resources.enter_async_context(database.connected(url))
         if settings.test_mode != "off":
             running.append(asyncio.create_task(_make_test_user(), name="test user"))
+        running.append(asyncio.create_task(prepare(datastore), name="datastore"))
         listener = Listener(datastore, settings, relay.wake)
         running.append(asyncio.create_task(events.listen(broker, listener), name="listener"))
         await asyncio.wait(running, timeout=LISTEN_S)
@@ -134,6 +135,21 @@ def _install_background(app: Quart, settings: Settings, broker: Broker) -> None:
             await _end(running)
         finally:
             await resources.aclose()
+
+
+async def prepare(datastore: Datastore) -> None:
+    """As soon as the database is there, and on a fresh site only: where files were stored before, an empty
+    folder is a mount point without its volume.
+    """
+    while not datastore.is_there():
+        try:
+            if not await TicketFile.exists():
+                datastore.prepare()
+                return
+        except Exception as error:
+            if not (isinstance(error, OSError) or database.is_away(error)):
+                raise
+        await asyncio.sleep(1)
 
 
 async def _make_test_user() -> None:

@@ -5,8 +5,9 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Container, Iterable
+from collections.abc import AsyncIterator, Callable, Container, Iterable
 from pathlib import Path, PurePosixPath
+from typing import ParamSpec, TypeVar
 
 import aiofiles
 import aiofiles.os
@@ -17,6 +18,9 @@ from dss_broker.datastore import Area
 from dss_broker.files import sync
 from dss_observability import metrics
 from dss_portal.errors import DISK_FULL, Refused
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 WRITE_BYTES = 1 << 20  # one hop to the disk's thread for so many bytes
 
@@ -36,6 +40,15 @@ class Datastore:
         """False also if it cannot be written."""
         return volume.is_there(self._root)
 
+    async def _on_disk(self, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """In a thread.  What breaks because the volume has gone meanwhile, says so."""
+        self._require()
+        try:
+            return await asyncio.to_thread(act, *args, **kwargs)
+        except OSError:
+            self._require()
+            raise
+
     def _require(self) -> None:
         if not self.is_there():
             raise OSError(errno.ENODEV, "The datastore is not there")
@@ -47,7 +60,7 @@ class Datastore:
 
     def prepare(self) -> None:
         """Make the root.  Raises OSError if that is not allowed."""
-        (self._root / "tickets").mkdir(parents=True, exist_ok=True)
+        (self._root / volume.TICKETS).mkdir(parents=True, exist_ok=True)
 
     def file(self, ticket_id: int, area: Area, name: str) -> Path:
         """``name`` must have passed ``flat_name``."""
@@ -69,8 +82,7 @@ class Datastore:
         return await self._receive(self._root / layout.area_dir(ticket_id, area), data)
 
     async def _receive(self, folder: Path, data: AsyncIterator[bytes]) -> tuple[Path, int]:
-        self._require()
-        await aiofiles.os.makedirs(folder, exist_ok=True)
+        await self._on_disk(volume.make_folder, folder)
         temporary = folder / f".{uuid.uuid4().hex}.part"
         try:
             with metrics.UPLOADS_IN_FLIGHT.track_inprogress():
@@ -90,10 +102,9 @@ class Datastore:
 
         Raises FileNotFoundError if there is no such plain file.
         """
-        self._require()
         source = self._root / layout.attached_dir(ticket_id, claim_id) / name
         target = self._root / layout.attachments_dir(ticket_id) / f".{uuid.uuid4().hex}.part"
-        return target, await asyncio.to_thread(_copy, source, target)
+        return target, await self._on_disk(_copy, source, target)
 
     async def keep(self, temporary: Path, name: str) -> None:
         """Give a received file its name; it replaces one of the same name."""
@@ -110,10 +121,9 @@ class Datastore:
 
         Raises FileNotFoundError if a file is neither staged nor published, or has another size.
         """
-        self._require()
         staged = self._root / layout.staging_dir(ticket_id, claim_id)
         results = self._root / layout.area_dir(ticket_id, "results")
-        await asyncio.to_thread(_publish, staged, results, list(names_and_sizes))
+        await self._on_disk(_publish, staged, results, list(names_and_sizes))
 
     async def remove_ticket(self, ticket_id: int) -> None:
         for folder in (layout.ticket_dir(ticket_id), layout.attachments_dir(ticket_id)):
@@ -209,7 +219,7 @@ def _copy(source: Path, target: Path) -> int:
     """
     if source.is_symlink() or not source.is_file():
         raise FileNotFoundError(source.name)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    volume.make_folder(target.parent)
     try:
         shutil.copyfile(source, target)
         sync(target)

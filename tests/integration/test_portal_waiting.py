@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -10,6 +11,8 @@ from tortoise.transactions import in_transaction
 from dss_broker import datastore as layout
 from dss_broker.messages import ClaimSucceeded, ResultFile
 from dss_portal import database, events
+from dss_portal.app import prepare
+from dss_portal.datastore import Datastore
 from dss_portal.models import Ticket
 from portals import Portal, eventually, new_ticket, send_file, submitted_ticket, text
 
@@ -111,3 +114,31 @@ async def test_a_success_that_finds_the_datastore_away_is_published_when_it_is_b
     status = f"/api/tickets/{ticket_id}/status"
     await eventually(lambda: text(ann, status), lambda now: now == "success")
     assert await text(ann, f"/api/tickets/{ticket_id}/files/results/0") == "w"
+
+
+@pytest.mark.usefixtures("ticket_id")
+async def test_a_portal_takes_a_mount_point_without_its_volume_for_no_fresh_site(
+    portal: Portal,
+) -> None:
+    away = portal.datastore.rename(portal.datastore.with_name("away"))
+    portal.datastore.mkdir()
+
+    starting = asyncio.create_task(prepare(Datastore(portal.datastore, 1)))
+    await asyncio.sleep(1.5)
+
+    assert not starting.done()
+    assert list(portal.datastore.iterdir()) == []
+    portal.datastore.rmdir()
+    away.rename(portal.datastore)
+    await asyncio.wait_for(starting, 10)
+
+
+async def test_on_a_fresh_site_the_portal_makes_the_datastore(
+    portal: Portal, tmp_path: Path
+) -> None:
+    assert portal.datastore.is_dir()
+    fresh = Datastore(tmp_path / "fresh", 1)
+
+    await prepare(fresh)
+
+    assert fresh.is_there()
