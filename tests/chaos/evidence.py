@@ -76,9 +76,7 @@ def gather(site: Site) -> Evidence:
         queued={name: n for name, n in queued.items() if n and name != DEAD_QUEUE},
         dead=[json.loads(letter["payload"])["ticket_id"] for letter in site.dead_letters()],
         strays=_strays(root, tickets),
-        gone=sorted(
-            path for t in tickets.values() for path in t.files if not (root / path).is_file()
-        ),
+        gone=_gone(root, tickets),
     )
 
 
@@ -126,6 +124,12 @@ def _strays(root: Path, tickets: dict[int, Ticket]) -> list[str]:
     folders = [p for name in ("tickets", "attachments") for p in (root / name).glob("*")]
     found = [path for folder in folders for path in _left_in(folder, root, tickets)]
     return sorted(str(path.relative_to(root)) for path in found)
+
+
+def _gone(root: Path, tickets: dict[int, Ticket]) -> list[str]:
+    """The links of a deleted ticket's attachments lead nowhere on purpose."""
+    kept = [ticket for ticket in tickets.values() if ticket.status != "deleted"]
+    return sorted(path for t in kept for path in t.files if not (root / path).is_file())
 
 
 def _left_in(folder: Path, root: Path, tickets: dict[int, Ticket]) -> list[Path]:
