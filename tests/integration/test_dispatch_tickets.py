@@ -504,15 +504,17 @@ def test_a_dispatcher_takes_no_ticket_before_its_datastore_is_mounted(
 ) -> None:
     """All tickets would seem to lack their files, and fail."""
     portal = FakePortal(broker)
-    datastore = tmp_path / "mount point"
+    datastore, volume = tmp_path / "mount point", tmp_path / "volume"
     datastore.mkdir()
+    submit(volume)
     FakeWorker(broker, writes(datastore))
     dispatcher(broker, datastore).start(parallel=1)
     broker.publish(ready())
     time.sleep(1)
     assert portal.claims == []
 
-    submit(datastore)
+    datastore.rmdir()
+    volume.rename(datastore)
 
     portal.succeeded()
 
