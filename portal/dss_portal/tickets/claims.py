@@ -128,7 +128,6 @@ async def _grant(ticket: Ticket, claimant: Claimant) -> Claim:
         await queue.note_turn(ticket)
     await store.advance(ticket, Claimed(claim_id=granted.id))
     await store.clear_progress(ticket.id)
-    await store.forget_files(ticket.id, "results")  # of somebody who has lost it over his uploads
     text = f"Ticket claimed by provider {claimant.provider} instance {claimant.instance}"
     await store.add_log(ticket.id, "info", text)
     return granted

@@ -58,6 +58,7 @@ async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
     await TicketHistory.create(ticket_id=ticket.id, status=after.status)
     if claim_id := lifecycle.taken_away(before, after, event):
         await withdraw_claim(ticket, claim_id)
+        await forget_files(ticket.id, "results")  # half of them, from a provider that polls
     await counting.count(ticket, event)
     facts = {"ticket": ticket.id, "event": type(event).__name__, "claim": after.claim_id}
     log.info("ticket changed", extra={**facts, "status": after.status.value})
