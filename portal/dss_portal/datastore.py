@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 from typing import ParamSpec, TypeVar
 
 import aiofiles
-import aiofiles.os
 
 from dss_broker import datastore as layout
 from dss_broker import volume
@@ -108,7 +107,7 @@ class Datastore:
 
     async def keep(self, temporary: Path, name: str) -> None:
         """Give a received file its name; it replaces one of the same name."""
-        await aiofiles.os.replace(temporary, temporary.with_name(name))
+        await self._on_disk(os.replace, temporary, temporary.with_name(name))
         await asyncio.to_thread(sync, temporary.parent)
 
     def discard(self, temporary: Path) -> None:
