@@ -8,9 +8,12 @@ from typing import Literal, TypeAlias
 
 Area: TypeAlias = Literal["input", "results"]
 
+TICKETS = "tickets"
+"""Made once, by the portal of a fresh site, and by nobody else: it is the sign that the volume is there."""
+
 
 def ticket_dir(ticket_id: int) -> PurePosixPath:
-    return PurePosixPath("tickets", f"{ticket_id:08d}")
+    return PurePosixPath(TICKETS, f"{ticket_id:08d}")
 
 
 def area_dir(ticket_id: int, area: Area) -> PurePosixPath:

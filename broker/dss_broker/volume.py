@@ -5,14 +5,12 @@ import os
 import threading
 from pathlib import Path
 
+from dss_broker.datastore import TICKETS
 from dss_broker.errors import HandBack
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
-
-TICKETS = "tickets"
-"""The portal's folder in the datastore: made once, on a fresh site, and by nobody else, so that it is the sign."""
 
 
 def is_there(root: Path) -> bool:

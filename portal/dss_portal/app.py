@@ -1,6 +1,7 @@
 """The portal put together."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 
@@ -39,6 +40,8 @@ from dss_portal.settings import Settings
 from dss_portal.tickets import janitor, reaper
 from dss_portal.tickets import routes as tickets
 from dss_portal.tickets.listener import Listener
+
+log = logging.getLogger(__name__)
 
 LISTEN_S = 1.0
 """Serving begins without the broker if that is not there after so long."""
@@ -141,14 +144,20 @@ async def prepare(datastore: Datastore) -> None:
     """As soon as the database is there, and on a fresh site only: where files were stored before, an empty
     folder is a mount point without its volume.
     """
-    while not datastore.is_there():
+    waits = False
+    while not await datastore.is_there():
+        reason = "its volume is not mounted"
         try:
             if not await TicketFile.exists():
-                datastore.prepare()
+                await datastore.prepare()
                 return
         except Exception as error:
             if not (isinstance(error, OSError) or database.is_away(error)):
                 raise
+            reason = repr(error)
+        if not waits:
+            log.warning("no datastore, waiting for it", extra={"reason": reason})
+        waits = True
         await asyncio.sleep(1)
 
 

@@ -35,21 +35,25 @@ class Datastore:
         self._root = root
         self._max_file_bytes = max_file_bytes
 
-    def is_there(self) -> bool:
+    async def is_there(self) -> bool:
         """False also if it cannot be written."""
-        return volume.is_there(self._root)
+        return await asyncio.to_thread(volume.is_there, self._root)
 
     async def _on_disk(self, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """In a thread.  What breaks because the volume has gone meanwhile, says so."""
-        self._require()
-        try:
-            return await asyncio.to_thread(act, *args, **kwargs)
-        except OSError:
+        """In a thread, since a network file system may be slow to say even that it is there."""
+
+        def guarded() -> T:
             self._require()
-            raise
+            try:
+                return act(*args, **kwargs)
+            except OSError:
+                self._require()  # it has gone meanwhile
+                raise
+
+        return await asyncio.to_thread(guarded)
 
     def _require(self) -> None:
-        if not self.is_there():
+        if not volume.is_there(self._root):
             raise OSError(errno.ENODEV, "The datastore is not there")
 
     def room_bytes(self) -> tuple[int, int]:
@@ -57,17 +61,18 @@ class Datastore:
         usage = shutil.disk_usage(self._root)
         return usage.total, usage.free
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         """Make the root.  Raises OSError if that is not allowed."""
-        (self._root / volume.TICKETS).mkdir(parents=True, exist_ok=True)
+        folder = self._root / layout.TICKETS
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
 
-    def file(self, ticket_id: int, area: Area, name: str) -> Path:
+    async def file(self, ticket_id: int, area: Area, name: str) -> Path:
         """``name`` must have passed ``flat_name``."""
-        self._require()
+        await asyncio.to_thread(self._require)
         return self._root / layout.area_dir(ticket_id, area) / name
 
-    def attachment(self, ticket_id: int, file_name: str) -> Path:
-        self._require()
+    async def attachment(self, ticket_id: int, file_name: str) -> Path:
+        await asyncio.to_thread(self._require)
         return self._root / layout.attachments_dir(ticket_id) / file_name
 
     async def receive(
@@ -107,8 +112,7 @@ class Datastore:
 
     async def keep(self, temporary: Path, name: str) -> None:
         """Give a received file its name; it replaces one of the same name."""
-        await self._on_disk(os.replace, temporary, temporary.with_name(name))
-        await asyncio.to_thread(sync, temporary.parent)
+        await self._on_disk(_rename, temporary, temporary.with_name(name))
 
     def discard(self, temporary: Path) -> None:
         temporary.unlink(missing_ok=True)
@@ -152,8 +156,8 @@ class Datastore:
 
     def _scraps(self, ticket_id: int, shown: Container[PurePosixPath] | None) -> list[Path]:
         folders = (
-            layout.ticket_dir(ticket_id) / "input",
-            layout.ticket_dir(ticket_id) / "results",
+            layout.area_dir(ticket_id, "input"),
+            layout.area_dir(ticket_id, "results"),
             layout.attachments_dir(ticket_id),
         )
         files = [p for folder in folders for p in (self._root / folder).glob("*")]
@@ -226,6 +230,11 @@ def _copy(source: Path, target: Path) -> int:
     except OSError:
         target.unlink(missing_ok=True)
         raise
+
+
+def _rename(temporary: Path, target: Path) -> None:
+    temporary.replace(target)
+    sync(target.parent)
 
 
 def _publish(staged: Path, results: Path, expected: list[tuple[str, int]]) -> None:

@@ -37,7 +37,7 @@ _WORDS = {404: "not found", 405: "method not allowed"}
 _TYPES = {405: "text/html"}
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-VOLUME_AWAY = (errno.ENODEV, errno.ESTALE, errno.EIO)
+VOLUME_AWAY = (errno.ENODEV, errno.ESTALE)
 REST_BYTES = 64 * 1024
 REST_S = 1.0
 AWAY_S = 10

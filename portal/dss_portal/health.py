@@ -32,7 +32,7 @@ async def missing(app: Quart) -> list[str]:
         found.append("The database's schema is not up to date: run dss-portal migrate.")
     if not app.extensions["dss_broker"].connected:
         found.append(BROKER_AWAY)
-    if not app.extensions["dss_datastore"].is_there():
+    if not await app.extensions["dss_datastore"].is_there():
         found.append(NO_DATASTORE)
     return found
 

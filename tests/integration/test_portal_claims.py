@@ -126,30 +126,6 @@ async def test_the_same_hands_take_over_from_themselves_with_a_later_delivery(
     assert new.claim_id != old.claim_id
 
 
-async def test_who_has_missed_that_his_claim_is_over_is_told_again(
-    portal: Portal, client: Client
-) -> None:
-    ticket_id = await submitted_ticket(client)
-    old = await portal.granted(ticket_id, "d1")
-    await portal.granted(ticket_id, "d1", deliveries=2)
-    await eventually(OutboxMessage.all().count, lambda left: left == 0)
-    told: list[str] = []
-    portal.broker.consume(
-        topology.withdrawn("dispatch"),
-        lambda delivery: told.append(cast("TicketWithdrawn", delivery.message).claim_id),
-    )
-
-    async def heard() -> list[str]:
-        return told
-
-    await portal.tell(ClaimHeartbeat(ticket_id=ticket_id, claim_id=old.claim_id))
-    await eventually(heard, lambda found: found == [old.claim_id])
-    await client.get(f"/api/tickets/{ticket_id}/delete")
-    await eventually(heard, lambda found: found == [old.claim_id, ""])
-    await portal.tell(ClaimHeartbeat(ticket_id=ticket_id, claim_id=old.claim_id))
-    await eventually(heard, lambda found: found == [old.claim_id, "", ""])
-
-
 async def test_a_question_that_was_long_under_way_takes_nothing_from_later_hands(
     portal: Portal, client: Client
 ) -> None:

@@ -15,7 +15,7 @@ from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.messages import (
     ClaimFailed,
-    ClaimGranted,
+    ClaimHeartbeat,
     LeaseOverdue,
     TicketReady,
     TicketWithdrawn,
@@ -53,11 +53,13 @@ class Withdrawals:
         assert isinstance(delivery.message, TicketWithdrawn)
         self.claims.append(delivery.message.claim_id)
 
-    async def told(self, granted: ClaimGranted) -> None:
-        async def last() -> list[str]:
-            return self.claims[-1:]
+    async def told(self, claim_id: str, times: int = 1) -> None:
+        """Of the claim, or of the whole ticket if that is "", so many times by now."""
 
-        await eventually(last, lambda found: found == [granted.claim_id])
+        async def count() -> int:
+            return self.claims.count(claim_id)
+
+        await eventually(count, lambda now: now == times)
 
 
 async def test_a_submission_is_announced_at_once(portal: Portal, client: Client) -> None:
@@ -77,14 +79,14 @@ async def test_who_has_lost_a_claim_is_told_at_once_however_it_was_lost(
     ticket_id = await submitted_ticket(client)
     first = await portal.granted(ticket_id, "d1")
     second = await portal.granted(ticket_id, "d1", deliveries=2)  # in other hands
-    await withdrawals.told(first)
+    await withdrawals.told(first.claim_id)
     await Claim.filter(id=second.claim_id).update(expires_at=LONG_AGO)
     await portal.tell(LeaseOverdue(ticket_id=ticket_id, claim_id=second.claim_id))
-    await withdrawals.told(second)
+    await withdrawals.told(second.claim_id)
     third = await portal.granted(ticket_id, "d2")
     root = await portal.user("root@example.com", sysadmin=True)
     await root.get(f"/api/tickets/{ticket_id}/retry")
-    await withdrawals.told(third)
+    await withdrawals.told(third.claim_id)
     fourth = await portal.granted(ticket_id, "d3")
     await portal.tell(
         ClaimFailed(ticket_id=ticket_id, claim_id=fourth.claim_id, reason="No lungs.")
@@ -93,6 +95,26 @@ async def test_who_has_lost_a_claim_is_told_at_once_however_it_was_lost(
     await eventually(lambda: text(client, status), lambda now: now == "failed")
 
     assert withdrawals.claims == [claim.claim_id for claim in (first, second, third)]
+
+
+async def test_who_has_missed_that_his_claim_is_over_is_told_again(
+    portal: Portal, client: Client
+) -> None:
+    """His withdrawal was lost with a connection; he gives signs of life."""
+    withdrawals = Withdrawals(portal)
+    ticket_id = await submitted_ticket(client)
+    old = await portal.granted(ticket_id, "d1")
+    await portal.granted(ticket_id, "d1", deliveries=2)
+    await withdrawals.told(old.claim_id)
+    alive = ClaimHeartbeat(ticket_id=ticket_id, claim_id=old.claim_id)
+
+    await portal.tell(alive)
+
+    await withdrawals.told(old.claim_id, times=2)
+    await client.get(f"/api/tickets/{ticket_id}/delete")
+    await withdrawals.told("")
+    await portal.tell(alive)
+    await withdrawals.told("", times=2)
 
 
 async def test_who_works_on_what_was_parked_is_told_at_once(portal: Portal, client: Client) -> None:
@@ -111,7 +133,7 @@ async def test_who_works_on_what_was_parked_is_told_at_once(portal: Portal, clie
 
     claimed.set()
 
-    await withdrawals.told(granted)
+    await withdrawals.told(granted.claim_id)
 
 
 @pytest.fixture

@@ -95,6 +95,26 @@ async def test_nothing_is_sent_to_or_read_from_a_mount_point_without_its_volume(
     assert await text(ann, f"/api/tickets/{ticket_id}/files/input/0") == "<registry/>"
 
 
+async def test_a_volume_that_goes_before_a_received_file_is_named_is_waited_for(
+    portal: Portal, ticket_id: int
+) -> None:
+    """A chaos run met it: the file was missing, so the ticket failed."""
+    datastore = Datastore(portal.datastore, 1000)
+    report = portal.datastore / layout.attached_dir(ticket_id, "c1") / "found.csv"
+    report.parent.mkdir(parents=True)
+    report.write_text("number")
+    received, _ = await datastore.take_attached(ticket_id, "c1", "found.csv")
+    away = portal.datastore.rename(portal.datastore.with_name("away"))
+
+    with pytest.raises(OSError, match="not there") as gone:
+        await datastore.keep(received, "kept.csv")
+
+    assert await events.passes(gone.value)
+    away.rename(portal.datastore)
+    await datastore.keep(received, "kept.csv")
+    assert (await datastore.attachment(ticket_id, "kept.csv")).read_text() == "number"
+
+
 async def test_a_success_that_finds_the_datastore_away_is_published_when_it_is_back(
     portal: Portal, ticket_id: int
 ) -> None:
@@ -141,4 +161,4 @@ async def test_on_a_fresh_site_the_portal_makes_the_datastore(
 
     await prepare(fresh)
 
-    assert fresh.is_there()
+    assert await fresh.is_there()

@@ -14,9 +14,8 @@ async def blob(public_id: str) -> Response:
     """The file, in a sandbox: whatever a provider uploaded, it runs no script as ours."""
     datastore: Datastore = current_app.extensions["dss_datastore"]
     found = await store.by_public_id(public_id)
-    answer = await as_inline(
-        datastore.attachment(found.ticket_id, found.file_name), found.mime_type
-    )
+    path = await datastore.attachment(found.ticket_id, found.file_name)
+    answer = await as_inline(path, found.mime_type)
     answer.headers["Content-Security-Policy"] = (
         "sandbox; default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'"
     )

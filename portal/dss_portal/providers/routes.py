@@ -105,7 +105,8 @@ async def download(ticket_id: int, area: Area, index: int) -> Response:
     ticket = await store.claimed_once(ticket_id, current_user())
     await _sign_of_life(ticket.claim_id)
     file = await tickets.file(ticket_id, area, index)
-    return await uploads.as_download(_datastore().file(ticket_id, area, file.name), file.name)
+    path = await _datastore().file(ticket_id, area, file.name)
+    return await uploads.as_download(path, file.name)
 
 
 @blueprint.post(f"/tickets/<int:ticket_id>/files/{_AREA}")

@@ -154,11 +154,8 @@ async def lapsed(claim_id: str | None = None) -> list[tuple[int, str]]:
     """
     statement = (
         "SELECT ticket.id, claim.id AS claim_id FROM ticket JOIN claim ON claim.id = ticket.claim_id "
-        "WHERE ticket.status = 'claimed' AND claim.expires_at < now()"
+        "WHERE ticket.status = 'claimed' AND claim.expires_at < now() "
+        "AND ($1::text IS NULL OR claim.id = $1)"
     )
-    if claim_id is None:
-        rows = await get_connection("default").execute_query_dict(statement)
-    else:
-        one = f"{statement} AND claim.id = $1"
-        rows = await get_connection("default").execute_query_dict(one, [claim_id])
+    rows = await get_connection("default").execute_query_dict(statement, [claim_id])
     return [(int(row["id"]), str(row["claim_id"])) for row in rows]

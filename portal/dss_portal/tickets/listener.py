@@ -99,8 +99,7 @@ class Listener:
         self._wake_relay()
 
     async def _on_claim_event(self, event: ClaimEvent, message_id: str) -> None:
-        if not await self._take(event, message_id):
-            await _ignore(event)
+        if not await self._take(event, message_id) and await _ignore(event):
             self._wake_relay()
 
     async def _take(self, event: ClaimEvent, message_id: str) -> bool:
@@ -149,15 +148,16 @@ class Listener:
         await store.advance(ticket, Succeeded(claim_id=event.claim_id))
 
 
-async def _ignore(event: ClaimEvent) -> None:
-    """Whoever goes on with a claim that is over has missed its withdrawal, and is told again."""
+async def _ignore(event: ClaimEvent) -> bool:
+    """True if its sender is told again that the claim is over: who goes on with it has missed that."""
     facts = {"ticket": event.ticket_id, "claim": event.claim_id}
     log.info("event of an old claim ignored", extra=facts)
-    if isinstance(event, ClaimHeartbeat):
-        async with in_transaction():
-            ticket = await store.locked(event.ticket_id)
-            if ticket is not None:
-                await store.withdraw_claim(ticket, event.claim_id)
+    ticket = await Ticket.get_or_none(id=event.ticket_id)
+    if ticket is None or not isinstance(event, ClaimHeartbeat):
+        return False
+    async with in_transaction():
+        await store.withdraw_claim(ticket, event.claim_id)
+    return True
 
 
 async def _concerned(message: Message, message_id: str) -> tuple[Ticket | None, str | None]:

@@ -68,7 +68,8 @@ async def upload(ticket_id: int, area: Area) -> Response:
 async def download(ticket_id: int, area: Area, index: int) -> Response:
     await _readable(ticket_id)
     file = await store.file(ticket_id, area, index)
-    return await uploads.as_download(_datastore().file(ticket_id, area, file.name), file.name)
+    path = await _datastore().file(ticket_id, area, file.name)
+    return await uploads.as_download(path, file.name)
 
 
 @blueprint.get("/<int:ticket_id>/status")
