@@ -139,5 +139,6 @@ def _left_in(folder: Path, root: Path, tickets: dict[int, Ticket]) -> list[Path]
         return [folder]
     files = [path for path in folder.rglob("*") if path.is_file()]
     if ticket.status in TERMINAL:
-        return [path for path in files if str(path.relative_to(root)) not in ticket.files]
+        unshown = [path for path in files if str(path.relative_to(root)) not in ticket.files]
+        return unshown + [path for path in (folder / "work",) if path.exists()]
     return [path for path in files if path.name.endswith(".part")]
