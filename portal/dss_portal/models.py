@@ -206,7 +206,7 @@ class TicketHistory(Model):
 
     class Meta(Model.Meta):
         table = "ticket_history"
-        indexes = (("ticket_id",),)
+        indexes = (("ticket_id",), ("at",))
 
 
 class Claim(Model):

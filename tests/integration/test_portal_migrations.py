@@ -69,6 +69,7 @@ async def test_an_upgrade_keeps_the_tickets_and_knows_since_when_they_wait(
             "0002_queue",
             "0003_outbox_trace",
             "0004_claim_order_and_ticket_trace",
+            "0005_history_by_time",
         ]
 
         async with database.connected(f"{base}/{name}"):
