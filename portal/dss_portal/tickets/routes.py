@@ -32,9 +32,7 @@ async def _readable(ticket_id: int) -> Ticket:
 @blueprint.get("")
 @signed_in
 async def listing() -> Response:
-    own = await store.listed(current_user().id)
-    rows = [(ticket.id, ticket.service.name, ticket.status.value) for ticket in own]
-    return table(("id", "service", "status"), rows)
+    return table(("id", "service", "status"), await store.listed(current_user().id))
 
 
 @blueprint.post("")
