@@ -23,10 +23,9 @@ SELECT EXISTS (
   WHERE ticket.status = 'success' AND claim.granted_at > $1)"""
 
 _STILL_IN_HAND = """
-SELECT count(*) FROM (
-  SELECT DISTINCT ON (ticket_id) ticket_id, status, at FROM ticket_history
-  ORDER BY ticket_id, id DESC) AS last
-WHERE status = 'claimed' AND at <= $1 AND NOT ticket_id = ANY($2)"""
+SELECT count(*) FROM ticket
+WHERE status = 'claimed' AND NOT id = ANY($2) AND NOT EXISTS (
+  SELECT FROM ticket_history WHERE ticket_id = ticket.id AND at > $1)"""
 
 
 def wait_for(site: Site, fault: Fault, but: Sequence[int]) -> float:
