@@ -152,8 +152,10 @@ async def _ignore(event: ClaimEvent) -> bool:
     """True if its sender is told again that the claim is over: who goes on with it has missed that."""
     facts = {"ticket": event.ticket_id, "claim": event.claim_id}
     log.info("event of an old claim ignored", extra=facts)
+    if not isinstance(event, ClaimHeartbeat):
+        return False
     ticket = await Ticket.get_or_none(id=event.ticket_id)
-    if ticket is None or not isinstance(event, ClaimHeartbeat):
+    if ticket is None:
         return False
     async with in_transaction():
         await store.withdraw_claim(ticket, event.claim_id)
