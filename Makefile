@@ -50,6 +50,7 @@ failover: ## kill the leader of three RabbitMQ nodes while tickets are published
 bench: ## how fast it is
 	$(BOOTSTRAP) dev
 	$(BIN)/python tests/bench/bench_claims.py
+	$(BIN)/python tests/bench/bench_large_site.py
 	$(BIN)/python tests/bench/bench_lungs.py
 	$(BIN)/python tests/bench/bench_nodules.py --full
 
