@@ -1,0 +1,1 @@
+"""Reads an image file and judges it: the one gate of client, dispatcher and worker."""
