@@ -1,13 +1,28 @@
 """What ITK-SNAP is told of a service: the part of ``service.json`` that travels."""
 
+import re
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
+from unicodedata import category
 
 import msgspec
 
 MAX_DESCRIPTOR_BYTES = 48 * 1024
 """A message holds 64 kB, and the descriptor travels in one."""
+
+
+MAX_NAME_CHARACTERS = 255
+"""Far above any honest name; a name may be in any script."""
+
+MAX_DEADLINE_S = 10 * 365 * 24 * 3600
+"""Beyond that, a date cannot be reckoned back."""
+
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""As JSON writes it; PostgreSQL stores none."""
+
+_NO_TEXT = {"Cc", "Cs", "Zl", "Zp"}
+"""Control characters, halves of characters, line and paragraph separators: they break lists and logs."""
 
 
 class DescriptorInvalid(ValueError):
@@ -110,15 +125,33 @@ def _with_real_type(tag: object) -> object:
 def _check(found: Descriptor) -> None:
     for name in ("name", "version", "shortdesc"):
         _require(getattr(found, name).strip() != "", name, "must not be empty")
-    size_bytes = len(msgspec.json.encode(found.whole))
-    _require(size_bytes <= MAX_DESCRIPTOR_BYTES, "service.json", "must be shorter than 48 kB")
+    for name in ("name", "version"):
+        _check_name(getattr(found, name), name)
+    encoded = msgspec.json.encode(found.whole)
+    fits = len(encoded) <= MAX_DESCRIPTOR_BYTES
+    _require(fits, "service.json", "must be shorter than 48 kB")
+    _require(not _NUL.search(encoded), "service.json", "must have no NUL characters")
     for name, seconds in asdict(found.deadlines).items():
-        _require(seconds is None or seconds > 0, f"deadlines.{name}", "must be greater than 0")
+        legal = seconds is None or 0 < seconds <= MAX_DEADLINE_S
+        _require(
+            legal, f"deadlines.{name}", "must be greater than 0 and at most 10 years, in seconds"
+        )
     names = [tag.name for tag in found.tags]
     for i, name in enumerate(names):
         legal = name.isprintable() and name != "" and not set(name) & {" ", ","}
         _require(legal, f"tags[{i}].name", "must have no blanks and no commas: ITK-SNAP cuts there")
         _require(names.count(name) == 1, f"tags[{i}].name", f"'{name}' is there more than once")
+
+
+def _check_name(text: str, field_name: str) -> None:
+    """What is listed, logged and routed by."""
+    unprintable = next((c for c in text if category(c) in _NO_TEXT), None)
+    _require(
+        unprintable is None, field_name, f"must have no control characters, but has {unprintable!a}"
+    )
+    _require(text == text.strip(), field_name, "must not begin or end with a blank")
+    wrong = f"has {len(text)} characters, {MAX_NAME_CHARACTERS} at most"
+    _require(len(text) <= MAX_NAME_CHARACTERS, field_name, wrong)
 
 
 def _require(condition: object, field_name: str, what: str) -> None:

@@ -19,7 +19,7 @@ from dss_broker.rabbit_declare import declare_subscription
 from dss_broker.rabbit_hands import Hand, Hands, envelope_of
 from dss_broker.rabbit_link import Backoff, Link
 from dss_broker.rabbit_publisher import Posting, Publisher
-from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription, retry_exchange, word
+from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription, own_queue, retry_exchange
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ class Consumer:
         if self._subscription.sharing is not Sharing.EVERYONE:
             return queue
         # New for each connection: RabbitMQ may not have noticed yet that the last one is dead.
-        return f"{queue}.{word(self._program)}.{word(self._instance)}.{uuid4().hex[:6]}"
+        return f"{own_queue(queue, self._program, self._instance)}.{uuid4().hex[:6]}"
 
     def _subscribed(self, _: object) -> None:
         self._backoff.reset()

@@ -6,6 +6,7 @@ on RabbitMQ 3.10 to 4.x alike.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import sha256
 from typing import assert_never
 from urllib.parse import quote
 
@@ -37,6 +38,16 @@ REPLY_QUEUE_EXPIRY_S = 3600
 """A reply queue whose program has not come back for so long is removed by the broker."""
 
 
+LONGEST_WORD = 237
+"""Bytes of a service's or bundle's word: AMQP writes no routing key, queue name or consumer tag of more than
+255 bytes, and the longest prefix is ``service.announced.``."""
+
+LONGEST_INSTANCE = 200
+"""Likewise of an instance's word, which stands behind longer prefixes."""
+
+READABLE, HASH_DIGITS = 60, 32
+
+
 class Sharing(StrEnum):
     """How the consumers of one subscription share its messages."""
 
@@ -64,9 +75,17 @@ class Subscription:
         return min(self.prefetch, LINES) if self.sharing is Sharing.ORDERED else self.prefetch
 
 
-def word(name: str) -> str:
-    """``name`` as one word of a routing key or queue name: readable, and different names stay different."""
-    return quote(name, safe="").replace(".", "%2E")
+def word(name: str, longest: int = LONGEST_WORD) -> str:
+    """``name`` as one word of a routing key or queue name: readable, and different names stay different.
+
+    A name whose word would be empty, or longer than ``longest`` bytes, has a word that ends with ``+`` and
+    a hash of the name.  No other word has a ``+``.
+    """
+    encoded = quote(name, safe="", errors="surrogatepass").replace(".", "%2E")
+    if 0 < len(encoded) <= longest:
+        return encoded
+    digits = sha256(encoded.encode()).hexdigest()[:HASH_DIGITS]
+    return f"{encoded[:READABLE]}+{digits}"
 
 
 def retry_exchange(delay_s: int) -> str:
@@ -124,7 +143,12 @@ PORTAL_PARKED = Subscription(
 
 def reply_queue(program: str, instance: str) -> str:
     """Where the answers to one process's requests wait for it."""
-    return f"dss.replies.{word(program)}.{word(instance)}"
+    return f"dss.replies.{word(program)}.{word(instance, LONGEST_INSTANCE)}"
+
+
+def own_queue(queue: str, program: str, instance: str) -> str:
+    """The queue of one process of an EVERYONE subscription, as far as its name is the same each time."""
+    return f"{queue}.{word(program)}.{word(instance, LONGEST_INSTANCE)}"
 
 
 def must_arrive(message: m.Message) -> bool:

@@ -118,10 +118,18 @@ def load_service(folder: Path, changes: Path | None = None) -> Service:
     What a site wants otherwise stands in ``changes/NAME.json``, a JSON merge patch (RFC 7396).
     """
     raw = _object_in(folder / "service.json")
-    patch = changes / f"{raw.get('name')}.json" if changes else None
-    if patch is not None and patch.is_file():
+    if changes is not None and (patch := _changes_of(raw.get("name"), changes)):
         raw = _merged(raw, _object_in(patch))
     return service_from(raw)
+
+
+def _changes_of(name: object, folder: Path) -> Path | None:
+    """None if there are none, as for a name that no file can have."""
+    path = folder / f"{name}.json"
+    try:
+        return path if path.is_file() else None
+    except (OSError, ValueError):
+        return None
 
 
 def _object_in(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import stat
 import tarfile
 import zipfile
 from pathlib import PurePosixPath
+from typing import NoReturn
 
 from tortoise.transactions import in_transaction
 
@@ -44,11 +45,16 @@ async def from_upload(provider: Provider, name: str, data: bytes) -> str:
 def parsed(text: bytes) -> Descriptor:
     """Raises Refused with the old words and what is wrong."""
     try:
-        return descriptor_from(json.loads(text))
+        return descriptor_from(json.loads(text, parse_constant=_no_number))
     except DescriptorInvalid as error:
         raise Refused(f"Error parsing service.json file: {error}") from error
     except ValueError as error:
         raise Refused("Error parsing service.json file: it is no JSON.") from error
+
+
+def _no_number(word: str) -> NoReturn:
+    """Python reads NaN and Infinity, which JSON has not."""
+    raise ValueError(word)
 
 
 async def register(provider: Provider, githash: str, descriptor: Descriptor) -> None:

@@ -53,6 +53,12 @@ def test_types_that_only_the_documentation_has_are_corrected(
     ("changes", "said"),
     [
         ({"name": ""}, "^name: must not be empty"),
+        ({"name": "a\nb"}, r"^name: must have no control characters, but has '\\n'"),
+        ({"version": "1\x00"}, "^version: must have no control characters"),
+        ({"name": "a "}, "^name: must not begin or end with a blank"),
+        ({"name": "x" * 256}, "^name: has 256 characters, 255 at most"),
+        ({"longdesc": "a\x00b"}, "^service.json: must have no NUL characters"),
+        ({"deadlines": {"run_s": 1e12}}, "^deadlines.run_s: must be .* at most 10 years"),
         ({"deadlines": {"run_s": 0}}, "^deadlines.run_s: must be greater than 0"),
         ({"deadlines": {"run_s": "1h"}}, "^deadlines.run_s: Expected `float"),
         ({"version": 1}, "^version: Expected `str`"),
@@ -86,6 +92,20 @@ def test_a_service_may_rename_and_recolour_the_labels_of_its_bundle() -> None:
         ("left lung", (84, 155, 224)),
         ("pulmo dexter", (1, 2, 3)),
     ]
+
+
+LONG = "Сегментация лёгких на компьютерных томограммах"
+
+
+@pytest.mark.parametrize("name", [LONG, "肺 v1.2", "a/b", "*", "#", "é" * 255])
+def test_a_service_may_have_a_name_in_any_script(name: str, tmp_path: Path) -> None:
+    (tmp_path / "service.json").write_text(json.dumps(service_json(name=name)))
+
+    assert load_service(tmp_path, changes=tmp_path / "changes").name == name
+
+
+def test_a_backslash_is_no_nul() -> None:
+    assert service_from(service_json(longdesc=r"write \u0000 for none")).name
 
 
 def test_the_command_line_lists_what_is_built_in() -> None:
