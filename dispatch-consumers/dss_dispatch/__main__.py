@@ -2,8 +2,8 @@
 
 import logging
 import os
-import threading
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +11,7 @@ import typer
 from pydantic import ValidationError
 
 from dss_broker.errors import BrokerClosed
+from dss_broker.keeping import Keeper
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.stopping import leave_at_once, stop_signal, wait_for
 from dss_broker.volume import is_there
@@ -113,12 +114,15 @@ def _serve(service: Service, settings: Settings, service_url: str) -> None:
         silence_s=settings.inference_silence_s,
         service_url=service_url,
     )
+    keeper = Keeper(stop)
     end_health = serve_health(
         settings.metrics_bind,
-        lambda: missing(broker=broker.connected, datastore=is_there(settings.datastore)),
+        lambda: [
+            *missing(broker=broker.connected, datastore=is_there(settings.datastore)),
+            *keeper.problems(),
+        ],
     )
-    starting = threading.Thread(target=_start, args=(consumer, settings.parallel_tickets))
-    starting.start()
+    starting = keeper.keep("serving", partial(_start, consumer, settings.parallel_tickets))
     try:
         wait_for(stop)
         done = consumer.stop(settings.stop_s)

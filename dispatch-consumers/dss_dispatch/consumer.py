@@ -59,17 +59,22 @@ class Consumer:
         self._silence_s, self._service_url = silence_s, service_url
         self._withdrawals, self._workers = Withdrawals(), Workers()
         self._stopping = threading.Event()
-        self._heard = False
+        self._heard = self._subscribed = False
 
     def start(self, *, parallel: int) -> None:
-        """Subscribe; from now on up to ``parallel`` tickets at a time are worked on."""
+        """Subscribe; from now on up to ``parallel`` tickets at a time are worked on.  Repeated, it only announces."""
+        if not self._subscribed:
+            self._subscribe(parallel)
+        self._heard = self.announce()  # only now, since from then on users may choose the service
+
+    def _subscribe(self, parallel: int) -> None:
         self._begin_counting()
         self._broker.consume(withdrawn("dispatch"), self._withdrawals.handle)
         if not self._service_url:
             of_bundle = workers("dispatch", self._service.dispatch.algorithm)
             self._broker.consume(of_bundle, self._workers.handle)
         self._broker.consume(dispatch(self._service.name, prefetch=parallel), self.handle)
-        self._heard = self.announce()  # only now, since from then on users may choose the service
+        self._subscribed = True
 
     def stop(self, timeout_s: float) -> bool:
         """Take nothing new and finish what is in hand; False if some of that takes longer."""

@@ -2,15 +2,16 @@
 
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from dss_broker.errors import BrokerClosed
+from dss_broker.keeping import Keeper
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.stopping import leave_at_once, stop_signal, wait_for
 from dss_broker.volume import is_there
@@ -143,13 +144,17 @@ def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
         instance=settings.instance,
         ahead=settings.requests_ahead,
     )
+    keeper = Keeper(stop)
     end_health = serve_health(
         settings.metrics_bind,
-        lambda: missing(broker=broker.connected, datastore=is_there(settings.datastore)),
+        lambda: [
+            *missing(broker=broker.connected, datastore=is_there(settings.datastore)),
+            *keeper.problems(),
+            *server.problems(),
+        ],
     )
     measure(loaded)
-    starting = threading.Thread(target=_start, args=(server,))
-    starting.start()
+    starting = keeper.keep("serving", partial(_start, server))
     try:
         wait_for(stop)
         done = server.stop(settings.stop_s) & end_facade()

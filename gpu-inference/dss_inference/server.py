@@ -11,6 +11,7 @@ from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Broker, Delivery
 from dss_broker.errors import BrokerClosed, HandBack, TryAgainLater, Unroutable
+from dss_broker.keeping import Keeper
 from dss_broker.volume import is_there, make_folder, wait_until_there
 from dss_inference.answers import failed, progressed
 from dss_inference.bundle import Bundle, Report
@@ -63,15 +64,19 @@ class Server:
         self._ahead = ahead
         self._joint = Joint()
         self._stopping, self._abandoned = threading.Event(), threading.Event()
-        self._announcer = threading.Thread(target=self._announce, name="announce", daemon=True)
+        self._keeper = Keeper(self._stopping)
 
     def start(self) -> None:
         """Returns when the broker delivers."""
         self._broker.consume(topology.withdrawn("inference"), self._withdraw)
         for name in self._bundles:
             self._broker.consume(topology.inference(name, self._ahead), self._handle)
-        self._announcer.start()
+        self._keeper.keep("announcements", self._announce)
         log.info("serving", extra={"bundles": sorted(self._bundles), "instance": self._instance})
+
+    def problems(self) -> list[str]:
+        """A sentence for each thing of its own that does not go on as it should."""
+        return self._keeper.problems()
 
     def stop(self, timeout_s: float) -> bool:
         """Takes nothing new and finishes what is in hand.  What takes longer ends at its next window;

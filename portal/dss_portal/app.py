@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from quart import Quart
@@ -28,6 +28,7 @@ from dss_portal.accounts.limits import Limits
 from dss_portal.accounts.openid import OpenIdIssuer
 from dss_portal.admin import routes as admin
 from dss_portal.attachments import routes as attachments
+from dss_portal.background import Background
 from dss_portal.datastore import Datastore
 from dss_portal.dead_letters import routes as dead_letters
 from dss_portal.models import TicketFile
@@ -68,6 +69,7 @@ def create_app(settings: Settings, broker: Broker) -> Quart:
     app.extensions["dss_broker"] = broker
     app.extensions["dss_datastore"] = Datastore(settings.datastore, settings.max_upload_bytes)
     app.extensions["dss_relay"] = Relay(broker)
+    app.extensions["dss_background"] = Background()
     app.extensions["dss_limits"] = Limits(settings)
     app.extensions["dss_openid"] = _issuer(settings)
     asgi.install(app)
@@ -102,31 +104,29 @@ def _issuer(settings: Settings) -> OpenIdIssuer | None:
 
 def _install_background(app: Quart, settings: Settings, broker: Broker) -> None:
     resources = AsyncExitStack()
-    running: list[asyncio.Task[None]] = []
     end_health: list[Callable[[], None]] = []
     relay: Relay = app.extensions["dss_relay"]
     datastore: Datastore = app.extensions["dss_datastore"]
+    background: Background = app.extensions["dss_background"]
 
     @app.before_serving
     async def _start() -> None:
         url = settings.database_url.get_secret_value()
         await resources.enter_async_context(database.connected(url))
+        first = []
         if settings.test_mode != "off":
-            running.append(asyncio.create_task(_make_test_user(), name="test user"))
-        running.append(asyncio.create_task(prepare(datastore), name="datastore"))
+            first.append(background.begin("test user", _make_test_user, returns=True))
+        first.append(background.begin("datastore", lambda: prepare(datastore), returns=True))
         listener = Listener(datastore, settings, relay.wake)
-        running.append(asyncio.create_task(events.listen(broker, listener), name="listener"))
-        await asyncio.wait(running, timeout=LISTEN_S)
-        running.append(asyncio.create_task(relay.run(), name="outbox relay"))
-        running.append(
-            asyncio.create_task(reaper.run(settings, datastore, broker, relay), name="reaper")
+        first.append(
+            background.begin("listener", lambda: events.listen(broker, listener), returns=True)
         )
-        running.append(asyncio.create_task(janitor.run(datastore, settings.tidy_s), name="janitor"))
-        running.append(asyncio.create_task(gauges.watch(datastore), name="gauges"))
-        seen = certificates.watch(
-            portal=settings.public_url, broker=settings.amqp_url.get_secret_value()
-        )
-        running.append(asyncio.create_task(seen, name="certificates"))
+        await asyncio.wait(first, timeout=LISTEN_S)
+        background.begin("outbox relay", relay.run)
+        background.begin("reaper", lambda: reaper.run(settings, datastore, broker, relay))
+        background.begin("janitor", lambda: janitor.run(datastore, settings.tidy_s))
+        background.begin("gauges", lambda: gauges.watch(datastore))
+        background.begin("certificates", lambda: _watch_certificates(settings))
         end_health.append(serve_health(settings.metrics_bind, _missing(app)))
 
     @app.after_serving
@@ -135,9 +135,14 @@ def _install_background(app: Quart, settings: Settings, broker: Broker) -> None:
             await asyncio.to_thread(end)
         await asyncio.to_thread(broker.stop_consuming, settings.stop_s)
         try:
-            await _end(running)
+            await background.end()
         finally:
             await resources.aclose()
+
+
+async def _watch_certificates(settings: Settings) -> None:
+    broker_url = settings.amqp_url.get_secret_value()
+    await certificates.watch(portal=settings.public_url, broker=broker_url)
 
 
 async def prepare(datastore: Datastore) -> None:
@@ -172,12 +177,3 @@ async def _make_test_user() -> None:
             await asyncio.sleep(1)
         else:
             return
-
-
-async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel until they have ended: asyncio.wait_for of Python 3.11 can lose a cancellation."""
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=0.5)

@@ -6,9 +6,12 @@ from quart import Blueprint, Quart, Response, current_app
 
 from dss_observability.serving import BROKER_AWAY, NO_DATASTORE
 from dss_portal import database
+from dss_portal.background import Background
 from dss_portal.formats import plain
 
 blueprint = Blueprint("health", __name__)
+
+NOT_MIGRATED = "The database's schema is not up to date: run dss-portal migrate."
 
 
 @blueprint.get("/healthz")
@@ -26,15 +29,18 @@ async def ready() -> Response:
 async def missing(app: Quart) -> list[str]:
     """A sentence for each thing that keeps the portal from its work."""
     found = []
+    migrated = True
     if not await database.answers():
         found.append("The database does not answer.")
-    elif not await _schema_is_current():
-        found.append("The database's schema is not up to date: run dss-portal migrate.")
+    elif not (migrated := await _schema_is_current()):
+        found.append(NOT_MIGRATED)
     if not app.extensions["dss_broker"].connected:
         found.append(BROKER_AWAY)
-    if not await app.extensions["dss_datastore"].is_there():
+    # A datastore is made for a site whose database says that it is new, which only a schema can.
+    if migrated and not await app.extensions["dss_datastore"].is_there():
         found.append(NO_DATASTORE)
-    return found
+    background: Background = app.extensions["dss_background"]
+    return found + (background.problems() if migrated else [])
 
 
 async def _schema_is_current() -> bool:

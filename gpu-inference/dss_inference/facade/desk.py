@@ -7,6 +7,7 @@ from contextvars import copy_context
 from functools import partial
 
 from dss_broker.errors import BrokerClosed
+from dss_broker.keeping import Keeper
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import (
     InferenceFailed,
@@ -54,6 +55,7 @@ class Desk:
         self._unwanted: set[str] = set()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._keeper = Keeper(self._stopping)
 
     def start(self) -> None:
         """Goes on with what an earlier process has left."""
@@ -63,7 +65,7 @@ class Desk:
                 self._keep(request, failed(request, _GIVEN_UP))
             else:
                 self._begin(request)
-        threading.Thread(target=self._purge, name="purge", daemon=True).start()
+        self._keeper.keep("purge", self._purge)
 
     def stop(self, timeout_s: float) -> bool:
         """False if something is still in hand; the next process goes on with it."""

@@ -1,0 +1,85 @@
+"""A task of the portal that dies is logged, told by /readyz and begun again; all of them."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from quart import Quart
+
+from dss_broker import keeping
+from dss_broker.memory import MemoryBroker
+from dss_portal import database
+from dss_portal.app import create_app
+from dss_portal.health import NOT_MIGRATED
+from dss_portal.settings import Settings
+from dss_stack.postgres import PostgresCluster
+from portals import Portal, eventually, text
+from sites import create_database
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+
+BEGUN = {"datastore", "listener", "outbox relay", "reaper", "janitor", "gauges", "certificates"}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "FIRST_DELAY_S", 0.1)
+    monkeypatch.setattr(keeping, "LONGEST_DELAY_S", 0.5)
+    monkeypatch.setattr(keeping, "SOUND_S", 0.5)
+
+
+@pytest.fixture
+async def unmigrated(postgres: PostgresCluster, tmp_path: Path) -> AsyncIterator[Quart]:
+    """A portal that was started before ``dss-portal migrate``."""
+    name = f"unmigrated_{id(tmp_path)}"
+    await create_database(postgres.database_url, name)
+    settings = Settings(
+        database_url=f"{postgres.database_url.rpartition('/')[0]}/{name}",
+        amqp_url="memory",
+        datastore=tmp_path / "datastore",
+        secret_key="for tests",
+    )
+    broker = MemoryBroker()
+    app = create_app(settings, broker)
+    async with app.test_app():
+        yield app
+    broker.close()
+
+
+async def test_a_portal_that_was_started_before_its_database_was_migrated_goes_on_by_itself(
+    unmigrated: Quart,
+) -> None:
+    client = unmigrated.test_client()
+    assert await text(client, "/readyz") == NOT_MIGRATED  # not: the datastore is missing
+    settings: Settings = unmigrated.config["DSS"]
+
+    await asyncio.to_thread(_migrate, settings.database_url.get_secret_value())
+
+    await eventually(lambda: text(client, "/readyz"), lambda said: said == "ok")
+
+
+def _migrate(url: str) -> None:
+    """In a loop of its own, as a program of its own would."""
+    asyncio.run(database.migrate_to_latest(url))
+
+
+async def test_every_task_that_is_killed_is_told_and_begun_again(
+    portal: Portal, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = portal.app.test_client()
+    await eventually(lambda: text(client, "/readyz"), lambda said: said == "ok")
+    for_ever = [t for t in asyncio.all_tasks() if t.get_name() in BEGUN]
+    names = {task.get_name() for task in for_ever}
+    assert names >= {"outbox relay", "reaper", "janitor", "gauges", "certificates"}
+
+    for task in for_ever:
+        task.cancel()
+
+    said = await eventually(lambda: text(client, "/readyz"), lambda said: said != "ok")
+    assert {line.split("'")[1] for line in said.splitlines()} == names
+    await eventually(lambda: text(client, "/readyz"), lambda said: said == "ok")
+    assert not any(task.done() for task in for_ever)
+    errors = [r for r in caplog.records if r.levelno == logging.ERROR]
+    assert {getattr(record, "task") for record in errors} == names  # noqa: B009 - not of LogRecord
