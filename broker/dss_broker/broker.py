@@ -83,8 +83,8 @@ class Broker(Protocol):
         """Send ``message`` to whoever subscribes to its routing key.
 
         The future is done once the broker has stored it, however many reconnections that takes; it
-        raises Unroutable if no queue wants the message (``topology.must_arrive``), BrokerClosed if
-        the broker was closed first.  It cannot be cancelled; its callbacks must not block.
+        raises Unroutable if no queue wants the message (``topology.must_arrive``), MessageRefused if
+        the broker never takes it, BrokerClosed if the broker was closed first.  It cannot be cancelled; its callbacks must not block.
         Raises ValueError if the message is too large or is a reply.
         """
 

@@ -17,6 +17,15 @@ class Unroutable(Exception):
     """Nobody has ever declared a queue for this message."""
 
 
+class MessageRefused(Exception):
+    """The broker takes others, but never this message: too large, a key that cannot be written, no right to it."""
+
+    def __init__(self, reason: str, *, may_change: bool = False) -> None:
+        """``may_change``: an operator can change that, so it is worth trying again."""
+        super().__init__(reason)
+        self.may_change = may_change
+
+
 class ReplyTimeout(Exception):
     """No reply came within the time given."""
 

@@ -11,10 +11,11 @@ from itertools import takewhile
 
 from pika import BasicProperties, SelectConnection, spec  # type: ignore[import-untyped] # no py.typed
 from pika.channel import Channel  # type: ignore[import-untyped]
+from pika.exceptions import ChannelClosedByBroker  # type: ignore[import-untyped]
 from pika.frame import Method  # type: ignore[import-untyped]
 
-from dss_broker.envelope import Envelope
-from dss_broker.errors import BrokerClosed, Unroutable
+from dss_broker.envelope import Envelope, ids
+from dss_broker.errors import BrokerClosed, MessageRefused, Unroutable
 from dss_broker.rabbit_link import Backoff, Link
 from dss_observability import metrics
 
@@ -27,6 +28,8 @@ SILENCE_S = 3.0
 """A channel that confirms nothing for so long, with messages in flight, is replaced; twice as long each time."""
 LONGEST_SILENCE_S = 80.0
 
+ACCESS_REFUSED = 403
+
 
 @dataclass(kw_only=True, eq=False)
 class Posting:
@@ -38,11 +41,17 @@ class Posting:
     mandatory: bool
     confirmed: "Future[None]" = field(default_factory=Future)
     returned: bool = False
+    suspect: bool = False
     began_s: float = field(default_factory=time.monotonic)
 
 
 class Publisher:
-    """One confirm channel.  ``send`` from any thread, everything else on the link's."""
+    """One confirm channel.  ``send`` from any thread, everything else on the link's.
+
+    RabbitMQ refuses a message by closing the channel, and does not say which one it was.  Those that were
+    in flight are *suspects* then, and go one at a time; the one with which the channel is closed again is
+    refused, and holds the others no longer.
+    """
 
     def __init__(self, link: Link, on_channel: Callable[[Channel], None]) -> None:
         """``on_channel`` declares what is published to; it sees each new channel first."""
@@ -121,12 +130,26 @@ class Publisher:
         self._flush()
 
     def _channel_closed(self, channel: Channel, reason: BaseException) -> None:
+        self._judge(reason)
         self.down()
         if channel.connection.is_open:
             delay_s = self._backoff.next_s()
             facts = {"reason": repr(reason), "retry_s": round(delay_s, 2)}
             log.error("publishing channel closed by RabbitMQ", extra=facts)
             self._link.call_later(delay_s, partial(self._open_channel, channel.connection))
+
+    def _judge(self, reason: BaseException) -> None:
+        """Which of the messages in flight was it?"""
+        in_flight = list(self._in_flight.values())
+        if not isinstance(reason, ChannelClosedByBroker) or not in_flight:
+            return
+        if not in_flight[0].suspect:
+            for posting in in_flight:
+                posting.suspect = True
+        elif _is_about(in_flight[0], reason):
+            self._in_flight.clear()
+            may_change = reason.reply_code == ACCESS_REFUSED
+            _refuse(in_flight[0], reason.reply_text, may_change=may_change)
 
     def _accept(self, posting: Posting) -> None:
         if not self._in_flight and not self._waiting:
@@ -136,7 +159,14 @@ class Publisher:
 
     def _flush(self) -> None:
         while self._waiting and not self._blocked and self._channel and self._channel.is_open:
+            if self._must_wait(self._waiting[0]):
+                return
             self._publish(self._channel, self._waiting.popleft())
+
+    def _must_wait(self, posting: Posting) -> bool:
+        """A suspect goes alone."""
+        first = next(iter(self._in_flight.values()), None)
+        return first is not None and (first.suspect or posting.suspect)
 
     def _publish(self, channel: Channel, posting: Posting) -> None:
         posting.returned = False
@@ -148,9 +178,8 @@ class Publisher:
                 properties_of(posting.envelope),
                 mandatory=posting.mandatory,
             )
-        except Exception as error:  # for instance a name longer than AMQP can write
-            _count(posting, "failed")
-            posting.confirmed.set_exception(error)
+        except Exception as error:
+            _refuse(posting, f"It cannot be written: {error!r}", may_change=False)
             return
         self._last_tag += 1
         self._in_flight[self._last_tag] = posting
@@ -180,6 +209,8 @@ class Publisher:
                 self._link.call_later(NACKED_RETRY_S, self._flush)
             else:
                 _settle(posting)
+                if posting.suspect:
+                    self._flush()
 
     def _block(self, _: SelectConnection, __: Method) -> None:
         log.warning("RabbitMQ takes no messages: its memory or disk is short")
@@ -199,6 +230,19 @@ def _settle(posting: Posting) -> None:
         posting.confirmed.set_exception(error)
     else:
         posting.confirmed.set_result(None)
+
+
+def _is_about(posting: Posting, reason: ChannelClosedByBroker) -> bool:
+    """False if RabbitMQ complains of something else that the channel does, such as the queue for replies."""
+    text = str(reason.reply_text)
+    return "message size" in text or f"exchange '{posting.exchange}'" in text
+
+
+def _refuse(posting: Posting, reason: str, *, may_change: bool) -> None:
+    _count(posting, "refused")
+    facts = {"type": posting.envelope.type_name, "key": posting.routing_key, "reason": reason}
+    log.error("message refused", extra={**facts, **ids(posting.envelope)})
+    posting.confirmed.set_exception(MessageRefused(reason, may_change=may_change))
 
 
 def _count(posting: Posting, outcome: str) -> None:

@@ -6,13 +6,15 @@ import time
 from itertools import chain, repeat
 
 from dss_broker.broker import Broker, Conversation
-from dss_broker.errors import HandBack, ReplyTimeout, Unroutable
+from dss_broker.errors import HandBack, MessageRefused, ReplyTimeout, Unroutable
 from dss_broker.messages import ClaimTicket, Message
 
 log = logging.getLogger(__name__)
 
 ASK_AGAIN_S = (10.0, 10.0, 20.0, 40.0, 60.0)
 """A portal answers in milliseconds; after so long, question or answer may be lost.  The last one repeats."""
+
+REFUSED_S = 5.0
 
 GLANCE_S = 0.5
 """How often the waiting looks whether the program is to stop."""
@@ -56,4 +58,7 @@ def _glance(conversation: Conversation, stopping: threading.Event) -> Message | 
         return None
     except Unroutable:  # no portal has ever been there
         stopping.wait(GLANCE_S)
+        return None
+    except MessageRefused:  # an operator has to give the right to ask
+        stopping.wait(REFUSED_S)
         return None

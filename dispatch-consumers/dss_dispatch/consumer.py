@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 from dss_broker.broker import Broker, Delivery
-from dss_broker.errors import BrokerClosed, TryAgainLater, Unroutable
+from dss_broker.errors import BrokerClosed, MessageRefused, TryAgainLater, Unroutable
 from dss_broker.messages import (
     ClaimGranted,
     ClaimRefused,
@@ -98,7 +98,7 @@ class Consumer:
         )
         try:
             self._broker.publish(here).result(timeout=UNHEARD_S)
-        except (Unroutable, BrokerClosed, TimeoutError):
+        except (Unroutable, MessageRefused, BrokerClosed, TimeoutError):
             return False
         return True
 

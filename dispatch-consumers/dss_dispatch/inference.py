@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dss_broker.broker import Broker, Conversation
-from dss_broker.errors import ReplyTimeout, Unroutable
+from dss_broker.errors import MessageRefused, ReplyTimeout, Unroutable
 from dss_broker.messages import (
     InferenceFailed,
     InferenceFinished,
@@ -94,6 +94,8 @@ def infer(
                     raise TypeError(f"{type(other).__name__} is no reply to an inference")
     except Unroutable as error:
         raise NoInference(f"No inference worker has ever offered '{request.bundle}'.") from error
+    except MessageRefused as error:
+        raise NoInference(f"The request for '{request.bundle}' cannot be sent: {error}.") from error
     except ReplyTimeout as error:
         raise NoInference(f"No inference worker answers for '{request.bundle}'.") from error
     finally:

@@ -10,7 +10,7 @@ from contextvars import copy_context
 from functools import partial
 
 from dss_broker.broker import Broker
-from dss_broker.errors import BrokerClosed, TryAgainLater, Unroutable
+from dss_broker.errors import BrokerClosed, MessageRefused, TryAgainLater, Unroutable
 from dss_broker.messages import (
     AttachedFile,
     ClaimFailed,
@@ -109,5 +109,5 @@ class Reporter:
 def _confirm(sent: "Future[None]") -> None:
     try:
         sent.result(timeout=CONFIRM_S)
-    except (Unroutable, BrokerClosed, ConfirmTimeout) as error:
+    except (Unroutable, MessageRefused, BrokerClosed, ConfirmTimeout) as error:
         raise TryAgainLater("the end of the claim could not be told") from error

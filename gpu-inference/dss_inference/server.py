@@ -10,7 +10,7 @@ from typing import NoReturn
 from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Broker, Delivery
-from dss_broker.errors import BrokerClosed, HandBack, TryAgainLater, Unroutable
+from dss_broker.errors import BrokerClosed, HandBack, MessageRefused, TryAgainLater, Unroutable
 from dss_broker.keeping import Keeper
 from dss_broker.volume import is_there, make_folder, wait_until_there
 from dss_inference.answers import failed, progressed
@@ -110,7 +110,7 @@ class Server:
         try:
             for confirmed in sent:
                 confirmed.result(timeout=UNHEARD_S)
-        except (Unroutable, BrokerClosed, TimeoutError):
+        except (Unroutable, MessageRefused, BrokerClosed, TimeoutError):
             return False
         return True
 

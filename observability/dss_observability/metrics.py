@@ -164,7 +164,7 @@ BROKER_CONNECTED = Gauge("dss_broker_connected", "1 while messages can be publis
 BROKER_LOST = Counter("dss_broker_connections_lost_total", "Connections that ended by themselves.")
 MESSAGES_PUBLISHED = Counter(
     "dss_messages_published_total",
-    "Messages by how publishing ended: confirmed, unroutable, failed.",
+    "Messages by how publishing ended: confirmed, unroutable, refused.",
     ["type", "outcome"],
 )
 MESSAGES_REFUSED = Counter(

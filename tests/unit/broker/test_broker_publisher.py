@@ -6,10 +6,11 @@ from typing import Any, cast
 
 import pytest
 from pika import BasicProperties, spec  # type: ignore[import-untyped] # no py.typed
+from pika.exceptions import ChannelClosedByBroker  # type: ignore[import-untyped]
 from pika.frame import Method  # type: ignore[import-untyped]
 
 from dss_broker.envelope import Envelope
-from dss_broker.errors import BrokerClosed, Unroutable
+from dss_broker.errors import BrokerClosed, MessageRefused, Unroutable
 from dss_broker.rabbit_link import Link
 from dss_broker.rabbit_publisher import Posting, Publisher
 
@@ -57,8 +58,8 @@ class FakeConnection:
     def add_on_connection_unblocked_callback(self, callback: Callable[..., None]) -> None:
         self._unblocked = callback
 
-    def close_channel(self) -> None:
-        self._closed(self, RuntimeError("closed by the broker"))
+    def close_channel(self, reason: Exception | None = None) -> None:
+        self._closed(self, reason or RuntimeError("closed by the broker"))
 
     def block(self) -> None:
         self._blocked(self, None)
@@ -222,7 +223,7 @@ def test_a_message_that_amqp_cannot_write_fails_alone(
     broker.ack(1)
 
     assert sent.result(0) is None
-    with pytest.raises(ValueError, match="too long"):
+    with pytest.raises(MessageRefused, match="too long"):
         unwritable.result(0)
 
 
@@ -306,3 +307,61 @@ def test_a_channel_that_refuses_everything_is_replaced_too(
     assert broker.published == ["a"] * 5
     broker.ack(1)
     assert sent.done()
+
+
+TOO_LARGE = ChannelClosedByBroker(
+    406, "PRECONDITION_FAILED - message size 9 larger than configured max size 4"
+)
+
+
+def close_and_reopen(broker: FakeConnection, link: FakeLink, reason: Exception) -> None:
+    broker.close_channel(reason)
+    link.later.pop()()
+
+
+def test_the_message_with_which_rabbitmq_closes_the_channel_is_refused_and_holds_no_other(
+    publisher: Publisher, broker: FakeConnection, link: FakeLink
+) -> None:
+    sent = {name: send(publisher, name) for name in "abc"}
+
+    close_and_reopen(broker, link, TOO_LARGE)
+    assert broker.published == [*"abc", "a"]  # from now on one at a time
+    broker.ack(1)
+    close_and_reopen(broker, link, TOO_LARGE)
+    broker.ack(1)
+    sent["d"], sent["e"] = send(publisher, "d"), send(publisher, "e")
+    broker.ack(3, multiple=True)
+
+    assert broker.published == [*"abc", *"ab", *"cde"]
+    refused = sent.pop("b").exception(0)
+    assert isinstance(refused, MessageRefused)
+    assert "message size" in str(refused)
+    assert not refused.may_change
+    assert all(future.exception(0) is None for future in sent.values())
+
+
+def test_what_closes_the_channel_beside_a_message_is_not_blamed_on_it(
+    publisher: Publisher, broker: FakeConnection, link: FakeLink
+) -> None:
+    sent = send(publisher, "a")
+    locked = ChannelClosedByBroker(405, "RESOURCE_LOCKED - locked queue 'dss.replies.dispatch.1'")
+
+    for _ in range(3):
+        close_and_reopen(broker, link, locked)
+    broker.ack(1)
+
+    assert sent.result(0) is None
+
+
+def test_a_right_that_is_missing_may_be_given(
+    publisher: Publisher, broker: FakeConnection, link: FakeLink
+) -> None:
+    sent = send(publisher, "a")
+    reason = "ACCESS_REFUSED - access to topic 'key' in exchange 'dss.tickets' refused"
+
+    for _ in range(2):
+        close_and_reopen(broker, link, ChannelClosedByBroker(403, reason))
+
+    refused = sent.exception(0)
+    assert isinstance(refused, MessageRefused)
+    assert refused.may_change
