@@ -38,7 +38,7 @@ def slices_in(path: Path, header: sitk.ImageFileReader) -> Generator[Voxels, Non
 def _slices(path: Path, header: sitk.ImageFileReader) -> Iterator[Voxels]:
     packed = packed_voxels(path)
     with path.open("rb") as file:
-        if header.HasMetaDataKey("bitpix"):  # a NIfTI header has it
+        if header.GetImageIOFromFileName(str(path)) == "NiftiImageIO":
             stream = inflated(file) if file.peek(2).startswith(GZIP) else file
             yield from slices(stream, layout_of_nifti(stream), _as_one(header))
             return
