@@ -5,7 +5,7 @@ segmentations of the workspace, so our labels share it with those that the user 
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from dss_broker.messages import Label
 from dss_dispatch.errors import TicketError
@@ -36,22 +36,39 @@ def place_labels(
 
     A label of the user's is never renamed, or what he has drawn would change its meaning.  Ours
     takes the value that already bears its name; else its own value, if that is free; else the next
-    one above all others.  A value is free if no segmentation uses it (``used``) and its name, if
-    any, is ITK-SNAP's placeholder.  Raises TicketError if the values run out.
+    one above all others; else, as where 65535 is drawn, the lowest that is free.  A value is free if
+    no segmentation uses it (``used``) and its name, if any, is ITK-SNAP's placeholder.  Raises
+    TicketError if the values run out.
     """
     names = {element.get("Label").casefold(): value for value, element in table.items()}
     taken = set(used) | {v for v, element in table.items() if not _is_placeholder(v, element)}
-    above = max([*used, *table, *(label.value for label in ours)], default=0)
+    wanted = {label.value for label in ours}
+    spare = _spare_values(taken, {*used, *table, *wanted}, wanted | set(names.values()))
     places: dict[int, int] = {}
     for label in ours:
         place = names.get(label.name.casefold(), label.value)
         same_name = label.name.casefold() in names
         if place in places.values() or (place in taken and not same_name):
-            place = above = above + 1
+            place = _next_of(spare)
         places[label.value] = place
-    if above > MAX_VALUE:
-        raise TicketError("The workspace has no free label values left for the segmentation.")
     return places
+
+
+def _spare_values(taken: set[int], known: set[int], reserved: set[int]) -> Iterator[int]:
+    """Those above all ``known`` ones, then those that are neither ``taken`` nor ``reserved``, from 1 up."""
+    above = max(known, default=0)
+    yield from range(above + 1, MAX_VALUE + 1)
+    yield from (v for v in range(1, min(above, MAX_VALUE) + 1) if v not in taken | reserved)
+
+
+def _next_of(spare: Iterator[int]) -> int:
+    """Raises TicketError if there is none."""
+    for value in spare:
+        return value
+    raise TicketError(
+        f"The workspace has no free label values left for the segmentation: all from 1 to {MAX_VALUE} "
+        "are drawn or named. Remove labels that are not needed."
+    )
 
 
 def _is_placeholder(value: int, element: Folder) -> bool:

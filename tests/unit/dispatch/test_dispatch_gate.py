@@ -130,6 +130,30 @@ def test_a_segmentation_of_the_users_keeps_its_file_and_its_name(tmp_path: Path)
     assert result.remarks[0].startswith("The label 'left lung' has the value 3")
 
 
+@pytest.mark.parametrize(
+    ("drawn", "pixel"), [(-1, sitk.sitkInt16), (65535, sitk.sitkUInt16), (-3, sitk.sitkFloat32)]
+)
+def test_the_users_segmentation_may_hold_the_last_value_or_a_negative_one(
+    tmp_path: Path, drawn: int, pixel: int
+) -> None:
+    """ITK-SNAP shows -1 as 65535: its labels are unsigned."""
+    folder = submit(tmp_path, spec=WorkspaceSpec(layers=(MAIN, SEGMENTATION)))
+    old = image(pixel=pixel)
+    old[1, 1, 1], old[2, 2, 2] = drawn, 1
+    write_image(folder / SEGMENTATION.file_name, old)
+    submission = read_submission(folder, service_from(service_json()))
+    path = write_image(tmp_path / "lungs.nii.gz", segmentation())
+    found = Segmentation(path=path, nickname="Lungs", labels=LUNGS)
+
+    result = stage(42, submission, found, tmp_path / "results")
+
+    assert check_results(result.folder, result.segmentation)
+    ours = label_values(result.folder / result.segmentation)
+    assert len(ours) == len(LUNGS)
+    assert not ours & {1, drawn % 65536}
+    assert drawn % 65536 in label_table(workspace_of(result))
+
+
 def test_meshes_that_cannot_be_there_are_left_out_and_the_user_is_told(tmp_path: Path) -> None:
     result = staged(tmp_path, WorkspaceSpec(extra=MESH))
 

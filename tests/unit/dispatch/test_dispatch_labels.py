@@ -84,6 +84,31 @@ def test_two_labels_of_ours_never_share_a_value() -> None:
     assert len(set(places.values())) == 2
 
 
-def test_a_table_that_is_full_to_the_last_value_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("labels", "used"),
+    [
+        ({1: "tumour", 65535: "all"}, set()),
+        ({1: "tumour"}, {65535}),
+        ({1: "tumour", 65534: "most"}, {65535}),
+        (DEFAULTS, {1, 65535}),
+    ],
+)
+def test_where_the_last_value_is_taken_any_free_one_is_used(
+    labels: dict[int, str], used: set[int]
+) -> None:
+    places = placed(labels, used)
+
+    named = {v for v, name in labels.items() if name != f"Label {v}"}
+    assert len(set(places.values())) == len(LUNGS)
+    assert not set(places.values()) & (used | named)
+    assert names_after(labels, used)[places[1]] == "left lung"
+
+
+def test_a_value_that_another_label_of_ours_will_take_is_not_given_away() -> None:
+    """Value 2 is free, but is that of the right lung, which stays where it is."""
+    assert placed({1: "tumour", 65535: "all"}, set()) == {1: 3, 2: 2}
+
+
+def test_a_workspace_that_has_drawn_every_value_is_refused() -> None:
     with pytest.raises(TicketError, match="no free label values"):
-        placed({1: "tumour", 65535: "all"}, set())
+        placed({}, set(range(1, 65536)))
