@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from dss_inference.errors import InferenceError
 from dss_inference.memory import Memory
 from dss_inference.monai_bundles import boxes as bx
 from dss_inference.monai_bundles.attempts import Attempt, Attempts
 from dss_inference.monai_bundles.batch import WindowBatch
+from dss_inference.monai_bundles.feeding import NO_NUMBERS
 
 
 class Detecting:
@@ -61,6 +63,8 @@ class Detecting:
         """The detector gives corners x, y, z, x, y, z."""
         keys = (self._detector.target_box_key, self._detector.pred_score_key)
         corners, scores = (found[key].float().cpu().numpy().astype(np.float64) for key in keys)
+        if not (np.isfinite(corners).all() and np.isfinite(scores).all()):
+            raise InferenceError(NO_NUMBERS)
         kinds = found[self._detector.target_label_key].cpu().numpy()
         return [
             bx.Box(low=corner[:3], high=corner[3:], score=float(score), label=int(kind))

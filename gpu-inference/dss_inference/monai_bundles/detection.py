@@ -29,6 +29,7 @@ from dss_inference.monai_bundles.feature_layers import stand_in_for_torchvision
 from dss_inference.monai_bundles.feeding import (
     as_tensor,
     batches_of,
+    require_numbers,
     watched,
 )
 from dss_inference.monai_bundles.folder import BundleFolder, part_of
@@ -118,6 +119,7 @@ class MonaiDetection:
         """Boxes in the prepared image, and the affine (4x4) from its indices to RAS."""
         stages.enter(0.05, "preparing the image")
         image = self._preprocess({self._key: as_tensor(ct)})[self._key]
+        require_numbers(image)
         stages.enter(0.15, "running the network")
         batches = batches_of(self._detect.inferer_for(image), image)
         note = partial(note_batch, self.name)

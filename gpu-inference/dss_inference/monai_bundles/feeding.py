@@ -3,7 +3,7 @@
 """How an image gets into a bundle's transforms, and how its network is watched at work."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,9 +12,13 @@ import torch
 from monai.data.meta_tensor import MetaTensor
 
 from dss_inference.bundle import Progress
-from dss_inference.errors import Cancelled
+from dss_inference.errors import Cancelled, InferenceError
 from dss_inference.images import Ct
 
+NO_NUMBERS = (
+    "The network answered with values that are not numbers (NaN or infinite), so nothing was segmented. "
+    "Its weights or its intensity scaling are wrong; please tell the operator."
+)
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -55,9 +59,13 @@ def watched(
 ) -> Iterator[None]:
     """Tell how many batches of windows are done before each, and stop between two of them.
 
-    ``note`` hears how many windows each has.
+    ``note`` hears how many windows each has.  Raises InferenceError at the end if an answer had values
+    that are not numbers: a comparison with one is false, so that they would become background.
     """
     done = 0
+    sound: dict[
+        torch.device, torch.Tensor
+    ] = {}  # there, so that no window waits for another device
 
     def before(_: object, inputs: tuple[torch.Tensor, ...]) -> None:
         nonlocal done
@@ -67,8 +75,45 @@ def watched(
         note(len(inputs[0]))
         done += 1
 
-    handle = network.register_forward_pre_hook(before)
+    def after(_: object, __: object, answer: object) -> None:
+        for values in _tensors_in(answer):
+            finite = torch.isfinite(values).all()
+            sound[values.device] = sound.get(values.device, finite) & finite
+
+    handles = (network.register_forward_pre_hook(before), network.register_forward_hook(after))
     try:
         yield
+    except (ValueError, RuntimeError) as error:  # a detector fails at them, in words of its own
+        _require_sound(sound, error)
+        raise
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
+    _require_sound(sound)
+
+
+def _require_sound(sound: dict[torch.device, torch.Tensor], cause: Exception | None = None) -> None:
+    if not all(bool(finite) for finite in sound.values()):
+        raise InferenceError(NO_NUMBERS) from cause
+
+
+def require_numbers(prepared: torch.Tensor) -> None:
+    """Raises InferenceError: a network makes anything of an input that has none."""
+    if not bool(torch.isfinite(prepared).all()):
+        raise InferenceError(
+            "The bundle's preparation of the image gives values that are not numbers, so it was not "
+            "segmented. Check its intensity scaling."
+        )
+
+
+def _tensors_in(answer: object) -> Iterator[torch.Tensor]:
+    """A network answers with a tensor, or with lists or a dictionary of them."""
+    if isinstance(answer, torch.Tensor):
+        yield answer.as_tensor() if isinstance(answer, MetaTensor) else answer
+        return
+    for part in answer.values() if isinstance(answer, dict) else _listed(answer):
+        yield from _tensors_in(part)
+
+
+def _listed(answer: object) -> Iterable[object]:
+    return answer if isinstance(answer, list | tuple) else ()

@@ -23,7 +23,14 @@ from dss_inference.compute import ComputeThread
 from dss_inference.errors import InferenceError
 from dss_inference.images import Ct, read_ct, write_segmentation
 from dss_inference.measuring import note_batch
-from dss_inference.monai_bundles.feeding import as_tensor, batches_of, watched
+from dss_inference.monai_bundles.checking import MOST_LABELS
+from dss_inference.monai_bundles.feeding import (
+    NO_NUMBERS,
+    as_tensor,
+    batches_of,
+    require_numbers,
+    watched,
+)
 from dss_inference.monai_bundles.folder import BundleFolder
 from dss_inference.monai_bundles.inferring import Inferring
 from dss_inference.monai_bundles.loading import Parts
@@ -96,6 +103,7 @@ class MonaiSegmentation:
         """Values (z, y, x) in the order of ``ct.hu``."""
         stages.enter(0.05, "preparing the image")
         data = self._preprocess({self._key: as_tensor(ct)})
+        require_numbers(data[self._key])
         stages.enter(0.15, "running the network")
         note = partial(note_batch, self.name)
         batches = batches_of(self._infer.inferer, data[self._key])
@@ -140,7 +148,14 @@ def colour(value: int) -> tuple[int, int, int]:
 def _values(pred: Any, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     """One channel (x, y, z) of labels, or one for each label, as (z, y, x)."""
     array = np.asarray(pred)
+    if not np.isfinite(array).all():
+        raise InferenceError(NO_NUMBERS)
     values = array[0] if array.shape[0] == 1 else array.argmax(0)
+    lowest, highest = values.min(), values.max()
+    if lowest < 0 or highest.round() > MOST_LABELS:
+        raise InferenceError(
+            f"The bundle answers with values from {lowest:g} to {highest:g}; labels go from 0 to {MOST_LABELS}."
+        )
     found = np.ascontiguousarray(values.transpose(2, 1, 0)).round().astype(np.uint8)
     if found.shape != shape:
         raise InferenceError("The bundle's answer does not have the size of the image.")

@@ -118,6 +118,21 @@ def test_nothing_found_is_an_empty_segmentation_that_says_so(
     assert not sitk.GetArrayFromImage(sitk.ReadImage(str(outcome.segmentation))).any()
 
 
+@pytest.mark.parametrize("odd", [float("nan"), float("inf")])
+def test_a_detector_that_answers_no_numbers_is_an_error(
+    tmp_path: Path, finder: MonaiDetection, odd: float
+) -> None:
+    bias = finder._network.state_dict()["match.bias"]
+    usual = bias.clone()
+    bias.fill_(odd)
+
+    try:
+        with pytest.raises(InferenceError, match="answered with values that are not numbers"):
+            run(finder, two_balls("LPS"), tmp_path)
+    finally:
+        bias.copy_(usual)
+
+
 def test_a_withdrawn_ticket_stops_between_two_windows(
     tmp_path: Path, finder: MonaiDetection
 ) -> None:
