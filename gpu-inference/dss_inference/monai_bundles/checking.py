@@ -23,6 +23,7 @@ from dss_inference.monai_bundles.folder import (
     read_folder,
     read_metadata,
 )
+from dss_inference.monai_bundles.weights_file import wrong_with
 
 MOST_LABELS = 255
 
@@ -44,9 +45,9 @@ def problems(root: Path) -> list[str]:
         found += [*_wrong_input(metadata), *_wrong_output(metadata, config)]
     if config:
         found += [*_wrong_config(config), *_missing_packages(root, config)]
-    if weights_in(root) is None:
-        found.append(not_installed(root))
-    return found
+    weights = weights_in(root)
+    wrong = not_installed(root) if weights is None else wrong_with(weights)
+    return [*found, wrong] if wrong else found
 
 
 def _or_told(read: Callable[[Path], Config], root: Path, found: list[str]) -> Config:

@@ -2,9 +2,9 @@
 # (MONAI ships no types)
 """A bundle's parts made from its configuration.  Runs its code: only an administrator installs bundles."""
 
-import pickle
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from monai.bundle.config_parser import ConfigParser
 from dss_inference.errors import InferenceError, innermost
 from dss_inference.monai_bundles.config import used_parts
 from dss_inference.monai_bundles.folder import BundleFolder
+from dss_inference.monai_bundles.weights import load_weights, require_whole
 
 _OWN_PACKAGE = "scripts"
 
@@ -59,17 +60,21 @@ class Parts:
 
     def network(self) -> torch.nn.Module:
         """With its weights, ready to be asked."""
+        if self._folder.weights.suffix == ".ts":
+            self._told(lambda: require_whole(self._folder.weights))
         network: torch.nn.Module = self.made("network").to(self._device)
-        if isinstance(network, Scripted):
-            return network.eval()
-        try:
-            state = torch.load(self._folder.weights, map_location=self._device, weights_only=True)
-            network.load_state_dict(state.get("model", state))
-        except (RuntimeError, ValueError, AttributeError, pickle.UnpicklingError) as error:
-            raise InferenceError(
-                f"The weights of '{self._folder.name}' do not fit its network."
-            ) from error
+        if not isinstance(network, Scripted):
+            self._told(lambda: load_weights(network, self._folder.weights, self._device))
         return network.eval()
+
+    def _told(self, load: Callable[[], None]) -> None:
+        """The sentences of ``load`` are about the bundle."""
+        try:
+            load()
+        except InferenceError as error:
+            raise InferenceError(
+                f"The bundle '{self._folder.name}' cannot be used. {error}"
+            ) from error
 
 
 def _drives(name: str) -> bool:

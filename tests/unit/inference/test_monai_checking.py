@@ -256,6 +256,8 @@ def test_what_only_a_trial_shows_is_told_in_a_sentence(tmp_path: Path) -> None:
         lambda c: c["inferer"].update(_target_="monai.inferers.NoSuchInferer"),
     )
 
-    assert "The weights of 'bad' do not fit its network." in check(str(root), code=2)[1]
+    assert (
+        "Its weights do not fit its network: 2 of its 2 tensors are" in check(str(root), code=2)[1]
+    )
     assert "its 'inferer' fails with" in check(str(odd), code=2)[1]
     assert check(str(root), "--no-trial", code=0)

@@ -1,0 +1,168 @@
+"""Weights out of a file and into their network, without running what else the file may hold.
+
+People save them in many wrappings; those that lose nothing are taken off: a dictionary that holds them
+under a usual name, numbers of numpy beside them, and a prefix that all names of the network share.
+"""
+
+import pickle
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dss_inference.errors import InferenceError
+from dss_inference.monai_bundles.weights_file import damaged_part, wrong_with
+
+_WRAPPINGS = ("model", "state_dict", "model_state_dict", "net", "network", "weights")
+_MOST_NAMED = 3
+_DTYPES = [getattr(np.dtypes, name) for name in np.dtypes.__all__]
+_OF_NUMPY = [np.dtype, np.ndarray, *(kind for kind in _DTYPES if kind is not np.dtypes.ObjectDType)]
+
+State = Mapping[str, torch.Tensor]
+
+
+def load_weights(network: torch.nn.Module, path: Path, device: torch.device) -> None:
+    """Raises InferenceError with a sentence on what the file is, or where it does not fit."""
+    require_whole(path)
+    saved = _read(path, device)
+    found = next(_fitting(network, saved), None)
+    if found is None:
+        raise InferenceError(f"Its weights do not fit its network: {_difference(network, saved)}.")
+    _require_numbers(found)
+    network.load_state_dict(found)
+
+
+def require_whole(path: Path) -> None:
+    """Raises InferenceError if the file is none of PyTorch's, or was damaged on its way."""
+    if wrong := wrong_with(path):
+        raise InferenceError(wrong)
+    if part := damaged_part(path):
+        raise InferenceError(
+            f"Its models/{path.name} is damaged (the checksum of '{part}' does not fit): fetch it again."
+        )
+
+
+def _read(path: Path, device: torch.device) -> Any:
+    """Tensors, numbers, texts and containers of them; nothing else is made."""
+    try:
+        with torch.serialization.safe_globals([*_OF_NUMPY, *_makers_of_numpy()]):
+            return torch.load(path, map_location=device, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InferenceError(_why_not(path, str(error))) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # of a damaged pickle: of any kind
+        if "TorchScript" in str(error):
+            raise InferenceError(_scripted(path)) from error
+        raise InferenceError(
+            f"Its models/{path.name} is damaged or cut off, and cannot be read: fetch it again."
+        ) from error
+
+
+def _makers_of_numpy() -> list[Any]:
+    """What a pickle calls to make a number or an array; numpy 1 has them under another name."""
+    multiarray = import_module("numpy._core.multiarray")
+    makers = {name: getattr(multiarray, name) for name in ("scalar", "_reconstruct")}
+    places = ("numpy._core.multiarray", "numpy.core.multiarray")
+    return [(maker, f"{place}.{name}") for name, maker in makers.items() for place in places]
+
+
+def _why_not(path: Path, error: str) -> str:
+    try:
+        objects = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception:  # of a damaged pickle: of any kind
+        objects = []
+    known = {name for _, name in _makers_of_numpy()}
+    known |= {f"{kind.__module__}.{kind.__qualname__}" for kind in _OF_NUMPY}
+    foreign = sorted(set(objects) - known)
+    if "TorchScript" in error:
+        return _scripted(path)
+    if not foreign:
+        return f"Its models/{path.name} is damaged or cut off, and cannot be read: fetch it again."
+    return (
+        f"Its models/{path.name} holds Python objects beside the weights ({_some(foreign)}), which could "
+        "run any code, so it is not loaded: save the network's state_dict() alone."
+    )
+
+
+def _scripted(path: Path) -> str:
+    return f"Its models/{path.name} holds TorchScript: name it model.ts."
+
+
+def _fitting(network: torch.nn.Module, saved: Any) -> Iterator[State]:
+    """Each of the states in ``saved`` that has all that ``network`` needs, under the names of it."""
+    needed = network.state_dict()
+    for state in _states(saved):
+        for prefix in _prefixes(needed, state):
+            own = {
+                name.removeprefix(prefix): v for name, v in state.items() if name.startswith(prefix)
+            }
+            if not _wrong_names(needed, own) and not _wrong_shapes(needed, own):
+                yield own
+
+
+def _states(saved: Any, depth: int = 3) -> Iterator[State]:
+    """``saved`` itself if it is one, else those in it under a usual name."""
+    if not isinstance(saved, Mapping):
+        return
+    tensors = {str(name): v for name, v in saved.items() if isinstance(v, torch.Tensor)}
+    if tensors:
+        yield tensors
+    for name in _WRAPPINGS:
+        if depth and name in saved:
+            yield from _states(saved[name], depth - 1)
+
+
+def _prefixes(needed: State, state: State) -> list[str]:
+    """What may stand before every name: of DataParallel, of Lightning, of torch.compile."""
+    first = next(iter(needed), "")
+    return sorted({n.removesuffix(first) for n in state if n.endswith(first)}, key=len)
+
+
+def _wrong_names(needed: State, state: State) -> list[str]:
+    """Counts of batches are not needed, as torch has it: older files have none."""
+    return sorted(
+        name for name in needed.keys() ^ state.keys() if not name.endswith("num_batches_tracked")
+    )
+
+
+def _wrong_shapes(needed: State, state: State) -> list[str]:
+    return [n for n, v in needed.items() if n in state and state[n].shape != v.shape]
+
+
+def _difference(network: torch.nn.Module, saved: Any) -> str:
+    """Of the state in ``saved`` that is nearest."""
+    needed = network.state_dict()
+    states = [
+        {name.removeprefix(prefix): v for name, v in state.items() if name.startswith(prefix)}
+        for state in _states(saved)
+        for prefix in ["", *_prefixes(needed, state)]
+    ]
+    if not states:
+        return "the file holds no tensors under any usual name"
+    best = max(states, key=lambda state: len(needed.keys() & state.keys()))
+    if shapes := _wrong_shapes(needed, best):
+        name = shapes[0]
+        found, wanted = tuple(best[name].shape), tuple(needed[name].shape)
+        return f"'{name}' has the size {found} instead of {wanted}"
+    missing = [name for name in needed if name not in best]
+    if missing:
+        return f"{len(missing)} of its {len(needed)} tensors are missing ({_some(missing)})"
+    unknown = [name for name in best if name not in needed]
+    return f"the file holds {len(unknown)} tensors that it does not have ({_some(unknown)})"
+
+
+def _some(names: list[str]) -> str:
+    more = ", ..." if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
+
+
+def _require_numbers(state: State) -> None:
+    for name, value in state.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise InferenceError(
+                f"Its weights have values that are not numbers (in '{name}'): fetch or train them again."
+            )
