@@ -11,7 +11,7 @@ from dss_observability import metrics
 from dss_portal import parameters
 from dss_portal.accounts import store
 from dss_portal.accounts.openid import OpenIdIssuer
-from dss_portal.accounts.sessions import sign_in
+from dss_portal.accounts.sessions import changes_state, sign_in
 from dss_portal.errors import Refused
 
 blueprint = Blueprint("openid", __name__)
@@ -30,6 +30,7 @@ def issuer() -> OpenIdIssuer:
 
 
 @blueprint.get("/signin")
+@changes_state
 async def begin() -> Redirect:
     """Off to the issuer.  What must come back with the browser is kept in a signed cookie."""
     started = await issuer().start()
@@ -38,6 +39,7 @@ async def begin() -> Redirect:
 
 
 @blueprint.get("/api/oauth2cb")
+@changes_state
 async def finish() -> Redirect:
     """Back from the issuer: a session for who it vouches for, in the browser that began."""
     kept = session.pop(_KEPT, None)

@@ -8,6 +8,7 @@ from quart import Blueprint, Response, request
 from dss_portal import parameters
 from dss_portal.accounts import store
 from dss_portal.accounts.sessions import (
+    changes_state,
     current_user,
     identity,
     sign_in_with_token,
@@ -46,6 +47,7 @@ async def login() -> Response:
 
 
 @blueprint.get("/token")
+@changes_state
 async def token() -> Response:
     """A fresh one-time token for who has signed in and accepted the terms of use."""
     found = await identity()

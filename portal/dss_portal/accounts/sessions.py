@@ -8,7 +8,7 @@ looked up at each request.  Programs may send a Bearer token instead.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
 from quart import Quart, Response, current_app, g, request
 from quart_auth import AuthUser, QuartAuth, login_user, logout_user
@@ -16,12 +16,13 @@ from quart_auth import current_user as cookie_user
 from werkzeug.exceptions import MethodNotAllowed
 
 from dss_observability import metrics
-from dss_portal.accounts import api_tokens, limits, store
+from dss_portal.accounts import api_tokens, limits, origins, store
 from dss_portal.errors import NotSignedIn, Refused
 from dss_portal.models import Session, User
 from dss_portal.settings import Settings
 
 P = ParamSpec("P")
+R = TypeVar("R")
 View = Callable[P, Awaitable[Response]]
 
 YEAR_S = 365 * 24 * 3600
@@ -57,7 +58,7 @@ def install(app: Quart, settings: Settings) -> None:
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=settings.public_is_https,
     )
-    app.before_request(refuse_other_sites)
+    app.before_request(origins.refuse_other_sites)
 
 
 async def identity() -> Identity | None:
@@ -91,16 +92,31 @@ def signed_in(view: View[P]) -> View[P]:
     return guarded
 
 
-def changes_state(view: View[P]) -> View[P]:
-    """For the GET routes that old clients use to change something: HEAD must not."""
+def changes_state(view: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """For GET routes that change something: HEAD must not."""
 
     @wraps(view)
-    async def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
+    async def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         if request.method == "HEAD":
             raise MethodNotAllowed(valid_methods=["GET"])
         return await view(*args, **kwargs)
 
     return guarded
+
+
+def for_programs(view: View[P]) -> View[P]:
+    """For the GET routes that old clients use to change something: no link, image or frame may.
+
+    Browsers have pages for the same.
+    """
+
+    @wraps(view)
+    async def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
+        if origins.is_browser() and not _sends_bearer():
+            raise Refused("This changes something, so a browser must use the page for it.", 403)
+        return await view(*args, **kwargs)
+
+    return changes_state(guarded)
 
 
 async def sign_in_with_token(token: str) -> User | None:
@@ -120,8 +136,11 @@ async def sign_in_with_token(token: str) -> User | None:
 
 
 async def sign_in(user: User) -> None:
-    """Open a session under a new id, so that an id known before the sign-in is worth nothing."""
+    """Open a session under a new id; the one of the cookie that was sent ends, and no other."""
+    before = await _session_of_cookie()
     login_user(AuthUser(await store.open_session(user)), remember=True)
+    if before is not None:
+        await store.revoke_session(before)
     g.pop("dss_identity", None)
 
 
@@ -133,26 +152,22 @@ async def sign_out() -> None:
         logout_user()
 
 
-async def refuse_other_sites() -> None:
-    """No page of another site may act with the cookie of ours.  Programs send no such headers."""
-    navigates = request.headers.get("Sec-Fetch-Mode") == "navigate" and request.method == "GET"
-    from_afar = request.headers.get("Sec-Fetch-Site") in {"cross-site", "same-site"}
-    # An issuer sends the browser back from its own site; there, ``state`` guards.
-    api = request.path.startswith("/api/") and request.path != "/api/oauth2cb"
-    if from_afar and (api or not navigates):
-        raise Refused("Requests from other web sites are not accepted.", 403)
-
-
 async def _look_up() -> Identity | None:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return await _by_bearer(token.strip())
-    if cookie_user.auth_id:
-        session = await store.find_session(cookie_user.auth_id)
-        if session is not None:
-            accepted = session.terms_accepted
-            return Identity(user=session.user, session=session, terms_accepted=accepted)
-    return await _in_test_mode()
+    if _sends_bearer():
+        return await _by_bearer(request.headers["Authorization"].partition(" ")[2].strip())
+    session = await _session_of_cookie()
+    if session is None:
+        return await _in_test_mode()
+    return Identity(user=session.user, session=session, terms_accepted=session.terms_accepted)
+
+
+async def _session_of_cookie() -> Session | None:
+    session_id = cookie_user.auth_id
+    return await store.find_session(session_id) if session_id else None
+
+
+def _sends_bearer() -> bool:
+    return request.headers.get("Authorization", "").partition(" ")[0].lower() == "bearer"
 
 
 async def _by_bearer(token: str) -> Identity | None:

@@ -8,7 +8,7 @@ from typing import ParamSpec
 from quart import Blueprint, Response, current_app
 
 from dss_portal import parameters
-from dss_portal.accounts.sessions import changes_state, current_user, signed_in
+from dss_portal.accounts.sessions import current_user, for_programs, signed_in
 from dss_portal.admin import store
 from dss_portal.datastore import Datastore
 from dss_portal.errors import Refused
@@ -67,7 +67,7 @@ async def add_provider() -> Response:
 
 @blueprint.get(f"/providers/{_PROVIDER}/delete")
 @sysadmin_only
-@changes_state
+@for_programs
 async def remove_provider(provider: str) -> Response:
     await store.remove_provider(provider)
     return plain("None")
@@ -92,7 +92,7 @@ async def add_user(provider: str) -> Response:
 
 @blueprint.get(f"/providers/{_PROVIDER}/users/<int:user_id>/delete")
 @own_provider_too
-@changes_state
+@for_programs
 async def remove_user(provider: str, user_id: int) -> Response:
     await store.remove_provider_user(provider, user_id)
     return plain("None")
@@ -119,7 +119,7 @@ async def add_service(provider: str) -> Response:
 
 @blueprint.get(f"/providers/{_PROVIDER}/services/{_HASH}/delete")
 @own_provider_too
-@changes_state
+@for_programs
 async def remove_service(provider: str, githash: str) -> Response:
     await store.remove_service(provider, githash)
     return plain("success")

@@ -3,12 +3,13 @@
 from quart import Response, current_app, request
 
 from dss_portal.accounts.limits import Limits
+from dss_portal.accounts.origins import is_browser
 from dss_portal.accounts.sessions import Identity, identity
 from dss_portal.errors import Refused
 from dss_portal.pages import forms
 from dss_portal.pages.rendering import see_other
 
-_WITHOUT_TOKEN = {"pages.sign_in"}  # nobody has a session yet whom a forged form could harm
+_WITHOUT_TOKEN = {"pages.sign_in"}  # nobody has a session yet; other sites are refused before
 
 
 async def person() -> Identity | None:
@@ -49,7 +50,5 @@ async def only_sysadmins() -> Response | None:
 
 
 def _is_old_script() -> bool:
-    """A program that accepts the terms of use, as it always could; every browser sends these headers."""
-    headers = ("Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest")
-    browser = any(name in request.headers for name in headers)
-    return request.endpoint == "pages.accept_terms" and not browser
+    """A program that accepts the terms of use, as it always could."""
+    return request.endpoint == "pages.accept_terms" and not is_browser()

@@ -4,6 +4,7 @@ from quart import Blueprint, Response, current_app
 
 from dss_portal import parameters
 from dss_portal.accounts import store as accounts
+from dss_portal.accounts.origins import is_browser
 from dss_portal.accounts.sessions import changes_state, sign_in_with_token, sign_out
 from dss_portal.errors import Refused
 from dss_portal.formats import plain
@@ -20,7 +21,7 @@ from dss_portal.pages import (
     rendering,
 )
 from dss_portal.pages.guards import only_our_forms, only_sysadmins, person
-from dss_portal.pages.rendering import page, see_other
+from dss_portal.pages.rendering import confirmation, page, see_other
 
 blueprint = Blueprint("pages", __name__)
 blueprint.before_request(only_our_forms)
@@ -87,12 +88,29 @@ async def accept_terms() -> Response:
     found = await person()
     if found is not None and found.session is not None:
         await accounts.accept_terms(found.session, accepted=accepted)
+    if not accepted and is_browser():
+        await sign_out()
     return await see_other("/token" if accepted else "/logout")
 
 
 @blueprint.get("/logout")
 @changes_state
 async def logout() -> Response:
+    """Programs are out at once; a browser is asked, because any page can send it here."""
+    found = await person()
+    if is_browser() and found is not None and found.session is not None:
+        return await confirmation(
+            question="Sign out?",
+            consequence="This browser needs a new token to sign in again.",
+            verb="Sign out",
+            back="/",
+        )
+    await sign_out()
+    return await see_other("/")
+
+
+@blueprint.post("/logout")
+async def confirmed_logout() -> Response:
     await sign_out()
     return await see_other("/")
 

@@ -4,7 +4,7 @@ from quart import Blueprint, Response, current_app
 
 from dss_broker.datastore import Area
 from dss_portal import parameters, uploads
-from dss_portal.accounts.sessions import changes_state, current_user, signed_in
+from dss_portal.accounts.sessions import current_user, for_programs, signed_in
 from dss_portal.datastore import Datastore
 from dss_portal.errors import Refused
 from dss_portal.formats import csv_text, json_body, plain, table
@@ -131,7 +131,7 @@ async def detail(ticket_id: int) -> Response:
 
 @blueprint.get("/<int:ticket_id>/retry")
 @signed_in
-@changes_state
+@for_programs
 async def retry(ticket_id: int) -> Response:
     await submission.retry(_datastore(), ticket_id, current_user())
     _wake_relay()
@@ -140,7 +140,7 @@ async def retry(ticket_id: int) -> Response:
 
 @blueprint.get("/<int:ticket_id>/delete")
 @signed_in
-@changes_state
+@for_programs
 async def delete(ticket_id: int) -> Response:
     await submission.delete(_datastore(), ticket_id, current_user())
     _wake_relay()

@@ -1,0 +1,143 @@
+"""Where a request comes from: a page of ours, a page of another site, or a program.
+
+Browsers say it in ``Sec-Fetch-Site``, but over plain http only for localhost.  Elsewhere ``Origin`` says
+it, else ``Referer``.  A page can withhold both for a GET (``Referrer-Policy: no-referrer``); then a
+browser is known by the other headers that it always sends.
+"""
+
+from enum import Enum
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from quart import current_app, request
+
+from dss_portal.errors import Refused
+from dss_portal.settings import Settings
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+SIGNS = ("Origin", "Referer", "Accept-Language", "Upgrade-Insecure-Requests")
+"""Each browser sends some of these with each request; ITK-SNAP, curl, httpx and the Python client send none."""
+
+CALLBACK = (
+    "/api/oauth2cb"  # an issuer sends the browser back from its own site; ``state`` guards it
+)
+
+
+class Sender(Enum):
+    OURS = "a page of ours, or the person at the browser"
+    OTHER_SITE = "a page of another site"
+    UNKNOWN = "the request does not say"
+
+
+def refuse_other_sites() -> None:
+    """No page of another site may act with the cookie of ours.  Raises Refused.
+
+    A link from elsewhere may lead to a page, not to the API.
+    """
+    _refuse_foreign_names()
+    reads = request.method in {"GET", "HEAD"}
+    if reads and request.path == CALLBACK:
+        return
+    match sender():
+        case Sender.OTHER_SITE:
+            if not (reads and _navigates()) or request.path.startswith("/api/"):
+                raise Refused("Requests from other web sites are not accepted.", 403)
+        case Sender.UNKNOWN:
+            if not reads and is_browser():
+                raise Refused("The browser does not say which page sent this request.", 403)
+        case Sender.OURS:
+            pass
+
+
+def is_browser() -> bool:
+    """Is the request a browser's?  ``User-Agent`` says nothing: many programs give that of a browser."""
+    if any(name.startswith("Sec-Fetch-") for name in request.headers.keys()):  # noqa: SIM118 - not a dict
+        return True
+    return any(name in request.headers for name in SIGNS) or _wants_a_page()
+
+
+def sender() -> Sender:
+    """Of this request."""
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return Sender.OURS if site in {"same-origin", "none"} else Sender.OTHER_SITE
+    told = request.headers.get("Origin") or request.headers.get("Referer")
+    if not told:
+        return Sender.UNKNOWN
+    return Sender.OURS if origin(told) in _our_origins() else Sender.OTHER_SITE
+
+
+def origin(address: str) -> str:
+    """Scheme, host and port of a web address, the port always given; "" for anything else."""
+    try:
+        parts = urlsplit(address)
+        port = parts.port or DEFAULT_PORTS[parts.scheme]
+    except (ValueError, KeyError):
+        return ""
+    return f"{parts.scheme}://{parts.hostname}:{port}" if parts.hostname else ""
+
+
+def _our_origins() -> set[str]:
+    """The public address, and the one that this request was sent to.
+
+    Where the public address is https, a page that came without it is not ours: it may be forged on
+    the way.  On this machine itself there is no way.
+    """
+    settings = _settings()
+    host = request.headers.get("Host", "")
+    plain = not settings.public_is_https or _is_loopback(_name_in(host))
+    schemes = ("http", "https") if plain else ("https",)
+    found = {origin(settings.public_url), *(origin(f"{scheme}://{host}") for scheme in schemes)}
+    return found - {""}
+
+
+def _navigates() -> bool:
+    """Does the request ask for a page to show?"""
+    mode = request.headers.get("Sec-Fetch-Mode")
+    return _wants_a_page() if mode is None else mode == "navigate"
+
+
+def _wants_a_page() -> bool:
+    return "text/html" in request.headers.get("Accept", "")
+
+
+def _refuse_foreign_names() -> None:
+    """In test mode nobody signs in, so a name that others make point here (DNS rebinding) must not do."""
+    settings = _settings()
+    if settings.test_mode == "off":
+        return
+    name = _name_in(request.headers.get("Host", ""))
+    public = urlsplit(settings.public_url).hostname
+    if not (_is_digits(name) or _is_loopback(name) or name == public):
+        raise Refused(
+            f"This server is in test mode and answers to localhost, to addresses in digits and to the "
+            f"name in DSS_PUBLIC_URL, not to '{name}'.",
+            403,
+        )
+
+
+def _name_in(host: str) -> str:
+    """Of a Host header, without the port and the brackets."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_loopback(name: str) -> bool:
+    if _is_digits(name):
+        return ip_address(name).is_loopback
+    return name == "localhost" or name.endswith(".localhost")
+
+
+def _is_digits(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _settings() -> Settings:
+    found: Settings = current_app.config["DSS"]
+    return found
