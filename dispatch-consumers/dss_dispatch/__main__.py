@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from dss_broker.errors import BrokerClosed
 from dss_broker.keeping import Keeper
 from dss_broker.rabbit import RabbitBroker
+from dss_broker.settings import cannot_listen, problems
 from dss_broker.stopping import leave_at_once, stop_signal, wait_for
 from dss_broker.volume import is_there
 from dss_dispatch.consumer import Consumer
@@ -88,8 +89,7 @@ def _settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        for e in error.errors():
-            typer.echo(f"DSS_{str(e['loc'][0]).upper()}: {e['msg']}", err=True)
+        typer.echo("\n".join(problems(error)), err=True)
         raise typer.Exit(2) from error
 
 
@@ -115,13 +115,18 @@ def _serve(service: Service, settings: Settings, service_url: str) -> None:
         service_url=service_url,
     )
     keeper = Keeper(stop)
-    end_health = serve_health(
-        settings.metrics_bind,
-        lambda: [
-            *missing(broker=broker.connected, datastore=is_there(settings.datastore)),
-            *keeper.problems(),
-        ],
-    )
+    try:
+        end_health = serve_health(
+            settings.metrics_bind,
+            lambda: [
+                *missing(broker=broker.connected, datastore=is_there(settings.datastore)),
+                *keeper.problems(),
+            ],
+        )
+    except OSError as error:
+        broker.close()
+        typer.echo(cannot_listen("DSS_METRICS_BIND", settings.metrics_bind, error), err=True)
+        raise typer.Exit(2) from error
     starting = keeper.keep("serving", partial(_start, consumer, settings.parallel_tickets))
     try:
         wait_for(stop)

@@ -4,10 +4,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dss_broker.instance import instance_name
+from dss_broker.settings import AmqpUrl, Bind
 
 
 class ServiceSettings(BaseSettings):
@@ -23,7 +24,7 @@ class ServiceSettings(BaseSettings):
 class Settings(ServiceSettings):
     """Enough to serve."""
 
-    amqp_url: SecretStr = Field(description="amqp://user:password@host:port/vhost")
+    amqp_url: AmqpUrl = Field(description="amqp://user:password@host:port/vhost")
     datastore: Path = Field(description="folder shared with the portal and the inference workers")
     provider: str = Field("dss", description="who offers the service, as users read it")
     instance: str = Field(default_factory=instance_name, description="name of this process")
@@ -31,7 +32,7 @@ class Settings(ServiceSettings):
     inference_silence_s: float = Field(
         600, gt=0, description="a worker that is silent for so long is given up"
     )
-    metrics_bind: str = Field(
+    metrics_bind: Bind = Field(
         "", description="host:port of /metrics, /healthz and /readyz; blank is none"
     )
     stop_s: float = Field(30, ge=0, description="time to finish tickets when asked to stop")

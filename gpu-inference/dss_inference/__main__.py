@@ -13,6 +13,7 @@ import typer
 from dss_broker.errors import BrokerClosed
 from dss_broker.keeping import Keeper
 from dss_broker.rabbit import RabbitBroker
+from dss_broker.settings import cannot_listen
 from dss_broker.stopping import leave_at_once, stop_signal, wait_for
 from dss_broker.volume import is_there
 from dss_inference.bundle import Bundle
@@ -113,7 +114,10 @@ def phantom(
         made = make_phantom(spec, runner_for(settings.device, settings.threads))
     except InferenceError as error:
         refuse(str(error), 2)
-    write_phantom(made, folder)
+    try:
+        write_phantom(made, folder)
+    except OSError as error:
+        refuse(f"{folder} cannot take the files of a phantom: {error.strerror or error}.", 2)
     typer.echo(f"left lung {made.left_ml:.0f} ml, right lung {made.right_ml:.0f} ml")
 
 
@@ -145,14 +149,18 @@ def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
         ahead=settings.requests_ahead,
     )
     keeper = Keeper(stop)
-    end_health = serve_health(
-        settings.metrics_bind,
-        lambda: [
-            *missing(broker=broker.connected, datastore=is_there(settings.datastore)),
-            *keeper.problems(),
-            *server.problems(),
-        ],
-    )
+    try:
+        end_health = serve_health(
+            settings.metrics_bind,
+            lambda: [
+                *missing(broker=broker.connected, datastore=is_there(settings.datastore)),
+                *keeper.problems(),
+                *server.problems(),
+            ],
+        )
+    except OSError as error:
+        broker.close()
+        refuse(cannot_listen("DSS_METRICS_BIND", settings.metrics_bind, error), 2)
     measure(loaded)
     starting = keeper.keep("serving", partial(_start, server))
     try:
@@ -187,7 +195,7 @@ def _start_facade(
         desk = Desk(loaded, results, instance=settings.instance, keep_s=settings.facade_keep_s)
         end_http = serve_facade(bind, Facade(desk, settings.facade_max_bytes))
     except OSError as error:
-        refuse(f"DSS_FACADE_DIR or DSS_FACADE_BIND cannot be used: {error}", 2)
+        refuse(f"DSS_FACADE_DIR or DSS_FACADE_BIND ({bind}) cannot be used: {error}.", 2)
     desk.start()
 
     def end() -> bool:

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import typer
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dss_broker.instance import instance_name
+from dss_broker.settings import AmqpUrl, Bind, problems
 
 
 def _own_cores() -> int:
@@ -36,7 +37,7 @@ class FacadeSettings(DeviceSettings):
     """Enough to serve over HTTP."""
 
     instance: str = Field(default_factory=instance_name, description="name of this process")
-    facade_bind: str = Field("", description="host:port of the REST interface; blank is none")
+    facade_bind: Bind = Field("", description="host:port of the REST interface; blank is none")
     facade_dir: Path = Field(
         Path("/wmlce/data/output"), description="persistent folder of its images and results"
     )
@@ -50,12 +51,12 @@ class FacadeSettings(DeviceSettings):
 class Settings(FacadeSettings):
     """Enough to serve."""
 
-    amqp_url: SecretStr = Field(description="amqp://user:password@host:port/vhost")
+    amqp_url: AmqpUrl = Field(description="amqp://user:password@host:port/vhost")
     datastore: Path = Field(description="folder shared with portal and dispatchers")
     requests_ahead: int = Field(
         2, ge=1, description="requests of a bundle in hand: on the device, being read or written"
     )
-    metrics_bind: str = Field(
+    metrics_bind: Bind = Field(
         "", description="host:port of /metrics, /healthz and /readyz; blank is none"
     )
 
@@ -68,6 +69,5 @@ def read_settings(kind: type[SettingsT]) -> SettingsT:
     try:
         return kind()
     except ValidationError as error:
-        for e in error.errors():
-            typer.echo(f"DSS_{str(e['loc'][0]).upper()}: {e['msg']}", err=True)
+        typer.echo("\n".join(problems(error)), err=True)
         raise typer.Exit(2) from error

@@ -8,9 +8,13 @@ from typing import Annotated
 
 import typer
 
-from dss_client.errors import ClientError, Refused, SignInRefused
+from dss_client.errors import ClientError, SignInRefused
 from dss_client.itksnap import ItkSnap
 from dss_client.jar import jar_name
+from dss_client.outputs import check_file, check_folder
+from dss_client.printable import printable
+from dss_client.refusals import sentence
+from dss_client.remembering import TokenMemory
 from dss_client.report import summary, write_report
 from dss_client.screen import Screen
 from dss_client.sending import POLL_S, Sent, fetch, send
@@ -29,7 +33,10 @@ Server = Annotated[
 ]
 Token = Annotated[
     str | None,
-    typer.Option(envvar="DSS_TOKEN", help="one-time token of SERVER/token; asked for if needed"),
+    typer.Option(
+        envvar="DSS_TOKEN",
+        help="one-time token of SERVER/token; used once, then the session is kept",
+    ),
 ]
 Jar = Annotated[
     Path | None,
@@ -59,7 +66,9 @@ def send_image(
     """Send an image, follow the ticket, download the results and measure the labels."""
     screen = Screen()
     with _client(server, jar) as client, _interruptible(screen, server):
-        sign_in(client, token)
+        check_folder(output)
+        check_file(json)
+        sign_in(client, token, jar_of(server, jar))
         with screen:
             sent = send(client, image, service, output, screen)
         if json is not None:
@@ -73,18 +82,18 @@ def send_image(
 def services(*, server: Server = HOME, token: Token = None, jar: Jar = None) -> None:
     """List what the server offers."""
     with _client(server, jar) as client:
-        sign_in(client, token)
+        sign_in(client, token, jar_of(server, jar))
         for row in client.services():
-            typer.echo(f"{row.name}  {row.version}  {row.shortdesc}")
+            typer.echo(printable(f"{row.name}  {row.version}  {row.shortdesc}"))
 
 
 @main.command()
 def tickets(*, server: Server = HOME, token: Token = None, jar: Jar = None) -> None:
     """List your tickets."""
     with _client(server, jar) as client:
-        sign_in(client, token)
+        sign_in(client, token, jar_of(server, jar))
         for row in client.tickets():
-            typer.echo(f"{row.id:>8}  {row.status:<8}  {row.service}")
+            typer.echo(printable(f"{row.id:>8}  {row.status:<8}  {row.service}"))
 
 
 @main.command()
@@ -98,13 +107,13 @@ def log(
 ) -> None:
     """Show a ticket's log and state.  Exit status 1 if it has failed."""
     with _client(server, jar) as client:
-        sign_in(client, token)
+        sign_in(client, token, jar_of(server, jar))
         with Screen() as screen:
             for detail in client.wait(ticket, every_s=POLL_S):
                 screen.polled(detail)
                 if not follow:
                     break
-        typer.echo(f"Ticket {ticket}: {detail.status}, {detail.progress:.0%}.")
+        typer.echo(printable(f"Ticket {ticket}: {detail.status}, {detail.progress:.0%}."))
     if detail.finished and detail.status != "success":
         raise typer.Exit(1)
 
@@ -120,10 +129,11 @@ def download(
 ) -> None:
     """Download a finished ticket's results and measure the labels."""
     with _client(server, jar) as client:
-        sign_in(client, token)
+        check_folder(folder)
+        sign_in(client, token, jar_of(server, jar))
         with Screen() as screen:
             results = fetch(client, ticket, folder, screen)
-        typer.echo("\n".join(summary(results)))
+        typer.echo(printable("\n".join(summary(results))))
 
 
 @main.command()
@@ -139,23 +149,39 @@ def delete(
     if not yes:
         typer.confirm(f"Delete ticket {ticket} with its files?", abort=True)
     with _client(server, jar) as client:
-        sign_in(client, token)
+        sign_in(client, token, jar_of(server, jar))
         client.delete(ticket)
 
 
 @main.command()
 def login(*, server: Server = HOME, token: Token = None, jar: Jar = None) -> None:
     """Sign in with a one-time token; the session is kept for the other commands."""
+    token = token or typer.prompt("Token", hide_input=True)
     with _client(server, jar) as client:
-        email = client.login(token or typer.prompt("Token", hide_input=True))
-    typer.echo(f"Signed in as {email}.")
+        email = client.login(token)
+        TokenMemory(jar_of(server, jar)).remember(token)
+    typer.echo(printable(f"Signed in as {email}."))
 
 
-def sign_in(client: ItkSnap, token: str | None) -> None:
-    """With the token if there is one, else by the session in the jar, else by asking."""
-    if token:
+def sign_in(client: ItkSnap, token: str | None, jar: Path) -> None:
+    """By the session in the jar if ``token`` opened it; else with the token; without one by asking."""
+    memory = TokenMemory(jar)
+    if token and not (memory.knows(token) and _has_session(client)):
         client.login(token)
-        return
+        memory.remember(token)
+    elif not token:
+        _sign_in_without_token(client)
+
+
+def _has_session(client: ItkSnap) -> bool:
+    try:
+        client.account()
+    except SignInRefused:
+        return False
+    return True
+
+
+def _sign_in_without_token(client: ItkSnap) -> None:
     try:
         client.account()
     except SignInRefused:
@@ -164,33 +190,23 @@ def sign_in(client: ItkSnap, token: str | None) -> None:
         client.login(typer.prompt("Token", hide_input=True))
 
 
+def jar_of(server: str, jar: Path | None) -> Path:
+    """The file that ``--jar`` names, or the server's own in the user's folder."""
+    return jar or Path(typer.get_app_dir("dss", roaming=False)) / jar_name(server)
+
+
 @contextmanager
 def _client(server: str, jar: Path | None) -> Iterator[ItkSnap]:
     """Whose errors become one sentence and exit status 2."""
-    jar = jar or Path(typer.get_app_dir("dss", roaming=False)) / jar_name(server)
     try:
-        with ItkSnap(server, jar) as client:
+        with ItkSnap(server, jar_of(server, jar)) as client:
             yield client
     except ClientError as error:
-        typer.echo(_sentence(error, server), err=True)
+        typer.echo(printable(sentence(error, server)), err=True)
         raise typer.Exit(2) from error
     except OSError as error:  # the user's disk: the connection's errors are ClientErrors
         typer.echo(f"{error.filename or 'The disk'}: {error.strerror}.", err=True)
         raise typer.Exit(2) from error
-
-
-def _sentence(error: ClientError, server: str) -> str:
-    match error:
-        case SignInRefused() | Refused(status=401):
-            return f"{server} does not know you. Get a token at {server.rstrip('/')}/token; each works once."
-        case Refused(status=404 | 405):
-            return f"There is no segmentation service at {server}; check the address."
-        case Refused(status=status) if 300 <= status < 400:
-            return f"{server} leads to another address; give that one."
-        case Refused():
-            return f"The server refused. {error}"
-        case _:
-            return str(error)
 
 
 @contextmanager
@@ -212,12 +228,12 @@ def _interruptible(screen: Screen, server: str) -> Iterator[None]:
 def _tell(sent: Sent) -> None:
     """The summary, or why there is none and exit status 1."""
     if sent.results is not None:
-        typer.echo("\n".join(summary(sent.results)))
+        typer.echo(printable("\n".join(summary(sent.results))))
         return
     typer.echo(f"Ticket {sent.ticket}: {sent.status}.", err=True)
     for line in sent.log:
         if line.category == "error":
-            typer.echo(f"  {line.message}", err=True)
+            typer.echo(printable(f"  {line.message}", indent=2), err=True)
     raise typer.Exit(1)
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import httpx
 
-from dss_client.errors import ClientError, Refused, Unreachable
+from dss_client.errors import Refused, Unreachable
 from dss_client.jar import CookieJar
 from dss_client.multipart import CHUNK_BYTES, FileForm, Progress
+from dss_client.proxies import proxy_for
+from dss_client.unreachable import unreachable
 
 FORM = "application/x-www-form-urlencoded"
 CONNECT_S = 30.0
@@ -40,8 +42,14 @@ class RestClient:
     ) -> None:
         self.server = server
         self._jar = jar
-        timeout = httpx.Timeout(SILENCE_S, connect=CONNECT_S)
-        self._http = httpx.Client(verify=_tls(server), transport=transport, timeout=timeout)
+        self._proxy = proxy_for(server, os.environ) if transport is None else None
+        self._http = httpx.Client(
+            verify=_tls(server),
+            transport=transport,
+            timeout=httpx.Timeout(SILENCE_S, connect=CONNECT_S),
+            proxy=self._proxy.address if self._proxy else None,
+            trust_env=False,  # httpx raises on NO_PROXY entries that curl understands
+        )
 
     def close(self) -> None:
         self._http.close()
@@ -123,7 +131,7 @@ class RestClient:
             finally:
                 response.close()
         except httpx.TransportError as error:
-            raise _unreachable(self.server, error) from error
+            raise unreachable(self.server, self._proxy, error) from error
 
 
 def _tls(server: str) -> ssl.SSLContext | bool:
@@ -151,13 +159,3 @@ def _write(response: httpx.Response, draft: Path, progress: Progress | None) -> 
             done += len(chunk)
             if progress is not None:
                 progress(done, total)
-
-
-def _unreachable(server: str, error: httpx.TransportError) -> ClientError:
-    match error:
-        case httpx.ConnectError() | httpx.ConnectTimeout():
-            return Unreachable(f"No server answers at {server}.")
-        case httpx.TimeoutException():
-            return Unreachable(f"The server at {server} has stopped answering.")
-        case _:
-            return Unreachable(f"The connection to {server} broke.")

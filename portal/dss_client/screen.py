@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from dss_client.printable import printable
 from dss_client.records import Detail, LogLine
 
 _COLOURS = {"error": "red", "warning": "yellow"}
@@ -46,7 +47,7 @@ class Screen:
         self._bar.stop()
 
     def note(self, text: str) -> None:
-        self._print(Text(text))
+        self._print(Text(printable(text)))
 
     def stage(self, name: str) -> None:
         self._show(name, 0.0)
@@ -69,6 +70,7 @@ class Screen:
             self._print(log_text(line))
 
     def _show(self, state: str, share: float) -> None:
+        state = printable(state)
         self._bar.update(self._task, description=state, completed=share)
         if not self._live and state != self._state:
             self.note(f"{state}.")
@@ -80,8 +82,10 @@ class Screen:
 
 def log_text(line: LogLine) -> Text:
     """Time, category and message."""
-    text = f"{_clock(line.atime)}  {line.category:<7}  {line.message}"
-    return Text(text, style=_COLOURS.get(line.category, ""))
+    head = f"{_clock(line.atime)}  {line.category:<7}  "
+    return Text(
+        printable(head + line.message, indent=len(head)), style=_COLOURS.get(line.category, "")
+    )
 
 
 def _state(detail: Detail) -> str:

@@ -2,13 +2,16 @@
 
 import asyncio
 import os
+import socket
 from typing import Any
 
 import typer
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
+from hypercorn.utils import LifespanFailureError
 
 from dss_broker.rabbit import RabbitBroker
+from dss_broker.settings import cannot_listen
 from dss_broker.stopping import stop_event
 from dss_observability.logs import configure_logging
 from dss_observability.telemetry import start_tracing
@@ -16,7 +19,7 @@ from dss_portal import database
 from dss_portal.accounts import store as accounts
 from dss_portal.app import create_app
 from dss_portal.asgi import OldPaths
-from dss_portal.commands.console import read, with_database
+from dss_portal.commands.console import exit_with, read, with_database
 from dss_portal.commands.letters import dead_letters
 from dss_portal.commands.offers import providers, services
 from dss_portal.commands.people import tiers, tokens, users
@@ -39,10 +42,13 @@ def serve() -> None:
     """Serve ITK-SNAP clients and browsers until SIGTERM.  Settings come from DSS_* variables."""
     settings = read(Settings)
     configure_logging("portal", json_lines=settings.log_json)
+    _check_port(settings.bind)
     broker = RabbitBroker(settings.amqp_url.get_secret_value(), "portal", settings.instance)
     end_tracing = start_tracing("portal", settings.instance, os.environ)
     try:
         asyncio.run(_serve(settings, broker))
+    except LifespanFailureError as error:
+        raise exit_with(f"The portal cannot start: {error}") from error
     finally:
         broker.close()
         end_tracing()
@@ -55,6 +61,19 @@ def migrate() -> None:
     for step in asyncio.run(database.migrate_to_latest(url)):
         typer.echo(step)
     with_database(accounts.make_tiers)
+
+
+def _check_port(bind: str) -> None:
+    """Exits with a sentence if ``bind`` is taken: Hypercorn finds out when everything has begun."""
+    host, _, port = bind.rpartition(":")
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        family, kind, _, _, address = found[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise exit_with(cannot_listen("DSS_BIND", bind, error)) from error
 
 
 async def _serve(settings: Settings, broker: RabbitBroker) -> None:

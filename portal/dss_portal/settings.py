@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dss_broker.instance import instance_name
+from dss_broker.settings import AmqpUrl, Bind
 
 
 class DatabaseSettings(BaseSettings):
@@ -22,12 +23,12 @@ class DatabaseSettings(BaseSettings):
 class Settings(DatabaseSettings):
     """Enough to serve."""
 
-    amqp_url: SecretStr = Field(description="amqp://user:password@host:port/vhost")
+    amqp_url: AmqpUrl = Field(description="amqp://user:password@host:port/vhost")
     datastore: Path = Field(description="folder shared with dispatchers and inference workers")
     secret_key: SecretStr = Field(
         description="signs session cookies; keep it, or all are signed out"
     )
-    bind: str = Field("127.0.0.1:8080", description="host:port to listen on")
+    bind: Bind = Field("127.0.0.1:8080", description="host:port to listen on")
     public_url: str = Field(
         "http://127.0.0.1:8080", description="address that users type into ITK-SNAP"
     )
@@ -37,7 +38,7 @@ class Settings(DatabaseSettings):
     )
     log_json: bool = False
 
-    metrics_bind: str = Field(
+    metrics_bind: Bind = Field(
         "", description="host:port of /metrics, /healthz and /readyz; blank is none"
     )
     test_mode: Literal["off", "loopback", "everywhere"] = Field(
@@ -94,6 +95,33 @@ class Settings(DatabaseSettings):
             raise ValueError(
                 f"test mode makes everybody an admin, so it listens on loopback only, not on {host}; "
                 "DSS_TEST_MODE=everywhere allows it all the same"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _an_issuer_is_whole(self) -> Self:
+        """Half a configuration would be noticed by the first user who signs in."""
+        parts = {
+            "DSS_OIDC_ISSUER": self.oidc_issuer,
+            "DSS_OIDC_CLIENT_ID": self.oidc_client_id,
+            "DSS_OIDC_CLIENT_SECRET": self.oidc_client_secret.get_secret_value(),
+        }
+        missing = [name for name, value in parts.items() if not value]
+        if missing and len(missing) < len(parts):
+            given = " and ".join(name for name in parts if name not in missing)
+            raise ValueError(
+                f"{' and '.join(missing)} must be set too, since {given} is: "
+                "sign-in by OpenID Connect needs all three"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _the_public_address_is_one(self) -> Self:
+        parts = urlsplit(self.public_url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(
+                f"DSS_PUBLIC_URL: '{self.public_url}' is no address; "
+                "one like https://dss.example.org or https://example.org/dss is needed"
             )
         return self
 

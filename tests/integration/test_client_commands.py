@@ -1,5 +1,6 @@
 """What the command line says and returns when a server is not as hoped."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,12 @@ ANSWERS = {
     "GET /api/services/": ok(DETAIL),
     "POST /api/tickets": ok(b"1"),
 }
+
+
+def html(status: str) -> bytes:
+    """What a proxy answers: a page, not a sentence."""
+    page = b"<html><head><title>Oops</title></head><body>nginx/1.22</body></html>"
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(page)}\r\n\r\n".encode() + page
 
 
 @pytest.fixture
@@ -70,7 +77,9 @@ def test_without_a_token_the_stored_session_is_used(recorder: Recorder, place: l
             refusal("301 Moved", "Location: https://a/"),
             "{} leads to another address; give that one.",
         ),
-        (refusal("500 Oops"), "The server refused. Response 500, Text: no"),
+        (refusal("500 Oops"), "{} answered with status 500 and no reason that can be shown."),
+        (html("502 Bad Gateway"), "the portal behind it does not (status 502)"),
+        (html("413 Too Large"), "does not let a file of this size through (status 413)"),
         (ok(b"<html>"), "The answer is not that of a Distributed Segmentation Service"),
         (b"nonsense\r\n\r\n", "The connection to {} broke."),
     ],
@@ -111,11 +120,13 @@ def test_a_ticket_without_a_number_is_refused(
 def test_a_refused_upload_is_told_in_the_server_s_words(
     recorder: Recorder, place: list[str], scan: str
 ) -> None:
-    recorder.answers["POST /api/tickets/1/files"] = refusal("413 Too Large")
+    said = b"7 MB are allowed, and this file has 9."
+    length = b"\r\nContent-Length: %d\r\n\r\n" % len(said)
+    recorder.answers["POST /api/tickets/1/files"] = b"HTTP/1.1 413 Too Large" + length + said
 
     done = dss("send", scan, "--service", "lungs", *place)
 
-    assert (done.exit_code, "Response 413, Text: no" in done.output) == (2, True)
+    assert (done.exit_code, "The server refused. 7 MB are" in done.output) == (2, True)
 
 
 def test_a_ticket_is_deleted_only_after_a_yes(recorder: Recorder, place: list[str]) -> None:
@@ -128,3 +139,82 @@ def test_a_ticket_is_deleted_only_after_a_yes(recorder: Recorder, place: list[st
     assert [r.line for r in recorder.requests if "delete" in r.line] == [
         "GET /api/tickets/1/delete HTTP/1.1"
     ]
+
+
+def test_a_token_in_the_environment_serves_several_commands(
+    recorder: Recorder, place: list[str]
+) -> None:
+    done = [dss("services", *place, token="secret") for _ in range(3)]
+
+    logins = [r for r in recorder.requests if r.line.startswith("POST /api/login")]
+    assert [run.exit_code for run in done] == [0, 0, 0]
+    assert [request.body for request in logins] == [b"token=secret"]
+
+
+def test_another_token_signs_in_anew(recorder: Recorder, place: list[str]) -> None:
+    dss("services", *place, token="of ann")
+
+    dss("services", *place, token="of bob")
+
+    logins = [r for r in recorder.requests if r.line.startswith("POST /api/login")]
+    assert [request.body for request in logins] == [b"token=of ann", b"token=of bob"]
+
+
+def test_a_token_whose_session_has_ended_is_tried_again(
+    recorder: Recorder, place: list[str]
+) -> None:
+    dss("services", *place, token="secret")
+    recorder.answers["GET /api/login"] = refusal("401 Unauthorized")
+
+    dss("services", *place, token="secret")
+
+    assert len([r for r in recorder.requests if r.line.startswith("POST /api/login")]) == 2
+
+
+def test_the_token_itself_is_not_stored(place: list[str], tmp_path: Path) -> None:
+    dss("services", *place, token="secret")
+
+    stored = [path for path in tmp_path.iterdir() if path.is_file()]
+    assert stored
+    assert all("secret" not in path.read_text() for path in stored)
+    assert all(path.stat().st_mode & 0o077 == 0 for path in stored)
+
+
+@pytest.mark.parametrize("options", [["--output", "taken"], ["--output", "taken/below"]])
+def test_an_output_that_is_a_file_is_refused_before_anything_is_sent(
+    recorder: Recorder, place: list[str], scan: str, tmp_path: Path, options: list[str]
+) -> None:
+    (tmp_path / "taken").touch()
+    output = str(tmp_path / options[1])
+
+    done = dss("send", scan, "--service", "lungs", "--output", output, *place)
+
+    assert (done.exit_code, "is a file" in done.output) == (2, True)
+    assert recorder.requests == []
+
+
+@pytest.mark.parametrize("place_of_report", [".", "missing/report.json"])
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_sent(
+    recorder: Recorder, place: list[str], scan: str, tmp_path: Path, place_of_report: str
+) -> None:
+    report = str(tmp_path / place_of_report)
+
+    done = dss("send", scan, "--service", "lungs", "--json", report, *place)
+
+    assert (done.exit_code, len(done.output.splitlines())) == (2, 1)
+    assert recorder.requests == []
+
+
+def test_names_and_lines_of_others_cannot_steer_the_terminal(
+    recorder: Recorder, place: list[str]
+) -> None:
+    line = {"id": 1, "atime": "2026-11-28 10:00:00.0", "category": "info"}
+    line["message"] = "\x1b]0;owned\x07\x1b[2J\x9b31mred\n10:00:01  error    forged \u202eevil"
+    detail = {"result": {"status": "success", "progress": 1.0, "log": [line]}}
+    recorder.answers["GET /api/tickets/1/detail"] = ok(json.dumps(detail).encode())
+
+    done = dss("log", "1", *place, token="secret")
+
+    assert done.exit_code == 0
+    assert not set(done.output) & {"\x1b", "\x07", "\x9b", "\u202e"}
+    assert not any(text.startswith("10:00:01") for text in done.output.splitlines())

@@ -5,11 +5,13 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import asyncpg
 import typer
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from dss_broker.rabbit import RabbitBroker
+from dss_broker.settings import problems
 from dss_portal import database
 from dss_portal.errors import Refused
 from dss_portal.legacy import renamed
@@ -26,7 +28,30 @@ def with_database(work: Callable[[], Awaitable[T]]) -> T:
         async with database.connected(url):
             return await work()
 
-    return asyncio.run(connected())
+    try:
+        return asyncio.run(connected())
+    except Exception as error:
+        sentence = _why_not(error)
+        if sentence is None:
+            raise
+        raise exit_with(sentence) from error
+
+
+def _why_not(error: Exception) -> str | None:
+    """What an operator can do about a database that cannot be used; None for any other error."""
+    cause = error.__cause__ or error
+    match cause:
+        case asyncpg.UndefinedTableError() | asyncpg.UndefinedColumnError():
+            return "The database has no tables of this version of the portal: dss-portal migrate."
+        case asyncpg.InvalidAuthorizationSpecificationError() | asyncpg.InvalidCatalogNameError():
+            return f"PostgreSQL refuses the address in DSS_DATABASE_URL: {cause}."
+        case asyncpg.InsufficientPrivilegeError():
+            return f"PostgreSQL refuses what the user of DSS_DATABASE_URL asks for: {cause}."
+        case OSError() if database.is_away(cause):
+            return f"No PostgreSQL answers at DSS_DATABASE_URL: {cause.strerror or cause}."
+        case _ if database.is_away(cause):
+            return f"PostgreSQL cannot work now: {cause}. Try again when it can."
+    return None
 
 
 def or_exit(work: Callable[[], Awaitable[T]]) -> T:
@@ -54,11 +79,7 @@ def read(kind: type[S]) -> S:
     try:
         return kind()
     except ValidationError as error:
-        raise exit_with("\n".join(_problem(e["loc"], e["msg"]) for e in error.errors())) from error
-
-
-def _problem(where: tuple[int | str, ...], what: str) -> str:
-    return f"DSS_{str(where[0]).upper()}: {what}" if where else what
+        raise exit_with("\n".join(problems(error))) from error
 
 
 def exit_with(text: str) -> typer.Exit:

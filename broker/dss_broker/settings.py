@@ -1,0 +1,52 @@
+"""What the settings of all programs have in common: addresses that are checked, and errors as sentences."""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, SecretStr, ValidationError
+
+
+def _amqp_address(url: SecretStr) -> SecretStr:
+    """Raises ValueError without showing the address, which holds a password."""
+    try:
+        parts = urlsplit(url.get_secret_value())
+        usable = parts.scheme in {"amqp", "amqps"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(
+            "an address like amqp://user:password@host:5672/vhost is needed, or amqps://; "
+            "special characters of a password are written as in %2F"
+        )
+    return url
+
+
+def _bind_address(bind: str) -> str:
+    if not bind:
+        return bind
+    host, _, port = bind.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"'{bind}' is not host:port, such as 127.0.0.1:9100")
+    return bind
+
+
+AmqpUrl = Annotated[SecretStr, AfterValidator(_amqp_address)]
+"""Address of RabbitMQ, with the user's password."""
+
+Bind = Annotated[str, AfterValidator(_bind_address)]
+"""host:port to listen on, or "" for none."""
+
+
+def problems(error: ValidationError) -> list[str]:
+    """A sentence for each setting that is missing or wrong, with its name in the environment."""
+    return [_problem(e["loc"], e["msg"]) for e in error.errors()]
+
+
+def _problem(where: tuple[int | str, ...], what: str) -> str:
+    text = what.removeprefix("Value error, ")
+    return f"DSS_{str(where[0]).upper()}: {text}" if where else text
+
+
+def cannot_listen(setting: str, bind: str, error: OSError) -> str:
+    """What an operator reads when an address is taken, or is not this machine's."""
+    return f"{setting}: {bind} cannot be listened on ({error.strerror or error})."

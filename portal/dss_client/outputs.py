@@ -1,0 +1,44 @@
+"""Where results go, looked at before anything is sent: inference may take hours."""
+
+import os
+from pathlib import Path
+
+from dss_client.errors import ClientError
+
+
+class OutputUnusable(ClientError):
+    """The place that the user named for the results cannot take them."""
+
+
+def check_folder(folder: Path | None) -> None:
+    """Raises OutputUnusable if ``folder`` can neither be made nor be written to."""
+    if folder is None:
+        folder = Path("ticket")
+    if folder.exists() and not folder.is_dir():
+        raise OutputUnusable(f"{folder} is a file; the results need a folder.")
+    existing = _existing(folder)
+    if not existing.is_dir():
+        raise OutputUnusable(f"{folder} cannot be made, because {existing} is a file.")
+    _check_writable(existing)
+
+
+def check_file(file: Path | None) -> None:
+    """Raises OutputUnusable if ``file`` cannot be written."""
+    if file is None:
+        return
+    if file.is_dir():
+        raise OutputUnusable(f"{file} is a folder; the outcome needs a file.")
+    if not file.parent.is_dir():
+        raise OutputUnusable(f"{file} cannot be written, because there is no folder {file.parent}.")
+    _check_writable(file if file.exists() else file.parent)
+
+
+def _existing(path: Path) -> Path:
+    """``path`` or the nearest place above it that is there."""
+    absolute = path.absolute()
+    return next(place for place in (absolute, *absolute.parents) if os.path.lexists(place))
+
+
+def _check_writable(place: Path) -> None:
+    if not os.access(place, os.W_OK):
+        raise OutputUnusable(f"{place} cannot be written to; name another place.")

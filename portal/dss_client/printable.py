@@ -1,0 +1,25 @@
+"""Text of others, made fit for a terminal: it must not move the cursor, recolour or retitle anything."""
+
+_CONTROL = {code: 0x2400 + code for code in range(0x20)}
+"""Unicode's pictures of the control characters: ESC becomes one visible character."""
+
+_C1 = dict.fromkeys(range(0x80, 0xA0), "\N{REPLACEMENT CHARACTER}")
+"""Eight-bit forms of escape sequences, among them CSI."""
+
+_DIRECTIONS = dict.fromkeys(
+    [0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)], None
+)
+"""They can make a line read as something else than it is (Unicode Technical Report 36, section 2.9)."""
+
+_KEPT = {ord("\t"): "    ", 0x7F: 0x2421}
+
+_VISIBLE = _CONTROL | _C1 | _DIRECTIONS | _KEPT
+
+
+def printable(text: str, *, indent: int = 0) -> str:
+    """``text`` without control characters, each shown as a visible one; line breaks stay.
+
+    Lines after the first begin with ``indent`` blanks, so that none can pass for a line of its own.
+    """
+    lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
+    return f"\n{' ' * indent}".join(line.translate(_VISIBLE) for line in lines)

@@ -1,0 +1,81 @@
+"""Which proxy a server is reached through.  The rules are libcurl's, which ITK-SNAP uses.
+
+Facts: the manual of curl, ENVIRONMENT.  A host in ``NO_PROXY`` is a name with all names below it, an address,
+or a network such as ``10.0.0.0/8`` or ``fd00::/8``; IPv6 with or without brackets; ``*`` is every host.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from dss_client.errors import Unreachable
+
+_SCHEMES = frozenset({"http", "https"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proxy:
+    """``variable`` is the one of the environment that names ``address``."""
+
+    variable: str
+    address: str
+
+
+def proxy_for(server: str, environment: Mapping[str, str]) -> Proxy | None:
+    """None if ``server`` is asked directly.  Raises Unreachable if the proxy's address is none."""
+    parts = urlsplit(server)
+    excepted = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    if _is_excepted(parts.hostname or "", excepted):
+        return None
+    # HTTP_PROXY in capitals is set by web servers from a stranger's header; curl ignores it, too.
+    names = ("https_proxy", "HTTPS_PROXY") if parts.scheme == "https" else ("http_proxy",)
+    for variable in (*names, "all_proxy", "ALL_PROXY"):
+        if environment.get(variable):
+            return Proxy(variable=variable, address=_address(variable, environment[variable]))
+    return None
+
+
+def _address(variable: str, value: str) -> str:
+    address = value if "://" in value else f"http://{value}"
+    try:
+        parts = urlsplit(address)
+        usable = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise Unreachable(
+            f"{variable} does not name a proxy that can be used; it needs http://HOST:PORT. "
+            "Set NO_PROXY to the server's name to reach it without a proxy."
+        )
+    return address
+
+
+def _is_excepted(host: str, excepted: str) -> bool:
+    return any(_matches(host, entry) for entry in excepted.replace(",", " ").split())
+
+
+def _matches(host: str, entry: str) -> bool:
+    if entry == "*":
+        return True
+    address = _ip(host)
+    if address is not None:
+        return _contains(entry, address)
+    name = entry.lstrip("*").strip(".").partition(":")[0]  # a port may follow
+    return bool(name) and f".{host.lower().rstrip('.')}".endswith(f".{name.lower()}")
+
+
+def _contains(entry: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    head, _, tail = entry.partition("/")
+    text = head.strip("[]") + (f"/{tail}" if tail else "")
+    try:
+        return address in ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+
+
+def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return None

@@ -1,0 +1,58 @@
+"""What an answer other than 200 means, in a sentence.  Proxies answer with pages of HTML, the portal with a sentence."""
+
+from http import HTTPStatus
+
+from dss_client.errors import ClientError, Refused, SignInRefused
+
+_WITHOUT_PORTAL = {
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+}
+
+_MAX_CHARACTERS = 500
+
+
+def sentence(error: ClientError, server: str) -> str:
+    """One sentence or two that name the cause and what to do."""
+    match error:
+        case SignInRefused() | Refused(status=401):
+            return f"{server} does not know you. Get a token at {server.rstrip('/')}/token; each works once."
+        case Refused(status=404 | 405):
+            return f"There is no segmentation service at {server}; check the address."
+        case Refused(status=status) if 300 <= status < 400:
+            return f"{server} leads to another address; give that one."
+        case Refused(body=body) if _is_sentence(body):
+            return f"The server refused. {body.strip()[:_MAX_CHARACTERS]}"
+        case Refused(status=status):
+            return _by_status(status, server)
+        case _:
+            return str(error)
+
+
+def _is_sentence(body: str) -> bool:
+    text = body.strip()
+    return " " in text and not text.startswith(("<", "{"))
+
+
+def _by_status(status: int, server: str) -> str:
+    match status:
+        case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return (
+                f"A proxy in front of {server} does not let a file of this size through (status 413). "
+                "Its administrator can raise the limit (nginx: client_max_body_size)."
+            )
+        case HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            return f"A proxy in front of {server} asks for a user name and a password (status 407)."
+        case HTTPStatus.FORBIDDEN:
+            return f"A proxy in front of {server}, or a firewall, forbids the request (status 403)."
+        case _ if status in _WITHOUT_PORTAL:
+            return (
+                f"A proxy answers at {server}, but the portal behind it does not (status {status}). "
+                "Try again in a minute; if it stays so, tell the site's administrator."
+            )
+        case _:
+            return (
+                f"{server} answered with status {status} and no reason that can be shown. "
+                "Tell the site's administrator."
+            )

@@ -1,0 +1,30 @@
+"""Which token opened the session in a jar, so that a token in the environment serves many commands."""
+
+import hashlib
+import hmac
+from pathlib import Path
+
+
+class TokenMemory:
+    """A file beside the ``jar`` with the digest of a token, never the token; for its owner alone."""
+
+    def __init__(self, jar: Path) -> None:
+        self._file = jar.with_name(f"{jar.name}.token")
+
+    def knows(self, token: str) -> bool:
+        """True if ``token`` opened the session in the jar."""
+        try:
+            stored = self._file.read_text()
+        except (OSError, UnicodeDecodeError):
+            return False
+        return hmac.compare_digest(stored.strip(), _digest(token))
+
+    def remember(self, token: str) -> None:
+        """After the session was stored."""
+        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._file.touch(mode=0o600)
+        self._file.write_text(_digest(token))
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.strip().encode()).hexdigest()

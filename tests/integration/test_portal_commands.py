@@ -1,0 +1,117 @@
+"""What ``dss-portal`` says when its settings or its servers are not as it needs them."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+from dss_stack.postgres import PostgresCluster
+from sites import create_database
+
+WHOLE = {
+    "DSS_DATABASE_URL": "postgres://someone:hidden@127.0.0.1:1/dss",
+    "DSS_AMQP_URL": "amqp://someone:hidden@127.0.0.1:1/",
+    "DSS_SECRET_KEY": "k" * 32,
+}
+
+
+def said(*words: str, **changes: str) -> str:
+    """The last words of a command that ends with 2, in one line for each fault."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("DSS_")}
+    done = subprocess.run(
+        [sys.executable, "-m", *words],
+        env=environment | WHOLE | changes,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert "hidden" not in done.stderr
+    return done.stderr.strip()
+
+
+def portal(*words: str, **changes: str) -> str:
+    return said("dss_portal", *words, **changes)
+
+
+@pytest.fixture
+def empty_database(postgres: PostgresCluster) -> str:
+    name = f"empty_{uuid.uuid4().hex}"
+    asyncio.run(create_database(postgres.database_url, name))
+    return f"{postgres.database_url.rpartition('/')[0]}/{name}"
+
+
+@pytest.mark.parametrize("words", [["users", "list"], ["tokens", "list"]])
+def test_a_database_that_is_away_is_one_sentence(words: list[str]) -> None:
+    sentence = portal(*words)
+
+    assert len(sentence.splitlines()) == 1
+    assert "No PostgreSQL answers at DSS_DATABASE_URL" in sentence
+
+
+def test_a_database_without_tables_is_one_sentence(empty_database: str) -> None:
+    sentence = portal("users", "list", DSS_DATABASE_URL=empty_database)
+
+    assert sentence.endswith("dss-portal migrate.")
+
+
+def test_a_database_that_is_not_there_is_one_sentence(postgres: PostgresCluster) -> None:
+    absent = f"{postgres.database_url.rpartition('/')[0]}/absent"
+
+    sentence = portal("users", "list", DSS_DATABASE_URL=absent)
+
+    assert 'database "absent" does not exist' in sentence
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"DSS_OIDC_ISSUER": "google"},
+            "DSS_OIDC_CLIENT_ID and DSS_OIDC_CLIENT_SECRET must be set too",
+        ),
+        ({"DSS_OIDC_CLIENT_SECRET": "x"}, "DSS_OIDC_ISSUER and DSS_OIDC_CLIENT_ID must be set too"),
+        ({"DSS_PUBLIC_URL": "dss.example"}, "'dss.example' is no address"),
+        ({"DSS_BIND": "8080"}, "DSS_BIND: '8080' is not host:port"),
+        ({"DSS_METRICS_BIND": "localhost:http"}, "DSS_METRICS_BIND: 'localhost:http' is not host"),
+        ({"DSS_AMQP_URL": "rabbit.example:5672"}, "DSS_AMQP_URL: an address like amqp://"),
+        ({"DSS_AMQP_URL": "amqp://u:hidden@h:x/"}, "DSS_AMQP_URL: an address like amqp://"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence(
+    tmp_path: Path, changes: dict[str, str], sentence: str
+) -> None:
+    told = portal("serve", DSS_DATASTORE=str(tmp_path), **changes)
+
+    assert len(told.splitlines()) == 1
+    assert sentence in told
+
+
+def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path, empty_database: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        told = portal(
+            "serve", DSS_DATASTORE=str(tmp_path), DSS_BIND=bind, DSS_DATABASE_URL=empty_database
+        )
+
+    assert f"DSS_BIND: {bind} cannot be listened on (Address already in use)" in told
+
+
+@pytest.mark.parametrize("program", ["dss_dispatch", "dss_inference"])
+def test_the_other_programs_tell_a_taken_port_the_same_way(tmp_path: Path, program: str) -> None:
+    words = {
+        "dss_dispatch": ["serve", "lung-segmentation"],
+        "dss_inference": ["serve", "--bundle", "lung-segmentation"],
+    }
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        told = said(program, *words[program], DSS_DATASTORE=str(tmp_path), DSS_METRICS_BIND=bind)
+
+    assert f"DSS_METRICS_BIND: {bind} cannot be listened on (Address already in use)" in told
