@@ -124,6 +124,7 @@ def _work(board: Dashboard) -> Dashboard:
             "Messages that wait for the broker.",
             COUNT,
             ('max(dss_outbox_messages{job="portal"})', "messages"),
+            ('max(dss_outbox_set_aside_messages{job="portal"})', "cannot be sent"),
         ),
         graph(
             "Parked messages",

@@ -46,6 +46,9 @@ OLDEST_WAITING_SECONDS = Gauge(
 )
 OUTBOX_MESSAGES = Gauge("dss_outbox_messages", "Messages that wait for the broker.")
 OUTBOX_AGE_SECONDS = Gauge("dss_outbox_age_seconds", "Age of the oldest message that waits.")
+OUTBOX_SET_ASIDE = Gauge(
+    "dss_outbox_set_aside_messages", "Messages that cannot be sent; they wait for an operator."
+)
 DATASTORE_BYTES = Gauge(
     "dss_datastore_bytes", "Size of the file system of the datastore (total, free).", ["kind"]
 )

@@ -17,7 +17,7 @@ from quart import Quart, Response, g, request
 from tortoise.functions import Count, Max
 
 from dss_observability import metrics
-from dss_portal import database
+from dss_portal import database, unsent
 from dss_portal.datastore import Datastore
 from dss_portal.models import OutboxMessage, Service, Status, Ticket, TicketHistory, Worker
 from dss_portal.tickets import counting
@@ -83,9 +83,11 @@ async def look() -> None:
     """Ask the database once."""
     await _look_at_tickets()
     await _look_at_helpers()
-    metrics.OUTBOX_MESSAGES.set(await OutboxMessage.all().count())
-    oldest = await OutboxMessage.all().order_by("id").first()
+    waiting = OutboxMessage.filter(set_aside_at__isnull=True)
+    metrics.OUTBOX_MESSAGES.set(await waiting.count())
+    oldest = await waiting.order_by("id").first()
     metrics.OUTBOX_AGE_SECONDS.set(_age_s(oldest.created_at) if oldest else 0.0)
+    metrics.OUTBOX_SET_ASIDE.set(await unsent.count())
 
 
 async def _look_at_tickets() -> None:

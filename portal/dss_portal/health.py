@@ -8,6 +8,7 @@ from dss_observability.serving import BROKER_AWAY, NO_DATASTORE
 from dss_portal import database
 from dss_portal.background import Background
 from dss_portal.formats import plain
+from dss_portal.outbox import Relay
 
 blueprint = Blueprint("health", __name__)
 
@@ -29,18 +30,29 @@ async def ready() -> Response:
 async def missing(app: Quart) -> list[str]:
     """A sentence for each thing that keeps the portal from its work."""
     found = []
-    migrated = True
-    if not await database.answers():
+    migrated, answers = True, await database.answers()
+    if not answers:
         found.append("The database does not answer.")
     elif not (migrated := await _schema_is_current()):
         found.append(NOT_MIGRATED)
     if not app.extensions["dss_broker"].connected:
         found.append(BROKER_AWAY)
+    elif answers and migrated and (sentence := await _outbox_problem(app)):
+        found.append(sentence)
     # A datastore is made for a site whose database says that it is new, which only a schema can.
     if migrated and not await app.extensions["dss_datastore"].is_there():
         found.append(NO_DATASTORE)
     background: Background = app.extensions["dss_background"]
     return found + (background.problems() if migrated else [])
+
+
+async def _outbox_problem(app: Quart) -> str:
+    """Nothing also if it cannot be told."""
+    relay: Relay = app.extensions["dss_relay"]
+    try:
+        return await asyncio.wait_for(relay.problem(), database.ANSWER_S)
+    except Exception:  # whatever it is, it is no fault of the outbox
+        return ""
 
 
 async def _schema_is_current() -> bool:

@@ -300,7 +300,11 @@ class TicketProgress(Model):
 
 
 class OutboxMessage(Model):
-    """A message that belongs to a committed change and is not yet with the broker."""
+    """A message that belongs to a committed change and is not yet with the broker.
+
+    After a failed try it waits until ``not_before``.  What can never be sent is set aside with its ``reason``, for an
+    operator to see among the dead letters.
+    """
 
     id = fields.BigIntField(primary_key=True)
     message_id = fields.CharField(max_length=32)
@@ -308,6 +312,11 @@ class OutboxMessage(Model):
     body = fields.BinaryField()
     traceparent = fields.CharField(max_length=55, null=True)  # of the request that it comes of
     created_at = fields.DatetimeField(auto_now_add=True)
+    ticket_id = fields.IntField(null=True)
+    tries = fields.IntField(db_default=0)
+    not_before = fields.DatetimeField(null=True)
+    set_aside_at = fields.DatetimeField(null=True)
+    reason = fields.TextField(null=True)
 
     class Meta(Model.Meta):
         table = "outbox"

@@ -1,22 +1,30 @@
 """Messages that leave exactly when their change is committed.
 
 ``put`` stores a message in the same transaction as the change it tells of; the relay publishes it
-and removes it once the broker has it.  A crash in between publishes twice, never not at all.
+and removes it once the broker has it.  A crash in between publishes twice, never not at all.  Each message
+stands for itself: one that fails is tried again later, or set aside, and the others leave.
 """
 
 import asyncio
 import logging
+import time
 import uuid
+from collections.abc import Sequence
+from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 
+from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
 
 from dss_broker.broker import Broker
 from dss_broker.codec import decode, encode
-from dss_broker.errors import Unroutable
+from dss_broker.errors import BrokerClosed, MalformedMessage, MessageRefused, Unroutable
 from dss_broker.messages import Message, TicketReady
 from dss_observability.tracing import current_traceparent
-from dss_portal import database
+from dss_portal import database, unsent
+from dss_portal.formats import duration
 from dss_portal.models import OutboxMessage, Ticket
 from dss_portal.tracing import sent_from_outbox
 
@@ -26,8 +34,43 @@ BATCH = 200
 CONFIRM_TIMEOUT_S = 10.0
 IDLE_S = 5.0  # how long a message of a portal that died waits for another to notice
 SEEKING_S = 0.5  # how soon a broker that is back is noticed; it takes no query
+FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 60.0  # between two tries of a message, doubled each time
+MAX_TRIES = 15
+"""In some ten minutes.  What fails then is set aside: it may be of a newer program, or lack a right."""
+STILL_S = 30.0
+"""The outbox stands still if a message was not even tried for so long, with the broker there."""
 RELAY_LOCK = 0x64737301
 _TURN = f"SELECT {database.NOT_FOR_EVER}, pg_advisory_xact_lock($1)"
+
+_DUE = """
+SELECT id FROM outbox WHERE set_aside_at IS NULL AND (not_before IS NULL OR not_before <= now())
+ORDER BY id LIMIT $1
+"""
+
+# A ticket that is announced needs no letter any more that it could not be.
+_SENT = """
+DELETE FROM outbox WHERE id = ANY($1::bigint[])
+OR (set_aside_at IS NOT NULL AND type_name = 'TicketReady' AND ticket_id = ANY($2::int[]))
+"""
+
+_PUT_OFF = """
+UPDATE outbox SET tries = tries + 1, reason = failed.reason,
+    not_before = now() + least($3::float * 2 ^ least(tries, 16), $4::float) * interval '1 s'
+FROM unnest($1::bigint[], $2::text[]) AS failed (id, reason) WHERE outbox.id = failed.id
+"""
+
+_UNTRIED_S = """
+SELECT extract(epoch FROM now() - min(created_at))::float AS age_s FROM outbox
+WHERE set_aside_at IS NULL AND tries = 0
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Failed:
+    """``for_ever``: another try would end in the same way."""
+
+    reason: str
+    for_ever: bool
 
 
 async def put(message: Message) -> None:
@@ -38,16 +81,19 @@ async def put(message: Message) -> None:
         type_name=type_name,
         body=body,
         traceparent=current_traceparent.get(),
+        ticket_id=getattr(message, "ticket_id", None),
     )
 
 
 class Relay:
-    """Publishes what is in the outbox, one portal at a time, in order."""
+    """Publishes what is in the outbox, one portal at a time, in order as far as nothing fails."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._wake = asyncio.Event()
         self._unheard: list[int] = []
+        self._under_way: dict[int, Future[None]] = {}
+        self._connected_s: float | None = None
 
     def wake(self) -> None:
         """Something was committed."""
@@ -57,8 +103,9 @@ class Relay:
         """Until cancelled."""
         while True:
             self._wake.clear()
+            self._note_connection()
             try:
-                while await self._flush() == BATCH:
+                while await self._flush():
                     pass
             except Exception as error:
                 facts, trace = {"reason": repr(error)}, database.trace_of(error)
@@ -66,19 +113,69 @@ class Relay:
                 await asyncio.sleep(1)
             await _wait(self._wake, IDLE_S if self._broker.connected else SEEKING_S)
 
-    async def _flush(self) -> int:
-        """Publish one batch; the number of messages that were waiting, BATCH at most."""
+    async def problem(self) -> str:
+        """A sentence if nothing leaves although the broker is there; otherwise ""."""
+        connected_s = self._note_connection()
+        if connected_s < STILL_S:
+            return ""
+        (row,) = await get_connection("default").execute_query_dict(_UNTRIED_S)
+        age_s = row["age_s"] or 0.0
+        if age_s < STILL_S:
+            return ""
+        return f"The outbox stands still: its oldest message has waited for {duration(age_s)}."
+
+    def _note_connection(self) -> float:
+        """For how long the broker has been there, in seconds, as far as anybody has looked."""
+        now_s = time.monotonic()
         if not self._broker.connected:
-            return 0
+            self._connected_s = None
+        elif self._connected_s is None:
+            self._connected_s = now_s
+        return now_s - self._connected_s if self._connected_s is not None else 0.0
+
+    async def _flush(self) -> bool:
+        """Publish one batch; True if there may be more."""
+        if not self._broker.connected:
+            return False
         async with in_transaction() as connection:
             await connection.execute_query(_TURN, [RELAY_LOCK])
-            waiting = await OutboxMessage.all().order_by("id").limit(BATCH)
-            sent = await asyncio.gather(*(self._publish(m) for m in waiting))
-            done = [m.id for m, ok in zip(waiting, sent, strict=True) if ok]
-            if done:
-                await OutboxMessage.filter(id__in=done).delete()
+            due = await _due(connection)
+            ends = await asyncio.gather(*(self._send(stored) for stored in due))
+            await self._note(connection, due, ends)
         await self._note_unheard()
-        return len(waiting) if all(sent) else 0
+        await self._set_aside(due, ends)
+        return len(due) == BATCH and self._broker.connected
+
+    async def _note(
+        self,
+        connection: BaseDBAsyncClient,
+        due: Sequence[OutboxMessage],
+        ends: Sequence[_Failed | None],
+    ) -> None:
+        """Remove what was sent; the rest is tried later, unless it is the broker that has gone."""
+        sent = [stored for stored, end in zip(due, ends, strict=True) if end is None]
+        if sent:
+            announced = [s.ticket_id for s in sent if s.type_name == TicketReady.__name__]
+            tickets = [ticket_id for ticket_id in announced if ticket_id is not None]
+            await connection.execute_query(_SENT, [[stored.id for stored in sent], tickets])
+        failed = [(stored.id, end.reason) for stored, end in zip(due, ends, strict=True) if end]
+        if failed and self._broker.connected:
+            ids, reasons = [i for i, _ in failed], [unsent.plain(reason) for _, reason in failed]
+            values = [ids, reasons, FIRST_DELAY_S, LONGEST_DELAY_S]
+            await connection.execute_query(_PUT_OFF, values)
+
+    async def _set_aside(
+        self, due: Sequence[OutboxMessage], ends: Sequence[_Failed | None]
+    ) -> None:
+        """Each in a transaction of its own.  One that this fails for comes again like any other."""
+        for stored, end in zip(due, ends, strict=True):
+            if end and (end.for_ever or stored.tries + 1 >= MAX_TRIES):
+                try:
+                    await unsent.set_aside(stored.id, end.reason)
+                except Exception as error:
+                    if database.is_away(error):
+                        raise
+                    log.exception("message not set aside", extra={"id": stored.message_id})
 
     async def _note_unheard(self) -> None:
         """No dispatcher of their service has ever started: the reaper goes on announcing them often."""
@@ -86,21 +183,45 @@ class Relay:
         if unheard:
             await Ticket.filter(id__in=unheard).update(announcements=0)
 
-    async def _publish(self, stored: OutboxMessage) -> bool:
-        """True if the message need not be sent again."""
-        message = decode(stored.type_name, bytes(stored.body))
+    async def _send(self, stored: OutboxMessage) -> _Failed | None:
+        """None if the message need not be sent again."""
+        try:
+            message = decode(stored.type_name, bytes(stored.body))
+        except MalformedMessage as error:  # perhaps of a newer portal
+            return _Failed(reason=f"Malformed: {error}", for_ever=False)
         try:
             with sent_from_outbox(stored):
-                confirmed = self._broker.publish(message, message_id=stored.message_id)
-                await asyncio.wait_for(asyncio.wrap_future(confirmed), CONFIRM_TIMEOUT_S)
+                confirmed = asyncio.wrap_future(self._published(stored, message))
+                await asyncio.wait_for(confirmed, CONFIRM_TIMEOUT_S)
         except Unroutable:
-            facts = {"type": stored.type_name, "ticket": getattr(message, "ticket_id", None)}
+            facts = {"type": stored.type_name, "ticket": stored.ticket_id}
             log.warning("nobody listens", extra=facts)
             if isinstance(message, TicketReady):
                 self._unheard.append(message.ticket_id)
-        except TimeoutError:
-            return False
-        return True
+        except (TimeoutError, BrokerClosed):
+            return _Failed(reason="RabbitMQ does not take it.", for_ever=False)
+        except MessageRefused as error:
+            return _Failed(reason=f"RabbitMQ refuses it: {error}", for_ever=not error.may_change)
+        except Exception as error:
+            log.exception("message cannot be sent", extra={"id": stored.message_id})
+            return _Failed(reason=f"{type(error).__name__}: {error}", for_ever=True)
+        return None
+
+    def _published(self, stored: OutboxMessage, message: Message) -> "Future[None]":
+        """Not twice, while the broker may still take it from an earlier try."""
+        known = self._under_way.get(stored.id)
+        if known is None or known.done():
+            known = self._broker.publish(message, message_id=stored.message_id)
+            self._under_way[stored.id] = known
+            known.add_done_callback(lambda _: self._under_way.pop(stored.id, None))
+        return known
+
+
+async def _due(connection: BaseDBAsyncClient) -> list[OutboxMessage]:
+    rows = await connection.execute_query_dict(_DUE, [BATCH])
+    if not rows:
+        return []
+    return await OutboxMessage.filter(id__in=[row["id"] for row in rows]).order_by("id")
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

@@ -70,6 +70,7 @@ async def test_an_upgrade_keeps_the_tickets_and_knows_since_when_they_wait(
             "0003_outbox_trace",
             "0004_claim_order_and_ticket_trace",
             "0005_history_by_time",
+            "0006_outbox_tries",
         ]
 
         async with database.connected(f"{base}/{name}"):

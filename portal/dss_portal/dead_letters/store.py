@@ -15,8 +15,10 @@ from dss_broker.broker import Broker
 from dss_broker.dead_letters import DeadLetter, Tray
 from dss_broker.errors import BrokerAway, DeadLettersBusy, Unroutable
 from dss_broker.messages import TicketReady
+from dss_portal import unsent
 from dss_portal.datastore import Datastore
 from dss_portal.errors import Refused
+from dss_portal.models import Status, Ticket
 from dss_portal.tickets import claims, submission
 
 log = logging.getLogger(__name__)
@@ -36,17 +38,29 @@ class Requeued:
 
 
 async def listed(broker: Broker) -> list[DeadLetter]:
-    """The oldest first, each with the ticket it is about.  Raises Refused if the broker is away."""
+    """The oldest first, each with the ticket it is about; those that were never sent come last.
+
+    Raises Refused if the broker is away.
+    """
     async with _tray(broker) as tray:
         letters = list(tray.letters)
-    return [replace(letter, ticket_id=await _ticket_of(letter)) for letter in letters]
+    told = [replace(letter, ticket_id=await _ticket_of(letter)) for letter in letters]
+    return told + await unsent.listed()
 
 
 async def requeue(broker: Broker, datastore: Datastore, letter_id: str | None) -> Requeued:
     """The letter of that id, or all.  Raises Refused if there is none."""
     done, refused, seen = 0, [], set[int]()
+    never_sent = _chosen(await unsent.listed(), letter_id)
+    for letter in never_sent:
+        try:
+            done += await _send_again(datastore, letter)
+        except Refused as error:
+            refused.append(error.text)
+    if never_sent and letter_id is not None:
+        return Requeued(done=done, refused=tuple(refused))
     async with _tray(broker) as tray:
-        for letter in _chosen(tray, letter_id):
+        for letter in _chosen_or_refused(tray, letter_id):
             ticket_id = await _ticket_of(letter)
             if ticket_id in seen:
                 continue  # went with the first message of its ticket
@@ -61,11 +75,17 @@ async def requeue(broker: Broker, datastore: Datastore, letter_id: str | None) -
 
 async def discard(broker: Broker, letter_id: str | None) -> int:
     """Remove the letter of that id, or all; how many there were.  Raises Refused if there is none."""
+    never_sent = _chosen(await unsent.listed(), letter_id)
+    for letter in never_sent:
+        await unsent.discard(letter.id)
+        log.info("dead letter removed", extra=_facts(letter))
+    if never_sent and letter_id is not None:
+        return len(never_sent)
     async with _tray(broker) as tray:
-        chosen = _chosen(tray, letter_id)
+        chosen = _chosen_or_refused(tray, letter_id)
         for letter in chosen:
             await _discard(tray, letter)
-    return len(chosen)
+    return len(chosen) + len(never_sent)
 
 
 async def _ticket_of(letter: DeadLetter) -> int | None:
@@ -93,13 +113,29 @@ async def _requeue(
     return 1
 
 
+async def _send_again(datastore: Datastore, letter: DeadLetter) -> int:
+    """A ticket that has failed meanwhile is put back, which announces it anew.  Raises Refused."""
+    is_announcement = letter.type_name == TicketReady.__name__ and letter.ticket_id is not None
+    if is_announcement and not await Ticket.exists(id=letter.ticket_id, status=Status.READY):
+        await submission.put_back(datastore, int(str(letter.ticket_id)))
+        await unsent.discard(letter.id)
+    else:
+        await unsent.send_again(letter.id)
+    log.info("dead letter requeued", extra=_facts(letter))
+    return 1
+
+
 async def _discard(tray: Tray, letter: DeadLetter) -> None:
     await asyncio.to_thread(tray.discard, letter)
     log.info("dead letter removed", extra=_facts(letter))
 
 
-def _chosen(tray: Tray, letter_id: str | None) -> Sequence[DeadLetter]:
-    chosen = [letter for letter in tray.letters if letter_id in {None, letter.id}]
+def _chosen(letters: Sequence[DeadLetter], letter_id: str | None) -> Sequence[DeadLetter]:
+    return [letter for letter in letters if letter_id in {None, letter.id}]
+
+
+def _chosen_or_refused(tray: Tray, letter_id: str | None) -> Sequence[DeadLetter]:
+    chosen = _chosen(tray.letters, letter_id)
     if letter_id is not None and not chosen:
         raise Refused(f"There is no message {letter_id} among the dead letters.")
     return chosen

@@ -2,6 +2,7 @@
 
 from quart import Blueprint, Response, current_app, request
 
+from dss_portal import unsent
 from dss_portal.datastore import Datastore
 from dss_portal.dead_letters import store
 from dss_portal.dead_letters.routes import age_s, the_broker
@@ -17,11 +18,11 @@ HERE = "/admin/dead-letters"
 
 @blueprint.get("")
 async def show(problem: str = "") -> Response:
-    """Without the letters, and with the reason, if the broker is away."""
+    """If the broker is away, the reason, and only what was never sent to it."""
     try:
         letters = await store.listed(the_broker())
     except Refused as error:
-        letters, problem = [], problem or error.text
+        letters, problem = await unsent.listed(), problem or error.text
     return await page(
         "admin_dead_letters.html",
         status=400 if problem else 200,

@@ -15,6 +15,7 @@ COUNTED = (
     "dss_ready",
     "dss_workers",
     "dss_outbox_messages",
+    "dss_outbox_set_aside_messages",
     "dss_dispatch_tickets_in_hand",
     "dss_inference_busy",
     "dss_inference_requests_in_hand",

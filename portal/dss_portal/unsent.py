@@ -1,0 +1,104 @@
+"""Messages of the outbox that cannot be sent: set aside with a reason, for an operator to see.
+
+The ticket of such a message waits, and is announced again from time to time; if that works, its letter goes.
+"""
+
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from tortoise.queryset import QuerySet
+from tortoise.transactions import in_transaction
+
+from dss_broker.dead_letters import LOOKED_THROUGH, DeadLetter, dead_letter
+from dss_broker.envelope import MAX_REASON_CHARS, Envelope
+from dss_broker.messages import TicketReady
+from dss_portal.models import OutboxMessage, Ticket, TicketLog
+
+log = logging.getLogger(__name__)
+
+ORIGIN = "outbox"
+"""The queue of such a letter, as operators read it."""
+
+UNSENT_SENTENCE = (
+    "The service could not be told of this ticket, which waits until it can. Please tell the "
+    "operator its number: he can see the reason among the dead letters."
+)
+
+
+def plain(reason: str) -> str:
+    """As PostgreSQL can store it."""
+    text = reason.replace("\0", " ").encode(errors="replace").decode()
+    return text[:MAX_REASON_CHARS]
+
+
+async def set_aside(row_id: int, reason: str) -> None:
+    """A ticket's owner is told when its announcement is set aside for the first time."""
+    async with in_transaction():
+        row = await OutboxMessage.select_for_update().get_or_none(id=row_id)
+        if row is None or row.set_aside_at is not None:
+            return
+        row.set_aside_at, row.reason = datetime.now(UTC), plain(reason)
+        row.ticket_id = row.ticket_id or _told_ticket(row)  # rows of an older portal lack it
+        await row.save(update_fields=["set_aside_at", "reason", "ticket_id"])
+        facts = {"type": row.type_name, "ticket": row.ticket_id, "reason": row.reason}
+        log.error("message set aside", extra=facts)
+        if row.type_name == TicketReady.__name__ and not await _replaces_earlier(row):
+            await _tell(row.ticket_id)
+
+
+async def listed() -> list[DeadLetter]:
+    """The oldest first."""
+    return [_letter(row) for row in await _letters().order_by("id").limit(LOOKED_THROUGH)]
+
+
+async def send_again(letter_id: str) -> None:
+    """As if it were new."""
+    again = _letters().filter(message_id=letter_id)
+    await again.update(set_aside_at=None, not_before=None, reason=None, tries=0)
+
+
+async def discard(letter_id: str) -> None:
+    await _letters().filter(message_id=letter_id).delete()
+
+
+async def count() -> int:
+    return await _letters().count()
+
+
+def _letters() -> QuerySet[OutboxMessage]:
+    return OutboxMessage.filter(set_aside_at__isnull=False)
+
+
+async def _replaces_earlier(row: OutboxMessage) -> bool:
+    """A ticket has one letter, however often it was announced in vain."""
+    same = _letters().filter(type_name=row.type_name, ticket_id=row.ticket_id)
+    return await same.exclude(id=row.id).delete() > 0
+
+
+async def _tell(ticket_id: int | None) -> None:
+    if ticket_id is not None and await Ticket.exists(id=ticket_id):
+        await TicketLog.create(ticket_id=ticket_id, category="warning", message=UNSENT_SENTENCE)
+
+
+def _told_ticket(row: OutboxMessage) -> int | None:
+    number = dead_letter(_sealed(row)).ticket_id
+    return number if number is not None and 0 < number < 2**31 else None
+
+
+def _sealed(row: OutboxMessage) -> Envelope:
+    return Envelope(type_name=row.type_name, body=bytes(row.body), message_id=row.message_id)
+
+
+def _letter(row: OutboxMessage) -> DeadLetter:
+    return replace(
+        dead_letter(_sealed(row)),
+        ticket_id=row.ticket_id,
+        reason=row.reason or "",
+        queue=ORIGIN,
+        program="portal",
+        attempt=row.tries,
+        deliveries=0,
+        parked_at=row.set_aside_at,
+        traceparent=row.traceparent,
+    )
