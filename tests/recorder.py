@@ -23,11 +23,15 @@ class Request:
 
 @dataclass
 class Recorder:
-    """``answers`` by the beginning of the request line; the longest one counts."""
+    """``answers`` by the beginning of the request line; the longest one counts.
+
+    To what begins like one of ``silent`` there is no answer until the client hangs up.
+    """
 
     address: str
     answers: dict[str, bytes]
     requests: list[Request] = field(default_factory=list)
+    silent: set[str] = field(default_factory=set)
 
     def answer(self, line: str) -> bytes:
         begun = [begin for begin in self.answers if line.startswith(begin)]
@@ -69,6 +73,9 @@ def _serve(listener: socket.socket, recorder: Recorder) -> None:
             line = stream.readline().decode().rstrip("\r\n")
             request = _read(line, iter(stream.readline, b"\r\n"), stream.read)
             recorder.requests.append(request)
+            if any(line.startswith(begin) for begin in recorder.silent):
+                stream.read()
+                continue
             stream.write(recorder.answer(line).replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
 
 

@@ -1,5 +1,6 @@
 """``dss``: send images to a Distributed Segmentation Service, as ITK-SNAP does."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from dss_client.sending import POLL_S, Sent, fetch, send
 
 INTERRUPTED = 130
 """The exit status that shells give for Ctrl-C."""
+
+ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 main = typer.Typer(
     help="Send images to a segmentation service and fetch the results, as ITK-SNAP does.",
@@ -211,7 +214,8 @@ def _client(server: str, jar: Path | None) -> Iterator[ItkSnap]:
 
 @contextmanager
 def _interruptible(screen: Screen, server: str) -> Iterator[None]:
-    """Ctrl-C ends only the watching; say so."""
+    """Ctrl-C ends only the watching; say so.  The ends of a terminal or machine count like it."""
+    earlier = {number: signal.signal(number, _interrupt) for number in ENDS}
     try:
         yield
     except KeyboardInterrupt:
@@ -219,10 +223,25 @@ def _interruptible(screen: Screen, server: str) -> Iterator[None]:
             typer.echo(f"Ticket {screen.ticket} goes on. To watch it again:", err=True)
             typer.echo(f"  dss log {screen.ticket} --follow --server {server}", err=True)
             typer.echo(f"  dss download {screen.ticket} FOLDER --server {server}", err=True)
-        elif screen.ticket:
-            typer.echo(f"Ticket {screen.ticket} was not submitted. To remove it:", err=True)
-            typer.echo(f"  dss delete {screen.ticket} --server {server}", err=True)
+        _tell_what_is_left(screen, server)
         raise typer.Exit(INTERRUPTED) from None
+    except (ClientError, OSError):
+        _tell_what_is_left(screen, server)
+        raise
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _tell_what_is_left(screen: Screen, server: str) -> None:
+    """Of a ticket that could not be withdrawn either."""
+    if screen.ticket and not screen.running:
+        typer.echo(f"Ticket {screen.ticket} was not submitted. To remove it:", err=True)
+        typer.echo(f"  dss delete {screen.ticket} --server {server}", err=True)
 
 
 def _tell(sent: Sent) -> None:

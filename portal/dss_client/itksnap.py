@@ -186,9 +186,9 @@ class ItkSnap:
             self._rest.download(f"api/tickets/{ticket}/files/results/{index}", path, progress)
         return paths
 
-    def delete(self, ticket: int) -> None:
+    def delete(self, ticket: int, within_s: float | None = None) -> None:
         """The ticket with all its files; also one that is being worked on."""
-        self._rest.get(f"api/tickets/{ticket}/delete")
+        self._rest.get(f"api/tickets/{ticket}/delete", within_s)
 
 
 def _not_signed_in(answer: Answer) -> ClientError:

@@ -15,7 +15,9 @@ _COLOURS = {"error": "red", "warning": "yellow"}
 
 
 class Screen:
-    """A Watcher.  ``ticket`` is known once it was created, ``running`` once it was submitted."""
+    """A Watcher.  ``ticket`` is known once it was created, ``running`` once it was submitted,
+    and 0 again if it was withdrawn.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console()
@@ -62,6 +64,10 @@ class Screen:
     def submitted(self, ticket: int) -> None:
         self.running = True
         self.note(f"Ticket {ticket} is submitted.")
+
+    def withdrawn(self, ticket: int) -> None:
+        self.ticket = 0
+        self.note(f"Ticket {ticket} was withdrawn, since it was not submitted.")
 
     def polled(self, detail: Detail) -> None:
         if not detail.finished:  # whoever waits for it tells the end

@@ -3,12 +3,12 @@
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from dss_client.errors import NotUnderstood
+from dss_client.errors import ClientError, NotUnderstood
 from dss_client.images import write_layer
 from dss_client.itksnap import ItkSnap
 from dss_client.records import Detail, LogLine
@@ -18,6 +18,9 @@ from dss_client.workspace import read_outcome, write_workspace
 
 POLL_S = 1.0
 """Four times as often as ITK-SNAP: somebody is looking at it."""
+
+WITHDRAW_S = 10.0
+"""Somebody may have pressed Ctrl-C, and waits."""
 
 
 class Watcher(Protocol):
@@ -37,6 +40,9 @@ class Watcher(Protocol):
 
     def submitted(self, ticket: int) -> None:
         """From here on it goes its way without us."""
+
+    def withdrawn(self, ticket: int) -> None:
+        """It was deleted, because it could not be submitted."""
 
     def polled(self, detail: Detail) -> None:
         """The ticket's state, and the log lines that are new."""
@@ -124,9 +130,22 @@ def _submit(client: ItkSnap, image: Path, service: str, watcher: Watcher, watch:
             watcher.note(layer.note)
         with watch.stage("upload"):
             ticket = _create(client, row.githash, watcher)
-            write_workspace(ticket, layer, tags)
-            _upload(client, ticket, Path(folder), watcher)
+            with _withdrawn_unless_submitted(client, ticket, watcher):
+                write_workspace(ticket, layer, tags)
+                _upload(client, ticket, Path(folder), watcher)
     return ticket
+
+
+@contextmanager
+def _withdrawn_unless_submitted(client: ItkSnap, ticket: int, watcher: Watcher) -> Iterator[None]:
+    """Whatever goes wrong, Ctrl-C included: the ticket would count in the user's quota."""
+    try:
+        yield
+    except BaseException:
+        with suppress(ClientError):
+            client.delete(ticket, within_s=WITHDRAW_S)
+            watcher.withdrawn(ticket)
+        raise
 
 
 def _create(client: ItkSnap, githash: str, watcher: Watcher) -> int:

@@ -1,6 +1,9 @@
 """What the command line says and returns when a server is not as hoped."""
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from typer.testing import CliRunner, Result
 from builders import image, write_image
 from dss_client.__main__ import main
 from recorder import COOKIE, Recorder, ok, recording, refusal
+from stacks import wait_until
 
 DETAIL = b'{"tags": [{"name": "CT", "type": "MainImage", "required": true, "hint": ""}]}'
 SERVICE = b'{"name": "lungs", "githash": "%s", "version": "1.0.0", "shortdesc": ""}' % (b"a" * 40)
@@ -19,6 +23,7 @@ ANSWERS = {
     "GET /api/services": ok(b'{"result": [' + SERVICE + b"]}"),
     "GET /api/services/": ok(DETAIL),
     "POST /api/tickets": ok(b"1"),
+    "GET /api/tickets/1/delete": ok(b"deleted"),
 }
 
 
@@ -129,8 +134,48 @@ def test_a_refused_upload_is_told_in_the_server_s_words(
     assert (done.exit_code, "The server refused. 7 MB are" in done.output) == (2, True)
 
 
+def test_a_ticket_whose_upload_was_refused_is_withdrawn(
+    recorder: Recorder, place: list[str], scan: str
+) -> None:
+    recorder.answers["POST /api/tickets/1/files"] = refusal("413 Too Large")
+
+    done = dss("send", scan, "--service", "lungs", *place)
+
+    assert recorder.requests[-1].line == "GET /api/tickets/1/delete HTTP/1.1"
+    assert "Ticket 1 was withdrawn, since it was not submitted." in done.output
+    assert "To remove it" not in done.output
+
+
+def test_a_ticket_that_cannot_be_withdrawn_is_named(
+    recorder: Recorder, place: list[str], scan: str
+) -> None:
+    recorder.answers["POST /api/tickets/1/files"] = b"nonsense\r\n\r\n"
+    recorder.answers["GET /api/tickets/1/delete"] = refusal("502 Bad Gateway")
+
+    done = dss("send", scan, "--service", "lungs", *place)
+
+    assert f"dss delete 1 --server {recorder.address}" in done.output
+    assert done.exit_code == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_ticket_whose_upload_is_interrupted_is_withdrawn(
+    recorder: Recorder, place: list[str], scan: str, number: signal.Signals
+) -> None:
+    recorder.silent.add("POST /api/tickets/1/files")
+    command = [sys.executable, "-m", "dss_client", "send", scan, "--service", "lungs", *place]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    wait_until(lambda: any("/files" in r.line for r in recorder.requests), 30)
+    running.send_signal(number)
+    said, _ = running.communicate(timeout=30)
+
+    assert recorder.requests[-1].line == "GET /api/tickets/1/delete HTTP/1.1"
+    assert "Ticket 1 was withdrawn" in said
+    assert running.returncode == 130
+
+
 def test_a_ticket_is_deleted_only_after_a_yes(recorder: Recorder, place: list[str]) -> None:
-    recorder.answers["GET /api/tickets/1/delete"] = ok(b"deleted")
 
     kept = CliRunner().invoke(main, ["delete", "1", *place], input="n\n")
     gone = CliRunner().invoke(main, ["delete", "1", *place], input="y\n")
