@@ -6,8 +6,9 @@ import os
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Callable, Container, Iterable
+from enum import Enum
 from pathlib import Path, PurePosixPath
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeAlias, TypeVar
 
 import aiofiles
 
@@ -20,6 +21,15 @@ from dss_portal.errors import DISK_FULL, Refused
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class Mark(Enum):
+    """What may come among the pieces of a file."""
+
+    AGAIN = "another file follows, and counts instead"
+
+
+Piece: TypeAlias = bytes | Mark
 
 WRITE_BYTES = 1 << 20  # one hop to the disk's thread for so many bytes
 
@@ -76,7 +86,7 @@ class Datastore:
         return self._root / layout.attachments_dir(ticket_id) / file_name
 
     async def receive(
-        self, ticket_id: int, area: Area, data: AsyncIterator[bytes]
+        self, ticket_id: int, area: Area, data: AsyncIterator[Piece]
     ) -> tuple[Path, int]:
         """Write ``data`` to a temporary file of the area and fsync it; its path and size.
 
@@ -85,7 +95,7 @@ class Datastore:
         """
         return await self._receive(self._root / layout.area_dir(ticket_id, area), data)
 
-    async def _receive(self, folder: Path, data: AsyncIterator[bytes]) -> tuple[Path, int]:
+    async def _receive(self, folder: Path, data: AsyncIterator[Piece]) -> tuple[Path, int]:
         await self._on_disk(volume.make_folder, folder)
         temporary = folder / f".{uuid.uuid4().hex}.part"
         try:
@@ -96,7 +106,7 @@ class Datastore:
             raise
 
     async def receive_attachment(
-        self, ticket_id: int, data: AsyncIterator[bytes]
+        self, ticket_id: int, data: AsyncIterator[Piece]
     ) -> tuple[Path, int]:
         """Like ``receive``, into the folder of the ticket's attachments."""
         return await self._receive(self._root / layout.attachments_dir(ticket_id), data)
@@ -197,15 +207,20 @@ def too_large(limit_bytes: int) -> Refused:
     return Refused(f"The file is larger than {limit_bytes} bytes.", 413)
 
 
-async def _write(path: Path, data: AsyncIterator[bytes], limit_bytes: int) -> int:
+async def _write(path: Path, data: AsyncIterator[Piece], limit_bytes: int) -> int:
     size_bytes = 0
     try:
         async with aiofiles.open(path, "xb", buffering=WRITE_BYTES) as file:
-            async for chunk in data:
-                size_bytes += len(chunk)
+            async for piece in data:
+                if isinstance(piece, Mark):
+                    size_bytes = 0
+                    await file.seek(0)
+                    await file.truncate()
+                    continue
+                size_bytes += len(piece)
                 if size_bytes > limit_bytes:
                     raise too_large(limit_bytes)
-                await file.write(chunk)
+                await file.write(piece)
             await file.flush()
             await asyncio.to_thread(os.fsync, file.fileno())
     except OSError as error:

@@ -27,6 +27,7 @@ class Tier(Model):
     name = fields.CharField(max_length=64, primary_key=True)
     max_tickets = fields.IntField()
     max_stored_bytes = fields.BigIntField()
+    max_files = fields.IntField(db_default=1000)
     priority_minutes = fields.IntField(db_default=0)
 
     class Meta(Model.Meta):
@@ -161,7 +162,7 @@ class Ticket(Model):
     """``queued_at`` begins its wait, ``claimed_at`` its present attempt; a lost attempt keeps the former.
 
     ``announcements`` counts the messages that told of its present wait; ``traceparent`` is that of the
-    request that queued it.
+    request that queued it.  ``uploaded_at`` is the last time that a part of a file came.
     """
 
     id = fields.IntField(primary_key=True)
@@ -174,6 +175,7 @@ class Ticket(Model):
     announcements = fields.IntField(db_default=0)
     queued_at = fields.DatetimeField(null=True)
     claimed_at = fields.DatetimeField(null=True)
+    uploaded_at = fields.DatetimeField(null=True)
     traceparent = fields.CharField(max_length=55, null=True)
     created_at = fields.DatetimeField(auto_now_add=True)
     user_id: int
@@ -248,6 +250,20 @@ class TicketFile(Model):
     class Meta(Model.Meta):
         table = "ticket_file"
         unique_together = (("ticket", "area", "index"), ("ticket", "area", "name"))
+
+
+class Upload(Model):
+    """An upload under way: the room that is kept for it, so that parallel uploads add up."""
+
+    id = fields.BigIntField(primary_key=True)
+    user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("portal.User")
+    reserved_bytes = fields.BigIntField()
+    heard_at = fields.DatetimeField()
+    user_id: int
+
+    class Meta(Model.Meta):
+        table = "upload"
+        indexes = (("user_id",),)
 
 
 class TicketLog(Model):

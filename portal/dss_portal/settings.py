@@ -73,6 +73,15 @@ class Settings(DatabaseSettings):
         description="a ticket that is not submitted by then is given up; "
         "a service's own deadlines go before these, and before the two leases",
     )
+    quiet_upload_s: float = Field(
+        600,
+        gt=0,
+        description="a ticket that is not submitted, and of which nothing was uploaded for so long, "
+        "does not count in its user's quota any more",
+    )
+    abandoned_upload_s: float = Field(
+        3600, gt=0, description="likewise; after so long it is given up and its files are removed"
+    )
     queue_deadline_s: float = Field(
         7 * 24 * 3600, gt=0, description="a ticket that nobody takes for so long is given up"
     )

@@ -1,7 +1,7 @@
 """Files in and out of the portal, streamed."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -10,24 +10,25 @@ from quart.wrappers.response import FileBody
 from werkzeug.sansio.multipart import Data, Field, File
 
 from dss_portal import parameters
-from dss_portal.datastore import flat_name, too_large
+from dss_portal.datastore import Mark, Piece, flat_name, too_large
 from dss_portal.errors import Refused
 
 FileBody.buffer_size = 256 * 1024  # Quart's 8 KB makes downloads ten times slower
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Incoming:
     """A file on its way in.
 
-    Reading ``data`` to its end also checks what follows the file, and fills in ``fields``.
-    ``expected_bytes`` is what the sender announced, the form around the file included.
+    Reading ``data`` to its end also checks what follows the file, and fills in ``fields``.  If the
+    form has another file of that name, it counts instead, and ``name`` changes with it.
+    ``expected_bytes`` is what the sender announced, the form around the file included; 0 if nothing.
     """
 
     name: str
-    data: AsyncIterator[bytes]
     fields: dict[str, str]
     expected_bytes: int
+    data: AsyncIterator[Piece] = field(init=False)
 
 
 async def file_part() -> Incoming:
@@ -39,29 +40,38 @@ async def file_part() -> Incoming:
     earlier = parameters.Fields()  # ITK-SNAP sends the file first, the Python client last
     async for part in parts:
         if isinstance(part, File) and part.name == "myfile":
-            fields = earlier.texts()
-            data = _data_of(parts, fields)
-            return Incoming(
+            sent = Incoming(
                 name=flat_name(part.filename),
-                data=data,
-                fields=fields,
+                fields=earlier.texts(),
                 expected_bytes=request.content_length or 0,
             )
+            sent.data = _data_of(parts, sent)
+            return sent
         earlier.take(part)
-    raise Refused("The form has no file named 'myfile'.")
+    raise _no_file()
 
 
 async def _data_of(
-    parts: AsyncIterator[Field | File | Data], fields: dict[str, str]
-) -> AsyncIterator[bytes]:
-    inside = True
+    parts: AsyncIterator[Field | File | Data], sent: Incoming
+) -> AsyncIterator[Piece]:
+    later, inside = parameters.Fields(), True
     async for part in parts:
-        if isinstance(part, Data):
+        if isinstance(part, Data) and inside:
             yield part.data
-            inside = part.more_data
-        if not inside:
-            break
-    fields.update(await parameters.remaining_fields(parts))
+            continue
+        if not isinstance(part, Data):
+            inside = part.name == "myfile"
+        if inside:
+            if not isinstance(part, File):
+                raise _no_file()
+            sent.name = flat_name(part.filename)
+            yield Mark.AGAIN
+        later.take(part)
+    sent.fields.update(later.texts())
+
+
+def _no_file() -> Refused:
+    return Refused("The form has no file named 'myfile'.")
 
 
 async def as_download(path: Path, name: str) -> Response:

@@ -58,7 +58,7 @@ async def test_an_upload_that_is_never_finished_is_given_up_and_its_files_go(
 
 async def test_an_upload_within_its_time_is_left_alone(portal: Portal, client: Client) -> None:
     ticket_id = await new_ticket(client)
-    await Ticket.filter(id=ticket_id).update(created_at=ago(23))
+    await Ticket.filter(id=ticket_id).update(created_at=ago(23), uploaded_at=ago(0.9))
 
     assert await portal.sweep() == 0
 

@@ -71,11 +71,13 @@ async def test_an_upgrade_keeps_the_tickets_and_knows_since_when_they_wait(
             "0004_claim_order_and_ticket_trace",
             "0005_history_by_time",
             "0006_outbox_tries",
+            "0007_uploads",
         ]
 
         async with database.connected(f"{base}/{name}"):
             tickets = {t.status.value: t for t in await Ticket.all()}
-            assert (await Tier.get(name="guest")).priority_minutes == 0
+            guest = await Tier.get(name="guest")
+            assert (guest.priority_minutes, guest.max_files) == (0, 1000)
             assert await database.is_current()
         assert tickets["ready"].queued_at == datetime(2026, 2, 1, tzinfo=UTC)  # the last time
         assert tickets["claimed"].claimed_at == datetime(2026, 3, 2, tzinfo=UTC)

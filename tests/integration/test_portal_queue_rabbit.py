@@ -95,8 +95,8 @@ def dispatcher(vhost: str) -> Iterator[Callable[[str], Dispatcher]]:
 
 
 async def submitted(portal: Portal, user: User) -> int:
-    ticket_id = await submission.create(user, None, SERVICE)
-    await submission.submit(ticket_id, user)
+    ticket_id = await submission.create(user, None, SERVICE, quiet_s=600)
+    await submission.submit(ticket_id, user, quiet_s=600)
     portal.app.extensions["dss_relay"].wake()
     return ticket_id
 

@@ -15,6 +15,8 @@ TOKEN_BYTES = 24  # 48 hexadecimal digits, as ITK-SNAP's token box expects
 GIB = 2**30
 TIERS = {"guest": (10, 50 * GIB), "poweruser": (60, 500 * GIB), "xnat": (100_000, 50_000 * GIB)}
 """Open tickets by tier, as the old system had them, and stored bytes."""
+FILES_PER_TICKET = 100
+"""Files that a tier's users may store, for each of its open tickets."""
 
 
 def digest(secret: str) -> str:
@@ -24,7 +26,11 @@ def digest(secret: str) -> str:
 async def make_tiers() -> None:
     """The built-in tiers, where they are missing."""
     for name, (max_tickets, max_stored_bytes) in TIERS.items():
-        limits = {"max_tickets": max_tickets, "max_stored_bytes": max_stored_bytes}
+        limits = {
+            "max_tickets": max_tickets,
+            "max_stored_bytes": max_stored_bytes,
+            "max_files": max_tickets * FILES_PER_TICKET,
+        }
         await Tier.get_or_create(name=name, defaults=limits)
 
 

@@ -102,6 +102,12 @@ async def newest_tickets(
     return await _rows(await wanted.order_by("-id").limit(limit).select_related("user", "service"))
 
 
+async def unsubmitted(user_id: int, before: int, limit: int) -> list[TicketRow]:
+    """The user's tickets in ``init`` with a smaller number than ``before``; the newest first."""
+    found = Ticket.filter(user_id=user_id, status=Status.INIT, id__lt=before)
+    return await _rows(await found.order_by("-id").limit(limit).select_related("user", "service"))
+
+
 async def history(ticket_id: int) -> list[TicketHistory]:
     return await TicketHistory.filter(ticket_id=ticket_id).order_by("id")
 

@@ -46,9 +46,9 @@ def disable_user(email: str) -> None:
 
 @tiers.command("list")
 def list_tiers() -> None:
-    """One line for each: name, open tickets, stored bytes, minutes of priority."""
+    """One line for each: name, open tickets, stored bytes, minutes of priority, stored files."""
     for tier in with_database(accounts.tiers):
-        limits = f"{tier.max_tickets}\t{tier.max_stored_bytes}\t{tier.priority_minutes}"
+        limits = f"{tier.max_tickets}\t{tier.max_stored_bytes}\t{tier.priority_minutes}\t{tier.max_files}"
         typer.echo(f"{tier.name}\t{limits}")
 
 

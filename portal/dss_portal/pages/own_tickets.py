@@ -4,7 +4,7 @@ from quart import Blueprint, Response
 from tortoise.functions import Count
 
 from dss_portal.accounts.sessions import current_user
-from dss_portal.admin.overview import newest_tickets
+from dss_portal.admin.overview import newest_tickets, unsubmitted
 from dss_portal.models import Status, Ticket, TicketFile
 from dss_portal.pages import ticket_actions
 from dss_portal.pages.guards import only_signed_in
@@ -20,9 +20,11 @@ SHOWN = 200
 
 @blueprint.get("")
 async def listing() -> Response:
-    """The newest ones."""
+    """The newest ones, and older ones that were never submitted: they may count in the quota."""
     user_id = current_user().id
     tickets = await newest_tickets(SHOWN, user_id=user_id)
+    if len(tickets) == SHOWN:
+        tickets += await unsubmitted(user_id, before=tickets[-1].id, limit=SHOWN)
     return await page(
         "own_tickets.html",
         tickets=tickets,

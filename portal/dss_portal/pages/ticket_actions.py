@@ -2,6 +2,7 @@
 
 from quart import Response, current_app, request
 
+from dss_portal import parameters
 from dss_portal.accounts.sessions import current_user
 from dss_portal.admin import overview
 from dss_portal.datastore import Datastore
@@ -54,7 +55,8 @@ async def retry(ticket_id: int, *, back: str) -> Response:
     await submission.readable(ticket_id, current_user())
     if request.method == "POST":
         datastore: Datastore = current_app.extensions["dss_datastore"]
-        await submission.retry(datastore, ticket_id, current_user())
+        quiet_s = parameters.settings().quiet_upload_s
+        await submission.retry(datastore, ticket_id, current_user(), quiet_s)
         _wake_relay()
         return await see_other(back, f"Ticket {ticket_id} waits again.")
     return await confirmation(

@@ -15,7 +15,7 @@ from dss_portal.datastore import Datastore
 from dss_portal.formats import duration
 from dss_portal.models import Service, Status, Ticket
 from dss_portal.settings import Settings
-from dss_portal.tickets import store, submission
+from dss_portal.tickets import quota, store, submission
 from dss_portal.tickets.lifecycle import RunOverdue, StageOverdue
 
 
@@ -50,6 +50,8 @@ async def enforce(settings: Settings, datastore: Datastore) -> int:
     touched = 0
     for ticket_id, limit_s in await _overdue(UPLOAD, settings):
         touched += await _give_up_upload(ticket_id, limit_s, datastore)
+    for ticket_id in await _abandoned(settings.abandoned_upload_s):
+        touched += await _give_up_abandoned(ticket_id, settings.abandoned_upload_s, datastore)
     for ticket_id, limit_s in await _overdue(QUEUE, settings):
         touched += await _give_up_waiting(ticket_id, limit_s)
     for ticket_id, limit_s in await _overdue(RUN, settings):
@@ -83,16 +85,41 @@ async def _services_with(status: Status) -> list[int]:
     return [int(str(service_id)) for service_id in found]
 
 
+async def _abandoned(quiet_s: float) -> list[int]:
+    found = Ticket.filter(quota.quiet_ones(quiet_s)).order_by("id")
+    return [int(str(ticket_id)) for ticket_id in await found.values_list("id", flat=True)]
+
+
+async def _give_up_abandoned(ticket_id: int, quiet_s: float, datastore: Datastore) -> bool:
+    async with in_transaction():
+        ticket = await store.locked(ticket_id)
+        if ticket is None or not quota.is_quiet(ticket, quiet_s):  # a file has come meanwhile
+            return False
+        await _end_upload(
+            ticket_id,
+            f"The ticket was not submitted, and nothing was uploaded for {duration(quiet_s)}, so it "
+            "was given up; the files sent so far were removed.",
+        )
+    await datastore.remove_ticket(ticket_id)
+    return True
+
+
 async def _give_up_upload(ticket_id: int, limit_s: float, datastore: Datastore) -> bool:
     text = (
         f"The ticket was not submitted within {duration(limit_s)}, so it was given up; "
         "the files sent so far were removed."
     )
     async with in_transaction():
-        if not await _time_out(ticket_id, Status.INIT, text):
+        if not await _end_upload(ticket_id, text):
             return False
-        await store.forget_files(ticket_id)
     await datastore.remove_ticket(ticket_id)
+    return True
+
+
+async def _end_upload(ticket_id: int, text: str) -> bool:
+    if not await _time_out(ticket_id, Status.INIT, text):
+        return False
+    await store.forget_files(ticket_id)
     return True
 
 

@@ -1,5 +1,5 @@
 """Takes away what nobody needs any more: files of tickets that have ended, left by somebody who wrote
-too late or was killed while he did; login tokens and sessions that have expired.
+too late or was killed while he did; login tokens and sessions that have expired; uploads that died with their portal.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from dss_portal.accounts import store as accounts
 from dss_portal.accounts.sessions import YEAR_S
 from dss_portal.datastore import Datastore
 from dss_portal.models import Status, Ticket, TicketHistory
-from dss_portal.tickets import store
+from dss_portal.tickets import room, store
 from dss_portal.tickets.lifecycle import FINISHED
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ async def run(datastore: Datastore, every_s: float) -> None:
         try:
             await tidy(datastore)
             await accounts.forget_expired(YEAR_S)
+            await room.forget_dead()
         except Exception as error:
             facts, trace = {"reason": repr(error)}, database.trace_of(error)
             log.warning("files not tidied, trying again", extra=facts, exc_info=trace)

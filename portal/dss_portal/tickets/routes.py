@@ -11,6 +11,7 @@ from dss_portal.formats import csv_text, json_body, plain, table
 from dss_portal.models import Ticket
 from dss_portal.outbox import Relay
 from dss_portal.tickets import progress, queue, store, submission, views
+from dss_portal.tickets.room import Room
 
 blueprint = Blueprint("tickets", __name__, url_prefix="/api/tickets")
 
@@ -23,6 +24,10 @@ def _datastore() -> Datastore:
 def _wake_relay() -> None:
     relay: Relay = current_app.extensions["dss_relay"]
     relay.wake()
+
+
+def _quiet_s() -> float:
+    return parameters.settings().quiet_upload_s
 
 
 async def _readable(ticket_id: int) -> Ticket:
@@ -39,7 +44,9 @@ async def listing() -> Response:
 @signed_in
 async def create() -> Response:
     form = await parameters.form()
-    number = await submission.create(current_user(), form.get("githash"), form.get("name"))
+    number = await submission.create(
+        current_user(), form.get("githash"), form.get("name"), _quiet_s()
+    )
     return plain(str(number))
 
 
@@ -57,7 +64,8 @@ async def file_listing(ticket_id: int, area: Area) -> Response:
 async def upload(ticket_id: int, area: Area) -> Response:
     ticket = await _readable(ticket_id)
     sent = await uploads.file_part()
-    await submission.receive_file(_datastore(), ticket, area, current_user(), sent)
+    room = Room(ticket, area, sent, parameters.settings())
+    await submission.receive_file(_datastore(), room, current_user())
     return plain("success")
 
 
@@ -82,7 +90,7 @@ async def set_status(ticket_id: int) -> Response:
     asked = await parameters.required("status")
     if asked != "ready":
         raise Refused(f"Changing ticket status to {asked} is not supported")
-    await submission.submit(ticket_id, current_user())
+    await submission.submit(ticket_id, current_user(), _quiet_s())
     _wake_relay()
     return plain("ready")
 
@@ -133,7 +141,7 @@ async def detail(ticket_id: int) -> Response:
 @signed_in
 @for_programs
 async def retry(ticket_id: int) -> Response:
-    await submission.retry(_datastore(), ticket_id, current_user())
+    await submission.retry(_datastore(), ticket_id, current_user(), _quiet_s())
     _wake_relay()
     return plain("ready")
 

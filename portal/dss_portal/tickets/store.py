@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import cast
 
-from tortoise.functions import Max, Sum
+from tortoise.functions import Max
 
 from dss_broker import datastore as layout
 from dss_broker.datastore import Area
@@ -24,11 +24,10 @@ from dss_portal.models import (
     TicketHistory,
     TicketLog,
     TicketProgress,
-    Tier,
     User,
 )
 from dss_portal.tickets import counting, lifecycle
-from dss_portal.tickets.lifecycle import OPEN, TicketState
+from dss_portal.tickets.lifecycle import TicketState
 from dss_portal.tickets.views import LogLine
 
 log = logging.getLogger(__name__)
@@ -98,27 +97,10 @@ async def listed(user_id: int) -> list[tuple[int, str, str]]:
 
 
 async def create(user: User, service: Service) -> Ticket:
-    """A new ticket in ``init``, within the caller's transaction.  Raises Refused over the quota."""
-    await User.select_for_update().get(id=user.id)  # one creation at a time, so the quota is exact
-    tier = await Tier.get(name=user.tier_id)
-    if await Ticket.filter(user_id=user.id, status__in=list(OPEN)).count() >= tier.max_tickets:
-        raise Refused(f"Maximum allowed number of open tickets ({tier.max_tickets}) exceeded.")
+    """A new ticket in ``init``, within the caller's transaction, which has checked the quota."""
     ticket = await Ticket.create(user=user, service=service, status=Status.INIT)
     await TicketHistory.create(ticket_id=ticket.id, status=Status.INIT)
     return ticket
-
-
-async def check_room(user: User, expected_bytes: int) -> None:
-    """Raises Refused if the user's tier has no room for so much more."""
-    tier = await Tier.get(name=user.tier_id)
-    kept = TicketFile.filter(ticket__user_id=user.id)
-    rows = await kept.annotate(total=Sum("size_bytes")).values("total")
-    stored_bytes = int(rows[0]["total"] or 0) if rows else 0
-    if stored_bytes + expected_bytes > tier.max_stored_bytes:
-        limit = tier.max_stored_bytes / 2**30
-        raise Refused(
-            f"Your tickets may hold {limit:g} GB; delete some to make room for this file.", 413
-        )
 
 
 async def add_log(

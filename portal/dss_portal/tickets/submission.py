@@ -2,7 +2,6 @@
 
 from tortoise.transactions import in_transaction
 
-from dss_broker.datastore import Area
 from dss_broker.messages import TicketReady, TicketWithdrawn
 from dss_observability import tracing
 from dss_portal import outbox
@@ -11,9 +10,16 @@ from dss_portal.datastore import Datastore
 from dss_portal.errors import Refused
 from dss_portal.models import Attachment, Status, Ticket, TicketLog, User
 from dss_portal.services import store as services
-from dss_portal.tickets import store
-from dss_portal.tickets.lifecycle import Deleted, IllegalAction, Requeued, Retried, Submitted
-from dss_portal.uploads import Incoming
+from dss_portal.tickets import quota, store
+from dss_portal.tickets.lifecycle import (
+    FINISHED,
+    Deleted,
+    IllegalAction,
+    Requeued,
+    Retried,
+    Submitted,
+)
+from dss_portal.tickets.room import Room
 
 
 def not_found(ticket_id: int, user: User) -> Refused:
@@ -38,46 +44,50 @@ async def readable_attachments(log_id: int, user: User) -> list[Attachment]:
     return (await attachments.of_lines([log_id])).get(log_id, [])
 
 
-async def create(user: User, githash: str | None, name: str | None) -> int:
-    """A new ticket for the service with that hash, else that name.  Raises Refused."""
+async def create(user: User, githash: str | None, name: str | None, quiet_s: float) -> int:
+    """A new ticket for the service with that hash, else that name.  Raises Refused.
+
+    ``quiet_s`` is as for ``quota.is_quiet``, here and below.
+    """
     service = await services.for_new_ticket(githash, name)
     async with in_transaction():
+        await quota.check_tickets(user.id, quiet_s)
         ticket = await store.create(user, service)
     return ticket.id
 
 
-async def receive_file(
-    datastore: Datastore, ticket: Ticket, area: Area, user: User, sent: Incoming
-) -> None:
+async def receive_file(datastore: Datastore, room: Room, user: User) -> None:
     """Add a file to a ticket that is not yet submitted; a sysadmin may while it waits.
 
     Raises Refused.
     """
-    if not _takes_files(ticket, user):
-        raise not_found(ticket.id, user)
-    await store.check_room(user, sent.expected_bytes)
-    temporary, size_bytes = await datastore.receive(ticket.id, area, sent.data)
-    try:
-        async with in_transaction():
-            current = await store.locked(ticket.id)
-            if current is None or not _takes_files(current, user):  # submitted meanwhile
-                raise not_found(ticket.id, user)
-            await User.select_for_update().get(id=user.id)  # so that parallel uploads add up
-            await store.check_room(user, size_bytes)
-            await datastore.keep(temporary, sent.name)
-            await store.register_file(ticket.id, area, sent.name, size_bytes)
-    finally:
-        datastore.discard(temporary)
+    ticket_id, area, sent = room.ticket.id, room.area, room.sent
+    if not _takes_files(room.ticket, user):
+        raise not_found(ticket_id, user)
+    async with room:
+        temporary, size_bytes = await datastore.receive(ticket_id, area, room.watched())
+        try:
+            async with in_transaction():
+                current = await store.locked(ticket_id)
+                if current is None or not _takes_files(current, user):  # submitted meanwhile
+                    raise not_found(ticket_id, user)
+                await room.settle(size_bytes)
+                await datastore.keep(temporary, sent.name)
+                await store.register_file(ticket_id, area, sent.name, size_bytes)
+        finally:
+            datastore.discard(temporary)
 
 
 def _takes_files(ticket: Ticket, user: User) -> bool:
     return ticket.status is Status.INIT or (user.sysadmin and ticket.status is Status.READY)
 
 
-async def submit(ticket_id: int, user: User) -> None:
+async def submit(ticket_id: int, user: User, quiet_s: float) -> None:
     """Hand the ticket over.  State, history and the event are one commit.  Raises Refused."""
     async with in_transaction():
         ticket = await _own(ticket_id, user)
+        if quota.is_quiet(ticket, quiet_s):  # it counts again
+            await quota.check_tickets(ticket.user_id, quiet_s, but=ticket.id)
         try:
             await store.advance(ticket, Requeued() if user.sysadmin else Submitted())
         except IllegalAction as error:
@@ -86,10 +96,12 @@ async def submit(ticket_id: int, user: User) -> None:
         await announce(ticket)
 
 
-async def retry(datastore: Datastore, ticket_id: int, user: User) -> None:
+async def retry(datastore: Datastore, ticket_id: int, user: User, quiet_s: float) -> None:
     """Queue a failed or timed-out ticket again, from the beginning.  Raises Refused."""
     async with in_transaction():
         ticket = await _own(ticket_id, user)
+        if ticket.status in FINISHED and not user.sysadmin:  # it counts again
+            await quota.check_tickets(ticket.user_id, quiet_s)
         try:
             await store.advance(ticket, Requeued() if user.sysadmin else Retried())
         except IllegalAction as error:

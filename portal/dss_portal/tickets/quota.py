@@ -1,0 +1,66 @@
+"""What a user may hold: open tickets, stored bytes and files.
+
+The limits are exact for any number of requests and portals: every check is made in a transaction
+that holds the lock on the user's row.  Who needs a ticket's lock, too, takes that one first.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from tortoise.expressions import Q
+
+from dss_portal.errors import Refused
+from dss_portal.models import Status, Ticket, Tier, User
+from dss_portal.tickets import store
+
+NAMED = 20
+"""So many tickets are named when the limit is reached: ITK-SNAP shows 1023 characters."""
+
+
+async def lock(user_id: int) -> User:
+    """The user, locked until the caller's transaction ends."""
+    return await User.select_for_update().get(id=user_id)
+
+
+def is_quiet(ticket: Ticket, quiet_s: float) -> bool:
+    """True for a ticket in ``init`` of which nothing was uploaded for ``quiet_s`` seconds."""
+    last = ticket.uploaded_at or ticket.created_at
+    return ticket.status is Status.INIT and last < store.now() - timedelta(seconds=quiet_s)
+
+
+def quiet_ones(quiet_s: float) -> Q:
+    """``is_quiet`` for a query."""
+    before = store.now() - timedelta(seconds=quiet_s)
+    silent = Q(uploaded_at__lt=before) | Q(uploaded_at__isnull=True, created_at__lt=before)
+    return Q(Q(status=Status.INIT), silent)
+
+
+async def check_tickets(user_id: int, quiet_s: float, *, but: int | None = None) -> None:
+    """Raises Refused unless the user may have one open ticket more.
+
+    ``but`` is the ticket that is about to count, and does not yet.
+    """
+    user = await lock(user_id)
+    tier = await Tier.get(name=user.tier_id)
+    counted = await _that_count(user_id, quiet_s, but)
+    if len(counted) >= tier.max_tickets:
+        raise Refused(_too_many(tier.max_tickets, counted))
+
+
+async def _that_count(user_id: int, quiet_s: float, but: int | None) -> list[tuple[int, Status]]:
+    since = store.now() - timedelta(seconds=quiet_s)
+    alive = Q(uploaded_at__gte=since) | Q(uploaded_at__isnull=True, created_at__gte=since)
+    counts = Q(status__in=[Status.READY, Status.CLAIMED]) | Q(Q(status=Status.INIT), alive)
+    found = Ticket.filter(counts, user_id=user_id).exclude(id=but or 0)
+    rows = await found.order_by("id").values_list("id", "status")
+    return [(int(str(number)), Status(str(status))) for number, status in rows]
+
+
+def _too_many(limit: int, counted: Sequence[tuple[int, Status]]) -> str:
+    """The first sentence is the one that clients know."""
+    named = ", ".join(f"{number} ({status.value})" for number, status in counted[:NAMED])
+    more = f" and {len(counted) - NAMED} more" if len(counted) > NAMED else ""
+    return (
+        f"Maximum allowed number of open tickets ({limit}) exceeded. These count: {named}{more}. "
+        "Delete those that you do not need, or wait until they are done."
+    )

@@ -1,0 +1,312 @@
+"""What a user may hold: open tickets, bytes and files; exact, and refused before the limit is passed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from quart.typing import TestClientProtocol as Client
+
+from dss_broker import datastore as layout
+from dss_portal.models import Attachment, Status, Ticket, TicketFile, Tier, Upload
+from portals import Portal, eventually, new_ticket, post, send_file, submitted_ticket, text
+
+pytestmark = pytest.mark.stack
+
+MB = 2**20
+TENTH = MB // 10
+HEAD = b'--b\r\nContent-Disposition: form-data; name="myfile"; filename="%s"\r\n\r\n'
+TAIL = b"\r\n--b--\r\n"
+FORM = {"Content-Type": "multipart/form-data; boundary=b"}
+
+
+@pytest.fixture
+async def client(portal: Portal) -> Client:
+    await portal.announce_service()
+    return await portal.user()
+
+
+def ago(minutes: float) -> datetime:
+    return datetime.now(UTC) - timedelta(minutes=minutes)
+
+
+async def allow(**limits: int) -> None:
+    await Tier.filter(name="guest").update(**limits)
+
+
+async def stored_bytes() -> int:
+    return sum([int(file.size_bytes) for file in await TicketFile.all()])
+
+
+async def send_chunks(client: Client, path: str, name: str, pieces: AsyncIterator[bytes]) -> int:
+    """Without a Content-Length; the status of the answer, which may come before the end."""
+    request: Any = client.request(path, method="POST", headers=FORM)  # its protocol has no status
+    async with request as connection:
+        await connection.send(HEAD % name.encode())
+        async for piece in pieces:
+            if connection.status_code is not None:
+                return int(connection.status_code)
+            await connection.send(piece)
+        await connection.send(TAIL)
+        await connection.send_complete()
+        await connection.receive()
+        return int(connection.status_code)
+
+
+async def pieces(count: int, size_bytes: int = 64 * 1024) -> AsyncIterator[bytes]:
+    for _ in range(count):
+        yield b"x" * size_bytes
+        await asyncio.sleep(0)
+
+
+async def test_all_files_of_all_tickets_count(client: Client) -> None:
+    await allow(max_stored_bytes=20 * TENTH)
+    tickets = [await new_ticket(client) for _ in range(4)]
+
+    answers = [
+        await send_file(
+            client, f"/api/tickets/{tickets[i % 4]}/files/input", f"{i}.nii", bytes(9 * TENTH)
+        )
+        for i in range(6)
+    ]
+
+    assert [status for status, _ in answers] == [200, 200, 413, 413, 413, 413]
+    assert answers[2][1].startswith("Your tickets may hold 2 MB; they hold 1.8 MB.")
+    assert await stored_bytes() == 18 * TENTH
+
+
+async def test_parallel_uploads_with_a_length_fill_the_quota_and_do_not_pass_it(
+    portal: Portal, client: Client
+) -> None:
+    await allow(max_stored_bytes=20 * TENTH)
+    path = f"/api/tickets/{await new_ticket(client)}/files/input"
+
+    answers = await asyncio.gather(
+        *(send_file(client, path, f"{i}.nii", bytes(9 * TENTH)) for i in range(6))
+    )
+
+    assert sorted(status for status, _ in answers) == [200, 200, 413, 413, 413, 413]
+    assert await stored_bytes() == 18 * TENTH
+    assert await Upload.all().count() == 0
+    assert list(portal.datastore.rglob("*.part")) == []
+
+
+async def test_parallel_uploads_without_a_length_fill_the_quota_and_do_not_pass_it(
+    portal: Portal, client: Client
+) -> None:
+    await allow(max_stored_bytes=2 * MB)
+    path = f"/api/tickets/{await new_ticket(client)}/files/input"
+
+    answers = await asyncio.gather(
+        *(send_chunks(client, path, f"{i}.nii", pieces(14)) for i in range(6))  # 0.9 MB each
+    )
+
+    assert sorted(answers) == [200, 200, 413, 413, 413, 413]
+    assert await stored_bytes() == 2 * 14 * 64 * 1024
+    assert await Upload.all().count() == 0
+
+
+async def test_a_file_without_a_length_is_refused_when_it_passes_the_limit(client: Client) -> None:
+    await allow(max_stored_bytes=MB)
+    path = f"/api/tickets/{await new_ticket(client)}/files/input"
+    sent = 0
+
+    async def without_end() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < 100 * MB:
+            sent += 64 * 1024
+            yield b"x" * 64 * 1024
+            await asyncio.sleep(0.001)
+
+    assert await send_chunks(client, path, "a.nii", without_end()) == 413
+    assert sent < 8 * MB  # what fits into the buffer has been sent in vain
+
+
+async def test_a_file_that_just_fits_is_taken_and_may_be_replaced(client: Client) -> None:
+    await allow(max_stored_bytes=MB, max_files=1)
+    path = f"/api/tickets/{await new_ticket(client)}/files/input"
+
+    first = await send_file(client, path, "a.nii", bytes(MB))
+    again = await send_file(client, path, "a.nii", bytes(MB))
+    another = await send_file(client, path, "b.nii", b"")
+
+    assert (first[0], again[0], another[0]) == (200, 200, 413)
+
+
+async def test_attachments_of_a_ticket_count_too(client: Client) -> None:
+    await allow(max_stored_bytes=MB)
+    ticket_id = await new_ticket(client)
+    await Attachment.create(
+        ticket_id=ticket_id,
+        public_id="0" * 32,
+        description="",
+        mime_type="",
+        file_name="a",
+        size_bytes=MB,
+    )
+
+    answer = await send_file(client, f"/api/tickets/{ticket_id}/files/input", "a.nii", b"x")
+
+    assert answer[0] == 413
+
+
+async def test_the_number_of_files_is_exact_among_20_at_the_same_time(client: Client) -> None:
+    await allow(max_files=5)
+    tickets = [await new_ticket(client) for _ in range(4)]
+
+    answers = await asyncio.gather(
+        *(
+            send_file(client, f"/api/tickets/{tickets[i % 4]}/files/input", f"{i}.nii", b"x")
+            for i in range(20)
+        )
+    )
+
+    assert sorted(status for status, _ in answers) == [200] * 5 + [413] * 15
+    refused = {sentence for status, sentence in answers if status == 413}
+    assert refused == {"Your tickets may hold 5 files; delete some to make room for this one."}
+
+
+async def test_a_sysadmin_s_file_counts_for_the_owner_of_the_ticket(
+    portal: Portal, client: Client
+) -> None:
+    await allow(max_stored_bytes=1000)
+    path = f"/api/tickets/{await new_ticket(client)}/files/input"
+    root = await portal.user("root@example.com", sysadmin=True)
+
+    await send_file(root, path, "a.nii", b"x" * 900)
+
+    assert (await send_file(client, path, "b.nii", b"x" * 101))[0] == 413
+    other = await new_ticket(root)
+    assert (await send_file(root, f"/api/tickets/{other}/files/input", "b.nii", b"x" * 900))[
+        0
+    ] == 200
+
+
+async def test_an_upload_that_breaks_off_gives_its_room_back(client: Client) -> None:
+    await allow(max_stored_bytes=MB)
+    path = f"/api/tickets/{await new_ticket(client)}/files/input"
+    headers = {**FORM, "Content-Length": str(MB)}
+    async with client.request(path, method="POST", headers=headers) as connection:
+        await connection.send(HEAD % b"a.nii" + b"x" * 1000)
+        await eventually(lambda: Upload.all().count(), lambda count: count == 1)
+        await connection.disconnect()
+
+    assert await Upload.all().count() == 0
+    assert (await send_file(client, path, "a.nii", bytes(MB)))[0] == 200
+
+
+async def test_room_kept_by_a_portal_that_died_comes_back(client: Client) -> None:
+    await allow(max_stored_bytes=MB)
+    ticket_id = await new_ticket(client)
+    owner = (await Ticket.get(id=ticket_id)).user_id
+    dead = await Upload.create(user_id=owner, reserved_bytes=MB, heard_at=ago(0))
+    path = f"/api/tickets/{ticket_id}/files/input"
+    assert (await send_file(client, path, "a.nii", b"x" * 1000))[0] == 413
+
+    await Upload.filter(id=dead.id).update(heard_at=ago(5))
+
+    assert (await send_file(client, path, "a.nii", b"x" * 1000))[0] == 200
+
+
+async def test_the_quota_s_sentence_names_the_tickets_that_count(
+    portal: Portal, client: Client
+) -> None:
+    await allow(max_tickets=3)
+    quiet = await new_ticket(client)
+    await Ticket.filter(id=quiet).update(created_at=ago(11))
+    counted = [await new_ticket(client), await submitted_ticket(client), await new_ticket(client)]
+
+    answer = await post(client, "/api/tickets", name="lung-segmentation")
+
+    first, second, third = counted
+    sentence = (
+        "Maximum allowed number of open tickets (3) exceeded. These count: "
+        f"{first} (init), {second} (ready), {third} (init). "
+        "Delete those that you do not need, or wait until they are done."
+    )
+    assert answer == (400, sentence)
+
+
+async def test_a_ticket_without_an_upload_for_ten_minutes_does_not_count(client: Client) -> None:
+    await allow(max_tickets=2)
+    for _ in range(2):
+        await new_ticket(client)
+    await Ticket.all().update(created_at=ago(9.9))
+    assert (await post(client, "/api/tickets", name="lung-segmentation"))[0] == 400
+
+    await Ticket.all().update(created_at=ago(10.1))
+
+    assert (await post(client, "/api/tickets", name="lung-segmentation"))[0] == 200
+
+
+async def test_a_ticket_whose_files_still_come_counts(client: Client) -> None:
+    await allow(max_tickets=1)
+    ticket_id = await new_ticket(client)
+    await Ticket.all().update(created_at=ago(100))
+    assert (await send_file(client, f"/api/tickets/{ticket_id}/files/input", "a", b"x"))[0] == 200
+
+    assert (await post(client, "/api/tickets", name="lung-segmentation"))[0] == 400
+
+
+@pytest.mark.parametrize("step", ["upload", "submit"])
+async def test_a_ticket_that_counts_again_is_not_one_too_many(client: Client, step: str) -> None:
+    await allow(max_tickets=1)
+    quiet = await new_ticket(client)
+    await Ticket.all().update(created_at=ago(11))
+    other = await new_ticket(client)
+
+    async def go_on() -> tuple[int, str]:
+        if step == "upload":
+            return await send_file(client, f"/api/tickets/{quiet}/files/input", "a", b"x")
+        return await post(client, f"/api/tickets/{quiet}/status", status="ready")
+
+    status, sentence = await go_on()
+    assert (status, f"{other} (init)" in sentence) == (400, True)
+    await client.get(f"/api/tickets/{other}/delete")
+    assert (await go_on())[0] == 200
+
+
+async def test_a_retried_ticket_is_not_one_too_many(client: Client) -> None:
+    await allow(max_tickets=1)
+    failed = await submitted_ticket(client)
+    await Ticket.filter(id=failed).update(status=Status.FAILED)
+    await new_ticket(client)
+
+    assert "Maximum allowed" in await text(client, f"/api/tickets/{failed}/retry")
+
+
+async def test_a_ticket_without_an_upload_for_an_hour_is_given_up(
+    portal: Portal, client: Client
+) -> None:
+    silent, heard, waiting = (
+        await new_ticket(client),
+        await new_ticket(client),
+        await submitted_ticket(client),
+    )
+    await send_file(client, f"/api/tickets/{silent}/files/input", "a", b"x")
+    await Ticket.all().update(created_at=ago(61), uploaded_at=ago(61))
+    await Ticket.filter(id=heard).update(uploaded_at=ago(59))
+
+    assert await portal.sweep() == 1
+
+    states = [await text(client, f"/api/tickets/{i}/status") for i in (silent, heard, waiting)]
+    assert states == ["timeout", "init", "ready"]
+    log = await text(client, f"/api/tickets/{silent}/log")
+    assert "nothing was uploaded for 1 h 00 min" in log
+    assert not (portal.datastore / layout.ticket_dir(silent)).exists()
+
+
+async def test_a_page_lists_every_ticket_that_is_not_submitted(client: Client) -> None:
+    old = await new_ticket(client)
+    made = await Ticket.get(id=old)
+    await Ticket.bulk_create(
+        [
+            Ticket(user_id=made.user_id, service_id=made.service_id, status=Status.SUCCESS)
+            for _ in range(201)
+        ]
+    )
+
+    page = await text(client, "/tickets")
+
+    assert f'href="/tickets/{old}/delete"' in page
