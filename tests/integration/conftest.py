@@ -52,7 +52,7 @@ async def _execute(url: str, statement: str) -> None:
 def settings(database_url: str, tmp_path: Path) -> Settings:
     return Settings(
         database_url=database_url,
-        amqp_url="memory",
+        amqp_url="amqp://memory",
         datastore=tmp_path / "datastore",
         secret_key="for tests",
         upload_silence_s=5,

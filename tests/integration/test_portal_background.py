@@ -37,7 +37,7 @@ async def unmigrated(postgres: PostgresCluster, tmp_path: Path) -> AsyncIterator
     await create_database(postgres.database_url, name)
     settings = Settings(
         database_url=f"{postgres.database_url.rpartition('/')[0]}/{name}",
-        amqp_url="memory",
+        amqp_url="amqp://memory",
         datastore=tmp_path / "datastore",
         secret_key="for tests",
     )
