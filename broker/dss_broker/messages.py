@@ -147,6 +147,39 @@ class ClaimFailed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckResults:
+    """May these files of a provider over HTTP be handed out?  Answered by ResultsAccepted or ResultsRefused.
+
+    ``names`` are flat names in ``results_dir``; ``input_dir`` has what the user sent.  Nobody waits for an
+    answer longer than ``patience_s``.
+    """
+
+    ticket_id: int
+    claim_id: str
+    results_dir: str
+    input_dir: str
+    names: tuple[str, ...]
+    patience_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultsAccepted:
+    """ITK-SNAP can load the files as they are now, and each segmentation lies on its image."""
+
+    ticket_id: int
+    claim_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultsRefused:
+    """``reason`` is a sentence for the provider: what was found, and what is needed."""
+
+    ticket_id: int
+    claim_id: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunInference:
     """Segment ``image_path`` with ``bundle`` and write what comes of it into ``output_dir``.
 
@@ -270,6 +303,9 @@ Message: TypeAlias = (
     | ClaimSucceeded
     | ClaimFailed
     | LeaseOverdue
+    | CheckResults
+    | ResultsAccepted
+    | ResultsRefused
     | RunInference
     | InferenceProgressed
     | InferenceFinished

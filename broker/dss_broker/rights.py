@@ -44,24 +44,26 @@ _TO_REQUESTERS = Topic(write=r"^dss\.replies\.dispatch\.")
 
 USERS: Mapping[str, Rights] = {
     "dss-portal": Rights(
-        own=_named(SHARED, r"dss\.portal\..+", r"dss\.dead\.reader"),
+        own=_named(SHARED, r"dss\.portal\..+", r"dss\.replies\.portal\..+", r"dss\.dead\.reader"),
         write_too=r"^amq\.default$",  # dead letters go back to the queue that they come from
         topics={
             EXCHANGE: Topic(
-                write=r"^(ticket\.|claim\.event\.LeaseOverdue$)",
+                write=r"^(ticket\.|claim\.event\.LeaseOverdue$|results\.check$)",
                 read=r"^(claim\.requested|claim\.event|service\.announced|worker\.announced)\.",
             ),
-            REPLY_EXCHANGE: _TO_REQUESTERS,
+            REPLY_EXCHANGE: Topic(write=_TO_REQUESTERS.write, read=r"^dss\.replies\.portal\."),
         },
     ),
     "dss-dispatch": Rights(
-        own=_named(SHARED, r"dss\.dispatch\..+", r"dss\.replies\.dispatch\..+"),
+        own=_named(SHARED, r"dss\.dispatch\..+", r"dss\.check", r"dss\.replies\.dispatch\..+"),
         topics={
             EXCHANGE: Topic(
                 write=r"^(claim\.requested|claim\.event\.Claim|service\.announced|inference\.run)",
-                read=r"^(ticket\.(ready|withdrawn)|worker\.announced)\.",
+                read=r"^((ticket\.(ready|withdrawn)|worker\.announced)\.|results\.check$)",
             ),
-            REPLY_EXCHANGE: Topic(read=r"^dss\.replies\.dispatch\."),
+            REPLY_EXCHANGE: Topic(
+                write=r"^dss\.replies\.portal\.", read=r"^dss\.replies\.dispatch\."
+            ),
         },
     ),
     "dss-inference": Rights(

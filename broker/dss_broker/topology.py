@@ -141,6 +141,10 @@ PORTAL_PARKED = Subscription(
 """A copy of every parked message, so that its ticket can be told.  Never parked a second time."""
 
 
+RESULT_CHECKS = Subscription(queue="dss.check", keys=("results.check",))
+"""What providers over HTTP returned: asked by portals, judged by any program of the dispatchers."""
+
+
 def reply_queue(program: str, instance: str) -> str:
     """Where the answers to one process's requests wait for it."""
     return f"dss.replies.{word(program)}.{word(instance, LONGEST_INSTANCE)}"
@@ -174,6 +178,8 @@ def routing_key(message: m.Message) -> str:
             | m.LeaseOverdue()
         ):
             return f"claim.event.{type(message).__name__}"
+        case m.CheckResults():
+            return "results.check"
         case m.RunInference():
             return f"inference.run.{word(message.bundle)}"
         case m.ServiceAnnounced():
@@ -183,6 +189,8 @@ def routing_key(message: m.Message) -> str:
         case (
             m.ClaimGranted()
             | m.ClaimRefused()
+            | m.ResultsAccepted()
+            | m.ResultsRefused()
             | m.InferenceProgressed()
             | m.InferenceFinished()
             | m.InferenceFailed()

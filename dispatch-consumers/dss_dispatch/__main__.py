@@ -5,7 +5,7 @@ import os
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from pydantic import ValidationError
@@ -16,15 +16,18 @@ from dss_broker.rabbit import RabbitBroker
 from dss_broker.settings import cannot_listen, problems
 from dss_broker.stopping import leave_at_once, stop_signal, wait_for
 from dss_broker.volume import is_there
+from dss_dispatch.checking import serve_checks
 from dss_dispatch.consumer import Consumer
 from dss_dispatch.errors import ServiceInvalid
 from dss_dispatch.service import Service, builtin_services, load_service
-from dss_dispatch.settings import ServiceSettings, Settings, service_url
+from dss_dispatch.settings import ProgramSettings, ServiceSettings, Settings, service_url
 from dss_observability.logs import configure_logging
 from dss_observability.serving import missing, serve_health
 from dss_observability.telemetry import start_tracing
 
 log = logging.getLogger(__name__)
+
+S = TypeVar("S", bound=ProgramSettings)
 
 main = typer.Typer(
     help="Take the tickets of a segmentation service, one dispatcher for each service.",
@@ -42,12 +45,28 @@ def serve(
     Needs DSS_AMQP_URL and DSS_DATASTORE; see infra/env.example for the rest.
     """
     loaded = _load(service)
-    settings = _settings()
+    settings = _settings(Settings)
     configure_logging("dispatch", json_lines=settings.log_json)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each question is too much
     end_tracing = start_tracing("dispatch", settings.instance, os.environ)
     try:
         _serve(loaded, settings, _service_url(loaded.name))
+    finally:
+        end_tracing()
+    leave_at_once()
+
+
+@main.command("check-results")
+def check_results() -> None:
+    """Judge what providers over HTTP return, until told to stop; `serve` does so, too.
+
+    For a site that has providers over HTTP and no dispatcher.  Needs DSS_AMQP_URL and DSS_DATASTORE.
+    """
+    settings = _settings(ProgramSettings)
+    configure_logging("dispatch", json_lines=settings.log_json)
+    end_tracing = start_tracing("dispatch", settings.instance, os.environ)
+    try:
+        _serve_checks(settings)
     finally:
         end_tracing()
     leave_at_once()
@@ -84,10 +103,10 @@ def _load(service: str) -> Service:
         raise typer.Exit(1) from error
 
 
-def _settings() -> Settings:
+def _settings(kind: type[S]) -> S:
     """From the environment.  Exits with a sentence for each setting that is missing or wrong."""
     try:
-        return Settings()
+        return kind()
     except ValidationError as error:
         typer.echo("\n".join(problems(error)), err=True)
         raise typer.Exit(2) from error
@@ -136,6 +155,31 @@ def _serve(service: Service, settings: Settings, service_url: str) -> None:
         end_health()
         broker.close()
         starting.join()
+
+
+def _serve_checks(settings: ProgramSettings) -> None:
+    stop = stop_signal()
+    broker = RabbitBroker(settings.amqp_url.get_secret_value(), "dispatch", settings.instance)
+    end_health = serve_health(
+        settings.metrics_bind,
+        lambda: missing(broker=broker.connected, datastore=is_there(settings.datastore)),
+    )
+    starting = threading.Thread(target=_start_checks, args=(broker, settings.datastore))
+    starting.start()
+    try:
+        wait_for(stop)
+        log.info("stopped", extra={"all_finished": broker.stop_consuming(settings.stop_s)})
+    finally:
+        end_health()
+        broker.close()
+        starting.join()
+
+
+def _start_checks(broker: RabbitBroker, datastore: Path) -> None:
+    """Waits for the broker like ``_start``."""
+    with suppress(BrokerClosed):
+        serve_checks(broker, datastore)
+        log.info("checking results")
 
 
 def _start(consumer: Consumer, parallel: int) -> None:

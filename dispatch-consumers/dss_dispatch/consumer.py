@@ -16,6 +16,7 @@ from dss_broker.messages import (
 from dss_broker.topology import RETRY_DELAYS_S, dispatch, withdrawn, workers
 from dss_broker.volume import is_there, wait_until_there
 from dss_dispatch.asking import ask
+from dss_dispatch.checking import serve_checks
 from dss_dispatch.claim import ClaimedTicket
 from dss_dispatch.errors import NoInference, TicketError, Withdrawn
 from dss_dispatch.files import is_full
@@ -73,6 +74,7 @@ class Consumer:
         if not self._service_url:
             of_bundle = workers("dispatch", self._service.dispatch.algorithm)
             self._broker.consume(of_bundle, self._workers.handle)
+        serve_checks(self._broker, self._datastore)
         self._broker.consume(dispatch(self._service.name, prefetch=parallel), self.handle)
         self._subscribed = True
 

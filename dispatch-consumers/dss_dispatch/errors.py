@@ -10,7 +10,14 @@ class ImageDamaged(TicketError):
 
 
 class ResultRefused(TicketError):
-    """The finished result did not pass the gate."""
+    """The finished result did not pass the gate; ``finding`` is what was found, as part of a sentence."""
+
+    def __init__(self, finding: str) -> None:
+        super().__init__(
+            f"The result did not pass the final check: {finding}. "
+            "Please tell the operator the ticket's number."
+        )
+        self.finding = finding
 
 
 class Withdrawn(Exception):

@@ -4,8 +4,10 @@ It trusts nobody: all is read back from the disk.  A misaligned segmentation is 
 product could deliver.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
+from dss_broker import names as file_names
 from dss_broker.messages import ResultFile
 from dss_dispatch import workspace as ws
 from dss_dispatch.errors import ImageDamaged, ResultRefused
@@ -32,18 +34,30 @@ def check_results(folder: Path, segmentation: str) -> tuple[ResultFile, ...]:
     layers = ws.layers(workspace)
     _check_files(folder, workspace, layers)
     main = read_header(folder / layers[0].file_name)
+    check_names(path.name for path in folder.iterdir())
     for layer in layers:
         if layer.role == Role.SEGMENTATION and layer.file_name != segmentation:
             _check_kept(layer, read_header(folder / layer.file_name), main)
     _check_added(layers, segmentation)
     _check_grid(read_header(folder / segmentation), main)
-    _check_values(_values(folder / segmentation), workspace)
+    check_values(_values(folder / segmentation), workspace)
     return tuple(described(path) for path in sorted(folder.iterdir()))
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Every system must be able to store every one, and tell them apart.  Raises ResultRefused."""
+    seen: list[str] = []
+    for name in sorted(names):
+        fault = file_names.fault(name)
+        require(not fault, f"not every system can store the file '{name}': {fault}")
+        other = file_names.twin(name, seen)
+        require(not other, f"'{other}' and '{name}' are the same file on some systems")
+        seen.append(name)
 
 
 def _only_workspace(folder: Path) -> Folder:
     found = [path for path in folder.iterdir() if path.suffix == WORKSPACE_SUFFIX]
-    _require(len(found) == 1, f"it has {len(found)} workspaces instead of one")
+    require(len(found) == 1, f"it has {len(found)} workspaces instead of one")
     return parse(found[0].read_bytes())
 
 
@@ -51,49 +65,44 @@ def _check_files(folder: Path, workspace: Folder, layers: tuple[Layer, ...]) -> 
     """Every file that is named is there, where it is named, and no other."""
     named = {layer.file_name for layer in layers} | set(ws.mesh_file_names(workspace))
     for name in sorted(named):
-        _require(is_plain_file(folder / name), f"the file '{name}' of a layer is missing")
+        require(is_plain_file(folder / name), f"the file '{name}' of a layer is missing")
     present = {path.name for path in folder.iterdir() if path.suffix != WORKSPACE_SUFFIX}
-    _require(present == named, f"no layer names the file '{min(present - named, default='')}'")
-    _require(ws.has_moved(workspace), "its layers lie outside of its SaveLocation")
+    require(present == named, f"no layer names the file '{min(present - named, default='')}'")
+    require(ws.has_moved(workspace), "its layers lie outside of its SaveLocation")
 
 
 def _check_added(layers: tuple[Layer, ...], segmentation: str) -> None:
     roles = [layer.role for layer in layers if layer.file_name == segmentation]
-    _require(roles == [Role.SEGMENTATION], "the new segmentation is not a layer of the workspace")
+    require(roles == [Role.SEGMENTATION], "the new segmentation is not a layer of the workspace")
 
 
 def _check_kept(layer: Layer, image: Image, main: Image) -> None:
     """The user has loaded it before as it is, so only what would abort the loading counts."""
     same = image.size[:3] == main.size[:3] and image.components == 1
-    _require(same, f"the user's segmentation {layer.key} has another size than the main image")
+    require(same, f"the user's segmentation {layer.key} has another size than the main image")
 
 
 def _check_grid(image: Image, main: Image) -> None:
-    _require(image.components == 1, f"the segmentation has {image.components} values per voxel")
-    _require(image.pixel_type in UNSIGNED_PIXELS, "the segmentation's values are not unsigned")
+    require(image.components == 1, f"the segmentation has {image.components} values per voxel")
+    require(image.pixel_type in UNSIGNED_PIXELS, "the segmentation's values are not unsigned")
     difference = grid_difference(image, main)
-    _require(difference == "", f"the segmentation does not lie on its image: {difference}")
+    require(difference == "", f"the segmentation does not lie on its image: {difference}")
 
 
 def _values(segmentation: Path) -> frozenset[int]:
     try:
         return label_values(segmentation)
     except ImageDamaged:
-        raise _refused("the segmentation's file is cut off") from None
+        raise ResultRefused("the segmentation's file is cut off") from None
 
 
-def _check_values(values: frozenset[int], workspace: Folder) -> None:
+def check_values(values: frozenset[int], workspace: Folder) -> None:
+    """Each value needs a name.  Raises ResultRefused."""
     nameless = sorted(values - set(label_table(workspace)))
-    _require(not nameless, f"the segmentation has values without a label: {nameless[:5]}")
+    require(not nameless, f"the segmentation has values without a label: {nameless[:5]}")
 
 
-def _require(condition: object, finding: str) -> None:
+def require(condition: object, finding: str) -> None:
+    """Raises ResultRefused if that is not so."""
     if not condition:
-        raise _refused(finding)
-
-
-def _refused(finding: str) -> ResultRefused:
-    return ResultRefused(
-        f"The result did not pass the final check: {finding}. "
-        "Please tell the operator the ticket's number."
-    )
+        raise ResultRefused(finding)

@@ -33,6 +33,16 @@ _META_DATA_FILE = re.compile(rb"^ElementDataFile *= *(\S*)", re.IGNORECASE | re.
 UNSIGNED_PIXELS = frozenset({sitk.sitkUInt8, sitk.sitkUInt16})
 """Pixel types of a segmentation: ITK-SNAP's labels are unsigned integers up to 65535."""
 
+INTEGER_PIXELS = UNSIGNED_PIXELS | {
+    sitk.sitkInt8,
+    sitk.sitkInt16,
+    sitk.sitkInt32,
+    sitk.sitkUInt32,
+    sitk.sitkInt64,
+    sitk.sitkUInt64,
+}
+"""Those that others write segmentations with; what counts then are the values."""
+
 DIRECTION_TOLERANCE = 1e-4
 """As in ITK-SNAP (ImageIODelegates.cxx:197-250); size, spacing and origin have none."""
 
@@ -162,6 +172,32 @@ def grid_difference(found: Image, needed: Image) -> str:
 
 def _listed(numbers: tuple[float, ...]) -> str:
     return "(" + ", ".join(repr(n) for n in numbers) + ")"
+
+
+def is_known(name: str) -> bool:
+    """Can files of such a name be read here?"""
+    return name.lower().endswith(tuple(_READERS))
+
+
+def label_range(path: Path) -> tuple[int, int]:
+    """The lowest and the highest value of a segmentation of integers, as they are.  Raises TicketError."""
+    voxels = sitk.GetArrayViewFromImage(_voxels(path))
+    return int(voxels.min()), int(voxels.max())
+
+
+def same_voxels(path: Path, other: Path) -> bool:
+    """Of two images with equal headers.  Raises TicketError."""
+    a, b = _voxels(path), _voxels(other)
+    return bool(np.array_equal(sitk.GetArrayViewFromImage(a), sitk.GetArrayViewFromImage(b)))
+
+
+def _voxels(path: Path) -> sitk.Image:
+    reader = _reader(path)
+    try:
+        image: sitk.Image = reader.Execute()
+    except RuntimeError as error:
+        raise TicketError(_why_unreadable(path.name, str(error))) from error
+    return image
 
 
 def _labels(path: Path) -> sitk.Image:

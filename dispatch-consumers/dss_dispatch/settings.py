@@ -21,22 +21,29 @@ class ServiceSettings(BaseSettings):
     )
 
 
-class Settings(ServiceSettings):
-    """Enough to serve."""
+class ProgramSettings(BaseSettings):
+    """Enough to check the results of others."""
+
+    model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True)
 
     amqp_url: AmqpUrl = Field(description="amqp://user:password@host:port/vhost")
     datastore: Path = Field(description="folder shared with the portal and the inference workers")
-    provider: str = Field("dss", description="who offers the service, as users read it")
     instance: str = Field(default_factory=instance_name, description="name of this process")
-    parallel_tickets: int = Field(2, ge=1, description="tickets in hand at a time")
-    inference_silence_s: float = Field(
-        600, gt=0, description="a worker that is silent for so long is given up"
-    )
     metrics_bind: Bind = Field(
         "", description="host:port of /metrics, /healthz and /readyz; blank is none"
     )
     stop_s: float = Field(30, ge=0, description="time to finish tickets when asked to stop")
     log_json: bool = False
+
+
+class Settings(ServiceSettings, ProgramSettings):
+    """Enough to serve a service."""
+
+    provider: str = Field("dss", description="who offers the service, as users read it")
+    parallel_tickets: int = Field(2, ge=1, description="tickets in hand at a time")
+    inference_silence_s: float = Field(
+        600, gt=0, description="a worker that is silent for so long is given up"
+    )
 
 
 def service_url(service: str, environment: Mapping[str, str]) -> str:

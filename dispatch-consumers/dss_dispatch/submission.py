@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from dss_broker import names as file_names
 from dss_broker.descriptor import Tag
 from dss_dispatch import workspace as ws
 from dss_dispatch.errors import TicketError
@@ -43,12 +44,14 @@ def read_submission(folder: Path, service: Service) -> Submission:
     workspace = _read_workspace(folder)
     layers = ws.layers(workspace)
     _require_files(folder, layers)
+    _require_names({layer.file_name for layer in layers} | set(ws.mesh_file_names(workspace)))
     for tag in service.tags:
         _require_tag(layers, tag)
     target = tagged(layers, service.target_tag)
     image = read_header(folder / target.file_name)
     _require_volume(image, service)
-    _require_main_grid(image, read_header(folder / layers[0].file_name))
+    main = read_header(folder / layers[0].file_name)
+    _require_main_grid(image, main)
     submission = Submission(
         folder=folder,
         workspace=workspace,
@@ -59,6 +62,7 @@ def read_submission(folder: Path, service: Service) -> Submission:
     )
     for layer in submission.segmentations:  # the image itself is looked at where it is worked on
         check_whole(submission.path(layer))
+        _require_loadable(layer, read_header(submission.path(layer)), main)
     return submission
 
 
@@ -86,6 +90,37 @@ def _require_files(folder: Path, layers: tuple[Layer, ...]) -> None:
             raise TicketError(
                 f"The file '{layer.file_name}' of the workspace's layer {layer.key} was not uploaded."
             )
+
+
+def _require_names(names: set[str]) -> None:
+    """The files go into the result, too, which every system must be able to store."""
+    for name in sorted(names):
+        fault = file_names.fault(name)
+        if fault:
+            raise TicketError(
+                f"Not every system can store the file '{name}': {fault}. Rename it, and submit again."
+            )
+        if other := file_names.twin(name, names):
+            raise TicketError(
+                f"'{name}' and '{other}' are the same file on some systems. Rename one, and submit "
+                "again."
+            )
+
+
+def _require_loadable(layer: Layer, image: Image, main: Image) -> None:
+    """A segmentation of the user's: ITK-SNAP refuses a whole workspace for one of another size."""
+    advice = "Remove it from the workspace, or resample it to the main image, and submit again."
+    if image.components != 1:
+        raise TicketError(
+            f"Your own segmentation {layer.called} has {image.components} values in each voxel; a "
+            f"segmentation has 1. {advice}"
+        )
+    if image.size[:3] != main.size[:3]:
+        found, needed = (" x ".join(str(n) for n in i.size[:3]) for i in (image, main))
+        raise TicketError(
+            f"Your own segmentation {layer.called} has {found} voxels, but the main image has "
+            f"{needed}. {advice}"
+        )
 
 
 def _require_tag(layers: tuple[Layer, ...], tag: Tag) -> None:

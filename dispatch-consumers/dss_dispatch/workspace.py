@@ -33,6 +33,12 @@ class Layer:
     role: str
     file_name: str
     tags: tuple[str, ...]
+    nickname: str = ""
+
+    @property
+    def called(self) -> str:
+        """As its user knows it."""
+        return f"'{self.nickname}' ({self.file_name})" if self.nickname else f"'{self.file_name}'"
 
 
 def layers(workspace: Folder) -> tuple[Layer, ...]:
@@ -76,6 +82,7 @@ def _layer(key: str, folder: Folder) -> Layer:
         role=folder.get("Role"),
         file_name=flat_name(folder.get("AbsolutePath")),
         tags=_split_tags(folder.get("Tags")),
+        nickname=folder.get("LayerMetaData.CustomNickName"),
     )
 
 
@@ -122,6 +129,14 @@ def has_moved(workspace: Folder) -> bool:
     folders = [*_layer_folders(workspace).values(), *_mesh_files(workspace)]
     paths = [folder.get("AbsolutePath") for folder in folders]
     return all(path == f"{location}/{flat_name(path)}" for path in paths)
+
+
+def lies_beside(workspace: Folder) -> bool:
+    """As ``has_moved``, of a workspace that any system wrote; a path may also lack a folder."""
+    location = PureWindowsPath(workspace.get("SaveLocation"))
+    folders = [*_layer_folders(workspace).values(), *_mesh_files(workspace)]
+    paths = [PureWindowsPath(folder.get("AbsolutePath")) for folder in folders]
+    return all(path.parent in {location, PureWindowsPath()} for path in paths)
 
 
 def mesh_file_names(workspace: Folder) -> tuple[str, ...]:

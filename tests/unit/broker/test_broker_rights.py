@@ -13,6 +13,7 @@ SENDERS = {
     m.TicketReady: "dss-portal",
     m.TicketWithdrawn: "dss-portal",
     m.LeaseOverdue: "dss-portal",
+    m.CheckResults: "dss-portal",
     m.ClaimTicket: "dss-dispatch",
     m.ClaimProgressed: "dss-dispatch",
     m.ClaimLogged: "dss-dispatch",
@@ -26,6 +27,8 @@ SENDERS = {
 REPLIES = {
     m.ClaimGranted,
     m.ClaimRefused,
+    m.ResultsAccepted,
+    m.ResultsRefused,
     m.InferenceProgressed,
     m.InferenceFinished,
     m.InferenceFailed,

@@ -1,0 +1,116 @@
+"""What a provider over HTTP has returned, held against the same rules as our own results.
+
+Unlike those it may hold files that no layer names: reports, or what the provider sent before it mended
+its result, since it cannot remove a file.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from dss_dispatch import workspace as ws
+from dss_dispatch.errors import ImageDamaged, TicketError
+from dss_dispatch.files import sha256
+from dss_dispatch.gate import check_names, check_values, require
+from dss_dispatch.images import (
+    INTEGER_PIXELS,
+    Image,
+    check_whole,
+    grid_difference,
+    is_known,
+    label_range,
+    label_values,
+    read_header,
+    same_voxels,
+)
+from dss_dispatch.labels import MAX_VALUE
+from dss_dispatch.registry import Folder, parse
+from dss_dispatch.submission import MAX_WORKSPACE_BYTES, WORKSPACE_SUFFIX, is_plain_file
+from dss_dispatch.workspace import Layer, Role
+
+
+def check_provided(folder: Path, names: Sequence[str], sent: Path) -> None:
+    """May the files ``names`` of ``folder`` be handed out?  In ``sent`` lies what the user submitted.
+
+    Raises ResultRefused or another TicketError with a sentence; OSError if a file goes meanwhile.
+    """
+    check_names(names)
+    workspace = _only_workspace(folder, names)
+    layers = ws.layers(workspace)
+    _check_files(folder, names, workspace, layers)
+    for layer in layers:
+        if layer.role in {Role.MAIN, Role.SEGMENTATION} or is_known(layer.file_name):
+            check_whole(folder / layer.file_name)
+    main = read_header(folder / layers[0].file_name)
+    for layer in layers:
+        if layer.role == Role.SEGMENTATION:
+            _check_segmentation(folder, layer.file_name, main, workspace, sent)
+
+
+def _only_workspace(folder: Path, names: Sequence[str]) -> Folder:
+    """ITK-SNAP's clients open one, and know it by the very spelling of its suffix."""
+    found = sorted(n for n in names if n.casefold().endswith(WORKSPACE_SUFFIX))
+    listed = "".join(f" '{name}'" for name in found[:3])
+    require(
+        len(found) == 1,
+        f"the results need exactly one workspace (a file '{WORKSPACE_SUFFIX}'), and have "
+        f"{len(found) or 'none'}{':' if listed else ''}{listed}",
+    )
+    require(found[0].endswith(WORKSPACE_SUFFIX), f"'{found[0]}' must end in '{WORKSPACE_SUFFIX}'")
+    path = folder / found[0]
+    require(is_plain_file(path), f"the file '{found[0]}' is missing")
+    require(path.stat().st_size <= MAX_WORKSPACE_BYTES, "the workspace is larger than 16 MB")
+    return parse(path.read_bytes())
+
+
+def _check_files(
+    folder: Path, names: Sequence[str], workspace: Folder, layers: tuple[Layer, ...]
+) -> None:
+    named = {layer.file_name for layer in layers} | set(ws.mesh_file_names(workspace))
+    for name in sorted(named):
+        there = name in names and is_plain_file(folder / name)
+        require(there, f"the workspace names the file '{name}', which was not uploaded")
+    require(
+        ws.lies_beside(workspace),
+        "a layer's path does not lie right in the workspace's SaveLocation, so that ITK-SNAP would "
+        "not find its file beside the workspace",
+    )
+
+
+def _check_segmentation(
+    folder: Path, name: str, main: Image, workspace: Folder, sent: Path
+) -> None:
+    image = read_header(folder / name)
+    same_size = image.size[:3] == main.size[:3] and image.components == 1
+    if same_size and _is_the_users_own(folder / name, image, sent):
+        return  # loaded before as it is
+    require(image.components == 1, f"'{name}' has {image.components} values per voxel, not one")
+    require(
+        image.pixel_type in INTEGER_PIXELS,
+        f"the segmentation '{name}' has voxels that are no integers",
+    )
+    difference = grid_difference(image, main)
+    require(not difference, f"the segmentation '{name}' does not lie on its image: {difference}")
+    lowest, highest = label_range(folder / name)
+    require(
+        lowest >= 0 and highest <= MAX_VALUE,
+        f"the segmentation '{name}' has values from {lowest} to {highest}, not from 0 to {MAX_VALUE}",
+    )
+    check_values(label_values(folder / name), workspace)
+
+
+def _is_the_users_own(path: Path, image: Image, sent: Path) -> bool:
+    """The very file, or its voxels in the same grid, written anew by the provider's client."""
+    return any(
+        sha256(path) == sha256(other) or (header == image and same_voxels(path, other))
+        for other, header in _segmentations(sent)
+    )
+
+
+def _segmentations(sent: Path) -> Iterator[tuple[Path, Image]]:
+    """Those of the user, as far as they can be read."""
+    with suppress(TicketError, ImageDamaged, OSError):
+        (found,) = [p for p in sent.iterdir() if p.suffix.casefold() == WORKSPACE_SUFFIX] or [sent]
+        for layer in ws.layers(parse(found.read_bytes())):
+            if layer.role == Role.SEGMENTATION and is_plain_file(sent / layer.file_name):
+                yield sent / layer.file_name, read_header(sent / layer.file_name)
