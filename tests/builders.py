@@ -5,6 +5,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
@@ -162,6 +163,23 @@ def submit(datastore: Path, ticket_id: int = 42, spec: WorkspaceSpec | None = No
         write_image(folder / layer.file_name, segmentation((1,)) if seg else image())
     (folder / f"ticket_{ticket_id:08d}.itksnap").write_bytes(workspace_xml(spec))
     return folder
+
+
+SEGMENTED = LayerSpec(role="SegmentationRole", file_name="lungs.nii.gz")
+
+
+def result_files(
+    main: sitk.Image | None = None, segmented: sitk.Image | None = None, **spec: Any
+) -> dict[str, bytes]:
+    """By name, what a provider returns: an image, its segmentation and the workspace, which comes last."""
+    named = {MAIN.file_name: main or image(), SEGMENTED.file_name: segmented or segmentation()}
+    given = {"layers": (MAIN, SEGMENTED), "labels": {1: "left lung", 2: "right lung"}, **spec}
+    with TemporaryDirectory() as folder:
+        files = {
+            name: write_image(Path(folder) / name, built).read_bytes()
+            for name, built in named.items()
+        }
+    return {**files, "result.itksnap": workspace_xml(WorkspaceSpec(**given))}
 
 
 def service_json(**changes: Any) -> dict[str, Any]:

@@ -181,7 +181,8 @@ def is_known(name: str) -> bool:
 
 def label_range(path: Path) -> tuple[int, int]:
     """The lowest and the highest value of a segmentation of integers, as they are.  Raises TicketError."""
-    voxels = sitk.GetArrayViewFromImage(_voxels(path))
+    image = _voxels(path)  # the view does not keep it
+    voxels = sitk.GetArrayViewFromImage(image)
     return int(voxels.min()), int(voxels.max())
 
 

@@ -19,6 +19,9 @@ from dss_broker.files import sync
 from dss_observability import metrics
 from dss_portal.errors import DISK_FULL, Refused
 
+Stamps: TypeAlias = dict[str, tuple[int, int, int]]
+"""By name, what changes with a file: its number on the volume, its size, the time of its last change."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -126,6 +129,14 @@ class Datastore:
 
     def discard(self, temporary: Path) -> None:
         temporary.unlink(missing_ok=True)
+
+    async def stamps(self, ticket_id: int, area: Area, names: Iterable[str]) -> Stamps:
+        """Of files that ``keep`` has named.  Raises Refused if one is not there any more."""
+        folder = self._root / layout.area_dir(ticket_id, area)
+        try:
+            return await self._on_disk(lambda: {name: _stamp(folder / name) for name in names})
+        except FileNotFoundError as error:
+            raise Refused("A file of the ticket has gone; send it again.") from error
 
     async def publish_results(
         self, ticket_id: int, claim_id: str, names_and_sizes: Iterable[tuple[str, int]]
@@ -245,6 +256,12 @@ def _copy(source: Path, target: Path) -> int:
     except OSError:
         target.unlink(missing_ok=True)
         raise
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    with path.open("rb") as file:  # a network file system looks again when a file is opened
+        found = os.fstat(file.fileno())
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _rename(temporary: Path, target: Path) -> None:

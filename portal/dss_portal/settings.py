@@ -60,6 +60,12 @@ class Settings(DatabaseSettings):
     provider_lease_s: float = Field(
         4 * 3600, gt=0, description="likewise for providers that poll over HTTP"
     )
+    check_results: bool = Field(
+        True, description="what providers over HTTP return is checked before it is handed out"
+    )
+    check_results_s: float = Field(
+        120, gt=0, description="such a provider waits so long for the verdict"
+    )
     max_attempts: int = Field(
         3, ge=1, description="claims that may lapse before a ticket times out"
     )

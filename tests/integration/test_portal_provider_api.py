@@ -9,7 +9,9 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 from werkzeug.datastructures import FileStorage
 
+from builders import result_files
 from dss_broker.messages import ClaimGranted, ClaimRefused
+from dss_dispatch.checking import serve_checks
 from dss_portal.admin import store as admin
 from dss_portal.models import Claim
 from portals import LONG_AGO, Portal, eventually, post, send_file, submitted_ticket, text
@@ -159,11 +161,15 @@ async def test_a_provider_does_the_whole_work(
     assert await text(provider, f"{base}/files/input") == "0,a.itksnap\r\n"
     assert await text(provider, f"{base}/files/input/0") == "<registry/>"
     assert await post(provider, f"{base}/progress", chunk_start="0", chunk_end="1", progress="0.5")
-    assert await send_file(provider, f"{base}/files/results", "w.itksnap", b"w") == (200, "success")
+    serve_checks(portal.broker, portal.datastore)
+    given = result_files()
+    for name, data in given.items():
+        assert await send_file(provider, f"{base}/files/results", name, data) == (200, "success")
     assert await post(provider, f"{base}/status", status="success") == (200, "success")
 
     ann = await portal.user()
-    assert await text(ann, f"/api/tickets/{claimed}/files/results/0") == "w"
+    found = await text(ann, f"/api/tickets/{claimed}/files/results/2")
+    assert found.encode() == given["result.itksnap"]
     detail = json.loads(await text(ann, f"/api/tickets/{claimed}/detail"))["result"]
     assert (detail["status"], detail["progress"]) == ("success", 1.0)
 
@@ -342,7 +348,11 @@ async def test_what_a_provider_sent_before_it_lost_its_claim_is_not_among_the_ne
     )
 
     assert await _claim(provider, githash) == str(claimed)
-    await send_file(provider, f"{base}/files/results", "whole.itksnap", b"y")
-    await post(provider, f"{base}/status", status="success")
+    serve_checks(portal.broker, portal.datastore)
+    given = result_files()
+    for name, data in given.items():
+        await send_file(provider, f"{base}/files/results", name, data)
+    assert await post(provider, f"{base}/status", status="success") == (200, "success")
 
-    assert await text(ann, f"/api/tickets/{claimed}/files/results") == "0,whole.itksnap\r\n"
+    listed = "".join(f"{i},{name}\r\n" for i, name in enumerate(given))
+    assert await text(ann, f"/api/tickets/{claimed}/files/results") == listed

@@ -3,6 +3,7 @@
 from quart import Blueprint, Response, current_app
 from tortoise.transactions import in_transaction
 
+from dss_broker.broker import Broker
 from dss_broker.datastore import Area
 from dss_portal import parameters, uploads
 from dss_portal.accounts.sessions import current_user, signed_in
@@ -10,10 +11,9 @@ from dss_portal.attachments import store as attachments
 from dss_portal.datastore import Datastore
 from dss_portal.errors import Refused
 from dss_portal.formats import csv_text, plain, table
-from dss_portal.providers import store
-from dss_portal.tickets import claims, progress
+from dss_portal.providers import ending, store
+from dss_portal.tickets import claims, files, progress
 from dss_portal.tickets import store as tickets
-from dss_portal.tickets.lifecycle import Failed, Succeeded
 
 blueprint = Blueprint("providers", __name__, url_prefix="/api/pro")
 
@@ -22,6 +22,11 @@ _AREA = "<any(input, results):area>"
 
 def _datastore() -> Datastore:
     found: Datastore = current_app.extensions["dss_datastore"]
+    return found
+
+
+def _broker() -> Broker:
+    found: Broker = current_app.extensions["dss_broker"]
     return found
 
 
@@ -78,15 +83,16 @@ async def status(ticket_id: int) -> Response:
 @blueprint.post("/tickets/<int:ticket_id>/status")
 @signed_in
 async def finish(ticket_id: int) -> Response:
+    """A success waits until the results have been judged."""
     user = current_user()
     await store.claimed_once(ticket_id, user)
     asked = await parameters.required("status")
     if asked not in {"success", "failed"}:
         raise Refused(f"Cannot set status of ticket to {asked}")
-    async with in_transaction():
-        ticket, held = await store.held_and_locked(ticket_id, user)
-        event = Succeeded(claim_id=held.id) if asked == "success" else Failed(claim_id=held.id)
-        await tickets.advance(ticket, event)
+    if asked == "success":
+        await ending.succeed(_datastore(), _broker(), parameters.settings(), ticket_id, user)
+    else:
+        await ending.fail(ticket_id, user)
     return plain(asked)
 
 
@@ -115,10 +121,12 @@ async def upload(ticket_id: int, area: Area) -> Response:
     user = current_user()
     await store.claim_held(await store.claimed_once(ticket_id, user), user)
     sent = await uploads.file_part()
+    files.check_name(area, sent.name)
     temporary, size_bytes = await _datastore().receive(ticket_id, area, sent.data)
     try:
         async with in_transaction():
             _, held = await store.held_and_locked(ticket_id, user)
+            await files.check_twin(ticket_id, area, sent.name)
             await _datastore().keep(temporary, sent.name)
             await tickets.register_file(ticket_id, area, sent.name, size_bytes)
             await claims.renew(held.id)

@@ -8,6 +8,7 @@ from tortoise.transactions import in_transaction
 
 from dss_broker.broker import Delivery
 from dss_broker.messages import (
+    CheckResults,
     ClaimFailed,
     ClaimHeartbeat,
     ClaimLogged,
@@ -163,7 +164,12 @@ async def _ignore(event: ClaimEvent) -> bool:
 
 
 async def _concerned(message: Message, message_id: str) -> tuple[Ticket | None, str | None]:
-    """The ticket, locked, and the claim of it that a message is about, as far as there are any."""
+    """The ticket, locked, and the claim of it that a message is about, as far as there are any.
+
+    A question about results ends no claim: its provider was told that nobody answers, and asks again.
+    """
+    if isinstance(message, CheckResults):
+        return None, None
     if isinstance(message, TicketReady):  # it may have led to any ticket of the service
         held = await claims.held_by(message_id)
         return held, held.claim_id if held else None

@@ -10,7 +10,7 @@ from dss_portal.datastore import Datastore
 from dss_portal.errors import Refused
 from dss_portal.models import Attachment, Status, Ticket, TicketLog, User
 from dss_portal.services import store as services
-from dss_portal.tickets import quota, store
+from dss_portal.tickets import files, quota, store
 from dss_portal.tickets.lifecycle import (
     FINISHED,
     Deleted,
@@ -64,6 +64,7 @@ async def receive_file(datastore: Datastore, room: Room, user: User) -> None:
     ticket_id, area, sent = room.ticket.id, room.area, room.sent
     if not _takes_files(room.ticket, user):
         raise not_found(ticket_id, user)
+    files.check_name(area, sent.name)
     async with room:
         temporary, size_bytes = await datastore.receive(ticket_id, area, room.watched())
         try:
@@ -71,6 +72,7 @@ async def receive_file(datastore: Datastore, room: Room, user: User) -> None:
                 current = await store.locked(ticket_id)
                 if current is None or not _takes_files(current, user):  # submitted meanwhile
                     raise not_found(ticket_id, user)
+                await files.check_twin(ticket_id, area, sent.name)
                 await room.settle(size_bytes)
                 await datastore.keep(temporary, sent.name)
                 await store.register_file(ticket_id, area, sent.name, size_bytes)

@@ -1,0 +1,95 @@
+"""How a provider over HTTP ends its claim: nothing is a success before the results are judged."""
+
+from tortoise.transactions import in_transaction
+
+from dss_broker import datastore as layout
+from dss_broker.broker import Broker
+from dss_broker.messages import CheckResults
+from dss_portal.datastore import Datastore, Stamps
+from dss_portal.errors import Refused
+from dss_portal.models import Claim, Status, Ticket, User
+from dss_portal.providers import store
+from dss_portal.settings import Settings
+from dss_portal.tickets import claims, verdicts
+from dss_portal.tickets import store as tickets
+from dss_portal.tickets.lifecycle import Failed, Succeeded
+
+NOTHING = (
+    "The ticket has no results. Send exactly one workspace (.itksnap) with its images, and set the "
+    "status again, or set it to failed."
+)
+CHANGED = "The results were changed while they were checked; set the status again."
+LOST = "The claim has ended while its results were checked."
+
+
+async def fail(ticket_id: int, user: User) -> None:
+    """May be repeated.  Raises Refused."""
+    if await _has_ended(await store.claimed_once(ticket_id, user), user, Status.FAILED):
+        return
+    async with in_transaction():
+        ticket, held = await store.held_and_locked(ticket_id, user)
+        await tickets.advance(ticket, Failed(claim_id=held.id))
+
+
+async def succeed(
+    datastore: Datastore, broker: Broker, settings: Settings, ticket_id: int, user: User
+) -> None:
+    """Judge the results and end the ticket.  May be repeated, also at the same time.  Raises Refused.
+
+    The verdict counts for the very claim and files that were asked about.  Without one the ticket stays
+    claimed, with a fresh lease.
+    """
+    ticket = await store.claimed_once(ticket_id, user)
+    if await _has_ended(ticket, user, Status.SUCCESS):
+        return
+    held = await store.claim_held(ticket, user)
+    await claims.renew(held.id)
+    judged = await _judged(datastore, broker, settings, held) if settings.check_results else None
+    async with in_transaction():
+        latest = await tickets.locked(ticket_id)
+        if latest is not None and await _has_ended(latest, user, Status.SUCCESS, held.id):
+            return  # asked twice at the same time
+        ticket, current = await store.held_and_locked(ticket_id, user)
+        if current.id != held.id:
+            raise Refused(LOST)
+        if judged is not None and await _results(datastore, ticket_id) != judged:
+            raise Refused(CHANGED)
+        await tickets.advance(ticket, Succeeded(claim_id=held.id))
+
+
+async def _judged(datastore: Datastore, broker: Broker, settings: Settings, held: Claim) -> Stamps:
+    """The results that the verdict is about, while none of the database's connections is held."""
+    stamps = await _results(datastore, held.ticket_id)
+    try:
+        await verdicts.require_sound(broker, _question(held, stamps, settings))
+    finally:
+        await claims.renew(held.id)
+    return stamps
+
+
+async def _results(datastore: Datastore, ticket_id: int) -> Stamps:
+    """Raises Refused if there are none."""
+    names = [file.name for file in await tickets.files(ticket_id, "results")]
+    if not names:
+        raise Refused(NOTHING)
+    return await datastore.stamps(ticket_id, "results", names)
+
+
+def _question(held: Claim, stamps: Stamps, settings: Settings) -> CheckResults:
+    return CheckResults(
+        ticket_id=held.ticket_id,
+        claim_id=held.id,
+        results_dir=str(layout.area_dir(held.ticket_id, "results")),
+        input_dir=str(layout.area_dir(held.ticket_id, "input")),
+        names=tuple(stamps),
+        patience_s=settings.check_results_s,
+    )
+
+
+async def _has_ended(
+    ticket: Ticket, user: User, status: Status, claim_id: str | None = None
+) -> bool:
+    """In that very way, by that user's claim, which is the one named if one is."""
+    if ticket.status is not status or claim_id not in {None, ticket.claim_id}:
+        return False
+    return await Claim.exists(id=ticket.claim_id, user_id=user.id)

@@ -1,0 +1,80 @@
+"""Asking whether the results of a provider over HTTP may be handed out: the portal reads no images."""
+
+import asyncio
+import logging
+from contextlib import suppress
+
+from dss_broker.broker import Broker, Conversation
+from dss_broker.errors import BrokerClosed, ReplyTimeout, Unroutable
+from dss_broker.messages import CheckResults, Message, ResultsAccepted, ResultsRefused
+from dss_portal import database
+from dss_portal.errors import Refused
+from dss_portal.tickets import claims
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.05
+RENEW_S = 5.0
+"""So often the claim is renewed meanwhile: a service may have leases of seconds."""
+
+REFUSED = "The results cannot be accepted. {} Mend them, send them again, and set the status again."
+NOBODY = (
+    "The results could not be checked, since no program that does so answered within {:g} seconds. The "
+    "ticket stays claimed; set the status again in a while, and tell the operator if that does not help."
+)
+TOO_MANY = "The results are too many files to be checked; send fewer, or shorter names."
+
+
+async def require_sound(broker: Broker, asked: CheckResults) -> None:
+    """Wait for the verdict, without any connection to the database.
+
+    Raises Refused if it is against the results, or if nobody gives one within ``patience_s``.
+    """
+    match await _answered(broker, asked):
+        case ResultsAccepted():
+            return
+        case ResultsRefused(reason=reason):
+            log.info("results refused", extra={"ticket": asked.ticket_id, "claim": asked.claim_id})
+            raise Refused(REFUSED.format(reason))
+        case None:
+            facts = {"ticket": asked.ticket_id, "claim": asked.claim_id}
+            log.warning("nobody checks results", extra=facts)
+            raise Refused(NOBODY.format(asked.patience_s))
+        case other:
+            raise TypeError(f"{type(other).__name__} is no verdict")
+
+
+async def _answered(broker: Broker, asked: CheckResults) -> Message | None:
+    try:
+        conversation = broker.request(asked)
+    except ValueError as error:
+        raise Refused(TOO_MANY) from error
+    try:
+        return await _next(conversation, asked)
+    except (Unroutable, BrokerClosed):
+        return None
+    finally:
+        conversation.close()
+
+
+async def _next(conversation: Conversation, asked: CheckResults) -> Message | None:
+    """None if none comes in time.  A thread for each that waits would leave none for files."""
+    clock = asyncio.get_running_loop().time
+    ends_s, renewed_s = clock() + asked.patience_s, clock()
+    while clock() < ends_s:
+        with suppress(ReplyTimeout):
+            return conversation.next(0.0)
+        if clock() > renewed_s + RENEW_S:
+            renewed_s = clock()
+            await _keep(asked.claim_id)
+        await asyncio.sleep(LOOK_S)
+    return None
+
+
+async def _keep(claim_id: str) -> None:
+    """The claim lives, as long as the database does."""
+    try:
+        await claims.renew(claim_id)
+    except Exception as error:
+        if not await database.passes(error):
+            raise

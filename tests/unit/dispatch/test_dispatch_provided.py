@@ -1,0 +1,193 @@
+# mypy: allow-untyped-calls
+"""What a provider over HTTP returns passes if ITK-SNAP can load it and it lies on its image; else not."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
+
+from builders import (
+    MAIN,
+    SEGMENTED,
+    SIZE,
+    LayerSpec,
+    WorkspaceSpec,
+    image,
+    result_files,
+    segmentation,
+    submit,
+    workspace_xml,
+)
+from dss_dispatch.errors import TicketError
+from dss_dispatch.provided import check_provided
+
+Files = dict[str, bytes]
+OWN = LayerSpec(role="SegmentationRole", file_name="own.nii.gz")
+LAYERS_4D = (12, 10, 8, 3)
+
+
+def judge(folder: Path, files: Files) -> str:
+    """What is wrong with them; "" if nothing is."""
+    results = folder / "results"
+    results.mkdir(exist_ok=True)
+    for name, data in files.items():
+        (results / name).write_bytes(data)
+    try:
+        check_provided(results, tuple(files), folder / "tickets" / "00000042" / "input")
+    except TicketError as error:
+        return str(error)
+    return ""
+
+
+def typed(pixel: int, *values: float) -> sitk.Image:
+    built = image(SIZE, pixel)
+    for x, value in enumerate(values):
+        built[x, 0, 0] = value
+    return built
+
+
+def shifted() -> sitk.Image:
+    built = segmentation()
+    built.SetOrigin((0.0, 0.0, 0.0))
+    return built
+
+
+def without(name: str) -> Files:
+    return {other: data for other, data in result_files().items() if other != name}
+
+
+GOOD = {
+    "a segmentation on its image": result_files,
+    "signed integers": lambda: result_files(segmented=typed(sitk.sitkInt16, 1, 2)),
+    "wide integers": lambda: result_files(segmented=typed(sitk.sitkInt32, 1, 2)),
+    "four dimensions": lambda: result_files(image(LAYERS_4D), segmentation(size=LAYERS_4D)),
+    "no segmentation": lambda: result_files(layers=(MAIN,)),
+    "a file that no layer names": lambda: {**result_files(), "report.txt": b"x"},
+    "a path of Windows": lambda: {
+        **result_files(),
+        "result.itksnap": result_files()["result.itksnap"].replace(
+            b"/client/tmp/alfabis_x62lS8/", b"/client/tmp/alfabis_x62lS8\\"
+        ),
+    },
+}
+
+
+@pytest.mark.parametrize("case", GOOD)
+def test_a_sound_result_passes(tmp_path: Path, case: str) -> None:
+    assert judge(tmp_path, GOOD[case]()) == ""
+
+
+BAD = {
+    "no workspace": (lambda: without("result.itksnap"), "and have none"),
+    "two workspaces": (
+        lambda: {**result_files(), "b.itksnap": b"x"},
+        "and have 2: 'b.itksnap' 'result.itksnap'",
+    ),
+    "a hidden second one": (lambda: {**result_files(), "b.ITKSNAP": b"x"}, "and have 2"),
+    "no xml": (lambda: {**result_files(), "result.itksnap": b"x"}, "not readable XML"),
+    "no layer": (lambda: {**result_files(), "result.itksnap": b"<registry/>"}, "no image layer"),
+    "a missing segmentation": (
+        lambda: without(SEGMENTED.file_name),
+        "names the file 'lungs.nii.gz', which was not uploaded",
+    ),
+    "a missing image": (lambda: without(MAIN.file_name), f"names the file '{MAIN.file_name}'"),
+    "a mesh that is missing": (
+        lambda: result_files(
+            extra='<folder key="MeshLayers" ><folder key="Layer[000]" >'
+            '<entry key="AbsolutePath" value="/x/heart.vtk" /></folder></folder>'
+        ),
+        "names the file 'heart.vtk'",
+    ),
+    "another folder": (
+        lambda: result_files(layers=(LayerSpec(folder="/elsewhere"), SEGMENTED)),
+        "SaveLocation",
+    ),
+    "another size": (
+        lambda: result_files(segmented=segmentation(size=(12, 10, 9))),
+        "'lungs.nii.gz' does not lie on its image: size (12, 10, 9) instead of (12, 10, 8)",
+    ),
+    "another place": (lambda: result_files(segmented=shifted()), "origin"),
+    "one time point of three": (
+        lambda: result_files(image(LAYERS_4D), segmentation()),
+        "does not lie on its image: size (12, 10, 8) instead of (12, 10, 8, 3)",
+    ),
+    "several values per voxel": (
+        lambda: result_files(segmented=sitk.Compose([segmentation(), segmentation()])),
+        "has 2 values per voxel, not one",
+    ),
+    "fractions": (
+        lambda: result_files(segmented=typed(sitk.sitkFloat32, 0.5)),
+        "voxels that are no integers",
+    ),
+    "values below zero": (
+        lambda: result_files(segmented=typed(sitk.sitkInt16, -3)),
+        "values from -3 to 0",
+    ),
+    "values too large": (
+        lambda: result_files(segmented=typed(sitk.sitkInt32, 70000)),
+        "values from 0 to 70000",
+    ),
+    "values without a label": (
+        lambda: result_files(segmented=segmentation((1, 7))),
+        "values without a label: [7]",
+    ),
+    "a segmentation that is cut off": (
+        lambda: {**result_files(), SEGMENTED.file_name: result_files()[SEGMENTED.file_name][:-12]},
+        "'lungs.nii.gz' is damaged or not complete",
+    ),
+    "an image that is none": (
+        lambda: {**result_files(), MAIN.file_name: b"voxels"},
+        "is not an image that can be read",
+    ),
+    "a name": (
+        lambda: {**result_files(), "lung 10:42.nii.gz": b"x"},
+        "store the file 'lung 10:42.nii.gz': it has the character :",
+    ),
+    "twins": (lambda: {**result_files(), "LUNGS.nii.gz": b"x"}, "the same file on some systems"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_an_unsound_result_is_refused_and_the_sentence_says_why(tmp_path: Path, case: str) -> None:
+    made, why = BAD[case]
+
+    assert why in judge(tmp_path, made())
+
+
+def test_a_segmentation_of_the_users_stays_as_it_was(tmp_path: Path) -> None:
+    """It lies beside the image and lacks a label; a provider's may do neither."""
+    sent = submit(tmp_path, spec=WorkspaceSpec(layers=(MAIN, OWN)))
+    sitk.WriteImage(moved(), str(sent / OWN.file_name))
+    files = result_files(layers=(MAIN, SEGMENTED, OWN))
+
+    same = {**files, OWN.file_name: (sent / OWN.file_name).read_bytes()}
+    written_anew = {**files, OWN.file_name: result_files(segmented=moved())["lungs.nii.gz"]}
+    other = {**files, OWN.file_name: result_files(segmented=moved(9))["lungs.nii.gz"]}
+
+    assert judge(tmp_path, same) == ""
+    assert judge(tmp_path, written_anew) == ""
+    assert "'own.nii.gz' does not lie on its image" in judge(tmp_path, other)
+
+
+def moved(value: int = 1) -> sitk.Image:
+    built = segmentation((value,))
+    built.SetOrigin((0.0, 0.0, 0.0))
+    return built
+
+
+def test_a_link_is_no_file(tmp_path: Path) -> None:
+    """It could lead to another patient's."""
+    assert judge(tmp_path, result_files()) == ""
+    image_file = tmp_path / "results" / MAIN.file_name
+    shutil.move(image_file, tmp_path / "elsewhere.nii.gz")
+    image_file.symlink_to(tmp_path / "elsewhere.nii.gz")
+
+    with pytest.raises(TicketError, match="was not uploaded"):
+        check_provided(tmp_path / "results", tuple(result_files()), tmp_path)
+
+
+def test_a_workspace_is_not_read_beyond_reason(tmp_path: Path) -> None:
+    huge = workspace_xml().replace(b"</registry>", b" " * (16 << 20) + b"</registry>")
+
+    assert "larger than 16 MB" in judge(tmp_path, {**result_files(), "result.itksnap": huge})
