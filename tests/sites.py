@@ -14,6 +14,7 @@ import asyncpg
 import httpx
 from playwright.sync_api import Browser, Page
 
+from builders import result_files
 from contract.brokers import Node, fresh_vhost
 from dss_stack.postgres import PostgresCluster
 from stacks import Stack, wait_until
@@ -106,11 +107,11 @@ def claim(provider: httpx.Client, name: str, service: str) -> int:
 
 
 def finish(provider: httpx.Client, ticket: int, status: str) -> None:
-    """With a result file, if it is a success."""
-    if status == "success":
-        _send(provider, f"/api/pro/tickets/{ticket}/files/results", "lungs.nii.gz", b"voxels")
+    """With results, if it is a success."""
+    for name, data in result_files().items() if status == "success" else ():
+        _send(provider, f"/api/pro/tickets/{ticket}/files/results", name, data)
     answer = provider.post(f"/api/pro/tickets/{ticket}/status", data={"status": status})
-    assert answer.text == status
+    assert answer.text == status, answer.text
 
 
 def attach(provider: httpx.Client, ticket: int, name: str, data: bytes, description: str) -> None:
@@ -141,7 +142,7 @@ def whole_stack(
 
 
 def start(amqp_url: str, postgres: PostgresCluster, folder: Path) -> Site:
-    """A portal that answers, with a database of its own; stop its stack in the end."""
+    """A portal that answers, with a database and a checker of its own; stop its stack in the end."""
     name = f"site_{uuid.uuid4().hex}"
     asyncio.run(create_database(postgres.database_url, name))
     stack = Stack(
@@ -150,8 +151,13 @@ def start(amqp_url: str, postgres: PostgresCluster, folder: Path) -> Site:
         database_url=f"{postgres.database_url.rpartition('/')[0]}/{name}",
     )
     stack.start("portal")
-    wait_until(lambda: _answers(stack.url), 30, stack.logs)
+    stack.start_one("check", "dss_dispatch", "check-results")
+    wait_until(lambda: _answers(stack.url) and _checks(stack), 60, stack.logs)
     return Site(stack=stack)
+
+
+def _checks(stack: Stack) -> bool:
+    return "checking results" in (stack.folder / "check.log").read_text()
 
 
 def _answers(url: str) -> bool:

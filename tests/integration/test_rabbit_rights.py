@@ -31,6 +31,9 @@ RUN = m.RunInference(
     ticket_id=7, claim_id="c", bundle="lung", image_path="i", output_dir="o", parameters={}
 )
 CLAIM = m.ClaimTicket(ticket_id=7, service="lung", provider="dss", instance="1", delivery_id="d")
+CHECK = m.CheckResults(
+    ticket_id=7, claim_id="c", results_dir="r", input_dir="i", names=("a",), patience_s=SOON_S
+)
 Urls = dict[str, str]
 Brokers = dict[str, RabbitBroker]
 
@@ -104,6 +107,19 @@ def test_a_ticket_goes_its_whole_way_with_least_rights(brokers: Brokers) -> None
         assert not list(tray.letters)
 
 
+def test_results_are_checked_with_least_rights(urls: Urls, brokers: Brokers) -> None:
+    def accept(delivery: Delivery) -> None:
+        delivery.reply(m.ResultsAccepted(ticket_id=7, claim_id="c"))
+
+    checker = RabbitBroker(urls["dss-dispatch"], "dispatch", "2")
+    checker.consume(topology.RESULT_CHECKS, accept)
+    conversation = brokers["portal"].request(CHECK)
+
+    assert conversation.next(SOON_S) == m.ResultsAccepted(ticket_id=7, claim_id="c")
+    conversation.close()
+    checker.close()
+
+
 def publishes(exchange: str, key: str) -> Callable[[BlockingChannel], object]:
     return lambda channel: channel.basic_publish(exchange, key, b"{}")
 
@@ -151,6 +167,11 @@ TICKETS, REPLIES = topology.EXCHANGE, topology.REPLY_EXCHANGE
         pytest.param("dss-inference", reads("dss.dispatch.lung"), id="worker reads tickets"),
         pytest.param("dss-inference", listens("claim.event.*"), id="worker overhears events"),
         pytest.param("dss-inference", listens("#"), id="worker overhears everything"),
+        pytest.param("dss-dispatch", publishes(TICKETS, "results.check"), id="dispatch asks"),
+        pytest.param("dss-inference", listens("results.check"), id="worker overhears checks"),
+        pytest.param(
+            "dss-inference", publishes(REPLIES, "dss.replies.portal.1"), id="worker judges"
+        ),
         pytest.param("dss-portal", reads("dss.inference.lung"), id="portal reads requests"),
         pytest.param("dss-portal", publishes(TICKETS, "inference.run.lung"), id="portal infers"),
         pytest.param("dss-monitor", publishes(TICKETS, "ticket.ready.lung"), id="monitor submits"),

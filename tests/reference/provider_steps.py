@@ -1,5 +1,6 @@
 """Section 4 of the contract, and attachments of section 6: what a provider does."""
 
+from builders import MAIN, SEGMENTED, LayerSpec, result_files
 from reference.conversation import Step
 
 _PRO = "/api/pro/services"
@@ -7,6 +8,11 @@ _T = "/api/pro/tickets/1"
 _AS = {"provider": "hospital", "code": "gpu, 1"}
 _ALL = {"services": "{hash}"}
 _RAW = {"Content-Type": "application/x-www-form-urlencoded"}
+
+_MAIN = LayerSpec(file_name="main.nii.gz")
+_RESULT = result_files(layers=(_MAIN, SEGMENTED))
+_LUNGS, _WORKSPACE = _RESULT[SEGMENTED.file_name], _RESULT["result.itksnap"]
+_IMAGE = _RESULT[MAIN.file_name]
 
 FINDING = (
     Step("a stranger's services", "nobody", f"GET {_PRO}"),
@@ -150,7 +156,9 @@ WORKING = (
     Step("an unknown short blob", "nobody", "GET /blobs/00000000"),
     Step("a blob in capitals", "nobody", "GET /blobs/" + "A" * 32),
     Step("a result", "pat", f"POST {_T}/files/results", file=("lungs.nii.gz", b"labels")),
-    Step("the result again", "pat", f"POST {_T}/files/results", file=("lungs.nii.gz", b"better")),
+    Step("the result again", "pat", f"POST {_T}/files/results", file=("lungs.nii.gz", _LUNGS)),
+    Step("its workspace", "pat", f"POST {_T}/files/results", file=("result.itksnap", _WORKSPACE)),
+    Step("its image", "pat", f"POST {_T}/files/results", file=("main.nii.gz", _IMAGE)),
     Step("a result by another", "ann", f"POST {_T}/files/results", file=("a", b"x")),
     Step("a result that is no file", "pat", f"POST {_T}/files/results", form={"myfile": "x"}),
     Step("an input file of the provider", "pat", f"POST {_T}/files/input", file=("b", b"x")),

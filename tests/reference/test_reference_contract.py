@@ -98,7 +98,6 @@ DIFFERENCES: Mapping[str, Ours] = {
     "a result that is no file": Ours(1, 400, NO_FORM),
     "no provider's status": Ours(1, 400, MISSING.format("status")),
     "its progress begins anew": Ours(12, 200, "0.0"),
-    "a success, reported again": Ours(3, 400, "Ticket 1 has not been claimed by user 2"),
     "a line after the end": Ours(3, 400, "Ticket 1 has not been claimed by user 2"),
     "a blob of a deleted ticket": Ours(1, 400, "Resource ID not found"),
     "a purge after no number": Ours(1, 400, "'days' must be a number, not 'x'."),

@@ -96,17 +96,28 @@ def test_the_user_gets_the_provider_s_results(meeting: Meeting) -> None:
     assert meeting.seen.status == "success"
     names = sorted(path.name for path in meeting.results)
     assert names[-1] == f"ticket_{meeting.ticket:08d}_results.itksnap"
-    assert len(names) == 3
+    assert len(names) == 4  # one of them is left of the first try
+
+
+def test_the_client_reads_why_a_result_is_refused_and_sends_a_better_one(meeting: Meeting) -> None:
+    assert meeting.told["refusal"].startswith(
+        "The results cannot be accepted. The segmentation 'lay"
+    )
+    assert "size (12, 10, 9) instead of (12, 10, 8)" in meeting.told["refusal"]
 
 
 def _work(folder: Path) -> Path:
-    """With a result: the image and its segmentation."""
+    """With results: the image and its segmentation, and one of another size."""
     main = LayerSpec(tags="CT", file_name="main.nii.gz", folder=str(folder))
     lungs = LayerSpec(role="SegmentationRole", file_name="lungs.nii.gz", folder=str(folder))
     write_image(folder / main.file_name, image())
     write_image(folder / lungs.file_name, segmentation())
     spec = WorkspaceSpec(layers=(main, lungs), labels={1: "left lung", 2: "right lung"})
     (folder / "result.itksnap").write_bytes(workspace_xml(spec))
+    large = LayerSpec(role="SegmentationRole", file_name="large.nii.gz", folder=str(folder))
+    write_image(folder / large.file_name, segmentation(size=(12, 10, 9)))
+    spec = WorkspaceSpec(layers=(main, large), labels={1: "left lung", 2: "right lung"})
+    (folder / "bad.itksnap").write_bytes(workspace_xml(spec))
     (folder / "note.txt").write_text("Two lungs.")
     return folder
 

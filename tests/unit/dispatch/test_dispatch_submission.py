@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from builders import MAIN, LayerSpec, WorkspaceSpec, image, service_json, submit, write_image
+from builders import (
+    MAIN,
+    LayerSpec,
+    WorkspaceSpec,
+    image,
+    segmentation,
+    service_json,
+    submit,
+    write_image,
+)
 from dss_dispatch.errors import TicketError
 from dss_dispatch.service import service_from
 from dss_dispatch.submission import Submission, read_submission
@@ -173,3 +182,53 @@ def test_a_tagged_overlay_in_another_grid_is_refused_before_the_work(tmp_path: P
 
     with pytest.raises(TicketError, match="grid of the main image"):
         read(folder, "AnatomicalImage")
+
+
+@pytest.mark.parametrize(
+    ("built", "said"),
+    [
+        (
+            segmentation(size=(12, 10, 9)),
+            "has 12 x 10 x 9 voxels, but the main image has 12 x 10 x 8",
+        ),
+        (sitk.Compose([segmentation()] * 2), "has 2 values in each voxel; a segmentation has 1"),
+    ],
+)
+def test_a_segmentation_of_the_users_that_itksnap_could_not_load_is_blamed_before_the_work(
+    tmp_path: Path, built: sitk.Image, said: str
+) -> None:
+    folder = submit(tmp_path, spec=WorkspaceSpec(layers=(MAIN, SEGMENTATION)))
+    write_image(folder / SEGMENTATION.file_name, built)
+
+    with pytest.raises(TicketError, match=f"^Your own segmentation 'old.nii.gz' {said}"):
+        read(folder)
+
+
+def test_a_segmentation_is_called_as_its_user_knows_it(tmp_path: Path) -> None:
+    folder = submit(tmp_path, spec=WorkspaceSpec(layers=(MAIN, SEGMENTATION)))
+    write_image(folder / SEGMENTATION.file_name, segmentation(size=(12, 10, 9)))
+    file = folder / "ticket_00000042.itksnap"
+    nickname = (
+        b'<folder key="LayerMetaData" ><entry key="CustomNickName" value="Tumour" /></folder>'
+    )
+    before, _, after = file.read_bytes().partition(b'<folder key="Layer[001]" >')
+    file.write_bytes(before + b'<folder key="Layer[001]" >' + nickname + after)
+
+    with pytest.raises(TicketError, match=r"^Your own segmentation 'Tumour' \(old.nii.gz\) has"):
+        read(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("scan 10:42.nii.gz", "store the file 'scan 10:42.nii.gz': it has the character :"),
+        ("OLD.nii.gz", "'OLD.nii.gz' and 'old.nii.gz' are the same file on some systems"),
+    ],
+)
+def test_a_name_that_the_result_could_not_bear_is_refused_before_the_work(
+    tmp_path: Path, name: str, said: str
+) -> None:
+    odd = LayerSpec(role="OverlayRole", file_name=name)
+
+    with pytest.raises(TicketError, match=said):
+        read(submit(tmp_path, spec=WorkspaceSpec(layers=(MAIN, SEGMENTATION, odd))))
