@@ -160,12 +160,15 @@ def _serve(service: Service, settings: Settings, service_url: str) -> None:
 def _serve_checks(settings: ProgramSettings) -> None:
     stop = stop_signal()
     broker = RabbitBroker(settings.amqp_url.get_secret_value(), "dispatch", settings.instance)
+    keeper = Keeper(stop)
     end_health = serve_health(
         settings.metrics_bind,
-        lambda: missing(broker=broker.connected, datastore=is_there(settings.datastore)),
+        lambda: [
+            *missing(broker=broker.connected, datastore=is_there(settings.datastore)),
+            *keeper.problems(),
+        ],
     )
-    starting = threading.Thread(target=_start_checks, args=(broker, settings.datastore))
-    starting.start()
+    starting = keeper.keep("checking", partial(_start_checks, broker, settings.datastore))
     try:
         wait_for(stop)
         log.info("stopped", extra={"all_finished": broker.stop_consuming(settings.stop_s)})
