@@ -31,36 +31,68 @@ class _Series:
 def write_layer(source: Path, folder: Path) -> Layer:
     """Write ``source`` to ``folder`` as ``layer_000_<md5>.nii.gz``.
 
-    Pixel type and grid stay (NIfTI keeps the grid in single precision); descriptive texts, which may
+    ``source`` is judged as it lies there, before anything is written anew, and what was written is read
+    back.  Pixel type and grid stay (NIfTI keeps the grid in single precision); descriptive texts, which may
     name the patient, do not.  Raises ImageUnreadable.
     """
     import SimpleITK as sitk  # noqa: PLC0415, N813
 
-    image, note = _read_folder(source) if source.is_dir() else (_read_file(source), "")
+    image, note = _read_folder(source) if source.is_dir() else _read_file(source)
     for key in image.GetMetaDataKeys():
         image.EraseMetaData(key)
     path = folder / f"layer_000_{_md5(image)}.nii.gz"
     sitk.WriteImage(image, str(path), True)
+    _require_same(path, image)
     return Layer(path=path, size=tuple(image.GetSize()), note=note)
 
 
-def _read_file(path: Path) -> "sitk.Image":
+def _read_file(path: Path) -> tuple["sitk.Image", str]:
     import SimpleITK as sitk  # noqa: PLC0415, N813
+
+    from dss_images.errors import ImageRefused  # noqa: PLC0415
+    from dss_images.judging import require_volume  # noqa: PLC0415
+    from dss_images.reading import array_of, read_header  # noqa: PLC0415
 
     if not path.is_file():
         raise ImageUnreadable(f"There is no file {path.name}.")
     if sitk.ImageFileReader.GetImageIOFromFileName(str(path)) == "GDCMImageIO":
         raise ImageUnreadable(f"{path.name} is one DICOM slice; give the folder of its series.")
     try:
-        return sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        raise ImageUnreadable(_why(path.name, str(error))) from error
+        header = read_header(path, pairs=True)
+        require_volume(header)
+        voxels = array_of(header)
+    except ImageRefused as error:
+        raise ImageUnreadable(str(error)) from error
+    image = sitk.GetImageFromArray(voxels, isVector=False)
+    image.SetSpacing(header.grid.spacing_mm)
+    image.SetOrigin(header.grid.origin_mm)
+    image.SetDirection(header.grid.direction)
+    return image, " ".join(header.notes)
 
 
-def _why(name: str, error: str) -> str:
-    if "orthonormal" in error:
-        return f"The image {name} has axes that are not at right angles; save it resampled."
-    return f"{name} is not an image; NIfTI, NRRD, MetaImage and DICOM folders can be sent."
+def _require_same(path: Path, image: "sitk.Image") -> None:
+    """ITK writes what it can on a full disk, and says nothing.  Raises ImageUnreadable."""
+    import numpy as np  # noqa: PLC0415
+    import SimpleITK as sitk  # noqa: PLC0415, N813
+
+    from dss_images.errors import ImageRefused  # noqa: PLC0415
+    from dss_images.grid import file_grid_of, nearly_same  # noqa: PLC0415
+    from dss_images.reading import read_header, slices_in  # noqa: PLC0415
+
+    try:
+        header = read_header(path)
+        size = header.grid.size
+        written = sitk.GetArrayViewFromImage(image).reshape(-1, size[1], size[0])
+        pairs = zip(slices_in(header), written, strict=True)
+        same = (
+            sum(not np.array_equal(*pair) for pair in pairs) == 0
+        )  # to the end: what follows counts
+    except (ImageRefused, ValueError):
+        same = False
+    if not same or not nearly_same(header.grid, file_grid_of(image)):
+        raise ImageUnreadable(
+            "The image could not be kept as a NIfTI file as it is; is there room for temporary files?"
+        )
 
 
 def _read_folder(folder: Path) -> tuple["sitk.Image", str]:

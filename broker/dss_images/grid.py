@@ -1,0 +1,157 @@
+# mypy: allow-untyped-calls
+# (SimpleITK ships no types)
+"""Where the voxels of an image lie, as ITK says it: index order (x, y, z), millimetres, LPS."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
+
+DIRECTION_TOLERANCE = 1e-4
+"""As in ITK-SNAP (ImageIODelegates.cxx:197-250); size, spacing and origin have none."""
+RIGHT_ANGLES = 1e-3
+"""Cosine between two axes, below which they count as upright to each other."""
+SAME_PLACE = 1e-6
+"""Part of its own extent and distance by which a grid kept in single precision may be moved."""
+
+Matrix = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Of a volume."""
+
+    size: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    origin_mm: tuple[float, float, float]
+    direction: tuple[float, ...]
+
+    @property
+    def voxel_ml(self) -> float:
+        return float(np.prod(self.spacing_mm)) / 1000
+
+    def point_mm(self, index: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """Of a voxel index (x, y, z), which may lie between voxels."""
+        axes = np.array(self.direction).reshape(3, 3)
+        return np.asarray(self.origin_mm + axes @ (index * self.spacing_mm), np.float64)
+
+    def index_of(self, point_mm: Sequence[float]) -> npt.NDArray[np.float64]:
+        """Of a point in LPS; (x, y, z), whole in the middle of a voxel."""
+        axes = np.array(self.direction).reshape(3, 3) * self.spacing_mm
+        return np.asarray(np.linalg.solve(axes, np.subtract(point_mm, self.origin_mm)), np.float64)
+
+    def corners_mm(self) -> Matrix:
+        """The middles of the eight outermost voxels, one a row."""
+        ends = [(0, n - 1) for n in self.size]
+        indices = [(x, y, z) for x in ends[0] for y in ends[1] for z in ends[2]]
+        return np.array([self.point_mm(np.array(index, float)) for index in indices])
+
+    def holds(self, other: "Grid") -> bool:
+        """Size, spacing and origin bit for bit, direction within DIRECTION_TOLERANCE."""
+        return difference(self, other) == ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileGrid:
+    """The grid of a whole file: (x, y, z), or (x, y, z, t) where it has time points; else as in Grid."""
+
+    size: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    origin_mm: tuple[float, ...]
+    direction: tuple[float, ...]
+
+    @property
+    def frames(self) -> int:
+        return self.size[3] if len(self.size) > 3 else 1
+
+    @property
+    def volume(self) -> Grid:
+        """Of each frame."""
+        (i, j, k), (a, b, c), (x, y, z) = self.size[:3], self.spacing_mm[:3], self.origin_mm[:3]
+        axes = np.array(self.direction).reshape(len(self.size), -1)[:3, :3]
+        return Grid(
+            size=(i, j, k),
+            spacing_mm=(a, b, c),
+            origin_mm=(x, y, z),
+            direction=tuple(float(cosine) for cosine in axes.ravel()),
+        )
+
+    def holds(self, other: "FileGrid") -> bool:
+        """As ``Grid.holds``; of the time axis only the number of points counts."""
+        return self.size == other.size and self.volume.holds(other.volume)
+
+
+def file_grid_of(image: sitk.Image | sitk.ImageFileReader) -> FileGrid:
+    """Of an image, or of a reader that has read an image's header."""
+    return FileGrid(
+        size=tuple(image.GetSize()),
+        spacing_mm=tuple(image.GetSpacing()),
+        origin_mm=tuple(image.GetOrigin()),
+        direction=tuple(image.GetDirection()),
+    )
+
+
+def grid_from(
+    size: Sequence[int], steps_mm: Matrix, origin_mm: Sequence[float], frame_spacing: float = 1.0
+) -> FileGrid:
+    """``steps_mm`` are columns: from a voxel to the next along x, y and z, in LPS; (3, n) for n axes.
+
+    Of fewer than three axes only the size is told rightly.
+    """
+    count = len(size)
+    spacing, direction = np.ones(count), np.eye(count)
+    lengths = np.array([_length(step) for step in steps_mm.T])
+    spacing[: len(lengths)] = lengths
+    with np.errstate(divide="ignore", invalid="ignore"):  # what is no length is refused later
+        cosines = steps_mm / lengths
+    rows = min(3, count)
+    direction[:rows, : len(lengths)] = cosines[:rows]
+    spacing[3:] = frame_spacing
+    origin = [*origin_mm, *[0.0] * count][:count]
+    return FileGrid(
+        size=tuple(int(n) for n in size),
+        spacing_mm=tuple(float(s) for s in spacing),
+        origin_mm=tuple(float(x) for x in origin),
+        direction=tuple(float(c) for c in direction.ravel()),
+    )
+
+
+def _length(step: npt.NDArray[Any]) -> float:
+    """Summed up in the order in which ITK does it, so that the last bit is the same."""
+    x, y, z = (float(part) for part in step)
+    return float(np.sqrt(x * x + y * y + z * z))
+
+
+def apart_mm(one: Grid, other: Grid) -> float:
+    """The largest distance between a corner of ``one`` and the same of ``other``."""
+    return float(np.linalg.norm(one.corners_mm() - other.corners_mm(), axis=1).max())
+
+
+def nearly_same(one: FileGrid, other: FileGrid) -> bool:
+    """Are all corners where they were, within a millionth of their distances?"""
+    if one.size != other.size:
+        return False
+    reach = float(np.abs(one.volume.corners_mm()).max())
+    reach += float(np.multiply(one.volume.size, one.volume.spacing_mm).max())
+    return apart_mm(one.volume, other.volume) <= SAME_PLACE * max(reach, 1.0)
+
+
+def difference(found: Grid, needed: Grid) -> str:
+    """What is different about the two, as part of a sentence; "" if nothing is."""
+    for name, a, b in (
+        ("size", found.size, needed.size),
+        ("spacing", found.spacing_mm, needed.spacing_mm),
+        ("origin", found.origin_mm, needed.origin_mm),
+    ):
+        if a != b:
+            return f"{name} {_listed(a)} instead of {_listed(b)}"
+    if not np.allclose(found.direction, needed.direction, rtol=0, atol=DIRECTION_TOLERANCE):
+        return f"direction {_listed(found.direction)} instead of {_listed(needed.direction)}"
+    return ""
+
+
+def _listed(numbers: Sequence[float]) -> str:
+    return "(" + ", ".join(repr(n) for n in numbers) + ")"

@@ -1,0 +1,80 @@
+"""What an image file says about itself, in whatever format it is."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dss_images.grid import FileGrid
+from dss_images.unpacking import Packing
+
+
+class Format(StrEnum):
+    """How people call it."""
+
+    NIFTI_1 = "NIfTI-1"
+    NIFTI_2 = "NIfTI-2"
+    NRRD = "NRRD"
+    META = "MetaImage"
+
+
+SUFFIXES = {
+    Format.NIFTI_1: (".nii.gz", ".nii"),
+    Format.NIFTI_2: (".nii.gz", ".nii"),
+    Format.NRRD: (".nrrd",),
+    Format.META: (".mha",),
+}
+"""Endings of files that hold header and voxels."""
+HEADER_SUFFIXES = {
+    Format.NIFTI_1: (".hdr",),
+    Format.NIFTI_2: (".hdr",),
+    Format.NRRD: (".nhdr",),
+    Format.META: (".mhd",),
+}
+"""Endings of headers whose voxels may lie in another file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storage:
+    """Where the voxels are.
+
+    They begin ``offset_bytes`` into ``path`` (from its end if ``from_end``), where ``skip_lines`` lines are
+    left out before what is packed there, and ``skip_bytes`` of what comes out of it.
+    """
+
+    path: Path
+    packing: Packing = Packing.RAW
+    offset_bytes: int = 0
+    skip_lines: int = 0
+    skip_bytes: int = 0
+    from_end: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """``kind`` has the file's byte order.  What a voxel means is ``slope`` times its number plus ``intercept``.
+
+    ``notes`` are sentences on what is odd about the file, yet does no harm.
+    """
+
+    format: Format
+    grid: FileGrid
+    kind: np.dtype[Any]
+    storage: Storage
+    components: int = 1
+    slope: float = 1.0
+    intercept: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def dimensions(self) -> int:
+        return len(self.grid.size)
+
+    @property
+    def voxels_bytes(self) -> int:
+        count = self.components
+        for n in self.grid.size:
+            count *= n
+        return count * self.kind.itemsize

@@ -1,0 +1,46 @@
+"""Which images can be worked on, by what their headers say."""
+
+import math
+
+import numpy as np
+
+from dss_images import refusals
+from dss_images.errors import ImageRefused
+from dss_images.grid import RIGHT_ANGLES, FileGrid
+from dss_images.header import Header
+
+MOST_VOXELS = 1_000_000_000
+MOST_BYTES = 4 * 2**30
+LONGEST_MM = 3000.0
+
+
+def require_volume(header: Header) -> None:
+    """Raises ImageRefused if it is none that can be segmented: one real number in each voxel, three dimensions
+    or time points of them, upright axes, a size and a length that are possible.
+    """
+    if header.dimensions not in (3, 4):
+        raise refusals.wrong_dimensions(header.dimensions)
+    if header.components != 1:
+        raise refusals.several_values(header.components)
+    size = header.grid.size
+    if min(size[:3]) < 3:
+        raise refusals.few_slices(size[:3])
+    if math.prod(size[:3]) > MOST_VOXELS or math.prod(size) > MOST_VOXELS:
+        raise refusals.too_many_voxels(size[:3] if math.prod(size[:3]) > MOST_VOXELS else size)
+    longest_mm = max(n * s for n, s in zip(size[:3], header.grid.spacing_mm[:3], strict=True))
+    if longest_mm > LONGEST_MM:
+        raise refusals.too_long(longest_mm)
+    if header.voxels_bytes > MOST_BYTES:
+        raise refusals.too_many_bytes(header.voxels_bytes, MOST_BYTES)
+
+
+def require_grid(grid: FileGrid) -> None:
+    """Raises ImageRefused if there are not three lengths and upright axes at a place that is a number."""
+    volume = grid.volume
+    if not all(math.isfinite(s) and s > 0 for s in volume.spacing_mm):
+        raise ImageRefused(refusals.NO_LENGTH)
+    axes = np.array(volume.direction).reshape(3, 3)
+    if not np.isfinite([*volume.direction, *volume.origin_mm]).all():
+        raise ImageRefused(refusals.NO_PLACE)
+    if not np.allclose(axes.T @ axes, np.eye(3), rtol=0, atol=RIGHT_ANGLES):
+        raise ImageRefused(refusals.SHEARED)

@@ -1,0 +1,275 @@
+"""NIfTI headers, of both versions and byte orders.
+
+Facts: nifti1.h and nifti2.h (https://nifti.nimh.nih.gov).  Where ITK and nibabel take a header differently,
+nobody knows what was meant, and it is refused.
+"""
+
+import math
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from dss_images import refusals
+from dss_images.errors import ImageRefused
+from dss_images.grid import FileGrid, Grid, apart_mm, grid_from
+from dss_images.header import Format, Header, Storage
+from dss_images.judging import require_grid
+from dss_images.unpacking import GZIP, Packing, inflated
+
+_HEADER_BYTES = {Format.NIFTI_1: 348, Format.NIFTI_2: 540}
+_LEAST_OFFSET = {Format.NIFTI_1: 352, Format.NIFTI_2: 544}
+_MOST_HEADER_BYTES = 64 << 20
+_FIELDS_1 = {
+    "dim": ("8i2", 40),
+    "datatype": ("i2", 70),
+    "pixdim": ("8f4", 76),
+    "vox_offset": ("f4", 108),
+    "scl_slope": ("f4", 112),
+    "scl_inter": ("f4", 116),
+    "xyzt_units": ("u1", 123),
+    "qform_code": ("i2", 252),
+    "sform_code": ("i2", 254),
+    "quatern": ("3f4", 256),
+    "qoffset": ("3f4", 268),
+    "srow": ("(3,4)f4", 280),
+    "magic": ("S4", 344),
+}
+_FIELDS_2 = {
+    "magic": ("S8", 4),
+    "datatype": ("i2", 12),
+    "dim": ("8i8", 16),
+    "pixdim": ("8f8", 104),
+    "vox_offset": ("i8", 168),
+    "scl_slope": ("f8", 176),
+    "scl_inter": ("f8", 184),
+    "qform_code": ("i4", 344),
+    "sform_code": ("i4", 348),
+    "quatern": ("3f8", 352),
+    "qoffset": ("3f8", 376),
+    "srow": ("(3,4)f8", 400),
+    "xyzt_units": ("i4", 500),
+}
+_KINDS = {
+    2: "u1",
+    4: "i2",
+    8: "i4",
+    16: "f4",
+    64: "f8",
+    256: "i1",
+    512: "u2",
+    768: "u4",
+    1024: "i8",
+    1280: "u8",
+}
+_COMPLEX = {32, 1792, 2048}
+_COLOURS = {128: 3, 2304: 4}
+_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 1e-3}
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
+_PRECISION = 1e-3
+"""Of a rotation that is kept as three numbers in single precision, at worst."""
+
+Order = Literal["<", ">"]
+Record = Any
+"""A header as a numpy record."""
+
+
+def is_nifti(start: bytes) -> bool:
+    """``start`` are the first 348 bytes, unpacked.  ANALYZE 7.5, its ancestor, counts."""
+    return (
+        int.from_bytes(start[:4], "little") in _SIZES or int.from_bytes(start[:4], "big") in _SIZES
+    )
+
+
+_SIZES = frozenset(_HEADER_BYTES.values())
+
+
+def read_nifti(path: Path) -> Header:
+    """Raises ImageRefused, EOFError, zlib.error.  The voxels may lie in the file beside it; the caller decides."""
+    with path.open("rb") as file:
+        packing = Packing.DEFLATE if file.peek(2).startswith(GZIP) else Packing.RAW
+        format_, order, record = _record(inflated(file) if packing == Packing.DEFLATE else file)
+    _require_magic(record)
+    size, components = _size(format_, record)
+    code = int(record["datatype"])
+    slope, intercept = _scale(record)
+    return Header(
+        format=format_,
+        grid=_grid(record, size),
+        kind=_kind(code, order),
+        components=components * _COLOURS.get(code, 1),
+        slope=slope,
+        intercept=intercept,
+        storage=_storage(path, format_, record, packing),
+        notes=_notes(record),
+    )
+
+
+def _record(stream: BinaryIO) -> tuple[Format, Order, Record]:
+    data = stream.read(4)
+    size = next(
+        (n for n in (int.from_bytes(data, "little"), int.from_bytes(data, "big")) if n in _SIZES), 0
+    )
+    if not size:
+        raise ImageRefused(refusals.UNKNOWN)
+    order: Order = "<" if int.from_bytes(data, "little") == size else ">"
+    data += stream.read(size - 4)
+    if len(data) < size:
+        raise refusals.damaged(refusals.ENDS_EARLY)
+    format_ = Format.NIFTI_1 if size == _HEADER_BYTES[Format.NIFTI_1] else Format.NIFTI_2
+    return format_, order, np.frombuffer(data, _type(format_, order))[0]
+
+
+def _type(format_: Format, order: Order) -> "np.dtype[Any]":
+    fields = _FIELDS_1 if format_ == Format.NIFTI_1 else _FIELDS_2
+    names, offsets = list(fields), [offset for _, offset in fields.values()]
+    formats: list[np.dtype[Any]] = [np.dtype(kind) for kind, _ in fields.values()]
+    layout: Any = {
+        "names": names,
+        "formats": formats,
+        "offsets": offsets,
+        "itemsize": _HEADER_BYTES[format_],
+    }
+    kind: np.dtype[Any] = np.dtype(layout)
+    return kind.newbyteorder(order)
+
+
+def _require_magic(record: Record) -> None:
+    magic = bytes(record["magic"])[:3]
+    if magic not in {b"n+1", b"ni1", b"n+2", b"ni2"}:
+        raise ImageRefused(refusals.ANALYZE if not magic.strip() else refusals.UNKNOWN)
+
+
+def _size(format_: Format, record: Record) -> tuple[list[int], int]:
+    """Of the volume, with its time points if there are several, and how many values a voxel has."""
+    count = int(record["dim"][0])
+    if not 1 <= count <= 7:
+        raise refusals.bad_header(format_, f"it says {count} dimensions")
+    dims = [int(n) for n in record["dim"][1 : count + 1]]
+    if min(dims) < 1:
+        raise refusals.no_size(dims)
+    space, frames, others = dims[:3], [*dims, 1, 1][3] if count > 3 else 1, math.prod(dims[4:])
+    if others > 1 and math.prod(dims[5:]) > 1:
+        raise refusals.wrong_dimensions(count)
+    return [*space, *([frames] if frames > 1 else [])], others
+
+
+def _kind(code: int, order: Order) -> "np.dtype[Any]":
+    if code in _COMPLEX:
+        raise ImageRefused(refusals.COMPLEX)
+    if code in _COLOURS:
+        return np.dtype("u1")
+    if code not in _KINDS:
+        raise refusals.unknown_kind(f"datatype {code}")
+    return np.dtype(order + _KINDS[code])
+
+
+def _scale(record: Record) -> tuple[float, float]:
+    """Slope and intercept.  A slope that is 0 or no number means none; then no intercept may be asked for."""
+    slope, intercept = float(record["scl_slope"]), float(record["scl_inter"])
+    if slope and math.isfinite(slope):
+        if not math.isfinite(intercept):
+            raise ImageRefused(refusals.NO_SCALE)
+        return slope, intercept
+    if intercept and math.isfinite(intercept):
+        raise ImageRefused(refusals.NO_SCALE)
+    return 1.0, 0.0
+
+
+def _storage(path: Path, format_: Format, record: Record, packing: Packing) -> Storage:
+    if bytes(record["magic"])[:2] == b"ni":
+        return Storage(path=_beside(path), packing=_packing_of(_beside(path)))
+    offset = float(record["vox_offset"])
+    if not _LEAST_OFFSET[format_] <= offset <= _MOST_HEADER_BYTES or offset != int(offset):
+        raise refusals.bad_header(format_, "it does not say where its voxels begin (vox_offset)")
+    if packing == Packing.RAW:
+        return Storage(path=path, offset_bytes=int(offset))
+    return Storage(path=path, packing=packing, skip_bytes=int(offset))
+
+
+def _beside(path: Path) -> Path:
+    """The file of the voxels of a pair."""
+    name = path.name[: -len(".hdr")] if path.name.lower().endswith(".hdr") else path.stem
+    found = [path.with_name(name + end) for end in (".img", ".IMG", ".img.gz")]
+    return next((p for p in found if p.is_file()), found[0])
+
+
+def _packing_of(path: Path) -> Packing:
+    if not path.is_file():
+        return Packing.RAW
+    with path.open("rb") as file:
+        return Packing.DEFLATE if file.read(2) == GZIP else Packing.RAW
+
+
+def _grid(record: Record, size: list[int]) -> FileGrid:
+    """By the sform, else by the qform."""
+    scale = _MM.get(int(record["xyzt_units"]) & 7)
+    if scale is None:
+        raise refusals.unknown_unit(f"xyzt_units {int(record['xyzt_units']) & 7}")
+    frame_spacing = float(record["pixdim"][4]) or 1.0
+    forms = [_sform(record)] if int(record["sform_code"]) > 0 else []
+    forms += [_qform(record)] if int(record["qform_code"]) > 0 else []
+    if not forms:
+        raise refusals.unknown_side("its qform and its sform are not set")
+    grids = [_grid_of(form * scale, size, frame_spacing) for form in forms]
+    if len(size) > 2:
+        for grid in grids:
+            require_grid(grid)
+        if int(record["sform_code"]) > 0:
+            _require_one_spacing(record, grids[0], scale)
+        if len(grids) == 2:
+            _require_agreement(grids[0].volume, grids[1].volume)
+    return grids[0]
+
+
+def _grid_of(form: npt.NDArray[np.float64], size: list[int], frame_spacing: float) -> FileGrid:
+    """``form`` (3, 4) leads from an index to RAS."""
+    lps = _RAS_TO_LPS @ form
+    steps = lps[:, : min(3, len(size))]
+    return grid_from(size, steps, [float(x) for x in lps[:, 3]], frame_spacing)
+
+
+def _sform(record: Record) -> npt.NDArray[np.float64]:
+    return np.asarray(record["srow"], np.float64)
+
+
+def _qform(record: Record) -> npt.NDArray[np.float64]:
+    """nifti1.h, method 2.  Lengths are above 0 there; a sign that some programs put before them means nothing."""
+    b, c, d = (float(q) for q in record["quatern"])
+    square = 1.0 - (b * b + c * c + d * d)
+    a = math.sqrt(square) if square > 1e-7 else 0.0
+    if a == 0.0:
+        norm = math.sqrt(b * b + c * c + d * d) or 1.0
+        b, c, d = b / norm, c / norm, d / norm
+    turn = np.array(
+        [
+            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
+        ]
+    )
+    lengths = np.abs(np.asarray(record["pixdim"][1:4], np.float64))
+    lengths[2] *= -1 if float(record["pixdim"][0]) < 0 else 1
+    return np.column_stack([turn * lengths, np.asarray(record["qoffset"], np.float64)])
+
+
+def _require_one_spacing(record: Record, grid: FileGrid, scale: float) -> None:
+    """ITK takes the lengths of pixdim, and the directions alone of the sform."""
+    lengths = np.abs(np.asarray(record["pixdim"][1:4], np.float64)) * scale
+    stated = [float(n) for n in lengths]
+    if lengths.all() and not np.allclose(lengths, grid.spacing_mm[:3], rtol=_PRECISION, atol=0):
+        raise refusals.two_spacings(stated, grid.spacing_mm[:3])
+
+
+def _require_agreement(sform: Grid, qform: Grid) -> None:
+    reach = float(np.linalg.norm(np.multiply(sform.size, sform.spacing_mm)))
+    apart = apart_mm(sform, qform)
+    if not apart <= 0.01 + _PRECISION * reach:
+        raise refusals.two_places(apart)
+
+
+def _notes(record: Record) -> tuple[str, ...]:
+    if (np.asarray(record["pixdim"][1:4]) < 0).any():
+        return ("The image has a negative spacing (pixdim), which was read as its length.",)
+    return ()

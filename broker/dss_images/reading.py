@@ -1,0 +1,239 @@
+# mypy: allow-untyped-calls
+# (SimpleITK ships no types)
+"""An image file's header, read and judged; and its voxels, slice by slice.
+
+Everybody who reads an image file begins here, and with the original file: whatever reads it and writes it
+anew before would turn damage into a sound image.
+"""
+
+import math
+import zlib
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
+
+from dss_images import refusals
+from dss_images.errors import ImageRefused
+from dss_images.grid import FileGrid, file_grid_of, nearly_same
+from dss_images.header import HEADER_SUFFIXES, SUFFIXES, Format, Header
+from dss_images.judging import require_grid
+from dss_images.metaimage import is_meta, read_meta
+from dss_images.nifti import is_nifti, read_nifti
+from dss_images.nrrd import is_nrrd, read_nrrd
+from dss_images.unpacking import GZIP, Packing, inflated, unpacked
+
+_START_BYTES = 4096
+_SURPLUS_BYTES = 1 << 20
+
+Voxels = npt.NDArray[Any]
+
+
+def format_of(path: Path) -> Format | None:
+    """By the content; None if it is none of ours.
+
+    Raises OSError; EOFError or zlib.error if it is packed and damaged at its beginning.
+    """
+    with path.open("rb") as file:
+        start = file.read(_START_BYTES)
+        if start.startswith(GZIP):
+            file.seek(0)
+            return _nifti_in(inflated(file).read(4))
+    if is_nrrd(start):
+        return Format.NRRD
+    return Format.META if is_meta(start) else _nifti_in(start)
+
+
+def _nifti_in(start: bytes) -> Format | None:
+    if len(start) < 4 or not is_nifti(start):
+        return None
+    return Format.NIFTI_2 if 540 % 256 in (start[0], start[3]) else Format.NIFTI_1
+
+
+def read_header(path: Path, *, pairs: bool = False) -> Header:
+    """Raises ImageRefused with what was found and what to do.
+
+    ``pairs``: the voxels may lie in another file of the same folder, as on a user's own machine.  Never
+    where files of several people lie.
+    """
+    header = _read(path)
+    _require_name(path, header, pairs=pairs)
+    _require_own_file(path, header, pairs=pairs)
+    _require_length(header)
+    if header.dimensions < 3:
+        return header
+    require_grid(header.grid)
+    return replace(header, grid=_as_itk_says(path, header))
+
+
+def _read(path: Path) -> Header:
+    try:
+        match format_of(path):
+            case Format.NIFTI_1 | Format.NIFTI_2:
+                return read_nifti(path)
+            case Format.NRRD:
+                return read_nrrd(path)
+            case Format.META:
+                return read_meta(path)
+            case None:
+                raise ImageRefused(refusals.UNKNOWN if path.stat().st_size else refusals.EMPTY)
+    except EOFError as error:
+        raise refusals.damaged(refusals.ENDS_EARLY) from error
+    except zlib.error as error:
+        raise refusals.damaged(_why(error)) from error
+
+
+def _require_name(path: Path, header: Header, *, pairs: bool) -> None:
+    """Programs of others look at the name alone."""
+    ends = SUFFIXES[header.format] + (HEADER_SUFFIXES[header.format] if pairs else ())
+    if not path.name.lower().endswith(ends):
+        raise refusals.misnamed(header.format, path.suffix)
+
+
+def _require_own_file(path: Path, header: Header, *, pairs: bool) -> None:
+    other = header.storage.path
+    if other == path:
+        return
+    several = other.name.upper().startswith("LIST") or "%" in other.name
+    if not pairs or several or other.parent != path.parent or other.is_symlink():
+        raise ImageRefused(refusals.ELSEWHERE)
+    if not other.is_file():
+        raise ImageRefused(
+            f"The image keeps its voxels in the file '{other.name}', which is not beside it; put it there."
+        )
+
+
+def _require_length(header: Header) -> None:
+    """That the file can hold what it promises, before anybody makes room for it in memory."""
+    storage = header.storage
+    there = storage.path.stat().st_size - (0 if storage.from_end else storage.offset_bytes)
+    if header.voxels_bytes > there * storage.packing.most_inflated:
+        raise refusals.damaged(refusals.ENDS_EARLY)
+
+
+def _as_itk_says(path: Path, header: Header) -> FileGrid:
+    """The same grid to the last bit as ITK-SNAP has it, which compares it so; if ITK reads the file rightly.
+
+    Only of NIfTI-1, whose single precision ITK rounds in ways of its own; of the other formats the numbers
+    are those of the file.
+    """
+    if header.format != Format.NIFTI_1 or header.storage.path != path:
+        return header.grid
+    try:
+        found = _itk_header(path)
+    except RuntimeError:
+        return header.grid
+    return found if nearly_same(found, header.grid) else header.grid
+
+
+def _itk_header(path: Path) -> FileGrid:
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("NiftiImageIO")
+    reader.SetFileName(str(path))
+    warns = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        reader.ReadImageInformation()
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(warns)
+    return file_grid_of(reader)
+
+
+def slices_in(header: Header) -> Generator[Voxels, None, None]:
+    """All slices (y, x) from z = 0 on, frame after frame; of several values in a voxel, (y, x, values).
+
+    To be read to the end: what is behind the last slice counts.  Raises ImageRefused where the file is
+    damaged.
+    """
+    try:
+        yield from _slices(header)
+    except EOFError as error:
+        raise refusals.damaged(refusals.ENDS_EARLY) from error
+    except zlib.error as error:
+        raise refusals.damaged(_why(error)) from error
+    except ValueError as error:
+        raise refusals.damaged(refusals.NOT_UNPACKED) from error
+    except OSError as error:
+        if error.errno is not None:  # the disk's; a bzip2 file's has no number
+            raise
+        raise refusals.damaged(refusals.NOT_UNPACKED) from error
+
+
+def array_of(header: Header) -> Voxels:
+    """All voxels, (z, y, x) or (t, z, y, x), in this machine's byte order.  Raises ImageRefused."""
+    found: Voxels | None = None
+    for number, values in enumerate(slices_in(header)):
+        require_numbers(values, number, header)
+        if found is None:
+            kind = values.dtype.newbyteorder("=")
+            found = np.empty((math.prod(header.grid.size[2:]), *values.shape), kind)
+        found[number] = values
+    if found is None:
+        raise refusals.no_size(header.grid.size)
+    return found.reshape(*header.grid.size[::-1], *found.shape[3:])
+
+
+def check_voxels(header: Header) -> None:
+    """Raises ImageRefused if one is missing, damaged or no number."""
+    for number, values in enumerate(slices_in(header)):
+        require_numbers(values, number, header)
+
+
+def require_numbers(values: Voxels, number: int, header: Header) -> None:
+    """Of the slice ``number`` of all.  Raises ImageRefused."""
+    if values.dtype.kind != "f" or np.isfinite(values).all():
+        return
+    y, x = (int(i[0]) for i in np.nonzero(~np.isfinite(values))[:2])
+    raise refusals.not_numbers((x, y, number % header.grid.size[2] if header.dimensions > 2 else 0))
+
+
+def _slices(header: Header) -> Iterator[Voxels]:
+    x, y, *rest = (*header.grid.size, 1, 1)
+    shape = (y, x) if header.components == 1 else (y, x, header.components)
+    slice_bytes = math.prod(shape) * header.kind.itemsize
+    with header.storage.path.open("rb") as file:
+        stream = _at_voxels(file, header)
+        for _ in range(math.prod(rest)):
+            data = stream.read(slice_bytes)
+            if len(data) < slice_bytes:
+                raise EOFError
+            yield _values(data, header).reshape(shape)
+        if len(stream.read(_SURPLUS_BYTES)) == _SURPLUS_BYTES:
+            raise refusals.damaged(refusals.OVERLONG)
+
+
+def _at_voxels(file: BinaryIO, header: Header) -> BinaryIO:
+    storage = header.storage
+    if storage.from_end:
+        file.seek(max(0, storage.path.stat().st_size - header.voxels_bytes))
+        return file
+    file.seek(storage.offset_bytes)
+    for _ in range(storage.skip_lines):
+        if not file.readline(_SURPLUS_BYTES):
+            raise EOFError
+    stream = unpacked(file, storage.packing, header.kind)
+    if storage.packing != Packing.RAW:
+        if len(stream.read(storage.skip_bytes)) < storage.skip_bytes:
+            raise EOFError
+        return stream
+    file.seek(storage.skip_bytes, 1)
+    return stream
+
+
+def _values(data: bytes, header: Header) -> Voxels:
+    """In single precision where they are scaled, as ITK has them; in double where that would lose digits."""
+    stored = np.frombuffer(data, header.kind)
+    if (header.slope, header.intercept) == (1.0, 0.0):
+        return stored
+    with np.errstate(over="ignore", invalid="ignore"):  # what is no number is refused later
+        scaled: npt.NDArray[np.float64] = stored * np.float64(header.slope) + header.intercept
+        wide = header.kind.itemsize == 8 or header.kind.str[1:] in {"i4", "u4"}
+        return scaled if wide else scaled.astype(np.float32)
+
+
+def _why(error: zlib.error) -> str:
+    return refusals.CORRUPT if "check" in str(error) else refusals.NOT_UNPACKED

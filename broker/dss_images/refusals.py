@@ -1,0 +1,140 @@
+"""Every sentence with which an image file is refused: what was found, and what to do.
+
+The client, the dispatcher and the worker say the same of the same file.
+"""
+
+from collections.abc import Sequence
+
+from dss_images.errors import ImageDamaged, ImageRefused
+
+ENDS_EARLY = "The image file is damaged: it ends too early. Send it again, whole."
+CORRUPT = "The image file is damaged: its checksum does not fit. Send it again."
+NOT_UNPACKED = "The image file is damaged: its voxels cannot be unpacked. Send it again."
+OVERLONG = (
+    "The image file is damaged: it holds more voxels than its header says. Save the image anew."
+)
+ELSEWHERE = "The image keeps its voxels in another file; save it as one file, for instance .nii.gz."
+UNKNOWN = (
+    "The file is not an image of NIfTI, NRRD or MetaImage; save it as one, for instance .nii.gz."
+)
+EMPTY = "The image file is empty. Send it again."
+ANALYZE = (
+    "The image is ANALYZE 7.5, which does not say which side is left; save it as NIfTI where the "
+    "orientation is known."
+)
+SHEARED = "The image has axes that are not at right angles; save it resampled to axes that are."
+NO_LENGTH = "The image has a spacing that is no length; each must be above 0 mm."
+NO_PLACE = "The image has a position in space that is no number; save it anew."
+NO_SCALE = (
+    "The image's header says that its values are to be scaled, but not by which numbers; "
+    "save it with its values as they are."
+)
+COMPLEX = "The image has complex numbers; one real number in each voxel is needed."
+
+
+def damaged(sentence: str) -> ImageDamaged:
+    return ImageDamaged(sentence)
+
+
+def bad_header(format_name: str, finding: str) -> ImageDamaged:
+    """``finding`` is a part of a sentence."""
+    return ImageDamaged(
+        f"The header of this {format_name} is damaged: {finding}. Save the image anew."
+    )
+
+
+def misnamed(format_name: str, suffix: str) -> ImageRefused:
+    shown = f"ends in '{suffix}'" if suffix else "has no ending"
+    return ImageRefused(
+        f"The file is {format_name}, but its name {shown}; give it the right ending."
+    )
+
+
+def unknown_side(finding: str) -> ImageRefused:
+    return ImageRefused(
+        f"The image does not say how it lies in the patient ({finding}), so that left and right would be a "
+        "guess; save it from a program that knows, for instance ITK-SNAP."
+    )
+
+
+def two_places(apart_mm: float) -> ImageRefused:
+    return ImageRefused(
+        f"The image says two places for itself: its qform and its sform are up to {apart_mm:.3g} mm apart, "
+        "and programs differ in which they take; save it with one."
+    )
+
+
+def two_spacings(one: Sequence[float], other: Sequence[float]) -> ImageRefused:
+    return ImageRefused(
+        f"The image says two spacings: {_listed(one)} mm (pixdim) and {_listed(other)} mm (sform); "
+        "save it with one."
+    )
+
+
+def unknown_unit(unit: str) -> ImageRefused:
+    return ImageRefused(f"The image measures lengths in '{unit}'; millimetres are needed.")
+
+
+def unknown_kind(kind: str) -> ImageRefused:
+    return ImageRefused(
+        f"The image has voxels of the type '{kind}'; integers or floating-point numbers of at most 64 bits "
+        "are needed."
+    )
+
+
+def unknown_packing(encoding: str) -> ImageRefused:
+    return ImageRefused(
+        f"The image is packed as '{encoding}', which cannot be read; save it packed with gzip, or not packed."
+    )
+
+
+def no_size(size: Sequence[int]) -> ImageDamaged:
+    return ImageDamaged(f"The image's header says {_voxels(size)}; each number must be 1 or more.")
+
+
+def wrong_dimensions(count: int) -> ImageRefused:
+    return ImageRefused(f"The image has {count} dimensions; a volume has 3, or 4 with time points.")
+
+
+def several_values(count: int) -> ImageRefused:
+    return ImageRefused(f"The image has {count} values in each voxel; one is needed.")
+
+
+def few_slices(size: Sequence[int]) -> ImageRefused:
+    return ImageRefused(f"The image has {_voxels(size)}; a volume of several slices is needed.")
+
+
+def too_many_voxels(size: Sequence[int]) -> ImageRefused:
+    fewer = "; send fewer time points" if len(size) > 3 else ""
+    return ImageRefused(
+        f"The image has {_voxels(size)}, more than can be worked on at once{fewer}."
+    )
+
+
+def too_many_bytes(found: int, most: int) -> ImageRefused:
+    return ImageRefused(
+        f"The image takes {found / 2**30:.0f} GB; at most {most / 2**30:.0f} GB can be worked on at once. "
+        "Save it with 16 bits a voxel, or crop it."
+    )
+
+
+def too_long(longest_mm: float) -> ImageRefused:
+    return ImageRefused(
+        f"The image is {longest_mm:g} mm long, which no patient is: check its spacing."
+    )
+
+
+def not_numbers(index: Sequence[int]) -> ImageRefused:
+    """``index`` is that of the first, (x, y, z)."""
+    return ImageRefused(
+        f"The image has voxels that are not numbers (NaN or infinite), the first at {_listed(index)}; give "
+        "every voxel a value, in a CT for instance -1000."
+    )
+
+
+def _voxels(size: Sequence[int]) -> str:
+    return " x ".join(str(n) for n in size) + " voxels"
+
+
+def _listed(numbers: Sequence[float]) -> str:
+    return ", ".join(f"{n:g}" for n in numbers)

@@ -1,0 +1,24 @@
+"""Lengths in other units than millimetres."""
+
+from dss_images import refusals
+
+_MM = {
+    "": 1.0,
+    "?": 1.0,
+    "mm": 1.0,
+    "millimeter": 1.0,
+    "millimetre": 1.0,
+    "um": 1e-3,
+    "µm": 1e-3,
+    "micron": 1e-3,
+    "cm": 10.0,
+    "m": 1000.0,
+}
+
+
+def scale_of(unit: str) -> float:
+    """Millimetres in one; no unit means millimetres.  Raises ImageRefused."""
+    try:
+        return _MM[unit.strip().strip('"').casefold()]
+    except KeyError:
+        raise refusals.unknown_unit(unit) from None

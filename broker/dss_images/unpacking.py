@@ -1,0 +1,149 @@
+"""Voxels out of gzip, zlib and bzip2, as text or as they are, bit by bit and checked to the end."""
+
+import bz2
+import io
+import zlib
+from enum import StrEnum
+from typing import Any, BinaryIO, Protocol
+
+_CHUNK_BYTES = 1 << 18
+_EITHER = 47
+"""For zlib: gzip or zlib, whichever it is, with its checksum."""
+GZIP = b"\x1f\x8b"
+_BZIP2 = b"BZh"
+
+
+class Packing(StrEnum):
+    """How the bytes of voxels are kept."""
+
+    RAW = "raw"
+    DEFLATE = "gzip or zlib"
+    BZIP2 = "bzip2"
+    DECIMAL = "decimal"
+    HEX = "hex"
+
+    @property
+    def most_inflated(self) -> int:
+        """No file holds more bytes of voxels than so many times its own."""
+        return {Packing.RAW: 1, Packing.DEFLATE: 1032, Packing.BZIP2: 100_000}.get(self, 8)
+
+
+class _Stream(Protocol):
+    """What ``zlib.decompressobj`` and ``bz2.BZ2Decompressor`` share, with one name for each."""
+
+    def part(self, packed: bytes, most: int) -> tuple[bytes, bytes]:
+        """What was unpacked, at most so much, and what is still packed."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def rest(self) -> bytes:
+        """What follows the end."""
+
+
+class _Deflate:
+    begins = GZIP
+
+    def __init__(self) -> None:
+        self._stream = zlib.decompressobj(_EITHER)
+
+    def part(self, packed: bytes, most: int) -> tuple[bytes, bytes]:
+        return self._stream.decompress(packed, most), self._stream.unconsumed_tail
+
+    @property
+    def eof(self) -> bool:
+        return self._stream.eof
+
+    @property
+    def rest(self) -> bytes:
+        return self._stream.unused_data
+
+
+class _Bzip2:
+    begins = _BZIP2
+
+    def __init__(self) -> None:
+        self._stream = bz2.BZ2Decompressor()
+
+    def part(self, packed: bytes, most: int) -> tuple[bytes, bytes]:
+        return self._stream.decompress(packed, most), b""  # it keeps what is left itself
+
+    @property
+    def eof(self) -> bool:
+        return self._stream.eof
+
+    @property
+    def rest(self) -> bytes:
+        return self._stream.unused_data
+
+
+class _Unpacking(io.RawIOBase):
+    """Reads as what is packed in ``file``.
+
+    Raises EOFError where that ends too early; zlib.error or OSError where it is not what was packed.
+    Another stream may follow the first; whatever else follows is ignored, as ``gunzip`` does.
+    """
+
+    def __init__(self, file: BinaryIO, kind: type[_Deflate | _Bzip2]) -> None:
+        self._file = file
+        self._packed = b""
+        self._kind = kind
+        self._stream: _Stream = kind()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "memoryview[int]", /) -> int:  # type: ignore[override]  # wider there
+        while self._goes_on():
+            unpacked, self._packed = self._stream.part(self._packed, len(buffer))
+            if unpacked:
+                buffer[: len(unpacked)] = unpacked
+                return len(unpacked)
+            if not self._stream.eof and not self._packed:
+                self._packed = self._file.read(_CHUNK_BYTES)
+                if not self._packed:
+                    raise EOFError
+        return 0
+
+    def _goes_on(self) -> bool:
+        """False at the end.  Where one stream ends, the next one is begun."""
+        if not self._stream.eof:
+            return True
+        following = self._stream.rest + self._file.read(_CHUNK_BYTES)
+        if not following.startswith(self._kind.begins):
+            return False
+        self._packed, self._stream = following, self._kind()
+        return True
+
+
+def inflated(file: BinaryIO) -> io.BufferedReader:
+    """What gzip or zlib has packed in ``file`` from its position on; memory does not grow with it."""
+    return io.BufferedReader(_Unpacking(file, _Deflate), _CHUNK_BYTES)
+
+
+def unpacked(file: BinaryIO, packing: Packing, number_kind: Any) -> BinaryIO:
+    """``number_kind`` is the numpy type of numbers that are written as text.  Raises ValueError there."""
+    match packing:
+        case Packing.RAW:
+            return file
+        case Packing.DEFLATE:
+            return inflated(file)
+        case Packing.BZIP2:
+            return io.BufferedReader(_Unpacking(file, _Bzip2), _CHUNK_BYTES)
+        case Packing.HEX:
+            return io.BytesIO(bytes.fromhex(file.read().decode("ascii")))
+        case Packing.DECIMAL:
+            return io.BytesIO(_numbers(file.read(), number_kind))
+
+
+def _numbers(text: bytes, kind: Any) -> bytes:
+    import numpy as np  # noqa: PLC0415  (only rare files need it here)
+
+    words = text.decode("ascii").replace(",", " ").split()
+    whole = np.dtype(kind).kind in "iu"
+    numbers = [int(w) for w in words] if whole else [float(w) for w in words]
+    try:
+        return np.array(numbers, dtype=kind).tobytes()
+    except OverflowError as error:
+        raise ValueError(str(error)) from error
