@@ -45,6 +45,10 @@ class Provider(StrEnum):
     BUNDLE = "bundle"
 
 
+BUILT_IN_RULES = ("lung-segmentation", "nodule-detection")
+"""The rules that come with the workers.  A test holds them against the workers' own list."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dispatch:
     """The layer tagged ``tag`` goes to the algorithm; what comes back is a layer called ``segmentation``.
@@ -183,6 +187,10 @@ def _check_dispatch(service: Service) -> None:
     _require(tag.type in images, "dispatch.tag", f"'{tag.name}' must be the tag of an image")
     _require(tag.required, "dispatch.tag", f"'{tag.name}' must be a required tag")
     _require(dispatch.algorithm != "", f"dispatch.{dispatch.provider}", "must not be empty")
+    if dispatch.provider is Provider.RULES:
+        known = " or ".join(BUILT_IN_RULES)
+        named = f"must be {known}; there are no rules '{dispatch.rules}'"
+        _require(dispatch.rules in BUILT_IN_RULES, "dispatch.rules", named)
     _require(dispatch.segmentation.strip() != "", "dispatch.segmentation", "must not be empty")
     _require(dispatch.segmentation.isprintable(), "dispatch.segmentation", "must be plain text")
     _require(len(set(dispatch.crop_box)) in (0, 2), "dispatch.crop_box", "must be two tags")

@@ -67,6 +67,8 @@ def status() -> None:
     """Every process: running, healthy, where.  Exit status 1 if something is down."""
     parts = _existing().parts()
     console.print(screen.parts_table(parts))
+    if any(part.missing for part in parts):
+        console.print(screen.reasons(parts))
     console.print()
     console.print(screen.metrics_pages(parts))
     if not all(part.healthy for part in parts):

@@ -17,6 +17,15 @@ def answers(url: str) -> bool:
         return False
 
 
+def reason_not_ready(metrics: str) -> str:
+    """What the program whose numbers are at ``metrics`` (host:port) says is missing; "" if it says nothing."""
+    try:
+        answer = httpx.get(f"http://{metrics}/readyz", timeout=_TIMEOUT_S)
+    except httpx.HTTPError:
+        return "It does not answer yet."
+    return "" if answer.status_code == httpx.codes.OK else " ".join(answer.text.split())
+
+
 def has_consumer(console_url: str, user: str, password: str, queue: str) -> bool:
     """True if somebody takes messages from ``queue``, as the queue itself says: never an old number."""
     try:

@@ -34,6 +34,12 @@ def parts_table(parts: Sequence[Part]) -> Table:
     return table
 
 
+def reasons(parts: Sequence[Part]) -> Text:
+    """Why a process that lives is not ready, a line for each."""
+    lines = [f" {part.name}: {part.missing}" for part in parts if part.missing]
+    return Text("\n".join(lines), style="yellow")
+
+
 def metrics_pages(parts: Sequence[Part]) -> Text:
     """Where the numbers of each process are, in plain lines."""
     pages = [(part.name, f"http://{part.metrics}/metrics") for part in parts if part.metrics]

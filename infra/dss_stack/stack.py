@@ -8,6 +8,7 @@ from typing import Protocol
 
 import psutil
 
+from dss_stack import health
 from dss_stack.commands import run_module
 from dss_stack.lineup import PORTS, Lineup, lineup
 from dss_stack.ports import LOOPBACK, choose_ports, is_free
@@ -38,7 +39,8 @@ class Server(Protocol):
 class Part:
     """One process of the stack as it is now.  ``process`` is None if it is down.
 
-    ``address`` is where people find it, ``metrics`` where Prometheus does; "" for nowhere.
+    ``address`` is where people find it, ``metrics`` where Prometheus does; "" for nowhere.  ``missing`` is a
+    sentence that says why it is not healthy, if it lives and knows.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Part:
     healthy: bool
     address: str
     metrics: str = ""
+    missing: str = ""
 
 
 class Stack:
@@ -268,13 +271,18 @@ class Stack:
         ]
 
     def _program_parts(self) -> list[Part]:
-        return [
-            Part(
-                name=program.name,
-                process=(process := program.process),
-                healthy=process is not None and program.ready(process),
-                address=program.address,
-                metrics=program.metrics,
-            )
-            for program in reversed(self.lineup().programs)
-        ]
+        return [_part(program) for program in reversed(self.lineup().programs)]
+
+
+def _part(program: Program) -> Part:
+    process = program.process
+    healthy = process is not None and program.ready(process)
+    asked = process is not None and not healthy
+    return Part(
+        name=program.name,
+        process=process,
+        healthy=healthy,
+        address=program.address,
+        metrics=program.metrics,
+        missing=health.reason_not_ready(program.metrics) if asked else "",
+    )

@@ -1,5 +1,6 @@
 """What an answer other than 200 means, in a sentence.  Proxies answer with pages of HTML, the portal with a sentence."""
 
+import re
 from http import HTTPStatus
 
 from dss_client.errors import ClientError, Refused, SignInRefused
@@ -12,6 +13,9 @@ _WITHOUT_PORTAL = {
 
 _MAX_CHARACTERS = 500
 
+_NOT_FOUND = re.compile(r"Ticket (\d+) not found for user \d+")
+"""The reference server's words for "does not exist", "not yours" and "not in the right state"."""
+
 
 def sentence(error: ClientError, server: str) -> str:
     """One sentence or two that name the cause and what to do."""
@@ -22,6 +26,8 @@ def sentence(error: ClientError, server: str) -> str:
             return f"There is no segmentation service at {server}; check the address."
         case Refused(status=status) if 300 <= status < 400:
             return f"{server} leads to another address; give that one."
+        case Refused(body=body) if found := _NOT_FOUND.match(body):
+            return f"There is no ticket {found[1]} of yours that this can be done with."
         case Refused(body=body) if _is_sentence(body):
             return f"The server refused. {body.strip()[:_MAX_CHARACTERS]}"
         case Refused(status=status):

@@ -17,12 +17,16 @@ log = logging.getLogger(__name__)
 
 
 class Refused(Exception):
-    """The request cannot be served; ``text`` is shown to the user as it stands."""
+    """The request cannot be served; ``text`` is shown to the user as it stands.
 
-    def __init__(self, text: str, status: int = 400) -> None:
+    ``for_people`` is shown on pages instead, where ``text`` is one that old clients compare.
+    """
+
+    def __init__(self, text: str, status: int = 400, *, for_people: str = "") -> None:
         super().__init__(text)
         self.text = text
         self.status = status
+        self.for_people = for_people or text
 
 
 class NotSignedIn(Refused):
@@ -53,12 +57,7 @@ def install(app: Quart) -> None:
 
     @app.errorhandler(HTTPException)
     async def _http(error: HTTPException) -> Response:
-        status = error.code or 500
-        answer = plain(_WORDS.get(status, error.description or error.name), status)
-        answer.headers["Content-Type"] = _TYPES.get(status, "text/html; charset=utf-8")
-        if allowed := getattr(error, "valid_methods", None):
-            answer.headers["Allow"] = ", ".join(sorted(set(allowed) - {"HEAD", "OPTIONS"}))
-        return answer
+        return words_of(error)
 
     @app.errorhandler(Exception)
     async def _unexpected(error: Exception) -> Response:
@@ -87,6 +86,16 @@ def install(app: Quart) -> None:
             with suppress(Exception):
                 await asyncio.wait_for(_drained(), REST_S)
         return response
+
+
+def words_of(error: HTTPException) -> Response:
+    """The reference server's answer to an error of HTTP itself."""
+    status = error.code or 500
+    answer = plain(_WORDS.get(status, error.description or error.name), status)
+    answer.headers["Content-Type"] = _TYPES.get(status, "text/html; charset=utf-8")
+    if allowed := getattr(error, "valid_methods", None):
+        answer.headers["Allow"] = ", ".join(sorted(set(allowed) - {"HEAD", "OPTIONS"}))
+    return answer
 
 
 def _away(error: Exception) -> Response:

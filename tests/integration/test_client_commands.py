@@ -263,3 +263,15 @@ def test_names_and_lines_of_others_cannot_steer_the_terminal(
     assert done.exit_code == 0
     assert not set(done.output) & {"\x1b", "\x07", "\x9b", "\u202e"}
     assert not any(text.startswith("10:00:01") for text in done.output.splitlines())
+
+
+def test_a_ticket_of_somebody_else_is_told_without_the_number_of_an_account(
+    recorder: Recorder, place: list[str]
+) -> None:
+    words = b"Ticket 7 not found for user 3"
+    head = b"HTTP/1.1 400 bad request\r\nContent-Length: %d\r\n\r\n" % len(words)
+    recorder.answers["GET /api/tickets/7/delete"] = head + words
+
+    done = dss("delete", "7", "--yes", *place)
+
+    assert done.output == "There is no ticket 7 of yours that this can be done with.\n"

@@ -64,3 +64,32 @@ async def test_a_user_does_not_see_the_tickets_of_others(portal: Portal) -> None
 
     assert (await bob.get(f"/tickets/{number}")).status_code == 400
     assert f"/tickets/{number}" not in await text(bob, "/tickets")
+
+
+async def test_a_page_that_is_not_there_is_a_page_for_people(portal: Portal) -> None:
+    client = await portal.user()
+
+    answer = await client.get("/nowhere", headers={"Accept": "text/html"})
+
+    assert answer.status_code == 404
+    assert "There is no such page here." in await answer.get_data(as_text=True)
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    ("path", "accept"), [("/nowhere", "*/*"), ("/api/nowhere", "text/html"), ("/tickets/", "*/*")]
+)
+async def test_programs_read_the_old_words_for_an_address_that_is_not_there(
+    portal: Portal, path: str, accept: str
+) -> None:
+    answer = await (await portal.user()).get(path, headers={"Accept": accept})
+
+    assert (answer.status_code, await answer.get_data(as_text=True)) == (404, "not found")
+
+
+async def test_a_person_does_not_read_the_number_of_an_account(portal: Portal) -> None:
+    shown = await (await portal.user()).get("/tickets/7")
+
+    sentence = await shown.get_data(as_text=True)
+    assert "There is no ticket 7 of yours" in sentence
+    assert "for user" not in sentence

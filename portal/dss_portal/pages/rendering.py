@@ -1,10 +1,11 @@
 """How pages and redirections are made."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
-from jinja2.filters import do_striptags
 from quart import Response, flash, render_template, request
 
 from dss_portal import parameters
@@ -70,7 +71,7 @@ async def problem_of(action: Awaitable[object]) -> str:
     try:
         await action
     except Refused as error:
-        return error.text
+        return error.for_people
     except LookupError as error:
         return str(error.args[0])
     return ""
@@ -87,8 +88,46 @@ def web_address(text: object) -> str:
 
 
 def plain_text(text: object) -> str:
-    """Without HTML tags; line breaks stay."""
-    return "\n".join(do_striptags(line) for line in str(text).splitlines())
+    """Without HTML tags.  Paragraphs, list items and line breaks of the HTML become lines."""
+    reader = _Plain()
+    reader.feed(str(text))
+    reader.close()
+    lines = (" ".join(line.split()) for line in "".join(reader.pieces).split("\n"))
+    return _GAPS.sub("\n\n", "\n".join(lines)).strip()
+
+
+_GAPS = re.compile(r"\n{3,}")
+_BREAKS = {"br": "\n", "li": "\n\u2022 ", "tr": "\n", "dt": "\n", "dd": "\n"}
+_BLOCKS = frozenset(
+    {"p", "div", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "table", "blockquote", "pre"}
+)
+_UNSHOWN = frozenset({"script", "style"})
+
+
+class _Plain(HTMLParser):
+    """Collects the text; a bare ``<`` that begins no tag is text, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+        self._hidden = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 - the base class's
+        self._hidden = self._hidden or tag in _UNSHOWN
+        self.pieces.append("\n\n" if tag in _BLOCKS else _BREAKS.get(tag, ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden = self._hidden and tag not in _UNSHOWN
+        self.pieces.append("\n\n" if tag in _BLOCKS else "")
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.pieces.append(data)
+
+
+def one_line(text: object) -> str:
+    """Like ``plain_text``, for a place that has no room for paragraphs."""
+    return " ".join(plain_text(text).split())
 
 
 FILTERS: dict[str, Callable[..., str]] = {
@@ -96,4 +135,5 @@ FILTERS: dict[str, Callable[..., str]] = {
     "duration": duration,
     "web_address": web_address,
     "plain_text": plain_text,
+    "one_line": one_line,
 }

@@ -1,12 +1,13 @@
 """The pages behind the old addresses: home, token, about; the others are added at the end."""
 
-from quart import Blueprint, Response, current_app
+from quart import Blueprint, Response, current_app, request
+from werkzeug.exceptions import NotFound
 
 from dss_portal import parameters
 from dss_portal.accounts import store as accounts
 from dss_portal.accounts.origins import is_browser
 from dss_portal.accounts.sessions import changes_state, sign_in_with_token, sign_out
-from dss_portal.errors import Refused
+from dss_portal.errors import Refused, words_of
 from dss_portal.formats import plain
 from dss_portal.pages import (
     admin_dead_letters,
@@ -29,8 +30,22 @@ for name, function in rendering.FILTERS.items():
     blueprint.add_app_template_filter(function, name)
 
 
+@blueprint.app_errorhandler(404)
+async def _no_such_page(error: NotFound) -> Response:
+    """A page for people; the reference server's words for programs, which may compare them."""
+    is_api = request.path.startswith(("/api/", "/blobs/", "/static/"))
+    if is_api or "text/html" not in request.headers.get("Accept", ""):
+        return words_of(error)
+    sentence = "There is no such page here. It may have moved, or the address has a mistake."
+    return _secured(await page("refused.html", 404, sentence=sentence, title="No such page"))
+
+
 @blueprint.after_request
 async def _secure(response: Response) -> Response:
+    return _secured(response)
+
+
+def _secured(response: Response) -> Response:
     """Nothing but our own style sheet is loaded, nothing runs, nobody frames us."""
     response.headers["Content-Security-Policy"] = (
         "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
@@ -47,7 +62,7 @@ async def _refused(error: Refused) -> Response:
     """A page with the sentence; the bare words of old for who has no right to be here."""
     if error.status == 401:
         return plain(error.text, 401)
-    return await page("refused.html", error.status, sentence=error.text)
+    return await page("refused.html", error.status, sentence=error.for_people)
 
 
 @blueprint.get("/")

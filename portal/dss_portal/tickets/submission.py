@@ -24,7 +24,10 @@ from dss_portal.tickets.room import Room
 
 def not_found(ticket_id: int, user: User) -> Refused:
     """The one answer to "does not exist", "not yours" and "not in the right state"."""
-    return Refused(f"Ticket {ticket_id} not found for user {user.id}")
+    return Refused(
+        f"Ticket {ticket_id} not found for user {user.id}",
+        for_people=f"There is no ticket {ticket_id} of yours that this can be done with.",
+    )
 
 
 async def readable(ticket_id: int, user: User) -> Ticket:

@@ -9,7 +9,8 @@ from builders import LUNGS, service_json
 from dss_broker.descriptor import TagType
 from dss_dispatch.__main__ import main
 from dss_dispatch.errors import ServiceInvalid
-from dss_dispatch.service import builtin_services, load_service, service_from
+from dss_dispatch.service import BUILT_IN_RULES, builtin_services, load_service, service_from
+from dss_inference.registry import BUNDLES
 
 
 def tag(**changes: Any) -> dict[str, Any]:
@@ -132,7 +133,7 @@ def test_a_folder_without_a_service_is_refused(tmp_path: Path) -> None:
 
 def write_service(folder: Path) -> Path:
     folder.mkdir()
-    both = dispatch(provider="rules", rules="by-rules", bundle="by-network")
+    both = dispatch(provider="rules", rules="nodule-detection", bundle="by-network")
     (folder / "service.json").write_text(json.dumps(service_json(dispatch=both, url="a.example")))
     return folder
 
@@ -140,7 +141,7 @@ def write_service(folder: Path) -> Path:
 def test_a_service_is_done_by_what_its_provider_names(tmp_path: Path) -> None:
     service = load_service(write_service(tmp_path / "service"))
 
-    assert service.dispatch.algorithm == "by-rules"
+    assert service.dispatch.algorithm == "nodule-detection"
     assert service_from(service_json(dispatch=dispatch())).dispatch.algorithm == "b"
 
 
@@ -172,3 +173,18 @@ def test_changes_of_another_service_change_nothing_and_wrong_ones_are_told(tmp_p
     (tmp_path / "lung-segmentation.json").write_text("[]")
     with pytest.raises(ServiceInvalid, match=r"^lung-segmentation\.json is not a JSON object"):
         load_service(folder, tmp_path)
+
+
+def test_rules_that_do_not_exist_are_refused_with_those_that_do(tmp_path: Path) -> None:
+    changed = service_json(dispatch=dispatch(provider="rules", rules="no-such"))
+    (tmp_path / "service.json").write_text(json.dumps(changed))
+
+    done = CliRunner().invoke(main, ["check", str(tmp_path)])
+
+    assert done.exit_code == 1
+    assert "dispatch.rules: must be lung-segmentation or nodule-detection" in done.output
+    assert "no rules 'no-such'" in done.output
+
+
+def test_the_rules_known_here_are_those_of_the_workers() -> None:
+    assert set(BUILT_IN_RULES) == set(BUNDLES)

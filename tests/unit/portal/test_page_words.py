@@ -10,7 +10,7 @@ from dss_portal.formats import duration
 from dss_portal.models import Status
 from dss_portal.pages.catalogue import outcome, presence, queue
 from dss_portal.pages.numbers import days
-from dss_portal.pages.rendering import plain_text, web_address
+from dss_portal.pages.rendering import one_line, plain_text, web_address
 from dss_portal.services.store import Stats
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -92,3 +92,25 @@ def test_tags_are_taken_out_of_a_text_and_line_breaks_stay() -> None:
 def test_a_number_of_days_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(Refused, match="The number of days must"):
         days(text)
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("<p>A single label.</p><p>The method</p>", "A single label.\n\nThe method"),
+        ("One.<br>Two.<BR/>Three.", "One.\nTwo.\nThree."),
+        (
+            "<p>Limits:</p><ul><li>masses</li><li>effusion</li></ul>",
+            "Limits:\n\n\u2022 masses\n\u2022 effusion",
+        ),
+        ("<h2>Method</h2>Rules", "Method\n\nRules"),
+        ("a < b and c > d", "a < b and c > d"),
+        ("plain\nlines stay", "plain\nlines stay"),
+    ],
+)
+def test_a_description_keeps_its_paragraphs(html: str, text: str) -> None:
+    assert plain_text(html) == text
+
+
+def test_a_short_description_with_paragraphs_keeps_its_words_apart() -> None:
+    assert one_line("<p>Left lung.</p><p>Right lung.</p>") == "Left lung. Right lung."

@@ -5,9 +5,11 @@ from pathlib import Path
 import psutil
 from rich.console import Console, RenderableType
 
-from dss_stack import following, screen
+from dss_observability.serving import serve_health
+from dss_stack import following, health, screen
 from dss_stack.sample import Segmented
 from dss_stack.stack import Part
+from stacks import free_port
 
 
 def shown(what: RenderableType) -> str:
@@ -45,6 +47,22 @@ def test_a_part_that_lives_but_cannot_work_is_not_ready() -> None:
     part = Part(name="portal", process=psutil.Process(), healthy=False, address="")
 
     assert "not ready" in shown(screen.parts_table([part]))
+
+
+def test_a_part_that_cannot_work_says_why() -> None:
+    why = "The broker is away or takes no messages."
+    part = Part(name="portal", process=psutil.Process(), healthy=False, address="", missing=why)
+
+    assert f"portal: {why}" in shown(screen.reasons([part]))
+
+
+def test_the_reason_is_what_readyz_says() -> None:
+    metrics = f"127.0.0.1:{free_port()}"
+    end = serve_health(metrics, lambda: ["The broker is away.", "The datastore is not there."])
+
+    assert health.reason_not_ready(metrics) == "The broker is away. The datastore is not there."
+    end()
+    assert health.reason_not_ready(metrics) == "It does not answer yet."
 
 
 def test_only_whole_lines_of_a_growing_log_are_shown(tmp_path: Path) -> None:
