@@ -149,6 +149,7 @@ def start(amqp_url: str, postgres: PostgresCluster, folder: Path) -> Site:
         folder=folder,
         amqp_url=amqp_url,
         database_url=f"{postgres.database_url.rpartition('/')[0]}/{name}",
+        settings={"DSS_TRUSTED_PROXIES": "127.0.0.1"},
     )
     stack.start("portal")
     stack.start_one("check", "dss_dispatch", "check-results")

@@ -1,6 +1,6 @@
 """What an operator may set for the portal, each as ``DSS_<NAME>`` in the environment."""
 
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -10,6 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dss_broker.instance import instance_name
 from dss_broker.settings import AmqpUrl, Bind
+
+Network = IPv4Network | IPv6Network
 
 
 class DatabaseSettings(BaseSettings):
@@ -49,8 +51,13 @@ class Settings(DatabaseSettings):
     )
     oidc_client_id: str = ""
     oidc_client_secret: SecretStr = SecretStr("")
+    trusted_proxies: str = Field(
+        "",
+        description="addresses or networks of the reverse proxies whose X-Forwarded-For is believed, "
+        "such as 10.0.0.7,fd00::/8; blank is none",
+    )
     failed_logins_per_minute: int = Field(
-        150, ge=0, description="by address; typing a token into ITK-SNAP makes 48"
+        150, ge=0, description="by client address; typing a token into ITK-SNAP makes 48"
     )
     requests_per_minute: int = Field(6000, ge=0, description="by user; 0 is no limit")
 
@@ -140,6 +147,18 @@ class Settings(DatabaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _proxies_are_networks(self) -> Self:
+        """Raises ValueError, with a sentence, for a text that is none."""
+        _ = self.proxy_networks
+        return self
+
+    @property
+    def proxy_networks(self) -> tuple[Network, ...]:
+        return tuple(
+            _network(text.strip()) for text in self.trusted_proxies.split(",") if text.strip()
+        )
+
     @property
     def public_prefix(self) -> str:
         """Path below which the portal is reached from outside: "" or "/dss"."""
@@ -148,6 +167,15 @@ class Settings(DatabaseSettings):
     @property
     def public_is_https(self) -> bool:
         return urlsplit(self.public_url).scheme == "https"
+
+
+def _network(text: str) -> Network:
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise ValueError(
+            f"'{text}' is neither an address nor a network such as 10.0.0.0/8 ({error})"
+        ) from error
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,42 +1,58 @@
-"""How often somebody may do something, counted in this process."""
+"""How often somebody may do something, counted in this process.
 
+Memory is bounded: two numbers for each of the last MAX_KEYS that did something.  With several portals
+each counts for itself, so the limits of a site are at most theirs times the number of portals.
+"""
+
+import math
 import time
-from collections import deque
+from collections import OrderedDict
+from dataclasses import dataclass
 
 from dss_portal.errors import Refused
 from dss_portal.settings import Settings
 
 WINDOW_S = 60.0
-MAX_KEYS = 10_000  # beyond so many, those that have been quiet are forgotten
+MAX_KEYS = 10_000  # beyond so many, those that have been quiet for longest are forgotten
+
+
+@dataclass
+class Count:
+    """Events since ``began_s``, and in the minute before that."""
+
+    began_s: float
+    events: int = 0
+    before: int = 0
+
+    def recent(self, now_s: float) -> float:
+        """Events within the last minute; those of the minute before count by the part that is still in it."""
+        age_s = now_s - self.began_s
+        if age_s >= WINDOW_S:
+            self.before = self.events if age_s < 2 * WINDOW_S else 0
+            self.began_s = now_s - age_s % WINDOW_S
+            self.events = 0
+        return self.events + self.before * (1 - (now_s - self.began_s) / WINDOW_S)
 
 
 class Window:
-    """At most ``limit`` events for each key within the last minute; 0 is no limit."""
+    """About ``limit`` events for each key within any minute; 0 is no limit."""
 
     def __init__(self, limit: int, sentence: str) -> None:
         self._limit = limit
         self._sentence = sentence
-        self._events: dict[str, deque[float]] = {}
-
-    def check(self, key: str) -> None:
-        """Raises Refused if the limit is reached."""
-        recent = self._recent(key)
-        if self._limit and len(recent) >= self._limit:
-            wait_s = WINDOW_S - (time.monotonic() - recent[0])
-            raise Refused(f"{self._sentence} Try again in {wait_s:.0f} seconds.", 429)
+        self._counts: OrderedDict[str, Count] = OrderedDict()
 
     def count(self, key: str) -> None:
-        """Note an event.  Raises Refused if the limit is reached."""
-        self.check(key)
-        self._events.setdefault(key, deque(maxlen=self._limit or 1)).append(time.monotonic())
-        if len(self._events) > MAX_KEYS:
-            self._events = {k: v for k, v in self._events.items() if self._recent(k)}
-
-    def _recent(self, key: str) -> deque[float]:
-        events = self._events.get(key, deque())
-        while events and events[0] < time.monotonic() - WINDOW_S:
-            events.popleft()
-        return events
+        """Note an event.  Raises Refused, and notes none, if the limit is reached."""
+        now_s = time.monotonic()
+        count = self._counts.setdefault(key, Count(now_s))
+        self._counts.move_to_end(key)
+        if len(self._counts) > MAX_KEYS:
+            self._counts.popitem(last=False)
+        if self._limit and count.recent(now_s) >= self._limit:
+            wait_s = max(1, math.ceil(count.began_s + WINDOW_S - now_s))
+            raise Refused(f"{self._sentence} Try again in {wait_s} seconds.", 429)
+        count.events += 1
 
 
 class Limits:

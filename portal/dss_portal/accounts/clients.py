@@ -1,0 +1,54 @@
+"""From which address a request comes, whatever proxies are in between."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+
+from quart import request
+
+from dss_portal import parameters
+from dss_portal.settings import Network
+
+Address = IPv4Address | IPv6Address
+
+IPV6_PREFIX = 64  # what one customer has; its addresses change by themselves
+
+
+def key() -> str:
+    """By what the client of this request is counted."""
+    trusted = parameters.settings().proxy_networks
+    forwarded = ",".join(request.headers.getlist("X-Forwarded-For"))
+    return key_of(request.remote_addr or "", forwarded, trusted)
+
+
+def key_of(remote: str, forwarded: str, trusted: Sequence[Network]) -> str:
+    """The address of the client; of an IPv6 address the network of IPV6_PREFIX bits.
+
+    ``remote`` is who connected to us.  ``forwarded`` is X-Forwarded-For: each proxy appends who
+    connected to it, so it is read from the right, as long as the one who wrote is in ``trusted``.
+    """
+    address = parsed(remote)
+    if address is None:
+        return remote
+    hops = forwarded.split(",")
+    while hops and any(address in network for network in trusted):
+        before = parsed(hops.pop())
+        if before is None:
+            break  # the proxy does not know
+        address = before
+    if isinstance(address, IPv4Address):
+        return str(address)
+    return str(IPv6Network((int(address), IPV6_PREFIX), strict=False))
+
+
+def parsed(text: str) -> Address | None:
+    """None if ``text`` is no address.  With or without a port, an IPv4 address inside IPv6 as IPv4."""
+    text = text.strip().strip('"')
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
