@@ -274,21 +274,27 @@ class InferenceFailed:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceAnnounced:
-    """A dispatcher of this service is at work.  ``descriptor`` is its service.json, as ITK-SNAP reads it."""
+    """A dispatcher of this service is at work.  ``descriptor`` is its service.json, as ITK-SNAP reads it.
+
+    It asks workers of ``bundle`` for inference ("": none of ours).  ``ends``: it takes no tickets any more.
+    """
 
     service: str
     provider: str
     instance: str
     descriptor: dict[str, Any]
+    bundle: str = ""
+    ends: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerAnnounced:
-    """An inference worker for this bundle is at work on ``device``."""
+    """An inference worker for this bundle is at work on ``device``.  ``ends``: it takes no requests any more."""
 
     bundle: str
     instance: str
     device: str
+    ends: bool = False
 
 
 Message: TypeAlias = (

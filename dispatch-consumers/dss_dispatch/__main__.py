@@ -139,6 +139,7 @@ def _serve(service: Service, settings: Settings, service_url: str) -> None:
             settings.metrics_bind,
             lambda: [
                 *missing(broker=broker.connected, datastore=is_there(settings.datastore)),
+                *consumer.problems(),
                 *keeper.problems(),
             ],
         )

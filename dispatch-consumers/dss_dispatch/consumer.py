@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dss_broker.broker import Broker, Delivery
 from dss_broker.errors import BrokerClosed, MessageRefused, TryAgainLater, Unroutable
+from dss_broker.liveness import ANNOUNCE_S
 from dss_broker.messages import (
     ClaimGranted,
     ClaimRefused,
@@ -29,7 +30,6 @@ from dss_observability.logs import concerns
 
 log = logging.getLogger(__name__)
 
-ANNOUNCE_S = 30.0
 UNHEARD_S = 1.0
 SUCCESS = "success"
 EXPECTED = (TicketError, Withdrawn, NoInference)
@@ -59,7 +59,8 @@ class Consumer:
         self._provider, self._instance = provider, instance
         self._silence_s, self._service_url = silence_s, service_url
         self._withdrawals, self._workers = Withdrawals(), Workers()
-        self._stopping = threading.Event()
+        self._bundle = "" if service_url else service.dispatch.algorithm
+        self._stopping, self._announcing = threading.Event(), threading.Lock()
         self._heard = self._subscribed = False
 
     def start(self, *, parallel: int) -> None:
@@ -71,25 +72,41 @@ class Consumer:
     def _subscribe(self, parallel: int) -> None:
         self._begin_counting()
         self._broker.consume(withdrawn("dispatch"), self._withdrawals.handle)
-        if not self._service_url:
-            of_bundle = workers("dispatch", self._service.dispatch.algorithm)
-            self._broker.consume(of_bundle, self._workers.handle)
+        if self._bundle:
+            self._broker.consume(workers("dispatch", self._bundle), self._workers.handle)
         serve_checks(self._broker, self._datastore)
         self._broker.consume(dispatch(self._service.name, prefetch=parallel), self.handle)
         self._subscribed = True
 
     def stop(self, timeout_s: float) -> bool:
-        """Take nothing new and finish what is in hand; False if some of that takes longer."""
+        """Take nothing new, say so, and finish what is in hand; False if some of that takes longer."""
         self._stopping.set()
+        self._say_goodbye()
         return self._broker.stop_consuming(timeout_s)
 
     def keep_announcing(self) -> None:
         """Every ANNOUNCE_S until it is stopped; every UNHEARD_S while no portal hears it."""
         while not self._stopping.wait(ANNOUNCE_S if self._heard else UNHEARD_S):
+            self._workers.note(connected=self._broker.connected)
             self._heard = self.announce()
 
     def announce(self) -> bool:
         """Tell the portal that the service is there.  False if that can reach no portal yet."""
+        with self._announcing:
+            return not self._stopping.is_set() and self._tell(ends=False)
+
+    def problems(self) -> list[str]:
+        """A sentence if there is nobody to ask for inference."""
+        self._workers.note(connected=self._broker.connected)
+        if not self._bundle or not self._subscribed or not self._workers.are_missed:
+            return []
+        return [f"No inference worker is at work for '{self._bundle}'."]
+
+    def _say_goodbye(self) -> None:
+        with self._announcing:
+            self._tell(ends=True)
+
+    def _tell(self, *, ends: bool) -> bool:
         if not self._broker.connected:
             return False
         here = ServiceAnnounced(
@@ -97,6 +114,8 @@ class Consumer:
             provider=self._provider,
             instance=self._instance,
             descriptor=self._service.descriptor.whole,
+            bundle=self._bundle,
+            ends=ends,
         )
         try:
             self._broker.publish(here).result(timeout=UNHEARD_S)
@@ -177,8 +196,8 @@ class Consumer:
     def _begin_counting(self) -> None:
         """A series that appeared with its first event would hide just that event."""
         service = self._service
-        if not self._service_url:  # which asks no worker of ours
-            metrics.DISPATCH_BUNDLE_INFO.labels(service.name, service.dispatch.algorithm).set(1)
+        if self._bundle:
+            metrics.DISPATCH_BUNDLE_INFO.labels(service.name, self._bundle).set(1)
         metrics.DISPATCH_IN_HAND.labels(service.name)
         for outcome in (SUCCESS, *(error.__name__ for error in EXPECTED)):
             metrics.DISPATCH_TICKETS.labels(service.name, outcome)

@@ -12,6 +12,7 @@ from dss_broker import topology
 from dss_broker.broker import Broker, Delivery
 from dss_broker.errors import BrokerClosed, HandBack, MessageRefused, TryAgainLater, Unroutable
 from dss_broker.keeping import Keeper
+from dss_broker.liveness import ANNOUNCE_S
 from dss_broker.volume import is_there, make_folder, wait_until_there
 from dss_inference.answers import failed, progressed
 from dss_inference.bundle import Bundle, Report
@@ -24,7 +25,6 @@ from dss_observability import metrics, tracing
 
 log = logging.getLogger(__name__)
 
-ANNOUNCE_EVERY_S = 30.0
 UNHEARD_S = 1.0
 CONFIRM_S = 60.0
 """The broker has an answer after so long, or the request is tried again, and its outcome found on disk."""
@@ -64,6 +64,7 @@ class Server:
         self._ahead = ahead
         self._joint = Joint()
         self._stopping, self._abandoned = threading.Event(), threading.Event()
+        self._announcing = threading.Lock()
         self._keeper = Keeper(self._stopping)
 
     def start(self) -> None:
@@ -79,10 +80,11 @@ class Server:
         return self._keeper.problems()
 
     def stop(self, timeout_s: float) -> bool:
-        """Takes nothing new and finishes what is in hand.  What takes longer ends at its next window;
-        then the answer is False, and closing the broker gives it to another worker.
+        """Takes nothing new, says so, and finishes what is in hand.  What takes longer ends at its next
+        window; then the answer is False, and closing the broker gives it to another worker.
         """
         self._stopping.set()
+        self._say_goodbye()
         if self._broker.stop_consuming(timeout_s):
             return True
         self._abandoned.set()
@@ -94,16 +96,26 @@ class Server:
             self._withdrawals.note(delivery.message)
 
     def _announce(self) -> None:
-        while not self._stopping.wait(ANNOUNCE_EVERY_S if self._tell_all() else UNHEARD_S):
+        while not self._stopping.wait(ANNOUNCE_S if self._tell_all() else UNHEARD_S):
             pass
 
     def _tell_all(self) -> bool:
-        """Tell the portal of every bundle.  False if that can reach no portal yet."""
+        """Tell portal and dispatchers of every bundle.  False if that can reach no portal yet."""
+        with self._announcing:
+            return not self._stopping.is_set() and self._tell(ends=False)
+
+    def _say_goodbye(self) -> None:
+        with self._announcing:
+            self._tell(ends=True)
+
+    def _tell(self, *, ends: bool) -> bool:
         if not self._broker.connected:
             return False
         sent = [
             self._broker.publish(
-                m.WorkerAnnounced(bundle=b.name, instance=self._instance, device=b.device)
+                m.WorkerAnnounced(
+                    bundle=b.name, instance=self._instance, device=b.device, ends=ends
+                )
             )
             for b in self._bundles.values()
         ]

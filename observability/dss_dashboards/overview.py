@@ -173,13 +173,13 @@ def _present(board: Dashboard) -> Dashboard:
         ),
         graph(
             "Silence of services",
-            "Time since anybody who takes a service's tickets was heard; more than a minute is too much.",
+            "Time since anybody who takes a service's tickets was heard; after 12 s nobody is alive.",
             SECONDS,
             ("max by (service) (dss_service_silent_seconds)", "{{service}}"),
         ),
         graph(
             "Workers",
-            "Inference workers that were heard within two minutes, by bundle.",
+            "Inference workers that are alive, by bundle.",
             COUNT,
             ("max by (bundle) (dss_workers)", "{{bundle}}"),
         ),

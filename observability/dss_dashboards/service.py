@@ -61,11 +61,11 @@ def _now(board: Dashboard) -> Dashboard:
             "Time since anybody who takes the tickets was heard.",
             SECONDS,
             f"max(dss_service_silent_seconds{_THIS})",
-            bad_from=120,
+            bad_from=12,
         ),
         number(
             "Workers",
-            "Workers with the service's bundle that were heard within two minutes.",
+            "Workers with the service's bundle that are alive.",
             COUNT,
             f"max(dss_workers{_BUNDLE})",
         ),

@@ -55,12 +55,17 @@ DATASTORE_BYTES = Gauge(
 
 SERVICE_SILENT_SECONDS = Gauge(
     "dss_service_silent_seconds",
-    "Time since anybody who takes the service's tickets was heard; they speak every 30 s.",
+    "Time since anybody who takes the service's tickets was heard; dispatchers speak every 3 s.",
+    ["service"],
+)
+DISPATCHERS = Gauge(
+    "dss_dispatchers",
+    "Processes that take the service's tickets now; who asks over HTTP counts as one.",
     ["service"],
 )
 WORKERS = Gauge(
     "dss_workers",
-    "Inference workers that were heard within the last 2 minutes; they speak every 30 s.",
+    "Inference workers that have the bundle and are alive: heard within the last 12 s, and not ended.",
     ["bundle"],
 )
 CERTIFICATE_EXPIRY_SECONDS = Gauge(

@@ -35,8 +35,16 @@ def missing(*, broker: bool, datastore: bool) -> list[str]:
     return [sentence for sentence, is_there in found.items() if not is_there]
 
 
-def serve_health(bind: str, missing: Missing) -> Callable[[], None]:
+def _nothing() -> list[str]:
+    return []
+
+
+def serve_health(
+    bind: str, missing: Missing, worth_knowing: Missing = _nothing
+) -> Callable[[], None]:
     """Serve on ``bind`` (host:port) in a thread; what is returned ends it.  "" serves nothing.
+
+    ``worth_knowing``: sentences for ``/readyz`` that keep nobody from being ready.
 
     Raises OSError if the address is taken.
     """
@@ -44,7 +52,7 @@ def serve_health(bind: str, missing: Missing) -> Callable[[], None]:
         return lambda: None
     metrics.READY.set_function(lambda: not _found(missing))
     host, _, port = bind.rpartition(":")
-    server = make_server(host, int(port), _app(missing), _Server, _Quiet)
+    server = make_server(host, int(port), _app(missing, worth_knowing), _Server, _Quiet)
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     log.info("health served", extra={"bind": bind})
 
@@ -64,7 +72,7 @@ def _found(missing: Missing) -> list[str]:
         return [f"It cannot be told what is missing ({type(error).__name__})."]
 
 
-def _app(missing: Missing) -> Callable[..., Iterable[bytes]]:
+def _app(missing: Missing, worth_knowing: Missing) -> Callable[..., Iterable[bytes]]:
     metrics_page = make_wsgi_app()
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -73,9 +81,10 @@ def _app(missing: Missing) -> Callable[..., Iterable[bytes]]:
             page: Iterable[bytes] = metrics_page(environ, start_response)
             return page
         found = _found(missing) if path == "/readyz" else []
+        told = _found(worth_knowing) if path == "/readyz" else []
         known = path in {"/readyz", "/healthz"}
         status = "404 Not Found" if not known else "503 Not Ready" if found else "200 OK"
         start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
-        return [("\n".join(found) or "ok" if known else "not found").encode()]
+        return ["\n".join([*(found or ["ok"]), *told]).encode() if known else b"not found"]
 
     return app

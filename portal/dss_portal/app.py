@@ -41,6 +41,7 @@ from dss_portal.settings import Settings
 from dss_portal.tickets import janitor, reaper
 from dss_portal.tickets import routes as tickets
 from dss_portal.tickets.listener import Listener
+from dss_portal.tickets.presence import Presence
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +92,11 @@ def _missing(app: Quart) -> Missing:
     return lambda: asyncio.run_coroutine_threadsafe(health.missing(app), loop).result(10)
 
 
+def _unserved() -> Missing:
+    loop = asyncio.get_running_loop()
+    return lambda: asyncio.run_coroutine_threadsafe(health.unserved(), loop).result(10)
+
+
 def _issuer(settings: Settings) -> OpenIdIssuer | None:
     if not settings.oidc_issuer:
         return None
@@ -126,8 +132,9 @@ def _install_background(app: Quart, settings: Settings, broker: Broker) -> None:
         background.begin("reaper", lambda: reaper.run(settings, datastore, broker, relay))
         background.begin("janitor", lambda: janitor.run(datastore, settings.tidy_s))
         background.begin("gauges", lambda: gauges.watch(datastore))
+        background.begin("presence", Presence(broker).run)
         background.begin("certificates", lambda: _watch_certificates(settings))
-        end_health.append(serve_health(settings.metrics_bind, _missing(app)))
+        end_health.append(serve_health(settings.metrics_bind, _missing(app), _unserved()))
 
     @app.after_serving
     async def _stop() -> None:

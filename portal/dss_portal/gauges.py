@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import time
-from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import cast
 
 from hypercorn.typing import (
@@ -19,13 +18,12 @@ from tortoise.functions import Count, Max
 from dss_observability import metrics
 from dss_portal import database, unsent
 from dss_portal.datastore import Datastore
-from dss_portal.models import OutboxMessage, Service, Status, Ticket, TicketHistory, Worker
+from dss_portal.models import OutboxMessage, Service, Status, Ticket, TicketHistory
 from dss_portal.tickets import counting
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 5.0
-AT_WORK = timedelta(minutes=2)
 
 
 def install(app: Quart) -> None:
@@ -82,7 +80,6 @@ async def watch(datastore: Datastore) -> None:
 async def look() -> None:
     """Ask the database once."""
     await _look_at_tickets()
-    await _look_at_helpers()
     waiting = OutboxMessage.filter(set_aside_at__isnull=True)
     metrics.OUTBOX_MESSAGES.set(await waiting.count())
     oldest = await waiting.order_by("id").first()
@@ -102,27 +99,6 @@ async def _look_at_tickets() -> None:
                 metrics.TICKETS.labels(service, status.value).set(count)
         age_s = _age_s(since[service]) if service in since else 0.0
         metrics.OLDEST_WAITING_SECONDS.labels(service).set(age_s)
-
-
-async def _look_at_helpers() -> None:
-    """Who has been heard; a bundle whose workers are gone keeps its series, with 0."""
-    for name, heard_at in (await _heard()).items():
-        metrics.SERVICE_SILENT_SECONDS.labels(name).set(_age_s(heard_at))
-    known = await Worker.all().distinct().values_list("bundle", flat=True)
-    alive = Worker.filter(heard_at__gt=datetime.now(UTC) - AT_WORK)
-    at_work = Counter(map(str, await alive.values_list("bundle", flat=True)))
-    for bundle in map(str, known):
-        metrics.WORKERS.labels(bundle).set(at_work[bundle])
-
-
-async def _heard() -> dict[str, datetime]:
-    """By service, whichever its version: when somebody who takes its tickets was last heard."""
-    heard: dict[str, datetime] = {}
-    for name, at in await Service.filter(current=True).values_list("name", "heard_at"):
-        if at is not None:
-            last = cast("datetime", at)
-            heard[str(name)] = max(last, heard.get(str(name), last))
-    return heard
 
 
 async def _counts() -> dict[tuple[str, str], int]:

@@ -9,8 +9,12 @@ from dss_portal import database
 from dss_portal.background import Background
 from dss_portal.formats import plain
 from dss_portal.outbox import Relay
+from dss_portal.services import liveness
+from dss_portal.services.liveness import Missed
 
 blueprint = Blueprint("health", __name__)
+
+_WHO = {Missed.DISPATCHER: "Nobody", Missed.WORKER: "No inference worker"}
 
 NOT_MIGRATED = "The database's schema is not up to date: run dss-portal migrate."
 
@@ -22,9 +26,10 @@ async def alive() -> Response:
 
 @blueprint.get("/readyz")
 async def ready() -> Response:
-    """200 ``ok``, or 503 with a line for each thing that is missing."""
+    """200 ``ok``, or 503 with a line for each thing that is missing; then a line for each service that nobody serves."""
     found = await missing(current_app)
-    return plain("\n".join(found), 503) if found else plain("ok")
+    lines = [*(found or ["ok"]), *await unserved()]
+    return plain("\n".join(lines), 503 if found else 200)
 
 
 async def missing(app: Quart) -> list[str]:
@@ -53,6 +58,25 @@ async def _outbox_problem(app: Quart) -> str:
         return await asyncio.wait_for(relay.problem(), database.ANSWER_S)
     except Exception:  # whatever it is, it is no fault of the outbox
         return ""
+
+
+async def unserved() -> list[str]:
+    """A sentence for each service that a dispatcher of ours serves as a rule, and nobody does now.
+
+    That keeps no portal from its own work: one that left the load balancer for it would hide finished tickets, too.
+    """
+    try:
+        return await asyncio.wait_for(_unserved(), database.ANSWER_S)
+    except Exception:  # of a database that is away; ``missing`` tells
+        return []
+
+
+async def _unserved() -> list[str]:
+    return [
+        f"{_WHO[standing.missed]} serves '{name}' at present."
+        for name, standing in sorted((await liveness.standings()).items())
+        if standing.offered and standing.has_dispatched and standing.missed
+    ]
 
 
 async def _schema_is_current() -> bool:

@@ -101,6 +101,7 @@ class Service(Model):
     descriptor: "fields.Field[dict[str, object]]" = fields.JSONField()
     current = fields.BooleanField(db_default=True)
     heard_at = fields.DatetimeField(null=True)
+    polled_at = fields.DatetimeField(null=True)  # by a provider over HTTP
 
     class Meta(Model.Meta):
         table = "service"
@@ -144,14 +145,30 @@ class ProviderAccess(Model):
         unique_together = (("provider", "user"),)
 
 
+class Dispatcher(Model):
+    """A dispatcher that said which service it takes tickets of, and whose workers it asks ("": none of ours)."""
+
+    id = fields.IntField(primary_key=True)
+    service = fields.TextField()
+    instance = fields.CharField(max_length=255)
+    bundle = fields.CharField(max_length=255)
+    heard_at = fields.DatetimeField()
+    ended = fields.BooleanField(db_default=False)
+
+    class Meta(Model.Meta):
+        table = "dispatcher"
+        unique_together = (("service", "instance"),)
+
+
 class Worker(Model):
-    """An inference worker that said where it runs."""
+    """An inference worker that said where it runs; ``ended``: and that it takes nothing any more."""
 
     id = fields.IntField(primary_key=True)
     bundle = fields.CharField(max_length=255)
     instance = fields.CharField(max_length=255)
     device = fields.TextField()
     heard_at = fields.DatetimeField()
+    ended = fields.BooleanField(db_default=False)
 
     class Meta(Model.Meta):
         table = "worker"
@@ -163,6 +180,7 @@ class Ticket(Model):
 
     ``announcements`` counts the messages that told of its present wait; ``traceparent`` is that of the
     request that queued it.  ``uploaded_at`` is the last time that a part of a file came.
+    ``missed`` is whose absence its log tells of last: ``dispatcher``, ``worker`` or "".
     """
 
     id = fields.IntField(primary_key=True)
@@ -177,6 +195,7 @@ class Ticket(Model):
     claimed_at = fields.DatetimeField(null=True)
     uploaded_at = fields.DatetimeField(null=True)
     traceparent = fields.CharField(max_length=55, null=True)
+    missed = fields.CharField(max_length=16, db_default="")
     created_at = fields.DatetimeField(auto_now_add=True)
     user_id: int
     service_id: int

@@ -83,8 +83,8 @@ def watched(
 
 
 @pytest.fixture(scope="module")
-def watch(watched: Watched) -> Questions:
-    return Questions(url=watched.server.url)
+def watch(watched: Watched, own_stack: Stack) -> Questions:
+    return Questions(url=watched.server.url, vhost=own_stack.amqp_url.rpartition("/")[2])
 
 
 @pytest.fixture(scope="module")

@@ -72,6 +72,7 @@ async def test_an_upgrade_keeps_the_tickets_and_knows_since_when_they_wait(
             "0005_history_by_time",
             "0006_outbox_tries",
             "0007_uploads",
+            "0008_liveness",
         ]
 
         async with database.connected(f"{base}/{name}"):

@@ -20,18 +20,15 @@ from dss_portal.models import (
     TicketHistory,
     TicketProgress,
     User,
-    Worker,
 )
+from dss_portal.services import liveness
 from dss_portal.tickets import progress
 from dss_portal.tickets.store import now
-
-AT_WORK = timedelta(minutes=10)
-"""Who was heard within this time counts as being at work."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """How much there is of everything; ``tickets`` by state, deleted ones left out."""
+    """How much there is of everything; ``tickets`` by state, deleted ones left out; ``workers``: processes."""
 
     tickets: dict[Status, int]
     services: int
@@ -65,7 +62,7 @@ async def counts() -> Counts:
     return Counts(
         tickets=await _tickets_by_state(),
         services=await Service.filter(current=True).count(),
-        workers=await Worker.filter(heard_at__gt=now() - AT_WORK).count(),
+        workers=await liveness.workers_at_work(),
         users=await User.filter(disabled=False).count(),
         outbox=await OutboxMessage.all().count(),
     )

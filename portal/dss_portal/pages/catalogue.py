@@ -8,12 +8,13 @@ from dss_portal.formats import duration
 from dss_portal.models import Service, Worker
 from dss_portal.pages.guards import person
 from dss_portal.pages.rendering import page, see_other
-from dss_portal.services import store
+from dss_portal.services import liveness, store
+from dss_portal.services.liveness import Missed, Standing
 from dss_portal.services.store import Stats
 
 blueprint = Blueprint("catalogue", __name__)
 
-ALIVE_S, TIRED_S = 600, 3600  # the traffic lights of the old services page
+TIRED_S = 3600  # from the traffic lights of the old services page
 SOME_FAIL, MANY_FAIL = 0.1, 0.2
 BUSY, CROWDED = 5, 25
 
@@ -31,24 +32,32 @@ async def service_list() -> Response:
     """For who has signed in."""
     if await person() is None:
         return await see_other("/")
-    shown = [(service, await _lights(service)) for service in await store.listed()]
-    workers = await Worker.all().order_by("-heard_at").limit(20)
+    listed = await store.listed()
+    standings = await liveness.standings()
+    shown = [(service, await _lights(service, standings[service.name])) for service in listed]
+    workers = [
+        (worker, liveness.is_alive(worker))
+        for worker in await Worker.all().order_by("ended", "-heard_at").limit(20)
+    ]
     return await page("services.html", services=shown, workers=workers)
 
 
-async def _lights(service: Service) -> list[Light]:
+async def _lights(service: Service, standing: Standing) -> list[Light]:
     stats = await store.stats(service)
-    return [presence(stats.silent_s), outcome(stats), queue(stats.queue_length)]
+    return [presence(standing.missed, stats.silent_s), outcome(stats), queue(stats.queue_length)]
 
 
-def presence(silent_s: float | None) -> Light:
-    """By when anybody who serves it was last heard."""
+def presence(missed: Missed, silent_s: float | None) -> Light:
+    """By who is missed now, and when anybody who serves it was last heard."""
+    if missed is Missed.NOBODY:
+        return Light(colour="green", words="At work")
+    if missed is Missed.WORKER:
+        return Light(colour="red", words="No inference worker is at work; tickets wait")
     if silent_s is None:
         return Light(colour="red", words="Nobody has been at work yet; tickets wait")
-    if silent_s < ALIVE_S:
-        return Light(colour="green", words="At work")
     colour = "yellow" if silent_s < TIRED_S else "red"
-    return Light(colour=colour, words=f"Not heard of for {duration(silent_s)}")
+    ago = f"last heard of {duration(silent_s)} ago"
+    return Light(colour=colour, words=f"Nobody is at work, {ago}; tickets wait")
 
 
 def outcome(stats: Stats) -> Light:

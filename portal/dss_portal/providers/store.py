@@ -1,10 +1,10 @@
 """Which services a user works for, and which tickets he has claimed."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from tortoise.functions import Count, Min
 
+from dss_portal import clock
 from dss_portal.errors import Refused
 from dss_portal.models import Claim, ProviderAccess, ProviderService, Service, Status, Ticket, User
 from dss_portal.tickets import store as tickets
@@ -37,7 +37,8 @@ async def check_provider(user: User, name: str) -> None:
 
 async def heard(services: Sequence[Service]) -> None:
     """Somebody who serves them is at work."""
-    await Service.filter(id__in=[s.id for s in services]).update(heard_at=datetime.now(UTC))
+    ids, now = [s.id for s in services], clock.now()
+    await Service.filter(id__in=ids).update(heard_at=now, polled_at=now)
 
 
 async def waiting(services: Sequence[Service]) -> list[tuple[str, str, int]]:

@@ -12,8 +12,10 @@ from tortoise.transactions import in_transaction
 
 from dss_broker.descriptor import descriptor_from
 from dss_broker.messages import ServiceAnnounced, WorkerAnnounced
+from dss_portal import clock
 from dss_portal.errors import Refused
 from dss_portal.models import (
+    Dispatcher,
     Provider,
     ProviderService,
     Service,
@@ -108,17 +110,30 @@ async def _durations_s(succeeded: Mapping[int, datetime]) -> list[float]:
 
 
 async def announce(announced: ServiceAnnounced) -> None:
-    """A dispatcher is at work: note it, and list its service if it is new.
+    """A dispatcher is at work, or has just ended: note it, and list its service if it is new.
 
     A service that an admin has removed stays removed; another descriptor under the same name and
     version replaces the older one.
     """
+    if announced.ends:
+        await _note_dispatcher(announced)
+        return
     async with in_transaction():
         service = await _known_or_new(announced.descriptor)
-        service.heard_at = datetime.now(UTC)
+        service.heard_at = clock.now()
         await service.save(update_fields=["heard_at"])
         provider, _ = await Provider.get_or_create(name=announced.provider)
         await ProviderService.get_or_create(provider=provider, service=service)
+        await _note_dispatcher(announced)
+
+
+async def _note_dispatcher(announced: ServiceAnnounced) -> None:
+    bundle, ended = announced.bundle, announced.ends
+    await Dispatcher.update_or_create(
+        service=announced.service,
+        instance=announced.instance,
+        defaults={"bundle": bundle, "heard_at": clock.now(), "ended": ended},
+    )
 
 
 async def _known_or_new(descriptor: dict[str, Any]) -> Service:
@@ -139,8 +154,13 @@ async def _known_or_new(descriptor: dict[str, Any]) -> Service:
 
 
 async def worker_heard(announced: WorkerAnnounced) -> None:
+    """A worker is at work, or has just ended."""
     await Worker.update_or_create(
         bundle=announced.bundle,
         instance=announced.instance,
-        defaults={"device": announced.device, "heard_at": datetime.now(UTC)},
+        defaults={
+            "device": announced.device,
+            "heard_at": clock.now(),
+            "ended": announced.ends,
+        },
     )

@@ -15,6 +15,7 @@ from dss_portal.accounts import store as accounts
 from dss_portal.accounts.sessions import YEAR_S
 from dss_portal.datastore import Datastore
 from dss_portal.models import Status, Ticket, TicketHistory
+from dss_portal.services import liveness
 from dss_portal.tickets import room, store
 from dss_portal.tickets.lifecycle import FINISHED
 
@@ -37,6 +38,7 @@ async def run(datastore: Datastore, every_s: float) -> None:
             await tidy(datastore)
             await accounts.forget_expired(YEAR_S)
             await room.forget_dead()
+            await liveness.forget_the_dead()
         except Exception as error:
             facts, trace = {"reason": repr(error)}, database.trace_of(error)
             log.warning("files not tidied, trying again", extra=facts, exc_info=trace)

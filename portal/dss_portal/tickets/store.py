@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import PurePosixPath
 from typing import cast
 
@@ -12,7 +12,7 @@ from dss_broker import datastore as layout
 from dss_broker.datastore import Area
 from dss_broker.messages import TicketWithdrawn
 from dss_observability.tracing import current_traceparent
-from dss_portal import outbox
+from dss_portal import clock, outbox
 from dss_portal.attachments import store as attachments
 from dss_portal.errors import Refused
 from dss_portal.models import (
@@ -26,6 +26,7 @@ from dss_portal.models import (
     TicketProgress,
     User,
 )
+from dss_portal.services.liveness import SENTENCES, Missed
 from dss_portal.tickets import counting, lifecycle
 from dss_portal.tickets.lifecycle import TicketState
 from dss_portal.tickets.views import LogLine
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 def now() -> datetime:
-    return datetime.now(UTC)
+    return clock.now()
 
 
 async def locked(ticket_id: int) -> Ticket | None:
@@ -55,6 +56,9 @@ async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
     ticket.status, ticket.attempt, ticket.claim_id = after.status, after.attempt, after.claim_id
     await ticket.save(update_fields=["status", "attempt", "claim_id", *_note_time(ticket, before)])
     await TicketHistory.create(ticket_id=ticket.id, status=after.status)
+    if ticket.missed and _goes_on(ticket, event):
+        await add_log(ticket.id, "info", SENTENCES[Missed.NOBODY])
+        await begin_waiting(ticket)
     if claim_id := lifecycle.taken_away(before, after, event):
         await withdraw_claim(ticket, claim_id)
         await forget_files(ticket.id, "results")  # half of them, from a provider that polls
@@ -62,6 +66,18 @@ async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
     facts = {"ticket": ticket.id, "event": type(event).__name__, "claim": after.claim_id}
     log.info("ticket changed", extra={**facts, "status": after.status.value})
     return True
+
+
+def _goes_on(ticket: Ticket, event: lifecycle.Event) -> bool:
+    """Is whom its log calls missed back, by what has just happened?"""
+    is_taken = isinstance(event, lifecycle.Claimed) and ticket.missed == Missed.DISPATCHER
+    return is_taken or isinstance(event, lifecycle.Succeeded)
+
+
+async def begin_waiting(ticket: Ticket) -> None:
+    """Of whoever is missed now, its log does not tell yet."""
+    ticket.missed = ""
+    await ticket.save(update_fields=["missed"])
 
 
 async def withdraw_claim(ticket: Ticket, claim_id: str) -> None:

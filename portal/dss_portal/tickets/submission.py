@@ -98,6 +98,7 @@ async def submit(ticket_id: int, user: User, quiet_s: float) -> None:
         except IllegalAction as error:
             raise not_found(ticket_id, user) from error
         await store.add_log(ticket_id, "info", "Ticket received and queued for processing")
+        await store.begin_waiting(ticket)
         await announce(ticket)
 
 
@@ -136,6 +137,7 @@ async def _begin_anew(datastore: Datastore, ticket: Ticket, line: str) -> None:
     await store.forget_files(ticket.id, "results")
     await datastore.remove_results(ticket.id)
     await store.add_log(ticket.id, "info", line)
+    await store.begin_waiting(ticket)
     await announce(ticket)
 
 

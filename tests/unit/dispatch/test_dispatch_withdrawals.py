@@ -1,26 +1,10 @@
 """Whoever deletes a ticket while it is claimed is heard, though nobody knows yet which ticket it will be."""
 
-from concurrent.futures import Future
-from dataclasses import dataclass
-
-from dss_broker.messages import ClaimGranted, Message, TicketWithdrawn
+from deliveries import Heard
+from dss_broker.messages import ClaimGranted, TicketWithdrawn
 from dss_dispatch.withdrawals import Withdrawals
 
 CLAIM = ClaimGranted(ticket_id=42, claim_id="mine", attempt=1, lease_s=60)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Heard:
-    message: Message
-    message_id: str = "m"
-    redelivered: bool = False
-    deliveries: int = 1
-    attempt: int = 1
-    age_s: float | None = None
-    parked_reason: str | None = None
-
-    def reply(self, message: Message) -> "Future[None]":
-        raise AssertionError(f"nobody asked for {message}")
 
 
 def withdrawal(ticket_id: int = 42, claim_id: str = "") -> Heard:

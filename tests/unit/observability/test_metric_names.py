@@ -13,6 +13,7 @@ COUNTED = (
     "dss_uploads_in_flight",
     "dss_tickets",
     "dss_ready",
+    "dss_dispatchers",
     "dss_workers",
     "dss_outbox_messages",
     "dss_outbox_set_aside_messages",

@@ -11,6 +11,7 @@ from dss_portal.models import Status
 from dss_portal.pages.catalogue import outcome, presence, queue
 from dss_portal.pages.numbers import days
 from dss_portal.pages.rendering import one_line, plain_text, web_address
+from dss_portal.services.liveness import Missed
 from dss_portal.services.store import Stats
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -51,10 +52,19 @@ def test_a_duration_reads_as_people_say_it(seconds: float | None, words: str) ->
 
 
 @pytest.mark.parametrize(
-    ("silent_s", "colour"), [(None, "red"), (599, "green"), (600, "yellow"), (3600, "red")]
+    ("missed", "silent_s", "colour"),
+    [
+        (Missed.NOBODY, 1, "green"),
+        (Missed.WORKER, 1, "red"),
+        (Missed.DISPATCHER, None, "red"),
+        (Missed.DISPATCHER, 13, "yellow"),
+        (Missed.DISPATCHER, 3600, "red"),
+    ],
 )
-def test_the_first_light_tells_when_anybody_was_heard(silent_s: float | None, colour: str) -> None:
-    assert presence(silent_s).colour == colour
+def test_the_first_light_tells_who_is_missed_and_since_when(
+    missed: Missed, silent_s: float | None, colour: str
+) -> None:
+    assert presence(missed, silent_s).colour == colour
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,135 @@
+"""Who serves which service now, by the one rule of ``dss_broker.liveness``."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from tortoise.queryset import QuerySet
+
+from dss_broker.liveness import ALIVE_S, POLLS_S
+from dss_portal import clock
+from dss_portal.models import Claim, Dispatcher, Service, Status, Ticket, Worker
+
+FORGOTTEN = timedelta(days=1)
+"""Who has been dead for so long is no longer listed."""
+
+
+class Missed(StrEnum):
+    """Whose absence keeps a service from its tickets."""
+
+    NOBODY = ""
+    DISPATCHER = "dispatcher"
+    WORKER = "worker"
+
+
+SENTENCES = {
+    Missed.DISPATCHER: "Nobody serves this at present; the ticket waits until the service is back.",
+    Missed.WORKER: "No inference worker serves this at present; the ticket waits until one is back.",
+    Missed.NOBODY: "The service is at work again.",
+}
+"""What owners of tickets read of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """``dispatchers`` counts processes, and a provider over HTTP as one.  ``heard_at``: any of them, last.
+
+    ``offered``: it takes tickets.  ``has_dispatched``: a dispatcher of ours has served it within FORGOTTEN.
+    """
+
+    dispatchers: int
+    missed: Missed
+    heard_at: datetime | None
+    offered: bool
+    has_dispatched: bool
+
+
+def alive_workers() -> QuerySet[Worker]:
+    return Worker.filter(heard_at__gt=_ago(ALIVE_S), ended=False)
+
+
+def alive_dispatchers() -> QuerySet[Dispatcher]:
+    return Dispatcher.filter(heard_at__gt=_ago(ALIVE_S), ended=False)
+
+
+def is_alive(process: Worker | Dispatcher) -> bool:
+    return not process.ended and process.heard_at > _ago(ALIVE_S)
+
+
+async def workers_at_work() -> int:
+    """One process counts once, however many bundles it has."""
+    return len(set(await alive_workers().values_list("instance", flat=True)))
+
+
+async def standings() -> dict[str, Standing]:
+    """By the name of each service that was ever registered, whichever its version."""
+    heard, polled = await _last_signs()
+    current = await Service.filter(current=True).values_list("name", flat=True)
+    offered = set(map(str, current))
+    processes, bundles = await _dispatchers()
+    known = set(map(str, await Dispatcher.all().distinct().values_list("service", flat=True)))
+    served = set(map(str, await alive_workers().distinct().values_list("bundle", flat=True)))
+    working = await _held_over_http()
+    found = {}
+    for name in {*heard, *processes}:
+        polls = name in working or polled.get(name, clock.LONG_AGO) > _ago(POLLS_S)
+        found[name] = Standing(
+            dispatchers=len(processes[name]) + polls,
+            missed=_missed(bundles[name], served, polls=polls),
+            heard_at=heard.get(name),
+            offered=name in offered,
+            has_dispatched=name in known,
+        )
+    return found
+
+
+async def forget_the_dead() -> None:
+    """Their names are never used again as a rule, so their rows would pile up."""
+    before = clock.now() - FORGOTTEN
+    await Worker.filter(heard_at__lt=before).delete()
+    await Dispatcher.filter(heard_at__lt=before).delete()
+
+
+def _missed(bundles: Iterable[str], served: set[str], *, polls: bool) -> Missed:
+    """``bundles``: of each dispatcher that is alive, the one that it asks for."""
+    asked = set(bundles)
+    if polls or "" in asked or asked & served:
+        return Missed.NOBODY
+    return Missed.WORKER if asked else Missed.DISPATCHER
+
+
+async def _last_signs() -> tuple[dict[str, datetime | None], dict[str, datetime]]:
+    """Of anybody who serves it, and of those who poll."""
+    heard: dict[str, datetime | None] = {}
+    polled: dict[str, datetime] = {}
+    for service in await Service.all().only("id", "name", "heard_at", "polled_at"):
+        signs = [at for at in (heard.get(service.name), service.heard_at) if at is not None]
+        heard[service.name] = max(signs, default=None)
+        if service.polled_at is not None:
+            last = polled.get(service.name, service.polled_at)
+            polled[service.name] = max(last, service.polled_at)
+    return heard, polled
+
+
+async def _dispatchers() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+    """By service: the processes that are alive, and the bundles that they ask for."""
+    processes: dict[str, set[str]] = defaultdict(set)
+    bundles: dict[str, set[str]] = defaultdict(set)
+    for dispatcher in await alive_dispatchers():
+        processes[dispatcher.service].add(dispatcher.instance)
+        bundles[dispatcher.service].add(dispatcher.bundle)
+    return processes, bundles
+
+
+async def _held_over_http() -> set[str]:
+    """Services of which somebody works on a ticket that he claimed over HTTP: he does not poll meanwhile."""
+    claimed = Ticket.filter(status=Status.CLAIMED, claim_id__isnull=False)
+    names = dict(await claimed.values_list("claim_id", "service__name"))
+    held = Claim.filter(id__in=list(names), user_id__isnull=False, expires_at__gt=clock.now())
+    return {str(names[i]) for i in await held.values_list("id", flat=True)}
+
+
+def _ago(seconds: float) -> datetime:
+    return clock.now() - timedelta(seconds=seconds)

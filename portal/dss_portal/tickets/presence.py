@@ -1,0 +1,110 @@
+"""Whether anybody serves the services: told to Prometheus, and to the owners of tickets that wait."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+
+from tortoise.connection import get_connection
+
+from dss_broker.broker import Broker
+from dss_observability import metrics
+from dss_portal import clock, database
+from dss_portal.models import Worker
+from dss_portal.services import liveness
+from dss_portal.services.liveness import SENTENCES, Missed, Standing
+
+log = logging.getLogger(__name__)
+
+PERIOD_S = 2.0
+
+PATIENCE_S = 30.0
+"""Users are told of an absence that has lasted so long: a restart is none of their business."""
+
+_BATCH = 500
+
+# A claimed ticket is in hands that the lease watches, and lacks at most a worker.
+_TELL = f"""
+WITH told AS (
+    UPDATE ticket SET missed = $1 WHERE id IN (
+        SELECT ticket.id FROM ticket JOIN service ON service.id = ticket.service_id
+        WHERE service.name = $2 AND ticket.missed <> $1
+            AND (ticket.status = 'ready' OR (ticket.status = 'claimed' AND $1 <> 'dispatcher'))
+        ORDER BY ticket.id LIMIT {_BATCH} FOR UPDATE OF ticket SKIP LOCKED)
+    RETURNING id
+)
+INSERT INTO ticket_log (ticket_id, at, category, message) SELECT id, $3, $4, $5 FROM told RETURNING id
+"""  # noqa: S608 - no input of anybody's
+
+
+class Presence:
+    """Of all services, as one portal sees it."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._since_s: dict[tuple[str, Missed], float] = {}
+        self._services: set[str] = set()
+        self._bundles: set[str] = set()
+
+    async def run(self) -> None:
+        """Look every PERIOD_S, until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except Exception as error:
+                facts, trace = {"reason": repr(error)}, database.trace_of(error)
+                log.warning("presence not refreshed", extra=facts, exc_info=trace)
+            await asyncio.sleep(PERIOD_S)
+
+    async def look(self) -> int:
+        """Once; how many tickets were told something."""
+        found = await liveness.standings()
+        await self._measure(found)
+        return await self._tell(found)
+
+    async def _measure(self, found: dict[str, Standing]) -> None:
+        """A service that is offered and was ever served has a series, with 0 while nobody serves it.
+
+        A bundle whose workers are gone keeps its own.
+        """
+        served = {n: s.heard_at for n, s in found.items() if s.offered and s.heard_at is not None}
+        for name in self._services - served.keys():
+            metrics.DISPATCHERS.remove(name)
+            metrics.SERVICE_SILENT_SECONDS.remove(name)
+        self._services = set(served)
+        for name, heard_at in served.items():
+            metrics.DISPATCHERS.labels(name).set(found[name].dispatchers)
+            silent_s = (clock.now() - heard_at).total_seconds()
+            metrics.SERVICE_SILENT_SECONDS.labels(name).set(max(0.0, silent_s))
+        self._bundles.update(
+            map(str, await Worker.all().distinct().values_list("bundle", flat=True))
+        )
+        at_work = Counter(map(str, await liveness.alive_workers().values_list("bundle", flat=True)))
+        for bundle in self._bundles:
+            metrics.WORKERS.labels(bundle).set(at_work[bundle])
+
+    async def _tell(self, found: dict[str, Standing]) -> int:
+        """Nobody is missed for what this portal cannot hear: signs of life come through the broker."""
+        if not self._broker.connected:
+            self._since_s.clear()
+            return 0
+        now_s = time.monotonic()
+        lasting = {(name, standing.missed) for name, standing in found.items()}
+        self._since_s = {key: self._since_s.get(key, now_s) for key in lasting}
+        due = [
+            (name, missed)
+            for (name, missed), since_s in self._since_s.items()
+            if missed is Missed.NOBODY or since_s + PATIENCE_S <= now_s
+        ]
+        return sum([await _told(name, missed) for name, missed in due])
+
+
+async def _told(service: str, missed: Missed) -> int:
+    """How many tickets of ``service`` had been told otherwise, or nothing."""
+    category = "info" if missed is Missed.NOBODY else "warning"
+    values = [missed.value, service, clock.now(), category, SENTENCES[missed]]
+    rows = await get_connection("default").execute_query_dict(_TELL, values)
+    if rows:
+        facts = {"service": service, "missed": missed.value, "tickets": len(rows)}
+        log.info("owners told who is missed", extra=facts)
+    return len(rows)
