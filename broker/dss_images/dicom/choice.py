@@ -1,0 +1,54 @@
+"""Which series of a folder is meant."""
+
+import re
+from collections.abc import Sequence
+
+from dss_images.dicom.errors import DicomRefused
+from dss_images.dicom.series import Series
+
+MODALITIES = ("CT", "MR")
+FEWEST_SLICES = 2
+
+
+def choose(found: Sequence[Series], word: str, name: str) -> tuple[Series, int]:
+    """The series, and the number of its phase, from 1; 0 if the user did not say.
+
+    ``word`` is a number of the list, ``3.2`` for the second phase of series 3, a SeriesInstanceUID, or
+    "".  Then it is the CT or MR with the most slices.  Raises DicomRefused.
+    """
+    if not found:
+        raise DicomRefused(f"There is no DICOM series in the folder {name}.")
+    if word:
+        return _named(found, word)
+    return _by_rule(found), 0
+
+
+def listing(found: Sequence[Series]) -> str:
+    return "\n".join(series.line for series in found)
+
+
+def _named(found: Sequence[Series], word: str) -> tuple[Series, int]:
+    number, _, phase = word.partition(".")
+    for series in found:
+        if series.key.uid == word:
+            return series, 0
+        if re.fullmatch(r"[0-9]+(\.[1-9][0-9]*)?", word) and series.number == int(number):
+            return series, int(phase or 0)
+    raise DicomRefused(f"There is no series {word}; there are\n{listing(found)}")
+
+
+def _by_rule(found: Sequence[Series]) -> Series:
+    fit = [s for s in found if s.modality in MODALITIES]
+    fit = fit or [s for s in found if s.modality == "unknown"]
+    if not fit:
+        raise DicomRefused(
+            f"There is no CT or MR series; choose one with --series:\n{listing(found)}"
+        )
+    fit = [s for s in fit if len(s.slices) >= FEWEST_SLICES and not s.is_localizer] or fit
+    most = max(len(series.slices) for series in fit)
+    best = [series for series in fit if len(series.slices) == most]
+    if len(best) > 1:
+        raise DicomRefused(
+            f"{len(best)} series have {most} slices each; choose one with --series:\n{listing(found)}"
+        )
+    return best[0]

@@ -1,0 +1,80 @@
+"""Is all of a series there?  What lies damaged beside its slices, and what a directory lists."""
+
+import re
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from dss_images.dicom.errors import DicomRefused
+from dss_images.dicom.files import File
+from dss_images.dicom.header import Damaged
+from dss_images.dicom.series import Folder, Series
+from dss_images.dicom.slices import counted
+
+MOST_LISTED = 5
+
+
+def require_complete(series: Series, folder: Folder) -> None:
+    """Raises DicomRefused if a file that is, or may be, a slice of ``series`` cannot be read."""
+    broken = [d for d in folder.damaged if d.series_uid in {"", series.key.uid}]
+    if broken:
+        raise DicomRefused(_why_damaged(broken))
+    _require_names(series, folder.foreign)
+    _require_listed(series, folder)
+
+
+def require_choosable(folder: Folder) -> None:
+    """Raises DicomRefused if a file cannot be read that may be of a better series than those found.
+
+    The user can choose a series nevertheless.
+    """
+    known = {series.key.uid for series in folder.series}
+    broken = [d for d in folder.damaged if d.series_uid not in known]
+    if broken:
+        raise DicomRefused(_why_damaged(broken))
+
+
+def _why_damaged(broken: list[Damaged]) -> str:
+    told = "; ".join(f"{d.file.name} {d.why}" for d in broken[:MOST_LISTED])
+    more = f"; and {len(broken) - MOST_LISTED} more" if len(broken) > MOST_LISTED else ""
+    return (
+        f"{counted(len(broken), 'DICOM file')} cannot be read whole: {told}{more}. Copy the series "
+        "anew; if the file belongs to another series, give the folder of the wanted one alone."
+    )
+
+
+def _require_names(series: Series, foreign: Iterable[File]) -> None:
+    """A file of another kind that is named like a slice, and lies beside one, may be the rest of one."""
+    like = {(h.file.folder, pattern) for h in series.headers for pattern in _patterns(h.file.name)}
+    rests = [f for f in foreign if any((f.folder, p) in like for p in _patterns(f.name))]
+    if rests:
+        told = ", ".join(
+            f"{f.name} ({f.trouble})" if f.trouble else f.name for f in rests[:MOST_LISTED]
+        )
+        raise DicomRefused(
+            f"{counted(len(rests), 'file')} beside the slices are named like slices and cannot be read as "
+            f"DICOM: {told}. Copy the series anew, or remove them if they are no slices."
+        )
+
+
+def _patterns(name: str) -> set[str]:
+    """The name with its digits left out, and its suffix if that is one of DICOM's."""
+    path = PurePosixPath(name.lower())
+    found = {re.sub(r"[0-9]+", "#", path.name)} if re.search("[0-9]", path.name) else set()
+    return found | ({path.suffix} if path.suffix in {".dcm", ".ima", ".dicom", ".dic"} else set())
+
+
+def _require_listed(series: Series, folder: Folder) -> None:
+    """A DICOMDIR names each image: one that is not there was lost."""
+    listed = [entry for other in folder.others for entry in other.listing]
+    there = {header.instance_uid for header in series.headers}
+    lost = [
+        number
+        for uid, instance, number in listed
+        if uid == series.key.uid and instance not in there
+    ]
+    if lost:
+        told = ", ".join(lost[:MOST_LISTED]) + (" and more" if len(lost) > MOST_LISTED else "")
+        raise DicomRefused(
+            f"The DICOMDIR lists {counted(len(lost), 'slice')} of the series that are not in the folder: "
+            f"InstanceNumber {told}. Copy the series anew."
+        )

@@ -1,0 +1,144 @@
+"""Slices at the same place: copies of each other, or phases (in time, of an echo, of an energy)."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from dss_images.dicom.errors import DicomRefused
+from dss_images.dicom.notes import Note
+from dss_images.dicom.parsing import MARKS
+from dss_images.dicom.slices import Slice, counted
+from dss_images.dicom.stack import TOLERANCE_MM, Stack, stack_of
+
+Values = Callable[[Slice], npt.NDArray[np.generic]]
+
+_SAME_PLACE = 0.1
+"""Of the usual step: slices nearer to each other are at one place."""
+
+
+def places_of(stack: Stack) -> list[list[int]]:
+    """The slices that lie at one place, for each place."""
+    steps = np.diff(stack.places_mm)
+    apart = steps[steps > TOLERANCE_MM]
+    near_mm = (
+        max(TOLERANCE_MM, _SAME_PLACE * float(np.median(apart))) if len(apart) else TOLERANCE_MM
+    )
+    places = [[0]]
+    for i, step in enumerate(steps, start=1):
+        if step > near_mm:
+            places.append([])
+        places[-1].append(i)
+    return places
+
+
+def without_copies(slices: Sequence[Slice], values: Values) -> tuple[list[Slice], list[Note]]:
+    """Of slices that are the same in place and values, the first."""
+    stack = stack_of(slices)
+    kept: list[Slice] = []
+    for place in places_of(stack):
+        kept += [stack.slices[i] for i in _different(stack, place, values)]
+    dropped = len(slices) - len(kept)
+    text = f"{counted(dropped, 'slice')} left out: identical copies of others."
+    return kept, [Note(text=text)] if dropped else []
+
+
+def _different(stack: Stack, place: list[int], values: Values) -> list[int]:
+    if len(place) == 1:
+        return place
+    seen: dict[bytes, list[int]] = {}
+    for i in place:
+        contents = values(stack.slices[i]).astype(np.float64)
+        alike = seen.setdefault(hashlib.blake2b(contents.tobytes()).digest(), [])
+        if not any(_apart_mm(stack, i, j) <= TOLERANCE_MM for j in alike):
+            alike.append(i)
+    return sorted(i for alike in seen.values() for i in alike)
+
+
+def _apart_mm(stack: Stack, i: int, j: int) -> float:
+    aside = np.abs(stack.shifts_mm[i] - stack.shifts_mm[j]).max()
+    return max(float(aside), abs(float(stack.places_mm[i] - stack.places_mm[j])))
+
+
+def phases_of(slices: Sequence[Slice]) -> tuple[list[list[Slice]], str]:
+    """Apart by the clearest mark that tells them apart, else by InstanceNumber; and by what.
+
+    One phase if no place is taken twice.  Raises DicomRefused, naming slices, if nothing tells.
+    """
+    stack = stack_of(slices)
+    places = places_of(stack)
+    most = max(len(place) for place in places)
+    if most == 1:
+        return [list(stack.slices)], ""
+    if len(places) == 1:
+        raise DicomRefused(
+            f"All {len(slices)} slices lie at the same place ({stack.name([0])}); a volume needs slices at "
+            "different places."
+        )
+    for mark in MARKS:
+        groups = _by_mark(stack, mark)
+        if len(groups) == most and all(_is_one_phase(group) for group in groups):
+            return sorted(groups, key=_first_number), mark
+    by_number = _by_number(stack, places)
+    if by_number:
+        return by_number, "InstanceNumber"
+    twice = next(place for place in places if len(place) > 1)
+    raise DicomRefused(
+        f"{stack.name(twice)} lie at the same place with different values, and no tag tells which of them "
+        f"belong together ({counted(sum(len(p) > 1 for p in places), 'place')} of {len(places)}). "
+        "Send one phase."
+    )
+
+
+def interleaved(slices: Sequence[Slice]) -> tuple[list[list[Slice]], str]:
+    """The same of phases that lie between each other's slices; one phase if no mark tells that."""
+    stack = stack_of(slices)
+    for mark in MARKS:
+        groups = _by_mark(stack, mark)
+        if 1 < len(groups) <= len(slices) // 3 and _overlap(stack, groups):
+            return sorted(groups, key=_first_number), mark
+    return [list(slices)], ""
+
+
+def _overlap(stack: Stack, groups: list[list[Slice]]) -> bool:
+    """Does each group reach over most of the others' places?"""
+    index = {id(one): i for i, one in enumerate(stack.slices)}
+    reach = [[index[id(one)] for one in group] for group in groups]
+    begins, ends = max(min(r) for r in reach), min(max(r) for r in reach)
+    return ends - begins > len(stack.slices) / 2
+
+
+def _by_mark(stack: Stack, mark: str) -> list[list[Slice]]:
+    groups: dict[str, list[Slice]] = {}
+    for one in stack.slices:
+        groups.setdefault(one.marks.get(mark, ""), []).append(one)
+    return list(groups.values())
+
+
+def _is_one_phase(group: list[Slice]) -> bool:
+    return len(group) > 1 and all(len(place) == 1 for place in places_of(stack_of(group)))
+
+
+def _first_number(group: list[Slice]) -> int:
+    return min((one.number for one in group if one.number is not None), default=0)
+
+
+def _by_number(stack: Stack, places: list[list[int]]) -> list[list[Slice]]:
+    """Apart by their order at each place, if every place has as many and the numbers tell the order.
+
+    They do if one phase ends before the next one begins, or if all slices of a place follow each other.
+    """
+    numbers = [one.number for one in stack.slices]
+    most = max(len(place) for place in places)
+    if None in numbers or len(set(numbers)) < len(numbers) or any(len(p) != most for p in places):
+        return []
+    ordered = [sorted(place, key=lambda i: numbers[i] or 0) for place in places]
+    phases = [[place[k] for place in ordered] for k in range(most)]
+    told = [[numbers[i] or 0 for i in phase] for phase in phases]
+    one_by_one = all(max(a) < min(b) for a, b in pairwise(told))
+    side_by_side = all(b - a == 1 for row in zip(*told, strict=True) for a, b in pairwise(row))
+    if not one_by_one and not side_by_side:
+        return []
+    return [[stack.slices[i] for i in phase] for phase in phases]

@@ -1,0 +1,171 @@
+"""The files of a folder, a zip archive or a DICOMDIR, whatever their names."""
+
+import os
+import shutil
+import stat
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dss_images.dicom.errors import DicomRefused
+
+MOST_FILES = 200_000
+MOST_UNPACKED_BYTES = 16 * 2**30
+"""Of an archive.  The largest CT series have some 2 GB."""
+
+_KEPT_FREE = 0.1
+"""The share of the disk that unpacking leaves."""
+
+_CHUNK_BYTES = 1 << 20
+_MAC_COPIES = "__MACOSX/"
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """``name`` is how a sentence calls it; ``folder`` is the same for files that lie side by side.
+
+    ``trouble`` says why it cannot be opened, or is "".
+    """
+
+    path: Path
+    name: str
+    folder: str
+    trouble: str = ""
+
+
+@contextmanager
+def files_of(source: Path) -> Iterator[list[File]]:
+    """All files of ``source``: a folder with the folders in it, a zip archive, a DICOMDIR, or one file.
+
+    Links are followed, each file is listed once; archives ``*.zip`` in a folder are unpacked, for as
+    long as the block runs.  Raises DicomRefused.
+    """
+    with tempfile.TemporaryDirectory(prefix="dss_dicom_") as unpacked:
+        yield list(_listed(source, Path(unpacked)))
+
+
+def is_archive(path: Path) -> bool:
+    return path.suffix.lower() == ".zip" and path.is_file()
+
+
+def _listed(source: Path, unpacked: Path) -> Iterator[File]:
+    if source.name.upper() == "DICOMDIR" and source.is_file():
+        source = source.parent
+    found = _walk(source) if source.is_dir() else iter([_file(source, source.parent)])
+    for count, file in enumerate(found):
+        if count >= MOST_FILES:
+            raise DicomRefused(
+                f"There are more than {MOST_FILES} files in {source.name}; give the folder of one study."
+            )
+        if is_archive(file.path):
+            yield from _unpack(file, unpacked / str(count))
+        else:
+            yield file
+
+
+def _walk(top: Path) -> Iterator[File]:
+    """In the order of names.  A folder or file that several links lead to comes once."""
+    seen: set[tuple[int, int]] = set()
+    waiting = [top]
+    while waiting:
+        folder = waiting.pop()
+        if not _is_new(folder, seen):
+            continue
+        below = []
+        for path in _inside(folder):
+            if path.is_dir():
+                below.append(path)
+            elif _may_be_read(path) and _is_new(path, seen):
+                yield _file(path, top)
+        waiting += reversed(below)
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except PermissionError as error:
+        raise DicomRefused(
+            f"The folder {folder.name} cannot be opened, and slices may lie in it."
+        ) from error
+
+
+def _is_new(path: Path, seen: set[tuple[int, int]]) -> bool:
+    try:
+        found = path.stat()
+    except OSError:
+        return path.is_symlink()  # it leads nowhere: told by _file
+    key = (found.st_dev, found.st_ino)
+    if key in seen:
+        return False
+    seen.add(key)
+    return True
+
+
+def _may_be_read(path: Path) -> bool:
+    """No socket, pipe or device, which could wait for ever."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
+
+
+def _file(path: Path, top: Path) -> File:
+    name = path.relative_to(top).as_posix()
+    trouble = "" if os.access(path, os.R_OK) else "cannot be opened"
+    if not path.exists():
+        trouble = "is a link to a file that is not there"
+    return File(path=path, name=name, folder=str(path.parent), trouble=trouble)
+
+
+def _unpack(archive: File, target: Path) -> Iterator[File]:
+    """Under numbers, since names in an archive could lead anywhere.  Raises DicomRefused."""
+    target.mkdir()
+    try:
+        with zipfile.ZipFile(archive.path) as opened:
+            members = [m for m in opened.infolist() if _is_wanted(m)]
+            _require_room(archive, members, target)
+            left = MOST_UNPACKED_BYTES
+            for number, member in enumerate(members):
+                path = target / str(number)
+                left -= _copy(opened, member, path, left)
+                folder = f"{archive.path}/{os.path.dirname(member.filename)}"  # noqa: PTH120 (no path of this disk)
+                yield File(path=path, name=member.filename, folder=folder)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise DicomRefused(
+            f"The archive {archive.name} is damaged ({error}); pack the series anew, or give its folder."
+        ) from error
+    except RuntimeError as error:  # how zipfile says that a password is needed
+        raise DicomRefused(f"The archive {archive.name} is encrypted; unpack it first.") from error
+
+
+def _is_wanted(member: zipfile.ZipInfo) -> bool:
+    mode = member.external_attr >> 16
+    return not (member.is_dir() or stat.S_ISLNK(mode) or member.filename.startswith(_MAC_COPIES))
+
+
+def _require_room(archive: File, members: list[zipfile.ZipInfo], target: Path) -> None:
+    size = sum(member.file_size for member in members)
+    disk = shutil.disk_usage(target)
+    if len(members) > MOST_FILES or size > MOST_UNPACKED_BYTES:
+        raise DicomRefused(
+            f"The archive {archive.name} holds {len(members)} files of {size / 2**30:.1f} GiB in all; "
+            f"at most {MOST_FILES} files of {MOST_UNPACKED_BYTES / 2**30:.0f} GiB are unpacked."
+        )
+    if size > disk.free - _KEPT_FREE * disk.total:
+        raise DicomRefused(
+            f"The archive {archive.name} needs {size / 2**30:.1f} GiB unpacked, and the disk for "
+            "temporary files has no room for them; unpack it where there is room."
+        )
+
+
+def _copy(opened: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, left: int) -> int:
+    """The bytes written; never more than the archive announced, nor than are left."""
+    written = 0
+    with opened.open(member) as packed, path.open("xb") as file:
+        while part := packed.read(_CHUNK_BYTES):
+            written += len(part)
+            if written > min(member.file_size, left):
+                raise zipfile.BadZipFile(f"{member.filename} is larger than announced")
+            file.write(part)
+    return written

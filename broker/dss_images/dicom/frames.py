@@ -1,0 +1,144 @@
+"""From the tags of a file to its slices: one, or one for each frame."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from dss_images.dicom.files import File
+from dss_images.dicom.notes import Note
+from dss_images.dicom.parsing import MARKS, Tags, numbers_of, text_of
+from dss_images.dicom.slices import Pixels, Slice, Vector
+
+_GROUPS = {
+    "TemporalPositionIdentifier": ("FrameContentSequence", "TemporalPositionIndex"),
+    "NominalPercentageOfCardiacPhase": (
+        "CardiacSynchronizationSequence",
+        "NominalPercentageOfCardiacPhase",
+    ),
+    "EchoTime": ("MREchoSequence", "EffectiveEchoTime"),
+    "DiffusionBValue": ("MRDiffusionSequence", "DiffusionBValue"),
+    "KVP": ("CTXRayDetailsSequence", "KVP"),
+    "ConvolutionKernel": ("CTReconstructionSequence", "ConvolutionKernel"),
+    "AcquisitionNumber": ("FrameContentSequence", "FrameAcquisitionNumber"),
+    "AcquisitionTime": ("FrameContentSequence", "FrameAcquisitionDateTime"),
+}
+"""Where an enhanced file keeps, for each frame, what a plain file has at its top."""
+
+_STEP_TAGS = ("SpacingBetweenSlices", "SliceThickness")
+
+
+def slices_of(file: File, tags: Tags, pixels: Pixels) -> tuple[tuple[Slice, ...], tuple[Note, ...]]:
+    """The slices in the order of the file.  Raises what pydicom raises if the tags contradict each other."""
+    whole = _whole(file, tags, pixels)
+    if "PerFrameFunctionalGroupsSequence" in tags.data:
+        return _enhanced(whole, tags, pixels.frames), ()
+    if pixels.frames > 1:
+        return _stacked(whole, tags, pixels.frames)
+    return (whole,), ()
+
+
+def _whole(file: File, tags: Tags, pixels: Pixels) -> Slice:
+    """What the top of the file says, which is all there is about a file of one slice."""
+    numbers = tags.numbers("InstanceNumber")
+    tilt = tags.numbers("GantryDetectorTilt")
+    return Slice(
+        path=file.path,
+        name=file.name,
+        frame=0,
+        number=int(numbers[0]) if numbers and math.isfinite(numbers[0]) else None,
+        position_mm=_vector(tags.data, "ImagePositionPatient", 3),
+        orientation=_vector(tags.data, "ImageOrientationPatient", 6),
+        spacing_mm=_vector(tags.data, "PixelSpacing", 2),
+        rows=tags.count("Rows", 0),
+        columns=tags.count("Columns", 0),
+        slope=_rescale(tags.data, "RescaleSlope", 1.0),
+        intercept=_rescale(tags.data, "RescaleIntercept", 0.0),
+        pixels=pixels,
+        localizer="LOCALIZER" in tags.text("ImageType").upper(),
+        frame_of_reference=tags.text("FrameOfReferenceUID"),
+        tilt_degrees=tilt[0] if tilt and math.isfinite(tilt[0]) else 0.0,
+        marks={keyword: tags.text(keyword) for keyword in MARKS},
+    )
+
+
+def _vector(data: Dataset, keyword: str, length: int) -> Vector | None:
+    numbers = numbers_of(data, keyword)
+    return numbers if len(numbers) == length and np.isfinite(numbers).all() else None
+
+
+def _rescale(data: Dataset, keyword: str, missing: float) -> float:
+    """Not a number if the tag is there and is none: refused later, with the slice's name."""
+    if not text_of(data, keyword):
+        return missing
+    numbers = numbers_of(data, keyword)
+    return numbers[0] if len(numbers) == 1 else math.nan
+
+
+def _enhanced(whole: Slice, tags: Tags, frames: int) -> tuple[Slice, ...]:
+    shared_items = tags.data.get("SharedFunctionalGroupsSequence") or [Dataset()]
+    each = tags.data["PerFrameFunctionalGroupsSequence"].value
+    if len(each) != frames:
+        raise ValueError("not one group for each frame")
+    return tuple(_frame(whole, k, each[k], shared_items[0]) for k in range(frames))
+
+
+def _frame(whole: Slice, index: int, own: Dataset, shared: Dataset) -> Slice:
+    def group(keyword: str) -> Dataset:
+        """Of the frame, else of all frames, else empty."""
+        found = own.get(keyword) or shared.get(keyword) or [Dataset()]
+        item = found[0]
+        return item if isinstance(item, Dataset) else Dataset()
+
+    values = group("PixelValueTransformationSequence")
+    marks = {
+        keyword: text_of(group(sequence), inner) or whole.marks[keyword]
+        for keyword, (sequence, inner) in _GROUPS.items()
+    }
+    return replace(
+        whole,
+        frame=index,
+        number=index + 1,
+        position_mm=_vector(group("PlanePositionSequence"), "ImagePositionPatient", 3),
+        orientation=_vector(group("PlaneOrientationSequence"), "ImageOrientationPatient", 6),
+        spacing_mm=_vector(group("PixelMeasuresSequence"), "PixelSpacing", 2),
+        slope=_rescale(values, "RescaleSlope", whole.slope),
+        intercept=_rescale(values, "RescaleIntercept", whole.intercept),
+        marks={**whole.marks, **marks},
+    )
+
+
+def _stacked(whole: Slice, tags: Tags, frames: int) -> tuple[tuple[Slice, ...], tuple[Note, ...]]:
+    """Frames of a file with one position for all of them: one behind the other, if a tag tells the step.
+
+    As RT Dose and nuclear medicine do.  Frames that follow each other in time keep no position.
+    """
+    offsets, tag = _offsets_mm(tags, frames)
+    if whole.position_mm is None or whole.orientation is None or not offsets:
+        none = [replace(whole, frame=k, number=k + 1, position_mm=None) for k in range(frames)]
+        return tuple(none), ()
+    normal = np.cross(whole.orientation[:3], whole.orientation[3:])
+    places = [np.add(whole.position_mm, normal * (mm - offsets[0])).tolist() for mm in offsets]
+    slices = [
+        replace(whole, frame=k, number=k + 1, position_mm=tuple(place))
+        for k, place in enumerate(places)
+    ]
+    text = f"The file gives one position for {frames} frames; the others follow from its {tag}."
+    return tuple(slices), (Note(text=text, level="warning"),)
+
+
+def _offsets_mm(tags: Tags, frames: int) -> tuple[Sequence[float], str]:
+    """Along the normal from the first frame; () if no tag tells."""
+    pointer = tags.data.get("FrameIncrementPointer")
+    if pointer is not None and any(word in str(pointer) for word in ("0018,1063", "0018,1065")):
+        return (), ""
+    offsets = tags.numbers("GridFrameOffsetVector")
+    if len(offsets) == frames:
+        return offsets, "GridFrameOffsetVector"
+    for tag in _STEP_TAGS:
+        step = tags.numbers(tag)
+        if len(step) == 1 and math.isfinite(step[0]) and step[0] != 0:
+            return [k * step[0] for k in range(frames)], tag
+    return (), ""

@@ -1,0 +1,175 @@
+"""What one file is: slices of a series, something else of DICOM, foreign, or damaged."""
+
+from dataclasses import dataclass
+
+from pydicom.multival import MultiValue
+
+from dss_images.dicom.files import File
+from dss_images.dicom.frames import slices_of
+from dss_images.dicom.notes import Note
+from dss_images.dicom.parsing import PixelElement, Tags, parse
+from dss_images.dicom.slices import Pixels, Slice
+
+_CT = "1.2.840.10008.5.1.4.1.1.2"
+_MR = "1.2.840.10008.5.1.4.1.1.4"
+_MODALITIES = {
+    _CT: "CT",
+    f"{_CT}.1": "CT",
+    f"{_CT}.2": "CT",
+    _MR: "MR",
+    f"{_MR}.1": "MR",
+    f"{_MR}.4": "MR",
+    "1.2.840.10008.5.1.4.1.1.128": "PT",
+    "1.2.840.10008.5.1.4.1.1.130": "PT",
+    "1.2.840.10008.5.1.4.1.1.20": "NM",
+}
+"""Of classes that always have pixels."""
+
+_WITHOUT_PIXELS = {"RTSTRUCT", "RTPLAN", "RTRECORD", "SR", "PR", "KO", "REG", "DOC", "FID", "PLAN"}
+
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_DIRECTORY = "1.2.840.10008.1.3.10"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesKey:
+    """What the files of one series have in common."""
+
+    patient: str
+    study: str
+    uid: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """A file with slices.  ``listed`` and ``slice_count`` serve the user and the check of completeness."""
+
+    file: File
+    key: SeriesKey
+    instance_uid: str
+    series_number: str
+    description: str
+    modality: str
+    is_capture: bool
+    has_lookup_table: bool
+    expected: int
+    slices: tuple[Slice, ...]
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Other:
+    """DICOM without an image: a structure set, a report, a directory.  ``listing`` is what a directory
+    names: the UID of a series, and of an instance.
+    """
+
+    kind: str
+    listing: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Damaged:
+    """``series_uid`` is "" if that cannot be read any more."""
+
+    file: File
+    series_uid: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foreign:
+    """No DICOM file."""
+
+    file: File
+
+
+def read_header(file: File) -> Header | Other | Damaged | Foreign:
+    if file.trouble:
+        return Foreign(file=file)
+    try:
+        tags = parse(file.path)
+    except OSError:
+        return Damaged(file=file, series_uid="", why="cannot be read from the disk")
+    if tags == "foreign":
+        return Foreign(file=file)
+    if tags == "damaged":
+        return Damaged(file=file, series_uid="", why="is damaged")
+    if tags.pixels is None:
+        return _without_pixels(file, tags)
+    return _image(file, tags, tags.pixels) if tags.whole else _damaged(file, tags, "is cut off")
+
+
+def _without_pixels(file: File, tags: Tags) -> Other | Damaged:
+    if tags.sop_class == _DIRECTORY:
+        return Other(kind="DICOMDIR", listing=tuple(_listing(tags)) if tags.whole else ())
+    modality = tags.text("Modality")
+    if tags.is_complete("Modality") and modality in _WITHOUT_PIXELS:
+        return Other(kind=modality)
+    if not tags.whole or tags.sop_class in _MODALITIES or tags.text("ImagePositionPatient"):
+        return _damaged(file, tags, "is cut off before its pixels")
+    return Other(kind=modality or "unknown")
+
+
+def _damaged(file: File, tags: Tags, why: str) -> Damaged:
+    known = tags.is_complete("SeriesInstanceUID")
+    return Damaged(file=file, series_uid=tags.text("SeriesInstanceUID") if known else "", why=why)
+
+
+def _image(file: File, tags: Tags, element: PixelElement) -> Header | Damaged:
+    pixels = _pixels(tags, element)
+    rows, columns = tags.count("Rows", 0), tags.count("Columns", 0)
+    needed = rows * columns * pixels.samples * pixels.bits[0] * pixels.frames // 8
+    if not needed or (pixels.length is not None and not needed <= pixels.length <= needed + 1):
+        return _damaged(file, tags, f"has not the pixels of {columns} x {rows} values")
+    try:
+        slices, notes = slices_of(file, tags, pixels)
+    except (ValueError, KeyError, AttributeError, IndexError, TypeError, NotImplementedError):
+        return _damaged(file, tags, "does not describe each of its frames")
+    return Header(
+        file=file,
+        key=SeriesKey(
+            patient=tags.text("PatientID"),
+            study=tags.text("StudyInstanceUID"),
+            uid=tags.text("SeriesInstanceUID"),
+        ),
+        instance_uid=tags.text("SOPInstanceUID"),
+        series_number=tags.text("SeriesNumber"),
+        description=tags.text("SeriesDescription"),
+        modality=tags.text("Modality") or _MODALITIES.get(tags.sop_class, ""),
+        is_capture=tags.sop_class.startswith(SECONDARY_CAPTURE),
+        has_lookup_table="ModalityLUTSequence" in tags.data,
+        expected=int((tags.numbers("ImagesInAcquisition") or (0.0,))[0]),
+        slices=slices,
+        notes=notes,
+    )
+
+
+def _pixels(tags: Tags, element: PixelElement) -> Pixels:
+    allocated = tags.count("BitsAllocated", 16)
+    stored = tags.count("BitsStored", allocated)
+    return Pixels(
+        syntax=tags.syntax,
+        offset=element.offset,
+        length=element.length,
+        vr=element.vr,
+        bits=(allocated, stored, tags.count("HighBit", stored - 1)),
+        signed=tags.count("PixelRepresentation", 0) == 1,
+        photometric=tags.text("PhotometricInterpretation") or "MONOCHROME2",
+        samples=tags.count("SamplesPerPixel", 1),
+        frames=max(int((tags.numbers("NumberOfFrames") or (1.0,))[0]), 1),
+    )
+
+
+def _listing(tags: Tags) -> list[tuple[str, str, str]]:
+    """Series, instance and InstanceNumber of each image that a directory names."""
+    series, listed = "", []
+    for record in tags.data.get("DirectoryRecordSequence", []):
+        kind = str(record.get("DirectoryRecordType", ""))
+        if kind == "SERIES":
+            series = str(record.get("SeriesInstanceUID", ""))
+        elif kind == "IMAGE":
+            uid = str(record.get("ReferencedSOPInstanceUIDInFile", ""))
+            number = record.get("InstanceNumber", "")
+            number = number[0] if isinstance(number, MultiValue) else number
+            listed.append((series, uid, str(number)))
+    return listed

@@ -1,0 +1,200 @@
+"""From the slices of a series to a plan for its image, or to a refusal that names slices."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dss_images.dicom.doubles import Values, interleaved, phases_of, without_copies
+from dss_images.dicom.errors import DicomRefused
+from dss_images.dicom.notes import Note
+from dss_images.dicom.slices import Slice, counted, named
+from dss_images.dicom.stack import (
+    TOLERANCE_MM,
+    Stack,
+    Steps,
+    corner_error_mm,
+    even_steps,
+    is_evenly_tilted,
+    require_above,
+    require_no_gap,
+    stack_of,
+    tilt_degrees,
+)
+
+_SAME_DIRECTION = 1e-3
+_FEW = 3
+_SMALL_SHARE = 0.2
+"""So many slices of another orientation, and so few of all, are localizers even if no tag says it."""
+
+_TILTED_DEGREES = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """``steps`` is None if the slices have to be resampled to be evenly spaced and upright."""
+
+    stack: Stack
+    steps: Steps | None
+    notes: tuple[Note, ...]
+
+
+def judge(slices: Sequence[Slice], phase: int, values: Values) -> Plan:
+    """``phase`` is counted from 1; 0 is the first one, with a warning.  ``values`` reads a slice.
+
+    Raises DicomRefused.
+    """
+    notes: list[Note] = []
+    _require_tags(slices)
+    slices = _without_localizers(slices, notes)
+    _require_one(slices, "matrices", lambda s: (s.columns, s.rows), "{0[0]} x {0[1]} pixels")
+    _require_one(slices, "pixel sizes", _spacing, "{0[0]:g} x {0[1]:g} mm")
+    referenced = [one for one in slices if one.frame_of_reference]
+    _require_one(referenced, "frames of reference", lambda s: s.frame_of_reference, "{0}")
+    if len(slices) < 2:
+        raise DicomRefused(
+            f"The series has a single slice, {named(slices)}; a volume needs at least 2."
+        )
+    slices, copies = without_copies(slices, values)
+    notes += copies
+    groups, mark = phases_of(slices)
+    if len(groups) == 1 and _is_uneven(groups[0]):
+        groups, mark = interleaved(slices)
+    chosen = _phase(groups, mark, phase, notes)
+    return _plan(stack_of(chosen), notes)
+
+
+def _require_tags(slices: Sequence[Slice]) -> None:
+    for keyword, has in (
+        ("ImagePositionPatient", lambda s: s.position_mm is not None),
+        ("ImageOrientationPatient", lambda s: s.orientation is not None),
+        ("PixelSpacing", lambda s: s.spacing_mm is not None and min(s.spacing_mm) > 0),
+        ("RescaleSlope", lambda s: math.isfinite(s.slope) and s.slope != 0),
+        ("RescaleIntercept", lambda s: math.isfinite(s.intercept)),
+    ):
+        without = [one for one in slices if not has(one)]
+        if without:
+            raise DicomRefused(
+                f"{keyword} is missing or no usable number in {counted(len(without), 'slice')}: "
+                f"{named(without)}. Without it nobody can tell where the slice lies or what it shows; "
+                "export the series anew."
+            )
+
+
+def _without_localizers(slices: Sequence[Slice], notes: list[Note]) -> list[Slice]:
+    marked = [one for one in slices if one.localizer]
+    left = [one for one in slices if not one.localizer] or list(slices)
+    main = max(_by_direction(left), key=len)
+    turned = [one for one in left if not any(one is other for other in main)]
+    if turned and (len(turned) > max(_FEW, _SMALL_SHARE * len(left)) or len(turned) >= len(main)):
+        raise DicomRefused(
+            f"The series mixes slices of different orientations: {counted(len(main), 'slice')} like "
+            f"{named(main[:1])}, and {named(turned)}. Send one orientation."
+        )
+    dropped = [*(marked if len(marked) < len(slices) else []), *turned]
+    if dropped:
+        text = f"{counted(len(dropped), 'localizer')} of the series left out: {_numbers(dropped)}."
+        notes.append(Note(text=text, level="warning" if turned else "info"))
+    return main
+
+
+def _numbers(slices: Sequence[Slice]) -> str:
+    """For a note, which leaves file names out."""
+    known = [str(one.number) for one in slices if one.number is not None]
+    return f"InstanceNumber {', '.join(known[:6])}" if known else "without InstanceNumber"
+
+
+def _by_direction(slices: Sequence[Slice]) -> list[list[Slice]]:
+    groups: list[list[Slice]] = []
+    for one in slices:
+        for group in groups:
+            difference = np.subtract(one.orientation or (), group[0].orientation or ())
+            if np.abs(difference).max() < _SAME_DIRECTION:
+                group.append(one)
+                break
+        else:
+            groups.append([one])
+    return groups
+
+
+def _require_one(
+    slices: Sequence[Slice], noun: str, value: Callable[[Slice], Hashable], form: str
+) -> None:
+    usual = Counter(value(one) for one in slices).most_common(1)[0][0] if slices else None
+    others = [one for one in slices if value(one) != usual]
+    if others:
+        raise DicomRefused(
+            f"The slices have different {noun}: {form.format(usual)}, but "
+            f"{form.format(value(others[0]))} in {named(others)}. Send slices that belong together."
+        )
+
+
+def _spacing(one: Slice) -> tuple[float, ...]:
+    """Less digits than writers differ in."""
+    return tuple(round(mm, 4) for mm in one.spacing_mm or ())
+
+
+def _is_uneven(slices: Sequence[Slice]) -> bool:
+    return even_steps(stack_of(slices)) is None
+
+
+def _phase(groups: list[list[Slice]], mark: str, wanted: int, notes: list[Note]) -> list[Slice]:
+    if wanted > len(groups):
+        raise DicomRefused(
+            f"The series has {counted(len(groups), 'phase')}; there is no phase {wanted}."
+        )
+    if len(groups) > 1:
+        taken = max(wanted, 1)
+        text = (
+            f"The series holds {len(groups)} phases, told apart by {mark}; phase {taken} was taken, "
+            f"{counted(len(groups[taken - 1]), 'slice')}."
+        )
+        if not wanted:
+            text += " Another one is sent with --series NUMBER.PHASE."
+        notes.append(Note(text=text, level="info" if wanted else "warning"))
+    return groups[max(wanted, 1) - 1]
+
+
+def _plan(stack: Stack, notes: list[Note]) -> Plan:
+    if len(stack.slices) < 2:
+        raise DicomRefused(f"Only {stack.name([0])} is left; a volume needs at least 2 slices.")
+    off = corner_error_mm(stack)
+    if off.max() > TOLERANCE_MM:
+        turned = [int(i) for i in np.flatnonzero(off > TOLERANCE_MM)]
+        raise DicomRefused(
+            f"The slices are turned against each other, or their directions are not at right angles: "
+            f"{stack.name(turned)} by up to {off.max():.2f} mm. Send a series of one orientation."
+        )
+    steps = even_steps(stack)
+    if steps is None:
+        require_above(stack)
+        require_no_gap(stack)
+        notes.append(_why_resampled(stack))
+    tilt = stack.slices[0].tilt_degrees
+    if abs(tilt) > _TILTED_DEGREES and tilt_degrees(stack) < _TILTED_DEGREES:
+        text = (
+            f"The tag GantryDetectorTilt says {tilt:g} degrees, positions and orientation say none; "
+            "these were followed."
+        )
+        notes.append(Note(text=text, level="warning"))
+    return Plan(stack=stack, steps=steps, notes=tuple(notes))
+
+
+def _why_resampled(stack: Stack) -> Note:
+    steps = np.diff(stack.places_mm)
+    reasons = []
+    if np.abs(stack.shifts_mm).max() > TOLERANCE_MM:
+        if is_evenly_tilted(stack):
+            reasons.append(f"from a gantry tilt of {tilt_degrees(stack):.1f} degrees")
+        else:
+            most = float(np.linalg.norm(stack.shifts_mm, axis=1).max())
+            reasons.append(f"from slices shifted against each other by up to {most:.2f} mm")
+    even = stack.places_mm[-1] / len(steps) * np.arange(len(steps) + 1)
+    if np.abs(stack.places_mm - even).max() > TOLERANCE_MM:
+        reasons.append(f"from uneven steps of {steps.min():.3g} to {steps.max():.3g} mm")
+    return Note(
+        text=f"The image was resampled {' and '.join(reasons)}, by linear interpolation.",
+        level="warning",
+    )

@@ -1,0 +1,12 @@
+"""What was done to a series on its way to an image."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """A sentence for the ticket's log.  Names no patient, file or text of the series."""
+
+    text: str
+    level: Literal["info", "warning"] = "info"

@@ -1,0 +1,247 @@
+"""The tags of one DICOM file, without its pixels, and whether all of the file is there."""
+
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag, Tag
+
+DEFLATED = "1.2.840.10008.1.2.1.99"
+IMPLICIT = "1.2.840.10008.1.2"
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
+
+MOST_INFLATED_BYTES = 4 * 2**30
+"""Of a deflated data set; no file of one slice or of 500 is larger."""
+
+_PREAMBLE_BYTES = 128
+_MAGIC = b"DICM"
+_UNDEFINED = 0xFFFFFFFF
+_PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}
+MARKS = (
+    "TemporalPositionIdentifier",
+    "NominalPercentageOfCardiacPhase",
+    "TriggerTime",
+    "EchoNumbers",
+    "EchoTime",
+    "InversionTime",
+    "FlipAngle",
+    "DiffusionBValue",
+    "KVP",
+    "ConvolutionKernel",
+    "ImageType",
+    "AcquisitionNumber",
+    "AcquisitionTime",
+    "ContentTime",
+)
+"""Tags that may tell the phases of a series apart, the clearest first."""
+
+_WANTED = (
+    *MARKS,
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "Modality",
+    "PatientID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "SeriesDescription",
+    "InstanceNumber",
+    "ImagesInAcquisition",
+    "FrameOfReferenceUID",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "GridFrameOffsetVector",
+    "FrameIncrementPointer",
+    "GantryDetectorTilt",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "ModalityLUTSequence",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "DirectoryRecordSequence",
+)
+_TAGS: list[BaseTag | int] = [Tag(keyword) for keyword in _WANTED]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelElement:
+    """Where the pixel data begin, in bytes, and their length; None if they are encapsulated."""
+
+    offset: int
+    length: int | None
+    vr: str
+    tag: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tags:
+    """``whole`` is False if the file ends before its last element does."""
+
+    data: Dataset
+    syntax: str
+    sop_class: str
+    pixels: PixelElement | None
+    whole: bool
+
+    def text(self, keyword: str) -> str:
+        """The value as it stands in the file, without blanks; "" if there is none."""
+        return text_of(self.data, keyword)
+
+    def numbers(self, keyword: str) -> tuple[float, ...]:
+        return numbers_of(self.data, keyword)
+
+    def is_complete(self, keyword: str) -> bool:
+        """Is the element there, and not cut off?"""
+        raw = self.data.get_item(keyword)
+        return raw is not None and len(raw.value or b"") == getattr(raw, "length", -1)
+
+    def count(self, keyword: str, missing: int) -> int:
+        """Of an unsigned short."""
+        raw = self.data.get_item(keyword)
+        value = raw.value if raw is not None else None
+        if isinstance(value, bytes) and len(value) >= 2:
+            return int(struct.unpack("<H" if self.syntax != BIG_ENDIAN else ">H", value[:2])[0])
+        return int(value) if isinstance(value, int) else missing
+
+
+Unparsed = Literal["foreign", "damaged"]
+
+
+def looks_like_dicom(path: Path) -> bool:
+    """Judged by its first bytes."""
+    with path.open("rb") as file:
+        head = file.read(_PREAMBLE_BYTES + len(_MAGIC))
+    return head[_PREAMBLE_BYTES:] == _MAGIC or _begins_like_a_data_set(head)
+
+
+def parse(path: Path) -> Tags | Unparsed:
+    """``foreign`` is no DICOM file, ``damaged`` one whose tags cannot be read.  Raises OSError."""
+    with path.open("rb") as file:
+        head = file.read(_PREAMBLE_BYTES + len(_MAGIC))
+        if head[_PREAMBLE_BYTES:] != _MAGIC:
+            if not _begins_like_a_data_set(head):
+                return "foreign"
+            file.seek(0)
+        try:
+            return _parsed(file, path.stat().st_size)
+        except Exception:  # pydicom raises what it likes on bytes that are no tags
+            return "damaged"
+
+
+def _begins_like_a_data_set(head: bytes) -> bool:
+    """Old files have no preamble: their first element is one of the first of the group 0002 or 0008."""
+    if len(head) < 8:
+        return False
+    group, element = struct.unpack("<HH", head[:4])
+    return group in {0x0002, 0x0008} and element <= 0x0018
+
+
+def _parsed(file: BinaryIO, size: int) -> Tags:
+    meta = read_dataset(
+        file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag >> 16 != 2
+    )
+    syntax = text_of(meta, "TransferSyntaxUID") or _guess(file)
+    if syntax == DEFLATED:
+        inflated = inflate(file.read())
+        file, size = BytesIO(inflated), len(inflated)
+    watch = _Watch(file)
+    data = read_dataset(
+        file,
+        is_implicit_VR=syntax == IMPLICIT,
+        is_little_endian=syntax != BIG_ENDIAN,
+        stop_when=watch.look,
+        specific_tags=_TAGS,
+    )
+    sop_class = text_of(data, "SOPClassUID") or text_of(meta, "MediaStorageSOPClassUID")
+    ends_at = file.tell() if watch.ends_at is None else watch.ends_at
+    whole = _holds(file, watch.pixels, size) if watch.pixels else ends_at == size
+    return Tags(data=data, syntax=syntax, sop_class=sop_class, pixels=watch.pixels, whole=whole)
+
+
+class _Watch:
+    """Follows pydicom through the elements, since it does not tell where a file that is cut ends."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.ends_at: int | None = 0
+        self.pixels: PixelElement | None = None
+
+    def look(self, tag: BaseTag, vr: str | None, length: int) -> bool:
+        """True at the pixel data, where reading stops."""
+        offset = self._file.tell()
+        if tag in _PIXELS:
+            known = None if length == _UNDEFINED else length
+            self.pixels = PixelElement(offset=offset, length=known, vr=vr or "OW", tag=int(tag))
+            return True
+        self.ends_at = offset + length if length != _UNDEFINED else None
+        return False
+
+
+def _guess(file: BinaryIO) -> str:
+    """The transfer syntax of a file that names none, as its first element looks."""
+    start = file.read(6)
+    file.seek(-len(start), 1)
+    return "1.2.840.10008.1.2.1" if start[4:6].isalpha() and start[4:6].isupper() else IMPLICIT
+
+
+def inflate(packed: bytes) -> bytes:
+    """Raises zlib.error if it is damaged, cut off, or grows beyond MOST_INFLATED_BYTES."""
+    engine = zlib.decompressobj(-zlib.MAX_WBITS)
+    data = engine.decompress(packed, MOST_INFLATED_BYTES)
+    if not engine.eof:
+        raise zlib.error("not complete, or too large")
+    return data
+
+
+def _holds(file: BinaryIO, pixels: PixelElement, size: int) -> bool:
+    """Are all pixel data in the file?"""
+    if pixels.length is not None:
+        return pixels.offset + pixels.length <= size
+    file.seek(pixels.offset)
+    while len(head := file.read(8)) == 8:
+        group, element, length = struct.unpack("<HHL", head)
+        if (group, element) == (0xFFFE, 0xE0DD):
+            return True
+        if (group, element) != (0xFFFE, 0xE000) or file.tell() + length > size:
+            return False
+        file.seek(length, 1)
+    return False
+
+
+def text_of(data: Dataset, keyword: str) -> str:
+    """As it stands in the file; several values are separated by a backslash."""
+    found = data.get_item(keyword)
+    value = found.value if found is not None else None
+    if isinstance(value, bytes):
+        return value.decode("latin-1").strip(" \0")
+    if value is None:
+        return ""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return str(value).strip()
+    return "\\".join(str(part) for part in value)
+
+
+def numbers_of(data: Dataset, keyword: str) -> tuple[float, ...]:
+    """Of a decimal string; () if one of its parts is no number."""
+    try:
+        return tuple(float(part) for part in text_of(data, keyword).split("\\") if part.strip())
+    except ValueError:
+        return ()

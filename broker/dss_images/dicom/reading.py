@@ -1,0 +1,136 @@
+"""A DICOM folder, archive or file: what is in it, and the image of one series of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dss_images.dicom.choice import choose
+from dss_images.dicom.completeness import require_choosable, require_complete
+from dss_images.dicom.errors import DicomRefused
+from dss_images.dicom.files import files_of, is_archive
+from dss_images.dicom.judgement import Plan, judge
+from dss_images.dicom.notes import Note
+from dss_images.dicom.parsing import looks_like_dicom
+from dss_images.dicom.pixels import require_readable, values_of
+from dss_images.dicom.series import Folder, Progress, Series, scan
+from dss_images.dicom.slices import counted
+from dss_images.dicom.volume import build, grid_of
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Volume:
+    """The image of ``series``, in LPS, upright and evenly spaced, and what was done to it."""
+
+    image: "sitk.Image"
+    series: Series
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What would become of one series: a sentence on its image, or why there is none."""
+
+    series: Series
+    sentence: str
+    notes: tuple[Note, ...]
+    refused: bool
+
+
+def is_dicom(source: Path) -> bool:
+    """Is it a folder, an archive or a file that this module reads?"""
+    return source.is_dir() or is_archive(source) or (source.is_file() and looks_like_dicom(source))
+
+
+def read(source: Path, series: str = "", progress: Progress = lambda _: None) -> Volume:
+    """The image of the series that ``series`` names (see ``choice.choose``), else of that with most slices.
+
+    ``progress`` hears of the tags in its first half and of the pixels in its second.  Raises DicomRefused.
+    """
+    with files_of(source) as files:
+        folder = scan(files, lambda share: progress(share / 2))
+        if not series:
+            require_choosable(folder)
+        chosen, phase = choose(folder.series, series, source.name)
+        plan, notes = _planned(folder, chosen, phase)
+        image, more = build(plan, lambda share: progress((1 + share) / 2))
+        return Volume(image=image, series=chosen, notes=(*notes, *more))
+
+
+def survey(source: Path, progress: Progress = lambda _: None) -> tuple[Verdict, ...]:
+    """Every series of ``source``, judged by its tags.  Raises DicomRefused if it cannot be looked through."""
+    with files_of(source) as files:
+        folder = scan(files, progress)
+        return tuple(_verdict(folder, series) for series in folder.series)
+
+
+def _verdict(folder: Folder, series: Series) -> Verdict:
+    try:
+        plan, notes = _planned(folder, series, 0)
+        grid = grid_of(plan)
+    except DicomRefused as refusal:
+        return Verdict(series=series, sentence=str(refusal), notes=(), refused=True)
+    size = " x ".join(str(n) for n in grid.size)
+    spacing = " x ".join(f"{mm:.4g}" for mm in grid.spacing_mm)
+    sentence = f"An image of {size} voxels of {spacing} mm."
+    return Verdict(series=series, sentence=sentence, notes=notes, refused=False)
+
+
+def _planned(folder: Folder, series: Series, phase: int) -> tuple[Plan, tuple[Note, ...]]:
+    require_complete(series, folder)
+    captures = [header for header in series.headers if header.is_capture]
+    headers = [h for h in series.headers if not h.is_capture] or list(series.headers)
+    slices = [one for header in headers for one in header.slices]
+    tables = [header for header in headers if header.has_lookup_table]
+    if tables:
+        raise DicomRefused(
+            f"{tables[0].slices[0].called} turns its values into others by a table (ModalityLUTSequence), "
+            "which is not read; export the series with slope and intercept."
+        )
+    for one in slices:
+        require_readable(one)
+    plan = judge(slices, phase, values_of)
+    notes = [_what(folder, series), *(note for header in headers for note in header.notes)]
+    if captures and len(captures) < len(series.headers):
+        notes.append(
+            Note(text=f"{counted(len(captures), 'screen capture')} of the series left out.")
+        )
+    return plan, (*notes, *_doubts(series), *plan.notes)
+
+
+def _what(folder: Folder, series: Series) -> Note:
+    """Which series, and what else the folder holds."""
+    text = (
+        f"DICOM series {series.number} ({series.modality}) of {counted(len(series.slices), 'slice')}, "
+        "sorted by position."
+    )
+    left_out = [
+        *(
+            f"series {s.number} ({s.modality}, {counted(len(s.slices), 'slice')})"
+            for s in folder.series
+            if s is not series
+        ),
+        *sorted({f"{other.kind} files" for other in folder.others}),
+    ]
+    if folder.damaged:
+        left_out.append(f"{counted(len(folder.damaged), 'damaged file')} of other series")
+    if folder.foreign:
+        left_out.append(f"{counted(len(folder.foreign), 'file')} that are not DICOM")
+    if left_out:
+        text += f" Left out: {', '.join(left_out)}."
+    return Note(text=text)
+
+
+def _doubts(series: Series) -> list[Note]:
+    """What hints at slices that are missing at an end, where no gap shows it."""
+    numbers = [one.number for one in series.slices if one.number is not None]
+    expected = max(header.expected for header in series.headers)
+    if expected > len(series.slices):
+        text = f"The tag ImagesInAcquisition says {expected}; {len(series.slices)} slices are here."
+        return [Note(text=text, level="warning")]
+    if len(numbers) == len(series.slices) and min(numbers) > 1:
+        text = f"The InstanceNumbers begin at {min(numbers)}; slices before that may be missing."
+        return [Note(text=text)]
+    return []

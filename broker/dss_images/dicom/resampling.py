@@ -1,0 +1,117 @@
+"""Slices that are tilted, shifted or unevenly spaced, made one even upright stack by linear interpolation.
+
+The new grid keeps the directions of the slices and the size of their pixels.  It begins at the first slice and
+ends at the last, and is so much wider that every slice lies in it.  Within a slice and between two slices values
+are linear; up to half a pixel beyond the middle of the outermost one they go on as they are.  What no slice
+covers gets the smallest value of the series.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dss_images.dicom.errors import DicomRefused
+from dss_images.dicom.slices import Slice
+from dss_images.dicom.stack import TOLERANCE_MM, Array, Stack, is_evenly_tilted
+
+_MOST_WIDENED = 4.0
+_EVEN_SHARE = 0.25
+"""Slices nearer to an even step than this share of it stay as many as they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewGrid:
+    """``corner_mm`` is the first voxel's place from the first slice's, along row and column; ``places_mm``
+    the new planes along the normal.  ``columns`` and ``rows`` are the new matrix.
+    """
+
+    corner_mm: Array
+    places_mm: Array
+    columns: int
+    rows: int
+
+
+def grid_for(stack: Stack) -> NewGrid:
+    """Raises DicomRefused if it would be many times as large as the slices."""
+    low, high = stack.shifts_mm.min(axis=0), stack.shifts_mm.max(axis=0)
+    more = [math.ceil((high[k] - low[k] - TOLERANCE_MM) / stack.pixel_mm[k]) for k in range(2)]
+    first = stack.slices[0]
+    columns, rows = first.columns + max(more[0], 0), first.rows + max(more[1], 0)
+    if columns * rows > _MOST_WIDENED * first.columns * first.rows:
+        far = np.linalg.norm(stack.shifts_mm, axis=1)
+        raise DicomRefused(
+            f"{stack.name([0, int(far.argmax())])} are shifted against each other by {far.max():.0f} mm, "
+            "more than their own size; send a series that was taken in one piece."
+        )
+    return NewGrid(corner_mm=low, places_mm=_planes(stack), columns=columns, rows=rows)
+
+
+def _planes(stack: Stack) -> Array:
+    """As fine as the finest steps, or as many as there are slices if those are nearly even."""
+    places = stack.places_mm
+    count, length = len(places), float(places[-1])
+    even = np.linspace(0.0, length, count)
+    if np.abs(places - even).max() > _EVEN_SHARE * length / (count - 1):
+        count = round(length / float(np.diff(places).min())) + 1
+    return np.linspace(0.0, length, count)
+
+
+def planes(
+    stack: Stack, grid: NewGrid, values: Callable[[Slice], npt.NDArray[np.generic]], outside: float
+) -> Iterator[Array]:
+    """The new planes (rows, columns), the first one first.
+
+    Between two slices of a tilted stack values are taken along its own axis, which keeps its sides; between
+    slices that are shifted otherwise, along the normal.
+    """
+    tilted = is_evenly_tilted(stack)
+    held: dict[int, Array] = {}
+    for place in grid.places_mm:
+        below = int(np.clip(np.searchsorted(stack.places_mm, place), 1, len(stack.slices) - 1)) - 1
+        for index in (below, below + 1):
+            if index not in held:
+                plane = values(stack.slices[index]).astype(np.float64)
+                shift = stack.shifts_mm[index]
+                held[index] = plane if tilted else _moved(stack, shift, grid, plane)
+        held = {index: held[index] for index in (below, below + 1)}
+        weight = _weight(stack, below, float(place))
+        plane = _between(held[below], held[below + 1], weight)
+        if tilted:
+            shift = stack.shifts_mm[below] * (1 - weight) + stack.shifts_mm[below + 1] * weight
+            plane = _moved(stack, shift, grid, plane)
+        yield np.where(np.isnan(plane), outside, plane)
+
+
+def _between(below: Array, above: Array, weight: float) -> Array:
+    if weight in {0.0, 1.0}:
+        return above if weight else below
+    return (1 - weight) * below + weight * above
+
+
+def _weight(stack: Stack, below: int, place: float) -> float:
+    """Of the slice above; 0 or 1 where a slice lies in the plane, so that its neighbour has no say."""
+    start, end = stack.places_mm[below], stack.places_mm[below + 1]
+    if abs(place - start) <= 1e-6:
+        return 0.0
+    return 1.0 if abs(place - end) <= 1e-6 else float((place - start) / (end - start))
+
+
+def _moved(stack: Stack, shift_mm: Array, grid: NewGrid, plane: Array) -> Array:
+    shift = (shift_mm - grid.corner_mm) / stack.pixel_mm
+    wide = _along(plane, float(shift[0]), grid.columns)
+    return _along(wide.T, float(shift[1]), grid.rows).T
+
+
+def _along(plane: Array, shift: float, count: int) -> Array:
+    """``plane`` moved by ``shift`` columns into ``count`` columns; not a number where it does not reach."""
+    place = np.arange(count) - (round(shift) if abs(shift - round(shift)) < 1e-6 else shift)
+    own = plane.shape[1]
+    left = np.clip(np.floor(place).astype(int), 0, max(own - 2, 0))
+    weight = place - left
+    right = np.minimum(left + 1, own - 1)
+    moved: Array = plane[:, left] * (1 - weight) + plane[:, right] * weight
+    moved[:, (place < -0.5) | (place > own - 0.5)] = np.nan
+    return moved

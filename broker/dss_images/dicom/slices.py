@@ -1,0 +1,83 @@
+"""A slice: one frame of one DICOM file, as its tags describe it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+Vector = tuple[float, ...]
+
+MOST_NAMED = 6
+"""More slices than these are counted, not named."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pixels:
+    """Where a file keeps its pixel values, and how.
+
+    ``offset`` and ``length`` in bytes, of the data set (after inflating, if ``syntax`` is deflated); a
+    length of None is encapsulated data.  ``bits`` are allocated, stored and high bit.
+    """
+
+    syntax: str
+    offset: int
+    length: int | None
+    vr: str
+    bits: tuple[int, int, int]
+    signed: bool
+    photometric: str
+    samples: int
+    frames: int
+
+    @property
+    def little_endian(self) -> bool:
+        return self.syntax != "1.2.840.10008.1.2.2"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """``number`` is the InstanceNumber, or the number of the frame, from 1, in a file of several.
+
+    ``position_mm`` is the middle of the first pixel in LPS; ``orientation`` the directions of a row and
+    of a column; ``spacing_mm`` the distance between rows and between columns.  None if a tag is
+    missing or no number.  ``marks`` are the tags that may tell phases apart, by keyword.
+    """
+
+    path: Path
+    name: str
+    frame: int
+    number: int | None
+    position_mm: Vector | None
+    orientation: Vector | None
+    spacing_mm: Vector | None
+    rows: int
+    columns: int
+    slope: float
+    intercept: float
+    pixels: Pixels
+    localizer: bool = False
+    frame_of_reference: str = ""
+    tilt_degrees: float = 0.0
+    marks: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def called(self) -> str:
+        """How a sentence names it."""
+        if self.pixels.frames > 1:
+            return f"frame {self.frame + 1} of {self.name}"
+        return f"InstanceNumber {self.number}" if self.number is not None else self.name
+
+
+def named(slices: Sequence[Slice], places_mm: Sequence[float] | None = None) -> str:
+    """Part of a sentence: each slice's number, and its position along the stack if that is known."""
+    places = places_mm if places_mm is not None else [None] * len(slices)
+    parts = [
+        one.called if place is None else f"{one.called} (at {place:.1f} mm)"
+        for one, place in zip(slices[:MOST_NAMED], places, strict=False)
+    ]
+    if len(slices) > MOST_NAMED:
+        parts.append(f"{len(slices) - MOST_NAMED} more")
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,212 @@
+"""Do slices make one evenly spaced upright stack?  If not, how far from it are they?
+
+All positions are in millimetres, LPS.  The tags' own words are the measure: a direction that is rounded in
+its tag, and so not quite of length 1, counts as it stands there.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dss_images.dicom.errors import DicomRefused
+from dss_images.dicom.slices import Slice, Vector, counted, named
+
+Array = npt.NDArray[np.float64]
+
+TOLERANCE_MM = 0.01
+"""How far a corner of a voxel may be from where the tags put it."""
+
+_ISOLATED = 1.5
+"""A step this many times as long as those beside it is a gap."""
+
+_MOST_UNEVEN = 3.0
+"""Of the longest step and the shortest; beyond that too much would be made up."""
+
+_MOST_SKEWED = 1e-3
+"""Cosine between rows and columns."""
+
+_STEEPEST = 1.0
+"""Tangent of the largest tilt."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """Slices by their places along the normal, 3 axes as columns of ``axes`` (row, column, normal).
+
+    ``places_mm`` begins with 0; ``shifts_mm`` is how far each slice lies from the first, along row and
+    column.  ``pixel_mm`` is the distance between columns and between rows.
+    """
+
+    slices: tuple[Slice, ...]
+    axes: Array
+    first_mm: Array
+    places_mm: Array
+    shifts_mm: Array
+    pixel_mm: tuple[float, float]
+
+    @property
+    def shown_mm(self) -> list[float]:
+        """Where each slice lies, as a person would say it: along the axis that it faces most."""
+        axis = int(np.abs(self.axes[:, 2]).argmax())
+        return [float((one.position_mm or (0.0,) * 3)[axis]) for one in self.slices]
+
+    def name(self, indices: Sequence[int]) -> str:
+        shown = self.shown_mm
+        return named([self.slices[i] for i in indices], [shown[i] for i in indices])
+
+
+def stack_of(slices: Sequence[Slice]) -> Stack:
+    """Of slices that have all tags, one orientation and one matrix.  Raises DicomRefused."""
+    first = slices[0]
+    row, column = _directions(first.orientation or ())
+    axes = np.stack([*_upright(slices, row, column)], axis=1)
+    positions = np.array([one.position_mm for one in slices])
+    order = np.argsort(positions @ axes[:, 2], kind="stable")
+    along = (positions - positions[order[0]])[order] @ axes
+    spacing = first.spacing_mm or ()
+    return Stack(
+        slices=tuple(slices[i] for i in order),
+        axes=axes,
+        first_mm=positions[order[0]],
+        places_mm=along[:, 2],
+        shifts_mm=along[:, :2],
+        pixel_mm=(
+            _as_written(spacing[1], row, first.columns),
+            _as_written(spacing[0], column, first.rows),
+        ),
+    )
+
+
+def _directions(orientation: Vector) -> tuple[Array, Array]:
+    return np.array(orientation[:3]), np.array(orientation[3:])
+
+
+def _upright(slices: Sequence[Slice], row: Array, column: Array) -> tuple[Array, Array, Array]:
+    lengths = float(np.linalg.norm(row)), float(np.linalg.norm(column))
+    skewed = abs(float(row @ column)) > _MOST_SKEWED
+    if skewed or any(abs(length - 1) > 10 * _MOST_SKEWED for length in lengths):
+        raise DicomRefused(
+            f"The ImageOrientationPatient of {named(slices)} has no two directions of length 1 at right "
+            "angles; export the series anew."
+        )
+    x = row / lengths[0]
+    y = column / lengths[1]
+    middle, half = x + y, x - y  # at right angles to each other, whatever x and y are
+    middle, half = middle / np.linalg.norm(middle), half / np.linalg.norm(half)
+    x, y = (middle + half) / math.sqrt(2), (middle - half) / math.sqrt(2)
+    return x, y, np.cross(x, y)
+
+
+def _as_written(spacing_mm: float, direction: Array, count: int) -> float:
+    """The distance with the length of the direction in it, where that makes a difference."""
+    length = float(np.linalg.norm(direction))
+    return spacing_mm * length if abs(length - 1) * spacing_mm * count > 1e-3 else spacing_mm
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps:
+    """Where an even stack begins along the normal, counted from its first slice, and its step."""
+
+    start_mm: float
+    step_mm: float
+
+
+def even_steps(stack: Stack) -> Steps | None:
+    """None if no even step puts the slices where their tags do, in a straight line along the normal."""
+    count = len(stack.slices)
+    step = float(stack.places_mm[-1]) / (count - 1)
+    off = stack.places_mm - step * np.arange(count)
+    start = float(off.max() + off.min()) / 2 if np.abs(off).max() > TOLERANCE_MM / 2 else 0.0
+    aside = np.linalg.norm(stack.shifts_mm, axis=1).max()
+    worst = math.hypot(float(np.abs(off - start).max()), float(aside))
+    return Steps(start_mm=start, step_mm=step) if worst <= TOLERANCE_MM else None
+
+
+def corner_error_mm(stack: Stack) -> Array:
+    """For each slice, how far a corner of its plane is from its own tags, its position being right."""
+    first = stack.slices[0]
+    pixels = np.array([first.columns, first.rows], dtype=float) - 0.5
+    own = stack.axes[:, :2] * stack.pixel_mm
+    errors = []
+    for one in stack.slices:
+        row, column = _directions(one.orientation or ())
+        between = one.spacing_mm or (0.0, 0.0)
+        tags = np.stack([row * between[1], column * between[0]], axis=1)
+        difference = tags - own
+        corners = [difference @ (pixels * mask) for mask in ((1, 0), (0, 1), (1, 1))]
+        errors.append(max(float(np.linalg.norm(corner)) for corner in corners))
+    return np.array(errors)
+
+
+def require_no_gap(stack: Stack) -> None:
+    """Raises DicomRefused, naming the slices, where slices seem to be missing or steps differ too much."""
+    steps = np.diff(stack.places_mm)
+    gaps = [i for i in range(len(steps)) if _is_gap(stack, steps, i)]
+    if gaps:
+        usual = float(np.median(np.delete(steps, gaps))) if len(gaps) < len(steps) else steps.min()
+        told = "; ".join(_gap(stack, i, steps[i], usual) for i in gaps[:3])
+        more = f"; and at {len(gaps) - 3} more places" if len(gaps) > 3 else ""
+        raise DicomRefused(
+            f"Slices are missing: {told}{more}. Send the complete series; nothing is made up in between."
+        )
+    if steps.max() > _MOST_UNEVEN * steps.min():
+        short, long = int(steps.argmin()), int(steps.argmax())
+        raise DicomRefused(
+            f"The steps between the slices differ too much: {steps[short]:.2f} mm between "
+            f"{stack.name([short, short + 1])}, {steps[long]:.2f} mm between "
+            f"{stack.name([long, long + 1])}. Send a series with one step."
+        )
+
+
+def _is_gap(stack: Stack, steps: Array, i: int) -> bool:
+    beside = [steps[j] for j in (i - 1, i + 1) if 0 <= j < len(steps)]
+    if not beside:
+        return False
+    return bool(steps[i] > _ISOLATED * max(beside)) or _numbers_jump(stack, steps, i)
+
+
+def _numbers_jump(stack: Stack, steps: Array, i: int) -> bool:
+    """Is the step long, and do the InstanceNumbers, else without holes, leave out some there?"""
+    if steps[i] <= _ISOLATED * steps.min():
+        return False
+    numbers = [one.number for one in stack.slices]
+    if None in numbers:
+        return False
+    jumps = np.abs(np.diff(np.array(numbers, dtype=float)))
+    usual = jumps[steps <= _ISOLATED * steps.min()]
+    return bool((usual == usual[0]).all() and usual[0] > 0 and jumps[i] > usual[0])
+
+
+def _gap(stack: Stack, i: int, step_mm: float, usual_mm: float) -> str:
+    lost = max(round(step_mm / usual_mm) - 1, 1)
+    return f"{counted(lost, 'slice')} between {stack.name([i, i + 1])}"
+
+
+def tilt_degrees(stack: Stack) -> float:
+    """Of the gantry, if the slices are shifted evenly; 0.0 if they are not shifted."""
+    return math.degrees(math.atan(_tangent(stack)))
+
+
+def _tangent(stack: Stack) -> float:
+    return float(np.linalg.norm(stack.shifts_mm[-1]) / max(float(stack.places_mm[-1]), 1e-9))
+
+
+def is_evenly_tilted(stack: Stack) -> bool:
+    expected = np.outer(stack.places_mm / stack.places_mm[-1], stack.shifts_mm[-1])
+    return bool(np.abs(stack.shifts_mm - expected).max() <= 10 * TOLERANCE_MM)
+
+
+def require_above(stack: Stack) -> None:
+    """Raises DicomRefused if slices lie beside each other rather than above each other."""
+    size = (stack.slices[0].columns * stack.pixel_mm[0], stack.slices[0].rows * stack.pixel_mm[1])
+    jumps = np.abs(np.diff(stack.shifts_mm, axis=0))
+    far = [i for i in range(len(jumps)) if (jumps[i] > np.divide(size, 2)).any()]
+    if far or _tangent(stack) > _STEEPEST:
+        pair = [far[0], far[0] + 1] if far else [0, len(stack.slices) - 1]
+        raise DicomRefused(
+            f"{stack.name(pair)} lie beside each other, not above each other; send a series that was "
+            "taken in one piece."
+        )

@@ -1,0 +1,120 @@
+# mypy: allow-untyped-calls
+# (SimpleITK ships no types; it is imported where it is used, because it takes a second to load)
+"""The image of a plan, written plane by plane, so that it is in memory once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from dss_images.dicom.judgement import Plan
+from dss_images.dicom.notes import Note
+from dss_images.dicom.pixels import value_type, values_of
+from dss_images.dicom.resampling import NewGrid, grid_for, planes
+from dss_images.dicom.series import Progress
+from dss_images.dicom.stack import TOLERANCE_MM, Array, Stack
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
+
+_PASTED_BYTES = 16 * 2**20
+_COARSE = 200.0
+"""A range of values in which rounding to integers would be seen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Of the image: voxels (x, y, z), millimetres, LPS; the directions are the columns of ``axes``."""
+
+    size: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    origin_mm: tuple[float, ...]
+    axes: Array
+
+
+def grid_of(plan: Plan) -> Grid:
+    """Raises DicomRefused if the slices would have to be moved too far."""
+    stack = plan.stack
+    if plan.steps is not None:
+        first = stack.slices[0]
+        size = (first.columns, first.rows, len(stack.slices))
+        start = np.array([0.0, 0.0, plan.steps.start_mm])
+        return _grid(stack, size, plan.steps.step_mm, start)
+    new = grid_for(stack)
+    size = (new.columns, new.rows, len(new.places_mm))
+    step = float(new.places_mm[-1]) / (len(new.places_mm) - 1)
+    return _grid(stack, size, step, np.array([*new.corner_mm, 0.0]))
+
+
+def _grid(stack: Stack, size: tuple[int, int, int], step_mm: float, corner: Array) -> Grid:
+    return Grid(
+        size=size,
+        spacing_mm=(*stack.pixel_mm, step_mm),
+        origin_mm=tuple((stack.first_mm + stack.axes @ corner).tolist()),
+        axes=stack.axes,
+    )
+
+
+def build(plan: Plan, progress: Progress) -> "tuple[sitk.Image, tuple[Note, ...]]":
+    """The image and what is to be said about it beyond the plan's notes.  Raises DicomRefused."""
+    grid = grid_of(plan)
+    if plan.steps is not None:
+        kind = value_type(plan.stack.slices)
+        exact = (values_of(one, kind) for one in plan.stack.slices)
+        return _filled(grid, kind, exact, progress), ()
+    new = grid_for(plan.stack)
+    low, high = _range(plan.stack)
+    kind = value_type(plan.stack.slices)
+    if kind.kind != "f" and high - low < _COARSE:
+        kind = np.dtype(np.float32)
+    made = planes(plan.stack, new, values_of, low)
+    filled = _filled(grid, kind, (_as(kind, plane) for plane in made), progress)
+    return filled, _widened(plan.stack, new, low)
+
+
+def _widened(stack: Stack, new: NewGrid, outside: float) -> tuple[Note, ...]:
+    if np.ptp(stack.shifts_mm, axis=0).max() <= TOLERANCE_MM:
+        return ()
+    size = f"{new.columns} x {new.rows}"
+    text = (
+        f"Each plane has {size} voxels now; those that no slice covers have the value {outside:g}."
+    )
+    return (Note(text=text),)
+
+
+def _range(stack: Stack) -> tuple[float, float]:
+    ends = [(values.min(), values.max()) for values in map(values_of, stack.slices)]
+    return float(min(low for low, _ in ends)), float(max(high for _, high in ends))
+
+
+def _as(kind: np.dtype[np.generic], plane: Array) -> npt.NDArray[np.generic]:
+    if kind.kind == "f":
+        return plane.astype(kind)
+    ends = np.iinfo(kind.name)
+    return np.clip(np.rint(plane), ends.min, ends.max).astype(kind)
+
+
+def _filled(
+    grid: Grid,
+    kind: np.dtype[np.generic],
+    made: Iterator[npt.NDArray[np.generic]],
+    progress: Progress,
+) -> "sitk.Image":
+    import SimpleITK as sitk  # noqa: PLC0415, N813
+
+    columns, rows, count = grid.size
+    at_once = max(1, min(count, _PASTED_BYTES // max(rows * columns * kind.itemsize, 1)))
+    part = np.empty((at_once, rows, columns), kind)
+    image = sitk.Image(list(grid.size), sitk.GetImageFromArray(part[:1, :1, :1]).GetPixelID())
+    for begin in range(0, count, at_once):
+        end = min(begin + at_once, count)
+        for k in range(begin, end):
+            part[k - begin] = next(made)
+            progress((k + 1) / count)
+        image[:, :, begin:end] = sitk.GetImageFromArray(part[: end - begin])
+    image.SetSpacing(grid.spacing_mm)
+    image.SetOrigin(grid.origin_mm)
+    image.SetDirection(grid.axes.ravel().tolist())
+    return image
