@@ -8,17 +8,20 @@ from pydantic import AfterValidator, SecretStr, ValidationError
 
 def _amqp_address(url: SecretStr) -> SecretStr:
     """Raises ValueError without showing the address, which holds a password."""
-    try:
-        parts = urlsplit(url.get_secret_value())
-        usable = parts.scheme in {"amqp", "amqps"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
+    if not all(_is_amqp(address) for address in url.get_secret_value().split(",")):
         raise ValueError(
             "an address like amqp://user:password@host:5672/vhost is needed, or amqps://; "
             "special characters of a password are written as in %2F"
         )
     return url
+
+
+def _is_amqp(address: str) -> bool:
+    try:
+        parts = urlsplit(address.strip())
+        return parts.scheme in {"amqp", "amqps"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _bind_address(bind: str) -> str:
@@ -31,7 +34,7 @@ def _bind_address(bind: str) -> str:
 
 
 AmqpUrl = Annotated[SecretStr, AfterValidator(_amqp_address)]
-"""Address of RabbitMQ, with the user's password."""
+"""Address of RabbitMQ with the user's password, or those of several nodes with commas between."""
 
 Bind = Annotated[str, AfterValidator(_bind_address)]
 """host:port to listen on, or "" for none."""

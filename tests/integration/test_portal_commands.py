@@ -83,6 +83,7 @@ def test_a_database_that_is_not_there_is_one_sentence(postgres: PostgresCluster)
         ({"DSS_METRICS_BIND": "localhost:http"}, "DSS_METRICS_BIND: 'localhost:http' is not host"),
         ({"DSS_AMQP_URL": "rabbit.example:5672"}, "DSS_AMQP_URL: an address like amqp://"),
         ({"DSS_AMQP_URL": "amqp://u:hidden@h:x/"}, "DSS_AMQP_URL: an address like amqp://"),
+        ({"DSS_AMQP_URL": "amqp://one/,two:5672/"}, "DSS_AMQP_URL: an address like amqp://"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence(

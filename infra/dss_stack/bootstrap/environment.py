@@ -5,10 +5,11 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
-from dss_stack.bootstrap import debian
+from dss_stack.bootstrap import debian, downloads, torch_build
 from dss_stack.bootstrap.workshop import Workshop
 from dss_stack.errors import StackError
 
@@ -39,7 +40,7 @@ class Environment:
 
     def fill(self, workshop: Workshop) -> None:
         """Install the project, in place, and the packages that it needs."""
-        workshop.say("Python packages: installing (torch is large, this takes a minute or two)")
+        workshop.say("Python packages: looking for what is missing")
         self._forget_half_installed()
         self._install(workshop)
         self._stamp.write_text(self._wishes())
@@ -87,10 +88,27 @@ class Environment:
                 shutil.rmtree(info)
 
     def _install(self, workshop: Workshop) -> None:
-        project = f".[{','.join(sorted(self._extras))}]"
-        install = [self._python, "-m", "pip", "install", "--no-input", "--progress-bar=off"]
+        gpu = torch_build.has_gpu()
+        if source := torch_build.cpu_source(gpu=gpu):
+            workshop.say(f"torch: the build for CPUs, from {torch_build.SETTING}")
+            self._pip(workshop, *source, self._pinned_torch())
+        wishes = ["--editable", f".[{','.join(sorted(self._extras))}]", self._pinned_torch()]
+        self._tell(workshop, wishes, gpu=gpu)
+        self._pip(workshop, *wishes)
+
+    def _tell(self, workshop: Workshop, wishes: Sequence[str], *, gpu: bool) -> None:
+        """Say what will be downloaded, and how to do without what this machine cannot use."""
+        report = self._venv / "planned.json"
+        self._pip(workshop, "--dry-run", "--quiet", "--report", str(report), *wishes)
+        planned = downloads.planned(report)
+        workshop.say(f"Python packages to be installed: {downloads.summary(planned)}")
+        cuda_bytes = downloads.cuda_bytes(planned)
+        if cuda_bytes and not gpu:
+            workshop.say(torch_build.advice(cuda_bytes))
+
+    def _pip(self, workshop: Workshop, *wishes: str) -> None:
         workshop.run(
-            [*install, "--editable", project, self._pinned_torch()],
+            [self._python, "-m", "pip", "install", "--no-input", "--progress-bar=off", *wishes],
             purpose="Installing the Python packages",
             environment={"PIP_CONSTRAINT": _LOCK},  # holds for the build backend as well
         )

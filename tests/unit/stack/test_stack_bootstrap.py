@@ -1,12 +1,13 @@
 """The bootstrap: it runs before anything is installed, and repairs what a killed one has left."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from dss_stack.bootstrap import debian
+from dss_stack.bootstrap import debian, downloads, torch_build
 from dss_stack.bootstrap.environment import Environment
 from dss_stack.bootstrap.workshop import Workshop
 from dss_stack.errors import ServerMissing, StackError
@@ -122,3 +123,72 @@ def test_unpacking_more_keeps_what_was_unpacked_before(
 
     assert (tmp_path / "sysroot/usr/bin/old").exists()
     assert done == ["Fetching new"] * 2
+
+
+def test_a_machine_without_a_gpu_takes_torch_alone_from_the_folder_of_the_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DSS_TORCH_CPU", str(tmp_path))
+
+    options = torch_build.cpu_source(gpu=False)
+
+    assert options == ["--no-deps", "--no-index", "--find-links", str(tmp_path)]
+
+
+def test_a_machine_without_a_gpu_takes_torch_alone_from_the_index_of_the_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DSS_TORCH_CPU", "https://wheels.hospital.example/cpu")
+
+    options = torch_build.cpu_source(gpu=False)
+
+    assert options == ["--no-deps", "--index-url", "https://wheels.hospital.example/cpu"]
+
+
+def test_a_machine_with_a_gpu_takes_the_build_that_pip_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DSS_TORCH_CPU", str(tmp_path))
+    (tmp_path / "nvidiactl").touch()
+
+    assert torch_build.has_gpu([tmp_path / "nvidiactl"])
+    assert not torch_build.has_gpu([tmp_path / "absent"])
+    assert torch_build.cpu_source(gpu=True) == []
+
+
+def test_a_wheel_folder_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DSS_TORCH_CPU", "/no/such/folder")
+
+    with pytest.raises(StackError, match="'/no/such/folder', which is no folder here"):
+        torch_build.cpu_source(gpu=False)
+
+
+def test_what_will_be_downloaded_is_summed_up(tmp_path: Path) -> None:
+    sizes = {"torch": 900_000_000, "nvidia-cublas-cu13": 600_000_000, "quart": 1_000_000}
+    for name, size in sizes.items():
+        with (tmp_path / f"{name}.whl").open("wb") as wheel:
+            wheel.truncate(size)
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps({"install": [_planned(tmp_path, name) for name in sizes]}))
+
+    planned = downloads.planned(report)
+
+    assert downloads.summary(planned) == (
+        "3 packages, 1.5 GB; the largest is torch 1.0 with 900 MB"
+    )
+    assert downloads.cuda_bytes(planned) == sizes["nvidia-cublas-cu13"]
+    assert "0.6 GB of this are CUDA libraries" in torch_build.advice(600_000_000)
+
+
+def test_the_project_itself_is_not_downloaded(tmp_path: Path) -> None:
+    own = {"metadata": {"name": "us", "version": "1"}, "download_info": {"dir_info": {}, "url": ""}}
+    (tmp_path / "report.json").write_text(json.dumps({"install": [own]}))
+
+    planned = downloads.planned(tmp_path / "report.json")
+
+    assert downloads.summary(planned) == "Nothing has to be downloaded."
+
+
+def _planned(folder: Path, name: str) -> dict[str, object]:
+    url = (folder / f"{name}.whl").as_uri()
+    return {"metadata": {"name": name, "version": "1.0"}, "download_info": {"url": url}}

@@ -1,0 +1,81 @@
+"""What pip is about to download, told before it begins."""
+
+import json
+import os
+import ssl
+import urllib.request
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_TIMEOUT_S = 10
+_THREADS = 8
+_CUDA = ("nvidia-", "triton", "cuda-")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Download:
+    """``size_bytes`` is 0 if the index does not say."""
+
+    name: str
+    version: str
+    size_bytes: int
+
+    @property
+    def is_cuda(self) -> bool:
+        return self.name.lower().startswith(_CUDA)
+
+
+def planned(report: Path) -> list[Download]:
+    """What ``report`` (of ``pip install --dry-run --report``) says would be installed from elsewhere."""
+    found = [i for i in json.loads(report.read_text())["install"] if "dir_info" not in _info(i)]
+    with ThreadPoolExecutor(_THREADS) as threads:
+        return list(threads.map(_download, found))
+
+
+def summary(downloads: Sequence[Download]) -> str:
+    """One sentence with the number, the size of all, and the largest."""
+    if not downloads:
+        return "Nothing has to be downloaded."
+    total = sum(download.size_bytes for download in downloads)
+    largest = max(downloads, key=lambda download: download.size_bytes)
+    unknown = sum(not download.size_bytes for download in downloads)
+    untold = f", and {unknown} whose size is not known" if unknown else ""
+    return (
+        f"{len(downloads)} packages, {_size(total)}{untold}; "
+        f"the largest is {largest.name} {largest.version} with {_size(largest.size_bytes)}"
+    )
+
+
+def cuda_bytes(downloads: Sequence[Download]) -> int:
+    return sum(download.size_bytes for download in downloads if download.is_cuda)
+
+
+def _info(item: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = item["download_info"]
+    return found
+
+
+def _download(item: dict[str, Any]) -> Download:
+    about = item["metadata"]
+    size = _size_of(_info(item)["url"])
+    return Download(name=about["name"], version=about["version"], size_bytes=size)
+
+
+def _size_of(url: str) -> int:
+    if url.startswith("file:"):
+        path = Path(urllib.request.url2pathname(url.removeprefix("file://")))
+        return path.stat().st_size if path.exists() else 0
+    context = ssl.create_default_context(cafile=os.environ.get("PIP_CERT"))
+    question = urllib.request.Request(url, method="HEAD")  # noqa: S310 - an address that pip has found
+    try:
+        with urllib.request.urlopen(question, timeout=_TIMEOUT_S, context=context) as answer:  # noqa: S310
+            return int(answer.headers.get("Content-Length") or 0)
+    except (OSError, ValueError):
+        return 0
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"

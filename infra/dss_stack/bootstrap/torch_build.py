@@ -1,0 +1,46 @@
+"""Which build of torch is installed: the one with CUDA only where there is an NVIDIA GPU."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from dss_stack.errors import StackError
+
+SETTING = "DSS_TORCH_CPU"
+"""Address of a package index, or a folder of wheels, that has torch's build for CPUs."""
+
+_GPU_SIGNS = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"), Path("/dev/dxg"))
+"""NVIDIA's driver on Linux, and the GPU that Windows hands to its Linux."""
+
+
+def has_gpu(signs: Sequence[Path] = _GPU_SIGNS) -> bool:
+    """True if an NVIDIA GPU can be reached from here."""
+    return any(sign.exists() for sign in signs)
+
+
+def cpu_source(*, gpu: bool) -> list[str]:
+    """Options that make pip take torch, and nothing else, from where DSS_TORCH_CPU points.
+
+    None of them if there is a GPU or the setting is blank.  Raises StackError if it is neither an address nor a
+    folder.
+    """
+    place = os.environ.get(SETTING, "").strip()
+    if gpu or not place:
+        return []
+    if "://" in place:
+        return ["--no-deps", "--index-url", place]
+    if not Path(place).is_dir():
+        raise StackError(
+            f"{SETTING} is '{place}', which is no folder here; it needs the address of a package index "
+            "or a folder of wheels with torch's build for CPUs."
+        )
+    return ["--no-deps", "--no-index", "--find-links", str(Path(place).absolute())]
+
+
+def advice(cuda_bytes: int) -> str:
+    """What to tell where CUDA's libraries would be downloaded for a machine without a GPU."""
+    return (
+        f"This machine has no NVIDIA GPU, and {cuda_bytes / 1e9:.1f} GB of this are CUDA libraries. To do "
+        f"without them, press Ctrl-C, set {SETTING} to an index or a folder of wheels that has torch's "
+        "build for CPUs (torch's own installation page names the index), and call make again."
+    )
