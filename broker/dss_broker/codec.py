@@ -11,6 +11,9 @@ import msgspec
 from dss_broker.errors import MalformedMessage
 from dss_broker.messages import Message
 
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What reading bytes that somebody else wrote may end with."""
+
 MAX_BODY_BYTES = 64 * 1024
 """Far above any honest message: descriptors are a few kB, voxels travel by path."""
 
@@ -42,5 +45,5 @@ def decode(type_name: str | None, body: bytes) -> Message:
         raise MalformedMessage(f"unknown message type {type_name!r}")
     try:
         return msgspec.json.decode(body, type=message_class)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise MalformedMessage(f"{type_name}: {error}") from error

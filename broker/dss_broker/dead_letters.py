@@ -8,12 +8,16 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from dss_broker import envelope as e
+from dss_broker.codec import UNREADABLE
 from dss_broker.envelope import Envelope, parked_reason
 from dss_broker.topology import DELIVERY_LIMIT
 
 T = TypeVar("T", int, str)
 
 NO_REASON = "No reason is known."
+
+LAST_MS = 253_402_300_800_000
+"""The end of the year 9999, the last that Python knows."""
 
 LOOKED_THROUGH = 1000
 """So many letters are taken in hand at a time."""
@@ -53,7 +57,8 @@ class Tray(Protocol):
     def requeue(self, letter: DeadLetter) -> None:
         """Send it to the queue it came from, as if for the first time.
 
-        Raises Unroutable if that queue is not there; the letter stays then.
+        Raises Unroutable if that queue is not there, MessageRefused if the broker does not take it; the letter
+        stays then.
         """
 
     def discard(self, letter: DeadLetter) -> None:
@@ -68,7 +73,7 @@ def dead_letter(envelope: Envelope) -> DeadLetter:
     return DeadLetter(
         id=envelope.message_id,
         type_name=envelope.type_name or "",
-        ticket_id=_of(body.get("ticket_id"), int),
+        ticket_id=_ticket_id(body),
         claim_id=_of(body.get("claim_id"), str),
         reason=parked_reason(envelope) or NO_REASON,
         queue=_of(headers.get(e.PARKED_QUEUE), str) or _of(death.get("queue"), str) or "",
@@ -87,10 +92,16 @@ def stable_id(body: bytes) -> str:
     return sha256(body).hexdigest()[:32]
 
 
+def _ticket_id(body: dict[str, Any]) -> int | None:
+    """None also for a number that no ticket can have."""
+    number = _of(body.get("ticket_id"), int)
+    return number if number is not None and 0 < number < 2**31 else None
+
+
 def _body(envelope: Envelope) -> dict[str, Any]:
     try:
         return msgspec.json.decode(envelope.body, type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return {}
 
 
@@ -103,7 +114,7 @@ def _death(envelope: Envelope) -> dict[str, object]:
 
 def _parked_at(envelope: Envelope, death: dict[str, object]) -> datetime | None:
     at_ms = envelope.headers.get(e.PARKED_AT_MS)
-    if isinstance(at_ms, int):
+    if isinstance(at_ms, int) and 0 <= at_ms < LAST_MS:
         return datetime.fromtimestamp(at_ms / 1000, UTC)
     at = death.get("time")  # RabbitMQ writes UTC and does not say so
     return at.replace(tzinfo=UTC) if isinstance(at, datetime) else None

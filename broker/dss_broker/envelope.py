@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import msgspec
 
-from dss_broker.codec import encode
+from dss_broker.codec import UNREADABLE, encode
 from dss_broker.messages import Message
 from dss_broker.topology import DELIVERY_LIMIT
 from dss_observability.tracing import TRACEPARENT, current_traceparent
@@ -88,7 +88,7 @@ def ids(envelope: Envelope) -> dict[str, int | str]:
     """The ``ticket`` and the ``claim`` that a message is about, as log lines call them."""
     try:
         found = msgspec.json.decode(envelope.body, type=_Ids)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return {}
     facts = {"ticket": found.ticket_id, "claim": found.claim_id}
     return {name: value for name, value in facts.items() if value is not None}

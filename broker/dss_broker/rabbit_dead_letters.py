@@ -13,12 +13,13 @@ from pika.adapters.blocking_connection import BlockingChannel  # type: ignore[im
 from pika.exceptions import (  # type: ignore[import-untyped]
     AMQPConnectionError,
     ChannelClosedByBroker,
+    NackError,
     UnroutableError,
 )
 
 from dss_broker.dead_letters import LOOKED_THROUGH, DeadLetter, dead_letter, stable_id
 from dss_broker.envelope import for_requeueing
-from dss_broker.errors import BrokerAway, DeadLettersBusy, Unroutable
+from dss_broker.errors import BrokerAway, DeadLettersBusy, MessageRefused, Unroutable
 from dss_broker.rabbit_declare import CLASSIC, declare_dead
 from dss_broker.rabbit_hands import envelope_of
 from dss_broker.rabbit_link import parameters_of
@@ -40,8 +41,7 @@ def open_tray(url: str) -> Iterator["RabbitTray"]:
             _become_reader(connection)
             channel = connection.channel()
             declare_dead(channel)
-            channel.confirm_delivery()
-            yield RabbitTray(channel)
+            yield RabbitTray(connection, channel)
     except AMQPConnectionError as error:
         raise BrokerAway("RabbitMQ does not answer.") from error
 
@@ -67,23 +67,35 @@ def _is_reader(connection: BlockingConnection) -> bool:
 class RabbitTray:
     """A ``dead_letters.Tray``."""
 
-    def __init__(self, channel: BlockingChannel) -> None:
-        self._channel = channel
+    def __init__(self, connection: BlockingConnection, channel: BlockingChannel) -> None:
+        """``channel`` has the letters in hand.  They are sent on another, which RabbitMQ closes to refuse one."""
+        self._connection, self._channel = connection, channel
+        self._sending: BlockingChannel | None = None
         self._tags: dict[int, int] = {}
         self.letters = list(self._taken())
 
     def requeue(self, letter: DeadLetter) -> None:
         envelope = for_requeueing(letter.envelope)
         try:
-            self._channel.basic_publish(
+            self._open().basic_publish(
                 "", letter.queue, envelope.body, properties_of(envelope), mandatory=True
             )
         except UnroutableError as error:
             raise Unroutable(f"There is no queue {letter.queue!r}") from error
+        except (NackError, ChannelClosedByBroker) as error:
+            raise MessageRefused(f"RabbitMQ does not take it: {error}", may_change=True) from error
+        except AMQPConnectionError as error:
+            raise BrokerAway("RabbitMQ does not answer.") from error
         self.discard(letter)  # only now: better twice than never
 
     def discard(self, letter: DeadLetter) -> None:
         self._channel.basic_ack(self._tags.pop(id(letter)))
+
+    def _open(self) -> BlockingChannel:
+        if self._sending is None or not self._sending.is_open:
+            self._sending = self._connection.channel()
+            self._sending.confirm_delivery()
+        return self._sending
 
     def _taken(self) -> Iterator[DeadLetter]:
         for _ in range(LOOKED_THROUGH):

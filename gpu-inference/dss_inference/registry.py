@@ -1,5 +1,6 @@
 """The bundles that a worker can serve.  Nothing is imported, and no torch loaded, before it is asked for."""
 
+import logging
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,8 @@ from dss_inference.monai_bundles.checking import open_bundle, problems
 from dss_inference.monai_bundles.folder import is_bundle
 from dss_inference.settings import DEFAULT_BUNDLE_BYTES
 from dss_inference.shelf import Shelf, ShelvedBundle
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from dss_inference.runner import Runner
@@ -54,7 +57,17 @@ def installed_in(folder: Path | None) -> dict[str, Path]:
     """MONAI bundles by name: the subfolders of ``folder`` that are one, whether usable or not."""
     if folder is None or not folder.is_dir():
         return {}
-    return {path.name: path for path in sorted(folder.iterdir()) if is_bundle(path)}
+    return {path.name: path for path in sorted(folder.iterdir()) if _is_installed(path)}
+
+
+def _is_installed(path: Path) -> bool:
+    """A folder that cannot be read, or whose name no queue can have, holds none of the others."""
+    try:
+        path.name.encode()
+        return is_bundle(path)
+    except (OSError, ValueError) as error:
+        log.warning("folder among the bundles left out", extra={"reason": str(error)})
+        return False
 
 
 def monai_bundles(installed: Path | None) -> dict[str, Path]:
@@ -92,13 +105,18 @@ def load_to_serve(
     root = monai_bundles(installed).get(name)
     if root is None:
         return load(name, device, threads, installed, limit_bytes)
-    if wrong := problems(root):
-        return AbsentBundle(name, wrong)
     _runner(device, threads)  # a device that is not there is nothing that a bundle could answer for
     try:
+        if wrong := problems(root):
+            return AbsentBundle(name, wrong)
         return _monai(root, device, threads, limit_bytes)
     except InferenceError as error:
         return AbsentBundle(name, [str(error)])
+    except (
+        Exception
+    ) as error:  # its configuration runs code of others; the worker has other bundles, too
+        log.exception("bundle not loaded", extra={"bundle": name})
+        return AbsentBundle(name, [f"It could not be loaded: {type(error).__name__}: {error}."])
 
 
 def _monai(root: Path, device: str, threads: int, limit_bytes: int) -> Bundle:

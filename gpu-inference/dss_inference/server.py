@@ -4,6 +4,8 @@ import errno
 import logging
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -65,14 +67,19 @@ class Server:
         self._joint = Joint()
         self._stopping, self._abandoned = threading.Event(), threading.Event()
         self._announcing = threading.Lock()
+        self._served: set[str] = set()
+        self._news = threading.Event()
         self._keeper = Keeper(self._stopping)
 
     def start(self) -> None:
         """Returns when the broker delivers."""
         self._broker.consume(topology.withdrawn("inference"), self._withdraw)
-        for name in self._bundles:
-            self._broker.consume(topology.inference(name, self._ahead), self._handle)
         self._keeper.keep("announcements", self._announce)
+        begun = [
+            self._keeper.keep(f"bundle {n}", partial(self._subscribe, n)) for n in self._bundles
+        ]
+        for thread in begun:
+            thread.join()
         log.info("serving", extra={"bundles": sorted(self._bundles), "instance": self._instance})
 
     def problems(self) -> list[str]:
@@ -84,6 +91,7 @@ class Server:
         window; then the answer is False, and closing the broker gives it to another worker.
         """
         self._stopping.set()
+        self._news.set()
         self._say_goodbye()
         if self._broker.stop_consuming(timeout_s):
             return True
@@ -91,16 +99,26 @@ class Server:
         self._broker.stop_consuming(ABANDON_S)
         return False
 
+    def _subscribe(self, name: str) -> None:
+        """In a thread of its own: a bundle whose queue the broker refuses holds no other."""
+        if name in self._served:
+            return
+        with suppress(BrokerClosed):
+            self._broker.consume(topology.inference(name, self._ahead), self._handle)
+            self._served.add(name)
+            self._news.set()
+
     def _withdraw(self, delivery: Delivery) -> None:
         if isinstance(delivery.message, m.TicketWithdrawn):
             self._withdrawals.note(delivery.message)
 
     def _announce(self) -> None:
-        while not self._stopping.wait(ANNOUNCE_S if self._tell_all() else UNHEARD_S):
-            pass
+        while not self._stopping.is_set():
+            self._news.clear()
+            self._news.wait(ANNOUNCE_S if self._tell_all() else UNHEARD_S)
 
     def _tell_all(self) -> bool:
-        """Tell portal and dispatchers of every bundle.  False if that can reach no portal yet."""
+        """Tell portal and dispatchers of every bundle that is served.  False if that can reach no portal yet."""
         with self._announcing:
             return not self._stopping.is_set() and self._tell(ends=False)
 
@@ -118,6 +136,7 @@ class Server:
                 )
             )
             for b in self._bundles.values()
+            if b.name in self._served
         ]
         try:
             for confirmed in sent:

@@ -22,15 +22,19 @@ RETRY_S = 1.0
 async def listen(broker: Broker, listener: Listener) -> None:
     """Serve the portal's queues, as soon as the broker is there.  Returns then, or when that ends."""
     loop = asyncio.get_running_loop()
-    for subscription, handler in (
-        (PORTAL_CLAIMS, listener.on_claim),
-        (PORTAL_EVENTS, listener.on_event),
-        (PORTAL_PARKED, listener.on_parked),
-    ):
-        try:
-            await asyncio.to_thread(broker.consume, subscription, on_loop(loop, handler))
-        except BrokerClosed:
-            return
+    handlers = {
+        PORTAL_CLAIMS: listener.on_claim,
+        PORTAL_EVENTS: listener.on_event,
+        PORTAL_PARKED: listener.on_parked,
+    }
+    begun = (
+        asyncio.to_thread(broker.consume, subscription, on_loop(loop, handler))
+        for subscription, handler in handlers.items()
+    )
+    try:
+        await asyncio.gather(*begun)  # none waits for another, whose queue may be refused
+    except BrokerClosed:
+        return
 
 
 def on_loop(loop: asyncio.AbstractEventLoop, handler: AsyncHandler) -> Handler:

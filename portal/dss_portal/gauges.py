@@ -17,6 +17,7 @@ from tortoise.functions import Count, Max
 
 from dss_observability import metrics
 from dss_portal import database, unsent
+from dss_portal.batches import done, each
 from dss_portal.datastore import Datastore
 from dss_portal.models import OutboxMessage, Service, Status, Ticket, TicketHistory
 from dss_portal.tickets import counting
@@ -69,17 +70,19 @@ async def watch(datastore: Datastore) -> None:
     """Look every LOOK_S, until cancelled."""
     while True:
         try:
-            await look()
-            await asyncio.to_thread(_look_at_disk, datastore)
+            await each("gauges", (look, lambda: asyncio.to_thread(_look_at_disk, datastore)), done)
         except Exception as error:
             facts, trace = {"reason": repr(error)}, database.trace_of(error)
             log.warning("metrics not refreshed", extra=facts, exc_info=trace)
         await asyncio.sleep(LOOK_S)
 
 
-async def look() -> None:
-    """Ask the database once."""
-    await _look_at_tickets()
+async def look() -> int:
+    """Ask the database once; a question that fails keeps none of the others from its answer."""
+    return await each("gauges", (_look_at_tickets, _look_at_outbox), done)
+
+
+async def _look_at_outbox() -> None:
     waiting = OutboxMessage.filter(set_aside_at__isnull=True)
     metrics.OUTBOX_MESSAGES.set(await waiting.count())
     oldest = await waiting.order_by("id").first()

@@ -39,7 +39,9 @@ async def set_aside(row_id: int, reason: str) -> None:
         if row is None or row.set_aside_at is not None:
             return
         row.set_aside_at, row.reason = datetime.now(UTC), plain(reason)
-        row.ticket_id = row.ticket_id or _told_ticket(row)  # rows of an older portal lack it
+        row.ticket_id = (
+            row.ticket_id or dead_letter(_sealed(row)).ticket_id
+        )  # rows of an older portal lack it
         await row.save(update_fields=["set_aside_at", "reason", "ticket_id"])
         facts = {"type": row.type_name, "ticket": row.ticket_id, "reason": row.reason}
         log.error("message set aside", extra=facts)
@@ -79,11 +81,6 @@ async def _replaces_earlier(row: OutboxMessage) -> bool:
 async def _tell(ticket_id: int | None) -> None:
     if ticket_id is not None and await Ticket.exists(id=ticket_id):
         await TicketLog.create(ticket_id=ticket_id, category="warning", message=UNSENT_SENTENCE)
-
-
-def _told_ticket(row: OutboxMessage) -> int | None:
-    number = dead_letter(_sealed(row)).ticket_id
-    return number if number is not None and 0 < number < 2**31 else None
 
 
 def _sealed(row: OutboxMessage) -> Envelope:

@@ -1,5 +1,6 @@
 """What was asked over HTTP and what came of it, in a folder that outlives the program."""
 
+import logging
 import re
 import shutil
 import time
@@ -10,6 +11,8 @@ import msgspec
 
 from dss_broker.files import sync
 from dss_broker.messages import InferenceFailed, InferenceFinished, ReportFile, RunInference
+
+log = logging.getLogger(__name__)
 
 _REQUEST, _ANSWER, _STARTS = "request.json", "answer.json", "starts"
 _MASK = "segmentation.nrrd"
@@ -74,7 +77,7 @@ class Results:
     def count_start(self, result_id: str) -> int:
         """How often a process began with this one, now included."""
         file = self.root / result_id / _STARTS
-        starts = int(file.read_text()) + 1 if file.exists() else 1
+        starts = _number_in(file) + 1
         file.write_text(str(starts))
         return starts
 
@@ -82,7 +85,7 @@ class Results:
         """What an earlier process did not come to the end of, oldest first."""
         waiting = [f for f in self.root.glob(f"*/{_REQUEST}") if not (f.parent / _ANSWER).exists()]
         waiting.sort(key=lambda file: file.stat().st_mtime)
-        return [msgspec.json.decode(file.read_bytes(), type=RunInference) for file in waiting]
+        return [request for file in waiting if (request := _read(file)) is not None]
 
     def purge(self, older_than_s: float) -> int:
         """Remove what was answered, or given up while it was sent, so long ago; how many that were."""
@@ -96,8 +99,25 @@ class Results:
         waits = (path / _REQUEST).exists() and not (path / _ANSWER).exists()
         try:
             return self.exists(path.name) and not waits and path.stat().st_mtime < latest
-        except FileNotFoundError:
-            return False  # removed meanwhile by whom it belonged to
+        except OSError:
+            return False  # removed meanwhile by whom it belonged to, or unreadable
+
+
+def _number_in(file: Path) -> int:
+    """0 also if a process was killed while it wrote it."""
+    try:
+        return int(file.read_text())
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def _read(file: Path) -> RunInference | None:
+    """None if it is damaged: the others are gone on with all the same."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=RunInference)
+    except (OSError, ValueError, msgspec.MsgspecError) as error:
+        log.warning("request not read", extra={"id": file.parent.name, "reason": str(error)})
+        return None
 
 
 def _write(file: Path, content: bytes) -> None:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 from dss_broker.broker import Broker
 from dss_broker.dead_letters import DeadLetter, Tray
-from dss_broker.errors import BrokerAway, DeadLettersBusy, Unroutable
+from dss_broker.errors import BrokerAway, DeadLettersBusy, MessageRefused, Unroutable
 from dss_broker.messages import TicketReady
-from dss_portal import unsent
+from dss_portal import database, unsent
 from dss_portal.datastore import Datastore
 from dss_portal.errors import Refused
 from dss_portal.models import Status, Ticket
@@ -57,6 +57,8 @@ async def requeue(broker: Broker, datastore: Datastore, letter_id: str | None) -
             done += await _send_again(datastore, letter)
         except Refused as error:
             refused.append(error.text)
+        except Exception as error:
+            refused.append(_not_requeued(letter, error))
     if never_sent and letter_id is not None:
         return Requeued(done=done, refused=tuple(refused))
     async with _tray(broker) as tray:
@@ -68,9 +70,19 @@ async def requeue(broker: Broker, datastore: Datastore, letter_id: str | None) -
                 done += await _requeue(tray, datastore, letter, ticket_id)
             except Refused as error:
                 refused.append(error.text)
+            except Exception as error:
+                refused.append(_not_requeued(letter, error))
             if ticket_id is not None:
                 seen.add(ticket_id)
     return Requeued(done=done, refused=tuple(refused))
+
+
+def _not_requeued(letter: DeadLetter, error: Exception) -> str:
+    """Raises it again if no other letter would fare better."""
+    if database.is_away(error) or isinstance(error, BrokerAway):
+        raise error
+    log.error("dead letter not requeued", extra=_facts(letter), exc_info=error)
+    return f"Message {letter.id} stays: {type(error).__name__}; the portal's log says more."
 
 
 async def discard(broker: Broker, letter_id: str | None) -> int:
@@ -90,9 +102,9 @@ async def discard(broker: Broker, letter_id: str | None) -> int:
 
 async def _ticket_of(letter: DeadLetter) -> int | None:
     """TicketReady only says that there is work: it is about the ticket that was claimed with it, if any."""
-    if letter.type_name == TicketReady.__name__:
-        return await claims.led_to(letter.id)
-    return letter.ticket_id
+    if letter.type_name != TicketReady.__name__:
+        return letter.ticket_id
+    return await claims.led_to(letter.id) if letter.id.isprintable() else None
 
 
 async def _requeue(
@@ -109,6 +121,8 @@ async def _requeue(
         await asyncio.to_thread(tray.requeue, letter)
     except Unroutable as error:
         raise Refused(f"Message {letter.id} stays: there is no queue '{letter.queue}'.") from error
+    except MessageRefused as error:
+        raise Refused(f"Message {letter.id} stays. {error}.") from error
     log.info("dead letter requeued", extra=_facts(letter))
     return 1
 

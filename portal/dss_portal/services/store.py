@@ -13,6 +13,7 @@ from tortoise.transactions import in_transaction
 from dss_broker.descriptor import descriptor_from
 from dss_broker.messages import ServiceAnnounced, WorkerAnnounced
 from dss_portal import clock
+from dss_portal.batches import in_parts
 from dss_portal.errors import Refused
 from dss_portal.models import (
     Dispatcher,
@@ -104,8 +105,10 @@ async def stats(service: Service) -> Stats:
 
 async def _durations_s(succeeded: Mapping[int, datetime]) -> list[float]:
     """From the last claim to the success of each ticket, in no order."""
-    claims = TicketHistory.filter(ticket_id__in=list(succeeded), status=Status.CLAIMED)
-    last = {claim.ticket_id: claim.at for claim in await claims.order_by("id")}
+    last: dict[int, datetime] = {}
+    for part in in_parts(succeeded):
+        claims = TicketHistory.filter(ticket_id__in=part, status=Status.CLAIMED)
+        last |= {claim.ticket_id: claim.at for claim in await claims.order_by("id")}
     return [(succeeded[number] - at).total_seconds() for number, at in last.items()]
 
 

@@ -4,13 +4,16 @@ A service's own ``deadlines`` go before the portal's settings.
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from typing import TypeAlias
 
 from tortoise.transactions import in_transaction
 
-from dss_broker.descriptor import Deadlines, DescriptorInvalid, descriptor_from
+from dss_broker.descriptor import MAX_DEADLINE_S, Deadlines, DescriptorInvalid, descriptor_from
+from dss_portal.batches import each
 from dss_portal.datastore import Datastore
 from dss_portal.formats import duration
 from dss_portal.models import Service, Status, Ticket
@@ -27,6 +30,11 @@ class Stage:
     since: str
     limit_s: Callable[[Deadlines, Settings], float]
 
+
+Overdue: TypeAlias = tuple[int, float]
+"""A ticket's number, and the limit that it has passed, in seconds."""
+
+Find: TypeAlias = Callable[[Settings], Awaitable[list[Overdue]]]
 
 UPLOAD = Stage(
     status=Status.INIT,
@@ -47,16 +55,17 @@ RUN = Stage(
 
 async def enforce(settings: Settings, datastore: Datastore) -> int:
     """Give up or take away what is overdue; how many tickets that were."""
-    touched = 0
-    for ticket_id, limit_s in await _overdue(UPLOAD, settings):
-        touched += await _give_up_upload(ticket_id, limit_s, datastore)
-    for ticket_id in await _abandoned(settings.abandoned_upload_s):
-        touched += await _give_up_abandoned(ticket_id, settings.abandoned_upload_s, datastore)
-    for ticket_id, limit_s in await _overdue(QUEUE, settings):
-        touched += await _give_up_waiting(ticket_id, limit_s)
-    for ticket_id, limit_s in await _overdue(RUN, settings):
-        touched += await _take_away(ticket_id, limit_s, settings.max_attempts)
-    return touched
+    rounds: dict[Find, Callable[[Overdue], Awaitable[int]]] = {
+        partial(_overdue, UPLOAD): lambda late: _give_up_upload(*late, datastore),
+        _abandoned: lambda late: _give_up_abandoned(*late, datastore),
+        partial(_overdue, QUEUE): lambda late: _give_up_waiting(*late),
+        partial(_overdue, RUN): lambda late: _take_away(*late, settings.max_attempts),
+    }
+
+    async def enforce_one(find: Find) -> int:
+        return await each("ending what is overdue", await find(settings), rounds[find])
+
+    return await each("deadlines", rounds, enforce_one)
 
 
 def own_deadlines(service: Service) -> Deadlines:
@@ -67,14 +76,13 @@ def own_deadlines(service: Service) -> Deadlines:
         return Deadlines()
 
 
-async def _overdue(stage: Stage, settings: Settings) -> list[tuple[int, float]]:
-    """Each with the limit that it has passed, in seconds."""
+async def _overdue(stage: Stage, settings: Settings) -> list[Overdue]:
     by_limit: dict[float, list[int]] = defaultdict(list)
     for service in await Service.filter(id__in=await _services_with(stage.status)):
         by_limit[stage.limit_s(own_deadlines(service), settings)].append(service.id)
     found: list[tuple[int, float]] = []
     for limit_s, service_ids in by_limit.items():
-        late = {f"{stage.since}__lt": store.now() - timedelta(seconds=limit_s)}
+        late = {f"{stage.since}__lt": store.now() - timedelta(seconds=min(limit_s, MAX_DEADLINE_S))}
         tickets = Ticket.filter(status=stage.status, service_id__in=service_ids, **late)
         found += [(int(str(i)), limit_s) for i in await tickets.values_list("id", flat=True)]
     return found
@@ -85,9 +93,11 @@ async def _services_with(status: Status) -> list[int]:
     return [int(str(service_id)) for service_id in found]
 
 
-async def _abandoned(quiet_s: float) -> list[int]:
-    found = Ticket.filter(quota.quiet_ones(quiet_s)).order_by("id")
-    return [int(str(ticket_id)) for ticket_id in await found.values_list("id", flat=True)]
+async def _abandoned(settings: Settings) -> list[Overdue]:
+    quiet_s = settings.abandoned_upload_s
+    found = Ticket.filter(quota.quiet_ones(min(quiet_s, MAX_DEADLINE_S))).order_by("id")
+    numbers = await found.values_list("id", flat=True)
+    return [(int(str(ticket_id)), quiet_s) for ticket_id in numbers]
 
 
 async def _give_up_abandoned(ticket_id: int, quiet_s: float, datastore: Datastore) -> bool:
@@ -161,4 +171,6 @@ async def _take_away(ticket_id: int, limit_s: float, max_attempts: int) -> bool:
 
 def _still_runs(ticket: Ticket, limit_s: float) -> bool:
     began = ticket.claimed_at
-    return began is not None and began < store.now() - timedelta(seconds=limit_s)
+    return began is not None and began < store.now() - timedelta(
+        seconds=min(limit_s, MAX_DEADLINE_S)
+    )

@@ -4,8 +4,9 @@ too late or was killed while he did; login tokens and sessions that have expired
 
 import asyncio
 import logging
-from collections.abc import Container, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import PurePosixPath
 
 from tortoise.transactions import in_transaction
@@ -13,7 +14,9 @@ from tortoise.transactions import in_transaction
 from dss_portal import database
 from dss_portal.accounts import store as accounts
 from dss_portal.accounts.sessions import YEAR_S
+from dss_portal.batches import done, each, in_parts
 from dss_portal.datastore import Datastore
+from dss_portal.errors import VOLUME_AWAY
 from dss_portal.models import Status, Ticket, TicketHistory
 from dss_portal.services import liveness
 from dss_portal.tickets import room, store
@@ -35,26 +38,38 @@ async def run(datastore: Datastore, every_s: float) -> None:
     while True:
         await asyncio.sleep(every_s)
         try:
-            await tidy(datastore)
-            await accounts.forget_expired(YEAR_S)
-            await room.forget_dead()
-            await liveness.forget_the_dead()
+            await tidy_all(datastore)
         except Exception as error:
             facts, trace = {"reason": repr(error)}, database.trace_of(error)
             log.warning("files not tidied, trying again", extra=facts, exc_info=trace)
 
 
+async def tidy_all(datastore: Datastore) -> None:
+    """Files, login tokens and sessions, dead uploads and programs; none holds the others."""
+    work: tuple[Callable[[], Awaitable[object]], ...] = (
+        partial(tidy, datastore),
+        partial(accounts.forget_expired, YEAR_S),
+        room.forget_dead,
+        liveness.forget_the_dead,
+    )
+    await each("tidying", work, done)
+
+
 async def tidy(datastore: Datastore) -> int:
     """Remove what is left of the tickets that ended lately; of how many there was something."""
-    ended = await Ticket.filter(id__in=await _ended_since(LATE), status__in=_ENDED).only(
-        "id", "status"
-    )
+    ended: list[Ticket] = []
+    for part in in_parts(await _ended_since(LATE)):
+        ended += await Ticket.filter(id__in=part, status__in=_ENDED).only("id", "status")
     shown = await store.shown_files(await _ended_since(LATELY))
     left = await asyncio.to_thread(lambda: [t.id for t in ended if _is_left(datastore, t, shown)])
-    tidied = [ticket_id for ticket_id in left if await tidy_up(datastore, ticket_id)]
-    for ticket_id in tidied:
+    return await each("tidying up a ticket", left, partial(_tidied, datastore))
+
+
+async def _tidied(datastore: Datastore, ticket_id: int) -> bool:
+    tidied = await tidy_up(datastore, ticket_id)
+    if tidied:
         log.info("files removed that nobody is shown", extra={"ticket": ticket_id})
-    return len(tidied)
+    return tidied
 
 
 async def tidy_up(datastore: Datastore, ticket_id: int) -> bool:
@@ -80,6 +95,13 @@ async def _ended_since(age: timedelta) -> list[int]:
 def _is_left(
     datastore: Datastore, ticket: Ticket, shown: Mapping[int, Container[PurePosixPath]]
 ) -> bool:
-    if ticket.status is Status.DELETED:
-        return datastore.has_ticket(ticket.id)
-    return datastore.has_scraps(ticket.id, shown.get(ticket.id))
+    try:
+        if ticket.status is Status.DELETED:
+            return datastore.has_ticket(ticket.id)
+        return datastore.has_scraps(ticket.id, shown.get(ticket.id))
+    except OSError as error:
+        if error.errno in VOLUME_AWAY:
+            raise
+        facts = {"ticket": ticket.id, "reason": repr(error)}
+        log.warning("files of a ticket cannot be looked at", extra=facts)
+        return False

@@ -9,6 +9,7 @@ from tortoise.transactions import in_transaction
 
 from dss_broker.broker import Broker
 from dss_portal import database
+from dss_portal.batches import each
 from dss_portal.datastore import Datastore
 from dss_portal.models import Status, Ticket
 from dss_portal.outbox import Relay
@@ -35,7 +36,7 @@ async def run(settings: Settings, datastore: Datastore, broker: Broker, relay: R
     overdue = leases.Overdue(broker, grace_s=min(settings.lease_s, LONGEST_GRACE_S))
     while True:
         try:
-            await overdue.ask()
+            await each("claims without a sign of life", [overdue], leases.Overdue.ask)
             if await sweep(settings, datastore):
                 relay.wake()
         except Exception as error:
@@ -46,11 +47,9 @@ async def run(settings: Settings, datastore: Datastore, broker: Broker, relay: R
 
 async def sweep(settings: Settings, datastore: Datastore) -> int:
     """End what is past its deadline, and announce forgotten tickets again; how many were touched."""
-    touched = 0
-    touched += await deadlines.enforce(settings, datastore)
-    for ticket_id in await _forgotten(settings.reconcile_s):
-        touched += await _announce_again(ticket_id)
-    return touched
+    touched = await deadlines.enforce(settings, datastore)
+    forgotten = await _forgotten(settings.reconcile_s)
+    return touched + await each("announcing a ticket again", forgotten, _announce_again)
 
 
 async def _forgotten(reconcile_s: float) -> list[int]:

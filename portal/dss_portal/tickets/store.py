@@ -14,6 +14,7 @@ from dss_broker.messages import TicketWithdrawn
 from dss_observability.tracing import current_traceparent
 from dss_portal import clock, outbox
 from dss_portal.attachments import store as attachments
+from dss_portal.batches import in_parts
 from dss_portal.errors import Refused
 from dss_portal.models import (
     Attachment,
@@ -175,13 +176,14 @@ async def progress_chunks(ticket_id: int) -> list[TicketProgress]:
 async def shown_files(ticket_ids: Iterable[int]) -> dict[int, set[PurePosixPath]]:
     """For each of these tickets, the places of what a client may fetch: files and attachments."""
     shown: dict[int, set[PurePosixPath]] = {ticket_id: set() for ticket_id in ticket_ids}
-    for file in await TicketFile.filter(ticket_id__in=list(shown)):
-        shown[file.ticket_id].add(
-            layout.area_dir(file.ticket_id, cast("Area", file.area)) / file.name
-        )
-    for attached in await Attachment.filter(ticket_id__in=list(shown)):
-        folder = layout.attachments_dir(attached.ticket_id)
-        shown[attached.ticket_id].add(folder / attached.file_name)
+    for part in in_parts(shown):
+        for file in await TicketFile.filter(ticket_id__in=part):
+            shown[file.ticket_id].add(
+                layout.area_dir(file.ticket_id, cast("Area", file.area)) / file.name
+            )
+        for attached in await Attachment.filter(ticket_id__in=part):
+            folder = layout.attachments_dir(attached.ticket_id)
+            shown[attached.ticket_id].add(folder / attached.file_name)
     return shown
 
 

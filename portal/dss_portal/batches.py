@@ -1,0 +1,65 @@
+"""Rounds over many items, of which none may hold or undo the others."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from dss_portal import database
+from dss_portal.errors import DISK_FULL, VOLUME_AWAY
+
+log = logging.getLogger(__name__)
+
+SAY_AGAIN_S = 60.0
+"""An item that fails in every round is logged once within this time."""
+
+MOST_VALUES = 10_000
+"""Values in one statement: PostgreSQL takes 32,767."""
+
+T = TypeVar("T")
+
+_said_s: dict[tuple[str, object], float] = {}
+
+
+async def each(what: str, items: Iterable[T], act: Callable[[T], Awaitable[int]]) -> int:
+    """The sum of what ``act`` answers.  An item that fails is logged and left for the next round.
+
+    Raises what ``act`` raises if the database or the datastore is away, or the disk full: then no other would do better.
+    """
+    total = 0
+    for item in items:
+        try:
+            total += await act(item)
+        except Exception as error:
+            if _is_outage(error):
+                raise
+            _say(what, item, error)
+    return total
+
+
+async def done(work: Callable[[], Awaitable[object]]) -> int:
+    """For ``each`` of several pieces of work, which count for nothing."""
+    await work()
+    return 0
+
+
+def in_parts(values: Iterable[T]) -> Iterator[Sequence[T]]:
+    """MOST_VALUES at a time."""
+    whole = list(values)
+    for begin in range(0, len(whole), MOST_VALUES):
+        yield whole[begin : begin + MOST_VALUES]
+
+
+def _is_outage(error: Exception) -> bool:
+    of_disk = isinstance(error, OSError) and error.errno in (*DISK_FULL, *VOLUME_AWAY)
+    return of_disk or database.is_away(error)
+
+
+def _say(what: str, item: object, error: Exception) -> None:
+    now_s = time.monotonic()
+    for key in [key for key, at_s in _said_s.items() if at_s + SAY_AGAIN_S < now_s]:
+        del _said_s[key]
+    if (what, item) not in _said_s:
+        _said_s[what, item] = now_s
+        facts = {"what": what, "item": repr(item), "reason": repr(error)}
+        log.error("one of many failed", extra=facts, exc_info=error)
