@@ -35,9 +35,9 @@ check: ## format, lint, types, and who may import whom
 	$(BIN)/mypy tests
 	$(BIN)/lint-imports
 
-test: ## all tests, against servers of their own
+test: ## all tests, against servers of their own; LANES=1 for one file after another
 	$(BOOTSTRAP) dev
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $${LANES:-4} --dist loadfile --durations 30
 
 chaos: ## hurt a whole site of its own for some minutes, and see whether a ticket is lost; ARGS="--help"
 	$(BOOTSTRAP) dev

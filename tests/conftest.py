@@ -11,6 +11,11 @@ from dss_stack.errors import ServerMissing
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 
+_LANE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
+_LANE_PORTS = 3000
+os.environ["DSS_PORTS"] = f"{20_000 + _LANE * _LANE_PORTS}-{20_000 + (_LANE + 1) * _LANE_PORTS - 1}"
+"""Lanes of the suite run side by side, so each takes its ports from a range of its own."""
+
 CHECKOUT = Path(__file__).parents[1]
 STATE = Path(os.environ.get("DSS_STATE", CHECKOUT / ".dss"))
 SYSROOT = STATE / "sysroot"

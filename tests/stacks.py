@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import httpx
 
+from dss_stack.ports import choose_ports
+
 PROGRAMS = {
     "portal": ["dss_portal", "serve"],
     "dispatch": ["dss_dispatch", "serve", "lung-segmentation"],
@@ -20,9 +21,8 @@ PROGRAMS = {
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One that no other lane of the suite and no outgoing connection takes."""
+    return choose_ports(["port"])["port"]
 
 
 def leave_nothing_running() -> None:

@@ -1,10 +1,14 @@
 """Free ports on loopback."""
 
+import os
 import random
 import socket
 from collections.abc import Sequence
 
-_RANGE = range(20_000, 32_000)
+from dss_stack.errors import StackError
+
+SETTING = "DSS_PORTS"
+_DEFAULT = "20000-31999"
 """Below the ports that the kernel hands out for outgoing connections, which come and go."""
 
 LOOPBACK = "127.0.0.1"
@@ -33,9 +37,21 @@ def is_open(port: int) -> bool:
 def choose_ports(names: Sequence[str], *favourites: int) -> dict[str, int]:
     """A different free port for each of ``names``, from ``favourites`` where they are free.
 
-    One that was chosen before may not be in use yet; it is not chosen twice.
+    One that was chosen before may not be in use yet; it is not chosen twice.  Raises StackError if there are
+    too few, or DSS_PORTS is no range.
     """
-    others = [port for port in random.sample(_RANGE, k=len(_RANGE)) if port not in _chosen]
+    among = _range()
+    others = [port for port in random.sample(among, k=len(among)) if port not in _chosen]
     found = dict(zip(names, filter(is_free, [*favourites, *others]), strict=False))
+    if len(found) < len(names):
+        raise StackError(f"{SETTING} has too few free ports for {', '.join(names)}.")
     _chosen.update(found.values())
     return found
+
+
+def _range() -> range:
+    text = os.environ.get(SETTING) or _DEFAULT
+    first, _, last = text.partition("-")
+    if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) <= 65535):
+        raise StackError(f"{SETTING} is '{text}'; a range such as {_DEFAULT} is needed.")
+    return range(int(first), int(last) + 1)

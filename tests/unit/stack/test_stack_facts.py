@@ -4,6 +4,9 @@ import socket
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from dss_stack.errors import StackError
 from dss_stack.ports import LOOPBACK, choose_ports, is_free
 from dss_stack.remembered import remembered
 from dss_stack.settings import Settings
@@ -125,3 +128,27 @@ def test_a_stack_that_refuses_prometheus_has_none(tmp_path: Path) -> None:
 
     assert stack.prometheus_url == ""
     assert "prometheus" not in stack.logs()
+
+
+def test_ports_are_chosen_from_the_range_of_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DSS_PORTS", "31990-31999")
+
+    chosen = choose_ports(("a", "b", "c")).values()
+
+    assert all(31990 <= port <= 31999 for port in chosen)
+
+
+@pytest.mark.parametrize("text", ["many", "5-4", "0-9", "1-70000"])
+def test_a_range_of_ports_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("DSS_PORTS", text)
+
+    with pytest.raises(StackError, match=f"DSS_PORTS is '{text}'"):
+        choose_ports(("a",))
+
+
+def test_too_few_free_ports_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DSS_PORTS", "31980-31980")
+    choose_ports(("a",))
+
+    with pytest.raises(StackError, match="too few free ports"):
+        choose_ports(("b",))
