@@ -5,8 +5,12 @@ BIN := .venv/bin
 BOOTSTRAP := @$(PYTHON) infra/bootstrap.py
 STACK := @test -x $(BIN)/dss-stack || { echo "Nothing is installed here yet: make up"; exit 1; }; $(BIN)/dss-stack
 
+BROKER_RELEASES ?= trixie forky
+BROKER_TESTS := tests/contract $(addprefix tests/integration/test_,orderly_stops.py rabbit_faults.py \
+  rabbit_recovery.py rabbit_rights.py long_work.py dead_letters_programs.py)
+
 .DEFAULT_GOAL := help
-.PHONY: help up stop status logs reset check test chaos failover bench bench-inference migration dashboards lock
+.PHONY: help up stop status logs reset check test test-brokers chaos failover bench bench-inference migration dashboards lock
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -38,6 +42,14 @@ check: ## format, lint, types, and who may import whom
 test: ## all tests, against servers of their own; LANES=1 for one file after another
 	$(BOOTSTRAP) dev
 	$(BIN)/pytest --numprocesses $${LANES:-4} --dist loadfile --durations 30
+
+test-brokers: ## what we ask of RabbitMQ, asked of that of Debian 13 and of the next (as root, with debootstrap)
+	$(BOOTSTRAP) dev
+	@for release in $(BROKER_RELEASES); do \
+	  root=$${DSS_STATE:-.dss}/$$release; \
+	  $(BIN)/python -m dss_stack.debian_root $$release $$root || exit 1; \
+	  DSS_TEST_RABBITMQ_ROOT=$$root $(BIN)/pytest $(BROKER_TESTS) || exit 1; \
+	done
 
 chaos: ## hurt a whole site of its own for some minutes, and see whether a ticket is lost; ARGS="--help"
 	$(BOOTSTRAP) dev

@@ -1,6 +1,7 @@
 """Fixtures that every test may ask for.  What is missing is skipped here, and fails in CI."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -22,6 +23,20 @@ SYSROOT = STATE / "sysroot"
 """Where ``make`` unpacks the servers on a machine that has none and where we are not root."""
 
 
+_ROOT = os.environ.get("DSS_TEST_RABBITMQ_ROOT")
+RABBIT_ROOT = Path(_ROOT).absolute() if _ROOT else None
+"""Another Debian, whose RabbitMQ is to be tested: ``make test-brokers``."""
+
+
+def rabbit_folder(folder: Path) -> Path:
+    """Where a node may live that the test would put into ``folder``."""
+    if RABBIT_ROOT is None:
+        return folder
+    within = RABBIT_ROOT / "tmp" / f"{folder.name}-{os.getpid()}"
+    within.mkdir()
+    return within
+
+
 def missing(what: str) -> NoReturn:
     """Skip the test; in CI, fail it."""
     if os.environ.get("CI"):
@@ -32,7 +47,8 @@ def missing(what: str) -> NoReturn:
 @pytest.fixture(scope="session")
 def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
     """A RabbitMQ node that all tests share: use names of your own, or clean up."""
-    node = RabbitNode(tmp_path_factory.mktemp("rabbit"), sysroot=SYSROOT)
+    folder = rabbit_folder(tmp_path_factory.mktemp("rabbit"))
+    node = RabbitNode(folder, sysroot=SYSROOT, chroot=RABBIT_ROOT)
     try:
         node.start()
         yield node
@@ -41,6 +57,7 @@ def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
     finally:
         node.kill()  # a clean stop takes 6 s longer
         node.stop()
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from dss_stack import processes, rabbitmq_files
 from dss_stack.ports import LOOPBACK, choose_ports, is_free, is_open
 from dss_stack.rabbitmq_files import Member
 from dss_stack.remembered import Facts, remember, remembered
-from dss_stack.servers import Programs, find_rabbitmq
+from dss_stack.servers import Programs, find_rabbitmq, rabbitmq_within
 
 _START_TIMEOUT_S = 120
 _STOP_TIMEOUT_S = 60
@@ -31,13 +31,21 @@ class RabbitNode:
     user = rabbitmq_files.USER
 
     def __init__(
-        self, folder: Path, *, sysroot: Path | None = None, member: Member | None = None
+        self,
+        folder: Path,
+        *,
+        sysroot: Path | None = None,
+        member: Member | None = None,
+        chroot: Path | None = None,
     ) -> None:
-        """``member`` says so if the node is one of a cluster; see ``rabbitmq_cluster``."""
+        """``member`` says so if the node is one of a cluster; see ``rabbitmq_cluster``.
+
+        ``chroot`` is the root of another system (``debian_root``), which ``folder`` has to be in.
+        """
         self._folder = folder.resolve()
         self._in_cluster = member is not None
         self._member = member or Member(name=_ALONE, names=(_ALONE,), cookie=secrets.token_hex(16))
-        self.sysroot = sysroot
+        self.sysroot, self.chroot = sysroot, chroot
         self.log = self._folder / "log" / "console.log"
 
     @property
@@ -120,7 +128,7 @@ class RabbitNode:
         return self._folder / "complete"
 
     def _launch(self) -> psutil.Process:
-        programs = find_rabbitmq(self.sysroot)
+        programs = self._programs()
         facts = self._facts_for_start()
         if not self._complete.exists():
             shutil.rmtree(self._folder / "mnesia", ignore_errors=True)
@@ -131,7 +139,7 @@ class RabbitNode:
             member=self._member,
         )
         return processes.launch(
-            [programs.path("rabbitmq-server")],
+            [*programs.within(self._folder), programs.path("rabbitmq-server")],
             folder=self._folder,
             log=self.log,
             environment=self._environment(programs),
@@ -159,15 +167,19 @@ class RabbitNode:
     def end_port_mapper(self) -> None:
         port = self._ports["epmd"]
         until = time.monotonic() + _PORT_MAPPER_TIMEOUT_S
+        programs = self._programs()
         while is_open(port) and time.monotonic() < until:
             subprocess.run(
-                ["epmd", "-port", str(port), "-kill"],
-                env=self._environment(find_rabbitmq(self.sysroot)),
+                [*programs.within(self._folder), "epmd", "-port", str(port), "-kill"],
+                env=self._environment(programs),
                 capture_output=True,
                 check=False,
                 timeout=30,
             )
             time.sleep(0.05)
+
+    def _programs(self) -> Programs:
+        return find_rabbitmq(self.sysroot) if self.chroot is None else rabbitmq_within(self.chroot)
 
     def _environment(self, programs: Programs) -> dict[str, str]:
         variables = rabbitmq_files.variables(self._folder, self._member.name, self._ports)

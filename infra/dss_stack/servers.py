@@ -14,15 +14,29 @@ MACHINE = Path("/")
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+_IN_CHROOT = 'mount --rbind /proc "$0/proc" && exec chroot "$0" env --chdir="$@"'
+"""With its own view of the mounts, so that nothing stays mounted.  Erlang reads its memory in /proc."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Programs:
-    """``folder`` holds the executables; ``environment`` is what they need to run at all."""
+    """``folder`` holds the executables; ``environment`` is what they need to run at all.
+
+    ``chroot`` is the root of another system that they run in; ``folder`` is then a path within it.
+    """
 
     folder: Path
     environment: dict[str, str]
+    chroot: Path | None = None
 
     def path(self, name: str) -> str:
         return str(self.folder / name)
+
+    def within(self, folder: Path) -> list[str]:
+        """What a command in ``folder`` begins with; ``folder`` has the same path within ``chroot``."""
+        if self.chroot is None:
+            return []
+        return ["unshare", "--mount", "sh", "-c", _IN_CHROOT, str(self.chroot), str(folder)]
 
 
 def find_rabbitmq(sysroot: Path | None = None) -> Programs:
@@ -39,6 +53,14 @@ def find_rabbitmq(sysroot: Path | None = None) -> Programs:
         "RabbitMQ is not installed: install the package rabbitmq-server, or set DSS_AMQP_URL to a "
         "server that exists."
     )
+
+
+def rabbitmq_within(root: Path) -> Programs:
+    """Those of another system, whose Erlang needs another C library than ours.  Raises ServerMissing."""
+    folder = Path("usr/lib/rabbitmq/bin")
+    if not (root / folder / "rabbitmq-server").exists():
+        raise ServerMissing(f"There is no RabbitMQ in {root}: make it with dss_stack.debian_root.")
+    return Programs(folder=MACHINE / folder, environment=_environment(MACHINE), chroot=root)
 
 
 def find_postgres(sysroot: Path | None = None) -> Programs:

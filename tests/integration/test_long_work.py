@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from conftest import SYSROOT, missing
+from conftest import RABBIT_ROOT, SYSROOT, missing, rabbit_folder
 from contract.brokers import RabbitBench, fresh_vhost, wait_until
 from contract.wire import Wire
 from dss_broker import messages as m
@@ -31,10 +31,10 @@ SOON_S = 15.0
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
     """A node that takes back what is not acknowledged within PATIENCE_MS."""
-    folder = tmp_path_factory.mktemp("impatient")
+    folder = rabbit_folder(tmp_path_factory.mktemp("impatient"))
     (folder / "etc").mkdir()
     (folder / "etc/advanced.config").write_text(IMPATIENT)
-    node = RabbitNode(folder, sysroot=SYSROOT)
+    node = RabbitNode(folder, sysroot=SYSROOT, chroot=RABBIT_ROOT)
     try:
         node.start()
         yield node
