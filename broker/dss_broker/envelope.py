@@ -21,8 +21,10 @@ PARKED_PROGRAM = "dss-parked-program"
 PARKED_INSTANCE = "dss-parked-instance"
 PARKED_AT_MS = "dss-parked-at-ms"
 PARKED_DELIVERIES = "dss-parked-deliveries"
-DELIVERY_COUNT = "x-delivery-count"
-"""RabbitMQ's own, for the times before this one."""
+SUSPECT = "dss-suspect"
+"""On the retry of a message that had come again: whether it kills programs is still open."""
+DELIVERY_COUNTS = ("x-acquired-count", "x-delivery-count")
+"""RabbitMQ's own, for the times before this one: all of them, from 4.3 on; before that the second is that."""
 
 MAX_REASON_CHARS = 2000
 """All headers of a message travel in one AMQP frame, 128 kB by default."""
@@ -44,6 +46,11 @@ class Envelope:
         """1 for the first try, one more for each delayed retry."""
         attempt = self.headers.get(ATTEMPT)
         return int(attempt) if isinstance(attempt, int) else 1
+
+    @property
+    def is_suspect(self) -> bool:
+        """True for a retry of a message that had come again."""
+        return bool(self.headers.get(SUSPECT))
 
     @property
     def traceparent(self) -> str | None:
@@ -94,9 +101,11 @@ def ids(envelope: Envelope) -> dict[str, int | str]:
     return {name: value for name, value in facts.items() if value is not None}
 
 
-def for_retry(envelope: Envelope) -> Envelope:
+def for_retry(envelope: Envelope, *, suspect: bool = False) -> Envelope:
     """The same message, counted as one try more."""
     headers = _kept(envelope) | {ATTEMPT: envelope.attempt + 1}
+    if suspect:
+        headers[SUSPECT] = True
     if reason := parked_reason(envelope):
         headers[PARKED_REASON] = reason
     return replace(envelope, headers=headers)
@@ -125,13 +134,14 @@ def for_requeueing(envelope: Envelope) -> Envelope:
 
 def deliveries(envelope: Envelope) -> int:
     """How often its queue has handed it out, this time included; a quorum queue counts the earlier ones."""
-    earlier = envelope.headers.get(DELIVERY_COUNT)
-    return 1 + int(earlier) if isinstance(earlier, int) else 1
+    counts = (envelope.headers.get(name) for name in DELIVERY_COUNTS)
+    return 1 + max((int(count) for count in counts if isinstance(count, int)), default=0)
 
 
 def returned(envelope: Envelope) -> Envelope:
     """As a quorum queue hands it out the next time."""
-    return replace(envelope, headers={**envelope.headers, DELIVERY_COUNT: deliveries(envelope)})
+    counted = {DELIVERY_COUNTS[-1]: deliveries(envelope)}
+    return replace(envelope, headers={**envelope.headers, **counted})
 
 
 def parked_reason(envelope: Envelope) -> str | None:
@@ -140,7 +150,7 @@ def parked_reason(envelope: Envelope) -> str | None:
     if isinstance(reason, str):
         return reason
     if "delivery_limit" in _death_reasons(envelope):
-        return f"Its reader was lost {DELIVERY_LIMIT + 1} times before it was done."
+        return f"RabbitMQ took it back {DELIVERY_LIMIT + 1} times before it was done."
     return None
 
 

@@ -14,7 +14,7 @@ from dss_broker.envelope import Envelope, deliveries, ids, parked_reason, seal
 from dss_broker.errors import HandBack, MalformedMessage, TryAgainLater
 from dss_broker.messages import Message
 from dss_broker.spans import processed
-from dss_broker.topology import DEAD_EXCHANGE, DELIVERY_LIMIT, Sharing, Subscription
+from dss_broker.topology import DEAD_EXCHANGE, DEATH_LIMIT, DELIVERY_LIMIT, Sharing, Subscription
 from dss_observability import metrics
 from dss_observability.logs import about
 
@@ -43,7 +43,7 @@ class Parked:
 
 @dataclass(frozen=True, kw_only=True)
 class Returned:
-    """Not handled: put it back.  ``failed`` counts towards the delivery limit, a mere stop does not."""
+    """Not handled: put it back.  ``failed`` counts as a death of the program, a mere stop does not."""
 
     failed: bool
 
@@ -116,6 +116,22 @@ class Handling:
         seconds.observe(time.monotonic() - began_s)
         return verdict
 
+    def given_up(self, envelope: Envelope, deaths: int) -> Verdict | None:
+        """A message of which too many programs have died is given to no other; None if it may be handled."""
+        if deaths < DEATH_LIMIT:
+            return None
+        reason = f"At least {deaths} programs died while they handled it."
+        log.error("message given up", extra=self._facts(envelope) | {"deaths": deaths})
+        return self._unless_parked(Parked(reason=reason, attempt=envelope.attempt))
+
+    def _facts(self, envelope: Envelope) -> dict[str, object]:
+        return {"queue": self._queue, "type": envelope.type_name, "id": envelope.message_id}
+
+    def _unless_parked(self, verdict: Verdict) -> Verdict:
+        if isinstance(verdict, Parked) and self._reads_parked:
+            return Handled()  # it lies in the dead queue already
+        return verdict
+
     def _begin_counting(self) -> None:
         """A series that appeared with its first event would hide just that event."""
         metrics.MESSAGES_REDELIVERED.labels(self._queue)
@@ -136,9 +152,7 @@ class Handling:
                 return Returned(failed=False)
             attempt += 1
             verdict = self._try(envelope, attempt, redelivered=True)
-        if isinstance(verdict, Parked) and self._reads_parked:
-            return Handled()  # it lies in the dead queue already
-        return verdict
+        return self._unless_parked(verdict)
 
     def _try(self, envelope: Envelope, attempt: int, *, redelivered: bool) -> Verdict:
         with about(**ids(envelope)), processed(envelope, self._queue) as span:
@@ -147,7 +161,7 @@ class Handling:
             return verdict
 
     def _judged(self, envelope: Envelope, attempt: int, *, redelivered: bool) -> Verdict:
-        facts = {"queue": self._queue, "type": envelope.type_name, "id": envelope.message_id}
+        facts = self._facts(envelope)
         try:
             self._handler(self._received(envelope, attempt, redelivered=redelivered))
         except TryAgainLater as error:

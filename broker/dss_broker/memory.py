@@ -139,7 +139,10 @@ class MemoryBroker:
     def _work(self, reader: Reader) -> None:
         """A thread of this subscription."""
         while (stored := self._take(reader)) is not None:
-            verdict = reader.handling.verdict(stored.envelope, redelivered=stored.redelivered)
+            given_up = reader.handling.given_up(stored.envelope, stored.deaths)
+            verdict = given_up or reader.handling.verdict(
+                stored.envelope, redelivered=stored.redelivered
+            )
             with self.server.changed:
                 if stored in reader.in_hand:  # otherwise the broker was closed meanwhile
                     self._settle(reader, stored, verdict)
@@ -160,12 +163,13 @@ class MemoryBroker:
         match verdict:
             case Handled():
                 pass
-            case Returned():
-                reader.put_back(stored)
+            case Returned(failed=failed):
+                reader.put_back(stored, failed=failed)
             case Postponed(delay_s=delay_s):
                 due = time.monotonic() + delay_s
-                retried = Stored(envelope=for_retry(stored.envelope), not_before=due)
-                reader.queue.stored.append(retried)
+                retried = for_retry(stored.envelope, suspect=stored.is_suspect)
+                again = Stored(envelope=retried, not_before=due, deaths=stored.deaths)
+                reader.queue.stored.append(again)
             case Parked():
                 self.server.park(_parked(reader, stored, verdict))
             case _:

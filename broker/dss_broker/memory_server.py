@@ -13,11 +13,19 @@ from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription
 
 @dataclass(kw_only=True, eq=False)
 class Stored:
-    """A message in a queue, to be taken at the monotonic time ``not_before`` or later."""
+    """A message in a queue, to be taken at the monotonic time ``not_before`` or later.
+
+    ``deaths`` counts the handlers that were interrupted by it, as if their program had died.
+    """
 
     envelope: Envelope
     redelivered: bool = False
     not_before: float = 0.0
+    deaths: int = 0
+
+    @property
+    def is_suspect(self) -> bool:
+        return self.redelivered or self.envelope.is_suspect
 
     @property
     def ticket(self) -> int | str | None:
@@ -54,8 +62,10 @@ class Reader:
     in_hand: list[Stored] = field(default_factory=list)
     stopped: bool = False
 
-    def put_back(self, stored: Stored) -> None:
-        again = replace(stored, envelope=returned(stored.envelope), redelivered=True)
+    def put_back(self, stored: Stored, *, failed: bool = False) -> None:
+        deaths = stored.deaths + (failed and stored.is_suspect)
+        envelope = returned(stored.envelope)
+        again = replace(stored, envelope=envelope, redelivered=True, deaths=deaths)
         self.queue.stored.insert(0, again)
 
 

@@ -1,5 +1,6 @@
 """``broker.Broker`` on RabbitMQ."""
 
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -19,8 +20,10 @@ from dss_broker.handling import Handling
 from dss_broker.messages import Message
 from dss_broker.rabbit_consumer import Consumer
 from dss_broker.rabbit_dead_letters import open_tray
+from dss_broker.rabbit_deaths import Deaths
 from dss_broker.rabbit_declare import declare_shared
 from dss_broker.rabbit_link import Link
+from dss_broker.rabbit_marks import Marks
 from dss_broker.rabbit_publisher import Posting, Publisher
 from dss_broker.rabbit_replies import Replies
 from dss_broker.spans import published
@@ -66,6 +69,7 @@ class RabbitBroker:
         name = f"{program} {instance}"
         self._link = Link(url, name, on_up=self._up, on_down=self._down, on_close=self._abandon)
         self._publisher = Publisher(self._link, self._declare)
+        self._marks, self._turn = Marks(self._link, self._publisher), threading.Lock()
         self._link.start()
 
     @property
@@ -80,11 +84,13 @@ class RabbitBroker:
         handling = Handling(
             subscription, handler, answer=self._answer, retry_delays_s=self._retry_delays_s
         )
+        deaths = Deaths(subscription, handling, link=self._link, marks=self._marks, turn=self._turn)
         consumer = Consumer(
             subscription,
             handling,
             link=self._link,
             publisher=self._publisher,
+            deaths=deaths,
             program=self._program,
             instance=self._instance,
         )
@@ -143,6 +149,7 @@ class RabbitBroker:
     def _up(self, connection: SelectConnection) -> None:
         self._connection = connection
         self._publisher.up(connection)
+        self._marks.up(connection)
         for consumer in self._consumers:
             consumer.up(connection)
         self._link.call_later(LOOK_S, partial(self._look, connection))
@@ -156,6 +163,7 @@ class RabbitBroker:
     def _down(self) -> None:
         self._connection = None
         self._publisher.down()
+        self._marks.down()
         for consumer in self._consumers:
             consumer.down()
 
@@ -169,7 +177,7 @@ class RabbitBroker:
             consumer.up(self._connection)
 
     def _abandon(self) -> None:
-        self._publisher.abandon()
-        self._conversations.close()
         for consumer in self._consumers:
             consumer.abandon()
+        self._publisher.abandon()
+        self._conversations.close()

@@ -15,6 +15,7 @@ from dss_broker.envelope import Envelope, for_parking, for_retry, ids
 from dss_broker.errors import BrokerClosed
 from dss_broker.handling import Handled, Handling, Parked, Postponed, Returned, Verdict
 from dss_broker.inbox import Inbox
+from dss_broker.rabbit_deaths import Deaths
 from dss_broker.rabbit_declare import declare_subscription
 from dss_broker.rabbit_hands import Hand, Hands, envelope_of
 from dss_broker.rabbit_link import Backoff, Link
@@ -38,11 +39,12 @@ class Consumer:
         *,
         link: Link,
         publisher: Publisher,
+        deaths: Deaths,
         program: str,
         instance: str,
     ) -> None:
         self._subscription, self._handling = subscription, handling
-        self._link, self._publisher = link, publisher
+        self._link, self._publisher, self._deaths = link, publisher, deaths
         self._program, self._instance = program, instance
         self._queue = subscription.queue
         self._tag = ""
@@ -72,6 +74,8 @@ class Consumer:
         self._channel = None
         for hand in self._inbox.empty():
             self._hands.drop(hand)
+        for hand in self._hands:
+            self._deaths.survived(hand)
         self._note_idle()
 
     def stop(self) -> None:
@@ -82,6 +86,7 @@ class Consumer:
         if not self.ready.done():
             self.ready.set_exception(BrokerClosed("Consuming was stopped before it began"))
         self._handling.stop()
+        self._deaths.stop()
         not_begun = self._inbox.empty()
         self._inbox.close()
         if self._subscription.sharing is not Sharing.ORDERED:  # nobody may overtake there
@@ -95,15 +100,23 @@ class Consumer:
         return self._idle.wait(timeout_s)
 
     def abandon(self) -> None:
-        """Link's thread: the broker is being closed."""
+        """Link's thread: the broker is being closed.  What is still in hand goes back."""
         self.stop()
+        for hand in self._hands:
+            self._deaths.survived(hand)
 
     def _work(self) -> None:
         """A thread of this subscription."""
         while (hand := self._inbox.take()) is not None:
-            verdict = self._handling.verdict(hand.envelope, redelivered=hand.redelivered)
+            verdict = self._deaths.begin(hand) or self._handled(hand)
             self._link.call(partial(self._settle, hand, verdict))
             self._inbox.done(hand)
+
+    def _handled(self, hand: Hand) -> Verdict:
+        try:
+            return self._handling.verdict(hand.envelope, redelivered=hand.redelivered)
+        finally:
+            self._deaths.end(hand)
 
     def _open_channel(self, connection: SelectConnection) -> None:
         if not self._stopped and connection.is_open:
@@ -176,9 +189,10 @@ class Consumer:
             redelivered=method.redelivered,
             deliveries=[(channel, method.delivery_tag)],
         )
-        if self._hands.adopt(hand):
+        if (known := self._hands.adopt(hand)) is not None:
             facts = {"id": hand.key[0], **ids(hand.envelope)}
             log.info("message came again while it is being handled", extra=facts)
+            self._deaths.came_again(known)
         elif self._stopped:
             return  # goes back with the channel
         elif self._hands.was_done(hand):
@@ -196,9 +210,11 @@ class Consumer:
             case Returned(failed=True):
                 self._reject(hand)
             case Returned():
+                self._deaths.survived(hand)
                 self._drop(hand)  # goes back with the channel
             case Postponed(delay_s=delay_s):
-                retried = for_retry(hand.envelope)
+                retried = for_retry(hand.envelope, suspect=hand.counted)
+                self._deaths.postponed(hand)
                 self._move(hand, retry_exchange(int(delay_s)), retried)
             case Parked():
                 self._move(hand, DEAD_EXCHANGE, self._parked(hand.envelope, verdict))
@@ -232,11 +248,13 @@ class Consumer:
         elif not isinstance(error, BrokerClosed):
             facts = {"id": hand.key[0], "reason": str(error), **ids(hand.envelope)}
             log.error("message could not be moved", extra=facts)
+            self._deaths.survived(hand)
             self._reject(hand)
 
     def _acknowledge(self, hand: Hand) -> None:
         self._take_more()
         hand.acknowledge()
+        self._deaths.forget(hand)
         self._hands.remember(hand)
         self._drop(hand)
 

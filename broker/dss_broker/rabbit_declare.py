@@ -1,12 +1,13 @@
 """The topology in RabbitMQ's terms.  Nothing here waits: a refusal closes the channel."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pika.channel import Channel  # type: ignore[import-untyped] # no py.typed
 
 from dss_broker.topology import (
     DEAD_EXCHANGE,
     DEAD_QUEUE,
+    DEATH_EXCHANGE,
     DELIVERY_LIMIT,
     EXCHANGE,
     REPLY_EXCHANGE,
@@ -31,6 +32,9 @@ LONGEST_WORK_S = 7 * 24 * 3600
 """RabbitMQ takes a message back that is not acknowledged for so long.  Before 3.11.15 it ignores this and uses
 ``consumer_timeout`` of its configuration, 30 minutes unless an operator says otherwise."""
 
+MARKS_EXPIRY_S = 8 * 24 * 3600
+"""Longer than any work, which the marks have to outlive; what a crash leaves behind goes after that."""
+
 
 def declare_shared(channel: Channel, retry_delays_s: Sequence[int]) -> None:
     """What every program may publish to."""
@@ -46,6 +50,26 @@ def declare_dead(channel: Channel) -> None:
     _declare_exchange(channel, DEAD_EXCHANGE)
     _declare_durable(channel, DEAD_QUEUE, QUORUM | {"x-delivery-limit": LOOKED_AT})
     channel.queue_bind(DEAD_QUEUE, DEAD_EXCHANGE)
+
+
+def declare_deaths(channel: Channel, done: Callable[[object], None]) -> None:
+    """Where marks are published to (``rabbit_marks``)."""
+    channel.exchange_declare(DEATH_EXCHANGE, "topic", durable=True, callback=done)
+
+
+def declare_marks(channel: Channel, queue: str, counted: Callable[[int], None]) -> None:
+    """A queue of marks; ``counted`` gets their number once the queue is bound.
+
+    Classic, because it is made in a moment and seldom needed for longer.
+    """
+    found: list[int] = []
+    channel.queue_declare(
+        queue,
+        durable=True,
+        arguments=CLASSIC | {"x-expires": MARKS_EXPIRY_S * 1000},
+        callback=lambda frame: found.append(frame.method.message_count),
+    )
+    channel.queue_bind(queue, DEATH_EXCHANGE, queue, callback=lambda _: counted(found[0]))
 
 
 def declare_subscription(channel: Channel, subscription: Subscription, queue: str) -> None:

@@ -1,6 +1,7 @@
 """Which messages one subscription has in hand, through any number of connections."""
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
@@ -20,11 +21,25 @@ Key: TypeAlias = tuple[str, int]
 
 @dataclass(kw_only=True, eq=False)
 class Hand:
-    """A message in hand.  Of its ``deliveries`` (channel, tag) only those of the open channel count."""
+    """A message in hand.  Of its ``deliveries`` (channel, tag) only those of the open channel count.
+
+    The rest is for ``rabbit_deaths``: is the handler ``begun``, were deaths ``counted``, is there a mark of
+    ours (``marked``), does it have the program's turn (``has_turn``), is the message out of hand (``settled``).
+    """
 
     envelope: Envelope
     redelivered: bool
     deliveries: list[tuple[Channel, int]] = field(default_factory=list)
+    begun: bool = False
+    counted: bool = False
+    marked: bool = False
+    has_turn: bool = False
+    settled: bool = False
+
+    @property
+    def is_suspect(self) -> bool:
+        """Somebody had it before and has not done it, for whatever reason."""
+        return self.redelivered or self.envelope.is_suspect
 
     @cached_property
     def ticket(self) -> int | str | None:
@@ -63,21 +78,26 @@ class Hands:
     def __bool__(self) -> bool:
         return bool(self._in_hand)
 
-    def adopt(self, hand: Hand) -> bool:
-        """True if the message is in hand already; that hand answers for the new delivery too."""
+    def __iter__(self) -> Iterator[Hand]:
+        return iter(list(self._in_hand.values()))
+
+    def adopt(self, hand: Hand) -> Hand | None:
+        """The one that has the message in hand already, if any; it answers for the new delivery too."""
         known = self._in_hand.get(hand.key)
         if known is not None:
             known.deliveries += hand.deliveries
-        return known is not None
+        return known
 
     def was_done(self, hand: Hand) -> bool:
         """True if it was handled here and only the acknowledgement was lost."""
         return hand.redelivered and hand.key in self._done
 
     def add(self, hand: Hand) -> None:
+        self._done.pop(hand.key, None)  # an operator has sent it back after it was parked here
         self._in_hand[hand.key] = hand
 
     def drop(self, hand: Hand) -> None:
+        hand.settled = True
         if self._in_hand.get(hand.key) is hand:
             del self._in_hand[hand.key]
 

@@ -76,6 +76,12 @@ class Publisher:
             posting.confirmed.set_exception(_closed())
         return posting.confirmed
 
+    def accept(self, posting: Posting) -> "Future[None]":
+        """``send`` for those who are on the link's thread already, also while it is being closed."""
+        posting.confirmed.set_running_or_notify_cancel()
+        self._accept(posting)
+        return posting.confirmed
+
     def up(self, connection: SelectConnection) -> None:
         self._blocked = False
         connection.add_on_connection_blocked_callback(self._block)

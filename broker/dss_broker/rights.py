@@ -6,11 +6,12 @@ https://www.rabbitmq.com/docs/access-control.  What is not named here is refused
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from dss_broker.topology import EXCHANGE, REPLY_EXCHANGE
+from dss_broker.topology import DEATH_EXCHANGE, EXCHANGE, REPLY_EXCHANGE
 
 NOTHING = "^$"
-SHARED = r"dss\.(tickets|replies|dead|retry\.[0-9]+s)"
+SHARED = r"dss\.(tickets|replies|dead|deaths|retry\.[0-9]+s)"
 """What every program declares; whoever comes first makes it, but the retry queues: those the portal makes."""
 
 
@@ -42,9 +43,20 @@ def _named(*names: str) -> str:
 
 _TO_REQUESTERS = Topic(write=r"^dss\.replies\.dispatch\.")
 
+
+def _marks_of(part: str) -> Topic:
+    """Of the messages in its own queues."""
+    return Topic(write=rf"^dss\.deaths\.{part}\.", read=rf"^dss\.deaths\.{part}\.")
+
+
 USERS: Mapping[str, Rights] = {
     "dss-portal": Rights(
-        own=_named(SHARED, r"dss\.portal\..+", r"dss\.replies\.portal\..+", r"dss\.dead\.reader"),
+        own=_named(
+            SHARED,
+            r"dss\.(deaths\.)?portal\..+",
+            r"dss\.replies\.portal\..+",
+            r"dss\.dead\.reader",
+        ),
         write_too=r"^amq\.default$",  # dead letters go back to the queue that they come from
         topics={
             EXCHANGE: Topic(
@@ -52,10 +64,17 @@ USERS: Mapping[str, Rights] = {
                 read=r"^(claim\.requested|claim\.event|service\.announced|worker\.announced)\.",
             ),
             REPLY_EXCHANGE: Topic(write=_TO_REQUESTERS.write, read=r"^dss\.replies\.portal\."),
+            DEATH_EXCHANGE: _marks_of("portal"),
         },
     ),
     "dss-dispatch": Rights(
-        own=_named(SHARED, r"dss\.dispatch\..+", r"dss\.check", r"dss\.replies\.dispatch\..+"),
+        own=_named(
+            SHARED,
+            r"dss\.(deaths\.)?dispatch\..+",
+            r"dss\.check",
+            r"dss\.deaths\.check\..+",
+            r"dss\.replies\.dispatch\..+",
+        ),
         topics={
             EXCHANGE: Topic(
                 write=r"^(claim\.requested|claim\.event\.Claim|service\.announced|inference\.run)",
@@ -64,26 +83,31 @@ USERS: Mapping[str, Rights] = {
             REPLY_EXCHANGE: Topic(
                 write=r"^dss\.replies\.portal\.", read=r"^dss\.replies\.dispatch\."
             ),
+            DEATH_EXCHANGE: _marks_of("(dispatch|check)"),
         },
     ),
     "dss-inference": Rights(
-        own=_named(SHARED, r"dss\.inference\..+"),
+        own=_named(SHARED, r"dss\.(deaths\.)?inference\..+"),
         topics={
             EXCHANGE: Topic(
                 write=r"^worker\.announced\.", read=r"^(inference\.run|ticket\.withdrawn)\."
             ),
             REPLY_EXCHANGE: _TO_REQUESTERS,
+            DEATH_EXCHANGE: _marks_of("inference"),
         },
     ),
     "dss-monitor": Rights(
         tags="monitoring",  # sees everything in the console and its API, and changes nothing
-        topics={EXCHANGE: Topic(), REPLY_EXCHANGE: Topic()},
+        topics={EXCHANGE: Topic(), REPLY_EXCHANGE: Topic(), DEATH_EXCHANGE: Topic()},
     ),
 }
 
 
-def definitions(passwords: Mapping[str, str], vhost: str = "/") -> dict[str, list[dict[str, str]]]:
-    """For RabbitMQ's ``load_definitions`` or ``rabbitmqctl import_definitions``; ``passwords`` by user."""
+def definitions(passwords: Mapping[str, str], vhost: str = "/") -> dict[str, list[dict[str, Any]]]:
+    """For RabbitMQ's ``load_definitions`` or ``rabbitmqctl import_definitions``; ``passwords`` by user.
+
+    With the topic exchanges: RabbitMQ 4.3 refuses rights on one that is not there.
+    """
     return {
         "vhosts": [{"name": vhost}],
         "users": [
@@ -94,6 +118,11 @@ def definitions(passwords: Mapping[str, str], vhost: str = "/") -> dict[str, lis
             {"user": user, "vhost": vhost}
             | {"configure": rights.own, "write": rights.write, "read": rights.own}
             for user, rights in USERS.items()
+        ],
+        "exchanges": [
+            {"name": name, "vhost": vhost, "type": "topic", "durable": True}
+            | {"auto_delete": False, "internal": False, "arguments": {}}
+            for name in (EXCHANGE, REPLY_EXCHANGE, DEATH_EXCHANGE)
         ],
         "topic_permissions": [
             {"user": user, "vhost": vhost, "exchange": exchange}

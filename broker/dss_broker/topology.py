@@ -28,8 +28,21 @@ DEAD_QUEUE = "dss.dead"
 RETRY_DELAYS_S = (1, 5, 30, 120)
 """Waiting times before the second, third, ... try of a message whose handler said "try again later"."""
 
-DELIVERY_LIMIT = 5
-"""Deliveries that may end with a lost connection before a message is parked as a killer."""
+DEATH_EXCHANGE = "dss.deaths"
+"""Topic exchange for the marks that programs leave before they begin with a message that has come again."""
+
+DEATH_LIMIT = 4
+"""Programs that may die of a message that had come again; it is parked instead of killing the next.
+
+The one that got it first leaves no mark, so a message that kills everyone is parked after five deaths.
+"""
+
+DELIVERY_LIMIT = 10_000
+"""Times that RabbitMQ may take a message back before it parks it by itself, whatever the reason.
+
+The last resort only: RabbitMQ counts orderly stops and lost connections, too.  A connection that is lost
+every two seconds reaches it after five hours.
+"""
 
 LINES = 4
 """So many tickets' events are handled at a time: a program that also answers users takes turns at each step."""
@@ -143,6 +156,17 @@ PORTAL_PARKED = Subscription(
 
 RESULT_CHECKS = Subscription(queue="dss.check", keys=("results.check",))
 """What providers over HTTP returned: asked by portals, judged by any program of the dispatchers."""
+
+
+def death_queue(queue: str, message_id: str, kind: str) -> str:
+    """Where the marks of one message lie; ``kind`` is "begun" or "ended".
+
+    Named after the part of the system that ``queue`` belongs to, as its users' rights are, and short
+    whatever the names within are.
+    """
+    part = queue.split(".")[1]
+    of_message = sha256(f"{queue} {message_id}".encode()).hexdigest()[:32]
+    return f"{DEATH_EXCHANGE}.{part}.{of_message}.{kind}"
 
 
 def reply_queue(program: str, instance: str) -> str:

@@ -13,7 +13,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from chaos.cases import Voxels
 from chaos.site import Site, value
 from dss_broker import datastore as layout
-from dss_broker.topology import DEAD_QUEUE
+from dss_broker.topology import DEAD_QUEUE, DEATH_EXCHANGE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +65,11 @@ class Evidence:
     gone: list[str] = field(default_factory=list)
 
 
+def _holds_work(queue: str) -> bool:
+    """Not what waits for an operator, nor the marks of programs that were killed, which expire."""
+    return queue != DEAD_QUEUE and not queue.startswith(f"{DEATH_EXCHANGE}.")
+
+
 def gather(site: Site) -> Evidence:
     tickets, outbox = asyncio.run(_from_database(site.postgres.database_url))
     queued = {queue["name"]: int(queue["messages"]) for queue in site.queues()}
@@ -73,7 +78,7 @@ def gather(site: Site) -> Evidence:
         tickets=tickets,
         labels={n: _labels(root, t) for n, t in tickets.items() if t.status == "success"},
         outbox=outbox,
-        queued={name: n for name, n in queued.items() if n and name != DEAD_QUEUE},
+        queued={name: n for name, n in queued.items() if n and _holds_work(name)},
         dead=[json.loads(letter["payload"])["ticket_id"] for letter in site.dead_letters()],
         strays=_strays(root, tickets),
         gone=_gone(root, tickets),

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from threading import Event
 from urllib.parse import quote
 
@@ -13,7 +14,7 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel  # type: ignore[import-untyped]
 from pika.exceptions import ChannelClosedByBroker  # type: ignore[import-untyped]
 
-from contract.brokers import fresh_vhost
+from contract.brokers import fresh_vhost, wait_until
 from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Delivery
@@ -34,6 +35,7 @@ CLAIM = m.ClaimTicket(ticket_id=7, service="lung", provider="dss", instance="1",
 CHECK = m.CheckResults(
     ticket_id=7, claim_id="c", results_dir="r", input_dir="i", names=("a",), patience_s=SOON_S
 )
+COUNTED = topology.Subscription(queue="dss.portal.counted", keys=("claim.requested.counted",))
 Urls = dict[str, str]
 Brokers = dict[str, RabbitBroker]
 
@@ -120,6 +122,44 @@ def test_results_are_checked_with_least_rights(urls: Urls, brokers: Brokers) -> 
     checker.close()
 
 
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("portal", COUNTED, replace(CLAIM, service="counted")),
+        ("dispatch", topology.RESULT_CHECKS, CHECK),
+        ("dispatch", topology.dispatch("counted"), replace(READY, service="counted")),
+        ("inference", topology.inference("counted"), replace(RUN, bundle="counted")),
+    ],
+)
+@pytest.mark.usefixtures("brokers")
+def test_deaths_are_counted_with_least_rights(
+    rabbit: RabbitNode,
+    urls: Urls,
+    caplog: pytest.LogCaptureFixture,
+    case: tuple[str, topology.Subscription, m.Message],
+) -> None:
+    program, subscription, message = case
+    deaths: list[int] = []
+    own = RabbitBroker(urls[f"dss-{program}"], program, "2")
+    everything = f"{rabbit.amqp_url.rpartition('/')[0]}/{urls[f'dss-{program}'].rpartition('/')[2]}"
+    sender = RabbitBroker(everything, "dispatch", "sender")
+    try:
+
+        def die(delivery: Delivery) -> None:
+            deaths.append(delivery.deliveries)
+            raise SystemExit
+
+        own.consume(subscription, die)
+        sender.request(message)
+
+        wait_until(lambda: "message given up" in caplog.text)
+        assert len(deaths) == topology.DEATH_LIMIT + 1
+        assert "without a count" not in caplog.text
+    finally:
+        own.close()
+        sender.close()
+
+
 def publishes(exchange: str, key: str) -> Callable[[BlockingChannel], object]:
     return lambda channel: channel.basic_publish(exchange, key, b"{}")
 
@@ -138,6 +178,7 @@ def listens(key: str) -> Callable[[BlockingChannel], object]:
 
 
 TICKETS, REPLIES = topology.EXCHANGE, topology.REPLY_EXCHANGE
+DEATHS = topology.DEATH_EXCHANGE
 
 
 @pytest.mark.parametrize(
@@ -171,6 +212,16 @@ TICKETS, REPLIES = topology.EXCHANGE, topology.REPLY_EXCHANGE
         pytest.param("dss-inference", listens("results.check"), id="worker overhears checks"),
         pytest.param(
             "dss-inference", publishes(REPLIES, "dss.replies.portal.1"), id="worker judges"
+        ),
+        pytest.param(
+            "dss-dispatch",
+            publishes(DEATHS, "dss.deaths.inference.x.begun"),
+            id="dispatch blames requests",
+        ),
+        pytest.param(
+            "dss-inference",
+            publishes(DEATHS, "dss.deaths.dispatch.x.begun"),
+            id="worker blames tickets",
         ),
         pytest.param("dss-portal", reads("dss.inference.lung"), id="portal reads requests"),
         pytest.param("dss-portal", publishes(TICKETS, "inference.run.lung"), id="portal infers"),

@@ -70,7 +70,7 @@ def test_a_reason_of_any_length_fits_into_the_header() -> None:
 def test_a_message_that_reached_the_delivery_limit_says_so_in_a_sentence() -> None:
     killed = Envelope(type_name=None, body=b"", message_id="one", headers=KILLED)
 
-    assert parked_reason(killed) == "Its reader was lost 6 times before it was done."
+    assert parked_reason(killed) == "RabbitMQ took it back 10001 times before it was done."
 
 
 def test_a_message_that_reached_the_delivery_limit_says_so_after_a_retry_too() -> None:

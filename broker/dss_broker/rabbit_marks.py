@@ -1,0 +1,116 @@
+"""Counters in RabbitMQ, one for each message of which a program may have died.
+
+A message has two queues: each program that begins with it puts a mark into the first, and one into the second
+when it ends with it alive.  The difference is the number of programs that died.
+"""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from uuid import uuid4
+
+from pika import SelectConnection  # type: ignore[import-untyped] # no py.typed
+from pika.channel import Channel  # type: ignore[import-untyped]
+
+from dss_broker.envelope import Envelope
+from dss_broker.rabbit_declare import declare_deaths, declare_marks
+from dss_broker.rabbit_link import Link
+from dss_broker.rabbit_publisher import Posting, Publisher
+from dss_broker.topology import DEATH_EXCHANGE, death_queue
+
+log = logging.getLogger(__name__)
+
+MARK = "Mark"
+"""Its type, for those who look into the queue."""
+
+REFUSED_RETRY_S = 30.0
+
+Errand = Callable[[Channel], None]
+
+
+class CannotCount(Exception):
+    """RabbitMQ refuses to count: the user has no right to, for instance."""
+
+
+class Marks:
+    """All of one program, on a channel of their own.  Every method runs on the link's thread."""
+
+    def __init__(self, link: Link, publisher: Publisher) -> None:
+        self._link, self._publisher = link, publisher
+        self._channel: Channel | None = None
+        self._refused = ""
+        self._asked: dict[Future[int], Errand] = {}
+
+    def up(self, connection: SelectConnection) -> None:
+        self._open_channel(connection)
+
+    def down(self) -> None:
+        """What was asked is asked again on the next channel."""
+        self._channel = None
+
+    def count(self, queue: str, message_id: str, deaths: "Future[int]") -> None:
+        """``deaths`` gets the number of programs that died of the message, or CannotCount."""
+        if self._refused:
+            deaths.set_exception(CannotCount(self._refused))
+            return
+        self._asked[deaths] = partial(self._count, queue, message_id, deaths)
+        if self._channel is not None and self._channel.is_open:
+            self._asked[deaths](self._channel)
+
+    def begin(self, queue: str, message_id: str) -> "Future[None]":
+        """Leave the mark that says so, after ``count``."""
+        return self._put(death_queue(queue, message_id, "begun"))
+
+    def end(self, queue: str, message_id: str) -> None:
+        """Leave the mark that says that the program is alive."""
+        self._put(death_queue(queue, message_id, "ended"))
+
+    def forget(self, queue: str, message_id: str) -> None:
+        """The message is done.  Without a channel, RabbitMQ forgets it in time."""
+        if self._channel is None or not self._channel.is_open:
+            return
+        for kind in ("begun", "ended"):
+            self._channel.queue_delete(death_queue(queue, message_id, kind))
+
+    def _put(self, queue: str) -> "Future[None]":
+        mark = Envelope(type_name=MARK, body=b"{}", message_id=uuid4().hex)
+        posting = Posting(
+            exchange=DEATH_EXCHANGE, routing_key=queue, envelope=mark, mandatory=False
+        )
+        return self._publisher.accept(posting)
+
+    def _count(self, queue: str, message_id: str, deaths: "Future[int]", channel: Channel) -> None:
+        begun: list[int] = []
+
+        def counted(ended: int) -> None:
+            if self._asked.pop(deaths, None) is not None:
+                deaths.set_result(max(0, begun[0] - ended))
+
+        declare_marks(channel, death_queue(queue, message_id, "begun"), begun.append)
+        declare_marks(channel, death_queue(queue, message_id, "ended"), counted)
+
+    def _open_channel(self, connection: SelectConnection) -> None:
+        if connection.is_open:
+            connection.channel(on_open_callback=self._channel_opened)
+
+    def _channel_opened(self, channel: Channel) -> None:
+        channel.add_on_close_callback(self._channel_closed)
+        declare_deaths(channel, lambda _: self._ready(channel))
+
+    def _ready(self, channel: Channel) -> None:
+        self._channel, self._refused = channel, ""
+        for errand in list(self._asked.values()):
+            errand(channel)
+
+    def _channel_closed(self, channel: Channel, reason: BaseException) -> None:
+        self._channel = None
+        if not channel.connection.is_open:
+            return
+        self._refused = repr(reason)
+        facts = {"reason": self._refused, "retry_s": REFUSED_RETRY_S}
+        log.error("deaths of programs cannot be counted", extra=facts)
+        asked, self._asked = list(self._asked), {}
+        for deaths in asked:
+            deaths.set_exception(CannotCount(self._refused))
+        self._link.call_later(REFUSED_RETRY_S, partial(self._open_channel, channel.connection))
