@@ -13,7 +13,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_broker import datastore as layout
 from dss_broker.messages import Label
-from dss_inference.geometry import Grid, file_grid_of
+from dss_images.grid import Grid, file_grid_of
 
 SIZE = (12, 10, 8)
 SPACING_MM = (0.75, 0.75, 2.5)

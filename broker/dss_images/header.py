@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from dss_images import refusals
+from dss_images.errors import ImageRefused
 from dss_images.grid import FileGrid
 from dss_images.unpacking import Packing
 
@@ -78,3 +80,20 @@ class Header:
         for n in self.grid.size:
             count *= n
         return count * self.kind.itemsize
+
+
+def require_own_file(path: Path, storage: Storage, *, pairs: bool) -> None:
+    """That the image in ``path`` has its voxels there; or, if ``pairs``, in the same folder.
+
+    A header that names another file could name any file, and with it another patient's.  Raises ImageRefused.
+    """
+    other = storage.path
+    if other == path:
+        return
+    several = other.name.upper().startswith("LIST") or "%" in other.name
+    if not pairs or several or other.parent != path.parent or other.is_symlink():
+        raise ImageRefused(refusals.ELSEWHERE)
+    if not other.is_file():
+        raise ImageRefused(
+            f"The image keeps its voxels in the file '{other.name}', which is not beside it; put it there."
+        )

@@ -17,7 +17,7 @@ import numpy as np
 from dss_images import refusals
 from dss_images.errors import ImageDamaged, ImageRefused
 from dss_images.grid import FileGrid, grid_from
-from dss_images.header import Format, Header, Storage
+from dss_images.header import Format, Header, Storage, require_own_file
 from dss_images.units import scale_of
 from dss_images.unpacking import Packing
 
@@ -51,13 +51,14 @@ def is_meta(start: bytes) -> bool:
     return first is not None
 
 
-def read_meta(path: Path) -> Header:
-    """Raises ImageRefused.  The voxels may lie in a file of the same folder; the caller decides."""
+def read_meta(path: Path, *, pairs: bool = False) -> Header:
+    """Raises ImageRefused.  ``pairs``: the voxels may lie in a file beside it."""
     fields, end = _fields(path)
+    storage = _storage(path, fields, end)
+    require_own_file(path, storage, pairs=pairs)
     axes = _axes(fields)
     size = [int(n) for n in _numbers(fields, "DimSize", axes)]
     components = int(_numbers(fields, "ElementNumberOfChannels", 1, [1.0])[0])
-    storage = _storage(path, fields, end)
     _require_own_values(fields)
     return Header(
         format=Format.META,

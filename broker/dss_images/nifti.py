@@ -14,7 +14,7 @@ import numpy.typing as npt
 from dss_images import refusals
 from dss_images.errors import ImageRefused
 from dss_images.grid import FileGrid, Grid, apart_mm, grid_from
-from dss_images.header import Format, Header, Storage
+from dss_images.header import Format, Header, Storage, require_own_file
 from dss_images.judging import require_grid
 from dss_images.unpacking import GZIP, Packing, inflated
 
@@ -85,12 +85,14 @@ def is_nifti(start: bytes) -> bool:
 _SIZES = frozenset(_HEADER_BYTES.values())
 
 
-def read_nifti(path: Path) -> Header:
-    """Raises ImageRefused, EOFError, zlib.error.  The voxels may lie in the file beside it; the caller decides."""
+def read_nifti(path: Path, *, pairs: bool = False) -> Header:
+    """Raises ImageRefused, EOFError, zlib.error.  ``pairs``: the voxels may lie in a file beside it."""
     with path.open("rb") as file:
         packing = Packing.DEFLATE if file.peek(2).startswith(GZIP) else Packing.RAW
         format_, order, record = _record(inflated(file) if packing == Packing.DEFLATE else file)
     _require_magic(record)
+    storage = _storage(path, format_, record, packing)
+    require_own_file(path, storage, pairs=pairs)
     size, components = _size(format_, record)
     code = int(record["datatype"])
     slope, intercept = _scale(record)
@@ -101,7 +103,7 @@ def read_nifti(path: Path) -> Header:
         components=components * _COLOURS.get(code, 1),
         slope=slope,
         intercept=intercept,
-        storage=_storage(path, format_, record, packing),
+        storage=storage,
         notes=_notes(record),
     )
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from dss_images import refusals
-from dss_images.errors import ImageDamaged
+from dss_images.errors import ImageDamaged, ImageRefused
 from dss_images.grid import FileGrid, grid_from
-from dss_images.header import Format, Header, Storage
+from dss_images.header import Format, Header, Storage, require_own_file
 from dss_images.units import scale_of
 from dss_images.unpacking import Packing
 
@@ -61,9 +61,13 @@ def is_nrrd(start: bytes) -> bool:
     return _MAGIC.match(start) is not None
 
 
-def read_nrrd(path: Path) -> Header:
-    """Raises ImageRefused.  The voxels may lie in a file of the same folder; the caller decides."""
+def read_nrrd(path: Path, *, pairs: bool = False) -> Header:
+    """Raises ImageRefused.  ``pairs``: the voxels may lie in a file beside it."""
     fields, end = _fields(path)
+    if "data file" in fields and not pairs:
+        raise ImageRefused(refusals.ELSEWHERE)
+    storage = _storage(path, fields, end)
+    require_own_file(path, storage, pairs=pairs)
     count = _whole(fields, "dimension")
     sizes = [int(word) for word in _words(fields, "sizes", count)]
     if min(sizes, default=0) < 1:
@@ -77,7 +81,7 @@ def read_nrrd(path: Path) -> Header:
         grid=_grid(fields, size, steps[first:last], frames),
         kind=_kind(fields),
         components=components,
-        storage=_storage(path, fields, end),
+        storage=storage,
     )
 
 
@@ -141,9 +145,10 @@ def _grid(fields: Fields, size: list[int], steps: Sequence[Step], frames: int) -
     signs = _signs(fields, frames)
     units = re.findall(r'"([^"]*)"', fields.get("space units", ""))
     scales = np.array([scale_of(unit) for unit in [*units, "", "", ""][:3]])
-    columns = np.array([step[:3] for step in steps if step is not None], float).T
-    if columns.shape != (3, 3):
+    inside = [step[:3] for step in steps if step is not None]
+    if any(len(step) != 3 for step in inside):
         raise _damaged("its space directions do not have three numbers each")
+    columns = np.array(inside, float).T
     origin = (
         _vector("space origin", fields["space origin"]) if "space origin" in fields else (0.0,) * 3
     )

@@ -9,6 +9,7 @@ anew before would turn damage into a sound image.
 import math
 import zlib
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -33,11 +34,16 @@ _SURPLUS_BYTES = 1 << 20
 Voxels = npt.NDArray[Any]
 
 
-def format_of(path: Path) -> Format | None:
-    """By the content; None if it is none of ours.
+def format_of(path: Path) -> Format:
+    """By the content.  Raises ImageRefused if it is none of ours."""
+    with _damage_told():
+        found = _format_in(path)
+    if found is None:
+        raise ImageRefused(refusals.UNKNOWN if path.stat().st_size else refusals.EMPTY)
+    return found
 
-    Raises OSError; EOFError or zlib.error if it is packed and damaged at its beginning.
-    """
+
+def _format_in(path: Path) -> Format | None:
     with path.open("rb") as file:
         start = file.read(_START_BYTES)
         if start.startswith(GZIP):
@@ -46,6 +52,24 @@ def format_of(path: Path) -> Format | None:
     if is_nrrd(start):
         return Format.NRRD
     return Format.META if is_meta(start) else _nifti_in(start)
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    """What packed data raise becomes a refusal."""
+    try:
+        yield
+    except EOFError as error:
+        raise refusals.damaged(refusals.ENDS_EARLY) from error
+    except zlib.error as error:
+        is_sum = "check" in str(error)
+        raise refusals.damaged(refusals.CORRUPT if is_sum else refusals.NOT_UNPACKED) from error
+    except ValueError as error:
+        raise refusals.damaged(refusals.NOT_UNPACKED) from error
+    except OSError as error:
+        if error.errno is not None:  # the disk's; a bzip2 file's has no number
+            raise
+        raise refusals.damaged(refusals.NOT_UNPACKED) from error
 
 
 def _nifti_in(start: bytes) -> Format | None:
@@ -60,9 +84,8 @@ def read_header(path: Path, *, pairs: bool = False) -> Header:
     ``pairs``: the voxels may lie in another file of the same folder, as on a user's own machine.  Never
     where files of several people lie.
     """
-    header = _read(path)
+    header = _read(path, pairs=pairs)
     _require_name(path, header, pairs=pairs)
-    _require_own_file(path, header, pairs=pairs)
     _require_length(header)
     if header.dimensions < 3:
         return header
@@ -70,21 +93,15 @@ def read_header(path: Path, *, pairs: bool = False) -> Header:
     return replace(header, grid=_as_itk_says(path, header))
 
 
-def _read(path: Path) -> Header:
-    try:
-        match format_of(path):
-            case Format.NIFTI_1 | Format.NIFTI_2:
-                return read_nifti(path)
-            case Format.NRRD:
-                return read_nrrd(path)
-            case Format.META:
-                return read_meta(path)
-            case None:
-                raise ImageRefused(refusals.UNKNOWN if path.stat().st_size else refusals.EMPTY)
-    except EOFError as error:
-        raise refusals.damaged(refusals.ENDS_EARLY) from error
-    except zlib.error as error:
-        raise refusals.damaged(_why(error)) from error
+def _read(path: Path, *, pairs: bool) -> Header:
+    match format_of(path):
+        case Format.NIFTI_1 | Format.NIFTI_2:
+            with _damage_told():
+                return read_nifti(path, pairs=pairs)
+        case Format.NRRD:
+            return read_nrrd(path, pairs=pairs)
+        case Format.META:
+            return read_meta(path, pairs=pairs)
 
 
 def _require_name(path: Path, header: Header, *, pairs: bool) -> None:
@@ -92,19 +109,6 @@ def _require_name(path: Path, header: Header, *, pairs: bool) -> None:
     ends = SUFFIXES[header.format] + (HEADER_SUFFIXES[header.format] if pairs else ())
     if not path.name.lower().endswith(ends):
         raise refusals.misnamed(header.format, path.suffix)
-
-
-def _require_own_file(path: Path, header: Header, *, pairs: bool) -> None:
-    other = header.storage.path
-    if other == path:
-        return
-    several = other.name.upper().startswith("LIST") or "%" in other.name
-    if not pairs or several or other.parent != path.parent or other.is_symlink():
-        raise ImageRefused(refusals.ELSEWHERE)
-    if not other.is_file():
-        raise ImageRefused(
-            f"The image keeps its voxels in the file '{other.name}', which is not beside it; put it there."
-        )
 
 
 def _require_length(header: Header) -> None:
@@ -149,18 +153,8 @@ def slices_in(header: Header) -> Generator[Voxels, None, None]:
     To be read to the end: what is behind the last slice counts.  Raises ImageRefused where the file is
     damaged.
     """
-    try:
+    with _damage_told():
         yield from _slices(header)
-    except EOFError as error:
-        raise refusals.damaged(refusals.ENDS_EARLY) from error
-    except zlib.error as error:
-        raise refusals.damaged(_why(error)) from error
-    except ValueError as error:
-        raise refusals.damaged(refusals.NOT_UNPACKED) from error
-    except OSError as error:
-        if error.errno is not None:  # the disk's; a bzip2 file's has no number
-            raise
-        raise refusals.damaged(refusals.NOT_UNPACKED) from error
 
 
 def array_of(header: Header) -> Voxels:
@@ -233,7 +227,3 @@ def _values(data: bytes, header: Header) -> Voxels:
         scaled: npt.NDArray[np.float64] = stored * np.float64(header.slope) + header.intercept
         wide = header.kind.itemsize == 8 or header.kind.str[1:] in {"i4", "u4"}
         return scaled if wide else scaled.astype(np.float32)
-
-
-def _why(error: zlib.error) -> str:
-    return refusals.CORRUPT if "check" in str(error) else refusals.NOT_UNPACKED

@@ -17,7 +17,7 @@ ELSEWHERE = "The image keeps its voxels in another file; save it as one file, fo
 UNKNOWN = (
     "The file is not an image of NIfTI, NRRD or MetaImage; save it as one, for instance .nii.gz."
 )
-EMPTY = "The image file is empty. Send it again."
+EMPTY = "The image file is empty; send an image of NIfTI, NRRD or MetaImage."
 ANALYZE = (
     "The image is ANALYZE 7.5, which does not say which side is left; save it as NIfTI where the "
     "orientation is known."

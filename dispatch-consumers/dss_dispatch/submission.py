@@ -7,7 +7,7 @@ from dss_broker import names as file_names
 from dss_broker.descriptor import Tag
 from dss_dispatch import workspace as ws
 from dss_dispatch.errors import TicketError
-from dss_dispatch.images import Image, check_whole, grid_difference, read_header
+from dss_dispatch.images import Image, check_whole, grid_difference, read_header, read_volume
 from dss_dispatch.regions import Region, region_marked
 from dss_dispatch.registry import Folder, parse
 from dss_dispatch.service import IMAGE_ROLES, Service
@@ -48,7 +48,7 @@ def read_submission(folder: Path, service: Service) -> Submission:
     for tag in service.tags:
         _require_tag(layers, tag)
     target = tagged(layers, service.target_tag)
-    image = read_header(folder / target.file_name)
+    image = read_volume(folder / target.file_name)
     _require_volume(image, service)
     main = read_header(folder / layers[0].file_name)
     _require_main_grid(image, main)
@@ -148,10 +148,6 @@ def tagged(layers: tuple[Layer, ...], tag: Tag) -> Layer:
 def _require_volume(image: Image, service: Service) -> None:
     if image.dimensions != 3 and not (image.dimensions == 4 and service.dispatch.time_point):
         raise TicketError(f"The image has {image.dimensions} dimensions; this service needs 3.")
-    if image.components != 1:
-        raise TicketError(
-            f"The image has {image.components} values in each voxel; this service needs 1."
-        )
 
 
 def _require_main_grid(image: Image, main: Image) -> None:

@@ -14,75 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
+from dss_images.grid import Grid
+
 Voxels: TypeAlias = npt.NDArray[Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grid:
-    """Where the voxels lie: index order (x, y, z), millimetres, LPS, as ITK says it."""
-
-    size: tuple[int, int, int]
-    spacing_mm: tuple[float, float, float]
-    origin_mm: tuple[float, float, float]
-    direction: tuple[float, ...]
-
-    @property
-    def voxel_ml(self) -> float:
-        return float(np.prod(self.spacing_mm)) / 1000
-
-    def point_mm(self, index: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-        """Of a voxel index (x, y, z), which may lie between voxels."""
-        axes = np.array(self.direction).reshape(3, 3)
-        return np.asarray(self.origin_mm + axes @ (index * self.spacing_mm), np.float64)
-
-    def holds(self, other: "Grid") -> bool:
-        """Size, spacing and origin bit for bit, direction within 1e-4."""
-        same = (self.size, self.spacing_mm, self.origin_mm) == (
-            other.size,
-            other.spacing_mm,
-            other.origin_mm,
-        )
-        return same and bool(np.allclose(self.direction, other.direction, rtol=0, atol=1e-4))
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileGrid:
-    """The grid of a whole file: (x, y, z), or (x, y, z, t) where it has time points; else as in Grid."""
-
-    size: tuple[int, ...]
-    spacing_mm: tuple[float, ...]
-    origin_mm: tuple[float, ...]
-    direction: tuple[float, ...]
-
-    @property
-    def frames(self) -> int:
-        return self.size[3] if len(self.size) > 3 else 1
-
-    @property
-    def volume(self) -> Grid:
-        """Of each frame."""
-        (i, j, k), (a, b, c), (x, y, z) = self.size[:3], self.spacing_mm[:3], self.origin_mm[:3]
-        axes = np.array(self.direction).reshape(len(self.size), -1)[:3, :3]
-        return Grid(
-            size=(i, j, k),
-            spacing_mm=(a, b, c),
-            origin_mm=(x, y, z),
-            direction=tuple(float(cosine) for cosine in axes.ravel()),
-        )
-
-    def holds(self, other: "FileGrid") -> bool:
-        """As ``Grid.holds``; of the time axis only the number of points counts."""
-        return self.size == other.size and self.volume.holds(other.volume)
-
-
-def file_grid_of(image: sitk.Image | sitk.ImageFileReader) -> FileGrid:
-    """Of an image, or of a reader that has read an image's header."""
-    return FileGrid(
-        size=tuple(image.GetSize()),
-        spacing_mm=tuple(image.GetSpacing()),
-        origin_mm=tuple(image.GetOrigin()),
-        direction=tuple(image.GetDirection()),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

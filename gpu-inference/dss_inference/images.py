@@ -16,15 +16,17 @@ import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_broker.files import sync
-from dss_broker.inflating import inflated
+from dss_images.errors import ImageRefused
+from dss_images.grid import FileGrid, Grid, file_grid_of
+from dss_images.header import Header
+from dss_images.judging import require_volume
+from dss_images.reading import read_header, require_numbers, slices_in
+from dss_images.unpacking import inflated
 from dss_inference.errors import InferenceError
-from dss_inference.geometry import FileGrid, Grid, LpsOrder, Voxels, file_grid_of, lps_order
-from dss_inference.headers import checked_header
-from dss_inference.layout import UNREADABLE
+from dss_inference.geometry import LpsOrder, Voxels, lps_order
 from dss_inference.regions import WHOLE, Box, Place, Region, place_in
-from dss_inference.voxels import slices_in
 
-NOT_NUMBERS = "The image has voxels that are not numbers; every voxel needs a value."
+_SHORTEST_MM = 20.0
 LOWEST_HU, HIGHEST_HU = -1024, 3071
 _NO_HU_ABOVE = -50
 """A CT has air or at least fat in it; an image without anything so dark is not in Hounsfield units."""
@@ -78,22 +80,30 @@ def read_ct(path: Path, region: Region = WHOLE, *, whole: bool = False) -> Ct:
     Raises InferenceError where it is not a CT volume in Hounsfield units, or has no such region.
     """
     try:
-        header = checked_header(path)
-        asked = place_in(file_grid_of(header), region)
+        header = read_header(path)
+        require_volume(header)
+        _require_chest(header.grid.volume)
+        asked = place_in(header.grid, region)
         place = place_in(asked.grid, replace(region, box=None)) if whole else asked
-        with closing(slices_in(path, header)) as slices:
-            voxels = _clamped(slices, place)
-    except RuntimeError as error:
-        if "allocat" in str(error) or "bad_alloc" in str(error):
-            raise MemoryError from error  # SimpleITK has one error for everything
-        raise InferenceError(UNREADABLE) from error
+        with closing(slices_in(header)) as slices:
+            voxels = _clamped(slices, place, header)
+    except ImageRefused as error:
+        raise InferenceError(str(error)) from error
     grid = place.box.of(place.grid.volume)
     order = lps_order(grid)
     hu = np.ascontiguousarray(order.apply(voxels))
     return Ct(hu=hu, grid=grid, order=order, place=place, box=asked.box)
 
 
-def _clamped(slices: Iterator[Voxels], place: Place) -> npt.NDArray[np.int16]:
+def _require_chest(grid: Grid) -> None:
+    longest_mm = max(n * s for n, s in zip(grid.size, grid.spacing_mm, strict=True))
+    if longest_mm < _SHORTEST_MM:
+        raise InferenceError(
+            f"The image is {longest_mm:g} mm long, which no chest is: check its spacing."
+        )
+
+
+def _clamped(slices: Iterator[Voxels], place: Place, header: Header) -> npt.NDArray[np.int16]:
     """Slice by slice, so that no copy of a floating-point image is made.  The whole frame is checked."""
     depth, (z_part, *part) = place.grid.size[2], place.box.slices
     hu = np.empty(place.box.of(place.grid.volume).size[::-1], np.int16)
@@ -102,9 +112,8 @@ def _clamped(slices: Iterator[Voxels], place: Place) -> npt.NDArray[np.int16]:
         frame, z = divmod(number, depth)
         if frame + 1 != place.time_point:
             continue
+        require_numbers(values, number, header)
         ranges[z] = values.min(), values.max()
-        if not np.isfinite(ranges[z]).all():
-            raise InferenceError(NOT_NUMBERS)
         if z_part.start <= z < z_part.stop:
             hu[z - z_part.start] = np.clip(values[tuple(part)], LOWEST_HU, HIGHEST_HU)
     _check_range(float(ranges[:, 0].min()), float(ranges[:, 1].max()))

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dss_images.grid import FileGrid, Grid
 from dss_inference.errors import InferenceError
-from dss_inference.geometry import FileGrid, Grid, Voxels
+from dss_inference.geometry import Voxels
 
 TIME_POINT, CROP_BOX = "time_point", "crop_box"
 

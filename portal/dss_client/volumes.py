@@ -1,14 +1,10 @@
-# mypy: allow-untyped-calls
-# (SimpleITK ships no types; it is imported where it is used, because it takes a second to load)
 """How large each label of a result is."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from dss_client.errors import NotUnderstood
 from dss_client.workspace import Outcome
-
-MM3_PER_ML = 1000.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +15,7 @@ class LabelVolume:
 
 
 def measure(outcome: Outcome) -> list[LabelVolume]:
-    """The labels that have voxels, over all segmentations, by value."""
+    """The labels that have voxels, over all segmentations, by value.  Raises NotUnderstood."""
     volumes_ml: dict[int, float] = {}
     for path in outcome.segmentations:
         for value, ml in _volumes_ml(path).items():
@@ -31,11 +27,10 @@ def measure(outcome: Outcome) -> list[LabelVolume]:
 
 
 def _volumes_ml(path: Path) -> dict[int, float]:
-    import SimpleITK as sitk  # noqa: PLC0415, N813
+    from dss_images.errors import ImageRefused  # noqa: PLC0415
+    from dss_images.labels import label_volumes  # noqa: PLC0415
 
-    image = sitk.ReadImage(str(path), sitk.sitkUInt16)
-    voxel_ml = math.prod(image.GetSpacing()[:3]) / MM3_PER_ML
-    count = sitk.LabelShapeStatisticsImageFilter()
-    count.ComputePerimeterOff()
-    count.Execute(image)
-    return {value: count.GetNumberOfPixels(value) * voxel_ml for value in count.GetLabels()}
+    try:
+        return label_volumes(path)
+    except ImageRefused as error:
+        raise NotUnderstood(f"The segmentation {path.name} cannot be measured. {error}") from error

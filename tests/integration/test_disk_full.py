@@ -20,7 +20,8 @@ from dss_broker.broker import Delivery
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import ClaimFailed, RunInference
 from dss_dispatch.files import ROOM_BYTES
-from dss_inference.geometry import file_grid_of, lps_order
+from dss_images.grid import file_grid_of
+from dss_inference.geometry import lps_order
 from dss_inference.images import Ct, write_segmentation
 from dss_inference.regions import WHOLE, place_in
 from dss_portal.datastore import Datastore

@@ -134,11 +134,11 @@ BAD = {
     ),
     "a segmentation that is cut off": (
         lambda: {**result_files(), SEGMENTED.file_name: result_files()[SEGMENTED.file_name][:-12]},
-        "'lungs.nii.gz' is damaged or not complete",
+        "'lungs.nii.gz' cannot be used. The image file is damaged: it ends too early",
     ),
     "an image that is none": (
         lambda: {**result_files(), MAIN.file_name: b"voxels"},
-        "is not an image that can be read",
+        "cannot be used. The file is not an image of NIfTI",
     ),
     "a name": (
         lambda: {**result_files(), "lung 10:42.nii.gz": b"x"},

@@ -43,7 +43,7 @@ PLAIN = Image(
     origin_mm=(0.0, 0.0, 0.0),
     direction=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0),
     components=1,
-    pixel_type=2,
+    pixel_type="i2",
 )
 
 

@@ -133,7 +133,7 @@ def _colours(folder: Path) -> None:
         (_folder_for_image, "was not uploaded"),
         (_text_for_image, "not an image"),
         (_four_dimensions, r"The image has 4 dimensions; this service needs 3\."),
-        (_two_dimensions, r"The image has 2 dimensions; this service needs 3\."),
+        (_two_dimensions, r"The image has 2 dimensions; a volume has 3,"),
         (_colours, "3 values in each voxel"),
     ],
 )

@@ -50,7 +50,7 @@ def test_voxels_of_every_type_are_read_as_by_itk(tmp_path: Path, name: str, kind
     assert_as_itk_reads_it(written(tmp_path / name, voxels - np.array(60, kind)))
 
 
-SCALES = [(1, 0), (2, -1024), (0.0488296, -17.3), (0, -9), (np.nan, np.inf)]
+SCALES = [(1, 0), (2, -1024), (0.0488296, -17.3), (0, 0), (np.nan, np.inf)]
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -175,4 +175,4 @@ def test_a_nifti_header_of_a_pair_reads_no_other_file(tmp_path: Path) -> None:
     path.with_suffix(".img").write_bytes(data[352:])
     path.write_bytes(data[:344] + b"ni1\x00" + data[348:])
 
-    assert refusal(path).startswith("The image cannot be read")
+    assert "in another file" in refusal(path)

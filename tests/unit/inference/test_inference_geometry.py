@@ -6,7 +6,8 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from builders import grid_of
-from dss_inference.geometry import Grid, lps_order
+from dss_images.grid import Grid
+from dss_inference.geometry import lps_order
 
 CODES = ["LPS", "RAS", "PIR", "ASL", "SRP", "IAL"]
 

@@ -9,9 +9,9 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from builders import write_image
+from dss_images.grid import file_grid_of
 from dss_inference.bundle import Bundle, Outcome
 from dss_inference.errors import InferenceError
-from dss_inference.geometry import file_grid_of
 from dss_inference.images import read_ct, write_segmentation
 from dss_inference.lungs.bundle import LungSegmentation
 from dss_inference.phantom.chest import PhantomSpec, make_phantom
