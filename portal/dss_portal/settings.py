@@ -107,6 +107,10 @@ class Settings(DatabaseSettings):
     upload_silence_s: float = Field(60, gt=0, description="an upload may pause so long")
 
     git_schemes: str = Field("https,ssh", description="what a repository's address may begin with")
+    git_ca_file: str = Field(
+        "",
+        description="certificates (PEM) to trust for https repositories; blank are the system's",
+    )
     git_timeout_s: float = Field(60, gt=0, description="a repository must answer so fast")
     git_max_bytes: int = Field(64 * 2**20, gt=0, description="largest commit to be fetched")
 

@@ -107,7 +107,7 @@ async def services(provider: str) -> Response:
 
 
 @blueprint.post(f"/providers/{_PROVIDER}/services")
-@own_provider_too
+@sysadmin_only
 async def add_service(provider: str) -> Response:
     """The commit of the repository that now describes the service."""
     form = await parameters.form()

@@ -9,6 +9,8 @@ from dss_portal.errors import Refused
 from dss_portal.settings import Settings
 
 MAX_FILE_BYTES = 1 << 20
+OUTWARD = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy")
+"""Proxies as libcurl, which git uses, finds them."""
 
 
 async def read_file(
@@ -25,9 +27,7 @@ async def read_file(
     with tempfile.TemporaryDirectory(prefix="dss-git-") as folder:
         git = _Git(folder, settings)
         await git("init", "--quiet", "--bare")
-        await git(
-            "fetch", "--quiet", "--depth=1", "--no-tags", "--", repository, reference or "HEAD"
-        )
+        await _fetch(git, repository, reference or "HEAD")
         commit = (await git("rev-parse", "FETCH_HEAD^{commit}")).decode().strip()
         listed = (await git("ls-tree", "--long", commit, "--", name)).split()
         if len(listed) < 4 or listed[0] not in {b"100644", b"100755"}:
@@ -35,6 +35,34 @@ async def read_file(
         if int(listed[3]) > MAX_FILE_BYTES:
             raise Refused(f"The {name} is larger than 1 MB.", 413)
         return commit, await git("cat-file", "blob", listed[2].decode())
+
+
+async def _fetch(git: "_Git", repository: str, reference: str) -> None:
+    """The commit alone, or with its history from a server that is a mere folder of files.  Raises Refused."""
+    words = ("fetch", "--quiet", "--no-tags", "--", repository, reference)
+    try:
+        await git(words[0], "--depth=1", *words[1:])
+    except _Failed as error:
+        if b"shallow" not in error.said:
+            raise
+        await git(*words)
+
+
+class _Failed(Refused):
+    """Git ended with an error; ``said`` is what it printed."""
+
+    def __init__(self, said: bytes) -> None:
+        super().__init__(_sentence(said))
+        self.said = said
+
+
+def _sentence(said: bytes) -> str:
+    if b"certificate" in said.lower():
+        return (
+            "Error fetching Git repository: its server's certificate is not trusted here; "
+            "DSS_GIT_CA_FILE can name the certificate of its authority."
+        )
+    return "Error fetching Git repository"
 
 
 class _Git:
@@ -45,6 +73,7 @@ class _Git:
         self._timeout_s = settings.git_timeout_s
         self._max_bytes = settings.git_max_bytes
         self._protocols = settings.git_schemes.replace(",", ":")
+        self._ca_file = settings.git_ca_file
 
     async def __call__(self, *arguments: str) -> bytes:
         """Standard output.  Raises Refused if git fails, is too slow or receives too much."""
@@ -57,21 +86,26 @@ class _Git:
             env=self._environment(),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
         )
         try:
-            output, _ = await asyncio.wait_for(process.communicate(), self._timeout_s)
+            output, said = await asyncio.wait_for(process.communicate(), self._timeout_s)
         except TimeoutError as error:
             os.killpg(process.pid, 9)
             await process.wait()
             raise Refused("Error fetching Git repository: it took too long.") from error
         if process.returncode != 0:
-            raise Refused("Error fetching Git repository")
+            raise _Failed(said)
         return output
 
     def _environment(self) -> dict[str, str]:
+        """Nobody's settings, but the way out of the site's network."""
+        given = {name: os.environ[name] for name in OUTWARD if name in os.environ}
+        if self._ca_file:
+            given["GIT_SSL_CAINFO"] = self._ca_file
         return {
+            **given,
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": self._folder,
             "GIT_CONFIG_NOSYSTEM": "1",

@@ -16,7 +16,7 @@ from tortoise.transactions import in_transaction
 from dss_broker.descriptor import Descriptor, DescriptorInvalid, descriptor_from
 from dss_portal.errors import Refused
 from dss_portal.models import Provider, ProviderService, Service
-from dss_portal.services import git
+from dss_portal.services import git, names
 from dss_portal.services.store import SHORTDESC_CHARACTERS, synthetic_hash
 from dss_portal.settings import Settings
 
@@ -58,11 +58,15 @@ def _no_number(word: str) -> NoReturn:
 
 
 async def register(provider: Provider, githash: str, descriptor: Descriptor) -> None:
-    """List the service, again if it was removed.  Raises Refused if another has its name and version."""
+    """List the service, again if it was removed.
+
+    Raises Refused if another has its name and version, or if the name belongs to another provider.
+    """
     async with in_transaction():
         same = Service.filter(name=descriptor.name, version=descriptor.version, current=True)
         if await same.exclude(githash=githash).exists():
             raise Refused("A service with same name and version already exists")
+        await names.reserve(descriptor.name, provider)
         service, _ = await Service.update_or_create(
             githash=githash,
             defaults={

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,7 +26,10 @@ from dss_portal.models import (
     TicketHistory,
     Worker,
 )
+from dss_portal.services import names
 from dss_portal.tickets.lifecycle import FINISHED
+
+log = logging.getLogger(__name__)
 
 SHORTDESC_CHARACTERS = 78  # what ITK-SNAP's drop-down and the old database had room for
 STATS_WINDOW = timedelta(hours=24)
@@ -115,18 +119,26 @@ async def _durations_s(succeeded: Mapping[int, datetime]) -> list[float]:
 async def announce(announced: ServiceAnnounced) -> None:
     """A dispatcher is at work, or has just ended: note it, and list its service if it is new.
 
-    A service that an admin has removed stays removed; another descriptor under the same name and
-    version replaces the older one.
+    A service that an admin has removed stays removed, and so does a provider; another descriptor under
+    the same name and version replaces the older one.  A name that belongs to another provider is left
+    to that, and the log says so.
     """
     if announced.ends:
         await _note_dispatcher(announced)
         return
     async with in_transaction():
+        provider, _ = await Provider.get_or_create(name=announced.provider)
+        try:
+            await names.reserve(descriptor_from(announced.descriptor).name, provider)
+        except Refused as error:
+            facts = {"service": announced.service, "provider": announced.provider}
+            log.warning("announced service refused", extra={**facts, "reason": error.text})
+            return
         service = await _known_or_new(announced.descriptor)
         service.heard_at = clock.now()
         await service.save(update_fields=["heard_at"])
-        provider, _ = await Provider.get_or_create(name=announced.provider)
-        await ProviderService.get_or_create(provider=provider, service=service)
+        if service.current:
+            await ProviderService.get_or_create(provider=provider, service=service)
         await _note_dispatcher(announced)
 
 

@@ -9,7 +9,7 @@ from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
 
 from dss_broker.messages import ClaimGranted, ClaimRefused, ClaimTicket
-from dss_portal.models import Claim, Service, Status, Ticket
+from dss_portal.models import Claim, ProviderService, Service, Status, Ticket
 from dss_portal.tickets import queue, store
 from dss_portal.tickets.deadlines import own_deadlines
 from dss_portal.tickets.lifecycle import Claimed
@@ -68,8 +68,18 @@ async def _for_delivery(request: ClaimTicket) -> Ticket | None:
     if last is not None:
         is_late = request.deliveries < last.deliveries
         return None if is_late else await held_by(request.delivery_id)
-    versions = await Service.filter(name=request.service).values_list("id", flat=True)
-    return await queue.first([request.service], [int(str(version)) for version in versions])
+    return await queue.first([request.service], await _versions_of(request))
+
+
+async def _versions_of(request: ClaimTicket) -> list[int]:
+    """Services of that name that the dispatcher's provider offers or has offered; none if it was removed.
+
+    So tickets for an older version are served too, and those of another provider's never.
+    """
+    links = ProviderService.filter(
+        provider__name=request.provider, provider__current=True, service__name=request.service
+    )
+    return [int(str(version)) for version in await links.values_list("service_id", flat=True)]
 
 
 async def _granted_before(ticket: Ticket, claimant: Claimant) -> Claim | None:

@@ -1,0 +1,27 @@
+"""Whose the name of a service is.
+
+A name, with all its versions, belongs to the provider that offers a service of it, until that no longer
+offers any.  Tickets are submitted by name, so whoever could register a higher version under the name of
+another would get that one's tickets, with their images.
+"""
+
+from dss_portal.errors import Refused
+from dss_portal.models import Provider, ProviderService
+from dss_portal.tickets import queue
+
+
+async def reserve(name: str, provider: Provider) -> None:
+    """The name is the provider's until the caller's transaction ends, whoever else asks at the same time.
+
+    Raises Refused if it belongs to another, or if the provider was removed.
+    """
+    if not provider.current:
+        raise Refused(f"Provider {provider.name} was removed; add it again first.")
+    await queue.serialise([name])
+    offers = ProviderService.filter(service__name=name, current=True, provider__current=True)
+    owners = {str(owner) for owner in await offers.values_list("provider__name", flat=True)}
+    if owners and provider.name not in owners:
+        raise Refused(
+            f"The service name '{name}' belongs to provider {min(owners)}; choose another name, "
+            "or remove that provider's service first."
+        )
