@@ -15,9 +15,9 @@ BROKER_TESTS := tests/contract $(addprefix tests/integration/test_,orderly_stops
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
 
-up: ## start everything and send a sample through it; CT=/path/to/scan for your own
+up: ## start everything and send a sample through it; CT=/path/to/scan for your own, SERIES=3 of a DICOM folder
 	$(BOOTSTRAP)
-	@$(BIN)/dss-stack up $${CT:+--ct "$$CT"}
+	@$(BIN)/dss-stack up $${CT:+--ct "$$CT"} $${SERIES:+--series "$$SERIES"}
 
 stop: ## end everything; the data stays
 	$(STACK) stop

@@ -24,6 +24,7 @@ from dss_broker.volume import make_folder
 from dss_dispatch.errors import TicketError, Withdrawn
 from dss_dispatch.gate import check_results
 from dss_dispatch.inference import infer
+from dss_dispatch.remarks import remarks_of
 from dss_dispatch.remote import infer_at
 from dss_dispatch.reporter import Reporter
 from dss_dispatch.service import Service
@@ -97,6 +98,8 @@ class ClaimedTicket:
         submission = read_submission(area, self.service)
         size = " x ".join(str(n) for n in submission.image.size)
         self.reporter.log(f"The layer tagged '{self.service.dispatch.tag}' has {size} voxels.")
+        for said in remarks_of(submission.workspace):
+            self.reporter.log(f"From the sender: {said.text}", said.level)
         for remark in submission.region.remarks:
             self.reporter.log(remark)
         self.reporter.progressed(READING, 1.0)

@@ -11,6 +11,7 @@ from pathlib import PureWindowsPath
 
 from dss_dispatch.errors import TicketError
 from dss_dispatch.registry import Folder
+from dss_dispatch.remarks import FOLDER as REMARKS
 
 _FORMATS = {".gz": "NiFTI", ".nii": "NiFTI", ".nrrd": "NRRD", ".mha": "MetaImage"}
 """As ITK-SNAP calls them (GuidedNativeImageIO.cxx)."""
@@ -171,7 +172,11 @@ def _is_complete(mesh: Folder, is_there: Callable[[str], bool]) -> bool:
 
 
 def scrub(workspace: Folder) -> None:
-    """Take out the histories of files opened: the client leaves the user's own paths there."""
+    """Take out the histories of files opened: the client leaves the user's own paths there.
+
+    And what the sender said about the images: that is in the ticket's log.
+    """
+    workspace.folders.pop(REMARKS, None)
     for folder in workspace.walk():
         folder.folders.pop("IOHistory", None)
 

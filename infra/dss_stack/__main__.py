@@ -33,6 +33,9 @@ def up(
         Path | None,
         typer.Option(help="your own CT: NIfTI, NRRD, MetaImage or a DICOM folder", exists=True),
     ] = None,
+    series: Annotated[
+        str, typer.Option(help="of a DICOM folder: a number that `dss images` shows")
+    ] = "",
 ) -> None:
     """Start what is not running, send a sample CT through it, and leave it running."""
     stack, steps = _stack(), screen.Steps(console)
@@ -41,7 +44,7 @@ def up(
         steps.say(f"sending {ct or 'the sample CT'} as ITK-SNAP does")
         with ThreadPoolExecutor() as threads:
             token = threads.submit(sample.login_token, stack)
-            segmented = sample.send(stack, ct.absolute() if ct else None)
+            segmented = sample.send(stack, ct.absolute() if ct else None, series)
         steps.say(f"ticket {segmented.ticket} is done")
         console.print()
         console.print(screen.volumes_table(segmented))

@@ -43,15 +43,19 @@ def make_phantom(stack: Stack) -> Path:
     return folder
 
 
-def send(stack: Stack, scan: Path | None) -> Segmented:
-    """Send ``scan``, or the phantom; the progress goes to the terminal.  Raises StackError."""
+def send(stack: Stack, scan: Path | None, series: str = "") -> Segmented:
+    """Send ``scan`` (of a DICOM folder that series), or the phantom; the progress goes to the terminal.
+
+    Raises StackError.
+    """
     phantom = make_phantom(stack) if scan is None else None
     image = phantom / "ct.nii.gz" if phantom else scan
     results = stack.state / "results"
     results.mkdir(parents=True, exist_ok=True)
     name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     report = results / f"{name}.json"
-    _send(stack, str(image), folder=results / name, report=report)
+    words = [str(image), *(("--series", series) if series and scan else ())]
+    _send(stack, words, folder=results / name, report=report)
     answer = json.loads(report.read_text())
     return Segmented(
         ticket=answer["ticket"],
@@ -61,11 +65,11 @@ def send(stack: Stack, scan: Path | None) -> Segmented:
     )
 
 
-def _send(stack: Stack, image: str, *, folder: Path, report: Path) -> None:
+def _send(stack: Stack, image: list[str], *, folder: Path, report: Path) -> None:
     server = ("--server", stack.wiring().public_url, "--service", SERVICE)
     output = ("--output", str(folder), "--json", str(report))
     done = subprocess.run(
-        [sys.executable, "-m", "dss_client", "send", image, *server, *output],
+        [sys.executable, "-m", "dss_client", "send", *image, *server, *output],
         env=stack.variables() | {"DSS_TOKEN": login_token(stack)},
         check=False,
     )

@@ -13,6 +13,7 @@ from dss_client.errors import ClientError, SignInRefused
 from dss_client.itksnap import ItkSnap
 from dss_client.jar import jar_name
 from dss_client.outputs import check_file, check_folder
+from dss_client.previews import list_series, preview
 from dss_client.printable import printable
 from dss_client.refusals import sentence
 from dss_client.remembering import TokenMemory
@@ -45,6 +46,21 @@ Jar = Annotated[
     Path | None,
     typer.Option(help="file for the session; by default one for each server in your own folder"),
 ]
+Source = Annotated[
+    Path,
+    typer.Argument(
+        help="NIfTI, NRRD or MetaImage file; DICOM folder, file, DICOMDIR or zip archive"
+    ),
+]
+SeriesName = Annotated[
+    str,
+    typer.Option(
+        metavar="N",
+        help="of a DICOM folder: a number that `dss images` shows, 3.2 for the second phase of series 3, "
+        "or a SeriesInstanceUID  [default: the CT or MR with the most slices]",
+        show_default=False,
+    ),
+]
 TicketNumber = Annotated[int, typer.Argument(metavar="TICKET", min=1)]
 
 HOME = "http://127.0.0.1:8080"
@@ -52,9 +68,16 @@ HOME = "http://127.0.0.1:8080"
 
 @main.command("send")
 def send_image(
-    image: Annotated[Path, typer.Argument(help="NIfTI, NRRD or MetaImage file, or DICOM folder")],
+    image: Source,
     *,
-    service: Annotated[str, typer.Option(help="its name, as `dss services` shows it, or its hash")],
+    service: Annotated[
+        str,
+        typer.Option(help="its name, as `dss services` shows it, or its hash", show_default=False),
+    ] = "",
+    series: SeriesName = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what would be sent, and send nothing")
+    ] = False,
     server: Server = HOME,
     output: Annotated[
         Path | None, typer.Option(help="folder for the results  [default: ticket_<number>]")
@@ -68,17 +91,35 @@ def send_image(
 ) -> None:
     """Send an image, follow the ticket, download the results and measure the labels."""
     screen = Screen()
+    if dry_run:
+        with _local(), screen:
+            lines = preview(image, series, screen.shared)
+        typer.echo(printable("\n".join(lines)))
+        return
+    if not service:
+        raise typer.BadParameter(
+            "the name of a service is missing; dss services lists them", param_hint="--service"
+        )
     with _client(server, jar) as client, _interruptible(screen, server):
         check_folder(output)
         check_file(json)
         sign_in(client, token, jar_of(server, jar))
         with screen:
-            sent = send(client, image, service, output, screen)
+            sent = send(client, image, service, output, screen, series=series)
         if json is not None:
             write_report(sent, json)
         _tell(sent)
         if delete:
             client.delete(sent.ticket)
+
+
+@main.command("images")
+def list_images(image: Source) -> None:
+    """List the series of a DICOM folder, and what would become of each; nothing is sent."""
+    with _local(), Screen() as screen:
+        screen.stage("Looking through the files")
+        lines = list_series(image, screen.shared)
+    typer.echo(printable("\n".join(lines)))
 
 
 @main.command()
@@ -196,6 +237,19 @@ def _sign_in_without_token(client: ItkSnap) -> None:
 def jar_of(server: str, jar: Path | None) -> Path:
     """The file that ``--jar`` names, or the server's own in the user's folder."""
     return jar or Path(typer.get_app_dir("dss", roaming=False)) / jar_name(server)
+
+
+@contextmanager
+def _local() -> Iterator[None]:
+    """Errors of the user's files become one sentence and exit status 2."""
+    try:
+        yield
+    except ClientError as error:
+        typer.echo(printable(str(error)), err=True)
+        raise typer.Exit(2) from error
+    except OSError as error:
+        typer.echo(f"{error.filename or 'The disk'}: {error.strerror}.", err=True)
+        raise typer.Exit(2) from error
 
 
 @contextmanager

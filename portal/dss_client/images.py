@@ -2,48 +2,62 @@
 # (SimpleITK ships no types; it is imported where it is used, because it takes a second to load)
 """From the user's file or DICOM folder to the layer that ITK-SNAP would upload."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dss_client.errors import ImageUnreadable
+from dss_images.dicom.notes import Note
 
 if TYPE_CHECKING:
     import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
+Progress = Callable[[float], None]
+"""Called with the share that is done, 0 to 1."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """``size`` in voxels (x, y, z, ...).  ``note`` is a sentence on what was chosen, or ""."""
+    """``size`` in voxels (x, y, z, ...).  ``notes`` are for the ticket's log."""
 
     path: Path
     size: tuple[int, ...]
-    note: str
+    notes: tuple[Note, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Series:
-    folder: Path
-    slices: tuple[str, ...]
-
-
-def write_layer(source: Path, folder: Path) -> Layer:
+def write_layer(
+    source: Path, folder: Path, series: str = "", progress: Progress | None = None
+) -> Layer:
     """Write ``source`` to ``folder`` as ``layer_000_<md5>.nii.gz``.
 
-    ``source`` is judged as it lies there, before anything is written anew, and what was written is read
+    ``series`` names one of a DICOM folder (``dss_images.dicom.choice.choose``); ``progress`` hears of reading
+    that.  ``source`` is judged as it lies there, before anything is written anew, and what was written is read
     back.  Pixel type and grid stay (NIfTI keeps the grid in single precision); descriptive texts, which may
     name the patient, do not.  Raises ImageUnreadable.
     """
     import SimpleITK as sitk  # noqa: PLC0415, N813
 
-    image, note = _read_folder(source) if source.is_dir() else _read_file(source)
+    image, notes = _read(source, series, progress)
     for key in image.GetMetaDataKeys():
         image.EraseMetaData(key)
     path = folder / f"layer_000_{_md5(image)}.nii.gz"
     sitk.WriteImage(image, str(path), True)
     _require_same(path, image)
-    return Layer(path=path, size=tuple(image.GetSize()), note=note)
+    return Layer(path=path, size=tuple(image.GetSize()), notes=notes)
+
+
+def _read(
+    source: Path, series: str, progress: Progress | None
+) -> "tuple[sitk.Image, tuple[Note, ...]]":
+    from dss_images.dicom.reading import is_dicom  # noqa: PLC0415
+
+    if is_dicom(source):
+        return _read_dicom(source, series, progress)
+    if series:
+        raise ImageUnreadable(f"{source.name} is no DICOM folder, so there is no series {series}.")
+    image, note = _read_file(source)
+    return image, (Note(text=note),) if note else ()
 
 
 def _read_file(path: Path) -> tuple["sitk.Image", str]:
@@ -55,8 +69,6 @@ def _read_file(path: Path) -> tuple["sitk.Image", str]:
 
     if not path.is_file():
         raise ImageUnreadable(f"There is no file {path.name}.")
-    if sitk.ImageFileReader.GetImageIOFromFileName(str(path)) == "GDCMImageIO":
-        raise ImageUnreadable(f"{path.name} is one DICOM slice; give the folder of its series.")
     try:
         header = read_header(path, pairs=True)
         require_volume(header)
@@ -95,43 +107,17 @@ def _require_same(path: Path, image: "sitk.Image") -> None:
         )
 
 
-def _read_folder(folder: Path) -> tuple["sitk.Image", str]:
-    import SimpleITK as sitk  # noqa: PLC0415, N813
+def _read_dicom(
+    source: Path, series: str, progress: Progress | None
+) -> "tuple[sitk.Image, tuple[Note, ...]]":
+    from dss_images.dicom.reading import read  # noqa: PLC0415
+    from dss_images.errors import ImageRefused  # noqa: PLC0415
 
-    found = sorted(_series_below(folder), key=lambda series: -len(series.slices))
-    if not found:
-        raise ImageUnreadable(f"There is no DICOM series in the folder {folder.name}.")
-    reader = sitk.ImageSeriesReader()
-    reader.SetFileNames(found[0].slices)
     try:
-        return reader.Execute(), _choice(found)
-    except RuntimeError as error:
-        raise ImageUnreadable(f"The DICOM series in {folder.name} cannot be read.") from error
-
-
-def _series_below(folder: Path) -> Iterator[_Series]:
-    """All series of ``folder`` and the folders in it; one that is spread over folders counts twice."""
-    import SimpleITK as sitk  # noqa: PLC0415, N813
-
-    warnings = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # one line for each file that is not DICOM
-    try:
-        for place in [folder, *(p for p in sorted(folder.rglob("*")) if p.is_dir())]:
-            for uid in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(place)):
-                slices = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(place), uid)
-                yield _Series(folder=place, slices=tuple(slices))
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(warnings)
-
-
-def _choice(found: list[_Series]) -> str:
-    taken = found[0]
-    if len(found) == 1:
-        return f"DICOM series of {len(taken.slices)} slices."
-    return (
-        f"{len(found)} DICOM series; taken is that with the most slices, {len(taken.slices)}, "
-        f"in the folder {taken.folder.name}."
-    )
+        volume = read(source, series, progress or (lambda _: None))
+    except ImageRefused as error:
+        raise ImageUnreadable(str(error)) from error
+    return volume.image, volume.notes
 
 
 def _md5(image: "sitk.Image") -> str:

@@ -57,6 +57,10 @@ class Screen:
     def moved(self, done_bytes: int, total_bytes: int) -> None:
         self._bar.update(self._task, completed=done_bytes / max(total_bytes, done_bytes, 1))
 
+    def shared(self, share: float) -> None:
+        """So much of something is done, 0 to 1."""
+        self._bar.update(self._task, completed=share)
+
     def created(self, ticket: int) -> None:
         self.ticket = ticket
         self.note(f"Ticket {ticket} is open.")

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -91,13 +92,21 @@ class Stopwatch:
         return self.seconds | {"total": round(time.monotonic() - self._began_s, 3)}
 
 
-def send(client: ItkSnap, image: Path, service: str, output: Path | None, watcher: Watcher) -> Sent:
+def send(
+    client: ItkSnap,
+    image: Path,
+    service: str,
+    output: Path | None,
+    watcher: Watcher,
+    *,
+    series: str = "",
+) -> Sent:
     """See the image through; results go to ``output``, by default a folder named after the ticket.
 
-    The client is signed in.  Raises ClientError.
+    ``series`` names one of a DICOM folder.  The client is signed in.  Raises ClientError.
     """
     watch = Stopwatch()
-    ticket = _submit(client, image, service, watcher, watch)
+    ticket = _submit(client, (image, series), service, watcher, watch)
     ended, log = _follow(client, ticket, watcher, watch)
     results = None
     if ended.status == "success":
@@ -117,7 +126,10 @@ def fetch(client: ItkSnap, ticket: int, folder: Path, watcher: Watcher) -> Resul
     return Results(files=tuple(files), workspace=workspaces[0], labels=tuple(labels))
 
 
-def _submit(client: ItkSnap, image: Path, service: str, watcher: Watcher, watch: Stopwatch) -> int:
+def _submit(
+    client: ItkSnap, source: tuple[Path, str], service: str, watcher: Watcher, watch: Stopwatch
+) -> int:
+    image, series = source
     row = choose_service(client.services(), service)
     tags = main_image_tags(client.service_detail(row.githash))
     with tempfile.TemporaryDirectory(
@@ -125,9 +137,9 @@ def _submit(client: ItkSnap, image: Path, service: str, watcher: Watcher, watch:
     ) as folder:  # the name that ITK-SNAP gives it
         with watch.stage("prepare"):
             watcher.stage("Reading the image")
-            layer = write_layer(image, Path(folder))
-        if layer.note:
-            watcher.note(layer.note)
+            layer = write_layer(image, Path(folder), series, partial(_read, watcher))
+        for note in layer.notes:
+            watcher.note(note.text)
         with watch.stage("upload"):
             ticket = _create(client, row.githash, watcher)
             with _withdrawn_unless_submitted(client, ticket, watcher):
@@ -146,6 +158,11 @@ def _withdrawn_unless_submitted(client: ItkSnap, ticket: int, watcher: Watcher) 
             client.delete(ticket, within_s=WITHDRAW_S)
             watcher.withdrawn(ticket)
         raise
+
+
+def _read(watcher: Watcher, share: float) -> None:
+    """Tell the watcher how much of an image is read."""
+    watcher.moved(round(share * 1000), 1000)
 
 
 def _create(client: ItkSnap, githash: str, watcher: Watcher) -> int:

@@ -40,9 +40,20 @@ def write_workspace(ticket: int, layer: Layer, tags: Iterable[str]) -> Path:
     }
     layers: Folder = {"Layer[000]": main}
     root: Folder = {"SaveLocation": folder.as_posix(), "Version": "", "Layers": layers}
+    if layer.notes:
+        root = {**root, "DSS": _notes(layer)}
     path = folder / f"ticket_{ticket:08d}.itksnap"
     path.write_text(to_xml(root), encoding="utf-8", newline="\n")
     return path
+
+
+def _notes(layer: Layer) -> Folder:
+    """What was done to the image, for the ticket's log: our dispatcher reads it, ITK-SNAP skips it."""
+    elements: Folder = {
+        f"Element[{i}]": {"Level": note.level, "Text": note.text}
+        for i, note in enumerate(layer.notes)
+    }
+    return {"Notes": {"ArraySize": str(len(layer.notes)), **elements}}
 
 
 def read_outcome(workspace: Path) -> Outcome:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from builders import MAIN, image, segmentation, submit, write_image
+from builders import MAIN, WorkspaceSpec, image, segmentation, submit, write_image
 from dispatchers import (
     WAIT_S,
     FakePortal,
@@ -96,6 +96,23 @@ def test_a_ticket_ends_in_checked_files_that_the_portal_can_publish(
     assert broker.stop_consuming(10)
     # The portal removes them with the claim; until then another dispatcher may need them.
     assert sorted(path.name for path in work(tmp_path).iterdir()) == ["inference", "results"]
+
+
+def test_what_the_sender_says_about_its_image_is_in_the_log(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    portal = FakePortal(broker)
+    FakeWorker(broker, writes(tmp_path))
+    note = '<folder key="Element[0]" ><entry key="Level" value="warning" /><entry key="Text" value="Tilted." /></folder>'
+    extra = f'<folder key="DSS" ><folder key="Notes" >{note}</folder></folder>'
+    submit(tmp_path, spec=WorkspaceSpec(extra=extra))
+    dispatcher(broker, tmp_path).start(parallel=1)
+
+    broker.publish(ready())
+    portal.succeeded()
+
+    lines = [m for m in portal.events if isinstance(m, ClaimLogged)]
+    assert ("warning", "From the sender: Tilted.") in [(line.level, line.text) for line in lines]
 
 
 def test_what_was_found_is_left_for_the_portal_and_marked_in_the_workspace(

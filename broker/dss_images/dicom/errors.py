@@ -1,5 +1,10 @@
 """Why a DICOM folder is not read."""
 
+from dss_images.errors import ImageRefused
 
-class DicomRefused(Exception):
-    """The text is a sentence for the user: what was found in which slices, and what to do."""
+
+class DicomRefused(ImageRefused):
+    """The text names slices by InstanceNumber and place, and files where they have no number.
+
+    It is for the user who has the folder.
+    """

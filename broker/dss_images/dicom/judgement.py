@@ -55,7 +55,8 @@ def judge(slices: Sequence[Slice], phase: int, values: Values) -> Plan:
     _require_one(referenced, "frames of reference", lambda s: s.frame_of_reference, "{0}")
     if len(slices) < 2:
         raise DicomRefused(
-            f"The series has a single slice, {named(slices)}; a volume needs at least 2."
+            f"The series has a single slice, {named(slices)}, and a volume needs at "
+            "least 2; give the folder of its series."
         )
     slices, copies = without_copies(slices, values)
     notes += copies

@@ -39,6 +39,14 @@ class Verdict:
     refused: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """``choice`` says which series is taken if the user names none, or why none is."""
+
+    verdicts: tuple[Verdict, ...]
+    choice: str
+
+
 def is_dicom(source: Path) -> bool:
     """Is it a folder, an archive or a file that this module reads?"""
     return source.is_dir() or is_archive(source) or (source.is_file() and looks_like_dicom(source))
@@ -51,19 +59,29 @@ def read(source: Path, series: str = "", progress: Progress = lambda _: None) ->
     """
     with files_of(source) as files:
         folder = scan(files, lambda share: progress(share / 2))
-        if not series:
-            require_choosable(folder)
-        chosen, phase = choose(folder.series, series, source.name)
+        chosen, phase = _chosen(folder, series, source.name)
         plan, notes = _planned(folder, chosen, phase)
         image, more = build(plan, lambda share: progress((1 + share) / 2))
         return Volume(image=image, series=chosen, notes=(*notes, *more))
 
 
-def survey(source: Path, progress: Progress = lambda _: None) -> tuple[Verdict, ...]:
+def survey(source: Path, progress: Progress = lambda _: None) -> Survey:
     """Every series of ``source``, judged by its tags.  Raises DicomRefused if it cannot be looked through."""
     with files_of(source) as files:
         folder = scan(files, progress)
-        return tuple(_verdict(folder, series) for series in folder.series)
+        try:
+            chosen = _chosen(folder, "", source.name)[0]
+            choice = f"Without --series, series {chosen.number} is taken."
+        except DicomRefused as refusal:
+            choice = str(refusal)
+        verdicts = tuple(_verdict(folder, series) for series in folder.series)
+        return Survey(verdicts=verdicts, choice=choice)
+
+
+def _chosen(folder: Folder, word: str, name: str) -> tuple[Series, int]:
+    if not word:
+        require_choosable(folder)
+    return choose(folder.series, word, name)
 
 
 def _verdict(folder: Folder, series: Series) -> Verdict:

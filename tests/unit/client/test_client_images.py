@@ -98,7 +98,8 @@ def test_of_several_series_that_with_most_slices_is_taken_and_named(
     layer = write_layer(tmp_path / "dicom", out)
 
     assert layer.size == (8, 6, 4)
-    assert layer.note.startswith("2 DICOM series; taken is that with the most slices, 4")
+    assert layer.notes[0].text.startswith("DICOM series 2 (CT) of 4 slices")
+    assert "Left out: series 1 (CT, 3 slices)" in layer.notes[0].text
 
 
 def test_a_folder_without_dicom_is_refused(tmp_path: Path, out: Path) -> None:

@@ -17,7 +17,7 @@ SPEC = WorkspaceSpec(layers=(LayerSpec(), LUNGS), labels={1: "left lung", 2: "ri
 
 def layer(folder: Path) -> Layer:
     name = "layer_000_111737d6f9a6e678718fef819ecc5c8e.nii.gz"
-    return Layer(path=folder / name, size=(12, 10, 8), note="")
+    return Layer(path=folder / name, size=(12, 10, 8))
 
 
 @pytest.fixture

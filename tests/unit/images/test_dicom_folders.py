@@ -189,7 +189,7 @@ def test_series_without_usable_numbers_are_counted(tmp_path: Path) -> None:
     other = [replace(p, name=f"b{p.name}", tags=tags) for p in stack(10)]
     write(tmp_path, [*stack(), *other])
 
-    assert [verdict.series.number for verdict in survey(tmp_path)] == [1, 2]
+    assert [verdict.series.number for verdict in survey(tmp_path).verdicts] == [1, 2]
 
 
 def test_a_folder_without_ct_or_mr_is_refused_with_the_list(tmp_path: Path) -> None:
@@ -641,7 +641,10 @@ def test_a_list_tells_what_would_come_of_each_series(tmp_path: Path) -> None:
     pet = [replace(p, name=f"pet{p.name}", tags=PT) for p in stack()]
     write(tmp_path, [*stack(10), *pet[:5], *pet[9:]])
 
-    ct, lost = survey(tmp_path)
+    found = survey(tmp_path)
+
+    ct, lost = found.verdicts
+    assert found.choice == "Without --series, series 3 is taken."
 
     assert (ct.refused, ct.sentence) == (False, "An image of 16 x 16 x 10 voxels of 1 x 1 x 3 mm.")
     assert (lost.refused, "4 slices between InstanceNumber 5" in lost.sentence) == (True, True)

@@ -1,0 +1,37 @@
+"""What would be sent, without sending it."""
+
+import tempfile
+from pathlib import Path
+
+from dss_client.errors import ImageUnreadable
+from dss_client.images import Progress, write_layer
+
+
+def preview(source: Path, series: str, progress: Progress) -> list[str]:
+    """Read everything as if it were to be sent; the image's size and notes.  Raises ImageUnreadable."""
+    with tempfile.TemporaryDirectory(prefix="alfabis_") as folder:
+        layer = write_layer(source, Path(folder), series, progress)
+    size = " x ".join(str(n) for n in layer.size)
+    return [f"{size} voxels would be sent.", *(note.text for note in layer.notes)]
+
+
+def list_series(source: Path, progress: Progress) -> list[str]:
+    """Each series of a DICOM folder and what would become of it, judged by its tags.
+
+    Of another file, its preview.  Raises ImageUnreadable.
+    """
+    from dss_images.dicom.reading import is_dicom, survey  # noqa: PLC0415  (pydicom is slow to load)
+    from dss_images.errors import ImageRefused  # noqa: PLC0415
+
+    if not is_dicom(source):
+        return preview(source, "", progress)
+    try:
+        found = survey(source, progress)
+    except ImageRefused as error:
+        raise ImageUnreadable(str(error)) from error
+    lines = []
+    for verdict in found.verdicts:
+        told = f"Refused: {verdict.sentence}" if verdict.refused else verdict.sentence
+        lines += [verdict.series.line, f"      {told}"]
+        lines += [f"      {note.text}" for note in verdict.notes]
+    return [*lines, found.choice]
