@@ -138,7 +138,7 @@ def test_a_user_downloads_the_results_and_deletes_the_ticket(
 ) -> None:
     page = browse(browser, ann)
     page.goto("/tickets")
-    page.get_by_role("link", name="Download (1 file)").click()
+    page.get_by_role("link", name="Download (3 files)").click()
     with page.expect_download() as download:
         page.get_by_role("link", name="lungs.nii.gz").click()
     assert download.value.suggested_filename == "lungs.nii.gz"
