@@ -1,131 +1,15 @@
-"""ITK-SNAP's registry, the XML of a workspace file, read and written as ITK-SNAP does.
+"""The registry of a ticket's workspace; what is none fails the ticket."""
 
-Format: Common/Registry.cxx of ITK-SNAP (``ReadFromXMLFile``, ``WriteToXMLFile``).
-"""
-
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape
-
-from defusedxml import DefusedXmlException, EntitiesForbidden
-from defusedxml.ElementTree import ParseError, fromstring
-
+from dss_broker.registry import MAX_DEPTH, Folder, RegistryUnreadable, serialize
+from dss_broker.registry import parse as parse_registry
 from dss_dispatch.errors import TicketError
 
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
-
-MAX_DEPTH = 64
-"""Real workspaces are some ten folders deep."""
-
-_HEADER = """\
-<?xml version="1.0" encoding="UTF-8" ?>
-<!--ITK-SNAP (itksnap.org) Project File
-
-This file can be moved/copied along with the images that it references
-as long as the relative location of the images to the project file is\x20
-the same. Do not modify the SaveLocation entry, or this will not work.
--->
-<!DOCTYPE registry [
-<!ELEMENT registry (entry*,folder*)>
-<!ELEMENT folder (entry*,folder*)>
-<!ELEMENT entry EMPTY>
-<!ATTLIST folder key CDATA #REQUIRED>
-<!ATTLIST entry key CDATA #REQUIRED>
-<!ATTLIST entry value CDATA #REQUIRED>
-]>
-"""
-
-# A parser turns plain white space in an attribute into blanks; references keep it.
-_ESCAPES = {'"': "&quot;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
-
-
-@dataclass
-class Folder:
-    """Entries and sub-folders by key, in file order.  A document in the making, so it may change.
-
-    A *path* names a folder or an entry below this one, its keys joined by dots:
-    ``ProjectMetaData.Files.Grey.Dimensions``.
-    """
-
-    entries: dict[str, str] = field(default_factory=dict)
-    folders: dict[str, "Folder"] = field(default_factory=dict)
-
-    def find(self, path: str) -> "Folder | None":
-        """The folder at ``path``, if there is one."""
-        key, _, rest = path.partition(".")
-        child = self.folders.get(key)
-        return child.find(rest) if child is not None and rest else child
-
-    def make(self, path: str) -> "Folder":
-        """The folder at ``path``; what is missing on the way is created."""
-        key, _, rest = path.partition(".")
-        child = self.folders.setdefault(key, Folder())
-        return child.make(rest) if rest else child
-
-    def get(self, path: str, default: str = "") -> str:
-        """The value of the entry at ``path``."""
-        parent, _, key = path.rpartition(".")
-        folder = self.find(parent) if parent else self
-        return folder.entries.get(key, default) if folder is not None else default
-
-    def set(self, path: str, value: str) -> None:
-        """Change or add the entry at ``path``."""
-        parent, _, key = path.rpartition(".")
-        folder = self.make(parent) if parent else self
-        folder.entries[key] = value
-
-    def walk(self) -> Iterator["Folder"]:
-        """Every folder from here on down, this one first."""
-        yield self
-        for child in self.folders.values():
-            yield from child.walk()
+__all__ = ["MAX_DEPTH", "Folder", "parse", "serialize"]
 
 
 def parse(data: bytes) -> Folder:
     """Read a registry.  Raises TicketError, with a sentence, for anything that is none."""
     try:
-        root = fromstring(data, forbid_entities=True, forbid_external=True)
-    except EntitiesForbidden as error:
-        raise TicketError(
-            "The workspace file defines XML entities, which is not allowed."
-        ) from error
-    except (DefusedXmlException, ParseError, ValueError, LookupError) as error:
-        raise TicketError(f"The workspace file is not readable XML: {error}.") from error
-    if root.tag != "registry":
-        raise TicketError(f"The workspace file holds <{root.tag}>; ITK-SNAP writes <registry>.")
-    folder = Folder()
-    _read_into(folder, root, MAX_DEPTH)
-    return folder
-
-
-def _read_into(folder: Folder, element: "Element", depth: int) -> None:
-    if depth == 0:
-        raise TicketError(f"The workspace file has folders nested deeper than {MAX_DEPTH}.")
-    for child in element:
-        key = child.get("key")
-        if key is None or child.tag not in {"entry", "folder"}:
-            raise TicketError(f"The workspace file has a <{child.tag}> that ITK-SNAP cannot read.")
-        if child.tag == "entry":
-            folder.entries[key] = child.get("value", "")
-        else:
-            _read_into(folder.folders.setdefault(key, Folder()), child, depth - 1)
-
-
-def serialize(root: Folder) -> bytes:
-    """Inverse of ``parse``, with the header and the inline DTD that ITK-SNAP writes."""
-    return "\n".join([_HEADER + "<registry>", *_lines(root, "  "), "</registry>\n"]).encode()
-
-
-def _lines(folder: Folder, indent: str) -> Iterator[str]:
-    for key, value in folder.entries.items():
-        yield f'{indent}<entry key="{_quoted(key)}" value="{_quoted(value)}" />'
-    for key, child in folder.folders.items():
-        yield f'{indent}<folder key="{_quoted(key)}" >'
-        yield from _lines(child, indent + "  ")
-        yield f"{indent}</folder>"
-
-
-def _quoted(text: str) -> str:
-    return escape(text, _ESCAPES)
+        return parse_registry(data)
+    except RegistryUnreadable as error:
+        raise TicketError(str(error)) from error

@@ -18,6 +18,7 @@ from dss_broker.datastore import Area
 from dss_broker.files import sync
 from dss_observability import metrics
 from dss_portal.errors import DISK_FULL, Refused
+from dss_portal.traces.scrubbing import scrub
 
 Stamps: TypeAlias = dict[str, tuple[int, int, int]]
 """By name, what changes with a file: its number on the volume, its size, the time of its last change."""
@@ -107,6 +108,10 @@ class Datastore:
         except BaseException:
             self.discard(temporary)
             raise
+
+    async def scrub(self, temporary: Path, ticket_id: int) -> int:
+        """Take what its sender's machine has left out of a received file; the size of what is kept."""
+        return await scrub(temporary, f"/dss/{layout.ticket_dir(ticket_id)}")
 
     async def receive_attachment(
         self, ticket_id: int, data: AsyncIterator[Piece]

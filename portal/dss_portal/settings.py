@@ -104,6 +104,9 @@ class Settings(DatabaseSettings):
     login_token_s: float = Field(24 * 3600, gt=0, description="life of an unused one-time token")
     max_upload_bytes: int = Field(16 * 2**30, gt=0, description="largest file a user may send")
     max_form_bytes: int = Field(64 * 1024, gt=0, description="largest form that is not a file")
+    scrub_inputs: bool = Field(
+        True, description="what a user sends loses the paths and words that his machine left in it"
+    )
     upload_silence_s: float = Field(60, gt=0, description="an upload may pause so long")
 
     git_schemes: str = Field("https,ssh", description="what a repository's address may begin with")

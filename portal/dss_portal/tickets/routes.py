@@ -65,7 +65,8 @@ async def upload(ticket_id: int, area: Area) -> Response:
     ticket = await _readable(ticket_id)
     sent = await uploads.file_part()
     room = Room(ticket, area, sent, parameters.settings())
-    await submission.receive_file(_datastore(), room, current_user())
+    scrubs = parameters.settings().scrub_inputs
+    await submission.receive_file(_datastore(), room, current_user(), scrubs=scrubs)
     return plain("success")
 
 

@@ -59,10 +59,10 @@ async def create(user: User, githash: str | None, name: str | None, quiet_s: flo
     return ticket.id
 
 
-async def receive_file(datastore: Datastore, room: Room, user: User) -> None:
+async def receive_file(datastore: Datastore, room: Room, user: User, *, scrubs: bool) -> None:
     """Add a file to a ticket that is not yet submitted; a sysadmin may while it waits.
 
-    Raises Refused.
+    If it ``scrubs``, nobody ever reads where the sender keeps his files.  Raises Refused.
     """
     ticket_id, area, sent = room.ticket.id, room.area, room.sent
     if not _takes_files(room.ticket, user):
@@ -71,6 +71,8 @@ async def receive_file(datastore: Datastore, room: Room, user: User) -> None:
     async with room:
         temporary, size_bytes = await datastore.receive(ticket_id, area, room.watched())
         try:
+            if scrubs and area == "input":
+                size_bytes = await datastore.scrub(temporary, ticket_id)
             async with in_transaction():
                 current = await store.locked(ticket_id)
                 if current is None or not _takes_files(current, user):  # submitted meanwhile

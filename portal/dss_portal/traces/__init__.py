@@ -1,0 +1,1 @@
+"""What ITK-SNAP leaves in the files that it uploads, and nobody but their owner is to read."""

@@ -1,0 +1,47 @@
+"""Takes the traces of its sender out of a file that has just been received."""
+
+import asyncio
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from dss_portal.traces.volumes import scrub_volume
+from dss_portal.traces.workspaces import LARGEST_BYTES, without_paths
+
+_THREADS = ThreadPoolExecutor(2, thread_name_prefix="scrubbing")
+"""Packing a large image anew takes seconds; the threads that serve other files are not held up."""
+
+_ONE_WORKSPACE = threading.Lock()
+"""One of 16 MB takes a quarter of a gigabyte."""
+
+_BEGINNING_BYTES = 4096
+
+
+async def scrub(path: Path, location: str) -> int:
+    """``path`` without them, however it is called; its size in bytes.
+
+    A workspace says then that it was saved in ``location``.
+    """
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, _scrub, path, location)
+
+
+def _scrub(path: Path, location: str) -> int:
+    with path.open("rb") as file:
+        beginning = file.read(_BEGINNING_BYTES)
+    if b"<registry" in beginning and path.stat().st_size <= LARGEST_BYTES:
+        _scrub_workspace(path, location)
+    else:
+        scrub_volume(path)
+    return path.stat().st_size
+
+
+def _scrub_workspace(path: Path, location: str) -> None:
+    before = path.read_bytes()
+    with _ONE_WORKSPACE:
+        after = without_paths(before, location)
+    if after != before:
+        with path.open("wb") as file:
+            file.write(after)
+            file.flush()
+            os.fsync(file.fileno())

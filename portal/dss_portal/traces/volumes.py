@@ -1,0 +1,172 @@
+"""A NIfTI file without what its header tells in words: who made it, of what, from which file.
+
+Layout: nifti1.h and nifti2.h of NIfTI-1 and NIfTI-2.  Voxels and grid stay as they are, bit for bit.
+"""
+
+import math
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from dss_broker.inflating import GZIP, inflated
+
+CHUNK_BYTES = 1 << 20
+LONGEST_HEAD_BYTES = 16 << 20
+FAST = 1
+"""The level of compression: the sender waits, and the file is kept for a while only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Layout:
+    """Where in a header what stands; ``texts`` are from and to."""
+
+    size_bytes: int
+    texts: tuple[tuple[int, int], ...]
+    dim: str
+    dim_at: int
+    bits_at: int
+    start: str
+    start_at: int
+    magic_at: int
+
+
+_NIFTI_1 = _Layout(
+    size_bytes=348,
+    texts=((4, 32), (148, 228), (228, 252)),  # data_type and db_name, descrip, aux_file
+    dim="8h",
+    dim_at=40,
+    bits_at=72,
+    start="f",
+    start_at=108,
+    magic_at=344,
+)
+_NIFTI_2 = _Layout(
+    size_bytes=540,
+    texts=((240, 320), (320, 344)),  # descrip, aux_file
+    dim="8q",
+    dim_at=16,
+    bits_at=14,
+    start="q",
+    start_at=168,
+    magic_at=4,
+)
+_MAGIC = (b"n+", b"ni")
+"""Voxels in the same file, or in another one."""
+
+_EXTENDER_BYTES = 4
+"""Behind the header: says whether extensions follow, which hold text, XML or DICOM."""
+
+
+def scrub_volume(path: Path) -> None:
+    """Take the words out of the NIfTI file ``path``, packed or not.  Other files stay as they are.
+
+    So does one that is damaged: written anew it would look sound.
+    """
+    with path.open("rb") as file:
+        packed = file.read(2) == GZIP
+        file.seek(0)
+        stream = inflated(file) if packed else file
+        try:
+            head = _Head.read(stream)
+            if head is None or head.scrubbed == head.data:
+                return
+            if packed and not _rewrite(path, head, stream):
+                return
+        except (EOFError, zlib.error):
+            return
+    if not packed:
+        _overwrite(path, head.scrubbed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Head:
+    """Everything before the voxels, which take ``voxels_bytes``."""
+
+    data: bytes
+    scrubbed: bytes
+    voxels_bytes: int
+
+    @classmethod
+    def read(cls, stream: BinaryIO) -> "_Head | None":
+        """None if it is none of a NIfTI file."""
+        data = stream.read(4)
+        for layout in (_NIFTI_1, _NIFTI_2):
+            for order in "<>":
+                if data == struct.pack(f"{order}i", layout.size_bytes):
+                    return cls._read(stream, data, layout, order)
+        return None
+
+    @classmethod
+    def _read(cls, stream: BinaryIO, begun: bytes, layout: _Layout, order: str) -> "_Head | None":
+        data = begun + stream.read(layout.size_bytes + _EXTENDER_BYTES - len(begun))
+        magic = data[layout.magic_at :][:2]
+        if len(data) < layout.size_bytes or magic not in _MAGIC:
+            return None
+        start = _unpacked(data, order + layout.start, layout.start_at)[0]
+        if magic == b"ni":
+            start = LONGEST_HEAD_BYTES  # all of this file
+        if len(data) < start <= LONGEST_HEAD_BYTES:
+            data += stream.read(int(start) - len(data))
+        dim = _unpacked(data, order + layout.dim, layout.dim_at)
+        bits = _unpacked(data, order + "h", layout.bits_at)[0]
+        count = math.prod(max(1, int(n)) for n in dim[1 : 1 + max(0, min(7, int(dim[0])))])
+        has_room = start >= layout.size_bytes + _EXTENDER_BYTES  # otherwise voxels follow at once
+        return cls(
+            data=data,
+            scrubbed=_without_words(data, layout, extensions=has_room),
+            voxels_bytes=count * max(0, int(bits)) // 8,
+        )
+
+
+def _unpacked(data: bytes, kind: str, at: int) -> tuple[float, ...]:
+    return struct.unpack_from(kind, data, at)
+
+
+def _without_words(head: bytes, layout: _Layout, *, extensions: bool) -> bytes:
+    """With zeros instead of texts, and of extensions if there may be any."""
+    blank = bytearray(head)
+    for first, end in layout.texts:
+        blank[first:end] = bytes(end - first)
+    if extensions:
+        blank[layout.size_bytes :] = bytes(len(head) - layout.size_bytes)
+    return bytes(blank)
+
+
+def _overwrite(path: Path, head: bytes) -> None:
+    with path.open("r+b") as file:
+        file.write(head)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _rewrite(path: Path, head: _Head, rest: BinaryIO) -> bool:
+    """False, and nothing done, if more follows than the header says.  Raises EOFError or zlib.error."""
+    target = path.with_name(f".{path.name.strip('.')}.scrubbed.part")
+    try:
+        with target.open("xb") as file:
+            packer = zlib.compressobj(FAST, wbits=31)
+            file.write(packer.compress(head.scrubbed))
+            for chunk in _limited(rest, head.voxels_bytes + CHUNK_BYTES):
+                file.write(packer.compress(chunk))
+            file.write(packer.flush())
+            file.flush()
+            os.fsync(file.fileno())
+        target.replace(path)
+    except OverflowError:
+        return False
+    finally:
+        target.unlink(missing_ok=True)
+    return True
+
+
+def _limited(stream: BinaryIO, most_bytes: int) -> Iterator[bytes]:
+    """To its end.  Raises OverflowError if that lies beyond: such a file would be unpacked for hours."""
+    while chunk := stream.read(CHUNK_BYTES):
+        most_bytes -= len(chunk)
+        if most_bytes < 0:
+            raise OverflowError
+        yield chunk
