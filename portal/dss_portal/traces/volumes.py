@@ -3,6 +3,7 @@
 Layout: nifti1.h and nifti2.h of NIfTI-1 and NIfTI-2.  Voxels and grid stay as they are, bit for bit.
 """
 
+import gzip
 import math
 import os
 import struct
@@ -10,14 +11,17 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
-from dss_broker.inflating import GZIP, inflated
-
+GZIP = b"\x1f\x8b"
 CHUNK_BYTES = 1 << 20
 LONGEST_HEAD_BYTES = 16 << 20
 FAST = 1
 """The level of compression: the sender waits, and the file is kept for a while only."""
+
+
+class _Stream(Protocol):
+    def read(self, size: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +73,14 @@ def scrub_volume(path: Path) -> None:
     with path.open("rb") as file:
         packed = file.read(2) == GZIP
         file.seek(0)
-        stream = inflated(file) if packed else file
+        stream = gzip.GzipFile(fileobj=file) if packed else file
         try:
             head = _Head.read(stream)
             if head is None or head.scrubbed == head.data:
                 return
             if packed and not _rewrite(path, head, stream):
                 return
-        except (EOFError, zlib.error):
+        except (EOFError, zlib.error, gzip.BadGzipFile):
             return
     if not packed:
         _overwrite(path, head.scrubbed)
@@ -91,7 +95,7 @@ class _Head:
     voxels_bytes: int
 
     @classmethod
-    def read(cls, stream: BinaryIO) -> "_Head | None":
+    def read(cls, stream: _Stream) -> "_Head | None":
         """None if it is none of a NIfTI file."""
         data = stream.read(4)
         for layout in (_NIFTI_1, _NIFTI_2):
@@ -101,7 +105,7 @@ class _Head:
         return None
 
     @classmethod
-    def _read(cls, stream: BinaryIO, begun: bytes, layout: _Layout, order: str) -> "_Head | None":
+    def _read(cls, stream: _Stream, begun: bytes, layout: _Layout, order: str) -> "_Head | None":
         data = begun + stream.read(layout.size_bytes + _EXTENDER_BYTES - len(begun))
         magic = data[layout.magic_at :][:2]
         if len(data) < layout.size_bytes or magic not in _MAGIC:
@@ -143,8 +147,8 @@ def _overwrite(path: Path, head: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _rewrite(path: Path, head: _Head, rest: BinaryIO) -> bool:
-    """False, and nothing done, if more follows than the header says.  Raises EOFError or zlib.error."""
+def _rewrite(path: Path, head: _Head, rest: _Stream) -> bool:
+    """False, and nothing done, if more follows than the header says.  Raises like GzipFile."""
     target = path.with_name(f".{path.name.strip('.')}.scrubbed.part")
     try:
         with target.open("xb") as file:
@@ -163,7 +167,7 @@ def _rewrite(path: Path, head: _Head, rest: BinaryIO) -> bool:
     return True
 
 
-def _limited(stream: BinaryIO, most_bytes: int) -> Iterator[bytes]:
+def _limited(stream: _Stream, most_bytes: int) -> Iterator[bytes]:
     """To its end.  Raises OverflowError if that lies beyond: such a file would be unpacked for hours."""
     while chunk := stream.read(CHUNK_BYTES):
         most_bytes -= len(chunk)
