@@ -1,7 +1,9 @@
 """The connection to PostgreSQL and the schema's migrations."""
 
 import asyncio
+import errno
 import pkgutil
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from socket import gaierror
@@ -13,12 +15,17 @@ from tortoise.migrations.api import migrate
 from tortoise.transactions import in_transaction
 
 from dss_portal import migrations, transactions
+from dss_portal.database_address import parse
+from dss_portal.engine import arguments
 
 ANSWER_S = 3.0
+TURN_S = 0.3
 
 NOT_FOR_EVER = "set_config('idle_in_transaction_session_timeout', '20s', true)"
 """To be selected beside a lock that holds others up: PostgreSQL takes it from a portal that is frozen."""
 
+
+_UNREACHABLE = (errno.ENOENT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN)
 
 _AWAY = (
     DBConnectionError,
@@ -34,12 +41,20 @@ _AWAY = (
 )
 
 MIGRATION_LOCK = 0x647373  # "dss"; any number that all portals agree on
+_MIGRATION_TURN = f"""
+SELECT pg_try_advisory_xact_lock({MIGRATION_LOCK})
+FROM set_config('idle_in_transaction_session_timeout', '0', true)
+"""  # noqa: S608 - a number of ours
 
 
 def config(database_url: str) -> dict[str, object]:
-    """Tortoise's configuration; the migrations live in ``dss_portal.migrations``."""
+    """Tortoise's configuration; the migrations live in ``dss_portal.migrations``.  Raises AddressInvalid."""
+    address = parse(database_url)
+    credentials = {"database": address.database, "user": address.user, "address": address}
     return {
-        "connections": {"default": database_url.replace("postgresql://", "postgres://", 1)},
+        "connections": {
+            "default": {"engine": "dss_portal.engine", "credentials": credentials},
+        },
         "apps": {
             "portal": {
                 "models": ["dss_portal.models"],
@@ -70,7 +85,17 @@ async def connected(database_url: str) -> AsyncIterator[None]:
 def is_away(error: BaseException) -> bool:
     """True if the database cannot work now, but may in a while; False if it refused what it was told."""
     # asyncpg's error for values that fit no column is an InterfaceError, too.
-    return isinstance(error, _AWAY) and not isinstance(error, ValueError)
+    return (isinstance(error, _AWAY) and not isinstance(error, ValueError)) or _is_unreachable(
+        error
+    )
+
+
+def _is_unreachable(error: BaseException) -> bool:
+    """A socket that is not there, a host without a route, several addresses of one name: plain OSErrors."""
+    if not isinstance(error, OSError) or error.filename is not None:
+        return False
+    several = str(error).startswith("Multiple exceptions:")
+    return several or isinstance(error, ssl.SSLError) or error.errno in _UNREACHABLE
 
 
 def has_no_room(error: BaseException) -> bool:
@@ -115,14 +140,28 @@ async def is_current() -> bool:
 async def migrate_to_latest(database_url: str) -> list[str]:
     """Bring the schema up to date, one portal at a time; returns the names of the steps taken."""
     steps: dict[str, None] = {}  # in order, each once: Tortoise tells of the begin and the end
-    lock = await asyncpg.connect(database_url)
+    lock = await asyncpg.connect(**await arguments(parse(database_url)))
     try:
-        await lock.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
-        await migrate(
-            config=config(database_url),
-            progress=lambda _state, _app, name: steps.setdefault(name),
-        )
+        async with _migrating_alone(lock):
+            await migrate(
+                config=config(database_url),
+                progress=lambda _state, _app, name: steps.setdefault(name),
+            )
     finally:
         await lock.close()
         await Tortoise.close_connections()
     return list(steps)
+
+
+@asynccontextmanager
+async def _migrating_alone(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """A transaction holds the lock, since a session is nothing that a pooler keeps.
+
+    Who waits for it asks again: by waiting in a transaction, several would take all connections of a pooler.
+    """
+    while True:
+        async with connection.transaction():
+            if await connection.fetchval(_MIGRATION_TURN):
+                yield
+                return
+        await asyncio.sleep(TURN_S)

@@ -27,4 +27,9 @@ def _database_url(host: str, environment: Mapping[str, str]) -> str:
     port = environment.get("POSTGRES_PORT_5432_TCP_PORT", "5432")
     user, password = old("USERNAME", "admin_user"), old("PASSWORD", "")
     secret = f":{password}" if password else ""
-    return f"postgres://{user}{secret}@{host}:{port}/{old('NAME', 'admin_db')}"
+    return f"postgres://{user}{secret}@{_in_address(host)}:{port}/{old('NAME', 'admin_db')}"
+
+
+def _in_address(host: str) -> str:
+    """Also an IPv6 address, or the folder of a socket."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else quote(host, safe="[]:,")

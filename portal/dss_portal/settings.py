@@ -2,24 +2,33 @@
 
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dss_broker.instance import instance_name
 from dss_broker.settings import AmqpUrl, Bind
+from dss_portal.database_address import parse
 
 Network = IPv4Network | IPv6Network
+
+
+def _database_address(url: SecretStr) -> SecretStr:
+    """Raises ValueError without showing the address, which holds a password."""
+    parse(url.get_secret_value())
+    return url
 
 
 class DatabaseSettings(BaseSettings):
     """Enough for commands that only talk to the database."""
 
-    model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True, hide_input_in_errors=True)
 
-    database_url: SecretStr = Field(description="postgres://user:password@host:port/database")
+    database_url: Annotated[SecretStr, AfterValidator(_database_address)] = Field(
+        description="postgres://user:password@host:port/database, with libpq's names behind a ?"
+    )
 
 
 class Settings(DatabaseSettings):

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import httpx
@@ -84,7 +84,7 @@ def town(rabbit: RabbitNode, postgres: PostgresCluster, tmp_path: Path) -> Itera
         found = Town(stack)
         wait_until(lambda: NODULES in stack.announced(), 60, stack.logs)
         wait_until(lambda: found.ready() == found.ready("dispatch") == "ok", 30, stack.logs)
-        with found.client:
+        with closing(found.client):
             yield found
 
 

@@ -1,0 +1,53 @@
+"""How Tortoise reaches PostgreSQL: by our address, and also through a PgBouncer that pools transactions."""
+
+import logging
+from typing import Any
+
+import asyncpg
+from tortoise.backends.asyncpg.client import AsyncpgDBClient
+
+from dss_portal.database_address import Address
+
+log = logging.getLogger(__name__)
+
+
+class Client(AsyncpgDBClient):
+    """Expects the Address in its credentials as ``address``."""
+
+    async def create_pool(self, **template: Any) -> asyncpg.Pool:
+        address: Address = template["address"]
+        smallest, largest = address.pool
+        return await asyncpg.create_pool(
+            **await arguments(address),
+            min_size=smallest,
+            max_size=largest,
+            connection_class=template["connection_class"],
+            loop=template["loop"],
+        )
+
+
+client_class = Client
+"""The name under which Tortoise looks for it."""
+
+
+async def arguments(address: Address) -> dict[str, Any]:
+    """For asyncpg; connects once to find out whether statements may be kept.
+
+    A pooler that gives each transaction another connection of the server's loses prepared statements.
+    """
+    found = address.arguments()
+    if address.statement_cache_size is None and await _is_pooled(found):
+        log.info("a pooler is between, so no prepared statements are kept")
+        found["statement_cache_size"] = 0
+    return found
+
+
+async def _is_pooled(found: dict[str, Any]) -> bool:
+    """A pooler names its client another process than the one that answers."""
+    connection = await asyncpg.connect(**{**found, "statement_cache_size": 0})
+    try:
+        return bool(
+            await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid()
+        )
+    finally:
+        await connection.close()
