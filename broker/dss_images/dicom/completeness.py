@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
+from dss_images.dicom.choice import MODALITIES
 from dss_images.dicom.errors import DicomRefused
 from dss_images.dicom.files import File
 from dss_images.dicom.header import Damaged
@@ -11,11 +12,12 @@ from dss_images.dicom.series import Folder, Series
 from dss_images.dicom.slices import counted
 
 MOST_LISTED = 5
+_CHOSEN = {"", *MODALITIES}
 
 
 def require_complete(series: Series, folder: Folder) -> None:
     """Raises DicomRefused if a file that is, or may be, a slice of ``series`` cannot be read."""
-    broken = [d for d in folder.damaged if d.series_uid in {"", series.key.uid}]
+    broken = [d for d in folder.damaged if _may_be_of(series, d)]
     if broken:
         raise DicomRefused(_why_damaged(broken))
     _require_names(series, folder.foreign)
@@ -28,9 +30,15 @@ def require_choosable(folder: Folder) -> None:
     The user can choose a series nevertheless.
     """
     known = {series.key.uid for series in folder.series}
-    broken = [d for d in folder.damaged if d.series_uid not in known]
+    broken = [d for d in folder.damaged if d.series_uid not in known and d.modality in _CHOSEN]
     if broken:
         raise DicomRefused(_why_damaged(broken))
+
+
+def _may_be_of(series: Series, broken: Damaged) -> bool:
+    if broken.series_uid:
+        return broken.series_uid == series.key.uid
+    return broken.modality in {"", series.modality}
 
 
 def _why_damaged(broken: list[Damaged]) -> str:

@@ -69,11 +69,12 @@ class Other:
 
 @dataclass(frozen=True, kw_only=True)
 class Damaged:
-    """``series_uid`` is "" if that cannot be read any more."""
+    """``series_uid`` and ``modality`` are "" if they cannot be read any more."""
 
     file: File
-    series_uid: str
     why: str
+    series_uid: str = ""
+    modality: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,11 +90,11 @@ def read_header(file: File) -> Header | Other | Damaged | Foreign:
     try:
         tags = parse(file.path)
     except OSError:
-        return Damaged(file=file, series_uid="", why="cannot be read from the disk")
+        return Damaged(file=file, why="cannot be read from the disk")
     if tags == "foreign":
         return Foreign(file=file)
     if tags == "damaged":
-        return Damaged(file=file, series_uid="", why="is damaged")
+        return Damaged(file=file, why="is damaged")
     if tags.pixels is None:
         return _without_pixels(file, tags)
     return _image(file, tags, tags.pixels) if tags.whole else _damaged(file, tags, "is cut off")
@@ -105,22 +106,29 @@ def _without_pixels(file: File, tags: Tags) -> Other | Damaged:
     modality = tags.text("Modality")
     if tags.is_complete("Modality") and modality in _WITHOUT_PIXELS:
         return Other(kind=modality)
-    if not tags.whole or tags.sop_class in _MODALITIES or tags.text("ImagePositionPatient"):
+    if not tags.whole:
         return _damaged(file, tags, "is cut off before its pixels")
+    if tags.sop_class in _MODALITIES or tags.text("ImagePositionPatient"):
+        return _damaged(file, tags, "has no pixels")
     return Other(kind=modality or "unknown")
 
 
 def _damaged(file: File, tags: Tags, why: str) -> Damaged:
-    known = tags.is_complete("SeriesInstanceUID")
-    return Damaged(file=file, series_uid=tags.text("SeriesInstanceUID") if known else "", why=why)
+    uid, modality = (
+        tags.text(keyword) if tags.is_complete(keyword) else ""
+        for keyword in ("SeriesInstanceUID", "Modality")
+    )
+    return Damaged(file=file, why=why, series_uid=uid, modality=modality)
 
 
 def _image(file: File, tags: Tags, element: PixelElement) -> Header | Damaged:
     pixels = _pixels(tags, element)
     rows, columns = tags.count("Rows", 0), tags.count("Columns", 0)
-    needed = rows * columns * pixels.samples * pixels.bits[0] * pixels.frames // 8
-    if not needed or (pixels.length is not None and not needed <= pixels.length <= needed + 1):
-        return _damaged(file, tags, f"has not the pixels of {columns} x {rows} values")
+    needed = rows * columns * pixels.bits[0] * pixels.frames // 8
+    is_grey = pixels.samples == 1 and pixels.length is not None
+    if not needed or (is_grey and not needed <= (pixels.length or 0) <= needed + 1):
+        told = f"has {pixels.length} bytes of pixels where {needed} are needed"
+        return _damaged(file, tags, told)
     try:
         slices, notes = slices_of(file, tags, pixels)
     except (ValueError, KeyError, AttributeError, IndexError, TypeError, NotImplementedError):
