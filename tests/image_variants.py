@@ -64,6 +64,7 @@ class Variant:
     """``make`` writes it into a folder.  With a ``refusal`` it is to be refused with that sentence.
 
     ``only_here``: the voxels lie in a second file, which only the machine of the user may have.
+    ``only_sent``: it is no CT, so that a worker for CTs says so.
     """
 
     make: Callable[[Path], Path]
@@ -71,6 +72,7 @@ class Variant:
     voxels: Array | None = None
     affine: Array | None = None
     only_here: bool = False
+    only_sent: bool = False
 
 
 def itk_image(voxels: Array = VOXELS) -> Any:
@@ -246,6 +248,10 @@ def pair(
     return made
 
 
+def other_of(make: Callable[[Path], Path], suffix: str) -> Callable[[Path], Path]:
+    return lambda folder: make(folder).with_suffix(suffix)
+
+
 def odd(value: float) -> Array:
     voxels = VOXELS.astype(np.float32)
     voxels[3, 2, 1] = value
@@ -262,6 +268,7 @@ def _bytes(name: str, data: bytes) -> Callable[[Path], Path]:
 
 RAW = VOXELS.tobytes()
 FLOATS = (VOXELS / 1.1).astype(np.float64)
+POSITIVE = np.arange(720).reshape(8, 9, 10) % 120
 FRAMES = np.stack([VOXELS, VOXELS[::-1]])
 NAN = str(refusals.not_numbers((1, 2, 3)))
 NO_FORMS = str(refusals.unknown_side("its qform and its sform are not set"))
@@ -298,6 +305,15 @@ ACCEPTED: dict[str, Variant] = {
         )
         for name, packed in FILES
         for kind in ("i2", "i4", "i8", "f4", "f8")
+    },
+    **{
+        f"{name} of {kind}{' packed' if packed else ''}": Variant(
+            make=by_itk(name, POSITIVE.astype(kind), packed=packed),
+            voxels=POSITIVE.astype(kind),
+            only_sent=True,
+        )
+        for name, packed in FILES
+        for kind in ("i1", "u1", "u2", "u4", "u8")
     },
     "nifti upper case": Variant(make=renamed(nifti(name="ct.nii.gz"), "CT.NII.GZ")),
     "nifti packed without .gz": Variant(make=changed(nifti(), gzip.compress)),
@@ -357,6 +373,7 @@ ACCEPTED: dict[str, Variant] = {
         make=nifti(kind=nib.Nifti2Image, voxels=FRAMES), voxels=FRAMES
     ),
     "nifti pair": Variant(make=pair(nifti()), only_here=True),
+    "nifti pair by its voxels": Variant(make=other_of(pair(nifti()), ".img"), only_here=True),
     "nrrd from nifti": Variant(make=through_itk("a.nii", "ct.nrrd")),
     "nrrd from nifti packed": Variant(make=through_itk("a.nii.gz", "ct.nrrd", packed=True)),
     "nrrd from meta": Variant(make=through_itk("a.mha", "ct.nrrd")),
@@ -430,6 +447,10 @@ ACCEPTED: dict[str, Variant] = {
                 + d[19:]
             ),
         )
+    ),
+    "meta empty lines": Variant(make=changed(meta(), lambda d: d[:19] + b"\r\n\n" + d[19:])),
+    "meta windows lines": Variant(
+        make=changed(meta(data=b""), lambda d: d.replace(b"\n", b"\r\n") + RAW)
     ),
     "meta big-endian": Variant(make=meta(VOXELS.astype(">i2"), BinaryDataByteOrderMSB="True")),
     "meta element order": Variant(make=meta(VOXELS.astype(">i2"), ElementByteOrderMSB="True")),
@@ -541,6 +562,10 @@ REFUSED: dict[str, Variant] = {
     "nifti offset in the header": Variant(
         make=nifti((108, "f", 0.0)),
         refusal=_header("NIfTI-1", "it does not say where its voxels begin (vox_offset)"),
+    ),
+    "nifti no rotation": Variant(
+        make=nifti((254, "h", 0), (256, "3f", (0.9, 0.9, 0.9)), edit=qform()),
+        refusal=_header("NIfTI-1", "its quaternion is no rotation"),
     ),
     "nifti place not a number": Variant(make=nifti((292, "f", np.nan)), refusal=refusals.NO_PLACE),
     "nifti enormous": Variant(

@@ -77,6 +77,8 @@ def _fields(path: Path) -> tuple[Fields, int]:
     end = 0
     for line in start.splitlines(keepends=True):
         end += len(line)
+        if not line.strip():
+            continue
         found = _LINE.fullmatch(line.strip(b"\r\n"))
         if found is None:
             raise _damaged("a line is not 'key = value'")

@@ -209,7 +209,8 @@ def _grid(record: Record, size: list[int]) -> FileGrid:
     scale = _MM.get(int(record["xyzt_units"]) & 7)
     if scale is None:
         raise refusals.unknown_unit(f"xyzt_units {int(record['xyzt_units']) & 7}")
-    frame_spacing = float(record["pixdim"][4]) or 1.0
+    frame_spacing = abs(float(record["pixdim"][4])) or 1.0
+    frame_spacing = frame_spacing if math.isfinite(frame_spacing) else 1.0
     forms = [_sform(record)] if int(record["sform_code"]) > 0 else []
     forms += [_qform(record)] if int(record["qform_code"]) > 0 else []
     if not forms:
@@ -240,6 +241,8 @@ def _qform(record: Record) -> npt.NDArray[np.float64]:
     """nifti1.h, method 2.  Lengths are above 0 there; a sign that some programs put before them means nothing."""
     b, c, d = (float(q) for q in record["quatern"])
     square = 1.0 - (b * b + c * c + d * d)
+    if not square >= -_PRECISION:
+        raise refusals.bad_header(Format.NIFTI_1, "its quaternion is no rotation")
     a = math.sqrt(square) if square > 1e-7 else 0.0
     if a == 0.0:
         norm = math.sqrt(b * b + c * c + d * d) or 1.0

@@ -6,7 +6,12 @@ import zlib
 from enum import StrEnum
 from typing import Any, BinaryIO, Protocol
 
+import numpy as np
+
+from dss_images import refusals
+
 _CHUNK_BYTES = 1 << 18
+_MOST_TEXT_BYTES = 32 << 20
 _EITHER = 47
 """For zlib: gzip or zlib, whichever it is, with its checksum."""
 GZIP = b"\x1f\x8b"
@@ -123,7 +128,9 @@ def inflated(file: BinaryIO) -> io.BufferedReader:
 
 
 def unpacked(file: BinaryIO, packing: Packing, number_kind: Any) -> BinaryIO:
-    """``number_kind`` is the numpy type of numbers that are written as text.  Raises ValueError there."""
+    """``number_kind`` is the numpy type of numbers that are written as text.  Raises ValueError or
+    ImageRefused there.
+    """
     match packing:
         case Packing.RAW:
             return file
@@ -132,15 +139,21 @@ def unpacked(file: BinaryIO, packing: Packing, number_kind: Any) -> BinaryIO:
         case Packing.BZIP2:
             return io.BufferedReader(_Unpacking(file, _Bzip2), _CHUNK_BYTES)
         case Packing.HEX:
-            return io.BytesIO(bytes.fromhex(file.read().decode("ascii")))
+            return io.BytesIO(bytes.fromhex(_text(file)))
         case Packing.DECIMAL:
-            return io.BytesIO(_numbers(file.read(), number_kind))
+            return io.BytesIO(_numbers(_text(file), number_kind))
 
 
-def _numbers(text: bytes, kind: Any) -> bytes:
-    import numpy as np  # noqa: PLC0415  (only rare files need it here)
+def _text(file: BinaryIO) -> str:
+    """Raises ImageRefused if there is so much that its numbers would take many times the memory."""
+    text = file.read(_MOST_TEXT_BYTES + 1)
+    if len(text) > _MOST_TEXT_BYTES:
+        raise refusals.unknown_packing(f"text of more than {_MOST_TEXT_BYTES >> 20} MB")
+    return text.decode("ascii")
 
-    words = text.decode("ascii").replace(",", " ").split()
+
+def _numbers(text: str, kind: Any) -> bytes:
+    words = text.replace(",", " ").split()
     whole = np.dtype(kind).kind in "iu"
     numbers = [int(w) for w in words] if whole else [float(w) for w in words]
     try:

@@ -7,7 +7,7 @@ from dss_broker import names as file_names
 from dss_broker.descriptor import Tag
 from dss_dispatch import workspace as ws
 from dss_dispatch.errors import TicketError
-from dss_dispatch.images import Image, check_whole, grid_difference, read_header, read_volume
+from dss_dispatch.images import Image, grid_difference, label_values, read_header, read_volume
 from dss_dispatch.regions import Region, region_marked
 from dss_dispatch.registry import Folder, parse
 from dss_dispatch.service import IMAGE_ROLES, Service
@@ -61,7 +61,7 @@ def read_submission(folder: Path, service: Service) -> Submission:
         region=region_marked(workspace, service.dispatch, image),
     )
     for layer in submission.segmentations:  # the image itself is looked at where it is worked on
-        check_whole(submission.path(layer))
+        label_values(submission.path(layer))
         _require_loadable(layer, read_header(submission.path(layer)), main)
     return submission
 

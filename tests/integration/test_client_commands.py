@@ -102,6 +102,19 @@ def test_a_bad_answer_is_one_sentence_and_exit_status_2(
     assert len(done.output.splitlines()) == 1
 
 
+def test_an_image_that_is_cut_off_is_refused_before_a_ticket_is_made(
+    recorder: Recorder, place: list[str], tmp_path: Path
+) -> None:
+    path = write_image(tmp_path / "scan.nii", image())
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+
+    done = dss("send", str(path), "--service", "lungs", *place)
+
+    assert done.exit_code == 2
+    assert "The image file is damaged: it ends too early." in done.output
+    assert not [r.line for r in recorder.requests if r.line.startswith("POST /api/tickets")]
+
+
 def test_a_service_that_wants_a_landmark_is_refused_before_a_ticket_is_made(
     recorder: Recorder, place: list[str], scan: str
 ) -> None:

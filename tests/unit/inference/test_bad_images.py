@@ -17,6 +17,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from bad_images import BAD, good
 from dss_inference.errors import InferenceError
 from dss_inference.images import read_ct
+from image_variants import ACCEPTED
 
 _READ = """
 import gzip, json, random, resource, sys, time
@@ -26,6 +27,10 @@ from dss_dispatch.errors import TicketError
 from dss_dispatch.images import label_values, read_header
 from dss_inference.errors import InferenceError
 from dss_inference.images import read_ct
+from dss_images.errors import ImageRefused
+from dss_images.reading import array_of, read_header as read_original
+def read_here(path):
+    array_of(read_original(path, pairs=True))
 """.replace("MEMORY_BYTES", str(3 * 2**30))
 _FUZZ = (
     _READ
@@ -49,7 +54,7 @@ while time.monotonic() < end:
     if suffix == ".nii" and chosen.random() < 0.5:
         path, data = folder / "harmed.nii.gz", gzip.compress(data)
     path.write_bytes(data)
-    for reader, expected in ((read_ct, InferenceError), (read_header, TicketError), (label_values, TicketError)):
+    for reader, expected in ((read_ct, InferenceError), (read_header, TicketError), (label_values, TicketError), (read_here, ImageRefused)):
         read += 1
         start = time.monotonic()
         try:
@@ -122,6 +127,9 @@ def test_harmed_images_neither_end_nor_hang_the_readers(tmp_path: Path) -> None:
         sitk.WriteImage(good(), tmp_path / f"seed.{suffix}")
     for suffix in ("nrrd", "mha"):
         sitk.WriteImage(good(), tmp_path / f"seed.packed.{suffix}", useCompression=True)
+    for name in ("nifti-2", "nrrd bzip2", "nrrd text"):
+        made = ACCEPTED[name].make(tmp_path)
+        made.rename(tmp_path / f"seed.{name}{made.suffix}")
 
     read = int(run(_FUZZ, str(tmp_path), "15"))
 
