@@ -6,8 +6,8 @@ BOOTSTRAP := @$(PYTHON) infra/bootstrap.py
 STACK := @test -x $(BIN)/dss-stack || { echo "Nothing is installed here yet: make up"; exit 1; }; $(BIN)/dss-stack
 
 BROKER_RELEASES ?= trixie forky
-BROKER_TESTS := tests/contract $(addprefix tests/integration/test_,orderly_stops.py rabbit_faults.py \
-  rabbit_recovery.py rabbit_rights.py long_work.py dead_letters_programs.py)
+BROKER_TESTS := tests/contract tests/e2e/test_rollouts.py $(addprefix tests/integration/test_,orderly_stops.py \
+  crash_windows.py rabbit_faults.py rabbit_recovery.py rabbit_rights.py long_work.py dead_letters_programs.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help up stop status logs reset check test test-brokers chaos failover bench bench-inference migration dashboards lock

@@ -27,7 +27,7 @@ SILENCE_S = 25
 STOP_S = 10
 PORTALS, DISPATCHERS, WORKERS = 2, 3, 2
 
-_SERVICE_JSON = {
+SERVICE_JSON = {
     "name": SERVICE,
     "version": "1.0.0",
     "shortdesc": "Waits, and signs what it did",
@@ -137,7 +137,7 @@ class Site:
 
     def _write_service(self) -> None:
         (self.folder / "service").mkdir()
-        (self.folder / "service/service.json").write_text(json.dumps(_SERVICE_JSON))
+        (self.folder / "service/service.json").write_text(json.dumps(SERVICE_JSON))
 
     def _add_programs(self) -> None:
         portal = ["dss_portal", "serve"]

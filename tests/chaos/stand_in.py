@@ -5,6 +5,7 @@
 Broker, server, files and cancellation are the real worker's; only the computation is a wait.
 """
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from dss_inference.errors import InferenceError
 from dss_inference.server import Server
 from dss_inference.settings import Settings
 from dss_observability.logs import configure_logging
+
+log = logging.getLogger(__name__)
 
 BUNDLE = "stand-in"
 REFUSAL = "The image asks to be refused."
@@ -55,6 +58,7 @@ class StandIn:
             raise InferenceError(REFUSAL)
         if order.kind is Kind.DEADLY:
             os._exit(1)
+        log.info("working")
         ends_s = time.monotonic() + order.work_ms / 1000
         while time.monotonic() < ends_s:
             stages.enter(0.5, "working")
