@@ -79,6 +79,10 @@ class Broker(Protocol):
     def connected(self) -> bool:
         """True if the broker is there and takes messages."""
 
+    @property
+    def problem(self) -> str:
+        """What keeps the program from the broker, a sentence for operators; "" if nothing does."""
+
     def publish(self, message: Message, *, message_id: str | None = None) -> "Future[None]":
         """Send ``message`` to whoever subscribes to its routing key.
 

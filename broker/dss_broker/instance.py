@@ -1,9 +1,26 @@
-"""The name under which one process is known to operators."""
+"""The name under which one process is known to operators, and which no other living one may have."""
 
 import os
+import secrets
 import socket
+from functools import cache
+
+MAX_CHARACTERS = 100
 
 
+@cache
 def instance_name() -> str:
-    """Host and process id: ``node7-4711``."""
-    return f"{socket.gethostname()}-{os.getpid()}"
+    """Host, process id and six random digits: ``node7-4711-3fa9c1``.
+
+    Containers on the network of their host all have its name and the process id 1.
+    """
+    return f"{socket.gethostname()[:60]}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
+def checked(name: str) -> str:
+    """The default for a blank one.  Raises ValueError for what no list could show."""
+    if not name:
+        return instance_name()
+    if not name.isprintable() or len(name) > MAX_CHARACTERS:
+        raise ValueError(f"a name of at most {MAX_CHARACTERS} characters is needed")
+    return name

@@ -26,6 +26,7 @@ from dss_broker.topology import (
     must_arrive,
     routing_key,
 )
+from dss_observability.serving import BROKER_AWAY
 from dss_observability.tracing import end_with
 
 SHORT_RETRY_S = 0.02
@@ -51,6 +52,10 @@ class MemoryBroker:
     @property
     def connected(self) -> bool:
         return not self._closed
+
+    @property
+    def problem(self) -> str:
+        return BROKER_AWAY if self._closed else ""
 
     @property
     def parked(self) -> list[Envelope]:

@@ -24,6 +24,7 @@ from dss_broker.rabbit_deaths import Deaths
 from dss_broker.rabbit_declare import declare_shared
 from dss_broker.rabbit_link import Link
 from dss_broker.rabbit_marks import Marks
+from dss_broker.rabbit_name import Name
 from dss_broker.rabbit_publisher import Posting, Publisher
 from dss_broker.rabbit_replies import Replies
 from dss_broker.spans import published
@@ -36,6 +37,7 @@ from dss_broker.topology import (
     reply_queue,
     routing_key,
 )
+from dss_observability.serving import BROKER_AWAY
 from dss_observability.tracing import end_with
 
 LOOK_S = 1.0
@@ -44,8 +46,8 @@ LOOK_S = 1.0
 class RabbitBroker:
     """One connection and one I/O thread; handlers run in threads of their subscriptions.
 
-    ``instance`` tells the processes of one ``program`` apart: two at a time must not share it, and
-    one that keeps it over a restart finds its reply queue again.
+    ``instance`` tells the processes of one ``program`` apart: of two that share it, one consumes
+    nothing while the other lives.
     """
 
     def __init__(
@@ -65,16 +67,26 @@ class RabbitBroker:
         self._stopping = False
         self._connection: SelectConnection | None = None
         self._conversations = Conversations()
-        self._replies = Replies(reply_queue(program, instance), self._conversations)
+        self._replies = Replies(
+            reply_queue(program, instance, uuid4().hex[:8]), self._conversations
+        )
         name = f"{program} {instance}"
         self._link = Link(url, name, on_up=self._up, on_down=self._down, on_close=self._abandon)
         self._publisher = Publisher(self._link, self._declare)
         self._marks, self._turn = Marks(self._link, self._publisher), threading.Lock()
+        self._name_taken = Name(self._link, program, instance)
+        self._served: set[Consumer] = set()
         self._link.start()
 
     @property
     def connected(self) -> bool:
         return self._publisher.ready
+
+    @property
+    def problem(self) -> str:
+        if not self.connected:
+            return BROKER_AWAY
+        return self._name_taken.problem
 
     def publish(self, message: Message, *, message_id: str | None = None) -> "Future[None]":
         envelope = seal(message, message_id=message_id)
@@ -150,8 +162,8 @@ class RabbitBroker:
         self._connection = connection
         self._publisher.up(connection)
         self._marks.up(connection)
-        for consumer in self._consumers:
-            consumer.up(connection)
+        if self._consumers:
+            self._name_taken.take(connection, self._consume)
         self._link.call_later(LOOK_S, partial(self._look, connection))
 
     def _look(self, connection: SelectConnection) -> None:
@@ -164,6 +176,7 @@ class RabbitBroker:
         self._connection = None
         self._publisher.down()
         self._marks.down()
+        self._served.clear()
         for consumer in self._consumers:
             consumer.down()
 
@@ -174,7 +187,14 @@ class RabbitBroker:
         self._consumers.append(consumer)
         consumer.start()
         if self._connection is not None:
-            consumer.up(self._connection)
+            self._name_taken.take(self._connection, self._consume)
+
+    def _consume(self) -> None:
+        """Nobody else has our name: every subscription that is not served yet begins."""
+        for consumer in self._consumers:
+            if self._connection is not None and consumer not in self._served:
+                self._served.add(consumer)
+                consumer.up(self._connection)
 
     def _abandon(self) -> None:
         for consumer in self._consumers:

@@ -5,6 +5,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, SecretStr, ValidationError
 
+from dss_broker.instance import checked
+
 
 def _amqp_address(url: SecretStr) -> SecretStr:
     """Raises ValueError without showing the address, which holds a password."""
@@ -35,6 +37,9 @@ def _bind_address(bind: str) -> str:
 
 AmqpUrl = Annotated[SecretStr, AfterValidator(_amqp_address)]
 """Address of RabbitMQ with the user's password, or those of several nodes with commas between."""
+
+Instance = Annotated[str, AfterValidator(checked)]
+"""Name of a process; "" is the default."""
 
 Bind = Annotated[str, AfterValidator(_bind_address)]
 """host:port to listen on, or "" for none."""

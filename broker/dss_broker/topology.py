@@ -169,9 +169,9 @@ def death_queue(queue: str, message_id: str, kind: str) -> str:
     return f"{DEATH_EXCHANGE}.{part}.{of_message}.{kind}"
 
 
-def reply_queue(program: str, instance: str) -> str:
-    """Where the answers to one process's requests wait for it."""
-    return f"dss.replies.{word(program)}.{word(instance, LONGEST_INSTANCE)}"
+def reply_queue(program: str, instance: str, process: str) -> str:
+    """Where the answers to one process's requests wait for it; no other ``process`` may read them there."""
+    return f"dss.replies.{word(program)}.{word(instance, LONGEST_INSTANCE)}.{process}"
 
 
 def own_queue(queue: str, program: str, instance: str) -> str:

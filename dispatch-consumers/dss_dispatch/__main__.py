@@ -138,7 +138,7 @@ def _serve(service: Service, settings: Settings, service_url: str) -> None:
         end_health = serve_health(
             settings.metrics_bind,
             lambda: [
-                *missing(broker=broker.connected, datastore=is_there(settings.datastore)),
+                *missing(broker=broker.problem, datastore=is_there(settings.datastore)),
                 *consumer.problems(),
                 *keeper.problems(),
             ],
@@ -165,7 +165,7 @@ def _serve_checks(settings: ProgramSettings) -> None:
     end_health = serve_health(
         settings.metrics_bind,
         lambda: [
-            *missing(broker=broker.connected, datastore=is_there(settings.datastore)),
+            *missing(broker=broker.problem, datastore=is_there(settings.datastore)),
             *keeper.problems(),
         ],
     )

@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dss_broker.instance import instance_name
-from dss_broker.settings import AmqpUrl, Bind
+from dss_broker.settings import AmqpUrl, Bind, Instance
 
 
 class ServiceSettings(BaseSettings):
@@ -28,7 +28,7 @@ class ProgramSettings(BaseSettings):
 
     amqp_url: AmqpUrl = Field(description="amqp://user:password@host:port/vhost")
     datastore: Path = Field(description="folder shared with the portal and the inference workers")
-    instance: str = Field(default_factory=instance_name, description="name of this process")
+    instance: Instance = Field(default_factory=instance_name, description="name of this process")
     metrics_bind: Bind = Field(
         "", description="host:port of /metrics, /healthz and /readyz; blank is none"
     )
@@ -39,7 +39,9 @@ class ProgramSettings(BaseSettings):
 class Settings(ServiceSettings, ProgramSettings):
     """Enough to serve a service."""
 
-    provider: str = Field("dss", description="who offers the service, as users read it")
+    provider: str = Field(
+        "dss", pattern=r"^[\w-]{1,78}$", description="who offers the service, as users read it"
+    )
     parallel_tickets: int = Field(2, ge=1, description="tickets in hand at a time")
     inference_silence_s: float = Field(
         600, gt=0, description="a worker that is silent for so long is given up"

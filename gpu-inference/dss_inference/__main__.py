@@ -153,7 +153,7 @@ def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
         end_health = serve_health(
             settings.metrics_bind,
             lambda: [
-                *missing(broker=broker.connected, datastore=is_there(settings.datastore)),
+                *missing(broker=broker.problem, datastore=is_there(settings.datastore)),
                 *keeper.problems(),
                 *server.problems(),
             ],

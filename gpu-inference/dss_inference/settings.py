@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dss_broker.instance import instance_name
-from dss_broker.settings import AmqpUrl, Bind, problems
+from dss_broker.settings import AmqpUrl, Bind, Instance, problems
 
 
 def _own_cores() -> int:
@@ -36,7 +36,7 @@ class DeviceSettings(BaseSettings):
 class FacadeSettings(DeviceSettings):
     """Enough to serve over HTTP."""
 
-    instance: str = Field(default_factory=instance_name, description="name of this process")
+    instance: Instance = Field(default_factory=instance_name, description="name of this process")
     facade_bind: Bind = Field("", description="host:port of the REST interface; blank is none")
     facade_dir: Path = Field(
         Path("/wmlce/data/output"), description="persistent folder of its images and results"

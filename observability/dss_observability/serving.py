@@ -29,10 +29,11 @@ class _Quiet(WSGIRequestHandler):
         """A scrape is no event."""
 
 
-def missing(*, broker: bool, datastore: bool) -> list[str]:
-    """What keeps a program that needs these two from its work, by whether they are there."""
-    found = {BROKER_AWAY: broker, NO_DATASTORE: datastore}
-    return [sentence for sentence, is_there in found.items() if not is_there]
+def missing(*, broker: str, datastore: bool) -> list[str]:
+    """What keeps a program that needs these two from its work: the broker's problem, "" for none, and whether
+    the datastore is there.
+    """
+    return [sentence for sentence in (broker, "" if datastore else NO_DATASTORE) if sentence]
 
 
 def _nothing() -> list[str]:

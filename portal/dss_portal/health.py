@@ -4,7 +4,7 @@ import asyncio
 
 from quart import Blueprint, Quart, Response, current_app
 
-from dss_observability.serving import BROKER_AWAY, NO_DATASTORE
+from dss_observability.serving import NO_DATASTORE
 from dss_portal import database
 from dss_portal.background import Background
 from dss_portal.formats import plain
@@ -40,8 +40,8 @@ async def missing(app: Quart) -> list[str]:
         found.append("The database does not answer.")
     elif not (migrated := await _schema_is_current()):
         found.append(NOT_MIGRATED)
-    if not app.extensions["dss_broker"].connected:
-        found.append(BROKER_AWAY)
+    if problem := app.extensions["dss_broker"].problem:
+        found.append(problem)
     elif answers and migrated and (sentence := await _outbox_problem(app)):
         found.append(sentence)
     # A datastore is made for a site whose database says that it is new, which only a schema can.

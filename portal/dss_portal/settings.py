@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dss_broker.instance import instance_name
-from dss_broker.settings import AmqpUrl, Bind
+from dss_broker.settings import AmqpUrl, Bind, Instance
 from dss_portal.database_address import parse
 
 Network = IPv4Network | IPv6Network
@@ -43,7 +43,7 @@ class Settings(DatabaseSettings):
     public_url: str = Field(
         "http://127.0.0.1:8080", description="address that users type into ITK-SNAP"
     )
-    instance: str = Field(default_factory=instance_name, description="name of this process")
+    instance: Instance = Field(default_factory=instance_name, description="name of this process")
     stop_s: float = Field(
         30, ge=0, description="when told to stop, finish requests and messages in hand for so long"
     )

@@ -47,7 +47,7 @@ def test_any_name_has_keys_and_queues_that_amqp_can_write(name: str) -> None:
     keys = [
         *topology.dispatch(name).keys,
         *topology.workers("dispatch", name).keys,
-        topology.reply_queue("inference", name),
+        topology.reply_queue("inference", name, "0123abcd"),
         topology.routing_key(
             m.ServiceAnnounced(service=name, provider="p", instance="i", descriptor={})
         ),
