@@ -3,19 +3,18 @@
 Keys and rules are those of ITK-SNAP's Logic/WorkspaceAPI and IRISApplication::OpenProject.
 """
 
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PureWindowsPath
 
+from dss_broker.meshes import drop_meshes as drop_meshes  # noqa: PLC0414  (part of this module's offer)
+from dss_broker.meshes import is_layer, layer_key
 from dss_dispatch.errors import TicketError
 from dss_dispatch.registry import Folder
 from dss_dispatch.remarks import FOLDER as REMARKS
 
 _FORMATS = {".gz": "NiFTI", ".nii": "NiFTI", ".nrrd": "NRRD", ".mha": "MetaImage"}
 """As ITK-SNAP calls them (GuidedNativeImageIO.cxx)."""
-_LAYER_KEY = re.compile(r"Layer\[(\d+)\]")
 
 
 class Role(StrEnum):
@@ -59,10 +58,6 @@ def layers(workspace: Folder) -> tuple[Layer, ...]:
     return found
 
 
-def layer_key(index: int) -> str:
-    return f"Layer[{index:03d}]"
-
-
 def main_folder(workspace: Folder) -> Folder:
     """The folder of the main image, which also holds the labels."""
     return workspace.make(f"Layers.{layer_key(0)}")
@@ -70,11 +65,7 @@ def main_folder(workspace: Folder) -> Folder:
 
 def _layer_folders(workspace: Folder) -> dict[str, Folder]:
     container = workspace.find("Layers") or Folder()
-    return {key: container.folders[key] for key in sorted(container.folders) if _is_layer(key)}
-
-
-def _is_layer(key: str) -> bool:
-    return _LAYER_KEY.fullmatch(key) is not None
+    return {key: container.folders[key] for key in sorted(container.folders) if is_layer(key)}
 
 
 def _layer(key: str, folder: Folder) -> Layer:
@@ -148,27 +139,6 @@ def mesh_file_names(workspace: Folder) -> tuple[str, ...]:
 def _mesh_files(layers_of: Folder) -> list[Folder]:
     meshes = layers_of.find("MeshLayers") or Folder()
     return [folder for folder in meshes.walk() if "AbsolutePath" in folder.entries]
-
-
-def drop_meshes(workspace: Folder, is_there: Callable[[str], bool]) -> int:
-    """Take out the mesh layers that lack a file; how many those were.
-
-    The client never uploads meshes, and one missing file makes ITK-SNAP refuse the workspace.
-    """
-    meshes = workspace.find("MeshLayers")
-    if meshes is None:
-        return 0
-    all_layers = [meshes.folders.pop(key) for key in sorted(meshes.folders) if _is_layer(key)]
-    kept = [layer for layer in all_layers if _is_complete(layer, is_there)]
-    meshes.folders.update({layer_key(i): layer for i, layer in enumerate(kept)})
-    if not meshes.folders:
-        del workspace.folders["MeshLayers"]
-    return len(all_layers) - len(kept)
-
-
-def _is_complete(mesh: Folder, is_there: Callable[[str], bool]) -> bool:
-    paths = [f.entries["AbsolutePath"] for f in mesh.walk() if "AbsolutePath" in f.entries]
-    return bool(paths) and all(is_there(PureWindowsPath(path).name) for path in paths)
 
 
 def scrub(workspace: Folder) -> None:

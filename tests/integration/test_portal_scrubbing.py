@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from quart.typing import TestClientProtocol as Client
 
-from builders import image, workspace_xml, write_image
+from builders import WorkspaceSpec, image, workspace_xml, write_image
+from dss_broker.registry import parse
 from dss_portal.settings import Settings
-from portals import Portal, new_ticket, send_file, text
+from portals import Portal, new_ticket, post, send_file, text
 
 pytestmark = pytest.mark.stack
 
@@ -104,3 +105,31 @@ async def test_the_portal_answers_while_a_huge_workspace_is_scrubbed(
     assert b"jane" not in kept["t.itksnap"]
     assert max(late_s) < 1.0, "on an idle machine it is a tenth of that"
     assert await text(ann, "/healthz") == "ok"
+
+
+MESH = (
+    '<folder key="MeshLayers" ><folder key="Layer[000]" >'
+    '<entry key="AbsolutePath" value="/client/heart.vtk" /></folder></folder>'
+)
+
+
+@pytest.mark.parametrize(("uploaded", "left_out"), [(False, 1), (True, 0)])
+async def test_mesh_layers_whose_files_are_not_sent_are_left_out_when_the_ticket_is_submitted(
+    portal: Portal, ann: Client, uploaded: bool, left_out: int
+) -> None:
+    """ITK-SNAP sends none, and would open no result of a provider that kept them."""
+    ticket = await new_ticket(ann)
+    files = f"/api/tickets/{ticket}/files/input"
+    await send_file(ann, files, "t.itksnap", workspace_xml(WorkspaceSpec(extra=MESH)))
+    if uploaded:
+        await send_file(ann, files, "heart.vtk", b"mesh")
+
+    assert await post(ann, f"/api/tickets/{ticket}/status", status="ready") == (200, "ready")
+
+    answer = await ann.get(f"{files}/0")
+    workspace = parse(await answer.get_data(as_text=False))
+    assert (workspace.find("MeshLayers") is None) == bool(left_out)
+    said = await text(ann, f"/api/tickets/{ticket}/log")
+    assert said.count("Mesh layers left out") == left_out
+    assert answer.headers["Content-Length"] == str(len(await answer.get_data(as_text=False)))
+    assert [p.name for p in (portal.datastore / "tickets").rglob("*.part")] == []

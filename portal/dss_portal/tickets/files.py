@@ -1,9 +1,18 @@
 """Names under which files of a ticket may be kept, so that whoever fetches them can store them."""
 
+from contextlib import suppress
+
+from tortoise.transactions import in_transaction
+
 from dss_broker import names
 from dss_broker.datastore import Area
+from dss_portal.datastore import Datastore
 from dss_portal.errors import Refused
+from dss_portal.models import Status, User
 from dss_portal.tickets import store
+from dss_portal.traces import scrubbing
+
+LEFT_OUT = "Mesh layers left out, since ITK-SNAP does not upload their files: {}."
 
 
 def check_name(area: Area, name: str) -> None:
@@ -21,3 +30,24 @@ async def check_twin(ticket_id: int, area: Area, name: str) -> None:
     other = names.twin(name, [file.name for file in await store.files(ticket_id, area)])
     if other:
         raise Refused(f"'{name}' and '{other}' are the same file on some systems. Rename one.")
+
+
+async def leave_out_meshes(datastore: Datastore, ticket_id: int, user: User) -> None:
+    """From the workspaces of a ticket that its user is about to submit; its log says so.
+
+    Nobody could open a result that was made of them: one file that is missing, and ITK-SNAP loads nothing.
+    """
+    async with in_transaction():
+        ticket = await store.locked(ticket_id)
+        if ticket is None or ticket.user_id != user.id or ticket.status is not Status.INIT:
+            return
+        names = [file.name for file in await store.files(ticket_id, "input")]
+        for name in names:
+            if not name.casefold().endswith(".itksnap"):
+                continue
+            with suppress(FileNotFoundError):  # a ticket without it fails later, with a sentence
+                path = await datastore.file(ticket_id, "input", name)
+                dropped, size_bytes = await scrubbing.leave_out_meshes(path, names)
+                if dropped:
+                    await store.register_file(ticket_id, "input", name, size_bytes)
+                    await store.add_log(ticket_id, "info", LEFT_OUT.format(dropped))

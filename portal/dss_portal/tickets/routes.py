@@ -10,7 +10,7 @@ from dss_portal.errors import Refused
 from dss_portal.formats import csv_text, json_body, plain, table
 from dss_portal.models import Ticket
 from dss_portal.outbox import Relay
-from dss_portal.tickets import progress, queue, store, submission, views
+from dss_portal.tickets import files, progress, queue, store, submission, views
 from dss_portal.tickets.room import Room
 
 blueprint = Blueprint("tickets", __name__, url_prefix="/api/tickets")
@@ -91,6 +91,8 @@ async def set_status(ticket_id: int) -> Response:
     asked = await parameters.required("status")
     if asked != "ready":
         raise Refused(f"Changing ticket status to {asked} is not supported")
+    if parameters.settings().scrub_inputs:
+        await files.leave_out_meshes(_datastore(), ticket_id, current_user())
     await submission.submit(ticket_id, current_user(), _quiet_s())
     _wake_relay()
     return plain("ready")

@@ -3,11 +3,13 @@
 import asyncio
 import os
 import threading
+import uuid
+from collections.abc import Container
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dss_portal.traces.volumes import scrub_volume
-from dss_portal.traces.workspaces import LARGEST_BYTES, without_paths
+from dss_portal.traces.workspaces import LARGEST_BYTES, without_meshes, without_paths
 
 _THREADS = ThreadPoolExecutor(2, thread_name_prefix="scrubbing")
 """Packing a large image anew takes seconds; the threads that serve other files are not held up."""
@@ -26,6 +28,32 @@ async def scrub(path: Path, location: str) -> int:
     return await asyncio.get_running_loop().run_in_executor(_THREADS, _scrub, path, location)
 
 
+async def leave_out_meshes(path: Path, names: Container[str]) -> tuple[int, int]:
+    """The mesh layers of the workspace ``path`` that need another file than ``names``: how many those were,
+    and the size of what is left, in bytes.
+    """
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, _leave_out, path, names)
+
+
+def _leave_out(path: Path, names: Container[str]) -> tuple[int, int]:
+    if path.stat().st_size > LARGEST_BYTES:
+        return 0, path.stat().st_size
+    with _ONE_WORKSPACE:
+        after, dropped = without_meshes(path.read_bytes(), names)
+    if dropped:
+        temporary = path.with_name(f".{uuid.uuid4().hex}.part")
+        _write(temporary, after)
+        temporary.replace(path)
+    return dropped, path.stat().st_size
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def _scrub(path: Path, location: str) -> int:
     with path.open("rb") as file:
         beginning = file.read(_BEGINNING_BYTES)
@@ -41,7 +69,4 @@ def _scrub_workspace(path: Path, location: str) -> None:
     with _ONE_WORKSPACE:
         after = without_paths(before, location)
     if after != before:
-        with path.open("wb") as file:
-            file.write(after)
-            file.flush()
-            os.fsync(file.fileno())
+        _write(path, after)

@@ -1,8 +1,10 @@
 """A workspace without the places where its author kept his files."""
 
 import re
+from collections.abc import Container
 from pathlib import PureWindowsPath
 
+from dss_broker.meshes import drop_meshes
 from dss_broker.registry import Folder, RegistryUnreadable, parse, serialize
 
 LARGEST_BYTES = 16 * 2**20
@@ -39,6 +41,19 @@ def without_paths(data: bytes, location: str) -> bytes:
     workspace.set("SaveLocation", location)
     workspace.entries.setdefault("Version", "")  # a project file is known by having both
     return serialize(workspace)
+
+
+def without_meshes(data: bytes, names: Container[str]) -> tuple[bytes, int]:
+    """Without the mesh layers that need another file than ``names``, and how many those were.
+
+    ITK-SNAP uploads no meshes, and nobody could open the workspace with a file missing.
+    """
+    try:
+        workspace = parse(data)
+    except RegistryUnreadable:
+        return data, 0
+    dropped = drop_meshes(workspace, names.__contains__)
+    return (serialize(workspace), dropped) if dropped else (data, 0)
 
 
 def _scrub(folder: Folder, location: str) -> bool:
