@@ -135,6 +135,8 @@ def _asked_by_users(world: World, number: int, rules: Rules) -> Iterator[Step]:
         spent = _with(world, number, replace(ticket, restarts=ticket.restarts - 1))
         yield from _happens(spent, number, lifecycle.Retried(), rules)
         yield from _happens(spent, number, lifecycle.Requeued(), rules)
+        for claim_id in (NOW, OLD) if ticket.claimed else ():
+            yield from _happens(spent, number, lifecycle.HolderRemoved(claim_id=claim_id), rules)
 
 
 def _reaped(world: World, number: int, rules: Rules) -> Iterator[Step]:

@@ -23,6 +23,7 @@ ByClaim: TypeAlias = (
     lifecycle.Succeeded
     | lifecycle.Failed
     | lifecycle.Abandoned
+    | lifecycle.HolderRemoved
     | lifecycle.LeaseLapsed
     | lifecycle.RunOverdue
 )

@@ -5,9 +5,11 @@ import secrets
 from datetime import UTC, datetime, timedelta
 
 from tortoise.expressions import Q
+from tortoise.transactions import in_transaction
 
 from dss_portal.errors import Refused
 from dss_portal.models import LoginToken, Session, Tier, User
+from dss_portal.tickets import revocation
 
 TEST_USER = "test@example.com"
 TOKEN_BYTES = 24  # 48 hexadecimal digits, as ITK-SNAP's token box expects
@@ -112,9 +114,14 @@ async def revoke_session(session: Session) -> None:
 
 
 async def disable_user(email: str) -> None:
-    """Nothing of the user's works any more, from the next request on.  Raises LookupError."""
-    if not await User.filter(email=email).update(disabled=True):
-        raise LookupError(f"There is no user '{email}'.")
+    """Nothing of the user's works any more, from the next request on; what the user has claimed waits again.
+
+    Raises LookupError.
+    """
+    async with in_transaction():
+        if not await User.filter(email=email).update(disabled=True):
+            raise LookupError(f"There is no user '{email}'.")
+        await revocation.give_back()
 
 
 async def user_named(email: str) -> User:

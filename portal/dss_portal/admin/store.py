@@ -19,8 +19,8 @@ from dss_portal.models import (
     TicketHistory,
     User,
 )
+from dss_portal.tickets import revocation, submission
 from dss_portal.tickets import store as tickets
-from dss_portal.tickets import submission
 from dss_portal.tickets.lifecycle import FINISHED, OPEN
 
 
@@ -41,11 +41,14 @@ async def add_provider(name: str) -> None:
 
 
 async def remove_provider(name: str) -> None:
+    """What its users have claimed waits again."""
     async with in_transaction():
+        await _rights(ProviderAccess.filter(provider__name=name))
         await Provider.filter(name=name).update(current=False)
         links = ProviderService.filter(provider__name=name)
         await ProviderService.filter(id__in=await _ids(links)).update(current=False)
         await _remove_orphans()
+        await revocation.give_back()
 
 
 async def provider_named(name: str) -> Provider:
@@ -78,12 +81,13 @@ async def add_provider_user(name: str, email: str, *, admin: bool) -> None:
 
 
 async def remove_provider_user(name: str, user_id: int) -> None:
-    """Also if there is no such user."""
+    """Also if there is no such user.  What the user has claimed waits again."""
     if user_id >= 2**31:
         return
-    await ProviderAccess.filter(
-        id__in=await _ids(ProviderAccess.filter(provider__name=name, user_id=user_id))
-    ).delete()
+    async with in_transaction():
+        rights = await _rights(ProviderAccess.filter(provider__name=name, user_id=user_id))
+        await ProviderAccess.filter(id__in=rights).delete()
+        await revocation.give_back()
 
 
 async def provider_services(name: str) -> list[Service]:
@@ -158,6 +162,13 @@ async def _remove_orphans() -> None:
     }
     known = {int(str(i)) for i in await ProviderService.all().values_list("service_id", flat=True)}
     await Service.filter(id__in=list(known - offered)).update(current=False)
+
+
+async def _rights(query: Any) -> list[int]:
+    """Their numbers, locked until the caller's transaction ends: nobody claims by them meanwhile."""
+    numbers = await _ids(query)
+    await ProviderAccess.filter(id__in=numbers).order_by("id").select_for_update()
+    return numbers
 
 
 async def _ids(query: Any) -> list[int]:

@@ -198,17 +198,19 @@ async def set_progress(ticket_id: int) -> Response:
 async def _claim(githashes: list[str], form: dict[str, str]) -> tuple[int, str, str] | None:
     """Number, service and status of the ticket claimed, if one waits."""
     user = current_user()
-    services = await store.provided(user, githashes)
+    await store.heard(await store.provided(user, githashes))
     provider = parameters.of(form, "provider")
-    await store.check_provider(user, provider)
-    await store.heard(services)
     claimant = claims.Claimant(
         provider=provider,
         instance=form.get("code", "default"),
         lease_s=parameters.settings().provider_lease_s,
         user_id=user.id,
     )
-    ticket = await claims.next_ready(services, claimant)
+    async with in_transaction():
+        await store.keep_rights(user)
+        services = await store.provided(user, githashes)
+        await store.check_provider(user, provider)
+        ticket = await claims.next_ready(services, claimant)
     if ticket is None:
         return None
     githash = next(s.githash for s in services if s.id == ticket.service_id)

@@ -35,6 +35,11 @@ async def check_provider(user: User, name: str) -> None:
         raise Refused(f"Provider {name} is not one of yours.")
 
 
+async def keep_rights(user: User) -> None:
+    """Nobody takes the user's rights with providers away before the caller's transaction ends."""
+    await ProviderAccess.filter(user=user).order_by("id").select_for_update()
+
+
 async def heard(services: Sequence[Service]) -> None:
     """Somebody who serves them is at work."""
     ids, now = [s.id for s in services], clock.now()
@@ -64,9 +69,15 @@ async def visible(ticket_id: int, user: User) -> Ticket:
 
 
 async def claimed_once(ticket_id: int, user: User) -> Ticket:
-    """A ticket that the user has claimed at some time, for reading.  Raises Refused."""
+    """A ticket that the user has claimed at some time, for reading.  Raises Refused.
+
+    Only as long as the user works for a provider that offers, or has offered, the ticket's service.
+    """
     ticket = await Ticket.get_or_none(id=ticket_id) if ticket_id < 2**31 else None
     if ticket is None or not await Claim.exists(ticket_id=ticket_id, user_id=user.id):
+        raise _not_claimed(ticket_id, user)
+    offers = ProviderService.filter(service_id=ticket.service_id)
+    if not await offers.filter(provider_id__in=await _provider_ids(user)).exists():
         raise _not_claimed(ticket_id, user)
     if ticket.status is Status.DELETED:
         raise Refused(f"Ticket {ticket_id} has been deleted ")

@@ -69,6 +69,13 @@ class Abandoned:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HolderRemoved:
+    """Who holds the claim may not work for the service any more; that is no attempt of the ticket's."""
+
+    claim_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Retried:
     """The user wants a ticket that did not succeed to be tried from the beginning."""
 
@@ -92,6 +99,7 @@ Event: TypeAlias = (
     | RunOverdue
     | StageOverdue
     | Abandoned
+    | HolderRemoved
     | Retried
     | Requeued
     | Deleted
@@ -118,6 +126,8 @@ def apply(ticket: TicketState, event: Event) -> TicketState:
             return _ended(ticket, event.claim_id, Status.FAILED)
         case LeaseLapsed() | RunOverdue():
             return _taken_away(ticket, event)
+        case HolderRemoved():
+            return _given_back(ticket, event)
         case StageOverdue():
             return _given_up(ticket, event)
         case Retried():
@@ -184,6 +194,10 @@ def _given_up(ticket: TicketState, event: StageOverdue) -> TicketState:
     if ticket.status is not event.stage or event.stage not in {Status.INIT, Status.READY}:
         return ticket
     return replace(ticket, status=Status.TIMEOUT)
+
+
+def _given_back(ticket: TicketState, event: HolderRemoved) -> TicketState:
+    return replace(ticket, status=Status.READY) if is_current(ticket, event.claim_id) else ticket
 
 
 def _taken_away(ticket: TicketState, event: LeaseLapsed | RunOverdue) -> TicketState:

@@ -1,0 +1,32 @@
+"""Claims of people who may not work for the ticket's service any more: their tickets wait again, for colleagues."""
+
+from tortoise.connection import get_connection
+
+from dss_portal.tickets import store, submission
+from dss_portal.tickets.lifecycle import HolderRemoved
+
+# A removed service may be finished; its provider, or the user, who was removed may not go on.
+_ORPHANED = """
+SELECT ticket.id, claim.id AS claim_id FROM ticket
+    JOIN claim ON claim.id = ticket.claim_id
+    JOIN user_account ON user_account.id = claim.user_id
+WHERE ticket.status = 'claimed' AND (user_account.disabled OR NOT EXISTS (
+    SELECT FROM provider_access access
+        JOIN provider ON provider.id = access.provider_id AND provider.current
+        JOIN provider_service offer ON offer.provider_id = provider.id
+    WHERE access.user_id = claim.user_id AND offer.service_id = ticket.service_id))
+ORDER BY ticket.id
+"""
+
+
+async def give_back() -> None:
+    """End the claims of such people, within the caller's transaction, which has just taken rights away."""
+    for row in await get_connection("default").execute_query_dict(_ORPHANED):
+        ticket = await store.locked(int(row["id"]))
+        event = HolderRemoved(claim_id=str(row["claim_id"]))
+        if ticket is not None and await store.advance(ticket, event):
+            await store.clear_progress(ticket.id)
+            await store.add_log(
+                ticket.id, "warning", "Its provider's user was removed; the ticket waits again."
+            )
+            await submission.announce(ticket)
