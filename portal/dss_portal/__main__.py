@@ -84,6 +84,9 @@ async def _serve(settings: Settings, broker: RabbitBroker) -> None:
     config.errorlog = None
     config.include_server_header = False
     config.h11_max_incomplete_size = 64 * 1024
+    config.max_app_queue_size = (
+        2  # of 64 kB each: what waits there is not bounded by our own buffer
+    )
     config.graceful_timeout = settings.stop_s
     config.shutdown_timeout = settings.stop_s + ENDING_S
     app: Any = OldPaths(create_app(settings, broker), settings.public_prefix)

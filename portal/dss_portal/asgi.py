@@ -2,30 +2,46 @@
 
 import asyncio
 import re
+from contextlib import suppress
 from typing import Any
 
-from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
 from quart import Quart, Request
 from quart.asgi import ASGIHTTPConnection
 from quart.wrappers.request import Body
 
 from dss_portal.gauges import counted
 
-BUFFER_BYTES = 4 * 2**20
+BUFFER_BYTES = 128 * 1024
+LINGER_S = 1.0
 
 
 class BoundedBody(Body):
-    """A body that tells when enough of it waits to be read."""
+    """A body that tells when enough of it waits to be read, and that can be given up."""
 
     def __init__(self, *sizes: int | None) -> None:
         super().__init__(*sizes)
         self.room = asyncio.Event()
         self.room.set()
+        self.complete = asyncio.Event()
+        self._unwanted = False
 
     def append(self, data: bytes) -> None:
+        if self._unwanted:
+            return
         super().append(data)
         if len(self._data) >= BUFFER_BYTES:
             self.room.clear()
+
+    def set_complete(self) -> None:
+        super().set_complete()
+        self.complete.set()
+
+    def give_up(self) -> None:
+        """Nobody will read it: what waits and what is still to come is dropped."""
+        self._unwanted = True
+        self.clear()
+        self.room.set()
 
     async def __anext__(self) -> bytes:
         data = await super().__anext__()
@@ -38,7 +54,12 @@ class BoundedRequest(Request):
 
 
 class BoundedConnection(ASGIHTTPConnection):
-    """Quart takes whatever the network brings into memory; this stops reading when enough waits."""
+    """Quart takes whatever the network brings into memory; this stops reading when enough waits.
+
+    An answer ends the interest in the rest of the body.  The rest is read and dropped for LINGER_S
+    seconds, because a client whose connection is closed while it sends may never see the answer.
+    Afterwards the server closes the connection; it could not if something waited to be read.
+    """
 
     async def handle_messages(self, request: Request, receive: ASGIReceiveCallable) -> None:
         body: Any = request.body
@@ -51,6 +72,19 @@ class BoundedConnection(ASGIHTTPConnection):
                 body.append(message.get("body", b""))
                 if not message.get("more_body", False):
                     body.set_complete()
+
+    async def handle_request(self, request: Request, send: ASGISendCallable) -> None:
+        body: Any = request.body
+
+        async def send_and_linger(event: ASGISendEvent) -> None:
+            if event["type"] == "http.response.start":
+                body.give_up()
+            if event["type"] == "http.response.body" and not event.get("more_body", False):
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(body.complete.wait(), LINGER_S)
+            await send(event)
+
+        await super().handle_request(request, send_and_linger)
 
 
 def install(app: Quart) -> None:

@@ -5,15 +5,17 @@ the body wins, and of a repeated name the last.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+import time
+from collections.abc import AsyncIterator, Mapping
 from math import nan
 from urllib.parse import parse_qsl
 
 from quart import current_app, request
 from werkzeug.http import parse_options_header
-from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
+from werkzeug.sansio.multipart import Data, Field, File
 
 from dss_portal.errors import Refused
+from dss_portal.multipart import BoundedDecoder
 from dss_portal.settings import Settings
 
 
@@ -25,9 +27,9 @@ def settings() -> Settings:
 async def form() -> dict[str, str]:
     """All parameters of the request.  Raises Refused if the form is too large or not UTF-8."""
     fields = _decoded(request.query_string)
-    kind, options = parse_options_header(request.headers.get("Content-Type"))
+    kind, _ = parse_options_header(request.headers.get("Content-Type"))
     if kind == "multipart/form-data":
-        return fields | await _multipart_fields(options.get("boundary", ""))
+        return fields | await remaining_fields(multipart(settings().form_s))
     if request.method in {"POST", "PUT", "PATCH"}:
         fields |= _decoded(await _small_body())
     return fields
@@ -71,46 +73,46 @@ def number(name: str, default: int) -> int:
     return value
 
 
-async def chunks() -> AsyncIterator[bytes]:
-    """The body as it comes.  Raises Refused if the sender falls silent."""
+async def chunks(within_s: float) -> AsyncIterator[bytes]:
+    """The body as it comes.
+
+    Raises Refused if the sender falls silent, or if the body is not complete after ``within_s``.
+    """
     body = aiter(request.body)
+    silence_s = settings().upload_silence_s
+    deadline_s = time.monotonic() + within_s
     while True:
+        left_s = deadline_s - time.monotonic()
         try:
-            yield await asyncio.wait_for(anext(body), settings().upload_silence_s)
+            yield await asyncio.wait_for(anext(body), min(silence_s, left_s))
         except StopAsyncIteration:
             return
         except TimeoutError as error:
-            seconds = settings().upload_silence_s
-            raise Refused(f"Nothing more was received for {seconds:g} seconds.", 408) from error
+            raise _too_slow(silence_s, within_s, ended=left_s < silence_s) from error
 
 
-async def multipart() -> AsyncIterator[Field | File | Data]:
-    """The parts of a multipart body as they come.  Raises Refused if it is malformed or cut off."""
+def _too_slow(silence_s: float, within_s: float, *, ended: bool) -> Refused:
+    if ended:
+        return Refused(f"The request was not complete within {within_s:g} seconds.", 408)
+    return Refused(f"Nothing more was received for {silence_s:g} seconds.", 408)
+
+
+async def multipart(within_s: float) -> AsyncIterator[Field | File | Data]:
+    """The parts of a multipart body as they come.
+
+    Raises Refused if it is malformed, cut off, not complete after ``within_s`` seconds, or too large
+    around its parts.
+    """
     _, options = parse_options_header(request.headers.get("Content-Type"))
-    decoder = MultipartDecoder(options.get("boundary", "").encode(), max_parts=100)
+    decoder = BoundedDecoder(options.get("boundary", ""), settings().max_form_bytes)
     try:
-        async for chunk in chunks():
-            decoder.receive_data(chunk)
-            for event in _waiting(decoder):
+        async for chunk in chunks(within_s):
+            for event in decoder.pieces(chunk):
                 yield event
-        decoder.receive_data(None)
-        for event in _waiting(decoder):
+        for event in decoder.end():
             yield event
     except ValueError as error:
         raise Refused("The upload is no complete multipart form.") from error
-
-
-def _waiting(decoder: MultipartDecoder) -> Iterator[Field | File | Data]:
-    """What can be told from the bytes received so far.  Raises ValueError if it is no form."""
-    while not isinstance(event := decoder.next_event(), NeedData | Epilogue):
-        if isinstance(event, Field | File | Data):
-            yield event
-
-
-async def _multipart_fields(boundary: str) -> dict[str, str]:
-    if not boundary:
-        raise Refused("The multipart form names no boundary.")
-    return await remaining_fields(multipart())
 
 
 class Fields:
@@ -124,14 +126,18 @@ class Fields:
     def take(self, part: Field | File | Data) -> None:
         """Raises Refused if the form is too large."""
         if isinstance(part, Field):
+            self._count(len(part.name))
             self._current = self._values[part.name] = bytearray()
         elif isinstance(part, File):
             self._current = None
         else:
-            self._size_bytes += len(part.data)
-            _refuse_large_form(self._size_bytes)
+            self._count(len(part.data))
             if self._current is not None:
                 self._current += part.data
+
+    def _count(self, more_bytes: int) -> None:
+        self._size_bytes += more_bytes
+        _refuse_large_form(self._size_bytes)
 
     def texts(self) -> dict[str, str]:
         """Raises Refused if one is not UTF-8."""
@@ -148,7 +154,7 @@ async def remaining_fields(parts: AsyncIterator[Field | File | Data]) -> dict[st
 
 async def _small_body() -> bytes:
     body = bytearray()
-    async for chunk in chunks():
+    async for chunk in chunks(settings().form_s):
         body += chunk
         _refuse_large_form(len(body))
     return bytes(body)

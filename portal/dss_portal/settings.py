@@ -117,6 +117,8 @@ class Settings(DatabaseSettings):
         True, description="what a user sends loses the paths and words that his machine left in it"
     )
     upload_silence_s: float = Field(60, gt=0, description="an upload may pause so long")
+    form_s: float = Field(60, gt=0, description="a form must be complete within so long")
+    request_s: float = Field(24 * 3600, gt=0, description="likewise a file")
 
     git_schemes: str = Field("https,ssh", description="what a repository's address may begin with")
     git_ca_file: str = Field(

@@ -36,7 +36,7 @@ async def file_part() -> Incoming:
     limits = parameters.settings()
     if (request.content_length or 0) > limits.max_upload_bytes + limits.max_form_bytes:
         raise too_large(limits.max_upload_bytes)
-    parts = parameters.multipart()
+    parts = parameters.multipart(limits.request_s)
     earlier = parameters.Fields()  # ITK-SNAP sends the file first, the Python client last
     async for part in parts:
         if isinstance(part, File) and part.name == "myfile":

@@ -14,6 +14,8 @@ TOKEN_FIELD = "form_token"  # noqa: S105 - the field's name
 TOKEN_LIFE_S = 24 * 3600
 TOO_OLD = "This form is too old; reload the page and try again."
 MAX_BYTES = 8 * 2**20
+_WITH_FILE = {"pages.admin.services.register_upload"}
+"""Forms that may have a file; others are as small as those of programs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,7 @@ class Form:
 
 
 async def submitted() -> Form:
-    """The form of this request.  Raises Refused if it is malformed or larger than MAX_BYTES."""
+    """The form of this request.  Raises Refused if it is malformed or too large."""
     if "dss_form" not in g:
         g.dss_form = await _read()
     found: Form = g.dss_form
@@ -68,12 +70,12 @@ def _signer() -> URLSafeTimedSerializer:
 
 
 async def _read() -> Form:
-    if request.mimetype != "multipart/form-data":
+    if request.mimetype != "multipart/form-data" or request.endpoint not in _WITH_FILE:
         return Form(fields=await parameters.form())
     values: dict[str, bytearray] = {}
     current = bytearray()
     file_name, file, size_bytes = "", bytearray(), 0
-    async for part in parameters.multipart():
+    async for part in parameters.multipart(parameters.settings().request_s):
         match part:
             case File():
                 file_name, current = part.filename, file

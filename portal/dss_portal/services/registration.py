@@ -3,12 +3,10 @@
 Nothing is ever checked out or unpacked: one file is read out of the repository or archive.
 """
 
-import io
+import asyncio
 import json
-import stat
-import tarfile
-import zipfile
-from pathlib import PurePosixPath
+import math
+from collections.abc import Iterable
 from typing import NoReturn
 
 from tortoise.transactions import in_transaction
@@ -17,11 +15,12 @@ from dss_broker.descriptor import Descriptor, DescriptorInvalid, descriptor_from
 from dss_portal.errors import Refused
 from dss_portal.models import Provider, ProviderService, Service
 from dss_portal.services import git, names
+from dss_portal.services.archives import FILE, descriptor_file
 from dss_portal.services.store import SHORTDESC_CHARACTERS, synthetic_hash
 from dss_portal.settings import Settings
 
-FILE = "service.json"
-MAX_FILE_BYTES = 1 << 20
+MAX_LEVELS = 100
+TOO_DEEP = f"it is nested more than {MAX_LEVELS} levels deep."
 
 
 async def from_git(provider: Provider, repository: str, reference: str, settings: Settings) -> str:
@@ -30,26 +29,58 @@ async def from_git(provider: Provider, repository: str, reference: str, settings
     Raises Refused.
     """
     commit, text = await git.read_file(repository, reference, FILE, settings)
-    await register(provider, commit, parsed(text))
+    await register(provider, commit, await asyncio.to_thread(parsed, text))
     return commit
 
 
 async def from_upload(provider: Provider, name: str, data: bytes) -> str:
     """Register an uploaded service.json, .zip or .tar.gz; its synthetic hash.  Raises Refused."""
-    descriptor = parsed(_file_in(name, data))
+    descriptor = await asyncio.to_thread(_read, name, data)
     githash = synthetic_hash(descriptor.whole)
     await register(provider, githash, descriptor)
     return githash
 
 
+def _read(name: str, data: bytes) -> Descriptor:
+    return parsed(descriptor_file(name, data))
+
+
 def parsed(text: bytes) -> Descriptor:
-    """Raises Refused with the old words and what is wrong."""
+    """Raises Refused with the old words and what is wrong.  Blocks for long texts."""
     try:
-        return descriptor_from(json.loads(text, parse_constant=_no_number))
+        decoded = json.loads(text, parse_constant=_no_number)
+        _check_values(decoded)
+        return descriptor_from(decoded)
     except DescriptorInvalid as error:
         raise Refused(f"Error parsing service.json file: {error}") from error
-    except ValueError as error:
-        raise Refused("Error parsing service.json file: it is no JSON.") from error
+    except RecursionError as error:
+        raise _invalid(TOO_DEEP) from error
+    except (ValueError, OverflowError) as error:
+        raise _invalid("it is no JSON.") from error
+
+
+def _check_values(decoded: object) -> None:
+    """Raises Refused for what JSON can say, and the database or a client cannot hold."""
+    level: list[object] = [decoded]
+    for _ in range(MAX_LEVELS):
+        if any(isinstance(value, float) and not math.isfinite(value) for value in level):
+            raise _invalid("it has a number that is too large.")
+        if any(isinstance(value, str) and "\0" in value for value in level):
+            raise _invalid("it has a null character, which no text may hold.")
+        level = [inner for value in level for inner in _inside(value)]
+        if not level:
+            return
+    raise _invalid(TOO_DEEP)
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return [*value, *value.values()]
+    return value if isinstance(value, list) else ()
+
+
+def _invalid(what: str) -> Refused:
+    return Refused(f"Error parsing service.json file: {what}")
 
 
 def _no_number(word: str) -> NoReturn:
@@ -80,50 +111,3 @@ async def register(provider: Provider, githash: str, descriptor: Descriptor) -> 
         await ProviderService.update_or_create(
             provider=provider, service=service, defaults={"current": True}
         )
-
-
-def _file_in(name: str, data: bytes) -> bytes:
-    if name.endswith(".json"):
-        return data
-    if zipfile.is_zipfile(io.BytesIO(data)):
-        return _from_zip(data)
-    try:
-        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-            return _from_tar(archive)
-    except tarfile.TarError as error:
-        raise Refused("Send a service.json, a .zip or a .tar.gz; this file is none.") from error
-
-
-def _from_zip(data: bytes) -> bytes:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        entry = next((e for e in archive.infolist() if _wanted(e.filename)), None)
-        if entry is None or stat.S_ISLNK(entry.external_attr >> 16):
-            raise _no_file()
-        if entry.file_size > MAX_FILE_BYTES:
-            raise _too_large()
-        with archive.open(entry) as file:
-            return file.read(MAX_FILE_BYTES)
-
-
-def _from_tar(archive: tarfile.TarFile) -> bytes:
-    entry = next((e for e in archive if _wanted(e.name)), None)
-    if entry is None or not entry.isreg():
-        raise _no_file()
-    if entry.size > MAX_FILE_BYTES:
-        raise _too_large()
-    file = archive.extractfile(entry)
-    return file.read(MAX_FILE_BYTES) if file else b""
-
-
-def _wanted(name: str) -> bool:
-    """At the top, or in the one folder that archives of repositories have."""
-    path = PurePosixPath(name)
-    return path.name == FILE and len(path.parts) <= 2 and ".." not in path.parts
-
-
-def _no_file() -> Refused:
-    return Refused("The archive has no service.json at its top.")
-
-
-def _too_large() -> Refused:
-    return Refused("The service.json is larger than 1 MB.", 413)

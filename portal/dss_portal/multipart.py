@@ -1,0 +1,81 @@
+"""Multipart forms piece by piece, with a bound on everything that has to be kept meanwhile."""
+
+from collections.abc import Iterator
+
+from werkzeug.sansio.multipart import (
+    Data,
+    Epilogue,
+    Field,
+    File,
+    MultipartDecoder,
+    NeedData,
+    Preamble,
+    State,
+)
+
+from dss_portal.errors import Refused
+
+SLICE_BYTES = 64 * 1024
+MAX_HEADER_BYTES = 16 * 1024
+MAX_BOUNDARY_BYTES = 200  # RFC 2046 allows 70
+MAX_PARTS = 100
+
+
+class BoundedDecoder(MultipartDecoder):
+    """Werkzeug's decoder keeps what comes before, between and after the parts without a limit.
+
+    ``max_around_bytes`` bounds what comes before the first part, and what comes after the last one.
+    """
+
+    def __init__(self, boundary: str, max_around_bytes: int) -> None:
+        if not boundary:
+            raise Refused("The multipart form names no boundary.")
+        if len(boundary) > MAX_BOUNDARY_BYTES:
+            raise Refused(f"A boundary may have {MAX_BOUNDARY_BYTES} characters at most.")
+        super().__init__(boundary.encode(errors="replace"), max_parts=MAX_PARTS)
+        self._max_around_bytes = max_around_bytes
+        self._after_bytes = 0
+
+    def pieces(self, received: bytes) -> Iterator[Field | File | Data]:
+        """What can be told from the bytes so far.
+
+        Raises ValueError if it is no form, and Refused if it has too much around its parts.
+        """
+        for start in range(0, len(received), SLICE_BYTES):
+            self.receive_data(received[start : start + SLICE_BYTES])
+            yield from self._events()
+            self._bound()
+
+    def end(self) -> Iterator[Field | File | Data]:
+        """What is left.  Raises ValueError if the form is not complete."""
+        self.receive_data(None)
+        yield from self._events()
+
+    def _events(self) -> Iterator[Field | File | Data]:
+        while not isinstance(event := self.next_event(), NeedData | Epilogue):
+            if isinstance(event, Preamble):
+                self._refuse_beyond(
+                    len(event.data), self._max_around_bytes, "before its first part"
+                )
+            if isinstance(event, Field | File) and event.name is None:
+                raise ValueError("a part without a name")
+            if isinstance(event, Field | File | Data):
+                yield event
+
+    def _bound(self) -> None:
+        match self.state:
+            case State.PREAMBLE:
+                waiting = len(self.buffer)
+                self._refuse_beyond(waiting, self._max_around_bytes, "before its first part")
+            case State.PART:
+                self._refuse_beyond(len(self.buffer), MAX_HEADER_BYTES, "in the header of a part")
+            case State.EPILOGUE:
+                self._after_bytes += len(self.buffer)
+                self.buffer.clear()
+                limit = self._max_around_bytes
+                self._refuse_beyond(self._after_bytes, limit, "after its last part")
+
+    @staticmethod
+    def _refuse_beyond(size_bytes: int, limit_bytes: int, where: str) -> None:
+        if size_bytes > limit_bytes:
+            raise Refused(f"The form has more than {limit_bytes} bytes {where}.", 413)

@@ -1,0 +1,116 @@
+"""The service.json out of an uploaded archive, with bounds on what a small file may unpack to.
+
+Everything here blocks: it belongs into a thread.
+"""
+
+import bz2
+import gzip
+import io
+import stat
+import tarfile
+import zipfile
+from pathlib import PurePosixPath
+from typing import Protocol
+
+from dss_portal.errors import Refused
+
+FILE = "service.json"
+MAX_FILE_BYTES = 1 << 20
+MAX_UNPACKED_BYTES = 32 * 2**20
+MAX_ENTRIES = 10_000
+
+
+def descriptor_file(name: str, data: bytes) -> bytes:
+    """The content of ``data`` if its name ends in .json, else of the service.json in it.
+
+    Raises Refused.
+    """
+    if name.endswith(".json"):
+        if len(data) > MAX_FILE_BYTES:
+            raise _too_large()
+        return data
+    try:
+        if zipfile.is_zipfile(io.BytesIO(data)):
+            return _from_zip(data)
+        with tarfile.open(fileobj=_unpacked(data), mode="r|") as archive:
+            return _from_tar(archive)
+    except Refused:
+        raise
+    except Exception as error:
+        raise Refused("Send a service.json, a .zip or a .tar.gz; this file is none.") from error
+
+
+class Readable(Protocol):
+    """What unpacks."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that ends in Refused after MAX_UNPACKED_BYTES."""
+
+    def __init__(self, source: Readable) -> None:
+        super().__init__()
+        self._source = source
+        self._left_bytes = MAX_UNPACKED_BYTES
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._source.read(
+            self._left_bytes + 1 if size < 0 else min(size, self._left_bytes + 1)
+        )
+        self._left_bytes -= len(data)
+        if self._left_bytes < 0:
+            raise Refused(f"The archive unpacks to more than {MAX_UNPACKED_BYTES >> 20} MB.", 413)
+        return data
+
+
+def _unpacked(data: bytes) -> _Bounded:
+    packed = io.BytesIO(data)
+    if data.startswith(b"\x1f\x8b"):
+        return _Bounded(gzip.GzipFile(fileobj=packed))
+    if data.startswith(b"BZh"):
+        return _Bounded(bz2.BZ2File(packed))
+    return _Bounded(packed)
+
+
+def _from_zip(data: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        entry = next((e for e in archive.infolist() if _wanted(e.filename)), None)
+        if entry is None or stat.S_ISLNK(entry.external_attr >> 16):
+            raise _no_file()
+        if entry.file_size > MAX_FILE_BYTES:
+            raise _too_large()
+        with archive.open(entry) as file:
+            return file.read(MAX_FILE_BYTES)
+
+
+def _from_tar(archive: tarfile.TarFile) -> bytes:
+    for count, entry in enumerate(archive):
+        if count >= MAX_ENTRIES:
+            raise Refused(f"The archive has more than {MAX_ENTRIES} entries.", 413)
+        if _wanted(entry.name):
+            return _content(archive, entry)
+    raise _no_file()
+
+
+def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
+    if not entry.isreg():
+        raise _no_file()
+    if entry.size > MAX_FILE_BYTES:
+        raise _too_large()
+    file = archive.extractfile(entry)
+    return file.read(MAX_FILE_BYTES) if file else b""
+
+
+def _wanted(name: str) -> bool:
+    """At the top, or in the one folder that archives of repositories have."""
+    path = PurePosixPath(name)
+    return path.name == FILE and len(path.parts) <= 2 and ".." not in path.parts
+
+
+def _no_file() -> Refused:
+    return Refused("The archive has no service.json at its top.")
+
+
+def _too_large() -> Refused:
+    return Refused("The service.json is larger than 1 MB.", 413)

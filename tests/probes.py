@@ -1,0 +1,38 @@
+"""A look at the event loop: how late it is."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+EVERY_S = 0.02
+
+
+@dataclass
+class Lateness:
+    """``worst_s`` is how much longer than EVERY_S the loop needed to come back, at worst.
+
+    Where other programs kept this one from running, its lateness counts as far as it worked itself.
+    """
+
+    worst_s: float = 0.0
+
+
+@asynccontextmanager
+async def lateness_s() -> AsyncIterator[Lateness]:
+    found = Lateness()
+    probe = asyncio.create_task(_probe(found))
+    try:
+        yield found
+    finally:
+        probe.cancel()
+        await asyncio.gather(probe, return_exceptions=True)
+
+
+async def _probe(found: Lateness) -> None:
+    while True:
+        began_s, worked_s = time.monotonic(), time.process_time()
+        await asyncio.sleep(EVERY_S)
+        late_s = time.monotonic() - began_s - EVERY_S
+        found.worst_s = max(found.worst_s, min(late_s, time.process_time() - worked_s))
