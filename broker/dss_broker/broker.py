@@ -54,7 +54,8 @@ Returns: the message is acknowledged.  Raises TryAgainLater: it comes back after
 number of times, and is then parked in ``dss.dead``.  (ORDERED and EVERYONE wait the delay in place:
 later messages of the ticket wait too, so the order holds.)  Raises HandBack, which only a stopping program may: it
 goes back when the broker is closed.  Raises anything else: it is parked at once, with the reason.  A
-handler may run twice for one message.
+handler may run twice for one message.  A message of which five programs died is parked, too; stops and
+lost connections do not count.
 """
 
 

@@ -11,6 +11,7 @@ from uuid import uuid4
 from pika import BasicProperties, SelectConnection, spec  # type: ignore[import-untyped] # no py.typed
 from pika.channel import Channel  # type: ignore[import-untyped]
 
+from dss_broker.dead_letters import stable_id
 from dss_broker.envelope import Envelope, for_parking, for_retry, ids
 from dss_broker.errors import BrokerClosed
 from dss_broker.handling import Handled, Handling, Parked, Postponed, Returned, Verdict
@@ -188,6 +189,7 @@ class Consumer:
             envelope=envelope_of(properties, body),
             redelivered=method.redelivered,
             deliveries=[(channel, method.delivery_tag)],
+            name=properties.message_id or stable_id(body),
         )
         if (known := self._hands.adopt(hand)) is not None:
             facts = {"id": hand.key[0], **ids(hand.envelope)}

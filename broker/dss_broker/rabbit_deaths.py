@@ -63,6 +63,7 @@ class Deaths:
         try:
             return self._begin(hand)
         except Stopping:
+            self.end(hand)
             return Returned(failed=False)
         except (CannotCount, TimeoutError) as error:
             log.warning("handled without a count of deaths", extra=_facts(hand, reason=repr(error)))
@@ -80,13 +81,13 @@ class Deaths:
         if hand.begun and self._counts and not hand.marked:
             counted: Future[int] = Future()
             counted.add_done_callback(partial(self._mark_again, hand))
-            self._marks.count(self._queue, hand.envelope.message_id, counted)
+            self._marks.count(self._queue, hand.name, counted)
 
     def survived(self, hand: Hand) -> None:
         """Link's thread: the program has lost the message, or given it back, and lives."""
         if hand.marked:
             hand.marked = False
-            self._marks.end(self._queue, hand.envelope.message_id)
+            self._marks.end(self._queue, hand.name)
 
     def postponed(self, hand: Hand) -> None:
         """Link's thread: a retry follows, with the count as it is."""
@@ -96,7 +97,7 @@ class Deaths:
     def forget(self, hand: Hand) -> None:
         """Link's thread: the message is done."""
         if hand.counted:
-            self._marks.forget(self._queue, hand.envelope.message_id)
+            self._marks.forget(self._queue, hand.name)
 
     def _begin(self, hand: Hand) -> Verdict | None:
         deaths = self._ask(partial(self._count, hand))
@@ -110,7 +111,7 @@ class Deaths:
 
     def _count(self, hand: Hand, deaths: "Future[int]") -> None:
         hand.counted = True
-        self._marks.count(self._queue, hand.envelope.message_id, deaths)
+        self._marks.count(self._queue, hand.name, deaths)
 
     def _mark(self, hand: Hand, marked: "Future[int]") -> None:
         def put(done: "Future[None]") -> None:
@@ -122,7 +123,7 @@ class Deaths:
                 self.survived(hand)
             marked.set_result(0)
 
-        self._marks.begin(self._queue, hand.envelope.message_id).add_done_callback(put)
+        self._marks.begin(self._queue, hand.name).add_done_callback(put)
 
     def _mark_again(self, hand: Hand, counted: "Future[int]") -> None:
         if counted.exception() is None and not hand.settled:

@@ -1,7 +1,7 @@
 """Exchanges, queues and routing keys, as data.  Whoever consumes a queue declares it.
 
-Everything durable is a quorum queue with a delivery limit and a dead-letter exchange, and is valid
-on RabbitMQ 3.10 to 4.x alike.
+Everything durable is a quorum queue with a delivery limit and a dead-letter exchange, but for the marks of
+``death_queue``, and is valid on RabbitMQ 3.10 to 4.x alike.
 """
 
 from dataclasses import dataclass

@@ -9,6 +9,7 @@ from contract.brokers import Bench, wait_until
 from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Delivery
+from dss_broker.codec import encode
 from dss_broker.dead_letters import DeadLetter
 from dss_broker.errors import TryAgainLater
 
@@ -61,6 +62,16 @@ def test_a_message_that_interrupts_every_handler_is_given_up_after_five(
     assert letter.reason == "At least 4 programs died while they handled it."
     assert handler.deaths == DEATHS
     wait_until(lambda: handler.done == [ticket(2)])
+
+
+def test_a_message_to_which_its_sender_gave_no_id_is_given_up_like_others(bench: Bench) -> None:
+    handler, broker = Deadly(), bench.program("dispatch")
+    broker.consume(LUNG, handler)
+
+    bench.send_bytes("ticket.ready.lung", *encode(ticket()))
+
+    wait_until(lambda: letters(bench))
+    assert handler.deaths == DEATHS
 
 
 def test_what_an_operator_sends_back_has_all_its_deaths_before_it_again(bench: Bench) -> None:

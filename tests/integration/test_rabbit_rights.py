@@ -160,6 +160,36 @@ def test_deaths_are_counted_with_least_rights(
         sender.close()
 
 
+def test_a_user_without_the_right_to_count_deaths_works_on_and_says_so(
+    rabbit: RabbitNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after an upgrade, until the operator has loaded the rights anew."""
+    begun: list[int] = []
+    with fresh_vhost(rabbit) as everything:
+        vhost = everything.rpartition("/")[2]
+        old = {"configure": r"^dss\.(?!deaths).*", "write": ".*", "read": ".*"}
+        address = f"{rabbit.console_url}/api/permissions/{vhost}/{quote(rabbit.user)}"
+        auth = (rabbit.user, rabbit.password)
+        httpx.put(address, json=old, auth=auth).raise_for_status()
+
+        def interrupted_twice(delivery: Delivery) -> None:
+            begun.append(delivery.deliveries)
+            if len(begun) < 3:
+                raise SystemExit
+
+        broker = RabbitBroker(everything, "dispatch", "1")
+        try:
+            broker.consume(topology.dispatch("lung"), interrupted_twice)
+            broker.publish(READY).result(SOON_S)
+
+            wait_until(lambda: len(begun) == 3, 5)
+            assert broker.stop_consuming(SOON_S)
+            assert "deaths of programs cannot be counted" in caplog.text
+            assert "handled without a count of deaths" in caplog.text
+        finally:
+            broker.close()
+
+
 def publishes(exchange: str, key: str) -> Callable[[BlockingChannel], object]:
     return lambda channel: channel.basic_publish(exchange, key, b"{}")
 
