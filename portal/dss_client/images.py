@@ -63,7 +63,6 @@ def _read(
 def _read_file(path: Path) -> tuple["sitk.Image", str]:
     import SimpleITK as sitk  # noqa: PLC0415, N813
 
-    from dss_images import refusals  # noqa: PLC0415
     from dss_images.errors import ImageRefused  # noqa: PLC0415
     from dss_images.judging import require_volume  # noqa: PLC0415
     from dss_images.reading import array_of, read_header  # noqa: PLC0415
@@ -75,21 +74,12 @@ def _read_file(path: Path) -> tuple["sitk.Image", str]:
         require_volume(header)
         voxels = array_of(header)
     except ImageRefused as error:
-        if str(error) == refusals.UNKNOWN and _is_dicom(path):
-            text = f"{path.name} is one DICOM slice; give the folder of its series."
-            raise ImageUnreadable(text) from error
         raise ImageUnreadable(str(error)) from error
     image = sitk.GetImageFromArray(voxels, isVector=False)
     image.SetSpacing(header.grid.spacing_mm)
     image.SetOrigin(header.grid.origin_mm)
     image.SetDirection(header.grid.direction)
     return image, " ".join(header.notes)
-
-
-def _is_dicom(path: Path) -> bool:
-    import SimpleITK as sitk  # noqa: PLC0415, N813
-
-    return bool(sitk.ImageFileReader.GetImageIOFromFileName(str(path)) == "GDCMImageIO")
 
 
 def _header_of(path: Path) -> Path:

@@ -4,8 +4,10 @@ People save them in many wrappings; those that lose nothing are taken off: a dic
 under a usual name, numbers of numpy beside them, and a prefix that all names of the network share.
 """
 
+import argparse
+import datetime
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,17 @@ from dss_inference.monai_bundles.weights_file import damaged_part, wrong_with
 
 _WRAPPINGS = ("model", "state_dict", "model_state_dict", "net", "network", "weights")
 _MOST_NAMED = 3
+_DEEPEST = 3
 _DTYPES = [getattr(np.dtypes, name) for name in np.dtypes.__all__]
-_OF_NUMPY = [np.dtype, np.ndarray, *(kind for kind in _DTYPES if kind is not np.dtypes.ObjectDType)]
+_HARMLESS = [
+    np.dtype,
+    np.ndarray,
+    *(kind for kind in _DTYPES if kind is not np.dtypes.ObjectDType),
+    argparse.Namespace,
+    datetime.datetime,
+    datetime.timedelta,
+]
+"""What training programs save beside the weights, and what does nothing when it is made."""
 
 State = Mapping[str, torch.Tensor]
 
@@ -28,11 +39,27 @@ def load_weights(network: torch.nn.Module, path: Path, device: torch.device) -> 
     """Raises InferenceError with a sentence on what the file is, or where it does not fit."""
     require_whole(path)
     saved = _read(path, device)
-    found = next(_fitting(network, saved), None)
+    found = next(_fitting(network, _states(saved)), None)
     if found is None:
-        raise InferenceError(f"Its weights do not fit its network: {_difference(network, saved)}.")
+        found = _only_one(network, saved)
     _require_numbers(found)
     network.load_state_dict(found)
+
+
+def _only_one(network: torch.nn.Module, saved: Any) -> State:
+    """What fits under any name.  Raises InferenceError."""
+    names = list(saved) if isinstance(saved, Mapping) else []
+    fitting = {str(name): list(_fitting(network, _all_states(saved[name]))) for name in names}
+    found = [state for states in fitting.values() for state in states]
+    if not found:
+        raise InferenceError(f"Its weights do not fit its network: {_difference(network, saved)}.")
+    if len(found) > 1:
+        several = [name for name, states in fitting.items() if states]
+        raise InferenceError(
+            f"Its weights file holds weights that fit under {len(found)} names ({_some(several)}), and "
+            f"none of them is a usual one: save the right ones alone, or as '{_WRAPPINGS[0]}'."
+        )
+    return found[0]
 
 
 def require_whole(path: Path) -> None:
@@ -48,7 +75,7 @@ def require_whole(path: Path) -> None:
 def _read(path: Path, device: torch.device) -> Any:
     """Tensors, numbers, texts and containers of them; nothing else is made."""
     try:
-        with torch.serialization.safe_globals([*_OF_NUMPY, *_makers_of_numpy()]):
+        with torch.serialization.safe_globals([*_HARMLESS, *_makers_of_numpy()]):
             return torch.load(path, map_location=device, weights_only=True)
     except pickle.UnpicklingError as error:
         raise InferenceError(_why_not(path, str(error))) from error
@@ -76,12 +103,15 @@ def _why_not(path: Path, error: str) -> str:
     except Exception:  # of a damaged pickle: of any kind
         objects = []
     known = {name for _, name in _makers_of_numpy()}
-    known |= {f"{kind.__module__}.{kind.__qualname__}" for kind in _OF_NUMPY}
+    known |= {f"{kind.__module__}.{kind.__qualname__}" for kind in _HARMLESS}
     foreign = sorted(set(objects) - known)
     if "TorchScript" in error:
         return _scripted(path)
     if not foreign:
-        return f"Its models/{path.name} is damaged or cut off, and cannot be read: fetch it again."
+        return (
+            f"Its models/{path.name} is damaged, cut off or holds more than weights, and cannot be read: "
+            "fetch it again, or save the network's state_dict() alone."
+        )
     return (
         f"Its models/{path.name} holds Python objects beside the weights ({_some(foreign)}), which could "
         "run any code, so it is not loaded: save the network's state_dict() alone."
@@ -92,10 +122,10 @@ def _scripted(path: Path) -> str:
     return f"Its models/{path.name} holds TorchScript: name it model.ts."
 
 
-def _fitting(network: torch.nn.Module, saved: Any) -> Iterator[State]:
-    """Each of the states in ``saved`` that has all that ``network`` needs, under the names of it."""
+def _fitting(network: torch.nn.Module, states: Iterable[State]) -> Iterator[State]:
+    """Each of the ``states`` that has all that ``network`` needs, under the names of it."""
     needed = network.state_dict()
-    for state in _states(saved):
+    for state in states:
         for prefix in _prefixes(needed, state):
             own = {
                 name.removeprefix(prefix): v for name, v in state.items() if name.startswith(prefix)
@@ -104,7 +134,7 @@ def _fitting(network: torch.nn.Module, saved: Any) -> Iterator[State]:
                 yield own
 
 
-def _states(saved: Any, depth: int = 3) -> Iterator[State]:
+def _states(saved: Any, depth: int = _DEEPEST) -> Iterator[State]:
     """``saved`` itself if it is one, else those in it under a usual name."""
     if not isinstance(saved, Mapping):
         return
@@ -114,6 +144,17 @@ def _states(saved: Any, depth: int = 3) -> Iterator[State]:
     for name in _WRAPPINGS:
         if depth and name in saved:
             yield from _states(saved[name], depth - 1)
+
+
+def _all_states(saved: Any, depth: int = _DEEPEST) -> Iterator[State]:
+    """As ``_states``, but under any name: if only one of them fits, it is meant."""
+    if not isinstance(saved, Mapping):
+        return
+    tensors = {str(name): v for name, v in saved.items() if isinstance(v, torch.Tensor)}
+    if tensors:
+        yield tensors
+    for inner in saved.values() if depth else ():
+        yield from _all_states(inner, depth - 1)
 
 
 def _prefixes(needed: State, state: State) -> list[str]:
@@ -138,11 +179,11 @@ def _difference(network: torch.nn.Module, saved: Any) -> str:
     needed = network.state_dict()
     states = [
         {name.removeprefix(prefix): v for name, v in state.items() if name.startswith(prefix)}
-        for state in _states(saved)
+        for state in _all_states(saved)
         for prefix in ["", *_prefixes(needed, state)]
     ]
     if not states:
-        return "the file holds no tensors under any usual name"
+        return "the file holds no tensors under any name"
     best = max(states, key=lambda state: len(needed.keys() & state.keys()))
     if shapes := _wrong_shapes(needed, best):
         name = shapes[0]

@@ -2,6 +2,7 @@
 # (MONAI and SimpleITK ship no types)
 """Weights in every wrapping that loses nothing, and the true reason where they are none."""
 
+import argparse
 import collections
 import json
 import os
@@ -63,6 +64,8 @@ WRAPPINGS: dict[str, object] = {
     "numpy float": {"state_dict": GOOD, "best_metric": np.float64(0.93)},
     "numpy integer": {"net": GOOD, "epoch": np.int64(3)},
     "numpy array": {"state_dict": GOOD, "losses": np.linspace(0, 1, 5, dtype=np.float32)},
+    "another name": {"generator": GOOD, "discriminator": {"weight": torch.ones(3)}},
+    "a program's options": {"model": GOOD, "args": argparse.Namespace(lr=0.1, loss="dice")},
     "half": {name: value.half() for name, value in GOOD.items()},
 }
 
@@ -121,9 +124,13 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "web page": (_holds(b"<!DOCTYPE html><html>Sign in</html>"), "is a web page"),
     "another file": (_holds(b"\x93NUMPY\x01\x00"), "is a file that PyTorch has not written"),
     "cut off": (_cut, "is cut off after"),
-    "old and cut off": (_cut_to_half, "is damaged or cut off"),
+    "old and cut off": (_cut_to_half, "damaged"),
     "damaged": (_flipped, "is damaged (the checksum of "),
     "code": (_is({"state_dict": GOOD, "hook": Runs()}), "(posix.system), which could run any code"),
+    "a kind of dictionary": (
+        _is({"model": GOOD, "history": collections.defaultdict(list, loss=[0.3])}),
+        "(collections.defaultdict), which could run any code",
+    ),
     "whole network": (_is(torch.nn.Conv3d(1, 2, 1)), "Conv3d), which could run any code"),
     "torchscript": (_scripted, "holds TorchScript: name it model.ts"),
     "other network": (
@@ -137,6 +144,10 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "more layers": (
         _is({"net": prefixed("module.", {**GOOD, "second.bias": torch.zeros(2)})}),
         "the file holds 1 tensors that it does not have (second.bias)",
+    ),
+    "two that fit": (
+        _is({"teacher": GOOD, "student": {n: v + 1 for n, v in GOOD.items()}}),
+        "under 2 names (teacher, student), and none of them is a usual one",
     ),
     "no tensors": (_is({"epoch": 3}), "the file holds no tensors"),
     "not a number": (
