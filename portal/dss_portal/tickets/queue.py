@@ -32,7 +32,7 @@ _ORDERED = """
 WITH waiting AS (
     SELECT ticket.id, ticket.user_id, ticket.service_id, service.name AS service,
         coalesce(ticket.queued_at, ticket.created_at) AS came,
-        CASE WHEN ticket.claim_id IS NULL THEN turn.at END AS served,
+        CASE WHEN ticket.attempt > 1 OR ticket.claim_id IS NOT NULL THEN NULL ELSE turn.at END AS served,
         tier.priority_minutes * interval '1 minute' AS ahead
     FROM ticket
         JOIN service ON service.id = ticket.service_id

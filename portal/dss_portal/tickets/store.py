@@ -96,7 +96,7 @@ def _note_time(ticket: Ticket, before: TicketState) -> tuple[str, ...]:
     """When its wait began, and its attempt; the columns.  A ticket that is given back keeps its place."""
     if ticket.status is Status.READY:
         ticket.announcements = 0
-        if ticket.claim_id is None:
+        if ticket.attempt == 1 and ticket.claim_id is None:
             ticket.queued_at, ticket.traceparent = now(), current_traceparent.get()
     if ticket.status is Status.CLAIMED and before.status is Status.READY:
         ticket.claimed_at = now()
