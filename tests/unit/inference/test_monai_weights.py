@@ -129,7 +129,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "code": (_is({"state_dict": GOOD, "hook": Runs()}), "(posix.system), which could run any code"),
     "a kind of dictionary": (
         _is({"model": GOOD, "history": collections.defaultdict(list, loss=[0.3])}),
-        "(collections.defaultdict), which could run any code",
+        "collections.defaultdict), which could run any code",
     ),
     "whole network": (_is(torch.nn.Conv3d(1, 2, 1)), "Conv3d), which could run any code"),
     "torchscript": (_scripted, "holds TorchScript: name it model.ts"),
