@@ -10,7 +10,7 @@ BROKER_TESTS := tests/contract tests/e2e/test_rollouts.py $(addprefix tests/inte
   crash_windows.py rabbit_faults.py rabbit_recovery.py rabbit_rights.py long_work.py dead_letters_programs.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help up stop status logs reset check test test-brokers chaos failover bench bench-inference migration dashboards lock
+.PHONY: help up stop status logs reset check test test-brokers test-setup chaos failover bench bench-inference migration dashboards lock
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -50,6 +50,10 @@ test-brokers: ## what we ask of RabbitMQ, asked of that of Debian 13 and of the 
 	  $(BIN)/python -m dss_stack.debian_root $$release $$root || exit 1; \
 	  DSS_TEST_RABBITMQ_ROOT=$$root $(BIN)/pytest $(BROKER_TESTS) || exit 1; \
 	done
+
+test-setup: ## make up on a fresh Debian 12 and 13, in roots of their own (as root, with debootstrap); RELEASES=trixie
+	$(BOOTSTRAP) dev
+	@PYTHONPATH=tests $(BIN)/python -m fresh_machine
 
 chaos: ## hurt a whole site of its own for some minutes, and see whether a ticket is lost; ARGS="--help"
 	$(BOOTSTRAP) dev

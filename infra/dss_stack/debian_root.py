@@ -1,12 +1,14 @@
-"""A Debian of another release in a folder, with its RabbitMQ: to test with brokers that this machine has not.
+"""A Debian of another release in a folder: to test with brokers that this machine lacks, and on fresh machines.
 
-``python -m dss_stack.debian_root trixie FOLDER``, as root; needs ``debootstrap``.  What is there is kept.
+``python -m dss_stack.debian_root trixie FOLDER [PACKAGE ...]``, as root; needs ``debootstrap``.  A folder that is complete is
+kept.  Packages come from ``DSS_DEBIAN_MIRROR``, by default from where this machine's apt takes its own.
 """
 
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from dss_stack.errors import ServerMissing
@@ -16,11 +18,11 @@ PACKAGES = ("rabbitmq-server",)
 
 _SCRIPTS = Path("/usr/share/debootstrap/scripts")
 _COMPLETE = "complete"
-_DEBIAN = "http://deb.debian.org/debian"
+_REPOSITORIES = ("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages")
 
 
-def make(release: str, root: Path, mirror: str = _DEBIAN) -> None:
-    """Return when ``root`` holds ``release`` with PACKAGES; at once if it does already.
+def make(release: str, root: Path, packages: Sequence[str] = PACKAGES) -> None:
+    """Return when ``root`` holds ``release`` with ``packages``; at once if it does already.
 
     Raises ServerMissing, with what is needed, if it cannot be made here.
     """
@@ -33,10 +35,10 @@ def make(release: str, root: Path, mirror: str = _DEBIAN) -> None:
         )
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
-    options = ["--variant=minbase", f"--include={','.join(PACKAGES)}"]
+    options = ["--variant=minbase", f"--include={','.join(packages)}"]
     script = [] if (_SCRIPTS / release).exists() else [str(_SCRIPTS / "sid")]
     done = subprocess.run(
-        ["debootstrap", *options, release, str(root), mirror, *script], check=False
+        ["debootstrap", *options, release, str(root), _mirror(), *script], check=False
     )
     if done.returncode:
         raise ServerMissing(f"debootstrap could not make Debian {release}: see above.")
@@ -52,9 +54,20 @@ def _same_paths_within(root: Path) -> None:
     inner.symlink_to("/")
 
 
-def main(release: str, folder: str) -> None:
+def _mirror() -> str:
+    """Raises ServerMissing if this machine's apt knows none."""
+    if named := os.environ.get("DSS_DEBIAN_MIRROR"):
+        return named
+    done = subprocess.run(_REPOSITORIES, check=False, capture_output=True, text=True)
+    main_ones = [uri for uri in done.stdout.split() if uri.rstrip("/").endswith("/debian")]
+    if not main_ones:
+        raise ServerMissing("apt-get names no mirror of Debian; set DSS_DEBIAN_MIRROR to one.")
+    return main_ones[0]
+
+
+def main(release: str, folder: str, *packages: str) -> None:
     try:
-        make(release, Path(folder), os.environ.get("DSS_DEBIAN_MIRROR", _DEBIAN))
+        make(release, Path(folder), packages or PACKAGES)
     except ServerMissing as error:
         sys.exit(str(error))
 
