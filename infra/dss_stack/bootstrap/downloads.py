@@ -13,6 +13,8 @@ from typing import Any
 _TIMEOUT_S = 10
 _THREADS = 8
 _CUDA = ("nvidia-", "triton", "cuda-")
+_NO_LIBRARY = frozenset({"nvidia-ml-py"})
+"""Asks NVIDIA's driver; small, and of use only where there is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +27,8 @@ class Download:
 
     @property
     def is_cuda(self) -> bool:
-        return self.name.lower().startswith(_CUDA)
+        name = self.name.lower()
+        return name.startswith(_CUDA) and name not in _NO_LIBRARY
 
 
 def planned(report: Path) -> list[Download]:

@@ -164,7 +164,12 @@ def test_a_wheel_folder_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_will_be_downloaded_is_summed_up(tmp_path: Path) -> None:
-    sizes = {"torch": 900_000_000, "nvidia-cublas-cu13": 600_000_000, "quart": 1_000_000}
+    sizes = {
+        "torch": 900_000_000,
+        "nvidia-cublas-cu13": 600_000_000,
+        "quart": 900_000,
+        "nvidia-ml-py": 100_000,
+    }
     for name, size in sizes.items():
         with (tmp_path / f"{name}.whl").open("wb") as wheel:
             wheel.truncate(size)
@@ -174,7 +179,7 @@ def test_what_will_be_downloaded_is_summed_up(tmp_path: Path) -> None:
     planned = downloads.planned(report)
 
     assert downloads.summary(planned) == (
-        "3 packages, 1.5 GB; the largest is torch 1.0 with 900 MB"
+        "4 packages, 1.5 GB; the largest is torch 1.0 with 900 MB"
     )
     assert downloads.cuda_bytes(planned) == sizes["nvidia-cublas-cu13"]
     assert "0.6 GB of this are CUDA libraries" in torch_build.advice(600_000_000)
