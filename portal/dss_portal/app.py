@@ -12,6 +12,7 @@ from dss_observability.serving import Missing, serve_health
 from dss_portal import (
     asgi,
     certificates,
+    clock,
     database,
     errors,
     events,
@@ -128,6 +129,7 @@ def _install_background(app: Quart, settings: Settings, broker: Broker) -> None:
             background.begin("listener", lambda: events.listen(broker, listener), returns=True)
         )
         await asyncio.wait(first, timeout=LISTEN_S)
+        background.begin("clock", clock.keep)
         background.begin("outbox relay", relay.run)
         background.begin("reaper", lambda: reaper.run(settings, datastore, broker, relay))
         background.begin("janitor", lambda: janitor.run(datastore, settings.tidy_s))

@@ -5,7 +5,7 @@ import errno
 import pkgutil
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from socket import gaierror
 
 import asyncpg
@@ -14,12 +14,13 @@ from tortoise.exceptions import DBConnectionError
 from tortoise.migrations.api import migrate
 from tortoise.transactions import in_transaction
 
-from dss_portal import migrations, transactions
+from dss_portal import clock, migrations, transactions
 from dss_portal.database_address import parse
 from dss_portal.engine import arguments
 
 ANSWER_S = 3.0
 TURN_S = 0.3
+CLOCK_S = 1.0
 
 NOT_FOR_EVER = "set_config('idle_in_transaction_session_timeout', '20s', true)"
 """To be selected beside a lock that holds others up: PostgreSQL takes it from a portal that is frozen."""
@@ -76,6 +77,9 @@ async def connected(database_url: str) -> AsyncIterator[None]:
     transactions.mend()
     # The fallback lets request handlers, which run in contexts of their own, find the connection.
     context = await Tortoise.init(config(database_url), _enable_global_fallback=True)
+    clock.install()
+    with suppress(Exception):  # a database that is away is compared later
+        await asyncio.wait_for(clock.look(), CLOCK_S)
     try:
         yield
     finally:

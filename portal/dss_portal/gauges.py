@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import cast
 
 from hypercorn.typing import (
@@ -16,7 +16,7 @@ from quart import Quart, Response, g, request
 from tortoise.functions import Count, Max
 
 from dss_observability import metrics
-from dss_portal import database, unsent
+from dss_portal import clock, database, unsent
 from dss_portal.batches import done, each
 from dss_portal.datastore import Datastore
 from dss_portal.models import OutboxMessage, Service, Status, Ticket, TicketHistory
@@ -136,4 +136,4 @@ def _look_at_disk(datastore: Datastore) -> None:
 
 
 def _age_s(at: datetime) -> float:
-    return max(0.0, (datetime.now(UTC) - at).total_seconds())
+    return max(0.0, (clock.now() - at).total_seconds())

@@ -5,7 +5,6 @@ The ticket of such a message waits, and is announced again from time to time; if
 
 import logging
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from tortoise.queryset import QuerySet
 from tortoise.transactions import in_transaction
@@ -13,6 +12,7 @@ from tortoise.transactions import in_transaction
 from dss_broker.dead_letters import LOOKED_THROUGH, DeadLetter, dead_letter
 from dss_broker.envelope import MAX_REASON_CHARS, Envelope
 from dss_broker.messages import TicketReady
+from dss_portal import clock
 from dss_portal.models import OutboxMessage, Ticket, TicketLog
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ async def set_aside(row_id: int, reason: str) -> None:
         row = await OutboxMessage.select_for_update().get_or_none(id=row_id)
         if row is None or row.set_aside_at is not None:
             return
-        row.set_aside_at, row.reason = datetime.now(UTC), plain(reason)
+        row.set_aside_at, row.reason = clock.now(), plain(reason)
         row.ticket_id = (
             row.ticket_id or dead_letter(_sealed(row)).ticket_id
         )  # rows of an older portal lack it

@@ -2,10 +2,11 @@
 
 import secrets
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from tortoise.expressions import Q
 
+from dss_portal import clock
 from dss_portal.accounts.store import digest
 from dss_portal.models import ApiToken, User
 
@@ -29,14 +30,14 @@ async def create(user: User, name: str, scopes: Iterable[str], life: timedelta |
         user=user,
         name=name,
         scopes=" ".join(wanted),
-        expires_at=datetime.now(UTC) + life if life else None,
+        expires_at=clock.now() + life if life else None,
     )
     return token
 
 
 async def find(token: str) -> ApiToken | None:
     """The token with its user, unless it is revoked, expired, or the user disabled."""
-    now = datetime.now(UTC)
+    now = clock.now()
     lives = Q(expires_at__isnull=True) | Q(expires_at__gt=now)
     valid = ApiToken.filter(lives, sha256=digest(token), revoked_at__isnull=True)
     found = await valid.select_related("user").first()
@@ -51,5 +52,5 @@ async def listed() -> list[ApiToken]:
 async def revoke(number: int) -> None:
     """Raises LookupError if there is none to revoke."""
     valid = ApiToken.filter(id=number, revoked_at__isnull=True)
-    if not await valid.update(revoked_at=datetime.now(UTC)):
+    if not await valid.update(revoked_at=clock.now()):
         raise LookupError(f"There is no token {number}.")

@@ -14,6 +14,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
+from dss_portal import clock
 from dss_portal.errors import Refused
 
 PRESETS = {"google": "https://accounts.google.com"}
@@ -83,6 +84,7 @@ class OpenIdIssuer:
         keys = KeySet.import_key_set(await self._get((await self._discovered())["jwks_uri"]))
         decoded = jwt.decode(id_token, keys, algorithms=ALGORITHMS)
         registry = jwt.JWTClaimsRegistry(
+            now=lambda: int(clock.now().timestamp()),
             leeway=LEEWAY_S,
             iss={"essential": True, "value": self._metadata["issuer"]},
             aud={"essential": True, "value": self._client_id},

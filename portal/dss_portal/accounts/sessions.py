@@ -11,7 +11,7 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from quart import Quart, Response, current_app, g, request
-from quart_auth import AuthUser, QuartAuth, login_user, logout_user
+from quart_auth import AuthUser, login_user, logout_user
 from quart_auth import current_user as cookie_user
 from werkzeug.exceptions import MethodNotAllowed
 
@@ -20,6 +20,7 @@ from dss_portal.accounts import api_tokens, clients, limits, origins, store
 from dss_portal.errors import NotSignedIn, Refused
 from dss_portal.models import Session, User
 from dss_portal.settings import Settings
+from dss_portal.signing import Auth, SessionInterface
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,7 +44,7 @@ class Identity:
 def install(app: Quart, settings: Settings) -> None:
     """quart-auth as ITK-SNAP needs it: known name, host-only, a year, sent over plain http too."""
     app.secret_key = settings.secret_key.get_secret_value()
-    QuartAuth(
+    Auth(
         app,
         cookie_name="webpy_session_id",
         cookie_path="/",
@@ -53,6 +54,7 @@ def install(app: Quart, settings: Settings) -> None:
         cookie_secure=settings.public_is_https,
         duration=YEAR_S,
     )
+    app.session_interface = SessionInterface()
     app.config.update(
         SESSION_COOKIE_NAME="dss_page",  # a sign-in on its way, a message for the next page
         SESSION_COOKIE_SAMESITE="Lax",

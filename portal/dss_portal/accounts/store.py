@@ -2,11 +2,12 @@
 
 import hashlib
 import secrets
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from tortoise.expressions import Q
 from tortoise.transactions import in_transaction
 
+from dss_portal import clock
 from dss_portal.errors import Refused
 from dss_portal.models import LoginToken, Session, Tier, User
 from dss_portal.tickets import revocation
@@ -65,14 +66,14 @@ async def save_user(email: str, *, sysadmin: bool | None = None, tier: str | Non
 async def new_login_token(user: User, life_s: float) -> str:
     """A token that signs ``user`` in once, within ``life_s`` seconds."""
     token = secrets.token_hex(TOKEN_BYTES)
-    expires_at = datetime.now(UTC) + timedelta(seconds=life_s)
+    expires_at = clock.now() + timedelta(seconds=life_s)
     await LoginToken.create(sha256=digest(token), user=user, expires_at=expires_at)
     return token
 
 
 async def use_login_token(token: str) -> User | None:
     """The token's user; None if it is unknown, used or expired.  Of parallel callers one wins."""
-    now = datetime.now(UTC)
+    now = clock.now()
     valid = LoginToken.filter(sha256=digest(token), used_at__isnull=True, expires_at__gt=now)
     if not await valid.update(used_at=now):
         return None
@@ -97,7 +98,7 @@ async def find_session(session_id: str) -> Session | None:
 
 async def forget_expired(session_life_s: float) -> None:
     """Remove one-time tokens and sessions that are worth nothing any more."""
-    now = datetime.now(UTC)
+    now = clock.now()
     await LoginToken.filter(expires_at__lt=now).delete()
     too_old = Q(created_at__lt=now - timedelta(seconds=session_life_s))
     await Session.filter(too_old | Q(revoked_at__isnull=False)).delete()
@@ -109,7 +110,7 @@ async def accept_terms(session: Session, *, accepted: bool) -> None:
 
 
 async def revoke_session(session: Session) -> None:
-    session.revoked_at = datetime.now(UTC)
+    session.revoked_at = clock.now()
     await session.save(update_fields=["revoked_at"])
 
 

@@ -1,12 +1,10 @@
 """``/api/admin/dead-letters``: messages that nobody could handle."""
 
-from datetime import UTC, datetime
-
 from quart import Blueprint, Response, current_app
 
 from dss_broker.broker import Broker
 from dss_broker.dead_letters import DeadLetter
-from dss_portal import parameters
+from dss_portal import clock, parameters
 from dss_portal.admin.routes import sysadmin_only
 from dss_portal.datastore import Datastore
 from dss_portal.dead_letters import store
@@ -85,7 +83,7 @@ def row(letter: DeadLetter) -> tuple[Cell, ...]:
 
 def age_s(letter: DeadLetter) -> float | None:
     """Since it was parked, if that is known."""
-    return (datetime.now(UTC) - letter.parked_at).total_seconds() if letter.parked_at else None
+    return (clock.now() - letter.parked_at).total_seconds() if letter.parked_at else None
 
 
 def _which(form: dict[str, str]) -> str | None:

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from itsdangerous import BadSignature, URLSafeTimedSerializer
+from itsdangerous import BadSignature
 from quart import g, request
 from werkzeug.sansio.multipart import Data, Field, File
 
 from dss_portal import parameters
 from dss_portal.accounts.sessions import Identity
 from dss_portal.errors import Refused
+from dss_portal.signing import Serializer
 
 TOKEN_FIELD = "form_token"  # noqa: S105 - the field's name
 TOKEN_LIFE_S = 24 * 3600
@@ -64,9 +65,9 @@ def _owner(found: Identity) -> str:
     return found.session.sha256 if found.session else f"test mode, user {found.user.id}"
 
 
-def _signer() -> URLSafeTimedSerializer:
+def _signer() -> Serializer:
     key = parameters.settings().secret_key.get_secret_value()
-    return URLSafeTimedSerializer(key, salt="dss_portal.pages.forms")
+    return Serializer(key, salt="dss_portal.pages.forms")
 
 
 async def _read() -> Form:

@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from statistics import fmean
 from typing import Any
 
@@ -92,7 +92,7 @@ def version_key(version: str) -> tuple[int, ...]:
 
 async def stats(service: Service) -> Stats:
     """A ticket that timed out counts as failed."""
-    now = datetime.now(UTC)
+    now = clock.now()
     recent = TicketHistory.filter(ticket__service_id=service.id, at__gt=now - STATS_WINDOW)
     ends = await recent.filter(status__in=list(FINISHED)).only("ticket_id", "status", "at")
     succeeded = {end.ticket_id: end.at for end in ends if end.status is Status.SUCCESS}

@@ -1,0 +1,57 @@
+"""Signed values that a portal may have signed whose clock is ahead: itsdangerous calls those expired."""
+
+from datetime import datetime
+from typing import Any
+
+from itsdangerous import BadSignature, SignatureExpired, URLSafeTimedSerializer
+from quart import Quart, current_app
+from quart.sessions import SecureCookieSessionInterface
+from quart_auth import QuartAuth
+
+from dss_portal import clock
+
+
+class Serializer(URLSafeTimedSerializer):
+    """Values expire by their age, and none for coming from the future."""
+
+    def loads(  # type: ignore[override]  # the base class returns Any, or a pair
+        self,
+        s: str | bytes,
+        max_age: int | None = None,
+        return_timestamp: bool = False,  # noqa: FBT001, FBT002 - the base class's
+        salt: bytes | None = None,
+    ) -> Any:
+        value, signed_at = super().loads(s, None, True, salt)
+        _check(signed_at, max_age)
+        return (value, signed_at) if return_timestamp else value
+
+
+class SessionInterface(SecureCookieSessionInterface):
+    """Of the cookie for a sign-in on its way and for messages."""
+
+    def get_signing_serializer(self, app: Quart) -> URLSafeTimedSerializer | None:
+        found = super().get_signing_serializer(app)
+        if found is not None:
+            found.__class__ = Serializer  # the same, with other times
+        return found
+
+
+class Auth(QuartAuth):
+    """The session in the database says how long a cookie is good; the cookie's own time says nothing."""
+
+    def load_token(self, token: str, app: Quart | None = None) -> str | None:
+        app = app or current_app
+        keys = [*(app.config.get("SECRET_KEY_FALLBACKS") or []), app.secret_key]
+        try:
+            found: str = self.serializer_class(keys, self.salt or b"").loads(token)
+        except BadSignature:
+            return None
+        return found
+
+
+def _check(signed_at: datetime, max_age: int | None) -> None:
+    age_s = (clock.now() - signed_at).total_seconds()
+    if max_age is not None and age_s > max_age:
+        raise SignatureExpired(
+            f"Signature age {age_s:.0f} > {max_age} seconds", date_signed=signed_at
+        )
