@@ -69,6 +69,7 @@ bench: ## how fast it is
 	$(BIN)/python tests/bench/bench_large_site.py
 	$(BIN)/python tests/bench/bench_lungs.py
 	$(BIN)/python tests/bench/bench_nodules.py --full
+	$(BIN)/python tests/bench/bench_dicom.py
 
 bench-inference: ## what a MONAI bundle costs beyond its network; FULL=1 as large as a clinical CT
 	$(BOOTSTRAP) dev

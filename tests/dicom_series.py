@@ -369,6 +369,10 @@ def _groups(one: Plane) -> Dataset:
     scale.RescaleSlope, scale.RescaleIntercept = f"{one.slope:.10g}", f"{one.intercept:.10g}"
     group.PlanePositionSequence, group.PlaneOrientationSequence = [place], [turn]
     group.PixelValueTransformationSequence = [scale]
+    if "_time" in one.tags:
+        content = Dataset()
+        content.TemporalPositionIndex = one.tags["_time"]
+        group.FrameContentSequence = [content]
     return group
 
 

@@ -2,6 +2,7 @@
 # (SimpleITK ships no types)
 """Tickets from ITK-SNAP's upload to the workspace that comes back, through every real part."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from builders import (
     workspace_xml,
     write_image,
 )
+from dicom_series import Plane, write
 from dss_broker.topology import EXCHANGE
 from dss_client.errors import Refused
 from dss_client.itksnap import ItkSnap
@@ -96,6 +98,42 @@ def test_an_image_that_is_not_in_hounsfield_units_is_refused(
 
     assert sent.status == "failed"
     assert "Hounsfield" in sent.log[-1].message
+
+
+def test_a_tilted_dicom_series_is_segmented_and_the_log_says_what_was_done(
+    ann: ItkSnap, tmp_path: Path
+) -> None:
+    """A series of 60 slices whose gantry is tilted by 8 degrees, beside a shorter one."""
+    chest = make_phantom(PhantomSpec(size=(72, 64, 60), spacing_mm=(5.0, 5.0, 5.0)), Runner("cpu"))
+    turn = np.radians(8.0)
+    tilted = (1.0, 0.0, 0.0, 0.0, float(np.cos(turn)), -float(np.sin(turn)))
+    slices = [
+        Plane(
+            position=(0.0, 0.0, 5.0 * k),
+            orientation=tilted,
+            spacing=(5.0, 5.0),
+            stored=values,
+            number=k + 1,
+            name=f"CT.{k:03d}",
+        )
+        for k, values in enumerate(sitk.GetArrayFromImage(chest.ct))
+    ]
+    other = {"SeriesInstanceUID": "1.2.3", "SeriesNumber": 9}
+    write(
+        tmp_path / "study",
+        [*slices, *(replace(s, name=f"b{s.name}", tags=other) for s in slices[:9])],
+    )
+
+    sent, found = segmented(ann, tmp_path / "study", tmp_path / "results")
+
+    log = [(line.category, line.message) for line in sent.log]
+    text = "From the sender: The image was resampled from a gantry tilt of 8.0 degrees"
+    assert any(category == "warning" and line.startswith(text) for category, line in log)
+    assert any(
+        line.startswith("From the sender: DICOM series 3 (CT) of 60 slices") for _, line in log
+    )
+    assert found.GetSize()[1] > 64
+    assert sitk.GetArrayFromImage(found).any()
 
 
 @pytest.mark.parametrize(

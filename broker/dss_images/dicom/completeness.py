@@ -12,6 +12,7 @@ from dss_images.dicom.series import Folder, Series
 from dss_images.dicom.slices import counted
 
 MOST_LISTED = 5
+_BEGINNING_BYTES = 132
 _CHOSEN = {"", *MODALITIES}
 
 
@@ -53,15 +54,36 @@ def _why_damaged(broken: list[Damaged]) -> str:
 def _require_names(series: Series, foreign: Iterable[File]) -> None:
     """A file of another kind that is named like a slice, and lies beside one, may be the rest of one."""
     like = {(h.file.folder, pattern) for h in series.headers for pattern in _patterns(h.file.name)}
-    rests = [f for f in foreign if any((f.folder, p) in like for p in _patterns(f.name))]
+    kinds = {(h.file.folder, _suffix(h.file.name)) for h in series.headers}
+    rests = [
+        f
+        for f in foreign
+        if any((f.folder, p) in like for p in _patterns(f.name))
+        or ((f.folder, _suffix(f.name)) in kinds and _is_stump(f))
+    ]
     if rests:
         told = ", ".join(
             f"{f.name} ({f.trouble})" if f.trouble else f.name for f in rests[:MOST_LISTED]
         )
         raise DicomRefused(
-            f"{counted(len(rests), 'file')} beside the slices are named like slices and cannot be read as "
-            f"DICOM: {told}. Copy the series anew, or remove them if they are no slices."
+            f"{counted(len(rests), 'file')} beside the slices may be slices, and cannot be read as DICOM: "
+            f"{told}. Copy the series anew, or remove what is no slice."
         )
+
+
+def _suffix(name: str) -> str:
+    """Empty for a name that ends in a number, as after the last dot of a UID."""
+    suffix = PurePosixPath(name.lower()).suffix
+    return "" if suffix[1:].isdigit() else suffix
+
+
+def _is_stump(file: File) -> bool:
+    """Can it not be opened, or has it not even the beginning of a DICOM file?"""
+    if file.trouble:
+        return True
+    with file.path.open("rb") as opened:
+        start = opened.read(_BEGINNING_BYTES)
+    return len(start) < _BEGINNING_BYTES and not start.strip(b"\0")
 
 
 def _patterns(name: str) -> set[str]:

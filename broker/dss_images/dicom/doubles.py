@@ -15,6 +15,17 @@ from dss_images.dicom.stack import TOLERANCE_MM, Stack, stack_of
 
 Values = Callable[[Slice], npt.NDArray[np.generic]]
 
+_UNEVEN = 1.25
+_CONTRASTS = (
+    "TemporalPositionIdentifier",
+    "NominalPercentageOfCardiacPhase",
+    "EchoTime",
+    "InversionTime",
+    "DiffusionBValue",
+    "KVP",
+    "ConvolutionKernel",
+)
+
 _SAME_PLACE = 0.1
 """Of the usual step: slices nearer to each other are at one place."""
 
@@ -80,7 +91,7 @@ def phases_of(slices: Sequence[Slice]) -> tuple[list[list[Slice]], str]:
     for mark in MARKS:
         groups = _by_mark(stack, mark)
         if len(groups) == most and all(_is_one_phase(group) for group in groups):
-            return sorted(groups, key=_first_number), mark
+            return _in_order(groups, mark), mark
     by_number = _by_number(stack, places)
     if by_number:
         return by_number, "InstanceNumber"
@@ -93,12 +104,18 @@ def phases_of(slices: Sequence[Slice]) -> tuple[list[list[Slice]], str]:
 
 
 def interleaved(slices: Sequence[Slice]) -> tuple[list[list[Slice]], str]:
-    """The same of phases that lie between each other's slices; one phase if no mark tells that."""
+    """The same of phases that lie between each other's slices; one phase if no mark tells that.
+
+    Where the steps are even, only marks count that change what an image shows: slices of one volume may be
+    taken in several acquisitions.
+    """
     stack = stack_of(slices)
-    for mark in MARKS:
+    steps = np.diff(stack.places_mm)
+    uneven = bool(len(steps)) and float(steps.max()) > _UNEVEN * float(steps.min())
+    for mark in MARKS if uneven else _CONTRASTS:
         groups = _by_mark(stack, mark)
         if 1 < len(groups) <= len(slices) // 3 and _overlap(stack, groups):
-            return sorted(groups, key=_first_number), mark
+            return _in_order(groups, mark), mark
     return [list(slices)], ""
 
 
@@ -119,6 +136,14 @@ def _by_mark(stack: Stack, mark: str) -> list[list[Slice]]:
 
 def _is_one_phase(group: list[Slice]) -> bool:
     return len(group) > 1 and all(len(place) == 1 for place in places_of(stack_of(group)))
+
+
+def _in_order(groups: list[list[Slice]], mark: str) -> list[list[Slice]]:
+    """By the mark if that is a number in each, else by InstanceNumber."""
+    try:
+        return sorted(groups, key=lambda group: float(group[0].marks[mark]))
+    except ValueError:
+        return sorted(groups, key=_first_number)
 
 
 def _first_number(group: list[Slice]) -> int:

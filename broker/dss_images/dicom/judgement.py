@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -47,8 +48,9 @@ def judge(slices: Sequence[Slice], phase: int, values: Values) -> Plan:
     Raises DicomRefused.
     """
     notes: list[Note] = []
+    slices = _without_marked(slices, notes)
     _require_tags(slices)
-    slices = _without_localizers(slices, notes)
+    slices = _of_one_orientation(slices, notes)
     _require_one(slices, "matrices", lambda s: (s.columns, s.rows), "{0[0]} x {0[1]} pixels")
     _require_one(slices, "pixel sizes", _spacing, "{0[0]:g} x {0[1]:g} mm")
     referenced = [one for one in slices if one.frame_of_reference]
@@ -61,8 +63,8 @@ def judge(slices: Sequence[Slice], phase: int, values: Values) -> Plan:
     slices, copies = without_copies(slices, values)
     notes += copies
     groups, mark = phases_of(slices)
-    if len(groups) == 1 and _is_uneven(groups[0]):
-        groups, mark = interleaved(slices)
+    if len(groups) == 1:
+        groups, mark = interleaved(groups[0])
     chosen = _phase(groups, mark, phase, notes)
     return _plan(stack_of(chosen), notes)
 
@@ -84,21 +86,33 @@ def _require_tags(slices: Sequence[Slice]) -> None:
             )
 
 
-def _without_localizers(slices: Sequence[Slice], notes: list[Note]) -> list[Slice]:
+def _without_marked(slices: Sequence[Slice], notes: list[Note]) -> list[Slice]:
+    """Without those whose ImageType says that they are localizers, unless all are."""
     marked = [one for one in slices if one.localizer]
-    left = [one for one in slices if not one.localizer] or list(slices)
-    main = max(_by_direction(left), key=len)
-    turned = [one for one in left if not any(one is other for other in main)]
-    if turned and (len(turned) > max(_FEW, _SMALL_SHARE * len(left)) or len(turned) >= len(main)):
+    if not marked or len(marked) == len(slices):
+        return list(slices)
+    notes.append(_left_out(marked, "info"))
+    return [one for one in slices if not one.localizer]
+
+
+def _of_one_orientation(slices: Sequence[Slice], notes: list[Note]) -> list[Slice]:
+    """Without a few of another one, which are localizers that no tag marks."""
+    main = max(_by_direction(slices), key=len)
+    turned = [one for one in slices if not any(one is other for other in main)]
+    if not turned:
+        return main
+    if len(turned) > max(_FEW, _SMALL_SHARE * len(slices)) or len(turned) >= len(main):
         raise DicomRefused(
             f"The series mixes slices of different orientations: {counted(len(main), 'slice')} like "
             f"{named(main[:1])}, and {named(turned)}. Send one orientation."
         )
-    dropped = [*(marked if len(marked) < len(slices) else []), *turned]
-    if dropped:
-        text = f"{counted(len(dropped), 'localizer')} of the series left out: {_numbers(dropped)}."
-        notes.append(Note(text=text, level="warning" if turned else "info"))
+    notes.append(_left_out(turned, "warning"))
     return main
+
+
+def _left_out(localizers: Sequence[Slice], level: Literal["info", "warning"]) -> Note:
+    count = counted(len(localizers), "localizer")
+    return Note(text=f"{count} of the series left out: {_numbers(localizers)}.", level=level)
 
 
 def _numbers(slices: Sequence[Slice]) -> str:
@@ -137,10 +151,6 @@ def _spacing(one: Slice) -> tuple[float, ...]:
     return tuple(round(mm, 4) for mm in one.spacing_mm or ())
 
 
-def _is_uneven(slices: Sequence[Slice]) -> bool:
-    return even_steps(stack_of(slices)) is None
-
-
 def _phase(groups: list[list[Slice]], mark: str, wanted: int, notes: list[Note]) -> list[Slice]:
     if wanted > len(groups):
         raise DicomRefused(
@@ -168,7 +178,7 @@ def _plan(stack: Stack, notes: list[Note]) -> Plan:
             f"The slices are turned against each other, or their directions are not at right angles: "
             f"{stack.name(turned)} by up to {off.max():.2f} mm. Send a series of one orientation."
         )
-    steps = even_steps(stack)
+    steps = even_steps(stack, float(off.max()))
     if steps is None:
         require_above(stack)
         require_no_gap(stack)

@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
@@ -21,6 +22,7 @@ MOST_INFLATED_BYTES = 4 * 2**30
 
 _PREAMBLE_BYTES = 128
 _MAGIC = b"DICM"
+_BINARY = {"US", "SS", "UL", "SL", "FL", "FD"}
 _UNDEFINED = 0xFFFFFFFF
 _PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}
 MARKS = (
@@ -230,6 +232,8 @@ def text_of(data: Dataset, keyword: str) -> str:
     """As it stands in the file; several values are separated by a backslash."""
     found = data.get_item(keyword)
     value = found.value if found is not None else None
+    if isinstance(value, bytes) and dictionary_VR(keyword) in _BINARY:
+        value = data[keyword].value
     if isinstance(value, bytes):
         return value.decode("latin-1").strip(" \0")
     if value is None:

@@ -16,8 +16,11 @@ from dss_images.dicom.slices import Slice, Vector, counted, named
 
 Array = npt.NDArray[np.float64]
 
-TOLERANCE_MM = 0.01
-"""How far a corner of a voxel may be from where the tags put it."""
+TOLERANCE_MM = 0.009
+"""How far a corner of a voxel may be from where the tags put it.
+
+A NIfTI header keeps places in single precision, so that 0.01 mm hold in the file too.
+"""
 
 _ISOLATED = 1.5
 """A step this many times as long as those beside it is a gap."""
@@ -114,15 +117,18 @@ class Steps:
     step_mm: float
 
 
-def even_steps(stack: Stack) -> Steps | None:
-    """None if no even step puts the slices where their tags do, in a straight line along the normal."""
+def even_steps(stack: Stack, spent_mm: float = 0.0) -> Steps | None:
+    """None if no even step puts the slices where their tags do, in a straight line along the normal.
+
+    ``spent_mm`` is how far a corner is off already, for its direction.
+    """
     count = len(stack.slices)
     step = float(stack.places_mm[-1]) / (count - 1)
     off = stack.places_mm - step * np.arange(count)
     start = float(off.max() + off.min()) / 2 if np.abs(off).max() > TOLERANCE_MM / 2 else 0.0
     aside = np.linalg.norm(stack.shifts_mm, axis=1).max()
     worst = math.hypot(float(np.abs(off - start).max()), float(aside))
-    return Steps(start_mm=start, step_mm=step) if worst <= TOLERANCE_MM else None
+    return Steps(start_mm=start, step_mm=step) if worst + spent_mm <= TOLERANCE_MM else None
 
 
 def corner_error_mm(stack: Stack) -> Array:

@@ -497,7 +497,53 @@ def test_what_is_named_like_a_slice_and_is_none_is_refused(tmp_path: Path) -> No
     write(tmp_path, stack())
     (tmp_path / "CT.0021.dcm").write_bytes(b"")
 
-    assert "named like slices and cannot be read as DICOM: CT.0021.dcm" in refusal(tmp_path)
+    assert "may be slices, and cannot be read as DICOM: CT.0021.dcm" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("rest", [b"", bytes(100)])
+def test_an_empty_file_among_names_without_a_pattern_is_refused(
+    tmp_path: Path, rest: bytes
+) -> None:
+    write(tmp_path, [replace(p, name=name) for p, name in zip(stack(4), "abcd", strict=True)])
+    (tmp_path / "e").write_bytes(rest)
+
+    assert "may be slices, and cannot be read as DICOM: e." in refusal(tmp_path)
+
+
+def test_a_localizer_may_lack_its_place(tmp_path: Path) -> None:
+    planes = stack()
+    tags = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"], "ImagePositionPatient": None}
+    scout = plane((0, 0, 0), 21, SCOUT, (32, 24), name="scout.dcm", tags=tags)
+
+    require_exact(read(write(tmp_path, [*planes, scout])).image, planes)
+
+
+def test_echoes_that_lie_evenly_between_each_other_s_slices_are_told_apart(tmp_path: Path) -> None:
+    first = [replace(p, tags={"EchoTime": 10}) for p in stack()]
+    second = [
+        plane((-20, 30, -398.5 + 3 * k), 21 + k, more=500.0, tags={"EchoTime": 80})
+        for k in range(20)
+    ]
+
+    volume = read(write(tmp_path, [*first, *second]))
+
+    require_exact(volume.image, first)
+    assert "told apart by EchoTime" in notes(volume)
+
+
+def test_slices_of_one_volume_may_be_taken_in_two_acquisitions(tmp_path: Path) -> None:
+    planes = [replace(p, tags={"AcquisitionNumber": 1 + k % 2}) for k, p in enumerate(stack())]
+
+    require_exact(read(write(tmp_path, planes)).image, planes)
+
+
+def test_the_times_of_enhanced_frames_are_phases(tmp_path: Path) -> None:
+    first = [replace(p, tags={"_time": 1}) for p in stack()]
+    second = [replace(p, tags={"_time": 2}, stored=p.stored + 500) for p in stack()]
+    write_enhanced(tmp_path, random.Random(3).sample([*first, *second], 40))
+
+    require_exact(read(tmp_path, "3.1").image, first)
+    require_exact(read(tmp_path, "3.2").image, second)
 
 
 def test_the_shadows_that_macos_leaves_are_no_slices(tmp_path: Path) -> None:
