@@ -131,8 +131,14 @@ def _image(header: Header) -> Image:
         origin_mm=grid.origin_mm[:3],
         direction=tuple(float(cosine) for cosine in axes.ravel()),
         components=header.components,
-        pixel_type=header.kind.str[1:],
+        pixel_type=_type_meant(header),
     )
+
+
+def _type_meant(header: Header) -> str:
+    """As ITK reads it: what a factor is applied to is no integer any more."""
+    is_plain = (header.slope, header.intercept) == (1.0, 0.0)
+    return header.kind.str[1:] if is_plain else "f8"
 
 
 def _of_file(path: Path, read: Callable[[Path], T]) -> T:

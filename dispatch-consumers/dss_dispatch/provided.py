@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from dss_dispatch import workspace as ws
-from dss_dispatch.errors import ImageDamaged, TicketError
+from dss_dispatch.errors import TicketError
 from dss_dispatch.files import sha256
 from dss_dispatch.gate import check_names, check_values, require
 from dss_dispatch.images import (
@@ -109,8 +109,20 @@ def _is_the_users_own(path: Path, image: Image, sent: Path) -> bool:
 
 def _segmentations(sent: Path) -> Iterator[tuple[Path, Image]]:
     """Those of the user, as far as they can be read."""
-    with suppress(TicketError, ImageDamaged, OSError):
-        (found,) = [p for p in sent.iterdir() if p.suffix.casefold() == WORKSPACE_SUFFIX] or [sent]
-        for layer in ws.layers(parse(found.read_bytes())):
-            if layer.role == Role.SEGMENTATION and is_plain_file(sent / layer.file_name):
-                yield sent / layer.file_name, read_header(sent / layer.file_name)
+    for layer in _layers_sent(sent):
+        path = sent / layer.file_name
+        if layer.role == Role.SEGMENTATION and is_plain_file(path):
+            with suppress(TicketError):
+                yield path, read_header(path)
+
+
+def _layers_sent(sent: Path) -> tuple[Layer, ...]:
+    """None if the user sent no workspace that can be read, or several."""
+    files = sorted(sent.iterdir()) if sent.is_dir() else []
+    found = [path for path in files if path.suffix.casefold() == WORKSPACE_SUFFIX]
+    if len(found) != 1 or found[0].stat().st_size > MAX_WORKSPACE_BYTES:
+        return ()
+    try:
+        return ws.layers(parse(found[0].read_bytes()))
+    except TicketError:
+        return ()

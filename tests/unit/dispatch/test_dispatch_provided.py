@@ -1,7 +1,9 @@
 # mypy: allow-untyped-calls
 """What a provider over HTTP returns passes if ITK-SNAP can load it and it lies on its image; else not."""
 
+import gzip
 import shutil
+import struct
 from pathlib import Path
 
 import pytest
@@ -174,6 +176,25 @@ def moved(value: int = 1) -> sitk.Image:
     built = segmentation((value,))
     built.SetOrigin((0.0, 0.0, 0.0))
     return built
+
+
+@pytest.mark.parametrize("spoilt", ["t.itksnap", "own.nii.gz", "second.itksnap"])
+def test_an_input_that_cannot_be_read_spoils_no_result(tmp_path: Path, spoilt: str) -> None:
+    sent = submit(tmp_path, spec=WorkspaceSpec(layers=(MAIN, OWN)))
+    (sent / "ticket_00000042.itksnap").rename(sent / "t.itksnap")
+    (sent / spoilt).write_bytes(b"broken")
+
+    assert judge(tmp_path, result_files()) == ""
+
+
+def test_values_that_a_factor_makes_fractions_are_no_integers(tmp_path: Path) -> None:
+    """Of NIfTI: ITK-SNAP would read the half of what is stored."""
+    raw = bytearray(gzip.decompress(result_files()[SEGMENTED.file_name]))
+    raw[112:116] = struct.pack("<f", 0.5)
+
+    said = judge(tmp_path, {**result_files(), SEGMENTED.file_name: gzip.compress(bytes(raw))})
+
+    assert "voxels that are no integers" in said
 
 
 def test_a_link_is_no_file(tmp_path: Path) -> None:
