@@ -10,6 +10,7 @@ from dss_broker.memory import MemoryBroker
 from dss_portal.accounts import api_tokens
 from dss_portal.accounts import store as accounts
 from dss_portal.accounts.limits import Limits
+from dss_portal.admin import store as admin_store
 from dss_portal.app import create_app
 from dss_portal.legacy import renamed
 from dss_portal.models import Session, Tier
@@ -44,6 +45,36 @@ async def test_a_token_opens_only_what_it_is_for(portal: Portal) -> None:
         "This token is not valid for 'tickets'.",
     )
     assert (await _get(portal, "/api/admin/tickets", headers))[0] == 401
+
+
+async def test_dead_letters_are_for_tokens_of_admins(portal: Portal) -> None:
+    """They say which ticket failed why, and can be removed for good."""
+    tickets, admin = await _bearer(portal, "tickets"), await _bearer(portal, "admin")
+
+    assert await _get(portal, "/api/admin/dead-letters", tickets) == (
+        401,
+        "This token is not valid for 'admin'.",
+    )
+    assert await _get(portal, "/api/admin/dead-letters", admin) == (200, "")
+    discard = "/api/admin/dead-letters/discard"
+    client = portal.app.test_client()
+    form = {"all": "1", "confirm": "1"}
+    assert (await client.post(discard, form=form, headers=tickets)).status_code == 401
+    assert (await client.post(discard, form=form, headers=admin)).status_code == 200
+
+
+async def test_an_address_is_the_same_in_every_spelling_of_case(portal: Portal) -> None:
+    made = await accounts.save_user("Ann@Example.com", sysadmin=True)
+    await admin_store.add_provider("lab")
+
+    again = await accounts.save_user(" ann@example.COM ")
+    await admin_store.add_provider_user("lab", "ANN@example.com", admin=False)
+
+    assert (again.id, again.sysadmin) == (made.id, True)
+    assert (await accounts.user_named("aNN@example.com")).id == made.id
+    assert await admin_store.provider_users("lab") == [(made.id, "ann@example.com", 0)]
+    await accounts.disable_user("ANN@EXAMPLE.COM")
+    assert (await accounts.user_named("ann@example.com")).disabled
 
 
 async def test_a_revoked_an_expired_and_an_invented_token_open_nothing(portal: Portal) -> None:

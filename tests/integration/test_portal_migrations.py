@@ -11,7 +11,7 @@ from tortoise.transactions import in_transaction
 
 from dss_portal import database
 from dss_portal.accounts import store as accounts
-from dss_portal.models import Ticket, Tier
+from dss_portal.models import ApiToken, ProviderAccess, Session, Ticket, Tier, User
 from dss_stack.postgres import PostgresCluster
 
 pytestmark = pytest.mark.stack
@@ -73,6 +73,7 @@ async def test_an_upgrade_keeps_the_tickets_and_knows_since_when_they_wait(
             "0006_outbox_tries",
             "0007_uploads",
             "0008_liveness",
+            "0009_one_account_for_an_address",
         ]
 
         async with database.connected(f"{base}/{name}"):
@@ -86,6 +87,68 @@ async def test_an_upgrade_keeps_the_tickets_and_knows_since_when_they_wait(
         assert (tickets["init"].queued_at, tickets["init"].claimed_at) == (None, None)
     finally:
         await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        await connection.close()
+
+
+async def test_two_accounts_of_one_address_become_one(postgres: PostgresCluster) -> None:
+    base = postgres.database_url.rpartition("/")[0]
+    name = f"twice_{uuid.uuid4().hex}"
+    connection = await asyncpg.connect(f"{base}/postgres")
+    try:
+        await connection.execute(f"CREATE DATABASE {name}")
+        await _migrate_to(f"{base}/{name}", "0008_liveness")
+        await _fill(f"{base}/{name}")
+        await _fill_twice(f"{base}/{name}")
+
+        await database.migrate_to_latest(f"{base}/{name}")
+
+        async with database.connected(f"{base}/{name}"):
+            users = {u.email: (u.id, u.sysadmin, u.disabled, u.tier_id) for u in await User.all()}
+            assert users == {
+                "ann@example.com": (1, True, False, "xnat"),
+                "bob@example.com": (4, False, True, "guest"),
+                "carl@example.com": (6, False, False, "guest"),
+            }
+            assert {ticket.user_id for ticket in await Ticket.all()} == {1}
+            rights = await ProviderAccess.all().order_by("provider_id")
+            assert [(r.provider_id, r.user_id, r.admin) for r in rights] == [
+                (1, 1, True),
+                (2, 1, False),
+            ]
+            assert [token.user.id for token in await ApiToken.all().select_related("user")] == [1]
+            assert [session.user_id for session in await Session.all()] == [6]
+    finally:
+        await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        await connection.close()
+
+
+async def _fill_twice(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(
+            """
+            INSERT INTO tier (name, max_tickets, max_stored_bytes) VALUES ('xnat', 1000, 1000);
+            INSERT INTO user_account (id, email, tier_id, sysadmin, disabled, created_at) VALUES
+                (2, 'Ann@example.com', 'xnat', true, false, now()),
+                (3, 'ANN@EXAMPLE.com', 'guest', false, false, now()),
+                (4, 'Bob@example.com', 'guest', false, false, now()),
+                (5, 'bob@example.com', 'guest', false, true, now()),
+                (6, 'Carl@Example.com', 'guest', false, false, now());
+            INSERT INTO ticket (id, user_id, service_id, status, created_at) VALUES
+                (4, 2, 1, 'init', now()), (5, 3, 1, 'ready', now());
+            INSERT INTO provider (id, name) VALUES (1, 'lab'), (2, 'other');
+            INSERT INTO provider_access (provider_id, user_id, admin) VALUES
+                (1, 1, false), (1, 2, true), (2, 3, false);
+            INSERT INTO turn (service, user_id, at) VALUES
+                ('lung', 1, now()), ('lung', 2, now()), ('heart', 3, now());
+            INSERT INTO api_token (sha256, user_id, name, scopes, created_at)
+                VALUES ('t', 2, '', 'tickets', now());
+            INSERT INTO session (sha256, user_id, created_at) VALUES
+                ('a', 1, now()), ('b', 2, now()), ('c', 6, now());
+            INSERT INTO login_token (sha256, user_id, expires_at) VALUES ('d', 3, now());
+            """
+        )
+    finally:
         await connection.close()
 
 

@@ -149,13 +149,38 @@ async def test_an_invented_code_is_refused(client: Client) -> None:
     assert answer.status_code == 401
 
 
-async def test_an_unconfirmed_address_is_refused(client: Client) -> None:
-    back = _at_the_issuer(await _begun(client), "unverified@example.com")
+@pytest.mark.parametrize("says", ["unverified", "silent", "text"])
+async def test_an_unconfirmed_address_is_refused(client: Client, says: str) -> None:
+    """Else whoever has an account at the issuer takes over that of a sysadmin here."""
+    email = f"{says}@example.com"
+    await accounts.save_user(email, sysadmin=True)
+    back = _at_the_issuer(await _begun(client), email)
 
     answer = await client.get(_path(back))
 
     assert answer.status_code == 401
+    assert await answer.get_data(as_text=True) == (
+        "The sign-in service did not give a confirmed e-mail address."
+    )
+    assert await text(client, "/api/login") == "You are not logged in!"
+
+
+async def test_an_unconfirmed_address_makes_no_account(client: Client) -> None:
+    await client.get(_path(_at_the_issuer(await _begun(client), "unverified@example.com")))
+
     assert not await User.exists(email="unverified@example.com")
+
+
+async def test_the_issuer_s_spelling_leads_to_the_account_that_an_admin_made(
+    client: Client,
+) -> None:
+    made = await accounts.save_user("Ann.Lee@Example.com")
+
+    await client.get(_path(_at_the_issuer(await _begun(client), "ANN.LEE@example.com")))
+
+    assert await text(client, "/api/login") == "logged in as ann.lee@example.com \n"
+    assert await User.all().count() == 1
+    assert (await User.get(email="ann.lee@example.com")).id == made.id
 
 
 async def test_a_disabled_user_stays_out(client: Client) -> None:

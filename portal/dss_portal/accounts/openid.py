@@ -122,16 +122,18 @@ class OpenIdIssuer:
 
 
 def _same_subject(claims: dict[str, Any], userinfo: dict[str, Any]) -> dict[str, Any]:
+    """What userinfo says, alone: an address and its confirmation must come from one place."""
     if userinfo.get("sub") != claims["sub"]:
         raise ValueError("userinfo of somebody else")
-    return {**userinfo, **claims}
+    return userinfo
 
 
 def _person(claims: dict[str, Any]) -> Person:
-    email = str(claims.get("email", "")).strip().lower()
-    if "@" not in email or claims.get("email_verified") is False:
+    """Raises Refused unless the issuer says, with a true boolean, that the address is the person's."""
+    email = claims.get("email")
+    if not isinstance(email, str) or "@" not in email or claims.get("email_verified") is not True:
         raise Refused("The sign-in service did not give a confirmed e-mail address.", 401)
-    return Person(email=email, name=str(claims.get("name", "")))
+    return Person(email=email.strip().lower(), name=str(claims.get("name", "")))
 
 
 def _unreachable() -> Refused:

@@ -28,7 +28,8 @@ View = Callable[P, Awaitable[Response]]
 
 YEAR_S = 365 * 24 * 3600
 EVERYTHING = frozenset(api_tokens.SCOPES)
-_SCOPE_OF_BLUEPRINT = {"providers": "provider", "admin": "admin"}
+_SCOPES = {"/api/admin/": "admin", "/api/pro/": "provider"}
+"""What a token must be for, by the beginning of the address; everything else is for ``tickets``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +86,17 @@ def signed_in(view: View[P]) -> View[P]:
         found = await identity()
         if found is None:
             raise NotSignedIn
-        scope = _SCOPE_OF_BLUEPRINT.get(request.blueprint or "", "tickets")
+        scope = _scope_of(request.path)
         if scope not in found.scopes:
             raise Refused(f"This token is not valid for '{scope}'.", 401)
         _limiter().requests.count(str(found.user.id))
         return await view(*args, **kwargs)
 
     return guarded
+
+
+def _scope_of(path: str) -> str:
+    return next((s for start, s in _SCOPES.items() if path.startswith(start)), "tickets")
 
 
 def changes_state(view: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:

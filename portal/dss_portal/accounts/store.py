@@ -22,6 +22,11 @@ FILES_PER_TICKET = 100
 """Files that a tier's users may store, for each of its open tickets."""
 
 
+def address(text: str) -> str:
+    """An e-mail address as it is stored: in other spellings of case it is the same person's."""
+    return text.strip().lower()
+
+
 def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
@@ -55,7 +60,7 @@ async def save_user(email: str, *, sysadmin: bool | None = None, tier: str | Non
     """
     if tier is not None and not await Tier.exists(name=tier):
         raise LookupError(f"There is no tier '{tier}'; there are {', '.join(TIERS)}.")
-    user, _ = await User.get_or_create(email=email, defaults={"tier_id": tier or "guest"})
+    user, _ = await User.get_or_create(email=address(email), defaults={"tier_id": tier or "guest"})
     user.sysadmin = user.sysadmin if sysadmin is None else sysadmin
     user.tier_id = tier or user.tier_id
     user.disabled = False
@@ -120,14 +125,14 @@ async def disable_user(email: str) -> None:
     Raises LookupError.
     """
     async with in_transaction():
-        if not await User.filter(email=email).update(disabled=True):
+        if not await User.filter(email=address(email)).update(disabled=True):
             raise LookupError(f"There is no user '{email}'.")
         await revocation.give_back()
 
 
 async def user_named(email: str) -> User:
     """Raises LookupError."""
-    user = await User.get_or_none(email=email)
+    user = await User.get_or_none(email=address(email))
     if user is None:
         raise LookupError(f"There is no user '{email}'.")
     return user
@@ -136,7 +141,7 @@ async def user_named(email: str) -> User:
 async def signed_in_by_issuer(email: str, name: str) -> User:
     """The user of that address, new ones as guests.  Raises Refused if the user is disabled."""
     user, _ = await User.get_or_create(
-        email=email, defaults={"tier_id": "guest", "display_name": name}
+        email=address(email), defaults={"tier_id": "guest", "display_name": name}
     )
     if user.disabled:
         raise Refused("This account has been disabled. Please ask an administrator.", 401)

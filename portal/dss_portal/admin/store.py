@@ -7,6 +7,7 @@ from typing import Any
 from tortoise.expressions import Q
 from tortoise.transactions import in_transaction
 
+from dss_portal.accounts import store as accounts
 from dss_portal.datastore import Datastore
 from dss_portal.errors import Refused
 from dss_portal.models import (
@@ -73,7 +74,7 @@ async def provider_users(name: str) -> list[tuple[int, str, int]]:
 
 async def add_provider_user(name: str, email: str, *, admin: bool) -> None:
     """Replaces the user's rights with that provider.  Raises Refused for an unknown e-mail."""
-    user = await User.get_or_none(email=email)
+    user = await User.get_or_none(email=accounts.address(email))
     if user is None:
         raise Refused("Email unrecognized by the system", 401)
     provider = await provider_named(name)

@@ -26,7 +26,7 @@ async def show(problem: str = "", at: str = "") -> Response:
         status=400 if problem else 200,
         users=await User.all().order_by("email"),
         tiers=await Tier.all().order_by("max_tickets"),
-        edited=await User.get_or_none(email=edited) if edited else None,
+        edited=await User.get_or_none(email=accounts.address(edited)) if edited else None,
         tokens=await api_tokens.listed(),
         scopes=api_tokens.SCOPES,
         problems={at: problem},
@@ -114,7 +114,7 @@ async def _save(form: forms.Form) -> None:
     name, _, domain = email.partition("@")
     if not (name and domain and len(email) <= 320 and email.isprintable()) or " " in email:
         raise Refused(f"'{email}' is no e-mail address.")
-    if not sysadmin and email == current_user().email:
+    if not sysadmin and accounts.address(email) == current_user().email:
         raise Refused("You cannot take the rights of a sysadmin from yourself.")
     await accounts.save_user(email, sysadmin=sysadmin, tier=form.text("tier") or None)
 
