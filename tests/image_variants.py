@@ -360,6 +360,8 @@ ACCEPTED: dict[str, Variant] = {
     "nifti one time point": Variant(make=nifti(voxels=VOXELS[None])),
     "nifti seven dimensions of one": Variant(make=nifti((40, "8h", (7, 10, 9, 8, 1, 1, 1, 1)))),
     "nifti two time points": Variant(make=nifti(voxels=FRAMES), voxels=FRAMES),
+    "nifti time runs backwards": Variant(make=nifti((92, "f", -2.0), voxels=FRAMES), voxels=FRAMES),
+    "nifti time not a number": Variant(make=nifti((92, "f", np.nan), voxels=FRAMES), voxels=FRAMES),
     "nifti extension": Variant(
         make=changed(
             nifti((108, "f", 384.0)),
@@ -563,6 +565,8 @@ REFUSED: dict[str, Variant] = {
         make=nifti((108, "f", 0.0)),
         refusal=_header("NIfTI-1", "it does not say where its voxels begin (vox_offset)"),
     ),
+    "nifti place infinite": Variant(make=nifti((280, "f", np.inf)), refusal=refusals.NO_LENGTH),
+    "nifti huge": Variant(make=nifti((280, "f", 3e38), (80, "f", 3e38)), refusal=refusals.SHEARED),
     "nifti no rotation": Variant(
         make=nifti((254, "h", 0), (256, "3f", (0.9, 0.9, 0.9)), edit=qform()),
         refusal=_header("NIfTI-1", "its quaternion is no rotation"),
@@ -647,6 +651,9 @@ REFUSED: dict[str, Variant] = {
     ),
     "nrrd elsewhere": Variant(
         make=nrrd(data=b"", data_file="/etc/passwd"), refusal=refusals.ELSEWHERE
+    ),
+    "nrrd list": Variant(
+        make=nrrd(data=b"", data_file="LIST\na.raw\nb.raw"), refusal=refusals.ELSEWHERE
     ),
     "nrrd in the folder above": Variant(
         make=nrrd(data=b"", data_file="../ct.raw"), refusal=refusals.ELSEWHERE

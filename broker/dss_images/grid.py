@@ -103,9 +103,9 @@ def grid_from(
     """
     count = len(size)
     spacing, direction = np.ones(count), np.eye(count)
-    lengths = np.array([_length(step) for step in steps_mm.T])
-    spacing[: len(lengths)] = lengths
-    with np.errstate(divide="ignore", invalid="ignore"):  # what is no length is refused later
+    with np.errstate(all="ignore"):  # what is no length is refused later
+        lengths = np.array([_length(step) for step in steps_mm.T])
+        spacing[: len(lengths)] = lengths
         cosines = steps_mm / lengths
     rows = min(3, count)
     direction[:rows, : len(lengths)] = cosines[:rows]

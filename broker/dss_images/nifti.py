@@ -228,7 +228,8 @@ def _grid(record: Record, size: list[int]) -> FileGrid:
 
 def _grid_of(form: npt.NDArray[np.float64], size: list[int], frame_spacing: float) -> FileGrid:
     """``form`` (3, 4) leads from an index to RAS."""
-    lps = _RAS_TO_LPS @ form
+    with np.errstate(invalid="ignore"):  # what is no number is refused later
+        lps = _RAS_TO_LPS @ form
     steps = lps[:, : min(3, len(size))]
     return grid_from(size, steps, [float(x) for x in lps[:, 3]], frame_spacing)
 

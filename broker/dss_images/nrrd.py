@@ -102,6 +102,8 @@ def _fields(path: Path) -> tuple[Fields, int]:
         if fields.get(name, value.strip()) != value.strip():
             raise _damaged(f"it says '{name}' twice")
         fields[name] = value.strip()
+        if name == "data file" and value.strip().startswith("LIST"):
+            break  # the names of the files follow
     if found is None and "data file" not in fields:
         raise _damaged("it has no end")
     return fields, len(text)

@@ -131,7 +131,9 @@ def _as_itk_says(path: Path, header: Header) -> FileGrid:
         found = _itk_header(path)
     except RuntimeError:
         return header.grid
-    return found if nearly_same(found, header.grid) else header.grid
+    if not nearly_same(found, header.grid):
+        return header.grid
+    return replace(found, spacing_mm=(*found.spacing_mm[:3], *header.grid.spacing_mm[3:]))
 
 
 def _itk_header(path: Path) -> FileGrid:

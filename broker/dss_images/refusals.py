@@ -93,7 +93,8 @@ def no_size(size: Sequence[int]) -> ImageDamaged:
 
 
 def wrong_dimensions(count: int) -> ImageRefused:
-    return ImageRefused(f"The image has {count} dimensions; a volume has 3, or 4 with time points.")
+    shown = "1 dimension" if count == 1 else f"{count} dimensions"
+    return ImageRefused(f"The image has {shown}; a volume has 3, or 4 with time points.")
 
 
 def several_values(count: int) -> ImageRefused:
