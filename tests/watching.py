@@ -23,6 +23,9 @@ WINDOW = "15s"
 """Instead of the minutes and hours over which rules look back."""
 
 THRESHOLDS = {
+    'process_start_time_seconds{job="dispatch"} > 120': (
+        'process_start_time_seconds{job="dispatch"} > 1'
+    ),
     "oldest_waiting_seconds:max > 600": "oldest_waiting_seconds:max > 3",
     '(dss_outbox_age_seconds{job="portal"}) > 60': '(dss_outbox_age_seconds{job="portal"}) > 3',
     "service:tickets_failed:increase30m > 2": "service:tickets_failed:increase30m > 0",

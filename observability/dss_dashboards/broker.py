@@ -16,6 +16,9 @@ from dss_dashboards.panels import (
     row,
 )
 
+_LATENCY = "entry_commit|max_commit|commit"
+"""RabbitMQ's own word for it until 4.1; from 4.2 on of the slowest quorum queue, and of the broker's own data."""
+
 
 def broker() -> Dashboard:
     board = dashboard("dss-broker", "DSS broker", "RabbitMQ's numbers, and those of our messages.")
@@ -114,7 +117,10 @@ def _flow(board: Dashboard) -> Dashboard:
             "Commit latency",
             "Time until a quorum queue has written an entry, as RabbitMQ's Raft measures it.",
             SECONDS,
-            ("max by (instance) (rabbitmq_raft_entry_commit_latency_seconds)", "{{instance}}"),
+            (
+                f'max by (instance) ({{__name__=~"rabbitmq_raft_({_LATENCY})_latency_seconds"}})',
+                "{{instance}}",
+            ),
         ),
     ):
         board = board.with_panel(panel)

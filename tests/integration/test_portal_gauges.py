@@ -4,7 +4,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from dss_portal import gauges
-from portals import Portal, submitted_ticket
+from dss_portal.models import Ticket
+from portals import LONG_AGO, Portal, new_ticket, submitted_ticket
 
 pytestmark = pytest.mark.stack
 
@@ -34,3 +35,15 @@ async def test_the_longest_wait_is_that_of_the_first_ticket(portal: Portal) -> N
     waits_s = value("dss_ticket_oldest_waiting_seconds", service="lung-segmentation")
     assert waits_s is not None
     assert 0 < waits_s < 60
+
+
+async def test_an_upload_that_is_given_up_is_no_failure_of_its_service(portal: Portal) -> None:
+    await portal.announce_service(name="abandoned")
+    await new_ticket(await portal.user(), "abandoned")
+    await Ticket.all().update(created_at=LONG_AGO)
+
+    await portal.sweep()
+
+    assert value("dss_ticket_events_total", service="abandoned", event="UploadGivenUp") == 1
+    assert not value("dss_ticket_events_total", service="abandoned", event="StageOverdue")
+    assert not value("dss_tickets_finished_total", service="abandoned", outcome="timeout")

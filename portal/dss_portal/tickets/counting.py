@@ -4,24 +4,30 @@ from typing import get_args
 
 from dss_observability import metrics
 from dss_portal.models import Status, Ticket, TicketHistory
-from dss_portal.tickets.lifecycle import FINISHED, Event
+from dss_portal.tickets.lifecycle import FINISHED, Event, StageOverdue
+
+UPLOAD_GIVEN_UP = "UploadGivenUp"
+"""A ticket that nobody submitted: its user went away, which is no failure of the service, nor late work of it."""
 
 _STAGES = ("queued", "claimed", "total")
 
 
 def begin(service: str) -> None:
     """Every series of the service exists from now on: one that appears with its first event hides that."""
-    for event in get_args(Event):
-        metrics.TICKET_EVENTS.labels(service, event.__name__)
+    for name in (*(event.__name__ for event in get_args(Event)), UPLOAD_GIVEN_UP):
+        metrics.TICKET_EVENTS.labels(service, name)
     for status in FINISHED:
         metrics.TICKETS_FINISHED.labels(service, status.value)
     for stage in _STAGES:
         metrics.TICKET_STAGE_SECONDS.labels(service, stage)
 
 
-async def count(ticket: Ticket, event: Event) -> None:
-    """``event`` has just changed ``ticket``, and its history is written."""
+async def count(ticket: Ticket, event: Event, before: Status) -> None:
+    """``event`` has just changed ``ticket`` from ``before``, and its history is written."""
     service = (await ticket.service).name
+    if isinstance(event, StageOverdue) and before is Status.INIT:
+        metrics.TICKET_EVENTS.labels(service, UPLOAD_GIVEN_UP).inc()
+        return
     metrics.TICKET_EVENTS.labels(service, type(event).__name__).inc()
     if ticket.status in FINISHED:
         metrics.TICKETS_FINISHED.labels(service, ticket.status.value).inc()

@@ -63,7 +63,7 @@ async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
     if claim_id := lifecycle.taken_away(before, after, event):
         await withdraw_claim(ticket, claim_id)
         await forget_files(ticket.id, "results")  # half of them, from a provider that polls
-    await counting.count(ticket, event)
+    await counting.count(ticket, event, before.status)
     facts = {"ticket": ticket.id, "event": type(event).__name__, "claim": after.claim_id}
     log.info("ticket changed", extra={**facts, "status": after.status.value})
     return True

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from conftest import CHECKOUT, SYSROOT, missing
+from dashboards import panels
 from dss_stack.errors import ServerMissing
 from dss_stack.servers import find_prometheus
 from exposed import FAMILIES, names_in
@@ -96,3 +97,35 @@ def test_rules_ask_only_for_metrics_that_exist(rule: dict[str, Any]) -> None:
     recorded = {rule["record"] for rule in RULES if "record" in rule}
 
     assert names_in(rule["expr"]) - FAMILIES - recorded == set()
+
+
+GONE = {
+    "rabbitmq_alarms_file_descriptor_limit",
+    "rabbitmq_raft_entry_commit_latency_seconds",
+    "rabbitmq_raft_log_commit_index",
+    "rabbitmq_raft_log_last_applied_index",
+    "rabbitmq_raft_log_last_written_index",
+    "rabbitmq_raft_log_snapshot_index",
+    "rabbitmq_raft_term_total",
+}
+"""Of RabbitMQ 3.10, and no more in 4.2: https://github.com/rabbitmq/rabbitmq-server/pull/13895."""
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.get("alert") or r["record"])
+def test_rules_ask_for_nothing_that_newer_brokers_do_not_have(rule: dict[str, Any]) -> None:
+    assert names_in(rule["expr"]) & GONE == set()
+
+
+def test_panels_ask_for_nothing_that_newer_brokers_do_not_have() -> None:
+    assert {name for p in panels() for q in p.queries for name in names_in(q)} & GONE == set()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["rabbitmq_raft_entry_commit_latency_seconds", "rabbitmq_raft_max_commit_latency_seconds"],
+)
+def test_the_commit_latency_is_found_under_its_old_and_its_new_name(name: str) -> None:
+    (panel,) = [p for p in panels() if p.title == "broker: Commit latency"]
+    (asked,) = re.findall(r'__name__=~"([^"]+)"', panel.queries[0])
+
+    assert re.fullmatch(asked, name)
