@@ -4,15 +4,21 @@ Its table reader ends a field at a comma or CR and a row at CR only; it knows no
 line break inside a field.
 """
 
+import asyncio
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 from quart import Response, request
 from werkzeug.datastructures import MultiDict
 
 Cell = str | int | float | None
+Rows = Sequence[Sequence[Cell]]
+
+PAGE_ROWS = 500
+"""So many rows of a list take some milliseconds."""
+WHOLE_CHARACTERS = 256 * 1024
 
 
 def plain(text: str, status: int = 200) -> Response:
@@ -41,6 +47,68 @@ def table(
     if wants_json:
         return json_body({"result": [dict(zip(columns, row, strict=True)) for row in rows]})
     return Response(csv_text(rows), content_type="text/csv")
+
+
+async def long_table(
+    columns: Sequence[str], pages: AsyncIterator[Rows], *, wants_json: bool | None = None
+) -> Response:
+    """Like ``table``, of any length: others are served between two pages."""
+    if wants_json is None:
+        wants_json = asks_for_json(request.args)
+    if wants_json:
+        objects = _objects(columns, pages)
+        return await streamed(enclosed('{"result": [', objects, "]}"), "application/json")
+    return await streamed(_csv_pieces(pages), "text/csv")
+
+
+async def in_pages(rows: Sequence[Sequence[Cell]]) -> AsyncIterator[Rows]:
+    """Rows that are there already, for ``long_table``."""
+    for start in range(0, len(rows), PAGE_ROWS):
+        yield rows[start : start + PAGE_ROWS]
+
+
+async def streamed(pieces: AsyncIterator[str], content_type: str) -> Response:
+    """An answer with its length if it is short, else one that goes out while it is made."""
+    begun: list[str] = []
+    async for piece in pieces:
+        begun.append(piece)
+        if sum(map(len, begun)) > WHOLE_CHARACTERS:
+            return Response(_rest(begun, pieces), content_type=content_type)
+    return Response("".join(begun), content_type=content_type)
+
+
+async def enclosed(
+    begin: str, objects: AsyncIterator[Sequence[object]], end: str
+) -> AsyncIterator[str]:
+    """JSON: the objects between ``begin`` and ``end``, as ``json.dumps`` writes a list by default."""
+    yield begin
+    separator = ""
+    async for some in objects:
+        if some:
+            yield separator + json.dumps(some)[1:-1]
+            separator = ", "
+        await asyncio.sleep(0)
+    yield end
+
+
+async def _objects(
+    columns: Sequence[str], pages: AsyncIterator[Rows]
+) -> AsyncIterator[Sequence[object]]:
+    async for page in pages:
+        yield [dict(zip(columns, row, strict=True)) for row in page]
+
+
+async def _csv_pieces(pages: AsyncIterator[Rows]) -> AsyncIterator[str]:
+    async for page in pages:
+        yield csv_text(page)
+        await asyncio.sleep(0)
+
+
+async def _rest(begun: list[str], pieces: AsyncIterator[str]) -> AsyncIterator[str]:
+    for piece in begun:
+        yield piece
+    async for piece in pieces:
+        yield piece
 
 
 def csv_text(rows: Iterable[Sequence[Cell]]) -> str:

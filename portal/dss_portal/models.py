@@ -101,6 +101,7 @@ class Service(Model):
     descriptor: "fields.Field[dict[str, object]]" = fields.JSONField()
     current = fields.BooleanField(db_default=True)
     heard_at = fields.DatetimeField(null=True)
+    created_at = fields.DatetimeField(null=True, auto_now_add=True)
     polled_at = fields.DatetimeField(null=True)  # by a provider over HTTP
 
     class Meta(Model.Meta):

@@ -61,7 +61,7 @@ async def _compare(url: str, folder: Path, tickets: int, own: int) -> None:
     await datastore.prepare()
     async with database.connected(url):
         user_id = await _fill(url, tickets, own)
-        rows_s = await _seconds(lambda: store.listed(user_id))
+        rows_s = await _seconds(lambda: _listed(user_id))
         objects_s = await _seconds(lambda: _listed_as_objects(user_id))
         _tell(f"list of {own} tickets", ("rows", rows_s), ("objects", objects_s))
         with_s = await _seconds(lambda: janitor.tidy(datastore))
@@ -95,6 +95,10 @@ async def _drop_index(url: str) -> None:
         await connection.execute(f'DROP INDEX "{await connection.fetchval(_INDEX)}"')
     finally:
         await connection.close()
+
+
+async def _listed(user_id: int) -> int:
+    return sum([len(rows) async for rows in store.listed(user_id)])
 
 
 async def _listed_as_objects(user_id: int) -> list[tuple[int, str, str]]:

@@ -74,6 +74,7 @@ async def test_an_upgrade_keeps_the_tickets_and_knows_since_when_they_wait(
             "0007_uploads",
             "0008_liveness",
             "0009_one_account_for_an_address",
+            "0010_service_created",
         ]
 
         async with database.connected(f"{base}/{name}"):

@@ -66,10 +66,10 @@ async def test_what_ended_yesterday_does_not_count(ann: Client) -> None:
     assert (await _stats(ann)).startswith("0,0,")
 
 
-async def test_a_service_that_nobody_ever_served_has_an_empty_field(ann: Client) -> None:
-    await Service.all().update(heard_at=None)
+async def test_a_service_that_nobody_ever_served_counts_from_its_registration(ann: Client) -> None:
+    await Service.all().update(heard_at=None, created_at=datetime.now(UTC) - timedelta(seconds=90))
 
-    assert await _stats(ann) == "0,0,,0\r\n"
+    assert re.fullmatch(r"0,0,9\d,0\r\n", await _stats(ann))
 
 
 async def test_an_unknown_service_has_no_statistics(ann: Client) -> None:

@@ -12,7 +12,7 @@ from dss_portal.accounts.sessions import current_user, for_programs, signed_in
 from dss_portal.admin import store
 from dss_portal.datastore import Datastore
 from dss_portal.errors import Refused
-from dss_portal.formats import plain, table
+from dss_portal.formats import long_table, plain, table
 from dss_portal.outbox import Relay
 from dss_portal.services import registration
 
@@ -128,8 +128,8 @@ async def remove_service(provider: str, githash: str) -> Response:
 @blueprint.get("/tickets")
 @sysadmin_only
 async def tickets() -> Response:
-    rows = [(t.id, t.email, t.service, t.status, t.minutes) for t in await store.all_tickets()]
-    return table(("id", "email", "service", "status", "duration"), rows)
+    columns = ("id", "email", "service", "status", "duration")
+    return await long_table(columns, store.ticket_pages())
 
 
 @blueprint.post("/tickets/purge/<any(completed, all):which>")

@@ -9,7 +9,7 @@ from dss_portal.admin.routes import sysadmin_only
 from dss_portal.datastore import Datastore
 from dss_portal.dead_letters import store
 from dss_portal.errors import Refused
-from dss_portal.formats import Cell, plain, table
+from dss_portal.formats import Cell, in_pages, long_table, plain
 from dss_portal.outbox import Relay
 
 blueprint = Blueprint("dead_letters", __name__, url_prefix="/api/admin/dead-letters")
@@ -33,7 +33,8 @@ COLUMNS = (
 @sysadmin_only
 async def listing() -> Response:
     """The oldest first; ``ticket`` is blank for a message about none."""
-    return table(COLUMNS, [row(letter) for letter in await store.listed(the_broker())])
+    rows = [row(letter) for letter in await store.listed(the_broker())]
+    return await long_table(COLUMNS, in_pages(rows))
 
 
 @blueprint.post("/requeue")

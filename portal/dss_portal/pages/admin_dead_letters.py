@@ -14,6 +14,7 @@ from dss_portal.pages.rendering import confirmation, page, see_other
 blueprint = Blueprint("dead_letters", __name__, url_prefix="/admin/dead-letters")
 
 HERE = "/admin/dead-letters"
+SHOWN = 200
 
 
 @blueprint.get("")
@@ -26,7 +27,8 @@ async def show(problem: str = "") -> Response:
     return await page(
         "admin_dead_letters.html",
         status=400 if problem else 200,
-        letters=letters,
+        letters=letters[:SHOWN],
+        count=len(letters),
         age_s=age_s,
         problem=problem,
     )

@@ -14,17 +14,21 @@ from dss_portal.pages.rendering import confirmation, page, problem_of, see_other
 
 blueprint = Blueprint("users", __name__, url_prefix="/admin")
 
+SHOWN = 200
+
 _USER = f"/users/<{NUMBER}:number>"
 
 
 @blueprint.get("/users")
 async def show(problem: str = "", at: str = "") -> Response:
     """``problem`` is said at the form ``at``: ``user`` or ``token``."""
-    edited = request.args.get("edit", "")
+    edited, wanted = request.args.get("edit", ""), request.args.get("find", "").strip()
     return await page(
         "admin_users.html",
         status=400 if problem else 200,
-        users=await User.all().order_by("email"),
+        users=await User.filter(email__icontains=wanted).order_by("email").limit(SHOWN),
+        wanted=wanted,
+        limit=SHOWN,
         tiers=await Tier.all().order_by("max_tickets"),
         edited=await User.get_or_none(email=accounts.address(edited)) if edited else None,
         tokens=await api_tokens.listed(),

@@ -11,6 +11,7 @@ from dss_portal.outbox import Relay
 from dss_portal.pages.rendering import confirmation, page, see_other
 from dss_portal.tickets import progress, queue, store, submission
 
+SHOWN_LINES = 500
 RETRIABLE = (Status.FAILED, Status.TIMEOUT)
 
 
@@ -27,7 +28,8 @@ async def show(ticket_id: int, base: str, *, as_admin: bool) -> Response:
         progress=progress.shown(ticket.status, await store.progress_chunks(ticket_id)),
         place=await queue.place(ticket),
         areas=[(area, await store.files(ticket_id, area)) for area in ("input", "results")],
-        log=await store.log_since(ticket_id, 0),
+        log=await store.newest_log(ticket_id, SHOWN_LINES),
+        shown_lines=SHOWN_LINES,
         history=await overview.history(ticket_id),
         claims=await overview.claims(ticket_id) if as_admin else [],
     )

@@ -26,14 +26,17 @@ async def detail(githash: str) -> Response:
 @blueprint.get("/<regex('[a-f0-9]+'):githash>/stats")
 @signed_in
 async def stats(githash: str) -> Response:
-    """One row; there is a column ``avg_duration`` only if a ticket has succeeded."""
+    """One row; there is a column ``avg_duration`` only if a ticket has succeeded.
+
+    A service that was never heard of counts from its registration, as in the reference.
+    """
     found = await store.stats(await store.by_hash(githash))
     duration = {"avg_duration": found.mean_s} if found.n_success else {}
     row: dict[str, Cell] = {
         "n_success": found.n_success,
         "n_failed": found.n_failed,
         **duration,
-        "last_heard_from": found.silent_s,
+        "last_heard_from": found.listed_s if found.silent_s is None else found.silent_s,
         "queue_length": found.queue_length,
     }
     return table(tuple(row), [tuple(row.values())])

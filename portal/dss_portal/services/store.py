@@ -3,31 +3,25 @@
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from statistics import fmean
+from datetime import timedelta
 from typing import Any
 
+from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
 
 from dss_broker.descriptor import descriptor_from
 from dss_broker.messages import ServiceAnnounced, WorkerAnnounced
 from dss_portal import clock
-from dss_portal.batches import in_parts
 from dss_portal.errors import Refused
 from dss_portal.models import (
     Dispatcher,
     Provider,
     ProviderService,
     Service,
-    Status,
-    Ticket,
-    TicketHistory,
     Worker,
 )
 from dss_portal.services import names
-from dss_portal.tickets.lifecycle import FINISHED
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +34,15 @@ class Stats:
     """How a service did within STATS_WINDOW, and how it stands.
 
     ``mean_s`` is the mean time from the claim to the success, None without one; ``silent_s`` the
-    time since anybody who serves it was heard, None if nobody ever was.
+    time since anybody who serves it was heard, None if nobody ever was; ``listed_s`` that since it was
+    registered.
     """
 
     n_success: int
     n_failed: int
     mean_s: float | None
     silent_s: int | None
+    listed_s: int
     queue_length: int
 
 
@@ -90,30 +86,38 @@ def version_key(version: str) -> tuple[int, ...]:
     return tuple(parts + [0] * (3 - len(parts)))
 
 
+# $1: the service.  $2: the beginning of STATS_WINDOW.
+_STATS = """
+WITH ends AS (
+    SELECT history.ticket_id, history.status, history.at
+    FROM ticket_history history JOIN ticket ON ticket.id = history.ticket_id
+    WHERE ticket.service_id = $1 AND history.at > $2
+        AND history.status IN ('success', 'failed', 'timeout')
+), succeeded AS (
+    SELECT ticket_id, max(at) AS at FROM ends WHERE status = 'success' GROUP BY ticket_id
+)
+SELECT (SELECT count(*) FROM succeeded) AS n_success,
+    (SELECT count(*) FROM ends WHERE status <> 'success') AS n_failed,
+    (SELECT avg(extract(epoch FROM succeeded.at - claimed.at))::float8
+        FROM succeeded, LATERAL (
+            SELECT at FROM ticket_history WHERE ticket_id = succeeded.ticket_id AND status = 'claimed'
+            ORDER BY id DESC LIMIT 1) claimed) AS mean_s,
+    (SELECT count(*) FROM ticket WHERE service_id = $1 AND status = 'ready') AS queue_length
+"""
+
+
 async def stats(service: Service) -> Stats:
     """A ticket that timed out counts as failed."""
     now = clock.now()
-    recent = TicketHistory.filter(ticket__service_id=service.id, at__gt=now - STATS_WINDOW)
-    ends = await recent.filter(status__in=list(FINISHED)).only("ticket_id", "status", "at")
-    succeeded = {end.ticket_id: end.at for end in ends if end.status is Status.SUCCESS}
-    durations = await _durations_s(succeeded)
-    heard = service.heard_at
-    return Stats(
-        n_success=len(succeeded),
-        n_failed=sum(end.status is not Status.SUCCESS for end in ends),
-        mean_s=fmean(durations) if durations else None,
-        silent_s=None if heard is None else int((now - heard).total_seconds()),
-        queue_length=await Ticket.filter(service_id=service.id, status=Status.READY).count(),
+    rows = await get_connection("default").execute_query_dict(
+        _STATS, [service.id, now - STATS_WINDOW]
     )
-
-
-async def _durations_s(succeeded: Mapping[int, datetime]) -> list[float]:
-    """From the last claim to the success of each ticket, in no order."""
-    last: dict[int, datetime] = {}
-    for part in in_parts(succeeded):
-        claims = TicketHistory.filter(ticket_id__in=part, status=Status.CLAIMED)
-        last |= {claim.ticket_id: claim.at for claim in await claims.order_by("id")}
-    return [(succeeded[number] - at).total_seconds() for number, at in last.items()]
+    heard, listed_at = service.heard_at, service.created_at or now
+    return Stats(
+        **rows[0],
+        silent_s=None if heard is None else int((now - heard).total_seconds()),
+        listed_s=int((now - listed_at).total_seconds()),
+    )
 
 
 async def announce(announced: ServiceAnnounced) -> None:

@@ -1,5 +1,7 @@
 """``/api/tickets``: what ITK-SNAP's users do with tickets."""
 
+from collections.abc import AsyncIterator, Sequence
+
 from quart import Blueprint, Response, current_app
 
 from dss_broker.datastore import Area
@@ -7,11 +9,12 @@ from dss_portal import parameters, uploads
 from dss_portal.accounts.sessions import current_user, for_programs, signed_in
 from dss_portal.datastore import Datastore
 from dss_portal.errors import Refused
-from dss_portal.formats import csv_text, json_body, plain, table
+from dss_portal.formats import Rows, csv_text, enclosed, in_pages, long_table, plain, streamed
 from dss_portal.models import Ticket
 from dss_portal.outbox import Relay
 from dss_portal.tickets import files, progress, queue, store, submission, views
 from dss_portal.tickets.room import Room
+from dss_portal.tickets.views import LogLine
 
 blueprint = Blueprint("tickets", __name__, url_prefix="/api/tickets")
 
@@ -37,7 +40,7 @@ async def _readable(ticket_id: int) -> Ticket:
 @blueprint.get("")
 @signed_in
 async def listing() -> Response:
-    return table(("id", "service", "status"), await store.listed(current_user().id))
+    return await long_table(("id", "service", "status"), store.listed(current_user().id))
 
 
 @blueprint.post("")
@@ -102,8 +105,13 @@ async def set_status(ticket_id: int) -> Response:
 @signed_in
 async def log_lines(ticket_id: int) -> Response:
     await _readable(ticket_id)
-    lines = await store.log_since(ticket_id, parameters.number("since", 0))
-    return table(views.LOG_COLUMNS, [views.log_row(line) for line in lines])
+    pages = store.log_since(ticket_id, parameters.number("since", 0))
+    return await long_table(views.LOG_COLUMNS, _log_rows(pages))
+
+
+async def _log_rows(pages: AsyncIterator[list[LogLine]]) -> AsyncIterator[Rows]:
+    async for lines in pages:
+        yield [views.log_row(line) for line in lines]
 
 
 @blueprint.get("/logs/<int:log_id>/attachments")
@@ -112,7 +120,7 @@ async def log_attachments(log_id: int) -> Response:
     found = await submission.readable_attachments(log_id, current_user())
     public_url = parameters.settings().public_url
     rows = [views.attachment_row(attachment, public_url) for attachment in found]
-    return table(views.ATTACHMENT_COLUMNS, rows)
+    return await long_table(views.ATTACHMENT_COLUMNS, in_pages(rows))
 
 
 @blueprint.get("/<int:ticket_id>/progress")
@@ -133,11 +141,19 @@ async def queue_position(ticket_id: int) -> Response:
 async def detail(ticket_id: int) -> Response:
     """What ITK-SNAP polls every four seconds."""
     ticket = await _readable(ticket_id)
-    log = await store.log_since(ticket_id, parameters.number("since", 0))
+    log = store.log_since(ticket_id, parameters.number("since", 0))
     done = progress.shown(ticket.status, await store.progress_chunks(ticket_id))
     place = await queue.place(ticket)
     public_url = parameters.settings().public_url
-    return json_body(views.detail(ticket.status, done, place, log, public_url))
+    begin, end = views.detail_around_log(ticket.status, done, place)
+    return await streamed(enclosed(begin, _log_objects(log, public_url), end), "application/json")
+
+
+async def _log_objects(
+    pages: AsyncIterator[list[LogLine]], public_url: str
+) -> AsyncIterator[Sequence[object]]:
+    async for lines in pages:
+        yield [views.log_object(line, public_url) for line in lines]
 
 
 @blueprint.get("/<int:ticket_id>/retry")

@@ -1,7 +1,7 @@
 """Tickets in the database.  Every change of state goes through ``advance``, in one transaction."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import cast
@@ -16,6 +16,7 @@ from dss_portal import clock, outbox
 from dss_portal.attachments import store as attachments
 from dss_portal.batches import in_parts
 from dss_portal.errors import Refused
+from dss_portal.formats import PAGE_ROWS, Rows
 from dss_portal.models import (
     Attachment,
     Service,
@@ -33,6 +34,8 @@ from dss_portal.tickets.lifecycle import TicketState
 from dss_portal.tickets.views import LogLine
 
 log = logging.getLogger(__name__)
+
+PAGE_LINES = 100
 
 
 def now() -> datetime:
@@ -103,14 +106,23 @@ def _note_time(ticket: Ticket, before: TicketState) -> tuple[str, ...]:
     return ("announcements", "queued_at", "claimed_at", "traceparent")
 
 
-async def listed(user_id: int) -> list[tuple[int, str, str]]:
-    """Number, service and status of the user's tickets that are not deleted, by number.
+async def listed(user_id: int) -> AsyncIterator[Rows]:
+    """Number, service and status of the user's tickets that are not deleted, by number, in pages.
 
     Every client asks for it again and again, so no objects are made of the rows.
     """
-    own = Ticket.filter(user_id=user_id).exclude(status=Status.DELETED).order_by("id")
-    rows = await own.values_list("id", "service__name", "status")
-    return [(int(str(n)), str(name), Status(str(status)).value) for n, name, status in rows]
+    last = 0
+    while True:
+        own = Ticket.filter(user_id=user_id, id__gt=last).exclude(status=Status.DELETED)
+        found = (
+            await own.order_by("id").limit(PAGE_ROWS).values_list("id", "service__name", "status")
+        )
+        rows = [(int(str(n)), str(name), Status(str(status)).value) for n, name, status in found]
+        if rows:
+            yield rows
+            last = rows[-1][0]
+        if len(rows) < PAGE_ROWS:
+            return
 
 
 async def create(user: User, service: Service) -> Ticket:
@@ -149,9 +161,25 @@ async def has_log(message_id: str) -> bool:
     return await TicketLog.exists(message_id=message_id)
 
 
-async def log_since(ticket_id: int, since: int) -> list[LogLine]:
-    """Lines with an id greater than ``since``, by id."""
-    entries = await TicketLog.filter(ticket_id=ticket_id, id__gt=since).order_by("id")
+async def log_since(ticket_id: int, since: int) -> AsyncIterator[list[LogLine]]:
+    """Lines with an id greater than ``since``, by id, in pages: a line may have 64 kB."""
+    while True:
+        later = TicketLog.filter(ticket_id=ticket_id, id__gt=since).order_by("id")
+        entries = await later.limit(PAGE_LINES)
+        if entries:
+            yield await _with_attachments(entries)
+            since = int(entries[-1].id)
+        if len(entries) < PAGE_LINES:
+            return
+
+
+async def newest_log(ticket_id: int, limit: int) -> list[LogLine]:
+    """The last lines, by id."""
+    entries = await TicketLog.filter(ticket_id=ticket_id).order_by("-id").limit(limit)
+    return await _with_attachments(entries[::-1])
+
+
+async def _with_attachments(entries: Sequence[TicketLog]) -> list[LogLine]:
     attached = await attachments.of_lines(entry.id for entry in entries)
     return [LogLine(entry=e, attachments=attached.get(e.id, [])) for e in entries]
 

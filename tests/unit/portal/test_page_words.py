@@ -19,7 +19,12 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 def _stats(n_success: int, n_failed: int, mean_s: float | None = None) -> Stats:
     return Stats(
-        n_success=n_success, n_failed=n_failed, mean_s=mean_s, silent_s=None, queue_length=0
+        n_success=n_success,
+        n_failed=n_failed,
+        mean_s=mean_s,
+        listed_s=0,
+        silent_s=None,
+        queue_length=0,
     )
 
 
