@@ -12,6 +12,7 @@ from dss_portal.accounts import store as accounts
 from dss_portal.accounts.limits import Limits
 from dss_portal.admin import store as admin_store
 from dss_portal.app import create_app
+from dss_portal.errors import Refused
 from dss_portal.legacy import renamed
 from dss_portal.models import Session, Tier
 from dss_portal.settings import Settings
@@ -198,3 +199,17 @@ def test_the_names_of_the_old_system_are_understood() -> None:
         "DSS_DATABASE_URL": "postgres://admin_user:a%2Fb@itk-snap-db:5433/admin_db",
         "DSS_TEST_MODE": "loopback",
     }
+
+
+@pytest.mark.parametrize(
+    "email", ["bad mail", "jane", "@example.com", "jane@", "a@b@c", "jane@x, joe@y", "j\x00@x", ""]
+)
+async def test_a_user_without_an_address_is_not_made(portal: Portal, email: str) -> None:
+    with pytest.raises(Refused, match=r"is no e-mail address; one like jane@example.com is needed"):
+        await accounts.save_user(email)
+
+
+async def test_an_address_may_have_any_script(portal: Portal) -> None:
+    user = await accounts.save_user("j\u00fcrgen+dss@klinik-m\u00fcnchen.example")
+
+    assert user.email == "j\u00fcrgen+dss@klinik-m\u00fcnchen.example"

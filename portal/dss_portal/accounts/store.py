@@ -1,6 +1,7 @@
 """Users, one-time tokens and sessions in the database.  Secrets are kept as SHA-256 only."""
 
 import hashlib
+import re
 import secrets
 from datetime import timedelta
 
@@ -25,6 +26,23 @@ FILES_PER_TICKET = 100
 def address(text: str) -> str:
     """An e-mail address as it is stored: in other spellings of case it is the same person's."""
     return text.strip().lower()
+
+
+_ADDRESS = re.compile(r"[^\s@,;:<>()\"\\]+@[^\s@,;:<>()\"\\]+")
+_ADDRESS_CHARACTERS = 254
+"""Longest address that mail can be sent to (RFC 5321, 4.5.3.1.3)."""
+
+
+def valid_address(text: str) -> str:
+    """``address(text)``, if mail could go there.  Raises Refused."""
+    found = address(text)
+    if not (
+        _ADDRESS.fullmatch(found) and found.isprintable() and len(found) <= _ADDRESS_CHARACTERS
+    ):
+        raise Refused(
+            f"'{found[:_ADDRESS_CHARACTERS]}' is no e-mail address; one like jane@example.com is needed."
+        )
+    return found
 
 
 def digest(secret: str) -> str:
@@ -56,11 +74,14 @@ async def set_priority(name: str, minutes: int) -> None:
 async def save_user(email: str, *, sysadmin: bool | None = None, tier: str | None = None) -> User:
     """Create, or update and enable again; what is None stays as it is.
 
-    Raises LookupError for an unknown tier.
+    Raises LookupError for an unknown tier, Refused for a new user without an e-mail address.
     """
     if tier is not None and not await Tier.exists(name=tier):
         raise LookupError(f"There is no tier '{tier}'; there are {', '.join(TIERS)}.")
-    user, _ = await User.get_or_create(email=address(email), defaults={"tier_id": tier or "guest"})
+    stored = address(email)
+    if not (stored.isprintable() and await User.exists(email=stored)):
+        stored = valid_address(email)  # an account from before this rule stays
+    user, _ = await User.get_or_create(email=stored, defaults={"tier_id": tier or "guest"})
     user.sysadmin = user.sysadmin if sysadmin is None else sysadmin
     user.tier_id = tier or user.tier_id
     user.disabled = False
@@ -139,9 +160,9 @@ async def user_named(email: str) -> User:
 
 
 async def signed_in_by_issuer(email: str, name: str) -> User:
-    """The user of that address, new ones as guests.  Raises Refused if the user is disabled."""
+    """The user of that address, new ones as guests.  Raises Refused if it is none, or the user is disabled."""
     user, _ = await User.get_or_create(
-        email=address(email), defaults={"tier_id": "guest", "display_name": name}
+        email=valid_address(email), defaults={"tier_id": "guest", "display_name": name}
     )
     if user.disabled:
         raise Refused("This account has been disabled. Please ask an administrator.", 401)
