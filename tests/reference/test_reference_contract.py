@@ -78,6 +78,13 @@ DIFFERENCES: Mapping[str, Ours] = {
     "a file without a name": Ours(
         1, 400, "A file needs a name that does not begin with a dot, not '..'."
     ),
+    "one ticket too many": Ours(
+        7,
+        400,
+        "Maximum allowed number of open tickets (10) exceeded. These count: "
+        + ", ".join(f"{number} (init)" for number in range(3, 13))
+        + ". Delete those that you do not need, or wait until they are done.",
+    ),
     "the order of files": Ours(5, 200, "0,b\r\n1,a\r\n"),
     "a download in part": Ours(14, 206, "vo"),
     "a download of nothing": Ours(1, 400, "Ticket 1 has no file 99 in its input area"),
