@@ -44,7 +44,7 @@ class Ours:
 
 
 MISSING = "Missing '{}' parameter"
-NO_FORM = "The upload is no complete multipart form."
+NO_FORM = "The multipart form names no boundary."
 
 DIFFERENCES: Mapping[str, Ours] = {
     "no token is sent": Ours(1, 400, MISSING.format("token")),
