@@ -15,11 +15,11 @@ from dss_broker.settings import cannot_listen
 from dss_broker.stopping import stop_event
 from dss_observability.logs import configure_logging
 from dss_observability.telemetry import start_tracing
-from dss_portal import database
+from dss_portal import database, waiting
 from dss_portal.accounts import store as accounts
 from dss_portal.app import create_app
 from dss_portal.asgi import OldPaths
-from dss_portal.commands.console import exit_with, read, with_database
+from dss_portal.commands.console import exit_with, or_sentence, read, with_database
 from dss_portal.commands.letters import dead_letters
 from dss_portal.commands.offers import providers, services
 from dss_portal.commands.people import tiers, tokens, users
@@ -56,11 +56,20 @@ def serve() -> None:
 
 @main.command()
 def migrate() -> None:
-    """Bring the database schema up to date.  May be repeated, also by several portals at once."""
-    url = read(DatabaseSettings).database_url.get_secret_value()
-    for step in asyncio.run(database.migrate_to_latest(url)):
+    """Bring the database schema up to date.  May be repeated, also by several portals at once.
+
+    Waits DSS_DATABASE_WAIT_S seconds for PostgreSQL, if need be.
+    """
+    settings = read(DatabaseSettings)
+    for step in or_sentence(_migrate(settings)):
         typer.echo(step)
     with_database(accounts.make_tiers)
+
+
+async def _migrate(settings: DatabaseSettings) -> list[str]:
+    url = settings.database_url.get_secret_value()
+    await waiting.for_server(url, settings.database_wait_s, lambda s: typer.echo(s, err=True))
+    return await database.migrate_to_latest(url)
 
 
 def _check_port(bind: str) -> None:

@@ -20,6 +20,7 @@ from dss_portal import (
     health,
     routing,
     tracing,
+    waiting,
 )
 from dss_portal.accounts import openid_routes as openid
 from dss_portal.accounts import routes as accounts
@@ -29,7 +30,7 @@ from dss_portal.accounts.limits import Limits
 from dss_portal.accounts.openid import OpenIdIssuer
 from dss_portal.admin import routes as admin
 from dss_portal.attachments import routes as attachments
-from dss_portal.background import Background
+from dss_portal.background import Background, Work
 from dss_portal.datastore import Datastore
 from dss_portal.dead_letters import routes as dead_letters
 from dss_portal.models import TicketFile
@@ -120,21 +121,25 @@ def _install_background(app: Quart, settings: Settings, broker: Broker) -> None:
     async def _start() -> None:
         url = settings.database_url.get_secret_value()
         await resources.enter_async_context(database.connected(url))
+        schema = background.begin("schema", waiting.for_migrations, returns=True)
+
+        def begin(name: str, work: Work, *, returns: bool = False) -> asyncio.Task[None]:
+            """As soon as the database has the schema that it needs."""
+            return background.begin(name, lambda: _after(schema, work), returns=returns)
+
         first = []
         if settings.test_mode != "off":
-            first.append(background.begin("test user", _make_test_user, returns=True))
-        first.append(background.begin("datastore", lambda: prepare(datastore), returns=True))
+            first.append(begin("test user", _make_test_user, returns=True))
+        first.append(begin("datastore", lambda: prepare(datastore), returns=True))
         listener = Listener(datastore, settings, relay.wake)
-        first.append(
-            background.begin("listener", lambda: events.listen(broker, listener), returns=True)
-        )
+        first.append(begin("listener", lambda: events.listen(broker, listener), returns=True))
         await asyncio.wait(first, timeout=LISTEN_S)
         background.begin("clock", clock.keep)
-        background.begin("outbox relay", relay.run)
-        background.begin("reaper", lambda: reaper.run(settings, datastore, broker, relay))
-        background.begin("janitor", lambda: janitor.run(datastore, settings.tidy_s))
-        background.begin("gauges", lambda: gauges.watch(datastore))
-        background.begin("presence", Presence(broker).run)
+        begin("outbox relay", relay.run)
+        begin("reaper", lambda: reaper.run(settings, datastore, broker, relay))
+        begin("janitor", lambda: janitor.run(datastore, settings.tidy_s))
+        begin("gauges", lambda: gauges.watch(datastore))
+        begin("presence", Presence(broker).run)
         background.begin("certificates", lambda: _watch_certificates(settings))
         end_health.append(serve_health(settings.metrics_bind, _missing(app), _unserved()))
 
@@ -147,6 +152,11 @@ def _install_background(app: Quart, settings: Settings, broker: Broker) -> None:
             await background.end()
         finally:
             await resources.aclose()
+
+
+async def _after(first: "asyncio.Task[None]", work: Work) -> None:
+    await asyncio.wait([first])
+    await work()
 
 
 async def _watch_certificates(settings: Settings) -> None:

@@ -10,7 +10,7 @@ from socket import gaierror
 
 import asyncpg
 from tortoise import Tortoise
-from tortoise.exceptions import DBConnectionError
+from tortoise.exceptions import DBConnectionError, OperationalError
 from tortoise.migrations.api import migrate
 from tortoise.transactions import in_transaction
 
@@ -102,6 +102,12 @@ def _is_unreachable(error: BaseException) -> bool:
     return several or isinstance(error, ssl.SSLError) or error.errno in _UNREACHABLE
 
 
+def lacks_tables(error: BaseException) -> bool:
+    """True if what was asked for is not in the schema: a migration may be missing."""
+    cause = error.__cause__ or error
+    return isinstance(cause, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError)
+
+
 def has_no_room(error: BaseException) -> bool:
     """True if the database is away because its disk is full."""
     return isinstance(error, asyncpg.DiskFullError)
@@ -135,9 +141,14 @@ async def passes(error: Exception) -> bool:
 async def is_current() -> bool:
     """False if a migration of this program has not been made."""
     ours = {module.name for module in pkgutil.iter_modules(migrations.__path__)}
-    async with in_transaction() as connection:
-        statement = "SELECT name FROM tortoise_migrations WHERE app = 'portal'"
-        rows = await connection.execute_query_dict(statement)
+    try:
+        async with in_transaction() as connection:
+            statement = "SELECT name FROM tortoise_migrations WHERE app = 'portal'"
+            rows = await connection.execute_query_dict(statement)
+    except OperationalError as error:
+        if lacks_tables(error):  # none was ever made
+            return False
+        raise
     return ours <= {row["name"] for row in rows}
 
 

@@ -66,6 +66,8 @@ def install(app: Quart) -> None:
             return plain("The request has a value that is too long or too large.", 400)
         if await database.passes(error):
             return _away(error)
+        if database.lacks_tables(error) and not await database.is_current():
+            return _later("This service is being set up; please try again in a minute.")
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             log.warning("disk full", extra={"reason": repr(error)})
             return plain("The service has no room on its disk; please tell its operator.", 507)

@@ -29,6 +29,9 @@ class DatabaseSettings(BaseSettings):
     database_url: Annotated[SecretStr, AfterValidator(_database_address)] = Field(
         description="postgres://user:password@host:port/database, with libpq's names behind a ?"
     )
+    database_wait_s: float = Field(
+        60, ge=0, le=86400, description="'migrate' waits for PostgreSQL for so long"
+    )
 
 
 class Settings(DatabaseSettings):

@@ -2,8 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 import asyncpg
 import typer
@@ -28,8 +28,13 @@ def with_database(work: Callable[[], Awaitable[T]]) -> T:
         async with database.connected(url):
             return await work()
 
+    return or_sentence(connected())
+
+
+def or_sentence(work: Coroutine[Any, Any, T]) -> T:
+    """What comes of ``work``.  Exits with a sentence if the database cannot be used."""
     try:
-        return asyncio.run(connected())
+        return asyncio.run(work)
     except Exception as error:
         sentence = _why_not(error)
         if sentence is None:

@@ -1,0 +1,58 @@
+"""What a program waits for when all of a site starts at once: PostgreSQL, and the migrations of its database."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+import asyncpg
+
+from dss_portal import database
+from dss_portal.database_address import parse
+from dss_portal.engine import arguments
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+SAY_AGAIN_S = 60.0
+"""Who waits for long says so about once in this time."""
+
+
+async def for_server(database_url: str, wait_s: float, say: Callable[[str], object]) -> None:
+    """Until PostgreSQL lets us in, ``wait_s`` at most; ``say`` gets a sentence if it does not at once.
+
+    Raises the last error; at once one that no waiting mends, such as a wrong password.
+    """
+    ends_s, said = time.monotonic() + wait_s, False
+    while True:
+        try:
+            connection = await asyncpg.connect(**await arguments(parse(database_url)))
+        except Exception as error:
+            if not database.is_away(error) or time.monotonic() >= ends_s:
+                raise
+            if not said:
+                say(f"Waiting up to {wait_s:g} s for PostgreSQL: {error}.")
+            said = True
+        else:
+            await connection.close()
+            return
+        await asyncio.sleep(LOOK_S)
+
+
+async def for_migrations() -> None:
+    """Until the database has the schema of this program; one line of the log a minute meanwhile."""
+    said_s = -SAY_AGAIN_S
+    while reason := await _why_not():
+        if time.monotonic() - said_s >= SAY_AGAIN_S:
+            log.warning("waiting for the database", extra={"reason": reason})
+            said_s = time.monotonic()
+        await asyncio.sleep(LOOK_S)
+
+
+async def _why_not() -> str:
+    try:
+        if await asyncio.wait_for(database.is_current(), database.ANSWER_S):
+            return ""
+    except Exception as error:
+        return f"It does not answer: {error!r}."
+    return "Its schema is not up to date: run dss-portal migrate."
