@@ -272,7 +272,7 @@ async def test_the_link_of_an_attachment_ends_with_its_ticket(
             {"chunk_start": "0", "chunk_end": "1", "progress": "nan"},
             "'progress' must be a number from 0 to 1, not 'nan'.",
         ),
-        ("attachments", {}, "The upload is no complete multipart form."),
+        ("attachments", {}, "The multipart form names no boundary."),
     ],
 )
 async def test_a_bad_request_is_a_sentence(
