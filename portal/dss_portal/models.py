@@ -40,6 +40,7 @@ class User(Model):
     display_name = fields.TextField(db_default="")
     sysadmin = fields.BooleanField(db_default=False)
     disabled = fields.BooleanField(db_default=False)
+    terms_accepted_at = fields.DatetimeField(null=True)
     tier: fields.ForeignKeyRelation[Tier] = fields.ForeignKeyField("portal.Tier", to_field="name")
     created_at = fields.DatetimeField(auto_now_add=True)
     tier_id: str

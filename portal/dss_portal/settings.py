@@ -63,6 +63,11 @@ class Settings(DatabaseSettings):
     )
     oidc_client_id: str = ""
     oidc_client_secret: SecretStr = SecretStr("")
+    require_terms: bool = Field(
+        False,
+        description="whoever has not accepted the terms of use, on the page /token, can do nothing but "
+        "sign in, whoever made the token",
+    )
     trusted_proxies: str = Field(
         "",
         description="addresses or networks of the reverse proxies whose X-Forwarded-For is believed, "

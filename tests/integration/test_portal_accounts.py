@@ -78,6 +78,46 @@ async def test_an_address_is_the_same_in_every_spelling_of_case(portal: Portal) 
     assert (await accounts.user_named("ann@example.com")).disabled
 
 
+async def test_a_site_can_ask_everybody_for_the_terms_whoever_made_the_token(
+    settings: Settings,
+) -> None:
+    app = create_app(settings.model_copy(update={"require_terms": True}), MemoryBroker())
+    async with app.test_app():
+        portal = Portal(app=app, broker=MemoryBroker(), settings=settings)
+        made_by_an_admin = await portal.user("program@example.com")
+        program = await _bearer(portal, "tickets")
+        asked = (
+            401,
+            "Please accept the terms of use first: sign in at http://127.0.0.1:8080/token in a browser.",
+        )
+        assert await post(made_by_an_admin, "/api/tickets", name="x") == asked
+        assert await _get(portal, "/api/services", program) == asked
+        assert (await text(made_by_an_admin, "/api/login")).startswith("logged in as ")
+
+        await post(made_by_an_admin, "/acceptterms", cb="on")
+
+        later = await portal.user("program@example.com")
+        for client in (made_by_an_admin, later):
+            assert await post(client, "/api/tickets", name="x") == (
+                400,
+                "Unable to find service named x",
+            )
+        assert (await _get(portal, "/api/services", program))[0] == 200
+
+
+async def test_a_first_sign_in_on_the_page_leads_to_the_terms(portal: Portal) -> None:
+    user = await accounts.save_user("new@example.com")
+    client, led_to = portal.app.test_client(), []
+
+    for _ in range(2):
+        token = await accounts.new_login_token(user, 60)
+        answer = await client.post("/token", form={"token": token})
+        led_to.append(answer.headers["Location"])
+        await post(client, "/acceptterms", cb="on")
+
+    assert led_to == ["http://127.0.0.1:8080/token", "http://127.0.0.1:8080/"]
+
+
 async def test_a_revoked_an_expired_and_an_invented_token_open_nothing(portal: Portal) -> None:
     revoked = await _bearer(portal, "tickets")
     await api_tokens.revoke((await api_tokens.listed())[0].id)

@@ -26,6 +26,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 View = Callable[P, Awaitable[Response]]
 
+WHO = "accounts.who"  # who one is, is told before the terms are accepted
 YEAR_S = 365 * 24 * 3600
 EVERYTHING = frozenset(api_tokens.SCOPES)
 _SCOPES = {"/api/admin/": "admin", "/api/pro/": "provider"}
@@ -89,10 +90,20 @@ def signed_in(view: View[P]) -> View[P]:
         scope = _scope_of(request.path)
         if scope not in found.scopes:
             raise Refused(f"This token is not valid for '{scope}'.", 401)
+        _require_terms(found.user)
         _limiter().requests.count(str(found.user.id))
         return await view(*args, **kwargs)
 
     return guarded
+
+
+def _require_terms(user: User) -> None:
+    """Raises Refused if the site asks for the terms of use and the user has not accepted them."""
+    settings: Settings = current_app.config["DSS"]
+    asks = settings.require_terms and request.endpoint != WHO
+    if asks and user.terms_accepted_at is None and settings.test_mode == "off":
+        page = f"{settings.public_url.rstrip('/')}/token"
+        raise Refused(f"Please accept the terms of use first: sign in at {page} in a browser.", 401)
 
 
 def _scope_of(path: str) -> str:

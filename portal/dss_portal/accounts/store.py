@@ -131,8 +131,11 @@ async def forget_expired(session_life_s: float) -> None:
 
 
 async def accept_terms(session: Session, *, accepted: bool) -> None:
+    """For this session, as clients know it; and on record for the user."""
     session.terms_accepted = accepted
     await session.save(update_fields=["terms_accepted"])
+    if accepted:
+        await User.filter(id=session.user_id).update(terms_accepted_at=clock.now())
 
 
 async def revoke_session(session: Session) -> None:

@@ -91,10 +91,12 @@ async def token() -> Response:
 
 @blueprint.post("/token")
 async def sign_in() -> Response:
+    """On to the terms of use, for a user who has never accepted them."""
     token = (await parameters.form()).get("token", "").strip()
-    if await sign_in_with_token(token) is None:
+    user = await sign_in_with_token(token)
+    if user is None:
         return await _sign_in_page(wrong=True)
-    return await see_other("/")
+    return await see_other("/" if user.terms_accepted_at else "/token")
 
 
 @blueprint.post("/acceptterms")
