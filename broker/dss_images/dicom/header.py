@@ -1,5 +1,6 @@
 """What one file is: slices of a series, something else of DICOM, foreign, or damaged."""
 
+import re
 from dataclasses import dataclass
 
 from pydicom.multival import MultiValue
@@ -103,7 +104,7 @@ def read_header(file: File) -> Header | Other | Damaged | Foreign:
 def _without_pixels(file: File, tags: Tags) -> Other | Damaged:
     if tags.sop_class == _DIRECTORY:
         return Other(kind="DICOMDIR", listing=tuple(_listing(tags)) if tags.whole else ())
-    modality = tags.text("Modality")
+    modality = _word(tags.text("Modality"))
     if tags.is_complete("Modality") and modality in _WITHOUT_PIXELS:
         return Other(kind=modality)
     if not tags.whole:
@@ -111,6 +112,11 @@ def _without_pixels(file: File, tags: Tags) -> Other | Damaged:
     if tags.sop_class in _MODALITIES or tags.text("ImagePositionPatient"):
         return _damaged(file, tags, "has no pixels")
     return Other(kind=modality or "unknown")
+
+
+def _word(text: str) -> str:
+    """A modality, which goes into notes: nothing longer, and no name."""
+    return text if re.fullmatch("[A-Z0-9]{1,16}", text) else ""
 
 
 def _damaged(file: File, tags: Tags, why: str) -> Damaged:
@@ -143,7 +149,7 @@ def _image(file: File, tags: Tags, element: PixelElement) -> Header | Damaged:
         instance_uid=tags.text("SOPInstanceUID"),
         series_number=tags.text("SeriesNumber"),
         description=tags.text("SeriesDescription"),
-        modality=tags.text("Modality") or _MODALITIES.get(tags.sop_class, ""),
+        modality=_word(tags.text("Modality")) or _MODALITIES.get(tags.sop_class, ""),
         is_capture=tags.sop_class.startswith(SECONDARY_CAPTURE),
         has_lookup_table="ModalityLUTSequence" in tags.data,
         expected=int((tags.numbers("ImagesInAcquisition") or (0.0,))[0]),

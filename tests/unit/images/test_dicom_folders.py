@@ -56,6 +56,33 @@ def test_missing_slices_are_refused_by_name(tmp_path: Path) -> None:
     )
 
 
+def test_slices_that_are_missing_by_turns_are_refused_if_their_numbers_are(tmp_path: Path) -> None:
+    planes = stack()
+
+    write(tmp_path, [p for k, p in enumerate(planes) if k not in {6, 8, 10}])
+
+    assert "1 slice between InstanceNumber 6 (at -385.0 mm) and InstanceNumber 8" in refusal(
+        tmp_path
+    )
+
+
+def test_places_a_hundredth_of_a_millimetre_from_even_ones_are_exact(tmp_path: Path) -> None:
+    places = [0.0, *(3.0 * k + 0.012 for k in range(1, 19)), 57.0]
+    planes = [plane((0, 0, z), k + 1) for k, z in enumerate(places)]
+
+    require_exact(read(write(tmp_path, planes)).image, planes)
+
+
+def test_what_no_slice_covers_has_the_lowest_value(tmp_path: Path) -> None:
+    planes = [plane((0, 0, 3.0 * k), k + 1, TILTED) for k in range(20)]
+
+    volume = read(write(tmp_path, planes))
+
+    lowest = min(int(p.stored.min()) for p in planes)
+    assert [volume.image[0, 0, 0], volume.image[0, 30, 19]] == [lowest, lowest]
+    assert f"those that no slice covers have the value {lowest}" in notes(volume)
+
+
 def test_uneven_steps_are_resampled_with_a_note(tmp_path: Path) -> None:
     places = [3.0 * k for k in range(10)] + [27.0 + 6.0 * k for k in range(1, 11)]
     planes = [plane((0, 0, z), k + 1) for k, z in enumerate(places)]
@@ -371,7 +398,9 @@ def test_slices_of_two_frames_of_reference_are_refused_by_name(tmp_path: Path) -
 
 def test_slices_at_one_place_with_other_values_are_refused_by_name(tmp_path: Path) -> None:
     planes = stack()
-    other = replace(planes[4], stored=planes[4].stored + 1, name="other.dcm")
+    stored = planes[4].stored.copy()
+    stored[-1, -1] += 1
+    other = replace(planes[4], stored=stored, name="other.dcm")
     write(tmp_path, [*planes, other])
 
     assert (
