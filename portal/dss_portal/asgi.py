@@ -6,10 +6,11 @@ from contextlib import suppress
 from typing import Any
 
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
-from quart import Quart, Request
+from quart import Quart, Request, Response, request
 from quart.asgi import ASGIHTTPConnection
 from quart.wrappers.request import Body
 
+from dss_portal.errors import Refused
 from dss_portal.gauges import counted
 
 BUFFER_BYTES = 128 * 1024
@@ -93,6 +94,24 @@ def install(app: Quart) -> None:
     app.url_map.merge_slashes = False  # it would redirect; ITK-SNAP follows no redirect
     # Sizes and pauses are limited where bodies are read.
     app.config.update(MAX_CONTENT_LENGTH=None, BODY_TIMEOUT=None, RESPONSE_TIMEOUT=None)
+    app.before_request(_refuse_two_lengths)
+    app.after_request(_close_after_two_lengths)
+
+
+def _has_two_lengths() -> bool:
+    return "Content-Length" in request.headers and "Transfer-Encoding" in request.headers
+
+
+async def _refuse_two_lengths() -> None:
+    """RFC 9112, section 6.1: a proxy may have taken the other one, and smuggle a request behind it."""
+    if _has_two_lengths():
+        raise Refused("A request has a Content-Length or a Transfer-Encoding, not both.")
+
+
+async def _close_after_two_lengths(response: Response) -> Response:
+    if _has_two_lengths():
+        response.headers["Connection"] = "close"
+    return response
 
 
 class OldPaths:

@@ -62,7 +62,11 @@ def install(app: Quart) -> None:
     @app.errorhandler(Exception)
     async def _unexpected(error: Exception) -> Response:
         if _is_of_the_request(error):
-            log.warning("the database takes no such value", exc_info=error)
+            # Not the error itself: its text holds the whole value.
+            kind = type(error.__cause__ or error).__name__
+            log.warning(
+                "the database takes no such value", extra={"reason": kind, "route": _route()}
+            )
             return plain("The request has a value that is too long or too large.", 400)
         if await database.passes(error):
             return _away(error)
@@ -74,8 +78,9 @@ def install(app: Quart) -> None:
         if isinstance(error, OSError) and error.errno in VOLUME_AWAY:
             log.warning("datastore away", extra={"reason": repr(error)})
             return _later("The service cannot reach its files; please try again in a minute.")
-        rule = request.url_rule.rule if request.url_rule else None
-        facts = {"route": rule, "ticket": (request.view_args or {}).get("ticket_id")}
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            return plain(_WORDS[404], 404)  # of a static file: others have names of ours
+        facts = {"route": _route(), "ticket": (request.view_args or {}).get("ticket_id")}
         log.error("request failed", exc_info=error, extra=facts)
         answer = plain("internal server error", 500)
         answer.headers["Content-Type"] = "text/html"
@@ -117,8 +122,12 @@ async def _drained() -> None:
         pass
 
 
+def _route() -> str | None:
+    return request.url_rule.rule if request.url_rule else None
+
+
 def _is_of_the_request(error: Exception) -> bool:
     """Did the database, or the model of it, refuse a value?"""
     if isinstance(error, OperationalError):
-        return isinstance(error.__cause__, DataError)
+        return isinstance(error.__cause__, DataError | ValueError)  # the latter is of our driver
     return isinstance(error, ValidationError)

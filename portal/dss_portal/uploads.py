@@ -1,5 +1,6 @@
 """Files in and out of the portal, streamed."""
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,9 @@ from werkzeug.sansio.multipart import Data, Field, File
 from dss_portal import parameters
 from dss_portal.datastore import Mark, Piece, flat_name, too_large
 from dss_portal.errors import Refused
+
+_QUOTED_NAME = re.compile(r'(?:^|;)\s*filename\s*=\s*"((?:[^"\\]|\\.)*)"', re.IGNORECASE)
+_EXTENDED_NAME = re.compile(r";\s*filename\*", re.IGNORECASE)
 
 FileBody.buffer_size = 256 * 1024  # Quart's 8 KB makes downloads ten times slower
 
@@ -41,7 +45,7 @@ async def file_part() -> Incoming:
     async for part in parts:
         if isinstance(part, File) and part.name == "myfile":
             sent = Incoming(
-                name=flat_name(part.filename),
+                name=flat_name(_file_name(part)),
                 fields=earlier.texts(),
                 expected_bytes=request.content_length or 0,
             )
@@ -64,10 +68,19 @@ async def _data_of(
         if inside:
             if not isinstance(part, File):
                 raise _no_file()
-            sent.name = flat_name(part.filename)
+            sent.name = flat_name(_file_name(part))
             yield Mark.AGAIN
         later.take(part)
     sent.fields.update(later.texts())
+
+
+def _file_name(part: File) -> str:
+    """As it was sent: Werkzeug takes the backslashes in the name of a Windows file for escapes."""
+    sent = part.headers.get("Content-Disposition", "")
+    found = _QUOTED_NAME.search(sent)
+    if found is None or _EXTENDED_NAME.search(sent):
+        return part.filename
+    return found[1].replace('\\"', '"').replace("%22", '"')
 
 
 def _no_file() -> Refused:

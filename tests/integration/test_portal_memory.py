@@ -207,3 +207,16 @@ def test_a_form_within_the_bounds_is_still_understood(site: Site) -> None:
     answer = httpx.post(f"{site.url}/api/login", content=content, headers=headers)
 
     assert answer.text == "logged in as bob@example.com \n"
+
+
+def test_a_request_with_two_lengths_ends_its_connection(site: Site) -> None:
+    """RFC 9112: whatever follows may be a request that a proxy has not seen."""
+    with socket.create_connection(("127.0.0.1", site.stack.port), timeout=10) as connection:
+        head = b"POST /api/login HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n"
+        smuggled = b"GET /api/login HTTP/1.1\r\nHost: a\r\n\r\n"
+        connection.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled)
+        answer = all_of(connection)
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"connection: close" in answer.lower()

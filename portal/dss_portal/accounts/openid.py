@@ -74,7 +74,7 @@ class OpenIdIssuer:
                 if "email" not in claims and "userinfo_endpoint" in metadata:
                     answer = await client.get(metadata["userinfo_endpoint"])
                     claims = _same_subject(claims, answer.raise_for_status().json())
-        except (OAuthError, JoseError, ValueError) as error:
+        except (OAuthError, JoseError, ValueError, RecursionError) as error:
             raise Refused("The sign-in was not confirmed. Please begin again.", 401) from error
         except httpx2.HTTPError as error:
             raise _unreachable() from error
@@ -107,7 +107,7 @@ class OpenIdIssuer:
         try:
             async with httpx2.AsyncClient(timeout=TIMEOUT_S) as http:
                 return (await http.get(url)).raise_for_status().json()
-        except (httpx2.HTTPError, ValueError) as error:
+        except (httpx2.HTTPError, ValueError, RecursionError) as error:
             raise _unreachable() from error
 
     def _client(self) -> AsyncOAuth2Client:

@@ -43,7 +43,8 @@ async def begin() -> Redirect:
 async def finish() -> Redirect:
     """Back from the issuer: a session for who it vouches for, in the browser that began."""
     kept = session.pop(_KEPT, None)
-    if kept is None or not hmac.compare_digest(kept[0], request.args.get("state", "")):
+    state = request.args.get("state", "")
+    if kept is None or not hmac.compare_digest(kept[0].encode(), state.encode()):
         raise Refused("This sign-in was not begun here, or it took too long. Begin again.")
     if "code" not in request.args:
         raise Refused("The sign-in service did not let you in.", 401)

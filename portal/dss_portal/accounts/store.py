@@ -16,6 +16,8 @@ from dss_portal.tickets import revocation
 TEST_USER = "test@example.com"
 TOKEN_BYTES = 24  # 48 hexadecimal digits, as ITK-SNAP's token box expects
 
+_QUOTES = "\"'`\u00ab\u00bb\u2018\u2019\u201a\u201c\u201d\u201e<>"
+
 GIB = 2**30
 TIERS = {"guest": (10, 50 * GIB), "poweruser": (60, 500 * GIB), "xnat": (100_000, 50_000 * GIB)}
 """Open tickets by tier, as the old system had them, and stored bytes."""
@@ -43,6 +45,11 @@ def valid_address(text: str) -> str:
             f"'{found[:_ADDRESS_CHARACTERS]}' is no e-mail address; one like jane@example.com is needed."
         )
     return found
+
+
+def pasted(token: str) -> str:
+    """A one-time token without what comes along when people paste it: blanks, line breaks, quotes."""
+    return "".join(c for c in token if not c.isspace() and c not in _QUOTES and c.isprintable())
 
 
 def digest(secret: str) -> str:
