@@ -26,13 +26,25 @@ class Layer:
     notes: tuple[Note, ...] = ()
 
 
+Stage = Callable[[str], None]
+"""Called with what begins now, as the user reads it."""
+
+
+def _say_nothing(_: str) -> None:
+    pass
+
+
 def write_layer(
-    source: Path, folder: Path, series: str = "", progress: Progress | None = None
+    source: Path,
+    folder: Path,
+    series: str = "",
+    progress: Progress | None = None,
+    stage: Stage = _say_nothing,
 ) -> Layer:
     """Write ``source`` to ``folder`` as ``layer_000_<md5>.nii.gz``.
 
     ``series`` names one of a DICOM folder (``dss_images.dicom.choice.choose``); ``progress`` hears of reading
-    that.  ``source`` is judged as it lies there, before anything is written anew, and what was written is read
+    that, ``stage`` of what follows: each may take seconds.  ``source`` is judged as it lies there, before anything is written anew, and what was written is read
     back.  Pixel type and grid stay (NIfTI keeps the grid in single precision); descriptive texts, which may
     name the patient, do not.  Raises ImageUnreadable.
     """
@@ -42,7 +54,9 @@ def write_layer(
     for key in image.GetMetaDataKeys():
         image.EraseMetaData(key)
     path = folder / f"layer_000_{_md5(image)}.nii.gz"
+    stage("Compressing the image")
     sitk.WriteImage(image, str(path), True)
+    stage("Checking what is to be sent")
     _require_same(path, image)
     return Layer(path=path, size=tuple(image.GetSize()), notes=notes)
 

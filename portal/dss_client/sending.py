@@ -137,7 +137,7 @@ def _submit(
     ) as folder:  # the name that ITK-SNAP gives it
         with watch.stage("prepare"):
             watcher.stage("Reading the image")
-            layer = write_layer(image, Path(folder), series, partial(_read, watcher))
+            layer = write_layer(image, Path(folder), series, partial(_read, watcher), watcher.stage)
         for note in layer.notes:
             watcher.note(note.text)
         with watch.stage("upload"):

@@ -127,3 +127,11 @@ def test_what_is_no_image_is_refused(tmp_path: Path, out: Path, name: str) -> No
 def test_a_missing_file_is_told(tmp_path: Path, out: Path) -> None:
     with pytest.raises(ImageUnreadable, match=r"There is no file scan\.nii"):
         write_layer(tmp_path / "scan.nii", out)
+
+
+def test_each_step_that_takes_seconds_is_told(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    write_layer(write_image(tmp_path / "scan.nrrd", image()), tmp_path, stage=told.append)
+
+    assert told == ["Compressing the image", "Checking what is to be sent"]
