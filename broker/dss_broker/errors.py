@@ -38,5 +38,9 @@ class BrokerAway(Exception):
     """No broker answers now."""
 
 
+class BrokerRefuses(BrokerAway):
+    """The broker is there and does not let us in: a sentence that names the setting."""
+
+
 class DeadLettersBusy(Exception):
     """Somebody else has the dead letters in hand."""

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from functools import partial
@@ -41,6 +41,8 @@ from dss_observability.serving import BROKER_AWAY
 from dss_observability.tracing import end_with
 
 LOOK_S = 1.0
+BIND_S = 20.0
+"""Exchanges and bindings that an operator has removed are back after so long."""
 
 
 class RabbitBroker:
@@ -84,9 +86,10 @@ class RabbitBroker:
 
     @property
     def problem(self) -> str:
-        if not self.connected:
-            return BROKER_AWAY
-        return self._name_taken.problem
+        told = [self._link.refusal, self._publisher.refusal]
+        told += [consumer.refusal for consumer in self._consumers]
+        told += [self._name_taken.problem, "" if self.connected else BROKER_AWAY]
+        return next((sentence for sentence in told if sentence), "")
 
     def publish(self, message: Message, *, message_id: str | None = None) -> "Future[None]":
         envelope = seal(message, message_id=message_id)
@@ -165,12 +168,25 @@ class RabbitBroker:
         if self._consumers:
             self._name_taken.take(connection, self._consume)
         self._link.call_later(LOOK_S, partial(self._look, connection))
+        self._link.call_later(BIND_S, partial(self._bind_again, connection))
 
     def _look(self, connection: SelectConnection) -> None:
         """As long as that connection lives."""
         if self._connection is connection:
             self._publisher.look()
             self._link.call_later(LOOK_S, partial(self._look, connection))
+
+    def _bind_again(self, connection: SelectConnection) -> None:
+        """What an operator has removed is made again; what RabbitMQ refuses of it holds nothing else."""
+        is_current = self._connection is connection
+        if not is_current or not connection.is_open:
+            return
+        shared = partial(declare_shared, retry_delays_s=self._retry_delays_s)
+        served = [consumer.bind for consumer in self._served]
+        declares: list[Callable[[Channel], None]] = [shared, self._replies.bind, *served]
+        for declare in declares:
+            connection.channel(on_open_callback=partial(_declare_and_close, declare))
+        self._link.call_later(BIND_S, partial(self._bind_again, connection))
 
     def _down(self) -> None:
         self._connection = None
@@ -201,3 +217,8 @@ class RabbitBroker:
             consumer.abandon()
         self._publisher.abandon()
         self._conversations.close()
+
+
+def _declare_and_close(declare: Callable[[Channel], None], channel: Channel) -> None:
+    declare(channel)
+    channel.close()

@@ -17,10 +17,11 @@ from dss_broker.errors import BrokerClosed
 from dss_broker.handling import Handled, Handling, Parked, Postponed, Returned, Verdict
 from dss_broker.inbox import Inbox
 from dss_broker.rabbit_deaths import Deaths
-from dss_broker.rabbit_declare import declare_subscription
+from dss_broker.rabbit_declare import declare_bindings, declare_subscription
 from dss_broker.rabbit_hands import Hand, Hands, envelope_of
 from dss_broker.rabbit_link import Backoff, Link
 from dss_broker.rabbit_publisher import Posting, Publisher
+from dss_broker.rabbit_refusal import refusal
 from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription, own_queue, retry_exchange
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Consumer:
         self._inbox: Inbox[Hand] = Inbox(line=attrgetter("ticket")) if ordered else Inbox()
         self._hands = Hands()
         self._stopped = False
+        self.refusal = ""
         self._idle = threading.Event()
         self.ready: Future[None] = Future()
 
@@ -78,6 +80,11 @@ class Consumer:
         for hand in self._hands:
             self._deaths.survived(hand)
         self._note_idle()
+
+    def bind(self, channel: Channel) -> None:
+        """Link's thread: again, in case that somebody has removed a binding."""
+        if self._channel is not None:
+            declare_bindings(channel, self._subscription, self._queue)
 
     def stop(self) -> None:
         """Link's thread: begin with nothing new.  The rest goes back when the last handler has ended."""
@@ -161,11 +168,13 @@ class Consumer:
         return f"{own_queue(queue, self._program, self._instance)}.{uuid4().hex[:6]}"
 
     def _subscribed(self, _: object) -> None:
+        self.refusal = ""
         self._backoff.reset()
         if not self.ready.done():
             self.ready.set_result(None)
 
     def _channel_closed(self, channel: Channel, reason: BaseException) -> None:
+        self.refusal = refusal(reason, getattr(channel.connection, "params", None))
         self.down()
         if self._stopped or not channel.connection.is_open:
             return

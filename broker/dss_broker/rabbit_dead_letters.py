@@ -19,11 +19,12 @@ from pika.exceptions import (  # type: ignore[import-untyped]
 
 from dss_broker.dead_letters import LOOKED_THROUGH, DeadLetter, dead_letter, stable_id
 from dss_broker.envelope import for_requeueing
-from dss_broker.errors import BrokerAway, DeadLettersBusy, MessageRefused, Unroutable
+from dss_broker.errors import BrokerAway, BrokerRefuses, DeadLettersBusy, MessageRefused, Unroutable
 from dss_broker.rabbit_declare import CLASSIC, declare_dead
 from dss_broker.rabbit_hands import envelope_of
 from dss_broker.rabbit_link import parameters_of
 from dss_broker.rabbit_publisher import properties_of
+from dss_broker.rabbit_refusal import refusal
 from dss_broker.topology import DEAD_QUEUE
 
 READER = f"{DEAD_QUEUE}.reader"
@@ -43,6 +44,8 @@ def open_tray(url: str) -> Iterator["RabbitTray"]:
             declare_dead(channel)
             yield RabbitTray(connection, channel)
     except AMQPConnectionError as error:
+        if refused := refusal(error, parameters_of(url, "")[0]):
+            raise BrokerRefuses(refused) from error
         raise BrokerAway("RabbitMQ does not answer.") from error
 
 

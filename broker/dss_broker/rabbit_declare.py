@@ -80,6 +80,12 @@ def declare_subscription(channel: Channel, subscription: Subscription, queue: st
     else:
         _declare_exchange(channel, DEAD_EXCHANGE)
         _declare_durable(channel, queue, _arguments(subscription))
+    declare_bindings(channel, subscription, queue)
+
+
+def declare_bindings(channel: Channel, subscription: Subscription, queue: str) -> None:
+    """``queue`` is there already."""
+    _declare_exchange(channel, subscription.exchange)
     for key in subscription.keys:
         channel.queue_bind(queue, subscription.exchange, key)
 

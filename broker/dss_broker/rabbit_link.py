@@ -1,6 +1,7 @@
 """The connection to RabbitMQ and the one thread that may touch it."""
 
 import logging
+import math
 import random
 import threading
 import time
@@ -11,6 +12,7 @@ from itertools import cycle
 from pika import SelectConnection, URLParameters  # type: ignore[import-untyped] # no py.typed
 from pika.adapters.select_connection import IOLoop  # type: ignore[import-untyped]
 
+from dss_broker.rabbit_refusal import refusal
 from dss_observability import metrics
 
 log = logging.getLogger(__name__)
@@ -21,6 +23,9 @@ LONGEST_RETRY_S = 2.0
 
 HEARTBEAT_S = 30
 """A peer that is silent for twice as long is given up.  torch may hold the GIL for seconds."""
+
+SAY_AGAIN_S = 60.0
+"""Longest time between two lines of the log that say that RabbitMQ refuses us, in seconds."""
 
 CLOSING_TIMEOUT_S = 3.0
 
@@ -45,7 +50,7 @@ class Backoff:
 class Link:
     """Connects, and connects again for ever until closed.
 
-    ``on_up`` gets each new connection; ``on_down`` is told that it is gone, ``on_close`` that there
+    ``refusal`` says why RabbitMQ does not let us in; "" if it does, or is away.  ``on_up`` gets each new connection; ``on_down`` is told that it is gone, ``on_close`` that there
     will be no other.  They, and everything given to ``call``, run on the link's own thread, where
     nothing may block.
     """
@@ -65,6 +70,8 @@ class Link:
         self._connection: SelectConnection | None = None
         self._opened_at = 0.0
         self._told_down = False
+        self.refusal = ""
+        self._refused_s = -math.inf
         self._backoff = Backoff()
         self._closed = False
         self._closing = threading.Lock()
@@ -124,11 +131,15 @@ class Link:
             connection.close()
             return
         log.info("connected to RabbitMQ", extra={"node": _node_of(connection)})
-        self._told_down = False
+        self._told_down, self.refusal = False, ""
         self._opened_at = time.monotonic()
         self._on_up(connection)
 
-    def _not_opened(self, _: SelectConnection, error: BaseException) -> None:
+    def _not_opened(self, connection: SelectConnection, error: BaseException) -> None:
+        self.refusal = refusal(error, connection.params)
+        if self.refusal and time.monotonic() - self._refused_s > SAY_AGAIN_S:
+            self._refused_s = time.monotonic()
+            log.error("RabbitMQ refuses us, trying on", extra={"reason": self.refusal})
         self._again(error)
 
     def _lost(self, _: SelectConnection, error: BaseException) -> None:
@@ -148,7 +159,7 @@ class Link:
         facts = {"reason": repr(error), "retry_s": round(delay_s, 2)}
         # Once for each outage: whoever waits for hours need not say so every two seconds.
         log.log(
-            logging.DEBUG if self._told_down else logging.WARNING,
+            logging.DEBUG if self._told_down or self.refusal else logging.WARNING,
             "no connection to RabbitMQ, trying on",
             extra=facts,
         )

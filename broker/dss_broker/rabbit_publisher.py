@@ -17,6 +17,7 @@ from pika.frame import Method  # type: ignore[import-untyped]
 from dss_broker.envelope import Envelope, ids
 from dss_broker.errors import BrokerClosed, MessageRefused, Unroutable
 from dss_broker.rabbit_link import Backoff, Link
+from dss_broker.rabbit_refusal import ACCESS_REFUSED, refusal
 from dss_observability import metrics
 
 log = logging.getLogger(__name__)
@@ -27,8 +28,6 @@ PERSISTENT = 2
 SILENCE_S = 3.0
 """A channel that confirms nothing for so long, with messages in flight, is replaced; twice as long each time."""
 LONGEST_SILENCE_S = 80.0
-
-ACCESS_REFUSED = 403
 
 
 @dataclass(kw_only=True, eq=False)
@@ -58,6 +57,7 @@ class Publisher:
         self._link, self._on_channel = link, on_channel
         self._channel: Channel | None = None  # only while it takes messages
         self._blocked = False
+        self.refusal = ""
         self._waiting: deque[Posting] = deque()
         self._in_flight: dict[int, Posting] = {}
         self._last_tag = 0
@@ -130,12 +130,13 @@ class Publisher:
         channel.confirm_delivery(self._confirmed, callback=lambda _: self._ready(channel))
 
     def _ready(self, channel: Channel) -> None:
-        self._channel, self._last_tag = channel, 0
+        self._channel, self._last_tag, self.refusal = channel, 0, ""
         self._heard_s = time.monotonic()
         metrics.BROKER_CONNECTED.set(1)
         self._flush()
 
     def _channel_closed(self, channel: Channel, reason: BaseException) -> None:
+        self.refusal = refusal(reason, getattr(channel.connection, "params", None))
         self._judge(reason)
         self.down()
         if channel.connection.is_open:

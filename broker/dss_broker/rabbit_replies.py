@@ -9,6 +9,7 @@ from dss_broker.codec import decode
 from dss_broker.conversations import Conversations
 from dss_broker.errors import MalformedMessage
 from dss_broker.rabbit_declare import declare_replies
+from dss_broker.topology import REPLY_EXCHANGE
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,11 @@ class Replies:
         self._channel = channel
         if self._wanted:
             self._subscribe(channel)
+
+    def bind(self, channel: Channel) -> None:
+        """Again, in case that somebody has removed the binding."""
+        if self._wanted and self._channel is not None:
+            channel.queue_bind(self.queue, REPLY_EXCHANGE, self.queue)
 
     def _subscribe(self, channel: Channel) -> None:
         channel.add_on_cancel_callback(lambda _: channel.close())  # the queue is gone

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from dss_broker.broker import Broker
 from dss_broker.dead_letters import DeadLetter, Tray
-from dss_broker.errors import BrokerAway, DeadLettersBusy, MessageRefused, Unroutable
+from dss_broker.errors import BrokerAway, BrokerRefuses, DeadLettersBusy, MessageRefused, Unroutable
 from dss_broker.messages import TicketReady
 from dss_portal import database, unsent
 from dss_portal.datastore import Datastore
@@ -167,6 +167,8 @@ async def _tray(broker: Broker) -> AsyncIterator[Tray]:
             await asyncio.to_thread(context.__exit__, type(error), error, error.__traceback__)
             raise
         await asyncio.to_thread(context.__exit__, None, None, None)
+    except BrokerRefuses as error:
+        raise Refused(str(error), 503) from error
     except BrokerAway as error:
         raise Refused("The broker is away; try again in a minute.", 503) from error
     except DeadLettersBusy as error:

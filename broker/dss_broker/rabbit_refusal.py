@@ -1,0 +1,41 @@
+"""RabbitMQ is there and refuses us: told as what it is, with the setting to mend, and without the password."""
+
+from typing import Any
+
+from pika.exceptions import (  # type: ignore[import-untyped] # no py.typed
+    AuthenticationError,
+    ChannelClosedByBroker,
+    ProbableAccessDeniedError,
+    ProbableAuthenticationError,
+)
+
+ACCESS_REFUSED = 403
+
+
+def refusal(error: BaseException, parameters: Any) -> str:
+    """A sentence for operators; "" if ``error`` is anything else, such as a server that is away.
+
+    ``parameters`` are those of the connection.
+    """
+    user = getattr(getattr(parameters, "credentials", None), "username", "?")
+    vhost = getattr(parameters, "virtual_host", "?")
+    match error:
+        case AuthenticationError() | ProbableAuthenticationError():
+            return f"RabbitMQ refuses the user '{user}' or the password in DSS_AMQP_URL."
+        case ProbableAccessDeniedError() if f"vhost {vhost} not found" in str(error):
+            return f"RabbitMQ has no virtual host '{vhost}', which DSS_AMQP_URL names."
+        case ProbableAccessDeniedError() if "refused for user" in str(error):
+            return (
+                f"RabbitMQ does not let the user '{user}' of DSS_AMQP_URL into the virtual host '{vhost}': "
+                f"{_words(error)}."
+            )
+        case ChannelClosedByBroker() if error.reply_code == ACCESS_REFUSED:
+            return (
+                f"RabbitMQ refuses the user '{user}' of DSS_AMQP_URL a right that the program needs: "
+                f"{error.reply_text}. 'python -m dss_broker' prints the rights."
+            )
+    return ""
+
+
+def _words(error: BaseException) -> str:
+    return str(error).rpartition("NOT_ALLOWED - ")[2].rstrip("'\",)(")
