@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from dss_client.itksnap import ItkSnap
+from dss_client.records import Detail
 from dss_client.sending import send
 from dss_portal.services.liveness import SENTENCES, Missed
 from dss_stack.postgres import PostgresCluster
@@ -66,14 +67,14 @@ class Town:
 
 
 class Submitted(Quiet, Exception):
-    """Raised when the ticket is submitted; ``number`` is its own."""
+    """Raised at the first look at the ticket, which is submitted then; ``number`` is its own."""
 
     number = 0
 
     def created(self, ticket: int) -> None:
         self.number = ticket
 
-    def submitted(self, ticket: int) -> None:
+    def polled(self, detail: Detail) -> None:
         raise self
 
 
