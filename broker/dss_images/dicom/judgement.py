@@ -66,7 +66,13 @@ def judge(slices: Sequence[Slice], phase: int, values: Values) -> Plan:
     if len(groups) == 1:
         groups, mark = interleaved(groups[0])
     chosen = _phase(groups, mark, phase, notes)
-    return _plan(stack_of(chosen), notes)
+    try:
+        return _plan(stack_of(chosen), notes)
+    except DicomRefused as refusal:
+        if len(groups) == 1:
+            raise
+        others = f"That is phase {max(phase, 1)} of {len(groups)}; choose another with --series NUMBER.PHASE."
+        raise DicomRefused(f"{refusal} {others}") from refusal
 
 
 def _require_tags(slices: Sequence[Slice]) -> None:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from dss_images.dicom.choice import choose
 from dss_images.dicom.completeness import require_choosable, require_complete
 from dss_images.dicom.errors import DicomRefused
@@ -142,11 +144,15 @@ def _what(folder: Folder, series: Series) -> Note:
 
 
 def _doubts(series: Series) -> list[Note]:
-    """What hints at slices that are missing at an end, where no gap shows it."""
+    """What hints at slices that are missing where no gap shows it: at an end, or every second one."""
     numbers = [one.number for one in series.slices if one.number is not None]
     expected = max(header.expected for header in series.headers)
     if expected > len(series.slices):
         text = f"The tag ImagesInAcquisition says {expected}; {len(series.slices)} slices are here."
+        return [Note(text=text, level="warning")]
+    jumps = set(np.diff(sorted(set(numbers))).tolist())
+    if len(jumps) == 1 and min(jumps) > 1:
+        text = f"The InstanceNumbers go up by {min(jumps)}; slices between may be missing."
         return [Note(text=text, level="warning")]
     if len(numbers) == len(series.slices) and min(numbers) > 1:
         text = f"The InstanceNumbers begin at {min(numbers)}; slices before that may be missing."

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 _PASTED_BYTES = 16 * 2**20
+_STEP_DIGITS = 9
+"""3 mm are 3 mm, not 2.9999999999999996."""
+
 _COARSE = 200.0
 """A range of values in which rounding to integers would be seen."""
 
@@ -51,7 +54,7 @@ def grid_of(plan: Plan) -> Grid:
 def _grid(stack: Stack, size: tuple[int, int, int], step_mm: float, corner: Array) -> Grid:
     return Grid(
         size=size,
-        spacing_mm=(*stack.pixel_mm, step_mm),
+        spacing_mm=(*stack.pixel_mm, round(step_mm, _STEP_DIGITS)),
         origin_mm=tuple((stack.first_mm + stack.axes @ corner).tolist()),
         axes=stack.axes,
     )

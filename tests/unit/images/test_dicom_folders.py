@@ -697,6 +697,33 @@ def test_hints_of_slices_missing_at_an_end_are_told(tmp_path: Path) -> None:
     assert "ImagesInAcquisition says 20; 18 slices are here" in notes(read(tmp_path / "b"))
 
 
+def test_a_hint_of_every_second_slice_missing_is_told(tmp_path: Path) -> None:
+    planes = stack()[::2]
+
+    volume = read(write(tmp_path, planes))
+
+    require_exact(volume.image, planes)
+    assert "InstanceNumbers go up by 2; slices between may be missing" in notes(volume)
+
+
+def test_a_gap_in_one_phase_names_the_way_to_another(tmp_path: Path) -> None:
+    first = [replace(p, tags={"EchoTime": 10}) for p in stack()]
+    second = [
+        replace(
+            p,
+            number=20 + (p.number or 0),
+            name=f"b{p.name}",
+            stored=p.stored + 500,
+            tags={"EchoTime": 80},
+        )
+        for p in first
+    ]
+    write(tmp_path, [*first[:9], *first[10:], *second])
+
+    assert "That is phase 1 of 2; choose another with --series" in refusal(tmp_path)
+    require_exact(read(tmp_path, "3.2").image, second)
+
+
 def test_every_slice_has_one_orientation_even_if_its_digits_are_few(tmp_path: Path) -> None:
     turned = (0.866, 0.5, 0.0, -0.5, 0.866, 0.0)
     planes = stack(orientation=turned)
