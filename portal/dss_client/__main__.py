@@ -93,6 +93,7 @@ def send_image(
     screen = Screen()
     if dry_run:
         with _local(), screen:
+            screen.stage("Reading the image")
             lines = preview(image, series, screen.shared)
         typer.echo(printable("\n".join(lines)))
         return

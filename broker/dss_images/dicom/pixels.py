@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, get_frame
+from pydicom.filereader import read_dataset
 from pydicom.uid import UID, CTImageStorage
 
 from dss_images.dicom.errors import DicomRefused
@@ -131,7 +132,7 @@ def _native(one: Slice) -> Array:
 
 def _bytes(path: Path, pixels: Pixels, offset: int, size: int) -> bytes:
     if pixels.syntax == DEFLATED:
-        data = _inflated(path)[offset : offset + size]
+        data = _inflated(path, path.stat().st_mtime_ns)[offset : offset + size]
     else:
         with path.open("rb") as file:
             file.seek(offset)
@@ -142,10 +143,8 @@ def _bytes(path: Path, pixels: Pixels, offset: int, size: int) -> bytes:
 
 
 @lru_cache(maxsize=1)
-def _inflated(path: Path) -> bytes:
-    """The data set of a deflated file; kept for the next frame of it."""
-    from pydicom.filereader import read_dataset  # noqa: PLC0415  (only here)
-
+def _inflated(path: Path, _changed_ns: int) -> bytes:
+    """The data set of a deflated file; kept for the next frame of it, until the file changes."""
     with path.open("rb") as file:
         file.seek(_DATA_SET_AT)
         read_dataset(file, False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
