@@ -22,8 +22,8 @@ async def test_a_repository_that_never_answers_is_given_up(tmp_path: Path) -> No
     """The reference's weakness 7."""
     settings = Settings.model_validate(
         {
-            "database_url": "-",
-            "amqp_url": "-",
+            "database_url": "postgres://dss@127.0.0.1/dss",
+            "amqp_url": "amqp://memory",
             "datastore": tmp_path,
             "secret_key": "-",
             "git_timeout_s": 1,
