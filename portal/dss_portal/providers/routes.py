@@ -1,5 +1,7 @@
 """``/api/pro``: how external providers find, claim and work on tickets."""
 
+from functools import partial
+
 from quart import Blueprint, Response, current_app
 from tortoise.transactions import in_transaction
 
@@ -119,19 +121,20 @@ async def download(ticket_id: int, area: Area, index: int) -> Response:
 @signed_in
 async def upload(ticket_id: int, area: Area) -> Response:
     user = current_user()
-    await store.claim_held(await store.claimed_once(ticket_id, user), user)
+    await store.require_claim(ticket_id, user)
     sent = await uploads.file_part()
     files.check_name(area, sent.name)
-    temporary, size_bytes = await _datastore().receive(ticket_id, area, sent.data)
-    try:
-        async with in_transaction():
-            _, held = await store.held_and_locked(ticket_id, user)
-            await files.check_twin(ticket_id, area, sent.name)
-            await _datastore().keep(temporary, sent.name)
-            await tickets.register_file(ticket_id, area, sent.name, size_bytes)
-            await claims.renew(held.id)
-    finally:
-        _datastore().discard(temporary)
+    async with files.coming(_datastore(), ticket_id, partial(store.require_claim, ticket_id, user)):
+        temporary, size_bytes = await _datastore().receive(ticket_id, area, sent.data)
+        try:
+            async with in_transaction():
+                _, held = await store.held_and_locked(ticket_id, user)
+                await files.check_twin(ticket_id, area, sent.name)
+                await _datastore().keep(temporary, sent.name)
+                await tickets.register_file(ticket_id, area, sent.name, size_bytes)
+                await claims.renew(held.id)
+        finally:
+            _datastore().discard(temporary)
     return plain("success")
 
 
@@ -154,16 +157,17 @@ async def add_log(ticket_id: int, category: str) -> Response:
 async def attach(ticket_id: int) -> Response:
     """The number of the attachment, which the next log line will carry."""
     user = current_user()
-    await store.claim_held(await store.claimed_once(ticket_id, user), user)
+    await store.require_claim(ticket_id, user)
     sent = await uploads.file_part()
-    received = await attachments.receive(_datastore(), ticket_id, sent)
-    try:
-        async with in_transaction():
-            _, held = await store.held_and_locked(ticket_id, user)
-            number = await attachments.keep(_datastore(), ticket_id, received)
-            await claims.renew(held.id)
-    finally:
-        _datastore().discard(received.path)
+    async with files.coming(_datastore(), ticket_id, partial(store.require_claim, ticket_id, user)):
+        received = await attachments.receive(_datastore(), ticket_id, sent)
+        try:
+            async with in_transaction():
+                _, held = await store.held_and_locked(ticket_id, user)
+                number = await attachments.keep(_datastore(), ticket_id, received)
+                await claims.renew(held.id)
+        finally:
+            _datastore().discard(received.path)
     return plain(str(number))
 
 

@@ -92,6 +92,11 @@ async def claim_held(ticket: Ticket, user: User) -> Claim:
     return held
 
 
+async def require_claim(ticket_id: int, user: User) -> None:
+    """Raises Refused unless the user holds the current claim."""
+    await claim_held(await claimed_once(ticket_id, user), user)
+
+
 async def held_and_locked(ticket_id: int, user: User) -> tuple[Ticket, Claim]:
     """The ticket, locked until the caller's transaction ends, and the claim on it.  Raises Refused."""
     await claimed_once(ticket_id, user)

@@ -1,6 +1,7 @@
-"""Names under which files of a ticket may be kept, so that whoever fetches them can store them."""
+"""Files of a ticket while they come: under which names, without meshes, and not after the ticket's end."""
 
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 
 from tortoise.transactions import in_transaction
 
@@ -8,7 +9,7 @@ from dss_broker import names
 from dss_broker.datastore import Area
 from dss_portal.datastore import Datastore
 from dss_portal.errors import Refused
-from dss_portal.models import Status, User
+from dss_portal.models import Status, Ticket, User
 from dss_portal.tickets import store
 from dss_portal.traces import scrubbing
 
@@ -30,6 +31,24 @@ async def check_twin(ticket_id: int, area: Area, name: str) -> None:
     other = names.twin(name, [file.name for file in await store.files(ticket_id, area)])
     if other:
         raise Refused(f"'{name}' and '{other}' are the same file on some systems. Rename one.")
+
+
+@asynccontextmanager
+async def coming(
+    datastore: Datastore, ticket_id: int, check: Callable[[], Awaitable[object]]
+) -> AsyncIterator[None]:
+    """While a file is received and kept.  A ticket that is deleted meanwhile leaves no files behind.
+
+    ``check`` raises Refused if the ticket takes no file of this sender any more.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if await Ticket.exists(id=ticket_id, status=Status.DELETED):
+            await datastore.remove_ticket(ticket_id)  # its folder was made once more for this file
+        if isinstance(error, FileNotFoundError):  # removed with the ticket's other files
+            await check()
+        raise
 
 
 async def leave_out_meshes(datastore: Datastore, ticket_id: int, user: User) -> None:

@@ -65,18 +65,19 @@ async def receive_file(datastore: Datastore, room: Room, user: User, *, scrubs: 
     If it ``scrubs``, nobody ever reads where the sender keeps his files.  Raises Refused.
     """
     ticket_id, area, sent = room.ticket.id, room.area, room.sent
-    if not _takes_files(room.ticket, user):
-        raise not_found(ticket_id, user)
+    _require_open(room.ticket, ticket_id, user)
     files.check_name(area, sent.name)
-    async with room:
+
+    async def check() -> None:
+        _require_open(await Ticket.get_or_none(id=ticket_id), ticket_id, user)
+
+    async with room, files.coming(datastore, ticket_id, check):
         temporary, size_bytes = await datastore.receive(ticket_id, area, room.watched())
         try:
             if scrubs and area == "input":
                 size_bytes = await datastore.scrub(temporary, ticket_id)
             async with in_transaction():
-                current = await store.locked(ticket_id)
-                if current is None or not _takes_files(current, user):  # submitted meanwhile
-                    raise not_found(ticket_id, user)
+                _require_open(await store.locked(ticket_id), ticket_id, user)
                 await files.check_twin(ticket_id, area, sent.name)
                 await room.settle(size_bytes)
                 await datastore.keep(temporary, sent.name)
@@ -85,8 +86,11 @@ async def receive_file(datastore: Datastore, room: Room, user: User, *, scrubs: 
             datastore.discard(temporary)
 
 
-def _takes_files(ticket: Ticket, user: User) -> bool:
-    return ticket.status is Status.INIT or (user.sysadmin and ticket.status is Status.READY)
+def _require_open(ticket: Ticket | None, ticket_id: int, user: User) -> None:
+    """Raises Refused unless the ticket takes files of the user."""
+    takes = {Status.INIT, Status.READY} if user.sysadmin else {Status.INIT}
+    if ticket is None or ticket.status not in takes:
+        raise not_found(ticket_id, user)
 
 
 async def submit(ticket_id: int, user: User, quiet_s: float) -> None:

@@ -1,0 +1,118 @@
+"""A ticket that is deleted while a file of it comes leaves nothing behind, and the sender is told."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from quart.typing import TestClientProtocol as Client
+
+from dss_broker import datastore as layout
+from dss_portal.admin import store as admin
+from dss_portal.models import Status, Ticket
+from dss_portal.tickets import janitor
+from portals import Portal, eventually, new_ticket, post, submitted_ticket, text
+
+pytestmark = pytest.mark.stack
+
+FORM = {"Content-Type": "multipart/form-data; boundary=b"}
+DESC = b'--b\r\nContent-Disposition: form-data; name="desc"\r\n\r\nA note\r\n'
+HEAD = DESC + b'--b\r\nContent-Disposition: form-data; name="myfile"; filename="a.nii"\r\n\r\n'
+TAIL = b"\r\n--b--\r\n"
+
+
+@pytest.fixture
+async def ann(portal: Portal) -> Client:
+    await portal.announce_service()
+    return await portal.user()
+
+
+async def send_slowly(
+    client: Client, path: str, meanwhile: Callable[[], Awaitable[object]]
+) -> tuple[int, str]:
+    """``meanwhile`` happens when more than half of the file is on the disk."""
+    request: Any = client.request(path, method="POST", headers=FORM)  # its protocol has no status
+    async with request as connection:
+        await connection.send(HEAD)
+        await connection.send(b"x" * 3 * 2**20)
+        await meanwhile()
+        await connection.send(b"x" + TAIL)
+        await connection.send_complete()
+    answer = await connection.as_response()
+    return int(answer.status_code), await answer.get_data(as_text=True)
+
+
+def left(portal: Portal, ticket_id: int) -> list[str]:
+    """Of the ticket's files and folders."""
+    roots = (layout.ticket_dir(ticket_id), layout.attachments_dir(ticket_id))
+    return [str(root) for root in roots if (portal.datastore / root).exists()]
+
+
+async def claimed_ticket(portal: Portal, ann: Client) -> tuple[Client, int]:
+    """By a provider over HTTP; that provider, and the ticket's number."""
+    number = await submitted_ticket(ann)
+    await admin.add_provider_user("dss", "ann@example.com", admin=False)
+    githash = (await text(ann, "/api/pro/services")).split(",")[2]
+    claimed = await post(ann, f"/api/pro/services/{githash}/claims", provider="dss")
+    assert claimed == (200, str(number))
+    return ann, number
+
+
+async def test_a_file_for_a_ticket_that_was_deleted_meanwhile(portal: Portal, ann: Client) -> None:
+    number = await new_ticket(ann)
+
+    async def delete() -> None:
+        assert await text(ann, f"/api/tickets/{number}/delete") == "deleted"
+
+    answer = await send_slowly(ann, f"/api/tickets/{number}/files/input", delete)
+
+    assert answer[0] == 400
+    assert answer[1].startswith(f"Ticket {number} not found for user ")
+    assert left(portal, number) == []
+
+
+@pytest.mark.parametrize("what", ["files/results", "files/input", "attachments"])
+async def test_what_a_provider_sends_for_a_ticket_that_was_deleted_meanwhile(
+    portal: Portal, ann: Client, what: str
+) -> None:
+    provider, number = await claimed_ticket(portal, ann)
+
+    async def delete() -> None:
+        assert await text(ann, f"/api/tickets/{number}/delete") == "deleted"
+
+    answer = await send_slowly(provider, f"/api/pro/tickets/{number}/{what}", delete)
+
+    assert answer == (400, f"Ticket {number} has been deleted ")
+    assert left(portal, number) == []
+
+
+async def test_a_file_for_a_ticket_that_was_given_up_meanwhile(portal: Portal, ann: Client) -> None:
+    number = await new_ticket(ann)
+    datastore = portal.app.extensions["dss_datastore"]
+
+    async def give_up() -> None:
+        await Ticket.filter(id=number).update(status=Status.TIMEOUT)
+        assert await janitor.tidy_up(datastore, number)
+
+    answer = await send_slowly(ann, f"/api/tickets/{number}/files/input", give_up)
+
+    assert answer[0] == 400
+    assert answer[1].startswith(f"Ticket {number} not found for user ")
+
+
+async def test_a_sender_that_goes_after_the_ticket_leaves_nothing_either(
+    portal: Portal, ann: Client
+) -> None:
+    number = await new_ticket(ann)
+
+    async def delete() -> None:
+        assert await text(ann, f"/api/tickets/{number}/delete") == "deleted"
+
+    request: Any = ann.request(f"/api/tickets/{number}/files/input", method="POST", headers=FORM)
+    async with request as connection:
+        await connection.send(HEAD)
+        await delete()
+        await connection.send(b"x" * 3 * 2**20)
+        await connection.disconnect()
+
+    await eventually(lambda: asyncio.to_thread(left, portal, number), lambda found: found == [])
