@@ -46,13 +46,15 @@ def wait_until(
 class Stack:
     """Portal, dispatcher and worker with their own folder, database and virtual host.
 
-    ``settings`` are further variables of their environment.
+    ``settings`` are further variables of their environment; ``wrappers`` are commands by program that
+    start it, such as ``setpriv``.
     """
 
     folder: Path
     amqp_url: str
     database_url: str
     settings: dict[str, str] = field(default_factory=dict)
+    wrappers: dict[str, list[str]] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     health_ports: dict[str, int] = field(default_factory=dict)
     running: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
@@ -97,7 +99,8 @@ class Stack:
 
     def start_one(self, program: str, *arguments: str, **settings: str) -> None:
         """One of PROGRAMS, or under a name of its own whatever ``arguments`` say."""
-        command = [sys.executable, "-m", *(arguments or PROGRAMS[program])]
+        wrapper = self.wrappers.get(program, [])
+        command = [*wrapper, sys.executable, "-m", *(arguments or PROGRAMS[program])]
         port = self.health_ports.setdefault(program, free_port())
         own = {"DSS_METRICS_BIND": f"127.0.0.1:{port}", **settings}
         environment = {**self.environment, **own}

@@ -9,6 +9,8 @@ import sys
 import threading
 from typing import NoReturn
 
+from dss_broker.beginning import ends_program
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 LOOK_S = 1.0
@@ -24,7 +26,7 @@ def stop_signal() -> threading.Event:
 
     def first(*_: object) -> None:
         for number in SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
+            ends_program(number)
         stop.set()
 
     for number in SIGNALS:
@@ -46,7 +48,7 @@ def stop_event() -> asyncio.Event:
     def first() -> None:
         for number in SIGNALS:
             loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
+            ends_program(number)
         stop.set()
 
     for number in SIGNALS:

@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 import typer
 from pydantic import ValidationError
 
+from dss_broker.beginning import begin
 from dss_broker.errors import BrokerClosed
 from dss_broker.keeping import Keeper
 from dss_broker.rabbit import RabbitBroker
@@ -195,4 +196,5 @@ def _start(consumer: Consumer, parallel: int) -> None:
 
 
 if __name__ == "__main__":
+    begin(os.environ)
     main()

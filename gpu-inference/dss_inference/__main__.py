@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from dss_broker.beginning import begin
 from dss_broker.errors import BrokerClosed
 from dss_broker.keeping import Keeper
 from dss_broker.rabbit import RabbitBroker
@@ -206,4 +207,5 @@ def _start_facade(
 
 
 if __name__ == "__main__":
+    begin(os.environ)
     main()

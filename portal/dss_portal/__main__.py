@@ -10,6 +10,7 @@ from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 from hypercorn.utils import LifespanFailureError
 
+from dss_broker.beginning import begin
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.settings import cannot_listen
 from dss_broker.stopping import stop_event
@@ -103,4 +104,5 @@ async def _serve(settings: Settings, broker: RabbitBroker) -> None:
 
 
 if __name__ == "__main__":
+    begin(os.environ)
     main()

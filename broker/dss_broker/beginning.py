@@ -1,0 +1,42 @@
+"""What each program does before anything else, in a container too.  Imports little, so that it is done at once."""
+
+import getpass
+import os
+import signal
+from collections.abc import MutableMapping
+
+UMASK = 0o007
+"""Files are for the user and the group: programs of one site share a group, not always a user."""
+
+INIT = 1
+"""The process that a container, or a machine, begins with."""
+
+
+def begin(environment: MutableMapping[str, str]) -> None:
+    """Call it before the program's own modules are imported, which takes a second or more."""
+    os.umask(UMASK)
+    ends_program(signal.SIGTERM)
+    name_user(environment)
+
+
+def ends_program(number: signal.Signals) -> None:
+    """Let the signal end the program at once.
+
+    Linux ignores a signal without a handler if it is for process 1, as which a container runs its program.
+    """
+    signal.signal(number, _end if os.getpid() == INIT else signal.SIG_DFL)
+
+
+def name_user(environment: MutableMapping[str, str]) -> None:
+    """Give the user a name if he has none: MONAI and torch ask for it, and end without one.
+
+    An arbitrary user id, as OpenShift assigns it, is in no list of users.
+    """
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # OSError from Python 3.13 on
+        environment["USER"] = f"uid-{os.getuid()}"
+
+
+def _end(number: int, _frame: object) -> None:
+    os._exit(128 + number)

@@ -1,0 +1,16 @@
+"""The command: prepares the process, then imports the program, which takes a while."""
+
+import os
+
+from dss_broker.beginning import begin
+
+
+def main() -> None:
+    begin(os.environ)
+    from dss_inference.__main__ import main as program  # noqa: PLC0415 - not before the process is prepared
+
+    program()
+
+
+if __name__ == "__main__":
+    main()
