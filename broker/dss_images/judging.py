@@ -1,6 +1,7 @@
 """Which images can be worked on, by what their headers say."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -22,16 +23,20 @@ def require_volume(header: Header) -> None:
         raise refusals.wrong_dimensions(header.dimensions)
     if header.components != 1:
         raise refusals.several_values(header.components)
-    size = header.grid.size
+    require_extent(header.grid.size, header.grid.spacing_mm, header.kind.itemsize)
+
+
+def require_extent(size: Sequence[int], spacing_mm: Sequence[float], voxel_bytes: int) -> None:
+    """Of an image with one value in each voxel.  Raises ImageRefused if it is too small or too large to be one."""
     if min(size[:3]) < 3:
         raise refusals.few_slices(size[:3])
     if math.prod(size[:3]) > MOST_VOXELS or math.prod(size) > MOST_VOXELS:
         raise refusals.too_many_voxels(size[:3] if math.prod(size[:3]) > MOST_VOXELS else size)
-    longest_mm = max(n * s for n, s in zip(size[:3], header.grid.spacing_mm[:3], strict=True))
+    longest_mm = max(n * s for n, s in zip(size[:3], spacing_mm[:3], strict=True))
     if longest_mm > LONGEST_MM:
         raise refusals.too_long(longest_mm)
-    if header.voxels_bytes > MOST_BYTES:
-        raise refusals.too_many_bytes(header.voxels_bytes, MOST_BYTES)
+    if math.prod(size) * voxel_bytes > MOST_BYTES:
+        raise refusals.too_many_bytes(math.prod(size) * voxel_bytes, MOST_BYTES)
 
 
 def require_grid(grid: FileGrid) -> None:

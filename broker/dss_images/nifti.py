@@ -243,7 +243,8 @@ def _qform(record: Record) -> npt.NDArray[np.float64]:
     b, c, d = (float(q) for q in record["quatern"])
     square = 1.0 - (b * b + c * c + d * d)
     if not square >= -_PRECISION:
-        raise refusals.bad_header(Format.NIFTI_1, "its quaternion is no rotation")
+        version = Format.NIFTI_2 if bytes(record["magic"])[2:3] == b"2" else Format.NIFTI_1
+        raise refusals.bad_header(version, "its quaternion is no rotation")
     a = math.sqrt(square) if square > 1e-7 else 0.0
     if a == 0.0:
         norm = math.sqrt(b * b + c * c + d * d) or 1.0

@@ -7,17 +7,18 @@ from dss_images.dicom.errors import DicomRefused
 from dss_images.dicom.series import Series
 
 MODALITIES = ("CT", "MR")
-FEWEST_SLICES = 2
+FEWEST_SLICES = 3
 
 
 def choose(found: Sequence[Series], word: str, name: str) -> tuple[Series, int]:
     """The series, and the number of its phase, from 1; 0 if the user did not say.
 
     ``word`` is a number of the list, ``3.2`` for the second phase of series 3, a SeriesInstanceUID, or
-    "".  Then it is the CT or MR with the most slices.  Raises DicomRefused.
+    "".  Then it is the CT or MR with the most slices, of those whose slices lie above each other.  Raises
+    DicomRefused.
     """
     if not found:
-        raise DicomRefused(f"There is no DICOM series in the folder {name}.")
+        raise DicomRefused(f"There is no DICOM series in {name}.")
     if word:
         return _named(found, word)
     return _by_rule(found), 0
@@ -44,7 +45,7 @@ def _by_rule(found: Sequence[Series]) -> Series:
         raise DicomRefused(
             f"There is no CT or MR series; choose one with --series:\n{listing(found)}"
         )
-    fit = [s for s in fit if len(s.slices) >= FEWEST_SLICES and not s.is_localizer] or fit
+    fit = [s for s in fit if s.places >= FEWEST_SLICES and not s.is_localizer] or fit
     most = max(len(series.slices) for series in fit)
     best = [series for series in fit if len(series.slices) == most]
     if len(best) > 1:

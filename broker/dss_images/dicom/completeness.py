@@ -13,6 +13,8 @@ from dss_images.dicom.slices import counted
 
 MOST_LISTED = 5
 _BEGINNING_BYTES = 132
+_PACKED = {".gz", ".bz2", ".xz", ".zst", ".z"}
+"""A slice that was packed by itself is one that is missing."""
 _CHOSEN = {"", *MODALITIES}
 
 
@@ -89,6 +91,8 @@ def _is_stump(file: File) -> bool:
 def _patterns(name: str) -> set[str]:
     """The name with its digits left out, and its suffix if that is one of DICOM's."""
     path = PurePosixPath(name.lower())
+    if path.suffix in _PACKED:
+        path = path.with_suffix("")
     found = {re.sub(r"[0-9]+", "#", path.name)} if re.search("[0-9]", path.name) else set()
     return found | ({path.suffix} if path.suffix in {".dcm", ".ima", ".dicom", ".dic"} else set())
 

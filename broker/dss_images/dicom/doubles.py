@@ -26,6 +26,11 @@ _CONTRASTS = (
     "ConvolutionKernel",
 )
 
+_SAME_END = 1.5
+"""In steps: phases of one place begin and end no further from each other."""
+
+_MOST_TOLD = 4
+
 _SAME_PLACE = 0.1
 """Of the usual step: slices nearer to each other are at one place."""
 
@@ -117,6 +122,26 @@ def interleaved(slices: Sequence[Slice]) -> tuple[list[list[Slice]], str]:
         if 1 < len(groups) <= len(slices) // 3 and _overlap(stack, groups):
             return _in_order(groups, mark), mark
     return [list(slices)], ""
+
+
+def require_alike(groups: Sequence[Sequence[Slice]], mark: str) -> None:
+    """Raises DicomRefused, naming slices, if the phases do not reach from the same place to the same place.
+
+    Such are parts of a patient rather than phases, and the first of them may be the smallest.
+    """
+    stacks = [stack_of(group) for group in groups]
+    ends = np.array([[s.slices[0].position_mm, s.slices[-1].position_mm] for s in stacks])
+    far_mm = float(np.linalg.norm(ends - ends[0], axis=2).max())
+    if far_mm > _SAME_END * max(float(np.diff(s.places_mm).max()) for s in stacks):
+        told = "; ".join(
+            f"{number}. {counted(len(s.slices), 'slice')}, from {s.name([0])} to {s.name([-1])}"
+            for number, s in enumerate(stacks[:_MOST_TOLD], start=1)
+        )
+        more = f"; and {len(stacks) - _MOST_TOLD} more" if len(stacks) > _MOST_TOLD else ""
+        raise DicomRefused(
+            f"The series holds {len(stacks)} parts, told apart by {mark}, that do not begin and end at the same "
+            f"places: {told}{more}. Choose one with --series NUMBER.PART."
+        )
 
 
 def _overlap(stack: Stack, groups: list[list[Slice]]) -> bool:

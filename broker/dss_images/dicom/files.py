@@ -22,6 +22,8 @@ _KEPT_FREE = 0.1
 
 _CHUNK_BYTES = 1 << 20
 _MAC_COPIES = "__MACOSX/"
+_DEEPEST = 3
+"""Archives in each other: enough for a disc that was packed, not for one that contains itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +120,12 @@ def _file(path: Path, top: Path) -> File:
     return File(path=path, name=name, folder=str(path.parent), trouble=trouble)
 
 
-def _unpack(archive: File, target: Path) -> Iterator[File]:
-    """Under numbers, since names in an archive could lead anywhere.  Raises DicomRefused."""
+def _unpack(archive: File, target: Path, depth: int = 1) -> Iterator[File]:
+    """Under numbers, since names in an archive could lead anywhere; archives in it, too.  Raises DicomRefused."""
+    if depth > _DEEPEST:
+        raise DicomRefused(
+            f"The archive {archive.name} lies in {_DEEPEST} others, one in the other; unpack them first."
+        )
     target.mkdir()
     try:
         with zipfile.ZipFile(archive.path) as opened:
@@ -130,7 +136,11 @@ def _unpack(archive: File, target: Path) -> Iterator[File]:
                 path = target / str(number)
                 left -= _copy(opened, member, path, left)
                 folder = f"{archive.path}/{os.path.dirname(member.filename)}"  # noqa: PTH120 (no path of this disk)
-                yield File(path=path, name=member.filename, folder=folder)
+                inside = File(path=path, name=member.filename, folder=folder)
+                if member.filename.lower().endswith(".zip"):
+                    yield from _unpack(inside, target / f"{number}_unpacked", depth + 1)
+                else:
+                    yield inside
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise DicomRefused(
             f"The archive {archive.name} is damaged ({error}); pack the series anew, or give its folder."

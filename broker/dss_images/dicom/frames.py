@@ -117,8 +117,8 @@ def _stacked(whole: Slice, tags: Tags, frames: int) -> tuple[tuple[Slice, ...], 
     """
     offsets, tag = _offsets_mm(tags, frames)
     if whole.position_mm is None or whole.orientation is None or not offsets:
-        none = [replace(whole, frame=k, number=k + 1, position_mm=None) for k in range(frames)]
-        return tuple(none), ()
+        none = replace(whole, position_mm=None, shares_position=whole.position_mm is not None)
+        return tuple(replace(none, frame=k, number=k + 1) for k in range(frames)), ()
     normal = np.cross(whole.orientation[:3], whole.orientation[3:])
     places = [np.add(whole.position_mm, normal * (mm - offsets[0])).tolist() for mm in offsets]
     slices = [

@@ -8,8 +8,8 @@ from pydicom.multival import MultiValue
 from dss_images.dicom.files import File
 from dss_images.dicom.frames import slices_of
 from dss_images.dicom.notes import Note
-from dss_images.dicom.parsing import PixelElement, Tags, parse
-from dss_images.dicom.slices import Pixels, Slice
+from dss_images.dicom.parsing import PIXEL_DATA, PixelElement, Tags, parse
+from dss_images.dicom.slices import Pixels, Slice, counted
 
 _CT = "1.2.840.10008.5.1.4.1.1.2"
 _MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -109,7 +109,8 @@ def _without_pixels(file: File, tags: Tags) -> Other | Damaged:
         return Other(kind=modality)
     if not tags.whole:
         return _damaged(file, tags, "is cut off before its pixels")
-    if tags.sop_class in _MODALITIES or tags.text("ImagePositionPatient"):
+    is_image = tags.sop_class in _MODALITIES or not tags.sop_class
+    if is_image or tags.text("ImagePositionPatient"):
         return _damaged(file, tags, "has no pixels")
     return Other(kind=modality or "unknown")
 
@@ -131,9 +132,10 @@ def _image(file: File, tags: Tags, element: PixelElement) -> Header | Damaged:
     pixels = _pixels(tags, element)
     rows, columns = tags.count("Rows", 0), tags.count("Columns", 0)
     needed = rows * columns * pixels.bits[0] * pixels.frames // 8
-    is_grey = pixels.samples == 1 and pixels.length is not None
-    if not needed or (is_grey and not needed <= (pixels.length or 0) <= needed + 1):
+    if not needed or not _has_room(pixels, needed, tags.fragments):
         told = f"has {pixels.length} bytes of pixels where {needed} are needed"
+        if pixels.length is None:
+            told = f"has {counted(tags.fragments, 'piece')} of compressed pixels for {pixels.frames} frames"
         return _damaged(file, tags, told)
     try:
         slices, notes = slices_of(file, tags, pixels)
@@ -148,7 +150,7 @@ def _image(file: File, tags: Tags, element: PixelElement) -> Header | Damaged:
         ),
         instance_uid=tags.text("SOPInstanceUID"),
         series_number=tags.text("SeriesNumber"),
-        description=tags.text("SeriesDescription"),
+        description=tags.decoded("SeriesDescription"),
         modality=_word(tags.text("Modality")) or _MODALITIES.get(tags.sop_class, ""),
         is_capture=tags.sop_class.startswith(SECONDARY_CAPTURE),
         has_lookup_table="ModalityLUTSequence" in tags.data,
@@ -156,6 +158,15 @@ def _image(file: File, tags: Tags, element: PixelElement) -> Header | Damaged:
         slices=slices,
         notes=notes,
     )
+
+
+def _has_room(pixels: Pixels, needed: int, fragments: int) -> bool:
+    """``needed`` are bytes, of one value in each pixel.  Asked before anything is made for each frame."""
+    if pixels.length is None:
+        return pixels.frames <= fragments
+    if pixels.samples > 1:
+        return needed <= pixels.length
+    return needed <= pixels.length <= needed + 1
 
 
 def _pixels(tags: Tags, element: PixelElement) -> Pixels:
@@ -171,6 +182,7 @@ def _pixels(tags: Tags, element: PixelElement) -> Pixels:
         photometric=tags.text("PhotometricInterpretation") or "MONOCHROME2",
         samples=tags.count("SamplesPerPixel", 1),
         frames=max(int((tags.numbers("NumberOfFrames") or (1.0,))[0]), 1),
+        is_float=element.tag != PIXEL_DATA,
     )
 
 

@@ -8,7 +8,13 @@ from typing import Literal
 
 import numpy as np
 
-from dss_images.dicom.doubles import Values, interleaved, phases_of, without_copies
+from dss_images.dicom.doubles import (
+    Values,
+    interleaved,
+    phases_of,
+    require_alike,
+    without_copies,
+)
 from dss_images.dicom.errors import DicomRefused
 from dss_images.dicom.notes import Note
 from dss_images.dicom.slices import Slice, counted, named
@@ -58,7 +64,7 @@ def judge(slices: Sequence[Slice], phase: int, values: Values) -> Plan:
     if len(slices) < 2:
         raise DicomRefused(
             f"The series has a single slice, {named(slices)}, and a volume needs at "
-            "least 2; give the folder of its series."
+            "least 3; give the folder of its series."
         )
     slices, copies = without_copies(slices, values)
     notes += copies
@@ -76,6 +82,13 @@ def judge(slices: Sequence[Slice], phase: int, values: Values) -> Plan:
 
 
 def _require_tags(slices: Sequence[Slice]) -> None:
+    sharing = [one for one in slices if one.shares_position]
+    if sharing:
+        raise DicomRefused(
+            f"The file {sharing[0].name} has one position for {sharing[0].pixels.frames} frames, and no tag says "
+            "how far they lie apart in space (SpacingBetweenSlices, SliceThickness or GridFrameOffsetVector). "
+            "Export the series with a position for each slice."
+        )
     for keyword, has in (
         ("ImagePositionPatient", lambda s: s.position_mm is not None),
         ("ImageOrientationPatient", lambda s: s.orientation is not None),
@@ -163,6 +176,8 @@ def _phase(groups: list[list[Slice]], mark: str, wanted: int, notes: list[Note])
             f"The series has {counted(len(groups), 'phase')}; there is no phase {wanted}."
         )
     if len(groups) > 1:
+        if not wanted:
+            require_alike(groups, mark)
         taken = max(wanted, 1)
         text = (
             f"The series holds {len(groups)} phases, told apart by {mark}; phase {taken} was taken, "
@@ -176,7 +191,7 @@ def _phase(groups: list[list[Slice]], mark: str, wanted: int, notes: list[Note])
 
 def _plan(stack: Stack, notes: list[Note]) -> Plan:
     if len(stack.slices) < 2:
-        raise DicomRefused(f"Only {stack.name([0])} is left; a volume needs at least 2 slices.")
+        raise DicomRefused(f"Only {stack.name([0])} is left; a volume needs at least 3 slices.")
     off = corner_error_mm(stack)
     if off.max() > TOLERANCE_MM:
         turned = [int(i) for i in np.flatnonzero(off > TOLERANCE_MM)]

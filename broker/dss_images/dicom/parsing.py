@@ -24,7 +24,9 @@ _PREAMBLE_BYTES = 128
 _MAGIC = b"DICM"
 _BINARY = {"US", "SS", "UL", "SL", "FL", "FD"}
 _UNDEFINED = 0xFFFFFFFF
-_PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}
+PIXEL_DATA = 0x7FE00010
+_PIXELS = {0x7FE00008, 0x7FE00009, PIXEL_DATA}
+"""The first two are floating-point numbers."""
 MARKS = (
     "TemporalPositionIdentifier",
     "NominalPercentageOfCardiacPhase",
@@ -45,6 +47,7 @@ MARKS = (
 
 _WANTED = (
     *MARKS,
+    "SpecificCharacterSet",
     "SOPClassUID",
     "SOPInstanceUID",
     "Modality",
@@ -95,17 +98,27 @@ class PixelElement:
 
 @dataclass(frozen=True, kw_only=True)
 class Tags:
-    """``whole`` is False if the file ends before its last element does."""
+    """``whole`` is False if the file ends before its last element does.  ``fragments`` are the pieces of
+    encapsulated pixels.
+    """
 
     data: Dataset
     syntax: str
     sop_class: str
     pixels: PixelElement | None
     whole: bool
+    fragments: int = 0
 
     def text(self, keyword: str) -> str:
         """The value as it stands in the file, without blanks; "" if there is none."""
         return text_of(self.data, keyword)
+
+    def decoded(self, keyword: str) -> str:
+        """The text in the file's own character set; as it stands there if that is not to be had."""
+        try:
+            return str(self.data.get(keyword, "")).strip()
+        except (ValueError, LookupError):
+            return self.text(keyword)
 
     def numbers(self, keyword: str) -> tuple[float, ...]:
         return numbers_of(self.data, keyword)
@@ -174,8 +187,15 @@ def _parsed(file: BinaryIO, size: int) -> Tags:
     )
     sop_class = text_of(data, "SOPClassUID") or text_of(meta, "MediaStorageSOPClassUID")
     ends_at = file.tell() if watch.ends_at is None else watch.ends_at
-    whole = _holds(file, watch.pixels, size) if watch.pixels else ends_at == size
-    return Tags(data=data, syntax=syntax, sop_class=sop_class, pixels=watch.pixels, whole=whole)
+    found = _pieces(file, watch.pixels, size) if watch.pixels else None
+    return Tags(
+        data=data,
+        syntax=syntax,
+        sop_class=sop_class,
+        pixels=watch.pixels,
+        whole=found is not None if watch.pixels else ends_at == size,
+        fragments=found or 0,
+    )
 
 
 class _Watch:
@@ -213,26 +233,28 @@ def inflate(packed: bytes) -> bytes:
     return data
 
 
-def _holds(file: BinaryIO, pixels: PixelElement, size: int) -> bool:
-    """Are all pixel data in the file?"""
+def _pieces(file: BinaryIO, pixels: PixelElement, size: int) -> int | None:
+    """Of encapsulated pixels, else 0; None if the file ends before all pixels do."""
     if pixels.length is not None:
-        return pixels.offset + pixels.length <= size
+        return 0 if pixels.offset + pixels.length <= size else None
     file.seek(pixels.offset)
+    items = 0
     while len(head := file.read(8)) == 8:
         group, element, length = struct.unpack("<HHL", head)
         if (group, element) == (0xFFFE, 0xE0DD):
-            return True
+            return max(items - 1, 0)  # the first one is the table of offsets
         if (group, element) != (0xFFFE, 0xE000) or file.tell() + length > size:
-            return False
+            return None
+        items += 1
         file.seek(length, 1)
-    return False
+    return None
 
 
 def text_of(data: Dataset, keyword: str) -> str:
     """As it stands in the file; several values are separated by a backslash."""
     found = data.get_item(keyword)
     value = found.value if found is not None else None
-    if isinstance(value, bytes) and dictionary_VR(keyword) in _BINARY:
+    if isinstance(value, bytes) and _BINARY & {found.VR, dictionary_VR(keyword)}:
         value = data[keyword].value
     if isinstance(value, bytes):
         return value.decode("latin-1").strip(" \0")

@@ -51,6 +51,11 @@ def require_readable(one: Slice) -> None:
             f"{one.called} is in colour ({pixels.photometric}, {pixels.samples} values in each pixel); "
             "a CT or MR has one value in each. Send the original series."
         )
+    if pixels.is_float:
+        raise DicomRefused(
+            f"{one.called} keeps its pixels as floating-point numbers (FloatPixelData); integers can be read. "
+            "Export the series as it was taken."
+        )
     allocated, stored, high = pixels.bits
     if (
         allocated not in {8, 16, 32}

@@ -55,7 +55,7 @@ def is_dicom(source: Path) -> bool:
 
 
 def read(source: Path, series: str = "", progress: Progress = lambda _: None) -> Volume:
-    """The image of the series that ``series`` names (see ``choice.choose``), else of that with most slices.
+    """The image of the series that ``series`` names (see ``choice.choose``), else the one that its rule takes.
 
     ``progress`` hears of the tags in its first half and of the pixels in its second.  Raises DicomRefused.
     """
@@ -137,7 +137,7 @@ def _what(folder: Folder, series: Series) -> Note:
     if folder.damaged:
         left_out.append(f"{counted(len(folder.damaged), 'damaged file')} of other series")
     if folder.foreign:
-        left_out.append(f"{counted(len(folder.foreign), 'file')} that are not DICOM")
+        left_out.append(f"{counted(len(folder.foreign), 'file')} other than DICOM")
     if left_out:
         text += f" Left out: {', '.join(left_out)}."
     return Note(text=text)

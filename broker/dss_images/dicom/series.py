@@ -10,7 +10,7 @@ import numpy as np
 
 from dss_images.dicom.files import File
 from dss_images.dicom.header import Damaged, Foreign, Header, Other, SeriesKey, read_header
-from dss_images.dicom.slices import Slice, counted
+from dss_images.dicom.slices import Slice, Vector, counted
 
 Progress = Callable[[float], None]
 """Called with the share that is done, 0 to 1."""
@@ -43,6 +43,20 @@ class Series:
     @property
     def is_localizer(self) -> bool:
         return all(one.localizer for one in self.slices)
+
+    @property
+    def places(self) -> int:
+        """At how many places slices of one orientation lie, with one value in each pixel.
+
+        Few of screen captures, of views of a model that turns, and of slices repeated at one place.
+        """
+        places: dict[Vector, set[float]] = {}
+        for one in self.slices:
+            if one.position_mm and one.orientation and one.spacing_mm and one.pixels.samples == 1:
+                normal = np.cross(one.orientation[:3], one.orientation[3:])
+                place = round(float(normal @ one.position_mm), 2)
+                places.setdefault(tuple(np.round(normal, 2) + 0.0), set()).add(place)
+        return max(map(len, places.values()), default=0)
 
     @property
     def phases(self) -> int:

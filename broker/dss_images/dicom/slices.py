@@ -27,6 +27,7 @@ class Pixels:
     photometric: str
     samples: int
     frames: int
+    is_float: bool = False
 
     @property
     def little_endian(self) -> bool:
@@ -39,7 +40,8 @@ class Slice:
 
     ``position_mm`` is the middle of the first pixel in LPS; ``orientation`` the directions of a row and
     of a column; ``spacing_mm`` the distance between rows and between columns.  None if a tag is
-    missing or no number.  ``marks`` are the tags that may tell phases apart, by keyword.
+    missing or no number.  ``shares_position``: its file has one
+    position for several frames, and does not say how far they lie apart.  ``marks`` are the tags that may tell phases apart, by keyword.
     """
 
     path: Path
@@ -55,6 +57,7 @@ class Slice:
     intercept: float
     pixels: Pixels
     localizer: bool = False
+    shares_position: bool = False
     frame_of_reference: str = ""
     tilt_degrees: float = 0.0
     marks: Mapping[str, str] = field(default_factory=dict)

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from dss_images.dicom.errors import DicomRefused
 from dss_images.dicom.judgement import Plan
 from dss_images.dicom.notes import Note
 from dss_images.dicom.pixels import value_type, values_of
 from dss_images.dicom.resampling import NewGrid, grid_for, planes
 from dss_images.dicom.series import Progress
 from dss_images.dicom.stack import TOLERANCE_MM, Array, Stack
+from dss_images.errors import ImageRefused
+from dss_images.judging import require_extent
 
 if TYPE_CHECKING:
     import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
@@ -38,7 +41,16 @@ class Grid:
 
 
 def grid_of(plan: Plan) -> Grid:
-    """Raises DicomRefused if the slices would have to be moved too far."""
+    """Raises DicomRefused if the slices would have to be moved too far, or make no volume of a possible size."""
+    grid = _grid_of(plan)
+    try:
+        require_extent(grid.size, grid.spacing_mm, value_type(plan.stack.slices).itemsize)
+    except ImageRefused as refusal:
+        raise DicomRefused(str(refusal)) from refusal
+    return grid
+
+
+def _grid_of(plan: Plan) -> Grid:
     stack = plan.stack
     if plan.steps is not None:
         first = stack.slices[0]

@@ -280,7 +280,7 @@ def test_frames_that_no_tag_puts_anywhere_are_refused(
 ) -> None:
     write_frames(tmp_path, stack(), **tags)
 
-    assert "frame 1 of frames.dcm, frame 2 of frames.dcm" in refusal(tmp_path)
+    assert "frames.dcm has one position for 20 frames" in refusal(tmp_path)
 
 
 def test_a_file_of_several_frames_is_read_by_itself(tmp_path: Path) -> None:
@@ -518,7 +518,7 @@ def test_structure_sets_and_other_files_are_left_out_with_a_note(tmp_path: Path)
 
     require_exact(volume.image, planes)
     assert "Left out: " in notes(volume)
-    for left_out in ("(SEG, 1 slice)", "RTSTRUCT files", "SR files", "2 files that are not DICOM"):
+    for left_out in ("(SEG, 1 slice)", "RTSTRUCT files", "SR files", "2 files other than DICOM"):
         assert left_out in notes(volume)
 
 

@@ -1,0 +1,247 @@
+# mypy: allow-untyped-calls
+# (SimpleITK ships no types)
+"""DICOM series that scanners and archives mix, pack and number in ways that were once read wrongly."""
+
+import gzip
+import math
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID, JPEGLSLossless
+
+from dicom_series import Plane, dataset, plane, stack, write
+from dicom_truth import require_exact
+from dss_client.errors import ImageUnreadable
+from dss_client.images import write_layer
+from dss_images.dicom.errors import DicomRefused
+from dss_images.dicom.reading import read, survey
+
+CAPTURE = UID("1.2.840.10008.5.1.4.1.1.7")
+OTHER = {"SeriesInstanceUID": "1.2.3", "SeriesNumber": 1}
+
+
+def refusal(source: Path, series: str = "") -> str:
+    with pytest.raises(DicomRefused) as caught:
+        read(source, series)
+    return str(caught.value)
+
+
+def part(first: int, last: int, acquisition: int, more: float = 0.0) -> list[Plane]:
+    """Slices ``first`` to ``last`` of a patient, taken in one acquisition."""
+    return [
+        plane(
+            (0.0, 0.0, 3.0 * k),
+            k,
+            more=more,
+            name=f"{acquisition}-{k}",
+            tags={"AcquisitionNumber": acquisition},
+        )
+        for k in range(first, last + 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [((1, 12), (10, 22)), ((6, 9), (1, 20)), ((1, 20), (15, 24))],
+    ids=["a scan that was interrupted", "a small part first", "a small part last"],
+)
+def test_parts_of_a_patient_that_overlap_are_no_phases(
+    tmp_path: Path, one: tuple[int, int], other: tuple[int, int]
+) -> None:
+    first, second = part(*one, 1), part(*other, 2, 500.0)
+    write(tmp_path, [*first, *second])
+
+    told = refusal(tmp_path)
+
+    assert "2 parts, told apart by AcquisitionNumber" in told
+    assert f"to InstanceNumber {one[1]} (at {3.0 * one[1]:.1f} mm)" in told
+    require_exact(read(tmp_path, "3.2").image, second)
+
+
+def test_two_volumes_beside_each_other_are_no_phases(tmp_path: Path) -> None:
+    planes = stack()
+    beside = [
+        replace(
+            p, position=(180, 30, p.position[2]), number=(p.number or 0) + 20, name=f"b{p.name}"
+        )
+        for p in planes
+    ]
+    write(tmp_path, [*planes, *[replace(p, stored=p.stored + 9) for p in beside]])
+
+    assert "do not begin and end at the same places" in refusal(tmp_path)
+
+
+def colour(one: Plane, tags: dict[str, Any]) -> Plane:
+    more = {
+        "SamplesPerPixel": 3,
+        "PlanarConfiguration": 0,
+        "PhotometricInterpretation": "RGB",
+        "PixelData": bytes(one.stored.nbytes * 3),
+    }
+    return replace(one, tags=tags | more)
+
+
+def turning(count: int) -> list[Plane]:
+    """Views of a model from all around, as workstations save them."""
+    turns = [2 * math.pi * k / count for k in range(count)]
+    return [
+        plane((0, 0, 0), k + 1, (math.cos(a), math.sin(a), 0.0, 0.0, 0.0, -1.0))
+        for k, a in enumerate(turns)
+    ]
+
+
+NO_PLACE = {"ImagePositionPatient": None, "ImageOrientationPatient": None}
+LONGER: dict[str, Callable[[], list[Plane]]] = {
+    "localizers": lambda: [
+        replace(p, tags={"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}) for p in stack(30)
+    ],
+    "captures": lambda: [
+        replace(p, tags={"SOPClassUID": CAPTURE, "Modality": "CT"} | NO_PLACE) for p in stack(30)
+    ],
+    "views in colour": lambda: [colour(p, {}) for p in stack(30)],
+    "a turning model": lambda: turning(30),
+    "a bolus that is watched": lambda: [
+        plane((0, 0, 5), k, more=float(k), tags={}) for k in range(30)
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", LONGER)
+def test_a_longer_series_that_is_no_volume_is_not_taken(tmp_path: Path, kind: str) -> None:
+    planes = stack()
+    longer = [
+        replace(p, name=f"other/{k}", tags=p.tags | OTHER) for k, p in enumerate(LONGER[kind]())
+    ]
+    write(tmp_path, [*planes, *longer])
+
+    require_exact(read(tmp_path).image, planes)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "bits"), [("FloatPixelData", 32), ("DoubleFloatPixelData", 64)]
+)
+def test_floating_point_pixels_are_not_read_as_integers(
+    tmp_path: Path, keyword: str, bits: int
+) -> None:
+    for one in stack():
+        data = dataset(one)
+        for name in ("PixelData", "BitsStored", "HighBit", "PixelRepresentation"):
+            delattr(data, name)
+        data.BitsAllocated = bits
+        setattr(data, keyword, one.stored.astype(f"<f{bits // 8}").tobytes())
+        data.save_as(tmp_path / one.name, enforce_file_format=True)
+
+    assert "InstanceNumber 1 keeps its pixels as floating-point numbers" in refusal(tmp_path)
+
+
+def packed(one: Plane, **tags: Any) -> Dataset:
+    data = dataset(replace(one, tags={"_syntax": JPEGLSLossless} | tags))
+    data.PixelData = encapsulate([b"\xff\xd8.."])
+    data["PixelData"].is_undefined_length = True
+    return data
+
+
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_more_frames_than_pixels_take_no_memory(tmp_path: Path, is_packed: bool) -> None:
+    count = 2_000_000_000
+    data = packed(stack()[0]) if is_packed else dataset(colour(stack()[0], {}))
+    data.NumberOfFrames = count
+    data.save_as(tmp_path / "x.dcm", enforce_file_format=True)
+
+    told = refusal(tmp_path)
+
+    assert f"1 piece of compressed pixels for {count} frames" in told or "bytes of pixels" in told
+
+
+def test_a_matrix_that_no_memory_holds_is_refused_by_its_tags(tmp_path: Path) -> None:
+    for one in stack():
+        packed(one, Rows=65535, Columns=65535).save_as(
+            tmp_path / one.name, enforce_file_format=True
+        )
+
+    assert "65535 x 65535 x 20 voxels, more than can be worked on at once" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("planes", "sentence"),
+    [
+        (stack(2), "The image has 16 x 16 x 2 voxels; a volume of several slices is needed."),
+        (stack(5, 1000.0), "The image is 5000 mm long, which no patient is: check its spacing."),
+    ],
+    ids=["two slices", "a long patient"],
+)
+def test_the_size_of_a_series_is_judged_as_that_of_a_file(
+    tmp_path: Path, planes: list[Plane], sentence: str
+) -> None:
+    write(tmp_path, planes)
+
+    assert refusal(tmp_path) == sentence
+    assert survey(tmp_path).verdicts[0].sentence == sentence
+
+
+def test_a_position_in_binary_numbers_is_read(tmp_path: Path) -> None:
+    planes = stack()
+    for one in planes:
+        data = dataset(one)
+        data.add_new("ImagePositionPatient", "FD", [float(x) for x in one.position])
+        data.save_as(tmp_path / one.name, enforce_file_format=True)
+
+    require_exact(read(tmp_path).image, planes)
+
+
+def test_a_description_is_read_in_its_own_character_set(tmp_path: Path) -> None:
+    tags = {"SpecificCharacterSet": "ISO_IR 192", "SeriesDescription": "Schädel 頭部"}
+    write(tmp_path, [replace(p, tags=tags) for p in stack()])
+
+    assert "Schädel 頭部" in survey(tmp_path).verdicts[0].series.line
+
+
+def test_an_archive_in_an_archive_is_read_too(tmp_path: Path) -> None:
+    planes = stack()
+    folder = write(tmp_path / "series", planes)
+    with zipfile.ZipFile(tmp_path / "inner.zip", "w") as inner:
+        for path in folder.iterdir():
+            inner.write(path, f"DICOM/{path.name}")
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as outer:
+        outer.write(tmp_path / "inner.zip", "studies/inner.zip")
+
+    require_exact(read(tmp_path / "outer.zip").image, planes)
+
+
+def test_archives_in_each_other_end_somewhere(tmp_path: Path) -> None:
+    (tmp_path / "0.zip").write_bytes(b"")
+    for depth in range(1, 6):
+        with zipfile.ZipFile(tmp_path / f"{depth}.zip", "w") as outer:
+            outer.write(tmp_path / f"{depth - 1}.zip", f"{depth - 1}.zip")
+
+    assert "lies in 3 others" in refusal(tmp_path / "5.zip")
+
+
+def test_a_slice_that_is_packed_by_itself_is_missed(tmp_path: Path) -> None:
+    planes = stack()
+    last = write(tmp_path, planes) / planes[-1].name
+    last.with_name(f"{last.name}.gz").write_bytes(gzip.compress(last.read_bytes()))
+    last.unlink()
+
+    assert "CT.0020.dcm.gz" in refusal(tmp_path)
+
+
+def test_a_file_that_ends_before_it_says_what_it_is_may_be_a_slice(tmp_path: Path) -> None:
+    write(tmp_path, stack(19))
+    stump = b"\x08\x00\x08\x00\x08\x00\x00\x00PRIMARY\\"  # ImageType alone, without a preamble
+    (tmp_path / "another.name").write_bytes(stump)
+
+    assert "another.name has no pixels" in refusal(tmp_path)
+
+
+def test_dss_send_refuses_with_the_same_words(tmp_path: Path) -> None:
+    source = write(tmp_path / "series", stack(2))
+
+    with pytest.raises(ImageUnreadable, match="a volume of several slices is needed"):
+        write_layer(source, tmp_path)
