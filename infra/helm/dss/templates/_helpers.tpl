@@ -1,0 +1,187 @@
+{{/* Names and labels.  `part` is portal, dispatch or inference; `name` is the object's own. */}}
+{{- define "dss.name" -}}
+{{- if contains "dss" .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-dss" (.Release.Name | trunc 36 | trimSuffix "-") }}{{ end -}}
+{{- end }}
+
+{{- define "dss.selector" -}}
+app.kubernetes.io/name: dss
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{- with .part }}
+app.kubernetes.io/component: {{ . }}
+{{- end }}
+{{- with .name }}
+dss/name: {{ . }}
+{{- end }}
+{{- end }}
+
+{{- define "dss.labels" -}}
+{{ include "dss.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/part-of: dss
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- end }}
+
+{{- define "dss.image" -}}
+{{- $image := .root.Values.image }}
+{{- $digest := index $image.digests .part }}
+{{- with $image.registry }}{{ . }}/{{ end }}dss-{{ .part }}{{ if $digest }}@{{ $digest }}{{ else }}:{{ $image.tag | default .root.Chart.AppVersion }}{{ end -}}
+{{- end }}
+
+{{- define "dss.claim" -}}
+{{ .Values.datastore.existingClaim | default (printf "%s-datastore" (include "dss.name" .)) }}
+{{- end }}
+
+{{/* YAML reads every number as a float, and 1.7e+10 is no integer to the programs. */}}
+{{- define "dss.number" -}}
+{{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
+{{- end }}
+
+{{- define "dss.settings" -}}
+{{- range $name, $value := . }}
+- {name: {{ $name }}, value: {{ include "dss.number" $value | quote }}}
+{{- end }}
+{{- end }}
+
+{{- define "dss.secret" -}}
+- name: {{ .name }}
+  valueFrom:
+    secretKeyRef: {name: {{ .secret }}, key: {{ .key }}, optional: false}
+{{- end }}
+
+{{/* What every program is told. */}}
+{{- define "dss.env" -}}
+{{ include "dss.secret" (dict "name" "DSS_AMQP_URL" "secret" .root.Values.rabbitmq.existingSecret "key" (index .root.Values.rabbitmq.keys .part)) }}
+- {name: DSS_DATASTORE, value: {{ include "dss.datastorePath" . }}}
+- {name: DSS_METRICS_BIND, value: "0.0.0.0:9100"}
+- {name: DSS_LOG_JSON, value: "true"}
+{{ include "dss.places" . }}
+{{- with .root.Values.tracing.endpoint }}
+- {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ . | quote }}}
+{{- end }}
+{{- end }}
+
+{{/* USER: MONAI asks for the user's name, which an arbitrary UID does not have. */}}
+{{- define "dss.places" -}}
+- {name: HOME, value: /tmp}
+- {name: TMPDIR, value: /tmp}
+- {name: USER, value: dss}
+{{- if .root.Values.certificates.configMap }}
+- {name: SSL_CERT_FILE, value: /etc/dss/certificates/ca.pem}
+{{- end }}
+{{- end }}
+
+{{- define "dss.datastorePath" -}}
+{{ if eq .part "portal" }}/app/datastore{{ else }}/datastore{{ end }}
+{{- end }}
+
+{{- define "dss.volumeMounts" -}}
+- {name: datastore, mountPath: {{ include "dss.datastorePath" . }}}
+- {name: temporary, mountPath: /tmp}
+{{- if .root.Values.certificates.configMap }}
+- {name: certificates, mountPath: /etc/dss/certificates, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "dss.volumes" -}}
+- name: datastore
+  persistentVolumeClaim: {claimName: {{ include "dss.claim" .root }}}
+- name: temporary
+  emptyDir: {sizeLimit: {{ .temporarySize }}}
+{{- with .root.Values.certificates }}
+{{- if .configMap }}
+- name: certificates
+  configMap:
+    name: {{ .configMap }}
+    items: [{key: {{ .key }}, path: ca.pem}]
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* restricted-v2 and the profile "restricted": no exception.  UID and groups are OpenShift's where they are blank. */}}
+{{- define "dss.pod" -}}
+serviceAccountName: {{ include "dss.name" .root }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with .root.Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  {{- with .root.Values.security.runAsUser }}
+  runAsUser: {{ int64 . }}
+  runAsGroup: 0
+  {{- end }}
+  {{- with .root.Values.security.fsGroup }}
+  fsGroup: {{ int64 . }}
+  fsGroupChangePolicy: OnRootMismatch
+  {{- end }}
+  seccompProfile: {type: RuntimeDefault}
+{{- with .nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "dss.container" -}}
+image: {{ include "dss.image" . }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  runAsNonRoot: true
+  capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* `ready` is /readyz, or /healthz where readiness would wait for workers that an autoscaler took away. */}}
+{{- define "dss.probes" -}}
+startupProbe:
+  httpGet: {path: /healthz, port: metrics}
+  periodSeconds: 5
+  failureThreshold: 120
+livenessProbe:
+  httpGet: {path: /healthz, port: metrics}
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 6
+readinessProbe:
+  httpGet: {path: {{ .ready }}, port: metrics}
+  periodSeconds: 5
+  timeoutSeconds: 10
+  failureThreshold: 3
+{{- end }}
+
+{{/* A worker with what inference.* says for all of them.  JSON. */}}
+{{- define "dss.worker" -}}
+{{- mustMergeOverwrite (omit .root.Values.inference "workers" | deepCopy) (deepCopy (.worker | default dict)) | toJson }}
+{{- end }}
+
+{{- define "dss.service" -}}
+{{- mustMergeOverwrite (omit .root.Values.dispatch "services" | deepCopy) (deepCopy (.service | default dict)) | toJson }}
+{{- end }}
+
+{{/* "yes" if some worker may be scaled down to zero. */}}
+{{- define "dss.toZero" -}}
+{{- range $name, $worker := .Values.inference.workers }}
+{{- $w := include "dss.worker" (dict "root" $ "worker" $worker) | fromJson }}
+{{- if and $w.autoscaling.enabled (eq (int $w.autoscaling.minReplicas) 0) }}yes{{ end }}
+{{- end }}
+{{- end }}
+
+{{- define "dss.toServer" }}
+- ports:
+    {{- range .ports }}
+    - {protocol: TCP, port: {{ int . }}}
+    {{- end }}
+  {{- with .to }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}

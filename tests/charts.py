@@ -1,0 +1,101 @@
+"""The Helm chart, rendered by the real Helm."""
+
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HELM_FOLDER = Path(__file__).parents[1] / "infra" / "helm"
+CHART = HELM_FOLDER / "dss"
+SITES = ("laptop", "lab", "openshift", "airgapped")
+"""Value files in ``infra/helm/values``."""
+
+Manifest = dict[str, Any]
+Container = dict[str, Any]
+
+EVERYTHING = (
+    "publicUrl=https://dss.example.org/dss",
+    "image.registry=registry.site.example:5000/dss",
+    "portal.trustedProxies={10.0.0.0/8}",
+    "portal.oidc.issuer=https://issuer.example",
+    "portal.oidc.existingSecret=dss-oidc",
+    "portal.settings.DSS_MAX_UPLOAD_BYTES=17179869184",
+    "certificates.configMap=authorities",
+    "tracing.endpoint=http://collector:4318",
+    "dispatch.replicas=2",
+    "dispatch.serviceChanges=changes",
+    "dispatch.services.own.definition=own-service",
+    "dispatch.services.old.url=http://worker:8080",
+    "inference.bundlesClaim=bundles",
+    "inference.autoscaling.enabled=true",
+    "inference.workers.rules.facade.enabled=true",
+    "inference.workers.rules.facade.existingClaim=facade",
+    "ingress.enabled=true",
+    "ingress.tlsSecret=tls",
+    "route.enabled=true",
+    "monitoring.serviceMonitors=true",
+    "monitoring.prometheusRules=true",
+    "monitoring.rabbitmq.matchLabels.app=rabbit",
+)
+"""Values under which the chart makes everything that it knows."""
+
+
+class Refused(Exception):
+    """Helm's own words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    helm: Path
+
+    def render(self, site: str = "", values: Sequence[str] = ()) -> list[Manifest]:
+        """Objects of a site's value file, with ``values`` (``name=value``) on top.  Raises Refused."""
+        words = ["template", "dss", str(CHART), "--namespace", "dss", *_given(site, values)]
+        return [m for m in yaml.safe_load_all(self._run(words)) if m]
+
+    def lint(self, site: str) -> None:
+        """Raises Refused."""
+        self._run(["lint", "--strict", str(CHART), *_given(site, ())])
+
+    def _run(self, words: list[str]) -> str:
+        done = subprocess.run([self.helm, *words], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise Refused(done.stderr + done.stdout)
+        return done.stdout
+
+
+def _given(site: str, values: Sequence[str]) -> list[str]:
+    file = ["--values", str(HELM_FOLDER / "values" / f"{site}.yaml")] if site else []
+    return [*file, *(word for value in values for word in ("--set", value))]
+
+
+def of_kind(manifests: Sequence[Manifest], *kinds: str) -> list[Manifest]:
+    return [m for m in manifests if m["kind"] in kinds]
+
+
+def named(manifests: Sequence[Manifest], kind: str, name: str) -> Manifest:
+    return next(m for m in of_kind(manifests, kind) if m["metadata"]["name"] == name)
+
+
+def part(manifest: Manifest) -> str:
+    """portal, dispatch or inference; "" for what belongs to all."""
+    return str(manifest["metadata"]["labels"].get("app.kubernetes.io/component", ""))
+
+
+def containers(deployment: Manifest) -> Iterator[Container]:
+    pod = deployment["spec"]["template"]["spec"]
+    yield from pod.get("initContainers", [])
+    yield from pod["containers"]
+
+
+def environment(container: Container) -> Mapping[str, str]:
+    """Variables and their values; of a secret, ``<secret/key>``."""
+    return {e["name"]: e.get("value", _secret(e)) for e in container["env"]}
+
+
+def _secret(entry: Mapping[str, Any]) -> str:
+    found = entry.get("valueFrom", {}).get("secretKeyRef", {})
+    return f"<{found.get('name')}/{found.get('key')}>"

@@ -1,0 +1,21 @@
+import pytest
+
+import chart_tools
+from charts import EVERYTHING, SITES, Chart, Manifest
+from conftest import missing
+
+
+@pytest.fixture(scope="session")
+def chart() -> Chart:
+    try:
+        return Chart(helm=chart_tools.helm())
+    except chart_tools.ToolMissing as error:
+        missing(str(error))
+
+
+@pytest.fixture(scope="session")
+def rendered(chart: Chart) -> dict[str, list[Manifest]]:
+    """Objects by value file, and ``everything``."""
+    return {site: chart.render(site) for site in SITES} | {
+        "everything": chart.render(values=EVERYTHING)
+    }
