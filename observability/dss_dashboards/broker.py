@@ -79,7 +79,8 @@ def _queues(board: Dashboard) -> Dashboard:
             "Consumers by queue; a queue of dispatchers, workers or the portal needs at least one.",
             COUNT,
             (
-                'queue:consumers:sum{queue=~"dss\\\\.(portal|dispatch|inference)\\\\..+"}',
+                'queue:consumers:sum{queue=~"dss\\\\.(portal|dispatch|inference)\\\\..+|dss\\\\.check", '
+                'queue!~"dss\\\\.[a-z]+\\\\.name\\\\..+"}',
                 "{{queue}}",
             ),
         ),

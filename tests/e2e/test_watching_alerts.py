@@ -47,6 +47,15 @@ def test_a_stack_without_worker_is_told_and_the_alerts_clear_when_it_comes(
 
 
 @pytest.mark.usefixtures("work")
+def test_a_stack_at_work_raises_no_alert(watch: Questions) -> None:
+    def is_quiet() -> bool:
+        seen = watch.samples('queue:consumers:sum{queue=~"dss.dispatch.name.+"}')
+        return bool(seen) and not watch.firing()
+
+    wait_until(is_quiet, 90, lambda: f"{watch.firing()}")
+
+
+@pytest.mark.usefixtures("work")
 def test_tickets_that_fail_are_told(
     watch: Questions, user: ItkSnap, scan: Path, tmp_path: Path
 ) -> None:
