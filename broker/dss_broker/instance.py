@@ -21,6 +21,8 @@ def checked(name: str) -> str:
     """The default for a blank one.  Raises ValueError for what no list could show."""
     if not name:
         return instance_name()
-    if not name.isprintable() or len(name) > MAX_CHARACTERS:
+    if not name.isprintable():
+        raise ValueError("a name without line breaks and other control characters is needed")
+    if len(name) > MAX_CHARACTERS:
         raise ValueError(f"a name of at most {MAX_CHARACTERS} characters is needed")
     return name

@@ -1,8 +1,9 @@
 """What the settings of all programs have in common: addresses that are checked, and errors as sentences."""
 
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from pika import URLParameters  # type: ignore[import-untyped] # no py.typed
 from pydantic import AfterValidator, SecretStr, ValidationError
 
 from dss_broker.instance import checked
@@ -10,20 +11,40 @@ from dss_broker.instance import checked
 
 def _amqp_address(url: SecretStr) -> SecretStr:
     """Raises ValueError without showing the address, which holds a password."""
-    if not all(_is_amqp(address) for address in url.get_secret_value().split(",")):
+    addresses = url.get_secret_value().split(",")
+    if not all(_is_amqp(address) for address in addresses):
         raise ValueError(
             "an address like amqp://user:password@host:5672/vhost is needed, or amqps://; "
             "special characters of a password are written as in %2F"
         )
+    for address in addresses:
+        _require_understood(urlsplit(address.strip()).query)
     return url
 
 
 def _is_amqp(address: str) -> bool:
     try:
         parts = urlsplit(address.strip())
-        return parts.scheme in {"amqp", "amqps"} and bool(parts.hostname) and parts.port != 0
+        named = parts.username is None or parts.password is not None
+        return (
+            parts.scheme in {"amqp", "amqps"} and bool(parts.hostname) and parts.port != 0 and named
+        )
     except ValueError:
         return False
+
+
+def _require_understood(query: str) -> None:
+    """Raises ValueError with the name of what stands behind the question mark and cannot be used."""
+    pairs = parse_qsl(query, keep_blank_values=True)
+    for name, value in pairs:
+        if [n for n, _ in pairs].count(name) > 1:
+            raise ValueError(f"it says '{name[:40]}' twice behind the question mark")
+        try:
+            URLParameters(f"amqps://host/?{urlencode({name: value})}")
+        except Exception as error:
+            raise ValueError(
+                f"it has a '{name[:40]}' behind the question mark that cannot be used; leave it out"
+            ) from error
 
 
 def _bind_address(bind: str) -> str:

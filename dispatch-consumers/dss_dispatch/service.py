@@ -122,6 +122,8 @@ def load_service(folder: Path, changes: Path | None = None) -> Service:
     What a site wants otherwise stands in ``changes/NAME.json``, a JSON merge patch (RFC 7396).
     """
     raw = _object_in(folder / "service.json")
+    if changes is not None and not changes.is_dir():
+        raise ServiceInvalid(f"DSS_SERVICE_CHANGES: there is no folder {changes}.")
     if changes is not None and (patch := _changes_of(raw.get("name"), changes)):
         raw = _merged(raw, _object_in(patch))
     return service_from(raw)

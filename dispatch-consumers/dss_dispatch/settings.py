@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -14,7 +15,7 @@ from dss_broker.settings import AmqpUrl, Bind, Instance
 class ServiceSettings(BaseSettings):
     """Enough to read a service."""
 
-    model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True, env_ignore_empty=True)
 
     service_changes: Path | None = Field(
         None, description="folder of NAME.json, merged into the service.json of that name"
@@ -24,7 +25,7 @@ class ServiceSettings(BaseSettings):
 class ProgramSettings(BaseSettings):
     """Enough to check the results of others."""
 
-    model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True, env_ignore_empty=True)
 
     amqp_url: AmqpUrl = Field(description="amqp://user:password@host:port/vhost")
     datastore: Path = Field(description="folder shared with the portal and the inference workers")
@@ -55,6 +56,15 @@ def service_url(service: str, environment: Mapping[str, str]) -> str:
     """
     name = re.sub(r"\W", "_", service).upper() + "_SERVICE_URL"
     url = environment.get(name, "")
-    if url and not re.fullmatch(r"https?://[^/\s]+\S*", url):
+    if url and not _is_http(url):
         raise ValueError(f"{name}: an address like http://worker:8080 is needed.")
     return url
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return usable and not re.search(r"\s", url)

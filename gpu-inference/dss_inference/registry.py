@@ -55,7 +55,10 @@ BUNDLES: dict[str, Callable[[str, int], Bundle]] = {
 
 def installed_in(folder: Path | None) -> dict[str, Path]:
     """MONAI bundles by name: the subfolders of ``folder`` that are one, whether usable or not."""
-    if folder is None or not folder.is_dir():
+    if folder is None:
+        return {}
+    if not folder.is_dir():
+        log.warning("no folder of bundles", extra={"DSS_BUNDLES": str(folder)})
         return {}
     return {path.name: path for path in sorted(folder.iterdir()) if _is_installed(path)}
 

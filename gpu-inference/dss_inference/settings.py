@@ -1,11 +1,12 @@
 """What an operator may set for an inference worker, each as ``DSS_<NAME>`` in the environment."""
 
 import os
+import re
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import typer
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dss_broker.instance import instance_name
@@ -16,15 +17,23 @@ def _own_cores() -> int:
     return min(8, len(os.sched_getaffinity(0)))
 
 
+def _device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", name):
+        raise ValueError(f"'{name}' is neither auto, cpu nor cuda:N, such as cuda:0")
+    return name
+
+
 DEFAULT_BUNDLE_BYTES = 8 << 30
 
 
 class DeviceSettings(BaseSettings):
     """Enough to run a bundle by hand."""
 
-    model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True, env_ignore_empty=True)
 
-    device: str = Field("auto", description="auto, cpu or cuda:N")
+    device: Annotated[str, AfterValidator(_device)] = Field(
+        "auto", description="auto, cpu or cuda:N"
+    )
     bundles: Path | None = Field(None, description="folder of MONAI bundles, each a queue")
     bundle_bytes: int = Field(
         DEFAULT_BUNDLE_BYTES, ge=0, description="MONAI bundles that stay in memory, all together"

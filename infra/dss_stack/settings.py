@@ -9,7 +9,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True, env_ignore_empty=True)
 
     state: Path = Field(CHECKOUT / ".dss", description="folder of everything that the stack keeps")
     amqp_url: str | None = Field(None, description="a RabbitMQ that exists, instead of our own")

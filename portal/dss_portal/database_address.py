@@ -22,6 +22,7 @@ _FILES = ("sslcert", "sslkey", "sslrootcert", "sslcrl", "passfile")
 _FOR_DRIVER = (*_TLS, "passfile", "krbsrvname", "gsslib")
 """Names of libpq that asyncpg reads from an address by itself."""
 
+_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 _CHOICES = {
     "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
     "target_session_attrs": ("any", "read-write", "primary", "prefer-standby"),
@@ -30,9 +31,12 @@ _CHOICES = {
     "channel_binding": ("disable", "prefer"),
     "sslcompression": ("0",),
     "load_balance_hosts": ("disable",),
+    "ssl_min_protocol_version": _VERSIONS,
+    "ssl_max_protocol_version": _VERSIONS,
 }
 """Other values are wrong, or are something that the portal cannot do."""
 
+_LEAST = {"statement_cache_size": 0, "minsize": 0, "maxsize": 1}
 _NUMBERS = ("connect_timeout", "statement_cache_size", "minsize", "maxsize")
 _KNOWN = {
     *("host", "hostaddr", "port", "dbname", "user", "password", "options"),
@@ -161,7 +165,12 @@ def _decoded(text: str) -> str:
         _refuse(
             f"it has a % that two hexadecimal digits do not follow; {_HINT}, and % itself as %25"
         )
-    return unquote(text, errors="strict")
+    if "%00" in text:
+        _refuse("it has a %00, which no name or value can have")
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        _refuse("it has bytes written with % that are no UTF-8")
 
 
 def _address(given: dict[str, str]) -> Address:
@@ -170,7 +179,10 @@ def _address(given: dict[str, str]) -> Address:
     if "application_name" not in settings and given.get("fallback_application_name"):
         settings["application_name"] = given["fallback_application_name"]
     numbers = {name: int(given[name]) for name in _NUMBERS if given.get(name)}
+    largest = numbers.get("maxsize", max(5, numbers.get("minsize", 1)))
     smallest = numbers.get("minsize", 1)
+    if smallest > largest:
+        _refuse(f"minsize is {smallest}, and maxsize only {largest}")
     tls = ssl.create_default_context() if given.get("sslrootcert") == "system" else None
     return Address(
         hosts=_hosts(given),
@@ -181,7 +193,7 @@ def _address(given: dict[str, str]) -> Address:
         timeout_s=_timeout_s(numbers.get("connect_timeout")),
         target_session_attrs=given.get("target_session_attrs") or None,
         statement_cache_size=numbers.get("statement_cache_size"),
-        pool=(smallest, numbers.get("maxsize", max(5, smallest))),
+        pool=(smallest, largest),
         tls=tls,
         for_driver={} if tls else {k: given[k] for k in _FOR_DRIVER if given.get(k)},
     )
@@ -199,6 +211,8 @@ def _check(given: dict[str, str]) -> None:
     for name in _NUMBERS:
         if given.get(name) and not re.fullmatch(r"-?\d{1,9}", given[name]):
             _refuse(f"{name} is '{given[name][:40]}', and a whole number is needed")
+        if given.get(name) and int(given[name]) < _LEAST.get(name, -(10**9)):
+            _refuse(f"{name} is {given[name]}, and at least {_LEAST[name]} is needed")
     for name in _FILES:
         _check_file(name, given.get(name, ""))
     if given.get("sslrootcert") == "system" and given.get("sslmode") != "verify-full":

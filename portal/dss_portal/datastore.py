@@ -71,7 +71,8 @@ class Datastore:
             raise OSError(errno.ENODEV, "The datastore is not there")
 
     def room_bytes(self) -> tuple[int, int]:
-        """Size of the file system, and what is free there for us."""
+        """Size of the file system, and what is free there for us.  Raises OSError if it is not mounted."""
+        self._require()
         usage = shutil.disk_usage(self._root)
         return usage.total, usage.free
 

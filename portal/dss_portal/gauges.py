@@ -130,7 +130,11 @@ async def _waiting_since() -> dict[str, datetime]:
 
 
 def _look_at_disk(datastore: Datastore) -> None:
-    total_bytes, free_bytes = datastore.room_bytes()
+    try:
+        total_bytes, free_bytes = datastore.room_bytes()
+    except OSError:  # told by /readyz and the log already; the last numbers are not today's
+        metrics.DATASTORE_BYTES.clear()
+        return
     metrics.DATASTORE_BYTES.labels("total").set(total_bytes)
     metrics.DATASTORE_BYTES.labels("free").set(free_bytes)
 

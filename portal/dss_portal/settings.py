@@ -24,7 +24,9 @@ def _database_address(url: SecretStr) -> SecretStr:
 class DatabaseSettings(BaseSettings):
     """Enough for commands that only talk to the database."""
 
-    model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="DSS_", frozen=True, hide_input_in_errors=True, env_ignore_empty=True
+    )
 
     database_url: Annotated[SecretStr, AfterValidator(_database_address)] = Field(
         description="postgres://user:password@host:port/database, with libpq's names behind a ?"
@@ -179,6 +181,19 @@ class Settings(DatabaseSettings):
         _ = self.proxy_networks
         return self
 
+    @model_validator(mode="after")
+    def _what_the_first_sign_in_or_registration_needs_is_there(self) -> Self:
+        parts = urlsplit(self.oidc_issuer)
+        if self.oidc_issuer not in {"", "google"} and not (
+            parts.scheme in {"http", "https"} and parts.hostname
+        ):
+            raise ValueError(
+                f"DSS_OIDC_ISSUER: '{self.oidc_issuer}' is neither google nor an address that begins with https://"
+            )
+        if self.git_ca_file and not Path(self.git_ca_file).is_file():
+            raise ValueError(f"DSS_GIT_CA_FILE: there is no file {self.git_ca_file}")
+        return self
+
     @property
     def proxy_networks(self) -> tuple[Network, ...]:
         return tuple(
@@ -200,7 +215,7 @@ def _network(text: str) -> Network:
         return ip_network(text)
     except ValueError as error:
         raise ValueError(
-            f"'{text}' is neither an address nor a network such as 10.0.0.0/8 ({error})"
+            f"DSS_TRUSTED_PROXIES: '{text}' is neither an address nor a network such as 10.0.0.0/8 ({error})"
         ) from error
 
 

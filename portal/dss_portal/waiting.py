@@ -10,6 +10,7 @@ import asyncpg
 from dss_portal import database
 from dss_portal.database_address import parse
 from dss_portal.engine import arguments
+from dss_portal.unusable import why_not
 
 log = logging.getLogger(__name__)
 
@@ -54,5 +55,5 @@ async def _why_not() -> str:
         if await asyncio.wait_for(database.is_current(), database.ANSWER_S):
             return ""
     except Exception as error:
-        return f"It does not answer: {error!r}."
+        return why_not(error) or f"It does not answer: {error!r}."
     return "Its schema is not up to date: run dss-portal migrate."

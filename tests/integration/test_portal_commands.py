@@ -71,6 +71,31 @@ def test_a_database_that_is_not_there_is_one_sentence(postgres: PostgresCluster)
 
 
 @pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("sslmode=verify-full", "root certificate file"),
+        ("sslnegotiation=direct", "direct TLS requires sslmode"),
+        ("sslmode=require&sslcert={file}", "No encrypted connection to PostgreSQL comes about"),
+        ("sslmode=verify-ca&sslrootcert={file}", "No encrypted connection to PostgreSQL"),
+        ("options=-c%20nonsense%3D1", 'unrecognized configuration parameter "nonsense"'),
+        ("options=nonsense", "invalid command-line argument for server process: nonsense"),
+        ("options=-c%20max_connections%3D5", '"max_connections" cannot be changed'),
+        ("dbname=template0", '"template0" is not currently accepting connections'),
+    ],
+)
+def test_an_address_that_server_or_driver_refuse_is_one_sentence(
+    tmp_path: Path, postgres: PostgresCluster, query: str, sentence: str
+) -> None:
+    (file := tmp_path / "no.pem").write_text("no certificate")
+    address = f"{postgres.database_url}?{query.format(file=file)}"
+
+    told = portal("users", "list", DSS_DATABASE_URL=address, HOME=str(tmp_path))
+
+    assert len(told.splitlines()) == 1
+    assert sentence in told
+
+
+@pytest.mark.parametrize(
     ("changes", "sentence"),
     [
         (
@@ -84,12 +109,24 @@ def test_a_database_that_is_not_there_is_one_sentence(postgres: PostgresCluster)
         ({"DSS_AMQP_URL": "rabbit.example:5672"}, "DSS_AMQP_URL: an address like amqp://"),
         ({"DSS_AMQP_URL": "amqp://u:hidden@h:x/"}, "DSS_AMQP_URL: an address like amqp://"),
         ({"DSS_AMQP_URL": "amqp://one/,two:5672/"}, "DSS_AMQP_URL: an address like amqp://"),
+        ({"DSS_AMQP_URL": "amqp://user@one/"}, "DSS_AMQP_URL: an address like amqp://"),
+        ({"DSS_AMQP_URL": "amqp://u:p@one/?heartbeat=soon"}, "it has a 'heartbeat' behind"),
+        ({"DSS_AMQP_URL": "amqp://u:p@one/,amqp://u:p@two/?cafile=/c"}, "it has a 'cafile' behind"),
+        ({"DSS_AMQP_URL": "amqp://one/?heartbeat=5&heartbeat=6"}, "it says 'heartbeat' twice"),
+        ({"DSS_GIT_CA_FILE": "/none/ca.pem"}, "DSS_GIT_CA_FILE: there is no file /none/ca.pem"),
+        (
+            {"DSS_OIDC_ISSUER": "idp", "DSS_OIDC_CLIENT_ID": "x", "DSS_OIDC_CLIENT_SECRET": "y"},
+            "DSS_OIDC_ISSUER: 'idp' is neither google nor an address",
+        ),
+        ({"DSS_INSTANCE": "a\nb"}, "DSS_INSTANCE: a name without line breaks"),
+        ({"DSS_DATASTORE": ""}, "DSS_DATASTORE: "),
+        ({"DSS_TRUSTED_PROXIES": "proxy.example"}, "DSS_TRUSTED_PROXIES: 'proxy.example' is"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence(
     tmp_path: Path, changes: dict[str, str], sentence: str
 ) -> None:
-    told = portal("serve", DSS_DATASTORE=str(tmp_path), **changes)
+    told = portal("serve", **{"DSS_DATASTORE": str(tmp_path), **changes})
 
     assert len(told.splitlines()) == 1
     assert sentence in told

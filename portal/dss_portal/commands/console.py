@@ -5,7 +5,6 @@ import os
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-import asyncpg
 import typer
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
@@ -16,6 +15,7 @@ from dss_portal import database
 from dss_portal.errors import Refused
 from dss_portal.legacy import renamed
 from dss_portal.settings import DatabaseSettings, Settings
+from dss_portal.unusable import why_not
 
 S = TypeVar("S", bound=BaseSettings)
 T = TypeVar("T")
@@ -36,27 +36,10 @@ def or_sentence(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
     except Exception as error:
-        sentence = _why_not(error)
+        sentence = why_not(error)
         if sentence is None:
             raise
         raise exit_with(sentence) from error
-
-
-def _why_not(error: Exception) -> str | None:
-    """What an operator can do about a database that cannot be used; None for any other error."""
-    cause = error.__cause__ or error
-    match cause:
-        case asyncpg.UndefinedTableError() | asyncpg.UndefinedColumnError():
-            return "The database has no tables of this version of the portal: dss-portal migrate."
-        case asyncpg.InvalidAuthorizationSpecificationError() | asyncpg.InvalidCatalogNameError():
-            return f"PostgreSQL refuses the address in DSS_DATABASE_URL: {cause}."
-        case asyncpg.InsufficientPrivilegeError():
-            return f"PostgreSQL refuses what the user of DSS_DATABASE_URL asks for: {cause}."
-        case OSError() if database.is_away(cause):
-            return f"No PostgreSQL answers at DSS_DATABASE_URL: {cause.strerror or cause}."
-        case _ if database.is_away(cause):
-            return f"PostgreSQL cannot work now: {cause}. Try again when it can."
-    return None
 
 
 def or_exit(work: Callable[[], Awaitable[T]]) -> T:

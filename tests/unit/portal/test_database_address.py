@@ -96,6 +96,13 @@ def test_a_password_with_odd_characters_is_taken_as_it_was_meant(written: str) -
         ("postgresql://u:se%zzcret@h/d", "%25"),
         ("postgresql://h/d?host=a&hostaddr=b", "both host and hostaddr"),
         ("postgresql://u:se/cret@h/d", "special characters"),
+        ("postgresql://h/d?minsize=-1", "minsize is -1, and at least 0 is needed"),
+        ("postgresql://h/d?maxsize=0", "maxsize is 0, and at least 1 is needed"),
+        ("postgresql://h/d?minsize=9&maxsize=2", "minsize is 9, and maxsize only 2"),
+        ("postgresql://h/d?statement_cache_size=-1", "statement_cache_size is -1"),
+        ("postgresql://h/d?ssl_min_protocol_version=TLSv9", "ssl_min_protocol_version is 'TLSv9'"),
+        ("postgresql://u:cret%ff@h/d", "no UTF-8"),
+        ("postgresql://u:cret%00@h/d", "%00"),
     ],
 )
 def test_what_cannot_be_honoured_is_named_and_the_password_is_not(text: str, said: str) -> None:

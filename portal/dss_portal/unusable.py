@@ -1,0 +1,42 @@
+"""Why the database cannot be used, as a sentence for operators, in the log and on the command line alike."""
+
+import ssl
+
+import asyncpg
+
+from dss_portal import database
+
+
+def why_not(error: Exception) -> str | None:
+    """What an operator can do about a database that cannot be used; None for any other error."""
+    cause = error.__cause__ or error
+    match cause:
+        case asyncpg.UndefinedTableError() | asyncpg.UndefinedColumnError():
+            return "The database has no tables of this version of the portal: dss-portal migrate."
+        case asyncpg.exceptions.ClientConfigurationError() | asyncpg.CantChangeRuntimeParamError():
+            return f"DSS_DATABASE_URL cannot be used: {_first_line(cause)}."
+        case (
+            asyncpg.UndefinedObjectError()
+            | asyncpg.InvalidParameterValueError()
+            | asyncpg.PostgresSyntaxError()  # of `options`
+            | asyncpg.ObjectNotInPrerequisiteStateError()  # a database that takes no connections
+        ):
+            return f"PostgreSQL refuses the address in DSS_DATABASE_URL: {_first_line(cause)}."
+        case asyncpg.InvalidAuthorizationSpecificationError() | asyncpg.InvalidCatalogNameError():
+            return f"PostgreSQL refuses the address in DSS_DATABASE_URL: {cause}."
+        case asyncpg.InsufficientPrivilegeError():
+            return f"PostgreSQL refuses what the user of DSS_DATABASE_URL asks for: {cause}."
+        case ssl.SSLError():
+            return (
+                "No encrypted connection to PostgreSQL comes about with what DSS_DATABASE_URL says "
+                f"of certificates: {_first_line(cause)}."
+            )
+        case OSError() if database.is_away(cause):
+            return f"No PostgreSQL answers at DSS_DATABASE_URL: {cause.strerror or cause}."
+        case _ if database.is_away(cause):
+            return f"PostgreSQL cannot work now: {cause}. Try again when it can."
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0].rstrip(".")
