@@ -81,8 +81,10 @@ def _read_file(path: Path) -> tuple["sitk.Image", str]:
     from dss_images.judging import require_volume  # noqa: PLC0415
     from dss_images.reading import array_of, read_header  # noqa: PLC0415
 
-    if not path.is_file():
+    if not path.exists():
         raise ImageUnreadable(f"There is no file {path.name}.")
+    if not path.is_file():
+        raise ImageUnreadable(f"{path.name} is neither a file nor a folder; name an image's file.")
     try:
         header = read_header(_header_of(path), pairs=True)
         require_volume(header)

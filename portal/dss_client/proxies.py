@@ -22,6 +22,22 @@ class Proxy:
     address: str
 
 
+def require_address(server: str) -> None:
+    """Raises Unreachable if ``server`` is not the address of a server over HTTP."""
+    try:
+        parts = urlsplit(server)
+        usable = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise Unreachable(
+            f"{server} is not the address of a server: its host or port cannot be understood; "
+            "it is like http://HOST:PORT."
+        ) from None
+    if not usable:
+        raise Unreachable(
+            f"{server} is not the address of a server; it begins with http:// or https://."
+        )
+
+
 def proxy_for(server: str, environment: Mapping[str, str]) -> Proxy | None:
     """None if ``server`` is asked directly.  Raises Unreachable if the proxy's address is none."""
     parts = urlsplit(server)

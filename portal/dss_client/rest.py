@@ -13,7 +13,7 @@ import httpx
 from dss_client.errors import Refused, Unreachable
 from dss_client.jar import CookieJar
 from dss_client.multipart import CHUNK_BYTES, FileForm, Progress
-from dss_client.proxies import proxy_for
+from dss_client.proxies import proxy_for, require_address
 from dss_client.unreachable import unreachable
 
 FORM = "application/x-www-form-urlencoded"
@@ -40,6 +40,7 @@ class RestClient:
     def __init__(
         self, server: str, jar: CookieJar, transport: httpx.BaseTransport | None = None
     ) -> None:
+        require_address(server)
         self.server = server
         self._jar = jar
         self._proxy = proxy_for(server, os.environ) if transport is None else None
@@ -118,10 +119,7 @@ class RestClient:
             url = httpx.URL(f"{self.server}/{path}")
         except httpx.InvalidURL as error:
             raise Unreachable(f"{self.server} is not an address.") from error
-        if url.scheme not in {"http", "https"} or not url.host:
-            raise Unreachable(
-                f"{self.server} is not the address of a server; it begins with http:// or https://."
-            )
+        require_address(self.server)
         return url
 
     def _read(self, request: httpx.Request) -> Answer:
