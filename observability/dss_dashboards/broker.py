@@ -79,8 +79,10 @@ def _queues(board: Dashboard) -> Dashboard:
             "Consumers by queue; a queue of dispatchers, workers or the portal needs at least one.",
             COUNT,
             (
-                'queue:consumers:sum{queue=~"dss\\\\.(portal|dispatch|inference)\\\\..+|dss\\\\.check", '
-                'queue!~"dss\\\\.[a-z]+\\\\.name\\\\..+"}',
+                (
+                    'queue:consumers:sum{queue=~"dss\\\\.(portal|dispatch|inference)\\\\..+|dss\\\\.check", '
+                    'queue!~"dss\\\\.[a-z]+\\\\.name\\\\..+"}'
+                ),
                 "{{queue}}",
             ),
         ),

@@ -134,3 +134,10 @@ def test_ipv6_in_no_proxy_is_no_traceback(tmp_path: Path) -> None:
     sentence = said(f"http://127.0.0.1:{port}", tmp_path, NO_PROXY="::1,[::1],fd00::/8,127.0.0.0/8")
 
     assert sentence == f"No server answers at http://127.0.0.1:{port}."
+
+
+@pytest.mark.parametrize(
+    "server", ["http://[::1", "http://127.0.0.1:99999", "https://[x]/", "http://h:0"]
+)
+def test_an_address_that_cannot_be_understood_is_one_sentence(server: str, tmp_path: Path) -> None:
+    assert f"{server} is not the address of a server" in said(server, tmp_path)

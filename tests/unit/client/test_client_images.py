@@ -2,6 +2,7 @@
 # (SimpleITK ships no types)
 """What becomes of the user's file before it is uploaded."""
 
+import os
 import re
 from pathlib import Path
 
@@ -122,6 +123,13 @@ def test_what_is_no_image_is_refused(tmp_path: Path, out: Path, name: str) -> No
 
     with pytest.raises(ImageUnreadable, match="is not an image"):
         write_layer(tmp_path / name, out)
+
+
+def test_a_pipe_or_a_device_is_not_said_to_be_missing(tmp_path: Path, out: Path) -> None:
+    os.mkfifo(tmp_path / "scan.nii")
+
+    with pytest.raises(ImageUnreadable, match=r"scan\.nii is neither a file nor a folder"):
+        write_layer(tmp_path / "scan.nii", out)
 
 
 def test_a_missing_file_is_told(tmp_path: Path, out: Path) -> None:
