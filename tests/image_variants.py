@@ -235,14 +235,21 @@ def renamed(make: Callable[[Path], Path], name: str) -> Callable[[Path], Path]:
 
 
 def pair(
-    make: Callable[[Path], Path], magic: bytes = b"ni1\0", voxels: bytes | None = None
+    make: Callable[[Path], Path],
+    magic: bytes = b"ni1\0",
+    voxels: bytes | None = None,
+    offset: int = 0,
 ) -> Callable[[Path], Path]:
+    """``offset`` is where the voxels begin in the second file."""
+
     def made(folder: Path) -> Path:
         data = make(folder).read_bytes()
         header = bytearray(data[:348])
         header[344:348] = magic
+        struct.pack_into("<f", header, 108, offset)
         (folder / "ct.hdr").write_bytes(bytes(header))
-        (folder / "ct.img").write_bytes(data[352:] if voxels is None else voxels)
+        body = data[352:] if voxels is None else voxels
+        (folder / "ct.img").write_bytes(b"\1" * offset + body)
         return folder / "ct.hdr"
 
     return made
@@ -375,6 +382,7 @@ ACCEPTED: dict[str, Variant] = {
         make=nifti(kind=nib.Nifti2Image, voxels=FRAMES), voxels=FRAMES
     ),
     "nifti pair": Variant(make=pair(nifti()), only_here=True),
+    "nifti pair with an offset": Variant(make=pair(nifti(), offset=16), only_here=True),
     "nifti pair by its voxels": Variant(make=other_of(pair(nifti()), ".img"), only_here=True),
     "nrrd from nifti": Variant(make=through_itk("a.nii", "ct.nrrd")),
     "nrrd from nifti packed": Variant(make=through_itk("a.nii.gz", "ct.nrrd", packed=True)),
@@ -465,6 +473,18 @@ ACCEPTED: dict[str, Variant] = {
     "meta long long": Variant(
         make=meta(VOXELS.astype("i8"), ElementType="MET_LONG_LONG"), voxels=VOXELS.astype("i8")
     ),
+    "meta one time point": Variant(
+        make=meta(
+            NDims="4",
+            TransformMatrix=" ".join(
+                repr(float(n))
+                for n in np.block([[DIRECTION.T, np.zeros((3, 1))], [0, 0, 0, 1]]).ravel()
+            ),
+            Offset=" ".join(map(repr, (*ORIGIN_MM, 0.0))),
+            ElementSpacing="3 4 5 1",
+            DimSize="10 9 8 1",
+        )
+    ),
     "meta detached": Variant(
         make=beside(meta(data=b"", name="ct.mhd", ElementDataFile="ct.raw"), "ct.raw", RAW),
         only_here=True,
@@ -488,6 +508,23 @@ ACCEPTED: dict[str, Variant] = {
 }
 
 REFUSED: dict[str, Variant] = {
+    "nrrd from its end, too short": Variant(
+        make=nrrd(data=RAW[:-2], byte_skip="-1"), refusal=refusals.ENDS_EARLY
+    ),
+    "meta of two byte orders": Variant(
+        make=meta(BinaryDataByteOrderMSB="False", ElementByteOrderMSB="True"),
+        refusal=_header("MetaImage", "its BinaryDataByteOrderMSB and ElementByteOrderMSB differ"),
+    ),
+    "meta with a negative HeaderSize": Variant(
+        make=meta(data=b"", name="ct.mhd", ElementDataFile="ct.raw", HeaderSize="-7"),
+        refusal=_header("MetaImage", "its HeaderSize is -7"),
+    ),
+    "nifti-2 quaternion": Variant(
+        make=nifti(
+            (348, "i", 0), (344, "i", 1), (352, "3d", (0.8, 0.8, 0.8)), kind=nib.Nifti2Image
+        ),
+        refusal=_header("NIfTI-2", "its quaternion is no rotation"),
+    ),
     **{
         f"{name} cut to {part:.0%}": Variant(
             make=changed(by_itk(name, packed=packed), cut(part)), refusal=refusals.ENDS_EARLY

@@ -39,6 +39,7 @@ _LONGS = {"MET_LONG": ("i4", "i8"), "MET_ULONG": ("u4", "u8")}
 """Of 4 bytes by the format, of 8 as ITK for Linux writes them; the size of the file tells."""
 _TRUE = ("T", "t", "1")
 _SAME = (("Offset", "Position", "Origin"), ("TransformMatrix", "Rotation", "Orientation"))
+_ORDERS = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
 _WHOLE = {"DimSize", "NDims", "HeaderSize", "ElementNumberOfChannels"}
 _MOST_AXES = 4
 
@@ -122,7 +123,20 @@ def _grid(fields: Fields, axes: int, size: list[int]) -> FileGrid:
     _require_unit_axes(matrix)
     frame_spacing = spacing[3] if axes > 3 else 1.0
     grid = grid_from(size, steps * scale, [x * scale for x in origin[:volume]], frame_spacing)
-    return _as_written(grid, spacing, matrix, scale)
+    written = _as_written(grid, spacing, matrix, scale)
+    return _without_time(written) if len(size) > 3 and size[3] == 1 else written
+
+
+def _without_time(grid: FileGrid) -> FileGrid:
+    """A single time point is none, as in the other formats."""
+    volume = grid.volume
+    return replace(
+        grid,
+        size=grid.size[:3],
+        spacing_mm=volume.spacing_mm,
+        origin_mm=volume.origin_mm,
+        direction=volume.direction,
+    )
 
 
 def _as_written(grid: FileGrid, spacing: list[float], matrix: Any, scale: float) -> FileGrid:
@@ -151,8 +165,10 @@ def _require_one(fields: Fields) -> None:
 
 def _kind(fields: Fields, storage: Storage, count: int) -> "np.dtype[Any]":
     name = fields.get("ElementType", "")
-    names = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
-    order = ">" if any(fields.get(n, "").startswith(_TRUE) for n in names) else "<"
+    orders = {fields[n].startswith(_TRUE) for n in _ORDERS if n in fields}
+    if len(orders) > 1:
+        raise _damaged(f"its {' and '.join(_ORDERS)} differ")
+    order = ">" if True in orders else "<"
     if name in _LONGS:
         short, long = _LONGS[name]
         if storage.packing != Packing.RAW:
@@ -167,6 +183,8 @@ def _kind(fields: Fields, storage: Storage, count: int) -> "np.dtype[Any]":
 def _storage(path: Path, fields: Fields, end: int) -> Storage:
     file = fields["ElementDataFile"]
     header_bytes = int(_numbers(fields, "HeaderSize", 1, [0.0])[0])
+    if header_bytes < -1:
+        raise _damaged(f"its HeaderSize is {header_bytes}")
     if file.upper() == "LOCAL" and header_bytes:
         raise _damaged("it has a HeaderSize though its voxels follow")
     packing = Packing.RAW

@@ -180,11 +180,14 @@ def _scale(record: Record) -> tuple[float, float]:
 
 
 def _storage(path: Path, format_: Format, record: Record, packing: Packing) -> Storage:
-    if bytes(record["magic"])[:2] == b"ni":
-        return Storage(path=_beside(path), packing=_packing_of(_beside(path)))
+    is_pair = bytes(record["magic"])[:2] == b"ni"
+    least = 0 if is_pair else _LEAST_OFFSET[format_]
     offset = float(record["vox_offset"])
-    if not _LEAST_OFFSET[format_] <= offset <= _MOST_HEADER_BYTES or offset != int(offset):
+    if not least <= offset <= _MOST_HEADER_BYTES or offset != int(offset):
         raise refusals.bad_header(format_, "it does not say where its voxels begin (vox_offset)")
+    if is_pair:
+        path = _beside(path)
+        packing = _packing_of(path)
     if packing == Packing.RAW:
         return Storage(path=path, offset_bytes=int(offset))
     return Storage(path=path, packing=packing, skip_bytes=int(offset))

@@ -114,7 +114,7 @@ def _require_name(path: Path, header: Header, *, pairs: bool) -> None:
 def _require_length(header: Header) -> None:
     """That the file can hold what it promises, before anybody makes room for it in memory."""
     storage = header.storage
-    there = storage.path.stat().st_size - (0 if storage.from_end else storage.offset_bytes)
+    there = storage.path.stat().st_size - storage.offset_bytes
     if header.voxels_bytes > there * storage.packing.most_inflated:
         raise refusals.damaged(refusals.ENDS_EARLY)
 
