@@ -13,8 +13,11 @@ log = logging.getLogger(__name__)
 SAY_AGAIN_S = 60.0
 """An item that fails in every round is logged once within this time."""
 
-MOST_VALUES = 10_000
-"""Values in one statement: PostgreSQL takes 32,767."""
+MOST_VALUES = 1000
+"""Values in one statement: PostgreSQL takes 32,767, and objects of so many rows take some milliseconds."""
+
+PAGE_NUMBERS = 5000
+"""Numbers alone, fetched at once."""
 
 T = TypeVar("T")
 

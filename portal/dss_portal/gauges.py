@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from datetime import datetime
-from typing import cast
 
 from hypercorn.typing import (
     ASGIReceiveCallable,
@@ -13,13 +12,14 @@ from hypercorn.typing import (
     ASGISendEvent,
 )
 from quart import Quart, Response, g, request
-from tortoise.functions import Count, Max
+from tortoise.connection import get_connection
+from tortoise.functions import Count
 
 from dss_observability import metrics
 from dss_portal import clock, database, unsent
 from dss_portal.batches import done, each
 from dss_portal.datastore import Datastore
-from dss_portal.models import OutboxMessage, Service, Status, Ticket, TicketHistory
+from dss_portal.models import OutboxMessage, Service, Status, Ticket
 from dss_portal.tickets import counting
 
 log = logging.getLogger(__name__)
@@ -114,19 +114,20 @@ async def _counts() -> dict[tuple[str, str], int]:
     return {(str(name), Status(str(status)).value): int(str(n)) for name, status, n in rows}
 
 
+_WAITING_SINCE = """
+SELECT service.name, min(waiting.since) AS since
+FROM (SELECT ticket.service_id, max(ticket_history.at) AS since
+      FROM ticket JOIN ticket_history ON ticket_history.ticket_id = ticket.id
+      WHERE ticket.status = 'ready' AND ticket_history.status = 'ready' GROUP BY ticket.id) waiting
+    JOIN service ON service.id = waiting.service_id
+GROUP BY service.name
+"""
+
+
 async def _waiting_since() -> dict[str, datetime]:
     """By service: since when the first of the waiting tickets waits, its last attempt only."""
-    rows = (
-        await TicketHistory.filter(ticket__status=Status.READY, status=Status.READY)
-        .annotate(last=Max("at"))
-        .group_by("ticket_id", "ticket__service__name")
-        .values_list("ticket__service__name", "last")
-    )
-    since: dict[str, datetime] = {}
-    for name, last in rows:
-        at = cast("datetime", last)
-        since[str(name)] = min(at, since.get(str(name), at))
-    return since
+    rows = await get_connection("default").execute_query_dict(_WAITING_SINCE)
+    return {str(row["name"]): row["since"] for row in rows}
 
 
 def _look_at_disk(datastore: Datastore) -> None:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from tortoise.connection import get_connection
 from tortoise.queryset import QuerySet
 
 from dss_broker.liveness import ALIVE_S, POLLS_S
 from dss_portal import clock
-from dss_portal.models import Claim, Dispatcher, Service, Status, Ticket, Worker
+from dss_portal.models import Dispatcher, Service, Worker
 
 FORGOTTEN = timedelta(days=1)
 """Who has been dead for so long is no longer listed."""
@@ -123,12 +124,17 @@ async def _dispatchers() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
     return processes, bundles
 
 
+_HELD = """
+SELECT DISTINCT service.name FROM ticket
+    JOIN service ON service.id = ticket.service_id JOIN claim ON claim.id = ticket.claim_id
+WHERE ticket.status = 'claimed' AND claim.user_id IS NOT NULL AND claim.expires_at > $1
+"""
+
+
 async def _held_over_http() -> set[str]:
     """Services of which somebody works on a ticket that he claimed over HTTP: he does not poll meanwhile."""
-    claimed = Ticket.filter(status=Status.CLAIMED, claim_id__isnull=False)
-    names = dict(await claimed.values_list("claim_id", "service__name"))
-    held = Claim.filter(id__in=list(names), user_id__isnull=False, expires_at__gt=clock.now())
-    return {str(names[i]) for i in await held.values_list("id", flat=True)}
+    rows = await get_connection("default").execute_query_dict(_HELD, [clock.now()])
+    return {str(row["name"]) for row in rows}
 
 
 def _ago(seconds: float) -> datetime:

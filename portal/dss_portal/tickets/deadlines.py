@@ -1,6 +1,7 @@
 """How long a ticket may spend in a stage, and what becomes of it then.
 
-A service's own ``deadlines`` go before the portal's settings.
+A service's own ``deadlines`` go before the portal's settings.  A round ends a page of tickets for each
+limit; those after them have their turn in the next one.
 """
 
 from collections import defaultdict
@@ -13,7 +14,7 @@ from typing import TypeAlias
 from tortoise.transactions import in_transaction
 
 from dss_broker.descriptor import MAX_DEADLINE_S, Deadlines, DescriptorInvalid, descriptor_from
-from dss_portal.batches import each
+from dss_portal.batches import PAGE_NUMBERS, each
 from dss_portal.datastore import Datastore
 from dss_portal.formats import duration
 from dss_portal.models import Service, Status, Ticket
@@ -84,7 +85,8 @@ async def _overdue(stage: Stage, settings: Settings) -> list[Overdue]:
     for limit_s, service_ids in by_limit.items():
         late = {f"{stage.since}__lt": store.now() - timedelta(seconds=min(limit_s, MAX_DEADLINE_S))}
         tickets = Ticket.filter(status=stage.status, service_id__in=service_ids, **late)
-        found += [(int(str(i)), limit_s) for i in await tickets.values_list("id", flat=True)]
+        numbers = await tickets.order_by("id").limit(PAGE_NUMBERS).values_list("id", flat=True)
+        found += [(int(str(i)), limit_s) for i in numbers]
     return found
 
 
@@ -96,7 +98,7 @@ async def _services_with(status: Status) -> list[int]:
 async def _abandoned(settings: Settings) -> list[Overdue]:
     quiet_s = settings.abandoned_upload_s
     found = Ticket.filter(quota.quiet_ones(min(quiet_s, MAX_DEADLINE_S))).order_by("id")
-    numbers = await found.values_list("id", flat=True)
+    numbers = await found.limit(PAGE_NUMBERS).values_list("id", flat=True)
     return [(int(str(ticket_id)), quiet_s) for ticket_id in numbers]
 
 

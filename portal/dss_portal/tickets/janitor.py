@@ -4,17 +4,19 @@ too late or was killed while he did; login tokens and sessions that have expired
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Container, Mapping
-from datetime import timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import PurePosixPath
+from typing import cast
 
+from tortoise.functions import Max
 from tortoise.transactions import in_transaction
 
 from dss_portal import database
 from dss_portal.accounts import store as accounts
 from dss_portal.accounts.sessions import YEAR_S
-from dss_portal.batches import done, each, in_parts
+from dss_portal.batches import PAGE_NUMBERS, done, each, in_parts
 from dss_portal.datastore import Datastore
 from dss_portal.errors import VOLUME_AWAY
 from dss_portal.models import Status, Ticket, TicketHistory
@@ -57,12 +59,20 @@ async def tidy_all(datastore: Datastore) -> None:
 
 async def tidy(datastore: Datastore) -> int:
     """Remove what is left of the tickets that ended lately; of how many there was something."""
-    ended: list[Ticket] = []
-    for part in in_parts(await _ended_since(LATE)):
-        ended += await Ticket.filter(id__in=part, status__in=_ENDED).only("id", "status")
-    shown = await store.shown_files(await _ended_since(LATELY))
-    left = await asyncio.to_thread(lambda: [t.id for t in ended if _is_left(datastore, t, shown)])
-    return await each("tidying up a ticket", left, partial(_tidied, datastore))
+    tidied = 0
+    async for ends in _ends():
+        for part in in_parts(ends):
+            left = await _left_of(datastore, {number: ends[number] for number in part})
+            tidied += await each("tidying up a ticket", left, partial(_tidied, datastore))
+    return tidied
+
+
+async def _left_of(datastore: Datastore, ends: Mapping[int, datetime]) -> list[int]:
+    """Those of the tickets that have something to be removed; when they ended is given."""
+    ended = await Ticket.filter(id__in=list(ends), status__in=_ENDED).only("id", "status")
+    since = store.now() - LATELY
+    shown = await store.shown_files(number for number, at in ends.items() if at > since)
+    return await asyncio.to_thread(lambda: [t.id for t in ended if _is_left(datastore, t, shown)])
 
 
 async def _tidied(datastore: Datastore, ticket_id: int) -> bool:
@@ -86,10 +96,20 @@ async def tidy_up(datastore: Datastore, ticket_id: int) -> bool:
     return True
 
 
-async def _ended_since(age: timedelta) -> list[int]:
-    ends = TicketHistory.filter(at__gt=store.now() - age, status__in=_ENDED)
-    found = await ends.distinct().values_list("ticket_id", flat=True)
-    return [int(str(ticket_id)) for ticket_id in found]
+async def _ends() -> AsyncIterator[dict[int, datetime]]:
+    """When each ticket ended that did so within LATE, in pages."""
+    last = 0
+    while True:
+        ends = TicketHistory.filter(
+            at__gt=store.now() - LATE, status__in=_ENDED, ticket_id__gt=last
+        )
+        latest = ends.annotate(ended=Max("at")).group_by("ticket_id").order_by("ticket_id")
+        rows = await latest.limit(PAGE_NUMBERS).values_list("ticket_id", "ended")
+        if rows:
+            yield {int(str(number)): cast("datetime", at) for number, at in rows}
+            last = int(str(rows[-1][0]))
+        if len(rows) < PAGE_NUMBERS:
+            return
 
 
 def _is_left(

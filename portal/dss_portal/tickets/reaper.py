@@ -2,16 +2,18 @@
 
 import asyncio
 import logging
-from datetime import timedelta
+import time
+from collections.abc import AsyncIterator
 
-from tortoise.expressions import Q
+from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
 
 from dss_broker.broker import Broker
+from dss_broker.descriptor import MAX_DEADLINE_S
 from dss_portal import database
-from dss_portal.batches import each
+from dss_portal.batches import PAGE_NUMBERS, each
 from dss_portal.datastore import Datastore
-from dss_portal.models import Status, Ticket
+from dss_portal.models import Status
 from dss_portal.outbox import Relay
 from dss_portal.settings import Settings
 from dss_portal.tickets import deadlines, leases, store, submission
@@ -24,6 +26,16 @@ LONGEST_GRACE_S = 15.0
 """Everybody has connected to the broker again after so long, and given a sign of life."""
 MAX_DOUBLINGS = 6
 """A ticket that waits for hours is announced about once in one, with the default setting."""
+ANNOUNCE_S = 10.0
+"""A round announces again for about so long, at most one page of tickets more."""
+
+# $1: the last ticket of the page before.  $2: now.  $3: the first wait, in seconds.
+_DUE = """
+SELECT id FROM ticket
+WHERE status = 'ready' AND id > $1 AND (announced_at IS NULL OR announced_at <
+    $2::timestamptz - $3::float8 * 2 ^ least(greatest(announcements - 1, 0), $4::int) * interval '1 second')
+ORDER BY id LIMIT $5
+"""
 
 
 async def run(settings: Settings, datastore: Datastore, broker: Broker, relay: Relay) -> None:
@@ -48,28 +60,30 @@ async def run(settings: Settings, datastore: Datastore, broker: Broker, relay: R
 async def sweep(settings: Settings, datastore: Datastore) -> int:
     """End what is past its deadline, and announce forgotten tickets again; how many were touched."""
     touched = await deadlines.enforce(settings, datastore)
-    forgotten = await _forgotten(settings.reconcile_s)
-    return touched + await each("announcing a ticket again", forgotten, _announce_again)
+    until_s = time.monotonic() + ANNOUNCE_S
+    async for forgotten in _forgotten(settings.reconcile_s):
+        touched += await each("announcing a ticket again", forgotten, _announce_again)
+        if time.monotonic() > until_s:  # the rest in the next round: claims wait to be looked at
+            break
+    return touched
 
 
-async def _forgotten(reconcile_s: float) -> list[int]:
-    """Waiting tickets whose last message may be lost.
+async def _forgotten(reconcile_s: float) -> AsyncIterator[list[int]]:
+    """Waiting tickets whose last message may be lost, in pages.
 
     Each announcement doubles the time until the next, because a long queue loses nothing and one
     message too many for every ticket and minute would fill it.
     """
-    before = store.now() - timedelta(seconds=reconcile_s)
-    late = Q(announced_at__lt=before) | Q(announced_at__isnull=True)
-    found = await Ticket.filter(late, status=Status.READY).only(
-        "id", "announced_at", "announcements"
-    )
-    return [ticket.id for ticket in found if _is_due(ticket, reconcile_s)]
-
-
-def _is_due(ticket: Ticket, reconcile_s: float) -> bool:
-    doublings = min(max(ticket.announcements - 1, 0), MAX_DOUBLINGS)
-    wait = timedelta(seconds=reconcile_s * 2**doublings)
-    return ticket.announced_at is None or ticket.announced_at < store.now() - wait
+    last, now = 0, store.now()
+    while True:
+        values = [last, now, min(reconcile_s, MAX_DEADLINE_S), MAX_DOUBLINGS, PAGE_NUMBERS]
+        rows = await get_connection("default").execute_query_dict(_DUE, values)
+        numbers = [int(row["id"]) for row in rows]
+        if numbers:
+            yield numbers
+            last = numbers[-1]
+        if len(numbers) < PAGE_NUMBERS:
+            return
 
 
 async def _announce_again(ticket_id: int) -> bool:
