@@ -29,6 +29,9 @@ _MODALITIES = {
 _WITHOUT_PIXELS = {"RTSTRUCT", "RTPLAN", "RTRECORD", "SR", "PR", "KO", "REG", "DOC", "FID", "PLAN"}
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_MOST_DESCRIBED = 64
+"""Characters, as in the standard; in one line, so that none can pass for another of a list."""
+
 _DIRECTORY = "1.2.840.10008.1.3.10"
 
 
@@ -150,7 +153,7 @@ def _image(file: File, tags: Tags, element: PixelElement) -> Header | Damaged:
         ),
         instance_uid=tags.text("SOPInstanceUID"),
         series_number=tags.text("SeriesNumber"),
-        description=tags.decoded("SeriesDescription"),
+        description=" ".join(tags.decoded("SeriesDescription").split())[:_MOST_DESCRIBED],
         modality=_word(tags.text("Modality")) or _MODALITIES.get(tags.sop_class, ""),
         is_capture=tags.sop_class.startswith(SECONDARY_CAPTURE),
         has_lookup_table="ModalityLUTSequence" in tags.data,

@@ -1,5 +1,8 @@
 """A DICOM folder, archive or file: what is in it, and the image of one series of it."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,7 +62,7 @@ def read(source: Path, series: str = "", progress: Progress = lambda _: None) ->
 
     ``progress`` hears of the tags in its first half and of the pixels in its second.  Raises DicomRefused.
     """
-    with files_of(source) as files:
+    with files_of(source) as files, _without_warnings():
         folder = scan(files, lambda share: progress(share / 2))
         chosen, phase = _chosen(folder, series, source.name)
         plan, notes = _planned(folder, chosen, phase)
@@ -69,7 +72,7 @@ def read(source: Path, series: str = "", progress: Progress = lambda _: None) ->
 
 def survey(source: Path, progress: Progress = lambda _: None) -> Survey:
     """Every series of ``source``, judged by its tags.  Raises DicomRefused if it cannot be looked through."""
-    with files_of(source) as files:
+    with files_of(source) as files, _without_warnings():
         folder = scan(files, progress)
         try:
             chosen = _chosen(folder, "", source.name)[0]
@@ -78,6 +81,14 @@ def survey(source: Path, progress: Progress = lambda _: None) -> Survey:
             choice = str(refusal)
         verdicts = tuple(_verdict(folder, series) for series in folder.series)
         return Survey(verdicts=verdicts, choice=choice)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Of pydicom, about odd values in any file of the folder; what matters of them is refused or noted."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _chosen(folder: Folder, word: str, name: str) -> tuple[Series, int]:

@@ -202,6 +202,14 @@ def test_a_description_is_read_in_its_own_character_set(tmp_path: Path) -> None:
     assert "Schädel 頭部" in survey(tmp_path).verdicts[0].series.line
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_description_stays_in_its_line_and_pydicom_in_its_corner(tmp_path: Path) -> None:
+    tags = {"SpecificCharacterSet": "ISO_IR 192", "SeriesDescription": "a\x1b[31m\n   9  CT"}
+    write(tmp_path, [replace(p, tags=tags) for p in stack()])
+
+    assert "\n" not in survey(tmp_path).verdicts[0].series.line
+
+
 def test_an_archive_in_an_archive_is_read_too(tmp_path: Path) -> None:
     planes = stack()
     folder = write(tmp_path / "series", planes)
