@@ -45,6 +45,18 @@ async def test_a_database_that_lacks_a_migration_is_not_current(database_url: st
         assert not await database.is_current()
 
 
+async def test_an_older_portal_starts_on_a_schema_that_is_newer(database_url: str) -> None:
+    """As `helm rollback` does it: the older program's `migrate` runs first, and undoes nothing."""
+    newer = "INSERT INTO tortoise_migrations (app, name, applied_at) VALUES ('portal', '9999_newer', now())"
+    async with database.connected(database_url), in_transaction() as connection:
+        await connection.execute_query(newer)
+
+    assert await database.migrate_to_latest(database_url) == []
+
+    async with database.connected(database_url):
+        assert await database.is_current()
+
+
 async def test_the_tiers_of_the_old_system_are_there(database_url: str) -> None:
     async with database.connected(database_url):
         await accounts.make_tiers()
