@@ -83,9 +83,15 @@ def test_one_value_sets_the_registry_of_all_images(rendered: dict[str, list[Mani
 
 
 def test_without_a_registry_images_are_plain_names(rendered: dict[str, list[Manifest]]) -> None:
-    images = {c["image"] for d in of_kind(rendered["lab"], "Deployment") for c in containers(d)}
+    images = {c["image"] for d in of_kind(rendered["laptop"], "Deployment") for c in containers(d)}
 
     assert images == {"dss-portal:0.1.0", "dss-dispatch:0.1.0", "dss-inference:0.1.0"}
+
+
+def test_a_worker_with_a_gpu_runs_the_image_with_cuda(rendered: dict[str, list[Manifest]]) -> None:
+    images = {c["image"] for d in of_kind(rendered["lab"], "Deployment") for c in containers(d)}
+
+    assert images == {"dss-portal:0.1.0", "dss-dispatch:0.1.0", "dss-inference-cuda:0.1.0"}
 
 
 def test_a_digest_goes_before_the_tag(chart: Chart) -> None:

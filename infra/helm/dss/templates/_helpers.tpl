@@ -22,10 +22,12 @@ app.kubernetes.io/part-of: dss
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end }}
 
+{{/* `cuda`: the worker's image with CUDA, which is another one. */}}
 {{- define "dss.image" -}}
 {{- $image := .root.Values.image }}
-{{- $digest := index $image.digests .part }}
-{{- with $image.registry }}{{ . }}/{{ end }}dss-{{ .part }}{{ if $digest }}@{{ $digest }}{{ else }}:{{ $image.tag | default .root.Chart.AppVersion }}{{ end -}}
+{{- $name := ternary "inference-cuda" .part (.cuda | default false) }}
+{{- $digest := index $image.digests $name }}
+{{- with $image.registry }}{{ . }}/{{ end }}dss-{{ $name }}{{ if $digest }}@{{ $digest }}{{ else }}:{{ $image.tag | default .root.Chart.AppVersion }}{{ end -}}
 {{- end }}
 
 {{- define "dss.claim" -}}
