@@ -14,7 +14,7 @@ from tortoise.exceptions import DBConnectionError, OperationalError
 from tortoise.migrations.api import migrate
 from tortoise.transactions import in_transaction
 
-from dss_portal import clock, migrations, transactions
+from dss_portal import clock, migrations, statements, transactions
 from dss_portal.database_address import parse
 from dss_portal.engine import arguments
 
@@ -75,6 +75,7 @@ DESIGN_TIME = config("postgres://nobody@127.0.0.1/none")
 @asynccontextmanager
 async def connected(database_url: str) -> AsyncIterator[None]:
     transactions.mend()
+    statements.hide_values()
     # The fallback lets request handlers, which run in contexts of their own, find the connection.
     context = await Tortoise.init(config(database_url), _enable_global_fallback=True)
     clock.install()

@@ -75,7 +75,7 @@ async def test_no_round_over_all_tickets_keeps_anybody_waiting(
 async def test_forgotten_tickets_are_announced_in_rounds_that_leave_time_for_claims(
     portal: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reaper, "PAGE_NUMBERS", 3)
+    monkeypatch.setattr(reaper, "PAGE_TICKETS", 3)
     monkeypatch.setattr(reaper, "ANNOUNCE_S", 0)
     await portal.announce_service()
     client = await portal.user()

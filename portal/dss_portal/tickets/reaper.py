@@ -11,7 +11,7 @@ from tortoise.transactions import in_transaction
 from dss_broker.broker import Broker
 from dss_broker.descriptor import MAX_DEADLINE_S
 from dss_portal import database
-from dss_portal.batches import PAGE_NUMBERS, each
+from dss_portal.batches import each
 from dss_portal.datastore import Datastore
 from dss_portal.models import Status
 from dss_portal.outbox import Relay
@@ -28,6 +28,7 @@ MAX_DOUBLINGS = 6
 """A ticket that waits for hours is announced about once in one, with the default setting."""
 ANNOUNCE_S = 10.0
 """A round announces again for about so long, at most one page of tickets more."""
+PAGE_TICKETS = 200
 
 # $1: the last ticket of the page before.  $2: now.  $3: the first wait, in seconds.
 _DUE = """
@@ -76,13 +77,13 @@ async def _forgotten(reconcile_s: float) -> AsyncIterator[list[int]]:
     """
     last, now = 0, store.now()
     while True:
-        values = [last, now, min(reconcile_s, MAX_DEADLINE_S), MAX_DOUBLINGS, PAGE_NUMBERS]
+        values = [last, now, min(reconcile_s, MAX_DEADLINE_S), MAX_DOUBLINGS, PAGE_TICKETS]
         rows = await get_connection("default").execute_query_dict(_DUE, values)
         numbers = [int(row["id"]) for row in rows]
         if numbers:
             yield numbers
             last = numbers[-1]
-        if len(numbers) < PAGE_NUMBERS:
+        if len(numbers) < PAGE_TICKETS:
             return
 
 
