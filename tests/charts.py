@@ -22,6 +22,8 @@ EVERYTHING = (
     "portal.trustedProxies={10.0.0.0/8}",
     "portal.oidc.issuer=https://issuer.example",
     "portal.oidc.existingSecret=dss-oidc",
+    "portal.proxy.url=http://proxy.site.example:3128",
+    "portal.proxy.exceptions={.site.example,10.0.0.0/8}",
     "portal.settings.DSS_MAX_UPLOAD_BYTES=17179869184",
     "certificates.configMap=authorities",
     "tracing.endpoint=http://collector:4318",
@@ -51,10 +53,17 @@ class Refused(Exception):
 class Chart:
     helm: Path
 
-    def render(self, site: str = "", values: Sequence[str] = ()) -> list[Manifest]:
+    def render(
+        self, site: str = "", values: Sequence[str] = (), *, release: str = "dss"
+    ) -> list[Manifest]:
         """Objects of a site's value file, with ``values`` (``name=value``) on top.  Raises Refused."""
-        words = ["template", "dss", str(CHART), "--namespace", "dss", *_given(site, values)]
+        words = ["template", release, str(CHART), "--namespace", "dss", *_given(site, values)]
         return [m for m in yaml.safe_load_all(self._run(words)) if m]
+
+    def notes(self, site: str) -> str:
+        """What a person reads after an installation."""
+        words = ["install", "dss", str(CHART), "--namespace", "dss", "--dry-run=client"]
+        return self._run([*words, *_given(site, ())]).partition("NOTES:")[2]
 
     def lint(self, site: str) -> None:
         """Raises Refused."""

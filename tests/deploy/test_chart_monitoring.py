@@ -1,13 +1,18 @@
 """Alerts and targets: the one source of rules, and labels that rules find."""
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import prometheus_client
+import pytest
 import yaml
 
 import dss_observability.metrics  # noqa: F401 - fills the registry
 from charts import HELM_FOLDER, Chart, Manifest, of_kind
+from conftest import SYSROOT, missing
+from dss_stack.errors import ServerMissing
+from dss_stack.servers import find_prometheus
 
 RULES = HELM_FOLDER.parents[1] / "observability" / "prometheus" / "rules"
 ADDED_BY_THE_OPERATOR = {"namespace", "service", "pod", "container", "endpoint", "job", "instance"}
@@ -46,6 +51,60 @@ def test_no_alert_fires_because_all_workers_have_been_let_go(
     }
     assert not any("inference" in zero[name] for name in ("JobMissing", "NoConsumer"))
     assert "dispatch" not in zero["ProgramNotReady"]
+
+
+NO_WORKER = {
+    'up{job="portal"}': 1,
+    'up{job="dispatch"}': 1,
+    'up{job="rabbitmq"}': 1,
+    'rabbitmq_detailed_queue_consumers{vhost="dss", queue="dss.inference.lung-segmentation"}': 0,
+    'rabbitmq_detailed_queue_consumers{vhost="dss", queue="dss.dispatch.lung-segmentation"}': 1,
+    'dss_ready{job="dispatch", instance="d"}': 0,
+    'process_start_time_seconds{job="dispatch", instance="d"}': 0,
+    'dss_dispatch_bundle_info{service="lung-segmentation", bundle="lung-segmentation", instance="d"}': 1,
+}
+"""What is measured when nothing waits and KEDA has let the last worker go."""
+
+
+@pytest.mark.parametrize(
+    ("site", "fire"),
+    [("lab", set()), ("openshift", {"JobMissing", "NoConsumer", "NoWorker", "ProgramNotReady"})],
+)
+def test_an_idle_site_without_workers_is_a_fault_only_where_it_should_have_some(
+    rendered: dict[str, list[Manifest]], site: str, fire: set[str], tmp_path: Path
+) -> None:
+    assert firing(rendered[site], NO_WORKER, tmp_path) == fire
+
+
+def firing(objects: list[Manifest], series: dict[str, int], folder: Path) -> set[str]:
+    """Alerts of the rendered rules after half an hour of constant ``series``, told by promtool."""
+    try:
+        promtool = find_prometheus(SYSROOT).path("promtool")
+    except ServerMissing as error:
+        missing(str(error))
+    found = list(groups(objects).values())
+    (folder / "rules.yml").write_text(yaml.safe_dump({"groups": found}))
+    inputs = [{"series": name, "values": f"{value}x60"} for name, value in series.items()]
+    checks = [
+        {
+            "expr": f"count(ALERTS{{alertstate='firing', alertname='{alert}'}})",
+            "eval_time": "30m",
+            "exp_samples": [],
+        }
+        for alert in alerts(groups(objects))
+    ]
+    case = {"interval": "30s", "input_series": inputs, "promql_expr_test": checks}
+    test = {"rule_files": ["rules.yml"], "evaluation_interval": "30s", "tests": [case]}
+    (folder / "test.yml").write_text(yaml.safe_dump(test))
+    done = subprocess.run(
+        [promtool, "test", "rules", "test.yml"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    told = done.stdout + done.stderr
+    return {alert for alert in alerts(groups(objects)) if f"alertname='{alert}'" in told}
 
 
 def test_targets_have_the_names_that_rules_ask_for(rendered: dict[str, list[Manifest]]) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 from pydantic_settings import BaseSettings
@@ -51,7 +52,10 @@ ITS_SECRETS = {
     "dispatch": {"DSS_AMQP_URL"},
     "inference": {"DSS_AMQP_URL"},
 }
-NOT_OURS = {"HOME", "TMPDIR", "USER", "SSL_CERT_FILE", "OTEL_EXPORTER_OTLP_ENDPOINT"}
+NOT_OURS = {"HOME", "TMPDIR", "USER", "SSL_CERT_FILE", "OTEL_EXPORTER_OTLP_ENDPOINT"} | {
+    "HTTPS_PROXY",
+    "NO_PROXY",
+}
 
 ALL_SITES = pytest.mark.parametrize(
     "site", ["laptop", "lab", "openshift", "airgapped", "everything"]
@@ -77,13 +81,20 @@ def test_every_variable_is_a_setting_of_its_program(
 
 @ALL_SITES
 def test_each_program_takes_the_settings_that_it_is_given(
-    rendered: dict[str, list[Manifest]], site: str, monkeypatch: pytest.MonkeyPatch
+    rendered: dict[str, list[Manifest]],
+    site: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
+    certificates = tmp_path / "ca.pem"
+    certificates.touch()
     for program, container in programs(rendered[site]):
         kind = DatabaseSettings if container["name"] == "migrate" else SETTINGS[program]
         with monkeypatch.context() as within:
             for name, value in environment(container).items():
                 within.setenv(name, SECRETS[name] if value.startswith("<") else value)
+            if "DSS_GIT_CA_FILE" in environment(container):  # a volume of the pod
+                within.setenv("DSS_GIT_CA_FILE", str(certificates))
 
             kind()
 
@@ -131,6 +142,17 @@ def test_a_service_over_http_has_its_address_in_the_variable_that_is_read(
     old = named(rendered["everything"], "Deployment", "dss-dispatch-old")
 
     assert service_url("old", environment(next(containers(old)))) == "http://worker:8080"
+
+
+def test_a_service_may_have_a_name_that_no_object_can_have(chart: Chart) -> None:
+    values = ["dispatch.services.own.name=Own.Service_2", "dispatch.services.own.url=http://a:8080"]
+
+    container = next(
+        containers(named(chart.render("laptop", values), "Deployment", "dss-dispatch-own"))
+    )
+
+    assert container["args"] == ["serve", "Own.Service_2"]
+    assert service_url("Own.Service_2", environment(container)) == "http://a:8080"
 
 
 def test_the_variable_of_a_service_with_a_dash_is_the_documented_one(chart: Chart) -> None:

@@ -71,6 +71,26 @@ def test_every_object_lies_in_the_namespace_of_the_release(
     assert found == {"dss"}
 
 
+def test_names_fit_whatever_the_release_is_called(chart: Chart) -> None:
+    name = "n" * 28
+    worker = f"inference.workers.{name}"
+    values = [*EVERYTHING, f"dispatch.services.{name}.replicas=2", f"{worker}.bundles={{a}}"]
+    facade = [f"{worker}.facade.enabled=true", f"{worker}.facade.existingClaim=a"]
+
+    objects = chart.render(values=[*values, *facade], release="r" * 53)
+
+    assert max(len(m["metadata"]["name"]) for m in objects) == 63
+
+
+def test_a_person_reads_what_comes_next(chart: Chart) -> None:
+    notes = {site: chart.notes(site) for site in SITES}
+
+    for site in SITES:
+        assert "dss-portal users add YOU@EXAMPLE.ORG --sysadmin" in notes[site]
+    assert [s for s in SITES if "port-forward service/dss-portal" in notes[s]] == ["laptop"]
+    assert [s for s in SITES if "scaled to zero" in notes[s]] == ["lab"]
+
+
 def test_one_value_sets_the_registry_of_all_images(rendered: dict[str, list[Manifest]]) -> None:
     images = {
         c["image"] for d in of_kind(rendered["everything"], "Deployment") for c in containers(d)

@@ -1,6 +1,7 @@
 {{/* Names and labels.  `part` is portal, dispatch or inference; `name` is the object's own. */}}
 {{- define "dss.name" -}}
-{{- if contains "dss" .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-dss" (.Release.Name | trunc 36 | trimSuffix "-") }}{{ end -}}
+{{- /* At most 24 characters: with -inference- and 28 of a worker's name, the 63 of a Service. */}}
+{{- if contains "dss" (.Release.Name | trunc 24) }}{{ .Release.Name | trunc 24 | trimSuffix "-" }}{{ else }}{{ printf "%s-dss" (.Release.Name | trunc 20 | trimSuffix "-") }}{{ end -}}
 {{- end }}
 
 {{- define "dss.selector" -}}
