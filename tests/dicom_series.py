@@ -369,9 +369,12 @@ def _groups(one: Plane) -> Dataset:
     scale.RescaleSlope, scale.RescaleIntercept = f"{one.slope:.10g}", f"{one.intercept:.10g}"
     group.PlanePositionSequence, group.PlaneOrientationSequence = [place], [turn]
     group.PixelValueTransformationSequence = [scale]
+    content = Dataset()
     if "_time" in one.tags:
-        content = Dataset()
         content.TemporalPositionIndex = one.tags["_time"]
+    if "_stack" in one.tags:
+        content.StackID = one.tags["_stack"]
+    if len(content):
         group.FrameContentSequence = [content]
     return group
 

@@ -1,7 +1,7 @@
 """Is all of a series there?  What lies damaged beside its slices, and what a directory lists."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import PurePosixPath
 
 from dss_images.dicom.choice import MODALITIES
@@ -13,6 +13,8 @@ from dss_images.dicom.slices import counted
 
 MOST_LISTED = 5
 _BEGINNING_BYTES = 132
+_LIKE_SIZE = 0.01
+"""Slices that are not compressed differ in size by some bytes of text."""
 _PACKED = {".gz", ".bz2", ".xz", ".zst", ".z"}
 """A slice that was packed by itself is one that is missing."""
 _CHOSEN = {"", *MODALITIES}
@@ -53,15 +55,16 @@ def _why_damaged(broken: list[Damaged]) -> str:
     )
 
 
-def _require_names(series: Series, foreign: Iterable[File]) -> None:
+def _require_names(series: Series, foreign: Collection[File]) -> None:
     """A file of another kind that is named like a slice, and lies beside one, may be the rest of one."""
     like = {(h.file.folder, pattern) for h in series.headers for pattern in _patterns(h.file.name)}
     kinds = {(h.file.folder, _suffix(h.file.name)) for h in series.headers}
+    sizes = {h.file.path.stat().st_size for h in series.headers} if foreign else set()
     rests = [
         f
         for f in foreign
         if any((f.folder, p) in like for p in _patterns(f.name))
-        or ((f.folder, _suffix(f.name)) in kinds and _is_stump(f))
+        or ((f.folder, _suffix(f.name)) in kinds and _is_rest(f, sizes))
     ]
     if rests:
         told = ", ".join(
@@ -79,13 +82,15 @@ def _suffix(name: str) -> str:
     return "" if suffix[1:].isdigit() else suffix
 
 
-def _is_stump(file: File) -> bool:
-    """Can it not be opened, or has it not even the beginning of a DICOM file?"""
+def _is_rest(file: File, sizes: Collection[int]) -> bool:
+    """Can it not be opened, is its beginning empty, or is it as large as a slice?"""
     if file.trouble:
         return True
+    size = file.path.stat().st_size
+    if any(abs(size - other) <= _LIKE_SIZE * other for other in sizes):
+        return True
     with file.path.open("rb") as opened:
-        start = opened.read(_BEGINNING_BYTES)
-    return len(start) < _BEGINNING_BYTES and not start.strip(b"\0")
+        return not opened.read(_BEGINNING_BYTES).strip(b"\0")
 
 
 def _patterns(name: str) -> set[str]:

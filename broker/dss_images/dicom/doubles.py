@@ -111,12 +111,16 @@ def phases_of(slices: Sequence[Slice]) -> tuple[list[list[Slice]], str]:
 def interleaved(slices: Sequence[Slice]) -> tuple[list[list[Slice]], str]:
     """The same of phases that lie between each other's slices; one phase if no mark tells that.
 
-    Where the steps are even, only marks count that change what an image shows: slices of one volume may be
+    So are the stacks of an enhanced file, wherever they lie, unless they are one volume together.  Where the
+    steps are even, only marks count that change what an image shows: slices of one volume may be
     taken in several acquisitions.
     """
     stack = stack_of(slices)
     steps = np.diff(stack.places_mm)
     uneven = bool(len(steps)) and float(steps.max()) > _UNEVEN * float(steps.min())
+    stacks = _by_mark(stack, "StackID")
+    if uneven and len(stacks) > 1 and all(_is_one_phase(group) for group in stacks):
+        return _in_order(stacks, "StackID"), "StackID"
     for mark in MARKS if uneven else _CONTRASTS:
         groups = _by_mark(stack, mark)
         if 1 < len(groups) <= len(slices) // 3 and _overlap(stack, groups):

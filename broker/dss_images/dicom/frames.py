@@ -22,6 +22,7 @@ _GROUPS = {
     "DiffusionBValue": ("MRDiffusionSequence", "DiffusionBValue"),
     "KVP": ("CTXRayDetailsSequence", "KVP"),
     "ConvolutionKernel": ("CTReconstructionSequence", "ConvolutionKernel"),
+    "StackID": ("FrameContentSequence", "StackID"),
     "AcquisitionNumber": ("FrameContentSequence", "FrameAcquisitionNumber"),
     "AcquisitionTime": ("FrameContentSequence", "FrameAcquisitionDateTime"),
 }
@@ -100,7 +101,7 @@ def _frame(whole: Slice, index: int, own: Dataset, shared: Dataset) -> Slice:
     return replace(
         whole,
         frame=index,
-        number=index + 1,
+        number=index + 1 if whole.pixels.frames > 1 else whole.number,
         position_mm=_vector(group("PlanePositionSequence"), "ImagePositionPatient", 3),
         orientation=_vector(group("PlaneOrientationSequence"), "ImageOrientationPatient", 6),
         spacing_mm=_vector(group("PixelMeasuresSequence"), "PixelSpacing", 2),

@@ -137,7 +137,9 @@ def _image(file: File, tags: Tags, element: PixelElement) -> Header | Damaged:
     needed = rows * columns * pixels.bits[0] * pixels.frames // 8
     if not needed or not _has_room(pixels, needed, tags.fragments):
         told = f"has {pixels.length} bytes of pixels where {needed} are needed"
-        if pixels.length is None:
+        if not needed:
+            told = "does not say its Rows, Columns and BitsAllocated"
+        elif pixels.length is None:
             told = f"has {counted(tags.fragments, 'piece')} of compressed pixels for {pixels.frames} frames"
         return _damaged(file, tags, told)
     try:

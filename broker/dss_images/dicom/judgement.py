@@ -36,6 +36,9 @@ _FEW = 3
 _SMALL_SHARE = 0.2
 """So many slices of another orientation, and so few of all, are localizers even if no tag says it."""
 
+_ALONG = 0.7
+"""Cosine between the normals of two slices, above which one is no localizer of the other."""
+
 _TILTED_DEGREES = 0.5
 
 
@@ -120,13 +123,22 @@ def _of_one_orientation(slices: Sequence[Slice], notes: list[Note]) -> list[Slic
     turned = [one for one in slices if not any(one is other for other in main)]
     if not turned:
         return main
-    if len(turned) > max(_FEW, _SMALL_SHARE * len(slices)) or len(turned) >= len(main):
+    several = len(turned) > max(_FEW, _SMALL_SHARE * len(slices)) or len(turned) >= len(main)
+    if several or any(_is_along(one, main[0]) for one in turned):
         raise DicomRefused(
             f"The series mixes slices of different orientations: {counted(len(main), 'slice')} like "
             f"{named(main[:1])}, and {named(turned)}. Send one orientation."
         )
     notes.append(_left_out(turned, "warning"))
     return main
+
+
+def _is_along(one: Slice, other: Slice) -> bool:
+    """Does it lie like ``other`` rather than across it, as a localizer does?"""
+    normals = [
+        np.cross(s.orientation[:3], s.orientation[3:]) for s in (one, other) if s.orientation
+    ]
+    return bool(abs(normals[0] @ normals[1]) > _ALONG)
 
 
 def _left_out(localizers: Sequence[Slice], level: Literal["info", "warning"]) -> Note:

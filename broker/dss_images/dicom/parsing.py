@@ -39,6 +39,7 @@ MARKS = (
     "KVP",
     "ConvolutionKernel",
     "ImageType",
+    "StackID",
     "AcquisitionNumber",
     "AcquisitionTime",
     "ContentTime",

@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, JPEGLSLossless
 
-from dicom_series import Plane, dataset, plane, stack, write
+from dicom_series import TILTED, Plane, dataset, plane, stack, write, write_enhanced
 from dicom_truth import require_exact
 from dss_client.errors import ImageUnreadable
 from dss_client.images import write_layer
@@ -253,3 +253,58 @@ def test_dss_send_refuses_with_the_same_words(tmp_path: Path) -> None:
 
     with pytest.raises(ImageUnreadable, match="a volume of several slices is needed"):
         write_layer(source, tmp_path)
+
+
+def test_enhanced_files_of_one_frame_keep_their_numbers(tmp_path: Path) -> None:
+    planes = stack()
+    for one in [*planes[:8], *planes[11:]]:
+        write_enhanced(tmp_path, [one])
+        (tmp_path / "enhanced.dcm").rename(tmp_path / one.name)
+
+    assert "between InstanceNumber 8 (at -379.0 mm) and InstanceNumber 12" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "turned",
+    [(-1.0, 0.0, 0.0, 0.0, -1.0, 0.0), (0.0, 1.0, 0.0, -1.0, 0.0, 0.0), TILTED],
+    ids=["upside down", "a quarter turn", "another tilt"],
+)
+def test_the_last_slices_are_no_localizers_because_they_are_turned(
+    tmp_path: Path, turned: tuple[float, ...]
+) -> None:
+    planes = stack()
+    write(tmp_path, [*planes[:18], *[replace(p, orientation=turned) for p in planes[18:]]])
+
+    told = refusal(tmp_path)
+
+    assert "mixes slices of different orientations" in told
+    assert "InstanceNumber 19 and InstanceNumber 20" in told
+
+
+@pytest.mark.parametrize(
+    "contents", [bytes(9000), b"lost", b""], ids=["zeros", "as large", "empty"]
+)
+def test_a_lost_slice_under_a_name_without_a_pattern_is_missed(
+    tmp_path: Path, contents: bytes
+) -> None:
+    planes = [replace(p, name=f"{(k + 3) * 7919 % 4096:X}Q") for k, p in enumerate(stack())]
+    last = write(tmp_path, planes) / planes[-1].name
+    last.write_bytes(contents * (last.stat().st_size // 4) if contents == b"lost" else contents)
+
+    assert last.name in refusal(tmp_path)
+
+
+def test_a_slice_without_its_rows_is_refused_by_name(tmp_path: Path) -> None:
+    planes = stack()
+    planes[6] = replace(planes[6], tags={"Rows": None})
+
+    assert "CT.0007.dcm does not say its Rows" in refusal(write(tmp_path, planes))
+
+
+def test_stacks_of_one_file_are_for_the_user_to_choose(tmp_path: Path) -> None:
+    low = [replace(p, tags={"_stack": "1"}) for p in stack()]
+    high = [replace(p, tags={"_stack": "2"}) for p in stack(start=(-20.0, 30.0, -300.0))]
+    write_enhanced(tmp_path, [*low, *high])
+
+    assert "2 parts, told apart by StackID" in refusal(tmp_path)
+    require_exact(read(tmp_path, "3.2").image, high)
