@@ -39,6 +39,8 @@ _SMALL_SHARE = 0.2
 _ALONG = 0.7
 """Cosine between the normals of two slices, above which one is no localizer of the other."""
 
+_MOST_PARTS = 9
+
 _TILTED_DEGREES = 0.5
 
 
@@ -59,7 +61,7 @@ def judge(slices: Sequence[Slice], phase: int, values: Values) -> Plan:
     notes: list[Note] = []
     slices = _without_marked(slices, notes)
     _require_tags(slices)
-    slices = _of_one_orientation(slices, notes)
+    slices, phase = _of_one_orientation(slices, phase, notes)
     _require_one(slices, "matrices", lambda s: (s.columns, s.rows), "{0[0]} x {0[1]} pixels")
     _require_one(slices, "pixel sizes", _spacing, "{0[0]:g} x {0[1]:g} mm")
     referenced = [one for one in slices if one.frame_of_reference]
@@ -117,20 +119,47 @@ def _without_marked(slices: Sequence[Slice], notes: list[Note]) -> list[Slice]:
     return [one for one in slices if not one.localizer]
 
 
-def _of_one_orientation(slices: Sequence[Slice], notes: list[Note]) -> list[Slice]:
-    """Without a few of another one, which are localizers that no tag marks."""
-    main = max(_by_direction(slices), key=len)
+def _of_one_orientation(
+    slices: Sequence[Slice], part: int, notes: list[Note]
+) -> tuple[list[Slice], int]:
+    """Without a few of another one, which are localizers that no tag marks; and the phase of them.
+
+    Of several orientations, those of ``part``, from 1 in the order of InstanceNumbers; no phase is named then.
+    """
+    groups = sorted(_by_direction(slices), key=lambda g: min(one.number or 0 for one in g))
+    main = max(groups, key=len)
     turned = [one for one in slices if not any(one is other for other in main)]
     if not turned:
-        return main
+        return main, part
     several = len(turned) > max(_FEW, _SMALL_SHARE * len(slices)) or len(turned) >= len(main)
     if several or any(_is_along(one, main[0]) for one in turned):
-        raise DicomRefused(
-            f"The series mixes slices of different orientations: {counted(len(main), 'slice')} like "
-            f"{named(main[:1])}, and {named(turned)}. Send one orientation."
-        )
+        return _of_part([g for g in groups if len(g) >= _FEW], part, main, turned, notes), 0
     notes.append(_left_out(turned, "warning"))
-    return main
+    return main, part
+
+
+def _of_part(
+    parts: Sequence[list[Slice]],
+    part: int,
+    main: Sequence[Slice],
+    turned: Sequence[Slice],
+    notes: list[Note],
+) -> list[Slice]:
+    """Raises DicomRefused, naming slices, if the user has not said which of several orientations is meant."""
+    if len(parts) > 1 and 0 < part <= len(parts):
+        count = counted(len(parts[part - 1]), "slice")
+        text = f"The series holds {len(parts)} orientations; part {part} was taken, {count}."
+        notes.append(Note(text=text))
+        return parts[part - 1]
+    several = (
+        f"Send one orientation, with --series NUMBER.PART, PART from 1 to {len(parts)}."
+        if 1 < len(parts) <= _MOST_PARTS
+        else "Send one orientation."
+    )
+    raise DicomRefused(
+        f"The series mixes slices of different orientations: {counted(len(main), 'slice')} like "
+        f"{named(main[:1])}, and {named(turned)}. {several}"
+    )
 
 
 def _is_along(one: Slice, other: Slice) -> bool:

@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, JPEGLSLossless
 
-from dicom_series import TILTED, Plane, dataset, plane, stack, write, write_enhanced
+from dicom_series import CORONAL, TILTED, Plane, dataset, plane, stack, write, write_enhanced
 from dicom_truth import require_exact
 from dss_client.errors import ImageUnreadable
 from dss_client.images import write_layer
@@ -308,3 +308,17 @@ def test_stacks_of_one_file_are_for_the_user_to_choose(tmp_path: Path) -> None:
 
     assert "2 parts, told apart by StackID" in refusal(tmp_path)
     require_exact(read(tmp_path, "3.2").image, high)
+
+
+def test_the_user_chooses_among_the_orientations_of_one_series(tmp_path: Path) -> None:
+    across = [
+        replace(p, name=f"b{p.name}", number=(p.number or 0) + 20)
+        for p in stack(12, orientation=CORONAL)
+    ]
+    planes = stack()
+    write(tmp_path, [*planes, *across])
+
+    assert "with --series NUMBER.PART, PART from 1 to 2" in refusal(tmp_path)
+    require_exact(read(tmp_path, "3.1").image, planes)
+    require_exact(read(tmp_path, "3.2").image, across)
+    assert "mixes slices" in refusal(tmp_path, "3.3")
