@@ -113,7 +113,9 @@ async def test_what_cannot_be_sent_holds_nothing_behind_it(
     ready = (await portal.next_ready()).message
     assert isinstance(ready, TicketReady)
     assert ready.ticket_id == ticket_id
-    letters = await eventually(lambda: listed(root), lambda found: len(found) == outbox.BATCH + 50)
+    letters = await eventually(
+        lambda: listed(root), lambda found: len(found) == outbox.BATCH + 50, within_s=60
+    )
     assert {letter["reason"] for letter in letters} == {f"RabbitMQ refuses it: {TOO_LARGE}"}
     assert await text(root, "/readyz") == "ok"
 
