@@ -1,41 +1,130 @@
-"""Air in the body, told from the air around it."""
+"""Air in the body, told from the air around it by its place and by how dark this image's air is."""
 
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import scipy.ndimage as ndi
 
+from dss_inference.lungs.rim import IN_SLICE, Chain, chains_of, labelled, rim_of
 from dss_inference.lungs.view import Flags, View
 
 Labels: TypeAlias = npt.NDArray[np.integer]
 
 AIR_HU = -400
 """Half-way between lung and soft tissue: below is air or lung."""
+USUAL_AIR_HU = -1000
 
-_DARKEST_LUNG_HU = -935
-"""Where more than a quarter is darker, what touches the border of a slice is air around the body."""
+_PADDING_HU = -1020
+_LIGHTEST_AIR_HU = -850
+_SURROUNDS_SOLIDITY = 0.55
+_SURROUNDS_SHARE = 0.02
+_LUNG_SOLIDITY = 0.68
+_ABOVE_AIR_HU = 65
+_CORNER_ABOVE_AIR_HU = 30
+_POCKET_ABOVE_AIR_HU = 15
+_LARGE_ML = 300.0
+_SMALLEST_ML = 3.0
+_FOAM = ((30.0, 0.92), (100.0, 0.75))
+"""Sameness of what is part of a table in a view so long, in mm, from end to end; a lung would change."""
 
-_IN_SLICE = np.array([np.zeros((3, 3)), [[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.zeros((3, 3))], bool)
 
+@dataclass(frozen=True, kw_only=True)
+class Enclosed:
+    """``air``: air and lung in the body.
 
-def enclosed_air(view: View) -> Flags:
-    """Air and lung inside the body.
-
-    Outside air is looked for in each axial slice by itself: in three dimensions it floods the lungs
-    through an open windpipe or a blank slice at the end, and nothing is left.  Lung that the view
-    cuts touches the border as well; it is not as dark.
+    ``air_hu``: what the air around it has; None: there is none in view.  ``noise_hu``: the standard
+    deviation of noise there, 0 where it is not known.
     """
-    air = view.hu < AIR_HU
-    label, count = ndi.label(air, _IN_SLICE)
-    sides = (label[:, 0], label[:, -1], label[:, :, 0], label[:, :, -1])
-    rim = np.unique(np.concatenate([side.ravel() for side in sides])).tolist()
-    boxes = ndi.find_objects(label)
+
+    air: Flags
+    air_hu: float | None
+    noise_hu: float
+
+
+def enclosed_air(view: View) -> Enclosed:
+    """Outside air is looked for in each axial slice by itself.
+
+    In three dimensions it floods the lungs through an open windpipe or a blank slice at the end, and
+    nothing is left.  Lung that the view cuts touches the side of a slice, or the padding, as well: it
+    is told apart by where its parts lie in the slices, and by their shape.
+    """
+    dark = view.hu < AIR_HU
+    padding = _padding(view) & dark
+    air = dark & ~padding
+    label, count = labelled(air)
+    chains = list(chains_of(label, rim_of(label, padding)))
+    smooth = ndi.uniform_filter(view.hu, 3)
+    values = _values_of(smooth, label, chains)
+    sure = [_surrounds(c, hu, label.size) for c, hu in zip(chains, values, strict=True)]
+    air_hu = _quartile([hu for hu, s in zip(values, sure, strict=True) if s])
+    length = int((~padding).any(axis=(1, 2)).sum())
     outside = np.zeros(count + 1, bool)
-    outside[[i for i in rim if i and _is_air(view, label, i, boxes[i - 1])]] = True
-    return air & ~outside[label]
+    for chain, hu, surrounds in zip(chains, values, sure, strict=True):
+        outside[list(chain.parts)] = surrounds or _is_outside(chain, hu, air_hu, view, length)
+    around = outside[label]
+    noise_hu = _noise(view.hu[around], smooth[around]) if air_hu is not None else 0.0
+    return Enclosed(air=air & ~around, air_hu=air_hu, noise_hu=noise_hu)
 
 
-def _is_air(view: View, label: Labels, value: int, box: tuple[slice, ...]) -> bool:
-    hu = view.hu[box][label[box] == value]
-    return bool(np.percentile(hu, 25) < _DARKEST_LUNG_HU)
+def _noise(hu: npt.NDArray[np.int16], smooth: npt.NDArray[np.int16]) -> float:
+    """From the middle half of what smoothing takes away."""
+    if not hu.size:
+        return 0.0
+    low, high = np.percentile(hu - smooth, [25, 75])
+    return float(high - low) / 1.35
+
+
+def _padding(view: View) -> Flags:
+    """What has one value below air, from the side of the slice on, and the blurred edge of it."""
+    even = ndi.maximum_filter(view.hu, (1, 3, 3)) <= _PADDING_HU
+    if not even.any():
+        return even
+    label, count = labelled(even)
+    table = np.zeros(count + 1, bool)
+    table[rim_of(label, np.zeros_like(even))] = True
+    return np.asarray(ndi.binary_dilation(table[label], IN_SLICE, iterations=2))
+
+
+def _values_of(
+    hu: npt.NDArray[np.int16], label: Labels, chains: list[Chain]
+) -> list[npt.NDArray[np.int16]]:
+    """HU of each chain's voxels."""
+    number = np.zeros(int(label.max()) + 1, np.int32)
+    for i, chain in enumerate(chains, start=1):
+        number[list(chain.parts)] = i
+    numbers = number[label].ravel()
+    places = np.flatnonzero(numbers)
+    order = places[np.argsort(numbers[places], kind="stable")]
+    ends = np.cumsum(np.bincount(numbers[places], minlength=len(chains) + 1)[1:])
+    return np.split(hu.ravel()[order], ends[:-1]) if chains else []
+
+
+def _quartile(values: list[npt.NDArray[np.int16]]) -> float | None:
+    return float(np.percentile(np.concatenate(values), 25)) if values else None
+
+
+def _surrounds(chain: Chain, hu: npt.NDArray[np.int16], voxels: int) -> bool:
+    """Beyond doubt outside: along the whole front or back of a slice, or large and wrapped about something."""
+    if np.percentile(hu, 25) > _LIGHTEST_AIR_HU:
+        return False
+    wraps = chain.solidity < _SURROUNDS_SOLIDITY and chain.area > _SURROUNDS_SHARE * voxels
+    return chain.across > 0.5 or wraps
+
+
+def _is_outside(
+    chain: Chain, hu: npt.NDArray[np.int16], air_hu: float | None, view: View, length: int
+) -> bool:
+    """``length``: how many slices show anything."""
+    volume_ml = chain.area * view.voxel_ml
+    if chain.slices >= 0.9 * length and volume_ml < _LARGE_ML:
+        length_mm = length * view.spacing_mm[0]
+        if any(length_mm > least_mm and chain.sameness > same for least_mm, same in _FOAM):
+            return True
+    above = float(np.percentile(hu, 25)) - (USUAL_AIR_HU if air_hu is None else air_hu)
+    if chain.solidity < _LUNG_SOLIDITY or volume_ml < _SMALLEST_ML:
+        return above < _ABOVE_AIR_HU
+    if chain.corner > 0.5:
+        return above < _CORNER_ABOVE_AIR_HU
+    return above < _POCKET_ABOVE_AIR_HU and volume_ml < _LARGE_ML

@@ -1,5 +1,7 @@
 """Which of the enclosed air is lung."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -11,30 +13,62 @@ from dss_inference.lungs.view import Flags, View, distance_mm, eroded
 Labels: TypeAlias = npt.NDArray[np.integer]
 
 _CORE_DEPTH_MM = 3.0
-_LUNG_MEDIAN_HU = (-950, -450)
-_LUNG_P95_HU = -900
+_ABOVE_AIR_HU = (50, 550)
+"""The median of lung is so much above air, in health; deep inspiration and emphysema go below."""
+_P95_ABOVE_AIR_HU = 100
 """Vessels keep the 95th percentile of a lung's core above this; gas in the bowel has none."""
+_FLAT_HU = 16
+"""From the median to the 95th percentile of what has neither vessels nor grain: gas, foam of a table."""
 _SMALL_ML = 60.0
-_SMALL_P5_HU = -950
-"""A small part this dark in places is gas with something beside it, not a corner of a lung."""
+_DARKEST_ABOVE_AIR_HU = 50
+"""A small part darker than this in places is gas with something beside it, not a corner of a lung."""
+_USUAL_NOISE_HU = 30.0
+_NOISE_P5 = 1.65
+_LIGHTEST_HU = -450
+_LARGE_ML = 300.0
+_LARGE_SHARE = 0.05
+"""Of the image: a part so large that has vessels is lung however dark, unless another lung is lighter."""
+_ALIKE_HU = 40
 _FIRST_ML = 8.0
 _OTHER_ML = 3.0
 _PIECE_ML = 0.5
 _PIECE_GAP_MM = 6.0
 
 
-def lung_air(view: View, air: Flags) -> Flags:
-    """The part of ``air`` that is lung by size and texture, with pieces that were cut off.  May be empty."""
+@dataclass(frozen=True, kw_only=True)
+class _Core:
+    """The midst of a part; ``smooth``: each voxel the mean of its neighbours in the part, almost without noise."""
+
+    hu: npt.NDArray[np.int16]
+    smooth: npt.NDArray[np.float32]
+
+
+def lung_air(view: View, air: Flags, air_hu: float, noise_hu: float) -> Flags:
+    """The part of ``air`` that is lung by size and texture, with pieces that were cut off.  May be empty.
+
+    ``air_hu`` is what air has in this image, ``noise_hu`` the standard deviation of its noise.
+    """
     label, count = ndi.label(ndi.binary_opening(air))
     volumes_ml = np.bincount(label.ravel(), minlength=count + 1) * view.voxel_ml
     boxes = ndi.find_objects(label)
     large = [i for i in range(1, count + 1) if volumes_ml[i] > _OTHER_ML]
-    lungs = [i for i in large if _is_lung(view, label, i, boxes[i - 1])]
+    least_hu = air_hu + _DARKEST_ABOVE_AIR_HU - _NOISE_P5 * max(0.0, noise_hu - _USUAL_NOISE_HU)
+    cores = {i: _core(view, label, i, boxes[i - 1]) for i in large}
+    lungs = [i for i in large if _is_lung(cores[i], air_hu, least_hu, volumes_ml[i])]
+    lightest = [float(np.median(cores[i].smooth)) for i in lungs if volumes_ml[i] > _LARGE_ML]
+    least_ml = _LARGE_SHARE * air.size * view.voxel_ml
+    lungs += [
+        i
+        for i in large
+        if i not in lungs
+        and volumes_ml[i] > least_ml
+        and _is_dark_lung(cores[i].smooth, air_hu, lightest)
+    ]
     if max(volumes_ml[lungs], default=0) < _FIRST_ML:
         return np.zeros_like(air)
     gas = _flagged(label, [i for i in large if i not in lungs])
     chosen = _with_rims(view, air, _flagged(label, lungs), gas)
-    return chosen | _cut_off_pieces(view, air & ~gas & ~chosen, chosen)
+    return chosen | _cut_off_pieces(view, air & ~gas & ~chosen, chosen, least_hu)
 
 
 def _flagged(label: Labels, values: list[int]) -> Flags:
@@ -43,16 +77,35 @@ def _flagged(label: Labels, values: list[int]) -> Flags:
     return table[label]
 
 
-def _is_lung(view: View, label: Labels, value: int, box: tuple[slice, ...]) -> bool:
+def _core(view: View, label: Labels, value: int, box: tuple[slice, ...]) -> _Core:
     wide = tuple(slice(max(0, s.start - 2), s.stop + 2) for s in box)
     inside = label[wide] == value
     core = eroded(inside, view.spacing_mm, max(_CORE_DEPTH_MM, *view.spacing_mm))
-    if not core.any():
+    share = ndi.uniform_filter(inside.astype(np.float32), 3)
+    mean = ndi.uniform_filter(np.where(inside, view.hu[wide], 0).astype(np.float32), 3)
+    return _Core(hu=view.hu[wide][core], smooth=np.asarray(mean[core] / share[core], np.float32))
+
+
+def _is_lung(core: _Core, air_hu: float, least_hu: float, volume_ml: float) -> bool:
+    if not core.hu.size:
         return False
-    p5, median, p95 = np.percentile(view.hu[wide][core], [5, 50, 95])
-    small = inside.sum() * view.voxel_ml < _SMALL_ML
-    textured = p95 > _LUNG_P95_HU and not (small and p5 < _SMALL_P5_HU)
-    return bool(textured and _LUNG_MEDIAN_HU[0] < median < _LUNG_MEDIAN_HU[1])
+    p25, median, p95 = np.percentile(core.smooth, [25, 50, 95]) - air_hu
+    grained = min(p95 - median, 2 * (median - p25)) > _FLAT_HU
+    if volume_ml < _LARGE_ML and not grained:
+        return False
+    if volume_ml < _SMALL_ML and np.percentile(core.hu, 5) < least_hu:
+        return False
+    textured = p95 > _P95_ABOVE_AIR_HU and p95 - median > _FLAT_HU
+    return bool(textured and _ABOVE_AIR_HU[0] < median < _ABOVE_AIR_HU[1])
+
+
+def _is_dark_lung(core: npt.NDArray[np.float32], air_hu: float, others: Sequence[float]) -> bool:
+    """``others``: medians of ordinary lungs in this image; both lungs of a patient are much alike."""
+    if not core.size:
+        return False
+    median, p95 = np.percentile(core, [50, 95])
+    alike = all(abs(median - other) < _ALIKE_HU for other in others)
+    return bool(alike and p95 - median > 1.5 * _FLAT_HU and median - air_hu < _ABOVE_AIR_HU[1])
 
 
 def _with_rims(view: View, air: Flags, chosen: Flags, gas: Flags) -> Flags:
@@ -62,16 +115,16 @@ def _with_rims(view: View, air: Flags, chosen: Flags, gas: Flags) -> Flags:
     return chosen | (air & ~gas & near)
 
 
-def _cut_off_pieces(view: View, rest: Flags, chosen: Flags) -> Flags:
+def _cut_off_pieces(view: View, rest: Flags, chosen: Flags, least_hu: float) -> Flags:
     """Thin pieces at an end slice that shows lung: they belong to lung beyond the view."""
     label, count = ndi.label(rest)
     ends = [z for z in (0, -1) if chosen[z].any()]
     at_end = {int(i) for z in ends for i in np.unique(label[z]) if i}
     volumes_ml = np.bincount(label.ravel(), minlength=count + 1) * view.voxel_ml
     pieces = [i for i in at_end if volumes_ml[i] > _PIECE_ML]
-    return _flagged(label, [i for i in pieces if _has_no_gas(view.hu[label == i])])
+    return _flagged(label, [i for i in pieces if _has_no_gas(view.hu[label == i], least_hu)])
 
 
-def _has_no_gas(hu: npt.NDArray[np.int16]) -> bool:
+def _has_no_gas(hu: npt.NDArray[np.int16], least_hu: float) -> bool:
     darkest, median = np.percentile(hu, [2, 50])
-    return bool(darkest > _SMALL_P5_HU and median < _LUNG_MEDIAN_HU[1])
+    return bool(darkest > least_hu and median < _LIGHTEST_HU)

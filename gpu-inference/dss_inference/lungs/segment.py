@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage as ndi
 
-from dss_inference.lungs.air import AIR_HU, enclosed_air
+from dss_inference.lungs.air import AIR_HU, USUAL_AIR_HU, enclosed_air
 from dss_inference.lungs.airway import airway
 from dss_inference.lungs.choice import lung_air
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Body, Sides, body_of, sided
@@ -36,10 +36,12 @@ def segment_lungs(
     step(0.0, "shrinking the image")
     view = View(hu=runner.block_mean(hu, factors), spacing_mm=_times(spacing_mm, factors))
     step(0.25, "looking for lungs")
-    air = enclosed_air(view)
+    enclosed = enclosed_air(view)
+    air = enclosed.air
     body = body_of(view, air)
     tubes = ndi.binary_dilation(airway(view, air, body.middle_x))
-    lungs = lung_air(view, air & ~tubes)
+    air_hu = USUAL_AIR_HU if enclosed.air_hu is None else enclosed.air_hu
+    lungs = lung_air(view, air & ~tubes, air_hu, enclosed.noise_hu)
     labels = np.zeros(hu.shape, np.uint8)
     if not lungs.any():
         return labels

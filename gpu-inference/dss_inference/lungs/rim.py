@@ -1,0 +1,120 @@
+"""Parts of the slices that reach the border of the view, chained through the slices."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import scipy.ndimage as ndi
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import ConvexHull, QhullError
+
+from dss_inference.lungs.view import Flags
+
+Labels: TypeAlias = npt.NDArray[np.integer]
+
+IN_SLICE = np.array([np.zeros((3, 3)), [[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.zeros((3, 3))], bool)
+_OVERLAP = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """Parts of neighbouring slices that lie over each other.
+
+    ``parts`` are values of the labels; ``solidity`` is the area through that of the convex hulls, near 1
+    for the section of a lung, small for what surrounds a body; ``corner`` and ``across``: the shares of
+    the area whose part holds one corner of the slice, and both of its front or of its back.
+    ``slices`` is from the first to after the last one; ``sameness``: the overlap of its sections at the
+    ends and in the middle, 1 for what is drawn through the whole view, as a table is.
+    """
+
+    parts: tuple[int, ...]
+    area: float
+    solidity: float
+    corner: float
+    across: float
+    slices: int
+    sameness: float
+
+
+def labelled(flags: Flags) -> tuple[Labels, int]:
+    """Each slice by itself; 0 is none."""
+    label, count = ndi.label(flags, IN_SLICE)
+    return label, int(count)
+
+
+def rim_of(label: Labels, padding: Flags) -> list[int]:
+    """Labels that touch the side of a slice or the padding."""
+    sides = (label[:, 0], label[:, -1], label[:, :, 0], label[:, :, -1])
+    ends = [side.ravel() for side in sides]
+    if padding.any():
+        ends.append(label[ndi.binary_dilation(padding, IN_SLICE) & (label > 0)])
+    return [int(i) for i in np.unique(np.concatenate(ends)) if i]
+
+
+def chains_of(label: Labels, rim: list[int]) -> Iterator[Chain]:
+    if not rim:
+        return
+    boxes = ndi.find_objects(label)
+    corners = {int(i) for i in np.unique(label[:, [0, 0, -1, -1], [0, -1, 0, -1]])}
+    across = {int(i) for y in (0, -1) for i in label[label[:, y, 0] == label[:, y, -1], y, 0]}
+    areas = np.bincount(label.ravel(), minlength=len(boxes) + 1)
+    hulls = {i: _hull_area(label[boxes[i - 1]][0] == i) for i in rim}
+    for parts in _linked(label, rim, areas):
+        area = float(areas[parts].sum())
+        yield Chain(
+            parts=tuple(parts),
+            area=area,
+            solidity=area / max(sum(hulls[i] for i in parts), area),
+            corner=float(areas[[i for i in parts if i in corners]].sum()) / area,
+            across=float(areas[[i for i in parts if i in across]].sum()) / area,
+            slices=boxes[parts[-1] - 1][0].stop - boxes[parts[0] - 1][0].start,
+            sameness=_sameness(label, parts, boxes),
+        )
+
+
+def _sameness(label: Labels, parts: list[int], boxes: list[tuple[slice, ...]]) -> float:
+    """Intersection over union, the least of two pairs of slices; labels grow from slice to slice."""
+    ends = [boxes[parts[i] - 1][0].start for i in (0, len(parts) // 2, -1)]
+    first, middle, last = (np.isin(label[z], parts) for z in ends)
+    pairs = ((first, middle), (middle, last))
+    return min(float((a & b).sum()) / float((a | b).sum()) for a, b in pairs)
+
+
+def _hull_area(part: Flags) -> float:
+    """In pixels, of the pixels' own corners."""
+    rows = np.flatnonzero(part.any(axis=1))
+    first, last = part[rows].argmax(axis=1), part.shape[1] - part[rows][:, ::-1].argmax(axis=1)
+    ends = [(rows + dy, x) for dy in (0, 1) for x in (first, last)]
+    points = np.concatenate([np.stack(pair, axis=1) for pair in ends])
+    try:
+        return float(ConvexHull(points).volume)
+    except QhullError:
+        return float(part.sum())
+
+
+def _linked(label: Labels, rim: list[int], areas: Labels) -> list[list[int]]:
+    number = np.zeros(int(label.max()) + 1, np.int64)
+    number[rim] = np.arange(1, len(rim) + 1)
+    numbers = number[label]
+    pairs = [_pairs(below, above, areas[rim]) for below, above in pairwise(numbers)]
+    first, second = np.concatenate(pairs or [np.zeros((2, 0), np.int64)], axis=1)
+    graph = coo_array((np.ones(first.size), (first, second)), shape=(len(rim), len(rim)))
+    count, member = connected_components(graph, directed=False)
+    groups: list[list[int]] = [[] for _ in range(count)]
+    for value, group in zip(rim, member, strict=True):
+        groups[group].append(value)
+    return groups
+
+
+def _pairs(below: Labels, above: Labels, areas: Labels) -> Labels:
+    """Places in the rim of parts of two slices that cover half of the smaller one."""
+    both = (below > 0) & (above > 0)
+    keys = below[both] * (areas.size + 1) + above[both]
+    values, counts = np.unique(keys, return_counts=True)
+    one, other = np.divmod(values, areas.size + 1)
+    linked = counts >= _OVERLAP * np.minimum(areas[one - 1], areas[other - 1])
+    return np.stack([one[linked] - 1, other[linked] - 1])
