@@ -21,20 +21,20 @@ PAGE_NUMBERS = 5000
 
 T = TypeVar("T")
 
-_said_s: dict[tuple[str, object], float] = {}
+_said_s: dict[tuple[str, str], float] = {}
 
 
 async def each(what: str, items: Iterable[T], act: Callable[[T], Awaitable[int]]) -> int:
     """The sum of what ``act`` answers.  An item that fails is logged and left for the next round.
 
-    Raises what ``act`` raises if the database or the datastore is away, or the disk full: then no other would do better.
+    Raises what ``act`` raises if database, schema or datastore is away, or the disk full: then no other would do better.
     """
     total = 0
     for item in items:
         try:
             total += await act(item)
         except Exception as error:
-            if _is_outage(error):
+            if _is_outage(error) or await database.misses_migrations(error):
                 raise
             _say(what, item, error)
     return total
@@ -62,7 +62,9 @@ def _say(what: str, item: object, error: Exception) -> None:
     now_s = time.monotonic()
     for key in [key for key, at_s in _said_s.items() if at_s + SAY_AGAIN_S < now_s]:
         del _said_s[key]
-    if (what, item) not in _said_s:
-        _said_s[what, item] = now_s
-        facts = {"what": what, "item": repr(item), "reason": repr(error)}
+    # A piece of work is another object in each round.
+    named = getattr(item, "__qualname__", None) or repr(item)
+    if (what, named) not in _said_s:
+        _said_s[what, named] = now_s
+        facts = {"what": what, "item": named, "reason": repr(error)}
         log.error("one of many failed", extra=facts, exc_info=error)

@@ -135,8 +135,16 @@ async def answers() -> bool:
 
 
 async def passes(error: Exception) -> bool:
-    """Like ``is_away``, and a database that dies in mid-sentence has many more ways to say so: it is asked."""
-    return is_away(error) or not await answers()
+    """Like ``is_away``, and a database that dies in mid-sentence has many more ways to say so: it is asked.
+
+    One that was restored without our schema gets it in a while, too.
+    """
+    return is_away(error) or not await answers() or await misses_migrations(error)
+
+
+async def misses_migrations(error: Exception) -> bool:
+    """True if ``error`` comes of a schema that is not this program's."""
+    return lacks_tables(error) and not await is_current()
 
 
 async def is_current() -> bool:

@@ -68,10 +68,10 @@ def install(app: Quart) -> None:
                 "the database takes no such value", extra={"reason": kind, "route": _route()}
             )
             return plain("The request has a value that is too long or too large.", 400)
+        if database.lacks_tables(error) and await _misses_migrations(error):
+            return _later("This service is being set up; please try again in a minute.")
         if await database.passes(error):
             return _away(error)
-        if database.lacks_tables(error) and not await database.is_current():
-            return _later("This service is being set up; please try again in a minute.")
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             log.warning("disk full", extra={"reason": repr(error)})
             return plain("The service has no room on its disk; please tell its operator.", 507)
@@ -103,6 +103,13 @@ def words_of(error: HTTPException) -> Response:
     if allowed := getattr(error, "valid_methods", None):
         answer.headers["Allow"] = ", ".join(sorted(set(allowed) - {"HEAD", "OPTIONS"}))
     return answer
+
+
+async def _misses_migrations(error: Exception) -> bool:
+    try:
+        return await database.misses_migrations(error)
+    except Exception:  # it has gone meanwhile
+        return False
 
 
 def _away(error: Exception) -> Response:

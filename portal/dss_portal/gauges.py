@@ -16,7 +16,7 @@ from tortoise.connection import get_connection
 from tortoise.functions import Count
 
 from dss_observability import metrics
-from dss_portal import clock, database, unsent
+from dss_portal import clock, database, unsent, waiting
 from dss_portal.batches import done, each
 from dss_portal.datastore import Datastore
 from dss_portal.models import OutboxMessage, Service, Status, Ticket
@@ -68,10 +68,16 @@ def counted(
 
 async def watch(datastore: Datastore) -> None:
     """Look every LOOK_S, until cancelled."""
+
+    async def look_at_disk() -> None:
+        await asyncio.to_thread(_look_at_disk, datastore)
+
     while True:
         try:
-            await each("gauges", (look, lambda: asyncio.to_thread(_look_at_disk, datastore)), done)
+            await each("gauges", (look, look_at_disk), done)
         except Exception as error:
+            if await waiting.for_schema(error):
+                continue
             facts, trace = {"reason": repr(error)}, database.trace_of(error)
             log.warning("metrics not refreshed", extra=facts, exc_info=trace)
         await asyncio.sleep(LOOK_S)

@@ -23,7 +23,7 @@ from dss_broker.codec import decode, encode
 from dss_broker.errors import BrokerClosed, MalformedMessage, MessageRefused, Unroutable
 from dss_broker.messages import Message, TicketReady
 from dss_observability.tracing import current_traceparent
-from dss_portal import database, unsent
+from dss_portal import database, unsent, waiting
 from dss_portal.formats import duration
 from dss_portal.models import OutboxMessage, Ticket
 from dss_portal.tracing import sent_from_outbox
@@ -108,6 +108,8 @@ class Relay:
                 while await self._flush():
                     pass
             except Exception as error:
+                if await waiting.for_schema(error):
+                    continue
                 facts, trace = {"reason": repr(error)}, database.trace_of(error)
                 log.warning("outbox not flushed, trying again", extra=facts, exc_info=trace)
                 await asyncio.sleep(1)

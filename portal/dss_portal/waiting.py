@@ -50,6 +50,17 @@ async def for_migrations() -> None:
         await asyncio.sleep(LOOK_S)
 
 
+async def for_schema(error: Exception) -> bool:
+    """False if ``error`` has another reason than a schema that is missing, as of a database restored empty."""
+    try:
+        is_missing = await database.misses_migrations(error)
+    except Exception:  # the database has gone meanwhile
+        return False
+    if is_missing:
+        await for_migrations()
+    return is_missing
+
+
 async def _why_not() -> str:
     try:
         if await asyncio.wait_for(database.is_current(), database.ANSWER_S):

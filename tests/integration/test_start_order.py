@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
 
@@ -62,6 +63,37 @@ def test_a_portal_before_its_migrations_waits_without_noise_and_goes_on(stack: S
 
     wait_until(lambda: said(readyz).splitlines()[:1] == ["ok"], 30, stack.logs)
     wait_until(lambda: "lung-segmentation" in stack.announced(), 30, stack.logs)
+
+
+def test_a_database_restored_empty_under_a_running_portal_makes_no_noise(
+    stack: Stack, empty: str
+) -> None:
+    stack.run("dss_portal", "migrate")
+    stack.start_one("portal")
+    readyz = f"{stack.url}/readyz"
+    wait_until(lambda: said(readyz).splitlines()[:1] == ["ok"], 60, stack.logs)
+    stack.start_one("dispatch")
+    wait_until(lambda: "lung-segmentation" in stack.announced(), 30, stack.logs)
+
+    asyncio.run(_empty(empty))
+    wait_until(lambda: "waiting for the database" in stack.logs(), 30, stack.logs)
+    assert said(readyz).splitlines()[:1] == [NOT_MIGRATED]
+    stack.run("dss_portal", "migrate")
+
+    wait_until(lambda: said(readyz).splitlines()[:1] == ["ok"], 30, stack.logs)
+    wait_until(lambda: "lung-segmentation" in stack.announced(), 40, stack.logs)
+    log = (stack.folder / "portal.log").read_text()
+    assert "Traceback" not in log
+    assert "message parked" not in log
+    assert "task ended unforeseen" not in log
+
+
+async def _empty(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    finally:
+        await connection.close()
 
 
 def migrate(url: str, **settings: str) -> "subprocess.Popen[str]":

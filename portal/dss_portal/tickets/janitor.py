@@ -13,7 +13,7 @@ from typing import cast
 from tortoise.functions import Max
 from tortoise.transactions import in_transaction
 
-from dss_portal import database
+from dss_portal import database, waiting
 from dss_portal.accounts import store as accounts
 from dss_portal.accounts.sessions import YEAR_S
 from dss_portal.batches import PAGE_NUMBERS, done, each, in_parts
@@ -42,6 +42,8 @@ async def run(datastore: Datastore, every_s: float) -> None:
         try:
             await tidy_all(datastore)
         except Exception as error:
+            if await waiting.for_schema(error):
+                continue
             facts, trace = {"reason": repr(error)}, database.trace_of(error)
             log.warning("files not tidied, trying again", extra=facts, exc_info=trace)
 

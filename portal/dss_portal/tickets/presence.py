@@ -9,7 +9,7 @@ from tortoise.connection import get_connection
 
 from dss_broker.broker import Broker
 from dss_observability import metrics
-from dss_portal import clock, database
+from dss_portal import clock, database, waiting
 from dss_portal.models import Worker
 from dss_portal.services import liveness
 from dss_portal.services.liveness import SENTENCES, Missed, Standing
@@ -52,6 +52,8 @@ class Presence:
             try:
                 await self.look()
             except Exception as error:
+                if await waiting.for_schema(error):
+                    continue
                 facts, trace = {"reason": repr(error)}, database.trace_of(error)
                 log.warning("presence not refreshed", extra=facts, exc_info=trace)
             await asyncio.sleep(PERIOD_S)

@@ -10,7 +10,7 @@ from tortoise.transactions import in_transaction
 
 from dss_broker.broker import Broker
 from dss_broker.descriptor import MAX_DEADLINE_S
-from dss_portal import database
+from dss_portal import database, waiting
 from dss_portal.batches import each
 from dss_portal.datastore import Datastore
 from dss_portal.models import Status
@@ -53,6 +53,8 @@ async def run(settings: Settings, datastore: Datastore, broker: Broker, relay: R
             if await sweep(settings, datastore):
                 relay.wake()
         except Exception as error:
+            if await waiting.for_schema(error):
+                continue
             facts, trace = {"reason": repr(error)}, database.trace_of(error)
             log.warning("sweep failed, trying again", extra=facts, exc_info=trace)
         await asyncio.sleep(PERIOD_S)
