@@ -102,7 +102,9 @@ LONG = "Сегментация лёгких на компьютерных том
 def test_a_service_may_have_a_name_in_any_script(name: str, tmp_path: Path) -> None:
     (tmp_path / "service.json").write_text(json.dumps(service_json(name=name)))
 
-    assert load_service(tmp_path, changes=tmp_path / "changes").name == name
+    (changes := tmp_path / "changes").mkdir()
+
+    assert load_service(tmp_path, changes=changes).name == name
 
 
 def test_a_backslash_is_no_nul() -> None:
