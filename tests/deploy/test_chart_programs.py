@@ -19,7 +19,7 @@ from charts import (
 )
 from dss_broker import topology
 from dss_dispatch.__main__ import main as dispatch_program
-from dss_dispatch.service import builtin_services
+from dss_dispatch.service import builtin_services, load_service
 from dss_dispatch.settings import Settings as DispatchSettings
 from dss_dispatch.settings import service_url
 from dss_inference.__main__ import main as inference_program
@@ -134,6 +134,21 @@ def test_services_and_bundles_of_the_sites_are_those_that_exist(
                 assert set(words) <= set(builtin_services())
             if program == "inference":
                 assert set(words) - {"--bundle"} <= {*BUNDLES, *installed_in(None)}
+
+
+@ALL_SITES
+def test_each_service_of_a_site_finds_a_worker_that_has_its_bundle(
+    rendered: dict[str, list[Manifest]], site: str
+) -> None:
+    told = {"dispatch": set[str](), "inference": set[str](), "portal": set[str]()}
+    for program, container in programs(rendered[site]):
+        told[program] |= set(container["args"][1:])
+    services = [
+        load_service(f) for name, f in builtin_services().items() if name in told["dispatch"]
+    ]
+
+    assert len(services) == 2
+    assert {s.dispatch.algorithm for s in services} <= told["inference"]
 
 
 def test_a_service_over_http_has_its_address_in_the_variable_that_is_read(
@@ -365,6 +380,8 @@ def test_selectors_find_the_pods_of_their_own_and_no_others(
     }
     for deployment in deployments:
         wanted = deployment["spec"]["selector"]["matchLabels"].items()
+        # What an upgrade changes must not be among them: Kubernetes takes no other selector.
+        assert not {"app.kubernetes.io/version", "helm.sh/chart"} & {key for key, _ in wanted}
 
         found = {name for name, labels in pods.items() if wanted <= labels}
         assert found == {deployment["metadata"]["name"]}
