@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from dss_images.dicom.notes import Note
 from dss_images.dicom.parsing import looks_like_dicom
 from dss_images.dicom.pixels import require_readable, values_of
 from dss_images.dicom.series import Folder, Progress, Series, scan
-from dss_images.dicom.slices import counted
+from dss_images.dicom.slices import Slice, counted
 from dss_images.dicom.volume import build, grid_of
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _planned(folder: Folder, series: Series, phase: int) -> tuple[Plan, tuple[No
     require_complete(series, folder)
     captures = [header for header in series.headers if header.is_capture]
     headers = [h for h in series.headers if not h.is_capture] or list(series.headers)
-    slices = [one for header in headers for one in header.slices]
+    slices = _with_telling_numbers([one for header in headers for one in header.slices])
     tables = [header for header in headers if header.has_lookup_table]
     if tables:
         raise DicomRefused(
@@ -129,6 +129,13 @@ def _planned(folder: Folder, series: Series, phase: int) -> tuple[Plan, tuple[No
             Note(text=f"{counted(len(captures), 'screen capture')} of the series left out.")
         )
     return plan, (*notes, *_doubts(series), *plan.notes)
+
+
+def _with_telling_numbers(slices: list[Slice]) -> list[Slice]:
+    """Without InstanceNumbers if all are the same: files are then named instead."""
+    if len(slices) > 1 and len({one.number for one in slices}) == 1:
+        return [replace(one, number=None) for one in slices]
+    return slices
 
 
 def _what(folder: Folder, series: Series) -> Note:

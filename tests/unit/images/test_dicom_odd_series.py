@@ -322,3 +322,10 @@ def test_the_user_chooses_among_the_orientations_of_one_series(tmp_path: Path) -
     require_exact(read(tmp_path, "3.1").image, planes)
     require_exact(read(tmp_path, "3.2").image, across)
     assert "mixes slices" in refusal(tmp_path, "3.3")
+
+
+def test_files_are_named_where_all_numbers_are_the_same(tmp_path: Path) -> None:
+    planes = [replace(p, number=0) for p in stack()]
+    write(tmp_path, [*planes[:8], *planes[11:]])
+
+    assert "between CT.0008.dcm (at -379.0 mm) and CT.0012.dcm (at -367.0 mm)" in refusal(tmp_path)
