@@ -131,8 +131,12 @@ def _existing() -> Stack:
 @contextmanager
 def _alone(stack: Stack) -> Iterator[None]:
     """Waits until no other ``dss-stack`` starts or stops the same stack."""
-    stack.state.mkdir(parents=True, exist_ok=True)
-    with (stack.state / "stack.lock").open("w") as lock:
+    try:
+        stack.state.mkdir(parents=True, exist_ok=True)
+        opened = (stack.state / "stack.lock").open("w")
+    except OSError as error:
+        _fail(f"DSS_STATE: {stack.state} cannot be the state folder ({error.strerror}).")
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
