@@ -8,10 +8,11 @@ import numpy as np
 from dss_broker.messages import Label
 from dss_inference.bundle import Outcome, Progress, Stages
 from dss_inference.images import Ct, read_ct, write_segmentation
-from dss_inference.lungs.notes import notes_on
-from dss_inference.lungs.quality import quality_of, quality_reports
-from dss_inference.lungs.segment import segment_lungs
+from dss_inference.lungs.notes import notes_on, require_usable
+from dss_inference.lungs.quality import Quality, quality_of, quality_reports
+from dss_inference.lungs.segment import Lungs, lungs_in
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Sides
+from dss_inference.lungs.signs import signs_of
 from dss_inference.regions import region_of
 from dss_inference.runner import Runner
 
@@ -42,11 +43,12 @@ class LungSegmentation:
         stages = Stages(progress, cancelled)
         stages.enter(0.0, "reading the image")
         ct = read_ct(image_path, region_of(parameters), whole=True)
-        found = stages.alone(self._runner.compute, lambda: self._found(ct, stages))
+        lungs = stages.alone(self._runner.compute, lambda: self._found(ct, stages))
+        found = ct.inside(lungs.sides)
         stages.enter(0.85, "writing the segmentation")
         labels = labels_of(found, ct.grid.voxel_ml)
         judged = found.any() and not ct.is_cropped  # the limits are those of whole lungs
-        quality = quality_of(found, ct.hu, labels) if judged else None
+        quality = _quality(lungs, ct, labels) if judged else None
         return Outcome(
             segmentation=write_segmentation(found, ct, output_dir),
             labels=labels,
@@ -56,12 +58,19 @@ class LungSegmentation:
             peak_memory_bytes=stages.peak_memory_bytes,
         )
 
-    def _found(self, ct: Ct, stages: Stages) -> Sides:
+    def _found(self, ct: Ct, stages: Stages) -> Lungs:
         """The body around a box tells what is lung in it, so that the whole is segmented."""
-        found = segment_lungs(
+        return lungs_in(
             ct.hu, ct.spacing_mm, self._runner, lambda f, stage: stages.enter(0.2 + 0.65 * f, stage)
         )
-        return ct.inside(found)
+
+
+def _quality(lungs: Lungs, ct: Ct, labels: tuple[Label, ...]) -> Quality:
+    """Raises InferenceError where the segmentation is not usable."""
+    signs = signs_of(ct.hu, lungs, ct.spacing_mm)
+    quality = quality_of(lungs.sides, ct.hu, labels, signs)
+    require_usable(quality)
+    return quality
 
 
 def labels_of(found: Sides, voxel_ml: float) -> tuple[Label, ...]:

@@ -6,6 +6,7 @@ or collapsed lung, effusion, large pleural masses.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +26,25 @@ _CLOSING_MM = 7.0
 Step = Callable[[float, str], None]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lungs:
+    """``sides`` as ``segment_lungs`` gives them; ``air_hu`` of this image; ``gas_ml`` is air in the body
+    that was not taken for lung, the airways left out.
+    """
+
+    sides: Sides
+    air_hu: float
+    gas_ml: float
+
+
 def segment_lungs(
     hu: npt.NDArray[np.int16], spacing_mm: Triple, runner: Runner, step: Step
 ) -> Sides:
+    """What ``lungs_in`` finds."""
+    return lungs_in(hu, spacing_mm, runner, step).sides
+
+
+def lungs_in(hu: npt.NDArray[np.int16], spacing_mm: Triple, runner: Runner, step: Step) -> Lungs:
     """LEFT, RIGHT or UNSIDED for every voxel of ``hu`` ((z, y, x) in LPS order, at least -1024), else 0.
 
     ``step`` hears what is done next and how far the work is (0..1); it may raise to end it.
@@ -43,8 +60,10 @@ def segment_lungs(
     air_hu = USUAL_AIR_HU if enclosed.air_hu is None else enclosed.air_hu
     lungs = lung_air(view, air & ~tubes, air_hu, enclosed.noise_hu)
     labels = np.zeros(hu.shape, np.uint8)
+    gas = ndi.binary_opening(air & ~tubes & ~lungs)
+    result = Lungs(sides=labels, air_hu=air_hu, gas_ml=float(gas.sum()) * view.voxel_ml)
     if not lungs.any():
-        return labels
+        return result
     box = box_around(lungs, tuple(int(np.ceil(_MARGIN_MM / s)) for s in view.spacing_mm))
     step(0.5, "telling left from right")
     middle_x = body.middle_x - box[2].start
@@ -55,7 +74,7 @@ def segment_lungs(
     step(0.8, "going back to full resolution")
     fine = tuple(slice(s.start * f, s.stop * f) for s, f in zip(box, factors, strict=True))
     labels[fine] = runner.refine(hu[fine], shares, factors, AIR_HU)
-    return labels
+    return result
 
 
 def _shares(sides: Sides, tubes: Flags, spacing_mm: Triple) -> Sides:

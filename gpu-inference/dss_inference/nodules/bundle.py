@@ -12,8 +12,11 @@ from dss_broker.messages import Label, Note
 from dss_inference.bundle import Outcome, Progress, Stages
 from dss_inference.findings import Finding
 from dss_inference.images import Ct, read_ct, write_segmentation
-from dss_inference.lungs.notes import NO_LUNG
-from dss_inference.lungs.segment import segment_lungs
+from dss_inference.lungs.bundle import labels_of as lung_labels
+from dss_inference.lungs.notes import NO_LUNG, require_usable, verdict_on
+from dss_inference.lungs.quality import quality_of
+from dss_inference.lungs.segment import Lungs, lungs_in
+from dss_inference.lungs.signs import signs_of
 from dss_inference.nodules.candidates import MOST, Candidate, candidates_in
 from dss_inference.nodules.lungspace import LungSpace, lung_space
 from dss_inference.nodules.outline import Outline, drawn, outline_of
@@ -75,12 +78,13 @@ class NoduleDetection:
         )
 
     def _found(self, ct: Ct, stages: Stages) -> _Found:
-        lungs = segment_lungs(
+        whole = lungs_in(
             ct.hu, ct.spacing_mm, self._runner, lambda f, s: stages.enter(0.15 + 0.35 * f, s)
         )
-        lungs = ct.inside(lungs)
+        lungs = ct.inside(whole.sides)
         if not lungs.any():
             return _Found(voxels=lungs, findings=(), notes=(Note(level="warning", text=NO_LUNG),))
+        judged = lung_notes(whole, ct)
         stages.enter(0.5, "enlarging the lungs")
         space = lung_space(ct.hu, lungs, ct.spacing_mm, self._runner)
         candidates = candidates_in(space, lambda f, s: stages.enter(0.55 + 0.35 * f, s))
@@ -89,8 +93,23 @@ class NoduleDetection:
         return _Found(
             voxels=drawn(outlines, ct.hu.shape),
             findings=findings,
-            notes=notes_on(findings, ct),
+            notes=(*judged, *notes_on(findings, ct)),
         )
+
+
+def lung_notes(lungs: Lungs, ct: Ct) -> tuple[Note, ...]:
+    """The verdict on the lungs, why, and what was not searched.  Raises InferenceError if they are not usable."""
+    labels = lung_labels(lungs.sides, ct.grid.voxel_ml)
+    quality = quality_of(lungs.sides, ct.hu, labels, signs_of(ct.hu, lungs, ct.spacing_mm))
+    require_usable(quality)
+    lung_ml = sum(label.volume_ml for label in labels)
+    share = lungs.gas_ml / (lungs.gas_ml + lung_ml)
+    searched = (
+        f"The search was in {lung_ml:.0f} ml of lung. Not searched: {lungs.gas_ml:.0f} ml of other air in the "
+        f"body ({share:.0%} of both), and what is as dense as flesh."
+    )
+    flags = (Note(level="warning", text=flag.text) for flag in quality.flags)
+    return (verdict_on(quality), *flags, Note(level="info", text=searched))
 
 
 def findings_of(

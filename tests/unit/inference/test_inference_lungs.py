@@ -10,7 +10,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from builders import grid_of
 from dss_inference.bundle import Outcome
-from dss_inference.errors import Cancelled
+from dss_inference.errors import Cancelled, InferenceError
 from dss_inference.lungs.bundle import LungSegmentation
 from dss_inference.lungs.notes import NO_LUNG
 from dss_inference.phantom.chest import Phantom, PhantomSpec, make_phantom
@@ -198,3 +198,19 @@ def test_a_cancelled_run_ends_before_its_next_stage(
 
     assert len(stages) == 2
     assert not (tmp_path / "segmentation.nii.gz").exists()
+
+
+def test_an_image_1024_above_hounsfield_units_is_refused(
+    chest: Phantom, runner: Runner, tmp_path: Path
+) -> None:
+    voxels = sitk.GetArrayFromImage(chest.ct)
+    shifted = sitk.GetImageFromArray((voxels + 1024).astype(np.int16))
+    shifted.CopyInformation(chest.ct)
+    noisy = sitk.AdditiveGaussianNoise(shifted, 60.0, 0.0, 1)
+
+    with pytest.raises(InferenceError, match="is 1024 to be subtracted"):
+        outcome_on(noisy, tmp_path, runner)
+
+
+def test_the_verdict_comes_first(chest: Phantom, runner: Runner, tmp_path: Path) -> None:
+    assert outcome_on(chest.ct, tmp_path, runner).notes[0].text == "Verdict on the lungs: good."

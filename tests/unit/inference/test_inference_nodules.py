@@ -230,8 +230,13 @@ def test_an_image_without_lungs_has_no_candidates(
 def test_thick_slices_are_warned_of(chest: Phantom, runner: Runner, tmp_path: Path) -> None:
     outcome = outcome_on(chest.ct[:, :, 40:50], tmp_path, runner)
 
-    assert outcome.notes[0].level == "warning"
-    assert "up to 4 mm long" in outcome.notes[0].text
+    (thick,) = [note for note in outcome.notes if "up to 4 mm long" in note.text]
+    assert thick.level == "warning"
+
+
+def test_the_verdict_on_the_lungs_comes_first_with_what_was_not_searched(outcome: Outcome) -> None:
+    assert outcome.notes[0].text == "Verdict on the lungs: good."
+    assert re.search(r"Not searched: \d+ ml .*\d+%", " ".join(n.text for n in outcome.notes))
 
 
 def test_the_findings_are_listed_for_people_and_programs(outcome: Outcome) -> None:

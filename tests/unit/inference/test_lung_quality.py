@@ -1,15 +1,19 @@
 """Which flags a lung segmentation raises."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dss_broker.messages import Label
+from dss_inference.errors import InferenceError
 from dss_inference.lungs.bundle import labels_of
-from dss_inference.lungs.quality import Quality, quality_of, quality_reports
+from dss_inference.lungs.notes import require_usable
+from dss_inference.lungs.quality import Quality, Verdict, quality_of, quality_reports
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Sides
+from dss_inference.lungs.signs import Signs
 
 VOXEL_ML = 1.0
 
@@ -50,6 +54,46 @@ def test_each_oddity_has_its_flag(found: Sides, hu: int, code: str) -> None:
     assert codes(judged(found, hu)) == [code]
 
 
+NOTHING = Signs(empty=0.0, dense=0.0, uneven=0.0, gas=0.0)
+
+
+@pytest.mark.parametrize(
+    ("signs", "code"),
+    [
+        (replace(NOTHING, empty=0.3), "dark_unusual"),
+        (replace(NOTHING, dense=0.3), "density_unusual"),
+        (replace(NOTHING, uneven=0.3), "uneven"),
+        (replace(NOTHING, gas=0.3), "air_unexplained"),
+    ],
+)
+def test_each_sign_asks_for_a_look(signs: Signs, code: str) -> None:
+    found = lungs()
+    quality = quality_of(
+        found, np.full(found.shape, -820, np.int16), labels_of(found, VOXEL_ML), signs
+    )
+
+    assert (codes(quality), quality.verdict) == ([code], Verdict.LOOK)
+
+
+def test_a_border_that_is_touched_switches_no_flag_off() -> None:
+    assert codes(judged(lungs(8, 30, first=0))) == ["touches_border", "ratio_unusual"]
+
+
+def test_lungs_that_the_view_cuts_may_be_good() -> None:
+    assert judged(lungs(first=0)).verdict == Verdict.GOOD
+
+
+def test_more_than_lungs_can_hold_is_not_usable() -> None:
+    found = lungs()
+    labels = labels_of(found, 1000.0)
+
+    quality = quality_of(found, np.full(found.shape, -820, np.int16), labels)
+
+    assert quality.verdict == Verdict.UNUSABLE
+    with pytest.raises(InferenceError, match="which no lungs do"):
+        require_usable(quality)
+
+
 def test_the_borders_are_named_as_a_reader_knows_them() -> None:
     assert judged(lungs(first=0)).borders == ("feet",)
 
@@ -63,5 +107,6 @@ def test_the_report_tells_the_flags_to_people_and_programs(tmp_path: Path) -> No
 
     text, tree = (report.path for report in quality_reports(quality, tmp_path))
 
+    assert text.read_text().startswith("Verdict: look at it")
     assert quality.flags[0].text in text.read_text()
     assert json.loads(tree.read_text())["flags"][0]["code"] == "ratio_unusual"
