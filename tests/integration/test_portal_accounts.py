@@ -118,6 +118,22 @@ async def test_a_first_sign_in_on_the_page_leads_to_the_terms(portal: Portal) ->
     assert led_to == ["http://127.0.0.1:8080/token", "http://127.0.0.1:8080/"]
 
 
+async def test_a_browser_gets_no_page_before_the_terms_whoever_made_the_token(
+    portal: Portal,
+) -> None:
+    root = await accounts.save_user("root@example.com", sysadmin=True)
+    browser, pages = portal.app.test_client(), ("/tickets", "/services", "/admin", "/adminservices")
+    token = await accounts.new_login_token(root, 60)
+    await browser.post("/token", form={"token": token})
+
+    before = [(await browser.get(page)).headers.get("Location") for page in pages]
+    await post(browser, "/acceptterms", cb="on")
+    after = [(await browser.get(page)).status_code for page in pages]
+
+    assert before == ["http://127.0.0.1:8080/token"] * len(pages)
+    assert after == [200] * len(pages)
+
+
 async def test_a_revoked_an_expired_and_an_invented_token_open_nothing(portal: Portal) -> None:
     revoked = await _bearer(portal, "tickets")
     await api_tokens.revoke((await api_tokens.listed())[0].id)

@@ -11,7 +11,7 @@ from dss_observability import metrics
 from dss_portal import parameters
 from dss_portal.accounts import store
 from dss_portal.accounts.openid import OpenIdIssuer
-from dss_portal.accounts.sessions import changes_state, sign_in
+from dss_portal.accounts.sessions import ask_for_terms, changes_state, sign_in
 from dss_portal.errors import Refused
 
 blueprint = Blueprint("openid", __name__)
@@ -56,5 +56,6 @@ async def finish() -> Redirect:
         raise
     metrics.SIGN_INS.labels("issuer", "accepted").inc()
     await sign_in(user)
+    ask_for_terms(user)
     log.info("signed in by the issuer", extra={"user": user.id})
     return redirect_to(parameters.settings().public_url.rstrip("/") + "/", 303)

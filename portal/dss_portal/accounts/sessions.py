@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from quart import Quart, Response, current_app, g, request
+from quart import Quart, Response, current_app, g, request, session
 from quart_auth import AuthUser, login_user, logout_user
 from quart_auth import current_user as cookie_user
 from werkzeug.exceptions import MethodNotAllowed
@@ -29,6 +29,7 @@ View = Callable[P, Awaitable[Response]]
 WHO = "accounts.who"  # who one is, is told before the terms are accepted
 YEAR_S = 365 * 24 * 3600
 EVERYTHING = frozenset(api_tokens.SCOPES)
+_TERMS_DUE = "terms_due"
 _SCOPES = {"/api/admin/": "admin", "/api/pro/": "provider"}
 """What a token must be for, by the beginning of the address; everything else is for ``tickets``."""
 
@@ -161,6 +162,24 @@ async def sign_in(user: User) -> None:
     g.pop("dss_identity", None)
 
 
+def ask_for_terms(user: User) -> None:
+    """The browser that has just signed ``user`` in is shown the terms of use first, unless they were accepted
+    before, whoever made the token.
+    """
+    session.pop(_TERMS_DUE, None)
+    if user.terms_accepted_at is None:
+        session[_TERMS_DUE] = True
+
+
+def terms_are_due() -> bool:
+    """Has this browser still to accept the terms of use?"""
+    return _TERMS_DUE in session
+
+
+def terms_are_settled() -> None:
+    session.pop(_TERMS_DUE, None)
+
+
 async def sign_out() -> None:
     """End the session, if there is one."""
     found = await identity()
@@ -172,10 +191,10 @@ async def sign_out() -> None:
 async def _look_up() -> Identity | None:
     if _sends_bearer():
         return await _by_bearer(request.headers["Authorization"].partition(" ")[2].strip())
-    session = await _session_of_cookie()
-    if session is None:
+    found = await _session_of_cookie()
+    if found is None:
         return await _in_test_mode()
-    return Identity(user=session.user, session=session, terms_accepted=session.terms_accepted)
+    return Identity(user=found.user, session=found, terms_accepted=found.terms_accepted)
 
 
 async def _session_of_cookie() -> Session | None:

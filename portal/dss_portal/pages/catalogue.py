@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from quart import Blueprint, Response
 
+from dss_portal.accounts.sessions import terms_are_due
 from dss_portal.formats import duration
 from dss_portal.models import Service, Worker
 from dss_portal.pages.guards import person
@@ -32,6 +33,8 @@ async def service_list() -> Response:
     """For who has signed in."""
     if await person() is None:
         return await see_other("/")
+    if terms_are_due():
+        return await see_other("/token")
     listed = await store.listed()
     standings = await liveness.standings()
     shown = [(service, await _lights(service, standings[service.name])) for service in listed]

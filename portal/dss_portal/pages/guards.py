@@ -4,7 +4,7 @@ from quart import Response, current_app, request
 
 from dss_portal.accounts.limits import Limits
 from dss_portal.accounts.origins import is_browser
-from dss_portal.accounts.sessions import Identity, identity
+from dss_portal.accounts.sessions import Identity, identity, terms_are_due
 from dss_portal.errors import Refused
 from dss_portal.pages import forms
 from dss_portal.pages.rendering import see_other
@@ -36,13 +36,13 @@ async def only_our_forms() -> Response | None:
 
 
 async def only_signed_in() -> Response | None:
-    return None if await person() else await see_other("/token")
+    return None if await person() and not terms_are_due() else await see_other("/token")
 
 
 async def only_sysadmins() -> Response | None:
     """Raises Refused.  Rights are looked up now, not remembered from the sign-in."""
     found = await person()
-    if found is None:
+    if found is None or terms_are_due():
         return await see_other("/token")
     if not found.user.sysadmin:
         raise Refused("Unauthorized access", 401)

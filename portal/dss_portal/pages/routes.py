@@ -6,7 +6,13 @@ from werkzeug.exceptions import NotFound
 from dss_portal import parameters
 from dss_portal.accounts import store as accounts
 from dss_portal.accounts.origins import is_browser
-from dss_portal.accounts.sessions import changes_state, sign_in_with_token, sign_out
+from dss_portal.accounts.sessions import (
+    ask_for_terms,
+    changes_state,
+    sign_in_with_token,
+    sign_out,
+    terms_are_settled,
+)
 from dss_portal.errors import Refused, words_of
 from dss_portal.formats import plain
 from dss_portal.pages import (
@@ -96,6 +102,7 @@ async def sign_in() -> Response:
     user = await sign_in_with_token(token)
     if user is None:
         return await _sign_in_page(wrong=True)
+    ask_for_terms(user)
     return await see_other("/" if user.terms_accepted_at else "/token")
 
 
@@ -105,6 +112,8 @@ async def accept_terms() -> Response:
     found = await person()
     if found is not None and found.session is not None:
         await accounts.accept_terms(found.session, accepted=accepted)
+        if accepted:
+            terms_are_settled()
     if not accepted and is_browser():
         await sign_out()
     return await see_other("/token" if accepted else "/logout")
