@@ -13,8 +13,18 @@ BROKER_RELEASES ?= trixie forky
 BROKER_TESTS := tests/contract tests/e2e/test_rollouts.py $(addprefix tests/integration/test_,orderly_stops.py \
   crash_windows.py rabbit_faults.py rabbit_recovery.py rabbit_rights.py long_work.py dead_letters_programs.py)
 
+# Images and what is made of them: docker and "docker compose" do as well.
+ENGINE ?= podman
+COMPOSE ?= podman-compose
+COMPOSE_FILE := infra/compose.yaml
+IMAGES ?= portal dispatch inference client
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGE_LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION="$$(git rev-parse HEAD 2> /dev/null)" \
+  --build-arg SOURCE="$$(git remote get-url origin 2> /dev/null)"
+
 .DEFAULT_GOAL := help
-.PHONY: help up stop status logs reset check test test-brokers test-setup test-chart manifests chaos failover bench bench-inference migration dashboards lock
+.PHONY: help up stop status logs reset check test test-brokers test-setup test-chart manifests chaos failover bench bench-inference migration dashboards lock \
+  images site-secrets first-ticket test-deploy
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -106,3 +116,21 @@ lock: ## write requirements.lock anew, with the newest versions that pyproject.t
 	  --no-emit-trusted-host --output-file - pyproject.toml | sed -n 's/^\([a-z][^+ ]*\).*/\1/p'; } \
 	  > requirements.lock.new
 	@mv requirements.lock.new requirements.lock
+
+images: ## build the images; BASE, TORCH_CPU, BUILD_OPTIONS and IMAGES as infra/README.md says
+	@for image in $(IMAGES); do \
+	  BUILDAH_FORMAT=docker $(ENGINE) build $(BUILD_OPTIONS) $${BASE:+--build-arg BASE="$$BASE"} --build-arg TORCH_CPU="$$TORCH_CPU" $(IMAGE_LABELS) \
+	    --file infra/docker/Containerfile --target $$image --tag "$${DSS_REGISTRY}dss-$$image:$${DSS_VERSION:-latest}" . || exit 1; \
+	done
+
+site-secrets: ## write fresh passwords for infra/compose.yaml into infra/secrets, unless they are there
+	@mkdir -p infra/secrets infra/bundles
+	@$(ENGINE) run --rm --user 0:0 --volume "$(CURDIR)/infra/secrets:/secrets" --entrypoint python \
+	  "$${DSS_REGISTRY}dss-portal:$${DSS_VERSION:-latest}" -m dss_broker.site_secrets /secrets
+
+first-ticket: ## of a composed site: make a sysadmin, and send the sample CT as that user
+	@sh infra/compose/first_ticket.sh "$(COMPOSE) --file $(COMPOSE_FILE)"
+
+test-deploy: ## build the images and run them as a site of containers (as root, with podman and debootstrap)
+	$(BOOTSTRAP) dev
+	$(BIN)/pytest --durations 10 --log-cli-level INFO tests/deploy/composed_site.py

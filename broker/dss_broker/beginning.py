@@ -5,6 +5,8 @@ import os
 import signal
 from collections.abc import MutableMapping
 
+from dss_broker.secret_files import read_secret_files
+
 UMASK = 0o007
 """Files are for the user and the group: programs of one site share a group, not always a user."""
 
@@ -13,10 +15,14 @@ INIT = 1
 
 
 def begin(environment: MutableMapping[str, str]) -> None:
-    """Call it before the program's own modules are imported, which takes a second or more."""
+    """Call it before the program's own modules are imported, which takes a second or more.
+
+    Exits with a sentence if a secret's file cannot be read.
+    """
     os.umask(UMASK)
     ends_program(signal.SIGTERM)
     name_user(environment)
+    read_secret_files(environment)
 
 
 def ends_program(number: signal.Signals) -> None:

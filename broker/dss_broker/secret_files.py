@@ -1,0 +1,32 @@
+"""Secrets that a site hands over as files, as engines of containers and clusters do."""
+
+import sys
+from collections.abc import MutableMapping
+from pathlib import Path
+
+SECRETS = ("DSS_AMQP_URL", "DSS_DATABASE_URL", "DSS_SECRET_KEY", "DSS_OIDC_CLIENT_SECRET")
+"""Settings that may be given as the path of a file, under their name with ``_FILE``."""
+
+
+def read_secret_files(environment: MutableMapping[str, str]) -> None:
+    """Set each of SECRETS whose file is named to what the file holds, without white space at its ends.
+
+    Exits with a sentence if a file cannot be read, holds nothing, or stands beside the setting itself.
+    """
+    for name in SECRETS:
+        path = environment.pop(f"{name}_FILE", "")
+        if path:
+            environment[name] = _content(name, path, also_set=bool(environment.get(name)))
+
+
+def _content(name: str, path: str, *, also_set: bool) -> str:
+    if also_set:
+        sys.exit(f"{name} and {name}_FILE are both set; set one of them.")
+    try:
+        found = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        sys.exit(f"{name}_FILE: {path} cannot be read ({why}).")
+    if not found:
+        sys.exit(f"{name}_FILE: {path} holds nothing.")
+    return found

@@ -1,0 +1,50 @@
+"""``contents.py PROGRAM DEVICE``: ends the build of an image that holds what it must not.
+
+Runs with the image's own Python and the standard library only.
+"""
+
+import re
+import sys
+import sysconfig
+from collections.abc import Iterable
+from importlib.metadata import distributions
+from pathlib import Path
+
+TOOLS = frozenset({"pip", "setuptools", "wheel"})
+FORBIDDEN = {
+    "portal": TOOLS | {"torch", "monai", "simpleitk", "numpy", "scipy"},
+    "dispatch": TOOLS | {"torch", "monai", "scipy", "quart", "tortoise-orm"},
+    "inference": TOOLS - {"setuptools"} | {"quart", "tortoise-orm", "asyncpg"},  # torch needs it
+    "client": TOOLS | {"torch", "monai", "scipy", "quart", "tortoise-orm"},
+    "torch": frozenset[str](),
+}
+
+_CUDA = re.compile(r"lib(torch_cuda|cudart|cublas|cudnn|nccl|cufft|nvrtc)[^a-z].*so")
+
+
+def problems(program: str, device: str, names: Iterable[str], files: Iterable[str]) -> list[str]:
+    """A sentence for each distribution or library that an image for ``device`` must not hold."""
+    wrong = sorted(FORBIDDEN[program] & {name.lower() for name in names})
+    found = [f"The image of {program} must not hold {name}." for name in wrong]
+    cuda = sorted({Path(file).name for file in files if _CUDA.match(Path(file).name)})
+    if device == "cpu" and cuda:
+        found.append(
+            f"The image is for CPUs and holds {len(cuda)} libraries of CUDA, such as {cuda[0]}: "
+            "name an index or a folder that has torch's build for CPUs (--build-arg TORCH_CPU=...)."
+        )
+    return found
+
+
+def main(program: str, device: str) -> None:
+    if device not in {"cpu", "cuda"}:
+        sys.exit(f"DEVICE must be cpu or cuda, not '{device}'.")
+    names = [distribution.metadata["Name"] for distribution in distributions()]
+    found = problems(
+        program, device, names, map(str, Path(sysconfig.get_path("purelib")).rglob("*.so*"))
+    )
+    if found:
+        sys.exit("\n".join(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

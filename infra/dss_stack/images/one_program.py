@@ -1,0 +1,87 @@
+"""``one_program.py PROGRAM CHECKOUT TARGET``: the source of a wheel that holds one program and what it imports.
+
+The project is developed as one distribution; an image gets one of these.  Runs with the standard library only.
+"""
+
+import json
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+
+PACKAGES = {
+    "portal": ("broker/dss_broker", "observability/dss_observability", "portal/dss_portal"),
+    "dispatch": (
+        "broker/dss_broker",
+        "broker/dss_images",
+        "observability/dss_observability",
+        "dispatch-consumers/dss_dispatch",
+    ),
+    "inference": (
+        "broker/dss_broker",
+        "broker/dss_images",
+        "observability/dss_observability",
+        "gpu-inference/dss_inference",
+    ),
+    "client": ("broker/dss_images", "portal/dss_client"),
+}
+"""All that a program imports of ours; a test holds it against the imports."""
+
+COMMANDS = {
+    "portal": "dss-portal",
+    "dispatch": "dss-dispatch",
+    "inference": "dss-inference",
+    "client": "dss",
+}
+
+
+def write(program: str, checkout: Path, target: Path) -> None:
+    """Fill ``target``, which must not exist."""
+    target.mkdir(parents=True)
+    for package in PACKAGES[program]:
+        source = checkout / package
+        shutil.copytree(source, target / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(checkout / "LICENSE", target)
+    project = tomllib.loads((checkout / "pyproject.toml").read_text())
+    (target / "pyproject.toml").write_text(_pyproject(program, project))
+
+
+def _pyproject(program: str, project: dict[str, dict[str, object]]) -> str:
+    """JSON's strings and lists are TOML's, too."""
+    facts = project["project"]
+    extras, commands = facts["optional-dependencies"], facts["scripts"]
+    if not isinstance(extras, dict) or not isinstance(commands, dict):
+        sys.exit("pyproject.toml has no table of extras or of scripts.")
+    own = [*_list(facts["dependencies"]), *_list(extras[program])]
+    command = COMMANDS[program]
+    names = [Path(package).name for package in PACKAGES[program]]
+    return f"""\
+[build-system]
+requires = {json.dumps(project["build-system"]["requires"])}
+build-backend = "hatchling.build"
+
+[project]
+name = "itksnap-dss-{program}"
+version = {json.dumps(facts["version"])}
+license = {json.dumps(facts["license"])}
+license-files = ["LICENSE"]
+requires-python = {json.dumps(facts["requires-python"])}
+dependencies = {json.dumps(own)}
+
+[project.optional-dependencies]
+tracing = {json.dumps(_list(extras["tracing"]))}
+
+[project.scripts]
+{command} = {json.dumps(commands[command])}
+
+[tool.hatch.build.targets.wheel]
+packages = {json.dumps(names)}
+"""
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+if __name__ == "__main__":
+    write(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
