@@ -1,0 +1,63 @@
+"""``python -m dss_broker.site_secrets FOLDER``: the secrets of a new site, a file for each, for compose.yaml."""
+
+import json
+import secrets
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from dss_broker.rights import USERS, definitions
+
+FOLDER_MODE = 0o700
+FILE_MODE = 0o444
+"""An engine mounts a file as it is, for whatever user its program runs as; the folder keeps other users out."""
+
+main = typer.Typer(add_completion=False)
+
+
+@main.command()
+def make(
+    folder: Annotated[Path, typer.Argument(help="Made if need be; what is there stays.")],
+    rabbitmq: Annotated[str, typer.Option(help="Where the programs find it.")] = "rabbitmq:5672",
+    postgres: Annotated[str, typer.Option(help="Likewise.")] = "postgres:5432",
+) -> None:
+    """Write fresh passwords into FOLDER, unless a site's secrets are there already."""
+    if folder.is_dir() and any(folder.iterdir()):
+        typer.echo(f"{folder} holds secrets already; nothing was changed.")
+        return
+    try:
+        _write(folder, _fresh(rabbitmq, postgres))
+    except OSError as error:
+        typer.echo(f"{folder} cannot take the secrets ({error.strerror or error}).", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"{folder} holds the secrets of a new site; keep it, and keep it to yourself.")
+
+
+def _write(folder: Path, files: dict[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(FOLDER_MODE)
+    for name, content in files.items():
+        (folder / name).write_text(content)
+        (folder / name).chmod(FILE_MODE)
+
+
+def _fresh(rabbitmq: str, postgres: str) -> dict[str, str]:
+    """Content by name of the file."""
+    passwords = {user: secrets.token_urlsafe(24) for user in USERS}
+    database = secrets.token_urlsafe(24)
+    addresses = {
+        f"{user.removeprefix('dss-')}_amqp_url": f"amqp://{user}:{password}@{rabbitmq}/{quote('/', safe='')}"
+        for user, password in passwords.items()
+    }
+    return addresses | {
+        "rabbitmq_definitions.json": json.dumps(definitions(passwords), indent=1),
+        "postgres_password": database,
+        "database_url": f"postgres://dss:{database}@{postgres}/dss",
+        "secret_key": secrets.token_urlsafe(48),
+    }
+
+
+if __name__ == "__main__":
+    main()

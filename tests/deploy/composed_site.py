@@ -1,0 +1,235 @@
+"""infra/compose.yaml, set up by the commands that infra/README.md prints: ``make test-deploy``."""
+
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from conftest import CHECKOUT, STATE, missing
+from deploy.engines import BASE, Engine, build_options, torch_folder
+from stacks import free_port, wait_until
+
+pytestmark = pytest.mark.timeout(900)
+
+log = logging.getLogger(__name__)
+
+UID = "1000660000"
+STAND_INS = {
+    "rabbitmq": "rabbitmq:4",
+    "postgres": "postgres:17",
+    "prometheus": "prom/prometheus:v3.5.0",
+}
+LARGEST_MB = {"portal": 250, "dispatch": 450}
+"""Beyond the base."""
+PROGRAMS = ("portal", "dispatch-lungs", "dispatch-nodules", "inference")
+SERVERS = ("rabbitmq", "postgres", "prometheus")
+
+
+@dataclass(frozen=True)
+class Site:
+    engine: Engine
+    checkout: Path
+    settings: dict[str, str]
+    said: str
+    """What the last of the printed commands said."""
+
+    @property
+    def portal(self) -> str:
+        return f"http://{self.settings['DSS_PUBLISH']}"
+
+    def run(self, command: str) -> str:
+        return _run(command, self.checkout, self.engine.environment)
+
+    def compose(self, words: str) -> str:
+        return self.run(f"podman-compose --file infra/compose.yaml --profile try {words}")
+
+    def exec(self, service: str, *words: str) -> "subprocess.CompletedProcess[str]":
+        return self.engine.podman("exec", f"dss_{service}_1", *words, check=False)
+
+
+def _run(command: str, folder: Path, environment: dict[str, str]) -> str:
+    done = subprocess.run(
+        ["bash", "-euc", command],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout[-6000:]}"
+    return done.stdout
+
+
+def printed_commands() -> list[str]:
+    """The first block below the heading "In containers"."""
+    text = (CHECKOUT / "infra/README.md").read_text().partition("## In containers")[2]
+    block = re.search(r"```\n(.*?)```", text, re.DOTALL)
+    assert block is not None
+    return [line for line in block[1].splitlines() if line]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    if os.geteuid() != 0:
+        missing("Containers without a registry take root.")
+    engine = Engine(STATE / "deploy" / "engine")
+    engine.remove_everything()
+    engine.prepare()
+    try:
+        engine.import_base(STATE / "deploy" / "base")
+        yield engine
+    finally:
+        engine.remove_everything()
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh copy of what git knows here."""
+    copy = tmp_path_factory.mktemp("site") / "checkout"
+    copy.mkdir()
+    listed = "git ls-files --cached --others --exclude-standard -z | tar --null --files-from - -c"
+    _run(f"{listed} | tar -C {copy} -x", CHECKOUT, dict(os.environ))
+    return copy
+
+
+@pytest.fixture(scope="module")
+def site(engine: Engine, checkout: Path) -> Iterator[Site]:
+    """A ticket has been through it."""
+    settings = {
+        "DSS_UID": UID,
+        "DSS_PUBLISH": f"127.0.0.1:{free_port()}",
+        "PROMETHEUS_PUBLISH": f"127.0.0.1:{free_port()}",
+    }
+    lines = [f"{name}={value}\n" for name, value in settings.items()]
+    (checkout / "infra/.env").write_text("".join(lines))
+    for target, tag in STAND_INS.items():
+        folder = "tests/deploy/stand_ins"
+        build = f"podman build {build_options()} --target {target} --tag {tag} {folder}"
+        _run(build, checkout, engine.environment)
+    environment = {
+        **engine.environment,
+        "BUILD_OPTIONS": build_options(),
+        "TORCH_CPU": torch_folder(),
+    }
+    commands = printed_commands()
+    assert len(commands) <= 4
+    said = ""
+    for command in commands:
+        began_s = time.monotonic()
+        said = _run(command, checkout, environment)
+        log.info("%.0f s for: %s", time.monotonic() - began_s, command)
+    yield Site(engine, checkout, settings, said)
+    last = "podman-compose --file infra/compose.yaml logs 2>&1 | tail -n 100"
+    log.info("the site's last words\n%s", _run(last, checkout, environment))
+
+
+def test_the_sample_is_segmented_by_the_commands_as_printed(site: Site) -> None:
+    assert "left lung" in site.said
+    assert "right lung" in site.said
+
+
+def test_images_are_small(site: Site) -> None:
+    base = site.engine.size_bytes(BASE)
+    sizes_mb = {
+        name: round((site.engine.size_bytes(f"dss-{name}") - base) / 1e6)
+        for name in ("portal", "dispatch", "inference", "client")
+    }
+
+    log.info("MB beyond the %.0f of the base: %s", base / 1e6, sizes_mb)
+    assert all(sizes_mb[name] < limit for name, limit in LARGEST_MB.items())
+
+
+@pytest.mark.parametrize("service", PROGRAMS)
+def test_a_program_runs_as_an_arbitrary_user_without_rights_on_a_root_that_it_cannot_write(
+    site: Site, service: str
+) -> None:
+    status = site.exec(service, "cat", "/proc/1/status").stdout
+    facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+
+    assert facts["Uid"].split()[0] == UID
+    assert facts["Gid"].split()[0] == "0"
+    assert int(facts["CapEff"], 16) == int(facts["CapBnd"], 16) == 0
+    assert facts["NoNewPrivs"].strip() == "1"
+    assert site.exec(service, "touch", "/opt/dss/x").returncode != 0
+    assert site.exec(service, "python", "-m", "dss_observability.health").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("service", "modules"),
+    [
+        ("portal", "torch SimpleITK numpy dss_dispatch dss_inference dss_images"),
+        ("dispatch-lungs", "torch quart tortoise dss_portal dss_inference"),
+        ("inference", "quart tortoise asyncpg dss_portal dss_dispatch"),
+    ],
+)
+def test_an_image_holds_no_tools_and_no_other_program(
+    site: Site, service: str, modules: str
+) -> None:
+    for module in ("pip", *modules.split()):
+        assert site.exec(service, "python", "-c", f"import {module}").returncode != 0, module
+    for tool in ("pip", "gcc", "cc"):
+        assert site.exec(service, tool, "--version").returncode != 0, tool
+
+
+def test_prometheus_sees_every_program_and_has_our_rules(site: Site) -> None:
+    api = f"http://{site.settings['PROMETHEUS_PUBLISH']}/api/v1"
+
+    def down() -> list[str]:
+        answer = httpx.get(f"{api}/query", params={"query": "up"}).json()["data"]["result"]
+        up = [row["metric"]["instance"] for row in answer if row["value"][1] == "1"]
+        wanted = {*(f"{name}:9100" for name in PROGRAMS), "rabbitmq:15692"}
+        return sorted(wanted - set(up))
+
+    wait_until(lambda: not down(), 60, lambda: str(down()))
+    assert httpx.get(f"{api}/rules").json()["data"]["groups"]
+
+
+def test_a_ticket_is_done_although_every_container_is_killed_meanwhile(site: Site) -> None:
+    containers = {service: f"dss_{service}_1" for service in (*PROGRAMS, *SERVERS)}
+    before = {service: site.engine.process(name) for service, name in containers.items()}
+    token = site.exec("portal", "dss-portal", "users", "add", "ann@example.org").stdout.split()[-1]
+    words = (
+        f"run --rm -e DSS_TOKEN={token} client send /sample/ct.nii.gz --service lung-segmentation"
+    )
+    command = f"podman-compose --file infra/compose.yaml --profile try {words} --jar /tmp/jar --output /sample/again"
+    with subprocess.Popen(
+        ["bash", "-c", command],
+        cwd=site.checkout,
+        env=site.engine.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as sending:
+        for service, name in containers.items():
+            os.kill(before[service], signal.SIGKILL)
+            wait_until(lambda: site.engine.process(name) not in {0, before[service]}, 60)  # noqa: B023 - called at once
+        said, _ = sending.communicate(timeout=300)
+
+    assert sending.returncode == 0, said
+    assert "left lung" in said
+    for service in PROGRAMS:
+        wait_until(
+            lambda: not site.exec(service, "python", "-m", "dss_observability.health").returncode,  # noqa: B023
+            60,
+        )
+
+
+def test_a_program_stops_at_once_when_it_is_asked_to(site: Site) -> None:
+    for service in PROGRAMS:
+        began_s = time.monotonic()
+        site.engine.podman("stop", "--time", "40", f"dss_{service}_1")
+        took_s = time.monotonic() - began_s
+
+        (facts,) = json.loads(site.engine.podman("inspect", f"dss_{service}_1").stdout)
+        assert facts["State"]["ExitCode"] == 0, service
+        assert took_s < 20, (service, took_s)

@@ -1,0 +1,104 @@
+"""podman with a store of its own, on a machine without systemd and without a registry."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from dss_stack import debian_root
+
+COMPOSE = "podman-compose==1.6.0"
+BASE = "debian:bookworm-slim"
+CERTIFICATES = Path("/etc/ssl/certs")
+
+_CONFIGURATION = """\
+[engine]
+runtime = "runc"
+[containers]
+default_ulimits = ["nofile=16384:16384", "nproc=4000:4000"]
+"""
+"""crun refuses the control groups of our machines, and they refuse higher limits."""
+
+_PODMAN = """\
+#!/bin/sh
+exec {podman} --root {folder}/store --runroot {folder}/run "$@"
+"""
+_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """``podman`` and ``podman-compose`` of ``folder``; other stores of the machine are not touched."""
+
+    folder: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "CONTAINERS_CONF": str(self.folder / "containers.conf"),
+            "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
+        }
+
+    def prepare(self) -> None:
+        (self.folder / "bin").mkdir(parents=True, exist_ok=True)
+        (self.folder / "containers.conf").write_text(_CONFIGURATION)
+        podman = self.folder / "bin/podman"
+        podman.write_text(_PODMAN.format(podman=shutil.which("podman"), folder=self.folder))
+        podman.chmod(0o755)
+        venv = self.folder / "compose"
+        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+        subprocess.run([venv / "bin/pip", "install", "--quiet", COMPOSE], check=True)
+        link = self.folder / "bin/podman-compose"
+        link.unlink(missing_ok=True)
+        link.symlink_to(venv / "bin/podman-compose")
+
+    def podman(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            ["podman", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0 or not check, f"{arguments}: {done.stderr[-3000:]}"
+        return done
+
+    def import_base(self, root: Path) -> None:
+        """BASE, from Debian's packages: no registry is to be had."""
+        debian_root.make("bookworm", root, ("ca-certificates",))
+        with subprocess.Popen(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE) as packed:
+            subprocess.run(
+                ["podman", "import", "--change", f"ENV {_PATH}", "-", BASE],
+                stdin=packed.stdout,
+                env=self.environment,
+                check=True,
+            )
+
+    def size_bytes(self, image: str) -> int:
+        return int(self.podman("image", "inspect", image, "--format", "{{.Size}}").stdout)
+
+    def process(self, container: str) -> int:
+        """Its first process, by the number that this machine gives it; 0 while it does not run."""
+        return int(self.podman("inspect", container, "--format", "{{.State.Pid}}").stdout)
+
+    def remove_everything(self) -> None:
+        self.podman("rm", "--all", "--force", "--time", "0", check=False)
+        self.podman("system", "reset", "--force", check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def build_options() -> str:
+    """What reaches the package index from within a build, as it is reached from here."""
+    options = ["--isolation chroot", f"--volume {CERTIFICATES}:{CERTIFICATES}:ro"]
+    if wheels := torch_folder():
+        options.append(f"--volume {wheels}:{wheels}:ro")
+    return " ".join(options)
+
+
+def torch_folder() -> str:
+    """DSS_TORCH_CPU, or the folder that pip takes wheels from, if it has torch; else ""."""
+    named = os.environ.get("DSS_TORCH_CPU", os.environ.get("PIP_FIND_LINKS", ""))
+    return named if named and list(Path(named).glob("torch-*")) else ""
