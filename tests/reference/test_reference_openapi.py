@@ -11,7 +11,12 @@ from dss_portal.settings import Settings
 
 def test_the_description_lists_exactly_the_routes_of_the_api(tmp_path: object) -> None:
     settings = Settings.model_validate(
-        {"database_url": "-", "amqp_url": "-", "datastore": tmp_path, "secret_key": "-"}
+        {
+            "database_url": "postgres://dss@127.0.0.1/dss",
+            "amqp_url": "amqp://memory",
+            "datastore": tmp_path,
+            "secret_key": "-",
+        }
     )
     broker = MemoryBroker()
     rules = list(create_app(settings, broker).url_map.iter_rules())
