@@ -279,7 +279,7 @@ def test_a_site_that_is_no_dss_is_told_from_one(client: ItkSnap, recorder: Recor
 
 @pytest.mark.parametrize("server", ["127.0.0.1:8080", "ftp://127.0.0.1", "http://"])
 def test_what_is_no_address_is_told_in_a_sentence(server: str) -> None:
-    with ItkSnap(server) as client, pytest.raises(ClientError, match="address"):
+    with pytest.raises(ClientError, match="address"), ItkSnap(server) as client:
         client.services()
 
 
