@@ -7,7 +7,8 @@ import pytest
 from dss_inference.lungs.segment import segment_lungs
 from dss_inference.runner import Runner, runner_for
 from lung_cases import HEALTHY, clamped, dice, phantom, random_of, real
-from lung_disease import Chest
+from lung_disease import DISEASES, Chest
+from lung_judging import judged
 
 REAL = [
     ("offset", "-60"),
@@ -58,6 +59,27 @@ def test_lungs_of_a_phantom_are_found_however_it_is_shown(
     made: Chest, runner: Runner, kind: str, name: str
 ) -> None:
     assert dice_on(made, kind, name, runner) >= 0.95
+
+
+@pytest.mark.parametrize("name", list(DISEASES))
+def test_a_disease_leaves_nine_tenths_of_the_lungs_or_asks_for_a_look(
+    made: Chest, runner: Runner, name: str
+) -> None:
+    sick = clamped(DISEASES[name](made, random_of(8, name)))
+
+    result = judged(sick, runner)
+
+    assert result.dice >= 0.9 or result.verdict != "good"
+    assert result.wrong_side < 0.02
+
+
+@pytest.mark.parametrize("name", ["tension", "consolidation", "lobectomy"])
+def test_a_disease_of_much_of_one_lung_is_never_good(
+    made: Chest, runner: Runner, name: str
+) -> None:
+    sick = clamped(DISEASES[name](made, random_of(8, name)))
+
+    assert judged(sick, runner).verdict == "look at it"
 
 
 def dice_on(base: Chest, kind: str, name: str, runner: Runner) -> float:
