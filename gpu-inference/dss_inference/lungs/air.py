@@ -17,6 +17,7 @@ AIR_HU = -400
 USUAL_AIR_HU = -1000
 
 _PADDING_HU = -1020
+_SAMPLES = 20_000
 _LIGHTEST_AIR_HU = -850
 _SURROUNDS_SOLIDITY = 0.55
 _SURROUNDS_SHARE = 0.02
@@ -72,7 +73,8 @@ def _noise(hu: npt.NDArray[np.int16], smooth: npt.NDArray[np.int16]) -> float:
     """From the middle half of what smoothing takes away."""
     if not hu.size:
         return 0.0
-    low, high = np.percentile(hu - smooth, [25, 75])
+    every = hu.size // _SAMPLES + 1
+    low, high = np.percentile(hu[::every] - smooth[::every], [25, 75])
     return float(high - low) / 1.35
 
 
@@ -90,7 +92,7 @@ def _padding(view: View) -> Flags:
 def _values_of(
     hu: npt.NDArray[np.int16], label: Labels, chains: list[Chain]
 ) -> list[npt.NDArray[np.int16]]:
-    """HU of each chain's voxels."""
+    """HU of each chain's voxels, at most some 20,000 of each, evenly spread."""
     number = np.zeros(int(label.max()) + 1, np.int32)
     for i, chain in enumerate(chains, start=1):
         number[list(chain.parts)] = i
@@ -98,7 +100,8 @@ def _values_of(
     places = np.flatnonzero(numbers)
     order = places[np.argsort(numbers[places], kind="stable")]
     ends = np.cumsum(np.bincount(numbers[places], minlength=len(chains) + 1)[1:])
-    return np.split(hu.ravel()[order], ends[:-1]) if chains else []
+    parts = np.split(order, ends[:-1]) if chains else []
+    return [hu.ravel()[part[:: part.size // _SAMPLES + 1]] for part in parts]
 
 
 def _quartile(values: list[npt.NDArray[np.int16]]) -> float | None:

@@ -22,6 +22,7 @@ from dss_inference.runner import Runner
 _VIEW_MM = 2.0
 _MARGIN_MM = 12.0
 _CLOSING_MM = 7.0
+_GAS_MM = 4.0
 
 Step = Callable[[float, str], None]
 
@@ -60,8 +61,10 @@ def lungs_in(hu: npt.NDArray[np.int16], spacing_mm: Triple, runner: Runner, step
     air_hu = USUAL_AIR_HU if enclosed.air_hu is None else enclosed.air_hu
     lungs = lung_air(view, air & ~tubes, air_hu, enclosed.noise_hu)
     labels = np.zeros(hu.shape, np.uint8)
-    gas = ndi.binary_opening(air & ~tubes & ~lungs)
-    result = Lungs(sides=labels, air_hu=air_hu, gas_ml=float(gas.sum()) * view.voxel_ml)
+    every = tuple(slice(None, None, max(1, round(_GAS_MM / s))) for s in view.spacing_mm)
+    gas = ndi.binary_opening((air & ~tubes & ~lungs)[every])
+    gas_ml = float(gas.mean()) * view.hu.size * view.voxel_ml
+    result = Lungs(sides=labels, air_hu=air_hu, gas_ml=gas_ml)
     if not lungs.any():
         return result
     box = box_around(lungs, tuple(int(np.ceil(_MARGIN_MM / s)) for s in view.spacing_mm))
