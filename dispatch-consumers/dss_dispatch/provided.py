@@ -6,6 +6,7 @@ its result, since it cannot remove a file.
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from dss_dispatch import workspace as ws
@@ -42,6 +43,7 @@ def check_provided(folder: Path, names: Sequence[str], sent: Path) -> None:
         if layer.role in {Role.MAIN, Role.SEGMENTATION} or is_known(layer.file_name):
             check_whole(folder / layer.file_name)
     main = read_header(folder / layers[0].file_name)
+    _check_images(folder, layers, main, sent)
     for layer in layers:
         if layer.role == Role.SEGMENTATION:
             _check_segmentation(folder, layer.file_name, main, workspace, sent)
@@ -77,12 +79,45 @@ def _check_files(
     )
 
 
+def _check_images(folder: Path, layers: tuple[Layer, ...], main: Image, sent: Path) -> None:
+    """The main image is in the grid of an image that the user sent; one under a name that was sent is that one.
+
+    A provider may make another layer the main image, or change intensities under a name of its own.
+    """
+    images = dict(_sent(sent, but=Role.SEGMENTATION))
+    for layer in layers:
+        header = images.get(sent / layer.file_name)
+        if header is not None and layer.role != Role.SEGMENTATION:
+            same = _is_same(folder / layer.file_name, sent / layer.file_name, header)
+            require(same, f"'{layer.file_name}' is not the image that was sent under this name")
+    differences = [
+        grid_difference(_one_moment(main), _one_moment(header)) for header in images.values()
+    ]
+    require(
+        not differences or "" in differences,
+        f"the main image '{layers[0].file_name}' lies in the grid of no image that was sent: "
+        f"{min(differences, default='')}",
+    )
+
+
+def _one_moment(image: Image) -> Image:
+    """Of a series in time, a provider may give back one time point as the main image."""
+    return replace(image, size=image.size[:3])
+
+
+def _is_same(path: Path, other: Path, header: Image) -> bool:
+    """The very file, or its voxels in the same grid, written anew by the provider's client."""
+    if sha256(path) == sha256(other):
+        return True
+    return read_header(path) == header and same_voxels(path, other)
+
+
 def _check_segmentation(
     folder: Path, name: str, main: Image, workspace: Folder, sent: Path
 ) -> None:
     image = read_header(folder / name)
     same_size = image.size[:3] == main.size[:3] and image.components == 1
-    if same_size and _is_the_users_own(folder / name, image, sent):
+    if same_size and _is_the_users_own(folder / name, sent):
         return  # loaded before as it is
     require(image.components == 1, f"'{name}' has {image.components} values per voxel, not one")
     require(
@@ -99,19 +134,19 @@ def _check_segmentation(
     check_values(label_values(folder / name), workspace)
 
 
-def _is_the_users_own(path: Path, image: Image, sent: Path) -> bool:
-    """The very file, or its voxels in the same grid, written anew by the provider's client."""
+def _is_the_users_own(path: Path, sent: Path) -> bool:
     return any(
-        sha256(path) == sha256(other) or (header == image and same_voxels(path, other))
-        for other, header in _segmentations(sent)
+        _is_same(path, other, header) for other, header in _sent(sent, only=Role.SEGMENTATION)
     )
 
 
-def _segmentations(sent: Path) -> Iterator[tuple[Path, Image]]:
-    """Those of the user, as far as they can be read."""
-    for layer in _layers_sent(sent):
-        path = sent / layer.file_name
-        if layer.role == Role.SEGMENTATION and is_plain_file(path):
+def _sent(
+    folder: Path, *, only: Role | None = None, but: Role | None = None
+) -> Iterator[tuple[Path, Image]]:
+    """Files of the user's layers, as far as they can be read."""
+    for layer in _layers_sent(folder):
+        path = folder / layer.file_name
+        if (only in {None, layer.role}) and layer.role != but and is_plain_file(path):
             with suppress(TicketError):
                 yield path, read_header(path)
 

@@ -67,7 +67,12 @@ HOW: dict[str, Callable[[], None]] = {
 }
 
 WEAKNESSES: dict[str, dict[str, Any]] = {
-    "no-fencing": {"kinds": ("freeze a dispatcher", "cut the broker's connections")},
+    "no-fencing": {
+        "kinds": ("freeze a dispatcher",),
+        "tickets": 400,
+        "open_each": 12,
+        "faults": 4,
+    },
     "ack-before-commit": {"kinds": ("kill all portals",), "lease_s": 600.0},
     "no-outbox": {
         "kinds": ("kill portals while RabbitMQ is away",),
