@@ -1,6 +1,7 @@
 """A look at the event loop: how late it is."""
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,12 +23,15 @@ class Lateness:
 @asynccontextmanager
 async def lateness_s() -> AsyncIterator[Lateness]:
     found = Lateness()
+    gc.collect()
+    gc.freeze()  # what other tests have left in this process would be walked through meanwhile
     probe = asyncio.create_task(_probe(found))
     try:
         yield found
     finally:
         probe.cancel()
         await asyncio.gather(probe, return_exceptions=True)
+        gc.unfreeze()
 
 
 async def _probe(found: Lateness) -> None:

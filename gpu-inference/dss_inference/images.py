@@ -28,7 +28,6 @@ from dss_inference.regions import WHOLE, Box, Place, Region, place_in
 
 _SHORTEST_MM = 20.0
 LOWEST_HU, HIGHEST_HU = -1024, 3071
-_DENSEST_QUARTER_HU = 600
 _NO_HU_ABOVE = -50
 """A CT has air or at least fat in it; an image without anything so dark is not in Hounsfield units."""
 
@@ -118,7 +117,6 @@ def _clamped(slices: Iterator[Voxels], place: Place, header: Header) -> npt.NDAr
         if z_part.start <= z < z_part.stop:
             hu[z - z_part.start] = np.clip(values[tuple(part)], LOWEST_HU, HIGHEST_HU)
     _check_range(float(ranges[:, 0].min()), float(ranges[:, 1].max()))
-    _check_spread(hu)
     return hu
 
 
@@ -127,17 +125,6 @@ def _check_range(lowest: float, highest: float) -> None:
         raise InferenceError(
             f"The image's values go from {lowest:g} to {highest:g}; a CT in Hounsfield units is needed, "
             "where air is about -1000 and water 0."
-        )
-
-
-def _check_spread(hu: npt.NDArray[np.int16]) -> None:
-    """Noise takes single voxels of HU + 1024 below zero; a quarter of a body is never as dense as bone."""
-    few = hu[:: max(1, hu.shape[0] // 32), ::4, ::4]
-    dense = float(np.percentile(few, 75))
-    if dense > _DENSEST_QUARTER_HU:
-        raise InferenceError(
-            f"A quarter of the image's values lie above {dense:.0f}; a CT in Hounsfield units is needed, where "
-            "air is about -1000 and water 0: is 1024 to be subtracted?"
         )
 
 

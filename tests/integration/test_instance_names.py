@@ -166,7 +166,7 @@ def test_a_process_has_one_name_that_no_other_has() -> None:
     assert len(found) == 2
     assert all(line.endswith(" True\n") for line in found)
     assert instance.checked("") == instance.instance_name()
-    with pytest.raises(ValueError, match="at most 100 characters"):
+    with pytest.raises(ValueError, match="a name without line breaks"):
         instance.checked("a\nb")
 
 

@@ -16,6 +16,7 @@ from dss_inference.lungs.air import AIR_HU, USUAL_AIR_HU, enclosed_air
 from dss_inference.lungs.airway import airway
 from dss_inference.lungs.choice import lung_air
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Body, Sides, body_of, sided
+from dss_inference.lungs.units import require_hounsfield_units
 from dss_inference.lungs.view import Flags, Triple, View, box_around, closed
 from dss_inference.runner import Runner
 
@@ -48,8 +49,10 @@ def segment_lungs(
 def lungs_in(hu: npt.NDArray[np.int16], spacing_mm: Triple, runner: Runner, step: Step) -> Lungs:
     """LEFT, RIGHT or UNSIDED for every voxel of ``hu`` ((z, y, x) in LPS order, at least -1024), else 0.
 
-    ``step`` hears what is done next and how far the work is (0..1); it may raise to end it.
+    ``step`` hears what is done next and how far the work is (0..1); it may raise to end it.  Raises
+    InferenceError if the values are not in Hounsfield units.
     """
+    require_hounsfield_units(hu)
     factors = _factors(spacing_mm)
     step(0.0, "shrinking the image")
     view = View(hu=runner.block_mean(hu, factors), spacing_mm=_times(spacing_mm, factors))

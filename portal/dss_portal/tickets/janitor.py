@@ -16,7 +16,7 @@ from tortoise.transactions import in_transaction
 from dss_portal import database, waiting
 from dss_portal.accounts import store as accounts
 from dss_portal.accounts.sessions import YEAR_S
-from dss_portal.batches import PAGE_NUMBERS, done, each, in_parts
+from dss_portal.batches import done, each
 from dss_portal.datastore import Datastore
 from dss_portal.errors import VOLUME_AWAY
 from dss_portal.models import Status, Ticket, TicketHistory
@@ -30,6 +30,9 @@ _ENDED = [*FINISHED, Status.DELETED]
 
 LATE = timedelta(days=1)
 """Whoever writes so long after a ticket's end is not cleaned up after."""
+
+_PAGE_TICKETS = 1_000
+"""Their files are looked at in one go, without a pause for the requests of others."""
 
 LATELY = timedelta(hours=1)
 """So long every file of a ticket is held against what clients are shown."""
@@ -63,9 +66,8 @@ async def tidy(datastore: Datastore) -> int:
     """Remove what is left of the tickets that ended lately; of how many there was something."""
     tidied = 0
     async for ends in _ends():
-        for part in in_parts(ends):
-            left = await _left_of(datastore, {number: ends[number] for number in part})
-            tidied += await each("tidying up a ticket", left, partial(_tidied, datastore))
+        left = await _left_of(datastore, ends)
+        tidied += await each("tidying up a ticket", left, partial(_tidied, datastore))
     return tidied
 
 
@@ -106,11 +108,11 @@ async def _ends() -> AsyncIterator[dict[int, datetime]]:
             at__gt=store.now() - LATE, status__in=_ENDED, ticket_id__gt=last
         )
         latest = ends.annotate(ended=Max("at")).group_by("ticket_id").order_by("ticket_id")
-        rows = await latest.limit(PAGE_NUMBERS).values_list("ticket_id", "ended")
+        rows = await latest.limit(_PAGE_TICKETS).values_list("ticket_id", "ended")
         if rows:
             yield {int(str(number)): cast("datetime", at) for number, at in rows}
             last = int(str(rows[-1][0]))
-        if len(rows) < PAGE_NUMBERS:
+        if len(rows) < _PAGE_TICKETS:
             return
 
 
