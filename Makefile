@@ -55,7 +55,7 @@ check: ## format, lint, types, and who may import whom
 
 test: ## all tests, against servers of their own; LANES=1 for one file after another
 	$(BOOTSTRAP) dev
-	$(BIN)/pytest --numprocesses $${LANES:-4} --dist loadfile --no-loadscope-reorder --durations 30 --ignore tests/deploy/test_chart_policies.py
+	$(BIN)/pytest --numprocesses $${LANES:-4} --dist loadfile --durations 30 --ignore tests/deploy/test_chart_policies.py
 
 test-brokers: ## what we ask of RabbitMQ, asked of that of Debian 13 and of the next (as root, with debootstrap)
 	$(BOOTSTRAP) dev
