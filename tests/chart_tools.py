@@ -77,7 +77,7 @@ def _install_checkov(folder: Path) -> None:
 
 
 def _run(words: list[str], folder: Path) -> None:
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, cwd=folder, capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
         last = (done.stderr or done.stdout).strip().splitlines()[-1:]
         raise ToolMissing(f"'{' '.join(words)}' failed: {' '.join(last)}")

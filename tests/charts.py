@@ -70,7 +70,9 @@ class Chart:
         self._run(["lint", "--strict", str(CHART), *_given(site, ())])
 
     def _run(self, words: list[str]) -> str:
-        done = subprocess.run([self.helm, *words], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [self.helm, *words], capture_output=True, encoding="utf-8", check=False
+        )
         if done.returncode:
             raise Refused(done.stderr + done.stdout)
         return done.stdout

@@ -17,7 +17,7 @@ def small_disk(folder: Path, size_mb: int) -> Iterator[Path]:
     """``folder`` on a file system of its own, in memory.  Skipped where that may not be mounted."""
     folder.mkdir(parents=True, exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={size_mb}m,mode=0777", "tmpfs", str(folder)]
-    mounted = subprocess.run(command, check=False, capture_output=True, text=True)
+    mounted = subprocess.run(command, check=False, capture_output=True, encoding="utf-8")
     if mounted.returncode != 0:
         missing(f"No file system can be mounted here: {mounted.stderr.strip()}")
     try:

@@ -72,7 +72,7 @@ def running(python: Path, folder: Path, *, one_user: bool = True) -> Iterator[st
             env=variables,
             stdout=subprocess.PIPE,
             stderr=errors,
-            text=True,
+            encoding="utf-8",
         ) as server,
     ):
         try:

@@ -84,7 +84,7 @@ class Stack:
         """Run a command to its end; what it printed.  Raises CalledProcessError."""
         command = [sys.executable, "-m", module, *arguments]
         return subprocess.run(
-            command, env=self.environment, check=True, capture_output=True, text=True
+            command, env=self.environment, check=True, capture_output=True, encoding="utf-8"
         ).stdout
 
     def token(self, email: str = "ann@example.com", *options: str) -> str:

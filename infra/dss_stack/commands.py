@@ -20,7 +20,7 @@ def run_module(
         cwd=folder,
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
         timeout=_TIMEOUT_S,
     )

@@ -58,7 +58,7 @@ def _mirror() -> str:
     """Raises ServerMissing if this machine's apt knows none."""
     if named := os.environ.get("DSS_DEBIAN_MIRROR"):
         return named
-    done = subprocess.run(_REPOSITORIES, check=False, capture_output=True, text=True)
+    done = subprocess.run(_REPOSITORIES, check=False, capture_output=True, encoding="utf-8")
     main_ones = [uri for uri in done.stdout.split() if uri.rstrip("/").endswith("/debian")]
     if not main_ones:
         raise ServerMissing("apt-get names no mirror of Debian; set DSS_DEBIAN_MIRROR to one.")

@@ -181,7 +181,7 @@ class PostgresCluster:
             env=self._programs.environment | {"PGPASSWORD": self._facts["secret"]},
             cwd=self._folder,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=False,
             timeout=_COMMAND_TIMEOUT_S,
         )

@@ -93,7 +93,7 @@ def _read(side: str, folder: Path) -> Reading:
         [sys.executable, __file__, "--as", side, str(folder)],
         check=True,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     return Reading(**json.loads(done.stdout))
 

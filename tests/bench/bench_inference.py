@@ -394,7 +394,7 @@ def _many_classes(bench: Bench) -> None:
     """In a process of its own, whose peak is known.  On a GPU its own memory is told as well."""
     size = " x ".join(map(str, bench.scale.many))
     command = [sys.executable, "-W", "ignore", __file__, "--many", json.dumps(bench.scale.many)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, capture_output=True, encoding="utf-8")
     whole_gb = 4 * 105 * bench.scale.many[0] * bench.scale.many[1] * bench.scale.many[2] / 1e9
     goal = "below 16 GB" if bench.scale is FULL else "below 0.25 GB beside torch"
     bench.tell(f"105 classes of {size}", done.stdout.strip(), goal)

@@ -41,7 +41,9 @@ def bench(
 
 def _call(*arguments: str) -> tuple[float, str]:
     start = time.monotonic()
-    done = subprocess.run([*PROGRAM, *arguments], check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [*PROGRAM, *arguments], check=True, stdout=subprocess.PIPE, encoding="utf-8"
+    )
     return time.monotonic() - start, done.stdout
 
 

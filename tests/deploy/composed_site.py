@@ -66,7 +66,7 @@ def _run(command: str, folder: Path, environment: dict[str, str]) -> str:
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-6000:]}"
@@ -207,7 +207,7 @@ def test_a_ticket_is_done_although_every_container_is_killed_meanwhile(site: Sit
         env=site.engine.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
     ) as sending:
         assert sending.stdout is not None
         said = ""

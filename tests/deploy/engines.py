@@ -60,7 +60,7 @@ class Engine:
             ["podman", *arguments],
             env=self.environment,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=False,
         )
         assert done.returncode == 0 or not check, f"{arguments}: {done.stderr[-3000:]}"

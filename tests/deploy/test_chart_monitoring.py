@@ -100,7 +100,7 @@ def firing(objects: list[Manifest], series: dict[str, int], folder: Path) -> set
         [promtool, "test", "rules", "test.yml"],
         cwd=folder,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     told = done.stdout + done.stderr

@@ -38,7 +38,7 @@ def broken(
         (folder / f"{site}.yaml").write_text(yaml.safe_dump_all(objects))
     words = ["--framework", "kubernetes", "--skip-download", "--output", "json"]
     done = subprocess.run(
-        [checkov, *words, "--directory", folder], capture_output=True, text=True, check=False
+        [checkov, *words, "--directory", folder], capture_output=True, encoding="utf-8", check=False
     )
     report: dict[str, Any] = json.loads(done.stdout)
     assert report["summary"]["passed"] > 1000  # it has read them

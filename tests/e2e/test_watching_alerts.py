@@ -225,7 +225,11 @@ def _limit_disk(rabbit: RabbitNode, free: str) -> None:
     programs = find_rabbitmq(rabbit.sysroot)
     command = [programs.path("rabbitmqctl"), "set_disk_free_limit", free]
     done = subprocess.run(
-        command, env=rabbit._environment(programs), check=False, capture_output=True, text=True
+        command,
+        env=rabbit._environment(programs),
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

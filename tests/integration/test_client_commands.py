@@ -178,7 +178,9 @@ def test_a_ticket_whose_upload_is_interrupted_is_withdrawn(
 ) -> None:
     recorder.silent.add("POST /api/tickets/1/files")
     command = [sys.executable, "-m", "dss_client", "send", scan, "--service", "lungs", *place]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    running = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8"
+    )
 
     wait_until(lambda: any("/files" in r.line for r in recorder.requests), 30)
     running.send_signal(number)

@@ -281,7 +281,7 @@ def test_an_interrupted_ticket_goes_on_and_the_user_is_told_how_to_follow_it(
     with subprocess.Popen(
         [sys.executable, "-c", _AS_IN_A_TERMINAL, *words],
         env=variables,
-        text=True,
+        encoding="utf-8",
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     ) as sending:

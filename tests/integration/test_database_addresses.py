@@ -42,7 +42,7 @@ def migrate(environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]
     command = [sys.executable, "-m", "dss_portal", "migrate"]
     plain = {k: value for k, value in environ.items() if not k.startswith("DSS_")}
     return subprocess.run(
-        command, env={**plain, **environment}, capture_output=True, text=True, check=False
+        command, env={**plain, **environment}, capture_output=True, encoding="utf-8", check=False
     )
 
 

@@ -56,7 +56,7 @@ def test_it_judges_until_it_is_told_to_stop(rabbit: RabbitNode, tmp_path: Path) 
 def test_without_its_settings_it_says_which_are_missing() -> None:
     bare = {k: v for k, v in os.environ.items() if not k.startswith("DSS_")}
 
-    done = subprocess.run(CHECK, env=bare, capture_output=True, text=True, check=False)
+    done = subprocess.run(CHECK, env=bare, capture_output=True, encoding="utf-8", check=False)
 
     assert done.returncode == 2
     assert "DSS_AMQP_URL" in done.stderr

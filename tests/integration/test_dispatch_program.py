@@ -76,7 +76,7 @@ def test_it_serves_until_it_is_told_to_stop_and_leaves_the_rest_to_others(
 def test_it_says_which_setting_is_missing() -> None:
     bare = {k: v for k, v in os.environ.items() if not k.startswith("DSS_")}
 
-    ended = subprocess.run(SERVE, env=bare, capture_output=True, text=True, check=False)
+    ended = subprocess.run(SERVE, env=bare, capture_output=True, encoding="utf-8", check=False)
 
     assert ended.returncode == 2
     assert "DSS_AMQP_URL: Field required" in ended.stderr

@@ -70,7 +70,9 @@ def test_memory_is_the_same_after_fifty_tickets(tmp_path: Path) -> None:
     """Images of five sizes in turn; every fifth is searched for nodules."""
     command = [sys.executable, "-W", "ignore", "-c", SERVE, str(tmp_path), str(TICKETS)]
     environment = os.environ | FREED_GOES_BACK
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(
+        command, capture_output=True, encoding="utf-8", check=False, env=environment
+    )
     assert done.returncode == 0, done.stderr[-2000:]
 
     held = json.loads(done.stdout.splitlines()[-1])

@@ -158,7 +158,7 @@ def test_a_process_has_one_name_that_no_other_has() -> None:
     code = "from dss_broker.instance import instance_name as n; print(n(), n() == n())"
     found = {
         subprocess.run(
-            [sys.executable, "-c", code], check=True, capture_output=True, text=True
+            [sys.executable, "-c", code], check=True, capture_output=True, encoding="utf-8"
         ).stdout
         for _ in range(2)
     }

@@ -136,7 +136,7 @@ def in_queue(bench: RabbitBench, queue: str, *messages: m.Message) -> None:
 def die(url: str, subscription: Subscription, prefetch: int = 1) -> list[str]:
     """One program, until its death; the messages that it began with."""
     command = [sys.executable, "-c", MORTAL, url, subscription.queue, str(prefetch)]
-    died = subprocess.run(command, check=False, timeout=60, capture_output=True, text=True)
+    died = subprocess.run(command, check=False, timeout=60, capture_output=True, encoding="utf-8")
     assert died.returncode == -9, died.stderr
     return died.stdout.splitlines()
 

@@ -34,7 +34,7 @@ def _repository(folder: Path, descriptor: object) -> str:
 
 def _git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
-        ["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True
+        ["git", "-C", str(folder), *arguments], check=True, capture_output=True, encoding="utf-8"
     )
     return done.stdout.strip()
 

@@ -27,7 +27,7 @@ def said(*words: str, **changes: str) -> str:
         [sys.executable, "-m", *words],
         env=environment | WHOLE | changes,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
         timeout=60,
     )

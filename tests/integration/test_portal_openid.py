@@ -35,7 +35,7 @@ def issuer() -> Iterator[str]:
     port = free_port()
     command = ["node", "provider.mjs", str(port), SECRET, CALLBACK]
     with subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8"
     ) as provider:
         assert provider.stdout is not None
         assert any("ready" in line for line in provider.stdout)

@@ -292,7 +292,7 @@ def test_the_monitor_sees_the_console_and_the_programs_do_not(
 def test_an_operator_gets_definitions_and_addresses() -> None:
     command = [sys.executable, "-m", "dss_broker", "--vhost", "dss", "--host", "rabbit:5672"]
 
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, capture_output=True, encoding="utf-8")
 
     made = json.loads(done.stdout)
     secrets = {user["name"]: user["password"] for user in made["users"]}

@@ -100,7 +100,7 @@ def migrate(url: str, **settings: str) -> "subprocess.Popen[str]":
     environment = {**os.environ, "DSS_DATABASE_URL": url, **settings}
     command = [sys.executable, "-m", "dss_portal", "migrate"]
     return subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
     )
 
 

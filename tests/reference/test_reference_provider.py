@@ -127,7 +127,7 @@ def _provided(interpreter: Path, url: str, token: str, folder: Path) -> dict[str
         [str(interpreter), str(DAEMON), url, token, str(folder)],
         env={"PATH": "/usr/bin:/bin", "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
         timeout=120,
     )

@@ -49,7 +49,7 @@ class Workshop:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             pass_fds=(self._lock.fileno(),),
         ) as process:

@@ -44,7 +44,7 @@ def process_1(
         missing("A process namespace takes root.")
     command = [*AS_PROCESS_1, sys.executable, *arguments]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", env=environment
     ) as parent:
         try:
             wait_until(lambda: bool(psutil.Process(parent.pid).children()), 10)
@@ -99,7 +99,7 @@ def test_monai_is_imported_as_a_user_without_a_name() -> None:
         check=False,
         env=nameless,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
 
     assert done.returncode == 0, done.stderr

@@ -47,7 +47,7 @@ class Program(subprocess.Popen[str]):
             [sys.executable, "-c", code, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
         )
         assert self.stdout is not None
         assert self.stdout.readline() == "waiting\n"

@@ -37,7 +37,7 @@ def promtool(*arguments: str, folder: Path) -> None:
     except ServerMissing as error:
         missing(str(error))
     done = subprocess.run(
-        [program, *arguments], cwd=folder, capture_output=True, text=True, check=False
+        [program, *arguments], cwd=folder, capture_output=True, encoding="utf-8", check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -49,6 +49,6 @@ def asked(bind: str) -> tuple[int, str]:
         check=False,
         env={"DSS_METRICS_BIND": bind},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     return done.returncode, done.stderr

@@ -29,14 +29,14 @@ telemetry.start_tracing("test", "1", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127
 def test_no_program_loads_opentelemetry_unless_told_to(program: str) -> None:
     command = [sys.executable, "-c", LOADED, f"{program}.__main__"]
 
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    printed = subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout
 
     assert printed.strip() == "False"
 
 
 def test_a_missing_extra_is_a_sentence_and_no_end() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", HIDDEN], check=True, capture_output=True, text=True
+        [sys.executable, "-c", HIDDEN], check=True, capture_output=True, encoding="utf-8"
     )
 
     assert "the extra 'tracing' is not installed" in done.stderr

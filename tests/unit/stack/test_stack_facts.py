@@ -76,7 +76,7 @@ def test_a_shell_reads_the_variables_as_they_were_written(tmp_path: Path) -> Non
     wiring(datastore=tricky).write(tmp_path / "env")
 
     words = ["sh", "-c", f'. "{tmp_path}/env"; printf %s "$DSS_DATASTORE"']
-    printed = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(words, capture_output=True, encoding="utf-8", check=True).stdout
 
     assert printed == str(tricky)
 
