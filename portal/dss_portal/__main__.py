@@ -20,6 +20,7 @@ from dss_portal import database, waiting
 from dss_portal.accounts import store as accounts
 from dss_portal.app import create_app
 from dss_portal.asgi import OldPaths
+from dss_portal.broken_requests import drop_what_follows_an_error
 from dss_portal.commands.console import exit_with, or_sentence, read, with_database
 from dss_portal.commands.letters import dead_letters
 from dss_portal.commands.offers import providers, services
@@ -99,6 +100,7 @@ async def _serve(settings: Settings, broker: RabbitBroker) -> None:
     )
     config.graceful_timeout = settings.stop_s
     config.shutdown_timeout = settings.stop_s + ENDING_S
+    drop_what_follows_an_error()
     app: Any = OldPaths(create_app(settings, broker), settings.public_prefix)
     await hypercorn_serve(app, config, shutdown_trigger=stop.wait)
 
