@@ -11,8 +11,8 @@ from xml.sax.saxutils import quoteattr
 
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from dss_broker import datastore as layout
 from dss_broker.messages import Label
+from dss_datastore import layout
 from dss_images.grid import Grid, file_grid_of
 
 SIZE = (12, 10, 8)

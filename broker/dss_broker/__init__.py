@@ -1,1 +1,1 @@
-"""What crosses a process boundary: messages, topology and delivery rules.  The only importer of pika."""
+"""What crosses a process boundary: messages, topology and delivery rules.  Only ``rabbit`` imports pika."""

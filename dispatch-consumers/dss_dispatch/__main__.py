@@ -10,13 +10,10 @@ from typing import Annotated, TypeVar
 import typer
 from pydantic import ValidationError
 
-from dss_broker.beginning import begin
 from dss_broker.errors import BrokerClosed
-from dss_broker.keeping import Keeper
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.settings import cannot_listen, problems
-from dss_broker.stopping import leave_at_once, stop_signal, wait_for
-from dss_broker.volume import is_there
+from dss_datastore.volume import is_there
 from dss_dispatch.checking import serve_checks
 from dss_dispatch.consumer import Consumer
 from dss_dispatch.errors import ServiceInvalid
@@ -25,6 +22,9 @@ from dss_dispatch.settings import ProgramSettings, ServiceSettings, Settings, se
 from dss_observability.logs import configure_logging
 from dss_observability.serving import missing, serve_health
 from dss_observability.telemetry import start_tracing
+from dss_process.signals import leave_at_once, stop_signal, wait_for
+from dss_process.startup import begin
+from dss_process.supervision import Keeper
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from dss_broker.broker import Broker, Delivery
 from dss_broker.messages import CheckResults, ResultsAccepted, ResultsRefused
 from dss_broker.topology import RESULT_CHECKS
-from dss_broker.volume import is_there
+from dss_datastore.volume import is_there
 from dss_dispatch.errors import ResultRefused, TicketError
 from dss_dispatch.provided import check_provided
 

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from dss_broker import datastore as layout
 from dss_broker.broker import Broker
-from dss_broker.files import link, sync
 from dss_broker.messages import (
     AttachedFile,
     ClaimGranted,
@@ -20,7 +18,9 @@ from dss_broker.messages import (
     ResultFile,
     RunInference,
 )
-from dss_broker.volume import make_folder
+from dss_datastore import layout
+from dss_datastore.volume import make_folder
+from dss_datastore.writing import link, sync
 from dss_dispatch.errors import TicketError, Withdrawn
 from dss_dispatch.gate import check_results
 from dss_dispatch.inference import infer

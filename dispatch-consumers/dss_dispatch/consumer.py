@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 from dss_broker.broker import Broker, Delivery
-from dss_broker.errors import BrokerClosed, MessageRefused, TryAgainLater, Unroutable
+from dss_broker.errors import BrokerClosed, HandBack, MessageRefused, TryAgainLater, Unroutable
 from dss_broker.liveness import ANNOUNCE_S
 from dss_broker.messages import (
     ClaimGranted,
@@ -15,7 +15,7 @@ from dss_broker.messages import (
     TicketReady,
 )
 from dss_broker.topology import RETRY_DELAYS_S, dispatch, withdrawn, workers
-from dss_broker.volume import is_there, wait_until_there
+from dss_datastore.volume import is_there, wait_until_there
 from dss_dispatch.asking import ask
 from dss_dispatch.checking import serve_checks
 from dss_dispatch.claim import ClaimedTicket
@@ -128,7 +128,8 @@ class Consumer:
         ready = delivery.message
         if not isinstance(ready, TicketReady):
             raise TypeError(f"{type(ready).__name__} is no ticket")
-        wait_until_there(self._datastore, self._stopping)
+        if not wait_until_there(self._datastore, self._stopping):
+            raise HandBack
         # Watched before the claim is asked for: whoever deletes the ticket then, is heard or refused.
         with self._withdrawals.watch() as watch:
             claim = self._claim(ready, delivery)

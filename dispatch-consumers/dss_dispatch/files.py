@@ -6,8 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
-from dss_broker.files import sync
 from dss_broker.messages import ResultFile
+from dss_datastore.writing import sync
 from dss_dispatch.errors import ResultRefused
 
 FULL = (errno.ENOSPC, errno.EDQUOT)

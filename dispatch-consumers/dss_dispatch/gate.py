@@ -7,8 +7,8 @@ product could deliver.
 from collections.abc import Iterable
 from pathlib import Path
 
-from dss_broker import names as file_names
 from dss_broker.messages import ResultFile
+from dss_datastore import file_names
 from dss_dispatch import workspace as ws
 from dss_dispatch.errors import ImageDamaged, ResultRefused
 from dss_dispatch.files import described

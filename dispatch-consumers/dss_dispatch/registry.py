@@ -1,8 +1,8 @@
 """The registry of a ticket's workspace; what is none fails the ticket."""
 
-from dss_broker.registry import MAX_DEPTH, Folder, RegistryUnreadable, serialize
-from dss_broker.registry import parse as parse_registry
 from dss_dispatch.errors import TicketError
+from dss_workspace.registry import MAX_DEPTH, Folder, RegistryUnreadable, serialize
+from dss_workspace.registry import parse as parse_registry
 
 __all__ = ["MAX_DEPTH", "Folder", "parse", "serialize"]
 

@@ -8,9 +8,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from dss_broker.files import link, sync
 from dss_broker.messages import Label, Landmark
-from dss_broker.volume import make_folder
+from dss_datastore.volume import make_folder
+from dss_datastore.writing import link, sync
 from dss_dispatch import workspace as ws
 from dss_dispatch.annotations import add_landmarks
 from dss_dispatch.files import sha256, write

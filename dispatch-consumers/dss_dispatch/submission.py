@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from dss_broker import names as file_names
 from dss_broker.descriptor import Tag
+from dss_datastore import file_names
 from dss_dispatch import workspace as ws
 from dss_dispatch.errors import TicketError
 from dss_dispatch.images import Image, grid_difference, label_values, read_header, read_volume

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PureWindowsPath
 
-from dss_broker.meshes import drop_meshes as drop_meshes  # noqa: PLC0414  (part of this module's offer)
-from dss_broker.meshes import is_layer, layer_key
 from dss_dispatch.errors import TicketError
 from dss_dispatch.registry import Folder
 from dss_dispatch.remarks import FOLDER as REMARKS
+from dss_workspace.meshes import drop_meshes as drop_meshes  # noqa: PLC0414  (part of this module's offer)
+from dss_workspace.meshes import is_layer, layer_key
 
 _FORMATS = {".gz": "NiFTI", ".nii": "NiFTI", ".nrrd": "NRRD", ".mha": "MetaImage"}
 """As ITK-SNAP calls them (GuidedNativeImageIO.cxx)."""

@@ -10,13 +10,10 @@ from typing import Annotated
 
 import typer
 
-from dss_broker.beginning import begin
 from dss_broker.errors import BrokerClosed
-from dss_broker.keeping import Keeper
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.settings import cannot_listen
-from dss_broker.stopping import leave_at_once, stop_signal, wait_for
-from dss_broker.volume import is_there
+from dss_datastore.volume import is_there
 from dss_inference.bundle import Bundle
 from dss_inference.bundle_commands import commands, refuse
 from dss_inference.errors import InferenceError
@@ -28,6 +25,9 @@ from dss_inference.settings import DeviceSettings, FacadeSettings, Settings, rea
 from dss_observability.logs import configure_logging
 from dss_observability.serving import missing, serve_health
 from dss_observability.telemetry import start_tracing
+from dss_process.signals import leave_at_once, stop_signal, wait_for
+from dss_process.startup import begin
+from dss_process.supervision import Keeper
 
 log = logging.getLogger(__name__)
 

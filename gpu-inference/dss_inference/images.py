@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from dss_broker.files import sync
+from dss_datastore.writing import sync
 from dss_images.errors import ImageRefused
 from dss_images.grid import FileGrid, Grid, file_grid_of
 from dss_images.header import Header

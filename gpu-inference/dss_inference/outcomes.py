@@ -6,10 +6,10 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from dss_broker import datastore as layout
-from dss_broker.files import link, sync
 from dss_broker.messages import InferenceFinished, Note, ReportFile, RunInference
-from dss_broker.volume import make_folder
+from dss_datastore import layout
+from dss_datastore.volume import make_folder
+from dss_datastore.writing import link, sync
 
 TAKEN_OVER = Note(
     level="info", text="An earlier attempt had finished this inference; its result is used."

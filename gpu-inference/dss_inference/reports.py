@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from dss_broker.files import sync
 from dss_broker.messages import Label, Landmark
+from dss_datastore.writing import sync
 from dss_inference.bundle import Report
 from dss_inference.findings import Finding, write_findings
 

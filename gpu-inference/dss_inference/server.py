@@ -13,9 +13,8 @@ from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Broker, Delivery
 from dss_broker.errors import BrokerClosed, HandBack, MessageRefused, TryAgainLater, Unroutable
-from dss_broker.keeping import Keeper
 from dss_broker.liveness import ANNOUNCE_S
-from dss_broker.volume import is_there, make_folder, wait_until_there
+from dss_datastore.volume import is_there, make_folder, wait_until_there
 from dss_inference.answers import failed, progressed
 from dss_inference.bundle import Bundle, Report
 from dss_inference.errors import Cancelled, InferenceError
@@ -24,6 +23,7 @@ from dss_inference.outcomes import earlier_answer, record
 from dss_inference.reporter import Reporter
 from dss_inference.withdrawals import Withdrawals
 from dss_observability import metrics, tracing
+from dss_process.supervision import Keeper
 
 log = logging.getLogger(__name__)
 
@@ -149,8 +149,8 @@ class Server:
         request = delivery.message
         if not isinstance(request, m.RunInference):
             raise TypeError(f"{type(request).__name__} is no request for inference")
-        if self._shared:
-            wait_until_there(self._datastore, self._stopping)
+        if self._shared and not wait_until_there(self._datastore, self._stopping):
+            raise HandBack
         with metrics.INFERENCE_IN_HAND.labels(request.bundle).track_inprogress():
             reply = self._reply(delivery, request)
         try:

@@ -2,7 +2,7 @@
 
 import os
 
-from dss_broker.beginning import begin
+from dss_process.startup import begin
 
 
 def main() -> None:

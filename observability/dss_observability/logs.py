@@ -59,7 +59,7 @@ def configure_logging(program: str, *, json_lines: bool, level: str = "INFO") ->
             _ReadableFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
         )
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # Seven lines for each refused connection, of which rabbit_link makes one.
+    # Seven lines for each refused connection, of which dss_broker makes one.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
     # A trace for each try to mend its pool; whoever meets the outage says so.
     logging.getLogger("asyncpg").setLevel(logging.ERROR)

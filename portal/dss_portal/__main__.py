@@ -10,10 +10,8 @@ from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 from hypercorn.utils import LifespanFailureError
 
-from dss_broker.beginning import begin
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.settings import cannot_listen
-from dss_broker.stopping import stop_event
 from dss_observability.logs import configure_logging
 from dss_observability.telemetry import start_tracing
 from dss_portal import database, waiting
@@ -26,6 +24,8 @@ from dss_portal.commands.letters import dead_letters
 from dss_portal.commands.offers import providers, services
 from dss_portal.commands.people import tiers, tokens, users
 from dss_portal.settings import DatabaseSettings, Settings
+from dss_process.signals import stop_event
+from dss_process.startup import begin
 
 main = typer.Typer(help="The portal of the Distributed Segmentation Service.", no_args_is_help=True)
 main.add_typer(users, name="users")

@@ -1,10 +1,10 @@
-"""The portal's tasks beside its requests, each kept going: see ``dss_broker.keeping``."""
+"""The portal's tasks beside its requests, each kept going: see ``dss_process.supervision``."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from dss_broker.keeping import Health
+from dss_process.supervision import Health
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 

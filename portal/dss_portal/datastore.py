@@ -12,10 +12,9 @@ from typing import ParamSpec, TypeAlias, TypeVar
 
 import aiofiles
 
-from dss_broker import datastore as layout
-from dss_broker import volume
-from dss_broker.datastore import Area
-from dss_broker.files import sync
+from dss_datastore import layout, volume
+from dss_datastore.layout import Area
+from dss_datastore.writing import sync
 from dss_observability import metrics
 from dss_portal.errors import DISK_FULL, Refused
 from dss_portal.traces.scrubbing import scrub

@@ -12,8 +12,8 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from chaos.cases import Voxels
 from chaos.site import Site, value
-from dss_broker import datastore as layout
 from dss_broker.topology import DEAD_QUEUE, DEATH_EXCHANGE
+from dss_datastore import layout
 
 
 @dataclass(frozen=True, kw_only=True)

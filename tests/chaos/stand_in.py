@@ -14,15 +14,15 @@ from pathlib import Path
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from chaos.cases import Case, Kind, order_of, segmented
-from dss_broker.files import sync
 from dss_broker.messages import Label
 from dss_broker.rabbit import RabbitBroker
-from dss_broker.stopping import leave_at_once, stop_signal, wait_for
+from dss_datastore.writing import sync
 from dss_inference.bundle import Outcome, Progress, Report, Stages
 from dss_inference.errors import InferenceError
 from dss_inference.server import Server
 from dss_inference.settings import Settings
 from dss_observability.logs import configure_logging
+from dss_process.signals import leave_at_once, stop_signal, wait_for
 
 log = logging.getLogger(__name__)
 

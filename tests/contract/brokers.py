@@ -13,9 +13,9 @@ import pika  # type: ignore[import-untyped] # no py.typed
 from dss_broker.broker import Broker
 from dss_broker.envelope import Envelope
 from dss_broker.memory import MemoryBroker
-from dss_broker.memory_server import MemoryServer
+from dss_broker.memory.server import MemoryServer
 from dss_broker.rabbit import RabbitBroker
-from dss_broker.rabbit_hands import envelope_of
+from dss_broker.rabbit.unacked import envelope_of
 from dss_broker.topology import DEAD_QUEUE, EXCHANGE
 
 

@@ -9,9 +9,9 @@ from stat import S_IRWXO, S_IWGRP
 import pytest
 
 from conftest import missing
-from dss_broker.datastore import TICKETS
 from dss_client.itksnap import ItkSnap
 from dss_client.sending import send
+from dss_datastore.layout import TICKETS
 from stacks import PROGRAMS, Stack, wait_until
 from watchers import Quiet
 

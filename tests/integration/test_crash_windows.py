@@ -25,8 +25,8 @@ import os, sys, threading
 from pathlib import Path
 from copy_worker import CopyBundle
 from dss_broker.rabbit import RabbitBroker
-from dss_broker.rabbit_consumer import Consumer
-from dss_broker.rabbit_deaths import Deaths
+from dss_broker.rabbit.consumer import Consumer
+from dss_broker.rabbit.deaths import Deaths
 from dss_inference.server import Server
 url, datastore, when = sys.argv[1:]
 def die(*_):

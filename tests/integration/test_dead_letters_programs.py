@@ -40,7 +40,7 @@ threading.Event().wait(60)
 """
 READER = """
 import os, sys
-from dss_broker.rabbit_dead_letters import open_tray
+from dss_broker.rabbit.dead_letters import open_tray
 with open_tray(sys.argv[1]) as tray:
     print(len(tray.letters), flush=True)
     os._exit(9)

@@ -15,10 +15,10 @@ from builders import segmentation, submit, write_image
 from contract.brokers import fresh_vhost
 from disks import fill, make_room, small_disk
 from dispatchers import FakePortal, FakeWorker, dispatcher, finished, ready
-from dss_broker import datastore as layout
 from dss_broker.broker import Delivery
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import ClaimFailed, RunInference
+from dss_datastore import layout
 from dss_dispatch.files import ROOM_BYTES
 from dss_images.grid import file_grid_of
 from dss_inference.geometry import lps_order

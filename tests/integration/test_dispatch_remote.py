@@ -15,7 +15,6 @@ import pytest
 import dss_dispatch.remote
 from builders import segmentation, submit, write_image
 from dispatchers import FakePortal, dispatcher, ready
-from dss_broker import datastore as layout
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import (
     AttachedFile,
@@ -25,6 +24,7 @@ from dss_broker.messages import (
     ClaimProgressed,
     TicketWithdrawn,
 )
+from dss_datastore import layout
 from dss_dispatch.settings import service_url
 from dss_inference.errors import InferenceError
 from dss_observability import tracing

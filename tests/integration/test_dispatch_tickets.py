@@ -23,7 +23,6 @@ from dispatchers import (
     ready,
     writes,
 )
-from dss_broker import datastore as layout
 from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.errors import TryAgainLater
@@ -43,6 +42,7 @@ from dss_broker.messages import (
     TicketWithdrawn,
     WorkerAnnounced,
 )
+from dss_datastore import layout
 from dss_dispatch import asking, inference
 from dss_dispatch.registry import parse
 from dss_observability import tracing

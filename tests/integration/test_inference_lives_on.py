@@ -11,7 +11,6 @@ import pytest
 
 from bad_images import BAD
 from contract.brokers import fresh_vhost
-from dss_broker.datastore import work_dir
 from dss_broker.messages import (
     InferenceFailed,
     InferenceFinished,
@@ -21,6 +20,7 @@ from dss_broker.messages import (
 )
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.topology import PORTAL_EVENTS
+from dss_datastore.layout import work_dir
 from dss_inference.phantom.chest import PhantomSpec, make_phantom
 from dss_inference.phantom.files import write_phantom
 from dss_inference.runner import runner_for

@@ -14,9 +14,9 @@ from builders import submit
 from contract.brokers import Node, fresh_vhost, wait_until
 from contract.wire import Wire
 from dispatchers import FakePortal, FakeWorker, ready, writes
-from dss_broker import instance, rabbit_name, topology
+from dss_broker import instance, topology
 from dss_broker import messages as m
-from dss_broker.rabbit import RabbitBroker
+from dss_broker.rabbit import RabbitBroker, instance_lock
 from stacks import free_port
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
@@ -173,8 +173,8 @@ def test_a_process_has_one_name_that_no_other_has() -> None:
 def test_a_living_other_is_told_even_of_a_name_that_was_ours(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rabbit_name, "GHOST_S", 0.5)
-    monkeypatch.setattr(rabbit_name, "AGAIN_S", 0.2)
+    monkeypatch.setattr(instance_lock, "GHOST_S", 0.5)
+    monkeypatch.setattr(instance_lock, "AGAIN_S", 0.2)
     with closing(Wire(url)) as wire:
         program = RabbitBroker(wire.url, "dispatch", "node1")
         program.consume(topology.dispatch("lung"), lambda _: None)

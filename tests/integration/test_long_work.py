@@ -12,8 +12,10 @@ from conftest import RABBIT_ROOT, SYSROOT, missing, rabbit_folder
 from contract.brokers import RabbitBench, fresh_vhost, wait_until
 from contract.wire import Wire
 from dss_broker import messages as m
-from dss_broker import rabbit_declare, rabbit_link, topology
+from dss_broker import topology
 from dss_broker.broker import Delivery
+from dss_broker.rabbit import declare as rabbit_declare
+from dss_broker.rabbit import link as rabbit_link
 from dss_stack.errors import ServerMissing
 from dss_stack.rabbitmq import RabbitNode
 

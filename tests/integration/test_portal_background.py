@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from quart import Quart
 
-from dss_broker import keeping
 from dss_broker.memory import MemoryBroker
 from dss_portal import database
 from dss_portal.app import create_app
 from dss_portal.health import NOT_MIGRATED
 from dss_portal.settings import Settings
+from dss_process import supervision
 from dss_stack.postgres import PostgresCluster
 from portals import Portal, eventually, text
 from sites import create_database
@@ -25,9 +25,9 @@ BEGUN = {"datastore", "listener", "outbox relay", "reaper", "janitor", "gauges",
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeping, "FIRST_DELAY_S", 0.1)
-    monkeypatch.setattr(keeping, "LONGEST_DELAY_S", 0.5)
-    monkeypatch.setattr(keeping, "SOUND_S", 0.5)
+    monkeypatch.setattr(supervision, "FIRST_DELAY_S", 0.1)
+    monkeypatch.setattr(supervision, "LONGEST_DELAY_S", 0.5)
+    monkeypatch.setattr(supervision, "SOUND_S", 0.5)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 import pytest
 from quart.typing import TestClientProtocol as Client
 
-from dss_broker import datastore as layout
 from dss_broker import topology
 from dss_broker.handling import Received
 from dss_broker.messages import (
@@ -25,6 +24,7 @@ from dss_broker.messages import (
     ResultFile,
     TicketWithdrawn,
 )
+from dss_datastore import layout
 from dss_observability.tracing import TRACEPARENT
 from dss_portal.models import Claim, OutboxMessage, TicketHistory
 from dss_portal.tickets import claims, leases, store

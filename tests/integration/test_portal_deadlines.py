@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from quart.typing import TestClientProtocol as Client
 
-from dss_broker import datastore as layout
 from dss_broker import topology
 from dss_broker.messages import ClaimProgressed, TicketWithdrawn
+from dss_datastore import layout
 from dss_portal.accounts import store as accounts
 from dss_portal.admin import store as admin
 from dss_portal.models import Claim, LoginToken, Session, Status, Ticket

@@ -2,8 +2,8 @@
 
 import pytest
 
-from dss_broker import datastore as layout
 from dss_broker.messages import ClaimFailed
+from dss_datastore import layout
 from dss_portal.datastore import Datastore
 from dss_portal.tickets import janitor, store
 from portals import Portal, eventually, submitted_ticket, text

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from quart.typing import TestClientProtocol as Client
 
-from dss_broker import datastore as layout
+from dss_datastore import layout
 from dss_portal.admin import store as admin
 from dss_portal.models import Status, Ticket
 from dss_portal.tickets import janitor

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from quart.typing import TestClientProtocol as Client
 
-from dss_broker import datastore as layout
+from dss_datastore import layout
 from dss_portal.models import Attachment, Status, Ticket, TicketFile, Tier, Upload
 from portals import Portal, eventually, new_ticket, post, send_file, submitted_ticket, text
 

@@ -7,8 +7,8 @@ import pytest
 from prometheus_client import REGISTRY
 from quart.typing import TestClientProtocol as Client
 
-from dss_broker import datastore as layout
 from dss_broker import messages as m
+from dss_datastore import layout
 from dss_portal import batches, gauges, outbox
 from dss_portal.accounts import store as accounts
 from dss_portal.datastore import Datastore

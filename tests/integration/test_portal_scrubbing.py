@@ -8,8 +8,8 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 
 from builders import WorkspaceSpec, image, workspace_xml, write_image
-from dss_broker.registry import parse
 from dss_portal.settings import Settings
+from dss_workspace.registry import parse
 from portals import Portal, new_ticket, post, send_file, text
 
 pytestmark = pytest.mark.stack

@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 from tortoise.transactions import in_transaction
 
-from dss_broker import datastore as layout
 from dss_broker.messages import ClaimSucceeded, ResultFile
+from dss_datastore import layout
 from dss_portal import database, events
 from dss_portal.app import prepare
 from dss_portal.datastore import Datastore

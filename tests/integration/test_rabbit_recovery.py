@@ -9,9 +9,10 @@ import pytest
 from contract.brokers import Node, RabbitBench, fresh_vhost, wait_until
 from contract.wire import Wire
 from dss_broker import messages as m
-from dss_broker import rabbit_link, topology
+from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.rabbit import RabbitBroker
+from dss_broker.rabbit import link as rabbit_link
 
 pytestmark = pytest.mark.stack
 

@@ -7,7 +7,6 @@ from contextvars import copy_context
 from functools import partial
 
 from dss_broker.errors import BrokerClosed
-from dss_broker.keeping import Keeper
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import (
     InferenceFailed,
@@ -22,6 +21,7 @@ from dss_inference.bundle import Bundle
 from dss_inference.facade.results import Answer, Results
 from dss_inference.images import save_as_nrrd
 from dss_inference.server import Server
+from dss_process.supervision import Keeper
 
 log = logging.getLogger(__name__)
 

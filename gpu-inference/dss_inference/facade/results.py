@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import msgspec
 
-from dss_broker.files import sync
 from dss_broker.messages import InferenceFailed, InferenceFinished, ReportFile, RunInference
+from dss_datastore.writing import sync
 
 log = logging.getLogger(__name__)
 

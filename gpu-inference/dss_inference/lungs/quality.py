@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dss_broker.files import sync
 from dss_broker.messages import Label
+from dss_datastore.writing import sync
 from dss_inference.bundle import Report
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Sides
 from dss_inference.lungs.signs import Signs

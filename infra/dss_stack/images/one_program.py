@@ -10,16 +10,28 @@ import tomllib
 from pathlib import Path
 
 PACKAGES = {
-    "portal": ("broker/dss_broker", "observability/dss_observability", "portal/dss_portal"),
+    "portal": (
+        "broker/dss_broker",
+        "broker/dss_datastore",
+        "broker/dss_process",
+        "broker/dss_workspace",
+        "observability/dss_observability",
+        "portal/dss_portal",
+    ),
     "dispatch": (
         "broker/dss_broker",
+        "broker/dss_datastore",
         "broker/dss_images",
+        "broker/dss_process",
+        "broker/dss_workspace",
         "observability/dss_observability",
         "dispatch-consumers/dss_dispatch",
     ),
     "inference": (
         "broker/dss_broker",
+        "broker/dss_datastore",
         "broker/dss_images",
+        "broker/dss_process",
         "observability/dss_observability",
         "gpu-inference/dss_inference",
     ),

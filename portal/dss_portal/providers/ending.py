@@ -2,9 +2,9 @@
 
 from tortoise.transactions import in_transaction
 
-from dss_broker import datastore as layout
 from dss_broker.broker import Broker
 from dss_broker.messages import CheckResults
+from dss_datastore import layout
 from dss_portal.datastore import Datastore, Stamps
 from dss_portal.errors import Refused
 from dss_portal.models import Claim, Status, Ticket, User

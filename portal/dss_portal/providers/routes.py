@@ -6,7 +6,7 @@ from quart import Blueprint, Response, current_app
 from tortoise.transactions import in_transaction
 
 from dss_broker.broker import Broker
-from dss_broker.datastore import Area
+from dss_datastore.layout import Area
 from dss_portal import parameters, uploads
 from dss_portal.accounts.sessions import current_user, signed_in
 from dss_portal.attachments import store as attachments

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager, suppress
 
 from tortoise.transactions import in_transaction
 
-from dss_broker import names
-from dss_broker.datastore import Area
+from dss_datastore import file_names
+from dss_datastore.layout import Area
 from dss_portal.datastore import Datastore
 from dss_portal.errors import Refused
 from dss_portal.models import Status, Ticket, User
@@ -20,7 +20,7 @@ def check_name(area: Area, name: str) -> None:
     """Raises Refused.  Of what users send, only what no client would save is refused: ITK-SNAP makes its names
     itself, and scripts have used others for years.
     """
-    if fault := names.fault(name, everywhere=area == "results"):
+    if fault := file_names.fault(name, everywhere=area == "results"):
         raise Refused(f"Not every system can store the file '{name}': {fault}. Rename it.")
 
 
@@ -28,7 +28,7 @@ async def check_twin(ticket_id: int, area: Area, name: str) -> None:
     """Among the results of a locked ticket.  Raises Refused."""
     if area != "results":
         return
-    other = names.twin(name, [file.name for file in await store.files(ticket_id, area)])
+    other = file_names.twin(name, [file.name for file in await store.files(ticket_id, area)])
     if other:
         raise Refused(f"'{name}' and '{other}' are the same file on some systems. Rename one.")
 

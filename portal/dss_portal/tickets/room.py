@@ -16,7 +16,7 @@ from typing import Any, Self
 from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
 
-from dss_broker.datastore import Area
+from dss_datastore.layout import Area
 from dss_portal.datastore import Mark, Piece
 from dss_portal.errors import Refused
 from dss_portal.models import Ticket, Upload

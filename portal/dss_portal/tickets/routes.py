@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from quart import Blueprint, Response, current_app
 
-from dss_broker.datastore import Area
+from dss_datastore.layout import Area
 from dss_portal import parameters, uploads
 from dss_portal.accounts.sessions import current_user, for_programs, signed_in
 from dss_portal.datastore import Datastore

@@ -8,9 +8,9 @@ from typing import cast
 
 from tortoise.functions import Max
 
-from dss_broker import datastore as layout
-from dss_broker.datastore import Area
 from dss_broker.messages import TicketWithdrawn
+from dss_datastore import layout
+from dss_datastore.layout import Area
 from dss_observability.tracing import current_traceparent
 from dss_portal import clock, outbox
 from dss_portal.attachments import store as attachments

@@ -4,8 +4,8 @@ import re
 from collections.abc import Container
 from pathlib import PureWindowsPath
 
-from dss_broker.meshes import drop_meshes
-from dss_broker.registry import Folder, RegistryUnreadable, parse, serialize
+from dss_workspace.meshes import drop_meshes
+from dss_workspace.registry import Folder, RegistryUnreadable, parse, serialize
 
 LARGEST_BYTES = 16 * 2**20
 """No dispatcher reads a larger one."""

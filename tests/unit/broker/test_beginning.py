@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from conftest import missing
-from dss_broker.beginning import name_user
+from dss_process.startup import name_user
 from stacks import wait_until
 
 AS_PROCESS_1 = ["unshare", "--pid", "--fork", "--kill-child"]
@@ -21,7 +21,7 @@ ARBITRARY = 1000660000
 
 STUCK = """
 import threading
-from dss_broker.stopping import stop_signal
+from dss_process.signals import stop_signal
 stop = stop_signal()
 print("waiting", flush=True)
 while not stop.wait(0.1): pass
@@ -90,7 +90,7 @@ def test_a_second_signal_ends_a_container_that_does_not_stop() -> None:
 
 
 def test_monai_is_imported_as_a_user_without_a_name() -> None:
-    code = "import os; from dss_broker.beginning import begin; begin(os.environ); import monai"
+    code = "import os; from dss_process.startup import begin; begin(os.environ); import monai"
     nameless = {k: v for k, v in os.environ.items() if k not in {"USER", "LOGNAME"}}
     as_arbitrary = ["unshare", "--user", f"--map-user={ARBITRARY}", "--map-group=0"]
 

@@ -1,4 +1,4 @@
-from dss_broker.rabbit_link import FIRST_RETRY_S, LONGEST_RETRY_S, Backoff
+from dss_broker.rabbit.link import FIRST_RETRY_S, LONGEST_RETRY_S, Backoff
 
 
 def test_the_first_retry_is_quick_and_the_later_ones_are_bounded() -> None:

@@ -1,6 +1,6 @@
 import threading
 
-from dss_broker.inbox import Inbox
+from dss_broker.rabbit.inbox import Inbox
 
 
 def test_items_come_out_in_the_order_they_went_in() -> None:

@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
-from dss_broker import keeping
-from dss_broker.keeping import Health, Keeper
+from dss_process import supervision
+from dss_process.supervision import Health, Keeper
 from stacks import wait_until
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeping, "FIRST_DELAY_S", 0.05)
-    monkeypatch.setattr(keeping, "SOUND_S", 0.2)
+    monkeypatch.setattr(supervision, "FIRST_DELAY_S", 0.05)
+    monkeypatch.setattr(supervision, "SOUND_S", 0.2)
 
 
 def failing(times: int, stop: threading.Event) -> Callable[[], None]:
@@ -72,7 +72,7 @@ def test_work_that_fails_for_ever_is_tried_ever_more_rarely_and_does_not_fill_th
         delays_s.append(health.fails(KeyError("a")))
 
     assert delays_s[:3] == [0.05, 0.1, 0.2]
-    assert delays_s[-1] == keeping.LONGEST_DELAY_S
+    assert delays_s[-1] == supervision.LONGEST_DELAY_S
     assert len(caplog.records) == 1
 
 

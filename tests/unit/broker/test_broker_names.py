@@ -2,7 +2,7 @@
 
 import pytest
 
-from dss_broker.names import fault, twin
+from dss_datastore.file_names import fault, twin
 
 
 @pytest.mark.parametrize(

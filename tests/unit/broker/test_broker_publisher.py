@@ -11,8 +11,8 @@ from pika.frame import Method  # type: ignore[import-untyped]
 
 from dss_broker.envelope import Envelope
 from dss_broker.errors import BrokerClosed, MessageRefused, Unroutable
-from dss_broker.rabbit_link import Link
-from dss_broker.rabbit_publisher import Posting, Publisher
+from dss_broker.rabbit.link import Link
+from dss_broker.rabbit.publisher import Posting, Publisher
 
 
 class FakeLink:

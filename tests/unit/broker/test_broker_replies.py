@@ -1,7 +1,7 @@
 from typing import Any
 
 from dss_broker.conversations import Conversations
-from dss_broker.rabbit_replies import Replies
+from dss_broker.rabbit.replies import Replies
 
 
 class FakeChannel:

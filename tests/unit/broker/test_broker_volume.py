@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dss_broker.datastore import TICKETS
-from dss_broker.volume import is_there, make_folder
+from dss_datastore.layout import TICKETS
+from dss_datastore.volume import is_there, make_folder
 
 
 def test_a_folder_is_made_with_its_parents_and_may_be_there(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dss_broker.secret_files import SECRETS, read_secret_files
+from dss_process.secret_files import SECRETS, read_secret_files
 
 
 @pytest.mark.parametrize("name", SECRETS)

@@ -9,7 +9,7 @@ import pytest
 
 PROGRAM = """
 import signal, sys, threading
-from dss_broker.stopping import leave_at_once, stop_signal, wait_for
+from dss_process.signals import leave_at_once, stop_signal, wait_for
 
 stop = stop_signal()
 idle = threading.Event()
@@ -26,7 +26,7 @@ leave_at_once()
 
 LOOP = """
 import asyncio, signal, threading
-from dss_broker.stopping import stop_event
+from dss_process.signals import stop_event
 
 async def main():
     other = threading.Thread(target=threading.Event().wait, daemon=True)

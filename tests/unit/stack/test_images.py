@@ -12,13 +12,24 @@ from dss_stack.images.one_program import PACKAGES, write
 
 OURS = [
     "dss_broker",
+    "dss_datastore",
     "dss_images",
+    "dss_process",
+    "dss_workspace",
     "dss_portal",
     "dss_client",
     "dss_dispatch",
     "dss_inference",
     "dss_observability",
 ]
+SHARED = {
+    "dss_broker",
+    "dss_datastore",
+    "dss_images",
+    "dss_process",
+    "dss_workspace",
+    "dss_observability",
+}
 HEALTH = "dss_observability"
 """Every image of a server is asked for its health by it."""
 
@@ -27,7 +38,7 @@ HEALTH = "dss_observability"
 def test_an_image_holds_our_packages_that_its_program_imports_and_no_other(program: str) -> None:
     graph = grimp.build_graph(OURS[0], *OURS[1:])
     names = {Path(package).name for package in PACKAGES[program]}
-    (own,) = names - {"dss_broker", "dss_images", "dss_observability"}
+    (own,) = names - SHARED
 
     imported = {
         module.partition(".")[0]
@@ -49,7 +60,7 @@ def test_a_programs_distribution_has_its_extra_and_its_command_only(tmp_path: Pa
     assert made["version"] == whole["version"]
     assert made["scripts"] == {"dss-dispatch": "dss_dispatch.start:main"}
     folders = {path.name for path in (tmp_path / "one").iterdir() if path.is_dir()}
-    assert folders == {"dss_broker", "dss_dispatch", "dss_images", "dss_observability"}
+    assert folders == SHARED | {"dss_dispatch"}
 
 
 def test_a_portal_with_torch_and_pip_is_not_built() -> None:

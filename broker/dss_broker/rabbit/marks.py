@@ -14,9 +14,9 @@ from pika import SelectConnection  # type: ignore[import-untyped] # no py.typed
 from pika.channel import Channel  # type: ignore[import-untyped]
 
 from dss_broker.envelope import Envelope
-from dss_broker.rabbit_declare import declare_deaths, declare_marks
-from dss_broker.rabbit_link import Link
-from dss_broker.rabbit_publisher import Posting, Publisher
+from dss_broker.rabbit.declare import declare_deaths, declare_marks
+from dss_broker.rabbit.link import Link
+from dss_broker.rabbit.publisher import Posting, Publisher
 from dss_broker.topology import DEATH_EXCHANGE, death_queue
 
 log = logging.getLogger(__name__)

@@ -13,9 +13,9 @@ from functools import partial
 
 from dss_broker.envelope import ids
 from dss_broker.handling import Handling, Returned, Verdict
-from dss_broker.rabbit_hands import Hand
-from dss_broker.rabbit_link import Link
-from dss_broker.rabbit_marks import CannotCount, Marks
+from dss_broker.rabbit.link import Link
+from dss_broker.rabbit.marks import CannotCount, Marks
+from dss_broker.rabbit.unacked import Hand
 from dss_broker.topology import Sharing, Subscription
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from itertools import cycle
 from pika import SelectConnection, URLParameters  # type: ignore[import-untyped] # no py.typed
 from pika.adapters.select_connection import IOLoop  # type: ignore[import-untyped]
 
-from dss_broker.rabbit_refusal import refusal
+from dss_broker.rabbit.refusal import refusal
 from dss_observability import metrics
 
 log = logging.getLogger(__name__)

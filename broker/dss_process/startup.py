@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import MutableMapping
 
-from dss_broker.secret_files import read_secret_files
+from dss_process.secret_files import read_secret_files
 
 UMASK = 0o007
 """Files are for the user and the group: programs of one site share a group, not always a user."""

@@ -15,7 +15,7 @@ from dss_broker.dead_letters import LOOKED_THROUGH, DeadLetter, Tray, dead_lette
 from dss_broker.envelope import Envelope, for_parking, for_requeueing, for_retry, seal
 from dss_broker.errors import BrokerClosed, Unroutable
 from dss_broker.handling import Handled, Handling, Parked, Postponed, Returned, Verdict
-from dss_broker.memory_server import MemoryServer, Reader, Stored
+from dss_broker.memory.server import MemoryServer, Reader, Stored
 from dss_broker.messages import Message
 from dss_broker.spans import published
 from dss_broker.topology import (

@@ -53,7 +53,7 @@ def declare_dead(channel: Channel) -> None:
 
 
 def declare_deaths(channel: Channel, done: Callable[[object], None]) -> None:
-    """Where marks are published to (``rabbit_marks``)."""
+    """Where marks are published to (``rabbit.marks``)."""
     channel.exchange_declare(DEATH_EXCHANGE, "topic", durable=True, callback=done)
 
 

@@ -23,7 +23,7 @@ Key: TypeAlias = tuple[str, int]
 class Hand:
     """A message in hand.  Of its ``deliveries`` (channel, tag) only those of the open channel count.
 
-    The rest is for ``rabbit_deaths``: the message's id, also if its sender gave none (``name``); is the handler ``begun``, were deaths ``counted``, is there a mark of
+    The rest is for ``rabbit.deaths``: the message's id, also if its sender gave none (``name``); is the handler ``begun``, were deaths ``counted``, is there a mark of
     ours (``marked``), does it have the program's turn (``has_turn``), is the message out of hand (``settled``).
     """
 

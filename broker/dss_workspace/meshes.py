@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import PureWindowsPath
 
-from dss_broker.registry import Folder
+from dss_workspace.registry import Folder
 
 _LAYER_KEY = re.compile(r"Layer\[(\d+)\]")
 

@@ -9,8 +9,8 @@ from pika import SelectConnection  # type: ignore[import-untyped] # no py.typed
 from pika.channel import Channel  # type: ignore[import-untyped]
 from pika.exceptions import ChannelClosedByBroker  # type: ignore[import-untyped]
 
-from dss_broker.rabbit_declare import CLASSIC
-from dss_broker.rabbit_link import HEARTBEAT_S, Link
+from dss_broker.rabbit.declare import CLASSIC
+from dss_broker.rabbit.link import HEARTBEAT_S, Link
 from dss_broker.topology import LONGEST_INSTANCE, word
 
 log = logging.getLogger(__name__)

@@ -5,8 +5,7 @@ import os
 import threading
 from pathlib import Path
 
-from dss_broker.datastore import TICKETS
-from dss_broker.errors import HandBack
+from dss_datastore.layout import TICKETS
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +31,13 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(exist_ok=True)
 
 
-def wait_until_there(root: Path, stopping: threading.Event) -> None:
-    """Without it every ticket would seem to lack its files.  Raises HandBack when ``stopping`` is set."""
+def wait_until_there(root: Path, stopping: threading.Event) -> bool:
+    """Without it every ticket would seem to lack its files.  False if ``stopping`` is set first."""
     if is_there(root):
-        return
+        return True
     log.warning("datastore away, waiting for it")
     while not is_there(root):
         if stopping.wait(LOOK_S):
-            raise HandBack
+            return False
     log.info("datastore is back")
+    return True

@@ -20,11 +20,11 @@ from pika.exceptions import (  # type: ignore[import-untyped]
 from dss_broker.dead_letters import LOOKED_THROUGH, DeadLetter, dead_letter, stable_id
 from dss_broker.envelope import for_requeueing
 from dss_broker.errors import BrokerAway, BrokerRefuses, DeadLettersBusy, MessageRefused, Unroutable
-from dss_broker.rabbit_declare import CLASSIC, declare_dead
-from dss_broker.rabbit_hands import envelope_of
-from dss_broker.rabbit_link import parameters_of
-from dss_broker.rabbit_publisher import properties_of
-from dss_broker.rabbit_refusal import refusal
+from dss_broker.rabbit.declare import CLASSIC, declare_dead
+from dss_broker.rabbit.link import parameters_of
+from dss_broker.rabbit.publisher import properties_of
+from dss_broker.rabbit.refusal import refusal
+from dss_broker.rabbit.unacked import envelope_of
 from dss_broker.topology import DEAD_QUEUE
 
 READER = f"{DEAD_QUEUE}.reader"

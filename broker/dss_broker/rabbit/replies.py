@@ -8,7 +8,7 @@ from pika.channel import Channel  # type: ignore[import-untyped]
 from dss_broker.codec import decode
 from dss_broker.conversations import Conversations
 from dss_broker.errors import MalformedMessage
-from dss_broker.rabbit_declare import declare_replies
+from dss_broker.rabbit.declare import declare_replies
 from dss_broker.topology import REPLY_EXCHANGE
 
 log = logging.getLogger(__name__)

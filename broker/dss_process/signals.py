@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import NoReturn
 
-from dss_broker.beginning import ends_program
+from dss_process.startup import ends_program
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

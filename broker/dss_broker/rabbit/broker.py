@@ -18,15 +18,15 @@ from dss_broker.envelope import Envelope, seal
 from dss_broker.errors import BrokerClosed
 from dss_broker.handling import Handling
 from dss_broker.messages import Message
-from dss_broker.rabbit_consumer import Consumer
-from dss_broker.rabbit_dead_letters import open_tray
-from dss_broker.rabbit_deaths import Deaths
-from dss_broker.rabbit_declare import declare_shared
-from dss_broker.rabbit_link import Link
-from dss_broker.rabbit_marks import Marks
-from dss_broker.rabbit_name import Name
-from dss_broker.rabbit_publisher import Posting, Publisher
-from dss_broker.rabbit_replies import Replies
+from dss_broker.rabbit.consumer import Consumer
+from dss_broker.rabbit.dead_letters import open_tray
+from dss_broker.rabbit.deaths import Deaths
+from dss_broker.rabbit.declare import declare_shared
+from dss_broker.rabbit.instance_lock import Name
+from dss_broker.rabbit.link import Link
+from dss_broker.rabbit.marks import Marks
+from dss_broker.rabbit.publisher import Posting, Publisher
+from dss_broker.rabbit.replies import Replies
 from dss_broker.spans import published
 from dss_broker.topology import (
     EXCHANGE,

@@ -15,13 +15,13 @@ from dss_broker.dead_letters import stable_id
 from dss_broker.envelope import Envelope, for_parking, for_retry, ids
 from dss_broker.errors import BrokerClosed
 from dss_broker.handling import Handled, Handling, Parked, Postponed, Returned, Verdict
-from dss_broker.inbox import Inbox
-from dss_broker.rabbit_deaths import Deaths
-from dss_broker.rabbit_declare import declare_bindings, declare_subscription
-from dss_broker.rabbit_hands import Hand, Hands, envelope_of
-from dss_broker.rabbit_link import Backoff, Link
-from dss_broker.rabbit_publisher import Posting, Publisher
-from dss_broker.rabbit_refusal import refusal
+from dss_broker.rabbit.deaths import Deaths
+from dss_broker.rabbit.declare import declare_bindings, declare_subscription
+from dss_broker.rabbit.inbox import Inbox
+from dss_broker.rabbit.link import Backoff, Link
+from dss_broker.rabbit.publisher import Posting, Publisher
+from dss_broker.rabbit.refusal import refusal
+from dss_broker.rabbit.unacked import Hand, Hands, envelope_of
 from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription, own_queue, retry_exchange
 
 log = logging.getLogger(__name__)

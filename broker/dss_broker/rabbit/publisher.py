@@ -16,8 +16,8 @@ from pika.frame import Method  # type: ignore[import-untyped]
 
 from dss_broker.envelope import Envelope, ids
 from dss_broker.errors import BrokerClosed, MessageRefused, Unroutable
-from dss_broker.rabbit_link import Backoff, Link
-from dss_broker.rabbit_refusal import ACCESS_REFUSED, refusal
+from dss_broker.rabbit.link import Backoff, Link
+from dss_broker.rabbit.refusal import ACCESS_REFUSED, refusal
 from dss_observability import metrics
 
 log = logging.getLogger(__name__)
