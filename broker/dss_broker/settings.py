@@ -66,9 +66,14 @@ Bind = Annotated[str, AfterValidator(_bind_address)]
 """host:port to listen on, or "" for none."""
 
 
+NOT_SET = "this setting is needed and is not set; infra/env.example explains it."
+
+
 def problems(error: ValidationError) -> list[str]:
     """A sentence for each setting that is missing or wrong, with its name in the environment."""
-    return [_problem(e["loc"], e["msg"]) for e in error.errors()]
+    return [
+        _problem(e["loc"], NOT_SET if e["type"] == "missing" else e["msg"]) for e in error.errors()
+    ]
 
 
 def _problem(where: tuple[int | str, ...], what: str) -> str:

@@ -3,8 +3,9 @@
 import getpass
 import os
 import signal
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 
+from dss_process.old_settings import SUCCESSORS, Successor, refuse_old_settings
 from dss_process.secret_files import read_secret_files
 
 UMASK = 0o007
@@ -14,15 +15,17 @@ INIT = 1
 """The process that a container, or a machine, begins with."""
 
 
-def begin(environment: MutableMapping[str, str]) -> None:
+def begin(environment: MutableMapping[str, str], old: Mapping[str, Successor] = SUCCESSORS) -> None:
     """Call it before the program's own modules are imported, which takes a second or more.
 
-    Exits with a sentence if a secret's file cannot be read.
+    Exits with a sentence if a secret's file cannot be read, or if one of the ``old`` settings is
+    there without the one that replaces it.
     """
     os.umask(UMASK)
     ends_program(signal.SIGTERM)
     name_user(environment)
     read_secret_files(environment)
+    refuse_old_settings(environment, old)
 
 
 def ends_program(number: signal.Signals) -> None:

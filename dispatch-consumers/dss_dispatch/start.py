@@ -2,11 +2,16 @@
 
 import os
 
+from dss_process.old_settings import SUCCESSORS, Successor
 from dss_process.startup import begin
+
+OLD = SUCCESSORS | {
+    "SERVER_URL": Successor("DSS_AMQP_URL", "Dispatchers ask RabbitMQ for tickets, not the portal.")
+}
 
 
 def main() -> None:
-    begin(os.environ)
+    begin(os.environ, OLD)
     from dss_dispatch.__main__ import main as program  # noqa: PLC0415 - not before the process is prepared
 
     program()

@@ -14,6 +14,8 @@ def renamed(environment: Mapping[str, str]) -> dict[str, str]:
         found["DSS_TEST_MODE"] = "loopback"
     if "SERVER_URL" in environment:
         found["DSS_PUBLIC_URL"] = environment["SERVER_URL"]
+    if "ALFABIS_DATASTORE_ROOT" in environment:
+        found["DSS_DATASTORE"] = environment["ALFABIS_DATASTORE_ROOT"]
     return found
 
 

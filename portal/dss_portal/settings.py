@@ -60,6 +60,10 @@ class Settings(DatabaseSettings):
     test_mode: Literal["off", "loopback", "everywhere"] = Field(
         "off", description="everybody is test@example.com, a sysadmin"
     )
+    published: Bind = Field(
+        "",
+        description="in a container: host:port that the engine publishes DSS_BIND on; test mode asks it",
+    )
     oidc_issuer: str = Field(
         "", description="address of an OpenID Connect issuer, or google; blank is none"
     )
@@ -140,7 +144,7 @@ class Settings(DatabaseSettings):
 
     @model_validator(mode="after")
     def _test_mode_stays_here(self) -> Self:
-        host = self.bind.rpartition(":")[0].strip("[]")
+        host = (self.published or self.bind).rpartition(":")[0].strip("[]")
         if self.test_mode == "loopback" and not _is_loopback(host):
             raise ValueError(
                 f"test mode makes everybody an admin, so it listens on loopback only, not on {host}; "

@@ -79,4 +79,4 @@ def test_it_says_which_setting_is_missing() -> None:
     ended = subprocess.run(SERVE, env=bare, capture_output=True, encoding="utf-8", check=False)
 
     assert ended.returncode == 2
-    assert "DSS_AMQP_URL: Field required" in ended.stderr
+    assert "DSS_AMQP_URL: this setting is needed and is not set" in ended.stderr

@@ -237,7 +237,11 @@ def test_test_mode_is_refused_where_others_can_reach_it(settings: Settings) -> N
     with pytest.raises(ValidationError, match=r"listens on loopback only, not on 0\.0\.0\.0"):
         Settings(**values)
 
+    with pytest.raises(ValidationError, match=r"listens on loopback only, not on 10\.0\.0\.7"):
+        Settings(**values | {"published": "10.0.0.7:8080"})
+
     assert Settings(**values | {"test_mode": "everywhere"}).test_mode == "everywhere"
+    assert Settings(**values | {"published": "127.0.0.1:8080"}).test_mode == "loopback"
 
 
 def test_the_names_of_the_old_system_are_understood() -> None:

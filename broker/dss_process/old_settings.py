@@ -1,0 +1,39 @@
+"""Settings of the old server that mean nothing to this one.  Names that still work are read where they count."""
+
+import sys
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Successor(NamedTuple):
+    setting: str
+    why: str
+
+
+SUCCESSORS = {
+    "ALFABIS_GOOGLE_CLIENTSECRET": Successor(
+        "DSS_OIDC_ISSUER",
+        "Set it to google, and DSS_OIDC_CLIENT_ID and DSS_OIDC_CLIENT_SECRET to what that file holds.",
+    ),
+    "ALFABIS_SQLITE_PATH": Successor("DSS_DATABASE_URL", "Tickets are in PostgreSQL."),
+    "ALFABIS_COOKIE_DOMAIN": Successor(
+        "DSS_PUBLIC_URL", "Cookies belong to the host that is named there."
+    ),
+}
+"""By old name: the setting that replaces it, and a sentence for the operator."""
+
+
+def refuse_old_settings(
+    environment: Mapping[str, str], successors: Mapping[str, Successor] = SUCCESSORS
+) -> None:
+    """Exit with a sentence for each name of ``successors`` that is set while its successor is not.
+
+    An old setting beside its successor has no effect, so one file of variables can serve both servers.
+    """
+    sentences = [
+        f"{old} is a setting of the old server.  {new.setting} replaces it.  {new.why}"
+        for old, new in successors.items()
+        if environment.get(old) and not environment.get(new.setting)
+    ]
+    if sentences:
+        sys.exit("\n".join(sentences))
