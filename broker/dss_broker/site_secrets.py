@@ -14,6 +14,9 @@ FOLDER_MODE = 0o700
 FILE_MODE = 0o444
 """An engine mounts a file as it is, for whatever user its program runs as; the folder keeps other users out."""
 
+INDEPENDENT = ("grafana_password",)
+"""Secrets that may be added to those of a site, since nothing else holds them."""
+
 main = typer.Typer(add_completion=False)
 
 
@@ -23,12 +26,18 @@ def make(
     rabbitmq: Annotated[str, typer.Option(help="Where the programs find it.")] = "rabbitmq:5672",
     postgres: Annotated[str, typer.Option(help="Likewise.")] = "postgres:5432",
 ) -> None:
-    """Write fresh passwords into FOLDER, unless a site's secrets are there already."""
+    """Write fresh passwords into FOLDER, unless a site's secrets are there already.
+
+    A site of an older release gets the secrets that are new and that no other one depends on.
+    """
+    fresh = _fresh(rabbitmq, postgres)
     if folder.is_dir() and any(folder.iterdir()):
-        typer.echo(f"{folder} holds secrets already; nothing was changed.")
-        return
+        fresh = {n: fresh[n] for n in INDEPENDENT if not (folder / n).exists()}
+        if not fresh:
+            typer.echo(f"{folder} holds secrets already; nothing was changed.")
+            return
     try:
-        _write(folder, _fresh(rabbitmq, postgres))
+        _write(folder, fresh)
     except OSError as error:
         typer.echo(f"{folder} cannot take the secrets ({error.strerror or error}).", err=True)
         raise typer.Exit(1) from error
@@ -56,6 +65,7 @@ def _fresh(rabbitmq: str, postgres: str) -> dict[str, str]:
         "postgres_password": database,
         "database_url": f"postgres://dss:{database}@{postgres}/dss",
         "secret_key": secrets.token_urlsafe(48),
+        "grafana_password": secrets.token_urlsafe(24),
     }
 
 

@@ -30,6 +30,7 @@ STAND_INS = {
     "rabbitmq": "rabbitmq:4",
     "postgres": "postgres:17",
     "prometheus": "prom/prometheus:v3.5.0",
+    "alertmanager": "prom/alertmanager:v0.28.1",
 }
 LARGEST_MB = {"portal": 250, "dispatch": 450}
 """Beyond the base."""
@@ -112,6 +113,7 @@ def site(engine: Engine, checkout: Path) -> Iterator[Site]:
         "DSS_UID": UID,
         "DSS_PUBLISH": f"127.0.0.1:{free_port()}",
         "PROMETHEUS_PUBLISH": f"127.0.0.1:{free_port()}",
+        "ALERTMANAGER_PUBLISH": f"127.0.0.1:{free_port()}",
     }
     lines = [f"{name}={value}\n" for name, value in settings.items()]
     (checkout / "infra/.env").write_text("".join(lines))
@@ -195,6 +197,21 @@ def test_prometheus_sees_every_program_and_has_our_rules(site: Site) -> None:
 
     wait_until(lambda: not down(), 60, lambda: str(down()))
     assert httpx.get(f"{api}/rules").json()["data"]["groups"]
+
+
+def test_an_alert_reaches_alertmanager(site: Site) -> None:
+    """The alert of a program that is stopped."""
+    alerts = f"http://{site.settings['ALERTMANAGER_PUBLISH']}/api/v2/alerts"
+
+    def told() -> set[str]:
+        labels = [alert["labels"] for alert in httpx.get(alerts).json()]
+        return {label["instance"] for label in labels if label["alertname"] == "ProgramGone"}
+
+    site.compose("stop dispatch-nodules")
+    try:
+        wait_until(lambda: "dispatch-nodules:9100" in told(), 60, lambda: str(told()))
+    finally:
+        site.compose("start dispatch-nodules")
 
 
 def test_a_ticket_is_done_although_every_container_is_killed_meanwhile(site: Site) -> None:

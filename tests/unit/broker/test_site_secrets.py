@@ -38,6 +38,18 @@ def test_secrets_that_are_there_stay(tmp_path: Path) -> None:
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
 
 
+def test_a_site_of_an_older_release_gets_the_new_secret_alone(tmp_path: Path) -> None:
+    CliRunner().invoke(main, [str(tmp_path)])
+    (tmp_path / "grafana_password").unlink()
+    before = {path.name: path.read_text() for path in tmp_path.iterdir()}
+
+    CliRunner().invoke(main, [str(tmp_path)])
+
+    after = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert len(after.pop("grafana_password")) == 32
+    assert after == before
+
+
 def test_a_folder_that_cannot_be_made_gets_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
