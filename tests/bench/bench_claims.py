@@ -23,12 +23,12 @@ import typer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import reference_server
 from dss_client.itksnap import ItkSnap
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
-from reference_server import Provider
-from stacks import Stack, leave_nothing_running, wait_until
+from support import reference_server
+from support.reference_server import Provider
+from support.stacks import Stack, leave_nothing_running, wait_until
 
 
 def bench(

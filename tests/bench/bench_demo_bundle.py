@@ -19,7 +19,7 @@ from dss_inference.phantom.chest import PhantomSpec, make_phantom
 from dss_inference.phantom.files import write_phantom
 from dss_inference.registry import load
 from dss_inference.runner import runner_for
-from references import (
+from support.references import (
     BASES,
     BASES_REFERENCE,
     CHEST,

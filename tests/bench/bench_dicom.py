@@ -24,7 +24,7 @@ import typer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from dicom_series import SERIES, Plane, write, write_enhanced
+from support.dicom_series import SERIES, Plane, write, write_enhanced
 
 MOST_TIME = 1.5
 MOST_MEMORY = 1.3

@@ -24,7 +24,7 @@ from dss_portal.datastore import Datastore
 from dss_portal.models import Service, Status, Ticket
 from dss_portal.tickets import janitor, store
 from dss_stack.postgres import PostgresCluster
-from stacks import leave_nothing_running
+from support.stacks import leave_nothing_running
 
 ROUNDS = 15
 

@@ -18,8 +18,8 @@ import numpy as np
 import typer
 
 from dss_inference.runner import Runner, runner_for
-from lung_cases import Case, combined, factors, phantom, real, thick
-from lung_judging import NONE, Judged, judged
+from support.lung_cases import Case, combined, factors, phantom, real, thick
+from support.lung_judging import NONE, Judged, judged
 
 LEAST_ML = 100.0
 """Of lung in view; what shows less is left out."""

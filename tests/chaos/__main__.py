@@ -11,7 +11,7 @@ from chaos import sabotage as sabotages
 from chaos.report import slow_recoveries, table
 from chaos.run import Plan, run
 from conftest import SYSROOT
-from stacks import leave_nothing_running
+from support.stacks import leave_nothing_running
 
 
 def main(

@@ -26,7 +26,7 @@ from dss_broker.messages import TicketReady
 from dss_broker.rabbit import RabbitBroker
 from dss_observability.logs import configure_logging
 from dss_stack.rabbitmq_cluster import RabbitCluster
-from stacks import leave_nothing_running
+from support.stacks import leave_nothing_running
 
 SERVICE = "failover"
 QUEUE = topology.dispatch(SERVICE).queue

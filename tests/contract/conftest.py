@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from contract.brokers import Bench, MemoryBench, RabbitBench, fresh_vhost
+from support.brokers import Bench, MemoryBench, RabbitBench, fresh_vhost
 
 
 @pytest.fixture(params=["memory", pytest.param("rabbit", marks=pytest.mark.stack)])

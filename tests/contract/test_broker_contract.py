@@ -5,13 +5,13 @@ from collections.abc import Callable
 
 import pytest
 
-from contract.brokers import Bench, wait_until
 from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.envelope import PARKED_QUEUE, Envelope, parked_reason
 from dss_broker.errors import BrokerClosed, ReplyTimeout, TryAgainLater, Unroutable
 from dss_observability.tracing import current_traceparent
+from support.brokers import Bench, wait_until
 
 LUNG = topology.dispatch("lung")
 SOON_S = 15.0

@@ -4,13 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from contract.brokers import Bench, wait_until
 from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Broker, Delivery
 from dss_broker.dead_letters import DeadLetter
 from dss_broker.errors import Unroutable
 from dss_observability.tracing import current_traceparent
+from support.brokers import Bench, wait_until
 
 LUNG = topology.dispatch("lung")
 SOON_S = 15.0

@@ -5,13 +5,13 @@ That is as near as a process can come to dying and telling; for real deaths see 
 
 import pytest
 
-from contract.brokers import Bench, wait_until
 from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.codec import encode
 from dss_broker.dead_letters import DeadLetter
 from dss_broker.errors import TryAgainLater
+from support.brokers import Bench, wait_until
 
 LUNG = topology.dispatch("lung")
 SOON_S = 15.0

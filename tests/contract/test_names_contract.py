@@ -2,10 +2,10 @@
 
 import pytest
 
-from contract.brokers import Bench, wait_until
 from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Delivery
+from support.brokers import Bench, wait_until
 
 LONG = "Сегментация лёгких на компьютерных томограммах"
 NAMES = ["", "*", "#", "a.b", "a b\n", LONG, LONG + "!", "x" * topology.LONGEST_WORD, "x" * 500]

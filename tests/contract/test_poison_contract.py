@@ -2,11 +2,11 @@
 
 import pytest
 
-from contract.brokers import Bench, wait_until
 from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.errors import MalformedMessage
+from support.brokers import Bench, wait_until
 
 POISON = (
     b"",

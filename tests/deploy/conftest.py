@@ -1,8 +1,8 @@
 import pytest
 
-import chart_tools
-from charts import EVERYTHING, SITES, Chart, Manifest
 from conftest import missing
+from support import chart_tools
+from support.charts import EVERYTHING, SITES, Chart, Manifest
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 import dss_observability.metrics  # noqa: F401 - fills the registry
-from charts import HELM_FOLDER, Chart, Manifest, of_kind
 from conftest import SYSROOT, missing
 from dss_stack.errors import ServerMissing
 from dss_stack.servers import find_prometheus
+from support.charts import HELM_FOLDER, Chart, Manifest, of_kind
 
 RULES = HELM_FOLDER.parents[1] / "observability" / "prometheus" / "rules"
 ADDED_BY_THE_OPERATOR = {"namespace", "service", "pod", "container", "endpoint", "job", "instance"}

@@ -1,6 +1,6 @@
 """NetworkPolicies, read as a cluster reads them: what one of them allows is open, all else is closed."""
 
-from charts import Manifest, containers, environment, of_kind, part
+from support.charts import Manifest, containers, environment, of_kind, part
 
 
 def policies_of(objects: list[Manifest], deployment: Manifest) -> list[Manifest]:

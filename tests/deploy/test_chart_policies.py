@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-import chart_tools
-from charts import Manifest
 from conftest import missing
+from support import chart_tools
+from support.charts import Manifest
 
 LEFT_OUT = {
     "CKV_K8S_15": "Pull always: tags are versions, and a disconnected node starts what it has.",

@@ -7,16 +7,6 @@ from pathlib import Path
 import pytest
 from pydantic_settings import BaseSettings
 
-from charts import (
-    Chart,
-    Container,
-    Manifest,
-    containers,
-    environment,
-    named,
-    of_kind,
-    part,
-)
 from dss_broker import topology
 from dss_dispatch.__main__ import main as dispatch_program
 from dss_dispatch.service import builtin_services, load_service
@@ -29,6 +19,16 @@ from dss_portal.__main__ import ENDING_S
 from dss_portal.__main__ import main as portal_program
 from dss_portal.settings import DatabaseSettings
 from dss_portal.settings import Settings as PortalSettings
+from support.charts import (
+    Chart,
+    Container,
+    Manifest,
+    containers,
+    environment,
+    named,
+    of_kind,
+    part,
+)
 
 SETTINGS: Mapping[str, type[BaseSettings]] = {
     "portal": PortalSettings,

@@ -7,8 +7,8 @@ import subprocess
 import pytest
 import yaml
 
-import chart_tools
-from charts import CHART, HELM_FOLDER, SITES, Manifest, containers, environment, of_kind
+from support import chart_tools
+from support.charts import CHART, HELM_FOLDER, SITES, Manifest, containers, environment, of_kind
 
 README = (CHART / "README.md").read_text()
 SECRETS = re.findall(r"^kubectl .*create secret (?:.*\\\n)*.*", README, re.MULTILINE)

@@ -8,8 +8,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-import chart_tools
-from charts import CHART, EVERYTHING, HELM_FOLDER, SITES, Chart, Manifest, containers, of_kind
+from support import chart_tools
+from support.charts import (
+    CHART,
+    EVERYTHING,
+    HELM_FOLDER,
+    SITES,
+    Chart,
+    Manifest,
+    containers,
+    of_kind,
+)
 
 CHECKOUT = HELM_FOLDER.parents[1]
 

@@ -9,7 +9,7 @@ import jsonschema
 import kubernetes_validate
 import pytest
 
-from charts import Manifest, of_kind
+from support.charts import Manifest, of_kind
 
 CRDS = {
     json.loads(path.read_text())["title"]: json.loads(path.read_text())

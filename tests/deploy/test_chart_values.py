@@ -8,10 +8,10 @@ import pytest
 import yaml
 from pydantic_settings import BaseSettings
 
-from charts import CHART, Chart, Refused, environment, named
 from dss_dispatch.settings import Settings as DispatchSettings
 from dss_inference.settings import Settings as InferenceSettings
 from dss_portal.settings import Settings as PortalSettings
+from support.charts import CHART, Chart, Refused, environment, named
 
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())

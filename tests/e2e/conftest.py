@@ -11,10 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-import sites
-from builders import write_image
 from conftest import SYSROOT, missing
-from contract.brokers import fresh_vhost
 from dss_client.itksnap import ItkSnap
 from dss_client.sending import send
 from dss_inference.phantom.chest import PhantomSpec, make_phantom
@@ -23,10 +20,13 @@ from dss_stack.errors import ServerMissing
 from dss_stack.postgres import PostgresCluster
 from dss_stack.prometheus import PrometheusServer
 from dss_stack.rabbitmq import RabbitNode
-from sites import Site
-from stacks import PROGRAMS, Stack, free_port, wait_until
-from watchers import Quiet
-from watching import LUNGS, Questions, Sending, Watched, quickened
+from support import sites
+from support.brokers import fresh_vhost
+from support.builders import write_image
+from support.sites import Site
+from support.stacks import PROGRAMS, Stack, free_port, wait_until
+from support.watchers import Quiet
+from support.watching import LUNGS, Questions, Sending, Watched, quickened
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,6 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from builders import service_json, write_image
-from bundle_folders import a_ball, write_bundle
-from contract.brokers import fresh_vhost
-from detector_folders import BALLS_MM, two_balls, write_ball_finder
 from dss_client.itksnap import ItkSnap
 from dss_client.sending import Sent, send
 from dss_client.workspace import read_outcome
@@ -24,10 +20,14 @@ from dss_inference.registry import DEMO_BUNDLES
 from dss_inference.runner import runner_for
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
-from references import CHEST, CHEST_REFERENCE, dice, thirds_as_sides, voxels_of
-from sites import create_database
-from stacks import Stack, wait_until
-from watchers import Quiet
+from support.brokers import fresh_vhost
+from support.builders import service_json, write_image
+from support.bundle_folders import a_ball, write_bundle
+from support.detector_folders import BALLS_MM, two_balls, write_ball_finder
+from support.references import CHEST, CHEST_REFERENCE, dice, thirds_as_sides, voxels_of
+from support.sites import create_database
+from support.stacks import Stack, wait_until
+from support.watchers import Quiet
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 

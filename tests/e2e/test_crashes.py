@@ -8,7 +8,6 @@ import httpx
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from builders import write_image
 from dss_client.itksnap import ItkSnap
 from dss_client.records import Detail
 from dss_client.sending import Sent, send
@@ -16,8 +15,9 @@ from dss_client.workspace import read_outcome
 from dss_inference.outcomes import TAKEN_OVER
 from dss_inference.phantom.chest import Phantom, PhantomSpec, make_phantom
 from dss_inference.runner import Runner
-from stacks import Stack, wait_until
-from watchers import Quiet
+from support.builders import write_image
+from support.stacks import Stack, wait_until
+from support.watchers import Quiet
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from builders import write_image
 from dss_client.itksnap import ItkSnap
 from dss_client.records import Detail
 from dss_client.sending import Sent, send
 from dss_inference.phantom.chest import PhantomSpec, make_phantom
 from dss_inference.runner import Runner
-from stacks import Stack, wait_until
-from watchers import Quiet
+from support.builders import write_image
+from support.stacks import Stack, wait_until
+from support.watchers import Quiet
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 

@@ -15,9 +15,9 @@ from dss_client.sending import send
 from dss_portal.services.liveness import SENTENCES, Missed
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
-from sites import ROOT, new_ticket, whole_stack
-from stacks import Stack, wait_until
-from watchers import Quiet
+from support.sites import ROOT, new_ticket, whole_stack
+from support.stacks import Stack, wait_until
+from support.watchers import Quiet
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 

@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 import pytest
 
-from builders import workspace_xml, write_image
 from dss_client.itksnap import ItkSnap
 from dss_client.records import Detail
 from dss_client.sending import send
@@ -17,9 +16,10 @@ from dss_inference.phantom.chest import PhantomSpec, make_phantom
 from dss_inference.runner import Runner
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
-from sites import whole_stack
-from stacks import Stack, wait_until
-from watchers import Quiet
+from support.builders import workspace_xml, write_image
+from support.sites import whole_stack
+from support.stacks import Stack, wait_until
+from support.watchers import Quiet
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 

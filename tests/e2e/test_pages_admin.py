@@ -10,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, FilePayload, Page
 
-from sites import DESCRIPTOR, ROOT, Site, browse, claim, finish, new_ticket, said
+from support.sites import DESCRIPTOR, ROOT, Site, browse, claim, finish, new_ticket, said
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 

@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from conftest import missing
-from sites import CHROMIUM, Site
-from stacks import free_port, wait_until
+from support.sites import CHROMIUM, Site
+from support.stacks import free_port, wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 

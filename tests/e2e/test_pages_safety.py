@@ -7,7 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page
 
-from sites import ROOT, Site, attach, browse, claim, finish, new_ticket, said
+from support.sites import ROOT, Site, attach, browse, claim, finish, new_ticket, said
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 

@@ -14,9 +14,6 @@ import httpx
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from builders import write_image
-from collector import Collector, collector
-from contract.brokers import fresh_vhost
 from dss_client.itksnap import ItkSnap
 from dss_client.sending import send
 from dss_client.workspace import read_outcome
@@ -24,9 +21,12 @@ from dss_inference.phantom.chest import PhantomSpec, make_phantom
 from dss_inference.runner import Runner
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
-from sites import create_database
-from stacks import Stack, free_port, wait_until
-from watchers import Quiet
+from support.brokers import fresh_vhost
+from support.builders import write_image
+from support.collector import Collector, collector
+from support.sites import create_database
+from support.stacks import Stack, free_port, wait_until
+from support.watchers import Quiet
 
 WORK = "process dss.inference.lung-segmentation"
 

@@ -13,13 +13,13 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from chaos.cases import Case, Kind, is_right, write_case
 from chaos.site import SERVICE, SERVICE_JSON, TESTS
-from contract.wire import Wire
 from dss_broker.rabbit.dead_letters import open_tray
 from dss_client.itksnap import ItkSnap
 from dss_client.sending import Sent, send
 from dss_client.workspace import read_outcome
-from stacks import Stack, wait_until
-from watchers import Quiet
+from support.stacks import Stack, wait_until
+from support.watchers import Quiet
+from support.wire import Wire
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 

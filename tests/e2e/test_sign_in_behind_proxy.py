@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from conftest import missing
-from sites import Site
-from stacks import free_port, wait_until
+from support.sites import Site
+from support.stacks import free_port, wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 

@@ -12,7 +12,14 @@ import pika  # type: ignore[import-untyped] # no py.typed
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from builders import (
+from dss_broker.topology import EXCHANGE
+from dss_client.errors import Refused
+from dss_client.itksnap import ItkSnap
+from dss_client.sending import Sent, send
+from dss_client.workspace import read_outcome
+from dss_inference.phantom.chest import PhantomSpec, make_phantom
+from dss_inference.runner import Runner
+from support.builders import (
     MAIN,
     WorkspaceSpec,
     image,
@@ -21,16 +28,9 @@ from builders import (
     workspace_xml,
     write_image,
 )
-from dicom_series import Plane, write
-from dss_broker.topology import EXCHANGE
-from dss_client.errors import Refused
-from dss_client.itksnap import ItkSnap
-from dss_client.sending import Sent, send
-from dss_client.workspace import read_outcome
-from dss_inference.phantom.chest import PhantomSpec, make_phantom
-from dss_inference.runner import Runner
-from stacks import Stack, wait_until
-from watchers import Quiet
+from support.dicom_series import Plane, write
+from support.stacks import Stack, wait_until
+from support.watchers import Quiet
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 

@@ -5,17 +5,17 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from builders import write_image
-from collector import Collector, Seen, collector
 from dss_client.itksnap import ItkSnap
 from dss_client.sending import Sent, send
 from dss_inference.phantom.chest import PhantomSpec, make_phantom
 from dss_inference.runner import Runner
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
-from sites import whole_stack
-from stacks import Stack, wait_until
-from watchers import Quiet
+from support.builders import write_image
+from support.collector import Collector, Seen, collector
+from support.sites import whole_stack
+from support.stacks import Stack, wait_until
+from support.watchers import Quiet
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 

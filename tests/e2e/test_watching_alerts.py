@@ -12,7 +12,6 @@ import pika  # type: ignore[import-untyped] # no py.typed
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel  # type: ignore[import-untyped]
 
-from builders import image, write_image
 from dss_broker.topology import DEAD_QUEUE, EXCHANGE
 from dss_client.itksnap import ItkSnap
 from dss_client.sending import send
@@ -20,9 +19,10 @@ from dss_inference.phantom.chest import PhantomSpec, make_phantom
 from dss_inference.runner import Runner
 from dss_stack.rabbitmq import RabbitNode
 from dss_stack.servers import find_rabbitmq
-from stacks import Stack, wait_until
-from watchers import Quiet
-from watching import DISPATCH_QUEUE, LUNGS, Questions, Sending, Watched, clears, fires
+from support.builders import image, write_image
+from support.stacks import Stack, wait_until
+from support.watchers import Quiet
+from support.watching import DISPATCH_QUEUE, LUNGS, Questions, Sending, Watched, clears, fires
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 

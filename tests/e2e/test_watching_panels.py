@@ -10,13 +10,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from builders import image, write_image
-from dashboards import Panel, filled_in, panels
 from dss_client.itksnap import ItkSnap
 from dss_client.sending import send
-from stacks import PROGRAMS, Stack, free_port, wait_until
-from watchers import Quiet
-from watching import LUNGS, Questions, Watched, unused_thresholds
+from support.builders import image, write_image
+from support.dashboards import Panel, filled_in, panels
+from support.stacks import PROGRAMS, Stack, free_port, wait_until
+from support.watchers import Quiet
+from support.watching import LUNGS, Questions, Watched, unused_thresholds
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300), pytest.mark.usefixtures("work")]
 

@@ -14,7 +14,7 @@ from dss_portal.accounts import store as accounts
 from dss_portal.app import create_app
 from dss_portal.settings import Settings
 from dss_stack.postgres import PostgresCluster
-from portals import Portal
+from support.portals import Portal
 
 
 @pytest.fixture(scope="session")

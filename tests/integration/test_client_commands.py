@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from builders import image, write_image
-from dicom_series import TILTED, plane, stack, write
 from dss_client.__main__ import main
-from recorder import COOKIE, Recorder, ok, recording, refusal
-from stacks import wait_until
+from support.builders import image, write_image
+from support.dicom_series import TILTED, plane, stack, write
+from support.recorder import COOKIE, Recorder, ok, recording, refusal
+from support.stacks import wait_until
 
 DETAIL = b'{"tags": [{"name": "CT", "type": "MainImage", "required": true, "hint": ""}]}'
 SERVICE = b'{"name": "lungs", "githash": "%s", "version": "1.0.0", "shortdesc": ""}' % (b"a" * 40)

@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from typer.testing import CliRunner
 
 from dss_client.__main__ import main
-from recorder import recording, refusal
+from support.recorder import recording, refusal
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,19 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
-import reference_server
-from builders import LayerSpec, WorkspaceSpec, image, segmentation, workspace_xml, write_image
 from dss_client.__main__ import main
 from dss_client.errors import ClientError, Refused, SignInRefused
 from dss_client.itksnap import ItkSnap
-from reference_server import Provider
+from support import reference_server
+from support.builders import (
+    LayerSpec,
+    WorkspaceSpec,
+    image,
+    segmentation,
+    workspace_xml,
+    write_image,
+)
+from support.reference_server import Provider
 
 pytestmark = pytest.mark.stack
 

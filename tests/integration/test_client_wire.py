@@ -9,7 +9,7 @@ import pytest
 
 from dss_client.errors import ClientError, NotUnderstood, Refused, Unreachable
 from dss_client.itksnap import ItkSnap
-from recorder import COOKIE, Recorder, ok, recording, refusal
+from support.recorder import COOKIE, Recorder, ok, recording, refusal
 
 HASH = "6303cd5d623a932b4648d76ef32d71825cbaec0a"
 TOKEN = "13c416d90690c7baae6590672f790f2b5ef698bb82fea51d"

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from contract.brokers import Node, RabbitBench, fresh_vhost
-from copy_worker import REQUEST, CopyBundle, ended
 from dss_broker import topology
 from dss_broker.messages import InferenceFinished
 from dss_inference.server import Server
+from support.brokers import Node, RabbitBench, fresh_vhost
+from support.copy_worker import REQUEST, CopyBundle, ended
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 
@@ -23,7 +23,7 @@ COPY = topology.inference("copy")
 DOOMED = """
 import os, sys, threading
 from pathlib import Path
-from copy_worker import CopyBundle
+from support.copy_worker import CopyBundle
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.rabbit.consumer import Consumer
 from dss_broker.rabbit.deaths import Deaths

@@ -20,7 +20,7 @@ from dss_portal import database
 from dss_portal.database_address import parse
 from dss_portal.engine import arguments
 from dss_stack.postgres import PostgresCluster
-from stacks import free_port
+from support.stacks import free_port
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 

@@ -10,7 +10,7 @@ from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.memory import MemoryBroker
-from portals import Portal, eventually, post, submitted_ticket, text
+from support.portals import Portal, eventually, post, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-import sites
-from contract.brokers import fresh_vhost
 from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.rabbit import RabbitBroker
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
-from sites import Site, new_ticket
-from stacks import Stack, wait_until
+from support import sites
+from support.brokers import fresh_vhost
+from support.sites import Site, new_ticket
+from support.stacks import Stack, wait_until
 
 pytestmark = pytest.mark.stack
 

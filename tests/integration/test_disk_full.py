@@ -11,10 +11,6 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from builders import segmentation, submit, write_image
-from contract.brokers import fresh_vhost
-from disks import fill, make_room, small_disk
-from dispatchers import FakePortal, FakeWorker, dispatcher, finished, ready
 from dss_broker.broker import Delivery
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import ClaimFailed, RunInference
@@ -28,11 +24,15 @@ from dss_portal.datastore import Datastore
 from dss_portal.settings import Settings
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
-from portals import Portal, new_ticket, send_file, text
-from sites import Site
-from sites import new_ticket as submitted_ticket
-from sites import start as start_site
-from stacks import wait_until
+from support.brokers import fresh_vhost
+from support.builders import segmentation, submit, write_image
+from support.disks import fill, make_room, small_disk
+from support.dispatchers import FakePortal, FakeWorker, dispatcher, finished, ready
+from support.portals import Portal, new_ticket, send_file, text
+from support.sites import Site
+from support.sites import new_ticket as submitted_ticket
+from support.sites import start as start_site
+from support.stacks import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from builders import result_files
-from contract.brokers import fresh_vhost
 from dss_broker.messages import CheckResults, ResultsAccepted, ResultsRefused
 from dss_broker.rabbit import RabbitBroker
 from dss_stack.rabbitmq import RabbitNode
-from stacks import wait_until
+from support.brokers import fresh_vhost
+from support.builders import result_files
+from support.stacks import wait_until
 
 pytestmark = pytest.mark.stack
 

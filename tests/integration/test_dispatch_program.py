@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from builders import submit
-from dispatchers import FakePortal, FakeWorker, ready, writes
 from dss_broker.broker import Delivery
 from dss_broker.messages import RunInference, ServiceAnnounced
 from dss_broker.rabbit import RabbitBroker
 from dss_stack.rabbitmq import RabbitNode
+from support.builders import submit
+from support.dispatchers import FakePortal, FakeWorker, ready, writes
 
 pytestmark = pytest.mark.stack
 

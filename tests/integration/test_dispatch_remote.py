@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 
 import dss_dispatch.remote
-from builders import segmentation, submit, write_image
-from dispatchers import FakePortal, dispatcher, ready
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import (
     AttachedFile,
@@ -28,8 +26,10 @@ from dss_datastore import layout
 from dss_dispatch.settings import service_url
 from dss_inference.errors import InferenceError
 from dss_observability import tracing
-from facades import PLACE, TABLE, BrightBundle, facade
-from stacks import free_port, wait_until
+from support.builders import segmentation, submit, write_image
+from support.dispatchers import FakePortal, dispatcher, ready
+from support.facades import PLACE, TABLE, BrightBundle, facade
+from support.stacks import free_port, wait_until
 
 
 @pytest.fixture(autouse=True)

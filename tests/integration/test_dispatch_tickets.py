@@ -11,18 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from builders import MAIN, WorkspaceSpec, image, segmentation, submit, write_image
-from dispatchers import (
-    WAIT_S,
-    FakePortal,
-    FakeWorker,
-    dispatcher,
-    fails,
-    finished,
-    is_silent,
-    ready,
-    writes,
-)
 from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.errors import TryAgainLater
@@ -46,6 +34,18 @@ from dss_datastore import layout
 from dss_dispatch import asking, inference
 from dss_dispatch.registry import parse
 from dss_observability import tracing
+from support.builders import MAIN, WorkspaceSpec, image, segmentation, submit, write_image
+from support.dispatchers import (
+    WAIT_S,
+    FakePortal,
+    FakeWorker,
+    dispatcher,
+    fails,
+    finished,
+    is_silent,
+    ready,
+    writes,
+)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from dss_inference.phantom.chest import PhantomSpec, make_phantom
 from dss_inference.phantom.files import write_phantom
 from dss_inference.runner import runner_for
-from stacks import free_port, wait_until
+from support.stacks import free_port, wait_until
 
 START_S = 60
 

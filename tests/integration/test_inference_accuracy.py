@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from builders import grid_of
 from dss_inference.bundle import Bundle, Outcome
 from dss_inference.errors import InferenceError
 from dss_inference.lungs.notes import NO_LUNG
 from dss_inference.registry import load
-from references import (
+from support.builders import grid_of
+from support.references import (
     BASES,
     BASES_REFERENCE,
     CHEST,

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from bad_images import BAD
-from contract.brokers import fresh_vhost
 from dss_broker.messages import (
     InferenceFailed,
     InferenceFinished,
@@ -26,7 +24,9 @@ from dss_inference.phantom.files import write_phantom
 from dss_inference.runner import runner_for
 from dss_inference.server import EXHAUSTED, UNEXPECTED
 from dss_stack.rabbitmq import RabbitNode
-from workers import START_S, worker
+from support.bad_images import BAD
+from support.brokers import fresh_vhost
+from support.workers import START_S, worker
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 

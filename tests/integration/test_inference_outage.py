@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from contract.brokers import Node, fresh_vhost
-from contract.wire import Wire
-from copy_worker import REQUEST, CopyBundle, wait_until
 from dss_broker.messages import InferenceFinished, InferenceProgressed
 from dss_broker.rabbit import RabbitBroker
 from dss_inference import server as serving
 from dss_inference.server import Server
+from support.brokers import Node, fresh_vhost
+from support.copy_worker import REQUEST, CopyBundle, wait_until
+from support.wire import Wire
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 

@@ -23,7 +23,7 @@ from dss_inference.phantom.chest import PhantomSpec, make_phantom
 from dss_inference.phantom.files import write_phantom
 from dss_inference.runner import runner_for
 from dss_stack.rabbitmq import RabbitNode
-from workers import START_S, worker
+from support.workers import START_S, worker
 
 pytestmark = pytest.mark.stack
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from builders import submit
-from contract.brokers import Node, fresh_vhost, wait_until
-from contract.wire import Wire
-from dispatchers import FakePortal, FakeWorker, ready, writes
 from dss_broker import instance, topology
 from dss_broker import messages as m
 from dss_broker.rabbit import RabbitBroker, instance_lock
-from stacks import free_port
+from support.brokers import Node, fresh_vhost, wait_until
+from support.builders import submit
+from support.dispatchers import FakePortal, FakeWorker, ready, writes
+from support.stacks import free_port
+from support.wire import Wire
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 

@@ -9,8 +9,6 @@ import httpx
 import pytest
 
 from conftest import RABBIT_ROOT, SYSROOT, missing, rabbit_folder
-from contract.brokers import RabbitBench, fresh_vhost, wait_until
-from contract.wire import Wire
 from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Delivery
@@ -18,6 +16,8 @@ from dss_broker.rabbit import declare as rabbit_declare
 from dss_broker.rabbit import link as rabbit_link
 from dss_stack.errors import ServerMissing
 from dss_stack.rabbitmq import RabbitNode
+from support.brokers import RabbitBench, fresh_vhost, wait_until
+from support.wire import Wire
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 

@@ -6,9 +6,9 @@ import pytest
 
 from dss_inference.lungs.segment import segment_lungs
 from dss_inference.runner import Runner, runner_for
-from lung_cases import HEALTHY, clamped, dice, phantom, random_of, real
-from lung_disease import DISEASES, Chest
-from lung_judging import judged
+from support.lung_cases import HEALTHY, clamped, dice, phantom, random_of, real
+from support.lung_disease import DISEASES, Chest
+from support.lung_judging import judged
 
 REAL = [
     ("offset", "-60"),

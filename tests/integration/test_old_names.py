@@ -11,7 +11,7 @@ from dss_dispatch.start import OLD
 from dss_portal.__main__ import main as commands
 from dss_portal.legacy import renamed
 from dss_process.old_settings import SUCCESSORS, refuse_old_settings
-from portals import Portal
+from support.portals import Portal
 
 INFRA = Path(__file__).parents[2] / "infra"
 PAGE = (INFRA / "from-the-old-system.md").read_text()

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from contract.brokers import Node, RabbitBench, fresh_vhost, wait_until
-from contract.wire import Wire
 from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.dead_letters import DeadLetter
 from dss_broker.rabbit import link as rabbit_link
 from dss_broker.topology import Subscription
+from support.brokers import Node, RabbitBench, fresh_vhost, wait_until
+from support.wire import Wire
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 

@@ -12,8 +12,6 @@ import asyncpg
 import httpx
 import pytest
 
-from contract.brokers import fresh_vhost
-from contract.wire import Wire
 from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.messages import ClaimLogged, TicketReady
@@ -21,8 +19,10 @@ from dss_broker.rabbit import RabbitBroker
 from dss_observability.serving import BROKER_AWAY
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
-from sites import Site, new_ticket
-from stacks import Stack, wait_until
+from support.brokers import fresh_vhost
+from support.sites import Site, new_ticket
+from support.stacks import Stack, wait_until
+from support.wire import Wire
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 

@@ -15,9 +15,9 @@ from dss_portal.database_address import parse
 from dss_portal.engine import arguments
 from dss_portal.settings import Settings
 from dss_stack.postgres import PostgresCluster
-from poolers import pgbouncer
-from portals import Portal, submitted_ticket, text
-from sites import create_database
+from support.poolers import pgbouncer
+from support.portals import Portal, submitted_ticket, text
+from support.sites import create_database
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 

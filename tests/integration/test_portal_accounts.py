@@ -16,7 +16,7 @@ from dss_portal.errors import Refused
 from dss_portal.legacy import renamed
 from dss_portal.models import Session, Tier
 from dss_portal.settings import Settings
-from portals import Portal, new_ticket, post, send_file, text
+from support.portals import Portal, new_ticket, post, send_file, text
 
 pytestmark = pytest.mark.stack
 

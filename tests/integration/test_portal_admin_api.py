@@ -12,7 +12,7 @@ from quart.typing import TestClientProtocol as Client
 
 from dss_portal.models import Provider, Ticket
 from dss_portal.services import registration
-from portals import DESCRIPTOR, Portal, post, submitted_ticket, text
+from support.portals import DESCRIPTOR, Portal, post, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
 

@@ -13,8 +13,8 @@ import pytest
 from dss_portal.errors import Refused
 from dss_portal.models import Provider
 from dss_portal.services import registration
-from portals import DESCRIPTOR, Portal
-from probes import lateness_s
+from support.portals import DESCRIPTOR, Portal
+from support.probes import lateness_s
 
 pytestmark = pytest.mark.stack
 

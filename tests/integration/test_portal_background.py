@@ -15,8 +15,8 @@ from dss_portal.health import NOT_MIGRATED
 from dss_portal.settings import Settings
 from dss_process import supervision
 from dss_stack.postgres import PostgresCluster
-from portals import Portal, eventually, text
-from sites import create_database
+from support.portals import Portal, eventually, text
+from support.sites import create_database
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 

@@ -28,7 +28,7 @@ from dss_datastore import layout
 from dss_observability.tracing import TRACEPARENT
 from dss_portal.models import Claim, OutboxMessage, TicketHistory
 from dss_portal.tickets import claims, leases, store
-from portals import (
+from support.portals import (
     LONG_AGO,
     Portal,
     eventually,

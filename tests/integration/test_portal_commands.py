@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dss_stack.postgres import PostgresCluster
-from sites import create_database
+from support.sites import create_database
 
 WHOLE = {
     "DSS_DATABASE_URL": "postgres://someone:hidden@127.0.0.1:1/dss",

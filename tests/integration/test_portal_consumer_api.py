@@ -7,7 +7,7 @@ import pytest
 
 from dss_portal.accounts import store as accounts
 from dss_portal.models import LoginToken, Session, Status, TicketHistory
-from portals import (
+from support.portals import (
     DESCRIPTOR,
     Portal,
     eventually,

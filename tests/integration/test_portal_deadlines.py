@@ -12,7 +12,7 @@ from dss_datastore import layout
 from dss_portal.accounts import store as accounts
 from dss_portal.admin import store as admin
 from dss_portal.models import Claim, LoginToken, Session, Status, Ticket
-from portals import Portal, eventually, new_ticket, post, send_file, submitted_ticket, text
+from support.portals import Portal, eventually, new_ticket, post, send_file, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
 

@@ -5,7 +5,7 @@ from prometheus_client import REGISTRY
 
 from dss_portal import gauges
 from dss_portal.models import Ticket
-from portals import LONG_AGO, Portal, new_ticket, submitted_ticket
+from support.portals import LONG_AGO, Portal, new_ticket, submitted_ticket
 
 pytestmark = pytest.mark.stack
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from quart.typing import TestClientProtocol as Client
 
-from portals import DESCRIPTOR, Portal, post, text
+from support.portals import DESCRIPTOR, Portal, post, text
 
 pytestmark = pytest.mark.stack
 

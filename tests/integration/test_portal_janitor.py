@@ -6,7 +6,7 @@ from dss_broker.messages import ClaimFailed
 from dss_datastore import layout
 from dss_portal.datastore import Datastore
 from dss_portal.tickets import janitor, store
-from portals import Portal, eventually, submitted_ticket, text
+from support.portals import Portal, eventually, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
 

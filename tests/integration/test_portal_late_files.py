@@ -11,7 +11,7 @@ from dss_datastore import layout
 from dss_portal.admin import store as admin
 from dss_portal.models import Status, Ticket
 from dss_portal.tickets import janitor
-from portals import Portal, eventually, new_ticket, post, submitted_ticket, text
+from support.portals import Portal, eventually, new_ticket, post, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
 

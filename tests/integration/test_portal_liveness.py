@@ -14,7 +14,7 @@ from dss_portal.services import liveness
 from dss_portal.services.liveness import SENTENCES, Missed
 from dss_portal.tickets import presence
 from dss_portal.tickets.presence import Presence
-from portals import DESCRIPTOR, Portal, eventually, new_ticket, submitted_ticket, text
+from support.portals import DESCRIPTOR, Portal, eventually, new_ticket, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
 

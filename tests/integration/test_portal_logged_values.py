@@ -7,7 +7,7 @@ from tortoise.connection import get_connection
 from tortoise.exceptions import IntegrityError
 
 from dss_portal.models import User
-from portals import Portal, submitted_ticket
+from support.portals import Portal, submitted_ticket
 
 pytestmark = pytest.mark.stack
 

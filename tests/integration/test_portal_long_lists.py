@@ -8,8 +8,8 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 
 from dss_portal.models import Service, Status, Ticket, TicketLog, User
-from portals import Portal, submitted_ticket, text
-from probes import lateness_s
+from support.portals import Portal, submitted_ticket, text
+from support.probes import lateness_s
 
 pytestmark = pytest.mark.stack
 

@@ -9,8 +9,8 @@ from dss_portal.datastore import Datastore
 from dss_portal.models import Service, Ticket, User
 from dss_portal.services import liveness
 from dss_portal.tickets import janitor, reaper
-from portals import Portal, submitted_ticket
-from probes import lateness_s
+from support.portals import Portal, submitted_ticket
+from support.probes import lateness_s
 
 pytestmark = pytest.mark.stack
 

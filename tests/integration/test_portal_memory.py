@@ -12,11 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-import sites
-from contract.brokers import fresh_vhost
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
-from sites import Site
+from support import sites
+from support.brokers import fresh_vhost
+from support.sites import Site
 
 pytestmark = pytest.mark.stack
 

@@ -6,7 +6,7 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 
 from dss_portal.accounts import store as accounts
-from portals import Portal, new_ticket, post, text
+from support.portals import Portal, new_ticket, post, text
 
 pytestmark = pytest.mark.stack
 

@@ -17,8 +17,8 @@ from conftest import missing
 from dss_portal.accounts import store as accounts
 from dss_portal.accounts.openid import OpenIdIssuer
 from dss_portal.models import User
-from portals import Portal, text
-from stacks import free_port
+from support.portals import Portal, text
+from support.stacks import free_port
 
 pytestmark = pytest.mark.stack
 

@@ -9,7 +9,7 @@ from dss_broker.memory import MemoryBroker
 from dss_portal.accounts import store as accounts
 from dss_portal.app import create_app
 from dss_portal.settings import Settings
-from portals import Portal, new_ticket, post, text
+from support.portals import Portal, new_ticket, post, text
 
 pytestmark = pytest.mark.stack
 

@@ -9,8 +9,6 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 from tortoise.transactions import in_transaction
 
-from contract.brokers import Node, fresh_vhost
-from contract.wire import Wire
 from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.messages import (
@@ -23,7 +21,9 @@ from dss_broker.messages import (
 from dss_broker.rabbit import RabbitBroker
 from dss_portal import database, outbox
 from dss_portal.models import Claim, OutboxMessage
-from portals import LONG_AGO, Portal, eventually, submitted_ticket, text
+from support.brokers import Node, fresh_vhost
+from support.portals import LONG_AGO, Portal, eventually, submitted_ticket, text
+from support.wire import Wire
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 

@@ -17,7 +17,7 @@ from dss_portal.app import create_app
 from dss_portal.models import OutboxMessage, Ticket
 from dss_portal.settings import Settings
 from dss_portal.unsent import UNSENT_SENTENCE
-from portals import Portal, eventually, new_ticket, post, send_file, text
+from support.portals import Portal, eventually, new_ticket, post, send_file, text
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(60)]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from dss_portal.models import Service
-from portals import Portal, submitted_ticket, text
+from support.portals import Portal, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
 

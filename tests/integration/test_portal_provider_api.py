@@ -9,12 +9,12 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 from werkzeug.datastructures import FileStorage
 
-from builders import result_files
 from dss_broker.messages import ClaimGranted, ClaimRefused
 from dss_dispatch.checking import serve_checks
 from dss_portal.admin import store as admin
 from dss_portal.models import Claim
-from portals import LONG_AGO, Portal, eventually, post, send_file, submitted_ticket, text
+from support.builders import result_files
+from support.portals import LONG_AGO, Portal, eventually, post, send_file, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
 

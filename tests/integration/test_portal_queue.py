@@ -16,7 +16,7 @@ from dss_broker.messages import ClaimFailed, ClaimGranted, ClaimRefused, TicketR
 from dss_portal.accounts import store as accounts
 from dss_portal.models import Claim, Service, Status, Ticket, Tier, Turn, User
 from dss_portal.tickets import claims, queue
-from portals import Portal, eventually, submitted_ticket, text
+from support.portals import Portal, eventually, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
 

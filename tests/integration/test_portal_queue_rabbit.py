@@ -11,7 +11,6 @@ from queue import Queue
 import pika  # type: ignore[import-untyped] # no py.typed
 import pytest
 
-from contract.brokers import Node, fresh_vhost
 from dss_broker.broker import Delivery
 from dss_broker.messages import ClaimFailed, ClaimGranted, ClaimRefused, ClaimTicket, TicketReady
 from dss_broker.rabbit import RabbitBroker
@@ -21,12 +20,13 @@ from dss_portal.app import create_app
 from dss_portal.models import Claim, OutboxMessage, Status, Ticket, TicketHistory, User
 from dss_portal.settings import Settings
 from dss_portal.tickets import submission
-from portals import Portal, eventually
+from support.brokers import Node, fresh_vhost
+from support.portals import Portal, eventually
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 
 SERVICE = "lung-segmentation"
-DOOMED = Path(__file__).parents[1] / "claims_and_dies.py"
+DOOMED = Path(__file__).parents[1] / "support" / "claims_and_dies.py"
 
 
 @pytest.fixture

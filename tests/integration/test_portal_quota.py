@@ -10,7 +10,7 @@ from quart.typing import TestClientProtocol as Client
 
 from dss_datastore import layout
 from dss_portal.models import Attachment, Status, Ticket, TicketFile, Tier, Upload
-from portals import Portal, eventually, new_ticket, post, send_file, submitted_ticket, text
+from support.portals import Portal, eventually, new_ticket, post, send_file, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
 

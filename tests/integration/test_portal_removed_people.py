@@ -10,7 +10,7 @@ from quart.typing import TestClientProtocol as Client
 from dss_portal.accounts import store as accounts
 from dss_portal.admin import store as admin
 from dss_portal.models import Status, Ticket, User
-from portals import Portal, post, send_file, submitted_ticket, text
+from support.portals import Portal, post, send_file, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
 

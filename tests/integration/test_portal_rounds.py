@@ -14,7 +14,7 @@ from dss_portal.accounts import store as accounts
 from dss_portal.datastore import Datastore
 from dss_portal.models import LoginToken, Service, Status, Ticket
 from dss_portal.tickets import janitor, submission
-from portals import LONG_AGO, Portal, eventually, new_ticket, post, submitted_ticket, text
+from support.portals import LONG_AGO, Portal, eventually, new_ticket, post, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
 

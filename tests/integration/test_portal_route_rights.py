@@ -19,7 +19,7 @@ from dss_portal.accounts import api_tokens
 from dss_portal.accounts import store as accounts
 from dss_portal.admin import store as admin
 from dss_portal.models import Status, Ticket, TicketLog, User
-from portals import Portal, new_ticket, post, send_file, submitted_ticket, text
+from support.portals import Portal, new_ticket, post, send_file, submitted_ticket, text
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from quart.typing import TestClientProtocol as Client
 
-from builders import WorkspaceSpec, image, workspace_xml, write_image
 from dss_portal.settings import Settings
 from dss_workspace.registry import parse
-from portals import Portal, new_ticket, post, send_file, text
+from support.builders import WorkspaceSpec, image, workspace_xml, write_image
+from support.portals import Portal, new_ticket, post, send_file, text
 
 pytestmark = pytest.mark.stack
 

@@ -13,7 +13,7 @@ from dss_portal.errors import Refused
 from dss_portal.models import Provider, ProviderService, Service
 from dss_portal.services import registration
 from dss_portal.services import store as services
-from portals import DESCRIPTOR, Portal, post, submitted_ticket
+from support.portals import DESCRIPTOR, Portal, post, submitted_ticket
 
 pytestmark = pytest.mark.stack
 

@@ -8,7 +8,7 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 
 from dss_portal.models import Service, Status, Ticket, TicketHistory, User
-from portals import Portal, submitted_ticket, text
+from support.portals import Portal, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
 

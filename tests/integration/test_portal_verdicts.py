@@ -9,7 +9,6 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 from tortoise.connection import get_connection
 
-from builders import result_files, segmentation
 from dss_broker.broker import Delivery
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import CheckResults, ResultsAccepted, ResultsRefused
@@ -18,7 +17,8 @@ from dss_dispatch.checking import serve_checks
 from dss_portal.admin import store as admin
 from dss_portal.models import Claim, Status, Ticket, TicketHistory
 from dss_portal.settings import Settings
-from portals import LONG_AGO, Portal, eventually, post, send_file, submitted_ticket, text
+from support.builders import result_files, segmentation
+from support.portals import LONG_AGO, Portal, eventually, post, send_file, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
 

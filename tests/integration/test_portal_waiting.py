@@ -14,7 +14,7 @@ from dss_portal import database, events
 from dss_portal.app import prepare
 from dss_portal.datastore import Datastore
 from dss_portal.models import Ticket
-from portals import Portal, eventually, new_ticket, send_file, submitted_ticket, text
+from support.portals import Portal, eventually, new_ticket, send_file, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
 

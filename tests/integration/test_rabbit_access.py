@@ -10,11 +10,11 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from contract.brokers import Node, fresh_vhost, wait_until
 from dss_broker import messages as m
 from dss_broker import rabbit, topology
 from dss_broker.errors import BrokerRefuses
 from dss_broker.rabbit import RabbitBroker
+from support.brokers import Node, fresh_vhost, wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(60)]
 

@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from contract.brokers import RabbitBench, fresh_vhost, wait_until
 from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.envelope import parked_reason
 from dss_broker.rabbit import RabbitBroker
 from dss_stack.rabbitmq import RabbitNode
-from stacks import free_port
+from support.brokers import RabbitBench, fresh_vhost, wait_until
+from support.stacks import free_port
 
 pytestmark = pytest.mark.stack
 

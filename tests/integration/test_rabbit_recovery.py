@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from contract.brokers import Node, RabbitBench, fresh_vhost, wait_until
-from contract.wire import Wire
 from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.rabbit import link as rabbit_link
+from support.brokers import Node, RabbitBench, fresh_vhost, wait_until
+from support.wire import Wire
 
 pytestmark = pytest.mark.stack
 

@@ -6,12 +6,12 @@ from contextlib import closing
 import httpx
 import pytest
 
-from contract.brokers import Node, fresh_vhost, wait_until
 from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.errors import MessageRefused
 from dss_broker.rabbit import RabbitBroker
+from support.brokers import Node, fresh_vhost, wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(60)]
 

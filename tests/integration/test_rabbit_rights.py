@@ -14,13 +14,13 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel  # type: ignore[import-untyped]
 from pika.exceptions import ChannelClosedByBroker  # type: ignore[import-untyped]
 
-from contract.brokers import fresh_vhost, wait_until
 from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.rights import USERS, definitions
 from dss_stack.rabbitmq import RabbitNode
+from support.brokers import fresh_vhost, wait_until
 
 pytestmark = pytest.mark.stack
 

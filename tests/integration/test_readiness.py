@@ -10,8 +10,8 @@ import pytest
 from dss_observability.serving import NO_DATASTORE
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
-from sites import whole_stack
-from stacks import PROGRAMS, Stack, wait_until
+from support.sites import whole_stack
+from support.stacks import PROGRAMS, Stack, wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(200)]
 

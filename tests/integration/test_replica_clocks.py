@@ -8,13 +8,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-import sites
 from conftest import missing
-from contract.brokers import fresh_vhost
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
-from sites import Site, claim, new_ticket
-from stacks import Stack, wait_until
+from support import sites
+from support.brokers import fresh_vhost
+from support.sites import Site, claim, new_ticket
+from support.stacks import Stack, wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dashboards import panels
 from dss_stack.ports import is_open
 from dss_stack.postgres import PostgresCluster
 from dss_stack.prometheus import CONFIGURATION
 from dss_stack.rabbitmq import RabbitNode
+from support.dashboards import panels
 
 pytestmark = pytest.mark.stack
 

@@ -13,11 +13,11 @@ import asyncpg
 import httpx
 import pytest
 
-from contract.brokers import Node, fresh_vhost
 from dss_portal.health import NOT_MIGRATED
 from dss_stack.postgres import PostgresCluster
-from sites import create_database
-from stacks import Stack, free_port, wait_until
+from support.brokers import Node, fresh_vhost
+from support.sites import create_database
+from support.stacks import Stack, free_port, wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 

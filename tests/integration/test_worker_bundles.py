@@ -8,8 +8,6 @@ from pathlib import Path
 import pika  # type: ignore[import-untyped] # no py.typed
 import pytest
 
-from contract.brokers import Node, fresh_vhost, wait_until
-from copy_worker import CopyBundle
 from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Delivery
@@ -18,6 +16,8 @@ from dss_inference import registry
 from dss_inference.errors import InferenceError
 from dss_inference.monai_bundles.absent import AbsentBundle
 from dss_inference.server import Server
+from support.brokers import Node, fresh_vhost, wait_until
+from support.copy_worker import CopyBundle
 
 
 @pytest.fixture

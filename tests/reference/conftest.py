@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-import sites
-from contract.brokers import fresh_vhost
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
-from sites import Site
+from support import sites
+from support.brokers import fresh_vhost
+from support.sites import Site
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """Section 4 of the contract, and attachments of section 6: what a provider does."""
 
-from builders import MAIN, SEGMENTED, LayerSpec, result_files
 from reference.conversation import Step
+from support.builders import MAIN, SEGMENTED, LayerSpec, result_files
 
 _PRO = "/api/pro/services"
 _T = "/api/pro/tickets/1"

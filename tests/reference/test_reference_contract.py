@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-import reference_server
 from reference.account_steps import LEAVING, RULES, SIGNING_IN
 from reference.admin_steps import CLEARING, ENROLLING
 from reference.conversation import Answer, Conversation, Step
 from reference.provider_steps import CLAIMING, FINDING, FINISHING, WORKING
 from reference.ticket_steps import DELETING, SUBMITTING, WAITING
-from sites import Site
+from support import reference_server
+from support.sites import Site
 
 pytestmark = pytest.mark.stack
 

@@ -16,7 +16,7 @@ from schemathesis import GenerationMode
 
 from dss_portal.openapi.description import description
 from dss_portal.openapi.operations import OPERATIONS, Operation
-from sites import Site, new_ticket
+from support.sites import Site, new_ticket
 
 pytestmark = pytest.mark.stack
 

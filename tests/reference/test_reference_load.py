@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from sites import Site
+from support.sites import Site
 
 pytestmark = pytest.mark.stack
 

@@ -9,11 +9,18 @@ from typing import Any
 
 import pytest
 
-import reference_server
-from builders import LayerSpec, WorkspaceSpec, image, segmentation, workspace_xml, write_image
 from dss_client.itksnap import ItkSnap
 from dss_client.records import Detail
-from sites import Site
+from support import reference_server
+from support.builders import (
+    LayerSpec,
+    WorkspaceSpec,
+    image,
+    segmentation,
+    workspace_xml,
+    write_image,
+)
+from support.sites import Site
 
 pytestmark = pytest.mark.stack
 

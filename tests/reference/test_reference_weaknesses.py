@@ -11,7 +11,7 @@ import pytest
 from dss_portal.errors import Refused
 from dss_portal.services import git
 from dss_portal.settings import Settings
-from sites import Site, attach, claim, new_ticket
+from support.sites import Site, attach, claim, new_ticket
 
 pytestmark = pytest.mark.stack
 

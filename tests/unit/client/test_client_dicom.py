@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from dicom_series import (
+from dss_client.errors import ImageUnreadable
+from dss_client.images import write_layer
+from support.dicom_series import (
     AXIAL,
     CORONAL,
     SAGITTAL,
@@ -21,9 +23,7 @@ from dicom_series import (
     write_enhanced,
     write_frames,
 )
-from dicom_truth import require_exact, require_resampled
-from dss_client.errors import ImageUnreadable
-from dss_client.images import write_layer
+from support.dicom_truth import require_exact, require_resampled
 
 OBLIQUE = (0.8, 0.6, 0.0, -0.36, 0.48, 0.8)
 FAR = (-712.337, 655.421, -1999.995)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from builders import OBLIQUE, ORIGIN_MM, SIZE, SPACING_MM, image, write_image
 from dss_client.errors import ImageUnreadable
 from dss_client.images import write_layer
+from support.builders import OBLIQUE, ORIGIN_MM, SIZE, SPACING_MM, image, write_image
 
 
 @pytest.fixture

@@ -5,11 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from builders import LayerSpec, WorkspaceSpec, image, segmentation, workspace_xml, write_image
 from dss_client.errors import NotUnderstood
 from dss_client.images import Layer
 from dss_client.volumes import LabelVolume, measure
 from dss_client.workspace import Outcome, read_outcome, write_workspace
+from support.builders import (
+    LayerSpec,
+    WorkspaceSpec,
+    image,
+    segmentation,
+    workspace_xml,
+    write_image,
+)
 
 LUNGS = LayerSpec(role="SegmentationRole", file_name="layer_001_lungs.nii.gz")
 SPEC = WorkspaceSpec(layers=(LayerSpec(), LUNGS), labels={1: "left lung", 2: "right lung"})

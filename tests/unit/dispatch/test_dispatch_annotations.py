@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from builders import image, write_image
 from dss_broker.messages import Landmark
 from dss_dispatch.annotations import add_landmarks
 from dss_dispatch.images import read_header
 from dss_dispatch.registry import Folder, parse, serialize
+from support.builders import image, write_image
 
 
 def landmark(index: tuple[int, int, int], text: str = "candidate 1") -> Landmark:

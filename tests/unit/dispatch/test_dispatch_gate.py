@@ -9,17 +9,6 @@ from pathlib import Path
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from builders import (
-    LUNGS,
-    MAIN,
-    LayerSpec,
-    WorkspaceSpec,
-    image,
-    segmentation,
-    service_json,
-    submit,
-    write_image,
-)
 from dss_dispatch import workspace as ws
 from dss_dispatch.errors import ResultRefused, TicketError
 from dss_dispatch.files import sha256
@@ -30,6 +19,17 @@ from dss_dispatch.registry import Folder, parse
 from dss_dispatch.service import service_from
 from dss_dispatch.staging import Segmentation, Staged, stage
 from dss_dispatch.submission import read_submission
+from support.builders import (
+    LUNGS,
+    MAIN,
+    LayerSpec,
+    WorkspaceSpec,
+    image,
+    segmentation,
+    service_json,
+    submit,
+    write_image,
+)
 
 SEGMENTATION = LayerSpec(role="SegmentationRole", file_name="old.nii.gz")
 MESH = (

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from builders import OBLIQUE, image, segmentation, write_image
 from dss_dispatch.errors import TicketError
 from dss_dispatch.images import grid_difference, label_values, read_header, renumber
+from support.builders import OBLIQUE, image, segmentation, write_image
 
 
 def test_a_header_tells_the_grid_of_the_image(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
 import pytest
 
-from builders import LUNGS, WorkspaceSpec, workspace_xml
 from dss_broker.messages import Label
 from dss_dispatch.errors import TicketError
 from dss_dispatch.labels import add_labels, label_table, place_labels
 from dss_dispatch.registry import Folder, parse
+from support.builders import LUNGS, WorkspaceSpec, workspace_xml
 
 DEFAULTS = {i: f"Label {i}" for i in range(1, 7)}
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from builders import (
+from dss_dispatch.errors import TicketError
+from dss_dispatch.provided import check_provided
+from support.builders import (
     MAIN,
     SEGMENTED,
     SIZE,
@@ -22,8 +24,6 @@ from builders import (
     submit,
     workspace_xml,
 )
-from dss_dispatch.errors import TicketError
-from dss_dispatch.provided import check_provided
 
 Files = dict[str, bytes]
 OWN = LayerSpec(role="SegmentationRole", file_name="own.nii.gz")

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from builders import LUNGS, MAIN, image, segmentation, service_json, write_image
 from dss_dispatch import workspace as ws
 from dss_dispatch.gate import check_results
 from dss_dispatch.labels import label_table
@@ -13,6 +12,7 @@ from dss_dispatch.registry import Folder, parse, serialize
 from dss_dispatch.service import service_from
 from dss_dispatch.staging import Segmentation, stage
 from dss_dispatch.submission import read_submission
+from support.builders import LUNGS, MAIN, image, segmentation, service_json, write_image
 
 pytestmark = pytest.mark.shared_data
 

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import (
+from dss_dispatch.errors import ServiceInvalid, TicketError
+from dss_dispatch.images import Image
+from dss_dispatch.regions import Region, region_marked
+from dss_dispatch.registry import parse
+from dss_dispatch.service import Service, service_from
+from dss_dispatch.submission import read_submission
+from support.builders import (
     MAIN,
     WorkspaceSpec,
     image,
@@ -17,12 +23,6 @@ from builders import (
     workspace_xml,
     write_image,
 )
-from dss_dispatch.errors import ServiceInvalid, TicketError
-from dss_dispatch.images import Image
-from dss_dispatch.regions import Region, region_marked
-from dss_dispatch.registry import parse
-from dss_dispatch.service import Service, service_from
-from dss_dispatch.submission import read_submission
 
 TAGS = [
     {"name": "CT", "type": "MainImage", "required": True},

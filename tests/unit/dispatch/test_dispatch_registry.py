@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import workspace_xml
 from dss_dispatch.errors import TicketError
 from dss_dispatch.registry import MAX_DEPTH, Folder, parse, serialize
+from support.builders import workspace_xml
 
 xml_text = st.text(
     st.characters(

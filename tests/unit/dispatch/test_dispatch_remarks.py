@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from builders import WorkspaceSpec, service_json, submit
 from dss_client.images import Layer
 from dss_client.workspace import write_workspace
 from dss_dispatch.registry import Folder, parse
@@ -13,6 +12,7 @@ from dss_dispatch.service import service_from
 from dss_dispatch.submission import read_submission
 from dss_dispatch.workspace import scrub
 from dss_images.dicom.notes import Note
+from support.builders import WorkspaceSpec, service_json, submit
 
 NOTES = (
     Note(text="DICOM series 3 (CT) of 20 slices, sorted by position."),

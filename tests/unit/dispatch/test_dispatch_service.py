@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from builders import LUNGS, service_json
 from dss_broker.descriptor import TagType
 from dss_dispatch.__main__ import main
 from dss_dispatch.errors import ServiceInvalid
 from dss_dispatch.service import BUILT_IN_RULES, builtin_services, load_service, service_from
 from dss_inference.registry import BUNDLES
+from support.builders import LUNGS, service_json
 
 
 def tag(**changes: Any) -> dict[str, Any]:

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from builders import (
+from dss_dispatch.errors import TicketError
+from dss_dispatch.service import service_from
+from dss_dispatch.submission import Submission, read_submission
+from support.builders import (
     MAIN,
     LayerSpec,
     WorkspaceSpec,
@@ -17,9 +20,6 @@ from builders import (
     submit,
     write_image,
 )
-from dss_dispatch.errors import TicketError
-from dss_dispatch.service import service_from
-from dss_dispatch.submission import Submission, read_submission
 
 OVERLAY = LayerSpec(role="OverlayRole", file_name="pet.nii.gz")
 SEGMENTATION = LayerSpec(role="SegmentationRole", file_name="old.nii.gz")

@@ -1,8 +1,8 @@
 """Whoever deletes a ticket while it is claimed is heard, though nobody knows yet which ticket it will be."""
 
-from deliveries import Heard
 from dss_broker.messages import ClaimGranted, TicketWithdrawn
 from dss_dispatch.withdrawals import Withdrawals
+from support.deliveries import Heard
 
 CLAIM = ClaimGranted(ticket_id=42, claim_id="mine", attempt=1, lease_s=60)
 

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from deliveries import Heard
 from dss_broker.messages import WorkerAnnounced
 from dss_dispatch.workers import Workers
+from support.deliveries import Heard
 
 
 class Clock:

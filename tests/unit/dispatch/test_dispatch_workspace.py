@@ -1,9 +1,9 @@
 import pytest
 
-from builders import MAIN, LayerSpec, WorkspaceSpec, workspace_xml
 from dss_dispatch import workspace as ws
 from dss_dispatch.errors import TicketError
 from dss_dispatch.registry import parse
+from support.builders import MAIN, LayerSpec, WorkspaceSpec, workspace_xml
 
 OVERLAY = LayerSpec(role="OverlayRole", file_name="pet.nii.gz")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from bad_images import good
 from dss_dispatch.images import read_header
 from dss_inference.images import read_ct
+from support.bad_images import good
 
 
 @pytest.mark.parametrize("source", ["ct.nii", "ct.nii.gz", "ct.nrrd"])

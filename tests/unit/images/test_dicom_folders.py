@@ -16,7 +16,9 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from dicom_series import (
+from dss_images.dicom.errors import DicomRefused
+from dss_images.dicom.reading import Volume, read, survey
+from support.dicom_series import (
     CORONAL,
     TILTED,
     Plane,
@@ -27,9 +29,7 @@ from dicom_series import (
     write_enhanced,
     write_frames,
 )
-from dicom_truth import require_exact, require_resampled
-from dss_images.dicom.errors import DicomRefused
-from dss_images.dicom.reading import Volume, read, survey
+from support.dicom_truth import require_exact, require_resampled
 
 PT = {"Modality": "PT", "SeriesInstanceUID": "1.2.3", "SeriesNumber": 4}
 SCOUT = (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)

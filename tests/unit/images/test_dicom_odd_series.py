@@ -15,12 +15,21 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, JPEGLSLossless
 
-from dicom_series import CORONAL, TILTED, Plane, dataset, plane, stack, write, write_enhanced
-from dicom_truth import require_exact
 from dss_client.errors import ImageUnreadable
 from dss_client.images import write_layer
 from dss_images.dicom.errors import DicomRefused
 from dss_images.dicom.reading import read, survey
+from support.dicom_series import (
+    CORONAL,
+    TILTED,
+    Plane,
+    dataset,
+    plane,
+    stack,
+    write,
+    write_enhanced,
+)
+from support.dicom_truth import require_exact
 
 CAPTURE = UID("1.2.840.10008.5.1.4.1.1.7")
 OTHER = {"SeriesInstanceUID": "1.2.3", "SeriesNumber": 1}

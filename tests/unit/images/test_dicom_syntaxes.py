@@ -25,13 +25,13 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dicom_series import Plane, dataset, plane, stack, write, write_frames
-from dicom_truth import require_exact
 from dss_images.dicom.errors import DicomRefused
 from dss_images.dicom.files import File
 from dss_images.dicom.header import Header, read_header
 from dss_images.dicom.pixels import stored_values
 from dss_images.dicom.reading import read
+from support.dicom_series import Plane, dataset, plane, stack, write, write_frames
+from support.dicom_truth import require_exact
 
 PYDICOM_FILES = Path(pydicom.__file__).parent / "data" / "test_files"
 

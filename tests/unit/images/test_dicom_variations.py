@@ -6,10 +6,10 @@ from collections import Counter
 from itertools import product
 from pathlib import Path
 
-from dicom_series import KINDS, Case, case
-from dicom_truth import require_exact, require_resampled
 from dss_images.dicom.errors import DicomRefused
 from dss_images.dicom.reading import Volume, read
+from support.dicom_series import KINDS, Case, case
+from support.dicom_truth import require_exact, require_resampled
 
 SEEDS = range(8)
 MOST_REFUSED = 0.4

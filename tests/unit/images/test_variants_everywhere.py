@@ -20,7 +20,7 @@ from dss_inference.errors import InferenceError
 from dss_inference.facade.upload import FIELD, receive
 from dss_inference.images import HIGHEST_HU, LOWEST_HU, read_ct
 from dss_inference.regions import Region
-from image_variants import ACCEPTED, AFFINE, REFUSED, VOXELS
+from support.image_variants import ACCEPTED, AFFINE, REFUSED, VOXELS
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
 BY_VOXELS = "nifti pair by its voxels"

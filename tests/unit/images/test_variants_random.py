@@ -15,7 +15,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from dss_client.images import write_layer
 from dss_images.grid import FileGrid, file_grid_of
 from dss_images.reading import array_of, read_header
-from image_variants import affine, meta, nifti, nrrd
+from support.image_variants import affine, meta, nifti, nrrd
 
 COUNT = 60
 KINDS = {"i2": ("short", "MET_SHORT"), "i4": ("int", "MET_INT"), "f4": ("float", "MET_FLOAT")}

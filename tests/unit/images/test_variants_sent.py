@@ -10,7 +10,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_client.errors import ImageUnreadable
 from dss_client.images import write_layer
-from image_variants import ACCEPTED, AFFINE, REFUSED, VOXELS
+from support.image_variants import ACCEPTED, AFFINE, REFUSED, VOXELS
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from copy_worker import PATIENCE_S, REQUEST, CopyBundle
 from dss_broker.memory import MemoryBroker
 from dss_inference.phantom.chest import Phantom, PhantomSpec, make_phantom
 from dss_inference.runner import Runner, runner_for
 from dss_inference.server import Server
+from support.copy_worker import PATIENCE_S, REQUEST, CopyBundle
 
 SMALL = PhantomSpec(size=(96, 72, 78), spacing_mm=(4.0, 4.0, 4.0))
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from bad_images import BAD, good
 from dss_inference.errors import InferenceError
 from dss_inference.images import read_ct
-from image_variants import ACCEPTED
+from support.bad_images import BAD, good
+from support.image_variants import ACCEPTED
 
 _READ = """
 import gzip, json, random, resource, sys, time

@@ -24,7 +24,7 @@ from dss_inference.facade.routes import Facade
 from dss_inference.facade.upload import receive
 from dss_inference.server import UNEXPECTED
 from dss_observability.tracing import current_traceparent
-from facades import PLACE, TABLE, BrightBundle
+from support.facades import PLACE, TABLE, BrightBundle
 
 PATIENCE_S = 20
 LARGEST_BYTES = 100_000

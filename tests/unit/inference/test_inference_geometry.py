@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from builders import grid_of
 from dss_images.grid import Grid
 from dss_inference.geometry import lps_order
+from support.builders import grid_of
 
 CODES = ["LPS", "RAS", "PIR", "ASL", "SRP", "IAL"]
 

@@ -8,9 +8,9 @@ import numpy.typing as npt
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from builders import grid_of
 from dss_inference.errors import InferenceError
 from dss_inference.images import read_ct, write_segmentation
+from support.builders import grid_of
 
 
 def saved(folder: Path, image: sitk.Image, name: str = "ct.nii.gz") -> Path:

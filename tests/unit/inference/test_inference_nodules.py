@@ -11,7 +11,6 @@ import numpy.typing as npt
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from builders import grid_of
 from dss_inference.bundle import Outcome
 from dss_inference.lungs.notes import NO_LUNG
 from dss_inference.nodules.bundle import NoduleDetection
@@ -21,6 +20,7 @@ from dss_inference.nodules.outline import Outline, drawn, outline_of
 from dss_inference.nodules.shape import Shape
 from dss_inference.phantom.chest import Phantom, PhantomSpec, make_phantom
 from dss_inference.runner import Runner
+from support.builders import grid_of
 
 Depth = npt.NDArray[np.float64]
 SIZE = 60

@@ -10,15 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from copy_worker import (
-    LABEL,
-    PATIENCE_S,
-    REQUEST,
-    CopyBundle,
-    ended,
-    replies,
-    wait_until,
-)
 from dss_broker.broker import Conversation
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import (
@@ -33,6 +24,15 @@ from dss_broker.messages import (
 from dss_broker.topology import PORTAL_EVENTS
 from dss_inference.errors import InferenceError
 from dss_inference.server import EXHAUSTED, UNEXPECTED, WITHDRAWN, Server
+from support.copy_worker import (
+    LABEL,
+    PATIENCE_S,
+    REQUEST,
+    CopyBundle,
+    ended,
+    replies,
+    wait_until,
+)
 
 
 def failure(broker: MemoryBroker, request: RunInference) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from copy_worker import PATIENCE_S, REQUEST, CopyBundle, ended, replies, wait_until
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import (
     InferenceFailed,
@@ -23,6 +22,7 @@ from dss_broker.messages import (
 from dss_inference import server as served
 from dss_inference.outcomes import TAKEN_OVER
 from dss_inference.server import UNEXPECTED, WITHDRAWN, Server
+from support.copy_worker import PATIENCE_S, REQUEST, CopyBundle, ended, replies, wait_until
 
 SUCCESSOR = replace(
     REQUEST, claim_id="c2", output_dir=REQUEST.output_dir.replace("c1", "c2"), silence_s=60.0

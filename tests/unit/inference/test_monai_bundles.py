@@ -13,14 +13,14 @@ import torch
 from monai.bundle.config_parser import ConfigParser
 from prometheus_client import REGISTRY
 
-from builders import write_image
-from bundle_folders import a_ball, write_bundle
 from dss_inference.bundle import Outcome
 from dss_inference.errors import Cancelled, InferenceError
 from dss_inference.monai_bundles import inferring
 from dss_inference.monai_bundles.checking import open_bundle
 from dss_inference.monai_bundles.segmentation import MonaiSegmentation, colour
 from dss_inference.registry import load
+from support.builders import write_image
+from support.bundle_folders import a_ball, write_bundle
 
 # MONAI warns of its own future and of what it calls in torch.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")

@@ -10,13 +10,13 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from bundle_folders import INFERENCE, write_bundle
 from dss_inference.__main__ import main
 from dss_inference.errors import InferenceError
 from dss_inference.monai_bundles.checking import open_bundle, problems
 from dss_inference.monai_bundles.config import read_config
 from dss_inference.registry import load_to_serve
 from dss_inference.settings import DEFAULT_BUNDLE_BYTES
+from support.bundle_folders import INFERENCE, write_bundle
 
 # MONAI warns of its own future and of what it calls in torch.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")

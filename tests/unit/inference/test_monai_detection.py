@@ -15,8 +15,15 @@ import torch
 import yaml
 from monai.bundle.config_parser import ConfigParser
 
-from builders import write_image
-from detector_folders import (
+from dss_inference.bundle import Bundle, Outcome
+from dss_inference.errors import Cancelled, InferenceError
+from dss_inference.monai_bundles.boxes import Box, best, ellipsoids
+from dss_inference.monai_bundles.checking import open_bundle, problems
+from dss_inference.monai_bundles.detection import MonaiDetection
+from dss_inference.monai_bundles.feature_layers import NamedLayers, stand_in_for_torchvision
+from dss_inference.registry import load
+from support.builders import write_image
+from support.detector_folders import (
     BALLS_MM,
     DETECTOR,
     DETECTOR_OPS,
@@ -25,13 +32,6 @@ from detector_folders import (
     two_balls,
     write_ball_finder,
 )
-from dss_inference.bundle import Bundle, Outcome
-from dss_inference.errors import Cancelled, InferenceError
-from dss_inference.monai_bundles.boxes import Box, best, ellipsoids
-from dss_inference.monai_bundles.checking import open_bundle, problems
-from dss_inference.monai_bundles.detection import MonaiDetection
-from dss_inference.monai_bundles.feature_layers import NamedLayers, stand_in_for_torchvision
-from dss_inference.registry import load
 
 # MONAI warns of its own future and of what it calls in torch.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")

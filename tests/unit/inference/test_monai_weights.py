@@ -15,14 +15,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from builders import write_image
-from bundle_folders import a_ball, write_bundle
 from dss_inference.__main__ import main
 from dss_inference.errors import InferenceError
 from dss_inference.monai_bundles import inferring, segmentation
 from dss_inference.monai_bundles.checking import open_bundle, problems
 from dss_inference.monai_bundles.loading import Parts
 from dss_inference.monai_bundles.segmentation import MonaiSegmentation
+from support.builders import write_image
+from support.bundle_folders import a_ball, write_bundle
 
 # MONAI warns of its own future and of what it calls in torch.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")

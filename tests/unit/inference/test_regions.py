@@ -8,7 +8,6 @@ import numpy.typing as npt
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from builders import write_image
 from dss_images.grid import file_grid_of
 from dss_inference.bundle import Bundle, Outcome
 from dss_inference.errors import InferenceError
@@ -18,6 +17,7 @@ from dss_inference.phantom.chest import PhantomSpec, make_phantom
 from dss_inference.regions import WHOLE, Box, Region, region_of
 from dss_inference.registry import load
 from dss_inference.runner import Runner
+from support.builders import write_image
 
 BOX = Box(first=(2, 1, 3), end=(9, 7, 8))
 ORIENTATIONS = ("LPS", "RAS", "PIR", "ASL")

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from conftest import CHECKOUT, SYSROOT, missing
-from dashboards import panels
 from dss_stack.errors import ServerMissing
 from dss_stack.servers import find_prometheus
-from exposed import FAMILIES, names_in
+from support.dashboards import panels
+from support.exposed import FAMILIES, names_in
 
 PROMETHEUS = CHECKOUT / "observability" / "prometheus"
 RUNBOOK = CHECKOUT / "observability" / "RUNBOOK.md"

@@ -10,9 +10,9 @@ import yaml
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from conftest import CHECKOUT
-from dashboards import BOARDS, FOLDER, Panel, panels
 from dss_dashboards.__main__ import DASHBOARDS, as_json, main
-from exposed import FAMILIES, names_in
+from support.dashboards import BOARDS, FOLDER, Panel, panels
+from support.exposed import FAMILIES, names_in
 
 UNITS = {"short", "s", "bytes", "percentunit", "ops", "reqps", "Bps", "dateTimeFromNow"}
 PANELS = list(panels())

@@ -7,7 +7,7 @@ import pytest
 
 from dss_observability.health import problem
 from dss_observability.serving import serve_health
-from stacks import free_port
+from support.stacks import free_port
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])

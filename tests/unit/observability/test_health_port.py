@@ -3,7 +3,7 @@ import pytest
 
 from dss_observability import metrics
 from dss_observability.serving import serve_health
-from stacks import free_port
+from support.stacks import free_port
 
 
 def test_what_is_missing_is_told_with_503() -> None:

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from builders import image, segmentation, workspace_xml, write_image
 from dss_dispatch.labels import label_table
 from dss_dispatch.workspace import has_moved, layers
 from dss_portal.traces.scrubbing import scrub
 from dss_portal.traces.volumes import scrub_volume
 from dss_portal.traces.workspaces import without_paths
 from dss_workspace.registry import Folder, parse
+from support.builders import image, segmentation, workspace_xml, write_image
 
 HERE = "/dss/tickets/00000007"
 WORDS = b"Smith^John 1950"

@@ -7,8 +7,8 @@ import pytest
 from dss_portal.models import Status
 from dss_portal.tickets import lifecycle
 from dss_portal.tickets.lifecycle import Event, TicketState
-from ticket_model import Apply, Rules
-from ticket_promises import broken_promises
+from support.ticket_model import Apply, Rules
+from support.ticket_promises import broken_promises
 
 ONE_TICKET, TWO_TICKETS = 1, 2
 SMALL = Rules(restarts=0, max_attempts=1, begins=TicketState(status=Status.READY))

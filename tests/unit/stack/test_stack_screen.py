@@ -9,7 +9,7 @@ from dss_observability.serving import serve_health
 from dss_stack import following, health, screen
 from dss_stack.sample import Segmented
 from dss_stack.stack import Part
-from stacks import free_port
+from support.stacks import free_port
 
 
 def shown(what: RenderableType) -> str:

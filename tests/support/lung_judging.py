@@ -9,8 +9,8 @@ from dss_inference.lungs.segment import Lungs, lungs_in
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED
 from dss_inference.lungs.signs import signs_of
 from dss_inference.runner import Runner
-from lung_cases import dice
-from lung_disease import Chest
+from support.lung_cases import dice
+from support.lung_disease import Chest
 
 NONE = "none found"
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from dss_portal.models import Status
 from dss_portal.tickets import lifecycle
 from dss_portal.tickets.lifecycle import TicketState
-from ticket_model import ENDED, Rules, Step, World, explore, fresh, start
+from support.ticket_model import ENDED, Rules, Step, World, explore, fresh, start
 
 _NEXT = {
     Status.INIT: {Status.READY, Status.TIMEOUT, Status.DELETED},

@@ -14,10 +14,10 @@ import asyncpg
 import httpx
 from playwright.sync_api import Browser, Page
 
-from builders import result_files
-from contract.brokers import Node, fresh_vhost
 from dss_stack.postgres import PostgresCluster
-from stacks import Stack, wait_until
+from support.brokers import Node, fresh_vhost
+from support.builders import result_files
+from support.stacks import Stack, wait_until
 
 ROOT = "root@example.com"
 CHROMIUM = [

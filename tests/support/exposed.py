@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY
 
 import dss_observability.metrics  # noqa: F401 - registers ours
 
-RABBITMQ = Path(__file__).parent / "data" / "rabbitmq_metrics.txt"
+RABBITMQ = Path(__file__).parents[1] / "data" / "rabbitmq_metrics.txt"
 """Names that RabbitMQ 3.10 exposes at /metrics and at /metrics/detailed; a test compares them."""
 
 _SUFFIXES = {

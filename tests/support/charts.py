@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-HELM_FOLDER = Path(__file__).parents[1] / "infra" / "helm"
+HELM_FOLDER = Path(__file__).parents[2] / "infra" / "helm"
 CHART = HELM_FOLDER / "dss"
 SITES = ("laptop", "lab", "openshift", "airgapped")
 """Value files in ``infra/helm/values``."""

@@ -10,7 +10,6 @@ from typing import TypeVar
 
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from builders import LUNGS, segmentation, service_json, write_image
 from dss_broker import topology
 from dss_broker.broker import Broker, Delivery
 from dss_broker.memory import MemoryBroker
@@ -33,6 +32,7 @@ from dss_broker.messages import (
 from dss_dispatch.consumer import Consumer
 from dss_dispatch.service import service_from
 from dss_observability.tracing import current_traceparent
+from support.builders import LUNGS, segmentation, service_json, write_image
 
 WAIT_S = 20.0
 """Far more than any of these tests needs."""

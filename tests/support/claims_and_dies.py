@@ -1,4 +1,4 @@
-"""``python tests/claims_and_dies.py AMQP_URL SERVICE WHEN``: a dispatcher that is killed in the middle of a claim.
+"""``python tests/support/claims_and_dies.py AMQP_URL SERVICE WHEN``: a dispatcher that is killed in the middle of a claim.
 
 WHEN is ``asked`` (its request is with the broker, no answer was waited for) or ``granted``.
 """

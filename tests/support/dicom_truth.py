@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from dicom_series import Plane, ramp
+from support.dicom_series import Plane, ramp
 
 TOLERANCE_MM = 0.01
 RAMP_SHARE = 0.01

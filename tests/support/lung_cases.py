@@ -13,8 +13,8 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from dss_inference.images import HIGHEST_HU, LOWEST_HU
 from dss_inference.phantom.chest import PhantomSpec, make_phantom
 from dss_inference.runner import Runner
-from lung_disease import DISEASES, Chest, Flags, Random
-from references import (
+from support.lung_disease import DISEASES, Chest, Flags, Random
+from support.references import (
     BASES,
     BASES_REFERENCE,
     CHEST,
