@@ -121,6 +121,8 @@ def _outcome(bundle: Bundle, image: Path, folder: Path, parameters: dict[str, st
 def _introduce(folder: BundleFolder) -> None:
     what = "marks findings" if folder.is_detection else ", ".join(folder.labels.values())
     typer.echo(f"{folder.title} {folder.version} can be served as '{folder.name}': {what}")
+    if not folder.is_detection:
+        typer.echo(f"One label map: {folder.channels.why}")
 
 
 def _show(outcome: Outcome, device: str) -> None:

@@ -6,9 +6,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from dss_inference.errors import InferenceError
+from dss_inference.monai_bundles.channels import names_of
 from dss_inference.monai_bundles.config import (
     Config,
     is_detection,
+    out_channels,
     read_config,
     references,
     texts_used,
@@ -17,9 +19,9 @@ from dss_inference.monai_bundles.config import (
 )
 from dss_inference.monai_bundles.folder import (
     BundleFolder,
-    labels_of,
     not_installed,
     part_of,
+    read_channels,
     read_folder,
     read_metadata,
 )
@@ -71,34 +73,39 @@ def _wrong_input(metadata: Config) -> Iterator[str]:
 
 
 def _wrong_output(metadata: Config, config: Config) -> Iterator[str]:
-    output = part_of(metadata, "outputs", "pred")
-    names, labels = output.get("channel_def", {}), labels_of(metadata)
     if is_detection(config):
         return
-    if not labels:
+    output = part_of(metadata, "outputs", "pred")
+    names = names_of(output.get("channel_def"))
+    if not names:
         yield (
             "Its metadata do not name the labels: network_data_format.outputs.pred.channel_def is "
             'missing; it would be {"0": "background", "1": "spleen"}, for instance.'
         )
         return
-    if max(labels) > MOST_LABELS:
-        yield f"It has labels up to {max(labels)}; at most {MOST_LABELS} are possible."
+    wrong = list(_wrong_count(output, names, config))
+    yield from wrong or _wrong_reading(metadata, config)
+
+
+def _wrong_count(output: Config, names: dict[int, str], config: Config) -> Iterator[str]:
     channels = output.get("num_channels", len(names))
     if channels not in (1, len(names)):
         yield f"Its metadata speak of {channels} output channels, but name {len(names)}."
-    given = _out_channels(config)
+    given = out_channels(config)
     if given not in (None, 1, len(names)):
         yield f"Its network gives {given} channels, but its metadata name {len(names)}."
 
 
-def _out_channels(config: Config) -> int | None:
-    """If the configuration says so in a plain number."""
-    for part in ("network_def", "network"):
-        network = config.get(part)
-        given = network.get("out_channels") if isinstance(network, dict) else None
-        if isinstance(given, int):
-            return given
-    return None
+def _wrong_reading(metadata: Config, config: Config) -> Iterator[str]:
+    try:
+        labels = read_channels(metadata, config).labels
+    except InferenceError as error:
+        yield str(error)
+        return
+    if not labels:
+        yield "Its metadata name the background and no label (channel_def)."
+    elif max(labels) > MOST_LABELS:
+        yield f"It has labels up to {max(labels)}; at most {MOST_LABELS} are possible."
 
 
 def _wrong_config(config: Config) -> Iterator[str]:

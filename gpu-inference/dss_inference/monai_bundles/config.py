@@ -70,6 +70,16 @@ def is_detection(config: Config) -> bool:
     return "detector" in config
 
 
+def out_channels(config: Config) -> int | None:
+    """Of the network, if the configuration says so in a plain number."""
+    for part in ("network_def", "network"):
+        network = config.get(part)
+        given = network.get("out_channels") if isinstance(network, dict) else None
+        if isinstance(given, int):
+            return given
+    return None
+
+
 def used_parts(config: Config) -> tuple[str, ...]:
     """The entries that are needed; all that they do not refer to is left alone."""
     return _DETECTION if is_detection(config) else _SEGMENTATION

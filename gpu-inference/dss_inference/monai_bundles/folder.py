@@ -12,10 +12,12 @@ from typing import Any
 import yaml
 
 from dss_inference.errors import InferenceError
+from dss_inference.monai_bundles.channels import Channels, channels_of, names_of
 from dss_inference.monai_bundles.config import (
     WEIGHTS,
     Config,
     is_detection,
+    out_channels,
     read_config,
     weights_in,
 )
@@ -23,7 +25,7 @@ from dss_inference.monai_bundles.config import (
 
 @dataclass(frozen=True, kw_only=True)
 class BundleFolder:
-    """``labels`` are the names of the output's channels by value, the background left out."""
+    """``labels`` are names by value in the label map (of a detection: by class), the background left out."""
 
     root: Path
     metadata: dict[str, Any]
@@ -48,6 +50,11 @@ class BundleFolder:
     def is_detection(self) -> bool:
         return is_detection(self.config)
 
+    @property
+    def channels(self) -> Channels:
+        """Of a segmentation.  Raises InferenceError where they can be read in several ways."""
+        return read_channels(self.metadata, self.config)
+
 
 def is_bundle(root: Path) -> bool:
     return (root / "configs" / "metadata.json").is_file()
@@ -55,12 +62,13 @@ def is_bundle(root: Path) -> bool:
 
 def read_folder(root: Path) -> BundleFolder:
     """Not checked; without weights, ``weights`` is where they belong.  Raises InferenceError if it is none."""
-    metadata = read_metadata(root)
+    metadata, config = read_metadata(root), read_config(root)
+    found = labels_of(metadata)
     return BundleFolder(
         root=root,
         metadata=metadata,
-        config=read_config(root),
-        labels=labels_of(metadata),
+        config=config,
+        labels=found if is_detection(config) else read_channels(metadata, config).labels,
         weights=weights_in(root) or root / "models" / WEIGHTS[0],
     )
 
@@ -87,11 +95,17 @@ def part_of(metadata: dict[str, Any], side: str, name: str) -> dict[str, Any]:
 
 
 def labels_of(metadata: dict[str, Any]) -> dict[int, str]:
-    """By value; the background, and what has no number, left out."""
-    channels = part_of(metadata, "outputs", "pred").get("channel_def")
-    known = channels.items() if isinstance(channels, dict) else ()
-    numbered = {int(value): str(name) for value, name in known if str(value).isdecimal()}
-    return {value: name for value, name in sorted(numbered.items()) if value > 0}
+    """By number; 0, and what has no number, left out."""
+    names = names_of(part_of(metadata, "outputs", "pred").get("channel_def"))
+    return {value: name for value, name in names.items() if value > 0}
+
+
+def read_channels(metadata: dict[str, Any], config: Config) -> Channels:
+    """Raises InferenceError where metadata and configuration allow more than one reading."""
+    output = part_of(metadata, "outputs", "pred")
+    told = output.get("num_channels")
+    count = out_channels(config) or (told if isinstance(told, int) else None)
+    return channels_of(names_of(output.get("channel_def")), count, config)
 
 
 def not_installed(root: Path) -> str:

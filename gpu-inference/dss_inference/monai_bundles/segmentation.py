@@ -7,10 +7,9 @@ left out: the image is handed over in memory, and the answer comes back the same
 """
 
 import colorsys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +22,8 @@ from dss_inference.compute import ComputeThread
 from dss_inference.errors import InferenceError
 from dss_inference.images import Ct, read_ct, write_segmentation
 from dss_inference.measuring import note_batch
-from dss_inference.monai_bundles.checking import MOST_LABELS
+from dss_inference.monai_bundles.channels import Rule
 from dss_inference.monai_bundles.feeding import (
-    NO_NUMBERS,
     as_tensor,
     batches_of,
     require_numbers,
@@ -33,6 +31,7 @@ from dss_inference.monai_bundles.feeding import (
 )
 from dss_inference.monai_bundles.folder import BundleFolder
 from dss_inference.monai_bundles.inferring import Inferring
+from dss_inference.monai_bundles.labelling import LabelMap, label_map
 from dss_inference.monai_bundles.loading import Parts
 from dss_inference.monai_bundles.settling import for_winners, needs_only_winners
 from dss_inference.regions import region_of
@@ -55,12 +54,14 @@ class MonaiSegmentation:
         self._network = parts.network()
         self._preprocess = parts.made("preprocessing")
         self._postprocess = parts.made("postprocessing")
+        self._channels = folder.channels
         self._infer = Inferring(
             parts.made("inferer"),
             self._network,
             self._device,
-            channels=max(folder.labels) + 1,
-            may_settle=needs_only_winners(self._postprocess),
+            channels=self._channels.count,
+            may_settle=self._channels.rule == Rule.LARGEST
+            and needs_only_winners(self._postprocess),
             memory=self._compute.memory,
         )
 
@@ -88,9 +89,9 @@ class MonaiSegmentation:
         found = stages.alone(self._compute, lambda: self._segment(ct, stages, progress, cancelled))
         stages.enter(0.9, "writing the segmentation")
         return Outcome(
-            segmentation=write_segmentation(found, ct, output_dir),
-            labels=self._labels(found, ct.grid.voxel_ml),
-            notes=(Note(level="info", text=self._origin()),),
+            segmentation=write_segmentation(found.voxels, ct, output_dir),
+            labels=self._labels(found.voxels, ct.grid.voxel_ml),
+            notes=tuple(self._notes(found, ct.grid.voxel_ml)),
             stage_seconds=stages.seconds(),
             peak_memory_bytes=stages.peak_memory_bytes,
         )
@@ -99,8 +100,8 @@ class MonaiSegmentation:
     @torch.inference_mode()
     def _segment(
         self, ct: Ct, stages: Stages, progress: Progress, cancelled: Callable[[], bool]
-    ) -> npt.NDArray[np.uint8]:
-        """Values (z, y, x) in the order of ``ct.hu``."""
+    ) -> LabelMap:
+        """In the order of ``ct.hu``."""
         stages.enter(0.05, "preparing the image")
         data = self._preprocess({self._key: as_tensor(ct)})
         require_numbers(data[self._key])
@@ -113,12 +114,16 @@ class MonaiSegmentation:
         stages.enter(0.8, "going back to the image's grid")
         data["pred"] = MetaTensor(answer.values, meta=data[self._key].meta)
         postprocess = for_winners(self._postprocess) if answer.settled else self._postprocess
-        return _values(postprocess(data)["pred"], ct.hu.shape)
+        given = self._channels.count if answer.settled else len(answer.values)
+        return label_map(postprocess(data)["pred"], self._channels, given, ct.hu.shape)
 
     def _check_channels(self, channels: int) -> None:
-        """One channel is a threshold or values already; several have to be those that have names."""
-        named = max(self._folder.labels) + 1
-        if channels not in (1, named):
+        """One channel is one label or values already; several have to be those that have names."""
+        named = self._channels.count
+        one = channels == 1 and (
+            self._channels.rule != Rule.INDEPENDENT or len(self._channels.labels) == 1
+        )
+        if channels != named and not one:
             raise InferenceError(
                 f"The network of '{self._folder.name}' gives {channels} channels, but its metadata name {named}."
             )
@@ -135,6 +140,15 @@ class MonaiSegmentation:
             for value, name in self._folder.labels.items()
         )
 
+    def _notes(self, found: LabelMap, voxel_ml: float) -> Iterator[Note]:
+        yield Note(level="info", text=self._origin())
+        for value, voxels in found.hidden.items():
+            text = (
+                f"{voxels * voxel_ml:.1f} ml of '{self._folder.labels[value]}' lie in smaller labels, and are shown "
+                "as these: the bundle's labels may overlap."
+            )
+            yield Note(level="info", text=text)
+
     def _origin(self) -> str:
         return f"Segmented by the MONAI bundle '{self._folder.title}' {self._folder.version}."
 
@@ -143,20 +157,3 @@ def colour(value: int) -> tuple[int, int, int]:
     """Red, green, blue 0..255; always the same for a value."""
     red, green, blue = colorsys.hsv_to_rgb(value * _GOLDEN % 1.0, 0.6, 0.9)
     return round(red * 255), round(green * 255), round(blue * 255)
-
-
-def _values(pred: Any, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """One channel (x, y, z) of labels, or one for each label, as (z, y, x)."""
-    array = np.asarray(pred)
-    if not np.isfinite(array).all():
-        raise InferenceError(NO_NUMBERS)
-    values = array[0] if array.shape[0] == 1 else array.argmax(0)
-    lowest, highest = values.min(), values.max()
-    if lowest < 0 or highest.round() > MOST_LABELS:
-        raise InferenceError(
-            f"The bundle answers with values from {lowest:g} to {highest:g}; labels go from 0 to {MOST_LABELS}."
-        )
-    found = np.ascontiguousarray(values.transpose(2, 1, 0)).round().astype(np.uint8)
-    if found.shape != shape:
-        raise InferenceError("The bundle's answer does not have the size of the image.")
-    return found

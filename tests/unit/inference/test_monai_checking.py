@@ -232,7 +232,11 @@ def check(*words: str, code: int) -> tuple[str, str]:
 def test_the_command_line_says_what_a_good_bundle_does(tmp_path: Path) -> None:
     said, _ = check(str(write_bundle(tmp_path / "good")), code=0)
 
-    assert said == "Threshold 1.2.3 can be served as 'good': soft tissue\n"
+    assert said == (
+        "Threshold 1.2.3 can be served as 'good': soft tissue\n"
+        "One label map: each voxel belongs to its largest channel, for its postprocessing takes the largest "
+        "channel (argmax); channel 0 is the background.\n"
+    )
 
 
 def test_the_command_line_numbers_what_a_bad_bundle_lacks(tmp_path: Path) -> None:

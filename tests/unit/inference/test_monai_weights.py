@@ -17,8 +17,10 @@ from typer.testing import CliRunner
 
 from dss_inference.__main__ import main
 from dss_inference.errors import InferenceError
-from dss_inference.monai_bundles import inferring, segmentation
+from dss_inference.monai_bundles import inferring
+from dss_inference.monai_bundles.channels import channels_of
 from dss_inference.monai_bundles.checking import open_bundle, problems
+from dss_inference.monai_bundles.labelling import label_map
 from dss_inference.monai_bundles.loading import Parts
 from dss_inference.monai_bundles.segmentation import MonaiSegmentation
 from support.builders import write_image
@@ -206,8 +208,10 @@ def test_a_network_that_answers_no_numbers_is_an_error_and_no_empty_segmentation
 
 @pytest.mark.parametrize("value", [300.0, -1.0])
 def test_an_answer_that_is_no_label_is_an_error(value: float) -> None:
+    channels = channels_of({0: "background", 1: "spleen"}, None, {})
+
     with pytest.raises(InferenceError, match="labels go from 0 to 255"):
-        segmentation._values(np.full((1, 2, 3, 4), value), (4, 3, 2))
+        label_map(np.full((1, 2, 3, 4), value), channels, 1, (4, 3, 2))
 
 
 def test_an_image_whose_preparation_fails_is_an_error(tmp_path: Path) -> None:

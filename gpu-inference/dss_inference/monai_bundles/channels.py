@@ -1,0 +1,203 @@
+"""How a segmentation bundle's channels become one label map: read from its configuration.  Loads no torch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from dss_inference.errors import InferenceError
+from dss_inference.monai_bundles.config import Config
+
+HALF = 0.5
+"""A voxel belongs to an independent channel from this probability on."""
+
+_BACKGROUNDS = {"bg", "empty", "none", "nothing", "null", "other", "others", "outside", "rest"}
+_UNLABELLED = ("background", "unlabeled", "unlabelled", "void")
+
+
+class Rule(StrEnum):
+    """What decides which label a voxel gets."""
+
+    LARGEST = "largest"
+    INDEPENDENT = "independent"
+    VALUES = "values"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channels:
+    """``labels``: names by value in the label map; ``channel_of``: which channel each value is read from.
+
+    ``why`` completes the sentence "One label map: ...".
+    """
+
+    rule: Rule
+    labels: dict[int, str]
+    channel_of: dict[int, int]
+    why: str
+
+    @property
+    def count(self) -> int:
+        """That the network has to give, as far as the metadata tell."""
+        return 1 if self.rule == Rule.VALUES else max(self.channel_of.values()) + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Steps:
+    """What the postprocessing does with the channels; ``order`` has the names of it, first to last."""
+
+    order: tuple[str, ...]
+    threshold: object
+
+    def has(self, name: str) -> bool:
+        return name in self.order
+
+
+def names_of(channel_def: object) -> dict[int, str]:
+    """By channel, the background too; what has no number is left out."""
+    known = channel_def.items() if isinstance(channel_def, dict) else ()
+    numbered = {int(value): str(name) for value, name in known if str(value).isdecimal()}
+    return dict(sorted(numbered.items()))
+
+
+def is_background(name: str) -> bool:
+    plain = name.strip().lower()
+    return plain in _BACKGROUNDS or any(word in plain for word in _UNLABELLED)
+
+
+def channels_of(names: dict[int, str], count: int | None, config: Config) -> Channels:
+    """``count`` of the network's channels, None if nothing tells.
+
+    Raises InferenceError where metadata and configuration allow more than one reading.
+    """
+    steps = _steps(config)
+    _require_one_order(steps)
+    if steps.has("argmax"):
+        return _largest(names, count, "its postprocessing takes the largest channel (argmax)")
+    if steps.has("threshold"):
+        return _independent(
+            names, count, f"its postprocessing has a threshold of {steps.threshold}"
+        )
+    if steps.has("sigmoid"):
+        return _independent(names, count, "its postprocessing has a sigmoid")
+    if steps.has("softmax"):
+        return _largest(names, count, "its postprocessing has a softmax")
+    if count == 1:
+        _require_background(names, "its one channel holds the values of the label map")
+        labels = _without_background(names)
+        why = "the network's one channel holds its values."
+        return Channels(
+            rule=Rule.VALUES, labels=labels, channel_of=dict.fromkeys(labels, 0), why=why
+        )
+    return _largest(names, count, "its postprocessing says nothing else")
+
+
+def _require_one_order(steps: _Steps) -> None:
+    both = steps.has("argmax") and steps.has("threshold")
+    if both and steps.order.index("threshold") < steps.order.index("argmax"):
+        raise InferenceError(
+            "Its postprocessing applies a threshold and then takes the largest channel (argmax), so that where "
+            "several channels pass the first one wins: leave one of the two AsDiscreted out."
+        )
+
+
+def _largest(names: dict[int, str], count: int | None, reason: str) -> Channels:
+    if count == 1:
+        raise InferenceError(
+            f"Its network has one channel, but {reason}; of one channel nothing would ever be found."
+        )
+    _require_background(names, f"{reason}, and gives every voxel to a channel")
+    if 0 not in names and count is not None and count <= max(names):
+        raise InferenceError(
+            f"Its network has {count} channels, its metadata name {len(names)} and none of them is the background, "
+            f"but {reason}, and gives every voxel to a channel: name channel 0, 'background' if it is that."
+        )
+    labels = _without_background(names)
+    why = f"each voxel belongs to its largest channel, for {reason}; channel 0 is the background."
+    return Channels(rule=Rule.LARGEST, labels=labels, channel_of={v: v for v in labels}, why=why)
+
+
+def _require_background(names: dict[int, str], reason: str) -> None:
+    if 0 in names and not is_background(names[0]):
+        raise InferenceError(
+            f"Its metadata call channel 0 '{names[0]}', but {reason}: call it 'background' if it is that; if "
+            "channels are independent, its postprocessing needs Activationsd with sigmoid and AsDiscreted with a "
+            "threshold."
+        )
+
+
+def _without_background(names: dict[int, str]) -> dict[int, str]:
+    return {value: name for value, name in names.items() if value > 0}
+
+
+def _independent(names: dict[int, str], count: int | None, reason: str) -> Channels:
+    """Values are channels where channel 0 is the background, else one more than the channel."""
+    labels, channel_of = _numbered(names, count)
+    if count == 1 and len(labels) > 1:
+        raise InferenceError(
+            f"Its network has one channel and {reason}, which can tell one label from the background; its metadata "
+            f"name {len(labels)} labels."
+        )
+    if len(labels) == 1 and count in (1, None):
+        why = f"a voxel belongs to the label from {HALF} on, for {reason}."
+        only = 0 if count == 1 else channel_of[min(labels)]
+        channel_of = dict.fromkeys(labels, only)
+    else:
+        why = (
+            f"the channels are independent, for {reason}; a voxel belongs to each label whose channel passes, where "
+            "several do to the one that is smallest in this image, and where none does to the background."
+        )
+    return Channels(rule=Rule.INDEPENDENT, labels=labels, channel_of=channel_of, why=why)
+
+
+def _numbered(names: dict[int, str], count: int | None) -> tuple[dict[int, str], dict[int, int]]:
+    labels = _without_background(names)
+    if 0 in names and is_background(names[0]):
+        return labels, {value: value for value in labels}
+    if 0 in names:
+        shifted = {channel + 1: name for channel, name in names.items()}
+        return shifted, {value: value - 1 for value in shifted}
+    if count is None:
+        raise InferenceError(
+            "Its channels are independent, and its metadata name none with number 0: give num_channels, or name "
+            "channel 0 ('background' if it is that)."
+        )
+    first = 1 if count == max(labels) else 0
+    return labels, {value: value - first for value in labels}
+
+
+def _steps(config: Config) -> _Steps:
+    order: list[str] = []
+    threshold: object = HALF
+    for step in _transforms(config):
+        kind = str(step.get("_target_", "")).rpartition(".")[2].removesuffix("ict").rstrip("dD")
+        if kind == "Activations":
+            order += [name for name in ("sigmoid", "softmax") if _is_set(step.get(name), config)]
+        elif kind == "AsDiscrete":
+            used = [name for name in ("argmax", "threshold") if _is_set(step.get(name), config)]
+            if "threshold" in used:
+                threshold = _plain(step.get("threshold"), config)
+            order += used
+    return _Steps(order=tuple(order), threshold=threshold)
+
+
+def _transforms(config: Config) -> Iterator[dict[str, Any]]:
+    """Of the postprocessing, those that are in use."""
+    part = config.get("postprocessing")
+    found = part.get("transforms") if isinstance(part, dict) else None
+    for step in found if isinstance(found, list) else ():
+        if isinstance(step, dict) and not step.get("_disabled_"):
+            yield step
+
+
+def _is_set(value: object, config: Config) -> bool:
+    """An option of a transform: one for all keys, or a list of one for each."""
+    plain = _plain(value, config)
+    each = plain if isinstance(plain, list) else [plain]
+    return any(one is not None and one is not False for one in each)
+
+
+def _plain(value: object, config: Config) -> object:
+    """What a reference to an entry stands for."""
+    if isinstance(value, str) and value.startswith("@"):
+        return config.get(value[1:])
+    return value

@@ -1,0 +1,88 @@
+"""A label map from what a bundle's postprocessing leaves of its channels."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dss_inference.errors import InferenceError
+from dss_inference.monai_bundles.channels import HALF, Channels, Rule
+from dss_inference.monai_bundles.checking import MOST_LABELS
+from dss_inference.monai_bundles.feeding import NO_NUMBERS
+
+_ROUNDING = 1e-3
+"""So far beyond 0 and 1 a probability may lie that was interpolated."""
+
+Labels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelMap:
+    """``voxels`` are (z, y, x); ``hidden``: how many voxels of each value a smaller label took."""
+
+    voxels: Labels
+    hidden: dict[int, int]
+
+
+def label_map(pred: Any, channels: Channels, given: int, shape: tuple[int, ...]) -> LabelMap:
+    """``pred`` (c, x, y, z) comes of a network that gave so many channels; ``shape`` is (z, y, x).
+
+    Raises InferenceError where the values are none that can be told apart.
+    """
+    array = np.asarray(pred)
+    if not np.isfinite(array).all():
+        raise InferenceError(NO_NUMBERS)
+    merged = len(array) == 1 and given > 1  # by the bundle's own postprocessing
+    hidden: dict[int, int] = {}
+    if channels.rule == Rule.INDEPENDENT and not merged:
+        found, hidden = _passing(array, channels)
+    else:
+        _require_same_values(channels, merged=merged)
+        found = _values(array)
+    voxels = np.ascontiguousarray(found.transpose(2, 1, 0))
+    if voxels.shape != shape:
+        raise InferenceError("The bundle's answer does not have the size of the image.")
+    return LabelMap(voxels=voxels, hidden=hidden)
+
+
+def _require_same_values(channels: Channels, *, merged: bool) -> None:
+    if merged and any(value != channel for value, channel in channels.channel_of.items()):
+        raise InferenceError(
+            "The bundle's postprocessing makes one channel of several, and its metadata name no background, so "
+            "that it is not known which value is which label: name channel 0 'background' and count from 1."
+        )
+
+
+def _values(array: Floats) -> Labels:
+    """One channel of labels, or one for each label."""
+    values = array[0] if len(array) == 1 else array.argmax(0)
+    lowest, highest = values.min(), values.max()
+    if lowest < 0 or highest.round() > MOST_LABELS:
+        raise InferenceError(
+            f"The bundle answers with values from {lowest:g} to {highest:g}; labels go from 0 to {MOST_LABELS}."
+        )
+    return np.asarray(values.round(), np.uint8)
+
+
+def _passing(array: Floats, channels: Channels) -> tuple[Labels, dict[int, int]]:
+    """Each label where its channel passes, the smaller one over the larger; and what is hidden of each."""
+    _require_probabilities(array)
+    only = len(array) == 1
+    passes = {v: array[0 if only else c] >= HALF for v, c in channels.channel_of.items()}
+    counts = {value: int(np.count_nonzero(flags)) for value, flags in passes.items()}
+    found = np.zeros(array.shape[1:], np.uint8)
+    for value in sorted(counts, key=lambda v: (-counts[v], v)):
+        found[passes[value]] = value
+    shown = np.bincount(found.ravel(), minlength=MOST_LABELS + 1)
+    return found, {v: n - int(shown[v]) for v, n in counts.items() if n > shown[v]}
+
+
+def _require_probabilities(array: Floats) -> None:
+    lowest, highest = float(array.min()), float(array.max())
+    if lowest < -_ROUNDING or highest > 1 + _ROUNDING:
+        raise InferenceError(
+            f"The bundle answers with values from {lowest:g} to {highest:g}; its channels are independent, and "
+            "probabilities from 0 to 1 are needed: its postprocessing needs a sigmoid or a threshold."
+        )
