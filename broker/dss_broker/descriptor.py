@@ -107,6 +107,7 @@ def json_schema() -> dict[str, Any]:
     schema = msgspec.json.schema(Descriptor)
     schema["$defs"]["Descriptor"]["properties"].pop("whole")
     schema["$defs"]["Tag"]["properties"]["name"]["pattern"] = "^[^ ,]+$"
+    schema["$defs"]["Deadlines"]["additionalProperties"] = False
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
@@ -131,7 +132,10 @@ def _check(found: Descriptor) -> None:
     fits = len(encoded) <= MAX_DESCRIPTOR_BYTES
     _require(fits, "service.json", "must be shorter than 48 kB")
     _require(not _NUL.search(encoded), "service.json", "must have no NUL characters")
-    for name, seconds in asdict(found.deadlines).items():
+    known = asdict(found.deadlines)
+    for name in set(found.whole.get("deadlines", {})) - set(known):
+        _require(False, f"deadlines.{name}", f"is unknown; {', '.join(known)} are known")
+    for name, seconds in known.items():
         legal = seconds is None or 0 < seconds <= MAX_DEADLINE_S
         _require(
             legal, f"deadlines.{name}", "must be greater than 0 and at most 10 years, in seconds"

@@ -62,6 +62,10 @@ def test_types_that_only_the_documentation_has_are_corrected(
         ({"deadlines": {"run_s": 1e12}}, "^deadlines.run_s: must be .* at most 10 years"),
         ({"deadlines": {"run_s": 0}}, "^deadlines.run_s: must be greater than 0"),
         ({"deadlines": {"run_s": "1h"}}, "^deadlines.run_s: Expected `float"),
+        (
+            {"deadlines": {"run": 60}},
+            "^deadlines.run: is unknown; upload_s, queue_s, claim_s, run_s are",
+        ),
         ({"version": 1}, "^version: Expected `str`"),
         ({"tags": [tag(required="true")]}, r"^tags\[0\].required: Expected `bool`"),
         ({"tags": [tag(type="Image")]}, r"^tags\[0\].type: Invalid enum value"),
