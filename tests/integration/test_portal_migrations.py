@@ -88,6 +88,7 @@ async def test_an_upgrade_keeps_the_tickets_and_knows_since_when_they_wait(
             "0009_one_account_for_an_address",
             "0010_service_created",
             "0011_terms_on_record",
+            "0012_changes",
         ]
 
         async with database.connected(f"{base}/{name}"):

@@ -1,0 +1,127 @@
+"""The feed of changes: every portal tells its followers what any portal has committed.
+
+The feed looks into the table ``change`` every PERIOD_S, and at once when somebody asks for it.  ``LISTEN`` would save the looks, but a ``NOTIFY`` in each transaction makes PostgreSQL commit
+them one after the other, with an fsync each; and a look goes through any pooler.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import asyncpg
+
+from dss_portal import database
+from dss_portal.changes import reading
+from dss_portal.changes.reading import Change, Reader
+from dss_portal.database_address import parse
+from dss_portal.engine import arguments
+
+log = logging.getLogger(__name__)
+
+PERIOD_S = 0.3
+CURRENT_S = 1.0
+"""What the followers know is at most so old, or they are told that they know nothing."""
+IDLE_S = 30.0
+"""The feed rests when nobody has asked for so long: it looks every FORGET_S only."""
+FORGET_S = 60.0
+"""What every portal has seen is removed so often."""
+ANSWER_S = 5.0
+RETRY_S = 1.0
+
+Follower = Callable[[Sequence[Change] | None], None]
+"""Gets what has changed, in order; None if anything may have changed."""
+
+
+class Feed:
+    """Of one portal.  ``run`` keeps it going."""
+
+    def __init__(self, database_url: str) -> None:
+        self._database_url = database_url
+        self._followers: list[Follower] = []
+        self._looked_s = -CURRENT_S
+        self._asked_s = -IDLE_S
+        self._forgot_s = time.monotonic()
+        self._wake = asyncio.Event()
+        self._waiting: list[asyncio.Future[bool]] = []
+
+    def follow(self, follower: Follower) -> Callable[[], None]:
+        """``follower`` is called from now on, until the function that is returned is."""
+        self._followers.append(follower)
+        return lambda: self._followers.remove(follower)
+
+    def is_current(self) -> bool:
+        """Do the followers know everything that was committed up to CURRENT_S ago?  A feed that rests begins again."""
+        now_s = time.monotonic()
+        rests = now_s - self._asked_s > IDLE_S
+        self._asked_s = now_s
+        if rests:
+            self._wake.set()
+        return now_s - self._looked_s < CURRENT_S
+
+    async def caught_up(self, within_s: float = CURRENT_S) -> bool:
+        """When a look has ended that began after this call; False if there is none within that time."""
+        ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append(ended)
+        self._asked_s = time.monotonic()
+        self._wake.set()
+        try:
+            return await asyncio.wait_for(ended, within_s)
+        except TimeoutError:
+            return False
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self._connected()
+            except Exception as error:
+                facts, trace = {"reason": repr(error)}, database.trace_of(error)
+                log.warning("feed of changes is down", extra=facts, exc_info=trace)
+            self._looked_s = -CURRENT_S
+            self._tell(None)
+            await asyncio.sleep(RETRY_S)
+
+    async def _connected(self) -> None:
+        connection = await asyncpg.connect(**await arguments(parse(self._database_url)))
+        try:
+            reader = Reader()
+            while True:
+                await self._look(connection, reader)
+                await self._pause()
+        finally:
+            connection.terminate()
+
+    async def _look(self, connection: asyncpg.Connection, reader: Reader) -> None:
+        self._wake.clear()
+        asked, self._waiting = self._waiting, []
+        began_s = time.monotonic()
+        try:
+            found = await asyncio.wait_for(reader.look(connection), ANSWER_S)
+        except BaseException:
+            _answer(asked, is_so=False)
+            raise
+        missed = began_s - self._looked_s >= CURRENT_S
+        self._tell(None if missed else found)
+        self._looked_s = began_s
+        _answer(asked, is_so=True)
+        if began_s - self._forgot_s > FORGET_S:
+            self._forgot_s = began_s
+            await asyncio.wait_for(reading.forget(connection), ANSWER_S)
+
+    async def _pause(self) -> None:
+        rests = time.monotonic() - self._asked_s > IDLE_S
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), FORGET_S if rests else PERIOD_S)
+
+    def _tell(self, found: Sequence[Change] | None) -> None:
+        if found is None or found:
+            for follower in tuple(self._followers):
+                follower(found)
+
+
+def _answer(asked: Sequence["asyncio.Future[bool]"], *, is_so: bool) -> None:
+    for future in asked:
+        if not future.done():
+            future.set_result(is_so)

@@ -1,0 +1,85 @@
+"""What has changed in the database since it was last asked.
+
+Triggers note each change in the table ``change``, with the number of the transaction that made it.
+Numbers are given before the commit, so a reader asks again for every number from the oldest one
+that was still open when it looked: a change is seen late, and never missed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+class Subject(StrEnum):
+    """What a change is about."""
+
+    STATE = "state"
+    """A ticket is new, or its status, owner or claim has changed."""
+    TICKET = "ticket"
+    """A ticket's log, progress or files have changed."""
+    USER = "user"
+    """An account, one of its sessions or one of its tokens has changed or ended."""
+    SERVICE = "service"
+    """A service is new, or what the list of services shows of it has changed."""
+    TIER = "tier"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """``number`` is that of the ticket, user or service; ``owner`` the ticket's user, if it is there.
+
+    ``version`` grows with each transaction, in the order in which they began to write.
+    """
+
+    subject: Subject
+    number: int
+    owner: int | None
+    version: int
+
+
+class Connection(Protocol):
+    async def fetch(self, statement: str, *values: object) -> list[Any]: ...
+
+
+# $1: the number from which to look, None for none.  Always a row, which says where the next look begins.
+_SINCE = """
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS next, found.*
+FROM (SELECT 1) AS one LEFT JOIN (
+    SELECT change.subject, change.number, change.xid::text AS version, ticket.user_id AS owner
+    FROM change LEFT JOIN ticket
+        ON change.subject IN ('state', 'ticket') AND ticket.id = change.number
+    WHERE change.xid >= $1::text::xid8) AS found ON true
+"""
+
+_FORGET = "DELETE FROM change WHERE at < now() - interval '5 minutes'"
+
+
+class Reader:
+    """Reads the changes one after the other, each once."""
+
+    def __init__(self) -> None:
+        self._next: str | None = None
+        self._told: set[Change] = set()
+
+    async def look(self, connection: Connection) -> Sequence[Change]:
+        """What was committed since the last look; nothing at the first."""
+        rows = await connection.fetch(_SINCE, self._next)
+        found = {_change(row) for row in rows if row["subject"] is not None}
+        new = sorted(found - self._told, key=lambda change: change.version)
+        self._next, self._told = rows[0]["next"], found
+        return new
+
+
+async def forget(connection: Connection) -> None:
+    """Remove what every portal has seen."""
+    await connection.fetch(_FORGET)
+
+
+def _change(row: Any) -> Change:
+    return Change(
+        subject=Subject(row["subject"]),
+        number=row["number"],
+        owner=row["owner"],
+        version=int(row["version"]),
+    )

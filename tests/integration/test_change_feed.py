@@ -1,0 +1,173 @@
+"""The feed of changes: every commit is told, once, whoever made it and however late it came."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+
+import asyncpg
+import pytest
+
+from dss_portal import database
+from dss_portal.accounts import store as accounts
+from dss_portal.changes.feed import CURRENT_S, Feed
+from dss_portal.changes.reading import Change, Reader, Subject, forget
+from dss_portal.models import Service, Status, Ticket
+from support.portals import eventually
+
+pytestmark = pytest.mark.stack
+
+Known = dict[str, int]
+
+_LINE = "INSERT INTO ticket_log (ticket_id, at, category, message) VALUES ($1, now(), 'info', 'x')"
+
+
+@pytest.fixture
+async def known(database_url: str) -> Known:
+    """Numbers of a user, a service and a ticket."""
+    async with database.connected(database_url):
+        user = await accounts.save_user("ann@example.com")
+        await accounts.open_session(user)
+        service = await Service.create(
+            githash="h", name="lungs", version="1", shortdesc="Lungs", descriptor={}
+        )
+        ticket = await Ticket.create(user=user, service=service, status=Status.INIT)
+        return {"user": user.id, "service": service.id, "ticket": ticket.id}
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    found = await asyncpg.connect(database_url)
+    yield found
+    await found.close()
+
+
+@pytest.mark.parametrize(
+    ("subject", "kind", "statement"),
+    [
+        (Subject.STATE, "ticket", "UPDATE ticket SET status = 'ready' WHERE id = $1"),
+        (Subject.STATE, "ticket", "DELETE FROM ticket WHERE id = $1"),
+        (Subject.TICKET, "ticket", _LINE),
+        (
+            Subject.TICKET,
+            "ticket",
+            "INSERT INTO ticket_progress (ticket_id, chunk_start, chunk_end, progress) VALUES ($1, 0, 1, 0.5)",
+        ),
+        (
+            Subject.TICKET,
+            "ticket",
+            "INSERT INTO ticket_file (ticket_id, area, index, name, size_bytes) VALUES ($1, 'input', 0, 'a', 1)",
+        ),
+        (Subject.USER, "user", "UPDATE user_account SET sysadmin = true WHERE id = $1"),
+        (Subject.USER, "user", "UPDATE session SET revoked_at = now() WHERE user_id = $1"),
+        (Subject.USER, "user", "DELETE FROM session WHERE user_id = $1"),
+        (Subject.SERVICE, "service", "UPDATE service SET current = false WHERE id = $1"),
+    ],
+)
+async def test_whoever_changes_something_it_is_told(
+    known: Known, connection: asyncpg.Connection, subject: Subject, kind: str, statement: str
+) -> None:
+    reader = Reader()
+    await reader.look(connection)
+
+    await connection.execute(statement, known[kind])
+
+    assert (subject, known[kind]) in [(c.subject, c.number) for c in await reader.look(connection)]
+    assert await reader.look(connection) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE ticket SET announcements = 7, uploaded_at = now() WHERE id = $1",
+        "UPDATE service SET heard_at = now() WHERE $1 > 0",
+    ],
+)
+async def test_what_no_client_is_shown_is_no_change(
+    known: Known, connection: asyncpg.Connection, statement: str
+) -> None:
+    reader = Reader()
+    await reader.look(connection)
+
+    await connection.execute(statement, known["ticket"])
+
+    assert await reader.look(connection) == []
+
+
+async def test_a_change_tells_the_owner_of_the_ticket(
+    known: Known, connection: asyncpg.Connection
+) -> None:
+    reader = Reader()
+    await reader.look(connection)
+
+    await connection.execute(_LINE, known["ticket"])
+
+    (change,) = await reader.look(connection)
+    assert change.owner == known["user"]
+
+
+async def test_a_transaction_that_commits_late_is_not_missed(
+    known: Known, connection: asyncpg.Connection, database_url: str
+) -> None:
+    """Its number is smaller than those that were told before."""
+    reader, slow = Reader(), await asyncpg.connect(database_url)
+    await reader.look(connection)
+    begun = slow.transaction()
+    await begun.start()
+    await slow.execute(_LINE, known["ticket"])
+    await connection.execute("UPDATE service SET current = false")
+    assert [c.subject for c in await reader.look(connection)] == [Subject.SERVICE]
+
+    await begun.commit()
+
+    assert [c.subject for c in await reader.look(connection)] == [Subject.TICKET]
+    await slow.close()
+
+
+async def test_old_changes_are_forgotten(known: Known, connection: asyncpg.Connection) -> None:
+    await connection.execute(_LINE, known["ticket"])
+    await connection.execute("UPDATE change SET at = at - interval '6 minutes'")
+    await connection.execute("UPDATE service SET current = false")
+
+    await forget(connection)
+
+    assert await connection.fetchval("SELECT array_agg(subject) FROM change") == ["service"]
+
+
+async def test_a_feed_tells_its_followers_and_says_when_it_cannot(
+    known: Known, connection: asyncpg.Connection, database_url: str
+) -> None:
+    feed, told = Feed(database_url), asyncio.Queue[Sequence[Change] | None]()
+    feed.follow(told.put_nowait)
+    running = asyncio.create_task(feed.run())
+    try:
+        assert await told.get() is None  # whatever was known before
+        assert feed.is_current()
+        await connection.execute(_LINE, known["ticket"])
+        assert await feed.caught_up()
+        changes = await told.get()
+        assert changes is not None
+        assert [change.number for change in changes] == [known["ticket"]]
+
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        assert not await feed.caught_up()
+        assert await told.get() is None
+        assert not feed.is_current()
+        assert await eventually(feed.caught_up, bool)
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+async def test_a_feed_that_stands_still_is_not_current(database_url: str) -> None:
+    feed = Feed(database_url)
+    running = asyncio.create_task(feed.run())
+    assert await feed.caught_up(10)
+    running.cancel()
+
+    await asyncio.sleep(CURRENT_S)
+
+    assert not feed.is_current()
