@@ -14,9 +14,9 @@ from dss_broker.errors import BrokerClosed
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.settings import cannot_listen, problems
 from dss_datastore.volume import is_there
-from dss_dispatch.checking import serve_checks
 from dss_dispatch.consumer import Consumer
 from dss_dispatch.errors import ServiceInvalid
+from dss_dispatch.result.check_requests import serve_checks
 from dss_dispatch.service import Service, builtin_services, load_service
 from dss_dispatch.settings import ProgramSettings, ServiceSettings, Settings, service_url
 from dss_observability.logs import configure_logging

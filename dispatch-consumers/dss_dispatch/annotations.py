@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 
 from dss_broker.messages import Landmark
 from dss_dispatch.errors import TicketError
-from dss_dispatch.images import Image
 from dss_dispatch.registry import Folder
+from dss_dispatch.ticket_images import Image
 
 _FOLDER = "Annotations"
 _ARROW_MM = "8 8"

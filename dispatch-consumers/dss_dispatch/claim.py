@@ -21,16 +21,16 @@ from dss_broker.messages import (
 from dss_datastore import layout
 from dss_datastore.volume import make_folder
 from dss_datastore.writing import link, sync
+from dss_dispatch.claim_events import Reporter
 from dss_dispatch.errors import TicketError, Withdrawn
-from dss_dispatch.gate import check_results
-from dss_dispatch.inference import infer
+from dss_dispatch.inference.http_inference import infer_at
+from dss_dispatch.inference.queue_inference import infer
+from dss_dispatch.inference.worker_liveness import Workers
 from dss_dispatch.remarks import remarks_of
-from dss_dispatch.remote import infer_at
-from dss_dispatch.reporter import Reporter
+from dss_dispatch.result.gate import check_results
+from dss_dispatch.result.staging import Segmentation, stage
 from dss_dispatch.service import Service
-from dss_dispatch.staging import Segmentation, stage
-from dss_dispatch.submission import Submission, is_plain_file, read_submission
-from dss_dispatch.workers import Workers
+from dss_dispatch.submission.reading import Submission, is_plain_file, read_submission
 from dss_observability import metrics, tracing
 from dss_observability.tracing import Attributes
 

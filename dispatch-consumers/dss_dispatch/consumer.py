@@ -16,15 +16,15 @@ from dss_broker.messages import (
 )
 from dss_broker.topology import RETRY_DELAYS_S, dispatch, withdrawn, workers
 from dss_datastore.volume import is_there, wait_until_there
-from dss_dispatch.asking import ask
-from dss_dispatch.checking import serve_checks
 from dss_dispatch.claim import ClaimedTicket
+from dss_dispatch.claim_events import Reporter
+from dss_dispatch.claim_request import ask
 from dss_dispatch.errors import NoInference, TicketError, Withdrawn
 from dss_dispatch.files import is_full
-from dss_dispatch.reporter import Reporter
+from dss_dispatch.inference.worker_liveness import Workers
+from dss_dispatch.result.check_requests import serve_checks
 from dss_dispatch.service import Service
 from dss_dispatch.withdrawals import Watch, Withdrawals
-from dss_dispatch.workers import Workers
 from dss_observability import metrics, tracing
 from dss_observability.logs import concerns
 

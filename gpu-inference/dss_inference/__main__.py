@@ -1,11 +1,12 @@
-"""``dss-inference``: serves bundles to dispatchers, runs one by hand, or makes a phantom."""
+"""``dss-inference``: serves bundles to dispatchers, or runs one by hand."""
 
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,13 +16,13 @@ from dss_broker.rabbit import RabbitBroker
 from dss_broker.settings import cannot_listen
 from dss_datastore.volume import is_there
 from dss_inference.bundle import Bundle
+from dss_inference.bundle_catalogue import BUNDLES, installed_in, load_to_serve
 from dss_inference.bundle_commands import commands, refuse
 from dss_inference.errors import InferenceError
-from dss_inference.measuring import measure
-from dss_inference.monai_bundles.absent import AbsentBundle
-from dss_inference.registry import BUNDLES, installed_in, load_to_serve
-from dss_inference.server import Server
+from dss_inference.monai_bundles.unusable_bundle import AbsentBundle
 from dss_inference.settings import DeviceSettings, FacadeSettings, Settings, read_settings
+from dss_inference.worker.server import Server
+from dss_inference.worker_metrics import measure
 from dss_observability.logs import configure_logging
 from dss_observability.serving import missing, serve_health
 from dss_observability.telemetry import start_tracing
@@ -83,43 +84,11 @@ def facade(
     leave_at_once()
 
 
-@main.command()
-def phantom(
-    folder: Annotated[Path, typer.Argument(help="Gets ct.nii.gz, truth.nii.gz and truth.json.")],
-    *,
-    size: Annotated[tuple[int, int, int], typer.Option(help="Voxels along x, y, z.")] = (
-        128,
-        128,
-        104,
-    ),
-    spacing: Annotated[tuple[float, float, float], typer.Option(help="Their size in mm.")] = (
-        3.0,
-        3.0,
-        3.0,
-    ),
-    orientation: Annotated[str, typer.Option(help="Where the axes go: LPS, RAS, PIR, ...")] = "LPS",
-    oblique: Annotated[float, typer.Option(help="Tilt of the axes in degrees.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Each seed is another person.", min=0)] = 1,
-) -> None:
-    """Make a chest CT of nobody, with the truth about its lungs."""
-    # These load torch, which the other commands should not wait for.
-    from dss_inference.phantom.chest import PhantomSpec, make_phantom  # noqa: PLC0415
-    from dss_inference.phantom.files import write_phantom  # noqa: PLC0415
-    from dss_inference.runner import runner_for  # noqa: PLC0415
-
-    settings = read_settings(DeviceSettings)
-    spec = PhantomSpec(
-        size=size, spacing_mm=spacing, orientation=orientation, oblique_deg=oblique, seed=seed
-    )
-    try:
-        made = make_phantom(spec, runner_for(settings.device, settings.threads))
-    except InferenceError as error:
-        refuse(str(error), 2)
-    try:
-        write_phantom(made, folder)
-    except OSError as error:
-        refuse(f"{folder} cannot take the files of a phantom: {error.strerror or error}.", 2)
-    typer.echo(f"left lung {made.left_ml:.0f} ml, right lung {made.right_ml:.0f} ml")
+@main.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def phantom(context: typer.Context) -> None:
+    """The same as 'dss-phantom': make a chest CT of nobody.  'dss-phantom --help' shows its options."""
+    done = subprocess.run([sys.executable, "-m", "dss_phantom", *context.args], check=False)
+    raise typer.Exit(done.returncode)
 
 
 def _to_serve(names: list[str] | None, settings: DeviceSettings) -> Iterator[Bundle]:
@@ -186,10 +155,10 @@ def _start_facade(
     """What is returned ends it, and says whether nothing was left undone.  A blank ``bind`` starts nothing."""
     if not bind:
         return lambda: True
-    from dss_inference.facade.desk import Desk  # noqa: PLC0415 - an HTTP server, which few need
     from dss_inference.facade.results import Results  # noqa: PLC0415
     from dss_inference.facade.routes import Facade  # noqa: PLC0415
     from dss_inference.facade.serving import serve_facade  # noqa: PLC0415
+    from dss_inference.facade.submissions import Desk  # noqa: PLC0415 - an HTTP server, which few need
 
     try:
         results = Results(settings.facade_dir)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias, TypeVar
 
 from dss_broker.messages import Label, Landmark, Note
-from dss_inference.compute import ComputeThread
+from dss_inference.device.compute_thread import ComputeThread
 from dss_inference.errors import Cancelled
 
 T = TypeVar("T")

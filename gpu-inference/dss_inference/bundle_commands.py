@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from dss_inference.bundle import Bundle, Outcome
+from dss_inference.bundle_catalogue import BUNDLES, load, monai_bundles
 from dss_inference.errors import InferenceError, innermost
-from dss_inference.monai_bundles.checking import problems
+from dss_inference.monai_bundles.bundle_checks import problems
 from dss_inference.monai_bundles.folder import BundleFolder, read_folder
-from dss_inference.registry import BUNDLES, load, monai_bundles
 from dss_inference.settings import DeviceSettings, read_settings
 
 commands = typer.Typer(
@@ -91,7 +91,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _try(folder: Path) -> None:
-    from dss_inference.monai_bundles.trial import write_trial_image  # noqa: PLC0415  (SimpleITK)
+    from dss_inference.monai_bundles.trial_image import write_trial_image  # noqa: PLC0415  (SimpleITK)
 
     loaded = load_or_refuse(str(folder), read_settings(DeviceSettings))
     with tempfile.TemporaryDirectory() as scratch:

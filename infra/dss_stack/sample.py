@@ -38,8 +38,8 @@ def make_phantom(stack: Stack) -> Path:
     """The folder of a procedural chest CT with its truth; made once."""
     folder = stack.state / "sample"
     if not (folder / "truth.json").exists():
-        words = ("phantom", str(folder), "--seed", _SEED)
-        stack.run("dss_inference", *words, purpose="Making the sample CT")
+        words = (str(folder), "--seed", _SEED)
+        stack.run("dss_phantom", *words, purpose="Making the sample CT")
     return folder
 
 

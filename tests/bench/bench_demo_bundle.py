@@ -15,10 +15,10 @@ import typer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from dss_inference.phantom.chest import PhantomSpec, make_phantom
-from dss_inference.phantom.files import write_phantom
-from dss_inference.registry import load
-from dss_inference.runner import runner_for
+from dss_inference.bundle_catalogue import load
+from dss_inference.device.runner import runner_for
+from dss_phantom.chest import PhantomSpec, make_phantom
+from dss_phantom.files import write_phantom
 from support.references import (
     BASES,
     BASES_REFERENCE,

@@ -32,15 +32,15 @@ from rich.table import Table
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import InferenceFinished, InferenceProgressed, RunInference
 from dss_inference.bundle import Bundle, Outcome
+from dss_inference.bundle_catalogue import load
+from dss_inference.device.runner import Runner, runner_for
 from dss_inference.errors import Cancelled
-from dss_inference.monai_bundles.inferring import Inferring
-from dss_inference.monai_bundles.slabs import winners
-from dss_inference.phantom.chest import PhantomSpec, make_phantom
-from dss_inference.phantom.files import write_phantom
-from dss_inference.registry import load
-from dss_inference.reporter import Reporter
-from dss_inference.runner import Runner, runner_for
-from dss_inference.server import Server
+from dss_inference.monai_bundles.slab_argmax import winners
+from dss_inference.monai_bundles.window_inference import Inferring
+from dss_inference.worker.progress_replies import Reporter
+from dss_inference.worker.server import Server
+from dss_phantom.chest import PhantomSpec, make_phantom
+from dss_phantom.files import write_phantom
 
 NETWORK = "running the network"
 CPU = torch.device("cpu")

@@ -17,7 +17,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from dss_inference.runner import Runner, runner_for
+from dss_inference.device.runner import Runner, runner_for
 from support.lung_cases import Case, combined, factors, phantom, real, thick
 from support.lung_judging import NONE, Judged, judged
 

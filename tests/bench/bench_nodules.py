@@ -21,15 +21,15 @@ import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 import typer
 
-from dss_inference.images import HIGHEST_HU, LOWEST_HU
+from dss_inference.bundle_catalogue import load
+from dss_inference.ct.reading import HIGHEST_HU, LOWEST_HU
+from dss_inference.device.runner import Runner, runner_for
 from dss_inference.lungs.segment import segment_lungs
 from dss_inference.nodules.candidates import LEAST_SCORE, candidates_in
 from dss_inference.nodules.lungspace import lung_space
 from dss_inference.nodules.outline import outline_of
-from dss_inference.phantom.chest import Phantom, PhantomSpec, make_phantom
-from dss_inference.phantom.nodules import Nodule
-from dss_inference.registry import load
-from dss_inference.runner import Runner, runner_for
+from dss_phantom.chest import Phantom, PhantomSpec, make_phantom
+from dss_phantom.nodules import Nodule
 
 FALSE_A_SCAN = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
 CLASSES_MM = ((3, 6), (6, 10), (10, 15), (15, 25))
@@ -180,7 +180,7 @@ def _tell_slab(folder: Path) -> None:
 
 def _tell_full() -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        made = [sys.executable, "-m", "dss_inference", "phantom", scratch, *FULL]
+        made = [sys.executable, "-m", "dss_phantom", scratch, *FULL]
         subprocess.run(made, check=True, stdout=subprocess.DEVNULL)
         bundle = load("nodule-detection", "cpu", 2)
         start = time.monotonic()

@@ -19,8 +19,8 @@ from dss_broker.rabbit import RabbitBroker
 from dss_datastore.writing import sync
 from dss_inference.bundle import Outcome, Progress, Report, Stages
 from dss_inference.errors import InferenceError
-from dss_inference.server import Server
 from dss_inference.settings import Settings
+from dss_inference.worker.server import Server
 from dss_observability.logs import configure_logging
 from dss_process.signals import leave_at_once, stop_signal, wait_for
 

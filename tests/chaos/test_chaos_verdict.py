@@ -14,7 +14,7 @@ from chaos.report import RECOVERY_S, slow_recoveries
 from chaos.stand_in import REFUSAL
 from chaos.users import Sent
 from chaos.verdict import violations
-from dss_inference.outcomes import TAKEN_OVER
+from dss_inference.worker.recorded_answers import TAKEN_OVER
 
 CLAIM = "0123456789abcdef0123456789abcdef"
 OTHER_CLAIM = "f" * 32

@@ -6,7 +6,7 @@ from chaos.cases import Kind, is_right, signature
 from chaos.evidence import TERMINAL, Evidence, Ticket
 from chaos.stand_in import REFUSAL
 from chaos.users import Sent
-from dss_inference.outcomes import TAKEN_OVER
+from dss_inference.worker.recorded_answers import TAKEN_OVER
 
 _NEXT = {
     "": {"init"},

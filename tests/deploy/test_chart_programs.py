@@ -13,7 +13,7 @@ from dss_dispatch.service import builtin_services, load_service
 from dss_dispatch.settings import Settings as DispatchSettings
 from dss_dispatch.settings import service_url
 from dss_inference.__main__ import main as inference_program
-from dss_inference.registry import BUNDLES, installed_in
+from dss_inference.bundle_catalogue import BUNDLES, installed_in
 from dss_inference.settings import Settings as InferenceSettings
 from dss_portal.__main__ import ENDING_S
 from dss_portal.__main__ import main as portal_program

@@ -14,8 +14,8 @@ from playwright.sync_api import Browser, sync_playwright
 from conftest import SYSROOT, missing
 from dss_client.itksnap import ItkSnap
 from dss_client.sending import send
-from dss_inference.phantom.chest import PhantomSpec, make_phantom
-from dss_inference.runner import Runner
+from dss_inference.device.runner import Runner
+from dss_phantom.chest import PhantomSpec, make_phantom
 from dss_stack.errors import ServerMissing
 from dss_stack.postgres import PostgresCluster
 from dss_stack.prometheus import PrometheusServer

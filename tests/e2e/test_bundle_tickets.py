@@ -15,9 +15,9 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from dss_client.itksnap import ItkSnap
 from dss_client.sending import Sent, send
 from dss_client.workspace import read_outcome
-from dss_inference.phantom.chest import PhantomSpec, make_phantom
-from dss_inference.registry import DEMO_BUNDLES
-from dss_inference.runner import runner_for
+from dss_inference.bundle_catalogue import DEMO_BUNDLES
+from dss_inference.device.runner import runner_for
+from dss_phantom.chest import PhantomSpec, make_phantom
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from support.brokers import fresh_vhost

@@ -12,9 +12,9 @@ from dss_client.itksnap import ItkSnap
 from dss_client.records import Detail
 from dss_client.sending import Sent, send
 from dss_client.workspace import read_outcome
-from dss_inference.outcomes import TAKEN_OVER
-from dss_inference.phantom.chest import Phantom, PhantomSpec, make_phantom
-from dss_inference.runner import Runner
+from dss_inference.device.runner import Runner
+from dss_inference.worker.recorded_answers import TAKEN_OVER
+from dss_phantom.chest import Phantom, PhantomSpec, make_phantom
 from support.builders import write_image
 from support.stacks import Stack, wait_until
 from support.watchers import Quiet

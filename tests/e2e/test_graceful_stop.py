@@ -12,8 +12,8 @@ import pytest
 from dss_client.itksnap import ItkSnap
 from dss_client.records import Detail
 from dss_client.sending import Sent, send
-from dss_inference.phantom.chest import PhantomSpec, make_phantom
-from dss_inference.runner import Runner
+from dss_inference.device.runner import Runner
+from dss_phantom.chest import PhantomSpec, make_phantom
 from support.builders import write_image
 from support.stacks import Stack, wait_until
 from support.watchers import Quiet

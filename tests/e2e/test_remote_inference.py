@@ -17,8 +17,8 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from dss_client.itksnap import ItkSnap
 from dss_client.sending import send
 from dss_client.workspace import read_outcome
-from dss_inference.phantom.chest import PhantomSpec, make_phantom
-from dss_inference.runner import Runner
+from dss_inference.device.runner import Runner
+from dss_phantom.chest import PhantomSpec, make_phantom
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from support.brokers import fresh_vhost

@@ -17,8 +17,8 @@ from dss_client.errors import Refused
 from dss_client.itksnap import ItkSnap
 from dss_client.sending import Sent, send
 from dss_client.workspace import read_outcome
-from dss_inference.phantom.chest import PhantomSpec, make_phantom
-from dss_inference.runner import Runner
+from dss_inference.device.runner import Runner
+from dss_phantom.chest import PhantomSpec, make_phantom
 from support.builders import (
     MAIN,
     WorkspaceSpec,

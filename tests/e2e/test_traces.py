@@ -7,8 +7,8 @@ import pytest
 
 from dss_client.itksnap import ItkSnap
 from dss_client.sending import Sent, send
-from dss_inference.phantom.chest import PhantomSpec, make_phantom
-from dss_inference.runner import Runner
+from dss_inference.device.runner import Runner
+from dss_phantom.chest import PhantomSpec, make_phantom
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from support.builders import write_image

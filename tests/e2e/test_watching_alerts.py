@@ -15,8 +15,8 @@ from pika.adapters.blocking_connection import BlockingChannel  # type: ignore[im
 from dss_broker.topology import DEAD_QUEUE, EXCHANGE
 from dss_client.itksnap import ItkSnap
 from dss_client.sending import send
-from dss_inference.phantom.chest import PhantomSpec, make_phantom
-from dss_inference.runner import Runner
+from dss_inference.device.runner import Runner
+from dss_phantom.chest import PhantomSpec, make_phantom
 from dss_stack.rabbitmq import RabbitNode
 from dss_stack.servers import find_rabbitmq
 from support.builders import image, write_image

@@ -10,7 +10,7 @@ import pytest
 
 from dss_broker import topology
 from dss_broker.messages import InferenceFinished
-from dss_inference.server import Server
+from dss_inference.worker.server import Server
 from support.brokers import Node, RabbitBench, fresh_vhost
 from support.copy_worker import REQUEST, CopyBundle, ended
 
@@ -27,7 +27,7 @@ from support.copy_worker import CopyBundle
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.rabbit.consumer import Consumer
 from dss_broker.rabbit.deaths import Deaths
-from dss_inference.server import Server
+from dss_inference.worker.server import Server
 url, datastore, when = sys.argv[1:]
 def die(*_):
     os._exit(9)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-import dss_dispatch.remote
+import dss_dispatch.inference.http_inference
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import (
     AttachedFile,
@@ -34,7 +34,7 @@ from support.stacks import free_port, wait_until
 
 @pytest.fixture(autouse=True)
 def _asks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dss_dispatch.remote, "ASK_S", 0.05)
+    monkeypatch.setattr(dss_dispatch.inference.http_inference, "ASK_S", 0.05)
 
 
 @pytest.fixture

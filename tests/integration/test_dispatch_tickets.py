@@ -31,7 +31,8 @@ from dss_broker.messages import (
     WorkerAnnounced,
 )
 from dss_datastore import layout
-from dss_dispatch import asking, inference
+from dss_dispatch import claim_request
+from dss_dispatch.inference import queue_inference
 from dss_dispatch.registry import parse
 from dss_observability import tracing
 from support.builders import MAIN, WorkspaceSpec, image, segmentation, submit, write_image
@@ -450,7 +451,7 @@ def test_who_waits_behind_a_long_inference_is_told_so_and_not_given_up(
     broker: MemoryBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The only worker is busy for longer than it may be silent; it lives, and says so."""
-    monkeypatch.setattr(inference, "BUSY_S", 0.1)
+    monkeypatch.setattr(queue_inference, "BUSY_S", 0.1)
     portal = FakePortal(broker)
     announced, free = threading.Event(), threading.Event()
 
@@ -567,8 +568,8 @@ def test_a_dispatcher_waits_for_a_portal_however_long_none_is_there(
     broker: MemoryBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hours without a portal or its database park no message, and so fail no ticket."""
-    monkeypatch.setattr(asking, "ASK_AGAIN_S", (0.1,))
-    monkeypatch.setattr(asking, "GLANCE_S", 0.02)
+    monkeypatch.setattr(claim_request, "ASK_AGAIN_S", (0.1,))
+    monkeypatch.setattr(claim_request, "GLANCE_S", 0.02)
     FakeWorker(broker, writes(tmp_path))
     submit(tmp_path)
     dispatcher(broker, tmp_path).start(parallel=1)

@@ -8,9 +8,9 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_inference.bundle import Bundle, Outcome
+from dss_inference.bundle_catalogue import load
 from dss_inference.errors import InferenceError
 from dss_inference.lungs.notes import NO_LUNG
-from dss_inference.registry import load
 from support.builders import grid_of
 from support.references import (
     BASES,

@@ -25,12 +25,12 @@ from pathlib import Path
 
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import InferenceFinished, InferenceProgressed, RunInference
-from dss_inference.memory import ProcessMemory
-from dss_inference.phantom.chest import PhantomSpec, make_phantom
-from dss_inference.phantom.files import write_phantom
-from dss_inference.registry import load
-from dss_inference.runner import runner_for
-from dss_inference.server import Server
+from dss_inference.device.memory import ProcessMemory
+from dss_phantom.chest import PhantomSpec, make_phantom
+from dss_phantom.files import write_phantom
+from dss_inference.bundle_catalogue import load
+from dss_inference.device.runner import runner_for
+from dss_inference.worker.server import Server
 
 folder, tickets = Path(sys.argv[1]), int(sys.argv[2])
 sizes = [(44, 36, 40), (64, 52, 56), (52, 40, 44), (60, 48, 32), (48, 44, 52)]

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from dss_inference.phantom.chest import PhantomSpec, make_phantom
-from dss_inference.registry import load
-from dss_inference.runner import runner_for
+from dss_inference.bundle_catalogue import load
+from dss_inference.device.runner import runner_for
+from dss_phantom.chest import PhantomSpec, make_phantom
 
 SEEDS = (22, 23)
 

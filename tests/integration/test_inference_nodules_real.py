@@ -13,7 +13,7 @@ import scipy.ndimage as ndi
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_inference.bundle import Outcome
-from dss_inference.registry import load
+from dss_inference.bundle_catalogue import load
 
 pytestmark = pytest.mark.shared_data
 

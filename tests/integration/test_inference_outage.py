@@ -9,8 +9,8 @@ import pytest
 
 from dss_broker.messages import InferenceFinished, InferenceProgressed
 from dss_broker.rabbit import RabbitBroker
-from dss_inference import server as serving
-from dss_inference.server import Server
+from dss_inference.worker import server as serving
+from dss_inference.worker.server import Server
 from support.brokers import Node, fresh_vhost
 from support.copy_worker import REQUEST, CopyBundle, wait_until
 from support.wire import Wire

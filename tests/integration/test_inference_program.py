@@ -19,9 +19,9 @@ from dss_broker.messages import (
 )
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.topology import PORTAL_EVENTS
-from dss_inference.phantom.chest import PhantomSpec, make_phantom
-from dss_inference.phantom.files import write_phantom
-from dss_inference.runner import runner_for
+from dss_inference.device.runner import runner_for
+from dss_phantom.chest import PhantomSpec, make_phantom
+from dss_phantom.files import write_phantom
 from dss_stack.rabbitmq import RabbitNode
 from support.workers import START_S, worker
 

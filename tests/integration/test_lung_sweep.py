@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from dss_inference.device.runner import Runner, runner_for
 from dss_inference.lungs.segment import segment_lungs
-from dss_inference.runner import Runner, runner_for
 from support.lung_cases import HEALTHY, clamped, dice, phantom, random_of, real
 from support.lung_disease import DISEASES, Chest
 from support.lung_judging import judged

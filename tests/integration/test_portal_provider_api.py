@@ -10,7 +10,7 @@ from quart.typing import TestClientProtocol as Client
 from werkzeug.datastructures import FileStorage
 
 from dss_broker.messages import ClaimGranted, ClaimRefused
-from dss_dispatch.checking import serve_checks
+from dss_dispatch.result.check_requests import serve_checks
 from dss_portal.admin import store as admin
 from dss_portal.models import Claim
 from support.builders import result_files

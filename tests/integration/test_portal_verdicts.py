@@ -13,7 +13,7 @@ from dss_broker.broker import Delivery
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import CheckResults, ResultsAccepted, ResultsRefused
 from dss_broker.topology import RESULT_CHECKS
-from dss_dispatch.checking import serve_checks
+from dss_dispatch.result.check_requests import serve_checks
 from dss_portal.admin import store as admin
 from dss_portal.models import Claim, Status, Ticket, TicketHistory
 from dss_portal.settings import Settings

@@ -12,10 +12,10 @@ from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.rabbit import RabbitBroker
-from dss_inference import registry
+from dss_inference import bundle_catalogue as registry
 from dss_inference.errors import InferenceError
-from dss_inference.monai_bundles.absent import AbsentBundle
-from dss_inference.server import Server
+from dss_inference.monai_bundles.unusable_bundle import AbsentBundle
+from dss_inference.worker.server import Server
 from support.brokers import Node, fresh_vhost, wait_until
 from support.copy_worker import CopyBundle
 

@@ -12,10 +12,10 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_broker.messages import Label, Landmark
 from dss_inference.bundle import Bundle, Outcome, Progress, Report, Stages
-from dss_inference.facade.desk import Desk
 from dss_inference.facade.results import Results
 from dss_inference.facade.routes import Facade
 from dss_inference.facade.serving import serve_facade
+from dss_inference.facade.submissions import Desk
 from support.stacks import free_port
 
 PLACE = Landmark(text="the brightest", position_mm=(-32.8, 13.05, 9.5), rgb=(1, 2, 3))

@@ -10,9 +10,9 @@ import numpy as np
 import scipy.ndimage as ndi
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from dss_inference.images import HIGHEST_HU, LOWEST_HU
-from dss_inference.phantom.chest import PhantomSpec, make_phantom
-from dss_inference.runner import Runner
+from dss_inference.ct.reading import HIGHEST_HU, LOWEST_HU
+from dss_inference.device.runner import Runner
+from dss_phantom.chest import PhantomSpec, make_phantom
 from support.lung_disease import DISEASES, Chest, Flags, Random
 from support.references import (
     BASES,

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from math import prod
 
+from dss_inference.device.runner import Runner
 from dss_inference.lungs.bundle import labels_of
 from dss_inference.lungs.quality import quality_of
 from dss_inference.lungs.segment import Lungs, lungs_in
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED
 from dss_inference.lungs.signs import signs_of
-from dss_inference.runner import Runner
 from support.lung_cases import dice
 from support.lung_disease import Chest
 

@@ -11,7 +11,7 @@ from dss_dispatch.errors import ServiceInvalid
 from dss_dispatch.service import builtin_services, load_service
 from dss_dispatch.settings import Settings as DispatchSettings
 from dss_dispatch.settings import service_url
-from dss_inference.registry import installed_in
+from dss_inference.bundle_catalogue import installed_in
 from dss_inference.settings import DeviceSettings
 from dss_inference.settings import Settings as WorkerSettings
 from dss_portal.settings import Settings as PortalSettings

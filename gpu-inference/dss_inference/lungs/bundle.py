@@ -7,14 +7,14 @@ import numpy as np
 
 from dss_broker.messages import Label
 from dss_inference.bundle import Outcome, Progress, Stages
-from dss_inference.images import Ct, read_ct, write_segmentation
+from dss_inference.ct.reading import Ct, read_ct, write_segmentation
+from dss_inference.ct.region import region_of
+from dss_inference.device.runner import Runner
 from dss_inference.lungs.notes import notes_on, require_usable
 from dss_inference.lungs.quality import Quality, quality_of, quality_reports
 from dss_inference.lungs.segment import Lungs, lungs_in
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Sides
 from dss_inference.lungs.signs import signs_of
-from dss_inference.regions import region_of
-from dss_inference.runner import Runner
 
 _NAMES = {LEFT: "left lung", RIGHT: "right lung", UNSIDED: "lung"}
 _COLOURS = {LEFT: (84, 155, 224), RIGHT: (240, 146, 88), UNSIDED: (120, 200, 130)}

@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage as ndi
 
+from dss_inference.device.runner import Runner
 from dss_inference.lungs.air import AIR_HU, USUAL_AIR_HU, enclosed_air
 from dss_inference.lungs.airway import airway
 from dss_inference.lungs.choice import lung_air
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Body, Sides, body_of, sided
 from dss_inference.lungs.units import require_hounsfield_units
 from dss_inference.lungs.view import Flags, Triple, View, box_around, closed
-from dss_inference.runner import Runner
 
 _VIEW_MM = 2.0
 _MARGIN_MM = 12.0

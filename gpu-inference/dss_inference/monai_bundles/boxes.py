@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dss_inference.monai_bundles.feeding import LPS_TO_RAS
+from dss_inference.monai_bundles.network_input import LPS_TO_RAS
 
 Floats = npt.NDArray[np.float64]
 

@@ -24,7 +24,7 @@ OVERRIDES = "dss.json"
 
 _AS_IT_COMES = {"whether_raw_luna16": True}
 """How an official bundle is told that an image was not resampled for it."""
-_SCRIPTED = "dss_inference.monai_bundles.loading.Scripted"
+_SCRIPTED = "dss_inference.monai_bundles.bundle_parts.Scripted"
 _FILES = ("LoadImage", "SaveImage")
 _SEGMENTATION = ("network", "preprocessing", "inferer", "postprocessing")
 _DETECTION = ("network", "preprocessing", "detector", "detector_ops")

@@ -18,26 +18,26 @@ import torch
 
 from dss_broker.messages import Label, Note
 from dss_inference.bundle import Outcome, Progress, Stages
-from dss_inference.compute import ComputeThread
+from dss_inference.ct.reading import Ct, read_ct, write_segmentation
+from dss_inference.ct.region import region_of
+from dss_inference.device.compute_thread import ComputeThread
+from dss_inference.device.runner import memory_errors
 from dss_inference.errors import InferenceError
 from dss_inference.findings import Finding
-from dss_inference.images import Ct, read_ct, write_segmentation
-from dss_inference.measuring import note_batch
 from dss_inference.monai_bundles import boxes as bx
-from dss_inference.monai_bundles.detecting import Detecting
-from dss_inference.monai_bundles.feature_layers import stand_in_for_torchvision
-from dss_inference.monai_bundles.feeding import (
+from dss_inference.monai_bundles.bundle_parts import Parts
+from dss_inference.monai_bundles.detector_inference import Detecting
+from dss_inference.monai_bundles.folder import BundleFolder, part_of
+from dss_inference.monai_bundles.monai_patches import stand_in_for_torchvision
+from dss_inference.monai_bundles.network_input import (
     as_tensor,
     batches_of,
     require_numbers,
     watched,
 )
-from dss_inference.monai_bundles.folder import BundleFolder, part_of
-from dss_inference.monai_bundles.loading import Parts
 from dss_inference.monai_bundles.segmentation import colour
-from dss_inference.regions import region_of
 from dss_inference.reports import landmarks_of, listed
-from dss_inference.runner import memory_errors
+from dss_inference.worker_metrics import note_batch
 
 LEAST_SCORE = 0.5
 MOST = 50

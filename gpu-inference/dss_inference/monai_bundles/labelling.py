@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dss_inference.errors import InferenceError
+from dss_inference.monai_bundles.bundle_checks import MOST_LABELS
 from dss_inference.monai_bundles.channels import HALF, Channels, Rule
-from dss_inference.monai_bundles.checking import MOST_LABELS
-from dss_inference.monai_bundles.feeding import NO_NUMBERS
+from dss_inference.monai_bundles.network_input import NO_NUMBERS
 
 _ROUNDING = 1e-3
 """So far beyond 0 and 1 a probability may lie that was interpolated."""

@@ -18,24 +18,24 @@ from monai.data.meta_tensor import MetaTensor
 
 from dss_broker.messages import Label, Note
 from dss_inference.bundle import Outcome, Progress, Stages
-from dss_inference.compute import ComputeThread
+from dss_inference.ct.reading import Ct, read_ct, write_segmentation
+from dss_inference.ct.region import region_of
+from dss_inference.device.compute_thread import ComputeThread
+from dss_inference.device.runner import memory_errors
 from dss_inference.errors import InferenceError
-from dss_inference.images import Ct, read_ct, write_segmentation
-from dss_inference.measuring import note_batch
+from dss_inference.monai_bundles.argmax_only import for_winners, needs_only_winners
+from dss_inference.monai_bundles.bundle_parts import Parts
 from dss_inference.monai_bundles.channels import Rule
-from dss_inference.monai_bundles.feeding import (
+from dss_inference.monai_bundles.folder import BundleFolder
+from dss_inference.monai_bundles.labelling import LabelMap, label_map
+from dss_inference.monai_bundles.network_input import (
     as_tensor,
     batches_of,
     require_numbers,
     watched,
 )
-from dss_inference.monai_bundles.folder import BundleFolder
-from dss_inference.monai_bundles.inferring import Inferring
-from dss_inference.monai_bundles.labelling import LabelMap, label_map
-from dss_inference.monai_bundles.loading import Parts
-from dss_inference.monai_bundles.settling import for_winners, needs_only_winners
-from dss_inference.regions import region_of
-from dss_inference.runner import memory_errors
+from dss_inference.monai_bundles.window_inference import Inferring
+from dss_inference.worker_metrics import note_batch
 
 _GOLDEN = 0.618034  # neighbours in a list of colours that steps by it are easy to tell apart
 

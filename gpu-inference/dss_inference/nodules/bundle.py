@@ -10,8 +10,10 @@ import numpy.typing as npt
 
 from dss_broker.messages import Label, Note
 from dss_inference.bundle import Outcome, Progress, Stages
+from dss_inference.ct.reading import Ct, read_ct, write_segmentation
+from dss_inference.ct.region import region_of
+from dss_inference.device.runner import Runner
 from dss_inference.findings import Finding
-from dss_inference.images import Ct, read_ct, write_segmentation
 from dss_inference.lungs.bundle import labels_of as lung_labels
 from dss_inference.lungs.notes import NO_LUNG, require_usable, verdict_on
 from dss_inference.lungs.quality import quality_of
@@ -20,9 +22,7 @@ from dss_inference.lungs.signs import signs_of
 from dss_inference.nodules.candidates import MOST, Candidate, candidates_in
 from dss_inference.nodules.lungspace import LungSpace, lung_space
 from dss_inference.nodules.outline import Outline, drawn, outline_of
-from dss_inference.regions import region_of
 from dss_inference.reports import landmarks_of, listed
-from dss_inference.runner import Runner
 
 _LIMITS = (
     "These are candidates by their shape, not diagnoses: vessels are among them, and nodules may be "

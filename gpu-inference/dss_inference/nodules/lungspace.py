@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage as ndi
 
+from dss_inference.device.runner import Runner
 from dss_inference.lungs.view import Flags, Triple, box_around
-from dss_inference.runner import Runner
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 

@@ -34,10 +34,11 @@ PACKAGES = {
         "broker/dss_process",
         "observability/dss_observability",
         "gpu-inference/dss_inference",
+        "gpu-inference/dss_phantom",
     ),
     "client": ("broker/dss_images", "portal/dss_client"),
 }
-"""All that a program imports of ours; a test holds it against the imports."""
+"""All that a program imports of ours, and phantoms beside the worker; a test compares it with the imports."""
 
 COMMANDS = {
     "portal": "dss-portal",

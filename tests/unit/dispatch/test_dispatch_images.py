@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_dispatch.errors import TicketError
-from dss_dispatch.images import grid_difference, label_values, read_header, renumber
+from dss_dispatch.ticket_images import grid_difference, label_values, read_header, renumber
 from support.builders import OBLIQUE, image, segmentation, write_image
 
 

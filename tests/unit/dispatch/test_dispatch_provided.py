@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_dispatch.errors import TicketError
-from dss_dispatch.provided import check_provided
+from dss_dispatch.result.provider_results import check_provided
 from support.builders import (
     MAIN,
     SEGMENTED,

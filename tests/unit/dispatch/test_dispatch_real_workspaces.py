@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from dss_dispatch import workspace as ws
-from dss_dispatch.gate import check_results
 from dss_dispatch.labels import label_table
 from dss_dispatch.registry import Folder, parse, serialize
+from dss_dispatch.result.gate import check_results
+from dss_dispatch.result.staging import Segmentation, stage
 from dss_dispatch.service import service_from
-from dss_dispatch.staging import Segmentation, stage
-from dss_dispatch.submission import read_submission
+from dss_dispatch.submission.reading import read_submission
 from support.builders import LUNGS, MAIN, image, segmentation, service_json, write_image
 
 pytestmark = pytest.mark.shared_data

@@ -9,7 +9,7 @@ from dss_client.workspace import write_workspace
 from dss_dispatch.registry import Folder, parse
 from dss_dispatch.remarks import MOST_CHARACTERS, MOST_REMARKS, Remark, remarks_of
 from dss_dispatch.service import service_from
-from dss_dispatch.submission import read_submission
+from dss_dispatch.submission.reading import read_submission
 from dss_dispatch.workspace import scrub
 from dss_images.dicom.notes import Note
 from support.builders import WorkspaceSpec, service_json, submit

@@ -9,7 +9,7 @@ from dss_broker.descriptor import TagType
 from dss_dispatch.__main__ import main
 from dss_dispatch.errors import ServiceInvalid
 from dss_dispatch.service import BUILT_IN_RULES, builtin_services, load_service, service_from
-from dss_inference.registry import BUNDLES
+from dss_inference.bundle_catalogue import BUNDLES
 from support.builders import LUNGS, service_json
 
 

@@ -9,7 +9,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_dispatch.errors import TicketError
 from dss_dispatch.service import service_from
-from dss_dispatch.submission import Submission, read_submission
+from dss_dispatch.submission.reading import Submission, read_submission
 from support.builders import (
     MAIN,
     LayerSpec,

@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_dispatch.errors import TicketError
-from dss_dispatch.images import label_values
+from dss_dispatch.ticket_images import label_values
 
 LABELS = np.random.default_rng(1).integers(0, 5, (20, 21, 22)).astype(np.uint8)
 PACKED = ("seg.nii.gz", "seg.nrrd", "seg.mha")

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from dss_broker.messages import WorkerAnnounced
-from dss_dispatch.workers import Workers
+from dss_dispatch.inference.worker_liveness import Workers
 from support.deliveries import Heard
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from dss_dispatch.images import read_header
-from dss_inference.images import read_ct
+from dss_dispatch.ticket_images import read_header
+from dss_inference.ct.reading import read_ct
 from support.bad_images import good
 
 

@@ -14,12 +14,12 @@ from werkzeug.test import EnvironBuilder
 from dss_client.errors import ImageUnreadable
 from dss_client.images import write_layer
 from dss_dispatch.errors import TicketError
-from dss_dispatch.images import read_volume
+from dss_dispatch.ticket_images import read_volume
 from dss_images import refusals
+from dss_inference.ct.reading import HIGHEST_HU, LOWEST_HU, read_ct
+from dss_inference.ct.region import Region
 from dss_inference.errors import InferenceError
 from dss_inference.facade.upload import FIELD, receive
-from dss_inference.images import HIGHEST_HU, LOWEST_HU, read_ct
-from dss_inference.regions import Region
 from support.image_variants import ACCEPTED, AFFINE, REFUSED, VOXELS
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from dss_broker.memory import MemoryBroker
-from dss_inference.phantom.chest import Phantom, PhantomSpec, make_phantom
-from dss_inference.runner import Runner, runner_for
-from dss_inference.server import Server
+from dss_inference.device.runner import Runner, runner_for
+from dss_inference.worker.server import Server
+from dss_phantom.chest import Phantom, PhantomSpec, make_phantom
 from support.copy_worker import PATIENCE_S, REQUEST, CopyBundle
 
 SMALL = PhantomSpec(size=(96, 72, 78), spacing_mm=(4.0, 4.0, 4.0))

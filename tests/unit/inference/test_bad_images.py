@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
+from dss_inference.ct.reading import read_ct
 from dss_inference.errors import InferenceError
-from dss_inference.images import read_ct
 from support.bad_images import BAD, good
 from support.image_variants import ACCEPTED
 
@@ -24,9 +24,9 @@ import gzip, json, random, resource, sys, time
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 from dss_dispatch.errors import TicketError
-from dss_dispatch.images import label_values, read_header
+from dss_dispatch.ticket_images import label_values, read_header
 from dss_inference.errors import InferenceError
-from dss_inference.images import read_ct
+from dss_inference.ct.reading import read_ct
 from dss_images.errors import ImageRefused
 from dss_images.reading import array_of, read_header as read_original
 def read_here(path):

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from dss_inference.bundle import Bundle, Outcome, Progress
-from dss_inference.compute import ComputeThread
-from dss_inference.memory import ProcessMemory
-from dss_inference.shelf import Shelf, ShelvedBundle
+from dss_inference.bundle_cache import Shelf, ShelvedBundle
+from dss_inference.device.compute_thread import ComputeThread
+from dss_inference.device.memory import ProcessMemory
 
 
 @dataclass

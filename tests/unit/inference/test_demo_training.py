@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from dss_inference.registry import DEMO_BUNDLES
-from dss_inference.training.fitting import fit, save_half
-from dss_inference.training.variation import PATCH, Person, sample_of
+from dss_inference.bundle_catalogue import DEMO_BUNDLES
+from dss_phantom.training.fitting import fit, save_half
+from dss_phantom.training.variation import PATCH, Person, sample_of
 
 # MONAI warns of its own future and of what it calls in torch.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

@@ -18,11 +18,11 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.test import Client, TestResponse
 
 from dss_inference.errors import InferenceError
-from dss_inference.facade.desk import MOST_STARTS, MOST_WAITING, Desk
 from dss_inference.facade.results import Results
 from dss_inference.facade.routes import Facade
+from dss_inference.facade.submissions import MOST_STARTS, MOST_WAITING, Desk
 from dss_inference.facade.upload import receive
-from dss_inference.server import UNEXPECTED
+from dss_inference.worker.server import UNEXPECTED
 from dss_observability.tracing import current_traceparent
 from support.facades import PLACE, TABLE, BrightBundle
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
+from dss_inference.ct.reading import HIGHEST_HU, LOWEST_HU, read_ct
 from dss_inference.errors import InferenceError
-from dss_inference.images import HIGHEST_HU, LOWEST_HU, read_ct
 
 VOXELS = np.random.default_rng(1).integers(-1100, 3200, (20, 21, 22)).astype(np.int16)
 PACKED = ("a.nii.gz", "a.nrrd", "a.mha")

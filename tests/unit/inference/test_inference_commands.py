@@ -11,8 +11,9 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from typer.testing import CliRunner
 
 from dss_inference.__main__ import main
-from dss_inference.phantom.chest import Phantom
-from dss_inference.phantom.files import write_phantom
+from dss_phantom.__main__ import main as phantom_program
+from dss_phantom.chest import Phantom
+from dss_phantom.files import write_phantom
 
 RUN = ("bundle", "run")
 
@@ -39,9 +40,10 @@ def test_a_phantom_has_the_size_and_orientation_asked_for(tmp_path: Path) -> Non
 
 
 def test_a_wrong_orientation_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    answer = said("phantom", str(tmp_path), "--orientation", "XYZ", code=2)
+    answer = CliRunner().invoke(phantom_program, [str(tmp_path), "--orientation", "XYZ"])
 
-    assert "'XYZ' is no orientation" in answer
+    assert answer.exit_code == 2
+    assert "'XYZ' is no orientation" in answer.output
 
 
 def test_an_image_is_segmented_by_hand(tmp_path: Path, chest: Phantom) -> None:
@@ -82,6 +84,6 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_server_itself_loads_no_torch() -> None:
-    program = "import sys, dss_inference.server; sys.exit('torch' in sys.modules)"
+    program = "import sys, dss_inference.worker.server; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -12,9 +12,9 @@ import pytest
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import InferenceProgressed, RunInference
 from dss_inference.bundle import WAITING, Outcome, Progress, Stages
-from dss_inference.compute import ComputeThread
+from dss_inference.device.compute_thread import ComputeThread
 from dss_inference.errors import Cancelled
-from dss_inference.server import Server
+from dss_inference.worker.server import Server
 
 PATIENCE_S = 10
 

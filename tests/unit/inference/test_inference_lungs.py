@@ -9,11 +9,11 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_inference.bundle import Outcome
+from dss_inference.device.runner import Runner
 from dss_inference.errors import Cancelled, InferenceError
 from dss_inference.lungs.bundle import LungSegmentation
 from dss_inference.lungs.notes import NO_LUNG
-from dss_inference.phantom.chest import Phantom, PhantomSpec, make_phantom
-from dss_inference.runner import Runner
+from dss_phantom.chest import Phantom, PhantomSpec, make_phantom
 from support.builders import grid_of
 
 Found = npt.NDArray[np.uint8]

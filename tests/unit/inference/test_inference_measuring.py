@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import pytest
 from prometheus_client import REGISTRY
 
-from dss_inference import measuring, runner
+from dss_inference import worker_metrics
+from dss_inference.device import runner
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,9 @@ def value(name: str, **labels: str) -> float | None:
 
 
 def test_nothing_has_to_happen_for_a_series_to_exist() -> None:
-    measuring.measure([Bundle("fresh", "cpu")])
+    worker_metrics.measure([Bundle("fresh", "cpu")])
 
-    for outcome in measuring.OUTCOMES:
+    for outcome in worker_metrics.OUTCOMES:
         assert value("dss_inference_requests_total", bundle="fresh", outcome=outcome) == 0
     assert value("dss_gpu_memory_bytes", kind="free") == 0
     assert value("dss_gpu_utilisation_ratio") == 0
@@ -32,7 +33,7 @@ def test_a_gpu_is_looked_at_when_somebody_asks(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(runner, "gpu_memory_bytes", lambda device, kind: len(device + kind))
     monkeypatch.setattr(runner, "gpu_utilisation", lambda _: 0.25)
 
-    measuring.measure([Bundle("fresh", "cuda:0 (A Card)")])
+    worker_metrics.measure([Bundle("fresh", "cuda:0 (A Card)")])
 
     assert value("dss_gpu_memory_bytes", kind="total") == len("cuda:0total")
     assert value("dss_gpu_utilisation_ratio") == 0.25
@@ -45,13 +46,13 @@ def test_a_driver_that_does_not_answer_is_no_number(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(runner, "gpu_utilisation", broken)
     monkeypatch.setattr(runner, "gpu_memory_bytes", broken)
 
-    measuring.measure([Bundle("fresh", "cuda:0 (A Card)")])
+    worker_metrics.measure([Bundle("fresh", "cuda:0 (A Card)")])
 
     assert math.isnan(value("dss_gpu_utilisation_ratio") or 0)
 
 
 def test_the_time_to_load_a_bundle_is_taken() -> None:
-    with measuring.loading("slow"):
+    with worker_metrics.loading("slow"):
         pass
 
     assert value("dss_inference_bundle_load_seconds_count", bundle="slow") == 1

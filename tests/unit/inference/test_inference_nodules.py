@@ -12,14 +12,14 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_inference.bundle import Outcome
+from dss_inference.device.runner import Runner
 from dss_inference.lungs.notes import NO_LUNG
 from dss_inference.nodules.bundle import NoduleDetection
 from dss_inference.nodules.candidates import MOST, Candidate, best_apart, candidates_in
 from dss_inference.nodules.lungspace import LUNG_HU, LungSpace
 from dss_inference.nodules.outline import Outline, drawn, outline_of
 from dss_inference.nodules.shape import Shape
-from dss_inference.phantom.chest import Phantom, PhantomSpec, make_phantom
-from dss_inference.runner import Runner
+from dss_phantom.chest import Phantom, PhantomSpec, make_phantom
 from support.builders import grid_of
 
 Depth = npt.NDArray[np.float64]

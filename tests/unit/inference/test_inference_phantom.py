@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
+from dss_inference.device.runner import Runner
 from dss_inference.errors import InferenceError
-from dss_inference.phantom.chest import Phantom, PhantomSpec, make_phantom
-from dss_inference.phantom.files import write_phantom
-from dss_inference.runner import Runner
+from dss_phantom.chest import Phantom, PhantomSpec, make_phantom
+from dss_phantom.files import write_phantom
 from support.builders import grid_of
 
 COARSE = PhantomSpec(size=(48, 36, 39), spacing_mm=(8.0, 8.0, 8.0))

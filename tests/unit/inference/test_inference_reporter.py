@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from dss_inference.reporter import Reporter
+from dss_inference.worker.progress_replies import Reporter
 
 Sent = list[tuple[float, str]]
 

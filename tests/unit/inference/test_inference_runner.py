@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from dss_inference import runner as runner_module
+from dss_inference.device import runner as runner_module
+from dss_inference.device.runner import Runner, runner_for
 from dss_inference.errors import InferenceError
-from dss_inference.runner import Runner, runner_for
 
 
 def test_an_incomplete_block_is_the_mean_of_what_is_there(runner: Runner) -> None:

@@ -19,9 +19,9 @@ from dss_broker.messages import (
     RunInference,
     TicketWithdrawn,
 )
-from dss_inference import server as served
-from dss_inference.outcomes import TAKEN_OVER
-from dss_inference.server import UNEXPECTED, WITHDRAWN, Server
+from dss_inference.worker import server as served
+from dss_inference.worker.recorded_answers import TAKEN_OVER
+from dss_inference.worker.server import UNEXPECTED, WITHDRAWN, Server
 from support.copy_worker import PATIENCE_S, REQUEST, CopyBundle, ended, replies, wait_until
 
 SUCCESSOR = replace(

@@ -14,11 +14,11 @@ from monai.bundle.config_parser import ConfigParser
 from prometheus_client import REGISTRY
 
 from dss_inference.bundle import Outcome
+from dss_inference.bundle_catalogue import load
 from dss_inference.errors import Cancelled, InferenceError
-from dss_inference.monai_bundles import inferring
-from dss_inference.monai_bundles.checking import open_bundle
+from dss_inference.monai_bundles import window_inference
+from dss_inference.monai_bundles.bundle_checks import open_bundle
 from dss_inference.monai_bundles.segmentation import MonaiSegmentation, colour
-from dss_inference.registry import load
 from support.builders import write_image
 from support.bundle_folders import a_ball, write_bundle
 
@@ -61,7 +61,7 @@ def test_a_bundle_finds_the_same_in_slabs(tmp_path: Path, monkeypatch: pytest.Mo
     ball = a_ball((0.96, 0.28, 0, -0.28, 0.96, 0, 0, 0, 1.0), (4.0, 4.0, 4.0))
 
     whole = run(bundle, ball, tmp_path / "whole")
-    monkeypatch.setattr(inferring, "MOST_BYTES", 0)
+    monkeypatch.setattr(window_inference, "MOST_BYTES", 0)
     slabs = run(bundle, ball, tmp_path / "slabs")
 
     one, other = (sitk.GetArrayFromImage(sitk.ReadImage(o.segmentation)) for o in (whole, slabs))

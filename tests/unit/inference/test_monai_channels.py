@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from dss_inference.__main__ import main
 from dss_inference.bundle import Outcome
 from dss_inference.errors import InferenceError
+from dss_inference.monai_bundles.bundle_checks import open_bundle, problems
 from dss_inference.monai_bundles.channels import Channels, Rule, channels_of
-from dss_inference.monai_bundles.checking import open_bundle, problems
 from dss_inference.monai_bundles.labelling import label_map
 from dss_inference.monai_bundles.segmentation import MonaiSegmentation
 from support.builders import write_image

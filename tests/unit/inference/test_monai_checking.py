@@ -11,10 +11,10 @@ import yaml
 from typer.testing import CliRunner
 
 from dss_inference.__main__ import main
+from dss_inference.bundle_catalogue import load_to_serve
 from dss_inference.errors import InferenceError
-from dss_inference.monai_bundles.checking import open_bundle, problems
+from dss_inference.monai_bundles.bundle_checks import open_bundle, problems
 from dss_inference.monai_bundles.config import read_config
-from dss_inference.registry import load_to_serve
 from dss_inference.settings import DEFAULT_BUNDLE_BYTES
 from support.bundle_folders import INFERENCE, write_bundle
 

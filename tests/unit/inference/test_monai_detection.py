@@ -16,12 +16,12 @@ import yaml
 from monai.bundle.config_parser import ConfigParser
 
 from dss_inference.bundle import Bundle, Outcome
+from dss_inference.bundle_catalogue import load
 from dss_inference.errors import Cancelled, InferenceError
 from dss_inference.monai_bundles.boxes import Box, best, ellipsoids
-from dss_inference.monai_bundles.checking import open_bundle, problems
+from dss_inference.monai_bundles.bundle_checks import open_bundle, problems
 from dss_inference.monai_bundles.detection import MonaiDetection
-from dss_inference.monai_bundles.feature_layers import NamedLayers, stand_in_for_torchvision
-from dss_inference.registry import load
+from dss_inference.monai_bundles.monai_patches import NamedLayers, stand_in_for_torchvision
 from support.builders import write_image
 from support.detector_folders import (
     BALLS_MM,

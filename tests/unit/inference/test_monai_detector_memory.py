@@ -6,9 +6,9 @@ import pytest
 import torch
 from monai.apps.detection.utils.anchor_utils import AnchorGeneratorWithAnchorShape
 
-from dss_inference.memory import ProcessMemory
-from dss_inference.monai_bundles.detecting import Detecting
-from dss_inference.monai_bundles.feature_layers import stand_in_for_torchvision
+from dss_inference.device.memory import ProcessMemory
+from dss_inference.monai_bundles.detector_inference import Detecting
+from dss_inference.monai_bundles.monai_patches import stand_in_for_torchvision
 
 stand_in_for_torchvision()
 from monai.apps.detection.networks.retinanet_detector import RetinaNetDetector  # noqa: E402

@@ -9,9 +9,9 @@ from monai.transforms.compose import Compose
 from monai.transforms.post.dictionary import Activationsd, AsDiscreted
 
 from dss_inference.errors import Cancelled
-from dss_inference.monai_bundles import inferring
-from dss_inference.monai_bundles.inferring import Inferring
-from dss_inference.monai_bundles.settling import needs_only_winners
+from dss_inference.monai_bundles import window_inference
+from dss_inference.monai_bundles.argmax_only import needs_only_winners
+from dss_inference.monai_bundles.window_inference import Inferring
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 CPU = torch.device("cpu")
@@ -44,7 +44,7 @@ class Hungry(torch.nn.Module):
 @pytest.fixture(autouse=True)
 def _many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a GPU."""
-    monkeypatch.setattr(inferring, "MOST_ON_CPU", 8)
+    monkeypatch.setattr(window_inference, "MOST_ON_CPU", 8)
 
 
 def inferring_with(network: Hungry, *, batch: int = 8, may_settle: bool = True) -> Inferring:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from monai.inferers.inferer import SlidingWindowInferer
 
-from dss_inference.monai_bundles.slabs import winners
+from dss_inference.monai_bundles.slab_argmax import winners
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 CPU = torch.device("cpu")
@@ -57,7 +57,7 @@ def test_the_winners_are_those_of_monai(
 MEASURE = """
 import resource, sys, torch
 from monai.inferers.inferer import SlidingWindowInferer
-from dss_inference.monai_bundles.slabs import winners
+from dss_inference.monai_bundles.slab_argmax import winners
 
 torch.set_num_threads(1)
 network = torch.nn.Conv3d(1, 105, 1)

@@ -17,11 +17,11 @@ from typer.testing import CliRunner
 
 from dss_inference.__main__ import main
 from dss_inference.errors import InferenceError
-from dss_inference.monai_bundles import inferring
+from dss_inference.monai_bundles import window_inference
+from dss_inference.monai_bundles.bundle_checks import open_bundle, problems
+from dss_inference.monai_bundles.bundle_parts import Parts
 from dss_inference.monai_bundles.channels import channels_of
-from dss_inference.monai_bundles.checking import open_bundle, problems
 from dss_inference.monai_bundles.labelling import label_map
-from dss_inference.monai_bundles.loading import Parts
 from dss_inference.monai_bundles.segmentation import MonaiSegmentation
 from support.builders import write_image
 from support.bundle_folders import a_ball, write_bundle
@@ -197,7 +197,7 @@ def overflowing(root: Path, sign: float, *, softmax: bool) -> Path:
 def test_a_network_that_answers_no_numbers_is_an_error_and_no_empty_segmentation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign: float, softmax: bool, slabs: bool
 ) -> None:
-    monkeypatch.setattr(inferring, "MOST_BYTES", 0 if slabs else 2 << 30)
+    monkeypatch.setattr(window_inference, "MOST_BYTES", 0 if slabs else 2 << 30)
     root = overflowing(write_bundle(tmp_path / "threshold"), sign, softmax=softmax)
     path = write_image(tmp_path / "ct.nii.gz", a_ball(UPRIGHT, (4, 4, 4)))
     opened = MonaiSegmentation(open_bundle(root), "cpu")

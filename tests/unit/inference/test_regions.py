@@ -10,13 +10,13 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_images.grid import file_grid_of
 from dss_inference.bundle import Bundle, Outcome
+from dss_inference.bundle_catalogue import load
+from dss_inference.ct.reading import read_ct, write_segmentation
+from dss_inference.ct.region import WHOLE, Box, Region, region_of
+from dss_inference.device.runner import Runner
 from dss_inference.errors import InferenceError
-from dss_inference.images import read_ct, write_segmentation
 from dss_inference.lungs.bundle import LungSegmentation
-from dss_inference.phantom.chest import PhantomSpec, make_phantom
-from dss_inference.regions import WHOLE, Box, Region, region_of
-from dss_inference.registry import load
-from dss_inference.runner import Runner
+from dss_phantom.chest import PhantomSpec, make_phantom
 from support.builders import write_image
 
 BOX = Box(first=(2, 1, 3), end=(9, 7, 8))

@@ -9,9 +9,9 @@ import pytest
 import torch
 from monai.inferers.inferer import SlidingWindowInferer
 
-from dss_inference.monai_bundles import inferring
-from dss_inference.monai_bundles.batch import WindowBatch
-from dss_inference.monai_bundles.inferring import Inferring
+from dss_inference.monai_bundles import window_inference
+from dss_inference.monai_bundles.window_batch import WindowBatch
+from dss_inference.monai_bundles.window_inference import Inferring
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 WINDOW_BYTES = 100
@@ -132,7 +132,7 @@ def test_it_is_tried_again_when_much_more_is_free() -> None:
 def test_a_bundle_gets_back_to_its_own_batch_when_memory_is_free_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(inferring, "MOST_ON_CPU", 8)
+    monkeypatch.setattr(window_inference, "MOST_ON_CPU", 8)
     device = Device(total=2_000, others=1_600)
     inferer = SlidingWindowInferer((16, 16, 16), sw_batch_size=8, overlap=0.5)
     infer = Inferring(

@@ -20,6 +20,7 @@ OURS = [
     "dss_client",
     "dss_dispatch",
     "dss_inference",
+    "dss_phantom",
     "dss_observability",
 ]
 SHARED = {
@@ -30,6 +31,13 @@ SHARED = {
     "dss_workspace",
     "dss_observability",
 }
+OWN = {
+    "portal": {"dss_portal"},
+    "dispatch": {"dss_dispatch"},
+    "inference": {"dss_inference", "dss_phantom"},
+    "client": {"dss_client"},
+}
+"""The programs of each image."""
 HEALTH = "dss_observability"
 """Every image of a server is asked for its health by it."""
 
@@ -38,15 +46,15 @@ HEALTH = "dss_observability"
 def test_an_image_holds_our_packages_that_its_program_imports_and_no_other(program: str) -> None:
     graph = grimp.build_graph(OURS[0], *OURS[1:])
     names = {Path(package).name for package in PACKAGES[program]}
-    (own,) = names - SHARED
 
     imported = {
         module.partition(".")[0]
-        for start in graph.find_descendants(own)
+        for package in OWN[program]
+        for start in graph.find_descendants(package)
         for module in graph.find_upstream_modules(start)
     }
 
-    assert names == imported | {own}
+    assert names == imported | OWN[program]
 
 
 def test_a_programs_distribution_has_its_extra_and_its_command_only(tmp_path: Path) -> None:

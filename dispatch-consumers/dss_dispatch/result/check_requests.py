@@ -1,0 +1,68 @@
+"""Answers portals that ask whether the results of a provider over HTTP may be handed out."""
+
+import logging
+from pathlib import Path
+
+from dss_broker.broker import Broker, Delivery
+from dss_broker.messages import CheckResults, ResultsAccepted, ResultsRefused
+from dss_broker.topology import RESULT_CHECKS
+from dss_datastore.volume import is_there
+from dss_dispatch.errors import ResultRefused, TicketError
+from dss_dispatch.result.provider_results import check_provided
+
+log = logging.getLogger(__name__)
+
+AWAY = "The program that checks results does not reach their files now; set the status again in a while."
+BROKE = (
+    "The check of the results broke off with an unexpected error. Please tell the operator the "
+    "ticket's number."
+)
+GONE = "A file went away while the results were checked; set the status again."
+
+
+def serve_checks(broker: Broker, datastore: Path) -> None:
+    """Answer from now on, one question at a time."""
+    broker.consume(RESULT_CHECKS, Checker(datastore).handle)
+
+
+class Checker:
+    """The handler of ``topology.RESULT_CHECKS``."""
+
+    def __init__(self, datastore: Path) -> None:
+        self._datastore = datastore
+
+    def handle(self, delivery: Delivery) -> None:
+        asked = delivery.message
+        if not isinstance(asked, CheckResults):
+            raise TypeError(f"{type(asked).__name__} is no question about results")
+        facts = {"ticket": asked.ticket_id, "claim": asked.claim_id}
+        if (delivery.age_s or 0.0) > asked.patience_s:
+            log.info("results not checked, since nobody waits any more", extra=facts)
+            return
+        reason = self._objection(asked)
+        log.info("results checked", extra={**facts, "accepted": not reason})
+        delivery.reply(_answer(asked, reason))
+
+    def _objection(self, asked: CheckResults) -> str:
+        """A sentence, or "".  Whoever waits gets an answer, whatever goes wrong here."""
+        if not is_there(self._datastore):
+            return AWAY
+        try:
+            results, sent = self._datastore / asked.results_dir, self._datastore / asked.input_dir
+            check_provided(results, asked.names, sent)
+        except ResultRefused as error:
+            return f"{error.finding[:1].upper()}{error.finding[1:]}."
+        except TicketError as error:
+            return str(error)
+        except OSError:
+            return GONE
+        except Exception:
+            log.exception("check of results broke off", extra={"ticket": asked.ticket_id})
+            return BROKE
+        return ""
+
+
+def _answer(asked: CheckResults, reason: str) -> ResultsAccepted | ResultsRefused:
+    if not reason:
+        return ResultsAccepted(ticket_id=asked.ticket_id, claim_id=asked.claim_id)
+    return ResultsRefused(ticket_id=asked.ticket_id, claim_id=asked.claim_id, reason=reason)

@@ -1,0 +1,108 @@
+"""The result gate: what does not pass is never handed out.
+
+It trusts nobody: all is read back from the disk.  A misaligned segmentation is the worst that this
+product could deliver.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from dss_broker.messages import ResultFile
+from dss_datastore import file_names
+from dss_dispatch import workspace as ws
+from dss_dispatch.errors import ImageDamaged, ResultRefused
+from dss_dispatch.files import described
+from dss_dispatch.labels import label_table
+from dss_dispatch.registry import Folder, parse
+from dss_dispatch.submission.reading import WORKSPACE_SUFFIX, is_plain_file
+from dss_dispatch.ticket_images import (
+    UNSIGNED_PIXELS,
+    Image,
+    grid_difference,
+    label_values,
+    read_header,
+)
+from dss_dispatch.workspace import Layer, Role
+
+
+def check_results(folder: Path, segmentation: str) -> tuple[ResultFile, ...]:
+    """The files of ``folder``, if ITK-SNAP can load them and ``segmentation`` fits its image exactly.
+
+    Raises ResultRefused (or TicketError, if a file cannot even be read), with a sentence.
+    """
+    workspace = _only_workspace(folder)
+    layers = ws.layers(workspace)
+    _check_files(folder, workspace, layers)
+    main = read_header(folder / layers[0].file_name)
+    check_names(path.name for path in folder.iterdir())
+    for layer in layers:
+        if layer.role == Role.SEGMENTATION and layer.file_name != segmentation:
+            _check_kept(layer, read_header(folder / layer.file_name), main)
+    _check_added(layers, segmentation)
+    _check_grid(read_header(folder / segmentation), main)
+    check_values(_values(folder / segmentation), workspace)
+    return tuple(described(path) for path in sorted(folder.iterdir()))
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Every system must be able to store every one, and tell them apart.  Raises ResultRefused."""
+    seen: list[str] = []
+    for name in sorted(names):
+        fault = file_names.fault(name)
+        require(not fault, f"not every system can store the file '{name}': {fault}")
+        other = file_names.twin(name, seen)
+        require(not other, f"'{other}' and '{name}' are the same file on some systems")
+        seen.append(name)
+
+
+def _only_workspace(folder: Path) -> Folder:
+    found = [path for path in folder.iterdir() if path.suffix == WORKSPACE_SUFFIX]
+    require(len(found) == 1, f"it has {len(found)} workspaces instead of one")
+    return parse(found[0].read_bytes())
+
+
+def _check_files(folder: Path, workspace: Folder, layers: tuple[Layer, ...]) -> None:
+    """Every file that is named is there, where it is named, and no other."""
+    named = {layer.file_name for layer in layers} | set(ws.mesh_file_names(workspace))
+    for name in sorted(named):
+        require(is_plain_file(folder / name), f"the file '{name}' of a layer is missing")
+    present = {path.name for path in folder.iterdir() if path.suffix != WORKSPACE_SUFFIX}
+    require(present == named, f"no layer names the file '{min(present - named, default='')}'")
+    require(ws.has_moved(workspace), "its layers lie outside of its SaveLocation")
+
+
+def _check_added(layers: tuple[Layer, ...], segmentation: str) -> None:
+    roles = [layer.role for layer in layers if layer.file_name == segmentation]
+    require(roles == [Role.SEGMENTATION], "the new segmentation is not a layer of the workspace")
+
+
+def _check_kept(layer: Layer, image: Image, main: Image) -> None:
+    """The user has loaded it before as it is, so only what would abort the loading counts."""
+    same = image.size[:3] == main.size[:3] and image.components == 1
+    require(same, f"the user's segmentation {layer.key} has another size than the main image")
+
+
+def _check_grid(image: Image, main: Image) -> None:
+    require(image.components == 1, f"the segmentation has {image.components} values per voxel")
+    require(image.pixel_type in UNSIGNED_PIXELS, "the segmentation's values are not unsigned")
+    difference = grid_difference(image, main)
+    require(difference == "", f"the segmentation does not lie on its image: {difference}")
+
+
+def _values(segmentation: Path) -> frozenset[int]:
+    try:
+        return label_values(segmentation)
+    except ImageDamaged:
+        raise ResultRefused("the segmentation's file is cut off") from None
+
+
+def check_values(values: frozenset[int], workspace: Folder) -> None:
+    """Each value needs a name.  Raises ResultRefused."""
+    nameless = sorted(values - set(label_table(workspace)))
+    require(not nameless, f"the segmentation has values without a label: {nameless[:5]}")
+
+
+def require(condition: object, finding: str) -> None:
+    """Raises ResultRefused if that is not so."""
+    if not condition:
+        raise ResultRefused(finding)

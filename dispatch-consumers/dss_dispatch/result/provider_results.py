@@ -1,0 +1,163 @@
+"""What a provider over HTTP has returned, held against the same rules as our own results.
+
+Unlike those it may hold files that no layer names: reports, or what the provider sent before it mended
+its result, since it cannot remove a file.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from dss_dispatch import workspace as ws
+from dss_dispatch.errors import TicketError
+from dss_dispatch.files import sha256
+from dss_dispatch.labels import MAX_VALUE
+from dss_dispatch.registry import Folder, parse
+from dss_dispatch.result.gate import check_names, check_values, require
+from dss_dispatch.submission.reading import MAX_WORKSPACE_BYTES, WORKSPACE_SUFFIX, is_plain_file
+from dss_dispatch.ticket_images import (
+    INTEGER_PIXELS,
+    Image,
+    check_whole,
+    grid_difference,
+    is_known,
+    label_range,
+    label_values,
+    read_header,
+    same_voxels,
+)
+from dss_dispatch.workspace import Layer, Role
+
+
+def check_provided(folder: Path, names: Sequence[str], sent: Path) -> None:
+    """May the files ``names`` of ``folder`` be handed out?  In ``sent`` lies what the user submitted.
+
+    Raises ResultRefused or another TicketError with a sentence; OSError if a file goes meanwhile.
+    """
+    check_names(names)
+    workspace = _only_workspace(folder, names)
+    layers = ws.layers(workspace)
+    _check_files(folder, names, workspace, layers)
+    for layer in layers:
+        if layer.role in {Role.MAIN, Role.SEGMENTATION} or is_known(layer.file_name):
+            check_whole(folder / layer.file_name)
+    main = read_header(folder / layers[0].file_name)
+    _check_images(folder, layers, main, sent)
+    for layer in layers:
+        if layer.role == Role.SEGMENTATION:
+            _check_segmentation(folder, layer.file_name, main, workspace, sent)
+
+
+def _only_workspace(folder: Path, names: Sequence[str]) -> Folder:
+    """ITK-SNAP's clients open one, and know it by the very spelling of its suffix."""
+    found = sorted(n for n in names if n.casefold().endswith(WORKSPACE_SUFFIX))
+    listed = "".join(f" '{name}'" for name in found[:3])
+    require(
+        len(found) == 1,
+        f"the results need exactly one workspace (a file '{WORKSPACE_SUFFIX}'), and have "
+        f"{len(found) or 'none'}{':' if listed else ''}{listed}",
+    )
+    require(found[0].endswith(WORKSPACE_SUFFIX), f"'{found[0]}' must end in '{WORKSPACE_SUFFIX}'")
+    path = folder / found[0]
+    require(is_plain_file(path), f"the file '{found[0]}' is missing")
+    require(path.stat().st_size <= MAX_WORKSPACE_BYTES, "the workspace is larger than 16 MB")
+    return parse(path.read_bytes())
+
+
+def _check_files(
+    folder: Path, names: Sequence[str], workspace: Folder, layers: tuple[Layer, ...]
+) -> None:
+    named = {layer.file_name for layer in layers} | set(ws.mesh_file_names(workspace))
+    for name in sorted(named):
+        there = name in names and is_plain_file(folder / name)
+        require(there, f"the workspace names the file '{name}', which was not uploaded")
+    require(
+        ws.lies_beside(workspace),
+        "a layer's path does not lie right in the workspace's SaveLocation, so that ITK-SNAP would "
+        "not find its file beside the workspace",
+    )
+
+
+def _check_images(folder: Path, layers: tuple[Layer, ...], main: Image, sent: Path) -> None:
+    """The main image is in the grid of an image that the user sent; one under a name that was sent is that one.
+
+    A provider may make another layer the main image, or change intensities under a name of its own.
+    """
+    images = dict(_sent(sent, but=Role.SEGMENTATION))
+    for layer in layers:
+        header = images.get(sent / layer.file_name)
+        if header is not None and layer.role != Role.SEGMENTATION:
+            same = _is_same(folder / layer.file_name, sent / layer.file_name, header)
+            require(same, f"'{layer.file_name}' is not the image that was sent under this name")
+    differences = [
+        grid_difference(_one_moment(main), _one_moment(header)) for header in images.values()
+    ]
+    require(
+        not differences or "" in differences,
+        f"the main image '{layers[0].file_name}' lies in the grid of no image that was sent: "
+        f"{min(differences, default='')}",
+    )
+
+
+def _one_moment(image: Image) -> Image:
+    """Of a series in time, a provider may give back one time point as the main image."""
+    return replace(image, size=image.size[:3])
+
+
+def _is_same(path: Path, other: Path, header: Image) -> bool:
+    """The very file, or its voxels in the same grid, written anew by the provider's client."""
+    if sha256(path) == sha256(other):
+        return True
+    return read_header(path) == header and same_voxels(path, other)
+
+
+def _check_segmentation(
+    folder: Path, name: str, main: Image, workspace: Folder, sent: Path
+) -> None:
+    image = read_header(folder / name)
+    same_size = image.size[:3] == main.size[:3] and image.components == 1
+    if same_size and _is_the_users_own(folder / name, sent):
+        return  # loaded before as it is
+    require(image.components == 1, f"'{name}' has {image.components} values per voxel, not one")
+    require(
+        image.pixel_type in INTEGER_PIXELS,
+        f"the segmentation '{name}' has voxels that are no integers",
+    )
+    difference = grid_difference(image, main)
+    require(not difference, f"the segmentation '{name}' does not lie on its image: {difference}")
+    lowest, highest = label_range(folder / name)
+    require(
+        lowest >= 0 and highest <= MAX_VALUE,
+        f"the segmentation '{name}' has values from {lowest} to {highest}, not from 0 to {MAX_VALUE}",
+    )
+    check_values(label_values(folder / name), workspace)
+
+
+def _is_the_users_own(path: Path, sent: Path) -> bool:
+    return any(
+        _is_same(path, other, header) for other, header in _sent(sent, only=Role.SEGMENTATION)
+    )
+
+
+def _sent(
+    folder: Path, *, only: Role | None = None, but: Role | None = None
+) -> Iterator[tuple[Path, Image]]:
+    """Files of the user's layers, as far as they can be read."""
+    for layer in _layers_sent(folder):
+        path = folder / layer.file_name
+        if (only in {None, layer.role}) and layer.role != but and is_plain_file(path):
+            with suppress(TicketError):
+                yield path, read_header(path)
+
+
+def _layers_sent(sent: Path) -> tuple[Layer, ...]:
+    """None if the user sent no workspace that can be read, or several."""
+    files = sorted(sent.iterdir()) if sent.is_dir() else []
+    found = [path for path in files if path.suffix.casefold() == WORKSPACE_SUFFIX]
+    if len(found) != 1 or found[0].stat().st_size > MAX_WORKSPACE_BYTES:
+        return ()
+    try:
+        return ws.layers(parse(found[0].read_bytes()))
+    except TicketError:
+        return ()

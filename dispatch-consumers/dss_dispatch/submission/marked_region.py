@@ -1,0 +1,101 @@
+"""The part of the image that its user marked: landmarks at two corners of a box, a tag at a time point.
+
+Time points: TimePointProperties.cxx of ITK-SNAP, which counts them from 1 on.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+from dss_dispatch.annotations import landmarks_tagged, names
+from dss_dispatch.errors import TicketError
+from dss_dispatch.registry import Folder
+from dss_dispatch.service import Dispatch
+from dss_dispatch.ticket_images import Image
+
+_TIME_POINTS = "TimePointProperties.TimePoints"
+_AXES = "xyz"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """``parameters`` tell the algorithm, ``remarks`` the user; both are empty if nothing is marked."""
+
+    parameters: dict[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+
+def region_marked(workspace: Folder, dispatch: Dispatch, image: Image) -> Region:
+    """In ``image``, which has the grid of the main image.  Raises TicketError for marks that make no sense."""
+    parts = [_time_point(workspace, dispatch, image), _crop_box(workspace, dispatch, image)]
+    return Region(
+        parameters={key: text for part in parts for key, text in part.parameters.items()},
+        remarks=tuple(remark for part in parts for remark in part.remarks),
+    )
+
+
+def _time_point(workspace: Folder, dispatch: Dispatch, image: Image) -> Region:
+    if image.dimensions < 4:
+        return Region()
+    tag, count = dispatch.time_point, image.size[3]
+    found = _time_points_tagged(workspace, tag)
+    if len(found) != 1:
+        have = f"{len(found)} of them are" if found else "none is"
+        raise TicketError(
+            f"The image has {count} time points, and {have} tagged '{tag}'. In ITK-SNAP, assign one of "
+            f"them to '{tag}' on the Submit page."
+        )
+    if not 1 <= found[0] <= count:
+        raise TicketError(f"Time point {found[0]} is tagged '{tag}', but the image has {count}.")
+    return Region(
+        parameters={"time_point": str(found[0])},
+        remarks=(f"Of {count} time points, number {found[0]} is looked at.",),
+    )
+
+
+def _time_points_tagged(workspace: Folder, tag: str) -> list[int]:
+    points = workspace.find(_TIME_POINTS) or Folder()
+    found = [p for p in points.folders.values() if tag in names(p, "Nickname")]
+    return [int(n) for n in (p.get("TimePoint") for p in found) if n.isdecimal() and len(n) < 10]
+
+
+def _crop_box(workspace: Folder, dispatch: Dispatch, image: Image) -> Region:
+    corners = {tag: _corner(workspace, tag) for tag in dispatch.crop_box}
+    marked = [place for place in corners.values() if place is not None]
+    if not marked:
+        return Region()
+    if len(marked) < len(corners):
+        needed = " and ".join(f"'{tag}'" for tag in corners)
+        raise TicketError(
+            f"One corner of the box is not marked: landmarks {needed} are needed, or neither."
+        )
+    first, end = _around(marked, image)
+    sides = zip(first, end, image.spacing_mm, strict=True)
+    size_mm = " x ".join(f"{(b - a) * spacing:.0f}" for a, b, spacing in sides)
+    return Region(
+        parameters={"crop_box": " ".join(str(n) for n in (*first, *end))},
+        remarks=(f"Only the marked box of {size_mm} mm is looked at.",),
+    )
+
+
+def _corner(workspace: Folder, tag: str) -> tuple[float, ...] | None:
+    found = landmarks_tagged(workspace, tag)
+    if len(found) > 1:
+        raise TicketError(f"{len(found)} landmarks are tagged '{tag}'; only one may be.")
+    return found[0] if found else None
+
+
+def _around(corners: list[tuple[float, ...]], image: Image) -> tuple[list[int], list[int]]:
+    """First voxel and the one after the last of the voxels between the corners, within the image."""
+    first, end = [], []
+    for axis, places in enumerate(zip(*corners, strict=True)):
+        n = image.size[axis]
+        first.append(max(0, math.floor(min(places))))
+        end.append(min(n, math.ceil(max(places))))
+        if first[axis] >= end[axis] and (max(places) <= 0 or min(places) >= n):
+            raise TicketError("The marked box lies outside the image; put its corners inside.")
+        if end[axis] - first[axis] < 2:
+            raise TicketError(
+                f"The marked box is flat: its corners have the same {_AXES[axis]}. Put them at "
+                "opposite corners of what is to be looked at, in different slices of every view."
+            )
+    return first, end

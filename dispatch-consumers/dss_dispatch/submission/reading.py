@@ -1,0 +1,165 @@
+"""What the user sent: one workspace, its images, and among them the one to segment."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dss_broker.descriptor import Tag
+from dss_datastore import file_names
+from dss_dispatch import workspace as ws
+from dss_dispatch.errors import TicketError
+from dss_dispatch.registry import Folder, parse
+from dss_dispatch.service import IMAGE_ROLES, Service
+from dss_dispatch.submission.marked_region import Region, region_marked
+from dss_dispatch.ticket_images import (
+    Image,
+    grid_difference,
+    label_values,
+    read_header,
+    read_volume,
+)
+from dss_dispatch.workspace import Layer, Role
+
+WORKSPACE_SUFFIX = ".itksnap"
+MAX_WORKSPACE_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A ticket's input that can be worked on: ``target`` is to be segmented, in the grid ``image``, and of
+    that the ``region``.
+    """
+
+    folder: Path
+    workspace: Folder
+    layers: tuple[Layer, ...]
+    target: Layer
+    image: Image
+    region: Region
+
+    def path(self, layer: Layer) -> Path:
+        return self.folder / layer.file_name
+
+    @property
+    def segmentations(self) -> tuple[Layer, ...]:
+        """Those that the user has already."""
+        return tuple(layer for layer in self.layers if layer.role == Role.SEGMENTATION)
+
+
+def read_submission(folder: Path, service: Service) -> Submission:
+    """Read a ticket's input folder.  Raises TicketError for whatever the service cannot work on."""
+    workspace = _read_workspace(folder)
+    layers = ws.layers(workspace)
+    _require_files(folder, layers)
+    _require_names({layer.file_name for layer in layers} | set(ws.mesh_file_names(workspace)))
+    for tag in service.tags:
+        _require_tag(layers, tag)
+    target = tagged(layers, service.target_tag)
+    image = read_volume(folder / target.file_name)
+    _require_volume(image, service)
+    main = read_header(folder / layers[0].file_name)
+    _require_main_grid(image, main)
+    submission = Submission(
+        folder=folder,
+        workspace=workspace,
+        layers=layers,
+        target=target,
+        image=image,
+        region=region_marked(workspace, service.dispatch, image),
+    )
+    for layer in submission.segmentations:  # the image itself is looked at where it is worked on
+        label_values(submission.path(layer))
+        _require_loadable(layer, read_header(submission.path(layer)), main)
+    return submission
+
+
+def _read_workspace(folder: Path) -> Folder:
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    found = [path for path in files if path.suffix.casefold() == WORKSPACE_SUFFIX]
+    if len(found) != 1:
+        have = f"{len(found)} workspaces" if found else "no workspace"
+        raise TicketError(f"The ticket has {have}; it needs exactly one file '.itksnap'.")
+    if not is_plain_file(found[0]):
+        raise TicketError("The workspace of the ticket is not a plain file.")
+    if found[0].stat().st_size > MAX_WORKSPACE_BYTES:
+        raise TicketError("The workspace file is larger than 16 MB; real ones have some 20 kB.")
+    return parse(found[0].read_bytes())
+
+
+def is_plain_file(path: Path) -> bool:
+    """No folder and no link, which could lead anywhere."""
+    return path.is_file() and not path.is_symlink()
+
+
+def _require_files(folder: Path, layers: tuple[Layer, ...]) -> None:
+    for layer in layers:
+        if not is_plain_file(folder / layer.file_name):
+            raise TicketError(
+                f"The file '{layer.file_name}' of the workspace's layer {layer.key} was not uploaded."
+            )
+
+
+def _require_names(names: set[str]) -> None:
+    """The files go into the result, too, which every system must be able to store."""
+    for name in sorted(names):
+        fault = file_names.fault(name)
+        if fault:
+            raise TicketError(
+                f"Not every system can store the file '{name}': {fault}. Rename it, and submit again."
+            )
+        if other := file_names.twin(name, names):
+            raise TicketError(
+                f"'{name}' and '{other}' are the same file on some systems. Rename one, and submit "
+                "again."
+            )
+
+
+def _require_loadable(layer: Layer, image: Image, main: Image) -> None:
+    """A segmentation of the user's: ITK-SNAP refuses a whole workspace for one of another size."""
+    advice = "Remove it from the workspace, or resample it to the main image, and submit again."
+    if image.components != 1:
+        raise TicketError(
+            f"Your own segmentation {layer.called} has {image.components} values in each voxel; a "
+            f"segmentation has 1. {advice}"
+        )
+    if image.size[:3] != main.size[:3]:
+        found, needed = (" x ".join(str(n) for n in i.size[:3]) for i in (image, main))
+        raise TicketError(
+            f"Your own segmentation {layer.called} has {found} voxels, but the main image has "
+            f"{needed}. {advice}"
+        )
+
+
+def _require_tag(layers: tuple[Layer, ...], tag: Tag) -> None:
+    if tag.required and tag.type in IMAGE_ROLES:
+        tagged(layers, tag)
+
+
+def tagged(layers: tuple[Layer, ...], tag: Tag) -> Layer:
+    """The one layer that carries ``tag``, in a role that the tag may have.  Raises TicketError."""
+    found = [layer for layer in layers if tag.name in layer.tags]
+    if not found:
+        raise TicketError(
+            f"The workspace has no layer tagged '{tag.name}'. In ITK-SNAP, assign a layer to "
+            f"'{tag.name}' on the Submit page; with itksnap-wt, use -tags-add."
+        )
+    if len(found) > 1:
+        raise TicketError(f"{len(found)} layers are tagged '{tag.name}'; only one may be.")
+    if found[0].role not in IMAGE_ROLES[tag.type]:
+        raise TicketError(
+            f"The tag '{tag.name}' is on a layer of role {found[0].role}, but is for a {tag.type}."
+        )
+    return found[0]
+
+
+def _require_volume(image: Image, service: Service) -> None:
+    if image.dimensions != 3 and not (image.dimensions == 4 and service.dispatch.time_point):
+        raise TicketError(f"The image has {image.dimensions} dimensions; this service needs 3.")
+
+
+def _require_main_grid(image: Image, main: Image) -> None:
+    difference = grid_difference(image, main)
+    if difference:
+        raise TicketError(
+            "The tagged layer does not lie in the grid of the main image, where ITK-SNAP shows "
+            f"segmentations: {difference}. Make it the main image."
+        )

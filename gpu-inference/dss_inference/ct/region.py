@@ -1,0 +1,117 @@
+"""Which part of an image a request wants looked at, and how what was found there goes back into the whole."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from dss_images.grid import FileGrid, Grid
+from dss_inference.ct.lps_order import Voxels
+from dss_inference.errors import InferenceError
+
+TIME_POINT, CROP_BOX = "time_point", "crop_box"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Box:
+    """Voxels from ``first`` to before ``end``, (x, y, z) from 0 on, in the image's own order."""
+
+    first: tuple[int, int, int]
+    end: tuple[int, int, int]
+
+    @property
+    def slices(self) -> tuple[slice, slice, slice]:
+        """Of an array (z, y, x)."""
+        z, y, x = (slice(a, b) for a, b in zip(self.first[::-1], self.end[::-1], strict=True))
+        return z, y, x
+
+    def of(self, grid: Grid) -> Grid:
+        """The part of ``grid`` that lies in the box."""
+        x, y, z = (float(c) for c in grid.point_mm(np.array(self.first, np.float64)))
+        i, j, k = (b - a for a, b in zip(self.first, self.end, strict=True))
+        return Grid(
+            size=(i, j, k),
+            spacing_mm=grid.spacing_mm,
+            origin_mm=(x, y, z),
+            direction=grid.direction,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """One ``time_point`` (from 1 on) of several; and of its voxels, those in ``box``."""
+
+    time_point: int | None = None
+    box: Box | None = None
+
+
+WHOLE = Region()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where voxels come from: the ``box`` of the frame ``time_point`` (from 1 on) of a file with ``grid``."""
+
+    grid: FileGrid
+    time_point: int
+    box: Box
+
+    def put_back(self, voxels: Voxels) -> Voxels:
+        """``voxels`` (z, y, x) of the box in an array as large as the file's, ([t,] z, y, x); 0 elsewhere."""
+        whole = np.zeros(self.grid.size[::-1], voxels.dtype)
+        frame = whole[self.time_point - 1] if whole.ndim > 3 else whole
+        frame[self.box.slices] = voxels
+        return whole
+
+
+def region_of(parameters: Mapping[str, str]) -> Region:
+    """``time_point`` is a number from 1 on, ``crop_box`` six: first voxel x y z, and the one after the last."""
+    time_point = _numbers(parameters, TIME_POINT, 1)
+    ends = _numbers(parameters, CROP_BOX, 6)
+    return Region(
+        time_point=time_point[0] if time_point else None,
+        box=Box(first=(ends[0], ends[1], ends[2]), end=(ends[3], ends[4], ends[5]))
+        if ends
+        else None,
+    )
+
+
+def place_in(grid: FileGrid, region: Region) -> Place:
+    """Of ``region``.  Raises InferenceError where ``grid`` has no such voxels, or the choice of a frame is open."""
+    size = grid.volume.size
+    box = region.box or Box(first=(0, 0, 0), end=size)
+    sides = zip(box.first, box.end, size, strict=True)
+    if not all(0 <= first < end <= n for first, end, n in sides):
+        asked, there = _shown(box.first) + " to " + _shown(box.end), _shown(size)
+        raise InferenceError(f"The crop box {asked} does not lie in the image of {there} voxels.")
+    return Place(grid=grid, time_point=_frame(grid, region.time_point), box=box)
+
+
+def _frame(grid: FileGrid, asked: int | None) -> int:
+    frames = grid.frames
+    if asked is None and frames > 1:
+        raise InferenceError(
+            f"The image has {frames} time points; say which one is to be looked at (time_point, 1 to {frames})."
+        )
+    if asked is not None and not 1 <= asked <= frames:
+        raise InferenceError(
+            f"Time point {asked} is to be looked at, but the image has {frames} of them."
+        )
+    return asked or 1
+
+
+def _numbers(parameters: Mapping[str, str], name: str, count: int) -> list[int]:
+    """[] if it is not given."""
+    words = parameters.get(name, "").replace(",", " ").split()
+    if words and (len(words) != count or not all(_is_number(word) for word in words)):
+        needed = "a whole number" if count == 1 else f"{count} whole numbers"
+        raise InferenceError(f"The parameter {name} is '{parameters[name]}'; it must be {needed}.")
+    return [int(word) for word in words]
+
+
+def _is_number(word: str) -> bool:
+    return word.isascii() and word.isdecimal() and len(word) < 10
+
+
+def _shown(numbers: tuple[int, ...]) -> str:
+    return " x ".join(str(n) for n in numbers)

@@ -1,0 +1,215 @@
+"""Voxelwise work on the device that is there: the only module that imports torch."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from dss_inference.device.compute_thread import ComputeThread
+from dss_inference.device.memory import ProcessMemory
+from dss_inference.errors import InferenceError
+
+_SLAB_VOXELS = 16_000_000
+"""So many voxels are worked on at once: bounds the memory that goes beyond the image itself."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Torch tells of exhausted memory in ways of its own."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    said = str(error)
+    return isinstance(error, RuntimeError) and (
+        "allocate memory" in said or "out of memory" in said or "ALLOC_FAILED" in said
+    )
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """However torch tells of exhausted memory, here it is a MemoryError like any other."""
+    try:
+        yield
+    except RuntimeError as error:  # torch.OutOfMemoryError is one
+        if is_out_of_memory(error):
+            raise MemoryError(str(error)) from error
+        raise
+
+
+class GpuMemory:
+    """What this process has allocated on a GPU."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def begin(self) -> None:
+        torch.cuda.reset_peak_memory_stats(self._device)
+
+    def peak_bytes(self) -> int:
+        return torch.cuda.max_memory_allocated(self._device)
+
+    def held_bytes(self) -> int:
+        return torch.cuda.memory_allocated(self._device)
+
+    def free_bytes(self) -> int:
+        """What torch keeps for later is free to it as well."""
+        free, _ = torch.cuda.mem_get_info(self._device)
+        kept = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
+        return int(free + kept)
+
+
+class Runner:
+    """Takes and gives numpy arrays (z, y, x); what lies between happens on ``device``."""
+
+    def __init__(self, device: str) -> None:
+        self.device_name = device
+        self._device = torch.device(device)
+        self.compute = ComputeThread(
+            GpuMemory(self._device) if self._device.type == "cuda" else ProcessMemory()
+        )
+
+    @property
+    def device(self) -> str:
+        """What does the work, for a person: ``cpu``, or a GPU's name."""
+        if self._device.type == "cuda":
+            return f"{self._device} ({torch.cuda.get_device_name(self._device)})"
+        return str(self._device)
+
+    def release(self) -> None:
+        """Give memory that is only kept for later back to the GPU."""
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    @memory_errors()
+    def block_mean(
+        self, voxels: npt.NDArray[np.int16], factors: tuple[int, int, int]
+    ) -> npt.NDArray[np.int16]:
+        """Means of blocks of ``factors`` voxels; a block at the far end may be incomplete."""
+        if factors == (1, 1, 1):
+            return np.ascontiguousarray(voxels)
+        rows = slab_rows(voxels.shape, step=factors[0])
+        starts = range(0, voxels.shape[0], rows)
+        return np.concatenate([self._block_mean(voxels[z : z + rows], factors) for z in starts])
+
+    def _block_mean(
+        self, slab: npt.NDArray[np.int16], factors: tuple[int, int, int]
+    ) -> npt.NDArray[np.int16]:
+        values = self._on_device(slab).float()[None]
+        means = functional.avg_pool3d(values, factors, ceil_mode=True, count_include_pad=False)
+        return means[0].round().to(torch.int16).cpu().numpy()
+
+    @memory_errors()
+    def resized(
+        self, voxels: npt.NDArray[np.generic], shape: tuple[int, ...]
+    ) -> npt.NDArray[np.float32]:
+        """The same extent in ``shape`` (z, y, x) voxels, interpolated linearly."""
+        values = self._on_device(voxels).float()[None, None]
+        return functional.interpolate(values, shape, mode="trilinear")[0, 0].cpu().numpy()
+
+    def enlarge(
+        self, coarse: npt.NDArray[np.uint8], factors: tuple[int, int, int], rows: slice
+    ) -> torch.Tensor:
+        """Channels (c, z, y, x) of 0..255, interpolated linearly to the fine rows ``rows``."""
+        first, last = rows.start // factors[0] - 1, -(-rows.stop // factors[0]) + 1
+        index = np.clip(np.arange(first, last), 0, coarse.shape[1] - 1)
+        values = self._on_device(coarse[:, index]).float()[None]
+        fine = functional.interpolate(values, scale_factor=factors, mode="trilinear")[0]
+        offset = rows.start - first * factors[0]
+        return fine[:, offset : offset + rows.stop - rows.start]
+
+    @memory_errors()
+    def refine(
+        self,
+        hu: npt.NDArray[np.int16],
+        coarse: npt.NDArray[np.uint8],
+        factors: tuple[int, int, int],
+        threshold_hu: int,
+    ) -> npt.NDArray[np.uint8]:
+        """Labels 1, 2, ... (0: none) for every voxel of ``hu``.
+
+        ``coarse`` has channels 0..255 on blocks of ``factors`` voxels: the first is what is certain
+        whatever its HU, the others are the labels' shares.  Near a share, HU decide.
+        """
+        labels = np.empty(hu.shape, np.uint8)
+        rows = slab_rows(hu.shape, step=factors[0])
+        for z in range(0, hu.shape[0], rows):
+            part = slice(z, min(z + rows, hu.shape[0]))
+            labels[part] = self._refine(hu[part], coarse, factors, part, threshold_hu)
+        return labels
+
+    def _refine(
+        self,
+        hu: npt.NDArray[np.int16],
+        coarse: npt.NDArray[np.uint8],
+        factors: tuple[int, int, int],
+        rows: slice,
+        threshold_hu: int,
+    ) -> npt.NDArray[np.uint8]:
+        fine = self.enlarge(coarse, factors, rows)[:, :, : hu.shape[1], : hu.shape[2]]
+        share, label = fine[1:].max(dim=0)
+        airy = self._on_device(hu) < threshold_hu
+        inside = ((share > 40) & airy) | (fine[0] > 127)
+        return ((label + 1) * inside).to(torch.uint8).cpu().numpy()
+
+    @memory_errors()
+    def sample(
+        self,
+        fields: npt.NDArray[np.float32],
+        matrix: npt.NDArray[np.float64],
+        shift: npt.NDArray[np.float64],
+        shape: tuple[int, ...],
+        rows: slice,
+    ) -> npt.NDArray[np.float32]:
+        """Channels ``fields`` (c, z, y, x), interpolated at the voxels of some ``rows`` of an image.
+
+        ``shape`` (z, y, x) is the image's; ``matrix`` and ``shift`` lead from its indices (x, y, z) to
+        those of the fields.  Outside of the fields their border goes on.
+        """
+        z, y, x = (
+            torch.arange(r.start, r.stop, device=self._device, dtype=torch.float32)
+            for r in (rows, slice(0, shape[1]), slice(0, shape[2]))
+        )
+        grid = torch.empty((len(z), len(y), len(x), 3), device=self._device)
+        for axis, (size, row, offset) in enumerate(
+            zip(fields.shape[:0:-1], matrix.tolist(), shift.tolist(), strict=True)
+        ):
+            index = (row[2] * z + offset)[:, None, None] + (row[1] * y)[:, None] + row[0] * x
+            grid[..., axis] = index * (2 / (size - 1)) - 1
+        values = functional.grid_sample(
+            self._on_device(fields)[None], grid[None], padding_mode="border", align_corners=True
+        )
+        return values[0].cpu().numpy()
+
+    def _on_device(self, voxels: npt.NDArray[np.generic]) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(voxels)).to(self._device)
+
+
+def slab_rows(shape: tuple[int, ...], *, step: int) -> int:
+    """How many slices make a slab of a bearable size: a multiple of ``step``."""
+    slices = _SLAB_VOXELS // (math.prod(shape[1:]) or 1)
+    return max(1, slices // step) * step
+
+
+def gpu_memory_bytes(device: str, kind: str) -> int:
+    """``total`` and ``free`` of the whole GPU ``device``, or the ``peak`` that this process has held."""
+    if kind == "peak":
+        return torch.cuda.max_memory_reserved(device)
+    free, total = torch.cuda.mem_get_info(device)
+    return int(total if kind == "total" else free)
+
+
+def gpu_utilisation(device: str) -> float:
+    """Part of the last second in which the GPU computed, 0..1.  Raises what NVIDIA's library does."""
+    return torch.cuda.utilization(device) / 100
+
+
+def runner_for(device: str, threads: int) -> Runner:
+    """``device`` is ``auto``, ``cpu`` or ``cuda:N``.  Raises InferenceError if it is not there."""
+    torch.set_num_threads(threads)
+    if device == "auto":
+        return Runner("cuda:0" if torch.cuda.is_available() else "cpu")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InferenceError(f"The device {device} was asked for, but no GPU was found.")
+    return Runner(device)

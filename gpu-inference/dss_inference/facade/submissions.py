@@ -1,0 +1,161 @@
+"""Takes requests from HTTP to the bundles of this process, by the same server as those of the broker."""
+
+import logging
+import threading
+from collections.abc import Sequence
+from contextvars import copy_context
+from functools import partial
+
+from dss_broker.errors import BrokerClosed
+from dss_broker.memory import MemoryBroker
+from dss_broker.messages import (
+    InferenceFailed,
+    InferenceFinished,
+    InferenceProgressed,
+    RunInference,
+    TicketWithdrawn,
+)
+from dss_broker.topology import RETRY_DELAYS_S
+from dss_inference.bundle import Bundle
+from dss_inference.ct.reading import save_as_nrrd
+from dss_inference.facade.results import Answer, Results
+from dss_inference.worker.replies import failed, progressed
+from dss_inference.worker.server import Server
+from dss_process.supervision import Keeper
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING = 64
+MOST_STARTS = 3
+_A_DAY_S = 86400.0
+_PURGE_EVERY_S = 300.0
+_GIVEN_UP = (
+    "The image ended the service several times while it was worked on; it is not tried again."
+)
+
+
+class Desk:
+    """Every method may be called from any thread."""
+
+    def __init__(
+        self, bundles: Sequence[Bundle], results: Results, *, instance: str, keep_s: float
+    ) -> None:
+        self.bundles = {bundle.name: bundle for bundle in bundles}
+        self.results = results
+        self._keep_s = keep_s
+        self._broker = MemoryBroker(retry_delays_s=RETRY_DELAYS_S)
+        self._server = Server(
+            broker=self._broker,
+            bundles=bundles,
+            datastore=results.root,
+            instance=instance,
+            shared=False,
+        )
+        self._in_hand: dict[str, InferenceProgressed] = {}
+        self._unwanted: set[str] = set()
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._keeper = Keeper(self._stopping)
+
+    def start(self) -> None:
+        """Goes on with what an earlier process has left."""
+        self._server.start()
+        for request in self.results.unanswered():
+            if self.results.count_start(request.claim_id) > MOST_STARTS:
+                self._keep(request, failed(request, _GIVEN_UP))
+            else:
+                self._begin(request)
+        self._keeper.keep("purge", self._purge)
+
+    def stop(self, timeout_s: float) -> bool:
+        """False if something is still in hand; the next process goes on with it."""
+        self._stopping.set()
+        done = self._server.stop(timeout_s)
+        self._broker.close()
+        return done
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._in_hand) >= MOST_WAITING
+
+    def submit(
+        self, result_id: str, bundle: str, image_name: str, parameters: dict[str, str]
+    ) -> None:
+        """The image lies in the result's folder."""
+        request = RunInference(
+            ticket_id=int(result_id[:12], 16),
+            claim_id=result_id,
+            bundle=bundle,
+            image_path=f"{result_id}/{image_name}",
+            output_dir=f"{result_id}/output",
+            parameters=parameters,
+        )
+        self.results.keep_request(request)
+        self.results.count_start(result_id)
+        self._begin(request)
+
+    def progress(self, result_id: str) -> InferenceProgressed | None:
+        """Of one that is not answered yet."""
+        return self._in_hand.get(result_id)
+
+    def withdraw(self, result_id: str) -> None:
+        """Nobody wants it any more."""
+        with self._lock:
+            progress = self._in_hand.get(result_id)
+            if progress is None:
+                self.results.remove(result_id)
+                return
+            self._unwanted.add(result_id)
+        self._broker.publish(TicketWithdrawn(ticket_id=progress.ticket_id, service=""))
+
+    def _begin(self, request: RunInference) -> None:
+        self._in_hand[request.claim_id] = progressed(request, 0.0, "waiting")
+        follow = partial(copy_context().run, self._follow, request)  # it belongs to the same trace
+        threading.Thread(target=follow, name="follow", daemon=True).start()
+
+    def _follow(self, request: RunInference) -> None:
+        """To its end; or to that of the process, for the next one to go on."""
+        try:
+            self._keep(request, self._ending(request))
+        except BrokerClosed:
+            return
+        except Exception:
+            log.exception("result not kept", extra={"ticket": request.ticket_id})
+        with self._lock:
+            del self._in_hand[request.claim_id]
+            if request.claim_id in self._unwanted:
+                self._unwanted.remove(request.claim_id)
+                self.results.remove(request.claim_id)
+
+    def _ending(self, request: RunInference) -> InferenceFinished | InferenceFailed:
+        conversation = self._broker.request(request)
+        try:
+            while True:
+                match conversation.next(_A_DAY_S):
+                    case InferenceProgressed() as progress:
+                        self._in_hand[request.claim_id] = progress
+                    case InferenceFinished() | InferenceFailed() as answer:
+                        return answer
+                    case other:
+                        raise TypeError(f"{type(other).__name__} is no reply to an inference")
+        finally:
+            conversation.close()
+
+    def _keep(self, request: RunInference, answer: InferenceFinished | InferenceFailed) -> None:
+        if isinstance(answer, InferenceFailed):
+            self.results.keep_answer(request.claim_id, Answer(failed=answer))
+            return
+        mask = self.results.mask(request.claim_id)
+        save_as_nrrd(self.results.root / answer.segmentation_path, mask)
+        self.results.keep_answer(request.claim_id, Answer(finished=answer))
+        (self.results.root / request.image_path).unlink(missing_ok=True)
+
+    def _purge(self) -> None:
+        while True:
+            try:
+                if removed := self.results.purge(self._keep_s):
+                    log.info("old results removed", extra={"results": removed})
+            except OSError:  # of a volume that may come back
+                log.exception("old results not removed")
+            if self._stopping.wait(_PURGE_EVERY_S):
+                return

@@ -1,0 +1,72 @@
+# mypy: allow-untyped-calls
+# (MONAI ships no types)
+"""A detection bundle's detector, run with the memory that there is."""
+
+import copy
+import math
+from typing import Any
+
+import numpy as np
+import torch
+
+from dss_inference.device.memory import Memory
+from dss_inference.errors import InferenceError
+from dss_inference.monai_bundles import boxes as bx
+from dss_inference.monai_bundles.memory_fallback import Attempt, Attempts
+from dss_inference.monai_bundles.network_input import NO_NUMBERS
+from dss_inference.monai_bundles.window_batch import WindowBatch
+
+
+class Detecting:
+    """``attempts`` says how."""
+
+    def __init__(self, detector: Any, device: torch.device, memory: Memory) -> None:
+        """``detector`` is MONAI's ``RetinaNetDetector``, or one like it; ``memory`` is that of ``device``."""
+        self._detector = detector
+        self._inferer = detector.inferer
+        # No more windows than the bundle says: one may be as large as a whole image.
+        own = int(getattr(self._inferer, "sw_batch_size", 1))
+        self._batch = WindowBatch(first=own, most=own, memory=memory)
+        windowed = self._inferer is not None
+        self.attempts = Attempts(detector, device, self._batch, memory, windowed=windowed)
+
+    def inferer_for(self, image: torch.Tensor) -> Any:
+        """Windows only for an image (c, x, y, z) that is larger than one.
+
+        One pass is quicker and sees no borders; then it is None.
+        """
+        inferer = self._inferer
+        if inferer is None or math.prod(image.shape[1:]) <= math.prod(inferer.roi_size):
+            return None
+        return inferer
+
+    def __call__(self, image: torch.Tensor) -> list[bx.Box]:
+        """``image`` is (c, x, y, z).  Raises MemoryError if nothing helps, and what the network raises."""
+        inferer = self.inferer_for(image)
+        self._batch.choose()
+        found = self.attempts.first_that_fits(lambda each: self._boxes(image, inferer, each))
+        if found is None:
+            raise MemoryError("no way to run the detector fits into memory")
+        return found
+
+    def _boxes(self, image: torch.Tensor, inferer: Any, attempt: Attempt) -> list[bx.Box]:
+        self._detector.anchors = None  # of the last image, and of the device where that was
+        if inferer is not None:
+            used = self._detector.inferer = copy.copy(inferer)
+            used.sw_batch_size, used.sw_device = attempt.batch, attempt.device
+            used.device = inferer.device or attempt.sums_on  # a bundle may say where its sums lie
+        on_device = image.to(attempt.device)
+        (found,) = self._detector([on_device], use_inferer=inferer is not None)
+        return self._as_boxes(found)
+
+    def _as_boxes(self, found: dict[str, torch.Tensor]) -> list[bx.Box]:
+        """The detector gives corners x, y, z, x, y, z."""
+        keys = (self._detector.target_box_key, self._detector.pred_score_key)
+        corners, scores = (found[key].float().cpu().numpy().astype(np.float64) for key in keys)
+        if not (np.isfinite(corners).all() and np.isfinite(scores).all()):
+            raise InferenceError(NO_NUMBERS)
+        kinds = found[self._detector.target_label_key].cpu().numpy()
+        return [
+            bx.Box(low=corner[:3], high=corner[3:], score=float(score), label=int(kind))
+            for corner, score, kind in zip(corners, scores, kinds, strict=True)
+        ]

@@ -1,0 +1,105 @@
+"""A network run with the memory that there is: fewer windows at once, then on the CPU, until it fits."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+
+from dss_inference.device.memory import Memory
+from dss_inference.device.runner import is_out_of_memory
+from dss_inference.monai_bundles.window_batch import WindowBatch
+from dss_inference.worker_metrics import note_out_of_memory
+
+log = logging.getLogger(__name__)
+
+CPU = torch.device("cpu")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """So many windows at once on ``device``; what comes of them is gathered on ``sums_on``."""
+
+    batch: int
+    device: torch.device
+    sums_on: torch.device
+
+
+class Attempts:
+    """What worked for one image is tried first for the next."""
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        device: torch.device,
+        batch: WindowBatch,
+        memory: Memory,
+        *,
+        windowed: bool,
+    ) -> None:
+        """``memory`` is that of ``device``, where the network lies."""
+        self._network = network
+        self._device = device
+        self._batch = batch
+        self._memory = memory
+        self._windowed = windowed
+
+    def first_that_fits(self, work: Callable[[Attempt], T]) -> T | None:
+        """None if nothing does.  Raises what ``work`` raises, but for exhausted memory."""
+        held_bytes: int | None = self._memory.held_bytes()
+        for attempt in self.planned():
+            done = _unless_out_of_memory(lambda: self._on(attempt, work))  # noqa: B023 - called at once
+            if done is not None:
+                self._fitted(attempt, held_bytes)
+                return done
+            held_bytes = None  # the peak is no longer that of one attempt
+            self._failed(attempt)
+        return None
+
+    def planned(self) -> Iterator[Attempt]:
+        """From the quickest to the most frugal."""
+        batch = self._batch.size
+        while batch >= 1:
+            yield Attempt(batch=batch, device=self._device, sums_on=self._device)
+            batch //= 2
+        if self._device.type != "cpu":
+            if self._windowed:
+                yield Attempt(batch=1, device=self._device, sums_on=CPU)
+            yield Attempt(batch=1, device=CPU, sums_on=CPU)
+
+    def _fitted(self, attempt: Attempt, held_bytes: int | None) -> None:
+        taken = None if held_bytes is None else max(0, self._memory.peak_bytes() - held_bytes)
+        self._batch.fitted(attempt.batch, taken)
+
+    def _failed(self, attempt: Attempt) -> None:
+        note_out_of_memory(attempt.device.type)
+        log.warning(
+            "out of memory", extra={"windows": attempt.batch, "device": str(attempt.device)}
+        )
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        if attempt.device == self._device:
+            self._batch.failed(attempt.batch)
+
+    def _on(self, attempt: Attempt, work: Callable[[Attempt], T]) -> T:
+        moved = attempt.device != self._device
+        if moved:
+            self._network.to(attempt.device)
+        try:
+            with torch.autocast(attempt.device.type, enabled=attempt.device.type == "cuda"):
+                return work(attempt)
+        finally:
+            if moved:
+                self._network.to(self._device)
+
+
+def _unless_out_of_memory(work: Callable[[], T]) -> T | None:
+    """None if memory ran out; the error, and with it what its frames hold, is gone by then."""
+    try:
+        return work()
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return None

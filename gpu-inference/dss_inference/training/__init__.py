@@ -1,4 +1,0 @@
-"""How the DEMO bundle's weights were made: phantoms, changed at random, and a small network.
-
-``python -m dss_inference.training`` writes them anew.  No real image is used, and nothing is downloaded.
-"""

@@ -1,0 +1,57 @@
+"""``dss-phantom``: makes a chest CT of nobody, with the truth about its lungs."""
+
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from dss_inference.device.runner import runner_for
+from dss_inference.errors import InferenceError
+from dss_inference.settings import DeviceSettings, read_settings
+from dss_phantom.chest import PhantomSpec, make_phantom
+from dss_phantom.files import write_phantom
+
+main = typer.Typer(add_completion=False)
+
+
+@main.command()
+def phantom(
+    folder: Annotated[Path, typer.Argument(help="Gets ct.nii.gz, truth.nii.gz and truth.json.")],
+    *,
+    size: Annotated[tuple[int, int, int], typer.Option(help="Voxels along x, y, z.")] = (
+        128,
+        128,
+        104,
+    ),
+    spacing: Annotated[tuple[float, float, float], typer.Option(help="Their size in mm.")] = (
+        3.0,
+        3.0,
+        3.0,
+    ),
+    orientation: Annotated[str, typer.Option(help="Where the axes go: LPS, RAS, PIR, ...")] = "LPS",
+    oblique: Annotated[float, typer.Option(help="Tilt of the axes in degrees.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Each seed is another person.", min=0)] = 1,
+) -> None:
+    """Make a chest CT of nobody, with the truth about its lungs."""
+    settings = read_settings(DeviceSettings)
+    spec = PhantomSpec(
+        size=size, spacing_mm=spacing, orientation=orientation, oblique_deg=oblique, seed=seed
+    )
+    try:
+        made = make_phantom(spec, runner_for(settings.device, settings.threads))
+    except InferenceError as error:
+        _refuse(str(error))
+    try:
+        write_phantom(made, folder)
+    except OSError as error:
+        _refuse(f"{folder} cannot take the files of a phantom: {error.strerror or error}.")
+    typer.echo(f"left lung {made.left_ml:.0f} ml, right lung {made.right_ml:.0f} ml")
+
+
+def _refuse(sentence: str) -> NoReturn:
+    typer.echo(sentence, err=True)
+    raise typer.Exit(2)
+
+
+if __name__ == "__main__":
+    main()
