@@ -14,16 +14,17 @@ from dss_broker.rabbit import RabbitBroker
 from dss_broker.settings import cannot_listen
 from dss_observability.logs import configure_logging
 from dss_observability.telemetry import start_tracing
-from dss_portal import database, waiting
+from dss_portal import database
 from dss_portal.accounts import store as accounts
 from dss_portal.app import create_app
-from dss_portal.asgi import OldPaths
-from dss_portal.broken_requests import drop_what_follows_an_error
 from dss_portal.commands.console import exit_with, or_sentence, read, with_database
 from dss_portal.commands.letters import dead_letters
 from dss_portal.commands.offers import providers, services
 from dss_portal.commands.people import tiers, tokens, users
+from dss_portal.database import waiting
+from dss_portal.patches.hypercorn import drop_what_follows_an_error
 from dss_portal.settings import DatabaseSettings, Settings
+from dss_portal.web.asgi import OldPaths
 from dss_process.signals import stop_event
 from dss_process.startup import begin
 

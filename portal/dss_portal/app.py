@@ -9,19 +9,7 @@ from quart import Quart
 
 from dss_broker.broker import Broker
 from dss_observability.serving import Missing, serve_health
-from dss_portal import (
-    asgi,
-    certificates,
-    clock,
-    database,
-    errors,
-    events,
-    gauges,
-    health,
-    routing,
-    tracing,
-    waiting,
-)
+from dss_portal import certificates, database, events, gauges, health
 from dss_portal.accounts import openid_routes as openid
 from dss_portal.accounts import routes as accounts
 from dss_portal.accounts import sessions
@@ -31,11 +19,12 @@ from dss_portal.accounts.openid import OpenIdIssuer
 from dss_portal.admin import routes as admin
 from dss_portal.attachments import routes as attachments
 from dss_portal.background import Background, Work
+from dss_portal.database import clock, waiting
 from dss_portal.datastore import Datastore
 from dss_portal.dead_letters import routes as dead_letters
 from dss_portal.models import TicketFile
 from dss_portal.openapi import routes as openapi
-from dss_portal.outbox import Relay
+from dss_portal.outbox.relay import Relay
 from dss_portal.pages import routes as pages
 from dss_portal.providers import routes as providers
 from dss_portal.services import routes as services
@@ -44,6 +33,8 @@ from dss_portal.tickets import janitor, reaper
 from dss_portal.tickets import routes as tickets
 from dss_portal.tickets.listener import Listener
 from dss_portal.tickets.presence import Presence
+from dss_portal.web import asgi, errors, metering, tracing
+from dss_portal.web import converters as routing
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +74,7 @@ def create_app(settings: Settings, broker: Broker) -> Quart:
         app.register_blueprint(feature.blueprint)
     app.context_processor(lambda: {"has_issuer": bool(settings.oidc_issuer)})
     tracing.install(app)
-    gauges.install(app)
+    metering.install(app)
     _install_background(app, settings, broker)
     return app
 

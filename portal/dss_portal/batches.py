@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from dss_portal import database
-from dss_portal.errors import DISK_FULL, VOLUME_AWAY
+from dss_portal.refusals import DISK_FULL, VOLUME_AWAY
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from dss_datastore import layout, volume
 from dss_datastore.layout import Area
 from dss_datastore.writing import sync
 from dss_observability import metrics
-from dss_portal.errors import DISK_FULL, Refused
+from dss_portal.refusals import DISK_FULL, Refused
 from dss_portal.traces.scrubbing import scrub
 
 Stamps: TypeAlias = dict[str, tuple[int, int, int]]

@@ -9,7 +9,7 @@ from dss_broker.broker import Broker, Delivery, Handler
 from dss_broker.errors import BrokerClosed, TryAgainLater
 from dss_broker.topology import PORTAL_CLAIMS, PORTAL_EVENTS, PORTAL_PARKED
 from dss_portal import database
-from dss_portal.errors import DISK_FULL, VOLUME_AWAY
+from dss_portal.refusals import DISK_FULL, VOLUME_AWAY
 from dss_portal.tickets.listener import Listener
 
 log = logging.getLogger(__name__)

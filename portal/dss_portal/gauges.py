@@ -1,69 +1,24 @@
-"""What the portal measures: requests as they pass, tickets, outbox and disk by looking."""
+"""Gauges of tickets, outbox and disk, set at regular intervals."""
 
 import asyncio
 import logging
-import time
 from datetime import datetime
 
-from hypercorn.typing import (
-    ASGIReceiveCallable,
-    ASGIReceiveEvent,
-    ASGISendCallable,
-    ASGISendEvent,
-)
-from quart import Quart, Response, g, request
 from tortoise.connection import get_connection
 from tortoise.functions import Count
 
 from dss_observability import metrics
-from dss_portal import clock, database, unsent, waiting
+from dss_portal import database
 from dss_portal.batches import done, each
+from dss_portal.database import clock, waiting
 from dss_portal.datastore import Datastore
 from dss_portal.models import OutboxMessage, Service, Status, Ticket
+from dss_portal.outbox import unsent
 from dss_portal.tickets import counting
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 5.0
-
-
-def install(app: Quart) -> None:
-    """Count and time every request, by the address's rule and not by the address."""
-    for way in ("token", "issuer"):
-        for outcome in ("accepted", "refused"):
-            metrics.SIGN_INS.labels(way, outcome)
-
-    @app.before_request
-    async def _begin() -> None:
-        g.dss_began_s = time.monotonic()
-
-    @app.after_request
-    async def _end(response: Response) -> Response:
-        route = request.url_rule.rule if request.url_rule else "none"
-        metrics.HTTP_REQUESTS.labels(request.method, route, response.status_code).inc()
-        if "dss_began_s" in g:
-            metrics.HTTP_SECONDS.labels(route).observe(time.monotonic() - g.dss_began_s)
-        return response
-
-
-def counted(
-    receive: ASGIReceiveCallable, send: ASGISendCallable
-) -> tuple[ASGIReceiveCallable, ASGISendCallable]:
-    """The same, with the bytes of the bodies counted."""
-    coming, going = metrics.HTTP_BYTES.labels("in"), metrics.HTTP_BYTES.labels("out")
-
-    async def receive_counted() -> ASGIReceiveEvent:
-        event = await receive()
-        if event["type"] == "http.request":
-            coming.inc(len(event.get("body", b"")))
-        return event
-
-    async def send_counted(event: ASGISendEvent) -> None:
-        if event["type"] == "http.response.body":
-            going.inc(len(event.get("body", b"")))
-        await send(event)
-
-    return receive_counted, send_counted
 
 
 async def watch(datastore: Datastore) -> None:

@@ -7,10 +7,10 @@ from quart import Blueprint, Quart, Response, current_app
 from dss_observability.serving import NO_DATASTORE
 from dss_portal import database
 from dss_portal.background import Background
-from dss_portal.formats import plain
-from dss_portal.outbox import Relay
+from dss_portal.outbox.relay import Relay
 from dss_portal.services import liveness
 from dss_portal.services.liveness import Missed
+from dss_portal.web.answers import plain
 
 blueprint = Blueprint("health", __name__)
 

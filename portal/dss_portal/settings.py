@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dss_broker.instance import instance_name
 from dss_broker.settings import AmqpUrl, Bind, Instance
-from dss_portal.database_address import parse
+from dss_portal.database.address import parse
 
 Network = IPv4Network | IPv6Network
 

@@ -9,9 +9,10 @@ from typing import Any
 from dss_broker.broker import Broker, Delivery, Handler
 from dss_broker.messages import Message
 from dss_portal import __main__ as program
-from dss_portal import events, outbox
+from dss_portal import events
 from dss_portal.events import AsyncHandler
 from dss_portal.models import Status
+from dss_portal.outbox import relay as outbox
 from dss_portal.tickets import lifecycle, listener
 from dss_portal.tickets.lifecycle import TicketState
 

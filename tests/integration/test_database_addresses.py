@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tortoise.connection import get_connection
 
 from dss_portal import database
-from dss_portal.database_address import parse
-from dss_portal.engine import arguments
+from dss_portal.database.address import parse
+from dss_portal.database.engine import arguments
 from dss_stack.postgres import PostgresCluster
 from support.stacks import free_port
 

@@ -9,7 +9,7 @@ from typer.main import get_command
 from dss_dispatch.settings import service_url
 from dss_dispatch.start import OLD
 from dss_portal.__main__ import main as commands
-from dss_portal.legacy import renamed
+from dss_portal.legacy_settings import renamed
 from dss_process.old_settings import SUCCESSORS, refuse_old_settings
 from support.portals import Portal
 

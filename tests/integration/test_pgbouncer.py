@@ -11,8 +11,8 @@ from dss_broker.memory import MemoryBroker
 from dss_portal import database
 from dss_portal.accounts import store as accounts
 from dss_portal.app import create_app
-from dss_portal.database_address import parse
-from dss_portal.engine import arguments
+from dss_portal.database.address import parse
+from dss_portal.database.engine import arguments
 from dss_portal.settings import Settings
 from dss_stack.postgres import PostgresCluster
 from support.poolers import pgbouncer

@@ -12,9 +12,9 @@ from dss_portal.accounts import store as accounts
 from dss_portal.accounts.limits import Limits
 from dss_portal.admin import store as admin_store
 from dss_portal.app import create_app
-from dss_portal.errors import Refused
-from dss_portal.legacy import renamed
+from dss_portal.legacy_settings import renamed
 from dss_portal.models import Session, Tier
+from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
 from support.portals import Portal, new_ticket, post, send_file, text
 

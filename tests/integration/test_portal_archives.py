@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from dss_portal.errors import Refused
 from dss_portal.models import Provider
+from dss_portal.refusals import Refused
 from dss_portal.services import registration
 from support.portals import DESCRIPTOR, Portal
 from support.probes import lateness_s

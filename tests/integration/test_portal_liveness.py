@@ -8,7 +8,7 @@ from quart.typing import TestClientProtocol as Client
 
 from dss_broker.liveness import ALIVE_S, ANNOUNCE_S, POLLS_S
 from dss_broker.messages import ServiceAnnounced, WorkerAnnounced
-from dss_portal import clock
+from dss_portal.database import clock
 from dss_portal.models import Dispatcher, Service, Worker
 from dss_portal.services import liveness
 from dss_portal.services.liveness import SENTENCES, Missed

@@ -19,8 +19,9 @@ from dss_broker.messages import (
     TicketWithdrawn,
 )
 from dss_broker.rabbit import RabbitBroker
-from dss_portal import database, outbox
+from dss_portal import database
 from dss_portal.models import Claim, OutboxMessage
+from dss_portal.outbox import relay as outbox
 from support.brokers import Node, fresh_vhost
 from support.portals import LONG_AGO, Portal, eventually, submitted_ticket, text
 from support.wire import Wire

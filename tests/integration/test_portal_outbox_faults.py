@@ -12,11 +12,13 @@ from quart.typing import TestClientProtocol as Client
 from dss_broker.errors import MessageRefused
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import Message, TicketReady
-from dss_portal import gauges, outbox, unsent
+from dss_portal import gauges
 from dss_portal.app import create_app
 from dss_portal.models import OutboxMessage, Ticket
+from dss_portal.outbox import relay as outbox
+from dss_portal.outbox import unsent
+from dss_portal.outbox.unsent import UNSENT_SENTENCE
 from dss_portal.settings import Settings
-from dss_portal.unsent import UNSENT_SENTENCE
 from support.portals import Portal, eventually, new_ticket, post, send_file, text
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(60)]

@@ -9,10 +9,11 @@ from quart.typing import TestClientProtocol as Client
 
 from dss_broker import messages as m
 from dss_datastore import layout
-from dss_portal import batches, gauges, outbox
+from dss_portal import batches, gauges
 from dss_portal.accounts import store as accounts
 from dss_portal.datastore import Datastore
 from dss_portal.models import LoginToken, Service, Status, Ticket
+from dss_portal.outbox import relay as outbox
 from dss_portal.tickets import janitor, submission
 from support.portals import LONG_AGO, Portal, eventually, new_ticket, post, submitted_ticket, text
 

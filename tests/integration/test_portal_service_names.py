@@ -9,8 +9,8 @@ from quart.typing import TestClientProtocol as Client
 
 from dss_broker.messages import ClaimRefused, ServiceAnnounced
 from dss_portal.admin import store as admin
-from dss_portal.errors import Refused
 from dss_portal.models import Provider, ProviderService, Service
+from dss_portal.refusals import Refused
 from dss_portal.services import registration
 from dss_portal.services import store as services
 from support.portals import DESCRIPTOR, Portal, post, submitted_ticket

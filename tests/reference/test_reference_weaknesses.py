@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from dss_portal.errors import Refused
+from dss_portal.refusals import Refused
 from dss_portal.services import git
 from dss_portal.settings import Settings
 from support.sites import Site, attach, claim, new_ticket

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from tortoise.expressions import Q
 
-from dss_portal import clock
 from dss_portal.accounts.store import digest
+from dss_portal.database import clock
 from dss_portal.models import ApiToken, User
 
 PREFIX = "dss_"  # so that a leaked token is recognised

@@ -5,8 +5,8 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 from quart import request
 
-from dss_portal import parameters
 from dss_portal.settings import Network
+from dss_portal.web import parameters
 
 Address = IPv4Address | IPv6Address
 

@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from dss_portal.errors import Refused
+from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
 
 WINDOW_S = 60.0

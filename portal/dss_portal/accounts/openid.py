@@ -14,8 +14,8 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from dss_portal import clock
-from dss_portal.errors import Refused
+from dss_portal.database import clock
+from dss_portal.refusals import Refused
 
 PRESETS = {"google": "https://accounts.google.com"}
 SCOPE = "openid email profile"

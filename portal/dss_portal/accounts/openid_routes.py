@@ -8,11 +8,11 @@ from quart import redirect as redirect_to
 from werkzeug.wrappers import Response as Redirect
 
 from dss_observability import metrics
-from dss_portal import parameters
 from dss_portal.accounts import store
 from dss_portal.accounts.openid import OpenIdIssuer
 from dss_portal.accounts.sessions import ask_for_terms, changes_state, sign_in
-from dss_portal.errors import Refused
+from dss_portal.refusals import Refused
+from dss_portal.web import parameters
 
 blueprint = Blueprint("openid", __name__)
 

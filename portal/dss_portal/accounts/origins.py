@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from quart import current_app, request
 
-from dss_portal.errors import Refused
+from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
 
 DEFAULT_PORTS = {"http": 80, "https": 443}

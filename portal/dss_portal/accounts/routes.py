@@ -5,7 +5,6 @@ import logging
 
 from quart import Blueprint, Response, request
 
-from dss_portal import parameters
 from dss_portal.accounts import store
 from dss_portal.accounts.sessions import (
     changes_state,
@@ -15,8 +14,9 @@ from dss_portal.accounts.sessions import (
     sign_out,
     signed_in,
 )
-from dss_portal.errors import Refused
-from dss_portal.formats import asks_for_json, plain
+from dss_portal.refusals import Refused
+from dss_portal.web import parameters
+from dss_portal.web.answers import asks_for_json, plain
 
 blueprint = Blueprint("accounts", __name__, url_prefix="/api")
 

@@ -17,10 +17,10 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from dss_observability import metrics
 from dss_portal.accounts import api_tokens, clients, limits, origins, store
-from dss_portal.errors import NotSignedIn, Refused
 from dss_portal.models import Session, User
+from dss_portal.refusals import NotSignedIn, Refused
 from dss_portal.settings import Settings
-from dss_portal.signing import Auth, SessionInterface
+from dss_portal.web.signing import Auth, SessionInterface
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -8,9 +8,9 @@ from datetime import timedelta
 from tortoise.expressions import Q
 from tortoise.transactions import in_transaction
 
-from dss_portal import clock
-from dss_portal.errors import Refused
+from dss_portal.database import clock
 from dss_portal.models import LoginToken, Session, Tier, User
+from dss_portal.refusals import Refused
 from dss_portal.tickets import revocation
 
 TEST_USER = "test@example.com"

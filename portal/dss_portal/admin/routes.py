@@ -7,14 +7,14 @@ from typing import ParamSpec
 
 from quart import Blueprint, Response, current_app
 
-from dss_portal import parameters
 from dss_portal.accounts.sessions import current_user, for_programs, signed_in
 from dss_portal.admin import store
 from dss_portal.datastore import Datastore
-from dss_portal.errors import Refused
-from dss_portal.formats import long_table, plain, table
-from dss_portal.outbox import Relay
+from dss_portal.outbox.relay import Relay
+from dss_portal.refusals import Refused
 from dss_portal.services import registration
+from dss_portal.web import parameters
+from dss_portal.web.answers import long_table, plain, table
 
 blueprint = Blueprint("admin", __name__, url_prefix="/api/admin")
 

@@ -4,7 +4,7 @@ from quart import Blueprint, Response, current_app
 
 from dss_portal.attachments import store
 from dss_portal.datastore import Datastore
-from dss_portal.uploads import as_inline
+from dss_portal.web.uploads import as_inline
 
 blueprint = Blueprint("attachments", __name__)
 

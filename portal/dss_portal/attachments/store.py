@@ -10,9 +10,9 @@ from pathlib import Path
 
 from dss_broker.messages import AttachedFile
 from dss_portal.datastore import Datastore, flat_name
-from dss_portal.errors import Refused
+from dss_portal.incoming import Incoming
 from dss_portal.models import Attachment, Status
-from dss_portal.uploads import Incoming
+from dss_portal.refusals import Refused
 
 log = logging.getLogger(__name__)
 

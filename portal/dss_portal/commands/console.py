@@ -12,10 +12,10 @@ from pydantic_settings import BaseSettings
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.settings import problems
 from dss_portal import database
-from dss_portal.errors import Refused
-from dss_portal.legacy import renamed
+from dss_portal.database.unusable import why_not
+from dss_portal.legacy_settings import renamed
+from dss_portal.refusals import Refused
 from dss_portal.settings import DatabaseSettings, Settings
-from dss_portal.unusable import why_not
 
 S = TypeVar("S", bound=BaseSettings)
 T = TypeVar("T")

@@ -4,13 +4,15 @@ from quart import Blueprint, Response, current_app
 
 from dss_broker.broker import Broker
 from dss_broker.dead_letters import DeadLetter
-from dss_portal import clock, parameters
 from dss_portal.admin.routes import sysadmin_only
+from dss_portal.database import clock
 from dss_portal.datastore import Datastore
 from dss_portal.dead_letters import store
-from dss_portal.errors import Refused
-from dss_portal.formats import Cell, in_pages, long_table, plain
-from dss_portal.outbox import Relay
+from dss_portal.outbox.relay import Relay
+from dss_portal.refusals import Refused
+from dss_portal.web import parameters
+from dss_portal.web.answers import in_pages, long_table, plain
+from dss_portal.web.formats import Cell
 
 blueprint = Blueprint("dead_letters", __name__, url_prefix="/api/admin/dead-letters")
 

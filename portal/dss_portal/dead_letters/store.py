@@ -15,10 +15,11 @@ from dss_broker.broker import Broker
 from dss_broker.dead_letters import DeadLetter, Tray
 from dss_broker.errors import BrokerAway, BrokerRefuses, DeadLettersBusy, MessageRefused, Unroutable
 from dss_broker.messages import TicketReady
-from dss_portal import database, unsent
+from dss_portal import database
 from dss_portal.datastore import Datastore
-from dss_portal.errors import Refused
 from dss_portal.models import Status, Ticket
+from dss_portal.outbox import unsent
+from dss_portal.refusals import Refused
 from dss_portal.tickets import claims, submission
 
 log = logging.getLogger(__name__)

@@ -3,9 +3,9 @@
 from quart import Blueprint, Response
 
 from dss_broker.descriptor import json_schema
-from dss_portal import parameters
-from dss_portal.formats import json_body
 from dss_portal.openapi.description import description
+from dss_portal.web import parameters
+from dss_portal.web.answers import json_body
 
 blueprint = Blueprint("openapi", __name__)
 

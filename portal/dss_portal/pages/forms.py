@@ -6,10 +6,10 @@ from itsdangerous import BadSignature
 from quart import g, request
 from werkzeug.sansio.multipart import Data, Field, File
 
-from dss_portal import parameters
 from dss_portal.accounts.sessions import Identity
-from dss_portal.errors import Refused
-from dss_portal.signing import Serializer
+from dss_portal.refusals import Refused
+from dss_portal.web import parameters
+from dss_portal.web.signing import Serializer
 
 TOKEN_FIELD = "form_token"  # noqa: S105 - the field's name
 TOKEN_LIFE_S = 24 * 3600

@@ -5,9 +5,9 @@ from quart import Response, current_app, request
 from dss_portal.accounts.limits import Limits
 from dss_portal.accounts.origins import is_browser
 from dss_portal.accounts.sessions import Identity, identity, terms_are_due
-from dss_portal.errors import Refused
 from dss_portal.pages import forms
 from dss_portal.pages.rendering import see_other
+from dss_portal.refusals import Refused
 
 _WITHOUT_TOKEN = {"pages.sign_in"}  # nobody has a session yet; other sites are refused before
 

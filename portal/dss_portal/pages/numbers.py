@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from dss_portal.errors import Refused
+from dss_portal.refusals import Refused
 
 NUMBER = "int(max=2147483647)"
 """In an address: the number of a ticket, user, provider or token, as large as the database's."""

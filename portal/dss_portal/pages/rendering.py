@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 from quart import Response, flash, render_template, request
 
-from dss_portal import parameters
 from dss_portal.accounts.sessions import identity
-from dss_portal.errors import Refused
-from dss_portal.formats import duration
 from dss_portal.pages import forms
+from dss_portal.refusals import Refused
+from dss_portal.web import parameters
+from dss_portal.web.formats import duration
 
 _SECTIONS = {
     "pages.own_tickets": "/tickets",

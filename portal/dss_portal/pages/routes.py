@@ -1,9 +1,9 @@
-"""The pages behind the old addresses: home, token, about; the others are added at the end."""
+"""The pages of no single feature (home, token, about), and the registration of every feature's pages."""
 
 from quart import Blueprint, Response, current_app, request
 from werkzeug.exceptions import NotFound
 
-from dss_portal import parameters
+from dss_portal.accounts import admin_pages as admin_users
 from dss_portal.accounts import store as accounts
 from dss_portal.accounts.origins import is_browser
 from dss_portal.accounts.sessions import (
@@ -13,22 +13,20 @@ from dss_portal.accounts.sessions import (
     sign_out,
     terms_are_settled,
 )
-from dss_portal.errors import Refused, words_of
-from dss_portal.formats import plain
-from dss_portal.pages import (
-    admin_dead_letters,
-    admin_overview,
-    admin_providers,
-    admin_services,
-    admin_tickets,
-    admin_users,
-    catalogue,
-    forms,
-    own_tickets,
-    rendering,
-)
+from dss_portal.admin import pages as admin_overview
+from dss_portal.dead_letters import admin_pages as admin_dead_letters
+from dss_portal.pages import forms, rendering
 from dss_portal.pages.guards import only_our_forms, only_sysadmins, person
 from dss_portal.pages.rendering import confirmation, page, see_other
+from dss_portal.providers import admin_pages as admin_providers
+from dss_portal.refusals import Refused
+from dss_portal.services import admin_pages as admin_services
+from dss_portal.services import pages as catalogue
+from dss_portal.tickets import admin_pages as admin_tickets
+from dss_portal.tickets import pages as own_tickets
+from dss_portal.web import parameters
+from dss_portal.web.answers import plain
+from dss_portal.web.errors import words_of
 
 blueprint = Blueprint("pages", __name__)
 blueprint.before_request(only_our_forms)

@@ -6,9 +6,9 @@ from dss_broker.broker import Broker
 from dss_broker.messages import CheckResults
 from dss_datastore import layout
 from dss_portal.datastore import Datastore, Stamps
-from dss_portal.errors import Refused
 from dss_portal.models import Claim, Status, Ticket, User
 from dss_portal.providers import store
+from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
 from dss_portal.tickets import claims, verdicts
 from dss_portal.tickets import store as tickets

@@ -7,15 +7,16 @@ from tortoise.transactions import in_transaction
 
 from dss_broker.broker import Broker
 from dss_datastore.layout import Area
-from dss_portal import parameters, uploads
 from dss_portal.accounts.sessions import current_user, signed_in
 from dss_portal.attachments import store as attachments
 from dss_portal.datastore import Datastore
-from dss_portal.errors import Refused
-from dss_portal.formats import csv_text, plain, table
 from dss_portal.providers import ending, store
+from dss_portal.refusals import Refused
 from dss_portal.tickets import claims, files, progress
 from dss_portal.tickets import store as tickets
+from dss_portal.web import parameters, uploads
+from dss_portal.web.answers import plain, table
+from dss_portal.web.formats import csv_text
 
 blueprint = Blueprint("providers", __name__, url_prefix="/api/pro")
 

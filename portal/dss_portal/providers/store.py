@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from tortoise.functions import Count, Min
 
-from dss_portal import clock
-from dss_portal.errors import Refused
+from dss_portal.database import clock
 from dss_portal.models import Claim, ProviderAccess, ProviderService, Service, Status, Ticket, User
+from dss_portal.refusals import Refused
 from dss_portal.tickets import store as tickets
 from dss_portal.tickets.lifecycle import is_current
 

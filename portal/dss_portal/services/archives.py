@@ -12,7 +12,7 @@ import zipfile
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from dss_portal.errors import Refused
+from dss_portal.refusals import Refused
 
 FILE = "service.json"
 MAX_FILE_BYTES = 1 << 20

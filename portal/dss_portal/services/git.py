@@ -5,7 +5,7 @@ import os
 import tempfile
 from urllib.parse import urlsplit
 
-from dss_portal.errors import Refused
+from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
 
 MAX_FILE_BYTES = 1 << 20

@@ -10,7 +10,7 @@ from tortoise.connection import get_connection
 from tortoise.queryset import QuerySet
 
 from dss_broker.liveness import ALIVE_S, POLLS_S
-from dss_portal import clock
+from dss_portal.database import clock
 from dss_portal.models import Dispatcher, Service, Worker
 
 FORGOTTEN = timedelta(days=1)

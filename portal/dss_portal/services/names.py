@@ -5,8 +5,8 @@ offers any.  Tickets are submitted by name, so whoever could register a higher v
 another would get that one's tickets, with their images.
 """
 
-from dss_portal.errors import Refused
 from dss_portal.models import Provider, ProviderService
+from dss_portal.refusals import Refused
 from dss_portal.tickets import queue
 
 

@@ -12,8 +12,8 @@ from typing import NoReturn
 from tortoise.transactions import in_transaction
 
 from dss_broker.descriptor import Descriptor, DescriptorInvalid, descriptor_from
-from dss_portal.errors import Refused
 from dss_portal.models import Provider, ProviderService, Service
+from dss_portal.refusals import Refused
 from dss_portal.services import git, names
 from dss_portal.services.archives import FILE, descriptor_file
 from dss_portal.services.store import SHORTDESC_CHARACTERS, synthetic_hash

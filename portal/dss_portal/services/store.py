@@ -12,8 +12,7 @@ from tortoise.transactions import in_transaction
 
 from dss_broker.descriptor import descriptor_from
 from dss_broker.messages import ServiceAnnounced, WorkerAnnounced
-from dss_portal import clock
-from dss_portal.errors import Refused
+from dss_portal.database import clock
 from dss_portal.models import (
     Dispatcher,
     Provider,
@@ -21,6 +20,7 @@ from dss_portal.models import (
     Service,
     Worker,
 )
+from dss_portal.refusals import Refused
 from dss_portal.services import names
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from tortoise.transactions import in_transaction
 from dss_datastore import file_names
 from dss_datastore.layout import Area
 from dss_portal.datastore import Datastore
-from dss_portal.errors import Refused
 from dss_portal.models import Status, Ticket, User
+from dss_portal.refusals import Refused
 from dss_portal.tickets import store
 from dss_portal.traces import scrubbing
 

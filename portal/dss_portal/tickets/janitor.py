@@ -13,13 +13,14 @@ from typing import cast
 from tortoise.functions import Max
 from tortoise.transactions import in_transaction
 
-from dss_portal import database, waiting
+from dss_portal import database
 from dss_portal.accounts import store as accounts
 from dss_portal.accounts.sessions import YEAR_S
 from dss_portal.batches import done, each
+from dss_portal.database import waiting
 from dss_portal.datastore import Datastore
-from dss_portal.errors import VOLUME_AWAY
 from dss_portal.models import Status, Ticket, TicketHistory
+from dss_portal.refusals import VOLUME_AWAY
 from dss_portal.services import liveness
 from dss_portal.tickets import room, store
 from dss_portal.tickets.lifecycle import FINISHED

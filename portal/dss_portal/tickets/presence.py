@@ -9,7 +9,8 @@ from tortoise.connection import get_connection
 
 from dss_broker.broker import Broker
 from dss_observability import metrics
-from dss_portal import clock, database, waiting
+from dss_portal import database
+from dss_portal.database import clock, waiting
 from dss_portal.models import Worker
 from dss_portal.services import liveness
 from dss_portal.services.liveness import SENTENCES, Missed, Standing

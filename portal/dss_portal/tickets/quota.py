@@ -9,8 +9,8 @@ from datetime import timedelta
 
 from tortoise.expressions import Q
 
-from dss_portal.errors import Refused
 from dss_portal.models import Status, Ticket, Tier, User
+from dss_portal.refusals import Refused
 from dss_portal.tickets import store
 
 NAMED = 20

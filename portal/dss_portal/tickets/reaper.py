@@ -10,11 +10,12 @@ from tortoise.transactions import in_transaction
 
 from dss_broker.broker import Broker
 from dss_broker.descriptor import MAX_DEADLINE_S
-from dss_portal import database, waiting
+from dss_portal import database
 from dss_portal.batches import each
+from dss_portal.database import waiting
 from dss_portal.datastore import Datastore
 from dss_portal.models import Status
-from dss_portal.outbox import Relay
+from dss_portal.outbox.relay import Relay
 from dss_portal.settings import Settings
 from dss_portal.tickets import deadlines, leases, store, submission
 

@@ -18,11 +18,11 @@ from tortoise.transactions import in_transaction
 
 from dss_datastore.layout import Area
 from dss_portal.datastore import Mark, Piece
-from dss_portal.errors import Refused
+from dss_portal.incoming import Incoming
 from dss_portal.models import Ticket, Upload
+from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
 from dss_portal.tickets import quota, store
-from dss_portal.uploads import Incoming
 
 SMALLEST_STEP_BYTES, LARGEST_STEP_BYTES = 64 * 1024, 8 * 2**20
 GROWTH = 16

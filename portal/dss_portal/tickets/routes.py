@@ -5,16 +5,17 @@ from collections.abc import AsyncIterator, Sequence
 from quart import Blueprint, Response, current_app
 
 from dss_datastore.layout import Area
-from dss_portal import parameters, uploads
 from dss_portal.accounts.sessions import current_user, for_programs, signed_in
 from dss_portal.datastore import Datastore
-from dss_portal.errors import Refused
-from dss_portal.formats import Rows, csv_text, enclosed, in_pages, long_table, plain, streamed
 from dss_portal.models import Ticket
-from dss_portal.outbox import Relay
+from dss_portal.outbox.relay import Relay
+from dss_portal.refusals import Refused
 from dss_portal.tickets import files, progress, queue, store, submission, views
 from dss_portal.tickets.room import Room
 from dss_portal.tickets.views import LogLine
+from dss_portal.web import parameters, uploads
+from dss_portal.web.answers import enclosed, in_pages, long_table, plain, streamed
+from dss_portal.web.formats import Rows, csv_text
 
 blueprint = Blueprint("tickets", __name__, url_prefix="/api/tickets")
 

@@ -12,11 +12,9 @@ from dss_broker.messages import TicketWithdrawn
 from dss_datastore import layout
 from dss_datastore.layout import Area
 from dss_observability.tracing import current_traceparent
-from dss_portal import clock, outbox
 from dss_portal.attachments import store as attachments
 from dss_portal.batches import in_parts
-from dss_portal.errors import Refused
-from dss_portal.formats import PAGE_ROWS, Rows
+from dss_portal.database import clock
 from dss_portal.models import (
     Attachment,
     Service,
@@ -28,10 +26,13 @@ from dss_portal.models import (
     TicketProgress,
     User,
 )
+from dss_portal.outbox import relay as outbox
+from dss_portal.refusals import Refused
 from dss_portal.services.liveness import SENTENCES, Missed
 from dss_portal.tickets import counting, lifecycle
 from dss_portal.tickets.lifecycle import TicketState
 from dss_portal.tickets.views import LogLine
+from dss_portal.web.formats import PAGE_ROWS, Rows
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from dss_broker.broker import Broker, Conversation
 from dss_broker.errors import BrokerClosed, ReplyTimeout, Unroutable
 from dss_broker.messages import CheckResults, Message, ResultsAccepted, ResultsRefused
 from dss_portal import database
-from dss_portal.errors import Refused
+from dss_portal.refusals import Refused
 from dss_portal.tickets import claims
 
 log = logging.getLogger(__name__)

@@ -3,13 +3,13 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from dss_portal.datastore import flat_name
-from dss_portal.errors import Refused
-from dss_portal.formats import csv_text
 from dss_portal.models import Status, TicketProgress
+from dss_portal.refusals import Refused
 from dss_portal.services.store import synthetic_hash, version_key
 from dss_portal.tickets import progress
 from dss_portal.tickets.views import atime
-from dss_portal.uploads import _attachment
+from dss_portal.web.formats import csv_text
+from dss_portal.web.uploads import _attachment
 
 
 def test_every_csv_record_ends_in_crlf() -> None:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from dss_portal.accounts.clients import key_of
 from dss_portal.accounts.limits import MAX_KEYS, Count, Window
-from dss_portal.errors import Refused
+from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
 
 PROXIES = [ip_network("10.0.0.7"), ip_network("10.1.0.0/16"), ip_network("fd00::/8")]

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from dss_portal.database_address import Address, AddressInvalid, parse
-from dss_portal.legacy import renamed
+from dss_portal.database.address import Address, AddressInvalid, parse
+from dss_portal.legacy_settings import renamed
 from dss_portal.settings import DatabaseSettings
 
 HOST = {"hosts": (("h", 5432),)}

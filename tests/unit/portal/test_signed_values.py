@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from itsdangerous import BadSignature, SignatureExpired, TimestampSigner, URLSafeTimedSerializer
 
-from dss_portal.signing import Serializer
+from dss_portal.web.signing import Serializer
 
 KEY = "for tests"
 HOUR_S = 3600

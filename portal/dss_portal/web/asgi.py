@@ -10,8 +10,8 @@ from quart import Quart, Request, Response, request
 from quart.asgi import ASGIHTTPConnection
 from quart.wrappers.request import Body
 
-from dss_portal.errors import Refused
-from dss_portal.gauges import counted
+from dss_portal.refusals import Refused
+from dss_portal.web.metering import counted
 
 BUFFER_BYTES = 128 * 1024
 LINGER_S = 1.0

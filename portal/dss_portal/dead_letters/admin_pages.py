@@ -2,14 +2,14 @@
 
 from quart import Blueprint, Response, current_app, request
 
-from dss_portal import unsent
 from dss_portal.datastore import Datastore
 from dss_portal.dead_letters import store
 from dss_portal.dead_letters.routes import age_s, the_broker
-from dss_portal.errors import Refused
-from dss_portal.outbox import Relay
+from dss_portal.outbox import unsent
+from dss_portal.outbox.relay import Relay
 from dss_portal.pages import forms
 from dss_portal.pages.rendering import confirmation, page, see_other
+from dss_portal.refusals import Refused
 
 blueprint = Blueprint("dead_letters", __name__, url_prefix="/admin/dead-letters")
 

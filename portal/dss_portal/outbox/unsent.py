@@ -12,7 +12,7 @@ from tortoise.transactions import in_transaction
 from dss_broker.dead_letters import LOOKED_THROUGH, DeadLetter, dead_letter
 from dss_broker.envelope import MAX_REASON_CHARS, Envelope
 from dss_broker.messages import TicketReady
-from dss_portal import clock
+from dss_portal.database import clock
 from dss_portal.models import OutboxMessage, Ticket, TicketLog
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 from tortoise.backends.asyncpg.client import AsyncpgDBClient
 
-from dss_portal.database_address import Address
+from dss_portal.database.address import Address
 
 log = logging.getLogger(__name__)
 

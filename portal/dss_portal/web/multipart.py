@@ -13,7 +13,7 @@ from werkzeug.sansio.multipart import (
     State,
 )
 
-from dss_portal.errors import Refused
+from dss_portal.refusals import Refused
 
 SLICE_BYTES = 64 * 1024
 MAX_HEADER_BYTES = 16 * 1024

@@ -1,23 +1,14 @@
-"""Answers in the forms that ITK-SNAP's own readers take.
-
-Its table reader ends a field at a comma or CR and a row at CR only; it knows no header row and no
-line break inside a field.
-"""
+"""HTTP answers in the forms that ITK-SNAP's own readers take."""
 
 import asyncio
-import csv
-import io
 import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 from quart import Response, request
 from werkzeug.datastructures import MultiDict
 
-Cell = str | int | float | None
-Rows = Sequence[Sequence[Cell]]
+from dss_portal.web.formats import PAGE_ROWS, Cell, Rows, csv_text
 
-PAGE_ROWS = 500
-"""So many rows of a list take some milliseconds."""
 WHOLE_CHARACTERS = 256 * 1024
 
 
@@ -109,27 +100,3 @@ async def _rest(begun: list[str], pieces: AsyncIterator[str]) -> AsyncIterator[s
         yield piece
     async for piece in pieces:
         yield piece
-
-
-def csv_text(rows: Iterable[Sequence[Cell]]) -> str:
-    """CRLF after every record, no header row, line breaks inside a field folded to blanks."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
-    for row in rows:
-        writer.writerow([_folded(cell) for cell in row])
-    return text.getvalue()
-
-
-def duration(seconds: float | None) -> str:
-    """As people say it: ``42 s``, ``3 min 05 s``, ``2 h 07 min``, ``3 d 04 h``."""
-    if seconds is None:
-        return ""
-    whole = round(seconds)
-    for unit_s, unit, part_s, part in ((86400, "d", 3600, "h"), (3600, "h", 60, "min")):
-        if whole >= unit_s:
-            return f"{whole // unit_s} {unit} {whole % unit_s // part_s:02d} {part}"
-    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
-
-
-def _folded(cell: Cell) -> Cell:
-    return " ".join(cell.splitlines()) if isinstance(cell, str) else cell

@@ -6,10 +6,10 @@ from tortoise.functions import Count
 from dss_portal.accounts.sessions import current_user
 from dss_portal.admin.overview import newest_tickets, unsubmitted
 from dss_portal.models import Status, Ticket, TicketFile
-from dss_portal.pages import ticket_actions
 from dss_portal.pages.guards import only_signed_in
 from dss_portal.pages.numbers import NUMBER
 from dss_portal.pages.rendering import page
+from dss_portal.tickets import page_actions as ticket_actions
 from dss_portal.tickets import queue
 
 blueprint = Blueprint("own_tickets", __name__, url_prefix="/tickets")

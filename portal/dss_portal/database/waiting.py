@@ -8,9 +8,9 @@ from collections.abc import Callable
 import asyncpg
 
 from dss_portal import database
-from dss_portal.database_address import parse
-from dss_portal.engine import arguments
-from dss_portal.unusable import why_not
+from dss_portal.database.address import parse
+from dss_portal.database.engine import arguments
+from dss_portal.database.unusable import why_not
 
 log = logging.getLogger(__name__)
 

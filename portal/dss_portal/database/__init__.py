@@ -14,9 +14,11 @@ from tortoise.exceptions import DBConnectionError, OperationalError
 from tortoise.migrations.api import migrate
 from tortoise.transactions import in_transaction
 
-from dss_portal import clock, migrations, statements, transactions
-from dss_portal.database_address import parse
-from dss_portal.engine import arguments
+from dss_portal import migrations
+from dss_portal.database import clock, transactions
+from dss_portal.database.address import parse
+from dss_portal.database.engine import arguments
+from dss_portal.patches import tortoise_errors as statements
 
 ANSWER_S = 3.0
 TURN_S = 0.3
@@ -54,7 +56,7 @@ def config(database_url: str) -> dict[str, object]:
     credentials = {"database": address.database, "user": address.user, "address": address}
     return {
         "connections": {
-            "default": {"engine": "dss_portal.engine", "credentials": credentials},
+            "default": {"engine": "dss_portal.database.engine", "credentials": credentials},
         },
         "apps": {
             "portal": {

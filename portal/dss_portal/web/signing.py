@@ -8,7 +8,7 @@ from quart import Quart, current_app
 from quart.sessions import SecureCookieSessionInterface
 from quart_auth import QuartAuth
 
-from dss_portal import clock
+from dss_portal.database import clock
 
 
 class Serializer(URLSafeTimedSerializer):

@@ -2,13 +2,13 @@
 
 from quart import Blueprint, Response, request
 
-from dss_portal import parameters
 from dss_portal.admin import overview, store
-from dss_portal.errors import Refused
 from dss_portal.pages import forms
 from dss_portal.pages.numbers import NUMBER
 from dss_portal.pages.rendering import confirmation, page, problem_of, see_other
+from dss_portal.refusals import Refused
 from dss_portal.services import registration
+from dss_portal.web import parameters
 
 blueprint = Blueprint("services", __name__, url_prefix="/adminservices")
 

@@ -4,7 +4,7 @@ from quart import Blueprint, Response, current_app, request
 
 from dss_portal.admin import overview, store
 from dss_portal.datastore import Datastore
-from dss_portal.outbox import Relay
+from dss_portal.outbox.relay import Relay
 from dss_portal.pages import forms
 from dss_portal.pages.numbers import days
 from dss_portal.pages.rendering import confirmation, page, problem_of, see_other

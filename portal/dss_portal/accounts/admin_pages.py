@@ -2,15 +2,15 @@
 
 from quart import Blueprint, Response, request
 
-from dss_portal import parameters
 from dss_portal.accounts import api_tokens
 from dss_portal.accounts import store as accounts
 from dss_portal.accounts.sessions import current_user
-from dss_portal.errors import Refused
 from dss_portal.models import ApiToken, Tier, User
 from dss_portal.pages import forms
 from dss_portal.pages.numbers import NUMBER, days
 from dss_portal.pages.rendering import confirmation, page, problem_of, see_other
+from dss_portal.refusals import Refused
+from dss_portal.web import parameters
 
 blueprint = Blueprint("users", __name__, url_prefix="/admin")
 

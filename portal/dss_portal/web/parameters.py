@@ -14,9 +14,9 @@ from quart import current_app, request
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Field, File
 
-from dss_portal.errors import Refused
-from dss_portal.multipart import BoundedDecoder
+from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
+from dss_portal.web.multipart import BoundedDecoder
 
 
 def settings() -> Settings:

@@ -2,14 +2,14 @@
 
 from quart import Response, current_app, request
 
-from dss_portal import parameters
 from dss_portal.accounts.sessions import current_user
 from dss_portal.admin import overview
 from dss_portal.datastore import Datastore
 from dss_portal.models import Status
-from dss_portal.outbox import Relay
+from dss_portal.outbox.relay import Relay
 from dss_portal.pages.rendering import confirmation, page, see_other
 from dss_portal.tickets import progress, queue, store, submission
+from dss_portal.web import parameters
 
 SHOWN_LINES = 500
 RETRIABLE = (Status.FAILED, Status.TIMEOUT)

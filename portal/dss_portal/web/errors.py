@@ -1,4 +1,4 @@
-"""How the portal says no: a status and a plain sentence, never a page or a traceback."""
+"""Answers to requests that fail: a status and a plain sentence, never a page or a traceback."""
 
 import asyncio
 import errno
@@ -11,37 +11,16 @@ from tortoise.exceptions import OperationalError, ValidationError
 from werkzeug.exceptions import HTTPException
 
 from dss_portal import database
-from dss_portal.formats import plain
+from dss_portal.refusals import DISK_FULL, VOLUME_AWAY, Refused
+from dss_portal.web.answers import plain
 
 log = logging.getLogger(__name__)
-
-
-class Refused(Exception):
-    """The request cannot be served; ``text`` is shown to the user as it stands.
-
-    ``for_people`` is shown on pages instead, where ``text`` is one that old clients compare.
-    """
-
-    def __init__(self, text: str, status: int = 400, *, for_people: str = "") -> None:
-        super().__init__(text)
-        self.text = text
-        self.status = status
-        self.for_people = for_people or text
-
-
-class NotSignedIn(Refused):
-    """The text is the one that clients know."""
-
-    def __init__(self) -> None:
-        super().__init__("You are not logged in!", 401)
 
 
 # The reference server's words, which old scripts compare.
 _WORDS = {404: "not found", 405: "method not allowed"}
 _TYPES = {405: "text/html"}
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-VOLUME_AWAY = (errno.ENODEV, errno.ESTALE)
 REST_BYTES = 64 * 1024
 REST_S = 1.0
 AWAY_S = 10

@@ -9,9 +9,9 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from tortoise.backends.base.client import BaseDBAsyncClient
@@ -22,11 +22,13 @@ from dss_broker.broker import Broker
 from dss_broker.codec import decode, encode
 from dss_broker.errors import BrokerClosed, MalformedMessage, MessageRefused, Unroutable
 from dss_broker.messages import Message, TicketReady
+from dss_observability import tracing
 from dss_observability.tracing import current_traceparent
-from dss_portal import database, unsent, waiting
-from dss_portal.formats import duration
+from dss_portal import database
+from dss_portal.database import waiting
 from dss_portal.models import OutboxMessage, Ticket
-from dss_portal.tracing import sent_from_outbox
+from dss_portal.outbox import unsent
+from dss_portal.web.formats import duration
 
 log = logging.getLogger(__name__)
 
@@ -192,7 +194,7 @@ class Relay:
         except MalformedMessage as error:  # perhaps of a newer portal
             return _Failed(reason=f"Malformed: {error}", for_ever=False)
         try:
-            with sent_from_outbox(stored):
+            with _sending_span(stored):
                 confirmed = asyncio.wrap_future(self._published(stored, message))
                 await asyncio.wait_for(confirmed, CONFIRM_TIMEOUT_S)
         except Unroutable:
@@ -229,3 +231,19 @@ async def _due(connection: BaseDBAsyncClient) -> list[OutboxMessage]:
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:
     with suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), timeout_s)
+
+
+@contextmanager
+def _sending_span(stored: OutboxMessage) -> Iterator[None]:
+    """A span from the commit that stored the message to the end of the block, which sends it."""
+    waiting = tracing.begin(
+        "outbox",
+        parent=stored.traceparent,
+        attributes={"dss.message": stored.type_name},
+        began_ns=int(stored.created_at.timestamp() * 1e9),
+    )
+    with tracing.within(waiting.traceparent):
+        try:
+            yield
+        finally:
+            waiting.end()

@@ -4,9 +4,9 @@ from quart import Blueprint, Response, request
 
 from dss_portal.admin import overview
 from dss_portal.models import Status
-from dss_portal.pages import ticket_actions
 from dss_portal.pages.numbers import NUMBER
 from dss_portal.pages.rendering import page
+from dss_portal.tickets import page_actions as ticket_actions
 
 blueprint = Blueprint("tickets", __name__)
 

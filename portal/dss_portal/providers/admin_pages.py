@@ -3,11 +3,11 @@
 from quart import Blueprint, Response, request
 
 from dss_portal.admin import overview, store
-from dss_portal.errors import Refused
 from dss_portal.models import Provider
 from dss_portal.pages import forms
 from dss_portal.pages.numbers import NUMBER
 from dss_portal.pages.rendering import confirmation, page, problem_of, see_other
+from dss_portal.refusals import Refused
 
 blueprint = Blueprint("providers", __name__, url_prefix=f"/admin/providers/<{NUMBER}:number>")
 

@@ -2,15 +2,12 @@
 
 import re
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from quart import Quart, Response, g, request
 
 from dss_observability import tracing
 from dss_observability.logs import concerns
 from dss_observability.tracing import TRACEPARENT, Attributes, Kind
-from dss_portal.models import OutboxMessage
 
 REQUEST_ID = "X-Request-Id"
 """Of the request or its proxy, or made here; in the answer, and in each line of the log."""
@@ -47,22 +44,6 @@ def install(app: Quart) -> None:
             g.dss_span.note({"http.response.status_code": status})
             g.dss_span.end(str(status) if status >= 500 else "")
         return response
-
-
-@contextmanager
-def sent_from_outbox(stored: OutboxMessage) -> Iterator[None]:
-    """The block sends it: the end of its wait, which began with the commit that it belongs to."""
-    waiting = tracing.begin(
-        "outbox",
-        parent=stored.traceparent,
-        attributes={"dss.message": stored.type_name},
-        began_ns=int(stored.created_at.timestamp() * 1e9),
-    )
-    with tracing.within(waiting.traceparent):
-        try:
-            yield
-        finally:
-            waiting.end()
 
 
 def _given_id() -> str | None:

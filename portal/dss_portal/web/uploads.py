@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -10,29 +9,15 @@ from quart import Response, request, send_file
 from quart.wrappers.response import FileBody
 from werkzeug.sansio.multipart import Data, Field, File
 
-from dss_portal import parameters
 from dss_portal.datastore import Mark, Piece, flat_name, too_large
-from dss_portal.errors import Refused
+from dss_portal.incoming import Incoming
+from dss_portal.refusals import Refused
+from dss_portal.web import parameters
 
 _QUOTED_NAME = re.compile(r'(?:^|;)\s*filename\s*=\s*"((?:[^"\\]|\\.)*)"', re.IGNORECASE)
 _EXTENDED_NAME = re.compile(r";\s*filename\*", re.IGNORECASE)
 
 FileBody.buffer_size = 256 * 1024  # Quart's 8 KB makes downloads ten times slower
-
-
-@dataclass(kw_only=True)
-class Incoming:
-    """A file on its way in.
-
-    Reading ``data`` to its end also checks what follows the file, and fills in ``fields``.  If the
-    form has another file of that name, it counts instead, and ``name`` changes with it.
-    ``expected_bytes`` is what the sender announced, the form around the file included; 0 if nothing.
-    """
-
-    name: str
-    fields: dict[str, str]
-    expected_bytes: int
-    data: AsyncIterator[Piece] = field(init=False)
 
 
 async def file_part() -> Incoming:

@@ -1,0 +1,26 @@
+"""What the portal refuses, independent of the web framework.  ``web.errors`` turns it into an answer."""
+
+import errno
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+VOLUME_AWAY = (errno.ENODEV, errno.ESTALE)
+
+
+class Refused(Exception):
+    """The request cannot be served; ``text`` is shown to the user as it stands.
+
+    ``for_people`` is shown on pages instead, where ``text`` is one that old clients compare.
+    """
+
+    def __init__(self, text: str, status: int = 400, *, for_people: str = "") -> None:
+        super().__init__(text)
+        self.text = text
+        self.status = status
+        self.for_people = for_people or text
+
+
+class NotSignedIn(Refused):
+    """The text is the one that clients know."""
+
+    def __init__(self) -> None:
+        super().__init__("You are not logged in!", 401)

@@ -1,0 +1,39 @@
+"""Tables and durations as text.
+
+ITK-SNAP's table reader ends a field at a comma or CR and a row at CR only; it knows no header row
+and no line break inside a field.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+Cell = str | int | float | None
+Rows = Sequence[Sequence[Cell]]
+
+PAGE_ROWS = 500
+"""Rows read and formatted at once; this number takes some milliseconds."""
+
+
+def csv_text(rows: Iterable[Sequence[Cell]]) -> str:
+    """CRLF after every record, no header row, line breaks inside a field folded to blanks."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    for row in rows:
+        writer.writerow([_folded(cell) for cell in row])
+    return text.getvalue()
+
+
+def duration(seconds: float | None) -> str:
+    """As people say it: ``42 s``, ``3 min 05 s``, ``2 h 07 min``, ``3 d 04 h``."""
+    if seconds is None:
+        return ""
+    whole = round(seconds)
+    for unit_s, unit, part_s, part in ((86400, "d", 3600, "h"), (3600, "h", 60, "min")):
+        if whole >= unit_s:
+            return f"{whole // unit_s} {unit} {whole % unit_s // part_s:02d} {part}"
+    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
+
+
+def _folded(cell: Cell) -> Cell:
+    return " ".join(cell.splitlines()) if isinstance(cell, str) else cell

@@ -1,0 +1,52 @@
+"""Metrics of requests: how many, how long, how many bytes."""
+
+import time
+
+from hypercorn.typing import (
+    ASGIReceiveCallable,
+    ASGIReceiveEvent,
+    ASGISendCallable,
+    ASGISendEvent,
+)
+from quart import Quart, Response, g, request
+
+from dss_observability import metrics
+
+
+def install(app: Quart) -> None:
+    """Count and time every request, by the address's rule and not by the address."""
+    for way in ("token", "issuer"):
+        for outcome in ("accepted", "refused"):
+            metrics.SIGN_INS.labels(way, outcome)
+
+    @app.before_request
+    async def _begin() -> None:
+        g.dss_began_s = time.monotonic()
+
+    @app.after_request
+    async def _end(response: Response) -> Response:
+        route = request.url_rule.rule if request.url_rule else "none"
+        metrics.HTTP_REQUESTS.labels(request.method, route, response.status_code).inc()
+        if "dss_began_s" in g:
+            metrics.HTTP_SECONDS.labels(route).observe(time.monotonic() - g.dss_began_s)
+        return response
+
+
+def counted(
+    receive: ASGIReceiveCallable, send: ASGISendCallable
+) -> tuple[ASGIReceiveCallable, ASGISendCallable]:
+    """The same, with the bytes of the bodies counted."""
+    coming, going = metrics.HTTP_BYTES.labels("in"), metrics.HTTP_BYTES.labels("out")
+
+    async def receive_counted() -> ASGIReceiveEvent:
+        event = await receive()
+        if event["type"] == "http.request":
+            coming.inc(len(event.get("body", b"")))
+        return event
+
+    async def send_counted(event: ASGISendEvent) -> None:
+        if event["type"] == "http.response.body":
+            going.inc(len(event.get("body", b"")))
+        await send(event)
+
+    return receive_counted, send_counted
