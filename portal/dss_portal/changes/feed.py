@@ -15,8 +15,8 @@ import asyncpg
 from dss_portal import database
 from dss_portal.changes import reading
 from dss_portal.changes.reading import Change, Reader
-from dss_portal.database_address import parse
-from dss_portal.engine import arguments
+from dss_portal.database.address import parse
+from dss_portal.database.engine import arguments
 
 log = logging.getLogger(__name__)
 
