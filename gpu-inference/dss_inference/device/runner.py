@@ -15,6 +15,9 @@ from dss_inference.errors import InferenceError
 
 _SLAB_VOXELS = 16_000_000
 """So many voxels are worked on at once: bounds the memory that goes beyond the image itself."""
+NEAR, CERTAIN = 127, 254
+"""Values of a coarse segmentation that is refined."""
+_NEAR_SHARE = 20
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -108,36 +111,27 @@ class Runner:
         values = self._on_device(voxels).float()[None, None]
         return functional.interpolate(values, shape, mode="trilinear")[0, 0].cpu().numpy()
 
-    def enlarge(
-        self, coarse: npt.NDArray[np.uint8], factors: tuple[int, int, int], rows: slice
-    ) -> torch.Tensor:
-        """Channels (c, z, y, x) of 0..255, interpolated linearly to the fine rows ``rows``."""
-        first, last = rows.start // factors[0] - 1, -(-rows.stop // factors[0]) + 1
-        index = np.clip(np.arange(first, last), 0, coarse.shape[1] - 1)
-        values = self._on_device(coarse[:, index]).float()[None]
-        fine = functional.interpolate(values, scale_factor=factors, mode="trilinear")[0]
-        offset = rows.start - first * factors[0]
-        return fine[:, offset : offset + rows.stop - rows.start]
-
     @memory_errors()
     def refine(
         self,
         hu: npt.NDArray[np.int16],
         coarse: npt.NDArray[np.uint8],
+        labels: npt.NDArray[np.uint8],
         factors: tuple[int, int, int],
         threshold_hu: int,
     ) -> npt.NDArray[np.uint8]:
-        """Labels 1, 2, ... (0: none) for every voxel of ``hu``.
+        """A label, or 0 for none, for every voxel of ``hu``.
 
-        ``coarse`` has channels 0..255 on blocks of ``factors`` voxels: the first is what is certain
-        whatever its HU, the others are the labels' shares.  Near a share, HU decide.
+        ``coarse`` and ``labels`` (z, y, x) are on blocks of ``factors`` voxels.  ``coarse`` is 0, NEAR (in what
+        is below ``threshold_hu``) or CERTAIN (whatever its HU), and is interpolated; ``labels`` is not.
         """
-        labels = np.empty(hu.shape, np.uint8)
+        answer = np.empty(hu.shape, np.uint8)
         rows = slab_rows(hu.shape, step=factors[0])
         for z in range(0, hu.shape[0], rows):
             part = slice(z, min(z + rows, hu.shape[0]))
-            labels[part] = self._refine(hu[part], coarse, factors, part, threshold_hu)
-        return labels
+            answer[part] = self._refine(hu[part], coarse, factors, part, threshold_hu)
+            answer[part] *= _repeated(labels, factors, part)[:, : hu.shape[1], : hu.shape[2]]
+        return answer
 
     def _refine(
         self,
@@ -146,12 +140,23 @@ class Runner:
         factors: tuple[int, int, int],
         rows: slice,
         threshold_hu: int,
-    ) -> npt.NDArray[np.uint8]:
-        fine = self.enlarge(coarse, factors, rows)[:, :, : hu.shape[1], : hu.shape[2]]
-        share, label = fine[1:].max(dim=0)
-        airy = self._on_device(hu) < threshold_hu
-        inside = ((share > 40) & airy) | (fine[0] > 127)
-        return ((label + 1) * inside).to(torch.uint8).cpu().numpy()
+    ) -> npt.NDArray[np.bool_]:
+        share = self._enlarged(coarse, factors, rows)[:, : hu.shape[1], : hu.shape[2]]
+        inside = (share > _NEAR_SHARE) & (self._on_device(hu) < threshold_hu)
+        inside |= share > (NEAR + CERTAIN) // 2
+        flags: npt.NDArray[np.bool_] = inside.cpu().numpy()
+        return flags
+
+    def _enlarged(
+        self, coarse: npt.NDArray[np.uint8], factors: tuple[int, int, int], rows: slice
+    ) -> torch.Tensor:
+        """Interpolated linearly to the fine rows ``rows``."""
+        first, last = rows.start // factors[0] - 1, -(-rows.stop // factors[0]) + 1
+        index = np.clip(np.arange(first, last), 0, coarse.shape[0] - 1)
+        values = self._on_device(coarse[index]).float()[None, None]
+        fine = functional.interpolate(values, scale_factor=factors, mode="trilinear")[0, 0]
+        offset = rows.start - first * factors[0]
+        return fine[offset : offset + rows.stop - rows.start]
 
     @memory_errors()
     def sample(
@@ -184,6 +189,15 @@ class Runner:
 
     def _on_device(self, voxels: npt.NDArray[np.generic]) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(voxels)).to(self._device)
+
+
+def _repeated(
+    labels: npt.NDArray[np.uint8], factors: tuple[int, int, int], rows: slice
+) -> npt.NDArray[np.uint8]:
+    """Each of ``labels`` for all voxels of its block, of the fine rows ``rows``."""
+    index = np.arange(rows.start, rows.stop) // factors[0]
+    plane = labels.repeat(factors[1], axis=1).repeat(factors[2], axis=2)
+    return np.asarray(plane[index], np.uint8)
 
 
 def slab_rows(shape: tuple[int, ...], *, step: int) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage as ndi
 
-from dss_inference.device.runner import Runner
+from dss_inference.device.runner import CERTAIN, NEAR, Runner
 from dss_inference.lungs.air import AIR_HU, USUAL_AIR_HU, enclosed_air
 from dss_inference.lungs.airway import airway
 from dss_inference.lungs.choice import lung_air
@@ -76,21 +76,23 @@ def lungs_in(hu: npt.NDArray[np.int16], spacing_mm: Triple, runner: Runner, step
     near = Body(middle_x=middle_x, whole=body.whole)
     sides = sided(view.cropped(box), lungs[box], near)
     step(0.65, "closing over vessels")
-    shares = _shares(sides, tubes[box], view.spacing_mm)
+    coarse, spread = _shares(sides, tubes[box], view.spacing_mm)
     step(0.8, "going back to full resolution")
     fine = tuple(slice(s.start * f, s.stop * f) for s, f in zip(box, factors, strict=True))
-    labels[fine] = runner.refine(hu[fine], shares, factors, AIR_HU)
+    labels[fine] = runner.refine(hu[fine], coarse, spread, factors, AIR_HU)
     return result
 
 
-def _shares(sides: Sides, tubes: Flags, spacing_mm: Triple) -> Sides:
-    """Channels 0 or 255: lung whatever its HU (the inside, and what closing added), then one for each label."""
-    labels = [
-        _closed(sides == side, tubes | (sides > 0), spacing_mm) for side in (LEFT, RIGHT, UNSIDED)
-    ]
-    lungs = np.logical_or.reduce(labels)
+def _shares(sides: Sides, tubes: Flags, spacing_mm: Triple) -> tuple[Sides, Sides]:
+    """NEAR, and CERTAIN for the inside and what closing added; and the sides, one voxel wider than the lungs."""
+    wider = sides.copy()
+    for side in (LEFT, RIGHT, UNSIDED):
+        added = _closed(sides == side, tubes | (sides > 0), spacing_mm)
+        wider[added & (wider == 0)] = side
+    lungs = wider > 0
     certain = lungs & ((sides == 0) | ndi.binary_erosion(lungs, border_value=1))
-    return np.stack([certain, *labels]).astype(np.uint8) * np.uint8(255)
+    coarse = (np.uint8(NEAR) * lungs + np.uint8(CERTAIN - NEAR) * certain).astype(np.uint8)
+    return coarse, np.where(lungs, wider, ndi.maximum_filter(wider, 3)).astype(np.uint8)
 
 
 def _closed(lung: Flags, taken: Flags, spacing_mm: Triple) -> Flags:

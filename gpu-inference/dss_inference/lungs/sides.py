@@ -47,15 +47,16 @@ def body_of(view: View, enclosed: Flags) -> Body:
 
 
 def sided(view: View, lungs: Flags, body: Body) -> Sides:
-    """LEFT and RIGHT, or UNSIDED throughout, for every voxel of ``lungs``."""
-    strides = tuple(max(1, round(_SPLIT_MM / s)) for s in view.spacing_mm)
-    every = tuple(slice(None, None, k) for k in strides)
-    dz, dy, dx = (s * k for s, k in zip(view.spacing_mm, strides, strict=True))
-    markers = np.zeros(lungs.shape, np.uint8)
-    markers[every] = _markers(np.ascontiguousarray(lungs[every]), (dz, dy, dx))
+    """LEFT and RIGHT, or UNSIDED throughout, for every voxel of ``lungs``; told on a grid of some 4 mm."""
+    factors = tuple(max(1, round(_SPLIT_MM / s)) for s in view.spacing_mm)
+    dz, dy, dx = (s * k for s, k in zip(view.spacing_mm, factors, strict=True))
+    few = np.ascontiguousarray(lungs[tuple(slice(None, None, k) for k in factors)])
+    markers = _markers(few, (dz, dy, dx))
     if not markers.any():
         return np.where(lungs, _side_of_one(lungs, body), NONE).astype(np.uint8)
-    return _grown(lungs, markers, view.spacing_mm)
+    spread = _grown(few, markers, (dz, dy, dx))
+    z, y, x = (np.arange(n) // k for n, k in zip(lungs.shape, factors, strict=True))
+    return np.where(lungs, spread[np.ix_(z, y, x)], np.uint8(NONE))
 
 
 def _side_of_one(lungs: Flags, body: Body) -> int:
@@ -95,10 +96,10 @@ def _pair(label: npt.NDArray[np.integer], count: int, spacing_mm: Triple) -> tup
 
 
 def _grown(lungs: Flags, markers: Sides, spacing_mm: Triple) -> Sides:
-    """Markers flood the lungs from their cores, meet where they are thinnest, then reach what is cut off."""
+    """Markers flood the lungs from their cores, meet where they are thinnest, then reach all else."""
     depth = np.minimum(distance_mm(~lungs, spacing_mm), _DEEPEST_MM)
     flooded = sitk.MorphologicalWatershedFromMarkers(
         sitk.GetImageFromArray(-depth), sitk.GetImageFromArray(markers), markWatershedLine=False
     )
     spread: Sides = sitk.GetArrayFromImage(flooded)
-    return np.where(lungs, spread, np.uint8(NONE))
+    return spread

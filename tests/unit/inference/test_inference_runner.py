@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dss_inference.device import runner as runner_module
-from dss_inference.device.runner import Runner, runner_for
+from dss_inference.device.runner import CERTAIN, NEAR, Runner, runner_for
 from dss_inference.errors import InferenceError
 
 
@@ -17,20 +17,21 @@ def test_an_incomplete_block_is_the_mean_of_what_is_there(runner: Runner) -> Non
 def test_slabs_give_what_the_whole_gives(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     hu = rng.integers(-1000, 200, (13, 10, 9)).astype(np.int16)
-    shares = (rng.random((2, 5, 4, 3)) > 0.5).astype(np.uint8) * np.uint8(255)
-    whole = runner.refine(hu, shares, (3, 3, 3), -400)
+    coarse = rng.choice(np.array([0, NEAR, CERTAIN], np.uint8), (5, 4, 3))
+    labels = rng.integers(1, 3, (5, 4, 3)).astype(np.uint8)
+    whole = runner.refine(hu, coarse, labels, (3, 3, 3), -400)
 
     monkeypatch.setattr(runner_module, "_SLAB_VOXELS", 300)
 
-    assert np.array_equal(runner.refine(hu, shares, (3, 3, 3), -400), whole)
+    assert np.array_equal(runner.refine(hu, coarse, labels, (3, 3, 3), -400), whole)
 
 
 def test_what_is_certain_needs_no_air_and_what_is_near_does(runner: Runner) -> None:
     hu = np.array([[[40, 40, -900, -900]]], np.int16)
-    certain, near = [[[255, 0, 0, 0]]], [[[255, 255, 255, 0]]]
-    shares = np.array([certain, near], np.uint8)
+    coarse = np.array([[[CERTAIN, NEAR, NEAR, 0]]], np.uint8)
+    labels = np.array([[[1, 1, 2, 2]]], np.uint8)
 
-    assert runner.refine(hu, shares, (1, 1, 1), -400).tolist() == [[[1, 0, 1, 0]]]
+    assert runner.refine(hu, coarse, labels, (1, 1, 1), -400).tolist() == [[[1, 0, 2, 0]]]
 
 
 def test_a_gpu_that_is_not_there_is_missed_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
