@@ -1,16 +1,25 @@
 """Mesh layers of a workspace."""
 
-import re
 from collections.abc import Callable
 from pathlib import PureWindowsPath
 
+from dss_workspace.layers import flat_name, is_layer, layer_key
 from dss_workspace.registry import Folder
 
-_LAYER_KEY = re.compile(r"Layer\[(\d+)\]")
+
+def mesh_file_folders(workspace: Folder) -> list[Folder]:
+    """The folders that name the files of mesh layers."""
+    meshes = workspace.find("MeshLayers") or Folder()
+    return [folder for folder in meshes.walk() if "AbsolutePath" in folder.entries]
 
 
-def drop_meshes(workspace: Folder, is_there: Callable[[str], bool]) -> int:
-    """Take out the mesh layers that lack a file; how many those were.
+def mesh_file_names(workspace: Folder) -> tuple[str, ...]:
+    """Names of the files that the mesh layers need.  Raises WorkspaceInvalid for a path without a file name."""
+    return tuple(flat_name(folder.get("AbsolutePath")) for folder in mesh_file_folders(workspace))
+
+
+def remove_incomplete_meshes(workspace: Folder, is_there: Callable[[str], bool]) -> int:
+    """Remove the mesh layers that lack a file, and number the others anew; how many were removed.
 
     The client never uploads meshes, and one missing file makes ITK-SNAP refuse the workspace.
     """
@@ -23,14 +32,6 @@ def drop_meshes(workspace: Folder, is_there: Callable[[str], bool]) -> int:
     if not meshes.folders:
         del workspace.folders["MeshLayers"]
     return len(layers) - len(kept)
-
-
-def layer_key(index: int) -> str:
-    return f"Layer[{index:03d}]"
-
-
-def is_layer(key: str) -> bool:
-    return _LAYER_KEY.fullmatch(key) is not None
 
 
 def _is_complete(mesh: Folder, is_there: Callable[[str], bool]) -> bool:

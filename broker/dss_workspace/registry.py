@@ -5,28 +5,40 @@ Format: Common/Registry.cxx of ITK-SNAP (``ReadFromXMLFile``, ``WriteToXMLFile``
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 from defusedxml import DefusedXmlException, EntitiesForbidden
 from defusedxml.ElementTree import DefusedXMLParser, ParseError
 
+from dss_workspace.errors import WorkspaceInvalid
+
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
+
+MAX_BYTES = 16 * 2**20
+"""Real workspaces have some 20 kB."""
 
 MAX_DEPTH = 64
 """Real workspaces are some ten folders deep."""
 
+TOO_LARGE = "The workspace file is larger than 16 MB; real ones have some 20 kB."
+
 _PIECE_BYTES = 65536
 
-_HEADER = """\
-<?xml version="1.0" encoding="UTF-8" ?>
+_DECLARATION = '<?xml version="1.0" encoding="UTF-8" ?>\n'
+
+_PROJECT_COMMENT = """\
 <!--ITK-SNAP (itksnap.org) Project File
 
 This file can be moved/copied along with the images that it references
 as long as the relative location of the images to the project file is\x20
 the same. Do not modify the SaveLocation entry, or this will not work.
 -->
+"""
+
+_DOCUMENT_TYPE = """\
 <!DOCTYPE registry [
 <!ELEMENT registry (entry*,folder*)>
 <!ELEMENT folder (entry*,folder*)>
@@ -39,10 +51,6 @@ the same. Do not modify the SaveLocation entry, or this will not work.
 
 # A parser turns plain white space in an attribute into blanks; references keep it.
 _ESCAPES = {'"': "&quot;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
-
-
-class RegistryUnreadable(Exception):
-    """The bytes are no registry; the text is a sentence for whoever sent them."""
 
 
 @dataclass
@@ -87,18 +95,30 @@ class Folder:
             yield from child.walk()
 
 
+def read(path: Path) -> Folder:
+    """``parse`` the file ``path``, unless it is larger than MAX_BYTES."""
+    if path.stat().st_size > MAX_BYTES:
+        raise WorkspaceInvalid(TOO_LARGE)
+    return parse(path.read_bytes())
+
+
 def parse(data: bytes) -> Folder:
-    """Read a registry.  Raises RegistryUnreadable, with a sentence, for anything that is none."""
+    """Read a registry of at most MAX_BYTES and MAX_DEPTH.
+
+    Raises WorkspaceInvalid for anything else, and for a registry that defines XML entities.
+    """
+    if len(data) > MAX_BYTES:
+        raise WorkspaceInvalid(TOO_LARGE)
     try:
         root = _root(data)
     except EntitiesForbidden as error:
-        raise RegistryUnreadable(
+        raise WorkspaceInvalid(
             "The workspace file defines XML entities, which is not allowed."
         ) from error
     except (DefusedXmlException, ParseError, ValueError, LookupError) as error:
-        raise RegistryUnreadable(f"The workspace file is not readable XML: {error}.") from error
+        raise WorkspaceInvalid(f"The workspace file is not readable XML: {error}.") from error
     if root.tag != "registry":
-        raise RegistryUnreadable(
+        raise WorkspaceInvalid(
             f"The workspace file holds <{root.tag}>; ITK-SNAP writes <registry>."
         )
     folder = Folder()
@@ -116,11 +136,11 @@ def _root(data: bytes) -> "Element":
 
 def _read_into(folder: Folder, element: "Element", depth: int) -> None:
     if depth == 0:
-        raise RegistryUnreadable(f"The workspace file has folders nested deeper than {MAX_DEPTH}.")
+        raise WorkspaceInvalid(f"The workspace file has folders nested deeper than {MAX_DEPTH}.")
     for child in element:
         key = child.get("key")
         if key is None or child.tag not in {"entry", "folder"}:
-            raise RegistryUnreadable(
+            raise WorkspaceInvalid(
                 f"The workspace file has a <{child.tag}> that ITK-SNAP cannot read."
             )
         if child.tag == "entry":
@@ -129,9 +149,14 @@ def _read_into(folder: Folder, element: "Element", depth: int) -> None:
             _read_into(folder.folders.setdefault(key, Folder()), child, depth - 1)
 
 
-def serialize(root: Folder) -> bytes:
-    """Inverse of ``parse``, with the header and the inline DTD that ITK-SNAP writes."""
-    return "\n".join([_HEADER + "<registry>", *_lines(root, "  "), "</registry>\n"]).encode()
+def serialize(root: Folder, *, is_project: bool = True) -> bytes:
+    """Inverse of ``parse``, with the inline DTD that ITK-SNAP writes.
+
+    A project that its program saves begins with a comment for its user (``is_project``); a workspace that it
+    exports for a ticket does not.
+    """
+    head = _DECLARATION + (_PROJECT_COMMENT if is_project else "") + _DOCUMENT_TYPE
+    return "\n".join([head + "<registry>", *_lines(root, "  "), "</registry>\n"]).encode()
 
 
 def _lines(folder: Folder, indent: str) -> Iterator[str]:

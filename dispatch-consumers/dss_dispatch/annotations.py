@@ -1,85 +1,18 @@
-"""Landmarks of a workspace: points of the main image with a text.
+"""Landmarks that an algorithm found, as annotations of the result's workspace."""
 
-Format: ImageAnnotationData.cxx of ITK-SNAP.  A position is counted in voxels of the main image, from the
-corner of the first one: the middle of voxel (0, 0, 0) is at (0.5, 0.5, 0.5), as AnnotationModel.cxx makes it.
-"""
-
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from dss_broker.messages import Landmark
-from dss_dispatch.errors import TicketError
-from dss_dispatch.registry import Folder
 from dss_dispatch.ticket_images import Image
-
-_FOLDER = "Annotations"
-_ARROW_MM = "8 8"
-"""From the point to its text, right and up in a slice."""
-_AXIAL = "2"
+from dss_workspace import landmarks as ws
+from dss_workspace.registry import Folder
 
 
 def add_landmarks(workspace: Folder, landmarks: Sequence[Landmark], main: Image) -> None:
     """After those that the user has; ``main`` is the grid of the main image."""
-    if not landmarks:
-        return
-    folder = workspace.make(_FOLDER)
-    folder.set("Format", "ITK-SNAP Annotation File")
-    folder.set("FormatDate", "20150624")
-    elements = folder.make("Annotations")
-    count = _count(elements)
-    for index, landmark in enumerate(landmarks, start=count):
-        elements.folders[f"Element[{index}]"] = _element(landmark, main)
-    elements.set("ArraySize", str(count + len(landmarks)))
+    ws.add_landmarks(workspace, [_annotation(landmark, main) for landmark in landmarks])
 
 
-def landmarks_tagged(workspace: Folder, tag: str) -> list[tuple[float, ...]]:
-    """Positions (x, y, z) of the landmarks with that tag, or that text, which ITK-SNAP takes for one.
-
-    In voxels of the main image, from the corner of the first one.  Raises TicketError for one without a place.
-    """
-    elements = (workspace.find(f"{_FOLDER}.Annotations") or Folder()).folders.values()
-    found = (
-        e for e in elements if e.get("Type") == "LandmarkAnnotation" and tag in names(e, "Text")
-    )
-    return [_position(element, tag) for element in found]
-
-
-def names(folder: Folder, title: str) -> set[str]:
-    """The tags of something, and what it is called: ITK-SNAP takes either for the tag of a service."""
-    tags = (tag.strip() for tag in folder.get("Tags").split(","))
-    return {name for name in (*tags, folder.get(title)) if name}
-
-
-def _position(element: Folder, tag: str) -> tuple[float, ...]:
-    try:
-        position = tuple(float(word) for word in element.get("Pos").split())
-    except ValueError:
-        position = ()
-    if len(position) != 3 or not all(math.isfinite(number) for number in position):
-        raise TicketError(f"The landmark tagged '{tag}' has no place in the image; set it again.")
-    return position
-
-
-def _count(elements: Folder) -> int:
-    size = elements.get("ArraySize")
-    return int(size) if size.isdecimal() else 0
-
-
-def _element(landmark: Landmark, main: Image) -> Folder:
-    entries = {
-        "Selected": "0",
-        "VisibleInAllSlices": "0",
-        "VisibleInAllPlanes": "1",
-        "Plane": _AXIAL,
-        "Color": _listed(value / 255 for value in landmark.rgb),
-        "Tags": "",
-        "Type": "LandmarkAnnotation",
-        "Pos": _listed(main.index_of(landmark.position_mm) + 0.5),
-        "Offset": _ARROW_MM,
-        "Text": landmark.text,
-    }
-    return Folder(entries=entries)
-
-
-def _listed(numbers: Iterable[float]) -> str:
-    return " ".join(f"{number:.6g}" for number in numbers)
+def _annotation(landmark: Landmark, main: Image) -> ws.Landmark:
+    x, y, z = (float(number) for number in main.index_of(landmark.position_mm))
+    return ws.Landmark(text=landmark.text, index=(x, y, z), rgb=landmark.rgb)

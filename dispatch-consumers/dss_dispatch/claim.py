@@ -26,13 +26,13 @@ from dss_dispatch.errors import TicketError, Withdrawn
 from dss_dispatch.inference.http_inference import infer_at
 from dss_dispatch.inference.queue_inference import infer
 from dss_dispatch.inference.worker_liveness import Workers
-from dss_dispatch.remarks import remarks_of
 from dss_dispatch.result.gate import check_results
 from dss_dispatch.result.staging import Segmentation, stage
 from dss_dispatch.service import Service
 from dss_dispatch.submission.reading import Submission, is_plain_file, read_submission
 from dss_observability import metrics, tracing
 from dss_observability.tracing import Attributes
+from dss_workspace.notes import read_notes
 
 READING, INFERENCE, BUILDING, CHECKING = (0.0, 0.1), (0.1, 0.9), (0.9, 0.95), (0.95, 1.0)
 """The parts of the progress bar, one for each stage."""
@@ -98,8 +98,8 @@ class ClaimedTicket:
         submission = read_submission(area, self.service)
         size = " x ".join(str(n) for n in submission.image.size)
         self.reporter.log(f"The layer tagged '{self.service.dispatch.tag}' has {size} voxels.")
-        for said in remarks_of(submission.workspace):
-            self.reporter.log(f"From the sender: {said.text}", said.level)
+        for note in read_notes(submission.workspace):
+            self.reporter.log(f"From the sender: {note.text}", note.level)
         for remark in submission.region.remarks:
             self.reporter.log(remark)
         self.reporter.progressed(READING, 1.0)

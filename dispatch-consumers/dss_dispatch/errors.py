@@ -1,5 +1,10 @@
 """What can go wrong in a dispatcher."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dss_workspace.errors import WorkspaceInvalid
+
 
 class TicketError(Exception):
     """The ticket cannot be done; the text is a sentence for the user, shown as it stands."""
@@ -30,3 +35,12 @@ class NoInference(Exception):
 
 class ServiceInvalid(Exception):
     """A service folder cannot be used; the text says which field of ``service.json`` and why."""
+
+
+@contextmanager
+def workspace_errors() -> Iterator[None]:
+    """Raise TicketError, with the same sentence, for a workspace that cannot be used."""
+    try:
+        yield
+    except WorkspaceInvalid as error:
+        raise TicketError(str(error)) from error

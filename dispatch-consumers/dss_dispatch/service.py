@@ -18,7 +18,7 @@ from dss_broker.descriptor import (
 )
 from dss_broker.messages import Label
 from dss_dispatch.errors import ServiceInvalid
-from dss_dispatch.workspace import Role
+from dss_workspace.layers import Role
 
 IMAGE_ROLES: dict[TagType, frozenset[str]] = {
     TagType.MAIN: frozenset({Role.MAIN}),

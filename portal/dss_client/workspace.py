@@ -3,17 +3,17 @@
 Facts: WorkspaceAPI.cxx (``ExportWorkspace``) of ITK-SNAP, and a workspace that itksnap-wt uploaded.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 from dss_client.errors import NotUnderstood
 from dss_client.images import Layer
-from dss_client.registry import Folder, read_entries, to_xml
-
-_LABEL = re.compile(r"Layers\.Layer\[000\]\.ProjectMetaData\.IRIS\.LabelTable\.Element\[\d+\]\.")
-_ROLE = re.compile(r"(Layers\.Layer\[\d+\])\.Role")
+from dss_workspace.errors import WorkspaceInvalid
+from dss_workspace.labels import label_table
+from dss_workspace.layers import Role, flat_name, layer_folders, main_folder
+from dss_workspace.notes import add_notes
+from dss_workspace.registry import Folder, read, serialize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,52 +30,42 @@ def write_workspace(ticket: int, layer: Layer, tags: Iterable[str]) -> Path:
     The layer's nickname stays out: it would be the user's file name, which may name the patient.
     """
     folder = layer.path.parent
-    grey: Folder = {"Dimensions": " ".join(map(str, layer.size[:3]))}
-    main: Folder = {
-        "AbsolutePath": layer.path.as_posix(),
-        "Role": "MainRole",
-        "Tags": ",".join(tags),
-        "IOHints": {},
-        "ProjectMetaData": {"Files": {"Grey": grey}},
-    }
-    layers: Folder = {"Layer[000]": main}
-    root: Folder = {"SaveLocation": folder.as_posix(), "Version": "", "Layers": layers}
-    if layer.notes:
-        root = {**root, "DSS": _notes(layer)}
+    workspace = Folder(entries={"SaveLocation": folder.as_posix(), "Version": ""})
+    main = main_folder(workspace)
+    main.set("AbsolutePath", layer.path.as_posix())
+    main.set("Role", Role.MAIN)
+    main.set("Tags", ",".join(tags))
+    main.make("IOHints")
+    main.set("ProjectMetaData.Files.Grey.Dimensions", " ".join(map(str, layer.size[:3])))
+    add_notes(workspace, layer.notes)
     path = folder / f"ticket_{ticket:08d}.itksnap"
-    path.write_text(to_xml(root), encoding="utf-8", newline="\n")
+    path.write_bytes(serialize(workspace, is_project=False))
     return path
 
 
-def _notes(layer: Layer) -> Folder:
-    """What was done to the image, for the ticket's log: our dispatcher reads it, ITK-SNAP skips it."""
-    elements: Folder = {
-        f"Element[{i}]": {"Level": note.level, "Text": note.text}
-        for i, note in enumerate(layer.notes)
-    }
-    return {"Notes": {"ArraySize": str(len(layer.notes)), **elements}}
-
-
 def read_outcome(workspace: Path) -> Outcome:
-    """What a downloaded workspace holds.  Raises NotUnderstood if a segmentation of it is missing."""
-    entries = read_entries(workspace)
-    layers = [
-        found[1]
-        for key, value in entries.items()
-        if (found := _ROLE.fullmatch(key)) and value == "SegmentationRole"
-    ]
-    paths = [workspace.parent / _file_name(entries, layer) for layer in layers]
+    """What a downloaded workspace holds.
+
+    Raises NotUnderstood if it is no workspace, or a segmentation of it is missing.
+    """
+    try:
+        root = read(workspace)
+    except WorkspaceInvalid as error:
+        raise NotUnderstood(f"The result workspace cannot be read. {error}") from error
+    paths = [workspace.parent / name for name in _segmentations(root)]
     if any(not path.is_file() for path in paths):
         raise NotUnderstood("The result workspace names a segmentation that was not downloaded.")
-    return Outcome(segmentations=tuple(paths), labels=_labels(entries))
+    table = label_table(root)
+    return Outcome(
+        segmentations=tuple(paths),
+        labels={value: element.get("Label") for value, element in table.items()},
+    )
 
 
-def _file_name(entries: dict[str, str], layer: str) -> str:
-    """The files lie side by side, whatever folder they had on the machine that wrote the workspace."""
-    return PureWindowsPath(entries.get(f"{layer}.AbsolutePath", "")).name
-
-
-def _labels(entries: dict[str, str]) -> dict[int, str]:
-    elements = {found[0] for key in entries if (found := _LABEL.match(key))}
-    numbered = {entries.get(f"{e}Index", ""): entries.get(f"{e}Label", "") for e in elements}
-    return {int(index): name for index, name in numbered.items() if index.isdigit()}
+def _segmentations(root: Folder) -> list[str]:
+    """Their files lie beside the workspace, whatever folder they had on the machine that wrote it."""
+    folders = [f for f in layer_folders(root).values() if f.get("Role") == Role.SEGMENTATION]
+    try:
+        return [flat_name(folder.get("AbsolutePath")) for folder in folders]
+    except WorkspaceInvalid as error:
+        raise NotUnderstood(str(error)) from error

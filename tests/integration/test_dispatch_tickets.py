@@ -33,8 +33,8 @@ from dss_broker.messages import (
 from dss_datastore import layout
 from dss_dispatch import claim_request
 from dss_dispatch.inference import queue_inference
-from dss_dispatch.registry import parse
 from dss_observability import tracing
+from dss_workspace.registry import parse
 from support.builders import MAIN, WorkspaceSpec, image, segmentation, submit, write_image
 from support.dispatchers import (
     WAIT_S,

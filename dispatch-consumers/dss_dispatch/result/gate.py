@@ -9,11 +9,8 @@ from pathlib import Path
 
 from dss_broker.messages import ResultFile
 from dss_datastore import file_names
-from dss_dispatch import workspace as ws
-from dss_dispatch.errors import ImageDamaged, ResultRefused
+from dss_dispatch.errors import ImageDamaged, ResultRefused, workspace_errors
 from dss_dispatch.files import described
-from dss_dispatch.labels import label_table
-from dss_dispatch.registry import Folder, parse
 from dss_dispatch.submission.reading import WORKSPACE_SUFFIX, is_plain_file
 from dss_dispatch.ticket_images import (
     UNSIGNED_PIXELS,
@@ -22,9 +19,15 @@ from dss_dispatch.ticket_images import (
     label_values,
     read_header,
 )
-from dss_dispatch.workspace import Layer, Role
+from dss_workspace import layers as ws
+from dss_workspace.labels import label_table
+from dss_workspace.layers import Layer, Role
+from dss_workspace.meshes import mesh_file_names
+from dss_workspace.paths import has_moved
+from dss_workspace.registry import Folder, read
 
 
+@workspace_errors()
 def check_results(folder: Path, segmentation: str) -> tuple[ResultFile, ...]:
     """The files of ``folder``, if ITK-SNAP can load them and ``segmentation`` fits its image exactly.
 
@@ -58,17 +61,17 @@ def check_names(names: Iterable[str]) -> None:
 def _only_workspace(folder: Path) -> Folder:
     found = [path for path in folder.iterdir() if path.suffix == WORKSPACE_SUFFIX]
     require(len(found) == 1, f"it has {len(found)} workspaces instead of one")
-    return parse(found[0].read_bytes())
+    return read(found[0])
 
 
 def _check_files(folder: Path, workspace: Folder, layers: tuple[Layer, ...]) -> None:
     """Every file that is named is there, where it is named, and no other."""
-    named = {layer.file_name for layer in layers} | set(ws.mesh_file_names(workspace))
+    named = {layer.file_name for layer in layers} | set(mesh_file_names(workspace))
     for name in sorted(named):
         require(is_plain_file(folder / name), f"the file '{name}' of a layer is missing")
     present = {path.name for path in folder.iterdir() if path.suffix != WORKSPACE_SUFFIX}
     require(present == named, f"no layer names the file '{min(present - named, default='')}'")
-    require(ws.has_moved(workspace), "its layers lie outside of its SaveLocation")
+    require(has_moved(workspace), "its layers lie outside of its SaveLocation")
 
 
 def _check_added(layers: tuple[Layer, ...], segmentation: str) -> None:

@@ -9,13 +9,10 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from dss_dispatch import workspace as ws
-from dss_dispatch.errors import TicketError
+from dss_dispatch.errors import TicketError, workspace_errors
 from dss_dispatch.files import sha256
-from dss_dispatch.labels import MAX_VALUE
-from dss_dispatch.registry import Folder, parse
 from dss_dispatch.result.gate import check_names, check_values, require
-from dss_dispatch.submission.reading import MAX_WORKSPACE_BYTES, WORKSPACE_SUFFIX, is_plain_file
+from dss_dispatch.submission.reading import WORKSPACE_SUFFIX, is_plain_file
 from dss_dispatch.ticket_images import (
     INTEGER_PIXELS,
     Image,
@@ -27,9 +24,16 @@ from dss_dispatch.ticket_images import (
     read_header,
     same_voxels,
 )
-from dss_dispatch.workspace import Layer, Role
+from dss_workspace import layers as ws
+from dss_workspace.errors import WorkspaceInvalid
+from dss_workspace.labels import MAX_VALUE
+from dss_workspace.layers import Layer, Role
+from dss_workspace.meshes import mesh_file_names
+from dss_workspace.paths import lies_beside
+from dss_workspace.registry import MAX_BYTES, Folder, read
 
 
+@workspace_errors()
 def check_provided(folder: Path, names: Sequence[str], sent: Path) -> None:
     """May the files ``names`` of ``folder`` be handed out?  In ``sent`` lies what the user submitted.
 
@@ -61,19 +65,19 @@ def _only_workspace(folder: Path, names: Sequence[str]) -> Folder:
     require(found[0].endswith(WORKSPACE_SUFFIX), f"'{found[0]}' must end in '{WORKSPACE_SUFFIX}'")
     path = folder / found[0]
     require(is_plain_file(path), f"the file '{found[0]}' is missing")
-    require(path.stat().st_size <= MAX_WORKSPACE_BYTES, "the workspace is larger than 16 MB")
-    return parse(path.read_bytes())
+    require(path.stat().st_size <= MAX_BYTES, "the workspace is larger than 16 MB")
+    return read(path)
 
 
 def _check_files(
     folder: Path, names: Sequence[str], workspace: Folder, layers: tuple[Layer, ...]
 ) -> None:
-    named = {layer.file_name for layer in layers} | set(ws.mesh_file_names(workspace))
+    named = {layer.file_name for layer in layers} | set(mesh_file_names(workspace))
     for name in sorted(named):
         there = name in names and is_plain_file(folder / name)
         require(there, f"the workspace names the file '{name}', which was not uploaded")
     require(
-        ws.lies_beside(workspace),
+        lies_beside(workspace),
         "a layer's path does not lie right in the workspace's SaveLocation, so that ITK-SNAP would "
         "not find its file beside the workspace",
     )
@@ -155,9 +159,9 @@ def _layers_sent(sent: Path) -> tuple[Layer, ...]:
     """None if the user sent no workspace that can be read, or several."""
     files = sorted(sent.iterdir()) if sent.is_dir() else []
     found = [path for path in files if path.suffix.casefold() == WORKSPACE_SUFFIX]
-    if len(found) != 1 or found[0].stat().st_size > MAX_WORKSPACE_BYTES:
+    if len(found) != 1:
         return ()
     try:
-        return ws.layers(parse(found[0].read_bytes()))
-    except TicketError:
+        return ws.layers(read(found[0]))
+    except WorkspaceInvalid:
         return ()

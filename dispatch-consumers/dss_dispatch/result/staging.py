@@ -11,13 +11,17 @@ from pathlib import Path
 from dss_broker.messages import Label, Landmark
 from dss_datastore.volume import make_folder
 from dss_datastore.writing import link, sync
-from dss_dispatch import workspace as ws
 from dss_dispatch.annotations import add_landmarks
+from dss_dispatch.errors import workspace_errors
 from dss_dispatch.files import sha256, write
-from dss_dispatch.labels import add_labels, label_table, place_labels
-from dss_dispatch.registry import Folder, serialize
 from dss_dispatch.submission.reading import Submission, is_plain_file
 from dss_dispatch.ticket_images import label_values, read_header, renumber
+from dss_workspace import layers as ws
+from dss_workspace.labels import add_labels, label_table, place_labels
+from dss_workspace.meshes import mesh_file_names, remove_incomplete_meshes
+from dss_workspace.notes import remove_notes
+from dss_workspace.paths import move, remove_histories
+from dss_workspace.registry import Folder, serialize
 
 _NAME_DIGITS = 32
 """As many as the client's own names have (``layer_000_<md5>.nii.gz``)."""
@@ -42,6 +46,7 @@ class Staged:
     remarks: tuple[str, ...]
 
 
+@workspace_errors()
 def stage(
     ticket_id: int, submission: Submission, segmentation: Segmentation, folder: Path
 ) -> Staged:
@@ -54,7 +59,9 @@ def stage(
     workspace = copy.deepcopy(submission.workspace)
     places = place_labels(segmentation.labels, label_table(workspace), used)
     name = _place_segmentation(segmentation, places, folder)
-    dropped = ws.drop_meshes(workspace, lambda file: is_plain_file(submission.folder / file))
+    dropped = remove_incomplete_meshes(
+        workspace, lambda file: is_plain_file(submission.folder / file)
+    )
     _link_input(submission, workspace, folder)
     ws.add_segmentation(workspace, name, segmentation.nickname)
     add_labels(workspace, segmentation.labels, places, used)
@@ -85,15 +92,16 @@ def _place_segmentation(segmentation: Segmentation, places: dict[int, int], fold
 
 def _link_input(submission: Submission, workspace: Folder, folder: Path) -> None:
     images = [layer.file_name for layer in submission.layers]
-    for name in dict.fromkeys([*images, *ws.mesh_file_names(workspace)]):
+    for name in dict.fromkeys([*images, *mesh_file_names(workspace)]):
         link(submission.folder / name, folder / name)
 
 
 def _finish(ticket_id: int, submission: Submission, workspace: Folder, folder: Path) -> None:
     main = read_header(submission.path(submission.layers[0]))
     ws.state_main_size(workspace, main.size)
-    ws.scrub(workspace)
-    ws.move(workspace, f"/dss/tickets/{ticket_id:08d}")
+    remove_notes(workspace)
+    remove_histories(workspace)
+    move(workspace, f"/dss/tickets/{ticket_id:08d}")
     sync(folder)
     write(folder / f"ticket_{ticket_id:08d}_results.itksnap", serialize(workspace))
 

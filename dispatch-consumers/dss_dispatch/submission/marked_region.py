@@ -6,11 +6,11 @@ Time points: TimePointProperties.cxx of ITK-SNAP, which counts them from 1 on.
 import math
 from dataclasses import dataclass, field
 
-from dss_dispatch.annotations import landmarks_tagged, names
-from dss_dispatch.errors import TicketError
-from dss_dispatch.registry import Folder
+from dss_dispatch.errors import TicketError, workspace_errors
 from dss_dispatch.service import Dispatch
 from dss_dispatch.ticket_images import Image
+from dss_workspace.landmarks import landmarks_tagged, names
+from dss_workspace.registry import Folder
 
 _TIME_POINTS = "TimePointProperties.TimePoints"
 _AXES = "xyz"
@@ -24,6 +24,7 @@ class Region:
     remarks: tuple[str, ...] = ()
 
 
+@workspace_errors()
 def region_marked(workspace: Folder, dispatch: Dispatch, image: Image) -> Region:
     """In ``image``, which has the grid of the main image.  Raises TicketError for marks that make no sense."""
     parts = [_time_point(workspace, dispatch, image), _crop_box(workspace, dispatch, image)]

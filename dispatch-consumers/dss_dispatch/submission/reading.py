@@ -5,9 +5,7 @@ from pathlib import Path
 
 from dss_broker.descriptor import Tag
 from dss_datastore import file_names
-from dss_dispatch import workspace as ws
-from dss_dispatch.errors import TicketError
-from dss_dispatch.registry import Folder, parse
+from dss_dispatch.errors import TicketError, workspace_errors
 from dss_dispatch.service import IMAGE_ROLES, Service
 from dss_dispatch.submission.marked_region import Region, region_marked
 from dss_dispatch.ticket_images import (
@@ -17,10 +15,12 @@ from dss_dispatch.ticket_images import (
     read_header,
     read_volume,
 )
-from dss_dispatch.workspace import Layer, Role
+from dss_workspace import layers as ws
+from dss_workspace.layers import Layer, Role
+from dss_workspace.meshes import mesh_file_names
+from dss_workspace.registry import Folder, read
 
 WORKSPACE_SUFFIX = ".itksnap"
-MAX_WORKSPACE_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +45,13 @@ class Submission:
         return tuple(layer for layer in self.layers if layer.role == Role.SEGMENTATION)
 
 
+@workspace_errors()
 def read_submission(folder: Path, service: Service) -> Submission:
     """Read a ticket's input folder.  Raises TicketError for whatever the service cannot work on."""
     workspace = _read_workspace(folder)
     layers = ws.layers(workspace)
     _require_files(folder, layers)
-    _require_names({layer.file_name for layer in layers} | set(ws.mesh_file_names(workspace)))
+    _require_names({layer.file_name for layer in layers} | set(mesh_file_names(workspace)))
     for tag in service.tags:
         _require_tag(layers, tag)
     target = tagged(layers, service.target_tag)
@@ -80,9 +81,7 @@ def _read_workspace(folder: Path) -> Folder:
         raise TicketError(f"The ticket has {have}; it needs exactly one file '.itksnap'.")
     if not is_plain_file(found[0]):
         raise TicketError("The workspace of the ticket is not a plain file.")
-    if found[0].stat().st_size > MAX_WORKSPACE_BYTES:
-        raise TicketError("The workspace file is larger than 16 MB; real ones have some 20 kB.")
-    return parse(found[0].read_bytes())
+    return read(found[0])
 
 
 def is_plain_file(path: Path) -> bool:

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dss_portal.traces.volumes import scrub_volume
-from dss_portal.traces.workspaces import LARGEST_BYTES, without_meshes, without_paths
+from dss_portal.traces.workspaces import without_meshes, without_paths
+from dss_workspace.registry import MAX_BYTES
 
 _THREADS = ThreadPoolExecutor(2, thread_name_prefix="scrubbing")
 """Packing a large image anew takes seconds; the threads that serve other files are not held up."""
@@ -36,7 +37,7 @@ async def leave_out_meshes(path: Path, names: Container[str]) -> tuple[int, int]
 
 
 def _leave_out(path: Path, names: Container[str]) -> tuple[int, int]:
-    if path.stat().st_size > LARGEST_BYTES:
+    if path.stat().st_size > MAX_BYTES:
         return 0, path.stat().st_size
     with _ONE_WORKSPACE:
         after, dropped = without_meshes(path.read_bytes(), names)
@@ -57,7 +58,7 @@ def _write(path: Path, data: bytes) -> None:
 def _scrub(path: Path, location: str) -> int:
     with path.open("rb") as file:
         beginning = file.read(_BEGINNING_BYTES)
-    if b"<registry" in beginning and path.stat().st_size <= LARGEST_BYTES:
+    if b"<registry" in beginning and path.stat().st_size <= MAX_BYTES:
         _scrub_workspace(path, location)
     else:
         scrub_volume(path)

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from dss_dispatch import workspace as ws
 from dss_dispatch.errors import ResultRefused, TicketError
 from dss_dispatch.files import sha256
-from dss_dispatch.labels import label_table
-from dss_dispatch.registry import Folder, parse
 from dss_dispatch.result.gate import check_results
 from dss_dispatch.result.staging import Segmentation, Staged, stage
 from dss_dispatch.service import service_from
 from dss_dispatch.submission.reading import read_submission
 from dss_dispatch.ticket_images import label_values
+from dss_workspace import layers as ws
+from dss_workspace.labels import label_table
+from dss_workspace.registry import Folder, parse
 from support.builders import (
     LUNGS,
     MAIN,

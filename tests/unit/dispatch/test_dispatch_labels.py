@@ -1,9 +1,9 @@
 import pytest
 
 from dss_broker.messages import Label
-from dss_dispatch.errors import TicketError
-from dss_dispatch.labels import add_labels, label_table, place_labels
-from dss_dispatch.registry import Folder, parse
+from dss_workspace.errors import WorkspaceInvalid
+from dss_workspace.labels import add_labels, label_table, place_labels
+from dss_workspace.registry import Folder, parse
 from support.builders import LUNGS, WorkspaceSpec, workspace_xml
 
 DEFAULTS = {i: f"Label {i}" for i in range(1, 7)}
@@ -110,5 +110,5 @@ def test_a_value_that_another_label_of_ours_will_take_is_not_given_away() -> Non
 
 
 def test_a_workspace_that_has_drawn_every_value_is_refused() -> None:
-    with pytest.raises(TicketError, match="no free label values"):
+    with pytest.raises(WorkspaceInvalid, match="no free label values"):
         placed({}, set(range(1, 65536)))

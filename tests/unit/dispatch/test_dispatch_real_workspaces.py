@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from dss_dispatch import workspace as ws
-from dss_dispatch.labels import label_table
-from dss_dispatch.registry import Folder, parse, serialize
 from dss_dispatch.result.gate import check_results
 from dss_dispatch.result.staging import Segmentation, stage
 from dss_dispatch.service import service_from
 from dss_dispatch.submission.reading import read_submission
+from dss_workspace import layers as ws
+from dss_workspace.labels import label_table
+from dss_workspace.meshes import mesh_file_names, remove_incomplete_meshes
+from dss_workspace.paths import move, remove_histories
+from dss_workspace.registry import Folder, parse, serialize
 from support.builders import LUNGS, MAIN, image, segmentation, service_json, write_image
 
 pytestmark = pytest.mark.shared_data
@@ -68,9 +70,9 @@ def test_the_main_image_comes_first(shared_data: Path, name: str) -> None:
 def test_nothing_tells_where_the_author_kept_his_files(shared_data: Path, name: str) -> None:
     workspace = parse(read(shared_data, name))
 
-    ws.drop_meshes(workspace, lambda _: False)
-    ws.scrub(workspace)
-    ws.move(workspace, "/dss/tickets/00000042")
+    remove_incomplete_meshes(workspace, lambda _: False)
+    remove_histories(workspace)
+    move(workspace, "/dss/tickets/00000042")
 
     values = [value for folder in workspace.walk() for value in folder.entries.values()]
     assert not [v for v in values if "/" in v and not v.startswith("/dss/tickets/00000042")]
@@ -79,7 +81,7 @@ def test_nothing_tells_where_the_author_kept_his_files(shared_data: Path, name: 
 def test_meshes_that_were_not_uploaded_are_dropped(shared_data: Path) -> None:
     workspace = parse(read(shared_data, "MRIcrop-with-mesh"))
 
-    dropped = ws.drop_meshes(workspace, lambda _: False)
+    dropped = remove_incomplete_meshes(workspace, lambda _: False)
 
     assert (dropped, workspace.find("MeshLayers")) == (1, None)
 
@@ -88,9 +90,9 @@ def test_a_mesh_whose_files_are_all_there_stays(shared_data: Path) -> None:
     workspace = parse(read(shared_data, "mesh_workspace"))
     names = {f"external_mesh_f{i}.vtp" for i in (1, 2, 3)}
 
-    dropped = ws.drop_meshes(workspace, names.__contains__)
+    dropped = remove_incomplete_meshes(workspace, names.__contains__)
 
-    assert (dropped, set(ws.mesh_file_names(workspace))) == (0, names)
+    assert (dropped, set(mesh_file_names(workspace))) == (0, names)
 
 
 def test_the_labels_that_itksnap_begins_with_are_read(shared_data: Path) -> None:

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dss_dispatch.errors import ServiceInvalid, TicketError
-from dss_dispatch.registry import parse
 from dss_dispatch.service import Service, service_from
 from dss_dispatch.submission.marked_region import Region, region_marked
 from dss_dispatch.submission.reading import read_submission
 from dss_dispatch.ticket_images import Image
+from dss_workspace.registry import parse
 from support.builders import (
     MAIN,
     WorkspaceSpec,

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dss_dispatch.errors import TicketError
-from dss_dispatch.registry import MAX_DEPTH, Folder, parse, serialize
+from dss_workspace.errors import WorkspaceInvalid
+from dss_workspace.registry import MAX_DEPTH, Folder, parse, serialize
 from support.builders import workspace_xml
 
 xml_text = st.text(
@@ -62,28 +62,28 @@ def test_a_later_folder_of_the_same_key_adds_to_the_first() -> None:
     ],
 )
 def test_what_is_no_registry_is_refused_with_a_sentence(data: bytes, said: str) -> None:
-    with pytest.raises(TicketError, match=said):
+    with pytest.raises(WorkspaceInvalid, match=said):
         parse(data)
 
 
 def test_an_entity_bomb_is_refused_unread() -> None:
     bomb = b'<!DOCTYPE registry [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]>'
 
-    with pytest.raises(TicketError, match="entities"):
+    with pytest.raises(WorkspaceInvalid, match="entities"):
         parse(bomb + b"<registry><entry key='a' value='&b;' /></registry>")
 
 
 def test_a_file_cannot_be_drawn_in_from_outside() -> None:
     drawn_in = b'<!DOCTYPE registry [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
 
-    with pytest.raises(TicketError, match="entities"):
+    with pytest.raises(WorkspaceInvalid, match="entities"):
         parse(drawn_in + b"<registry><entry key='a' value='&a;' /></registry>")
 
 
 def test_folders_without_end_are_refused() -> None:
     deep = 5000
 
-    with pytest.raises(TicketError, match=str(MAX_DEPTH)):
+    with pytest.raises(WorkspaceInvalid, match=str(MAX_DEPTH)):
         parse(b"<registry>" + b"<folder key='a'>" * deep + b"</folder>" * deep + b"</registry>")
 
 

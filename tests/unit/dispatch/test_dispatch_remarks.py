@@ -6,12 +6,11 @@ import pytest
 
 from dss_client.images import Layer
 from dss_client.workspace import write_workspace
-from dss_dispatch.registry import Folder, parse
-from dss_dispatch.remarks import MOST_CHARACTERS, MOST_REMARKS, Remark, remarks_of
 from dss_dispatch.service import service_from
 from dss_dispatch.submission.reading import read_submission
-from dss_dispatch.workspace import scrub
 from dss_images.dicom.notes import Note
+from dss_workspace.notes import MAX_CHARACTERS, MAX_NOTES, SenderNote, read_notes, remove_notes
+from dss_workspace.registry import Folder, parse
 from support.builders import WorkspaceSpec, service_json, submit
 
 NOTES = (
@@ -28,13 +27,13 @@ def workspace(tmp_path: Path) -> Folder:
 
 
 def test_notes_of_dss_send_are_read_in_their_order(workspace: Folder) -> None:
-    assert remarks_of(workspace) == tuple(Remark(text=n.text, level=n.level) for n in NOTES)
+    assert read_notes(workspace) == tuple(SenderNote(text=n.text, level=n.level) for n in NOTES)
 
 
 def test_a_workspace_of_itksnap_has_none(tmp_path: Path) -> None:
     folder = submit(tmp_path, spec=WorkspaceSpec())
 
-    assert remarks_of(read_submission(folder, service_from(service_json())).workspace) == ()
+    assert read_notes(read_submission(folder, service_from(service_json())).workspace) == ()
 
 
 def test_strange_notes_are_cut_to_size() -> None:
@@ -43,14 +42,14 @@ def test_strange_notes_are_cut_to_size() -> None:
         root.set(f"DSS.Notes.Element[{i}].Text", "a\x1b[31m\n" + "b" * 10_000)
         root.set(f"DSS.Notes.Element[{i}].Level", "fatal")
 
-    found = remarks_of(root)
+    found = read_notes(root)
 
-    assert len(found) == MOST_REMARKS
+    assert len(found) == MAX_NOTES
     assert {r.level for r in found} == {"info"}
-    assert all(r.text.startswith("a[31m b") and len(r.text) == MOST_CHARACTERS for r in found)
+    assert all(r.text.startswith("a[31m b") and len(r.text) == MAX_CHARACTERS for r in found)
 
 
 def test_the_result_does_not_repeat_them(workspace: Folder) -> None:
-    scrub(workspace)
+    remove_notes(workspace)
 
-    assert remarks_of(workspace) == ()
+    assert read_notes(workspace) == ()

@@ -1,8 +1,9 @@
 import pytest
 
-from dss_dispatch import workspace as ws
-from dss_dispatch.errors import TicketError
-from dss_dispatch.registry import parse
+from dss_workspace import layers as ws
+from dss_workspace import paths
+from dss_workspace.errors import WorkspaceInvalid
+from dss_workspace.registry import parse
 from support.builders import MAIN, LayerSpec, WorkspaceSpec, workspace_xml
 
 OVERLAY = LayerSpec(role="OverlayRole", file_name="pet.nii.gz")
@@ -27,7 +28,7 @@ def test_only_the_last_part_of_a_path_counts(folder: str) -> None:
 def test_a_layer_needs_a_file_name(name: str) -> None:
     spec = WorkspaceSpec(layers=(LayerSpec(folder="", file_name=name),))
 
-    with pytest.raises(TicketError, match="without a file name"):
+    with pytest.raises(WorkspaceInvalid, match="without a file name"):
         ws.layers(parse(workspace_xml(spec)))
 
 
@@ -43,7 +44,7 @@ def test_a_layer_needs_a_file_name(name: str) -> None:
 def test_a_workspace_that_itksnap_could_not_open_is_refused(
     layers: tuple[LayerSpec, ...], said: str
 ) -> None:
-    with pytest.raises(TicketError, match=said):
+    with pytest.raises(WorkspaceInvalid, match=said):
         ws.layers(parse(workspace_xml(WorkspaceSpec(layers=layers))))
 
 
@@ -52,7 +53,7 @@ def test_a_gap_in_the_numbers_of_the_layers_is_refused() -> None:
     layers = workspace.folders["Layers"].folders
     layers["Layer[002]"] = layers.pop("Layer[001]")
 
-    with pytest.raises(TicketError, match="without gaps"):
+    with pytest.raises(WorkspaceInvalid, match="without gaps"):
         ws.layers(workspace)
 
 
@@ -72,13 +73,13 @@ def test_a_segmentation_becomes_the_next_layer() -> None:
 
 def test_moved_files_lie_where_itksnap_looks_for_them() -> None:
     workspace = parse(workspace_xml(WorkspaceSpec(layers=(MAIN, OVERLAY))))
-    assert ws.has_moved(workspace)
+    assert paths.has_moved(workspace)
     workspace.set("SaveLocation", "/elsewhere")
-    assert not ws.has_moved(workspace)
+    assert not paths.has_moved(workspace)
 
-    ws.move(workspace, "/dss/tickets/00000042")
+    paths.move(workspace, "/dss/tickets/00000042")
 
-    assert ws.has_moved(workspace)
+    assert paths.has_moved(workspace)
     assert workspace.get("Layers.Layer[001].AbsolutePath") == "/dss/tickets/00000042/pet.nii.gz"
 
 
@@ -94,7 +95,7 @@ def test_a_wrong_size_of_the_main_image_is_corrected_lest_the_labels_are_dropped
 def test_histories_of_opened_files_are_taken_out() -> None:
     workspace = parse(workspace_xml())
 
-    ws.scrub(workspace)
+    paths.remove_histories(workspace)
 
     values = [value for folder in workspace.walk() for value in folder.entries.values()]
     assert not [value for value in values if "jane.doe" in value]

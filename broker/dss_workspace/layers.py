@@ -1,17 +1,17 @@
-"""A workspace: the layers of a registry, and what of it may change on the way to a result.
+"""The image layers of a workspace.
 
 Keys and rules are those of ITK-SNAP's Logic/WorkspaceAPI and IRISApplication::OpenProject.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PureWindowsPath
 
-from dss_dispatch.errors import TicketError
-from dss_dispatch.registry import Folder
-from dss_dispatch.remarks import FOLDER as REMARKS
-from dss_workspace.meshes import drop_meshes as drop_meshes  # noqa: PLC0414  (part of this module's offer)
-from dss_workspace.meshes import is_layer, layer_key
+from dss_workspace.errors import WorkspaceInvalid
+from dss_workspace.registry import Folder
+
+_LAYER_KEY = re.compile(r"Layer\[(\d+)\]")
 
 _FORMATS = {".gz": "NiFTI", ".nii": "NiFTI", ".nrrd": "NRRD", ".mha": "MetaImage"}
 """As ITK-SNAP calls them (GuidedNativeImageIO.cxx)."""
@@ -44,17 +44,19 @@ class Layer:
 def layers(workspace: Folder) -> tuple[Layer, ...]:
     """The image layers in ITK-SNAP's order, the main image first.
 
-    Raises TicketError where ITK-SNAP could not open the workspace: no layer, a gap in their
+    Raises WorkspaceInvalid where ITK-SNAP could not open the workspace: no layer, a gap in their
     numbers, no main image at the beginning or a second one, no usable file name.
     """
-    folders = _layer_folders(workspace)
+    folders = layer_folders(workspace)
     found = tuple(_layer(key, folder) for key, folder in folders.items())
     if not found:
-        raise TicketError("The workspace has no image layer; it needs at least a main image.")
+        raise WorkspaceInvalid("The workspace has no image layer; it needs at least a main image.")
     if list(folders) != [layer_key(i) for i in range(len(folders))]:
-        raise TicketError("The workspace's layers are not numbered from 000 without gaps.")
+        raise WorkspaceInvalid("The workspace's layers are not numbered from 000 without gaps.")
     if [layer.role == Role.MAIN for layer in found] != [True] + [False] * (len(found) - 1):
-        raise TicketError("The workspace's first layer, and only that, must be the main image.")
+        raise WorkspaceInvalid(
+            "The workspace's first layer, and only that, must be the main image."
+        )
     return found
 
 
@@ -63,9 +65,18 @@ def main_folder(workspace: Folder) -> Folder:
     return workspace.make(f"Layers.{layer_key(0)}")
 
 
-def _layer_folders(workspace: Folder) -> dict[str, Folder]:
+def layer_folders(workspace: Folder) -> dict[str, Folder]:
+    """The folders of the image layers by key, in ascending order, whether ITK-SNAP could open them or not."""
     container = workspace.find("Layers") or Folder()
     return {key: container.folders[key] for key in sorted(container.folders) if is_layer(key)}
+
+
+def layer_key(index: int) -> str:
+    return f"Layer[{index:03d}]"
+
+
+def is_layer(key: str) -> bool:
+    return _LAYER_KEY.fullmatch(key) is not None
 
 
 def _layer(key: str, folder: Folder) -> Layer:
@@ -84,16 +95,16 @@ def _split_tags(text: str) -> tuple[str, ...]:
 
 
 def flat_name(path: str) -> str:
-    """The last part of a path of any system.  Raises TicketError if that is no file name."""
+    """The last part of a path of any system.  Raises WorkspaceInvalid if that is no file name."""
     name = PureWindowsPath(path).name  # takes / and \ alike
     if name in {"", ".", ".."}:
-        raise TicketError("The workspace has a layer without a file name.")
+        raise WorkspaceInvalid("The workspace has a layer without a file name.")
     return name
 
 
 def add_segmentation(workspace: Folder, file_name: str, nickname: str) -> None:
     """Append a segmentation layer after the image layers that are there."""
-    folder = workspace.make(f"Layers.{layer_key(len(_layer_folders(workspace)))}")
+    folder = workspace.make(f"Layers.{layer_key(len(layer_folders(workspace)))}")
     folder.set("AbsolutePath", file_name)
     folder.set("Role", Role.SEGMENTATION)
     folder.set("Tags", "")
@@ -102,53 +113,6 @@ def add_segmentation(workspace: Folder, file_name: str, nickname: str) -> None:
     folder.set("LayerMetaData.CustomNickName", nickname)
     folder.set("LayerMetaData.Sticky", "1")
     folder.set("LayerMetaData.Tags", "")
-
-
-def move(workspace: Folder, location: str) -> None:
-    """Let every file lie in the folder ``location``.
-
-    ITK-SNAP looks for a moved file by taking SaveLocation off its path, so both must agree.
-    """
-    workspace.set("SaveLocation", location)
-    workspace.entries.setdefault("Version", "")  # a project file is known by having both
-    for folder in [*_layer_folders(workspace).values(), *_mesh_files(workspace)]:
-        folder.set("AbsolutePath", f"{location}/{flat_name(folder.get('AbsolutePath'))}")
-
-
-def has_moved(workspace: Folder) -> bool:
-    """Does every layer's file lie right in SaveLocation, and so beside a downloaded workspace?"""
-    location = workspace.get("SaveLocation")
-    folders = [*_layer_folders(workspace).values(), *_mesh_files(workspace)]
-    paths = [folder.get("AbsolutePath") for folder in folders]
-    return all(path == f"{location}/{flat_name(path)}" for path in paths)
-
-
-def lies_beside(workspace: Folder) -> bool:
-    """As ``has_moved``, of a workspace that any system wrote; a path may also lack a folder."""
-    location = PureWindowsPath(workspace.get("SaveLocation"))
-    folders = [*_layer_folders(workspace).values(), *_mesh_files(workspace)]
-    paths = [PureWindowsPath(folder.get("AbsolutePath")) for folder in folders]
-    return all(path.parent in {location, PureWindowsPath()} for path in paths)
-
-
-def mesh_file_names(workspace: Folder) -> tuple[str, ...]:
-    """Names of the files that the mesh layers need."""
-    return tuple(flat_name(folder.get("AbsolutePath")) for folder in _mesh_files(workspace))
-
-
-def _mesh_files(layers_of: Folder) -> list[Folder]:
-    meshes = layers_of.find("MeshLayers") or Folder()
-    return [folder for folder in meshes.walk() if "AbsolutePath" in folder.entries]
-
-
-def scrub(workspace: Folder) -> None:
-    """Take out the histories of files opened: the client leaves the user's own paths there.
-
-    And what the sender said about the images: that is in the ticket's log.
-    """
-    workspace.folders.pop(REMARKS, None)
-    for folder in workspace.walk():
-        folder.folders.pop("IOHistory", None)
 
 
 def state_main_size(workspace: Folder, size: tuple[int, ...]) -> None:

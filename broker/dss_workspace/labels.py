@@ -6,16 +6,29 @@ segmentations of the workspace, so our labels share it with those that the user 
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Protocol
 
-from dss_broker.messages import Label
-from dss_dispatch.errors import TicketError
-from dss_dispatch.registry import Folder
-from dss_dispatch.workspace import main_folder
+from dss_workspace.errors import WorkspaceInvalid
+from dss_workspace.layers import main_folder
+from dss_workspace.registry import Folder
 
 MAX_VALUE = 65535
 _TABLE = "ProjectMetaData.IRIS.LabelTable"
 _ELEMENT_KEY = re.compile(r"Element\[\d+\]")
 _PALETTE = ("255 0 0", "0 255 0", "0 0 255", "255 255 0", "0 255 255", "255 0 255")
+
+
+class Label(Protocol):
+    """A value of a segmentation with its name and its colour (red, green, blue, 0..255)."""
+
+    @property
+    def value(self) -> int: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def rgb(self) -> tuple[int, int, int]: ...
 
 
 def label_table(workspace: Folder) -> dict[int, Folder]:
@@ -38,7 +51,7 @@ def place_labels(
     takes the value that already bears its name; else its own value, if that is free; else the next
     one above all others; else, as where 65535 is drawn, the lowest that is free.  A value is free if
     no segmentation uses it (``used``) and its name, if any, is ITK-SNAP's placeholder.  Raises
-    TicketError if the values run out.
+    WorkspaceInvalid if the values run out.
     """
     names = {element.get("Label").casefold(): value for value, element in table.items()}
     taken = set(used) | {v for v, element in table.items() if not _is_placeholder(v, element)}
@@ -62,10 +75,10 @@ def _spare_values(taken: set[int], known: set[int], reserved: set[int]) -> Itera
 
 
 def _next_of(spare: Iterator[int]) -> int:
-    """Raises TicketError if there is none."""
+    """Raises WorkspaceInvalid if there is none."""
     for value in spare:
         return value
-    raise TicketError(
+    raise WorkspaceInvalid(
         f"The workspace has no free label values left for the segmentation: all from 1 to {MAX_VALUE} "
         "are drawn or named. Remove labels that are not needed."
     )

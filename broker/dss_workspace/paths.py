@@ -1,0 +1,96 @@
+"""Paths in a workspace: where ITK-SNAP looks for its files, and what else names a folder of the user's.
+
+ITK-SNAP finds a moved file by taking ``SaveLocation`` off its path, so both change alike.
+"""
+
+import re
+from pathlib import PureWindowsPath
+
+from dss_workspace.layers import flat_name, layer_folders
+from dss_workspace.meshes import mesh_file_folders
+from dss_workspace.registry import Folder
+
+_HISTORY = "IOHistory"
+"""Folders with the paths of every file that was opened lately."""
+
+_PIECE_CHARS = 65536
+
+_FOLDERS = re.compile(
+    r"""(?<![^\s"'(\[=,;|])                        # at the beginning of a word:
+    (?:file:/+)?(?:[A-Za-z]:[\\/]|\\\\|~[\w.-]*/|/)  # C:\\, \\\\, ~/ or /
+    (?:[^\\/\s"'][^\\/\r\n"']*[\\/]+)+               # and folders, down to the last""",
+    re.VERBOSE,
+)
+
+
+def move(workspace: Folder, location: str) -> None:
+    """Let every layer's file lie in the folder ``location``.  Raises WorkspaceInvalid for a layer without one."""
+    _set_location(workspace, location)
+    for folder in _file_folders(workspace):
+        folder.set("AbsolutePath", f"{location}/{flat_name(folder.get('AbsolutePath'))}")
+
+
+def has_moved(workspace: Folder) -> bool:
+    """True if every layer's file lies right in SaveLocation, and so beside a downloaded workspace."""
+    location = workspace.get("SaveLocation")
+    paths = [folder.get("AbsolutePath") for folder in _file_folders(workspace)]
+    return all(path == f"{location}/{flat_name(path)}" for path in paths)
+
+
+def lies_beside(workspace: Folder) -> bool:
+    """As ``has_moved``, of a workspace that any system wrote; a path may also lack a folder."""
+    location = PureWindowsPath(workspace.get("SaveLocation"))
+    paths = [PureWindowsPath(folder.get("AbsolutePath")) for folder in _file_folders(workspace)]
+    return all(path.parent in {location, PureWindowsPath()} for path in paths)
+
+
+def remove_histories(workspace: Folder) -> None:
+    """Remove the lists of files that the user has opened."""
+    for folder in workspace.walk():
+        folder.folders.pop(_HISTORY, None)
+
+
+def remove_paths(workspace: Folder, location: str) -> bool:
+    """Move the workspace to the folder ``location``, and remove every other path.
+
+    False if nothing had to be changed.  Unlike ``move`` it takes layers without a file name as they are.
+    """
+    changed = [_remove_paths(folder, location) for folder in workspace.walk()]
+    if workspace.entries.get("SaveLocation", location) != location:
+        changed.append(True)
+    if not any(changed):
+        return False
+    _set_location(workspace, location)
+    return True
+
+
+def _set_location(workspace: Folder, location: str) -> None:
+    workspace.set("SaveLocation", location)
+    workspace.entries.setdefault("Version", "")  # a project file is known by having both
+
+
+def _file_folders(workspace: Folder) -> list[Folder]:
+    return [*layer_folders(workspace).values(), *mesh_file_folders(workspace)]
+
+
+def _remove_paths(folder: Folder, location: str) -> bool:
+    """True if ``folder`` had one.  Its sub-folders are not looked at, apart from the history."""
+    history = folder.folders.pop(_HISTORY, None)
+    before = dict(folder.entries)
+    for key, value in before.items():
+        if key == "AbsolutePath":
+            folder.entries[key] = _moved(value, location)
+        elif key != "SaveLocation":
+            folder.entries[key] = _without_folders(value)
+    return history is not None or folder.entries != before
+
+
+def _without_folders(text: str) -> str:
+    """In pieces, because no other thread runs while an expression is matched."""
+    pieces = (text[i : i + _PIECE_CHARS] for i in range(0, len(text), _PIECE_CHARS))
+    return "".join(_FOLDERS.sub("", piece) for piece in pieces)
+
+
+def _moved(path: str, location: str) -> str:
+    name = PureWindowsPath(path).name  # takes / and \ alike
+    return f"{location}/{name}" if name else ""
