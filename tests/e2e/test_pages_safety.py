@@ -229,7 +229,7 @@ def test_only_sysadmins_see_the_pages_of_admins(site: Site, ann: httpx.Client, p
 
 
 def test_a_token_for_programs_opens_no_page(site: Site) -> None:
-    token = site.stack.run("dss_portal", "tokens", "create", ROOT, "--scope", "tickets").split()
+    token = site.stack.command("tokens", "create", ROOT, "--scope", "tickets").split()
     headers = {"Authorization": f"Bearer {token[-1]}"}
 
     assert httpx.get(f"{site.url}/admin", headers=headers).status_code == httpx.codes.SEE_OTHER

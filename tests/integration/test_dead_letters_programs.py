@@ -71,7 +71,7 @@ def die_of(stack: Stack) -> None:
 
 
 def letters(stack: Stack) -> list[list[str]]:
-    listed = stack.run("dss_portal", "dead-letters", "list")
+    listed = stack.command("dead-letters", "list")
     return [line.split("\t") for line in listed.splitlines()]
 
 
@@ -100,7 +100,7 @@ def test_a_ticket_that_kills_its_dispatchers_fails_with_a_sentence_and_can_be_pu
         ]
         assert (letter[7], letter[8]) == ("1", "6")
 
-        said = stack.run("dss_portal", "dead-letters", "requeue", letter[0])
+        said = stack.command("dead-letters", "requeue", letter[0])
 
         assert said == "1 message was requeued.\n"
         assert letters(stack) == []
@@ -154,5 +154,5 @@ def test_letters_survive_an_operator_whose_program_dies_while_it_has_them(
         assert (dead.returncode, dead.stdout) == (9, b"3\n")
 
     assert [letter[0] for letter in letters(stack)] == ["t1", "t2", "t3"]
-    stack.run("dss_portal", "dead-letters", "discard", "t2", "--yes")
+    stack.command("dead-letters", "discard", "t2", "--yes")
     assert [letter[0] for letter in letters(stack)] == ["t1", "t3"]

@@ -71,7 +71,7 @@ def town(rabbit: RabbitNode, postgres: PostgresCluster, tmp_path: Path) -> Itera
     with fresh_vhost(rabbit) as amqp_url:
         to_rabbit, to_postgres = Wire(amqp_url), Wire(f"{base}/{name}")
         stack = Stack(folder=tmp_path, amqp_url=to_rabbit.url, database_url=to_postgres.url)
-        stack.run("dss_portal", "migrate")
+        stack.command("migrate")
         (stack.datastore / "tickets").mkdir(parents=True)  # as the portal does
         town = Town(Site(stack=stack), to_rabbit, to_postgres, amqp_url)
         town.site.offer(tmp_path, "dss")

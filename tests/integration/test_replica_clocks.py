@@ -68,7 +68,7 @@ def test_sessions_forms_claims_and_logs_are_good_at_every_portal(
     here = replicas[""]
     here.offer(tmp_path, "LAB")
     token = here.stack.token("root@example.com", "--sysadmin")
-    here.stack.run("dss_portal", "providers", "add-user", "LAB", "root@example.com")
+    here.stack.command("providers", "add-user", "LAB", "root@example.com")
 
     for signing in replicas.values():
         with httpx.Client(base_url=signing.url, timeout=30) as client:

@@ -59,7 +59,7 @@ def test_a_portal_before_its_migrations_waits_without_noise_and_goes_on(stack: S
     assert "Traceback" not in log
     assert " ERROR " not in log
 
-    stack.run("dss_portal", "migrate")
+    stack.command("migrate")
 
     wait_until(lambda: said(readyz).splitlines()[:1] == ["ok"], 30, stack.logs)
     wait_until(lambda: "lung-segmentation" in stack.announced(), 30, stack.logs)
@@ -68,7 +68,7 @@ def test_a_portal_before_its_migrations_waits_without_noise_and_goes_on(stack: S
 def test_a_database_restored_empty_under_a_running_portal_makes_no_noise(
     stack: Stack, empty: str
 ) -> None:
-    stack.run("dss_portal", "migrate")
+    stack.command("migrate")
     stack.start_one("portal")
     readyz = f"{stack.url}/readyz"
     wait_until(lambda: said(readyz).splitlines()[:1] == ["ok"], 60, stack.logs)
@@ -78,7 +78,7 @@ def test_a_database_restored_empty_under_a_running_portal_makes_no_noise(
     asyncio.run(_empty(empty))
     wait_until(lambda: "waiting for the database" in stack.logs(), 30, stack.logs)
     assert said(readyz).splitlines()[:1] == [NOT_MIGRATED]
-    stack.run("dss_portal", "migrate")
+    stack.command("migrate")
 
     wait_until(lambda: said(readyz).splitlines()[:1] == ["ok"], 30, stack.logs)
     wait_until(lambda: "lung-segmentation" in stack.announced(), 40, stack.logs)

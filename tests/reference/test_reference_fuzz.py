@@ -82,7 +82,7 @@ def target(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tar
         tickets = [new_ticket(root) for _ in range(3)]
         root.post(f"/api/pro/services/{githash}/claims", data={"provider": "hospital"})
     scopes = [word for scope in ("tickets", "provider", "admin") for word in ("--scope", scope)]
-    token = site.stack.run("dss_portal", "tokens", "create", ROOT, *scopes).split()[-1]
+    token = site.stack.command("tokens", "create", ROOT, *scopes).split()[-1]
     known = {
         "ticket_id": tuple(map(str, tickets)),
         "githash": (githash,),

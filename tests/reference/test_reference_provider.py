@@ -47,7 +47,7 @@ def meeting(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Me
     interpreter = reference_server.installed(CLIENT)
     site.offer(tmp_path_factory.mktemp("offer"), "hospital")
     token = site.stack.token("pat@example.com")
-    site.stack.run("dss_portal", "providers", "add-user", "hospital", "pat@example.com")
+    site.stack.command("providers", "add-user", "hospital", "pat@example.com")
     folder = _work(tmp_path_factory.mktemp("daemon"))
     with ItkSnap(site.url) as user:
         user.login(site.stack.token("ann@example.com"))

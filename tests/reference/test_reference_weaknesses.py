@@ -68,7 +68,7 @@ def test_links_do_not_follow_the_host_header(site: Site, ann: httpx.Client) -> N
     forged = {"Host": "evil.example", "X-Forwarded-Host": "evil.example"}
     number = new_ticket(ann)
     with site.program("pat@example.com") as pat:
-        site.stack.run("dss_portal", "providers", "add-user", "hospital", "pat@example.com")
+        site.stack.command("providers", "add-user", "hospital", "pat@example.com")
         assert claim(pat, "hospital", "lung-segmentation") == number
         attach(pat, number, "note.txt", b"note", "A note")
         line = pat.post(f"/api/pro/tickets/{number}/info", data={"message": "See it"}).text

@@ -71,8 +71,8 @@ class Site:
         """Register a service and the provider who offers it."""
         file = folder / f"{uuid.uuid4().hex}.json"
         file.write_text(json.dumps({**DESCRIPTOR, **changes}))
-        self.stack.run("dss_portal", "providers", "add", provider)
-        self.stack.run("dss_portal", "services", "add", provider, str(file))
+        self.stack.command("providers", "add", provider)
+        self.stack.command("services", "add", provider, str(file))
 
 
 def browse(browser: Browser, client: httpx.Client) -> Page:

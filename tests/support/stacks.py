@@ -12,12 +12,15 @@ from pathlib import Path
 import httpx
 
 from dss_stack.ports import choose_ports
+from support.portal_commands import portal_commands
 
 PROGRAMS = {
     "portal": ["dss_portal", "serve"],
     "dispatch": ["dss_dispatch", "serve", "lung-segmentation"],
     "inference": ["dss_inference", "serve"],
 }
+
+SERVICES = "/api/services?format=json"
 
 
 def free_port() -> int:
@@ -58,6 +61,7 @@ class Stack:
     port: int = field(default_factory=free_port)
     health_ports: dict[str, int] = field(default_factory=dict)
     running: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    _visitor: httpx.Cookies = field(default_factory=httpx.Cookies)
 
     @property
     def url(self) -> str:
@@ -80,19 +84,16 @@ class Stack:
             **self.settings,
         }
 
-    def run(self, module: str, *arguments: str) -> str:
-        """Run a command to its end; what it printed.  Raises CalledProcessError."""
-        command = [sys.executable, "-m", module, *arguments]
-        return subprocess.run(
-            command, env=self.environment, check=True, capture_output=True, encoding="utf-8"
-        ).stdout
+    def command(self, *arguments: str) -> str:
+        """Run a command of ``dss-portal`` to its end; what it printed.  Raises CalledProcessError."""
+        return portal_commands().run(arguments, self.environment)
 
     def token(self, email: str = "ann@example.com", *options: str) -> str:
         """A fresh one-time token."""
-        return self.run("dss_portal", "users", "add", email, *options).split()[-1]
+        return self.command("users", "add", email, *options).split()[-1]
 
     def start(self, *programs: str) -> None:
-        self.run("dss_portal", "migrate")
+        self.command("migrate")
         self.datastore.mkdir(exist_ok=True)
         for program in programs or PROGRAMS:
             self.start_one(program)
@@ -117,13 +118,15 @@ class Stack:
 
     def announced(self) -> set[str]:
         """The names of the services that the portal lists so far; none while it does not answer."""
-        with httpx.Client(base_url=self.url) as client:
+        with httpx.Client(base_url=self.url, cookies=self._visitor) as client:
             try:
-                client.post("/api/login", data={"token": self.token("probe@example.com")})
-                listed = client.get("/api/services", params={"format": "json"})
-                return {row["name"] for row in listed.raise_for_status().json()["result"]}
+                if client.get(SERVICES).status_code == httpx.codes.UNAUTHORIZED:
+                    client.post("/api/login", data={"token": self.token("probe@example.com")})
+                listed = client.get(SERVICES).raise_for_status().json()["result"]
             except httpx.HTTPError:
                 return set()
+            self._visitor = client.cookies
+            return {row["name"] for row in listed}
 
     def kill(self, program: str) -> None:
         """As if the power had failed."""
