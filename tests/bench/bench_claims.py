@@ -28,7 +28,8 @@ from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from support import reference_server
 from support.reference_server import Provider
-from support.stacks import Stack, leave_nothing_running, wait_until
+from support.stacks import Stack, leave_nothing_running
+from support.waiting import wait_until
 
 
 def bench(

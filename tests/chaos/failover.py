@@ -27,6 +27,7 @@ from dss_broker.rabbit import RabbitBroker
 from dss_observability.logs import configure_logging
 from dss_stack.rabbitmq_cluster import RabbitCluster
 from support.stacks import leave_nothing_running
+from support.waiting import wait_until
 
 SERVICE = "failover"
 QUEUE = topology.dispatch(SERVICE).queue
@@ -69,7 +70,7 @@ class Publisher:
         """Returns when all that was sent is confirmed."""
         self._stopping.set()
         self._thread.join()
-        wait_until(lambda: len(self.confirmed) == self.sent, "not everything was confirmed")
+        expect(lambda: len(self.confirmed) == self.sent, "not everything was confirmed")
         self._broker.close()
 
 
@@ -100,12 +101,12 @@ class Kill:
     complete_s: float
 
 
-def wait_until(fact: Callable[[], bool], otherwise: str, timeout_s: float = PATIENCE_S) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not fact():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"After {timeout_s:g} s: {otherwise}.")
-        time.sleep(0.02)
+def expect(fact: Callable[[], bool], otherwise: str) -> None:
+    """Return once ``fact``; end the program with a sentence if it takes too long."""
+    try:
+        wait_until(fact, PATIENCE_S)
+    except AssertionError as error:
+        raise SystemExit(f"After {PATIENCE_S:g} s: {otherwise}.") from error
 
 
 def kill_leader(cluster: RabbitCluster, publisher: Publisher, readers: list[Reader]) -> Kill:
@@ -115,7 +116,7 @@ def kill_leader(cluster: RabbitCluster, publisher: Publisher, readers: list[Read
     killed = time.monotonic()
     node.kill()
     dead = time.monotonic()
-    wait_until(
+    expect(
         lambda: (
             any(at > dead for at in list(publisher.confirmed.values())[-IN_FLIGHT:])
             and any(at > dead for reader in readers for _, at in reader.got[-IN_FLIGHT:])
@@ -124,7 +125,7 @@ def kill_leader(cluster: RabbitCluster, publisher: Publisher, readers: list[Read
     )
     time.sleep(3)
     node.start()
-    wait_until(lambda: is_complete(cluster), "the node did not come back")
+    expect(lambda: is_complete(cluster), "the node did not come back")
     complete_s = time.monotonic() - killed
     handled = [at for reader in readers for _, at in reader.got]
     return Kill(
@@ -171,10 +172,10 @@ def main(
 def fail_over(cluster: RabbitCluster, kills: int) -> int:
     """The exit status."""
     readers = [Reader(cluster.amqp_url, "one"), Reader(cluster.amqp_url, "two")]
-    wait_until(lambda: is_complete(cluster), "the queue has not a member on each node")
+    expect(lambda: is_complete(cluster), "the queue has not a member on each node")
     time.sleep(SETTLES_S)
     publisher = Publisher(cluster.amqp_url)
-    wait_until(lambda: len(publisher.confirmed) > 200, "nothing is confirmed")
+    expect(lambda: len(publisher.confirmed) > 200, "nothing is confirmed")
     for _ in range(kills):
         kill = kill_leader(cluster, publisher, readers)
         typer.echo(

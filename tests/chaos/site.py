@@ -18,7 +18,8 @@ from chaos.stand_in import BUNDLE
 from dss_broker.topology import DEAD_QUEUE
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
-from support.stacks import free_port, wait_until
+from support.stacks import free_port
+from support.waiting import wait_until
 
 TESTS = Path(__file__).parents[1]
 SERVICE = "chaos"

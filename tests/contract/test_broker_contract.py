@@ -11,7 +11,8 @@ from dss_broker.broker import Delivery
 from dss_broker.envelope import PARKED_QUEUE, Envelope, parked_reason
 from dss_broker.errors import BrokerClosed, ReplyTimeout, TryAgainLater, Unroutable
 from dss_observability.tracing import current_traceparent
-from support.brokers import Bench, wait_until
+from support.brokers import Bench
+from support.waiting import wait_until
 
 LUNG = topology.dispatch("lung")
 SOON_S = 15.0

@@ -10,7 +10,8 @@ from dss_broker.broker import Broker, Delivery
 from dss_broker.dead_letters import DeadLetter
 from dss_broker.errors import Unroutable
 from dss_observability.tracing import current_traceparent
-from support.brokers import Bench, wait_until
+from support.brokers import Bench
+from support.waiting import wait_until
 
 LUNG = topology.dispatch("lung")
 SOON_S = 15.0

@@ -11,7 +11,8 @@ from dss_broker.broker import Delivery
 from dss_broker.codec import encode
 from dss_broker.dead_letters import DeadLetter
 from dss_broker.errors import TryAgainLater
-from support.brokers import Bench, wait_until
+from support.brokers import Bench
+from support.waiting import wait_until
 
 LUNG = topology.dispatch("lung")
 SOON_S = 15.0

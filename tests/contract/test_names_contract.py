@@ -5,7 +5,8 @@ import pytest
 from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Delivery
-from support.brokers import Bench, wait_until
+from support.brokers import Bench
+from support.waiting import wait_until
 
 LONG = "Сегментация лёгких на компьютерных томограммах"
 NAMES = ["", "*", "#", "a.b", "a b\n", LONG, LONG + "!", "x" * topology.LONGEST_WORD, "x" * 500]

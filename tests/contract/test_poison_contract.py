@@ -6,7 +6,8 @@ from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.errors import MalformedMessage
-from support.brokers import Bench, wait_until
+from support.brokers import Bench
+from support.waiting import wait_until
 
 POISON = (
     b"",

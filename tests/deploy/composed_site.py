@@ -18,7 +18,8 @@ import pytest
 from conftest import CHECKOUT, STATE, missing
 from deploy.engines import BASE, Engine, build_options, torch_folder
 from dss_client.itksnap import ItkSnap
-from support.stacks import free_port, wait_until
+from support.stacks import free_port
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(900)
 

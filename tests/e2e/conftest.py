@@ -24,7 +24,8 @@ from support import sites
 from support.brokers import fresh_vhost
 from support.builders import write_image
 from support.sites import Site
-from support.stacks import PROGRAMS, Stack, free_port, wait_until
+from support.stacks import PROGRAMS, Stack, free_port
+from support.waiting import wait_until
 from support.watchers import Quiet
 from support.watching import LUNGS, Questions, Sending, Watched, quickened
 

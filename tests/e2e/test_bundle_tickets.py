@@ -26,7 +26,8 @@ from support.bundle_folders import a_ball, write_bundle
 from support.detector_folders import BALLS_MM, two_balls, write_ball_finder
 from support.references import CHEST, CHEST_REFERENCE, dice, thirds_as_sides, voxels_of
 from support.sites import create_database
-from support.stacks import Stack, wait_until
+from support.stacks import Stack
+from support.waiting import wait_until
 from support.watchers import Quiet
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]

@@ -16,7 +16,8 @@ from dss_inference.device.runner import Runner
 from dss_inference.worker.recorded_answers import TAKEN_OVER
 from dss_phantom.chest import Phantom, PhantomSpec, make_phantom
 from support.builders import write_image
-from support.stacks import Stack, wait_until
+from support.stacks import Stack
+from support.waiting import wait_until
 from support.watchers import Quiet
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]

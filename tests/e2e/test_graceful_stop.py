@@ -15,7 +15,8 @@ from dss_client.sending import Sent, send
 from dss_inference.device.runner import Runner
 from dss_phantom.chest import PhantomSpec, make_phantom
 from support.builders import write_image
-from support.stacks import Stack, wait_until
+from support.stacks import Stack
+from support.waiting import wait_until
 from support.watchers import Quiet
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]

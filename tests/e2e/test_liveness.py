@@ -16,7 +16,8 @@ from dss_portal.services.liveness import SENTENCES, Missed
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from support.sites import ROOT, new_ticket, whole_stack
-from support.stacks import Stack, wait_until
+from support.stacks import Stack
+from support.waiting import wait_until
 from support.watchers import Quiet
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page
 from dss_broker.messages import ServiceAnnounced
 from dss_broker.rabbit import RabbitBroker
 from support.sites import Site, browse, said
-from support.stacks import wait_until
+from support.waiting import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 

@@ -12,7 +12,8 @@ from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from conftest import missing
 from support.sites import CHROMIUM, Site
-from support.stacks import free_port, wait_until
+from support.stacks import free_port
+from support.waiting import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 

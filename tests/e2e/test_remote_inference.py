@@ -25,7 +25,8 @@ from support.brokers import fresh_vhost
 from support.builders import write_image
 from support.collector import Collector, collector
 from support.sites import create_database
-from support.stacks import Stack, free_port, wait_until
+from support.stacks import Stack, free_port
+from support.waiting import wait_until
 from support.watchers import Quiet
 
 WORK = "process dss.inference.lung-segmentation"

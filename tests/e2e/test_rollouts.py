@@ -17,7 +17,8 @@ from dss_broker.rabbit.dead_letters import open_tray
 from dss_client.itksnap import ItkSnap
 from dss_client.sending import Sent, send
 from dss_client.workspace import read_outcome
-from support.stacks import Stack, wait_until
+from support.stacks import Stack
+from support.waiting import wait_until
 from support.watchers import Quiet
 from support.wire import Wire
 

@@ -12,7 +12,8 @@ from conftest import missing
 from dss_client.itksnap import ItkSnap
 from dss_client.sending import send
 from dss_datastore.layout import TICKETS
-from support.stacks import PROGRAMS, Stack, wait_until
+from support.stacks import PROGRAMS, Stack
+from support.waiting import wait_until
 from support.watchers import Quiet
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(200)]

@@ -12,7 +12,8 @@ import pytest
 
 from conftest import missing
 from support.sites import Site
-from support.stacks import free_port, wait_until
+from support.stacks import free_port
+from support.waiting import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 

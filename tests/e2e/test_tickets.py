@@ -29,7 +29,8 @@ from support.builders import (
     write_image,
 )
 from support.dicom_series import Plane, write
-from support.stacks import Stack, wait_until
+from support.stacks import Stack
+from support.waiting import wait_until
 from support.watchers import Quiet
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]

@@ -14,7 +14,8 @@ from dss_stack.rabbitmq import RabbitNode
 from support.builders import write_image
 from support.collector import Collector, Seen, collector
 from support.sites import whole_stack
-from support.stacks import Stack, wait_until
+from support.stacks import Stack
+from support.waiting import wait_until
 from support.watchers import Quiet
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]

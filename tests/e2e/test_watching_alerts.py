@@ -20,7 +20,8 @@ from dss_phantom.chest import PhantomSpec, make_phantom
 from dss_stack.rabbitmq import RabbitNode
 from dss_stack.servers import find_rabbitmq
 from support.builders import image, write_image
-from support.stacks import Stack, wait_until
+from support.stacks import Stack
+from support.waiting import wait_until
 from support.watchers import Quiet
 from support.watching import DISPATCH_QUEUE, LUNGS, Questions, Sending, Watched, clears, fires
 

@@ -14,7 +14,8 @@ from dss_client.itksnap import ItkSnap
 from dss_client.sending import send
 from support.builders import image, write_image
 from support.dashboards import Panel, filled_in, panels
-from support.stacks import PROGRAMS, Stack, free_port, wait_until
+from support.stacks import PROGRAMS, Stack, free_port
+from support.waiting import wait_until
 from support.watchers import Quiet
 from support.watching import LUNGS, Questions, Watched, unused_thresholds
 

@@ -14,7 +14,7 @@ from dss_client.__main__ import main
 from support.builders import image, write_image
 from support.dicom_series import TILTED, plane, stack, write
 from support.recorder import COOKIE, Recorder, ok, recording, refusal
-from support.stacks import wait_until
+from support.waiting import wait_until
 
 DETAIL = b'{"tags": [{"name": "CT", "type": "MainImage", "required": true, "hint": ""}]}'
 SERVICE = b'{"name": "lungs", "githash": "%s", "version": "1.0.0", "shortdesc": ""}' % (b"a" * 40)

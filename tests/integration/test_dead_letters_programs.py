@@ -17,7 +17,8 @@ from dss_stack.rabbitmq import RabbitNode
 from support import sites
 from support.brokers import fresh_vhost
 from support.sites import Site, new_ticket
-from support.stacks import Stack, wait_until
+from support.stacks import Stack
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 

@@ -32,7 +32,7 @@ from support.portals import Portal, new_ticket, send_file, text
 from support.sites import Site
 from support.sites import new_ticket as submitted_ticket
 from support.sites import start as start_site
-from support.stacks import wait_until
+from support.waiting import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 

@@ -13,7 +13,7 @@ from dss_broker.rabbit import RabbitBroker
 from dss_stack.rabbitmq import RabbitNode
 from support.brokers import fresh_vhost
 from support.builders import result_files
-from support.stacks import wait_until
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 

@@ -29,7 +29,8 @@ from dss_observability import tracing
 from support.builders import segmentation, submit, write_image
 from support.dispatchers import FakePortal, dispatcher, ready
 from support.facades import PLACE, TABLE, BrightBundle, facade
-from support.stacks import free_port, wait_until
+from support.stacks import free_port
+from support.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)

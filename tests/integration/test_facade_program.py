@@ -19,7 +19,8 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from dss_inference.device.runner import runner_for
 from dss_phantom.chest import PhantomSpec, make_phantom
 from dss_phantom.files import write_phantom
-from support.stacks import free_port, wait_until
+from support.stacks import free_port
+from support.waiting import wait_until
 
 START_S = 60
 

@@ -12,7 +12,8 @@ from dss_broker.rabbit import RabbitBroker
 from dss_inference.worker import server as serving
 from dss_inference.worker.server import Server
 from support.brokers import Node, fresh_vhost
-from support.copy_worker import REQUEST, CopyBundle, wait_until
+from support.copy_worker import REQUEST, CopyBundle
+from support.waiting import wait_until
 from support.wire import Wire
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]

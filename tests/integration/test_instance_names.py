@@ -13,10 +13,11 @@ import pytest
 from dss_broker import instance, topology
 from dss_broker import messages as m
 from dss_broker.rabbit import RabbitBroker, instance_lock
-from support.brokers import Node, fresh_vhost, wait_until
+from support.brokers import Node, fresh_vhost
 from support.builders import submit
 from support.dispatchers import FakePortal, FakeWorker, ready, writes
 from support.stacks import free_port
+from support.waiting import wait_until
 from support.wire import Wire
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]

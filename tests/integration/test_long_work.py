@@ -16,7 +16,8 @@ from dss_broker.rabbit import declare as rabbit_declare
 from dss_broker.rabbit import link as rabbit_link
 from dss_stack.errors import ServerMissing
 from dss_stack.rabbitmq import RabbitNode
-from support.brokers import RabbitBench, fresh_vhost, wait_until
+from support.brokers import RabbitBench, fresh_vhost
+from support.waiting import wait_until
 from support.wire import Wire
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]

@@ -16,7 +16,8 @@ from dss_broker.broker import Delivery
 from dss_broker.dead_letters import DeadLetter
 from dss_broker.rabbit import link as rabbit_link
 from dss_broker.topology import Subscription
-from support.brokers import Node, RabbitBench, fresh_vhost, wait_until
+from support.brokers import Node, RabbitBench, fresh_vhost
+from support.waiting import wait_until
 from support.wire import Wire
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]

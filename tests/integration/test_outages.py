@@ -21,7 +21,8 @@ from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from support.brokers import fresh_vhost
 from support.sites import Site, new_ticket
-from support.stacks import Stack, wait_until
+from support.stacks import Stack
+from support.waiting import wait_until
 from support.wire import Wire
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]

@@ -14,7 +14,8 @@ from dss_broker import messages as m
 from dss_broker import rabbit, topology
 from dss_broker.errors import BrokerRefuses
 from dss_broker.rabbit import RabbitBroker
-from support.brokers import Node, fresh_vhost, wait_until
+from support.brokers import Node, fresh_vhost
+from support.waiting import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(60)]
 

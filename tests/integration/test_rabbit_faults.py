@@ -17,8 +17,9 @@ from dss_broker.broker import Delivery
 from dss_broker.envelope import parked_reason
 from dss_broker.rabbit import RabbitBroker
 from dss_stack.rabbitmq import RabbitNode
-from support.brokers import RabbitBench, fresh_vhost, wait_until
+from support.brokers import RabbitBench, fresh_vhost
 from support.stacks import free_port
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -157,11 +158,11 @@ def test_a_killed_node_loses_no_confirmed_message_and_every_publish_completes(
         stream.stop()
     finally:
         rabbit.start()
-    wait_until(lambda: stream.confirmed() == len(stream.sent), timeout_s=60)
+    wait_until(lambda: stream.confirmed() == len(stream.sent), within_s=60)
 
     many = topology.dispatch("lung", prefetch=32)
     bench.program("dispatch").consume(many, lambda delivery: got.add(number_of(delivery)))
-    wait_until(lambda: len(got) == len(stream.sent), timeout_s=60)
+    wait_until(lambda: len(got) == len(stream.sent), within_s=60)
 
 
 class Stream:

@@ -11,7 +11,8 @@ from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.rabbit import link as rabbit_link
-from support.brokers import Node, RabbitBench, fresh_vhost, wait_until
+from support.brokers import Node, RabbitBench, fresh_vhost
+from support.waiting import wait_until
 from support.wire import Wire
 
 pytestmark = pytest.mark.stack

@@ -11,7 +11,8 @@ from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.errors import MessageRefused
 from dss_broker.rabbit import RabbitBroker
-from support.brokers import Node, fresh_vhost, wait_until
+from support.brokers import Node, fresh_vhost
+from support.waiting import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(60)]
 

@@ -20,7 +20,8 @@ from dss_broker.broker import Delivery
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.rights import USERS, definitions
 from dss_stack.rabbitmq import RabbitNode
-from support.brokers import fresh_vhost, wait_until
+from support.brokers import fresh_vhost
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 

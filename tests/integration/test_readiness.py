@@ -11,7 +11,8 @@ from dss_observability.serving import NO_DATASTORE
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from support.sites import whole_stack
-from support.stacks import PROGRAMS, Stack, wait_until
+from support.stacks import PROGRAMS, Stack
+from support.waiting import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(200)]
 

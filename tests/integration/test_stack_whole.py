@@ -10,7 +10,7 @@ from dss_stack import processes
 from dss_stack.rabbitmq import RabbitNode
 from dss_stack.settings import Settings
 from dss_stack.stack import Stack
-from support.stacks import wait_until
+from support.waiting import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 

@@ -17,7 +17,8 @@ from dss_portal.health import NOT_MIGRATED
 from dss_stack.postgres import PostgresCluster
 from support.brokers import Node, fresh_vhost
 from support.sites import create_database
-from support.stacks import Stack, free_port, wait_until
+from support.stacks import Stack, free_port
+from support.waiting import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 

@@ -16,8 +16,9 @@ from dss_inference import bundle_catalogue as registry
 from dss_inference.errors import InferenceError
 from dss_inference.monai_bundles.unusable_bundle import AbsentBundle
 from dss_inference.worker.server import Server
-from support.brokers import Node, fresh_vhost, wait_until
+from support.brokers import Node, fresh_vhost
 from support.copy_worker import CopyBundle
+from support.waiting import wait_until
 
 
 @pytest.fixture

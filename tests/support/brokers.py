@@ -1,7 +1,6 @@
 """Both brokers behind one face, and what their tests wait with."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 from urllib.parse import quote
@@ -116,11 +115,3 @@ def fresh_vhost(node: Node) -> Iterator[str]:
         ).raise_for_status()
         yield node.amqp_url.rpartition("/")[0] + f"/{name}"
         console.delete(f"/api/vhosts/{name}").raise_for_status()
-
-
-def wait_until(fact: Callable[[], object], timeout_s: float = 15.0) -> None:
-    """Return as soon as ``fact()`` is true.  Raises AssertionError if it is not in time."""
-    deadline = time.monotonic() + timeout_s
-    while not fact():
-        assert time.monotonic() < deadline, f"not true within {timeout_s:g} s"
-        time.sleep(0.005)

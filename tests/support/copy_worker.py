@@ -1,7 +1,6 @@
 """A worker whose one bundle copies the image, and what is asked of it."""
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,10 +75,3 @@ def ended(conversation: Conversation) -> Message:
     while isinstance(heard, InferenceProgressed):
         heard = conversation.next(PATIENCE_S)
     return heard
-
-
-def wait_until(is_so: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from conftest import missing
 from dss_stack.ports import is_free
 from dss_stack.privileges import disguise
-from support.stacks import free_port, wait_until
+from support.stacks import free_port
+from support.waiting import wait_until
 
 WHERE = "/usr/sbin:/usr/bin:/usr/local/bin"
 

@@ -17,7 +17,8 @@ from playwright.sync_api import Browser, Page
 from dss_stack.postgres import PostgresCluster
 from support.brokers import Node, fresh_vhost
 from support.builders import result_files
-from support.stacks import Stack, wait_until
+from support.stacks import Stack
+from support.waiting import wait_until
 
 ROOT = "root@example.com"
 CHROMIUM = [

@@ -4,8 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,16 +31,6 @@ def leave_nothing_running() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
             signal.signal(number, lambda *_: sys.exit(1))
-
-
-def wait_until(
-    is_so: Callable[[], bool], within_s: float, otherwise: Callable[[], str] = lambda: ""
-) -> None:
-    """Return once ``is_so``; fail with what ``otherwise`` says after ``within_s`` seconds."""
-    deadline = time.monotonic() + within_s
-    while not is_so():
-        assert time.monotonic() < deadline, f"not within {within_s} s\n{otherwise()}"
-        time.sleep(0.05)
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import httpx
 
 from dss_stack.prometheus import CONFIGURATION, PrometheusServer
-from support.stacks import wait_until
+from support.waiting import wait_until
 
 LUNGS = "lung-segmentation"
 DISPATCH_QUEUE = f"dss.dispatch.{LUNGS}"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dss_broker.messages import Message, WorkerAnnounced
-from support.stacks import wait_until
+from support.waiting import wait_until
 
 START_S = 60
 

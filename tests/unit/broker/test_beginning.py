@@ -13,7 +13,7 @@ import pytest
 
 from conftest import missing
 from dss_process.startup import name_user
-from support.stacks import wait_until
+from support.waiting import wait_until
 
 AS_PROCESS_1 = ["unshare", "--pid", "--fork", "--kill-child"]
 ARBITRARY = 1000660000

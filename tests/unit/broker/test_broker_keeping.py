@@ -8,7 +8,7 @@ import pytest
 
 from dss_process import supervision
 from dss_process.supervision import Health, Keeper
-from support.stacks import wait_until
+from support.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)

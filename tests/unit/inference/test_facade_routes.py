@@ -7,7 +7,7 @@ import io
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from dss_inference.facade.upload import receive
 from dss_inference.worker.server import UNEXPECTED
 from dss_observability.tracing import current_traceparent
 from support.facades import PLACE, TABLE, BrightBundle
+from support.waiting import wait_until
 
 PATIENCE_S = 20
 LARGEST_BYTES = 100_000
@@ -424,10 +425,3 @@ def test_the_overview_lists_the_bundles(client: Client) -> None:
         ]
     }
     assert client.get("/healthz").status_code == 200
-
-
-def wait_until(is_so: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

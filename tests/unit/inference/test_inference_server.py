@@ -31,8 +31,8 @@ from support.copy_worker import (
     CopyBundle,
     ended,
     replies,
-    wait_until,
 )
+from support.waiting import wait_until
 
 
 def failure(broker: MemoryBroker, request: RunInference) -> str:

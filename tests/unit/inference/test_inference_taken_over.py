@@ -22,7 +22,8 @@ from dss_broker.messages import (
 from dss_inference.worker import server as served
 from dss_inference.worker.recorded_answers import TAKEN_OVER
 from dss_inference.worker.server import UNEXPECTED, WITHDRAWN, Server
-from support.copy_worker import PATIENCE_S, REQUEST, CopyBundle, ended, replies, wait_until
+from support.copy_worker import PATIENCE_S, REQUEST, CopyBundle, ended, replies
+from support.waiting import wait_until
 
 SUCCESSOR = replace(
     REQUEST, claim_id="c2", output_dir=REQUEST.output_dir.replace("c1", "c2"), silence_s=60.0
