@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -32,10 +32,12 @@ class Finding:
         return f"{self.title[:1].upper()}{self.title[1:]}, centre {place} mm (LPS)."
 
 
-def write_findings(findings: Sequence[Finding], folder: Path) -> tuple[Path, Path]:
-    """The same as JSON and as CSV."""
+def write_findings(
+    findings: Sequence[Finding], folder: Path, facts: Mapping[str, object]
+) -> tuple[Path, Path]:
+    """The same as JSON, with ``facts`` before it, and as CSV."""
     rows = [asdict(finding) for finding in findings]
-    (folder / JSON_NAME).write_text(json.dumps({"findings": rows}, indent=2) + "\n")
+    (folder / JSON_NAME).write_text(json.dumps({**facts, "findings": rows}, indent=2) + "\n")
     (folder / CSV_NAME).write_text(_csv(findings))
     return folder / JSON_NAME, folder / CSV_NAME
 

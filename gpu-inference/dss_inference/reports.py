@@ -1,6 +1,6 @@
 """What is handed out beside a segmentation: lists of findings, landmarks, a report on its quality."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dss_broker.messages import Label, Landmark
@@ -9,9 +9,19 @@ from dss_inference.bundle import Report
 from dss_inference.findings import Finding, write_findings
 
 
-def listed(findings: Sequence[Finding], folder: Path) -> tuple[Report, ...]:
-    """The findings as JSON and as CSV, on disk."""
-    as_json, as_csv = write_findings(findings, folder)
+def on_disk(path: Path, text: str, description: str, mime_type: str) -> Report:
+    """``text`` as a file of its own, fsynced."""
+    path.write_text(text, encoding="utf-8")
+    for written in (path, path.parent):
+        sync(written)
+    return Report(path=path, description=description, mime_type=mime_type)
+
+
+def listed(
+    findings: Sequence[Finding], folder: Path, facts: Mapping[str, object] | None = None
+) -> tuple[Report, ...]:
+    """The findings as CSV and as JSON, on disk; ``facts`` stand before them in the JSON."""
+    as_json, as_csv = write_findings(findings, folder, facts or {})
     for path in (as_json, as_csv, folder):
         sync(path)
     return (

@@ -1,8 +1,8 @@
 """``nodule-detection``: marks round things in the lungs that somebody should look at."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from colorsys import hsv_to_rgb
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +16,22 @@ from dss_inference.device.runner import Runner
 from dss_inference.findings import Finding
 from dss_inference.lungs.bundle import labels_of as lung_labels
 from dss_inference.lungs.notes import NO_LUNG, require_usable, verdict_on
-from dss_inference.lungs.quality import quality_of
+from dss_inference.lungs.quality import Quality, quality_of
 from dss_inference.lungs.segment import Lungs, lungs_in
 from dss_inference.lungs.signs import signs_of
 from dss_inference.nodules.candidates import MOST, Candidate, candidates_in
 from dss_inference.nodules.lungspace import LungSpace, lung_space
 from dss_inference.nodules.outline import Outline, drawn, outline_of
+from dss_inference.nodules.search import NO_SEARCH, Search, search_of
+from dss_inference.nodules.search_report import search_notes, search_reports
 from dss_inference.reports import landmarks_of, listed
 
 _LIMITS = (
     "These are candidates by their shape, not diagnoses: vessels are among them, and nodules may be "
     f"missing, above all faint ones, those under 4 mm and those at the chest wall. At most {MOST} are shown."
 )
+NOWHERE = f"{NO_LUNG} Nothing was searched."
+NOT_IN_BOX = "No lung was found in the marked box. Nothing was searched."
 _THICK_MM = 3.0
 _GOLDEN = 0.618
 
@@ -39,6 +43,7 @@ class _Found:
     voxels: npt.NDArray[np.uint8]
     findings: tuple[Finding, ...]
     notes: tuple[Note, ...]
+    search: Search
 
 
 class NoduleDetection:
@@ -72,7 +77,10 @@ class NoduleDetection:
             labels=labels,
             notes=found.notes,
             landmarks=landmarks_of(found.findings, labels),
-            reports=listed(found.findings, output_dir),
+            reports=(
+                *listed(found.findings, output_dir, {"search": asdict(found.search)}),
+                *search_reports(found.search, output_dir),
+            ),
             stage_seconds=stages.seconds(),
             peak_memory_bytes=stages.peak_memory_bytes,
         )
@@ -81,10 +89,14 @@ class NoduleDetection:
         whole = lungs_in(
             ct.hu, ct.spacing_mm, self._runner, lambda f, s: stages.enter(0.15 + 0.35 * f, s)
         )
+        if not whole.sides.any():
+            return _nothing(ct, NO_SEARCH, NOWHERE)
+        quality = judged(whole, ct)
+        search = search_of(whole, quality, ct)
+        told = (*quality_notes(quality), *search_notes(search))
         lungs = ct.inside(whole.sides)
         if not lungs.any():
-            return _Found(voxels=lungs, findings=(), notes=(Note(level="warning", text=NO_LUNG),))
-        judged = lung_notes(whole, ct)
+            return _nothing(ct, search, NOT_IN_BOX, *told)
         stages.enter(0.5, "enlarging the lungs")
         space = lung_space(ct.hu, lungs, ct.spacing_mm, self._runner)
         candidates = candidates_in(space, lambda f, s: stages.enter(0.55 + 0.35 * f, s))
@@ -93,23 +105,33 @@ class NoduleDetection:
         return _Found(
             voxels=drawn(outlines, ct.hu.shape),
             findings=findings,
-            notes=(*judged, *notes_on(findings, ct)),
+            notes=(*told, *notes_on(findings, ct)),
+            search=search,
         )
 
 
-def lung_notes(lungs: Lungs, ct: Ct) -> tuple[Note, ...]:
-    """The verdict on the lungs, why, and what was not searched.  Raises InferenceError if they are not usable."""
+def judged(lungs: Lungs, ct: Ct) -> Quality:
+    """Raises InferenceError where they are not usable."""
     labels = lung_labels(lungs.sides, ct.grid.voxel_ml)
     quality = quality_of(lungs.sides, ct.hu, labels, signs_of(ct.hu, lungs, ct.spacing_mm))
     require_usable(quality)
-    lung_ml = sum(label.volume_ml for label in labels)
-    share = lungs.gas_ml / (lungs.gas_ml + lung_ml)
-    searched = (
-        f"The search was in {lung_ml:.0f} ml of lung. Not searched: {lungs.gas_ml:.0f} ml of other air in the "
-        f"body ({share:.0%} of both), and what is as dense as flesh."
+    return quality
+
+
+def quality_notes(quality: Quality) -> Iterator[Note]:
+    """The verdict on the lungs, then why."""
+    yield verdict_on(quality)
+    for flag in quality.flags:
+        yield Note(level="warning", text=flag.text)
+
+
+def _nothing(ct: Ct, search: Search, why: str, *before: Note) -> _Found:
+    return _Found(
+        voxels=np.zeros(ct.hu.shape, np.uint8),
+        findings=(),
+        notes=(Note(level="warning", text=why), *before),
+        search=search,
     )
-    flags = (Note(level="warning", text=flag.text) for flag in quality.flags)
-    return (verdict_on(quality), *flags, Note(level="info", text=searched))
 
 
 def findings_of(
@@ -156,7 +178,9 @@ def notes_on(findings: Sequence[Finding], ct: Ct) -> tuple[Note, ...]:
     lines = [finding.sentence for finding in findings]
     info = [Note(level="info", text=line) for line in [*lines, _LIMITS]]
     if not findings:
-        info.insert(0, Note(level="info", text="No candidate was found."))
+        info.insert(
+            0, Note(level="info", text="No candidate was found in the lung that was searched.")
+        )
     if max(ct.spacing_mm) <= _THICK_MM:
         return tuple(info)
     thick = f"The voxels are up to {max(ct.spacing_mm):g} mm long; small nodules cannot be seen."

@@ -1,0 +1,108 @@
+"""How much of the lungs was searched, and what was left out, in ml and in per cent."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dss_inference.ct.reading import Ct
+from dss_inference.lungs.quality import Quality
+from dss_inference.lungs.segment import Lungs
+from dss_inference.lungs.sides import LEFT, RIGHT
+from dss_inference.lungs.view import Flags, Triple
+
+_GRID_MM = 4.0
+_BORDER_MM = 5.0
+"""A nodule so near to the image's border may be cut, and has no shape to judge."""
+_LEFT_SHARE = (0.42, 0.5)
+"""The least and the most that the left lung has of both, in health."""
+_ANGLES = np.deg2rad(np.arange(0, 360, 10))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """``code`` is for programs and never changes; ``share`` 0..1 is that of the part in part and searched lung together."""
+
+    code: str
+    volume_ml: float
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """``parts`` were not searched, but for ``cut_border``, which is a part of the searched ``lung_ml``.
+
+    ``slices`` of the axial ``of_slices`` show searched lung.
+    """
+
+    verdict: str
+    reasons: tuple[str, ...]
+    lung_ml: float
+    slices: int
+    of_slices: int
+    parts: tuple[Part, ...]
+
+
+NO_SEARCH = Search(verdict="none", reasons=(), lung_ml=0.0, slices=0, of_slices=0, parts=())
+"""Where no lung was found."""
+
+
+def search_of(lungs: Lungs, quality: Quality, ct: Ct) -> Search:
+    """Of lungs, not none; what lies outside of the user's box is a part that was not searched."""
+    inside = ct.inside(lungs.sides)
+    every = tuple(slice(None, None, max(1, round(_GRID_MM / s))) for s in ct.spacing_mm)
+    voxel_ml = ct.grid.voxel_ml
+    lung_ml = float(np.count_nonzero(inside)) * voxel_ml
+    sides = np.ascontiguousarray(lungs.sides[every])
+    coarse_ml = voxel_ml * lungs.sides.size / sides.size
+    found = {
+        "other_side": _missing(sides) * coarse_ml,
+        "other_air": lungs.gas_ml,
+        "chest": float(_chest_without(sides)) * coarse_ml,
+        "outside_box": float(np.count_nonzero(lungs.sides)) * voxel_ml - lung_ml,
+    }
+    parts = [
+        Part(code=code, volume_ml=round(ml, 1), share=round(ml / max(ml + lung_ml, 1e-6), 4))
+        for code, ml in found.items()
+    ]
+    cut_ml = float(_near_border(inside, ct.spacing_mm)) * voxel_ml
+    share = round(cut_ml / max(lung_ml, 1e-6), 4)
+    return Search(
+        verdict=str(quality.verdict),
+        reasons=tuple(flag.text for flag in quality.flags),
+        lung_ml=round(lung_ml, 1),
+        slices=int(inside.any(axis=(1, 2)).sum()),
+        of_slices=inside.shape[0],
+        parts=(*parts, Part(code="cut_border", volume_ml=round(cut_ml, 1), share=share)),
+    )
+
+
+def _missing(sides: npt.NDArray[np.uint8]) -> float:
+    """Voxels that one lung lacks beside the other, slice by slice: what is missing beyond doubt."""
+    left, right = ((sides == side).sum(axis=(1, 2)) for side in (LEFT, RIGHT))
+    least, most = (share / (1 - share) for share in _LEFT_SHARE)
+    lacking = np.maximum(least * right - left, 0), np.maximum(left / most - right, 0)
+    return float(max(one.sum() for one in lacking))
+
+
+def _chest_without(sides: npt.NDArray[np.uint8]) -> int:
+    """Voxels that are no lung within the convex outline of both lungs in each axial slice."""
+    lung: Flags = sides > 0
+    y, x = np.ogrid[: lung.shape[1], : lung.shape[2]]
+    outline = np.ones(lung.shape, bool)
+    for angle in _ANGLES:
+        along = (np.sin(angle) * y + np.cos(angle) * x).astype(np.float32)
+        farthest = np.where(lung, along, np.float32(-np.inf)).max(axis=(1, 2))
+        outline &= along <= farthest[:, None, None]  # -inf, and so nothing, without lung
+    return int(np.count_nonzero(outline & ~lung))
+
+
+def _near_border(lung: npt.NDArray[np.uint8], spacing_mm: Triple) -> int:
+    """Voxels of lung within 5 mm of the image's sides and ends, without slices thicker than that."""
+    inner = tuple(
+        slice(n, max(n, size - n))
+        for n, size in zip(
+            (int(np.ceil(_BORDER_MM / s)) for s in spacing_mm), lung.shape, strict=True
+        )
+    )
+    return int(np.count_nonzero(lung)) - int(np.count_nonzero(lung[inner]))

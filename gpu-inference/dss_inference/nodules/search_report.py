@@ -1,0 +1,82 @@
+"""What the user reads of the search, in the ticket's log and in files beside the findings."""
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+from dss_broker.messages import Note
+from dss_inference.bundle import Report
+from dss_inference.nodules.search import Part, Search
+from dss_inference.reports import on_disk
+
+TEXT_NAME, CSV_NAME = "search.txt", "search.csv"
+_SENTENCES = {
+    "other_side": "Not searched: {ml} that one lung lacks beside the other in the same slices, at least.",
+    "other_air": "Not searched: {ml} of other air in the body, which was not taken for lung.",
+    "chest": (
+        "Not searched: {ml} within the outline of the lungs, such as heart, vessels, and lung that is as dense as "
+        "they are."
+    ),
+    "outside_box": "Not searched: {ml} of lung outside the marked box.",
+    "cut_border": "Searched in part: {ml} of lung at the image's border, where nodules may be cut.",
+}
+_LEAST = {
+    "other_side": 0.05,
+    "other_air": 0.02,
+    "chest": 0.0,
+    "outside_box": 0.0,
+    "cut_border": 0.0,
+}
+"""What is less, as a share, is not said in the log."""
+_WARNING = {"other_side": 0.1, "other_air": 0.15}
+"""Shares from which on the sentence is a warning."""
+
+
+def search_notes(search: Search) -> Iterator[Note]:
+    """How much was searched, then each part that was not."""
+    yield Note(level="info", text=_searched(search))
+    for part in search.parts:
+        if part.volume_ml and part.share >= _LEAST[part.code]:
+            doubtful = part.share >= _WARNING.get(part.code, 2.0)
+            yield Note(level="warning" if doubtful else "info", text=sentence_of(part))
+
+
+def sentence_of(part: Part) -> str:
+    return _SENTENCES[part.code].format(ml=f"{part.volume_ml:.0f} ml ({part.share:.0%})")
+
+
+def _searched(search: Search) -> str:
+    return f"Searched: {search.lung_ml:.0f} ml of lung, in {search.slices} of {search.of_slices} slices."
+
+
+def search_reports(search: Search, folder: Path) -> tuple[Report, ...]:
+    """To read and as a table, on disk."""
+    return (
+        on_disk(
+            folder / TEXT_NAME,
+            _text(search),
+            "What was searched for nodules",
+            "text/plain; charset=utf-8",
+        ),
+        on_disk(folder / CSV_NAME, _csv(search), "The same as a table", "text/csv"),
+    )
+
+
+def _text(search: Search) -> str:
+    lines = [f"Verdict on the lungs: {search.verdict}"]
+    lines += [f"Please check: {reason}" for reason in search.reasons]
+    lines += ["", _searched(search), *(sentence_of(part) for part in search.parts)]
+    lines += ["", "Per cent are of the part and the searched lung together."]
+    return "\n".join(lines) + "\n"
+
+
+def _csv(search: Search) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["part", "volume_ml", "share", "meaning"])
+    verdict = f"Verdict on the lungs: {search.verdict}"
+    writer.writerow(["searched", search.lung_ml, "", verdict])
+    for part in search.parts:
+        writer.writerow([part.code, part.volume_ml, part.share, sentence_of(part)])
+    return text.getvalue()
