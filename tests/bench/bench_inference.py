@@ -37,7 +37,7 @@ from dss_inference.device.runner import Runner, runner_for
 from dss_inference.errors import Cancelled
 from dss_inference.monai_bundles.slab_argmax import winners
 from dss_inference.monai_bundles.window_inference import Inferring
-from dss_inference.worker.progress_replies import Reporter
+from dss_inference.worker.progress_replies import ProgressReplies
 from dss_inference.worker.server import Server
 from dss_phantom.chest import PhantomSpec, make_phantom
 from dss_phantom.files import write_phantom
@@ -324,7 +324,7 @@ def _progress(bench: Bench) -> None:
     without, beside = [], []
     for _ in range(5):
         without.append(calls(4))
-        with Reporter(lambda *progress: told.append(progress)) as report:
+        with ProgressReplies(lambda *progress: told.append(progress)) as report:
             hook = network.register_forward_pre_hook(partial(_tell_progress, report))
             beside.append(calls(4))
             hook.remove()
@@ -332,7 +332,7 @@ def _progress(bench: Bench) -> None:
     bench.tell("progress overhead", f"{100 * overhead:+.2f} %", "below 1 %")
 
 
-def _tell_progress(report: Reporter, *_: object) -> None:
+def _tell_progress(report: ProgressReplies, *_: object) -> None:
     report(time.monotonic() % 1, NETWORK)
 
 

@@ -18,7 +18,7 @@ from werkzeug.wrappers import Request, Response
 from dss_inference.errors import InferenceError
 from dss_inference.facade.submissions import Desk
 from dss_inference.facade.upload import receive
-from dss_inference.worker.server import EXHAUSTED, UNEXPECTED
+from dss_inference.worker.handling import EXHAUSTED, UNEXPECTED
 from dss_observability import tracing
 from dss_observability.tracing import TRACEPARENT, Kind
 

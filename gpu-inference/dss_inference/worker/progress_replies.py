@@ -1,26 +1,48 @@
-"""Progress replies: not too many, and never silence."""
+"""Progress replies: limited in number, and repeated while nothing changes."""
 
 import threading
 import time
-from collections.abc import Callable
 from contextvars import copy_context
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
+
+from dss_broker.messages import InferenceFinished
+from dss_inference.bundle import Progress
+from dss_inference.worker.request import Answers, Request
+from dss_observability import tracing
 
 SHORTEST_GAP_S = 0.25
 LONGEST_GAP_S = 10.0
 
 
-class Reporter:
-    """Sends the latest progress from a thread of its own, from ``with`` to its end.
+class ReportedProgress:
+    """Sends progress replies, and traces the stages, while the next step computes."""
 
-    A change is sent within ``shortest_gap_s``; without one, the last is repeated every
-    ``longest_gap_s``, so that the requester knows that somebody is still at work.
+    def __init__(self, next_step: Answers) -> None:
+        self._next_step = next_step
+
+    def answer(self, request: Request) -> InferenceFinished:
+        attributes = {f"dss.{name}": str(value) for name, value in request.facts.items()}
+        with ProgressReplies(request.tell) as replies, tracing.Steps(attributes) as steps:
+
+            def tell(fraction: float, stage: str) -> None:
+                steps.enter(stage)
+                replies(fraction, stage)
+
+            return self._next_step.answer(replace(request, tell=tell))
+
+
+class ProgressReplies:
+    """A context manager that sends the latest progress from a thread of its own.
+
+    A change is sent within ``shortest_gap_s``.  Without a change the last progress is repeated every
+    ``longest_gap_s``, so that the requester knows that the worker is alive.
     """
 
     def __init__(
         self,
-        send: Callable[[float, str], object],
+        send: Progress,
         *,
         shortest_gap_s: float = SHORTEST_GAP_S,
         longest_gap_s: float = LONGEST_GAP_S,
@@ -30,13 +52,13 @@ class Reporter:
         self._longest_gap_s = longest_gap_s
         self._latest = (0.0, "starting")
         self._ended = threading.Event()
-        send_on = partial(copy_context().run, self._keep_sending)  # of the same trace
+        send_on = partial(copy_context().run, self._keep_sending)  # in the same trace
         self._thread = threading.Thread(target=send_on, name="progress", daemon=True)
 
     def __call__(self, fraction: float, stage: str) -> None:
         self._latest = (fraction, stage)
 
-    def __enter__(self) -> "Reporter":
+    def __enter__(self) -> "ProgressReplies":
         self._thread.start()
         return self
 
@@ -46,7 +68,7 @@ class Reporter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Nothing is sent after this."""
+        """Stop sending; nothing is sent after this returns."""
         self._ended.set()
         self._thread.join()
 

@@ -1,5 +1,6 @@
-"""Work that was finished before, for this claim or an earlier one of the ticket: it is not computed twice."""
+"""Work that was finished before, for this claim or an earlier one of the ticket, is not computed again."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -10,6 +11,11 @@ from dss_broker.messages import InferenceFinished, Note, ReportFile, RunInferenc
 from dss_datastore import layout
 from dss_datastore.volume import make_folder
 from dss_datastore.writing import link, sync
+from dss_inference.errors import InferenceError
+from dss_inference.worker.request import Answers, Request
+from dss_observability import metrics
+
+log = logging.getLogger(__name__)
 
 TAKEN_OVER = Note(
     level="info", text="An earlier attempt had finished this inference; its result is used."
@@ -18,17 +24,48 @@ TAKEN_OVER = Note(
 
 @dataclass(frozen=True, kw_only=True)
 class _Record:
-    """``image`` tells one file from another that was put in its place: size in bytes, time in ns."""
+    """``image`` (size in bytes, time of change in ns) detects that another file replaced the image."""
 
     request: RunInference
     finished: InferenceFinished
     image: tuple[int, int]
 
 
-def record(
+class RecordedAnswers:
+    """Answers from an earlier record if there is one; else asks the next step and records its answer."""
+
+    def __init__(self, next_step: Answers, datastore: Path) -> None:
+        self._next_step = next_step
+        self._datastore = datastore
+
+    def answer(self, request: Request) -> InferenceFinished:
+        message = request.message
+        earlier = _earlier_answer(request.output_dir, message, self._datastore)
+        if earlier is not None:
+            metrics.INFERENCE_REQUESTS.labels(message.bundle, "repeated").inc()
+            log.info("inference finished before", extra=dict(request.facts))
+            return earlier
+        if not request.image_path.is_file():
+            raise InferenceError("The image is not in the datastore.")
+        make_folder(request.output_dir)
+        finished = self._next_step.answer(request)
+        _record(request.output_dir, message, finished, self._datastore)
+        _measure(request, finished)
+        return finished
+
+
+def _measure(request: Request, finished: InferenceFinished) -> None:
+    metrics.INFERENCE_REQUESTS.labels(request.message.bundle, "finished").inc()
+    for stage, seconds in finished.stage_seconds.items():
+        metrics.INFERENCE_STAGE_SECONDS.labels(request.message.bundle, stage).observe(seconds)
+    total_s = round(sum(finished.stage_seconds.values()), 2)
+    log.info("inference finished", extra={**request.facts, "seconds": total_s})
+
+
+def _record(
     folder: Path, request: RunInference, finished: InferenceFinished, datastore: Path
 ) -> None:
-    """Beside the segmentation, and only once that is on disk."""
+    """Write the answer beside the segmentation, which is on disk already."""
     known = _Record(request=request, finished=finished, image=_image(request, datastore))
     partial = folder / f"partial-{layout.OUTCOME}"
     partial.write_bytes(msgspec.json.encode(known))
@@ -36,25 +73,25 @@ def record(
     partial.replace(folder / layout.OUTCOME)
 
 
-def earlier_answer(
+def _earlier_answer(
     folder: Path, request: RunInference, datastore: Path
 ) -> InferenceFinished | None:
-    """What the same work was answered with, if all its files are still there.
+    """The recorded answer to the same work; None if there is none or if one of its files is missing.
 
-    Those of an earlier claim are linked into ``folder``, which is that of ``request``.
+    Files of an earlier claim are linked into ``folder``, the output folder of ``request``.
     """
-    for file in _outcomes(folder, request, datastore):
+    for file in _records(folder, request, datastore):
         try:
             known = msgspec.json.decode(file.read_bytes(), type=_Record)
             if _is_same_work(known, request, datastore):
                 return _answered(known, folder, request, datastore)
         except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
-            continue  # its claim's folder is being removed, or was written by another version
+            continue  # the claim's folder is being removed, or another version wrote the record
     return None
 
 
-def _outcomes(folder: Path, request: RunInference, datastore: Path) -> Iterator[Path]:
-    """The claim's own first."""
+def _records(folder: Path, request: RunInference, datastore: Path) -> Iterator[Path]:
+    """Files of records: that of the claim first, then those of other claims of the ticket."""
     yield folder / layout.OUTCOME
     if folder == datastore / layout.inference_dir(request.ticket_id, request.claim_id):
         pattern = layout.inference_dir(request.ticket_id, "*") / layout.OUTCOME
@@ -62,18 +99,17 @@ def _outcomes(folder: Path, request: RunInference, datastore: Path) -> Iterator[
 
 
 def _is_same_work(known: _Record, request: RunInference, datastore: Path) -> bool:
-    asked = known.request
+    recorded = known.request
     same = replace(
-        asked,
+        recorded,
         claim_id=request.claim_id,
         output_dir=request.output_dir,
         silence_s=request.silence_s,
     )
-    is_own = asked.claim_id == request.claim_id
-    is_in_place = is_own == (
-        asked.output_dir == request.output_dir
-    )  # a folder belongs to one claim
-    return same == request and is_in_place and known.image == _image(request, datastore)
+    is_same_claim = recorded.claim_id == request.claim_id
+    is_same_folder = recorded.output_dir == request.output_dir  # a folder belongs to one claim
+    is_same_image = known.image == _image(request, datastore)
+    return same == request and is_same_claim == is_same_folder and is_same_image
 
 
 def _image(request: RunInference, datastore: Path) -> tuple[int, int]:
@@ -84,7 +120,7 @@ def _image(request: RunInference, datastore: Path) -> tuple[int, int]:
 def _answered(
     known: _Record, folder: Path, request: RunInference, datastore: Path
 ) -> InferenceFinished:
-    """Raises FileNotFoundError if a file of it is gone."""
+    """The recorded answer as that of ``request``.  Raises FileNotFoundError if one of its files is missing."""
     finished = known.finished
     files = [finished.segmentation_path, *(report.path for report in finished.reports)]
     if finished.claim_id == request.claim_id:
@@ -96,12 +132,12 @@ def _answered(
         link(datastore / file, folder / PurePosixPath(file).name)
     sync(folder)
     taken_over = _moved(finished, request)
-    record(folder, request, taken_over, datastore)
+    _record(folder, request, taken_over, datastore)
     return taken_over
 
 
 def _moved(finished: InferenceFinished, request: RunInference) -> InferenceFinished:
-    """The same for the files in the folder of ``request``."""
+    """``finished`` with the claim and the output folder of ``request``."""
 
     def moved(path: str) -> str:
         return f"{request.output_dir}/{PurePosixPath(path).name}"

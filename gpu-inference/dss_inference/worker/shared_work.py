@@ -1,86 +1,93 @@
-"""Requests in hand that ask for the same work: one computes it, the others wait and hear how it goes on.
+"""Requests for the same work: one computes, the others wait and are told its progress.
 
-They come when a ticket moves to another dispatcher while its inference runs.  What the first has found
-is then the answer to all, see ``outcomes``.
+This happens when a ticket moves to another dispatcher while its inference runs.  What the first request
+computes is the answer to all, see ``recorded_answers``.
 """
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from dss_broker.messages import RunInference
+from dss_broker.messages import InferenceFinished, RunInference
 from dss_inference.bundle import Progress
 from dss_inference.errors import Cancelled
+from dss_inference.worker.interest import Interest
+from dss_inference.worker.request import Answers, Request
 
-GLANCE_S = 0.5
-"""How often the waiting looks whether it is cancelled."""
+POLL_S = 0.5
+"""How often a waiting request checks whether it is still wanted."""
 
 
 @dataclass(kw_only=True, eq=False)
 class Turn:
-    """One request's place in the line of those that ask for the same; the first of them computes."""
+    """One request's place in the queue of those for the same work; the first computes."""
 
     tell: Progress
-    line: list["Turn"]
+    queue: list["Turn"]
     alone_since_s: float = field(default_factory=time.monotonic)
 
     def tell_all(self, fraction: float, stage: str) -> None:
-        """Progress, to everybody in the line."""
-        for turn in tuple(self.line):
+        """Send progress to every request in the queue."""
+        for turn in tuple(self.queue):
             turn.tell(fraction, stage)
 
-    @property
     def alone_s(self) -> float:
-        """For so long nobody else has wanted this work; 0 if somebody does."""
-        return 0.0 if len(self.line) > 1 else time.monotonic() - self.alone_since_s
+        """Seconds in which no other request has been in the queue; 0 while there is one."""
+        return 0.0 if len(self.queue) > 1 else time.monotonic() - self.alone_since_s
 
 
-class Joint:
+class SharedWork:
     """May be used by any thread."""
 
-    def __init__(self) -> None:
-        self._lines: dict[Hashable, list[Turn]] = {}
+    def __init__(self, next_step: Answers) -> None:
+        self._next_step = next_step
+        self._queues: dict[Hashable, list[Turn]] = {}
         self._changed = threading.Condition()
 
+    def answer(self, request: Request) -> InferenceFinished:
+        """Only one request for the same work is passed on at a time.  Raises Cancelled while waiting."""
+        with self._turn(request) as turn:
+            return self._next_step.answer(
+                replace(request, tell=turn.tell_all, alone_s=turn.alone_s)
+            )
+
     @contextmanager
-    def turn(
-        self, request: RunInference, tell: Progress, cancelled: Callable[[], bool]
-    ) -> Iterator[Turn]:
-        """While the block runs, nobody else computes the same.  Raises Cancelled while waiting for that."""
-        turn = self._join(_work(request), tell)
+    def _turn(self, request: Request) -> Iterator[Turn]:
+        work = _work(request.message)
+        turn = self._join(work, request.tell)
         try:
-            self._wait(turn, cancelled)
+            self._wait(turn, request.interest)
             yield turn
         finally:
-            self._leave(_work(request), turn)
+            self._leave(work, turn)
 
     def _join(self, work: Hashable, tell: Progress) -> Turn:
         with self._changed:
-            line = self._lines.setdefault(work, [])
-            turn = Turn(tell=tell, line=line)
-            line.append(turn)
+            queue = self._queues.setdefault(work, [])
+            turn = Turn(tell=tell, queue=queue)
+            queue.append(turn)
             return turn
 
-    def _wait(self, turn: Turn, cancelled: Callable[[], bool]) -> None:
+    def _wait(self, turn: Turn, interest: Interest) -> None:
         with self._changed:
-            while turn.line[0] is not turn:
-                self._changed.wait(GLANCE_S)
-                if cancelled():
+            while turn.queue[0] is not turn:
+                self._changed.wait(POLL_S)
+                if interest.has_ended():
                     raise Cancelled
 
     def _leave(self, work: Hashable, turn: Turn) -> None:
         with self._changed:
-            turn.line.remove(turn)
-            if turn.line:
-                turn.line[0].alone_since_s = time.monotonic()
+            turn.queue.remove(turn)
+            if turn.queue:
+                turn.queue[0].alone_since_s = time.monotonic()
             else:
-                del self._lines[work]
+                del self._queues[work]
             self._changed.notify_all()
 
 
-def _work(request: RunInference) -> Hashable:
-    """What is to be computed, whoever asks."""
-    parameters = tuple(sorted(request.parameters.items()))
-    return (request.ticket_id, request.bundle, request.image_path, parameters)
+def _work(message: RunInference) -> Hashable:
+    """What is to be computed, whichever claim asks."""
+    parameters = tuple(sorted(message.parameters.items()))
+    return (message.ticket_id, message.bundle, message.image_path, parameters)

@@ -22,7 +22,7 @@ from dss_inference.facade.results import Results
 from dss_inference.facade.routes import Facade
 from dss_inference.facade.submissions import MOST_STARTS, MOST_WAITING, Desk
 from dss_inference.facade.upload import receive
-from dss_inference.worker.server import UNEXPECTED
+from dss_inference.worker.handling import UNEXPECTED
 from dss_observability.tracing import current_traceparent
 from support.facades import PLACE, TABLE, BrightBundle
 from support.waiting import wait_until

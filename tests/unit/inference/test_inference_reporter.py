@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from dss_inference.worker.progress_replies import Reporter
+from dss_inference.worker.progress_replies import ProgressReplies
 
 Sent = list[tuple[float, str]]
 
@@ -13,14 +13,14 @@ Sent = list[tuple[float, str]]
 def test_a_quiet_stage_gives_signs_of_life() -> None:
     repeated = threading.Semaphore(0)
 
-    with Reporter(lambda *_: repeated.release(), shortest_gap_s=0.005, longest_gap_s=0.01):
+    with ProgressReplies(lambda *_: repeated.release(), shortest_gap_s=0.005, longest_gap_s=0.01):
         assert all(repeated.acquire(timeout=10) for _ in range(3))
 
 
 def test_a_flood_of_progress_is_thinned_out() -> None:
     sent: Sent = []
 
-    with Reporter(lambda f, s: sent.append((f, s)), shortest_gap_s=0.05) as progress:
+    with ProgressReplies(lambda f, s: sent.append((f, s)), shortest_gap_s=0.05) as progress:
         ends = time.monotonic() + 0.2
         while time.monotonic() < ends:
             progress(time.monotonic(), "copying")
@@ -30,7 +30,7 @@ def test_a_flood_of_progress_is_thinned_out() -> None:
 
 def test_nothing_is_sent_after_the_end() -> None:
     sent: Sent = []
-    with Reporter(lambda f, s: sent.append((f, s)), shortest_gap_s=0.005) as progress:
+    with ProgressReplies(lambda f, s: sent.append((f, s)), shortest_gap_s=0.005) as progress:
         pass
     before = list(sent)
 
@@ -41,7 +41,7 @@ def test_nothing_is_sent_after_the_end() -> None:
 
 
 def test_an_error_goes_through_and_ends_the_signs_of_life() -> None:
-    with pytest.raises(ValueError, match="surprise"), Reporter(lambda *_: None):
+    with pytest.raises(ValueError, match="surprise"), ProgressReplies(lambda *_: None):
         raise ValueError("surprise")
 
     assert not [t for t in threading.enumerate() if t.name == "progress"]

@@ -19,9 +19,10 @@ from dss_broker.messages import (
     RunInference,
     TicketWithdrawn,
 )
-from dss_inference.worker import server as served
+from dss_inference.worker import interest
+from dss_inference.worker.handling import UNEXPECTED, WITHDRAWN
 from dss_inference.worker.recorded_answers import TAKEN_OVER
-from dss_inference.worker.server import UNEXPECTED, WITHDRAWN, Server
+from dss_inference.worker.server import Server
 from support.copy_worker import PATIENCE_S, REQUEST, CopyBundle, ended, replies
 from support.waiting import wait_until
 
@@ -143,7 +144,7 @@ def test_what_still_runs_goes_on_for_who_takes_the_ticket_over(
 def test_what_nobody_takes_over_ends(
     broker: MemoryBroker, bundle: CopyBundle, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(served, "SUCCESSION_S", 0.1)
+    monkeypatch.setattr(interest, "SUCCESSION_S", 0.1)
     bundle.go_on.clear()
     conversation = broker.request(REQUEST)
     assert bundle.started.wait(PATIENCE_S)

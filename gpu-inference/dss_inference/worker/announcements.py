@@ -1,0 +1,70 @@
+"""Tells portal and dispatchers which bundles the worker serves."""
+
+import threading
+from collections.abc import Iterable
+
+from dss_broker.broker import Broker
+from dss_broker.errors import BrokerClosed, MessageRefused, Unroutable
+from dss_broker.liveness import ANNOUNCE_S
+from dss_broker.messages import WorkerAnnounced
+from dss_inference.bundle import Bundle
+
+UNHEARD_S = 1.0
+"""Gap between announcements that reach no portal, and longest wait for the broker to confirm one."""
+
+
+class Announcements:
+    """May be used from any thread."""
+
+    def __init__(
+        self, broker: Broker, bundles: Iterable[Bundle], instance: str, stopping: threading.Event
+    ) -> None:
+        self._broker = broker
+        self._bundles = {bundle.name: bundle for bundle in bundles}
+        self._instance = instance
+        self._stopping = stopping
+        self._sending = threading.Lock()
+        self._served: set[str] = set()
+        self._changed = threading.Event()
+
+    def add(self, bundle: str) -> None:
+        """The worker serves ``bundle`` from now on; announce it at once."""
+        self._served.add(bundle)
+        self._changed.set()
+
+    def is_served(self, bundle: str) -> bool:
+        return bundle in self._served
+
+    def keep_sending(self) -> None:
+        """Announce every ANNOUNCE_S, and every UNHEARD_S while no portal is reached, until the worker stops."""
+        while not self._stopping.is_set():
+            self._changed.clear()
+            self._changed.wait(ANNOUNCE_S if self._announce() else UNHEARD_S)
+
+    def end(self) -> None:
+        """Announce that the worker stops.  ``stopping`` is set, so that no other announcement follows."""
+        self._changed.set()
+        with self._sending:
+            self._send(ends=True)
+
+    def _announce(self) -> bool:
+        """False if no portal was reached."""
+        with self._sending:
+            return not self._stopping.is_set() and self._send(ends=False)
+
+    def _send(self, *, ends: bool) -> bool:
+        if not self._broker.connected:
+            return False
+        sent = [
+            self._broker.publish(
+                WorkerAnnounced(bundle=b.name, instance=self._instance, device=b.device, ends=ends)
+            )
+            for b in self._bundles.values()
+            if b.name in self._served
+        ]
+        try:
+            for confirmed in sent:
+                confirmed.result(timeout=UNHEARD_S)
+        except (Unroutable, MessageRefused, BrokerClosed, TimeoutError):
+            return False
+        return True

@@ -1,0 +1,50 @@
+"""The answer to a request, computed by its bundle."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from dss_broker.messages import InferenceFinished, ReportFile
+from dss_inference.bundle import Bundle, Report
+from dss_inference.worker.request import Request
+
+
+class Computation:
+    """Runs bundles by name.  Their files lie in the datastore, and are told relative to it."""
+
+    def __init__(self, bundles: Mapping[str, Bundle], datastore: Path) -> None:
+        self._bundles = bundles
+        self._datastore = datastore
+
+    def answer(self, request: Request) -> InferenceFinished:
+        message = request.message
+        bundle = self._bundles[message.bundle]
+        outcome = bundle.run(
+            request.image_path,
+            request.output_dir,
+            message.parameters,
+            request.tell,
+            partial(request.interest.work_is_unwanted, request.alone_s),
+        )
+        return InferenceFinished(
+            ticket_id=message.ticket_id,
+            claim_id=message.claim_id,
+            segmentation_path=self._relative(outcome.segmentation),
+            labels=outcome.labels,
+            notes=outcome.notes,
+            device=bundle.device,
+            stage_seconds=outcome.stage_seconds,
+            peak_memory_bytes=outcome.peak_memory_bytes,
+            landmarks=outcome.landmarks,
+            reports=tuple(self._report(report) for report in outcome.reports),
+        )
+
+    def _report(self, report: Report) -> ReportFile:
+        return ReportFile(
+            path=self._relative(report.path),
+            description=report.description,
+            mime_type=report.mime_type,
+        )
+
+    def _relative(self, path: Path) -> str:
+        return path.relative_to(self._datastore).as_posix()

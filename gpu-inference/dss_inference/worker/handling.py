@@ -1,0 +1,148 @@
+"""How the handling of a request ends: with a reply, with another try, or with the request given back."""
+
+import errno
+import logging
+import threading
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+from dss_broker.broker import Delivery
+from dss_broker.errors import HandBack, TryAgainLater
+from dss_broker.messages import (
+    InferenceFailed,
+    InferenceFinished,
+    RunInference,
+)
+from dss_broker.topology import RETRY_DELAYS_S
+from dss_datastore.volume import is_there, wait_until_there
+from dss_inference.errors import Cancelled, InferenceError
+from dss_inference.worker.interest import Interest, WithdrawalLog
+from dss_inference.worker.replies import failed, progressed
+from dss_inference.worker.request import Answers, Request, inside, requester_has_gone
+from dss_observability import metrics
+
+log = logging.getLogger(__name__)
+
+CONFIRM_S = 60.0
+"""Longest wait for the broker to store a reply.  After it the request is retried and its answer found on disk."""
+UNEXPECTED = (
+    "The segmentation failed for a reason that the service did not foresee; "
+    "please tell its operator the number of this ticket."
+)
+EXHAUSTED = "The service ran out of memory or disk space; please tell its operator."
+WITHDRAWN = "The ticket was withdrawn."
+
+
+class RequestHandler:
+    """The handler of ``topology.inference``."""
+
+    def __init__(
+        self,
+        answers: Answers,
+        withdrawals: WithdrawalLog,
+        datastore: Path,
+        stopping: threading.Event,
+        *,
+        shared: bool,
+    ) -> None:
+        """``datastore`` is resolved; ``shared`` if it is the portal's volume, which may be away."""
+        self._answers = answers
+        self._withdrawals = withdrawals
+        self._datastore = datastore
+        self._stopping = stopping
+        self._shared = shared
+
+    def handle(self, delivery: Delivery) -> None:
+        message = delivery.message
+        if not isinstance(message, RunInference):
+            raise TypeError(f"{type(message).__name__} is no request for inference")
+        if self._shared:
+            wait_until_there(self._datastore, self._stopping)
+        with metrics.INFERENCE_IN_HAND.labels(message.bundle).track_inprogress():
+            reply = self._reply(delivery, message)
+        try:
+            delivery.reply(reply).result(timeout=CONFIRM_S)
+        except TimeoutError as error:
+            raise TryAgainLater("RabbitMQ does not take the answer") from error
+
+    def _reply(
+        self, delivery: Delivery, message: RunInference
+    ) -> InferenceFinished | InferenceFailed:
+        """Raises TryAgainLater if memory, disk space or the datastore is missing, HandBack if the worker stops."""
+        try:
+            return self._answers.answer(self._request(delivery, message))
+        except Exception as error:
+            if self._shared and not is_there(self._datastore):
+                log.warning("datastore lost", extra={**_facts(message), "reason": repr(error)})
+                raise TryAgainLater("the datastore is away") from error
+            return self._ended_by(error, delivery, message)
+
+    def _request(self, delivery: Delivery, message: RunInference) -> Request:
+        """Raises InferenceError if the message names files outside the datastore."""
+        return Request(
+            message=message,
+            delivery=delivery,
+            image_path=inside(self._datastore, message.image_path),
+            output_dir=inside(self._datastore, message.output_dir),
+            interest=Interest(
+                log=self._withdrawals, ticket_id=message.ticket_id, claim_id=message.claim_id
+            ),
+            tell=partial(_send_progress, delivery, message),
+            facts=_facts(message),
+        )
+
+    def _ended_by(
+        self, error: Exception, delivery: Delivery, message: RunInference
+    ) -> InferenceFailed:
+        """Raises like ``_reply``."""
+        facts = _facts(message)
+        match error:
+            case InferenceError():
+                _count(message, "refused")
+                log.info("inference refused", extra={**facts, "reason": str(error)})
+                return failed(message, str(error))
+            case Cancelled() if self._withdrawals.has_abandoned_all:
+                raise HandBack from None
+            case _ if isinstance(error, Cancelled) or self._requester_has_gone(message):
+                _count(message, "cancelled")
+                log.info("inference cancelled", extra=facts)
+                return failed(message, WITHDRAWN)
+            case _ if _is_exhaustion(error):
+                _put_off(delivery, message, error)
+        _count(message, "failed")
+        log.error("inference failed", extra=facts, exc_info=error)
+        return failed(message, UNEXPECTED)
+
+    def _requester_has_gone(self, message: RunInference) -> bool:
+        return requester_has_gone(message, inside(self._datastore, message.output_dir))
+
+
+def _send_progress(delivery: Delivery, message: RunInference, fraction: float, stage: str) -> None:
+    delivery.reply(progressed(message, fraction, stage))
+
+
+def _put_off(delivery: Delivery, message: RunInference, error: Exception) -> NoReturn:
+    """Retry, since memory and disk space may become free.  After the last try the requester gets a failure."""
+    _count(message, "put_off")
+    log.warning("memory or disk is short", extra={**_facts(message), "reason": str(error)})
+    if delivery.attempt > len(RETRY_DELAYS_S):
+        delivery.reply(failed(message, EXHAUSTED))
+    else:
+        delivery.reply(progressed(message, 0.0, "waiting for memory or disk space"))
+    raise TryAgainLater(f"{type(error).__name__} in {message.bundle}") from error
+
+
+def _facts(message: RunInference) -> dict[str, object]:
+    """What identifies a request in logs and traces; no patient data."""
+    return {"ticket": message.ticket_id, "claim": message.claim_id, "bundle": message.bundle}
+
+
+def _count(message: RunInference, outcome: str) -> None:
+    metrics.INFERENCE_REQUESTS.labels(message.bundle, outcome).inc()
+
+
+def _is_exhaustion(error: Exception) -> bool:
+    """True for missing memory or disk space, which may become free later."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return full or isinstance(error, MemoryError)

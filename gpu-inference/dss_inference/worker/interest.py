@@ -1,0 +1,74 @@
+"""Whether anybody still wants an answer: a ticket may be deleted, and a claim may lose its ticket."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dss_broker.messages import TicketWithdrawn
+
+SUCCESSION_S = 10.0
+"""Longest time until a claim that takes a ticket over asks for the same work; computing goes on until then."""
+
+_REMEMBERED = 4096
+_ALL_CLAIMS = ""
+"""``claim_id`` of a withdrawal that ends every claim of a ticket."""
+
+
+class WithdrawalLog:
+    """The latest withdrawals, and whether this worker gives its requests back.  May be used from any thread."""
+
+    def __init__(self) -> None:
+        self._heard_s: OrderedDict[tuple[int, str], float] = OrderedDict()
+        self._abandoned = threading.Event()
+
+    def record(self, message: TicketWithdrawn) -> None:
+        self._heard_s.setdefault((message.ticket_id, message.claim_id), time.monotonic())
+        if len(self._heard_s) > _REMEMBERED:
+            self._heard_s.popitem(last=False)
+
+    def is_deleted(self, ticket_id: int) -> bool:
+        return (ticket_id, _ALL_CLAIMS) in self._heard_s
+
+    def lost_s(self, ticket_id: int, claim_id: str) -> float | None:
+        """Seconds since the claim lost its ticket to another; None if it still has it."""
+        heard_s = self._heard_s.get((ticket_id, claim_id))
+        return None if heard_s is None else time.monotonic() - heard_s
+
+    def abandon_all(self) -> None:
+        """End what is being computed: the worker stops, and the broker gives the requests to another."""
+        self._abandoned.set()
+
+    @property
+    def has_abandoned_all(self) -> bool:
+        return self._abandoned.is_set()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interest:
+    """Whether the answer to one request, of a claim of a ticket, is still wanted."""
+
+    log: WithdrawalLog
+    ticket_id: int
+    claim_id: str
+
+    def is_withdrawn(self) -> bool:
+        """True if the ticket is deleted, or the claim has lost it."""
+        lost_s = self.log.lost_s(self.ticket_id, self.claim_id)
+        return lost_s is not None or self.log.is_deleted(self.ticket_id)
+
+    def has_ended(self) -> bool:
+        """True if the request need not wait any longer: it is withdrawn, or the worker stops."""
+        return self.is_withdrawn() or self.log.has_abandoned_all
+
+    def work_is_unwanted(self, alone_s: Callable[[], float]) -> bool:
+        """True if nobody wants what is being computed for the request.
+
+        A lost claim ends the work only if for SUCCESSION_S no other request has asked for it;
+        ``alone_s`` gives that time in seconds.
+        """
+        if self.log.has_abandoned_all or self.log.is_deleted(self.ticket_id):
+            return True
+        lost_s = self.log.lost_s(self.ticket_id, self.claim_id)
+        return lost_s is not None and min(lost_s, alone_s()) > SUCCESSION_S

@@ -1,0 +1,51 @@
+"""A request for inference on its way through the worker, and what answers it."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from dss_broker.broker import Delivery
+from dss_broker.messages import InferenceFinished, RunInference
+from dss_inference.bundle import Progress
+from dss_inference.errors import InferenceError
+from dss_inference.worker.interest import Interest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """``image_path`` and ``output_dir`` lie in the datastore.  Progress goes to ``tell``.
+
+    ``alone_s`` gives the seconds in which no other request has asked for the same work.  ``facts``
+    identify the request in logs and traces.
+    """
+
+    message: RunInference
+    delivery: Delivery
+    image_path: Path
+    output_dir: Path
+    interest: Interest
+    tell: Progress
+    facts: Mapping[str, object]
+    alone_s: Callable[[], float] = lambda: math.inf
+
+
+class Answers(Protocol):
+    """One step on a request's way to its answer; it may ask the next step."""
+
+    def answer(self, request: Request) -> InferenceFinished:
+        """Raises InferenceError (a sentence for the user), Cancelled, MemoryError, OSError."""
+
+
+def inside(datastore: Path, relative: str) -> Path:
+    """Raises InferenceError for a path that leaves the datastore, also by links."""
+    path = (datastore / relative).resolve()
+    if not path.is_relative_to(datastore) or path == datastore:
+        raise InferenceError("The request names a place outside the datastore.")
+    return path
+
+
+def requester_has_gone(message: RunInference, output_dir: Path) -> bool:
+    """True if ``output_dir`` is gone: requesters that set ``silence_s`` make it and remove it when they stop waiting."""
+    return message.silence_s > 0 and not output_dir.is_dir()

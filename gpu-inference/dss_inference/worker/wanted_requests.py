@@ -1,0 +1,31 @@
+"""Is a request still wanted when it is delivered?"""
+
+from dss_broker.messages import InferenceFinished
+from dss_inference.errors import Cancelled
+from dss_inference.worker.request import Answers, Request, requester_has_gone
+
+
+class WantedRequests:
+    """Passes on only those requests that somebody waits for."""
+
+    def __init__(self, next_step: Answers) -> None:
+        self._next_step = next_step
+
+    def answer(self, request: Request) -> InferenceFinished:
+        """Raises Cancelled if nobody waits."""
+        if request.interest.is_withdrawn() or _came_too_late(request):
+            raise Cancelled
+        return self._next_step.answer(request)
+
+
+def _came_too_late(request: Request) -> bool:
+    """True if the requester has given up, or was answered by another worker.
+
+    The missing folder alone is no proof, because a shared folder may become visible late.  So the request
+    must also be redelivered, or so old that its requester has had the time to remove the folder.
+    """
+    age_s = request.delivery.age_s
+    is_old = age_s is not None and request.message.silence_s < age_s
+    return (request.delivery.redelivered or is_old) and requester_has_gone(
+        request.message, request.output_dir
+    )
