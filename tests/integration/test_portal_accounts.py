@@ -1,5 +1,6 @@
 """Tokens for programs, limits, test mode, quotas."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from dss_portal.legacy_settings import renamed
 from dss_portal.models import Session, Tier
 from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
+from dss_portal.web import context
 from support.portals import Portal, new_ticket, post, send_file, text
 
 pytestmark = pytest.mark.stack
@@ -181,7 +183,7 @@ async def test_strangers_leave_no_rows(portal: Portal) -> None:
 
 
 async def test_typing_a_token_is_no_attack_but_guessing_is(portal: Portal) -> None:
-    portal.app.extensions["dss_limits"] = Limits(portal.settings)
+    context.install(portal.app, replace(portal.components, limits=Limits(portal.settings)))
     limit = portal.settings.failed_logins_per_minute
     client = portal.app.test_client()
 
@@ -192,7 +194,7 @@ async def test_typing_a_token_is_no_attack_but_guessing_is(portal: Portal) -> No
 
 
 async def test_a_user_who_asks_too_often_is_told_to_wait(portal: Portal) -> None:
-    portal.app.extensions["dss_limits"].requests._limit = 3
+    portal.components.limits.requests._limit = 3
     client = await portal.user()
 
     answers = [(await client.get("/api/tickets")).status_code for _ in range(4)]

@@ -11,8 +11,9 @@ from quart import Quart
 from dss_broker.memory import MemoryBroker
 from dss_portal import database
 from dss_portal.app import create_app
-from dss_portal.health import NOT_MIGRATED
+from dss_portal.readiness import NOT_MIGRATED
 from dss_portal.settings import Settings
+from dss_portal.web.context import components_of
 from dss_process import supervision
 from dss_stack.postgres import PostgresCluster
 from support.portals import Portal, eventually, text
@@ -53,7 +54,7 @@ async def test_a_portal_that_was_started_before_its_database_was_migrated_goes_o
 ) -> None:
     client = unmigrated.test_client()
     assert await text(client, "/readyz") == NOT_MIGRATED  # not: the datastore is missing
-    settings: Settings = unmigrated.config["DSS"]
+    settings = components_of(unmigrated).settings
 
     await asyncio.to_thread(_migrate, settings.database_url.get_secret_value())
 

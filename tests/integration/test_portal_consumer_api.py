@@ -218,7 +218,7 @@ async def test_an_upload_without_a_usable_name_is_refused(portal: Portal, name: 
 
 async def test_a_file_over_the_limit_is_refused_and_leaves_nothing(portal: Portal) -> None:
     await portal.announce_service()
-    portal.app.extensions["dss_datastore"]._max_file_bytes = 1000
+    portal.components.datastore._max_file_bytes = 1000
     client = await portal.user()
     ticket_id = await new_ticket(client)
     files = f"/api/tickets/{ticket_id}/files/input"

@@ -88,7 +88,7 @@ async def test_what_a_provider_sends_for_a_ticket_that_was_deleted_meanwhile(
 
 async def test_a_file_for_a_ticket_that_was_given_up_meanwhile(portal: Portal, ann: Client) -> None:
     number = await new_ticket(ann)
-    datastore = portal.app.extensions["dss_datastore"]
+    datastore = portal.components.datastore
 
     async def give_up() -> None:
         await Ticket.filter(id=number).update(status=Status.TIMEOUT)

@@ -48,8 +48,7 @@ async def datastore(portal: Portal) -> Datastore:
             await connection.execute(statement)
     finally:
         await connection.close()
-    found: Datastore = portal.app.extensions["dss_datastore"]
-    return found
+    return portal.components.datastore
 
 
 async def test_no_round_over_all_tickets_keeps_anybody_waiting(

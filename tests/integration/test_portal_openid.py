@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,6 +18,7 @@ from conftest import missing
 from dss_portal.accounts import store as accounts
 from dss_portal.accounts.openid import OpenIdIssuer
 from dss_portal.models import User
+from dss_portal.web import context
 from support.portals import Portal, text
 from support.stacks import free_port
 
@@ -60,7 +62,9 @@ def _installed() -> Path:
 @pytest.fixture
 def client(portal: Portal, issuer: str) -> Client:
     """A browser at a portal that knows the issuer."""
-    portal.app.extensions["dss_openid"] = OpenIdIssuer(issuer, "dss", SECRET, CALLBACK)
+    context.install(
+        portal.app, replace(portal.components, openid=OpenIdIssuer(issuer, "dss", SECRET, CALLBACK))
+    )
     return portal.app.test_client()
 
 
@@ -193,7 +197,7 @@ async def test_a_disabled_user_stays_out(client: Client) -> None:
 
 async def test_an_issuer_that_is_away_is_a_sentence(portal: Portal) -> None:
     away = OpenIdIssuer(f"http://127.0.0.1:{free_port()}", "dss", SECRET, CALLBACK)
-    portal.app.extensions["dss_openid"] = away
+    context.install(portal.app, replace(portal.components, openid=away))
 
     answer = await portal.app.test_client().get("/signin")
 

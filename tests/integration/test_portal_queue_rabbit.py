@@ -97,7 +97,7 @@ def dispatcher(vhost: str) -> Iterator[Callable[[str], Dispatcher]]:
 async def submitted(portal: Portal, user: User) -> int:
     ticket_id = await submission.create(user, None, SERVICE, quiet_s=600)
     await submission.submit(ticket_id, user, quiet_s=600)
-    portal.app.extensions["dss_relay"].wake()
+    portal.components.relay.wake()
     return ticket_id
 
 
@@ -225,7 +225,7 @@ async def test_surplus_messages_find_nothing_and_are_gone(
     await asyncio.to_thread(make_queue, vhost)
     deleted, kept = [await submitted(portal, ann) for _ in range(2)]
     await all_sent()
-    await submission.delete(portal.app.extensions["dss_datastore"], deleted, ann)
+    await submission.delete(portal.components.datastore, deleted, ann)
 
     only = dispatcher("d1")
     await asyncio.to_thread(only.start)

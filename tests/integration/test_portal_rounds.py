@@ -99,7 +99,7 @@ async def test_a_waiting_ticket_that_cannot_be_announced_holds_no_other(
 async def test_a_folder_that_cannot_be_tidied_holds_nothing_else(
     portal: Portal, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    datastore: Datastore = portal.app.extensions["dss_datastore"]
+    datastore = portal.components.datastore
     sick, sound = [await new_ticket(client) for _ in range(2)]
     for ticket_id in (sick, sound):
         await client.get(f"/api/tickets/{ticket_id}/delete")
@@ -134,7 +134,7 @@ async def test_more_tickets_than_a_statement_takes_are_tidied(
     portal: Portal, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batches, "MOST_VALUES", 1)
-    datastore: Datastore = portal.app.extensions["dss_datastore"]
+    datastore = portal.components.datastore
     for _ in range(3):
         ticket_id = await new_ticket(client)
         await client.get(f"/api/tickets/{ticket_id}/delete")
@@ -150,7 +150,7 @@ async def test_a_gauge_that_cannot_be_read_keeps_none_of_the_others(
         raise ValueError("a name that Prometheus cannot take")
 
     monkeypatch.setattr(gauges, "_look_at_tickets", fails)
-    monkeypatch.setattr(portal.app.extensions["dss_broker"].__class__, "connected", False)
+    monkeypatch.setattr(portal.components.broker.__class__, "connected", False)
     await outbox.put(m.TicketWithdrawn(ticket_id=1, service="lung"))
 
     await gauges.look()

@@ -11,8 +11,8 @@ from tortoise.transactions import in_transaction
 from dss_broker.messages import ClaimSucceeded, ResultFile
 from dss_datastore import layout
 from dss_portal import database, events
-from dss_portal.app import prepare
 from dss_portal.datastore import Datastore
+from dss_portal.lifespan import prepare
 from dss_portal.models import Ticket
 from support.portals import Portal, eventually, new_ticket, send_file, submitted_ticket, text
 

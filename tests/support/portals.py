@@ -17,9 +17,10 @@ from dss_broker import topology
 from dss_broker.broker import Broker, Delivery
 from dss_broker.messages import ClaimGranted, ClaimRefused, ClaimTicket, Message, ServiceAnnounced
 from dss_portal.accounts import store as accounts
-from dss_portal.datastore import Datastore
+from dss_portal.components import Components
 from dss_portal.settings import Settings
 from dss_portal.tickets import leases, reaper
+from dss_portal.web.context import components_of
 
 DESCRIPTOR = {
     "name": "lung-segmentation",
@@ -42,6 +43,10 @@ class Portal:
     broker: Broker
     settings: Settings
     ready: "Queue[Delivery]" = field(default_factory=Queue)
+
+    @property
+    def components(self) -> Components:
+        return components_of(self.app)
 
     @property
     def datastore(self) -> Path:
@@ -78,10 +83,10 @@ class Portal:
 
     async def sweep(self) -> int:
         """The reaper looks once, as it does by itself from a lease after the start; what it changed."""
-        datastore: Datastore = self.app.extensions["dss_datastore"]
+        datastore = self.components.datastore
         touched = await leases.Overdue(self.broker, grace_s=0).ask()
         touched += await reaper.sweep(self.settings, datastore)
-        self.app.extensions["dss_relay"].wake()
+        self.components.relay.wake()
         return touched
 
     def nothing_ready(self, within_s: float = 0.3) -> bool:

@@ -10,7 +10,7 @@ from dss_portal.pages import forms
 from dss_portal.pages.numbers import NUMBER, days
 from dss_portal.pages.rendering import confirmation, page, problem_of, see_other
 from dss_portal.refusals import Refused
-from dss_portal.web import parameters
+from dss_portal.web.context import components
 
 blueprint = Blueprint("users", __name__, url_prefix="/admin")
 
@@ -49,7 +49,7 @@ async def save() -> Response:
 async def new_token(number: int) -> Response:
     """Shown once, in the answer itself: a redirection would have to keep it somewhere."""
     user = await _user(number)
-    life_s = parameters.settings().login_token_s
+    life_s = components().settings.login_token_s
     return await page(
         "secret.html",
         name=f"One-time token of {user.email}",

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from quart import request
 
 from dss_portal.settings import Network
-from dss_portal.web import parameters
+from dss_portal.web.context import components
 
 Address = IPv4Address | IPv6Address
 
@@ -15,7 +15,7 @@ IPV6_PREFIX = 64  # what one customer has; its addresses change by themselves
 
 def key() -> str:
     """By what the client of this request is counted."""
-    trusted = parameters.settings().proxy_networks
+    trusted = components().settings.proxy_networks
     forwarded = ",".join(request.headers.getlist("X-Forwarded-For"))
     return key_of(request.remote_addr or "", forwarded, trusted)
 

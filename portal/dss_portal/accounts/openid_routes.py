@@ -3,7 +3,7 @@
 import hmac
 import logging
 
-from quart import Blueprint, current_app, request, session
+from quart import Blueprint, request, session
 from quart import redirect as redirect_to
 from werkzeug.wrappers import Response as Redirect
 
@@ -12,7 +12,7 @@ from dss_portal.accounts import store
 from dss_portal.accounts.openid import OpenIdIssuer
 from dss_portal.accounts.sessions import ask_for_terms, changes_state, sign_in
 from dss_portal.refusals import Refused
-from dss_portal.web import parameters
+from dss_portal.web.context import components
 
 blueprint = Blueprint("openid", __name__)
 
@@ -23,7 +23,7 @@ _KEPT = "openid"
 
 def issuer() -> OpenIdIssuer:
     """Raises Refused if none is configured."""
-    found: OpenIdIssuer | None = current_app.extensions["dss_openid"]
+    found = components().openid
     if found is None:
         raise Refused("This server has no sign-in service; use a token.")
     return found
@@ -58,4 +58,4 @@ async def finish() -> Redirect:
     await sign_in(user)
     ask_for_terms(user)
     log.info("signed in by the issuer", extra={"user": user.id})
-    return redirect_to(parameters.settings().public_url.rstrip("/") + "/", 303)
+    return redirect_to(components().settings.public_url.rstrip("/") + "/", 303)

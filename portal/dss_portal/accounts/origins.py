@@ -9,10 +9,10 @@ from enum import Enum
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from quart import current_app, request
+from quart import request
 
 from dss_portal.refusals import Refused
-from dss_portal.settings import Settings
+from dss_portal.web.context import components
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 SIGNS = ("Origin", "Referer", "Accept-Language", "Upgrade-Insecure-Requests")
@@ -83,7 +83,7 @@ def _our_origins() -> set[str]:
     Where the public address is https, a page that came without it is not ours: it may be forged on
     the way.  On this machine itself there is no way.
     """
-    settings = _settings()
+    settings = components().settings
     host = request.headers.get("Host", "")
     plain = not settings.public_is_https or _is_loopback(_name_in(host))
     schemes = ("http", "https") if plain else ("https",)
@@ -103,7 +103,7 @@ def _wants_a_page() -> bool:
 
 def _refuse_foreign_names() -> None:
     """In test mode nobody signs in, so a name that others make point here (DNS rebinding) must not do."""
-    settings = _settings()
+    settings = components().settings
     if settings.test_mode == "off":
         return
     name = _name_in(request.headers.get("Host", ""))
@@ -136,8 +136,3 @@ def _is_digits(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _settings() -> Settings:
-    found: Settings = current_app.config["DSS"]
-    return found

@@ -17,6 +17,7 @@ from dss_portal.accounts.sessions import (
 from dss_portal.refusals import Refused
 from dss_portal.web import parameters
 from dss_portal.web.answers import asks_for_json, plain
+from dss_portal.web.context import components
 
 blueprint = Blueprint("accounts", __name__, url_prefix="/api")
 
@@ -53,7 +54,7 @@ async def token() -> Response:
     found = await identity()
     if found is None or not found.terms_accepted:
         raise Refused("Unauthorized access", 401)
-    return plain(await store.new_login_token(found.user, parameters.settings().login_token_s))
+    return plain(await store.new_login_token(found.user, components().settings.login_token_s))
 
 
 def _greeting(email: str, as_json: bool) -> Response:  # noqa: FBT001 - one of two forms

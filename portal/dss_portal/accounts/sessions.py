@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from quart import Quart, Response, current_app, g, request, session
+from quart import Quart, Response, g, request, session
 from quart_auth import AuthUser, login_user, logout_user
 from quart_auth import current_user as cookie_user
 from werkzeug.exceptions import MethodNotAllowed
 
 from dss_observability import metrics
-from dss_portal.accounts import api_tokens, clients, limits, origins, store
+from dss_portal.accounts import api_tokens, clients, origins, store
 from dss_portal.models import Session, User
 from dss_portal.refusals import NotSignedIn, Refused
 from dss_portal.settings import Settings
+from dss_portal.web.context import components
 from dss_portal.web.signing import Auth, SessionInterface
 
 P = ParamSpec("P")
@@ -27,7 +28,6 @@ R = TypeVar("R")
 View = Callable[P, Awaitable[Response]]
 
 WHO = "accounts.who"  # who one is, is told before the terms are accepted
-YEAR_S = 365 * 24 * 3600
 EVERYTHING = frozenset(api_tokens.SCOPES)
 _TERMS_DUE = "terms_due"
 _SCOPES = {"/api/admin/": "admin", "/api/pro/": "provider"}
@@ -55,7 +55,7 @@ def install(app: Quart, settings: Settings) -> None:
         cookie_http_only=True,
         cookie_samesite="Lax",
         cookie_secure=settings.public_is_https,
-        duration=YEAR_S,
+        duration=store.SESSION_LIFE_S,
     )
     app.session_interface = SessionInterface()
     app.config.update(
@@ -92,7 +92,7 @@ def signed_in(view: View[P]) -> View[P]:
         if scope not in found.scopes:
             raise Refused(f"This token is not valid for '{scope}'.", 401)
         _require_terms(found.user)
-        _limiter().requests.count(str(found.user.id))
+        components().limits.requests.count(str(found.user.id))
         return await view(*args, **kwargs)
 
     return guarded
@@ -100,7 +100,7 @@ def signed_in(view: View[P]) -> View[P]:
 
 def _require_terms(user: User) -> None:
     """Raises Refused if the site asks for the terms of use and the user has not accepted them."""
-    settings: Settings = current_app.config["DSS"]
+    settings = components().settings
     asks = settings.require_terms and request.endpoint != WHO
     if asks and user.terms_accepted_at is None and settings.test_mode == "off":
         page = f"{settings.public_url.rstrip('/')}/token"
@@ -147,7 +147,7 @@ async def sign_in_with_token(token: str) -> User | None:
     user = await store.use_login_token(store.pasted(token))
     metrics.SIGN_INS.labels("token", "refused" if user is None else "accepted").inc()
     if user is None:
-        _limiter().failed_logins.count(clients.key())
+        components().limits.failed_logins.count(clients.key())
         return None
     await sign_in(user)
     return user
@@ -215,12 +215,7 @@ async def _by_bearer(token: str) -> Identity | None:
 
 async def _in_test_mode() -> Identity | None:
     """Everybody is the test user, as in the old system's ``--noauth``."""
-    settings: Settings = current_app.config["DSS"]
+    settings = components().settings
     if settings.test_mode == "off":
         return None
     return Identity(user=await store.user_named(store.TEST_USER), terms_accepted=True)
-
-
-def _limiter() -> limits.Limits:
-    found: limits.Limits = current_app.extensions["dss_limits"]
-    return found

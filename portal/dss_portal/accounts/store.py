@@ -14,6 +14,7 @@ from dss_portal.refusals import Refused
 from dss_portal.tickets import revocation
 
 TEST_USER = "test@example.com"
+SESSION_LIFE_S = 365 * 24 * 3600  # a year
 TOKEN_BYTES = 24  # 48 hexadecimal digits, as ITK-SNAP's token box expects
 
 _QUOTES = "\"'`\u00ab\u00bb\u2018\u2019\u201a\u201c\u201d\u201e<>"

@@ -1,14 +1,13 @@
 """``/admin``: how much there is of everything, the providers, and the purge."""
 
-from quart import Blueprint, Response, current_app, request
+from quart import Blueprint, Response, request
 
 from dss_portal.admin import overview, store
-from dss_portal.datastore import Datastore
-from dss_portal.outbox.relay import Relay
 from dss_portal.pages import forms
 from dss_portal.pages.numbers import days
 from dss_portal.pages.rendering import confirmation, page, problem_of, see_other
 from dss_portal.tickets.lifecycle import FINISHED, OPEN
+from dss_portal.web.context import components
 
 blueprint = Blueprint("overview", __name__, url_prefix="/admin")
 
@@ -54,8 +53,8 @@ async def ask_purge() -> Response:
 async def purge() -> Response:
     """Raises Refused."""
     form = await forms.submitted()
-    datastore: Datastore = current_app.extensions["dss_datastore"]
-    relay: Relay = current_app.extensions["dss_relay"]
+    datastore = components().datastore
+    relay = components().relay
     completed_only = form.text("which") != "all"
     age = days(form.text("days"))
     count = await store.purge(datastore, completed_only=completed_only, older_than=age)

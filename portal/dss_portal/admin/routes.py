@@ -5,16 +5,15 @@ from datetime import timedelta
 from functools import wraps
 from typing import ParamSpec
 
-from quart import Blueprint, Response, current_app
+from quart import Blueprint, Response
 
 from dss_portal.accounts.sessions import current_user, for_programs, signed_in
 from dss_portal.admin import store
-from dss_portal.datastore import Datastore
-from dss_portal.outbox.relay import Relay
 from dss_portal.refusals import Refused
 from dss_portal.services import registration
 from dss_portal.web import parameters
 from dss_portal.web.answers import long_table, plain, table
+from dss_portal.web.context import components
 
 blueprint = Blueprint("admin", __name__, url_prefix="/api/admin")
 
@@ -113,7 +112,7 @@ async def add_service(provider: str) -> Response:
     form = await parameters.form()
     owner = await store.provider_named(provider)
     repository, reference = parameters.of(form, "repo"), form.get("ref", "")
-    settings = parameters.settings()
+    settings = components().settings
     return plain(await registration.from_git(owner, repository, reference, settings))
 
 
@@ -137,8 +136,8 @@ async def tickets() -> Response:
 async def purge(which: str) -> Response:
     """Delete what is older than ``days`` (or ``hours``), 7 days if neither is given."""
     age = _age(await parameters.form())
-    datastore: Datastore = current_app.extensions["dss_datastore"]
-    relay: Relay = current_app.extensions["dss_relay"]
+    datastore = components().datastore
+    relay = components().relay
     count = await store.purge(datastore, completed_only=which == "completed", older_than=age)
     relay.wake()
     return plain(f"Purged {count} tickets")

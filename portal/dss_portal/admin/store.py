@@ -10,6 +10,7 @@ from tortoise.transactions import in_transaction
 
 from dss_portal.accounts import store as accounts
 from dss_portal.datastore import Datastore
+from dss_portal.formats import PAGE_ROWS, Rows
 from dss_portal.models import (
     Provider,
     ProviderAccess,
@@ -22,7 +23,6 @@ from dss_portal.refusals import Refused
 from dss_portal.tickets import revocation, submission
 from dss_portal.tickets import store as tickets
 from dss_portal.tickets.lifecycle import FINISHED, OPEN
-from dss_portal.web.formats import PAGE_ROWS, Rows
 
 
 async def providers() -> list[Provider]:

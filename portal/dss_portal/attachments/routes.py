@@ -1,9 +1,9 @@
 """``/blobs``: attachments, for who has the link.  ITK-SNAP opens it in a browser without a session."""
 
-from quart import Blueprint, Response, current_app
+from quart import Blueprint, Response
 
 from dss_portal.attachments import store
-from dss_portal.datastore import Datastore
+from dss_portal.web.context import components
 from dss_portal.web.uploads import as_inline
 
 blueprint = Blueprint("attachments", __name__)
@@ -12,7 +12,7 @@ blueprint = Blueprint("attachments", __name__)
 @blueprint.get("/blobs/<regex('[0-9a-f]{32}'):public_id>")
 async def blob(public_id: str) -> Response:
     """The file, in a sandbox: whatever a provider uploaded, it runs no script as ours."""
-    datastore: Datastore = current_app.extensions["dss_datastore"]
+    datastore = components().datastore
     found = await store.by_public_id(public_id)
     path = await datastore.attachment(found.ticket_id, found.file_name)
     answer = await as_inline(path, found.mime_type)

@@ -8,7 +8,7 @@ from dss_broker.rabbit import RabbitBroker
 from dss_portal.commands.console import exit_with, with_broker
 from dss_portal.datastore import Datastore
 from dss_portal.dead_letters import store as letters
-from dss_portal.dead_letters.routes import row as letter_row
+from dss_portal.dead_letters.table import row as letter_row
 from dss_portal.settings import Settings
 
 dead_letters = typer.Typer(help="Messages that nobody could handle.", no_args_is_help=True)

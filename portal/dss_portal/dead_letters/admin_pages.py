@@ -1,15 +1,14 @@
 """``/admin/dead-letters``: messages that nobody could handle."""
 
-from quart import Blueprint, Response, current_app, request
+from quart import Blueprint, Response, request
 
-from dss_portal.datastore import Datastore
 from dss_portal.dead_letters import store
-from dss_portal.dead_letters.routes import age_s, the_broker
+from dss_portal.dead_letters.table import age_s
 from dss_portal.outbox import unsent
-from dss_portal.outbox.relay import Relay
 from dss_portal.pages import forms
 from dss_portal.pages.rendering import confirmation, page, see_other
 from dss_portal.refusals import Refused
+from dss_portal.web.context import components
 
 blueprint = Blueprint("dead_letters", __name__, url_prefix="/admin/dead-letters")
 
@@ -21,7 +20,7 @@ SHOWN = 200
 async def show(problem: str = "") -> Response:
     """If the broker is away, the reason, and only what was never sent to it."""
     try:
-        letters = await store.listed(the_broker())
+        letters = await store.listed(components().broker)
     except Refused as error:
         letters, problem = await unsent.listed(), problem or error.text
     return await page(
@@ -48,11 +47,11 @@ async def ask_requeue() -> Response:
 
 @blueprint.post("/requeue")
 async def requeue() -> Response:
-    datastore: Datastore = current_app.extensions["dss_datastore"]
-    relay: Relay = current_app.extensions["dss_relay"]
+    datastore = components().datastore
+    relay = components().relay
     letter_id = (await forms.submitted()).text("id") or None
     try:
-        requeued = await store.requeue(the_broker(), datastore, letter_id)
+        requeued = await store.requeue(components().broker, datastore, letter_id)
     except Refused as error:
         return await show(error.text)
     relay.wake()
@@ -79,7 +78,7 @@ async def ask_discard() -> Response:
 async def discard() -> Response:
     letter_id = (await forms.submitted()).text("id") or None
     try:
-        count = await store.discard(the_broker(), letter_id)
+        count = await store.discard(components().broker, letter_id)
     except Refused as error:
         return await show(error.text)
     return await see_other(

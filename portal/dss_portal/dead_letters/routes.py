@@ -1,41 +1,23 @@
 """``/api/admin/dead-letters``: messages that nobody could handle."""
 
-from quart import Blueprint, Response, current_app
+from quart import Blueprint, Response
 
-from dss_broker.broker import Broker
-from dss_broker.dead_letters import DeadLetter
 from dss_portal.admin.routes import sysadmin_only
-from dss_portal.database import clock
-from dss_portal.datastore import Datastore
 from dss_portal.dead_letters import store
-from dss_portal.outbox.relay import Relay
+from dss_portal.dead_letters.table import COLUMNS, row
 from dss_portal.refusals import Refused
 from dss_portal.web import parameters
 from dss_portal.web.answers import in_pages, long_table, plain
-from dss_portal.web.formats import Cell
+from dss_portal.web.context import components
 
 blueprint = Blueprint("dead_letters", __name__, url_prefix="/api/admin/dead-letters")
-
-COLUMNS = (
-    "id",
-    "type",
-    "ticket",
-    "reason",
-    "queue",
-    "program",
-    "instance",
-    "attempt",
-    "deliveries",
-    "age_s",
-    "traceparent",
-)
 
 
 @blueprint.get("")
 @sysadmin_only
 async def listing() -> Response:
     """The oldest first; ``ticket`` is blank for a message about none."""
-    rows = [row(letter) for letter in await store.listed(the_broker())]
+    rows = [row(letter) for letter in await store.listed(components().broker)]
     return await long_table(COLUMNS, in_pages(rows))
 
 
@@ -43,9 +25,9 @@ async def listing() -> Response:
 @sysadmin_only
 async def requeue() -> Response:
     """One (``id``) or all (``all=1``).  Raises Refused if none could be."""
-    datastore: Datastore = current_app.extensions["dss_datastore"]
-    relay: Relay = current_app.extensions["dss_relay"]
-    requeued = await store.requeue(the_broker(), datastore, _which(await parameters.form()))
+    datastore = components().datastore
+    relay = components().relay
+    requeued = await store.requeue(components().broker, datastore, _which(await parameters.form()))
     relay.wake()
     if requeued.refused and not requeued.done:
         raise Refused(" ".join(requeued.refused))
@@ -60,33 +42,7 @@ async def discard() -> Response:
     which = _which(form)
     if form.get("confirm") != "1":
         raise Refused("This removes messages for good; send confirm=1 if that is meant.")
-    return plain(f"Discarded {await store.discard(the_broker(), which)} messages")
-
-
-def the_broker() -> Broker:
-    broker: Broker = current_app.extensions["dss_broker"]
-    return broker
-
-
-def row(letter: DeadLetter) -> tuple[Cell, ...]:
-    return (
-        letter.id,
-        letter.type_name,
-        "" if letter.ticket_id is None else letter.ticket_id,
-        letter.reason,
-        letter.queue,
-        letter.program,
-        letter.instance,
-        letter.attempt,
-        letter.deliveries,
-        "" if (age := age_s(letter)) is None else round(age),
-        letter.traceparent or "",
-    )
-
-
-def age_s(letter: DeadLetter) -> float | None:
-    """Since it was parked, if that is known."""
-    return (clock.now() - letter.parked_at).total_seconds() if letter.parked_at else None
+    return plain(f"Discarded {await store.discard(components().broker, which)} messages")
 
 
 def _which(form: dict[str, str]) -> str | None:

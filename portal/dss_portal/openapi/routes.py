@@ -4,15 +4,15 @@ from quart import Blueprint, Response
 
 from dss_broker.descriptor import json_schema
 from dss_portal.openapi.description import description
-from dss_portal.web import parameters
 from dss_portal.web.answers import json_body
+from dss_portal.web.context import components
 
 blueprint = Blueprint("openapi", __name__)
 
 
 @blueprint.get("/api/openapi.json")
 async def document() -> Response:
-    return json_body(description(parameters.settings().public_url))
+    return json_body(description(components().settings.public_url))
 
 
 @blueprint.get("/service.schema.json")

@@ -26,9 +26,9 @@ from dss_observability import tracing
 from dss_observability.tracing import current_traceparent
 from dss_portal import database
 from dss_portal.database import waiting
+from dss_portal.formats import duration
 from dss_portal.models import OutboxMessage, Ticket
 from dss_portal.outbox import unsent
-from dss_portal.web.formats import duration
 
 log = logging.getLogger(__name__)
 

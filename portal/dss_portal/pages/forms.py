@@ -9,6 +9,7 @@ from werkzeug.sansio.multipart import Data, Field, File
 from dss_portal.accounts.sessions import Identity
 from dss_portal.refusals import Refused
 from dss_portal.web import parameters
+from dss_portal.web.context import components
 from dss_portal.web.signing import Serializer
 
 TOKEN_FIELD = "form_token"  # noqa: S105 - the field's name
@@ -66,7 +67,7 @@ def _owner(found: Identity) -> str:
 
 
 def _signer() -> Serializer:
-    key = parameters.settings().secret_key.get_secret_value()
+    key = components().settings.secret_key.get_secret_value()
     return Serializer(key, salt="dss_portal.pages.forms")
 
 
@@ -76,7 +77,7 @@ async def _read() -> Form:
     values: dict[str, bytearray] = {}
     current = bytearray()
     file_name, file, size_bytes = "", bytearray(), 0
-    async for part in parameters.multipart(parameters.settings().request_s):
+    async for part in parameters.multipart(components().settings.request_s):
         match part:
             case File():
                 file_name, current = part.filename, file

@@ -1,13 +1,13 @@
 """Who may see a page."""
 
-from quart import Response, current_app, request
+from quart import Response, request
 
-from dss_portal.accounts.limits import Limits
 from dss_portal.accounts.origins import is_browser
 from dss_portal.accounts.sessions import Identity, identity, terms_are_due
 from dss_portal.pages import forms
 from dss_portal.pages.rendering import see_other
 from dss_portal.refusals import Refused
+from dss_portal.web.context import components
 
 _WITHOUT_TOKEN = {"pages.sign_in"}  # nobody has a session yet; other sites are refused before
 
@@ -25,7 +25,7 @@ async def only_our_forms() -> Response | None:
     """
     found = await person()
     if found is not None:
-        limits: Limits = current_app.extensions["dss_limits"]
+        limits = components().limits
         limits.requests.count(str(found.user.id))
     if request.method != "POST" or request.endpoint in _WITHOUT_TOKEN or _is_old_script():
         return None

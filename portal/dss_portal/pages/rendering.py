@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 from quart import Response, flash, render_template, request
 
 from dss_portal.accounts.sessions import identity
+from dss_portal.formats import duration
 from dss_portal.pages import forms
 from dss_portal.refusals import Refused
-from dss_portal.web import parameters
-from dss_portal.web.formats import duration
+from dss_portal.web.context import components
 
 _SECTIONS = {
     "pages.own_tickets": "/tickets",
@@ -29,7 +29,7 @@ _SECTIONS = {
 async def page(template: str, status: int = 200, **context: object) -> Response:
     """``template`` filled in; every template knows the user, the form token and what was typed."""
     found = await identity()
-    settings = parameters.settings()
+    settings = components().settings
     html = await render_template(
         template,
         user=found.user if found else None,
@@ -62,7 +62,7 @@ async def see_other(path: str, done: str = "") -> Response:
     """To ``path`` on the public origin, whatever host the request named; ``done`` is said there."""
     if done:
         await flash(done)
-    address = parameters.settings().public_url.rstrip("/") + path
+    address = components().settings.public_url.rstrip("/") + path
     return Response(status=303, headers={"Location": address})
 
 

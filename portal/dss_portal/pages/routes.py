@@ -1,6 +1,6 @@
 """The pages of no single feature (home, token, about), and the registration of every feature's pages."""
 
-from quart import Blueprint, Response, current_app, request
+from quart import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
 from dss_portal.accounts import admin_pages as admin_users
@@ -26,6 +26,7 @@ from dss_portal.tickets import admin_pages as admin_tickets
 from dss_portal.tickets import pages as own_tickets
 from dss_portal.web import parameters
 from dss_portal.web.answers import plain
+from dss_portal.web.context import components
 from dss_portal.web.errors import words_of
 
 blueprint = Blueprint("pages", __name__)
@@ -88,7 +89,7 @@ async def token() -> Response:
         return await _sign_in_page()
     if not found.terms_accepted:
         return await page("terms.html")
-    life_s = parameters.settings().login_token_s
+    life_s = components().settings.login_token_s
     fresh = await accounts.new_login_token(found.user, life_s)
     return await page("token.html", token=fresh, hours=round(life_s / 3600))
 
@@ -140,7 +141,7 @@ async def confirmed_logout() -> Response:
 
 
 async def _sign_in_page(*, wrong: bool = False) -> Response:
-    issuer = current_app.extensions.get("dss_openid") is not None
+    issuer = components().openid is not None
     return await page("sign_in.html", status=401 if wrong else 200, wrong=wrong, issuer=issuer)
 
 

@@ -2,9 +2,9 @@
 
 from tortoise.transactions import in_transaction
 
-from dss_broker.broker import Broker
 from dss_broker.messages import CheckResults
 from dss_datastore import layout
+from dss_portal.components import Components
 from dss_portal.datastore import Datastore, Stamps
 from dss_portal.models import Claim, Status, Ticket, User
 from dss_portal.providers import store
@@ -31,9 +31,7 @@ async def fail(ticket_id: int, user: User) -> None:
         await tickets.advance(ticket, Failed(claim_id=held.id))
 
 
-async def succeed(
-    datastore: Datastore, broker: Broker, settings: Settings, ticket_id: int, user: User
-) -> None:
+async def succeed(parts: Components, ticket_id: int, user: User) -> None:
     """Judge the results and end the ticket.  May be repeated, also at the same time.  Raises Refused.
 
     The verdict counts for the very claim and files that were asked about.  Without one the ticket stays
@@ -44,7 +42,7 @@ async def succeed(
         return
     held = await store.claim_held(ticket, user)
     await claims.renew(held.id)
-    judged = await _judged(datastore, broker, settings, held) if settings.check_results else None
+    judged = await _judged(parts, held) if parts.settings.check_results else None
     async with in_transaction():
         latest = await tickets.locked(ticket_id)
         if latest is not None and await _has_ended(latest, user, Status.SUCCESS, held.id):
@@ -52,16 +50,16 @@ async def succeed(
         ticket, current = await store.held_and_locked(ticket_id, user)
         if current.id != held.id:
             raise Refused(LOST)
-        if judged is not None and await _results(datastore, ticket_id) != judged:
+        if judged is not None and await _results(parts.datastore, ticket_id) != judged:
             raise Refused(CHANGED)
         await tickets.advance(ticket, Succeeded(claim_id=held.id))
 
 
-async def _judged(datastore: Datastore, broker: Broker, settings: Settings, held: Claim) -> Stamps:
+async def _judged(parts: Components, held: Claim) -> Stamps:
     """The results that the verdict is about, while none of the database's connections is held."""
-    stamps = await _results(datastore, held.ticket_id)
+    stamps = await _results(parts.datastore, held.ticket_id)
     try:
-        await verdicts.require_sound(broker, _question(held, stamps, settings))
+        await verdicts.require_sound(parts.broker, _question(held, stamps, parts.settings))
     finally:
         await claims.renew(held.id)
     return stamps

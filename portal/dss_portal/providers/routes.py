@@ -2,35 +2,24 @@
 
 from functools import partial
 
-from quart import Blueprint, Response, current_app
+from quart import Blueprint, Response
 from tortoise.transactions import in_transaction
 
-from dss_broker.broker import Broker
 from dss_datastore.layout import Area
 from dss_portal.accounts.sessions import current_user, signed_in
 from dss_portal.attachments import store as attachments
-from dss_portal.datastore import Datastore
+from dss_portal.formats import csv_text
 from dss_portal.providers import ending, store
 from dss_portal.refusals import Refused
 from dss_portal.tickets import claims, files, progress
 from dss_portal.tickets import store as tickets
 from dss_portal.web import parameters, uploads
 from dss_portal.web.answers import plain, table
-from dss_portal.web.formats import csv_text
+from dss_portal.web.context import components
 
 blueprint = Blueprint("providers", __name__, url_prefix="/api/pro")
 
 _AREA = "<any(input, results):area>"
-
-
-def _datastore() -> Datastore:
-    found: Datastore = current_app.extensions["dss_datastore"]
-    return found
-
-
-def _broker() -> Broker:
-    found: Broker = current_app.extensions["dss_broker"]
-    return found
 
 
 @blueprint.get("/services")
@@ -93,7 +82,7 @@ async def finish(ticket_id: int) -> Response:
     if asked not in {"success", "failed"}:
         raise Refused(f"Cannot set status of ticket to {asked}")
     if asked == "success":
-        await ending.succeed(_datastore(), _broker(), parameters.settings(), ticket_id, user)
+        await ending.succeed(components(), ticket_id, user)
     else:
         await ending.fail(ticket_id, user)
     return plain(asked)
@@ -114,28 +103,28 @@ async def download(ticket_id: int, area: Area, index: int) -> Response:
     ticket = await store.claimed_once(ticket_id, current_user())
     await _sign_of_life(ticket.claim_id)
     file = await tickets.file(ticket_id, area, index)
-    path = await _datastore().file(ticket_id, area, file.name)
+    path = await components().datastore.file(ticket_id, area, file.name)
     return await uploads.as_download(path, file.name)
 
 
 @blueprint.post(f"/tickets/<int:ticket_id>/files/{_AREA}")
 @signed_in
 async def upload(ticket_id: int, area: Area) -> Response:
-    user = current_user()
+    user, datastore = current_user(), components().datastore
     await store.require_claim(ticket_id, user)
     sent = await uploads.file_part()
     files.check_name(area, sent.name)
-    async with files.coming(_datastore(), ticket_id, partial(store.require_claim, ticket_id, user)):
-        temporary, size_bytes = await _datastore().receive(ticket_id, area, sent.data)
+    async with files.coming(datastore, ticket_id, partial(store.require_claim, ticket_id, user)):
+        temporary, size_bytes = await datastore.receive(ticket_id, area, sent.data)
         try:
             async with in_transaction():
                 _, held = await store.held_and_locked(ticket_id, user)
                 await files.check_twin(ticket_id, area, sent.name)
-                await _datastore().keep(temporary, sent.name)
+                await datastore.keep(temporary, sent.name)
                 await tickets.register_file(ticket_id, area, sent.name, size_bytes)
                 await claims.renew(held.id)
         finally:
-            _datastore().discard(temporary)
+            datastore.discard(temporary)
     return plain("success")
 
 
@@ -157,18 +146,18 @@ async def add_log(ticket_id: int, category: str) -> Response:
 @signed_in
 async def attach(ticket_id: int) -> Response:
     """The number of the attachment, which the next log line will carry."""
-    user = current_user()
+    user, datastore = current_user(), components().datastore
     await store.require_claim(ticket_id, user)
     sent = await uploads.file_part()
-    async with files.coming(_datastore(), ticket_id, partial(store.require_claim, ticket_id, user)):
-        received = await attachments.receive(_datastore(), ticket_id, sent)
+    async with files.coming(datastore, ticket_id, partial(store.require_claim, ticket_id, user)):
+        received = await attachments.receive(datastore, ticket_id, sent)
         try:
             async with in_transaction():
                 _, held = await store.held_and_locked(ticket_id, user)
-                number = await attachments.keep(_datastore(), ticket_id, received)
+                number = await attachments.keep(datastore, ticket_id, received)
                 await claims.renew(held.id)
         finally:
-            _datastore().discard(received.path)
+            datastore.discard(received.path)
     return plain(str(number))
 
 
@@ -208,7 +197,7 @@ async def _claim(githashes: list[str], form: dict[str, str]) -> tuple[int, str, 
     claimant = claims.Claimant(
         provider=provider,
         instance=form.get("code", "default"),
-        lease_s=parameters.settings().provider_lease_s,
+        lease_s=components().settings.provider_lease_s,
         user_id=user.id,
     )
     async with in_transaction():

@@ -8,7 +8,7 @@ from dss_portal.pages.numbers import NUMBER
 from dss_portal.pages.rendering import confirmation, page, problem_of, see_other
 from dss_portal.refusals import Refused
 from dss_portal.services import registration
-from dss_portal.web import parameters
+from dss_portal.web.context import components
 
 blueprint = Blueprint("services", __name__, url_prefix="/adminservices")
 
@@ -58,7 +58,7 @@ async def remove(number: int, githash: str) -> Response:
 async def _from_git(form: forms.Form) -> None:
     owner = await store.provider_named(form.text("provider"))
     repository, reference = form.text("repo"), form.text("ref")
-    await registration.from_git(owner, repository, reference, parameters.settings())
+    await registration.from_git(owner, repository, reference, components().settings)
 
 
 async def _from_upload(form: forms.Form) -> None:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from quart import Blueprint, Response
 
 from dss_portal.accounts.sessions import terms_are_due
+from dss_portal.formats import duration
 from dss_portal.models import Service, Worker
 from dss_portal.pages.guards import person
 from dss_portal.pages.rendering import page, see_other
 from dss_portal.services import liveness, store
 from dss_portal.services.liveness import Missed, Standing
 from dss_portal.services.store import Stats
-from dss_portal.web.formats import duration
 
 blueprint = Blueprint("catalogue", __name__)
 

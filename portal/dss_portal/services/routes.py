@@ -3,9 +3,9 @@
 from quart import Blueprint, Response
 
 from dss_portal.accounts.sessions import signed_in
+from dss_portal.formats import Cell
 from dss_portal.services import store
 from dss_portal.web.answers import json_body, table
-from dss_portal.web.formats import Cell
 
 blueprint = Blueprint("services", __name__, url_prefix="/api/services")
 

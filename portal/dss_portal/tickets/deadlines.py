@@ -16,11 +16,11 @@ from tortoise.transactions import in_transaction
 from dss_broker.descriptor import MAX_DEADLINE_S, Deadlines, DescriptorInvalid, descriptor_from
 from dss_portal.batches import PAGE_NUMBERS, each
 from dss_portal.datastore import Datastore
+from dss_portal.formats import duration
 from dss_portal.models import Service, Status, Ticket
 from dss_portal.settings import Settings
 from dss_portal.tickets import quota, store, submission
 from dss_portal.tickets.lifecycle import RunOverdue, StageOverdue
-from dss_portal.web.formats import duration
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,6 @@ from tortoise.transactions import in_transaction
 
 from dss_portal import database
 from dss_portal.accounts import store as accounts
-from dss_portal.accounts.sessions import YEAR_S
 from dss_portal.batches import done, each
 from dss_portal.database import waiting
 from dss_portal.datastore import Datastore
@@ -56,7 +55,7 @@ async def tidy_all(datastore: Datastore) -> None:
     """Files, login tokens and sessions, dead uploads and programs; none holds the others."""
     work: tuple[Callable[[], Awaitable[object]], ...] = (
         partial(tidy, datastore),
-        partial(accounts.forget_expired, YEAR_S),
+        partial(accounts.forget_expired, accounts.SESSION_LIFE_S),
         room.forget_dead,
         liveness.forget_the_dead,
     )

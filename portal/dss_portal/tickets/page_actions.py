@@ -1,15 +1,13 @@
 """One ticket on a page: shown, deleted, retried; by its user and by an admin."""
 
-from quart import Response, current_app, request
+from quart import Response, request
 
 from dss_portal.accounts.sessions import current_user
 from dss_portal.admin import overview
-from dss_portal.datastore import Datastore
 from dss_portal.models import Status
-from dss_portal.outbox.relay import Relay
 from dss_portal.pages.rendering import confirmation, page, see_other
 from dss_portal.tickets import progress, queue, store, submission
-from dss_portal.web import parameters
+from dss_portal.web.context import components
 
 SHOWN_LINES = 500
 RETRIABLE = (Status.FAILED, Status.TIMEOUT)
@@ -39,7 +37,7 @@ async def delete(ticket_id: int, *, back: str, listing: str) -> Response:
     """Ask; when the answer is posted, do it and go to ``listing``.  Raises Refused."""
     ticket = await submission.readable(ticket_id, current_user())
     if request.method == "POST":
-        datastore: Datastore = current_app.extensions["dss_datastore"]
+        datastore = components().datastore
         await submission.delete(datastore, ticket_id, current_user())
         _wake_relay()
         return await see_other(listing, f"Ticket {ticket_id} was deleted.")
@@ -56,8 +54,8 @@ async def retry(ticket_id: int, *, back: str) -> Response:
     """Likewise; afterwards the ticket is shown.  Raises Refused."""
     await submission.readable(ticket_id, current_user())
     if request.method == "POST":
-        datastore: Datastore = current_app.extensions["dss_datastore"]
-        quiet_s = parameters.settings().quiet_upload_s
+        datastore = components().datastore
+        quiet_s = components().settings.quiet_upload_s
         await submission.retry(datastore, ticket_id, current_user(), quiet_s)
         _wake_relay()
         return await see_other(back, f"Ticket {ticket_id} waits again.")
@@ -70,5 +68,5 @@ async def retry(ticket_id: int, *, back: str) -> Response:
 
 
 def _wake_relay() -> None:
-    relay: Relay = current_app.extensions["dss_relay"]
+    relay = components().relay
     relay.wake()

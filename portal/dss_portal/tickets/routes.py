@@ -2,36 +2,30 @@
 
 from collections.abc import AsyncIterator, Sequence
 
-from quart import Blueprint, Response, current_app
+from quart import Blueprint, Response
 
 from dss_datastore.layout import Area
 from dss_portal.accounts.sessions import current_user, for_programs, signed_in
-from dss_portal.datastore import Datastore
+from dss_portal.formats import Rows, csv_text
 from dss_portal.models import Ticket
-from dss_portal.outbox.relay import Relay
 from dss_portal.refusals import Refused
 from dss_portal.tickets import files, progress, queue, store, submission, views
 from dss_portal.tickets.room import Room
 from dss_portal.tickets.views import LogLine
 from dss_portal.web import parameters, uploads
 from dss_portal.web.answers import enclosed, in_pages, long_table, plain, streamed
-from dss_portal.web.formats import Rows, csv_text
+from dss_portal.web.context import components
 
 blueprint = Blueprint("tickets", __name__, url_prefix="/api/tickets")
 
 
-def _datastore() -> Datastore:
-    found: Datastore = current_app.extensions["dss_datastore"]
-    return found
-
-
 def _wake_relay() -> None:
-    relay: Relay = current_app.extensions["dss_relay"]
+    relay = components().relay
     relay.wake()
 
 
 def _quiet_s() -> float:
-    return parameters.settings().quiet_upload_s
+    return components().settings.quiet_upload_s
 
 
 async def _readable(ticket_id: int) -> Ticket:
@@ -68,9 +62,9 @@ async def file_listing(ticket_id: int, area: Area) -> Response:
 async def upload(ticket_id: int, area: Area) -> Response:
     ticket = await _readable(ticket_id)
     sent = await uploads.file_part()
-    room = Room(ticket, area, sent, parameters.settings())
-    scrubs = parameters.settings().scrub_inputs
-    await submission.receive_file(_datastore(), room, current_user(), scrubs=scrubs)
+    room = Room(ticket, area, sent, components().settings)
+    scrubs = components().settings.scrub_inputs
+    await submission.receive_file(components().datastore, room, current_user(), scrubs=scrubs)
     return plain("success")
 
 
@@ -79,7 +73,7 @@ async def upload(ticket_id: int, area: Area) -> Response:
 async def download(ticket_id: int, area: Area, index: int) -> Response:
     await _readable(ticket_id)
     file = await store.file(ticket_id, area, index)
-    path = await _datastore().file(ticket_id, area, file.name)
+    path = await components().datastore.file(ticket_id, area, file.name)
     return await uploads.as_download(path, file.name)
 
 
@@ -95,8 +89,8 @@ async def set_status(ticket_id: int) -> Response:
     asked = await parameters.required("status")
     if asked != "ready":
         raise Refused(f"Changing ticket status to {asked} is not supported")
-    if parameters.settings().scrub_inputs:
-        await files.leave_out_meshes(_datastore(), ticket_id, current_user())
+    if components().settings.scrub_inputs:
+        await files.leave_out_meshes(components().datastore, ticket_id, current_user())
     await submission.submit(ticket_id, current_user(), _quiet_s())
     _wake_relay()
     return plain("ready")
@@ -119,7 +113,7 @@ async def _log_rows(pages: AsyncIterator[list[LogLine]]) -> AsyncIterator[Rows]:
 @signed_in
 async def log_attachments(log_id: int) -> Response:
     found = await submission.readable_attachments(log_id, current_user())
-    public_url = parameters.settings().public_url
+    public_url = components().settings.public_url
     rows = [views.attachment_row(attachment, public_url) for attachment in found]
     return await long_table(views.ATTACHMENT_COLUMNS, in_pages(rows))
 
@@ -145,7 +139,7 @@ async def detail(ticket_id: int) -> Response:
     log = store.log_since(ticket_id, parameters.number("since", 0))
     done = progress.shown(ticket.status, await store.progress_chunks(ticket_id))
     place = await queue.place(ticket)
-    public_url = parameters.settings().public_url
+    public_url = components().settings.public_url
     begin, end = views.detail_around_log(ticket.status, done, place)
     return await streamed(enclosed(begin, _log_objects(log, public_url), end), "application/json")
 
@@ -161,7 +155,7 @@ async def _log_objects(
 @signed_in
 @for_programs
 async def retry(ticket_id: int) -> Response:
-    await submission.retry(_datastore(), ticket_id, current_user(), _quiet_s())
+    await submission.retry(components().datastore, ticket_id, current_user(), _quiet_s())
     _wake_relay()
     return plain("ready")
 
@@ -170,6 +164,6 @@ async def retry(ticket_id: int) -> Response:
 @signed_in
 @for_programs
 async def delete(ticket_id: int) -> Response:
-    await submission.delete(_datastore(), ticket_id, current_user())
+    await submission.delete(components().datastore, ticket_id, current_user())
     _wake_relay()
     return plain("deleted")

@@ -15,6 +15,7 @@ from dss_observability.tracing import current_traceparent
 from dss_portal.attachments import store as attachments
 from dss_portal.batches import in_parts
 from dss_portal.database import clock
+from dss_portal.formats import PAGE_ROWS, Rows
 from dss_portal.models import (
     Attachment,
     Service,
@@ -32,7 +33,6 @@ from dss_portal.services.liveness import SENTENCES, Missed
 from dss_portal.tickets import counting, lifecycle
 from dss_portal.tickets.lifecycle import TicketState
 from dss_portal.tickets.views import LogLine
-from dss_portal.web.formats import PAGE_ROWS, Rows
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from quart import Response, request
 from werkzeug.datastructures import MultiDict
 
-from dss_portal.web.formats import PAGE_ROWS, Cell, Rows, csv_text
+from dss_portal.formats import PAGE_ROWS, Cell, Rows, csv_text
 
 WHOLE_CHARACTERS = 256 * 1024
 

@@ -10,18 +10,13 @@ from collections.abc import AsyncIterator, Mapping
 from math import nan
 from urllib.parse import parse_qsl
 
-from quart import current_app, request
+from quart import request
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Field, File
 
 from dss_portal.refusals import Refused
-from dss_portal.settings import Settings
+from dss_portal.web.context import components
 from dss_portal.web.multipart import BoundedDecoder
-
-
-def settings() -> Settings:
-    found: Settings = current_app.config["DSS"]
-    return found
 
 
 async def form() -> dict[str, str]:
@@ -29,7 +24,7 @@ async def form() -> dict[str, str]:
     fields = _decoded(request.query_string)
     kind, _ = parse_options_header(request.headers.get("Content-Type"))
     if kind == "multipart/form-data":
-        return fields | await remaining_fields(multipart(settings().form_s))
+        return fields | await remaining_fields(multipart(components().settings.form_s))
     if request.method in {"POST", "PUT", "PATCH"}:
         fields |= _decoded(await _small_body())
     return fields
@@ -79,7 +74,7 @@ async def chunks(within_s: float) -> AsyncIterator[bytes]:
     Raises Refused if the sender falls silent, or if the body is not complete after ``within_s``.
     """
     body = aiter(request.body)
-    silence_s = settings().upload_silence_s
+    silence_s = components().settings.upload_silence_s
     deadline_s = time.monotonic() + within_s
     while True:
         left_s = deadline_s - time.monotonic()
@@ -104,7 +99,7 @@ async def multipart(within_s: float) -> AsyncIterator[Field | File | Data]:
     around its parts.
     """
     _, options = parse_options_header(request.headers.get("Content-Type"))
-    decoder = BoundedDecoder(options.get("boundary", ""), settings().max_form_bytes)
+    decoder = BoundedDecoder(options.get("boundary", ""), components().settings.max_form_bytes)
     try:
         async for chunk in chunks(within_s):
             for event in decoder.pieces(chunk):
@@ -154,14 +149,14 @@ async def remaining_fields(parts: AsyncIterator[Field | File | Data]) -> dict[st
 
 async def _small_body() -> bytes:
     body = bytearray()
-    async for chunk in chunks(settings().form_s):
+    async for chunk in chunks(components().settings.form_s):
         body += chunk
         _refuse_large_form(len(body))
     return bytes(body)
 
 
 def _refuse_large_form(size_bytes: int) -> None:
-    limit = settings().max_form_bytes
+    limit = components().settings.max_form_bytes
     if size_bytes > limit:
         raise Refused(f"The form is larger than {limit} bytes.", 413)
 

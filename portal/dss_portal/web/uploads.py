@@ -13,6 +13,7 @@ from dss_portal.datastore import Mark, Piece, flat_name, too_large
 from dss_portal.incoming import Incoming
 from dss_portal.refusals import Refused
 from dss_portal.web import parameters
+from dss_portal.web.context import components
 
 _QUOTED_NAME = re.compile(r'(?:^|;)\s*filename\s*=\s*"((?:[^"\\]|\\.)*)"', re.IGNORECASE)
 _EXTENDED_NAME = re.compile(r";\s*filename\*", re.IGNORECASE)
@@ -22,7 +23,7 @@ FileBody.buffer_size = 256 * 1024  # Quart's 8 KB makes downloads ten times slow
 
 async def file_part() -> Incoming:
     """The multipart part ``myfile``.  Raises Refused if there is none, or if it is announced too large."""
-    limits = parameters.settings()
+    limits = components().settings
     if (request.content_length or 0) > limits.max_upload_bytes + limits.max_form_bytes:
         raise too_large(limits.max_upload_bytes)
     parts = parameters.multipart(limits.request_s)

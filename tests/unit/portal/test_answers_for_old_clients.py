@@ -3,12 +3,12 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from dss_portal.datastore import flat_name
+from dss_portal.formats import csv_text
 from dss_portal.models import Status, TicketProgress
 from dss_portal.refusals import Refused
 from dss_portal.services.store import synthetic_hash, version_key
 from dss_portal.tickets import progress
 from dss_portal.tickets.views import atime
-from dss_portal.web.formats import csv_text
 from dss_portal.web.uploads import _attachment
 
 

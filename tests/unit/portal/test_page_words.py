@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dss_portal.admin.overview import seconds_in
+from dss_portal.formats import duration
 from dss_portal.models import Status
 from dss_portal.pages.numbers import days
 from dss_portal.pages.rendering import one_line, plain_text, web_address
@@ -12,7 +13,6 @@ from dss_portal.refusals import Refused
 from dss_portal.services.liveness import Missed
 from dss_portal.services.pages import outcome, presence, queue
 from dss_portal.services.store import Stats
-from dss_portal.web.formats import duration
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

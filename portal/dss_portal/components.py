@@ -1,0 +1,49 @@
+"""What one portal consists of, besides its routes."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from dss_broker.broker import Broker
+from dss_portal.accounts.limits import Limits
+from dss_portal.accounts.openid import OpenIdIssuer
+from dss_portal.background import Background
+from dss_portal.datastore import Datastore
+from dss_portal.outbox.relay import Relay
+from dss_portal.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Components:
+    """Made once for each portal.  ``openid`` is None unless the settings name an issuer."""
+
+    settings: Settings
+    broker: Broker
+    datastore: Datastore
+    relay: Relay
+    background: Background
+    limits: Limits
+    openid: OpenIdIssuer | None
+
+    @classmethod
+    def build(cls, settings: Settings, broker: Broker) -> Self:
+        """Connects to nothing."""
+        return cls(
+            settings=settings,
+            broker=broker,
+            datastore=Datastore(settings.datastore, settings.max_upload_bytes),
+            relay=Relay(broker),
+            background=Background(),
+            limits=Limits(settings),
+            openid=_issuer(settings),
+        )
+
+
+def _issuer(settings: Settings) -> OpenIdIssuer | None:
+    if not settings.oidc_issuer:
+        return None
+    return OpenIdIssuer(
+        settings.oidc_issuer,
+        settings.oidc_client_id,
+        settings.oidc_client_secret.get_secret_value(),
+        f"{settings.public_url.rstrip('/')}/api/oauth2cb",
+    )

@@ -1,0 +1,157 @@
+"""What a portal does beside its requests, from the first request to the last."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from quart import Quart
+
+from dss_observability.serving import Missing, serve_health
+from dss_portal import certificates, database, events, gauges, readiness
+from dss_portal.accounts import store as accounts
+from dss_portal.background import Work
+from dss_portal.components import Components
+from dss_portal.database import clock, waiting
+from dss_portal.datastore import Datastore
+from dss_portal.models import TicketFile
+from dss_portal.settings import Settings
+from dss_portal.tickets import janitor, reaper
+from dss_portal.tickets.listener import Listener
+from dss_portal.tickets.presence import Presence
+
+log = logging.getLogger(__name__)
+
+LISTEN_S = 1.0
+"""Requests are served without the broker if it is still absent after this time."""
+
+
+def install(app: Quart, components: Components) -> None:
+    """Connect and begin the background tasks before the first request; end them after the last."""
+    lifespan = Lifespan(components)
+    app.before_serving(lifespan.start)
+    app.after_serving(lifespan.stop)
+
+
+class Lifespan:
+    """The database connection, the background tasks and the operators' port of one portal."""
+
+    def __init__(self, components: Components) -> None:
+        self._components = components
+        self._resources = AsyncExitStack()
+        self._end_health: Callable[[], None] | None = None
+
+    async def start(self) -> None:
+        """Returns without the broker or the schema, which the tasks wait for."""
+        settings, background = self._components.settings, self._components.background
+        url = settings.database_url.get_secret_value()
+        await self._resources.enter_async_context(database.connected(url))
+        schema = background.begin("schema", waiting.for_migrations, returns=True)
+        await asyncio.wait(self._begin_preparations(schema), timeout=LISTEN_S)
+        self._begin_rounds(schema)
+        background.begin("clock", clock.keep)
+        background.begin("certificates", lambda: _watch_certificates(settings))
+        self._end_health = serve_health(
+            settings.metrics_bind, _missing(self._components), _unserved()
+        )
+
+    async def stop(self) -> None:
+        if self._end_health is not None:
+            await asyncio.to_thread(self._end_health)
+        broker, settings = self._components.broker, self._components.settings
+        await asyncio.to_thread(broker.stop_consuming, settings.stop_s)
+        try:
+            await self._components.background.end()
+        finally:
+            await self._resources.aclose()
+
+    def _begin_preparations(self, schema: "asyncio.Task[None]") -> list["asyncio.Task[None]"]:
+        """Tasks that return."""
+        parts = self._components
+        listener = Listener(parts.datastore, parts.settings, parts.relay.wake)
+        preparations: dict[str, Work] = {
+            "datastore": lambda: prepare(parts.datastore),
+            "listener": lambda: events.listen(parts.broker, listener),
+        }
+        if parts.settings.test_mode != "off":
+            preparations["test user"] = _make_test_user
+        return [
+            parts.background.begin(name, _after(schema, work), returns=True)
+            for name, work in preparations.items()
+        ]
+
+    def _begin_rounds(self, schema: "asyncio.Task[None]") -> None:
+        """Tasks that go on until the portal ends."""
+        parts = self._components
+        settings, datastore = parts.settings, parts.datastore
+        rounds: dict[str, Work] = {
+            "outbox relay": parts.relay.run,
+            "reaper": lambda: reaper.run(settings, datastore, parts.broker, parts.relay),
+            "janitor": lambda: janitor.run(datastore, settings.tidy_s),
+            "gauges": lambda: gauges.watch(datastore),
+            "presence": Presence(parts.broker).run,
+        }
+        for name, work in rounds.items():
+            parts.background.begin(name, _after(schema, work))
+
+
+def _after(schema: "asyncio.Task[None]", work: Work) -> Work:
+    """``work``, begun as soon as the database has the schema that it needs."""
+
+    async def run() -> None:
+        await asyncio.wait([schema])
+        await work()
+
+    return run
+
+
+def _missing(components: Components) -> Missing:
+    """For the operators' port, which is served by a thread of its own."""
+    loop = asyncio.get_running_loop()
+    return lambda: asyncio.run_coroutine_threadsafe(readiness.missing(components), loop).result(10)
+
+
+def _unserved() -> Missing:
+    loop = asyncio.get_running_loop()
+    return lambda: asyncio.run_coroutine_threadsafe(readiness.unserved(), loop).result(10)
+
+
+async def _watch_certificates(settings: Settings) -> None:
+    broker_url = settings.amqp_url.get_secret_value()
+    await certificates.watch(portal=settings.public_url, broker=broker_url)
+
+
+async def prepare(datastore: Datastore) -> None:
+    """Make the folders of a fresh site, as soon as the database answers.
+
+    On a site that has stored files before, an empty folder is a mount point without its volume, and
+    nothing is made.
+    """
+    waits = False
+    while not await datastore.is_there():
+        reason = "its volume is not mounted"
+        try:
+            if not await TicketFile.exists():
+                await datastore.prepare()
+                return
+        except Exception as error:
+            if not (isinstance(error, OSError) or database.is_away(error)):
+                raise
+            reason = repr(error)
+        if not waits:
+            log.warning("no datastore, waiting for it", extra={"reason": reason})
+        waits = True
+        await asyncio.sleep(1)
+
+
+async def _make_test_user() -> None:
+    """As soon as the database answers."""
+    while True:
+        try:
+            await accounts.save_user(accounts.TEST_USER, sysadmin=True, tier="poweruser")
+        except Exception as error:
+            if not database.is_away(error):
+                raise
+            await asyncio.sleep(1)
+        else:
+            return
