@@ -1,5 +1,6 @@
 """The datastore as a volume that may be away: not mounted yet, or lost."""
 
+import errno
 import logging
 import os
 import threading
@@ -11,6 +12,8 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 
+_AWAY = (errno.ENODEV, errno.ESTALE)
+
 
 def is_there(root: Path) -> bool:
     """Can the portal's folder of tickets be seen, and written?  A mount point without its volume is empty."""
@@ -18,6 +21,16 @@ def is_there(root: Path) -> bool:
         return (root / TICKETS).is_dir() and os.access(root, os.W_OK)
     except OSError:  # of a network file system whose server is gone
         return False
+
+
+def is_away(error: BaseException) -> bool:
+    """True if ``error`` says that the volume is not mounted any more."""
+    return isinstance(error, OSError) and error.errno in _AWAY
+
+
+def away() -> OSError:
+    """The error for a datastore of which only the mount point is there."""
+    return OSError(errno.ENODEV, "The datastore is not there")
 
 
 def make_folder(folder: Path) -> None:

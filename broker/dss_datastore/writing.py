@@ -1,17 +1,55 @@
-"""Files of the shared volume that survive a stopped machine."""
+"""Files that survive a stopped machine, and that no reader sees before they are complete."""
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 
 def sync(path: Path) -> None:
-    """The file, or the folder's list of names, is on disk."""
+    """Flush the file, or the folder's list of names, to disk.  Does nothing on Windows, which has no such call."""
+    if os.name == "nt":
+        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def put_in_place(temporary: Path, target: Path) -> None:
+    """Flush the file or folder ``temporary``, and give it the name ``target`` on the same volume.
+
+    A file replaces one of that name; a folder must not be there.
+    """
+    sync(temporary)
+    temporary.replace(target)
+    sync(target.parent)
+
+
+@contextmanager
+def replacing(target: Path, *, mode: int | None = None) -> Iterator[Path]:
+    """The block writes the path that it gets, a name beside ``target``; afterwards it is ``target``.
+
+    If the block raises, ``target`` is as before.  The name begins with a dot and ends in ``.part``; only a killed
+    process leaves it behind.  With ``mode`` the file exists already, empty, with these permissions.
+    """
+    temporary = target.with_name(f".{uuid4().hex}.part")
+    try:
+        if mode is not None:
+            temporary.touch(mode=mode, exist_ok=False)
+        yield temporary
+        put_in_place(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write(target: Path, data: bytes, *, mode: int | None = None) -> None:
+    """Write ``data`` to ``target``, completely or not at all; ``mode`` as for ``replacing``."""
+    with replacing(target, mode=mode) as temporary:
+        temporary.write_bytes(data)
 
 
 def link(source: Path, target: Path) -> None:

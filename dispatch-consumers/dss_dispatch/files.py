@@ -1,37 +1,20 @@
-"""Files of the shared volume: written whole, with what proves it."""
+"""Files of a result, and whether an error came of a full volume."""
 
-import errno
 import hashlib
-import os
-import shutil
 from pathlib import Path
 
 from dss_broker.messages import ResultFile
-from dss_datastore.writing import sync
+from dss_datastore.space import has_free, is_disk_full
 from dss_dispatch.errors import ResultRefused
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
 ROOM_BYTES = 1 << 20
 """A volume with less than this is full."""
 
 
 def is_full(error: Exception, folder: Path) -> bool:
-    """Did ``error`` come of a full disk?  What ITK raises does not say, so the volume is asked."""
-    if isinstance(error, OSError):
-        return error.errno in FULL
+    """True if ``error`` came of a full disk.  ITK's errors do not say, so the volume is asked then."""
     unclear = isinstance(error, RuntimeError | ResultRefused)
-    return unclear and shutil.disk_usage(folder).free < ROOM_BYTES
-
-
-def write(target: Path, data: bytes) -> None:
-    """Whole or not at all, even if the machine stops."""
-    temporary = target.with_name(f".{target.name}.part")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(target)
-    sync(target.parent)
+    return is_disk_full(error) or (unclear and not has_free(folder, ROOM_BYTES))
 
 
 def sha256(path: Path) -> str:

@@ -1,12 +1,12 @@
 """Facts that are made once and kept in a folder: ports, names, passwords."""
 
 import json
-import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
+from dss_datastore.writing import write
 from dss_stack.ports import choose_ports
 
 
@@ -19,14 +19,7 @@ class Facts(TypedDict):
 
 def write_private(file: Path, text: str) -> None:
     """Replace ``file`` in one step; only its owner may read it."""
-    fresh = file.with_name(f"{file.name}.new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    fresh.replace(file)
+    write(file, text.encode(), mode=0o600)
 
 
 def remembered(file: Path, ports: Sequence[str], *favourites: int) -> Facts:

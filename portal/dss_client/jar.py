@@ -1,12 +1,13 @@
 """The session between two starts, in the file format that libcurl and ITK-SNAP use."""
 
 import hashlib
-import os
 from copy import copy
 from http.cookiejar import Cookie, LoadError, MozillaCookieJar
 from pathlib import Path
 
 import httpx
+
+from dss_datastore.writing import replacing
 
 
 class CookieJar:
@@ -57,15 +58,13 @@ def _load(path: Path | None) -> MozillaCookieJar:
 
 
 def _save(cookies: httpx.Cookies, path: Path) -> None:
-    """For the owner's eyes only, and whole or not at all."""
+    """Readable by their owner only."""
     stored = MozillaCookieJar()
     for cookie in cookies.jar:
         stored.set_cookie(_for_libcurl(cookie))
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.touch(mode=0o600)
-    stored.save(str(draft), ignore_discard=True, ignore_expires=True)
-    draft.replace(path)
+    with replacing(path, mode=0o600) as draft:
+        stored.save(str(draft), ignore_discard=True, ignore_expires=True)
 
 
 def _for_libcurl(cookie: Cookie) -> Cookie:

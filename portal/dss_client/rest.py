@@ -15,6 +15,7 @@ from dss_client.jar import CookieJar
 from dss_client.multipart import CHUNK_BYTES, FileForm, Progress
 from dss_client.proxies import proxy_for, require_address
 from dss_client.unreachable import unreachable
+from dss_datastore.writing import replacing
 
 FORM = "application/x-www-form-urlencoded"
 CONNECT_S = 30.0
@@ -83,13 +84,8 @@ class RestClient:
 
     def download(self, path: str, target: Path, progress: Progress | None = None) -> None:
         """Streamed to a temporary name first: ``target`` is complete or absent."""
-        draft = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            with self._answer(self._request("GET", path)) as response:
-                _write(response, draft, progress)
-            draft.replace(target)
-        finally:
-            draft.unlink(missing_ok=True)
+        with replacing(target) as draft, self._answer(self._request("GET", path)) as response:
+            _write(response, draft, progress)
 
     def _form(self, path: str, body: str, *, cookie: bool = True) -> httpx.Request:
         content = body.encode()

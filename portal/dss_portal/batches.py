@@ -5,8 +5,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
+from dss_datastore.space import is_disk_full
+from dss_datastore.volume import is_away
 from dss_portal import database
-from dss_portal.refusals import DISK_FULL, VOLUME_AWAY
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +55,7 @@ def in_parts(values: Iterable[T]) -> Iterator[Sequence[T]]:
 
 
 def _is_outage(error: Exception) -> bool:
-    of_disk = isinstance(error, OSError) and error.errno in (*DISK_FULL, *VOLUME_AWAY)
-    return of_disk or database.is_away(error)
+    return is_disk_full(error) or is_away(error) or database.is_away(error)
 
 
 def _say(what: str, item: object, error: Exception) -> None:

@@ -1,7 +1,6 @@
 """Files on the shared volume: received whole or not at all, published by renaming."""
 
 import asyncio
-import errno
 import os
 import shutil
 import uuid
@@ -14,9 +13,10 @@ import aiofiles
 
 from dss_datastore import layout, volume
 from dss_datastore.layout import Area
-from dss_datastore.writing import sync
+from dss_datastore.space import is_disk_full
+from dss_datastore.writing import put_in_place, sync
 from dss_observability import metrics
-from dss_portal.refusals import DISK_FULL, Refused
+from dss_portal.refusals import Refused
 from dss_portal.traces.scrubbing import scrub
 
 Stamps: TypeAlias = dict[str, tuple[int, int, int]]
@@ -67,7 +67,7 @@ class Datastore:
 
     def _require(self) -> None:
         if not volume.is_there(self._root):
-            raise OSError(errno.ENODEV, "The datastore is not there")
+            raise volume.away()
 
     def room_bytes(self) -> tuple[int, int]:
         """Size of the file system, and what is free there for us.  Raises OSError if it is not mounted."""
@@ -130,7 +130,7 @@ class Datastore:
 
     async def keep(self, temporary: Path, name: str) -> None:
         """Give a received file its name; it replaces one of the same name."""
-        await self._on_disk(_rename, temporary, temporary.with_name(name))
+        await self._on_disk(put_in_place, temporary, temporary.with_name(name))
 
     def discard(self, temporary: Path) -> None:
         temporary.unlink(missing_ok=True)
@@ -238,9 +238,9 @@ async def _write(path: Path, data: AsyncIterator[Piece], limit_bytes: int) -> in
                     raise too_large(limit_bytes)
                 await file.write(piece)
             await file.flush()
-            await asyncio.to_thread(os.fsync, file.fileno())
+            await asyncio.to_thread(sync, path)
     except OSError as error:
-        if error.errno in DISK_FULL:
+        if is_disk_full(error):
             raise no_room() from error
         raise
     return size_bytes
@@ -269,17 +269,11 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _rename(temporary: Path, target: Path) -> None:
-    temporary.replace(target)
-    sync(target.parent)
-
-
 def _publish(staged: Path, results: Path, expected: list[tuple[str, int]]) -> None:
     if staged.is_dir():
         if results.is_dir():  # of an earlier attempt
             shutil.rmtree(results)
-        staged.rename(results)
-        sync(results.parent)
+        put_in_place(staged, results)
     for name, size_bytes in expected:
         if (results / name).stat().st_size != size_bytes:
             raise FileNotFoundError(f"{name} has not the {size_bytes} bytes announced")

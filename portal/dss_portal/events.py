@@ -8,8 +8,9 @@ from concurrent.futures import CancelledError
 from dss_broker.broker import Broker, Delivery, Handler
 from dss_broker.errors import BrokerClosed, TryAgainLater
 from dss_broker.topology import PORTAL_CLAIMS, PORTAL_EVENTS, PORTAL_PARKED
+from dss_datastore.space import is_disk_full
+from dss_datastore.volume import is_away
 from dss_portal import database
-from dss_portal.refusals import DISK_FULL, VOLUME_AWAY
 from dss_portal.tickets.listener import Listener
 
 log = logging.getLogger(__name__)
@@ -65,5 +66,4 @@ def on_loop(loop: asyncio.AbstractEventLoop, handler: AsyncHandler) -> Handler:
 
 async def passes(error: Exception) -> bool:
     """Is a disk full, or the datastore or the database away?"""
-    of_disk = isinstance(error, OSError) and error.errno in (*DISK_FULL, *VOLUME_AWAY)
-    return of_disk or await database.passes(error)
+    return is_disk_full(error) or is_away(error) or await database.passes(error)

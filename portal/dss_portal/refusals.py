@@ -1,10 +1,5 @@
 """What the portal refuses, independent of the web framework.  ``web.errors`` turns it into an answer."""
 
-import errno
-
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-VOLUME_AWAY = (errno.ENODEV, errno.ESTALE)
-
 
 class Refused(Exception):
     """The request cannot be served; ``text`` is shown to the user as it stands.

@@ -6,7 +6,6 @@ answers 200 with the segmentation as NRRD.  Ours says more (progress, reasons, a
 
 import io
 import logging
-import os
 import re
 import threading
 import time
@@ -28,6 +27,7 @@ from dss_broker.messages import (
     ReportFile,
     RunInference,
 )
+from dss_datastore.writing import replacing
 from dss_dispatch.errors import NoInference, TicketError, Withdrawn
 from dss_dispatch.ticket_images import label_volumes
 from dss_observability import tracing
@@ -258,15 +258,11 @@ def _json(answer: httpx.Response) -> dict[str, Any]:
 
 
 def _store(content: Iterator[bytes], target: Path, withdrawn: threading.Event) -> None:
-    partial = target.with_name(f"partial-{target.name}")
-    with partial.open("wb") as file:
+    with replacing(target) as temporary, temporary.open("wb") as file:
         for chunk in content:
             if withdrawn.is_set():
                 raise Withdrawn
             file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(target)
 
 
 def _trace() -> dict[str, str]:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from dss_broker.messages import Label, Landmark
 from dss_datastore.volume import make_folder
-from dss_datastore.writing import link, sync
+from dss_datastore.writing import link, sync, write
 from dss_dispatch.annotations import add_landmarks
 from dss_dispatch.errors import workspace_errors
-from dss_dispatch.files import sha256, write
+from dss_dispatch.files import sha256
 from dss_dispatch.submission.reading import Submission, is_plain_file
 from dss_dispatch.ticket_images import label_values, read_header, renumber
 from dss_workspace import layers as ws

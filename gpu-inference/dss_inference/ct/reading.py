@@ -2,9 +2,6 @@
 # (SimpleITK ships no types)
 """CT images in, segmentations out."""
 
-import errno
-import os
-import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from dss_datastore.writing import sync
+from dss_datastore.space import disk_full, has_free
+from dss_datastore.writing import put_in_place
 from dss_images.errors import ImageRefused
 from dss_images.grid import FileGrid, Grid, file_grid_of
 from dss_images.header import Header
@@ -159,9 +157,7 @@ def _write(image: sitk.Image, folder: Path, name: str, grid: FileGrid) -> Path |
     if not _grid_in(partial).holds(grid):
         partial.unlink()
         return None
-    sync(partial)
-    partial.replace(folder / name)
-    sync(folder)
+    put_in_place(partial, folder / name)
     return folder / name
 
 
@@ -169,9 +165,7 @@ def save_as_nrrd(segmentation: Path, target: Path) -> None:
     """The same voxels in the same grid, fsynced and renamed."""
     partial = target.with_name(f"partial-{target.name}")
     sitk.WriteImage(sitk.ReadImage(segmentation), partial, useCompression=True, compressionLevel=1)
-    sync(partial)
-    partial.replace(target)
-    sync(target.parent)
+    put_in_place(partial, target)
 
 
 def _check_whole(path: Path, size_bytes: int) -> None:
@@ -186,13 +180,13 @@ def _check_whole(path: Path, size_bytes: int) -> None:
     except (EOFError, zlib.error):
         found = 0
     if found < size_bytes:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise disk_full()
 
 
 def _raise_if_full(folder: Path, size_bytes: int) -> None:
     """SimpleITK has one error for everything; the file system tells whether it was this one."""
-    if shutil.disk_usage(folder).free < size_bytes:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if not has_free(folder, size_bytes):
+        raise disk_full()
 
 
 def _grid_in(path: Path) -> FileGrid:

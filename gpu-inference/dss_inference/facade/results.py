@@ -10,7 +10,7 @@ from uuid import uuid4
 import msgspec
 
 from dss_broker.messages import InferenceFailed, InferenceFinished, ReportFile, RunInference
-from dss_datastore.writing import sync
+from dss_datastore.writing import write
 
 log = logging.getLogger(__name__)
 
@@ -61,10 +61,10 @@ class Results:
 
     def keep_request(self, request: RunInference) -> None:
         """From now on it is answered, if need be by the next process."""
-        _write(self.root / request.claim_id / _REQUEST, msgspec.json.encode(request))
+        write(self.root / request.claim_id / _REQUEST, msgspec.json.encode(request))
 
     def keep_answer(self, result_id: str, answer: Answer) -> None:
-        _write(self.root / result_id / _ANSWER, msgspec.json.encode(answer))
+        write(self.root / result_id / _ANSWER, msgspec.json.encode(answer))
 
     def answer(self, result_id: str) -> Answer | None:
         """None while there is none."""
@@ -118,11 +118,3 @@ def _read(file: Path) -> RunInference | None:
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         log.warning("request not read", extra={"id": file.parent.name, "reason": str(error)})
         return None
-
-
-def _write(file: Path, content: bytes) -> None:
-    partial = file.with_name(f"partial-{file.name}")
-    partial.write_bytes(content)
-    sync(partial)
-    partial.replace(file)
-    sync(file.parent)

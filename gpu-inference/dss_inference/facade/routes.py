@@ -1,6 +1,5 @@
 """Which address does what.  Every answer but the segmentation is JSON; every error a sentence."""
 
-import errno
 import logging
 import re
 from collections.abc import Iterable, Iterator
@@ -15,6 +14,7 @@ from werkzeug.routing import Map, Rule
 from werkzeug.utils import send_file
 from werkzeug.wrappers import Request, Response
 
+from dss_datastore.space import is_disk_full
 from dss_inference.errors import InferenceError
 from dss_inference.facade.submissions import Desk
 from dss_inference.facade.upload import receive
@@ -73,7 +73,7 @@ class Facade:
         except InferenceError as error:
             return _refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if not is_disk_full(error):
                 raise
             return _refused(HTTPStatus.INSUFFICIENT_STORAGE, EXHAUSTED)
         return answer

@@ -1,6 +1,5 @@
 """How the handling of a request ends: with a reply, with another try, or with the request given back."""
 
-import errno
 import logging
 import threading
 from functools import partial
@@ -15,6 +14,7 @@ from dss_broker.messages import (
     RunInference,
 )
 from dss_broker.topology import RETRY_DELAYS_S
+from dss_datastore.space import is_disk_full
 from dss_datastore.volume import is_there, wait_until_there
 from dss_inference.errors import Cancelled, InferenceError
 from dss_inference.worker.interest import Interest, WithdrawalLog
@@ -144,5 +144,4 @@ def _count(message: RunInference, outcome: str) -> None:
 
 def _is_exhaustion(error: Exception) -> bool:
     """True for missing memory or disk space, which may become free later."""
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return full or isinstance(error, MemoryError)
+    return is_disk_full(error) or isinstance(error, MemoryError)

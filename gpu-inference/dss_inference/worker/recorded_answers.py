@@ -10,7 +10,7 @@ import msgspec
 from dss_broker.messages import InferenceFinished, Note, ReportFile, RunInference
 from dss_datastore import layout
 from dss_datastore.volume import make_folder
-from dss_datastore.writing import link, sync
+from dss_datastore.writing import link, sync, write
 from dss_inference.errors import InferenceError
 from dss_inference.worker.request import Answers, Request
 from dss_observability import metrics
@@ -67,10 +67,7 @@ def _record(
 ) -> None:
     """Write the answer beside the segmentation, which is on disk already."""
     known = _Record(request=request, finished=finished, image=_image(request, datastore))
-    partial = folder / f"partial-{layout.OUTCOME}"
-    partial.write_bytes(msgspec.json.encode(known))
-    sync(partial)
-    partial.replace(folder / layout.OUTCOME)
+    write(folder / layout.OUTCOME, msgspec.json.encode(known))
 
 
 def _earlier_answer(

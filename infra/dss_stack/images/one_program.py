@@ -36,7 +36,12 @@ PACKAGES = {
         "gpu-inference/dss_inference",
         "gpu-inference/dss_phantom",
     ),
-    "client": ("broker/dss_images", "broker/dss_workspace", "portal/dss_client"),
+    "client": (
+        "broker/dss_datastore",
+        "broker/dss_images",
+        "broker/dss_workspace",
+        "portal/dss_client",
+    ),
 }
 """All that a program imports of ours, and phantoms beside the worker; a test compares it with the imports."""
 

@@ -13,13 +13,13 @@ from typing import cast
 from tortoise.functions import Max
 from tortoise.transactions import in_transaction
 
+from dss_datastore.volume import is_away
 from dss_portal import database
 from dss_portal.accounts import store as accounts
 from dss_portal.batches import done, each
 from dss_portal.database import waiting
 from dss_portal.datastore import Datastore
 from dss_portal.models import Status, Ticket, TicketHistory
-from dss_portal.refusals import VOLUME_AWAY
 from dss_portal.services import liveness
 from dss_portal.tickets import room, store
 from dss_portal.tickets.lifecycle import FINISHED
@@ -124,7 +124,7 @@ def _is_left(
             return datastore.has_ticket(ticket.id)
         return datastore.has_scraps(ticket.id, shown.get(ticket.id))
     except OSError as error:
-        if error.errno in VOLUME_AWAY:
+        if is_away(error):
             raise
         facts = {"ticket": ticket.id, "reason": repr(error)}
         log.warning("files of a ticket cannot be looked at", extra=facts)

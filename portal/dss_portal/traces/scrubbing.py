@@ -1,13 +1,12 @@
 """Takes the traces of its sender out of a file that has just been received."""
 
 import asyncio
-import os
 import threading
-import uuid
 from collections.abc import Container
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from dss_datastore.writing import write
 from dss_portal.traces.volumes import scrub_volume
 from dss_portal.traces.workspaces import without_meshes, without_paths
 from dss_workspace.registry import MAX_BYTES
@@ -42,17 +41,8 @@ def _leave_out(path: Path, names: Container[str]) -> tuple[int, int]:
     with _ONE_WORKSPACE:
         after, dropped = without_meshes(path.read_bytes(), names)
     if dropped:
-        temporary = path.with_name(f".{uuid.uuid4().hex}.part")
-        _write(temporary, after)
-        temporary.replace(path)
+        write(path, after)
     return dropped, path.stat().st_size
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _scrub(path: Path, location: str) -> int:
@@ -70,4 +60,4 @@ def _scrub_workspace(path: Path, location: str) -> None:
     with _ONE_WORKSPACE:
         after = without_paths(before, location)
     if after != before:
-        _write(path, after)
+        write(path, after)

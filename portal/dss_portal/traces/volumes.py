@@ -5,13 +5,14 @@ Layout: nifti1.h and nifti2.h of NIfTI-1 and NIfTI-2.  Voxels and grid stay as t
 
 import gzip
 import math
-import os
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from dss_datastore.writing import replacing, sync
 
 GZIP = b"\x1f\x8b"
 CHUNK_BYTES = 1 << 20
@@ -143,27 +144,20 @@ def _without_words(head: bytes, layout: _Layout, *, extensions: bool) -> bytes:
 def _overwrite(path: Path, head: bytes) -> None:
     with path.open("r+b") as file:
         file.write(head)
-        file.flush()
-        os.fsync(file.fileno())
+    sync(path)
 
 
 def _rewrite(path: Path, head: _Head, rest: _Stream) -> bool:
     """False, and nothing done, if more follows than the header says.  Raises like GzipFile."""
-    target = path.with_name(f".{path.name.strip('.')}.scrubbed.part")
     try:
-        with target.open("xb") as file:
+        with replacing(path) as target, target.open("xb") as file:
             packer = zlib.compressobj(FAST, wbits=31)
             file.write(packer.compress(head.scrubbed))
             for chunk in _limited(rest, head.voxels_bytes + CHUNK_BYTES):
                 file.write(packer.compress(chunk))
             file.write(packer.flush())
-            file.flush()
-            os.fsync(file.fileno())
-        target.replace(path)
     except OverflowError:
         return False
-    finally:
-        target.unlink(missing_ok=True)
     return True
 
 

@@ -10,8 +10,10 @@ from quart import Quart, Response, request
 from tortoise.exceptions import OperationalError, ValidationError
 from werkzeug.exceptions import HTTPException
 
+from dss_datastore.space import is_disk_full
+from dss_datastore.volume import is_away
 from dss_portal import database
-from dss_portal.refusals import DISK_FULL, VOLUME_AWAY, Refused
+from dss_portal.refusals import Refused
 from dss_portal.web.answers import plain
 
 log = logging.getLogger(__name__)
@@ -51,10 +53,10 @@ def install(app: Quart) -> None:
             return _later("This service is being set up; please try again in a minute.")
         if await database.passes(error):
             return _away(error)
-        if isinstance(error, OSError) and error.errno in DISK_FULL:
+        if is_disk_full(error):
             log.warning("disk full", extra={"reason": repr(error)})
             return plain("The service has no room on its disk; please tell its operator.", 507)
-        if isinstance(error, OSError) and error.errno in VOLUME_AWAY:
+        if is_away(error):
             log.warning("datastore away", extra={"reason": repr(error)})
             return _later("The service cannot reach its files; please try again in a minute.")
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:

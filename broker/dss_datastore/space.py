@@ -1,0 +1,23 @@
+"""Is a disk full?  One answer for every program."""
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """True if ``error`` says that a disk, or the share of its user, has no space left."""
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+def disk_full() -> OSError:
+    """The error for a full disk that a library did not report as such."""
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def has_free(folder: Path, size_bytes: int) -> bool:
+    """True if the volume of ``folder`` has space for ``size_bytes`` more."""
+    return shutil.disk_usage(folder).free >= size_bytes
