@@ -164,10 +164,14 @@ class CheckResults:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultsAccepted:
-    """ITK-SNAP can load the files as they are now, and each segmentation lies on its image."""
+    """ITK-SNAP can load the files as they are now, and each segmentation lies on its image.
+
+    ``attachments`` are for a line of the ticket's log, as in ``ClaimLogged``.
+    """
 
     ticket_id: int
     claim_id: str
+    attachments: tuple[AttachedFile, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from dss_broker.messages import (
     ClaimGranted,
     InferenceFinished,
     InferenceProgressed,
+    ReportFile,
     ResultFile,
     RunInference,
 )
@@ -27,6 +28,7 @@ from dss_dispatch.inference.http_inference import infer_at
 from dss_dispatch.inference.queue_inference import infer
 from dss_dispatch.inference.worker_liveness import Workers
 from dss_dispatch.result.gate import check_results
+from dss_dispatch.result.picture import PICTURE
 from dss_dispatch.result.staging import Segmentation, stage
 from dss_dispatch.service import Service
 from dss_dispatch.submission.reading import Submission, is_plain_file, read_submission
@@ -116,7 +118,11 @@ class ClaimedTicket:
             bundle=dispatch.algorithm,
             image_path=str(area / submission.target.file_name),
             output_dir=str(self._output_dir),
-            parameters={**dispatch.parameters, **submission.region.parameters},
+            parameters={
+                **dispatch.parameters,
+                **dispatch.colour_parameters,
+                **submission.region.parameters,
+            },
             silence_s=self.silence_s,
         )
         finished = self._ask(
@@ -150,17 +156,21 @@ class ClaimedTicket:
             return
         folder = self.datastore / layout.attached_dir(self.claim.ticket_id, self.claim.claim_id)
         make_folder(folder)
-        files = []
-        for report in finished.reports:
-            path = self._own_file(report.path)
-            link(path, folder / path.name)
-            files.append(
-                AttachedFile(
-                    name=path.name, description=report.description, mime_type=report.mime_type
-                )
-            )
+        files = [self._left(report, folder) for report in finished.reports]
         sync(folder)
-        self.reporter.log("What was found is attached to this line.", attachments=tuple(files))
+        pictures = tuple(file for file in files if file.mime_type.startswith("image/"))
+        others = tuple(file for file in files if file not in pictures)
+        if pictures:
+            self.reporter.log(PICTURE, attachments=pictures)
+        if others:
+            self.reporter.log("What was found is attached to this line.", attachments=others)
+
+    def _left(self, report: ReportFile, folder: Path) -> AttachedFile:
+        path = self._own_file(report.path)
+        link(path, folder / path.name)
+        return AttachedFile(
+            name=path.name, description=report.description, mime_type=report.mime_type
+        )
 
     def _build(self, submission: Submission, finished: InferenceFinished) -> tuple[ResultFile, ...]:
         self._enter("Building the result workspace.")

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from dss_broker import label_colours
 from dss_broker.descriptor import (
     Descriptor,
     DescriptorInvalid,
@@ -72,6 +73,12 @@ class Dispatch:
     def algorithm(self) -> str:
         """The name of its queue."""
         return self.rules if self.provider is Provider.RULES else self.bundle
+
+    @property
+    def colour_parameters(self) -> dict[str, str]:
+        """For the algorithm, whose picture shows the labels in the colours of this service."""
+        colours = {label.value: label.rgb for label in self.labels}
+        return {label_colours.PARAMETER: label_colours.written(colours)} if colours else {}
 
 
 @dataclass(frozen=True, kw_only=True)

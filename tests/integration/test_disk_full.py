@@ -17,7 +17,7 @@ from dss_broker.messages import ClaimFailed, RunInference
 from dss_datastore import layout
 from dss_dispatch.files import ROOM_BYTES
 from dss_images.grid import file_grid_of
-from dss_inference.ct.lps_order import lps_order
+from dss_images.patient_axes import lps_order
 from dss_inference.ct.reading import Ct, write_segmentation
 from dss_inference.ct.region import WHOLE, place_in
 from dss_portal.datastore import Datastore

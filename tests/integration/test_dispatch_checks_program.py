@@ -44,7 +44,9 @@ def test_it_judges_until_it_is_told_to_stop(rabbit: RabbitNode, tmp_path: Path) 
 
             good, bad = portal.request(question(*result_files())), portal.request(question())
 
-            assert good.next(30) == ResultsAccepted(ticket_id=7, claim_id="c")
+            accepted = good.next(30)
+            assert isinstance(accepted, ResultsAccepted)
+            assert [file.mime_type for file in accepted.attachments] == ["image/png"]
             refused = bad.next(30)
             assert isinstance(refused, ResultsRefused)
             assert refused.reason.startswith("The results need exactly one workspace")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dss_broker import topology
+from dss_broker import label_colours, topology
 from dss_broker.broker import Delivery
 from dss_broker.errors import TryAgainLater
 from dss_broker.memory import MemoryBroker
@@ -33,9 +33,18 @@ from dss_broker.messages import (
 from dss_datastore import layout
 from dss_dispatch import claim_request
 from dss_dispatch.inference import queue_inference
+from dss_dispatch.service import service_from
 from dss_observability import tracing
 from dss_workspace.registry import parse
-from support.builders import MAIN, WorkspaceSpec, image, segmentation, submit, write_image
+from support.builders import (
+    MAIN,
+    WorkspaceSpec,
+    image,
+    segmentation,
+    service_json,
+    submit,
+    write_image,
+)
 from support.dispatchers import (
     WAIT_S,
     FakePortal,
@@ -151,6 +160,40 @@ def test_what_was_found_is_left_for_the_portal_and_marked_in_the_workspace(
     landmark = "Annotations.Annotations.Element[0].Pos"
     position = [float(n) for n in parse(workspace.read_bytes()).get(landmark).split()]
     assert position == pytest.approx([4.5, 5.5, 6.5], abs=1e-3)
+
+
+def test_a_picture_has_a_line_of_its_own_and_is_drawn_in_the_colours_of_the_service(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    portal = FakePortal(broker)
+    asked: list[RunInference] = []
+
+    def draws(delivery: Delivery, request: RunInference) -> None:
+        asked.append(request)
+        path = f"{request.output_dir}/segmentation.nii.gz"
+        write_image(tmp_path / path, segmentation())
+        reports = []
+        for name, mime_type in (("found.csv", "text/csv"), ("picture.png", "image/png")):
+            (tmp_path / request.output_dir / name).write_bytes(b"x")
+            place = f"{request.output_dir}/{name}"
+            reports.append(ReportFile(path=place, description=name, mime_type=mime_type))
+        delivery.reply(replace(finished(request, path), reports=tuple(reports)))
+
+    FakeWorker(broker, draws)
+    submit(tmp_path)
+    raw = service_json()
+    raw["dispatch"]["labels"] = [{"value": 1, "name": "lung", "rgb": [1, 2, 3]}]
+    dispatcher(broker, tmp_path, service=service_from(raw)).start(parallel=1)
+
+    broker.publish(ready())
+
+    portal.succeeded()
+    lines = [event for event in portal.of(ClaimLogged) if event.attachments]
+    assert [[file.name for file in line.attachments] for line in lines] == [
+        ["picture.png"],
+        ["found.csv"],
+    ]
+    assert label_colours.read(asked[0].parameters[label_colours.PARAMETER]) == {1: (1, 2, 3)}
 
 
 def test_a_segmentation_in_nrrd_keeps_its_format(broker: MemoryBroker, tmp_path: Path) -> None:

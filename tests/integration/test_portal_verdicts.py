@@ -125,6 +125,23 @@ async def test_a_sound_result_is_a_success_and_said_again_the_answer_is_the_same
 
 
 @pytest.mark.usefixtures("checked")
+async def test_the_picture_of_a_sound_result_is_attached_to_the_log_and_lies_in_no_area(
+    work: Work,
+) -> None:
+    await work.give(result_files())
+    for _ in range(2):
+        assert await work.succeed() == (200, "success")
+
+    ann = await work.portal.user()
+    detail = json.loads(await text(ann, f"/api/tickets/{work.ticket}/detail?since=0"))["result"]
+    (picture,) = [file for line in detail["log"] for file in line["attachments"]]
+    shown = await ann.get(picture["url"].removeprefix(work.portal.settings.public_url))
+    assert (picture["mime_type"], shown.headers["Content-Type"]) == ("image/png", "image/png")
+    assert (await shown.get_data())[:8] == b"\x89PNG\r\n\x1a\n"
+    assert "picture" not in await text(ann, f"/api/tickets/{work.ticket}/files/results")
+
+
+@pytest.mark.usefixtures("checked")
 async def test_a_success_without_a_file_is_refused_and_the_ticket_stays_claimed(work: Work) -> None:
     status, sentence = await work.succeed()
 

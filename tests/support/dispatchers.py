@@ -30,7 +30,7 @@ from dss_broker.messages import (
     TicketReady,
 )
 from dss_dispatch.consumer import Consumer
-from dss_dispatch.service import service_from
+from dss_dispatch.service import Service, service_from
 from dss_observability.tracing import current_traceparent
 from support.builders import LUNGS, segmentation, service_json, write_image
 
@@ -184,11 +184,12 @@ def dispatcher(
     silence_s: float = WAIT_S,
     instance: str = "node1",
     service_url: str = "",
+    service: Service | None = None,
 ) -> Consumer:
-    """Of the service of ``service_json``, not yet started."""
+    """Not yet started; of the service of ``service_json`` if none is given."""
     return Consumer(
         broker,
-        service_from(service_json()),
+        service or service_from(service_json()),
         datastore,
         provider="dss",
         instance=instance,

@@ -6,8 +6,10 @@ from pathlib import Path
 from dss_broker.broker import Broker, Delivery
 from dss_broker.messages import CheckResults, ResultsAccepted, ResultsRefused
 from dss_broker.topology import RESULT_CHECKS
+from dss_datastore import layout
 from dss_datastore.volume import is_there
 from dss_dispatch.errors import ResultRefused, TicketError
+from dss_dispatch.result.picture import leave_picture
 from dss_dispatch.result.provider_results import check_provided
 
 log = logging.getLogger(__name__)
@@ -41,7 +43,7 @@ class Checker:
             return
         reason = self._objection(asked)
         log.info("results checked", extra={**facts, "accepted": not reason})
-        delivery.reply(_answer(asked, reason))
+        delivery.reply(self._answer(asked, reason))
 
     def _objection(self, asked: CheckResults) -> str:
         """A sentence, or "".  Whoever waits gets an answer, whatever goes wrong here."""
@@ -61,8 +63,13 @@ class Checker:
             return BROKE
         return ""
 
-
-def _answer(asked: CheckResults, reason: str) -> ResultsAccepted | ResultsRefused:
-    if not reason:
-        return ResultsAccepted(ticket_id=asked.ticket_id, claim_id=asked.claim_id)
-    return ResultsRefused(ticket_id=asked.ticket_id, claim_id=asked.claim_id, reason=reason)
+    def _answer(self, asked: CheckResults, reason: str) -> ResultsAccepted | ResultsRefused:
+        if reason:
+            return ResultsRefused(ticket_id=asked.ticket_id, claim_id=asked.claim_id, reason=reason)
+        results, sent = self._datastore / asked.results_dir, self._datastore / asked.input_dir
+        folder = self._datastore / layout.attached_dir(asked.ticket_id, asked.claim_id)
+        return ResultsAccepted(
+            ticket_id=asked.ticket_id,
+            claim_id=asked.claim_id,
+            attachments=leave_picture(results, sent, folder),
+        )

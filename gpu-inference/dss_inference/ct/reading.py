@@ -18,9 +18,9 @@ from dss_images.errors import ImageRefused
 from dss_images.grid import FileGrid, Grid, file_grid_of
 from dss_images.header import Header
 from dss_images.judging import require_volume
+from dss_images.patient_axes import LpsOrder, Voxels, lps_order
 from dss_images.reading import read_header, require_numbers, slices_in
 from dss_images.unpacking import inflated
-from dss_inference.ct.lps_order import LpsOrder, Voxels, lps_order
 from dss_inference.ct.region import WHOLE, Box, Place, Region, place_in
 from dss_inference.errors import InferenceError
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dss_images.grid import FileGrid, Grid
-from dss_inference.ct.lps_order import Voxels
+from dss_images.patient_axes import Voxels
 from dss_inference.errors import InferenceError
 
 TIME_POINT, CROP_BOX = "time_point", "crop_box"

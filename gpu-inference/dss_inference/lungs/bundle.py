@@ -15,6 +15,7 @@ from dss_inference.lungs.quality import Quality, quality_of, quality_reports
 from dss_inference.lungs.segment import Lungs, lungs_in
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Sides
 from dss_inference.lungs.signs import signs_of
+from dss_inference.pictures import picture_report
 
 _NAMES = {LEFT: "left lung", RIGHT: "right lung", UNSIDED: "lung"}
 _COLOURS = {LEFT: (84, 155, 224), RIGHT: (240, 146, 88), UNSIDED: (120, 200, 130)}
@@ -53,7 +54,10 @@ class LungSegmentation:
             segmentation=write_segmentation(found, ct, output_dir),
             labels=labels,
             notes=notes_on(quality) if judged or not found.any() else (),
-            reports=quality_reports(quality, output_dir) if quality else (),
+            reports=(
+                *(quality_reports(quality, output_dir) if quality else ()),
+                *picture_report(ct, found, labels, output_dir, parameters),
+            ),
             stage_seconds=stages.seconds(),
             peak_memory_bytes=stages.peak_memory_bytes,
         )

@@ -36,6 +36,7 @@ from dss_inference.monai_bundles.network_input import (
     watched,
 )
 from dss_inference.monai_bundles.segmentation import colour
+from dss_inference.pictures import picture_report
 from dss_inference.reports import landmarks_of, listed
 from dss_inference.worker_metrics import note_batch
 
@@ -106,7 +107,10 @@ class MonaiDetection:
             labels=labels,
             notes=self._notes(found.findings, least_score),
             landmarks=landmarks_of(found.findings, labels),
-            reports=listed(found.findings, output_dir),
+            reports=(
+                *listed(found.findings, output_dir),
+                *picture_report(ct, found.voxels, labels, output_dir, parameters),
+            ),
             stage_seconds=stages.seconds(),
             peak_memory_bytes=stages.peak_memory_bytes,
         )

@@ -35,6 +35,7 @@ from dss_inference.monai_bundles.network_input import (
     watched,
 )
 from dss_inference.monai_bundles.window_inference import Inferring
+from dss_inference.pictures import picture_report
 from dss_inference.worker_metrics import note_batch
 
 _GOLDEN = 0.618034  # neighbours in a list of colours that steps by it are easy to tell apart
@@ -88,9 +89,11 @@ class MonaiSegmentation:
         ct = read_ct(image_path, region_of(parameters))
         found = stages.alone(self._compute, lambda: self._segment(ct, stages, progress, cancelled))
         stages.enter(0.9, "writing the segmentation")
+        labels = self._labels(found.voxels, ct.grid.voxel_ml)
         return Outcome(
             segmentation=write_segmentation(found.voxels, ct, output_dir),
-            labels=self._labels(found.voxels, ct.grid.voxel_ml),
+            labels=labels,
+            reports=picture_report(ct, found.voxels, labels, output_dir, parameters),
             notes=tuple(self._notes(found, ct.grid.voxel_ml)),
             stage_seconds=stages.seconds(),
             peak_memory_bytes=stages.peak_memory_bytes,

@@ -24,6 +24,7 @@ from dss_inference.nodules.lungspace import LungSpace, lung_space
 from dss_inference.nodules.outline import Outline, drawn, outline_of
 from dss_inference.nodules.search import NO_SEARCH, Search, search_of
 from dss_inference.nodules.search_report import search_notes, search_reports
+from dss_inference.pictures import picture_report
 from dss_inference.reports import landmarks_of, listed
 
 _LIMITS = (
@@ -80,6 +81,7 @@ class NoduleDetection:
             reports=(
                 *listed(found.findings, output_dir, {"search": asdict(found.search)}),
                 *search_reports(found.search, output_dir),
+                *picture_report(ct, found.voxels, labels, output_dir, parameters),
             ),
             stage_seconds=stages.seconds(),
             peak_memory_bytes=stages.peak_memory_bytes,

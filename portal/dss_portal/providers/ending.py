@@ -1,9 +1,12 @@
 """How a provider over HTTP ends its claim: nothing is a success before the results are judged."""
 
+from dataclasses import dataclass
+
 from tortoise.transactions import in_transaction
 
-from dss_broker.messages import CheckResults
+from dss_broker.messages import AttachedFile, CheckResults
 from dss_datastore import layout
+from dss_portal.attachments import store as attachments
 from dss_portal.components import Components
 from dss_portal.datastore import Datastore, Stamps
 from dss_portal.models import Claim, Status, Ticket, User
@@ -19,6 +22,7 @@ NOTHING = (
     "status again, or set it to failed."
 )
 CHANGED = "The results were changed while they were checked; set the status again."
+PICTURE = "The picture shows three planes with the outlines of the labels."
 LOST = "The claim has ended while its results were checked."
 
 
@@ -50,19 +54,37 @@ async def succeed(parts: Components, ticket_id: int, user: User) -> None:
         ticket, current = await store.held_and_locked(ticket_id, user)
         if current.id != held.id:
             raise Refused(LOST)
-        if judged is not None and await _results(parts.datastore, ticket_id) != judged:
+        if judged is not None and await _results(parts.datastore, ticket_id) != judged.stamps:
             raise Refused(CHANGED)
+        if judged is not None and judged.attachments:
+            await _attach(parts.datastore, held, judged.attachments)
         await tickets.advance(ticket, Succeeded(claim_id=held.id))
 
 
-async def _judged(parts: Components, held: Claim) -> Stamps:
-    """The results that the verdict is about, while none of the database's connections is held."""
+@dataclass(frozen=True, kw_only=True)
+class _Judged:
+    """The results that the verdict is about, and what the judge has made of them."""
+
+    stamps: Stamps
+    attachments: tuple[AttachedFile, ...]
+
+
+async def _judged(parts: Components, held: Claim) -> _Judged:
+    """While none of the database's connections is held."""
     stamps = await _results(parts.datastore, held.ticket_id)
     try:
-        await verdicts.require_sound(parts.broker, _question(held, stamps, parts.settings))
+        question = _question(held, stamps, parts.settings)
+        attachments = await verdicts.require_sound(parts.broker, question)
     finally:
         await claims.renew(held.id)
-    return stamps
+    return _Judged(stamps=stamps, attachments=attachments)
+
+
+async def _attach(datastore: Datastore, held: Claim, files: tuple[AttachedFile, ...]) -> None:
+    """To a line of the log, within the caller's transaction, which ends the claim: so it is done once."""
+    for file in files:
+        await attachments.take_over(datastore, held.ticket_id, held.id, file)
+    await tickets.add_log(held.ticket_id, "info", PICTURE)
 
 
 async def _results(datastore: Datastore, ticket_id: int) -> Stamps:

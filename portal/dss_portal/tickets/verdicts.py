@@ -6,7 +6,13 @@ from contextlib import suppress
 
 from dss_broker.broker import Broker, Conversation
 from dss_broker.errors import BrokerClosed, ReplyTimeout, Unroutable
-from dss_broker.messages import CheckResults, Message, ResultsAccepted, ResultsRefused
+from dss_broker.messages import (
+    AttachedFile,
+    CheckResults,
+    Message,
+    ResultsAccepted,
+    ResultsRefused,
+)
 from dss_portal import database
 from dss_portal.refusals import Refused
 from dss_portal.tickets import claims
@@ -25,14 +31,14 @@ NOBODY = (
 TOO_MANY = "The results are too many files to be checked; send fewer, or shorter names."
 
 
-async def require_sound(broker: Broker, asked: CheckResults) -> None:
-    """Wait for the verdict, without any connection to the database.
+async def require_sound(broker: Broker, asked: CheckResults) -> tuple[AttachedFile, ...]:
+    """Wait for the verdict, without any connection to the database; what is to be attached to the log.
 
     Raises Refused if it is against the results, or if nobody gives one within ``patience_s``.
     """
     match await _answered(broker, asked):
-        case ResultsAccepted():
-            return
+        case ResultsAccepted(attachments=attachments):
+            return attachments
         case ResultsRefused(reason=reason):
             log.info("results refused", extra={"ticket": asked.ticket_id, "claim": asked.claim_id})
             raise Refused(REFUSED.format(reason))

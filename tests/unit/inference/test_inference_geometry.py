@@ -6,7 +6,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_images.grid import Grid
-from dss_inference.ct.lps_order import lps_order
+from dss_images.patient_axes import lps_order
 from support.builders import grid_of
 
 CODES = ["LPS", "RAS", "PIR", "ASL", "SRP", "IAL"]

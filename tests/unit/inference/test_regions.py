@@ -193,7 +193,8 @@ def test_lungs_are_those_of_the_whole_image_as_far_as_they_lie_in_the_box(tmp_pa
     assert whole[INSIDE].any()
     assert np.array_equal(part[INSIDE], whole[INSIDE])
     assert np.count_nonzero(part) == np.count_nonzero(part[INSIDE])
-    assert not outcome.reports  # whose limits are those of whole lungs
+    (picture,) = outcome.reports  # and none on quality, whose limits are those of whole lungs
+    assert picture.mime_type == "image/png"
 
 
 def test_a_network_sees_the_box_alone(tmp_path: Path) -> None:

@@ -1,0 +1,27 @@
+"""The colours that a service gives its labels, as a parameter of an inference: ``1=255,0,0 2=0,255,0``."""
+
+import re
+from collections.abc import Mapping
+
+PARAMETER = "label_colours"
+
+_COLOUR = re.compile(r"(\d{1,5})=(\d{1,3}),(\d{1,3}),(\d{1,3})", re.ASCII)
+
+Rgb = tuple[int, int, int]
+
+
+def written(colours: Mapping[int, Rgb]) -> str:
+    return " ".join(f"{value}={r},{g},{b}" for value, (r, g, b) in colours.items())
+
+
+def read(text: str) -> dict[int, Rgb]:
+    """Raises ValueError."""
+    found = {}
+    for word in text.split():
+        match = _COLOUR.fullmatch(word)
+        numbers = [int(part) for part in match.groups()] if match else []
+        if not numbers or max(numbers[1:]) > 255:
+            raise ValueError(f"'{word}' is no colour of a label")
+        value, r, g, b = numbers
+        found[value] = (r, g, b)
+    return found

@@ -1,0 +1,127 @@
+"""Planes side by side at one scale: the image in grey, and around each label a line in its colour."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dss_images.picture.colours import Palette, Rgb
+from dss_images.picture.letters import stamp
+from dss_images.picture.planes import Plane
+from dss_images.picture.png import png
+from dss_images.picture.window import Window
+
+Voxels = npt.NDArray[Any]
+Pixels = npt.NDArray[np.uint8]
+
+PANEL_PIXELS = 512
+"""The longest side of the longest panel."""
+_GAP_PIXELS = 8
+_LEAST_PIXELS = 16
+
+
+def drawn(planes: Sequence[Plane], window: Window, colours: Mapping[int, Rgb]) -> bytes:
+    """The PNG file.  ``colours`` are those of the labels by value."""
+    pixel_mm = max(max(_extent_mm(plane)) for plane in planes) / PANEL_PIXELS
+    labels = [label_pixels(plane, pixel_mm) for plane in planes]
+    shown = sorted({int(value) for part in labels for value in np.unique(part)} - {0})
+    palette = Palette(shown, colours)
+    panels = [
+        _panel(plane, part, pixel_mm, window, palette)
+        for plane, part in zip(planes, labels, strict=True)
+    ]
+    return png(_side_by_side(panels), palette.colours)
+
+
+def label_pixels(plane: Plane, pixel_mm: float) -> Voxels:
+    """Its labels as large as the panel is: what lies in the middle of each pixel."""
+    rows, columns = (
+        _middles(n, s, pixel_mm) for n, s in zip(plane.labels.shape, plane.spacing_mm, strict=True)
+    )
+    nearest = [
+        np.clip(np.floor(at + 0.5).astype(np.intp), 0, n - 1)
+        for at, n in zip((rows, columns), plane.labels.shape, strict=True)
+    ]
+    pixels = plane.labels[np.ix_(*nearest)]
+    for value in set(np.unique(plane.labels)) - set(np.unique(pixels)):
+        _keep(plane.labels == value, value, pixels)
+    return pixels
+
+
+def outlines(labels: Voxels) -> Voxels:
+    """Of each label a line two pixels wide, one on either side of its border; 0 elsewhere.
+
+    What is outside of the picture borders on nothing.
+    """
+    lines = np.zeros_like(labels)
+    for inner, outer in _neighbours():
+        differ = labels[inner] != labels[outer]
+        np.copyto(lines[outer], labels[inner], where=differ & (labels[outer] == 0))
+    for inner, outer in _neighbours():  # a label's own side goes before that of a neighbour
+        differ = (labels[inner] != labels[outer]) & (labels[inner] != 0)
+        np.copyto(lines[inner], labels[inner], where=differ)
+    return lines
+
+
+def _neighbours() -> list[tuple[Any, Any]]:
+    """Where a pixel and one beside it are, of all pixels at once: four directions."""
+    every, before, after = slice(None), slice(None, -1), slice(1, None)
+    pairs = [((before, every), (after, every)), ((every, before), (every, after))]
+    return [p for a, b in pairs for p in ((a, b), (b, a))]
+
+
+def _keep(where: Voxels, value: int, pixels: Voxels) -> None:
+    """A label that lies between the pixels' middles is shown all the same."""
+    rows, columns = np.nonzero(where)
+    scale = np.array(pixels.shape) / where.shape
+    pixels[(rows * scale[0]).astype(np.intp), (columns * scale[1]).astype(np.intp)] = value
+
+
+def _panel(
+    plane: Plane, labels: Voxels, pixel_mm: float, window: Window, palette: Palette
+) -> Pixels:
+    grey = window.shades(_grey_pixels(plane, pixel_mm), palette.greys)
+    stamp(grey, plane.edges, palette.white)
+    lines = outlines(labels)
+    for value in np.unique(lines[lines != 0]):
+        grey[lines == value] = palette.place(int(value))
+    return grey
+
+
+def _grey_pixels(plane: Plane, pixel_mm: float) -> Voxels:
+    """Interpolated linearly."""
+    values = np.asarray(plane.grey, np.float32)
+    for axis in (0, 1):
+        n = values.shape[axis]
+        at = np.clip(_middles(n, plane.spacing_mm[axis], pixel_mm), 0, n - 1)
+        low = np.minimum(at.astype(np.intp), max(n - 2, 0))
+        share = (at - low).astype(np.float32)
+        share = share[:, None] if axis == 0 else share[None, :]
+        lower, upper = values.take(low, axis), values.take(np.minimum(low + 1, n - 1), axis)
+        values = lower * (1 - share) + upper * share
+    return values
+
+
+def _middles(count: int, spacing_mm: float, pixel_mm: float) -> npt.NDArray[np.float64]:
+    """Of the pixels along an axis, in voxels from the middle of the first."""
+    pixels = max(round(count * spacing_mm / pixel_mm), 1)
+    return (np.arange(pixels) + 0.5) * count / pixels - 0.5
+
+
+def _extent_mm(plane: Plane) -> tuple[float, float]:
+    (rows, columns), (down, right) = plane.grey.shape, plane.spacing_mm
+    return rows * down, columns * right
+
+
+def _side_by_side(panels: Sequence[Pixels]) -> Pixels:
+    height = max(_LEAST_PIXELS, *(panel.shape[0] for panel in panels))
+    width = sum(max(panel.shape[1], _LEAST_PIXELS) for panel in panels)
+    sheet = np.zeros((height, width + _GAP_PIXELS * (len(panels) - 1)), np.uint8)
+    left = 0
+    for panel in panels:
+        rows, columns = panel.shape
+        top = (height - rows) // 2
+        sheet[top : top + rows, left : left + columns] = panel
+        left += max(columns, _LEAST_PIXELS) + _GAP_PIXELS
+    return sheet

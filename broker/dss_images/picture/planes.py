@@ -1,0 +1,126 @@
+"""Which three slices of an image show its labels best, cut out of it slice by slice.
+
+Arrays are (z, y, x) in any orientation.  A segmentation and its image pass by once each, so that neither
+need be in memory.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dss_images.patient_axes import LpsOrder
+
+Voxels = npt.NDArray[Any]
+
+_VALUES = 1 << 16
+_MOST_CLASSES = 256
+"""Labels beyond that many count together when slices are chosen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plane:
+    """One slice as it is looked at (row, column).  ``edges`` name its left, right, upper and lower side."""
+
+    grey: Voxels
+    labels: Voxels
+    spacing_mm: tuple[float, float]
+    edges: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """Three slices: of each axis (z, y, x) the one at its index, with the two other axes in their order."""
+
+    indices: tuple[int, int, int]
+    slices: tuple[Voxels, Voxels, Voxels]
+
+
+def best_indices(
+    labels: Iterable[Voxels], shape: tuple[int, int, int], values: Collection[int]
+) -> tuple[int, int, int]:
+    """Of each axis the index where most of all labels is, each label counting as much as any other.
+
+    ``labels`` are slices (y, x) with the values ``values`` and 0; without any label, the middle.
+    """
+    classes = np.zeros(_VALUES, np.intp)
+    for number, value in enumerate(sorted(set(values) - {0})):
+        classes[value] = number % _MOST_CLASSES
+    count = min(max(len(values), 1), _MOST_CLASSES)
+    counts = [np.zeros((count, n), np.int64) for n in shape]
+    for z, part in enumerate(labels):
+        _count(part, z, classes, counts)
+    return _best(counts[0]), _best(counts[1]), _best(counts[2])
+
+
+def _count(part: Voxels, z: int, classes: Voxels, counts: list[Voxels]) -> None:
+    flat = np.flatnonzero(part != 0)
+    if not flat.size:
+        return
+    found = classes[part.ravel()[flat].astype(np.uint16)]
+    rows, columns = np.divmod(flat, part.shape[1])
+    for index, total in ((rows, counts[1]), (columns, counts[2])):
+        together = np.bincount(found * total.shape[1] + index, minlength=total.size)
+        np.add(total, together.reshape(total.shape), out=total)
+    counts[0][:, z] += np.bincount(found, minlength=len(counts[0]))
+
+
+def _best(counts: Voxels) -> int:
+    totals = counts.sum(axis=1, keepdims=True)
+    if not totals.any():
+        return int(counts.shape[1] // 2)
+    return int((counts / np.maximum(totals, 1)).sum(axis=0).argmax())
+
+
+def cut(slices: Iterable[Voxels], indices: tuple[int, int, int]) -> Cut:
+    """``slices`` (y, x) of a volume, from the first to the last."""
+    z_at, y_at, x_at = indices
+    axial: Voxels | None = None
+    rows, columns = [], []
+    for z, part in enumerate(slices):
+        if z == z_at:
+            axial = np.array(part)
+        rows.append(np.array(part[y_at]))
+        columns.append(np.array(part[:, x_at]))
+    if axial is None:
+        raise ValueError(f"there is no slice {z_at}")
+    return Cut(indices=indices, slices=(axial, np.array(rows), np.array(columns)))
+
+
+def as_seen(
+    grey: Cut, labels: Cut, spacing_mm: tuple[float, float, float], order: LpsOrder
+) -> tuple[Plane, ...]:
+    """Axial, coronal, sagittal: the patient's right is at the left, the front at the top or left, the head up.
+
+    ``spacing_mm`` is that of the array's axes (z, y, x), and ``order`` leads from it to the patient's.
+    """
+    return tuple(_seen(patient, grey, labels, spacing_mm, order) for patient in range(3))
+
+
+_EDGES = ("RLAP", "RLSI", "APSI")
+
+
+def _seen(
+    patient: int, grey: Cut, labels: Cut, spacing_mm: tuple[float, float, float], order: LpsOrder
+) -> Plane:
+    """Perpendicular to the patient's axis (0: feet to head, 1: front to back, 2: right to left)."""
+    own = order.axes[patient]
+    rows, columns = (spacing_mm[order.axes[axis]] for axis in range(3) if axis != patient)
+    return Plane(
+        grey=_turned(grey.slices[own], own, patient, order),
+        labels=_turned(labels.slices[own], own, patient, order),
+        spacing_mm=(rows, columns),
+        edges=_EDGES[patient],
+    )
+
+
+def _turned(part: Voxels, own: int, patient: int, order: LpsOrder) -> Voxels:
+    plane: Voxels = order.apply(np.expand_dims(part, own)).take(0, axis=patient)
+    return plane if patient == 0 else plane[::-1]  # the first row is that of the feet
+
+
+def slices_of(voxels: Voxels) -> Iterator[Voxels]:
+    """Of an array (z, y, x)."""
+    yield from voxels

@@ -1,0 +1,69 @@
+"""The picture of what a provider over HTTP has returned, for the ticket's log."""
+
+import logging
+from pathlib import Path
+
+from dss_broker.messages import AttachedFile
+from dss_datastore.volume import make_folder
+from dss_datastore.writing import sync
+from dss_dispatch.submission.reading import WORKSPACE_SUFFIX
+from dss_images.picture.making import of_files
+from dss_workspace.labels import label_table
+from dss_workspace.layers import Layer, Role, layers
+from dss_workspace.registry import Folder, read
+
+log = logging.getLogger(__name__)
+
+PICTURE = "The picture shows three planes with the outlines of the labels."
+NAME = "picture.png"
+_DESCRIPTION = "Three planes with the outlines of the labels"
+
+
+def leave_picture(results: Path, sent: Path, folder: Path) -> tuple[AttachedFile, ...]:
+    """Of the results that ``check_provided`` has accepted, as a file in ``folder``.
+
+    None without a segmentation that is new, or if it cannot be drawn: results are not lost for their picture.
+    """
+    try:
+        content = _drawn(results, sent)
+        if content is None:
+            return ()
+        make_folder(folder)
+        path = folder / NAME
+        path.write_bytes(content)
+        sync(path)
+    except Exception:
+        log.exception("picture not drawn")
+        return ()
+    return (AttachedFile(name=NAME, description=_DESCRIPTION, mime_type="image/png"),)
+
+
+def _drawn(results: Path, sent: Path) -> bytes | None:
+    workspace = read(_workspace_in(results))
+    found = layers(workspace)
+    shown = _newest_segmentation(found, sent)
+    if shown is None:
+        return None
+    return of_files(results / found[0].file_name, results / shown.file_name, _colours(workspace))
+
+
+def _workspace_in(folder: Path) -> Path:
+    return next(path for path in folder.iterdir() if path.name.endswith(WORKSPACE_SUFFIX))
+
+
+def _newest_segmentation(among: tuple[Layer, ...], sent: Path) -> Layer | None:
+    """The last one under a name that the user did not send; else the last one."""
+    found = [layer for layer in among if layer.role == Role.SEGMENTATION]
+    new = [layer for layer in found if not (sent / layer.file_name).exists()]
+    return next(reversed(new or found), None)
+
+
+def _colours(workspace: Folder) -> dict[int, tuple[int, int, int]]:
+    """Of the label table, where ITK-SNAP keeps them as three words from 0 to 255."""
+    return {v: _rgb(e.get("Color")) for v, e in label_table(workspace).items() if v}
+
+
+def _rgb(text: str) -> tuple[int, int, int]:
+    parts = [int(word) for word in text.split() if word.isdecimal() and int(word) < 256]
+    r, g, b = parts if len(parts) == 3 else (255, 0, 0)
+    return r, g, b

@@ -1,0 +1,61 @@
+"""The picture that goes with a segmentation: drawn from what is in memory, a file beside the segmentation."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dss_broker import label_colours
+from dss_broker.messages import Label
+from dss_datastore.writing import sync
+from dss_images.picture.making import of_arrays
+from dss_inference.bundle import Report
+from dss_inference.ct.reading import Ct
+from dss_inference.errors import InferenceError
+
+log = logging.getLogger(__name__)
+
+NAME = "picture.png"
+DESCRIPTION = "Three planes with the outlines of the labels"
+
+
+def picture_report(
+    ct: Ct,
+    found: npt.NDArray[np.uint8],
+    labels: Iterable[Label],
+    folder: Path,
+    parameters: Mapping[str, str],
+) -> tuple[Report, ...]:
+    """``found`` is in the order of ``ct.hu``.  Colours in ``parameters`` go before those of ``labels``.
+
+    None if it cannot be drawn: a segmentation is not lost for its picture.  Raises InferenceError where the
+    parameter is malformed.
+    """
+    colours = {label.value: label.rgb for label in labels} | _asked_for(parameters)
+    try:
+        content = of_arrays(ct.hu, found, ct.spacing_mm, colours)
+    except Exception:
+        log.exception("picture not drawn")
+        return ()
+    return (Report(path=_written(content, folder), description=DESCRIPTION, mime_type="image/png"),)
+
+
+def _asked_for(parameters: Mapping[str, str]) -> dict[int, tuple[int, int, int]]:
+    text = parameters.get(label_colours.PARAMETER, "")
+    try:
+        return label_colours.read(text)
+    except ValueError as error:
+        raise InferenceError(
+            f"The parameter {label_colours.PARAMETER} is '{text}'; it must be like '1=255,0,0 2=0,255,0'."
+        ) from error
+
+
+def _written(content: bytes, folder: Path) -> Path:
+    partial = folder / f"partial-{NAME}"
+    partial.write_bytes(content)
+    sync(partial)
+    partial.replace(folder / NAME)
+    sync(folder)
+    return folder / NAME
