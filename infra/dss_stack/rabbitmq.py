@@ -11,6 +11,7 @@ import httpx
 import psutil
 
 from dss_stack import processes, rabbitmq_files
+from dss_stack.health import NO_AUTHORITIES
 from dss_stack.ports import LOOPBACK, choose_ports, is_free, is_open
 from dss_stack.rabbitmq_files import Member
 from dss_stack.remembered import Facts, remember, remembered
@@ -86,7 +87,10 @@ class RabbitNode:
             return False
         try:
             answer = httpx.get(
-                f"{self.console_url}/api/whoami", auth=(self.user, self.password), timeout=5
+                f"{self.console_url}/api/whoami",
+                auth=(self.user, self.password),
+                timeout=5,
+                verify=NO_AUTHORITIES,
             )
         except httpx.HTTPError:
             return False

@@ -18,6 +18,7 @@ from chaos.stand_in import BUNDLE
 from dss_broker.topology import DEAD_QUEUE
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
+from support import loopback
 from support.stacks import free_port
 from support.waiting import wait_until
 
@@ -224,7 +225,7 @@ class Site:
         return len(found)
 
     def _console(self, method: str, path: str, body: object = None) -> httpx.Response:
-        return httpx.request(
+        return loopback.request(
             method,
             json=body,
             url=f"{self.rabbit.console_url}/api/{path}",
@@ -245,6 +246,6 @@ async def value(database_url: str, statement: str) -> int:
 def answers(address: str) -> bool:
     """Does a portal say that it can do its work?"""
     try:
-        return httpx.get(f"{address}/readyz", timeout=5).status_code == httpx.codes.OK
+        return loopback.get(f"{address}/readyz", timeout=5).status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
@@ -15,6 +14,7 @@ from dss_client.workspace import read_outcome
 from dss_inference.device.runner import Runner
 from dss_inference.worker.recorded_answers import TAKEN_OVER
 from dss_phantom.chest import Phantom, PhantomSpec, make_phantom
+from support import loopback
 from support.builders import write_image
 from support.stacks import Stack
 from support.waiting import wait_until
@@ -68,7 +68,7 @@ def claims(sent: Sent) -> int:
 
 def computed(stack: Stack) -> int:
     """How often the worker has finished an inference, by itself."""
-    exposed = httpx.get(f"http://127.0.0.1:{stack.health_ports['inference']}/metrics").text
+    exposed = loopback.get(f"http://127.0.0.1:{stack.health_ports['inference']}/metrics").text
     found = re.search(
         r'^dss_inference_requests_total\{bundle="[\w-]*lung[\w-]*",outcome="finished"\} (\S+)',
         exposed,

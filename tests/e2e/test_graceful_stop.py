@@ -14,6 +14,7 @@ from dss_client.records import Detail
 from dss_client.sending import Sent, send
 from dss_inference.device.runner import Runner
 from dss_phantom.chest import PhantomSpec, make_phantom
+from support import loopback
 from support.builders import write_image
 from support.stacks import Stack
 from support.waiting import wait_until
@@ -114,7 +115,7 @@ def restart(stack: Stack, program: str) -> None:
 
 def ready(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == httpx.codes.OK
+        return loopback.get(f"http://127.0.0.1:{port}/readyz").status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
 
@@ -145,7 +146,7 @@ def test_the_second_signal_ends_a_program_at_once(
 def test_a_portal_finishes_an_upload_and_takes_no_new_connection(
     stack: Stack, ann: ItkSnap
 ) -> None:
-    with httpx.Client(base_url=stack.url) as client:
+    with loopback.client(base_url=stack.url) as client:
         client.post("/api/login", data={"token": stack.token("ann@example.com")})
         ticket = int(client.post("/api/tickets", data={"name": "lung-segmentation"}).text)
         cookie = "; ".join(f"{c.name}={c.value}" for c in client.cookies.jar)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
-import httpx
 import pytest
 
 from dss_client.itksnap import ItkSnap
@@ -15,6 +14,7 @@ from dss_client.sending import send
 from dss_portal.services.liveness import SENTENCES, Missed
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
+from support import loopback
 from support.sites import ROOT, new_ticket, whole_stack
 from support.stacks import Stack
 from support.waiting import wait_until
@@ -35,18 +35,18 @@ class Town:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        self.client = httpx.Client(base_url=stack.url, timeout=30)
+        self.client = loopback.client(base_url=stack.url, timeout=30)
         self.client.post("/api/login", data={"token": stack.token(ROOT, "--sysadmin")})
 
     def shows(self, page: str, words: str) -> bool:
         return words in self.client.get(page).text
 
     def ready(self, program: str = "portal") -> str:
-        return httpx.get(f"http://127.0.0.1:{self.stack.health_ports[program]}/readyz").text
+        return loopback.get(f"http://127.0.0.1:{self.stack.health_ports[program]}/readyz").text
 
     def gauge(self, name: str, **labels: str) -> float | None:
         port = self.stack.health_ports["portal"]
-        exposed = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+        exposed = loopback.get(f"http://127.0.0.1:{port}/metrics").text
         series = name + "{" + ",".join(f'{k}="{v}"' for k, v in labels.items()) + "}"
         found = re.search(rf"^{re.escape(series)} (\S+)", exposed, re.MULTILINE)
         return float(found[1]) if found else None

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from dss_client.itksnap import ItkSnap
@@ -16,6 +15,7 @@ from dss_inference.device.runner import Runner
 from dss_phantom.chest import PhantomSpec, make_phantom
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
+from support import loopback
 from support.builders import workspace_xml, write_image
 from support.sites import whole_stack
 from support.stacks import Stack
@@ -109,7 +109,7 @@ def _without_its_image(stack: Stack, found: Written) -> int:
     found.secrets.append(token)
     headers = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01", "X-Request-Id": REQUEST}
     workspace = re.sub(rb"[\w-]+\.nii\.gz", PATIENT.encode() + b".nii.gz", workspace_xml())
-    with httpx.Client(base_url=stack.url) as client:
+    with loopback.client(base_url=stack.url) as client:
         client.post("/api/login", data={"token": token})
         number = int(client.post("/api/tickets", data={"name": "lung-segmentation"}).text)
         sent = {"myfile": (f"{PATIENT}.itksnap", workspace)}

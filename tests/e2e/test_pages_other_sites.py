@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import httpx
 import pytest
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from conftest import missing
+from support import loopback
 from support.sites import CHROMIUM, Site
 from support.stacks import free_port
 from support.waiting import wait_until
@@ -128,7 +128,7 @@ def scene(
     site.offer(tmp_path_factory.mktemp("offer"), "safe", name="safe")
     (cookie,) = [c for c in context.cookies(dss) if c.get("name") == "webpy_session_id"]
     cookies = {"webpy_session_id": cookie.get("value", "")}
-    answer = httpx.post(f"{site.url}/api/tickets", data={"name": "safe"}, cookies=cookies)
+    answer = loopback.post(f"{site.url}/api/tickets", data={"name": "safe"}, cookies=cookies)
     return Scene(context=context, site=site, dss=dss, ticket=int(answer.text), attacker=attacker)
 
 

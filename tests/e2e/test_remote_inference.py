@@ -21,6 +21,7 @@ from dss_inference.device.runner import Runner
 from dss_phantom.chest import PhantomSpec, make_phantom
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
+from support import loopback
 from support.brokers import fresh_vhost
 from support.builders import write_image
 from support.collector import Collector, collector
@@ -69,7 +70,7 @@ def server_url(tmp_path: Path, traced: dict[str, str]) -> Iterator[str]:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/healthz").status_code == 200
+        return loopback.get(f"{url}/healthz").status_code == 200
     except httpx.TransportError:
         return False
 

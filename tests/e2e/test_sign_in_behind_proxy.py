@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from conftest import missing
+from support import loopback
 from support.sites import Site
 from support.stacks import free_port
 from support.waiting import wait_until
@@ -63,7 +64,7 @@ def proxy(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/healthz").text == "ok"
+        return loopback.get(f"{url}/healthz").text == "ok"
     except httpx.TransportError:
         return False
 

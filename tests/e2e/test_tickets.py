@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pika  # type: ignore[import-untyped] # no py.typed
 import pytest
@@ -19,6 +18,7 @@ from dss_client.sending import Sent, send
 from dss_client.workspace import read_outcome
 from dss_inference.device.runner import Runner
 from dss_phantom.chest import PhantomSpec, make_phantom
+from support import loopback
 from support.builders import (
     MAIN,
     WorkspaceSpec,
@@ -264,17 +264,17 @@ def test_every_program_tells_how_it_is_and_what_it_has_done(
         ("inference", 'dss_inference_requests_total{bundle="lung-segmentation"'),
     ):
         base = f"http://127.0.0.1:{stack.health_ports[program]}"
-        assert httpx.get(f"{base}/healthz").text == "ok"
-        assert (httpx.get(f"{base}/readyz").status_code, program) == (200, program)
+        assert loopback.get(f"{base}/healthz").text == "ok"
+        assert (loopback.get(f"{base}/readyz").status_code, program) == (200, program)
         wait_until(partial(_tells, base, said), 15)
 
 
 def _tells(base: str, said: str) -> bool:
-    return said in httpx.get(f"{base}/metrics").text
+    return said in loopback.get(f"{base}/metrics").text
 
 
 def test_plain_answers_have_no_content_type(stack: Stack) -> None:
-    answer = httpx.get(f"{stack.url}/api/login")
+    answer = loopback.get(f"{stack.url}/api/login")
 
     assert (answer.status_code, answer.text) == (401, "You are not logged in!")
     assert "Content-Type" not in answer.headers

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from dss_client.itksnap import ItkSnap
@@ -11,6 +10,7 @@ from dss_inference.device.runner import Runner
 from dss_phantom.chest import PhantomSpec, make_phantom
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
+from support import loopback
 from support.builders import write_image
 from support.collector import Collector, Seen, collector
 from support.sites import whole_stack
@@ -161,7 +161,7 @@ def test_a_caller_s_own_trace_goes_on(traced: Stack, spans: Collector, ticket: S
     theirs = "4bf92f3577b34da6a3ce929d0e0e4736"
 
     headers = {"traceparent": f"00-{theirs}-00f067aa0ba902b7-01"}
-    httpx.post(f"{traced.url}/api/login", data={"token": traced.token(EMAIL)}, headers=headers)
+    loopback.post(f"{traced.url}/api/login", data={"token": traced.token(EMAIL)}, headers=headers)
 
     wait_until(lambda: bool(spans.of(theirs)), 20)
     (span,) = spans.of(theirs).values()

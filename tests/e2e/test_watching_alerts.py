@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
-import httpx
 import pika  # type: ignore[import-untyped] # no py.typed
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel  # type: ignore[import-untyped]
@@ -19,6 +18,7 @@ from dss_inference.device.runner import Runner
 from dss_phantom.chest import PhantomSpec, make_phantom
 from dss_stack.rabbitmq import RabbitNode
 from dss_stack.servers import find_rabbitmq
+from support import loopback
 from support.builders import image, write_image
 from support.stacks import Stack
 from support.waiting import wait_until
@@ -159,7 +159,7 @@ def test_a_broker_that_lets_nobody_in_is_told_and_the_outbox_waits(
 ) -> None:
     vhost = own_stack.amqp_url.rpartition("/")[2]
     login = (rabbit.user, rabbit.password)
-    with httpx.Client(base_url=rabbit.console_url, auth=login, timeout=30) as console:
+    with loopback.client(base_url=rabbit.console_url, auth=login, timeout=30) as console:
         console.put(f"/api/vhost-limits/{vhost}/max-connections", json={"value": 0})
         for connection in console.get(f"/api/vhosts/{vhost}/connections").json():
             console.delete(f"/api/connections/{connection['name']}")
@@ -178,7 +178,7 @@ def test_a_broker_that_lets_nobody_in_is_told_and_the_outbox_waits(
 @pytest.mark.usefixtures("work")
 def test_wrong_tokens_are_told(own_stack: Stack, watch: Questions) -> None:
     for _ in range(40):
-        httpx.post(f"{own_stack.url}/api/login", data={"token": "guessed"})
+        loopback.post(f"{own_stack.url}/api/login", data={"token": "guessed"})
 
     fires(watch, "SignInsRefused", "")
     clears(watch, "SignInsRefused", "")
@@ -199,7 +199,7 @@ def test_a_database_that_lets_nobody_in_is_told(own_stack: Stack, watch: Questio
     _admit(own_stack, admitted=False)
     try:
         for _ in range(30):
-            httpx.post(f"{own_stack.url}/api/login", data={"token": "anything"}, timeout=30)
+            loopback.post(f"{own_stack.url}/api/login", data={"token": "anything"}, timeout=30)
         fires(watch, "PortalErrors", "")
         fires(watch, "PortalNotReady", "portal")
     finally:

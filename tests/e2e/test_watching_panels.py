@@ -12,6 +12,7 @@ import pytest
 
 from dss_client.itksnap import ItkSnap
 from dss_client.sending import send
+from support import loopback
 from support.builders import image, write_image
 from support.dashboards import Panel, filled_in, panels
 from support.stacks import PROGRAMS, Stack, free_port
@@ -43,7 +44,7 @@ def test_every_panel_shows_data_while_tickets_come_through_and_fail(
         while not done.is_set():
             send(user, scan, LUNGS, tmp_path, Quiet())
             send(user, flat, LUNGS, None, Quiet())
-            httpx.post(f"{own_stack.url}/api/login", data={"token": "wrong"})
+            loopback.post(f"{own_stack.url}/api/login", data={"token": "wrong"})
 
     loading = threading.Thread(target=load)
     loading.start()
@@ -93,7 +94,7 @@ def test_two_portals_are_summed_where_they_count_and_not_where_they_look(
         wait_until(lambda: watch.number('sum(dss_ready{job="portal"})') == 2, 60)
 
         for url in (own_stack.url, other_url, other_url):
-            assert httpx.get(f"{url}/about").status_code == httpx.codes.OK
+            assert loopback.get(f"{url}/about").status_code == httpx.codes.OK
 
         wait_until(lambda: watch.number(asked) == 3, 20, lambda: f"{watch.samples(asked)}")
         wait_until(lambda: watch.number(f"{tickets} / {looked}") == 2, 20)

@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
 from dss_client.__main__ import main
 from dss_client.errors import ClientError, Refused, SignInRefused
 from dss_client.itksnap import ItkSnap
-from support import reference_server
+from support import loopback, reference_server
 from support.builders import (
     LayerSpec,
     WorkspaceSpec,
@@ -54,7 +53,7 @@ def server(tmp_path: Path) -> Iterator[str]:
 def provider(server: str, tmp_path: Path) -> Iterator[Provider]:
     repository = tmp_path / "service"
     repository.mkdir()
-    with httpx.Client(base_url=server, timeout=30) as http:
+    with loopback.client(base_url=server, timeout=30) as http:
         yield reference_server.register(http, repository)
 
 

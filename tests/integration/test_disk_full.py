@@ -24,6 +24,7 @@ from dss_portal.datastore import Datastore
 from dss_portal.settings import Settings
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
+from support import loopback
 from support.brokers import fresh_vhost
 from support.builders import segmentation, submit, write_image
 from support.disks import fill, make_room, small_disk
@@ -217,6 +218,6 @@ def test_a_portal_says_that_its_database_has_no_room_and_recovers(
         assert answer.status_code == 503
         assert answer.text.startswith("The database of this service ")
         make_room(disk)
-        wait_until(lambda: httpx.get(f"{site.url}/readyz").text == "ok", 60, site.stack.logs)
+        wait_until(lambda: loopback.get(f"{site.url}/readyz").text == "ok", 60, site.stack.logs)
         wait_until(lambda: refused(root) is None, 60, site.stack.logs)
         assert root.get(f"/api/tickets/{first}/status").text == "ready"

@@ -19,6 +19,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from dss_inference.device.runner import runner_for
 from dss_phantom.chest import PhantomSpec, make_phantom
 from dss_phantom.files import write_phantom
+from support import loopback
 from support.stacks import free_port
 from support.waiting import wait_until
 
@@ -50,7 +51,7 @@ class FacadeProgram:
 
     def answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/healthz").status_code == 200
+            return loopback.get(f"{self.url}/healthz").status_code == 200
         except httpx.TransportError:
             return False
 
@@ -80,14 +81,14 @@ def chest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sent(program: FacadeProgram, image: Path, route: str = "lung_segmentation") -> str:
     """As an old dispatcher does it; the address of the answer."""
     with image.open("rb") as file:
-        answer = httpx.post(f"{program.url}/{route}/inference", files={"itk_image": file})
+        answer = loopback.post(f"{program.url}/{route}/inference", files={"itk_image": file})
     assert answer.status_code == 200, answer.text
     return program.url + str(answer.json()["Endpoint"])
 
 
 def mask(address: str, folder: Path) -> sitk.Image:
     deadline = time.monotonic() + START_S
-    while (answer := httpx.get(address)).status_code != 200:
+    while (answer := loopback.get(address)).status_code != 200:
         assert time.monotonic() < deadline, answer.text
         time.sleep(0.1)
     (folder / "mask.nrrd").write_bytes(answer.content)
@@ -146,7 +147,7 @@ def test_a_body_without_a_length_is_stopped_when_it_is_too_large(program: Facade
 
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     try:
-        answer = httpx.post(
+        answer = loopback.post(
             f"{program.url}/lung_segmentation/inference", content=endless(), headers=headers
         )
         assert answer.status_code == 413

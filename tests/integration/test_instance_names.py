@@ -13,6 +13,7 @@ import pytest
 from dss_broker import instance, topology
 from dss_broker import messages as m
 from dss_broker.rabbit import RabbitBroker, instance_lock
+from support import loopback
 from support.brokers import Node, fresh_vhost
 from support.builders import submit
 from support.dispatchers import FakePortal, FakeWorker, ready, writes
@@ -52,7 +53,7 @@ class Dispatcher:
     @property
     def readiness(self) -> str:
         try:
-            return httpx.get(f"http://127.0.0.1:{self.port}/readyz").text
+            return loopback.get(f"http://127.0.0.1:{self.port}/readyz").text
         except httpx.TransportError:
             return ""
 

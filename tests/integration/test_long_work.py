@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-import httpx
 import pytest
 
 from conftest import RABBIT_ROOT, SYSROOT, missing, rabbit_folder
@@ -16,6 +15,7 @@ from dss_broker.rabbit import declare as rabbit_declare
 from dss_broker.rabbit import link as rabbit_link
 from dss_stack.errors import ServerMissing
 from dss_stack.rabbitmq import RabbitNode
+from support import loopback
 from support.brokers import RabbitBench, fresh_vhost
 from support.waiting import wait_until
 from support.wire import Wire
@@ -158,6 +158,6 @@ def test_work_beyond_it_goes_to_another_program_too_so_operators_must_set_the_ti
 
 
 def version(node: RabbitNode) -> tuple[int, ...]:
-    answer = httpx.get(f"{node.console_url}/api/overview", auth=(node.user, node.password))
+    answer = loopback.get(f"{node.console_url}/api/overview", auth=(node.user, node.password))
     numbers = answer.raise_for_status().json()["rabbitmq_version"].split(".")
     return tuple(int(number) for number in numbers[:3])

@@ -19,6 +19,7 @@ from dss_broker.rabbit import RabbitBroker
 from dss_observability.serving import BROKER_AWAY
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
+from support import loopback
 from support.brokers import fresh_vhost
 from support.sites import Site, new_ticket
 from support.stacks import Stack
@@ -49,13 +50,13 @@ class Town:
         """What the operators' port says; "" while nobody listens there."""
         port = self.stack.health_ports[program]
         try:
-            return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=20).text
+            return loopback.get(f"http://127.0.0.1:{port}{path}", timeout=20).text
         except httpx.TransportError:
             return ""
 
     def answers(self, path: str) -> int:
         try:
-            return httpx.get(f"{self.stack.url}{path}", timeout=20).status_code
+            return loopback.get(f"{self.stack.url}{path}", timeout=20).status_code
         except httpx.TransportError:
             return 0
 
@@ -98,7 +99,7 @@ def test_a_portal_without_its_broker_reads_takes_uploads_and_catches_up(town: To
     town.to_rabbit.cut()
     town.stack.start_one("portal")
     wait_until(lambda: town.answers("/healthz") == 200, 15, town.stack.logs)
-    assert httpx.get(f"{town.stack.url}/readyz").text == BROKER_AWAY
+    assert loopback.get(f"{town.stack.url}/readyz").text == BROKER_AWAY
 
     with town.site.program("ann@example.com") as ann:
         assert SERVICE in ann.get("/api/services").text
@@ -122,9 +123,9 @@ def test_a_portal_without_its_database_says_so_and_recovers_by_itself(town: Town
     town.stack.start_one("portal")
     wait_until(lambda: town.answers("/healthz") == 200, 15, town.stack.logs)
 
-    answer = httpx.post(f"{town.stack.url}/api/login", data={"token": "x"}, timeout=20)
+    answer = loopback.post(f"{town.stack.url}/api/login", data={"token": "x"}, timeout=20)
     assert (answer.status_code, answer.text) == (503, AWAY)
-    assert "The database does not answer." in httpx.get(f"{town.stack.url}/readyz").text
+    assert "The database does not answer." in loopback.get(f"{town.stack.url}/readyz").text
 
     town.to_postgres.mend()
     wait_until(lambda: town.answers("/readyz") == 200, SOON_S, town.stack.logs)

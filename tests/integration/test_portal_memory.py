@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import pytest
 
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
-from support import sites
+from support import loopback, sites
 from support.brokers import fresh_vhost
 from support.sites import Site
 
@@ -96,8 +95,8 @@ def all_of(connection: socket.socket) -> bytes:
 def warm_up(site: Site) -> None:
     """What the first requests load stays for good."""
     for _ in range(20):
-        httpx.post(f"{site.url}/api/login", data={"token": "wrong"})
-        httpx.post(f"{site.url}/api/login", files={"token": ("f", b"x" * 100_000)})
+        loopback.post(f"{site.url}/api/login", data={"token": "wrong"})
+        loopback.post(f"{site.url}/api/login", files={"token": ("f", b"x" * 100_000)})
     for shape in SHAPES:
         send(site, "/api/login", shape, threading.Event(), MB)
 
@@ -204,7 +203,7 @@ def test_a_form_within_the_bounds_is_still_understood(site: Site) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
 
     content = parts % token.encode()
-    answer = httpx.post(f"{site.url}/api/login", content=content, headers=headers)
+    answer = loopback.post(f"{site.url}/api/login", content=content, headers=headers)
 
     assert answer.text == "logged in as bob@example.com \n"
 

@@ -14,6 +14,7 @@ from dss_broker import messages as m
 from dss_broker import rabbit, topology
 from dss_broker.errors import BrokerRefuses
 from dss_broker.rabbit import RabbitBroker
+from support import loopback
 from support.brokers import Node, fresh_vhost
 from support.waiting import wait_until
 
@@ -48,7 +49,7 @@ def place(rabbit: Node) -> Iterator[Place]:
     auth = (rabbit.user, rabbit.password)
     with (
         fresh_vhost(rabbit) as admin,
-        httpx.Client(base_url=rabbit.console_url, auth=auth, timeout=60) as console,
+        loopback.client(base_url=rabbit.console_url, auth=auth, timeout=60) as console,
     ):
         yield Place(admin, console)
 

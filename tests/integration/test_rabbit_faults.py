@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
 from dss_broker import messages as m
@@ -17,6 +16,7 @@ from dss_broker.broker import Delivery
 from dss_broker.envelope import parked_reason
 from dss_broker.rabbit import RabbitBroker
 from dss_stack.rabbitmq import RabbitNode
+from support import loopback
 from support.brokers import RabbitBench, fresh_vhost
 from support.stacks import free_port
 from support.waiting import wait_until
@@ -59,7 +59,7 @@ def ticket(number: int = 1) -> m.TicketReady:
 def delete(rabbit: RabbitNode, url: str, what: str, name: str) -> None:
     """As an operator in the management console."""
     vhost = urlsplit(url).path.strip("/")
-    httpx.delete(
+    loopback.delete(
         f"{rabbit.console_url}/api/{what}/{vhost}/{name}", auth=(rabbit.user, rabbit.password)
     ).raise_for_status()
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import closing
 
-import httpx
 import pytest
 
 from dss_broker import messages as m
@@ -11,6 +10,7 @@ from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.errors import MessageRefused
 from dss_broker.rabbit import RabbitBroker
+from support import loopback
 from support.brokers import Node, fresh_vhost
 from support.waiting import wait_until
 
@@ -70,5 +70,7 @@ def test_a_message_that_a_right_is_missing_for_holds_no_other(
 def _allow(rabbit: Node, url: str, keys: str) -> None:
     vhost = url.rpartition("/")[2]
     right = {"exchange": topology.EXCHANGE, "write": keys, "read": ".*"}
-    with httpx.Client(base_url=rabbit.console_url, auth=(rabbit.user, rabbit.password)) as console:
+    with loopback.client(
+        base_url=rabbit.console_url, auth=(rabbit.user, rabbit.password)
+    ) as console:
         console.put(f"/api/topic-permissions/{vhost}/{rabbit.user}", json=right).raise_for_status()

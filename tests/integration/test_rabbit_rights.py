@@ -8,7 +8,6 @@ from dataclasses import replace
 from threading import Event
 from urllib.parse import quote
 
-import httpx
 import pika  # type: ignore[import-untyped] # no py.typed
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel  # type: ignore[import-untyped]
@@ -20,6 +19,7 @@ from dss_broker.broker import Delivery
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.rights import USERS, definitions
 from dss_stack.rabbitmq import RabbitNode
+from support import loopback
 from support.brokers import fresh_vhost
 from support.waiting import wait_until
 
@@ -46,7 +46,7 @@ def urls(rabbit: RabbitNode) -> Iterator[Urls]:
     """An address for each user of a virtual host with the definitions that an operator would load."""
     with fresh_vhost(rabbit) as admin:
         vhost = admin.rpartition("/")[2]
-        with httpx.Client(
+        with loopback.client(
             base_url=rabbit.console_url, auth=(rabbit.user, rabbit.password)
         ) as console:
             console.post("/api/definitions", json=definitions(PASSWORDS, vhost)).raise_for_status()
@@ -171,7 +171,7 @@ def test_a_user_without_the_right_to_count_deaths_works_on_and_says_so(
         old = {"configure": r"^dss\.(?!deaths).*", "write": ".*", "read": ".*"}
         address = f"{rabbit.console_url}/api/permissions/{vhost}/{quote(rabbit.user)}"
         auth = (rabbit.user, rabbit.password)
-        httpx.put(address, json=old, auth=auth).raise_for_status()
+        loopback.put(address, json=old, auth=auth).raise_for_status()
 
         def interrupted_twice(delivery: Delivery) -> None:
             begun.append(delivery.deliveries)
@@ -280,7 +280,7 @@ def test_the_monitor_sees_the_console_and_the_programs_do_not(
 ) -> None:
     def status(user: str) -> int:
         auth = (user, PASSWORDS[user])
-        return httpx.get(f"{rabbit.console_url}/api/overview", auth=auth).status_code
+        return loopback.get(f"{rabbit.console_url}/api/overview", auth=auth).status_code
 
     assert {user: status(user) for user in urls} == {
         "dss-portal": 401,

@@ -10,6 +10,7 @@ import pytest
 from dss_observability.serving import NO_DATASTORE
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
+from support import loopback
 from support.sites import whole_stack
 from support.stacks import PROGRAMS, Stack
 from support.waiting import wait_until
@@ -36,7 +37,7 @@ def readiness(stack: Stack) -> dict[str, tuple[int, str]]:
 def _answer(url: str) -> tuple[int, str]:
     """Zero of a program that does not listen yet."""
     try:
-        answer = httpx.get(url)
+        answer = loopback.get(url)
     except httpx.ConnectError as error:
         return (0, str(error))
     return (answer.status_code, answer.text)

@@ -5,13 +5,12 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from conftest import missing
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
-from support import sites
+from support import loopback, sites
 from support.brokers import fresh_vhost
 from support.sites import Site, claim, new_ticket
 from support.stacks import Stack
@@ -72,7 +71,7 @@ def test_sessions_forms_claims_and_logs_are_good_at_every_portal(
     here.stack.command("providers", "add-user", "LAB", "root@example.com")
 
     for signing in replicas.values():
-        with httpx.Client(base_url=signing.url, timeout=30) as client:
+        with loopback.client(base_url=signing.url, timeout=30) as client:
             assert client.post("/api/login", data={"token": token}).status_code == 200
             form = _form_token(client.get("/admin/users").text)
             for asked in replicas.values():

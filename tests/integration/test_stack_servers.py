@@ -11,6 +11,7 @@ from dss_stack.ports import is_open
 from dss_stack.postgres import PostgresCluster
 from dss_stack.prometheus import CONFIGURATION
 from dss_stack.rabbitmq import RabbitNode
+from support import loopback
 from support.dashboards import panels
 
 pytestmark = pytest.mark.stack
@@ -25,19 +26,19 @@ def own_cluster(postgres: PostgresCluster, tmp_path: Path) -> Iterator[PostgresC
 
 
 def test_the_console_knows_our_user(rabbit: RabbitNode) -> None:
-    answer = httpx.get(f"{rabbit.console_url}/api/whoami", auth=(rabbit.user, rabbit.password))
+    answer = loopback.get(f"{rabbit.console_url}/api/whoami", auth=(rabbit.user, rabbit.password))
 
     assert answer.json()["name"] == rabbit.user
 
 
 def test_there_is_no_guest(rabbit: RabbitNode) -> None:
-    answer = httpx.get(f"{rabbit.console_url}/api/whoami", auth=("guest", "guest"))
+    answer = loopback.get(f"{rabbit.console_url}/api/whoami", auth=("guest", "guest"))
 
     assert answer.status_code == httpx.codes.UNAUTHORIZED
 
 
 def test_rabbitmq_has_metrics(rabbit: RabbitNode) -> None:
-    assert "rabbitmq_identity_info" in httpx.get(f"http://{rabbit.metrics}/metrics").text
+    assert "rabbitmq_identity_info" in loopback.get(f"http://{rabbit.metrics}/metrics").text
 
 
 def test_rabbitmq_exposes_what_panels_and_rules_ask_for(rabbit: RabbitNode) -> None:
@@ -45,7 +46,7 @@ def test_rabbitmq_exposes_what_panels_and_rules_ask_for(rabbit: RabbitNode) -> N
         "/metrics",
         "/metrics/detailed?family=queue_coarse_metrics&family=queue_consumer_count",
     )
-    text = "".join(httpx.get(f"http://{rabbit.metrics}{page}").text for page in pages)
+    text = "".join(loopback.get(f"http://{rabbit.metrics}{page}").text for page in pages)
     exposed = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
     rules = "".join(file.read_text() for file in (CONFIGURATION / "rules").iterdir())
     queries = [query for panel in panels() for query in panel.queries]

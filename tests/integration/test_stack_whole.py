@@ -3,13 +3,13 @@
 import os
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from dss_stack import processes
 from dss_stack.rabbitmq import RabbitNode
 from dss_stack.settings import Settings
 from dss_stack.stack import Stack
+from support import loopback
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
@@ -26,7 +26,7 @@ def pids(stack: Stack) -> dict[str, int]:
 
 def health_of_targets(stack: Stack) -> set[tuple[str, str]]:
     """The job and the health of everything that Prometheus scrapes."""
-    answer = httpx.get(f"{stack.prometheus_url}/api/v1/targets").json()
+    answer = loopback.get(f"{stack.prometheus_url}/api/v1/targets").json()
     return {(t["labels"]["job"], t["health"]) for t in answer["data"]["activeTargets"]}
 
 

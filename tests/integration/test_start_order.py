@@ -15,6 +15,7 @@ import pytest
 
 from dss_portal.readiness import NOT_MIGRATED
 from dss_stack.postgres import PostgresCluster
+from support import loopback
 from support.brokers import Node, fresh_vhost
 from support.sites import create_database
 from support.stacks import Stack, free_port
@@ -42,7 +43,7 @@ def stack(rabbit: Node, empty: str, tmp_path: Path) -> Iterator[Stack]:
 
 def said(url: str) -> str:
     with suppress(httpx.TransportError):
-        return httpx.get(url).text
+        return loopback.get(url).text
     return ""
 
 
@@ -51,7 +52,7 @@ def test_a_portal_before_its_migrations_waits_without_noise_and_goes_on(stack: S
     stack.start_one("dispatch")
     readyz = f"{stack.url}/readyz"
     wait_until(lambda: said(readyz).splitlines()[:1] == [NOT_MIGRATED], 60, stack.logs)
-    refused = httpx.post(f"{stack.url}/api/login", data={"token": "x"})
+    refused = loopback.post(f"{stack.url}/api/login", data={"token": "x"})
     assert (refused.status_code, refused.headers.get("Retry-After")) == (503, "10")
     assert refused.text == "This service is being set up; please try again in a minute."
     wait_until(lambda: "waiting for the database" in stack.logs(), 10, stack.logs)

@@ -7,6 +7,8 @@ from dataclasses import KW_ONLY, dataclass, field
 
 import httpx
 
+from support import loopback
+
 HEADERS = (
     "content-type",
     "content-disposition",
@@ -82,9 +84,9 @@ class Conversation:
 
     def _person(self, name: str) -> httpx.Client:
         if name == "nobody":  # a stranger each time
-            self._people.pop(name, httpx.Client()).close()
+            self._people.pop(name, loopback.client()).close()
         if name not in self._people:
-            self._people[name] = httpx.Client(timeout=30)
+            self._people[name] = loopback.client(timeout=30)
         return self._people[name]
 
     def _filled(self, text: str) -> str:

@@ -16,6 +16,7 @@ from schemathesis import GenerationMode
 
 from dss_portal.openapi.description import description
 from dss_portal.openapi.operations import OPERATIONS, Operation
+from support import loopback
 from support.sites import Site, new_ticket
 
 pytestmark = pytest.mark.stack
@@ -98,7 +99,7 @@ def target(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tar
     }
     bearer = {"Authorization": f"Bearer {token}"}
     tried: Counter[int] = Counter()
-    with httpx.Client(base_url=site.url, headers=bearer, timeout=30) as http:
+    with loopback.client(base_url=site.url, headers=bearer, timeout=30) as http:
         yield Target(http=http, known=known, tried=tried)
     log.info("%d requests, by status: %s", tried.total(), dict(sorted(tried.items())))
 

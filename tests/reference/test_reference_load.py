@@ -14,6 +14,7 @@ import httpx
 import psutil
 import pytest
 
+from support import loopback
 from support.sites import Site
 
 pytestmark = pytest.mark.stack
@@ -115,7 +116,7 @@ def test_a_refusal_leaves_the_connection_usable(site: Site) -> None:
 
 def test_a_stranger_s_large_form_is_refused_before_it_is_in_memory(site: Site) -> None:
     """The reference's weaknesses 2 and 3."""
-    with growth_of(site) as growth, httpx.Client(base_url=site.url, timeout=30) as stranger:
+    with growth_of(site) as growth, loopback.client(base_url=site.url, timeout=30) as stranger:
         body = (b"x" * MIB for _ in range(200))
         try:
             answer = stranger.post("/api/login", content=body, headers=FORM)
@@ -129,7 +130,7 @@ def test_a_stranger_s_large_form_is_refused_before_it_is_in_memory(site: Site) -
 
 def test_a_stranger_s_file_is_not_kept_anywhere(site: Site) -> None:
     """The reference's weakness 3."""
-    with growth_of(site) as growth, httpx.Client(base_url=site.url, timeout=30) as stranger:
+    with growth_of(site) as growth, loopback.client(base_url=site.url, timeout=30) as stranger:
         for path in ("/api/login", "/api/pro/services/claims", "/api/tickets/1/files/input"):
             try:
                 answer = stranger.post(path, files={"myfile": ("a", b"x" * 20 * MIB)})

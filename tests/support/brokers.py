@@ -6,7 +6,6 @@ from typing import Protocol
 from urllib.parse import quote
 from uuid import uuid4
 
-import httpx
 import pika  # type: ignore[import-untyped] # no py.typed
 
 from dss_broker.broker import Broker
@@ -16,6 +15,7 @@ from dss_broker.memory.server import MemoryServer
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.rabbit.unacked import envelope_of
 from dss_broker.topology import DEAD_QUEUE, EXCHANGE
+from support import loopback
 
 
 class Node(Protocol):
@@ -105,7 +105,7 @@ class RabbitBench:
 def fresh_vhost(node: Node) -> Iterator[str]:
     """The AMQP address of an empty virtual host, deleted afterwards."""
     name = f"test-{uuid4().hex[:8]}"
-    with httpx.Client(
+    with loopback.client(
         base_url=node.console_url, auth=(node.user, node.password), timeout=60
     ) as console:
         console.put(f"/api/vhosts/{name}").raise_for_status()

@@ -15,6 +15,7 @@ import httpx
 from playwright.sync_api import Browser, Page
 
 from dss_stack.postgres import PostgresCluster
+from support import loopback
 from support.brokers import Node, fresh_vhost
 from support.builders import result_files
 from support.stacks import Stack
@@ -63,7 +64,7 @@ class Site:
     def program(self, email: str, *options: str) -> Iterator[httpx.Client]:
         """Signed in as scripts and ITK-SNAP do."""
         token = self.stack.token(email, *options)
-        with httpx.Client(base_url=self.url, timeout=30) as client:
+        with loopback.client(base_url=self.url, timeout=30) as client:
             answer = client.post("/api/login", data={"token": token})
             assert answer.status_code == httpx.codes.OK
             yield client
@@ -164,7 +165,7 @@ def _checks(stack: Stack) -> bool:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/readyz").text == "ok"
+        return loopback.get(f"{url}/readyz").text == "ok"
     except httpx.TransportError:
         return False
 

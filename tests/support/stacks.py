@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 
 from dss_stack.ports import choose_ports
+from support import loopback
 from support.portal_commands import portal_commands
 
 PROGRAMS = {
@@ -100,13 +101,13 @@ class Stack:
 
     def portal_ready(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/readyz").status_code == httpx.codes.OK
+            return loopback.get(f"{self.url}/readyz").status_code == httpx.codes.OK
         except httpx.TransportError:
             return False
 
     def announced(self) -> set[str]:
         """The names of the services that the portal lists so far; none while it does not answer."""
-        with httpx.Client(base_url=self.url, cookies=self._visitor) as client:
+        with loopback.client(base_url=self.url, cookies=self._visitor) as client:
             try:
                 if client.get(SERVICES).status_code == httpx.codes.UNAUTHORIZED:
                     client.post("/api/login", data={"token": self.token("probe@example.com")})

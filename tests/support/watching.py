@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import httpx
-
 from dss_stack.prometheus import CONFIGURATION, PrometheusServer
+from support import loopback
 from support.waiting import wait_until
 
 LUNGS = "lung-segmentation"
@@ -81,7 +80,9 @@ class Questions:
 
     def samples(self, query: str) -> list[dict[str, Any]]:
         """What ``query`` answers now.  Raises AssertionError if Prometheus does not understand it."""
-        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": query}, timeout=30).json()
+        answer = loopback.get(
+            f"{self.url}/api/v1/query", params={"query": query}, timeout=30
+        ).json()
         assert answer["status"] == "success", (query, answer)
         found: list[dict[str, Any]] = answer["data"]["result"]
         return found
@@ -103,14 +104,14 @@ class Questions:
 
     def broken_rules(self) -> list[str]:
         """Rules that could not be evaluated, or have not been yet."""
-        answer = httpx.get(f"{self.url}/api/v1/rules", timeout=30).json()
+        answer = loopback.get(f"{self.url}/api/v1/rules", timeout=30).json()
         rules = [rule for group in answer["data"]["groups"] for rule in group["rules"]]
         assert rules
         return [rule["name"] for rule in rules if rule["health"] != "ok"]
 
     def values(self, label: str, metric: str) -> list[str]:
         """As Grafana fills a variable."""
-        answer = httpx.get(
+        answer = loopback.get(
             f"{self.url}/api/v1/label/{label}/values", params={"match[]": metric}, timeout=30
         ).json()
         found: list[str] = answer["data"]

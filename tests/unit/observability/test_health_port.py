@@ -1,8 +1,8 @@
-import httpx
 import pytest
 
 from dss_observability import metrics
 from dss_observability.serving import serve_health
+from support import loopback
 from support.stacks import free_port
 
 
@@ -10,11 +10,11 @@ def test_what_is_missing_is_told_with_503() -> None:
     bind = f"127.0.0.1:{free_port()}"
     end = serve_health(bind, lambda: ["The broker is away.", "The disk is full."])
     try:
-        answer = httpx.get(f"http://{bind}/readyz")
+        answer = loopback.get(f"http://{bind}/readyz")
 
         assert (answer.status_code, answer.text) == (503, "The broker is away.\nThe disk is full.")
-        assert httpx.get(f"http://{bind}/healthz").text == "ok"
-        assert httpx.get(f"http://{bind}/other").status_code == 404
+        assert loopback.get(f"http://{bind}/healthz").text == "ok"
+        assert loopback.get(f"http://{bind}/other").status_code == 404
     finally:
         end()
 
@@ -23,7 +23,7 @@ def test_metrics_are_served_with_their_meaning() -> None:
     bind = f"127.0.0.1:{free_port()}"
     end = serve_health(bind, list)
     try:
-        text = httpx.get(f"http://{bind}/metrics").text
+        text = loopback.get(f"http://{bind}/metrics").text
 
         assert metrics.OUTBOX_MESSAGES
         assert "# HELP dss_outbox_messages Messages that wait for the broker." in text
@@ -36,9 +36,9 @@ def test_readiness_is_a_number_too() -> None:
     bind = f"127.0.0.1:{free_port()}"
     end = serve_health(bind, lambda: found)
     try:
-        assert "\ndss_ready 0.0\n" in httpx.get(f"http://{bind}/metrics").text
+        assert "\ndss_ready 0.0\n" in loopback.get(f"http://{bind}/metrics").text
         found.clear()
-        assert "\ndss_ready 1.0\n" in httpx.get(f"http://{bind}/metrics").text
+        assert "\ndss_ready 1.0\n" in loopback.get(f"http://{bind}/metrics").text
     finally:
         end()
 
@@ -50,8 +50,8 @@ def test_a_question_that_breaks_is_not_ready_and_spoils_no_page() -> None:
     bind = f"127.0.0.1:{free_port()}"
     end = serve_health(bind, breaks)
     try:
-        assert httpx.get(f"http://{bind}/readyz").status_code == 503
-        assert "\ndss_ready 0.0\n" in httpx.get(f"http://{bind}/metrics").text
+        assert loopback.get(f"http://{bind}/readyz").status_code == 503
+        assert "\ndss_ready 0.0\n" in loopback.get(f"http://{bind}/metrics").text
     finally:
         end()
 
