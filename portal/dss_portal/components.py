@@ -7,6 +7,7 @@ from dss_broker.broker import Broker
 from dss_portal.accounts.limits import Limits
 from dss_portal.accounts.openid import OpenIdIssuer
 from dss_portal.background import Background
+from dss_portal.changes.feed import Feed
 from dss_portal.datastore import Datastore
 from dss_portal.outbox.relay import Relay
 from dss_portal.settings import Settings
@@ -23,6 +24,7 @@ class Components:
     background: Background
     limits: Limits
     openid: OpenIdIssuer | None
+    feed: Feed
 
     @classmethod
     def build(cls, settings: Settings, broker: Broker) -> Self:
@@ -35,6 +37,7 @@ class Components:
             background=Background(),
             limits=Limits(settings),
             openid=_issuer(settings),
+            feed=Feed(settings.database_url.get_secret_value()),
         )
 
 

@@ -90,6 +90,7 @@ class Lifespan:
             "janitor": lambda: janitor.run(datastore, settings.tidy_s),
             "gauges": lambda: gauges.watch(datastore),
             "presence": Presence(parts.broker).run,
+            "changes": parts.feed.run,
         }
         for name, work in rounds.items():
             parts.background.begin(name, _after(schema, work))
