@@ -3,13 +3,11 @@
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
 
-from dss_broker.broker import Broker
 from dss_broker.messages import (
     AttachedFile,
     ClaimGranted,
@@ -22,11 +20,9 @@ from dss_broker.messages import (
 from dss_datastore import layout
 from dss_datastore.volume import make_folder
 from dss_datastore.writing import link, sync
-from dss_dispatch.claim_events import Reporter
+from dss_dispatch.claim_events import ClaimEvents
 from dss_dispatch.errors import TicketError, Withdrawn
-from dss_dispatch.inference.http_inference import infer_at
-from dss_dispatch.inference.queue_inference import infer
-from dss_dispatch.inference.worker_liveness import Workers
+from dss_dispatch.inference.protocol import Inference
 from dss_dispatch.result.gate import check_results
 from dss_dispatch.result.picture import PICTURE
 from dss_dispatch.result.staging import Segmentation, stage
@@ -42,23 +38,21 @@ READING, INFERENCE, BUILDING, CHECKING = (0.0, 0.1), (0.1, 0.9), (0.9, 0.95), (0
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimedTicket:
-    """A ticket in our hands.  ``withdrawn`` is set when nobody wants it any more.
+    """A ticket that the portal has granted to this dispatcher.
 
-    Inference is asked of the server at ``service_url``; if that is blank, of the queue.
+    ``withdrawn`` is set when the claim has ended.  ``silence_s`` is the longest silence of a worker.
     """
 
     claim: ClaimGranted
     service: Service
     datastore: Path
-    broker: Broker
-    reporter: Reporter
+    events: ClaimEvents
+    inference: Inference
     withdrawn: threading.Event
-    workers: Workers
     silence_s: float
-    service_url: str = ""
 
     def process(self) -> tuple[ResultFile, ...]:
-        """From the user's files to staged and checked result files.
+        """Make staged and checked result files of the user's files.
 
         Raises TicketError, Withdrawn or NoInference.
         """
@@ -66,7 +60,7 @@ class ClaimedTicket:
             submission = self._read()
         with self._timed("inference"):
             finished = self._infer(submission)
-        self._tell(finished)
+        self._log_findings(finished)
         with self._timed("build"):
             return self._build(submission, finished)
 
@@ -77,7 +71,7 @@ class ClaimedTicket:
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
-        """A span, and, of stages that come to their end only, a measurement."""
+        """Trace the stage, and measure it if it succeeds."""
         began_s = time.monotonic()
         claim = self.claim
         about: Attributes = {"dss.ticket": claim.ticket_id, "dss.claim": claim.claim_id}
@@ -99,12 +93,12 @@ class ClaimedTicket:
         area = self.datastore / layout.area_dir(self.claim.ticket_id, "input")
         submission = read_submission(area, self.service)
         size = " x ".join(str(n) for n in submission.image.size)
-        self.reporter.log(f"The layer tagged '{self.service.dispatch.tag}' has {size} voxels.")
+        self.events.log(f"The layer tagged '{self.service.dispatch.tag}' has {size} voxels.")
         for note in read_notes(submission.workspace):
-            self.reporter.log(f"From the sender: {note.text}", note.level)
+            self.events.log(f"From the sender: {note.text}", note.level)
         for remark in submission.region.remarks:
-            self.reporter.log(remark)
-        self.reporter.progressed(READING, 1.0)
+            self.events.log(remark)
+        self.events.progressed(READING, 1.0)
         return submission
 
     def _infer(self, submission: Submission) -> InferenceFinished:
@@ -125,33 +119,23 @@ class ClaimedTicket:
             },
             silence_s=self.silence_s,
         )
-        finished = self._ask(
-            request,
-            on_progress=_Narrator(self.reporter).tell,
-            withdrawn=self.withdrawn,
-            silence_s=self.silence_s,
-        )
-        self.reporter.progressed(INFERENCE, 1.0)
+        listener = _InferenceProgress(self.events)
+        finished = self.inference.run(request, on_progress=listener, withdrawn=self.withdrawn)
+        self.events.progressed(INFERENCE, 1.0)
         return finished
 
-    @property
-    def _ask(self) -> Callable[..., InferenceFinished]:
-        if self.service_url:
-            return partial(infer_at, self.service_url, self.datastore)
-        return partial(infer, self.broker, self.workers)
-
-    def _tell(self, finished: InferenceFinished) -> None:
-        """What the algorithm has to say, and how large each label is."""
+    def _log_findings(self, finished: InferenceFinished) -> None:
+        """Log the algorithm's notes, the volume of each label and the duration; attach the reports."""
         for note in finished.notes:
-            self.reporter.log(note.text, note.level)
+            self.events.log(note.text, note.level)
         for label in self.service.styled(finished.labels):
-            self.reporter.log(f"{label.name}: {label.volume_ml:.0f} ml")
+            self.events.log(f"{label.name}: {label.volume_ml:.0f} ml")
         self._attach(finished)
         seconds = sum(finished.stage_seconds.values())
-        self.reporter.log(f"Inference took {seconds:.1f} s on {finished.device}.")
+        self.events.log(f"Inference took {seconds:.1f} s on {finished.device}.")
 
     def _attach(self, finished: InferenceFinished) -> None:
-        """Put the reports where the portal takes them over; the user finds them at a line of the log."""
+        """Link the reports into the folder that the portal takes them from, and name them in the log."""
         if not finished.reports:
             return
         folder = self.datastore / layout.attached_dir(self.claim.ticket_id, self.claim.claim_id)
@@ -161,9 +145,9 @@ class ClaimedTicket:
         pictures = tuple(file for file in files if file.mime_type.startswith("image/"))
         others = tuple(file for file in files if file not in pictures)
         if pictures:
-            self.reporter.log(PICTURE, attachments=pictures)
+            self.events.log(PICTURE, attachments=pictures)
         if others:
-            self.reporter.log("What was found is attached to this line.", attachments=others)
+            self.events.log("What was found is attached to this line.", attachments=others)
 
     def _left(self, report: ReportFile, folder: Path) -> AttachedFile:
         path = self._own_file(report.path)
@@ -183,15 +167,15 @@ class ClaimedTicket:
         folder = self.datastore / layout.staging_dir(self.claim.ticket_id, self.claim.claim_id)
         staged = stage(self.claim.ticket_id, submission, segmentation, folder)
         for remark in staged.remarks:
-            self.reporter.log(remark)
-        self.reporter.progressed(BUILDING, 1.0)
+            self.events.log(remark)
+        self.events.progressed(BUILDING, 1.0)
         self._enter("Checking the result.")
         files = check_results(folder, staged.segmentation)
-        self.reporter.progressed(CHECKING, 1.0)
+        self.events.progressed(CHECKING, 1.0)
         return files
 
     def _own_file(self, written: str) -> Path:
-        """Raises TicketError if the worker names a file that it was not asked to write."""
+        """The path in the datastore.  Raises TicketError if the file is not in the claim's output folder."""
         path = PurePosixPath(written)
         if path.parent != self._output_dir or not is_plain_file(self.datastore / path):
             raise TicketError(
@@ -201,20 +185,21 @@ class ClaimedTicket:
         return self.datastore / path
 
     def _enter(self, sentence: str) -> None:
+        """Begin a stage.  Raises Withdrawn."""
         if self.withdrawn.is_set():
             raise Withdrawn
-        self.reporter.log(sentence)
+        self.events.log(sentence)
 
 
-class _Narrator:
-    """Passes an inference's progress on, and a line whenever it enters another stage."""
+class _InferenceProgress:
+    """Publishes an inference's progress, and logs each new stage."""
 
-    def __init__(self, reporter: Reporter) -> None:
-        self._reporter = reporter
+    def __init__(self, events: ClaimEvents) -> None:
+        self._events = events
         self._stage = ""
 
-    def tell(self, progress: InferenceProgressed) -> None:
+    def __call__(self, progress: InferenceProgressed, /) -> None:
         if progress.stage != self._stage:
             self._stage = progress.stage
-            self._reporter.log(f"Inference: {progress.stage}.")
-        self._reporter.progressed(INFERENCE, progress.fraction)
+            self._events.log(f"Inference: {progress.stage}.")
+        self._events.progressed(INFERENCE, progress.fraction)

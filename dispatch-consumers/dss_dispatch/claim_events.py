@@ -1,4 +1,4 @@
-"""What a claim tells the portal, and through it the user."""
+"""The events of a claim: what the portal, and through it the user, is told."""
 
 import logging
 import threading
@@ -26,25 +26,25 @@ from dss_broker.messages import (
 log = logging.getLogger(__name__)
 
 CONFIRM_S = 300.0
-"""Waiting for the broker to take the last event; long enough for its restart."""
+"""Longest wait for the broker to confirm the last event; long enough for its restart."""
 
 SMALLEST_STEP = 0.01
-"""Progress smaller than that is not told: nobody sees it."""
+"""Smaller progress is not published, since it is not visible."""
 
 
-class Reporter:
-    """Publishes the events of one claim in their order.  All but the last are sent and forgotten."""
+class ClaimEvents:
+    """Publishes the events of one claim in their order.  Only the last is confirmed."""
 
     def __init__(self, broker: Broker, claim: ClaimGranted) -> None:
         self._broker = broker
         self._claim = claim
         self._ticket_id, self._claim_id = claim.ticket_id, claim.claim_id
-        self._told: dict[tuple[float, float], float] = {}
+        self._published: dict[tuple[float, float], float] = {}
 
     def log(
         self, text: str, level: LogLevel = "info", attachments: tuple[AttachedFile, ...] = ()
     ) -> None:
-        """A sentence for the ticket's log."""
+        """Add a sentence to the ticket's log."""
         self._broker.publish(
             ClaimLogged(
                 ticket_id=self._ticket_id,
@@ -56,11 +56,11 @@ class Reporter:
         )
 
     def progressed(self, chunk: tuple[float, float], fraction: float) -> None:
-        """``fraction`` 0..1 of the part ``chunk`` (from, to) of the work is done."""
-        told = self._told.get(chunk, -1.0)
-        if fraction < 1.0 and abs(fraction - told) < SMALLEST_STEP:
+        """``fraction`` (0..1) of the part ``chunk`` (start, end) of the work is done."""
+        published = self._published.get(chunk, -1.0)
+        if fraction < 1.0 and abs(fraction - published) < SMALLEST_STEP:
             return
-        self._told[chunk] = fraction
+        self._published[chunk] = fraction
         self._broker.publish(
             ClaimProgressed(
                 ticket_id=self._ticket_id,
@@ -72,11 +72,11 @@ class Reporter:
         )
 
     @contextmanager
-    def alive(self) -> Iterator[None]:
-        """Keep the claim's lease while the block runs, however quiet it is."""
+    def heartbeats(self) -> Iterator[None]:
+        """Renew the claim's lease while the block runs."""
         stopped = threading.Event()
         name = f"heartbeat of ticket {self._ticket_id}"
-        beat = partial(copy_context().run, self._beat, stopped)  # of the same trace
+        beat = partial(copy_context().run, self._beat, stopped)  # in the same trace
         thread = threading.Thread(target=beat, name=name, daemon=True)
         thread.start()
         try:
@@ -85,8 +85,8 @@ class Reporter:
             stopped.set()
             thread.join()
 
-    def pauses(self, seconds: float) -> None:
-        """The claim goes on after that; until then nobody need miss it."""
+    def pause(self, seconds: float) -> None:
+        """Extend the lease: the claim continues after ``seconds``, and sends no heartbeat until then."""
         self._broker.publish(
             ClaimHeartbeat(ticket_id=self._ticket_id, claim_id=self._claim_id, pause_s=seconds)
         )
@@ -96,12 +96,12 @@ class Reporter:
             self._broker.publish(ClaimHeartbeat(ticket_id=self._ticket_id, claim_id=self._claim_id))
 
     def succeeded(self, files: tuple[ResultFile, ...]) -> None:
-        """The last word.  Returns when the broker has it; raises TryAgainLater if it cannot take it."""
+        """The last event.  Returns when the broker has stored it; raises TryAgainLater if it does not."""
         event = ClaimSucceeded(ticket_id=self._ticket_id, claim_id=self._claim_id, files=files)
         _confirm(self._broker.publish(event))
 
     def failed(self, reason: str) -> None:
-        """The last word.  Returns when the broker has it; raises TryAgainLater if it cannot take it."""
+        """The last event.  Returns when the broker has stored it; raises TryAgainLater if it does not."""
         event = ClaimFailed(ticket_id=self._ticket_id, claim_id=self._claim_id, reason=reason)
         _confirm(self._broker.publish(event))
 

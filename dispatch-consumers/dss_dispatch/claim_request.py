@@ -1,4 +1,4 @@
-"""The question for a ticket, asked until a portal answers."""
+"""Asks the portal to grant a ticket, until a portal answers."""
 
 import logging
 import threading
@@ -11,54 +11,56 @@ from dss_broker.messages import ClaimTicket, Message
 
 log = logging.getLogger(__name__)
 
-ASK_AGAIN_S = (10.0, 10.0, 20.0, 40.0, 60.0)
-"""A portal answers in milliseconds; after so long, question or answer may be lost.  The last one repeats."""
+RESEND_S = (10.0, 10.0, 20.0, 40.0, 60.0)
+"""Waits before the request is sent again, since it or its answer may be lost.  The last one repeats."""
 
 REFUSED_S = 5.0
+"""Wait after the broker has refused the request: an operator has to grant the right."""
 
-GLANCE_S = 0.5
-"""How often the waiting looks whether the program is to stop."""
+POLL_S = 0.5
+"""How often the wait checks whether the program is stopping."""
 
 
-def ask(broker: Broker, request: ClaimTicket, stopping: threading.Event) -> Message:
-    """Wait for a portal, however long none is there: without one there is nothing else to be done.
+def request_claim(broker: Broker, request: ClaimTicket, stopping: threading.Event) -> Message:
+    """The portal's answer, however long no portal is there.
 
-    The same question gets the same answer, so asking again does no harm.  Raises HandBack when
-    ``stopping`` is set, BrokerClosed if the broker was closed.
+    The portal answers a repeated request as it did before, so sending it again is safe.  Raises HandBack
+    when ``stopping`` is set, BrokerClosed if the broker was closed.
     """
-    patience = chain(ASK_AGAIN_S, repeat(ASK_AGAIN_S[-1]))
-    reply = _asked_once(broker, request, next(patience), stopping)
+    waits_s = chain(RESEND_S, repeat(RESEND_S[-1]))
+    reply = _request_once(broker, request, next(waits_s), stopping)
     while reply is None:
         log.warning("no portal answers, asking again", extra={"service": request.service})
-        reply = _asked_once(broker, request, next(patience), stopping)
+        reply = _request_once(broker, request, next(waits_s), stopping)
     return reply
 
 
-def _asked_once(
-    broker: Broker, request: ClaimTicket, patience_s: float, stopping: threading.Event
+def _request_once(
+    broker: Broker, request: ClaimTicket, wait_s: float, stopping: threading.Event
 ) -> Message | None:
-    """None if no answer came within ``patience_s``."""
-    ends_s = time.monotonic() + patience_s
+    """None if no answer came within ``wait_s``."""
+    ends_s = time.monotonic() + wait_s
     conversation = broker.request(request)
     try:
         while time.monotonic() < ends_s:
             if stopping.is_set():
                 raise HandBack
-            if (reply := _glance(conversation, stopping)) is not None:
+            if (reply := _poll(conversation, stopping)) is not None:
                 return reply
     finally:
         conversation.close()
     return None
 
 
-def _glance(conversation: Conversation, stopping: threading.Event) -> Message | None:
+def _poll(conversation: Conversation, stopping: threading.Event) -> Message | None:
+    """None if no answer has come within POLL_S, or if the request reached no portal."""
     try:
-        return conversation.next(GLANCE_S)
+        return conversation.next(POLL_S)
     except ReplyTimeout:
         return None
-    except Unroutable:  # no portal has ever been there
-        stopping.wait(GLANCE_S)
+    except Unroutable:  # no portal has ever been connected
+        stopping.wait(POLL_S)
         return None
-    except MessageRefused:  # an operator has to give the right to ask
+    except MessageRefused:
         stopping.wait(REFUSED_S)
         return None

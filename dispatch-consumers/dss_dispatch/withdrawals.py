@@ -1,4 +1,4 @@
-"""Which of the tickets in hand were deleted by their users, or taken away, meanwhile."""
+"""Withdrawals of the tickets in progress: deleted by their users, or given to another claim."""
 
 import threading
 from collections.abc import Iterator
@@ -8,39 +8,39 @@ from dss_broker.broker import Delivery
 from dss_broker.messages import ClaimGranted, TicketWithdrawn
 
 
-class Watch:
-    """Hears every withdrawal from before a claim is asked for, when nobody knows for which ticket.
+class ClaimWatch:
+    """Watches for the withdrawal of one claim, from before the claim is requested.
 
-    ``withdrawn`` is set as soon as what ``of`` names is withdrawn, and ``moved`` is true if only the claim
-    was: then the ticket goes on in other hands.
+    ``withdrawn`` is set as soon as the claim ends.  ``moved_on`` is true if only the claim ended: then
+    another claim continues the ticket.
     """
 
     def __init__(self) -> None:
         self.withdrawn = threading.Event()
-        self.moved = False
+        self.moved_on = False
         self._claim: ClaimGranted | None = None
-        self._heard: list[TicketWithdrawn] = []
+        self._received: list[TicketWithdrawn] = []
         self._lock = threading.Lock()
 
-    def of(self, claim: ClaimGranted) -> threading.Event:
-        """From now on only this claim matters, and what was heard of it before."""
+    def start(self, claim: ClaimGranted) -> threading.Event:
+        """Watch ``claim``, and apply the withdrawals received before it was known.  Returns ``withdrawn``."""
         with self._lock:
             self._claim = claim
-            for message in self._heard:
-                self._judge(message, claim)
-            self._heard.clear()
+            for message in self._received:
+                self._apply(message, claim)
+            self._received.clear()
         return self.withdrawn
 
-    def hear(self, message: TicketWithdrawn) -> None:
+    def receive(self, message: TicketWithdrawn) -> None:
         with self._lock:
             if self._claim is None:
-                self._heard.append(message)
+                self._received.append(message)
             else:
-                self._judge(message, self._claim)
+                self._apply(message, self._claim)
 
-    def _judge(self, message: TicketWithdrawn, claim: ClaimGranted) -> None:
+    def _apply(self, message: TicketWithdrawn, claim: ClaimGranted) -> None:
         if message.ticket_id == claim.ticket_id and message.claim_id in {"", claim.claim_id}:
-            self.moved = bool(message.claim_id)
+            self.moved_on = bool(message.claim_id)
             self.withdrawn.set()
 
 
@@ -48,21 +48,21 @@ class Withdrawals:
     """May be used from any thread."""
 
     def __init__(self) -> None:
-        self._watches: list[Watch] = []
+        self._watches: list[ClaimWatch] = []
         self._lock = threading.Lock()
 
     def handle(self, delivery: Delivery) -> None:
-        """Handler of ``topology.withdrawn``.  A ticket that is not in hand needs nothing."""
+        """Handler of ``topology.withdrawn``.  A withdrawal of any other ticket is ignored."""
         message = delivery.message
         if not isinstance(message, TicketWithdrawn):
             raise TypeError(f"{type(message).__name__} is no withdrawal")
         with self._lock:
             for watch in self._watches:
-                watch.hear(message)
+                watch.receive(message)
 
     @contextmanager
-    def watch(self) -> Iterator[Watch]:
-        watch = Watch()
+    def watch(self) -> Iterator[ClaimWatch]:
+        watch = ClaimWatch()
         with self._lock:
             self._watches.append(watch)
         try:

@@ -35,7 +35,7 @@ from support.waiting import wait_until
 
 @pytest.fixture(autouse=True)
 def _asks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dss_dispatch.inference.http_inference, "ASK_S", 0.05)
+    monkeypatch.setattr(dss_dispatch.inference.http_inference, "POLL_S", 0.05)
 
 
 @pytest.fixture

@@ -611,8 +611,8 @@ def test_a_dispatcher_waits_for_a_portal_however_long_none_is_there(
     broker: MemoryBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hours without a portal or its database park no message, and so fail no ticket."""
-    monkeypatch.setattr(claim_request, "ASK_AGAIN_S", (0.1,))
-    monkeypatch.setattr(claim_request, "GLANCE_S", 0.02)
+    monkeypatch.setattr(claim_request, "RESEND_S", (0.1,))
+    monkeypatch.setattr(claim_request, "POLL_S", 0.02)
     FakeWorker(broker, writes(tmp_path))
     submit(tmp_path)
     dispatcher(broker, tmp_path).start(parallel=1)

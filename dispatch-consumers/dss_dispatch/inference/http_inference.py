@@ -1,7 +1,7 @@
-"""One inference, asked of a server over HTTP instead of the queue: the REST interface of the old one.
+"""Inference by a server over HTTP, with the REST interface of the original inference server.
 
-``POST {url}/<bundle>/inference`` answers ``{"Endpoint": "/..."}``; ``GET {url}{Endpoint}`` is asked until it
-answers 200 with the segmentation as NRRD.  Ours says more (progress, reasons, a report) than the old one did.
+``POST {url}/<bundle>/inference`` answers ``{"Endpoint": "/..."}``.  ``GET {url}{Endpoint}`` is repeated until it
+answers 200 with the segmentation as NRRD.  Our own server adds progress, reasons of failures and a report.
 """
 
 import io
@@ -9,129 +9,117 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx
-import msgspec
 
 from dss_broker.messages import (
     InferenceFinished,
     InferenceProgressed,
     Label,
-    Landmark,
-    Note,
     ReportFile,
     RunInference,
 )
 from dss_datastore.writing import replacing
 from dss_dispatch.errors import NoInference, TicketError, Withdrawn
+from dss_dispatch.inference.http_replies import (
+    NOT_UNDERSTOOD,
+    Report,
+    ReportEntry,
+    endpoint_in,
+    fields_in,
+    reason_in,
+    report_in,
+)
+from dss_dispatch.inference.protocol import ProgressListener
 from dss_dispatch.ticket_images import label_volumes
 from dss_observability import tracing
 
 log = logging.getLogger(__name__)
 
-ASK_S = 1.0
-"""How long is waited between two questions."""
+POLL_S = 1.0
+"""Wait between two requests for the result."""
 
-_NAME = "segmentation.nrrd"
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-"""Names of reports."""
-_TIMES = httpx.Timeout(60.0, connect=10.0)
-_PASSING = {408, 425, 429, 500, 502, 503, 504, 507}
-"""To an upload: another try may be taken."""
+_SEGMENTATION = "segmentation.nrrd"
+_REPORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+_RETRYABLE = {408, 425, 429, 500, 502, 503, 504, 507}
+"""Statuses after which another upload may succeed."""
 _AWAY = "The inference server of this service does not answer."
 _BUSY = "The inference server of this service takes no image now."
 _LOST = "The inference server of this service has lost the image."
-_NOT_OURS = "The inference server of this service answers in a way that is not understood."
 
 
-class _File(msgspec.Struct, kw_only=True):
-    """A list of findings or a report; a server of an earlier version names none."""
+class HttpInference:
+    """``protocol.Inference`` by the server at ``url``.
 
-    name: str = ""
-    description: str = ""
-    mime_type: str = "application/octet-stream"
-
-
-class _Report(msgspec.Struct, kw_only=True):
-    """What our server says of a result; an old one says nothing."""
-
-    labels: tuple[Label, ...]
-    notes: tuple[Note, ...] = ()
-    device: str = "a remote server"
-    stage_seconds: dict[str, float] = {}
-    peak_memory_bytes: int = 0
-    landmarks: tuple[Landmark, ...] = ()
-    reports: tuple[_File, ...] = ()
-
-
-def infer_at(
-    url: str,
-    datastore: Path,
-    request: RunInference,
-    *,
-    on_progress: Callable[[InferenceProgressed], None],
-    withdrawn: threading.Event,
-    silence_s: float,
-) -> InferenceFinished:
-    """Wait for the end of it, hours if need be.
-
-    Raises TicketError with the server's reason, Withdrawn, or NoInference if the server cannot be
-    reached, takes nothing now, or is not heard of for ``silence_s``.
+    NoInference is raised if the server cannot be reached, takes no image now, or is silent for ``silence_s``.
     """
-    with httpx.Client(timeout=_TIMES, headers=_trace()) as client:
-        remote = _Remote(client=client, url=url.rstrip("/"), request=request, withdrawn=withdrawn)
-        endpoint = remote.send(datastore / request.image_path)
-        try:
-            target = datastore / request.output_dir / _NAME
-            remote.wait_for(endpoint, target, on_progress, silence_s)
-            report = remote.report(endpoint, target)
-            files = remote.fetch(endpoint, report.reports, target.parent)
-            return _finished(request, target, report, files)
-        finally:
-            remote.remove(endpoint)
+
+    def __init__(self, url: str, datastore: Path, silence_s: float) -> None:
+        self._url = url.rstrip("/")
+        self._datastore = datastore
+        self._silence_s = silence_s
+
+    def run(
+        self,
+        request: RunInference,
+        *,
+        on_progress: ProgressListener,
+        withdrawn: threading.Event,
+    ) -> InferenceFinished:
+        target = self._datastore / request.output_dir / _SEGMENTATION
+        with httpx.Client(timeout=_TIMEOUT, headers=_trace_headers()) as client:
+            image = _UploadedImage(
+                client=client, url=self._url, request=request, withdrawn=withdrawn
+            )
+            endpoint = image.upload(self._datastore / request.image_path)
+            try:
+                image.wait_for(endpoint, target, on_progress, self._silence_s)
+                report = image.report(endpoint, target)
+                files = image.download(endpoint, report.reports, target.parent)
+                return _finished(request, target, report, files)
+            finally:
+                image.delete(endpoint)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Remote:
+class _UploadedImage:
+    """One image at the server, from its upload until it is deleted there."""
+
     client: httpx.Client
     url: str
     request: RunInference
     withdrawn: threading.Event
     began_s: float = field(default_factory=time.monotonic)
 
-    def send(self, image: Path) -> str:
-        """Where the answer will be."""
+    def upload(self, image: Path) -> str:
+        """The endpoint of the result."""
         address = f"{self.url}/{self.request.bundle.replace('-', '_')}/inference"
-        with _Watched(image, self.withdrawn) as file, _reachable():
+        with _WithdrawableFile(image, self.withdrawn) as file, _reachable():
             answer = self.client.post(
                 address, files={"itk_image": (image.name, file)}, data=self.request.parameters
             )
         if answer.status_code == httpx.codes.OK:
-            return _endpoint(answer)
+            return endpoint_in(answer)
         log.warning("image not taken", extra={"status": answer.status_code})
-        if answer.status_code in _PASSING or (reason := _reason(answer)) is None:
+        if answer.status_code in _RETRYABLE or (reason := reason_in(answer)) is None:
             raise NoInference(_BUSY)
         if answer.status_code == httpx.codes.NOT_FOUND:
             raise NoInference(f"The inference server does not offer '{self.request.bundle}'.")
         raise TicketError(reason)
 
     def wait_for(
-        self,
-        endpoint: str,
-        target: Path,
-        on_progress: Callable[[InferenceProgressed], None],
-        silence_s: float,
+        self, endpoint: str, target: Path, on_progress: ProgressListener, silence_s: float
     ) -> None:
         """Returns when the segmentation is at ``target``."""
         heard_s = time.monotonic()
         while True:
             with suppress(httpx.TransportError):
-                progress = self._ask(endpoint, target)
+                progress = self._poll(endpoint, target)
                 if progress is None:
                     return
                 if progress.stage:
@@ -139,76 +127,75 @@ class _Remote:
                     on_progress(progress)
             if time.monotonic() - heard_s > silence_s:
                 raise NoInference(_AWAY)
-            if self.withdrawn.wait(ASK_S):
+            if self.withdrawn.wait(POLL_S):
                 raise Withdrawn
 
-    def _ask(self, endpoint: str, target: Path) -> InferenceProgressed | None:
-        """None once the segmentation was fetched.  Without a stage, the server said nothing useful."""
+    def _poll(self, endpoint: str, target: Path) -> InferenceProgressed | None:
+        """None once the segmentation is at ``target``.  ``stage`` is empty if the answer has no content."""
         with self.client.stream("GET", self.url + endpoint) as answer:
             if answer.status_code == httpx.codes.OK:
                 _store(answer.iter_bytes(), target, self.withdrawn)
                 return None
             answer.read()
-        if (reason := _reason(answer)) is None:
+        if (reason := reason_in(answer)) is None:
             return self._progress(answer)
         if answer.status_code == httpx.codes.NOT_FOUND:
             raise NoInference(_LOST)
         raise TicketError(reason)
 
     def _progress(self, answer: httpx.Response) -> InferenceProgressed:
-        told = _json(answer)
+        fields = fields_in(answer)
         return InferenceProgressed(
             ticket_id=self.request.ticket_id,
             claim_id=self.request.claim_id,
-            fraction=float(told.get("fraction", 0.0)),
-            stage=str(told.get("stage", "waiting" if told else "")),
+            fraction=float(fields.get("fraction", 0.0)),
+            stage=str(fields.get("stage", "waiting" if fields else "")),
         )
 
-    def report(self, endpoint: str, mask: Path) -> _Report:
-        """An old server has none: there the values speak for themselves."""
+    def report(self, endpoint: str, segmentation: Path) -> Report:
+        """The original server has none; then the labels are read from the segmentation."""
         with _reachable():
             answer = self.client.get(f"{self.url}{endpoint}/report")
         if answer.status_code == httpx.codes.OK:
-            with _understood():
-                return msgspec.json.decode(answer.content, type=_Report)
-        return _Report(
+            return report_in(answer)
+        return Report(
             labels=tuple(
                 Label(value=value, name=f"Label {value}", rgb=(255, 0, 0), volume_ml=volume_ml)
-                for value, volume_ml in label_volumes(mask).items()
+                for value, volume_ml in label_volumes(segmentation).items()
             ),
             stage_seconds={"remote inference": time.monotonic() - self.began_s},
         )
 
-    def fetch(
-        self, endpoint: str, files: tuple[_File, ...], folder: Path
+    def download(
+        self, endpoint: str, entries: tuple[ReportEntry, ...], folder: Path
     ) -> tuple[ReportFile, ...]:
-        """What lies beside the segmentation, into ``folder`` too."""
-        return tuple(self._fetched(endpoint, file, folder) for file in files if file.name)
+        """Fetch the files of a report into ``folder``."""
+        return tuple(self._download(endpoint, entry, folder) for entry in entries if entry.name)
 
-    def _fetched(self, endpoint: str, file: _File, folder: Path) -> ReportFile:
-        if not _PLAIN.fullmatch(file.name) or file.name == _NAME:
-            raise NoInference(_NOT_OURS)
+    def _download(self, endpoint: str, entry: ReportEntry, folder: Path) -> ReportFile:
+        if not _REPORT_NAME.fullmatch(entry.name) or entry.name == _SEGMENTATION:
+            raise NoInference(NOT_UNDERSTOOD)
         with (
             _reachable(),
-            self.client.stream("GET", f"{self.url}{endpoint}/reports/{file.name}") as answer,
+            self.client.stream("GET", f"{self.url}{endpoint}/reports/{entry.name}") as answer,
         ):
             if answer.status_code != httpx.codes.OK:
                 raise NoInference(_LOST)
-            _store(answer.iter_bytes(), folder / file.name, self.withdrawn)
+            _store(answer.iter_bytes(), folder / entry.name, self.withdrawn)
         return ReportFile(
-            path=f"{self.request.output_dir}/{file.name}",
-            description=file.description,
-            mime_type=file.mime_type,
+            path=f"{self.request.output_dir}/{entry.name}",
+            description=entry.description,
+            mime_type=entry.mime_type,
         )
 
-    def remove(self, endpoint: str) -> None:
-        """It is ours now, or nobody's: a patient's image stays nowhere longer than needed."""
+    def delete(self, endpoint: str) -> None:
+        """A patient's image stays on no server longer than needed.  Errors are ignored."""
         with suppress(httpx.HTTPError):
             self.client.delete(self.url + endpoint, timeout=5.0)
 
 
-class _Watched(io.FileIO):
-    """A file whose upload ends when the ticket is withdrawn."""
+class _WithdrawableFile(io.FileIO):
+    """A file that raises Withdrawn when it is read after the ticket was withdrawn, which ends its upload."""
 
     def __init__(self, path: Path, withdrawn: threading.Event) -> None:
         super().__init__(path, "rb")
@@ -222,39 +209,12 @@ class _Watched(io.FileIO):
 
 @contextmanager
 def _reachable() -> Iterator[None]:
+    """Raises NoInference for an error of the transport."""
     try:
         yield
     except httpx.TransportError as error:
         log.warning("inference server away", extra={"reason": repr(error)})
         raise NoInference(_AWAY) from error
-
-
-@contextmanager
-def _understood() -> Iterator[None]:
-    try:
-        yield
-    except msgspec.MsgspecError as error:
-        raise NoInference(_NOT_OURS) from error
-
-
-def _endpoint(answer: httpx.Response) -> str:
-    endpoint = _json(answer).get("Endpoint")
-    if not isinstance(endpoint, str) or not endpoint.startswith("/"):
-        raise NoInference(_NOT_OURS)
-    return endpoint
-
-
-def _reason(answer: httpx.Response) -> str | None:
-    """The sentence of an error; None if it has none, as those of old servers and of proxies."""
-    reason = _json(answer).get("error")
-    return reason if isinstance(reason, str) and reason.isprintable() else None
-
-
-def _json(answer: httpx.Response) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(answer.content, type=dict[str, Any])
-    except msgspec.MsgspecError:
-        return {}
 
 
 def _store(content: Iterator[bytes], target: Path, withdrawn: threading.Event) -> None:
@@ -265,19 +225,19 @@ def _store(content: Iterator[bytes], target: Path, withdrawn: threading.Event) -
             file.write(chunk)
 
 
-def _trace() -> dict[str, str]:
-    """For the server to go on with."""
+def _trace_headers() -> dict[str, str]:
+    """The server continues the trace of the ticket."""
     traceparent = tracing.current_traceparent.get()
     return {tracing.TRACEPARENT: traceparent} if traceparent else {}
 
 
 def _finished(
-    request: RunInference, mask: Path, report: _Report, files: tuple[ReportFile, ...]
+    request: RunInference, segmentation: Path, report: Report, files: tuple[ReportFile, ...]
 ) -> InferenceFinished:
     return InferenceFinished(
         ticket_id=request.ticket_id,
         claim_id=request.claim_id,
-        segmentation_path=f"{request.output_dir}/{mask.name}",
+        segmentation_path=f"{request.output_dir}/{segmentation.name}",
         labels=report.labels,
         notes=report.notes,
         device=report.device,

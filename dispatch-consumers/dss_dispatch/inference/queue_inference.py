@@ -1,9 +1,8 @@
-"""One inference, asked of whichever worker has the bundle."""
+"""Inference by the workers that serve a bundle's queue."""
 
 import math
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dss_broker.broker import Broker, Conversation
@@ -16,109 +15,123 @@ from dss_broker.messages import (
     RunInference,
 )
 from dss_dispatch.errors import NoInference, TicketError, Withdrawn
-from dss_dispatch.inference.worker_liveness import Workers
+from dss_dispatch.inference.protocol import ProgressListener
+from dss_dispatch.inference.worker_liveness import WorkerLiveness
 
-GLANCE_S = 0.5
-"""How often the waiting looks whether the ticket was withdrawn."""
+POLL_S = 0.5
+"""How often a waiting request checks whether its ticket was withdrawn."""
 
 BUSY_S = 20.0
-"""Who waits longer for a worker than this is told so."""
+"""A request that waits longer than this for a worker reports that all are busy."""
 
 BUSY = "waiting for a worker that is free"
 
 
-@dataclass(kw_only=True)
-class _Patience:
-    """A request in hand is missed by its own worker's silence; one that waits in the queue, behind
-    hours of others perhaps, only by that of all workers.  While the broker is away, nobody is.
+class QueueInference:
+    """``protocol.Inference`` by the broker's queues.
+
+    NoInference is raised if no worker serves the bundle, or after ``silence_s`` without a sign of life: of
+    the worker that has begun the request, or before that of any worker of the bundle.
     """
 
-    workers: Workers
-    silence_s: float
+    def __init__(self, broker: Broker, workers: WorkerLiveness, silence_s: float) -> None:
+        self._broker = broker
+        self._workers = workers
+        self._silence_s = silence_s
+
+    def run(
+        self,
+        request: RunInference,
+        *,
+        on_progress: ProgressListener,
+        withdrawn: threading.Event,
+    ) -> InferenceFinished:
+        conversation = self._broker.request(request)
+        silence = _Silence(workers=self._workers, limit_s=self._silence_s)
+        try:
+            while True:
+                match self._next_reply(conversation, withdrawn, silence):
+                    case None:
+                        on_progress(_busy(request))
+                    case InferenceProgressed() as progress:
+                        on_progress(progress)
+                    case InferenceFinished() as finished:
+                        return finished
+                    case InferenceFailed(reason=reason):
+                        raise TicketError(reason)
+                    case other:
+                        raise TypeError(f"{type(other).__name__} is no reply to an inference")
+        except Unroutable as error:
+            raise NoInference(
+                f"No inference worker has ever offered '{request.bundle}'."
+            ) from error
+        except MessageRefused as error:
+            raise NoInference(
+                f"The request for '{request.bundle}' cannot be sent: {error}."
+            ) from error
+        except ReplyTimeout as error:
+            raise NoInference(f"No inference worker answers for '{request.bundle}'.") from error
+        finally:
+            conversation.close()
+
+    def _next_reply(
+        self, conversation: Conversation, withdrawn: threading.Event, silence: "_Silence"
+    ) -> Message | None:
+        """None, every POLL_S, while all workers are busy."""
+        while not withdrawn.is_set():
+            silence.note(connected=self._broker.connected)
+            try:
+                reply = conversation.next(max(0.0, min(POLL_S, silence.left_s)))
+            except ReplyTimeout:
+                if silence.left_s <= 0:
+                    raise
+                if silence.all_are_busy:
+                    return None
+            else:
+                silence.end()
+                return reply
+        raise Withdrawn
+
+
+@dataclass(kw_only=True)
+class _Silence:
+    """How long a request has been without a sign of life, in seconds of ``time.monotonic``.
+
+    Only its own worker counts once that has begun.  Before that the request waits in the queue, perhaps
+    behind hours of others, and any worker counts.  The time without a connection to the broker never counts.
+    """
+
+    workers: WorkerLiveness
+    limit_s: float
     began_s: float = field(default_factory=time.monotonic)
-    heard_s: float = -math.inf
-    deaf_s: float = -math.inf
+    replied_s: float = -math.inf
+    disconnected_s: float = -math.inf
 
     @property
     def left_s(self) -> float:
-        latest = max(self.began_s, self.heard_s, self.deaf_s)
-        if not self.is_begun:
+        """Seconds until the limit."""
+        latest = max(self.began_s, self.replied_s, self.disconnected_s)
+        if not self.has_begun:
             latest = max(latest, self.workers.heard_s)
-        return latest + self.silence_s - time.monotonic()
+        return latest + self.limit_s - time.monotonic()
 
     @property
-    def is_begun(self) -> bool:
-        return self.heard_s > self.began_s
+    def has_begun(self) -> bool:
+        return self.replied_s > self.began_s
 
     @property
-    def finds_them_busy(self) -> bool:
-        waits_s = time.monotonic() - max(self.began_s, self.deaf_s)
-        return not self.is_begun and waits_s > BUSY_S
+    def all_are_busy(self) -> bool:
+        """True if workers are alive, but none has taken the request for BUSY_S."""
+        waits_s = time.monotonic() - max(self.began_s, self.disconnected_s)
+        return not self.has_begun and waits_s > BUSY_S
 
-    def hear(self) -> None:
-        self.heard_s = time.monotonic()
+    def end(self) -> None:
+        """The worker has replied."""
+        self.replied_s = time.monotonic()
 
     def note(self, *, connected: bool) -> None:
         if not connected:
-            self.deaf_s = time.monotonic()
-
-
-def infer(
-    broker: Broker,
-    workers: Workers,
-    request: RunInference,
-    *,
-    on_progress: Callable[[InferenceProgressed], None],
-    withdrawn: threading.Event,
-    silence_s: float,
-) -> InferenceFinished:
-    """Wait for the end of it, hours if need be.
-
-    Raises TicketError with the worker's reason, Withdrawn, or NoInference if there is no worker or
-    if nothing is heard for ``silence_s``: of the worker that has begun, or before that of any.
-    """
-    conversation = broker.request(request)
-    patience = _Patience(workers=workers, silence_s=silence_s)
-    try:
-        while True:
-            match _next_reply(broker, conversation, withdrawn, patience):
-                case None:
-                    on_progress(_busy(request))
-                case InferenceProgressed() as progress:
-                    on_progress(progress)
-                case InferenceFinished() as finished:
-                    return finished
-                case InferenceFailed(reason=reason):
-                    raise TicketError(reason)
-                case other:
-                    raise TypeError(f"{type(other).__name__} is no reply to an inference")
-    except Unroutable as error:
-        raise NoInference(f"No inference worker has ever offered '{request.bundle}'.") from error
-    except MessageRefused as error:
-        raise NoInference(f"The request for '{request.bundle}' cannot be sent: {error}.") from error
-    except ReplyTimeout as error:
-        raise NoInference(f"No inference worker answers for '{request.bundle}'.") from error
-    finally:
-        conversation.close()
-
-
-def _next_reply(
-    broker: Broker, conversation: Conversation, withdrawn: threading.Event, patience: _Patience
-) -> Message | None:
-    """None, every GLANCE_S, while all workers are busy."""
-    while not withdrawn.is_set():
-        patience.note(connected=broker.connected)
-        try:
-            reply = conversation.next(max(0.0, min(GLANCE_S, patience.left_s)))
-        except ReplyTimeout:
-            if patience.left_s <= 0:
-                raise
-            if patience.finds_them_busy:
-                return None
-        else:
-            patience.hear()
-            return reply
-    raise Withdrawn
+            self.disconnected_s = time.monotonic()
 
 
 def _busy(request: RunInference) -> InferenceProgressed:

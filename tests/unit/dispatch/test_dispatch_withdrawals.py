@@ -17,13 +17,13 @@ def test_a_withdrawal_before_the_claim_was_answered_is_heard() -> None:
     with withdrawals.watch() as watch:
         withdrawals.handle(withdrawal())
 
-        assert watch.of(CLAIM).is_set()
+        assert watch.start(CLAIM).is_set()
 
 
 def test_a_withdrawal_during_the_work_is_heard() -> None:
     withdrawals = Withdrawals()
     with withdrawals.watch() as watch:
-        withdrawn = watch.of(CLAIM)
+        withdrawn = watch.start(CLAIM)
         assert not withdrawn.is_set()
 
         withdrawals.handle(withdrawal())
@@ -36,7 +36,7 @@ def test_the_withdrawal_of_another_ticket_or_claim_is_not_ours() -> None:
     with withdrawals.watch() as watch:
         withdrawals.handle(withdrawal(7))
         withdrawals.handle(withdrawal(42, "older"))
-        withdrawn = watch.of(CLAIM)
+        withdrawn = watch.start(CLAIM)
         withdrawals.handle(withdrawal(7))
         withdrawals.handle(withdrawal(42, "older"))
 
@@ -46,7 +46,7 @@ def test_the_withdrawal_of_another_ticket_or_claim_is_not_ours() -> None:
 def test_a_claim_that_is_taken_away_stops() -> None:
     withdrawals = Withdrawals()
     with withdrawals.watch() as watch:
-        withdrawn = watch.of(CLAIM)
+        withdrawn = watch.start(CLAIM)
 
         withdrawals.handle(withdrawal(42, "mine"))
 

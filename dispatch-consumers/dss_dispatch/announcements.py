@@ -1,0 +1,42 @@
+"""Tells the portal that a service is served, again and again, and when that ends."""
+
+import threading
+from dataclasses import replace
+
+from dss_broker.broker import Broker
+from dss_broker.errors import BrokerClosed, MessageRefused, Unroutable
+from dss_broker.messages import ServiceAnnounced
+
+UNHEARD_S = 1.0
+"""Gap between announcements that reach no portal, and longest wait for the broker to confirm one."""
+
+
+class Announcements:
+    """May be used from any thread.  Once ``stopping`` is set, only ``end`` publishes."""
+
+    def __init__(
+        self, broker: Broker, announced: ServiceAnnounced, stopping: threading.Event
+    ) -> None:
+        self._broker = broker
+        self._announced = announced
+        self._stopping = stopping
+        self._publishing = threading.Lock()
+
+    def publish(self) -> bool:
+        """False if no portal was reached."""
+        with self._publishing:
+            return not self._stopping.is_set() and self._publish(self._announced)
+
+    def end(self) -> None:
+        """Tell the portal that this dispatcher stops serving."""
+        with self._publishing:
+            self._publish(replace(self._announced, ends=True))
+
+    def _publish(self, announced: ServiceAnnounced) -> bool:
+        if not self._broker.connected:
+            return False
+        try:
+            self._broker.publish(announced).result(timeout=UNHEARD_S)
+        except (Unroutable, MessageRefused, BrokerClosed, TimeoutError):
+            return False
+        return True

@@ -1,0 +1,66 @@
+"""How the work on a claim ends without a result."""
+
+import logging
+from pathlib import Path
+
+from dss_broker.broker import Delivery
+from dss_broker.errors import BrokerClosed, TryAgainLater
+from dss_broker.messages import ClaimGranted
+from dss_broker.topology import RETRY_DELAYS_S
+from dss_datastore.volume import is_there
+from dss_dispatch.claim_events import ClaimEvents
+from dss_dispatch.errors import NoInference, TicketError, Withdrawn
+from dss_dispatch.files import is_full
+
+log = logging.getLogger(__name__)
+
+NO_ROOM = "The service has no room on its disk."
+
+
+def end_claim(
+    error: Exception,
+    *,
+    claim: ClaimGranted,
+    events: ClaimEvents,
+    delivery: Delivery,
+    datastore: Path,
+) -> None:
+    """Publish why the work ended, if somebody waits for that.
+
+    Raises TryAgainLater or BrokerClosed if the delivery is to be retried.
+    """
+    facts = {"ticket": claim.ticket_id, "claim": claim.claim_id}
+    match error:
+        case Withdrawn():
+            log.info("ticket withdrawn", extra=facts)
+        case _ if not is_there(datastore):
+            log.warning("datastore lost", extra={**facts, "reason": repr(error)})
+            raise TryAgainLater("the datastore is away") from error
+        case _ if is_full(error, datastore):
+            log.warning("disk full", extra={**facts, "reason": str(error)})
+            _retry_later(events, NO_ROOM, delivery.attempt)
+        case TicketError():
+            log.info("ticket failed", extra=facts)  # without the reason, which may name a file
+            events.failed(str(error))
+        case NoInference():
+            log.warning("no inference", extra={**facts, "reason": str(error)})
+            _retry_later(events, str(error), delivery.attempt)
+        case BrokerClosed() | TryAgainLater():
+            raise error
+        case _:
+            log.error("ticket broke the dispatcher", extra=facts, exc_info=error)
+            events.failed(
+                "An unexpected error stopped the work on this ticket. Please tell the operator "
+                f"its number, {claim.ticket_id}."
+            )
+
+
+def _retry_later(events: ClaimEvents, reason: str, attempt: int) -> None:
+    """Raises TryAgainLater; after the last attempt the claim fails with ``reason`` instead."""
+    if attempt > len(RETRY_DELAYS_S):
+        events.failed(f"{reason} Please tell the operator, and submit again later.")
+        return
+    if attempt == 1:
+        events.log(f"{reason} The ticket is tried again in a while.", "warning")
+    events.pause(RETRY_DELAYS_S[attempt - 1])
+    raise TryAgainLater(reason)

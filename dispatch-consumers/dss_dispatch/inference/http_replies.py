@@ -1,0 +1,69 @@
+"""What an inference server over HTTP answers, and what it means for a ticket."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import msgspec
+
+from dss_broker.messages import Label, Landmark, Note
+from dss_dispatch.errors import NoInference
+
+NOT_UNDERSTOOD = "The inference server of this service answers in a way that is not understood."
+
+
+class ReportEntry(msgspec.Struct, kw_only=True):
+    """A file beside the segmentation.  A server of an earlier version leaves ``name`` empty."""
+
+    name: str = ""
+    description: str = ""
+    mime_type: str = "application/octet-stream"
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """What our own server reports of a result; the original server reports nothing."""
+
+    labels: tuple[Label, ...]
+    notes: tuple[Note, ...] = ()
+    device: str = "a remote server"
+    stage_seconds: dict[str, float] = {}
+    peak_memory_bytes: int = 0
+    landmarks: tuple[Landmark, ...] = ()
+    reports: tuple[ReportEntry, ...] = ()
+
+
+def endpoint_in(answer: httpx.Response) -> str:
+    """The path of the result.  Raises NoInference if there is none."""
+    endpoint = fields_in(answer).get("Endpoint")
+    if not isinstance(endpoint, str) or not endpoint.startswith("/"):
+        raise NoInference(NOT_UNDERSTOOD)
+    return endpoint
+
+
+def report_in(answer: httpx.Response) -> Report:
+    """Raises NoInference if it is not understood."""
+    with _understood():
+        return msgspec.json.decode(answer.content, type=Report)
+
+
+def reason_in(answer: httpx.Response) -> str | None:
+    """The sentence of an error; None if there is none, as in answers of the original server and of proxies."""
+    reason = fields_in(answer).get("error")
+    return reason if isinstance(reason, str) and reason.isprintable() else None
+
+
+def fields_in(answer: httpx.Response) -> dict[str, Any]:
+    """The JSON object; {} if the answer is none."""
+    try:
+        return msgspec.json.decode(answer.content, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return {}
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    try:
+        yield
+    except msgspec.MsgspecError as error:
+        raise NoInference(NOT_UNDERSTOOD) from error
