@@ -11,7 +11,7 @@ from typing import Any
 from dss_broker.topology import DEATH_EXCHANGE, EXCHANGE, REPLY_EXCHANGE
 
 NOTHING = "^$"
-SHARED = r"dss\.(tickets|replies|dead|deaths|retry\.[0-9]+s)"
+SHARED = r"dss\.(tickets|replies|dead|deaths|retry\.[0-9]+m?s)"
 """What every program declares; whoever comes first makes it, but the retry queues: those the portal makes."""
 
 

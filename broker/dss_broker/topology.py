@@ -101,8 +101,9 @@ def word(name: str, longest: int = LONGEST_WORD) -> str:
     return f"{encoded[:READABLE]}+{digits}"
 
 
-def retry_exchange(delay_s: int) -> str:
-    return f"dss.retry.{delay_s}s"
+def retry_exchange(delay_s: float) -> str:
+    """Name of the exchange, and of its queue, whose messages come back after ``delay_s``."""
+    return f"dss.retry.{round(delay_s * 1000)}ms"
 
 
 def dispatch(service: str, prefetch: int = 1) -> Subscription:

@@ -11,6 +11,7 @@ from hypercorn.config import Config
 from hypercorn.utils import LifespanFailureError
 
 from dss_broker.rabbit import RabbitBroker
+from dss_broker.rabbit.old_retry_queues import start_emptying
 from dss_broker.settings import cannot_listen
 from dss_observability.logs import configure_logging
 from dss_observability.telemetry import start_tracing
@@ -47,6 +48,7 @@ def serve() -> None:
     configure_logging("portal", json_lines=settings.log_json)
     _check_port(settings.bind)
     broker = RabbitBroker(settings.amqp_url.get_secret_value(), "portal", settings.instance)
+    start_emptying(settings.amqp_url.get_secret_value())
     end_tracing = start_tracing("portal", settings.instance, os.environ)
     try:
         asyncio.run(_serve(settings, broker))

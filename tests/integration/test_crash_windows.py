@@ -40,7 +40,7 @@ if when == "marked":
     Deaths.begin = lambda self, hand: die() if begin(self, hand) is None else None
 else:
     Consumer._acknowledge = die
-broker = RabbitBroker(url, "inference", "doomed", retry_delays_s=(1, 1))
+broker = RabbitBroker(url, "inference", "doomed", retry_delays_s=(0.05, 0.05))
 Server(broker=broker, bundles=[bundle], datastore=Path(datastore), instance="doomed").start()
 threading.Event().wait(60)
 """

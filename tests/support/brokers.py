@@ -46,6 +46,9 @@ class Bench(Protocol):
     def close(self) -> None: ...
 
 
+RETRY_S = 0.05
+
+
 class MemoryBench:
     def __init__(self) -> None:
         self._server = MemoryServer()
@@ -71,7 +74,7 @@ class MemoryBench:
 
 
 class RabbitBench:
-    """``retry_delays_s`` are as short as RabbitMQ's queues are named for: one second."""
+    """Programs that try again after RETRY_S."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -79,7 +82,7 @@ class RabbitBench:
 
     def program(self, name: str) -> RabbitBroker:
         instance = uuid4().hex[:6]
-        broker = RabbitBroker(self._url, name, instance, retry_delays_s=(1, 1))
+        broker = RabbitBroker(self._url, name, instance, retry_delays_s=(RETRY_S, RETRY_S))
         self._programs.append(broker)
         return broker
 

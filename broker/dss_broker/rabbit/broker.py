@@ -58,7 +58,7 @@ class RabbitBroker:
         program: str,
         instance: str,
         *,
-        retry_delays_s: Sequence[int] = RETRY_DELAYS_S,
+        retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
     ) -> None:
         """Begins to connect, and does not wait for it.  ``url`` is ``amqp://user:password@host:port/vhost``;
         the nodes of a cluster with commas between.

@@ -226,7 +226,7 @@ class Consumer:
             case Postponed(delay_s=delay_s):
                 retried = for_retry(hand.envelope, suspect=hand.counted)
                 self._deaths.postponed(hand)
-                self._move(hand, retry_exchange(int(delay_s)), retried)
+                self._move(hand, retry_exchange(delay_s), retried)
             case Parked():
                 self._move(hand, DEAD_EXCHANGE, self._parked(hand.envelope, verdict))
             case _:

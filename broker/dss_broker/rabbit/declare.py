@@ -36,7 +36,7 @@ MARKS_EXPIRY_S = 8 * 24 * 3600
 """Longer than any work, which the marks have to outlive; what a crash leaves behind goes after that."""
 
 
-def declare_shared(channel: Channel, retry_delays_s: Sequence[int]) -> None:
+def declare_shared(channel: Channel, retry_delays_s: Sequence[float]) -> None:
     """What every program may publish to."""
     _declare_exchange(channel, EXCHANGE)
     _declare_exchange(channel, REPLY_EXCHANGE)
@@ -110,10 +110,13 @@ def _arguments(subscription: Subscription) -> dict[str, object]:
     return arguments
 
 
-def _declare_retry(channel: Channel, delay_s: int) -> None:
+def _declare_retry(channel: Channel, delay_s: float) -> None:
     """Nobody reads this queue: its messages expire, to the queue that their routing key names."""
     name = retry_exchange(delay_s)
-    expiry: dict[str, object] = {"x-message-ttl": delay_s * 1000, "x-dead-letter-exchange": ""}
+    expiry: dict[str, object] = {
+        "x-message-ttl": round(delay_s * 1000),
+        "x-dead-letter-exchange": "",
+    }
     _declare_exchange(channel, name)
     _declare_durable(channel, name, QUORUM | expiry | NEVER_LOST)
     channel.queue_bind(name, name)

@@ -1,0 +1,118 @@
+"""The retry queues of programs before 2026-11-29, named in seconds (``dss.retry.5s``): emptied, then deleted.
+
+One portal does it at a time, because a message that another one has in hand does not count as in the queue.
+"""
+
+import logging
+import threading
+import time
+
+from pika import BlockingConnection  # type: ignore[import-untyped] # no py.typed
+from pika.adapters.blocking_connection import BlockingChannel  # type: ignore[import-untyped]
+from pika.exceptions import AMQPError, ChannelClosedByBroker  # type: ignore[import-untyped]
+
+from dss_broker.rabbit.declare import CLASSIC, declare_shared
+from dss_broker.rabbit.link import parameters_of
+from dss_broker.rabbit.refusal import ACCESS_REFUSED
+from dss_broker.topology import RETRY_DELAYS_S, retry_exchange
+
+log = logging.getLogger(__name__)
+
+OLD_DELAYS_S = (1, 5, 30, 120)
+LOCK = "dss.portal.old_retries"
+"""An exclusive queue of the connection that empties the old ones."""
+
+QUIET_S = 5.0
+"""An expired message is on its way out of a queue for less than this; the queue does not count it any more."""
+
+TRY_AGAIN_S = 30.0
+NOT_FOUND = 404
+RESOURCE_LOCKED = 405
+
+
+def start_emptying(url: str) -> threading.Thread:
+    """Begin, and try again for as long as RabbitMQ is away; ends with the process."""
+    thread = threading.Thread(target=_empty_all, args=(url,), name="old retry queues", daemon=True)
+    thread.start()
+    return thread
+
+
+def _empty_all(url: str) -> None:
+    node = 0
+    while True:
+        nodes = parameters_of(url, "portal old retry queues")
+        try:
+            with BlockingConnection(nodes[node % len(nodes)]) as connection:
+                if _empty(connection):
+                    return
+        except ChannelClosedByBroker as error:
+            if error.reply_code == ACCESS_REFUSED:
+                log.warning("old retry queues stay", extra={"reason": error.reply_text})
+                return
+        except (AMQPError, OSError) as error:
+            log.debug("no connection to empty old retry queues", extra={"reason": repr(error)})
+        node += 1
+        time.sleep(TRY_AGAIN_S)
+
+
+def _empty(connection: BlockingConnection) -> bool:
+    """Empty and delete what there is of them.  False if another portal does it now."""
+    found = [delay_s for delay_s in OLD_DELAYS_S if _is_there(connection, _old_name(delay_s))]
+    if not found:
+        return True
+    if not _lock(connection):
+        return False
+    declare_shared(connection.channel(), RETRY_DELAYS_S)
+    for delay_s in found:
+        connection.channel().queue_unbind(_old_name(delay_s), exchange=_old_name(delay_s))
+    moved = sum(_move(connection, delay_s) for delay_s in found)
+    connection.sleep(QUIET_S)
+    moved += sum(_move(connection, delay_s) for delay_s in found)
+    for delay_s in found:
+        connection.channel().queue_delete(_old_name(delay_s))
+        connection.channel().exchange_delete(_old_name(delay_s))
+    log.info("old retry queues deleted", extra={"delays_s": found, "moved": moved})
+    return True
+
+
+def _old_name(delay_s: int) -> str:
+    return f"dss.retry.{delay_s}s"
+
+
+def _is_there(connection: BlockingConnection, queue: str) -> bool:
+    try:
+        connection.channel().queue_declare(queue, passive=True)
+    except ChannelClosedByBroker as error:
+        if error.reply_code != NOT_FOUND:
+            raise
+        return False
+    return True
+
+
+def _lock(connection: BlockingConnection) -> bool:
+    try:
+        connection.channel().queue_declare(LOCK, exclusive=True, arguments=CLASSIC)
+    except ChannelClosedByBroker as error:
+        if error.reply_code != RESOURCE_LOCKED:
+            raise
+        return False
+    return True
+
+
+def _move(connection: BlockingConnection, delay_s: int) -> int:
+    """Send each message on through the new queue of that delay; how many there were.
+
+    Acknowledged only when RabbitMQ has the copy, so a crash in between leaves it in both.
+    """
+    channel: BlockingChannel = connection.channel()
+    channel.confirm_delivery()
+    count = 0
+    while True:
+        method, properties, body = channel.basic_get(_old_name(delay_s))
+        if method is None:
+            channel.close()
+            return count
+        key = method.routing_key
+        channel.basic_publish(retry_exchange(delay_s), key, body, properties, mandatory=True)
+        channel.basic_ack(method.delivery_tag)
+        count += 1
