@@ -104,9 +104,18 @@ def flat_name(path: str) -> str:
 
 def add_segmentation(workspace: Folder, file_name: str, nickname: str) -> None:
     """Append a segmentation layer after the image layers that are there."""
+    _add(workspace, file_name, nickname, Role.SEGMENTATION)
+
+
+def add_overlay(workspace: Folder, file_name: str, nickname: str) -> None:
+    """Append an overlay, such as a probability map, after the image layers that are there."""
+    _add(workspace, file_name, nickname, Role.OVERLAY)
+
+
+def _add(workspace: Folder, file_name: str, nickname: str, role: Role) -> None:
     folder = workspace.make(f"Layers.{layer_key(len(layer_folders(workspace)))}")
     folder.set("AbsolutePath", file_name)
-    folder.set("Role", Role.SEGMENTATION)
+    folder.set("Role", role)
     folder.set("Tags", "")
     folder.set("IOHints.Format", _FORMATS[PureWindowsPath(file_name).suffix.lower()])
     folder.set("LayerMetaData.Alpha", "0")

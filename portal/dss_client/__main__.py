@@ -1,5 +1,6 @@
 """``dss``: send images to a Distributed Segmentation Service, as ITK-SNAP does."""
 
+import importlib
 import signal
 import sys
 from collections.abc import Iterator
@@ -206,6 +207,27 @@ def login(*, server: Server = HOME, token: Token = None, jar: Jar = None) -> Non
         email = client.login(token)
         TokenMemory(jar_of(server, jar)).remember(token)
     typer.echo(printable(f"Signed in as {email}."))
+
+
+@main.command(
+    "service",
+    context_settings={
+        "ignore_unknown_options": True,
+        "allow_extra_args": True,
+        "help_option_names": [],
+    },
+)
+def service_commands(context: typer.Context) -> None:
+    """Offer an algorithm of your own as a service: new, check, test, publish."""
+    try:
+        commands = importlib.import_module("dss_provider.commands")
+    except ImportError as error:
+        lacking = (
+            "dss service needs the extra `provider`: pip install 'itksnap-dss-middleware[provider]'"
+        )
+        typer.echo(f"{lacking} ({error.name} is not installed).", err=True)
+        raise typer.Exit(2) from error
+    commands.main(args=context.args, prog_name="dss service")
 
 
 def sign_in(client: ItkSnap, token: str | None, jar: Path) -> None:

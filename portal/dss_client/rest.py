@@ -35,13 +35,19 @@ class RestClient:
     """One server, one session.  Not for several threads at once.
 
     The requests are ITK-SNAP's to the byte: HTTP/1.1, no User-Agent, bodies not encoded, redirects not
-    followed, success only at 200.  Unlike it, one connection is kept for all of them.
+    followed, success only at 200.  Unlike it, one connection is kept for all of them, and ``bearer``, a token for
+    programs, goes along instead of a session.
     """
 
     def __init__(
-        self, server: str, jar: CookieJar, transport: httpx.BaseTransport | None = None
+        self,
+        server: str,
+        jar: CookieJar,
+        transport: httpx.BaseTransport | None = None,
+        bearer: str = "",
     ) -> None:
         require_address(server)
+        self.bearer = bearer
         self.server = server
         self._jar = jar
         self._proxy = proxy_for(server, os.environ) if transport is None else None
@@ -105,6 +111,8 @@ class RestClient:
         url = self._url(path)
         first = {"Host": url.netloc.decode(), "Accept": "*/*"}
         cookies = {"Cookie": text} if cookie and (text := self._jar.header(url)) else {}
+        if self.bearer:
+            cookies = {"Authorization": f"Bearer {self.bearer}"}
         return httpx.Request(
             method, url, headers=first | cookies | (headers or {}), content=content
         )

@@ -11,6 +11,7 @@ from dss_portal.accounts.sessions import current_user, for_programs, signed_in
 from dss_portal.admin import store
 from dss_portal.refusals import Refused
 from dss_portal.services import registration
+from dss_portal.services.archives import FILE
 from dss_portal.web import parameters
 from dss_portal.web.answers import long_table, plain, table
 from dss_portal.web.context import components
@@ -108,9 +109,11 @@ async def services(provider: str) -> Response:
 @blueprint.post(f"/providers/{_PROVIDER}/services")
 @sysadmin_only
 async def add_service(provider: str) -> Response:
-    """The commit of the repository that now describes the service."""
+    """The hash of the service: the commit of its repository, or one made of ``descriptor``, a service.json."""
     form = await parameters.form()
     owner = await store.provider_named(provider)
+    if "descriptor" in form:
+        return plain(await registration.from_upload(owner, FILE, form["descriptor"].encode()))
     repository, reference = parameters.of(form, "repo"), form.get("ref", "")
     settings = components().settings
     return plain(await registration.from_git(owner, repository, reference, settings))

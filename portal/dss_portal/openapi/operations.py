@@ -123,7 +123,10 @@ OPERATIONS = (
     Operation("get", f"{_A}/users/{{user_id}}/delete", "Let a user no more work for it"),
     Operation("get", f"{_A}/services", "What a provider offers", gives="table"),
     Operation(
-        "post", f"{_A}/services", "Register a service from Git; its hash", form=("repo!", "ref")
+        "post",
+        f"{_A}/services",
+        "Register a service from Git, or from the text of a service.json (descriptor); its hash",
+        form=("repo", "ref", "descriptor"),
     ),
     Operation("get", f"{_A}/services/{{githash}}/delete", "Offer a service no more"),
     Operation("get", "/api/admin/tickets", "Everybody's tickets", gives="table"),

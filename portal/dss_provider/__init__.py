@@ -1,0 +1,13 @@
+"""What a provider's ``algorithm.py`` imports: ``from dss_provider import Image, Label, Progress, Segmentation``."""
+
+from dss_provider.algorithm import (
+    CannotSegment,
+    Image,
+    Inputs,
+    Label,
+    Progress,
+    Result,
+    Segmentation,
+)
+
+__all__ = ["CannotSegment", "Image", "Inputs", "Label", "Progress", "Result", "Segmentation"]

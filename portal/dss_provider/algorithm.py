@@ -1,0 +1,83 @@
+"""The interface between a provider's function and this program."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Progress = Callable[..., None]
+"""``progress(0.3)`` or ``progress(0.3, "Smoothing")``: the share that is done, 0 to 1, and what the user reads."""
+
+
+class CannotSegment(Exception):
+    """Raise it with a sentence for the user: the ticket fails with that sentence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """A volume.
+
+    ``array`` is (z, y, x) in the file's values (Hounsfield units of a CT); (z, y, x, components) where a
+    voxel has several.  ``spacing_mm`` and ``origin_mm`` are (x, y, z) in LPS; the columns of ``direction``
+    (3, 3) are the axes x, y, z in LPS.
+    """
+
+    array: Array
+    spacing_mm: tuple[float, float, float]
+    origin_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    direction: Array = field(default_factory=lambda: np.eye(3))
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel."""
+        return float(np.prod(self.spacing_mm)) / 1000
+
+    def point_mm(self, x: float, y: float, z: float) -> tuple[float, float, float]:
+        """Where a voxel index lies, in LPS."""
+        steps = self.direction * np.asarray(self.spacing_mm)
+        found = np.asarray(self.origin_mm) + steps @ np.asarray([x, y, z])
+        return (float(found[0]), float(found[1]), float(found[2]))
+
+
+Inputs = Mapping[str, Image]
+"""Images by the name of their tag, for a function that takes several."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label:
+    """``rgb`` are 0 to 255; without it a colour is chosen."""
+
+    name: str
+    rgb: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """A label map: ``array`` (z, y, x) of whole numbers 0 to 65535 in the image's grid, and names by value.
+
+    ``called`` is how ITK-SNAP lists the layer; the service's own name for it without.
+    """
+
+    array: Array
+    labels: Mapping[int, str | Label] = field(default_factory=dict)
+    called: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """More than one segmentation.
+
+    ``images`` are further images in the image's grid, (z, y, x), such as a probability map; they become overlays.
+    ``landmarks`` are points (x, y, z) in LPS, mm, by their text (``image.point_mm`` makes them of an index).
+    ``files`` are attached to the ticket's log by name: a table (``candidates.csv``), a report.  ``remarks`` are
+    warnings for the user.
+    """
+
+    segmentations: tuple[Segmentation, ...]
+    images: Mapping[str, Array] = field(default_factory=dict)
+    landmarks: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    files: Mapping[str, str | bytes] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()

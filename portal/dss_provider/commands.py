@@ -1,0 +1,177 @@
+"""``dss service``: from an algorithm to a service."""
+
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dss_client.errors import ClientError
+from dss_client.printable import printable
+from dss_client.refusals import sentence
+from dss_provider import making
+from dss_provider.errors import AlgorithmFailed, ServiceInvalid, Withdrawn
+from dss_provider.folder import Folder, Modality, load
+
+main = typer.Typer(help="Offer an algorithm of your own as a service.", no_args_is_help=True)
+
+FolderName = Annotated[Path, typer.Argument(help="folder with service.json")]
+
+
+@main.command()
+def new(
+    folder: Annotated[Path, typer.Argument(help="folder to make; its name becomes the service's")],
+    *,
+    modality: Annotated[Modality, typer.Option(help="what the image's values mean")] = Modality.ANY,
+) -> None:
+    """Make a folder that works at once: service.json, algorithm.py, a test, a README."""
+    try:
+        made = making.make(folder, modality)
+    except ServiceInvalid as error:
+        raise _refused(str(error)) from error
+    typer.echo(f"{folder} holds {', '.join(made)}.")
+    typer.echo(f"Next: write {folder}/algorithm.py, then dss service test {folder} IMAGE")
+
+
+@main.command()
+def check(folder: FolderName) -> None:
+    """Say all that is wrong with a service.  Exit status 2 if something is."""
+    found = _loaded(folder)
+    typer.echo(f"{found.descriptor.name} {found.descriptor.version}: usable.")
+
+
+@main.command("test")
+def try_here(
+    folder: FolderName,
+    image: Annotated[
+        Path, typer.Argument(help="NIfTI, NRRD or MetaImage file for the service's tag")
+    ],
+    *,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="TAG=FILE", help="a further image of the service")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="folder for the results")
+    ] = None,
+) -> None:
+    """Run the algorithm on an image as a ticket would, here, without a server."""
+    service = _loaded(folder)
+    inputs = {service.dispatch.tag: image.resolve(), **_tagged(tag or [])}
+    for path in inputs.values():
+        if not path.is_file():
+            raise _refused(f"There is no file {path}.")
+    if output is not None and output.exists() and any(output.iterdir()):
+        raise _refused(f"{output} is not empty; name a new folder.")
+    with tempfile.TemporaryDirectory(prefix="dss-test-") as work:
+        _try(service, inputs, Path(work), output)
+
+
+@main.command()
+def publish(
+    folder: FolderName,
+    *,
+    server: Annotated[str, typer.Option(envvar="DSS_SERVER", help="address of the portal")],
+    token: Annotated[
+        str, typer.Option(envvar="DSS_TOKEN", help="a token for programs with the scope provider")
+    ],
+    provider: Annotated[
+        str, typer.Option(help="your provider's name, if the service is not listed yet")
+    ] = "",
+    parallel: Annotated[int, typer.Option(min=1, max=64, help="tickets at a time")] = 1,
+    tickets: Annotated[int | None, typer.Option(min=1, help="end after so many")] = None,
+) -> None:
+    """Serve a portal's tickets from this machine, over HTTPS alone.  Ctrl-C finishes what is in hand."""
+    from dss_provider.portal import Portal  # noqa: PLC0415  (takes a while to import)
+    from dss_provider.serving import Publisher, held_by, offer_of  # noqa: PLC0415
+
+    service = _loaded(folder)
+    try:
+        portal = Portal(server, token)
+        offer = offer_of(service, portal, provider)
+        account = f"{service.descriptor.name} {service.descriptor.version} of {offer.provider}"
+    except ServiceInvalid as error:
+        raise _refused(str(error)) from error
+    except ClientError as error:
+        raise _refused(sentence(error, server)) from error
+    publisher = Publisher(
+        service, offer, lambda: Portal(server, token), held_by(server, service), _say
+    )
+    _say(f"{server} gives tickets of {account} to this program; Ctrl-C ends it.")
+    stop = _Stop(publisher.stop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    publisher.run(parallel, f"{socket.gethostname()}-{os.getpid()}", tickets)
+
+
+class _Stop:
+    """The first signal lets what is in hand end, the second one does not."""
+
+    def __init__(self, stop: making.Action) -> None:
+        self._stop = stop
+        self._told = False
+
+    def __call__(self, _number: int, _frame: object) -> None:
+        if self._told:
+            os._exit(130)
+        self._told = True
+        _say(
+            "No more tickets; what is in hand is finished.  Once more: end at once, a restart goes on with it."
+        )
+        self._stop()
+
+
+def _try(service: Folder, inputs: dict[str, Path], work: Path, output: Path | None) -> None:
+    from dss_provider import running, trial  # noqa: PLC0415  (takes a while to import)
+
+    try:
+        outcome = running.run(
+            service, running.Work(folder=work, inputs=inputs), _tell, threading.Event()
+        )
+        lines, files = trial.summary(outcome, inputs[service.dispatch.tag], work)
+    except AlgorithmFailed as error:
+        if error.detail:
+            typer.echo(printable(error.detail), err=True)
+        raise _refused(str(error), 1) from error
+    except Withdrawn as error:
+        raise typer.Exit(130) from error
+    typer.echo(printable("\n".join(lines)))
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            shutil.copy(file, output)
+        typer.echo(f"The results are in {output}.")
+
+
+def _tagged(words: list[str]) -> dict[str, Path]:
+    found = {}
+    for word in words:
+        tag, equals, path = word.partition("=")
+        if not equals:
+            raise _refused(f"--tag {word}: TAG=FILE is needed.")
+        found[tag] = Path(path).resolve()
+    return found
+
+
+def _loaded(folder: Path) -> Folder:
+    try:
+        return load(folder)
+    except ServiceInvalid as error:
+        raise _refused(str(error)) from error
+
+
+def _tell(fraction: float, text: str) -> None:
+    typer.echo(printable(f"{100 * fraction:3.0f} % {text}"), err=True)
+
+
+def _say(text: str) -> None:
+    typer.echo(printable(text), err=True)
+
+
+def _refused(text: str, status: int = 2) -> typer.Exit:
+    typer.echo(printable(text), err=True)
+    return typer.Exit(status)

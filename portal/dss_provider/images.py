@@ -1,0 +1,107 @@
+# mypy: allow-untyped-calls
+# (SimpleITK ships no types)
+"""Image files to arrays and back, by the same checks as everywhere."""
+
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
+
+from dss_images.errors import ImageRefused
+from dss_images.grid import Grid, difference, nearly_same
+from dss_images.header import Format, Header
+from dss_images.judging import require_volume
+from dss_images.reading import array_of, read_header
+from dss_provider.algorithm import Array, Image
+from dss_provider.errors import AlgorithmFailed
+
+LARGEST_LABEL = 65535
+
+
+def read_image(path: Path) -> Image:
+    """Raises AlgorithmFailed, with the sentence of the image's refusal."""
+    try:
+        header = read_header(path)
+        require_volume(header)
+        array = array_of(header)
+    except ImageRefused as error:
+        raise AlgorithmFailed(str(error)) from error
+    if header.dimensions != 3:
+        raise AlgorithmFailed(
+            f"The image has {header.grid.frames} time points; this service takes one volume."
+        )
+    grid = header.grid.volume
+    return Image(
+        array=array,
+        spacing_mm=grid.spacing_mm,
+        origin_mm=grid.origin_mm,
+        direction=np.asarray(grid.direction).reshape(3, 3),
+    )
+
+
+def grid_of(path: Path) -> Grid:
+    """Raises AlgorithmFailed."""
+    return _header(path).grid.volume
+
+
+def _header(path: Path) -> Header:
+    try:
+        return read_header(path)
+    except ImageRefused as error:
+        raise AlgorithmFailed(str(error)) from error
+
+
+def read_labels(path: Path, image: Path) -> Array:
+    """A program's label map, which must lie in the image's grid.  Raises AlgorithmFailed."""
+    if not path.is_file():
+        raise AlgorithmFailed("The program ended without writing its segmentation.")
+    try:
+        header = read_header(path)
+        array = array_of(header)
+    except ImageRefused as error:
+        raise AlgorithmFailed(f"The program's segmentation cannot be used: {error}") from error
+    if not nearly_same(header.grid, _header(image).grid):
+        wrong = difference(header.grid.volume, grid_of(image))
+        raise AlgorithmFailed(f"The segmentation does not lie in the image's grid: {wrong}.")
+    return array
+
+
+def as_labels(array: Array, shape: tuple[int, ...]) -> Array:
+    """In 8 or 16 bits.  Raises AlgorithmFailed if the values are no labels or the shape is another one."""
+    array = np.asarray(array)
+    if array.shape != shape:
+        raise AlgorithmFailed(
+            f"The segmentation has the shape {array.shape}, the image {shape} (z, y, x)."
+        )
+    if array.dtype == bool:
+        array = array.astype(np.uint8)
+    if not np.isfinite(array).all() or (array != np.round(array)).any():
+        raise AlgorithmFailed("The segmentation has values that are no whole numbers.")
+    lowest, highest = int(array.min()), int(array.max())
+    if lowest < 0 or highest > LARGEST_LABEL:
+        raise AlgorithmFailed(
+            f"The segmentation has values from {lowest} to {highest}; labels are 0 to {LARGEST_LABEL}."
+        )
+    return array.astype(np.uint8 if highest < 256 else np.uint16)
+
+
+def suffix_for(image: Path) -> str:
+    """Of a format that can say the image's grid to the last digit: NIfTI has single precision."""
+    return ".nii.gz" if _header(image).format in {Format.NIFTI_1, Format.NIFTI_2} else ".nrrd"
+
+
+def write_in_grid(array: Array, like: Path, path: Path) -> None:
+    """``array`` (z, y, x) in the grid of the image file ``like``.  Raises AlgorithmFailed."""
+    grid = grid_of(like)
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array))
+    image.SetSpacing(grid.spacing_mm)
+    image.SetOrigin(grid.origin_mm)
+    image.SetDirection(grid.direction)
+    sitk.WriteImage(image, str(path), True)
+    written = _header(path)
+    if wrong := difference(written.grid.volume, grid):
+        raise AlgorithmFailed(
+            f"The segmentation could not be written in the image's grid: {wrong}."
+        )
+    if not np.array_equal(array_of(written), array):
+        raise AlgorithmFailed("The segmentation could not be written; is the disk full?")

@@ -1,0 +1,107 @@
+"""The provider's part of the portal's interface, over HTTPS with a token; it bears restarts of the portal."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlencode
+
+from dss_client.errors import Refused, Unreachable
+from dss_client.jar import CookieJar
+from dss_client.rest import RestClient
+from dss_client.tables import read_table
+
+T = TypeVar("T")
+
+PATIENCE_S = 1800.0
+"""The portal may be away for so long."""
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 15.0
+ABSENT = (502, 503, 504)
+"""A proxy's answers while the portal behind it is away."""
+
+
+class Portal:
+    """Not for several threads at once: each has its own.  Methods raise Refused, and Unreachable after PATIENCE_S."""
+
+    def __init__(
+        self, server: str, token: str, pause: Callable[[float], object] = time.sleep
+    ) -> None:
+        self._rest = RestClient(server, CookieJar(None), bearer=token)
+        self._pause = pause
+
+    def close(self) -> None:
+        self._rest.close()
+
+    def services(self) -> list[tuple[str, str, str, str]]:
+        """Name, version, hash and provider of each service that the token's user provides."""
+        rows = read_table(self._get("api/pro/services").decode())
+        return [(r[0], r[1], r[2], r[3]) for r in rows if len(r) > 3]
+
+    def register(self, provider: str, descriptor: str) -> None:
+        """List a service, or a new version of it.  Takes a token of a site admin."""
+        self._form(f"api/admin/providers/{provider}/services", descriptor=descriptor)
+
+    def claim(self, githash: str, provider: str, instance: str) -> int | None:
+        """The number of the ticket that is now this provider's, if one waits.
+
+        Not repeated when no answer comes: the ticket may have been given.
+        """
+        body = _encoded(services=githash, provider=provider, code=instance)
+        rows = read_table(self._rest.post("api/pro/services/claims", body).decode())
+        return int(rows[0][0]) if rows and rows[0][0].isdigit() else None
+
+    def status(self, ticket: int) -> str:
+        """Also a sign of life, which renews the claim."""
+        return self._get(f"api/pro/tickets/{ticket}/status").decode().strip()
+
+    def download_input(self, ticket: int, folder: Path) -> None:
+        rows = read_table(self._get(f"api/pro/tickets/{ticket}/files/input").decode())
+        for index, name in ((row[0], Path(row[1]).name) for row in rows if len(row) > 1):
+            path = f"api/pro/tickets/{ticket}/files/input/{index}"
+            self._patiently(lambda p=path, n=name: self._rest.download(p, folder / n))  # type: ignore[misc]  # bound now
+
+    def upload_result(self, ticket: int, file: Path) -> None:
+        self._patiently(lambda: self._rest.upload(f"api/pro/tickets/{ticket}/files/results", file))
+
+    def attach(self, ticket: int, file: Path) -> None:
+        """To the next log line."""
+        self._patiently(lambda: self._rest.upload(f"api/pro/tickets/{ticket}/attachments", file))
+
+    def log(self, ticket: int, level: str, message: str) -> None:
+        """``level`` is info, warning or error."""
+        self._form(f"api/pro/tickets/{ticket}/{level}", message=message)
+
+    def progress(self, ticket: int, fraction: float) -> None:
+        words = {"chunk_start": "0", "chunk_end": "1", "progress": f"{fraction:.4f}"}
+        self._form(f"api/pro/tickets/{ticket}/progress", **words)
+
+    def finish(self, ticket: int, status: str) -> None:
+        """``success`` waits until the results have been judged; Refused says what is wrong with them."""
+        self._form(f"api/pro/tickets/{ticket}/status", status=status)
+
+    def _get(self, path: str) -> bytes:
+        return self._patiently(lambda: self._rest.get(path))
+
+    def _form(self, path: str, **fields: str) -> bytes:
+        return self._patiently(lambda: self._rest.post(path, _encoded(**fields)))
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """Again and again while nobody answers, or a proxy says that nobody does."""
+        end_s, pause_s = time.monotonic() + PATIENCE_S, FIRST_PAUSE_S
+        while True:
+            with contextlib.suppress(Unreachable):
+                try:
+                    return ask()
+                except Refused as error:
+                    if error.status not in ABSENT:
+                        raise
+            if time.monotonic() > end_s:
+                return ask()
+            self._pause(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def _encoded(**fields: str) -> str:
+    return urlencode(fields)

@@ -1,0 +1,186 @@
+"""``dss service publish``: claims tickets of one service, several at once, until told to stop."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from dss_client.errors import ClientError, Refused, Unreachable
+from dss_provider.errors import ServiceInvalid
+from dss_provider.folder import Folder
+from dss_provider.portal import Portal
+from dss_provider.ticket import Connect, work_on
+
+POLL_S = 2.0
+AFTER_ERROR_S = 5.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """A service as the portal lists it."""
+
+    githash: str
+    provider: str
+
+
+class Held:
+    """A file with the numbers of the tickets in hand, so that a start after a crash goes on with them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._numbers: set[int] = set()
+
+    def before(self) -> list[int]:
+        """Those of an earlier run."""
+        try:
+            return [int(number) for number in json.loads(self._path.read_text())]
+        except (OSError, ValueError, TypeError):
+            return []
+
+    def add(self, number: int) -> None:
+        with self._lock:
+            self._numbers.add(number)
+            self._keep()
+
+    def remove(self, number: int) -> None:
+        with self._lock:
+            self._numbers.discard(number)
+            self._keep()
+
+    def _keep(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = self._path.with_suffix(".new")
+        draft.write_text(json.dumps(sorted(self._numbers)))
+        draft.replace(self._path)
+
+
+def held_by(server: str, service: Folder) -> Held:
+    """Of one service on one server, in the user's own folder."""
+    key = hashlib.sha256(f"{server}\n{service.path.resolve()}".encode()).hexdigest()[:16]
+    return Held(Path(typer.get_app_dir("dss", roaming=False)) / f"provider-{key}.json")
+
+
+def offer_of(service: Folder, portal: Portal, provider: str) -> Offer:
+    """Raises ServiceInvalid, with what to do, if the portal does not list this version for the token's user."""
+    wanted = service.descriptor
+    rows = [row for row in portal.services() if row[:2] == (wanted.name, wanted.version)]
+    rows = [row for row in rows if provider in {"", row[3]}]
+    if not rows and provider:
+        return _registered(service, portal, provider)
+    if not rows:
+        raise ServiceInvalid(
+            f"The portal does not list '{wanted.name}' {wanted.version} as a service of yours. Name your provider with "
+            "--provider; a site admin's token then lists it. Without one, ask a site admin for: dss-portal services "
+            "add PROVIDER service.json"
+        )
+    if len({row[3] for row in rows}) > 1:
+        names = ", ".join(sorted({row[3] for row in rows}))
+        raise ServiceInvalid(
+            f"Several providers of yours offer it; choose one with --provider: {names}."
+        )
+    return Offer(githash=rows[0][2], provider=rows[0][3])
+
+
+def _registered(service: Folder, portal: Portal, provider: str) -> Offer:
+    try:
+        portal.register(provider, (service.path / "service.json").read_text(encoding="utf-8"))
+    except Refused as error:
+        raise ServiceInvalid(
+            f"The portal does not list '{service.descriptor.name}' {service.descriptor.version} for {provider}, and does "
+            f"not let this token list it ({error.body.strip()[:300]}). Ask a site admin for: dss-portal services add "
+            f"{provider} service.json"
+        ) from error
+    return offer_of(service, portal, "")
+
+
+class Publisher:
+    """``parallel`` threads, each with one ticket at a time."""
+
+    def __init__(
+        self, service: Folder, offer: Offer, connect: Connect, held: Held, say: Say
+    ) -> None:
+        self._service = service
+        self._offer = offer
+        self._connect = connect
+        self._held = held
+        self._say = say
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """Claim nothing more; what is in hand is finished."""
+        self._stop.set()
+
+    def run(self, parallel: int, instance: str, most: int | None = None) -> None:
+        """Until ``stop``, or until ``most`` tickets have ended."""
+        waiting = self._held.before()
+        left = _Countdown(most, self.stop)
+        threads = [
+            threading.Thread(target=self._loop, args=(f"{instance}-{i}", waiting, left))
+            for i in range(parallel)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.5)  # a signal is handled between two of them
+
+    def _loop(self, instance: str, waiting: list[int], left: "_Countdown") -> None:
+        portal = self._connect()
+        try:
+            while not self._stop.is_set():
+                number = self._next(portal, instance, waiting)
+                if number is None:
+                    self._stop.wait(POLL_S)
+                    continue
+                self._work(number)
+                left.count()
+        finally:
+            portal.close()
+
+    def _next(self, portal: Portal, instance: str, waiting: list[int]) -> int | None:
+        try:
+            while waiting:
+                number = waiting.pop()
+                with suppress(Refused):
+                    if portal.status(number) == "claimed":
+                        self._say(f"Ticket {number}: goes on after a restart.")
+                        return number
+            return portal.claim(self._offer.githash, self._offer.provider, instance)
+        except Unreachable as error:
+            self._say(str(error))
+            self._stop.wait(AFTER_ERROR_S)
+        except Refused as error:
+            self._say(f"The portal gives no ticket: {error.body.strip()[:300]}")
+            self._stop.wait(AFTER_ERROR_S)
+        return None
+
+    def _work(self, number: int) -> None:
+        self._held.add(number)
+        self._say(f"Ticket {number}: claimed.")
+        try:
+            self._say(f"Ticket {number}: {work_on(number, self._service, self._connect)}.")
+            self._held.remove(number)
+        except (ClientError, OSError) as error:
+            self._say(f"Ticket {number}: not finished, {error}")
+
+
+class _Countdown:
+    def __init__(self, most: int | None, at_zero: Callable[[], None]) -> None:
+        self._left = most
+        self._at_zero = at_zero
+        self._lock = threading.Lock()
+
+    def count(self) -> None:
+        with self._lock:
+            if self._left is not None:
+                self._left -= 1
+                if self._left <= 0:
+                    self._at_zero()

@@ -1,0 +1,177 @@
+"""One claimed ticket, from its files to its end."""
+
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dss_client.errors import ClientError, Refused
+from dss_images.errors import ImageRefused
+from dss_images.labels import label_volumes
+from dss_provider import results, running
+from dss_provider.child import Outcome
+from dss_provider.errors import AlgorithmFailed, Withdrawn
+from dss_provider.folder import Folder
+from dss_provider.portal import Portal
+from dss_workspace.errors import WorkspaceInvalid
+
+BEAT_S = float(os.environ.get("DSS_BEAT_S", "15"))
+"""A sign of life is given so often; the portal's lease is longer by far."""
+TOLD_STEP = 0.02
+"""Progress is told when it has moved so far."""
+
+Connect = Callable[[], Portal]
+
+
+def work_on(number: int, service: Folder, connect: Connect) -> str:
+    """How it ended, as a word: success, failed or withdrawn.  Raises ClientError if the portal is gone for good."""
+    portal, ended = connect(), threading.Event()
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="dss-ticket-") as folder,
+            _alive(number, connect, ended),
+        ):
+            return _ended(number, service, portal, Path(folder), ended)
+    finally:
+        portal.close()
+
+
+def _ended(
+    number: int, service: Folder, portal: Portal, folder: Path, ended: threading.Event
+) -> str:
+    try:
+        outcome, files = _computed(number, service, portal, folder, ended)
+        _publish(number, portal, outcome, files, folder)
+    except Withdrawn:
+        return "withdrawn"
+    except AlgorithmFailed as error:
+        return _fail(number, portal, str(error))
+    except Refused as error:
+        return "withdrawn" if ended.is_set() else _fail(number, portal, error.body.strip())
+    return "success"
+
+
+def _fail(number: int, portal: Portal, sentence: str) -> str:
+    """Not if the ticket was taken away meanwhile."""
+    try:
+        portal.log(number, "error", sentence)
+        portal.finish(number, "failed")
+    except Refused:
+        return "withdrawn"
+    return "failed"
+
+
+def _computed(
+    number: int, service: Folder, portal: Portal, folder: Path, ended: threading.Event
+) -> tuple[Outcome, list[Path]]:
+    sent, work = folder / "input", folder / "work"
+    sent.mkdir()
+    work.mkdir()
+    portal.download_input(number, sent)
+    ticket = results.open_input(sent)
+    outcome = running.run(service, _work(ticket, service, work), _told(number, portal), ended)
+    return outcome, results.build(number, ticket, service, outcome, work)
+
+
+def _work(ticket: results.Input, service: Folder, folder: Path) -> running.Work:
+    required = {tag.name for tag in service.descriptor.tags if tag.required}
+    wanted = required | {service.dispatch.tag}
+    tags = [tag for tag in service.image_tags if tag in wanted or ticket.has(tag)]
+    return running.Work(
+        folder=folder,
+        inputs={tag: ticket.tagged(tag) for tag in tags},
+        landmarks=_landmarks(ticket, service),
+    )
+
+
+def _landmarks(ticket: results.Input, service: Folder) -> dict[str, tuple[float, float, float]]:
+    found = {}
+    for tag in service.descriptor.tags:
+        try:
+            points = results.landmarks_mm(ticket, tag.name) if tag.type == "PointLandmark" else []
+        except WorkspaceInvalid as error:
+            raise AlgorithmFailed(str(error)) from error
+        if points:
+            found[tag.name] = points[0]
+        elif tag.type == "PointLandmark" and tag.required:
+            raise AlgorithmFailed(f"The workspace has no landmark tagged '{tag.name}'.")
+    return found
+
+
+def _told(number: int, portal: Portal) -> running.Told:
+    """Progress goes to the portal, and a text to the log when it is another one."""
+    last_fraction, last_text = 0.0, ""
+
+    def told(fraction: float, text: str) -> None:
+        nonlocal last_fraction, last_text
+        try:
+            if text and text != last_text:
+                last_text = text
+                portal.log(number, "info", text)
+            if fraction >= last_fraction + TOLD_STEP:
+                last_fraction = fraction
+                portal.progress(number, fraction)
+        except ClientError:
+            pass  # the work goes on; whether the ticket is still ours is asked elsewhere
+
+    return told
+
+
+def _publish(
+    number: int, portal: Portal, outcome: Outcome, files: list[Path], folder: Path
+) -> None:
+    for file in files:
+        portal.upload_result(number, file)
+    for remark in outcome.remarks:
+        portal.log(number, "warning", remark)
+    for line in volumes(outcome, files):
+        portal.log(number, "info", line)
+    for name in outcome.files:
+        portal.attach(number, folder / "work" / "files" / name)
+        portal.log(number, "info", name)
+    portal.finish(number, "success")
+
+
+def volumes(outcome: Outcome, files: list[Path]) -> list[str]:
+    """A line for each label of a segmentation that was written, in the order of the segmentations."""
+    lines = []
+    names = [label.name for found in outcome.segmentations for label in found.labels]
+    sizes_ml: list[float] = []
+    for file in (f for f in files if f.name.startswith("seg_")):
+        try:
+            sizes_ml += [ml for _, ml in sorted(label_volumes(file).items())]
+        except ImageRefused as error:
+            raise AlgorithmFailed(str(error)) from error
+    if len(names) == len(sizes_ml) and len(outcome.segmentations) == 1:
+        lines = [f"{name}: {ml:.1f} ml" for name, ml in zip(names, sizes_ml, strict=True)]
+    return lines or [f"{len(sizes_ml)} labels were found."]
+
+
+@contextmanager
+def _alive(number: int, connect: Connect, ended: threading.Event) -> Iterator[None]:
+    """A thread that renews the claim, and sets ``ended`` when the ticket is not ours any more."""
+    done = threading.Event()
+    thread = threading.Thread(target=_beat, args=(number, connect, ended, done), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _beat(number: int, connect: Connect, ended: threading.Event, done: threading.Event) -> None:
+    portal = connect()
+    try:
+        while not done.wait(BEAT_S):
+            try:
+                if portal.status(number) != "claimed":
+                    ended.set()
+            except Refused:
+                ended.set()
+            except ClientError:
+                continue  # the portal is away; it will say what has become of the ticket
+    finally:
+        portal.close()

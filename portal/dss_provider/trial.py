@@ -1,0 +1,29 @@
+"""What ``dss service test`` shows."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dss_provider.child import Outcome
+from dss_provider.images import grid_of, suffix_for, write_in_grid
+
+
+def summary(outcome: Outcome, image: Path, work: Path) -> tuple[list[str], list[Path]]:
+    """Lines to print, and files to keep."""
+    lines: list[str] = []
+    files: list[Path] = []
+    voxel_ml = grid_of(image).voxel_ml
+    for i, found in enumerate(outcome.segmentations):
+        array = np.load(work / found.file)
+        files.append(work / f"segmentation_{i}{suffix_for(image)}")
+        write_in_grid(array, image, files[-1])
+        lines += [
+            f"{label.value:5d}  {label.name:30}  {np.count_nonzero(array == label.value) * voxel_ml:12.1f} ml"
+            for label in found.labels
+        ]
+    for i, extra in enumerate(outcome.images):
+        files.append(work / f"image_{i}{suffix_for(image)}")
+        write_in_grid(np.load(work / extra.file), image, files[-1])
+    files += [work / "files" / name for name in outcome.files]
+    lines += [f"Warning: {remark}" for remark in outcome.remarks]
+    return lines or ["No label was found."], files

@@ -1,0 +1,215 @@
+# mypy: allow-untyped-calls
+# (SimpleITK ships no types)
+"""An algorithm runs in a process of its own; whatever it does becomes a result or a sentence."""
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813
+
+from dss_provider.child import Outcome
+from dss_provider.errors import AlgorithmFailed, Withdrawn
+from dss_provider.folder import Modality, load
+from dss_provider.making import make
+from dss_provider.running import Work, run
+
+IMPORTS = "import time, os, sys\nimport numpy as np\nfrom dss_provider import *\n"
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """(x, y, z) = (6, 5, 4), spacing 1, 2, 3 mm; one bright voxel at the index (1, 2, 3)."""
+    array = np.zeros((4, 5, 6), np.int16)
+    array[3, 2, 1] = 1000
+    built = sitk.GetImageFromArray(array)
+    built.SetSpacing((1.0, 2.0, 3.0))
+    sitk.WriteImage(built, str(tmp_path / "scan.nii.gz"))
+    return tmp_path / "scan.nii.gz"
+
+
+class Trial:
+    """A service with one function, and the image that it is called with."""
+
+    def __init__(self, folder: Path, image: Path) -> None:
+        make(folder / "own", Modality.ANY)
+        self.folder = folder / "own"
+        self.work = folder / "work"
+        self.work.mkdir()
+        self.image = image
+        self.told: list[tuple[float, str]] = []
+
+    def dispatch(self, **changes: Any) -> None:
+        path = self.folder / "service.json"
+        found = json.loads(path.read_text())
+        found["dispatch"] |= changes
+        path.write_text(json.dumps(found))
+
+    def run(self, code: str = "", ended: threading.Event | None = None) -> Outcome:
+        if code:
+            (self.folder / "algorithm.py").write_text(IMPORTS + code)
+        work = Work(folder=self.work, inputs={"Image": self.image})
+        told = lambda fraction, text: self.told.append((fraction, text))  # noqa: E731
+        return run(load(self.folder), work, told, ended or threading.Event())
+
+
+@pytest.fixture
+def trial(tmp_path: Path, image: Path) -> Trial:
+    return Trial(tmp_path, image)
+
+
+def test_a_function_gets_the_image_and_returns_labels(trial: Trial) -> None:
+    found = trial.run(
+        "def segment(image, progress):\n"
+        "    assert image.spacing_mm == (1.0, 2.0, 3.0)\n"
+        "    progress(0.5, 'Half')\n"
+        "    print('not a message')\n"
+        "    return Segmentation(image.array > 500, {1: Label(name='Dot', rgb=(1, 2, 3))})\n"
+    )
+
+    array = np.load(trial.work / found.segmentations[0].file)
+    assert np.argwhere(array).tolist() == [[3, 2, 1]]
+    (label,) = found.segmentations[0].labels
+    assert (label.value, label.name, label.rgb) == (1, "Dot", (1, 2, 3))
+    assert trial.told == [(0.5, "Half")]
+
+
+def test_a_function_may_ask_for_more_and_return_more(trial: Trial) -> None:
+    trial.dispatch(parameters={"threshold": 500})
+
+    found = trial.run(
+        "def segment(images, landmarks, parameters):\n"
+        "    image = images['Image']\n"
+        "    dots = Segmentation((image.array > parameters['threshold']).astype(int))\n"
+        "    return Result(segmentations=(dots, dots), images={'probability': image.array / 1000.0},\n"
+        "        landmarks={'dot': image.point_mm(1, 2, 3)}, files={'table.csv': 'a,b'}, remarks=('Look.',))\n"
+    )
+
+    assert len(found.segmentations) == 2
+    assert np.load(trial.work / found.images[0].file).max() == 1
+    assert found.landmarks == {"dot": (1.0, 4.0, 9.0)}
+    assert (trial.work / "files" / "table.csv").read_text() == "a,b"
+    assert found.remarks == ("Look.",)
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (
+            "def segment(image): return 1 / 0",
+            r"ZeroDivisionError: division by zero \(algorithm.py, line 4\)",
+        ),
+        ("def segment(image): raise CannotSegment('No lung is in view.')", "^No lung is in view.$"),
+        ("def segment(image): sys.exit(3)", "failed with SystemExit: 3"),
+        ("def segment(image): os._exit(7)", "ended with status 7"),
+        ("def segment(image): os.kill(os.getpid(), 9)", "ended by the signal SIGKILL"),
+        (
+            "def segment(image): return image.array[1:]",
+            r"has the shape \(3, 5, 6\), the image \(4, 5, 6\)",
+        ),
+        ("def segment(image): return image.array + 0.5", "values that are no whole numbers"),
+        ("def segment(image): return image.array - 1", "values from -1 to 999"),
+        ("def segment(image): return image.array * np.nan", "no whole numbers"),
+        ("def segment(image): return None", "returned NoneType"),
+        ("def segment(image): return Result(segmentations=())", "without a segmentation"),
+        (
+            "def segment(image, threshold): pass",
+            "segment asks for 'threshold'; it may ask for image, images",
+        ),
+        ("def other(image): pass", "algorithm.py has no function segment"),
+        ("def segment(image:", r"failed with SyntaxError"),
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        (
+            "def segment(image): return Result(segmentations=(Segmentation(image.array > 0),), files={'../x': ''})",
+            "'../x' is no plain name",
+        ),
+    ],
+)
+def test_what_goes_wrong_is_a_sentence(trial: Trial, code: str, sentence: str) -> None:
+    with pytest.raises(AlgorithmFailed, match=sentence):
+        trial.run(code)
+
+
+def test_values_that_are_no_hounsfield_units_are_told_of_a_ct_alone(trial: Trial) -> None:
+    code = "def segment(image): return Segmentation(image.array > 500)"
+
+    assert trial.run(code).remarks == ()
+    trial.dispatch(modality="CT")
+    assert "no value below 0" in trial.run(code).remarks[0]
+
+
+def test_too_much_memory_and_time_end_the_algorithm_alone(trial: Trial) -> None:
+    trial.dispatch(memory_gb=4)
+    with pytest.raises(AlgorithmFailed, match="needed more memory than it may have"):
+        trial.run("def segment(image): return np.ones(10**10)")
+
+    trial.dispatch(time_s=1)
+    with pytest.raises(AlgorithmFailed, match="took longer than the 1 s"):
+        trial.run("def segment(image): time.sleep(60)")
+
+
+def test_a_withdrawn_ticket_ends_the_algorithm_and_what_it_started(trial: Trial) -> None:
+    code = (
+        "import subprocess\n"
+        "def segment(image, progress):\n"
+        "    child = subprocess.Popen(['sleep', '60'])\n"
+        "    progress(0.1, str(child.pid))\n"
+        "    child.wait()\n"
+    )
+    ended = threading.Event()
+
+    def end() -> None:
+        while not trial.told:
+            time.sleep(0.05)
+        ended.set()
+
+    threading.Thread(target=end).start()
+    with pytest.raises(Withdrawn):
+        trial.run(code, ended)
+
+    state = Path(f"/proc/{trial.told[0][1]}/stat")
+    assert not state.exists() or state.read_text().split()[2] == "Z"
+
+
+def program(trial: Trial, code: str) -> None:
+    (trial.folder / "prog.py").write_text(
+        f"import sys\nimport SimpleITK as sitk\nimage = sitk.ReadImage(sys.argv[1])\n{code}\n"
+    )
+    trial.dispatch(
+        provider="program",
+        command=["python3", "prog.py", "{image}", "{labels}"],
+        labels=[{"value": 1, "name": "Dot"}],
+    )
+
+
+def test_any_program_that_reads_an_image_and_writes_labels_will_do(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys  # noqa: PLC0415
+
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
+    program(trial, "sitk.WriteImage(image > 500, sys.argv[2])")
+
+    found = trial.run()
+
+    array = np.load(trial.work / found.segmentations[0].file)
+    assert np.argwhere(array).tolist() == [[3, 2, 1]]
+    assert found.segmentations[0].labels[0].name == "Dot"
+
+    program(trial, "image.SetOrigin((1, 0, 0)); sitk.WriteImage(image > 500, sys.argv[2])")
+    with pytest.raises(AlgorithmFailed, match="does not lie in the image's grid: origin"):
+        trial.run()
+
+    (trial.work / "labels.nii.gz").unlink()
+    program(trial, "print('no licence', file=sys.stderr); sys.exit(4)")
+    with pytest.raises(AlgorithmFailed, match="ended with status 4") as caught:
+        trial.run()
+    assert "no licence" in caught.value.detail
+
+    program(trial, "")
+    with pytest.raises(AlgorithmFailed, match="without writing its segmentation"):
+        trial.run()
