@@ -23,7 +23,7 @@ from dss_portal.commands.letters import dead_letters
 from dss_portal.commands.offers import providers, services
 from dss_portal.commands.people import tiers, tokens, users
 from dss_portal.database import waiting
-from dss_portal.patches.hypercorn import drop_what_follows_an_error
+from dss_portal.patches import hypercorn
 from dss_portal.settings import DatabaseSettings, Settings
 from dss_portal.web.asgi import OldPaths
 from dss_process.signals import stop_event
@@ -103,7 +103,7 @@ async def _serve(settings: Settings, broker: RabbitBroker) -> None:
     )
     config.graceful_timeout = settings.stop_s
     config.shutdown_timeout = settings.stop_s + ENDING_S
-    drop_what_follows_an_error()
+    hypercorn.install()
     app: Any = OldPaths(create_app(settings, broker), settings.public_prefix)
     await hypercorn_serve(app, config, shutdown_trigger=stop.wait)
 

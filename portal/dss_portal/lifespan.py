@@ -68,7 +68,7 @@ class Lifespan:
     def _begin_preparations(self, schema: "asyncio.Task[None]") -> list["asyncio.Task[None]"]:
         """Tasks that return."""
         parts = self._components
-        listener = Listener(parts.datastore, parts.settings, parts.relay.wake)
+        listener = Listener(parts.datastore, parts.settings)
         preparations: dict[str, Work] = {
             "datastore": lambda: prepare(parts.datastore),
             "listener": lambda: events.listen(parts.broker, listener),
@@ -86,7 +86,7 @@ class Lifespan:
         settings, datastore = parts.settings, parts.datastore
         rounds: dict[str, Work] = {
             "outbox relay": parts.relay.run,
-            "reaper": lambda: reaper.run(settings, datastore, parts.broker, parts.relay),
+            "reaper": lambda: reaper.run(settings, datastore, parts.broker),
             "janitor": lambda: janitor.run(datastore, settings.tidy_s),
             "gauges": lambda: gauges.watch(datastore),
             "presence": Presence(parts.broker).run,

@@ -12,7 +12,8 @@ from dss_portal import __main__ as program
 from dss_portal import events
 from dss_portal.events import AsyncHandler
 from dss_portal.models import Status
-from dss_portal.outbox import relay as outbox
+from dss_portal.outbox import store
+from dss_portal.outbox.relay import Relay
 from dss_portal.tickets import lifecycle, listener
 from dss_portal.tickets.lifecycle import TicketState
 
@@ -47,18 +48,18 @@ def ack_before_commit() -> None:
 def no_outbox() -> None:
     """Events go to the broker's client at once and are in no database."""
     brokers: list[Broker] = []
-    relay = outbox.Relay.__init__
+    build = Relay.__init__
 
-    def remember(self: outbox.Relay, broker: Broker) -> None:
+    def remember(self: Relay, broker: Broker) -> None:
         brokers.append(broker)
-        relay(self, broker)
+        build(self, broker)
 
     async def publish(message: Message) -> None:
         sent: Future[None] = brokers[0].publish(message)
         sent.add_done_callback(lambda done: done.exception())
 
-    outbox.Relay.__init__ = remember  # type: ignore[method-assign]
-    outbox.put = publish
+    Relay.__init__ = remember  # type: ignore[method-assign]
+    store.put = publish
 
 
 HOW: dict[str, Callable[[], None]] = {

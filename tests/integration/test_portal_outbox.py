@@ -22,6 +22,7 @@ from dss_broker.rabbit import RabbitBroker
 from dss_portal import database
 from dss_portal.models import Claim, OutboxMessage
 from dss_portal.outbox import relay as outbox
+from dss_portal.outbox import store
 from support.brokers import Node, fresh_vhost
 from support.portals import LONG_AGO, Portal, eventually, submitted_ticket, text
 from support.wire import Wire
@@ -157,7 +158,7 @@ async def test_what_was_put_while_the_broker_was_away_leaves_when_it_is_back(
     wire: Wire, cut_off: RabbitBroker, database_url: str
 ) -> None:
     async with database.connected(database_url):
-        await outbox.put(TicketWithdrawn(ticket_id=1, service=SERVICE))
+        await store.put(TicketWithdrawn(ticket_id=1, service=SERVICE))
         relay = asyncio.create_task(outbox.Relay(cut_off).run())
         await asyncio.sleep(1)
         assert await OutboxMessage.all().count() == 1
@@ -202,7 +203,7 @@ async def test_of_two_portals_one_publishes_each_message_once_and_in_order(
         async with in_transaction():
             for ticket_id in tickets:
                 ready = TicketReady(ticket_id=ticket_id, service=SERVICE, service_hash="h")
-                await outbox.put(ready)
+                await store.put(ready)
         relays = [asyncio.create_task(outbox.Relay(broker).run()) for broker in brokers[:2]]
         await eventually(OutboxMessage.all().count, lambda left: left == 0, within_s=30)
         await eventually(count, lambda number: number >= len(tickets), within_s=30)

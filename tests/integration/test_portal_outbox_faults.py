@@ -16,7 +16,7 @@ from dss_portal import gauges
 from dss_portal.app import create_app
 from dss_portal.models import OutboxMessage, Ticket
 from dss_portal.outbox import relay as outbox
-from dss_portal.outbox import unsent
+from dss_portal.outbox import store, unsent
 from dss_portal.outbox.unsent import UNSENT_SENTENCE
 from dss_portal.settings import Settings
 from support.portals import Portal, eventually, new_ticket, post, send_file, text
@@ -101,7 +101,7 @@ async def one_letter(root: Client) -> dict[str, object]:
 
 async def put_many(count: int) -> None:
     for number in range(1, count + 1):
-        await outbox.put(TicketReady(ticket_id=10**6 + number, service=HEART, service_hash="h"))
+        await store.put(TicketReady(ticket_id=10**6 + number, service=HEART, service_hash="h"))
 
 
 async def test_what_cannot_be_sent_holds_nothing_behind_it(

@@ -97,7 +97,6 @@ def dispatcher(vhost: str) -> Iterator[Callable[[str], Dispatcher]]:
 async def submitted(portal: Portal, user: User) -> int:
     ticket_id = await submission.create(user, None, SERVICE, quiet_s=600)
     await submission.submit(ticket_id, user, quiet_s=600)
-    portal.components.relay.wake()
     return ticket_id
 
 

@@ -13,7 +13,7 @@ from dss_portal import batches, gauges
 from dss_portal.accounts import store as accounts
 from dss_portal.datastore import Datastore
 from dss_portal.models import LoginToken, Service, Status, Ticket
-from dss_portal.outbox import relay as outbox
+from dss_portal.outbox import store
 from dss_portal.tickets import janitor, submission
 from support.portals import LONG_AGO, Portal, eventually, new_ticket, post, submitted_ticket, text
 
@@ -151,7 +151,7 @@ async def test_a_gauge_that_cannot_be_read_keeps_none_of_the_others(
 
     monkeypatch.setattr(gauges, "_look_at_tickets", fails)
     monkeypatch.setattr(portal.components.broker.__class__, "connected", False)
-    await outbox.put(m.TicketWithdrawn(ticket_id=1, service="lung"))
+    await store.put(m.TicketWithdrawn(ticket_id=1, service="lung"))
 
     await gauges.look()
 

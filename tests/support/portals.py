@@ -86,7 +86,6 @@ class Portal:
         datastore = self.components.datastore
         touched = await leases.Overdue(self.broker, grace_s=0).ask()
         touched += await reaper.sweep(self.settings, datastore)
-        self.components.relay.wake()
         return touched
 
     def nothing_ready(self, within_s: float = 0.3) -> bool:

@@ -54,9 +54,7 @@ async def purge() -> Response:
     """Raises Refused."""
     form = await forms.submitted()
     datastore = components().datastore
-    relay = components().relay
     completed_only = form.text("which") != "all"
     age = days(form.text("days"))
     count = await store.purge(datastore, completed_only=completed_only, older_than=age)
-    relay.wake()
     return await see_other("/admin", f"{count} tickets were purged.")

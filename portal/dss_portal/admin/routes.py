@@ -140,9 +140,7 @@ async def purge(which: str) -> Response:
     """Delete what is older than ``days`` (or ``hours``), 7 days if neither is given."""
     age = _age(await parameters.form())
     datastore = components().datastore
-    relay = components().relay
     count = await store.purge(datastore, completed_only=which == "completed", older_than=age)
-    relay.wake()
     return plain(f"Purged {count} tickets")
 
 

@@ -15,10 +15,10 @@ from tortoise.migrations.api import migrate
 from tortoise.transactions import in_transaction
 
 from dss_portal import migrations
-from dss_portal.database import clock, transactions
+from dss_portal.database import clock
 from dss_portal.database.address import parse
 from dss_portal.database.engine import arguments
-from dss_portal.patches import tortoise_errors as statements
+from dss_portal.patches import tortoise_errors, tortoise_transactions
 
 ANSWER_S = 3.0
 TURN_S = 0.3
@@ -76,8 +76,8 @@ DESIGN_TIME = config("postgres://nobody@127.0.0.1/none")
 
 @asynccontextmanager
 async def connected(database_url: str) -> AsyncIterator[None]:
-    transactions.mend()
-    statements.hide_values()
+    tortoise_transactions.install()
+    tortoise_errors.install()
     # The fallback lets request handlers, which run in contexts of their own, find the connection.
     context = await Tortoise.init(config(database_url), _enable_global_fallback=True)
     clock.install()

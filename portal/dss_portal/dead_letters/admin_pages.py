@@ -48,13 +48,11 @@ async def ask_requeue() -> Response:
 @blueprint.post("/requeue")
 async def requeue() -> Response:
     datastore = components().datastore
-    relay = components().relay
     letter_id = (await forms.submitted()).text("id") or None
     try:
         requeued = await store.requeue(components().broker, datastore, letter_id)
     except Refused as error:
         return await show(error.text)
-    relay.wake()
     if requeued.refused:
         return await show(requeued.sentence)
     return await see_other(HERE, requeued.sentence)

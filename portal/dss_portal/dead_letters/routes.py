@@ -26,9 +26,7 @@ async def listing() -> Response:
 async def requeue() -> Response:
     """One (``id``) or all (``all=1``).  Raises Refused if none could be."""
     datastore = components().datastore
-    relay = components().relay
     requeued = await store.requeue(components().broker, datastore, _which(await parameters.form()))
-    relay.wake()
     if requeued.refused and not requeued.done:
         raise Refused(" ".join(requeued.refused))
     return plain(requeued.sentence)

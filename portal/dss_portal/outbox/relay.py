@@ -1,14 +1,13 @@
-"""Messages that leave exactly when their change is committed.
+"""Publishes the messages of the outbox, each at least once.
 
-``put`` stores a message in the same transaction as the change it tells of; the relay publishes it
-and removes it once the broker has it.  A crash in between publishes twice, never not at all.  Each message
-stands for itself: one that fails is tried again later, or set aside, and the others leave.
+``store.put`` stores a message in the same transaction as the change that it tells of.  The relay publishes
+it and removes it once the broker has confirmed it; a crash in between publishes it twice.  A message that
+fails is tried again later, or set aside, and holds no other up.
 """
 
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -19,22 +18,24 @@ from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
 
 from dss_broker.broker import Broker
-from dss_broker.codec import decode, encode
+from dss_broker.codec import decode
 from dss_broker.errors import BrokerClosed, MalformedMessage, MessageRefused, Unroutable
 from dss_broker.messages import Message, TicketReady
 from dss_observability import tracing
-from dss_observability.tracing import current_traceparent
 from dss_portal import database
 from dss_portal.database import waiting
 from dss_portal.formats import duration
 from dss_portal.models import OutboxMessage, Ticket
-from dss_portal.outbox import unsent
+from dss_portal.outbox import store, unsent
 
 log = logging.getLogger(__name__)
 
 BATCH = 200
 CONFIRM_TIMEOUT_S = 10.0
-IDLE_S = 5.0  # how long a message of a portal that died waits for another to notice
+IDLE_S = (
+    5.0  # longest time between two looks: for commits of other processes, and of portals that died
+)
+FAILED_S = 1.0  # pause after a look that failed
 SEEKING_S = 0.5  # how soon a broker that is back is noticed; it takes no query
 FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 60.0  # between two tries of a message, doubled each time
 MAX_TRIES = 15
@@ -75,18 +76,6 @@ class _Failed:
     for_ever: bool
 
 
-async def put(message: Message) -> None:
-    """Store ``message`` in the caller's transaction.  ``Relay.wake`` after the commit sends it at once."""
-    type_name, body = encode(message)
-    await OutboxMessage.create(
-        message_id=uuid.uuid4().hex,
-        type_name=type_name,
-        body=body,
-        traceparent=current_traceparent.get(),
-        ticket_id=getattr(message, "ticket_id", None),
-    )
-
-
 class Relay:
     """Publishes what is in the outbox, one portal at a time, in order as far as nothing fails."""
 
@@ -97,25 +86,32 @@ class Relay:
         self._under_way: dict[int, Future[None]] = {}
         self._connected_s: float | None = None
 
-    def wake(self) -> None:
-        """Something was committed."""
-        self._wake.set()
-
     async def run(self) -> None:
-        """Until cancelled."""
-        while True:
-            self._wake.clear()
-            self._note_connection()
-            try:
-                while await self._flush():
-                    pass
-            except Exception as error:
-                if await waiting.for_schema(error):
-                    continue
-                facts, trace = {"reason": repr(error)}, database.trace_of(error)
-                log.warning("outbox not flushed, trying again", extra=facts, exc_info=trace)
-                await asyncio.sleep(1)
-            await _wait(self._wake, IDLE_S if self._broker.connected else SEEKING_S)
+        """Publish what is due after each commit of this process, and at regular intervals; until cancelled."""
+        loop = asyncio.get_running_loop()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(self._wake.set)
+
+        with store.told(wake):
+            while True:
+                await self._publish_due()
+                await _wait(self._wake, IDLE_S if self._broker.connected else SEEKING_S)
+
+    async def _publish_due(self) -> None:
+        """Leaves what fails to the next call."""
+        self._wake.clear()
+        self._note_connection()
+        try:
+            while await self._flush():
+                pass
+        except Exception as error:
+            if await waiting.for_schema(error):
+                self._wake.set()
+                return
+            facts, trace = {"reason": repr(error)}, database.trace_of(error)
+            log.warning("outbox not flushed, trying again", extra=facts, exc_info=trace)
+            await asyncio.sleep(FAILED_S)
 
     async def problem(self) -> str:
         """A sentence if nothing leaves although the broker is there; otherwise ""."""

@@ -14,6 +14,7 @@ from dss_broker.envelope import MAX_REASON_CHARS, Envelope
 from dss_broker.messages import TicketReady
 from dss_portal.database import clock
 from dss_portal.models import OutboxMessage, Ticket, TicketLog
+from dss_portal.outbox import store
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ async def send_again(letter_id: str) -> None:
     """As if it were new."""
     again = _letters().filter(message_id=letter_id)
     await again.update(set_aside_at=None, not_before=None, reason=None, tries=0)
+    store.is_due()
 
 
 async def discard(letter_id: str) -> None:

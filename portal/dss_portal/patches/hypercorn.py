@@ -7,7 +7,7 @@ from hypercorn.protocol.h11 import H11Protocol
 _handle = H11Protocol.handle
 
 
-def drop_what_follows_an_error() -> None:
+def install() -> None:
     """Let Hypercorn forget the bytes of a connection whose request h11 has refused.
 
     Hypercorn 0.18.0 hands them to h11, which keeps them all, and garbage collection frees the

@@ -5,10 +5,10 @@ from typing import Any
 from asyncpg import PostgresError
 from tortoise.backends.asyncpg.client import AsyncpgDBClient
 
-_translate: Any = AsyncpgDBClient._translate_exceptions  # noqa: SLF001 - see hide_values
+_translate: Any = AsyncpgDBClient._translate_exceptions  # noqa: SLF001 - see install
 
 
-def hide_values() -> None:
+def install() -> None:
     """From now on no error of a statement has PostgreSQL's DETAIL, such as "Failing row contains (...)".
 
     It would be logged with the trace: somebody's address, a message, whatever was sent.  May be

@@ -1,7 +1,6 @@
 """What claimed tickets tell: events from the dispatchers become the state that ITK-SNAP sees."""
 
 import logging
-from collections.abc import Callable
 from typing import get_args
 
 from tortoise.transactions import in_transaction
@@ -40,12 +39,9 @@ ClaimEvent = ClaimProgressed | ClaimLogged | ClaimHeartbeat | ClaimSucceeded | C
 class Listener:
     """Handlers for the portal's three queues.  Each may run twice for one message."""
 
-    def __init__(
-        self, datastore: Datastore, settings: Settings, wake_relay: Callable[[], None]
-    ) -> None:
+    def __init__(self, datastore: Datastore, settings: Settings) -> None:
         self._datastore = datastore
         self._settings = settings
-        self._wake_relay = wake_relay
         for message in get_args(
             Message
         ):  # a series that appeared with its first event would hide it
@@ -57,8 +53,6 @@ class Listener:
         if not isinstance(request, ClaimTicket):
             raise TypeError(f"{type(request).__name__} is no claim")
         delivery.reply(await claims.answer(request, self._settings.lease_s))
-        if request.deliveries > 1 or delivery.redelivered:  # who had the ticket before is told
-            self._wake_relay()
 
     async def on_event(self, delivery: Delivery) -> None:
         """Something happened to a claimed ticket, or somebody says that he is at work."""
@@ -68,8 +62,7 @@ class Listener:
             case WorkerAnnounced() as announced:
                 await services.worker_heard(announced)
             case LeaseOverdue(ticket_id=ticket_id, claim_id=claim_id):
-                if await leases.lapse(ticket_id, claim_id, self._settings.max_attempts):
-                    self._wake_relay()
+                await leases.lapse(ticket_id, claim_id, self._settings.max_attempts)
             case (
                 ClaimProgressed()
                 | ClaimLogged()
@@ -97,11 +90,10 @@ class Listener:
             )
             if ticket and claim_id and await store.advance(ticket, Abandoned(claim_id=claim_id)):
                 await store.add_log(ticket.id, "error", PARKED_SENTENCE)
-        self._wake_relay()
 
     async def _on_claim_event(self, event: ClaimEvent, message_id: str) -> None:
-        if not await self._take(event, message_id) and await _ignore(event):
-            self._wake_relay()
+        if not await self._take(event, message_id):
+            await _ignore(event)
 
     async def _take(self, event: ClaimEvent, message_id: str) -> bool:
         """False if its claim is over."""
@@ -149,18 +141,14 @@ class Listener:
         await store.advance(ticket, Succeeded(claim_id=event.claim_id))
 
 
-async def _ignore(event: ClaimEvent) -> bool:
-    """True if its sender is told again that the claim is over: who goes on with it has missed that."""
+async def _ignore(event: ClaimEvent) -> None:
+    """The sender of a heartbeat works on, so the withdrawal of its claim was lost: it is published again."""
     facts = {"ticket": event.ticket_id, "claim": event.claim_id}
     log.info("event of an old claim ignored", extra=facts)
-    if not isinstance(event, ClaimHeartbeat):
-        return False
     ticket = await Ticket.get_or_none(id=event.ticket_id)
-    if ticket is None:
-        return False
-    async with in_transaction():
-        await store.withdraw_claim(ticket, event.claim_id)
-    return True
+    if ticket is not None and isinstance(event, ClaimHeartbeat):
+        async with in_transaction():
+            await store.withdraw_claim(ticket, event.claim_id)
 
 
 async def _concerned(message: Message, message_id: str) -> tuple[Ticket | None, str | None]:

@@ -39,7 +39,6 @@ async def delete(ticket_id: int, *, back: str, listing: str) -> Response:
     if request.method == "POST":
         datastore = components().datastore
         await submission.delete(datastore, ticket_id, current_user())
-        _wake_relay()
         return await see_other(listing, f"Ticket {ticket_id} was deleted.")
     return await confirmation(
         question=f"Delete ticket {ticket_id}?",
@@ -57,7 +56,6 @@ async def retry(ticket_id: int, *, back: str) -> Response:
         datastore = components().datastore
         quiet_s = components().settings.quiet_upload_s
         await submission.retry(datastore, ticket_id, current_user(), quiet_s)
-        _wake_relay()
         return await see_other(back, f"Ticket {ticket_id} waits again.")
     return await confirmation(
         question=f"Retry ticket {ticket_id}?",
@@ -65,8 +63,3 @@ async def retry(ticket_id: int, *, back: str) -> Response:
         verb="Retry the ticket",
         back=back,
     )
-
-
-def _wake_relay() -> None:
-    relay = components().relay
-    relay.wake()

@@ -15,7 +15,6 @@ from dss_portal.batches import each
 from dss_portal.database import waiting
 from dss_portal.datastore import Datastore
 from dss_portal.models import Status
-from dss_portal.outbox.relay import Relay
 from dss_portal.settings import Settings
 from dss_portal.tickets import deadlines, leases, store, submission
 
@@ -40,7 +39,7 @@ ORDER BY id LIMIT $5
 """
 
 
-async def run(settings: Settings, datastore: Datastore, broker: Broker, relay: Relay) -> None:
+async def run(settings: Settings, datastore: Datastore, broker: Broker) -> None:
     """Until cancelled.
 
     Begins one lease after the start, so that the signs of life that queued up while no portal ran
@@ -51,8 +50,7 @@ async def run(settings: Settings, datastore: Datastore, broker: Broker, relay: R
     while True:
         try:
             await each("claims without a sign of life", [overdue], leases.Overdue.ask)
-            if await sweep(settings, datastore):
-                relay.wake()
+            await sweep(settings, datastore)
         except Exception as error:
             if await waiting.for_schema(error):
                 continue

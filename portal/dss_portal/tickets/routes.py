@@ -19,11 +19,6 @@ from dss_portal.web.context import components
 blueprint = Blueprint("tickets", __name__, url_prefix="/api/tickets")
 
 
-def _wake_relay() -> None:
-    relay = components().relay
-    relay.wake()
-
-
 def _quiet_s() -> float:
     return components().settings.quiet_upload_s
 
@@ -92,7 +87,6 @@ async def set_status(ticket_id: int) -> Response:
     if components().settings.scrub_inputs:
         await files.leave_out_meshes(components().datastore, ticket_id, current_user())
     await submission.submit(ticket_id, current_user(), _quiet_s())
-    _wake_relay()
     return plain("ready")
 
 
@@ -156,7 +150,6 @@ async def _log_objects(
 @for_programs
 async def retry(ticket_id: int) -> Response:
     await submission.retry(components().datastore, ticket_id, current_user(), _quiet_s())
-    _wake_relay()
     return plain("ready")
 
 
@@ -165,5 +158,4 @@ async def retry(ticket_id: int) -> Response:
 @for_programs
 async def delete(ticket_id: int) -> Response:
     await submission.delete(components().datastore, ticket_id, current_user())
-    _wake_relay()
     return plain("deleted")

@@ -27,7 +27,7 @@ from dss_portal.models import (
     TicketProgress,
     User,
 )
-from dss_portal.outbox import relay as outbox
+from dss_portal.outbox import store as outbox
 from dss_portal.refusals import Refused
 from dss_portal.services.liveness import SENTENCES, Missed
 from dss_portal.tickets import counting, lifecycle

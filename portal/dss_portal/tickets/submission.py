@@ -7,7 +7,7 @@ from dss_observability import tracing
 from dss_portal.attachments import store as attachments
 from dss_portal.datastore import Datastore
 from dss_portal.models import Attachment, Status, Ticket, TicketLog, User
-from dss_portal.outbox import relay as outbox
+from dss_portal.outbox import store as outbox
 from dss_portal.refusals import Refused
 from dss_portal.services import store as services
 from dss_portal.tickets import files, quota, store

@@ -10,30 +10,37 @@ from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from tortoise.backends.base.client import TransactionalDBClient, TransactionContextPooled
 from tortoise.connection import get_connections
 
+from dss_portal.database import commits
 
-def mend() -> None:
+
+def install() -> None:
     """From now on every outermost transaction is a CarefulTransaction.  May be repeated."""
     AsyncpgDBClient._in_transaction = _begin  # type: ignore[assignment,method-assign]  # noqa: SLF001
 
 
 class CarefulTransaction(TransactionContextPooled):
-    """Gives its connection back and takes it out of the context, however it ends."""
+    """Gives its connection back and takes it out of the context, however it ends; tells of its commit."""
 
-    __slots__ = ()
+    __slots__ = ("_commit",)
 
     async def __aenter__(self) -> TransactionalDBClient:
         try:
-            return await super().__aenter__()
+            client = await super().__aenter__()
         except BaseException:
             if self._in_context():
                 await self._give_back()
             raise
+        self._commit = commits.begin()
+        return client
 
     async def __aexit__(self, *reason: Any) -> None:
+        committed = False
         try:
             await super().__aexit__(*reason)
+            committed = reason[0] is None
         finally:
             self._forget()
+            self._commit.end(committed=committed)
 
     async def _give_back(self) -> None:
         parent, connection = self.client._parent, self.client._connection  # noqa: SLF001

@@ -1,0 +1,46 @@
+"""Calls that follow the commit of a transaction."""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+
+Act = Callable[[], None]
+
+
+class Commit:
+    """The end of one outermost transaction, and what is called after it."""
+
+    def __init__(self) -> None:
+        self._acts: dict[Act, None] = {}  # a set in order
+        self.is_over = False
+
+    def call_after(self, act: Act) -> None:
+        self._acts[act] = None
+
+    def end(self, *, committed: bool) -> None:
+        """Call each act once, or none after a rollback."""
+        self.is_over = True
+        for act in self._acts if committed else ():
+            act()
+
+
+_current: ContextVar[Commit | None] = ContextVar("commit", default=None)
+
+
+def begin() -> Commit:
+    """A transaction has begun in this task."""
+    commit = Commit()
+    _current.set(commit)
+    return commit
+
+
+def after_commit(act: Act) -> None:
+    """Call ``act`` once after the caller's outermost transaction is committed, and never if it is rolled back.
+
+    Outside a transaction every statement commits by itself, so ``act`` is called now.  ``act`` must
+    not block and not raise.
+    """
+    commit = _current.get()
+    if commit is None or commit.is_over:
+        act()
+    else:
+        commit.call_after(act)

@@ -1,0 +1,50 @@
+"""Messages stored with the change that they belong to.  The commit tells the relay."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from dss_broker.codec import encode
+from dss_broker.messages import Message
+from dss_observability.tracing import current_traceparent
+from dss_portal.database.commits import after_commit
+from dss_portal.models import OutboxMessage
+
+_listeners: set[Callable[[], None]] = set()
+"""The relays of this process."""
+
+
+async def put(message: Message) -> None:
+    """Store ``message`` in the caller's transaction.  The commit wakes the relay, which publishes it."""
+    type_name, body = encode(message)
+    await OutboxMessage.create(
+        message_id=uuid.uuid4().hex,
+        type_name=type_name,
+        body=body,
+        traceparent=current_traceparent.get(),
+        ticket_id=getattr(message, "ticket_id", None),
+    )
+    is_due()
+
+
+def is_due() -> None:
+    """A message of the outbox is due as soon as the caller's transaction is committed."""
+    after_commit(_tell)
+
+
+@contextmanager
+def told(listener: Callable[[], None]) -> Iterator[None]:
+    """Within the block, ``listener`` is called after each commit of this process that makes a message due.
+
+    Commits of other processes, such as a command's, are left to the relay's periodic look.
+    """
+    _listeners.add(listener)
+    try:
+        yield
+    finally:
+        _listeners.discard(listener)
+
+
+def _tell() -> None:
+    for listener in tuple(_listeners):
+        listener()
