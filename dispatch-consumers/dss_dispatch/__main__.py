@@ -48,7 +48,7 @@ def serve(
     loaded = _load(service)
     settings = _settings(Settings)
     configure_logging("dispatch", json_lines=settings.log_json)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each question is too much
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request
     end_tracing = start_tracing("dispatch", settings.instance, os.environ)
     try:
         _serve(loaded, settings, _service_url(loaded.name))
@@ -59,7 +59,7 @@ def serve(
 
 @main.command("check-results")
 def check_results() -> None:
-    """Judge what providers over HTTP return, until told to stop; `serve` does so, too.
+    """Check the results of providers over HTTP, until told to stop; `serve` does that, too.
 
     For a site that has providers over HTTP and no dispatcher.  Needs DSS_AMQP_URL and DSS_DATASTORE.
     """
@@ -85,7 +85,7 @@ def services() -> None:
 def check(
     service: Annotated[str, typer.Argument(help="A folder with service.json, or a built-in name.")],
 ) -> None:
-    """Say whether a service can be served, and by what; if not, which field is wrong."""
+    """Say whether a service can be served, and by which algorithm; if not, which field is wrong."""
     loaded = _load(service)
     what = f"{loaded.dispatch.provider} '{loaded.dispatch.algorithm}'"
     typer.echo(f"{loaded.name} {loaded.version} can be served, by the {what}.")
@@ -105,7 +105,7 @@ def _load(service: str) -> Service:
 
 
 def _settings(kind: type[S]) -> S:
-    """From the environment.  Exits with a sentence for each setting that is missing or wrong."""
+    """Read from the environment.  Exits with a sentence for each setting that is missing or wrong."""
     try:
         return kind()
     except ValidationError as error:
@@ -181,14 +181,14 @@ def _serve_checks(settings: ProgramSettings) -> None:
 
 
 def _start_checks(broker: RabbitBroker, datastore: Path) -> None:
-    """Waits for the broker like ``_start``."""
+    """Wait for the broker, as ``_start`` does."""
     with suppress(BrokerClosed):
         serve_checks(broker, datastore)
         log.info("checking results")
 
 
 def _start(consumer: Consumer, parallel: int) -> None:
-    """Waits for the broker, however long it takes; in vain if the program is stopped meanwhile."""
+    """Wait for the broker, then serve.  Returns early if the program is stopped."""
     with suppress(BrokerClosed):
         consumer.start(parallel=parallel)
         log.info("serving")

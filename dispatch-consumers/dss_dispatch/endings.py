@@ -10,7 +10,7 @@ from dss_broker.topology import RETRY_DELAYS_S
 from dss_datastore.volume import is_there
 from dss_dispatch.claim_events import ClaimEvents
 from dss_dispatch.errors import NoInference, TicketError, Withdrawn
-from dss_dispatch.files import is_full
+from dss_dispatch.result.files import is_full
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""What can go wrong in a dispatcher."""
+"""Errors of a dispatcher."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +11,11 @@ class TicketError(Exception):
 
 
 class ImageDamaged(TicketError):
-    """Voxels are missing in a file, or are not those that were written."""
+    """Voxels of a file are missing or damaged."""
 
 
 class ResultRefused(TicketError):
-    """The finished result did not pass the gate; ``finding`` is what was found, as part of a sentence."""
+    """The result did not pass the last check; ``finding`` says why, as part of a sentence."""
 
     def __init__(self, finding: str) -> None:
         super().__init__(
@@ -26,11 +26,11 @@ class ResultRefused(TicketError):
 
 
 class Withdrawn(Exception):
-    """The user has deleted the ticket; nobody waits for it any more."""
+    """The user has deleted the ticket, or another claim continues it."""
 
 
 class NoInference(Exception):
-    """No worker answers for the bundle now; the text is a sentence for the user."""
+    """No worker can run the inference now; the text is a sentence for the user."""
 
 
 class ServiceInvalid(Exception):

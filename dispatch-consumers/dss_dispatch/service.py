@@ -1,4 +1,4 @@
-"""A service is a folder with ``service.json``: what ITK-SNAP shows, and what the dispatcher does."""
+"""Services: folders with a ``service.json`` that says what ITK-SNAP shows and what the dispatcher does."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -27,7 +27,7 @@ IMAGE_ROLES: dict[TagType, frozenset[str]] = {
     TagType.ANATOMICAL: frozenset({Role.MAIN, Role.OVERLAY}),
     TagType.SEGMENTATION: frozenset({Role.SEGMENTATION}),
 }
-"""The roles that a layer may have under a tag of that type; the other types tag no image layer."""
+"""Roles of the layers that a tag of each type may mark; tags of other types mark no image layer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +40,14 @@ class LabelStyle:
 
 
 class Provider(StrEnum):
-    """What does the work of a service."""
+    """What makes the segmentations of a service."""
 
     RULES = "rules"
     BUNDLE = "bundle"
 
 
 BUILT_IN_RULES = ("lung-segmentation", "nodule-detection")
-"""The rules that come with the workers.  A test holds them against the workers' own list."""
+"""The rules that come with the workers; a test compares them with the workers' list."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ class Dispatch:
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """A usable service: what clients are told, and what the dispatcher does."""
+    """A usable service: ``descriptor`` is for clients, ``dispatch`` for the dispatcher."""
 
     descriptor: Descriptor
     dispatch: Dispatch
@@ -106,7 +106,7 @@ class Service:
         return next(tag for tag in self.tags if tag.name == self.dispatch.tag)
 
     def styled(self, labels: tuple[Label, ...]) -> tuple[Label, ...]:
-        """The bundle's labels, named and coloured as this service wants."""
+        """The bundle's labels with the names and colours of this service."""
         styles = {style.value: style for style in self.dispatch.labels}
         return tuple(_styled(label, styles.get(label.value)) for label in labels)
 
@@ -126,7 +126,7 @@ def builtin_services() -> dict[str, Path]:
 def load_service(folder: Path, changes: Path | None = None) -> Service:
     """Read and check ``folder/service.json``.  Raises ServiceInvalid, naming the field.
 
-    What a site wants otherwise stands in ``changes/NAME.json``, a JSON merge patch (RFC 7396).
+    A site's changes are in ``changes/NAME.json``, a JSON merge patch (RFC 7396).
     """
     raw = _object_in(folder / "service.json")
     if changes is not None and not changes.is_dir():
@@ -137,7 +137,7 @@ def load_service(folder: Path, changes: Path | None = None) -> Service:
 
 
 def _changes_of(name: object, folder: Path) -> Path | None:
-    """None if there are none, as for a name that no file can have."""
+    """The file of changes; None if there is none."""
     path = folder / f"{name}.json"
     try:
         return path if path.is_file() else None
@@ -155,7 +155,7 @@ def _object_in(path: Path) -> dict[str, Any]:
 
 
 def _merged(whole: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
-    """An object is merged, null removes, anything else replaces."""
+    """RFC 7396: an object is merged, null removes, any other value replaces."""
     merged = {key: value for key, value in whole.items() if patch.get(key, value) is not None}
     for key, value in patch.items():
         if isinstance(value, dict):
@@ -182,7 +182,7 @@ def service_from(raw: dict[str, Any]) -> Service:
 
 @dataclass(frozen=True, kw_only=True)
 class _Ours:
-    """The part of service.json that clients are not told."""
+    """The part of service.json that is not published."""
 
     dispatch: Dispatch
 

@@ -1,4 +1,4 @@
-"""What an operator may set for a dispatcher, each as ``DSS_<NAME>`` in the environment."""
+"""Settings of a dispatcher, each ``DSS_<NAME>`` in the environment."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from dss_broker.settings import AmqpUrl, Bind, Instance
 
 
 class ServiceSettings(BaseSettings):
-    """Enough to read a service."""
+    """Settings to read a service."""
 
     model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True, env_ignore_empty=True)
 
@@ -23,7 +23,7 @@ class ServiceSettings(BaseSettings):
 
 
 class ProgramSettings(BaseSettings):
-    """Enough to check the results of others."""
+    """Settings to check the results of providers over HTTP."""
 
     model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True, env_ignore_empty=True)
 
@@ -38,19 +38,19 @@ class ProgramSettings(BaseSettings):
 
 
 class Settings(ServiceSettings, ProgramSettings):
-    """Enough to serve a service."""
+    """Settings to serve a service."""
 
     provider: str = Field(
         "dss", pattern=r"^[\w-]{1,78}$", description="who offers the service, as users read it"
     )
-    parallel_tickets: int = Field(2, ge=1, description="tickets in hand at a time")
+    parallel_tickets: int = Field(2, ge=1, description="tickets worked on at a time")
     inference_silence_s: float = Field(
         600, gt=0, description="a worker that is silent for so long is given up"
     )
 
 
 def service_url(service: str, environment: Mapping[str, str]) -> str:
-    """``LUNG_SEGMENTATION_SERVICE_URL`` and its like: a server to ask instead of the queue; "" for none.
+    """The value of ``LUNG_SEGMENTATION_SERVICE_URL`` and the like: a server to use instead of the queue; "" if unset.
 
     Raises ValueError if it is no address.
     """

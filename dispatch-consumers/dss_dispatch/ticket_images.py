@@ -1,8 +1,8 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""What an image file says about itself, and which values a segmentation holds, for a ticket.
+"""Headers of a ticket's image files, and values of its segmentations.
 
-``dss_images`` reads and judges; here its refusals become sentences about a ticket's files.
+``dss_images`` reads the files; its errors become TicketErrors that name the file.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,16 +23,16 @@ from dss_images.header import SUFFIXES, Header
 UNSIGNED_PIXELS = frozenset({"u1", "u2"})
 """Types of a segmentation: ITK-SNAP's labels are unsigned integers up to 65535."""
 INTEGER_PIXELS = UNSIGNED_PIXELS | {"i1", "i2", "i4", "u4", "i8", "u8"}
-"""Those that others write segmentations with; what counts then are the values."""
+"""Types of other programs' segmentations, whose values are checked instead."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """An image's header.  Index order (x, y, z, ...), millimetres, LPS, as ITK says it.
+    """An image's header.  Index order (x, y, z, ...), millimetres, LPS, as in ITK.
 
-    Of a fourth axis, time, only the ``size`` is told.  ``pixel_type`` is numpy's, without byte order.
+    A fourth axis, time, is in ``size`` only.  ``pixel_type`` is numpy's, without byte order.
     """
 
     size: tuple[int, ...]
@@ -48,74 +48,72 @@ class Image:
 
     @property
     def grid(self) -> Grid:
-        """Of an image of three dimensions or more."""
+        """The grid in space; the image has three dimensions or more."""
         (i, j, k), (a, b, c), (x, y, z) = self.size[:3], self.spacing_mm, self.origin_mm
         return Grid(
             size=(i, j, k), spacing_mm=(a, b, c), origin_mm=(x, y, z), direction=self.direction
         )
 
     def index_of(self, point_mm: Sequence[float]) -> npt.NDArray[np.float64]:
-        """Of a point of a three-dimensional image, in LPS; (x, y, z), whole in the middle of a voxel."""
+        """The index (x, y, z) of a point in LPS; integers are the centres of voxels."""
         return self.grid.index_of(point_mm)
 
 
 def read_volume(path: Path) -> Image:
-    """The header of an image that a service may be asked to segment.
+    """The header of an image to segment.
 
-    Raises TicketError with the same sentence as the client and the worker have for such a file.
+    Raises TicketError, with the sentence that client and worker use for such a file.
     """
-    with _told(lambda sentence: sentence):
+    with _ticket_errors(lambda sentence: sentence):
         header = reading.read_header(path)
         judging.require_volume(header)
     return _image(header)
 
 
 def read_header(path: Path) -> Image:
-    """Without the voxels.  Raises TicketError if the file is no image in one of our formats."""
-    return _image(_of_file(path, reading.read_header))
+    """Raises TicketError if the file is no image in one of our formats.  Reads no voxels."""
+    return _image(_read_file(path, reading.read_header))
 
 
-def check_whole(path: Path) -> None:
+def check_voxels(path: Path) -> None:
     """Raises TicketError if the file is no image, or if voxels are missing or damaged in it."""
-    _of_file(path, lambda p: sum(1 for _ in reading.slices_in(reading.read_header(p))))
+    _read_file(path, lambda p: sum(1 for _ in reading.slices_in(reading.read_header(p))))
 
 
-def is_known(name: str) -> bool:
-    """Can files of such a name be read here?"""
+def has_image_suffix(name: str) -> bool:
+    """True if the suffix is that of a format that we read."""
     return name.lower().endswith(tuple(s for ends in SUFFIXES.values() for s in ends))
 
 
 def label_values(path: Path) -> frozenset[int]:
     """The values of a segmentation, read as unsigned 16-bit, without 0.  Raises TicketError."""
-    return _of_file(path, labels.label_values)
+    return _read_file(path, labels.label_values)
 
 
 def label_volumes(path: Path) -> dict[int, float]:
     """Millilitres by value of a segmentation, without 0.  Raises TicketError."""
-    return _of_file(path, labels.label_volumes)
+    return _read_file(path, labels.label_volumes)
 
 
 def label_range(path: Path) -> tuple[int, int]:
-    """The lowest and the highest value of a segmentation of integers, as they are.  Raises TicketError."""
-    return _of_file(path, labels.label_range)
+    """The lowest and the highest value of a segmentation of integers.  Raises TicketError."""
+    return _read_file(path, labels.label_range)
 
 
 def same_voxels(path: Path, other: Path) -> bool:
-    """Of two images with equal headers.  Raises TicketError."""
-    return _of_file(path, lambda p: labels.same_voxels(p, other))
+    """True if two images with equal headers have equal voxels.  Raises TicketError."""
+    return _read_file(path, lambda p: labels.same_voxels(p, other))
 
 
 def grid_difference(found: Image, needed: Image) -> str:
-    """What is different about the two grids, as part of a sentence; "" if nothing is."""
+    """The difference of the two grids, as part of a sentence; "" if there is none."""
     if found.size != needed.size:
         return f"size {found.size} instead of {needed.size}"
     return difference(found.grid, needed.grid)
 
 
 def renumber(source: Path, target: Path, places: dict[int, int]) -> None:
-    """Write ``source``, which the gate has read, with its values changed to those of ``places``, in the very
-    same grid.
-    """
+    """Write the segmentation ``source`` to ``target`` in the same grid, its values replaced by ``places``."""
     wide = max(places.values(), default=0) > 255
     image = sitk.ReadImage(str(source), sitk.sitkUInt16 if wide else sitk.sitkUInt8)
     changed = sitk.ChangeLabel(image, {a: b for a, b in places.items() if a != b})
@@ -131,24 +129,24 @@ def _image(header: Header) -> Image:
         origin_mm=grid.origin_mm[:3],
         direction=tuple(float(cosine) for cosine in axes.ravel()),
         components=header.components,
-        pixel_type=_type_meant(header),
+        pixel_type=_pixel_type(header),
     )
 
 
-def _type_meant(header: Header) -> str:
-    """As ITK reads it: what a factor is applied to is no integer any more."""
+def _pixel_type(header: Header) -> str:
+    """The type that ITK reads: voxels with a slope or an intercept become floating-point numbers."""
     is_plain = (header.slope, header.intercept) == (1.0, 0.0)
     return header.kind.str[1:] if is_plain else "f8"
 
 
-def _of_file(path: Path, read: Callable[[Path], T]) -> T:
-    """A ticket has several files, so the sentence begins with its name."""
-    with _told(lambda sentence: f"The file '{path.name}' cannot be used. {sentence}"):
+def _read_file(path: Path, read: Callable[[Path], T]) -> T:
+    """Call ``read``; a TicketError names the file."""
+    with _ticket_errors(lambda sentence: f"The file '{path.name}' cannot be used. {sentence}"):
         return read(path)
 
 
 @contextmanager
-def _told(sentence: Callable[[str], str]) -> Iterator[None]:
+def _ticket_errors(sentence: Callable[[str], str]) -> Iterator[None]:
     try:
         yield
     except errors.ImageDamaged as error:

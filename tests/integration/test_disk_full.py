@@ -15,7 +15,7 @@ from dss_broker.broker import Delivery
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import ClaimFailed, RunInference
 from dss_datastore import layout
-from dss_dispatch.files import ROOM_BYTES
+from dss_dispatch.result.files import ROOM_BYTES
 from dss_images.grid import file_grid_of
 from dss_images.patient_axes import lps_order
 from dss_inference.ct.reading import Ct, write_segmentation

@@ -1,4 +1,4 @@
-"""Answers portals that ask whether the results of a provider over HTTP may be handed out."""
+"""Checks the results of providers over HTTP when a portal asks for it."""
 
 import logging
 from pathlib import Path
@@ -10,7 +10,7 @@ from dss_datastore import layout
 from dss_datastore.volume import is_there
 from dss_dispatch.errors import ResultRefused, TicketError
 from dss_dispatch.result.picture import leave_picture
-from dss_dispatch.result.provider_results import check_provided
+from dss_dispatch.result.provider_results import check_provider_results
 
 log = logging.getLogger(__name__)
 
@@ -23,11 +23,11 @@ GONE = "A file went away while the results were checked; set the status again."
 
 
 def serve_checks(broker: Broker, datastore: Path) -> None:
-    """Answer from now on, one question at a time."""
-    broker.consume(RESULT_CHECKS, Checker(datastore).handle)
+    """Answer requests from now on, one at a time."""
+    broker.consume(RESULT_CHECKS, CheckRequestHandler(datastore).handle)
 
 
-class Checker:
+class CheckRequestHandler:
     """The handler of ``topology.RESULT_CHECKS``."""
 
     def __init__(self, datastore: Path) -> None:
@@ -36,22 +36,22 @@ class Checker:
     def handle(self, delivery: Delivery) -> None:
         asked = delivery.message
         if not isinstance(asked, CheckResults):
-            raise TypeError(f"{type(asked).__name__} is no question about results")
+            raise TypeError(f"{type(asked).__name__} is no request to check results")
         facts = {"ticket": asked.ticket_id, "claim": asked.claim_id}
         if (delivery.age_s or 0.0) > asked.patience_s:
             log.info("results not checked, since nobody waits any more", extra=facts)
             return
-        reason = self._objection(asked)
+        reason = self._refusal(asked)
         log.info("results checked", extra={**facts, "accepted": not reason})
         delivery.reply(self._answer(asked, reason))
 
-    def _objection(self, asked: CheckResults) -> str:
-        """A sentence, or "".  Whoever waits gets an answer, whatever goes wrong here."""
+    def _refusal(self, asked: CheckResults) -> str:
+        """Why the results are refused, a sentence; "" if they are accepted.  Raises nothing: the portal waits."""
         if not is_there(self._datastore):
             return AWAY
         try:
             results, sent = self._datastore / asked.results_dir, self._datastore / asked.input_dir
-            check_provided(results, asked.names, sent)
+            check_provider_results(results, asked.names, sent)
         except ResultRefused as error:
             return f"{error.finding[:1].upper()}{error.finding[1:]}."
         except TicketError as error:

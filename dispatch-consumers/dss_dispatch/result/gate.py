@@ -1,7 +1,7 @@
-"""The result gate: what does not pass is never handed out.
+"""The last check of a result, before the user may download it.
 
-It trusts nobody: all is read back from the disk.  A misaligned segmentation is the worst that this
-product could deliver.
+Everything is read back from disk.  The worst result that this product could deliver is a misaligned
+segmentation.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from pathlib import Path
 from dss_broker.messages import ResultFile
 from dss_datastore import file_names
 from dss_dispatch.errors import ImageDamaged, ResultRefused, workspace_errors
-from dss_dispatch.files import described
+from dss_dispatch.result.files import result_file
 from dss_dispatch.submission.reading import WORKSPACE_SUFFIX, is_plain_file
 from dss_dispatch.ticket_images import (
     UNSIGNED_PIXELS,
@@ -40,15 +40,15 @@ def check_results(folder: Path, segmentation: str) -> tuple[ResultFile, ...]:
     check_names(path.name for path in folder.iterdir())
     for layer in layers:
         if layer.role == Role.SEGMENTATION and layer.file_name != segmentation:
-            _check_kept(layer, read_header(folder / layer.file_name), main)
-    _check_added(layers, segmentation)
+            _check_user_segmentation(layer, read_header(folder / layer.file_name), main)
+    _check_new_layer(layers, segmentation)
     _check_grid(read_header(folder / segmentation), main)
     check_values(_values(folder / segmentation), workspace)
-    return tuple(described(path) for path in sorted(folder.iterdir()))
+    return tuple(result_file(path) for path in sorted(folder.iterdir()))
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Every system must be able to store every one, and tell them apart.  Raises ResultRefused."""
+    """Raises ResultRefused if a system cannot store one of the files, or cannot tell two apart."""
     seen: list[str] = []
     for name in sorted(names):
         fault = file_names.fault(name)
@@ -65,7 +65,7 @@ def _only_workspace(folder: Path) -> Folder:
 
 
 def _check_files(folder: Path, workspace: Folder, layers: tuple[Layer, ...]) -> None:
-    """Every file that is named is there, where it is named, and no other."""
+    """Every layer's file is in the folder, and no other file."""
     named = {layer.file_name for layer in layers} | set(mesh_file_names(workspace))
     for name in sorted(named):
         require(is_plain_file(folder / name), f"the file '{name}' of a layer is missing")
@@ -74,13 +74,13 @@ def _check_files(folder: Path, workspace: Folder, layers: tuple[Layer, ...]) -> 
     require(has_moved(workspace), "its layers lie outside of its SaveLocation")
 
 
-def _check_added(layers: tuple[Layer, ...], segmentation: str) -> None:
+def _check_new_layer(layers: tuple[Layer, ...], segmentation: str) -> None:
     roles = [layer.role for layer in layers if layer.file_name == segmentation]
     require(roles == [Role.SEGMENTATION], "the new segmentation is not a layer of the workspace")
 
 
-def _check_kept(layer: Layer, image: Image, main: Image) -> None:
-    """The user has loaded it before as it is, so only what would abort the loading counts."""
+def _check_user_segmentation(layer: Layer, image: Image, main: Image) -> None:
+    """A segmentation of the user: check only what would keep ITK-SNAP from loading the workspace."""
     same = image.size[:3] == main.size[:3] and image.components == 1
     require(same, f"the user's segmentation {layer.key} has another size than the main image")
 
@@ -100,12 +100,12 @@ def _values(segmentation: Path) -> frozenset[int]:
 
 
 def check_values(values: frozenset[int], workspace: Folder) -> None:
-    """Each value needs a name.  Raises ResultRefused."""
+    """Raises ResultRefused if a value has no label."""
     nameless = sorted(values - set(label_table(workspace)))
     require(not nameless, f"the segmentation has values without a label: {nameless[:5]}")
 
 
 def require(condition: object, finding: str) -> None:
-    """Raises ResultRefused if that is not so."""
+    """Raises ResultRefused if ``condition`` is false; ``finding`` is part of its sentence."""
     if not condition:
         raise ResultRefused(finding)

@@ -20,7 +20,7 @@ _DESCRIPTION = "Three planes with the outlines of the labels"
 
 
 def leave_picture(results: Path, sent: Path, folder: Path) -> tuple[AttachedFile, ...]:
-    """Of the results that ``check_provided`` has accepted, as a file in ``folder``.
+    """Of the results that ``check_provider_results`` has accepted, as a file in ``folder``.
 
     None without a segmentation that is new, or if it cannot be drawn: results are not lost for their picture.
     """

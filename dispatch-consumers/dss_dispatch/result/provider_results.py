@@ -1,7 +1,7 @@
-"""What a provider over HTTP has returned, held against the same rules as our own results.
+"""The last check of a result that a provider over HTTP has uploaded.
 
-Unlike those it may hold files that no layer names: reports, or what the provider sent before it mended
-its result, since it cannot remove a file.
+The rules are those of ``gate``, except that files without a layer are allowed: reports, and earlier
+uploads, since a provider cannot remove a file.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,15 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from dss_dispatch.errors import TicketError, workspace_errors
-from dss_dispatch.files import sha256
+from dss_dispatch.result.files import sha256
 from dss_dispatch.result.gate import check_names, check_values, require
 from dss_dispatch.submission.reading import WORKSPACE_SUFFIX, is_plain_file
 from dss_dispatch.ticket_images import (
     INTEGER_PIXELS,
     Image,
-    check_whole,
+    check_voxels,
     grid_difference,
-    is_known,
+    has_image_suffix,
     label_range,
     label_values,
     read_header,
@@ -34,18 +34,18 @@ from dss_workspace.registry import MAX_BYTES, Folder, read
 
 
 @workspace_errors()
-def check_provided(folder: Path, names: Sequence[str], sent: Path) -> None:
-    """May the files ``names`` of ``folder`` be handed out?  In ``sent`` lies what the user submitted.
+def check_provider_results(folder: Path, names: Sequence[str], sent: Path) -> None:
+    """Check the files ``names`` of ``folder``; ``sent`` is the folder of the user's input.
 
-    Raises ResultRefused or another TicketError with a sentence; OSError if a file goes meanwhile.
+    Raises ResultRefused or another TicketError with a sentence; OSError if a file is removed meanwhile.
     """
     check_names(names)
     workspace = _only_workspace(folder, names)
     layers = ws.layers(workspace)
     _check_files(folder, names, workspace, layers)
     for layer in layers:
-        if layer.role in {Role.MAIN, Role.SEGMENTATION} or is_known(layer.file_name):
-            check_whole(folder / layer.file_name)
+        if layer.role in {Role.MAIN, Role.SEGMENTATION} or has_image_suffix(layer.file_name):
+            check_voxels(folder / layer.file_name)
     main = read_header(folder / layers[0].file_name)
     _check_images(folder, layers, main, sent)
     for layer in layers:
@@ -54,7 +54,7 @@ def check_provided(folder: Path, names: Sequence[str], sent: Path) -> None:
 
 
 def _only_workspace(folder: Path, names: Sequence[str]) -> Folder:
-    """ITK-SNAP's clients open one, and know it by the very spelling of its suffix."""
+    """ITK-SNAP's clients open one workspace, whose suffix must be in lower case."""
     found = sorted(n for n in names if n.casefold().endswith(WORKSPACE_SUFFIX))
     listed = "".join(f" '{name}'" for name in found[:3])
     require(
@@ -84,18 +84,18 @@ def _check_files(
 
 
 def _check_images(folder: Path, layers: tuple[Layer, ...], main: Image, sent: Path) -> None:
-    """The main image is in the grid of an image that the user sent; one under a name that was sent is that one.
+    """The main image has the grid of a submitted image; an image with a submitted name is unchanged.
 
     A provider may make another layer the main image, or change intensities under a name of its own.
     """
-    images = dict(_sent(sent, but=Role.SEGMENTATION))
+    images = dict(_submitted_images(sent, but=Role.SEGMENTATION))
     for layer in layers:
         header = images.get(sent / layer.file_name)
         if header is not None and layer.role != Role.SEGMENTATION:
-            same = _is_same(folder / layer.file_name, sent / layer.file_name, header)
+            same = _is_same_image(folder / layer.file_name, sent / layer.file_name, header)
             require(same, f"'{layer.file_name}' is not the image that was sent under this name")
     differences = [
-        grid_difference(_one_moment(main), _one_moment(header)) for header in images.values()
+        grid_difference(_without_time(main), _without_time(header)) for header in images.values()
     ]
     require(
         not differences or "" in differences,
@@ -104,13 +104,13 @@ def _check_images(folder: Path, layers: tuple[Layer, ...], main: Image, sent: Pa
     )
 
 
-def _one_moment(image: Image) -> Image:
-    """Of a series in time, a provider may give back one time point as the main image."""
+def _without_time(image: Image) -> Image:
+    """The grid in space: a provider may return one time point of a series as the main image."""
     return replace(image, size=image.size[:3])
 
 
-def _is_same(path: Path, other: Path, header: Image) -> bool:
-    """The very file, or its voxels in the same grid, written anew by the provider's client."""
+def _is_same_image(path: Path, other: Path, header: Image) -> bool:
+    """True for the same file, and for the same voxels in the same grid that the provider has written again."""
     if sha256(path) == sha256(other):
         return True
     return read_header(path) == header and same_voxels(path, other)
@@ -121,8 +121,8 @@ def _check_segmentation(
 ) -> None:
     image = read_header(folder / name)
     same_size = image.size[:3] == main.size[:3] and image.components == 1
-    if same_size and _is_the_users_own(folder / name, sent):
-        return  # loaded before as it is
+    if same_size and _is_from_user(folder / name, sent):
+        return  # ITK-SNAP has loaded it before
     require(image.components == 1, f"'{name}' has {image.components} values per voxel, not one")
     require(
         image.pixel_type in INTEGER_PIXELS,
@@ -138,25 +138,26 @@ def _check_segmentation(
     check_values(label_values(folder / name), workspace)
 
 
-def _is_the_users_own(path: Path, sent: Path) -> bool:
+def _is_from_user(path: Path, sent: Path) -> bool:
     return any(
-        _is_same(path, other, header) for other, header in _sent(sent, only=Role.SEGMENTATION)
+        _is_same_image(path, other, header)
+        for other, header in _submitted_images(sent, only=Role.SEGMENTATION)
     )
 
 
-def _sent(
+def _submitted_images(
     folder: Path, *, only: Role | None = None, but: Role | None = None
 ) -> Iterator[tuple[Path, Image]]:
-    """Files of the user's layers, as far as they can be read."""
-    for layer in _layers_sent(folder):
+    """Files and headers of the user's layers; unreadable ones are left out."""
+    for layer in _submitted_layers(folder):
         path = folder / layer.file_name
         if (only in {None, layer.role}) and layer.role != but and is_plain_file(path):
             with suppress(TicketError):
                 yield path, read_header(path)
 
 
-def _layers_sent(sent: Path) -> tuple[Layer, ...]:
-    """None if the user sent no workspace that can be read, or several."""
+def _submitted_layers(sent: Path) -> tuple[Layer, ...]:
+    """() if the user has not submitted exactly one readable workspace."""
     files = sorted(sent.iterdir()) if sent.is_dir() else []
     found = [path for path in files if path.suffix.casefold() == WORKSPACE_SUFFIX]
     if len(found) != 1:

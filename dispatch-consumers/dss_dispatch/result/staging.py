@@ -1,6 +1,6 @@
-"""From a submission and its new segmentation to the folder that the user will download.
+"""Builds the result: the folder that the user downloads, of the submission and its new segmentation.
 
-What it must hold is said by ITK-SNAP's loader: one missing file, and nothing loads.
+It holds every file that the workspace names, since ITK-SNAP loads nothing if one is missing.
 """
 
 import copy
@@ -11,9 +11,9 @@ from pathlib import Path
 from dss_broker.messages import Label, Landmark
 from dss_datastore.volume import make_folder
 from dss_datastore.writing import link, sync, write
-from dss_dispatch.annotations import add_landmarks
 from dss_dispatch.errors import workspace_errors
-from dss_dispatch.files import sha256
+from dss_dispatch.result.files import sha256
+from dss_dispatch.result.landmarks import add_landmarks
 from dss_dispatch.submission.reading import Submission, is_plain_file
 from dss_dispatch.ticket_images import label_values, read_header, renumber
 from dss_workspace import layers as ws
@@ -24,12 +24,12 @@ from dss_workspace.paths import move, remove_histories
 from dss_workspace.registry import Folder, serialize
 
 _NAME_DIGITS = 32
-"""As many as the client's own names have (``layer_000_<md5>.nii.gz``)."""
+"""As in the names of ITK-SNAP's client (``layer_000_<md5>.nii.gz``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Segmentation:
-    """What the inference yielded: a file in the target's grid, and what its values mean."""
+    """The segmentation that inference has made, a file in the target's grid, and the labels of its values."""
 
     path: Path
     nickname: str
@@ -50,12 +50,12 @@ class Staged:
 def stage(
     ticket_id: int, submission: Submission, segmentation: Segmentation, folder: Path
 ) -> Staged:
-    """Fill ``folder``; the workspace is written last.  Twice is the same as once.
+    """Fill ``folder``; the workspace is written last.  Idempotent.
 
-    The input is not touched.  Raises TicketError if a segmentation of the user's cannot be read.
+    The input is not changed.  Raises TicketError if a segmentation of the user cannot be read.
     """
     make_folder(folder)
-    used = _values_of(submission)
+    used = _used_values(submission)
     workspace = copy.deepcopy(submission.workspace)
     places = place_labels(segmentation.labels, label_table(workspace), used)
     name = _place_segmentation(segmentation, places, folder)
@@ -67,18 +67,18 @@ def stage(
     add_labels(workspace, segmentation.labels, places, used)
     add_landmarks(workspace, segmentation.landmarks, submission.image)
     _finish(ticket_id, submission, workspace, folder)
-    remarks = [*_moved(segmentation.labels, places), *_meshes(dropped)]
+    remarks = [*_renumbering_remarks(segmentation.labels, places), *_mesh_remarks(dropped)]
     return Staged(folder=folder, segmentation=name, remarks=tuple(remarks))
 
 
-def _values_of(submission: Submission) -> frozenset[int]:
-    """All values in the segmentations that the user has already."""
+def _used_values(submission: Submission) -> frozenset[int]:
+    """All values in the user's own segmentations."""
     paths = [submission.path(layer) for layer in submission.segmentations]
     return frozenset().union(*(label_values(path) for path in paths))
 
 
 def _place_segmentation(segmentation: Segmentation, places: dict[int, int], folder: Path) -> str:
-    """Under a name made of its content, so that a file once downloaded is never another one."""
+    """Link it under a name made of its content, so that one name never stands for two contents."""
     source = segmentation.path
     suffix = ".nii.gz" if source.name.endswith(".nii.gz") else source.suffix
     if any(own != place for own, place in places.items()):
@@ -106,7 +106,7 @@ def _finish(ticket_id: int, submission: Submission, workspace: Folder, folder: P
     write(folder / f"ticket_{ticket_id:08d}_results.itksnap", serialize(workspace))
 
 
-def _moved(labels: tuple[Label, ...], places: dict[int, int]) -> list[str]:
+def _renumbering_remarks(labels: tuple[Label, ...], places: dict[int, int]) -> list[str]:
     return [
         f"The label '{label.name}' has the value {places[label.value]}, since the workspace "
         f"has another label {label.value}."
@@ -115,7 +115,7 @@ def _moved(labels: tuple[Label, ...], places: dict[int, int]) -> list[str]:
     ]
 
 
-def _meshes(dropped: int) -> list[str]:
+def _mesh_remarks(dropped: int) -> list[str]:
     if not dropped:
         return []
     return [f"Mesh layers left out, since ITK-SNAP does not upload their files: {dropped}."]

@@ -1,4 +1,4 @@
-"""The part of the image that its user marked: landmarks at two corners of a box, a tag at a time point.
+"""The part of the image that the user has marked: landmarks at two corners of a box, a tag at a time point.
 
 Time points: TimePointProperties.cxx of ITK-SNAP, which counts them from 1 on.
 """
@@ -17,28 +17,31 @@ _AXES = "xyz"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Region:
-    """``parameters`` tell the algorithm, ``remarks`` the user; both are empty if nothing is marked."""
+class MarkedRegion:
+    """``parameters`` are for the algorithm, ``remarks`` for the user; both are empty if nothing is marked."""
 
     parameters: dict[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
 
 @workspace_errors()
-def region_marked(workspace: Folder, dispatch: Dispatch, image: Image) -> Region:
-    """In ``image``, which has the grid of the main image.  Raises TicketError for marks that make no sense."""
+def read_marked_region(workspace: Folder, dispatch: Dispatch, image: Image) -> MarkedRegion:
+    """The marked part of ``image``, which has the grid of the main image.
+
+    Raises TicketError for a missing, repeated or unusable mark.
+    """
     parts = [_time_point(workspace, dispatch, image), _crop_box(workspace, dispatch, image)]
-    return Region(
+    return MarkedRegion(
         parameters={key: text for part in parts for key, text in part.parameters.items()},
         remarks=tuple(remark for part in parts for remark in part.remarks),
     )
 
 
-def _time_point(workspace: Folder, dispatch: Dispatch, image: Image) -> Region:
+def _time_point(workspace: Folder, dispatch: Dispatch, image: Image) -> MarkedRegion:
     if image.dimensions < 4:
-        return Region()
+        return MarkedRegion()
     tag, count = dispatch.time_point, image.size[3]
-    found = _time_points_tagged(workspace, tag)
+    found = _tagged_time_points(workspace, tag)
     if len(found) != 1:
         have = f"{len(found)} of them are" if found else "none is"
         raise TicketError(
@@ -47,32 +50,32 @@ def _time_point(workspace: Folder, dispatch: Dispatch, image: Image) -> Region:
         )
     if not 1 <= found[0] <= count:
         raise TicketError(f"Time point {found[0]} is tagged '{tag}', but the image has {count}.")
-    return Region(
+    return MarkedRegion(
         parameters={"time_point": str(found[0])},
         remarks=(f"Of {count} time points, number {found[0]} is looked at.",),
     )
 
 
-def _time_points_tagged(workspace: Folder, tag: str) -> list[int]:
+def _tagged_time_points(workspace: Folder, tag: str) -> list[int]:
     points = workspace.find(_TIME_POINTS) or Folder()
     found = [p for p in points.folders.values() if tag in names(p, "Nickname")]
     return [int(n) for n in (p.get("TimePoint") for p in found) if n.isdecimal() and len(n) < 10]
 
 
-def _crop_box(workspace: Folder, dispatch: Dispatch, image: Image) -> Region:
+def _crop_box(workspace: Folder, dispatch: Dispatch, image: Image) -> MarkedRegion:
     corners = {tag: _corner(workspace, tag) for tag in dispatch.crop_box}
     marked = [place for place in corners.values() if place is not None]
     if not marked:
-        return Region()
+        return MarkedRegion()
     if len(marked) < len(corners):
         needed = " and ".join(f"'{tag}'" for tag in corners)
         raise TicketError(
             f"One corner of the box is not marked: landmarks {needed} are needed, or neither."
         )
-    first, end = _around(marked, image)
+    first, end = _box_around(marked, image)
     sides = zip(first, end, image.spacing_mm, strict=True)
     size_mm = " x ".join(f"{(b - a) * spacing:.0f}" for a, b, spacing in sides)
-    return Region(
+    return MarkedRegion(
         parameters={"crop_box": " ".join(str(n) for n in (*first, *end))},
         remarks=(f"Only the marked box of {size_mm} mm is looked at.",),
     )
@@ -85,8 +88,8 @@ def _corner(workspace: Folder, tag: str) -> tuple[float, ...] | None:
     return found[0] if found else None
 
 
-def _around(corners: list[tuple[float, ...]], image: Image) -> tuple[list[int], list[int]]:
-    """First voxel and the one after the last of the voxels between the corners, within the image."""
+def _box_around(corners: list[tuple[float, ...]], image: Image) -> tuple[list[int], list[int]]:
+    """The first voxel of the box between the corners, and the one after its last; both within the image."""
     first, end = [], []
     for axis, places in enumerate(zip(*corners, strict=True)):
         n = image.size[axis]

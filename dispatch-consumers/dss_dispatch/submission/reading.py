@@ -1,4 +1,4 @@
-"""What the user sent: one workspace, its images, and among them the one to segment."""
+"""Reads a ticket's input: one workspace, its images, and among them the image to segment."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,7 @@ from dss_broker.descriptor import Tag
 from dss_datastore import file_names
 from dss_dispatch.errors import TicketError, workspace_errors
 from dss_dispatch.service import IMAGE_ROLES, Service
-from dss_dispatch.submission.marked_region import Region, region_marked
+from dss_dispatch.submission.marked_region import MarkedRegion, read_marked_region
 from dss_dispatch.ticket_images import (
     Image,
     grid_difference,
@@ -25,8 +25,9 @@ WORKSPACE_SUFFIX = ".itksnap"
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """A ticket's input that can be worked on: ``target`` is to be segmented, in the grid ``image``, and of
-    that the ``region``.
+    """A ticket's input that the service accepts.
+
+    ``target`` is the layer to segment, ``image`` its header, ``region`` the part that the user has marked.
     """
 
     folder: Path
@@ -34,27 +35,27 @@ class Submission:
     layers: tuple[Layer, ...]
     target: Layer
     image: Image
-    region: Region
+    region: MarkedRegion
 
     def path(self, layer: Layer) -> Path:
         return self.folder / layer.file_name
 
     @property
     def segmentations(self) -> tuple[Layer, ...]:
-        """Those that the user has already."""
+        """The layers that the user has segmented already."""
         return tuple(layer for layer in self.layers if layer.role == Role.SEGMENTATION)
 
 
 @workspace_errors()
 def read_submission(folder: Path, service: Service) -> Submission:
-    """Read a ticket's input folder.  Raises TicketError for whatever the service cannot work on."""
+    """Read a ticket's input folder.  Raises TicketError if the service cannot work on it."""
     workspace = _read_workspace(folder)
     layers = ws.layers(workspace)
     _require_files(folder, layers)
     _require_names({layer.file_name for layer in layers} | set(mesh_file_names(workspace)))
     for tag in service.tags:
         _require_tag(layers, tag)
-    target = tagged(layers, service.target_tag)
+    target = tagged_layer(layers, service.target_tag)
     image = read_volume(folder / target.file_name)
     _require_volume(image, service)
     main = read_header(folder / layers[0].file_name)
@@ -65,9 +66,9 @@ def read_submission(folder: Path, service: Service) -> Submission:
         layers=layers,
         target=target,
         image=image,
-        region=region_marked(workspace, service.dispatch, image),
+        region=read_marked_region(workspace, service.dispatch, image),
     )
-    for layer in submission.segmentations:  # the image itself is looked at where it is worked on
+    for layer in submission.segmentations:  # the worker checks the voxels of the image itself
         label_values(submission.path(layer))
         _require_loadable(layer, read_header(submission.path(layer)), main)
     return submission
@@ -85,7 +86,7 @@ def _read_workspace(folder: Path) -> Folder:
 
 
 def is_plain_file(path: Path) -> bool:
-    """No folder and no link, which could lead anywhere."""
+    """True for a file that is no link: a link could lead out of the datastore."""
     return path.is_file() and not path.is_symlink()
 
 
@@ -98,7 +99,7 @@ def _require_files(folder: Path, layers: tuple[Layer, ...]) -> None:
 
 
 def _require_names(names: set[str]) -> None:
-    """The files go into the result, too, which every system must be able to store."""
+    """The files become part of the result, which every system must be able to store."""
     for name in sorted(names):
         fault = file_names.fault(name)
         if fault:
@@ -113,7 +114,7 @@ def _require_names(names: set[str]) -> None:
 
 
 def _require_loadable(layer: Layer, image: Image, main: Image) -> None:
-    """A segmentation of the user's: ITK-SNAP refuses a whole workspace for one of another size."""
+    """ITK-SNAP refuses a workspace if one of its segmentations has another size than the main image."""
     advice = "Remove it from the workspace, or resample it to the main image, and submit again."
     if image.components != 1:
         raise TicketError(
@@ -130,10 +131,10 @@ def _require_loadable(layer: Layer, image: Image, main: Image) -> None:
 
 def _require_tag(layers: tuple[Layer, ...], tag: Tag) -> None:
     if tag.required and tag.type in IMAGE_ROLES:
-        tagged(layers, tag)
+        tagged_layer(layers, tag)
 
 
-def tagged(layers: tuple[Layer, ...], tag: Tag) -> Layer:
+def tagged_layer(layers: tuple[Layer, ...], tag: Tag) -> Layer:
     """The one layer that carries ``tag``, in a role that the tag may have.  Raises TicketError."""
     found = [layer for layer in layers if tag.name in layer.tags]
     if not found:

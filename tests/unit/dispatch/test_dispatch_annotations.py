@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dss_broker.messages import Landmark
-from dss_dispatch.annotations import add_landmarks
+from dss_dispatch.result.landmarks import add_landmarks
 from dss_dispatch.ticket_images import read_header
 from dss_workspace.registry import Folder, parse, serialize
 from support.builders import image, write_image

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_dispatch.errors import ResultRefused, TicketError
-from dss_dispatch.files import sha256
+from dss_dispatch.result.files import sha256
 from dss_dispatch.result.gate import check_results
 from dss_dispatch.result.staging import Segmentation, Staged, stage
 from dss_dispatch.service import service_from

@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_dispatch.errors import TicketError
-from dss_dispatch.result.provider_results import check_provided
+from dss_dispatch.result.provider_results import check_provider_results
 from support.builders import (
     MAIN,
     SEGMENTED,
@@ -37,7 +37,7 @@ def judge(folder: Path, files: Files) -> str:
     for name, data in files.items():
         (results / name).write_bytes(data)
     try:
-        check_provided(results, tuple(files), folder / "tickets" / "00000042" / "input")
+        check_provider_results(results, tuple(files), folder / "tickets" / "00000042" / "input")
     except TicketError as error:
         return str(error)
     return ""
@@ -206,7 +206,7 @@ def test_a_link_is_no_file(tmp_path: Path) -> None:
     image_file.symlink_to(tmp_path / "elsewhere.nii.gz")
 
     with pytest.raises(TicketError, match="was not uploaded"):
-        check_provided(tmp_path / "results", tuple(result_files()), tmp_path)
+        check_provider_results(tmp_path / "results", tuple(result_files()), tmp_path)
 
 
 def test_a_workspace_is_not_read_beyond_reason(tmp_path: Path) -> None:

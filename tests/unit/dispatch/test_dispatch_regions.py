@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dss_dispatch.errors import ServiceInvalid, TicketError
 from dss_dispatch.service import Service, service_from
-from dss_dispatch.submission.marked_region import Region, region_marked
+from dss_dispatch.submission.marked_region import MarkedRegion, read_marked_region
 from dss_dispatch.submission.reading import read_submission
 from dss_dispatch.ticket_images import Image
 from dss_workspace.registry import parse
@@ -51,14 +51,14 @@ def service(**dispatch: object) -> Service:
     return service_from(service_json(tags=TAGS, dispatch=DISPATCH | dispatch))
 
 
-def region(extra: str, there: Image = PLAIN) -> Region:
+def region(extra: str, there: Image = PLAIN) -> MarkedRegion:
     workspace = parse(workspace_xml(WorkspaceSpec(extra=extra)))
-    return region_marked(workspace, service().dispatch, there)
+    return read_marked_region(workspace, service().dispatch, there)
 
 
 def test_without_marks_the_whole_image_is_looked_at() -> None:
-    assert region("") == Region()
-    assert region(landmarks_xml(("", "1 1 1"), ("Other", "2 2 2"))) == Region()
+    assert region("") == MarkedRegion()
+    assert region(landmarks_xml(("", "1 1 1"), ("Other", "2 2 2"))) == MarkedRegion()
 
 
 def test_the_box_holds_the_voxels_of_both_corners() -> None:
@@ -142,7 +142,7 @@ def test_a_tagged_time_point_of_a_series_is_told(tmp_path: Path) -> None:
 
 def test_the_time_point_of_a_plain_image_is_no_matter() -> None:
     """ITK-SNAP tags it by itself: there is only one."""
-    assert region(time_points_xml("Phase")) == Region()
+    assert region(time_points_xml("Phase")) == MarkedRegion()
 
 
 @pytest.mark.parametrize(

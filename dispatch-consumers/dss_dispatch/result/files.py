@@ -22,5 +22,5 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def described(path: Path) -> ResultFile:
+def result_file(path: Path) -> ResultFile:
     return ResultFile(name=path.name, size_bytes=path.stat().st_size, sha256=sha256(path))

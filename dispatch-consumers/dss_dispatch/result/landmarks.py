@@ -1,4 +1,4 @@
-"""Landmarks that an algorithm found, as annotations of the result's workspace."""
+"""Landmarks of the algorithm's findings, as annotations of the result's workspace."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from dss_workspace.registry import Folder
 
 
 def add_landmarks(workspace: Folder, landmarks: Sequence[Landmark], main: Image) -> None:
-    """After those that the user has; ``main`` is the grid of the main image."""
+    """Append them to those of the user; ``main`` has the grid of the main image."""
     ws.add_landmarks(workspace, [_annotation(landmark, main) for landmark in landmarks])
 
 
