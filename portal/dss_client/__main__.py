@@ -10,7 +10,11 @@ from typing import Annotated
 
 import typer
 
-from dss_client.errors import ClientError, SignInRefused
+from dss_client.batch import Batch
+from dss_client.batch_items import SUCCESS, Item, items_of
+from dss_client.batch_journal import RESULTS
+from dss_client.batch_screen import BatchScreen
+from dss_client.errors import ClientError, ImageUnreadable, SignInRefused
 from dss_client.itksnap import ItkSnap
 from dss_client.jar import jar_name
 from dss_client.outputs import check_file, check_folder
@@ -20,7 +24,7 @@ from dss_client.refusals import sentence
 from dss_client.remembering import TokenMemory
 from dss_client.report import summary, write_report
 from dss_client.screen import Screen
-from dss_client.sending import POLL_S, Sent, fetch, send
+from dss_client.sending import POLL_S, Sent, chosen, fetch, send
 
 INTERRUPTED = 130
 """The exit status that shells give for Ctrl-C."""
@@ -40,12 +44,18 @@ Token = Annotated[
     str | None,
     typer.Option(
         envvar="DSS_TOKEN",
-        help="one-time token of SERVER/token; used once, then the session is kept",
+        help="one-time token of SERVER/token, used once, then the session is kept; or a token for programs",
     ),
 ]
 Jar = Annotated[
     Path | None,
     typer.Option(help="file for the session; by default one for each server in your own folder"),
+]
+Sources = Annotated[
+    list[Path],
+    typer.Argument(
+        help="one or more of: NIfTI, NRRD or MetaImage file; DICOM folder, file, DICOMDIR or zip archive"
+    ),
 ]
 Source = Annotated[
     Path,
@@ -65,23 +75,36 @@ SeriesName = Annotated[
 TicketNumber = Annotated[int, typer.Argument(metavar="TICKET", min=1)]
 
 HOME = "http://127.0.0.1:8080"
+FOR_PROGRAMS = "dss_"
+"""How the portal's long-lived tokens begin."""
 
 
 @main.command("send")
 def send_image(
-    image: Source,
+    images: Sources,
     *,
     service: Annotated[
         str,
         typer.Option(help="its name, as `dss services` shows it, or its hash", show_default=False),
     ] = "",
     series: SeriesName = "",
+    each: Annotated[
+        bool,
+        typer.Option(
+            "--each", help="a ticket for each image and each DICOM series below the folders"
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="say what would be sent, and send nothing")
     ] = False,
     server: Server = HOME,
     output: Annotated[
-        Path | None, typer.Option(help="folder for the results  [default: ticket_<number>]")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="folder for the results  [default: ticket_<number>; of several images dss-results]",
+        ),
     ] = None,
     json: Annotated[Path | None, typer.Option(help="write the outcome to this file")] = None,
     delete: Annotated[
@@ -90,7 +113,25 @@ def send_image(
     token: Token = None,
     jar: Jar = None,
 ) -> None:
-    """Send an image, follow the ticket, download the results and measure the labels."""
+    """Send images, follow their tickets, download the results and measure the labels.
+
+    Several images keep the quota full and end with tables, results.csv and volumes.csv; the same command again goes on
+    where it was ended.
+    """
+    if len(images) > 1 or each:
+        _refuse_for_several(series=series, json=json, delete=delete)
+        items = _items(images, each=each)
+        if dry_run:
+            typer.echo(
+                printable("\n".join(f"{i.name}  {i.source} {i.series}".rstrip() for i in items))
+            )
+            return
+        _require_service(service)
+        with _client(server, jar) as client:
+            sign_in(client, token, jar_of(server, jar))
+            _send_all(client, items, service, output or Path("dss-results"))
+        return
+    (image,) = images
     screen = Screen()
     if dry_run:
         with _local(), screen:
@@ -98,10 +139,7 @@ def send_image(
             lines = preview(image, series, screen.shared)
         typer.echo(printable("\n".join(lines)))
         return
-    if not service:
-        raise typer.BadParameter(
-            "the name of a service is missing; dss services lists them", param_hint="--service"
-        )
+    _require_service(service)
     with _client(server, jar) as client, _interruptible(screen, server):
         check_folder(output)
         check_file(json)
@@ -113,6 +151,43 @@ def send_image(
         _tell(sent)
         if delete:
             client.delete(sent.ticket)
+
+
+def _require_service(service: str) -> None:
+    if not service:
+        raise typer.BadParameter(
+            "the name of a service is missing; dss services lists them", param_hint="--service"
+        )
+
+
+def _refuse_for_several(*, series: str, json: Path | None, delete: bool) -> None:
+    given = {"--series": series, "--json": json, "--delete": delete}
+    for name, value in given.items():
+        if value:
+            raise typer.BadParameter("this is for one image alone", param_hint=name)
+
+
+def _items(images: list[Path], *, each: bool) -> list[Item]:
+    with _local():
+        for image in images:
+            if not image.exists():
+                raise ImageUnreadable(f"There is no file {image}.")
+        return items_of(images, each=each)
+
+
+def _send_all(client: ItkSnap, items: list[Item], service: str, output: Path) -> None:
+    """Exit status 1 if one has not succeeded."""
+    check_folder(output)
+    with BatchScreen(len(items)) as screen:
+        try:
+            Batch(client, chosen(client, service), output, screen).run(items)
+        except KeyboardInterrupt:
+            typer.echo("What is submitted goes on; the same command again goes on, too.", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+    done = sum(item.status == SUCCESS for item in items)
+    typer.echo(f"{done} of {len(items)} succeeded; {output / RESULTS} has them all.")
+    if done < len(items):
+        raise typer.Exit(1)
 
 
 @main.command("images")
@@ -231,7 +306,13 @@ def service_commands(context: typer.Context) -> None:
 
 
 def sign_in(client: ItkSnap, token: str | None, jar: Path) -> None:
-    """By the session in the jar if ``token`` opened it; else with the token; without one by asking."""
+    """By the session in the jar if ``token`` opened it; else with the token; without one by asking.
+
+    A token for programs is sent with each request, and opens no session.
+    """
+    if token and token.startswith(FOR_PROGRAMS):
+        client.use_token(token)
+        return
     memory = TokenMemory(jar)
     if token and not (memory.knows(token) and _has_session(client)):
         client.login(token)

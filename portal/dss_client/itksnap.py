@@ -71,6 +71,10 @@ class ItkSnap:
     def close(self) -> None:
         self._rest.close()
 
+    def use_token(self, token: str) -> None:
+        """Send a token for programs with each request, which ITK-SNAP cannot."""
+        self._rest.bearer = token
+
     def login(self, token: str) -> str:
         """Sign in as the window does; the user's e-mail address.  A one-time token is used up."""
         answer = self._rest.log_in("api/login?format=json", f"token={token}")

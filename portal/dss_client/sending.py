@@ -129,9 +129,33 @@ def fetch(client: ItkSnap, ticket: int, folder: Path, watcher: Watcher) -> Resul
 def _submit(
     client: ItkSnap, source: tuple[Path, str], service: str, watcher: Watcher, watch: Stopwatch
 ) -> int:
-    image, series = source
+    return submit(client, source, chosen(client, service), watcher, watch)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """A service, and the tags that one image satisfies."""
+
+    githash: str
+    tags: tuple[str, ...]
+
+
+def chosen(client: ItkSnap, service: str) -> Chosen:
+    """By name or hash.  Raises ServiceUnfit if it is not there, or needs more than one image."""
     row = choose_service(client.services(), service)
-    tags = main_image_tags(client.service_detail(row.githash))
+    return Chosen(
+        githash=row.githash, tags=tuple(main_image_tags(client.service_detail(row.githash)))
+    )
+
+
+def submit(
+    client: ItkSnap, source: tuple[Path, str], service: Chosen, watcher: Watcher, watch: Stopwatch
+) -> int:
+    """The number of a ticket with the image ``source`` (a path, and a series of it or "").
+
+    Nothing is left on the server if it fails.  Raises ClientError.
+    """
+    image, series = source
     with tempfile.TemporaryDirectory(
         prefix="alfabis_"
     ) as folder:  # the name that ITK-SNAP gives it
@@ -141,9 +165,9 @@ def _submit(
         for note in layer.notes:
             watcher.note(note.text)
         with watch.stage("upload"):
-            ticket = _create(client, row.githash, watcher)
+            ticket = _create(client, service.githash, watcher)
             with _withdrawn_unless_submitted(client, ticket, watcher):
-                write_workspace(ticket, layer, tags)
+                write_workspace(ticket, layer, service.tags)
                 _upload(client, ticket, Path(folder), watcher)
     return ticket
 

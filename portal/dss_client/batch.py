@@ -1,0 +1,155 @@
+"""Many images through one service: as many tickets at a time as the site allows, until all have ended."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from dss_client.batch_items import REFUSED, SUBMITTED, SUCCESS, WAITING, Item
+from dss_client.batch_journal import Journal
+from dss_client.errors import ClientError, Refused, SignInRefused, Unreachable
+from dss_client.itksnap import ItkSnap
+from dss_client.sending import Chosen, Stopwatch, Watcher, fetch, submit
+
+POLL_S = 2.0
+PATIENCE_S = 3600.0
+"""The portal may be away for so long."""
+PAUSE_S = 5.0
+QUOTA = "Maximum allowed number of open tickets"
+"""How the server's sentence begins (dss-api: quotas)."""
+BUSY = (429, 502, 503, 504)
+"""Too many requests, or a proxy without the portal behind it."""
+
+T = TypeVar("T")
+
+
+class Display(Protocol):
+    """Shows the batch to the user."""
+
+    def watcher(self, item: Item) -> Watcher:
+        """For one image on its way."""
+
+    def changed(self, item: Item) -> None:
+        """It is submitted, or has ended."""
+
+    def told(self, sentence: str) -> None:
+        """About the batch as a whole."""
+
+
+class Batch:
+    """``run`` returns when every item has ended.  The client is signed in."""
+
+    def __init__(
+        self,
+        client: ItkSnap,
+        service: Chosen,
+        folder: Path,
+        display: Display,
+        pause: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._client = client
+        self._service = service
+        self._folder = folder
+        self._display = display
+        self._pause = pause
+        self._journal = Journal(folder)
+        self._full = False
+        self._said = ""
+
+    def run(self, items: Sequence[Item]) -> None:
+        """Raises ClientError if the user is not signed in any more, or the portal stays away."""
+        self._journal.recall(items)
+        self._journal.write(items)
+        while not all(item.ended for item in items):
+            self._submit_next(items)
+            for item in [item for item in items if item.status == SUBMITTED]:
+                self._look(item, items)
+            if self._full or not any(item.status == WAITING for item in items):
+                self._pause(POLL_S)
+            if not any(item.status == SUBMITTED for item in items):
+                self._full = False  # others' tickets are in the way: nobody tells when they end
+
+    def _submit_next(self, items: Sequence[Item]) -> None:
+        item = next((item for item in items if item.status == WAITING), None)
+        if item is None or self._full:
+            return
+        try:
+            item.ticket = self._patiently(lambda: self._submitted(item))
+            self._change(item, items, SUBMITTED)
+        except SignInRefused:
+            raise
+        except Refused as error:
+            self._refused(error, item, items)
+        except (ClientError, OSError) as error:
+            self._change(item, items, REFUSED, str(error))
+
+    def _submitted(self, item: Item) -> int:
+        source = (item.source, item.series)
+        watcher = self._display.watcher(item)
+        return submit(self._client, source, self._service, watcher, Stopwatch())
+
+    def _refused(self, error: Refused, item: Item, items: Sequence[Item]) -> None:
+        others = [other for other in items if other.status == SUBMITTED]
+        if error.body.startswith(QUOTA):
+            self._full = True
+            what = f"{len(others)} tickets of this batch" if others else "other tickets of yours"
+            self._tell(f"The site allows no more open tickets; waiting for {what}.")
+        else:
+            self._change(item, items, REFUSED, error.body.strip())
+
+    def _look(self, item: Item, items: Sequence[Item]) -> None:
+        try:
+            detail = self._patiently(lambda: self._client.detail(item.ticket))
+        except SignInRefused:
+            raise
+        except Refused as error:
+            self._change(item, items, "deleted", error.body.strip())
+            return
+        if not detail.finished:
+            return
+        if detail.status == SUCCESS:
+            self._download(item, items)
+            return
+        errors = [line.message for line in detail.log if line.category == "error"]
+        self._change(item, items, detail.status, errors[-1] if errors else "")
+
+    def _download(self, item: Item, items: Sequence[Item]) -> None:
+        watcher = self._display.watcher(item)
+        target = self._folder / item.name
+        try:
+            results = self._patiently(lambda: fetch(self._client, item.ticket, target, watcher))
+            item.labels = results.labels
+            self._change(item, items, SUCCESS)
+            self._journal.write_volumes(items)
+        except (ClientError, OSError) as error:
+            self._change(item, items, "not downloaded", str(error))
+
+    def _change(self, item: Item, items: Sequence[Item], status: str, reason: str = "") -> None:
+        if status != SUBMITTED:
+            self._full = False
+        item.status, item.reason = status, " ".join(reason.split())
+        self._journal.write(items)
+        self._display.changed(item)
+
+    def _tell(self, sentence: str) -> None:
+        """Once, until there is something else to say."""
+        if sentence != self._said:
+            self._said = sentence
+            self._display.told(sentence)
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """Again while the portal is away or busy.  Raises what ``ask`` raises otherwise."""
+        end_s, told = time.monotonic() + PATIENCE_S, False
+        while True:
+            try:
+                return ask()
+            except Unreachable:
+                if time.monotonic() > end_s:
+                    raise
+            except Refused as error:
+                if error.status not in BUSY or time.monotonic() > end_s:
+                    raise
+            if not told:
+                self._display.told("The portal does not answer; trying again.")
+                told = True
+            self._pause(PAUSE_S)

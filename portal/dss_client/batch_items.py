@@ -1,0 +1,89 @@
+"""What a batch consists of: images, and series of DICOM folders, each with a name of its own."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dss_client.errors import ImageUnreadable
+from dss_client.volumes import LabelVolume
+
+ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img", ".zip")
+
+WAITING, SUBMITTED, SUCCESS, REFUSED = "waiting", "submitted", "success", "not sent"
+"""States of an item beside those of a failed ticket, which keeps the server's word."""
+
+
+@dataclass
+class Item:
+    """One image of the batch; its state changes.  ``series`` is "" or a number of ``dss images``."""
+
+    name: str
+    source: Path
+    series: str = ""
+    ticket: int = 0
+    status: str = WAITING
+    reason: str = ""
+    labels: tuple[LabelVolume, ...] = field(default=())
+
+    @property
+    def ended(self) -> bool:
+        return self.status not in {WAITING, SUBMITTED}
+
+
+def items_of(sources: Sequence[Path], *, each: bool) -> list[Item]:
+    """One for each source, or with ``each`` one for each image below a folder and each series of DICOM in it.
+
+    Names are unique; a series adds its number.  Raises ImageUnreadable.
+    """
+    found = [pair for source in sources for pair in (_within(source) if each else [(source, "")])]
+    if not found:
+        raise ImageUnreadable("There is no image in what was named.")
+    return [
+        Item(name=name, source=source, series=series)
+        for name, (source, series) in zip(_names(found), found, strict=True)
+    ]
+
+
+def _within(source: Path) -> list[tuple[Path, str]]:
+    """Image files below a folder, and the usable series of its DICOM files."""
+    if not source.is_dir():
+        return _series(source) if _is_dicom(source) else [(source, "")]
+    files = sorted(p for p in source.rglob("*") if p.is_file() and p.name.endswith(ENDINGS))
+    pairs = [(p, "") for p in files if not p.name.endswith((".img", ".zip"))]
+    return pairs + _series(source)
+
+
+def _is_dicom(source: Path) -> bool:
+    from dss_images.dicom.reading import is_dicom  # noqa: PLC0415  (pydicom is slow to load)
+
+    return is_dicom(source)
+
+
+def _series(source: Path) -> list[tuple[Path, str]]:
+    """Those that hold a volume; none in a folder without DICOM."""
+    from dss_images.dicom.reading import survey  # noqa: PLC0415
+    from dss_images.errors import ImageRefused  # noqa: PLC0415
+
+    try:
+        found = survey(source)
+    except ImageRefused:
+        return []
+    return [(source, str(v.series.number)) for v in found.verdicts if not v.series.is_localizer]
+
+
+def _names(pairs: Iterable[tuple[Path, str]]) -> list[str]:
+    """For folders and tables: the file's name without its ending, numbered where it occurs again."""
+    stems = [_stem(source) + (f"_series_{series}" if series else "") for source, series in pairs]
+    counts, names = Counter(stems), []
+    seen: Counter[str] = Counter()
+    for stem in stems:
+        seen[stem] += 1
+        names.append(f"{stem}_{seen[stem]}" if counts[stem] > 1 else stem)
+    return names
+
+
+def _stem(source: Path) -> str:
+    name = source.resolve().name
+    ending = next((e for e in ENDINGS if name.endswith(e) and name != e), "")
+    return name.removesuffix(ending) or "image"

@@ -1,0 +1,82 @@
+"""The tables of a batch in its folder: what became of each image, and the volumes.
+
+``results.csv`` is written after each change, so that the same command goes on where an earlier one was ended.
+"""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from dss_client.batch_items import SUBMITTED, SUCCESS, Item
+from dss_client.errors import ClientError
+
+RESULTS = "results.csv"
+VOLUMES = "volumes.csv"
+_COLUMNS = ("name", "source", "series", "ticket", "status", "reason")
+
+
+class Journal:
+    """In ``folder``, which is made."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def recall(self, items: Sequence[Item]) -> None:
+        """Give items what an earlier run has written of them: those that succeeded, and those under way.
+
+        Raises ClientError if the table is of other images.
+        """
+        before = {row["name"]: row for row in self._rows()}
+        for item in items:
+            row = before.get(item.name)
+            if row is None:
+                continue
+            if (row["source"], row["series"]) != (str(item.source.resolve()), item.series):
+                raise ClientError(
+                    f"{self._folder / RESULTS} is the table of another batch; name a new folder with --output."
+                )
+            if row["status"] in {SUBMITTED, SUCCESS} and row["ticket"].isdigit():
+                item.ticket, item.status = int(row["ticket"]), row["status"]
+
+    def write(self, items: Sequence[Item]) -> None:
+        rows = [
+            (i.name, str(i.source.resolve()), i.series, i.ticket or "", i.status, i.reason)
+            for i in items
+        ]
+        self._replace(RESULTS, [_COLUMNS, *rows])
+
+    def write_volumes(self, items: Sequence[Item]) -> None:
+        """Of the items that this run has measured."""
+        rows = [
+            (item.name, label.value, label.name, label.volume_ml)
+            for item in items
+            for label in item.labels
+        ]
+        kept = self._volumes_of({item.name for item in items if not item.labels})
+        self._replace(VOLUMES, [("name", "value", "label", "ml"), *kept, *rows])
+
+    def _rows(self) -> list[dict[str, str]]:
+        try:
+            with (self._folder / RESULTS).open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+        except FileNotFoundError:
+            return []
+        if any(set(row) != set(_COLUMNS) for row in rows):
+            raise ClientError(
+                f"{self._folder / RESULTS} is no table of a batch; name another folder."
+            )
+        return rows
+
+    def _volumes_of(self, names: set[str]) -> list[tuple[str, ...]]:
+        try:
+            with (self._folder / VOLUMES).open(newline="", encoding="utf-8") as file:
+                return [tuple(row) for row in list(csv.reader(file))[1:] if row and row[0] in names]
+        except FileNotFoundError:
+            return []
+
+    def _replace(self, name: str, rows: Sequence[Sequence[object]]) -> None:
+        draft = self._folder / f".{name}"
+        with draft.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(rows)
+        draft.replace(self._folder / name)

@@ -1,0 +1,194 @@
+# mypy: allow-untyped-calls
+# (SimpleITK ships no types)
+"""Many images by one command: the quota stays full, a restart of the portal costs nothing, bad images are told."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813
+
+from dss_provider.folder import Modality
+from dss_provider.making import make
+from dss_stack.postgres import PostgresCluster
+from dss_stack.rabbitmq import RabbitNode
+from support import sites
+from support.brokers import fresh_vhost
+from support.sites import ROOT, Site
+from support.waiting import wait_until
+
+pytestmark = pytest.mark.stack
+
+DSS = [sys.executable, "-m", "dss_client"]
+OPEN_TICKETS = 3
+CODE = """\
+import time
+from dss_provider import CannotSegment, Segmentation
+
+def segment(image):
+    if image.array.max() == 0:
+        raise CannotSegment("The image is empty.")
+    return Segmentation(image.array > 500, {1: "Block"})
+"""
+
+
+@pytest.fixture(scope="module")
+def site(
+    rabbit: RabbitNode, postgres: PostgresCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """With a service that two publishers' threads work for, and guests who may have three tickets open."""
+    with fresh_vhost(rabbit) as amqp_url:
+        running = sites.start(amqp_url, postgres, tmp_path_factory.mktemp("site"))
+        try:
+            with publisher(running, tmp_path_factory.mktemp("service")):
+                running.sql("UPDATE tier SET max_tickets = $1 WHERE name = 'guest'", OPEN_TICKETS)
+                yield running
+        finally:
+            running.stack.stop()
+
+
+def publisher(site: Site, folder: Path) -> "subprocess.Popen[str]":
+    site.stack.command("providers", "add", "LAB")
+    site.stack.token(ROOT, "--sysadmin")
+    site.stack.command("providers", "add-user", "LAB", ROOT)
+    scopes = ["--scope", "provider", "--scope", "admin"]
+    token = site.stack.command("tokens", "create", ROOT, *scopes).split()[-1]
+    make(folder / "block", Modality.ANY)
+    (folder / "block" / "algorithm.py").write_text(CODE)
+    words = ["service", "publish", str(folder / "block"), "--provider", "LAB", "--parallel", "2"]
+    return _Ended(
+        [*DSS, *words],
+        env={**os.environ, "DSS_SERVER": site.url, "DSS_TOKEN": token, "HOME": str(folder)},
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
+    )
+
+
+class _Ended(subprocess.Popen[str]):
+    """A process that is ended when its block is left."""
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self.wait(10)
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    """Six sound images of 1 to 6 voxels in the block, one that is cut off, one that is empty."""
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for number in range(1, 7):
+        array = np.zeros((8, 8, 8), np.int16)
+        array[2, 2, 1 : 1 + number] = 1000
+        sitk.WriteImage(sitk.GetImageFromArray(array), str(folder / f"scan{number}.nii.gz"))
+    sound = (folder / "scan1.nii.gz").read_bytes()
+    (folder / "scan7.nii.gz").write_bytes(sound[: len(sound) // 2])
+    sitk.WriteImage(sitk.Image([8, 8, 8], sitk.sitkInt16), str(folder / "scan8.nii.gz"))
+    return folder
+
+
+def rows(path: Path) -> dict[str, dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return {row["name"]: row for row in csv.DictReader(file)}
+
+
+def token(site: Site, email: str) -> str:
+    """For programs, with a guest's quota."""
+    site.stack.token(email, "--tier", "guest")
+    return site.stack.command("tokens", "create", email, "--scope", "tickets").split()[-1]
+
+
+def command(site: Site, scans: Path, output: Path) -> list[str]:
+    words = ["send", str(scans), "--each", "--service", "block", "--server", site.url]
+    return [*DSS, *words, "--output", str(output)]
+
+
+def test_a_batch_fills_the_quota_and_tells_the_reason_of_each_failure(
+    site: Site, scans: Path, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "DSS_TOKEN": token(site, "ann@example.com")}
+
+    done = subprocess.run(
+        command(site, scans, tmp_path / "out"),
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+    assert done.returncode == 1, done.stderr
+    assert "6 of 8 succeeded" in done.stdout
+    assert (
+        "The site allows no more open tickets; waiting for 3 tickets of this batch." in done.stdout
+    )
+    found = rows(tmp_path / "out" / "results.csv")
+    assert [found[f"scan{n}"]["status"] for n in range(1, 9)] == [
+        *["success"] * 6,
+        "not sent",
+        "failed",
+    ]
+    assert found["scan8"]["reason"] == "The image is empty."
+    assert "ends too early" in found["scan7"]["reason"] or "cut off" in found["scan7"]["reason"]
+    with (tmp_path / "out" / "volumes.csv").open(newline="") as file:
+        volumes = {row["name"]: float(row["ml"]) for row in csv.DictReader(file)}
+    assert volumes == {f"scan{n}": n / 1000 for n in range(1, 7)}
+    assert list((tmp_path / "out" / "scan3").glob("*.itksnap"))
+
+
+def test_a_batch_survives_a_restart_of_the_portal_and_its_own(
+    site: Site, scans: Path, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "DSS_TOKEN": token(site, "bob@example.com")}
+    words, output = command(site, scans, tmp_path / "out"), tmp_path / "out"
+    with subprocess.Popen(
+        words, env=environment, stdout=subprocess.PIPE, encoding="utf-8"
+    ) as first:
+        wait_until(lambda: (output / "results.csv").is_file() and _ended(output) >= 1, 60)
+        site.stack.kill("portal")
+        site.stack.start_one("portal")
+        wait_until(lambda: _ended(output) >= 3, 60, site.stack.logs)
+        first.send_signal(signal.SIGINT)
+        assert first.wait(30) == 130
+    before = rows(output / "results.csv")
+
+    again = subprocess.run(
+        words, env=environment, capture_output=True, encoding="utf-8", check=False
+    )
+
+    assert "6 of 8 succeeded" in again.stdout
+    after = rows(output / "results.csv")
+    kept = [name for name, row in before.items() if row["status"] in {"success", "submitted"}]
+    assert kept
+    assert all(after[name]["ticket"] == before[name]["ticket"] for name in kept)
+    with (output / "volumes.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 6
+
+
+def _ended(output: Path) -> int:
+    return sum(row["status"] == "success" for row in rows(output / "results.csv").values())
+
+
+def test_the_table_of_another_batch_is_not_overwritten(
+    site: Site, scans: Path, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "DSS_TOKEN": token(site, "eve@example.com")}
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "results.csv").write_text("patient,age\nx,7\n")
+
+    done = subprocess.run(
+        command(site, scans, tmp_path / "out"),
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert "is no table of a batch; name another folder" in done.stderr
+    assert (tmp_path / "out" / "results.csv").read_text() == "patient,age\nx,7\n"
