@@ -22,6 +22,7 @@ from dss_dispatch.settings import ProgramSettings, ServiceSettings, Settings, se
 from dss_observability.logs import configure_logging
 from dss_observability.serving import missing, serve_health
 from dss_observability.telemetry import start_tracing
+from dss_process.commands import add_version
 from dss_process.signals import leave_at_once, stop_signal, wait_for
 from dss_process.startup import begin
 from dss_process.supervision import Keeper
@@ -35,6 +36,7 @@ main = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
+add_version(main, "dss-dispatch")
 
 
 @main.command()

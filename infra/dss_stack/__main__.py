@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from dss_process.commands import add_version
 from dss_stack import sample, screen
 from dss_stack.errors import StackError
 from dss_stack.following import follow
@@ -24,6 +25,7 @@ main = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
+add_version(main, "dss-stack")
 console = Console(soft_wrap=True)
 
 

@@ -25,6 +25,7 @@ from dss_client.remembering import TokenMemory
 from dss_client.report import summary, write_report
 from dss_client.screen import Screen
 from dss_client.sending import POLL_S, Sent, chosen, fetch, send
+from dss_process.commands import add_version
 
 INTERRUPTED = 130
 """The exit status that shells give for Ctrl-C."""
@@ -36,6 +37,7 @@ main = typer.Typer(
     epilog="Exit status: 0 success, 1 the ticket failed, 2 it could not be done at all.",
     no_args_is_help=True,
 )
+add_version(main, "dss")
 
 Server = Annotated[
     str, typer.Option(envvar="DSS_SERVER", help="address of the portal, with http:// or https://")

@@ -26,10 +26,12 @@ from dss_portal.database import waiting
 from dss_portal.patches import hypercorn
 from dss_portal.settings import DatabaseSettings, Settings
 from dss_portal.web.asgi import OldPaths
+from dss_process.commands import add_version
 from dss_process.signals import stop_event
 from dss_process.startup import begin
 
 main = typer.Typer(help="The portal of the Distributed Segmentation Service.", no_args_is_help=True)
+add_version(main, "dss-portal")
 main.add_typer(users, name="users")
 main.add_typer(tiers, name="tiers")
 main.add_typer(tokens, name="tokens")

@@ -3,6 +3,7 @@
 import pytest
 
 from dss_portal.models import Service
+from dss_process.version import installed_version
 from support.portals import Portal, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
@@ -18,6 +19,12 @@ async def test_a_service_without_url_and_long_text_is_shown(portal: Portal) -> N
 
     assert "lung-segmentation" in shown
     assert "Nobody has been at work" not in shown
+
+
+async def test_the_page_about_the_portal_says_its_version(portal: Portal) -> None:
+    shown = await text(portal.app.test_client(), "/about")
+
+    assert f"<p>Version {installed_version('portal')}</p>" in shown
 
 
 async def test_tags_in_the_texts_of_a_service_are_not_shown(portal: Portal) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 TOOLS = frozenset({"pip", "setuptools", "wheel"})
 FORBIDDEN = {
-    "portal": TOOLS | {"torch", "monai", "simpleitk", "numpy", "scipy"},
+    "portal": TOOLS | {"torch", "monai", "simpleitk", "numpy", "scipy", "pydicom"},
     "dispatch": TOOLS | {"torch", "monai", "scipy", "quart", "tortoise-orm"},
     "inference": TOOLS - {"setuptools"} | {"quart", "tortoise-orm", "asyncpg"},  # torch needs it
-    "client": TOOLS | {"torch", "monai", "scipy", "quart", "tortoise-orm"},
+    "client": TOOLS | {"torch", "monai", "scipy", "quart", "tortoise-orm", "pika"},
     "torch": frozenset[str](),
 }
 

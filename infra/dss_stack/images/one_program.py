@@ -39,6 +39,7 @@ PACKAGES = {
     "client": (
         "broker/dss_datastore",
         "broker/dss_images",
+        "broker/dss_process",
         "broker/dss_workspace",
         "portal/dss_client",
     ),

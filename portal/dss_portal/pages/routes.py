@@ -28,6 +28,7 @@ from dss_portal.web import parameters
 from dss_portal.web.answers import plain
 from dss_portal.web.context import components
 from dss_portal.web.errors import words_of
+from dss_process.version import installed_version
 
 blueprint = Blueprint("pages", __name__)
 blueprint.before_request(only_our_forms)
@@ -77,7 +78,7 @@ async def home() -> Response:
 
 @blueprint.get("/about")
 async def about() -> Response:
-    return await page("about.html")
+    return await page("about.html", version=installed_version("portal"))
 
 
 @blueprint.get("/token")

@@ -44,7 +44,7 @@ HEALTH = "dss_observability"
 
 @pytest.mark.parametrize("program", PACKAGES)
 def test_an_image_holds_our_packages_that_its_program_imports_and_no_other(program: str) -> None:
-    graph = grimp.build_graph(OURS[0], *OURS[1:])
+    graph = grimp.build_graph(OURS[0], *OURS[1:], cache_dir=None)
     names = {Path(package).name for package in PACKAGES[program]}
 
     imported = {
