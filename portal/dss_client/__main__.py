@@ -5,6 +5,8 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +16,7 @@ from dss_client.batch import Batch
 from dss_client.batch_items import SUCCESS, Item, items_of
 from dss_client.batch_journal import RESULTS
 from dss_client.batch_screen import BatchScreen
+from dss_client.doctor import PROBLEM, examine
 from dss_client.errors import ClientError, ImageUnreadable, SignInRefused
 from dss_client.itksnap import ItkSnap
 from dss_client.jar import jar_name
@@ -211,12 +214,64 @@ def services(*, server: Server = HOME, token: Token = None, jar: Jar = None) -> 
 
 
 @main.command()
-def tickets(*, server: Server = HOME, token: Token = None, jar: Jar = None) -> None:
+def tickets(
+    *,
+    status: Annotated[
+        str, typer.Option(help="only those: init, ready, claimed, success, failed, timeout")
+    ] = "",
+    service: Annotated[str, typer.Option(help="only those of this service")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+    server: Server = HOME,
+    token: Token = None,
+    jar: Jar = None,
+) -> None:
     """List your tickets."""
     with _client(server, jar) as client:
         sign_in(client, token, jar_of(server, jar))
-        for row in client.tickets():
-            typer.echo(printable(f"{row.id:>8}  {row.status:<8}  {row.service}"))
+        rows = [
+            row
+            for row in client.tickets()
+            if status in {"", row.status} and service in {"", row.service}
+        ]
+    if as_json:
+        typer.echo(dumps([asdict(row) for row in rows], indent=2))
+        return
+    for row in rows:
+        typer.echo(printable(f"{row.id:>8}  {row.status:<8}  {row.service}"))
+
+
+@main.command()
+def retry(
+    ticket: TicketNumber, *, server: Server = HOME, token: Token = None, jar: Jar = None
+) -> None:
+    """Submit a failed ticket once more, with the files that it has."""
+    with _client(server, jar) as client:
+        sign_in(client, token, jar_of(server, jar))
+        client.retry(ticket)
+    typer.echo(f"Ticket {ticket} is submitted again. To watch it: dss log {ticket} --follow")
+
+
+@main.command("open")
+def open_page(ticket: TicketNumber, *, server: Server = HOME) -> None:
+    """Open a ticket's page in the browser."""
+    address = f"{server.rstrip('/')}/tickets/{ticket}"
+    typer.echo(address)
+    typer.launch(address)
+
+
+@main.command("doctor")
+def examine_connection(*, server: Server = HOME, token: Token = None) -> None:
+    """Say why a connection fails, step by step, as ITK-SNAP makes it.  Exit status 1 if something is wrong.
+
+    A one-time token is used up.
+    """
+    wrong = False
+    one_time, program = (token, "") if token and not token.startswith(FOR_PROGRAMS) else ("", token)
+    for finding in examine(server, one_time or "", program or ""):
+        wrong = wrong or finding.level == PROBLEM
+        typer.echo(printable(f"{finding.level:<8} {finding.about}: {finding.text}", indent=9))
+    if wrong:
+        raise typer.Exit(1)
 
 
 @main.command()

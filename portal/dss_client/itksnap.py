@@ -190,6 +190,10 @@ class ItkSnap:
             self._rest.download(f"api/tickets/{ticket}/files/results/{index}", path, progress)
         return paths
 
+    def retry(self, ticket: int) -> None:
+        """Let a ticket that has ended wait again, with the files that it has."""
+        self._rest.get(f"api/tickets/{ticket}/retry")
+
     def delete(self, ticket: int, within_s: float | None = None) -> None:
         """The ticket with all its files; also one that is being worked on."""
         self._rest.get(f"api/tickets/{ticket}/delete", within_s)

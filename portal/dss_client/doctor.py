@@ -1,0 +1,242 @@
+"""``dss doctor``: each step of a connection, as ITK-SNAP makes it, and what to do where one fails."""
+
+import json
+import os
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+import httpx
+
+from dss_client.errors import ClientError
+from dss_client.proxies import proxy_for, require_address
+from dss_client.refusals import sentence
+from dss_client.unreachable import unreachable
+
+WITHIN_S = 10.0
+LARGE_BYTES = 2 * 2**20
+"""Above the limit that nginx has unless it is told otherwise (1 MB)."""
+OWN_REFUSAL = "The form is larger than"
+"""How the portal refuses a large form; a proxy answers with a page of its own."""
+CLOCK_S = 120.0
+SOON_DAYS = 14.0
+OK, WARNING, PROBLEM = "ok", "warning", "problem"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """``level`` is ok, warning or problem; ``text`` is a sentence or two."""
+
+    level: str
+    about: str
+    text: str
+
+
+class _Stop(Exception):
+    """What follows would fail for the same reason."""
+
+    def __init__(self, about: str, text: str) -> None:
+        super().__init__(text)
+        self.finding = Finding(level=PROBLEM, about=about, text=text)
+
+
+def examine(server: str, token: str = "", bearer: str = "") -> Iterator[Finding]:
+    """Findings in the order of a connection; the last one is a problem if it ends early.
+
+    ``bearer`` is a token for programs, ``token`` one of another kind, which is used up.
+    """
+    steps: list[Callable[[str], Iterator[Finding]]] = [
+        _address,
+        _proxy,
+        _name,
+        _certificate,
+        _portal,
+        _clock,
+        _limit,
+    ]
+    try:
+        for step in steps:
+            yield from step(server)
+        yield from _sign_in(server, token, bearer)
+    except _Stop as stop:
+        yield stop.finding
+
+
+def _address(server: str) -> Iterator[Finding]:
+    try:
+        require_address(server)
+    except ClientError as error:
+        raise _Stop("address", str(error)) from error
+    if server.endswith("/"):
+        text = (
+            f"{server} ends with a slash; ITK-SNAP then asks for addresses with two. Leave it out."
+        )
+        yield Finding(level=WARNING, about="address", text=text)
+    parts = urlsplit(server)
+    if parts.scheme == "http" and not _is_local(parts.hostname or ""):
+        text = "http:// shows tokens and images to the network; ask the site for an address with https://."
+        yield Finding(level=WARNING, about="address", text=text)
+    yield Finding(level=OK, about="address", text=f"{server} is an address.")
+
+
+def _is_local(host: str) -> bool:
+    return host in {"localhost", "127.0.0.1", "::1"}
+
+
+def _proxy(server: str) -> Iterator[Finding]:
+    try:
+        proxy = proxy_for(server, os.environ)
+    except ClientError as error:
+        raise _Stop("proxy", str(error)) from error
+    if proxy is None:
+        yield Finding(
+            level=OK,
+            about="proxy",
+            text="The server is asked directly; no variable names a proxy for it.",
+        )
+        return
+    host = urlsplit(proxy.address).hostname
+    text = f"{proxy.variable} sends requests through {host}. NO_PROXY={urlsplit(server).hostname} would not."
+    yield Finding(level=OK, about="proxy", text=text)
+
+
+def _name(server: str) -> Iterator[Finding]:
+    """A proxy looks names up itself."""
+    if proxy_for(server, os.environ) is not None:
+        return
+    host = urlsplit(server).hostname or ""
+    try:
+        found = sorted({str(row[4][0]) for row in socket.getaddrinfo(host, None)})
+    except OSError as error:
+        raise _Stop(
+            "name", f"The name {host} is not known to this network; check it, or your VPN."
+        ) from error
+    yield Finding(level=OK, about="name", text=f"{host} is {', '.join(found)}.")
+
+
+def _certificate(server: str) -> Iterator[Finding]:
+    """Whether it is trusted is said by the first request; here only how long it lives."""
+    parts = urlsplit(server)
+    if parts.scheme != "https" or proxy_for(server, os.environ) is not None:
+        return
+    with suppress(OSError):
+        address = (parts.hostname or "", parts.port or 443)
+        with (
+            socket.create_connection(address, WITHIN_S) as plain,
+            ssl.create_default_context().wrap_socket(plain, server_hostname=parts.hostname) as tls,
+        ):
+            certificate = tls.getpeercert() or {}
+            ends = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+            days = (ends - time.time()) / 86400
+            level = OK if days > SOON_DAYS else WARNING
+            text = f"The certificate is trusted, and valid for {days:.0f} days more."
+            yield Finding(level=level, about="certificate", text=text)
+
+
+def _portal(server: str) -> Iterator[Finding]:
+    answer = _asked(server, "GET", "api/login?format=json")
+    if answer.is_redirect:
+        text = f"{server} leads to {answer.headers.get('Location', 'another address')}; ITK-SNAP does not follow. Give that address."
+        raise _Stop("portal", text)
+    if (
+        answer.status_code not in {HTTPStatus.OK, HTTPStatus.UNAUTHORIZED}
+        or "<html" in answer.text.lower()
+    ):
+        raise _Stop("portal", _strange(server, answer))
+    yield Finding(
+        level=OK,
+        about="portal",
+        text=f"A segmentation service answers at {server}{_version(server)}.",
+    )
+
+
+def _strange(server: str, answer: httpx.Response) -> str:
+    from dss_client.errors import Refused  # noqa: PLC0415  (beside its only use)
+
+    if answer.status_code in {HTTPStatus.OK, HTTPStatus.UNAUTHORIZED}:
+        return f"A web page answers at {server}, not a segmentation service; is a part of the address missing, such as /dss?"
+    return sentence(Refused(answer.status_code, answer.text), server)
+
+
+def _version(server: str) -> str:
+    with suppress(ValueError, KeyError, _Stop):
+        return f", version {json.loads(_asked(server, 'GET', 'api/openapi.json').text)['info']['version']}"
+    return ""
+
+
+def _clock(server: str) -> Iterator[Finding]:
+    header = _asked(server, "GET", "api/login?format=json").headers.get("Date", "")
+    with suppress(ValueError):
+        apart_s = (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
+        if abs(apart_s) > CLOCK_S:
+            text = f"This machine's clock and the server's are {abs(apart_s):.0f} s apart; sessions and certificates may fail."
+            yield Finding(level=WARNING, about="clock", text=text)
+        else:
+            yield Finding(
+                level=OK, about="clock", text="This machine's clock agrees with the server's."
+            )
+
+
+def _limit(server: str) -> Iterator[Finding]:
+    """The portal refuses a large form in its own words; a proxy with a limit does not let it get there."""
+    form = b"token=" + b"x" * LARGE_BYTES
+    try:
+        answer = _asked(server, "POST", "api/login", form)
+    except _Stop:
+        answer = None  # the portal may hang up on so much
+    if (
+        answer is not None
+        and answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        and OWN_REFUSAL not in answer.text
+    ):
+        text = "A proxy in front of the portal lets no large file through. Its administrator raises the limit (nginx: client_max_body_size 0)."
+        yield Finding(level=PROBLEM, about="uploads", text=text)
+    else:
+        yield Finding(
+            level=OK, about="uploads", text="Nothing in front of the portal refuses 2 MB."
+        )
+
+
+def _sign_in(server: str, token: str, bearer: str) -> Iterator[Finding]:
+    if not token and not bearer:
+        text = f"Not tried, since there is no token; {server.rstrip('/')}/token gives one."
+        yield Finding(level=OK, about="sign-in", text=text)
+        return
+    if bearer:
+        answer = _asked(server, "GET", "api/login?format=json", bearer=bearer)
+    else:
+        answer = _asked(server, "POST", "api/login?format=json", f"token={token}".encode())
+    if answer.status_code != HTTPStatus.OK:
+        text = f"The token is not accepted. Get a new one at {server.rstrip('/')}/token; each works once."
+        raise _Stop("sign-in", text)
+    email = json.loads(answer.text)["result"]["email"]
+    if not bearer and "webpy_session_id" not in answer.headers.get("Set-Cookie", ""):
+        text = "The session's cookie did not come back; something in front of the portal removes Set-Cookie."
+        raise _Stop("sign-in", text)
+    yield Finding(level=OK, about="sign-in", text=f"Signed in as {email}.")
+
+
+def _asked(
+    server: str, method: str, path: str, form: bytes | None = None, bearer: str = ""
+) -> httpx.Response:
+    """As ITK-SNAP asks: no redirect is followed."""
+    proxy = proxy_for(server, os.environ)
+    headers = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
+    if bearer:
+        headers["Authorization"] = f"Bearer {bearer}"
+    try:
+        with httpx.Client(
+            proxy=proxy.address if proxy else None, trust_env=False, timeout=WITHIN_S
+        ) as client:
+            return client.request(
+                method, f"{server.rstrip('/')}/{path}", content=form, headers=headers
+            )
+    except httpx.TransportError as error:
+        raise _Stop("connection", str(unreachable(server, proxy, error))) from error
