@@ -13,6 +13,7 @@ from dss_portal.components import Components
 from dss_portal.dead_letters import routes as dead_letters
 from dss_portal.openapi import routes as openapi
 from dss_portal.pages import routes as pages
+from dss_portal.patches import quart as quart_patch
 from dss_portal.providers import routes as providers
 from dss_portal.services import routes as services
 from dss_portal.settings import Settings
@@ -36,6 +37,7 @@ FEATURES = (
 
 def create_app(settings: Settings, broker: Broker) -> Quart:
     """A portal that connects to the database and listens to ``broker`` while it serves."""
+    quart_patch.install()
     app = Quart("dss_portal", template_folder="pages/templates", static_folder="pages/static")
     components = Components.build(settings, broker)
     context.install(app, components)

@@ -18,7 +18,7 @@ from dss_portal import migrations
 from dss_portal.database import clock
 from dss_portal.database.address import parse
 from dss_portal.database.engine import arguments
-from dss_portal.patches import tortoise_errors, tortoise_transactions
+from dss_portal.patches import tortoise_clock
 
 ANSWER_S = 3.0
 TURN_S = 0.3
@@ -76,11 +76,9 @@ DESIGN_TIME = config("postgres://nobody@127.0.0.1/none")
 
 @asynccontextmanager
 async def connected(database_url: str) -> AsyncIterator[None]:
-    tortoise_transactions.install()
-    tortoise_errors.install()
     # The fallback lets request handlers, which run in contexts of their own, find the connection.
     context = await Tortoise.init(config(database_url), _enable_global_fallback=True)
-    clock.install()
+    tortoise_clock.install(clock.now)
     with suppress(Exception):  # a database that is away is compared later
         await asyncio.wait_for(clock.look(), CLOCK_S)
     try:

@@ -9,7 +9,6 @@ import logging
 import time
 from datetime import UTC, datetime, timedelta
 
-from tortoise import timezone
 from tortoise.connection import get_connection
 
 log = logging.getLogger(__name__)
@@ -50,8 +49,3 @@ async def look() -> None:
         facts = {"behind_s": round(difference.total_seconds(), 1)}
         log.warning("this machine's clock differs from the database's, which counts", extra=facts)
     _ahead = ahead
-
-
-def install() -> None:
-    """From now on times that the ORM writes by itself are of this clock.  May be repeated."""
-    timezone.now = now

@@ -4,14 +4,16 @@ import logging
 from typing import Any
 
 import asyncpg
-from tortoise.backends.asyncpg.client import AsyncpgDBClient
+from tortoise.backends.base.client import TransactionContext
 
 from dss_portal.database.address import Address
+from dss_portal.database.hidden_values import HiddenValues
+from dss_portal.database.transactions import CarefulTransaction, Transaction
 
 log = logging.getLogger(__name__)
 
 
-class Client(AsyncpgDBClient):
+class Client(HiddenValues):
     """Expects the Address in its credentials as ``address``."""
 
     async def create_pool(self, **template: Any) -> asyncpg.Pool:
@@ -24,6 +26,9 @@ class Client(AsyncpgDBClient):
             connection_class=template["connection_class"],
             loop=template["loop"],
         )
+
+    def _in_transaction(self) -> TransactionContext:
+        return CarefulTransaction(Transaction(self), self._pool_init_lock)
 
 
 client_class = Client

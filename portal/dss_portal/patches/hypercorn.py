@@ -1,4 +1,4 @@
-"""A workaround for Hypercorn: what follows a request that is not HTTP must not stay in memory."""
+"""Hypercorn keeps no bytes that follow a request that is not HTTP."""
 
 import h11
 from hypercorn.events import Event, RawData
@@ -8,9 +8,9 @@ _handle = H11Protocol.handle
 
 
 def install() -> None:
-    """Let Hypercorn forget the bytes of a connection whose request h11 has refused.
+    """Drop the bytes of a connection whose request h11 has refused.  May be repeated.
 
-    Hypercorn 0.18.0 hands them to h11, which keeps them all, and garbage collection frees the
+    Hypercorn hands them to h11, which keeps them all, and garbage collection frees the
     connection only much later: 60 connections held 22 MB.
     """
     H11Protocol.handle = _handle_unless_refused  # type: ignore[method-assign]  # the workaround

@@ -30,10 +30,12 @@ class SessionInterface(SecureCookieSessionInterface):
     """Of the cookie for a sign-in on its way and for messages."""
 
     def get_signing_serializer(self, app: Quart) -> URLSafeTimedSerializer | None:
-        found = super().get_signing_serializer(app)
-        if found is not None:
-            found.__class__ = Serializer  # the same, with other times
-        return found
+        """The base class's, with our times."""
+        if not app.secret_key:
+            return None
+        keys = [*(app.config["SECRET_KEY_FALLBACKS"] or []), app.secret_key]
+        options = {"key_derivation": self.key_derivation, "digest_method": self.digest_method}
+        return Serializer(keys, salt=self.salt, serializer=self.serializer, signer_kwargs=options)
 
 
 class Auth(QuartAuth):

@@ -1,25 +1,27 @@
-"""A transaction that leaves nothing behind when its connection dies.
+"""Transactions that leave nothing behind when their connection dies, and that tell of their commit.
 
-Tortoise 1.1.9 keeps the connection out of the pool if a transaction cannot be begun, and in the
-caller's context if it can neither be begun nor given back; every later query there would meet it.
+Tortoise 1.1.9 (see ``patches.CHECKED``) keeps the connection out of the pool if a transaction cannot be
+begun.  If the connection cannot be given back either, it stays in the caller's context, and every later
+query there fails.
 """
 
 from typing import Any
 
-from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
-from tortoise.backends.base.client import TransactionalDBClient, TransactionContextPooled
+from tortoise.backends.asyncpg.client import TransactionWrapper
+from tortoise.backends.base.client import (
+    NestedTransactionContext,
+    TransactionalDBClient,
+    TransactionContext,
+    TransactionContextPooled,
+)
 from tortoise.connection import get_connections
 
 from dss_portal.database import commits
-
-
-def install() -> None:
-    """From now on every outermost transaction is a CarefulTransaction.  May be repeated."""
-    AsyncpgDBClient._in_transaction = _begin  # type: ignore[assignment,method-assign]  # noqa: SLF001
+from dss_portal.database.hidden_values import HiddenValues
 
 
 class CarefulTransaction(TransactionContextPooled):
-    """Gives its connection back and takes it out of the context, however it ends; tells of its commit."""
+    """An outermost transaction.  However it ends, its connection goes back to the pool and out of the context."""
 
     __slots__ = ("_commit",)
 
@@ -58,5 +60,8 @@ class CarefulTransaction(TransactionContextPooled):
             get_connections().reset(self.token)
 
 
-def _begin(client: AsyncpgDBClient) -> CarefulTransaction:
-    return CarefulTransaction(TransactionWrapper(client), client._pool_init_lock)  # noqa: SLF001
+class Transaction(HiddenValues, TransactionWrapper):
+    """The connection of a transaction."""
+
+    def _in_transaction(self) -> TransactionContext:
+        return NestedTransactionContext(Transaction(self))

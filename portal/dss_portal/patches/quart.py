@@ -1,0 +1,10 @@
+"""Files are sent in larger pieces than Quart's 8 KB, which make downloads ten times slower."""
+
+from quart.wrappers.response import FileBody
+
+BUFFER_BYTES = 256 * 1024
+
+
+def install() -> None:
+    """May be repeated."""
+    FileBody.buffer_size = BUFFER_BYTES
