@@ -19,7 +19,7 @@ from dss_inference.bundle import Bundle
 from dss_inference.bundle_catalogue import BUNDLES, installed_in, load_to_serve
 from dss_inference.bundle_commands import commands, refuse
 from dss_inference.errors import InferenceError
-from dss_inference.monai_bundles.unusable_bundle import AbsentBundle
+from dss_inference.monai_bundles.unusable_bundle import UnusableBundle
 from dss_inference.settings import DeviceSettings, FacadeSettings, Settings, read_settings
 from dss_inference.worker.server import Server
 from dss_inference.worker_metrics import measure
@@ -94,9 +94,9 @@ def phantom(context: typer.Context) -> None:
 
 
 def _to_serve(names: list[str] | None, settings: DeviceSettings) -> Iterator[Bundle]:
-    """Those of ``names``, or all that are installed.  Exits with a sentence for one that is not there.
+    """The bundles ``names``, or all that are installed.  Exits with a sentence if there is no such bundle.
 
-    A MONAI bundle that cannot be used is served all the same, and says why to whoever asks.
+    A MONAI bundle that cannot be used is served, too: it answers each request with the reason.
     """
     where = (settings.device, settings.threads, settings.bundles, settings.bundle_bytes)
     for name in names or [*sorted(BUNDLES), *installed_in(settings.bundles)]:
@@ -104,7 +104,7 @@ def _to_serve(names: list[str] | None, settings: DeviceSettings) -> Iterator[Bun
             loaded = load_to_serve(name, *where)
         except InferenceError as error:
             refuse(str(error), 2)
-        if isinstance(loaded, AbsentBundle):
+        if isinstance(loaded, UnusableBundle):
             log.warning("bundle not usable", extra={"bundle": name, "why": loaded.reason})
         yield loaded
 
@@ -146,7 +146,7 @@ def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
 
 
 def _start(server: Server) -> None:
-    """Waits for the broker, however long it takes; in vain if the program is stopped meanwhile."""
+    """Wait for the broker, then serve.  Returns early if the program is stopped."""
     with suppress(BrokerClosed):
         server.start()
 
@@ -154,25 +154,30 @@ def _start(server: Server) -> None:
 def _start_facade(
     bind: str, loaded: Sequence[Bundle], settings: FacadeSettings
 ) -> Callable[[], bool]:
-    """What is returned ends it, and says whether nothing was left undone.  A blank ``bind`` starts nothing."""
+    """Returns a function that ends the facade, and returns False if requests are unfinished.
+
+    A blank ``bind`` starts nothing.
+    """
     if not bind:
         return lambda: True
     from dss_inference.facade.results import Results  # noqa: PLC0415
     from dss_inference.facade.routes import Facade  # noqa: PLC0415
     from dss_inference.facade.serving import serve_facade  # noqa: PLC0415
-    from dss_inference.facade.submissions import Desk  # noqa: PLC0415 - an HTTP server, which few need
+    from dss_inference.facade.submissions import Submissions  # noqa: PLC0415 - an HTTP server, which few need
 
     try:
         results = Results(settings.facade_dir)
-        desk = Desk(loaded, results, instance=settings.instance, keep_s=settings.facade_keep_s)
-        end_http = serve_facade(bind, Facade(desk, settings.facade_max_bytes))
+        submissions = Submissions(
+            loaded, results, instance=settings.instance, keep_s=settings.facade_keep_s
+        )
+        end_http = serve_facade(bind, Facade(submissions, settings.facade_max_bytes))
     except OSError as error:
         refuse(f"DSS_FACADE_DIR or DSS_FACADE_BIND ({bind}) cannot be used: {error}.", 2)
-    desk.start()
+    submissions.start()
 
     def end() -> bool:
         end_http()
-        return desk.stop(settings.stop_s)
+        return submissions.stop(settings.stop_s)
 
     return end
 

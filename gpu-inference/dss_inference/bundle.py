@@ -1,4 +1,4 @@
-"""What a bundle is to the programs that run it."""
+"""The interface of bundles to the programs that run them."""
 
 import time
 from collections.abc import Callable
@@ -12,15 +12,15 @@ from dss_inference.errors import Cancelled
 
 T = TypeVar("T")
 WAITING = "waiting for the device"
-"""The stage of those who wait for others; no part of the work's own time."""
+"""The stage of a request that waits for others; not counted in its own time."""
 
 Progress: TypeAlias = Callable[[float, str], None]
-"""Told how far the work is (0..1) and what is done now; may be called as often as one likes."""
+"""Called with the finished fraction (0..1) and the current stage, any number of times."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """A file beside the segmentation, on disk and fsynced, that the user is given with the ticket's log."""
+    """A file beside the segmentation, on disk and fsynced, attached to the ticket's log."""
 
     path: Path
     description: str
@@ -31,7 +31,7 @@ class Report:
 class Outcome:
     """``segmentation`` is on disk, fsynced, in the image's exact grid; its values are those of ``labels``.
 
-    ``peak_memory_bytes`` of the device (a CPU's: of the whole process), while it was at work; 0: unknown.
+    ``peak_memory_bytes`` is that of the device (on a CPU: of the process) during the work; 0: unknown.
     """
 
     segmentation: Path
@@ -51,7 +51,7 @@ class Bundle(Protocol):
 
     @property
     def device(self) -> str:
-        """What does the work, for a person: ``cpu``, or a GPU and its name."""
+        """The device for a person: ``cpu``, or a GPU and its name."""
 
     def run(
         self,
@@ -61,7 +61,7 @@ class Bundle(Protocol):
         progress: Progress,
         cancelled: Callable[[], bool],
     ) -> Outcome:
-        """Segment the image.  ``output_dir`` exists, and twice is the same as once.
+        """Segment the image.  ``output_dir`` exists.  Idempotent.
 
         Raises InferenceError (a sentence for the user), Cancelled soon after ``cancelled()`` becomes
         true, MemoryError, OSError.
@@ -69,7 +69,7 @@ class Bundle(Protocol):
 
 
 class Stages:
-    """The stages of one run: passes progress on, takes their time, ends the run when it is cancelled."""
+    """The stages of one run: reports progress, measures their time, raises Cancelled."""
 
     def __init__(self, progress: Progress, cancelled: Callable[[], bool]) -> None:
         self._progress = progress
@@ -79,15 +79,15 @@ class Stages:
         self.peak_memory_bytes = 0
 
     def enter(self, fraction: float, stage: str) -> None:
-        """What was in hand is done; ``stage`` begins.  Raises Cancelled."""
+        """End the current stage and begin ``stage``.  Raises Cancelled."""
         if self._cancelled():
             raise Cancelled
         self._fraction = fraction
         self._starts.append((stage, time.monotonic()))
         self._progress(fraction, stage)
 
-    def alone(self, device: ComputeThread, work: Callable[[], T]) -> T:
-        """``work`` in the device's thread, when its turn has come.  Raises Cancelled while waiting."""
+    def on_device(self, device: ComputeThread, work: Callable[[], T]) -> T:
+        """Run ``work`` in the device's thread, after the work of others.  Raises Cancelled while waiting."""
 
         def measured() -> T:
             device.memory.begin()
@@ -100,7 +100,7 @@ class Stages:
         return device(measured, self._cancelled)
 
     def seconds(self) -> dict[str, float]:
-        """Wall-clock seconds by stage, the waiting left out; the last one ends now."""
+        """Wall-clock seconds by stage, without WAITING; the last stage ends now."""
         ends = [start for _, start in self._starts[1:]] + [time.monotonic()]
         spans = zip(self._starts, ends, strict=True)
         return {s: end - start for (s, start), end in spans if s != WAITING}

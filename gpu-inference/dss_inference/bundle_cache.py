@@ -1,4 +1,4 @@
-"""Bundles that stay loaded, as many as their memory allows."""
+"""A cache of loaded bundles, bounded by their memory."""
 
 import gc
 import logging
@@ -21,15 +21,15 @@ class _Loaded:
     size_bytes: int
 
 
-class Shelf:
-    """Loads a bundle when it is asked for, and lets the least recently used go when all take too much.
+class BundleCache:
+    """Loads a bundle when it is needed, and evicts the least recently used ones over the limit.
 
-    What a bundle takes is measured while it is loaded, so one is loaded at a time.  A bundle that lets
-    go while it still works keeps its memory until it is done.
+    One bundle is loaded at a time, because its memory is measured meanwhile.  A bundle that is evicted while
+    it runs keeps its memory until it is done.
     """
 
     def __init__(self, memory: Memory, limit_bytes: int, release: Callable[[], object]) -> None:
-        """``release`` gives memory that nobody uses any more back to the device."""
+        """``release`` returns unused memory to the device."""
         self._memory = memory
         self._limit_bytes = limit_bytes
         self._release = release
@@ -38,16 +38,16 @@ class Shelf:
 
     @property
     def names(self) -> list[str]:
-        """What is loaded, the least recently used first."""
+        """Loaded bundles, the least recently used first."""
         with self._lock:
             return list(self._loaded)
 
     def bundle(self, name: str, load: Callable[[], Bundle]) -> Bundle:
-        """Loaded, or loaded now.  Raises what ``load`` raises."""
+        """The bundle, loaded if needed.  Raises the errors of ``load``."""
         with self._lock:
             if name not in self._loaded:
                 self._loaded[name] = self._load(name, load)
-                self._unload_others(name)
+                self._evict_others(name)
             self._loaded.move_to_end(name)
             return self._loaded[name].bundle
 
@@ -59,31 +59,33 @@ class Shelf:
         log.info("bundle loaded", extra={"bundle": name, "bytes": size_bytes})
         return _Loaded(bundle=bundle, size_bytes=size_bytes)
 
-    def _unload_others(self, name: str) -> None:
+    def _evict_others(self, name: str) -> None:
         while sum(one.size_bytes for one in self._loaded.values()) > self._limit_bytes:
             oldest = next((other for other in self._loaded if other != name), None)
             if oldest is None:
                 return
-            gone = self._loaded.pop(oldest)
+            evicted = self._loaded.pop(oldest)
             note_unloaded(oldest)
-            log.info("bundle unloaded", extra={"bundle": oldest, "bytes": gone.size_bytes})
-            del gone
+            log.info("bundle unloaded", extra={"bundle": oldest, "bytes": evicted.size_bytes})
+            del evicted
             gc.collect()
             self._release()
 
 
-class ShelvedBundle:
-    """A ``Bundle`` that is loaded when it is needed."""
+class CachedBundle:
+    """A ``Bundle`` that the cache loads when it is needed."""
 
-    def __init__(self, name: str, device: str, shelf: Shelf, load: Callable[[], Bundle]) -> None:
+    def __init__(
+        self, name: str, device: str, cache: BundleCache, load: Callable[[], Bundle]
+    ) -> None:
         self.name = name
         self.device = device
-        self._shelf = shelf
+        self._cache = cache
         self._load = load
 
-    def warm(self) -> None:
+    def load(self) -> None:
         """Load it now.  Raises InferenceError if it cannot be used."""
-        self._shelf.bundle(self.name, self._load)
+        self._cache.bundle(self.name, self._load)
 
     def run(
         self,
@@ -94,5 +96,5 @@ class ShelvedBundle:
         cancelled: Callable[[], bool],
     ) -> Outcome:
         progress(0.0, "loading the bundle")
-        bundle = self._shelf.bundle(self.name, self._load)
+        bundle = self._cache.bundle(self.name, self._load)
         return bundle.run(image_path, output_dir, parameters, progress, cancelled)

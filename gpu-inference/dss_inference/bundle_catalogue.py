@@ -1,4 +1,4 @@
-"""The bundles that a worker can serve.  Nothing is imported, and no torch loaded, before it is asked for."""
+"""The bundles that a worker can serve.  A bundle's modules, and torch, are imported when it is loaded."""
 
 import logging
 from collections.abc import Callable
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dss_inference.bundle import Bundle
-from dss_inference.bundle_cache import Shelf, ShelvedBundle
+from dss_inference.bundle_cache import BundleCache, CachedBundle
 from dss_inference.errors import InferenceError
 from dss_inference.monai_bundles.bundle_checks import open_bundle, problems
 from dss_inference.monai_bundles.folder import is_bundle
-from dss_inference.monai_bundles.unusable_bundle import AbsentBundle
+from dss_inference.monai_bundles.unusable_bundle import UnusableBundle
 from dss_inference.settings import DEFAULT_BUNDLE_BYTES
 from dss_inference.worker_metrics import loading
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from dss_inference.device.runner import Runner
 
 DEMO_BUNDLES = Path(__file__).parent / "demo_bundles"
-"""MONAI bundles that come with the program, to show how one is served; only on request."""
+"""Example MONAI bundles that come with the program; served only on request."""
 
 
 @cache
 def _runner(device: str, threads: int) -> "Runner":
-    """One for all bundles, since they share the device's thread."""
+    """The runner of all bundles, which share the device's thread."""
     from dss_inference.ct.reading import limit_threads  # noqa: PLC0415  (loads SimpleITK)
     from dss_inference.device.runner import runner_for  # noqa: PLC0415  (loads torch)
 
@@ -50,11 +50,11 @@ BUNDLES: dict[str, Callable[[str, int], Bundle]] = {
     "lung-segmentation": _lung_segmentation,
     "nodule-detection": _nodule_detection,
 }
-"""By name: how to make it, given a device (``auto``, ``cpu``, ``cuda:N``) and a number of CPU threads."""
+"""Factories by name; they get a device (``auto``, ``cpu``, ``cuda:N``) and a number of CPU threads."""
 
 
 def installed_in(folder: Path | None) -> dict[str, Path]:
-    """MONAI bundles by name: the subfolders of ``folder`` that are one, whether usable or not."""
+    """MONAI bundles by name: the subfolders of ``folder`` that hold one, usable or not."""
     if folder is None:
         return {}
     if not folder.is_dir():
@@ -64,7 +64,7 @@ def installed_in(folder: Path | None) -> dict[str, Path]:
 
 
 def _is_installed(path: Path) -> bool:
-    """A folder that cannot be read, or whose name no queue can have, holds none of the others."""
+    """False also for a folder that cannot be read or whose name is not UTF-8; that is logged."""
     try:
         path.name.encode()
         return is_bundle(path)
@@ -74,7 +74,7 @@ def _is_installed(path: Path) -> bool:
 
 
 def monai_bundles(installed: Path | None) -> dict[str, Path]:
-    """By name: those of the folder ``installed``, and the DEMO."""
+    """MONAI bundles by name: those of the folder ``installed``, and the DEMO."""
     return installed_in(DEMO_BUNDLES) | installed_in(installed)
 
 
@@ -87,7 +87,7 @@ def load(
 ) -> Bundle:
     """A built-in bundle, one of the folder ``installed``, or the MONAI bundle at the path ``name``.
 
-    MONAI bundles that take more than ``limit_bytes`` together take turns in memory.
+    MONAI bundles together keep at most ``limit_bytes`` of memory; see ``bundle_cache``.
     Raises InferenceError if there is no such bundle, if it cannot be used, or if there is no such device.
     """
     if name in BUNDLES:
@@ -104,22 +104,22 @@ def load(
 def load_to_serve(
     name: str, device: str, threads: int, installed: Path | None, limit_bytes: int
 ) -> Bundle:
-    """As ``load``; but an installed bundle that cannot be used gives one that says why to every request."""
+    """As ``load``; an installed bundle that cannot be used becomes one that refuses each request with the reason."""
     root = monai_bundles(installed).get(name)
     if root is None:
         return load(name, device, threads, installed, limit_bytes)
-    _runner(device, threads)  # a device that is not there is nothing that a bundle could answer for
+    _runner(device, threads)  # a missing device is no fault of the bundle: it raises here
     try:
         if wrong := problems(root):
-            return AbsentBundle(name, wrong)
+            return UnusableBundle(name, wrong)
         return _monai(root, device, threads, limit_bytes)
     except InferenceError as error:
-        return AbsentBundle(name, [str(error)])
+        return UnusableBundle(name, [str(error)])
     except (
         Exception
     ) as error:  # its configuration runs code of others; the worker has other bundles, too
         log.exception("bundle not loaded", extra={"bundle": name})
-        return AbsentBundle(name, [f"It could not be loaded: {type(error).__name__}: {error}."])
+        return UnusableBundle(name, [f"It could not be loaded: {type(error).__name__}: {error}."])
 
 
 def _monai(root: Path, device: str, threads: int, limit_bytes: int) -> Bundle:
@@ -129,18 +129,18 @@ def _monai(root: Path, device: str, threads: int, limit_bytes: int) -> Bundle:
     runner = _runner(device, threads)
     folder = open_bundle(root)
     kind = MonaiDetection if folder.is_detection else MonaiSegmentation
-    bundle = ShelvedBundle(
+    bundle = CachedBundle(
         folder.name,
         runner.device,
-        _shelf(device, threads, limit_bytes),
+        _cache(device, threads, limit_bytes),
         lambda: kind(folder, runner.device_name, runner.compute),
     )
-    bundle.warm()  # what is wrong with it is to be known at the start
+    bundle.load()  # so that a fault is known at the start
     return bundle
 
 
 @cache
-def _shelf(device: str, threads: int, limit_bytes: int) -> Shelf:
-    """One for all bundles of a device."""
+def _cache(device: str, threads: int, limit_bytes: int) -> BundleCache:
+    """The cache of all bundles of a device."""
     runner = _runner(device, threads)
-    return Shelf(runner.compute.memory, limit_bytes, runner.release)
+    return BundleCache(runner.compute.memory, limit_bytes, runner.release)

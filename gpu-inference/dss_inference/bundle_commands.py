@@ -24,7 +24,7 @@ commands = typer.Typer(
 
 @commands.command("list")
 def list_bundles() -> None:
-    """The bundles that can be served, and what the others lack."""
+    """List the bundles that can be served, and the faults of the others."""
     for name in sorted(BUNDLES):
         typer.echo(name)
     for name, root in monai_bundles(read_settings(DeviceSettings).bundles).items():
@@ -58,7 +58,9 @@ def run(
     ],
     image: Annotated[Path, typer.Argument(help="NIfTI, NRRD or MetaImage.", exists=True)],
     *,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for what comes of it.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for the segmentation and the reports.")
+    ],
     parameter: Annotated[
         list[str] | None, typer.Option("-p", help="NAME=VALUE, as in a service's parameters.")
     ] = None,

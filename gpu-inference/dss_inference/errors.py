@@ -1,4 +1,4 @@
-"""What can go wrong inside an inference worker."""
+"""Errors of an inference worker."""
 
 
 class InferenceError(Exception):
@@ -6,11 +6,11 @@ class InferenceError(Exception):
 
 
 class Cancelled(Exception):
-    """Nobody waits for this inference any more; what was computed is to be dropped."""
+    """Nobody waits for this inference; its partial result is discarded."""
 
 
 def innermost(error: BaseException) -> BaseException:
-    """What went wrong first: MONAI wraps an error into another for every level of a configuration."""
+    """The first cause: MONAI wraps an error once for each level of a configuration."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error

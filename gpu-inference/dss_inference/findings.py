@@ -1,4 +1,4 @@
-"""Places in an image that a detector marks, as data that other programs can read."""
+"""Findings of a detector, and their files for other programs."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ class Finding:
 
     @property
     def title(self) -> str:
-        """What its label is called."""
+        """The name of its label."""
         return f"{self.name} {self.number}, {self.diameter_mm:.0f} mm, score {self.score:.2f}"
 
     @property

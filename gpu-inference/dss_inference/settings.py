@@ -1,4 +1,4 @@
-"""What an operator may set for an inference worker, each as ``DSS_<NAME>`` in the environment."""
+"""Settings of an inference worker, each ``DSS_<NAME>`` in the environment."""
 
 import os
 import re
@@ -27,7 +27,7 @@ DEFAULT_BUNDLE_BYTES = 8 << 30
 
 
 class DeviceSettings(BaseSettings):
-    """Enough to run a bundle by hand."""
+    """Settings to run a bundle by hand."""
 
     model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True, env_ignore_empty=True)
 
@@ -43,7 +43,7 @@ class DeviceSettings(BaseSettings):
 
 
 class FacadeSettings(DeviceSettings):
-    """Enough to serve over HTTP."""
+    """Settings to serve over HTTP."""
 
     instance: Instance = Field(default_factory=instance_name, description="name of this process")
     facade_bind: Bind = Field("", description="host:port of the REST interface; blank is none")
@@ -52,18 +52,18 @@ class FacadeSettings(DeviceSettings):
     )
     facade_keep_s: float = Field(86400, gt=0, description="results are removed after so long")
     facade_max_bytes: int = Field(4 << 30, gt=0, description="largest body that is taken")
-    stop_s: float = Field(
-        30, ge=0, description="when told to stop, finish what is in hand for so long"
-    )
+    stop_s: float = Field(30, ge=0, description="time to finish requests when told to stop")
 
 
 class Settings(FacadeSettings):
-    """Enough to serve."""
+    """Settings to serve queues."""
 
     amqp_url: AmqpUrl = Field(description="amqp://user:password@host:port/vhost")
     datastore: Path = Field(description="folder shared with portal and dispatchers")
     requests_ahead: int = Field(
-        2, ge=1, description="requests of a bundle in hand: on the device, being read or written"
+        2,
+        ge=1,
+        description="requests of a bundle held at a time: on the device, being read or written",
     )
     metrics_bind: Bind = Field(
         "", description="host:port of /metrics, /healthz and /readyz; blank is none"
@@ -74,7 +74,7 @@ SettingsT = TypeVar("SettingsT", bound=DeviceSettings)
 
 
 def read_settings(kind: type[SettingsT]) -> SettingsT:
-    """From the environment.  Exits with a sentence for each setting that is missing or wrong."""
+    """Read from the environment.  Exits with a sentence for each setting that is missing or wrong."""
     try:
         return kind()
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The command: prepares the process, then imports the program, which takes a while."""
+"""The command: prepares the process, then imports the program, which takes time."""
 
 import os
 

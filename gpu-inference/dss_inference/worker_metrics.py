@@ -1,4 +1,4 @@
-"""What a worker tells about its device; knows torch only by asking the runner, and only on a GPU."""
+"""Metrics of bundles and of the device.  Torch is imported only for a GPU, through the runner."""
 
 import logging
 import math
@@ -15,7 +15,7 @@ OUTCOMES = ("finished", "repeated", "refused", "cancelled", "put_off", "failed")
 
 
 class Served(Protocol):
-    """What is to be known of a bundle."""
+    """The part of a bundle that is measured."""
 
     @property
     def name(self) -> str: ...
@@ -24,7 +24,7 @@ class Served(Protocol):
 
 
 def measure(bundles: Iterable[Served]) -> None:
-    """Every series of a worker exists from now on: one that appears with its first event hides that."""
+    """Create each series of the worker at 0: a series that appears with its first event hides that event."""
     for kind in ("total", "free", "peak"):
         metrics.GPU_MEMORY_BYTES.labels(kind).set(0)
     for kind in ("cpu", "cuda"):
@@ -39,27 +39,27 @@ def measure(bundles: Iterable[Served]) -> None:
 
 
 def loading(bundle: str) -> AbstractContextManager[object]:
-    """Takes the time of what is done within."""
+    """Measures the time of the block as that of loading ``bundle``."""
     return metrics.BUNDLE_LOAD_SECONDS.labels(bundle).time()
 
 
 def note_unloaded(bundle: str) -> None:
-    """It was let go for others; the next request loads it again."""
+    """Count that ``bundle`` was evicted; the next request loads it again."""
     metrics.BUNDLES_UNLOADED.labels(bundle).inc()
 
 
 def note_out_of_memory(device: str) -> None:
-    """A network was too much for a ``device`` of that type, ``cuda`` or ``cpu``."""
+    """Count that a network ran out of memory on a device of the type ``device`` (``cuda`` or ``cpu``)."""
     metrics.MEMORY_RETRIES.labels(device).inc()
 
 
 def note_batch(bundle: str, windows: int) -> None:
-    """A network is about to be given so many windows at once."""
+    """Record the number of windows of a batch."""
     metrics.INFERENCE_BATCH_WINDOWS.labels(bundle).observe(windows)
 
 
 def _measure_device(device: str) -> None:
-    """``device`` as bundles name theirs.  A GPU is looked at whenever somebody asks."""
+    """``device`` is that of a bundle.  A GPU is measured at each scrape."""
     metrics.DEVICE_INFO.labels(device).set(1)
     if not device.startswith("cuda"):
         return
@@ -68,12 +68,12 @@ def _measure_device(device: str) -> None:
     gpu = device.split(maxsplit=1)[0]
     for kind in ("total", "free", "peak"):
         read = partial(runner.gpu_memory_bytes, gpu, kind)
-        metrics.GPU_MEMORY_BYTES.labels(kind).set_function(_or_nan(read))
-    metrics.GPU_UTILISATION.set_function(_or_nan(partial(runner.gpu_utilisation, gpu)))
+        metrics.GPU_MEMORY_BYTES.labels(kind).set_function(_nan_on_error(read))
+    metrics.GPU_UTILISATION.set_function(_nan_on_error(partial(runner.gpu_utilisation, gpu)))
 
 
-def _or_nan(read: Callable[[], float]) -> Callable[[], float]:
-    """Not every driver answers every question; the other metrics must be told all the same."""
+def _nan_on_error(read: Callable[[], float]) -> Callable[[], float]:
+    """NaN where ``read`` fails: a driver may not provide one value, and the other metrics must be exported."""
 
     def tolerant() -> float:
         try:

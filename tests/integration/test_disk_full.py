@@ -18,8 +18,9 @@ from dss_datastore import layout
 from dss_dispatch.result.files import ROOM_BYTES
 from dss_images.grid import file_grid_of
 from dss_images.patient_axes import lps_order
-from dss_inference.ct.reading import Ct, write_segmentation
+from dss_inference.ct.reading import Ct
 from dss_inference.ct.region import WHOLE, place_in
+from dss_inference.ct.writing import write_segmentation
 from dss_portal.datastore import Datastore
 from dss_portal.settings import Settings
 from dss_stack.postgres import PostgresCluster

@@ -14,7 +14,7 @@ from dss_broker.broker import Delivery
 from dss_broker.rabbit import RabbitBroker
 from dss_inference import bundle_catalogue as registry
 from dss_inference.errors import InferenceError
-from dss_inference.monai_bundles.unusable_bundle import AbsentBundle
+from dss_inference.monai_bundles.unusable_bundle import UnusableBundle
 from dss_inference.worker.server import Server
 from support.brokers import Node, fresh_vhost
 from support.copy_worker import CopyBundle
@@ -75,7 +75,7 @@ def test_a_bundle_that_breaks_while_it_is_loaded_says_so_to_who_asks(
 
     loaded = registry.load_to_serve("broken", "cpu", 1, tmp_path, 0)
 
-    assert isinstance(loaded, AbsentBundle)
+    assert isinstance(loaded, UnusableBundle)
     with pytest.raises(InferenceError, match="could not be loaded: KeyError: 'network_def'"):
         loaded.run(tmp_path, tmp_path, {}, lambda *_: None, lambda: False)
 

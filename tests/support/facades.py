@@ -15,7 +15,7 @@ from dss_inference.bundle import Bundle, Outcome, Progress, Report, Stages
 from dss_inference.facade.results import Results
 from dss_inference.facade.routes import Facade
 from dss_inference.facade.serving import serve_facade
-from dss_inference.facade.submissions import Desk
+from dss_inference.facade.submissions import Submissions
 from support.stacks import free_port
 
 PLACE = Landmark(text="the brightest", position_mm=(-32.8, 13.05, 9.5), rgb=(1, 2, 3))
@@ -68,11 +68,11 @@ class BrightBundle:
 def facade(bundle: Bundle, folder: Path, port: int = 0) -> Iterator[str]:
     """A server's address; ended after the block, with what is in hand left for the next."""
     port = port or free_port()
-    desk = Desk([bundle], Results(folder), instance="remote", keep_s=3600)
-    end = serve_facade(f"127.0.0.1:{port}", Facade(desk, 10_000_000))
-    desk.start()
+    submissions = Submissions([bundle], Results(folder), instance="remote", keep_s=3600)
+    end = serve_facade(f"127.0.0.1:{port}", Facade(submissions, 10_000_000))
+    submissions.start()
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
         end()
-        desk.stop(0)
+        submissions.stop(0)

@@ -1,4 +1,4 @@
-"""Which part of an image a request wants looked at, and how what was found there goes back into the whole."""
+"""The part of an image to segment, and how its segmentation becomes that of the complete image."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ TIME_POINT, CROP_BOX = "time_point", "crop_box"
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
-    """Voxels from ``first`` to before ``end``, (x, y, z) from 0 on, in the image's own order."""
+    """Voxels from ``first`` up to and without ``end``, indices (x, y, z) from 0, in the image's own order."""
 
     first: tuple[int, int, int]
     end: tuple[int, int, int]
 
     @property
     def slices(self) -> tuple[slice, slice, slice]:
-        """Of an array (z, y, x)."""
+        """For an array (z, y, x)."""
         z, y, x = (slice(a, b) for a, b in zip(self.first[::-1], self.end[::-1], strict=True))
         return z, y, x
 
     def of(self, grid: Grid) -> Grid:
-        """The part of ``grid`` that lies in the box."""
+        """The part of ``grid`` in the box."""
         x, y, z = (float(c) for c in grid.point_mm(np.array(self.first, np.float64)))
         i, j, k = (b - a for a, b in zip(self.first, self.end, strict=True))
         return Grid(
@@ -39,7 +39,7 @@ class Box:
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
-    """One ``time_point`` (from 1 on) of several; and of its voxels, those in ``box``."""
+    """The voxels in ``box`` of the ``time_point`` (from 1); None: of all voxels, of the only time point."""
 
     time_point: int | None = None
     box: Box | None = None
@@ -50,14 +50,14 @@ WHOLE = Region()
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where voxels come from: the ``box`` of the frame ``time_point`` (from 1 on) of a file with ``grid``."""
+    """A position in a file with ``grid``: the ``box`` of the frame ``time_point`` (from 1)."""
 
     grid: FileGrid
     time_point: int
     box: Box
 
     def put_back(self, voxels: Voxels) -> Voxels:
-        """``voxels`` (z, y, x) of the box in an array as large as the file's, ([t,] z, y, x); 0 elsewhere."""
+        """An array of the file's size, ([t,] z, y, x), with ``voxels`` (z, y, x) in the box and 0 elsewhere."""
         whole = np.zeros(self.grid.size[::-1], voxels.dtype)
         frame = whole[self.time_point - 1] if whole.ndim > 3 else whole
         frame[self.box.slices] = voxels
@@ -65,7 +65,10 @@ class Place:
 
 
 def region_of(parameters: Mapping[str, str]) -> Region:
-    """``time_point`` is a number from 1 on, ``crop_box`` six: first voxel x y z, and the one after the last."""
+    """Read ``time_point``, a number from 1, and ``crop_box``, six: first voxel x y z, and the one after the last.
+
+    Raises InferenceError.
+    """
     time_point = _numbers(parameters, TIME_POINT, 1)
     ends = _numbers(parameters, CROP_BOX, 6)
     return Region(
@@ -77,7 +80,7 @@ def region_of(parameters: Mapping[str, str]) -> Region:
 
 
 def place_in(grid: FileGrid, region: Region) -> Place:
-    """Of ``region``.  Raises InferenceError where ``grid`` has no such voxels, or the choice of a frame is open."""
+    """The position of ``region``.  Raises InferenceError if ``grid`` lacks its voxels or its frame is not determined."""
     size = grid.volume.size
     box = region.box or Box(first=(0, 0, 0), end=size)
     sides = zip(box.first, box.end, size, strict=True)
@@ -101,7 +104,7 @@ def _frame(grid: FileGrid, asked: int | None) -> int:
 
 
 def _numbers(parameters: Mapping[str, str], name: str, count: int) -> list[int]:
-    """[] if it is not given."""
+    """The numbers of a parameter; [] without it.  Raises InferenceError."""
     words = parameters.get(name, "").replace(",", " ").split()
     if words and (len(words) != count or not all(_is_number(word) for word in words)):
         needed = "a whole number" if count == 1 else f"{count} whole numbers"

@@ -1,4 +1,4 @@
-"""The one thread that has the device to itself; reading and writing go on beside it."""
+"""The one thread that uses the device; other threads read and write images meanwhile."""
 
 import threading
 from collections.abc import Callable
@@ -11,17 +11,17 @@ from dss_inference.device.memory import Memory, ProcessMemory
 from dss_inference.errors import Cancelled
 from dss_observability import metrics
 
-GLANCE_S = 0.25
-"""How often those who wait look whether they are cancelled."""
+POLL_S = 0.25
+"""How often a waiting caller checks whether it is cancelled."""
 
 T = TypeVar("T")
 
 
 class ComputeThread:
-    """Does what it is given, one after the other.  May be called from any thread but its own.
+    """Runs one function after another.  May be called from any thread except its own.
 
-    A thread, not a lock: OpenMP keeps a pool of threads, and the allocator an arena, for each thread
-    that computes.
+    It is a thread and not a lock because OpenMP keeps a pool of threads, and the allocator an arena, for each
+    thread that computes.
     """
 
     def __init__(self, memory: Memory | None = None) -> None:
@@ -31,12 +31,12 @@ class ComputeThread:
         self._started = False
 
     def __call__(self, work: Callable[[], T], cancelled: Callable[[], bool]) -> T:
-        """What ``work`` returns or raises.  Raises Cancelled if nobody wants it before it began."""
+        """Returns or raises as ``work`` does.  Raises Cancelled if it is cancelled before ``work`` begins."""
         self._start()
         done: Future[T] = Future()
         self._waiting.put((done, copy_context(), work))
         try:
-            while not wait([done], timeout=GLANCE_S).done:
+            while not wait([done], timeout=POLL_S).done:
                 if cancelled() and done.cancel():
                     raise Cancelled
             return done.result()

@@ -1,4 +1,4 @@
-"""How much memory there is in use; knows no torch."""
+"""The memory in use.  Imports no torch."""
 
 import re
 from contextlib import suppress
@@ -11,43 +11,43 @@ _RESET_PEAK = "5"
 
 
 class Memory(Protocol):
-    """Of a device, as far as this process uses it."""
+    """The memory of a device that this process uses."""
 
     def begin(self) -> None:
-        """Forget the peak so far."""
+        """Reset the peak."""
 
     def peak_bytes(self) -> int:
-        """Most that was in use since ``begin``."""
+        """Highest use since ``begin``."""
 
     def held_bytes(self) -> int:
-        """In use now."""
+        """Current use."""
 
     def free_bytes(self) -> int:
-        """Could be had now, as far as others leave it."""
+        """Memory that could be allocated now."""
 
 
 class ProcessMemory:
-    """What the kernel says of this process (proc(5)): all its threads, its libraries too."""
+    """The memory of this process by proc(5), with all its threads and libraries."""
 
     def begin(self) -> None:
-        with suppress(OSError):  # then the peak is that of the whole life
+        with suppress(OSError):  # then the peak is that since the process began
             (_SELF / "clear_refs").write_text(_RESET_PEAK)
 
     def peak_bytes(self) -> int:
-        return _told_bytes(_SELF / "status", "VmHWM")
+        return _bytes_in(_SELF / "status", "VmHWM")
 
     def held_bytes(self) -> int:
-        return _told_bytes(_SELF / "status", "VmRSS")
+        return _bytes_in(_SELF / "status", "VmRSS")
 
     def free_bytes(self) -> int:
-        """Of the machine, or of the container (cgroup v2) if that has less."""
-        free = _told_bytes(Path("/proc/meminfo"), "MemAvailable")
+        """The smaller of the machine's and the container's (cgroup v2)."""
+        free = _bytes_in(Path("/proc/meminfo"), "MemAvailable")
         with suppress(OSError, ValueError):  # no container, or one without a limit
             limit, used = (int((_CGROUP / f"memory.{n}").read_text()) for n in ("max", "current"))
             free = min(free, max(0, limit - used))
         return free
 
 
-def _told_bytes(file: Path, name: str) -> int:
+def _bytes_in(file: Path, name: str) -> int:
     found = re.search(rf"^{name}:\s+(\d+) kB", file.read_text(), re.MULTILINE)
     return int(found[1]) * 1024 if found else 0

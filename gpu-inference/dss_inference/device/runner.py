@@ -1,4 +1,4 @@
-"""Voxelwise work on the device that is there: the only module that imports torch."""
+"""Voxelwise work on the device; the rules and the worker use torch only through this module."""
 
 import math
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from dss_inference.device.memory import ProcessMemory
 from dss_inference.errors import InferenceError
 
 _SLAB_VOXELS = 16_000_000
-"""So many voxels are worked on at once: bounds the memory that goes beyond the image itself."""
+"""Voxels worked on at once; bounds the memory beyond the image itself."""
 NEAR, CERTAIN = 127, 254
 """Values of a coarse segmentation that is refined."""
 _NEAR_SHARE = 20
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Torch tells of exhausted memory in ways of its own."""
+    """True for each error by which torch reports exhausted memory."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     said = str(error)
@@ -32,7 +32,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """However torch tells of exhausted memory, here it is a MemoryError like any other."""
+    """Raise MemoryError instead of torch's errors for exhausted memory."""
     try:
         yield
     except RuntimeError as error:  # torch.OutOfMemoryError is one
@@ -42,7 +42,7 @@ def memory_errors() -> Iterator[None]:
 
 
 class GpuMemory:
-    """What this process has allocated on a GPU."""
+    """The memory that this process has allocated on a GPU."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -57,14 +57,14 @@ class GpuMemory:
         return torch.cuda.memory_allocated(self._device)
 
     def free_bytes(self) -> int:
-        """What torch keeps for later is free to it as well."""
+        """Counts memory that torch has reserved but does not use."""
         free, _ = torch.cuda.mem_get_info(self._device)
         kept = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
         return int(free + kept)
 
 
 class Runner:
-    """Takes and gives numpy arrays (z, y, x); what lies between happens on ``device``."""
+    """Takes and returns numpy arrays (z, y, x); computes on ``device``."""
 
     def __init__(self, device: str) -> None:
         self.device_name = device
@@ -75,13 +75,13 @@ class Runner:
 
     @property
     def device(self) -> str:
-        """What does the work, for a person: ``cpu``, or a GPU's name."""
+        """The device for a person: ``cpu``, or a GPU and its name."""
         if self._device.type == "cuda":
             return f"{self._device} ({torch.cuda.get_device_name(self._device)})"
         return str(self._device)
 
     def release(self) -> None:
-        """Give memory that is only kept for later back to the GPU."""
+        """Return memory that torch has reserved but does not use to the GPU."""
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -201,13 +201,13 @@ def _repeated(
 
 
 def slab_rows(shape: tuple[int, ...], *, step: int) -> int:
-    """How many slices make a slab of a bearable size: a multiple of ``step``."""
+    """Number of slices of a slab of at most ``_SLAB_VOXELS``, or of one step: a multiple of ``step``."""
     slices = _SLAB_VOXELS // (math.prod(shape[1:]) or 1)
     return max(1, slices // step) * step
 
 
 def gpu_memory_bytes(device: str, kind: str) -> int:
-    """``total`` and ``free`` of the whole GPU ``device``, or the ``peak`` that this process has held."""
+    """``total`` and ``free`` are those of the GPU ``device``, ``peak`` is the most that this process has reserved."""
     if kind == "peak":
         return torch.cuda.max_memory_reserved(device)
     free, total = torch.cuda.mem_get_info(device)
@@ -215,7 +215,7 @@ def gpu_memory_bytes(device: str, kind: str) -> int:
 
 
 def gpu_utilisation(device: str) -> float:
-    """Part of the last second in which the GPU computed, 0..1.  Raises what NVIDIA's library does."""
+    """Part of the last second in which the GPU computed, 0..1.  Raises the errors of NVIDIA's library."""
     return torch.cuda.utilization(device) / 100
 
 

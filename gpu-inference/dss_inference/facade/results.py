@@ -1,4 +1,4 @@
-"""What was asked over HTTP and what came of it, in a folder that outlives the program."""
+"""Requests over HTTP and their results, in a folder that outlives the process."""
 
 import logging
 import re
@@ -15,19 +15,19 @@ from dss_datastore.writing import write
 log = logging.getLogger(__name__)
 
 _REQUEST, _ANSWER, _STARTS = "request.json", "answer.json", "starts"
-_MASK = "segmentation.nrrd"
+_SEGMENTATION = "segmentation.nrrd"
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the two."""
+    """Exactly one of the two is set."""
 
     finished: InferenceFinished | None = None
     failed: InferenceFailed | None = None
 
 
 class Results:
-    """A folder for each image; its name cannot be guessed, since whoever knows it may read it."""
+    """One folder for each request.  Its name cannot be guessed, because the name grants access."""
 
     def __init__(self, root: Path) -> None:
         """Raises OSError if nothing can be written there."""
@@ -36,7 +36,7 @@ class Results:
         self.root = root.resolve()
 
     def create(self) -> str:
-        """The id of a new one."""
+        """Make a new folder; returns its id."""
         result_id = uuid4().hex
         (self.root / result_id).mkdir()
         return result_id
@@ -47,11 +47,11 @@ class Results:
     def exists(self, result_id: str) -> bool:
         return _ID.fullmatch(result_id) is not None and (self.root / result_id).is_dir()
 
-    def mask(self, result_id: str) -> Path:
-        return self.root / result_id / _MASK
+    def segmentation(self, result_id: str) -> Path:
+        return self.root / result_id / _SEGMENTATION
 
     def reports(self, result_id: str) -> dict[str, ReportFile]:
-        """What lies beside the mask of a finished one, by file name."""
+        """The report files of a finished request, by file name."""
         answer = self.answer(result_id)
         reports = answer.finished.reports if answer and answer.finished else ()
         return {PurePosixPath(report.path).name: report for report in reports}
@@ -60,14 +60,14 @@ class Results:
         shutil.rmtree(self.root / result_id, ignore_errors=True)
 
     def keep_request(self, request: RunInference) -> None:
-        """From now on it is answered, if need be by the next process."""
+        """Store the request: from now on this process or the next will answer it."""
         write(self.root / request.claim_id / _REQUEST, msgspec.json.encode(request))
 
     def keep_answer(self, result_id: str, answer: Answer) -> None:
         write(self.root / result_id / _ANSWER, msgspec.json.encode(answer))
 
     def answer(self, result_id: str) -> Answer | None:
-        """None while there is none."""
+        """The stored answer; None while there is none."""
         try:
             raw = (self.root / result_id / _ANSWER).read_bytes()
         except OSError:
@@ -75,20 +75,20 @@ class Results:
         return msgspec.json.decode(raw, type=Answer)
 
     def count_start(self, result_id: str) -> int:
-        """How often a process began with this one, now included."""
+        """Count that a process starts the request; returns the count."""
         file = self.root / result_id / _STARTS
         starts = _number_in(file) + 1
         file.write_text(str(starts))
         return starts
 
     def unanswered(self) -> list[RunInference]:
-        """What an earlier process did not come to the end of, oldest first."""
+        """Stored requests without an answer, oldest first."""
         waiting = [f for f in self.root.glob(f"*/{_REQUEST}") if not (f.parent / _ANSWER).exists()]
         waiting.sort(key=lambda file: file.stat().st_mtime)
         return [request for file in waiting if (request := _read(file)) is not None]
 
     def purge(self, older_than_s: float) -> int:
-        """Remove what was answered, or given up while it was sent, so long ago; how many that were."""
+        """Remove requests that were answered, or whose upload ended early, so long ago; returns their number."""
         latest = time.time() - older_than_s
         old = [path for path in self.root.iterdir() if self._is_over(path, latest)]
         for path in old:
@@ -100,11 +100,11 @@ class Results:
         try:
             return self.exists(path.name) and not waits and path.stat().st_mtime < latest
         except OSError:
-            return False  # removed meanwhile by whom it belonged to, or unreadable
+            return False  # removed meanwhile, or unreadable
 
 
 def _number_in(file: Path) -> int:
-    """0 also if a process was killed while it wrote it."""
+    """0 if there is none, or if a process was killed while writing it."""
     try:
         return int(file.read_text())
     except (FileNotFoundError, ValueError):
@@ -112,7 +112,7 @@ def _number_in(file: Path) -> int:
 
 
 def _read(file: Path) -> RunInference | None:
-    """None if it is damaged: the others are gone on with all the same."""
+    """None if it is damaged; the others are not affected."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=RunInference)
     except (OSError, ValueError, msgspec.MsgspecError) as error:

@@ -1,4 +1,4 @@
-"""The facade on a port."""
+"""Serves the facade on a port."""
 
 import logging
 import threading
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 _THREADS = 8
 _SILENCE_S = 60
-"""An upload may pause so long."""
+"""Longest pause within an upload."""
 
 
 class _Server(Server):
@@ -21,7 +21,7 @@ class _Server(Server):
 
 
 def serve_facade(bind: str, facade: Facade) -> Callable[[], None]:
-    """Serve on ``bind`` (host:port) in threads; what is returned ends it.  Raises OSError if it is taken."""
+    """Serve on ``bind`` (host:port) in threads.  Returns a function that ends it.  Raises OSError if the port is in use."""
     host, _, port = bind.rpartition(":")
     server = _Server(
         (host, int(port)),

@@ -1,4 +1,4 @@
-"""Takes requests from HTTP to the bundles of this process, by the same server as those of the broker."""
+"""Images submitted over HTTP, run by the bundles of this process through the worker's own server."""
 
 import logging
 import threading
@@ -17,7 +17,7 @@ from dss_broker.messages import (
 )
 from dss_broker.topology import RETRY_DELAYS_S
 from dss_inference.bundle import Bundle
-from dss_inference.ct.reading import save_as_nrrd
+from dss_inference.ct.writing import save_as_nrrd
 from dss_inference.facade.results import Answer, Results
 from dss_inference.worker.replies import failed, progressed
 from dss_inference.worker.server import Server
@@ -25,8 +25,9 @@ from dss_process.supervision import Keeper
 
 log = logging.getLogger(__name__)
 
-MOST_WAITING = 64
+MOST_UNFINISHED = 64
 MOST_STARTS = 3
+"""A request that was unfinished when so many processes ended is not started again."""
 _A_DAY_S = 86400.0
 _PURGE_EVERY_S = 300.0
 _GIVEN_UP = (
@@ -34,8 +35,11 @@ _GIVEN_UP = (
 )
 
 
-class Desk:
-    """Every method may be called from any thread."""
+class Submissions:
+    """Requests in the folder ``results``, from their submission to their stored answer.
+
+    Every method may be called from any thread.
+    """
 
     def __init__(
         self, bundles: Sequence[Bundle], results: Results, *, instance: str, keep_s: float
@@ -51,24 +55,24 @@ class Desk:
             instance=instance,
             shared=False,
         )
-        self._in_hand: dict[str, InferenceProgressed] = {}
-        self._unwanted: set[str] = set()
+        self._unfinished: dict[str, InferenceProgressed] = {}
+        self._withdrawn: set[str] = set()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._keeper = Keeper(self._stopping)
 
     def start(self) -> None:
-        """Goes on with what an earlier process has left."""
+        """Start, and continue what an earlier process has left unfinished."""
         self._server.start()
         for request in self.results.unanswered():
             if self.results.count_start(request.claim_id) > MOST_STARTS:
-                self._keep(request, failed(request, _GIVEN_UP))
+                self._store(request, failed(request, _GIVEN_UP))
             else:
-                self._begin(request)
-        self._keeper.keep("purge", self._purge)
+                self._run(request)
+        self._keeper.keep("purge", self._keep_purging)
 
     def stop(self, timeout_s: float) -> bool:
-        """False if something is still in hand; the next process goes on with it."""
+        """False if a request is unfinished; the next process continues it."""
         self._stopping.set()
         done = self._server.stop(timeout_s)
         self._broker.close()
@@ -76,12 +80,12 @@ class Desk:
 
     @property
     def is_full(self) -> bool:
-        return len(self._in_hand) >= MOST_WAITING
+        return len(self._unfinished) >= MOST_UNFINISHED
 
     def submit(
         self, result_id: str, bundle: str, image_name: str, parameters: dict[str, str]
     ) -> None:
-        """The image lies in the result's folder."""
+        """Start a request; its image is in the result's folder."""
         request = RunInference(
             ticket_id=int(result_id[:12], 16),
             claim_id=result_id,
@@ -92,48 +96,48 @@ class Desk:
         )
         self.results.keep_request(request)
         self.results.count_start(result_id)
-        self._begin(request)
+        self._run(request)
 
     def progress(self, result_id: str) -> InferenceProgressed | None:
-        """Of one that is not answered yet."""
-        return self._in_hand.get(result_id)
+        """The latest progress; None if the request is answered."""
+        return self._unfinished.get(result_id)
 
     def withdraw(self, result_id: str) -> None:
-        """Nobody wants it any more."""
+        """Stop the request and remove its result."""
         with self._lock:
-            progress = self._in_hand.get(result_id)
+            progress = self._unfinished.get(result_id)
             if progress is None:
                 self.results.remove(result_id)
                 return
-            self._unwanted.add(result_id)
+            self._withdrawn.add(result_id)
         self._broker.publish(TicketWithdrawn(ticket_id=progress.ticket_id, service=""))
 
-    def _begin(self, request: RunInference) -> None:
-        self._in_hand[request.claim_id] = progressed(request, 0.0, "waiting")
-        follow = partial(copy_context().run, self._follow, request)  # it belongs to the same trace
+    def _run(self, request: RunInference) -> None:
+        self._unfinished[request.claim_id] = progressed(request, 0.0, "waiting")
+        follow = partial(copy_context().run, self._follow, request)  # in the same trace
         threading.Thread(target=follow, name="follow", daemon=True).start()
 
     def _follow(self, request: RunInference) -> None:
-        """To its end; or to that of the process, for the next one to go on."""
+        """Wait for the answer and store it; nothing is stored if the process stops before."""
         try:
-            self._keep(request, self._ending(request))
+            self._store(request, self._final_reply(request))
         except BrokerClosed:
             return
         except Exception:
             log.exception("result not kept", extra={"ticket": request.ticket_id})
         with self._lock:
-            del self._in_hand[request.claim_id]
-            if request.claim_id in self._unwanted:
-                self._unwanted.remove(request.claim_id)
+            del self._unfinished[request.claim_id]
+            if request.claim_id in self._withdrawn:
+                self._withdrawn.remove(request.claim_id)
                 self.results.remove(request.claim_id)
 
-    def _ending(self, request: RunInference) -> InferenceFinished | InferenceFailed:
+    def _final_reply(self, request: RunInference) -> InferenceFinished | InferenceFailed:
         conversation = self._broker.request(request)
         try:
             while True:
                 match conversation.next(_A_DAY_S):
                     case InferenceProgressed() as progress:
-                        self._in_hand[request.claim_id] = progress
+                        self._unfinished[request.claim_id] = progress
                     case InferenceFinished() | InferenceFailed() as answer:
                         return answer
                     case other:
@@ -141,21 +145,21 @@ class Desk:
         finally:
             conversation.close()
 
-    def _keep(self, request: RunInference, answer: InferenceFinished | InferenceFailed) -> None:
+    def _store(self, request: RunInference, answer: InferenceFinished | InferenceFailed) -> None:
         if isinstance(answer, InferenceFailed):
             self.results.keep_answer(request.claim_id, Answer(failed=answer))
             return
-        mask = self.results.mask(request.claim_id)
-        save_as_nrrd(self.results.root / answer.segmentation_path, mask)
+        segmentation = self.results.segmentation(request.claim_id)
+        save_as_nrrd(self.results.root / answer.segmentation_path, segmentation)
         self.results.keep_answer(request.claim_id, Answer(finished=answer))
         (self.results.root / request.image_path).unlink(missing_ok=True)
 
-    def _purge(self) -> None:
+    def _keep_purging(self) -> None:
         while True:
             try:
                 if removed := self.results.purge(self._keep_s):
                     log.info("old results removed", extra={"results": removed})
-            except OSError:  # of a volume that may come back
+            except OSError:  # the volume may be away for a while
                 log.exception("old results not removed")
             if self._stopping.wait(_PURGE_EVERY_S):
                 return

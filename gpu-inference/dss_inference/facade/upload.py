@@ -1,4 +1,4 @@
-"""One image and its parameters out of a multipart body, straight into a folder."""
+"""Receives an image and its parameters, a multipart body, into a folder."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ FIELD = "itk_image"
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
-    """``image_name`` lies in the folder that was given; the other fields are parameters."""
+    """``image_name`` is the file in the folder; ``parameters`` are the other fields of the form."""
 
     image_name: str
     parameters: dict[str, str]
@@ -46,9 +46,9 @@ def receive(environ: "WSGIEnvironment", folder: Path, max_bytes: int) -> Upload:
 
 
 def _named(path: Path) -> Path:
-    """Under a name that fits its content: old dispatchers call their files what they like.
+    """Rename the file by its format, since old dispatchers name their files as they like.
 
-    Its header is judged; its voxels are where they are worked on.  Raises InferenceError.
+    Checks the header, not the voxels.  Raises InferenceError.
     """
     try:
         named = path.rename(path.with_name(f"image{SUFFIXES[format_of(path)][0]}"))

@@ -7,8 +7,9 @@ import numpy as np
 
 from dss_broker.messages import Label
 from dss_inference.bundle import Outcome, Progress, Stages
-from dss_inference.ct.reading import Ct, read_ct, write_segmentation
+from dss_inference.ct.reading import Ct, read_ct
 from dss_inference.ct.region import region_of
+from dss_inference.ct.writing import write_segmentation
 from dss_inference.device.runner import Runner
 from dss_inference.lungs.notes import notes_on, require_usable
 from dss_inference.lungs.quality import Quality, quality_of, quality_reports
@@ -44,7 +45,7 @@ class LungSegmentation:
         stages = Stages(progress, cancelled)
         stages.enter(0.0, "reading the image")
         ct = read_ct(image_path, region_of(parameters), whole=True)
-        lungs = stages.alone(self._runner.compute, lambda: self._found(ct, stages))
+        lungs = stages.on_device(self._runner.compute, lambda: self._found(ct, stages))
         found = ct.inside(lungs.sides)
         stages.enter(0.85, "writing the segmentation")
         labels = labels_of(found, ct.grid.voxel_ml)

@@ -18,8 +18,9 @@ import torch
 
 from dss_broker.messages import Label, Note
 from dss_inference.bundle import Outcome, Progress, Stages
-from dss_inference.ct.reading import Ct, read_ct, write_segmentation
+from dss_inference.ct.reading import Ct, read_ct
 from dss_inference.ct.region import region_of
+from dss_inference.ct.writing import write_segmentation
 from dss_inference.device.compute_thread import ComputeThread
 from dss_inference.device.runner import memory_errors
 from dss_inference.errors import InferenceError
@@ -95,7 +96,7 @@ class MonaiDetection:
         stages = Stages(progress, cancelled)
         stages.enter(0.0, "reading the image")
         ct = read_ct(image_path, region_of(parameters))
-        boxes, affine = stages.alone(
+        boxes, affine = stages.on_device(
             self._compute, lambda: self._boxes(ct, stages, progress, cancelled)
         )
         stages.enter(0.85, "drawing what was found")

@@ -18,8 +18,9 @@ from monai.data.meta_tensor import MetaTensor
 
 from dss_broker.messages import Label, Note
 from dss_inference.bundle import Outcome, Progress, Stages
-from dss_inference.ct.reading import Ct, read_ct, write_segmentation
+from dss_inference.ct.reading import Ct, read_ct
 from dss_inference.ct.region import region_of
+from dss_inference.ct.writing import write_segmentation
 from dss_inference.device.compute_thread import ComputeThread
 from dss_inference.device.runner import memory_errors
 from dss_inference.errors import InferenceError
@@ -87,7 +88,9 @@ class MonaiSegmentation:
         stages = Stages(progress, cancelled)
         stages.enter(0.0, "reading the image")
         ct = read_ct(image_path, region_of(parameters))
-        found = stages.alone(self._compute, lambda: self._segment(ct, stages, progress, cancelled))
+        found = stages.on_device(
+            self._compute, lambda: self._segment(ct, stages, progress, cancelled)
+        )
         stages.enter(0.9, "writing the segmentation")
         labels = self._labels(found.voxels, ct.grid.voxel_ml)
         return Outcome(

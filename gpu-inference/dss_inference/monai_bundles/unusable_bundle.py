@@ -8,7 +8,7 @@ from dss_inference.bundle import Progress
 from dss_inference.errors import InferenceError
 
 
-class AbsentBundle:
+class UnusableBundle:
     """Refuses every image with the same sentences."""
 
     device = "not installed"

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from dss_broker.messages import Label, Note
 from dss_inference.bundle import Outcome, Progress, Stages
-from dss_inference.ct.reading import Ct, read_ct, write_segmentation
+from dss_inference.ct.reading import Ct, read_ct
 from dss_inference.ct.region import region_of
+from dss_inference.ct.writing import write_segmentation
 from dss_inference.device.runner import Runner
 from dss_inference.findings import Finding
 from dss_inference.lungs.bundle import labels_of as lung_labels
@@ -70,7 +71,7 @@ class NoduleDetection:
         stages = Stages(progress, cancelled)
         stages.enter(0.0, "reading the image")
         ct = read_ct(image_path, region_of(parameters), whole=True)
-        found = stages.alone(self._runner.compute, lambda: self._found(ct, stages))
+        found = stages.on_device(self._runner.compute, lambda: self._found(ct, stages))
         stages.enter(0.9, "writing the segmentation")
         labels = labels_of(found.findings, found.voxels, ct.grid.voxel_ml)
         return Outcome(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dss_inference.bundle import Bundle, Outcome, Progress
-from dss_inference.bundle_cache import Shelf, ShelvedBundle
+from dss_inference.bundle_cache import BundleCache, CachedBundle
 from dss_inference.device.compute_thread import ComputeThread
 from dss_inference.device.memory import ProcessMemory
 
@@ -56,13 +56,13 @@ class Named:
         return Outcome(segmentation=output_dir / self.name, labels=(), notes=(), stage_seconds={})
 
 
-def shelf(device: Device, limit_bytes: int) -> Shelf:
-    return Shelf(device, limit_bytes, lambda: None)
+def cache(device: Device, limit_bytes: int) -> BundleCache:
+    return BundleCache(device, limit_bytes, lambda: None)
 
 
 def test_a_bundle_is_loaded_once() -> None:
     device = Device()
-    kept = shelf(device, 100)
+    kept = cache(device, 100)
 
     first = kept.bundle("spleen", device.loader("spleen", 60))
     second = kept.bundle("spleen", device.loader("spleen", 60))
@@ -73,7 +73,7 @@ def test_a_bundle_is_loaded_once() -> None:
 
 def test_the_least_recently_used_makes_room() -> None:
     device = Device()
-    kept = shelf(device, 100)
+    kept = cache(device, 100)
     for name in ("spleen", "liver", "spleen", "heart"):
         kept.bundle(name, device.loader(name, 40))
 
@@ -85,7 +85,7 @@ def test_the_least_recently_used_makes_room() -> None:
 
 def test_a_bundle_that_is_larger_than_the_limit_works_alone() -> None:
     device = Device()
-    kept = shelf(device, 100)
+    kept = cache(device, 100)
 
     kept.bundle("spleen", device.loader("spleen", 40))
     kept.bundle("whole body", device.loader("whole body", 400))
@@ -95,7 +95,7 @@ def test_a_bundle_that_is_larger_than_the_limit_works_alone() -> None:
 
 def test_a_bundle_that_cannot_be_loaded_unloads_nobody() -> None:
     device = Device()
-    kept = shelf(device, 100)
+    kept = cache(device, 100)
     kept.bundle("spleen", device.loader("spleen", 40))
 
     def fail() -> Bundle:
@@ -109,9 +109,9 @@ def test_a_bundle_that_cannot_be_loaded_unloads_nobody() -> None:
 
 def test_a_shelved_bundle_is_loaded_when_it_is_run(tmp_path: Path) -> None:
     device = Device()
-    kept = shelf(device, 50)
-    spleen = ShelvedBundle("spleen", "cpu", kept, device.loader("spleen", 40))
-    liver = ShelvedBundle("liver", "cpu", kept, device.loader("liver", 40))
+    kept = cache(device, 50)
+    spleen = CachedBundle("spleen", "cpu", kept, device.loader("spleen", 40))
+    liver = CachedBundle("liver", "cpu", kept, device.loader("liver", 40))
 
     for bundle in (spleen, liver, spleen):
         outcome = bundle.run(tmp_path, tmp_path, {}, lambda *_: None, lambda: False)

@@ -20,7 +20,7 @@ from werkzeug.test import Client, TestResponse
 from dss_inference.errors import InferenceError
 from dss_inference.facade.results import Results
 from dss_inference.facade.routes import Facade
-from dss_inference.facade.submissions import MOST_STARTS, MOST_WAITING, Desk
+from dss_inference.facade.submissions import MOST_STARTS, MOST_UNFINISHED, Submissions
 from dss_inference.facade.upload import receive
 from dss_inference.worker.handling import UNEXPECTED
 from dss_observability.tracing import current_traceparent
@@ -44,8 +44,8 @@ def results(tmp_path: Path) -> Results:
 
 
 @pytest.fixture
-def desk(bundle: BrightBundle, results: Results) -> Iterator[Desk]:
-    made = Desk([bundle], results, instance="node1", keep_s=3600)
+def submissions(bundle: BrightBundle, results: Results) -> Iterator[Submissions]:
+    made = Submissions([bundle], results, instance="node1", keep_s=3600)
     made.start()
     yield made
     bundle.go_on.set()
@@ -53,8 +53,8 @@ def desk(bundle: BrightBundle, results: Results) -> Iterator[Desk]:
 
 
 @pytest.fixture
-def client(desk: Desk) -> Client:
-    return Client(Facade(desk, LARGEST_BYTES))
+def client(submissions: Submissions) -> Client:
+    return Client(Facade(submissions, LARGEST_BYTES))
 
 
 def image() -> sitk.Image:
@@ -302,7 +302,7 @@ def test_too_many_waiting_images_are_put_off(
 ) -> None:
     bundle.go_on.clear()
     content = as_file(tmp_path, ".nrrd")
-    endpoints = [sent(client, content).get_json()["Endpoint"] for _ in range(MOST_WAITING)]
+    endpoints = [sent(client, content).get_json()["Endpoint"] for _ in range(MOST_UNFINISHED)]
 
     answer = sent(client, content)
 
@@ -334,18 +334,18 @@ def test_a_finished_result_can_be_removed(client: Client, tmp_path: Path) -> Non
 
 
 def test_the_next_process_has_the_results_and_goes_on_with_what_was_left(
-    client: Client, desk: Desk, bundle: BrightBundle, results: Results, tmp_path: Path
+    client: Client, submissions: Submissions, bundle: BrightBundle, results: Results, tmp_path: Path
 ) -> None:
     done = sent(client, as_file(tmp_path, ".nrrd")).get_json()["Endpoint"]
     mask = until(client, done, 200).get_data()
     bundle.go_on.clear()
     left = sent(client, as_file(tmp_path, ".nrrd")).get_json()["Endpoint"]
     wait_until(lambda: bundle.runs == 2)
-    assert not desk.stop(0)
+    assert not submissions.stop(0)
 
     other = BrightBundle()
     other.go_on.set()
-    following = Desk([other], Results(results.root), instance="node1", keep_s=3600)
+    following = Submissions([other], Results(results.root), instance="node1", keep_s=3600)
     following.start()
     again = Client(Facade(following, LARGEST_BYTES))
 
@@ -356,18 +356,18 @@ def test_the_next_process_has_the_results_and_goes_on_with_what_was_left(
 
 
 def test_an_image_that_ends_the_service_again_and_again_is_given_up(
-    client: Client, desk: Desk, bundle: BrightBundle, results: Results, tmp_path: Path
+    client: Client, submissions: Submissions, bundle: BrightBundle, results: Results, tmp_path: Path
 ) -> None:
     bundle.go_on.clear()
     endpoint = sent(client, as_file(tmp_path, ".nrrd")).get_json()["Endpoint"]
-    desk.stop(0)
+    submissions.stop(0)
 
     for _ in range(MOST_STARTS):
-        desk = Desk([bundle], results, instance="node1", keep_s=3600)
-        desk.start()
-        desk.stop(0)
+        submissions = Submissions([bundle], results, instance="node1", keep_s=3600)
+        submissions.start()
+        submissions.stop(0)
 
-    answer = Client(Facade(desk, LARGEST_BYTES)).get(endpoint)
+    answer = Client(Facade(submissions, LARGEST_BYTES)).get(endpoint)
     assert answer.status_code == 422
     assert "not tried again" in answer.get_json()["error"]
 

@@ -76,7 +76,7 @@ def test_waiting_for_the_device_is_no_part_of_the_works_own_time() -> None:
     stages = Stages(lambda _, stage: told.append(stage), never)
 
     stages.enter(0.1, "reading")
-    stages.alone(ComputeThread(), lambda: stages.enter(0.2, "computing"))
+    stages.on_device(ComputeThread(), lambda: stages.enter(0.2, "computing"))
 
     assert told == ["reading", WAITING, "computing"]
     assert set(stages.seconds()) == {"reading", "computing"}
@@ -103,7 +103,7 @@ class Slow:
         stages = Stages(progress, never)
         stages.enter(0.1, "reading")
         self.read.release()
-        stages.alone(self.compute, lambda: self.go_on.wait(PATIENCE_S))
+        stages.on_device(self.compute, lambda: self.go_on.wait(PATIENCE_S))
         found = output_dir / "segmentation.nii.gz"
         found.write_bytes(image_path.read_bytes())
         return Outcome(segmentation=found, labels=(), notes=(), stage_seconds=stages.seconds())

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from dss_inference.ct.reading import read_ct, write_segmentation
+from dss_inference.ct.reading import read_ct
+from dss_inference.ct.writing import write_segmentation
 from dss_inference.errors import InferenceError
 from support.builders import grid_of
 

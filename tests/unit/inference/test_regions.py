@@ -11,8 +11,9 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from dss_images.grid import file_grid_of
 from dss_inference.bundle import Bundle, Outcome
 from dss_inference.bundle_catalogue import load
-from dss_inference.ct.reading import read_ct, write_segmentation
+from dss_inference.ct.reading import read_ct
 from dss_inference.ct.region import WHOLE, Box, Region, region_of
+from dss_inference.ct.writing import write_segmentation
 from dss_inference.device.runner import Runner
 from dss_inference.errors import InferenceError
 from dss_inference.lungs.bundle import LungSegmentation
