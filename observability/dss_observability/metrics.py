@@ -93,6 +93,11 @@ TICKET_STAGE_SECONDS = Histogram(
     buckets=LONG_S,
 )
 LEASES_LAPSED = Counter("dss_leases_lapsed_total", "Claims that ended without a sign of life.")
+TASK_FAILURES = Counter(
+    "dss_portal_task_failures_total",
+    "Background tasks of the portal that ended unforeseen, and were begun again.",
+    ["task"],
+)
 PARKED = Counter("dss_parked_messages_total", "Messages that nobody could handle.", ["type"])
 
 # Dispatchers.

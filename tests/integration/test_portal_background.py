@@ -1,18 +1,23 @@
 """A task of the portal that dies is logged, told by /readyz and begun again; all of them."""
 
 import asyncio
+import itertools
 import logging
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 from quart import Quart
 
 from dss_broker.memory import MemoryBroker
 from dss_portal import database
 from dss_portal.app import create_app
+from dss_portal.datastore import Datastore
 from dss_portal.readiness import NOT_MIGRATED
 from dss_portal.settings import Settings
+from dss_portal.tickets import janitor
 from dss_portal.web.context import components_of
 from dss_process import supervision
 from dss_stack.postgres import PostgresCluster
@@ -75,6 +80,8 @@ async def test_every_task_that_is_killed_is_told_and_begun_again(
     names = {task.get_name() for task in for_ever}
     assert names >= {"outbox relay", "reaper", "janitor", "gauges", "certificates"}
 
+    before = {name: failures(name) for name in names}
+
     for task in for_ever:
         task.cancel()
 
@@ -84,3 +91,40 @@ async def test_every_task_that_is_killed_is_told_and_begun_again(
     assert not any(task.done() for task in for_ever)
     errors = [r for r in caplog.records if r.levelno == logging.ERROR]
     assert {getattr(record, "task") for record in errors} == names  # noqa: B009 - not of LogRecord
+    assert {name: failures(name) - before[name] for name in names} == dict.fromkeys(names, 1)
+
+
+async def test_a_task_that_dies_is_logged_with_its_cause_and_begun_again_later_each_time(
+    settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun_s: list[float] = []
+
+    async def dies_twice(_datastore: Datastore, _every_s: float) -> None:
+        begun_s.append(time.monotonic())
+        if len(begun_s) <= 2:
+            raise ZeroDivisionError("no files to divide by")
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(janitor, "run", dies_twice)
+    before = failures("janitor")
+    broker = MemoryBroker()
+    app = create_app(settings, broker)
+    async with app.test_app():
+        client = app.test_client()
+        said = await eventually(lambda: text(client, "/readyz"), lambda said: "janitor" in said)
+        await eventually(lambda: text(client, "/readyz"), lambda said: said == "ok")
+    broker.close()
+
+    assert said.splitlines()[0] == (
+        "The task 'janitor' ended with ZeroDivisionError and is begun again; its log says why."
+    )
+    (record,) = [r for r in caplog.records if r.levelno == logging.ERROR]
+    assert record.exc_info is not None
+    assert str(record.exc_info[1]) == "no files to divide by"
+    assert failures("janitor") - before == 2
+    first_s, second_s = (later - earlier for earlier, later in itertools.pairwise(begun_s))
+    assert 0.1 <= first_s < second_s
+
+
+def failures(task: str) -> float:
+    return REGISTRY.get_sample_value("dss_portal_task_failures_total", {"task": task}) or 0.0
