@@ -77,6 +77,11 @@ def use(tracer: Tracer | None) -> None:
     _chosen.tracer = tracer
 
 
+def is_on() -> bool:
+    """Does anybody want to know of spans?"""
+    return _chosen.tracer is not None
+
+
 def valid(traceparent: str | None) -> str | None:
     """``traceparent`` if it is one: it may come from anybody."""
     return traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None

@@ -17,7 +17,7 @@ from dss_observability.logs import configure_logging
 from dss_observability.telemetry import start_tracing
 from dss_portal import database
 from dss_portal.accounts import store as accounts
-from dss_portal.app import create_app
+from dss_portal.app import create_app, served
 from dss_portal.commands.console import exit_with, or_sentence, read, with_database
 from dss_portal.commands.letters import dead_letters
 from dss_portal.commands.offers import providers, services
@@ -25,7 +25,6 @@ from dss_portal.commands.people import tiers, tokens, users
 from dss_portal.database import waiting
 from dss_portal.patches import hypercorn
 from dss_portal.settings import DatabaseSettings, Settings
-from dss_portal.web.asgi import OldPaths
 from dss_process.commands import add_version
 from dss_process.signals import stop_event
 from dss_process.startup import begin
@@ -106,7 +105,7 @@ async def _serve(settings: Settings, broker: RabbitBroker) -> None:
     config.graceful_timeout = settings.stop_s
     config.shutdown_timeout = settings.stop_s + ENDING_S
     hypercorn.install()
-    app: Any = OldPaths(create_app(settings, broker), settings.public_prefix)
+    app: Any = served(create_app(settings, broker))
     await hypercorn_serve(app, config, shutdown_trigger=stop.wait)
 
 

@@ -9,11 +9,15 @@ from dss_portal.accounts import routes as accounts
 from dss_portal.accounts import sessions
 from dss_portal.admin import routes as admin
 from dss_portal.attachments import routes as attachments
+from dss_portal.changes.feed import Feed
 from dss_portal.components import Components
 from dss_portal.dead_letters import routes as dead_letters
 from dss_portal.openapi import routes as openapi
 from dss_portal.pages import routes as pages
 from dss_portal.patches import quart as quart_patch
+from dss_portal.polls.answering import App, Polls
+from dss_portal.polls.callers import Callers
+from dss_portal.polls.snapshots import Snapshots
 from dss_portal.providers import routes as providers
 from dss_portal.services import routes as services
 from dss_portal.settings import Settings
@@ -52,3 +56,29 @@ def create_app(settings: Settings, broker: Broker) -> Quart:
     metering.install(app)
     lifespan.install(app, components)
     return app
+
+
+def served(app: Quart, *, framework: App | None = None, feed: Feed | None = None) -> App:
+    """What a server calls: old clients' paths, then polls, then ``app``.
+
+    A test may put ``framework`` in the place of ``app``, and another ``feed`` in that of its own.
+    """
+    components = context.components_of(app)
+    settings = components.settings
+    behind = framework or app
+    if settings.test_mode == "off":  # else everybody is somebody without a cookie
+        behind = _polls(app, components, behind, feed or components.feed)
+    return asgi.OldPaths(behind, settings.public_prefix)
+
+
+def _polls(app: Quart, components: Components, behind: App, feed: Feed) -> Polls:
+    settings = components.settings
+    (auth,) = app.extensions["QUART_AUTH"]
+    return Polls(
+        behind,
+        feed=feed,
+        callers=Callers(auth.cookie_name, lambda signed: auth.load_token(signed, app)),
+        snapshots=Snapshots(settings.public_url),
+        limit=components.limits.requests,
+        requires_terms=settings.require_terms,
+    )

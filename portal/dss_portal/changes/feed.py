@@ -58,7 +58,11 @@ class Feed:
         self._asked_s = now_s
         if rests:
             self._wake.set()
-        return now_s - self._looked_s < CURRENT_S
+        return self.knows()
+
+    def knows(self) -> bool:
+        """Like ``is_current``, for somebody who does not want the feed to go on."""
+        return time.monotonic() - self._looked_s < CURRENT_S
 
     async def caught_up(self, within_s: float = CURRENT_S) -> bool:
         """When a look has ended that began after this call; False if there is none within that time."""

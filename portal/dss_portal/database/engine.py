@@ -13,6 +13,13 @@ from dss_portal.database.transactions import CarefulTransaction, Transaction
 log = logging.getLogger(__name__)
 
 
+class Connection(asyncpg.Connection):
+    """Goes back to the pool without a question: nothing of ours outlives its transaction in a session."""
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
 class Client(HiddenValues):
     """Expects the Address in its credentials as ``address``."""
 
@@ -23,7 +30,7 @@ class Client(HiddenValues):
             **await arguments(address),
             min_size=smallest,
             max_size=largest,
-            connection_class=template["connection_class"],
+            connection_class=Connection,
             loop=template["loop"],
         )
 

@@ -88,7 +88,12 @@ async def note_turn(ticket: Ticket) -> None:
 async def place(ticket: Ticket) -> Place | None:
     """None if the ticket does not wait."""
     service = await ticket.service
-    rows = await get_connection("default").execute_query_dict(_PLACE, [[service.name], ticket.id])
+    return await place_of(service.name, ticket.id)
+
+
+async def place_of(service: str, ticket_id: int) -> Place | None:
+    """Of a ticket of the service of that name; None if it does not wait."""
+    rows = await get_connection("default").execute_query_dict(_PLACE, [[service], ticket_id])
     return Place(**rows[0]) if rows else None
 
 

@@ -199,7 +199,8 @@ async def clear_progress(ticket_id: int, start: float = 0.0, end: float = 1.0) -
 
 
 async def progress_chunks(ticket_id: int) -> list[TicketProgress]:
-    return await TicketProgress.filter(ticket_id=ticket_id)
+    """In the order in which they began, so that their sum is the same each time."""
+    return await TicketProgress.filter(ticket_id=ticket_id).order_by("id")
 
 
 async def shown_files(ticket_ids: Iterable[int]) -> dict[int, set[PurePosixPath]]:

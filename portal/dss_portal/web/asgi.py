@@ -117,7 +117,7 @@ async def _close_after_two_lengths(response: Response) -> Response:
 class OldPaths:
     """Accept doubled slashes (a server address with a trailing one) and the public path prefix."""
 
-    def __init__(self, app: Quart, prefix: str) -> None:
+    def __init__(self, app: Any, prefix: str) -> None:
         self._app = app
         self._prefix = prefix
 

@@ -1,0 +1,171 @@
+"""The four requests that each open dialog repeats are answered here, before the framework.
+
+The answers are those of the framework's routes, to the byte.  Whatever is unusual, refused or too long is
+left to it: this layer answers 200 or nothing.
+"""
+
+import re
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
+
+from dss_observability import metrics, tracing
+from dss_portal.changes.feed import Feed
+from dss_portal.changes.reading import Change, Subject
+from dss_portal.polls import requests
+from dss_portal.polls.callers import Caller, Callers
+from dss_portal.polls.requests import Kind, Poll
+from dss_portal.polls.snapshots import Snapshots
+
+_TYPES = {
+    Kind.STATUS: (),
+    Kind.DETAIL: ((b"content-type", b"application/json"),),
+}
+_LIST_TYPES = {
+    False: ((b"content-type", b"text/csv"),),
+    True: ((b"content-type", b"application/json"),),
+}
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{8,64}")
+
+
+class App(Protocol):
+    async def __call__(
+        self, scope: Any, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None: ...
+
+
+class Limit(Protocol):
+    def count(self, key: str) -> None:
+        """Raises Refused."""
+
+
+class Polls:
+    """An ASGI application before ``app``.
+
+    ``requires_terms``: users who have not accepted the terms of use are left to the framework.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        feed: Feed,
+        callers: Callers,
+        snapshots: Snapshots,
+        limit: Limit,
+        requires_terms: bool,
+    ) -> None:
+        self._app = app
+        self._feed = feed
+        self._callers = callers
+        self._snapshots = snapshots
+        self._limit = limit
+        self._requires_terms = requires_terms
+        self._counted = {
+            kind: (
+                metrics.HTTP_REQUESTS.labels("GET", kind.value, 200),
+                metrics.HTTP_SECONDS.labels(kind.value),
+            )
+            for kind in Kind
+        }
+        feed.follow(self._take)
+
+    async def __call__(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        if scope["type"] == "http":
+            method, path = scope["method"], scope["path"]
+            poll = requests.poll(method, path, scope["query_string"], scope["headers"])
+            if poll is not None:
+                if await self._answered(poll, send):
+                    return
+            elif requests.may_change_something(method, path):
+                send = self._forgetting(path, send)
+        await self._app(scope, receive, send)
+
+    async def _answered(self, poll: Poll, send: ASGISendCallable) -> bool:
+        began_s = time.monotonic()
+        if tracing.is_on():
+            return False
+        try:
+            body = await self._body(poll)
+        except Exception:  # whatever it is, the framework meets it again, and has a sentence for it
+            return False
+        if body is None:
+            return False
+        requests_total, seconds = self._counted[poll.kind]
+        requests_total.inc()
+        seconds.observe(time.monotonic() - began_s)
+        headers = [
+            *(_TYPES[poll.kind] if poll.kind in _TYPES else _LIST_TYPES[poll.wants_json]),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", _request_id(poll)),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+        return True
+
+    async def _body(self, poll: Poll) -> bytes | None:
+        keep = self._feed.is_current()
+        caller = self._callers.known(poll.cookie, poll.authorization) if keep else None
+        if caller is None:
+            caller = await self._callers.load(poll.cookie, poll.authorization, keep=keep)
+        if caller is None or not self._may_poll(caller):
+            return None
+        body = await self._shown(poll, caller, keep=keep)
+        if body is not None:
+            self._limit.count(str(caller.id))
+        return body
+
+    def _may_poll(self, caller: Caller) -> bool:
+        if self._requires_terms and caller.terms_accepted_at is None:
+            return False
+        return caller.may_read_tickets()
+
+    async def _shown(self, poll: Poll, caller: Caller, *, keep: bool) -> bytes | None:
+        shown = self._snapshots
+        if poll.kind is Kind.LIST:
+            return await shown.list(caller.id, wants_json=poll.wants_json, keep=keep)
+        if poll.kind is Kind.SERVICES:
+            return await shown.services(wants_json=poll.wants_json, keep=keep)
+        ticket = await shown.ticket(poll.ticket, keep=keep)
+        if ticket is None or not (caller.sysadmin or ticket.owner == caller.id):
+            return None
+        if poll.kind is Kind.STATUS:
+            return ticket.status.value.encode()
+        return await shown.detail(ticket, poll.since)
+
+    def _take(self, changes: Sequence[Change] | None) -> None:
+        if changes is None:
+            self._forget_all()
+            return
+        for change in changes:
+            self._snapshots.take(change)
+            if change.subject is Subject.USER:
+                self._callers.forget(change.number)
+
+    def _forget_all(self) -> None:
+        self._callers.forget_all()
+        self._snapshots.forget_all()
+
+    def _forgetting(self, path: str, send: ASGISendCallable) -> ASGISendCallable:
+        """Who has had this answer is never shown an older state."""
+
+        async def forget_and_send(event: ASGISendEvent) -> None:
+            if event["type"] == "http.response.start" and self._feed.knows():
+                ticket = requests.changed_ticket(path)
+                if ticket is not None:
+                    self._snapshots.forget_ticket(ticket)
+                elif not await self._feed.caught_up():
+                    self._forget_all()
+            await send(event)
+
+        return forget_and_send
+
+
+def _request_id(poll: Poll) -> bytes:
+    given = poll.request_id
+    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex.encode()

@@ -1,0 +1,87 @@
+"""Who polls: the user behind a cookie or a Bearer token, known until the feed tells of a change."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from tortoise.connection import get_connection
+from werkzeug.http import parse_cookie
+
+from dss_portal.accounts.store import digest
+from dss_portal.database import clock
+from dss_portal.polls.kept import Kept
+
+MOST = 10_000
+LONGEST_HEADER_BYTES = 512
+"""A client that sends more is no program that polls."""
+
+_BY_SESSION = """
+SELECT user_account.id, sysadmin, terms_accepted_at, NULL AS scopes, NULL AS expires_at
+FROM session JOIN user_account ON user_account.id = session.user_id
+WHERE session.sha256 = $1 AND revoked_at IS NULL AND NOT disabled
+"""
+
+_OF_BEARER = """
+SELECT user_account.id, sysadmin, terms_accepted_at, scopes, expires_at
+FROM api_token JOIN user_account ON user_account.id = api_token.user_id
+WHERE api_token.sha256 = $1 AND revoked_at IS NULL AND NOT disabled
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """``scopes``: None for a session, which may do everything; ``expires_at``: None for never."""
+
+    id: int
+    sysadmin: bool
+    terms_accepted_at: datetime | None
+    scopes: str | None
+    expires_at: datetime | None
+
+    def may_read_tickets(self) -> bool:
+        """Is the token for that, and not expired?"""
+        if self.expires_at is not None and self.expires_at <= clock.now():
+            return False
+        return self.scopes is None or "tickets" in self.scopes.split()
+
+
+class Callers:
+    """``session_of`` gives the id of the session that a signed cookie holds, None if it is not ours."""
+
+    def __init__(self, cookie_name: str, session_of: Callable[[str], str | None]) -> None:
+        self._cookie_name = cookie_name
+        self._session_of = session_of
+        self._kept: Kept[tuple[bytes, bytes], Caller] = Kept(MOST)
+
+    def known(self, cookie: bytes, authorization: bytes) -> Caller | None:
+        return self._kept.get((cookie, authorization))
+
+    async def load(self, cookie: bytes, authorization: bytes, *, keep: bool) -> Caller | None:
+        """None if nobody is signed in, or if it is for the framework to find out who."""
+        if len(cookie) + len(authorization) > LONGEST_HEADER_BYTES:
+            return None
+        if not keep:
+            return await self._look_up(cookie, authorization)
+        key = (cookie, authorization)
+        return await self._kept.load(key, lambda: self._look_up(cookie, authorization))
+
+    def forget(self, user_id: int) -> None:
+        self._kept.forget_if(lambda _, caller: caller.id == user_id)
+
+    def forget_all(self) -> None:
+        self._kept.forget_all()
+
+    async def _look_up(self, cookie: bytes, authorization: bytes) -> Caller | None:
+        if authorization:
+            kind, _, token = authorization.decode("latin-1").partition(" ")
+            if kind.lower() != "bearer":
+                return None
+            return await _found(_OF_BEARER, token.strip())
+        signed = parse_cookie(cookie.decode("latin-1")).get(self._cookie_name)
+        session_id = self._session_of(signed) if signed else None
+        return await _found(_BY_SESSION, session_id) if session_id else None
+
+
+async def _found(statement: str, secret: str) -> Caller | None:
+    rows = await get_connection("default").execute_query_dict(statement, [digest(secret)])
+    return Caller(**rows[0]) if rows else None

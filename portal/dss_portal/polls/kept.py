@@ -1,0 +1,64 @@
+"""Values kept in memory: each is loaded once for all who ask at the same time, and forgotten at once."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from functools import partial
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Kept(Generic[K, V]):
+    """At most ``most`` values; the one that was not used for longest gives way.
+
+    A value whose loading began before it was forgotten goes to those who asked for it then, and is not kept.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._values: OrderedDict[K, V] = OrderedDict()
+        self._loading: dict[K, asyncio.Future[V | None]] = {}
+
+    def get(self, key: K) -> V | None:
+        """None if it is not known."""
+        found = self._values.get(key)
+        if found is not None:
+            self._values.move_to_end(key)
+        return found
+
+    async def load(self, key: K, load: Callable[[], Awaitable[V | None]]) -> V | None:
+        """What ``load`` finds; None is not kept."""
+        loading = self._loading.get(key)
+        if loading is None:
+            loading = asyncio.ensure_future(load())
+            self._loading[key] = loading
+            loading.add_done_callback(partial(self._loaded, key))
+        return await asyncio.shield(loading)
+
+    def forget(self, key: K) -> None:
+        self._values.pop(key, None)
+        self._loading.pop(key, None)
+
+    def forget_if(self, is_so: Callable[[K, V], bool]) -> None:
+        """Of what is still loading nobody knows, so it is not kept either."""
+        for key in [key for key, value in self._values.items() if is_so(key, value)]:
+            del self._values[key]
+        self._loading.clear()
+
+    def forget_all(self) -> None:
+        self._values.clear()
+        self._loading.clear()
+
+    def _loaded(self, key: K, loading: "asyncio.Future[V | None]") -> None:
+        is_wanted = self._loading.get(key) is loading
+        if is_wanted:
+            del self._loading[key]
+        if loading.cancelled() or loading.exception() is not None:
+            return
+        value = loading.result()
+        if is_wanted and value is not None:
+            self._values[key] = value
+            if len(self._values) > self._most:
+                self._values.popitem(last=False)

@@ -1,0 +1,116 @@
+"""Which requests are polls, told from their head alone."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+TICKETS = "/api/tickets"
+SERVICES = "/api/services"
+_TICKET = re.compile(r"/api/tickets/(\d{1,9})/(status|detail)")
+_SINCE = re.compile(rb"since=(\d{1,18})")
+_OF_TICKET = re.compile(r"/api/(?:pro/)?tickets/(\d{1,9})/")
+_CHANGING = ("delete", "retry", "logout", "token", "signin", "oauth2cb")
+"""Last words of addresses that change something although they are read."""
+
+_USUAL = frozenset(
+    {
+        b"host",
+        b"user-agent",
+        b"accept",
+        b"accept-encoding",
+        b"cookie",
+        b"authorization",
+        b"connection",
+        b"cache-control",
+        b"pragma",
+        b"x-request-id",
+        b"x-forwarded-for",
+        b"x-forwarded-proto",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-real-ip",
+        b"forwarded",
+        b"via",
+    }
+)
+"""Headers of programs and proxies; a request with any other is the framework's."""
+
+
+class Kind(StrEnum):
+    """By the framework's rule, under which requests are counted."""
+
+    LIST = TICKETS
+    SERVICES = SERVICES
+    STATUS = "/api/tickets/<int:ticket_id>/status"
+    DETAIL = "/api/tickets/<int:ticket_id>/detail"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Poll:
+    """``ticket`` and ``since`` are 0 where the address has none."""
+
+    kind: Kind
+    cookie: bytes
+    authorization: bytes
+    request_id: bytes
+    ticket: int = 0
+    since: int = 0
+    wants_json: bool = False
+
+
+def poll(
+    method: str, path: str, query: bytes, headers: Iterable[tuple[bytes, bytes]]
+) -> Poll | None:
+    """None if the framework has to answer: another address, or anything unusual."""
+    if method != "GET":
+        return None
+    target = _target(path, query)
+    if target is None:
+        return None
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name not in _USUAL or (name in found and name in {b"cookie", b"authorization"}):
+            return None
+        found[name] = value
+    if b"text/html" in found.get(b"accept", b""):
+        return None
+    kind, ticket, since, wants_json = target
+    return Poll(
+        kind=kind,
+        cookie=found.get(b"cookie", b""),
+        authorization=found.get(b"authorization", b""),
+        request_id=found.get(b"x-request-id", b""),
+        ticket=ticket,
+        since=since,
+        wants_json=wants_json,
+    )
+
+
+def may_change_something(method: str, path: str) -> bool:
+    """Of a request that is no poll: what it has changed is forgotten before its answer goes out."""
+    reads = method in {"GET", "HEAD", "OPTIONS"}
+    return not reads or path.rpartition("/")[2] in _CHANGING
+
+
+def changed_ticket(path: str) -> int | None:
+    """The number of the one ticket that a request of programs is about."""
+    found = _OF_TICKET.match(path)
+    return int(found[1]) if found else None
+
+
+def _target(path: str, query: bytes) -> tuple[Kind, int, int, bool] | None:
+    if path in {TICKETS, SERVICES}:
+        if query not in {b"", b"format=json", b"format=csv"}:
+            return None
+        kind = Kind.LIST if path == TICKETS else Kind.SERVICES
+        return kind, 0, 0, query == b"format=json"
+    found = _TICKET.fullmatch(path)
+    if found is None:
+        return None
+    since = _SINCE.fullmatch(query) if query else None
+    if found[2] == "status":
+        return (Kind.STATUS, int(found[1]), 0, False) if not query else None
+    if query and since is None:
+        return None
+    return Kind.DETAIL, int(found[1]), int(since[1]) if since else 0, False

@@ -1,0 +1,217 @@
+"""What the four requests show that each open dialog repeats, in memory and encoded, as long as it is true."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tortoise.connection import get_connection
+
+from dss_portal.changes.reading import Change, Subject
+from dss_portal.formats import Cell, csv_text
+from dss_portal.models import Status
+from dss_portal.polls.kept import Kept
+from dss_portal.services import store as services
+from dss_portal.tickets import progress, queue, store, views
+
+MOST_TICKETS = 50_000
+MOST_LISTS = 5_000
+LONGEST_BYTES = 64 * 1024
+"""A longer answer is the framework's, which sends it in pieces."""
+LARGEST_BYTES = 64 * 2**20
+"""All answers about tickets together; beyond that they begin anew."""
+LIST_ROWS = 1000
+
+TICKET_COLUMNS = ("id", "service", "status")
+SERVICE_COLUMNS = ("name", "githash", "version", "shortdesc")
+
+_TICKET = """
+SELECT ticket.user_id AS owner, ticket.status, service.name AS service,
+    coalesce((SELECT max(id) FROM ticket_log WHERE ticket_id = ticket.id), 0) AS last_line,
+    ARRAY(SELECT ARRAY[chunk_start, chunk_end, progress] FROM ticket_progress
+        WHERE ticket_id = ticket.id ORDER BY id) AS parts
+FROM ticket JOIN service ON service.id = ticket.service_id WHERE ticket.id = $1
+"""
+
+_LIST = f"""
+SELECT ticket.id, service.name, ticket.status FROM ticket JOIN service ON service.id = ticket.service_id
+WHERE ticket.user_id = $1 AND ticket.status <> 'deleted' ORDER BY ticket.id LIMIT {LIST_ROWS + 1}
+"""  # noqa: S608 - a number of ours
+
+
+@dataclass(slots=True)
+class Part:
+    chunk_start: float
+    chunk_end: float
+    progress: float
+
+
+@dataclass(kw_only=True)
+class TicketSnapshot:
+    """``last_line`` is the number of the last line of its log, 0 without one.
+
+    ``details`` are answers by the number of the line after which they begin; of a waiting ticket they
+    are true as long as ``queue_version`` is that of the snapshots.
+    """
+
+    number: int
+    owner: int
+    status: Status
+    service: str
+    progress: float
+    last_line: int
+    queue_version: int
+    details: dict[int, bytes] = field(default_factory=dict)
+
+
+class Snapshots:
+    """Of one portal.  ``keep`` is False while nobody tells of changes: then each question asks the database."""
+
+    def __init__(self, public_url: str) -> None:
+        self._public_url = public_url
+        self._tickets: Kept[int, TicketSnapshot] = Kept(MOST_TICKETS)
+        self._lists: Kept[tuple[int, bool], bytes] = Kept(MOST_LISTS)
+        self._services: Kept[bool, bytes] = Kept(2)
+        self._queue_version = 0
+        self._bytes = 0
+
+    async def ticket(self, number: int, *, keep: bool) -> TicketSnapshot | None:
+        """None if there is none."""
+        if not keep:
+            return await self._load_ticket(number)
+        found = self._tickets.get(number)
+        return found or await self._tickets.load(number, lambda: self._load_ticket(number))
+
+    async def detail(self, ticket: TicketSnapshot, since: int) -> bytes | None:
+        """None if the answer is too long to be kept."""
+        since = min(since, ticket.last_line)
+        if ticket.status is Status.READY and ticket.queue_version != self._queue_version:
+            ticket.queue_version = self._queue_version
+            ticket.details = {}
+        details = ticket.details
+        found = details.get(since)
+        if found is None:
+            found = await self._detail(ticket, since)
+            if found is not None and details is ticket.details:
+                self._count(len(found))
+                details[since] = found
+        return found
+
+    async def list(self, user_id: int, *, wants_json: bool, keep: bool) -> bytes | None:
+        """None if the answer is too long to be kept."""
+        if not keep:
+            return await _list(user_id, wants_json=wants_json)
+        key = (user_id, wants_json)
+        found = self._lists.get(key)
+        if found is None:
+            found = await self._lists.load(key, lambda: _list(user_id, wants_json=wants_json))
+        return found
+
+    async def services(self, *, wants_json: bool, keep: bool) -> bytes | None:
+        """Likewise."""
+        if not keep:
+            return await _services(wants_json=wants_json)
+        found = self._services.get(wants_json)
+        if found is None:
+            found = await self._services.load(wants_json, lambda: _services(wants_json=wants_json))
+        return found
+
+    def take(self, change: Change) -> None:
+        """Forget what ``change`` makes untrue."""
+        match change.subject:
+            case Subject.STATE:
+                self.forget_ticket(change.number, change.owner)
+            case Subject.TICKET:
+                self._tickets.forget(change.number)
+            case Subject.SERVICE:
+                self.forget_all()
+            case Subject.USER | Subject.TIER:
+                self._queue_version += 1
+
+    def forget_ticket(self, number: int, owner: int | None = None) -> None:
+        """``owner``: None if it is not known."""
+        known = self._tickets.get(number)
+        owner = known.owner if owner is None and known is not None else owner
+        self._tickets.forget(number)
+        self._queue_version += 1
+        if owner is None:
+            self._lists.forget_all()
+        else:
+            self.forget_list(owner)
+
+    def forget_list(self, user_id: int) -> None:
+        for wants_json in (False, True):
+            self._lists.forget((user_id, wants_json))
+
+    def forget_all(self) -> None:
+        self._bytes = 0
+        self._queue_version += 1
+        self._tickets.forget_all()
+        self._lists.forget_all()
+        self._services.forget_all()
+
+    async def _load_ticket(self, number: int) -> TicketSnapshot | None:
+        queue_version = self._queue_version
+        row = await _first_row(_TICKET, [number])
+        if row is None:
+            return None
+        status = Status(row["status"])
+        return TicketSnapshot(
+            number=number,
+            owner=row["owner"],
+            status=status,
+            service=row["service"],
+            progress=progress.shown(status, (Part(*part) for part in row["parts"])),
+            last_line=row["last_line"],
+            queue_version=queue_version,
+        )
+
+    async def _detail(self, ticket: TicketSnapshot, since: int) -> bytes | None:
+        lines: list[views.LogLine] = []
+        if since < ticket.last_line:
+            async for page in store.log_since(ticket.number, since):
+                if lines:
+                    return None
+                lines = page
+        place = None
+        if ticket.status is Status.READY:
+            place = await queue.place_of(ticket.service, ticket.number)
+        begin, end = views.detail_around_log(ticket.status, ticket.progress, place)
+        shown = [views.log_object(line, self._public_url) for line in lines]
+        return _kept(begin + json.dumps(shown)[1:-1] + end)
+
+    def _count(self, more_bytes: int) -> None:
+        self._bytes += more_bytes
+        if self._bytes > LARGEST_BYTES:
+            self.forget_all()
+
+
+async def _first_row(statement: str, values: Sequence[object]) -> dict[str, Any] | None:
+    rows = await get_connection("default").execute_query_dict(statement, list(values))
+    return rows[0] if rows else None
+
+
+async def _list(user_id: int, *, wants_json: bool) -> bytes | None:
+    rows = await get_connection("default").execute_query_dict(_LIST, [user_id])
+    if len(rows) > LIST_ROWS:
+        return None
+    cells = [(row["id"], row["name"], row["status"]) for row in rows]
+    return _kept(_table(TICKET_COLUMNS, cells, wants_json=wants_json))
+
+
+async def _services(*, wants_json: bool) -> bytes | None:
+    found = await services.listed()
+    cells = [(s.name, s.githash, s.version, s.shortdesc) for s in found]
+    return _kept(_table(SERVICE_COLUMNS, cells, wants_json=wants_json))
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], *, wants_json: bool) -> str:
+    """As ``web.answers.table`` sends it."""
+    if wants_json:
+        return json.dumps({"result": [dict(zip(columns, row, strict=True)) for row in rows]})
+    return csv_text(rows)
+
+
+def _kept(text: str) -> bytes | None:
+    encoded = text.encode()
+    return encoded if len(encoded) <= LONGEST_BYTES else None
