@@ -23,7 +23,7 @@ IMAGE_LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION="$$(git rev-p
   --build-arg SOURCE="$$(git remote get-url origin 2> /dev/null)"
 
 .DEFAULT_GOAL := help
-.PHONY: help up stop status logs reset check test test-brokers test-setup test-chart manifests chaos failover bench bench-lungs bench-inference migration dashboards lock \
+.PHONY: help up stop status logs reset check test test-quick test-brokers test-setup test-chart manifests chaos failover bench bench-lungs bench-inference migration dashboards lock \
   images site-secrets first-ticket test-deploy
 
 help: ## this list
@@ -56,6 +56,10 @@ check: ## format, lint, types, and who may import whom
 test: ## all tests, against servers of their own; LANES=1 for one file after another
 	$(BOOTSTRAP) dev
 	$(BIN)/pytest --numprocesses $${LANES:-4} --dist loadfile --durations 30 --ignore tests/deploy/test_chart_policies.py
+
+test-quick: ## units, and the broker's contract in memory, in less than a minute; slow computations are left out
+	$(BOOTSTRAP) dev
+	$(BIN)/pytest --numprocesses $${LANES:-2} --dist loadfile -m "not slow and not stack" tests/unit tests/contract
 
 test-brokers: ## what we ask of RabbitMQ, asked of that of Debian 13 and of the next (as root, with debootstrap)
 	$(BOOTSTRAP) dev

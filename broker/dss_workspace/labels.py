@@ -71,7 +71,8 @@ def _spare_values(taken: set[int], known: set[int], reserved: set[int]) -> Itera
     """Those above all ``known`` ones, then those that are neither ``taken`` nor ``reserved``, from 1 up."""
     above = max(known, default=0)
     yield from range(above + 1, MAX_VALUE + 1)
-    yield from (v for v in range(1, min(above, MAX_VALUE) + 1) if v not in taken | reserved)
+    kept = taken | reserved
+    yield from (v for v in range(1, min(above, MAX_VALUE) + 1) if v not in kept)
 
 
 def _next_of(spare: Iterator[int]) -> int:

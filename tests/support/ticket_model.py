@@ -94,17 +94,18 @@ def start(count: int, rules: Rules) -> World:
 
 def explore(
     begin: World, rules: Rules, broken: Callable[[World], Iterator[str]]
-) -> dict[World, list[Step]]:
+) -> Iterator[tuple[World, list[Step]]]:
     """Every world that can be reached, with all that can happen next; nothing where one is ``broken``."""
-    found: dict[World, list[Step]] = {}
+    found: set[World] = set()
     waiting = deque([begin])
     while waiting:
         world = waiting.popleft()
         if world in found:
             continue
-        found[world] = [] if any(broken(world)) else list(_steps(world, rules))
-        waiting.extend(step.after for step in found[world])
-    return found
+        found.add(world)
+        steps = [] if any(broken(world)) else list(_steps(world, rules))
+        yield world, steps
+        waiting.extend(step.after for step in steps)
 
 
 def _steps(world: World, rules: Rules) -> Iterator[Step]:

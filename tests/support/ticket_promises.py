@@ -30,13 +30,21 @@ ByClaim: TypeAlias = (
 ByUser: TypeAlias = lifecycle.Retried | lifecycle.Requeued | lifecycle.Deleted
 
 
-def broken_promises(tickets: int, rules: Rules) -> tuple[set[str], set[World]]:
-    """Each that is broken somewhere, once; and every world that was looked at."""
+def broken_promises(
+    tickets: int, rules: Rules, found: dict[World, list[Step]] | None = None
+) -> Iterator[str]:
+    """Each that is broken somewhere, as often as it is; ``found`` gets the worlds that were looked at.
+
+    Worlds are made as they are asked for: the first answers come long before the last world.
+    """
+    found = {} if found is None else found
     of_world = partial(_of_world, max_attempts=rules.max_attempts)
-    found = explore(start(tickets, rules), rules, of_world)
-    broken = {name for world in found for name in of_world(world)}
-    broken |= {name for world, steps in found.items() for s in steps for name in _of_step(world, s)}
-    return broken | _dead_ends(found), set(found)
+    for world, steps in explore(start(tickets, rules), rules, of_world):
+        found[world] = steps
+        yield from of_world(world)
+        for step in steps:
+            yield from _of_step(world, step)
+    yield from _dead_ends(found)
 
 
 def _of_world(world: World, max_attempts: int) -> Iterator[str]:

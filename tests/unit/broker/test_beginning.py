@@ -89,6 +89,7 @@ def test_a_second_signal_ends_a_container_that_does_not_stop() -> None:
         assert parent.wait(20) == 128 + signal.SIGTERM
 
 
+@pytest.mark.slow
 def test_monai_is_imported_as_a_user_without_a_name() -> None:
     code = "import os; from dss_process.startup import begin; begin(os.environ); import monai"
     nameless = {k: v for k, v in os.environ.items() if k not in {"USER", "LOGNAME"}}

@@ -297,6 +297,7 @@ def test_enhanced_frames_are_read_in_any_order_with_their_own_slopes(tmp_path: P
     require_exact(read(write_enhanced(tmp_path, mixed)).image, planes)
 
 
+@pytest.mark.slow
 def test_an_enhanced_file_of_highdicom_is_read_exactly(tmp_path: Path) -> None:
     from highdicom.legacy import LegacyConvertedEnhancedCTImage  # noqa: PLC0415  (takes a second)
 

@@ -224,6 +224,7 @@ def test_packed_pixels_that_cannot_be_unpacked_are_refused_by_name(tmp_path: Pat
         read(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_deflated_file_that_grows_without_end_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,10 +6,14 @@ from collections import Counter
 from itertools import product
 from pathlib import Path
 
+import pytest
+
 from dss_images.dicom.errors import DicomRefused
 from dss_images.dicom.reading import Volume, read
 from support.dicom_series import KINDS, Case, case
 from support.dicom_truth import require_exact, require_resampled
+
+pytestmark = pytest.mark.slow
 
 SEEDS = range(8)
 MOST_REFUSED = 0.4

@@ -19,6 +19,8 @@ from dss_inference.errors import InferenceError
 from support.bad_images import BAD, good
 from support.image_variants import ACCEPTED
 
+pytestmark = pytest.mark.slow
+
 _READ = """
 import gzip, json, random, resource, sys, time
 from pathlib import Path

@@ -11,6 +11,8 @@ from dss_inference.bundle_cache import BundleCache, CachedBundle
 from dss_inference.device.compute_thread import ComputeThread
 from dss_inference.device.memory import ProcessMemory
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Device:

@@ -11,7 +11,7 @@ from dss_phantom.training.fitting import fit, save_half
 from dss_phantom.training.variation import PATCH, Person, sample_of
 
 # MONAI warns of its own future and of what it calls in torch.
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+pytestmark = [pytest.mark.filterwarnings("ignore::UserWarning"), pytest.mark.slow]
 
 CONFIG = DEMO_BUNDLES / "lung-segmentation-demo" / "configs" / "inference.json"
 

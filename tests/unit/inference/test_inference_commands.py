@@ -15,6 +15,8 @@ from dss_phantom.__main__ import main as phantom_program
 from dss_phantom.chest import Phantom
 from dss_phantom.files import write_phantom
 
+pytestmark = pytest.mark.slow
+
 RUN = ("bundle", "run")
 
 

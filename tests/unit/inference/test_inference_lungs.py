@@ -16,6 +16,8 @@ from dss_inference.lungs.notes import NO_LUNG
 from dss_phantom.chest import Phantom, PhantomSpec, make_phantom
 from support.builders import grid_of
 
+pytestmark = pytest.mark.slow
+
 Found = npt.NDArray[np.uint8]
 
 

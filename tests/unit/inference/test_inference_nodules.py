@@ -21,6 +21,8 @@ from dss_inference.nodules.shape import Shape
 from dss_phantom.chest import Phantom, PhantomSpec, make_phantom
 from support.builders import grid_of
 
+pytestmark = pytest.mark.slow
+
 Depth = npt.NDArray[np.float64]
 SIZE = 60
 Z, Y, X = np.mgrid[:SIZE, :SIZE, :SIZE].astype(float)

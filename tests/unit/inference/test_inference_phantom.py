@@ -15,6 +15,8 @@ from dss_phantom.chest import Phantom, PhantomSpec, make_phantom
 from dss_phantom.files import write_phantom
 from support.builders import grid_of
 
+pytestmark = pytest.mark.slow
+
 COARSE = PhantomSpec(size=(48, 36, 39), spacing_mm=(8.0, 8.0, 8.0))
 
 

@@ -170,6 +170,7 @@ def test_a_network_with_more_channels_than_names_is_refused(tmp_path: Path) -> N
 
 
 @pytest.mark.shared_data
+@pytest.mark.slow
 def test_the_official_spleen_bundle_runs_with_weights_made_here(
     tmp_path: Path, shared_data: Path
 ) -> None:

@@ -34,7 +34,10 @@ from support.detector_folders import (
 )
 
 # MONAI warns of its own future and of what it calls in torch.
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning"),
+    pytest.mark.slow,
+]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,10 @@ from monai.inferers.inferer import SlidingWindowInferer
 
 from dss_inference.monai_bundles.slab_argmax import winners
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning"),
+    pytest.mark.slow,
+]
 CPU = torch.device("cpu")
 
 

@@ -16,6 +16,8 @@ from dss_inference.errors import InferenceError
 from dss_inference.nodules.bundle import NOT_IN_BOX, NoduleDetection
 from dss_phantom.chest import Phantom
 
+pytestmark = pytest.mark.slow
+
 
 def outcome_on(image: sitk.Image, folder: Path, runner: Runner, box: str | None = None) -> Outcome:
     sitk.WriteImage(image, folder / "ct.nii.gz")

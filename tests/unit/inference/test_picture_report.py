@@ -16,6 +16,8 @@ from dss_inference.lungs.bundle import LungSegmentation
 from dss_inference.pictures import picture_report
 from dss_phantom.chest import Phantom
 
+pytestmark = pytest.mark.slow
+
 LEFT = Label(value=1, name="left lung", rgb=(84, 155, 224), volume_ml=1.0)
 
 

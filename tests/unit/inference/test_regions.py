@@ -185,6 +185,7 @@ def segmented(
     return outcome, sitk.GetArrayFromImage(sitk.ReadImage(outcome.segmentation))
 
 
+@pytest.mark.slow
 def test_lungs_are_those_of_the_whole_image_as_far_as_they_lie_in_the_box(tmp_path: Path) -> None:
     path, bundle = chest(tmp_path), LungSegmentation(Runner("cpu"))
 

@@ -15,6 +15,8 @@ from dss_stack.servers import find_prometheus
 from support.dashboards import panels
 from support.exposed import FAMILIES, names_in
 
+pytestmark = pytest.mark.slow
+
 PROMETHEUS = CHECKOUT / "observability" / "prometheus"
 RUNBOOK = CHECKOUT / "observability" / "RUNBOOK.md"
 

@@ -26,6 +26,7 @@ telemetry.start_tracing("test", "1", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127
 
 
 @pytest.mark.parametrize("program", ["dss_portal", "dss_dispatch", "dss_inference"])
+@pytest.mark.slow
 def test_no_program_loads_opentelemetry_unless_told_to(program: str) -> None:
     command = [sys.executable, "-c", LOADED, f"{program}.__main__"]
 

@@ -30,6 +30,7 @@ def change(folder: Path, **changes: Any) -> None:
     path.write_text(json.dumps(found))
 
 
+@pytest.mark.slow
 def test_a_new_folder_is_usable_and_its_own_test_passes(folder: Path) -> None:
     found = load(folder)
 
