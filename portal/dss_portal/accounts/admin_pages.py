@@ -6,13 +6,13 @@ from dss_portal.accounts import api_tokens
 from dss_portal.accounts import store as accounts
 from dss_portal.accounts.sessions import current_user
 from dss_portal.models import ApiToken, Tier, User
-from dss_portal.pages import forms
+from dss_portal.pages import addresses, forms
 from dss_portal.pages.numbers import NUMBER, days
 from dss_portal.pages.rendering import confirmation, page, problem_of, see_other
 from dss_portal.refusals import Refused
 from dss_portal.web.context import components
 
-blueprint = Blueprint("users", __name__, url_prefix="/admin")
+blueprint = Blueprint("users", __name__, url_prefix=addresses.ADMIN)
 
 SHOWN = 200
 
@@ -42,7 +42,7 @@ async def save() -> Response:
     form = await forms.submitted()
     if problem := await problem_of(_save(form)):
         return await show(problem, at="user")
-    return await see_other("/admin/users", f"{form.text('email')} was saved.")
+    return await see_other(addresses.ADMIN_USERS, f"{form.text('email')} was saved.")
 
 
 @blueprint.post(f"{_USER}/token")
@@ -65,20 +65,20 @@ async def disable(number: int) -> Response:
     _refuse_oneself(user)
     if request.method == "POST":
         await accounts.disable_user(user.email)
-        return await see_other("/admin/users", f"{user.email} was disabled.")
+        return await see_other(addresses.ADMIN_USERS, f"{user.email} was disabled.")
     return await confirmation(
         question=f"Disable {user.email}?",
         consequence="Sessions and tokens of the user work no more, from the next request on. "
         "Tickets stay.",
         verb="Disable the user",
-        back="/admin/users",
+        back=addresses.ADMIN_USERS,
     )
 
 
 @blueprint.post(f"{_USER}/enable")
 async def enable(number: int) -> Response:
     user = await accounts.save_user((await _user(number)).email)
-    return await see_other("/admin/users", f"{user.email} was enabled.")
+    return await see_other(addresses.ADMIN_USERS, f"{user.email} was enabled.")
 
 
 @blueprint.post("/tokens")
@@ -102,13 +102,13 @@ async def revoke_token(number: int) -> Response:
     token = await _token(number)
     if request.method == "POST":
         await api_tokens.revoke(number)
-        return await see_other("/admin/users", f"API token {number} was revoked.")
+        return await see_other(addresses.ADMIN_USERS, f"API token {number} was revoked.")
     return await confirmation(
         question=f"Revoke API token {number}?",
         consequence=f"It is “{token.name}” of {token.user.email}. Programs that use it are "
         "refused from the next request on.",
         verb="Revoke the token",
-        back="/admin/users",
+        back=addresses.ADMIN_USERS,
     )
 
 

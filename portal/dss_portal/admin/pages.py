@@ -3,13 +3,13 @@
 from quart import Blueprint, Response, request
 
 from dss_portal.admin import overview, store
-from dss_portal.pages import forms
+from dss_portal.pages import addresses, forms
 from dss_portal.pages.numbers import days
 from dss_portal.pages.rendering import confirmation, page, problem_of, see_other
 from dss_portal.tickets.lifecycle import FINISHED, OPEN
 from dss_portal.web.context import components
 
-blueprint = Blueprint("overview", __name__, url_prefix="/admin")
+blueprint = Blueprint("overview", __name__, url_prefix=addresses.ADMIN)
 
 
 @blueprint.get("")
@@ -29,7 +29,7 @@ async def add_provider() -> Response:
     name = (await forms.submitted()).text("name")
     if problem := await problem_of(store.add_provider(name)):
         return await show(problem)
-    return await see_other("/admin", f"Provider {name} was added.")
+    return await see_other(addresses.ADMIN, f"Provider {name} was added.")
 
 
 @blueprint.get("/purge")
@@ -44,7 +44,7 @@ async def ask_purge() -> Response:
         consequence=f"{count} {kind} are older than {text} days. Their images and results are "
         "removed for good.",
         verb="Purge them",
-        back="/admin",
+        back=addresses.ADMIN,
         fields={"which": which, "days": text},
     )
 
@@ -57,4 +57,4 @@ async def purge() -> Response:
     completed_only = form.text("which") != "all"
     age = days(form.text("days"))
     count = await store.purge(datastore, completed_only=completed_only, older_than=age)
-    return await see_other("/admin", f"{count} tickets were purged.")
+    return await see_other(addresses.ADMIN, f"{count} tickets were purged.")

@@ -5,14 +5,13 @@ from quart import Blueprint, Response, request
 from dss_portal.dead_letters import store
 from dss_portal.dead_letters.table import age_s
 from dss_portal.outbox import unsent
-from dss_portal.pages import forms
+from dss_portal.pages import addresses, forms
 from dss_portal.pages.rendering import confirmation, page, see_other
 from dss_portal.refusals import Refused
 from dss_portal.web.context import components
 
-blueprint = Blueprint("dead_letters", __name__, url_prefix="/admin/dead-letters")
+blueprint = Blueprint("dead_letters", __name__, url_prefix=addresses.DEAD_LETTERS)
 
-HERE = "/admin/dead-letters"
 SHOWN = 200
 
 
@@ -41,7 +40,7 @@ async def ask_requeue() -> Response:
         consequence="Every ticket that failed because of one waits again, from the beginning; "
         "every other message goes back to the queue it came from.",
         verb="Requeue all",
-        back=HERE,
+        back=addresses.DEAD_LETTERS,
     )
 
 
@@ -55,7 +54,7 @@ async def requeue() -> Response:
         return await show(error.text)
     if requeued.refused:
         return await show(requeued.sentence)
-    return await see_other(HERE, requeued.sentence)
+    return await see_other(addresses.DEAD_LETTERS, requeued.sentence)
 
 
 @blueprint.get("/discard")
@@ -67,7 +66,7 @@ async def ask_discard() -> Response:
         consequence="What is discarded is gone for good, with its reason and its origin. "
         "Tickets stay as they are.",
         verb="Discard",
-        back=HERE,
+        back=addresses.DEAD_LETTERS,
         fields={"id": letter_id},
     )
 
@@ -80,5 +79,6 @@ async def discard() -> Response:
     except Refused as error:
         return await show(error.text)
     return await see_other(
-        HERE, f"{count} {'message was' if count == 1 else 'messages were'} discarded."
+        addresses.DEAD_LETTERS,
+        f"{count} {'message was' if count == 1 else 'messages were'} discarded.",
     )

@@ -4,7 +4,7 @@ from quart import Response, request
 
 from dss_portal.accounts.origins import is_browser
 from dss_portal.accounts.sessions import Identity, identity, terms_are_due
-from dss_portal.pages import forms
+from dss_portal.pages import addresses, forms
 from dss_portal.pages.rendering import see_other
 from dss_portal.refusals import Refused
 from dss_portal.web.context import components
@@ -30,20 +30,20 @@ async def only_our_forms() -> Response | None:
     if request.method != "POST" or request.endpoint in _WITHOUT_TOKEN or _is_old_script():
         return None
     if found is None:
-        return await see_other("/token")
+        return await see_other(addresses.SIGN_IN)
     await forms.check(found)
     return None
 
 
 async def only_signed_in() -> Response | None:
-    return None if await person() and not terms_are_due() else await see_other("/token")
+    return None if await person() and not terms_are_due() else await see_other(addresses.SIGN_IN)
 
 
 async def only_sysadmins() -> Response | None:
     """Raises Refused.  Rights are looked up now, not remembered from the sign-in."""
     found = await person()
     if found is None or terms_are_due():
-        return await see_other("/token")
+        return await see_other(addresses.SIGN_IN)
     if not found.user.sysadmin:
         raise Refused("Unauthorized access", 401)
     return None

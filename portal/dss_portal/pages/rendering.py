@@ -10,18 +10,18 @@ from quart import Response, flash, render_template, request
 
 from dss_portal.accounts.sessions import identity
 from dss_portal.formats import duration
-from dss_portal.pages import forms
+from dss_portal.pages import addresses, forms
 from dss_portal.refusals import Refused
 from dss_portal.web.context import components
 
 _SECTIONS = {
-    "pages.own_tickets": "/tickets",
-    "pages.admin.dead_letters": "/admin/dead-letters",
-    "pages.admin.overview": "/admin",
-    "pages.admin.providers": "/admin",
-    "pages.admin.services": "/adminservices",
-    "pages.admin.tickets": "/admintickets",
-    "pages.admin.users": "/admin/users",
+    "pages.own_tickets": addresses.TICKETS,
+    "pages.admin.dead_letters": addresses.DEAD_LETTERS,
+    "pages.admin.overview": addresses.ADMIN,
+    "pages.admin.providers": addresses.ADMIN,
+    "pages.admin.services": addresses.ADMIN_SERVICES,
+    "pages.admin.tickets": addresses.ADMIN_TICKETS,
+    "pages.admin.users": addresses.ADMIN_USERS,
 }
 """The link of the navigation that a page belongs to, for pages that have none of their own."""
 

@@ -15,7 +15,7 @@ from dss_portal.accounts.sessions import (
 )
 from dss_portal.admin import pages as admin_overview
 from dss_portal.dead_letters import admin_pages as admin_dead_letters
-from dss_portal.pages import forms, rendering
+from dss_portal.pages import addresses, forms, rendering
 from dss_portal.pages.guards import only_our_forms, only_sysadmins, person
 from dss_portal.pages.rendering import confirmation, page, see_other
 from dss_portal.providers import admin_pages as admin_providers
@@ -71,17 +71,17 @@ async def _refused(error: Refused) -> Response:
     return await page("refused.html", error.status, sentence=error.for_people)
 
 
-@blueprint.get("/")
+@blueprint.get(addresses.HOME)
 async def home() -> Response:
     return await page("home.html")
 
 
-@blueprint.get("/about")
+@blueprint.get(addresses.ABOUT)
 async def about() -> Response:
     return await page("about.html", version=installed_version("portal"))
 
 
-@blueprint.get("/token")
+@blueprint.get(addresses.SIGN_IN)
 @changes_state
 async def token() -> Response:
     """Sign in; accept the terms of use; get a token for ITK-SNAP: whichever comes next."""
@@ -95,7 +95,7 @@ async def token() -> Response:
     return await page("token.html", token=fresh, hours=round(life_s / 3600))
 
 
-@blueprint.post("/token")
+@blueprint.post(addresses.SIGN_IN)
 async def sign_in() -> Response:
     """On to the terms of use, for a user who has never accepted them."""
     token = (await parameters.form()).get("token", "").strip()
@@ -103,10 +103,10 @@ async def sign_in() -> Response:
     if user is None:
         return await _sign_in_page(wrong=True)
     ask_for_terms(user)
-    return await see_other("/" if user.terms_accepted_at else "/token")
+    return await see_other(addresses.HOME if user.terms_accepted_at else addresses.SIGN_IN)
 
 
-@blueprint.post("/acceptterms")
+@blueprint.post(addresses.TERMS)
 async def accept_terms() -> Response:
     accepted = (await forms.submitted()).text("cb") == "on"
     found = await person()
@@ -116,10 +116,10 @@ async def accept_terms() -> Response:
             terms_are_settled()
     if not accepted and is_browser():
         await sign_out()
-    return await see_other("/token" if accepted else "/logout")
+    return await see_other(addresses.SIGN_IN if accepted else addresses.SIGN_OUT)
 
 
-@blueprint.get("/logout")
+@blueprint.get(addresses.SIGN_OUT)
 @changes_state
 async def logout() -> Response:
     """Programs are out at once; a browser is asked, because any page can send it here."""
@@ -129,16 +129,16 @@ async def logout() -> Response:
             question="Sign out?",
             consequence="This browser needs a new token to sign in again.",
             verb="Sign out",
-            back="/",
+            back=addresses.HOME,
         )
     await sign_out()
-    return await see_other("/")
+    return await see_other(addresses.HOME)
 
 
-@blueprint.post("/logout")
+@blueprint.post(addresses.SIGN_OUT)
 async def confirmed_logout() -> Response:
     await sign_out()
-    return await see_other("/")
+    return await see_other(addresses.HOME)
 
 
 async def _sign_in_page(*, wrong: bool = False) -> Response:

@@ -4,12 +4,14 @@ from quart import Blueprint, Response, request
 
 from dss_portal.admin import overview, store
 from dss_portal.models import Provider
-from dss_portal.pages import forms
+from dss_portal.pages import addresses, forms
 from dss_portal.pages.numbers import NUMBER
 from dss_portal.pages.rendering import confirmation, page, problem_of, see_other
 from dss_portal.refusals import Refused
 
-blueprint = Blueprint("providers", __name__, url_prefix=f"/admin/providers/<{NUMBER}:number>")
+blueprint = Blueprint(
+    "providers", __name__, url_prefix=f"{addresses.ADMIN_PROVIDERS}/<{NUMBER}:number>"
+)
 
 
 @blueprint.get("")
@@ -31,13 +33,13 @@ async def remove(number: int) -> Response:
     provider = await _provider(number)
     if request.method == "POST":
         await store.remove_provider(provider.name)
-        return await see_other("/admin", f"Provider {provider.name} was removed.")
+        return await see_other(addresses.ADMIN, f"Provider {provider.name} was removed.")
     return await confirmation(
         question=f"Remove provider {provider.name}?",
         consequence="It takes no more tickets, and services that only it offers are removed too. "
         "It can be added again, without its services.",
         verb="Remove the provider",
-        back=f"/admin/providers/{number}",
+        back=addresses.provider(number),
     )
 
 
@@ -47,7 +49,7 @@ async def add_user(number: int) -> Response:
     email, admin = form.text("email"), form.text("admin") == "on"
     if problem := await problem_of(store.add_provider_user(provider.name, email, admin=admin)):
         return await show(number, f"{problem}: {email}")
-    return await see_other(f"/admin/providers/{number}", f"{email} may claim for {provider.name}.")
+    return await see_other(addresses.provider(number), f"{email} may claim for {provider.name}.")
 
 
 @blueprint.route(f"/users/<{NUMBER}:user_id>/remove", methods=["GET", "POST"])
@@ -57,12 +59,12 @@ async def remove_user(number: int, user_id: int) -> Response:
     if request.method == "POST":
         await store.remove_provider_user(provider.name, user_id)
         done = f"{email} may not claim for {provider.name} any more."
-        return await see_other(f"/admin/providers/{number}", done)
+        return await see_other(addresses.provider(number), done)
     return await confirmation(
         question=f"Remove {email} from provider {provider.name}?",
         consequence="The user can claim no more tickets for this provider.",
         verb="Remove the user",
-        back=f"/admin/providers/{number}",
+        back=addresses.provider(number),
     )
 
 

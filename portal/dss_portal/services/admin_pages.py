@@ -3,14 +3,14 @@
 from quart import Blueprint, Response, request
 
 from dss_portal.admin import overview, store
-from dss_portal.pages import forms
+from dss_portal.pages import addresses, forms
 from dss_portal.pages.numbers import NUMBER
 from dss_portal.pages.rendering import confirmation, page, problem_of, see_other
 from dss_portal.refusals import Refused
 from dss_portal.services import registration
 from dss_portal.web.context import components
 
-blueprint = Blueprint("services", __name__, url_prefix="/adminservices")
+blueprint = Blueprint("services", __name__, url_prefix=addresses.ADMIN_SERVICES)
 
 
 @blueprint.get("")
@@ -28,14 +28,14 @@ async def show(problem: str = "", at: str = "") -> Response:
 async def register_from_git() -> Response:
     if problem := await problem_of(_from_git(await forms.submitted())):
         return await show(problem, at="git")
-    return await see_other("/adminservices", "The service was registered.")
+    return await see_other(addresses.ADMIN_SERVICES, "The service was registered.")
 
 
 @blueprint.post("/upload")
 async def register_upload() -> Response:
     if problem := await problem_of(_from_upload(await forms.submitted())):
         return await show(problem, at="upload")
-    return await see_other("/adminservices", "The service was registered.")
+    return await see_other(addresses.ADMIN_SERVICES, "The service was registered.")
 
 
 @blueprint.route(
@@ -45,13 +45,15 @@ async def remove(number: int, githash: str) -> Response:
     provider, name = await _offer(number, githash)
     if request.method == "POST":
         await store.remove_service(provider, githash)
-        return await see_other("/adminservices", f"{provider} does not offer {name} any more.")
+        return await see_other(
+            addresses.ADMIN_SERVICES, f"{provider} does not offer {name} any more."
+        )
     return await confirmation(
         question=f"Remove {name} from provider {provider}?",
         consequence="If nobody else offers the service, it takes no more tickets. "
         "It can be registered again.",
         verb="Remove the service",
-        back="/adminservices",
+        back=addresses.ADMIN_SERVICES,
     )
 
 

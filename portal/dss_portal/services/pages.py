@@ -7,6 +7,7 @@ from quart import Blueprint, Response
 from dss_portal.accounts.sessions import terms_are_due
 from dss_portal.formats import duration
 from dss_portal.models import Service, Worker
+from dss_portal.pages import addresses
 from dss_portal.pages.guards import person
 from dss_portal.pages.rendering import page, see_other
 from dss_portal.services import liveness, store
@@ -28,13 +29,13 @@ class Light:
     words: str
 
 
-@blueprint.get("/services")
+@blueprint.get(addresses.SERVICES)
 async def service_list() -> Response:
     """For who has signed in."""
     if await person() is None:
-        return await see_other("/")
+        return await see_other(addresses.HOME)
     if terms_are_due():
-        return await see_other("/token")
+        return await see_other(addresses.SIGN_IN)
     listed = await store.listed()
     standings = await liveness.standings()
     shown = [(service, await _lights(service, standings[service.name])) for service in listed]

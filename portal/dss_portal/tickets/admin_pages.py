@@ -4,6 +4,7 @@ from quart import Blueprint, Response, request
 
 from dss_portal.admin import overview
 from dss_portal.models import Status
+from dss_portal.pages import addresses
 from dss_portal.pages.numbers import NUMBER
 from dss_portal.pages.rendering import page
 from dss_portal.tickets import page_actions as ticket_actions
@@ -13,7 +14,7 @@ blueprint = Blueprint("tickets", __name__)
 SHOWN = 100
 
 
-@blueprint.get("/admintickets")
+@blueprint.get(addresses.ADMIN_TICKETS)
 async def listing() -> Response:
     """The newest tickets; a state that does not exist is no filter."""
     wanted = request.args.get("status", "")
@@ -29,15 +30,19 @@ async def listing() -> Response:
 
 @blueprint.get(f"/admin/tickets/<{NUMBER}:ticket_id>/detail")
 async def show(ticket_id: int) -> Response:
-    return await ticket_actions.show(ticket_id, f"/admin/tickets/{ticket_id}", as_admin=True)
+    return await ticket_actions.show(
+        ticket_id, addresses.ticket_for_admin(ticket_id), as_admin=True
+    )
 
 
 @blueprint.route(f"/admin/tickets/<{NUMBER}:ticket_id>/delete", methods=["GET", "POST"])
 async def delete(ticket_id: int) -> Response:
-    back = f"/admin/tickets/{ticket_id}/detail"
-    return await ticket_actions.delete(ticket_id, back=back, listing="/admintickets")
+    back = f"{addresses.ticket_for_admin(ticket_id)}/detail"
+    return await ticket_actions.delete(ticket_id, back=back, listing=addresses.ADMIN_TICKETS)
 
 
 @blueprint.route(f"/admin/tickets/<{NUMBER}:ticket_id>/retry", methods=["GET", "POST"])
 async def retry(ticket_id: int) -> Response:
-    return await ticket_actions.retry(ticket_id, back=f"/admin/tickets/{ticket_id}/detail")
+    return await ticket_actions.retry(
+        ticket_id, back=f"{addresses.ticket_for_admin(ticket_id)}/detail"
+    )

@@ -6,13 +6,14 @@ from tortoise.functions import Count
 from dss_portal.accounts.sessions import current_user
 from dss_portal.admin.overview import newest_tickets, unsubmitted
 from dss_portal.models import Status, Ticket, TicketFile
+from dss_portal.pages import addresses
 from dss_portal.pages.guards import only_signed_in
 from dss_portal.pages.numbers import NUMBER
 from dss_portal.pages.rendering import page
 from dss_portal.tickets import page_actions as ticket_actions
 from dss_portal.tickets import queue
 
-blueprint = Blueprint("own_tickets", __name__, url_prefix="/tickets")
+blueprint = Blueprint("own_tickets", __name__, url_prefix=addresses.TICKETS)
 blueprint.before_request(only_signed_in)
 
 SHOWN = 200
@@ -36,17 +37,19 @@ async def listing() -> Response:
 
 @blueprint.get(f"/<{NUMBER}:ticket_id>")
 async def show(ticket_id: int) -> Response:
-    return await ticket_actions.show(ticket_id, f"/tickets/{ticket_id}", as_admin=False)
+    return await ticket_actions.show(ticket_id, addresses.ticket(ticket_id), as_admin=False)
 
 
 @blueprint.route(f"/<{NUMBER}:ticket_id>/delete", methods=["GET", "POST"])
 async def delete(ticket_id: int) -> Response:
-    return await ticket_actions.delete(ticket_id, back=f"/tickets/{ticket_id}", listing="/tickets")
+    return await ticket_actions.delete(
+        ticket_id, back=addresses.ticket(ticket_id), listing=addresses.TICKETS
+    )
 
 
 @blueprint.route(f"/<{NUMBER}:ticket_id>/retry", methods=["GET", "POST"])
 async def retry(ticket_id: int) -> Response:
-    return await ticket_actions.retry(ticket_id, back=f"/tickets/{ticket_id}")
+    return await ticket_actions.retry(ticket_id, back=addresses.ticket(ticket_id))
 
 
 async def _places(user_id: int) -> dict[int, int]:
