@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeAlias
 
-from dss_broker.dead_letters import Tray
+from dss_broker.dead_letters import DeadLetterSession
 from dss_broker.messages import Message
 from dss_broker.topology import Subscription
 
@@ -52,7 +52,7 @@ Handler: TypeAlias = Callable[[Delivery], None]
 
 Returns: the message is acknowledged.  Raises TryAgainLater: it comes back after a delay, a bounded
 number of times, and is then parked in ``dss.dead``.  (ORDERED and EVERYONE wait the delay in place:
-later messages of the ticket wait too, so the order holds.)  Raises HandBack, which only a stopping program may: it
+later messages of the ticket wait too, so the order holds.)  Raises ReturnToQueue, which only a stopping program may: it
 goes back when the broker is closed.  Raises anything else: it is parked at once, with the reason.  A
 handler may run twice for one message.  A message of which five programs died is parked, too; stops and
 lost connections do not count.
@@ -88,7 +88,7 @@ class Broker(Protocol):
         """Send ``message`` to whoever subscribes to its routing key.
 
         The future is done once the broker has stored it, however many reconnections that takes; it
-        raises Unroutable if no queue wants the message (``topology.must_arrive``), MessageRefused if
+        raises Unroutable if no queue wants the message (``topology.is_mandatory``), MessageRefused if
         the broker never takes it, BrokerClosed if the broker was closed first.  It cannot be cancelled; its callbacks must not block.
         Raises ValueError if the message is too large or is a reply.
         """
@@ -103,7 +103,7 @@ class Broker(Protocol):
     def request(self, message: Message) -> Conversation:
         """Publish ``message`` with a way to answer it."""
 
-    def dead_letters(self) -> AbstractContextManager[Tray]:
+    def dead_letters(self) -> AbstractContextManager[DeadLetterSession]:
         """Take what was parked in hand, one operator at a time; blocks, and uses a connection of its own.
 
         Nothing is lost if the program dies within.  Raises BrokerAway, or DeadLettersBusy if another

@@ -11,7 +11,7 @@ import msgspec
 from dss_broker.errors import MalformedMessage
 from dss_broker.messages import Message
 
-UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What reading bytes that somebody else wrote may end with."""
 
 MAX_BODY_BYTES = 64 * 1024
@@ -45,5 +45,5 @@ def decode(type_name: str | None, body: bytes) -> Message:
         raise MalformedMessage(f"unknown message type {type_name!r}")
     try:
         return msgspec.json.decode(body, type=message_class)
-    except UNREADABLE as error:
+    except DECODE_ERRORS as error:
         raise MalformedMessage(f"{type_name}: {error}") from error

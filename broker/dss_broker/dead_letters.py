@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from dss_broker import envelope as e
-from dss_broker.codec import UNREADABLE
+from dss_broker.codec import DECODE_ERRORS
 from dss_broker.envelope import Envelope, parked_reason
 from dss_broker.topology import DELIVERY_LIMIT
 
@@ -19,7 +19,7 @@ NO_REASON = "No reason is known."
 LAST_MS = 253_402_300_800_000
 """The end of the year 9999, the last that Python knows."""
 
-LOOKED_THROUGH = 1000
+MAX_LETTERS = 1000
 """So many letters are taken in hand at a time."""
 
 
@@ -47,12 +47,12 @@ class DeadLetter:
     envelope: Envelope
 
 
-class Tray(Protocol):
+class DeadLetterSession(Protocol):
     """Dead letters in the hands of one operator; what is not done with them stays where it was."""
 
     @property
     def letters(self) -> list[DeadLetter]:
-        """The oldest first, LOOKED_THROUGH at most."""
+        """The oldest first, MAX_LETTERS at most."""
 
     def requeue(self, letter: DeadLetter) -> None:
         """Send it to the queue it came from, as if for the first time.
@@ -87,7 +87,7 @@ def dead_letter(envelope: Envelope) -> DeadLetter:
     )
 
 
-def stable_id(body: bytes) -> str:
+def content_id(body: bytes) -> str:
     """For a message that its sender gave no id: the same at every look."""
     return sha256(body).hexdigest()[:32]
 
@@ -101,7 +101,7 @@ def _ticket_id(body: dict[str, Any]) -> int | None:
 def _body(envelope: Envelope) -> dict[str, Any]:
     try:
         return msgspec.json.decode(envelope.body, type=dict[str, Any])
-    except UNREADABLE:
+    except DECODE_ERRORS:
         return {}
 
 

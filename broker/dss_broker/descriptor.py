@@ -72,7 +72,7 @@ class Deadlines:
 
 @dataclass(frozen=True, kw_only=True)
 class Descriptor:
-    """``whole`` is the JSON object that clients get, with the fields that only they know."""
+    """``published`` is the JSON object that clients get, with the fields that only they know."""
 
     name: str
     version: str
@@ -81,7 +81,7 @@ class Descriptor:
     url: str = ""
     tags: tuple[Tag, ...] = ()
     deadlines: Deadlines = Deadlines()
-    whole: dict[str, Any] = field(default_factory=dict)
+    published: dict[str, Any] = field(default_factory=dict)
 
 
 def descriptor_from(raw: object) -> Descriptor:
@@ -91,13 +91,13 @@ def descriptor_from(raw: object) -> Descriptor:
     """
     if not isinstance(raw, dict):
         raise DescriptorInvalid("service.json: must be a JSON object.")
-    whole = {key: value for key, value in raw.items() if key != "dispatch"}
-    if isinstance(whole.get("tags"), list):
-        whole["tags"] = [_with_real_type(tag) for tag in whole["tags"]]
+    published = {key: value for key, value in raw.items() if key != "dispatch"}
+    if isinstance(published.get("tags"), list):
+        published["tags"] = [_with_real_type(tag) for tag in published["tags"]]
     try:
-        found = msgspec.convert({**whole, "whole": whole}, type=Descriptor)
+        found = msgspec.convert({**published, "published": published}, type=Descriptor)
     except msgspec.ValidationError as error:
-        raise DescriptorInvalid(field_first(str(error))) from error
+        raise DescriptorInvalid(field_before_reason(str(error))) from error
     _check(found)
     return found
 
@@ -105,13 +105,13 @@ def descriptor_from(raw: object) -> Descriptor:
 def json_schema() -> dict[str, Any]:
     """The published schema of what ``descriptor_from`` accepts, apart from lengths and uniqueness."""
     schema = msgspec.json.schema(Descriptor)
-    schema["$defs"]["Descriptor"]["properties"].pop("whole")
+    schema["$defs"]["Descriptor"]["properties"].pop("published")
     schema["$defs"]["Tag"]["properties"]["name"]["pattern"] = "^[^ ,]+$"
     schema["$defs"]["Deadlines"]["additionalProperties"] = False
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def field_first(error: str) -> str:
+def field_before_reason(error: str) -> str:
     """Turn msgspec's ``Expected `bool`, got `str` - at `$.tags[0].required``` round."""
     what, _, where = error.partition(" - at `$")
     return f"{where.strip('.`') or 'service.json'}: {what}."
@@ -128,12 +128,12 @@ def _check(found: Descriptor) -> None:
         _require(getattr(found, name).strip() != "", name, "must not be empty")
     for name in ("name", "version"):
         _check_name(getattr(found, name), name)
-    encoded = msgspec.json.encode(found.whole)
+    encoded = msgspec.json.encode(found.published)
     fits = len(encoded) <= MAX_DESCRIPTOR_BYTES
     _require(fits, "service.json", "must be shorter than 48 kB")
     _require(not _NUL.search(encoded), "service.json", "must have no NUL characters")
     known = asdict(found.deadlines)
-    for name in set(found.whole.get("deadlines", {})) - set(known):
+    for name in set(found.published.get("deadlines", {})) - set(known):
         _require(False, f"deadlines.{name}", f"is unknown; {', '.join(known)} are known")
     for name, seconds in known.items():
         legal = seconds is None or 0 < seconds <= MAX_DEADLINE_S

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import msgspec
 
-from dss_broker.codec import UNREADABLE, encode
+from dss_broker.codec import DECODE_ERRORS, encode
 from dss_broker.messages import Message
 from dss_broker.topology import DELIVERY_LIMIT
 from dss_observability.tracing import TRACEPARENT, current_traceparent
@@ -64,7 +64,7 @@ class Envelope:
         return max(0.0, time.time() - sent_at_ms / 1000) if isinstance(sent_at_ms, int) else None
 
 
-def seal(
+def new_envelope(
     message: Message,
     *,
     message_id: str | None = None,
@@ -95,7 +95,7 @@ def ids(envelope: Envelope) -> dict[str, int | str]:
     """The ``ticket`` and the ``claim`` that a message is about, as log lines call them."""
     try:
         found = msgspec.json.decode(envelope.body, type=_Ids)
-    except UNREADABLE:
+    except DECODE_ERRORS:
         return {}
     facts = {"ticket": found.ticket_id, "claim": found.claim_id}
     return {name: value for name, value in facts.items() if value is not None}

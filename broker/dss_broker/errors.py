@@ -5,7 +5,7 @@ class TryAgainLater(Exception):
     """A handler cannot do its work now, but may in a while: delayed retry, bounded."""
 
 
-class HandBack(Exception):
+class ReturnToQueue(Exception):
     """A handler ends unfinished because its program does: for another one, as if it had not begun."""
 
 

@@ -10,8 +10,8 @@ from typing import TypeAlias, get_args
 
 from dss_broker.broker import Handler
 from dss_broker.codec import decode
-from dss_broker.envelope import Envelope, deliveries, ids, parked_reason, seal
-from dss_broker.errors import HandBack, MalformedMessage, TryAgainLater
+from dss_broker.envelope import Envelope, deliveries, ids, new_envelope, parked_reason
+from dss_broker.errors import MalformedMessage, ReturnToQueue, TryAgainLater
 from dss_broker.messages import Message
 from dss_broker.spans import processed
 from dss_broker.topology import DEAD_EXCHANGE, DEATH_LIMIT, DELIVERY_LIMIT, Sharing, Subscription
@@ -79,7 +79,7 @@ class Received:
     def reply(self, message: Message) -> "Future[None]":
         if self.envelope.reply_to is None:
             raise ValueError(f"Nobody waits for an answer to this {self.envelope.type_name}")
-        reply = seal(message, correlation_id=self.envelope.correlation_id)
+        reply = new_envelope(message, correlation_id=self.envelope.correlation_id)
         return self.answer(self.envelope.reply_to, reply)
 
 
@@ -167,7 +167,7 @@ class Handling:
         except TryAgainLater as error:
             log.info("message postponed", extra={**facts, "reason": str(error)})
             return self._later(attempt, error)
-        except HandBack:
+        except ReturnToQueue:
             log.info("message handed back", extra=facts)
             return Returned(failed=False)
         except MalformedMessage as error:

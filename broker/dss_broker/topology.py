@@ -180,7 +180,7 @@ def own_queue(queue: str, program: str, instance: str) -> str:
     return f"{queue}.{word(program)}.{word(instance, LONGEST_INSTANCE)}"
 
 
-def must_arrive(message: m.Message) -> bool:
+def is_mandatory(message: m.Message) -> bool:
     """False if it is no error that nobody listens to ``message``, because nobody works on it."""
     return not isinstance(message, m.TicketWithdrawn)
 

@@ -12,7 +12,7 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\..*)?", re.IGNOR
 """Names that Windows keeps for its devices, with any extension."""
 
 
-def fault(name: str, *, everywhere: bool = True) -> str:
+def problem(name: str, *, everywhere: bool = True) -> str:
     """Why not every system can store a file called ``name``, as part of a sentence; "" if all can.
 
     Unless it is for use ``everywhere``, the characters that only Windows refuses are let pass.
@@ -33,7 +33,7 @@ def fault(name: str, *, everywhere: bool = True) -> str:
     return ""
 
 
-def twin(name: str, others: Iterable[str]) -> str:
+def same_file(name: str, others: Iterable[str]) -> str:
     """Which of ``others`` is the same file as ``name`` where case and composition of letters do not count;
     "" if none is.
     """

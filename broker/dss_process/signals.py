@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import NoReturn
 
-from dss_process.startup import ends_program
+from dss_process.startup import exit_on_signal
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -26,7 +26,7 @@ def stop_signal() -> threading.Event:
 
     def first(*_: object) -> None:
         for number in SIGNALS:
-            ends_program(number)
+            exit_on_signal(number)
         stop.set()
 
     for number in SIGNALS:
@@ -34,7 +34,7 @@ def stop_signal() -> threading.Event:
     return stop
 
 
-def wait_for(stop: threading.Event) -> None:
+def wait_for_stop(stop: threading.Event) -> None:
     """In the main thread, which a signal does not wake that the kernel gave to another thread."""
     while not stop.wait(LOOK_S):
         pass
@@ -48,7 +48,7 @@ def stop_event() -> asyncio.Event:
     def first() -> None:
         for number in SIGNALS:
             loop.remove_signal_handler(number)
-            ends_program(number)
+            exit_on_signal(number)
         stop.set()
 
     for number in SIGNALS:
@@ -56,7 +56,7 @@ def stop_event() -> asyncio.Event:
     return stop
 
 
-def leave_at_once() -> NoReturn:
+def exit_immediately() -> NoReturn:
     """End with status 0.  Handlers may still run: their messages have gone back.
 
     Otherwise Python would take itself apart first, under threads of torch and ITK that abort or hang then.

@@ -15,20 +15,22 @@ INIT = 1
 """The process that a container, or a machine, begins with."""
 
 
-def begin(environment: MutableMapping[str, str], old: Mapping[str, Successor] = SUCCESSORS) -> None:
+def prepare_process(
+    environment: MutableMapping[str, str], old: Mapping[str, Successor] = SUCCESSORS
+) -> None:
     """Call it before the program's own modules are imported, which takes a second or more.
 
     Exits with a sentence if a secret's file cannot be read, or if one of the ``old`` settings is
     there without the one that replaces it.
     """
     os.umask(UMASK)
-    ends_program(signal.SIGTERM)
+    exit_on_signal(signal.SIGTERM)
     name_user(environment)
     read_secret_files(environment)
     refuse_old_settings(environment, old)
 
 
-def ends_program(number: signal.Signals) -> None:
+def exit_on_signal(number: signal.Signals) -> None:
     """Let the signal end the program at once.
 
     Linux ignores a signal without a handler if it is for process 1, as which a container runs its program.

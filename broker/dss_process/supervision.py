@@ -10,9 +10,9 @@ log = logging.getLogger(__name__)
 
 FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 30.0
-SOUND_S = 10.0
+STABLE_S = 10.0
 """Work that has gone on for so long after it was begun again is sound."""
-SAY_AGAIN_S = 60.0
+LOG_INTERVAL_S = 60.0
 """The same cause is logged once within this time: work that fails for hours fails every LONGEST_DELAY_S."""
 
 
@@ -28,14 +28,14 @@ class Health:
     _said: str = ""
     _said_s: float = 0.0
 
-    def begins(self) -> None:
+    def started(self) -> None:
         self._runs, self._began_s = True, time.monotonic()
 
-    def ends(self) -> None:
+    def ended(self) -> None:
         """As it should."""
         self.cause = ""
 
-    def fails(self, error: BaseException) -> float:
+    def failed(self, error: BaseException) -> float:
         """Logs the cause; returns the seconds to wait before the work is begun again."""
         if self._is_sound():
             self._failures = 0
@@ -54,28 +54,28 @@ class Health:
         return f"The task '{self.name}' ended with {kind} and is begun again; its log says why."
 
     def _is_sound(self) -> bool:
-        return self._runs and time.monotonic() - self._began_s > SOUND_S
+        return self._runs and time.monotonic() - self._began_s > STABLE_S
 
     def _say(self, error: BaseException, delay_s: float) -> None:
         now_s = time.monotonic()
         facts = {"task": self.name, "reason": self.cause, "again_s": delay_s}
         if self.cause != self._said:
             log.error("task ended unforeseen, beginning it again", extra=facts, exc_info=error)
-        elif now_s - self._said_s < SAY_AGAIN_S:
+        elif now_s - self._said_s < LOG_INTERVAL_S:
             return
         else:
             log.error("task still ends unforeseen", extra=facts)
         self._said, self._said_s = self.cause, now_s
 
 
-class Keeper:
+class Supervisor:
     """Threads that are begun again when they end by an error, until ``stop``."""
 
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
         self._kept: list[Health] = []
 
-    def keep(self, name: str, work: Callable[[], object]) -> threading.Thread:
+    def start(self, name: str, work: Callable[[], object]) -> threading.Thread:
         """``work`` returns when it is done, or soon after ``stop``."""
         health = Health(name=name)
         self._kept.append(health)
@@ -89,12 +89,12 @@ class Keeper:
 
     def _run(self, health: Health, work: Callable[[], object]) -> None:
         while True:
-            health.begins()
+            health.started()
             try:
                 work()
             except Exception as error:
-                if self._stop.wait(health.fails(error)):
+                if self._stop.wait(health.failed(error)):
                     return
             else:
-                health.ends()
+                health.ended()
                 return

@@ -23,9 +23,9 @@ from dss_observability.logs import configure_logging
 from dss_observability.serving import missing, serve_health
 from dss_observability.telemetry import start_tracing
 from dss_process.commands import add_version
-from dss_process.signals import leave_at_once, stop_signal, wait_for
-from dss_process.startup import begin
-from dss_process.supervision import Keeper
+from dss_process.signals import exit_immediately, stop_signal, wait_for_stop
+from dss_process.startup import prepare_process
+from dss_process.supervision import Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def serve(
         _serve(loaded, settings, _service_url(loaded.name))
     finally:
         end_tracing()
-    leave_at_once()
+    exit_immediately()
 
 
 @main.command("check-results")
@@ -72,7 +72,7 @@ def check_results() -> None:
         _serve_checks(settings)
     finally:
         end_tracing()
-    leave_at_once()
+    exit_immediately()
 
 
 @main.command()
@@ -136,23 +136,23 @@ def _serve(service: Service, settings: Settings, service_url: str) -> None:
         silence_s=settings.inference_silence_s,
         service_url=service_url,
     )
-    keeper = Keeper(stop)
+    supervisor = Supervisor(stop)
     try:
         end_health = serve_health(
             settings.metrics_bind,
             lambda: [
                 *missing(broker=broker.problem, datastore=is_there(settings.datastore)),
                 *consumer.problems(),
-                *keeper.problems(),
+                *supervisor.problems(),
             ],
         )
     except OSError as error:
         broker.close()
         typer.echo(cannot_listen("DSS_METRICS_BIND", settings.metrics_bind, error), err=True)
         raise typer.Exit(2) from error
-    starting = keeper.keep("serving", partial(_start, consumer, settings.parallel_tickets))
+    starting = supervisor.start("serving", partial(_start, consumer, settings.parallel_tickets))
     try:
-        wait_for(stop)
+        wait_for_stop(stop)
         done = consumer.stop(settings.stop_s)
         log.info("stopped", extra={"service": service.name, "all_finished": done})
     finally:
@@ -164,17 +164,17 @@ def _serve(service: Service, settings: Settings, service_url: str) -> None:
 def _serve_checks(settings: ProgramSettings) -> None:
     stop = stop_signal()
     broker = RabbitBroker(settings.amqp_url.get_secret_value(), "dispatch", settings.instance)
-    keeper = Keeper(stop)
+    supervisor = Supervisor(stop)
     end_health = serve_health(
         settings.metrics_bind,
         lambda: [
             *missing(broker=broker.problem, datastore=is_there(settings.datastore)),
-            *keeper.problems(),
+            *supervisor.problems(),
         ],
     )
-    starting = keeper.keep("checking", partial(_start_checks, broker, settings.datastore))
+    starting = supervisor.start("checking", partial(_start_checks, broker, settings.datastore))
     try:
-        wait_for(stop)
+        wait_for_stop(stop)
         log.info("stopped", extra={"all_finished": broker.stop_consuming(settings.stop_s)})
     finally:
         end_health()
@@ -198,5 +198,5 @@ def _start(consumer: Consumer, parallel: int) -> None:
 
 
 if __name__ == "__main__":
-    begin(os.environ)
+    prepare_process(os.environ)
     main()

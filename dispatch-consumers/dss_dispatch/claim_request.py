@@ -6,7 +6,7 @@ import time
 from itertools import chain, repeat
 
 from dss_broker.broker import Broker, Conversation
-from dss_broker.errors import HandBack, MessageRefused, ReplyTimeout, Unroutable
+from dss_broker.errors import MessageRefused, ReplyTimeout, ReturnToQueue, Unroutable
 from dss_broker.messages import ClaimTicket, Message
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ POLL_S = 0.5
 def request_claim(broker: Broker, request: ClaimTicket, stopping: threading.Event) -> Message:
     """The portal's answer, however long no portal is there.
 
-    The portal answers a repeated request as it did before, so sending it again is safe.  Raises HandBack
+    The portal answers a repeated request as it did before, so sending it again is safe.  Raises ReturnToQueue
     when ``stopping`` is set, BrokerClosed if the broker was closed.
     """
     waits_s = chain(RESEND_S, repeat(RESEND_S[-1]))
@@ -44,7 +44,7 @@ def _request_once(
     try:
         while time.monotonic() < ends_s:
             if stopping.is_set():
-                raise HandBack
+                raise ReturnToQueue
             if (reply := _poll(conversation, stopping)) is not None:
                 return reply
     finally:

@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 from dss_broker.broker import Broker, Delivery
-from dss_broker.errors import BrokerClosed, HandBack
+from dss_broker.errors import BrokerClosed, ReturnToQueue
 from dss_broker.liveness import ANNOUNCE_S
 from dss_broker.messages import (
     ClaimGranted,
@@ -110,7 +110,7 @@ class Consumer:
             service=self._service.name,
             provider=self._provider,
             instance=self._instance,
-            descriptor=self._service.descriptor.whole,
+            descriptor=self._service.descriptor.published,
             bundle=self._bundle,
         )
 
@@ -120,7 +120,7 @@ class Consumer:
         if not isinstance(ready, TicketReady):
             raise TypeError(f"{type(ready).__name__} is no ticket")
         if not wait_until_there(self._datastore, self._stopping):
-            raise HandBack
+            raise ReturnToQueue
         # The watch begins before the claim is requested, so that no withdrawal falls between the two.
         with self._withdrawals.watch() as watch:
             claim = self._claim(ready, delivery)

@@ -15,7 +15,7 @@ from dss_broker.descriptor import (
     Tag,
     TagType,
     descriptor_from,
-    field_first,
+    field_before_reason,
 )
 from dss_broker.messages import Label
 from dss_dispatch.errors import ServiceInvalid
@@ -174,7 +174,7 @@ def service_from(raw: dict[str, Any]) -> Service:
     except DescriptorInvalid as error:
         raise ServiceInvalid(str(error)) from error
     except msgspec.ValidationError as error:
-        raise ServiceInvalid(field_first(str(error))) from error
+        raise ServiceInvalid(field_before_reason(str(error))) from error
     service = Service(descriptor=descriptor, dispatch=dispatch)
     _check_dispatch(service)
     return service

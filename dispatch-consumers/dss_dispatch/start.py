@@ -3,7 +3,7 @@
 import os
 
 from dss_process.old_settings import SUCCESSORS, Successor
-from dss_process.startup import begin
+from dss_process.startup import prepare_process
 
 OLD = SUCCESSORS | {
     "SERVER_URL": Successor("DSS_AMQP_URL", "Dispatchers ask RabbitMQ for tickets, not the portal.")
@@ -11,7 +11,7 @@ OLD = SUCCESSORS | {
 
 
 def main() -> None:
-    begin(os.environ, OLD)
+    prepare_process(os.environ, OLD)
     from dss_dispatch.__main__ import main as program  # noqa: PLC0415 - not before the process is prepared
 
     program()

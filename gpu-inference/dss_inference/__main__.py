@@ -27,9 +27,9 @@ from dss_observability.logs import configure_logging
 from dss_observability.serving import missing, serve_health
 from dss_observability.telemetry import start_tracing
 from dss_process.commands import add_version
-from dss_process.signals import leave_at_once, stop_signal, wait_for
-from dss_process.startup import begin
-from dss_process.supervision import Keeper
+from dss_process.signals import exit_immediately, stop_signal, wait_for_stop
+from dss_process.startup import prepare_process
+from dss_process.supervision import Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def serve(
         _serve(list(_to_serve(bundle, settings)), settings)
     finally:
         end_tracing()
-    leave_at_once()
+    exit_immediately()
 
 
 @main.command()
@@ -79,11 +79,11 @@ def facade(
     loaded = list(_to_serve(bundle, settings))
     stop = stop_signal()
     end_facade = _start_facade(bind, loaded, settings)
-    wait_for(stop)
+    wait_for_stop(stop)
     done = end_facade()
     log.info("stopped", extra={"all_finished": done})
     end_tracing()
-    leave_at_once()
+    exit_immediately()
 
 
 @main.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -120,13 +120,13 @@ def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
         instance=settings.instance,
         ahead=settings.requests_ahead,
     )
-    keeper = Keeper(stop)
+    supervisor = Supervisor(stop)
     try:
         end_health = serve_health(
             settings.metrics_bind,
             lambda: [
                 *missing(broker=broker.problem, datastore=is_there(settings.datastore)),
-                *keeper.problems(),
+                *supervisor.problems(),
                 *server.problems(),
             ],
         )
@@ -134,9 +134,9 @@ def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
         broker.close()
         refuse(cannot_listen("DSS_METRICS_BIND", settings.metrics_bind, error), 2)
     measure(loaded)
-    starting = keeper.keep("serving", partial(_start, server))
+    starting = supervisor.start("serving", partial(_start, server))
     try:
-        wait_for(stop)
+        wait_for_stop(stop)
         done = server.stop(settings.stop_s) & end_facade()
         log.info("stopped", extra={"all_finished": done})
     finally:
@@ -183,5 +183,5 @@ def _start_facade(
 
 
 if __name__ == "__main__":
-    begin(os.environ)
+    prepare_process(os.environ)
     main()

@@ -2,11 +2,11 @@
 
 import os
 
-from dss_process.startup import begin
+from dss_process.startup import prepare_process
 
 
 def main() -> None:
-    begin(os.environ)
+    prepare_process(os.environ)
     from dss_inference.__main__ import main as program  # noqa: PLC0415 - not before the process is prepared
 
     program()

@@ -10,7 +10,7 @@ from pathlib import Path
 from dss_client.errors import NotUnderstood
 from dss_client.images import Layer
 from dss_workspace.errors import WorkspaceInvalid
-from dss_workspace.labels import label_table
+from dss_workspace.label_table import label_table
 from dss_workspace.layers import Role, flat_name, layer_folders, main_folder
 from dss_workspace.notes import add_notes
 from dss_workspace.registry import Folder, read, serialize

@@ -27,7 +27,7 @@ from dss_portal.patches import hypercorn
 from dss_portal.settings import DatabaseSettings, Settings
 from dss_process.commands import add_version
 from dss_process.signals import stop_event
-from dss_process.startup import begin
+from dss_process.startup import prepare_process
 
 main = typer.Typer(help="The portal of the Distributed Segmentation Service.", no_args_is_help=True)
 add_version(main, "dss-portal")
@@ -110,5 +110,5 @@ async def _serve(settings: Settings, broker: RabbitBroker) -> None:
 
 
 if __name__ == "__main__":
-    begin(os.environ)
+    prepare_process(os.environ)
     main()

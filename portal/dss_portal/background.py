@@ -46,13 +46,13 @@ class Background:
 
     async def _supervise(self, health: Health, work: Work, *, returns: bool) -> None:
         while True:
-            health.begins()
+            health.started()
             error = await self._run(work, returns=returns)
             if error is None:
-                health.ends()
+                health.ended()
                 return
             metrics.TASK_FAILURES.labels(health.name).inc()
-            await asyncio.sleep(health.fails(error))
+            await asyncio.sleep(health.failed(error))
 
     async def _run(self, work: Work, *, returns: bool) -> BaseException | None:
         """What ended the work; None if it is done.  Raises CancelledError only if the portal ends."""

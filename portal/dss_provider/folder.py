@@ -13,7 +13,7 @@ from dss_broker.descriptor import (
     DescriptorInvalid,
     TagType,
     descriptor_from,
-    field_first,
+    field_before_reason,
 )
 from dss_provider.errors import ServiceInvalid
 
@@ -100,7 +100,7 @@ def load(path: Path) -> Folder:
     try:
         dispatch = msgspec.convert({"dispatch": raw.get("dispatch")}, type=_Ours).dispatch
     except msgspec.ValidationError as error:
-        faults.append(_with_choices(field_first(str(error)), raw))
+        faults.append(_with_choices(field_before_reason(str(error)), raw))
     if isinstance(raw.get("dispatch"), dict):
         faults += _unknown_fields(raw["dispatch"])
     if descriptor and dispatch:

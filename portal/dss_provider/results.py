@@ -18,7 +18,7 @@ from dss_provider.child import Map, Named, Outcome
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.folder import Folder as Service
 from dss_provider.images import grid_of, suffix_for, write_in_grid
-from dss_workspace import labels as tables
+from dss_workspace import label_table as tables
 from dss_workspace import landmarks as annotations
 from dss_workspace import layers as ws
 from dss_workspace.errors import WorkspaceInvalid

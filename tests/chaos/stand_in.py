@@ -22,7 +22,7 @@ from dss_inference.errors import InferenceError
 from dss_inference.settings import Settings
 from dss_inference.worker.server import Server
 from dss_observability.logs import configure_logging
-from dss_process.signals import leave_at_once, stop_signal, wait_for
+from dss_process.signals import exit_immediately, stop_signal, wait_for_stop
 
 log = logging.getLogger(__name__)
 
@@ -105,10 +105,10 @@ def main() -> None:
         ahead=settings.requests_ahead,
     )
     server.start()
-    wait_for(stop_signal())
+    wait_for_stop(stop_signal())
     server.stop(settings.stop_s)
     broker.close()
-    leave_at_once()
+    exit_immediately()
 
 
 if __name__ == "__main__":

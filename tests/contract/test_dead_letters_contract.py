@@ -1,4 +1,4 @@
-"""What ``broker.Tray`` promises, kept by the real broker and the in-memory one alike."""
+"""What ``broker.DeadLetterSession`` promises, kept by the real broker and the in-memory one alike."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -13,7 +13,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from chaos.cases import Case, Kind, is_right, write_case
 from chaos.site import SERVICE, SERVICE_JSON, TESTS
-from dss_broker.rabbit.dead_letters import open_tray
+from dss_broker.rabbit.dead_letters import open_session
 from dss_client.itksnap import ItkSnap
 from dss_client.sending import Sent, send
 from dss_client.workspace import read_outcome
@@ -103,6 +103,6 @@ def test_ten_restarts_and_ten_lost_connections_in_one_inference_end_in_one_resul
     assert is_right(sitk.GetArrayFromImage(sitk.ReadImage(str(file))), CASE)
     assert sum(line.message.startswith("Ticket claimed by") for line in sent.log) == 1
     assert [log_of(stack, name).count("inference finished") for name in names] == [0] * 10 + [1]
-    with open_tray(stack.amqp_url) as tray:
+    with open_session(stack.amqp_url) as tray:
         assert tray.letters == []
     wire.close()

@@ -41,8 +41,8 @@ threading.Event().wait(60)
 """
 READER = """
 import os, sys
-from dss_broker.rabbit.dead_letters import open_tray
-with open_tray(sys.argv[1]) as tray:
+from dss_broker.rabbit.dead_letters import open_session
+with open_session(sys.argv[1]) as tray:
     print(len(tray.letters), flush=True)
     os._exit(9)
 """

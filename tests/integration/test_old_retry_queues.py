@@ -11,7 +11,7 @@ from pika.exceptions import ChannelClosedByBroker  # type: ignore[import-untyped
 
 from dss_broker import messages as m
 from dss_broker import topology
-from dss_broker.envelope import ATTEMPT, for_retry, seal
+from dss_broker.envelope import ATTEMPT, for_retry, new_envelope
 from dss_broker.rabbit import RabbitBroker, old_retry_queues
 from dss_broker.rabbit.declare import NEVER_LOST, QUORUM
 from dss_broker.rabbit.old_retry_queues import start_emptying
@@ -66,7 +66,7 @@ def delivered(urls: dict[str, str]) -> Iterator[SimpleQueue[tuple[m.Message, int
 
 def leave_in_an_old_queue(url: str) -> None:
     """As a dispatcher of before 2026-11-29 did after its first attempt."""
-    envelope = for_retry(seal(READY))
+    envelope = for_retry(new_envelope(READY))
     assert envelope.headers[ATTEMPT] == 2
     with pika.BlockingConnection(pika.URLParameters(url)) as connection:
         channel = connection.channel()

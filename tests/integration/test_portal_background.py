@@ -33,7 +33,7 @@ BEGUN = {"datastore", "listener", "outbox relay", "reaper", "janitor", "gauges",
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervision, "FIRST_DELAY_S", 0.1)
     monkeypatch.setattr(supervision, "LONGEST_DELAY_S", 0.5)
-    monkeypatch.setattr(supervision, "SOUND_S", 0.5)
+    monkeypatch.setattr(supervision, "STABLE_S", 0.5)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from dss_portal.__main__ import main
-from dss_process.startup import begin
+from dss_process.startup import prepare_process
 
 
 def serve() -> None:
@@ -29,7 +29,7 @@ def _become(arguments: Sequence[str], environment: Mapping[str, str], output: st
         _redirect(output)
         os.environ.clear()
         os.environ.update(environment)
-        begin(os.environ)
+        prepare_process(os.environ)
         main(args=arguments, prog_name="dss-portal")
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)

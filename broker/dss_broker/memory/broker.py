@@ -11,8 +11,8 @@ from uuid import uuid4
 from dss_broker.broker import Handler
 from dss_broker.codec import decode
 from dss_broker.conversations import Conversations, OpenConversation
-from dss_broker.dead_letters import LOOKED_THROUGH, DeadLetter, Tray, dead_letter
-from dss_broker.envelope import Envelope, for_parking, for_requeueing, for_retry, seal
+from dss_broker.dead_letters import MAX_LETTERS, DeadLetter, DeadLetterSession, dead_letter
+from dss_broker.envelope import Envelope, for_parking, for_requeueing, for_retry, new_envelope
 from dss_broker.errors import BrokerClosed, Unroutable
 from dss_broker.handling import Handled, Handling, Parked, Postponed, Returned, Verdict
 from dss_broker.memory.server import MemoryServer, Reader, Stored
@@ -23,7 +23,7 @@ from dss_broker.topology import (
     RETRY_DELAYS_S,
     Sharing,
     Subscription,
-    must_arrive,
+    is_mandatory,
     routing_key,
 )
 from dss_observability.serving import BROKER_AWAY
@@ -64,7 +64,7 @@ class MemoryBroker:
             return list(self.server.parked)
 
     def publish(self, message: Message, *, message_id: str | None = None) -> "Future[None]":
-        return self._send(message, seal(message, message_id=message_id))
+        return self._send(message, new_envelope(message, message_id=message_id))
 
     def consume(self, subscription: Subscription, handler: Handler) -> None:
         if self._closed:
@@ -82,7 +82,7 @@ class MemoryBroker:
 
     def request(self, message: Message) -> OpenConversation:
         request_id = uuid4().hex
-        envelope = seal(
+        envelope = new_envelope(
             message, message_id=request_id, correlation_id=request_id, reply_to=self._reply_to
         )
         conversation = self._conversations.open(request_id)
@@ -90,8 +90,8 @@ class MemoryBroker:
         return conversation
 
     @contextmanager
-    def dead_letters(self) -> Iterator[Tray]:
-        yield MemoryTray(self.server)
+    def dead_letters(self) -> Iterator[DeadLetterSession]:
+        yield MemoryDeadLetterSession(self.server)
 
     def stop_consuming(self, timeout_s: float) -> bool:
         with self.server.changed:
@@ -126,7 +126,7 @@ class MemoryBroker:
         envelope, span = published(envelope, EXCHANGE, key)
         if self._closed:
             sent.set_exception(BrokerClosed("The broker was closed before it had the message"))
-        elif self.server.publish(EXCHANGE, key, envelope) or not must_arrive(message):
+        elif self.server.publish(EXCHANGE, key, envelope) or not is_mandatory(message):
             sent.set_result(None)
         else:
             sent.set_exception(Unroutable(f"No queue wants {key!r}"))
@@ -181,13 +181,13 @@ class MemoryBroker:
                 assert_never(verdict)
 
 
-class MemoryTray:
-    """A ``dead_letters.Tray``."""
+class MemoryDeadLetterSession:
+    """A ``dead_letters.DeadLetterSession``."""
 
     def __init__(self, server: MemoryServer) -> None:
         self._server = server
         with server.changed:
-            self.letters = [dead_letter(envelope) for envelope in server.parked[:LOOKED_THROUGH]]
+            self.letters = [dead_letter(envelope) for envelope in server.parked[:MAX_LETTERS]]
 
     def requeue(self, letter: DeadLetter) -> None:
         if not self._server.put(letter.queue, for_requeueing(letter.envelope)):

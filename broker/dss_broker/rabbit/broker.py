@@ -13,19 +13,19 @@ from pika.channel import Channel  # type: ignore[import-untyped]
 
 from dss_broker.broker import Handler
 from dss_broker.conversations import Conversations, OpenConversation
-from dss_broker.dead_letters import Tray
-from dss_broker.envelope import Envelope, seal
+from dss_broker.dead_letters import DeadLetterSession
+from dss_broker.envelope import Envelope, new_envelope
 from dss_broker.errors import BrokerClosed
 from dss_broker.handling import Handling
 from dss_broker.messages import Message
 from dss_broker.rabbit.consumer import Consumer
-from dss_broker.rabbit.dead_letters import open_tray
+from dss_broker.rabbit.dead_letters import open_session
 from dss_broker.rabbit.deaths import Deaths
 from dss_broker.rabbit.declare import declare_shared
 from dss_broker.rabbit.instance_lock import Name
 from dss_broker.rabbit.link import Link
 from dss_broker.rabbit.marks import Marks
-from dss_broker.rabbit.publisher import Posting, Publisher
+from dss_broker.rabbit.publisher import Publication, Publisher
 from dss_broker.rabbit.replies import Replies
 from dss_broker.spans import published
 from dss_broker.topology import (
@@ -33,7 +33,7 @@ from dss_broker.topology import (
     REPLY_EXCHANGE,
     RETRY_DELAYS_S,
     Subscription,
-    must_arrive,
+    is_mandatory,
     reply_queue,
     routing_key,
 )
@@ -92,7 +92,7 @@ class RabbitBroker:
         return next((sentence for sentence in told if sentence), "")
 
     def publish(self, message: Message, *, message_id: str | None = None) -> "Future[None]":
-        envelope = seal(message, message_id=message_id)
+        envelope = new_envelope(message, message_id=message_id)
         return self._send(message, envelope)
 
     def consume(self, subscription: Subscription, handler: Handler) -> None:
@@ -116,7 +116,7 @@ class RabbitBroker:
     def request(self, message: Message) -> OpenConversation:
         request_id = uuid4().hex
         reply_to = self._replies.queue
-        envelope = seal(
+        envelope = new_envelope(
             message, message_id=request_id, correlation_id=request_id, reply_to=reply_to
         )
         self._link.call(self._replies.want)
@@ -124,8 +124,8 @@ class RabbitBroker:
         conversation.watch(self._send(message, envelope))
         return conversation
 
-    def dead_letters(self) -> AbstractContextManager[Tray]:
-        return open_tray(self._url)
+    def dead_letters(self) -> AbstractContextManager[DeadLetterSession]:
+        return open_session(self._url)
 
     def stop_consuming(self, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
@@ -141,7 +141,7 @@ class RabbitBroker:
         self._link.close()
 
     def _send(self, message: Message, envelope: Envelope) -> "Future[None]":
-        return self._post(EXCHANGE, routing_key(message), envelope, mandatory=must_arrive(message))
+        return self._post(EXCHANGE, routing_key(message), envelope, mandatory=is_mandatory(message))
 
     def _answer(self, queue: str, reply: Envelope) -> "Future[None]":
         return self._post(REPLY_EXCHANGE, queue, reply, mandatory=False)
@@ -150,10 +150,10 @@ class RabbitBroker:
         self, exchange: str, key: str, envelope: Envelope, *, mandatory: bool
     ) -> "Future[None]":
         envelope, span = published(envelope, exchange, key)
-        posting = Posting(
+        publication = Publication(
             exchange=exchange, routing_key=key, envelope=envelope, mandatory=mandatory
         )
-        sent = self._publisher.send(posting)
+        sent = self._publisher.send(publication)
         end_with(span, sent)
         return sent
 

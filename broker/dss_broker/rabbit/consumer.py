@@ -11,7 +11,7 @@ from uuid import uuid4
 from pika import BasicProperties, SelectConnection, spec  # type: ignore[import-untyped] # no py.typed
 from pika.channel import Channel  # type: ignore[import-untyped]
 
-from dss_broker.dead_letters import stable_id
+from dss_broker.dead_letters import content_id
 from dss_broker.envelope import Envelope, for_parking, for_retry, ids
 from dss_broker.errors import BrokerClosed
 from dss_broker.handling import Handled, Handling, Parked, Postponed, Returned, Verdict
@@ -19,7 +19,7 @@ from dss_broker.rabbit.deaths import Deaths
 from dss_broker.rabbit.declare import declare_bindings, declare_subscription
 from dss_broker.rabbit.inbox import Inbox
 from dss_broker.rabbit.link import Backoff, Link
-from dss_broker.rabbit.publisher import Posting, Publisher
+from dss_broker.rabbit.publisher import Publication, Publisher
 from dss_broker.rabbit.refusal import refusal
 from dss_broker.rabbit.unacked import Hand, Hands, envelope_of
 from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription, own_queue, retry_exchange
@@ -198,7 +198,7 @@ class Consumer:
             envelope=envelope_of(properties, body),
             redelivered=method.redelivered,
             deliveries=[(channel, method.delivery_tag)],
-            name=properties.message_id or stable_id(body),
+            name=properties.message_id or content_id(body),
         )
         if (known := self._hands.adopt(hand)) is not None:
             facts = {"id": hand.key[0], **ids(hand.envelope)}
@@ -244,7 +244,7 @@ class Consumer:
 
     def _move(self, hand: Hand, exchange: str, envelope: Envelope) -> None:
         """Acknowledge only when the broker has the copy: better twice than never."""
-        copy = Posting(
+        copy = Publication(
             exchange=exchange,
             routing_key=self._subscription.queue,
             envelope=envelope,

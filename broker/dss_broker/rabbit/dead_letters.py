@@ -1,4 +1,4 @@
-"""``broker.Tray`` on RabbitMQ.
+"""``broker.DeadLetterSession`` on RabbitMQ.
 
 The queue ``dss.dead`` is the only store: letters are taken in hand without acknowledgement, and
 whatever is not done with them goes back when the connection ends, however it ends.
@@ -17,7 +17,7 @@ from pika.exceptions import (  # type: ignore[import-untyped]
     UnroutableError,
 )
 
-from dss_broker.dead_letters import LOOKED_THROUGH, DeadLetter, dead_letter, stable_id
+from dss_broker.dead_letters import MAX_LETTERS, DeadLetter, content_id, dead_letter
 from dss_broker.envelope import for_requeueing
 from dss_broker.errors import BrokerAway, BrokerRefuses, DeadLettersBusy, MessageRefused, Unroutable
 from dss_broker.rabbit.declare import CLASSIC, declare_dead
@@ -35,14 +35,14 @@ RESOURCE_LOCKED = 405
 
 
 @contextmanager
-def open_tray(url: str) -> Iterator["RabbitTray"]:
+def open_session(url: str) -> Iterator["RabbitDeadLetterSession"]:
     """Raises BrokerAway, also if the broker goes away meanwhile, and DeadLettersBusy."""
     try:
         with BlockingConnection(parameters_of(url, "dead letters")) as connection:
             _become_reader(connection)
             channel = connection.channel()
             declare_dead(channel)
-            yield RabbitTray(connection, channel)
+            yield RabbitDeadLetterSession(connection, channel)
     except AMQPConnectionError as error:
         if refused := refusal(error, parameters_of(url, "")[0]):
             raise BrokerRefuses(refused) from error
@@ -67,8 +67,8 @@ def _is_reader(connection: BlockingConnection) -> bool:
     return True
 
 
-class RabbitTray:
-    """A ``dead_letters.Tray``."""
+class RabbitDeadLetterSession:
+    """A ``dead_letters.DeadLetterSession``."""
 
     def __init__(self, connection: BlockingConnection, channel: BlockingChannel) -> None:
         """``channel`` has the letters in hand.  They are sent on another, which RabbitMQ closes to refuse one."""
@@ -101,11 +101,11 @@ class RabbitTray:
         return self._sending
 
     def _taken(self) -> Iterator[DeadLetter]:
-        for _ in range(LOOKED_THROUGH):
+        for _ in range(MAX_LETTERS):
             method, properties, body = self._channel.basic_get(DEAD_QUEUE)
             if method is None:
                 return
-            properties.message_id = properties.message_id or stable_id(body)
+            properties.message_id = properties.message_id or content_id(body)
             letter = dead_letter(envelope_of(properties, body))
             self._tags[id(letter)] = method.delivery_tag
             yield letter

@@ -16,7 +16,7 @@ from pika.channel import Channel  # type: ignore[import-untyped]
 from dss_broker.envelope import Envelope
 from dss_broker.rabbit.declare import declare_deaths, declare_marks
 from dss_broker.rabbit.link import Link
-from dss_broker.rabbit.publisher import Posting, Publisher
+from dss_broker.rabbit.publisher import Publication, Publisher
 from dss_broker.topology import DEATH_EXCHANGE, death_queue
 
 log = logging.getLogger(__name__)
@@ -75,10 +75,10 @@ class Marks:
 
     def _put(self, queue: str) -> "Future[None]":
         mark = Envelope(type_name=MARK, body=b"{}", message_id=uuid4().hex)
-        posting = Posting(
+        publication = Publication(
             exchange=DEATH_EXCHANGE, routing_key=queue, envelope=mark, mandatory=False
         )
-        return self._publisher.accept(posting)
+        return self._publisher.accept(publication)
 
     def _count(self, queue: str, message_id: str, deaths: "Future[int]", channel: Channel) -> None:
         begun: list[int] = []

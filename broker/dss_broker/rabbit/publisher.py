@@ -31,7 +31,7 @@ LONGEST_SILENCE_S = 80.0
 
 
 @dataclass(kw_only=True, eq=False)
-class Posting:
+class Publication:
     """An envelope on its way to ``exchange``; ``mandatory``: it is an error if no queue takes it."""
 
     exchange: str
@@ -58,8 +58,8 @@ class Publisher:
         self._channel: Channel | None = None  # only while it takes messages
         self._blocked = False
         self.refusal = ""
-        self._waiting: deque[Posting] = deque()
-        self._in_flight: dict[int, Posting] = {}
+        self._waiting: deque[Publication] = deque()
+        self._in_flight: dict[int, Publication] = {}
         self._last_tag = 0
         self._heard_s = 0.0
         self._patience_s = SILENCE_S
@@ -70,17 +70,17 @@ class Publisher:
         """True if what is sent now goes out now: RabbitMQ is there, and has memory and disk space."""
         return self._channel is not None and not self._blocked
 
-    def send(self, posting: Posting) -> "Future[None]":
-        posting.confirmed.set_running_or_notify_cancel()
-        if not self._link.call(partial(self._accept, posting)):
-            posting.confirmed.set_exception(_closed())
-        return posting.confirmed
+    def send(self, publication: Publication) -> "Future[None]":
+        publication.confirmed.set_running_or_notify_cancel()
+        if not self._link.call(partial(self._accept, publication)):
+            publication.confirmed.set_exception(_closed())
+        return publication.confirmed
 
-    def accept(self, posting: Posting) -> "Future[None]":
+    def accept(self, publication: Publication) -> "Future[None]":
         """``send`` for those who are on the link's thread already, also while it is being closed."""
-        posting.confirmed.set_running_or_notify_cancel()
-        self._accept(posting)
-        return posting.confirmed
+        publication.confirmed.set_running_or_notify_cancel()
+        self._accept(publication)
+        return publication.confirmed
 
     def up(self, connection: SelectConnection) -> None:
         self._blocked = False
@@ -151,17 +151,17 @@ class Publisher:
         if not isinstance(reason, ChannelClosedByBroker) or not in_flight:
             return
         if not in_flight[0].suspect:
-            for posting in in_flight:
-                posting.suspect = True
+            for publication in in_flight:
+                publication.suspect = True
         elif _is_about(in_flight[0], reason):
             self._in_flight.clear()
             may_change = reason.reply_code == ACCESS_REFUSED
             _refuse(in_flight[0], reason.reply_text, may_change=may_change)
 
-    def _accept(self, posting: Posting) -> None:
+    def _accept(self, publication: Publication) -> None:
         if not self._in_flight and not self._waiting:
             self._heard_s = time.monotonic()  # from now on something is missing
-        self._waiting.append(posting)
+        self._waiting.append(publication)
         self._flush()
 
     def _flush(self) -> None:
@@ -170,36 +170,36 @@ class Publisher:
                 return
             self._publish(self._channel, self._waiting.popleft())
 
-    def _must_wait(self, posting: Posting) -> bool:
+    def _must_wait(self, publication: Publication) -> bool:
         """A suspect goes alone."""
         first = next(iter(self._in_flight.values()), None)
-        return first is not None and (first.suspect or posting.suspect)
+        return first is not None and (first.suspect or publication.suspect)
 
-    def _publish(self, channel: Channel, posting: Posting) -> None:
-        posting.returned = False
+    def _publish(self, channel: Channel, publication: Publication) -> None:
+        publication.returned = False
         try:
             channel.basic_publish(
-                posting.exchange,
-                posting.routing_key,
-                posting.envelope.body,
-                properties_of(posting.envelope),
-                mandatory=posting.mandatory,
+                publication.exchange,
+                publication.routing_key,
+                publication.envelope.body,
+                properties_of(publication.envelope),
+                mandatory=publication.mandatory,
             )
         except Exception as error:
-            _refuse(posting, f"It cannot be written: {error!r}", may_change=False)
+            _refuse(publication, f"It cannot be written: {error!r}", may_change=False)
             return
         self._last_tag += 1
-        self._in_flight[self._last_tag] = posting
+        self._in_flight[self._last_tag] = publication
 
     def _returned(
         self, _: Channel, method: spec.Basic.Return, properties: BasicProperties, __: bytes
     ) -> None:
         """No queue took it.  RabbitMQ says so before it confirms, in the order of publishing."""
         sent = (properties.message_id, method.exchange, method.routing_key)
-        for posting in self._in_flight.values():
-            key = (posting.envelope.message_id, posting.exchange, posting.routing_key)
-            if key == sent and posting.mandatory and not posting.returned:
-                posting.returned = True
+        for publication in self._in_flight.values():
+            key = (publication.envelope.message_id, publication.exchange, publication.routing_key)
+            if key == sent and publication.mandatory and not publication.returned:
+                publication.returned = True
                 return
 
     def _confirmed(self, frame: Method) -> None:
@@ -209,14 +209,14 @@ class Publisher:
         tags = [method.delivery_tag]
         if method.multiple:
             tags = list(takewhile(lambda tag: tag <= method.delivery_tag, self._in_flight))
-        for posting in [self._in_flight.pop(tag) for tag in tags]:
+        for publication in [self._in_flight.pop(tag) for tag in tags]:
             if isinstance(method, spec.Basic.Nack):
                 metrics.MESSAGES_REFUSED.inc()
-                self._waiting.append(posting)
+                self._waiting.append(publication)
                 self._link.call_later(NACKED_RETRY_S, self._flush)
             else:
-                _settle(posting)
-                if posting.suspect:
+                _settle(publication)
+                if publication.suspect:
                     self._flush()
 
     def _block(self, _: SelectConnection, __: Method) -> None:
@@ -229,31 +229,35 @@ class Publisher:
         self._flush()
 
 
-def _settle(posting: Posting) -> None:
-    _count(posting, "unroutable" if posting.returned else "confirmed")
-    metrics.CONFIRM_SECONDS.observe(time.monotonic() - posting.began_s)
-    if posting.returned:
-        error = Unroutable(f"No queue wants {posting.routing_key!r}")
-        posting.confirmed.set_exception(error)
+def _settle(publication: Publication) -> None:
+    _count(publication, "unroutable" if publication.returned else "confirmed")
+    metrics.CONFIRM_SECONDS.observe(time.monotonic() - publication.began_s)
+    if publication.returned:
+        error = Unroutable(f"No queue wants {publication.routing_key!r}")
+        publication.confirmed.set_exception(error)
     else:
-        posting.confirmed.set_result(None)
+        publication.confirmed.set_result(None)
 
 
-def _is_about(posting: Posting, reason: ChannelClosedByBroker) -> bool:
+def _is_about(publication: Publication, reason: ChannelClosedByBroker) -> bool:
     """False if RabbitMQ complains of something else that the channel does, such as the queue for replies."""
     text = str(reason.reply_text)
-    return "message size" in text or f"exchange '{posting.exchange}'" in text
+    return "message size" in text or f"exchange '{publication.exchange}'" in text
 
 
-def _refuse(posting: Posting, reason: str, *, may_change: bool) -> None:
-    _count(posting, "refused")
-    facts = {"type": posting.envelope.type_name, "key": posting.routing_key, "reason": reason}
-    log.error("message refused", extra={**facts, **ids(posting.envelope)})
-    posting.confirmed.set_exception(MessageRefused(reason, may_change=may_change))
+def _refuse(publication: Publication, reason: str, *, may_change: bool) -> None:
+    _count(publication, "refused")
+    facts = {
+        "type": publication.envelope.type_name,
+        "key": publication.routing_key,
+        "reason": reason,
+    }
+    log.error("message refused", extra={**facts, **ids(publication.envelope)})
+    publication.confirmed.set_exception(MessageRefused(reason, may_change=may_change))
 
 
-def _count(posting: Posting, outcome: str) -> None:
-    metrics.MESSAGES_PUBLISHED.labels(posting.envelope.type_name, outcome).inc()
+def _count(publication: Publication, outcome: str) -> None:
+    metrics.MESSAGES_PUBLISHED.labels(publication.envelope.type_name, outcome).inc()
 
 
 def properties_of(envelope: Envelope) -> BasicProperties:

@@ -20,7 +20,7 @@ from dss_dispatch.ticket_images import (
     read_header,
 )
 from dss_workspace import layers as ws
-from dss_workspace.labels import label_table
+from dss_workspace.label_table import label_table
 from dss_workspace.layers import Layer, Role
 from dss_workspace.meshes import mesh_file_names
 from dss_workspace.paths import has_moved
@@ -51,9 +51,9 @@ def check_names(names: Iterable[str]) -> None:
     """Raises ResultRefused if a system cannot store one of the files, or cannot tell two apart."""
     seen: list[str] = []
     for name in sorted(names):
-        fault = file_names.fault(name)
+        fault = file_names.problem(name)
         require(not fault, f"not every system can store the file '{name}': {fault}")
-        other = file_names.twin(name, seen)
+        other = file_names.same_file(name, seen)
         require(not other, f"'{other}' and '{name}' are the same file on some systems")
         seen.append(name)
 

@@ -8,7 +8,7 @@ from dss_datastore.volume import make_folder
 from dss_datastore.writing import sync
 from dss_dispatch.submission.reading import WORKSPACE_SUFFIX
 from dss_images.picture.making import of_files
-from dss_workspace.labels import label_table
+from dss_workspace.label_table import label_table
 from dss_workspace.layers import Layer, Role, layers
 from dss_workspace.registry import Folder, read
 

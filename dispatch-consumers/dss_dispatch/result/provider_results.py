@@ -26,7 +26,7 @@ from dss_dispatch.ticket_images import (
 )
 from dss_workspace import layers as ws
 from dss_workspace.errors import WorkspaceInvalid
-from dss_workspace.labels import MAX_VALUE
+from dss_workspace.label_table import MAX_VALUE
 from dss_workspace.layers import Layer, Role
 from dss_workspace.meshes import mesh_file_names
 from dss_workspace.paths import lies_beside

@@ -101,12 +101,12 @@ def _require_files(folder: Path, layers: tuple[Layer, ...]) -> None:
 def _require_names(names: set[str]) -> None:
     """The files become part of the result, which every system must be able to store."""
     for name in sorted(names):
-        fault = file_names.fault(name)
+        fault = file_names.problem(name)
         if fault:
             raise TicketError(
                 f"Not every system can store the file '{name}': {fault}. Rename it, and submit again."
             )
-        if other := file_names.twin(name, names):
+        if other := file_names.same_file(name, names):
             raise TicketError(
                 f"'{name}' and '{other}' are the same file on some systems. Rename one, and submit "
                 "again."

@@ -21,7 +21,7 @@ from dss_inference.ct.writing import save_as_nrrd
 from dss_inference.facade.results import Answer, Results
 from dss_inference.worker.replies import failed, progressed
 from dss_inference.worker.server import Server
-from dss_process.supervision import Keeper
+from dss_process.supervision import Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Submissions:
         self._withdrawn: set[str] = set()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._keeper = Keeper(self._stopping)
+        self._supervisor = Supervisor(self._stopping)
 
     def start(self) -> None:
         """Start, and continue what an earlier process has left unfinished."""
@@ -69,7 +69,7 @@ class Submissions:
                 self._store(request, failed(request, _GIVEN_UP))
             else:
                 self._run(request)
-        self._keeper.keep("purge", self._keep_purging)
+        self._supervisor.start("purge", self._keep_purging)
 
     def stop(self, timeout_s: float) -> bool:
         """False if a request is unfinished; the next process continues it."""

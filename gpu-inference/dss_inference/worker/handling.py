@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from dss_broker.broker import Delivery
-from dss_broker.errors import HandBack, TryAgainLater
+from dss_broker.errors import ReturnToQueue, TryAgainLater
 from dss_broker.messages import (
     InferenceFailed,
     InferenceFinished,
@@ -69,7 +69,7 @@ class RequestHandler:
     def _reply(
         self, delivery: Delivery, message: RunInference
     ) -> InferenceFinished | InferenceFailed:
-        """Raises TryAgainLater if memory, disk space or the datastore is missing, HandBack if the worker stops."""
+        """Raises TryAgainLater if memory, disk space or the datastore is missing, ReturnToQueue if the worker stops."""
         try:
             return self._answers.answer(self._request(delivery, message))
         except Exception as error:
@@ -103,7 +103,7 @@ class RequestHandler:
                 log.info("inference refused", extra={**facts, "reason": str(error)})
                 return failed(message, str(error))
             case Cancelled() if self._withdrawals.has_abandoned_all:
-                raise HandBack from None
+                raise ReturnToQueue from None
             case _ if isinstance(error, Cancelled) or self._requester_has_gone(message):
                 _count(message, "cancelled")
                 log.info("inference cancelled", extra=facts)

@@ -21,7 +21,7 @@ from dss_inference.worker.recorded_answers import RecordedAnswers
 from dss_inference.worker.request import Answers
 from dss_inference.worker.shared_work import SharedWork
 from dss_inference.worker.wanted_requests import WantedRequests
-from dss_process.supervision import Keeper
+from dss_process.supervision import Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Server:
         self._withdrawals = WithdrawalLog()
         self._stopping = threading.Event()
         self._announcements = Announcements(broker, by_name.values(), instance, self._stopping)
-        self._keeper = Keeper(self._stopping)
+        self._supervisor = Supervisor(self._stopping)
         root = datastore.resolve()
         self._handler = RequestHandler(
             _answers(by_name, root), self._withdrawals, root, self._stopping, shared=shared
@@ -62,15 +62,17 @@ class Server:
     def start(self) -> None:
         """Returns when the broker delivers."""
         self._broker.consume(topology.withdrawn("inference"), self._withdraw)
-        self._keeper.keep("announcements", self._announcements.keep_sending)
-        begun = [self._keeper.keep(f"bundle {n}", partial(self._subscribe, n)) for n in self._names]
+        self._supervisor.start("announcements", self._announcements.keep_sending)
+        begun = [
+            self._supervisor.start(f"bundle {n}", partial(self._subscribe, n)) for n in self._names
+        ]
         for thread in begun:
             thread.join()
         log.info("serving", extra={"bundles": sorted(self._names), "instance": self._instance})
 
     def problems(self) -> list[str]:
         """A sentence for each task of its own that has failed."""
-        return self._keeper.problems()
+        return self._supervisor.problems()
 
     def stop(self, timeout_s: float) -> bool:
         """Take no new requests, announce that, and finish those in progress.

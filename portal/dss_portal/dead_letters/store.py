@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from dss_broker.broker import Broker
-from dss_broker.dead_letters import DeadLetter, Tray
+from dss_broker.dead_letters import DeadLetter, DeadLetterSession
 from dss_broker.errors import BrokerAway, BrokerRefuses, DeadLettersBusy, MessageRefused, Unroutable
 from dss_broker.messages import TicketReady
 from dss_portal import database
@@ -109,7 +109,7 @@ async def _ticket_of(letter: DeadLetter) -> int | None:
 
 
 async def _requeue(
-    tray: Tray, datastore: Datastore, letter: DeadLetter, ticket_id: int | None
+    tray: DeadLetterSession, datastore: Datastore, letter: DeadLetter, ticket_id: int | None
 ) -> int:
     """How many letters went back.  Raises Refused."""
     if ticket_id is not None:
@@ -140,7 +140,7 @@ async def _send_again(datastore: Datastore, letter: DeadLetter) -> int:
     return 1
 
 
-async def _discard(tray: Tray, letter: DeadLetter) -> None:
+async def _discard(tray: DeadLetterSession, letter: DeadLetter) -> None:
     await asyncio.to_thread(tray.discard, letter)
     log.info("dead letter removed", extra=_facts(letter))
 
@@ -149,7 +149,7 @@ def _chosen(letters: Sequence[DeadLetter], letter_id: str | None) -> Sequence[De
     return [letter for letter in letters if letter_id in {None, letter.id}]
 
 
-def _chosen_or_refused(tray: Tray, letter_id: str | None) -> Sequence[DeadLetter]:
+def _chosen_or_refused(tray: DeadLetterSession, letter_id: str | None) -> Sequence[DeadLetter]:
     chosen = _chosen(tray.letters, letter_id)
     if letter_id is not None and not chosen:
         raise Refused(f"There is no message {letter_id} among the dead letters.")
@@ -157,7 +157,7 @@ def _chosen_or_refused(tray: Tray, letter_id: str | None) -> Sequence[DeadLetter
 
 
 @asynccontextmanager
-async def _tray(broker: Broker) -> AsyncIterator[Tray]:
+async def _tray(broker: Broker) -> AsyncIterator[DeadLetterSession]:
     """Raises Refused if the letters cannot be taken in hand now."""
     context = broker.dead_letters()
     try:

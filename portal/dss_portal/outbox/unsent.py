@@ -9,7 +9,7 @@ from dataclasses import replace
 from tortoise.queryset import QuerySet
 from tortoise.transactions import in_transaction
 
-from dss_broker.dead_letters import LOOKED_THROUGH, DeadLetter, dead_letter
+from dss_broker.dead_letters import MAX_LETTERS, DeadLetter, dead_letter
 from dss_broker.envelope import MAX_REASON_CHARS, Envelope
 from dss_broker.messages import TicketReady
 from dss_portal.database import clock
@@ -52,7 +52,7 @@ async def set_aside(row_id: int, reason: str) -> None:
 
 async def listed() -> list[DeadLetter]:
     """The oldest first."""
-    return [_letter(row) for row in await _letters().order_by("id").limit(LOOKED_THROUGH)]
+    return [_letter(row) for row in await _letters().order_by("id").limit(MAX_LETTERS)]
 
 
 async def send_again(letter_id: str) -> None:

@@ -36,7 +36,7 @@ async def from_git(provider: Provider, repository: str, reference: str, settings
 async def from_upload(provider: Provider, name: str, data: bytes) -> str:
     """Register an uploaded service.json, .zip or .tar.gz; its synthetic hash.  Raises Refused."""
     descriptor = await asyncio.to_thread(_read, name, data)
-    githash = synthetic_hash(descriptor.whole)
+    githash = synthetic_hash(descriptor.published)
     await register(provider, githash, descriptor)
     return githash
 
@@ -104,7 +104,7 @@ async def register(provider: Provider, githash: str, descriptor: Descriptor) -> 
                 "name": descriptor.name,
                 "version": descriptor.version,
                 "shortdesc": descriptor.shortdesc[:SHORTDESC_CHARACTERS],
-                "descriptor": descriptor.whole,
+                "descriptor": descriptor.published,
                 "current": True,
             },
         )

@@ -157,7 +157,7 @@ async def _note_dispatcher(announced: ServiceAnnounced) -> None:
 
 async def _known_or_new(descriptor: dict[str, Any]) -> Service:
     found = descriptor_from(descriptor)
-    githash = synthetic_hash(found.whole)
+    githash = synthetic_hash(found.published)
     known = await Service.get_or_none(githash=githash)
     if known is not None:
         return known
@@ -168,7 +168,7 @@ async def _known_or_new(descriptor: dict[str, Any]) -> Service:
         name=found.name,
         version=found.version,
         shortdesc=found.shortdesc[:SHORTDESC_CHARACTERS],
-        descriptor=found.whole,
+        descriptor=found.published,
     )
 
 

@@ -20,7 +20,7 @@ def check_name(area: Area, name: str) -> None:
     """Raises Refused.  Of what users send, only what no client would save is refused: ITK-SNAP makes its names
     itself, and scripts have used others for years.
     """
-    if fault := file_names.fault(name, everywhere=area == "results"):
+    if fault := file_names.problem(name, everywhere=area == "results"):
         raise Refused(f"Not every system can store the file '{name}': {fault}. Rename it.")
 
 
@@ -28,7 +28,7 @@ async def check_twin(ticket_id: int, area: Area, name: str) -> None:
     """Among the results of a locked ticket.  Raises Refused."""
     if area != "results":
         return
-    other = file_names.twin(name, [file.name for file in await store.files(ticket_id, area)])
+    other = file_names.same_file(name, [file.name for file in await store.files(ticket_id, area)])
     if other:
         raise Refused(f"'{name}' and '{other}' are the same file on some systems. Rename one.")
 

@@ -91,7 +91,7 @@ def test_a_second_signal_ends_a_container_that_does_not_stop() -> None:
 
 @pytest.mark.slow
 def test_monai_is_imported_as_a_user_without_a_name() -> None:
-    code = "import os; from dss_process.startup import begin; begin(os.environ); import monai"
+    code = "import os; from dss_process.startup import prepare_process; prepare_process(os.environ); import monai"
     nameless = {k: v for k, v in os.environ.items() if k not in {"USER", "LOGNAME"}}
     as_arbitrary = ["unshare", "--user", f"--map-user={ARBITRARY}", "--map-group=0"]
 

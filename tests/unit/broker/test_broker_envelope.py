@@ -6,8 +6,8 @@ from dss_broker.envelope import (
     Envelope,
     for_parking,
     for_retry,
+    new_envelope,
     parked_reason,
-    seal,
 )
 from dss_observability.tracing import current_traceparent
 
@@ -85,18 +85,18 @@ def test_a_message_that_only_waited_for_a_retry_was_not_parked() -> None:
 
 def test_a_message_belongs_to_the_trace_in_which_it_is_sealed() -> None:
     token = current_traceparent.set("00-a-b-01")
-    sealed = seal(m.ClaimHeartbeat(ticket_id=1, claim_id="c"))
+    sealed = new_envelope(m.ClaimHeartbeat(ticket_id=1, claim_id="c"))
     current_traceparent.reset(token)
 
     assert sealed.traceparent == "00-a-b-01"
 
 
 def test_a_message_knows_how_long_it_has_travelled() -> None:
-    sealed = seal(m.ClaimHeartbeat(ticket_id=1, claim_id="c"))
+    sealed = new_envelope(m.ClaimHeartbeat(ticket_id=1, claim_id="c"))
 
     assert sealed.age_s is not None
     assert 0 <= sealed.age_s < 10
 
 
 def test_a_retry_tells_no_age_because_its_wait_was_meant() -> None:
-    assert for_retry(seal(m.ClaimHeartbeat(ticket_id=1, claim_id="c"))).age_s is None
+    assert for_retry(new_envelope(m.ClaimHeartbeat(ticket_id=1, claim_id="c"))).age_s is None

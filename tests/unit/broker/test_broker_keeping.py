@@ -7,14 +7,14 @@ from collections.abc import Callable
 import pytest
 
 from dss_process import supervision
-from dss_process.supervision import Health, Keeper
+from dss_process.supervision import Health, Supervisor
 from support.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervision, "FIRST_DELAY_S", 0.05)
-    monkeypatch.setattr(supervision, "SOUND_S", 0.2)
+    monkeypatch.setattr(supervision, "STABLE_S", 0.2)
 
 
 def failing(times: int, stop: threading.Event) -> Callable[[], None]:
@@ -34,15 +34,15 @@ def test_work_that_dies_is_logged_with_its_cause_told_and_begun_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     stop = threading.Event()
-    keeper = Keeper(stop)
+    supervisor = Supervisor(stop)
 
-    thread = keeper.keep("announcements", failing(1, stop))
+    thread = supervisor.start("announcements", failing(1, stop))
 
-    wait_until(lambda: keeper.problems() != [], 5)
-    assert keeper.problems() == [
+    wait_until(lambda: supervisor.problems() != [], 5)
+    assert supervisor.problems() == [
         "The task 'announcements' ended with ValueError and is begun again; its log says why."
     ]
-    wait_until(lambda: keeper.problems() == [], 5)  # it has gone on since
+    wait_until(lambda: supervisor.problems() == [], 5)  # it has gone on since
     assert thread.is_alive()
     (line,) = [r for r in caplog.records if r.levelno == logging.ERROR]
     assert line.exc_info is not None
@@ -53,12 +53,12 @@ def test_work_that_dies_is_logged_with_its_cause_told_and_begun_again(
 
 def test_work_that_is_done_is_not_begun_again() -> None:
     times: list[int] = []
-    keeper = Keeper(threading.Event())
+    supervisor = Supervisor(threading.Event())
 
-    keeper.keep("once", lambda: times.append(1)).join(5)
+    supervisor.start("once", lambda: times.append(1)).join(5)
 
     assert times == [1]
-    assert keeper.problems() == []
+    assert supervisor.problems() == []
 
 
 def test_work_that_fails_for_ever_is_tried_ever_more_rarely_and_does_not_fill_the_log(
@@ -68,8 +68,8 @@ def test_work_that_fails_for_ever_is_tried_ever_more_rarely_and_does_not_fill_th
 
     delays_s = []
     for _ in range(12):
-        health.begins()
-        delays_s.append(health.fails(KeyError("a")))
+        health.started()
+        delays_s.append(health.failed(KeyError("a")))
 
     assert delays_s[:3] == [0.05, 0.1, 0.2]
     assert delays_s[-1] == supervision.LONGEST_DELAY_S
@@ -78,9 +78,9 @@ def test_work_that_fails_for_ever_is_tried_ever_more_rarely_and_does_not_fill_th
 
 def test_a_program_that_ends_does_not_wait_for_work_that_fails() -> None:
     stop = threading.Event()
-    keeper = Keeper(stop)
-    thread = keeper.keep("announcements", failing(1000, stop))
-    wait_until(lambda: keeper.problems() != [], 5)
+    supervisor = Supervisor(stop)
+    thread = supervisor.start("announcements", failing(1000, stop))
+    wait_until(lambda: supervisor.problems() != [], 5)
 
     stop.set()
 

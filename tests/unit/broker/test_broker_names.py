@@ -2,7 +2,7 @@
 
 import pytest
 
-from dss_datastore.file_names import fault, twin
+from dss_datastore.file_names import problem, same_file
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from dss_datastore.file_names import fault, twin
     ],
 )
 def test_what_every_system_stores_has_no_fault(name: str) -> None:
-    assert fault(name) == ""
+    assert problem(name) == ""
 
 
 @pytest.mark.parametrize(
@@ -42,17 +42,17 @@ def test_what_every_system_stores_has_no_fault(name: str) -> None:
     ],
 )
 def test_what_some_system_cannot_store_is_found(name: str, why: str) -> None:
-    assert why in fault(name)
+    assert why in problem(name)
 
 
 def test_what_only_windows_refuses_may_be_let_pass() -> None:
-    assert fault('what "is" <it>?*|.nii', everywhere=False) == ""
-    assert "character :" in fault("10:42.nii", everywhere=False)
+    assert problem('what "is" <it>?*|.nii', everywhere=False) == ""
+    assert "character :" in problem("10:42.nii", everywhere=False)
 
 
 @pytest.mark.parametrize(
     ("name", "other"), [("Lungs.nii", "lungs.NII"), ("e\u0301.nii", "\u00c9.nii")]
 )
 def test_names_that_differ_in_case_or_composition_are_twins(name: str, other: str) -> None:
-    assert twin(name, ["x.nii", other]) == other
-    assert twin(name, [name, "x.nii"]) == ""
+    assert same_file(name, ["x.nii", other]) == other
+    assert same_file(name, [name, "x.nii"]) == ""

@@ -12,7 +12,7 @@ from pika.frame import Method  # type: ignore[import-untyped]
 from dss_broker.envelope import Envelope
 from dss_broker.errors import BrokerClosed, MessageRefused, Unroutable
 from dss_broker.rabbit.link import Link
-from dss_broker.rabbit.publisher import Posting, Publisher
+from dss_broker.rabbit.publisher import Publication, Publisher
 
 
 class FakeLink:
@@ -110,10 +110,10 @@ def send(
     publisher: Publisher, message_id: str, *, key: str = "key", mandatory: bool = True
 ) -> "Future[None]":
     envelope = Envelope(type_name="ClaimHeartbeat", body=b"{}", message_id=message_id)
-    posting = Posting(
+    publication = Publication(
         exchange="dss.tickets", routing_key=key, envelope=envelope, mandatory=mandatory
     )
-    return publisher.send(posting)
+    return publisher.send(publication)
 
 
 def test_a_multiple_confirm_settles_all_up_to_its_tag(

@@ -32,10 +32,10 @@ def test_a_reply_has_no_routing_key() -> None:
 
 
 def test_only_announcements_and_withdrawals_may_find_nobody() -> None:
-    assert topology.must_arrive(m.TicketReady(ticket_id=1, service="s", service_hash="h"))
-    assert topology.must_arrive(m.ClaimHeartbeat(ticket_id=1, claim_id="c"))
-    assert not topology.must_arrive(m.TicketWithdrawn(ticket_id=1, service="s"))
-    assert topology.must_arrive(m.WorkerAnnounced(bundle="b", instance="i", device="cpu"))
+    assert topology.is_mandatory(m.TicketReady(ticket_id=1, service="s", service_hash="h"))
+    assert topology.is_mandatory(m.ClaimHeartbeat(ticket_id=1, claim_id="c"))
+    assert not topology.is_mandatory(m.TicketWithdrawn(ticket_id=1, service="s"))
+    assert topology.is_mandatory(m.WorkerAnnounced(bundle="b", instance="i", device="cpu"))
 
 
 LONG = "Сегментация лёгких на компьютерных томограммах"

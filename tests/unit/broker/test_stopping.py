@@ -9,7 +9,7 @@ import pytest
 
 PROGRAM = """
 import signal, sys, threading
-from dss_process.signals import leave_at_once, stop_signal, wait_for
+from dss_process.signals import exit_immediately, stop_signal, wait_for_stop
 
 stop = stop_signal()
 idle = threading.Event()
@@ -18,9 +18,9 @@ other.start()
 print("waiting", flush=True)
 if len(sys.argv) > 1:  # as if the kernel had chosen that thread
     threading.Timer(0.3, signal.pthread_kill, (other.ident, signal.SIGTERM)).start()
-wait_for(stop)
+wait_for_stop(stop)
 print("stopped")
-leave_at_once()
+exit_immediately()
 """
 
 

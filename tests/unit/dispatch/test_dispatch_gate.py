@@ -17,7 +17,7 @@ from dss_dispatch.service import service_from
 from dss_dispatch.submission.reading import read_submission
 from dss_dispatch.ticket_images import label_values
 from dss_workspace import layers as ws
-from dss_workspace.labels import label_table
+from dss_workspace.label_table import label_table
 from dss_workspace.registry import Folder, parse
 from support.builders import (
     LUNGS,

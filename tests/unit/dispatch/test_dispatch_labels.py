@@ -2,7 +2,7 @@ import pytest
 
 from dss_broker.messages import Label
 from dss_workspace.errors import WorkspaceInvalid
-from dss_workspace.labels import add_labels, label_table, place_labels
+from dss_workspace.label_table import add_labels, label_table, place_labels
 from dss_workspace.registry import Folder, parse
 from support.builders import LUNGS, WorkspaceSpec, workspace_xml
 

@@ -10,7 +10,7 @@ from dss_dispatch.result.staging import Segmentation, stage
 from dss_dispatch.service import service_from
 from dss_dispatch.submission.reading import read_submission
 from dss_workspace import layers as ws
-from dss_workspace.labels import label_table
+from dss_workspace.label_table import label_table
 from dss_workspace.meshes import mesh_file_names, remove_incomplete_meshes
 from dss_workspace.paths import move, remove_histories
 from dss_workspace.registry import Folder, parse, serialize

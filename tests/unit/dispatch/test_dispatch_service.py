@@ -32,7 +32,9 @@ def test_the_built_in_services_are_valid() -> None:
 def test_clients_get_the_file_without_our_part_and_with_what_we_do_not_know() -> None:
     raw = service_json(citation="Doe 2020")
 
-    assert service_from(raw).descriptor.whole == {k: v for k, v in raw.items() if k != "dispatch"}
+    assert service_from(raw).descriptor.published == {
+        k: v for k, v in raw.items() if k != "dispatch"
+    }
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,7 @@ def test_types_that_only_the_documentation_has_are_corrected(
     service = service_from(service_json(tags=[tag(), other]))
 
     assert service.tags[1].type is real
-    assert service.descriptor.whole["tags"][1]["type"] == real.value
+    assert service.descriptor.published["tags"][1]["type"] == real.value
 
 
 @pytest.mark.parametrize(
@@ -164,8 +166,8 @@ def test_a_site_switches_a_service_over_and_says_so_to_its_users(
 
     assert service.dispatch.algorithm == "by-network"
     assert service.dispatch.segmentation == load_service(folder).dispatch.segmentation
-    assert service.descriptor.whole["longdesc"] == "By a network."
-    assert "url" not in service.descriptor.whole
+    assert service.descriptor.published["longdesc"] == "By a network."
+    assert "url" not in service.descriptor.published
     assert checked.output == (
         "lung-segmentation 1.0.0 can be served, by the bundle 'by-network'.\n"
     )

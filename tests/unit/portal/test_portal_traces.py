@@ -13,7 +13,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from dss_portal.traces.scrubbing import scrub
 from dss_portal.traces.volumes import scrub_volume
 from dss_portal.traces.workspaces import without_paths
-from dss_workspace.labels import label_table
+from dss_workspace.label_table import label_table
 from dss_workspace.layers import layers
 from dss_workspace.paths import has_moved
 from dss_workspace.registry import Folder, parse
