@@ -35,8 +35,8 @@ from dss_inference.bundle import Bundle, Outcome
 from dss_inference.bundle_catalogue import load
 from dss_inference.device.runner import Runner, runner_for
 from dss_inference.errors import Cancelled
-from dss_inference.monai_bundles.slab_argmax import winners
-from dss_inference.monai_bundles.window_inference import Inferring
+from dss_inference.monai_bundles.slab_argmax import slab_argmax
+from dss_inference.monai_bundles.window_inference import WindowInference
 from dss_inference.worker.progress_replies import ProgressReplies
 from dss_inference.worker.server import Server
 from dss_phantom.chest import PhantomSpec, make_phantom
@@ -204,8 +204,8 @@ def _windows(bench: Bench) -> None:
     """Ours and MONAI's by turns, so that a noisy neighbour hurts both."""
     size = [round(n / 1.25) for n in bench.scale.image]
     image, network = torch.randn(1, 1, *size), bench.network()
-    infer = Inferring(
-        bench.inferer, network, bench.device, channels=bench.scale.classes, may_settle=True
+    infer = WindowInference(
+        bench.inferer, network, bench.device, channels=bench.scale.classes, may_take_argmax=True
     )
     calls = _count_windows(network)
     monai_s: list[float] = []
@@ -223,7 +223,7 @@ def _windows(bench: Bench) -> None:
             with _timed(bench, ours_s):
                 ours = infer(image).values
             with _timed(bench, slabs_s):
-                slabs = winners(
+                slabs = slab_argmax(
                     image,
                     network,
                     infer.inferer,
@@ -407,10 +407,10 @@ def many(size: tuple[int, int, int]) -> None:
     roi = 96 if max(size) > 300 else 24
     network = torch.nn.Conv3d(1, 105, 1).to(device)
     inferer = SlidingWindowInferer((roi,) * 3, overlap=0.25, mode="gaussian")
-    infer = Inferring(inferer, network, device, channels=105, may_settle=True)
+    infer = WindowInference(inferer, network, device, channels=105, may_take_argmax=True)
     began_s = time.monotonic()
     with torch.inference_mode():
-        infer(torch.randn(1, 1, *size)) if max(size) > 300 else winners(
+        infer(torch.randn(1, 1, *size)) if max(size) > 300 else slab_argmax(
             torch.randn(1, 1, *size), network, inferer, batch=1, device=device, sums_on=device
         )
     seconds = time.monotonic() - began_s

@@ -1,18 +1,18 @@
 # mypy: allow-untyped-calls
 # (MONAI ships no types)
-"""Whether a bundle's postprocessing needs all channels, and what is left of it if it does not."""
-
-import copy
-from typing import Any
+"""Postprocessing that needs only the number of the largest channel, not all channels."""
 
 from monai.transforms.compose import Compose
 from monai.transforms.post.dictionary import Activationsd, AsDiscreted, Invertd
+from monai.transforms.transform import Transform
 
-_CHOOSING = (Activationsd, AsDiscreted)
+from dss_inference.monai_bundles.monai_patches import with_nearest_interpolation
+
+_CHANNEL_STEPS = (Activationsd, AsDiscreted)
 
 
-def needs_only_winners(postprocess: Compose) -> bool:
-    """True if all that it does with the channels is to look for the largest."""
+def needs_only_argmax(postprocess: Compose) -> bool:
+    """True if it only takes the largest of the channels."""
     discrete = [step for step in postprocess.transforms if isinstance(step, AsDiscreted)]
     others = [step for step in discrete if not all(step.argmax) or any(step.threshold)]
     sigmoid = any(
@@ -21,14 +21,12 @@ def needs_only_winners(postprocess: Compose) -> bool:
     return not others and not sigmoid
 
 
-def for_winners(postprocess: Compose) -> Compose:
-    """The steps that are left when the largest channel is known; numbers are never interpolated."""
-    return Compose([_nearest(s) for s in postprocess.transforms if not isinstance(s, _CHOOSING)])
+def without_argmax(postprocess: Compose) -> Compose:
+    """Its steps without activation and argmax; inversion uses the nearest value, since labels must not be interpolated."""
+    return Compose(
+        [_nearest(s) for s in postprocess.transforms if not isinstance(s, _CHANNEL_STEPS)]
+    )
 
 
-def _nearest(step: Any) -> Any:
-    if not isinstance(step, Invertd):
-        return step
-    nearest = copy.copy(step)
-    nearest.nearest_interp = (True,) * len(step.keys)
-    return nearest
+def _nearest(step: Transform) -> Transform:
+    return with_nearest_interpolation(step) if isinstance(step, Invertd) else step

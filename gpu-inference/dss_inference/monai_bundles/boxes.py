@@ -1,4 +1,4 @@
-"""The boxes of a detector: where they lie in the patient, and as ellipsoids in the image's own voxels."""
+"""Boxes of a detector: their positions in the patient, and ellipsoids in the image's own voxels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
-    """``low`` and ``high`` (x, y, z) are voxel indices of the prepared image; a voxel's middle is whole."""
+    """``low`` and ``high`` (x, y, z) are voxel indices of the prepared image; integers are the centres of voxels."""
 
     low: Floats
     high: Floats
@@ -26,24 +26,24 @@ class Box:
 
     @property
     def half(self) -> Floats:
-        """Never nothing."""
+        """Half the size along x, y, z; never 0."""
         return np.asarray(np.maximum(self.high - self.low, 1e-3) / 2, np.float64)
 
 
-def best(boxes: Sequence[Box], least_score: float, most: int) -> list[Box]:
-    """The best first."""
+def best_boxes(boxes: Sequence[Box], least_score: float, most: int) -> list[Box]:
+    """At most ``most`` boxes with a score of ``least_score`` or more, the best first."""
     sure = [box for box in boxes if box.score >= least_score and bool((box.high > box.low).all())]
     return sorted(sure, key=lambda box: -box.score)[:most]
 
 
 def centre_mm(box: Box, affine: Floats) -> tuple[float, float, float]:
-    """In LPS; ``affine`` (4x4) leads from indices of the prepared image to RAS."""
+    """The centre in LPS; ``affine`` (4x4) maps indices of the prepared image to RAS."""
     x, y, z, _ = LPS_TO_RAS @ affine @ np.append(box.centre, 1.0)
     return float(x), float(y), float(z)
 
 
 def diameter_mm(box: Box, affine: Floats) -> float:
-    """The mean of its three lengths."""
+    """The mean of its three sides."""
     voxel_mm = np.linalg.norm(affine[:3, :3], axis=0)
     return float(np.mean(2 * box.half * voxel_mm))
 
@@ -51,9 +51,9 @@ def diameter_mm(box: Box, affine: Floats) -> float:
 def ellipsoids(
     boxes: Sequence[Box], to_prepared: Floats, shape: tuple[int, ...]
 ) -> npt.NDArray[np.uint8]:
-    """(x, y, z): 1 where the first box's ellipsoid is, 2 for the second, ...; the better covers the other.
+    """A label map (x, y, z): 1 in the first box's ellipsoid, 2 in the second, ...; the first covers the others.
 
-    ``to_prepared`` (4x4) leads from indices of the image, which has ``shape``, to those of the prepared one.
+    ``to_prepared`` (4x4) maps indices of the image, which has ``shape``, to those of the prepared image.
     """
     found = np.zeros(shape, np.uint8)
     for value, box in reversed(list(enumerate(boxes, start=1))):
@@ -65,7 +65,7 @@ def ellipsoids(
 def _ellipsoid(
     box: Box, to_prepared: Floats, shape: tuple[int, ...]
 ) -> tuple[tuple[slice, ...], npt.NDArray[np.bool_]]:
-    """A part of the image, and which of its voxels are inside: always at least one."""
+    """A part of the image, and which of its voxels are in the ellipsoid: at least one."""
     part = _around(box, np.asarray(np.linalg.inv(to_prepared), np.float64), shape)
     index = np.stack(np.meshgrid(*(np.arange(p.start, p.stop) for p in part), indexing="ij"))
     places = np.tensordot(to_prepared[:3, :3], index, 1) + to_prepared[:3, 3, None, None, None]
@@ -74,7 +74,7 @@ def _ellipsoid(
 
 
 def _around(box: Box, to_image: Floats, shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """A part of the image that holds the box, wherever the box is."""
+    """The part of the image around the box; at least one voxel if the box is outside."""
     signs = np.array(list(np.ndindex(2, 2, 2))) * 2 - 1
     corners = (box.centre + signs * box.half) @ to_image[:3, :3].T + to_image[:3, 3]
     first = np.clip(np.floor(corners.min(0)).astype(int), 0, np.array(shape) - 1)

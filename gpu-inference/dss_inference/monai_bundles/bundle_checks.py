@@ -1,4 +1,4 @@
-"""What keeps a bundle from being served, in plain words.  Runs none of its code and loads no torch."""
+"""Faults that keep a bundle from being served, as sentences.  Runs none of its code and loads no torch."""
 
 import ast
 from collections.abc import Callable, Iterator
@@ -25,13 +25,13 @@ from dss_inference.monai_bundles.folder import (
     read_folder,
     read_metadata,
 )
-from dss_inference.monai_bundles.weights_file import wrong_with
+from dss_inference.monai_bundles.weights_file import fault_in
 
 MOST_LABELS = 255
 
 
 def open_bundle(root: Path) -> BundleFolder:
-    """Raises InferenceError with every thing that is wrong."""
+    """Raises InferenceError that lists every fault."""
     wrong = problems(root)
     if wrong:
         raise InferenceError(" ".join([f"The bundle '{root.name}' cannot be used.", *wrong]))
@@ -39,21 +39,21 @@ def open_bundle(root: Path) -> BundleFolder:
 
 
 def problems(root: Path) -> list[str]:
-    """A sentence for each thing that keeps the bundle from being used."""
+    """A sentence for each fault."""
     found: list[str] = []
-    metadata = _or_told(read_metadata, root, found)
-    config = _or_told(read_config, root, found)
+    metadata = _read_or_note(read_metadata, root, found)
+    config = _read_or_note(read_config, root, found)
     if metadata:
         found += [*_wrong_input(metadata), *_wrong_output(metadata, config)]
     if config:
         found += [*_wrong_config(config), *_missing_packages(root, config)]
     weights = weights_in(root)
-    wrong = not_installed(root) if weights is None else wrong_with(weights)
+    wrong = not_installed(root) if weights is None else fault_in(weights)
     return [*found, wrong] if wrong else found
 
 
-def _or_told(read: Callable[[Path], Config], root: Path, found: list[str]) -> Config:
-    """What ``read`` reads; or {}, and why is in ``found``."""
+def _read_or_note(read: Callable[[Path], Config], root: Path, found: list[str]) -> Config:
+    """The result of ``read``; {} if it fails, with the reason added to ``found``."""
     try:
         return read(root)
     except InferenceError as error:
@@ -129,7 +129,7 @@ def _has_transforms(part: object) -> bool:
 
 
 def _missing_packages(root: Path, config: Config) -> Iterator[str]:
-    """Python packages that its configuration calls and that are not there."""
+    """Python packages that its configuration uses and that are not installed."""
     for name in sorted(_packages(config)):
         if name == "scripts" or (root / name).is_dir():
             if not (root / name).is_dir():

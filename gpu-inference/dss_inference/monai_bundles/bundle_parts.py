@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (MONAI ships no types)
-"""A bundle's parts made from its configuration.  Runs its code: only an administrator installs bundles."""
+"""Makes the parts of a bundle from its configuration.  Runs its code: only an administrator installs bundles."""
 
 import sys
 import warnings
@@ -13,16 +13,16 @@ from monai.bundle.config_parser import ConfigParser
 from dss_inference.errors import InferenceError, innermost
 from dss_inference.monai_bundles.config import used_parts
 from dss_inference.monai_bundles.folder import BundleFolder
-from dss_inference.monai_bundles.weights import load_weights, require_whole
+from dss_inference.monai_bundles.weights import load_weights, require_undamaged
 
 _OWN_PACKAGE = "scripts"
 
 warnings.filterwarnings("ignore", category=FutureWarning, module=r"monai\.utils\.")
-"""MONAI tells its callers what it will change; the callers are bundles of others."""
+"""MONAI warns its callers of future changes; here the callers are bundles of others."""
 
 
-class Scripted(torch.nn.Module):
-    """TorchScript, which takes no hooks, in something that does.  Raises RuntimeError if it is none."""
+class ScriptedNetwork(torch.nn.Module):
+    """A module around TorchScript, which accepts no hooks itself.  Raises RuntimeError if the file holds none."""
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -32,15 +32,17 @@ class Scripted(torch.nn.Module):
         return self._inner(images)
 
 
-class Parts:
-    """Of one bundle, each made once.  Raises InferenceError where the configuration does not work."""
+class BundleParts:
+    """The parts of one bundle, each made once.  Raises InferenceError if the configuration does not work."""
 
     def __init__(self, folder: BundleFolder, device: str) -> None:
         self._folder = folder
         self._device = torch.device(device)
         _find_own_package(folder)
-        needed = {name: folder.config[name] for name in folder.config if not _drives(name)}
-        self._parser = ConfigParser(config=_ready(needed))
+        needed = {
+            name: folder.config[name] for name in folder.config if not _has_side_effects(name)
+        }
+        self._parser = ConfigParser(config=_with_channel_axis(needed))
         self._parser["bundle_root"] = str(folder.root)
         self._parser["device"] = f"$torch.device('{device}')"
 
@@ -48,10 +50,10 @@ class Parts:
     def image_key(self) -> str:
         return str(self._folder.config.get("image_key", "image"))
 
-    def made(self, name: str) -> Any:
+    def make(self, name: str) -> Any:
         try:
             return self._parser.get_parsed_content(name)
-        except Exception as error:  # the bundle's own code; what it raises is unknown
+        except Exception as error:  # the bundle's own code may raise anything
             why = innermost(error)
             raise InferenceError(
                 f"The bundle '{self._folder.name}' cannot be used: its '{name}' fails with "
@@ -59,16 +61,16 @@ class Parts:
             ) from error
 
     def network(self) -> torch.nn.Module:
-        """With its weights, ready to be asked."""
+        """The network with its weights, in evaluation mode."""
         if self._folder.weights.suffix == ".ts":
-            self._told(lambda: require_whole(self._folder.weights))
-        network: torch.nn.Module = self.made("network").to(self._device)
-        if not isinstance(network, Scripted):
-            self._told(lambda: load_weights(network, self._folder.weights, self._device))
+            self._naming_bundle(lambda: require_undamaged(self._folder.weights))
+        network: torch.nn.Module = self.make("network").to(self._device)
+        if not isinstance(network, ScriptedNetwork):
+            self._naming_bundle(lambda: load_weights(network, self._folder.weights, self._device))
         return network.eval()
 
-    def _told(self, load: Callable[[], None]) -> None:
-        """The sentences of ``load`` are about the bundle."""
+    def _naming_bundle(self, load: Callable[[], None]) -> None:
+        """Call ``load``; its InferenceError names the bundle."""
         try:
             load()
         except InferenceError as error:
@@ -77,13 +79,13 @@ class Parts:
             ) from error
 
 
-def _drives(name: str) -> bool:
-    """These load data and write files of their own when they are made."""
+def _has_side_effects(name: str) -> bool:
+    """True for entries that load data or write files when they are made."""
     return name in {"dataset", "dataloader", "handlers", "evaluator", "initialize", "run"}
 
 
-def _ready(config: dict[str, Any]) -> dict[str, Any]:
-    """A channel axis is added where the loader would have done it."""
+def _with_channel_axis(config: dict[str, Any]) -> dict[str, Any]:
+    """Add a channel axis first, as the loader would, if no transform adds it."""
     steps = config["preprocessing"]["transforms"]
     if any("ChannelFirst" in str(step.get("_target_", "")) for step in steps):
         return config
@@ -92,7 +94,7 @@ def _ready(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _find_own_package(folder: BundleFolder) -> None:
-    """Every bundle calls its own package ``scripts``, so only one of a process can have one."""
+    """Make the bundle's own package importable.  All are named ``scripts``, so a process can hold one such bundle."""
     if not (folder.root / _OWN_PACKAGE).is_dir() or not _calls_own_package(folder):
         return
     known = getattr(sys.modules.get(_OWN_PACKAGE), "__path__", [str(folder.root / _OWN_PACKAGE)])

@@ -25,7 +25,7 @@ class Rule(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Channels:
-    """``labels``: names by value in the label map; ``channel_of``: which channel each value is read from.
+    """``labels`` are names by value in the label map, ``channel_of`` the channel of each value.
 
     ``why`` completes the sentence "One label map: ...".
     """
@@ -37,13 +37,13 @@ class Channels:
 
     @property
     def count(self) -> int:
-        """That the network has to give, as far as the metadata tell."""
+        """The number of channels that the metadata imply for the network."""
         return 1 if self.rule == Rule.VALUES else max(self.channel_of.values()) + 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Steps:
-    """What the postprocessing does with the channels; ``order`` has the names of it, first to last."""
+    """Steps of the postprocessing on the channels; ``order`` has their names, first to last."""
 
     order: tuple[str, ...]
     threshold: object
@@ -53,7 +53,7 @@ class _Steps:
 
 
 def names_of(channel_def: object) -> dict[int, str]:
-    """By channel, the background too; what has no number is left out."""
+    """Names by channel, with the background; entries without a number are left out."""
     known = channel_def.items() if isinstance(channel_def, dict) else ()
     numbered = {int(value): str(name) for value, name in known if str(value).isdecimal()}
     return dict(sorted(numbered.items()))
@@ -181,7 +181,7 @@ def _steps(config: Config) -> _Steps:
 
 
 def _transforms(config: Config) -> Iterator[dict[str, Any]]:
-    """Of the postprocessing, those that are in use."""
+    """The transforms of the postprocessing that are not disabled."""
     part = config.get("postprocessing")
     found = part.get("transforms") if isinstance(part, dict) else None
     for step in found if isinstance(found, list) else ():
@@ -197,7 +197,7 @@ def _is_set(value: object, config: Config) -> bool:
 
 
 def _plain(value: object, config: Config) -> object:
-    """What a reference to an entry stands for."""
+    """The value; of a reference, the value of its entry."""
     if isinstance(value, str) and value.startswith("@"):
         return config.get(value[1:])
     return value

@@ -20,11 +20,11 @@ WEIGHTS = ("model.pt", "model.ts")
 """A state_dict; or TorchScript, which brings its own network, whatever the configuration says."""
 
 OVERRIDES = "dss.json"
-"""In ``configs``: what a site changes, by path: ``{"preprocessing#transforms#2#pixdim": [3, 3, 3]}``."""
+"""In ``configs``: a site's changes by path: ``{"preprocessing#transforms#2#pixdim": [3, 3, 3]}``."""
 
-_AS_IT_COMES = {"whether_raw_luna16": True}
-"""How an official bundle is told that an image was not resampled for it."""
-_SCRIPTED = "dss_inference.monai_bundles.bundle_parts.Scripted"
+_NOT_RESAMPLED = {"whether_raw_luna16": True}
+"""Tells an official bundle that the image was not resampled for it."""
+_SCRIPTED = "dss_inference.monai_bundles.bundle_parts.ScriptedNetwork"
 _FILES = ("LoadImage", "SaveImage")
 _SEGMENTATION = ("network", "preprocessing", "inferer", "postprocessing")
 _DETECTION = ("network", "preprocessing", "detector", "detector_ops")
@@ -43,22 +43,22 @@ def weights_in(root: Path) -> Path | None:
 
 
 def read_config(root: Path) -> Config:
-    """With the site's changes, and without the transforms that read or write files.
+    """Read the configuration with the site's changes, and disable the transforms that read or write files.
 
-    Raises InferenceError where there is none, or none that can be used.
+    Raises InferenceError if there is no usable configuration.
     """
     path = config_file(root)
     if path is None:
         raise InferenceError("It has no configs/inference.json or inference.yaml.")
     config = _mapping(path)
-    changes = {name: value for name, value in _AS_IT_COMES.items() if name in config}
+    changes = {name: value for name, value in _NOT_RESAMPLED.items() if name in config}
     if (root / "configs" / OVERRIDES).is_file():
         changes |= _mapping(root / "configs" / OVERRIDES)
     for key, value in changes.items():
         _change(config, key, value)
     for part in ("preprocessing", "postprocessing"):
         if part in config:
-            _leave_out_files(config[part])
+            _disable_file_transforms(config[part])
     weights = weights_in(root)
     if weights is not None and weights.suffix == ".ts":
         config["network"] = {"_target_": _SCRIPTED, "path": str(weights)}
@@ -66,7 +66,7 @@ def read_config(root: Path) -> Config:
 
 
 def is_detection(config: Config) -> bool:
-    """It finds boxes instead of labelling voxels."""
+    """True if the bundle finds boxes instead of labelling voxels."""
     return "detector" in config
 
 
@@ -81,12 +81,12 @@ def out_channels(config: Config) -> int | None:
 
 
 def used_parts(config: Config) -> tuple[str, ...]:
-    """The entries that are needed; all that they do not refer to is left alone."""
+    """The entries that are used, besides those that they refer to."""
     return _DETECTION if is_detection(config) else _SEGMENTATION
 
 
 def texts_used(config: Config) -> Iterator[tuple[str, str]]:
-    """Where, and what: each text in what is needed, and in what that refers to."""
+    """Path and value of each text in the used entries and in those that they refer to."""
     waiting, seen = list(used_parts(config)), set[str]()
     while waiting:
         part = waiting.pop()
@@ -115,13 +115,13 @@ def _mapping(path: Path) -> Config:
 
 
 def _change(config: Config, path: str, value: object) -> None:
-    """Raises InferenceError if there is no such entry, and no component that might have it."""
+    """Set the entry at ``path``.  Raises InferenceError if neither it nor a component around it exists."""
     *way, last = re.split(r"#|::", path)
     here: Any = config
     try:
         for key in way:
             here = here[_key(here, key)]
-        if "_target_" not in here:  # a component may be given options that it has not had
+        if "_target_" not in here:  # a component may get further options
             here[_key(here, last)]
         here[_key(here, last)] = value
     except (KeyError, IndexError, TypeError, ValueError) as error:
@@ -134,16 +134,16 @@ def _key(here: object, key: str) -> Any:
     return int(key) if isinstance(here, list) else key
 
 
-def _leave_out_files(part: object) -> None:
-    """The others keep their numbers."""
+def _disable_file_transforms(part: object) -> None:
+    """Disable the transforms of files; the others keep their numbers."""
     found = part.get("transforms") if isinstance(part, dict) else None
     transforms = found if isinstance(found, list) else []
     for number, transform in enumerate(transforms):
-        if _is_about_files(transform):
+        if _is_file_transform(transform):
             transforms[number] = {"_target_": transform["_target_"], "_disabled_": True}
 
 
-def _is_about_files(transform: object) -> bool:
+def _is_file_transform(transform: object) -> bool:
     target = transform.get("_target_", "") if isinstance(transform, dict) else ""
     return str(target).rpartition(".")[2].startswith(_FILES)
 

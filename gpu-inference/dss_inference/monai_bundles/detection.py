@@ -2,8 +2,8 @@
 # (MONAI ships no types)
 """A MONAI detection bundle as a ``Bundle``: boxes with scores become labelled ellipsoids and a list.
 
-The detector of its configuration is asked itself, so no inferer and no transform that turns boxes into
-world coordinates is needed: both are done here, for any orientation.
+The detector of the configuration is called directly.  Windows and the conversion of boxes to world coordinates
+are done here, for any orientation.
 """
 
 import math
@@ -26,16 +26,12 @@ from dss_inference.device.runner import memory_errors
 from dss_inference.errors import InferenceError
 from dss_inference.findings import Finding
 from dss_inference.monai_bundles import boxes as bx
-from dss_inference.monai_bundles.bundle_parts import Parts
-from dss_inference.monai_bundles.detector_inference import Detecting
+from dss_inference.monai_bundles.bundle_parts import BundleParts
+from dss_inference.monai_bundles.detector_inference import DetectorInference
 from dss_inference.monai_bundles.folder import BundleFolder, part_of
-from dss_inference.monai_bundles.monai_patches import stand_in_for_torchvision
-from dss_inference.monai_bundles.network_input import (
-    as_tensor,
-    batches_of,
-    require_numbers,
-    watched,
-)
+from dss_inference.monai_bundles.monai_patches import replace_torchvision
+from dss_inference.monai_bundles.network_input import as_tensor, require_finite
+from dss_inference.monai_bundles.network_watch import count_batches, watch_network
 from dss_inference.monai_bundles.segmentation import colour
 from dss_inference.pictures import picture_report
 from dss_inference.reports import landmarks_of, listed
@@ -43,35 +39,35 @@ from dss_inference.worker_metrics import note_batch
 
 LEAST_SCORE = 0.5
 MOST = 50
-"""What the parameters ``least_score`` and ``most`` of a service change."""
+"""Defaults of a service's parameters ``least_score`` and ``most``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """``voxels`` in the order of ``Ct.hu``."""
+    """``voxels`` are in the order of ``Ct.hu``."""
 
     voxels: npt.NDArray[np.uint8]
     findings: tuple[Finding, ...]
 
 
 class MonaiDetection:
-    """One bundle, its network loaded once and kept."""
+    """One bundle, its network loaded once."""
 
     def __init__(
         self, folder: BundleFolder, device: str, compute: ComputeThread | None = None
     ) -> None:
-        stand_in_for_torchvision()
+        replace_torchvision()
         self._folder = folder
         self._compute = compute or ComputeThread()
         self._device = torch.device(device)
-        parts = Parts(folder, device)
+        parts = BundleParts(folder, device)
         self._key = parts.image_key
         self._network = parts.network()
-        self._preprocess = parts.made("preprocessing")
-        detector = parts.made("detector").to(self._device).eval()
+        self._preprocess = parts.make("preprocessing")
+        detector = parts.make("detector").to(self._device).eval()
         if "detector_ops" in folder.config:
-            parts.made("detector_ops")
-        self._detect = Detecting(detector, self._device, self._compute.memory)
+            parts.make("detector_ops")
+        self._detect = DetectorInference(detector, self._device, self._compute.memory)
 
     @property
     def name(self) -> str:
@@ -100,7 +96,7 @@ class MonaiDetection:
             self._compute, lambda: self._boxes(ct, stages, progress, cancelled)
         )
         stages.enter(0.85, "drawing what was found")
-        found = self._found(bx.best(boxes, least_score, most), ct, affine)
+        found = self._found(bx.best_boxes(boxes, least_score, most), ct, affine)
         stages.enter(0.9, "writing the segmentation")
         labels = _labels(found, ct.grid.voxel_ml)
         return Outcome(
@@ -124,11 +120,11 @@ class MonaiDetection:
         """Boxes in the prepared image, and the affine (4x4) from its indices to RAS."""
         stages.enter(0.05, "preparing the image")
         image = self._preprocess({self._key: as_tensor(ct)})[self._key]
-        require_numbers(image)
+        require_finite(image)
         stages.enter(0.15, "running the network")
-        batches = batches_of(self._detect.inferer_for(image), image)
+        batches = count_batches(self._detect.inferer_for(image), image)
         note = partial(note_batch, self.name)
-        with watched(self._network, batches, progress, cancelled, note):
+        with watch_network(self._network, batches, progress, cancelled, note):
             return self._detect(image.as_tensor()), image.affine.numpy()
 
     def _found(self, boxes: list[bx.Box], ct: Ct, affine: npt.NDArray[np.float64]) -> _Found:
@@ -161,7 +157,7 @@ class MonaiDetection:
 def number_in(
     parameters: dict[str, str], name: str, default: float, least: float, most: float
 ) -> float:
-    """Raises InferenceError if it is none, or none in the range."""
+    """Raises InferenceError if the parameter is no number in the range."""
     text = parameters.get(name, str(default))
     try:
         value = float(text)

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (MONAI ships no types)
-"""A detection bundle's detector, run with the memory that there is."""
+"""Runs the detector of a detection bundle within the free memory."""
 
 import copy
 import math
@@ -12,28 +12,29 @@ import torch
 from dss_inference.device.memory import Memory
 from dss_inference.errors import InferenceError
 from dss_inference.monai_bundles import boxes as bx
-from dss_inference.monai_bundles.memory_fallback import Attempt, Attempts
-from dss_inference.monai_bundles.network_input import NO_NUMBERS
+from dss_inference.monai_bundles.memory_fallback import Attempt, MemoryFallback
+from dss_inference.monai_bundles.monai_patches import forget_anchors
+from dss_inference.monai_bundles.network_watch import NOT_NUMBERS
 from dss_inference.monai_bundles.window_batch import WindowBatch
 
 
-class Detecting:
-    """``attempts`` says how."""
+class DetectorInference:
+    """Runs a detector; ``fallback`` plans the fallback."""
 
     def __init__(self, detector: Any, device: torch.device, memory: Memory) -> None:
         """``detector`` is MONAI's ``RetinaNetDetector``, or one like it; ``memory`` is that of ``device``."""
         self._detector = detector
         self._inferer = detector.inferer
-        # No more windows than the bundle says: one may be as large as a whole image.
+        # No more windows than the bundle says: one may be as large as an image.
         own = int(getattr(self._inferer, "sw_batch_size", 1))
         self._batch = WindowBatch(first=own, most=own, memory=memory)
         windowed = self._inferer is not None
-        self.attempts = Attempts(detector, device, self._batch, memory, windowed=windowed)
+        self.fallback = MemoryFallback(detector, device, self._batch, memory, windowed=windowed)
 
     def inferer_for(self, image: torch.Tensor) -> Any:
-        """Windows only for an image (c, x, y, z) that is larger than one.
+        """The inferer for an image (c, x, y, z) larger than one window, else None.
 
-        One pass is quicker and sees no borders; then it is None.
+        A single pass is quicker and has no borders between windows.
         """
         inferer = self._inferer
         if inferer is None or math.prod(image.shape[1:]) <= math.prod(inferer.roi_size):
@@ -41,30 +42,32 @@ class Detecting:
         return inferer
 
     def __call__(self, image: torch.Tensor) -> list[bx.Box]:
-        """``image`` is (c, x, y, z).  Raises MemoryError if nothing helps, and what the network raises."""
+        """``image`` is (c, x, y, z).  Raises MemoryError if no attempt fits, and the network's errors."""
         inferer = self.inferer_for(image)
         self._batch.choose()
-        found = self.attempts.first_that_fits(lambda each: self._boxes(image, inferer, each))
+        found = self.fallback.first_that_fits(lambda each: self._boxes(image, inferer, each))
         if found is None:
             raise MemoryError("no way to run the detector fits into memory")
         return found
 
     def _boxes(self, image: torch.Tensor, inferer: Any, attempt: Attempt) -> list[bx.Box]:
-        self._detector.anchors = None  # of the last image, and of the device where that was
+        forget_anchors(self._detector)
         if inferer is not None:
             used = self._detector.inferer = copy.copy(inferer)
             used.sw_batch_size, used.sw_device = attempt.batch, attempt.device
-            used.device = inferer.device or attempt.sums_on  # a bundle may say where its sums lie
+            used.device = (
+                inferer.device or attempt.sums_on
+            )  # a bundle may choose the device of its sums
         on_device = image.to(attempt.device)
         (found,) = self._detector([on_device], use_inferer=inferer is not None)
         return self._as_boxes(found)
 
     def _as_boxes(self, found: dict[str, torch.Tensor]) -> list[bx.Box]:
-        """The detector gives corners x, y, z, x, y, z."""
+        """The detector's corners are x, y, z, x, y, z."""
         keys = (self._detector.target_box_key, self._detector.pred_score_key)
         corners, scores = (found[key].float().cpu().numpy().astype(np.float64) for key in keys)
         if not (np.isfinite(corners).all() and np.isfinite(scores).all()):
-            raise InferenceError(NO_NUMBERS)
+            raise InferenceError(NOT_NUMBERS)
         kinds = found[self._detector.target_label_key].cpu().numpy()
         return [
             bx.Box(low=corner[:3], high=corner[3:], score=float(score), label=int(kind))

@@ -1,4 +1,4 @@
-"""A bundle's folder: what it says of itself, and where its parts lie.  Loads no torch.
+"""A bundle's folder: its metadata, its configuration and its weights.  Loads no torch.
 
 Format: MONAI Bundle Specification (configs/metadata.json, configs/inference.json or .yaml,
 models/model.pt or model.ts, large_files.yml).
@@ -35,7 +35,7 @@ class BundleFolder:
 
     @property
     def name(self) -> str:
-        """What its queue is called."""
+        """The name of its queue."""
         return self.root.absolute().name
 
     @property
@@ -87,7 +87,7 @@ def read_metadata(root: Path) -> dict[str, Any]:
 
 
 def part_of(metadata: dict[str, Any], side: str, name: str) -> dict[str, Any]:
-    """Of ``network_data_format``; {} where it says nothing."""
+    """An entry of ``network_data_format``; {} if there is none."""
     found: object = metadata
     for key in ("network_data_format", side, name):
         found = found.get(key) if isinstance(found, dict) else None
@@ -109,7 +109,7 @@ def read_channels(metadata: dict[str, Any], config: Config) -> Channels:
 
 
 def not_installed(root: Path) -> str:
-    """A sentence: where the missing weights are to be had, as large_files.yml says."""
+    """A sentence: where to get the missing weights, as large_files.yml says."""
     for name in ("large_files.yml", "large_files.yaml", "large_files.json"):
         if (root / name).is_file():
             return _where_from(root / name)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from dss_inference.errors import InferenceError
 from dss_inference.monai_bundles.bundle_checks import MOST_LABELS
 from dss_inference.monai_bundles.channels import HALF, Channels, Rule
-from dss_inference.monai_bundles.network_input import NO_NUMBERS
+from dss_inference.monai_bundles.network_watch import NOT_NUMBERS
 
 _ROUNDING = 1e-3
 """So far beyond 0 and 1 a probability may lie that was interpolated."""
@@ -33,7 +33,7 @@ def label_map(pred: Any, channels: Channels, given: int, shape: tuple[int, ...])
     """
     array = np.asarray(pred)
     if not np.isfinite(array).all():
-        raise InferenceError(NO_NUMBERS)
+        raise InferenceError(NOT_NUMBERS)
     merged = len(array) == 1 and given > 1  # by the bundle's own postprocessing
     hidden: dict[int, int] = {}
     if channels.rule == Rule.INDEPENDENT and not merged:

@@ -1,4 +1,4 @@
-"""A network run with the memory that there is: fewer windows at once, then on the CPU, until it fits."""
+"""Runs a network with fewer windows at once, then on the CPU, until it fits into memory."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -20,15 +20,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """So many windows at once on ``device``; what comes of them is gathered on ``sums_on``."""
+    """``batch`` windows at once on ``device``; their answers are summed on ``sums_on``."""
 
     batch: int
     device: torch.device
     sums_on: torch.device
 
 
-class Attempts:
-    """What worked for one image is tried first for the next."""
+class MemoryFallback:
+    """Remembers the batch that fitted, and begins with it for the next image."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Attempts:
         *,
         windowed: bool,
     ) -> None:
-        """``memory`` is that of ``device``, where the network lies."""
+        """``memory`` is that of ``device``, which holds the network."""
         self._network = network
         self._device = device
         self._batch = batch
@@ -47,19 +47,19 @@ class Attempts:
         self._windowed = windowed
 
     def first_that_fits(self, work: Callable[[Attempt], T]) -> T | None:
-        """None if nothing does.  Raises what ``work`` raises, but for exhausted memory."""
+        """The result of ``work`` in the first attempt that fits; None if none does.  Raises other errors of ``work``."""
         held_bytes: int | None = self._memory.held_bytes()
         for attempt in self.planned():
             done = _unless_out_of_memory(lambda: self._on(attempt, work))  # noqa: B023 - called at once
             if done is not None:
                 self._fitted(attempt, held_bytes)
                 return done
-            held_bytes = None  # the peak is no longer that of one attempt
+            held_bytes = None  # from now on the peak is that of several attempts
             self._failed(attempt)
         return None
 
     def planned(self) -> Iterator[Attempt]:
-        """From the quickest to the most frugal."""
+        """Attempts from the fastest to the one that needs least memory."""
         batch = self._batch.size
         while batch >= 1:
             yield Attempt(batch=batch, device=self._device, sums_on=self._device)
@@ -96,7 +96,7 @@ class Attempts:
 
 
 def _unless_out_of_memory(work: Callable[[], T]) -> T | None:
-    """None if memory ran out; the error, and with it what its frames hold, is gone by then."""
+    """None if memory ran out.  The error is dropped, because its frames would keep their tensors."""
     try:
         return work()
     except (MemoryError, RuntimeError) as error:

@@ -1,26 +1,54 @@
 # mypy: allow-untyped-calls
 # (MONAI ships no types)
-"""What MONAI's RetinaNet wants of torchvision, for where torchvision is not.
+"""Everything that changes MONAI's own modules or sets attributes that it does not document.
 
-It needs two small helpers and none of torchvision's compiled operators, which are not built for every torch.
-Layers keep the names that they have in published weights: ``feature_extractor.body.layer1...``.
+Checked against CHECKED_AGAINST; ``test_monai_patches.py`` fails when MONAI changes one of these places.
+MONAI's RetinaNet uses two small helpers of torchvision and none of its compiled operators, which are not built
+for every torch; so these two are here, for installations without torchvision.
 """
 
+import copy
 from collections import OrderedDict
 from importlib.util import find_spec
 from types import SimpleNamespace
+from typing import Protocol
 
 import torch
 from monai.apps.detection.networks import retinanet_network
 from monai.networks.blocks import backbone_fpn_utils
+from monai.transforms.post.dictionary import Invertd
 from torch import nn
 
+CHECKED_AGAINST = "1.6"
+"""The minor version of MONAI; pyproject.toml allows no later one."""
 
-class NamedLayers(nn.ModuleDict):
-    """The layers of ``backbone`` in their order, up to the last of those whose outputs are asked for."""
+
+class Detector(Protocol):
+    """The part of MONAI's ``RetinaNetDetector`` that is set here."""
+
+    anchors: list[torch.Tensor] | None
+
+
+def forget_anchors(detector: Detector) -> None:
+    """Let ``detector`` compute its anchors anew: it keeps those of the last image and its device."""
+    detector.anchors = None
+
+
+def with_nearest_interpolation(step: Invertd) -> Invertd:
+    """A copy of ``step`` that interpolates no values between labels."""
+    nearest = copy.copy(step)
+    nearest.nearest_interp = (True,) * len(step.keys)
+    return nearest
+
+
+class LayerOutputs(nn.ModuleDict):
+    """The layers of ``backbone`` up to the last whose output is needed.
+
+    Layers keep their names, which are those of published weights: ``feature_extractor.body.layer1...``.
+    """
 
     def __init__(self, backbone: nn.Module, return_layers: dict[str, str]) -> None:
-        """``return_layers``: under which name (value) the output of which layer (key) is given."""
+        """``return_layers``: name of the output (value) by layer (key)."""
         layers = OrderedDict(backbone.named_children())
         missing = [name for name in return_layers if name not in layers]
         if missing:
@@ -38,13 +66,13 @@ class NamedLayers(nn.ModuleDict):
         return found
 
 
-def trainable_layers(
-    is_trained: bool,  # noqa: FBT001  (as it is called)
+def valid_trainable_layers(
+    is_trained: bool,  # noqa: FBT001  (MONAI passes it by position)
     trainable: int | None,
     max_value: int,
     default_value: int,
 ) -> int:
-    """How many layers may learn: all of a backbone that has learned nothing yet."""
+    """Number of layers to train: all, if the backbone is not trained."""
     if not is_trained:
         return max_value
     chosen = default_value if trainable is None else trainable
@@ -53,10 +81,10 @@ def trainable_layers(
     return chosen
 
 
-def stand_in_for_torchvision() -> None:
-    """Give MONAI's detection networks the helpers, unless torchvision itself is there."""
+def replace_torchvision() -> None:
+    """Give MONAI's detection networks the two helpers, unless torchvision is installed."""
     if find_spec("torchvision") is not None:
         return
-    helpers = SimpleNamespace(IntermediateLayerGetter=NamedLayers)
+    helpers = SimpleNamespace(IntermediateLayerGetter=LayerOutputs)
     backbone_fpn_utils.torchvision_models = SimpleNamespace(_utils=helpers)
-    retinanet_network._validate_trainable_layers = trainable_layers  # noqa: SLF001
+    retinanet_network._validate_trainable_layers = valid_trainable_layers  # noqa: SLF001

@@ -2,8 +2,8 @@
 # (MONAI ships no types)
 """A MONAI segmentation bundle as a ``Bundle``: its own transforms, inferer and network.
 
-What reads or writes files, and what drives the bundle (dataset, dataloader, evaluator, handlers), is
-left out: the image is handed over in memory, and the answer comes back the same way.
+Entries that read or write files or drive the bundle (dataset, dataloader, evaluator, handlers) are not used:
+image and answer are passed in memory.
 """
 
 import colorsys
@@ -24,18 +24,14 @@ from dss_inference.ct.writing import write_segmentation
 from dss_inference.device.compute_thread import ComputeThread
 from dss_inference.device.runner import memory_errors
 from dss_inference.errors import InferenceError
-from dss_inference.monai_bundles.argmax_only import for_winners, needs_only_winners
-from dss_inference.monai_bundles.bundle_parts import Parts
+from dss_inference.monai_bundles.argmax_only import needs_only_argmax, without_argmax
+from dss_inference.monai_bundles.bundle_parts import BundleParts
 from dss_inference.monai_bundles.channels import Rule
 from dss_inference.monai_bundles.folder import BundleFolder
 from dss_inference.monai_bundles.labelling import LabelMap, label_map
-from dss_inference.monai_bundles.network_input import (
-    as_tensor,
-    batches_of,
-    require_numbers,
-    watched,
-)
-from dss_inference.monai_bundles.window_inference import Inferring
+from dss_inference.monai_bundles.network_input import as_tensor, require_finite
+from dss_inference.monai_bundles.network_watch import count_batches, watch_network
+from dss_inference.monai_bundles.window_inference import WindowInference
 from dss_inference.pictures import picture_report
 from dss_inference.worker_metrics import note_batch
 
@@ -43,7 +39,7 @@ _GOLDEN = 0.618034  # neighbours in a list of colours that steps by it are easy 
 
 
 class MonaiSegmentation:
-    """One bundle, its network loaded once and kept."""
+    """One bundle, its network loaded once."""
 
     def __init__(
         self, folder: BundleFolder, device: str, compute: ComputeThread | None = None
@@ -51,19 +47,19 @@ class MonaiSegmentation:
         self._folder = folder
         self._compute = compute or ComputeThread()
         self._device = torch.device(device)
-        parts = Parts(folder, device)
+        parts = BundleParts(folder, device)
         self._key = parts.image_key
         self._network = parts.network()
-        self._preprocess = parts.made("preprocessing")
-        self._postprocess = parts.made("postprocessing")
+        self._preprocess = parts.make("preprocessing")
+        self._postprocess = parts.make("postprocessing")
         self._channels = folder.channels
-        self._infer = Inferring(
-            parts.made("inferer"),
+        self._infer = WindowInference(
+            parts.make("inferer"),
             self._network,
             self._device,
             channels=self._channels.count,
-            may_settle=self._channels.rule == Rule.LARGEST
-            and needs_only_winners(self._postprocess),
+            may_take_argmax=self._channels.rule == Rule.LARGEST
+            and needs_only_argmax(self._postprocess),
             memory=self._compute.memory,
         )
 
@@ -107,24 +103,24 @@ class MonaiSegmentation:
     def _segment(
         self, ct: Ct, stages: Stages, progress: Progress, cancelled: Callable[[], bool]
     ) -> LabelMap:
-        """In the order of ``ct.hu``."""
+        """The label map in the order of ``ct.hu``."""
         stages.enter(0.05, "preparing the image")
         data = self._preprocess({self._key: as_tensor(ct)})
-        require_numbers(data[self._key])
+        require_finite(data[self._key])
         stages.enter(0.15, "running the network")
         note = partial(note_batch, self.name)
-        batches = batches_of(self._infer.inferer, data[self._key])
-        with watched(self._network, batches, progress, cancelled, note):
+        batches = count_batches(self._infer.inferer, data[self._key])
+        with watch_network(self._network, batches, progress, cancelled, note):
             answer = self._infer(data[self._key][None])
         self._check_channels(len(answer.values))
         stages.enter(0.8, "going back to the image's grid")
         data["pred"] = MetaTensor(answer.values, meta=data[self._key].meta)
-        postprocess = for_winners(self._postprocess) if answer.settled else self._postprocess
-        given = self._channels.count if answer.settled else len(answer.values)
+        postprocess = without_argmax(self._postprocess) if answer.is_argmax else self._postprocess
+        given = self._channels.count if answer.is_argmax else len(answer.values)
         return label_map(postprocess(data)["pred"], self._channels, given, ct.hu.shape)
 
     def _check_channels(self, channels: int) -> None:
-        """One channel is one label or values already; several have to be those that have names."""
+        """Raises InferenceError if the network's channels are neither one nor those of the metadata."""
         named = self._channels.count
         one = channels == 1 and (
             self._channels.rule != Rule.INDEPENDENT or len(self._channels.labels) == 1

@@ -1,10 +1,10 @@
 # mypy: allow-untyped-calls
 # (MONAI ships no types)
-"""Which channel wins at each voxel, without ever holding all channels of the whole image.
+"""The argmax of the channels at each voxel, without holding all channels of the complete image.
 
 MONAI's ``sliding_window_inference`` keeps the answer of every channel for every voxel (also with
 ``buffer_steps``, which only moves it): 66 GB for 105 channels of 512 x 512 x 600.  Here the windows are
-worked on along the image's longest axis, and what no later window can touch is settled at once.
+processed along the image's longest axis, and rows that no later window covers are reduced at once.
 Windows, weights and padding are MONAI's.
 """
 
@@ -23,8 +23,8 @@ Window: TypeAlias = tuple[slice, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cut:
-    """How an image (1, c, x, y, z) is cut into windows, as its ``SlidingWindowInferer`` says."""
+class WindowGrid:
+    """The windows of an image (1, c, x, y, z), as its ``SlidingWindowInferer`` defines them."""
 
     roi: tuple[int, ...]
     padding: tuple[int, ...]
@@ -32,7 +32,7 @@ class Cut:
     axis: int
 
     @classmethod
-    def of(cls, inferer: Any, size: Sequence[int]) -> "Cut":
+    def of(cls, inferer: Any, size: Sequence[int]) -> "WindowGrid":
         """``windows`` are sorted along ``axis``, the longest one."""
         roi = tuple(fall_back_tuple(inferer.roi_size, size))
         short = [max(0, r - n) for n, r in zip(size, roi, strict=True)]
@@ -54,7 +54,7 @@ class Cut:
         return labels[tuple(inner)]
 
 
-def winners(
+def slab_argmax(
     image: torch.Tensor,
     network: Callable[[torch.Tensor], torch.Tensor],
     inferer: Any,
@@ -63,11 +63,11 @@ def winners(
     device: torch.device,
     sums_on: torch.device,
 ) -> torch.Tensor:
-    """Channels (x, y, z) on the CPU, as the argmax of what ``inferer`` would answer.
+    """Numbers of the largest channels (x, y, z) on the CPU: the argmax of ``inferer``'s answer.
 
     ``network`` works on ``device``; the sums of the current slab lie on ``sums_on``.
     """
-    cut = Cut.of(inferer, image.shape[2:])
+    cut = WindowGrid.of(inferer, image.shape[2:])
     padded = functional.pad(image, cut.padding, mode=str(inferer.padding_mode), value=inferer.cval)
     weights = compute_importance_map(
         cut.roi, mode=inferer.mode, sigma_scale=inferer.sigma_scale, device=sums_on
@@ -90,9 +90,11 @@ def winners(
 
 
 class _Slab:
-    """Sums of weighted answers (c, x, y, z), along the axis only as long as a window: a ring of rows."""
+    """Sums of weighted answers (c, x, y, z): a ring of rows, along the axis only as long as a window."""
 
-    def __init__(self, cut: Cut, size: Sequence[int], weights: torch.Tensor, channels: int) -> None:
+    def __init__(
+        self, cut: WindowGrid, size: Sequence[int], weights: torch.Tensor, channels: int
+    ) -> None:
         self._axis, self._rows = cut.axis, cut.roi[cut.axis]
         ring = [self._rows if axis == cut.axis else n for axis, n in enumerate(size)]
         self._weights = weights
@@ -101,27 +103,27 @@ class _Slab:
         self._labels = torch.empty(*size, dtype=torch.uint8 if channels <= 256 else torch.int16)
 
     def add(self, answer: torch.Tensor, window: Window) -> None:
-        """Nothing before ``window`` along the axis comes after it."""
+        """Windows must come in their order along the axis."""
         start = window[self._axis].start
-        self._settle(start - self._first)
+        self._finish_rows(start - self._first)
         answer = answer.to(self._sums)
         before_end = self._rows - start % self._rows
         self._add(answer, window, slice(0, before_end), slice(start % self._rows, self._rows))
         self._add(answer, window, slice(before_end, self._rows), slice(0, start % self._rows))
 
     def _add(self, answer: torch.Tensor, window: Window, rows: slice, ring: slice) -> None:
-        """Some ``rows`` of a window to their place in the ring."""
+        """Add some ``rows`` of a window to their place in the ring."""
         place = tuple(ring if axis == self._axis else part for axis, part in enumerate(window))
         part = answer.narrow(1 + self._axis, rows.start, rows.stop - rows.start)
         weights = self._weights.narrow(self._axis, rows.start, rows.stop - rows.start)
         self._sums[(slice(None), *place)].addcmul_(part, weights)
 
     def labels(self) -> torch.Tensor:
-        self._settle(self._rows)
+        self._finish_rows(self._rows)
         return self._labels
 
-    def _settle(self, rows: int) -> None:
-        """Nobody adds to the next ``rows`` any more: they become labels, and their place is free."""
+    def _finish_rows(self, rows: int) -> None:
+        """Turn the next ``rows``, which no later window covers, into labels, and free their place."""
         end = self._first + rows
         while self._first < end:
             start = self._first % self._rows
@@ -135,7 +137,7 @@ class _Slab:
 
 
 def _largest(channels: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
-    """As ``channels.argmax(0)``, but in half the time on a CPU, and with ``kind`` instead of 8 bytes a voxel."""
+    """``channels.argmax(0)`` with values of type ``kind``; takes half the time of torch's on a CPU."""
     best = channels[0].clone()
     labels = torch.zeros(best.shape, dtype=kind, device=best.device)
     for number, channel in enumerate(channels[1:], start=1):
@@ -145,7 +147,7 @@ def _largest(channels: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
 
 
 def _steps(size: Sequence[int], roi: Sequence[int], overlap: Any) -> tuple[int, ...]:
-    """MONAI's: a window as long as the image has no neighbour; others are at least a voxel apart."""
+    """MONAI's steps between windows: at least one voxel; a window as long as the image has no neighbour."""
     overlaps = overlap if isinstance(overlap, list | tuple) else [overlap] * len(roi)
     return tuple(
         r if r == n else max(1, int(r * (1 - o)))

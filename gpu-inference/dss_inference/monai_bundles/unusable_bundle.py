@@ -1,4 +1,4 @@
-"""A bundle that is there but cannot be used: its queue answers with what is wrong instead of nobody."""
+"""A bundle that is installed but cannot be used: its queue answers each request with the faults."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

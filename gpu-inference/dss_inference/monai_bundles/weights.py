@@ -1,7 +1,7 @@
-"""Weights out of a file and into their network, without running what else the file may hold.
+"""Loads weights from a file into their network, without running other code that the file may hold.
 
-People save them in many wrappings; those that lose nothing are taken off: a dictionary that holds them
-under a usual name, numbers of numpy beside them, and a prefix that all names of the network share.
+Training programs save weights in many forms.  Accepted are a dictionary that holds them under a usual name,
+numbers of numpy beside them, and a prefix that all names share.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from dss_inference.errors import InferenceError
-from dss_inference.monai_bundles.weights_file import damaged_part, wrong_with
+from dss_inference.monai_bundles.weights_file import damaged_part, fault_in
 
 _WRAPPINGS = ("model", "state_dict", "model_state_dict", "net", "network", "weights")
 _MOST_NAMED = 3
@@ -30,41 +30,43 @@ _HARMLESS = [
     datetime.datetime,
     datetime.timedelta,
 ]
-"""What training programs save beside the weights, and what does nothing when it is made."""
+"""Types that training programs save beside the weights; making them runs no foreign code."""
 
 State = Mapping[str, torch.Tensor]
 
 
 def load_weights(network: torch.nn.Module, path: Path, device: torch.device) -> None:
-    """Raises InferenceError with a sentence on what the file is, or where it does not fit."""
-    require_whole(path)
+    """Raises InferenceError if the file is damaged, unsafe, or does not fit the network."""
+    require_undamaged(path)
     saved = _read(path, device)
-    found = next(_fitting(network, _states(saved)), None)
+    found = next(_fitting_states(network, _states(saved)), None)
     if found is None:
-        found = _only_one(network, saved)
-    _require_numbers(found)
+        found = _single_fit(network, saved)
+    _require_finite(found)
     network.load_state_dict(found)
 
 
-def _only_one(network: torch.nn.Module, saved: Any) -> State:
-    """What fits under any name.  Raises InferenceError."""
+def _single_fit(network: torch.nn.Module, saved: Any) -> State:
+    """The only state that fits, under any name.  Raises InferenceError if none or several fit."""
     names = list(saved) if isinstance(saved, Mapping) else []
-    fitting = {str(name): list(_fitting(network, _all_states(saved[name]))) for name in names}
+    fitting = {
+        str(name): list(_fitting_states(network, _all_states(saved[name]))) for name in names
+    }
     found = [state for states in fitting.values() for state in states]
     if not found:
         raise InferenceError(f"Its weights do not fit its network: {_difference(network, saved)}.")
     if len(found) > 1:
         several = [name for name, states in fitting.items() if states]
         raise InferenceError(
-            f"Its weights file holds weights that fit under {len(found)} names ({_some(several)}), and "
+            f"Its weights file holds weights that fit under {len(found)} names ({_first_names(several)}), and "
             f"none of them is a usual one: save the right ones alone, or as '{_WRAPPINGS[0]}'."
         )
     return found[0]
 
 
-def require_whole(path: Path) -> None:
-    """Raises InferenceError if the file is none of PyTorch's, or was damaged on its way."""
-    if wrong := wrong_with(path):
+def require_undamaged(path: Path) -> None:
+    """Raises InferenceError if the file is not PyTorch's, or is damaged."""
+    if wrong := fault_in(path):
         raise InferenceError(wrong)
     if part := damaged_part(path):
         raise InferenceError(
@@ -73,12 +75,12 @@ def require_whole(path: Path) -> None:
 
 
 def _read(path: Path, device: torch.device) -> Any:
-    """Tensors, numbers, texts and containers of them; nothing else is made."""
+    """Load tensors, numbers, texts and containers of them, and no other objects."""
     try:
-        with torch.serialization.safe_globals([*_HARMLESS, *_makers_of_numpy()]):
+        with torch.serialization.safe_globals([*_HARMLESS, *_numpy_constructors()]):
             return torch.load(path, map_location=device, weights_only=True)
     except pickle.UnpicklingError as error:
-        raise InferenceError(_why_not(path, str(error))) from error
+        raise InferenceError(_why_unreadable(path, str(error))) from error
     except MemoryError:
         raise
     except Exception as error:  # of a damaged pickle: of any kind
@@ -89,20 +91,20 @@ def _read(path: Path, device: torch.device) -> Any:
         ) from error
 
 
-def _makers_of_numpy() -> list[Any]:
-    """What a pickle calls to make a number or an array; numpy 1 has them under another name."""
+def _numpy_constructors() -> list[Any]:
+    """Functions that a pickle calls to make a number or an array, also by their names in numpy 1."""
     multiarray = import_module("numpy._core.multiarray")
     makers = {name: getattr(multiarray, name) for name in ("scalar", "_reconstruct")}
     places = ("numpy._core.multiarray", "numpy.core.multiarray")
     return [(maker, f"{place}.{name}") for name, maker in makers.items() for place in places]
 
 
-def _why_not(path: Path, error: str) -> str:
+def _why_unreadable(path: Path, error: str) -> str:
     try:
         objects = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except Exception:  # of a damaged pickle: of any kind
         objects = []
-    known = {name for _, name in _makers_of_numpy()}
+    known = {name for _, name in _numpy_constructors()}
     known |= {f"{kind.__module__}.{kind.__qualname__}" for kind in _HARMLESS}
     foreign = sorted(set(objects) - known)
     if "TorchScript" in error:
@@ -113,7 +115,7 @@ def _why_not(path: Path, error: str) -> str:
             "fetch it again, or save the network's state_dict() alone."
         )
     return (
-        f"Its models/{path.name} holds Python objects beside the weights ({_some(foreign)}), which could "
+        f"Its models/{path.name} holds Python objects beside the weights ({_first_names(foreign)}), which could "
         "run any code, so it is not loaded: save the network's state_dict() alone."
     )
 
@@ -122,8 +124,8 @@ def _scripted(path: Path) -> str:
     return f"Its models/{path.name} holds TorchScript: name it model.ts."
 
 
-def _fitting(network: torch.nn.Module, states: Iterable[State]) -> Iterator[State]:
-    """Each of the ``states`` that has all that ``network`` needs, under the names of it."""
+def _fitting_states(network: torch.nn.Module, states: Iterable[State]) -> Iterator[State]:
+    """Those of ``states`` that have all tensors of ``network``, with its names."""
     needed = network.state_dict()
     for state in states:
         for prefix in _prefixes(needed, state):
@@ -135,7 +137,7 @@ def _fitting(network: torch.nn.Module, states: Iterable[State]) -> Iterator[Stat
 
 
 def _states(saved: Any, depth: int = _DEEPEST) -> Iterator[State]:
-    """``saved`` itself if it is one, else those in it under a usual name."""
+    """``saved`` if it is a state, and those in it under usual names."""
     if not isinstance(saved, Mapping):
         return
     tensors = {str(name): v for name, v in saved.items() if isinstance(v, torch.Tensor)}
@@ -147,7 +149,7 @@ def _states(saved: Any, depth: int = _DEEPEST) -> Iterator[State]:
 
 
 def _all_states(saved: Any, depth: int = _DEEPEST) -> Iterator[State]:
-    """As ``_states``, but under any name: if only one of them fits, it is meant."""
+    """As ``_states``, but under any name."""
     if not isinstance(saved, Mapping):
         return
     tensors = {str(name): v for name, v in saved.items() if isinstance(v, torch.Tensor)}
@@ -158,13 +160,13 @@ def _all_states(saved: Any, depth: int = _DEEPEST) -> Iterator[State]:
 
 
 def _prefixes(needed: State, state: State) -> list[str]:
-    """What may stand before every name: of DataParallel, of Lightning, of torch.compile."""
+    """Prefixes of all names, as DataParallel, Lightning and torch.compile add them."""
     first = next(iter(needed), "")
     return sorted({n.removesuffix(first) for n in state if n.endswith(first)}, key=len)
 
 
 def _wrong_names(needed: State, state: State) -> list[str]:
-    """Counts of batches are not needed, as torch has it: older files have none."""
+    """Names in only one of the two.  Counts of batches are optional, as in torch: older files have none."""
     return sorted(
         name for name in needed.keys() ^ state.keys() if not name.endswith("num_batches_tracked")
     )
@@ -175,7 +177,7 @@ def _wrong_shapes(needed: State, state: State) -> list[str]:
 
 
 def _difference(network: torch.nn.Module, saved: Any) -> str:
-    """Of the state in ``saved`` that is nearest."""
+    """How the state in ``saved`` that fits best differs, as part of a sentence."""
     needed = network.state_dict()
     states = [
         {name.removeprefix(prefix): v for name, v in state.items() if name.startswith(prefix)}
@@ -191,17 +193,17 @@ def _difference(network: torch.nn.Module, saved: Any) -> str:
         return f"'{name}' has the size {found} instead of {wanted}"
     missing = [name for name in needed if name not in best]
     if missing:
-        return f"{len(missing)} of its {len(needed)} tensors are missing ({_some(missing)})"
+        return f"{len(missing)} of its {len(needed)} tensors are missing ({_first_names(missing)})"
     unknown = [name for name in best if name not in needed]
-    return f"the file holds {len(unknown)} tensors that it does not have ({_some(unknown)})"
+    return f"the file holds {len(unknown)} tensors that it does not have ({_first_names(unknown)})"
 
 
-def _some(names: list[str]) -> str:
+def _first_names(names: list[str]) -> str:
     more = ", ..." if len(names) > _MOST_NAMED else ""
     return ", ".join(names[:_MOST_NAMED]) + more
 
 
-def _require_numbers(state: State) -> None:
+def _require_finite(state: State) -> None:
     for name, value in state.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise InferenceError(

@@ -1,4 +1,4 @@
-"""Whether a file of weights is one at all, before anything is made of it.  Loads no torch."""
+"""Checks that a file can hold weights, before it is loaded.  Loads no torch."""
 
 import re
 import zipfile
@@ -9,11 +9,11 @@ _LFS = b"version https://git-lfs"
 _ZIP, _ZIP_END = b"PK\x03\x04", b"PK\x05\x06"
 _PICKLE = b"\x80"
 _END_BYTES = 66_000
-"""A zip archive's directory ends at most so far before the end of the file."""
+"""The directory of a zip archive is at most this far from the end of the file."""
 
 
-def wrong_with(path: Path) -> str:
-    """A sentence on what the file is instead of weights; "" if it may be some."""
+def fault_in(path: Path) -> str:
+    """A sentence on the fault of the file; "" if it may hold weights."""
     name, size_bytes = f"models/{path.name}", path.stat().st_size
     with path.open("rb") as file:
         start = file.read(512)
@@ -24,8 +24,12 @@ def wrong_with(path: Path) -> str:
     if not start.strip():
         return f"Its {name} is empty ({size_bytes} bytes): fetch the weights again."
     if start.startswith(_ZIP):
-        whole = _ZIP_END in end
-        return "" if whole else f"Its {name} is cut off after {size_bytes} bytes: fetch it again."
+        is_complete = _ZIP_END in end
+        return (
+            ""
+            if is_complete
+            else f"Its {name} is cut off after {size_bytes} bytes: fetch it again."
+        )
     if start.startswith(_PICKLE):
         return ""
     kind = "a web page" if b"<html" in start.lower() or b"<!doctype" in start.lower() else "a file"
@@ -33,7 +37,7 @@ def wrong_with(path: Path) -> str:
 
 
 def _pointer(name: str, text: bytes) -> str:
-    """Of a repository that was cloned without its large files."""
+    """The sentence for a repository that was cloned without its large files."""
     size = re.search(rb"^size (\d+)", text, re.MULTILINE)
     full = f" of the {int(size[1]):,} bytes that it stands for" if size else ""
     return (
@@ -43,7 +47,7 @@ def _pointer(name: str, text: bytes) -> str:
 
 
 def damaged_part(path: Path) -> str:
-    """The part of an archive whose checksum does not fit, which torch does not look at; "" if all do."""
+    """The first part of an archive whose checksum is wrong, which torch does not verify; "" if all are right."""
     if not zipfile.is_zipfile(path):
         return ""
     try:

@@ -1,19 +1,20 @@
-"""How many windows a network is given at once, by the memory that there is."""
+"""Number of windows in a batch, by the free memory."""
 
 import math
 
 from dss_inference.device.memory import Memory
 
 _SHARE = 0.8
-"""Of the free memory, for more windows than before: no image takes just what the last one took."""
+"""Share of the free memory that a larger batch may take, since images need different amounts."""
 _RECOVERED = 1.5
-"""What was once too much is tried again when so many times as much is free."""
+"""A batch that was too large is tried again when this many times as much memory is free."""
 
 
 class WindowBatch:
-    """Doubled from image to image while there is room for it, halved when there is not.
+    """Doubles from image to image while the memory allows it, and halves when it does not.
 
-    What a window takes is measured; until it was, and where that was wrong, running out of memory tells.
+    The memory of a window is measured.  Before that, and if the measurement was too low, the batch shrinks
+    when memory runs out.
     """
 
     def __init__(self, *, first: int, most: int, memory: Memory) -> None:
@@ -24,7 +25,7 @@ class WindowBatch:
         self._too_large, self._free_then = math.inf, 0
 
     def choose(self) -> int:
-        """For the next image, at least 1."""
+        """The size for the next image, at least 1."""
         free_bytes = self._memory.free_bytes()
         if math.isfinite(self._window_bytes):
             self.size = self._fitting(min(self._most, 2 * self.size), free_bytes)
@@ -41,11 +42,11 @@ class WindowBatch:
         return untried and size * self._window_bytes <= share * free_bytes
 
     def fitted(self, size: int, taken_bytes: int | None) -> None:
-        """``taken_bytes`` beyond what was held before; None if that was not measured."""
+        """``taken_bytes`` is the additional memory of the batch; None if it was not measured."""
         self.size = size
         if taken_bytes is not None:
             self._window_bytes = taken_bytes / size
 
     def failed(self, size: int) -> None:
-        """Memory ran out with so many."""
+        """Memory ran out with ``size`` windows."""
         self._too_large, self._free_then = size, self._memory.free_bytes()

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (MONAI ships no types)
-"""A segmentation bundle's inferer and network, run with the memory that there is."""
+"""Runs the inferer and the network of a segmentation bundle within the free memory."""
 
 import copy
 import math
@@ -12,29 +12,29 @@ from monai.data.meta_tensor import MetaTensor
 from monai.inferers.inferer import SlidingWindowInferer
 
 from dss_inference.device.memory import Memory, ProcessMemory
-from dss_inference.monai_bundles.memory_fallback import Attempt, Attempts
-from dss_inference.monai_bundles.slab_argmax import winners
+from dss_inference.monai_bundles.memory_fallback import Attempt, MemoryFallback
+from dss_inference.monai_bundles.slab_argmax import slab_argmax
 from dss_inference.monai_bundles.window_batch import WindowBatch
 
 MOST_BYTES = 2 << 30
-"""Channels of a whole image that are larger than that are settled slab by slab, where that is allowed."""
+"""Larger channels of an image are reduced to their argmax slab by slab, if the postprocessing allows it."""
 
 _GPU_BATCH, _MOST_ON_GPU = 4, 16
-"""A GPU is given at least so many windows at once where they fit, and in time up to so many."""
+"""First and largest number of windows at once on a GPU."""
 MOST_ON_CPU = 2
 """Four at once took a tenth to a half more time for each (UNets of 72 and 96 voxels, two cores)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """Channels (c, x, y, z) on the CPU; if ``settled``, one channel with the number of the largest."""
+    """Channels (c, x, y, z) on the CPU; if ``is_argmax``, one channel: the number of the largest."""
 
     values: torch.Tensor
-    settled: bool
+    is_argmax: bool
 
 
-class Inferring:
-    """``attempts`` says how."""
+class WindowInference:
+    """Runs an inferer; ``fallback`` plans the attempts."""
 
     def __init__(
         self,
@@ -43,26 +43,28 @@ class Inferring:
         device: torch.device,
         *,
         channels: int,
-        may_settle: bool,
+        may_take_argmax: bool,
         memory: Memory | None = None,
     ) -> None:
-        """``may_settle`` if only the largest of ``channels`` matters to what follows.
+        """``may_take_argmax``: the postprocessing needs only the largest of ``channels``.
 
-        ``memory`` is that of ``device``; None is the process's.
+        ``memory`` is that of ``device``; None: of the process.
         """
         memory = memory or ProcessMemory()
         self._network = network
         self._channels = channels
         self._windowed = isinstance(inferer, SlidingWindowInferer)
-        self._may_settle = may_settle and self._windowed
+        self._may_take_argmax = may_take_argmax and self._windowed
         self.inferer = copy.copy(inferer)
         own = int(inferer.sw_batch_size) if self._windowed else None
         self._batch = _batch_of(own, device, memory)
-        self.attempts = Attempts(network, device, self._batch, memory, windowed=self._windowed)
+        self.fallback = MemoryFallback(
+            network, device, self._batch, memory, windowed=self._windowed
+        )
         self._set_batch()
 
     def __call__(self, image: torch.Tensor) -> Answer:
-        """``image`` is (1, c, x, y, z).  Raises MemoryError if nothing helps, and what the network raises."""
+        """``image`` is (1, c, x, y, z).  Raises MemoryError if no attempt fits, and the network's errors."""
         image = image.as_tensor() if isinstance(image, MetaTensor) else image
         self._batch.choose()
         answer = self._answer(image)
@@ -71,18 +73,18 @@ class Inferring:
 
     def _answer(self, image: torch.Tensor) -> Answer:
         size_bytes = 4 * self._channels * math.prod(image.shape[2:])
-        if not (self._may_settle and size_bytes > MOST_BYTES):
-            values = self.attempts.first_that_fits(lambda each: self._channels_of(image, each))
+        if not (self._may_take_argmax and size_bytes > MOST_BYTES):
+            values = self.fallback.first_that_fits(lambda each: self._channels_of(image, each))
             if values is not None:
-                return Answer(values=values, settled=False)
-        if self._may_settle:
-            values = self.attempts.first_that_fits(lambda each: self._winners_of(image, each))
+                return Answer(values=values, is_argmax=False)
+        if self._may_take_argmax:
+            values = self.fallback.first_that_fits(lambda each: self._argmax_of(image, each))
             if values is not None:
-                return Answer(values=values, settled=True)
+                return Answer(values=values, is_argmax=True)
         raise MemoryError("no way to run the network fits into memory")
 
     def _set_batch(self) -> None:
-        """As it is now, for whoever counts the batches of the next image."""
+        """Set the inferer's batch, by which the batches of the next image are counted."""
         if self._windowed:
             self.inferer.sw_batch_size = self._batch.size
 
@@ -95,19 +97,19 @@ class Inferring:
         answer: torch.Tensor = inferer(image.to(attempt.sums_on), self._network)
         return answer[0].float().cpu()
 
-    def _winners_of(self, image: torch.Tensor, attempt: Attempt) -> torch.Tensor:
-        return winners(
+    def _argmax_of(self, image: torch.Tensor, attempt: Attempt) -> torch.Tensor:
+        return slab_argmax(
             image,
             self._network,
             self.inferer,
             batch=attempt.batch,
             device=attempt.device,
             sums_on=attempt.sums_on,
-        )[None].float()  # as AsDiscreted answers
+        )[None].float()  # the shape and type of AsDiscreted's answer
 
 
 def _batch_of(own: int | None, device: torch.device, memory: Memory) -> WindowBatch:
-    """``own`` is the bundle's; None without windows."""
+    """``own`` is the bundle's batch; None without windows."""
     if own is None or device.type == "cpu":
         most = min(MOST_ON_CPU, own or 1)
         return WindowBatch(first=most, most=most, memory=memory)

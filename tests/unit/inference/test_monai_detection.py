@@ -18,10 +18,10 @@ from monai.bundle.config_parser import ConfigParser
 from dss_inference.bundle import Bundle, Outcome
 from dss_inference.bundle_catalogue import load
 from dss_inference.errors import Cancelled, InferenceError
-from dss_inference.monai_bundles.boxes import Box, best, ellipsoids
+from dss_inference.monai_bundles.boxes import Box, best_boxes, ellipsoids
 from dss_inference.monai_bundles.bundle_checks import open_bundle, problems
 from dss_inference.monai_bundles.detection import MonaiDetection
-from dss_inference.monai_bundles.monai_patches import NamedLayers, stand_in_for_torchvision
+from dss_inference.monai_bundles.monai_patches import LayerOutputs, replace_torchvision
 from support.builders import write_image
 from support.detector_folders import (
     BALLS_MM,
@@ -184,7 +184,9 @@ def test_of_two_ellipsoids_the_better_covers_the_other_and_none_is_lost() -> Non
     def box(low: float, high: float, score: float) -> Box:
         return Box(low=np.full(3, low), high=np.full(3, high), score=score, label=0)
 
-    ranked = best([box(2, 6, 0.6), box(4.1, 4.2, 0.9), box(3, 9, 0.1), box(5, 5, 1.0)], 0.5, 9)
+    ranked = best_boxes(
+        [box(2, 6, 0.6), box(4.1, 4.2, 0.9), box(3, 9, 0.1), box(5, 5, 1.0)], 0.5, 9
+    )
     found = ellipsoids(ranked, np.eye(4), (10, 10, 10))
 
     assert [b.score for b in ranked] == [0.9, 0.6]
@@ -199,13 +201,13 @@ def test_layers_keep_the_names_that_they_have_in_published_weights() -> None:
     for name in ("conv1", "layer1", "layer2", "fc"):
         backbone.add_module(name, torch.nn.Conv3d(1, 1, 1))
 
-    layers = NamedLayers(backbone, {"layer1": "0", "layer2": "1"})
+    layers = LayerOutputs(backbone, {"layer1": "0", "layer2": "1"})
 
     assert list(layers(torch.zeros(1, 1, 2, 2, 2))) == ["0", "1"]
     assert list(layers.state_dict())[:2] == ["conv1.weight", "conv1.bias"]
     assert not any(name.startswith("fc") for name in layers.state_dict())
     with pytest.raises(ValueError, match="no layer 'layer9'"):
-        NamedLayers(backbone, {"layer9": "0"})
+        LayerOutputs(backbone, {"layer9": "0"})
 
 
 ANY_THREE = {"least_score": "0", "most": "3"}
@@ -219,7 +221,7 @@ def coarse(image: sitk.Image) -> sitk.Image:
 
 def write_weights(root: Path) -> Path:
     """Random ones, for the network that the configuration names."""
-    stand_in_for_torchvision()
+    replace_torchvision()
     parser = ConfigParser()
     parser.read_config(str(root / "configs" / "inference.json"))
     parser["device"] = "$torch.device('cpu')"

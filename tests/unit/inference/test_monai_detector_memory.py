@@ -7,10 +7,10 @@ import torch
 from monai.apps.detection.utils.anchor_utils import AnchorGeneratorWithAnchorShape
 
 from dss_inference.device.memory import ProcessMemory
-from dss_inference.monai_bundles.detector_inference import Detecting
-from dss_inference.monai_bundles.monai_patches import stand_in_for_torchvision
+from dss_inference.monai_bundles.detector_inference import DetectorInference
+from dss_inference.monai_bundles.monai_patches import replace_torchvision
 
-stand_in_for_torchvision()
+replace_torchvision()
 from monai.apps.detection.networks.retinanet_detector import RetinaNetDetector  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
@@ -36,13 +36,13 @@ class Hungry(torch.nn.Module):
         return {"classification": [20 * windows - 10], "box_regression": [still]}
 
 
-def detecting(network: Hungry, device: torch.device = CPU) -> Detecting:
+def detecting(network: Hungry, device: torch.device = CPU) -> DetectorInference:
     anchors = AnchorGeneratorWithAnchorShape(feature_map_scales=[1], base_anchor_shapes=[[8, 8, 8]])
     detector = RetinaNetDetector(network, anchors)
     detector.set_target_keys(box_key="box", label_key="label")
     detector.set_box_selector_parameters(score_thresh=0.5, nms_thresh=0.1)
     detector.set_sliding_window_inferer((16, 16, 16), sw_batch_size=4, overlap=0.25)
-    return Detecting(detector.eval(), device, ProcessMemory())
+    return DetectorInference(detector.eval(), device, ProcessMemory())
 
 
 def image(*size: int) -> torch.Tensor:
@@ -86,7 +86,7 @@ def test_an_image_that_is_no_larger_than_a_window_is_seen_at_once() -> None:
 def test_a_gpu_is_followed_by_its_host_and_then_by_the_cpu() -> None:
     gpu = torch.device("cuda:0")
 
-    tried = detecting(Hungry(most=4), gpu).attempts.planned()
+    tried = detecting(Hungry(most=4), gpu).fallback.planned()
 
     assert [(a.batch, a.device, a.sums_on) for a in tried] == [
         (4, gpu, gpu),

@@ -10,8 +10,8 @@ from monai.transforms.post.dictionary import Activationsd, AsDiscreted
 
 from dss_inference.errors import Cancelled
 from dss_inference.monai_bundles import window_inference
-from dss_inference.monai_bundles.argmax_only import needs_only_winners
-from dss_inference.monai_bundles.window_inference import Inferring
+from dss_inference.monai_bundles.argmax_only import needs_only_argmax
+from dss_inference.monai_bundles.window_inference import WindowInference
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 CPU = torch.device("cpu")
@@ -47,9 +47,11 @@ def _many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(window_inference, "MOST_ON_CPU", 8)
 
 
-def inferring_with(network: Hungry, *, batch: int = 8, may_settle: bool = True) -> Inferring:
+def inferring_with(
+    network: Hungry, *, batch: int = 8, may_take_argmax: bool = True
+) -> WindowInference:
     inferer = SlidingWindowInferer((16, 16, 16), sw_batch_size=batch, overlap=0.5)
-    return Inferring(inferer, network, CPU, channels=2, may_settle=may_settle)
+    return WindowInference(inferer, network, CPU, channels=2, may_take_argmax=may_take_argmax)
 
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY)
@@ -61,7 +63,7 @@ def test_the_batch_is_halved_until_it_fits_and_that_is_remembered(error: Excepti
     infer(IMAGE)
 
     assert network.given == [8, 4, 2, 2, 2, 2, 2, 2, 2, 2]
-    assert not answer.settled
+    assert not answer.is_argmax
     assert torch.allclose(answer.values[0], IMAGE[0, 0])
 
 
@@ -70,7 +72,7 @@ def test_when_no_batch_fits_the_image_is_worked_on_in_slabs() -> None:
 
     answer = inferring_with(network)(IMAGE)
 
-    assert answer.settled
+    assert answer.is_argmax
     assert torch.allclose(answer.values[0], (IMAGE[0, 0] < 0).float())
 
 
@@ -86,7 +88,7 @@ def test_what_fits_in_no_way_is_a_memory_error_and_the_next_image_works() -> Non
 
 def test_channels_that_all_matter_are_never_settled() -> None:
     with pytest.raises(MemoryError):
-        inferring_with(Hungry(failures=4), may_settle=False)(IMAGE)
+        inferring_with(Hungry(failures=4), may_take_argmax=False)(IMAGE)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shape mismatch"), Cancelled()])
@@ -100,7 +102,7 @@ def test_other_errors_are_not_tried_again(error: Exception) -> None:
 
 
 def test_an_inferer_without_windows_works_too() -> None:
-    infer = Inferring(SimpleInferer(), Hungry(), CPU, channels=2, may_settle=True)
+    infer = WindowInference(SimpleInferer(), Hungry(), CPU, channels=2, may_take_argmax=True)
 
     assert torch.allclose(infer(IMAGE).values[0], IMAGE[0, 0])
 
@@ -108,9 +110,9 @@ def test_an_inferer_without_windows_works_too() -> None:
 def test_a_gpu_is_followed_by_its_host_and_then_by_the_cpu() -> None:
     gpu = torch.device("cuda:0")
     inferer = SlidingWindowInferer((16, 16, 16), sw_batch_size=1)
-    infer = Inferring(inferer, Hungry(), gpu, channels=2, may_settle=True)
+    infer = WindowInference(inferer, Hungry(), gpu, channels=2, may_take_argmax=True)
 
-    tried = [(a.batch, a.device, a.sums_on) for a in infer.attempts.planned()]
+    tried = [(a.batch, a.device, a.sums_on) for a in infer.fallback.planned()]
 
     assert tried == [(4, gpu, gpu), (2, gpu, gpu), (1, gpu, gpu), (1, gpu, CPU), (1, CPU, CPU)]
 
@@ -119,10 +121,10 @@ def test_a_threshold_or_a_sigmoid_needs_every_channel() -> None:
     softmax = Activationsd("pred", softmax=True)
     argmax = AsDiscreted("pred", argmax=True)
 
-    assert needs_only_winners(Compose([softmax, argmax]))
-    assert needs_only_winners(Compose([]))
-    assert not needs_only_winners(Compose([Activationsd("pred", sigmoid=True), argmax]))
-    assert not needs_only_winners(Compose([AsDiscreted("pred", threshold=0.5)]))
+    assert needs_only_argmax(Compose([softmax, argmax]))
+    assert needs_only_argmax(Compose([]))
+    assert not needs_only_argmax(Compose([Activationsd("pred", sigmoid=True), argmax]))
+    assert not needs_only_argmax(Compose([AsDiscreted("pred", threshold=0.5)]))
 
 
 def test_a_cpu_is_given_few_windows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from monai.inferers.inferer import SlidingWindowInferer
 
-from dss_inference.monai_bundles.slab_argmax import winners
+from dss_inference.monai_bundles.slab_argmax import slab_argmax
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning"),
@@ -49,7 +49,7 @@ def test_the_winners_are_those_of_monai(
 
     with torch.inference_mode():
         expected = inferer(image, asked)
-        found = winners(image, asked, inferer, batch=batch, device=CPU, sums_on=CPU)
+        found = slab_argmax(image, asked, inferer, batch=batch, device=CPU, sums_on=CPU)
 
     assert isinstance(expected, torch.Tensor)
     assert found.shape == expected.shape[2:]
@@ -60,7 +60,7 @@ def test_the_winners_are_those_of_monai(
 MEASURE = """
 import resource, sys, torch
 from monai.inferers.inferer import SlidingWindowInferer
-from dss_inference.monai_bundles.slab_argmax import winners
+from dss_inference.monai_bundles.slab_argmax import slab_argmax
 
 torch.set_num_threads(1)
 network = torch.nn.Conv3d(1, 105, 1)
@@ -69,7 +69,7 @@ cpu = torch.device("cpu")
 
 def run(size):
     with torch.inference_mode():
-        winners(torch.randn(1, 1, *size), network, inferer, batch=1, device=cpu, sums_on=cpu)
+        slab_argmax(torch.randn(1, 1, *size), network, inferer, batch=1, device=cpu, sums_on=cpu)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 before = run((24, 24, 24))

@@ -19,7 +19,7 @@ from dss_inference.__main__ import main
 from dss_inference.errors import InferenceError
 from dss_inference.monai_bundles import window_inference
 from dss_inference.monai_bundles.bundle_checks import open_bundle, problems
-from dss_inference.monai_bundles.bundle_parts import Parts
+from dss_inference.monai_bundles.bundle_parts import BundleParts
 from dss_inference.monai_bundles.channels import channels_of
 from dss_inference.monai_bundles.labelling import label_map
 from dss_inference.monai_bundles.segmentation import MonaiSegmentation
@@ -78,7 +78,7 @@ def test_weights_are_found_in_every_usual_wrapping(tmp_path: Path, name: str, zi
     root = write_bundle(tmp_path / "threshold")
     saved(root, WRAPPINGS[name], _use_new_zipfile_serialization=zipped)
 
-    state = Parts(open_bundle(root), "cpu").network().state_dict()
+    state = BundleParts(open_bundle(root), "cpu").network().state_dict()
 
     assert problems(root) == []
     assert torch.allclose(state["weight"], GOOD["weight"])
@@ -169,7 +169,7 @@ def test_what_is_wrong_with_weights_is_told_truly_and_by_the_command_line(
     spoil(root / "models" / "model.pt")
 
     with pytest.raises(InferenceError) as refused:
-        Parts(open_bundle(root), "cpu").network()
+        BundleParts(open_bundle(root), "cpu").network()
     told = CliRunner().invoke(main, ["bundle", "check", str(root)])
 
     assert sentence in str(refused.value)

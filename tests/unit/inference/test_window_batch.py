@@ -11,7 +11,7 @@ from monai.inferers.inferer import SlidingWindowInferer
 
 from dss_inference.monai_bundles import window_inference
 from dss_inference.monai_bundles.window_batch import WindowBatch
-from dss_inference.monai_bundles.window_inference import Inferring
+from dss_inference.monai_bundles.window_inference import WindowInference
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 WINDOW_BYTES = 100
@@ -61,7 +61,7 @@ class Network(torch.nn.Module):
 
 
 def run(batch: WindowBatch, device: Device) -> int:
-    """One image, as ``Inferring`` does it; with how many windows it was done."""
+    """One image, as ``WindowInference`` does it; with how many windows it was done."""
     device.begin()
     size, held = batch.choose(), device.held
     taken: int | None = 0
@@ -135,12 +135,12 @@ def test_a_bundle_gets_back_to_its_own_batch_when_memory_is_free_again(
     monkeypatch.setattr(window_inference, "MOST_ON_CPU", 8)
     device = Device(total=2_000, others=1_600)
     inferer = SlidingWindowInferer((16, 16, 16), sw_batch_size=8, overlap=0.5)
-    infer = Inferring(
+    infer = WindowInference(
         inferer,
         Network(device),
         torch.device("cpu"),
         channels=2,
-        may_settle=True,
+        may_take_argmax=True,
         memory=device,
     )
     sizes = []

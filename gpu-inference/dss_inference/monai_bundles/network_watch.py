@@ -1,0 +1,95 @@
+# mypy: allow-untyped-calls
+# (MONAI ships no types)
+"""Progress, cancellation and the check of answers, by hooks around a bundle's network."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from monai.data.meta_tensor import MetaTensor
+
+from dss_inference.bundle import Progress
+from dss_inference.errors import Cancelled, InferenceError
+
+NOT_NUMBERS = (
+    "The network answered with values that are not numbers (NaN or infinite), so nothing was segmented. "
+    "Its weights or its intensity scaling are wrong; please tell the operator."
+)
+
+
+def count_batches(inferer: Any, prepared: Any) -> int:
+    """Number of calls of the network by ``inferer`` for an image (c, x, y, z); 1 without windows."""
+    roi = getattr(inferer, "roi_size", None)
+    if roi is None:
+        return 1
+    overlap = inferer.overlap
+    overlaps = overlap if isinstance(overlap, list | tuple) else [overlap] * 3
+    count = 1
+    for n, r, o in zip(prepared.shape[1:], roi, overlaps, strict=True):
+        count *= math.ceil(max(0, n - r) / max(1, int(r * (1 - o)))) + 1
+    return math.ceil(count / int(inferer.sw_batch_size))
+
+
+@contextmanager
+def watch_network(
+    network: torch.nn.Module,
+    batches: int,
+    progress: Progress,
+    cancelled: Callable[[], bool],
+    note: Callable[[int], None],
+) -> Iterator[None]:
+    """Report progress before each batch of windows, and raise Cancelled between two of them.
+
+    ``note`` gets the number of windows of each batch.  Raises InferenceError at the end if an answer had
+    values that are NaN or infinite: every comparison with NaN is false, so they would become background.
+    """
+    done = 0
+    all_finite: dict[
+        torch.device, torch.Tensor
+    ] = {}  # one on each device, so that no window waits for a copy between devices
+
+    def before(_: object, inputs: tuple[torch.Tensor, ...]) -> None:
+        nonlocal done
+        if cancelled():
+            raise Cancelled
+        progress(0.15 + 0.65 * min(1.0, done / batches), "running the network")
+        note(len(inputs[0]))
+        done += 1
+
+    def after(_: object, __: object, answer: object) -> None:
+        for values in _tensors_in(answer):
+            finite = torch.isfinite(values).all()
+            all_finite[values.device] = all_finite.get(values.device, finite) & finite
+
+    handles = (network.register_forward_pre_hook(before), network.register_forward_hook(after))
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:  # a detector raises these for NaN
+        _require_finite_answers(all_finite, error)
+        raise
+    finally:
+        for handle in handles:
+            handle.remove()
+    _require_finite_answers(all_finite)
+
+
+def _require_finite_answers(
+    all_finite: dict[torch.device, torch.Tensor], cause: Exception | None = None
+) -> None:
+    if not all(bool(finite) for finite in all_finite.values()):
+        raise InferenceError(NOT_NUMBERS) from cause
+
+
+def _tensors_in(answer: object) -> Iterator[torch.Tensor]:
+    """A network's answer is a tensor, or a list or a dictionary of tensors."""
+    if isinstance(answer, torch.Tensor):
+        yield answer.as_tensor() if isinstance(answer, MetaTensor) else answer
+        return
+    for part in answer.values() if isinstance(answer, dict) else _listed(answer):
+        yield from _tensors_in(part)
+
+
+def _listed(answer: object) -> Iterable[object]:
+    return answer if isinstance(answer, list | tuple) else ()
