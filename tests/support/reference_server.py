@@ -37,6 +37,11 @@ server.serve()
 """
 
 
+def descriptor() -> str:
+    """The service, as its provider writes it."""
+    return json.dumps(SERVICE)
+
+
 def installed(requirement: str = REQUIREMENT) -> Path:
     """The interpreter of an environment with that package of PyPI, made once for each machine."""
     try:
@@ -59,6 +64,15 @@ def _install(requirement: str) -> Path:
 @contextmanager
 def running(python: Path, folder: Path, *, one_user: bool = True) -> Iterator[str]:
     """Its address.  With ``one_user`` everybody is a sysadmin; else only who is enrolled gets in."""
+    with running_with_pid(python, folder, one_user=one_user) as (address, _):
+        yield address
+
+
+@contextmanager
+def running_with_pid(
+    python: Path, folder: Path, *, one_user: bool = True
+) -> Iterator[tuple[str, int]]:
+    """Its address, as ``running`` tells it, and its process."""
     scratch = folder / "tmp"  # it leaves its copies of git repositories there
     scratch.mkdir(exist_ok=True)
     variables = {"ALFABIS_COOKIE_DOMAIN": "", "PATH": "/usr/bin:/bin", "TMPDIR": str(scratch)}
@@ -76,7 +90,7 @@ def running(python: Path, folder: Path, *, one_user: bool = True) -> Iterator[st
         ) as server,
     ):
         try:
-            yield f"http://127.0.0.1:{_port(server)}"
+            yield f"http://127.0.0.1:{_port(server)}", server.pid
         finally:
             server.terminate()
             server.wait(10)

@@ -156,9 +156,10 @@ class Polls:
 
         async def forget_and_send(event: ASGISendEvent) -> None:
             if event["type"] == "http.response.start" and self._feed.knows():
-                ticket = requests.changed_ticket(path)
-                if ticket is not None:
-                    self._snapshots.forget_ticket(ticket)
+                changed = requests.changed_ticket(path)
+                if changed is not None:
+                    number, of_state = changed
+                    self._snapshots.forget_ticket(number, of_state=of_state)
                 elif not await self._feed.caught_up():
                     self._forget_all()
             await send(event)

@@ -9,7 +9,8 @@ TICKETS = "/api/tickets"
 SERVICES = "/api/services"
 _TICKET = re.compile(r"/api/tickets/(\d{1,9})/(status|detail)")
 _SINCE = re.compile(rb"since=(\d{1,18})")
-_OF_TICKET = re.compile(r"/api/(?:pro/)?tickets/(\d{1,9})/")
+_OF_TICKET = re.compile(r"/api/(?:pro/)?tickets/(\d{1,9})/(\w+)")
+_OF_LOG_OR_FILES = frozenset({"info", "warning", "error", "progress", "files", "attachments"})
 _CHANGING = ("delete", "retry", "logout", "token", "signin", "oauth2cb")
 """Last words of addresses that change something although they are read."""
 
@@ -93,10 +94,10 @@ def may_change_something(method: str, path: str) -> bool:
     return not reads or path.rpartition("/")[2] in _CHANGING
 
 
-def changed_ticket(path: str) -> int | None:
-    """The number of the one ticket that a request of programs is about."""
+def changed_ticket(path: str) -> tuple[int, bool] | None:
+    """The number of the one ticket that a request of programs is about; True if its state may be another."""
     found = _OF_TICKET.match(path)
-    return int(found[1]) if found else None
+    return (int(found[1]), found[2] not in _OF_LOG_OR_FILES) if found else None
 
 
 def _target(path: str, query: bytes) -> tuple[Kind, int, int, bool] | None:

@@ -122,14 +122,19 @@ class Snapshots:
             case Subject.STATE:
                 self.forget_ticket(change.number, change.owner)
             case Subject.TICKET:
-                self._tickets.forget(change.number)
+                self.forget_ticket(change.number, of_state=False)
             case Subject.SERVICE:
                 self.forget_all()
             case Subject.USER | Subject.TIER:
                 self._queue_version += 1
 
-    def forget_ticket(self, number: int, owner: int | None = None) -> None:
-        """``owner``: None if it is not known."""
+    def forget_ticket(
+        self, number: int, owner: int | None = None, *, of_state: bool = True
+    ) -> None:
+        """``owner``: None if it is not known.  ``of_state``: its owner's list and the queue are others, too."""
+        if not of_state:
+            self._tickets.forget(number)
+            return
         known = self._tickets.get(number)
         owner = known.owner if owner is None and known is not None else owner
         self._tickets.forget(number)

@@ -1,0 +1,171 @@
+"""The servers that are measured, each with the same users, service and tickets: see ``seeds``."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import httpx
+
+from bench.side_by_side import seeds
+from dss_stack.ports import choose_ports
+from dss_stack.postgres import PostgresCluster
+from dss_stack.rabbitmq import RabbitNode
+from support import reference_server
+from support.stacks import Stack
+from support.waiting import wait_until
+
+PROVIDER = reference_server.PROVIDER
+USERS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class User:
+    """``cookie`` is that of a session; ``tickets`` are seeded, claimed, and have a log."""
+
+    cookie: str
+    tickets: list[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """``pids`` are those of the processes that answer; ``promises`` what is on disk when it has answered 200."""
+
+    name: str
+    url: str
+    users: list[User]
+    githash: str
+    pids: list[int]
+    promises: str
+
+    def cpu_s(self) -> float:
+        """CPU time of all its processes so far."""
+        return sum(_cpu_s(pid) for pid in self.pids)
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def reference(folder: Path, tickets: int, *, uwsgi: bool = False) -> Iterator[Side]:
+    """itksnap-dss-server, stand-alone or by uWSGI with 4 processes of 4 threads."""
+    python = reference_server.installed()
+    folder.mkdir()
+    database = folder / "datastore" / "alfabis.sqlite3"
+    tokens = {f"user{i}@example.com": uuid.uuid4().hex for i in range(USERS)}
+    with reference_server.running(python, folder) as url, httpx.Client(base_url=url) as http:
+        githash = reference_server.register(http, folder / "service").githash
+    with closing(sqlite3.connect(database)) as connection:
+        seeded = seeds.fill_sqlite(connection, tokens, githash, PROVIDER, tickets)
+    serving = (
+        _uwsgi(python, folder)
+        if uwsgi
+        else reference_server.running_with_pid(python, folder, one_user=False)
+    )
+    with serving as (url, pid):
+        yield Side(
+            name="reference, uWSGI 4x4" if uwsgi else "reference",
+            url=url,
+            users=_signed_in(url, tokens, seeded),
+            githash=githash,
+            pids=[pid, *_children(pid)],
+            promises="rows are fsynced, files are not",
+        )
+
+
+@contextmanager
+def _uwsgi(python: Path, folder: Path) -> Iterator[tuple[str, int]]:
+    port = choose_ports(["port"])["port"]
+    command = [
+        *(str(python.with_name("uwsgi")), "--http-socket", f"127.0.0.1:{port}", "--master"),
+        *("--module", "itksnap_dss_server.app:application", "--virtualenv", str(python.parents[1])),
+        *("--processes", "4", "--threads", "4", "--die-on-term", "--disable-logging"),
+        *("--listen", "100"),
+    ]
+    variables = {
+        "ALFABIS_COOKIE_DOMAIN": "",
+        "PATH": "/usr/bin:/bin",
+        "TMPDIR": str(folder / "tmp"),
+    }
+    with (folder / "uwsgi.log").open("wb") as log:
+        server = subprocess.Popen(command, cwd=folder, env=variables, stdout=log, stderr=log)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until(lambda: _answers(url), 20, (folder / "uwsgi.log").read_text)
+        yield url, server.pid
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(30)
+
+
+@contextmanager
+def ours(
+    folder: Path, rabbit: RabbitNode, postgres: PostgresCluster, tickets: int
+) -> Iterator[Side]:
+    """A portal as it is shipped, without limits for each user."""
+    folder.mkdir()
+    name = f"bench_{uuid.uuid4().hex[:8]}"
+    asyncio.run(_execute(postgres.database_url, f"CREATE DATABASE {name}"))
+    stack = Stack(
+        folder=folder,
+        amqp_url=rabbit.amqp_url,
+        database_url=f"{postgres.database_url.rpartition('/')[0]}/{name}",
+        settings={"DSS_REQUESTS_PER_MINUTE": "0", "DSS_CHECK_RESULTS": "false"},
+    )
+    stack.start("portal")
+    try:
+        wait_until(stack.portal_ready, 60, stack.logs)
+        (folder / "service.json").write_text(reference_server.descriptor(), encoding="utf-8")
+        stack.command("providers", "add", PROVIDER)
+        stack.command("services", "add", PROVIDER, str(folder / "service.json"))
+        tokens = {f"user{i}@example.com": uuid.uuid4().hex for i in range(USERS)}
+        seeded = asyncio.run(seeds.fill_postgres(stack.database_url, tokens, PROVIDER, tickets))
+        yield Side(
+            name="ours",
+            url=stack.url,
+            users=_signed_in(stack.url, tokens, seeded.tickets),
+            githash=seeded.githash,
+            pids=[stack.running["portal"].pid],
+            promises="rows and files are fsynced",
+        )
+    finally:
+        stack.stop()
+
+
+def _signed_in(url: str, tokens: dict[str, str], tickets: dict[str, list[int]]) -> list[User]:
+    found = []
+    for email, token in tokens.items():
+        with httpx.Client(base_url=url, timeout=30) as http:
+            http.post("/api/login", data={"token": token}).raise_for_status()
+            cookie = f"webpy_session_id={http.cookies['webpy_session_id']}"
+            found.append(User(cookie=cookie, tickets=tickets[email]))
+    return found
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/about").status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
+def _children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8")
+    return [int(child) for child in text.split()]
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
