@@ -45,13 +45,14 @@ logs: ## the last log lines of every process; NAME=portal for one
 reset: ## stop, then delete all data of the local stack (asks first)
 	$(STACK) reset
 
-check: ## format, lint, types, and who may import whom
+check: ## format, lint, types, who may import whom, and nothing written twice
 	$(BOOTSTRAP) dev
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/mypy tests
 	$(BIN)/lint-imports
+	$(BIN)/python tests/checks/repetition.py broker portal dispatch-consumers gpu-inference observability infra
 
 test: ## all tests, against servers of their own; LANES=1 for one file after another
 	$(BOOTSTRAP) dev
