@@ -5,7 +5,7 @@ segmentations of the workspace, so our labels share it with those that the user 
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from dss_workspace.errors import WorkspaceInvalid
@@ -15,7 +15,6 @@ from dss_workspace.registry import Folder
 MAX_VALUE = 65535
 _TABLE = "ProjectMetaData.IRIS.LabelTable"
 _ELEMENT_KEY = re.compile(r"Element\[\d+\]")
-_PALETTE = ("255 0 0", "0 255 0", "0 0 255", "255 255 0", "0 255 255", "255 0 255")
 
 
 class Label(Protocol):
@@ -90,21 +89,29 @@ def _is_placeholder(value: int, element: Folder) -> bool:
 
 
 def add_labels(
-    workspace: Folder, ours: Sequence[Label], places: Mapping[int, int], used: Collection[int]
+    workspace: Folder,
+    ours: Sequence[Label],
+    places: Mapping[int, int],
+    used: Collection[int],
+    default_colour: Callable[[int], tuple[int, int, int]],
 ) -> None:
-    """Enter our labels at their places, and a placeholder for every used value without a name."""
+    """Enter our labels at their places, and a placeholder for every used value without a name.
+
+    ``default_colour`` gives the colour (red, green, blue, 0..255) of a placeholder by its value.
+    """
     table = label_table(workspace)
     for value in used:
         if value not in table:
-            table[value] = _element(value, f"Label {value}", _PALETTE[(value - 1) % len(_PALETTE)])
+            table[value] = _element(value, f"Label {value}", default_colour(value))
     for label in ours:
         place = places[label.value]
         if place not in table or _is_placeholder(place, table[place]):
-            table[place] = _element(place, label.name, " ".join(str(c) for c in label.rgb))
+            table[place] = _element(place, label.name, label.rgb)
     _write(workspace, table)
 
 
-def _element(value: int, name: str, color: str) -> Folder:
+def _element(value: int, name: str, rgb: tuple[int, int, int]) -> Folder:
+    color = " ".join(str(part) for part in rgb)
     flags = "1 1"  # visible in 3-D, visible
     entries = {"Alpha": "255", "Color": color, "Flags": flags, "Index": str(value), "Label": name}
     return Folder(entries=entries)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from dss_images.errors import ImageRefused
+from dss_images.label_colours import default_colour
 from dss_images.labels import label_volumes
 from dss_provider.algorithm import Array
 from dss_provider.child import Map, Named, Outcome
@@ -103,7 +104,7 @@ def build(number: int, ticket: Input, service: Service, outcome: Outcome, work: 
         places = _place(workspace, found, used)
         name = _written(_renumbered(array, places), called, "seg", like, target)
         ws.add_segmentation(workspace, name, called)
-        tables.add_labels(workspace, _styles(found), places, used)
+        tables.add_labels(workspace, _styles(found), places, used, default_colour)
     for found in outcome.images:
         name = _written(np.load(work / found.file), found.called, "image", like, target)
         ws.add_overlay(workspace, name, found.called)

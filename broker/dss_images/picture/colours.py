@@ -1,15 +1,11 @@
 """The palette of a picture: grey for the image, and the labels' own colours."""
 
 from collections.abc import Iterable, Mapping
-from typing import TypeAlias
 
-Rgb: TypeAlias = tuple[int, int, int]
-"""Red, green, blue, 0..255."""
+from dss_images.label_colours import Rgb, default_colour
 
 MOST_COLOURS = 128
 """Colours of labels; the other places of the palette are grey."""
-UNNAMED: Rgb = (255, 0, 0)
-"""Of a label that has no colour."""
 
 
 class Palette:
@@ -17,7 +13,7 @@ class Palette:
 
     def __init__(self, values: Iterable[int], colours: Mapping[int, Rgb]) -> None:
         """``values`` are those of the labels that are shown."""
-        shown = {value: colours.get(value, UNNAMED) for value in values}
+        shown = {value: colours.get(value) or default_colour(value) for value in values}
         distinct = list(dict.fromkeys(shown.values()))[:MOST_COLOURS]
         self.greys = 256 - len(distinct)
         self._places = {v: self._place_of(colour, distinct) for v, colour in shown.items()}

@@ -36,6 +36,7 @@ from dss_dispatch.inference.http_replies import (
 )
 from dss_dispatch.inference.protocol import ProgressListener
 from dss_dispatch.ticket_images import label_volumes
+from dss_images.label_colours import default_colour
 from dss_observability import tracing
 
 log = logging.getLogger(__name__)
@@ -160,7 +161,12 @@ class _UploadedImage:
             return report_in(answer)
         return Report(
             labels=tuple(
-                Label(value=value, name=f"Label {value}", rgb=(255, 0, 0), volume_ml=volume_ml)
+                Label(
+                    value=value,
+                    name=f"Label {value}",
+                    rgb=default_colour(value),
+                    volume_ml=volume_ml,
+                )
                 for value, volume_ml in label_volumes(segmentation).items()
             ),
             stage_seconds={"remote inference": time.monotonic() - self.began_s},

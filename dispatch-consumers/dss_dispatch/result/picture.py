@@ -60,10 +60,13 @@ def _newest_segmentation(among: tuple[Layer, ...], sent: Path) -> Layer | None:
 
 def _colours(workspace: Folder) -> dict[int, tuple[int, int, int]]:
     """Of the label table, where ITK-SNAP keeps them as three words from 0 to 255."""
-    return {v: _rgb(e.get("Color")) for v, e in label_table(workspace).items() if v}
+    colours = {v: _rgb(e.get("Color")) for v, e in label_table(workspace).items() if v}
+    return {value: colour for value, colour in colours.items() if colour is not None}
 
 
-def _rgb(text: str) -> tuple[int, int, int]:
+def _rgb(text: str) -> tuple[int, int, int] | None:
+    """None if the text is no colour."""
     parts = [int(word) for word in text.split() if word.isdecimal() and int(word) < 256]
-    r, g, b = parts if len(parts) == 3 else (255, 0, 0)
-    return r, g, b
+    if len(parts) != 3:
+        return None
+    return parts[0], parts[1], parts[2]

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 
 from dss_broker.messages import Label, Note
+from dss_images.label_colours import default_colour
 from dss_inference.bundle import Outcome, Progress, Stages
 from dss_inference.ct.reading import Ct, read_ct
 from dss_inference.ct.region import region_of
@@ -32,7 +33,6 @@ from dss_inference.monai_bundles.folder import BundleFolder, part_of
 from dss_inference.monai_bundles.monai_patches import replace_torchvision
 from dss_inference.monai_bundles.network_input import as_tensor, require_finite
 from dss_inference.monai_bundles.network_watch import count_batches, watch_network
-from dss_inference.monai_bundles.segmentation import colour
 from dss_inference.pictures import picture_report
 from dss_inference.reports import landmarks_of, listed
 from dss_inference.worker_metrics import note_batch
@@ -176,7 +176,7 @@ def _labels(found: _Found, voxel_ml: float) -> tuple[Label, ...]:
         Label(
             value=finding.number,
             name=finding.title,
-            rgb=colour(finding.number),
+            rgb=default_colour(finding.number),
             volume_ml=round(float(counts[finding.number]) * voxel_ml, 3),
         )
         for finding in found.findings

@@ -6,7 +6,6 @@ Entries that read or write files or drive the bundle (dataset, dataloader, evalu
 image and answer are passed in memory.
 """
 
-import colorsys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from monai.data.meta_tensor import MetaTensor
 
 from dss_broker.messages import Label, Note
+from dss_images.label_colours import default_colour
 from dss_inference.bundle import Outcome, Progress, Stages
 from dss_inference.ct.reading import Ct, read_ct
 from dss_inference.ct.region import region_of
@@ -34,8 +34,6 @@ from dss_inference.monai_bundles.network_watch import count_batches, watch_netwo
 from dss_inference.monai_bundles.window_inference import WindowInference
 from dss_inference.pictures import picture_report
 from dss_inference.worker_metrics import note_batch
-
-_GOLDEN = 0.618034  # neighbours in a list of colours that steps by it are easy to tell apart
 
 
 class MonaiSegmentation:
@@ -136,7 +134,7 @@ class MonaiSegmentation:
             Label(
                 value=value,
                 name=name,
-                rgb=colour(value),
+                rgb=default_colour(value),
                 volume_ml=round(float(counts[value]) * voxel_ml, 1),
             )
             for value, name in self._folder.labels.items()
@@ -153,9 +151,3 @@ class MonaiSegmentation:
 
     def _origin(self) -> str:
         return f"Segmented by the MONAI bundle '{self._folder.title}' {self._folder.version}."
-
-
-def colour(value: int) -> tuple[int, int, int]:
-    """Red, green, blue 0..255; always the same for a value."""
-    red, green, blue = colorsys.hsv_to_rgb(value * _GOLDEN % 1.0, 0.6, 0.9)
-    return round(red * 255), round(green * 255), round(blue * 255)

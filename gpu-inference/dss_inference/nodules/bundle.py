@@ -1,7 +1,6 @@
 """``nodule-detection``: marks round things in the lungs that somebody should look at."""
 
 from collections.abc import Callable, Iterator, Sequence
-from colorsys import hsv_to_rgb
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dss_broker.messages import Label, Note
+from dss_images.label_colours import default_colour
 from dss_inference.bundle import Outcome, Progress, Stages
 from dss_inference.ct.reading import Ct, read_ct
 from dss_inference.ct.region import region_of
@@ -35,7 +35,6 @@ _LIMITS = (
 NOWHERE = f"{NO_LUNG} Nothing was searched."
 NOT_IN_BOX = "No lung was found in the marked box. Nothing was searched."
 _THICK_MM = 3.0
-_GOLDEN = 0.618
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +168,7 @@ def labels_of(
         Label(
             value=finding.number,
             name=finding.title,
-            rgb=_colour(finding.number),
+            rgb=default_colour(finding.number),
             volume_ml=round(float(counts[finding.number]) * voxel_ml, 3),
         )
         for finding in findings
@@ -188,9 +187,3 @@ def notes_on(findings: Sequence[Finding], ct: Ct) -> tuple[Note, ...]:
         return tuple(info)
     thick = f"The voxels are up to {max(ct.spacing_mm):g} mm long; small nodules cannot be seen."
     return (Note(level="warning", text=thick), *info)
-
-
-def _colour(value: int) -> tuple[int, int, int]:
-    """Neighbouring values look different."""
-    r, g, b = (round(255 * part) for part in hsv_to_rgb(value * _GOLDEN % 1, 0.75, 0.95))
-    return r, g, b

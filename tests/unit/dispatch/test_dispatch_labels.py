@@ -1,6 +1,7 @@
 import pytest
 
 from dss_broker.messages import Label
+from dss_images.label_colours import default_colour
 from dss_workspace.errors import WorkspaceInvalid
 from dss_workspace.label_table import add_labels, label_table, place_labels
 from dss_workspace.registry import Folder, parse
@@ -19,7 +20,7 @@ def placed(labels: dict[int, str], used: set[int]) -> dict[int, int]:
 
 def names_after(labels: dict[int, str], used: set[int]) -> dict[int, str]:
     changed = workspace(labels)
-    add_labels(changed, LUNGS, placed(labels, used), used)
+    add_labels(changed, LUNGS, placed(labels, used), used, default_colour)
     return {value: element.get("Label") for value, element in label_table(changed).items()}
 
 
@@ -48,7 +49,7 @@ def test_a_label_that_bears_our_name_already_is_shared() -> None:
 def test_a_shared_label_keeps_the_users_colour() -> None:
     changed = workspace({1: "left lung"})
 
-    add_labels(changed, LUNGS, {1: 1, 2: 2}, set())
+    add_labels(changed, LUNGS, {1: 1, 2: 2}, set(), default_colour)
 
     table = label_table(changed)
     assert (table[1].get("Color"), table[2].get("Color")) == ("9 9 9", "240 146 88")
@@ -58,10 +59,19 @@ def test_a_drawn_value_without_an_entry_gets_one() -> None:
     assert names_after({}, {9})[9] == "Label 9"
 
 
+def test_a_drawn_value_without_an_entry_gets_the_default_colour() -> None:
+    changed = workspace({})
+
+    add_labels(changed, (), {}, {9}, default_colour)
+
+    rgb = tuple(int(word) for word in label_table(changed)[9].get("Color").split())
+    assert rgb == default_colour(9)
+
+
 def test_the_table_says_how_many_it_holds_and_counts_from_zero() -> None:
     changed = workspace({5: "tumour"})
 
-    add_labels(changed, LUNGS, {1: 1, 2: 2}, set())
+    add_labels(changed, LUNGS, {1: 1, 2: 2}, set(), default_colour)
 
     table = changed.find("Layers.Layer[000].ProjectMetaData.IRIS.LabelTable")
     assert table is not None

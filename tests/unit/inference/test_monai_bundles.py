@@ -13,12 +13,13 @@ import torch
 from monai.bundle.config_parser import ConfigParser
 from prometheus_client import REGISTRY
 
+from dss_images.label_colours import default_colour
 from dss_inference.bundle import Outcome
 from dss_inference.bundle_catalogue import load
 from dss_inference.errors import Cancelled, InferenceError
 from dss_inference.monai_bundles import window_inference
 from dss_inference.monai_bundles.bundle_checks import open_bundle
-from dss_inference.monai_bundles.segmentation import MonaiSegmentation, colour
+from dss_inference.monai_bundles.segmentation import MonaiSegmentation
 from support.builders import write_image
 from support.bundle_folders import a_ball, write_bundle
 
@@ -135,7 +136,7 @@ def test_a_folder_dropped_in_becomes_a_bundle_by_its_name(tmp_path: Path) -> Non
 
 
 def test_every_label_has_a_colour_of_its_own() -> None:
-    assert len({colour(value) for value in range(1, 105)}) == 104
+    assert len({default_colour(value) for value in range(1, 105)}) == 104
 
 
 def test_torchscript_needs_no_network_in_the_configuration(tmp_path: Path) -> None:
