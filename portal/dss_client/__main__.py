@@ -16,18 +16,18 @@ from dss_client.batch import Batch
 from dss_client.batch_items import SUCCESS, Item, items_of
 from dss_client.batch_journal import RESULTS
 from dss_client.batch_screen import BatchScreen
+from dss_client.cookie_jar import jar_name
 from dss_client.doctor import PROBLEM, examine
+from dss_client.error_sentences import sentence
 from dss_client.errors import ClientError, ImageUnreadable, SignInRefused
 from dss_client.itksnap import ItkSnap
-from dss_client.jar import jar_name
 from dss_client.outputs import check_file, check_folder
 from dss_client.previews import list_series, preview
 from dss_client.printable import printable
-from dss_client.refusals import sentence
-from dss_client.remembering import TokenMemory
 from dss_client.report import summary, write_report
 from dss_client.screen import Screen
 from dss_client.sending import POLL_S, Sent, chosen, fetch, send
+from dss_client.token_memory import TokenMemory
 from dss_process.commands import add_version
 
 INTERRUPTED = 130

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from dss_client.error_sentences import sentence
 from dss_client.errors import ClientError
 from dss_client.proxies import proxy_for, require_address
-from dss_client.refusals import sentence
 from dss_client.unreachable import unreachable
 
 WITHIN_S = 10.0

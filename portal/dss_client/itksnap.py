@@ -14,8 +14,8 @@ from typing import Literal, Self
 
 import httpx
 
+from dss_client.cookie_jar import CookieJar
 from dss_client.errors import ClientError, NotUnderstood, Refused, SignInRefused, TicketUnfinished
-from dss_client.jar import CookieJar
 from dss_client.multipart import Progress
 from dss_client.records import (
     Account,

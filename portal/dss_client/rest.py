@@ -10,8 +10,8 @@ from pathlib import Path
 
 import httpx
 
+from dss_client.cookie_jar import CookieJar
 from dss_client.errors import Refused, Unreachable
-from dss_client.jar import CookieJar
 from dss_client.multipart import CHUNK_BYTES, FileForm, Progress
 from dss_client.proxies import proxy_for, require_address
 from dss_client.unreachable import unreachable

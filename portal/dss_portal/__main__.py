@@ -19,7 +19,7 @@ from dss_portal import database
 from dss_portal.accounts import store as accounts
 from dss_portal.app import create_app, served
 from dss_portal.commands.console import exit_with, or_sentence, read, with_database
-from dss_portal.commands.letters import dead_letters
+from dss_portal.commands.dead_letters import dead_letters
 from dss_portal.commands.offers import providers, services
 from dss_portal.commands.people import tiers, tokens, users
 from dss_portal.database import waiting

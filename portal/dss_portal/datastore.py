@@ -17,7 +17,7 @@ from dss_datastore.space import is_disk_full
 from dss_datastore.writing import put_in_place, sync
 from dss_observability import metrics
 from dss_portal.refusals import Refused
-from dss_portal.traces.scrubbing import scrub
+from dss_portal.scrubbing.files import scrub
 
 Stamps: TypeAlias = dict[str, tuple[int, int, int]]
 """By name, what changes with a file: its number on the volume, its size, the time of its last change."""

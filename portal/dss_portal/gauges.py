@@ -33,7 +33,7 @@ async def watch(datastore: Datastore) -> None:
         except Exception as error:
             if await waiting.for_schema(error):
                 continue
-            facts, trace = {"reason": repr(error)}, database.trace_of(error)
+            facts, trace = {"reason": repr(error)}, database.exc_info_of(error)
             log.warning("metrics not refreshed", extra=facts, exc_info=trace)
         await asyncio.sleep(LOOK_S)
 

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from quart import Quart
 
 from dss_observability.serving import Missing, serve_health
-from dss_portal import certificates, database, events, gauges, readiness
+from dss_portal import certificates, consuming, database, gauges, readiness
 from dss_portal.accounts import store as accounts
 from dss_portal.background import Work
 from dss_portal.components import Components
@@ -16,7 +16,7 @@ from dss_portal.database import clock, waiting
 from dss_portal.datastore import Datastore
 from dss_portal.models import TicketFile
 from dss_portal.settings import Settings
-from dss_portal.tickets import janitor, reaper
+from dss_portal.tickets import cleanup, reaper
 from dss_portal.tickets.listener import Listener
 from dss_portal.tickets.presence import Presence
 
@@ -71,7 +71,7 @@ class Lifespan:
         listener = Listener(parts.datastore, parts.settings)
         preparations: dict[str, Work] = {
             "datastore": lambda: prepare(parts.datastore),
-            "listener": lambda: events.listen(parts.broker, listener),
+            "listener": lambda: consuming.listen(parts.broker, listener),
         }
         if parts.settings.test_mode != "off":
             preparations["test user"] = _make_test_user
@@ -87,7 +87,7 @@ class Lifespan:
         rounds: dict[str, Work] = {
             "outbox relay": parts.relay.run,
             "reaper": lambda: reaper.run(settings, datastore, parts.broker),
-            "janitor": lambda: janitor.run(datastore, settings.tidy_s),
+            "cleanup": lambda: cleanup.run(datastore, settings.tidy_s),
             "gauges": lambda: gauges.watch(datastore),
             "presence": Presence(parts.broker).run,
             "changes": parts.feed.run,

@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
+from dss_client.error_sentences import sentence
 from dss_client.errors import ClientError
 from dss_client.printable import printable
-from dss_client.refusals import sentence
 from dss_provider import making
 from dss_provider.errors import AlgorithmFailed, ServiceInvalid, Withdrawn
 from dss_provider.folder import Folder, Modality, load

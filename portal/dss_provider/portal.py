@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlencode
 
+from dss_client.cookie_jar import CookieJar
 from dss_client.errors import Refused, Unreachable
-from dss_client.jar import CookieJar
 from dss_client.rest import RestClient
 from dss_client.tables import read_table
 

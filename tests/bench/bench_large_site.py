@@ -22,7 +22,7 @@ from dss_portal import database
 from dss_portal.accounts import store as accounts
 from dss_portal.datastore import Datastore
 from dss_portal.models import Service, Status, Ticket
-from dss_portal.tickets import janitor, store
+from dss_portal.tickets import cleanup, store
 from dss_stack.postgres import PostgresCluster
 from support.stacks import leave_nothing_running
 
@@ -64,9 +64,9 @@ async def _compare(url: str, folder: Path, tickets: int, own: int) -> None:
         rows_s = await _seconds(lambda: _listed(user_id))
         objects_s = await _seconds(lambda: _listed_as_objects(user_id))
         _tell(f"list of {own} tickets", ("rows", rows_s), ("objects", objects_s))
-        with_s = await _seconds(lambda: janitor.tidy(datastore))
+        with_s = await _seconds(lambda: cleanup.clean_ended(datastore))
         await _drop_index(url)
-        without_s = await _seconds(lambda: janitor.tidy(datastore))
+        without_s = await _seconds(lambda: cleanup.clean_ended(datastore))
         what = f"janitor, {tickets} tickets"
         _tell(what, ("with the index", with_s), ("without", without_s))
 

@@ -9,8 +9,8 @@ from typing import Any
 from dss_broker.broker import Broker, Delivery, Handler
 from dss_broker.messages import Message
 from dss_portal import __main__ as program
-from dss_portal import events
-from dss_portal.events import AsyncHandler
+from dss_portal import consuming
+from dss_portal.consuming import AsyncHandler
 from dss_portal.models import Status
 from dss_portal.outbox import store
 from dss_portal.outbox.relay import Relay
@@ -25,7 +25,7 @@ def no_fencing() -> None:
         return ticket.claim_id is not None and ticket.status is not Status.DELETED
 
     lifecycle.is_current = anybody
-    lifecycle.taken_away = lambda *_: None
+    lifecycle.claim_to_withdraw = lambda *_: None
     listener.is_current = anybody  # type: ignore[attr-defined]
 
 
@@ -42,7 +42,7 @@ def ack_before_commit() -> None:
 
         return handle
 
-    events.on_loop = forgetful
+    consuming.on_loop = forgetful
 
 
 def no_outbox() -> None:

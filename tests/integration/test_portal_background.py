@@ -17,7 +17,7 @@ from dss_portal.app import create_app
 from dss_portal.datastore import Datastore
 from dss_portal.readiness import NOT_MIGRATED
 from dss_portal.settings import Settings
-from dss_portal.tickets import janitor
+from dss_portal.tickets import cleanup
 from dss_portal.web.context import components_of
 from dss_process import supervision
 from dss_stack.postgres import PostgresCluster
@@ -26,7 +26,7 @@ from support.sites import create_database
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 
-BEGUN = {"datastore", "listener", "outbox relay", "reaper", "janitor", "gauges", "certificates"}
+BEGUN = {"datastore", "listener", "outbox relay", "reaper", "cleanup", "gauges", "certificates"}
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +78,7 @@ async def test_every_task_that_is_killed_is_told_and_begun_again(
     await eventually(lambda: text(client, "/readyz"), lambda said: said == "ok")
     for_ever = [t for t in asyncio.all_tasks() if t.get_name() in BEGUN]
     names = {task.get_name() for task in for_ever}
-    assert names >= {"outbox relay", "reaper", "janitor", "gauges", "certificates"}
+    assert names >= {"outbox relay", "reaper", "cleanup", "gauges", "certificates"}
 
     before = {name: failures(name) for name in names}
 
@@ -105,23 +105,23 @@ async def test_a_task_that_dies_is_logged_with_its_cause_and_begun_again_later_e
             raise ZeroDivisionError("no files to divide by")
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(janitor, "run", dies_twice)
-    before = failures("janitor")
+    monkeypatch.setattr(cleanup, "run", dies_twice)
+    before = failures("cleanup")
     broker = MemoryBroker()
     app = create_app(settings, broker)
     async with app.test_app():
         client = app.test_client()
-        said = await eventually(lambda: text(client, "/readyz"), lambda said: "janitor" in said)
+        said = await eventually(lambda: text(client, "/readyz"), lambda said: "cleanup" in said)
         await eventually(lambda: text(client, "/readyz"), lambda said: said == "ok")
     broker.close()
 
     assert said.splitlines()[0] == (
-        "The task 'janitor' ended with ZeroDivisionError and is begun again; its log says why."
+        "The task 'cleanup' ended with ZeroDivisionError and is begun again; its log says why."
     )
     (record,) = [r for r in caplog.records if r.levelno == logging.ERROR]
     assert record.exc_info is not None
     assert str(record.exc_info[1]) == "no files to divide by"
-    assert failures("janitor") - before == 2
+    assert failures("cleanup") - before == 2
     first_s, second_s = (later - earlier for earlier, later in itertools.pairwise(begun_s))
     assert 0.1 <= first_s < second_s
 

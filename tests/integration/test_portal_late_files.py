@@ -10,7 +10,7 @@ from quart.typing import TestClientProtocol as Client
 from dss_datastore import layout
 from dss_portal.admin import store as admin
 from dss_portal.models import Status, Ticket
-from dss_portal.tickets import janitor
+from dss_portal.tickets import cleanup
 from support.portals import Portal, eventually, new_ticket, post, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
@@ -92,7 +92,7 @@ async def test_a_file_for_a_ticket_that_was_given_up_meanwhile(portal: Portal, a
 
     async def give_up() -> None:
         await Ticket.filter(id=number).update(status=Status.TIMEOUT)
-        assert await janitor.tidy_up(datastore, number)
+        assert await cleanup.clean_up(datastore, number)
 
     answer = await send_slowly(ann, f"/api/tickets/{number}/files/input", give_up)
 

@@ -181,7 +181,7 @@ async def test_the_bundle_of_a_worker_that_is_forgotten_keeps_its_series(
     await looks.look()
     await Worker.all().update(heard_at=clock.now() - timedelta(days=2))
 
-    await liveness.forget_the_dead()
+    await liveness.delete_expired()
     await looks.look()
 
     assert await Worker.all().count() == 0

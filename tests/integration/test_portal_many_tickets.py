@@ -8,7 +8,7 @@ from dss_portal import gauges
 from dss_portal.datastore import Datastore
 from dss_portal.models import Service, Ticket, User
 from dss_portal.services import liveness
-from dss_portal.tickets import janitor, reaper
+from dss_portal.tickets import cleanup, reaper
 from support.portals import Portal, submitted_ticket
 from support.probes import lateness_s
 
@@ -57,7 +57,7 @@ async def test_no_round_over_all_tickets_keeps_anybody_waiting(
     rounds = {
         "reaper": lambda: reaper.sweep(portal.settings, datastore),
         "gauges": gauges.look,
-        "janitor": lambda: janitor.tidy(datastore),
+        "cleanup": lambda: cleanup.clean_ended(datastore),
         "standings": liveness.standings,
     }
     worst_s: dict[str, float] = {}

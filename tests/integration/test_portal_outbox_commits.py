@@ -34,7 +34,7 @@ def no_periodic_look(monkeypatch: pytest.MonkeyPatch) -> None:
 def wakes() -> Iterator[list[int]]:
     """One entry for each time that a relay of this process would have been woken."""
     found: list[int] = []
-    with store.told(lambda: found.append(1)):
+    with store.woken_by_commits(lambda: found.append(1)):
         yield found
 
 

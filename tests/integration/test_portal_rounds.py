@@ -14,7 +14,7 @@ from dss_portal.accounts import store as accounts
 from dss_portal.datastore import Datastore
 from dss_portal.models import LoginToken, Service, Status, Ticket
 from dss_portal.outbox import store
-from dss_portal.tickets import janitor, submission
+from dss_portal.tickets import cleanup, submission
 from support.portals import LONG_AGO, Portal, eventually, new_ticket, post, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
@@ -114,7 +114,7 @@ async def test_a_folder_that_cannot_be_tidied_holds_nothing_else(
         return has(self, ticket_id)
 
     monkeypatch.setattr(Datastore, "has_ticket", unreadable)
-    assert await janitor.tidy(datastore) == 1
+    assert await cleanup.clean_ended(datastore) == 1
 
     async def fails(self: Datastore, ticket_id: int) -> None:
         if ticket_id == sick:
@@ -123,7 +123,7 @@ async def test_a_folder_that_cannot_be_tidied_holds_nothing_else(
 
     monkeypatch.setattr(Datastore, "has_ticket", has)
     monkeypatch.setattr(Datastore, "remove_ticket", fails)
-    await janitor.tidy_all(datastore)
+    await cleanup.clean_all(datastore)
 
     assert not (portal.datastore / layout.ticket_dir(sound)).exists()
     expired = LoginToken.filter(expires_at__lt=datetime.now(UTC) - timedelta(milliseconds=1))
@@ -140,7 +140,7 @@ async def test_more_tickets_than_a_statement_takes_are_tidied(
         await client.get(f"/api/tickets/{ticket_id}/delete")
         (portal.datastore / layout.area_dir(ticket_id, "input")).mkdir(parents=True)
 
-    assert await janitor.tidy(datastore) == 3
+    assert await cleanup.clean_ended(datastore) == 3
 
 
 async def test_a_gauge_that_cannot_be_read_keeps_none_of_the_others(

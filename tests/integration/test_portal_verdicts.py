@@ -233,7 +233,7 @@ async def test_before_the_verdict_nobody_sees_a_success_and_no_connection_is_hel
 async def test_a_claim_is_kept_alive_while_its_results_are_checked(
     work: Work, slow: SlowChecker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dss_portal.tickets.verdicts.RENEW_S", 0.05)
+    monkeypatch.setattr("dss_portal.tickets.result_checks.RENEW_S", 0.05)
     await work.give(result_files())
     answer = asyncio.create_task(work.succeed())
     await slow.is_asked()

@@ -10,7 +10,7 @@ from tortoise.transactions import in_transaction
 
 from dss_broker.messages import ClaimSucceeded, ResultFile
 from dss_datastore import layout
-from dss_portal import database, events
+from dss_portal import consuming, database
 from dss_portal.datastore import Datastore
 from dss_portal.lifespan import prepare
 from dss_portal.models import Ticket
@@ -35,11 +35,11 @@ AWAY = "The service cannot reach its files; please try again in a minute."
 async def test_an_outage_of_the_database_or_a_disk_is_waited_out(
     portal: Portal, error: Exception
 ) -> None:
-    assert await events.passes(error)
+    assert await consuming.is_temporary(error)
 
 
 async def test_a_mistake_of_ours_is_not_waited_out(portal: Portal) -> None:
-    assert not await events.passes(KeyError("mistake"))
+    assert not await consuming.is_temporary(KeyError("mistake"))
 
 
 async def test_connections_that_die_before_a_transaction_begins_are_replaced(
@@ -53,7 +53,7 @@ async def test_connections_that_die_before_a_transaction_begins_are_replaced(
             async with in_transaction():
                 await Ticket.all().count()
         except Exception as error:
-            unexpected += [] if await database.passes(error) else [error]
+            unexpected += [] if await database.is_temporary(error) else [error]
 
     assert unexpected == []
     await eventually(database.answers, bool)
@@ -109,7 +109,7 @@ async def test_a_volume_that_goes_before_a_received_file_is_named_is_waited_for(
     with pytest.raises(OSError, match="not there") as gone:
         await datastore.keep(received, "kept.csv")
 
-    assert await events.passes(gone.value)
+    assert await consuming.is_temporary(gone.value)
     away.rename(portal.datastore)
     await datastore.keep(received, "kept.csv")
     assert (await datastore.attachment(ticket_id, "kept.csv")).read_text() == "number"

@@ -16,7 +16,7 @@ from quart_auth import current_user as cookie_user
 from werkzeug.exceptions import MethodNotAllowed
 
 from dss_observability import metrics
-from dss_portal.accounts import api_tokens, clients, origins, store
+from dss_portal.accounts import api_tokens, client_addresses, origins, store
 from dss_portal.models import Session, User
 from dss_portal.refusals import NotSignedIn, Refused
 from dss_portal.settings import Settings
@@ -148,7 +148,7 @@ async def sign_in_with_token(token: str) -> User | None:
     user = await store.use_login_token(store.pasted(token))
     metrics.SIGN_INS.labels("token", "refused" if user is None else "accepted").inc()
     if user is None:
-        components().limits.failed_logins.count(clients.key())
+        components().limits.failed_logins.count(client_addresses.key())
         return None
     await sign_in(user)
     return user

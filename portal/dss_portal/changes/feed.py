@@ -81,7 +81,7 @@ class Feed:
             try:
                 await self._connected()
             except Exception as error:
-                facts, trace = {"reason": repr(error)}, database.trace_of(error)
+                facts, trace = {"reason": repr(error)}, database.exc_info_of(error)
                 log.warning("feed of changes is down", extra=facts, exc_info=trace)
             self._looked_s = -CURRENT_S
             self._tell(None)

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.settings import problems
 from dss_portal import database
-from dss_portal.database.unusable import why_not
+from dss_portal.database.explanations import why_not
 from dss_portal.legacy_settings import renamed
 from dss_portal.refusals import Refused
 from dss_portal.settings import DatabaseSettings, Settings

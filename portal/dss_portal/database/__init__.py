@@ -103,18 +103,18 @@ def _is_unreachable(error: BaseException) -> bool:
     return several or isinstance(error, ssl.SSLError) or error.errno in _UNREACHABLE
 
 
-def lacks_tables(error: BaseException) -> bool:
+def is_missing_table(error: BaseException) -> bool:
     """True if what was asked for is not in the schema: a migration may be missing."""
     cause = error.__cause__ or error
     return isinstance(cause, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError)
 
 
-def has_no_room(error: BaseException) -> bool:
+def has_full_disk(error: BaseException) -> bool:
     """True if the database is away because its disk is full."""
     return isinstance(error, asyncpg.DiskFullError)
 
 
-def trace_of(error: Exception) -> Exception | None:
+def exc_info_of(error: Exception) -> Exception | None:
     """What to log as ``exc_info``: an outage needs no trace."""
     return None if is_away(error) else error
 
@@ -134,7 +134,7 @@ async def answers() -> bool:
     return True
 
 
-async def passes(error: Exception) -> bool:
+async def is_temporary(error: Exception) -> bool:
     """Like ``is_away``, and a database that dies in mid-sentence has many more ways to say so: it is asked.
 
     One that was restored without our schema gets it in a while, too.
@@ -144,7 +144,7 @@ async def passes(error: Exception) -> bool:
 
 async def misses_migrations(error: Exception) -> bool:
     """True if ``error`` comes of a schema that is not this program's."""
-    return lacks_tables(error) and not await is_current()
+    return is_missing_table(error) and not await is_current()
 
 
 async def is_current() -> bool:
@@ -155,7 +155,7 @@ async def is_current() -> bool:
             statement = "SELECT name FROM tortoise_migrations WHERE app = 'portal'"
             rows = await connection.execute_query_dict(statement)
     except OperationalError as error:
-        if lacks_tables(error):  # none was ever made
+        if is_missing_table(error):  # none was ever made
             return False
         raise
     return ours <= {row["name"] for row in rows}

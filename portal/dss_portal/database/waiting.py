@@ -10,7 +10,7 @@ import asyncpg
 from dss_portal import database
 from dss_portal.database.address import parse
 from dss_portal.database.engine import arguments
-from dss_portal.database.unusable import why_not
+from dss_portal.database.explanations import why_not
 
 log = logging.getLogger(__name__)
 

@@ -93,7 +93,7 @@ class Relay:
         def wake() -> None:
             loop.call_soon_threadsafe(self._wake.set)
 
-        with store.told(wake):
+        with store.woken_by_commits(wake):
             while True:
                 await self._publish_due()
                 await _wait(self._wake, IDLE_S if self._broker.connected else SEEKING_S)
@@ -109,7 +109,7 @@ class Relay:
             if await waiting.for_schema(error):
                 self._wake.set()
                 return
-            facts, trace = {"reason": repr(error)}, database.trace_of(error)
+            facts, trace = {"reason": repr(error)}, database.exc_info_of(error)
             log.warning("outbox not flushed, trying again", extra=facts, exc_info=trace)
             await asyncio.sleep(FAILED_S)
 

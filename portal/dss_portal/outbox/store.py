@@ -33,7 +33,7 @@ def is_due() -> None:
 
 
 @contextmanager
-def told(listener: Callable[[], None]) -> Iterator[None]:
+def woken_by_commits(listener: Callable[[], None]) -> Iterator[None]:
     """Within the block, ``listener`` is called after each commit of this process that makes a message due.
 
     Commits of other processes, such as a command's, are left to the relay's periodic look.

@@ -9,7 +9,7 @@ from dss_datastore.layout import Area
 from dss_portal.accounts.sessions import current_user, signed_in
 from dss_portal.attachments import store as attachments
 from dss_portal.formats import csv_text
-from dss_portal.providers import ending, store
+from dss_portal.providers import completion, store
 from dss_portal.refusals import Refused
 from dss_portal.tickets import claims, files, progress
 from dss_portal.tickets import store as tickets
@@ -82,9 +82,9 @@ async def finish(ticket_id: int) -> Response:
     if asked not in {"success", "failed"}:
         raise Refused(f"Cannot set status of ticket to {asked}")
     if asked == "success":
-        await ending.succeed(components(), ticket_id, user)
+        await completion.succeed(components(), ticket_id, user)
     else:
-        await ending.fail(ticket_id, user)
+        await completion.fail(ticket_id, user)
     return plain(asked)
 
 

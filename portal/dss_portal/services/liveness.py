@@ -86,7 +86,7 @@ async def standings() -> dict[str, Standing]:
     return found
 
 
-async def forget_the_dead() -> None:
+async def delete_expired() -> None:
     """Their names are never used again as a rule, so their rows would pile up."""
     before = clock.now() - FORGOTTEN
     await Worker.filter(heard_at__lt=before).delete()

@@ -60,7 +60,7 @@ async def enforce(settings: Settings, datastore: Datastore) -> int:
         partial(_overdue, UPLOAD): lambda late: _give_up_upload(*late, datastore),
         _abandoned: lambda late: _give_up_abandoned(*late, datastore),
         partial(_overdue, QUEUE): lambda late: _give_up_waiting(*late),
-        partial(_overdue, RUN): lambda late: _take_away(*late, settings.max_attempts),
+        partial(_overdue, RUN): lambda late: _end_attempt(*late, settings.max_attempts),
     }
 
     async def enforce_one(find: Find) -> int:
@@ -152,7 +152,7 @@ async def _time_out(ticket_id: int, stage: Status, text: str) -> bool:
     return True
 
 
-async def _take_away(ticket_id: int, limit_s: float, max_attempts: int) -> bool:
+async def _end_attempt(ticket_id: int, limit_s: float, max_attempts: int) -> bool:
     """Whoever works on it is told to stop, and the next attempt is queued, if there is one."""
     async with in_transaction():
         ticket = await store.locked(ticket_id)

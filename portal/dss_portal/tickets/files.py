@@ -10,8 +10,8 @@ from dss_datastore.layout import Area
 from dss_portal.datastore import Datastore
 from dss_portal.models import Status, Ticket, User
 from dss_portal.refusals import Refused
+from dss_portal.scrubbing import files as scrubbing
 from dss_portal.tickets import store
-from dss_portal.traces import scrubbing
 
 LEFT_OUT = "Mesh layers left out, since ITK-SNAP does not upload their files: {}."
 

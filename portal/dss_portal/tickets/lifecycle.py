@@ -125,7 +125,7 @@ def apply(ticket: TicketState, event: Event) -> TicketState:
         case Failed() | Abandoned():
             return _ended(ticket, event.claim_id, Status.FAILED)
         case LeaseLapsed() | RunOverdue():
-            return _taken_away(ticket, event)
+            return _attempt_over(ticket, event)
         case HolderRemoved():
             return _given_back(ticket, event)
         case StageOverdue():
@@ -162,7 +162,7 @@ def _deleted(ticket: TicketState) -> TicketState:
     return ticket if ticket.status is Status.DELETED else replace(ticket, status=Status.DELETED)
 
 
-def taken_away(before: TicketState, after: TicketState, event: Event) -> str | None:
+def claim_to_withdraw(before: TicketState, after: TicketState, event: Event) -> str | None:
     """The claim that ``event`` ended without its holder's doing; its holder may be at work and is to be told.
 
     Of a deleted ticket everybody is told anyway.
@@ -200,7 +200,7 @@ def _given_back(ticket: TicketState, event: HolderRemoved) -> TicketState:
     return replace(ticket, status=Status.READY) if is_current(ticket, event.claim_id) else ticket
 
 
-def _taken_away(ticket: TicketState, event: LeaseLapsed | RunOverdue) -> TicketState:
+def _attempt_over(ticket: TicketState, event: LeaseLapsed | RunOverdue) -> TicketState:
     if not is_current(ticket, event.claim_id):
         return ticket
     if ticket.attempt >= event.max_attempts:

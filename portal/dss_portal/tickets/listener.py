@@ -26,7 +26,7 @@ from dss_portal.datastore import Datastore
 from dss_portal.models import Ticket
 from dss_portal.services import store as services
 from dss_portal.settings import Settings
-from dss_portal.tickets import claims, janitor, leases, store
+from dss_portal.tickets import claims, cleanup, leases, store
 from dss_portal.tickets.lifecycle import FINISHED, Abandoned, Failed, Succeeded, is_current
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class Listener:
                 return False
             await self._apply(ticket, event, message_id)
         if ticket.status in FINISHED:
-            await janitor.tidy_up(self._datastore, ticket.id)
+            await cleanup.clean_up(self._datastore, ticket.id)
         return True
 
     async def _apply(self, ticket: Ticket, event: ClaimEvent, message_id: str) -> None:

@@ -55,7 +55,7 @@ class Presence:
             except Exception as error:
                 if await waiting.for_schema(error):
                     continue
-                facts, trace = {"reason": repr(error)}, database.trace_of(error)
+                facts, trace = {"reason": repr(error)}, database.exc_info_of(error)
                 log.warning("presence not refreshed", extra=facts, exc_info=trace)
             await asyncio.sleep(PERIOD_S)
 

@@ -54,7 +54,7 @@ async def run(settings: Settings, datastore: Datastore, broker: Broker) -> None:
         except Exception as error:
             if await waiting.for_schema(error):
                 continue
-            facts, trace = {"reason": repr(error)}, database.trace_of(error)
+            facts, trace = {"reason": repr(error)}, database.exc_info_of(error)
             log.warning("sweep failed, trying again", extra=facts, exc_info=trace)
         await asyncio.sleep(PERIOD_S)
 

@@ -10,7 +10,7 @@ from dss_portal.formats import Rows, csv_text
 from dss_portal.models import Ticket
 from dss_portal.refusals import Refused
 from dss_portal.tickets import files, progress, queue, store, submission, views
-from dss_portal.tickets.room import Room
+from dss_portal.tickets.reservation import Reservation
 from dss_portal.tickets.views import LogLine
 from dss_portal.web import parameters, uploads
 from dss_portal.web.answers import enclosed, in_pages, long_table, plain, streamed
@@ -57,9 +57,11 @@ async def file_listing(ticket_id: int, area: Area) -> Response:
 async def upload(ticket_id: int, area: Area) -> Response:
     ticket = await _readable(ticket_id)
     sent = await uploads.file_part()
-    room = Room(ticket, area, sent, components().settings)
+    reservation = Reservation(ticket, area, sent, components().settings)
     scrubs = components().settings.scrub_inputs
-    await submission.receive_file(components().datastore, room, current_user(), scrubs=scrubs)
+    await submission.receive_file(
+        components().datastore, reservation, current_user(), scrubs=scrubs
+    )
     return plain("success")
 
 

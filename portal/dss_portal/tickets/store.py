@@ -64,7 +64,7 @@ async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
     if ticket.missed and _goes_on(ticket, event):
         await add_log(ticket.id, "info", SENTENCES[Missed.NOBODY])
         await begin_waiting(ticket)
-    if claim_id := lifecycle.taken_away(before, after, event):
+    if claim_id := lifecycle.claim_to_withdraw(before, after, event):
         await withdraw_claim(ticket, claim_id)
         await forget_files(ticket.id, "results")  # half of them, from a provider that polls
     await counting.count(ticket, event, before.status)

@@ -19,7 +19,7 @@ from dss_portal.tickets.lifecycle import (
     Retried,
     Submitted,
 )
-from dss_portal.tickets.room import Room
+from dss_portal.tickets.reservation import Reservation
 
 
 def not_found(ticket_id: int, user: User) -> Refused:
@@ -59,27 +59,29 @@ async def create(user: User, githash: str | None, name: str | None, quiet_s: flo
     return ticket.id
 
 
-async def receive_file(datastore: Datastore, room: Room, user: User, *, scrubs: bool) -> None:
+async def receive_file(
+    datastore: Datastore, reservation: Reservation, user: User, *, scrubs: bool
+) -> None:
     """Add a file to a ticket that is not yet submitted; a sysadmin may while it waits.
 
     If it ``scrubs``, nobody ever reads where the sender keeps his files.  Raises Refused.
     """
-    ticket_id, area, sent = room.ticket.id, room.area, room.sent
-    _require_open(room.ticket, ticket_id, user)
+    ticket_id, area, sent = reservation.ticket.id, reservation.area, reservation.sent
+    _require_open(reservation.ticket, ticket_id, user)
     files.check_name(area, sent.name)
 
     async def check() -> None:
         _require_open(await Ticket.get_or_none(id=ticket_id), ticket_id, user)
 
-    async with room, files.coming(datastore, ticket_id, check):
-        temporary, size_bytes = await datastore.receive(ticket_id, area, room.watched())
+    async with reservation, files.coming(datastore, ticket_id, check):
+        temporary, size_bytes = await datastore.receive(ticket_id, area, reservation.watched())
         try:
             if scrubs and area == "input":
                 size_bytes = await datastore.scrub(temporary, ticket_id)
             async with in_transaction():
                 _require_open(await store.locked(ticket_id), ticket_id, user)
                 await files.check_twin(ticket_id, area, sent.name)
-                await room.settle(size_bytes)
+                await reservation.convert(size_bytes)
                 await datastore.keep(temporary, sent.name)
                 await store.register_file(ticket_id, area, sent.name, size_bytes)
         finally:

@@ -49,9 +49,9 @@ def install(app: Quart) -> None:
                 "the database takes no such value", extra={"reason": kind, "route": _route()}
             )
             return plain("The request has a value that is too long or too large.", 400)
-        if database.lacks_tables(error) and await _misses_migrations(error):
+        if database.is_missing_table(error) and await _misses_migrations(error):
             return _later("This service is being set up; please try again in a minute.")
-        if await database.passes(error):
+        if await database.is_temporary(error):
             return _away(error)
         if is_disk_full(error):
             log.warning("disk full", extra={"reason": repr(error)})
@@ -95,7 +95,7 @@ async def _misses_migrations(error: Exception) -> bool:
 
 def _away(error: Exception) -> Response:
     log.warning("database away", extra={"reason": repr(error)})
-    why = "has no room on its disk" if database.has_no_room(error) else "does not answer"
+    why = "has no room on its disk" if database.has_full_disk(error) else "does not answer"
     return _later(f"The database of this service {why}; please try again in a minute.")
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import httpx
 
-from dss_client.jar import CookieJar, jar_name
+from dss_client.cookie_jar import CookieJar, jar_name
 
 URL = httpx.URL("http://127.0.0.1:8080/api/tickets")
 

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 import pytest
 from pydantic import ValidationError
 
-from dss_portal.accounts.clients import key_of
+from dss_portal.accounts.client_addresses import key_of
 from dss_portal.accounts.limits import MAX_KEYS, Count, Window
 from dss_portal.refusals import Refused
 from dss_portal.settings import Settings

@@ -48,7 +48,7 @@ def on_loop(loop: asyncio.AbstractEventLoop, handler: AsyncHandler) -> Handler:
             try:
                 return await handler(delivery)
             except Exception as error:
-                if not await passes(error):
+                if not await is_temporary(error):
                     raise
                 if not waited:
                     log.warning("message waits", extra={"reason": repr(error)})
@@ -64,6 +64,6 @@ def on_loop(loop: asyncio.AbstractEventLoop, handler: AsyncHandler) -> Handler:
     return handle
 
 
-async def passes(error: Exception) -> bool:
+async def is_temporary(error: Exception) -> bool:
     """Is a disk full, or the datastore or the database away?"""
-    return is_disk_full(error) or is_away(error) or await database.passes(error)
+    return is_disk_full(error) or is_away(error) or await database.is_temporary(error)

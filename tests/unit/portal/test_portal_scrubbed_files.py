@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from dss_portal.traces.scrubbing import scrub
-from dss_portal.traces.volumes import scrub_volume
-from dss_portal.traces.workspaces import without_paths
+from dss_portal.scrubbing.files import scrub
+from dss_portal.scrubbing.image_headers import scrub_volume
+from dss_portal.scrubbing.workspaces import without_paths
 from dss_workspace.label_table import label_table
 from dss_workspace.layers import layers
 from dss_workspace.paths import has_moved

@@ -24,14 +24,14 @@ RENEW_S = 5.0
 """So often the claim is renewed meanwhile: a service may have leases of seconds."""
 
 REFUSED = "The results cannot be accepted. {} Mend them, send them again, and set the status again."
-NOBODY = (
+NO_ANSWER = (
     "The results could not be checked, since no program that does so answered within {:g} seconds. The "
     "ticket stays claimed; set the status again in a while, and tell the operator if that does not help."
 )
 TOO_MANY = "The results are too many files to be checked; send fewer, or shorter names."
 
 
-async def require_sound(broker: Broker, asked: CheckResults) -> tuple[AttachedFile, ...]:
+async def require_accepted(broker: Broker, asked: CheckResults) -> tuple[AttachedFile, ...]:
     """Wait for the verdict, without any connection to the database; what is to be attached to the log.
 
     Raises Refused if it is against the results, or if nobody gives one within ``patience_s``.
@@ -45,7 +45,7 @@ async def require_sound(broker: Broker, asked: CheckResults) -> tuple[AttachedFi
         case None:
             facts = {"ticket": asked.ticket_id, "claim": asked.claim_id}
             log.warning("nobody checks results", extra=facts)
-            raise Refused(NOBODY.format(asked.patience_s))
+            raise Refused(NO_ANSWER.format(asked.patience_s))
         case other:
             raise TypeError(f"{type(other).__name__} is no verdict")
 
@@ -82,5 +82,5 @@ async def _keep(claim_id: str) -> None:
     try:
         await claims.renew(claim_id)
     except Exception as error:
-        if not await database.passes(error):
+        if not await database.is_temporary(error):
             raise

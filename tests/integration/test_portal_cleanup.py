@@ -5,7 +5,7 @@ import pytest
 from dss_broker.messages import ClaimFailed
 from dss_datastore import layout
 from dss_portal.datastore import Datastore
-from dss_portal.tickets import janitor, store
+from dss_portal.tickets import cleanup, store
 from support.portals import Portal, eventually, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
@@ -35,11 +35,11 @@ async def test_what_came_after_the_end_is_removed(portal: Portal, datastore: Dat
     uploads = portal.datastore / layout.area_dir(ticket_id, "input")
     (uploads / ".0123.part").write_bytes(b"broken off")
 
-    assert await janitor.tidy(datastore) == 1
+    assert await cleanup.clean_ended(datastore) == 1
 
     assert not work.exists()
     assert [path.name for path in uploads.iterdir()] == ["a.itksnap"]
-    assert await janitor.tidy(datastore) == 0
+    assert await cleanup.clean_ended(datastore) == 0
 
 
 async def test_what_nobody_is_shown_is_removed_and_what_somebody_is_stays(
@@ -54,11 +54,11 @@ async def test_what_nobody_is_shown_is_removed_and_what_somebody_is_stays(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"left")
 
-    assert await janitor.tidy(datastore) == 1
+    assert await cleanup.clean_ended(datastore) == 1
 
     assert [path.name for path in results.iterdir()] == ["kept.nii.gz"]
     assert list(attached.iterdir()) == []
-    assert await janitor.tidy(datastore) == 0
+    assert await cleanup.clean_ended(datastore) == 0
 
 
 async def test_a_deleted_tickets_folder_does_not_come_back(
@@ -70,7 +70,7 @@ async def test_a_deleted_tickets_folder_does_not_come_back(
     late = portal.datastore / layout.work_dir(ticket_id, "0" * 32)
     late.mkdir(parents=True)
 
-    assert await janitor.tidy(datastore) == 1
+    assert await cleanup.clean_ended(datastore) == 1
 
     assert not (portal.datastore / layout.ticket_dir(ticket_id)).exists()
 
@@ -84,6 +84,6 @@ async def test_a_ticket_that_is_tried_again_keeps_its_files(
     work = portal.datastore / layout.work_dir(ticket_id, "0" * 32)
     work.mkdir(parents=True)
 
-    assert await janitor.tidy(datastore) == 0
+    assert await cleanup.clean_ended(datastore) == 0
 
     assert work.exists()

@@ -78,7 +78,7 @@ class Held:
         return self.stored_bytes + size_bytes <= self.max_stored_bytes
 
 
-class Room:
+class Reservation:
     """The room of one upload, which counts for the ticket's owner.
 
     Entering it raises Refused if the file cannot fit, or if its ticket would be one too many.
@@ -141,7 +141,7 @@ class Room:
             await self._make_sure_of(size_bytes)
             yield piece
 
-    async def settle(self, size_bytes: int) -> None:
+    async def convert(self, size_bytes: int) -> None:
         """The file has come; within the transaction that registers it.  Raises Refused."""
         held = await self._held()
         if held.files >= held.max_files:
@@ -200,7 +200,7 @@ class Room:
         await Ticket.filter(id=self.ticket.id).update(uploaded_at=store.now())
 
 
-async def forget_dead() -> None:
+async def delete_dead() -> None:
     """Uploads that were not heard of for a day have ended with their portals."""
     await Upload.filter(heard_at__lt=store.now() - timedelta(days=1)).delete()
 

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dss_datastore.writing import write
-from dss_portal.traces.volumes import scrub_volume
-from dss_portal.traces.workspaces import without_meshes, without_paths
+from dss_portal.scrubbing.image_headers import scrub_volume
+from dss_portal.scrubbing.workspaces import without_meshes, without_paths
 from dss_workspace.registry import MAX_BYTES
 
 _THREADS = ThreadPoolExecutor(2, thread_name_prefix="scrubbing")

@@ -13,7 +13,7 @@ from dss_portal.models import Claim, Status, Ticket, User
 from dss_portal.providers import store
 from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
-from dss_portal.tickets import claims, verdicts
+from dss_portal.tickets import claims, result_checks
 from dss_portal.tickets import store as tickets
 from dss_portal.tickets.lifecycle import Failed, Succeeded
 
@@ -74,7 +74,7 @@ async def _judged(parts: Components, held: Claim) -> _Judged:
     stamps = await _results(parts.datastore, held.ticket_id)
     try:
         question = _question(held, stamps, parts.settings)
-        attachments = await verdicts.require_sound(parts.broker, question)
+        attachments = await result_checks.require_accepted(parts.broker, question)
     finally:
         await claims.renew(held.id)
     return _Judged(stamps=stamps, attachments=attachments)

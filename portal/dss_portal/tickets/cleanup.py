@@ -21,7 +21,7 @@ from dss_portal.database import waiting
 from dss_portal.datastore import Datastore
 from dss_portal.models import Status, Ticket, TicketHistory
 from dss_portal.services import liveness
-from dss_portal.tickets import room, store
+from dss_portal.tickets import reservation, store
 from dss_portal.tickets.lifecycle import FINISHED
 
 log = logging.getLogger(__name__)
@@ -43,32 +43,32 @@ async def run(datastore: Datastore, every_s: float) -> None:
     while True:
         await asyncio.sleep(every_s)
         try:
-            await tidy_all(datastore)
+            await clean_all(datastore)
         except Exception as error:
             if await waiting.for_schema(error):
                 continue
-            facts, trace = {"reason": repr(error)}, database.trace_of(error)
-            log.warning("files not tidied, trying again", extra=facts, exc_info=trace)
+            facts, trace = {"reason": repr(error)}, database.exc_info_of(error)
+            log.warning("files not cleaned, trying again", extra=facts, exc_info=trace)
 
 
-async def tidy_all(datastore: Datastore) -> None:
+async def clean_all(datastore: Datastore) -> None:
     """Files, login tokens and sessions, dead uploads and programs; none holds the others."""
     work: tuple[Callable[[], Awaitable[object]], ...] = (
-        partial(tidy, datastore),
+        partial(clean_ended, datastore),
         partial(accounts.forget_expired, accounts.SESSION_LIFE_S),
-        room.forget_dead,
-        liveness.forget_the_dead,
+        reservation.delete_dead,
+        liveness.delete_expired,
     )
     await each("tidying", work, done)
 
 
-async def tidy(datastore: Datastore) -> int:
+async def clean_ended(datastore: Datastore) -> int:
     """Remove what is left of the tickets that ended lately; of how many there was something."""
-    tidied = 0
+    cleaned = 0
     async for ends in _ends():
         left = await _left_of(datastore, ends)
-        tidied += await each("tidying up a ticket", left, partial(_tidied, datastore))
-    return tidied
+        cleaned += await each("tidying up a ticket", left, partial(_cleaned, datastore))
+    return cleaned
 
 
 async def _left_of(datastore: Datastore, ends: Mapping[int, datetime]) -> list[int]:
@@ -79,14 +79,14 @@ async def _left_of(datastore: Datastore, ends: Mapping[int, datetime]) -> list[i
     return await asyncio.to_thread(lambda: [t.id for t in ended if _is_left(datastore, t, shown)])
 
 
-async def _tidied(datastore: Datastore, ticket_id: int) -> bool:
-    tidied = await tidy_up(datastore, ticket_id)
-    if tidied:
+async def _cleaned(datastore: Datastore, ticket_id: int) -> bool:
+    cleaned = await clean_up(datastore, ticket_id)
+    if cleaned:
         log.info("files removed that nobody is shown", extra={"ticket": ticket_id})
-    return tidied
+    return cleaned
 
 
-async def tidy_up(datastore: Datastore, ticket_id: int) -> bool:
+async def clean_up(datastore: Datastore, ticket_id: int) -> bool:
     """Remove what is left of a ticket; False if it has not ended."""
     async with in_transaction():
         ticket = await store.locked(ticket_id)  # so that nobody retries it meanwhile
