@@ -1,4 +1,4 @@
-"""What a program may ask of a broker.  Kept by ``rabbit.RabbitBroker`` and ``memory.MemoryBroker`` alike."""
+"""The interface of a broker.  ``rabbit.RabbitBroker`` and ``memory.MemoryBroker`` implement it."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -11,7 +11,7 @@ from dss_broker.topology import Subscription
 
 
 class Delivery(Protocol):
-    """A message in hand, acknowledged when its handler returns."""
+    """A delivered message.  It is acknowledged when its handler returns."""
 
     @property
     def message(self) -> Message: ...
@@ -22,48 +22,49 @@ class Delivery(Protocol):
 
     @property
     def redelivered(self) -> bool:
-        """True if somebody may have had this message before."""
+        """True if another consumer may have had this message before."""
 
     @property
     def attempt(self) -> int:
-        """1 for the first try, one more for each delayed retry."""
+        """1 for the first attempt, one more for each delayed retry."""
 
     @property
     def deliveries(self) -> int:
-        """Grows with every redelivery and retry of the message: of two hands, whose is the later."""
+        """Increases with each redelivery and retry of the message: the higher of two is the later delivery."""
 
     @property
     def age_s(self) -> float | None:
-        """Since it was sent, by two machines' clocks; None for a retry, whose sending is forgotten."""
+        """Seconds since it was sent, by the clocks of two machines; None for a retry."""
 
     @property
     def parked_reason(self) -> str | None:
-        """Why nobody could handle the message, if it comes from PORTAL_PARKED; otherwise None."""
+        """Why the message was parked, if it comes from PORTAL_PARKED; otherwise None."""
 
     def reply(self, message: Message) -> "Future[None]":
-        """Answer the requester; the future is done once the broker has the reply.
+        """Answer the requester; the future is done when the broker has stored the reply.
 
-        A requester that is gone gets nothing, which is no error.  Raises ValueError if nobody asked.
+        A reply to a process that has ended is dropped without an error.  Raises ValueError if the message is no request.
         """
 
 
 Handler: TypeAlias = Callable[[Delivery], None]
-"""Called in a thread of its own subscription, never on the I/O thread.
+"""Called in a thread of its subscription, not on the I/O thread.
 
-Returns: the message is acknowledged.  Raises TryAgainLater: it comes back after a delay, a bounded
-number of times, and is then parked in ``dss.dead``.  (ORDERED and EVERYONE wait the delay in place:
-later messages of the ticket wait too, so the order holds.)  Raises ReturnToQueue, which only a stopping program may: it
-goes back when the broker is closed.  Raises anything else: it is parked at once, with the reason.  A
-handler may run twice for one message.  A message of which five programs died is parked, too; stops and
-lost connections do not count.
+If it returns, the message is acknowledged.  If it raises TryAgainLater, the message is retried after a delay, a bounded
+number of times, and is then parked in ``dss.dead``.  (ORDERED and EVERYONE wait for the delay in place, so that later
+messages of the ticket stay behind.)  If it raises ReturnToQueue, which only a stopping program may do, the message is
+requeued when the broker is closed.  If it raises anything else, the message is parked at once, with the reason.
+
+Delivery is at least once: a handler may run twice for one message, and must be idempotent.  A message of which five
+programs have died is parked; orderly stops and lost connections do not count as deaths.
 """
 
 
 class Conversation(Protocol):
-    """The replies to one request, in the order they were sent."""
+    """The replies to one request, in the order in which they were sent."""
 
     def next(self, timeout_s: float) -> Message:
-        """The next reply, waiting up to ``timeout_s`` for it.
+        """Wait up to ``timeout_s`` for the next reply.
 
         Raises ReplyTimeout if none comes in time, Unroutable if no queue wanted the request,
         BrokerClosed if the broker or this conversation was closed.
@@ -74,44 +75,44 @@ class Conversation(Protocol):
 
 
 class Broker(Protocol):
-    """A connection that mends itself.  Every method may be called from any thread."""
+    """A connection that reconnects by itself.  Every method may be called from any thread."""
 
     @property
     def connected(self) -> bool:
-        """True if the broker is there and takes messages."""
+        """True if the broker is connected and accepts messages."""
 
     @property
     def problem(self) -> str:
-        """What keeps the program from the broker, a sentence for operators; "" if nothing does."""
+        """Why the program cannot use the broker, a sentence for operators; "" if it can."""
 
     def publish(self, message: Message, *, message_id: str | None = None) -> "Future[None]":
-        """Send ``message`` to whoever subscribes to its routing key.
+        """Send ``message`` to the subscribers of its routing key.
 
-        The future is done once the broker has stored it, however many reconnections that takes; it
-        raises Unroutable if no queue wants the message (``topology.is_mandatory``), MessageRefused if
-        the broker never takes it, BrokerClosed if the broker was closed first.  It cannot be cancelled; its callbacks must not block.
+        The future is done when the broker has stored the message, after any number of reconnections.  It raises
+        Unroutable if no queue is bound for a mandatory message (``topology.is_mandatory``), MessageRefused if the broker
+        refuses it, BrokerClosed if the broker was closed first.  It cannot be cancelled; its callbacks must not block.
         Raises ValueError if the message is too large or is a reply.
         """
 
     def consume(self, subscription: Subscription, handler: Handler) -> None:
-        """Declare what ``subscription`` needs and hand its messages to ``handler`` from now on.
+        """Declare what ``subscription`` needs, and call ``handler`` with its messages from now on.
 
-        Returns when the broker has confirmed the subscription; it is renewed at each reconnection.
-        Raises BrokerClosed if the broker is closed, or consuming stopped, before that.
+        Returns when the broker has confirmed the subscription, which is renewed at each reconnection.  Raises
+        BrokerClosed if the broker is closed, or consuming stopped, before that.
         """
 
     def request(self, message: Message) -> Conversation:
-        """Publish ``message`` with a way to answer it."""
+        """Publish ``message``; the conversation has its replies."""
 
     def dead_letters(self) -> AbstractContextManager[DeadLetterSession]:
-        """Take what was parked in hand, one operator at a time; blocks, and uses a connection of its own.
+        """Hold the parked messages, for one operator at a time; blocks, and uses a connection of its own.
 
-        Nothing is lost if the program dies within.  Raises BrokerAway, or DeadLettersBusy if another
-        operator does not finish soon.
+        If the program dies meanwhile, all stay parked.  Raises BrokerAway, or DeadLettersBusy if another operator holds
+        them for too long.
         """
 
     def stop_consuming(self, timeout_s: float) -> bool:
-        """Take no new messages; wait for the handlers in progress.  False if some still run."""
+        """Start no more handlers; wait for those that run.  False if one still runs after ``timeout_s``."""
 
     def close(self) -> None:
-        """Close the connection.  Unacknowledged messages go back to their queues."""
+        """Close the connection.  Unacknowledged messages are requeued."""

@@ -12,10 +12,10 @@ from dss_broker.errors import MalformedMessage
 from dss_broker.messages import Message
 
 DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What reading bytes that somebody else wrote may end with."""
+"""Errors that decoding bytes of another program may raise."""
 
 MAX_BODY_BYTES = 64 * 1024
-"""Far above any honest message: descriptors are a few kB, voxels travel by path."""
+"""Far above any message of ours: descriptors have a few kB, voxels travel by path."""
 
 _CLASSES: dict[str, type[Message]] = {c.__name__: c for c in get_args(Message)}
 
@@ -23,8 +23,8 @@ _CLASSES: dict[str, type[Message]] = {c.__name__: c for c in get_args(Message)}
 def encode(message: Message) -> tuple[str, bytes]:
     """Type name and body.
 
-    Raises ValueError if the body is larger than MAX_BODY_BYTES, or could not be read again: JSON has
-    no word for a number that is not finite.
+    Raises ValueError if the body is larger than MAX_BODY_BYTES or cannot be decoded again: JSON has no NaN and no
+    infinity.
     """
     body = msgspec.json.encode(message)
     if len(body) > MAX_BODY_BYTES:

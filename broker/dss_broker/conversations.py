@@ -1,4 +1,4 @@
-"""The requests of one process that still wait for replies."""
+"""The open requests of one process, and their replies."""
 
 import queue
 import threading
@@ -22,7 +22,7 @@ class OpenConversation:
         except queue.Empty:
             raise ReplyTimeout(f"No reply came within {timeout_s:g} s") from None
         if isinstance(arrived, BaseException):
-            self._arrived.put(arrived)  # for whoever asks again
+            self._arrived.put(arrived)  # for the next call
             raise arrived
         return arrived
 
@@ -31,11 +31,11 @@ class OpenConversation:
         self.put(BrokerClosed("The conversation was closed"))
 
     def put(self, arrived: Message | BaseException) -> None:
-        """A reply, or the reason why none will come."""
+        """Add a reply, or the reason why none will come."""
         self._arrived.put(arrived)
 
     def watch(self, request: "Future[None]") -> None:
-        """End the conversation if the request could not even be sent."""
+        """End the conversation if ``request`` could not be published."""
         request.add_done_callback(self._request_done)
 
     def _request_done(self, request: "Future[None]") -> None:
@@ -44,7 +44,7 @@ class OpenConversation:
 
 
 class Conversations:
-    """By request id.  Every method may be called from any thread."""
+    """Conversations by request id.  Every method may be called from any thread."""
 
     def __init__(self) -> None:
         self._open: dict[str, OpenConversation] = {}
@@ -56,15 +56,15 @@ class Conversations:
             self._open[request_id] = conversation
         return conversation
 
-    def arrived(self, request_id: str | None, reply: Message) -> None:
-        """Hand ``reply`` to its requester; dropped if that one no longer waits."""
+    def deliver(self, request_id: str | None, reply: Message) -> None:
+        """Give ``reply`` to its conversation; it is dropped if that is closed."""
         with self._lock:
             conversation = self._open.get(request_id or "")
         if conversation is not None:
             conversation.put(reply)
 
     def close(self) -> None:
-        """No reply can come any more."""
+        """Fail all conversations with BrokerClosed."""
         with self._lock:
             abandoned = list(self._open.values())
             self._open.clear()

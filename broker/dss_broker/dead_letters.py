@@ -1,4 +1,4 @@
-"""Parked messages as an operator sees them: looked at, sent back, or thrown away."""
+"""Parked messages, which an operator lists, requeues or discards."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,19 +17,19 @@ T = TypeVar("T", int, str)
 NO_REASON = "No reason is known."
 
 LAST_MS = 253_402_300_800_000
-"""The end of the year 9999, the last that Python knows."""
+"""End of the year 9999, the last that ``datetime`` has."""
 
 MAX_LETTERS = 1000
-"""So many letters are taken in hand at a time."""
+"""Most letters of one session."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeadLetter:
-    """A message that nobody could handle, with its story.
+    """A parked message and the facts about its failure.
 
-    ``queue`` is where it came from ("" if nobody knows), ``program`` and ``instance`` who gave it up
-    ("" if the broker did), ``attempt`` how often it was tried, ``deliveries`` how often it was handed
-    out in the last of these.  ``ticket_id`` is read from the body even if that is malformed otherwise.
+    ``queue`` is the queue that it came from ("" if unknown), ``program`` and ``instance`` name the process that parked
+    it ("" if RabbitMQ did), ``attempt`` is the number of attempts, ``deliveries`` the number of deliveries in the last
+    attempt.  ``ticket_id`` is read from the body even if the rest of that is malformed.
     """
 
     id: str
@@ -48,25 +48,25 @@ class DeadLetter:
 
 
 class DeadLetterSession(Protocol):
-    """Dead letters in the hands of one operator; what is not done with them stays where it was."""
+    """Dead letters held by one operator; those that are neither requeued nor discarded stay parked."""
 
     @property
     def letters(self) -> list[DeadLetter]:
-        """The oldest first, MAX_LETTERS at most."""
+        """At most MAX_LETTERS, the oldest first."""
 
     def requeue(self, letter: DeadLetter) -> None:
-        """Send it to the queue it came from, as if for the first time.
+        """Send it to the queue that it came from, as if for the first time.
 
-        Raises Unroutable if that queue is not there, MessageRefused if the broker does not take it; the letter
-        stays then.
+        Raises Unroutable if that queue does not exist, MessageRefused if the broker refuses the message; the letter
+        stays parked then.
         """
 
     def discard(self, letter: DeadLetter) -> None:
-        """Remove it for good."""
+        """Delete it."""
 
 
 def dead_letter(envelope: Envelope) -> DeadLetter:
-    """What the headers and the body of a parked message tell."""
+    """Read the headers and the body of a parked message."""
     body = _body(envelope)
     death = _death(envelope)
     headers = envelope.headers
@@ -88,12 +88,12 @@ def dead_letter(envelope: Envelope) -> DeadLetter:
 
 
 def content_id(body: bytes) -> str:
-    """For a message that its sender gave no id: the same at every look."""
+    """An id for a message without one: the same for each delivery."""
     return sha256(body).hexdigest()[:32]
 
 
 def _ticket_id(body: dict[str, Any]) -> int | None:
-    """None also for a number that no ticket can have."""
+    """None also for a number that is no ticket id."""
     number = _of(body.get("ticket_id"), int)
     return number if number is not None and 0 < number < 2**31 else None
 
@@ -106,7 +106,7 @@ def _body(envelope: Envelope) -> dict[str, Any]:
 
 
 def _death(envelope: Envelope) -> dict[str, object]:
-    """The newest of the deaths that RabbitMQ itself has noted, if any."""
+    """The newest entry of RabbitMQ's ``x-death`` header; {} without one."""
     deaths = envelope.headers.get("x-death")
     newest = deaths[0] if isinstance(deaths, list) and deaths else {}
     return newest if isinstance(newest, dict) else {}

@@ -1,4 +1,4 @@
-"""A message as it travels: bytes, ids and headers, whatever the broker."""
+"""A message as it travels, for every broker: bytes, ids and headers."""
 
 import time
 from collections.abc import Mapping
@@ -22,9 +22,9 @@ PARKED_INSTANCE = "dss-parked-instance"
 PARKED_AT_MS = "dss-parked-at-ms"
 PARKED_DELIVERIES = "dss-parked-deliveries"
 SUSPECT = "dss-suspect"
-"""On the retry of a message that had come again: whether it kills programs is still open."""
+"""On the retry of a redelivered message, which may be a poison message."""
 DELIVERY_COUNTS = ("x-acquired-count", "x-delivery-count")
-"""RabbitMQ's own, for the times before this one: all of them, from 4.3 on; before that the second is that."""
+"""RabbitMQ's counts of earlier deliveries: the first one from RabbitMQ 4.3 on, before that the second."""
 
 MAX_REASON_CHARS = 2000
 """All headers of a message travel in one AMQP frame, 128 kB by default."""
@@ -49,7 +49,7 @@ class Envelope:
 
     @property
     def is_suspect(self) -> bool:
-        """True for a retry of a message that had come again."""
+        """True for a retry of a redelivered message."""
         return bool(self.headers.get(SUSPECT))
 
     @property
@@ -59,7 +59,7 @@ class Envelope:
 
     @property
     def age_s(self) -> float | None:
-        """Seconds since it was sealed, by two machines' clocks; None for a copy (a retry, a parked one)."""
+        """Seconds since it was sent, by the clocks of two machines; None for a copy (a retry or a parked message)."""
         sent_at_ms = self.headers.get(SENT_AT_MS)
         return max(0.0, time.time() - sent_at_ms / 1000) if isinstance(sent_at_ms, int) else None
 
@@ -71,7 +71,7 @@ def new_envelope(
     correlation_id: str | None = None,
     reply_to: str | None = None,
 ) -> Envelope:
-    """Raises ValueError if ``message`` is too large."""
+    """The envelope of a message that is sent now.  Raises ValueError if ``message`` is too large."""
     type_name, body = encode(message)
     headers: dict[str, object] = {SENT_AT_MS: time.time_ns() // 1_000_000}
     if traceparent := current_traceparent.get():
@@ -102,7 +102,7 @@ def ids(envelope: Envelope) -> dict[str, int | str]:
 
 
 def for_retry(envelope: Envelope, *, suspect: bool = False) -> Envelope:
-    """The same message, counted as one try more."""
+    """The same message with its attempt increased by one."""
     headers = _kept(envelope) | {ATTEMPT: envelope.attempt + 1}
     if suspect:
         headers[SUSPECT] = True
@@ -114,8 +114,8 @@ def for_retry(envelope: Envelope, *, suspect: bool = False) -> Envelope:
 def for_parking(
     envelope: Envelope, *, reason: str, queue: str, attempt: int, program: str, instance: str
 ) -> Envelope:
-    """The same message with its story, and counted from 1 again should an operator send it back."""
-    story = {
+    """The same message with the facts about its failure; its attempts count from 1 if an operator requeues it."""
+    facts = {
         PARKED_REASON: reason[:MAX_REASON_CHARS],
         PARKED_QUEUE: queue,
         PARKED_ATTEMPT: attempt,
@@ -124,22 +124,22 @@ def for_parking(
         PARKED_AT_MS: time.time_ns() // 1_000_000,
         PARKED_DELIVERIES: deliveries(envelope),
     }
-    return replace(envelope, headers=_kept(envelope) | story)
+    return replace(envelope, headers=_kept(envelope) | facts)
 
 
 def for_requeueing(envelope: Envelope) -> Envelope:
-    """A parked message without its story, as if it were sent for the first time."""
+    """A parked message without the facts about its failure, as if it were sent for the first time."""
     return replace(envelope, headers=_kept(envelope))
 
 
 def deliveries(envelope: Envelope) -> int:
-    """How often its queue has handed it out, this time included; a quorum queue counts the earlier ones."""
+    """Number of its deliveries from its queue, including this one; a quorum queue counts the earlier ones."""
     counts = (envelope.headers.get(name) for name in DELIVERY_COUNTS)
     return 1 + max((int(count) for count in counts if isinstance(count, int)), default=0)
 
 
 def returned(envelope: Envelope) -> Envelope:
-    """As a quorum queue hands it out the next time."""
+    """The envelope that a quorum queue delivers after a requeue."""
     counted = {DELIVERY_COUNTS[-1]: deliveries(envelope)}
     return replace(envelope, headers={**envelope.headers, **counted})
 
@@ -155,7 +155,7 @@ def parked_reason(envelope: Envelope) -> str | None:
 
 
 def _kept(envelope: Envelope) -> dict[str, object]:
-    """What a copy takes along.  The broker's own ``x-`` headers would only mislead the next queue."""
+    """Headers of a copy.  RabbitMQ's own ``x-`` headers belong to the queue that the original came from."""
     traceparent = envelope.traceparent
     return {TRACEPARENT: traceparent} if traceparent else {}
 

@@ -2,26 +2,26 @@
 
 
 class TryAgainLater(Exception):
-    """A handler cannot do its work now, but may in a while: delayed retry, bounded."""
+    """A handler cannot do its work now: retry with a delay, a bounded number of times."""
 
 
 class ReturnToQueue(Exception):
-    """A handler ends unfinished because its program does: for another one, as if it had not begun."""
+    """A handler ends unfinished because its program stops: requeue the message for another one."""
 
 
 class MalformedMessage(Exception):
-    """The bytes are no message that this version knows."""
+    """The bytes are not a message that this version knows."""
 
 
 class Unroutable(Exception):
-    """Nobody has ever declared a queue for this message."""
+    """No queue is bound for this message."""
 
 
 class MessageRefused(Exception):
-    """The broker takes others, but never this message: too large, a key that cannot be written, no right to it."""
+    """The broker refuses this message, not others: too large, an invalid routing key, a missing permission."""
 
     def __init__(self, reason: str, *, may_change: bool = False) -> None:
-        """``may_change``: an operator can change that, so it is worth trying again."""
+        """``may_change``: an operator can change the cause, so a retry may succeed."""
         super().__init__(reason)
         self.may_change = may_change
 
@@ -35,12 +35,12 @@ class BrokerClosed(Exception):
 
 
 class BrokerAway(Exception):
-    """No broker answers now."""
+    """The broker does not answer."""
 
 
 class BrokerRefuses(BrokerAway):
-    """The broker is there and does not let us in: a sentence that names the setting."""
+    """The broker refuses the connection; the text is a sentence that names the setting."""
 
 
 class DeadLettersBusy(Exception):
-    """Somebody else has the dead letters in hand."""
+    """Another operator holds the dead letters."""

@@ -1,4 +1,4 @@
-"""What becomes of a delivery: the rules of ``broker.Handler``, the same for every broker."""
+"""Runs handlers and decides the outcome of each delivery, by the rules of ``broker.Handler``, for every broker."""
 
 import logging
 import threading
@@ -23,19 +23,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Handled:
-    """Acknowledge it."""
+    """The message is to be acknowledged."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Postponed:
-    """Let it come back after ``delay_s``."""
+    """The message is to be retried after ``delay_s``."""
 
     delay_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parked:
-    """Nobody can handle it."""
+    """The message is to be parked, because it cannot be handled."""
 
     reason: str
     attempt: int
@@ -43,13 +43,13 @@ class Parked:
 
 @dataclass(frozen=True, kw_only=True)
 class Returned:
-    """Not handled: put it back.  ``failed`` counts as a death of the program, a mere stop does not."""
+    """The message is to be requeued.  ``failed`` counts as a death of the program; an orderly stop does not."""
 
     failed: bool
 
 
-Verdict: TypeAlias = Handled | Postponed | Parked | Returned
-Answer: TypeAlias = Callable[[str, Envelope], "Future[None]"]
+Outcome: TypeAlias = Handled | Postponed | Parked | Returned
+SendReply: TypeAlias = Callable[[str, Envelope], "Future[None]"]
 """Sends an envelope to a reply queue."""
 
 
@@ -62,7 +62,7 @@ class Received:
     redelivered: bool
     attempt: int
     parked_reason: str | None
-    answer: Answer
+    send_reply: SendReply
 
     @property
     def message_id(self) -> str:
@@ -80,44 +80,44 @@ class Received:
         if self.envelope.reply_to is None:
             raise ValueError(f"Nobody waits for an answer to this {self.envelope.type_name}")
         reply = new_envelope(message, correlation_id=self.envelope.correlation_id)
-        return self.answer(self.envelope.reply_to, reply)
+        return self.send_reply(self.envelope.reply_to, reply)
 
 
 class Handling:
-    """Runs one subscription's handler and judges how that ended.  May be used by several threads."""
+    """Runs the handler of one subscription.  Several threads may use it."""
 
     def __init__(
         self,
         subscription: Subscription,
         handler: Handler,
         *,
-        answer: Answer,
+        send_reply: SendReply,
         retry_delays_s: Sequence[float],
     ) -> None:
         self._queue = subscription.queue
         self._handler = handler
-        self._answer = answer
+        self._send_reply = send_reply
         self._retry_delays_s = retry_delays_s
         self._retries_in_place = subscription.sharing is not Sharing.WORK
         self._reads_parked = subscription.exchange == DEAD_EXCHANGE
         self._stopping = threading.Event()
-        self._begin_counting()
+        self._create_series()
 
     def stop(self) -> None:
-        """End the waiting for retries in place; their messages are Returned."""
+        """End the waits for retries in place; their messages are Returned."""
         self._stopping.set()
 
-    def verdict(self, envelope: Envelope, *, redelivered: bool) -> Verdict:
-        """Run the handler to its end, which may take hours."""
+    def handle(self, envelope: Envelope, *, redelivered: bool) -> Outcome:
+        """Run the handler, which may take hours, with its retries in place."""
         began_s = time.monotonic()
         self._note_arrival(envelope, redelivered=redelivered)
-        verdict = self._verdict(envelope, redelivered=redelivered)
-        seconds = metrics.MESSAGE_SECONDS.labels(self._queue, type(verdict).__name__)
+        outcome = self._handle(envelope, redelivered=redelivered)
+        seconds = metrics.MESSAGE_SECONDS.labels(self._queue, type(outcome).__name__)
         seconds.observe(time.monotonic() - began_s)
-        return verdict
+        return outcome
 
-    def given_up(self, envelope: Envelope, deaths: int) -> Verdict | None:
-        """A message of which too many programs have died is given to no other; None if it may be handled."""
+    def poison_outcome(self, envelope: Envelope, deaths: int) -> Outcome | None:
+        """Parked if DEATH_LIMIT programs have died of the message; None if it may be handled."""
         if deaths < DEATH_LIMIT:
             return None
         reason = f"At least {deaths} programs died while they handled it."
@@ -127,16 +127,16 @@ class Handling:
     def _facts(self, envelope: Envelope) -> dict[str, object]:
         return {"queue": self._queue, "type": envelope.type_name, "id": envelope.message_id}
 
-    def _unless_parked(self, verdict: Verdict) -> Verdict:
-        if isinstance(verdict, Parked) and self._reads_parked:
-            return Handled()  # it lies in the dead queue already
-        return verdict
+    def _unless_parked(self, outcome: Outcome) -> Outcome:
+        if isinstance(outcome, Parked) and self._reads_parked:
+            return Handled()  # it is in the dead queue already
+        return outcome
 
-    def _begin_counting(self) -> None:
-        """A series that appeared with its first event would hide just that event."""
+    def _create_series(self) -> None:
+        """Create every series with value 0: Prometheus does not see the first increase of a new series."""
         metrics.MESSAGES_REDELIVERED.labels(self._queue)
-        for verdict in get_args(Verdict):
-            metrics.MESSAGE_SECONDS.labels(self._queue, verdict.__name__)
+        for outcome in get_args(Outcome):
+            metrics.MESSAGE_SECONDS.labels(self._queue, outcome.__name__)
 
     def _note_arrival(self, envelope: Envelope, *, redelivered: bool) -> None:
         if redelivered:
@@ -144,29 +144,29 @@ class Handling:
         elif (age_s := envelope.age_s) is not None and not self._reads_parked:
             metrics.MESSAGE_WAIT_SECONDS.labels(self._queue).observe(age_s)
 
-    def _verdict(self, envelope: Envelope, *, redelivered: bool) -> Verdict:
+    def _handle(self, envelope: Envelope, *, redelivered: bool) -> Outcome:
         attempt = envelope.attempt
-        verdict = self._try(envelope, attempt, redelivered=redelivered)
-        while isinstance(verdict, Postponed) and self._retries_in_place:
-            if self._stopping.wait(verdict.delay_s):
+        outcome = self._attempt(envelope, attempt, redelivered=redelivered)
+        while isinstance(outcome, Postponed) and self._retries_in_place:
+            if self._stopping.wait(outcome.delay_s):
                 return Returned(failed=False)
             attempt += 1
-            verdict = self._try(envelope, attempt, redelivered=True)
-        return self._unless_parked(verdict)
+            outcome = self._attempt(envelope, attempt, redelivered=True)
+        return self._unless_parked(outcome)
 
-    def _try(self, envelope: Envelope, attempt: int, *, redelivered: bool) -> Verdict:
+    def _attempt(self, envelope: Envelope, attempt: int, *, redelivered: bool) -> Outcome:
         with about(**ids(envelope)), processed(envelope, self._queue) as span:
-            verdict = self._judged(envelope, attempt, redelivered=redelivered)
-            span.note({"dss.verdict": type(verdict).__name__, "dss.attempt": attempt})
-            return verdict
+            outcome = self._run_handler(envelope, attempt, redelivered=redelivered)
+            span.note({"dss.verdict": type(outcome).__name__, "dss.attempt": attempt})
+            return outcome
 
-    def _judged(self, envelope: Envelope, attempt: int, *, redelivered: bool) -> Verdict:
+    def _run_handler(self, envelope: Envelope, attempt: int, *, redelivered: bool) -> Outcome:
         facts = self._facts(envelope)
         try:
             self._handler(self._received(envelope, attempt, redelivered=redelivered))
         except TryAgainLater as error:
             log.info("message postponed", extra={**facts, "reason": str(error)})
-            return self._later(attempt, error)
+            return self._postponed(attempt, error)
         except ReturnToQueue:
             log.info("message handed back", extra=facts)
             return Returned(failed=False)
@@ -188,10 +188,10 @@ class Handling:
             redelivered=redelivered or attempt > 1,
             attempt=attempt,
             parked_reason=parked_reason(envelope) if self._reads_parked else None,
-            answer=self._answer,
+            send_reply=self._send_reply,
         )
 
-    def _later(self, attempt: int, error: TryAgainLater) -> Verdict:
+    def _postponed(self, attempt: int, error: TryAgainLater) -> Outcome:
         if attempt > len(self._retry_delays_s):
             return Parked(reason=f"Given up after {attempt} tries: {error}", attempt=attempt)
         return Postponed(delay_s=self._retry_delays_s[attempt - 1])

@@ -17,7 +17,7 @@ def instance_name() -> str:
     return f"{socket.gethostname()[:60]}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
-def checked(name: str) -> str:
+def valid_instance_name(name: str) -> str:
     """The default for a blank one.  Raises ValueError for what no list could show."""
     if not name:
         return instance_name()

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from pika import URLParameters  # type: ignore[import-untyped] # no py.typed
 from pydantic import AfterValidator, SecretStr, ValidationError
 
-from dss_broker.instance import checked
+from dss_broker.instance import valid_instance_name
 
 
 def _amqp_address(url: SecretStr) -> SecretStr:
@@ -59,7 +59,7 @@ def _bind_address(bind: str) -> str:
 AmqpUrl = Annotated[SecretStr, AfterValidator(_amqp_address)]
 """Address of RabbitMQ with the user's password, or those of several nodes with commas between."""
 
-Instance = Annotated[str, AfterValidator(checked)]
+Instance = Annotated[str, AfterValidator(valid_instance_name)]
 """Name of a process; "" is the default."""
 
 Bind = Annotated[str, AfterValidator(_bind_address)]

@@ -44,7 +44,7 @@ The last resort only: RabbitMQ counts orderly stops and lost connections, too.  
 every two seconds reaches it after five hours.
 """
 
-LINES = 4
+ORDERED_THREADS = 4
 """So many tickets' events are handled at a time: a program that also answers users takes turns at each step."""
 
 REPLY_QUEUE_EXPIRY_S = 3600
@@ -58,7 +58,7 @@ LONGEST_WORD = 237
 LONGEST_INSTANCE = 200
 """Likewise of an instance's word, which stands behind longer prefixes."""
 
-READABLE, HASH_DIGITS = 60, 32
+_READABLE_CHARS, _HASH_DIGITS = 60, 32
 
 
 class Sharing(StrEnum):
@@ -85,7 +85,11 @@ class Subscription:
     @property
     def threads(self) -> int:
         """One for each message in hand; ORDERED, few: most of what is in hand waits for its turn."""
-        return min(self.prefetch, LINES) if self.sharing is Sharing.ORDERED else self.prefetch
+        return (
+            min(self.prefetch, ORDERED_THREADS)
+            if self.sharing is Sharing.ORDERED
+            else self.prefetch
+        )
 
 
 def word(name: str, longest: int = LONGEST_WORD) -> str:
@@ -97,8 +101,8 @@ def word(name: str, longest: int = LONGEST_WORD) -> str:
     encoded = quote(name, safe="", errors="surrogatepass").replace(".", "%2E")
     if 0 < len(encoded) <= longest:
         return encoded
-    digits = sha256(encoded.encode()).hexdigest()[:HASH_DIGITS]
-    return f"{encoded[:READABLE]}+{digits}"
+    digits = sha256(encoded.encode()).hexdigest()[:_HASH_DIGITS]
+    return f"{encoded[:_READABLE_CHARS]}+{digits}"
 
 
 def retry_exchange(delay_s: float) -> str:

@@ -10,7 +10,7 @@ from dss_datastore.layout import TICKETS
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 1.0
+POLL_S = 1.0
 
 _AWAY = (errno.ENODEV, errno.ESTALE)
 
@@ -50,7 +50,7 @@ def wait_until_there(root: Path, stopping: threading.Event) -> bool:
         return True
     log.warning("datastore away, waiting for it")
     while not is_there(root):
-        if stopping.wait(LOOK_S):
+        if stopping.wait(POLL_S):
             return False
     log.info("datastore is back")
     return True

@@ -13,7 +13,7 @@ from dss_process.startup import exit_on_signal
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-LOOK_S = 1.0
+POLL_S = 1.0
 
 
 def stop_signal() -> threading.Event:
@@ -36,7 +36,7 @@ def stop_signal() -> threading.Event:
 
 def wait_for_stop(stop: threading.Event) -> None:
     """In the main thread, which a signal does not wake that the kernel gave to another thread."""
-    while not stop.wait(LOOK_S):
+    while not stop.wait(POLL_S):
         pass
 
 

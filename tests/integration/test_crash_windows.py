@@ -26,7 +26,7 @@ from pathlib import Path
 from support.copy_worker import CopyBundle
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.rabbit.consumer import Consumer
-from dss_broker.rabbit.deaths import Deaths
+from dss_broker.rabbit.deaths import DeathCounter
 from dss_inference.worker.server import Server
 url, datastore, when = sys.argv[1:]
 def die(*_):
@@ -36,8 +36,8 @@ def full():
 bundle = CopyBundle(before=full if when == "copied" else lambda: None)
 bundle.go_on.set()
 if when == "marked":
-    begin = Deaths.begin
-    Deaths.begin = lambda self, hand: die() if begin(self, hand) is None else None
+    begin = DeathCounter.begin
+    DeathCounter.begin = lambda self, hand: die() if begin(self, hand) is None else None
 else:
     Consumer._acknowledge = die
 broker = RabbitBroker(url, "inference", "doomed", retry_delays_s=(0.05, 0.05))

@@ -142,7 +142,7 @@ def test_a_program_whose_own_dead_connection_has_its_name_goes_on(rabbit: Node) 
         ghost = RabbitBroker(url, "dispatch", "other")
         wire.cut()
         wait_until(lambda: not program.connected)
-        ghost._name_taken._queue = program._name_taken._queue
+        ghost._instance_lock._queue = program._instance_lock._queue
         ghost.consume(topology.dispatch("heart"), lambda _: None)
 
         wire.mend()
@@ -167,16 +167,16 @@ def test_a_process_has_one_name_that_no_other_has() -> None:
 
     assert len(found) == 2
     assert all(line.endswith(" True\n") for line in found)
-    assert instance.checked("") == instance.instance_name()
+    assert instance.valid_instance_name("") == instance.instance_name()
     with pytest.raises(ValueError, match="a name without line breaks"):
-        instance.checked("a\nb")
+        instance.valid_instance_name("a\nb")
 
 
 def test_a_living_other_is_told_even_of_a_name_that_was_ours(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(instance_lock, "GHOST_S", 0.5)
-    monkeypatch.setattr(instance_lock, "AGAIN_S", 0.2)
+    monkeypatch.setattr(instance_lock, "STALE_CONNECTION_S", 0.5)
+    monkeypatch.setattr(instance_lock, "RETRY_S", 0.2)
     with closing(Wire(url)) as wire:
         program = RabbitBroker(wire.url, "dispatch", "node1")
         program.consume(topology.dispatch("lung"), lambda _: None)

@@ -11,9 +11,10 @@ import httpx
 import pytest
 
 from dss_broker import messages as m
-from dss_broker import rabbit, topology
+from dss_broker import topology
 from dss_broker.errors import BrokerRefuses
 from dss_broker.rabbit import RabbitBroker
+from dss_broker.rabbit import broker as rabbit_broker
 from support import loopback
 from support.brokers import Node, fresh_vhost
 from support.waiting import wait_until
@@ -134,7 +135,7 @@ def test_an_operator_reads_the_same_of_dead_letters(place: Place, bob: str) -> N
 def test_bindings_and_exchanges_that_were_removed_are_made_again(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rabbit, "BIND_S", 0.3)
+    monkeypatch.setattr(rabbit_broker, "BIND_S", 0.3)
     heard: list[m.Message] = []
     ready = m.TicketReady(ticket_id=1, service="lung", service_hash="h")
     with (

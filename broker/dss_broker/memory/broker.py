@@ -14,7 +14,7 @@ from dss_broker.conversations import Conversations, OpenConversation
 from dss_broker.dead_letters import MAX_LETTERS, DeadLetter, DeadLetterSession, dead_letter
 from dss_broker.envelope import Envelope, for_parking, for_requeueing, for_retry, new_envelope
 from dss_broker.errors import BrokerClosed, Unroutable
-from dss_broker.handling import Handled, Handling, Parked, Postponed, Returned, Verdict
+from dss_broker.handling import Handled, Handling, Outcome, Parked, Postponed, Returned
 from dss_broker.memory.server import MemoryServer, Reader, Stored
 from dss_broker.messages import Message
 from dss_broker.spans import published
@@ -70,7 +70,7 @@ class MemoryBroker:
         if self._closed:
             raise BrokerClosed("The broker was closed before it subscribed")
         handling = Handling(
-            subscription, handler, answer=self._answer, retry_delays_s=self._retry_delays_s
+            subscription, handler, send_reply=self._send_reply, retry_delays_s=self._retry_delays_s
         )
         reader = Reader(queue=self.server.queue(subscription), handling=handling)
         with self.server.changed:
@@ -97,7 +97,7 @@ class MemoryBroker:
         with self.server.changed:
             self._stop_readers()
             return self.server.changed.wait_for(
-                lambda: not any(reader.in_hand for reader in self._readers), timeout_s
+                lambda: not any(reader.unacked for reader in self._readers), timeout_s
             )
 
     def close(self) -> None:
@@ -106,9 +106,9 @@ class MemoryBroker:
             self._closed = True
             self._stop_readers()
             for reader in self._readers:
-                for stored in reversed(reader.in_hand):
+                for stored in reversed(reader.unacked):
                     reader.put_back(stored)
-                reader.in_hand.clear()
+                reader.unacked.clear()
         self.server.replies.pop(self._reply_to, None)
         self._conversations.close()
 
@@ -133,10 +133,10 @@ class MemoryBroker:
         end_with(span, sent)
         return sent
 
-    def _answer(self, reply_to: str, reply: Envelope) -> "Future[None]":
+    def _send_reply(self, reply_to: str, reply: Envelope) -> "Future[None]":
         requester = self.server.replies.get(reply_to)
         if requester is not None:
-            requester.arrived(reply.correlation_id, decode(reply.type_name, reply.body))
+            requester.deliver(reply.correlation_id, decode(reply.type_name, reply.body))
         sent: Future[None] = Future()
         sent.set_result(None)
         return sent
@@ -144,14 +144,14 @@ class MemoryBroker:
     def _work(self, reader: Reader) -> None:
         """A thread of this subscription."""
         while (stored := self._take(reader)) is not None:
-            given_up = reader.handling.given_up(stored.envelope, stored.deaths)
-            verdict = given_up or reader.handling.verdict(
+            poison = reader.handling.poison_outcome(stored.envelope, stored.deaths)
+            outcome = poison or reader.handling.handle(
                 stored.envelope, redelivered=stored.redelivered
             )
             with self.server.changed:
-                if stored in reader.in_hand:  # otherwise the broker was closed meanwhile
-                    self._settle(reader, stored, verdict)
-                    reader.in_hand.remove(stored)
+                if stored in reader.unacked:  # otherwise the broker was closed meanwhile
+                    self._apply(reader, stored, outcome)
+                    reader.unacked.remove(stored)
                     self.server.changed.notify_all()
 
     def _take(self, reader: Reader) -> Stored | None:
@@ -159,13 +159,13 @@ class MemoryBroker:
             while not reader.stopped:
                 stored = reader.queue.take(reader)
                 if stored is not None:
-                    reader.in_hand.append(stored)
+                    reader.unacked.append(stored)
                     return stored
                 self.server.changed.wait(SHORT_RETRY_S if reader.queue.stored else None)
         return None
 
-    def _settle(self, reader: Reader, stored: Stored, verdict: Verdict) -> None:
-        match verdict:
+    def _apply(self, reader: Reader, stored: Stored, outcome: Outcome) -> None:
+        match outcome:
             case Handled():
                 pass
             case Returned(failed=failed):
@@ -176,9 +176,9 @@ class MemoryBroker:
                 again = Stored(envelope=retried, not_before=due, deaths=stored.deaths)
                 reader.queue.stored.append(again)
             case Parked():
-                self.server.park(_parked(reader, stored, verdict))
+                self.server.park(_parked(reader, stored, outcome))
             case _:
-                assert_never(verdict)
+                assert_never(outcome)
 
 
 class MemoryDeadLetterSession:
@@ -199,11 +199,11 @@ class MemoryDeadLetterSession:
             self._server.parked.remove(letter.envelope)
 
 
-def _parked(reader: Reader, stored: Stored, verdict: Parked) -> Envelope:
+def _parked(reader: Reader, stored: Stored, outcome: Parked) -> Envelope:
     return for_parking(
         stored.envelope,
-        reason=verdict.reason,
-        attempt=verdict.attempt,
+        reason=outcome.reason,
+        attempt=outcome.attempt,
         queue=reader.queue.subscription.queue,
         program="memory",
         instance="memory",

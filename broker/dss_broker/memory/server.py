@@ -41,12 +41,12 @@ class Queue:
 
     def take(self, reader: "Reader") -> Stored | None:
         """The next message for ``reader``; None if it has to wait."""
-        active = next((r for r in self.readers if r.in_hand or not r.stopped), None)
+        active = next((r for r in self.readers if r.unacked or not r.stopped), None)
         ordered = self.subscription.sharing is Sharing.ORDERED
         if ordered and reader is not active:
             return None
         now = time.monotonic()
-        busy = {s.ticket for s in reader.in_hand} if ordered else set()
+        busy = {s.ticket for s in reader.unacked} if ordered else set()
         due = next((s for s in self.stored if s.not_before <= now and s.ticket not in busy), None)
         if due is not None:
             self.stored.remove(due)
@@ -59,7 +59,7 @@ class Reader:
 
     queue: Queue
     handling: Handling
-    in_hand: list[Stored] = field(default_factory=list)
+    unacked: list[Stored] = field(default_factory=list)
     stopped: bool = False
 
     def put_back(self, stored: Stored, *, failed: bool = False) -> None:

@@ -20,9 +20,9 @@ from dss_broker.handling import Handling
 from dss_broker.messages import Message
 from dss_broker.rabbit.consumer import Consumer
 from dss_broker.rabbit.dead_letters import open_session
-from dss_broker.rabbit.deaths import Deaths
+from dss_broker.rabbit.deaths import DeathCounter
 from dss_broker.rabbit.declare import declare_shared
-from dss_broker.rabbit.instance_lock import Name
+from dss_broker.rabbit.instance_lock import InstanceLock
 from dss_broker.rabbit.link import Link
 from dss_broker.rabbit.marks import Marks
 from dss_broker.rabbit.publisher import Publication, Publisher
@@ -40,16 +40,15 @@ from dss_broker.topology import (
 from dss_observability.serving import BROKER_AWAY
 from dss_observability.tracing import end_with
 
-LOOK_S = 1.0
+CHECK_S = 1.0
 BIND_S = 20.0
-"""Exchanges and bindings that an operator has removed are back after so long."""
+"""Time after which exchanges and bindings that an operator has removed exist again, in seconds."""
 
 
 class RabbitBroker:
     """One connection and one I/O thread; handlers run in threads of their subscriptions.
 
-    ``instance`` tells the processes of one ``program`` apart: of two that share it, one consumes
-    nothing while the other lives.
+    ``instance`` distinguishes the processes of one ``program``: of two with the same instance only one consumes.
     """
 
     def __init__(
@@ -60,8 +59,9 @@ class RabbitBroker:
         *,
         retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
     ) -> None:
-        """Begins to connect, and does not wait for it.  ``url`` is ``amqp://user:password@host:port/vhost``;
-        the nodes of a cluster with commas between.
+        """Start to connect, without waiting for it.
+
+        ``url`` is ``amqp://user:password@host:port/vhost``, or those of a cluster's nodes, separated by commas.
         """
         self._url, self._program, self._instance = url, program, instance
         self._retry_delays_s = retry_delays_s
@@ -75,8 +75,8 @@ class RabbitBroker:
         name = f"{program} {instance}"
         self._link = Link(url, name, on_up=self._up, on_down=self._down, on_close=self._abandon)
         self._publisher = Publisher(self._link, self._declare)
-        self._marks, self._turn = Marks(self._link, self._publisher), threading.Lock()
-        self._name_taken = Name(self._link, program, instance)
+        self._marks, self._suspect_lock = Marks(self._link, self._publisher), threading.Lock()
+        self._instance_lock = InstanceLock(self._link, program, instance)
         self._served: set[Consumer] = set()
         self._link.start()
 
@@ -88,7 +88,7 @@ class RabbitBroker:
     def problem(self) -> str:
         told = [self._link.refusal, self._publisher.refusal]
         told += [consumer.refusal for consumer in self._consumers]
-        told += [self._name_taken.problem, "" if self.connected else BROKER_AWAY]
+        told += [self._instance_lock.problem, "" if self.connected else BROKER_AWAY]
         return next((sentence for sentence in told if sentence), "")
 
     def publish(self, message: Message, *, message_id: str | None = None) -> "Future[None]":
@@ -97,9 +97,15 @@ class RabbitBroker:
 
     def consume(self, subscription: Subscription, handler: Handler) -> None:
         handling = Handling(
-            subscription, handler, answer=self._answer, retry_delays_s=self._retry_delays_s
+            subscription, handler, send_reply=self._send_reply, retry_delays_s=self._retry_delays_s
         )
-        deaths = Deaths(subscription, handling, link=self._link, marks=self._marks, turn=self._turn)
+        deaths = DeathCounter(
+            subscription,
+            handling,
+            link=self._link,
+            marks=self._marks,
+            suspect_lock=self._suspect_lock,
+        )
         consumer = Consumer(
             subscription,
             handling,
@@ -141,12 +147,14 @@ class RabbitBroker:
         self._link.close()
 
     def _send(self, message: Message, envelope: Envelope) -> "Future[None]":
-        return self._post(EXCHANGE, routing_key(message), envelope, mandatory=is_mandatory(message))
+        return self._publish(
+            EXCHANGE, routing_key(message), envelope, mandatory=is_mandatory(message)
+        )
 
-    def _answer(self, queue: str, reply: Envelope) -> "Future[None]":
-        return self._post(REPLY_EXCHANGE, queue, reply, mandatory=False)
+    def _send_reply(self, queue: str, reply: Envelope) -> "Future[None]":
+        return self._publish(REPLY_EXCHANGE, queue, reply, mandatory=False)
 
-    def _post(
+    def _publish(
         self, exchange: str, key: str, envelope: Envelope, *, mandatory: bool
     ) -> "Future[None]":
         envelope, span = published(envelope, exchange, key)
@@ -166,18 +174,18 @@ class RabbitBroker:
         self._publisher.up(connection)
         self._marks.up(connection)
         if self._consumers:
-            self._name_taken.take(connection, self._consume)
-        self._link.call_later(LOOK_S, partial(self._look, connection))
+            self._instance_lock.acquire(connection, self._consume)
+        self._link.call_later(CHECK_S, partial(self._check_confirms, connection))
         self._link.call_later(BIND_S, partial(self._bind_again, connection))
 
-    def _look(self, connection: SelectConnection) -> None:
-        """As long as that connection lives."""
+    def _check_confirms(self, connection: SelectConnection) -> None:
+        """Repeat this while the connection is open."""
         if self._connection is connection:
-            self._publisher.look()
-            self._link.call_later(LOOK_S, partial(self._look, connection))
+            self._publisher.check_confirms()
+            self._link.call_later(CHECK_S, partial(self._check_confirms, connection))
 
     def _bind_again(self, connection: SelectConnection) -> None:
-        """What an operator has removed is made again; what RabbitMQ refuses of it holds nothing else."""
+        """Declare again what an operator may have removed, each on a channel of its own, which a refusal closes."""
         is_current = self._connection is connection
         if not is_current or not connection.is_open:
             return
@@ -203,10 +211,10 @@ class RabbitBroker:
         self._consumers.append(consumer)
         consumer.start()
         if self._connection is not None:
-            self._name_taken.take(self._connection, self._consume)
+            self._instance_lock.acquire(self._connection, self._consume)
 
     def _consume(self) -> None:
-        """Nobody else has our name: every subscription that is not served yet begins."""
+        """The instance lock is held: start every subscription that is not served yet."""
         for consumer in self._consumers:
             if self._connection is not None and consumer not in self._served:
                 self._served.add(consumer)

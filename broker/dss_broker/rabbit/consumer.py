@@ -1,4 +1,4 @@
-"""One subscription: its channel, the messages in hand, the threads that handle them."""
+"""One subscription: its channel, its unacknowledged messages and the threads that handle them."""
 
 import logging
 import threading
@@ -14,14 +14,14 @@ from pika.channel import Channel  # type: ignore[import-untyped]
 from dss_broker.dead_letters import content_id
 from dss_broker.envelope import Envelope, for_parking, for_retry, ids
 from dss_broker.errors import BrokerClosed
-from dss_broker.handling import Handled, Handling, Parked, Postponed, Returned, Verdict
-from dss_broker.rabbit.deaths import Deaths
+from dss_broker.handling import Handled, Handling, Outcome, Parked, Postponed, Returned
+from dss_broker.rabbit.deaths import DeathCounter
 from dss_broker.rabbit.declare import declare_bindings, declare_subscription
 from dss_broker.rabbit.inbox import Inbox
 from dss_broker.rabbit.link import Backoff, Link
 from dss_broker.rabbit.publisher import Publication, Publisher
 from dss_broker.rabbit.refusal import refusal
-from dss_broker.rabbit.unacked import Hand, Hands, envelope_of
+from dss_broker.rabbit.unacked import UnackedMessage, UnackedMessages, envelope_of
 from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription, own_queue, retry_exchange
 
 log = logging.getLogger(__name__)
@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 class Consumer:
     """Public methods say which thread may call them; the others run on the link's.
 
-    A message that kills its program takes those down that are in hand beside it.  So a program that has
-    just started takes a redelivered message alone, and only then as many as its subscription says.
+    A poison message kills its program together with the messages handled beside it.  So a program starts with a
+    prefetch of 1, and raises it to that of the subscription after its first message that is not a redelivery.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Consumer:
         *,
         link: Link,
         publisher: Publisher,
-        deaths: Deaths,
+        deaths: DeathCounter,
         program: str,
         instance: str,
     ) -> None:
@@ -50,12 +50,14 @@ class Consumer:
         self._program, self._instance = program, instance
         self._queue = subscription.queue
         self._tag = ""
-        self._alone = subscription.sharing is Sharing.WORK
+        self._one_at_a_time = subscription.sharing is Sharing.WORK
         self._channel: Channel | None = None
         self._backoff = Backoff()
         ordered = subscription.sharing is Sharing.ORDERED
-        self._inbox: Inbox[Hand] = Inbox(line=attrgetter("ticket")) if ordered else Inbox()
-        self._hands = Hands()
+        self._inbox: Inbox[UnackedMessage] = (
+            Inbox(order_key=attrgetter("ticket")) if ordered else Inbox()
+        )
+        self._unacked = UnackedMessages()
         self._stopped = False
         self.refusal = ""
         self._idle = threading.Event()
@@ -73,21 +75,21 @@ class Consumer:
         self._open_channel(connection)
 
     def down(self) -> None:
-        """Link's thread.  What nobody has begun with will be delivered again, to whomever."""
+        """Link's thread.  RabbitMQ will redeliver what was unacknowledged; what no handler has started is dropped here."""
         self._channel = None
-        for hand in self._inbox.empty():
-            self._hands.drop(hand)
-        for hand in self._hands:
-            self._deaths.survived(hand)
-        self._note_idle()
+        for unacked in self._inbox.take_back():
+            self._unacked.remove(unacked)
+        for unacked in self._unacked:
+            self._deaths.survived(unacked)
+        self._close_if_idle()
 
     def bind(self, channel: Channel) -> None:
-        """Link's thread: again, in case that somebody has removed a binding."""
+        """Link's thread: declare the bindings again, in case an operator has removed one."""
         if self._channel is not None:
             declare_bindings(channel, self._subscription, self._queue)
 
     def stop(self) -> None:
-        """Link's thread: begin with nothing new.  The rest goes back when the last handler has ended."""
+        """Link's thread: start no handler any more.  The channel is closed when the last handler has ended."""
         if self._stopped:
             return
         self._stopped = True
@@ -95,36 +97,36 @@ class Consumer:
             self.ready.set_exception(BrokerClosed("Consuming was stopped before it began"))
         self._handling.stop()
         self._deaths.stop()
-        not_begun = self._inbox.empty()
+        not_started = self._inbox.take_back()
         self._inbox.close()
-        if self._subscription.sharing is not Sharing.ORDERED:  # nobody may overtake there
-            self._leave_to_others(not_begun)
-        for hand in not_begun:
-            self._hands.drop(hand)
-        self._note_idle()
+        if self._subscription.sharing is not Sharing.ORDERED:  # a later message must not overtake
+            self._return_to_queue(not_started)
+        for unacked in not_started:
+            self._unacked.remove(unacked)
+        self._close_if_idle()
 
     def wait_until_idle(self, timeout_s: float) -> bool:
-        """Any thread, after ``stop``: False if a handler still runs."""
+        """Any thread, after ``stop``: False if a handler still runs after ``timeout_s``."""
         return self._idle.wait(timeout_s)
 
     def abandon(self) -> None:
-        """Link's thread: the broker is being closed.  What is still in hand goes back."""
+        """Link's thread: the broker is being closed, which requeues what is unacknowledged."""
         self.stop()
-        for hand in self._hands:
-            self._deaths.survived(hand)
+        for unacked in self._unacked:
+            self._deaths.survived(unacked)
 
     def _work(self) -> None:
-        """A thread of this subscription."""
-        while (hand := self._inbox.take()) is not None:
-            verdict = self._deaths.begin(hand) or self._handled(hand)
-            self._link.call(partial(self._settle, hand, verdict))
-            self._inbox.done(hand)
+        """The loop of one of the subscription's threads."""
+        while (unacked := self._inbox.take()) is not None:
+            outcome = self._deaths.begin(unacked) or self._handle(unacked)
+            self._link.call(partial(self._apply, unacked, outcome))
+            self._inbox.done(unacked)
 
-    def _handled(self, hand: Hand) -> Verdict:
+    def _handle(self, unacked: UnackedMessage) -> Outcome:
         try:
-            return self._handling.verdict(hand.envelope, redelivered=hand.redelivered)
+            return self._handling.handle(unacked.envelope, redelivered=unacked.redelivered)
         finally:
-            self._deaths.end(hand)
+            self._deaths.end(unacked)
 
     def _open_channel(self, connection: SelectConnection) -> None:
         if not self._stopped and connection.is_open:
@@ -141,7 +143,7 @@ class Consumer:
     def _subscribe(self, channel: Channel) -> None:
         if self._stopped or not channel.is_open:
             return
-        prefetch = 1 if self._alone else self._subscription.prefetch
+        prefetch = 1 if self._one_at_a_time else self._subscription.prefetch
         self._tag = f"{self._queue} {prefetch}"
         channel.basic_qos(prefetch_count=prefetch)
         channel.basic_consume(
@@ -151,11 +153,11 @@ class Consumer:
             callback=self._subscribed,
         )
 
-    def _take_more(self) -> None:
-        """Called with a message in hand: so none is on its way to the subscription that ends."""
-        if not self._alone:
+    def _raise_prefetch(self) -> None:
+        """Consume again with the full prefetch.  The only message allowed is unacknowledged, so none is in flight."""
+        if not self._one_at_a_time:
             return
-        self._alone = False
+        self._one_at_a_time = False
         channel = self._channel
         if self._subscription.prefetch > 1 and channel is not None and channel.is_open:
             channel.basic_cancel(self._tag, callback=lambda _: self._subscribe(channel))
@@ -194,97 +196,97 @@ class Consumer:
         properties: BasicProperties,
         body: bytes,
     ) -> None:
-        hand = Hand(
+        unacked = UnackedMessage(
             envelope=envelope_of(properties, body),
             redelivered=method.redelivered,
             deliveries=[(channel, method.delivery_tag)],
-            name=properties.message_id or content_id(body),
+            stable_id=properties.message_id or content_id(body),
         )
-        if (known := self._hands.adopt(hand)) is not None:
-            facts = {"id": hand.key[0], **ids(hand.envelope)}
+        if (known := self._unacked.add_redelivery(unacked)) is not None:
+            facts = {"id": unacked.key[0], **ids(unacked.envelope)}
             log.info("message came again while it is being handled", extra=facts)
-            self._deaths.came_again(known)
+            self._deaths.redelivered(known)
         elif self._stopped:
-            return  # goes back with the channel
-        elif self._hands.was_done(hand):
-            hand.acknowledge()
+            return  # requeued when the channel closes
+        elif self._unacked.was_acknowledged(unacked):
+            unacked.acknowledge()
         else:
-            self._hands.add(hand)
-            self._inbox.put(hand)
-            if not hand.redelivered:
-                self._take_more()
+            self._unacked.add(unacked)
+            self._inbox.put(unacked)
+            if not unacked.redelivered:
+                self._raise_prefetch()
 
-    def _settle(self, hand: Hand, verdict: Verdict) -> None:
-        match verdict:
+    def _apply(self, unacked: UnackedMessage, outcome: Outcome) -> None:
+        match outcome:
             case Handled():
-                self._acknowledge(hand)
+                self._acknowledge(unacked)
             case Returned(failed=True):
-                self._reject(hand)
+                self._reject(unacked)
             case Returned():
-                self._deaths.survived(hand)
-                self._drop(hand)  # goes back with the channel
+                self._deaths.survived(unacked)
+                self._remove(unacked)  # requeued when the channel closes
             case Postponed(delay_s=delay_s):
-                retried = for_retry(hand.envelope, suspect=hand.counted)
-                self._deaths.postponed(hand)
-                self._move(hand, retry_exchange(delay_s), retried)
+                retried = for_retry(unacked.envelope, suspect=unacked.counted)
+                self._deaths.postponed(unacked)
+                self._move(unacked, retry_exchange(delay_s), retried)
             case Parked():
-                self._move(hand, DEAD_EXCHANGE, self._parked(hand.envelope, verdict))
+                self._move(unacked, DEAD_EXCHANGE, self._parked(unacked.envelope, outcome))
             case _:
-                assert_never(verdict)
+                assert_never(outcome)
 
-    def _parked(self, envelope: Envelope, verdict: Parked) -> Envelope:
+    def _parked(self, envelope: Envelope, outcome: Parked) -> Envelope:
         return for_parking(
             envelope,
-            reason=verdict.reason,
-            attempt=verdict.attempt,
+            reason=outcome.reason,
+            attempt=outcome.attempt,
             queue=self._subscription.queue,
             program=self._program,
             instance=self._instance,
         )
 
-    def _move(self, hand: Hand, exchange: str, envelope: Envelope) -> None:
-        """Acknowledge only when the broker has the copy: better twice than never."""
+    def _move(self, unacked: UnackedMessage, exchange: str, envelope: Envelope) -> None:
+        """Publish a copy, and acknowledge the message when RabbitMQ has confirmed that (at least once)."""
         copy = Publication(
             exchange=exchange,
             routing_key=self._subscription.queue,
             envelope=envelope,
             mandatory=True,
         )
-        self._publisher.send(copy).add_done_callback(partial(self._moved, hand))
+        self._publisher.send(copy).add_done_callback(partial(self._moved, unacked))
 
-    def _moved(self, hand: Hand, copy: "Future[None]") -> None:
+    def _moved(self, unacked: UnackedMessage, copy: "Future[None]") -> None:
         error = copy.exception()
         if error is None:
-            self._acknowledge(hand)
+            self._acknowledge(unacked)
         elif not isinstance(error, BrokerClosed):
-            facts = {"id": hand.key[0], "reason": str(error), **ids(hand.envelope)}
+            facts = {"id": unacked.key[0], "reason": str(error), **ids(unacked.envelope)}
             log.error("message could not be moved", extra=facts)
-            self._deaths.survived(hand)
-            self._reject(hand)
+            self._deaths.survived(unacked)
+            self._reject(unacked)
 
-    def _acknowledge(self, hand: Hand) -> None:
-        self._take_more()
-        hand.acknowledge()
-        self._deaths.forget(hand)
-        self._hands.remember(hand)
-        self._drop(hand)
+    def _acknowledge(self, unacked: UnackedMessage) -> None:
+        self._raise_prefetch()
+        unacked.acknowledge()
+        self._deaths.forget(unacked)
+        self._unacked.remember_acknowledged(unacked)
+        self._remove(unacked)
 
-    def _reject(self, hand: Hand) -> None:
-        hand.reject()
-        self._drop(hand)
+    def _reject(self, unacked: UnackedMessage) -> None:
+        unacked.reject()
+        self._remove(unacked)
 
-    def _drop(self, hand: Hand) -> None:
-        self._hands.drop(hand)
-        self._note_idle()
+    def _remove(self, unacked: UnackedMessage) -> None:
+        self._unacked.remove(unacked)
+        self._close_if_idle()
 
-    def _leave_to_others(self, not_begun: list[Hand]) -> None:
+    def _return_to_queue(self, not_started: list[UnackedMessage]) -> None:
         if self._channel is not None and self._channel.is_open:
             self._channel.basic_cancel(self._tag)
-        for hand in not_begun:
-            hand.hand_back()
+        for unacked in not_started:
+            unacked.nack()
 
-    def _note_idle(self) -> None:
-        if self._hands or not self._stopped:
+    def _close_if_idle(self) -> None:
+        if self._unacked or not self._stopped:
             return
         if self._channel is not None and self._channel.is_open:
             self._channel.close()

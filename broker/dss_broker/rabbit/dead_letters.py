@@ -1,7 +1,7 @@
-"""``broker.DeadLetterSession`` on RabbitMQ.
+"""``dead_letters.DeadLetterSession`` on RabbitMQ.
 
-The queue ``dss.dead`` is the only store: letters are taken in hand without acknowledgement, and
-whatever is not done with them goes back when the connection ends, however it ends.
+The queue ``dss.dead`` is the only store: letters are held without acknowledgement, and RabbitMQ requeues those that
+are neither requeued nor discarded by us when the connection ends, however it ends.
 """
 
 import time
@@ -28,7 +28,7 @@ from dss_broker.rabbit.unacked import envelope_of
 from dss_broker.topology import DEAD_QUEUE
 
 READER = f"{DEAD_QUEUE}.reader"
-"""An exclusive queue, there while somebody has the letters in hand: two would each see a part of them."""
+"""An exclusive queue that a session holds: of two sessions at a time each would see a part of the letters."""
 
 BUSY_S = 10.0
 RESOURCE_LOCKED = 405
@@ -71,7 +71,7 @@ class RabbitDeadLetterSession:
     """A ``dead_letters.DeadLetterSession``."""
 
     def __init__(self, connection: BlockingConnection, channel: BlockingChannel) -> None:
-        """``channel`` has the letters in hand.  They are sent on another, which RabbitMQ closes to refuse one."""
+        """``channel`` holds the letters.  They are requeued on another channel, which RabbitMQ closes to refuse one."""
         self._connection, self._channel = connection, channel
         self._sending: BlockingChannel | None = None
         self._tags: dict[int, int] = {}
@@ -89,7 +89,7 @@ class RabbitDeadLetterSession:
             raise MessageRefused(f"RabbitMQ does not take it: {error}", may_change=True) from error
         except AMQPConnectionError as error:
             raise BrokerAway("RabbitMQ does not answer.") from error
-        self.discard(letter)  # only now: better twice than never
+        self.discard(letter)  # after the confirm: at least once
 
     def discard(self, letter: DeadLetter) -> None:
         self._channel.basic_ack(self._tags.pop(id(letter)))

@@ -1,8 +1,8 @@
-"""Which messages have programs died of?  Those are parked; what an orderly stop or a lost connection gives back is not.
+"""Detects poison messages: those of which several programs have died.
 
-RabbitMQ cannot tell: it counts all of these alike, and messages that nobody had begun with, too
-(the table of its versions is in DECISIONS.md).  So a program that begins with a message that has come again
-leaves a mark, and takes it back unless it dies.
+RabbitMQ's delivery counts do not serve for that: an orderly stop and a lost connection count as well, also for
+messages whose handling had not started (DECISIONS.md has a table of its versions).  So a program leaves a mark in
+RabbitMQ before it handles a redelivered message, and a second mark when it ends with the message alive.
 """
 
 import logging
@@ -12,29 +12,29 @@ from concurrent.futures import Future
 from functools import partial
 
 from dss_broker.envelope import ids
-from dss_broker.handling import Handling, Returned, Verdict
+from dss_broker.handling import Handling, Outcome, Returned
 from dss_broker.rabbit.link import Link
 from dss_broker.rabbit.marks import CannotCount, Marks
-from dss_broker.rabbit.unacked import Hand
+from dss_broker.rabbit.unacked import UnackedMessage
 from dss_broker.topology import Sharing, Subscription
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 10.0
-"""Work does not wait longer for a count; it begins without a mark then."""
+COUNT_TIMEOUT_S = 10.0
+"""Longest wait for a count of deaths.  After it the message is handled without a mark."""
 
-LOOK_S = 0.2
-
-
-class Stopping(Exception):
-    """The program ends, so nothing new is begun."""
+POLL_S = 0.2
 
 
-class Deaths:
-    """Of the messages of one subscription.
+class ProgramStops(Exception):
+    """The program stops, so the handling of the message does not start."""
 
-    ``turn`` belongs to the whole program: of messages that have already cost a program, it handles one at a
-    time, because they would share the blame for each other's deaths.
+
+class DeathCounter:
+    """Counts deaths by the messages of one subscription.
+
+    ``suspect_lock`` is shared by all subscriptions of the program: messages of which a program has died are handled
+    one at a time, because a death counts for every marked message.
     """
 
     def __init__(
@@ -44,111 +44,118 @@ class Deaths:
         *,
         link: Link,
         marks: Marks,
-        turn: threading.Lock,
+        suspect_lock: threading.Lock,
     ) -> None:
         self._queue, self._handling = subscription.queue, handling
-        self._counts = subscription.sharing is not Sharing.EVERYONE  # nothing comes again there
-        self._link, self._marks, self._turn = link, marks, turn
+        self._counts = (
+            subscription.sharing is not Sharing.EVERYONE
+        )  # those queues redeliver nothing
+        self._link, self._marks, self._suspect_lock = link, marks, suspect_lock
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """Any thread: what waits to be begun is Returned."""
+        """Any thread: messages whose handling has not started are Returned."""
         self._stopping.set()
 
-    def begin(self, hand: Hand) -> Verdict | None:
-        """A thread of the subscription: None if ``hand`` is to be handled, ``end`` follows then."""
-        if not hand.is_suspect or not self._counts:
-            hand.begun = True
+    def begin(self, unacked: UnackedMessage) -> Outcome | None:
+        """A thread of the subscription: None if ``unacked`` is to be handled; call ``end`` after that."""
+        if not unacked.is_suspect or not self._counts:
+            unacked.started = True
             return None
         try:
-            return self._begin(hand)
-        except Stopping:
-            self.end(hand)
+            return self._begin(unacked)
+        except ProgramStops:
+            self.end(unacked)
             return Returned(failed=False)
         except (CannotCount, TimeoutError) as error:
-            log.warning("handled without a count of deaths", extra=_facts(hand, reason=repr(error)))
-            hand.begun = True
+            log.warning(
+                "handled without a count of deaths", extra=_facts(unacked, reason=repr(error))
+            )
+            unacked.started = True
             return None
 
-    def end(self, hand: Hand) -> None:
-        """The thread of ``begin``: the handler has ended, somehow."""
-        if hand.has_turn:
-            hand.has_turn = False
-            self._turn.release()
+    def end(self, unacked: UnackedMessage) -> None:
+        """The thread of ``begin``: the handler has returned or raised."""
+        if unacked.holds_lock:
+            unacked.holds_lock = False
+            self._suspect_lock.release()
 
-    def came_again(self, hand: Hand) -> None:
-        """Link's thread: ``hand``, with which the program has begun, was delivered to it once more."""
-        if hand.begun and self._counts and not hand.marked:
+    def redelivered(self, unacked: UnackedMessage) -> None:
+        """Link's thread: ``unacked`` was delivered again to this program, which handles it already."""
+        if unacked.started and self._counts and not unacked.marked:
             counted: Future[int] = Future()
-            counted.add_done_callback(partial(self._mark_again, hand))
-            self._marks.count(self._queue, hand.name, counted)
+            counted.add_done_callback(partial(self._mark_again, unacked))
+            self._marks.count(self._queue, unacked.stable_id, counted)
 
-    def survived(self, hand: Hand) -> None:
-        """Link's thread: the program has lost the message, or given it back, and lives."""
-        if hand.marked:
-            hand.marked = False
-            self._marks.end(self._queue, hand.name)
+    def survived(self, unacked: UnackedMessage) -> None:
+        """Link's thread: the program has lost or requeued the message, and lives."""
+        if unacked.marked:
+            unacked.marked = False
+            self._marks.end(self._queue, unacked.stable_id)
 
-    def postponed(self, hand: Hand) -> None:
-        """Link's thread: a retry follows, with the count as it is."""
-        self.survived(hand)
-        hand.counted = False
+    def postponed(self, unacked: UnackedMessage) -> None:
+        """Link's thread: the message will be retried; its count of deaths stays."""
+        self.survived(unacked)
+        unacked.counted = False
 
-    def forget(self, hand: Hand) -> None:
-        """Link's thread: the message is done."""
-        if hand.counted:
-            self._marks.forget(self._queue, hand.name)
+    def forget(self, unacked: UnackedMessage) -> None:
+        """Link's thread: the message is acknowledged; delete its marks."""
+        if unacked.counted:
+            self._marks.forget(self._queue, unacked.stable_id)
 
-    def _begin(self, hand: Hand) -> Verdict | None:
-        deaths = self._ask(partial(self._count, hand))
-        if (given_up := self._handling.given_up(hand.envelope, deaths)) is not None:
-            return given_up
+    def _begin(self, unacked: UnackedMessage) -> Outcome | None:
+        deaths = self._on_link_thread(partial(self._count, unacked))
+        if (poison := self._handling.poison_outcome(unacked.envelope, deaths)) is not None:
+            return poison
         if deaths:
-            log.warning("programs died of this message", extra=_facts(hand, deaths=deaths))
-            self._wait_for_turn(hand)
-        self._ask(partial(self._mark, hand))
+            log.warning("programs died of this message", extra=_facts(unacked, deaths=deaths))
+            self._acquire_suspect_lock(unacked)
+        self._on_link_thread(partial(self._mark, unacked))
         return None
 
-    def _count(self, hand: Hand, deaths: "Future[int]") -> None:
-        hand.counted = True
-        self._marks.count(self._queue, hand.name, deaths)
+    def _count(self, unacked: UnackedMessage, deaths: "Future[int]") -> None:
+        unacked.counted = True
+        self._marks.count(self._queue, unacked.stable_id, deaths)
 
-    def _mark(self, hand: Hand, marked: "Future[int]") -> None:
-        def put(done: "Future[None]") -> None:
+    def _mark(self, unacked: UnackedMessage, marked: "Future[int]") -> None:
+        def confirmed(done: "Future[None]") -> None:
             if (error := done.exception()) is not None:
                 marked.set_exception(error)
                 return
-            hand.marked = hand.begun = True
-            if hand.settled:
-                self.survived(hand)
+            unacked.marked = unacked.started = True
+            if unacked.removed:
+                self.survived(unacked)
             marked.set_result(0)
 
-        self._marks.begin(self._queue, hand.name).add_done_callback(put)
+        self._marks.begin(self._queue, unacked.stable_id).add_done_callback(confirmed)
 
-    def _mark_again(self, hand: Hand, counted: "Future[int]") -> None:
-        if counted.exception() is None and not hand.settled:
-            hand.counted = True
-            self._mark(hand, Future())
+    def _mark_again(self, unacked: UnackedMessage, counted: "Future[int]") -> None:
+        if counted.exception() is None and not unacked.removed:
+            unacked.counted = True
+            self._mark(unacked, Future())
 
-    def _ask(self, errand: "partial[None]") -> int:
-        """Raises Stopping, CannotCount, TimeoutError."""
+    def _on_link_thread(self, question: "partial[None]") -> int:
+        """Run ``question`` on the link's thread and wait for its answer.
+
+        Raises ProgramStops, CannotCount, or TimeoutError after COUNT_TIMEOUT_S.
+        """
         answer: Future[int] = Future()
-        self._link.call(partial(errand, answer))
-        deadline = time.monotonic() + PATIENCE_S
+        self._link.call(partial(question, answer))
+        deadline = time.monotonic() + COUNT_TIMEOUT_S
         while not self._stopping.is_set():
             try:
-                return answer.result(LOOK_S)
+                return answer.result(POLL_S)
             except TimeoutError:
                 if time.monotonic() > deadline:
                     raise
-        raise Stopping
+        raise ProgramStops
 
-    def _wait_for_turn(self, hand: Hand) -> None:
-        while not self._turn.acquire(timeout=LOOK_S):
+    def _acquire_suspect_lock(self, unacked: UnackedMessage) -> None:
+        while not self._suspect_lock.acquire(timeout=POLL_S):
             if self._stopping.is_set():
-                raise Stopping
-        hand.has_turn = True
+                raise ProgramStops
+        unacked.holds_lock = True
 
 
-def _facts(hand: Hand, **more: object) -> dict[str, object]:
-    return {"id": hand.envelope.message_id, **ids(hand.envelope), **more}
+def _facts(unacked: UnackedMessage, **more: object) -> dict[str, object]:
+    return {"id": unacked.envelope.message_id, **ids(unacked.envelope), **more}

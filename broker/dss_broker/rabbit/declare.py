@@ -1,4 +1,4 @@
-"""The topology in RabbitMQ's terms.  Nothing here waits: a refusal closes the channel."""
+"""Declares the topology.  Nothing here waits for an answer: RabbitMQ refuses by closing the channel."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,25 +19,25 @@ from dss_broker.topology import (
 
 QUORUM = {"x-queue-type": "quorum"}
 CLASSIC = {"x-queue-type": "classic"}
-"""Said aloud, because RabbitMQ 4 lets an operator make quorum the default, which cannot be exclusive."""
+"""Explicit, because RabbitMQ 4 lets an operator make quorum the default type, which cannot be exclusive."""
 
 NEVER_LOST = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
-"""Dead-lettering that survives a crash halfway.  It works only together with reject-publish."""
+"""At-least-once dead-lettering.  RabbitMQ offers it only together with reject-publish."""
 
 LOOKED_AT = 1_000_000
-"""Delivery limit where people look into a queue and put back: without one, RabbitMQ 4 drops after 20 looks."""
+"""Delivery limit of a queue whose messages operators get and requeue: RabbitMQ 4's default drops them after 20."""
 
 
 LONGEST_WORK_S = 7 * 24 * 3600
-"""RabbitMQ takes a message back that is not acknowledged for so long.  Before 3.11.15 it ignores this and uses
-``consumer_timeout`` of its configuration, 30 minutes unless an operator says otherwise."""
+"""Acknowledgement timeout, in seconds.  RabbitMQ before 3.11.15 ignores it and uses ``consumer_timeout`` of its
+configuration, 30 minutes by default."""
 
 MARKS_EXPIRY_S = 8 * 24 * 3600
-"""Longer than any work, which the marks have to outlive; what a crash leaves behind goes after that."""
+"""Longer than LONGEST_WORK_S, so that marks outlive the work; those that a crash leaves behind expire."""
 
 
 def declare_shared(channel: Channel, retry_delays_s: Sequence[float]) -> None:
-    """What every program may publish to."""
+    """The exchanges that every program publishes to, the dead queue and the retry queues."""
     _declare_exchange(channel, EXCHANGE)
     _declare_exchange(channel, REPLY_EXCHANGE)
     declare_dead(channel)
@@ -46,21 +46,21 @@ def declare_shared(channel: Channel, retry_delays_s: Sequence[float]) -> None:
 
 
 def declare_dead(channel: Channel) -> None:
-    """Where parked messages wait for an operator."""
+    """The exchange and the queue of parked messages."""
     _declare_exchange(channel, DEAD_EXCHANGE)
     _declare_durable(channel, DEAD_QUEUE, QUORUM | {"x-delivery-limit": LOOKED_AT})
     channel.queue_bind(DEAD_QUEUE, DEAD_EXCHANGE)
 
 
 def declare_deaths(channel: Channel, done: Callable[[object], None]) -> None:
-    """Where marks are published to (``rabbit.marks``)."""
+    """The exchange of marks (``rabbit.marks``); ``done`` is called when it exists."""
     channel.exchange_declare(DEATH_EXCHANGE, "topic", durable=True, callback=done)
 
 
 def declare_marks(channel: Channel, queue: str, counted: Callable[[int], None]) -> None:
     """A queue of marks; ``counted`` gets their number once the queue is bound.
 
-    Classic, because it is made in a moment and seldom needed for longer.
+    Classic, because it is quickly declared and short-lived.
     """
     found: list[int] = []
     channel.queue_declare(
@@ -73,7 +73,7 @@ def declare_marks(channel: Channel, queue: str, counted: Callable[[int], None]) 
 
 
 def declare_subscription(channel: Channel, subscription: Subscription, queue: str) -> None:
-    """``queue`` is the subscription's own, except for EVERYONE, where each process has one."""
+    """``queue`` is ``subscription.queue``; for EVERYONE, a queue of this process."""
     _declare_exchange(channel, subscription.exchange)
     if subscription.sharing is Sharing.EVERYONE:
         channel.queue_declare(queue, exclusive=True, auto_delete=True, arguments=CLASSIC)
@@ -84,14 +84,14 @@ def declare_subscription(channel: Channel, subscription: Subscription, queue: st
 
 
 def declare_bindings(channel: Channel, subscription: Subscription, queue: str) -> None:
-    """``queue`` is there already."""
+    """Bind ``queue``, which exists, to its exchange."""
     _declare_exchange(channel, subscription.exchange)
     for key in subscription.keys:
         channel.queue_bind(queue, subscription.exchange, key)
 
 
 def declare_replies(channel: Channel, queue: str) -> None:
-    """Outlives a lost connection, and goes by itself when its program does not come back."""
+    """A reply queue: it outlives a lost connection, and expires when its program does not return."""
     _declare_durable(channel, queue, QUORUM | {"x-expires": REPLY_QUEUE_EXPIRY_S * 1000})
     channel.queue_bind(queue, REPLY_EXCHANGE, queue)
 
@@ -101,9 +101,7 @@ def _arguments(subscription: Subscription) -> dict[str, object]:
         "x-delivery-limit": DELIVERY_LIMIT,
         "x-consumer-timeout": LONGEST_WORK_S * 1000,
     }
-    if (
-        subscription.exchange != DEAD_EXCHANGE
-    ):  # what is parked already must not go round in circles
+    if subscription.exchange != DEAD_EXCHANGE:  # a parked message must not be parked again
         arguments |= {"x-dead-letter-exchange": DEAD_EXCHANGE} | NEVER_LOST
     if subscription.sharing is Sharing.ORDERED:
         arguments["x-single-active-consumer"] = True
@@ -111,7 +109,7 @@ def _arguments(subscription: Subscription) -> dict[str, object]:
 
 
 def _declare_retry(channel: Channel, delay_s: float) -> None:
-    """Nobody reads this queue: its messages expire, to the queue that their routing key names."""
+    """A queue without consumers: its messages expire into the queue that their routing key names."""
     name = retry_exchange(delay_s)
     expiry: dict[str, object] = {
         "x-message-ttl": round(delay_s * 1000),

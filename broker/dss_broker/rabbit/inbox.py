@@ -1,4 +1,4 @@
-"""Between the thread that receives messages and the threads that handle them."""
+"""A queue between the thread that receives messages and the threads that handle them."""
 
 import threading
 from collections import deque
@@ -9,13 +9,13 @@ T = TypeVar("T")
 
 
 class Inbox(Generic[T]):
-    """Received, but in nobody's hands yet.  Every method may be called from any thread.
+    """Received items whose handling has not started.  Every method may be called from any thread.
 
-    Items of one ``line`` are handled in order: the next is taken when the one before is ``done``.
+    Items of the same ``order_key`` are handled one after the other: the next is taken when the last one is ``done``.
     """
 
-    def __init__(self, line: Callable[[T], Hashable] = id) -> None:
-        self._line = line
+    def __init__(self, order_key: Callable[[T], Hashable] = id) -> None:
+        self._order_key = order_key
         self._waiting: deque[T] = deque()
         self._busy: set[Hashable] = set()
         self._changed = threading.Condition()
@@ -27,7 +27,7 @@ class Inbox(Generic[T]):
             self._changed.notify()
 
     def take(self) -> T | None:
-        """Wait for the next item whose turn it is; None once the inbox is closed."""
+        """Wait for the next item whose key is not being handled; None once the inbox is closed."""
         with self._changed:
             while not self._closed:
                 if (item := self._next()) is not None:
@@ -36,13 +36,13 @@ class Inbox(Generic[T]):
         return None
 
     def done(self, item: T) -> None:
-        """``item`` was taken and is handled."""
+        """The handling of ``item``, which was taken, has ended."""
         with self._changed:
-            self._busy.discard(self._line(item))
+            self._busy.discard(self._order_key(item))
             self._changed.notify()
 
-    def empty(self) -> list[T]:
-        """Take back what nobody has begun with."""
+    def take_back(self) -> list[T]:
+        """Remove and return the items that were not taken."""
         with self._changed:
             waiting = list(self._waiting)
             self._waiting.clear()
@@ -54,8 +54,10 @@ class Inbox(Generic[T]):
             self._changed.notify_all()
 
     def _next(self) -> T | None:
-        item = next((item for item in self._waiting if self._line(item) not in self._busy), None)
+        item = next(
+            (item for item in self._waiting if self._order_key(item) not in self._busy), None
+        )
         if item is not None:
             self._waiting.remove(item)
-            self._busy.add(self._line(item))
+            self._busy.add(self._order_key(item))
         return item

@@ -1,4 +1,4 @@
-"""The right of one process to its name: RabbitMQ lets one connection at a time have an exclusive queue."""
+"""A lock on the instance's name: an exclusive queue, which RabbitMQ gives to one connection at a time."""
 
 import logging
 import time
@@ -16,16 +16,16 @@ from dss_broker.topology import LONGEST_INSTANCE, word
 log = logging.getLogger(__name__)
 
 RESOURCE_LOCKED = 405
-AGAIN_S = 2.0
-SAY_AGAIN_S = 60.0
-GHOST_S = 3.0 * HEARTBEAT_S
-"""RabbitMQ has noticed by then that a lost connection is dead."""
+RETRY_S = 2.0
+LOG_INTERVAL_S = 60.0
+STALE_CONNECTION_S = 3.0 * HEARTBEAT_S
+"""After this, RabbitMQ has closed a connection that was lost, by its missing heartbeats."""
 
 
-class Name:
-    """Every method runs on the link's thread, but ``problem`` may be read on any.
+class InstanceLock:
+    """Every method runs on the link's thread; ``problem`` may be read on any.
 
-    A process that had its name before keeps working while its own dead connection still has it.
+    A process that held the lock before keeps working while its own lost connection still holds it.
     """
 
     def __init__(self, link: Link, program: str, instance: str) -> None:
@@ -33,21 +33,21 @@ class Name:
         self._link, self._program, self._instance = link, program, instance
         self._queue = f"dss.{program}.name.{word(instance, LONGEST_INSTANCE)}"
         self._connection: SelectConnection | None = None
-        self._go_on: Callable[[], None] = lambda: None
-        self._is_granted = self._was_ours = False
+        self._on_acquired: Callable[[], None] = lambda: None
+        self._is_granted = self._was_acquired = False
         self._refused_s: float | None = None
-        self._said_s = 0.0
+        self._logged_s = 0.0
 
-    def take(self, connection: SelectConnection, go_on: Callable[[], None]) -> None:
-        """``go_on`` as soon as nobody else has the name; at once, if that is known of ``connection``."""
+    def acquire(self, connection: SelectConnection, on_acquired: Callable[[], None]) -> None:
+        """Call ``on_acquired`` when ``connection`` holds the lock; at once if it does already."""
         if connection is not self._connection:
             self._connection, self._is_granted, self._refused_s = connection, False, None
-            self._go_on = go_on
-            self._ask(connection)
+            self._on_acquired = on_acquired
+            self._try_to_acquire(connection)
         elif self._is_granted:
-            go_on()
+            on_acquired()
 
-    def _ask(self, connection: SelectConnection) -> None:
+    def _try_to_acquire(self, connection: SelectConnection) -> None:
         is_current = self._connection is connection
         if is_current and connection.is_open:
             connection.channel(on_open_callback=self._opened)
@@ -58,11 +58,11 @@ class Name:
         channel.queue_declare(self._queue, exclusive=True, arguments=CLASSIC, callback=declared)
 
     def _declared(self, channel: Channel, _: object) -> None:
-        """The queue is there as long as the connection."""
+        """The lock is held until the connection closes."""
         channel.close()
         if self.problem:
             log.info("the name is free now", extra={"instance": self._instance})
-        self.problem, self._was_ours = "", True
+        self.problem, self._was_acquired = "", True
         self._grant()
 
     def _closed(self, channel: Channel, reason: BaseException) -> None:
@@ -73,23 +73,25 @@ class Name:
             return
         now_s = time.monotonic()
         self._refused_s = now_s if self._refused_s is None else self._refused_s
-        is_ghost = self._was_ours and now_s - self._refused_s < GHOST_S
-        if not is_ghost:
+        is_own_stale_connection = (
+            self._was_acquired and now_s - self._refused_s < STALE_CONNECTION_S
+        )
+        if not is_own_stale_connection:
             self._refuse(now_s)
-        if self._was_ours:
+        if self._was_acquired:
             self._grant()
-        self._link.call_later(AGAIN_S, partial(self._ask, channel.connection))
+        self._link.call_later(RETRY_S, partial(self._try_to_acquire, channel.connection))
 
     def _grant(self) -> None:
         if not self._is_granted:
             self._is_granted = True
-            self._go_on()
+            self._on_acquired()
 
     def _refuse(self, now_s: float) -> None:
         self.problem = (
             f"Another {self._program} program with the name '{self._instance}' is at work; give each one a "
             "DSS_INSTANCE of its own, or none. (A program whose machine was lost counts for a minute more.)"
         )
-        if now_s - self._said_s > SAY_AGAIN_S or not self._said_s:
-            self._said_s = now_s
+        if now_s - self._logged_s > LOG_INTERVAL_S or not self._logged_s:
+            self._logged_s = now_s
             log.error("name taken, waiting", extra={"reason": self.problem})

@@ -19,12 +19,12 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 0.2
 LONGEST_RETRY_S = 2.0
-"""So much later than RabbitMQ itself a program is back, at worst."""
+"""Longest time a program needs to reconnect after RabbitMQ is up, in seconds."""
 
 HEARTBEAT_S = 30
-"""A peer that is silent for twice as long is given up.  torch may hold the GIL for seconds."""
+"""A connection without traffic for twice as long is closed.  Long, because torch may hold the GIL for seconds."""
 
-SAY_AGAIN_S = 60.0
+LOG_INTERVAL_S = 60.0
 """Longest time between two lines of the log that say that RabbitMQ refuses us, in seconds."""
 
 CLOSING_TIMEOUT_S = 3.0
@@ -48,11 +48,11 @@ class Backoff:
 
 
 class Link:
-    """Connects, and connects again for ever until closed.
+    """A connection that is opened again, without limit, until ``close``.
 
-    ``refusal`` says why RabbitMQ does not let us in; "" if it does, or is away.  ``on_up`` gets each new connection; ``on_down`` is told that it is gone, ``on_close`` that there
-    will be no other.  They, and everything given to ``call``, run on the link's own thread, where
-    nothing may block.
+    ``refusal`` says why RabbitMQ refuses the connection; "" if it accepts it or does not answer.  ``on_up`` gets each
+    new connection; ``on_down`` is called when it is lost, ``on_close`` before the last one is closed.  They, and
+    everything given to ``call``, run on the link's own thread and must not block.
     """
 
     def __init__(
@@ -69,9 +69,9 @@ class Link:
         self._loop = IOLoop()
         self._connection: SelectConnection | None = None
         self._opened_at = 0.0
-        self._told_down = False
+        self._logged_down = False
         self.refusal = ""
-        self._refused_s = -math.inf
+        self._logged_refusal_s = -math.inf
         self._backoff = Backoff()
         self._closed = False
         self._closing = threading.Lock()
@@ -81,22 +81,22 @@ class Link:
         self._thread.start()
 
     def call(self, action: Action) -> bool:
-        """Run ``action`` on the link's thread, in the order of the calls.  False: closed, it never will."""
+        """Run ``action`` on the link's thread, in the order of the calls.  False if the link is closed: it will not run."""
         with self._closing:
             if not self._closed:
-                self._loop.add_callback_threadsafe(partial(_guarded, action))
+                self._loop.add_callback_threadsafe(partial(_logging_errors, action))
             return not self._closed
 
     def call_later(self, delay_s: float, action: Action) -> None:
-        """Only on the link's thread."""
-        self._loop.call_later(delay_s, partial(_guarded, action))
+        """Call it on the link's thread only."""
+        self._loop.call_later(delay_s, partial(_logging_errors, action))
 
     def close(self) -> None:
-        """Run what was called before, say goodbye to the broker, end the thread."""
+        """Run the actions of earlier calls, close the connection, end the thread."""
         with self._closing:
             already_closed, self._closed = self._closed, True
             if not already_closed:
-                self._loop.add_callback_threadsafe(self._say_goodbye)
+                self._loop.add_callback_threadsafe(self._close_connection)
         if threading.current_thread() is not self._thread:
             self._thread.join(CLOSING_TIMEOUT_S + 2)
 
@@ -131,16 +131,16 @@ class Link:
             connection.close()
             return
         log.info("connected to RabbitMQ", extra={"node": _node_of(connection)})
-        self._told_down, self.refusal = False, ""
+        self._logged_down, self.refusal = False, ""
         self._opened_at = time.monotonic()
         self._on_up(connection)
 
     def _not_opened(self, connection: SelectConnection, error: BaseException) -> None:
         self.refusal = refusal(error, connection.params)
-        if self.refusal and time.monotonic() - self._refused_s > SAY_AGAIN_S:
-            self._refused_s = time.monotonic()
+        if self.refusal and time.monotonic() - self._logged_refusal_s > LOG_INTERVAL_S:
+            self._logged_refusal_s = time.monotonic()
             log.error("RabbitMQ refuses us, trying on", extra={"reason": self.refusal})
-        self._again(error)
+        self._reconnect_later(error)
 
     def _lost(self, _: SelectConnection, error: BaseException) -> None:
         if not self._closed:
@@ -148,44 +148,44 @@ class Link:
         if time.monotonic() - self._opened_at > LONGEST_RETRY_S:
             self._backoff.reset()
         self._on_down()
-        self._again(error)
+        self._reconnect_later(error)
 
-    def _again(self, error: BaseException) -> None:
+    def _reconnect_later(self, error: BaseException) -> None:
         self._connection = None
         if self._closed:
             self._loop.stop()
             return
         delay_s = self._backoff.next_s()
         facts = {"reason": repr(error), "retry_s": round(delay_s, 2)}
-        # Once for each outage: whoever waits for hours need not say so every two seconds.
+        # One line for each outage, not one for each attempt.
         log.log(
-            logging.DEBUG if self._told_down or self.refusal else logging.WARNING,
+            logging.DEBUG if self._logged_down or self.refusal else logging.WARNING,
             "no connection to RabbitMQ, trying on",
             extra=facts,
         )
-        self._told_down = True
+        self._logged_down = True
         self._loop.call_later(delay_s, self._connect)
 
     def _recover(self, error: BaseException) -> None:
-        """After a fault of our own: a connection in an unknown state is worth nothing."""
+        """After an exception in our own code: close the connection, whose state is unknown, and open another."""
         if self._connection is None or self._connection.is_closed:
             self._on_down()
-            self._again(error)
+            self._reconnect_later(error)
         elif self._connection.is_open:
             self._connection.close()
 
-    def _say_goodbye(self) -> None:
-        _guarded(self._on_close)
+    def _close_connection(self) -> None:
+        _logging_errors(self._on_close)
         self._loop.call_later(CLOSING_TIMEOUT_S, self._loop.stop)
         if self._connection is None:
             self._loop.stop()
         elif self._connection.is_open:
             self._connection.close()
-        # otherwise it is being opened, which pika 1.4 cannot break off: it closes when that has ended
+        # otherwise it is being opened, which pika 1.4 cannot cancel: ``_opened`` closes it
 
 
 def parameters_of(url: str, name: str) -> list[URLParameters]:
-    """Of each node of a cluster; ``url`` names them with commas between."""
+    """Connection parameters of each node of a cluster; ``url`` separates them by commas."""
     return [_parameters(node.strip(), name) for node in url.split(",") if node.strip()]
 
 
@@ -203,8 +203,8 @@ def _node_of(connection: SelectConnection) -> str:
     return f"{connection.params.host}:{connection.params.port}"
 
 
-def _guarded(action: Action) -> None:
-    """One failing action must not take the thread, and so every other message, with it."""
+def _logging_errors(action: Action) -> None:
+    """Run ``action``; an exception is logged and does not end the thread."""
     try:
         action()
     except Exception:

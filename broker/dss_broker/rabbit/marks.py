@@ -1,7 +1,7 @@
 """Counters in RabbitMQ, one for each message of which a program may have died.
 
-A message has two queues: each program that begins with it puts a mark into the first, and one into the second
-when it ends with it alive.  The difference is the number of programs that died.
+Each message has two queues.  A program publishes a mark to the first when it starts to handle the message, and one
+to the second when it ends with it alive.  The difference of their lengths is the number of programs that died.
 """
 
 import logging
@@ -22,11 +22,11 @@ from dss_broker.topology import DEATH_EXCHANGE, death_queue
 log = logging.getLogger(__name__)
 
 MARK = "Mark"
-"""Its type, for those who look into the queue."""
+"""Message type of a mark, for an operator who looks into the queue."""
 
 REFUSED_RETRY_S = 30.0
 
-Errand = Callable[[Channel], None]
+ChannelAction = Callable[[Channel], None]
 
 
 class CannotCount(Exception):
@@ -34,19 +34,19 @@ class CannotCount(Exception):
 
 
 class Marks:
-    """All of one program, on a channel of their own.  Every method runs on the link's thread."""
+    """The marks of one program, on a channel of their own.  Every method runs on the link's thread."""
 
     def __init__(self, link: Link, publisher: Publisher) -> None:
         self._link, self._publisher = link, publisher
         self._channel: Channel | None = None
         self._refused = ""
-        self._asked: dict[Future[int], Errand] = {}
+        self._pending: dict[Future[int], ChannelAction] = {}
 
     def up(self, connection: SelectConnection) -> None:
         self._open_channel(connection)
 
     def down(self) -> None:
-        """What was asked is asked again on the next channel."""
+        """Pending counts are repeated on the next channel."""
         self._channel = None
 
     def count(self, queue: str, message_id: str, deaths: "Future[int]") -> None:
@@ -54,37 +54,37 @@ class Marks:
         if self._refused:
             deaths.set_exception(CannotCount(self._refused))
             return
-        self._asked[deaths] = partial(self._count, queue, message_id, deaths)
+        self._pending[deaths] = partial(self._count, queue, message_id, deaths)
         if self._channel is not None and self._channel.is_open:
-            self._asked[deaths](self._channel)
+            self._pending[deaths](self._channel)
 
     def begin(self, queue: str, message_id: str) -> "Future[None]":
-        """Leave the mark that says so, after ``count``."""
-        return self._put(death_queue(queue, message_id, "begun"))
+        """Mark that the program starts to handle the message; call ``count`` before, which declares the queue."""
+        return self._publish_mark(death_queue(queue, message_id, "begun"))
 
     def end(self, queue: str, message_id: str) -> None:
-        """Leave the mark that says that the program is alive."""
-        self._put(death_queue(queue, message_id, "ended"))
+        """Mark that the program is alive."""
+        self._publish_mark(death_queue(queue, message_id, "ended"))
 
     def forget(self, queue: str, message_id: str) -> None:
-        """The message is done.  Without a channel, RabbitMQ forgets it in time."""
+        """Delete the queues of an acknowledged message.  Without a channel they expire."""
         if self._channel is None or not self._channel.is_open:
             return
         for kind in ("begun", "ended"):
             self._channel.queue_delete(death_queue(queue, message_id, kind))
 
-    def _put(self, queue: str) -> "Future[None]":
+    def _publish_mark(self, queue: str) -> "Future[None]":
         mark = Envelope(type_name=MARK, body=b"{}", message_id=uuid4().hex)
         publication = Publication(
             exchange=DEATH_EXCHANGE, routing_key=queue, envelope=mark, mandatory=False
         )
-        return self._publisher.accept(publication)
+        return self._publisher.send_on_link_thread(publication)
 
     def _count(self, queue: str, message_id: str, deaths: "Future[int]", channel: Channel) -> None:
         begun: list[int] = []
 
         def counted(ended: int) -> None:
-            if self._asked.pop(deaths, None) is not None:
+            if self._pending.pop(deaths, None) is not None:
                 deaths.set_result(max(0, begun[0] - ended))
 
         declare_marks(channel, death_queue(queue, message_id, "begun"), begun.append)
@@ -100,8 +100,8 @@ class Marks:
 
     def _ready(self, channel: Channel) -> None:
         self._channel, self._refused = channel, ""
-        for errand in list(self._asked.values()):
-            errand(channel)
+        for action in list(self._pending.values()):
+            action(channel)
 
     def _channel_closed(self, channel: Channel, reason: BaseException) -> None:
         self._channel = None
@@ -110,7 +110,7 @@ class Marks:
         self._refused = repr(reason)
         facts = {"reason": self._refused, "retry_s": REFUSED_RETRY_S}
         log.error("deaths of programs cannot be counted", extra=facts)
-        asked, self._asked = list(self._asked), {}
-        for deaths in asked:
+        pending, self._pending = list(self._pending), {}
+        for deaths in pending:
             deaths.set_exception(CannotCount(self._refused))
         self._link.call_later(REFUSED_RETRY_S, partial(self._open_channel, channel.connection))

@@ -112,7 +112,14 @@ def _move(connection: BlockingConnection, delay_s: int) -> int:
         if method is None:
             channel.close()
             return count
-        key = method.routing_key
-        channel.basic_publish(retry_exchange(delay_s), key, body, properties, mandatory=True)
+        properties.headers = _without_counts(properties.headers or {})
+        channel.basic_publish(
+            retry_exchange(delay_s), method.routing_key, body, properties, mandatory=True
+        )
         channel.basic_ack(method.delivery_tag)
         count += 1
+
+
+def _without_counts(headers: dict[str, object]) -> dict[str, object]:
+    """RabbitMQ's own headers belong to the old queue."""
+    return {name: value for name, value in headers.items() if not name.startswith("x-")}

@@ -25,14 +25,14 @@ log = logging.getLogger(__name__)
 NACKED_RETRY_S = 0.2
 PERSISTENT = 2
 
-SILENCE_S = 3.0
-"""A channel that confirms nothing for so long, with messages in flight, is replaced; twice as long each time."""
-LONGEST_SILENCE_S = 80.0
+CONFIRM_TIMEOUT_S = 3.0
+"""A channel with messages in flight and no confirm for this long is replaced; the time doubles each time."""
+LONGEST_CONFIRM_TIMEOUT_S = 80.0
 
 
 @dataclass(kw_only=True, eq=False)
 class Publication:
-    """An envelope on its way to ``exchange``; ``mandatory``: it is an error if no queue takes it."""
+    """An envelope to be published to ``exchange``; ``mandatory``: Unroutable if it reaches no queue."""
 
     exchange: str
     routing_key: str
@@ -45,15 +45,14 @@ class Publication:
 
 
 class Publisher:
-    """One confirm channel.  ``send`` from any thread, everything else on the link's.
+    """One confirm channel.  ``send`` may be called from any thread, all else from the link's.
 
-    RabbitMQ refuses a message by closing the channel, and does not say which one it was.  Those that were
-    in flight are *suspects* then, and go one at a time; the one with which the channel is closed again is
-    refused, and holds the others no longer.
+    RabbitMQ refuses a message by closing the channel, and does not name the message.  Then all messages that were in
+    flight are *suspects* and are published one at a time; the one at which the channel is closed again is refused.
     """
 
     def __init__(self, link: Link, on_channel: Callable[[Channel], None]) -> None:
-        """``on_channel`` declares what is published to; it sees each new channel first."""
+        """``on_channel`` is called with each new channel before anything is published; it declares the exchanges."""
         self._link, self._on_channel = link, on_channel
         self._channel: Channel | None = None  # only while it takes messages
         self._blocked = False
@@ -61,13 +60,13 @@ class Publisher:
         self._waiting: deque[Publication] = deque()
         self._in_flight: dict[int, Publication] = {}
         self._last_tag = 0
-        self._heard_s = 0.0
-        self._patience_s = SILENCE_S
+        self._last_confirm_s = 0.0
+        self._confirm_timeout_s = CONFIRM_TIMEOUT_S
         self._backoff = Backoff()
 
     @property
     def ready(self) -> bool:
-        """True if what is sent now goes out now: RabbitMQ is there, and has memory and disk space."""
+        """True if messages are published at once: the channel is open, and RabbitMQ does not block the connection."""
         return self._channel is not None and not self._blocked
 
     def send(self, publication: Publication) -> "Future[None]":
@@ -76,8 +75,8 @@ class Publisher:
             publication.confirmed.set_exception(_closed())
         return publication.confirmed
 
-    def accept(self, publication: Publication) -> "Future[None]":
-        """``send`` for those who are on the link's thread already, also while it is being closed."""
+    def send_on_link_thread(self, publication: Publication) -> "Future[None]":
+        """``send`` for callers on the link's thread; works also while the link is being closed."""
         publication.confirmed.set_running_or_notify_cancel()
         self._accept(publication)
         return publication.confirmed
@@ -90,31 +89,31 @@ class Publisher:
         self._open_channel(connection)
 
     def down(self) -> None:
-        """Keep what was not confirmed for the next channel, in its order."""
+        """Keep unconfirmed messages, in their order, for the next channel."""
         self._channel = None
         metrics.BROKER_CONNECTED.set(0)
         unconfirmed = [*self._in_flight.values(), *self._waiting]
         self._in_flight.clear()
         self._waiting = deque(unconfirmed)
 
-    def look(self) -> None:
-        """Every second or so.
+    def check_confirms(self) -> None:
+        """Replace the channel if confirms are overdue; to be called every second.
 
-        A channel of RabbitMQ 3.10 that publishes just when a queue's leader has died refuses everything
-        for ever, because it asks the dead one; another channel finds the new leader.
+        A channel of RabbitMQ 3.10 that publishes just when a queue's leader dies stays without confirms, because it
+        waits for the dead leader; another channel finds the new one.
         """
-        silence_s = time.monotonic() - self._heard_s
+        silence_s = time.monotonic() - self._last_confirm_s
         idle = not self._in_flight and not self._waiting
         if self._channel is None or self._blocked or idle:
             return
-        if silence_s > self._patience_s and self._channel.is_open:
+        if silence_s > self._confirm_timeout_s and self._channel.is_open:
             facts = {"in_flight": len(self._in_flight), "silence_s": round(silence_s, 1)}
             log.warning("RabbitMQ confirms nothing, publishing again", extra=facts)
-            self._patience_s = min(2 * self._patience_s, LONGEST_SILENCE_S)
+            self._confirm_timeout_s = min(2 * self._confirm_timeout_s, LONGEST_CONFIRM_TIMEOUT_S)
             self._channel.close()
 
     def abandon(self) -> None:
-        """The broker is being closed: nothing more will be sent."""
+        """The broker is being closed: fail what is not confirmed."""
         self.down()
         while self._waiting:
             self._waiting.popleft().confirmed.set_exception(_closed())
@@ -131,13 +130,13 @@ class Publisher:
 
     def _ready(self, channel: Channel) -> None:
         self._channel, self._last_tag, self.refusal = channel, 0, ""
-        self._heard_s = time.monotonic()
+        self._last_confirm_s = time.monotonic()
         metrics.BROKER_CONNECTED.set(1)
         self._flush()
 
     def _channel_closed(self, channel: Channel, reason: BaseException) -> None:
         self.refusal = refusal(reason, getattr(channel.connection, "params", None))
-        self._judge(reason)
+        self._find_refused(reason)
         self.down()
         if channel.connection.is_open:
             delay_s = self._backoff.next_s()
@@ -145,8 +144,8 @@ class Publisher:
             log.error("publishing channel closed by RabbitMQ", extra=facts)
             self._link.call_later(delay_s, partial(self._open_channel, channel.connection))
 
-    def _judge(self, reason: BaseException) -> None:
-        """Which of the messages in flight was it?"""
+    def _find_refused(self, reason: BaseException) -> None:
+        """Find the message for which RabbitMQ closed the channel."""
         in_flight = list(self._in_flight.values())
         if not isinstance(reason, ChannelClosedByBroker) or not in_flight:
             return
@@ -160,7 +159,7 @@ class Publisher:
 
     def _accept(self, publication: Publication) -> None:
         if not self._in_flight and not self._waiting:
-            self._heard_s = time.monotonic()  # from now on something is missing
+            self._last_confirm_s = time.monotonic()  # confirms are due from now on
         self._waiting.append(publication)
         self._flush()
 
@@ -171,7 +170,7 @@ class Publisher:
             self._publish(self._channel, self._waiting.popleft())
 
     def _must_wait(self, publication: Publication) -> bool:
-        """A suspect goes alone."""
+        """True while a suspect is in flight, or for a suspect while anything is."""
         first = next(iter(self._in_flight.values()), None)
         return first is not None and (first.suspect or publication.suspect)
 
@@ -194,7 +193,7 @@ class Publisher:
     def _returned(
         self, _: Channel, method: spec.Basic.Return, properties: BasicProperties, __: bytes
     ) -> None:
-        """No queue took it.  RabbitMQ says so before it confirms, in the order of publishing."""
+        """The message reached no queue.  RabbitMQ returns it before it confirms it, in the order of publishing."""
         sent = (properties.message_id, method.exchange, method.routing_key)
         for publication in self._in_flight.values():
             key = (publication.envelope.message_id, publication.exchange, publication.routing_key)
@@ -205,7 +204,7 @@ class Publisher:
     def _confirmed(self, frame: Method) -> None:
         method = frame.method
         if not isinstance(method, spec.Basic.Nack):
-            self._heard_s, self._patience_s = time.monotonic(), SILENCE_S
+            self._last_confirm_s, self._confirm_timeout_s = time.monotonic(), CONFIRM_TIMEOUT_S
         tags = [method.delivery_tag]
         if method.multiple:
             tags = list(takewhile(lambda tag: tag <= method.delivery_tag, self._in_flight))
@@ -215,7 +214,7 @@ class Publisher:
                 self._waiting.append(publication)
                 self._link.call_later(NACKED_RETRY_S, self._flush)
             else:
-                _settle(publication)
+                _resolve(publication)
                 if publication.suspect:
                     self._flush()
 
@@ -229,7 +228,7 @@ class Publisher:
         self._flush()
 
 
-def _settle(publication: Publication) -> None:
+def _resolve(publication: Publication) -> None:
     _count(publication, "unroutable" if publication.returned else "confirmed")
     metrics.CONFIRM_SECONDS.observe(time.monotonic() - publication.began_s)
     if publication.returned:
@@ -240,7 +239,7 @@ def _settle(publication: Publication) -> None:
 
 
 def _is_about(publication: Publication, reason: ChannelClosedByBroker) -> bool:
-    """False if RabbitMQ complains of something else that the channel does, such as the queue for replies."""
+    """False if RabbitMQ closed the channel for another reason, such as the declaration of the reply queue."""
     text = str(reason.reply_text)
     return "message size" in text or f"exchange '{publication.exchange}'" in text
 

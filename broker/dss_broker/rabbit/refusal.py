@@ -1,4 +1,4 @@
-"""RabbitMQ is there and refuses us: told as what it is, with the setting to mend, and without the password."""
+"""Sentences for operators about a refusal by RabbitMQ: with the setting to change, without the password."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ ACCESS_REFUSED = 403
 
 
 def refusal(error: BaseException, parameters: Any) -> str:
-    """A sentence for operators; "" if ``error`` is anything else, such as a server that is away.
+    """A sentence for operators; "" if ``error`` is no refusal: the server does not answer, for example.
 
     ``parameters`` are those of the connection.
     """

@@ -1,4 +1,4 @@
-"""The queue in which one process finds the answers to its requests."""
+"""The reply queue of one process."""
 
 import logging
 
@@ -15,9 +15,9 @@ log = logging.getLogger(__name__)
 
 
 class Replies:
-    """Lives on the publishing channel, so that the queue is there before the request that names it.
+    """Declares and consumes the reply queue on the publishing channel: so it exists before the request that names it.
 
-    Declared with the first request only.  Every method runs on the link's thread.
+    Nothing is declared before the first request.  Every method runs on the link's thread.
     """
 
     def __init__(self, queue: str, conversations: Conversations) -> None:
@@ -33,13 +33,13 @@ class Replies:
             self._subscribe(self._channel)
 
     def renew(self, channel: Channel) -> None:
-        """``channel`` is the new one, on which nothing has been published yet."""
+        """Use ``channel`` from now on; nothing has been published on it yet."""
         self._channel = channel
         if self._wanted:
             self._subscribe(channel)
 
     def bind(self, channel: Channel) -> None:
-        """Again, in case that somebody has removed the binding."""
+        """Declare the binding again, in case an operator has removed it."""
         if self._wanted and self._channel is not None:
             channel.queue_bind(self.queue, REPLY_EXCHANGE, self.queue)
 
@@ -60,5 +60,5 @@ class Replies:
         except MalformedMessage as error:
             log.error("malformed reply dropped", extra={"reason": str(error)})  # noqa: TRY400 - no fault of the code
         else:
-            self._conversations.arrived(properties.correlation_id, reply)
+            self._conversations.deliver(properties.correlation_id, reply)
         channel.basic_ack(method.delivery_tag)

@@ -1,4 +1,4 @@
-"""Which messages one subscription has in hand, through any number of connections."""
+"""The messages of one subscription that are delivered and not yet acknowledged, over all reconnections."""
 
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -13,33 +13,34 @@ from pika.channel import Channel  # type: ignore[import-untyped]
 from dss_broker.envelope import Envelope, ids
 
 REMEMBERED = 1000
-"""Handled messages whose acknowledgement may have been lost with the connection: AMQP confirms none."""
+"""Handled messages whose acknowledgement may have been lost with the connection: RabbitMQ confirms none."""
 
 Key: TypeAlias = tuple[str, int]
-"""Message id and attempt: one piece of work, however often it is delivered."""
+"""Message id and attempt.  All deliveries of one piece of work have the same key."""
 
 
 @dataclass(kw_only=True, eq=False)
-class Hand:
-    """A message in hand.  Of its ``deliveries`` (channel, tag) only those of the open channel count.
+class UnackedMessage:
+    """A message with its ``deliveries`` (channel, tag), of which only those of the open channel are valid.
 
-    The rest is for ``rabbit.deaths``: the message's id, also if its sender gave none (``name``); is the handler ``begun``, were deaths ``counted``, is there a mark of
-    ours (``marked``), does it have the program's turn (``has_turn``), is the message out of hand (``settled``).
+    ``stable_id`` is the message's id, or a hash of its body if the sender gave none.  The other fields serve
+    ``rabbit.deaths``: the handler has ``started``; earlier deaths were ``counted``; our mark lies in RabbitMQ
+    (``marked``); the message ``holds_lock`` of the program for suspects; it is ``removed`` from UnackedMessages.
     """
 
     envelope: Envelope
     redelivered: bool
     deliveries: list[tuple[Channel, int]] = field(default_factory=list)
-    name: str
-    begun: bool = False
+    stable_id: str
+    started: bool = False
     counted: bool = False
     marked: bool = False
-    has_turn: bool = False
-    settled: bool = False
+    holds_lock: bool = False
+    removed: bool = False
 
     @property
     def is_suspect(self) -> bool:
-        """Somebody had it before and has not done it, for whatever reason."""
+        """True if an earlier consumer had the message and did not acknowledge it, for whatever reason."""
         return self.redelivered or self.envelope.is_suspect
 
     @cached_property
@@ -56,12 +57,12 @@ class Hand:
             channel.basic_ack(tag)
 
     def reject(self) -> None:
-        """After a failure: since RabbitMQ 4.3 a reject counts towards the delivery limit, a nack does not."""
+        """Requeue after a failure.  Since RabbitMQ 4.3 a reject counts towards the delivery limit, a nack does not."""
         for channel, tag in self._valid():
             channel.basic_reject(tag, requeue=True)
 
-    def hand_back(self) -> None:
-        """Nothing was wrong with it."""
+    def nack(self) -> None:
+        """Requeue a message that did not fail."""
         for channel, tag in self._valid():
             channel.basic_nack(tag, requeue=True)
 
@@ -69,44 +70,45 @@ class Hand:
         return [(channel, tag) for channel, tag in self.deliveries if channel.is_open]
 
 
-class Hands:
-    """A message that comes again while it is in hand is *adopted*: its hand gets the new delivery."""
+class UnackedMessages:
+    """By key.  A redelivery of a message that is still unacknowledged here is added to the first delivery."""
 
     def __init__(self) -> None:
-        self._in_hand: dict[Key, Hand] = {}
-        self._done: OrderedDict[Key, None] = OrderedDict()
+        self._by_key: dict[Key, UnackedMessage] = {}
+        self._acknowledged: OrderedDict[Key, None] = OrderedDict()
 
     def __bool__(self) -> bool:
-        return bool(self._in_hand)
+        return bool(self._by_key)
 
-    def __iter__(self) -> Iterator[Hand]:
-        return iter(list(self._in_hand.values()))
+    def __iter__(self) -> Iterator[UnackedMessage]:
+        return iter(list(self._by_key.values()))
 
-    def adopt(self, hand: Hand) -> Hand | None:
-        """The one that has the message in hand already, if any; it answers for the new delivery too."""
-        known = self._in_hand.get(hand.key)
+    def add_redelivery(self, unacked: UnackedMessage) -> UnackedMessage | None:
+        """The earlier delivery of the same message, which now has this one's tags, too; None if there is none."""
+        known = self._by_key.get(unacked.key)
         if known is not None:
-            known.deliveries += hand.deliveries
+            known.deliveries += unacked.deliveries
         return known
 
-    def was_done(self, hand: Hand) -> bool:
-        """True if it was handled here and only the acknowledgement was lost."""
-        return hand.redelivered and hand.key in self._done
+    def was_acknowledged(self, unacked: UnackedMessage) -> bool:
+        """True if the message was handled here and only its acknowledgement was lost."""
+        return unacked.redelivered and unacked.key in self._acknowledged
 
-    def add(self, hand: Hand) -> None:
-        self._done.pop(hand.key, None)  # an operator has sent it back after it was parked here
-        self._in_hand[hand.key] = hand
+    def add(self, unacked: UnackedMessage) -> None:
+        # An operator may have requeued a message that was parked, and so acknowledged, here.
+        self._acknowledged.pop(unacked.key, None)
+        self._by_key[unacked.key] = unacked
 
-    def drop(self, hand: Hand) -> None:
-        hand.settled = True
-        if self._in_hand.get(hand.key) is hand:
-            del self._in_hand[hand.key]
+    def remove(self, unacked: UnackedMessage) -> None:
+        unacked.removed = True
+        if self._by_key.get(unacked.key) is unacked:
+            del self._by_key[unacked.key]
 
-    def remember(self, hand: Hand) -> None:
-        """It is done."""
-        self._done[hand.key] = None
-        while len(self._done) > REMEMBERED:
-            self._done.popitem(last=False)
+    def remember_acknowledged(self, unacked: UnackedMessage) -> None:
+        """Keep the keys of the last REMEMBERED messages for ``was_acknowledged``."""
+        self._acknowledged[unacked.key] = None
+        while len(self._acknowledged) > REMEMBERED:
+            self._acknowledged.popitem(last=False)
 
 
 def envelope_of(properties: BasicProperties, body: bytes) -> Envelope:

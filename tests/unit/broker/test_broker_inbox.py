@@ -17,8 +17,8 @@ def test_what_nobody_has_taken_can_be_taken_back() -> None:
     inbox.put(2)
     inbox.take()
 
-    assert inbox.empty() == [2]
-    assert inbox.empty() == []
+    assert inbox.take_back() == [2]
+    assert inbox.take_back() == []
 
 
 def test_closing_lets_those_who_wait_go() -> None:
@@ -34,7 +34,7 @@ def test_closing_lets_those_who_wait_go() -> None:
 
 
 def test_of_a_line_one_item_is_taken_at_a_time() -> None:
-    inbox: Inbox[str] = Inbox(line=lambda item: item[0])
+    inbox: Inbox[str] = Inbox(order_key=lambda item: item[0])
     for item in ("a1", "a2", "b1", "a3"):
         inbox.put(item)
 
@@ -43,11 +43,11 @@ def test_of_a_line_one_item_is_taken_at_a_time() -> None:
 
     assert taken == ["a1", "b1"]
     assert inbox.take() == "a2"
-    assert inbox.empty() == ["a3"]
+    assert inbox.take_back() == ["a3"]
 
 
 def test_whoever_waits_for_a_line_is_woken_when_its_turn_comes() -> None:
-    inbox: Inbox[str] = Inbox(line=lambda item: item[0])
+    inbox: Inbox[str] = Inbox(order_key=lambda item: item[0])
     inbox.put("a1")
     inbox.take()
     taken: list[str | None] = []

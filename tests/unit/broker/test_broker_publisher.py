@@ -253,18 +253,18 @@ def test_a_channel_that_confirms_nothing_is_replaced_and_all_is_sent_again(
     monkeypatch.setattr("time.monotonic", lambda: moment[0])
     sent = [send(publisher, "a"), send(publisher, "b")]
     moment[0] += 2.9
-    publisher.look()
+    publisher.check_confirms()
     assert broker.published == ["a", "b"]
 
     moment[0] += 0.2
-    publisher.look()
+    publisher.check_confirms()
     link.later.pop()()
 
     assert broker.published == ["a", "b", "a", "b"]
     broker.ack(2, multiple=True)
     assert [future.done() for future in sent] == [True, True]
     moment[0] += 100
-    publisher.look()
+    publisher.check_confirms()
     assert link.later == []  # nothing is in flight, so nothing is missing
 
 
@@ -278,11 +278,11 @@ def test_a_broker_that_is_merely_slow_is_given_more_time_each_time(
     monkeypatch.setattr("time.monotonic", lambda: moment[0])
     send(publisher, "a")
     moment[0] += 3.1
-    publisher.look()
+    publisher.check_confirms()
     link.later.pop()()
 
     moment[0] += 5.9
-    publisher.look()
+    publisher.check_confirms()
 
     assert broker.published == ["a", "a"]
 
@@ -301,7 +301,7 @@ def test_a_channel_that_refuses_everything_is_replaced_too(
         broker.nack(tag)
         link.later.pop()()
 
-    publisher.look()
+    publisher.check_confirms()
     link.later.pop()()
 
     assert broker.published == ["a"] * 5
