@@ -23,7 +23,7 @@ IMAGE_LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION="$$(git rev-p
   --build-arg SOURCE="$$(git remote get-url origin 2> /dev/null)"
 
 .DEFAULT_GOAL := help
-.PHONY: help up stop status logs reset check test test-quick test-brokers test-setup test-chart manifests chaos failover bench bench-lungs bench-inference migration dashboards lock \
+.PHONY: docs help up stop status logs reset check test test-quick test-brokers test-setup test-chart manifests chaos failover bench bench-lungs bench-inference migration dashboards lock \
   images site-secrets first-ticket test-deploy
 
 help: ## this list
@@ -120,6 +120,11 @@ migration: ## write a migration for changed models; NAME=what_changed
 dashboards: ## write Grafana's dashboards anew, from observability/dss_dashboards
 	$(BOOTSTRAP) dev
 	$(BIN)/python -m dss_dashboards
+
+docs: ## build the documentation into dist/docs
+	$(BOOTSTRAP) dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file docs/mkdocs.yml
+	@echo "Open dist/docs/index.html"
 
 lock: ## write requirements.lock anew, with the newest versions that pyproject.toml allows
 	$(BOOTSTRAP) dev

@@ -1,0 +1,121 @@
+"""The documentation builds strictly and offline, its tables come from the code, and its examples run."""
+
+import json
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813
+
+from conftest import CHECKOUT
+from dss_provider.folder import Modality, load
+from dss_provider.making import make
+from dss_provider.running import Work, run
+
+PAGES = CHECKOUT / "docs/pages"
+BLOCK = re.compile(r"^( *)```([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+MARKS = {"sh", "sh background", "console", "python", "json", ""}
+"""``sh`` is run by test_documented_commands.py, ``console`` is for other machines, "" is output or a drawing."""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("docs")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
+    done = subprocess.run(
+        [*command, "--config-file", str(CHECKOUT / "docs/mkdocs.yml"), "--site-dir", str(target)],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
+    loaded = re.compile(r"<(?:script|img|iframe|link)[^>]*(?:src|href)=\"?(https?://[^\" >]+)")
+    for page in site.rglob("*.html"):
+        assert loaded.findall(page.read_text(encoding="utf-8")) == [], page
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("reference/settings.html", "DSS_PROVIDER_LEASE_S"),
+        ("reference/metrics.html", "ProgramGone"),
+        ("reference/metrics.html", "dss_outbox_messages"),
+        ("reference/messages.html", "ClaimGranted"),
+        ("reference/rest.html", "/api/pro/services/claims"),
+        ("reference/states.html", "claimed"),
+        ("reference/service-json.html", "memory_gb"),
+        ("reference/commands.html", "--each"),
+        ("operators/runbook.html", "TargetDown"),
+        ("about/decisions.html", "publish from behind a firewall"),
+    ],
+)
+def test_a_table_comes_from_the_code(site: Path, page: str, text: str) -> None:
+    found = (site / page).read_text(encoding="utf-8")
+
+    assert text in found
+    assert "&lt;!-- generate" not in found
+
+
+def test_every_block_says_whether_it_is_run() -> None:
+    for page in PAGES.rglob("*.md"):
+        for _, mark, text in BLOCK.findall(page.read_text(encoding="utf-8")):
+            assert mark in MARKS, f"{page.name}: {mark}"
+            unmarked = mark == "" and re.search(
+                r"^\s*(\$ )?(dss|make|pip|oc|helm)\b", text, re.MULTILINE
+            )
+            assert not unmarked, f"{page.name}: a command without a mark: {text}"
+
+
+EXAMPLES = [
+    text
+    for _, mark, text in BLOCK.findall(
+        (PAGES / "providers/examples.md").read_text(encoding="utf-8")
+    )
+    if mark == "python"
+]
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_an_example_of_a_provider_runs(number: int, tmp_path: Path) -> None:
+    make(tmp_path / "own", Modality.MR)
+    imports = "import numpy as np\nfrom dss_provider import *\n"
+    (tmp_path / "own/algorithm.py").write_text(imports + EXAMPLES[number], encoding="utf-8")
+    described = json.loads((tmp_path / "own/service.json").read_text())
+    described["tags"] += [
+        {"name": name, "type": "OverlayImage", "required": False} for name in ("Before", "After")
+    ]
+    (tmp_path / "own/service.json").write_text(json.dumps(described))
+    array = np.random.default_rng(1).normal(100, 20, (8, 9, 10)).astype(np.float32)
+    array[3:5, 3:5, 3:5] = 900
+    sitk.WriteImage(sitk.GetImageFromArray(array), str(tmp_path / "image.nii.gz"))
+    sitk.WriteImage(sitk.GetImageFromArray(array * 0), str(tmp_path / "before.nii.gz"))
+    inputs = {"MR": tmp_path / "image.nii.gz", "After": tmp_path / "image.nii.gz"}
+    (tmp_path / "work").mkdir()
+    work = Work(folder=tmp_path / "work", inputs=inputs | {"Before": tmp_path / "before.nii.gz"})
+
+    outcome = run(load(tmp_path / "own"), work, lambda *_: None, threading.Event())
+
+    labels = np.load(tmp_path / "work" / outcome.segmentations[0].file)
+    assert labels[3:5, 3:5, 3:5].all()
+
+
+def test_the_dispatch_sections_of_the_examples_are_usable(tmp_path: Path) -> None:
+    text = (PAGES / "providers/examples.md").read_text(encoding="utf-8")
+    sections = [json.loads("{" + t + "}") for _, mark, t in BLOCK.findall(text) if mark == "json"]
+    assert len(sections) == 2
+    for index, section in enumerate(sections):
+        folder = tmp_path / f"own{index}"
+        make(folder, Modality.CT)
+        described = json.loads((folder / "service.json").read_text()) | section
+        if section["dispatch"]["provider"] == "program":
+            described["dispatch"]["command"][0] = "python3"
+        (folder / "service.json").write_text(json.dumps(described))
+        assert load(folder).dispatch.tag == "CT"
