@@ -152,42 +152,38 @@ class Consumer:
         facts = {"ticket": claim.ticket_id, "claim": claim.claim_id}
         concerns(**facts)
         log.info("ticket claimed", extra={**facts, "attempt": claim.attempt})
-        events = ClaimEvents(self._broker, claim)
         ticket = ClaimedTicket(
             claim=claim,
             service=self._service,
             datastore=self._datastore,
-            events=events,
+            events=ClaimEvents(self._broker, claim),
             inference=self._inference,
             withdrawn=watch.start(claim),
             silence_s=self._silence_s,
         )
-        processed = False
         in_progress = metrics.DISPATCH_IN_HAND.labels(self._service.name)
         try:
-            with in_progress.track_inprogress(), events.heartbeats():
+            with in_progress.track_inprogress(), ticket.events.heartbeats():
                 files = ticket.process()
-            processed = True
-            with tracing.span("finish", attributes={"dss.ticket": claim.ticket_id}):
-                events.succeeded(files)
-            self._count(SUCCESS)
-            log.info("ticket done", extra=facts)
         except Exception as error:
-            if processed:
-                raise
-            self._count(type(error).__name__)
-            try:
-                end_claim(
-                    error,
-                    claim=claim,
-                    events=events,
-                    delivery=delivery,
-                    datastore=self._datastore,
-                )
-            finally:
-                continues_elsewhere = watch.moved_on or isinstance(error, BrokerClosed)
-                if not continues_elsewhere:
-                    ticket.clear()
+            self._end(error, ticket, delivery, watch)
+            return
+        with tracing.span("finish", attributes={"dss.ticket": claim.ticket_id}):
+            ticket.events.succeeded(files)
+        self._count(SUCCESS)
+        log.info("ticket done", extra=facts)
+
+    def _end(
+        self, error: Exception, ticket: ClaimedTicket, delivery: Delivery, watch: ClaimWatch
+    ) -> None:
+        """Raises as ``end_claim`` does."""
+        self._count(type(error).__name__)
+        try:
+            end_claim(error, ticket.claim, ticket.events, delivery, self._datastore)
+        finally:
+            continues_elsewhere = watch.moved_on or isinstance(error, BrokerClosed)
+            if not continues_elsewhere:
+                ticket.clear()
 
     def _create_metrics(self) -> None:
         """Create each series at 0: a series that appears with its first event hides that event."""

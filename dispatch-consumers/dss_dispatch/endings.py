@@ -19,7 +19,6 @@ NO_ROOM = "The service has no room on its disk."
 
 def end_claim(
     error: Exception,
-    *,
     claim: ClaimGranted,
     events: ClaimEvents,
     delivery: Delivery,

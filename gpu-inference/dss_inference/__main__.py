@@ -160,15 +160,15 @@ def _start_facade(
     """
     if not bind:
         return lambda: True
-    from dss_inference.facade.results import Results  # noqa: PLC0415
+    from dss_inference.facade.request_store import RequestStore  # noqa: PLC0415
     from dss_inference.facade.routes import Facade  # noqa: PLC0415
     from dss_inference.facade.serving import serve_facade  # noqa: PLC0415
     from dss_inference.facade.submissions import Submissions  # noqa: PLC0415 - an HTTP server, which few need
 
     try:
-        results = Results(settings.facade_dir)
+        store = RequestStore(settings.facade_dir)
         submissions = Submissions(
-            loaded, results, instance=settings.instance, keep_s=settings.facade_keep_s
+            loaded, store, instance=settings.instance, keep_s=settings.facade_keep_s
         )
         end_http = serve_facade(bind, Facade(submissions, settings.facade_max_bytes))
     except OSError as error:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from dss_images.default_colours import default_colour
 from dss_images.errors import ImageRefused
-from dss_images.label_colours import default_colour
 from dss_images.labels import label_volumes
 from dss_provider.algorithm import Array
 from dss_provider.child import Map, Named, Outcome

@@ -20,7 +20,7 @@ from dss_broker.rabbit import RabbitBroker
 from dss_broker.topology import PORTAL_EVENTS
 from dss_datastore.layout import work_dir
 from dss_inference.device.runner import runner_for
-from dss_inference.worker.handling import EXHAUSTED, UNEXPECTED
+from dss_inference.worker.request_handler import EXHAUSTED, UNEXPECTED
 from dss_phantom.chest import PhantomSpec, make_phantom
 from dss_phantom.files import write_phantom
 from dss_stack.rabbitmq import RabbitNode

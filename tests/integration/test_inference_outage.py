@@ -9,7 +9,7 @@ import pytest
 
 from dss_broker.messages import InferenceFinished, InferenceProgressed
 from dss_broker.rabbit import RabbitBroker
-from dss_inference.worker import handling
+from dss_inference.worker import request_handler
 from dss_inference.worker.server import Server
 from support.brokers import Node, fresh_vhost
 from support.copy_worker import REQUEST, CopyBundle
@@ -44,7 +44,7 @@ def vhost(rabbit: Node) -> Iterator[str]:
 def test_an_answer_that_no_broker_takes_is_told_later_and_fails_no_ticket(
     vhost: str, dispatcher: RabbitBroker, datastore: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handling, "CONFIRM_S", 0.5)
+    monkeypatch.setattr(request_handler, "CONFIRM_S", 0.5)
     bundle, wire = CopyBundle(), Wire(vhost)
     with closing(wire), closing(RabbitBroker(wire.url, "inference", "w1")) as broker:
         worker = Server(broker=broker, bundles=[bundle], datastore=datastore, instance="w1")

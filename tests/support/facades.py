@@ -12,7 +12,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_broker.messages import Label, Landmark
 from dss_inference.bundle import Bundle, Outcome, Progress, Report, Stages
-from dss_inference.facade.results import Results
+from dss_inference.facade.request_store import RequestStore
 from dss_inference.facade.routes import Facade
 from dss_inference.facade.serving import serve_facade
 from dss_inference.facade.submissions import Submissions
@@ -68,7 +68,7 @@ class BrightBundle:
 def facade(bundle: Bundle, folder: Path, port: int = 0) -> Iterator[str]:
     """A server's address; ended after the block, with what is in hand left for the next."""
     port = port or free_port()
-    submissions = Submissions([bundle], Results(folder), instance="remote", keep_s=3600)
+    submissions = Submissions([bundle], RequestStore(folder), instance="remote", keep_s=3600)
     end = serve_facade(f"127.0.0.1:{port}", Facade(submissions, 10_000_000))
     submissions.start()
     try:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from dss_images.label_colours import Rgb, default_colour
+from dss_images.default_colours import Rgb, default_colour
 
 MOST_COLOURS = 128
 """Colours of labels; the other places of the palette are grey."""

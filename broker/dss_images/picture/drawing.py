@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dss_images.label_colours import Rgb
+from dss_images.default_colours import Rgb
 from dss_images.picture.colours import Palette
 from dss_images.picture.letters import stamp
 from dss_images.picture.planes import Plane

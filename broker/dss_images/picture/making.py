@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy.typing as npt
 
+from dss_images.default_colours import Rgb
 from dss_images.header import Header
-from dss_images.label_colours import Rgb
 from dss_images.patient_axes import LpsOrder, lps_order
 from dss_images.picture.drawing import drawn
 from dss_images.picture.planes import Cut, as_seen, best_indices, cut, slices_of

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from dss_images.label_colours import Rgb
+from dss_images.default_colours import Rgb
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PALETTE_8_BIT = bytes((8, 3, 0, 0, 0))

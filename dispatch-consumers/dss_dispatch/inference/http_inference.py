@@ -36,7 +36,7 @@ from dss_dispatch.inference.http_replies import (
 )
 from dss_dispatch.inference.protocol import ProgressListener
 from dss_dispatch.ticket_images import label_volumes
-from dss_images.label_colours import default_colour
+from dss_images.default_colours import default_colour
 from dss_observability import tracing
 
 log = logging.getLogger(__name__)

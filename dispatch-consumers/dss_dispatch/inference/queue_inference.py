@@ -3,6 +3,8 @@
 import math
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 from dss_broker.broker import Broker, Conversation
@@ -48,7 +50,7 @@ class QueueInference:
     ) -> InferenceFinished:
         conversation = self._broker.request(request)
         silence = _Silence(workers=self._workers, limit_s=self._silence_s)
-        try:
+        with closing(conversation), _answered(request.bundle):
             while True:
                 match self._next_reply(conversation, withdrawn, silence):
                     case None:
@@ -61,18 +63,6 @@ class QueueInference:
                         raise TicketError(reason)
                     case other:
                         raise TypeError(f"{type(other).__name__} is no reply to an inference")
-        except Unroutable as error:
-            raise NoInference(
-                f"No inference worker has ever offered '{request.bundle}'."
-            ) from error
-        except MessageRefused as error:
-            raise NoInference(
-                f"The request for '{request.bundle}' cannot be sent: {error}."
-            ) from error
-        except ReplyTimeout as error:
-            raise NoInference(f"No inference worker answers for '{request.bundle}'.") from error
-        finally:
-            conversation.close()
 
     def _next_reply(
         self, conversation: Conversation, withdrawn: threading.Event, silence: "_Silence"
@@ -132,6 +122,19 @@ class _Silence:
     def note(self, *, connected: bool) -> None:
         if not connected:
             self.disconnected_s = time.monotonic()
+
+
+@contextmanager
+def _answered(bundle: str) -> Iterator[None]:
+    """Raises NoInference for the errors of a request that no worker answers."""
+    try:
+        yield
+    except Unroutable as error:
+        raise NoInference(f"No inference worker has ever offered '{bundle}'.") from error
+    except MessageRefused as error:
+        raise NoInference(f"The request for '{bundle}' cannot be sent: {error}.") from error
+    except ReplyTimeout as error:
+        raise NoInference(f"No inference worker answers for '{bundle}'.") from error
 
 
 def _busy(request: RunInference) -> InferenceProgressed:

@@ -16,7 +16,7 @@ from dss_dispatch.result.files import sha256
 from dss_dispatch.result.landmarks import add_landmarks
 from dss_dispatch.submission.reading import Submission, is_plain_file
 from dss_dispatch.ticket_images import label_values, read_header, renumber
-from dss_images.label_colours import default_colour
+from dss_images.default_colours import default_colour
 from dss_workspace import layers as ws
 from dss_workspace.label_table import add_labels, label_table, place_labels
 from dss_workspace.meshes import mesh_file_names, remove_incomplete_meshes

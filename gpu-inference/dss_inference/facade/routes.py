@@ -18,7 +18,7 @@ from dss_datastore.space import is_disk_full
 from dss_inference.errors import InferenceError
 from dss_inference.facade.submissions import Submissions
 from dss_inference.facade.upload import receive
-from dss_inference.worker.handling import EXHAUSTED, UNEXPECTED
+from dss_inference.worker.request_handler import EXHAUSTED, UNEXPECTED
 from dss_observability import tracing
 from dss_observability.tracing import TRACEPARENT, Kind
 
@@ -101,14 +101,14 @@ class Facade:
             return _refused(HTTPStatus.NOT_FOUND, f"There is no '{bundle}'; there is: {known}.")
         if self._submissions.is_full:
             return _refused(HTTPStatus.SERVICE_UNAVAILABLE, _FULL)
-        result_id = self._submissions.results.create()
+        result_id = self._submissions.store.create()
         try:
-            folder = self._submissions.results.folder(result_id)
+            folder = self._submissions.store.folder(result_id)
             with _traced(request, name):
                 upload = receive(request.environ, folder, self._max_bytes)
                 self._submissions.submit(result_id, name, upload.image_name, upload.parameters)
         except BaseException:
-            self._submissions.results.remove(result_id)
+            self._submissions.store.remove(result_id)
             raise
         log.info("image received", extra={"bundle": name, "bytes": request.content_length})
         return _json({"Endpoint": f"/results/{result_id}"})
@@ -118,7 +118,7 @@ class Facade:
         not_finished = self._not_finished(result_id)
         if not_finished is not None:
             return not_finished
-        segmentation = self._submissions.results.segmentation(result_id)
+        segmentation = self._submissions.store.segmentation(result_id)
         return _file(request, segmentation, "application/octet-stream")
 
     def _report(self, _: Request, values: Mapping[str, str]) -> Response:
@@ -126,7 +126,7 @@ class Facade:
         not_finished = self._not_finished(result_id)
         if not_finished is not None:
             return not_finished
-        answer = self._submissions.results.answer(result_id)
+        answer = self._submissions.store.answer(result_id)
         if answer is None:  # removed just now
             return _refused(HTTPStatus.NOT_FOUND, _UNKNOWN)
         report = msgspec.to_builtins(answer.finished)
@@ -145,13 +145,13 @@ class Facade:
         not_finished = self._not_finished(result_id)
         if not_finished is not None:
             return not_finished
-        reports = self._submissions.results.reports(result_id)
+        reports = self._submissions.store.reports(result_id)
         if name not in reports:
             known = ", ".join(sorted(reports)) or "none"
             return _refused(
                 HTTPStatus.NOT_FOUND, f"There is no report '{name}'; there is: {known}."
             )
-        path = self._submissions.results.root / reports[name].path
+        path = self._submissions.store.root / reports[name].path
         return _file(request, path, reports[name].mime_type)
 
     def _report_entries(self, result_id: str) -> list[dict[str, str]]:
@@ -163,24 +163,24 @@ class Facade:
                 "mime_type": report.mime_type,
                 "Endpoint": f"/results/{result_id}/reports/{name}",
             }
-            for name, report in self._submissions.results.reports(result_id).items()
+            for name, report in self._submissions.store.reports(result_id).items()
         ]
 
     def _withdraw(self, _: Request, values: Mapping[str, str]) -> Response:
         result_id = values["result_id"]
-        if not self._submissions.results.exists(result_id):
+        if not self._submissions.store.exists(result_id):
             return _refused(HTTPStatus.NOT_FOUND, _UNKNOWN)
         self._submissions.withdraw(result_id)
         return Response(status=HTTPStatus.NO_CONTENT)
 
     def _not_finished(self, result_id: str) -> Response | None:
         """The answer while there is no result, or if it failed; None if it is finished."""
-        if not self._submissions.results.exists(result_id):
+        if not self._submissions.store.exists(result_id):
             return _refused(HTTPStatus.NOT_FOUND, _UNKNOWN)
         progress = self._submissions.progress(
             result_id
         )  # read before the answer, which is stored first
-        answer = self._submissions.results.answer(result_id)
+        answer = self._submissions.store.answer(result_id)
         if answer is None:
             state = {"fraction": progress.fraction, "stage": progress.stage} if progress else {}
             return _json({"state": "working", **state}, HTTPStatus.ACCEPTED, _NOT_YET)

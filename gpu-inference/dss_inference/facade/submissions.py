@@ -18,7 +18,7 @@ from dss_broker.messages import (
 from dss_broker.topology import RETRY_DELAYS_S
 from dss_inference.bundle import Bundle
 from dss_inference.ct.writing import save_as_nrrd
-from dss_inference.facade.results import Answer, Results
+from dss_inference.facade.request_store import Answer, RequestStore
 from dss_inference.worker.replies import failed, progressed
 from dss_inference.worker.server import Server
 from dss_process.supervision import Supervisor
@@ -36,22 +36,22 @@ _GIVEN_UP = (
 
 
 class Submissions:
-    """Requests in the folder ``results``, from their submission to their stored answer.
+    """Requests in ``store``, from their submission to their stored answer.
 
     Every method may be called from any thread.
     """
 
     def __init__(
-        self, bundles: Sequence[Bundle], results: Results, *, instance: str, keep_s: float
+        self, bundles: Sequence[Bundle], store: RequestStore, *, instance: str, keep_s: float
     ) -> None:
         self.bundles = {bundle.name: bundle for bundle in bundles}
-        self.results = results
+        self.store = store
         self._keep_s = keep_s
         self._broker = MemoryBroker(retry_delays_s=RETRY_DELAYS_S)
         self._server = Server(
             broker=self._broker,
             bundles=bundles,
-            datastore=results.root,
+            datastore=store.root,
             instance=instance,
             shared=False,
         )
@@ -64,8 +64,8 @@ class Submissions:
     def start(self) -> None:
         """Start, and continue what an earlier process has left unfinished."""
         self._server.start()
-        for request in self.results.unanswered():
-            if self.results.count_start(request.claim_id) > MOST_STARTS:
+        for request in self.store.unanswered():
+            if self.store.count_start(request.claim_id) > MOST_STARTS:
                 self._store(request, failed(request, _GIVEN_UP))
             else:
                 self._run(request)
@@ -94,8 +94,8 @@ class Submissions:
             output_dir=f"{result_id}/output",
             parameters=parameters,
         )
-        self.results.keep_request(request)
-        self.results.count_start(result_id)
+        self.store.keep_request(request)
+        self.store.count_start(result_id)
         self._run(request)
 
     def progress(self, result_id: str) -> InferenceProgressed | None:
@@ -107,7 +107,7 @@ class Submissions:
         with self._lock:
             progress = self._unfinished.get(result_id)
             if progress is None:
-                self.results.remove(result_id)
+                self.store.remove(result_id)
                 return
             self._withdrawn.add(result_id)
         self._broker.publish(TicketWithdrawn(ticket_id=progress.ticket_id, service=""))
@@ -129,7 +129,7 @@ class Submissions:
             del self._unfinished[request.claim_id]
             if request.claim_id in self._withdrawn:
                 self._withdrawn.remove(request.claim_id)
-                self.results.remove(request.claim_id)
+                self.store.remove(request.claim_id)
 
     def _final_reply(self, request: RunInference) -> InferenceFinished | InferenceFailed:
         conversation = self._broker.request(request)
@@ -147,17 +147,17 @@ class Submissions:
 
     def _store(self, request: RunInference, answer: InferenceFinished | InferenceFailed) -> None:
         if isinstance(answer, InferenceFailed):
-            self.results.keep_answer(request.claim_id, Answer(failed=answer))
+            self.store.keep_answer(request.claim_id, Answer(failed=answer))
             return
-        segmentation = self.results.segmentation(request.claim_id)
-        save_as_nrrd(self.results.root / answer.segmentation_path, segmentation)
-        self.results.keep_answer(request.claim_id, Answer(finished=answer))
-        (self.results.root / request.image_path).unlink(missing_ok=True)
+        segmentation = self.store.segmentation(request.claim_id)
+        save_as_nrrd(self.store.root / answer.segmentation_path, segmentation)
+        self.store.keep_answer(request.claim_id, Answer(finished=answer))
+        (self.store.root / request.image_path).unlink(missing_ok=True)
 
     def _keep_purging(self) -> None:
         while True:
             try:
-                if removed := self.results.purge(self._keep_s):
+                if removed := self.store.purge(self._keep_s):
                     log.info("old results removed", extra={"results": removed})
             except OSError:  # the volume may be away for a while
                 log.exception("old results not removed")

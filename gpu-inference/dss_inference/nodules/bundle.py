@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dss_broker.messages import Label, Note
-from dss_images.label_colours import default_colour
+from dss_images.default_colours import default_colour
 from dss_inference.bundle import Outcome, Progress, Stages
 from dss_inference.ct.reading import Ct, read_ct
 from dss_inference.ct.region import region_of

@@ -14,11 +14,11 @@ from dss_broker.messages import TicketWithdrawn
 from dss_inference.bundle import Bundle
 from dss_inference.worker.announcements import Announcements
 from dss_inference.worker.computation import Computation
-from dss_inference.worker.handling import RequestHandler
 from dss_inference.worker.interest import WithdrawalLog
 from dss_inference.worker.progress_replies import ReportedProgress
 from dss_inference.worker.recorded_answers import RecordedAnswers
 from dss_inference.worker.request import Answers
+from dss_inference.worker.request_handler import RequestHandler
 from dss_inference.worker.shared_work import SharedWork
 from dss_inference.worker.wanted_requests import WantedRequests
 from dss_process.supervision import Supervisor

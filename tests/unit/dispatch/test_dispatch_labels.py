@@ -1,7 +1,7 @@
 import pytest
 
 from dss_broker.messages import Label
-from dss_images.label_colours import default_colour
+from dss_images.default_colours import default_colour
 from dss_workspace.errors import WorkspaceInvalid
 from dss_workspace.label_table import add_labels, label_table, place_labels
 from dss_workspace.registry import Folder, parse

@@ -18,11 +18,11 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.test import Client, TestResponse
 
 from dss_inference.errors import InferenceError
-from dss_inference.facade.results import Results
+from dss_inference.facade.request_store import RequestStore
 from dss_inference.facade.routes import Facade
 from dss_inference.facade.submissions import MOST_STARTS, MOST_UNFINISHED, Submissions
 from dss_inference.facade.upload import receive
-from dss_inference.worker.handling import UNEXPECTED
+from dss_inference.worker.request_handler import UNEXPECTED
 from dss_observability.tracing import current_traceparent
 from support.facades import PLACE, TABLE, BrightBundle
 from support.waiting import wait_until
@@ -39,12 +39,12 @@ def bundle() -> BrightBundle:
 
 
 @pytest.fixture
-def results(tmp_path: Path) -> Results:
-    return Results(tmp_path / "output")
+def results(tmp_path: Path) -> RequestStore:
+    return RequestStore(tmp_path / "output")
 
 
 @pytest.fixture
-def submissions(bundle: BrightBundle, results: Results) -> Iterator[Submissions]:
+def submissions(bundle: BrightBundle, results: RequestStore) -> Iterator[Submissions]:
     made = Submissions([bundle], results, instance="node1", keep_s=3600)
     made.start()
     yield made
@@ -256,7 +256,7 @@ def test_a_detached_header_cannot_name_another_file_of_the_machine(client: Clien
 
 @pytest.mark.parametrize("content", [b"", b"%PDF-1.4 and so on", b"\x00" * 400])
 def test_what_is_no_image_is_refused_at_once_and_leaves_nothing(
-    client: Client, results: Results, content: bytes
+    client: Client, results: RequestStore, content: bytes
 ) -> None:
     answer = sent(client, content)
 
@@ -273,7 +273,7 @@ def test_a_request_without_the_field_says_which_one_is_needed(client: Client) ->
 
 
 def test_a_body_that_is_too_large_is_refused_and_leaves_nothing(
-    client: Client, results: Results
+    client: Client, results: RequestStore
 ) -> None:
     answer = sent(client, b"NRRD" + os.urandom(LARGEST_BYTES))
 
@@ -312,7 +312,7 @@ def test_too_many_waiting_images_are_put_off(
 
 
 def test_a_withdrawn_image_stops_and_leaves_nothing(
-    client: Client, bundle: BrightBundle, results: Results, tmp_path: Path
+    client: Client, bundle: BrightBundle, results: RequestStore, tmp_path: Path
 ) -> None:
     bundle.go_on.clear()
     endpoint = sent(client, as_file(tmp_path, ".nrrd")).get_json()["Endpoint"]
@@ -334,7 +334,11 @@ def test_a_finished_result_can_be_removed(client: Client, tmp_path: Path) -> Non
 
 
 def test_the_next_process_has_the_results_and_goes_on_with_what_was_left(
-    client: Client, submissions: Submissions, bundle: BrightBundle, results: Results, tmp_path: Path
+    client: Client,
+    submissions: Submissions,
+    bundle: BrightBundle,
+    results: RequestStore,
+    tmp_path: Path,
 ) -> None:
     done = sent(client, as_file(tmp_path, ".nrrd")).get_json()["Endpoint"]
     mask = until(client, done, 200).get_data()
@@ -345,7 +349,7 @@ def test_the_next_process_has_the_results_and_goes_on_with_what_was_left(
 
     other = BrightBundle()
     other.go_on.set()
-    following = Submissions([other], Results(results.root), instance="node1", keep_s=3600)
+    following = Submissions([other], RequestStore(results.root), instance="node1", keep_s=3600)
     following.start()
     again = Client(Facade(following, LARGEST_BYTES))
 
@@ -356,7 +360,11 @@ def test_the_next_process_has_the_results_and_goes_on_with_what_was_left(
 
 
 def test_an_image_that_ends_the_service_again_and_again_is_given_up(
-    client: Client, submissions: Submissions, bundle: BrightBundle, results: Results, tmp_path: Path
+    client: Client,
+    submissions: Submissions,
+    bundle: BrightBundle,
+    results: RequestStore,
+    tmp_path: Path,
 ) -> None:
     bundle.go_on.clear()
     endpoint = sent(client, as_file(tmp_path, ".nrrd")).get_json()["Endpoint"]
@@ -373,7 +381,7 @@ def test_an_image_that_ends_the_service_again_and_again_is_given_up(
 
 
 def test_old_results_are_removed_and_waiting_ones_kept(
-    client: Client, bundle: BrightBundle, results: Results, tmp_path: Path
+    client: Client, bundle: BrightBundle, results: RequestStore, tmp_path: Path
 ) -> None:
     old = sent(client, as_file(tmp_path, ".nrrd")).get_json()["Endpoint"]
     until(client, old, 200)
@@ -389,17 +397,17 @@ def test_old_results_are_removed_and_waiting_ones_kept(
 
 
 def test_a_result_removed_while_the_old_ones_are_looked_for_disturbs_nothing(
-    results: Results, monkeypatch: pytest.MonkeyPatch
+    results: RequestStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exists = Results.exists
+    exists = RequestStore.exists
 
-    def exists_no_longer(self: Results, result_id: str) -> bool:
+    def exists_no_longer(self: RequestStore, result_id: str) -> bool:
         found = exists(self, result_id)
         self.remove(result_id)
         return found
 
     results.create()
-    monkeypatch.setattr(Results, "exists", exists_no_longer)
+    monkeypatch.setattr(RequestStore, "exists", exists_no_longer)
 
     assert results.purge(older_than_s=-1) == 0
 

@@ -23,7 +23,7 @@ from dss_broker.messages import (
 )
 from dss_broker.topology import PORTAL_EVENTS
 from dss_inference.errors import InferenceError
-from dss_inference.worker.handling import EXHAUSTED, UNEXPECTED, WITHDRAWN
+from dss_inference.worker.request_handler import EXHAUSTED, UNEXPECTED, WITHDRAWN
 from dss_inference.worker.server import Server
 from support.copy_worker import (
     LABEL,

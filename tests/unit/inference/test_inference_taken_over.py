@@ -20,8 +20,8 @@ from dss_broker.messages import (
     TicketWithdrawn,
 )
 from dss_inference.worker import interest
-from dss_inference.worker.handling import UNEXPECTED, WITHDRAWN
 from dss_inference.worker.recorded_answers import TAKEN_OVER
+from dss_inference.worker.request_handler import UNEXPECTED, WITHDRAWN
 from dss_inference.worker.server import Server
 from support.copy_worker import PATIENCE_S, REQUEST, CopyBundle, ended, replies
 from support.waiting import wait_until

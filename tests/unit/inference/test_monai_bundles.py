@@ -13,7 +13,7 @@ import torch
 from monai.bundle.config_parser import ConfigParser
 from prometheus_client import REGISTRY
 
-from dss_images.label_colours import default_colour
+from dss_images.default_colours import default_colour
 from dss_inference.bundle import Outcome
 from dss_inference.bundle_catalogue import load
 from dss_inference.errors import Cancelled, InferenceError

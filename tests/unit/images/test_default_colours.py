@@ -2,7 +2,7 @@
 
 import pytest
 
-from dss_images.label_colours import default_colour
+from dss_images.default_colours import default_colour
 
 
 @pytest.mark.parametrize("value", [1, 2, 3, 104, 254, 65534])

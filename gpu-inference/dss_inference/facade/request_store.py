@@ -26,7 +26,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     failed: InferenceFailed | None = None
 
 
-class Results:
+class RequestStore:
     """One folder for each request.  Its name cannot be guessed, because the name grants access."""
 
     def __init__(self, root: Path) -> None:
