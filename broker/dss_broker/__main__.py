@@ -1,4 +1,4 @@
-"""``python -m dss_broker``: the users that RabbitMQ is to know, for whoever runs one."""
+"""``python -m dss_broker``: definitions of the programs' users, for an operator of RabbitMQ."""
 
 import json
 import secrets

@@ -1,4 +1,4 @@
-"""What ITK-SNAP is told of a service: the part of ``service.json`` that travels."""
+"""A service's description for ITK-SNAP: the part of ``service.json`` that is published."""
 
 import re
 from dataclasses import asdict, dataclass, field
@@ -9,17 +9,17 @@ from unicodedata import category
 import msgspec
 
 MAX_DESCRIPTOR_BYTES = 48 * 1024
-"""A message holds 64 kB, and the descriptor travels in one."""
+"""A descriptor travels in a message, which may have 64 kB."""
 
 
 MAX_NAME_CHARACTERS = 255
-"""Far above any honest name; a name may be in any script."""
+"""Longer than any real name, in any script."""
 
 MAX_DEADLINE_S = 10 * 365 * 24 * 3600
-"""Beyond that, a date cannot be reckoned back."""
+"""Ten years; ``datetime`` cannot subtract much more from today."""
 
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-"""As JSON writes it; PostgreSQL stores none."""
+"""NUL as JSON writes it; PostgreSQL cannot store it."""
 
 _NO_TEXT = {"Cc", "Cs", "Zl", "Zp"}
 """Control characters, halves of characters, line and paragraph separators: they break lists and logs."""
@@ -30,7 +30,7 @@ class DescriptorInvalid(ValueError):
 
 
 class TagType(StrEnum):
-    """What kinds of object ITK-SNAP can tag (DistributedSegmentationModel.cxx:724-732)."""
+    """Kinds of object that ITK-SNAP can tag (DistributedSegmentationModel.cxx:724-732)."""
 
     MAIN = "MainImage"
     OVERLAY = "OverlayImage"
@@ -42,13 +42,13 @@ class TagType(StrEnum):
     UNKNOWN = "Unknown"
 
 
-# ITK-SNAP's documentation has these; the program takes them for Unknown, which nobody can assign.
+# ITK-SNAP's documentation names these; the program reads them as Unknown, which cannot be assigned.
 _DOCUMENTED_TYPES = {"AnatomicImage": TagType.ANATOMICAL, "Segmentation": TagType.SEGMENTATION}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tag:
-    """Something in the user's workspace that the service asks for by name."""
+    """An object of the user's workspace that the service asks for by name."""
 
     name: str
     type: TagType
@@ -58,10 +58,10 @@ class Tag:
 
 @dataclass(frozen=True, kw_only=True)
 class Deadlines:
-    """Seconds that a ticket may spend in a stage; what is None is left to the portal.
+    """Seconds that a ticket may spend in a stage; None leaves the limit to the portal.
 
-    Upload: from its creation to its submission.  Queue: until it is claimed.  Claim: without a sign
-    of life from whoever has claimed it.  Run: one attempt.
+    Upload: from its creation to its submission.  Queue: from then until its claim.  Claim: without an event of its
+    claim.  Run: one attempt.
     """
 
     upload_s: float | None = None
@@ -72,7 +72,7 @@ class Deadlines:
 
 @dataclass(frozen=True, kw_only=True)
 class Descriptor:
-    """``published`` is the JSON object that clients get, with the fields that only they know."""
+    """``published`` is the JSON object for clients, including fields that are unknown here."""
 
     name: str
     version: str
@@ -112,7 +112,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def field_before_reason(error: str) -> str:
-    """Turn msgspec's ``Expected `bool`, got `str` - at `$.tags[0].required``` round."""
+    """Reorder msgspec's ``Expected `bool`, got `str` - at `$.tags[0].required```: the field, then the reason."""
     what, _, where = error.partition(" - at `$")
     return f"{where.strip('.`') or 'service.json'}: {what}."
 
@@ -148,7 +148,7 @@ def _check(found: Descriptor) -> None:
 
 
 def _check_name(text: str, field_name: str) -> None:
-    """What is listed, logged and routed by."""
+    """A name that appears in lists, logs and routing keys."""
     unprintable = next((c for c in text if category(c) in _NO_TEXT), None)
     _require(
         unprintable is None, field_name, f"must have no control characters, but has {unprintable!a}"

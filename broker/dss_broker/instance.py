@@ -1,4 +1,4 @@
-"""The name under which one process is known to operators, and which no other living one may have."""
+"""The name of one process, for operators.  No two running processes have the same."""
 
 import os
 import secrets
@@ -18,7 +18,7 @@ def instance_name() -> str:
 
 
 def valid_instance_name(name: str) -> str:
-    """The default for a blank one.  Raises ValueError for what no list could show."""
+    """``name``, or the default if it is blank.  Raises ValueError if it is too long or not printable."""
     if not name:
         return instance_name()
     if not name.isprintable():

@@ -1,7 +1,7 @@
-"""When a program counts as alive: the one rule, for pages, ``/readyz``, gauges, alerts and tickets' logs alike.
+"""The rule by which a program is alive, for pages, ``/readyz``, gauges, alerts and tickets' logs.
 
-A program that serves queues announces itself every ANNOUNCE_S, and says when it ends.  One that was killed, hangs
-or has lost its host or network is silent; after ALIVE_S without a word it counts as dead.
+A program that serves queues announces itself every ANNOUNCE_S, and announces its end.  Without an announcement for
+ALIVE_S it is dead: it was killed, hangs, or has lost its host or network.
 """
 
 ANNOUNCE_S = 3.0
@@ -10,4 +10,4 @@ ALIVE_S = 12.0
 """Four announcements: three may be late or lost before a program is called dead."""
 
 POLLS_S = 60.0
-"""Likewise for providers that ask over HTTP: nothing tells how often they mean to ask, or that they have ended."""
+"""ALIVE_S for providers over HTTP, which announce neither an interval nor their end."""

@@ -22,9 +22,9 @@ class TicketReady:
 
 @dataclass(frozen=True, kw_only=True)
 class TicketWithdrawn:
-    """The ticket was deleted; whoever works for it stops.
+    """The ticket was deleted; its dispatcher and worker stop.
 
-    With a ``claim_id`` only that claim was taken away, and others may work on.
+    With a ``claim_id`` only that claim has ended, and others may continue.
     """
 
     ticket_id: int
@@ -36,9 +36,8 @@ class TicketWithdrawn:
 class ClaimTicket:
     """May ``instance`` of ``provider`` work on the ticket?  Answered by ClaimGranted or ClaimRefused.
 
-    ``delivery_id`` is the message id of the TicketReady in hand: the same delivery in other hands
-    means that the first have lost it, so the claim moves over.  It never moves back: ``deliveries``
-    tells which hands are the later ones.
+    ``delivery_id`` is the message id of the TicketReady.  If another dispatcher sends the same id, the first one has
+    lost the message, and the claim moves to the other.  It does not move back: the higher ``deliveries`` wins.
     """
 
     ticket_id: int
@@ -51,9 +50,9 @@ class ClaimTicket:
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimGranted:
-    """``claim_id`` fences every later event; the claim lapses ``lease_s`` after the last sign of life.
+    """``claim_id`` is the fencing token of every later event; the lease ends ``lease_s`` after the last event.
 
-    ``traceparent`` is that of the ticket's submission, which need not be the one in hand.
+    ``traceparent`` is that of the ticket's submission, which may differ from that of the TicketReady.
     """
 
     ticket_id: int
@@ -65,7 +64,7 @@ class ClaimGranted:
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimRefused:
-    """The delivery is to be dropped: the ticket is gone, finished or in other hands."""
+    """The dispatcher drops the delivery: the ticket is deleted, finished or claimed by another one."""
 
     ticket_id: int
     reason: str
@@ -84,7 +83,7 @@ class ClaimProgressed:
 
 @dataclass(frozen=True, kw_only=True)
 class AttachedFile:
-    """A file in ``datastore.attached_dir`` of the claim, by its flat name, for a line of the ticket's log."""
+    """A file of a log line, by its flat name, in ``dss_datastore.layout.attached_dir`` of the claim."""
 
     name: str
     description: str
@@ -93,7 +92,7 @@ class AttachedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimLogged:
-    """A sentence for the ticket's log, shown to the user as it stands, with the files that go with it."""
+    """A sentence for the ticket's log, shown to the user unchanged, with its files."""
 
     ticket_id: int
     claim_id: str
@@ -104,7 +103,7 @@ class ClaimLogged:
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimHeartbeat:
-    """Still at work, nothing new to say; nor for ``pause_s`` from now, since the work waits for that long."""
+    """Renews the lease without other news.  The next event may take ``pause_s`` longer, because the work waits."""
 
     ticket_id: int
     claim_id: str
@@ -113,7 +112,7 @@ class ClaimHeartbeat:
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseOverdue:
-    """No sign of life has reached the portals for too long: has the claim lapsed, now that all is heard?"""
+    """A lease has run out by the clock.  Handled behind all earlier events of the ticket, which may have renewed it."""
 
     ticket_id: int
     claim_id: str
@@ -148,10 +147,10 @@ class ClaimFailed:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckResults:
-    """May these files of a provider over HTTP be handed out?  Answered by ResultsAccepted or ResultsRefused.
+    """May these files of a provider over HTTP be published?  Answered by ResultsAccepted or ResultsRefused.
 
-    ``names`` are flat names in ``results_dir``; ``input_dir`` has what the user sent.  Nobody waits for an
-    answer longer than ``patience_s``.
+    ``names`` are flat names in ``results_dir``; ``input_dir`` has the user's files.  The portal waits
+    ``patience_s`` for the answer.
     """
 
     ticket_id: int
@@ -164,7 +163,7 @@ class CheckResults:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultsAccepted:
-    """ITK-SNAP can load the files as they are now, and each segmentation lies on its image.
+    """ITK-SNAP can load the files, and each segmentation lies on its image.
 
     ``attachments`` are for a line of the ticket's log, as in ``ClaimLogged``.
     """
@@ -176,7 +175,7 @@ class ResultsAccepted:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultsRefused:
-    """``reason`` is a sentence for the provider: what was found, and what is needed."""
+    """``reason`` is a sentence for the provider: what was found and what is needed."""
 
     ticket_id: int
     claim_id: str
@@ -185,11 +184,11 @@ class ResultsRefused:
 
 @dataclass(frozen=True, kw_only=True)
 class RunInference:
-    """Segment ``image_path`` with ``bundle`` and write what comes of it into ``output_dir``.
+    """Segment ``image_path`` with ``bundle`` and write the files into ``output_dir``.
 
-    Answered by any number of InferenceProgressed, then InferenceFinished or InferenceFailed.  With
-    ``silence_s`` > 0 its requester has made ``output_dir``, waits so long for a sign of life, and removes the
-    folder when nobody needs it any more; it stays for who takes the ticket over and asks for the same work.
+    Answered by any number of InferenceProgressed, then InferenceFinished or InferenceFailed.  With ``silence_s`` > 0
+    the requester has made ``output_dir``, waits ``silence_s`` for each reply, and removes the folder when the ticket has
+    ended; a later claim of the same ticket may use the files for the same request.
     """
 
     ticket_id: int
@@ -203,7 +202,7 @@ class RunInference:
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceProgressed:
-    """``fraction`` 0..1 of the inference is done; ``stage`` names what is being done now."""
+    """``fraction`` 0..1 of the inference is done; ``stage`` is the current stage, in words."""
 
     ticket_id: int
     claim_id: str
@@ -231,7 +230,7 @@ class Note:
 
 @dataclass(frozen=True, kw_only=True)
 class Landmark:
-    """A place that the user should look at; ``position_mm`` (x, y, z) is in LPS, as ITK says it."""
+    """A point for the user to look at; ``position_mm`` (x, y, z) is in LPS, ITK's convention."""
 
     text: str
     position_mm: tuple[float, float, float]
@@ -240,7 +239,7 @@ class Landmark:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportFile:
-    """A file beside the segmentation that people or programs read: a list of findings, a report."""
+    """A file beside the segmentation: a list of findings, a report."""
 
     path: str
     description: str
@@ -249,10 +248,10 @@ class ReportFile:
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceFinished:
-    """``segmentation_path`` holds a label map in the image's exact grid, and ``reports`` what was found in words.
+    """``segmentation_path`` holds a label map in the image's exact grid, ``reports`` the findings as files.
 
-    ``stage_seconds`` are wall-clock seconds by stage; ``device`` is what did the work, for instance ``cpu``,
-    and ``peak_memory_bytes`` the most of its memory that was in use meanwhile (0: not measured).
+    ``stage_seconds`` are wall-clock seconds by stage; ``device`` is the one that computed, for instance ``cpu``, and
+    ``peak_memory_bytes`` the peak use of its memory (0: not measured).
     """
 
     ticket_id: int
@@ -278,9 +277,9 @@ class InferenceFailed:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceAnnounced:
-    """A dispatcher of this service is at work.  ``descriptor`` is its service.json, as ITK-SNAP reads it.
+    """A dispatcher of this service runs.  ``descriptor`` is its service.json, as ITK-SNAP reads it.
 
-    It asks workers of ``bundle`` for inference ("": none of ours).  ``ends``: it takes no tickets any more.
+    It asks workers of ``bundle`` for inference ("": an HTTP server).  ``ends``: it stops and takes no more tickets.
     """
 
     service: str
@@ -293,7 +292,7 @@ class ServiceAnnounced:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerAnnounced:
-    """An inference worker for this bundle is at work on ``device``.  ``ends``: it takes no requests any more."""
+    """An inference worker for this bundle runs on ``device``.  ``ends``: it stops and takes no more requests."""
 
     bundle: str
     instance: str

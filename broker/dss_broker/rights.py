@@ -1,7 +1,7 @@
-"""Who may do what on the broker, as data: each program its own user, with what its part takes.
+"""The permissions of RabbitMQ's users, as data: one user for each program, with the permissions that it needs.
 
-RabbitMQ knows rights to configure, write and read by names, and, on a topic exchange, by routing keys:
-https://www.rabbitmq.com/docs/access-control.  What is not named here is refused.
+RabbitMQ has permissions to configure, write and read by name, and on a topic exchange by routing key:
+https://www.rabbitmq.com/docs/access-control.  What is not listed here is refused.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from dss_broker.topology import DEATH_EXCHANGE, EXCHANGE, REPLY_EXCHANGE
 
 NOTHING = "^$"
 SHARED = r"dss\.(tickets|replies|dead|deaths|retry\.[0-9]+m?s)"
-"""What every program declares; whoever comes first makes it, but the retry queues: those the portal makes."""
+"""What every program declares.  The first program creates it; the retry queues are created by the portal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ _TO_REQUESTERS = Topic(write=r"^dss\.replies\.dispatch\.")
 
 
 def _marks_of(part: str) -> Topic:
-    """Of the messages in its own queues."""
+    """Marks of the messages in the queues of ``part``."""
     return Topic(write=rf"^dss\.deaths\.{part}\.", read=rf"^dss\.deaths\.{part}\.")
 
 
@@ -57,7 +57,7 @@ USERS: Mapping[str, Rights] = {
             r"dss\.replies\.portal\..+",
             r"dss\.dead\.reader",
         ),
-        write_too=r"^amq\.default$",  # dead letters go back to the queue that they come from
+        write_too=r"^amq\.default$",  # dead letters are requeued by it
         topics={
             EXCHANGE: Topic(
                 write=r"^(ticket\.|claim\.event\.LeaseOverdue$|results\.check$)",
@@ -97,7 +97,7 @@ USERS: Mapping[str, Rights] = {
         },
     ),
     "dss-monitor": Rights(
-        tags="monitoring",  # sees everything in the console and its API, and changes nothing
+        tags="monitoring",  # reads everything in the console and its API
         topics={EXCHANGE: Topic(), REPLY_EXCHANGE: Topic(), DEATH_EXCHANGE: Topic()},
     ),
 }

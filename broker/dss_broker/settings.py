@@ -1,4 +1,4 @@
-"""What the settings of all programs have in common: addresses that are checked, and errors as sentences."""
+"""Types for the settings of all programs, and their errors as sentences."""
 
 from typing import Annotated
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -34,7 +34,7 @@ def _is_amqp(address: str) -> bool:
 
 
 def _require_understood(query: str) -> None:
-    """Raises ValueError with the name of what stands behind the question mark and cannot be used."""
+    """Raises ValueError with the name of a query parameter that pika does not accept."""
     pairs = parse_qsl(query, keep_blank_values=True)
     for name, value in pairs:
         if [n for n, _ in pairs].count(name) > 1:
@@ -57,10 +57,10 @@ def _bind_address(bind: str) -> str:
 
 
 AmqpUrl = Annotated[SecretStr, AfterValidator(_amqp_address)]
-"""Address of RabbitMQ with the user's password, or those of several nodes with commas between."""
+"""Address of RabbitMQ with the user's password, or those of several nodes, separated by commas."""
 
 Instance = Annotated[str, AfterValidator(valid_instance_name)]
-"""Name of a process; "" is the default."""
+"""Name of a process; "" stands for the default."""
 
 Bind = Annotated[str, AfterValidator(_bind_address)]
 """host:port to listen on, or "" for none."""
@@ -82,5 +82,5 @@ def _problem(where: tuple[int | str, ...], what: str) -> str:
 
 
 def cannot_listen(setting: str, bind: str, error: OSError) -> str:
-    """What an operator reads when an address is taken, or is not this machine's."""
+    """A sentence for operators: the address is in use, or does not belong to this machine."""
     return f"{setting}: {bind} cannot be listened on ({error.strerror or error})."

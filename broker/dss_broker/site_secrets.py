@@ -12,7 +12,7 @@ from dss_broker.rights import USERS, definitions
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o444
-"""An engine mounts a file as it is, for whatever user its program runs as; the folder keeps other users out."""
+"""A container engine mounts a file with its mode, for any user; the mode of the folder excludes other users."""
 
 INDEPENDENT = ("grafana_password",)
 """Secrets that may be added to those of a site, since nothing else holds them."""

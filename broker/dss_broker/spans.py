@@ -11,8 +11,8 @@ from dss_observability.tracing import TRACEPARENT, Kind, Span
 
 
 def published(envelope: Envelope, exchange: str, key: str) -> tuple[Envelope, Span]:
-    """The envelope as part of a span that ends when the broker has it."""
-    # A span's name is not to tell the reply queues of processes apart.
+    """The envelope with the context of a new span; end the span when the broker has stored the message."""
+    # Span names must have few values, so they leave out the reply queue of each process.
     where = exchange if exchange == REPLY_EXCHANGE else f"{exchange}:{key}"
     attributes = _attributes(envelope, "publish", "send", where) | {
         "messaging.rabbitmq.destination.routing_key": key
@@ -30,7 +30,7 @@ def published(envelope: Envelope, exchange: str, key: str) -> tuple[Envelope, Sp
 
 @contextmanager
 def processed(envelope: Envelope, queue: str) -> Iterator[Span]:
-    """The block handles ``envelope``, a part of its sender's trace."""
+    """A span, in the trace of the sender, for the block that handles ``envelope``."""
     attributes = _attributes(envelope, "process", "process", queue)
     with (
         tracing.within(envelope.traceparent),

@@ -1,7 +1,7 @@
-"""Exchanges, queues and routing keys, as data.  Whoever consumes a queue declares it.
+"""Exchanges, queues and routing keys, as data.  The consumer of a queue declares it.
 
-Everything durable is a quorum queue with a delivery limit and a dead-letter exchange, but for the marks of
-``death_queue``, and is valid on RabbitMQ 3.10 to 4.x alike.
+Every durable queue is a quorum queue with a delivery limit and a dead-letter exchange, except those of ``death_queue``.
+All arguments are valid on RabbitMQ 3.10 to 4.x.
 """
 
 from dataclasses import dataclass
@@ -16,47 +16,47 @@ EXCHANGE = "dss.tickets"
 """Topic exchange for every message that is not a reply."""
 
 REPLY_EXCHANGE = "dss.replies"
-"""Topic exchange for replies, by the name of the requester's queue.  RabbitMQ's default exchange would do,
-but leads to every queue, so that whoever may answer could also tell the portal what he likes."""
+"""Topic exchange for replies; the routing key is the requester's queue.  RabbitMQ's default exchange is not used,
+because a user who may publish to it may publish to every queue."""
 
 DEAD_EXCHANGE = "dss.dead"
-"""Fanout exchange that takes messages which nobody could handle (parked messages)."""
+"""Fanout exchange for messages that could not be handled (parked messages)."""
 
 DEAD_QUEUE = "dss.dead"
 """Where parked messages wait for an operator."""
 
 RETRY_DELAYS_S = (1, 5, 30, 120)
-"""Waiting times before the second, third, ... try of a message whose handler said "try again later"."""
+"""Delays before the second, third, ... attempt of a message whose handler raised TryAgainLater."""
 
 DEATH_EXCHANGE = "dss.deaths"
-"""Topic exchange for the marks that programs leave before they begin with a message that has come again."""
+"""Topic exchange for the marks that programs leave before they handle a redelivered message (``rabbit.marks``)."""
 
 DEATH_LIMIT = 4
-"""Programs that may die of a message that had come again; it is parked instead of killing the next.
+"""Deaths of programs by a redelivered message, after which it is parked.
 
-The one that got it first leaves no mark, so a message that kills everyone is parked after five deaths.
+The first delivery leaves no mark, so a message that kills every program is parked after five deaths.
 """
 
 DELIVERY_LIMIT = 10_000
-"""Times that RabbitMQ may take a message back before it parks it by itself, whatever the reason.
+"""Requeues of a message, for any reason, after which RabbitMQ itself dead-letters it.
 
-The last resort only: RabbitMQ counts orderly stops and lost connections, too.  A connection that is lost
-every two seconds reaches it after five hours.
+A last resort, since RabbitMQ counts orderly stops and lost connections as well: a connection that is lost every two
+seconds reaches the limit after five hours.
 """
 
 ORDERED_THREADS = 4
-"""So many tickets' events are handled at a time: a program that also answers users takes turns at each step."""
+"""Threads of an ORDERED subscription.  Few, because the portal also answers its users in that time."""
 
 REPLY_QUEUE_EXPIRY_S = 3600
-"""A reply queue whose program has not come back for so long is removed by the broker."""
+"""Time after which RabbitMQ deletes a reply queue without a consumer, in seconds."""
 
 
 LONGEST_WORD = 237
-"""Bytes of a service's or bundle's word: AMQP writes no routing key, queue name or consumer tag of more than
-255 bytes, and the longest prefix is ``service.announced.``."""
+"""Longest word of a service or bundle, in bytes: AMQP allows 255 for a routing key, queue name or consumer tag, and
+the longest prefix is ``service.announced.``."""
 
 LONGEST_INSTANCE = 200
-"""Likewise of an instance's word, which stands behind longer prefixes."""
+"""Longest word of an instance, in bytes; its prefixes are longer."""
 
 _READABLE_CHARS, _HASH_DIGITS = 60, 32
 
@@ -65,15 +65,15 @@ class Sharing(StrEnum):
     """How the consumers of one subscription share its messages."""
 
     WORK = "work"  # each message to one of them
-    ORDERED = "ordered"  # all to one of them, each ticket's in order; another follows when it dies
-    EVERYONE = "everyone"  # each message to every process; none is kept while a process is away
+    ORDERED = "ordered"  # all to one of them, those of each ticket in order; after its death all to another
+    EVERYONE = "everyone"  # each message to every process; a process that does not run misses it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subscription:
     """``queue`` receives the messages of ``exchange`` whose routing key matches one of ``keys``.
 
-    At most ``prefetch`` messages are in hand at a time, handled by ``threads``.
+    At most ``prefetch`` messages are unacknowledged at a time; ``threads`` handle them.
     """
 
     queue: str
@@ -84,7 +84,7 @@ class Subscription:
 
     @property
     def threads(self) -> int:
-        """One for each message in hand; ORDERED, few: most of what is in hand waits for its turn."""
+        """One for each unacknowledged message; fewer for ORDERED, where most of them wait for an earlier one."""
         return (
             min(self.prefetch, ORDERED_THREADS)
             if self.sharing is Sharing.ORDERED
@@ -93,7 +93,7 @@ class Subscription:
 
 
 def word(name: str, longest: int = LONGEST_WORD) -> str:
-    """``name`` as one word of a routing key or queue name: readable, and different names stay different.
+    """``name`` as one word of a routing key or queue name.  Different names have different words.
 
     A name whose word would be empty, or longer than ``longest`` bytes, has a word that ends with ``+`` and
     a hash of the name.  No other word has a ``+``.
@@ -111,7 +111,7 @@ def retry_exchange(delay_s: float) -> str:
 
 
 def dispatch(service: str, prefetch: int = 1) -> Subscription:
-    """The tickets of one service, shared by its dispatchers."""
+    """The ready tickets of one service; each goes to one of its dispatchers."""
     key = word(service)
     return Subscription(
         queue=f"dss.dispatch.{key}", keys=(f"ticket.ready.{key}",), prefetch=prefetch
@@ -126,7 +126,7 @@ def withdrawn(program: str) -> Subscription:
 
 
 def workers(program: str, bundle: str) -> Subscription:
-    """Every sign of life of a bundle's workers, to every process of ``program``."""
+    """Every announcement of a bundle's workers, to every process of ``program``."""
     return Subscription(
         queue=f"dss.{program}.workers",
         keys=(f"worker.announced.{word(bundle)}",),
@@ -135,7 +135,7 @@ def workers(program: str, bundle: str) -> Subscription:
 
 
 def inference(bundle: str, prefetch: int = 1) -> Subscription:
-    """The requests for one bundle, shared by its workers."""
+    """The requests for one bundle; each goes to one of its workers."""
     key = word(bundle)
     return Subscription(
         queue=f"dss.inference.{key}", keys=(f"inference.run.{key}",), prefetch=prefetch
@@ -143,7 +143,7 @@ def inference(bundle: str, prefetch: int = 1) -> Subscription:
 
 
 PORTAL_CLAIMS = Subscription(queue="dss.portal.claims", keys=("claim.requested.*",), prefetch=8)
-"""Who may work on which ticket: asked by dispatchers, answered by any portal."""
+"""Requests of dispatchers to claim a ticket; any portal answers."""
 
 PORTAL_EVENTS = Subscription(
     queue="dss.portal.events",
@@ -151,23 +151,22 @@ PORTAL_EVENTS = Subscription(
     sharing=Sharing.ORDERED,
     prefetch=64,
 )
-"""What happens to claimed tickets, for each in order, to one portal at a time."""
+"""Events of claimed tickets, in order for each ticket, to one portal at a time."""
 
 PORTAL_PARKED = Subscription(
     queue="dss.portal.parked", keys=("#",), prefetch=4, exchange=DEAD_EXCHANGE
 )
-"""A copy of every parked message, so that its ticket can be told.  Never parked a second time."""
+"""A copy of every parked message, so that its ticket's log can say so.  It is not parked again."""
 
 
 RESULT_CHECKS = Subscription(queue="dss.check", keys=("results.check",))
-"""What providers over HTTP returned: asked by portals, judged by any program of the dispatchers."""
+"""Requests of portals to check the results of a provider over HTTP; any dispatcher answers."""
 
 
 def death_queue(queue: str, message_id: str, kind: str) -> str:
-    """Where the marks of one message lie; ``kind`` is "begun" or "ended".
+    """The queue of one message's marks; ``kind`` is "begun" or "ended".
 
-    Named after the part of the system that ``queue`` belongs to, as its users' rights are, and short
-    whatever the names within are.
+    The name contains the program that ``queue`` belongs to, by which its user's rights are given, and a hash.
     """
     part = queue.split(".")[1]
     of_message = sha256(f"{queue} {message_id}".encode()).hexdigest()[:32]
@@ -175,22 +174,22 @@ def death_queue(queue: str, message_id: str, kind: str) -> str:
 
 
 def reply_queue(program: str, instance: str, process: str) -> str:
-    """Where the answers to one process's requests wait for it; no other ``process`` may read them there."""
+    """The reply queue of one process; ``process`` is unique for each start of the program."""
     return f"dss.replies.{word(program)}.{word(instance, LONGEST_INSTANCE)}.{process}"
 
 
 def own_queue(queue: str, program: str, instance: str) -> str:
-    """The queue of one process of an EVERYONE subscription, as far as its name is the same each time."""
+    """The part of the queue name of an EVERYONE subscription that is the same after each reconnection."""
     return f"{queue}.{word(program)}.{word(instance, LONGEST_INSTANCE)}"
 
 
 def is_mandatory(message: m.Message) -> bool:
-    """False if it is no error that nobody listens to ``message``, because nobody works on it."""
+    """False for a message that may reach no queue: a withdrawal of a ticket that no program works on."""
     return not isinstance(message, m.TicketWithdrawn)
 
 
 def routing_key(message: m.Message) -> str:
-    """The key under which ``message`` is published.  Replies have none: they go to their requester."""
+    """The routing key of ``message``.  Raises ValueError for a reply, whose key is the requester's queue."""
     match message:
         case m.TicketReady():
             return f"ticket.ready.{word(message.service)}"

@@ -1,23 +1,25 @@
-"""Names of files that every client and every system can store: what Windows, macOS and Linux each refuse."""
+"""File names that Windows, macOS and Linux can all store."""
 
 import re
 import unicodedata
 from collections.abc import Iterable
 
 LONGEST_BYTES = 255
-_NOWHERE = frozenset("/\\:\0")
-"""Separators of one system or another, and what ends a name; ``dss`` saves no file with one of them."""
-_NOT_ON_WINDOWS = frozenset('<>"|?*')
+_FORBIDDEN = frozenset("/\\:\0")
+"""Separators of some system, and NUL; ``dss`` saves no file with one of them."""
+_FORBIDDEN_ON_WINDOWS = frozenset('<>"|?*')
 _DEVICES = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE | re.DOTALL)
-"""Names that Windows keeps for its devices, with any extension."""
+"""Device names of Windows, reserved with any extension."""
 
 
 def problem(name: str, *, everywhere: bool = True) -> str:
-    """Why not every system can store a file called ``name``, as part of a sentence; "" if all can.
+    """The reason, as part of a sentence, why some system cannot store a file called ``name``; "" if all can.
 
-    Unless it is for use ``everywhere``, the characters that only Windows refuses are let pass.
+    Without ``everywhere``, characters that only Windows refuses are allowed.
     """
-    forbidden = sorted(set(name) & (_NOWHERE | (_NOT_ON_WINDOWS if everywhere else frozenset())))
+    forbidden = sorted(
+        set(name) & (_FORBIDDEN | (_FORBIDDEN_ON_WINDOWS if everywhere else frozenset()))
+    )
     if not name or name.startswith("."):
         return "it is empty or begins with a dot"
     if not name.isprintable():
@@ -34,8 +36,8 @@ def problem(name: str, *, everywhere: bool = True) -> str:
 
 
 def same_file(name: str, others: Iterable[str]) -> str:
-    """Which of ``others`` is the same file as ``name`` where case and composition of letters do not count;
-    "" if none is.
+    """The first of ``others`` that is the same file as ``name`` on a system that ignores case or Unicode composition;
+    "" if there is none.
     """
     return next(
         (other for other in others if other != name and _folded(other) == _folded(name)), ""

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 Area: TypeAlias = Literal["input", "results"]
 
 TICKETS = "tickets"
-"""Made once, by the portal of a fresh site, and by nobody else: it is the sign that the volume is there."""
+"""Created once, by the portal of a new site: its existence shows that the volume is mounted."""
 
 
 def ticket_dir(ticket_id: int) -> PurePosixPath:
@@ -17,34 +17,34 @@ def ticket_dir(ticket_id: int) -> PurePosixPath:
 
 
 def area_dir(ticket_id: int, area: Area) -> PurePosixPath:
-    """Files that the user sent, or may fetch."""
+    """The user's files (``input``) or those for the user (``results``)."""
     return ticket_dir(ticket_id) / area
 
 
 def attachments_dir(ticket_id: int) -> PurePosixPath:
-    """Files that belong to log lines."""
+    """Attachments of log lines."""
     return PurePosixPath("attachments", f"{ticket_id:08d}")
 
 
 def work_dir(ticket_id: int, claim_id: str) -> PurePosixPath:
-    """Scratch space of one claim; nobody else writes there, so an old claim spoils nothing."""
+    """Scratch space of one claim.  Only this claim writes there, so an old claim cannot damage a newer one."""
     return ticket_dir(ticket_id) / "work" / claim_id
 
 
 def staging_dir(ticket_id: int, claim_id: str) -> PurePosixPath:
-    """Where a dispatcher gathers the result files, until the portal publishes them by renaming."""
+    """The result files of a claim, until the portal publishes them by renaming the folder."""
     return work_dir(ticket_id, claim_id) / "results"
 
 
 def inference_dir(ticket_id: int, claim_id: str) -> PurePosixPath:
-    """Where a worker leaves what it was asked for."""
+    """The files that a worker writes for a claim."""
     return work_dir(ticket_id, claim_id) / "inference"
 
 
 OUTCOME = "outcome.json"
-"""In that folder: what the worker answered.  Written last, so its presence says that the rest is there."""
+"""The worker's answer, in that folder.  Written last: if it exists, the other files are complete."""
 
 
 def attached_dir(ticket_id: int, claim_id: str) -> PurePosixPath:
-    """Where a dispatcher leaves files for log lines, until the portal has taken them over."""
+    """Attachments of a claim, until the portal has copied them."""
     return work_dir(ticket_id, claim_id) / "attached"

@@ -1,4 +1,4 @@
-"""Is a disk full?  One answer for every program."""
+"""Decides for every program whether a disk is full."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""The datastore as a volume that may be away: not mounted yet, or lost."""
+"""The datastore as a volume, which may not be mounted yet, or may be lost."""
 
 import errno
 import logging
@@ -16,7 +16,7 @@ _AWAY = (errno.ENODEV, errno.ESTALE)
 
 
 def is_there(root: Path) -> bool:
-    """Can the portal's folder of tickets be seen, and written?  A mount point without its volume is empty."""
+    """True if TICKETS exists and is writable.  A mount point without its volume is an empty folder."""
     try:
         return (root / TICKETS).is_dir() and os.access(root, os.W_OK)
     except OSError:  # of a network file system whose server is gone
@@ -24,17 +24,17 @@ def is_there(root: Path) -> bool:
 
 
 def is_away(error: BaseException) -> bool:
-    """True if ``error`` says that the volume is not mounted any more."""
+    """True if ``error`` says that the volume is no longer mounted."""
     return isinstance(error, OSError) and error.errno in _AWAY
 
 
 def away() -> OSError:
-    """The error for a datastore of which only the mount point is there."""
+    """The error for a mount point without its volume."""
     return OSError(errno.ENODEV, "The datastore is not there")
 
 
 def make_folder(folder: Path) -> None:
-    """With its parents, but never TICKETS: raises FileNotFoundError in a mount point without its volume."""
+    """Make ``folder`` and its parents, except TICKETS: raises FileNotFoundError in a mount point without its volume."""
     try:
         folder.mkdir(exist_ok=True)
     except FileNotFoundError:
@@ -45,7 +45,7 @@ def make_folder(folder: Path) -> None:
 
 
 def wait_until_there(root: Path, stopping: threading.Event) -> bool:
-    """Without it every ticket would seem to lack its files.  False if ``stopping`` is set first."""
+    """Wait until ``is_there``; every ticket would lack its files otherwise.  False if ``stopping`` is set first."""
     if is_there(root):
         return True
     log.warning("datastore away, waiting for it")

@@ -1,17 +1,17 @@
-"""Secrets that a site hands over as files, as engines of containers and clusters do."""
+"""Reads secrets from files, as container engines and clusters provide them."""
 
 import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 
 SECRETS = ("DSS_AMQP_URL", "DSS_DATABASE_URL", "DSS_SECRET_KEY", "DSS_OIDC_CLIENT_SECRET")
-"""Settings that may be given as the path of a file, under their name with ``_FILE``."""
+"""Settings that may also be given as the path of a file, by the same name with ``_FILE``."""
 
 
 def read_secret_files(environment: MutableMapping[str, str]) -> None:
-    """Set each of SECRETS whose file is named to what the file holds, without white space at its ends.
+    """Set each of SECRETS whose file is named to the content of the file, without white space at its ends.
 
-    Exits with a sentence if a file cannot be read, holds nothing, or stands beside the setting itself.
+    Exits with a sentence if a file cannot be read, is empty, or if the setting itself is set as well.
     """
     for name in SECRETS:
         path = environment.pop(f"{name}_FILE", "")

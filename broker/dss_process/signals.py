@@ -1,4 +1,4 @@
-"""Signals: the first SIGTERM or Ctrl-C asks a program to stop, the second ends it; SIGUSR1 asks where it is."""
+"""The first SIGTERM or Ctrl-C asks a program to stop, the second ends it; SIGUSR1 prints the stack of each thread."""
 
 import asyncio
 import faulthandler
@@ -17,9 +17,9 @@ POLL_S = 1.0
 
 
 def stop_signal() -> threading.Event:
-    """Set by the first signal from now on; before, it ends the program.
+    """An event that the first signal sets; the second signal ends the program.
 
-    SIGUSR1 prints what every thread is doing, for those who wonder why a program does not go on.
+    SIGUSR1 prints the stack of each thread.
     """
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     stop = threading.Event()
@@ -35,13 +35,13 @@ def stop_signal() -> threading.Event:
 
 
 def wait_for_stop(stop: threading.Event) -> None:
-    """In the main thread, which a signal does not wake that the kernel gave to another thread."""
+    """Wait in the main thread.  It polls, since a signal that the kernel delivers to another thread does not wake it."""
     while not stop.wait(POLL_S):
         pass
 
 
 def stop_event() -> asyncio.Event:
-    """``stop_signal`` for the running event loop, which every signal wakes."""
+    """``stop_signal`` for the running event loop."""
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
@@ -57,9 +57,9 @@ def stop_event() -> asyncio.Event:
 
 
 def exit_immediately() -> NoReturn:
-    """End with status 0.  Handlers may still run: their messages have gone back.
+    """End with status 0.  Handlers may still run; their messages are requeued.
 
-    Otherwise Python would take itself apart first, under threads of torch and ITK that abort or hang then.
+    An ordinary exit tears the interpreter down first, and threads of torch and ITK that still run abort or hang then.
     """
     logging.shutdown()
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""What each program does before anything else, in a container too.  Imports little, so that it is done at once."""
+"""What each program does first.  Imports little, so that it takes no time."""
 
 import getpass
 import os
@@ -9,10 +9,10 @@ from dss_process.old_settings import SUCCESSORS, Successor, refuse_old_settings
 from dss_process.secret_files import read_secret_files
 
 UMASK = 0o007
-"""Files are for the user and the group: programs of one site share a group, not always a user."""
+"""Files are readable and writable for user and group: the programs of a site share a group, not always a user."""
 
 INIT = 1
-"""The process that a container, or a machine, begins with."""
+"""Process id of the first process of a container."""
 
 
 def prepare_process(
@@ -31,7 +31,7 @@ def prepare_process(
 
 
 def exit_on_signal(number: signal.Signals) -> None:
-    """Let the signal end the program at once.
+    """Make the signal end the program at once.
 
     Linux ignores a signal without a handler if it is for process 1, as which a container runs its program.
     """
@@ -39,7 +39,7 @@ def exit_on_signal(number: signal.Signals) -> None:
 
 
 def name_user(environment: MutableMapping[str, str]) -> None:
-    """Give the user a name if he has none: MONAI and torch ask for it, and end without one.
+    """Set a name for a user without one: MONAI and torch need it.
 
     An arbitrary user id, as OpenShift assigns it, is in no list of users.
     """

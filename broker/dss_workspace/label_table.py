@@ -44,7 +44,7 @@ def label_table(workspace: Folder) -> dict[int, Folder]:
 def place_labels(
     ours: Sequence[Label], table: Mapping[int, Folder], used: Collection[int]
 ) -> dict[int, int]:
-    """Under which value of the workspace each of our values goes.
+    """The value in the workspace for each of our values.
 
     A label of the user's is never renamed, or what he has drawn would change its meaning.  Ours
     takes the value that already bears its name; else its own value, if that is free; else the next
@@ -67,7 +67,7 @@ def place_labels(
 
 
 def _spare_values(taken: set[int], known: set[int], reserved: set[int]) -> Iterator[int]:
-    """Those above all ``known`` ones, then those that are neither ``taken`` nor ``reserved``, from 1 up."""
+    """Values above all ``known`` ones, then, from 1 on, those that are neither ``taken`` nor ``reserved``."""
     above = max(known, default=0)
     yield from range(above + 1, MAX_VALUE + 1)
     kept = taken | reserved
@@ -75,7 +75,7 @@ def _spare_values(taken: set[int], known: set[int], reserved: set[int]) -> Itera
 
 
 def _next_of(spare: Iterator[int]) -> int:
-    """Raises WorkspaceInvalid if there is none."""
+    """The next spare value.  Raises WorkspaceInvalid if there is none."""
     for value in spare:
         return value
     raise WorkspaceInvalid(
@@ -95,7 +95,7 @@ def add_labels(
     used: Collection[int],
     default_colour: Callable[[int], tuple[int, int, int]],
 ) -> None:
-    """Enter our labels at their places, and a placeholder for every used value without a name.
+    """Add our labels at their ``places``, and a placeholder for each used value without a name.
 
     ``default_colour`` gives the colour (red, green, blue, 0..255) of a placeholder by its value.
     """

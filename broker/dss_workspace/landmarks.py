@@ -13,7 +13,7 @@ from dss_workspace.registry import Folder
 
 _FOLDER = "Annotations"
 _ARROW_MM = "8 8"
-"""From the point to its text, right and up in a slice."""
+"""Offset of the text from its point, right and up in a slice."""
 _AXIAL = "2"
 
 
@@ -41,9 +41,9 @@ def add_landmarks(workspace: Folder, landmarks: Sequence[Landmark]) -> None:
 
 
 def landmarks_tagged(workspace: Folder, tag: str) -> list[tuple[float, ...]]:
-    """Positions (x, y, z) of the landmarks with that tag, or that text, which ITK-SNAP takes for one.
+    """Positions (x, y, z) of the landmarks with that tag or text; ITK-SNAP accepts either.
 
-    In voxels of the main image, from the corner of the first one.  Raises WorkspaceInvalid for one without a place.
+    In voxels of the main image, from the corner of the first one.  Raises WorkspaceInvalid for a landmark without a position.
     """
     elements = (workspace.find(f"{_FOLDER}.Annotations") or Folder()).folders.values()
     found = (
@@ -53,7 +53,7 @@ def landmarks_tagged(workspace: Folder, tag: str) -> list[tuple[float, ...]]:
 
 
 def names(folder: Folder, title: str) -> set[str]:
-    """The tags of something, and what it is called: ITK-SNAP takes either for the tag of a service."""
+    """The tags of ``folder`` and its entry ``title``: ITK-SNAP accepts either as the tag of a service."""
     tags = (tag.strip() for tag in folder.get("Tags").split(","))
     return {name for name in (*tags, folder.get(title)) if name}
 

@@ -14,11 +14,11 @@ from dss_workspace.registry import Folder
 _LAYER_KEY = re.compile(r"Layer\[(\d+)\]")
 
 _FORMATS = {".gz": "NiFTI", ".nii": "NiFTI", ".nrrd": "NRRD", ".mha": "MetaImage"}
-"""As ITK-SNAP calls them (GuidedNativeImageIO.cxx)."""
+"""ITK-SNAP's names of file formats, by suffix (GuidedNativeImageIO.cxx)."""
 
 
 class Role(StrEnum):
-    """What a layer is in its workspace, as ITK-SNAP spells it."""
+    """The role of a layer in its workspace, in ITK-SNAP's spelling."""
 
     MAIN = "MainRole"
     OVERLAY = "OverlayRole"
@@ -27,7 +27,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """An image layer.  ``file_name`` is the last part of its path, whatever system wrote that."""
+    """An image layer.  ``file_name`` is the last part of its path, of any system."""
 
     key: str
     role: str
@@ -37,7 +37,7 @@ class Layer:
 
     @property
     def called(self) -> str:
-        """As its user knows it."""
+        """Nickname and file name, for a sentence to the user."""
         return f"'{self.nickname}' ({self.file_name})" if self.nickname else f"'{self.file_name}'"
 
 
@@ -66,7 +66,7 @@ def main_folder(workspace: Folder) -> Folder:
 
 
 def layer_folders(workspace: Folder) -> dict[str, Folder]:
-    """The folders of the image layers by key, in ascending order, whether ITK-SNAP could open them or not."""
+    """The folders of the image layers by key, in ascending order, without the checks of ``layers``."""
     container = workspace.find("Layers") or Folder()
     return {key: container.folders[key] for key in sorted(container.folders) if is_layer(key)}
 
@@ -95,7 +95,7 @@ def _split_tags(text: str) -> tuple[str, ...]:
 
 
 def flat_name(path: str) -> str:
-    """The last part of a path of any system.  Raises WorkspaceInvalid if that is no file name."""
+    """The last part of a path of any system.  Raises WorkspaceInvalid if that is not a file name."""
     name = PureWindowsPath(path).name  # takes / and \ alike
     if name in {"", ".", ".."}:
         raise WorkspaceInvalid("The workspace has a layer without a file name.")

@@ -1,6 +1,6 @@
-"""What the sender says about an image that it made: ``dss send`` of a DICOM series, for example.
+"""Notes of the sender about an image that it converted: ``dss send`` of a DICOM series, for example.
 
-The workspace has it in a folder of its own, which ITK-SNAP skips::
+The workspace has them in a folder of its own, which ITK-SNAP ignores::
 
     DSS.Notes.ArraySize = 1
     DSS.Notes.Element[0].Level = info | warning
@@ -64,7 +64,7 @@ def read_notes(workspace: Folder) -> tuple[SenderNote, ...]:
 
 
 def remove_notes(workspace: Folder) -> None:
-    """Remove the notes, which the ticket's log has by then."""
+    """Remove the notes; the ticket's log has them."""
     workspace.folders.pop(_FOLDER, None)
 
 

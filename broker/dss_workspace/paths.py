@@ -1,4 +1,4 @@
-"""Paths in a workspace: where ITK-SNAP looks for its files, and what else names a folder of the user's.
+"""Paths in a workspace: those of its files, and any other text that names a folder of the user.
 
 ITK-SNAP finds a moved file by taking ``SaveLocation`` off its path, so both change alike.
 """
@@ -11,7 +11,7 @@ from dss_workspace.meshes import mesh_file_folders
 from dss_workspace.registry import Folder
 
 _HISTORY = "IOHistory"
-"""Folders with the paths of every file that was opened lately."""
+"""Folders with the paths of recently opened files."""
 
 _PIECE_CHARS = 65536
 
@@ -24,21 +24,21 @@ _FOLDERS = re.compile(
 
 
 def move(workspace: Folder, location: str) -> None:
-    """Let every layer's file lie in the folder ``location``.  Raises WorkspaceInvalid for a layer without one."""
+    """Set the folder of every layer's file to ``location``.  Raises WorkspaceInvalid for a layer without a file."""
     _set_location(workspace, location)
     for folder in _file_folders(workspace):
         folder.set("AbsolutePath", f"{location}/{flat_name(folder.get('AbsolutePath'))}")
 
 
 def has_moved(workspace: Folder) -> bool:
-    """True if every layer's file lies right in SaveLocation, and so beside a downloaded workspace."""
+    """True if every layer's file is directly in SaveLocation, and so beside a downloaded workspace."""
     location = workspace.get("SaveLocation")
     paths = [folder.get("AbsolutePath") for folder in _file_folders(workspace)]
     return all(path == f"{location}/{flat_name(path)}" for path in paths)
 
 
 def lies_beside(workspace: Folder) -> bool:
-    """As ``has_moved``, of a workspace that any system wrote; a path may also lack a folder."""
+    """Like ``has_moved``, for a workspace of any system; a path may also have no folder."""
     location = PureWindowsPath(workspace.get("SaveLocation"))
     paths = [PureWindowsPath(folder.get("AbsolutePath")) for folder in _file_folders(workspace)]
     return all(path.parent in {location, PureWindowsPath()} for path in paths)
@@ -53,7 +53,7 @@ def remove_histories(workspace: Folder) -> None:
 def remove_paths(workspace: Folder, location: str) -> bool:
     """Move the workspace to the folder ``location``, and remove every other path.
 
-    False if nothing had to be changed.  Unlike ``move`` it takes layers without a file name as they are.
+    False if nothing was changed.  Unlike ``move`` it accepts layers without a file name.
     """
     changed = [_remove_paths(folder, location) for folder in workspace.walk()]
     if workspace.entries.get("SaveLocation", location) != location:
@@ -74,7 +74,7 @@ def _file_folders(workspace: Folder) -> list[Folder]:
 
 
 def _remove_paths(folder: Folder, location: str) -> bool:
-    """True if ``folder`` had one.  Its sub-folders are not looked at, apart from the history."""
+    """True if ``folder`` had one.  Of its sub-folders only the history is removed."""
     history = folder.folders.pop(_HISTORY, None)
     before = dict(folder.entries)
     for key, value in before.items():
@@ -86,7 +86,7 @@ def _remove_paths(folder: Folder, location: str) -> bool:
 
 
 def _without_folders(text: str) -> str:
-    """In pieces, because no other thread runs while an expression is matched."""
+    """Works in pieces, because no other thread runs while a regular expression is matched."""
     pieces = (text[i : i + _PIECE_CHARS] for i in range(0, len(text), _PIECE_CHARS))
     return "".join(_FOLDERS.sub("", piece) for piece in pieces)
 

@@ -55,7 +55,7 @@ _ESCAPES = {'"': "&quot;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
 
 @dataclass
 class Folder:
-    """Entries and sub-folders by key, in file order.  A document in the making, so it may change.
+    """Entries and sub-folders by key, in file order.  Mutable.
 
     A *path* names a folder or an entry below this one, its keys joined by dots:
     ``ProjectMetaData.Files.Grey.Dimensions``.
@@ -71,7 +71,7 @@ class Folder:
         return child.find(rest) if child is not None and rest else child
 
     def make(self, path: str) -> "Folder":
-        """The folder at ``path``; what is missing on the way is created."""
+        """The folder at ``path``; missing folders are created."""
         key, _, rest = path.partition(".")
         child = self.folders.setdefault(key, Folder())
         return child.make(rest) if rest else child
@@ -89,7 +89,7 @@ class Folder:
         folder.entries[key] = value
 
     def walk(self) -> Iterator["Folder"]:
-        """Every folder from here on down, this one first."""
+        """The folder itself, and then all below it."""
         yield self
         for child in self.folders.values():
             yield from child.walk()

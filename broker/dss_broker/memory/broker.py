@@ -1,4 +1,4 @@
-"""``broker.Broker`` without a server, for tests: threads and lists in one process, no sockets."""
+"""``broker.Broker`` within one process: threads and lists, no sockets."""
 
 import threading
 import time
@@ -59,7 +59,7 @@ class MemoryBroker:
 
     @property
     def parked(self) -> list[Envelope]:
-        """The messages that nobody could handle; ``envelope.parked_reason`` says why."""
+        """The parked messages; ``envelope.parked_reason`` says why."""
         with self.server.changed:
             return list(self.server.parked)
 
@@ -101,7 +101,7 @@ class MemoryBroker:
             )
 
     def close(self) -> None:
-        """What is in hand goes back to its queue, as when a process dies."""
+        """Requeue the unacknowledged messages, as when a process dies."""
         with self.server.changed:
             self._closed = True
             self._stop_readers()

@@ -1,4 +1,4 @@
-"""The server's part of ``memory.MemoryBroker``: queues as lists, which the programs of a test share."""
+"""The server of ``memory.MemoryBroker``: queues as lists, shared by the programs of a test."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription
 
 @dataclass(kw_only=True, eq=False)
 class Stored:
-    """A message in a queue, to be taken at the monotonic time ``not_before`` or later.
+    """A message in a queue, to be delivered at the monotonic time ``not_before`` or later.
 
     ``deaths`` counts the handlers that were interrupted by it, as if their program had died.
     """
@@ -70,7 +70,7 @@ class Reader:
 
 
 class MemoryServer:
-    """``parked`` lists the messages that nobody could handle.  ``changed`` guards all of it."""
+    """``parked`` has the parked messages.  ``changed`` guards all attributes."""
 
     def __init__(self) -> None:
         self.parked: list[Envelope] = []
@@ -88,7 +88,7 @@ class MemoryServer:
         return bool(queues)
 
     def put(self, queue_name: str, envelope: Envelope) -> bool:
-        """Into that queue and no other.  False if there is none."""
+        """Add it to that queue only.  False if the queue does not exist."""
         with self.changed:
             queue = self._queues.get(queue_name)
             if queue is not None:
@@ -97,7 +97,7 @@ class MemoryServer:
         return queue is not None
 
     def queue(self, subscription: Subscription) -> Queue:
-        """The one of that name, declared if need be; for EVERYONE always a new one."""
+        """The queue of the subscription, declared if it does not exist; a new one each time for EVERYONE."""
         name = subscription.queue
         if subscription.sharing is Sharing.EVERYONE:
             name += uuid4().hex
@@ -105,7 +105,7 @@ class MemoryServer:
             return self._queues.setdefault(name, Queue(subscription=subscription))
 
     def forget(self, queue: Queue) -> None:
-        """Nobody listens to this EVERYONE queue any more."""
+        """Delete the queue of an EVERYONE subscription."""
         with self.changed:
             self._queues = {name: q for name, q in self._queues.items() if q is not queue}
 
