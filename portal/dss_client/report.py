@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from dss_client.records import LogLine
 from dss_client.sending import Results, Sent
 
 
@@ -29,9 +30,16 @@ def _files(results: Results | None) -> dict[str, Any]:
 
 
 def _tail(sent: Sent) -> dict[str, Any]:
-    names = ("id", "atime", "category", "message")
-    log = [{name: getattr(line, name) for name in names} for line in sent.log]
-    return {"log": log, "seconds": sent.seconds}
+    return {"log": [_log_line(line) for line in sent.log], "seconds": sent.seconds}
+
+
+def _log_line(line: LogLine) -> dict[str, Any]:
+    return {
+        "id": line.id,
+        "atime": line.atime,
+        "category": line.category,
+        "message": line.message,
+    }
 
 
 def summary(results: Results) -> list[str]:

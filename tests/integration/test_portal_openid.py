@@ -5,8 +5,10 @@ import secrets
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -212,3 +214,45 @@ async def test_a_portal_without_an_issuer_says_so(portal: Portal) -> None:
     assert await answer.get_data(as_text=True) == (
         "This server has no sign-in service; use a token."
     )
+
+
+@pytest.fixture
+def odd_issuer(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of an issuer that describes itself in the parameter, in which HERE is its address."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(request.param.replace("HERE", address).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        address = f"http://127.0.0.1:{server.server_port}"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield address
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("odd_issuer", "words"),
+    [
+        ("[]", "cannot be reached"),
+        ('"HERE"', "cannot be reached"),
+        ('{"issuer": "http://elsewhere"}', "names another issuer"),
+        ('{"issuer": "HERE", "token_endpoint": 5, "jwks_uri": "HERE"}', "does not say its auth"),
+    ],
+    indirect=["odd_issuer"],
+)
+async def test_an_issuer_that_describes_itself_wrongly_is_a_sentence(
+    portal: Portal, odd_issuer: str, words: str
+) -> None:
+    odd = OpenIdIssuer(odd_issuer, "dss", SECRET, CALLBACK)
+    context.install(portal.app, replace(portal.components, openid=odd))
+
+    answer = await portal.app.test_client().get("/signin")
+
+    assert answer.status_code == 502
+    assert words in await answer.get_data(as_text=True)

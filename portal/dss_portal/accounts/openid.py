@@ -22,6 +22,7 @@ SCOPE = "openid email profile"
 ALGORITHMS = ["RS256", "PS256", "ES256"]
 LEEWAY_S = 60  # clocks differ
 TIMEOUT_S = 10.0
+_NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,7 @@ class OpenIdIssuer:
                 claims = await self._checked(token.get("id_token", ""), nonce)
                 if "email" not in claims and "userinfo_endpoint" in metadata:
                     answer = await client.get(metadata["userinfo_endpoint"])
-                    claims = _same_subject(claims, answer.raise_for_status().json())
+                    claims = _same_subject(claims, _object(answer.raise_for_status().json()))
         except (OAuthError, JoseError, ValueError, RecursionError) as error:
             raise Refused("The sign-in was not confirmed. Please begin again.", 401) from error
         except httpx2.HTTPError as error:
@@ -81,7 +82,10 @@ class OpenIdIssuer:
         return _person(claims)
 
     async def _checked(self, id_token: str, nonce: str) -> dict[str, Any]:
-        keys = KeySet.import_key_set(await self._get((await self._discovered())["jwks_uri"]))
+        found = await self._get((await self._discovered())["jwks_uri"])
+        if not isinstance(found.get("keys"), list):
+            raise ValueError("no key set")  # noqa: TRY004 - of the answer, like a JSON error
+        keys = KeySet.import_key_set({"keys": found["keys"]})
         decoded = jwt.decode(id_token, keys, algorithms=ALGORITHMS)
         registry = jwt.JWTClaimsRegistry(
             now=lambda: int(clock.now().timestamp()),
@@ -100,13 +104,15 @@ class OpenIdIssuer:
             found = await self._get(f"{self._issuer}/.well-known/openid-configuration")
             if str(found.get("issuer", "")).rstrip("/") != self._issuer:
                 raise Refused("The sign-in service names another issuer than the settings.", 502)
+            if missing := [name for name in _NEEDED if not isinstance(found.get(name), str)]:
+                raise Refused(f"The sign-in service does not say its {' and '.join(missing)}.", 502)
             self._metadata = found
         return self._metadata
 
-    async def _get(self, url: str) -> Any:
+    async def _get(self, url: str) -> dict[str, Any]:
         try:
             async with httpx2.AsyncClient(timeout=TIMEOUT_S) as http:
-                return (await http.get(url)).raise_for_status().json()
+                return _object((await http.get(url)).raise_for_status().json())
         except (httpx2.HTTPError, ValueError, RecursionError) as error:
             raise _unreachable() from error
 
@@ -119,6 +125,13 @@ class OpenIdIssuer:
             code_challenge_method="S256",
             timeout=TIMEOUT_S,
         )
+
+
+def _object(value: object) -> dict[str, Any]:
+    """Raises ValueError unless ``value`` is a JSON object."""
+    if not isinstance(value, dict):
+        raise ValueError("no JSON object")  # noqa: TRY004 - of the answer, like a JSON error
+    return value
 
 
 def _same_subject(claims: dict[str, Any], userinfo: dict[str, Any]) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
+from typing import TypeVar
 
 from tortoise.connection import get_connection
 from tortoise.expressions import Q
+from tortoise.models import Model
+from tortoise.queryset import QuerySet
 from tortoise.transactions import in_transaction
 
 from dss_portal.accounts import store as accounts
@@ -23,6 +25,8 @@ from dss_portal.refusals import Refused
 from dss_portal.tickets import revocation, submission
 from dss_portal.tickets import store as tickets
 from dss_portal.tickets.lifecycle import FINISHED, OPEN
+
+M = TypeVar("M", bound=Model)
 
 
 async def providers() -> list[Provider]:
@@ -155,12 +159,12 @@ async def _remove_orphans() -> None:
     await Service.filter(id__in=list(known - offered)).update(current=False)
 
 
-async def _rights(query: Any) -> list[int]:
+async def _rights(query: "QuerySet[ProviderAccess]") -> list[int]:
     """Their numbers, locked until the caller's transaction ends: nobody claims by them meanwhile."""
     numbers = await _ids(query)
     await ProviderAccess.filter(id__in=numbers).order_by("id").select_for_update()
     return numbers
 
 
-async def _ids(query: Any) -> list[int]:
+async def _ids(query: "QuerySet[M]") -> list[int]:
     return [int(str(i)) for i in await query.values_list("id", flat=True)]

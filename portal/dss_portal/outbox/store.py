@@ -9,6 +9,7 @@ from dss_broker.messages import Message
 from dss_observability.tracing import current_traceparent
 from dss_portal.database.commits import after_commit
 from dss_portal.models import OutboxMessage
+from dss_portal.subjects import ticket_of
 
 _listeners: set[Callable[[], None]] = set()
 """The relays of this process."""
@@ -22,7 +23,7 @@ async def put(message: Message) -> None:
         type_name=type_name,
         body=body,
         traceparent=current_traceparent.get(),
-        ticket_id=getattr(message, "ticket_id", None),
+        ticket_id=ticket_of(message),
     )
     is_due()
 

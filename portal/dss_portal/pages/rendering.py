@@ -4,6 +4,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from typing import Any
 from urllib.parse import urlsplit
 
 from quart import Response, flash, render_template, request
@@ -130,7 +131,7 @@ def one_line(text: object) -> str:
     return " ".join(plain_text(text).split())
 
 
-FILTERS: dict[str, Callable[..., str]] = {
+FILTERS: dict[str, Callable[[Any], str]] = {
     "utc": utc,
     "duration": duration,
     "web_address": web_address,

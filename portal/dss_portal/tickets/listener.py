@@ -26,6 +26,7 @@ from dss_portal.datastore import Datastore
 from dss_portal.models import Ticket
 from dss_portal.services import store as services
 from dss_portal.settings import Settings
+from dss_portal.subjects import claim_of, ticket_of
 from dss_portal.tickets import claims, cleanup, leases, store
 from dss_portal.tickets.lifecycle import FINISHED, Abandoned, Failed, Succeeded, is_current
 
@@ -161,5 +162,5 @@ async def _concerned(message: Message, message_id: str) -> tuple[Ticket | None, 
     if isinstance(message, TicketReady):  # it may have led to any ticket of the service
         held = await claims.held_by(message_id)
         return held, held.claim_id if held else None
-    ticket_id, claim_id = getattr(message, "ticket_id", None), getattr(message, "claim_id", None)
-    return (None if ticket_id is None else await store.locked(int(ticket_id))), claim_id
+    ticket_id = ticket_of(message)
+    return (None if ticket_id is None else await store.locked(ticket_id)), claim_of(message)

@@ -63,7 +63,7 @@ class BoundedConnection(ASGIHTTPConnection):
     """
 
     async def handle_messages(self, request: Request, receive: ASGIReceiveCallable) -> None:
-        body: Any = request.body
+        body = _bounded(request)
         while True:
             await body.room.wait()
             message = await receive()
@@ -75,7 +75,7 @@ class BoundedConnection(ASGIHTTPConnection):
                     body.set_complete()
 
     async def handle_request(self, request: Request, send: ASGISendCallable) -> None:
-        body: Any = request.body
+        body = _bounded(request)
 
         async def send_and_linger(event: ASGISendEvent) -> None:
             if event["type"] == "http.response.start":
@@ -86,6 +86,13 @@ class BoundedConnection(ASGIHTTPConnection):
             await send(event)
 
         await super().handle_request(request, send_and_linger)
+
+
+def _bounded(request: Request) -> BoundedBody:
+    """Raises TypeError for a request of another class than ``install`` sets."""
+    if not isinstance(request.body, BoundedBody):
+        raise TypeError(f"{type(request.body).__name__} is no BoundedBody")
+    return request.body
 
 
 def install(app: Quart) -> None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from asyncpg import DataError
 from quart import Quart, Response, request
 from tortoise.exceptions import OperationalError, ValidationError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from dss_datastore.space import is_disk_full
 from dss_datastore.volume import is_away
@@ -81,8 +81,9 @@ def words_of(error: HTTPException) -> Response:
     status = error.code or 500
     answer = plain(_WORDS.get(status, error.description or error.name), status)
     answer.headers["Content-Type"] = _TYPES.get(status, "text/html; charset=utf-8")
-    if allowed := getattr(error, "valid_methods", None):
-        answer.headers["Allow"] = ", ".join(sorted(set(allowed) - {"HEAD", "OPTIONS"}))
+    if isinstance(error, MethodNotAllowed):
+        allowed = set(error.valid_methods or ()) - {"HEAD", "OPTIONS"}
+        answer.headers["Allow"] = ", ".join(sorted(allowed))
     return answer
 
 

@@ -1,0 +1,25 @@
+"""What a message is about."""
+
+from typing import Protocol, runtime_checkable
+
+from dss_broker.messages import Message
+
+
+@runtime_checkable
+class _AboutTicket(Protocol):
+    ticket_id: int
+
+
+@runtime_checkable
+class _AboutClaim(Protocol):
+    claim_id: str
+
+
+def ticket_of(message: Message) -> int | None:
+    """None for a message about no single ticket."""
+    return message.ticket_id if isinstance(message, _AboutTicket) else None
+
+
+def claim_of(message: Message) -> str | None:
+    """None for a message about no single claim."""
+    return message.claim_id if isinstance(message, _AboutClaim) else None
