@@ -82,6 +82,21 @@ def test_the_bases_on_top_of_a_whole_abdomen_are_the_same_as_alone(
     assert not whole[: -len(alone)].any()
 
 
+def test_lung_bases_as_dark_as_gas_are_no_empty_success(
+    shared_data: Path, tmp_path: Path, bundle: Bundle
+) -> None:
+    bases = sitk.ReadImage(shared_data / BASES)
+    lungs = sitk.GetArrayFromImage(sitk.ReadImage(shared_data / BASES_REFERENCE))
+    voxels = sitk.GetArrayFromImage(bases)
+    voxels[(lungs >= 10) & (lungs <= 14) & (voxels < -600)] -= 130
+    dark = sitk.GetImageFromArray(voxels)
+    dark.CopyInformation(bases)
+    sitk.WriteImage(dark, tmp_path / "dark.nii.gz")
+
+    with pytest.raises(InferenceError, match="may be lung"):
+        outcome_on(bundle, tmp_path / "dark.nii.gz", tmp_path)
+
+
 def test_a_slab_at_full_resolution_shows_two_lungs(
     shared_data: Path, tmp_path: Path, bundle: Bundle
 ) -> None:

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from math import prod
 
 from dss_inference.device.runner import Runner
-from dss_inference.lungs.bundle import labels_of
+from dss_inference.lungs.judging import labels_of
 from dss_inference.lungs.quality import quality_of
 from dss_inference.lungs.segment import Lungs, lungs_in
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED
-from dss_inference.lungs.signs import signs_of
 from support.lung_cases import dice
 from support.lung_disease import Chest
 
@@ -35,7 +34,7 @@ def judged(chest: Chest, runner: Runner) -> Judged:
     )
     return Judged(
         dice=dice(found > 0, chest.truth > 0),
-        verdict=_verdict(chest, lungs, voxel_ml) if found.any() else NONE,
+        verdict=_verdict(chest, lungs, voxel_ml),
         wrong_side=float(crossed.sum()) / max(1.0, float(both.sum())),
         unknown_side=bool((found == UNSIDED).any()),
         true_ml=float((chest.truth > 0).sum()) * voxel_ml,
@@ -43,6 +42,7 @@ def judged(chest: Chest, runner: Runner) -> Judged:
 
 
 def _verdict(chest: Chest, lungs: Lungs, voxel_ml: float) -> str:
-    signs = signs_of(chest.hu, lungs, chest.spacing_mm)
+    if lungs.signs is None:
+        return NONE
     labels = labels_of(lungs.sides, voxel_ml)
-    return str(quality_of(lungs.sides, chest.hu, labels, signs).verdict)
+    return str(quality_of(lungs.sides, chest.hu, labels, lungs.signs).verdict)

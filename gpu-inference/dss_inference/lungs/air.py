@@ -27,6 +27,7 @@ _CORNER_ABOVE_AIR_HU = 30
 _POCKET_ABOVE_AIR_HU = 15
 _LARGE_ML = 300.0
 _SMALLEST_ML = 3.0
+_CLEAR_ML = 300.0
 _FOAM = ((30.0, 0.92), (100.0, 0.75))
 """Sameness of what is part of a table in a view so long, in mm, from end to end; a lung would change."""
 
@@ -35,12 +36,14 @@ _FOAM = ((30.0, 0.92), (100.0, 0.75))
 class Enclosed:
     """``air``: air and lung in the body.
 
-    ``air_hu``: what the air around it has; None: there is none in view.  ``noise_hu``: the standard
-    deviation of noise there, 0 where it is not known.
+    ``air_hu``: what the air around it has; None: there is none in view.  ``clear_hu``: what air has where
+    nothing is near, guessed where there is none in view.  ``noise_hu``: the standard deviation of noise there,
+    0 where it is not known.
     """
 
     air: Flags
     air_hu: float | None
+    clear_hu: float
     noise_hu: float
 
 
@@ -59,14 +62,25 @@ def enclosed_air(view: View) -> Enclosed:
     smooth = ndi.uniform_filter(view.hu, 3)
     values = _values_of(smooth, label, chains)
     sure = [_surrounds(c, hu, label.size) for c, hu in zip(chains, values, strict=True)]
-    air_hu = _quartile([hu for hu, s in zip(values, sure, strict=True) if s])
+    sure_ml = sum(c.area for c, s in zip(chains, sure, strict=True) if s) * view.voxel_ml
+    known = [hu for hu, s in zip(values, sure, strict=True) if s and sure_ml > _CLEAR_ML]
+    air_hu = _quartile(known)
     length = int((~padding).any(axis=(1, 2)).sum())
     outside = np.zeros(count + 1, bool)
     for chain, hu, surrounds in zip(chains, values, sure, strict=True):
         outside[list(chain.parts)] = surrounds or _is_outside(chain, hu, air_hu, view, length)
     around = outside[label]
     noise_hu = _noise(view.hu[around], smooth[around]) if air_hu is not None else 0.0
-    return Enclosed(air=air & ~around, air_hu=air_hu, noise_hu=noise_hu)
+    clear_hu = _clear_hu(view, smooth, around, padding)
+    return Enclosed(air=air & ~around, air_hu=air_hu, clear_hu=clear_hu, noise_hu=noise_hu)
+
+
+def _clear_hu(view: View, smooth: npt.NDArray[np.int16], around: Flags, padding: Flags) -> float:
+    """Air that all was clamped looks like padding."""
+    clear = smooth[around & ~padding & (smooth > _PADDING_HU)]
+    if clear.size * view.voxel_ml > _CLEAR_ML:
+        return float(np.percentile(clear[:: clear.size // _SAMPLES + 1], 10))
+    return float(_PADDING_HU) if padding.any() else float(USUAL_AIR_HU)
 
 
 def _noise(hu: npt.NDArray[np.int16], smooth: npt.NDArray[np.int16]) -> float:
@@ -86,7 +100,7 @@ def _padding(view: View) -> Flags:
     label, count = labelled(even)
     table = np.zeros(count + 1, bool)
     table[rim_of(label, np.zeros_like(even))] = True
-    return np.asarray(ndi.binary_dilation(table[label], IN_SLICE, iterations=2))
+    return np.asarray(ndi.binary_dilation(table[label], IN_SLICE, iterations=1))
 
 
 def _values_of(

@@ -20,10 +20,11 @@ _P95_ABOVE_AIR_HU = 100
 _FLAT_HU = 16
 """From the median to the 95th percentile of what has neither vessels nor grain: gas, foam of a table."""
 _SMALL_ML = 60.0
-_DARKEST_ABOVE_AIR_HU = 50
-"""A small part darker than this in places is gas with something beside it, not a corner of a lung."""
+_DARKEST_ABOVE_AIR_HU = 45
+"""A part that is not large and darker than this in places is gas with something beside it, not a corner of a lung."""
 _USUAL_NOISE_HU = 30.0
 _NOISE_P5 = 1.65
+_CLAMPED_NOISE = 1.5
 _LIGHTEST_HU = -450
 _LARGE_ML = 300.0
 _LARGE_SHARE = 0.05
@@ -54,7 +55,7 @@ def lung_air(view: View, air: Flags, air_hu: float, noise_hu: float) -> Flags:
     large = [i for i in range(1, count + 1) if volumes_ml[i] > _OTHER_ML]
     least_hu = air_hu + _DARKEST_ABOVE_AIR_HU - _NOISE_P5 * max(0.0, noise_hu - _USUAL_NOISE_HU)
     cores = {i: _core(view, label, i, boxes[i - 1]) for i in large}
-    lungs = [i for i in large if _is_lung(cores[i], air_hu, least_hu, volumes_ml[i])]
+    lungs = [i for i in large if _is_lung(cores[i], air_hu, noise_hu, volumes_ml[i])]
     lightest = [float(np.median(cores[i].smooth)) for i in lungs if volumes_ml[i] > _LARGE_ML]
     least_ml = _LARGE_SHARE * air.size * view.voxel_ml
     lungs += [
@@ -86,17 +87,30 @@ def _core(view: View, label: Labels, value: int, box: tuple[slice, ...]) -> _Cor
     return _Core(hu=view.hu[wide][core], smooth=np.asarray(mean[core] / share[core], np.float32))
 
 
-def _is_lung(core: _Core, air_hu: float, least_hu: float, volume_ml: float) -> bool:
+def _is_lung(core: _Core, air_hu: float, noise_hu: float, volume_ml: float) -> bool:
     if not core.hu.size:
         return False
-    p25, median, p95 = np.percentile(core.smooth, [25, 50, 95]) - air_hu
+    p10, p25, median, p95 = np.percentile(core.smooth, [10, 25, 50, 95]) - air_hu
     grained = min(p95 - median, 2 * (median - p25)) > _FLAT_HU
     if volume_ml < _LARGE_ML and not grained:
         return False
-    if volume_ml < _SMALL_ML and np.percentile(core.hu, 5) < least_hu:
+    if volume_ml < _LARGE_ML and p10 < _DARKEST_ABOVE_AIR_HU:
+        return False
+    if volume_ml < _SMALL_ML and _darkest(core, noise_hu) - air_hu < _DARKEST_ABOVE_AIR_HU:
         return False
     textured = p95 > _P95_ABOVE_AIR_HU and p95 - median > _FLAT_HU
     return bool(textured and _ABOVE_AIR_HU[0] < median < _ABOVE_AIR_HU[1])
+
+
+def _darkest(core: _Core, around_hu: float) -> float:
+    """Without noise, and without a mean that hides a small dark place.
+
+    Noise is that of the part, where coarse voxels add to it, and hardly more than ``around_hu`` outside of the
+    body, where clamping takes half of it.
+    """
+    low, high = np.percentile(core.hu - core.smooth, [25, 75])
+    noise_hu = min(float(high - low) / 1.35, _CLAMPED_NOISE * around_hu)
+    return float(np.percentile(core.hu, 5)) + _NOISE_P5 * max(0.0, noise_hu - _USUAL_NOISE_HU)
 
 
 def _is_dark_lung(core: npt.NDArray[np.float32], air_hu: float, others: Sequence[float]) -> bool:
@@ -118,7 +132,8 @@ def _with_rims(view: View, air: Flags, chosen: Flags, gas: Flags) -> Flags:
 def _cut_off_pieces(view: View, rest: Flags, chosen: Flags, least_hu: float) -> Flags:
     """Thin pieces at an end slice that shows lung: they belong to lung beyond the view."""
     label, count = ndi.label(rest)
-    ends = [z for z in (0, -1) if chosen[z].any()]
+    flesh = np.flatnonzero((view.hu > _LIGHTEST_HU).any(axis=(1, 2)))
+    ends = [z for z in flesh[[0, -1]] if chosen[z].any()] if flesh.size else []
     at_end = {int(i) for z in ends for i in np.unique(label[z]) if i}
     volumes_ml = np.bincount(label.ravel(), minlength=count + 1) * view.voxel_ml
     pieces = [i for i in at_end if volumes_ml[i] > _PIECE_ML]

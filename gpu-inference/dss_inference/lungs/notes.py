@@ -1,22 +1,33 @@
 """What the user should know about a lung segmentation."""
 
 from dss_broker.messages import Note
-from dss_inference.errors import InferenceError
 from dss_inference.lungs.quality import REMARKS, Quality, Verdict
 
 NO_LUNG = "No lung was found in this image."
+NOT_IN_BOX = "No lung was found in the marked box."
+_BOXED = "The verdict is on the lungs of the whole image, and so is the report; the segmentation holds the marked box."
 _LIMITS = (
     "The lungs were found by rules from their air: consolidation, effusion, collapsed lung and "
     "large masses at the chest wall are not included."
 )
 
 
-def notes_on(quality: Quality | None) -> tuple[Note, ...]:
-    """None: no lung was found.  The verdict comes first."""
+def notes_on(
+    quality: Quality | None, *, boxed: bool = False, empty: bool = False
+) -> tuple[Note, ...]:
+    """None: no lung was found.  The verdict comes first.
+
+    ``boxed``: the user asked for a box, which is ``empty`` or not.
+    """
     if quality is None:
         return (Note(level="warning", text=NO_LUNG),)
+    first = [verdict_on(quality)]
+    if boxed and empty:
+        first.insert(0, Note(level="warning", text=NOT_IN_BOX))
+    elif boxed:
+        first.append(Note(level="info", text=_BOXED))
     warnings = (Note(level="warning", text=flag.text) for flag in quality.flags)
-    return (verdict_on(quality), *warnings, Note(level="info", text=_LIMITS))
+    return (*first, *warnings, Note(level="info", text=_LIMITS))
 
 
 def verdict_on(quality: Quality) -> Note:
@@ -25,13 +36,3 @@ def verdict_on(quality: Quality) -> Note:
         return Note(level="info", text="Verdict on the lungs: good.")
     why = "1 reason" if reasons == 1 else f"{reasons} reasons"
     return Note(level="warning", text=f"Verdict on the lungs: {quality.verdict}, for {why}.")
-
-
-def require_usable(quality: Quality) -> None:
-    """Raises InferenceError with the reason."""
-    if quality.verdict == Verdict.UNUSABLE:
-        total_ml = sum(quality.volumes_ml.values())
-        raise InferenceError(
-            f"What was found as lungs holds {total_ml:.0f} ml, which no lungs do: the segmentation is not "
-            "usable. Please check the spacing of the image and that it is a chest CT in Hounsfield units."
-        )

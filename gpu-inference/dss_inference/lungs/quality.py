@@ -12,19 +12,22 @@ import numpy.typing as npt
 from dss_broker.messages import Label
 from dss_datastore.writing import sync
 from dss_inference.bundle import Report
-from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Sides
+from dss_inference.lungs.sides import UNSIDED, Sides
 from dss_inference.lungs.signs import Signs
 
-USUAL_ML = (1000, 9000)
-USUAL_RATIO = (0.5, 1.5)
-"""Left through right: some 0.8 to 0.95 in health."""
-USUAL_HU = (-970, -550)
+USUAL_ML = (60, 9000)
+"""From a newborn's."""
+USUAL_FILL = (0.1, 1.2)
+"""Volume through the cube of the width, at any age; some 0.2 to 0.4 in health."""
+USUAL_LEFT = (0.34, 0.6)
+"""The left lung's part of both: some 0.43 to 0.49 in health."""
+USUAL_HU = (-1040, -550)
 """The median of aerated lung, from emphysema to full expiration."""
 POSSIBLE_ML = 15_000
 """No lungs hold more."""
-MOST_EMPTY, MOST_DENSE, MOST_UNEVEN, MOST_GAS = 0.15, 0.1, 0.065, 0.15
+MOST_EMPTY, MOST_DENSE, MOST_UNEVEN, MOST_GAS, MOST_LEAKED = 0.012, 0.1, 0.068, 0.15, 0.03
 """Shares as in ``Signs``; ``tests/bench/bench_lung_sweep.py`` prints what comes of these limits."""
-REMARKS = ("touches_border",)
+REMARKS = ("touches_border", "side_of_part_unknown")
 """Codes of flags that are said and do not lower the verdict."""
 _BORDERS = (("feet", "head"), ("front", "back"), ("right", "left"))
 _SAMPLES = 1_000_000
@@ -59,16 +62,16 @@ class Quality:
 
 
 def quality_of(
-    found: Sides, hu: npt.NDArray[np.int16], labels: Sequence[Label], signs: Signs | None = None
+    found: Sides, hu: npt.NDArray[np.int16], labels: Sequence[Label], signs: Signs
 ) -> Quality:
     """Of segmented lungs, not none; ``found`` and ``hu`` are (z, y, x) in LPS order."""
     borders = tuple(_borders(found))
     median_hu = _median_hu(found, hu)
     flags = (
-        *_view_flags(borders, labels),
-        *_size_flags(labels, cut=bool(borders)),
+        *_view_flags(borders, labels, cut_at_side=signs.cut_at_side),
+        *_size_flags(labels, signs, cut=bool(borders)),
         *_value_flags(median_hu),
-        *(() if signs is None else _sign_flags(signs)),
+        *_sign_flags(signs),
     )
     volumes_ml = {label.name: label.volume_ml for label in labels}
     return Quality(
@@ -89,17 +92,23 @@ def _verdict(flags: Sequence[Flag], total_ml: float) -> Verdict:
 def _sign_flags(signs: Signs) -> Iterator[Flag]:
     if signs.empty > MOST_EMPTY:
         text = (
-            f"{signs.empty:.0%} of the lungs is as dark as air and shows no vessels: emphysema, or air in the "
-            "pleura, which is no lung."
+            f"{signs.empty:.0%} of the lungs, or more, is as dark as air and shows no vessels: emphysema, or air "
+            "in the pleura, which is no lung."
         )
         yield Flag(code="dark_unusual", text=text)
     if signs.dense > MOST_DENSE:
         text = f"{signs.dense:.0%} of the lungs is denser than usual; parts that are denser still may be missing."
         yield Flag(code="density_unusual", text=text)
-    if signs.uneven > MOST_UNEVEN:
+    if signs.leaked > MOST_LEAKED:
         text = (
-            "Left and right lung differ much in the same slices: fluid, consolidation, removed lung, a turned "
-            "patient, or a part that was not found."
+            f"{signs.leaked:.0%} of what was found lies open to the image's side and is as dark as air: some of it may "
+            "lie outside the body."
+        )
+        yield Flag(code="open_to_side", text=text)
+    if signs.uneven is not None and signs.uneven > MOST_UNEVEN:
+        text = (
+            "Left and right lung differ much at the same height: fluid, consolidation, removed lung, or a part that "
+            "was not found."
         )
         yield Flag(code="uneven", text=text)
     if signs.gas > MOST_GAS:
@@ -123,7 +132,9 @@ def _median_hu(found: Sides, hu: npt.NDArray[np.int16]) -> float:
     return float(np.median(hu.ravel()[places[:: len(places) // _SAMPLES + 1]]))
 
 
-def _view_flags(borders: Sequence[str], labels: Sequence[Label]) -> Iterator[Flag]:
+def _view_flags(
+    borders: Sequence[str], labels: Sequence[Label], *, cut_at_side: bool
+) -> Iterator[Flag]:
     if borders:
         where = ", ".join(borders)
         text = f"The lungs reach the border of the image ({where}); the volumes are of the part in view."
@@ -132,25 +143,33 @@ def _view_flags(borders: Sequence[str], labels: Sequence[Label]) -> Iterator[Fla
     if missing:
         yield Flag(code="side_missing", text=f"The {missing[0]} was not found.")
     if any(label.value == UNSIDED for label in labels):
-        text = "One lung was found, and this view does not tell which; it is called 'lung'."
-        yield Flag(code="side_unknown", text=text)
+        yield _side_unknown(part=cut_at_side)
 
 
-def _size_flags(labels: Sequence[Label], *, cut: bool) -> Iterator[Flag]:
+def _side_unknown(*, part: bool) -> Flag:
+    if part:
+        text = "The view is cut at its side and does not tell left from right; what was found is called 'lung'."
+        return Flag(code="side_of_part_unknown", text=text)
+    text = (
+        "Left and right could not be told apart, so that what was found is called 'lung': one lung in a view that "
+        "does not tell which, or both, not parted."
+    )
+    return Flag(code="side_unknown", text=text)
+
+
+def _size_flags(labels: Sequence[Label], signs: Signs, *, cut: bool) -> Iterator[Flag]:
     """``cut``: the view shows a part, which may be small."""
-    volumes_ml = {label.value: label.volume_ml for label in labels}
-    total_ml = sum(volumes_ml.values())
-    if not (0 if cut else USUAL_ML[0]) <= total_ml <= USUAL_ML[1]:
-        text = f"The lungs hold {total_ml:.0f} ml, which is unusual; please check the segmentation."
+    total_ml = sum(label.volume_ml for label in labels)
+    small = not cut and (total_ml < USUAL_ML[0] or not USUAL_FILL[0] < signs.fill < USUAL_FILL[1])
+    if small or total_ml > USUAL_ML[1]:
+        text = (
+            f"The lungs hold {total_ml:.0f} ml, which is unusual for their width; please check the segmentation and "
+            "the spacing."
+        )
         yield Flag(code="volume_unusual", text=text)
-    if volumes_ml.get(LEFT) and volumes_ml.get(RIGHT):
-        ratio = volumes_ml[LEFT] / volumes_ml[RIGHT]
-        if not USUAL_RATIO[0] <= ratio <= USUAL_RATIO[1]:
-            text = (
-                f"The left lung has {ratio:.2f} times the volume of the right one, which is unusual; "
-                "please check both."
-            )
-            yield Flag(code="ratio_unusual", text=text)
+    if signs.left is not None and not USUAL_LEFT[0] <= signs.left <= USUAL_LEFT[1]:
+        text = f"{signs.left:.0%} of the lungs' volume is the left one's, which is unusual; please check both."
+        yield Flag(code="ratio_unusual", text=text)
 
 
 def _value_flags(median_hu: float) -> Iterator[Flag]:

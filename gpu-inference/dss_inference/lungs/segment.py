@@ -17,26 +17,31 @@ from dss_inference.lungs.air import AIR_HU, USUAL_AIR_HU, enclosed_air
 from dss_inference.lungs.airway import airway
 from dss_inference.lungs.choice import lung_air
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Body, Sides, body_of, sided
+from dss_inference.lungs.signs import Seen, Signs, other_air_ml, signs_of
 from dss_inference.lungs.units import require_hounsfield_units
 from dss_inference.lungs.view import Flags, Triple, View, box_around, closed
 
 _VIEW_MM = 2.0
 _MARGIN_MM = 12.0
 _CLOSING_MM = 7.0
-_GAS_MM = 4.0
+_SIGNS_MM = 4.0
 
 Step = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lungs:
-    """``sides`` as ``segment_lungs`` gives them; ``air_hu`` of this image; ``gas_ml`` is air in the body
-    that was not taken for lung, the airways left out.
+    """``sides`` as ``segment_lungs`` gives them; ``gas_ml`` is air in the body that was not taken for lung, the
+    airways left out; ``suspect_ml`` is the part of it that may be lung.
+    ``air_hu`` is what air has in this image.
     """
 
     sides: Sides
     air_hu: float
     gas_ml: float
+    suspect_ml: float
+    signs: Signs | None
+    """None: no lung was found."""
 
 
 def segment_lungs(
@@ -64,23 +69,43 @@ def lungs_in(hu: npt.NDArray[np.int16], spacing_mm: Triple, runner: Runner, step
     air_hu = USUAL_AIR_HU if enclosed.air_hu is None else enclosed.air_hu
     lungs = lung_air(view, air & ~tubes, air_hu, enclosed.noise_hu)
     labels = np.zeros(hu.shape, np.uint8)
-    every = tuple(slice(None, None, max(1, round(_GAS_MM / s))) for s in view.spacing_mm)
-    gas = ndi.binary_opening((air & ~tubes & ~lungs)[every])
-    gas_ml = float(gas.mean()) * view.hu.size * view.voxel_ml
-    result = Lungs(sides=labels, air_hu=air_hu, gas_ml=gas_ml)
-    if not lungs.any():
-        return result
-    box = box_around(lungs, tuple(int(np.ceil(_MARGIN_MM / s)) for s in view.spacing_mm))
-    step(0.5, "telling left from right")
-    middle_x = body.middle_x - box[2].start
-    near = Body(middle_x=middle_x, whole=body.whole)
-    sides = sided(view.cropped(box), lungs[box], near)
-    step(0.65, "closing over vessels")
-    coarse, spread = _shares(sides, tubes[box], view.spacing_mm)
-    step(0.8, "going back to full resolution")
-    fine = tuple(slice(s.start * f, s.stop * f) for s, f in zip(box, factors, strict=True))
-    labels[fine] = runner.refine(hu[fine], coarse, spread, factors, AIR_HU)
-    return result
+    found = np.zeros(view.hu.shape, np.uint8)
+    if lungs.any():
+        box = box_around(lungs, tuple(int(np.ceil(_MARGIN_MM / s)) for s in view.spacing_mm))
+        step(0.5, "telling left from right")
+        middle_x = body.middle_x - box[2].start
+        near = Body(middle_x=middle_x, whole=body.whole)
+        sides = sided(view.cropped(box), lungs[box], near)
+        step(0.65, "closing over vessels")
+        coarse, spread = _shares(sides, tubes[box], view.spacing_mm)
+        found[box] = np.where(coarse > 0, spread, 0)
+        step(0.8, "going back to full resolution")
+        fine = tuple(slice(s.start * f, s.stop * f) for s, f in zip(box, factors, strict=True))
+        labels[fine] = runner.refine(hu[fine], coarse, spread, factors, AIR_HU)
+    step(0.95, "judging the lungs")
+    seen = _seen(view, found, air & ~tubes, enclosed.clear_hu, runner)
+    gas_ml, suspect_ml = other_air_ml(seen)
+    return Lungs(
+        sides=labels,
+        air_hu=air_hu,
+        gas_ml=gas_ml,
+        suspect_ml=suspect_ml,
+        signs=signs_of(seen) if labels.any() else None,
+    )
+
+
+def _seen(view: View, found: Sides, air: Flags, clear_hu: float, runner: Runner) -> Seen:
+    z, y, x = (max(1, round(_SIGNS_MM / s)) for s in view.spacing_mm)
+    every = (slice(None, None, z), slice(None, None, y), slice(None, None, x))
+    few = View(
+        hu=runner.block_mean(view.hu, (z, y, x)), spacing_mm=_times(view.spacing_mm, (z, y, x))
+    )
+    return Seen(
+        view=few,
+        sides=np.ascontiguousarray(found[every]),
+        air=np.ascontiguousarray(air[every]),
+        clear_hu=clear_hu,
+    )
 
 
 def _shares(sides: Sides, tubes: Flags, spacing_mm: Triple) -> tuple[Sides, Sides]:

@@ -17,10 +17,13 @@ NONE, LEFT, RIGHT, UNSIDED = 0, 1, 2, 3
 """Values of a segmentation.  UNSIDED: one lung in a view that does not tell its side."""
 
 _SPLIT_MM = 4.0
-_EROSIONS_MM = (0.0, 2.0, 4.0, 6.0, 9.0, 12.0)
+_EROSIONS_MM = (0.0, 2.0, 4.0, 6.0, 9.0, 12.0, 16.0)
 _SHARE = 0.12
 """Each of two lungs has at least this share of both."""
-_APART_MM = 50.0
+_APART = 0.3
+"""Of the width of both: the least distance of their centres, at any age."""
+_LEVEL = 0.6
+"""Across through along: lungs of a patient who is turned by up to some 50 degrees."""
 _DEEPEST_MM = 30.0
 _ACROSS_MIDLINE = 0.1
 
@@ -89,7 +92,9 @@ def _pair(label: npt.NDArray[np.integer], count: int, spacing_mm: Triple) -> tup
     largest = np.argsort(sizes)[-2:] + 1
     centres = np.array(ndi.center_of_mass(label > 0, label, largest))
     dz, dy, dx = np.abs(centres[0] - centres[1]) * spacing_mm
-    if dx < _APART_MM or dx < max(dz, dy):
+    across = np.flatnonzero(np.isin(label, largest).any(axis=(0, 1)))
+    wide_mm = float(across[-1] + 1 - across[0]) * spacing_mm[2]
+    if dx < _APART * wide_mm or dx < _LEVEL * max(dz, dy):
         return None
     first, second = largest[np.argsort(centres[:, 2])].tolist()
     return first, second

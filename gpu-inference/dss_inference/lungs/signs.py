@@ -1,4 +1,8 @@
-"""What in an image and in its lungs tells that a segmentation may be wrong."""
+"""What in an image and in its lungs tells that a segmentation may be wrong.
+
+A second way to look beside the rules of ``air`` and ``choice``, on a grid of some 4 mm: rays in the slices tell what
+lies open to the image's side, and evenness over 2 cm tells air from lung, however dark.
+"""
 
 from dataclasses import dataclass
 
@@ -6,53 +10,146 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage as ndi
 
-from dss_inference.lungs.segment import Lungs
-from dss_inference.lungs.sides import LEFT, RIGHT
-from dss_inference.lungs.view import Triple
+from dss_inference.lungs.sides import LEFT, RIGHT, Sides
+from dss_inference.lungs.view import Flags, View, box_around
 
-_GRID_MM = 4.0
 _DENSE_HU = -500
-_EMPTY_ABOVE_AIR_HU = 20
+_TISSUE_HU = -300
+_EMPTY_ABOVE_AIR_HU = 20.0
+_EVEN_HU = 22.0
+_EMPTY_ML = 15.0
+_MUCH_GAS_ML = 1000.0
+_GAS_SPREAD_HU = 25.0
+"""From the darkest quarter to the median, where walls do not count."""
+_BLOCK = ndi.generate_binary_structure(3, 3)
+_OPEN_WAYS = 3
+_CUT_SHARE = 0.15
+_TILTS = tuple(np.tan(np.radians(range(-48, 49, 8))).tolist())
 _SHARE_LEFT = 0.46
 """Of both lungs, in health; the heart takes its place from the left one."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Signs:
-    """Shares 0..1 of the lungs.
+class Seen:
+    """On one grid: ``sides`` of what was found, and ``air`` in the body that is no airway.
 
-    ``empty``: as dark as air around, without vessels; ``dense``: more so than lung; ``uneven``: how much
-    the sections of left and right differ beyond health, 0 where there are not both; ``gas``: other air in
-    the body through the lungs' volume.
+    ``clear_hu``: what air has in this image where nothing is near.
     """
 
-    empty: float
-    dense: float
-    uneven: float
-    gas: float
+    view: View
+    sides: Sides
+    air: Flags
+    clear_hu: float
 
 
-def signs_of(hu: npt.NDArray[np.int16], lungs: Lungs, spacing_mm: Triple) -> Signs:
-    """Of lungs, not none; on a grid of some 4 mm."""
-    every = tuple(slice(None, None, max(1, round(_GRID_MM / s))) for s in spacing_mm)
-    found = np.ascontiguousarray(lungs.sides[every])
-    smooth = ndi.uniform_filter(hu[every], 3)
-    inside = found > 0
-    core = ndi.binary_erosion(inside, border_value=1)
-    values = smooth[core] if core.any() else smooth[inside]
-    lung_ml = float(np.count_nonzero(lungs.sides)) * float(np.prod(spacing_mm)) / 1000
+@dataclass(frozen=True, kw_only=True)
+class Signs:
+    """Shares 0..1 of the lungs' volume.
+
+    ``empty``: as dark and even as air; ``dense``: more so than lung; ``leaked``: as dark, and open to the image's
+    side; ``gas``: closed-in air that was not taken for lung (may be above 1).  ``uneven``: how much the sections of
+    left and right differ beyond health at the best tilt, and ``left`` the left one's part of both, None where there
+    are not both or the view cuts them at the side.  ``fill``: volume through the cube of the width.
+    ``cut_at_side``: in many slices the view cuts lung at its left or right.
+    """
+
+    empty: float = 0.0
+    dense: float = 0.0
+    leaked: float = 0.0
+    gas: float = 0.0
+    uneven: float | None = None
+    left: float | None = None
+    fill: float = 0.3
+    cut_at_side: bool = False
+
+
+def signs_of(seen: Seen) -> Signs:
+    """Of lungs, not none."""
+    found = seen.sides > 0
+    count = float(found.sum())
+    smooth = ndi.uniform_filter(seen.view.hu.astype(np.float32), 3)
+    core = ndi.binary_erosion(found, border_value=1)
+    dark = smooth < seen.clear_hu + 2 * _EMPTY_ABOVE_AIR_HU
+    cut = _is_cut_at_side(found)
+    whole = not cut and bool((seen.sides == LEFT).any() and (seen.sides == RIGHT).any())
     return Signs(
-        empty=float((values < lungs.air_hu + _EMPTY_ABOVE_AIR_HU).mean()) if values.size else 0.0,
-        dense=float((values > _DENSE_HU).mean()) if values.size else 0.0,
-        uneven=_uneven(found),
-        gas=lungs.gas_ml / max(lung_ml, 1.0),
+        empty=float((_empty(seen, smooth) & found).sum()) / count,
+        dense=float((smooth[core] > _DENSE_HU).sum()) / count,
+        leaked=float((found & dark & _open(seen.view)).sum()) / count,
+        gas=other_air_ml(seen)[0] / (count * seen.view.voxel_ml),
+        uneven=_uneven(seen) if whole else None,
+        left=float((seen.sides == LEFT).sum()) / count if whole else None,
+        fill=_fill(seen),
+        cut_at_side=cut,
     )
 
 
-def _uneven(found: npt.NDArray[np.uint8]) -> float:
-    left, right = ((found == side).sum(axis=(1, 2)) for side in (LEFT, RIGHT))
-    total = int(left.sum() + right.sum())
-    if not left.any() or not right.any():
-        return 0.0
-    away = np.abs(left - _SHARE_LEFT * (left + right))
-    return float(away.sum()) / total
+def other_air_ml(seen: Seen) -> tuple[float, float]:
+    """Air in the body that was not taken for lung; and what of it may be lung.
+
+    That is all of more than bowels hold; else parts that are less even than gas is, and reach the last slice
+    that shows flesh, where the view may cut lung.
+    """
+    other = ndi.binary_opening(seen.air & (seen.sides == 0)) & ~_open(seen.view)
+    other_ml = float(other.sum()) * seen.view.voxel_ml
+    if other_ml > _MUCH_GAS_ML:
+        return other_ml, other_ml
+    label, _ = ndi.label(other)
+    flesh = np.flatnonzero((seen.view.hu > _TISSUE_HU).any(axis=(1, 2)))
+    at_head = np.unique(label[flesh[-1] - 1 : flesh[-1] + 1]) if flesh.size else np.zeros(0, int)
+    parts = [label == i for i in at_head if i]
+    uneven = [float(part.sum()) for part in parts if _is_uneven(seen.view.hu[part])]
+    return other_ml, sum(uneven) * seen.view.voxel_ml
+
+
+def _is_uneven(hu: npt.NDArray[np.int16]) -> bool:
+    low, high = np.percentile(hu, [25, 50])
+    return bool(high - low > _GAS_SPREAD_HU)
+
+
+def _empty(seen: Seen, smooth: npt.NDArray[np.float32]) -> Flags:
+    """The midst of what is as dark and as even as air over 2 cm; no small pockets."""
+    spread = ndi.maximum_filter(smooth, 3) - ndi.minimum_filter(smooth, 3)
+    even = (spread < _EVEN_HU) & (smooth < seen.clear_hu + _EMPTY_ABOVE_AIR_HU) & seen.air
+    label, count = ndi.label(ndi.binary_opening(even, _BLOCK))
+    kept = np.bincount(label.ravel(), minlength=count + 1) * seen.view.voxel_ml > _EMPTY_ML
+    kept[0] = False
+    return kept[label]
+
+
+def _open(view: View) -> Flags:
+    """Most of the four ways along the rows and columns of a slice meet no tissue."""
+    tissue = view.hu > _TISSUE_HU
+    ways = np.zeros(tissue.shape, np.uint8)
+    for axis in (1, 2):
+        for way in (slice(None), slice(None, None, -1)):
+            turned = (slice(None),) * axis + (way,)
+            ways[turned] += ~np.logical_or.accumulate(tissue[turned], axis=axis)
+    return ways >= _OPEN_WAYS
+
+
+def _is_cut_at_side(found: Flags) -> bool:
+    cut = found[:, :, [0, -1]].any(axis=(1, 2))
+    return bool(cut.sum() > _CUT_SHARE * found.any(axis=(1, 2)).sum())
+
+
+def _uneven(seen: Seen) -> float:
+    """The least over tilts of the patient to his left or right."""
+    z, _, x = np.nonzero(seen.sides)
+    is_left = seen.sides[seen.sides > 0] == LEFT
+    dz, _, dx = seen.view.spacing_mm
+    return min(_uneven_along(z + tilt * x * dx / dz, is_left) for tilt in _TILTS)
+
+
+def _uneven_along(height: npt.NDArray[np.float64], is_left: Flags) -> float:
+    rows = np.rint(height - height.min()).astype(np.int64)
+    both = np.bincount(rows)
+    left = np.bincount(rows[is_left], minlength=both.size)
+    away = np.abs(left - _SHARE_LEFT * both)
+    return float(away.sum()) / float(both.sum())
+
+
+def _fill(seen: Seen) -> float:
+    box = box_around(seen.sides > 0, (0, 0, 0))
+    width_cm = (box[2].stop - box[2].start) * seen.view.spacing_mm[2] / 10
+    return float((seen.sides > 0).sum()) * seen.view.voxel_ml / float(width_cm**3)

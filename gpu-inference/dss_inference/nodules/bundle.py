@@ -15,11 +15,10 @@ from dss_inference.ct.region import region_of
 from dss_inference.ct.writing import write_segmentation
 from dss_inference.device.runner import Runner
 from dss_inference.findings import Finding
-from dss_inference.lungs.bundle import labels_of as lung_labels
-from dss_inference.lungs.notes import NO_LUNG, require_usable, verdict_on
-from dss_inference.lungs.quality import Quality, quality_of
-from dss_inference.lungs.segment import Lungs, lungs_in
-from dss_inference.lungs.signs import signs_of
+from dss_inference.lungs.judging import judged_lungs
+from dss_inference.lungs.notes import NO_LUNG, verdict_on
+from dss_inference.lungs.quality import Quality
+from dss_inference.lungs.segment import lungs_in
 from dss_inference.nodules.candidates import MOST, Candidate, candidates_in
 from dss_inference.nodules.lungspace import LungSpace, lung_space
 from dss_inference.nodules.outline import Outline, drawn, outline_of
@@ -91,9 +90,9 @@ class NoduleDetection:
         whole = lungs_in(
             ct.hu, ct.spacing_mm, self._runner, lambda f, s: stages.enter(0.15 + 0.35 * f, s)
         )
-        if not whole.sides.any():
+        quality = judged_lungs(whole, ct)
+        if quality is None:
             return _nothing(ct, NO_SEARCH, NOWHERE)
-        quality = judged(whole, ct)
         search = search_of(whole, quality, ct)
         told = (*quality_notes(quality), *search_notes(search))
         lungs = ct.inside(whole.sides)
@@ -110,14 +109,6 @@ class NoduleDetection:
             notes=(*told, *notes_on(findings, ct)),
             search=search,
         )
-
-
-def judged(lungs: Lungs, ct: Ct) -> Quality:
-    """Raises InferenceError where they are not usable."""
-    labels = lung_labels(lungs.sides, ct.grid.voxel_ml)
-    quality = quality_of(lungs.sides, ct.hu, labels, signs_of(ct.hu, lungs, ct.spacing_mm))
-    require_usable(quality)
-    return quality
 
 
 def quality_notes(quality: Quality) -> Iterator[Note]:

@@ -137,7 +137,7 @@ def test_one_lung_in_a_cropped_view_is_given_no_side(
     outcome = outcome_on(cropped, tmp_path, runner)
 
     assert [(label.value, label.name) for label in outcome.labels] == [(3, "lung")]
-    assert "does not tell which" in texts(outcome)
+    assert "does not tell left from right" in texts(outcome)
 
 
 def test_lungs_that_fill_the_corners_of_a_narrow_view_are_found(
@@ -216,3 +216,25 @@ def test_an_image_1024_above_hounsfield_units_is_refused(
 
 def test_the_verdict_comes_first(chest: Phantom, runner: Runner, tmp_path: Path) -> None:
     assert outcome_on(chest.ct, tmp_path, runner).notes[0].text == "Verdict on the lungs: good."
+
+
+def test_a_chest_with_a_hundredfold_volume_fails_with_the_volume(
+    chest: Phantom, runner: Runner, tmp_path: Path
+) -> None:
+    huge = sitk.Image(chest.ct)
+    huge.SetSpacing([30.0, 30.0, 30.0])
+
+    with pytest.raises(InferenceError, match="which no lungs do"):
+        outcome_on(huge, tmp_path, runner)
+
+
+def test_lung_too_dark_to_be_told_from_gas_fails_the_ticket(
+    chest: Phantom, runner: Runner, tmp_path: Path
+) -> None:
+    even = sitk.GetArrayFromImage(chest.ct)
+    even[sitk.GetArrayFromImage(chest.truth) > 0] = -1000
+    image = sitk.GetImageFromArray(even)
+    image.CopyInformation(chest.ct)
+
+    with pytest.raises(InferenceError, match="may be lung"):
+        outcome_on(image[:, :, :60], tmp_path, runner)

@@ -195,8 +195,11 @@ def test_lungs_are_those_of_the_whole_image_as_far_as_they_lie_in_the_box(tmp_pa
     assert whole[INSIDE].any()
     assert np.array_equal(part[INSIDE], whole[INSIDE])
     assert np.count_nonzero(part) == np.count_nonzero(part[INSIDE])
-    (picture,) = outcome.reports  # and none on quality, whose limits are those of whole lungs
+    *quality, picture = outcome.reports
     assert picture.mime_type == "image/png"
+    assert len(quality) == 2
+    assert outcome.notes[0].text.startswith("Verdict on the lungs")
+    assert outcome.notes[1].text.startswith("The verdict is on the lungs of the whole image")
 
 
 def test_a_network_sees_the_box_alone(tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""What becomes of found lungs: labels, and a verdict with its reasons."""
+
+import numpy as np
+
+from dss_broker.messages import Label
+from dss_inference.ct.reading import Ct
+from dss_inference.errors import InferenceError
+from dss_inference.lungs.quality import Quality, Verdict, quality_of
+from dss_inference.lungs.segment import Lungs
+from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Sides
+
+_NAMES = {LEFT: "left lung", RIGHT: "right lung", UNSIDED: "lung"}
+_COLOURS = {LEFT: (84, 155, 224), RIGHT: (240, 146, 88), UNSIDED: (120, 200, 130)}
+_SUSPECT_ML = 20.0
+
+
+def judged_lungs(lungs: Lungs, ct: Ct) -> Quality | None:
+    """The verdict on the lungs of the whole image; None: there is none, and nothing that may be one.
+
+    Raises InferenceError if what was found is not usable, or if none was found and there is air that may be lung.
+    """
+    if lungs.signs is None:
+        _require_no_suspect(lungs)
+        return None
+    labels = labels_of(lungs.sides, ct.grid.voxel_ml)
+    quality = quality_of(lungs.sides, ct.hu, labels, lungs.signs)
+    if quality.verdict == Verdict.UNUSABLE:
+        total_ml = sum(quality.volumes_ml.values())
+        raise InferenceError(
+            f"What was found as lungs holds {total_ml:.0f} ml, which no lungs do: the segmentation is not "
+            "usable. Please check the spacing of the image and that it is a chest CT in Hounsfield units."
+        )
+    return quality
+
+
+def _require_no_suspect(lungs: Lungs) -> None:
+    if lungs.suspect_ml > _SUSPECT_ML:
+        raise InferenceError(
+            f"No lung was found, but {lungs.suspect_ml:.0f} ml of air in the body may be lung that is darker or more "
+            "even than the rules know. Please check that the image is a chest CT in Hounsfield units."
+        )
+
+
+def labels_of(found: Sides, voxel_ml: float) -> tuple[Label, ...]:
+    """Left and right, also where they are empty; or a single lung whose side is not known."""
+    counts = np.bincount(found.ravel(), minlength=UNSIDED + 1)
+    sides = (UNSIDED,) if counts[UNSIDED] else (LEFT, RIGHT)
+    return tuple(
+        Label(
+            value=s,
+            name=_NAMES[s],
+            rgb=_COLOURS[s],
+            volume_ml=round(float(counts[s]) * voxel_ml, 1),
+        )
+        for s in sides
+    )
