@@ -23,7 +23,7 @@ IMAGE_LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION="$$(git rev-p
   --build-arg SOURCE="$$(git remote get-url origin 2> /dev/null)"
 
 .DEFAULT_GOAL := help
-.PHONY: docs help up stop status logs reset check test test-quick test-brokers test-setup test-chart manifests chaos failover bench bench-lungs bench-inference migration dashboards lock \
+.PHONY: docs help up stop status logs reset check test test-quick test-brokers test-setup test-chart manifests chaos failover bench bench-lungs bench-nodules bench-inference migration dashboards lock \
   images site-secrets first-ticket test-deploy
 
 help: ## this list
@@ -108,6 +108,10 @@ endif
 bench-lungs: ## how lungs are found over factors, crops, turns and diseases; ARGS="--fitted"
 	$(BOOTSTRAP) dev
 	PYTHONPATH=tests $(BIN)/python tests/bench/bench_lung_sweep.py $(ARGS)
+
+bench-nodules: ## how many nodules are found, by slice thickness, disease, crop and size; ARGS="--json FILE"
+	$(BOOTSTRAP) dev
+	PYTHONPATH=tests $(BIN)/python tests/bench/bench_nodule_sweep.py $(ARGS)
 
 bench-inference: ## what a MONAI bundle costs beyond its network; FULL=1 as large as a clinical CT
 	$(BOOTSTRAP) dev

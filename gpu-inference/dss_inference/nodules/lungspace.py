@@ -9,13 +9,17 @@ import numpy.typing as npt
 import scipy.ndimage as ndi
 
 from dss_inference.device.runner import Runner
-from dss_inference.lungs.view import Flags, Triple, box_around
+from dss_inference.lungs.sides import LEFT, RIGHT
+from dss_inference.lungs.view import Flags, Triple, box_around, closed
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
 LUNG_HU = -850.0
 """Stands in for all that is not lung, so that walls and the mediastinum have no edges."""
 _MARGIN_MM = 3.0
+_COARSE_MM = 4.0
+_NOTCH_MM = 30.0
+"""What is at most some twice as wide, and bulges into a lung, may be a nodule at the wall."""
 _HIGHEST_HU = 150.0
 """Calcium and contrast medium are no rounder for being brighter."""
 
@@ -45,6 +49,27 @@ class LungSpace:
         return np.asarray(self.inside[np.ix_(*rows)], bool)
 
 
+def at_the_wall(lungs: npt.NDArray[np.uint8], spacing_mm: Triple) -> npt.NDArray[np.uint8]:
+    """1 where the chest wall bulges into a lung as a nodule does that sits there, on a grid of some 4 mm.
+
+    The lungs' rules leave out what is as dense as the wall.  Towards the mediastinum nothing is taken, since
+    vessels, aorta and hilum bulge there.
+    """
+    every = tuple(slice(None, None, max(1, round(_COARSE_MM / s))) for s in spacing_mm)
+    coarse_mm = tuple(s * (e.step or 1) for s, e in zip(spacing_mm, every, strict=True))
+    sides = np.ascontiguousarray(lungs[every])
+    filled = np.zeros(sides.shape, np.uint8)
+    for side, towards_middle in ((LEFT, 1), (RIGHT, -1)):
+        lung: Flags = sides == side
+        if lung.any():
+            notch = closed(lung, (coarse_mm[0], coarse_mm[1], coarse_mm[2]), _NOTCH_MM) & (
+                sides == 0
+            )
+            has_lung_inward = np.logical_or.accumulate(lung[..., ::towards_middle], axis=2)
+            filled |= notch & has_lung_inward[..., ::towards_middle]
+    return filled
+
+
 def lung_space(
     hu: npt.NDArray[np.int16], lungs: npt.NDArray[np.uint8], spacing_mm: Triple, runner: Runner
 ) -> LungSpace:
@@ -59,6 +84,7 @@ def lung_space(
     )
     inside = runner.resized((lungs[box] > 0).astype(np.uint8), shape) > 0.5
     inside = np.stack([ndi.binary_fill_holes(row) for row in inside])
+    inside |= runner.resized(at_the_wall(lungs[box], spacing_mm), shape) > 0.5
     values = np.clip(runner.resized(hu[box], shape), None, _HIGHEST_HU)
     values[~inside] = LUNG_HU
     steps = tuple(n / (part.stop - part.start) for n, part in zip(shape, box, strict=True))

@@ -43,9 +43,14 @@ def _directions() -> npt.NDArray[np.float64]:
 _WAYS = _directions()
 
 
+def shape_at(blob: Blob, finest: Floats, space: LungSpace) -> Shape:
+    """Measured once, from the blob's centre."""
+    return _measured(blob.centre, blob.radius_mm, finest, space)
+
+
 def shape_of(blob: Blob, finest: Floats, space: LungSpace) -> Shape:
     """Measured again and again from the middle of what was found last."""
-    shape = _measured(blob.centre, blob.radius_mm, finest, space)
+    shape = shape_at(blob, finest, space)
     for _ in range(_REPEATS):
         shape = _measured(shape.centre, blob.radius_mm, finest, space)
     return shape

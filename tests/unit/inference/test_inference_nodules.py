@@ -4,6 +4,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_inference.bundle import Outcome
 from dss_inference.device.runner import Runner
+from dss_inference.lungs.sides import LEFT, RIGHT
 from dss_inference.nodules.bundle import NOWHERE, NoduleDetection
 from dss_inference.nodules.candidates import MOST, Candidate, best_apart, candidates_in
-from dss_inference.nodules.lungspace import LUNG_HU, LungSpace
+from dss_inference.nodules.lungspace import LUNG_HU, LungSpace, at_the_wall
 from dss_inference.nodules.outline import Outline, drawn, outline_of
 from dss_inference.nodules.shape import Shape
 from dss_phantom.chest import Phantom, PhantomSpec, make_phantom
@@ -69,6 +71,55 @@ def test_a_faint_ball_is_found_too() -> None:
     (candidate,) = found_in(lungs_with(ball(30, 30, 30, 5), hu=-600))
 
     assert candidate.score > 0.6
+
+
+def test_what_is_no_larger_than_a_slice_and_faint_scores_less() -> None:
+    """In slices of 7 mm a vessel that crosses one looks like that."""
+    thin = lungs_with(ball(30, 30, 30, 4), hu=-500)
+    thick = replace(thin, steps=(7.0, 1.0, 1.0), box=(slice(0, 9), *thin.box[1:]))
+
+    scores = [found_in(space)[0].score for space in (thin, thick)]
+
+    assert scores[0] > 0.9
+    assert scores[1] < 0.7
+
+
+def test_a_large_faint_ball_is_found_in_thick_slices_too() -> None:
+    thin = lungs_with(ball(30, 30, 30, 9), hu=-500)
+    thick = replace(thin, steps=(7.0, 1.0, 1.0), box=(slice(0, 9), *thin.box[1:]))
+
+    assert found_in(thick)[0].score == found_in(thin)[0].score
+
+
+def half_lungs() -> npt.NDArray[np.uint8]:
+    """Voxels of 2 mm; the right lung's wall is at x = 12, its middle at x = 50; the left one's beyond 70."""
+    lungs = np.zeros((60, 70, 120), np.uint8)
+    lungs[5:55, 5:65, 12:50] = RIGHT
+    lungs[5:55, 5:65, 70:108] = LEFT
+    return lungs
+
+
+@pytest.mark.parametrize(("x", "side"), [(12, RIGHT), (107, LEFT)])
+def test_a_dense_nodule_at_the_chest_wall_is_searched_though_the_lungs_leave_it_out(
+    x: int, side: int
+) -> None:
+    whole = half_lungs()
+    z, y, x_ = np.ogrid[:60, :70, :120]
+    nodule = ((z - 30) ** 2 + (y - 35) ** 2 + (x_ - x) ** 2 < 7**2) & (whole == side)
+
+    filled = at_the_wall(np.where(nodule, 0, whole).astype(np.uint8), (2.0, 2.0, 2.0))
+
+    found = filled.repeat(2, 0).repeat(2, 1).repeat(2, 2) > 0
+    assert found[nodule].mean() > 0.4
+    assert found.sum() < 2 * nodule.sum()
+
+
+def test_what_bulges_into_a_lung_from_the_mediastinum_is_not_searched() -> None:
+    lungs = half_lungs()
+    z, y, x = np.ogrid[:60, :70, :120]
+    lungs[(z - 30) ** 2 + (y - 35) ** 2 + (x - 49) ** 2 < 7**2] = 0
+
+    assert not at_the_wall(lungs, (2.0, 2.0, 2.0)).any()
 
 
 def test_a_vessel_is_no_candidate() -> None:
