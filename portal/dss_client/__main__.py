@@ -27,6 +27,7 @@ from dss_client.printable import printable
 from dss_client.report import summary, write_report
 from dss_client.screen import Screen
 from dss_client.sending import POLL_S, Sent, chosen, fetch, send
+from dss_client.shipment import Source
 from dss_client.token_memory import TokenMemory
 from dss_process.commands import add_version
 
@@ -59,10 +60,10 @@ Jar = Annotated[
 Sources = Annotated[
     list[Path],
     typer.Argument(
-        help="one or more of: NIfTI, NRRD or MetaImage file; DICOM folder, file, DICOMDIR or zip archive"
+        help="one or more of: workspace (.itksnap), NIfTI, NRRD or MetaImage file; DICOM folder, file, DICOMDIR or zip archive"
     ),
 ]
-Source = Annotated[
+OneImage = Annotated[
     Path,
     typer.Argument(
         help="NIfTI, NRRD or MetaImage file; DICOM folder, file, DICOMDIR or zip archive"
@@ -93,6 +94,9 @@ def send_image(
         typer.Option(help="its name, as `dss services` shows it, or its hash", show_default=False),
     ] = "",
     series: SeriesName = "",
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="TAG=FILE", help="a further image of the service")
+    ] = None,
     each: Annotated[
         bool,
         typer.Option(
@@ -124,7 +128,7 @@ def send_image(
     where it was ended.
     """
     if len(images) > 1 or each:
-        _refuse_for_several(series=series, json=json, delete=delete)
+        _refuse_for_several(series=series, json=json, delete=delete, tag=tag)
         items = _items(images, each=each)
         if dry_run:
             typer.echo(
@@ -137,6 +141,7 @@ def send_image(
             _send_all(client, items, service, output or Path("dss-results"))
         return
     (image,) = images
+    source = Source(path=image, series=series, tagged=_tagged(tag or []))
     screen = Screen()
     if dry_run:
         with _local(), screen:
@@ -150,7 +155,7 @@ def send_image(
         check_file(json)
         sign_in(client, token, jar_of(server, jar))
         with screen:
-            sent = send(client, image, service, output, screen, series=series)
+            sent = send(client, source, service, output, screen)
         if json is not None:
             write_report(sent, json)
         _tell(sent)
@@ -165,11 +170,20 @@ def _require_service(service: str) -> None:
         )
 
 
-def _refuse_for_several(*, series: str, json: Path | None, delete: bool) -> None:
-    given = {"--series": series, "--json": json, "--delete": delete}
+def _refuse_for_several(
+    *, series: str, json: Path | None, delete: bool, tag: list[str] | None
+) -> None:
+    given = {"--series": series, "--json": json, "--delete": delete, "--tag": tag}
     for name, value in given.items():
         if value:
             raise typer.BadParameter("this is for one image alone", param_hint=name)
+
+
+def _tagged(words: list[str]) -> dict[str, Path]:
+    pairs = [word.partition("=") for word in words]
+    if any(not (name and path) for name, _, path in pairs):
+        raise typer.BadParameter("TAG=FILE is needed", param_hint="--tag")
+    return {name: Path(path) for name, _, path in pairs}
 
 
 def _items(images: list[Path], *, each: bool) -> list[Item]:
@@ -196,7 +210,7 @@ def _send_all(client: ItkSnap, items: list[Item], service: str, output: Path) ->
 
 
 @main.command("images")
-def list_images(image: Source) -> None:
+def list_images(image: OneImage) -> None:
     """List the series of a DICOM folder, and what would become of each; nothing is sent."""
     with _local(), Screen() as screen:
         screen.stage("Looking through the files")

@@ -10,6 +10,7 @@ from dss_client.batch_journal import Journal
 from dss_client.errors import ClientError, Refused, SignInRefused, Unreachable
 from dss_client.itksnap import ItkSnap
 from dss_client.sending import Chosen, Stopwatch, Watcher, fetch, submit
+from dss_client.shipment import Source
 
 POLL_S = 2.0
 PATIENCE_S = 3600.0
@@ -84,7 +85,7 @@ class Batch:
             self._change(item, items, REFUSED, str(error))
 
     def _submitted(self, item: Item) -> int:
-        source = (item.source, item.series)
+        source = Source(path=item.source, series=item.series)
         watcher = self._display.watcher(item)
         return submit(self._client, source, self._service, watcher, Stopwatch())
 

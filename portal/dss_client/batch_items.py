@@ -8,7 +8,7 @@ from pathlib import Path
 from dss_client.errors import ImageUnreadable
 from dss_client.volumes import LabelVolume
 
-ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img", ".zip")
+ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img", ".zip", ".itksnap")
 
 WAITING, SUBMITTED, SUCCESS, REFUSED = "waiting", "submitted", "success", "not sent"
 """States of an item beside those of a failed ticket, which keeps the server's word."""
@@ -50,7 +50,7 @@ def _within(source: Path) -> list[tuple[Path, str]]:
     if not source.is_dir():
         return _series(source) if _is_dicom(source) else [(source, "")]
     files = sorted(p for p in source.rglob("*") if p.is_file() and p.name.endswith(ENDINGS))
-    pairs = [(p, "") for p in files if not p.name.endswith((".img", ".zip"))]
+    pairs = [(p, "") for p in files if not p.name.endswith((".img", ".zip", ".itksnap"))]
     return pairs + _series(source)
 
 

@@ -1,7 +1,7 @@
 """Which service is meant, and what of it one image can satisfy."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from dss_client.errors import ServiceUnfit
 from dss_client.records import ServiceDetail, ServiceRow
@@ -20,17 +20,18 @@ def choose_service(rows: Sequence[ServiceRow], wanted: str) -> ServiceRow:
 
 
 def main_image_tags(detail: ServiceDetail) -> list[str]:
-    """The tags that the image gets, as ITK-SNAP assigns them when only one image is loaded.
-
-    Raises ServiceUnfit if something else is required.
-    """
-    for tag in detail.tags:
-        if tag.required and tag.type not in MAIN_IMAGE_TYPES:
-            raise ServiceUnfit(
-                f"The service needs '{tag.name}' ({tag.type}) besides an image; "
-                "send it from ITK-SNAP itself."
-            )
+    """The tags that the main image gets, as ITK-SNAP assigns them when only one image is loaded."""
     return [tag.name for tag in detail.tags if tag.type in MAIN_IMAGE_TYPES]
+
+
+def require_tags(detail: ServiceDetail, given: Collection[str]) -> None:
+    """Raises ServiceUnfit if the service needs something besides a main image that is not ``given``."""
+    for tag in detail.tags:
+        if tag.required and tag.type not in MAIN_IMAGE_TYPES and tag.name not in given:
+            raise ServiceUnfit(
+                f"The service needs '{tag.name}' ({tag.type}) besides an image. An image is given by --tag "
+                f"{tag.name}=FILE; anything else by a workspace from ITK-SNAP with that tag."
+            )
 
 
 def _release(version: str) -> tuple[int, ...]:

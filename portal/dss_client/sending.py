@@ -5,17 +5,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from dss_client.errors import ClientError, NotUnderstood
-from dss_client.images import write_layer
 from dss_client.itksnap import ItkSnap
-from dss_client.records import Detail, LogLine
-from dss_client.selection import choose_service, main_image_tags
+from dss_client.records import Detail, LogLine, ServiceDetail
+from dss_client.selection import choose_service
+from dss_client.shipment import Source, prepare
 from dss_client.volumes import LabelVolume, measure
-from dss_client.workspace import read_outcome, write_workspace
+from dss_client.workspace import read_outcome
 
 POLL_S = 1.0
 """Four times as often as ITK-SNAP: somebody is looking at it."""
@@ -94,19 +93,18 @@ class Stopwatch:
 
 def send(
     client: ItkSnap,
-    image: Path,
+    source: Source | Path,
     service: str,
     output: Path | None,
     watcher: Watcher,
-    *,
-    series: str = "",
 ) -> Sent:
     """See the image through; results go to ``output``, by default a folder named after the ticket.
 
-    ``series`` names one of a DICOM folder.  The client is signed in.  Raises ClientError.
+    The client is signed in.  Raises ClientError.
     """
     watch = Stopwatch()
-    ticket = _submit(client, (image, series), service, watcher, watch)
+    source = Source(path=source) if isinstance(source, Path) else source
+    ticket = submit(client, source, chosen(client, service), watcher, watch)
     ended, log = _follow(client, ticket, watcher, watch)
     results = None
     if ended.status == "success":
@@ -126,48 +124,36 @@ def fetch(client: ItkSnap, ticket: int, folder: Path, watcher: Watcher) -> Resul
     return Results(files=tuple(files), workspace=workspaces[0], labels=tuple(labels))
 
 
-def _submit(
-    client: ItkSnap, source: tuple[Path, str], service: str, watcher: Watcher, watch: Stopwatch
-) -> int:
-    return submit(client, source, chosen(client, service), watcher, watch)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """A service, and the tags that one image satisfies."""
+    """A service, and what it says of itself."""
 
     githash: str
-    tags: tuple[str, ...]
+    detail: ServiceDetail
 
 
 def chosen(client: ItkSnap, service: str) -> Chosen:
-    """By name or hash.  Raises ServiceUnfit if it is not there, or needs more than one image."""
+    """By name or hash.  Raises ServiceUnfit if it is not there."""
     row = choose_service(client.services(), service)
-    return Chosen(
-        githash=row.githash, tags=tuple(main_image_tags(client.service_detail(row.githash)))
-    )
+    return Chosen(githash=row.githash, detail=client.service_detail(row.githash))
 
 
 def submit(
-    client: ItkSnap, source: tuple[Path, str], service: Chosen, watcher: Watcher, watch: Stopwatch
+    client: ItkSnap, source: Source, service: Chosen, watcher: Watcher, watch: Stopwatch
 ) -> int:
-    """The number of a ticket with the image ``source`` (a path, and a series of it or "").
+    """The number of a ticket with what ``source`` names.
 
     Nothing is left on the server if it fails.  Raises ClientError.
     """
-    image, series = source
     with tempfile.TemporaryDirectory(
         prefix="alfabis_"
     ) as folder:  # the name that ITK-SNAP gives it
         with watch.stage("prepare"):
-            watcher.stage("Reading the image")
-            layer = write_layer(image, Path(folder), series, partial(_read, watcher), watcher.stage)
-        for note in layer.notes:
-            watcher.note(note.text)
+            write = prepare(source, service.detail, Path(folder), watcher)
         with watch.stage("upload"):
             ticket = _create(client, service.githash, watcher)
             with _withdrawn_unless_submitted(client, ticket, watcher):
-                write_workspace(ticket, layer, service.tags)
+                write(ticket)
                 _upload(client, ticket, Path(folder), watcher)
     return ticket
 
@@ -182,11 +168,6 @@ def _withdrawn_unless_submitted(client: ItkSnap, ticket: int, watcher: Watcher) 
             client.delete(ticket, within_s=WITHDRAW_S)
             watcher.withdrawn(ticket)
         raise
-
-
-def _read(watcher: Watcher, share: float) -> None:
-    """Tell the watcher how much of an image is read."""
-    watcher.moved(round(share * 1000), 1000)
 
 
 def _create(client: ItkSnap, githash: str, watcher: Watcher) -> int:

@@ -3,7 +3,7 @@
 Facts: WorkspaceAPI.cxx (``ExportWorkspace``) of ITK-SNAP, and a workspace that itksnap-wt uploaded.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from dss_client.errors import NotUnderstood
 from dss_client.images import Layer
 from dss_workspace.errors import WorkspaceInvalid
 from dss_workspace.label_table import label_table
-from dss_workspace.layers import Role, flat_name, layer_folders, main_folder
+from dss_workspace.layers import Role, flat_name, layer_folders, layer_key, main_folder
 from dss_workspace.notes import add_notes
 from dss_workspace.registry import Folder, read, serialize
 
@@ -24,8 +24,10 @@ class Outcome:
     labels: dict[int, str]
 
 
-def write_workspace(ticket: int, layer: Layer, tags: Iterable[str]) -> Path:
-    """``ticket_%08d.itksnap`` beside its one layer.
+def write_workspace(
+    ticket: int, layer: Layer, tags: Iterable[str], others: Sequence[tuple[str, Layer]] = ()
+) -> Path:
+    """``ticket_%08d.itksnap`` beside its main image and ``others``, overlays with a tag each.
 
     The layer's nickname stays out: it would be the user's file name, which may name the patient.
     """
@@ -37,10 +39,21 @@ def write_workspace(ticket: int, layer: Layer, tags: Iterable[str]) -> Path:
     main.set("Tags", ",".join(tags))
     main.make("IOHints")
     main.set("ProjectMetaData.Files.Grey.Dimensions", " ".join(map(str, layer.size[:3])))
-    add_notes(workspace, layer.notes)
+    for tag, other in others:
+        _add_overlay(workspace, tag, other)
+    add_notes(workspace, [note for each in (layer, *(o for _, o in others)) for note in each.notes])
     path = folder / f"ticket_{ticket:08d}.itksnap"
     path.write_bytes(serialize(workspace, is_project=False))
     return path
+
+
+def _add_overlay(workspace: Folder, tag: str, layer: Layer) -> None:
+    key = layer_key(len(layer_folders(workspace)))
+    overlay = workspace.make(f"Layers.{key}")
+    overlay.set("AbsolutePath", layer.path.as_posix())
+    overlay.set("Role", Role.OVERLAY)
+    overlay.set("Tags", tag)
+    overlay.make("IOHints")
 
 
 def read_outcome(workspace: Path) -> Outcome:

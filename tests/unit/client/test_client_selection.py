@@ -4,7 +4,7 @@ import pytest
 
 from dss_client.errors import ServiceUnfit
 from dss_client.records import ServiceDetail, ServiceRow, Tag, decode
-from dss_client.selection import choose_service, main_image_tags
+from dss_client.selection import choose_service, main_image_tags, require_tags
 
 
 def row(name: str, version: str) -> ServiceRow:
@@ -41,8 +41,9 @@ def test_the_image_gets_each_tag_that_a_main_image_can_have() -> None:
 def test_a_service_that_needs_more_than_an_image_is_refused(kind: str) -> None:
     tags = (Tag(name="T1", type=kind, required=True),)
 
-    with pytest.raises(ServiceUnfit, match=rf"needs 'T1' \({kind}\)"):
-        main_image_tags(ServiceDetail(tags=tags))
+    with pytest.raises(ServiceUnfit, match=rf"needs 'T1' \({kind}\).*--tag T1=FILE"):
+        require_tags(ServiceDetail(tags=tags), set())
+    require_tags(ServiceDetail(tags=tags), {"T1"})
 
 
 def test_a_description_may_leave_out_what_itksnap_does_not_need() -> None:

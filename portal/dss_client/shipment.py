@@ -1,0 +1,141 @@
+"""The files of one ticket, made from what the user named: an image, several with tags, or a workspace."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Protocol
+
+from dss_client.errors import ImageUnreadable
+from dss_client.images import Layer, write_layer
+from dss_client.records import ServiceDetail
+from dss_client.selection import main_image_tags, require_tags
+from dss_client.workspace import write_workspace
+from dss_workspace import layers as ws
+from dss_workspace.errors import WorkspaceInvalid
+from dss_workspace.meshes import mesh_file_folders, remove_incomplete_meshes
+from dss_workspace.notes import add_notes
+from dss_workspace.paths import move, remove_histories
+from dss_workspace.registry import Folder, read, serialize
+
+WORKSPACE = ".itksnap"
+
+Write = Callable[[int], Path]
+"""Writes the workspace for the ticket of that number beside its layers."""
+
+
+class Told(Protocol):
+    """Hears what happens to the images."""
+
+    def note(self, text: str) -> None:
+        """Say a sentence."""
+
+    def stage(self, name: str) -> None:
+        """Something else begins."""
+
+    def moved(self, done_bytes: int, total_bytes: int) -> None:
+        """So much of an image is read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """``path`` is an image or a workspace, ``series`` one of a DICOM folder; ``tagged`` are further images by tag."""
+
+    path: Path
+    series: str = ""
+    tagged: Mapping[str, Path] = field(default_factory=dict)
+
+
+def prepare(source: Source, service: ServiceDetail, folder: Path, told: Told) -> Write:
+    """Write the layers into ``folder``.  Raises ImageUnreadable, and ServiceUnfit if a tag is missing."""
+    if source.path.name.endswith(WORKSPACE):
+        return _from_workspace(source, service, folder, told)
+    require_tags(service, set(source.tagged))
+    main = _layer(source.path, source.series, folder, told)
+    others = [(tag, _layer(path, "", folder, told)) for tag, path in source.tagged.items()]
+    tags = [tag for tag in main_image_tags(service) if tag not in source.tagged]
+    return lambda number: write_workspace(number, main, tags, others)
+
+
+def _layer(path: Path, series: str, folder: Path, told: Told) -> Layer:
+    told.stage("Reading the image")
+    layer = write_layer(path, folder, series, partial(_read, told), told.stage)
+    for note in layer.notes:
+        told.note(note.text)
+    return layer
+
+
+def _read(told: Told, share: float) -> None:
+    told.moved(round(share * 1000), 1000)
+
+
+def _from_workspace(source: Source, service: ServiceDetail, folder: Path, told: Told) -> Write:
+    root = _opened(source.path)
+    found = {key: _file(source.path, root, layer) for key, layer in ws.layer_folders(root).items()}
+    tags = {tag for layer in ws.layers(root) for tag in layer.tags}
+    require_tags(service, tags)
+    written = {key: _layer(path, "", folder, told) for key, path in found.items()}
+    for key, layer in written.items():
+        place = root.make(f"Layers.{key}")
+        place.set("AbsolutePath", layer.path.as_posix())
+        place.folders.pop("IOHints", None)
+    _assign(root, [tag for tag in main_image_tags(service) if tag not in tags])
+    _keep_meshes(source.path, root, folder)
+    remove_histories(root)
+    move(root, folder.as_posix())
+    add_notes(root, [note for layer in written.values() for note in layer.notes])
+    return lambda number: _written(root, folder / f"ticket_{number:08d}{WORKSPACE}")
+
+
+def _opened(path: Path) -> Folder:
+    try:
+        root = read(path)
+        ws.layers(root)
+    except WorkspaceInvalid as error:
+        raise ImageUnreadable(str(error)) from error
+    except OSError as error:
+        raise ImageUnreadable(f"{path.name} cannot be read: {error.strerror}.") from error
+    return root
+
+
+def _file(workspace: Path, root: Folder, named: Folder) -> Path:
+    """Where ITK-SNAP looks: at the path, and, if the workspace has moved, where it lies relative to it now.
+
+    Raises ImageUnreadable if nothing is there.
+    """
+    path, location = named.get("AbsolutePath"), root.get("SaveLocation")
+    places = [Path(path), workspace.parent / PureWindowsPath(path).name]
+    kind = PureWindowsPath if "\\" in location else PurePosixPath
+    if location and kind(path).is_relative_to(location):
+        places.insert(0, workspace.parent / kind(path).relative_to(location).as_posix())
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise ImageUnreadable(
+            f"{workspace.name} names {PureWindowsPath(path).name}, which is neither beside it nor where it was."
+        )
+    return found
+
+
+def _assign(root: Folder, tags: list[str]) -> None:
+    """To the main image, as ITK-SNAP does with those that no layer has."""
+    main = ws.main_folder(root)
+    before = [tag for tag in main.get("Tags").split(",") if tag.strip()]
+    main.set("Tags", ",".join([*before, *tags]))
+
+
+def _keep_meshes(workspace: Path, root: Folder, folder: Path) -> None:
+    """Copy their files; a mesh whose file is not there is left out, as ITK-SNAP could not load it."""
+    for mesh in mesh_file_folders(root):
+        try:
+            found = _file(workspace, root, mesh)
+        except ImageUnreadable:
+            continue
+        shutil.copyfile(found, folder / found.name)
+        mesh.set("AbsolutePath", (folder / found.name).as_posix())
+    remove_incomplete_meshes(root, lambda name: (folder / name).is_file())
+
+
+def _written(root: Folder, path: Path) -> Path:
+    path.write_bytes(serialize(root, is_project=False))
+    return path

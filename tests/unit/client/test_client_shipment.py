@@ -1,0 +1,117 @@
+# mypy: allow-untyped-calls
+# (SimpleITK ships no types)
+"""What is uploaded: an image, several with tags, or a workspace with all its layers."""
+
+from pathlib import Path
+
+import pytest
+import SimpleITK as sitk  # noqa: N813
+
+from dss_client.errors import ImageUnreadable, ServiceUnfit
+from dss_client.records import ServiceDetail, Tag
+from dss_client.shipment import Source, prepare
+from dss_workspace.label_table import label_table
+from dss_workspace.layers import layers
+from dss_workspace.registry import read
+from support.builders import (
+    LayerSpec,
+    WorkspaceSpec,
+    image,
+    segmentation,
+    workspace_xml,
+    write_image,
+)
+from support.watchers import Quiet
+
+CT = Tag(name="CT", type="MainImage", required=True)
+PET = Tag(name="PET", type="OverlayImage", required=True)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out"
+
+
+def test_further_images_become_overlays_with_their_tags(home: Path, out: Path) -> None:
+    main = write_image(home / "ct.nrrd", image())
+    pet = write_image(home / "pet.nii.gz", image())
+    source = Source(path=main, tagged={"PET": pet})
+
+    path = prepare(source, ServiceDetail(tags=(CT, PET)), out, Quiet())(7)
+
+    found = layers(read(path))
+    assert [(layer.role, layer.tags) for layer in found] == [
+        ("MainRole", ("CT",)),
+        ("OverlayRole", ("PET",)),
+    ]
+    assert all((out / layer.file_name).is_file() for layer in found)
+
+
+def test_a_missing_tag_is_told_with_how_to_give_it(home: Path, out: Path) -> None:
+    main = write_image(home / "ct.nii.gz", image())
+
+    with pytest.raises(ServiceUnfit, match="--tag PET=FILE"):
+        prepare(Source(path=main), ServiceDetail(tags=(CT, PET)), out, Quiet())
+
+
+def workspace(home: Path, **changes: object) -> Path:
+    """A main image, an overlay with a tag, and a segmentation with labels."""
+    write_image(home / "ct.nii.gz", image())
+    write_image(home / "pet.nii.gz", image())
+    write_image(home / "mine.nii.gz", segmentation())
+    specs = (
+        LayerSpec(file_name="ct.nii.gz", folder=str(home), tags=""),
+        LayerSpec(file_name="pet.nii.gz", folder=str(home), tags="PET", role="OverlayRole"),
+        LayerSpec(file_name="mine.nii.gz", folder=str(home), tags="", role="SegmentationRole"),
+    )
+    path = home / "case.itksnap"
+    path.write_bytes(workspace_xml(WorkspaceSpec(layers=specs, labels={1: "tumour", 2: "node"})))
+    return path
+
+
+def test_a_workspace_is_sent_with_all_its_layers_and_labels(home: Path, out: Path) -> None:
+    path = prepare(Source(path=workspace(home)), ServiceDetail(tags=(CT, PET)), out, Quiet())(9)
+
+    root = read(path)
+    found = layers(root)
+    assert path.name == "ticket_00000009.itksnap"
+    assert [layer.tags for layer in found] == [("CT",), ("PET",), ()]
+    assert {v: e.get("Label") for v, e in label_table(root).items()} == {1: "tumour", 2: "node"}
+    sent = sitk.ReadImage(str(out / found[2].file_name))
+    assert (sitk.GetArrayFromImage(sent) == sitk.GetArrayFromImage(segmentation())).all()
+    assert str(home) not in path.read_text()
+
+
+def test_a_workspace_that_has_moved_with_its_files_is_found(home: Path, out: Path) -> None:
+    workspace(home)
+    moved = home.rename(home.with_name("elsewhere"))
+
+    path = prepare(
+        Source(path=moved / "case.itksnap"), ServiceDetail(tags=(CT, PET)), out, Quiet()
+    )(9)
+
+    assert len(layers(read(path))) == 3
+
+
+def test_a_file_that_is_not_there_is_named(home: Path, out: Path) -> None:
+    path = workspace(home)
+    (home / "pet.nii.gz").unlink()
+
+    with pytest.raises(
+        ImageUnreadable, match=r"case\.itksnap names pet\.nii\.gz, which is neither"
+    ):
+        prepare(Source(path=path), ServiceDetail(tags=(CT, PET)), out, Quiet())
+
+
+def test_what_is_no_workspace_is_refused(home: Path, out: Path) -> None:
+    (home / "x.itksnap").write_text("hello")
+
+    with pytest.raises(ImageUnreadable, match="workspace"):
+        prepare(Source(path=home / "x.itksnap"), ServiceDetail(tags=(CT,)), out, Quiet())
