@@ -23,7 +23,7 @@ IMAGE_LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION="$$(git rev-p
   --build-arg SOURCE="$$(git remote get-url origin 2> /dev/null)"
 
 .DEFAULT_GOAL := help
-.PHONY: docs help up stop status logs reset check test test-quick test-brokers test-setup test-chart manifests chaos failover bench bench-lungs bench-nodules bench-inference migration dashboards lock \
+.PHONY: docs help up stop status logs reset check test test-quick test-brokers test-defences test-setup test-chart manifests chaos failover bench bench-lungs bench-nodules bench-inference migration dashboards lock \
   images site-secrets first-ticket test-deploy
 
 help: ## this list
@@ -69,6 +69,10 @@ test-brokers: ## what we ask of RabbitMQ, asked of that of Debian 13 and of the 
 	  $(BIN)/python -m dss_stack.debian_root $$release $$root || exit 1; \
 	  DSS_TEST_RABBITMQ_ROOT=$$root $(BIN)/pytest $(BROKER_TESTS) || exit 1; \
 	done
+
+test-defences: ## take eleven defences out of the programs, one after the other, and see that a test misses each; WORD=fencing
+	$(BOOTSTRAP) dev
+	@PYTHONPATH=tests $(BIN)/python -m defences $(WORD)
 
 test-setup: ## make up on a fresh Debian 12 and 13, in roots of their own (as root, with debootstrap); RELEASES=trixie
 	$(BOOTSTRAP) dev

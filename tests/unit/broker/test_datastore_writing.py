@@ -66,6 +66,17 @@ def test_content_is_on_disk_before_its_name_and_the_name_before_the_end(
     assert not (tmp_path / "new").exists()
 
 
+def test_the_system_is_told_to_flush_the_file_and_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: flushed.append(os.fstat(handle).st_ino))
+
+    write(tmp_path / "a", b"new")
+
+    assert flushed == [(tmp_path / "a").stat().st_ino, tmp_path.stat().st_ino]
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
 def test_a_disk_or_a_share_of_it_without_space_is_full(code: int) -> None:
     assert is_disk_full(OSError(code, os.strerror(code)))

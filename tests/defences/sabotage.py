@@ -1,0 +1,95 @@
+"""The defences that the tests are tried against: each is a line or two of a program, and tests that miss it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sabotage:
+    """In ``file``, ``line`` stands once and becomes ``instead``; then one of ``tests`` fails."""
+
+    name: str
+    file: str
+    line: str
+    instead: str
+    tests: tuple[str, ...]
+
+
+SABOTAGES = (
+    Sabotage(
+        name="an old claim is heard (no fencing)",
+        file="portal/dss_portal/tickets/lifecycle.py",
+        line="return ticket.status is Status.CLAIMED and ticket.claim_id == claim_id",
+        instead="return ticket.status is Status.CLAIMED",
+        tests=("tests/unit/portal/test_ticket_model.py",),
+    ),
+    Sabotage(
+        name="the outbox forgets a message before the broker has it",
+        file="portal/dss_portal/outbox/relay.py",
+        line="await asyncio.wait_for(confirmed, CONFIRM_TIMEOUT_S)",
+        instead="del confirmed",
+        tests=("tests/integration/test_portal_outbox_faults.py",),
+    ),
+    Sabotage(
+        name="files are not flushed to disk",
+        file="broker/dss_datastore/writing.py",
+        line="        os.fsync(handle)",
+        instead="        pass",
+        tests=("tests/unit/broker/test_datastore_writing.py",),
+    ),
+    Sabotage(
+        name="several tickets of a service are granted at a time",
+        file="portal/dss_portal/tickets/claims.py",
+        line="await queue.serialise([request.service])",
+        instead="pass",
+        tests=("tests/integration/test_portal_queue.py",),
+    ),
+    Sabotage(
+        name="a ticket is changed without the lock on its row",
+        file="portal/dss_portal/tickets/store.py",
+        line="return await Ticket.select_for_update().get_or_none(id=ticket_id)",
+        instead="return await Ticket.get_or_none(id=ticket_id)",
+        tests=("tests/integration/test_portal_transactions.py",),
+    ),
+    Sabotage(
+        name="a segmentation of another grid is handed out",
+        file="dispatch-consumers/dss_dispatch/result/gate.py",
+        line='require(difference == "", f"the segmentation does not lie on its image: {difference}")',
+        instead="del difference",
+        tests=("tests/unit/dispatch/test_dispatch_gate.py",),
+    ),
+    Sabotage(
+        name="pages of other sites may act with a session",
+        file="portal/dss_portal/accounts/origins.py",
+        line='raise Refused("Requests from other web sites are not accepted.", 403)',
+        instead="pass",
+        tests=("tests/integration/test_portal_other_sites.py",),
+    ),
+    Sabotage(
+        name="a message counts as published when it is written to the socket",
+        file="broker/dss_broker/rabbit/publisher.py",
+        line="        self._in_flight[self._last_tag] = publication",
+        instead="        publication.confirmed.set_result(None)",
+        tests=("tests/unit/broker/test_broker_publisher.py",),
+    ),
+    Sabotage(
+        name="files of a ticket are removed before its deletion is committed",
+        file="portal/dss_portal/tickets/submission.py",
+        line="        await store.advance(ticket, Deleted())",
+        instead="        await datastore.remove_ticket(ticket_id)\n        await store.advance(ticket, Deleted())",
+        tests=("tests/integration/test_portal_transactions.py",),
+    ),
+    Sabotage(
+        name="an image that is not in Hounsfield units is segmented",
+        file="gpu-inference/dss_inference/ct/reading.py",
+        line="if lowest > _NO_HU_ABOVE or highest < _NO_HU_ABOVE:",
+        instead="if lowest > highest:",
+        tests=("tests/unit/inference/test_inference_images.py",),
+    ),
+    Sabotage(
+        name="a user may have any number of open tickets",
+        file="portal/dss_portal/tickets/quota.py",
+        line="if len(counted) >= tier.max_tickets:",
+        instead="if len(counted) < 0:",
+        tests=("tests/integration/test_portal_quota.py",),
+    ),
+)

@@ -1,0 +1,69 @@
+"""What two transactions do to one ticket at the same time, and what is left when one is not committed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from quart.typing import TestClientProtocol as Client
+
+from dss_datastore import layout
+from dss_portal.models import OutboxMessage, Status, Ticket
+from support.portals import Portal, eventually, new_ticket, post, send_file, submitted_ticket, text
+
+pytestmark = pytest.mark.stack
+
+REFUSE_TO_COMMIT = """
+CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN RAISE 'not now'; END $$ LANGUAGE plpgsql;
+CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON ticket DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION refuse();
+"""
+WAITS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+@pytest.fixture
+async def ann(portal: Portal) -> Client:
+    await portal.announce_service()
+    return await portal.user()
+
+
+@pytest.fixture
+async def other(database_url: str) -> AsyncIterator["asyncpg.Connection"]:
+    """A connection beside those of the portal."""
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+async def test_a_ticket_that_is_being_deleted_is_not_submitted(
+    ann: Client, other: "asyncpg.Connection"
+) -> None:
+    ticket_id = await new_ticket(ann)
+    await send_file(ann, f"/api/tickets/{ticket_id}/files/input", "a.itksnap", b"<registry/>")
+    async with other.transaction():
+        await other.execute("UPDATE ticket SET status = 'deleted' WHERE id = $1", ticket_id)
+        submitting = asyncio.create_task(
+            post(ann, f"/api/tickets/{ticket_id}/status", status="ready")
+        )
+        await eventually(lambda: other.fetchval(WAITS), lambda waiting: waiting == 1)
+
+    status, _ = await submitting
+
+    assert status != 200
+    assert (await Ticket.get(id=ticket_id)).status is Status.DELETED
+    assert not await OutboxMessage.filter(type_name="TicketReady").exists()
+
+
+async def test_a_deletion_that_is_not_committed_leaves_the_files(
+    portal: Portal, ann: Client, other: "asyncpg.Connection"
+) -> None:
+    ticket_id = await submitted_ticket(ann)
+    await other.execute(REFUSE_TO_COMMIT)
+
+    assert (await ann.get(f"/api/tickets/{ticket_id}/delete")).status_code >= 500
+
+    folder = portal.datastore / layout.area_dir(ticket_id, "input")
+    assert [file.name for file in folder.iterdir()] == ["a.itksnap"]
+    await other.execute("DROP TRIGGER refuse ON ticket")
+    assert await text(ann, f"/api/tickets/{ticket_id}/delete") == "deleted"
+    assert not folder.exists()
