@@ -1,4 +1,4 @@
-"""The session between two starts, in the file format that libcurl and ITK-SNAP use."""
+"""Stores the session between two runs, in the file format of libcurl and ITK-SNAP."""
 
 import hashlib
 from copy import copy

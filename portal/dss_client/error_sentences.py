@@ -1,4 +1,4 @@
-"""What an answer other than 200 means, in a sentence.  Proxies answer with pages of HTML, the portal with a sentence."""
+"""Explains an answer other than 200 in a sentence.  Proxies answer with pages of HTML, the portal with a sentence."""
 
 import re
 from http import HTTPStatus

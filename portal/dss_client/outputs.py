@@ -1,4 +1,4 @@
-"""Where results go, looked at before anything is sent: inference may take hours."""
+"""Checks the places for the results before anything is sent, since inference may take hours."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Text of others, made fit for a terminal: it must not move the cursor, recolour or retitle anything."""
+"""Makes text of other sources safe for a terminal: it cannot move the cursor, recolour or retitle anything."""
 
 _CONTROL = {code: 0x2400 + code for code in range(0x20)}
 """Unicode's pictures of the control characters: ESC becomes one visible character."""

@@ -58,7 +58,7 @@ class Screen:
         self._bar.update(self._task, completed=done_bytes / max(total_bytes, done_bytes, 1))
 
     def shared(self, share: float) -> None:
-        """So much of something is done, 0 to 1."""
+        """Show the part that is done, 0 to 1."""
         self._bar.update(self._task, completed=share)
 
     def created(self, ticket: int) -> None:
@@ -74,7 +74,7 @@ class Screen:
         self.note(f"Ticket {ticket} was withdrawn, since it was not submitted.")
 
     def polled(self, detail: Detail) -> None:
-        if not detail.finished:  # whoever waits for it tells the end
+        if not detail.finished:  # the caller tells the end
             self._show(_state(detail), detail.progress)
         for line in detail.log:
             self._print(log_text(line))

@@ -1,4 +1,4 @@
-"""Which service is meant, and what of it one image can satisfy."""
+"""Chooses the service, and the tags of it that one image can satisfy."""
 
 import re
 from collections.abc import Collection, Sequence

@@ -17,14 +17,14 @@ from dss_client.volumes import LabelVolume, measure
 from dss_client.workspace import read_outcome
 
 POLL_S = 1.0
-"""Four times as often as ITK-SNAP: somebody is looking at it."""
+"""Four times as often as ITK-SNAP: a user is watching."""
 
 WITHDRAW_S = 10.0
-"""Somebody may have pressed Ctrl-C, and waits."""
+"""Short, since the user may have pressed Ctrl-C and waits."""
 
 
 class Watcher(Protocol):
-    """Who shows it to the user."""
+    """Shows the progress to the user."""
 
     def note(self, text: str) -> None:
         """Say a sentence."""

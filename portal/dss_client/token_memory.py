@@ -1,4 +1,4 @@
-"""Which token opened the session in a jar, so that a token in the environment serves many commands."""
+"""Remembers which token opened the stored session, so that one token in the environment serves many commands."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""Why no answer came, in a sentence that says what to do."""
+"""Explains a failed connection in a sentence that says what to do."""
 
 import socket
 import ssl

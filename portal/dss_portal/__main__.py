@@ -39,7 +39,7 @@ main.add_typer(services, name="services")
 main.add_typer(dead_letters, name="dead-letters")
 
 ENDING_S = 60.0
-"""What the end may take beside the messages in hand: the database may be slow to close."""
+"""Time allowed for the end, beside that for running requests and messages: the database may be slow to close."""
 
 
 @main.command()
@@ -92,7 +92,7 @@ def _check_port(bind: str) -> None:
 
 
 async def _serve(settings: Settings, broker: RabbitBroker) -> None:
-    stop = stop_event()  # before anybody can see that the portal is there
+    stop = stop_event()  # before the portal can be seen from outside
     config = Config()
     config.bind = [settings.bind]
     config.accesslog = None

@@ -1,4 +1,4 @@
-"""Rounds over many items, of which none may hold or undo the others."""
+"""Work on many items, in which a failing item neither stops nor undoes the others."""
 
 import logging
 import time
@@ -15,7 +15,7 @@ SAY_AGAIN_S = 60.0
 """An item that fails in every round is logged once within this time."""
 
 MOST_VALUES = 1000
-"""Values in one statement: PostgreSQL takes 32,767, and objects of so many rows take some milliseconds."""
+"""Values in one statement: PostgreSQL takes 32,767; making objects of 1000 rows takes some milliseconds."""
 
 PAGE_NUMBERS = 5000
 """Numbers alone, fetched at once."""
@@ -26,9 +26,9 @@ _said_s: dict[tuple[str, str], float] = {}
 
 
 async def each(what: str, items: Iterable[T], act: Callable[[T], Awaitable[int]]) -> int:
-    """The sum of what ``act`` answers.  An item that fails is logged and left for the next round.
+    """The sum of what ``act`` returns.  An item that fails is logged and left for the next round.
 
-    Raises what ``act`` raises if database, schema or datastore is away, or the disk full: then no other would do better.
+    Raises what ``act`` raises if database, schema or datastore is away, or the disk full: every item would fail.
     """
     total = 0
     for item in items:

@@ -34,7 +34,7 @@ class Mark(Enum):
 
 Piece: TypeAlias = bytes | Mark
 
-WRITE_BYTES = 1 << 20  # one hop to the disk's thread for so many bytes
+WRITE_BYTES = 1 << 20  # bytes passed to the disk's thread at once
 
 
 class Datastore:

@@ -154,7 +154,7 @@ class Settings(DatabaseSettings):
 
     @model_validator(mode="after")
     def _an_issuer_is_whole(self) -> Self:
-        """Half a configuration would be noticed by the first user who signs in."""
+        """An incomplete configuration would only show when the first user signs in."""
         parts = {
             "DSS_OIDC_ISSUER": self.oidc_issuer,
             "DSS_OIDC_CLIENT_ID": self.oidc_client_id,

@@ -23,8 +23,8 @@ def key() -> str:
 def key_of(remote: str, forwarded: str, trusted: Sequence[Network]) -> str:
     """The address of the client; of an IPv6 address the network of IPV6_PREFIX bits.
 
-    ``remote`` is who connected to us.  ``forwarded`` is X-Forwarded-For: each proxy appends who
-    connected to it, so it is read from the right, as long as the one who wrote is in ``trusted``.
+    ``remote`` is the address that connected to us.  ``forwarded`` is X-Forwarded-For: each proxy appends
+    the address that connected to it, so it is read from the right, as long as the writer is in ``trusted``.
     """
     address = parsed(remote)
     if address is None:

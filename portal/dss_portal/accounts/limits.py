@@ -1,4 +1,4 @@
-"""How often somebody may do something, counted in this process.
+"""Limits on how often a user or a client address may do something, counted in this process.
 
 Memory is bounded: two numbers for each of the last MAX_KEYS that did something.  With several portals
 each counts for itself, so the limits of a site are at most theirs times the number of portals.
@@ -13,7 +13,7 @@ from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
 
 WINDOW_S = 60.0
-MAX_KEYS = 10_000  # beyond so many, those that have been quiet for longest are forgotten
+MAX_KEYS = 10_000  # beyond these, the keys that were quiet for longest are forgotten
 
 
 @dataclass

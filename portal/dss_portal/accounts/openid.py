@@ -37,7 +37,7 @@ class Started:
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """Who signed in, as the issuer vouches."""
+    """The user that the issuer vouches for."""
 
     email: str
     name: str
@@ -64,7 +64,7 @@ class OpenIdIssuer:
         return Started(url=url, state=state, nonce=nonce, verifier=verifier)
 
     async def finish(self, code: str, nonce: str, verifier: str) -> Person:
-        """Exchange the code and check who it is.  Raises Refused."""
+        """Exchange the code for the checked identity.  Raises Refused."""
         metadata = await self._discovered()
         try:
             async with self._client() as client:

@@ -41,7 +41,7 @@ async def begin() -> Redirect:
 @blueprint.get("/api/oauth2cb")
 @changes_state
 async def finish() -> Redirect:
-    """Back from the issuer: a session for who it vouches for, in the browser that began."""
+    """Back from the issuer: open a session for the user that it vouches for, in the browser that began."""
     kept = session.pop(_KEPT, None)
     state = request.args.get("state", "")
     if kept is None or not hmac.compare_digest(kept[0].encode(), state.encode()):

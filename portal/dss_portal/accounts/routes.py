@@ -50,7 +50,7 @@ async def login() -> Response:
 @blueprint.get("/token")
 @changes_state
 async def token() -> Response:
-    """A fresh one-time token for who has signed in and accepted the terms of use."""
+    """A fresh one-time token for a user who has signed in and accepted the terms of use."""
     found = await identity()
     if found is None or not found.terms_accepted:
         raise Refused("Unauthorized access", 401)

@@ -1,4 +1,4 @@
-"""Who is asking.
+"""The identity behind a request.
 
 Browsers and ITK-SNAP send quart-auth's cookie, under the name that all clients know; it holds
 nothing but the signed id of a session in the database, so a session can be revoked and rights are
@@ -81,7 +81,7 @@ def current_user() -> User:
 
 
 def signed_in(view: View[P]) -> View[P]:
-    """Refuse who is not, or whose token is for something else, before anything else is looked at."""
+    """Refuse requests without a session or with a token of another scope, before anything else is looked at."""
 
     @wraps(view)
     async def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
@@ -164,9 +164,7 @@ async def sign_in(user: User) -> None:
 
 
 def ask_for_terms(user: User) -> None:
-    """The browser that has just signed ``user`` in is shown the terms of use first, unless they were accepted
-    before, whoever made the token.
-    """
+    """Show the terms of use first to the browser that has just signed ``user`` in, unless they were accepted before."""
     session.pop(_TERMS_DUE, None)
     if user.terms_accepted_at is None:
         session[_TERMS_DUE] = True
@@ -215,7 +213,7 @@ async def _by_bearer(token: str) -> Identity | None:
 
 
 async def _in_test_mode() -> Identity | None:
-    """Everybody is the test user, as in the old system's ``--noauth``."""
+    """Every request is the test user's, as in the old system's ``--noauth``."""
     settings = components().settings
     if settings.test_mode == "off":
         return None

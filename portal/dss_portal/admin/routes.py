@@ -40,7 +40,7 @@ def sysadmin_only(view: View[P]) -> View[P]:
 
 
 def own_provider_too(view: View[P]) -> View[P]:
-    """Like ``sysadmin_only``, and also for who has admin rights with the provider in the address."""
+    """Like ``sysadmin_only``, and also for admins of the provider in the address."""
 
     @wraps(view)
     async def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:

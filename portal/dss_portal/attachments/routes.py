@@ -1,4 +1,4 @@
-"""``/blobs``: attachments, for who has the link.  ITK-SNAP opens it in a browser without a session."""
+"""``/blobs``: attachments, for every holder of the link.  ITK-SNAP opens it in a browser without a session."""
 
 from quart import Blueprint, Response
 

@@ -51,7 +51,7 @@ def or_exit(work: Callable[[], Awaitable[T]]) -> T:
 
 
 def with_broker(work: Callable[[Settings, RabbitBroker], Awaitable[T]]) -> T:
-    """Like ``or_exit``, with the broker at hand too."""
+    """Like ``or_exit``; ``work`` also gets the broker."""
     settings = read(Settings)
     broker = RabbitBroker(settings.amqp_url.get_secret_value(), "portal", settings.instance)
     try:

@@ -135,9 +135,9 @@ async def answers() -> bool:
 
 
 async def is_temporary(error: Exception) -> bool:
-    """Like ``is_away``, and a database that dies in mid-sentence has many more ways to say so: it is asked.
+    """True if a later try may succeed: the database is away, does not answer, or lacks our schema.
 
-    One that was restored without our schema gets it in a while, too.
+    A database that dies during a statement causes many kinds of errors, so it is asked.
     """
     return is_away(error) or not await answers() or await misses_migrations(error)
 
@@ -179,9 +179,10 @@ async def migrate_to_latest(database_url: str) -> list[str]:
 
 @asynccontextmanager
 async def _migrating_alone(connection: asyncpg.Connection) -> AsyncIterator[None]:
-    """A transaction holds the lock, since a session is nothing that a pooler keeps.
+    """A transaction holds the lock, since a pooler does not keep sessions.
 
-    Who waits for it asks again: by waiting in a transaction, several would take all connections of a pooler.
+    A portal that does not get the lock asks again later: several that waited in transactions would take
+    all connections of a pooler.
     """
     while True:
         async with connection.transaction():

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 SAY_AGAIN_S = 60.0
-"""Who waits for long says so about once in this time."""
+"""Interval of the log lines of a long wait."""
 
 
 async def for_server(database_url: str, wait_s: float, say: Callable[[str], object]) -> None:

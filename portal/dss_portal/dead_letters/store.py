@@ -1,4 +1,4 @@
-"""Messages that nobody could handle: what an operator may do with them.
+"""Dead letters, and what an operator may do with them.
 
 A message about a ticket is never sent again itself: its ticket failed because of it, so its claim is
 over and nobody would listen.  Requeueing it puts the ticket back, from the beginning, as its user's
@@ -158,7 +158,7 @@ def _chosen_or_refused(tray: DeadLetterSession, letter_id: str | None) -> Sequen
 
 @asynccontextmanager
 async def _tray(broker: Broker) -> AsyncIterator[DeadLetterSession]:
-    """Raises Refused if the letters cannot be taken in hand now."""
+    """Raises Refused if the letters cannot be taken from the queue now."""
     context = broker.dead_letters()
     try:
         tray = await asyncio.to_thread(context.__enter__)

@@ -39,9 +39,9 @@ FAILED_S = 1.0  # pause after a look that failed
 SEEKING_S = 0.5  # how soon a broker that is back is noticed; it takes no query
 FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 60.0  # between two tries of a message, doubled each time
 MAX_TRIES = 15
-"""In some ten minutes.  What fails then is set aside: it may be of a newer program, or lack a right."""
+"""They take about ten minutes.  A message that fails after them is set aside: its type may be of a newer program, or a right may be missing."""
 STILL_S = 30.0
-"""The outbox stands still if a message was not even tried for so long, with the broker there."""
+"""The outbox stands still if the broker is there and a message was not tried for this time."""
 RELAY_LOCK = 0x64737301
 _TURN = f"SELECT {database.NOT_FOR_EVER}, pg_advisory_xact_lock($1)"
 
@@ -50,7 +50,7 @@ SELECT id FROM outbox WHERE set_aside_at IS NULL AND (not_before IS NULL OR not_
 ORDER BY id LIMIT $1
 """
 
-# A ticket that is announced needs no letter any more that it could not be.
+# A ticket that was announced needs no dead letter of an earlier announcement.
 _SENT = """
 DELETE FROM outbox WHERE id = ANY($1::bigint[])
 OR (set_aside_at IS NOT NULL AND type_name = 'TicketReady' AND ticket_id = ANY($2::int[]))
@@ -70,7 +70,7 @@ WHERE set_aside_at IS NULL AND tries = 0
 
 @dataclass(frozen=True, kw_only=True)
 class _Failed:
-    """``for_ever``: another try would end in the same way."""
+    """``for_ever``: another try would fail in the same way."""
 
     reason: str
     for_ever: bool
@@ -114,7 +114,7 @@ class Relay:
             await asyncio.sleep(FAILED_S)
 
     async def problem(self) -> str:
-        """A sentence if nothing leaves although the broker is there; otherwise ""."""
+        """A sentence if no message is published although the broker is there; otherwise ""."""
         connected_s = self._note_connection()
         if connected_s < STILL_S:
             return ""
@@ -125,7 +125,7 @@ class Relay:
         return f"The outbox stands still: its oldest message has waited for {duration(age_s)}."
 
     def _note_connection(self) -> float:
-        """For how long the broker has been there, in seconds, as far as anybody has looked."""
+        """Seconds since the broker was first seen there; 0 while it is away."""
         now_s = time.monotonic()
         if not self._broker.connected:
             self._connected_s = None
@@ -152,7 +152,7 @@ class Relay:
         due: Sequence[OutboxMessage],
         ends: Sequence[_Failed | None],
     ) -> None:
-        """Remove what was sent; the rest is tried later, unless it is the broker that has gone."""
+        """Remove the published messages.  Put the failed ones off, unless the broker has gone meanwhile."""
         sent = [stored for stored, end in zip(due, ends, strict=True) if end is None]
         if sent:
             announced = [s.ticket_id for s in sent if s.type_name == TicketReady.__name__]
@@ -167,7 +167,7 @@ class Relay:
     async def _set_aside(
         self, due: Sequence[OutboxMessage], ends: Sequence[_Failed | None]
     ) -> None:
-        """Each in a transaction of its own.  One that this fails for comes again like any other."""
+        """Each in a transaction of its own.  A message for which this fails is due again later."""
         for stored, end in zip(due, ends, strict=True):
             if end and (end.for_ever or stored.tries + 1 >= MAX_TRIES):
                 try:
@@ -178,7 +178,7 @@ class Relay:
                     log.exception("message not set aside", extra={"id": stored.message_id})
 
     async def _note_unheard(self) -> None:
-        """No dispatcher of their service has ever started: the reaper goes on announcing them often."""
+        """No dispatcher of their service has ever started, so the reaper keeps announcing them at short intervals."""
         unheard, self._unheard = self._unheard, []
         if unheard:
             await Ticket.filter(id__in=unheard).update(announcements=0)
@@ -208,7 +208,7 @@ class Relay:
         return None
 
     def _published(self, stored: OutboxMessage, message: Message) -> "Future[None]":
-        """Not twice, while the broker may still take it from an earlier try."""
+        """The confirmation of an earlier try that is still under way, or of a new one."""
         known = self._under_way.get(stored.id)
         if known is None or known.done():
             known = self._broker.publish(message, message_id=stored.message_id)

@@ -34,7 +34,7 @@ def plain(reason: str) -> str:
 
 
 async def set_aside(row_id: int, reason: str) -> None:
-    """A ticket's owner is told when its announcement is set aside for the first time."""
+    """Set a message aside.  When a ticket's first announcement is set aside, its log tells the owner."""
     async with in_transaction():
         row = await OutboxMessage.select_for_update().get_or_none(id=row_id)
         if row is None or row.set_aside_at is not None:
@@ -75,7 +75,7 @@ def _letters() -> QuerySet[OutboxMessage]:
 
 
 async def _replaces_earlier(row: OutboxMessage) -> bool:
-    """A ticket has one letter, however often it was announced in vain."""
+    """Remove earlier letters of the same ticket; True if there was one."""
     same = _letters().filter(type_name=row.type_name, ticket_id=row.ticket_id)
     return await same.exclude(id=row.id).delete() > 0
 

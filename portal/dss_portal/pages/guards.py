@@ -1,4 +1,4 @@
-"""Who may see a page."""
+"""Rights to see a page, checked before each request."""
 
 from quart import Response, request
 
@@ -13,7 +13,7 @@ _WITHOUT_TOKEN = {"pages.sign_in"}  # nobody has a session yet; other sites are 
 
 
 async def person() -> Identity | None:
-    """Who looks at a page.  A Bearer token is for programs and opens none."""
+    """The user that looks at a page.  A Bearer token is for programs and opens none."""
     scheme = request.headers.get("Authorization", "").partition(" ")[0]
     return None if scheme.lower() == "bearer" else await identity()
 

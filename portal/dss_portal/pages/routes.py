@@ -65,7 +65,7 @@ def _secured(response: Response) -> Response:
 
 @blueprint.errorhandler(Refused)
 async def _refused(error: Refused) -> Response:
-    """A page with the sentence; the bare words of old for who has no right to be here."""
+    """A page with the sentence; for status 401 the bare text that old clients know."""
     if error.status == 401:
         return plain(error.text, 401)
     return await page("refused.html", error.status, sentence=error.for_people)

@@ -65,7 +65,7 @@ async def available() -> Response:
 @blueprint.get("/tickets/<int:ticket_id>/status")
 @signed_in
 async def status(ticket_id: int) -> Response:
-    """Also a sign of life of whoever works on the ticket."""
+    """Also renews the lease of the user's claim."""
     ticket = await store.visible(ticket_id, current_user())
     if ticket.claim_id is not None:
         await claims.renew_for(ticket.claim_id, current_user().id)

@@ -29,19 +29,19 @@ async def provided(user: User, githashes: Sequence[str]) -> list[Service]:
 
 
 async def check_provider(user: User, name: str) -> None:
-    """Nobody claims in the name of others.  Raises Refused."""
+    """Raises Refused unless the user belongs to the provider of that name."""
     access = ProviderAccess.filter(user=user, provider__name=name, provider__current=True)
     if not await access.exists():
         raise Refused(f"Provider {name} is not one of yours.")
 
 
 async def keep_rights(user: User) -> None:
-    """Nobody takes the user's rights with providers away before the caller's transaction ends."""
+    """Lock the user's rights with providers until the caller's transaction ends."""
     await ProviderAccess.filter(user=user).order_by("id").select_for_update()
 
 
 async def heard(services: Sequence[Service]) -> None:
-    """Somebody who serves them is at work."""
+    """A provider's user has asked for tickets of these services."""
     ids, now = [s.id for s in services], clock.now()
     await Service.filter(id__in=ids).update(heard_at=now, polled_at=now)
 

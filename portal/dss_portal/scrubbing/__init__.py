@@ -1,1 +1,1 @@
-"""What ITK-SNAP leaves in the files that it uploads, and nobody but their owner is to read."""
+"""Removes from uploaded files what ITK-SNAP leaves there of the sender's machine and the patient."""

@@ -1,4 +1,4 @@
-"""A NIfTI file without what its header tells in words: who made it, of what, from which file.
+"""Blanks the text fields of a NIfTI header: names of people, patients, programs and files.
 
 Layout: nifti1.h and nifti2.h of NIfTI-1 and NIfTI-2.  Voxels and grid stay as they are, bit for bit.
 """

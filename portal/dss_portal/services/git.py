@@ -1,4 +1,4 @@
-"""One file out of somebody's Git repository, with limits on time, size and what an address may be."""
+"""Reads one file of a provider's Git repository, with limits on time, size and address."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Who serves which service now, by the one rule of ``dss_broker.liveness``."""
+"""Which programs serve a service now, by the rule of ``dss_broker.liveness``."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -14,11 +14,11 @@ from dss_portal.database import clock
 from dss_portal.models import Dispatcher, Service, Worker
 
 FORGOTTEN = timedelta(days=1)
-"""Who has been dead for so long is no longer listed."""
+"""Programs that were silent for this time are no longer listed."""
 
 
 class Missed(StrEnum):
-    """Whose absence keeps a service from its tickets."""
+    """The kind of program whose absence keeps a service from its tickets."""
 
     NOBODY = ""
     DISPATCHER = "dispatcher"
@@ -102,7 +102,7 @@ def _missed(bundles: Iterable[str], served: set[str], *, polls: bool) -> Missed:
 
 
 async def _last_signs() -> tuple[dict[str, datetime | None], dict[str, datetime]]:
-    """Of anybody who serves it, and of those who poll."""
+    """Last signs of life by service name: of any program that serves it, and of providers that poll."""
     heard: dict[str, datetime | None] = {}
     polled: dict[str, datetime] = {}
     for service in await Service.all().only("id", "name", "heard_at", "polled_at"):
@@ -132,7 +132,7 @@ WHERE ticket.status = 'claimed' AND claim.user_id IS NOT NULL AND claim.expires_
 
 
 async def _held_over_http() -> set[str]:
-    """Services of which somebody works on a ticket that he claimed over HTTP: he does not poll meanwhile."""
+    """Services with a ticket that was claimed over HTTP: its provider does not poll while it works."""
     rows = await get_connection("default").execute_query_dict(_HELD, [clock.now()])
     return {str(row["name"]) for row in rows}
 

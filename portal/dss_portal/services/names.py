@@ -1,8 +1,8 @@
-"""Whose the name of a service is.
+"""The provider that a service's name belongs to.
 
 A name, with all its versions, belongs to the provider that offers a service of it, until that no longer
-offers any.  Tickets are submitted by name, so whoever could register a higher version under the name of
-another would get that one's tickets, with their images.
+offers any.  Tickets are submitted by name: a provider that registered a higher version under another
+provider's name would get that one's tickets, with their images.
 """
 
 from dss_portal.models import Provider, ProviderService
@@ -11,7 +11,7 @@ from dss_portal.tickets import queue
 
 
 async def reserve(name: str, provider: Provider) -> None:
-    """The name is the provider's until the caller's transaction ends, whoever else asks at the same time.
+    """Lock the name for the provider until the caller's transaction ends.
 
     Raises Refused if it belongs to another, or if the provider was removed.
     """

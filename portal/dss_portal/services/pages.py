@@ -31,7 +31,7 @@ class Light:
 
 @blueprint.get(addresses.SERVICES)
 async def service_list() -> Response:
-    """For who has signed in."""
+    """For users who have signed in."""
     if await person() is None:
         return await see_other(addresses.HOME)
     if terms_are_due():
@@ -52,7 +52,7 @@ async def _lights(service: Service, standing: Standing) -> list[Light]:
 
 
 def presence(missed: Missed, silent_s: float | None) -> Light:
-    """By who is missed now, and when anybody who serves it was last heard."""
+    """By the kind of program that is missing now, and by the last sign of life of any."""
     if missed is Missed.NOBODY:
         return Light(colour="green", words="At work")
     if missed is Missed.WORKER:

@@ -1,4 +1,4 @@
-"""The catalogue: services by hash and by name, and who works for them."""
+"""The catalogue: services by hash and by name, and the programs that serve them."""
 
 import hashlib
 import json

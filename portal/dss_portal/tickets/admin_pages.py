@@ -1,4 +1,4 @@
-"""``/admintickets``: everybody's tickets."""
+"""``/admintickets``: the tickets of all users."""
 
 from quart import Blueprint, Response, request
 

@@ -1,4 +1,4 @@
-"""Who works on which ticket.  There is one way to claim, for our dispatchers and for providers that poll."""
+"""Claims of tickets, by our dispatchers and by providers that poll.  A claim is a lease."""
 
 import uuid
 from collections.abc import Sequence
@@ -18,9 +18,10 @@ from dss_portal.tickets.store import now
 
 @dataclass(frozen=True, kw_only=True)
 class Claimant:
-    """Who asks: a dispatcher with the delivery in its hands, or a provider's user over HTTP.
+    """A dispatcher that holds an unacknowledged delivery, or a provider's user over HTTP.
 
-    ``lease_s`` is for services that do not set their own.
+    ``lease_s`` is used for services that do not set their own.  ``deliveries`` counts how often the
+    message was delivered, this time included.
     """
 
     provider: str
@@ -32,10 +33,11 @@ class Claimant:
 
 
 async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRefused:
-    """Grant the next waiting ticket of the service, whichever the dispatcher's message tells of.
+    """Grant the next waiting ticket of the service, which need not be the one that the message names.
 
-    A delivery leads to one ticket only: in new hands it takes that over, if it still holds it.  In
-    the same hands it is the same question, asked or delivered again, and gets the same answer.
+    One message leads to one ticket.  A repeated request of the same delivery is idempotent: it gets the
+    same claim.  After a redelivery to another dispatcher the ticket gets a new claim, which fences off
+    the earlier one, provided that the earlier one is still current.
     """
     claimant = Claimant(
         provider=request.provider,
@@ -60,9 +62,10 @@ async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRe
 
 
 async def _for_delivery(request: ClaimTicket) -> Ticket | None:
-    """Not a second ticket: a message that has outlived one may be about to be parked.
+    """The ticket that this message leads to, locked; None if there is none.
 
-    Nor for hands that have lost it since they asked, which may be long ago.
+    A message that has led to a ticket leads to no second one: it may be about to be parked.  A request
+    of an earlier delivery than the last one known gets nothing: its dispatcher has lost the message.
     """
     last = await Claim.filter(delivery_id=request.delivery_id).order_by("-deliveries").first()
     if last is not None:
@@ -72,9 +75,10 @@ async def _for_delivery(request: ClaimTicket) -> Ticket | None:
 
 
 async def _versions_of(request: ClaimTicket) -> list[int]:
-    """Services of that name that the dispatcher's provider offers or has offered; none if it was removed.
+    """Numbers of the services of that name that the dispatcher's provider offers or has offered.
 
-    So tickets for an older version are served too, and those of another provider's never.
+    Tickets for older versions are included, those for another provider's service are not.  A provider
+    that was removed has none.
     """
     links = ProviderService.filter(
         provider__name=request.provider, provider__current=True, service__name=request.service
@@ -83,7 +87,7 @@ async def _versions_of(request: ClaimTicket) -> list[int]:
 
 
 async def _granted_before(ticket: Ticket, claimant: Claimant) -> Claim | None:
-    """What the ticket is held by, if that was granted to the same delivery in the same hands."""
+    """The current claim, if it was granted to this very delivery; its lease begins anew."""
     if ticket.status is not Status.CLAIMED or ticket.claim_id is None:
         return None
     held = await Claim.get(id=ticket.claim_id)
@@ -107,14 +111,14 @@ async def next_ready(services: Sequence[Service], claimant: Claimant) -> Ticket 
 
 
 async def held_by(delivery_id: str) -> Ticket | None:
-    """The ticket whose current claim was granted to this delivery, locked."""
+    """The ticket whose current claim was granted to this message, locked."""
     granted = await Claim.filter(delivery_id=delivery_id).values_list("id", flat=True)
     held = Ticket.filter(claim_id__in=[str(i) for i in granted], status=Status.CLAIMED)
     return await held.select_for_update().first() if granted else None
 
 
 async def led_to(delivery_id: str) -> int | None:
-    """The number of the ticket that was claimed last with that message, whatever became of it."""
+    """The number of the ticket that this message led to last, in any state now."""
     last = await Claim.filter(delivery_id=delivery_id).order_by("-granted_at").first()
     return last.ticket_id if last else None
 
@@ -144,7 +148,7 @@ async def _grant(ticket: Ticket, claimant: Claimant) -> Claim:
 
 
 async def renew(claim_id: str, pause_s: float = 0.0) -> None:
-    """A sign of life; the next may take ``pause_s`` longer.  With every event, so it is one statement."""
+    """Begin the lease anew, ``pause_s`` seconds longer than usual.  One statement, since every event does this."""
     statement = (
         "UPDATE claim SET expires_at = now() + (lease_s + $2) * interval '1 s' WHERE id = $1"
     )
@@ -152,15 +156,15 @@ async def renew(claim_id: str, pause_s: float = 0.0) -> None:
 
 
 async def renew_for(claim_id: str, user_id: int) -> None:
-    """A sign of life, if the claim is that user's."""
+    """Likewise, if the claim belongs to that user."""
     if await Claim.exists(id=claim_id, user_id=user_id):
         await renew(claim_id)
 
 
 async def lapsed(claim_id: str | None = None) -> list[tuple[int, str]]:
-    """Ticket and claim of every current claim without a sign of life, or of that one if it has none.
+    """Ticket and claim of every current claim whose lease has expired; of ``claim_id`` only, if it is given.
 
-    Only the database's clock counts: that of a portal may be wrong by more than a lease.
+    The database's clock decides: a portal's may be wrong by more than a lease.
     """
     statement = (
         "SELECT ticket.id, claim.id AS claim_id FROM ticket JOIN claim ON claim.id = ticket.claim_id "

@@ -1,6 +1,4 @@
-"""Takes away what nobody needs any more: files of tickets that have ended, left by somebody who wrote
-too late or was killed while he did; login tokens and sessions that have expired; uploads that died with their portal.
-"""
+"""Removes leftovers: files of tickets that have ended, expired login tokens and sessions, dead uploads and programs."""
 
 import asyncio
 import logging
@@ -29,13 +27,13 @@ log = logging.getLogger(__name__)
 _ENDED = [*FINISHED, Status.DELETED]
 
 LATE = timedelta(days=1)
-"""Whoever writes so long after a ticket's end is not cleaned up after."""
+"""Tickets that ended longer ago are not looked at again."""
 
 _PAGE_TICKETS = 1_000
 """Their files are looked at in one go, without a pause for the requests of others."""
 
 LATELY = timedelta(hours=1)
-"""So long every file of a ticket is held against what clients are shown."""
+"""For this time after a ticket's end every file of it is compared with what clients are shown."""
 
 
 async def run(datastore: Datastore, every_s: float) -> None:

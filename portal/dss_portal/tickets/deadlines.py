@@ -1,4 +1,4 @@
-"""How long a ticket may spend in a stage, and what becomes of it then.
+"""The longest time that a ticket may spend in a stage, and its end after that.
 
 A service's own ``deadlines`` go before the portal's settings.  A round ends a page of tickets for each
 limit; those after them have their turn in the next one.
@@ -55,7 +55,7 @@ RUN = Stage(
 
 
 async def enforce(settings: Settings, datastore: Datastore) -> int:
-    """Give up or take away what is overdue; how many tickets that were."""
+    """End the tickets and claims that are overdue; the number of tickets."""
     rounds: dict[Find, Callable[[Overdue], Awaitable[int]]] = {
         partial(_overdue, UPLOAD): lambda late: _give_up_upload(*late, datastore),
         _abandoned: lambda late: _give_up_abandoned(*late, datastore),
@@ -153,7 +153,7 @@ async def _time_out(ticket_id: int, stage: Status, text: str) -> bool:
 
 
 async def _end_attempt(ticket_id: int, limit_s: float, max_attempts: int) -> bool:
-    """Whoever works on it is told to stop, and the next attempt is queued, if there is one."""
+    """Tell the holder to stop, and queue the next attempt if ``max_attempts`` allows one."""
     async with in_transaction():
         ticket = await store.locked(ticket_id)
         if ticket is None or not _still_runs(ticket, limit_s):

@@ -1,8 +1,9 @@
-"""Claims without a sign of life.
+"""Claims whose lease has expired.
 
-Signs of life travel through the broker.  While that is away, or while the portal that hears them is
-frozen, no claim is dead for being silent: so whether one has lapsed is asked behind all events that
-are under way, in their own queue, and not before everybody has had time to connect again.
+Events of the holder renew a lease, and travel through the broker.  While the broker is away, or the
+portal that consumes the events is frozen, a lease may expire although its holder is alive.  So the
+question whether a lease has expired goes through the queue of the events, behind those that are under
+way, and is not asked before every program has had time to connect again.
 """
 
 import time
@@ -17,11 +18,11 @@ from dss_portal.tickets import claims, store, submission
 from dss_portal.tickets.lifecycle import LeaseLapsed
 
 ASK_AGAIN_S = 30.0
-"""A question that was lost with its portal is asked again after so long."""
+"""Time after which a question is asked again, in case it was lost with its portal."""
 
 
 class Overdue:
-    """Asks about the claims that seem to have lapsed.  ``grace_s``: so long the broker must have been there."""
+    """Asks about the claims whose lease seems to have expired, once the broker has been there for ``grace_s``."""
 
     def __init__(self, broker: Broker, grace_s: float) -> None:
         self._broker = broker
@@ -30,7 +31,7 @@ class Overdue:
         self._asked: dict[str, float] = {}
 
     async def ask(self) -> int:
-        """Publish a question for each; of how many."""
+        """Publish a question for each; the number of questions."""
         now_s = time.monotonic()
         if not self._broker.connected:
             self._away_s = now_s
@@ -45,7 +46,7 @@ class Overdue:
 
 
 async def lapse(ticket_id: int, claim_id: str, max_attempts: int) -> bool:
-    """End the claim if there is still no sign of life; False if there is."""
+    """End the claim if its lease is still expired; False if it was renewed."""
     async with in_transaction():
         ticket = await store.locked(ticket_id)
         if ticket is None or not await claims.lapsed(claim_id):

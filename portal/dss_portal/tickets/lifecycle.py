@@ -1,4 +1,4 @@
-"""What becomes of a ticket: the only place that decides.  Pure."""
+"""The state machine of a ticket.  Every change of state is decided here.  Pure."""
 
 from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
@@ -40,7 +40,7 @@ class Failed:
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseLapsed:
-    """No sign of life from the claim; after ``max_attempts`` claims the ticket times out."""
+    """The lease of the claim has expired.  After ``max_attempts`` attempts the ticket times out."""
 
     claim_id: str
     max_attempts: int
@@ -48,7 +48,7 @@ class LeaseLapsed:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOverdue:
-    """The claim's attempt has taken too long; it is taken away, and counts like a lapsed one."""
+    """The attempt of the claim has taken too long.  The claim ends, and counts like one whose lease expired."""
 
     claim_id: str
     max_attempts: int
@@ -63,14 +63,14 @@ class StageOverdue:
 
 @dataclass(frozen=True, kw_only=True)
 class Abandoned:
-    """A message of, or to, the holder of the claim could not be handled by anybody."""
+    """A message from or to the holder of the claim was moved to the dead letters."""
 
     claim_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class HolderRemoved:
-    """Who holds the claim may not work for the service any more; that is no attempt of the ticket's."""
+    """The holder of the claim has lost the right to serve the service.  This does not count as an attempt."""
 
     claim_id: str
 
@@ -82,7 +82,7 @@ class Retried:
 
 @dataclass(frozen=True, kw_only=True)
 class Requeued:
-    """A sysadmin wants a ticket that has not succeeded to wait from the beginning, whoever has it."""
+    """A sysadmin wants a ticket that has not succeeded to start again, even if it is claimed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,14 +158,15 @@ def _retried(ticket: TicketState) -> TicketState:
 
 
 def _deleted(ticket: TicketState) -> TicketState:
-    """Often asked for again, by who has not heard the answer."""
+    """Idempotent: a client that lost the answer deletes again."""
     return ticket if ticket.status is Status.DELETED else replace(ticket, status=Status.DELETED)
 
 
 def claim_to_withdraw(before: TicketState, after: TicketState, event: Event) -> str | None:
-    """The claim that ``event`` ended without its holder's doing; its holder may be at work and is to be told.
+    """The claim whose holder must be told to stop; None if there is none.
 
-    Of a deleted ticket everybody is told anyway.
+    It is the claim that ``event`` ended against its holder's will.  The deletion of a ticket withdraws
+    the whole ticket, so no claim is returned.
     """
     ended_by_holder = isinstance(event, Succeeded | Failed)
     if before.status is not Status.CLAIMED or ended_by_holder or after.status is Status.DELETED:
@@ -180,7 +181,7 @@ def _requeued(ticket: TicketState) -> TicketState:
 
 
 def _claimed(ticket: TicketState, event: Claimed) -> TicketState:
-    # A claimed ticket can change hands: whoever decides on that has checked that the holder is gone.
+    # A claimed ticket can get a new claim: the caller has checked that the old holder has lost its message.
     if ticket.status not in {Status.READY, Status.CLAIMED}:
         return ticket
     return replace(ticket, status=Status.CLAIMED, claim_id=event.claim_id)

@@ -1,4 +1,4 @@
-"""What claimed tickets tell: events from the dispatchers become the state that ITK-SNAP sees."""
+"""Handlers of the messages for the portal: claims, and events that become the state that ITK-SNAP sees."""
 
 import logging
 from typing import get_args
@@ -38,7 +38,7 @@ ClaimEvent = ClaimProgressed | ClaimLogged | ClaimHeartbeat | ClaimSucceeded | C
 
 
 class Listener:
-    """Handlers for the portal's three queues.  Each may run twice for one message."""
+    """Handlers of the portal's three queues.  All are idempotent, since a message may be delivered twice."""
 
     def __init__(self, datastore: Datastore, settings: Settings) -> None:
         self._datastore = datastore
@@ -56,7 +56,7 @@ class Listener:
         delivery.reply(await claims.answer(request, self._settings.lease_s))
 
     async def on_event(self, delivery: Delivery) -> None:
-        """Something happened to a claimed ticket, or somebody says that he is at work."""
+        """An event of a claimed ticket, a question about a lease, or the announcement of a dispatcher or worker."""
         match delivery.message:
             case ServiceAnnounced() as announced:
                 await services.announce(announced)
@@ -76,9 +76,9 @@ class Listener:
                 raise TypeError(f"{type(other).__name__} is no event for the portal")
 
     async def on_parked(self, delivery: Delivery) -> None:
-        """Nobody could handle a message; if a claim came to its end by that, the user is told.
+        """A message was moved to the dead letters.  A claim that it belongs to fails, and the user's log says so.
 
-        A waiting ticket loses nothing but a message, and the reaper announces it again.
+        A ticket that waits is announced again by the reaper.
         """
         message = delivery.message
         metrics.PARKED.labels(type(message).__name__).inc()
@@ -97,7 +97,7 @@ class Listener:
             await _ignore(event)
 
     async def _take(self, event: ClaimEvent, message_id: str) -> bool:
-        """False if its claim is over."""
+        """Apply the event to its ticket; False if its claim is not the current one."""
         async with in_transaction():
             ticket = await store.locked(event.ticket_id)
             if ticket is None or not is_current(store.state_of(ticket), event.claim_id):
@@ -126,7 +126,7 @@ class Listener:
         await claims.renew(event.claim_id)
 
     async def _log(self, ticket: Ticket, event: ClaimLogged, message_id: str) -> None:
-        """The files come first: a line takes those that wait for one."""
+        """Attach the files before the line is added, which adopts them.  Once for each ``message_id``."""
         if event.attachments and not await store.has_log(message_id):
             for file in event.attachments:
                 await attachments.take_over(self._datastore, ticket.id, event.claim_id, file)
@@ -153,13 +153,14 @@ async def _ignore(event: ClaimEvent) -> None:
 
 
 async def _concerned(message: Message, message_id: str) -> tuple[Ticket | None, str | None]:
-    """The ticket, locked, and the claim of it that a message is about, as far as there are any.
+    """The ticket, locked, and the claim that a message is about; None where there is none.
 
-    A question about results ends no claim: its provider was told that nobody answers, and asks again.
+    CheckResults names a claim, but does not end it: the provider was told that there is no answer, and
+    may ask again.
     """
     if isinstance(message, CheckResults):
         return None, None
-    if isinstance(message, TicketReady):  # it may have led to any ticket of the service
+    if isinstance(message, TicketReady):  # it may have led to another ticket of the service
         held = await claims.held_by(message_id)
         return held, held.claim_id if held else None
     ticket_id = ticket_of(message)

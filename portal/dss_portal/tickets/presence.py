@@ -1,4 +1,4 @@
-"""Whether anybody serves the services: told to Prometheus, and to the owners of tickets that wait."""
+"""Tells Prometheus, and the owners of waiting tickets, which services are served."""
 
 import asyncio
 import logging
@@ -20,11 +20,11 @@ log = logging.getLogger(__name__)
 PERIOD_S = 2.0
 
 PATIENCE_S = 30.0
-"""Users are told of an absence that has lasted so long: a restart is none of their business."""
+"""Users are told of an absence that has lasted this long; a restart is shorter."""
 
 _BATCH = 500
 
-# A claimed ticket is in hands that the lease watches, and lacks at most a worker.
+# The lease watches the dispatcher of a claimed ticket, so such a ticket can only miss a worker.
 _TELL = f"""
 WITH told AS (
     UPDATE ticket SET missed = $1 WHERE id IN (
@@ -35,7 +35,7 @@ WITH told AS (
     RETURNING id
 )
 INSERT INTO ticket_log (ticket_id, at, category, message) SELECT id, $3, $4, $5 FROM told RETURNING id
-"""  # noqa: S608 - no input of anybody's
+"""  # noqa: S608 - constants of ours
 
 
 class Presence:

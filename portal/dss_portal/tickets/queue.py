@@ -1,4 +1,4 @@
-"""Which waiting ticket is next: the one order, for whoever claims and for the place that users see.
+"""The order of waiting tickets, used for claims and for the place that users see.
 
 Users take turns at each service.  A user's first waiting ticket stands before every other's second,
 his second before every other's third, and so on.  Among tickets of the same number counts since
@@ -25,7 +25,7 @@ GRANT_LOCK = 0x64737302  # any number that all portals agree on
 _SERIALISE = f"""
 SELECT {database.NOT_FOR_EVER}, pg_advisory_xact_lock($1::int, key) FROM (
     SELECT DISTINCT hashtext(name) AS key FROM unnest($2::text[]) AS name ORDER BY key) AS keys
-"""  # noqa: S608 - no input of anybody's
+"""  # noqa: S608 - constants of ours
 
 # $1: names of services.
 _ORDERED = """
@@ -49,7 +49,7 @@ WITH waiting AS (
 
 _FIRST = f"""{_ORDERED}
 SELECT id FROM numbered WHERE service_id = ANY($2) ORDER BY number, since, id LIMIT 1
-"""  # noqa: S608 - no input of anybody's
+"""  # noqa: S608 - constants of ours
 
 _PLACE = f"""{_ORDERED}
 SELECT

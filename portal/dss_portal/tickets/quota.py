@@ -1,7 +1,7 @@
 """What a user may hold: open tickets, stored bytes and files.
 
 The limits are exact for any number of requests and portals: every check is made in a transaction
-that holds the lock on the user's row.  Who needs a ticket's lock, too, takes that one first.
+that holds the lock on the user's row.  Code that also needs a ticket's lock takes that one first.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from dss_portal.refusals import Refused
 from dss_portal.tickets import store
 
 NAMED = 20
-"""So many tickets are named when the limit is reached: ITK-SNAP shows 1023 characters."""
+"""Tickets named in the refusal; ITK-SNAP shows 1023 characters."""
 
 
 async def lock(user_id: int) -> User:

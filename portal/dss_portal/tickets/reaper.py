@@ -1,4 +1,4 @@
-"""What nobody tells: claims without a sign of life, stages that take too long, missed announcements."""
+"""Finds what no message tells: expired leases, stages that take too long, lost announcements."""
 
 import asyncio
 import logging
@@ -23,11 +23,11 @@ log = logging.getLogger(__name__)
 PERIOD_S = 2.0
 
 LONGEST_GRACE_S = 15.0
-"""Everybody has connected to the broker again after so long, and given a sign of life."""
+"""Longest time that a program needs to connect to the broker again and to renew its lease."""
 MAX_DOUBLINGS = 6
-"""A ticket that waits for hours is announced about once in one, with the default setting."""
+"""With the default setting, a ticket that waits for hours is announced about once an hour."""
 ANNOUNCE_S = 10.0
-"""A round announces again for about so long, at most one page of tickets more."""
+"""Time that a round spends on announcements; the page of tickets at hand is finished."""
 PAGE_TICKETS = 200
 
 # $1: the last ticket of the page before.  $2: now.  $3: the first wait, in seconds.
@@ -40,10 +40,10 @@ ORDER BY id LIMIT $5
 
 
 async def run(settings: Settings, datastore: Datastore, broker: Broker) -> None:
-    """Until cancelled.
+    """Sweep every PERIOD_S until cancelled.
 
-    Begins one lease after the start, so that the signs of life that queued up while no portal ran
-    are heard before anybody is declared dead.
+    The first sweep is one lease after the start: events that queued up while no portal ran renew their
+    leases before that.
     """
     await asyncio.sleep(settings.lease_s)
     overdue = leases.Overdue(broker, grace_s=min(settings.lease_s, LONGEST_GRACE_S))
@@ -60,7 +60,7 @@ async def run(settings: Settings, datastore: Datastore, broker: Broker) -> None:
 
 
 async def sweep(settings: Settings, datastore: Datastore) -> int:
-    """End what is past its deadline, and announce forgotten tickets again; how many were touched."""
+    """End what is past its deadline, and announce waiting tickets again; the number of tickets touched."""
     touched = await deadlines.enforce(settings, datastore)
     until_s = time.monotonic() + ANNOUNCE_S
     async for forgotten in _forgotten(settings.reconcile_s):
@@ -71,10 +71,10 @@ async def sweep(settings: Settings, datastore: Datastore) -> int:
 
 
 async def _forgotten(reconcile_s: float) -> AsyncIterator[list[int]]:
-    """Waiting tickets whose last message may be lost, in pages.
+    """Waiting tickets whose announcement may be lost, in pages.
 
-    Each announcement doubles the time until the next, because a long queue loses nothing and one
-    message too many for every ticket and minute would fill it.
+    Each announcement doubles the time until the next one: a ticket may wait only because the queue is
+    long, and its announcements would fill that queue.
     """
     last, now = 0, store.now()
     while True:

@@ -1,4 +1,4 @@
-"""Room for an upload: kept in the database while the file comes, so that parallel uploads add up.
+"""Disk quota reserved for an upload, in the database, so that parallel uploads add up.
 
 A file whose size is announced gets its whole room at the start, or is refused then.  A file without
 a size asks for room as it grows.  If there is none left, the older of two uploads waits for the
@@ -29,7 +29,7 @@ GROWTH = 16
 """A file without a size is given a sixteenth more than it has."""
 SIGN_OF_LIFE_S = 10.0
 LATE_S = 30.0
-"""An upload that was not heard of for so long after the longest pause has died with its portal."""
+"""An upload without a sign of life for this time after the longest pause has died with its portal."""
 LOOK_S = 0.2
 
 # $1: the user.  $2, $3, $4: ticket, area and name of the file, which may replace another.
@@ -79,7 +79,7 @@ class Held:
 
 
 class Reservation:
-    """The room of one upload, which counts for the ticket's owner.
+    """The reservation of one upload, which counts for the ticket's owner.
 
     Entering it raises Refused if the file cannot fit, or if its ticket would be one too many.
     """

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 0.05
 RENEW_S = 5.0
-"""So often the claim is renewed meanwhile: a service may have leases of seconds."""
+"""Interval at which the claim is renewed while the check runs; a service may have leases of seconds."""
 
 REFUSED = "The results cannot be accepted. {} Mend them, send them again, and set the status again."
 NO_ANSWER = (

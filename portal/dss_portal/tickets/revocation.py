@@ -1,11 +1,11 @@
-"""Claims of people who may not work for the ticket's service any more: their tickets wait again, for colleagues."""
+"""Ends the claims of users who have lost the right to serve the service.  Their tickets wait again."""
 
 from tortoise.connection import get_connection
 
 from dss_portal.tickets import store, submission
 from dss_portal.tickets.lifecycle import HolderRemoved
 
-# A removed service may be finished; its provider, or the user, who was removed may not go on.
+# A claim on a removed service may be finished; one of a removed provider or user may not.
 _ORPHANED = """
 SELECT ticket.id, claim.id AS claim_id FROM ticket
     JOIN claim ON claim.id = ticket.claim_id

@@ -74,21 +74,21 @@ async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
 
 
 def _goes_on(ticket: Ticket, event: lifecycle.Event) -> bool:
-    """Is whom its log calls missed back, by what has just happened?"""
+    """Does ``event`` show that the program which the ticket's log calls missing is back?"""
     is_taken = isinstance(event, lifecycle.Claimed) and ticket.missed == Missed.DISPATCHER
     return is_taken or isinstance(event, lifecycle.Succeeded)
 
 
 async def begin_waiting(ticket: Ticket) -> None:
-    """Of whoever is missed now, its log does not tell yet."""
+    """Forget which missing program the log was told of, so that it is told anew."""
     ticket.missed = ""
     await ticket.save(update_fields=["missed"])
 
 
 async def withdraw_claim(ticket: Ticket, claim_id: str) -> None:
-    """Whoever still works for that claim stops, before the next one takes his place or while it works.
+    """Tell the holder of the claim to stop, within the caller's transaction.
 
-    Of a deleted ticket everybody does.
+    For a deleted ticket the message names no claim, so every holder stops.
     """
     service = await ticket.service
     claim_id = "" if ticket.status is Status.DELETED else claim_id
@@ -97,7 +97,10 @@ async def withdraw_claim(ticket: Ticket, claim_id: str) -> None:
 
 
 def _note_time(ticket: Ticket, before: TicketState) -> tuple[str, ...]:
-    """When its wait began, and its attempt; the columns.  A ticket that is given back keeps its place."""
+    """Set the times of its wait and of its attempt; the changed columns.
+
+    A ticket whose claim ended keeps its place in the queue.
+    """
     if ticket.status is Status.READY:
         ticket.announcements = 0
         if ticket.attempt == 1 and ticket.claim_id is None:
@@ -141,9 +144,9 @@ async def add_log(
     *,
     adopts: bool = True,
 ) -> int:
-    """A line for the user; its number.  If it ``adopts``, with the attachments that wait for one.
+    """Add a line for the user; its number.  If it ``adopts``, attachments without a line belong to it now.
 
-    Told twice under one ``message_id``, it is kept once.
+    Idempotent for one ``message_id``.
     """
     if message_id is not None:
         known = await TicketLog.get_or_none(message_id=message_id)
@@ -192,7 +195,7 @@ async def set_progress(ticket_id: int, start: float, end: float, progress: float
 
 
 async def clear_progress(ticket_id: int, start: float = 0.0, end: float = 1.0) -> None:
-    """Forget what was told of the part from ``start`` to ``end``."""
+    """Delete the progress of all chunks between ``start`` and ``end``."""
     await TicketProgress.filter(
         ticket_id=ticket_id, chunk_start__gte=start, chunk_end__lte=end
     ).delete()

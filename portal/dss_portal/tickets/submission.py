@@ -1,4 +1,4 @@
-"""What a user does to his ticket: create, send files, submit, delete."""
+"""A user's actions on a ticket: create, send files, submit, retry, delete."""
 
 from tortoise.transactions import in_transaction
 
@@ -64,7 +64,7 @@ async def receive_file(
 ) -> None:
     """Add a file to a ticket that is not yet submitted; a sysadmin may while it waits.
 
-    If it ``scrubs``, nobody ever reads where the sender keeps his files.  Raises Refused.
+    If it ``scrubs``, the paths of the sender's machine are removed before the file is kept.  Raises Refused.
     """
     ticket_id, area, sent = reservation.ticket.id, reservation.area, reservation.sent
     _require_open(reservation.ticket, ticket_id, user)
@@ -96,7 +96,7 @@ def _require_open(ticket: Ticket | None, ticket_id: int, user: User) -> None:
 
 
 async def submit(ticket_id: int, user: User, quiet_s: float) -> None:
-    """Hand the ticket over.  State, history and the event are one commit.  Raises Refused."""
+    """Queue the ticket.  State, history and event are committed together.  Raises Refused."""
     async with in_transaction():
         ticket = await _own(ticket_id, user)
         if quota.is_quiet(ticket, quiet_s):  # it counts again
@@ -124,7 +124,7 @@ async def retry(datastore: Datastore, ticket_id: int, user: User, quiet_s: float
 
 
 async def put_back(datastore: Datastore, ticket_id: int) -> None:
-    """Like ``retry``, for an operator who has mended what made the ticket fail.  Raises Refused."""
+    """Like ``retry``, for an operator after the cause of the failure is repaired.  Raises Refused."""
     async with in_transaction():
         ticket = await store.locked(ticket_id)
         if ticket is None:
@@ -140,7 +140,7 @@ async def put_back(datastore: Datastore, ticket_id: int) -> None:
 
 
 async def _begin_anew(datastore: Datastore, ticket: Ticket, line: str) -> None:
-    """Announce a ticket that is ``ready`` again, without what earlier attempts have left."""
+    """Remove the files and the progress of earlier attempts, and announce the ticket, which is ``ready`` again."""
     await store.clear_progress(ticket.id)
     await store.forget_files(ticket.id, "results")
     await datastore.remove_results(ticket.id)
@@ -156,7 +156,7 @@ async def delete(datastore: Datastore, ticket_id: int, user: User) -> None:
 
 
 async def withdraw(datastore: Datastore, ticket_id: int) -> None:
-    """The ticket is over: whoever works on it is told, and its files are removed."""
+    """Delete the ticket: tell its holder to stop, and remove its files.  Idempotent."""
     async with in_transaction():
         ticket = await store.locked(ticket_id)
         if ticket is None:
@@ -169,7 +169,7 @@ async def withdraw(datastore: Datastore, ticket_id: int) -> None:
 
 
 async def announce(ticket: Ticket) -> None:
-    """Tell the service's dispatchers that there is one ticket more, within the caller's transaction."""
+    """Announce to the service's dispatchers that one more ticket waits, within the caller's transaction."""
     service = await ticket.service
     ready = TicketReady(
         ticket_id=ticket.id,

@@ -1,4 +1,4 @@
-"""Signed values that a portal may have signed whose clock is ahead: itsdangerous calls those expired."""
+"""Signed values that stay valid if they were signed by a portal whose clock is ahead; itsdangerous calls those expired."""
 
 from datetime import datetime
 from typing import Any

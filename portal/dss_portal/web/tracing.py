@@ -1,4 +1,4 @@
-"""Each request by its name in the log, and as a span in the trace of whoever asks."""
+"""Gives each request an id, which every line of the log has, and a span in the client's trace."""
 
 import re
 import uuid
