@@ -1,4 +1,4 @@
-"""Tells the portal that a service is served, again and again, and when that ends."""
+"""Announces to the portal that a service is served, repeatedly, and that it ends."""
 
 import threading
 from dataclasses import replace
@@ -23,7 +23,7 @@ class Announcements:
         self._publishing = threading.Lock()
 
     def publish(self) -> bool:
-        """False if no portal was reached."""
+        """Announce the service.  False if no portal was reached."""
         with self._publishing:
             return not self._stopping.is_set() and self._publish(self._announced)
 

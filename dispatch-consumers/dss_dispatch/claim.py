@@ -52,7 +52,7 @@ class ClaimedTicket:
     silence_s: float
 
     def process(self) -> tuple[ResultFile, ...]:
-        """Make staged and checked result files of the user's files.
+        """Read the input, run the inference, build and check the result.  Returns the result's files.
 
         Raises TicketError, Withdrawn or NoInference.
         """

@@ -1,4 +1,4 @@
-"""The events of a claim: what the portal, and through it the user, is told."""
+"""Publishes the events of a claim to the portal, which shows them to the user."""
 
 import logging
 import threading

@@ -22,7 +22,7 @@ POLL_S = 0.5
 
 
 def request_claim(broker: Broker, request: ClaimTicket, stopping: threading.Event) -> Message:
-    """The portal's answer, however long no portal is there.
+    """Request the claim and return the portal's answer.  Waits for a portal as long as none is connected.
 
     The portal answers a repeated request as it did before, so sending it again is safe.  Raises ReturnToQueue
     when ``stopping`` is set, BrokerClosed if the broker was closed.
@@ -38,7 +38,7 @@ def request_claim(broker: Broker, request: ClaimTicket, stopping: threading.Even
 def _request_once(
     broker: Broker, request: ClaimTicket, wait_s: float, stopping: threading.Event
 ) -> Message | None:
-    """None if no answer came within ``wait_s``."""
+    """Send the request and wait for the answer; None if none came within ``wait_s``."""
     ends_s = time.monotonic() + wait_s
     conversation = broker.request(request)
     try:
@@ -53,7 +53,7 @@ def _request_once(
 
 
 def _poll(conversation: Conversation, stopping: threading.Event) -> Message | None:
-    """None if no answer has come within POLL_S, or if the request reached no portal."""
+    """The answer; None if none has come within POLL_S, or if the request reached no portal."""
     try:
         return conversation.next(POLL_S)
     except ReplyTimeout:

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 SUCCESS = "success"
 EXPECTED = (TicketError, Withdrawn, NoInference)
-"""Errors that end the work on a ticket; counted by name, as are unexpected ones."""
+"""Errors that are expected to end the work on a ticket.  Each is counted by its name."""
 
 
 class Consumer:
@@ -99,7 +99,7 @@ class Consumer:
             self._reached_portal = self._announcements.publish()
 
     def problems(self) -> list[str]:
-        """A sentence if no worker can run the inference."""
+        """One sentence if no worker can run the inference, else none."""
         self._workers.note(connected=self._broker.connected)
         if not self._bundle or not self._subscribed or not self._workers.are_missing:
             return []
@@ -129,7 +129,7 @@ class Consumer:
                     self._work(claim, delivery, watch)
 
     def _claim(self, ready: TicketReady, delivery: Delivery) -> ClaimGranted | None:
-        """None if the portal refuses the ticket."""
+        """Request the claim; None if the portal refuses it."""
         request = ClaimTicket(
             ticket_id=ready.ticket_id,
             service=ready.service,
@@ -176,7 +176,7 @@ class Consumer:
     def _end(
         self, error: Exception, ticket: ClaimedTicket, delivery: Delivery, watch: ClaimWatch
     ) -> None:
-        """Raises as ``end_claim`` does."""
+        """End a claim whose work raised ``error``, and remove its files.  Raises as ``end_claim`` does."""
         self._count(type(error).__name__)
         try:
             end_claim(error, ticket.claim, ticket.events, delivery, self._datastore)

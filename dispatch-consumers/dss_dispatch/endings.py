@@ -24,7 +24,7 @@ def end_claim(
     delivery: Delivery,
     datastore: Path,
 ) -> None:
-    """Publish why the work ended, if somebody waits for that.
+    """Publish why the work ended, unless the claim itself has ended.
 
     Raises TryAgainLater or BrokerClosed if the delivery is to be retried.
     """
@@ -55,7 +55,7 @@ def end_claim(
 
 
 def _retry_later(events: ClaimEvents, reason: str, attempt: int) -> None:
-    """Raises TryAgainLater; after the last attempt the claim fails with ``reason`` instead."""
+    """Pause the claim and raise TryAgainLater; after the last attempt fail the claim with ``reason`` instead."""
     if attempt > len(RETRY_DELAYS_S):
         events.failed(f"{reason} Please tell the operator, and submit again later.")
         return

@@ -7,7 +7,7 @@ from dss_workspace.errors import WorkspaceInvalid
 
 
 class TicketError(Exception):
-    """The ticket cannot be done; the text is a sentence for the user, shown as it stands."""
+    """The ticket fails; the text is a sentence that the user reads unchanged."""
 
 
 class ImageDamaged(TicketError):

@@ -32,7 +32,7 @@ IMAGE_ROLES: dict[TagType, frozenset[str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class LabelStyle:
-    """How a value of the segmentation is called and drawn; red, green, blue are 0..255."""
+    """Name and colour of a value of the segmentation; red, green, blue are 0..255."""
 
     value: int
     name: str
@@ -52,11 +52,11 @@ BUILT_IN_RULES = ("lung-segmentation", "nodule-detection")
 
 @dataclass(frozen=True, kw_only=True)
 class Dispatch:
-    """The layer tagged ``tag`` goes to the algorithm; what comes back is a layer called ``segmentation``.
+    """The layer tagged ``tag`` is segmented; the result is a layer with the name ``segmentation``.
 
-    ``rules`` and ``bundle`` name what may do the work, ``provider`` chooses.  ``labels`` go before those
-    of the algorithm; ``parameters`` are handed to it.  ``crop_box`` are the tags of landmarks at two corners
-    of the part to be looked at, ``time_point`` the tag of one of several time points.
+    ``provider`` chooses between the algorithms ``rules`` and ``bundle``.  ``labels`` override those of the
+    algorithm, which gets ``parameters``.  ``crop_box`` are the tags of landmarks at two corners of the part to
+    segment, ``time_point`` is the tag of the time point to segment.
     """
 
     tag: str
@@ -76,7 +76,7 @@ class Dispatch:
 
     @property
     def colour_parameters(self) -> dict[str, str]:
-        """For the algorithm, whose picture shows the labels in the colours of this service."""
+        """The service's colours as parameters, for the picture that the algorithm draws."""
         colours = {label.value: label.rgb for label in self.labels}
         return {label_colours.PARAMETER: label_colours.written(colours)} if colours else {}
 

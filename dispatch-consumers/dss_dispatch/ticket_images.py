@@ -71,7 +71,7 @@ def read_volume(path: Path) -> Image:
 
 
 def read_header(path: Path) -> Image:
-    """Raises TicketError if the file is no image in one of our formats.  Reads no voxels."""
+    """The header of any image.  Raises TicketError if the file is no image in one of our formats."""
     return _image(_read_file(path, reading.read_header))
 
 

@@ -88,7 +88,7 @@ def facade(
 
 @main.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def phantom(context: typer.Context) -> None:
-    """The same as 'dss-phantom': make a chest CT of nobody.  'dss-phantom --help' shows its options."""
+    """The same as 'dss-phantom': make a synthetic chest CT.  'dss-phantom --help' shows its options."""
     done = subprocess.run([sys.executable, "-m", "dss_phantom", *context.args], check=False)
     raise typer.Exit(done.returncode)
 
@@ -163,7 +163,7 @@ def _start_facade(
     from dss_inference.facade.request_store import RequestStore  # noqa: PLC0415
     from dss_inference.facade.routes import Facade  # noqa: PLC0415
     from dss_inference.facade.serving import serve_facade  # noqa: PLC0415
-    from dss_inference.facade.submissions import Submissions  # noqa: PLC0415 - an HTTP server, which few need
+    from dss_inference.facade.submissions import Submissions  # noqa: PLC0415 - an HTTP server, rarely used
 
     try:
         store = RequestStore(settings.facade_dir)

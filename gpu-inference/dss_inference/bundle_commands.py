@@ -65,7 +65,7 @@ def run(
         list[str] | None, typer.Option("-p", help="NAME=VALUE, as in a service's parameters.")
     ] = None,
 ) -> None:
-    """Segment one image here and now."""
+    """Segment one image without a worker."""
     parameters = dict(_pair(text) for text in parameter or ())
     loaded = load_or_refuse(bundle, read_settings(DeviceSettings))
     output.mkdir(parents=True, exist_ok=True)

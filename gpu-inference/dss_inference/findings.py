@@ -27,7 +27,7 @@ class Finding:
 
     @property
     def sentence(self) -> str:
-        """For the ticket's log."""
+        """The line of the ticket's log."""
         place = ", ".join(f"{value:.1f}" for value in self.centre_mm)
         return f"{self.title[:1].upper()}{self.title[1:]}, centre {place} mm (LPS)."
 
@@ -35,7 +35,7 @@ class Finding:
 def write_findings(
     findings: Sequence[Finding], folder: Path, facts: Mapping[str, object]
 ) -> tuple[Path, Path]:
-    """The same as JSON, with ``facts`` before it, and as CSV."""
+    """Write ``findings`` as JSON, after ``facts``, and as CSV."""
     rows = [asdict(finding) for finding in findings]
     (folder / JSON_NAME).write_text(json.dumps({**facts, "findings": rows}, indent=2) + "\n")
     (folder / CSV_NAME).write_text(_csv(findings))

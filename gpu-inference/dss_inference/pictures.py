@@ -1,4 +1,4 @@
-"""The picture that goes with a segmentation: drawn from what is in memory, a file beside the segmentation."""
+"""The picture of a segmentation, drawn from the arrays in memory into a file beside the segmentation."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -28,7 +28,7 @@ def picture_report(
     folder: Path,
     parameters: Mapping[str, str],
 ) -> tuple[Report, ...]:
-    """``found`` is in the order of ``ct.hu``.  Colours in ``parameters`` go before those of ``labels``.
+    """Draw ``found``, which is in the order of ``ct.hu``.  Colours in ``parameters`` override those of ``labels``.
 
     None if it cannot be drawn: a segmentation is not lost for its picture.  Raises InferenceError where the
     parameter is malformed.

@@ -1,4 +1,4 @@
-"""What is handed out beside a segmentation: lists of findings, landmarks, a report on its quality."""
+"""Files and landmarks beside a segmentation: its findings, and other reports."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,18 +9,18 @@ from dss_inference.bundle import Report
 from dss_inference.findings import Finding, write_findings
 
 
-def on_disk(path: Path, text: str, description: str, mime_type: str) -> Report:
-    """``text`` as a file of its own, fsynced."""
+def write_report(path: Path, text: str, description: str, mime_type: str) -> Report:
+    """Write ``text`` to ``path``, fsynced."""
     path.write_text(text, encoding="utf-8")
     for written in (path, path.parent):
         sync(written)
     return Report(path=path, description=description, mime_type=mime_type)
 
 
-def listed(
+def write_finding_reports(
     findings: Sequence[Finding], folder: Path, facts: Mapping[str, object] | None = None
 ) -> tuple[Report, ...]:
-    """The findings as CSV and as JSON, on disk; ``facts`` stand before them in the JSON."""
+    """Write the findings as CSV and as JSON, fsynced; ``facts`` precede them in the JSON."""
     as_json, as_csv = write_findings(findings, folder, facts or {})
     for path in (as_json, as_csv, folder):
         sync(path)
@@ -35,7 +35,7 @@ def listed(
 
 
 def landmarks_of(findings: Sequence[Finding], labels: Sequence[Label]) -> tuple[Landmark, ...]:
-    """One for each finding, in the colour of its label."""
+    """One landmark for each finding, in the colour of its label."""
     colours = {label.value: label.rgb for label in labels}
     return tuple(
         Landmark(text=f.title, position_mm=f.centre_mm, rgb=colours[f.number]) for f in findings

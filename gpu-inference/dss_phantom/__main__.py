@@ -1,4 +1,4 @@
-"""``dss-phantom``: makes a chest CT of nobody, with the truth about its lungs."""
+"""``dss-phantom``: makes a synthetic chest CT with the truth about its lungs."""
 
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -32,7 +32,7 @@ def phantom(
     oblique: Annotated[float, typer.Option(help="Tilt of the axes in degrees.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Each seed is another person.", min=0)] = 1,
 ) -> None:
-    """Make a chest CT of nobody, with the truth about its lungs."""
+    """Make a synthetic chest CT, with the truth about its lungs."""
     settings = read_settings(DeviceSettings)
     spec = PhantomSpec(
         size=size, spacing_mm=spacing, orientation=orientation, oblique_deg=oblique, seed=seed

@@ -1,4 +1,4 @@
-"""A chest as depths on a regular grid of points: what is where, before any scanner."""
+"""The anatomy of a chest, before a scanner: depths of its organs on a regular grid of points."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,12 +38,12 @@ CHANNELS = (
     "soft",
     "lung",
 )
-"""Depths in mm, but for the last two: HU of soft tissue and of lung."""
+"""Depths in mm; the last two are HU of soft tissue and of lung."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Anatomy:
-    """``fields`` (channel, z, y, x), channels as in CHANNELS; ``first_mm`` (z, y, x) is the first point."""
+    """``fields`` (channel, z, y, x) are those of CHANNELS; ``first_mm`` (z, y, x) is the first point."""
 
     fields: npt.NDArray[np.float32]
     first_mm: tuple[float, float, float]
@@ -52,7 +52,7 @@ class Anatomy:
 
 @lru_cache(maxsize=1)
 def grow_chest(seed: int) -> Anatomy:
-    """Each seed is another person: size, warp, position of the organs, trees."""
+    """The chest of a person; each seed gives another size, shape, position of organs, and vessels."""
     rng = np.random.default_rng(seed)
     straight = regular_space(_HALF_MM, _STEP_MM)
     space = _warped(straight, rng)
@@ -82,7 +82,7 @@ def grow_chest(seed: int) -> Anatomy:
 
 
 def _warped(space: Space, rng: np.random.Generator) -> Space:
-    """Bent by a few mm and scaled by a few per cent, so that no two seeds are alike."""
+    """Bend ``space`` by a few mm and scale it by a few per cent, differently for each seed."""
     scale = rng.normal(1, 0.03, 3)
     bent = [_smooth(space.x.shape, 5.0, rng) for _ in range(3)]
     return Space(
@@ -95,14 +95,14 @@ def _warped(space: Space, rng: np.random.Generator) -> Space:
 
 
 def _smooth(shape: tuple[int, ...], amplitude: float, rng: np.random.Generator) -> Depth:
-    """Random, slowly varying, with the given standard deviation at its nodes."""
+    """A random field that varies slowly; ``amplitude`` is the standard deviation at its nodes."""
     nodes = rng.normal(0, amplitude, (7, 7, 7))
     zoomed = ndi.zoom(nodes, [n / 7 for n in shape], order=1, grid_mode=True, mode="nearest")
     return np.asarray(zoomed, np.float32)
 
 
 def _torso(space: Space, inside_mm: float) -> Depth:
-    """The trunk, or what lies ``inside_mm`` within its skin; narrower towards the neck."""
+    """Depth in the trunk, or in the part ``inside_mm`` below the skin; narrower towards the neck."""
     taper = 1 - 0.55 / (1 + np.exp(-(space.z - 165) / 14))
     return pillar(
         space, _HALF_WIDTH_MM * taper - inside_mm, _HALF_DEPTH_MM * taper - 0.8 * inside_mm
@@ -157,7 +157,7 @@ def _vessels(space: Space, rng: np.random.Generator) -> Depth:
 
 
 def _soft_hu(space: Space, rng: np.random.Generator) -> Depth:
-    """Muscle, with liver, spleen and blood a little denser."""
+    """HU of muscle; liver, spleen and blood are a little denser."""
     hu = 45 + _smooth(space.x.shape, 8.0, rng)
     hu[ellipsoid(space, (-70, 0, -150), (85, 85, 85)) > 0] += 15
     hu[ellipsoid(space, (95, 45, -150), (35, 40, 55)) > 0] += 8
@@ -165,6 +165,6 @@ def _soft_hu(space: Space, rng: np.random.Generator) -> Depth:
 
 
 def _lung_hu(space: Space, rng: np.random.Generator) -> Depth:
-    """Denser towards the back, where blood sinks to; grainy."""
+    """HU of lung: denser towards the back, where blood collects, with grain."""
     grain = ndi.gaussian_filter(rng.normal(0, 60, space.x.shape).astype(np.float32), 0.8)
     return np.asarray(-868 + 0.42 * space.y + grain + _smooth(space.x.shape, 12.0, rng), np.float32)

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""A chest CT with its truth, as large, fine, turned and tilted as asked for."""
+"""Makes a chest CT with its truth, in a given size, spacing and orientation."""
 
 import math
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class Phantom:
 
 
 def make_phantom(spec: PhantomSpec, runner: Runner) -> Phantom:
-    """The same spec gives the same phantom.  Raises InferenceError for an orientation that is none."""
+    """The same spec gives the same phantom.  Raises InferenceError for an unknown orientation."""
     direction = _direction(spec)
     hu = np.empty(spec.size[::-1], np.int16)
     truth = np.empty(spec.size[::-1], np.uint8)
@@ -82,7 +82,7 @@ def make_phantom(spec: PhantomSpec, runner: Runner) -> Phantom:
 
 
 def _direction(spec: PhantomSpec) -> npt.NDArray[np.float64]:
-    """Columns are the image's axes in LPS."""
+    """The direction matrix: its columns are the image's axes in LPS."""
     if sorted(_PATIENT_AXIS.get(c, "?") for c in spec.orientation) != ["x", "y", "z"]:
         raise InferenceError(f"{spec.orientation!r} is no orientation; LPS or RAS would be.")
     cosines = sitk.DICOMOrientImageFilter.GetDirectionCosinesFromOrientation(spec.orientation)
@@ -108,7 +108,7 @@ def _truth(fields: dict[str, npt.NDArray[np.float32]]) -> npt.NDArray[np.uint8]:
 
 
 def _scanned(fields: dict[str, npt.NDArray[np.float32]], soft_mm: float) -> npt.NDArray[np.float32]:
-    """HU, with edges as wide as the scanner's blur and the voxels make them."""
+    """HU of the fields, with edges ``soft_mm`` wide, as scanner and voxels blur them."""
 
     def share(name: str) -> npt.NDArray[np.float32]:
         soft: npt.NDArray[np.float32] = np.clip(0.5 + fields[name] / soft_mm, 0, 1)
@@ -127,7 +127,7 @@ def _scanned(fields: dict[str, npt.NDArray[np.float32]], soft_mm: float) -> npt.
 
 
 def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Correlated between neighbours in a slice, as a reconstruction kernel leaves it."""
+    """Noise, correlated between neighbours in a slice as by a reconstruction kernel."""
     white = rng.standard_normal(shape, np.float32)
     white[:, 1:] += white[:, :-1]
     white[:, :, 1:] += white[:, :, :-1]
@@ -135,7 +135,7 @@ def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.f
 
 
 def _outside_view(spec: PhantomSpec) -> npt.NDArray[np.bool_]:
-    """What lies outside the circle that a scanner reconstructs, of a slice (y, x)."""
+    """True outside the circle that a scanner reconstructs, for a slice (y, x)."""
     y, x = np.ogrid[-1 : 1 : spec.size[1] * 1j, -1 : 1 : spec.size[0] * 1j]
     return np.asarray(x**2 + y**2 > 1.02)
 

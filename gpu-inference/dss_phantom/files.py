@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""A phantom on disk."""
+"""Writes a phantom to disk."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from dss_phantom.chest import LEFT, RIGHT, Phantom
 
 
 def write_phantom(phantom: Phantom, folder: Path) -> None:
-    """``ct.nii.gz``, ``truth.nii.gz`` and, last, ``truth.json`` with names and volumes."""
+    """Write ``ct.nii.gz``, ``truth.nii.gz`` and, last, ``truth.json`` with names and volumes."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, image in (("ct", phantom.ct), ("truth", phantom.truth)):
         sitk.WriteImage(image, folder / f"{name}.nii.gz", useCompression=True, compressionLevel=1)

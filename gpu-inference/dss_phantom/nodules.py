@@ -1,4 +1,4 @@
-"""Nodules of 4 to 20 mm, each seed with its own."""
+"""Nodules of 4 to 20 mm in a phantom; each seed gives others."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ class Nodule:
     hu: float
 
     def depth_mm(self, points_mm: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """How far inside the points (..., 3) lie, negative outside.  A little bumpy, as nodules are."""
+        """Depth of points (..., 3) in the nodule, negative outside.  The surface is a little uneven."""
         away = points_mm - self.centre_mm
         length = np.linalg.norm(away, axis=-1)
         bumps = np.sin(away * (9 / self.diameter_mm)).sum(axis=-1)
@@ -33,23 +33,23 @@ class Nodule:
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """From voxel indices (x, y, z) to millimetres: ``to_mm`` (3 x 3), then ``first_mm``."""
+    """Maps voxel indices (x, y, z) to millimetres: multiply by ``to_mm`` (3 x 3), add ``first_mm``."""
 
     to_mm: npt.NDArray[np.float64]
     first_mm: npt.NDArray[np.float64]
 
     def moved(self, slices: int) -> "Frame":
-        """Of an array that begins so many slices later."""
+        """The frame of an array that begins ``slices`` later."""
         return Frame(to_mm=self.to_mm, first_mm=self.first_mm + self.to_mm[:, 2] * slices)
 
     def points_mm(self, box: tuple[slice, ...]) -> npt.NDArray[np.float64]:
-        """(z, y, x, 3) of the voxels in ``box`` (z, y, x)."""
+        """Positions (z, y, x, 3) of the voxels in ``box`` (z, y, x)."""
         index = np.stack(np.meshgrid(*(np.arange(b.start, b.stop) for b in box), indexing="ij"), -1)
         return np.asarray(index[..., ::-1] @ self.to_mm.T + self.first_mm, np.float64)
 
 
 def grow_nodules(anatomy: Anatomy, count: int, seed: int) -> tuple[Nodule, ...]:
-    """At most ``count``, none in a vessel, some at the pleura; sizes spread evenly in the logarithm."""
+    """At most ``count`` nodules, none in a vessel, some at the pleura; their log sizes are uniform."""
     rng = np.random.default_rng([seed, 2])
     nodules: list[Nodule] = []
     for point in rng.uniform(0, anatomy.fields.shape[1:], (_TRIES, 3)).astype(int):
@@ -86,7 +86,7 @@ def paint(
     frame: Frame,
     soft_mm: float,
 ) -> None:
-    """Into ``hu`` (z, y, x), where it is ``lung``, with edges ``soft_mm`` wide."""
+    """Add ``nodules`` to ``hu`` (z, y, x) within ``lung``, with edges ``soft_mm`` wide."""
     for nodule in nodules:
         box = _box(nodule, hu.shape, frame, soft_mm)
         depth = nodule.depth_mm(frame.points_mm(box))
@@ -96,14 +96,14 @@ def paint(
 
 
 def _layers(nodule: Nodule) -> list[tuple[float, float]]:
-    """What begins how deep, and its HU."""
+    """Depth in mm from which each layer begins, and its HU."""
     if nodule.kind == "part-solid":
         return [(0.0, nodule.hu), (nodule.diameter_mm * 0.25, 20.0)]
     return [(0.0, nodule.hu)]
 
 
 def _box(nodule: Nodule, shape: tuple[int, ...], frame: Frame, soft_mm: float) -> tuple[slice, ...]:
-    """Of the array that holds the nodule; empty where that is elsewhere."""
+    """The part of the array around the nodule; empty if the nodule is outside."""
     to_index = np.linalg.inv(frame.to_mm)
     middle = (to_index @ (nodule.centre_mm - frame.first_mm))[::-1]
     reach = (nodule.diameter_mm * 0.6 + soft_mm) * np.linalg.norm(to_index, axis=1)[::-1]

@@ -1,4 +1,4 @@
-"""Depths: how far inside a shape a point lies, in mm, negative outside.  Exact only near the surface."""
+"""Depths of points in shapes, in mm, negative outside.  They are exact only near the surface."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -10,7 +10,7 @@ Depth: TypeAlias = npt.NDArray[np.floating]
 Point: TypeAlias = npt.NDArray[np.float64]
 
 FAR_MM = 12.0
-"""Depths beyond this are cut off: they only have to be right near a surface."""
+"""Larger depths are cut off, since only those near a surface are used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ def regular_space(half_mm: tuple[float, float, float], step_mm: float) -> Space:
 def ellipsoid(
     space: Space, centre: tuple[float, float, float], radii: tuple[float, float, float]
 ) -> Depth:
-    """``centre`` and ``radii`` along x, y, z."""
+    """Depth in an ellipsoid; ``centre`` and ``radii`` are along x, y, z."""
     scaled = [
         (p - c) / r for p, c, r in zip((space.x, space.y, space.z), centre, radii, strict=True)
     ]
@@ -44,7 +44,7 @@ def ellipsoid(
 
 
 def pillar(space: Space, half_x: Depth | float, half_y: Depth | float, power: float = 2.5) -> Depth:
-    """A superelliptic pillar along z; its half axes may change with z."""
+    """Depth in a superelliptic pillar along z; its half axes may change with z."""
     radius = np.hypot(space.x, space.y)
     ratio = (np.abs(space.x / half_x) ** power + np.abs(space.y / half_y) ** power) ** (1 / power)
     return np.asarray(
@@ -53,7 +53,7 @@ def pillar(space: Space, half_x: Depth | float, half_y: Depth | float, power: fl
 
 
 def all_of(*depths: Depth) -> Depth:
-    """Inside every one of the shapes."""
+    """Depth in the intersection of the shapes."""
     depth: Depth = np.minimum.reduce(depths)
     return depth
 
@@ -73,7 +73,7 @@ class Tube:
 
 
 def tubes(space: Space, parts: list[Tube]) -> Depth:
-    """Depth in the nearest tube; -FAR_MM where none is near."""
+    """Depth in the nearest tube; -FAR_MM if none is near."""
     depth = np.full(space.x.shape, -FAR_MM, np.float32)
     for part in parts:
         box = _box(space, part)

@@ -1,4 +1,4 @@
-"""Airways and vessels: tubes that fork."""
+"""Airways and vessels, as trees of tubes."""
 
 import numpy as np
 

@@ -1,1 +1,1 @@
-"""How a dispatcher gets an inference: ``protocol`` says what, from a queue or from a server over HTTP."""
+"""Inference for tickets: the interface (``protocol``), and its implementations by a queue and by HTTP."""

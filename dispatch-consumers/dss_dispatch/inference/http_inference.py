@@ -98,7 +98,7 @@ class _UploadedImage:
     began_s: float = field(default_factory=time.monotonic)
 
     def upload(self, image: Path) -> str:
-        """The endpoint of the result."""
+        """Send the image; returns the endpoint of its result.  Raises NoInference or TicketError."""
         address = f"{self.url}/{self.request.bundle.replace('-', '_')}/inference"
         with _WithdrawableFile(image, self.withdrawn) as file, _reachable():
             answer = self.client.post(
@@ -116,7 +116,7 @@ class _UploadedImage:
     def wait_for(
         self, endpoint: str, target: Path, on_progress: ProgressListener, silence_s: float
     ) -> None:
-        """Returns when the segmentation is at ``target``."""
+        """Poll until the segmentation is at ``target``.  Raises NoInference, TicketError or Withdrawn."""
         heard_s = time.monotonic()
         while True:
             with suppress(httpx.TransportError):
@@ -154,7 +154,7 @@ class _UploadedImage:
         )
 
     def report(self, endpoint: str, segmentation: Path) -> Report:
-        """The original server has none; then the labels are read from the segmentation."""
+        """Get the report of a result.  For the original server, which has none, read the labels from the segmentation."""
         with _reachable():
             answer = self.client.get(f"{self.url}{endpoint}/report")
         if answer.status_code == httpx.codes.OK:
@@ -195,7 +195,7 @@ class _UploadedImage:
         )
 
     def delete(self, endpoint: str) -> None:
-        """A patient's image stays on no server longer than needed.  Errors are ignored."""
+        """Delete image and result at the server, since a patient's image must not stay there.  Errors are ignored."""
         with suppress(httpx.HTTPError):
             self.client.delete(self.url + endpoint, timeout=5.0)
 
@@ -232,7 +232,7 @@ def _store(content: Iterator[bytes], target: Path, withdrawn: threading.Event) -
 
 
 def _trace_headers() -> dict[str, str]:
-    """The server continues the trace of the ticket."""
+    """The header by which the server continues the ticket's trace."""
     traceparent = tracing.current_traceparent.get()
     return {tracing.TRACEPARENT: traceparent} if traceparent else {}
 

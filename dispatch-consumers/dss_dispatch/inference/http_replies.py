@@ -1,4 +1,4 @@
-"""What an inference server over HTTP answers, and what it means for a ticket."""
+"""Reads the answers of an inference server over HTTP."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ class ReportEntry(msgspec.Struct, kw_only=True):
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """What our own server reports of a result; the original server reports nothing."""
+    """The report of our own server on a result; the original server sends none."""
 
     labels: tuple[Label, ...]
     notes: tuple[Note, ...] = ()

@@ -1,4 +1,4 @@
-"""What a dispatcher asks of inference, wherever that runs."""
+"""The interface of inference to a dispatcher, wherever the inference runs."""
 
 import threading
 from typing import Protocol
@@ -11,7 +11,7 @@ class ProgressListener(Protocol):
 
 
 class Inference(Protocol):
-    """Runs the requests of one service."""
+    """Runs requests for inference.  May be used from any thread."""
 
     def run(
         self,
@@ -20,7 +20,7 @@ class Inference(Protocol):
         on_progress: ProgressListener,
         withdrawn: threading.Event,
     ) -> InferenceFinished:
-        """Wait for the end of the inference, hours if need be.
+        """Run the inference and return its outcome.  This may take hours.
 
         Raises TicketError with the reason of a failure, Withdrawn soon after ``withdrawn`` is set, and
         NoInference if nothing can run the request or if it is silent for too long.

@@ -67,7 +67,7 @@ class QueueInference:
     def _next_reply(
         self, conversation: Conversation, withdrawn: threading.Event, silence: "_Silence"
     ) -> Message | None:
-        """None, every POLL_S, while all workers are busy."""
+        """Wait for the next reply.  Returns None every POLL_S while all workers are busy."""
         while not withdrawn.is_set():
             silence.note(connected=self._broker.connected)
             try:

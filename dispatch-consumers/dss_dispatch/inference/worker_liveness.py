@@ -27,7 +27,7 @@ class WorkerLiveness:
         self.heard_s = self._alive[announced.instance] = time.monotonic()
 
     def note(self, *, connected: bool) -> None:
-        """Call it often: no worker is missing for the time without a connection to the broker."""
+        """Record whether the broker is connected; call it often.  Without a connection no worker counts as missing."""
         if not connected:
             self._disconnected_s = time.monotonic()
 

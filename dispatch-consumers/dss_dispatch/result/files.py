@@ -12,7 +12,7 @@ ROOM_BYTES = 1 << 20
 
 
 def is_full(error: Exception, folder: Path) -> bool:
-    """True if ``error`` came of a full disk.  ITK's errors do not say, so the volume is asked then."""
+    """True if ``error`` came of a full disk.  ITK's errors do not say so; then the free space decides."""
     unclear = isinstance(error, RuntimeError | ResultRefused)
     return is_disk_full(error) or (unclear and not has_free(folder, ROOM_BYTES))
 

@@ -29,9 +29,9 @@ from dss_workspace.registry import Folder, read
 
 @workspace_errors()
 def check_results(folder: Path, segmentation: str) -> tuple[ResultFile, ...]:
-    """The files of ``folder``, if ITK-SNAP can load them and ``segmentation`` fits its image exactly.
+    """Check that ITK-SNAP can load ``folder`` and that ``segmentation`` fits its image exactly.
 
-    Raises ResultRefused (or TicketError, if a file cannot even be read), with a sentence.
+    Returns the files of ``folder``.  Raises ResultRefused, or TicketError if a file cannot be read.
     """
     workspace = _only_workspace(folder)
     layers = ws.layers(workspace)

@@ -9,7 +9,7 @@ from dss_workspace.registry import Folder
 
 
 def add_landmarks(workspace: Folder, landmarks: Sequence[Landmark], main: Image) -> None:
-    """Append them to those of the user; ``main`` has the grid of the main image."""
+    """Append ``landmarks`` to those of the user; ``main`` has the grid of the main image."""
     ws.add_landmarks(workspace, [_annotation(landmark, main) for landmark in landmarks])
 
 

@@ -1,4 +1,4 @@
-"""The picture of what a provider over HTTP has returned, for the ticket's log."""
+"""The picture of a result that a provider over HTTP has uploaded, for the ticket's log."""
 
 import logging
 from pathlib import Path
@@ -20,9 +20,9 @@ _DESCRIPTION = "Three planes with the outlines of the labels"
 
 
 def leave_picture(results: Path, sent: Path, folder: Path) -> tuple[AttachedFile, ...]:
-    """Of the results that ``check_provider_results`` has accepted, as a file in ``folder``.
+    """Draw the results, which ``check_provider_results`` has accepted, into a file of ``folder``.
 
-    None without a segmentation that is new, or if it cannot be drawn: results are not lost for their picture.
+    Returns () if they have no segmentation, or if drawing fails: the results are valid without a picture.
     """
     try:
         content = _drawn(results, sent)
@@ -52,14 +52,14 @@ def _workspace_in(folder: Path) -> Path:
 
 
 def _newest_segmentation(among: tuple[Layer, ...], sent: Path) -> Layer | None:
-    """The last one under a name that the user did not send; else the last one."""
+    """The last segmentation with a name that the user did not submit; else the last one."""
     found = [layer for layer in among if layer.role == Role.SEGMENTATION]
     new = [layer for layer in found if not (sent / layer.file_name).exists()]
     return next(reversed(new or found), None)
 
 
 def _colours(workspace: Folder) -> dict[int, tuple[int, int, int]]:
-    """Of the label table, where ITK-SNAP keeps them as three words from 0 to 255."""
+    """Colours by value of the label table, where each is three words from 0 to 255."""
     colours = {v: _rgb(e.get("Color")) for v, e in label_table(workspace).items() if v}
     return {value: colour for value, colour in colours.items() if colour is not None}
 

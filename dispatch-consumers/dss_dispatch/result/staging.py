@@ -79,7 +79,7 @@ def _used_values(submission: Submission) -> frozenset[int]:
 
 
 def _place_segmentation(segmentation: Segmentation, places: dict[int, int], folder: Path) -> str:
-    """Link it under a name made of its content, so that one name never stands for two contents."""
+    """Link the segmentation into ``folder`` under a name made of its content; returns the name."""
     source = segmentation.path
     suffix = ".nii.gz" if source.name.endswith(".nii.gz") else source.suffix
     if any(own != place for own, place in places.items()):

@@ -14,14 +14,14 @@ TIME_POINT, CROP_BOX = "time_point", "crop_box"
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
-    """Voxels from ``first`` up to and without ``end``, indices (x, y, z) from 0, in the image's own order."""
+    """Voxels from ``first`` up to ``end``, which is not included, indices (x, y, z) from 0, in the image's own order."""
 
     first: tuple[int, int, int]
     end: tuple[int, int, int]
 
     @property
     def slices(self) -> tuple[slice, slice, slice]:
-        """For an array (z, y, x)."""
+        """The box as an index of an array (z, y, x)."""
         z, y, x = (slice(a, b) for a, b in zip(self.first[::-1], self.end[::-1], strict=True))
         return z, y, x
 

@@ -31,7 +31,7 @@ class ComputeThread:
         self._started = False
 
     def __call__(self, work: Callable[[], T], cancelled: Callable[[], bool]) -> T:
-        """Returns or raises as ``work`` does.  Raises Cancelled if it is cancelled before ``work`` begins."""
+        """Run ``work`` in the thread; return its result or raise its error.  Raises Cancelled if it is cancelled before that."""
         self._start()
         done: Future[T] = Future()
         self._waiting.put((done, copy_context(), work))
@@ -41,7 +41,7 @@ class ComputeThread:
                     raise Cancelled
             return done.result()
         finally:
-            del done  # an exception would keep itself, and every volume of its frames, alive
+            del done  # otherwise an exception would keep itself and the volumes of its frames alive
 
     def _start(self) -> None:
         with self._starting:

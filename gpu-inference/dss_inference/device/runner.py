@@ -150,7 +150,7 @@ class Runner:
     def _enlarged(
         self, coarse: npt.NDArray[np.uint8], factors: tuple[int, int, int], rows: slice
     ) -> torch.Tensor:
-        """Interpolated linearly to the fine rows ``rows``."""
+        """``coarse`` interpolated linearly to the fine rows ``rows``."""
         first, last = rows.start // factors[0] - 1, -(-rows.stop // factors[0]) + 1
         index = np.clip(np.arange(first, last), 0, coarse.shape[0] - 1)
         values = self._on_device(coarse[index]).float()[None, None]
@@ -169,8 +169,8 @@ class Runner:
     ) -> npt.NDArray[np.float32]:
         """Channels ``fields`` (c, z, y, x), interpolated at the voxels of some ``rows`` of an image.
 
-        ``shape`` (z, y, x) is the image's; ``matrix`` and ``shift`` lead from its indices (x, y, z) to
-        those of the fields.  Outside of the fields their border goes on.
+        ``shape`` (z, y, x) is the image's; ``matrix`` and ``shift`` map its indices (x, y, z) to
+        those of the fields.  Outside the fields, the values of their border are used.
         """
         z, y, x = (
             torch.arange(r.start, r.stop, device=self._device, dtype=torch.float32)

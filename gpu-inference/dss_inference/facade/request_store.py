@@ -104,7 +104,7 @@ class RequestStore:
 
 
 def _number_in(file: Path) -> int:
-    """0 if there is none, or if a process was killed while writing it."""
+    """The number in ``file``; 0 without a file, or if a process was killed while writing it."""
     try:
         return int(file.read_text())
     except (FileNotFoundError, ValueError):
@@ -112,7 +112,7 @@ def _number_in(file: Path) -> int:
 
 
 def _read(file: Path) -> RunInference | None:
-    """None if it is damaged; the others are not affected."""
+    """The stored request; None if the file is damaged."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=RunInference)
     except (OSError, ValueError, msgspec.MsgspecError) as error:

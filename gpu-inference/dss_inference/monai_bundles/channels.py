@@ -16,7 +16,7 @@ _UNLABELLED = ("background", "unlabeled", "unlabelled", "void")
 
 
 class Rule(StrEnum):
-    """What decides which label a voxel gets."""
+    """The rule by which a voxel gets its label."""
 
     LARGEST = "largest"
     INDEPENDENT = "independent"
@@ -65,9 +65,9 @@ def is_background(name: str) -> bool:
 
 
 def channels_of(names: dict[int, str], count: int | None, config: Config) -> Channels:
-    """``count`` of the network's channels, None if nothing tells.
+    """The channels of a network with ``count`` of them, None if that is unknown.
 
-    Raises InferenceError where metadata and configuration allow more than one reading.
+    Raises InferenceError if metadata and configuration can be understood in several ways.
     """
     steps = _steps(config)
     _require_one_order(steps)

@@ -71,7 +71,7 @@ def is_detection(config: Config) -> bool:
 
 
 def out_channels(config: Config) -> int | None:
-    """Of the network, if the configuration says so in a plain number."""
+    """The number of the network's channels; None if the configuration does not state it as a number."""
     for part in ("network_def", "network"):
         network = config.get(part)
         given = network.get("out_channels") if isinstance(network, dict) else None

@@ -34,7 +34,7 @@ from dss_inference.monai_bundles.monai_patches import replace_torchvision
 from dss_inference.monai_bundles.network_input import as_tensor, require_finite
 from dss_inference.monai_bundles.network_watch import count_batches, watch_network
 from dss_inference.pictures import picture_report
-from dss_inference.reports import landmarks_of, listed
+from dss_inference.reports import landmarks_of, write_finding_reports
 from dss_inference.worker_metrics import note_batch
 
 LEAST_SCORE = 0.5
@@ -105,7 +105,7 @@ class MonaiDetection:
             notes=self._notes(found.findings, least_score),
             landmarks=landmarks_of(found.findings, labels),
             reports=(
-                *listed(found.findings, output_dir),
+                *write_finding_reports(found.findings, output_dir),
                 *picture_report(ct, found.voxels, labels, output_dir, parameters),
             ),
             stage_seconds=stages.seconds(),
@@ -128,7 +128,7 @@ class MonaiDetection:
             return self._detect(image.as_tensor()), image.affine.numpy()
 
     def _found(self, boxes: list[bx.Box], ct: Ct, affine: npt.NDArray[np.float64]) -> _Found:
-        """``affine`` is that of the prepared image."""
+        """Findings and their label map; ``affine`` is that of the prepared image."""
         to_prepared = np.linalg.inv(affine) @ as_tensor(ct).affine.numpy()
         voxels = bx.ellipsoids(boxes, to_prepared, ct.hu.shape[::-1]).transpose(2, 1, 0)
         findings = tuple(

@@ -19,7 +19,7 @@ from dss_inference.monai_bundles.window_batch import WindowBatch
 
 
 class DetectorInference:
-    """Runs a detector; ``fallback`` plans the fallback."""
+    """Runs a detector; ``fallback`` plans the attempts."""
 
     def __init__(self, detector: Any, device: torch.device, memory: Memory) -> None:
         """``detector`` is MONAI's ``RetinaNetDetector``, or one like it; ``memory`` is that of ``device``."""

@@ -52,7 +52,7 @@ class BundleFolder:
 
     @property
     def channels(self) -> Channels:
-        """Of a segmentation.  Raises InferenceError where they can be read in several ways."""
+        """The channels of a segmentation bundle.  Raises InferenceError if they can be understood in several ways."""
         return read_channels(self.metadata, self.config)
 
 
@@ -61,7 +61,7 @@ def is_bundle(root: Path) -> bool:
 
 
 def read_folder(root: Path) -> BundleFolder:
-    """Not checked; without weights, ``weights`` is where they belong.  Raises InferenceError if it is none."""
+    """Read a bundle without checking it.  Without weights, ``weights`` is their place.  Raises InferenceError if it is no bundle."""
     metadata, config = read_metadata(root), read_config(root)
     found = labels_of(metadata)
     return BundleFolder(
@@ -95,13 +95,13 @@ def part_of(metadata: dict[str, Any], side: str, name: str) -> dict[str, Any]:
 
 
 def labels_of(metadata: dict[str, Any]) -> dict[int, str]:
-    """By number; 0, and what has no number, left out."""
+    """Names by number, without 0 and without entries that have no number."""
     names = names_of(part_of(metadata, "outputs", "pred").get("channel_def"))
     return {value: name for value, name in names.items() if value > 0}
 
 
 def read_channels(metadata: dict[str, Any], config: Config) -> Channels:
-    """Raises InferenceError where metadata and configuration allow more than one reading."""
+    """The channels.  Raises InferenceError if metadata and configuration can be understood in several ways."""
     output = part_of(metadata, "outputs", "pred")
     told = output.get("num_channels")
     count = out_channels(config) or (told if isinstance(told, int) else None)

@@ -1,4 +1,4 @@
-"""A label map from what a bundle's postprocessing leaves of its channels."""
+"""Makes a label map of the channels that a bundle's postprocessing returns."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from dss_inference.monai_bundles.channels import HALF, Channels, Rule
 from dss_inference.monai_bundles.network_watch import NOT_NUMBERS
 
 _ROUNDING = 1e-3
-"""So far beyond 0 and 1 a probability may lie that was interpolated."""
+"""Distance from 0..1 that an interpolated probability may have."""
 
 Labels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating]
@@ -20,16 +20,16 @@ Floats = npt.NDArray[np.floating]
 
 @dataclass(frozen=True, kw_only=True)
 class LabelMap:
-    """``voxels`` are (z, y, x); ``hidden``: how many voxels of each value a smaller label took."""
+    """``voxels`` are (z, y, x); ``hidden`` is the number of voxels of each value that a smaller label covers."""
 
     voxels: Labels
     hidden: dict[int, int]
 
 
 def label_map(pred: Any, channels: Channels, given: int, shape: tuple[int, ...]) -> LabelMap:
-    """``pred`` (c, x, y, z) comes of a network that gave so many channels; ``shape`` is (z, y, x).
+    """``pred`` (c, x, y, z) is of a network with ``given`` channels; ``shape`` is (z, y, x).
 
-    Raises InferenceError where the values are none that can be told apart.
+    Raises InferenceError if the values do not determine the labels.
     """
     array = np.asarray(pred)
     if not np.isfinite(array).all():
@@ -67,7 +67,7 @@ def _values(array: Floats) -> Labels:
 
 
 def _passing(array: Floats, channels: Channels) -> tuple[Labels, dict[int, int]]:
-    """Each label where its channel passes, the smaller one over the larger; and what is hidden of each."""
+    """Each label where its channel passes, smaller labels over larger ones; and the hidden voxels of each."""
     _require_probabilities(array)
     only = len(array) == 1
     passes = {v: array[0 if only else c] >= HALF for v, c in channels.channel_of.items()}

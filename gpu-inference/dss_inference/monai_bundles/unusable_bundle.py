@@ -1,4 +1,4 @@
-"""A bundle that is installed but cannot be used: its queue answers each request with the faults."""
+"""A bundle that is installed but cannot be used: it answers each request with the faults."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -25,7 +25,7 @@ from dss_inference.nodules.outline import Outline, drawn, outline_of
 from dss_inference.nodules.search import NO_SEARCH, Search, search_of
 from dss_inference.nodules.search_report import search_notes, search_reports
 from dss_inference.pictures import picture_report
-from dss_inference.reports import landmarks_of, listed
+from dss_inference.reports import landmarks_of, write_finding_reports
 
 _LIMITS = (
     "These are candidates by their shape, not diagnoses: vessels are among them, and nodules may be "
@@ -78,7 +78,9 @@ class NoduleDetection:
             notes=found.notes,
             landmarks=landmarks_of(found.findings, labels),
             reports=(
-                *listed(found.findings, output_dir, {"search": asdict(found.search)}),
+                *write_finding_reports(
+                    found.findings, output_dir, {"search": asdict(found.search)}
+                ),
                 *search_reports(found.search, output_dir),
                 *picture_report(ct, found.voxels, labels, output_dir, parameters),
             ),

@@ -8,7 +8,7 @@ from pathlib import Path
 from dss_broker.messages import Note
 from dss_inference.bundle import Report
 from dss_inference.nodules.search import Part, Search
-from dss_inference.reports import on_disk
+from dss_inference.reports import write_report
 
 TEXT_NAME, CSV_NAME = "search.txt", "search.csv"
 _SENTENCES = {
@@ -53,13 +53,13 @@ def _searched(search: Search) -> str:
 def search_reports(search: Search, folder: Path) -> tuple[Report, ...]:
     """To read and as a table, on disk."""
     return (
-        on_disk(
+        write_report(
             folder / TEXT_NAME,
             _text(search),
             "What was searched for nodules",
             "text/plain; charset=utf-8",
         ),
-        on_disk(folder / CSV_NAME, _csv(search), "The same as a table", "text/csv"),
+        write_report(folder / CSV_NAME, _csv(search), "The same as a table", "text/csv"),
     )
 
 

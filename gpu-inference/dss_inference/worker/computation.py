@@ -10,7 +10,7 @@ from dss_inference.worker.request import Request
 
 
 class Computation:
-    """Runs bundles by name.  Their files lie in the datastore, and are told relative to it."""
+    """Runs bundles by name.  Paths in its answers are relative to the datastore."""
 
     def __init__(self, bundles: Mapping[str, Bundle], datastore: Path) -> None:
         self._bundles = bundles

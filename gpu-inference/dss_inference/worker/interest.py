@@ -1,4 +1,4 @@
-"""Whether anybody still wants an answer: a ticket may be deleted, and a claim may lose its ticket."""
+"""Whether the answer to a request is still wanted: a ticket may be deleted, and a claim may lose its ticket."""
 
 import threading
 import time

@@ -35,11 +35,11 @@ class Answers(Protocol):
     """One step on a request's way to its answer; it may ask the next step."""
 
     def answer(self, request: Request) -> InferenceFinished:
-        """Raises InferenceError (a sentence for the user), Cancelled, MemoryError, OSError."""
+        """The finished inference.  Raises InferenceError (a sentence for the user), Cancelled, MemoryError, OSError."""
 
 
 def inside(datastore: Path, relative: str) -> Path:
-    """Raises InferenceError for a path that leaves the datastore, also by links."""
+    """The path in ``datastore``.  Raises InferenceError if it leaves the datastore, also by links."""
     path = (datastore / relative).resolve()
     if not path.is_relative_to(datastore) or path == datastore:
         raise InferenceError("The request names a place outside the datastore.")

@@ -69,7 +69,7 @@ class RequestHandler:
     def _reply(
         self, delivery: Delivery, message: RunInference
     ) -> InferenceFinished | InferenceFailed:
-        """Raises TryAgainLater if memory, disk space or the datastore is missing, ReturnToQueue if the worker stops."""
+        """The reply.  Raises TryAgainLater if memory, disk space or the datastore is missing, ReturnToQueue if the worker stops."""
         try:
             return self._answers.answer(self._request(delivery, message))
         except Exception as error:
@@ -95,7 +95,7 @@ class RequestHandler:
     def _ended_by(
         self, error: Exception, delivery: Delivery, message: RunInference
     ) -> InferenceFailed:
-        """Raises like ``_reply``."""
+        """The reply to a request that raised ``error``.  Raises like ``_reply``."""
         facts = _facts(message)
         match error:
             case InferenceError():

@@ -71,7 +71,7 @@ class Server:
         log.info("serving", extra={"bundles": sorted(self._names), "instance": self._instance})
 
     def problems(self) -> list[str]:
-        """A sentence for each task of its own that has failed."""
+        """A sentence for each of its tasks that has failed."""
         return self._supervisor.problems()
 
     def stop(self, timeout_s: float) -> bool:

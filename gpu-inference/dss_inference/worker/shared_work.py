@@ -1,4 +1,4 @@
-"""Requests for the same work: one computes, the others wait and are told its progress.
+"""Requests for the same work: one computes, the others wait and get its progress.
 
 This happens when a ticket moves to another dispatcher while its inference runs.  What the first request
 computes is the answer to all, see ``recorded_answers``.
@@ -88,6 +88,6 @@ class SharedWork:
 
 
 def _work(message: RunInference) -> Hashable:
-    """What is to be computed, whichever claim asks."""
+    """The same for all requests for the same work, whichever claim asks."""
     parameters = tuple(sorted(message.parameters.items()))
     return (message.ticket_id, message.bundle, message.image_path, parameters)

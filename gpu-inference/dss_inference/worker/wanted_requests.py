@@ -1,4 +1,4 @@
-"""Is a request still wanted when it is delivered?"""
+"""Drops requests that nobody waits for when they are delivered."""
 
 from dss_broker.messages import InferenceFinished
 from dss_inference.errors import Cancelled

@@ -16,7 +16,7 @@ from dss_phantom.training.fitting import fit, save_half
 from dss_phantom.training.variation import STEP_MM, Person
 
 FIRST_PERSON = 1000
-"""The seeds of the phantoms trained on begin here; tests use those below."""
+"""First seed of the phantoms for training; tests use smaller seeds."""
 
 
 def train(

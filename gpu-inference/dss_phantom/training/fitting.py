@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (MONAI ships no types)
-"""Fits the network that a bundle's own configuration names to samples of phantoms."""
+"""Trains the network of a bundle's configuration with samples of phantoms."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ def fit(
 ) -> torch.nn.Module:
     """The trained network.  The same arguments on the same machine give the same weights.
 
-    ``told`` hears the number of each step and its loss.
+    ``told`` gets the number of each step and its loss.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -54,16 +54,16 @@ def network_of(config: Path) -> torch.nn.Module:
 
 
 def save_half(network: torch.nn.Module, path: Path) -> None:
-    """In half precision, which costs nothing measurable and halves the file.
+    """Save the weights in half precision, which halves the file without measurable loss.
 
-    What has learned from arrays (z, y, x) is turned to work on MONAI's, which are (x, y, z).
+    The network was trained with arrays (z, y, x); its kernels are transposed for MONAI's, which are (x, y, z).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({name: _turned(value).half() for name, value in network.state_dict().items()}, path)
 
 
 def _turned(value: torch.Tensor) -> torch.Tensor:
-    """The kernels of convolutions have five axes: the last three lie in space."""
+    """Transpose the last three axes of a kernel of a convolution, which has five."""
     return value.permute(0, 1, 4, 3, 2).contiguous() if value.ndim == 5 else value
 
 

@@ -1,6 +1,6 @@
-"""A phantom made strange: stretched, turned, cropped, brightened, with gas in its belly and noise.
+"""Random variations of a phantom: stretched, turned, cropped, brightened, with gas in the abdomen and noise.
 
-What is learned from many such chests is less tied to the phantom's own looks, so that it works on people.
+A network that is trained with many of them depends less on the look of phantoms, and works on people.
 Arrays are (z, y, x) in LPS order with voxels of STEP_MM.
 """
 
@@ -35,14 +35,14 @@ class Person:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """What the network is shown, 0..1, and what it should say; both PATCH voxels along each side."""
+    """Input of the network, 0..1, and its expected output; both have PATCH voxels along each side."""
 
     image: Floats
     truth: Labels
 
 
 def sample_of(person: Person, rng: np.random.Generator) -> Sample:
-    """The same ``rng`` in the same state gives the same sample."""
+    """A random sample of ``person``; deterministic for a state of ``rng``."""
     placed = _placed(person, rng)
     hu = _with_gas(placed, rng)
     hu = _recoloured(hu, rng)
@@ -52,12 +52,12 @@ def sample_of(person: Person, rng: np.random.Generator) -> Sample:
 
 
 def scaled(hu: Floats) -> Floats:
-    """As the bundle's own preprocessing does it."""
+    """HU scaled to 0..1, as by the bundle's preprocessing."""
     return np.asarray(np.clip((hu - LOWEST_HU) / (HIGHEST_HU - LOWEST_HU), 0, 1), np.float32)
 
 
 def _placed(person: Person, rng: np.random.Generator) -> Person:
-    """Stretched, turned a little, and cut out somewhere near the lungs."""
+    """Stretch and turn the chest a little, and cut out a part near the lungs."""
     matrix = _turned(rng) * rng.uniform(0.8, 1.25, 3)[:, None] * rng.uniform(0.9, 1.1)
     reach = np.array(person.hu.shape[::-1], float)
     middle = rng.uniform(-0.4, 0.4, 3)
@@ -84,7 +84,7 @@ def _at(voxels: npt.NDArray[Any], grid: torch.Tensor, mode: str) -> Floats:
 
 
 def _with_gas(person: Person, rng: np.random.Generator) -> Floats:
-    """Bubbles as bowel and stomach hold them, wherever there is flesh beside the lungs."""
+    """Add bubbles, as in bowel and stomach, to the soft tissue around the lungs."""
     hu = person.hu.copy()
     flesh = (hu > -250) & ~ndi.binary_dilation(person.truth > 0)
     places = np.argwhere(flesh)
@@ -98,14 +98,14 @@ def _with_gas(person: Person, rng: np.random.Generator) -> Floats:
 def _away(
     shape: tuple[int, ...], centre: npt.NDArray[np.intp], radii: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """1 on the surface of an ellipsoid, less inside."""
+    """Squared distance from ``centre`` in units of ``radii``: 1 on the surface of the ellipsoid."""
     axes = np.ogrid[tuple(slice(n) for n in shape)]
     parts = [((a - c) / r) ** 2 for a, c, r in zip(axes, centre, radii, strict=True)]
     return np.asarray(sum(parts), np.float64)
 
 
 def _recoloured(hu: Floats, rng: np.random.Generator) -> Floats:
-    """Other densities of lung, fat, flesh and bone, in the same order."""
+    """Change the densities of lung, fat, muscle and bone, and keep their order."""
     others = [
         -1000.0,
         rng.uniform(*_LUNG_HU),
@@ -118,7 +118,7 @@ def _recoloured(hu: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _with_grain(hu: Floats, truth: Labels, rng: np.random.Generator) -> Floats:
-    """Denser and thinner parts of the lung, a scanner's blur, and its noise."""
+    """Add denser and thinner parts of the lung, a scanner's blur, and noise."""
     clouds = ndi.zoom(rng.normal(0, rng.uniform(0, 80), (5, 5, 5)), PATCH / 5, order=1)
     cloudy = hu + np.where(truth > 0, clouds, 0)
     blurred = ndi.gaussian_filter(cloudy, rng.uniform(0.0, 0.9))
@@ -127,7 +127,7 @@ def _with_grain(hu: Floats, truth: Labels, rng: np.random.Generator) -> Floats:
 
 
 def _field_of_view(shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """False where an image would end: at times it is a slab, or narrower than the chest."""
+    """False outside a random field of view, which may be a slab or narrower than the chest."""
     seen = np.ones(shape, bool)
     for axis, chance in enumerate((0.5, 0.15, 0.15)):
         if rng.random() < chance:
