@@ -1,1 +1,1 @@
-"""Reads an image file and judges it: the one gate of client, dispatcher and worker."""
+"""Reads and checks image files, by the same rules for client, dispatcher and worker."""

@@ -2,8 +2,8 @@
 
 
 class ImageRefused(Exception):
-    """The file cannot be used; the text says what was found and what to do, and names no place or person."""
+    """The file cannot be used; the text says what was found and what to do, without a path or a patient's name."""
 
 
 class ImageDamaged(ImageRefused):
-    """Bytes of it are missing, or are not those that were written."""
+    """Bytes of the file are missing or were altered."""

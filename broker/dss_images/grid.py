@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""Where the voxels of an image lie, as ITK says it: index order (x, y, z), millimetres, LPS."""
+"""The grid of an image in ITK's convention: index order (x, y, z), millimetres, LPS."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 DIRECTION_TOLERANCE = 1e-4
-"""As in ITK-SNAP (ImageIODelegates.cxx:197-250); size, spacing and origin have none."""
+"""ITK-SNAP's tolerance (ImageIODelegates.cxx:197-250); size, spacing and origin must be equal."""
 RIGHT_ANGLES = 1e-3
-"""Cosine between two axes, below which they count as upright to each other."""
+"""Largest cosine between two axes that count as perpendicular."""
 SAME_PLACE = 1e-6
-"""Part of its own extent and distance by which a grid kept in single precision may be moved."""
+"""Relative displacement of a grid that is stored in single precision."""
 
 Matrix = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """Of a volume."""
+    """The grid of a volume."""
 
     size: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
@@ -34,23 +34,23 @@ class Grid:
         return float(np.prod(self.spacing_mm)) / 1000
 
     def point_mm(self, index: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-        """Of a voxel index (x, y, z), which may lie between voxels."""
+        """The point, in LPS, of a voxel index (x, y, z), which may be fractional."""
         axes = np.array(self.direction).reshape(3, 3)
         return np.asarray(self.origin_mm + axes @ (index * self.spacing_mm), np.float64)
 
     def index_of(self, point_mm: Sequence[float]) -> npt.NDArray[np.float64]:
-        """Of a point in LPS; (x, y, z), whole in the middle of a voxel."""
+        """The voxel index (x, y, z) of a point in LPS; an integer is the centre of a voxel."""
         axes = np.array(self.direction).reshape(3, 3) * self.spacing_mm
         return np.asarray(np.linalg.solve(axes, np.subtract(point_mm, self.origin_mm)), np.float64)
 
     def corners_mm(self) -> Matrix:
-        """The middles of the eight outermost voxels, one a row."""
+        """Centres of the eight corner voxels, (8, 3)."""
         ends = [(0, n - 1) for n in self.size]
         indices = [(x, y, z) for x in ends[0] for y in ends[1] for z in ends[2]]
         return np.array([self.point_mm(np.array(index, float)) for index in indices])
 
     def holds(self, other: "Grid") -> bool:
-        """Size, spacing and origin bit for bit, direction within DIRECTION_TOLERANCE."""
+        """True if size, spacing and origin are equal to the last bit, and the direction within DIRECTION_TOLERANCE."""
         return difference(self, other) == ""
 
 
@@ -69,7 +69,7 @@ class FileGrid:
 
     @property
     def volume(self) -> Grid:
-        """Of each frame."""
+        """The grid of each frame."""
         (i, j, k), (a, b, c), (x, y, z) = self.size[:3], self.spacing_mm[:3], self.origin_mm[:3]
         axes = np.array(self.direction).reshape(len(self.size), -1)[:3, :3]
         return Grid(
@@ -80,12 +80,12 @@ class FileGrid:
         )
 
     def holds(self, other: "FileGrid") -> bool:
-        """As ``Grid.holds``; of the time axis only the number of points counts."""
+        """Like ``Grid.holds``; of the time axis only the number of points is compared."""
         return self.size == other.size and self.volume.holds(other.volume)
 
 
 def file_grid_of(image: sitk.Image | sitk.ImageFileReader) -> FileGrid:
-    """Of an image, or of a reader that has read an image's header."""
+    """The grid of an image, or of a reader that has read a header."""
     return FileGrid(
         size=tuple(image.GetSize()),
         spacing_mm=tuple(image.GetSpacing()),
@@ -103,7 +103,7 @@ def grid_from(
     """
     count = len(size)
     spacing, direction = np.ones(count), np.eye(count)
-    with np.errstate(all="ignore"):  # what is no length is refused later
+    with np.errstate(all="ignore"):  # a length that is not finite is refused later
         lengths = np.array([_length(step) for step in steps_mm.T])
         spacing[: len(lengths)] = lengths
         cosines = steps_mm / lengths
@@ -120,18 +120,18 @@ def grid_from(
 
 
 def _length(step: npt.NDArray[Any]) -> float:
-    """Summed up in the order in which ITK does it, so that the last bit is the same."""
+    """Euclidean length, summed in ITK's order, so that the last bit is equal."""
     x, y, z = (float(part) for part in step)
     return float(np.sqrt(x * x + y * y + z * z))
 
 
 def apart_mm(one: Grid, other: Grid) -> float:
-    """The largest distance between a corner of ``one`` and the same of ``other``."""
+    """The largest distance between equal corners of the two grids, in millimetres."""
     return float(np.linalg.norm(one.corners_mm() - other.corners_mm(), axis=1).max())
 
 
 def nearly_same(one: FileGrid, other: FileGrid) -> bool:
-    """Are all corners where they were, within a millionth of their distances?"""
+    """True if all corners are equal within SAME_PLACE of their distances."""
     if one.size != other.size:
         return False
     reach = float(np.abs(one.volume.corners_mm()).max())
@@ -140,7 +140,7 @@ def nearly_same(one: FileGrid, other: FileGrid) -> bool:
 
 
 def difference(found: Grid, needed: Grid) -> str:
-    """What is different about the two, as part of a sentence; "" if nothing is."""
+    """How the two differ, as part of a sentence; "" if they do not."""
     for name, a, b in (
         ("size", found.size, needed.size),
         ("spacing", found.spacing_mm, needed.spacing_mm),

@@ -1,4 +1,4 @@
-"""What an image file says about itself, in whatever format it is."""
+"""The header of an image file, for every format."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,7 +14,7 @@ from dss_images.unpacking import Packing
 
 
 class Format(StrEnum):
-    """How people call it."""
+    """Names of formats, for sentences."""
 
     NIFTI_1 = "NIfTI-1"
     NIFTI_2 = "NIfTI-2"
@@ -28,19 +28,19 @@ SUFFIXES = {
     Format.NRRD: (".nrrd",),
     Format.META: (".mha",),
 }
-"""Endings of files that hold header and voxels."""
+"""Suffixes of files with header and voxels."""
 HEADER_SUFFIXES = {
     Format.NIFTI_1: (".hdr",),
     Format.NIFTI_2: (".hdr",),
     Format.NRRD: (".nhdr",),
     Format.META: (".mhd",),
 }
-"""Endings of headers whose voxels may lie in another file."""
+"""Suffixes of headers whose voxels may be in another file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Storage:
-    """Where the voxels are.
+    """Location of the voxels.
 
     They begin ``offset_bytes`` into ``path`` (from its end if ``from_end``), where ``skip_lines`` lines are
     left out before what is packed there, and ``skip_bytes`` of what comes out of it.

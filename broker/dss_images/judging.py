@@ -1,4 +1,4 @@
-"""Which images can be worked on, by what their headers say."""
+"""Checks by the header whether an image can be processed."""
 
 import math
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def require_volume(header: Header) -> None:
 
 
 def require_extent(size: Sequence[int], spacing_mm: Sequence[float], voxel_bytes: int) -> None:
-    """Of an image with one value in each voxel.  Raises ImageRefused if it is too small or too large to be one."""
+    """Raises ImageRefused if an image with one value in each voxel is too small or too large."""
     if min(size[:3]) < 3:
         raise refusals.few_slices(size[:3])
     if math.prod(size[:3]) > MOST_VOXELS or math.prod(size) > MOST_VOXELS:
@@ -40,7 +40,7 @@ def require_extent(size: Sequence[int], spacing_mm: Sequence[float], voxel_bytes
 
 
 def require_grid(grid: FileGrid) -> None:
-    """Raises ImageRefused if there are not three lengths and upright axes at a place that is a number."""
+    """Raises ImageRefused unless spacing and origin are finite and the axes are perpendicular."""
     volume = grid.volume
     if not all(math.isfinite(s) and s > 0 for s in volume.spacing_mm):
         raise ImageRefused(refusals.NO_LENGTH)

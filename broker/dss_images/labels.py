@@ -1,4 +1,4 @@
-"""Which values a segmentation holds.
+"""The values of a segmentation.
 
 ITK-SNAP's labels are unsigned 16-bit, and it takes any image for a segmentation: fractions are cut off, and
 other values wrap round (-1 is 65535), as they do here.
@@ -18,7 +18,7 @@ _VALUES = 1 << 16
 
 
 def label_values(path: Path) -> frozenset[int]:
-    """Without 0.  Raises ImageRefused."""
+    """The values that occur, without 0.  Raises ImageRefused."""
     return frozenset(int(value) for value in np.flatnonzero(_counts(read_header(path))) if value)
 
 
@@ -31,15 +31,17 @@ def label_volumes(path: Path) -> dict[int, float]:
 
 
 def label_range(path: Path) -> tuple[int, int]:
-    """The lowest and the highest value as they are.  Raises ImageRefused."""
+    """The lowest and the highest value.  Raises ImageRefused."""
     ends = [(int(part.min()), int(part.max())) for part in _numbers(read_header(path))]
     return min(low for low, _ in ends), max(high for _, high in ends)
 
 
 def same_voxels(path: Path, other: Path) -> bool:
-    """Of two images with equal grids.  Raises ImageRefused."""
+    """True if two images with equal grids have equal voxels.  Raises ImageRefused."""
     pairs = zip(slices_in(read_header(path)), slices_in(read_header(other)), strict=True)
-    return sum(not np.array_equal(*pair) for pair in pairs) == 0  # to the end, where damage shows
+    return (
+        sum(not np.array_equal(*pair) for pair in pairs) == 0
+    )  # all slices, because damage shows at the end
 
 
 def _counts(header: Header) -> npt.NDArray[np.int64]:

@@ -36,7 +36,7 @@ _KINDS = {
     "MET_DOUBLE": "f8",
 }
 _LONGS = {"MET_LONG": ("i4", "i8"), "MET_ULONG": ("u4", "u8")}
-"""Of 4 bytes by the format, of 8 as ITK for Linux writes them; the size of the file tells."""
+"""4 bytes by the format, 8 as ITK on Linux writes them; the size of the file decides."""
 _TRUE = ("T", "t", "1")
 _SAME = (("Offset", "Position", "Origin"), ("TransformMatrix", "Rotation", "Orientation"))
 _ORDERS = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
@@ -47,13 +47,13 @@ Fields = dict[str, str]
 
 
 def is_meta(start: bytes) -> bool:
-    """Are these the first bytes of one?"""
+    """True if ``start`` begins a MetaImage header."""
     first = re.match(rb"\s*(ObjectType|NDims|Comment|ObjectSubType)\s*=", start, re.IGNORECASE)
     return first is not None
 
 
 def read_meta(path: Path, *, pairs: bool = False) -> Header:
-    """Raises ImageRefused.  ``pairs``: the voxels may lie in a file beside it."""
+    """Read a header.  ``pairs``: the voxels may be in another file of the folder.  Raises ImageRefused."""
     fields, end = _fields(path)
     storage = _storage(path, fields, end)
     require_own_file(path, storage, pairs=pairs)
@@ -71,7 +71,7 @@ def read_meta(path: Path, *, pairs: bool = False) -> Header:
 
 
 def _fields(path: Path) -> tuple[Fields, int]:
-    """By key, and where the header ends."""
+    """Fields by key, and the offset of the end of the header, in bytes."""
     with path.open("rb") as file:
         start = file.read(HEADER_BYTES)
     fields: Fields = {}
@@ -128,7 +128,7 @@ def _grid(fields: Fields, axes: int, size: list[int]) -> FileGrid:
 
 
 def _without_time(grid: FileGrid) -> FileGrid:
-    """A single time point is none, as in the other formats."""
+    """Drop a time axis of one point, as for the other formats."""
     volume = grid.volume
     return replace(
         grid,
@@ -140,7 +140,7 @@ def _without_time(grid: FileGrid) -> FileGrid:
 
 
 def _as_written(grid: FileGrid, spacing: list[float], matrix: Any, scale: float) -> FileGrid:
-    """Spacing and direction bit for bit as in the file, where they are millimetres and unit vectors."""
+    """Spacing and direction unchanged to the last bit, where they are millimetres and unit vectors."""
     if scale != 1:
         return grid
     return replace(
@@ -203,7 +203,7 @@ def _storage(path: Path, fields: Fields, end: int) -> Storage:
 
 
 def _require_own_values(fields: Fields) -> None:
-    """No reader scales them, and nobody sees that they should be."""
+    """Raises ImageRefused for values that are to be scaled, which no reader does."""
     slope = _numbers(fields, "ElementToIntensityFunctionSlope", 1, [1.0])
     offset = _numbers(fields, "ElementToIntensityFunctionOffset", 1, [0.0])
     if (slope, offset) != ([1.0], [0.0]):

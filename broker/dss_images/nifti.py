@@ -68,7 +68,7 @@ _COLOURS = {128: 3, 2304: 4}
 _MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 1e-3}
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
 _PRECISION = 1e-3
-"""Of a rotation that is kept as three numbers in single precision, at worst."""
+"""Error of a rotation that is stored as three numbers in single precision."""
 
 Order = Literal["<", ">"]
 Record = Any
@@ -76,7 +76,7 @@ Record = Any
 
 
 def is_nifti(start: bytes) -> bool:
-    """``start`` are the first 348 bytes, unpacked.  ANALYZE 7.5, its ancestor, counts."""
+    """True if ``start``, the first 348 bytes unpacked, begins a NIfTI or ANALYZE 7.5 header."""
     return (
         int.from_bytes(start[:4], "little") in _SIZES or int.from_bytes(start[:4], "big") in _SIZES
     )
@@ -86,7 +86,10 @@ _SIZES = frozenset(_HEADER_BYTES.values())
 
 
 def read_nifti(path: Path, *, pairs: bool = False) -> Header:
-    """Raises ImageRefused, EOFError, zlib.error.  ``pairs``: the voxels may lie in a file beside it."""
+    """Read a header.  ``pairs``: the voxels may be in another file of the folder.
+
+    Raises ImageRefused, EOFError, zlib.error.
+    """
     with path.open("rb") as file:
         packing = Packing.DEFLATE if file.peek(2).startswith(GZIP) else Packing.RAW
         format_, order, record = _record(inflated(file) if packing == Packing.DEFLATE else file)
@@ -144,7 +147,7 @@ def _require_magic(record: Record) -> None:
 
 
 def _size(format_: Format, record: Record) -> tuple[list[int], int]:
-    """Of the volume, with its time points if there are several, and how many values a voxel has."""
+    """Size of the volume, with time points if there are several, and the number of values in each voxel."""
     count = int(record["dim"][0])
     if not 1 <= count <= 7:
         raise refusals.bad_header(format_, f"it says {count} dimensions")
@@ -168,7 +171,7 @@ def _kind(code: int, order: Order) -> "np.dtype[Any]":
 
 
 def _scale(record: Record) -> tuple[float, float]:
-    """Slope and intercept.  A slope that is 0 or no number means none; then no intercept may be asked for."""
+    """Slope and intercept.  A slope of 0 or NaN means no scaling; an intercept is refused then."""
     slope, intercept = float(record["scl_slope"]), float(record["scl_inter"])
     if slope and math.isfinite(slope):
         if not math.isfinite(intercept):
@@ -194,7 +197,7 @@ def _storage(path: Path, format_: Format, record: Record, packing: Packing) -> S
 
 
 def _beside(path: Path) -> Path:
-    """The file of the voxels of a pair."""
+    """The voxel file of a header file."""
     name = path.name[: -len(".hdr")] if path.name.lower().endswith(".hdr") else path.stem
     found = [path.with_name(name + end) for end in (".img", ".IMG", ".img.gz")]
     return next((p for p in found if p.is_file()), found[0])
@@ -208,7 +211,7 @@ def _packing_of(path: Path) -> Packing:
 
 
 def _grid(record: Record, size: list[int]) -> FileGrid:
-    """By the sform, else by the qform."""
+    """The grid of the sform, or without one of the qform."""
     scale = _MM.get(int(record["xyzt_units"]) & 7)
     if scale is None:
         raise refusals.unknown_unit(f"xyzt_units {int(record['xyzt_units']) & 7}")
@@ -230,8 +233,8 @@ def _grid(record: Record, size: list[int]) -> FileGrid:
 
 
 def _grid_of(form: npt.NDArray[np.float64], size: list[int], frame_spacing: float) -> FileGrid:
-    """``form`` (3, 4) leads from an index to RAS."""
-    with np.errstate(invalid="ignore"):  # what is no number is refused later
+    """``form`` (3, 4) maps an index to RAS."""
+    with np.errstate(invalid="ignore"):  # NaN is refused later
         lps = _RAS_TO_LPS @ form
     steps = lps[:, : min(3, len(size))]
     return grid_from(size, steps, [float(x) for x in lps[:, 3]], frame_spacing)
@@ -242,7 +245,7 @@ def _sform(record: Record) -> npt.NDArray[np.float64]:
 
 
 def _qform(record: Record) -> npt.NDArray[np.float64]:
-    """nifti1.h, method 2.  Lengths are above 0 there; a sign that some programs put before them means nothing."""
+    """Method 2 of nifti1.h.  Lengths are positive; the sign that some programs write is ignored."""
     b, c, d = (float(q) for q in record["quatern"])
     square = 1.0 - (b * b + c * c + d * d)
     if not square >= -_PRECISION:
@@ -265,7 +268,7 @@ def _qform(record: Record) -> npt.NDArray[np.float64]:
 
 
 def _require_one_spacing(record: Record, grid: FileGrid, scale: float) -> None:
-    """ITK takes the lengths of pixdim, and the directions alone of the sform."""
+    """Raises ImageRefused if pixdim and sform differ: ITK takes lengths from the one, directions from the other."""
     lengths = np.abs(np.asarray(record["pixdim"][1:4], np.float64)) * scale
     stated = [float(n) for n in lengths]
     if lengths.all() and not np.allclose(lengths, grid.spacing_mm[:3], rtol=_PRECISION, atol=0):

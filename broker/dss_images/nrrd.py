@@ -54,7 +54,7 @@ _TIMES = {"time"}
 
 Fields = dict[str, str]
 Step = tuple[float, ...] | None
-"""Of an axis, in the space; None if the axis does not lie in it."""
+"""Step along an axis, in the file's space; None for an axis outside of it."""
 
 
 def is_nrrd(start: bytes) -> bool:
@@ -62,7 +62,7 @@ def is_nrrd(start: bytes) -> bool:
 
 
 def read_nrrd(path: Path, *, pairs: bool = False) -> Header:
-    """Raises ImageRefused.  ``pairs``: the voxels may lie in a file beside it."""
+    """Read a header.  ``pairs``: the voxels may be in another file of the folder.  Raises ImageRefused."""
     fields, end = _fields(path)
     if "data file" in fields and not pairs:
         raise ImageRefused(refusals.ELSEWHERE)
@@ -86,7 +86,7 @@ def read_nrrd(path: Path, *, pairs: bool = False) -> Header:
 
 
 def _fields(path: Path) -> tuple[Fields, int]:
-    """By name in small letters, and where the header ends."""
+    """Fields by lower-case name, and the offset of the end of the header, in bytes."""
     with path.open("rb") as file:
         start = file.read(HEADER_BYTES)
     found = _END.search(start)
@@ -110,7 +110,7 @@ def _fields(path: Path) -> tuple[Fields, int]:
 
 
 def _steps(fields: Fields, count: int) -> list[Step]:
-    """One for each axis, as the file says them.  Raises ImageRefused where no space is named."""
+    """The step of each axis, as written.  Raises ImageRefused if the file names no space."""
     if count < 3:
         raise refusals.wrong_dimensions(count)
     if "space directions" not in fields:
@@ -122,7 +122,7 @@ def _steps(fields: Fields, count: int) -> list[Step]:
 
 
 def _volume_axes(steps: Sequence[Step]) -> tuple[int, int]:
-    """The first of the three axes in space, and the one after the last."""
+    """Indices of the first of the three spatial axes, and after the last."""
     inside = [i for i, step in enumerate(steps) if step is not None]
     if len(inside) == 4 and len(steps) == 4:  # as ITK writes time points
         return 0, 3
@@ -132,7 +132,7 @@ def _volume_axes(steps: Sequence[Step]) -> tuple[int, int]:
 
 
 def _other_axes(fields: Fields, sizes: list[int], first: int, last: int) -> tuple[int, int]:
-    """How many values a voxel has, and how many time points there are."""
+    """The number of values in each voxel, and of time points."""
     components, after = math.prod(sizes[:first]), sizes[last:]
     kinds = _words(fields, "kinds", len(sizes)) if "kinds" in fields else [""] * len(sizes)
     if len(after) > 1 and math.prod(after) > 1:
@@ -161,7 +161,7 @@ def _grid(fields: Fields, size: list[int], steps: Sequence[Step], frames: int) -
 
 
 def _signs(fields: Fields, frames: int) -> tuple[int, int, int]:
-    """From the file's space to LPS.  Raises ImageRefused."""
+    """Signs that turn the file's space to LPS.  Raises ImageRefused."""
     space = fields.get("space", "").lower()
     if not space and frames > 1 and fields.get("space dimension") == "4":
         return 1, 1, 1  # ITK's four-dimensional files name no space

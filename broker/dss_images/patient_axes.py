@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""From an image's own grid to one that anatomy can be read in, and exactly back.
+"""From an image's own axis order to the patient's axes, and back without loss.
 
 Arrays are indexed (z, y, x).  In LPS order x grows towards the patient's left, y towards the back,
 z towards the head.  An oblique grid is only permuted and flipped to its nearest axes, never resampled,
@@ -37,20 +37,20 @@ class LpsOrder:
     def own_index(
         self, index: npt.NDArray[np.floating], shape: tuple[int, ...]
     ) -> npt.NDArray[np.floating]:
-        """The image's own index (z, y, x) of one in LPS order, where the array has ``shape``."""
+        """The image's own index (z, y, x) of an index in LPS order into an array of ``shape``."""
         turned = index.copy()
         for axis in self.flipped:
             turned[axis] = shape[axis] - 1 - index[axis]
         return turned[np.argsort(self.axes)]
 
     def spacing_mm(self, grid: Grid) -> tuple[float, float, float]:
-        """Along z, y, x of the LPS order."""
+        """Spacing along z, y, x of the LPS order."""
         own = grid.spacing_mm[::-1]
         return own[self.axes[0]], own[self.axes[1]], own[self.axes[2]]
 
 
 def lps_order(grid: Grid) -> LpsOrder:
-    """Each patient axis gets the image axis that lies nearest to it; no image axis is used twice."""
+    """The order that gives each patient axis the nearest image axis, each once."""
     code = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(grid.direction)
     own = [next(i for i, letters in enumerate(("SI", "PA", "LR")) if c in letters) for c in code]
     axes = tuple(2 - own.index(patient) for patient in range(3))

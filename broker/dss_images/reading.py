@@ -35,7 +35,7 @@ Voxels = npt.NDArray[Any]
 
 
 def format_of(path: Path) -> Format:
-    """By the content.  Raises ImageRefused if it is none of ours."""
+    """The format of a file, by its content.  Raises ImageRefused for any other format."""
     with _damage_told():
         found = _format_in(path)
     if found is None:
@@ -56,7 +56,7 @@ def _format_in(path: Path) -> Format | None:
 
 @contextmanager
 def _damage_told() -> Iterator[None]:
-    """What packed data raise becomes a refusal."""
+    """Turn errors of unpacking into ImageRefused."""
     try:
         yield
     except EOFError as error:
@@ -105,14 +105,14 @@ def _read(path: Path, *, pairs: bool) -> Header:
 
 
 def _require_name(path: Path, header: Header, *, pairs: bool) -> None:
-    """Programs of others look at the name alone."""
+    """Raises ImageRefused for a wrong suffix: other programs recognise files by it."""
     ends = SUFFIXES[header.format] + (HEADER_SUFFIXES[header.format] if pairs else ())
     if not path.name.lower().endswith(ends):
         raise refusals.misnamed(header.format, path.suffix)
 
 
 def _require_length(header: Header) -> None:
-    """That the file can hold what it promises, before anybody makes room for it in memory."""
+    """Raises ImageRefused if the file is too short for its header, before memory is allocated."""
     storage = header.storage
     there = storage.path.stat().st_size - storage.offset_bytes
     if header.voxels_bytes > there * storage.packing.most_inflated:
@@ -120,7 +120,7 @@ def _require_length(header: Header) -> None:
 
 
 def _as_itk_says(path: Path, header: Header) -> FileGrid:
-    """The same grid to the last bit as ITK-SNAP has it, which compares it so; if ITK reads the file rightly.
+    """The grid as ITK computes it, to the last bit, since ITK-SNAP compares it so; if ITK reads the file correctly.
 
     Only of NIfTI-1, whose single precision ITK rounds in ways of its own; of the other formats the numbers
     are those of the file.
@@ -150,7 +150,7 @@ def _itk_header(path: Path) -> FileGrid:
 
 
 def slices_in(header: Header) -> Generator[Voxels, None, None]:
-    """All slices (y, x) from z = 0 on, frame after frame; of several values in a voxel, (y, x, values).
+    """All slices (y, x) from z = 0 on, frame after frame; (y, x, values) with several values in a voxel.
 
     To be read to the end: what is behind the last slice counts.  Raises ImageRefused where the file is
     damaged.
@@ -174,13 +174,13 @@ def array_of(header: Header) -> Voxels:
 
 
 def check_voxels(header: Header) -> None:
-    """Raises ImageRefused if one is missing, damaged or no number."""
+    """Raises ImageRefused if a voxel is missing, damaged or not finite."""
     for number, values in enumerate(slices_in(header)):
         require_numbers(values, number, header)
 
 
 def require_numbers(values: Voxels, number: int, header: Header) -> None:
-    """Of the slice ``number`` of all.  Raises ImageRefused."""
+    """Raises ImageRefused if ``values``, the slice ``number`` of all, are not finite."""
     if values.dtype.kind != "f" or np.isfinite(values).all():
         return
     y, x = (int(i[0]) for i in np.nonzero(~np.isfinite(values))[:2])
@@ -221,11 +221,11 @@ def _at_voxels(file: BinaryIO, header: Header) -> BinaryIO:
 
 
 def _values(data: bytes, header: Header) -> Voxels:
-    """In single precision where they are scaled, as ITK has them; in double where that would lose digits."""
+    """Scaled values in single precision, like ITK's; in double precision where single would lose digits."""
     stored = np.frombuffer(data, header.kind)
     if (header.slope, header.intercept) == (1.0, 0.0):
         return stored
-    with np.errstate(over="ignore", invalid="ignore"):  # what is no number is refused later
+    with np.errstate(over="ignore", invalid="ignore"):  # NaN is refused later
         scaled: npt.NDArray[np.float64] = stored * np.float64(header.slope) + header.intercept
         wide = header.kind.itemsize == 8 or header.kind.str[1:] in {"i4", "u4"}
         return scaled if wide else scaled.astype(np.float32)

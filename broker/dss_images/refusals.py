@@ -1,4 +1,4 @@
-"""Every sentence with which an image file is refused: what was found, and what to do.
+"""All sentences that refuse an image file: what was found and what to do.
 
 The client, the dispatcher and the worker say the same of the same file.
 """
@@ -126,7 +126,7 @@ def too_long(longest_mm: float) -> ImageRefused:
 
 
 def not_numbers(index: Sequence[int]) -> ImageRefused:
-    """``index`` is that of the first, (x, y, z)."""
+    """``index`` (x, y, z) is that of the first such voxel."""
     return ImageRefused(
         f"The image has voxels that are not numbers (NaN or infinite), the first at {_listed(index)}; give "
         "every voxel a value, in a CT for instance -1000."

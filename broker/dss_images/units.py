@@ -17,7 +17,7 @@ _MM = {
 
 
 def scale_of(unit: str) -> float:
-    """Millimetres in one; no unit means millimetres.  Raises ImageRefused."""
+    """Millimetres in one ``unit``; "" means millimetres.  Raises ImageRefused."""
     try:
         return _MM[unit.strip().strip('"').casefold()]
     except KeyError:

@@ -1,4 +1,4 @@
-"""Voxels out of gzip, zlib and bzip2, as text or as they are, bit by bit and checked to the end."""
+"""Unpacks voxels from gzip, zlib, bzip2 and text, as a stream, with their checksums."""
 
 import bz2
 import io
@@ -13,13 +13,13 @@ from dss_images import refusals
 _CHUNK_BYTES = 1 << 18
 _MOST_TEXT_BYTES = 32 << 20
 _EITHER = 47
-"""For zlib: gzip or zlib, whichever it is, with its checksum."""
+"""``wbits`` of zlib for gzip and zlib alike, with the checksum."""
 GZIP = b"\x1f\x8b"
 _BZIP2 = b"BZh"
 
 
 class Packing(StrEnum):
-    """How the bytes of voxels are kept."""
+    """How the voxels are packed."""
 
     RAW = "raw"
     DEFLATE = "gzip or zlib"
@@ -29,7 +29,7 @@ class Packing(StrEnum):
 
     @property
     def most_inflated(self) -> int:
-        """No file holds more bytes of voxels than so many times its own."""
+        """Largest ratio of unpacked to packed bytes."""
         return {Packing.RAW: 1, Packing.DEFLATE: 1032, Packing.BZIP2: 100_000}.get(self, 8)
 
 
@@ -37,14 +37,14 @@ class _Stream(Protocol):
     """What ``zlib.decompressobj`` and ``bz2.BZ2Decompressor`` share, with one name for each."""
 
     def part(self, packed: bytes, most: int) -> tuple[bytes, bytes]:
-        """What was unpacked, at most so much, and what is still packed."""
+        """At most ``most`` unpacked bytes, and the packed rest."""
 
     @property
     def eof(self) -> bool: ...
 
     @property
     def rest(self) -> bytes:
-        """What follows the end."""
+        """The bytes after the end of the stream."""
 
 
 class _Deflate:
@@ -112,7 +112,7 @@ class _Unpacking(io.RawIOBase):
         return 0
 
     def _goes_on(self) -> bool:
-        """False at the end.  Where one stream ends, the next one is begun."""
+        """False at the end of the file.  A file may have several streams, one after the other."""
         if not self._stream.eof:
             return True
         following = self._stream.rest + self._file.read(_CHUNK_BYTES)
@@ -123,7 +123,7 @@ class _Unpacking(io.RawIOBase):
 
 
 def inflated(file: BinaryIO) -> io.BufferedReader:
-    """What gzip or zlib has packed in ``file`` from its position on; memory does not grow with it."""
+    """A reader of the gzip or zlib data in ``file`` from its position on; uses constant memory."""
     return io.BufferedReader(_Unpacking(file, _Deflate), _CHUNK_BYTES)
 
 
@@ -145,7 +145,7 @@ def unpacked(file: BinaryIO, packing: Packing, number_kind: Any) -> BinaryIO:
 
 
 def _text(file: BinaryIO) -> str:
-    """Raises ImageRefused if there is so much that its numbers would take many times the memory."""
+    """Raises ImageRefused for more than _MOST_TEXT_BYTES, since numbers take many times the memory of the text."""
     text = file.read(_MOST_TEXT_BYTES + 1)
     if len(text) > _MOST_TEXT_BYTES:
         raise refusals.unknown_packing(f"text of more than {_MOST_TEXT_BYTES >> 20} MB")

@@ -1,1 +1,1 @@
-"""Reads a folder of DICOM files: tags first, geometry judged, then pixels.  Begin at ``reading``."""
+"""Reads a folder of DICOM files: tags first, geometry judged, then pixels.  Start reading at ``reading``."""

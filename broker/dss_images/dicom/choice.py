@@ -1,4 +1,4 @@
-"""Which series of a folder is meant."""
+"""Chooses a series of a folder."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Is all of a series there?  What lies damaged beside its slices, and what a directory lists."""
+"""Checks that no slice of a series is missing: by damaged files beside it, and by a DICOMDIR."""
 
 import re
 from collections.abc import Collection
@@ -14,9 +14,9 @@ from dss_images.dicom.slices import counted
 MOST_LISTED = 5
 _BEGINNING_BYTES = 132
 _LIKE_SIZE = 0.01
-"""Slices that are not compressed differ in size by some bytes of text."""
+"""Relative difference in size of uncompressed slices, whose texts differ in length."""
 _PACKED = {".gz", ".bz2", ".xz", ".zst", ".z"}
-"""A slice that was packed by itself is one that is missing."""
+"""Suffixes of slices that were packed one by one, which count as missing."""
 _CHOSEN = {"", *MODALITIES}
 
 
@@ -56,7 +56,7 @@ def _why_damaged(broken: list[Damaged]) -> str:
 
 
 def _require_names(series: Series, foreign: Collection[File]) -> None:
-    """A file of another kind that is named like a slice, and lies beside one, may be the rest of one."""
+    """Raises DicomRefused for a file that is no DICOM but is named like a slice beside it: it may be the rest of one."""
     like = {(h.file.folder, pattern) for h in series.headers for pattern in _patterns(h.file.name)}
     kinds = {(h.file.folder, _suffix(h.file.name)) for h in series.headers}
     sizes = {h.file.path.stat().st_size for h in series.headers} if foreign else set()
@@ -83,7 +83,7 @@ def _suffix(name: str) -> str:
 
 
 def _is_rest(file: File, sizes: Collection[int]) -> bool:
-    """Can it not be opened, is its beginning empty, or is it as large as a slice?"""
+    """True if the file cannot be opened, begins with zeros, or is as large as a slice."""
     if file.trouble:
         return True
     size = file.path.stat().st_size
@@ -103,7 +103,7 @@ def _patterns(name: str) -> set[str]:
 
 
 def _require_listed(series: Series, folder: Folder) -> None:
-    """A DICOMDIR names each image: one that is not there was lost."""
+    """Raises DicomRefused if an image that a DICOMDIR lists is missing."""
     listed = [entry for other in folder.others for entry in other.listing]
     there = {header.instance_uid for header in series.headers}
     lost = [

@@ -1,4 +1,4 @@
-"""From the tags of a file to its slices: one, or one for each frame."""
+"""Makes slices from the tags of a file: one, or one for each frame."""
 
 import math
 from collections.abc import Sequence
@@ -71,7 +71,7 @@ def _vector(data: Dataset, keyword: str, length: int) -> Vector | None:
 
 
 def _rescale(data: Dataset, keyword: str, missing: float) -> float:
-    """Not a number if the tag is there and is none: refused later, with the slice's name."""
+    """NaN for a tag that is not a number: it is refused later, with the slice's name."""
     if not text_of(data, keyword):
         return missing
     numbers = numbers_of(data, keyword)
@@ -88,7 +88,7 @@ def _enhanced(whole: Slice, tags: Tags, frames: int) -> tuple[Slice, ...]:
 
 def _frame(whole: Slice, index: int, own: Dataset, shared: Dataset) -> Slice:
     def group(keyword: str) -> Dataset:
-        """Of the frame, else of all frames, else empty."""
+        """The frame's own functional group, else the shared one, else an empty one."""
         found = own.get(keyword) or shared.get(keyword) or [Dataset()]
         item = found[0]
         return item if isinstance(item, Dataset) else Dataset()

@@ -1,4 +1,4 @@
-"""What one file is: slices of a series, something else of DICOM, foreign, or damaged."""
+"""Classifies one file: slices of a series, other DICOM, not DICOM, or damaged."""
 
 import re
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ _DIRECTORY = "1.2.840.10008.1.3.10"
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesKey:
-    """What the files of one series have in common."""
+    """Attributes that the files of one series share."""
 
     patient: str
     study: str
@@ -83,7 +83,7 @@ class Damaged:
 
 @dataclass(frozen=True, kw_only=True)
 class Foreign:
-    """No DICOM file."""
+    """A file that is not DICOM."""
 
     file: File
 

@@ -1,4 +1,4 @@
-"""What was done to a series on its way to an image."""
+"""Notes on the conversion of a series to an image."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,4 @@
-"""The tags of one DICOM file, without its pixels, and whether all of the file is there."""
+"""Parses the tags of one DICOM file without its pixels, and checks that the file is complete."""
 
 import struct
 import zlib
@@ -125,7 +125,7 @@ class Tags:
         return numbers_of(self.data, keyword)
 
     def is_complete(self, keyword: str) -> bool:
-        """Is the element there, and not cut off?"""
+        """True if the element exists and is not cut off."""
         raw = self.data.get_item(keyword)
         return raw is not None and len(raw.value or b"") == getattr(raw, "length", -1)
 
@@ -142,7 +142,7 @@ Unparsed = Literal["foreign", "damaged"]
 
 
 def looks_like_dicom(path: Path) -> bool:
-    """Judged by its first bytes."""
+    """By its first bytes."""
     with path.open("rb") as file:
         head = file.read(_PREAMBLE_BYTES + len(_MAGIC))
     return head[_PREAMBLE_BYTES:] == _MAGIC or _begins_like_a_data_set(head)

@@ -1,4 +1,4 @@
-"""A DICOM folder, archive or file: what is in it, and the image of one series of it."""
+"""Lists the series of a DICOM folder, archive or file, and reads the image of one."""
 
 import warnings
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ from dss_images.dicom.choice import choose
 from dss_images.dicom.completeness import require_choosable, require_complete
 from dss_images.dicom.errors import DicomRefused
 from dss_images.dicom.files import files_of, is_archive
-from dss_images.dicom.judgement import Plan, judge
+from dss_images.dicom.image import build, grid_of
 from dss_images.dicom.notes import Note
 from dss_images.dicom.parsing import looks_like_dicom
 from dss_images.dicom.pixels import require_readable, values_of
+from dss_images.dicom.plan import Plan, judge
 from dss_images.dicom.series import Folder, Progress, Series, scan
 from dss_images.dicom.slices import Slice, counted
-from dss_images.dicom.volume import build, grid_of
 
 if TYPE_CHECKING:
     import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
@@ -36,7 +36,7 @@ class Volume:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What would become of one series: a sentence on its image, or why there is none."""
+    """One series: a sentence about its image, or why there is none."""
 
     series: Series
     sentence: str
@@ -53,7 +53,7 @@ class Survey:
 
 
 def is_dicom(source: Path) -> bool:
-    """Is it a folder, an archive or a file that this module reads?"""
+    """True for a folder, an archive or a DICOM file."""
     return source.is_dir() or is_archive(source) or (source.is_file() and looks_like_dicom(source))
 
 

@@ -1,4 +1,4 @@
-"""Slices that are tilted, shifted or unevenly spaced, made one even upright stack by linear interpolation.
+"""Resamples tilted, shifted or unevenly spaced slices to one even, perpendicular stack, by linear interpolation.
 
 The new grid keeps the directions of the slices and the size of their pixels.  It begins at the first slice and
 ends at the last, and is so much wider that every slice lies in it.  Within a slice and between two slices values

@@ -1,4 +1,4 @@
-"""The series of a folder, and the files in it that belong to none."""
+"""Groups the files of a folder into series, and keeps those that belong to none."""
 
 import re
 from collections import Counter
@@ -153,7 +153,7 @@ def _number(group: Sequence[Header]) -> int | None:
 
 
 def _is_noise(file: File) -> bool:
-    """What macOS puts beside each file on a disk that is not its own."""
+    """True for the file that macOS writes beside each file on a foreign disk."""
     if file.trouble or not Path(file.name).name.startswith("._"):
         return False
     with file.path.open("rb") as opened:

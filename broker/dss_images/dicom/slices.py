@@ -1,4 +1,4 @@
-"""A slice: one frame of one DICOM file, as its tags describe it."""
+"""A slice: one frame of a DICOM file, with its geometry and the place of its pixels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ MOST_NAMED = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Pixels:
-    """Where a file keeps its pixel values, and how.
+    """The location and the encoding of a file's pixel values.
 
     ``offset`` and ``length`` in bytes, of the data set (after inflating, if ``syntax`` is deflated); a
     length of None is encapsulated data.  ``bits`` are allocated, stored and high bit.
@@ -64,7 +64,7 @@ class Slice:
 
     @property
     def called(self) -> str:
-        """How a sentence names it."""
+        """The slice's name in a sentence."""
         if self.pixels.frames > 1:
             return f"frame {self.frame + 1} of {self.name}"
         return f"InstanceNumber {self.number}" if self.number is not None else self.name

@@ -1,4 +1,4 @@
-"""Do slices make one evenly spaced upright stack?  If not, how far from it are they?
+"""Checks whether slices make one evenly spaced perpendicular stack, and measures the deviations.
 
 All positions are in millimetres, LPS.  The tags' own words are the measure: a direction that is rounded in
 its tag, and so not quite of length 1, counts as it stands there.
@@ -175,7 +175,7 @@ def _is_gap(stack: Stack, steps: Array, i: int) -> bool:
 
 
 def _numbers_jump(stack: Stack, steps: Array, i: int) -> bool:
-    """Is the step long, and do the InstanceNumbers, else without holes, leave out some there?"""
+    """True if the step is long and the InstanceNumbers have a gap only there."""
     if steps[i] <= _ISOLATED * steps.min():
         return False
     numbers = [one.number for one in stack.slices]

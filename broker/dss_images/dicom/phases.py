@@ -1,4 +1,4 @@
-"""Slices at the same place: copies of each other, or phases (in time, of an echo, of an energy)."""
+"""Separates slices at the same place: copies of each other, or phases (of time, echo or energy)."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -149,7 +149,7 @@ def require_alike(groups: Sequence[Sequence[Slice]], mark: str) -> None:
 
 
 def _overlap(stack: Stack, groups: list[list[Slice]]) -> bool:
-    """Does each group reach over most of the others' places?"""
+    """True if each group covers most of the others' places."""
     index = {id(one): i for i, one in enumerate(stack.slices)}
     reach = [[index[id(one)] for one in group] for group in groups]
     begins, ends = max(min(r) for r in reach), min(max(r) for r in reach)

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types; it is imported where it is used, because it takes a second to load)
-"""The image of a plan, written plane by plane, so that it is in memory once."""
+"""Makes the image of a plan, plane by plane, so that it is in memory once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dss_images.dicom.errors import DicomRefused
-from dss_images.dicom.judgement import Plan
 from dss_images.dicom.notes import Note
 from dss_images.dicom.pixels import value_type, values_of
+from dss_images.dicom.plan import Plan
 from dss_images.dicom.resampling import NewGrid, grid_for, planes
 from dss_images.dicom.series import Progress
 from dss_images.dicom.stack import TOLERANCE_MM, Array, Stack

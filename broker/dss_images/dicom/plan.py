@@ -1,4 +1,4 @@
-"""From the slices of a series to a plan for its image, or to a refusal that names slices."""
+"""Makes a plan for the image of a series, or refuses it with a sentence that names slices."""
 
 import math
 from collections import Counter
@@ -8,15 +8,15 @@ from typing import Literal
 
 import numpy as np
 
-from dss_images.dicom.doubles import (
+from dss_images.dicom.errors import DicomRefused
+from dss_images.dicom.notes import Note
+from dss_images.dicom.phases import (
     Values,
     interleaved,
     phases_of,
     require_alike,
     without_copies,
 )
-from dss_images.dicom.errors import DicomRefused
-from dss_images.dicom.notes import Note
 from dss_images.dicom.slices import Slice, counted, named
 from dss_images.dicom.stack import (
     TOLERANCE_MM,
@@ -163,7 +163,7 @@ def _of_part(
 
 
 def _is_along(one: Slice, other: Slice) -> bool:
-    """Does it lie like ``other`` rather than across it, as a localizer does?"""
+    """True if it is parallel to ``other``; a localizer is not."""
     normals = [
         np.cross(s.orientation[:3], s.orientation[3:]) for s in (one, other) if s.orientation
     ]
