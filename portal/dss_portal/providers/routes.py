@@ -9,7 +9,7 @@ from dss_datastore.layout import Area
 from dss_portal.accounts.sessions import current_user, signed_in
 from dss_portal.attachments import store as attachments
 from dss_portal.formats import csv_text
-from dss_portal.providers import completion, store
+from dss_portal.providers import completion, store, writing
 from dss_portal.refusals import Refused
 from dss_portal.tickets import claims, files, progress
 from dss_portal.tickets import store as tickets
@@ -133,12 +133,17 @@ async def upload(ticket_id: int, area: Area) -> Response:
 async def add_log(ticket_id: int, category: str) -> Response:
     """The number of the new log line."""
     user = current_user()
-    await store.claimed_once(ticket_id, user)
-    message = await parameters.required("message")
-    async with in_transaction():
-        _, held = await store.held_and_locked(ticket_id, user)
-        number = await tickets.add_log(ticket_id, category, message)
-        await claims.renew(held.id)
+    try:
+        message = await parameters.required("message")
+    except Refused:
+        await store.claimed_once(ticket_id, user)  # what is said first
+        raise
+    number = await writing.add_log(ticket_id, user.id, category, message)
+    if number is None:
+        async with in_transaction():
+            _, held = await store.held_and_locked(ticket_id, user)
+            number = await tickets.add_log(ticket_id, category, message)
+            await claims.renew(held.id)
     return plain(str(number))
 
 
@@ -173,11 +178,16 @@ async def progress_value(ticket_id: int) -> Response:
 async def set_progress(ticket_id: int) -> Response:
     """``progress`` 0 takes back what was told of the chunk."""
     user = current_user()
-    await store.claimed_once(ticket_id, user)
-    form = await parameters.form()
-    start, end, done = (
-        parameters.fraction(form, name) for name in ("chunk_start", "chunk_end", "progress")
-    )
+    try:
+        form = await parameters.form()
+        start, end, done = (
+            parameters.fraction(form, name) for name in ("chunk_start", "chunk_end", "progress")
+        )
+    except Refused:
+        await store.claimed_once(ticket_id, user)  # what is said first
+        raise
+    if done and await writing.set_progress(ticket_id, user.id, start, end, done):
+        return plain("success")
     async with in_transaction():
         ticket, held = await store.held_and_locked(ticket_id, user)
         if done == 0:

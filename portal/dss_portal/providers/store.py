@@ -1,6 +1,7 @@
 """Which services a user works for, and which tickets he has claimed."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from tortoise.functions import Count, Min
 
@@ -9,6 +10,8 @@ from dss_portal.models import Claim, ProviderAccess, ProviderService, Service, S
 from dss_portal.refusals import Refused
 from dss_portal.tickets import store as tickets
 from dss_portal.tickets.lifecycle import is_current
+
+HEARD_S = 1.0
 
 
 async def services_of(user: User) -> list[tuple[Service, str]]:
@@ -41,9 +44,15 @@ async def keep_rights(user: User) -> None:
 
 
 async def heard(services: Sequence[Service]) -> None:
-    """A provider's user has asked for tickets of these services."""
-    ids, now = [s.id for s in services], clock.now()
-    await Service.filter(id__in=ids).update(heard_at=now, polled_at=now)
+    """A provider's user has asked for tickets of these services.
+
+    Noted every HEARD_S: all who work for a service write into one row.
+    """
+    now = clock.now()
+    since = now - timedelta(seconds=HEARD_S)
+    ids = [s.id for s in services if s.polled_at is None or s.polled_at < since]
+    if ids:
+        await Service.filter(id__in=ids).update(heard_at=now, polled_at=now)
 
 
 async def waiting(services: Sequence[Service]) -> list[tuple[str, str, int]]:

@@ -1,0 +1,72 @@
+"""What a provider tells of its ticket, in one statement each: who may, what is written, and the sign of life.
+
+Such a statement is one round trip and one commit.  It writes nothing for a user who does not hold the
+ticket's claim; why not is for ``store.held_and_locked`` to say.
+"""
+
+from datetime import timedelta
+
+from tortoise.connection import get_connection
+
+from dss_portal.database import clock
+from dss_portal.providers.store import HEARD_S
+
+# $1: the ticket.  $2: the user.
+_HELD = """
+WITH held AS (
+    SELECT ticket.id, ticket.service_id, claim.id AS claim_id
+    FROM ticket JOIN claim ON claim.id = ticket.claim_id
+    WHERE ticket.id = $1 AND ticket.status = 'claimed' AND claim.user_id = $2 AND EXISTS (
+        SELECT FROM provider_service offer
+            JOIN provider_access access ON access.provider_id = offer.provider_id
+            JOIN provider ON provider.id = access.provider_id
+        WHERE offer.service_id = ticket.service_id AND access.user_id = $2 AND provider.current)
+    FOR UPDATE OF ticket
+), renewed AS (
+    UPDATE claim SET expires_at = now() + lease_s * interval '1 s'
+    FROM held WHERE claim.id = held.claim_id
+)"""
+
+_LINE = f"""{_HELD}, line AS (
+    INSERT INTO ticket_log (ticket_id, at, category, message) SELECT id, $3, $4, $5 FROM held
+    RETURNING id, ticket_id
+), adopted AS (
+    UPDATE attachment SET log_id = line.id
+    FROM line WHERE attachment.ticket_id = line.ticket_id AND attachment.log_id IS NULL
+)
+SELECT id FROM line
+"""  # noqa: S608 - no input of anybody's
+
+# $7: a service that was heard since then needs no other sign.
+_PROGRESS = f"""{_HELD}, told AS (
+    INSERT INTO ticket_progress (ticket_id, chunk_start, chunk_end, progress)
+    SELECT id, $3, $4, $5 FROM held
+    ON CONFLICT (ticket_id, chunk_start, chunk_end) DO UPDATE SET progress = excluded.progress
+), heard AS (
+    UPDATE service SET heard_at = $6, polled_at = $6 FROM held
+    WHERE service.id = held.service_id AND (polled_at IS NULL OR polled_at < $7)
+)
+SELECT id FROM held
+"""  # noqa: S608 - likewise
+
+
+async def add_log(ticket_id: int, user_id: int, category: str, message: str) -> int | None:
+    """The number of the new line, which takes the attachments that wait for one; None if nothing was written."""
+    return await _id(_LINE, ticket_id, user_id, clock.now(), category, message)
+
+
+async def set_progress(
+    ticket_id: int, user_id: int, start: float, end: float, progress: float
+) -> bool:
+    """False if nothing was written."""
+    now = clock.now()
+    since = now - timedelta(seconds=HEARD_S)
+    found = await _id(_PROGRESS, ticket_id, user_id, start, end, progress, now, since)
+    return found is not None
+
+
+async def _id(statement: str, ticket_id: int, *values: object) -> int | None:
+    if ticket_id >= 2**31:
+        return None
+    rows = await get_connection("default").execute_query_dict(statement, [ticket_id, *values])
+    return int(rows[0]["id"]) if rows else None
