@@ -10,7 +10,9 @@ from dss_portal.background import Background
 from dss_portal.changes.feed import Feed
 from dss_portal.datastore import Datastore
 from dss_portal.outbox.relay import Relay
+from dss_portal.providers import claiming
 from dss_portal.settings import Settings
+from dss_portal.together import Together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,7 @@ class Components:
     limits: Limits
     openid: OpenIdIssuer | None
     feed: Feed
+    claiming: Together[claiming.Ask, claiming.Granted]
 
     @classmethod
     def build(cls, settings: Settings, broker: Broker) -> Self:
@@ -38,6 +41,7 @@ class Components:
             limits=Limits(settings),
             openid=_issuer(settings),
             feed=Feed(settings.database_url.get_secret_value()),
+            claiming=Together(claiming.grant, claiming.MOST),
         )
 
 

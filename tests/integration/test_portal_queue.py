@@ -10,12 +10,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from quart.typing import TestClientProtocol as Client
+from tortoise.transactions import in_transaction
 
 from dss_broker import topology
 from dss_broker.messages import ClaimFailed, ClaimGranted, ClaimRefused, TicketReady
 from dss_portal.accounts import store as accounts
 from dss_portal.models import Claim, Service, Status, Ticket, Tier, Turn, User
 from dss_portal.tickets import claims, queue
+from dss_portal.tickets.granting import Claimant
 from support.portals import Portal, eventually, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
@@ -355,8 +357,10 @@ async def test_a_provider_that_polls_takes_turns_too(portal: Portal) -> None:
     assert await given_out(portal, 1) in (["ann"], ["bob"])
     first = (await order(service))[0]
 
-    claimant = claims.Claimant(provider="p", instance="i", lease_s=60, user_id=ann.id)
-    ticket = await claims.next_ready([service], claimant)
+    claimant = Claimant(provider="p", instance="i", lease_s=60, user_id=ann.id)
+    async with in_transaction():
+        await queue.serialise([service.name])
+        ticket = await claims.next_waiting([service], claimant)
 
     assert ticket is not None
     assert ticket.id == first

@@ -9,10 +9,11 @@ from dss_datastore.layout import Area
 from dss_portal.accounts.sessions import current_user, signed_in
 from dss_portal.attachments import store as attachments
 from dss_portal.formats import csv_text
-from dss_portal.providers import completion, store, writing
+from dss_portal.providers import claiming, completion, store, writing
 from dss_portal.refusals import Refused
 from dss_portal.tickets import claims, files, progress
 from dss_portal.tickets import store as tickets
+from dss_portal.tickets.granting import Claimant
 from dss_portal.web import parameters, uploads
 from dss_portal.web.answers import plain, table
 from dss_portal.web.context import components
@@ -202,22 +203,20 @@ async def set_progress(ticket_id: int) -> Response:
 async def _claim(githashes: list[str], form: dict[str, str]) -> tuple[int, str, str] | None:
     """Number, service and status of the ticket claimed, if one waits."""
     user = current_user()
-    await store.heard(await store.provided(user, githashes))
-    provider = parameters.of(form, "provider")
-    claimant = claims.Claimant(
-        provider=provider,
+    if "provider" not in form:
+        await store.heard(await store.provided(user, githashes))  # what is said first
+    claimant = Claimant(
+        provider=parameters.of(form, "provider"),
         instance=form.get("code", "default"),
         lease_s=components().settings.provider_lease_s,
         user_id=user.id,
     )
-    async with in_transaction():
-        await store.keep_rights(user)
-        services = await store.provided(user, githashes)
-        await store.check_provider(user, provider)
-        ticket = await claims.next_ready(services, claimant)
+    asked = claiming.Ask(user_id=user.id, githashes=githashes, claimant=claimant)
+    granted = await components().claiming.ask(asked)
+    ticket = granted.ticket
     if ticket is None:
         return None
-    githash = next(s.githash for s in services if s.id == ticket.service_id)
+    githash = next(s.githash for s in granted.services if s.id == ticket.service_id)
     return ticket.id, githash, ticket.status.value
 
 

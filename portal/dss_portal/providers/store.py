@@ -31,18 +31,6 @@ async def provided(user: User, githashes: Sequence[str]) -> list[Service]:
     return [mine[githash] for githash in dict.fromkeys(githashes)]
 
 
-async def check_provider(user: User, name: str) -> None:
-    """Raises Refused unless the user belongs to the provider of that name."""
-    access = ProviderAccess.filter(user=user, provider__name=name, provider__current=True)
-    if not await access.exists():
-        raise Refused(f"Provider {name} is not one of yours.")
-
-
-async def keep_rights(user: User) -> None:
-    """Lock the user's rights with providers until the caller's transaction ends."""
-    await ProviderAccess.filter(user=user).order_by("id").select_for_update()
-
-
 async def heard(services: Sequence[Service]) -> None:
     """A provider's user has asked for tickets of these services.
 

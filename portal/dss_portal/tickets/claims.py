@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
 from tortoise.connection import get_connection
@@ -10,26 +9,11 @@ from tortoise.transactions import in_transaction
 
 from dss_broker.messages import ClaimGranted, ClaimRefused, ClaimTicket
 from dss_portal.models import Claim, ProviderService, Service, Status, Ticket
-from dss_portal.tickets import queue, store
+from dss_portal.tickets import granting, queue, store
 from dss_portal.tickets.deadlines import own_deadlines
+from dss_portal.tickets.granting import Claimant
 from dss_portal.tickets.lifecycle import Claimed
 from dss_portal.tickets.store import now
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claimant:
-    """A dispatcher that holds an unacknowledged delivery, or a provider's user over HTTP.
-
-    ``lease_s`` is used for services that do not set their own.  ``deliveries`` counts how often the
-    message was delivered, this time included.
-    """
-
-    provider: str
-    instance: str
-    lease_s: float
-    delivery_id: str | None = None
-    deliveries: int = 1
-    user_id: int | None = None
 
 
 async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRefused:
@@ -99,14 +83,16 @@ async def _granted_before(ticket: Ticket, claimant: Claimant) -> Claim | None:
     return held
 
 
-async def next_ready(services: Sequence[Service], claimant: Claimant) -> Ticket | None:
-    """Claim the next waiting ticket of these services; None if there is none."""
+async def next_waiting(services: Sequence[Service], claimant: Claimant) -> Ticket | None:
+    """Claim the next waiting ticket of these services; None if there is none.
+
+    Within the caller's transaction, in which these services are serialised.
+    """
     names = sorted({service.name for service in services})
-    async with in_transaction():
-        await queue.serialise(names)
-        ticket = await queue.first(names, [service.id for service in services])
-        if ticket is not None:
-            await _grant(ticket, claimant)
+    ticket = await queue.first(names, [service.id for service in services])
+    if ticket is not None:
+        (service,) = (s for s in services if s.id == ticket.service_id)
+        await _grant(ticket, claimant, service)
     return ticket
 
 
@@ -123,9 +109,11 @@ async def led_to(delivery_id: str) -> int | None:
     return last.ticket_id if last else None
 
 
-async def _grant(ticket: Ticket, claimant: Claimant) -> Claim:
-    service = await Service.get(id=ticket.service_id)
+async def _grant(ticket: Ticket, claimant: Claimant, service: Service | None = None) -> Claim:
+    service = service or await Service.get(id=ticket.service_id)
     lease_s = own_deadlines(service).claim_s or claimant.lease_s
+    if granting.is_plain(ticket):
+        return await granting.write(ticket, service, claimant, lease_s)
     granted = await Claim.create(
         id=uuid.uuid4().hex,
         ticket_id=ticket.id,
@@ -142,8 +130,7 @@ async def _grant(ticket: Ticket, claimant: Claimant) -> Claim:
         await queue.note_turn(ticket)
     await store.advance(ticket, Claimed(claim_id=granted.id))
     await store.clear_progress(ticket.id)
-    text = f"Ticket claimed by provider {claimant.provider} instance {claimant.instance}"
-    await store.add_log(ticket.id, "info", text)
+    await store.add_log(ticket.id, "info", claimant.line)
     return granted
 
 

@@ -47,7 +47,41 @@ WITH waiting AS (
 )
 """
 
-_FIRST = f"""{_ORDERED}
+# Of the numbers above only 1 matters, as long as every version may be given out: each user's first ticket.
+# $1: services.  It walks along the index ticket_waiting, however many tickets wait.
+_FIRST = """
+WITH RECURSIVE waiting AS (
+    SELECT id AS service_id, (SELECT min(user_id) FROM ticket
+        WHERE status = 'ready' AND ticket.service_id = service.id) AS user_id
+    FROM service WHERE id = ANY($1)
+    UNION ALL
+    SELECT service_id, (SELECT min(user_id) FROM ticket WHERE status = 'ready'
+        AND ticket.service_id = waiting.service_id AND ticket.user_id > waiting.user_id)
+    FROM waiting WHERE user_id IS NOT NULL
+), first AS (
+    SELECT DISTINCT ON (service.name, waiting.user_id) service.name AS service, waiting.user_id, next.*
+    FROM waiting JOIN service ON service.id = waiting.service_id, LATERAL (
+        SELECT id, coalesce(queued_at, created_at) AS came, attempt > 1 OR claim_id IS NOT NULL AS returned
+        FROM ticket WHERE status = 'ready'
+            AND ticket.service_id = waiting.service_id AND ticket.user_id = waiting.user_id
+        ORDER BY coalesce(queued_at, created_at), id LIMIT 1) AS next
+    ORDER BY service.name, waiting.user_id, next.came, next.id
+)
+SELECT first.id FROM first
+    JOIN user_account ON user_account.id = first.user_id
+    JOIN tier ON tier.name = user_account.tier_id
+    LEFT JOIN turn ON turn.user_id = first.user_id AND turn.service = first.service
+ORDER BY greatest(came, CASE WHEN NOT returned THEN turn.at END)
+    - tier.priority_minutes * interval '1 minute', first.id
+LIMIT 1
+"""
+
+_OTHER_VERSION_WAITS = """
+SELECT 1 AS one FROM service WHERE name = ANY($1) AND id <> ALL($2)
+    AND EXISTS (SELECT FROM ticket WHERE status = 'ready' AND service_id = service.id) LIMIT 1
+"""
+
+_FIRST_OF_SOME = f"""{_ORDERED}
 SELECT id FROM numbered WHERE service_id = ANY($2) ORDER BY number, since, id LIMIT 1
 """  # noqa: S608 - constants of ours
 
@@ -109,7 +143,8 @@ async def position(ticket: Ticket) -> int:
 
 
 async def _first(services: Sequence[str], service_ids: Sequence[int]) -> int | None:
-    rows = await get_connection("default").execute_query_dict(
-        _FIRST, [list(services), list(service_ids)]
-    )
+    values, connection = [list(services), list(service_ids)], get_connection("default")
+    others = await connection.execute_query_dict(_OTHER_VERSION_WAITS, values)
+    statement = _FIRST_OF_SOME if others else _FIRST
+    rows = await connection.execute_query_dict(statement, values if others else values[1:])
     return int(rows[0]["id"]) if rows else None

@@ -1,0 +1,105 @@
+"""Claims of providers over HTTP.  All that are asked at the same time are granted in one transaction.
+
+Grants of one service are made one at a time, and a commit waits for the disk, so claims that came singly
+would wait for one commit after the other.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tortoise.connection import get_connection
+from tortoise.transactions import in_transaction
+
+from dss_portal.models import ProviderAccess, Service, Ticket
+from dss_portal.providers import store
+from dss_portal.refusals import Refused
+from dss_portal.tickets import claims, queue
+from dss_portal.tickets.granting import Claimant
+
+MOST = 16
+
+_RIGHTS = """
+SELECT access.user_id, provider.name AS provider, service.githash, service.id AS service_id
+FROM provider_access access JOIN provider ON provider.id = access.provider_id AND provider.current
+    LEFT JOIN provider_service offer ON offer.provider_id = provider.id AND offer.current
+    LEFT JOIN service ON service.id = offer.service_id AND service.current
+WHERE access.user_id = ANY($1)
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """A user asks for the next waiting ticket of these services."""
+
+    user_id: int
+    githashes: Sequence[str]
+    claimant: Claimant
+
+
+@dataclass(frozen=True, kw_only=True)
+class Granted:
+    """``ticket``: None if none waits."""
+
+    ticket: Ticket | None
+    services: Sequence[Service]
+
+
+@dataclass
+class _Rights:
+    """Of a user: the names of his providers, and the services that they offer, by hash."""
+
+    providers: set[str] = field(default_factory=set)
+    services: dict[str, int] = field(default_factory=dict)
+
+    def check(self, ask: Ask) -> None:
+        """Raises Refused, naming the first service that is not his."""
+        for githash in ask.githashes:
+            if githash not in self.services:
+                raise Refused(f"You are not a provider for service {githash} ", 401)
+        if ask.claimant.provider not in self.providers:
+            raise Refused(f"Provider {ask.claimant.provider} is not one of yours.")
+
+
+async def grant(asks: Sequence[Ask]) -> list[Granted | Exception]:
+    """In turn; a Refused where the user has no right."""
+    async with in_transaction():
+        rights = await _kept_rights({ask.user_id for ask in asks})
+        ids = {i for right in rights.values() for i in right.services.values()}
+        services = {service.id: service for service in await Service.filter(id__in=list(ids))}
+        found: list[Granted | Exception] = []
+        wanted = [_wanted(ask, rights[ask.user_id], services) for ask in asks]
+        await queue.serialise(
+            sorted({s.name for some in wanted if not isinstance(some, Refused) for s in some})
+        )
+        for ask, some in zip(asks, wanted, strict=True):
+            if isinstance(some, Refused):
+                found.append(some)
+            else:
+                ticket = await claims.next_waiting(some, ask.claimant)
+                found.append(Granted(ticket=ticket, services=some))
+    await store.heard(
+        list({s.id: s for g in found if isinstance(g, Granted) for s in g.services}.values())
+    )
+    return found
+
+
+def _wanted(ask: Ask, rights: _Rights, services: dict[int, Service]) -> list[Service] | Refused:
+    try:
+        rights.check(ask)
+    except Refused as refused:
+        return refused
+    return [services[rights.services[githash]] for githash in dict.fromkeys(ask.githashes)]
+
+
+async def _kept_rights(user_ids: set[int]) -> dict[int, _Rights]:
+    """Nobody takes them away before the caller's transaction ends."""
+    of_users = ProviderAccess.filter(user_id__in=list(user_ids))
+    await of_users.order_by("id").select_for_update()
+    rows = await get_connection("default").execute_query_dict(_RIGHTS, [list(user_ids)])
+    found: dict[int, _Rights] = defaultdict(_Rights)
+    for row in rows:
+        found[row["user_id"]].providers.add(row["provider"])
+        if row["githash"] is not None:
+            found[row["user_id"]].services[row["githash"]] = row["service_id"]
+    return found

@@ -1,0 +1,80 @@
+"""A waiting ticket is given out: everything that this writes, in one statement."""
+
+import logging
+import uuid
+from dataclasses import dataclass
+
+from tortoise.connection import get_connection
+
+from dss_portal.models import Claim, Service, Status, Ticket
+from dss_portal.tickets import counting, lifecycle, store
+from dss_portal.tickets.lifecycle import Claimed
+
+log = logging.getLogger(__name__)
+
+# By the database's clock as far as the lease is concerned.  A line takes the attachments that wait for one.
+_WRITE = """
+WITH granted AS (
+    INSERT INTO claim (id, ticket_id, provider, instance, user_id, delivery_id, deliveries, lease_s,
+        granted_at, expires_at)
+    VALUES ($2, $1, $3, $4, $5, $6, $7, $8, $9, now() + $8::float * interval '1 s')
+), turned AS (
+    INSERT INTO turn (service, user_id, at) VALUES ($10, $11, $9)
+    ON CONFLICT (user_id, service) DO UPDATE SET at = excluded.at
+), changed AS (
+    UPDATE ticket SET status = $12, claim_id = $2, claimed_at = $9 WHERE id = $1
+), noted AS (
+    INSERT INTO ticket_history (ticket_id, status, at) VALUES ($1, $12, $9)
+), cleared AS (
+    DELETE FROM ticket_progress WHERE ticket_id = $1
+), line AS (
+    INSERT INTO ticket_log (ticket_id, at, category, message) VALUES ($1, $9, 'info', $13) RETURNING id
+)
+UPDATE attachment SET log_id = line.id FROM line WHERE ticket_id = $1 AND log_id IS NULL
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claimant:
+    """A dispatcher that holds an unacknowledged delivery, or a provider's user over HTTP.
+
+    ``lease_s`` is used for services that do not set their own.  ``deliveries`` counts how often the
+    message was delivered, this time included.
+    """
+
+    provider: str
+    instance: str
+    lease_s: float
+    delivery_id: str | None = None
+    deliveries: int = 1
+    user_id: int | None = None
+
+    @property
+    def line(self) -> str:
+        """For the ticket's log, as clients know it."""
+        return f"Ticket claimed by provider {self.provider} instance {self.instance}"
+
+
+def is_plain(ticket: Ticket) -> bool:
+    """Does it wait, with nothing in its log to be taken back?"""
+    return ticket.status is Status.READY and not ticket.missed
+
+
+async def write(ticket: Ticket, service: Service, claimant: Claimant, lease_s: float) -> Claim:
+    """For a locked ticket that ``is_plain``, within the caller's transaction."""
+    before, now = store.state_of(ticket), store.now()
+    claim_id = uuid.uuid4().hex
+    event = Claimed(claim_id=claim_id)
+    after = lifecycle.apply(before, event)
+    values = [
+        *(ticket.id, claim_id, claimant.provider, claimant.instance, claimant.user_id),
+        *(claimant.delivery_id, claimant.deliveries, lease_s, now),
+        *(service.name, ticket.user_id, after.status.value, claimant.line),
+    ]
+    await get_connection("default").execute_query(_WRITE, values)
+    ticket.status, ticket.claim_id, ticket.claimed_at = after.status, after.claim_id, now
+    ticket.service = service
+    await counting.count(ticket, event, before.status)
+    facts = {"ticket": ticket.id, "event": "Claimed", "claim": claim_id}
+    log.info("ticket changed", extra={**facts, "status": after.status.value})
+    return Claim(id=claim_id, ticket_id=ticket.id, lease_s=lease_s)

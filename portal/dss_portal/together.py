@@ -1,0 +1,49 @@
+"""What several ask at the same time, done as one piece of work: one transaction, one commit."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+Work = Callable[[Sequence[A]], Awaitable[Sequence[R | Exception]]]
+"""Answers each question in turn; an exception among the answers is raised where that was asked."""
+
+
+class Together(Generic[A, R]):
+    """Whoever asks while ``work`` goes on is answered by the next round, ``most`` at once."""
+
+    def __init__(self, work: Work[A, R], most: int) -> None:
+        self._work = work
+        self._most = most
+        self._asked: list[tuple[A, asyncio.Future[R]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def ask(self, question: A) -> R:
+        """Raises what ``work`` raises, or has for this question.  A question that is given up is not answered."""
+        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._asked.append((question, answer))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._rounds())
+        return await answer
+
+    async def _rounds(self) -> None:
+        while self._asked:
+            taken, self._asked = self._asked[: self._most], self._asked[self._most :]
+            wanted = [(question, answer) for question, answer in taken if not answer.done()]
+            if wanted:
+                await self._round(wanted)
+
+    async def _round(self, wanted: Sequence[tuple[A, "asyncio.Future[R]"]]) -> None:
+        try:
+            found = await self._work([question for question, _ in wanted])
+        except Exception as error:  # theirs, all of them
+            found = [error] * len(wanted)
+        for (_, answer), one in zip(wanted, found, strict=True):
+            if answer.done():
+                continue
+            if isinstance(one, Exception):
+                answer.set_exception(one)
+            else:
+                answer.set_result(one)
