@@ -42,13 +42,13 @@ async def each(what: str, items: Iterable[T], act: Callable[[T], Awaitable[int]]
 
 
 async def done(work: Callable[[], Awaitable[object]]) -> int:
-    """For ``each`` of several pieces of work, which count for nothing."""
+    """Adapts work without a result to ``each``: its count is 0."""
     await work()
     return 0
 
 
 def in_parts(values: Iterable[T]) -> Iterator[Sequence[T]]:
-    """MOST_VALUES at a time."""
+    """Slices of MOST_VALUES."""
     whole = list(values)
     for begin in range(0, len(whole), MOST_VALUES):
         yield whole[begin : begin + MOST_VALUES]

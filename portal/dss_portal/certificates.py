@@ -1,4 +1,4 @@
-"""When the certificates run out that others see: of the portal's public address, and of the broker."""
+"""Measures when the certificates of the portal's public address and of the broker expire."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ async def watch(**addresses: str) -> None:
 
 
 def _look(name: str, host: str, port: int) -> None:
-    """What cannot be asked now keeps what is known of it."""
+    """Set the gauge; if the server does not answer, the last value stays."""
     try:
         expiry_s = expires_at(host, port)
     except (OSError, ValueError) as error:
@@ -38,6 +38,6 @@ def _look(name: str, host: str, port: int) -> None:
 
 
 def expires_at(host: str, port: int) -> float:
-    """As Unix time, trusted or not: an expired certificate has its date, too.  Raises OSError."""
+    """Expiry as Unix time, of an untrusted or expired certificate too.  Raises OSError."""
     pem = ssl.get_server_certificate((host, port), timeout=TIMEOUT_S)
     return x509.load_pem_x509_certificate(pem.encode()).not_valid_after_utc.timestamp()

@@ -1,4 +1,4 @@
-"""What one portal consists of, besides its routes."""
+"""The components of one portal, besides its routes."""
 
 from dataclasses import dataclass
 from typing import Self

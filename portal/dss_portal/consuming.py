@@ -1,4 +1,4 @@
-"""From the broker's threads to Quart's event loop."""
+"""Runs the handlers of the portal's queues on the event loop; the broker calls them on its threads."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ RETRY_S = 1.0
 
 
 async def listen(broker: Broker, listener: Listener) -> None:
-    """Serve the portal's queues, as soon as the broker is there.  Returns then, or when that ends."""
+    """Consume the portal's queues as soon as the broker is there.  Returns then, or when the broker is closed."""
     loop = asyncio.get_running_loop()
     handlers = {
         PORTAL_CLAIMS: listener.on_claim,
@@ -33,7 +33,7 @@ async def listen(broker: Broker, listener: Listener) -> None:
         for subscription, handler in handlers.items()
     )
     try:
-        await asyncio.gather(*begun)  # none waits for another, whose queue may be refused
+        await asyncio.gather(*begun)  # together, since one queue may be refused
     except BrokerClosed:
         return
 

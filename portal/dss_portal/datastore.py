@@ -20,7 +20,7 @@ from dss_portal.refusals import Refused
 from dss_portal.scrubbing.files import scrub
 
 Stamps: TypeAlias = dict[str, tuple[int, int, int]]
-"""By name, what changes with a file: its number on the volume, its size, the time of its last change."""
+"""By name: inode, size and time of the last change, which differ after any change of the file."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,7 +53,7 @@ class Datastore:
         return await asyncio.to_thread(volume.is_there, self._root)
 
     async def _on_disk(self, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """In a thread, since a network file system may be slow to say even that it is there."""
+        """Run ``act`` in a thread, since a network file system may be slow.  Raises OSError (ENODEV) while the volume is away."""
 
         def guarded() -> T:
             self._require()
@@ -110,7 +110,7 @@ class Datastore:
             raise
 
     async def scrub(self, temporary: Path, ticket_id: int) -> int:
-        """Take what its sender's machine has left out of a received file; the size of what is kept."""
+        """Remove from a received file what tells of the sender's machine; the size after that."""
         return await scrub(temporary, f"/dss/{layout.ticket_dir(ticket_id)}")
 
     async def receive_attachment(
@@ -136,7 +136,7 @@ class Datastore:
         temporary.unlink(missing_ok=True)
 
     async def stamps(self, ticket_id: int, area: Area, names: Iterable[str]) -> Stamps:
-        """Of files that ``keep`` has named.  Raises Refused if one is not there any more."""
+        """Stamps of files that ``keep`` has named.  Raises Refused if one is missing."""
         folder = self._root / layout.area_dir(ticket_id, area)
         try:
             return await self._on_disk(lambda: {name: _stamp(folder / name) for name in names})
@@ -146,7 +146,7 @@ class Datastore:
     async def publish_results(
         self, ticket_id: int, claim_id: str, names_and_sizes: Iterable[tuple[str, int]]
     ) -> None:
-        """Make a claim's staged files the ticket's results.  Twice is the same as once.
+        """Make a claim's staged files the ticket's results.  Idempotent.
 
         Raises FileNotFoundError if a file is neither staged nor published, or has another size.
         """
@@ -163,8 +163,9 @@ class Datastore:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def remove_scraps(self, ticket_id: int, shown: Container[PurePosixPath]) -> None:
-        """Of a ticket that has ended, all but what is ``shown`` to clients: scratch space of claims,
-        uploads that broke off, what was published or attached by a change that was not committed.
+        """Remove all files of an ended ticket but those that are ``shown`` to clients.
+
+        Such are scratch files of claims, interrupted uploads, and files of changes that were not committed.
         """
         await asyncio.to_thread(self._remove_scraps, ticket_id, shown)
 

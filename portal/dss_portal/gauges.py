@@ -39,7 +39,7 @@ async def watch(datastore: Datastore) -> None:
 
 
 async def look() -> int:
-    """Ask the database once; a question that fails keeps none of the others from its answer."""
+    """Set all gauges once.  A query that fails leaves the other gauges unaffected."""
     return await each("gauges", (_look_at_tickets, _look_at_outbox), done)
 
 

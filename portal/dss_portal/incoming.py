@@ -8,7 +8,7 @@ from dss_portal.datastore import Piece
 
 @dataclass(kw_only=True)
 class Incoming:
-    """A file on its way in.
+    """A file that is being uploaded.
 
     Reading ``data`` to its end also checks what follows the file, and fills in ``fields``.  If the
     form has another file of that name, it counts instead, and ``name`` changes with it.

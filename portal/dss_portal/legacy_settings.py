@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 
 def renamed(environment: Mapping[str, str]) -> dict[str, str]:
-    """What the old names in ``environment`` say, under our names."""
+    """The settings that ``environment`` has under old names, under our names."""
     found: dict[str, str] = {}
     host = environment.get("POSTGRES_PORT_5432_TCP_ADDR")
     if host:

@@ -1,4 +1,4 @@
-"""What a portal does beside its requests, from the first request to the last."""
+"""Starts and ends what a portal does beside its requests."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""What keeps the portal from its work, and which services nobody serves, in sentences for operators."""
+"""Sentences for operators: what keeps the portal from its work, and which services are not served."""
 
 import asyncio
 
@@ -41,9 +41,9 @@ async def _outbox_problem(relay: Relay) -> str:
 
 
 async def unserved() -> list[str]:
-    """A sentence for each service that a dispatcher of ours serves as a rule, and nobody does now.
+    """A sentence for each service that one of our dispatchers has served, and that is not served now.
 
-    That keeps no portal from its own work: one that left the load balancer for it would hide finished tickets, too.
+    The portal is still ready: if it left the load balancer, finished tickets could not be fetched either.
     """
     try:
         return await asyncio.wait_for(_unserved(), database.ANSWER_S)

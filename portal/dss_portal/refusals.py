@@ -1,4 +1,4 @@
-"""What the portal refuses, independent of the web framework.  ``web.errors`` turns it into an answer."""
+"""Refusals, independent of the web framework.  ``web.errors`` turns them into answers."""
 
 
 class Refused(Exception):

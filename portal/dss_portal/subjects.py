@@ -1,4 +1,4 @@
-"""What a message is about."""
+"""The ticket and the claim that a message is about."""
 
 from typing import Protocol, runtime_checkable
 

@@ -21,7 +21,7 @@ _USER = f"/users/<{NUMBER}:number>"
 
 @blueprint.get("/users")
 async def show(problem: str = "", at: str = "") -> Response:
-    """``problem`` is said at the form ``at``: ``user`` or ``token``."""
+    """``problem`` is shown at the form ``at``: ``user`` or ``token``."""
     edited, wanted = request.args.get("edit", ""), request.args.get("find", "").strip()
     return await page(
         "admin_users.html",
@@ -47,7 +47,7 @@ async def save() -> Response:
 
 @blueprint.post(f"{_USER}/token")
 async def new_token(number: int) -> Response:
-    """Shown once, in the answer itself: a redirection would have to keep it somewhere."""
+    """Show the token once, in the answer itself: a redirection would have to store it."""
     user = await _user(number)
     life_s = components().settings.login_token_s
     return await page(

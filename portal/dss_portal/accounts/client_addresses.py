@@ -1,4 +1,4 @@
-"""From which address a request comes, whatever proxies are in between."""
+"""The client address of a request, also behind proxies."""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
@@ -14,7 +14,7 @@ IPV6_PREFIX = 64  # what one customer has; its addresses change by themselves
 
 
 def key() -> str:
-    """By what the client of this request is counted."""
+    """The key under which the client of this request is counted."""
     trusted = components().settings.proxy_networks
     forwarded = ",".join(request.headers.getlist("X-Forwarded-For"))
     return key_of(request.remote_addr or "", forwarded, trusted)

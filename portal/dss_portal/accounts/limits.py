@@ -25,7 +25,7 @@ class Count:
     before: int = 0
 
     def recent(self, now_s: float) -> float:
-        """Events within the last minute; those of the minute before count by the part that is still in it."""
+        """Events within the last minute, estimated: those of the earlier window count in proportion."""
         age_s = now_s - self.began_s
         if age_s >= WINDOW_S:
             self.before = self.events if age_s < 2 * WINDOW_S else 0
@@ -43,7 +43,7 @@ class Window:
         self._counts: OrderedDict[str, Count] = OrderedDict()
 
     def count(self, key: str) -> None:
-        """Note an event.  Raises Refused, and notes none, if the limit is reached."""
+        """Count an event.  Raises Refused, and counts none, if the limit is reached."""
         now_s = time.monotonic()
         count = self._counts.setdefault(key, Count(now_s))
         self._counts.move_to_end(key)

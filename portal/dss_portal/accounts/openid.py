@@ -27,7 +27,7 @@ _NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """A sign-in on its way.  The three secrets stay with the browser that began it."""
+    """A sign-in that has begun.  The three secrets stay with the browser that began it."""
 
     url: str
     state: str
@@ -54,7 +54,7 @@ class OpenIdIssuer:
         self._metadata: dict[str, Any] = {}
 
     async def start(self) -> Started:
-        """Where to send the browser.  Raises Refused if the issuer cannot be reached."""
+        """Begin a sign-in; the answer says where to send the browser.  Raises Refused if the issuer cannot be reached."""
         metadata = await self._discovered()
         nonce, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
         async with self._client() as client:
@@ -135,7 +135,7 @@ def _object(value: object) -> dict[str, Any]:
 
 
 def _same_subject(claims: dict[str, Any], userinfo: dict[str, Any]) -> dict[str, Any]:
-    """What userinfo says, alone: an address and its confirmation must come from one place."""
+    """The claims of ``userinfo`` alone: an address and its confirmation must come from one source."""
     if userinfo.get("sub") != claims["sub"]:
         raise ValueError("userinfo of somebody else")
     return userinfo

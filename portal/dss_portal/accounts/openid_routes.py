@@ -1,4 +1,4 @@
-"""The two stations of a sign-in by OpenID Connect: out to the issuer, and back."""
+"""The two routes of a sign-in by OpenID Connect: to the issuer, and back."""
 
 import hmac
 import logging
@@ -32,7 +32,7 @@ def issuer() -> OpenIdIssuer:
 @blueprint.get("/signin")
 @changes_state
 async def begin() -> Redirect:
-    """Off to the issuer.  What must come back with the browser is kept in a signed cookie."""
+    """Redirect to the issuer.  A signed cookie keeps what the browser must bring back."""
     started = await issuer().start()
     session[_KEPT] = [started.state, started.nonce, started.verifier]
     return redirect_to(started.url, 303)
@@ -41,7 +41,7 @@ async def begin() -> Redirect:
 @blueprint.get("/api/oauth2cb")
 @changes_state
 async def finish() -> Redirect:
-    """Back from the issuer: open a session for the user that it vouches for, in the browser that began."""
+    """Open a session for the user that the issuer vouches for, in the browser that began the sign-in."""
     kept = session.pop(_KEPT, None)
     state = request.args.get("state", "")
     if kept is None or not hmac.compare_digest(kept[0].encode(), state.encode()):

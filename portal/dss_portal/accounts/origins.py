@@ -1,4 +1,4 @@
-"""Where a request comes from: a page of ours, a page of another site, or a program.
+"""Distinguishes requests of our own pages, of pages of other sites, and of programs.
 
 Browsers say it in ``Sec-Fetch-Site``, but over plain http only for localhost.  Elsewhere ``Origin`` says
 it, else ``Referer``.  A page can withhold both for a GET (``Referrer-Policy: no-referrer``); then a
@@ -30,9 +30,9 @@ class Sender(Enum):
 
 
 def refuse_other_sites() -> None:
-    """No page of another site may act with the cookie of ours.  Raises Refused.
+    """Raises Refused for a request that a page of another site makes with the cookie of ours.
 
-    A link from elsewhere may lead to a page, not to the API.
+    A link on another site may lead to a page, but not to the API.
     """
     _refuse_foreign_names()
     reads = request.method in {"GET", "HEAD"}
@@ -57,7 +57,7 @@ def is_browser() -> bool:
 
 
 def sender() -> Sender:
-    """Of this request."""
+    """The sender of this request."""
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return Sender.OURS if site in {"same-origin", "none"} else Sender.OTHER_SITE
@@ -102,7 +102,7 @@ def _wants_a_page() -> bool:
 
 
 def _refuse_foreign_names() -> None:
-    """In test mode nobody signs in, so a name that others make point here (DNS rebinding) must not do."""
+    """Raises Refused in test mode for foreign host names: without a sign-in, DNS rebinding would give access."""
     settings = components().settings
     if settings.test_mode == "off":
         return
@@ -117,7 +117,7 @@ def _refuse_foreign_names() -> None:
 
 
 def _name_in(host: str) -> str:
-    """Of a Host header, without the port and the brackets."""
+    """The host of a Host header, without the port and the brackets."""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:

@@ -27,11 +27,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 View = Callable[P, Awaitable[Response]]
 
-WHO = "accounts.who"  # who one is, is told before the terms are accepted
+WHO = "accounts.who"  # answered before the terms are accepted
 EVERYTHING = frozenset(api_tokens.SCOPES)
 _TERMS_DUE = "terms_due"
 _SCOPES = {"/api/admin/": "admin", "/api/pro/": "provider"}
-"""What a token must be for, by the beginning of the address; everything else is for ``tickets``."""
+"""The scope that a token needs, by the beginning of the address; others need ``tickets``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ def install(app: Quart, settings: Settings) -> None:
 
 
 async def identity() -> Identity | None:
-    """Of this request, looked up once."""
+    """The identity behind this request, looked up once; None without a session or token."""
     if "dss_identity" not in g:
         g.dss_identity = await _look_up()
     found: Identity | None = g.dss_identity
@@ -112,7 +112,7 @@ def _scope_of(path: str) -> str:
 
 
 def changes_state(view: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-    """For GET routes that change something: HEAD must not."""
+    """Refuse HEAD for GET routes that change something."""
 
     @wraps(view)
     async def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -125,9 +125,9 @@ def changes_state(view: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
 
 
 def for_programs(view: View[P]) -> View[P]:
-    """For the GET routes that old clients use to change something: no link, image or frame may.
+    """Refuse browsers on GET routes that change something, which old clients use.
 
-    Browsers have pages for the same.
+    A link, image or frame of any page could call them; browsers have pages for the same.
     """
 
     @wraps(view)
@@ -143,7 +143,7 @@ async def sign_in_with_token(token: str) -> User | None:
     """Use up a one-time token and open a session; None if the token is not valid.
 
     Raises Refused for a wrong one after too many failures from one address.  A right one always
-    signs in: nobody guesses 192 bits, and an address may be that of a whole hospital.
+    signs in: 192 bits cannot be guessed, and one address may be that of a whole hospital.
     """
     user = await store.use_login_token(store.pasted(token))
     metrics.SIGN_INS.labels("token", "refused" if user is None else "accepted").inc()
@@ -155,7 +155,7 @@ async def sign_in_with_token(token: str) -> User | None:
 
 
 async def sign_in(user: User) -> None:
-    """Open a session under a new id; the one of the cookie that was sent ends, and no other."""
+    """Open a session under a new id.  The session of the cookie that was sent ends; others go on."""
     before = await _session_of_cookie()
     login_user(AuthUser(await store.open_session(user)), remember=True)
     if before is not None:

@@ -27,7 +27,7 @@ FILES_PER_TICKET = 100
 
 
 def address(text: str) -> str:
-    """An e-mail address as it is stored: in other spellings of case it is the same person's."""
+    """An e-mail address as it is stored, in lower case."""
     return text.strip().lower()
 
 
@@ -49,7 +49,7 @@ def valid_address(text: str) -> str:
 
 
 def pasted(token: str) -> str:
-    """A one-time token without what comes along when people paste it: blanks, line breaks, quotes."""
+    """A one-time token without the blanks, line breaks and quotes that pasting adds."""
     return "".join(c for c in token if not c.isspace() and c not in _QUOTES and c.isprintable())
 
 
@@ -58,7 +58,7 @@ def digest(secret: str) -> str:
 
 
 async def make_tiers() -> None:
-    """The built-in tiers, where they are missing."""
+    """Create the built-in tiers that are missing."""
     for name, (max_tickets, max_stored_bytes) in TIERS.items():
         limits = {
             "max_tickets": max_tickets,
@@ -80,7 +80,7 @@ async def set_priority(name: str, minutes: int) -> None:
 
 
 async def save_user(email: str, *, sysadmin: bool | None = None, tier: str | None = None) -> User:
-    """Create, or update and enable again; what is None stays as it is.
+    """Create a user, or update and enable one; an argument that is None changes nothing.
 
     Raises LookupError for an unknown tier, Refused for a new user without an e-mail address.
     """
@@ -131,7 +131,7 @@ async def find_session(session_id: str) -> Session | None:
 
 
 async def forget_expired(session_life_s: float) -> None:
-    """Remove one-time tokens and sessions that are worth nothing any more."""
+    """Remove expired one-time tokens and sessions."""
     now = clock.now()
     await LoginToken.filter(expires_at__lt=now).delete()
     too_old = Q(created_at__lt=now - timedelta(seconds=session_life_s))
@@ -139,7 +139,7 @@ async def forget_expired(session_life_s: float) -> None:
 
 
 async def accept_terms(session: Session, *, accepted: bool) -> None:
-    """For this session, as clients know it; and on record for the user."""
+    """Store the consent in the session, which clients see, and in the user's record."""
     session.terms_accepted = accepted
     await session.save(update_fields=["terms_accepted"])
     if accepted:
@@ -152,7 +152,7 @@ async def revoke_session(session: Session) -> None:
 
 
 async def disable_user(email: str) -> None:
-    """Nothing of the user's works any more, from the next request on; what the user has claimed waits again.
+    """Refuse the user's sessions and tokens from the next request on; the user's claimed tickets wait again.
 
     Raises LookupError.
     """
@@ -171,7 +171,7 @@ async def user_named(email: str) -> User:
 
 
 async def signed_in_by_issuer(email: str, name: str) -> User:
-    """The user of that address, new ones as guests.  Raises Refused if it is none, or the user is disabled."""
+    """The user of that address, created as a guest if new.  Raises Refused for an invalid address or a disabled user."""
     user, _ = await User.get_or_create(
         email=valid_address(email), defaults={"tier_id": "guest", "display_name": name}
     )

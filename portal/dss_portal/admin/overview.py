@@ -1,4 +1,4 @@
-"""What a site admin looks at.  Nothing here changes anything."""
+"""What a site admin looks at.  Read-only."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -92,7 +92,7 @@ async def offers() -> list[tuple[Provider, list[Service]]]:
 async def newest_tickets(
     limit: int, *, status: Status | None = None, user_id: int | None = None
 ) -> list[TicketRow]:
-    """In that state, or in any but deleted; of that user, or of all; the newest first."""
+    """The newest tickets, newest first: of all states but deleted, and of all users, unless one is given."""
     wanted = Ticket.filter(status=status) if status else Ticket.exclude(status=Status.DELETED)
     if user_id is not None:
         wanted = wanted.filter(user_id=user_id)
@@ -116,7 +116,7 @@ async def claims(ticket_id: int) -> list[Claim]:
 
 
 async def old_enough(states: Iterable[Status], older_than: timedelta) -> int:
-    """How many tickets in these states were created longer ago."""
+    """The number of tickets in these states that were created longer ago."""
     before = now() - older_than
     return await Ticket.filter(status__in=list(states), created_at__lt=before).count()
 

@@ -46,7 +46,7 @@ async def add_provider(name: str) -> None:
 
 
 async def remove_provider(name: str) -> None:
-    """What its users have claimed waits again."""
+    """The tickets that its users have claimed wait again."""
     async with in_transaction():
         await _rights(ProviderAccess.filter(provider__name=name))
         await Provider.filter(name=name).update(current=False)
@@ -86,7 +86,7 @@ async def add_provider_user(name: str, email: str, *, admin: bool) -> None:
 
 
 async def remove_provider_user(name: str, user_id: int) -> None:
-    """Also if there is no such user.  What the user has claimed waits again."""
+    """Idempotent.  The tickets that the user has claimed wait again."""
     if user_id >= 2**31:
         return
     async with in_transaction():
@@ -137,7 +137,7 @@ async def ticket_pages() -> AsyncIterator[Rows]:
 
 
 async def purge(datastore: Datastore, *, completed_only: bool, older_than: timedelta) -> int:
-    """Delete the tickets that were created longer ago; how many there were."""
+    """Delete the tickets that were created longer ago; their number."""
     states = list(FINISHED if completed_only else FINISHED | OPEN)
     before = tickets.now() - older_than
     old = Ticket.filter(Q(created_at__lt=before), status__in=states)
@@ -148,7 +148,7 @@ async def purge(datastore: Datastore, *, completed_only: bool, older_than: timed
 
 
 async def _remove_orphans() -> None:
-    """A service that nobody offers any more takes no tickets."""
+    """Stop services that no provider offers any more from taking tickets."""
     offered = {
         int(str(i))
         for i in await ProviderService.filter(current=True, provider__current=True).values_list(
@@ -160,7 +160,7 @@ async def _remove_orphans() -> None:
 
 
 async def _rights(query: "QuerySet[ProviderAccess]") -> list[int]:
-    """Their numbers, locked until the caller's transaction ends: nobody claims by them meanwhile."""
+    """The numbers of these rights, locked until the caller's transaction ends, so that no claim uses them meanwhile."""
     numbers = await _ids(query)
     await ProviderAccess.filter(id__in=numbers).order_by("id").select_for_update()
     return numbers

@@ -11,7 +11,7 @@ blueprint = Blueprint("attachments", __name__)
 
 @blueprint.get("/blobs/<regex('[0-9a-f]{32}'):public_id>")
 async def blob(public_id: str) -> Response:
-    """The file, in a sandbox: whatever a provider uploaded, it runs no script as ours."""
+    """The file, in a sandbox: no script that a provider uploaded runs with our origin."""
     datastore = components().datastore
     found = await store.by_public_id(public_id)
     path = await datastore.attachment(found.ticket_id, found.file_name)

@@ -48,9 +48,9 @@ async def receive(datastore: Datastore, ticket_id: int, sent: Incoming) -> Recei
 async def take_over(
     datastore: Datastore, ticket_id: int, claim_id: str, file: AttachedFile
 ) -> None:
-    """Make an attachment of what a dispatcher has left, within the caller's transaction.
+    """Make an attachment of a file that a dispatcher has left, within the caller's transaction.
 
-    A file that is not there any more is none: the work of its claim has been cleared away.
+    A file that is missing is skipped: the files of its claim were removed.
     """
     name = flat_name(file.name)
     try:
@@ -86,7 +86,7 @@ async def keep(datastore: Datastore, ticket_id: int, received: Received) -> int:
 
 
 async def adopt(ticket_id: int, log_id: int) -> None:
-    """Tie the attachments that wait to the log line that has just been written."""
+    """Give the attachments without a log line to the line that has just been written."""
     await Attachment.filter(ticket_id=ticket_id, log_id__isnull=True).update(log_id=log_id)
 
 

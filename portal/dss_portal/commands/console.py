@@ -1,4 +1,4 @@
-"""What every command needs: settings, the database, the broker, and a sentence when it cannot be done."""
+"""What every command needs: settings, database, broker, and a sentence for each failure."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ def with_database(work: Callable[[], Awaitable[T]]) -> T:
 
 
 def or_sentence(work: Coroutine[Any, Any, T]) -> T:
-    """What comes of ``work``.  Exits with a sentence if the database cannot be used."""
+    """The result of ``work``.  Exits with a sentence if the database cannot be used."""
     try:
         return asyncio.run(work)
     except Exception as error:
@@ -43,7 +43,7 @@ def or_sentence(work: Coroutine[Any, Any, T]) -> T:
 
 
 def or_exit(work: Callable[[], Awaitable[T]]) -> T:
-    """Like ``with_database``; what cannot be done ends with a sentence."""
+    """Like ``with_database``.  Exits with a sentence if the work is refused."""
     try:
         return with_database(work)
     except (LookupError, Refused) as error:

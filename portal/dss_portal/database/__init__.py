@@ -25,7 +25,7 @@ TURN_S = 0.3
 CLOCK_S = 1.0
 
 NOT_FOR_EVER = "set_config('idle_in_transaction_session_timeout', '20s', true)"
-"""To be selected beside a lock that holds others up: PostgreSQL takes it from a portal that is frozen."""
+"""To be selected together with a lock that other portals wait for: PostgreSQL ends the transaction of a frozen portal."""
 
 
 _UNREACHABLE = (errno.ENOENT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN)
@@ -88,7 +88,7 @@ async def connected(database_url: str) -> AsyncIterator[None]:
 
 
 def is_away(error: BaseException) -> bool:
-    """True if the database cannot work now, but may in a while; False if it refused what it was told."""
+    """True if the database cannot work now, but may later; False if it refused the statement."""
     # asyncpg's error for values that fit no column is an InterfaceError, too.
     return (isinstance(error, _AWAY) and not isinstance(error, ValueError)) or _is_unreachable(
         error
@@ -96,7 +96,7 @@ def is_away(error: BaseException) -> bool:
 
 
 def _is_unreachable(error: BaseException) -> bool:
-    """A socket that is not there, a host without a route, several addresses of one name: plain OSErrors."""
+    """True for the plain OSErrors of a missing socket, a host without a route, or several addresses of a name."""
     if not isinstance(error, OSError) or error.filename is not None:
         return False
     several = str(error).startswith("Multiple exceptions:")
@@ -104,7 +104,7 @@ def _is_unreachable(error: BaseException) -> bool:
 
 
 def is_missing_table(error: BaseException) -> bool:
-    """True if what was asked for is not in the schema: a migration may be missing."""
+    """True if a table or column is not in the schema: a migration may be missing."""
     cause = error.__cause__ or error
     return isinstance(cause, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError)
 
@@ -115,7 +115,7 @@ def has_full_disk(error: BaseException) -> bool:
 
 
 def exc_info_of(error: Exception) -> Exception | None:
-    """What to log as ``exc_info``: an outage needs no trace."""
+    """The value for ``exc_info``: None for an outage, which needs no trace."""
     return None if is_away(error) else error
 
 
@@ -126,7 +126,7 @@ async def ping() -> None:
 
 
 async def answers() -> bool:
-    """False also if the answer takes too long."""
+    """Does the database answer within ANSWER_S?"""
     try:
         await asyncio.wait_for(ping(), ANSWER_S)
     except Exception:  # whatever it is, it is no answer
@@ -143,7 +143,7 @@ async def is_temporary(error: Exception) -> bool:
 
 
 async def misses_migrations(error: Exception) -> bool:
-    """True if ``error`` comes of a schema that is not this program's."""
+    """True if ``error`` is caused by a schema of another version."""
     return is_missing_table(error) and not await is_current()
 
 

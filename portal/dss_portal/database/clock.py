@@ -1,4 +1,4 @@
-"""The time, the same for every portal of a site: that of its database, as far as the machine's differs from it.
+"""The time of the database, which is the same for every portal of a site.
 
 Leases, deadlines and tokens are written by one portal and judged by another; with clocks that differ by a minute a
 claim would have lapsed when it is granted.
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 LOOK_S = 10.0
 TOLERATED = timedelta(seconds=0.5)
-"""A smaller difference may be the time that the question took, and does no harm."""
+"""Smaller differences are ignored: they may be the duration of the query."""
 
 _ahead = timedelta()
 

@@ -1,4 +1,4 @@
-"""Calls that follow the commit of a transaction."""
+"""Runs functions after the commit of a transaction."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -7,7 +7,7 @@ Act = Callable[[], None]
 
 
 class Commit:
-    """The end of one outermost transaction, and what is called after it."""
+    """The functions to call after one outermost transaction."""
 
     def __init__(self) -> None:
         self._acts: dict[Act, None] = {}  # a set in order

@@ -1,4 +1,4 @@
-"""Why the database cannot be used, as a sentence for operators, in the log and on the command line alike."""
+"""Explains to operators why the database cannot be used, in the log and on the command line."""
 
 import ssl
 

@@ -1,4 +1,4 @@
-"""What a program waits for when all of a site starts at once: PostgreSQL, and the migrations of its database."""
+"""Waits for PostgreSQL and for the migrations of the database, while a whole site starts."""
 
 import asyncio
 import logging
@@ -20,9 +20,9 @@ SAY_AGAIN_S = 60.0
 
 
 async def for_server(database_url: str, wait_s: float, say: Callable[[str], object]) -> None:
-    """Until PostgreSQL lets us in, ``wait_s`` at most; ``say`` gets a sentence if it does not at once.
+    """Wait until PostgreSQL accepts a connection, ``wait_s`` at most; ``say`` gets a sentence if that takes long.
 
-    Raises the last error; at once one that no waiting mends, such as a wrong password.
+    Raises the last error; an error that waiting cannot cure, such as a wrong password, is raised at once.
     """
     ends_s, said = time.monotonic() + wait_s, False
     while True:
@@ -41,7 +41,7 @@ async def for_server(database_url: str, wait_s: float, say: Callable[[str], obje
 
 
 async def for_migrations() -> None:
-    """Until the database has the schema of this program; one line of the log a minute meanwhile."""
+    """Wait until the database has the schema of this program, with a log line each minute."""
     said_s = -SAY_AGAIN_S
     while reason := await _why_not():
         if time.monotonic() - said_s >= SAY_AGAIN_S:
@@ -51,7 +51,7 @@ async def for_migrations() -> None:
 
 
 async def for_schema(error: Exception) -> bool:
-    """False if ``error`` has another reason than a schema that is missing, as of a database restored empty."""
+    """If ``error`` is caused by a missing schema, wait for the schema; False for any other error."""
     try:
         is_missing = await database.misses_migrations(error)
     except Exception:  # the database has gone meanwhile

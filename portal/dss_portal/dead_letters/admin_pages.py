@@ -1,4 +1,4 @@
-"""``/admin/dead-letters``: messages that nobody could handle."""
+"""``/admin/dead-letters``: the dead letters."""
 
 from quart import Blueprint, Response, request
 
@@ -34,7 +34,7 @@ async def show(problem: str = "") -> Response:
 
 @blueprint.get("/requeue")
 async def ask_requeue() -> Response:
-    """Before all are requeued; one alone needs no question, since it can be discarded afterwards."""
+    """Ask before all are requeued; for one alone there is no question, since it can be discarded afterwards."""
     return await confirmation(
         question="Requeue all dead letters?",
         consequence="Every ticket that failed because of one waits again, from the beginning; "

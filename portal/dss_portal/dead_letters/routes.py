@@ -1,4 +1,4 @@
-"""``/api/admin/dead-letters``: messages that nobody could handle."""
+"""``/api/admin/dead-letters``: the dead letters."""
 
 from quart import Blueprint, Response
 

@@ -87,7 +87,7 @@ def _not_requeued(letter: DeadLetter, error: Exception) -> str:
 
 
 async def discard(broker: Broker, letter_id: str | None) -> int:
-    """Remove the letter of that id, or all; how many there were.  Raises Refused if there is none."""
+    """Remove the letter of that id, or all; their number.  Raises Refused if there is none."""
     never_sent = _chosen(await unsent.listed(), letter_id)
     for letter in never_sent:
         await unsent.discard(letter.id)
@@ -102,7 +102,7 @@ async def discard(broker: Broker, letter_id: str | None) -> int:
 
 
 async def _ticket_of(letter: DeadLetter) -> int | None:
-    """TicketReady only says that there is work: it is about the ticket that was claimed with it, if any."""
+    """The ticket that a letter is about: for TicketReady the one that was claimed with it, if any."""
     if letter.type_name != TicketReady.__name__:
         return letter.ticket_id
     return await claims.led_to(letter.id) if letter.id.isprintable() else None
@@ -111,7 +111,7 @@ async def _ticket_of(letter: DeadLetter) -> int | None:
 async def _requeue(
     tray: DeadLetterSession, datastore: Datastore, letter: DeadLetter, ticket_id: int | None
 ) -> int:
-    """How many letters went back.  Raises Refused."""
+    """Put letters back; their number.  Raises Refused."""
     if ticket_id is not None:
         await submission.put_back(datastore, ticket_id)
         siblings = [other for other in tray.letters if await _ticket_of(other) == ticket_id]

@@ -99,7 +99,7 @@ class Relay:
                 await _wait(self._wake, IDLE_S if self._broker.connected else SEEKING_S)
 
     async def _publish_due(self) -> None:
-        """Leaves what fails to the next call."""
+        """Publish until no message is due.  What fails is left to the next call."""
         self._wake.clear()
         self._note_connection()
         try:

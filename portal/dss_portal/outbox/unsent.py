@@ -28,7 +28,7 @@ UNSENT_SENTENCE = (
 
 
 def plain(reason: str) -> str:
-    """As PostgreSQL can store it."""
+    """``reason`` without what PostgreSQL cannot store, cut to MAX_REASON_CHARS."""
     text = reason.replace("\0", " ").encode(errors="replace").decode()
     return text[:MAX_REASON_CHARS]
 
@@ -56,7 +56,7 @@ async def listed() -> list[DeadLetter]:
 
 
 async def send_again(letter_id: str) -> None:
-    """As if it were new."""
+    """Make the message due again, as if it were new."""
     again = _letters().filter(message_id=letter_id)
     await again.update(set_aside_at=None, not_before=None, reason=None, tries=0)
     store.is_due()

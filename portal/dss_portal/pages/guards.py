@@ -9,7 +9,9 @@ from dss_portal.pages.rendering import see_other
 from dss_portal.refusals import Refused
 from dss_portal.web.context import components
 
-_WITHOUT_TOKEN = {"pages.sign_in"}  # nobody has a session yet; other sites are refused before
+_WITHOUT_TOKEN = {
+    "pages.sign_in"
+}  # there is no session yet; requests of other sites are refused before
 
 
 async def person() -> Identity | None:
@@ -50,5 +52,5 @@ async def only_sysadmins() -> Response | None:
 
 
 def _is_old_script() -> bool:
-    """A program that accepts the terms of use, as it always could."""
+    """Does an old script accept the terms of use, without a form token?"""
     return request.endpoint == "pages.accept_terms" and not is_browser()

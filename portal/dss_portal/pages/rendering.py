@@ -1,4 +1,4 @@
-"""How pages and redirections are made."""
+"""Renders pages and redirections."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -60,7 +60,7 @@ async def confirmation(
 
 
 async def see_other(path: str, done: str = "") -> Response:
-    """To ``path`` on the public origin, whatever host the request named; ``done`` is said there."""
+    """Redirect to ``path`` on the public origin, not on the host of the request; ``done`` is shown there."""
     if done:
         await flash(done)
     address = components().settings.public_url.rstrip("/") + path
@@ -68,7 +68,7 @@ async def see_other(path: str, done: str = "") -> Response:
 
 
 async def problem_of(action: Awaitable[object]) -> str:
-    """Do it; the sentence that says why it could not be done, or ""."""
+    """Await ``action``; the sentence of its refusal, or ""."""
     try:
         await action
     except Refused as error:

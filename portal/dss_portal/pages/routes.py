@@ -52,7 +52,7 @@ async def _secure(response: Response) -> Response:
 
 
 def _secured(response: Response) -> Response:
-    """Nothing but our own style sheet is loaded, nothing runs, nobody frames us."""
+    """Allow only our own style sheet and images, no script, and no frame around the page."""
     response.headers["Content-Security-Policy"] = (
         "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
         "frame-ancestors 'none'; base-uri 'none'"
@@ -84,7 +84,7 @@ async def about() -> Response:
 @blueprint.get(addresses.SIGN_IN)
 @changes_state
 async def token() -> Response:
-    """Sign in; accept the terms of use; get a token for ITK-SNAP: whichever comes next."""
+    """The next step of the user: sign in, accept the terms of use, or get a token for ITK-SNAP."""
     found = await person()
     if found is None:
         return await _sign_in_page()
@@ -97,7 +97,7 @@ async def token() -> Response:
 
 @blueprint.post(addresses.SIGN_IN)
 async def sign_in() -> Response:
-    """On to the terms of use, for a user who has never accepted them."""
+    """Sign in, and redirect a user who has never accepted the terms of use to them."""
     token = (await parameters.form()).get("token", "").strip()
     user = await sign_in_with_token(token)
     if user is None:
@@ -122,7 +122,7 @@ async def accept_terms() -> Response:
 @blueprint.get(addresses.SIGN_OUT)
 @changes_state
 async def logout() -> Response:
-    """Programs are out at once; a browser is asked, because any page can send it here."""
+    """Sign a program out at once; ask a browser first, because any page can send it here."""
     found = await person()
     if is_browser() and found is not None and found.session is not None:
         return await confirmation(

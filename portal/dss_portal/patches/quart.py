@@ -1,4 +1,4 @@
-"""Files are sent in larger pieces than Quart's 8 KB, which make downloads ten times slower."""
+"""Makes Quart send files in larger pieces than 8 KB, which make downloads ten times slower."""
 
 from quart.wrappers.response import FileBody
 

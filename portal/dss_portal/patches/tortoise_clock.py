@@ -1,4 +1,4 @@
-"""Times that Tortoise writes by itself, of ``auto_now`` and ``auto_now_add``, are of another clock than the machine's."""
+"""Makes Tortoise take the times of ``auto_now`` and ``auto_now_add`` from another clock than the machine's."""
 
 from collections.abc import Callable
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""How a provider over HTTP ends its claim: nothing is a success before the results are judged."""
+"""Ends the claim of a provider over HTTP.  A ticket succeeds only after its results were checked."""
 
 from dataclasses import dataclass
 
@@ -70,7 +70,7 @@ class _Judged:
 
 
 async def _judged(parts: Components, held: Claim) -> _Judged:
-    """While none of the database's connections is held."""
+    """Have the results checked, without holding a connection of the database."""
     stamps = await _results(parts.datastore, held.ticket_id)
     try:
         question = _question(held, stamps, parts.settings)
@@ -109,7 +109,7 @@ def _question(held: Claim, stamps: Stamps, settings: Settings) -> CheckResults:
 async def _has_ended(
     ticket: Ticket, user: User, status: Status, claim_id: str | None = None
 ) -> bool:
-    """In that very way, by that user's claim, which is the one named if one is."""
+    """Has the ticket ended with ``status`` by a claim of the user, and by ``claim_id`` if one is given?"""
     if ticket.status is not status or claim_id not in {None, ticket.claim_id}:
         return False
     return await Claim.exists(id=ticket.claim_id, user_id=user.id)

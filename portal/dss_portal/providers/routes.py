@@ -177,7 +177,7 @@ async def progress_value(ticket_id: int) -> Response:
 @blueprint.post("/tickets/<int:ticket_id>/progress")
 @signed_in
 async def set_progress(ticket_id: int) -> Response:
-    """``progress`` 0 takes back what was told of the chunk."""
+    """``progress`` 0 deletes the progress of the chunk."""
     user = current_user()
     try:
         form = await parameters.form()

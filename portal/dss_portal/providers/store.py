@@ -1,4 +1,4 @@
-"""Which services a user works for, and which tickets he has claimed."""
+"""The services that a user serves, and the tickets that the user has claimed."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -23,7 +23,7 @@ async def services_of(user: User) -> list[tuple[Service, str]]:
 
 
 async def provided(user: User, githashes: Sequence[str]) -> list[Service]:
-    """Those services, if the user works for every one.  Raises Refused naming the first he does not."""
+    """The services of these hashes.  Raises Refused naming the first that the user does not serve."""
     mine = {service.githash: service for service, _ in await services_of(user)}
     for githash in githashes:
         if githash not in mine:

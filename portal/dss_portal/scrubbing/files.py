@@ -1,4 +1,4 @@
-"""Takes the traces of its sender out of a file that has just been received."""
+"""Removes from a received file what tells of its sender."""
 
 import asyncio
 import threading
@@ -21,7 +21,7 @@ _BEGINNING_BYTES = 4096
 
 
 async def scrub(path: Path, location: str) -> int:
-    """``path`` without them, however it is called; its size in bytes.
+    """Scrub the file ``path``, whatever its name; its size in bytes after that.
 
     A workspace says then that it was saved in ``location``.
     """

@@ -1,4 +1,4 @@
-"""A workspace without the places where its author kept the files."""
+"""Removes from a workspace the paths of its author's machine."""
 
 from collections.abc import Container
 

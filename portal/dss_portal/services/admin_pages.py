@@ -15,7 +15,7 @@ blueprint = Blueprint("services", __name__, url_prefix=addresses.ADMIN_SERVICES)
 
 @blueprint.get("")
 async def show(problem: str = "", at: str = "") -> Response:
-    """``problem`` is said at the form ``at``: ``git`` or ``upload``."""
+    """``problem`` is shown at the form ``at``: ``git`` or ``upload``."""
     return await page(
         "admin_services.html",
         status=400 if problem else 200,

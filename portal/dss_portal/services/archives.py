@@ -1,6 +1,6 @@
-"""The service.json out of an uploaded archive, with bounds on what a small file may unpack to.
+"""Reads the service.json of an uploaded archive, with bounds on the unpacked size.
 
-Everything here blocks: it belongs into a thread.
+Everything here blocks: call it in a thread.
 """
 
 import bz2

@@ -30,7 +30,7 @@ SENTENCES = {
     Missed.WORKER: "No inference worker serves this at present; the ticket waits until one is back.",
     Missed.NOBODY: "The service is at work again.",
 }
-"""What owners of tickets read of it."""
+"""Sentences for the owners of tickets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ async def workers_at_work() -> int:
 
 
 async def standings() -> dict[str, Standing]:
-    """By the name of each service that was ever registered, whichever its version."""
+    """By name, for each service that was ever registered in any version."""
     heard, polled = await _last_signs()
     current = await Service.filter(current=True).values_list("name", flat=True)
     offered = set(map(str, current))
@@ -87,7 +87,7 @@ async def standings() -> dict[str, Standing]:
 
 
 async def delete_expired() -> None:
-    """Their names are never used again as a rule, so their rows would pile up."""
+    """Delete the rows of programs that were silent for FORGOTTEN; their names are rarely used again."""
     before = clock.now() - FORGOTTEN
     await Worker.filter(heard_at__lt=before).delete()
     await Dispatcher.filter(heard_at__lt=before).delete()

@@ -1,4 +1,4 @@
-"""``/services``: what is offered, and how it does."""
+"""``/services``: the services, and how they perform."""
 
 from dataclasses import dataclass
 

@@ -60,7 +60,7 @@ def parsed(text: bytes) -> Descriptor:
 
 
 def _check_values(decoded: object) -> None:
-    """Raises Refused for what JSON can say, and the database or a client cannot hold."""
+    """Raises Refused for values of JSON that the database or a client cannot hold."""
     level: list[object] = [decoded]
     for _ in range(MAX_LEVELS):
         if any(isinstance(value, float) and not math.isfinite(value) for value in level):
@@ -84,7 +84,7 @@ def _invalid(what: str) -> Refused:
 
 
 def _no_number(word: str) -> NoReturn:
-    """Python reads NaN and Infinity, which JSON has not."""
+    """Raises for NaN and Infinity, which Python reads and JSON does not allow."""
     raise ValueError(word)
 
 

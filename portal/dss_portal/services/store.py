@@ -58,7 +58,7 @@ async def listed() -> list[Service]:
 
 
 async def by_hash(githash: str) -> Service:
-    """Also one that was removed.  Raises Refused."""
+    """The service, even if it was removed.  Raises Refused."""
     service = await Service.get_or_none(githash=githash)
     if service is None:
         raise Refused(f"Service {githash} is not available")
@@ -121,7 +121,7 @@ async def stats(service: Service) -> Stats:
 
 
 async def announce(announced: ServiceAnnounced) -> None:
-    """A dispatcher is at work, or has just ended: note it, and list its service if it is new.
+    """Note that a dispatcher is at work, or has just ended, and list its service if it is new.
 
     A service that an admin has removed stays removed, and so does a provider; another descriptor under
     the same name and version replaces the older one.  A name that belongs to another provider is left
@@ -173,7 +173,7 @@ async def _known_or_new(descriptor: dict[str, Any]) -> Service:
 
 
 async def worker_heard(announced: WorkerAnnounced) -> None:
-    """A worker is at work, or has just ended."""
+    """Note that a worker is at work, or has just ended."""
     await Worker.update_or_create(
         bundle=announced.bundle,
         instance=announced.instance,

@@ -37,7 +37,7 @@ LATELY = timedelta(hours=1)
 
 
 async def run(datastore: Datastore, every_s: float) -> None:
-    """Until cancelled."""
+    """Clean up every ``every_s`` seconds until cancelled."""
     while True:
         await asyncio.sleep(every_s)
         try:
@@ -50,7 +50,7 @@ async def run(datastore: Datastore, every_s: float) -> None:
 
 
 async def clean_all(datastore: Datastore) -> None:
-    """Files, login tokens and sessions, dead uploads and programs; none holds the others."""
+    """Do every kind of cleaning once; one that fails does not stop the others."""
     work: tuple[Callable[[], Awaitable[object]], ...] = (
         partial(clean_ended, datastore),
         partial(accounts.forget_expired, accounts.SESSION_LIFE_S),
@@ -61,7 +61,7 @@ async def clean_all(datastore: Datastore) -> None:
 
 
 async def clean_ended(datastore: Datastore) -> int:
-    """Remove what is left of the tickets that ended lately; of how many there was something."""
+    """Remove leftovers of the tickets that ended within LATE; the number of tickets that had some."""
     cleaned = 0
     async for ends in _ends():
         left = await _left_of(datastore, ends)
@@ -70,7 +70,7 @@ async def clean_ended(datastore: Datastore) -> int:
 
 
 async def _left_of(datastore: Datastore, ends: Mapping[int, datetime]) -> list[int]:
-    """Those of the tickets that have something to be removed; when they ended is given."""
+    """Those of the tickets, given with the time of their end, that have leftovers."""
     ended = await Ticket.filter(id__in=list(ends), status__in=_ENDED).only("id", "status")
     since = store.now() - LATELY
     shown = await store.shown_files(number for number, at in ends.items() if at > since)
@@ -85,7 +85,7 @@ async def _cleaned(datastore: Datastore, ticket_id: int) -> bool:
 
 
 async def clean_up(datastore: Datastore, ticket_id: int) -> bool:
-    """Remove what is left of a ticket; False if it has not ended."""
+    """Remove the leftovers of a ticket; False if it has not ended."""
     async with in_transaction():
         ticket = await store.locked(ticket_id)  # so that nobody retries it meanwhile
         if ticket is None or ticket.status is Status.DELETED:
@@ -99,7 +99,7 @@ async def clean_up(datastore: Datastore, ticket_id: int) -> bool:
 
 
 async def _ends() -> AsyncIterator[dict[int, datetime]]:
-    """When each ticket ended that did so within LATE, in pages."""
+    """Pages of tickets that ended within LATE, each with the time of its end."""
     last = 0
     while True:
         ends = TicketHistory.filter(

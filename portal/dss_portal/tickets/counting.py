@@ -13,7 +13,7 @@ _STAGES = ("queued", "claimed", "total")
 
 
 def begin(service: str) -> None:
-    """Every series of the service exists from now on: one that appears with its first event hides that."""
+    """Create every series of the service: Prometheus misses the first event of a series that appears with it."""
     for name in (*(event.__name__ for event in get_args(Event)), UPLOAD_GIVEN_UP):
         metrics.TICKET_EVENTS.labels(service, name)
     for status in FINISHED:
@@ -23,7 +23,7 @@ def begin(service: str) -> None:
 
 
 async def count(ticket: Ticket, event: Event, before: Status) -> None:
-    """``event`` has just changed ``ticket`` from ``before``, and its history is written."""
+    """Count ``event``, which has changed ``ticket`` from ``before``; call it after the history is written."""
     service = (await ticket.service).name
     if isinstance(event, StageOverdue) and before is Status.INIT:
         metrics.TICKET_EVENTS.labels(service, UPLOAD_GIVEN_UP).inc()
@@ -35,7 +35,7 @@ async def count(ticket: Ticket, event: Event, before: Status) -> None:
 
 
 async def _take_time(ticket: Ticket, service: str) -> None:
-    """How long the last attempt waited and was worked on, and how long the whole took."""
+    """Observe how long the last attempt waited and ran, and how long the ticket took in all."""
     history = await TicketHistory.filter(ticket_id=ticket.id).order_by("id")
     at = {entry.status: entry.at for entry in history}  # the last of each
     first = next((e.at for e in history if e.status is Status.READY), None)

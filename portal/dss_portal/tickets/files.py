@@ -1,4 +1,4 @@
-"""Files of a ticket while they come: under which names, without meshes, and not after the ticket's end."""
+"""Checks on the files of a ticket while they are uploaded: names, meshes, and the end of the ticket."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -25,7 +25,7 @@ def check_name(area: Area, name: str) -> None:
 
 
 async def check_twin(ticket_id: int, area: Area, name: str) -> None:
-    """Among the results of a locked ticket.  Raises Refused."""
+    """Raises Refused if the results of the locked ticket have a file of the same name on some systems."""
     if area != "results":
         return
     other = file_names.same_file(name, [file.name for file in await store.files(ticket_id, area)])
@@ -37,7 +37,7 @@ async def check_twin(ticket_id: int, area: Area, name: str) -> None:
 async def coming(
     datastore: Datastore, ticket_id: int, check: Callable[[], Awaitable[object]]
 ) -> AsyncIterator[None]:
-    """While a file is received and kept.  A ticket that is deleted meanwhile leaves no files behind.
+    """To be open while a file is received and kept.  If the ticket is deleted meanwhile, its files are removed.
 
     ``check`` raises Refused if the ticket takes no file of this sender any more.
     """
@@ -52,9 +52,9 @@ async def coming(
 
 
 async def leave_out_meshes(datastore: Datastore, ticket_id: int, user: User) -> None:
-    """From the workspaces of a ticket that its user is about to submit; its log says so.
+    """Remove mesh layers from the workspaces of a ticket that its user is about to submit; its log says so.
 
-    Nobody could open a result that was made of them: one file that is missing, and ITK-SNAP loads nothing.
+    ITK-SNAP uploads no meshes, and opens no workspace of which a file is missing, so results could not be opened.
     """
     async with in_transaction():
         ticket = await store.locked(ticket_id)

@@ -34,7 +34,7 @@ async def show(ticket_id: int, base: str, *, as_admin: bool) -> Response:
 
 
 async def delete(ticket_id: int, *, back: str, listing: str) -> Response:
-    """Ask; when the answer is posted, do it and go to ``listing``.  Raises Refused."""
+    """GET asks for confirmation; POST deletes and redirects to ``listing``.  Raises Refused."""
     ticket = await submission.readable(ticket_id, current_user())
     if request.method == "POST":
         datastore = components().datastore
@@ -50,7 +50,7 @@ async def delete(ticket_id: int, *, back: str, listing: str) -> Response:
 
 
 async def retry(ticket_id: int, *, back: str) -> Response:
-    """Likewise; afterwards the ticket is shown.  Raises Refused."""
+    """GET asks for confirmation; POST retries and redirects to ``back``.  Raises Refused."""
     await submission.readable(ticket_id, current_user())
     if request.method == "POST":
         datastore = components().datastore

@@ -39,7 +39,7 @@ INSERT INTO ticket_log (ticket_id, at, category, message) SELECT id, $3, $4, $5 
 
 
 class Presence:
-    """Of all services, as one portal sees it."""
+    """The presence of the programs of all services, as one portal sees it."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -60,7 +60,7 @@ class Presence:
             await asyncio.sleep(PERIOD_S)
 
     async def look(self) -> int:
-        """Once; how many tickets were told something."""
+        """Look once; the number of tickets whose log got a line."""
         found = await liveness.standings()
         await self._measure(found)
         return await self._tell(found)

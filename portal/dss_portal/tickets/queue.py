@@ -98,7 +98,7 @@ WHERE mine.id = $2 GROUP BY mine.id
 
 
 async def serialise(services: Sequence[str]) -> None:
-    """One grant at a time for each of these services, until the caller's transaction ends."""
+    """Lock the grants of these services until the caller's transaction ends."""
     await get_connection("default").execute_query(_SERIALISE, [GRANT_LOCK, list(services)])
 
 
@@ -112,7 +112,7 @@ async def first(services: Sequence[str], service_ids: Sequence[int]) -> Ticket |
 
 
 async def note_turn(ticket: Ticket) -> None:
-    """The ticket is being given out."""
+    """Note that the user has had a turn, when the ticket is claimed."""
     service = await ticket.service
     await Turn.update_or_create(
         user_id=ticket.user_id, service=service.name, defaults={"at": store.now()}
@@ -132,7 +132,7 @@ async def place_of(service: str, ticket_id: int) -> Place | None:
 
 
 async def position(ticket: Ticket) -> int:
-    """The place's number.  Of a ticket that does not wait: how many that wait are not younger."""
+    """The number of the place.  For a ticket that does not wait: the number of waiting tickets that are not younger."""
     found = await place(ticket)
     if found is not None:
         return found.number

@@ -1,4 +1,4 @@
-"""What a user may hold: open tickets, stored bytes and files.
+"""Limits of a user: open tickets, stored bytes and files.
 
 The limits are exact for any number of requests and portals: every check is made in a transaction
 that holds the lock on the user's row.  Code that also needs a ticket's lock takes that one first.

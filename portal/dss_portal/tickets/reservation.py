@@ -134,7 +134,7 @@ class Reservation:
         await Upload.filter(id=self._id).delete()
 
     async def watched(self) -> AsyncIterator[Piece]:
-        """What is sent, which raises Refused as soon as it does not fit any more."""
+        """The pieces that are sent.  Raises Refused as soon as they do not fit any more."""
         size_bytes = 0
         async for piece in self.sent.data:
             size_bytes = 0 if isinstance(piece, Mark) else size_bytes + len(piece)
@@ -142,7 +142,7 @@ class Reservation:
             yield piece
 
     async def convert(self, size_bytes: int) -> None:
-        """The file has come; within the transaction that registers it.  Raises Refused."""
+        """Give the reservation up for a file of that size, within the transaction that registers it.  Raises Refused."""
         held = await self._held()
         if held.files >= held.max_files:
             raise _too_many_files(held)
@@ -152,7 +152,7 @@ class Reservation:
         await self._touch()
 
     def _sizes(self) -> tuple[int, int]:
-        """The least and the most that the file can have; what surrounds it in the form is not known."""
+        """The least and the greatest possible size of the file, from the announced size of the form around it."""
         announced = self.sent.expected_bytes
         if not announced:
             return 1, SMALLEST_STEP_BYTES
@@ -201,7 +201,7 @@ class Reservation:
 
 
 async def delete_dead() -> None:
-    """Uploads that were not heard of for a day have ended with their portals."""
+    """Delete uploads without a sign of life for a day: they have ended with their portals."""
     await Upload.filter(heard_at__lt=store.now() - timedelta(days=1)).delete()
 
 

@@ -1,4 +1,4 @@
-"""Asking whether the results of a provider over HTTP may be handed out: the portal reads no images."""
+"""Asks a checking program whether the results of a provider over HTTP are sound; the portal reads no images."""
 
 import asyncio
 import logging
@@ -78,7 +78,7 @@ async def _next(conversation: Conversation, asked: CheckResults) -> Message | No
 
 
 async def _keep(claim_id: str) -> None:
-    """The claim lives, as long as the database does."""
+    """Renew the lease of the claim, unless the database is away."""
     try:
         await claims.renew(claim_id)
     except Exception as error:

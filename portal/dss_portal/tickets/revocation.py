@@ -20,7 +20,7 @@ ORDER BY ticket.id
 
 
 async def give_back() -> None:
-    """End the claims of such people, within the caller's transaction, which has just taken rights away."""
+    """End the claims whose holder has lost the right, within the transaction that took it away."""
     for row in await get_connection("default").execute_query_dict(_ORPHANED):
         ticket = await store.locked(int(row["id"]))
         event = HolderRemoved(claim_id=str(row["claim_id"]))

@@ -53,7 +53,7 @@ def state_of(ticket: Ticket) -> TicketState:
 
 
 async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
-    """Apply ``event`` to a locked ticket and save what came of it; False if it changed nothing."""
+    """Apply ``event`` to a locked ticket and save the new state; False if nothing changed."""
     before = state_of(ticket)
     after = lifecycle.apply(before, event)
     if after is before:

@@ -39,7 +39,7 @@ async def readable(ticket_id: int, user: User) -> Ticket:
 
 
 async def readable_attachments(log_id: int, user: User) -> list[Attachment]:
-    """Those of a log line of the user's own ticket.  Raises Refused."""
+    """The attachments of a log line of the user's own ticket.  Raises Refused."""
     found = TicketLog.filter(id=log_id).select_related("ticket")
     line = await found.first() if log_id < 2**63 else None
     if line is None or line.ticket.user_id != user.id:

@@ -1,4 +1,4 @@
-"""What clients see of a ticket.  Pure."""
+"""Formats a ticket for clients.  Pure."""
 
 import json
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class LogLine:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """How many tickets go first: the user's ``own``, and those of ``others``, some of which came ``later``."""
+    """Numbers of tickets that are served earlier: the user's ``own``, those of ``others``, and how many of these came ``later``."""
 
     own: int
     others: int

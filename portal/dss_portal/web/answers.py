@@ -25,7 +25,7 @@ def json_body(value: object) -> Response:
 
 
 def asks_for_json(query: MultiDict[str, str]) -> bool:
-    """Of a repeated parameter the last counts."""
+    """If the parameter is repeated, the last one counts."""
     return (query.getlist("format") or [""])[-1] == "json"
 
 
@@ -43,7 +43,7 @@ def table(
 async def long_table(
     columns: Sequence[str], pages: AsyncIterator[Rows], *, wants_json: bool | None = None
 ) -> Response:
-    """Like ``table``, of any length: others are served between two pages."""
+    """Like ``table``, for any length: other requests are served between two pages."""
     if wants_json is None:
         wants_json = asks_for_json(request.args)
     if wants_json:
@@ -59,7 +59,7 @@ async def in_pages(rows: Sequence[Sequence[Cell]]) -> AsyncIterator[Rows]:
 
 
 async def streamed(pieces: AsyncIterator[str], content_type: str) -> Response:
-    """An answer with its length if it is short, else one that goes out while it is made."""
+    """An answer with its length if it is short, else one that is sent while it is made."""
     begun: list[str] = []
     async for piece in pieces:
         begun.append(piece)

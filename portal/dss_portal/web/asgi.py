@@ -1,4 +1,4 @@
-"""Where Quart meets the server: paths as old clients send them, bodies no faster than we read them."""
+"""Adapts Quart to old clients' paths, and limits the unread part of a request's body."""
 
 import asyncio
 import re
@@ -18,7 +18,7 @@ LINGER_S = 1.0
 
 
 class BoundedBody(Body):
-    """A body that tells when enough of it waits to be read, and that can be given up."""
+    """A body that signals when BUFFER_BYTES wait to be read, and that can be discarded."""
 
     def __init__(self, *sizes: int | None) -> None:
         super().__init__(*sizes)
@@ -39,7 +39,7 @@ class BoundedBody(Body):
         self.complete.set()
 
     def give_up(self) -> None:
-        """Nobody will read it: what waits and what is still to come is dropped."""
+        """Discard what waits to be read and what is still to come."""
         self._unwanted = True
         self.clear()
         self.room.set()

@@ -69,7 +69,7 @@ def install(app: Quart) -> None:
 
     @app.after_request
     async def _take_the_rest(response: Response) -> Response:
-        """Of a small body; the server closes a connection without a word if one was not read."""
+        """Read the rest of a small body: the server closes the connection without an answer if it was not read."""
         if 0 < (request.content_length or 0) <= REST_BYTES:
             with suppress(Exception):
                 await asyncio.wait_for(_drained(), REST_S)
@@ -116,7 +116,7 @@ def _route() -> str | None:
 
 
 def _is_of_the_request(error: Exception) -> bool:
-    """Did the database, or the model of it, refuse a value?"""
+    """Did the database or its model refuse a value of the request?"""
     if isinstance(error, OperationalError):
         return isinstance(error.__cause__, DataError | ValueError)  # the latter is of our driver
     return isinstance(error, ValidationError)

@@ -1,4 +1,4 @@
-"""Multipart forms piece by piece, with a bound on everything that has to be kept meanwhile."""
+"""Reads multipart forms piece by piece, with a bound on everything that is kept in memory."""
 
 from collections.abc import Iterator
 
@@ -37,7 +37,7 @@ class BoundedDecoder(MultipartDecoder):
         self._after_bytes = 0
 
     def pieces(self, received: bytes) -> Iterator[Field | File | Data]:
-        """What can be told from the bytes so far.
+        """The parts that these bytes complete.
 
         Raises ValueError if it is no form, and Refused if it has too much around its parts.
         """

@@ -12,7 +12,7 @@ from dss_portal.database import clock
 
 
 class Serializer(URLSafeTimedSerializer):
-    """Values expire by their age, and none for coming from the future."""
+    """Values expire by their age; a time of signing in the future is accepted."""
 
     def loads(  # type: ignore[override]  # the base class returns Any, or a pair
         self,
@@ -27,7 +27,7 @@ class Serializer(URLSafeTimedSerializer):
 
 
 class SessionInterface(SecureCookieSessionInterface):
-    """Of the cookie for a sign-in on its way and for messages."""
+    """For the cookie that keeps a begun sign-in and messages for the next page."""
 
     def get_signing_serializer(self, app: Quart) -> URLSafeTimedSerializer | None:
         """The base class's, with our times."""

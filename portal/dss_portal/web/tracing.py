@@ -10,10 +10,10 @@ from dss_observability.logs import concerns
 from dss_observability.tracing import TRACEPARENT, Attributes, Kind
 
 REQUEST_ID = "X-Request-Id"
-"""Of the request or its proxy, or made here; in the answer, and in each line of the log."""
+"""Header of the request's id: sent by the client or its proxy, or made here; in the answer and in each log line."""
 
 UNTOLD = {"/healthz", "/readyz"}
-"""Asked all the time by machines."""
+"""Paths without a span: probes ask for them all the time."""
 
 
 def install(app: Quart) -> None:
@@ -47,7 +47,7 @@ def install(app: Quart) -> None:
 
 
 def _given_id() -> str | None:
-    """Only what can do no harm in a log."""
+    """The id of the request's header, if it is harmless in a log."""
     given = request.headers.get(REQUEST_ID, "")
     return given if re.fullmatch(r"[A-Za-z0-9-]{8,64}", given) else None
 

@@ -1,4 +1,4 @@
-"""Files in and out of the portal, streamed."""
+"""Uploads and downloads of files, streamed."""
 
 import re
 from collections.abc import AsyncIterator
