@@ -29,7 +29,8 @@ from dss_inference.reports import landmarks_of, write_finding_reports
 
 _LIMITS = (
     "These are candidates by their shape, not diagnoses: vessels are among them, and nodules may be "
-    f"missing, above all faint ones, those under 4 mm and those at the chest wall. At most {MOST} are shown."
+    "missing, above all faint ones, those under 4 mm, those no larger than a slice is thick, and those that lie "
+    f"in the chest wall or the mediastinum for a good part. At most {MOST} are shown."
 )
 NOWHERE = f"{NO_LUNG} Nothing was searched."
 NOT_IN_BOX = "No lung was found in the marked box. Nothing was searched."

@@ -16,6 +16,7 @@ _BORDER_MM = 5.0
 """A nodule so near to the image's border may be cut, and has no shape to judge."""
 _LEFT_SHARE = (0.42, 0.5)
 """The least and the most that the left lung has of both, in health."""
+_TILTS = tuple(np.tan(np.radians(range(-48, 49, 12))).tolist())
 _ANGLES = np.deg2rad(np.arange(0, 360, 10))
 
 
@@ -53,11 +54,14 @@ def search_of(lungs: Lungs, quality: Quality, ct: Ct) -> Search:
     every = tuple(slice(None, None, max(1, round(_GRID_MM / s))) for s in ct.spacing_mm)
     voxel_ml = ct.grid.voxel_ml
     lung_ml = float(np.count_nonzero(inside)) * voxel_ml
+    z_mm, y_mm, x_mm = (s * (e.step or 1) for s, e in zip(ct.spacing_mm, every, strict=True))
+    coarse_mm = (z_mm, y_mm, x_mm)
     sides = np.ascontiguousarray(lungs.sides[every])
     coarse_ml = voxel_ml * lungs.sides.size / sides.size
     found = {
-        "other_side": _missing(sides) * coarse_ml,
+        "other_side": 0.0 if _cut_at_side(lungs) else _missing(sides, coarse_mm) * coarse_ml,
         "other_air": lungs.gas_ml,
+        "suspect_air": lungs.suspect_ml,
         "chest": float(_chest_without(sides)) * coarse_ml,
         "outside_box": float(np.count_nonzero(lungs.sides)) * voxel_ml - lung_ml,
     }
@@ -77,9 +81,25 @@ def search_of(lungs: Lungs, quality: Quality, ct: Ct) -> Search:
     )
 
 
-def _missing(sides: npt.NDArray[np.uint8]) -> float:
-    """Voxels that one lung lacks beside the other, slice by slice: what is missing beyond doubt."""
-    left, right = ((sides == side).sum(axis=(1, 2)) for side in (LEFT, RIGHT))
+def _cut_at_side(lungs: Lungs) -> bool:
+    """Then the view shows more of one lung, whatever there is of the other."""
+    return lungs.signs is not None and lungs.signs.cut_at_side
+
+
+def _missing(sides: npt.NDArray[np.uint8], spacing_mm: Triple) -> float:
+    """Voxels that one lung lacks beside the other at the same height: the least over tilts of the patient."""
+    z, _, x = np.nonzero(sides)
+    side = sides[sides > 0]
+    if not ((side == LEFT).any() or (side == RIGHT).any()):
+        return 0.0
+    scale = spacing_mm[2] / spacing_mm[0]
+    return min(_missing_along(z + tilt * scale * x, side) for tilt in _TILTS)
+
+
+def _missing_along(height: npt.NDArray[np.float64], side: npt.NDArray[np.uint8]) -> float:
+    rows = np.rint(height - height.min()).astype(np.int64)
+    count = int(rows.max()) + 1
+    left, right = (np.bincount(rows[side == s], minlength=count) for s in (LEFT, RIGHT))
     least, most = (share / (1 - share) for share in _LEFT_SHARE)
     lacking = np.maximum(least * right - left, 0), np.maximum(left / most - right, 0)
     return float(max(one.sum() for one in lacking))

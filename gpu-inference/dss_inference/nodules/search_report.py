@@ -12,8 +12,9 @@ from dss_inference.reports import write_report
 
 TEXT_NAME, CSV_NAME = "search.txt", "search.csv"
 _SENTENCES = {
-    "other_side": "Not searched: {ml} that one lung lacks beside the other in the same slices, at least.",
+    "other_side": "Not searched: {ml} that one lung lacks beside the other at the same height, at least.",
     "other_air": "Not searched: {ml} of other air in the body, which was not taken for lung.",
+    "suspect_air": "Not searched: {ml} of that air which may be lung.",
     "chest": (
         "Not searched: {ml} within the outline of the lungs, such as heart, vessels, and lung that is as dense as "
         "they are."
@@ -24,12 +25,13 @@ _SENTENCES = {
 _LEAST = {
     "other_side": 0.05,
     "other_air": 0.02,
+    "suspect_air": 0.005,
     "chest": 0.0,
     "outside_box": 0.0,
     "cut_border": 0.0,
 }
 """What is less, as a share, is not said in the log."""
-_WARNING = {"other_side": 0.1, "other_air": 0.15}
+_WARNING = {"other_side": 0.1, "other_air": 0.15, "suspect_air": 0.01}
 """Shares from which on the sentence is a warning."""
 
 
