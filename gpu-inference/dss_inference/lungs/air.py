@@ -8,7 +8,7 @@ import numpy.typing as npt
 import scipy.ndimage as ndi
 
 from dss_inference.lungs.rim import IN_SLICE, Chain, chains_of, labelled, rim_of
-from dss_inference.lungs.view import Flags, View
+from dss_inference.lungs.view import Flags, View, open_to_side
 
 Labels: TypeAlias = npt.NDArray[np.integer]
 
@@ -26,8 +26,11 @@ _ABOVE_AIR_HU = 65
 _CORNER_ABOVE_AIR_HU = 30
 _POCKET_ABOVE_AIR_HU = 15
 _LARGE_ML = 300.0
+_MOSTLY = 0.6
 _SMALLEST_ML = 3.0
 _CLEAR_ML = 300.0
+_CLEAR_SHARE = 0.25
+"""Of padding: where clear air is less, padding may be air that was clamped, and the rest is blurred edges."""
 _FOAM = ((30.0, 0.92), (100.0, 0.75))
 """Sameness of what is part of a table in a view so long, in mm, from end to end; a lung would change."""
 
@@ -63,12 +66,17 @@ def enclosed_air(view: View) -> Enclosed:
     values = _values_of(smooth, label, chains)
     sure = [_surrounds(c, hu, label.size) for c, hu in zip(chains, values, strict=True)]
     sure_ml = sum(c.area for c, s in zip(chains, sure, strict=True) if s) * view.voxel_ml
-    known = [hu for hu, s in zip(values, sure, strict=True) if s and sure_ml > _CLEAR_ML]
+    least_ml = max(_CLEAR_ML, _CLEAR_SHARE * float(padding.sum()) * view.voxel_ml)
+    known = [hu for hu, s in zip(values, sure, strict=True) if s and sure_ml > least_ml]
     air_hu = _quartile(known)
     length = int((~padding).any(axis=(1, 2)).sum())
+    opened = np.bincount(label.ravel(), open_to_side(view).ravel(), count + 1)
     outside = np.zeros(count + 1, bool)
     for chain, hu, surrounds in zip(chains, values, sure, strict=True):
-        outside[list(chain.parts)] = surrounds or _is_outside(chain, hu, air_hu, view, length)
+        is_open = float(opened[list(chain.parts)].sum()) > _MOSTLY * chain.area
+        outside[list(chain.parts)] = surrounds or _is_outside(
+            chain, hu, air_hu, view, length, is_open=is_open
+        )
     around = outside[label]
     noise_hu = _noise(view.hu[around], smooth[around]) if air_hu is not None else 0.0
     clear_hu = _clear_hu(view, smooth, around, padding)
@@ -131,9 +139,15 @@ def _surrounds(chain: Chain, hu: npt.NDArray[np.int16], voxels: int) -> bool:
 
 
 def _is_outside(
-    chain: Chain, hu: npt.NDArray[np.int16], air_hu: float | None, view: View, length: int
+    chain: Chain,
+    hu: npt.NDArray[np.int16],
+    air_hu: float | None,
+    view: View,
+    length: int,
+    *,
+    is_open: bool,
 ) -> bool:
-    """``length``: how many slices show anything."""
+    """``length``: how many slices show anything; ``is_open``: to the image's side, most of it."""
     volume_ml = chain.area * view.voxel_ml
     if chain.slices >= 0.9 * length and volume_ml < _LARGE_ML:
         length_mm = length * view.spacing_mm[0]
@@ -142,6 +156,6 @@ def _is_outside(
     above = float(np.percentile(hu, 25)) - (USUAL_AIR_HU if air_hu is None else air_hu)
     if chain.solidity < _LUNG_SOLIDITY or volume_ml < _SMALLEST_ML:
         return above < _ABOVE_AIR_HU
-    if chain.corner > 0.5:
+    if chain.corner > 0.5 or is_open:
         return above < _CORNER_ABOVE_AIR_HU
     return above < _POCKET_ABOVE_AIR_HU and volume_ml < _LARGE_ML

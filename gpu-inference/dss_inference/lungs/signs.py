@@ -11,10 +11,9 @@ import numpy.typing as npt
 import scipy.ndimage as ndi
 
 from dss_inference.lungs.sides import LEFT, RIGHT, Sides
-from dss_inference.lungs.view import Flags, View, box_around
+from dss_inference.lungs.view import TISSUE_HU, Flags, View, box_around, open_to_side
 
 _DENSE_HU = -500
-_TISSUE_HU = -300
 _EMPTY_ABOVE_AIR_HU = 20.0
 _EVEN_HU = 22.0
 _EMPTY_ML = 15.0
@@ -22,7 +21,6 @@ _MUCH_GAS_ML = 1000.0
 _GAS_SPREAD_HU = 25.0
 """From the darkest quarter to the median, where walls do not count."""
 _BLOCK = ndi.generate_binary_structure(3, 3)
-_OPEN_WAYS = 3
 _CUT_SHARE = 0.15
 _TILTS = tuple(np.tan(np.radians(range(-48, 49, 8))).tolist())
 _SHARE_LEFT = 0.46
@@ -75,7 +73,7 @@ def signs_of(seen: Seen) -> Signs:
     return Signs(
         empty=float((_empty(seen, smooth) & found).sum()) / count,
         dense=float((smooth[core] > _DENSE_HU).sum()) / count,
-        leaked=float((found & dark & _open(seen.view)).sum()) / count,
+        leaked=float((found & dark & open_to_side(seen.view)).sum()) / count,
         gas=other_air_ml(seen)[0] / (count * seen.view.voxel_ml),
         uneven=_uneven(seen) if whole else None,
         left=float((seen.sides == LEFT).sum()) / count if whole else None,
@@ -90,12 +88,12 @@ def other_air_ml(seen: Seen) -> tuple[float, float]:
     That is all of more than bowels hold; else parts that are less even than gas is, and reach the last slice
     that shows flesh, where the view may cut lung.
     """
-    other = ndi.binary_opening(seen.air & (seen.sides == 0)) & ~_open(seen.view)
+    other = ndi.binary_opening(seen.air & (seen.sides == 0)) & ~open_to_side(seen.view)
     other_ml = float(other.sum()) * seen.view.voxel_ml
     if other_ml > _MUCH_GAS_ML:
         return other_ml, other_ml
     label, _ = ndi.label(other)
-    flesh = np.flatnonzero((seen.view.hu > _TISSUE_HU).any(axis=(1, 2)))
+    flesh = np.flatnonzero((seen.view.hu > TISSUE_HU).any(axis=(1, 2)))
     at_head = np.unique(label[flesh[-1] - 1 : flesh[-1] + 1]) if flesh.size else np.zeros(0, int)
     parts = [label == i for i in at_head if i]
     uneven = [float(part.sum()) for part in parts if _is_uneven(seen.view.hu[part])]
@@ -115,17 +113,6 @@ def _empty(seen: Seen, smooth: npt.NDArray[np.float32]) -> Flags:
     kept = np.bincount(label.ravel(), minlength=count + 1) * seen.view.voxel_ml > _EMPTY_ML
     kept[0] = False
     return kept[label]
-
-
-def _open(view: View) -> Flags:
-    """Most of the four ways along the rows and columns of a slice meet no tissue."""
-    tissue = view.hu > _TISSUE_HU
-    ways = np.zeros(tissue.shape, np.uint8)
-    for axis in (1, 2):
-        for way in (slice(None), slice(None, None, -1)):
-            turned = (slice(None),) * axis + (way,)
-            ways[turned] += ~np.logical_or.accumulate(tissue[turned], axis=axis)
-    return ways >= _OPEN_WAYS
 
 
 def _is_cut_at_side(found: Flags) -> bool:

@@ -12,6 +12,10 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 Flags: TypeAlias = npt.NDArray[np.bool_]
 Triple: TypeAlias = tuple[float, float, float]
 
+TISSUE_HU = -300
+"""Above is flesh, fat or bone."""
+_OPEN_WAYS = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class View:
@@ -37,6 +41,17 @@ def distance_mm(flags: Flags, spacing_mm: Triple) -> npt.NDArray[np.float32]:
     distance = sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)
     signed: npt.NDArray[np.float32] = sitk.GetArrayFromImage(distance)
     return np.maximum(signed, 0)
+
+
+def open_to_side(view: View) -> Flags:
+    """Most of the four ways along the rows and columns of a slice meet no tissue on their way to its side."""
+    tissue = view.hu > TISSUE_HU
+    ways = np.zeros(tissue.shape, np.uint8)
+    for axis in (1, 2):
+        for way in (slice(None), slice(None, None, -1)):
+            turned = (slice(None),) * axis + (way,)
+            ways[turned] += ~np.logical_or.accumulate(tissue[turned], axis=axis)
+    return ways >= _OPEN_WAYS
 
 
 def eroded(flags: Flags, spacing_mm: Triple, depth_mm: float) -> Flags:

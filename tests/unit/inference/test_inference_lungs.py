@@ -202,16 +202,25 @@ def test_a_cancelled_run_ends_before_its_next_stage(
     assert not (tmp_path / "segmentation.nii.gz").exists()
 
 
+@pytest.mark.parametrize("room", [0, 60])
 def test_an_image_1024_above_hounsfield_units_is_refused(
-    chest: Phantom, runner: Runner, tmp_path: Path
+    chest: Phantom, runner: Runner, tmp_path: Path, room: int
 ) -> None:
-    voxels = sitk.GetArrayFromImage(chest.ct)
-    shifted = sitk.GetImageFromArray((voxels + 1024).astype(np.int16))
-    shifted.CopyInformation(chest.ct)
+    """However much air lies around the patient."""
+    wide = sitk.ConstantPad(chest.ct, [room, room, 0], [room, room, 0], -1000)
+    shifted = sitk.Cast(wide + 1024, sitk.sitkInt16)
     noisy = sitk.AdditiveGaussianNoise(shifted, 60.0, 0.0, 1)
 
     with pytest.raises(InferenceError, match="is 1024 to be subtracted"):
         outcome_on(noisy, tmp_path, runner)
+
+
+def test_an_image_1024_below_hounsfield_units_is_refused(
+    chest: Phantom, runner: Runner, tmp_path: Path
+) -> None:
+    lower = sitk.Cast(sitk.Clamp(chest.ct - 1024, sitk.sitkInt16, -1024, 3071), sitk.sitkInt16)
+    with pytest.raises(InferenceError, match="a CT in Hounsfield units is needed"):
+        outcome_on(lower, tmp_path, runner)
 
 
 def test_the_verdict_comes_first(chest: Phantom, runner: Runner, tmp_path: Path) -> None:
