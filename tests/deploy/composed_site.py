@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from conftest import CHECKOUT, STATE, missing
-from deploy.engines import BASE, Engine, build_options, torch_folder
+from deploy.engines import BASE, ISOLATION, Engine, build_options, torch_folder
 from dss_client.itksnap import ItkSnap
 from support.stacks import free_port
 from support.waiting import wait_until
@@ -120,7 +120,7 @@ def site(engine: Engine, checkout: Path) -> Iterator[Site]:
     (checkout / "infra/.env").write_text("".join(lines))
     for target, tag in STAND_INS.items():
         folder = "tests/deploy/stand_ins"
-        build = f"podman build {build_options()} --target {target} --tag {tag} {folder}"
+        build = f"podman build {ISOLATION} --target {target} --tag {tag} {folder}"
         _run(build, checkout, engine.environment)
     environment = {
         **engine.environment,

@@ -13,6 +13,9 @@ COMPOSE = "podman-compose==1.6.0"
 BASE = "debian:bookworm-slim"
 CERTIFICATES = Path("/etc/ssl/certs")
 
+ISOLATION = "--isolation chroot"
+"""Enough for Debian's packages, one of which makes a certificate of its own when it is installed."""
+
 _CONFIGURATION = """\
 [engine]
 runtime = "runc"
@@ -92,7 +95,7 @@ class Engine:
 
 def build_options() -> str:
     """What reaches the package index from within a build, as it is reached from here."""
-    options = ["--isolation chroot", f"--volume {CERTIFICATES}:{CERTIFICATES}:ro"]
+    options = [ISOLATION, f"--volume {CERTIFICATES}:{CERTIFICATES}:ro"]
     if wheels := torch_folder():
         options.append(f"--volume {wheels}:{wheels}:ro")
     return " ".join(options)

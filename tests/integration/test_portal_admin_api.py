@@ -241,3 +241,19 @@ async def test_the_schema_of_descriptors_is_published(portal: Portal) -> None:
     assert schema["$defs"]["Descriptor"]["required"] == ["name", "version", "shortdesc"]
     assert "MainImage" in schema["$defs"]["TagType"]["enum"]
     assert schema["$defs"]["Tag"]["properties"]["name"]["pattern"] == "^[^ ,]+$"
+
+
+async def test_a_service_may_be_registered_by_its_text(root: Client) -> None:
+    """As ``dss service publish`` does."""
+    await root.post("/api/admin/providers", form={"name": "LAB"})
+    described = {"name": "own", "version": "1.0.0", "shortdesc": "Mine", "tags": []}
+
+    added = await root.post(
+        "/api/admin/providers/LAB/services", form={"descriptor": json.dumps(described)}
+    )
+    wrong = await root.post("/api/admin/providers/LAB/services", form={"descriptor": "{"})
+
+    assert added.status_code == 200
+    assert "own" in (await (await root.get("/api/services")).get_data(as_text=True))
+    assert wrong.status_code == 400
+    assert "it is no JSON" in await wrong.get_data(as_text=True)
