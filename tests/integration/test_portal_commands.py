@@ -6,11 +6,13 @@ import socket
 import subprocess
 import sys
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from dss_stack.postgres import PostgresCluster
+from support.portal_commands import portal_commands
 from support.sites import create_database
 
 WHOLE = {
@@ -21,24 +23,35 @@ WHOLE = {
 
 
 def said(*words: str, **changes: str) -> str:
-    """The last words of a command that ends with 2, in one line for each fault."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("DSS_")}
+    """The last words of a program that ends with 2, in one line for each fault."""
     done = subprocess.run(
         [sys.executable, "-m", *words],
-        env=environment | WHOLE | changes,
+        env=environment(changes),
         capture_output=True,
         encoding="utf-8",
         check=False,
         timeout=60,
     )
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    assert "hidden" not in done.stderr
-    return done.stderr.strip()
+    return judged(done.returncode, done.stdout, done.stderr)
 
 
 def portal(*words: str, **changes: str) -> str:
-    return said("dss_portal", *words, **changes)
+    """The same of a command of ``dss-portal``."""
+    with pytest.raises(subprocess.CalledProcessError) as ended:
+        portal_commands().run(words, environment(changes))
+    return judged(ended.value.returncode, ended.value.stdout, ended.value.stderr)
+
+
+def environment(changes: Mapping[str, str]) -> dict[str, str]:
+    others = {k: v for k, v in os.environ.items() if not k.startswith("DSS_")}
+    return others | WHOLE | dict(changes)
+
+
+def judged(status: int, printed: str, complained: str) -> str:
+    assert status == 2, printed + complained
+    assert "Traceback" not in complained
+    assert "hidden" not in complained
+    return complained.strip()
 
 
 @pytest.fixture
@@ -50,7 +63,7 @@ def empty_database(postgres: PostgresCluster) -> str:
 
 @pytest.mark.parametrize("words", [["users", "list"], ["tokens", "list"]])
 def test_a_database_that_is_away_is_one_sentence(words: list[str]) -> None:
-    sentence = portal(*words)
+    sentence = said("dss_portal", *words)
 
     assert len(sentence.splitlines()) == 1
     assert "No PostgreSQL answers at DSS_DATABASE_URL" in sentence
