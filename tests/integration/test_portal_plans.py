@@ -1,0 +1,126 @@
+"""What is asked all the time reads no whole table and sorts no whole table, on a site of 100,000 tickets."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from dss_portal.changes import reading
+from dss_portal.polls import callers, snapshots
+from dss_portal.providers import claiming, writing
+from dss_portal.tickets import queue
+
+pytestmark = pytest.mark.stack
+
+TICKETS = 100_000
+USERS = 50
+LARGE = {
+    "ticket",
+    "claim",
+    "ticket_log",
+    "ticket_progress",
+    "attachment",
+    "session",
+    "api_token",
+    "change",
+}
+FEW_ROWS = 2_100
+"""Of one user, or of one answer: such may be read or sorted."""
+
+# Triggers and foreign keys are asked nothing, which is ten times faster.
+_FILL = f"""
+SET session_replication_role = replica;
+INSERT INTO user_account (id, email, tier_id, created_at)
+    SELECT i, i || '@example.com', 'guest', now() FROM generate_series(1, {USERS}) AS i;
+INSERT INTO session (sha256, user_id, created_at)
+    SELECT md5(i::text), i % {USERS} + 1, now() FROM generate_series(1, 20000) AS i;
+INSERT INTO api_token (sha256, user_id, name, scopes, created_at)
+    SELECT md5(i::text), i % {USERS} + 1, 't', 'tickets', now() FROM generate_series(1, 5000) AS i;
+INSERT INTO service (id, githash, name, version, shortdesc, descriptor)
+    SELECT i, i::text, 'service ' || i, '1', 's', '{{}}' FROM generate_series(1, 5) AS i;
+INSERT INTO provider (id, name) VALUES (1, 'p');
+INSERT INTO provider_service (provider_id, service_id) SELECT 1, i FROM generate_series(1, 5) AS i;
+INSERT INTO provider_access (provider_id, user_id) SELECT 1, i FROM generate_series(1, {USERS}) AS i;
+INSERT INTO ticket (id, user_id, service_id, status, claim_id, created_at)
+    SELECT i, i % {USERS} + 1, i % 5 + 1,
+        CASE WHEN i % 10 = 0 THEN 'ready' WHEN i % 10 = 1 THEN 'claimed' ELSE 'success' END,
+        CASE WHEN i % 10 = 0 THEN NULL ELSE i::text END, now() - i * interval '1 s'
+    FROM generate_series(1, {TICKETS}) AS i;
+INSERT INTO claim (id, ticket_id, provider, instance, user_id, lease_s, granted_at, expires_at)
+    SELECT i::text, i, 'p', 'i', i % {USERS} + 1, 60, now(), now() FROM generate_series(1, 30000) AS i;
+INSERT INTO ticket_log (ticket_id, at, category, message)
+    SELECT i % {TICKETS} + 1, now(), 'info', 'x' FROM generate_series(1, {TICKETS}) AS i;
+INSERT INTO ticket_progress (ticket_id, chunk_start, chunk_end, progress)
+    SELECT i, 0, 1, 0.5 FROM generate_series(1, 30000) AS i;
+INSERT INTO attachment (ticket_id, log_id, public_id, description, mime_type, file_name, size_bytes)
+    SELECT i, i, md5(i::text), '', '', '', 1 FROM generate_series(1, 20000) AS i;
+INSERT INTO change (xid, subject, number)
+    SELECT i::text::xid8, 'ticket', i FROM generate_series(1, 20000) AS i;
+SET session_replication_role = origin;
+"""
+
+_LOG_SINCE = """
+SELECT id FROM ticket_log WHERE ticket_id = $1 AND id > $2 ORDER BY id LIMIT 100
+"""
+
+STATEMENTS: dict[str, tuple[str, list[object]]] = {
+    "who polls, by cookie": (callers._BY_SESSION, ["x"]),
+    "who polls, by token": (callers._OF_BEARER, ["x"]),
+    "a ticket": (snapshots._TICKET, [77]),
+    "a user's list": (snapshots._LIST, [7]),
+    "lines since the last": (_LOG_SINCE, [77, 5]),
+    "what has changed": (reading._SINCE, ["19990"]),
+    "the next ticket": (queue._FIRST, [[1]]),
+    "a line of a provider's": (writing._LINE, [11, 12, None, "info", "x"]),
+    "a progress of a provider's": (writing._PROGRESS, [11, 12, 0.0, 1.0, 0.5, None, None]),
+    "a provider's rights": (claiming._RIGHTS, [[7]]),
+}
+
+
+@pytest.fixture(scope="module")
+def plans(migrated: str) -> dict[str, list[dict[str, Any]]]:
+    """The nodes of the plan of each statement."""
+    return asyncio.run(_plans(migrated))
+
+
+async def _plans(migrated: str) -> dict[str, list[dict[str, Any]]]:
+    base, _, template = migrated.rpartition("/")
+    name, server = f"plans_{uuid.uuid4().hex}", await asyncpg.connect(f"{base}/postgres")
+    await server.execute(f'CREATE DATABASE {name} TEMPLATE "{template}"')
+    connection = await asyncpg.connect(f"{base}/{name}")
+    try:
+        await connection.execute(_FILL)
+        await connection.execute("ANALYZE")
+        return {what: await _plan(connection, *asked) for what, asked in STATEMENTS.items()}
+    finally:
+        await connection.close()
+        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await server.close()
+
+
+async def _plan(
+    connection: asyncpg.Connection, statement: str, values: list[object]
+) -> list[dict[str, Any]]:
+    told = await connection.fetchval(f"EXPLAIN (FORMAT JSON) {statement}", *values)
+    return list(_nodes(json.loads(told)[0]["Plan"]))
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", []):
+        yield from _nodes(part)
+
+
+@pytest.mark.parametrize("what", STATEMENTS)
+def test_no_large_table_is_read_or_sorted_as_a_whole(
+    plans: dict[str, list[dict[str, Any]]], what: str
+) -> None:
+    read = [n["Relation Name"] for n in plans[what] if n["Node Type"] == "Seq Scan"]
+    rows = [n["Plan Rows"] for n in plans[what] if "Sort" in n["Node Type"]]
+
+    assert not LARGE & set(read)
+    assert max(rows, default=0) <= FEW_ROWS
