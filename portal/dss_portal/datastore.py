@@ -16,6 +16,7 @@ from dss_datastore.layout import Area
 from dss_datastore.space import is_disk_full
 from dss_datastore.writing import put_in_place, sync
 from dss_observability import metrics
+from dss_portal.receiving import BLOCK_BYTES, Writing
 from dss_portal.refusals import Refused
 from dss_portal.scrubbing.files import scrub
 
@@ -33,8 +34,6 @@ class Mark(Enum):
 
 
 Piece: TypeAlias = bytes | Mark
-
-WRITE_BYTES = 1 << 20  # bytes passed to the disk's thread at once
 
 
 class Datastore:
@@ -227,18 +226,20 @@ def too_large(limit_bytes: int) -> Refused:
 async def _write(path: Path, data: AsyncIterator[Piece], limit_bytes: int) -> int:
     size_bytes = 0
     try:
-        async with aiofiles.open(path, "xb", buffering=WRITE_BYTES) as file:
+        async with (
+            aiofiles.open(path, "xb", buffering=BLOCK_BYTES) as file,
+            Writing(file) as writing,
+        ):
             async for piece in data:
                 if isinstance(piece, Mark):
                     size_bytes = 0
-                    await file.seek(0)
-                    await file.truncate()
+                    await writing.begin_anew()
                     continue
                 size_bytes += len(piece)
                 if size_bytes > limit_bytes:
                     raise too_large(limit_bytes)
-                await file.write(piece)
-            await file.flush()
+                await writing.put(piece)
+            await writing.end()
             await asyncio.to_thread(sync, path)
     except OSError as error:
         if is_disk_full(error):

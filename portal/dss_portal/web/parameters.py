@@ -79,11 +79,15 @@ async def chunks(within_s: float) -> AsyncIterator[bytes]:
     while True:
         left_s = deadline_s - time.monotonic()
         try:
-            yield await asyncio.wait_for(anext(body), min(silence_s, left_s))
+            async with asyncio.timeout(
+                min(silence_s, left_s)
+            ):  # wait_for makes a task for each piece
+                piece = await anext(body)
         except StopAsyncIteration:
             return
         except TimeoutError as error:
             raise _too_slow(silence_s, within_s, ended=left_s < silence_s) from error
+        yield piece
 
 
 def _too_slow(silence_s: float, within_s: float, *, ended: bool) -> Refused:

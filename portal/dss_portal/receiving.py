@@ -1,0 +1,88 @@
+"""A file that comes in pieces, written in blocks while the next block comes."""
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+BLOCK_BYTES = 1 << 20  # passed to the disk's thread at once
+SYNC_BYTES = 32 * 2**20
+"""The disk begins with so many bytes; what is left for the last fsync is about as much."""
+
+
+class File(Protocol):
+    """As ``aiofiles`` opens it."""
+
+    async def write(self, data: bytes, /) -> int: ...
+    async def flush(self) -> None: ...
+    async def seek(self, offset: int, /) -> int: ...
+    async def truncate(self) -> int: ...
+    def fileno(self) -> int: ...
+
+
+class Writing:
+    """Into one file, one after the other.  Every method may raise the OSError of an earlier write."""
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+        self._pieces: list[bytes] = []
+        self._bytes = 0
+        self._unsynced_bytes = 0
+        self._write: asyncio.Task[Any] | None = None
+        self._sync: asyncio.Task[Any] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """The file may be closed then: no thread is at work with it."""
+        tasks = [task for task in (self._write, self._sync) if task is not None]
+        if tasks:
+            await asyncio.wait(tasks)
+            _ = [task.exception() for task in tasks if not task.cancelled()]
+
+    async def put(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        self._bytes += len(piece)
+        if self._bytes >= BLOCK_BYTES:
+            await self._begin_block()
+
+    async def begin_anew(self) -> None:
+        """Forget all that was put."""
+        self._pieces, self._bytes = [], 0
+        await self._ended()
+        await self._file.seek(0)
+        await self._file.truncate()
+
+    async def end(self) -> None:
+        """Everything is with the system; an fsync puts it on disk."""
+        await self._begin_block()
+        await self._ended()
+        await self._file.flush()
+
+    async def _begin_block(self) -> None:
+        if self._write is not None:
+            await self._write
+        block, self._pieces, self._bytes = b"".join(self._pieces), [], 0
+        self._write = _task(self._file.write(block))
+        self._unsynced_bytes += len(block)
+        if self._unsynced_bytes >= SYNC_BYTES and (self._sync is None or self._sync.done()):
+            if self._sync is not None:
+                await self._sync
+            self._unsynced_bytes = 0
+            self._sync = _task(asyncio.to_thread(os.fdatasync, self._file.fileno()))
+
+    async def _ended(self) -> None:
+        for task in (self._write, self._sync):
+            if task is not None:
+                await task
+
+
+def _task(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    return asyncio.create_task(work)
