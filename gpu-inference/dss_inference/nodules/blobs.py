@@ -15,7 +15,7 @@ from dss_inference.nodules.lungspace import Floats, LungSpace
 FINEST_MM = 1.0
 _RATIO = 4 / 3
 _SCALES = 8
-_COARSER_AT = (3, 6)
+_COARSER_AT = (2, 5)
 """From these scales on every second voxel of those before does."""
 _RADIUS = 2.0
 """A ball answers strongest to the scale whose sigma is its radius through this."""
