@@ -128,12 +128,27 @@ class ResultFile:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Label:
+    """One value of a segmentation: 1..65535, its name, its colour (red, green, blue 0..255), its volume."""
+
+    value: int
+    name: str
+    rgb: tuple[int, int, int]
+    volume_ml: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClaimSucceeded:
-    """All ``files`` are on disk, fsynced and validated; the portal publishes them."""
+    """All ``files`` are on disk, fsynced and validated; the portal publishes them.
+
+    ``labels`` are those of the segmentation, as the workspace has them; ``verdict`` is as in ``InferenceFinished``.
+    """
 
     ticket_id: int
     claim_id: str
     files: tuple[ResultFile, ...]
+    labels: tuple[Label, ...] = ()
+    verdict: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,12 +180,14 @@ class CheckResults:
 class ResultsAccepted:
     """ITK-SNAP can load the files, and each segmentation lies on its image.
 
-    ``attachments`` are for a line of the ticket's log, as in ``ClaimLogged``.
+    ``attachments`` are for a line of the ticket's log, as in ``ClaimLogged``; ``labels`` are those of the
+    segmentation that is new.
     """
 
     ticket_id: int
     claim_id: str
     attachments: tuple[AttachedFile, ...] = ()
+    labels: tuple[Label, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,16 +228,6 @@ class InferenceProgressed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Label:
-    """One value of a segmentation: 1..65535, its name, its colour (red, green, blue 0..255), its volume."""
-
-    value: int
-    name: str
-    rgb: tuple[int, int, int]
-    volume_ml: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class Note:
     """A sentence from the algorithm for the ticket's log."""
 
@@ -251,7 +258,8 @@ class InferenceFinished:
     """``segmentation_path`` holds a label map in the image's exact grid, ``reports`` the findings as files.
 
     ``stage_seconds`` are wall-clock seconds by stage; ``device`` is the one that computed, for instance ``cpu``, and
-    ``peak_memory_bytes`` the peak use of its memory (0: not measured).
+    ``peak_memory_bytes`` the peak use of its memory (0: not measured).  ``verdict`` is ``good`` or ``look at it``;
+    "" from an algorithm that does not judge its result.
     """
 
     ticket_id: int
@@ -264,6 +272,7 @@ class InferenceFinished:
     peak_memory_bytes: int = 0
     landmarks: tuple[Landmark, ...] = ()
     reports: tuple[ReportFile, ...] = ()
+    verdict: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,17 +14,16 @@ from dss_broker.messages import (
     InferenceFinished,
     InferenceProgressed,
     ReportFile,
-    ResultFile,
     RunInference,
 )
 from dss_datastore import layout
 from dss_datastore.volume import make_folder
 from dss_datastore.writing import link, sync
-from dss_dispatch.claim_events import ClaimEvents
+from dss_dispatch.claim_events import ClaimEvents, Outcome
 from dss_dispatch.errors import TicketError, Withdrawn
 from dss_dispatch.inference.protocol import Inference
 from dss_dispatch.result.gate import check_results
-from dss_dispatch.result.picture import PICTURE
+from dss_dispatch.result.presentation import PICTURE
 from dss_dispatch.result.staging import Segmentation, stage
 from dss_dispatch.service import Service
 from dss_dispatch.submission.reading import Submission, is_plain_file, read_submission
@@ -51,8 +50,8 @@ class ClaimedTicket:
     withdrawn: threading.Event
     silence_s: float
 
-    def process(self) -> tuple[ResultFile, ...]:
-        """Read the input, run the inference, build and check the result.  Returns the result's files.
+    def process(self) -> Outcome:
+        """Read the input, run the inference, build and check the result.
 
         Raises TicketError, Withdrawn or NoInference.
         """
@@ -156,7 +155,7 @@ class ClaimedTicket:
             name=path.name, description=report.description, mime_type=report.mime_type
         )
 
-    def _build(self, submission: Submission, finished: InferenceFinished) -> tuple[ResultFile, ...]:
+    def _build(self, submission: Submission, finished: InferenceFinished) -> Outcome:
         self._enter("Building the result workspace.")
         segmentation = Segmentation(
             path=self._own_file(finished.segmentation_path),
@@ -172,7 +171,7 @@ class ClaimedTicket:
         self._enter("Checking the result.")
         files = check_results(folder, staged.segmentation)
         self.events.progressed(CHECKING, 1.0)
-        return files
+        return Outcome(files=files, labels=staged.labels, verdict=finished.verdict)
 
     def _own_file(self, written: str) -> Path:
         """The path in the datastore.  Raises TicketError if the file is not in the claim's output folder."""

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as ConfirmTimeout
 from contextlib import contextmanager
 from contextvars import copy_context
+from dataclasses import dataclass
 from functools import partial
 
 from dss_broker.broker import Broker
@@ -19,6 +20,7 @@ from dss_broker.messages import (
     ClaimLogged,
     ClaimProgressed,
     ClaimSucceeded,
+    Label,
     LogLevel,
     ResultFile,
 )
@@ -30,6 +32,15 @@ CONFIRM_S = 300.0
 
 SMALLEST_STEP = 0.01
 """Smaller progress is not published, since it is not visible."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a claim ends with; ``labels`` and ``verdict`` are as in ``ClaimSucceeded``."""
+
+    files: tuple[ResultFile, ...]
+    labels: tuple[Label, ...] = ()
+    verdict: str = ""
 
 
 class ClaimEvents:
@@ -95,9 +106,15 @@ class ClaimEvents:
         while not stopped.wait(self._claim.lease_s / 3):
             self._broker.publish(ClaimHeartbeat(ticket_id=self._ticket_id, claim_id=self._claim_id))
 
-    def succeeded(self, files: tuple[ResultFile, ...]) -> None:
+    def succeeded(self, outcome: Outcome) -> None:
         """The last event.  Returns when the broker has stored it; raises TryAgainLater if it does not."""
-        event = ClaimSucceeded(ticket_id=self._ticket_id, claim_id=self._claim_id, files=files)
+        event = ClaimSucceeded(
+            ticket_id=self._ticket_id,
+            claim_id=self._claim_id,
+            files=outcome.files,
+            labels=outcome.labels,
+            verdict=outcome.verdict,
+        )
         _confirm(self._broker.publish(event))
 
     def failed(self, reason: str) -> None:

@@ -164,12 +164,12 @@ class Consumer:
         in_progress = metrics.DISPATCH_IN_HAND.labels(self._service.name)
         try:
             with in_progress.track_inprogress(), ticket.events.heartbeats():
-                files = ticket.process()
+                outcome = ticket.process()
         except Exception as error:
             self._end(error, ticket, delivery, watch)
             return
         with tracing.span("finish", attributes={"dss.ticket": claim.ticket_id}):
-            ticket.events.succeeded(files)
+            ticket.events.succeeded(outcome)
         self._count(SUCCESS)
         log.info("ticket done", extra=facts)
 

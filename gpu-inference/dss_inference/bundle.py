@@ -31,7 +31,8 @@ class Report:
 class Outcome:
     """``segmentation`` is on disk, fsynced, in the image's exact grid; its values are those of ``labels``.
 
-    ``peak_memory_bytes`` is that of the device (on a CPU: of the process) during the work; 0: unknown.
+    ``peak_memory_bytes`` is that of the device (on a CPU: of the process) during the work; 0: unknown.  ``verdict``
+    is as in ``InferenceFinished``.
     """
 
     segmentation: Path
@@ -41,6 +42,7 @@ class Outcome:
     peak_memory_bytes: int = 0
     landmarks: tuple[Landmark, ...] = ()
     reports: tuple[Report, ...] = ()
+    verdict: str = ""
 
 
 class Bundle(Protocol):

@@ -251,4 +251,5 @@ def _finished(
         peak_memory_bytes=report.peak_memory_bytes,
         landmarks=report.landmarks,
         reports=files,
+        verdict=report.verdict,
     )

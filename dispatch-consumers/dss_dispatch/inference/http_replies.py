@@ -31,6 +31,7 @@ class Report(msgspec.Struct, kw_only=True):
     peak_memory_bytes: int = 0
     landmarks: tuple[Landmark, ...] = ()
     reports: tuple[ReportEntry, ...] = ()
+    verdict: str = ""
 
 
 def endpoint_in(answer: httpx.Response) -> str:

@@ -9,7 +9,7 @@ from dss_broker.topology import RESULT_CHECKS
 from dss_datastore import layout
 from dss_datastore.volume import is_there
 from dss_dispatch.errors import ResultRefused, TicketError
-from dss_dispatch.result.picture import leave_picture
+from dss_dispatch.result.presentation import present
 from dss_dispatch.result.provider_results import check_provider_results
 
 log = logging.getLogger(__name__)
@@ -68,8 +68,10 @@ class CheckRequestHandler:
             return ResultsRefused(ticket_id=asked.ticket_id, claim_id=asked.claim_id, reason=reason)
         results, sent = self._datastore / asked.results_dir, self._datastore / asked.input_dir
         folder = self._datastore / layout.attached_dir(asked.ticket_id, asked.claim_id)
+        shown = present(results, sent, folder)
         return ResultsAccepted(
             ticket_id=asked.ticket_id,
             claim_id=asked.claim_id,
-            attachments=leave_picture(results, sent, folder),
+            attachments=shown.attachments,
+            labels=shown.labels,
         )

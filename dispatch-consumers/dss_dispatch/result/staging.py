@@ -5,7 +5,7 @@ It holds every file that the workspace names, since ITK-SNAP loads nothing if on
 
 import copy
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dss_broker.messages import Label, Landmark
@@ -40,10 +40,11 @@ class Segmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class Staged:
-    """The folder, the new segmentation's file name in it, and sentences for the user's log."""
+    """The folder, the new segmentation's file name in it, its labels, and sentences for the user's log."""
 
     folder: Path
     segmentation: str
+    labels: tuple[Label, ...]
     remarks: tuple[str, ...]
 
 
@@ -69,7 +70,8 @@ def stage(
     add_landmarks(workspace, segmentation.landmarks, submission.image)
     _finish(ticket_id, submission, workspace, folder)
     remarks = [*_renumbering_remarks(segmentation.labels, places), *_mesh_remarks(dropped)]
-    return Staged(folder=folder, segmentation=name, remarks=tuple(remarks))
+    placed = (replace(label, value=places[label.value]) for label in segmentation.labels)
+    return Staged(folder=folder, segmentation=name, labels=tuple(placed), remarks=tuple(remarks))
 
 
 def _used_values(submission: Submission) -> frozenset[int]:

@@ -51,6 +51,7 @@ class LungSegmentation:
                 *(quality_reports(quality, output_dir) if quality else ()),
                 *picture_report(ct, found, labels, output_dir, parameters),
             ),
+            verdict=str(quality.verdict) if quality else "",
             stage_seconds=stages.seconds(),
             peak_memory_bytes=stages.peak_memory_bytes,
         )

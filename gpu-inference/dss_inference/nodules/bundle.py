@@ -85,6 +85,7 @@ class NoduleDetection:
                 *search_reports(found.search, output_dir),
                 *picture_report(ct, found.voxels, labels, output_dir, parameters),
             ),
+            verdict=found.search.verdict if found.search is not NO_SEARCH else "",
             stage_seconds=stages.seconds(),
             peak_memory_bytes=stages.peak_memory_bytes,
         )

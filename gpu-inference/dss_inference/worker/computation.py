@@ -37,6 +37,7 @@ class Computation:
             peak_memory_bytes=outcome.peak_memory_bytes,
             landmarks=outcome.landmarks,
             reports=tuple(self._report(report) for report in outcome.reports),
+            verdict=outcome.verdict,
         )
 
     def _report(self, report: Report) -> ReportFile:

@@ -1,0 +1,95 @@
+"""What the portal shows of results that a provider over HTTP has returned: a picture, and the labels' volumes."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from dss_broker.messages import AttachedFile, Label
+from dss_datastore.volume import make_folder
+from dss_datastore.writing import sync
+from dss_dispatch.submission.reading import WORKSPACE_SUFFIX
+from dss_dispatch.ticket_images import label_volumes
+from dss_images.picture.making import of_files
+from dss_workspace.label_table import label_table
+from dss_workspace.layers import Layer, Role, layers
+from dss_workspace.registry import Folder, read
+
+log = logging.getLogger(__name__)
+
+PICTURE = "The picture shows three planes with the outlines of the labels."
+NAME = "picture.png"
+_DESCRIPTION = "Three planes with the outlines of the labels"
+MOST_LABELS = 1000
+"""More are no table that anybody reads, and would make the answer large."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Presentation:
+    """``attachments`` are for a line of the log."""
+
+    attachments: tuple[AttachedFile, ...] = ()
+    labels: tuple[Label, ...] = ()
+
+
+def present(results: Path, sent: Path, folder: Path) -> Presentation:
+    """Of the results that ``check_provider_results`` has accepted; the picture is a file in ``folder``.
+
+    Nothing without a segmentation, or where something unforeseen happens: no results are lost for it.
+    """
+    try:
+        return _presented(results, sent, folder)
+    except Exception:
+        log.exception("results not presented")
+        return Presentation()
+
+
+def _presented(results: Path, sent: Path, folder: Path) -> Presentation:
+    workspace = read(_workspace_in(results))
+    found = layers(workspace)
+    shown = _newest_segmentation(found, sent)
+    if shown is None:
+        return Presentation()
+    image, segmentation = results / found[0].file_name, results / shown.file_name
+    labels = _labels(workspace, label_volumes(segmentation))
+    content = of_files(image, segmentation, {label.value: label.rgb for label in labels})
+    return Presentation(
+        attachments=() if content is None else (_left(content, folder),),
+        labels=labels[:MOST_LABELS],
+    )
+
+
+def _left(picture: bytes, folder: Path) -> AttachedFile:
+    make_folder(folder)
+    path = folder / NAME
+    path.write_bytes(picture)
+    sync(path)
+    return AttachedFile(name=NAME, description=_DESCRIPTION, mime_type="image/png")
+
+
+def _workspace_in(folder: Path) -> Path:
+    return next(path for path in folder.iterdir() if path.name.endswith(WORKSPACE_SUFFIX))
+
+
+def _newest_segmentation(among: tuple[Layer, ...], sent: Path) -> Layer | None:
+    """The last one under a name that the user did not send; else the last one."""
+    found = [layer for layer in among if layer.role == Role.SEGMENTATION]
+    new = [layer for layer in found if not (sent / layer.file_name).exists()]
+    return next(reversed(new or found), None)
+
+
+def _labels(workspace: Folder, volumes_ml: dict[int, float]) -> tuple[Label, ...]:
+    """Those that the segmentation holds, as the workspace names and colours them."""
+    table = label_table(workspace)
+    return tuple(
+        _label(value, volume_ml, table.get(value, Folder()))
+        for value, volume_ml in volumes_ml.items()
+    )
+
+
+def _label(value: int, volume_ml: float, element: Folder) -> Label:
+    """The table has a colour as three words from 0 to 255."""
+    words = element.get("Color").split()
+    parts = [int(word) for word in words if word.isdecimal() and int(word) < 256]
+    r, g, b = parts if len(parts) == 3 else (255, 0, 0)
+    name = element.get("Label") or f"Label {value}"
+    return Label(value=value, name=name, rgb=(r, g, b), volume_ml=round(volume_ml, 3))
