@@ -25,6 +25,7 @@ from dss_portal.commands.people import tiers, tokens, users
 from dss_portal.database import waiting
 from dss_portal.patches import hypercorn
 from dss_portal.settings import DatabaseSettings, Settings
+from dss_portal.web.context import components_of
 from dss_process.commands import add_version
 from dss_process.signals import stop_event
 from dss_process.startup import prepare_process
@@ -105,8 +106,14 @@ async def _serve(settings: Settings, broker: RabbitBroker) -> None:
     config.graceful_timeout = settings.stop_s
     config.shutdown_timeout = settings.stop_s + ENDING_S
     hypercorn.install()
-    app: Any = served(create_app(settings, broker))
-    await hypercorn_serve(app, config, shutdown_trigger=stop.wait)
+    portal = create_app(settings, broker)
+    app: Any = served(portal)
+
+    async def stopped() -> None:
+        await stop.wait()
+        components_of(portal).streams.end()  # open streams would use up the whole graceful_timeout
+
+    await hypercorn_serve(app, config, shutdown_trigger=stopped)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,11 @@ from dss_portal.accounts.openid import OpenIdIssuer
 from dss_portal.background import Background
 from dss_portal.changes.feed import Feed
 from dss_portal.datastore import Datastore
+from dss_portal.live.streams import Streams
 from dss_portal.outbox.relay import Relay
 from dss_portal.providers import claiming
 from dss_portal.settings import Settings
+from dss_portal.tickets import queue
 from dss_portal.together import Together
 
 
@@ -28,10 +30,12 @@ class Components:
     openid: OpenIdIssuer | None
     feed: Feed
     claiming: Together[claiming.Ask, claiming.Granted]
+    streams: Streams
 
     @classmethod
     def build(cls, settings: Settings, broker: Broker) -> Self:
         """Connects to nothing."""
+        feed = Feed(settings.database_url.get_secret_value())
         return cls(
             settings=settings,
             broker=broker,
@@ -40,7 +44,8 @@ class Components:
             background=Background(),
             limits=Limits(settings),
             openid=_issuer(settings),
-            feed=Feed(settings.database_url.get_secret_value()),
+            feed=feed,
+            streams=Streams(feed, queue.users_waiting),
             claiming=Together(claiming.grant, claiming.MOST),
         )
 

@@ -16,7 +16,7 @@ from dss_portal.database import clock, waiting
 from dss_portal.datastore import Datastore
 from dss_portal.models import TicketFile
 from dss_portal.settings import Settings
-from dss_portal.tickets import cleanup, reaper
+from dss_portal.tickets import cleanup, deletions, reaper
 from dss_portal.tickets.listener import Listener
 from dss_portal.tickets.presence import Presence
 
@@ -58,6 +58,7 @@ class Lifespan:
     async def stop(self) -> None:
         if self._end_health is not None:
             await asyncio.to_thread(self._end_health)
+        self._components.streams.end()
         broker, settings = self._components.broker, self._components.settings
         await asyncio.to_thread(broker.stop_consuming, settings.stop_s)
         try:
@@ -89,8 +90,10 @@ class Lifespan:
             "reaper": lambda: reaper.run(settings, datastore, parts.broker),
             "cleanup": lambda: cleanup.run(datastore, settings.tidy_s),
             "gauges": lambda: gauges.watch(datastore),
-            "presence": Presence(parts.broker).run,
+            "presence": Presence(parts.broker, parts.streams.tell_services).run,
+            "live pages": parts.streams.tell_queues,
             "changes": parts.feed.run,
+            "deletions": lambda: deletions.run(datastore),
         }
         for name, work in rounds.items():
             parts.background.begin(name, _after(schema, work))

@@ -183,6 +183,8 @@ class Ticket(Model):
     ``announcements`` counts the messages that told of its present wait; ``traceparent`` is that of the
     request that queued it.  ``uploaded_at`` is the last time that a part of a file came.
     ``missed`` is whose absence its log tells of last: ``dispatcher``, ``worker`` or "".
+    ``title`` is what its owner calls it, and nobody else is shown it.  ``verdict`` is that of the algorithm on its
+    result: ``good``, ``look at it`` or "".  ``delete_at`` is when it is deleted unless its user thinks better of it.
     """
 
     id = fields.IntField(primary_key=True)
@@ -198,6 +200,9 @@ class Ticket(Model):
     uploaded_at = fields.DatetimeField(null=True)
     traceparent = fields.CharField(max_length=55, null=True)
     missed = fields.CharField(max_length=16, db_default="")
+    title = fields.TextField(db_default="")
+    verdict = fields.CharField(max_length=32, db_default="")
+    delete_at = fields.DatetimeField(null=True)
     created_at = fields.DatetimeField(auto_now_add=True)
     user_id: int
     service_id: int
@@ -271,6 +276,22 @@ class TicketFile(Model):
     class Meta(Model.Meta):
         table = "ticket_file"
         unique_together = (("ticket", "area", "index"), ("ticket", "area", "name"))
+
+
+class TicketLabel(Model):
+    """A label of the segmentation that the ticket's results hold; ``colour`` is ``#rrggbb``."""
+
+    id = fields.BigIntField(primary_key=True)
+    ticket: fields.ForeignKeyRelation[Ticket] = fields.ForeignKeyField("portal.Ticket")
+    value = fields.IntField()
+    name = fields.TextField()
+    colour = fields.CharField(max_length=7)
+    volume_ml = fields.FloatField()
+    ticket_id: int
+
+    class Meta(Model.Meta):
+        table = "ticket_label"
+        unique_together = (("ticket", "value"),)
 
 
 class Upload(Model):

@@ -92,6 +92,11 @@ def said(page: Page) -> str:
     return page.locator("[role=status], [role=alert]").inner_text()
 
 
+def unfold(page: Page) -> None:
+    """What is folded on it."""
+    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+
+
 def new_ticket(client: httpx.Client, service: str = "lung-segmentation") -> int:
     """Created, filled and submitted; its number."""
     number = int(client.post("/api/tickets", data={"name": service}).text)

@@ -46,7 +46,7 @@ class ProviderRow:
 
 @dataclass(frozen=True, kw_only=True)
 class TicketRow:
-    """``queued_s`` and ``running_s`` sum over all attempts; ``progress`` is 0..1."""
+    """``queued_s`` and ``running_s`` sum over all attempts; ``progress`` is 0..1.  ``title`` is for its owner alone."""
 
     id: int
     email: str
@@ -56,6 +56,9 @@ class TicketRow:
     queued_s: float
     running_s: float
     progress: float
+    title: str
+    verdict: str
+    delete_at: datetime | None
 
 
 async def counts() -> Counts:
@@ -161,6 +164,9 @@ def _row(
         queued_s=seconds_in(Status.READY, changes, moment),
         running_s=seconds_in(Status.CLAIMED, changes, moment),
         progress=progress.shown(ticket.status, chunks),
+        title=ticket.title,
+        verdict=ticket.verdict,
+        delete_at=ticket.delete_at,
     )
 
 

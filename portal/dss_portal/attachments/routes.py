@@ -8,6 +8,14 @@ from dss_portal.web.uploads import as_inline
 
 blueprint = Blueprint("attachments", __name__)
 
+_SCRIPTS = ("javascript", "ecmascript", "jscript", "livescript")
+
+
+def _harmless(mime_type: str) -> str:
+    """A script is shown as text: our pages may load scripts of their own origin."""
+    kind = mime_type.partition(";")[0].lower()
+    return "text/plain" if any(name in kind for name in _SCRIPTS) else mime_type
+
 
 @blueprint.get("/blobs/<regex('[0-9a-f]{32}'):public_id>")
 async def blob(public_id: str) -> Response:
@@ -15,7 +23,7 @@ async def blob(public_id: str) -> Response:
     datastore = components().datastore
     found = await store.by_public_id(public_id)
     path = await datastore.attachment(found.ticket_id, found.file_name)
-    answer = await as_inline(path, found.mime_type)
+    answer = await as_inline(path, _harmless(found.mime_type))
     answer.headers["Content-Security-Policy"] = (
         "sandbox; default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'"
     )

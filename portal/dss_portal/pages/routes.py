@@ -1,5 +1,7 @@
 """The pages of no single feature (home, token, about), and the registration of every feature's pages."""
 
+from dataclasses import dataclass
+
 from quart import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
@@ -11,10 +13,14 @@ from dss_portal.accounts.sessions import (
     changes_state,
     sign_in_with_token,
     sign_out,
+    terms_are_due,
     terms_are_settled,
 )
 from dss_portal.admin import pages as admin_overview
+from dss_portal.admin.overview import TicketRow, newest_tickets
 from dss_portal.dead_letters import admin_pages as admin_dead_letters
+from dss_portal.live import pages as live
+from dss_portal.models import Service, User
 from dss_portal.pages import addresses, forms, rendering
 from dss_portal.pages.guards import only_our_forms, only_sysadmins, person
 from dss_portal.pages.rendering import confirmation, page, see_other
@@ -31,6 +37,9 @@ from dss_portal.web.errors import words_of
 from dss_process.version import installed_version
 
 blueprint = Blueprint("pages", __name__)
+
+LATEST = 5
+"""Tickets on the first page."""
 blueprint.before_request(only_our_forms)
 for name, function in rendering.FILTERS.items():
     blueprint.add_app_template_filter(function, name)
@@ -52,10 +61,13 @@ async def _secure(response: Response) -> Response:
 
 
 def _secured(response: Response) -> Response:
-    """Allow only our own style sheet and images, no script, and no frame around the page."""
+    """Allow only our own origin: its style sheet, script and images; no frame around the page.
+
+    Files of users and providers lie on this origin too, but with types that no browser runs as a script.
+    """
     response.headers["Content-Security-Policy"] = (
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
-        "frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; "
+        "img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     )
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "same-origin"
@@ -73,7 +85,27 @@ async def _refused(error: Refused) -> Response:
 
 @blueprint.get(addresses.HOME)
 async def home() -> Response:
-    return await page("home.html")
+    found = await person()
+    signed_in = found is not None and not terms_are_due()
+    return await page("home.html", shown=await _shown(found.user) if found and signed_in else None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shown:
+    """What the first page shows of a user's own."""
+
+    tickets: list[TicketRow]
+    around: own_tickets.Around
+    services: list[tuple[Service, list[catalogue.Light]]]
+
+
+async def _shown(user: User) -> _Shown:
+    tickets = await newest_tickets(LATEST, user_id=user.id)
+    return _Shown(
+        tickets=tickets,
+        around=await own_tickets.around(user.id, tickets),
+        services=[(service, lights) for service, lights, _ in await catalogue.with_lights()],
+    )
 
 
 @blueprint.get(addresses.ABOUT)
@@ -157,5 +189,5 @@ for part in (
     admin_dead_letters,
 ):
     _admin.register_blueprint(part.blueprint)
-for child in (catalogue.blueprint, own_tickets.blueprint, _admin):
+for child in (catalogue.blueprint, own_tickets.blueprint, live.blueprint, _admin):
     blueprint.register_blueprint(child)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tortoise.transactions import in_transaction
 
-from dss_broker.messages import AttachedFile, CheckResults
+from dss_broker.messages import CheckResults, ResultsAccepted
 from dss_datastore import layout
 from dss_portal.attachments import store as attachments
 from dss_portal.components import Components
@@ -13,7 +13,7 @@ from dss_portal.models import Claim, Status, Ticket, User
 from dss_portal.providers import store
 from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
-from dss_portal.tickets import claims, result_checks
+from dss_portal.tickets import claims, findings, result_checks
 from dss_portal.tickets import store as tickets
 from dss_portal.tickets.lifecycle import Failed, Succeeded
 
@@ -56,17 +56,17 @@ async def succeed(parts: Components, ticket_id: int, user: User) -> None:
             raise Refused(LOST)
         if judged is not None and await _results(parts.datastore, ticket_id) != judged.stamps:
             raise Refused(CHANGED)
-        if judged is not None and judged.attachments:
-            await _attach(parts.datastore, held, judged.attachments)
+        if judged is not None:
+            await _show(parts.datastore, ticket, held, judged.accepted)
         await tickets.advance(ticket, Succeeded(claim_id=held.id))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Judged:
-    """The results that the verdict is about, and what the judge has made of them."""
+    """The results that the verdict is about, and the verdict."""
 
     stamps: Stamps
-    attachments: tuple[AttachedFile, ...]
+    accepted: ResultsAccepted
 
 
 async def _judged(parts: Components, held: Claim) -> _Judged:
@@ -74,17 +74,21 @@ async def _judged(parts: Components, held: Claim) -> _Judged:
     stamps = await _results(parts.datastore, held.ticket_id)
     try:
         question = _question(held, stamps, parts.settings)
-        attachments = await result_checks.require_accepted(parts.broker, question)
+        accepted = await result_checks.require_accepted(parts.broker, question)
     finally:
         await claims.renew(held.id)
-    return _Judged(stamps=stamps, attachments=attachments)
+    return _Judged(stamps=stamps, accepted=accepted)
 
 
-async def _attach(datastore: Datastore, held: Claim, files: tuple[AttachedFile, ...]) -> None:
-    """To a line of the log, within the caller's transaction, which ends the claim: so it is done once."""
-    for file in files:
-        await attachments.take_over(datastore, held.ticket_id, held.id, file)
-    await tickets.add_log(held.ticket_id, "info", PICTURE)
+async def _show(
+    datastore: Datastore, ticket: Ticket, held: Claim, accepted: ResultsAccepted
+) -> None:
+    """What the checker has found, within the caller's transaction, which ends the claim: so it is done once."""
+    await findings.keep(ticket, accepted.labels)
+    for file in accepted.attachments:
+        await attachments.take_over(datastore, ticket.id, held.id, file)
+    if accepted.attachments:
+        await tickets.add_log(ticket.id, "info", PICTURE)
 
 
 async def _results(datastore: Datastore, ticket_id: int) -> Stamps:

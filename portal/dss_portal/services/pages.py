@@ -11,7 +11,7 @@ from dss_portal.pages import addresses
 from dss_portal.pages.guards import person
 from dss_portal.pages.rendering import page, see_other
 from dss_portal.services import liveness, store
-from dss_portal.services.liveness import Missed, Standing
+from dss_portal.services.liveness import SENTENCES, Missed, Standing
 from dss_portal.services.store import Stats
 
 blueprint = Blueprint("catalogue", __name__)
@@ -36,14 +36,22 @@ async def service_list() -> Response:
         return await see_other(addresses.HOME)
     if terms_are_due():
         return await see_other(addresses.SIGN_IN)
-    listed = await store.listed()
-    standings = await liveness.standings()
-    shown = [(service, await _lights(service, standings[service.name])) for service in listed]
+    shown = [(s, lights, SENTENCES[m] if m else "") for s, lights, m in await with_lights()]
     workers = [
         (worker, liveness.is_alive(worker))
         for worker in await Worker.all().order_by("ended", "-heard_at").limit(20)
     ]
     return await page("services.html", services=shown, workers=workers)
+
+
+async def with_lights() -> list[tuple[Service, list[Light], Missed]]:
+    """Every service that takes tickets, with how it does and who is missed; those that nobody serves last."""
+    standings = await liveness.standings()
+    found = [
+        (each, await _lights(each, standings[each.name]), standings[each.name].missed)
+        for each in await store.listed()
+    ]
+    return sorted(found, key=lambda item: item[2] is not Missed.NOBODY)
 
 
 async def _lights(service: Service, standing: Standing) -> list[Light]:

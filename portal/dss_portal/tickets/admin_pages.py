@@ -41,6 +41,11 @@ async def delete(ticket_id: int) -> Response:
     return await ticket_actions.delete(ticket_id, back=back, listing=addresses.ADMIN_TICKETS)
 
 
+@blueprint.post(f"/admin/tickets/<{NUMBER}:ticket_id>/undelete")
+async def undelete(ticket_id: int) -> Response:
+    return await ticket_actions.undelete(ticket_id, back=f"/admin/tickets/{ticket_id}/detail")
+
+
 @blueprint.route(f"/admin/tickets/<{NUMBER}:ticket_id>/retry", methods=["GET", "POST"])
 async def retry(ticket_id: int) -> Response:
     return await ticket_actions.retry(

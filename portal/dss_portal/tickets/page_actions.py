@@ -1,16 +1,18 @@
-"""One ticket on a page: shown, deleted, retried; by its user and by an admin."""
+"""One ticket on a page: shown, deleted, kept after all, retried; by its user and by an admin."""
 
 from quart import Response, request
 
 from dss_portal.accounts.sessions import current_user
-from dss_portal.admin import overview
 from dss_portal.models import Status
 from dss_portal.pages.rendering import confirmation, page, see_other
-from dss_portal.tickets import progress, queue, store, submission
+from dss_portal.tickets import deletions, submission
+from dss_portal.tickets.page_view import FAILED, SHOWN_LINES, view_of
 from dss_portal.web.context import components
 
-SHOWN_LINES = 500
-RETRIABLE = (Status.FAILED, Status.TIMEOUT)
+_CONSEQUENCES = {
+    Status.READY: "It waits for its turn, which it loses. ",
+    Status.CLAIMED: "It is being worked on, and that is stopped. ",
+}
 
 
 async def show(ticket_id: int, base: str, *, as_admin: bool) -> Response:
@@ -22,14 +24,9 @@ async def show(ticket_id: int, base: str, *, as_admin: bool) -> Response:
         ticket=ticket,
         base=base,
         as_admin=as_admin,
-        retriable=ticket.status in RETRIABLE,
-        progress=progress.shown(ticket.status, await store.progress_chunks(ticket_id)),
-        place=await queue.place(ticket),
-        areas=[(area, await store.files(ticket_id, area)) for area in ("input", "results")],
-        log=await store.newest_log(ticket_id, SHOWN_LINES),
+        retriable=ticket.status in FAILED and ticket.delete_at is None,
         shown_lines=SHOWN_LINES,
-        history=await overview.history(ticket_id),
-        claims=await overview.claims(ticket_id) if as_admin else [],
+        view=await view_of(components().datastore, ticket, with_claims=as_admin),
     )
 
 
@@ -37,16 +34,23 @@ async def delete(ticket_id: int, *, back: str, listing: str) -> Response:
     """GET asks for confirmation; POST deletes and redirects to ``listing``.  Raises Refused."""
     ticket = await submission.readable(ticket_id, current_user())
     if request.method == "POST":
-        datastore = components().datastore
-        await submission.delete(datastore, ticket_id, current_user())
-        return await see_other(listing, f"Ticket {ticket_id} was deleted.")
+        await deletions.plan(ticket_id, current_user())
+        return await see_other(
+            listing, f"Ticket {ticket_id} is deleted within a minute; until then you can undo it."
+        )
     return await confirmation(
         question=f"Delete ticket {ticket_id}?",
-        consequence=f"It is in state {ticket.status.value}. Its images and results are removed "
-        "for good, and whoever works on it is stopped.",
+        consequence=f"{_CONSEQUENCES.get(ticket.status, '')}Its images and results are removed for good, after a "
+        "minute in which you can undo it.",
         verb="Delete the ticket",
         back=back,
     )
+
+
+async def undelete(ticket_id: int, *, back: str) -> Response:
+    """Raises Refused if it is too late."""
+    await deletions.undo(ticket_id, current_user())
+    return await see_other(back, f"Ticket {ticket_id} stays.")
 
 
 async def retry(ticket_id: int, *, back: str) -> Response:

@@ -1,17 +1,23 @@
 """``/tickets``: a user's own tickets."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from quart import Blueprint, Response
 from tortoise.functions import Count
 
 from dss_portal.accounts.sessions import current_user
-from dss_portal.admin.overview import newest_tickets, unsubmitted
+from dss_portal.admin.overview import TicketRow, newest_tickets, unsubmitted
 from dss_portal.models import Status, Ticket, TicketFile
-from dss_portal.pages import addresses
+from dss_portal.pages import addresses, forms
 from dss_portal.pages.guards import only_signed_in
 from dss_portal.pages.numbers import NUMBER
-from dss_portal.pages.rendering import page
+from dss_portal.pages.rendering import page, see_other
+from dss_portal.services import liveness
+from dss_portal.services.liveness import SENTENCES, Missed
+from dss_portal.tickets import downloads, queue, reasons, titles
 from dss_portal.tickets import page_actions as ticket_actions
-from dss_portal.tickets import queue
+from dss_portal.tickets.page_view import FAILED
 
 blueprint = Blueprint("own_tickets", __name__, url_prefix=addresses.TICKETS)
 blueprint.before_request(only_signed_in)
@@ -27,11 +33,7 @@ async def listing() -> Response:
     if len(tickets) == SHOWN:
         tickets += await unsubmitted(user_id, before=tickets[-1].id, limit=SHOWN)
     return await page(
-        "own_tickets.html",
-        tickets=tickets,
-        places=await _places(user_id),
-        results=await _result_counts([ticket.id for ticket in tickets]),
-        limit=SHOWN,
+        "own_tickets.html", tickets=tickets, limit=SHOWN, around=await around(user_id, tickets)
     )
 
 
@@ -47,9 +49,56 @@ async def delete(ticket_id: int) -> Response:
     )
 
 
+@blueprint.post(f"/<{NUMBER}:ticket_id>/undelete")
+async def undelete(ticket_id: int) -> Response:
+    return await ticket_actions.undelete(ticket_id, back=addresses.TICKETS)
+
+
+@blueprint.post(f"/<{NUMBER}:ticket_id>/title")
+async def rename(ticket_id: int) -> Response:
+    """Raises Refused."""
+    title = (await forms.submitted()).text("title")
+    await titles.rename(ticket_id, current_user(), title)
+    return await see_other(addresses.ticket(ticket_id), "The name was saved.")
+
+
+@blueprint.get(f"/<{NUMBER}:ticket_id>/download")
+async def download(ticket_id: int) -> Response:
+    return await downloads.archive(ticket_id)
+
+
+@blueprint.get(f"/<{NUMBER}:ticket_id>/volumes.csv")
+async def volumes(ticket_id: int) -> Response:
+    return await downloads.volumes(ticket_id)
+
+
 @blueprint.route(f"/<{NUMBER}:ticket_id>/retry", methods=["GET", "POST"])
 async def retry(ticket_id: int) -> Response:
     return await ticket_actions.retry(ticket_id, back=addresses.ticket(ticket_id))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Around:
+    """What a list of the user's tickets shows beside these; by ticket, ``missed`` by service."""
+
+    places: dict[int, int]
+    results: dict[int, int]
+    reasons: dict[int, str]
+    missed: dict[str, str]
+
+
+async def around(user_id: int, tickets: Sequence[TicketRow]) -> Around:
+    standings = await liveness.standings()
+    return Around(
+        places=await _places(user_id),
+        results=await _result_counts([ticket.id for ticket in tickets]),
+        reasons=await reasons.reasons(t.id for t in tickets if t.status in FAILED),
+        missed={
+            name: SENTENCES[standing.missed]
+            for name, standing in standings.items()
+            if standing.missed is not Missed.NOBODY
+        },
+    )
 
 
 async def _places(user_id: int) -> dict[int, int]:

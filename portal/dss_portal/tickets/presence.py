@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from collections.abc import Callable
 
 from tortoise.connection import get_connection
 
@@ -41,8 +42,11 @@ INSERT INTO ticket_log (ticket_id, at, category, message) SELECT id, $3, $4, $5 
 class Presence:
     """The presence of the programs of all services, as one portal sees it."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, on_change: Callable[[], None] = lambda: None) -> None:
+        """``on_change`` is called when somebody has come or gone who serves a service."""
         self._broker = broker
+        self._on_change = on_change
+        self._known: dict[str, tuple[int, Missed]] = {}
         self._since_s: dict[tuple[str, Missed], float] = {}
         self._services: set[str] = set()
         self._bundles: set[str] = set()
@@ -62,6 +66,10 @@ class Presence:
     async def look(self) -> int:
         """Look once; the number of tickets whose log got a line."""
         found = await liveness.standings()
+        known = {name: (each.dispatchers, each.missed) for name, each in found.items()}
+        if known != self._known:
+            self._known = known
+            self._on_change()
         await self._measure(found)
         return await self._tell(found)
 

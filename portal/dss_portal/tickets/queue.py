@@ -131,6 +131,12 @@ async def place_of(service: str, ticket_id: int) -> Place | None:
     return Place(**rows[0]) if rows else None
 
 
+async def users_waiting() -> set[int]:
+    """Those who have a ticket in any queue."""
+    waiting = Ticket.filter(status=Status.READY).distinct().values_list("user_id", flat=True)
+    return {int(str(user_id)) for user_id in await waiting}
+
+
 async def position(ticket: Ticket) -> int:
     """The number of the place.  For a ticket that does not wait: the number of waiting tickets that are not younger."""
     found = await place(ticket)

@@ -7,7 +7,6 @@ from contextlib import suppress
 from dss_broker.broker import Broker, Conversation
 from dss_broker.errors import BrokerClosed, ReplyTimeout, Unroutable
 from dss_broker.messages import (
-    AttachedFile,
     CheckResults,
     Message,
     ResultsAccepted,
@@ -31,14 +30,14 @@ NO_ANSWER = (
 TOO_MANY = "The results are too many files to be checked; send fewer, or shorter names."
 
 
-async def require_accepted(broker: Broker, asked: CheckResults) -> tuple[AttachedFile, ...]:
-    """Wait for the verdict, without any connection to the database; what is to be attached to the log.
+async def require_accepted(broker: Broker, asked: CheckResults) -> ResultsAccepted:
+    """Wait for the verdict, without any connection to the database.
 
     Raises Refused if it is against the results, or if nobody gives one within ``patience_s``.
     """
     match await _answered(broker, asked):
-        case ResultsAccepted(attachments=attachments):
-            return attachments
+        case ResultsAccepted() as accepted:
+            return accepted
         case ResultsRefused(reason=reason):
             log.info("results refused", extra={"ticket": asked.ticket_id, "claim": asked.claim_id})
             raise Refused(REFUSED.format(reason))

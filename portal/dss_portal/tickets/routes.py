@@ -9,7 +9,7 @@ from dss_portal.accounts.sessions import current_user, for_programs, signed_in
 from dss_portal.formats import Rows, csv_text
 from dss_portal.models import Ticket
 from dss_portal.refusals import Refused
-from dss_portal.tickets import files, progress, queue, store, submission, views
+from dss_portal.tickets import files, progress, queue, store, submission, titles, views
 from dss_portal.tickets.reservation import Reservation
 from dss_portal.tickets.views import LogLine
 from dss_portal.web import parameters, uploads
@@ -88,6 +88,7 @@ async def set_status(ticket_id: int) -> Response:
         raise Refused(f"Changing ticket status to {asked} is not supported")
     if components().settings.scrub_inputs:
         await files.leave_out_meshes(components().datastore, ticket_id, current_user())
+    await titles.take(components().datastore, ticket_id, current_user())
     await submission.submit(ticket_id, current_user(), _quiet_s())
     return plain("ready")
 

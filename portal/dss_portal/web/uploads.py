@@ -75,6 +75,7 @@ async def as_download(path: Path, name: str) -> Response:
     answer = _private(await _sent(path, "application/octet-stream"))
     answer.headers["Content-Disposition"] = _attachment(name)
     answer.headers["Content-Transfer-Encoding"] = "binary"
+    answer.headers["X-Content-Type-Options"] = "nosniff"  # no page may load it as a script
     return answer
 
 

@@ -1,0 +1,67 @@
+"""Attachments that a page may show itself: pictures, and short texts and tables as plain text.
+
+Nothing of them is ever taken for markup: a picture is an ``img`` that runs nothing, a text is escaped.
+"""
+
+import asyncio
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dss_portal.datastore import Datastore
+from dss_portal.models import Attachment
+
+PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+"""Not SVG, which is markup and may hold scripts."""
+TEXTS = frozenset({"text/plain", "text/csv"})
+"""Not JSON, which is for programs."""
+MOST_BYTES = 64 * 1024
+MOST_SHOWN = 12
+MOST_ROWS, MOST_COLUMNS = 200, 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """``table`` has its header in front; else there is ``text``."""
+
+    attachment: Attachment
+    text: str = ""
+    table: tuple[tuple[str, ...], ...] = ()
+
+
+def is_picture(attachment: Attachment) -> bool:
+    return _type_of(attachment) in PICTURES
+
+
+async def shown(datastore: Datastore, found: Iterable[Attachment]) -> list[Shown]:
+    """Of the texts among them the first MOST_SHOWN that are short enough and still there."""
+    texts = [a for a in found if _type_of(a) in TEXTS and a.size_bytes <= MOST_BYTES]
+    read = [await _shown(datastore, attachment) for attachment in texts[:MOST_SHOWN]]
+    return [each for each in read if each is not None]
+
+
+async def _shown(datastore: Datastore, attachment: Attachment) -> Shown | None:
+    path = await datastore.attachment(attachment.ticket_id, attachment.file_name)
+    try:
+        content = await asyncio.to_thread(path.read_bytes)
+    except FileNotFoundError:
+        return None
+    text = content.decode("utf-8", "replace")
+    table = _table(text) if _type_of(attachment) == "text/csv" else ()
+    return Shown(attachment=attachment, text="" if table else text, table=table)
+
+
+def _table(text: str) -> tuple[tuple[str, ...], ...]:
+    """() for what is too large to be looked at as a table, or none."""
+    try:
+        rows = [tuple(row) for row in csv.reader(text.splitlines()) if row]
+    except csv.Error:
+        return ()
+    widest = max((len(row) for row in rows), default=0)
+    if not rows or len(rows) > MOST_ROWS or widest > MOST_COLUMNS:
+        return ()
+    return tuple(row + ("",) * (widest - len(row)) for row in rows)
+
+
+def _type_of(attachment: Attachment) -> str:
+    return attachment.mime_type.partition(";")[0].strip().lower()

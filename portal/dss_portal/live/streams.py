@@ -1,0 +1,161 @@
+"""Streams of events (server-sent events, HTML Living Standard section 9.2), each to one browser.
+
+An event names topics that have changed, and nothing else; the page fetches itself anew and shows what its user may see.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+
+from dss_portal.changes.feed import Feed
+from dss_portal.changes.reading import Change, Subject
+from dss_portal.refusals import Refused
+
+BEAT_S = 5.0
+"""A browser that hears nothing for longer takes the stream for cut, or for held back by a proxy."""
+GAP_S = 0.3
+"""Changes within that time come in one event."""
+QUEUE_S = 2.0
+"""Places in queues are told of at most so often."""
+MOST_OF_A_USER, MOST_OF_ALL = 20, 2000
+
+EVERYTHING, TICKETS, QUEUE, SERVICES, ALL_TICKETS = (
+    "everything",
+    "tickets",
+    "queue",
+    "services",
+    "all-tickets",
+)
+
+TOO_MANY = "This user has too many live pages open; pages ask again and again instead."
+
+
+class Stream:
+    """What one browser has not been told yet."""
+
+    def __init__(self, user_id: int, *, sysadmin: bool) -> None:
+        self.user_id, self.sysadmin = user_id, sysadmin
+        self.ended = False
+        self._topics: set[str] = set()
+        self._news = asyncio.Event()
+
+    def tell(self, topics: Iterable[str]) -> None:
+        self._topics.update(topics)
+        self._news.set()
+
+    def end(self) -> None:
+        """The browser connects again, with the rights that its user has then."""
+        self.ended = True
+        self._news.set()
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """Until it is ended; a beat where there is nothing to tell."""
+        yield b"retry: 2000\nevent: beat\ndata: hello\n\n"
+        while not self.ended:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), BEAT_S)
+            if self._topics:
+                topics, self._topics = sorted(self._topics), set()
+                self._news.clear()
+                yield f"event: change\ndata: {' '.join(topics)}\n\n".encode()
+                await asyncio.sleep(GAP_S)
+            elif not self.ended:
+                yield b"event: beat\ndata: \n\n"
+
+
+class Streams:
+    """Of one portal.  ``waiting_users`` finds the users who have a ticket in a queue."""
+
+    def __init__(self, feed: Feed, waiting_users: Callable[[], Awaitable[set[int]]]) -> None:
+        self._feed = feed
+        self._waiting_users = waiting_users
+        self._streams: dict[int, set[Stream]] = defaultdict(set)
+        self._queue_moved = asyncio.Event()
+        self._ended = False
+        feed.follow(self.follow)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._streams.values()))
+
+    async def opened(self, user_id: int, *, sysadmin: bool) -> AsyncIterator[bytes]:
+        """The events for a browser of this user, until it goes away.  Raises Refused."""
+        if len(self._streams[user_id]) >= MOST_OF_A_USER or len(self) >= MOST_OF_ALL:
+            raise Refused(TOO_MANY, 503)
+        return self._events(Stream(user_id, sysadmin=sysadmin))
+
+    async def _events(self, stream: Stream) -> AsyncIterator[bytes]:
+        of_user = self._streams[stream.user_id]
+        of_user.add(stream)
+        if self._ended:
+            stream.end()
+        try:
+            async for event in stream.events():
+                self._feed.is_current()  # so that it does not rest
+                yield event
+        finally:
+            of_user.discard(stream)
+            if not of_user:
+                self._streams.pop(stream.user_id, None)
+
+    def follow(self, changes: Sequence[Change] | None) -> None:
+        """A follower of the feed."""
+        if changes is None:
+            self._tell_all({EVERYTHING})
+            return
+        for change in changes:
+            self._follow(change)
+
+    def _follow(self, change: Change) -> None:
+        match change.subject:
+            case Subject.STATE | Subject.TICKET:
+                self._tell_of_ticket(change)
+            case Subject.SERVICE:
+                self._tell_all({SERVICES})
+            case Subject.USER:
+                for stream in tuple(self._streams.get(change.number, ())):
+                    stream.end()
+            case Subject.TIER:
+                pass
+
+    def _tell_of_ticket(self, change: Change) -> None:
+        topics = {f"ticket-{change.number}", TICKETS}
+        for stream in self._streams.get(change.owner or 0, ()):
+            stream.tell(topics)
+        for stream in self._sysadmins():
+            stream.tell({f"ticket-{change.number}", ALL_TICKETS})
+        if change.subject is Subject.STATE and self._streams:
+            self._queue_moved.set()
+
+    def tell_services(self) -> None:
+        """Somebody has come or gone who serves one."""
+        self._tell_all({SERVICES})
+
+    async def tell_queues(self) -> None:
+        """Tell the users whose tickets wait that places have changed, until cancelled."""
+        told_s = 0.0
+        while True:
+            await self._queue_moved.wait()
+            await asyncio.sleep(max(0.0, told_s + QUEUE_S - time.monotonic()))
+            told_s = time.monotonic()
+            self._queue_moved.clear()
+            waiting = await self._waiting_users() if self._streams else set()
+            for user_id in waiting & self._streams.keys():
+                for stream in self._streams[user_id]:
+                    stream.tell({QUEUE})
+
+    def end(self) -> None:
+        """The portal stops: a stream that stayed open would hold it up."""
+        self._ended = True
+        for streams in self._streams.values():
+            for stream in streams:
+                stream.end()
+
+    def _tell_all(self, topics: set[str]) -> None:
+        for streams in self._streams.values():
+            for stream in streams:
+                stream.tell(topics)
+
+    def _sysadmins(self) -> Iterable[Stream]:
+        return [s for streams in self._streams.values() for s in streams if s.sysadmin]

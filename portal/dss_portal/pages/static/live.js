@@ -1,0 +1,164 @@
+// What the pages do beyond HTML: times in the reader's own zone, and parts that follow the state of things.
+//
+// An element with data-live="topic topic ..." is fetched anew when the portal tells of one of its topics, or, with
+// data-live-s="N", every N seconds.  Tabs share one stream: the one that holds the lock listens and tells the others.
+// Where no stream comes through (a proxy that cuts it or holds it back), the page is asked for every POLL_MS instead.
+"use strict";
+(() => {
+  const stream = document.currentScript.dataset.stream;
+  const POLL_MS = 5000, SILENT_MS = 12000, AGAIN_MS = 30000, LEAST_MS = 700;
+
+  // ---- times
+  const day = new Intl.DateTimeFormat("sv-SE", { year: "numeric", month: "2-digit", day: "2-digit" });
+  const clock = new Intl.DateTimeFormat("sv-SE", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  const zone = new Intl.DateTimeFormat("en-GB", { timeZoneName: "short" });
+
+  function localise(root) {
+    for (const time of root.querySelectorAll("time[datetime]")) {
+      const at = new Date(time.dateTime);
+      if (isNaN(at)) continue;
+      const name = zone.formatToParts(at).find((part) => part.type === "timeZoneName").value;
+      const date = document.createElement("span");
+      date.className = "day";
+      date.textContent = `${day.format(at)} `;
+      time.replaceChildren(date, `${clock.format(at)} ${name}`);
+    }
+  }
+
+  // ---- parts that move
+  const parts = () => document.querySelectorAll("[data-live]");
+  const topics = () => new Set([...parts()].flatMap((part) => part.dataset.live.split(" ")));
+
+  // Makes `now` like `next` and keeps what it can: focus, selection, what was typed, what is folded out.
+  function morph(now, next) {
+    if (now.nodeType !== next.nodeType || now.nodeName !== next.nodeName || (now.id || "") !== (next.id || "")) {
+      now.replaceWith(next);
+      return;
+    }
+    if (now.nodeType !== Node.ELEMENT_NODE) {
+      if (now.nodeValue !== next.nodeValue) now.nodeValue = next.nodeValue;
+      return;
+    }
+    if (now.isEqualNode(next)) return;
+    const kept = now.nodeName === "DETAILS" ? ["open"] : now.nodeName === "INPUT" ? ["value", "checked"] : [];
+    for (const { name } of [...now.attributes]) {
+      if (!next.hasAttribute(name) && !kept.includes(name)) now.removeAttribute(name);
+    }
+    for (const { name, value } of next.attributes) {
+      if (now.getAttribute(name) !== value && !(kept.includes(name) && now.type !== "hidden")) now.setAttribute(name, value);
+    }
+    morphChildren(now, next);
+  }
+
+  function morphChildren(now, next) {
+    const byId = new Map([...now.children].filter((child) => child.id).map((child) => [child.id, child]));
+    let place = now.firstChild;
+    for (const wanted of [...next.childNodes]) {
+      const same = wanted.id ? byId.get(wanted.id) : place && !place.id ? place : null;
+      if (!same) {
+        now.insertBefore(wanted, place);
+        continue;
+      }
+      if (same !== place) now.insertBefore(same, place);
+      place = same.nextSibling;
+      morph(same, wanted);
+    }
+    while (place) {
+      const rest = place.nextSibling;
+      place.remove();
+      place = rest;
+    }
+  }
+
+  let fetching = false, wanted = false, fetchedMs = 0;
+
+  async function refresh() {
+    if (!parts().length) return;
+    wanted = true;
+    if (fetching) return;
+    fetching = true;
+    while (wanted) {
+      await new Promise((go) => setTimeout(go, Math.max(0, fetchedMs + LEAST_MS - performance.now())));
+      wanted = false;
+      fetchedMs = performance.now();
+      try {
+        const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "manual" });
+        if (answer.ok) show(await answer.text());
+      } catch {
+        // the portal is away; the next event or poll asks again
+      }
+    }
+    fetching = false;
+  }
+
+  function show(html) {
+    const page = new DOMParser().parseFromString(html, "text/html");
+    localise(page);
+    for (const part of parts()) {
+      const next = page.getElementById(part.id);
+      if (next) morph(part, document.adoptNode(next));
+    }
+  }
+
+  function told(changed) {
+    const mine = topics();
+    const all = changed.includes("everything");
+    if (all) setTimeout(refresh, Math.random() * 1000);
+    else if (changed.some((topic) => mine.has(topic))) refresh();
+  }
+
+  // ---- the stream, or else polling
+  let heardMs = -Infinity;
+
+  function heard(message) {
+    heardMs = performance.now();
+    if (message) told(message.split(" "));
+  }
+
+  function listen(share) {
+    let source;
+    const connect = () => {
+      if (source) source.close();
+      source = new EventSource(stream);
+      source.addEventListener("beat", () => share(""));
+      source.addEventListener("change", (event) => share(event.data));
+      // A refusal ends an EventSource for good: we ask again later, and poll meanwhile.
+      source.addEventListener("error", () => {
+        if (source.readyState === EventSource.CLOSED) setTimeout(connect, AGAIN_MS);
+      });
+    };
+    connect();
+    setInterval(() => {
+      if (performance.now() - heardMs > SILENT_MS && source.readyState === EventSource.OPEN) connect();
+    }, AGAIN_MS);
+  }
+
+  function follow() {
+    const others = "BroadcastChannel" in window ? new BroadcastChannel(`dss ${stream}`) : null;
+    const share = (message) => {
+      heard(message);
+      if (others) others.postMessage(message);
+    };
+    if (!others || !navigator.locks) {
+      listen(share);
+    } else {
+      others.onmessage = (event) => heard(event.data);
+      navigator.locks.request(`dss ${stream}`, () => new Promise(() => listen(share)));
+    }
+    setInterval(() => {
+      if (performance.now() - heardMs > SILENT_MS && !document.hidden) refresh();
+    }, POLL_MS);
+    // A tab that was asleep may have missed something.
+    document.addEventListener("visibilitychange", () => document.hidden || refresh());
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    localise(document);
+    if (!parts().length) return;
+    if (stream) follow();
+    for (const part of parts()) {
+      const every = Number(part.dataset.liveS || 0) * 1000;
+      if (every) setInterval(() => document.hidden || refresh(), every);
+    }
+  });
+})();

@@ -1,0 +1,78 @@
+"""Deletion from a page: it takes effect after a minute, in which the user may think better of it."""
+
+import asyncio
+import logging
+from datetime import timedelta
+
+from tortoise.transactions import in_transaction
+
+from dss_portal import database
+from dss_portal.database import waiting
+from dss_portal.datastore import Datastore
+from dss_portal.models import Status, Ticket, User
+from dss_portal.refusals import Refused
+from dss_portal.tickets import store, submission
+
+log = logging.getLogger(__name__)
+
+UNDO_S = 60.0
+PERIOD_S = 2.0
+_BATCH = 100
+
+
+async def plan(ticket_id: int, user: User, after_s: float = UNDO_S) -> None:
+    """May be repeated; the first time counts.  Raises Refused."""
+    async with in_transaction():
+        ticket = await _locked(ticket_id, user)
+        if ticket.delete_at is None and ticket.status is not Status.DELETED:
+            ticket.delete_at = store.now() + timedelta(seconds=after_s)
+            await ticket.save(update_fields=["delete_at"])
+
+
+async def undo(ticket_id: int, user: User) -> None:
+    """Raises Refused if it is too late."""
+    async with in_transaction():
+        ticket = await _locked(ticket_id, user)
+        if ticket.status is Status.DELETED:
+            raise Refused(f"Ticket {ticket_id} has been deleted; that cannot be undone any more.")
+        ticket.delete_at = None
+        await ticket.save(update_fields=["delete_at"])
+
+
+async def run(datastore: Datastore) -> None:
+    """Until cancelled."""
+    while True:
+        try:
+            await delete_due(datastore)
+        except Exception as error:
+            if not await waiting.for_schema(error):
+                facts, trace = {"reason": repr(error)}, database.exc_info_of(error)
+                log.warning("tickets not deleted, trying again", extra=facts, exc_info=trace)
+        await asyncio.sleep(PERIOD_S)
+
+
+async def delete_due(datastore: Datastore) -> int:
+    """Every ticket whose minute is over; how many those were.  Several portals may do it at once."""
+    due = Ticket.filter(delete_at__lte=store.now()).order_by("delete_at").limit(_BATCH)
+    numbers = [int(str(number)) for number in await due.values_list("id", flat=True)]
+    for number in numbers:
+        await _delete(datastore, number)
+    return len(numbers)
+
+
+async def _delete(datastore: Datastore, ticket_id: int) -> None:
+    """Unless that was undone meanwhile.  The plan goes last: a portal that dies before is followed by another."""
+    async with in_transaction():
+        ticket = await store.locked(ticket_id)
+        if ticket is None or ticket.delete_at is None or ticket.delete_at > store.now():
+            return
+        await submission.withdraw(datastore, ticket_id)
+        await Ticket.filter(id=ticket_id).update(delete_at=None)
+
+
+async def _locked(ticket_id: int, user: User) -> Ticket:
+    await submission.readable(ticket_id, user)
+    ticket = await store.locked(ticket_id)
+    if ticket is None:
+        raise submission.not_found(ticket_id, user)
+    return ticket

@@ -1,0 +1,84 @@
+"""``/tickets/N/download``: the results as one ZIP archive; and the table of volumes as CSV."""
+
+import hashlib
+from datetime import UTC, datetime
+
+from quart import Response, request
+
+from dss_portal.accounts.sessions import current_user
+from dss_portal.datastore import Datastore
+from dss_portal.formats import csv_text
+from dss_portal.refusals import Refused
+from dss_portal.tickets import findings, store, submission
+from dss_portal.web.context import components
+from dss_portal.web.zip_archive import Archive, Member
+
+
+async def archive(ticket_id: int) -> Response:
+    """The whole, or the one range that is asked for.  Raises Refused."""
+    await submission.readable(ticket_id, current_user())
+    members = await _members(components().datastore, ticket_id)
+    if not members:
+        raise Refused(f"Ticket {ticket_id} has no results to download.", 404)
+    return _sent(Archive(members), _tag(members), f"ticket_{ticket_id:08d}.zip")
+
+
+async def volumes(ticket_id: int) -> Response:
+    """Raises Refused."""
+    await submission.readable(ticket_id, current_user())
+    found = await findings.labels(ticket_id)
+    rows = [(label.value, label.name, label.volume_ml) for label in found]
+    answer = Response(csv_text([("label", "name", "volume_ml"), *rows]), content_type="text/csv")
+    name = f"ticket_{ticket_id:08d}_volumes.csv"
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return answer
+
+
+async def _members(datastore: Datastore, ticket_id: int) -> list[Member]:
+    """In a folder of the ticket's own, so that several archives can be unpacked in one place."""
+    names = [file.name for file in await store.files(ticket_id, "results")]
+    stamps = await datastore.stamps(ticket_id, "results", names)
+    return [
+        Member(
+            name=f"ticket_{ticket_id:08d}/{name}",
+            path=await datastore.file(ticket_id, "results", name),
+            size_bytes=size_bytes,
+            changed_at=datetime.fromtimestamp(changed_ns / 1e9, UTC),
+        )
+        for name, (_, size_bytes, changed_ns) in stamps.items()
+    ]
+
+
+def _tag(members: list[Member]) -> str:
+    facts = "\n".join(f"{m.name} {m.size_bytes} {m.changed_at.timestamp()}" for m in members)
+    return hashlib.sha256(facts.encode()).hexdigest()[:32]
+
+
+def _sent(made: Archive, tag: str, name: str) -> Response:
+    size = made.size_bytes
+    first, stop = _range(size, tag)
+    is_part = (first, stop) != (0, size)
+    answer = Response(
+        made.read(first, stop), 206 if is_part else 200, content_type="application/zip"
+    )
+    answer.timeout = None  # a slow link may take as long as it needs
+    answer.headers["Content-Length"] = str(stop - first)
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    answer.headers["Accept-Ranges"] = "bytes"
+    answer.set_etag(tag)
+    if is_part:
+        answer.headers["Content-Range"] = f"bytes {first}-{stop - 1}/{size}"
+    return answer
+
+
+def _range(size: int, tag: str) -> tuple[int, int]:
+    """What is asked for; the whole if it is not one range, or of another archive.  Raises Refused."""
+    asked, condition = request.range, request.if_range
+    if asked is None or asked.units != "bytes" or len(asked.ranges) != 1:
+        return 0, size
+    if condition.etag not in {None, tag} or condition.date is not None:
+        return 0, size
+    found = asked.range_for_length(size)
+    if found is None:
+        raise Refused(f"The archive has {size} bytes; the range lies outside.", 416)
+    return found[0] or 0, found[1] if found[1] is not None else size

@@ -1,0 +1,46 @@
+"""What the segmentation of a ticket holds: its labels with their volumes, and the algorithm's verdict on it."""
+
+from collections.abc import Sequence
+
+from dss_broker.messages import Label
+from dss_portal.models import Ticket, TicketLabel
+
+MOST_LABELS = 1000
+LOOK_AT_IT = "look at it"
+
+
+async def keep(ticket: Ticket, labels: Sequence[Label], verdict: str = "") -> None:
+    """In place of what an earlier attempt has left, within the caller's transaction, which holds the ticket."""
+    await TicketLabel.filter(ticket_id=ticket.id).delete()
+    known = {label.value: label for label in labels}
+    rows = [_row(ticket.id, known[value]) for value in sorted(known)[:MOST_LABELS]]
+    if rows:
+        await TicketLabel.bulk_create(rows)
+    await _judge(ticket, verdict[:32])
+
+
+async def forget(ticket: Ticket) -> None:
+    """Likewise."""
+    await keep(ticket, ())
+
+
+async def _judge(ticket: Ticket, verdict: str) -> None:
+    if ticket.verdict != verdict:
+        ticket.verdict = verdict
+        await ticket.save(update_fields=["verdict"])
+
+
+async def labels(ticket_id: int) -> list[TicketLabel]:
+    """By value."""
+    return await TicketLabel.filter(ticket_id=ticket_id).order_by("value")
+
+
+def _row(ticket_id: int, label: Label) -> TicketLabel:
+    red, green, blue = label.rgb
+    return TicketLabel(
+        ticket_id=ticket_id,
+        value=label.value,
+        name=label.name,
+        colour=f"#{red:02x}{green:02x}{blue:02x}",
+        volume_ml=label.volume_ml,
+    )

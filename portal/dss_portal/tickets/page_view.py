@@ -1,0 +1,108 @@
+"""All that the page of one ticket shows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dss_portal.admin import overview
+from dss_portal.attachments import inline
+from dss_portal.attachments.inline import Shown
+from dss_portal.datastore import Datastore
+from dss_portal.models import (
+    Attachment,
+    Claim,
+    Status,
+    Ticket,
+    TicketFile,
+    TicketHistory,
+    TicketLabel,
+)
+from dss_portal.services import liveness
+from dss_portal.services.liveness import SENTENCES, Missed
+from dss_portal.tickets import findings, progress, queue, reasons, store
+from dss_portal.tickets.stages import Stage, stages
+from dss_portal.tickets.views import LogLine, Place
+
+SHOWN_LINES = 500
+MOST_WARNINGS = 20
+FAILED = (Status.FAILED, Status.TIMEOUT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketView:
+    """``reason`` is why it failed; ``missed`` says that nobody serves it, while it waits."""
+
+    stages: tuple[Stage, ...]
+    progress: float
+    place: Place | None
+    missed: str
+    reason: str
+    picture: Attachment | None
+    labels: Sequence[TicketLabel]
+    warnings: Sequence[str]
+    reports: Sequence[Shown]
+    inputs: Sequence[TicketFile]
+    results: Sequence[TicketFile]
+    log: Sequence[LogLine]
+    history: Sequence[TicketHistory]
+    claims: Sequence[Claim]
+
+    @property
+    def total_bytes(self) -> int:
+        """Of the results."""
+        return sum(file.size_bytes for file in self.results)
+
+    @property
+    def total_ml(self) -> float:
+        return sum(label.volume_ml for label in self.labels)
+
+
+async def view_of(datastore: Datastore, ticket: Ticket, *, with_claims: bool) -> TicketView:
+    """``ticket`` with its service and user."""
+    log = await store.newest_log(ticket.id, SHOWN_LINES)
+    history = await overview.history(ticket.id)
+    is_there = ticket.status is not Status.DELETED
+    attached = [file for line in log for file in line.attachments] if is_there else []
+    is_done = ticket.status is Status.SUCCESS
+    return TicketView(
+        stages=stages(history, ticket.status, store.now()),
+        progress=progress.shown(ticket.status, await store.progress_chunks(ticket.id)),
+        place=await queue.place(ticket),
+        missed=await _missed(ticket),
+        reason=await _reason(ticket),
+        picture=next(filter(inline.is_picture, reversed(attached)), None),
+        labels=await findings.labels(ticket.id),
+        warnings=_warnings(log, history) if is_done else (),
+        reports=await inline.shown(datastore, attached),
+        inputs=await store.files(ticket.id, "input"),
+        results=await store.files(ticket.id, "results"),
+        log=log,
+        history=history,
+        claims=await overview.claims(ticket.id) if with_claims else (),
+    )
+
+
+async def _missed(ticket: Ticket) -> str:
+    """While the ticket waits; of a claimed one, its lease is watched."""
+    if ticket.status not in {Status.INIT, Status.READY}:
+        return ""
+    standing = (await liveness.standings()).get(ticket.service.name)
+    if standing is None or standing.missed is Missed.NOBODY:
+        return ""
+    return SENTENCES[standing.missed]
+
+
+async def _reason(ticket: Ticket) -> str:
+    if ticket.status not in FAILED:
+        return ""
+    return (await reasons.reasons([ticket.id])).get(ticket.id, "")
+
+
+def _warnings(log: Sequence[LogLine], history: Sequence[TicketHistory]) -> list[str]:
+    """Of the attempt that succeeded, each once: what came before its claim is about another one."""
+    claimed = [entry.at for entry in history if entry.status is Status.CLAIMED]
+    said = [
+        line.entry.message
+        for line in log
+        if line.entry.category == "warning" and claimed and line.entry.at >= claimed[-1]
+    ]
+    return list(dict.fromkeys(said))[:MOST_WARNINGS]

@@ -1,0 +1,17 @@
+"""Why a ticket failed, in one sentence: the last line of its log that says so."""
+
+from collections.abc import Iterable
+
+from tortoise.connection import get_connection
+
+_LAST = """
+SELECT DISTINCT ON (ticket_id) ticket_id, message FROM ticket_log
+WHERE ticket_id = ANY($1) AND category IN ('error', 'warning')
+ORDER BY ticket_id, category = 'error' DESC, id DESC
+"""
+
+
+async def reasons(ticket_ids: Iterable[int]) -> dict[int, str]:
+    """Of tickets that have failed or timed out.  The last error, or the last warning where there is no error."""
+    rows = await get_connection("default").execute_query_dict(_LAST, [list(ticket_ids)])
+    return {int(row["ticket_id"]): str(row["message"]) for row in rows}

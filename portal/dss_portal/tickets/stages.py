@@ -1,0 +1,69 @@
+"""Where a ticket is on its way, as its page shows it.  Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from dss_portal.models import Status, TicketHistory
+
+
+class Step(StrEnum):
+    """How far a stage is; the words are classes of the style sheet."""
+
+    DONE = "past"
+    NOW = "now"
+    AHEAD = "ahead"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """``began_at`` is the beginning of its latest time; ``seconds`` sums all of them, up to now."""
+
+    name: str
+    step: Step
+    began_at: datetime | None = None
+    seconds: float | None = None
+
+
+NAMES = {Status.INIT: "Sent", Status.READY: "Waiting", Status.CLAIMED: "At work"}
+ENDS = {
+    Status.SUCCESS: "Done",
+    Status.FAILED: "Failed",
+    Status.TIMEOUT: "Given up",
+    Status.DELETED: "Deleted",
+}
+
+
+def stages(history: Sequence[TicketHistory], status: Status, now: datetime) -> tuple[Stage, ...]:
+    """Sending, waiting, working, and the end."""
+    begun = [_stage(each, history, status, now) for each in NAMES]
+    return (*begun, _end(history, status))
+
+
+def _stage(each: Status, history: Sequence[TicketHistory], status: Status, now: datetime) -> Stage:
+    ends = [entry.at for entry in history[1:]] + [now]
+    spans = [(e.at, end) for e, end in zip(history, ends, strict=False) if e.status is each]
+    if not spans:
+        return Stage(name=NAMES[each], step=Step.AHEAD)
+    return Stage(
+        name=NAMES[each],
+        step=Step.NOW if status is each else Step.DONE if _is_before(each, status) else Step.AHEAD,
+        began_at=spans[-1][0],
+        seconds=sum((end - began).total_seconds() for began, end in spans),
+    )
+
+
+def _is_before(each: Status, status: Status) -> bool:
+    """A ticket that waits again has its work ahead once more."""
+    order = list(NAMES)
+    return status not in order or order.index(each) < order.index(status)
+
+
+def _end(history: Sequence[TicketHistory], status: Status) -> Stage:
+    if status not in ENDS:
+        return Stage(name=ENDS[Status.SUCCESS], step=Step.AHEAD)
+    at = next((entry.at for entry in reversed(history) if entry.status is status), None)
+    step = Step.DONE if status is Status.SUCCESS else Step.BROKEN
+    return Stage(name=ENDS[status], step=step, began_at=at)

@@ -1,0 +1,48 @@
+"""What owners call their tickets.  Nobody else is shown it, and no log, mail or metric has it: it may name a patient."""
+
+import asyncio
+from contextlib import suppress
+
+from tortoise.transactions import in_transaction
+
+from dss_portal.datastore import Datastore
+from dss_portal.models import Status, Ticket, User
+from dss_portal.tickets import store, submission
+from dss_workspace.errors import WorkspaceInvalid
+from dss_workspace.layers import layers
+from dss_workspace.registry import read
+
+MOST_CHARACTERS = 120
+
+
+async def take(datastore: Datastore, ticket_id: int, user: User) -> None:
+    """The main layer's nickname in ITK-SNAP, for a ticket without a title that its user is about to submit.
+
+    A workspace that cannot be read gives none; the service says later what is wrong with it.
+    """
+    own = Ticket.filter(user_id=user.id, status=Status.INIT, title="")
+    ticket = await own.get_or_none(id=ticket_id) if ticket_id < 2**31 else None
+    names = [] if ticket is None else [f.name for f in await store.files(ticket_id, "input")]
+    workspaces = [name for name in names if name.casefold().endswith(".itksnap")]
+    if ticket is None or len(workspaces) != 1:
+        return
+    path = await datastore.file(ticket_id, "input", workspaces[0])
+    with suppress(WorkspaceInvalid, FileNotFoundError):
+        main, *_ = await asyncio.to_thread(lambda: layers(read(path)))
+        await put(ticket, main.nickname)
+
+
+async def put(ticket: Ticket, title: str) -> None:
+    """On one line, without control characters, and cut off where it is too long."""
+    words = " ".join(title.split())
+    ticket.title = "".join(letter for letter in words if letter.isprintable())[:MOST_CHARACTERS]
+    await ticket.save(update_fields=["title"])
+
+
+async def rename(ticket_id: int, user: User, title: str) -> None:
+    """By the owner alone.  Raises Refused."""
+    async with in_transaction():
+        ticket = await store.locked(ticket_id)
+        if ticket is None or ticket.user_id != user.id or ticket.status is Status.DELETED:
+            raise submission.not_found(ticket_id, user)
+        await put(ticket, title)

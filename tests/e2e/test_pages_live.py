@@ -1,0 +1,233 @@
+"""Pages that move by themselves in a browser, and the rules of accessibility on every page."""
+
+import re
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from support.accessibility import violations
+from support.sites import Site, attach, browse, claim, finish, new_ticket, unfold
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+
+SERVICE = "live-lungs"
+PROMPT_MS = 3000
+"""A change is to be seen within 2 s; a busy machine may be slower."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def offered(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
+    site.offer(tmp_path_factory.mktemp("offer"), "live", name=SERVICE)
+
+
+@pytest.fixture(scope="module")
+def provider(site: Site, root: httpx.Client, offered: None) -> Iterator[httpx.Client]:
+    with site.program("live@example.com") as client:
+        added = root.post("/api/admin/providers/live/users", data={"email": "live@example.com"})
+        assert added.is_success, added.text
+        yield client
+
+
+@pytest.fixture(scope="module")
+def jane(site: Site) -> Iterator[httpx.Client]:
+    with site.program("jane@example.com", "--tier", "poweruser") as client:
+        yield client
+
+
+@pytest.fixture
+def page(browser: Browser, jane: httpx.Client) -> Iterator[Page]:
+    shown = browse(browser, jane)
+    yield shown
+    shown.context.close()
+
+
+def test_a_ticket_s_page_moves_from_waiting_to_its_result(
+    page: Page, jane: httpx.Client, provider: httpx.Client
+) -> None:
+    number = new_ticket(jane, SERVICE)
+    page.goto(f"/tickets/{number}")
+    stage = page.locator(".stages [aria-current=step]")
+    expect(stage).to_contain_text("Waiting")
+    page.evaluate("window.same = true")
+
+    assert claim(provider, "live", SERVICE) == number
+    expect(stage).to_contain_text("At work", timeout=PROMPT_MS)
+    attach(provider, number, "found.csv", b"a,b\n1,2\n", "Findings")
+    provider.post(f"/api/pro/tickets/{number}/info", data={"message": "Half way."})
+    unfold(page)
+    expect(page.locator(".log")).to_contain_text(["Half way."], timeout=PROMPT_MS)
+    finish(provider, number, "success")
+
+    expect(page.locator("#results")).to_be_visible(timeout=PROMPT_MS)
+    assert page.evaluate("window.same"), "the page was loaded anew"
+    assert page.locator("#log").get_attribute("open") is not None, "what was unfolded was folded"
+
+
+def test_what_is_typed_stays_while_the_page_moves(
+    page: Page, jane: httpx.Client, provider: httpx.Client
+) -> None:
+    number = new_ticket(jane, SERVICE)
+    page.goto(f"/tickets/{number}")
+    page.get_by_text("Name this ticket").click()
+    page.get_by_label("Name", exact=True).fill("Phantom")
+
+    claim(provider, "live", SERVICE)
+    expect(page.locator(".stages [aria-current=step]")).to_contain_text("At work")
+
+    assert page.get_by_label("Name", exact=True).input_value() == "Phantom"
+    assert page.evaluate("document.activeElement.id") == "title"
+    finish(provider, number, "failed")
+
+
+def test_the_list_and_the_first_page_move_too(
+    page: Page, jane: httpx.Client, provider: httpx.Client
+) -> None:
+    for path in ("/tickets", "/"):
+        page.goto(path)
+        page.wait_for_timeout(300)  # the stream begins
+
+        number = new_ticket(jane, SERVICE)
+        row = page.locator(f"#ticket-{number}")
+        expect(row).to_contain_text("waiting", timeout=PROMPT_MS)
+        claim(provider, "live", SERVICE)
+        expect(row).to_contain_text("at work", timeout=PROMPT_MS)
+        finish(provider, number, "failed")
+        expect(row).to_contain_text("failed", timeout=PROMPT_MS)
+
+
+def test_tabs_share_one_stream(page: Page, jane: httpx.Client, provider: httpx.Client) -> None:
+    other = page.context.new_page()
+    requests: list[str] = []
+    page.context.on("request", lambda r: requests.append(r.url))
+    for tab in (page, other):
+        tab.goto("/tickets")
+    page.wait_for_timeout(500)
+
+    number = new_ticket(jane, SERVICE)
+    for tab in (page, other):
+        expect(tab.locator(f"#ticket-{number}")).to_be_visible(timeout=PROMPT_MS)
+
+    assert len([url for url in requests if url.endswith("/live")]) == 1
+    claim(provider, "live", SERVICE)
+    finish(provider, number, "failed")
+
+
+def test_the_next_tab_listens_when_the_first_is_closed(
+    page: Page, jane: httpx.Client, provider: httpx.Client
+) -> None:
+    other = page.context.new_page()
+    page.goto("/tickets")
+    page.wait_for_timeout(300)
+    other.goto("/tickets")
+    page.close()
+    other.wait_for_timeout(500)
+
+    number = new_ticket(jane, SERVICE)
+    expect(other.locator(f"#ticket-{number}")).to_be_visible(timeout=PROMPT_MS)
+    claim(provider, "live", SERVICE)
+    finish(provider, number, "failed")
+
+
+def test_where_a_proxy_swallows_the_stream_the_page_is_asked_for_again(
+    page: Page, jane: httpx.Client, provider: httpx.Client
+) -> None:
+    swallowed: list[Route] = []
+
+    def swallow(route: Route) -> None:
+        """Neither an answer nor an end, as from one that buffers."""
+        swallowed.append(route)
+
+    page.route("**/live", swallow)
+    page.goto("/tickets")
+
+    number = new_ticket(jane, SERVICE)
+
+    expect(page.locator(f"#ticket-{number}")).to_be_visible(timeout=8000)
+    assert swallowed
+    claim(provider, "live", SERVICE)
+    finish(provider, number, "failed")
+
+
+def test_without_script_a_reload_shows_the_same(
+    browser: Browser, site: Site, jane: httpx.Client, provider: httpx.Client
+) -> None:
+    cookie = next(c for c in jane.cookies.jar if c.name == "webpy_session_id")
+    context = browser.new_context(base_url=site.url, java_script_enabled=False)
+    context.add_cookies([{"name": cookie.name, "value": cookie.value or "", "url": site.url}])
+    shown = context.new_page()
+    number = new_ticket(jane, SERVICE)
+    shown.goto(f"/tickets/{number}")
+    assert "Waiting" in shown.locator(".stages [aria-current=step]").inner_text()
+    assert re.search(r"\d\d:\d\d:\d\d UTC", shown.locator(".what").inner_text())
+
+    claim(provider, "live", SERVICE)
+    finish(provider, number, "success")
+    shown.reload()
+
+    with shown.expect_download() as download:
+        shown.get_by_role("link", name=re.compile("^Download")).click()
+    assert download.value.suggested_filename == f"ticket_{number:08d}.zip"
+    context.close()
+
+
+def test_times_are_those_of_the_reader_with_their_zone(
+    browser: Browser, site: Site, jane: httpx.Client, provider: httpx.Client
+) -> None:
+    number = new_ticket(jane, SERVICE)
+    site.sql("UPDATE ticket SET created_at = '2026-07-01 12:00:00+00' WHERE id = $1", number)
+    cookie = next(c for c in jane.cookies.jar if c.name == "webpy_session_id")
+    context = browser.new_context(base_url=site.url, timezone_id="Asia/Tokyo")
+    context.add_cookies([{"name": cookie.name, "value": cookie.value or "", "url": site.url}])
+    shown = context.new_page()
+    shown.goto(f"/tickets/{number}")
+
+    assert "2026-07-01 21:00:00 GMT+9" in shown.locator(".what").inner_text()
+    context.close()
+    claim(provider, "live", SERVICE)
+    finish(provider, number, "failed")
+
+
+@pytest.fixture(scope="module")
+def whole(jane: httpx.Client, provider: httpx.Client, site: Site) -> int:
+    """A ticket whose page has everything."""
+    number = new_ticket(jane, SERVICE)
+    claim(provider, "live", SERVICE)
+    attach(provider, number, "found.csv", b"number,what\n1,nodule\n", "Findings")
+    provider.post(f"/api/pro/tickets/{number}/warning", data={"message": "Look at it."})
+    finish(provider, number, "success")
+    site.sql("UPDATE ticket SET verdict = 'look at it', title = 'Phantom' WHERE id = $1", number)
+    return number
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_no_page_breaks_a_rule_of_accessibility(
+    browser: Browser, root: httpx.Client, whole: int, width: int, scheme: str
+) -> None:
+    cookie = next(c for c in root.cookies.jar if c.name == "webpy_session_id")
+    context = browser.new_context(
+        base_url=str(root.base_url),
+        viewport={"width": width, "height": 844},
+        color_scheme="dark" if scheme == "dark" else "light",
+        bypass_csp=True,  # for the rules' own script
+    )
+    address = str(root.base_url)
+    context.add_cookies([{"name": cookie.name, "value": cookie.value or "", "url": address}])
+    shown = context.new_page()
+    pages = ("/", "/services", "/tickets", f"/tickets/{whole}", "/nothing", "/about", "/token")
+    admin = ("/admin", "/admintickets", f"/admin/tickets/{whole}/detail", "/admin/users")
+    rest = (f"/tickets/{whole}/delete", "/adminservices", "/admin/dead-letters")
+    found = {}
+    for path in (*pages, *admin, *rest):
+        shown.goto(path)
+        unfold(shown)
+        found[path] = violations(shown)
+        wide = shown.evaluate("document.documentElement.scrollWidth > innerWidth")
+        assert not wide, f"{path} scrolls sideways"
+        bars = shown.locator(".bars").bounding_box()
+        assert bars is not None
+        assert width > 400 or bars["height"] <= 60, path
+    context.close()
+
+    assert {path: lines for path, lines in found.items() if lines} == {}
