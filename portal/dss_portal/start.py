@@ -1,15 +1,40 @@
-"""The command: prepares the process, then imports the program, which takes a while."""
+"""The command: prepares the process, then imports as much of the program as is asked for."""
 
 import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from dss_process.startup import prepare_process
+
+if TYPE_CHECKING:
+    import typer
+
+_GROUPS = {
+    "users": "dss_portal.commands.people",
+    "tiers": "dss_portal.commands.people",
+    "tokens": "dss_portal.commands.people",
+    "providers": "dss_portal.commands.offers",
+    "services": "dss_portal.commands.offers",
+}
+"""Commands that need no web server, and no broker: where each group is, under its own name."""
 
 
 def main() -> None:
     prepare_process(os.environ)
-    from dss_portal.__main__ import main as program  # noqa: PLC0415 - not before the process is prepared
+    program(sys.argv[1:])()
 
-    program()
+
+def program(words: Sequence[str]) -> "typer.Typer":
+    """The whole program, or only the group that ``words`` begin with: importing the server takes a second."""
+    if not words or words[0] not in _GROUPS:
+        return import_module("dss_portal.__main__").main  # type: ignore[no-any-return]  # a module is Any
+    import typer  # noqa: PLC0415 - not before the process is prepared
+
+    found = typer.Typer()
+    found.add_typer(getattr(import_module(_GROUPS[words[0]]), words[0]), name=words[0])
+    return found
 
 
 if __name__ == "__main__":

@@ -3,19 +3,21 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
-from dss_broker.rabbit import RabbitBroker
 from dss_broker.settings import problems
 from dss_portal import database
 from dss_portal.database.explanations import why_not
 from dss_portal.legacy_settings import renamed
 from dss_portal.refusals import Refused
 from dss_portal.settings import DatabaseSettings, Settings
+
+if TYPE_CHECKING:
+    from dss_broker.rabbit import RabbitBroker
 
 S = TypeVar("S", bound=BaseSettings)
 T = TypeVar("T")
@@ -50,8 +52,10 @@ def or_exit(work: Callable[[], Awaitable[T]]) -> T:
         raise exit_with(str(error)) from error
 
 
-def with_broker(work: Callable[[Settings, RabbitBroker], Awaitable[T]]) -> T:
+def with_broker(work: "Callable[[Settings, RabbitBroker], Awaitable[T]]") -> T:
     """Like ``or_exit``; ``work`` also gets the broker."""
+    from dss_broker.rabbit import RabbitBroker  # noqa: PLC0415 - most commands need none
+
     settings = read(Settings)
     broker = RabbitBroker(settings.amqp_url.get_secret_value(), "portal", settings.instance)
     try:
