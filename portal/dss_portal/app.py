@@ -68,7 +68,7 @@ def served(app: Quart, *, framework: App | None = None, feed: Feed | None = None
     behind = framework or app
     if settings.test_mode == "off":  # else everybody is somebody without a cookie
         behind = _polls(app, components, behind, feed or components.feed)
-    return asgi.OldPaths(behind, settings.public_prefix)
+    return asgi.NormalisedPaths(behind, settings.public_prefix)
 
 
 def _polls(app: Quart, components: Components, behind: App, feed: Feed) -> Polls:

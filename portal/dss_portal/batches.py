@@ -41,7 +41,7 @@ async def each(what: str, items: Iterable[T], act: Callable[[T], Awaitable[int]]
     return total
 
 
-async def done(work: Callable[[], Awaitable[object]]) -> int:
+async def uncounted(work: Callable[[], Awaitable[object]]) -> int:
     """Adapts work without a result to ``each``: its count is 0."""
     await work()
     return 0

@@ -9,7 +9,7 @@ from tortoise.functions import Count
 
 from dss_observability import metrics
 from dss_portal import database
-from dss_portal.batches import done, each
+from dss_portal.batches import each, uncounted
 from dss_portal.database import clock, waiting
 from dss_portal.datastore import Datastore
 from dss_portal.models import OutboxMessage, Service, Status, Ticket
@@ -29,7 +29,7 @@ async def watch(datastore: Datastore) -> None:
 
     while True:
         try:
-            await each("gauges", (look, look_at_disk), done)
+            await each("gauges", (look, look_at_disk), uncounted)
         except Exception as error:
             if await waiting.for_schema(error):
                 continue
@@ -40,7 +40,7 @@ async def watch(datastore: Datastore) -> None:
 
 async def look() -> int:
     """Set all gauges once.  A query that fails leaves the other gauges unaffected."""
-    return await each("gauges", (_look_at_tickets, _look_at_outbox), done)
+    return await each("gauges", (_look_at_tickets, _look_at_outbox), uncounted)
 
 
 async def _look_at_outbox() -> None:

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings
 
 from dss_broker.settings import problems
 from dss_portal import database
-from dss_portal.database.explanations import why_not
+from dss_portal.database.explanations import explain
 from dss_portal.legacy_settings import renamed
 from dss_portal.refusals import Refused
 from dss_portal.settings import DatabaseSettings, Settings
@@ -38,7 +38,7 @@ def or_sentence(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
     except Exception as error:
-        sentence = why_not(error)
+        sentence = explain(error)
         if sentence is None:
             raise
         raise exit_with(sentence) from error

@@ -7,7 +7,7 @@ import asyncpg
 from dss_portal import database
 
 
-def why_not(error: Exception) -> str | None:
+def explain(error: Exception) -> str | None:
     """What an operator can do about a database that cannot be used; None for any other error."""
     cause = error.__cause__ or error
     match cause:

@@ -10,7 +10,7 @@ import asyncpg
 from dss_portal import database
 from dss_portal.database.address import parse
 from dss_portal.database.engine import arguments
-from dss_portal.database.explanations import why_not
+from dss_portal.database.explanations import explain
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ async def for_server(database_url: str, wait_s: float, say: Callable[[str], obje
 async def for_migrations() -> None:
     """Wait until the database has the schema of this program, with a log line each minute."""
     said_s = -SAY_AGAIN_S
-    while reason := await _why_not():
+    while reason := await _problem():
         if time.monotonic() - said_s >= SAY_AGAIN_S:
             log.warning("waiting for the database", extra={"reason": reason})
             said_s = time.monotonic()
@@ -61,10 +61,10 @@ async def for_schema(error: Exception) -> bool:
     return is_missing
 
 
-async def _why_not() -> str:
+async def _problem() -> str:
     try:
         if await asyncio.wait_for(database.is_current(), database.ANSWER_S):
             return ""
     except Exception as error:
-        return why_not(error) or f"It does not answer: {error!r}."
+        return explain(error) or f"It does not answer: {error!r}."
     return "Its schema is not up to date: run dss-portal migrate."

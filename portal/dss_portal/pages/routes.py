@@ -33,7 +33,7 @@ from dss_portal.tickets import pages as own_tickets
 from dss_portal.web import parameters
 from dss_portal.web.answers import plain
 from dss_portal.web.context import components
-from dss_portal.web.errors import words_of
+from dss_portal.web.errors import reference_answer
 from dss_process.version import installed_version
 
 blueprint = Blueprint("pages", __name__)
@@ -50,7 +50,7 @@ async def _no_such_page(error: NotFound) -> Response:
     """A page for people; the reference server's words for programs, which may compare them."""
     is_api = request.path.startswith(("/api/", "/blobs/", "/static/"))
     if is_api or "text/html" not in request.headers.get("Accept", ""):
-        return words_of(error)
+        return reference_answer(error)
     sentence = "There is no such page here. It may have moved, or the address has a mistake."
     return _secured(await page("refused.html", 404, sentence=sentence, title="No such page"))
 

@@ -14,7 +14,7 @@ from tortoise.transactions import in_transaction
 from dss_datastore.volume import is_away
 from dss_portal import database
 from dss_portal.accounts import store as accounts
-from dss_portal.batches import done, each
+from dss_portal.batches import each, uncounted
 from dss_portal.database import waiting
 from dss_portal.datastore import Datastore
 from dss_portal.models import Status, Ticket, TicketHistory
@@ -57,7 +57,7 @@ async def clean_all(datastore: Datastore) -> None:
         reservation.delete_dead,
         liveness.delete_expired,
     )
-    await each("tidying", work, done)
+    await each("tidying", work, uncounted)
 
 
 async def clean_ended(datastore: Datastore) -> int:

@@ -22,8 +22,8 @@ class BoundedBody(Body):
 
     def __init__(self, *sizes: int | None) -> None:
         super().__init__(*sizes)
-        self.room = asyncio.Event()
-        self.room.set()
+        self.has_space = asyncio.Event()
+        self.has_space.set()
         self.complete = asyncio.Event()
         self._unwanted = False
 
@@ -32,21 +32,21 @@ class BoundedBody(Body):
             return
         super().append(data)
         if len(self._data) >= BUFFER_BYTES:
-            self.room.clear()
+            self.has_space.clear()
 
     def set_complete(self) -> None:
         super().set_complete()
         self.complete.set()
 
-    def give_up(self) -> None:
+    def discard(self) -> None:
         """Discard what waits to be read and what is still to come."""
         self._unwanted = True
         self.clear()
-        self.room.set()
+        self.has_space.set()
 
     async def __anext__(self) -> bytes:
         data = await super().__anext__()
-        self.room.set()
+        self.has_space.set()
         return data
 
 
@@ -65,7 +65,7 @@ class BoundedConnection(ASGIHTTPConnection):
     async def handle_messages(self, request: Request, receive: ASGIReceiveCallable) -> None:
         body = _bounded(request)
         while True:
-            await body.room.wait()
+            await body.has_space.wait()
             message = await receive()
             if message["type"] == "http.disconnect":
                 return
@@ -79,7 +79,7 @@ class BoundedConnection(ASGIHTTPConnection):
 
         async def send_and_linger(event: ASGISendEvent) -> None:
             if event["type"] == "http.response.start":
-                body.give_up()
+                body.discard()
             if event["type"] == "http.response.body" and not event.get("more_body", False):
                 with suppress(TimeoutError):
                     await asyncio.wait_for(body.complete.wait(), LINGER_S)
@@ -121,7 +121,7 @@ async def _close_after_two_lengths(response: Response) -> Response:
     return response
 
 
-class OldPaths:
+class NormalisedPaths:
     """Accept doubled slashes (a server address with a trailing one) and the public path prefix."""
 
     def __init__(self, app: Any, prefix: str) -> None:

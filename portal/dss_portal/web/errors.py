@@ -38,7 +38,7 @@ def install(app: Quart) -> None:
 
     @app.errorhandler(HTTPException)
     async def _http(error: HTTPException) -> Response:
-        return words_of(error)
+        return reference_answer(error)
 
     @app.errorhandler(Exception)
     async def _unexpected(error: Exception) -> Response:
@@ -76,7 +76,7 @@ def install(app: Quart) -> None:
         return response
 
 
-def words_of(error: HTTPException) -> Response:
+def reference_answer(error: HTTPException) -> Response:
     """The reference server's answer to an error of HTTP itself."""
     status = error.code or 500
     answer = plain(_WORDS.get(status, error.description or error.name), status)
