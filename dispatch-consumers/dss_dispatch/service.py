@@ -154,12 +154,12 @@ def _object_in(path: Path) -> dict[str, Any]:
         raise ServiceInvalid(f"{path.name} is not a JSON object: {error}.") from error
 
 
-def _merged(whole: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+def _merged(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     """RFC 7396: an object is merged, null removes, any other value replaces."""
-    merged = {key: value for key, value in whole.items() if patch.get(key, value) is not None}
+    merged = {key: value for key, value in base.items() if patch.get(key, value) is not None}
     for key, value in patch.items():
         if isinstance(value, dict):
-            before = whole.get(key)
+            before = base.get(key)
             merged[key] = _merged(before if isinstance(before, dict) else {}, value)
         elif value is not None:
             merged[key] = value

@@ -19,7 +19,7 @@ from dss_dispatch.result.files import ROOM_BYTES
 from dss_images.grid import file_grid_of
 from dss_images.patient_axes import lps_order
 from dss_inference.ct.reading import Ct
-from dss_inference.ct.region import WHOLE, place_in
+from dss_inference.ct.region import UNRESTRICTED, place_in
 from dss_inference.ct.writing import write_segmentation
 from dss_portal.datastore import Datastore
 from dss_portal.settings import Settings
@@ -168,7 +168,7 @@ def test_a_worker_never_hands_out_a_segmentation_that_was_cut_off(disk: Path) ->
     """ITK writes NIfTI to a full disk without an error, and reads it back with zeros at the end."""
     noise = np.random.default_rng(1).integers(0, 255, (64, 128, 128), dtype=np.uint8)
     image = sitk.GetImageFromArray(noise.astype(np.int16))
-    place = place_in(file_grid_of(image), WHOLE)
+    place = place_in(file_grid_of(image), UNRESTRICTED)
     order = lps_order(place.grid.volume)
     hu = noise.astype(np.int16)
     ct = Ct(hu=hu, grid=place.grid.volume, order=order, place=place, box=place.box)

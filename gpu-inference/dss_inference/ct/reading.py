@@ -17,7 +17,7 @@ from dss_images.header import Header
 from dss_images.judging import require_volume
 from dss_images.patient_axes import LpsOrder, Voxels, lps_order
 from dss_images.reading import read_header, require_numbers, slices_in
-from dss_inference.ct.region import WHOLE, Box, Place, Region, place_in
+from dss_inference.ct.region import UNRESTRICTED, Box, Place, Region, place_in
 from dss_inference.errors import InferenceError
 
 _SHORTEST_MM = 20.0
@@ -68,8 +68,8 @@ def limit_threads(threads: int) -> None:
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
 
 
-def read_ct(path: Path, region: Region = WHOLE, *, whole: bool = False) -> Ct:
-    """Read NIfTI, NRRD or MetaImage.  ``whole``: read the voxels around the region's box, too.
+def read_ct(path: Path, region: Region = UNRESTRICTED, *, with_surroundings: bool = False) -> Ct:
+    """Read NIfTI, NRRD or MetaImage.  ``with_surroundings``: read the voxels around the region's box, too.
 
     Raises InferenceError if it is no CT volume in Hounsfield units, or does not contain the region.
     """
@@ -78,7 +78,7 @@ def read_ct(path: Path, region: Region = WHOLE, *, whole: bool = False) -> Ct:
         require_volume(header)
         _require_chest(header.grid.volume)
         asked = place_in(header.grid, region)
-        place = place_in(asked.grid, replace(region, box=None)) if whole else asked
+        place = place_in(asked.grid, replace(region, box=None)) if with_surroundings else asked
         with closing(slices_in(header)) as slices:
             voxels = _clamped(slices, place, header)
     except ImageRefused as error:

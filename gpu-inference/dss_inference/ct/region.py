@@ -45,7 +45,7 @@ class Region:
     box: Box | None = None
 
 
-WHOLE = Region()
+UNRESTRICTED = Region()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +58,10 @@ class Place:
 
     def put_back(self, voxels: Voxels) -> Voxels:
         """An array of the file's size, ([t,] z, y, x), with ``voxels`` (z, y, x) in the box and 0 elsewhere."""
-        whole = np.zeros(self.grid.size[::-1], voxels.dtype)
-        frame = whole[self.time_point - 1] if whole.ndim > 3 else whole
+        complete = np.zeros(self.grid.size[::-1], voxels.dtype)
+        frame = complete[self.time_point - 1] if complete.ndim > 3 else complete
         frame[self.box.slices] = voxels
-        return whole
+        return complete
 
 
 def region_of(parameters: Mapping[str, str]) -> Region:

@@ -44,7 +44,7 @@ def _write(image: sitk.Image, folder: Path, name: str, grid: FileGrid) -> Path |
         _raise_if_full(folder, image.GetNumberOfPixels())
         raise
     if name.endswith(".gz"):
-        _check_whole(partial, image.GetNumberOfPixels())
+        _check_complete(partial, image.GetNumberOfPixels())
     if not _grid_in(partial).holds(grid):
         partial.unlink()
         return None
@@ -59,7 +59,7 @@ def save_as_nrrd(segmentation: Path, target: Path) -> None:
     put_in_place(partial, target)
 
 
-def _check_whole(path: Path, size_bytes: int) -> None:
+def _check_complete(path: Path, size_bytes: int) -> None:
     """Raises OSError (no space) if ``path`` is cut off.
 
     On a full disk ITK writes NIfTI without an error, and reads the cut-off file with zeros at its end.

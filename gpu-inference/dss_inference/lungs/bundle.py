@@ -37,7 +37,7 @@ class LungSegmentation:
     ) -> Outcome:
         stages = Stages(progress, cancelled)
         stages.enter(0.0, "reading the image")
-        ct = read_ct(image_path, region_of(parameters), whole=True)
+        ct = read_ct(image_path, region_of(parameters), with_surroundings=True)
         lungs = stages.on_device(self._runner.compute, lambda: self._found(ct, stages))
         found = ct.inside(lungs.sides)
         stages.enter(0.85, "writing the segmentation")

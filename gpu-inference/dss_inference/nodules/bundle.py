@@ -69,7 +69,7 @@ class NoduleDetection:
     ) -> Outcome:
         stages = Stages(progress, cancelled)
         stages.enter(0.0, "reading the image")
-        ct = read_ct(image_path, region_of(parameters), whole=True)
+        ct = read_ct(image_path, region_of(parameters), with_surroundings=True)
         found = stages.on_device(self._runner.compute, lambda: self._found(ct, stages))
         stages.enter(0.9, "writing the segmentation")
         labels = labels_of(found.findings, found.voxels, ct.grid.voxel_ml)

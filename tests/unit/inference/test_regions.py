@@ -12,7 +12,7 @@ from dss_images.grid import file_grid_of
 from dss_inference.bundle import Bundle, Outcome
 from dss_inference.bundle_catalogue import load
 from dss_inference.ct.reading import read_ct
-from dss_inference.ct.region import WHOLE, Box, Region, region_of
+from dss_inference.ct.region import UNRESTRICTED, Box, Region, region_of
 from dss_inference.ct.writing import write_segmentation
 from dss_inference.device.runner import Runner
 from dss_inference.errors import InferenceError
@@ -110,7 +110,7 @@ def test_of_several_time_points_one_must_be_chosen(tmp_path: Path) -> None:
     path = write_image(tmp_path / "cine.nii.gz", series())
 
     with pytest.raises(InferenceError, match="has 4 time points; say which one"):
-        read_ct(path, WHOLE)
+        read_ct(path, UNRESTRICTED)
     with pytest.raises(
         InferenceError, match="Time point 5 is to be looked at, but the image has 4"
     ):
@@ -161,7 +161,7 @@ def test_parameters_that_make_no_sense_are_named(parameters: dict[str, str], sen
 
 
 def test_without_parameters_everything_is_looked_at() -> None:
-    assert region_of({"least_score": "0.5", "crop_box": "", "time_point": " "}) == WHOLE
+    assert region_of({"least_score": "0.5", "crop_box": "", "time_point": " "}) == UNRESTRICTED
     assert region_of({"crop_box": "2,1,3,9,7,8", "time_point": "2"}) == Region(
         time_point=2, box=BOX
     )
