@@ -115,8 +115,8 @@ def has_full_disk(error: BaseException) -> bool:
 
 
 def exc_info_of(error: Exception) -> Exception | None:
-    """The value for ``exc_info``: None for an outage, which needs no trace."""
-    return None if is_away(error) else error
+    """The value for ``exc_info``: None for an outage or a schema that is not there, which need no trace."""
+    return None if is_away(error) or is_missing_table(error) else error
 
 
 async def ping() -> None:
