@@ -96,6 +96,8 @@ def test_a_dispatcher_that_dies_is_told_and_so_is_what_its_tickets_suffer(
 
     own_stack.start_one("dispatch")
 
+    # RabbitMQ counts consumers every 5 s; how long a program takes to start is no matter of alerts.
+    wait_until(lambda: own_stack.ready("dispatch"), 120, own_stack.logs)
     for alert, about in (
         ("TargetDown", "dispatch"),
         ("NoConsumer", DISPATCH_QUEUE),

@@ -100,10 +100,11 @@ class Stack:
             )
 
     def portal_ready(self) -> bool:
-        try:
-            return loopback.get(f"{self.url}/readyz").status_code == httpx.codes.OK
-        except httpx.TransportError:
-            return False
+        return _says_ready(self.url)
+
+    def ready(self, program: str) -> bool:
+        """What one of ``running`` says of itself."""
+        return _says_ready(f"http://127.0.0.1:{self.health_ports[program]}")
 
     def announced(self) -> set[str]:
         """The names of the services that the portal lists so far; none while it does not answer."""
@@ -133,3 +134,10 @@ class Stack:
         return "\n".join(
             f"--- {path.name}\n{path.read_text()[-3000:]}" for path in self.folder.glob("*.log")
         )
+
+
+def _says_ready(address: str) -> bool:
+    try:
+        return loopback.get(f"{address}/readyz").status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False

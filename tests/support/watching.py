@@ -18,7 +18,7 @@ Sending: TypeAlias = Callable[[Path], threading.Thread]
 """Sends a scan; the thread ends with its ticket."""
 
 INTERVAL = "1s"
-WINDOW = "15s"
+WINDOW = "10s"
 """Instead of the minutes and hours over which rules look back."""
 
 THRESHOLDS = {
@@ -28,12 +28,12 @@ THRESHOLDS = {
     "oldest_waiting_seconds:max > 600": "oldest_waiting_seconds:max > 3",
     '(dss_outbox_age_seconds{job="portal"}) > 60': '(dss_outbox_age_seconds{job="portal"}) > 3',
     "service:tickets_failed:increase30m > 2": "service:tickets_failed:increase30m > 0",
-    "(increase(rabbitmq_global_messages_redelivered_total[15s])) > 3": (
-        "(increase(rabbitmq_global_messages_redelivered_total[15s])) > 0"
+    "(increase(rabbitmq_global_messages_redelivered_total[10s])) > 3": (
+        "(increase(rabbitmq_global_messages_redelivered_total[10s])) > 0"
     ),
-    '{verdict="Postponed"}[15s])) > 10': '{verdict="Postponed"}[15s])) > 0',
-    '{outcome="refused"}[15s])) > 300': '{outcome="refused"}[15s])) > 20',
-    'changes(process_start_time_seconds{job=~"portal|dispatch|inference"}[15s]) > 3': (
+    '{verdict="Postponed"}[10s])) > 10': '{verdict="Postponed"}[10s])) > 0',
+    '{outcome="refused"}[10s])) > 300': '{outcome="refused"}[10s])) > 20',
+    'changes(process_start_time_seconds{job=~"portal|dispatch|inference"}[10s]) > 3': (
         'changes(process_start_time_seconds{job=~"portal|dispatch|inference"}[1m]) > 0'
     ),
 }
