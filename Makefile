@@ -109,7 +109,7 @@ ifndef QUICK
 	$(BIN)/python tests/bench/bench_dicom.py
 endif
 
-bench-lungs: ## how lungs are found over factors, crops, turns and diseases; ARGS="--fitted"
+bench-lungs: ## how lungs are found over factors, crops, turns and diseases, in some 40 minutes; ARGS="--phantoms 4"
 	$(BOOTSTRAP) dev
 	PYTHONPATH=tests $(BIN)/python tests/bench/bench_lung_sweep.py $(ARGS)
 

@@ -180,9 +180,14 @@ def turned(x_deg: float, y_deg: float, z_deg: float) -> Change:
     return change
 
 
-def infant(chest: Chest, _: Random) -> Chest:
-    z, y, x = (0.4 * s for s in chest.spacing_mm)
-    return replace(chest, spacing_mm=(z, y, x))
+def infant(size: float) -> Change:
+    """``size``: through that of an adult."""
+
+    def change(chest: Chest, _: Random) -> Chest:
+        z, y, x = (size * s for s in chest.spacing_mm)
+        return replace(chest, spacing_mm=(z, y, x))
+
+    return change
 
 
 def padded(hu: int, share: float = 0.15) -> Change:
@@ -265,11 +270,18 @@ HEALTHY: dict[str, dict[str, Change]] = {
         for degrees in (15, 30, 45, -45)
     },
     "turned thrice": {"20": turned(20, 20, 20), "30": turned(30, -30, 30)},
-    "infant": {"0.4": infant},
+    "infant": {f"{size:g}": infant(size) for size in (0.3, 0.4, 0.6)},
     "padding": {f"{hu}": padded(hu) for hu in (-1024, -2048, -3024)},
     "prone": {"table": prone},
 }
-SPACINGS_MM = ((1.0, 3.0, 3.0), (5.0, 2.5, 2.5), (7.0, 2.5, 2.5), (10.0, 3.0, 3.0))
+SPACINGS_MM = (
+    (0.5, 3.0, 3.0),
+    (1.0, 3.0, 3.0),
+    (2.0, 2.0, 2.0),
+    (5.0, 2.5, 2.5),
+    (7.0, 2.5, 2.5),
+    (10.0, 3.0, 3.0),
+)
 
 
 def random_of(seed: int, name: str) -> Random:

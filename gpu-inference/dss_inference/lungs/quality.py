@@ -25,7 +25,7 @@ USUAL_HU = (-1040, -550)
 """The median of aerated lung, from emphysema to full expiration."""
 POSSIBLE_ML = 15_000
 """No lungs hold more."""
-MOST_EMPTY, MOST_DENSE, MOST_UNEVEN, MOST_GAS, MOST_LEAKED = 0.012, 0.1, 0.068, 0.15, 0.03
+MOST_EMPTY, MOST_DENSE, MOST_UNEVEN, MOST_GAS, MOST_LEAKED = 0.012, 0.15, 0.08, 0.15, 0.03
 """Shares as in ``Signs``; ``tests/bench/bench_lung_sweep.py`` prints what comes of these limits."""
 REMARKS = ("touches_border", "side_of_part_unknown")
 """Codes of flags that are said and do not lower the verdict."""
