@@ -32,7 +32,7 @@ def drawn(planes: Sequence[Plane], window: Window, colours: Mapping[int, Rgb]) -
         _panel(plane, part, pixel_mm, window, palette)
         for plane, part in zip(planes, labels, strict=True)
     ]
-    return png(_side_by_side(panels), palette.colours)
+    return png(_together(panels), palette.colours)
 
 
 def label_pixels(plane: Plane, pixel_mm: float) -> Voxels:
@@ -115,14 +115,31 @@ def _extent_mm(plane: Plane) -> tuple[float, float]:
     return rows * down, columns * right
 
 
-def _side_by_side(panels: Sequence[Pixels]) -> Pixels:
-    height = max(_LEAST_PIXELS, *(panel.shape[0] for panel in panels))
-    width = sum(max(panel.shape[1], _LEAST_PIXELS) for panel in panels)
-    sheet = np.zeros((height, width + _GAP_PIXELS * (len(panels) - 1)), np.uint8)
-    left = 0
-    for panel in panels:
-        rows, columns = panel.shape
-        top = (height - rows) // 2
-        sheet[top : top + rows, left : left + columns] = panel
-        left += max(columns, _LEAST_PIXELS) + _GAP_PIXELS
-    return sheet
+def _together(panels: Sequence[Pixels]) -> Pixels:
+    """Side by side; of a slab, whose second and third panel are low, these two one below the other."""
+    first, *others = map(_roomy, panels)
+    if sum(panel.shape[0] for panel in others) + _GAP_PIXELS <= first.shape[0]:
+        return _joined([first, _joined(others, axis=0)], axis=1)
+    return _joined([first, *others], axis=1)
+
+
+def _joined(panels: Sequence[Pixels], axis: int) -> Pixels:
+    """Along ``axis``, with gaps, and in the middle across it."""
+    across = 1 - axis
+    most = max(panel.shape[across] for panel in panels)
+    parts = [_padded(panel, across, most - panel.shape[across]) for panel in panels]
+    gap = np.zeros((_GAP_PIXELS, most) if axis == 0 else (most, _GAP_PIXELS), np.uint8)
+    return np.concatenate([part for panel in parts for part in (panel, gap)][:-1], axis)
+
+
+def _padded(panel: Pixels, axis: int, pixels: int) -> Pixels:
+    before = pixels // 2
+    widths = [(0, 0), (0, 0)]
+    widths[axis] = (before, pixels - before)
+    return np.pad(panel, widths)
+
+
+def _roomy(panel: Pixels) -> Pixels:
+    """Wide enough to be seen."""
+    missing = max(_LEAST_PIXELS - panel.shape[1], 0)
+    return np.pad(panel, ((0, 0), (0, missing)))

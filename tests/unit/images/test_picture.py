@@ -55,13 +55,18 @@ def _pixels(png: bytes, folder: Path) -> Array:
 def _panels(sheet: Array, extents_mm: tuple[float, float, float]) -> list[Array]:
     """Axial, coronal, sagittal, cut out of the sheet where they have to be."""
     x, y, z = (round(mm / max(extents_mm) * PANEL_PIXELS) for mm in extents_mm)
-    found, left = [], 0
-    for columns, rows in ((x, y), (x, z), (y, z)):
-        top = (sheet.shape[0] - rows) // 2
-        found.append(sheet[top : top + rows, left : left + columns])
-        left += columns + GAP_PIXELS
-    assert sheet.shape[1] == left - GAP_PIXELS
-    return found
+    if 2 * z + GAP_PIXELS <= y:  # a slab: the last two are one below the other
+        top, wide, left = (sheet.shape[0] - 2 * z - GAP_PIXELS) // 2, max(x, y), x + GAP_PIXELS
+        places = [(0, 0, y, x)]
+        for columns in (x, y):
+            places.append((top, left + (wide - columns) // 2, z, columns))
+            top += z + GAP_PIXELS
+    else:
+        places = [((sheet.shape[0] - y) // 2, 0, y, x)]
+        for left, columns in ((x + GAP_PIXELS, x), (2 * (x + GAP_PIXELS), y)):
+            places.append(((sheet.shape[0] - z) // 2, left, z, columns))
+        assert sheet.shape[1] == 2 * (x + GAP_PIXELS) + y
+    return [sheet[top : top + rows, left : left + width] for top, left, rows, width in places]
 
 
 def _truths(labels: sitk.Image, panel: Array, axis: int) -> list[Array]:
