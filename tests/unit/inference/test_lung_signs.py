@@ -1,0 +1,75 @@
+"""What the second look sees in lungs that are drawn by hand, on a grid of 4 mm."""
+
+import numpy as np
+import pytest
+
+from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Sides
+from dss_inference.lungs.signs import Seen, signs_of
+from dss_inference.lungs.view import View, open_to_side
+
+SHAPE = (50, 40, 80)
+HEIGHT = (10, 40)
+
+
+def chest(tilt: float = 0.0) -> Sides:
+    """Two columns, as high as each other along an axis that leans by ``tilt`` voxels for each one across."""
+    z, y, x = np.indices(SHAPE)
+    height = z + tilt * (x - SHAPE[2] / 2)
+    there = (height >= HEIGHT[0]) & (height < HEIGHT[1]) & (y > 8) & (y < 32)
+    left, right = there & (x > 44) & (x < 66), there & (x > 14) & (x < 39)
+    return np.select([left, right], [np.uint8(LEFT), np.uint8(RIGHT)], np.uint8(0))
+
+
+def seen(sides: Sides, hu: int = -850, texture_hu: float = 60.0) -> Seen:
+    values = np.random.default_rng(1).normal(hu, texture_hu, SHAPE)
+    view = View(hu=np.where(sides > 0, values, 40).astype(np.int16), spacing_mm=(4.0, 4.0, 4.0))
+    return Seen(view=view, sides=sides, air=sides > 0, clear_hu=-1000.0)
+
+
+@pytest.mark.parametrize("tilt", [0.0, 0.27, -0.7])
+def test_even_lungs_of_a_patient_who_leans_are_even(tilt: float) -> None:
+    uneven = signs_of(seen(chest(tilt))).uneven
+
+    assert uneven is not None
+    assert uneven < 0.06
+
+
+def test_a_lung_that_lost_its_lower_half_is_uneven() -> None:
+    sides = chest()
+    sides[:25][sides[:25] == LEFT] = 0
+
+    uneven = signs_of(seen(sides)).uneven
+
+    assert uneven is not None
+    assert uneven > 0.12
+
+
+def test_air_without_vessels_is_empty_and_lung_as_dark_is_not() -> None:
+    even, textured = (seen(chest(), -1000, texture_hu) for texture_hu in (5.0, 80.0))
+
+    assert signs_of(even).empty > 0.3
+    assert signs_of(textured).empty == 0.0
+
+
+def test_lungs_that_the_view_cuts_at_its_side_are_not_compared() -> None:
+    signs = signs_of(seen(np.roll(chest(), 20, axis=2)))
+
+    assert signs.cut_at_side
+    assert (signs.uneven, signs.left) == (None, None)
+
+
+def test_a_lung_without_a_side_is_not_compared() -> None:
+    sides = np.where(chest() > 0, np.uint8(UNSIDED), np.uint8(0))
+
+    assert signs_of(seen(sides)).left is None
+
+
+def test_air_around_a_body_lies_open_and_air_within_does_not() -> None:
+    hu = np.full((3, 20, 20), -1000, np.int16)
+    hu[:, 5:15, 5:15] = 40
+    hu[:, 9:11, 9:11] = -1000
+
+    is_open = open_to_side(View(hu=hu, spacing_mm=(4.0, 4.0, 4.0)))
+
+    assert is_open[:, 2].all()
+    assert not is_open[:, 9:11, 9:11].any()
