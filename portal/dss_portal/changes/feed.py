@@ -14,7 +14,7 @@ import asyncpg
 
 from dss_portal import database
 from dss_portal.changes import reading
-from dss_portal.changes.reading import Change, Reader
+from dss_portal.changes.reading import Change, Reader, Subject
 from dss_portal.database.address import parse
 from dss_portal.database.engine import arguments
 
@@ -63,6 +63,10 @@ class Feed:
     def knows(self) -> bool:
         """Like ``is_current``, for somebody who does not want the feed to go on."""
         return time.monotonic() - self._looked_s < CURRENT_S
+
+    def note(self, subject: Subject, number: int, owner: int | None) -> None:
+        """Tell the followers now of what this portal has committed; they hear of it again with the next look."""
+        self._tell([Change(subject=subject, number=number, owner=owner, version=0)])
 
     async def caught_up(self, within_s: float = CURRENT_S) -> bool:
         """When a look has ended that began after this call; False if there is none within that time."""

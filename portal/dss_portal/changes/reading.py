@@ -29,7 +29,7 @@ class Subject(StrEnum):
 class Change:
     """``number`` is that of the ticket, user or service; ``owner`` the ticket's user, if it is there.
 
-    ``version`` grows with each transaction, in the order in which they began to write.
+    ``version`` grows with each transaction, in the order in which they began to write; 0 if it is told at once.
     """
 
     subject: Subject

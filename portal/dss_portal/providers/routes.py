@@ -8,6 +8,7 @@ from tortoise.transactions import in_transaction
 from dss_datastore.layout import Area
 from dss_portal.accounts.sessions import current_user, signed_in
 from dss_portal.attachments import store as attachments
+from dss_portal.changes.reading import Subject
 from dss_portal.formats import csv_text
 from dss_portal.providers import claiming, completion, store, writing
 from dss_portal.refusals import Refused
@@ -216,6 +217,7 @@ async def _claim(githashes: list[str], form: dict[str, str]) -> tuple[int, str, 
     ticket = granted.ticket
     if ticket is None:
         return None
+    components().feed.note(Subject.STATE, ticket.id, ticket.user_id)
     githash = next(s.githash for s in granted.services if s.id == ticket.service_id)
     return ticket.id, githash, ticket.status.value
 

@@ -56,6 +56,8 @@ async def leave_out_meshes(datastore: Datastore, ticket_id: int, user: User) -> 
 
     ITK-SNAP uploads no meshes, and opens no workspace of which a file is missing, so results could not be opened.
     """
+    if not await _has_workspace(ticket_id):
+        return  # a lock is written to disk, too
     async with in_transaction():
         ticket = await store.locked(ticket_id)
         if ticket is None or ticket.user_id != user.id or ticket.status is not Status.INIT:
@@ -70,3 +72,10 @@ async def leave_out_meshes(datastore: Datastore, ticket_id: int, user: User) -> 
                 if dropped:
                     await store.register_file(ticket_id, "input", name, size_bytes)
                     await store.add_log(ticket_id, "info", LEFT_OUT.format(dropped))
+
+
+async def _has_workspace(ticket_id: int) -> bool:
+    if ticket_id >= 2**31:
+        return False
+    names = [file.name for file in await store.files(ticket_id, "input")]
+    return any(name.casefold().endswith(".itksnap") for name in names)

@@ -92,6 +92,7 @@ class Reservation:
         self._id = 0
         self._reserved_bytes = 0
         self._told_s = 0.0
+        self._converted = False
 
     async def __aenter__(self) -> Self:
         try:
@@ -107,7 +108,8 @@ class Reservation:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._give_back()
+        if error is not None or not self._converted:
+            await self._give_back()
 
     async def _take(self) -> None:
         async with in_transaction():
@@ -128,7 +130,7 @@ class Reservation:
                 heard_at=store.now(),
             )
             self._id = int(made.id)
-        await self._touch()
+            await self._touch()
 
     async def _give_back(self) -> None:
         await Upload.filter(id=self._id).delete()
@@ -150,6 +152,7 @@ class Reservation:
             raise _no_room(held)
         await Upload.filter(id=self._id).delete()
         await self._touch()
+        self._converted = True
 
     def _sizes(self) -> tuple[int, int]:
         """The least and the greatest possible size of the file, from the announced size of the form around it."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import cast
 
-from tortoise.functions import Max
+from tortoise.connection import get_connection
 
 from dss_broker.messages import TicketWithdrawn
 from dss_datastore import layout
@@ -37,6 +37,20 @@ from dss_portal.tickets.views import LogLine
 log = logging.getLogger(__name__)
 
 PAGE_LINES = 100
+
+_REGISTER_FILE = """
+INSERT INTO ticket_file (ticket_id, area, index, name, size_bytes)
+SELECT $1::int, $2::varchar, coalesce(max(index) + 1, 0), $3::varchar, $4::bigint
+FROM ticket_file WHERE ticket_id = $1 AND area = $2
+ON CONFLICT (ticket_id, area, name) DO UPDATE SET size_bytes = excluded.size_bytes
+"""
+
+_CREATE = """
+WITH made AS (
+    INSERT INTO ticket (user_id, service_id, status, created_at) VALUES ($1, $2, $3, $4) RETURNING id
+)
+INSERT INTO ticket_history (ticket_id, status, at) SELECT id, $3, $4 FROM made RETURNING ticket_id AS id
+"""
 
 
 def now() -> datetime:
@@ -81,8 +95,9 @@ def _goes_on(ticket: Ticket, event: lifecycle.Event) -> bool:
 
 async def begin_waiting(ticket: Ticket) -> None:
     """Forget which missing program the log was told of, so that it is told anew."""
-    ticket.missed = ""
-    await ticket.save(update_fields=["missed"])
+    if ticket.missed:
+        ticket.missed = ""
+        await ticket.save(update_fields=["missed"])
 
 
 async def withdraw_claim(ticket: Ticket, claim_id: str) -> None:
@@ -129,11 +144,11 @@ async def listed(user_id: int) -> AsyncIterator[Rows]:
             return
 
 
-async def create(user: User, service: Service) -> Ticket:
-    """A new ticket in ``init``, within the caller's transaction, which has checked the quota."""
-    ticket = await Ticket.create(user=user, service=service, status=Status.INIT)
-    await TicketHistory.create(ticket_id=ticket.id, status=Status.INIT)
-    return ticket
+async def create(user: User, service: Service) -> int:
+    """The number of a new ticket in ``init``, within the caller's transaction, which has checked the quota."""
+    values = [user.id, service.id, Status.INIT.value, now()]
+    rows = await get_connection("default").execute_query_dict(_CREATE, values)
+    return int(rows[0]["id"])
 
 
 async def add_log(
@@ -236,27 +251,10 @@ async def file(ticket_id: int, area: Area, index: int) -> TicketFile:
 
 async def register_file(ticket_id: int, area: Area, name: str, size_bytes: int) -> None:
     """A file of a locked ticket; one of the same name keeps its index."""
-    known = await TicketFile.get_or_none(ticket_id=ticket_id, area=area, name=name)
-    if known is not None:
-        known.size_bytes = size_bytes
-        await known.save(update_fields=["size_bytes"])
-        return
-    last = await _last_index(ticket_id, area)
-    await TicketFile.create(
-        ticket_id=ticket_id, area=area, index=last + 1, name=name, size_bytes=size_bytes
-    )
+    values = [ticket_id, area, name, size_bytes]
+    await get_connection("default").execute_query(_REGISTER_FILE, values)
 
 
 async def forget_files(ticket_id: int, area: Area | None = None) -> None:
     found = TicketFile.filter(ticket_id=ticket_id)
     await (found.filter(area=area) if area else found).delete()
-
-
-async def _last_index(ticket_id: int, area: Area) -> int:
-    row = (
-        await TicketFile.filter(ticket_id=ticket_id, area=area)
-        .annotate(last=Max("index"))
-        .values("last")
-    )
-    last = row[0]["last"] if row else None
-    return -1 if last is None else int(last)

@@ -55,8 +55,7 @@ async def create(user: User, githash: str | None, name: str | None, quiet_s: flo
     service = await services.for_new_ticket(githash, name)
     async with in_transaction():
         await quota.check_tickets(user.id, quiet_s)
-        ticket = await store.create(user, service)
-    return ticket.id
+        return await store.create(user, service)
 
 
 async def receive_file(
@@ -189,8 +188,7 @@ async def announce(ticket: Ticket) -> None:
 
 
 async def _own(ticket_id: int, user: User) -> Ticket:
-    await readable(ticket_id, user)
-    ticket = await store.locked(ticket_id)
-    if ticket is None:
+    ticket = await store.locked(ticket_id) if ticket_id < 2**31 else None
+    if ticket is None or not (user.sysadmin or ticket.user_id == user.id):
         raise not_found(ticket_id, user)
     return ticket
