@@ -184,7 +184,7 @@ def test_a_ticket_whose_upload_is_interrupted_is_withdrawn(
 
     wait_until(lambda: any("/files" in r.line for r in recorder.requests), 30)
     running.send_signal(number)
-    said, _ = running.communicate(timeout=30)
+    said, _ = running.communicate(timeout=120)
 
     assert recorder.requests[-1].line == "GET /api/tickets/1/delete HTTP/1.1"
     assert "Ticket 1 was withdrawn" in said
