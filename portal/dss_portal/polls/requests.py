@@ -91,7 +91,7 @@ def poll(
 def may_change_something(method: str, path: str) -> bool:
     """Of a request that is no poll: what it has changed is forgotten before its answer goes out."""
     last = path.rpartition("/")[2]
-    if last == "claims":  # which tells the feed itself
+    if last == "claims" or path == TICKETS:  # these tell the feed themselves
         return False
     return method not in {"GET", "HEAD", "OPTIONS"} or last in _CHANGING
 

@@ -6,6 +6,7 @@ from quart import Blueprint, Response
 
 from dss_datastore.layout import Area
 from dss_portal.accounts.sessions import current_user, for_programs, signed_in
+from dss_portal.changes.reading import Subject
 from dss_portal.formats import Rows, csv_text
 from dss_portal.models import Ticket
 from dss_portal.refusals import Refused
@@ -40,6 +41,7 @@ async def create() -> Response:
     number = await submission.create(
         current_user(), form.get("githash"), form.get("name"), _quiet_s()
     )
+    components().feed.note(Subject.STATE, number, current_user().id)
     return plain(str(number))
 
 
