@@ -10,7 +10,7 @@ from dss_broker.messages import Message
 
 
 class OpenConversation:
-    """A ``broker.Conversation``."""
+    """A ``broker.Conversation`` whose replies the owner adds with ``put``, from any thread."""
 
     def __init__(self, on_close: Callable[[], None]) -> None:
         self._arrived: queue.SimpleQueue[Message | BaseException] = queue.SimpleQueue()
@@ -57,7 +57,7 @@ class Conversations:
         return conversation
 
     def deliver(self, request_id: str | None, reply: Message) -> None:
-        """Give ``reply`` to its conversation; it is dropped if that is closed."""
+        """Add ``reply`` to its conversation.  Drop it if that conversation is closed or unknown."""
         with self._lock:
             conversation = self._open.get(request_id or "")
         if conversation is not None:

@@ -15,7 +15,7 @@ def written(colours: Mapping[int, Rgb]) -> str:
 
 
 def read(text: str) -> dict[int, Rgb]:
-    """Raises ValueError."""
+    """Colours by label value from the text of ``written``; {} if it is empty.  Raises ValueError if it is malformed."""
     found = {}
     for word in text.split():
         match = _COLOUR.fullmatch(word)

@@ -12,7 +12,8 @@ from dss_broker.topology import DEATH_EXCHANGE, EXCHANGE, REPLY_EXCHANGE
 
 NOTHING = "^$"
 SHARED = r"dss\.(tickets|replies|dead|deaths|retry\.[0-9]+m?s)"
-"""What every program declares.  The first program creates it; the retry queues are created by the portal."""
+"""Exchanges and queues that every program declares.  The first program creates them; the portal creates the retry
+queues."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,10 @@ class Topic:
 
 @dataclass(frozen=True, kw_only=True)
 class Rights:
-    """Regular expressions for names and, by exchange, for routing keys."""
+    """Permissions of one user: regular expressions for names and, by exchange, for routing keys.
+
+    ``own`` are the names that the user may configure, write and read; ``write_too`` are more names to write.
+    """
 
     own: str = NOTHING
     write_too: str = ""
@@ -104,9 +108,10 @@ USERS: Mapping[str, Rights] = {
 
 
 def definitions(passwords: Mapping[str, str], vhost: str = "/") -> dict[str, list[dict[str, Any]]]:
-    """For RabbitMQ's ``load_definitions`` or ``rabbitmqctl import_definitions``; ``passwords`` by user.
+    """A definitions file for RabbitMQ's ``load_definitions`` or ``rabbitmqctl import_definitions``.
 
-    With the topic exchanges: RabbitMQ 4.3 refuses rights on one that is not there.
+    It contains users, permissions and the topic exchanges: RabbitMQ 4.3 refuses permissions on an exchange that does
+    not exist.  Raises KeyError if ``passwords``, by user, lacks a user of USERS.
     """
     return {
         "vhosts": [{"name": vhost}],

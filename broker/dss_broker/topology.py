@@ -48,7 +48,7 @@ ORDERED_THREADS = 4
 """Threads of an ORDERED subscription.  Few, because the portal also answers its users in that time."""
 
 REPLY_QUEUE_EXPIRY_S = 3600
-"""Time after which RabbitMQ deletes a reply queue without a consumer, in seconds."""
+"""RabbitMQ deletes a reply queue that has had no consumer for this time, in seconds."""
 
 
 LONGEST_WORD = 237
@@ -156,7 +156,7 @@ PORTAL_EVENTS = Subscription(
 PORTAL_PARKED = Subscription(
     queue="dss.portal.parked", keys=("#",), prefetch=4, exchange=DEAD_EXCHANGE
 )
-"""A copy of every parked message, so that its ticket's log can say so.  It is not parked again."""
+"""A copy of every parked message, so that the portal can write it to the ticket's log.  The copy is never parked."""
 
 
 RESULT_CHECKS = Subscription(queue="dss.check", keys=("results.check",))
@@ -164,9 +164,10 @@ RESULT_CHECKS = Subscription(queue="dss.check", keys=("results.check",))
 
 
 def death_queue(queue: str, message_id: str, kind: str) -> str:
-    """The queue of one message's marks; ``kind`` is "begun" or "ended".
+    """Name of the queue that holds the marks of one message of ``queue``; ``kind`` is "begun" or "ended".
 
-    The name contains the program that ``queue`` belongs to, by which its user's rights are given, and a hash.
+    It contains a hash of the message and the second word of ``queue``, such as ``portal``: the patterns of
+    ``rights`` give each RabbitMQ user access by that word.
     """
     part = queue.split(".")[1]
     of_message = sha256(f"{queue} {message_id}".encode()).hexdigest()[:32]

@@ -22,7 +22,10 @@ Matrix = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """The grid of a volume."""
+    """The grid of a volume: voxels in the order (x, y, z), ``origin_mm`` in LPS.
+
+    ``direction`` is a 3x3 matrix by rows; its columns are the axes' unit vectors.
+    """
 
     size: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
@@ -56,7 +59,7 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True)
 class FileGrid:
-    """The grid of a whole file: (x, y, z), or (x, y, z, t) where it has time points; else as in Grid."""
+    """The grid of a whole file: as Grid, but with the axes (x, y, z, t) if the file has time points."""
 
     size: tuple[int, ...]
     spacing_mm: tuple[float, ...]
@@ -80,7 +83,7 @@ class FileGrid:
         )
 
     def holds(self, other: "FileGrid") -> bool:
-        """Like ``Grid.holds``; of the time axis only the number of points is compared."""
+        """Like ``Grid.holds``, and the number of time points must be equal; their spacing is not compared."""
         return self.size == other.size and self.volume.holds(other.volume)
 
 
@@ -97,9 +100,9 @@ def file_grid_of(image: sitk.Image | sitk.ImageFileReader) -> FileGrid:
 def grid_from(
     size: Sequence[int], steps_mm: Matrix, origin_mm: Sequence[float], frame_spacing: float = 1.0
 ) -> FileGrid:
-    """``steps_mm`` are columns: from a voxel to the next along x, y and z, in LPS; (3, n) for n axes.
+    """A grid from the steps between voxels: ``steps_mm`` is (3, n), with one column in LPS for each of n axes.
 
-    Of fewer than three axes only the size is told rightly.
+    With fewer than three axes, only the size of the answer is right.
     """
     count = len(size)
     spacing, direction = np.ones(count), np.eye(count)
@@ -126,12 +129,12 @@ def _length(step: npt.NDArray[Any]) -> float:
 
 
 def apart_mm(one: Grid, other: Grid) -> float:
-    """The largest distance between equal corners of the two grids, in millimetres."""
+    """The largest distance between corresponding corners of the two grids, in millimetres."""
     return float(np.linalg.norm(one.corners_mm() - other.corners_mm(), axis=1).max())
 
 
 def nearly_same(one: FileGrid, other: FileGrid) -> bool:
-    """True if all corners are equal within SAME_PLACE of their distances."""
+    """True if the sizes are equal and no corner is displaced by more than SAME_PLACE of their largest coordinate."""
     if one.size != other.size:
         return False
     reach = float(np.abs(one.volume.corners_mm()).max())
@@ -140,7 +143,7 @@ def nearly_same(one: FileGrid, other: FileGrid) -> bool:
 
 
 def difference(found: Grid, needed: Grid) -> str:
-    """How the two differ, as part of a sentence; "" if they do not."""
+    """The first difference of the two grids, as part of a sentence; "" if ``Grid.holds``."""
     for name, a, b in (
         ("size", found.size, needed.size),
         ("spacing", found.spacing_mm, needed.spacing_mm),

@@ -40,7 +40,7 @@ class LabelStyle:
 
 
 class Provider(StrEnum):
-    """What makes the segmentations of a service."""
+    """Kind of algorithm that makes the segmentations of a service."""
 
     RULES = "rules"
     BUNDLE = "bundle"
@@ -52,11 +52,11 @@ BUILT_IN_RULES = ("lung-segmentation", "nodule-detection")
 
 @dataclass(frozen=True, kw_only=True)
 class Dispatch:
-    """The layer tagged ``tag`` is segmented; the result is a layer with the name ``segmentation``.
+    """What the dispatcher does: segment the layer tagged ``tag``, add the result as a layer named ``segmentation``.
 
-    ``provider`` chooses between the algorithms ``rules`` and ``bundle``.  ``labels`` override those of the
-    algorithm, which gets ``parameters``.  ``crop_box`` are the tags of landmarks at two corners of the part to
-    segment, ``time_point`` is the tag of the time point to segment.
+    ``provider`` chooses between the algorithms ``rules`` and ``bundle``; the algorithm gets ``parameters``, and
+    ``labels`` override its names and colours.  ``crop_box`` are the tags of the landmarks at two corners of the part
+    to segment; ``time_point`` is the tag of the time point to segment.
     """
 
     tag: str
@@ -71,12 +71,12 @@ class Dispatch:
 
     @property
     def algorithm(self) -> str:
-        """The name of its queue."""
+        """Name of the rules or the bundle; ``topology.inference`` derives the queue from it."""
         return self.rules if self.provider is Provider.RULES else self.bundle
 
     @property
     def colour_parameters(self) -> dict[str, str]:
-        """The service's colours as parameters, for the picture that the algorithm draws."""
+        """The parameter ``label_colours``, which the algorithm needs for its picture; {} if there are no ``labels``."""
         colours = {label.value: label.rgb for label in self.labels}
         return {label_colours.PARAMETER: label_colours.written(colours)} if colours else {}
 
@@ -106,7 +106,7 @@ class Service:
         return next(tag for tag in self.tags if tag.name == self.dispatch.tag)
 
     def styled(self, labels: tuple[Label, ...]) -> tuple[Label, ...]:
-        """The bundle's labels with the names and colours of this service."""
+        """``labels`` of the algorithm with the service's names and colours; labels without a style stay as they are."""
         styles = {style.value: style for style in self.dispatch.labels}
         return tuple(_styled(label, styles.get(label.value)) for label in labels)
 

@@ -1,4 +1,4 @@
-"""One program of ours as a process that outlives the terminal."""
+"""One program of ours as a process that continues after its terminal is closed."""
 
 import signal
 import sys
@@ -12,15 +12,15 @@ import psutil
 from dss_stack import processes
 
 _STOP_TIMEOUT_S = 45
-"""Dispatchers and workers finish what is in hand, for up to 30 s."""
+"""Longer than the 30 s that dispatchers and workers have to finish their current work."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """``module`` with ``arguments``, in a working ``folder`` of its own, by which it is found again.
+    """A program that runs ``module`` with ``arguments``, in its own working ``folder``, which identifies its process.
 
-    ``ready`` is asked whether it can do its work; ``address`` is where people find it, or "".  It
-    serves its metrics at ``metrics`` (host:port), whatever the environment says about that.
+    ``ready`` returns True when the program can do its work; ``address`` is its address for users, or "".
+    It serves its metrics at ``metrics`` (host:port), which overrides the environment.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Program:
         return next(iter(processes.working_in(self.folder, self.module)), None)
 
     def launch(self, environment: Mapping[str, str]) -> psutil.Process:
-        """Start it unless it runs already; does not wait for it."""
+        """Start the program unless it already runs, and return its process.  Does not wait until it is ready."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         return self.process or processes.launch(
@@ -49,7 +49,7 @@ class Program:
         )
 
     def wait(self, process: psutil.Process) -> None:
-        """Return when it can do its work.  Raises StartFailed."""
+        """Wait until the program is ready.  Raises StartFailed if it ends before or is too slow."""
         processes.wait_until_ready(
             self.name,
             lambda: self.ready(process),
@@ -59,7 +59,7 @@ class Program:
         )
 
     def stop(self) -> None:
-        """Return when it has ended, having finished what was in its hands if that did not take long."""
+        """Send SIGTERM and wait until the process has ended; kill it after _STOP_TIMEOUT_S."""
         if (process := self.process) is not None:
             processes.end(process, signal=signal.SIGTERM, timeout_s=_STOP_TIMEOUT_S)
 

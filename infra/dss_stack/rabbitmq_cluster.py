@@ -15,7 +15,10 @@ from dss_stack.remembered import remember
 
 
 class RabbitCluster:
-    """For a new ``folder``; its nodes share one port mapper, one password and one cookie."""
+    """A RabbitMQ cluster of ``size`` nodes in ``folder``, which must be new.
+
+    The nodes share one port mapper, one password and one cookie.  ``start`` starts them.
+    """
 
     def __init__(self, folder: Path, *, size: int = 3, sysroot: Path | None = None) -> None:
         self._names = tuple(f"dss{number}@localhost" for number in range(1, size + 1))
@@ -33,7 +36,7 @@ class RabbitCluster:
 
     @property
     def amqp_url(self) -> str:
-        """Of all nodes, as programs take it."""
+        """The AMQP URLs of all nodes, separated by commas, as the programs expect them."""
         return ",".join(node.amqp_url for node in self.nodes.values())
 
     def start(self) -> None:
@@ -42,13 +45,13 @@ class RabbitCluster:
             list(threads.map(lambda node: node.start(), self.nodes.values()))
 
     def stop(self) -> None:
-        """At once, without goodbye."""
+        """Kill all nodes at once, without an orderly shutdown, and end the port mapper."""
         for node in self.nodes.values():
             node.kill()
         next(iter(self.nodes.values())).end_port_mapper()
 
     def queue(self, name: str) -> tuple[str, set[str]]:
-        """The queue's leader and its members that are there, as a node that lives sees them."""
+        """The queue's leader and its online members, as a running node reports them."""
         node = next(node for node in self.nodes.values() if node.running)
         answer = httpx.get(
             f"{node.console_url}/api/queues/%2F/{quote(name, safe='')}",

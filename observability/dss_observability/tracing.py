@@ -1,7 +1,7 @@
-"""The W3C trace that the work in hand belongs to, and the spans of which it is made.
+"""The W3C trace of the current work, and its spans.
 
-Without a tracer, which is the default, a span is nothing, and the trace that others have begun is only
-carried on.  ``telemetry`` has the tracer that sends spans to OpenTelemetry; nothing else knows it.
+Without a tracer, the default, spans are not recorded, and the trace of a caller is only passed on.  ``telemetry``
+contains the tracer that sends spans to OpenTelemetry; only ``telemetry`` imports that library.
 """
 
 import re
@@ -19,12 +19,12 @@ TRACEPARENT = "traceparent"
 """Header of a request and of a message, as in https://www.w3.org/TR/trace-context/."""
 
 current_traceparent: ContextVar[str | None] = ContextVar("current_traceparent", default=None)
-"""The span in hand; what is published or logged meanwhile belongs to it."""
+"""Traceparent of the current span; messages and log lines carry it."""
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 Attributes: TypeAlias = Mapping[str, str | int | float]
-"""By OpenTelemetry's semantic conventions, or ``dss.<name>``.  No patient data, no file name, no token."""
+"""Named by OpenTelemetry's semantic conventions, or ``dss.<name>``.  No patient data, no file name, no token."""
 
 
 class Kind(StrEnum):
@@ -35,16 +35,16 @@ class Kind(StrEnum):
 
 
 class Span(Protocol):
-    """Some work that goes on.  Every method may be called from any thread."""
+    """A span that has begun.  Every method may be called from any thread."""
 
     @property
     def traceparent(self) -> str | None:
-        """For those who go on with the work."""
+        """The ``traceparent`` to pass on to callees; None if there is no trace."""
 
     def note(self, attributes: Attributes) -> None: ...
 
     def end(self, failure: str = "") -> None:
-        """``failure`` is the kind of error that ended it, not its text: that may name a patient's file."""
+        """``failure`` is the class name of an error, not its text, which may name a patient's file; "" for success."""
 
 
 class Tracer(Protocol):
@@ -55,7 +55,7 @@ class Tracer(Protocol):
 
 @dataclass(frozen=True)
 class _Untold:
-    """Nobody wants to know; the trace goes on."""
+    """A span that is not recorded; it only passes the trace on."""
 
     traceparent: str | None
 
@@ -73,28 +73,28 @@ _chosen = _Chosen()
 
 
 def use(tracer: Tracer | None) -> None:
-    """From now on spans go to ``tracer``; None: nowhere."""
+    """Send all later spans to ``tracer``; None records none."""
     _chosen.tracer = tracer
 
 
 def is_on() -> bool:
-    """Does anybody want to know of spans?"""
+    """True if a tracer records spans."""
     return _chosen.tracer is not None
 
 
 def valid(traceparent: str | None) -> str | None:
-    """``traceparent`` if it is one: it may come from anybody."""
+    """``traceparent``, which may come from any client, if it is well-formed; otherwise None."""
     return traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None
 
 
 def trace_id() -> str | None:
-    """Of the work in hand."""
+    """Trace id (32 hex digits) of the current span; None if there is none."""
     found = _TRACEPARENT.fullmatch(current_traceparent.get() or "")
     return found[1] if found else None
 
 
 def in_trace_of(traceparent: str | None) -> str | None:
-    """The span in hand if it belongs to the same trace, or there is no other; otherwise ``traceparent``."""
+    """``traceparent`` if it is well-formed and belongs to another trace; otherwise that of the current span."""
     wanted = _TRACEPARENT.fullmatch(traceparent or "")
     return traceparent if wanted and wanted[1] != trace_id() else current_traceparent.get()
 
@@ -107,7 +107,7 @@ def begin(
     attributes: Attributes | None = None,
     began_ns: int | None = None,
 ) -> Span:
-    """A span that the caller ends, below ``parent``, or else below the one in hand."""
+    """Begin a span that the caller must end; a child of ``parent``, or of the current span if that is invalid."""
     above = valid(parent) or current_traceparent.get()
     if _chosen.tracer is None:
         return _Untold(above)
@@ -119,7 +119,7 @@ def begin(
 def span(
     name: str, *, kind: Kind = Kind.INTERNAL, attributes: Attributes | None = None
 ) -> Iterator[Span]:
-    """The block as a span; it is the one in hand meanwhile."""
+    """Run the block as a span, which is the current span meanwhile.  An error ends it as failed."""
     begun = begin(name, kind=kind, attributes=attributes)
     with within(begun.traceparent):
         try:
@@ -132,7 +132,7 @@ def span(
 
 @contextmanager
 def within(traceparent: str | None) -> Iterator[None]:
-    """The block belongs to that span, or to none."""
+    """Make ``traceparent`` the current span while the block runs; None for no span."""
     token = current_traceparent.set(traceparent)
     try:
         yield
@@ -141,7 +141,7 @@ def within(traceparent: str | None) -> Iterator[None]:
 
 
 def end_with(begun: Span, done: "Future[None]") -> None:
-    """End the span when ``done`` is."""
+    """End the span when ``done`` has a result or an error."""
 
     def ended(settled: "Future[None]") -> None:
         error = settled.exception()
@@ -152,7 +152,10 @@ def end_with(begun: Span, done: "Future[None]") -> None:
 
 @dataclass
 class Steps:
-    """Spans one after another below the one in hand; ``enter`` may be called from any thread, one at a time."""
+    """Consecutive spans, each a child of ``parent`` (the current span by default).
+
+    ``enter`` may be called from any thread, but not concurrently.
+    """
 
     attributes: Attributes
     parent: str | None = field(default_factory=current_traceparent.get)
@@ -160,7 +163,7 @@ class Steps:
     _open: Span | None = None
 
     def enter(self, name: str) -> None:
-        """The step before is done; the same name again is the same step."""
+        """End the current step and begin the step ``name``.  Does nothing if ``name`` is the current step."""
         if name == self._name:
             return
         self._end()

@@ -11,9 +11,9 @@ from dss_datastore.writing import replacing
 
 
 class CookieJar:
-    """Written by a login and only read afterwards, as in ITK-SNAP (RESTClient.cxx, SetupCookies).
+    """The cookies of one server.  Only a login changes them, as in ITK-SNAP (RESTClient.cxx, SetupCookies).
 
-    Without a ``path`` the session ends with the program.
+    ``path`` is read at once and written by ``replace``; without it the session ends with the program.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -27,7 +27,7 @@ class CookieJar:
         return str(request.headers.get("Cookie", ""))
 
     def replace(self, response: httpx.Response) -> None:
-        """Keep the cookies of a login's answer instead of the old ones, if it brought any."""
+        """Replace the cookies by those of a login's response; keep the old ones if it has none."""
         received = httpx.Cookies(MozillaCookieJar())
         received.extract_cookies(response)
         if len(received.jar) == 0:
@@ -58,7 +58,7 @@ def _load(path: Path | None) -> MozillaCookieJar:
 
 
 def _save(cookies: httpx.Cookies, path: Path) -> None:
-    """Readable by their owner only."""
+    """Write the file so that only its owner can read it."""
     stored = MozillaCookieJar()
     for cookie in cookies.jar:
         stored.set_cookie(_for_libcurl(cookie))

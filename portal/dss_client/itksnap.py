@@ -1,4 +1,4 @@
-"""ITK-SNAP as a server sees it: the same requests, the same reading of the answers.
+"""A client that sends the requests of ITK-SNAP and reads the responses as ITK-SNAP does.
 
 Facts: WorkspaceAPI.cxx, DistributedSegmentationModel.cxx (the window) and WorkspaceTool.cxx
 (``itksnap-wt``) of ITK-SNAP, and recorded traffic.
@@ -34,7 +34,7 @@ POLL_S = 4.0
 
 AFTER_ERROR_S = 10.0
 ERRORS_IN_A_ROW = 5
-"""How itksnap-wt bears bad answers while it waits."""
+"""After this many bad responses in a row, AFTER_ERROR_S apart, itksnap-wt stops waiting."""
 
 _SIGNED_IN = "logged in as "
 _GITHASH = re.compile(r"[0-9a-f]{40}")
@@ -76,14 +76,20 @@ class ItkSnap:
         self._rest.bearer = token
 
     def login(self, token: str) -> str:
-        """Sign in as the window does; the user's e-mail address.  A one-time token is used up."""
+        """Sign in as the window does, and return the user's e-mail address.  Consumes a one-time token.
+
+        Raises SignInRefused for status 401.
+        """
         answer = self._rest.log_in("api/login?format=json", f"token={token}")
         if answer.status != HTTPStatus.OK:
             raise _not_signed_in(answer)
         return _email(answer.body)
 
     def login_as_tool(self, token: str) -> str:
-        """Sign in as ``itksnap-wt -dss-auth`` does, which looks at the body alone."""
+        """Sign in as ``itksnap-wt -dss-auth`` does, and return the user's e-mail address.
+
+        Success depends on the body, not on the status.  Raises SignInRefused for status 401.
+        """
         answer = self._rest.log_in("api/login", f"token={token}")
         text = answer.body.decode(errors="replace")
         if not text.startswith(_SIGNED_IN):
@@ -98,34 +104,34 @@ class ItkSnap:
             raise _not_signed_in(Answer(status=error.status, body=error.body.encode())) from error
 
     def services(self) -> list[ServiceRow]:
-        """In the order of the window's menu: by name, then by version as text."""
+        """The services, sorted like the window's menu: by name, then by version as text."""
         rows = decode(self._rest.get("api/services?format=json"), Enveloped[list[ServiceRow]])
         return sorted(rows.result, key=lambda row: (row.name, row.version))
 
     def service_detail(self, githash: str) -> ServiceDetail:
-        """The service's own description; the one answer that has no envelope."""
+        """The description of a service.  Only this response has no ``result`` envelope."""
         return decode(self._rest.get(f"api/services/{githash}/detail"), ServiceDetail)
 
     def create_ticket(self, service: str) -> int:
-        """``service`` is a hash of 40 characters, otherwise a name.  0 if the answer is no number."""
+        """Number of the new ticket; 0 if the response is no number.  ``service`` is a hash of 40 digits or a name."""
         key = "githash" if _GITHASH.fullmatch(service) else "name"
         return _atoi(self._rest.post("api/tickets", f"{key}={service}"))
 
     def upload(self, ticket: int, path: Path, progress: Progress | None = None) -> None:
-        """Into the ticket's input."""
+        """Upload a file to the ticket's input area."""
         self._rest.upload(f"api/tickets/{ticket}/files/input", path, progress)
 
     def submit(self, ticket: int) -> None:
-        """Nothing can be uploaded any more; the ticket waits for a provider."""
+        """Queue the ticket for a provider; later uploads are refused."""
         self._rest.post(f"api/tickets/{ticket}/status", "status=ready")
 
     def tickets(self) -> list[TicketRow]:
-        """The user's own, without deleted ones."""
+        """The user's own tickets, except deleted ones."""
         body = self._rest.get("api/tickets?format=json")
         return decode(body, Enveloped[list[TicketRow]]).result
 
     def detail(self, ticket: int, since: int = 0) -> Detail:
-        """State, and the log lines with ids above ``since``."""
+        """The state of a ticket, and its log lines with ids above ``since``."""
         body = self._rest.get(f"api/tickets/{ticket}/detail?since={since}")
         return decode(body, Enveloped[Detail]).result
 
@@ -138,10 +144,10 @@ class ItkSnap:
         timeout_s: float = float("inf"),
         pause: Callable[[float], None] = time.sleep,
     ) -> Iterator[Detail]:
-        """Each state until the ticket has ended, with the log lines that are new in it.
+        """Yield the ticket's state every ``every_s`` until it has ended, each time with the new log lines.
 
-        Five bad answers in a row end it, one lost connection at once.  Raises TicketUnfinished after
-        ``timeout_s``.
+        Raises the error of the ERRORS_IN_A_ROW-th bad response in a row, Unreachable at the first lost connection,
+        and TicketUnfinished after ``timeout_s``.
         """
         end_s = time.monotonic() + timeout_s
         while True:
@@ -163,15 +169,15 @@ class ItkSnap:
         return self.detail(ticket, since)
 
     def progress(self, ticket: int) -> float:
-        """0 to 1, as ``itksnap-wt -dss-tickets-progress`` asks for it."""
+        """The ticket's progress, 0 to 1, by the request of ``itksnap-wt -dss-tickets-progress``."""
         return _number(self._rest.get(f"api/tickets/{ticket}/progress"))
 
     def queue_position(self, ticket: int) -> int:
-        """From 1."""
+        """The ticket's place in its queue, from 1; 0 if it does not wait."""
         return _atoi(self._rest.get(f"api/tickets/{ticket}/queuepos"))
 
     def files(self, ticket: int, area: Area = "results") -> list[tuple[int, str]]:
-        """Index and name of each file.  Raises NotUnderstood where ITK-SNAP reads past a short row."""
+        """Index and name of each file.  Raises NotUnderstood if a row has no name (ITK-SNAP reads past its end)."""
         rows = read_table(self._rest.get(f"api/tickets/{ticket}/files/{area}").decode())
         if any(len(row) < 2 for row in rows):
             raise NotUnderstood("The server's list of files cannot be read.")
@@ -180,7 +186,10 @@ class ItkSnap:
     def download_results(
         self, ticket: int, folder: Path, progress: Progress | None = None
     ) -> list[Path]:
-        """Into ``folder``, over what lies there.  Raises ClientError if there are none."""
+        """Download all results to ``folder`` and return their paths; replaces files of the same names.
+
+        Raises ClientError if the ticket has no results.
+        """
         found = self.files(ticket)
         if not found:
             raise ClientError(f"Ticket {ticket} has no results.")
@@ -191,16 +200,16 @@ class ItkSnap:
         return paths
 
     def retry(self, ticket: int) -> None:
-        """Let a ticket that has ended wait again, with the files that it has."""
+        """Queue an ended ticket again, with the files that it has."""
         self._rest.get(f"api/tickets/{ticket}/retry")
 
     def delete(self, ticket: int, within_s: float | None = None) -> None:
-        """The ticket with all its files; also one that is being worked on."""
+        """Delete the ticket and all its files, even if a provider works on it."""
         self._rest.get(f"api/tickets/{ticket}/delete", within_s)
 
 
 def _not_signed_in(answer: Answer) -> ClientError:
-    """To ITK-SNAP every status but 200 is "not signed in"; only 401 is the token's fault."""
+    """SignInRefused for 401, else Refused.  ITK-SNAP reports every status except 200 as "not signed in"."""
     if answer.status == HTTPStatus.UNAUTHORIZED:
         return SignInRefused("The server does not accept the token, or the session has ended.")
     return Refused(answer.status, answer.body.decode(errors="replace"))
@@ -214,7 +223,7 @@ def _email(body: bytes) -> str:
 
 
 def _atoi(body: bytes) -> int:
-    """As in C: leading blanks and digits count, whatever follows; 0 if there are none."""
+    """C's ``atoi``: skip blanks, read digits, ignore the rest; 0 if there are no digits."""
     found = re.match(rb"\s*([+-]?\d+)", body)
     return int(found[1]) if found else 0
 

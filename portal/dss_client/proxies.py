@@ -1,4 +1,4 @@
-"""Which proxy a server is reached through.  The rules are libcurl's, which ITK-SNAP uses.
+"""Chooses the proxy for a server, by the rules of libcurl, which ITK-SNAP uses.
 
 Facts: the manual of curl, ENVIRONMENT.  A host in ``NO_PROXY`` is a name with all names below it, an address,
 or a network such as ``10.0.0.0/8`` or ``fd00::/8``; IPv6 with or without brackets; ``*`` is every host.
@@ -16,7 +16,7 @@ _SCHEMES = frozenset({"http", "https"})
 
 @dataclass(frozen=True, kw_only=True)
 class Proxy:
-    """``variable`` is the one of the environment that names ``address``."""
+    """``variable`` is the environment variable that contains ``address``."""
 
     variable: str
     address: str
@@ -39,7 +39,7 @@ def require_address(server: str) -> None:
 
 
 def proxy_for(server: str, environment: Mapping[str, str]) -> Proxy | None:
-    """None if ``server`` is asked directly.  Raises Unreachable if the proxy's address is none."""
+    """The proxy for ``server``; None for a direct connection.  Raises Unreachable if its address is malformed."""
     parts = urlsplit(server)
     excepted = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
     if _is_excepted(parts.hostname or "", excepted):

@@ -20,23 +20,23 @@ from dss_datastore.writing import replacing
 FORM = "application/x-www-form-urlencoded"
 CONNECT_S = 30.0
 SILENCE_S = 300.0
-"""ITK-SNAP has no time-outs; ours are those of a broken connection, not of a slow one."""
+"""ITK-SNAP has no timeouts; a slow connection does not reach these, a broken one does."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """``body`` as it came: ITK-SNAP asks for no compression and would not undo it."""
+    """A response.  ``body`` is not decompressed: ITK-SNAP does not request compression and cannot decode it."""
 
     status: int
     body: bytes
 
 
 class RestClient:
-    """One server, one session.  Not for several threads at once.
+    """One session with one server.  Not thread-safe.
 
-    The requests are ITK-SNAP's to the byte: HTTP/1.1, no User-Agent, bodies not encoded, redirects not
-    followed, success only at 200.  Unlike it, one connection is kept for all of them, and ``bearer``, a token for
-    programs, goes along instead of a session.
+    The requests equal ITK-SNAP's byte for byte: HTTP/1.1, no User-Agent, bodies not encoded, redirects not followed;
+    only status 200 is success.  Unlike ITK-SNAP, the client keeps one connection for all requests, and sends
+    ``bearer``, a token for programs, instead of the session's cookies.
     """
 
     def __init__(
@@ -63,9 +63,9 @@ class RestClient:
         self._http.close()
 
     def get(self, path: str, within_s: float | None = None) -> bytes:
-        """The answer's body.  Raises Refused or Unreachable, as all of these do.
+        """The response's body.  Like every method here, raises Refused or Unreachable.
 
-        ``within_s`` bounds the connecting and each pause, if they shall be shorter than usual.
+        ``within_s`` replaces CONNECT_S and SILENCE_S.
         """
         request = self._request("GET", path)
         if within_s is not None:
@@ -73,23 +73,23 @@ class RestClient:
         return _good(self._read(request))
 
     def post(self, path: str, body: str) -> bytes:
-        """``body`` is sent as it stands: ITK-SNAP encodes nothing."""
+        """Send ``body`` without encoding it, as ITK-SNAP does, and return the response's body."""
         return _good(self._read(self._form(path, body)))
 
     def log_in(self, path: str, body: str) -> Answer:
-        """Send no cookie, keep the one that comes.  The status is for the caller to judge."""
+        """Post ``body`` without a cookie and keep the cookies of the response.  Does not check the status."""
         with self._answer(self._form(path, body, cookie=False)) as response:
             self._jar.replace(response)
             return _whole(response)
 
     def upload(self, path: str, file: Path, progress: Progress | None = None) -> bytes:
-        """Streamed from disk, with its length declared."""
+        """Upload ``file`` as a stream with a Content-Length, and return the response's body."""
         form = FileForm(file)
         headers = {"Content-Length": str(form.length_bytes), "Content-Type": form.content_type}
         return _good(self._read(self._request("POST", path, headers, form.chunks(progress))))
 
     def download(self, path: str, target: Path, progress: Progress | None = None) -> None:
-        """Streamed to a temporary name first: ``target`` is complete or absent."""
+        """Download to a temporary file, then rename it: ``target`` is complete or unchanged."""
         with replacing(target) as draft, self._answer(self._request("GET", path)) as response:
             _write(response, draft, progress)
 
@@ -118,7 +118,7 @@ class RestClient:
         )
 
     def _url(self, path: str) -> httpx.URL:
-        """A trailing slash of the server gives two, as in ITK-SNAP."""
+        """The address of ``path``.  A trailing slash of ``server`` results in two slashes, as in ITK-SNAP."""
         try:
             url = httpx.URL(f"{self.server}/{path}")
         except httpx.InvalidURL as error:
@@ -143,7 +143,7 @@ class RestClient:
 
 
 def _tls(server: str) -> ssl.SSLContext | bool:
-    """Reading the certificates takes longer than a request: only where they are needed."""
+    """Certificates for HTTPS only, because reading them takes longer than a request."""
     return ssl.create_default_context() if server.startswith("https:") else False
 
 

@@ -1,4 +1,4 @@
-"""Chooses the service, and the tags of it that one image can satisfy."""
+"""Chooses a service, and those of its tags that one image can satisfy."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -11,7 +11,7 @@ MAIN_IMAGE_TYPES = frozenset({"MainImage", "AnatomicalImage"})
 
 
 def choose_service(rows: Sequence[ServiceRow], wanted: str) -> ServiceRow:
-    """By hash, or the newest of that name.  Raises ServiceUnfit."""
+    """The service with the hash ``wanted``, or the newest with that name.  Raises ServiceUnfit if there is none."""
     found = [row for row in rows if wanted in {row.githash, row.name}]
     if found:
         return max(found, key=lambda row: _release(row.version))
@@ -25,7 +25,7 @@ def main_image_tags(detail: ServiceDetail) -> list[str]:
 
 
 def require_tags(detail: ServiceDetail, given: Collection[str]) -> None:
-    """Raises ServiceUnfit if the service needs something besides a main image that is not ``given``."""
+    """Raises ServiceUnfit if a required tag is neither for a main image nor in ``given``."""
     for tag in detail.tags:
         if tag.required and tag.type not in MAIN_IMAGE_TYPES and tag.name not in given:
             raise ServiceUnfit(
@@ -35,6 +35,6 @@ def require_tags(detail: ServiceDetail, given: Collection[str]) -> None:
 
 
 def _release(version: str) -> tuple[int, ...]:
-    """As the server compares versions: three numbers, 0 where there is none."""
+    """Sort key like the server's: the three numbers of a version, 0 for each that is missing."""
     parts = [*version.split("."), "", "", ""][:3]
     return tuple(int(part) if re.fullmatch("[0-9]+", part) else 0 for part in parts)

@@ -1,4 +1,4 @@
-"""Work on many items, in which a failing item neither stops nor undoes the others."""
+"""Work on many items: an error in one item does not stop the others or roll them back."""
 
 import logging
 import time
@@ -12,13 +12,13 @@ from dss_portal import database
 log = logging.getLogger(__name__)
 
 SAY_AGAIN_S = 60.0
-"""An item that fails in every round is logged once within this time."""
+"""Shortest time between two log lines about the same failing item, in seconds."""
 
 MOST_VALUES = 1000
-"""Values in one statement: PostgreSQL takes 32,767; making objects of 1000 rows takes some milliseconds."""
+"""Values in one statement: PostgreSQL allows 32,767; creating objects of 1000 rows takes a few milliseconds."""
 
 PAGE_NUMBERS = 5000
-"""Numbers alone, fetched at once."""
+"""Rows to fetch at once if each is only a number."""
 
 T = TypeVar("T")
 
@@ -26,9 +26,9 @@ _said_s: dict[tuple[str, str], float] = {}
 
 
 async def each(what: str, items: Iterable[T], act: Callable[[T], Awaitable[int]]) -> int:
-    """The sum of what ``act`` returns.  An item that fails is logged and left for the next round.
+    """Call ``act`` for each item and return the sum of its results.  An error is logged, and the item is skipped.
 
-    Raises what ``act`` raises if database, schema or datastore is away, or the disk full: every item would fail.
+    Raises the error if every item would fail: database or datastore unavailable, schema out of date, or disk full.
     """
     total = 0
     for item in items:
@@ -42,13 +42,13 @@ async def each(what: str, items: Iterable[T], act: Callable[[T], Awaitable[int]]
 
 
 async def uncounted(work: Callable[[], Awaitable[object]]) -> int:
-    """Adapts work without a result to ``each``: its count is 0."""
+    """Run ``work`` and return 0, for use with ``each``."""
     await work()
     return 0
 
 
 def in_parts(values: Iterable[T]) -> Iterator[Sequence[T]]:
-    """Slices of MOST_VALUES."""
+    """Split ``values`` into parts of at most MOST_VALUES, for one statement each."""
     whole = list(values)
     for begin in range(0, len(whole), MOST_VALUES):
         yield whole[begin : begin + MOST_VALUES]
@@ -62,7 +62,7 @@ def _say(what: str, item: object, error: Exception) -> None:
     now_s = time.monotonic()
     for key in [key for key, at_s in _said_s.items() if at_s + SAY_AGAIN_S < now_s]:
         del _said_s[key]
-    # A piece of work is another object in each round.
+    # A function's repr contains its address, which differs in each round.
     named = getattr(item, "__qualname__", None) or repr(item)
     if (what, named) not in _said_s:
         _said_s[what, named] = now_s

@@ -1,4 +1,4 @@
-"""Files on the shared volume: received whole or not at all, published by renaming."""
+"""Files on the shared volume.  Each is written to a temporary name and published by renaming it."""
 
 import asyncio
 import os
@@ -21,14 +21,14 @@ from dss_portal.refusals import Refused
 from dss_portal.scrubbing.files import scrub
 
 Stamps: TypeAlias = dict[str, tuple[int, int, int]]
-"""By name: inode, size and time of the last change, which differ after any change of the file."""
+"""Inode, size and modification time by file name; any change of a file changes them."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Mark(Enum):
-    """What may come among the pieces of a file."""
+    """An item between the pieces of a file."""
 
     AGAIN = "another file follows, and counts instead"
 
@@ -39,8 +39,8 @@ Piece: TypeAlias = bytes | Mark
 class Datastore:
     """The only module of the portal that turns a ticket number into a path.
 
-    What reads or writes files raises OSError (ENODEV) while the volume is away: in the empty folder of
-    its mount point everything would seem to be gone, and what was sent would be gone later.
+    Methods that read or write files raise OSError (ENODEV) while the volume is not mounted.  Otherwise all files would
+    seem to be missing, and new files would be written below the mount point and lost.
     """
 
     def __init__(self, root: Path, max_file_bytes: int) -> None:
@@ -48,11 +48,11 @@ class Datastore:
         self._max_file_bytes = max_file_bytes
 
     async def is_there(self) -> bool:
-        """False also if it cannot be written."""
+        """True if the volume is mounted and writable."""
         return await asyncio.to_thread(volume.is_there, self._root)
 
     async def _on_disk(self, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run ``act`` in a thread, since a network file system may be slow.  Raises OSError (ENODEV) while the volume is away."""
+        """Run ``act`` in a thread, since a network file system may be slow.  OSError (ENODEV) if it is not mounted."""
 
         def guarded() -> T:
             self._require()
@@ -69,18 +69,18 @@ class Datastore:
             raise volume.away()
 
     def room_bytes(self) -> tuple[int, int]:
-        """Size of the file system, and what is free there for us.  Raises OSError if it is not mounted."""
+        """Size and free space of the file system.  Raises OSError if it is not mounted."""
         self._require()
         usage = shutil.disk_usage(self._root)
         return usage.total, usage.free
 
     async def prepare(self) -> None:
-        """Make the root.  Raises OSError if that is not allowed."""
+        """Create the folder of the tickets.  Raises OSError if that fails."""
         folder = self._root / layout.TICKETS
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
 
     async def file(self, ticket_id: int, area: Area, name: str) -> Path:
-        """``name`` must have passed ``flat_name``."""
+        """Path of a file, which need not exist.  ``name`` must have passed ``flat_name``."""
         await asyncio.to_thread(self._require)
         return self._root / layout.area_dir(ticket_id, area) / name
 
@@ -91,7 +91,7 @@ class Datastore:
     async def receive(
         self, ticket_id: int, area: Area, data: AsyncIterator[Piece]
     ) -> tuple[Path, int]:
-        """Write ``data`` to a temporary file of the area and fsync it; its path and size.
+        """Write ``data`` to a temporary file in the area, fsync it, and return its path and size.
 
         Raises Refused if the file is too large or if the disk is full.  ``keep`` makes the file
         visible, ``discard`` removes it; after an error it is already gone.
@@ -109,17 +109,17 @@ class Datastore:
             raise
 
     async def scrub(self, temporary: Path, ticket_id: int) -> int:
-        """Remove from a received file what tells of the sender's machine; the size after that."""
+        """Remove facts about the sender's machine from a received file, and return its new size."""
         return await scrub(temporary, f"/dss/{layout.ticket_dir(ticket_id)}")
 
     async def receive_attachment(
         self, ticket_id: int, data: AsyncIterator[Piece]
     ) -> tuple[Path, int]:
-        """Like ``receive``, into the folder of the ticket's attachments."""
+        """Like ``receive``, but write to the folder of the ticket's attachments."""
         return await self._receive(self._root / layout.attachments_dir(ticket_id), data)
 
     async def take_attached(self, ticket_id: int, claim_id: str, name: str) -> tuple[Path, int]:
-        """Like ``receive_attachment``, of a file that the claim's dispatcher has left.
+        """Like ``receive_attachment``, but copy a file that the dispatcher of the claim has written.
 
         Raises FileNotFoundError if there is no such plain file.
         """
@@ -128,14 +128,14 @@ class Datastore:
         return target, await self._on_disk(_copy, source, target)
 
     async def keep(self, temporary: Path, name: str) -> None:
-        """Give a received file its name; it replaces one of the same name."""
+        """Rename a received file to ``name``, replacing a file of that name."""
         await self._on_disk(put_in_place, temporary, temporary.with_name(name))
 
     def discard(self, temporary: Path) -> None:
         temporary.unlink(missing_ok=True)
 
     async def stamps(self, ticket_id: int, area: Area, names: Iterable[str]) -> Stamps:
-        """Stamps of files that ``keep`` has named.  Raises Refused if one is missing."""
+        """Stamps of the files ``names`` of an area.  Raises Refused if one is missing."""
         folder = self._root / layout.area_dir(ticket_id, area)
         try:
             return await self._on_disk(lambda: {name: _stamp(folder / name) for name in names})
@@ -145,7 +145,7 @@ class Datastore:
     async def publish_results(
         self, ticket_id: int, claim_id: str, names_and_sizes: Iterable[tuple[str, int]]
     ) -> None:
-        """Make a claim's staged files the ticket's results.  Idempotent.
+        """Move the staged files of a claim to the ticket's results.  Idempotent.
 
         Raises FileNotFoundError if a file is neither staged nor published, or has another size.
         """
@@ -162,21 +162,21 @@ class Datastore:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def remove_scraps(self, ticket_id: int, shown: Container[PurePosixPath]) -> None:
-        """Remove all files of an ended ticket but those that are ``shown`` to clients.
+        """Delete the files of an ended ticket that are not in ``shown``, the files that clients see.
 
-        Such are scratch files of claims, interrupted uploads, and files of changes that were not committed.
+        These are working files of claims, interrupted uploads, and files of transactions that were rolled back.
         """
         await asyncio.to_thread(self._remove_scraps, ticket_id, shown)
 
     def has_scraps(self, ticket_id: int, shown: Container[PurePosixPath] | None = None) -> bool:
-        """Is there anything that ``remove_scraps`` would remove?  Blocks.
+        """True if ``remove_scraps`` would delete something.  Blocks.
 
-        If ``shown`` is None, only what shows by its name that it was not finished.
+        If ``shown`` is None, only temporary files and the working folders of claims count.
         """
         return bool(self._scraps(ticket_id, shown))
 
     def has_ticket(self, ticket_id: int) -> bool:
-        """Is there anything that ``remove_ticket`` would remove?  Blocks."""
+        """True if ``remove_ticket`` would delete something.  Blocks."""
         folders = (layout.ticket_dir(ticket_id), layout.attachments_dir(ticket_id))
         return any((self._root / folder).exists() for folder in folders)
 

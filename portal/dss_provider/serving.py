@@ -1,4 +1,4 @@
-"""``dss service publish``: claims tickets of one service, several at once, until told to stop."""
+"""``dss service publish``: claims and processes tickets of one service, several at once, until it is stopped."""
 
 import hashlib
 import json
@@ -24,14 +24,14 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """A service as the portal lists it."""
+    """The hash of a service, and the provider that offers it, as the portal lists them."""
 
     githash: str
     provider: str
 
 
 class Held:
-    """A file with the numbers of the tickets in hand, so that a start after a crash goes on with them."""
+    """A file with the numbers of the claimed tickets, so that a restart after a crash continues them.  Thread-safe."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -39,7 +39,7 @@ class Held:
         self._numbers: set[int] = set()
 
     def before(self) -> list[int]:
-        """Those of an earlier run."""
+        """Numbers that an earlier run left in the file; [] if the file is missing or unreadable."""
         try:
             return [int(number) for number in json.loads(self._path.read_text())]
         except (OSError, ValueError, TypeError):
@@ -63,13 +63,16 @@ class Held:
 
 
 def held_by(server: str, service: Folder) -> Held:
-    """Of one service on one server, in the user's own folder."""
+    """The file for one service on one server, in the user's application folder."""
     key = hashlib.sha256(f"{server}\n{service.path.resolve()}".encode()).hexdigest()[:16]
     return Held(Path(typer.get_app_dir("dss", roaming=False)) / f"provider-{key}.json")
 
 
 def offer_of(service: Folder, portal: Portal, provider: str) -> Offer:
-    """Raises ServiceInvalid, with what to do, if the portal does not list this version for the token's user."""
+    """Find this version of the service on the portal; register it if it is missing and ``provider`` is given.
+
+    Raises ServiceInvalid, saying what to do, if the portal does not list it for the token's user.
+    """
     wanted = service.descriptor
     rows = [row for row in portal.services() if row[:2] == (wanted.name, wanted.version)]
     rows = [row for row in rows if provider in {"", row[3]}]
@@ -102,7 +105,7 @@ def _registered(service: Folder, portal: Portal, provider: str) -> Offer:
 
 
 class Publisher:
-    """``parallel`` threads, each with one ticket at a time."""
+    """Claims and processes the tickets of one service in several threads, each with one ticket at a time."""
 
     def __init__(
         self, service: Folder, offer: Offer, connect: Connect, held: Held, say: Say
@@ -115,11 +118,14 @@ class Publisher:
         self._stop = threading.Event()
 
     def stop(self) -> None:
-        """Claim nothing more; what is in hand is finished."""
+        """Claim no more tickets.  ``run`` finishes the current ones."""
         self._stop.set()
 
     def run(self, parallel: int, instance: str, most: int | None = None) -> None:
-        """Until ``stop``, or until ``most`` tickets have ended."""
+        """Process tickets in ``parallel`` threads until ``stop``, or until ``most`` tickets have ended.
+
+        Begins with the tickets of an earlier run.  A thread's name for the portal is ``instance`` and its number.
+        """
         waiting = self._held.before()
         left = _Countdown(most, self.stop)
         threads = [
@@ -130,7 +136,7 @@ class Publisher:
             thread.start()
         for thread in threads:
             while thread.is_alive():
-                thread.join(0.5)  # a signal is handled between two of them
+                thread.join(0.5)  # Python handles signals between two joins
 
     def _loop(self, instance: str, waiting: list[int], left: "_Countdown") -> None:
         portal = self._connect()

@@ -25,7 +25,7 @@ HEARTBEAT_S = 30
 """A connection without traffic for twice as long is closed.  Long, because torch may hold the GIL for seconds."""
 
 LOG_INTERVAL_S = 60.0
-"""Longest time between two lines of the log that say that RabbitMQ refuses us, in seconds."""
+"""Shortest time between two log lines that say that RabbitMQ refuses the connection, in seconds."""
 
 CLOSING_TIMEOUT_S = 3.0
 
@@ -48,11 +48,12 @@ class Backoff:
 
 
 class Link:
-    """A connection that is opened again, without limit, until ``close``.
+    """A connection that reconnects after each loss, without limit, until ``close``.
 
-    ``refusal`` says why RabbitMQ refuses the connection; "" if it accepts it or does not answer.  ``on_up`` gets each
-    new connection; ``on_down`` is called when it is lost, ``on_close`` before the last one is closed.  They, and
-    everything given to ``call``, run on the link's own thread and must not block.
+    ``refusal`` says why RabbitMQ refuses the connection; "" if it accepts it or does not answer.  The link calls
+    ``on_up`` with each new connection, ``on_down`` when a connection is lost, and ``on_close`` once, before it closes
+    the last connection.  These callbacks, and the actions given to ``call``, run on the link's own thread and must not
+    block.
     """
 
     def __init__(
@@ -81,18 +82,18 @@ class Link:
         self._thread.start()
 
     def call(self, action: Action) -> bool:
-        """Run ``action`` on the link's thread, in the order of the calls.  False if the link is closed: it will not run."""
+        """Run ``action`` on the link's thread, in the order of the calls.  False if the link is closed."""
         with self._closing:
             if not self._closed:
                 self._loop.add_callback_threadsafe(partial(_logging_errors, action))
             return not self._closed
 
     def call_later(self, delay_s: float, action: Action) -> None:
-        """Call it on the link's thread only."""
+        """Run ``action`` on the link's thread after ``delay_s``.  Call this method on that thread only."""
         self._loop.call_later(delay_s, partial(_logging_errors, action))
 
     def close(self) -> None:
-        """Run the actions of earlier calls, close the connection, end the thread."""
+        """Run the actions of earlier calls, close the connection and end the thread.  Waits a few seconds."""
         with self._closing:
             already_closed, self._closed = self._closed, True
             if not already_closed:

@@ -27,16 +27,16 @@ _CONTRASTS = (
 )
 
 _SAME_END = 1.5
-"""In steps: phases of one place begin and end no further from each other."""
+"""Largest distance between the ends of two phases of one place, in slice steps."""
 
 _MOST_TOLD = 4
 
 _SAME_PLACE = 0.1
-"""Of the usual step: slices nearer to each other are at one place."""
+"""Slices that are nearer to each other than this share of the median step are at one place."""
 
 
 def places_of(stack: Stack) -> list[list[int]]:
-    """The slices that lie at one place, for each place."""
+    """Indices of the slices at each place, in order along the stack."""
     steps = np.diff(stack.places_mm)
     apart = steps[steps > TOLERANCE_MM]
     near_mm = (
@@ -51,7 +51,7 @@ def places_of(stack: Stack) -> list[list[int]]:
 
 
 def without_copies(slices: Sequence[Slice], values: Values) -> tuple[list[Slice], list[Note]]:
-    """Of slices that are the same in place and values, the first."""
+    """Drop slices with the place and the values of an earlier one; the notes tell the user how many."""
     stack = stack_of(slices)
     kept: list[Slice] = []
     for place in places_of(stack):
@@ -79,9 +79,10 @@ def _apart_mm(stack: Stack, i: int, j: int) -> float:
 
 
 def phases_of(slices: Sequence[Slice]) -> tuple[list[list[Slice]], str]:
-    """Apart by the clearest mark that tells them apart, else by InstanceNumber; and by what.
+    """Split ``slices`` into phases by the first of MARKS that separates them, otherwise by InstanceNumber.
 
-    One phase if no place is taken twice.  Raises DicomRefused, naming slices, if nothing tells.
+    Also returns the mark; "" and one phase if no place has two slices.  Raises DicomRefused, naming slices, if neither
+    separates them, or if all slices lie at one place.
     """
     stack = stack_of(slices)
     places = places_of(stack)
@@ -109,11 +110,11 @@ def phases_of(slices: Sequence[Slice]) -> tuple[list[list[Slice]], str]:
 
 
 def interleaved(slices: Sequence[Slice]) -> tuple[list[list[Slice]], str]:
-    """The same of phases that lie between each other's slices; one phase if no mark tells that.
+    """Like ``phases_of``, for phases that lie between each other's slices.
 
-    So are the stacks of an enhanced file, wherever they lie, unless they are one volume together.  Where the
-    steps are even, only marks count that change what an image shows: slices of one volume may be
-    taken in several acquisitions.
+    Returns one phase and "" if no mark separates the slices.  The stacks of an enhanced file become phases wherever
+    they lie, unless the steps of all slices are even, as in one volume.  With even steps, only marks that change what
+    an image shows are tried, because the slices of one volume may come from several acquisitions.
     """
     stack = stack_of(slices)
     steps = np.diff(stack.places_mm)
@@ -129,9 +130,9 @@ def interleaved(slices: Sequence[Slice]) -> tuple[list[list[Slice]], str]:
 
 
 def require_alike(groups: Sequence[Sequence[Slice]], mark: str) -> None:
-    """Raises DicomRefused, naming slices, if the phases do not reach from the same place to the same place.
+    """Raises DicomRefused, naming slices, if the phases do not begin at one place and end at one place.
 
-    Such are parts of a patient rather than phases, and the first of them may be the smallest.
+    These are parts of the patient, not phases, and the first one may be the smallest.
     """
     stacks = [stack_of(group) for group in groups]
     ends = np.array([[s.slices[0].position_mm, s.slices[-1].position_mm] for s in stacks])
@@ -168,7 +169,7 @@ def _is_one_phase(group: list[Slice]) -> bool:
 
 
 def _in_order(groups: list[list[Slice]], mark: str) -> list[list[Slice]]:
-    """By the mark if that is a number in each, else by InstanceNumber."""
+    """Sort by the mark if it is a number in every group, otherwise by InstanceNumber."""
     try:
         return sorted(groups, key=lambda group: float(group[0].marks[mark]))
     except ValueError:
@@ -180,9 +181,10 @@ def _first_number(group: list[Slice]) -> int:
 
 
 def _by_number(stack: Stack, places: list[list[int]]) -> list[list[Slice]]:
-    """Apart by their order at each place, if every place has as many and the numbers tell the order.
+    """Phases by the order of InstanceNumber at each place; [] if the numbers do not define them.
 
-    They do if one phase ends before the next one begins, or if all slices of a place follow each other.
+    They do if every place has the same number of slices, and either the numbers of one phase all precede those of the
+    next, or the slices of each place have consecutive numbers.
     """
     numbers = [one.number for one in stack.slices]
     most = max(len(place) for place in places)

@@ -1,8 +1,8 @@
 """Resamples tilted, shifted or unevenly spaced slices to one even, perpendicular stack, by linear interpolation.
 
 The new grid keeps the directions of the slices and the size of their pixels.  It begins at the first slice and
-ends at the last, and is so much wider that every slice lies in it.  Within a slice and between two slices values
-are linear; up to half a pixel beyond the middle of the outermost one they go on as they are.  What no slice
+ends at the last, and is wide enough to contain every slice.  Values are interpolated linearly within a slice and
+between two slices, and are extrapolated up to half a pixel beyond the centre of the outermost pixel.  What no slice
 covers gets the smallest value of the series.
 """
 
@@ -19,13 +19,14 @@ from dss_images.dicom.stack import TOLERANCE_MM, Array, Stack, is_evenly_tilted
 
 _MOST_WIDENED = 4.0
 _EVEN_SHARE = 0.25
-"""Slices nearer to an even step than this share of it stay as many as they are."""
+"""If no slice is further than this share of a step from even positions, the number of slices stays the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewGrid:
-    """``corner_mm`` is the first voxel's place from the first slice's, along row and column; ``places_mm``
-    the new planes along the normal.  ``columns`` and ``rows`` are the new matrix.
+    """``corner_mm`` is the offset of the first voxel from that of the first slice, along row and column.
+
+    ``places_mm`` are the positions of the new planes along the normal; ``columns`` and ``rows`` are the new matrix.
     """
 
     corner_mm: Array
@@ -35,7 +36,10 @@ class NewGrid:
 
 
 def grid_for(stack: Stack) -> NewGrid:
-    """Raises DicomRefused if it would be many times as large as the slices."""
+    """The smallest grid that contains every slice.
+
+    Raises DicomRefused if a plane would have more than _MOST_WIDENED times the pixels of a slice.
+    """
     low, high = stack.shifts_mm.min(axis=0), stack.shifts_mm.max(axis=0)
     more = [math.ceil((high[k] - low[k] - TOLERANCE_MM) / stack.pixel_mm[k]) for k in range(2)]
     first = stack.slices[0]
@@ -50,7 +54,7 @@ def grid_for(stack: Stack) -> NewGrid:
 
 
 def _planes(stack: Stack) -> Array:
-    """As fine as the finest steps, or as many as there are slices if those are nearly even."""
+    """Even positions: as many as there are slices if those are nearly even, otherwise with their smallest step."""
     places = stack.places_mm
     count, length = len(places), float(places[-1])
     even = np.linspace(0.0, length, count)
@@ -62,10 +66,10 @@ def _planes(stack: Stack) -> Array:
 def planes(
     stack: Stack, grid: NewGrid, values: Callable[[Slice], npt.NDArray[np.generic]], outside: float
 ) -> Iterator[Array]:
-    """The new planes (rows, columns), the first one first.
+    """The new planes (rows, columns), in order; ``outside`` fills what no slice covers.
 
-    Between two slices of a tilted stack values are taken along its own axis, which keeps its sides; between
-    slices that are shifted otherwise, along the normal.
+    A tilted stack is interpolated along its own axis, which keeps its sides straight; slices that are shifted
+    otherwise are interpolated along the normal.
     """
     tilted = is_evenly_tilted(stack)
     held: dict[int, Array] = {}
@@ -92,7 +96,7 @@ def _between(below: Array, above: Array, weight: float) -> Array:
 
 
 def _weight(stack: Stack, below: int, place: float) -> float:
-    """Of the slice above; 0 or 1 where a slice lies in the plane, so that its neighbour has no say."""
+    """Weight of the slice above; exactly 0 or 1 if a slice lies in the plane, which excludes its neighbour."""
     start, end = stack.places_mm[below], stack.places_mm[below + 1]
     if abs(place - start) <= 1e-6:
         return 0.0
@@ -106,7 +110,7 @@ def _moved(stack: Stack, shift_mm: Array, grid: NewGrid, plane: Array) -> Array:
 
 
 def _along(plane: Array, shift: float, count: int) -> Array:
-    """``plane`` moved by ``shift`` columns into ``count`` columns; not a number where it does not reach."""
+    """``plane`` moved by ``shift`` columns into ``count`` columns; NaN where it does not reach."""
     place = np.arange(count) - (round(shift) if abs(shift - round(shift)) < 1e-6 else shift)
     own = plane.shape[1]
     left = np.clip(np.floor(place).astype(int), 0, max(own - 2, 0))

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Mapping
 from dss_images.default_colours import Rgb, default_colour
 
 MOST_COLOURS = 128
-"""Colours of labels; the other places of the palette are grey."""
+"""Most colours of labels; the rest of the palette is grey."""
 
 
 class Palette:
-    """``greys`` shades from black to white, then a colour for each of the labels that are shown."""
+    """256 colours: the first ``greys`` run from black to white; the label colours follow, MOST_COLOURS at most."""
 
     def __init__(self, values: Iterable[int], colours: Mapping[int, Rgb]) -> None:
-        """``values`` are those of the labels that are shown."""
+        """``values`` are the labels to show; a label that ``colours`` lacks gets its default colour."""
         shown = {value: colours.get(value) or default_colour(value) for value in values}
         distinct = list(dict.fromkeys(shown.values()))[:MOST_COLOURS]
         self.greys = 256 - len(distinct)
@@ -25,13 +25,13 @@ class Palette:
         return self.greys - 1
 
     def place(self, value: int) -> int:
-        """Where in the palette the colour of that label is."""
+        """Index in the palette of the label's colour.  Raises KeyError if the label is not shown."""
         return self._places[value]
 
     def _grey(self, index: int) -> int:
         return round(255 * index / (self.greys - 1))
 
     def _place_of(self, colour: Rgb, distinct: list[Rgb]) -> int:
-        """The nearest, where there are more labels than places."""
+        """Index of the nearest colour: there may be more colours than MOST_COLOURS."""
         apart = [sum((a - b) ** 2 for a, b in zip(colour, d, strict=True)) for d in distinct]
         return self.greys + apart.index(min(apart))

@@ -1,7 +1,7 @@
-"""Which three slices of an image show its labels best, cut out of it slice by slice.
+"""Chooses the three slices of an image that show its labels best, and cuts them out.
 
-Arrays are (z, y, x) in any orientation.  A segmentation and its image pass by once each, so that neither
-need be in memory.
+Arrays are (z, y, x) in any orientation.  A segmentation and its image are each read once, slice by slice, so
+neither has to fit in memory.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -17,12 +17,12 @@ Voxels = npt.NDArray[Any]
 
 _VALUES = 1 << 16
 _MOST_CLASSES = 256
-"""Labels beyond that many count together when slices are chosen."""
+"""``best_indices`` counts at most this many labels separately; further labels share a count."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plane:
-    """One slice as it is looked at (row, column).  ``edges`` name its left, right, upper and lower side."""
+    """One slice as displayed (row, column).  ``edges`` are four letters for its left, right, upper and lower side."""
 
     grey: Voxels
     labels: Voxels
@@ -32,7 +32,7 @@ class Plane:
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """Three slices: of each axis (z, y, x) the one at its index, with the two other axes in their order."""
+    """The slices at ``indices`` (z, y, x), one perpendicular to each axis: (y, x), (z, x) and (z, y)."""
 
     indices: tuple[int, int, int]
     slices: tuple[Voxels, Voxels, Voxels]
@@ -41,9 +41,9 @@ class Cut:
 def best_indices(
     labels: Iterable[Voxels], shape: tuple[int, int, int], values: Collection[int]
 ) -> tuple[int, int, int]:
-    """Of each axis the index where most of all labels is, each label counting as much as any other.
+    """Index (z, y, x) of the slices that contain most of the labels; each label has the same weight.
 
-    ``labels`` are slices (y, x) with the values ``values`` and 0; without any label, the middle.
+    ``labels`` are slices (y, x) with the values ``values`` and 0.  The middle index if there is no label.
     """
     classes = np.zeros(_VALUES, np.intp)
     for number, value in enumerate(sorted(set(values) - {0})):
@@ -75,7 +75,10 @@ def _best(counts: Voxels) -> int:
 
 
 def cut(slices: Iterable[Voxels], indices: tuple[int, int, int]) -> Cut:
-    """``slices`` (y, x) of a volume, from the first to the last."""
+    """Cut three slices at ``indices`` (z, y, x) out of all ``slices`` (y, x) of a volume, in order.
+
+    Raises ValueError if there is no slice z, IndexError if y or x is out of range.
+    """
     z_at, y_at, x_at = indices
     axial: Voxels | None = None
     rows, columns = [], []
@@ -92,9 +95,9 @@ def cut(slices: Iterable[Voxels], indices: tuple[int, int, int]) -> Cut:
 def as_seen(
     grey: Cut, labels: Cut, spacing_mm: tuple[float, float, float], order: LpsOrder
 ) -> tuple[Plane, ...]:
-    """Axial, coronal, sagittal: the patient's right is at the left, the front at the top or left, the head up.
+    """Axial, coronal and sagittal plane: patient's right at the left, front at the top or left, head at the top.
 
-    ``spacing_mm`` is that of the array's axes (z, y, x), and ``order`` leads from it to the patient's.
+    ``spacing_mm`` is along the array's axes (z, y, x); ``order`` maps these axes to the patient's.
     """
     return tuple(_seen(patient, grey, labels, spacing_mm, order) for patient in range(3))
 
@@ -105,7 +108,7 @@ _EDGES = ("RLAP", "RLSI", "APSI")
 def _seen(
     patient: int, grey: Cut, labels: Cut, spacing_mm: tuple[float, float, float], order: LpsOrder
 ) -> Plane:
-    """Perpendicular to the patient's axis (0: feet to head, 1: front to back, 2: right to left)."""
+    """The plane perpendicular to the axis ``patient`` (0: feet to head, 1: front to back, 2: right to left)."""
     own = order.axes[patient]
     rows, columns = (spacing_mm[order.axes[axis]] for axis in range(3) if axis != patient)
     return Plane(
@@ -118,9 +121,9 @@ def _seen(
 
 def _turned(part: Voxels, own: int, patient: int, order: LpsOrder) -> Voxels:
     plane: Voxels = order.apply(np.expand_dims(part, own)).take(0, axis=patient)
-    return plane if patient == 0 else plane[::-1]  # the first row is that of the feet
+    return plane if patient == 0 else plane[::-1]  # the first row is at the feet
 
 
 def slices_of(voxels: Voxels) -> Iterator[Voxels]:
-    """Of an array (z, y, x)."""
+    """The slices (y, x) of an array (z, y, x)."""
     yield from voxels

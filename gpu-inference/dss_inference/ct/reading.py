@@ -23,12 +23,12 @@ from dss_inference.errors import InferenceError
 _SHORTEST_MM = 20.0
 LOWEST_HU, HIGHEST_HU = -1024, 3071
 _NO_HU_ABOVE = -50
-"""A CT contains air or fat; an image without so dark a voxel is not in Hounsfield units."""
+"""Every CT contains air or fat, so an image whose voxels are all above this is not in Hounsfield units."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ct:
-    """``hu`` is (z, y, x) in LPS order, clamped, since padding of -2048 or -3024 would spoil every mean.
+    """``hu`` is (z, y, x) in LPS order, clamped to LOWEST_HU..HIGHEST_HU: padding of -2048 would distort every mean.
 
     ``grid`` is the grid of ``hu`` in the file's own order, ``place`` its position in the file, and ``box`` the
     part of the image that is to be segmented.
@@ -42,20 +42,20 @@ class Ct:
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
-        """Along the axes of ``hu``."""
+        """Spacing of ``hu`` along its axes (z, y, x)."""
         return self.order.spacing_mm(self.grid)
 
     def point_mm(self, index: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-        """The point in LPS of an index (z, y, x) into ``hu``."""
+        """The point (x, y, z) in LPS at an index (z, y, x) into ``hu``; the index may be fractional."""
         return self.grid.point_mm(self.order.own_index(index, self.hu.shape)[::-1])
 
     @property
     def is_cropped(self) -> bool:
-        """True if the box is smaller than the image."""
+        """True if the box to segment is smaller than the image."""
         return self.box.of(self.place.grid.volume) != self.place.grid.volume
 
     def inside(self, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """``labels`` in the order of ``hu``, with 0 outside the box."""
+        """``labels``, an array like ``hu``, with 0 outside the box."""
         if self.box == self.place.box:
             return labels
         kept, part = np.zeros_like(labels), self.box.slices

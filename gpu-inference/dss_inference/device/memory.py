@@ -27,10 +27,10 @@ class Memory(Protocol):
 
 
 class ProcessMemory:
-    """The memory of this process by proc(5), with all its threads and libraries."""
+    """The memory of this process from /proc (proc(5)), including its threads and libraries."""
 
     def begin(self) -> None:
-        with suppress(OSError):  # then the peak is that since the process began
+        with suppress(OSError):  # then peak_bytes counts from the start of the process
             (_SELF / "clear_refs").write_text(_RESET_PEAK)
 
     def peak_bytes(self) -> int:
@@ -40,7 +40,7 @@ class ProcessMemory:
         return _bytes_in(_SELF / "status", "VmRSS")
 
     def free_bytes(self) -> int:
-        """The smaller of the machine's and the container's (cgroup v2)."""
+        """Available memory of the machine, or of the container if that is less (cgroup v2)."""
         free = _bytes_in(Path("/proc/meminfo"), "MemAvailable")
         with suppress(OSError, ValueError):  # no container, or one without a limit
             limit, used = (int((_CGROUP / f"memory.{n}").read_text()) for n in ("max", "current"))

@@ -1,4 +1,4 @@
-"""Number of windows in a batch, by the free memory."""
+"""Chooses the number of windows in a batch by the free memory."""
 
 import math
 
@@ -7,14 +7,14 @@ from dss_inference.device.memory import Memory
 _SHARE = 0.8
 """Share of the free memory that a larger batch may take, since images need different amounts."""
 _RECOVERED = 1.5
-"""A batch that was too large is tried again when this many times as much memory is free."""
+"""A size that failed is tried again when the free memory has grown by more than this factor."""
 
 
 class WindowBatch:
-    """Doubles from image to image while the memory allows it, and halves when it does not.
+    """The size doubles from image to image while the free memory allows it, and is halved when it does not.
 
-    The memory of a window is measured.  Before that, and if the measurement was too low, the batch shrinks
-    when memory runs out.
+    The caller reports the memory of each batch with ``fitted`` and each failure with ``failed``.  ``first`` is the
+    size until a measurement was reported, ``most`` the largest size.
     """
 
     def __init__(self, *, first: int, most: int, memory: Memory) -> None:
@@ -42,11 +42,11 @@ class WindowBatch:
         return untried and size * self._window_bytes <= share * free_bytes
 
     def fitted(self, size: int, taken_bytes: int | None) -> None:
-        """``taken_bytes`` is the additional memory of the batch; None if it was not measured."""
+        """Report a batch that fitted; ``taken_bytes`` is its additional memory, None if it was not measured."""
         self.size = size
         if taken_bytes is not None:
             self._window_bytes = taken_bytes / size
 
     def failed(self, size: int) -> None:
-        """Memory ran out with ``size`` windows."""
+        """Report that memory ran out with ``size`` windows, so that ``choose`` avoids that size until more is free."""
         self._too_large, self._free_then = size, self._memory.free_bytes()

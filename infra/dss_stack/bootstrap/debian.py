@@ -1,4 +1,4 @@
-"""What Debian and Ubuntu have to give: with apt-get for root, else unpacked into a folder of ours."""
+"""Installs packages of Debian and Ubuntu: with apt-get as root, otherwise by unpacking them into a folder."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ _NO_CLUSTER = Path("/etc/postgresql-common/createcluster.d/dss-bootstrap.conf")
 
 
 def install(workshop: Workshop, packages: Sequence[str]) -> None:
-    """As root, with apt-get.  No service is started or enabled, and no database cluster is made."""
+    """Install ``packages`` with apt-get; needs root.  Starts and enables no service, creates no database cluster."""
     _require_apt(packages)
     purpose = f"Installing {_listed(packages)}"
     services_before = _known_services()
@@ -48,9 +48,9 @@ def install(workshop: Workshop, packages: Sequence[str]) -> None:
 
 
 def unpack(workshop: Workshop, packages: Sequence[str], sysroot: Path) -> None:
-    """Without being root: ``packages`` and what they need, unpacked so that ``sysroot`` is their root.
+    """Unpack ``packages`` and their dependencies, with ``sysroot`` as their root directory; needs no root.
 
-    Packages of the machine itself are not fetched again; what was unpacked there before stays.
+    Packages that the machine already has are not downloaded; earlier contents of ``sysroot`` stay.
     """
     _require_apt(packages)
     purpose = f"Fetching {_listed(packages)}"
@@ -69,7 +69,10 @@ def unpack(workshop: Workshop, packages: Sequence[str], sysroot: Path) -> None:
 
 
 def pip_wheel(workshop: Workshop, folder: Path) -> Path:
-    """Debian's pip as a file that Python can run; it is in the package that ``ensurepip`` takes it from."""
+    """Install python3-pip-whl, which ``ensurepip`` needs as well, and return its pip wheel, which Python can run.
+
+    Without root, the package is unpacked into ``folder``.
+    """
     package = "python3-pip-whl"
     if os.geteuid() == 0:
         install(workshop, [package])
@@ -94,7 +97,7 @@ def _listed(packages: Sequence[str]) -> str:
 
 @contextmanager
 def _no_services() -> Iterator[None]:
-    """Keeps a policy that the machine has already; takes ours away again."""
+    """Let apt-get start no service in the block; an existing policy-rc.d stays, ours is removed afterwards."""
     _remove_leftovers()
     if not _POLICY.exists():
         _POLICY.write_text(f"#!/bin/sh\n{_MARK}exit 101\n")
@@ -114,7 +117,7 @@ def _remove_leftovers() -> None:
 
 
 def _known_services() -> set[str]:
-    """Those that the machine would start by itself, without being asked, when it starts next."""
+    """Those of _SERVICES that are installed, so that systemd may start them at boot."""
     if shutil.which("systemctl") is None:
         return set()
     return {name for name in _SERVICES if (_UNITS / name).exists()}
@@ -122,7 +125,7 @@ def _known_services() -> set[str]:
 
 @contextmanager
 def _private_apt(folder: Path) -> Iterator[list[str]]:
-    """The command: it writes into ``folder`` only, and reads what the machine has installed."""
+    """The apt-get command: it writes only to ``folder``, and reads the machine's list of installed packages."""
     shutil.rmtree(folder, ignore_errors=True)
     for name in ("lists/partial", "archives/partial"):
         (folder / name).mkdir(parents=True)
@@ -137,9 +140,9 @@ def _private_apt(folder: Path) -> Iterator[list[str]]:
 
 
 def _move_erlang(fresh: Path, sysroot: Path) -> None:
-    """Erlang's start scripts name the folder that it was built for, whatever the environment says.
+    """Set the root directory in Erlang's start scripts to ``sysroot``; no environment variable overrides it.
 
-    There are two: for people, and for Erlang itself when it starts its port mapper.
+    There are two scripts: one for users, and one that Erlang runs to start its port mapper.
     """
     erlang = "usr/lib/erlang"
     for script in fresh.glob(f"{erlang}/**/bin/erl"):

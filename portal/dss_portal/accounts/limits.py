@@ -1,7 +1,7 @@
 """Limits on how often a user or a client address may do something, counted in this process.
 
-Memory is bounded: two numbers for each of the last MAX_KEYS that did something.  With several portals
-each counts for itself, so the limits of a site are at most theirs times the number of portals.
+Memory is bounded: at most MAX_KEYS keys are counted.  Each portal counts separately, so the limit of a site is at
+most the configured one times the number of portals.
 """
 
 import math
@@ -13,19 +13,19 @@ from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
 
 WINDOW_S = 60.0
-MAX_KEYS = 10_000  # beyond these, the keys that were quiet for longest are forgotten
+MAX_KEYS = 10_000  # more keys replace the least recently used ones
 
 
 @dataclass
 class Count:
-    """Events since ``began_s``, and in the minute before that."""
+    """``events`` since ``began_s`` (time.monotonic), and ``before``: those in the window of 60 s that ended there."""
 
     began_s: float
     events: int = 0
     before: int = 0
 
     def recent(self, now_s: float) -> float:
-        """Events within the last minute, estimated: those of the earlier window count in proportion."""
+        """Estimated number of events in the last 60 s: the earlier window counts by its share of them."""
         age_s = now_s - self.began_s
         if age_s >= WINDOW_S:
             self.before = self.events if age_s < 2 * WINDOW_S else 0
@@ -35,7 +35,7 @@ class Count:
 
 
 class Window:
-    """About ``limit`` events for each key within any minute; 0 is no limit."""
+    """Allows about ``limit`` events for each key in any 60 s; 0 is no limit."""
 
     def __init__(self, limit: int, sentence: str) -> None:
         self._limit = limit
@@ -43,7 +43,7 @@ class Window:
         self._counts: OrderedDict[str, Count] = OrderedDict()
 
     def count(self, key: str) -> None:
-        """Count an event.  Raises Refused, and counts none, if the limit is reached."""
+        """Count an event of ``key``.  Raises Refused (429) if the limit is reached; that event is not counted."""
         now_s = time.monotonic()
         count = self._counts.setdefault(key, Count(now_s))
         self._counts.move_to_end(key)

@@ -1,4 +1,4 @@
-"""The two routes of a sign-in by OpenID Connect: to the issuer, and back."""
+"""The two routes of an OpenID Connect sign-in: the redirect to the issuer, and its callback."""
 
 import hmac
 import logging
@@ -32,7 +32,7 @@ def issuer() -> OpenIdIssuer:
 @blueprint.get("/signin")
 @changes_state
 async def begin() -> Redirect:
-    """Redirect to the issuer.  A signed cookie keeps what the browser must bring back."""
+    """Redirect to the issuer.  A signed cookie keeps state, nonce and PKCE verifier for ``finish``."""
     started = await issuer().start()
     session[_KEPT] = [started.state, started.nonce, started.verifier]
     return redirect_to(started.url, 303)
@@ -41,7 +41,10 @@ async def begin() -> Redirect:
 @blueprint.get("/api/oauth2cb")
 @changes_state
 async def finish() -> Redirect:
-    """Open a session for the user that the issuer vouches for, in the browser that began the sign-in."""
+    """Callback of the issuer: open a session for the user that it authenticated, and redirect to the start page.
+
+    Raises Refused if this browser did not begin the sign-in, if it took too long, or if the issuer refused the user.
+    """
     kept = session.pop(_KEPT, None)
     state = request.args.get("state", "")
     if kept is None or not hmac.compare_digest(kept[0].encode(), state.encode()):

@@ -28,7 +28,7 @@ _HASH = "<regex('[a-f0-9]+'):githash>"
 
 
 def sysadmin_only(view: View[P]) -> View[P]:
-    """Rights are looked up now, not remembered from the sign-in."""
+    """Refuse users who are no sysadmin now; their rights at sign-in do not count."""
 
     @wraps(view)
     async def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
@@ -40,7 +40,7 @@ def sysadmin_only(view: View[P]) -> View[P]:
 
 
 def own_provider_too(view: View[P]) -> View[P]:
-    """Like ``sysadmin_only``, and also for admins of the provider in the address."""
+    """Like ``sysadmin_only``, but also allow admins of the provider in the URL."""
 
     @wraps(view)
     async def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
@@ -109,7 +109,7 @@ async def services(provider: str) -> Response:
 @blueprint.post(f"/providers/{_PROVIDER}/services")
 @sysadmin_only
 async def add_service(provider: str) -> Response:
-    """The hash of the service: the commit of its repository, or one made of ``descriptor``, a service.json."""
+    """Add a service and return its hash: the commit of its repository, or that of ``descriptor``, a service.json."""
     form = await parameters.form()
     owner = await store.provider_named(provider)
     if "descriptor" in form:
@@ -137,7 +137,10 @@ async def tickets() -> Response:
 @blueprint.post("/tickets/purge/<any(completed, all):which>")
 @sysadmin_only
 async def purge(which: str) -> Response:
-    """Delete what is older than ``days`` (or ``hours``), 7 days if neither is given."""
+    """Delete tickets created more than ``days`` (or ``hours``) ago, 7 days by default.
+
+    ``completed`` deletes only tickets that have ended.  Raises Refused if the age is no number or negative.
+    """
     age = _age(await parameters.form())
     datastore = components().datastore
     count = await store.purge(datastore, completed_only=which == "completed", older_than=age)

@@ -1,4 +1,4 @@
-"""What every command needs: settings, database, broker, and a sentence for each failure."""
+"""What every command needs: settings, database, broker, and a message for each failure."""
 
 import asyncio
 import os
@@ -34,7 +34,7 @@ def with_database(work: Callable[[], Awaitable[T]]) -> T:
 
 
 def or_sentence(work: Coroutine[Any, Any, T]) -> T:
-    """The result of ``work``.  Exits with a sentence if the database cannot be used."""
+    """Run ``work`` and return its result.  Exits with a message if the database cannot be used."""
     try:
         return asyncio.run(work)
     except Exception as error:
@@ -45,7 +45,7 @@ def or_sentence(work: Coroutine[Any, Any, T]) -> T:
 
 
 def or_exit(work: Callable[[], Awaitable[T]]) -> T:
-    """Like ``with_database``.  Exits with a sentence if the work is refused."""
+    """Run ``work`` with a database connection.  Exits with a message if it raises LookupError or Refused."""
     try:
         return with_database(work)
     except (LookupError, Refused) as error:
@@ -53,7 +53,7 @@ def or_exit(work: Callable[[], Awaitable[T]]) -> T:
 
 
 def with_broker(work: "Callable[[Settings, RabbitBroker], Awaitable[T]]") -> T:
-    """Like ``or_exit``; ``work`` also gets the broker."""
+    """Like ``or_exit``, but pass the settings and a broker to ``work``; closes the broker afterwards."""
     from dss_broker.rabbit import RabbitBroker  # noqa: PLC0415 - most commands need none
 
     settings = read(Settings)
@@ -65,7 +65,7 @@ def with_broker(work: "Callable[[Settings, RabbitBroker], Awaitable[T]]") -> T:
 
 
 def read(kind: type[S]) -> S:
-    """From the environment.  Exits with a sentence for each setting that is missing or wrong."""
+    """Read settings from the environment.  Exits with one message for each setting that is missing or wrong."""
     for name, value in renamed(os.environ).items():
         os.environ.setdefault(name, value)
     try:

@@ -1,8 +1,7 @@
-"""Transactions that leave nothing behind when their connection dies, and that tell of their commit.
+"""Transactions that always return their connection to the pool, and that report their commit to ``commits``.
 
-Tortoise 1.1.9 (see ``patches.CHECKED``) keeps the connection out of the pool if a transaction cannot be
-begun.  If the connection cannot be given back either, it stays in the caller's context, and every later
-query there fails.
+Tortoise 1.1.9 (see ``patches.CHECKED``) does not return the connection to the pool if a transaction cannot begin.
+If the connection cannot be returned either, it stays in the caller's context, and every later query there fails.
 """
 
 from typing import Any
@@ -21,7 +20,7 @@ from dss_portal.database.hidden_values import HiddenValues
 
 
 class CarefulTransaction(TransactionContextPooled):
-    """An outermost transaction.  However it ends, its connection goes back to the pool and out of the context."""
+    """An outermost transaction.  Its end always returns the connection to the pool and clears the context."""
 
     __slots__ = ("_commit",)
 
@@ -61,7 +60,7 @@ class CarefulTransaction(TransactionContextPooled):
 
 
 class Transaction(HiddenValues, TransactionWrapper):
-    """The connection of a transaction."""
+    """The connection of a transaction, with HiddenValues; so are those of nested transactions."""
 
     def _in_transaction(self) -> TransactionContext:
         return NestedTransactionContext(Transaction(self))

@@ -1,7 +1,7 @@
-"""Claims of providers over HTTP.  All that are asked at the same time are granted in one transaction.
+"""Claims of providers over HTTP.  Simultaneous requests are granted in one transaction.
 
-Grants of one service are made one at a time, and a commit waits for the disk, so claims that came singly
-would wait for one commit after the other.
+The grants of one service are serialised and each commit waits for the disk, so separate transactions would wait
+for one commit after the other.
 """
 
 from collections import defaultdict
@@ -30,7 +30,7 @@ WHERE access.user_id = ANY($1)
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """A user asks for the next waiting ticket of these services."""
+    """A user's request to claim the next waiting ticket of the services ``githashes``."""
 
     user_id: int
     githashes: Sequence[str]
@@ -39,7 +39,7 @@ class Ask:
 
 @dataclass(frozen=True, kw_only=True)
 class Granted:
-    """``ticket``: None if none waits."""
+    """Answer to an Ask: ``ticket`` is None if none waits; ``services`` are those that were asked for."""
 
     ticket: Ticket | None
     services: Sequence[Service]
@@ -47,13 +47,13 @@ class Granted:
 
 @dataclass
 class _Rights:
-    """Of a user: the names of his providers, and the services that they offer, by hash."""
+    """The names of a user's providers, and the ids of the services that they offer, by hash."""
 
     providers: set[str] = field(default_factory=set)
     services: dict[str, int] = field(default_factory=dict)
 
     def check(self, ask: Ask) -> None:
-        """Raises Refused, naming the first service that is not his."""
+        """Raises Refused, naming the first service, or else the provider, that is not the user's."""
         for githash in ask.githashes:
             if githash not in self.services:
                 raise Refused(f"You are not a provider for service {githash} ", 401)
@@ -62,7 +62,7 @@ class _Rights:
 
 
 async def grant(asks: Sequence[Ask]) -> list[Granted | Exception]:
-    """In turn; a Refused where the user has no right."""
+    """Grant ``asks`` in their order; the answers are in the same order.  A Refused for a user without the right."""
     async with in_transaction():
         rights = await _kept_rights({ask.user_id for ask in asks})
         ids = {i for right in rights.values() for i in right.services.values()}
@@ -93,7 +93,7 @@ def _wanted(ask: Ask, rights: _Rights, services: dict[int, Service]) -> list[Ser
 
 
 async def _kept_rights(user_ids: set[int]) -> dict[int, _Rights]:
-    """Nobody takes them away before the caller's transaction ends."""
+    """Rights by user id; the rows of ProviderAccess stay locked until the caller's transaction ends."""
     of_users = ProviderAccess.filter(user_id__in=list(user_ids))
     await of_users.order_by("id").select_for_update()
     rows = await get_connection("default").execute_query_dict(_RIGHTS, [list(user_ids)])

@@ -35,7 +35,7 @@ async def services() -> Response:
 @blueprint.post("/services/<regex('[a-f0-9]+'):githash>/claims")
 @signed_in
 async def claim_one(githash: str) -> Response:
-    """The number of the claimed ticket, or -1."""
+    """Claim a ticket and respond with its number, or -1 if none waits."""
     ticket = await _claim([githash], await parameters.form())
     return plain("-1" if ticket is None else str(ticket[0]))
 
@@ -43,7 +43,10 @@ async def claim_one(githash: str) -> Response:
 @blueprint.post("/services/claims")
 @signed_in
 async def claim_any() -> Response:
-    """One row, or the word None that the Python client compares."""
+    """Claim a ticket of the listed services.
+
+    Responds with one row, or with the word ``None`` if none waits: the Python client compares with it.
+    """
     form = await parameters.form()
     row = await _claim(_listed(form), form)
     if row is None:
@@ -55,7 +58,7 @@ async def claim_any() -> Response:
 @blueprint.post("/services/available")
 @signed_in
 async def available() -> Response:
-    """Which of the listed services have waiting tickets; an empty body if none has."""
+    """List those of the given services that have waiting tickets; an empty body if there are none."""
     form = await parameters.form()
     services = await store.provided(current_user(), _listed(form))
     await store.heard(services)
@@ -67,7 +70,7 @@ async def available() -> Response:
 @blueprint.get("/tickets/<int:ticket_id>/status")
 @signed_in
 async def status(ticket_id: int) -> Response:
-    """Also renews the lease of the user's claim."""
+    """Respond with the ticket's status, and renew the lease of the user's claim."""
     ticket = await store.visible(ticket_id, current_user())
     if ticket.claim_id is not None:
         await claims.renew_for(ticket.claim_id, current_user().id)
@@ -77,7 +80,7 @@ async def status(ticket_id: int) -> Response:
 @blueprint.post("/tickets/<int:ticket_id>/status")
 @signed_in
 async def finish(ticket_id: int) -> Response:
-    """A success waits until the results have been judged."""
+    """End the user's claim with ``success`` or ``failed``.  For ``success``, wait for the check of the results."""
     user = current_user()
     await store.claimed_once(ticket_id, user)
     asked = await parameters.required("status")
@@ -133,12 +136,12 @@ async def upload(ticket_id: int, area: Area) -> Response:
 @blueprint.post("/tickets/<int:ticket_id>/<any(info, warning, error):category>")
 @signed_in
 async def add_log(ticket_id: int, category: str) -> Response:
-    """The number of the new log line."""
+    """Add a line to the ticket's log and respond with its number."""
     user = current_user()
     try:
         message = await parameters.required("message")
     except Refused:
-        await store.claimed_once(ticket_id, user)  # what is said first
+        await store.claimed_once(ticket_id, user)  # its refusal takes precedence
         raise
     number = await writing.add_log(ticket_id, user.id, category, message)
     if number is None:
@@ -152,7 +155,7 @@ async def add_log(ticket_id: int, category: str) -> Response:
 @blueprint.post("/tickets/<int:ticket_id>/attachments")
 @signed_in
 async def attach(ticket_id: int) -> Response:
-    """The number of the attachment, which the next log line will carry."""
+    """Store an attachment and respond with its number.  The next log line gets it."""
     user, datastore = current_user(), components().datastore
     await store.require_claim(ticket_id, user)
     sent = await uploads.file_part()
@@ -178,7 +181,7 @@ async def progress_value(ticket_id: int) -> Response:
 @blueprint.post("/tickets/<int:ticket_id>/progress")
 @signed_in
 async def set_progress(ticket_id: int) -> Response:
-    """``progress`` 0 deletes the progress of the chunk."""
+    """Set the progress of a part of the work; 0 deletes it."""
     user = current_user()
     try:
         form = await parameters.form()
@@ -186,7 +189,7 @@ async def set_progress(ticket_id: int) -> Response:
             parameters.fraction(form, name) for name in ("chunk_start", "chunk_end", "progress")
         )
     except Refused:
-        await store.claimed_once(ticket_id, user)  # what is said first
+        await store.claimed_once(ticket_id, user)  # its refusal takes precedence
         raise
     if done and await writing.set_progress(ticket_id, user.id, start, end, done):
         return plain("success")
@@ -202,10 +205,10 @@ async def set_progress(ticket_id: int) -> Response:
 
 
 async def _claim(githashes: list[str], form: dict[str, str]) -> tuple[int, str, str] | None:
-    """Number, service and status of the ticket claimed, if one waits."""
+    """Claim a ticket and return its number, service hash and status; None if none waits."""
     user = current_user()
     if "provider" not in form:
-        await store.heard(await store.provided(user, githashes))  # what is said first
+        await store.heard(await store.provided(user, githashes))  # its refusal takes precedence
     claimant = Claimant(
         provider=parameters.of(form, "provider"),
         instance=form.get("code", "default"),

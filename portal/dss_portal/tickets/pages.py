@@ -27,7 +27,7 @@ SHOWN = 200
 
 @blueprint.get("")
 async def listing() -> Response:
-    """The newest ones, and older ones that were never submitted: they may count in the quota."""
+    """The user's newest tickets, and older ones never submitted, since those may count towards the quota."""
     user_id = current_user().id
     tickets = await newest_tickets(SHOWN, user_id=user_id)
     if len(tickets) == SHOWN:
@@ -56,7 +56,7 @@ async def undelete(ticket_id: int) -> Response:
 
 @blueprint.post(f"/<{NUMBER}:ticket_id>/title")
 async def rename(ticket_id: int) -> Response:
-    """Raises Refused."""
+    """Save the ticket's new title.  Raises Refused if it is not allowed."""
     title = (await forms.submitted()).text("title")
     await titles.rename(ticket_id, current_user(), title)
     return await see_other(addresses.ticket(ticket_id), "The name was saved.")
@@ -79,7 +79,7 @@ async def retry(ticket_id: int) -> Response:
 
 @dataclass(frozen=True, kw_only=True)
 class Around:
-    """What a list of the user's tickets shows beside these; by ticket, ``missed`` by service."""
+    """What a list of tickets shows about them, by ticket number; ``missed`` are sentences by service name."""
 
     places: dict[int, int]
     results: dict[int, int]
@@ -102,7 +102,7 @@ async def around(user_id: int, tickets: Sequence[TicketRow]) -> Around:
 
 
 async def _places(user_id: int) -> dict[int, int]:
-    """Where the user's waiting tickets stand in their queues."""
+    """Queue position of each waiting ticket of the user, by ticket number."""
     waiting = Ticket.filter(user_id=user_id, status=Status.READY).order_by("-id")
     return {t.id: await queue.position(t) for t in await waiting.limit(SHOWN)}
 

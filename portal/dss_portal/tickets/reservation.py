@@ -1,8 +1,8 @@
 """Disk quota reserved for an upload, in the database, so that parallel uploads add up.
 
-A file whose size is announced gets its whole room at the start, or is refused then.  A file without
-a size asks for room as it grows.  If there is none left, the older of two uploads waits for the
-younger one, so that they do not both fail.
+If the size of a file is announced, its space is reserved at the start, or the file is refused.  Otherwise the
+reservation grows with the file.  If no space is left, the older of two uploads waits for the younger one, so that
+they do not both fail.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ from dss_portal.tickets import quota, store
 
 SMALLEST_STEP_BYTES, LARGEST_STEP_BYTES = 64 * 1024, 8 * 2**20
 GROWTH = 16
-"""A file without a size is given a sixteenth more than it has."""
+"""A file of unknown size reserves 1/GROWTH of its present size in advance."""
 SIGN_OF_LIFE_S = 10.0
 LATE_S = 30.0
-"""An upload without a sign of life for this time after the longest pause has died with its portal."""
+"""After ``upload_silence_s`` and this time without a heartbeat, an upload has died with its portal."""
 LOOK_S = 0.2
 
 # $1: the user.  $2, $3, $4: ticket, area and name of the file, which may replace another.
-# $5: this upload.  $6: uploads that were heard of since then are under way.
+# $5: this upload.  $6: only uploads with a heartbeat since then count as active.
 _HELD = """
 WITH own AS (SELECT id FROM ticket WHERE user_id = $1),
     file AS (
@@ -60,7 +60,10 @@ FROM file, attached, replaced, coming,
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """What a user has, without one upload: ``coming_bytes`` and ``younger`` are other uploads."""
+    """A user's quota and use of it.  ``coming_bytes`` and ``younger`` count the user's other uploads.
+
+    ``younger`` is the number of uploads that began after this one.
+    """
 
     max_stored_bytes: int
     max_files: int
@@ -74,14 +77,14 @@ class Held:
         return max(0, self.max_stored_bytes - self.stored_bytes - self.coming_bytes)
 
     def ever_has(self, size_bytes: int) -> bool:
-        """Would there be room if no other upload were under way?"""
+        """True if ``size_bytes`` would fit without the other uploads."""
         return self.stored_bytes + size_bytes <= self.max_stored_bytes
 
 
 class Reservation:
-    """The reservation of one upload, which counts for the ticket's owner.
+    """A context manager: the reservation of one upload, charged to the ticket's owner.
 
-    Entering it raises Refused if the file cannot fit, or if its ticket would be one too many.
+    Entering it raises Refused if the file cannot fit, or if the owner has too many files or tickets.
     """
 
     def __init__(self, ticket: Ticket, area: Area, sent: Incoming, settings: Settings) -> None:
@@ -97,7 +100,7 @@ class Reservation:
     async def __aenter__(self) -> Self:
         try:
             await self._take()
-        except BaseException:  # a client may go just when the room has been kept
+        except BaseException:  # the client may disconnect just after the reservation
             await self._give_back()
             raise
         return self
@@ -136,7 +139,7 @@ class Reservation:
         await Upload.filter(id=self._id).delete()
 
     async def watched(self) -> AsyncIterator[Piece]:
-        """The pieces that are sent.  Raises Refused as soon as they do not fit any more."""
+        """Yield the received pieces.  Raises Refused as soon as the file no longer fits."""
         size_bytes = 0
         async for piece in self.sent.data:
             size_bytes = 0 if isinstance(piece, Mark) else size_bytes + len(piece)
@@ -144,7 +147,7 @@ class Reservation:
             yield piece
 
     async def convert(self, size_bytes: int) -> None:
-        """Give the reservation up for a file of that size, within the transaction that registers it.  Raises Refused."""
+        """Release the reservation in the transaction that registers the file.  Raises Refused if it does not fit."""
         held = await self._held()
         if held.files >= held.max_files:
             raise _too_many_files(held)
@@ -155,7 +158,7 @@ class Reservation:
         self._converted = True
 
     def _sizes(self) -> tuple[int, int]:
-        """The least and the greatest possible size of the file, from the announced size of the form around it."""
+        """Smallest and largest possible size of the file in bytes, from the announced size of the form."""
         announced = self.sent.expected_bytes
         if not announced:
             return 1, SMALLEST_STEP_BYTES
@@ -172,7 +175,7 @@ class Reservation:
                 await asyncio.sleep(LOOK_S)
 
     async def _extended(self, size_bytes: int, *, may_wait: bool) -> bool:
-        """Take more room; True if a younger upload has to end first.  Raises Refused."""
+        """Extend the reservation.  True if a younger upload must end first.  Raises Refused if the file cannot fit."""
         step_bytes = min(max(size_bytes // GROWTH, SMALLEST_STEP_BYTES), LARGEST_STEP_BYTES)
         async with in_transaction():
             held = await self._held()
@@ -188,7 +191,7 @@ class Reservation:
         return False
 
     async def _held(self) -> Held:
-        """Within a transaction; the user is locked until it ends."""
+        """The user's quota and use.  Call it in a transaction; it locks the user until that ends."""
         user_id = self.ticket.user_id
         await quota.lock(user_id)
         since = store.now() - timedelta(seconds=self._settings.upload_silence_s + LATE_S)
@@ -204,7 +207,7 @@ class Reservation:
 
 
 async def delete_dead() -> None:
-    """Delete uploads without a sign of life for a day: they have ended with their portals."""
+    """Delete the reservations of uploads without a heartbeat for a day: their portals have ended."""
     await Upload.filter(heard_at__lt=store.now() - timedelta(days=1)).delete()
 
 

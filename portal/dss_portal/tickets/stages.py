@@ -1,4 +1,4 @@
-"""Where a ticket is on its way, as its page shows it.  Pure."""
+"""The stages of a ticket, for its page.  Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dss_portal.models import Status, TicketHistory
 
 
 class Step(StrEnum):
-    """How far a stage is; the words are classes of the style sheet."""
+    """State of a stage; the values are classes of the style sheet."""
 
     DONE = "past"
     NOW = "now"
@@ -19,7 +19,10 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """``began_at`` is the beginning of its latest time; ``seconds`` sums all of them, up to now."""
+    """A stage, which a ticket may enter several times.
+
+    ``began_at`` is when it last entered it, ``seconds`` the total time in it until now; None if it never entered it.
+    """
 
     name: str
     step: Step
@@ -37,7 +40,7 @@ ENDS = {
 
 
 def stages(history: Sequence[TicketHistory], status: Status, now: datetime) -> tuple[Stage, ...]:
-    """Sending, waiting, working, and the end."""
+    """Sending, waiting, working and the end, for a ticket with ``history`` in order of time."""
     begun = [_stage(each, history, status, now) for each in NAMES]
     return (*begun, _end(history, status))
 
@@ -56,7 +59,7 @@ def _stage(each: Status, history: Sequence[TicketHistory], status: Status, now: 
 
 
 def _is_before(each: Status, status: Status) -> bool:
-    """A ticket that waits again has its work ahead once more."""
+    """True if ``each`` comes before ``status``.  After a retry, the stage of the work is ahead again."""
     order = list(NAMES)
     return status not in order or order.index(each) < order.index(status)
 

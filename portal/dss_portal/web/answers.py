@@ -1,4 +1,4 @@
-"""HTTP answers in the forms that ITK-SNAP's own readers take."""
+"""HTTP responses in the formats that ITK-SNAP's parsers accept."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ WHOLE_CHARACTERS = 256 * 1024
 
 
 def plain(text: str, status: int = 200) -> Response:
-    """Bare text without a Content-Type, as the clients have always had it."""
+    """Plain text without a Content-Type, as existing clients expect."""
     answer = Response(text, status=status)
     answer.headers.pop("Content-Type", None)
     return answer
@@ -25,7 +25,7 @@ def json_body(value: object) -> Response:
 
 
 def asks_for_json(query: MultiDict[str, str]) -> bool:
-    """If the parameter is repeated, the last one counts."""
+    """True if the last parameter ``format`` of the query is ``json``."""
     return (query.getlist("format") or [""])[-1] == "json"
 
 
@@ -43,7 +43,7 @@ def table(
 async def long_table(
     columns: Sequence[str], pages: AsyncIterator[Rows], *, wants_json: bool | None = None
 ) -> Response:
-    """Like ``table``, for any length: other requests are served between two pages."""
+    """Like ``table``, for tables of any length; yields to other requests between two pages."""
     if wants_json is None:
         wants_json = asks_for_json(request.args)
     if wants_json:
@@ -53,13 +53,13 @@ async def long_table(
 
 
 async def in_pages(rows: Sequence[Sequence[Cell]]) -> AsyncIterator[Rows]:
-    """Rows that are there already, for ``long_table``."""
+    """``rows`` as the ``pages`` of ``long_table``."""
     for start in range(0, len(rows), PAGE_ROWS):
         yield rows[start : start + PAGE_ROWS]
 
 
 async def streamed(pieces: AsyncIterator[str], content_type: str) -> Response:
-    """An answer with its length if it is short, else one that is sent while it is made."""
+    """A response with a Content-Length, or a stream if it has more than WHOLE_CHARACTERS characters."""
     begun: list[str] = []
     async for piece in pieces:
         begun.append(piece)
@@ -71,7 +71,7 @@ async def streamed(pieces: AsyncIterator[str], content_type: str) -> Response:
 async def enclosed(
     begin: str, objects: AsyncIterator[Sequence[object]], end: str
 ) -> AsyncIterator[str]:
-    """JSON: the objects between ``begin`` and ``end``, as ``json.dumps`` writes a list by default."""
+    """JSON text: ``begin``, all objects of the lists ``objects``, separated by a comma and a blank, and ``end``."""
     yield begin
     separator = ""
     async for some in objects:
