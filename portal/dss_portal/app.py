@@ -13,6 +13,7 @@ from dss_portal.changes.feed import Feed
 from dss_portal.components import Components
 from dss_portal.dead_letters import routes as dead_letters
 from dss_portal.openapi import routes as openapi
+from dss_portal.openings import routes as openings
 from dss_portal.pages import routes as pages
 from dss_portal.patches import quart as quart_patch
 from dss_portal.polls.answering import App, Polls
@@ -34,6 +35,7 @@ FEATURES = (
     dead_letters,
     attachments,
     openapi,
+    openings,
     pages,
     health,
 )

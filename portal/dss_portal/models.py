@@ -294,6 +294,18 @@ class TicketLabel(Model):
         unique_together = (("ticket", "value"),)
 
 
+class Opening(Model):
+    """A link that ITK-SNAP opens the ticket's results from.  Only the SHA-256 of its capability is kept."""
+
+    sha256 = fields.CharField(max_length=64, primary_key=True)
+    ticket: fields.ForeignKeyRelation[Ticket] = fields.ForeignKeyField("portal.Ticket")
+    expires_at = fields.DatetimeField()
+
+    class Meta(Model.Meta):
+        table = "opening"
+        indexes = (("ticket_id",),)
+
+
 class Upload(Model):
     """An upload under way: the room that is kept for it, so that parallel uploads add up."""
 

@@ -109,6 +109,9 @@ class Settings(DatabaseSettings):
         description="a ticket that is not submitted by then is given up; "
         "a service's own deadlines go before these, and before the two leases",
     )
+    open_link_s: float = Field(
+        24 * 3600, gt=0, description="a link that ITK-SNAP opens results from works for so long"
+    )
     quiet_upload_s: float = Field(
         600,
         gt=0,

@@ -88,6 +88,8 @@ class Scene:
             "category": "info",
             "which": "all",
             "public_id": "0" * 32,
+            "token": "0" * 32,
+            "name": "w.itksnap",
             "filename": "portal.css",
         }
         number = (

@@ -18,6 +18,7 @@ from dss_portal.batches import each, uncounted
 from dss_portal.database import waiting
 from dss_portal.datastore import Datastore
 from dss_portal.models import Status, Ticket, TicketHistory
+from dss_portal.openings import store as openings
 from dss_portal.services import liveness
 from dss_portal.tickets import reservation, store
 from dss_portal.tickets.lifecycle import FINISHED
@@ -56,6 +57,7 @@ async def clean_all(datastore: Datastore) -> None:
         partial(accounts.forget_expired, accounts.SESSION_LIFE_S),
         reservation.delete_dead,
         liveness.delete_expired,
+        openings.forget_expired,
     )
     await each("tidying", work, uncounted)
 

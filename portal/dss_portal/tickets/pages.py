@@ -9,6 +9,7 @@ from tortoise.functions import Count
 from dss_portal.accounts.sessions import current_user
 from dss_portal.admin.overview import TicketRow, newest_tickets, unsubmitted
 from dss_portal.models import Status, Ticket, TicketFile
+from dss_portal.openings import store as openings
 from dss_portal.pages import addresses, forms
 from dss_portal.pages.guards import only_signed_in
 from dss_portal.pages.numbers import NUMBER
@@ -18,6 +19,7 @@ from dss_portal.services.liveness import SENTENCES, Missed
 from dss_portal.tickets import downloads, queue, reasons, titles
 from dss_portal.tickets import page_actions as ticket_actions
 from dss_portal.tickets.page_view import FAILED
+from dss_portal.web.context import components
 
 blueprint = Blueprint("own_tickets", __name__, url_prefix=addresses.TICKETS)
 blueprint.before_request(only_signed_in)
@@ -60,6 +62,24 @@ async def rename(ticket_id: int) -> Response:
     title = (await forms.submitted()).text("title")
     await titles.rename(ticket_id, current_user(), title)
     return await see_other(addresses.ticket(ticket_id), "The name was saved.")
+
+
+@blueprint.post(f"/<{NUMBER}:ticket_id>/open")
+async def open_in_itksnap(ticket_id: int) -> Response:
+    """Raises Refused."""
+    settings = components().settings
+    address = await openings.open_results(
+        ticket_id, current_user(), settings.open_link_s, settings.public_url
+    )
+    hours = max(round(settings.open_link_s / 3600), 1)
+    return await page("opening.html", ticket_id=ticket_id, address=address, hours=hours)
+
+
+@blueprint.post(f"/<{NUMBER}:ticket_id>/close")
+async def close_link(ticket_id: int) -> Response:
+    """Raises Refused."""
+    await openings.close_results(ticket_id, current_user())
+    return await see_other(addresses.ticket(ticket_id), "The link for ITK-SNAP has ended.")
 
 
 @blueprint.get(f"/<{NUMBER}:ticket_id>/download")

@@ -1,0 +1,27 @@
+"""``/open``: results for ITK-SNAP, which asks for each file by its name and knows no session."""
+
+from quart import Blueprint, Response
+
+from dss_portal.openings import store
+from dss_portal.refusals import Refused
+from dss_portal.tickets import store as tickets
+from dss_portal.web.context import components
+from dss_portal.web.uploads import as_download
+
+blueprint = Blueprint("openings", __name__)
+
+GONE = "This link has ended; open the ticket's page for a new one."
+
+
+@blueprint.get("/open/<regex('[0-9a-f]{32}'):token>/<name>")
+async def file(token: str, name: str) -> Response:
+    """A file of the results, or 304 if ITK-SNAP has it already.  Raises Refused."""
+    ticket = await store.ticket_of(token)
+    names = [] if ticket is None else [f.name for f in await tickets.files(ticket.id, "results")]
+    if ticket is None or name not in names:
+        raise Refused(GONE, 404)
+    path = await components().datastore.file(ticket.id, "results", name)
+    answer = await as_download(path, name)
+    answer.headers["Cache-Control"] = "private, no-cache"  # kept, and asked about each time
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    return answer

@@ -1,0 +1,58 @@
+"""Links to the results of one ticket: whoever knows one may read these, until it ends."""
+
+import hashlib
+import re
+import secrets
+from datetime import timedelta
+
+from dss_portal.database import clock
+from dss_portal.models import Opening, Status, Ticket, User
+from dss_portal.refusals import Refused
+from dss_portal.tickets import store, submission
+
+TOKEN_BYTES = 16
+MOST_URL_BYTES = 4095
+"""ITK-SNAP cuts off what is longer."""
+_PLAIN = re.compile(r"[A-Za-z0-9._-]+")
+"""Names that stand in an address as they are: ITK-SNAP's addresses pass through a printf, so no % may."""
+
+NO_NAME = "A file's name has characters that no link can have; download the results instead."
+NO_RESULTS = "This ticket has no results that ITK-SNAP could open."
+
+
+async def open_results(ticket_id: int, user: User, life_s: float, public_url: str) -> str:
+    """The address for ITK-SNAP; a link that was made before ends.  Raises Refused."""
+    await submission.readable(ticket_id, user)
+    names = [file.name for file in await store.files(ticket_id, "results")]
+    workspaces = [name for name in names if name.endswith(".itksnap")]
+    if len(workspaces) != 1:
+        raise Refused(NO_RESULTS)
+    token = secrets.token_hex(TOKEN_BYTES)
+    address = f"itksnap-{public_url.rstrip('/')}/open/{token}/{workspaces[0]}"
+    if not all(map(_PLAIN.fullmatch, names)) or "%" in address or len(address) > MOST_URL_BYTES:
+        raise Refused(NO_NAME)
+    await close_results(ticket_id, user)
+    expires_at = clock.now() + timedelta(seconds=life_s)
+    await Opening.create(sha256=_digest(token), ticket_id=ticket_id, expires_at=expires_at)
+    return address
+
+
+async def close_results(ticket_id: int, user: User) -> None:
+    """Its link works no more.  Raises Refused."""
+    await submission.readable(ticket_id, user)
+    await Opening.filter(ticket_id=ticket_id).delete()
+
+
+async def ticket_of(token: str) -> Ticket | None:
+    """None if the link is unknown or has ended, or its ticket has no results any more."""
+    alive = Opening.filter(sha256=_digest(token), expires_at__gt=clock.now())
+    found = await alive.select_related("ticket").first()
+    return found.ticket if found and found.ticket.status is Status.SUCCESS else None
+
+
+async def forget_expired() -> None:
+    await Opening.filter(expires_at__lt=clock.now()).delete()
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
