@@ -28,6 +28,7 @@ REAL = [
     ("turned thrice", "20"),
     ("padding", "-3024"),
     ("infant", "0.4"),
+    ("infant", "0.3"),
 ]
 
 

@@ -22,8 +22,10 @@ from dss_inference.lungs.units import require_hounsfield_units
 from dss_inference.lungs.view import Flags, Triple, View, box_around, closed
 
 _VIEW_MM = 2.0
+_LEAST_ACROSS = 120
 _MARGIN_MM = 12.0
 _CLOSING_MM = 7.0
+_ADULT_MM = 140.0
 _SIGNS_MM = 4.0
 
 Step = Callable[[float, str], None]
@@ -58,7 +60,7 @@ def lungs_in(hu: npt.NDArray[np.int16], spacing_mm: Triple, runner: Runner, step
     InferenceError if the values are not in Hounsfield units.
     """
     require_hounsfield_units(hu)
-    factors = _factors(spacing_mm)
+    factors = _factors(spacing_mm, hu.shape)
     step(0.0, "shrinking the image")
     view = View(hu=runner.block_mean(hu, factors), spacing_mm=_times(spacing_mm, factors))
     step(0.25, "looking for lungs")
@@ -77,7 +79,7 @@ def lungs_in(hu: npt.NDArray[np.int16], spacing_mm: Triple, runner: Runner, step
         near = Body(middle_x=middle_x, whole=body.whole)
         sides = sided(view.cropped(box), lungs[box], near)
         step(0.65, "closing over vessels")
-        coarse, spread = _shares(sides, tubes[box], view.spacing_mm)
+        coarse, spread = _shares(sides, tubes[box], view.spacing_mm, _closing_mm(view, lungs))
         found[box] = np.where(coarse > 0, spread, 0)
         step(0.8, "going back to full resolution")
         fine = tuple(slice(s.start * f, s.stop * f) for s, f in zip(box, factors, strict=True))
@@ -108,11 +110,22 @@ def _seen(view: View, found: Sides, air: Flags, clear_hu: float, runner: Runner)
     )
 
 
-def _shares(sides: Sides, tubes: Flags, spacing_mm: Triple) -> tuple[Sides, Sides]:
+def _closing_mm(view: View, lungs: Flags) -> float:
+    """An infant's vessels and hilum are smaller, too."""
+    longest_mm = max(
+        (part.stop - part.start) * s
+        for part, s in zip(box_around(lungs, (0, 0, 0)), view.spacing_mm, strict=True)
+    )
+    return _CLOSING_MM * min(1.0, float(longest_mm) / _ADULT_MM)
+
+
+def _shares(
+    sides: Sides, tubes: Flags, spacing_mm: Triple, closing_mm: float
+) -> tuple[Sides, Sides]:
     """NEAR, and CERTAIN for the inside and what closing added; and the sides, one voxel wider than the lungs."""
     wider = sides.copy()
     for side in (LEFT, RIGHT, UNSIDED):
-        added = _closed(sides == side, tubes | (sides > 0), spacing_mm)
+        added = _closed(sides == side, tubes | (sides > 0), spacing_mm, closing_mm)
         wider[added & (wider == 0)] = side
     lungs = wider > 0
     certain = lungs & ((sides == 0) | ndi.binary_erosion(lungs, border_value=1))
@@ -120,17 +133,19 @@ def _shares(sides: Sides, tubes: Flags, spacing_mm: Triple) -> tuple[Sides, Side
     return coarse, np.where(lungs, wider, ndi.maximum_filter(wider, 3)).astype(np.uint8)
 
 
-def _closed(lung: Flags, taken: Flags, spacing_mm: Triple) -> Flags:
+def _closed(lung: Flags, taken: Flags, spacing_mm: Triple, closing_mm: float) -> Flags:
     if not lung.any():
         return lung
     box = box_around(lung, (0, 0, 0))
     answer = lung.copy()
-    answer[box] |= closed(lung[box], spacing_mm, _CLOSING_MM) & ~taken[box]
+    answer[box] |= closed(lung[box], spacing_mm, closing_mm) & ~taken[box]
     return answer
 
 
-def _factors(spacing_mm: Triple) -> tuple[int, int, int]:
-    z, y, x = (max(1, round(_VIEW_MM / s)) for s in spacing_mm)
+def _factors(spacing_mm: Triple, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Blocks of some 2 mm, smaller where the view is as narrow as an infant's chest."""
+    across_mm = max(n * s for n, s in zip(shape[1:], spacing_mm[1:], strict=True))
+    z, y, x = (max(1, round(min(_VIEW_MM, across_mm / _LEAST_ACROSS) / s)) for s in spacing_mm)
     return z, y, x
 
 
