@@ -104,7 +104,7 @@ def load(
 def load_to_serve(
     name: str, device: str, threads: int, installed: Path | None, limit_bytes: int
 ) -> Bundle:
-    """As ``load``; an installed bundle that cannot be used becomes one that refuses each request with the reason."""
+    """Like ``load``, but an unusable installed bundle is replaced by one that refuses each request with the reason."""
     root = monai_bundles(installed).get(name)
     if root is None:
         return load(name, device, threads, installed, limit_bytes)

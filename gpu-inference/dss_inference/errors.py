@@ -6,7 +6,7 @@ class InferenceError(Exception):
 
 
 class Cancelled(Exception):
-    """Nobody waits for this inference; its partial result is discarded."""
+    """The inference was cancelled, because no dispatcher waits for it; its partial result is discarded."""
 
 
 def innermost(error: BaseException) -> BaseException:

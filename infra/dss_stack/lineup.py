@@ -35,7 +35,7 @@ class Lineup:
 
     @property
     def programs(self) -> tuple[Program, ...]:
-        """In the order in which they are to be stopped: none loses whom it talks with."""
+        """All programs in the order in which to stop them: each before those that it needs."""
         return *self.dispatchers, self.inference, self.portal
 
     @property

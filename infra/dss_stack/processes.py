@@ -49,7 +49,7 @@ def working_in(folder: Path, program: str) -> list[psutil.Process]:
 
 
 def _names(process: psutil.Process) -> tuple[str | None, ...]:
-    """Of one that ends while it is looked at, psutil knows no command line."""
+    """Name and command line; psutil has no command line for a process that has just ended."""
     return (process.info["name"], *(process.info["cmdline"] or ()))
 
 

@@ -150,7 +150,7 @@ class RabbitNode:
         )
 
     def _facts_for_start(self) -> Facts:
-        """With other ports if somebody has taken ours, except for epmd's, which may be still there."""
+        """Facts for a start, with other ports if another program uses one of ours.  A left-over epmd is ended first."""
         self._end_port_mapper()
         facts = self._facts
         if self._in_cluster:

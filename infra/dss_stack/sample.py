@@ -78,7 +78,7 @@ def _send(stack: Stack, image: list[str], *, folder: Path, report: Path) -> None
 
 
 def _volumes_ml(report: dict[str, Any]) -> dict[str, float]:
-    """Of the labels, by name; the background, if it is listed, has no volume worth telling."""
+    """Volumes of the labels in millilitres, by name, without the background."""
     return {
         label["name"]: float(label["volume_ml"]) for label in report["labels"] if label["value"]
     }

@@ -15,7 +15,7 @@ _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 _IN_CHROOT = 'mount --rbind /proc "$0/proc" && exec chroot "$0" env --chdir="$@"'
-"""With its own view of the mounts, so that nothing stays mounted.  Erlang reads its memory in /proc."""
+"""Runs in its own mount namespace, so that no mount is left.  Erlang reads the memory size from /proc."""
 
 
 @dataclass(frozen=True, kw_only=True)

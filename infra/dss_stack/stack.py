@@ -204,7 +204,7 @@ class Stack:
                 done.result()
 
     def _migrate(self) -> None:
-        """May run while RabbitMQ starts, and so must not ask where that is."""
+        """Migrate the database.  May run while RabbitMQ starts, so it must not read RabbitMQ's address."""
         url = self._settings.database_url or self.postgres.database_url
         run_module(
             "dss_portal",

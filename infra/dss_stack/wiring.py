@@ -1,4 +1,4 @@
-"""Who finds whom where: the variables that the programs of one stack are started with."""
+"""The addresses of one stack's parts, as environment variables for its programs."""
 
 import shlex
 from dataclasses import dataclass
@@ -26,6 +26,6 @@ class Wiring:
         return {f"DSS_{k.upper()}": str(v) for k, v in vars(self).items() if v is not None}
 
     def write(self, file: Path) -> None:
-        """As lines that a shell can source."""
+        """Write the variables to ``file`` as lines that a shell can source."""
         lines = [f"{name}={shlex.quote(value)}\n" for name, value in self.variables().items()]
         write_private(file, "".join(lines))

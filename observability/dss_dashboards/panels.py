@@ -58,7 +58,7 @@ def number(
 
 
 def dashboard(uid: str, title: str, sentence: str) -> grafana.Dashboard:
-    """Without panels; with the choice of a Prometheus, and a link to each of the others."""
+    """A dashboard without panels, with a variable for the Prometheus data source and links to the other dashboards."""
     source = grafana.DatasourceVariable("datasource").label("Prometheus").type("prometheus")
     others = grafana.DashboardLink("Dashboards").type(model.DashboardLinkType.DASHBOARDS)
     others = others.tags(["dss"]).as_dropdown(True).include_vars(True).keep_time(True)
@@ -82,20 +82,20 @@ def row(title: str) -> grafana.Row:
 
 
 def mean(metric: str, labels: str = "", by: str = "") -> str:
-    """Of a histogram: the mean of what was observed lately, NaN if nothing was."""
+    """PromQL: mean of a histogram's recent observations; NaN if there were none."""
     parts = [f"sum by ({by}) (rate({metric}_{part}{labels}[$__rate_interval]))" for part in _MEAN]
     return " / ".join(parts)
 
 
 def quantile(q: float, metric: str, labels: str = "", by: str = "") -> str:
-    """Of a histogram: what a part ``q`` of the observations of lately did not exceed."""
+    """PromQL: the quantile ``q`` (0 to 1) of a histogram's recent observations."""
     groups = f"le, {by}" if by else "le"
     rate = f"rate({metric}_bucket{labels}[$__rate_interval])"
     return f"histogram_quantile({q}, sum by ({groups}) ({rate}))"
 
 
 def rate(metric: str, labels: str = "", by: str = "") -> str:
-    """Of a counter: how many a second, over all processes."""
+    """PromQL: recent rate of a counter per second, summed over all processes."""
     return f"sum by ({by}) (rate({metric}{labels}[$__rate_interval]))"
 
 

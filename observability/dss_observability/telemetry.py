@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def wanted(environment: Mapping[str, str]) -> bool:
-    """Does a variable name a collector, and none switch this off?"""
+    """True if a variable names a collector, and no variable disables tracing."""
     disabled = environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
     muted = environment.get("OTEL_TRACES_EXPORTER", "").lower() == "none"
     return any(environment.get(name) for name in ENDPOINTS) and not (disabled or muted)

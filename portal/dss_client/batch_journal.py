@@ -16,7 +16,7 @@ _COLUMNS = ("name", "source", "series", "ticket", "status", "reason")
 
 
 class Journal:
-    """In ``folder``, which is made."""
+    """The record of a batch in ``folder``, which is created."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -47,7 +47,7 @@ class Journal:
         self._replace(RESULTS, [_COLUMNS, *rows])
 
     def write_volumes(self, items: Sequence[Item]) -> None:
-        """Of the items that this run has measured."""
+        """Write the volumes of the items that this run has measured; keep those of earlier runs."""
         rows = [
             (item.name, label.value, label.name, label.volume_ml)
             for item in items

@@ -99,7 +99,7 @@ def _read_file(path: Path) -> tuple["sitk.Image", str]:
 
 
 def _header_of(path: Path) -> Path:
-    """Of a pair, either file may be given."""
+    """The header of a pair of files, of which either may be given."""
     header = path.with_suffix(".hdr")
     return header if path.suffix.lower() == ".img" and header.is_file() else path
 
@@ -143,7 +143,7 @@ def _read_dicom(
 
 
 def _md5(image: "sitk.Image") -> str:
-    """Of the voxels, which makes the file's name the same for the same image."""
+    """Hash of the voxels, so that equal images get equal file names."""
     import SimpleITK as sitk  # noqa: PLC0415, N813
 
     digest = sitk.HashImageFilter()

@@ -36,10 +36,10 @@ class Watcher(Protocol):
         """A file is on its way; a total of 0 is not known."""
 
     def created(self, ticket: int) -> None:
-        """From here on the server knows the ticket."""
+        """The server has created the ticket."""
 
     def submitted(self, ticket: int) -> None:
-        """From here on it goes its way without us."""
+        """The ticket is submitted; from now on it needs no client."""
 
     def withdrawn(self, ticket: int) -> None:
         """It was deleted, because it could not be submitted."""
@@ -133,7 +133,7 @@ class Chosen:
 
 
 def chosen(client: ItkSnap, service: str) -> Chosen:
-    """By name or hash.  Raises ServiceUnfit if it is not there."""
+    """Choose a service by name or hash.  Raises ServiceUnfit if the server does not list it."""
     row = choose_service(client.services(), service)
     return Chosen(githash=row.githash, detail=client.service_detail(row.githash))
 

@@ -86,7 +86,7 @@ GROUP BY service.name
 
 
 async def _waiting_since() -> dict[str, datetime]:
-    """By service: since when the first of the waiting tickets waits, its last attempt only."""
+    """When the longest-waiting ticket of each service began to wait for its latest attempt, by service name."""
     rows = await get_connection("default").execute_query_dict(_WAITING_SINCE)
     return {str(row["name"]): row["since"] for row in rows}
 

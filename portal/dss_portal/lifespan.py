@@ -149,7 +149,7 @@ async def prepare(datastore: Datastore) -> None:
 
 
 async def _make_test_user() -> None:
-    """As soon as the database answers."""
+    """Create the test user, retrying until the database is available."""
     while True:
         try:
             await accounts.save_user(accounts.TEST_USER, sysadmin=True, tier="poweruser")

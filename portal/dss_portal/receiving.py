@@ -12,7 +12,7 @@ SYNC_BYTES = 32 * 2**20
 
 
 class File(Protocol):
-    """As ``aiofiles`` opens it."""
+    """A file of ``aiofiles``, as far as ``Writing`` uses it."""
 
     async def write(self, data: bytes, /) -> int: ...
     async def flush(self) -> None: ...
@@ -22,7 +22,7 @@ class File(Protocol):
 
 
 class Writing:
-    """Into one file, one after the other.  Every method may raise the OSError of an earlier write."""
+    """Writes pieces to a file in order, in the background.  Every method may raise the OSError of an earlier write."""
 
     def __init__(self, file: File) -> None:
         self._file = file

@@ -8,11 +8,11 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 Work = Callable[[Sequence[A]], Awaitable[Sequence[R | Exception]]]
-"""Answers each question in turn; an exception among the answers is raised where that was asked."""
+"""Answers the questions in their order; ``ask`` raises an answer that is an exception."""
 
 
 class Together(Generic[A, R]):
-    """Whoever asks while ``work`` goes on is answered by the next round, ``most`` at once."""
+    """Collects questions while ``work`` runs; the next round answers them together, at most ``most`` at once."""
 
     def __init__(self, work: Work[A, R], most: int) -> None:
         self._work = work
@@ -21,7 +21,7 @@ class Together(Generic[A, R]):
         self._task: asyncio.Task[None] | None = None
 
     async def ask(self, question: A) -> R:
-        """Raises what ``work`` raises, or has for this question.  A question that is given up is not answered."""
+        """Raises the error of ``work``, or the error that is the answer to ``question``.  May be cancelled."""
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._asked.append((question, answer))
         if self._task is None or self._task.done():

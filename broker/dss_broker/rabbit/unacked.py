@@ -71,7 +71,7 @@ class UnackedMessage:
 
 
 class UnackedMessages:
-    """By key.  A redelivery of a message that is still unacknowledged here is added to the first delivery."""
+    """Unacknowledged messages by key.  A redelivery of a message that is still in it joins the first delivery."""
 
     def __init__(self) -> None:
         self._by_key: dict[Key, UnackedMessage] = {}

@@ -130,7 +130,7 @@ class Tags:
         return raw is not None and len(raw.value or b"") == getattr(raw, "length", -1)
 
     def count(self, keyword: str, missing: int) -> int:
-        """Of an unsigned short."""
+        """Value of an unsigned short; ``missing`` if it is absent."""
         raw = self.data.get_item(keyword)
         value = raw.value if raw is not None else None
         if isinstance(value, bytes) and len(value) >= 2:
@@ -142,7 +142,7 @@ Unparsed = Literal["foreign", "damaged"]
 
 
 def looks_like_dicom(path: Path) -> bool:
-    """By its first bytes."""
+    """True if the file's first bytes are those of a DICOM file or of a data set."""
     with path.open("rb") as file:
         head = file.read(_PREAMBLE_BYTES + len(_MAGIC))
     return head[_PREAMBLE_BYTES:] == _MAGIC or _begins_like_a_data_set(head)
@@ -235,7 +235,7 @@ def inflate(packed: bytes) -> bytes:
 
 
 def _pieces(file: BinaryIO, pixels: PixelElement, size: int) -> int | None:
-    """Of encapsulated pixels, else 0; None if the file ends before all pixels do."""
+    """Number of fragments of encapsulated pixels, 0 for others; None if the file ends before its pixels."""
     if pixels.length is not None:
         return 0 if pixels.offset + pixels.length <= size else None
     file.seek(pixels.offset)
@@ -252,7 +252,7 @@ def _pieces(file: BinaryIO, pixels: PixelElement, size: int) -> int | None:
 
 
 def text_of(data: Dataset, keyword: str) -> str:
-    """As it stands in the file; several values are separated by a backslash."""
+    """The element's text as in the file; a backslash separates several values."""
     found = data.get_item(keyword)
     value = found.value if found is not None else None
     if isinstance(value, bytes) and _BINARY & {found.VR, dictionary_VR(keyword)}:
@@ -267,7 +267,7 @@ def text_of(data: Dataset, keyword: str) -> str:
 
 
 def numbers_of(data: Dataset, keyword: str) -> tuple[float, ...]:
-    """Of a decimal string; () if one of its parts is no number."""
+    """Values of a decimal string; () if one of them is no number."""
     try:
         return tuple(float(part) for part in text_of(data, keyword).split("\\") if part.strip())
     except ValueError:

@@ -34,7 +34,7 @@ from dss_images.dicom.stack import (
 _SAME_DIRECTION = 1e-3
 _FEW = 3
 _SMALL_SHARE = 0.2
-"""So many slices of another orientation, and so few of all, are localizers even if no tag says it."""
+"""At most so many slices of another orientation, or this share of all, are localizers even without a tag."""
 
 _ALONG = 0.7
 """Cosine between the normals of two slices, above which one is no localizer of the other."""
@@ -111,7 +111,7 @@ def _require_tags(slices: Sequence[Slice]) -> None:
 
 
 def _without_marked(slices: Sequence[Slice], notes: list[Note]) -> list[Slice]:
-    """Without those whose ImageType says that they are localizers, unless all are."""
+    """Drop the slices whose ImageType says that they are localizers, unless all are."""
     marked = [one for one in slices if one.localizer]
     if not marked or len(marked) == len(slices):
         return list(slices)
@@ -122,9 +122,9 @@ def _without_marked(slices: Sequence[Slice], notes: list[Note]) -> list[Slice]:
 def _of_one_orientation(
     slices: Sequence[Slice], part: int, notes: list[Note]
 ) -> tuple[list[Slice], int]:
-    """Without a few of another one, which are localizers that no tag marks; and the phase of them.
+    """Drop a few slices of another orientation, which are localizers without a tag; return the rest and ``part``.
 
-    Of several orientations, those of ``part``, from 1 in the order of InstanceNumbers; no phase is named then.
+    If there are several orientations, ``part`` chooses one of them, from 1 by InstanceNumber, and 0 is returned for it.
     """
     groups = sorted(_by_direction(slices), key=lambda g: min(one.number or 0 for one in g))
     main = max(groups, key=len)

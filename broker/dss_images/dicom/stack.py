@@ -26,7 +26,7 @@ _ISOLATED = 1.5
 """A step this many times as long as those beside it is a gap."""
 
 _MOST_UNEVEN = 3.0
-"""Of the longest step and the shortest; beyond that too much would be made up."""
+"""Largest ratio of the longest step to the shortest; beyond it, too much would be interpolated."""
 
 _MOST_SKEWED = 1e-3
 """Cosine between rows and columns."""
@@ -62,7 +62,10 @@ class Stack:
 
 
 def stack_of(slices: Sequence[Slice]) -> Stack:
-    """Of slices that have all tags, one orientation and one matrix.  Raises DicomRefused."""
+    """Sort ``slices`` along their normal.  They must have all tags, one orientation and one matrix.
+
+    Raises DicomRefused.
+    """
     first = slices[0]
     row, column = _directions(first.orientation or ())
     axes = np.stack([*_upright(slices, row, column)], axis=1)
@@ -192,7 +195,7 @@ def _gap(stack: Stack, i: int, step_mm: float, usual_mm: float) -> str:
 
 
 def tilt_degrees(stack: Stack) -> float:
-    """Of the gantry, if the slices are shifted evenly; 0.0 if they are not shifted."""
+    """Gantry tilt in degrees of an evenly shifted stack; 0.0 if the slices are not shifted."""
     return math.degrees(math.atan(_tangent(stack)))
 
 

@@ -51,9 +51,9 @@ def label_pixels(plane: Plane, pixel_mm: float) -> Voxels:
 
 
 def outlines(labels: Voxels) -> Voxels:
-    """Of each label a line two pixels wide, one on either side of its border; 0 elsewhere.
+    """Outline of each label, two pixels wide, one on either side of its border; 0 elsewhere.
 
-    What is outside of the picture borders on nothing.
+    The edge of the picture is no border.
     """
     lines = np.zeros_like(labels)
     for inner, outer in _neighbours():
@@ -105,7 +105,7 @@ def _grey_pixels(plane: Plane, pixel_mm: float) -> Voxels:
 
 
 def _middles(count: int, spacing_mm: float, pixel_mm: float) -> npt.NDArray[np.float64]:
-    """Of the pixels along an axis, in voxels from the middle of the first."""
+    """Positions of the pixel centres along an axis, in voxels from the centre of the first voxel."""
     pixels = max(round(count * spacing_mm / pixel_mm), 1)
     return (np.arange(pixels) + 0.5) * count / pixels - 0.5
 

@@ -19,7 +19,7 @@ _DARKEST, _BRIGHTEST = 1.0, 99.5  # percentiles, where values have no meaning of
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """From black to white."""
+    """The values of black (``low``) and white (``high``)."""
 
     low: float
     high: float
@@ -49,7 +49,7 @@ def window_of(planes: Sequence[Plane]) -> Window:
 
 
 def _medians(planes: Sequence[Plane]) -> list[float]:
-    """Of the image inside the labels, and just outside of them, as far as there are any."""
+    """Medians of the image inside the labels and just outside them; one or both may be missing."""
     inside, outside = [], []
     for plane in planes:
         labelled = plane.labels != 0
@@ -59,7 +59,7 @@ def _medians(planes: Sequence[Plane]) -> list[float]:
 
 
 def _grown(where: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """By two voxels: the first one is mixed."""
+    """``where`` grown by two voxels, because the first one is mixed tissue."""
     grown = where
     for _ in range(2):
         padded = np.pad(grown, 1)

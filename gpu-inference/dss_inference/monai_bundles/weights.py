@@ -149,7 +149,7 @@ def _states(saved: Any, depth: int = _DEEPEST) -> Iterator[State]:
 
 
 def _all_states(saved: Any, depth: int = _DEEPEST) -> Iterator[State]:
-    """As ``_states``, but under any name."""
+    """Like ``_states``, but searches under every name."""
     if not isinstance(saved, Mapping):
         return
     tensors = {str(name): v for name, v in saved.items() if isinstance(v, torch.Tensor)}

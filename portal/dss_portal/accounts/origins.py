@@ -92,7 +92,7 @@ def _our_origins() -> set[str]:
 
 
 def _navigates() -> bool:
-    """Does the request ask for a page to show?"""
+    """True if the request is a navigation of a browser to a page."""
     mode = request.headers.get("Sec-Fetch-Mode")
     return _wants_a_page() if mode is None else mode == "navigate"
 

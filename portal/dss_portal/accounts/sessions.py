@@ -171,7 +171,7 @@ def ask_for_terms(user: User) -> None:
 
 
 def terms_are_due() -> bool:
-    """Has this browser still to accept the terms of use?"""
+    """True if this browser's user has not yet accepted the terms of use."""
     return _TERMS_DUE in session
 
 

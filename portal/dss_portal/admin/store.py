@@ -65,7 +65,7 @@ async def provider_named(name: str) -> Provider:
 
 
 async def administers(user: User, provider: str) -> bool:
-    """Has the user admin rights with that provider, now?"""
+    """True if the user currently has admin rights with that provider."""
     mine = ProviderAccess.filter(user=user, admin=True, provider__current=True)
     return await mine.filter(provider__name=provider).exists()
 

@@ -25,7 +25,7 @@ TURN_S = 0.3
 CLOCK_S = 1.0
 
 NOT_FOR_EVER = "set_config('idle_in_transaction_session_timeout', '20s', true)"
-"""To be selected together with a lock that other portals wait for: PostgreSQL ends the transaction of a frozen portal."""
+"""Select this with a lock that other portals wait for: PostgreSQL then ends the transaction of a frozen portal."""
 
 
 _UNREACHABLE = (errno.ENOENT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN)
@@ -126,7 +126,7 @@ async def ping() -> None:
 
 
 async def answers() -> bool:
-    """Does the database answer within ANSWER_S?"""
+    """True if the database answers within ANSWER_S."""
     try:
         await asyncio.wait_for(ping(), ANSWER_S)
     except Exception:  # whatever it is, it is no answer

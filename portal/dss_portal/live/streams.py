@@ -46,12 +46,12 @@ class Stream:
         self._news.set()
 
     def end(self) -> None:
-        """The browser connects again, with the rights that its user has then."""
+        """End the stream.  The browser reconnects, with the rights that its user then has."""
         self.ended = True
         self._news.set()
 
     async def events(self) -> AsyncIterator[bytes]:
-        """Until it is ended; a beat where there is nothing to tell."""
+        """Yield server-sent events until the stream is ended: changes, or a beat after BEAT_S without one."""
         yield b"retry: 2000\nevent: beat\ndata: hello\n\n"
         while not self.ended:
             with suppress(TimeoutError):
@@ -66,7 +66,7 @@ class Stream:
 
 
 class Streams:
-    """Of one portal.  ``waiting_users`` finds the users who have a ticket in a queue."""
+    """The event streams of one portal, by user.  ``waiting_users`` returns the users who have a ticket in a queue."""
 
     def __init__(self, feed: Feed, waiting_users: Callable[[], Awaitable[set[int]]]) -> None:
         self._feed = feed

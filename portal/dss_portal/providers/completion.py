@@ -27,7 +27,7 @@ LOST = "The claim has ended while its results were checked."
 
 
 async def fail(ticket_id: int, user: User) -> None:
-    """May be repeated.  Raises Refused."""
+    """End the user's claim as failed.  Idempotent.  Raises Refused if the user does not hold the claim."""
     if await _has_ended(await store.claimed_once(ticket_id, user), user, Status.FAILED):
         return
     async with in_transaction():
@@ -36,10 +36,10 @@ async def fail(ticket_id: int, user: User) -> None:
 
 
 async def succeed(parts: Components, ticket_id: int, user: User) -> None:
-    """Judge the results and end the ticket.  May be repeated, also at the same time.  Raises Refused.
+    """Check the results and end the ticket.  Idempotent, also for concurrent calls.  Raises Refused.
 
-    The verdict counts for the very claim and files that were asked about.  Without one the ticket stays
-    claimed, with a fresh lease.
+    The verdict applies only to the claim and files that were checked.  Without a verdict the ticket stays claimed,
+    with a renewed lease.
     """
     ticket = await store.claimed_once(ticket_id, user)
     if await _has_ended(ticket, user, Status.SUCCESS):
@@ -113,7 +113,7 @@ def _question(held: Claim, stamps: Stamps, settings: Settings) -> CheckResults:
 async def _has_ended(
     ticket: Ticket, user: User, status: Status, claim_id: str | None = None
 ) -> bool:
-    """Has the ticket ended with ``status`` by a claim of the user, and by ``claim_id`` if one is given?"""
+    """True if the ticket ended with ``status`` by a claim of the user, which is ``claim_id`` if that is given."""
     if ticket.status is not status or claim_id not in {None, ticket.claim_id}:
         return False
     return await Claim.exists(id=ticket.claim_id, user_id=user.id)

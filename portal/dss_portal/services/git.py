@@ -100,7 +100,7 @@ class _Git:
         return output
 
     def _environment(self) -> dict[str, str]:
-        """Nobody's settings, but the way out of the site's network."""
+        """An environment without the settings of any user, but with the variables for proxies and certificates."""
         given = {name: os.environ[name] for name in OUTWARD if name in os.environ}
         if self._ca_file:
             given["GIT_SSL_CAINFO"] = self._ca_file

@@ -65,7 +65,7 @@ async def workers_at_work() -> int:
 
 
 async def standings() -> dict[str, Standing]:
-    """By name, for each service that was ever registered in any version."""
+    """The standing of every service that was ever registered, in any version, by name."""
     heard, polled = await _last_signs()
     current = await Service.filter(current=True).values_list("name", flat=True)
     offered = set(map(str, current))
@@ -115,7 +115,7 @@ async def _last_signs() -> tuple[dict[str, datetime | None], dict[str, datetime]
 
 
 async def _dispatchers() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-    """By service: the processes that are alive, and the bundles that they ask for."""
+    """Instances of the live dispatchers, and the bundles that they need, each by service."""
     processes: dict[str, set[str]] = defaultdict(set)
     bundles: dict[str, set[str]] = defaultdict(set)
     for dispatcher in await alive_dispatchers():

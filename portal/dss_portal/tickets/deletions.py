@@ -21,7 +21,10 @@ _BATCH = 100
 
 
 async def plan(ticket_id: int, user: User, after_s: float = UNDO_S) -> None:
-    """May be repeated; the first time counts.  Raises Refused."""
+    """Schedule the deletion of a ticket after ``after_s``.  Idempotent: a second call does not change the time.
+
+    Raises Refused.
+    """
     async with in_transaction():
         ticket = await _locked(ticket_id, user)
         if ticket.delete_at is None and ticket.status is not Status.DELETED:
@@ -40,7 +43,7 @@ async def undo(ticket_id: int, user: User) -> None:
 
 
 async def run(datastore: Datastore) -> None:
-    """Until cancelled."""
+    """Delete due tickets, until the task is cancelled."""
     while True:
         try:
             await delete_due(datastore)

@@ -37,7 +37,7 @@ async def check_twin(ticket_id: int, area: Area, name: str) -> None:
 async def coming(
     datastore: Datastore, ticket_id: int, check: Callable[[], Awaitable[object]]
 ) -> AsyncIterator[None]:
-    """To be open while a file is received and kept.  If the ticket is deleted meanwhile, its files are removed.
+    """A context for receiving and keeping a file.  If the ticket is deleted in the meantime, its files are removed.
 
     ``check`` raises Refused if the ticket takes no file of this sender any more.
     """

@@ -10,7 +10,7 @@ LOOK_AT_IT = "look at it"
 
 
 async def keep(ticket: Ticket, labels: Sequence[Label], verdict: str = "") -> None:
-    """In place of what an earlier attempt has left, within the caller's transaction, which holds the ticket."""
+    """Replace the labels and verdict of an earlier attempt.  Call it in a transaction that has locked ``ticket``."""
     await TicketLabel.filter(ticket_id=ticket.id).delete()
     known = {label.value: label for label in labels}
     rows = [_row(ticket.id, known[value]) for value in sorted(known)[:MOST_LABELS]]
@@ -31,7 +31,7 @@ async def _judge(ticket: Ticket, verdict: str) -> None:
 
 
 async def labels(ticket_id: int) -> list[TicketLabel]:
-    """By value."""
+    """The labels of a ticket, sorted by value."""
     return await TicketLabel.filter(ticket_id=ticket_id).order_by("value")
 
 

@@ -56,7 +56,7 @@ class Claimant:
 
 
 def is_plain(ticket: Ticket) -> bool:
-    """Does it wait, with nothing in its log to be taken back?"""
+    """True if the ticket waits, and its log does not report a missing program."""
     return ticket.status is Status.READY and not ticket.missed
 
 

@@ -87,7 +87,7 @@ class Requeued:
 
 @dataclass(frozen=True, kw_only=True)
 class Deleted:
-    """By its user or an admin."""
+    """The user or an admin has deleted the ticket."""
 
 
 Event: TypeAlias = (
@@ -141,7 +141,7 @@ def apply(ticket: TicketState, event: Event) -> TicketState:
 
 
 def is_current(ticket: TicketState, claim_id: str) -> bool:
-    """May the holder of ``claim_id`` still write to the ticket?"""
+    """True if the holder of ``claim_id`` may still write to the ticket."""
     return ticket.status is Status.CLAIMED and ticket.claim_id == claim_id
 
 

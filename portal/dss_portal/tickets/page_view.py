@@ -48,7 +48,7 @@ class TicketView:
 
     @property
     def total_bytes(self) -> int:
-        """Of the results."""
+        """Total size of the results."""
         return sum(file.size_bytes for file in self.results)
 
     @property
@@ -98,7 +98,7 @@ async def _reason(ticket: Ticket) -> str:
 
 
 def _warnings(log: Sequence[LogLine], history: Sequence[TicketHistory]) -> list[str]:
-    """Of the attempt that succeeded, each once: what came before its claim is about another one."""
+    """Distinct warnings of the attempt that succeeded; lines before its claim belong to earlier attempts."""
     claimed = [entry.at for entry in history if entry.status is Status.CLAIMED]
     said = [
         line.entry.message

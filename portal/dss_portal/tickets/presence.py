@@ -95,7 +95,7 @@ class Presence:
             metrics.WORKERS.labels(bundle).set(at_work[bundle])
 
     async def _tell(self, found: dict[str, Standing]) -> int:
-        """Nobody is missed for what this portal cannot hear: signs of life come through the broker."""
+        """Report programs as missing only while the broker is connected, because heartbeats arrive through it."""
         if not self._broker.connected:
             self._since_s.clear()
             return 0

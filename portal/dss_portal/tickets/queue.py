@@ -126,13 +126,13 @@ async def place(ticket: Ticket) -> Place | None:
 
 
 async def place_of(service: str, ticket_id: int) -> Place | None:
-    """Of a ticket of the service of that name; None if it does not wait."""
+    """Place of a ticket in the queue of ``service``, a name; None if it does not wait."""
     rows = await get_connection("default").execute_query_dict(_PLACE, [[service], ticket_id])
     return Place(**rows[0]) if rows else None
 
 
 async def users_waiting() -> set[int]:
-    """Those who have a ticket in any queue."""
+    """Numbers of the users who have a ticket in any queue."""
     waiting = Ticket.filter(status=Status.READY).distinct().values_list("user_id", flat=True)
     return {int(str(user_id)) for user_id in await waiting}
 

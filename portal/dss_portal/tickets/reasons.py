@@ -12,6 +12,6 @@ ORDER BY ticket_id, category = 'error' DESC, id DESC
 
 
 async def reasons(ticket_ids: Iterable[int]) -> dict[int, str]:
-    """Of tickets that have failed or timed out.  The last error, or the last warning where there is no error."""
+    """Last error of each failed or timed-out ticket, or else its last warning, by ticket number."""
     rows = await get_connection("default").execute_query_dict(_LAST, [list(ticket_ids)])
     return {int(row["ticket_id"]): str(row["message"]) for row in rows}

@@ -88,7 +88,7 @@ async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
 
 
 def _goes_on(ticket: Ticket, event: lifecycle.Event) -> bool:
-    """Does ``event`` show that the program which the ticket's log calls missing is back?"""
+    """True if ``event`` shows that the program that the ticket's log reports missing is back."""
     is_taken = isinstance(event, lifecycle.Claimed) and ticket.missed == Missed.DISPATCHER
     return is_taken or isinstance(event, lifecycle.Succeeded)
 
@@ -217,7 +217,7 @@ async def clear_progress(ticket_id: int, start: float = 0.0, end: float = 1.0) -
 
 
 async def progress_chunks(ticket_id: int) -> list[TicketProgress]:
-    """In the order in which they began, so that their sum is the same each time."""
+    """Chunks in the order of their creation, so that their sum does not vary."""
     return await TicketProgress.filter(ticket_id=ticket_id).order_by("id")
 
 

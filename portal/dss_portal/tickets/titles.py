@@ -40,7 +40,7 @@ async def put(ticket: Ticket, title: str) -> None:
 
 
 async def rename(ticket_id: int, user: User, title: str) -> None:
-    """By the owner alone.  Raises Refused."""
+    """Set the ticket's title.  Raises Refused unless ``user`` owns the ticket."""
     async with in_transaction():
         ticket = await store.locked(ticket_id)
         if ticket is None or ticket.user_id != user.id or ticket.status is Status.DELETED:

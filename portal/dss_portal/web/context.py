@@ -18,6 +18,6 @@ def components_of(app: Quart) -> Components:
 
 
 def components() -> Components:
-    """Of the app that serves the current request."""
+    """The components of the app that serves the current request."""
     found: Components = current_app.extensions[_KEY]
     return found

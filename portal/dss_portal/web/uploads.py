@@ -58,7 +58,7 @@ async def _data_of(
 
 
 def _file_name(part: File) -> str:
-    """As it was sent: Werkzeug takes the backslashes in the name of a Windows file for escapes."""
+    """The file name as the client sent it: Werkzeug interprets the backslashes of a Windows path as escapes."""
     sent = part.headers.get("Content-Disposition", "")
     found = _QUOTED_NAME.search(sent)
     if found is None or _EXTENDED_NAME.search(sent):

@@ -35,7 +35,7 @@ class FileChanged(OSError):
 
 
 class Archive:
-    """Of ``members`` as they are now."""
+    """A ZIP archive of ``members``, which is made while it is sent."""
 
     def __init__(self, members: Sequence[Member]) -> None:
         self._members = members
