@@ -85,11 +85,6 @@ async def keep(datastore: Datastore, ticket_id: int, received: Received) -> int:
     return int(made.id)
 
 
-async def adopt(ticket_id: int, log_id: int) -> None:
-    """Give the attachments without a log line to the line that has just been written."""
-    await Attachment.filter(ticket_id=ticket_id, log_id__isnull=True).update(log_id=log_id)
-
-
 async def of_lines(log_ids: Iterable[int]) -> dict[int, list[Attachment]]:
     """Attachments by log line."""
     found: dict[int, list[Attachment]] = {}

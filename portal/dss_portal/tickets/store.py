@@ -22,7 +22,6 @@ from dss_portal.models import (
     Status,
     Ticket,
     TicketFile,
-    TicketHistory,
     TicketLog,
     TicketProgress,
     User,
@@ -43,6 +42,26 @@ INSERT INTO ticket_file (ticket_id, area, index, name, size_bytes)
 SELECT $1::int, $2::varchar, coalesce(max(index) + 1, 0), $3::varchar, $4::bigint
 FROM ticket_file WHERE ticket_id = $1 AND area = $2
 ON CONFLICT (ticket_id, area, name) DO UPDATE SET size_bytes = excluded.size_bytes
+"""
+
+_SAVE_STATE = """
+WITH changed AS (
+    UPDATE ticket SET status = $2, attempt = $3, claim_id = $4, announcements = $5,
+        queued_at = $6, claimed_at = $7, traceparent = $8
+    WHERE id = $1
+)
+INSERT INTO ticket_history (ticket_id, status, at) VALUES ($1, $2, $9)
+"""
+
+# $6: whether attachments without a line belong to it now.
+_ADD_LOG = """
+WITH line AS (
+    INSERT INTO ticket_log (ticket_id, at, category, message, message_id) VALUES ($1, $2, $3, $4, $5)
+    RETURNING id
+), adopted AS (
+    UPDATE attachment SET log_id = line.id FROM line WHERE ticket_id = $1 AND log_id IS NULL AND $6
+)
+SELECT id FROM line
 """
 
 _CREATE = """
@@ -73,8 +92,8 @@ async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
     if after is before:
         return False
     ticket.status, ticket.attempt, ticket.claim_id = after.status, after.attempt, after.claim_id
-    await ticket.save(update_fields=["status", "attempt", "claim_id", *_note_time(ticket, before)])
-    await TicketHistory.create(ticket_id=ticket.id, status=after.status)
+    _note_time(ticket, before)
+    await _save_state(ticket)
     if ticket.missed and _goes_on(ticket, event):
         await add_log(ticket.id, "info", SENTENCES[Missed.NOBODY])
         await begin_waiting(ticket)
@@ -111,8 +130,8 @@ async def withdraw_claim(ticket: Ticket, claim_id: str) -> None:
     await outbox.put(withdrawn)
 
 
-def _note_time(ticket: Ticket, before: TicketState) -> tuple[str, ...]:
-    """Set the times of its wait and of its attempt; the changed columns.
+def _note_time(ticket: Ticket, before: TicketState) -> None:
+    """Set the times of its wait and of its attempt.
 
     A ticket whose claim ended keeps its place in the queue.
     """
@@ -122,7 +141,12 @@ def _note_time(ticket: Ticket, before: TicketState) -> tuple[str, ...]:
             ticket.queued_at, ticket.traceparent = now(), current_traceparent.get()
     if ticket.status is Status.CLAIMED and before.status is Status.READY:
         ticket.claimed_at = now()
-    return ("announcements", "queued_at", "claimed_at", "traceparent")
+
+
+async def _save_state(ticket: Ticket) -> None:
+    values = [ticket.id, ticket.status.value, ticket.attempt, ticket.claim_id, ticket.announcements]
+    times = [ticket.queued_at, ticket.claimed_at, ticket.traceparent, now()]
+    await get_connection("default").execute_query(_SAVE_STATE, values + times)
 
 
 async def listed(user_id: int) -> AsyncIterator[Rows]:
@@ -167,12 +191,9 @@ async def add_log(
         known = await TicketLog.get_or_none(message_id=message_id)
         if known is not None:
             return int(known.id)
-    line = await TicketLog.create(
-        ticket_id=ticket_id, category=category, message=message, message_id=message_id
-    )
-    if adopts:
-        await attachments.adopt(ticket_id, line.id)
-    return int(line.id)
+    values = [ticket_id, now(), category, message, message_id, adopts]
+    rows = await get_connection("default").execute_query_dict(_ADD_LOG, values)
+    return int(rows[0]["id"])
 
 
 async def has_log(message_id: str) -> bool:

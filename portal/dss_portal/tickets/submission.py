@@ -98,6 +98,7 @@ async def submit(ticket_id: int, user: User, quiet_s: float) -> None:
     """Queue the ticket.  State, history and event are committed together.  Raises Refused."""
     async with in_transaction():
         ticket = await _own(ticket_id, user)
+        ticket.service = await ticket.service  # asked once
         if quota.is_quiet(ticket, quiet_s):  # it counts again
             await quota.check_tickets(ticket.user_id, quiet_s, but=ticket.id)
         try:
