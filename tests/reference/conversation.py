@@ -9,6 +9,9 @@ import httpx
 
 from support import loopback
 
+NO_KEEPING = httpx.Limits(max_keepalive_connections=0)
+"""The reference server closes some connections without saying so, and a quick client uses them once more."""
+
 HEADERS = (
     "content-type",
     "content-disposition",
@@ -86,7 +89,7 @@ class Conversation:
         if name == "nobody":  # a stranger each time
             self._people.pop(name, loopback.client()).close()
         if name not in self._people:
-            self._people[name] = loopback.client(timeout=30)
+            self._people[name] = loopback.client(timeout=30, limits=NO_KEEPING)
         return self._people[name]
 
     def _filled(self, text: str) -> str:

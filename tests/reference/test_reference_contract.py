@@ -115,6 +115,18 @@ DIFFERENCES: Mapping[str, Ours] = {
     "a doubled slash": Ours(15, 200, "logged in as ann@example.com \n"),
     "a sysadmin tries a success again": Ours(3, 400, "Ticket 1 not found for user 1"),
     "HEAD deletes nothing": Ours(9, 405, ""),
+    # The picture of a result is one more line of a log, so later lines have higher numbers.
+    "what is tried again waits": Ours(
+        17,
+        200,
+        '{"result": {"status": "ready", "progress": 0.0, "queue_position": 1, "log": ['
+        '{"id": 2, "atime": TIME, "category": "info", "attachments": [], '
+        '"message": "Ticket received and queued for processing"}, '
+        '{"id": 4, "atime": TIME, "category": "info", "attachments": [], '
+        '"message": "Ticket claimed by provider hospital instance gpu, 1"}, '
+        '{"id": 13, "atime": TIME, "category": "info", "attachments": [], '
+        '"message": "Retrying ticket"}]}}',
+    ),
 }
 
 
