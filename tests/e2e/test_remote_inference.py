@@ -122,7 +122,8 @@ def test_a_chest_comes_back_with_both_lungs_its_report_and_one_trace(
     lines = [line.message for line in sent.log]
     assert any(line.startswith("Inference: ") for line in lines)
     attached = [file.description for line in sent.log for file in line.attachments]
-    assert len(attached) == 2
+    assert attached[0] == "Three planes with the outlines of the labels"
+    assert len(attached) == 3
     wait_until(lambda: WORK in [span.name for span in list(spans.spans)], 20)
     assert above(spans, WORK)[:5] == [
         WORK,
