@@ -53,7 +53,7 @@ def own_stack(
 def stack(own_stack: Stack) -> Stack:
     """Everything is up and ``lung-segmentation`` is listed."""
     own_stack.start()
-    wait_until(lambda: "lung-segmentation" in own_stack.announced(), 90, own_stack.logs)
+    wait_until(own_stack.is_complete, 90, own_stack.logs)
     return own_stack
 
 

@@ -96,6 +96,7 @@ def test_the_user_sees_the_provider_s_lines_and_the_note(meeting: Meeting) -> No
         ("info", "Ticket claimed by provider hospital instance gpu0"),
         ("info", "Ticket successfully downloaded, 100% é"),
         ("warning", "See the note"),
+        ("info", "The picture shows three planes with the outlines of the labels."),
     ]
 
 

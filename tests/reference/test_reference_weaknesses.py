@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -13,6 +14,7 @@ from dss_portal.services import git
 from dss_portal.settings import Settings
 from support import loopback
 from support.sites import Site, attach, claim, new_ticket
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -152,9 +154,11 @@ def test_a_long_name_and_description_are_taken(
     """The ancestors' fault 12."""
     site.offer(tmp_path, "hospital", name="n" * 100, shortdesc="d" * 100)
 
-    listed = {row["name"]: row for row in ann.get("/api/services?format=json").json()["result"]}
+    def listed() -> dict[str, Any]:
+        return {row["name"]: row for row in ann.get("/api/services?format=json").json()["result"]}
 
-    assert listed["n" * 100]["shortdesc"] == "d" * 78
+    wait_until(lambda: "n" * 100 in listed(), 10)
+    assert listed()["n" * 100]["shortdesc"] == "d" * 78
 
 
 def test_the_cookie_belongs_to_the_host_that_was_asked(site: Site) -> None:

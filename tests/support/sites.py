@@ -107,8 +107,13 @@ def new_ticket(client: httpx.Client, service: str = "lung-segmentation") -> int:
 
 def claim(provider: httpx.Client, name: str, service: str) -> int:
     """The next ticket of that service, as an external provider takes it."""
-    listed = provider.get("/api/services?format=json").json()["result"]
-    (githash,) = [row["githash"] for row in listed if row["name"] == service]
+
+    def hashes() -> list[str]:
+        listed = provider.get("/api/services?format=json").json()["result"]
+        return [row["githash"] for row in listed if row["name"] == service]
+
+    wait_until(hashes, 10)  # a portal learns within a second of what another process has registered
+    (githash,) = hashes()
     answer = provider.post(f"/api/pro/services/{githash}/claims", data={"provider": name})
     return int(answer.text)
 
@@ -142,7 +147,7 @@ def whole_stack(
         running = Stack(folder=folder, amqp_url=amqp_url, database_url=database_url, settings=extra)
         running.start()
         try:
-            wait_until(lambda: "lung-segmentation" in running.announced(), 90, running.logs)
+            wait_until(running.is_complete, 90, running.logs)
             yield running
         finally:
             running.stop()

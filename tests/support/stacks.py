@@ -118,6 +118,12 @@ class Stack:
             self._visitor = client.cookies
             return {row["name"] for row in listed}
 
+    def is_complete(self) -> bool:
+        """True once ``lung-segmentation`` is listed, and the worker takes requests for it."""
+        log = self.folder / "inference.log"
+        serves = log.exists() and "worker.server: serving" in log.read_text()
+        return serves and "lung-segmentation" in self.announced()
+
     def kill(self, program: str) -> None:
         """As if the power had failed."""
         self.running[program].kill()

@@ -43,7 +43,8 @@ async def delete(ticket_id: int) -> Response:
 
 @blueprint.post(f"/admin/tickets/<{NUMBER}:ticket_id>/undelete")
 async def undelete(ticket_id: int) -> Response:
-    return await ticket_actions.undelete(ticket_id, back=f"/admin/tickets/{ticket_id}/detail")
+    back = f"{addresses.ticket_for_admin(ticket_id)}/detail"
+    return await ticket_actions.undelete(ticket_id, back=back)
 
 
 @blueprint.route(f"/admin/tickets/<{NUMBER}:ticket_id>/retry", methods=["GET", "POST"])
