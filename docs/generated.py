@@ -64,7 +64,7 @@ def metrics() -> str:
 def alerts() -> str:
     rows = []
     for file in sorted((CHECKOUT / "observability/prometheus/rules").glob("*.yml")):
-        for group in yaml.safe_load(file.read_text())["groups"]:
+        for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
             for rule in (rule for rule in group["rules"] if "alert" in rule):
                 name = rule["alert"]
                 link = f"[{name}](../operators/runbook.md#{name.lower()})"

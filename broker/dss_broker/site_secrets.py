@@ -48,7 +48,7 @@ def _write(folder: Path, files: dict[str, str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(FOLDER_MODE)
     for name, content in files.items():
-        (folder / name).write_text(content)
+        (folder / name).write_text(content, encoding="utf-8")
         (folder / name).chmod(FILE_MODE)
 
 

@@ -37,8 +37,10 @@ def write_findings(
 ) -> tuple[Path, Path]:
     """Write ``findings`` as JSON, after ``facts``, and as CSV."""
     rows = [asdict(finding) for finding in findings]
-    (folder / JSON_NAME).write_text(json.dumps({**facts, "findings": rows}, indent=2) + "\n")
-    (folder / CSV_NAME).write_text(_csv(findings))
+    (folder / JSON_NAME).write_text(
+        json.dumps({**facts, "findings": rows}, indent=2) + "\n", encoding="utf-8"
+    )
+    (folder / CSV_NAME).write_text(_csv(findings), encoding="utf-8")
     return folder / JSON_NAME, folder / CSV_NAME
 
 

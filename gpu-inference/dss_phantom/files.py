@@ -19,4 +19,6 @@ def write_phantom(phantom: Phantom, folder: Path) -> None:
         {"value": LEFT, "name": "left lung", "volume_ml": round(phantom.left_ml, 1)},
         {"value": RIGHT, "name": "right lung", "volume_ml": round(phantom.right_ml, 1)},
     ]
-    (folder / "truth.json").write_text(json.dumps({"labels": labels}, indent=2) + "\n")
+    (folder / "truth.json").write_text(
+        json.dumps({"labels": labels}, indent=2) + "\n", encoding="utf-8"
+    )

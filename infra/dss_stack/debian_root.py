@@ -42,7 +42,7 @@ def make(release: str, root: Path, packages: Sequence[str] = PACKAGES) -> None:
     )
     if done.returncode:
         raise ServerMissing(f"debootstrap could not make Debian {release}: see above.")
-    (root / "etc/hosts").write_text(f"{LOOPBACK} localhost\n")
+    (root / "etc/hosts").write_text(f"{LOOPBACK} localhost\n", encoding="utf-8")
     _same_paths_within(root)
     (root / _COMPLETE).touch()
 

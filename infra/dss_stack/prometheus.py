@@ -103,7 +103,7 @@ class PrometheusServer:
         folder.mkdir(parents=True, exist_ok=True)
         for job, addresses in {**targets, "prometheus": [self._address]}.items():
             fresh = folder / f"{job}.new"
-            fresh.write_text(json.dumps([{"targets": list(addresses)}]))
+            fresh.write_text(json.dumps([{"targets": list(addresses)}]), encoding="utf-8")
             fresh.replace(folder / f"{job}.json")
 
     def _configure(self) -> None:

@@ -35,9 +35,11 @@ def write_files(folder: Path, *, ports: dict[str, int], password: str, member: M
         (folder / name).mkdir(parents=True, exist_ok=True)
     write_private(folder / "home/.erlang.cookie", member.cookie)
     (folder / "home/.erlang.cookie").chmod(0o400)
-    (folder / "etc/enabled_plugins").write_text(_PLUGINS)
-    (folder / "etc/rabbitmq-env.conf").write_text("")
-    (folder / "etc/rabbitmq.conf").write_text(_configuration(folder, ports) + _cluster(member))
+    (folder / "etc/enabled_plugins").write_text(_PLUGINS, encoding="utf-8")
+    (folder / "etc/rabbitmq-env.conf").write_text("", encoding="utf-8")
+    (folder / "etc/rabbitmq.conf").write_text(
+        _configuration(folder, ports) + _cluster(member), encoding="utf-8"
+    )
     write_private(folder / "etc/definitions.json", json.dumps(_definitions(password)))
 
 

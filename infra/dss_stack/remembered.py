@@ -28,7 +28,7 @@ def remembered(file: Path, ports: Sequence[str], *favourites: int) -> Facts:
     The ports are taken from ``favourites`` where those are free.
     """
     try:
-        known: Facts = json.loads(file.read_text())
+        known: Facts = json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         known = {"ports": {}, "secret": secrets.token_urlsafe(18)}
     if set(known["ports"]) != set(ports):

@@ -56,12 +56,14 @@ def send(stack: Stack, scan: Path | None, series: str = "") -> Segmented:
     report = results / f"{name}.json"
     words = [str(image), *(("--series", series) if series and scan else ())]
     _send(stack, words, folder=results / name, report=report)
-    answer = json.loads(report.read_text())
+    answer = json.loads(report.read_text(encoding="utf-8"))
     return Segmented(
         ticket=answer["ticket"],
         workspace=Path(answer["workspace"]),
         volumes_ml=_volumes_ml(answer),
-        truth_ml=_volumes_ml(json.loads((phantom / "truth.json").read_text())) if phantom else {},
+        truth_ml=_volumes_ml(json.loads((phantom / "truth.json").read_text(encoding="utf-8")))
+        if phantom
+        else {},
     )
 
 

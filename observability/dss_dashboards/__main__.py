@@ -32,7 +32,7 @@ def as_json(board: Dashboard) -> str:
 
 def main(folder: Path) -> None:
     for name, make in DASHBOARDS.items():
-        (folder / f"{name}.json").write_text(as_json(make()))
+        (folder / f"{name}.json").write_text(as_json(make()), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ from dss_client.sending import Results, Sent
 def write_report(sent: Sent, path: Path) -> None:
     """As JSON; paths are absolute, volumes in millilitres.  ``workspace`` is null without results."""
     results = sent.results
-    path.write_text(json.dumps(_head(sent) | _files(results) | _tail(sent), indent=2) + "\n")
+    path.write_text(
+        json.dumps(_head(sent) | _files(results) | _tail(sent), indent=2) + "\n", encoding="utf-8"
+    )
 
 
 def _head(sent: Sent) -> dict[str, Any]:

@@ -14,7 +14,7 @@ class TokenMemory:
     def knows(self, token: str) -> bool:
         """True if ``token`` opened the session in the jar."""
         try:
-            stored = self._file.read_text()
+            stored = self._file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             return False
         return hmac.compare_digest(stored.strip(), _digest(token))
@@ -23,7 +23,7 @@ class TokenMemory:
         """After the session was stored."""
         self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._file.touch(mode=0o600)
-        self._file.write_text(_digest(token))
+        self._file.write_text(_digest(token), encoding="utf-8")
 
 
 def _digest(token: str) -> str:

@@ -41,7 +41,7 @@ class Held:
     def before(self) -> list[int]:
         """Numbers that an earlier run left in the file; [] if the file is missing or unreadable."""
         try:
-            return [int(number) for number in json.loads(self._path.read_text())]
+            return [int(number) for number in json.loads(self._path.read_text(encoding="utf-8"))]
         except (OSError, ValueError, TypeError):
             return []
 
@@ -58,7 +58,7 @@ class Held:
     def _keep(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = self._path.with_suffix(".new")
-        draft.write_text(json.dumps(sorted(self._numbers)))
+        draft.write_text(json.dumps(sorted(self._numbers)), encoding="utf-8")
         draft.replace(self._path)
 
 

@@ -139,7 +139,7 @@ class _Peak(threading.Thread):
 
 
 def _resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * 4096
 
 
 if __name__ == "__main__":

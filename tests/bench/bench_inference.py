@@ -159,8 +159,8 @@ def _prepare(bench: Bench) -> None:
     image = {"modality": "CT", "num_channels": 1}
     formats = {"inputs": {"image": image}, "outputs": {"pred": {"channel_def": channels}}}
     metadata = {"name": "Bench", "version": "1", "network_data_format": formats}
-    (root / "configs" / "metadata.json").write_text(json.dumps(metadata))
-    (root / "configs" / "inference.json").write_text(json.dumps(_config(scale)))
+    (root / "configs" / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
+    (root / "configs" / "inference.json").write_text(json.dumps(_config(scale)), encoding="utf-8")
     torch.save(bench.network().state_dict(), root / "models" / "model.pt")
 
 

@@ -84,8 +84,10 @@ def bench(
     text = "\n".join(_report(rows))
     peak_gb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
     text += f"\n{time.monotonic() - start:.0f} s, peak memory of a process {peak_gb:.2f} GB\n"
-    (output / "table.txt").write_text(text)
-    (output / "rows.json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+    (output / "table.txt").write_text(text, encoding="utf-8")
+    (output / "rows.json").write_text(
+        json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8"
+    )
     typer.echo(text)
 
 

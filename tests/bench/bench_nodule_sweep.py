@@ -61,7 +61,7 @@ def bench(
     typer.echo(f"{seconds:.0f} s, peak memory {peak_gb:.2f} GB")
     if as_json is not None:
         facts = {"thickness": rows, "kinds": by_kind, "large": large, "seconds": seconds}
-        as_json.write_text(json.dumps(facts, indent=2) + "\n")
+        as_json.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 def _by_thickness(seeds: Iterable[int], runner: Runner, start: float) -> Scans:

@@ -162,7 +162,7 @@ def _tell_diameters(marked: Sequence[Marked]) -> None:
 
 
 def _tell_slab(folder: Path) -> None:
-    known = json.loads((folder / "LIDC-IDRI-0003_nodules.json").read_text())
+    known = json.loads((folder / "LIDC-IDRI-0003_nodules.json").read_text(encoding="utf-8"))
     nodule = next(nodule for nodule in known if nodule["in_slab"])
     with tempfile.TemporaryDirectory() as scratch:
         outcome = load("nodule-detection", "auto", 2).run(

@@ -135,11 +135,15 @@ class Site:
 
     def last_words(self) -> str:
         logs = sorted((self.folder / "log").glob("*.log"))
-        return "\n".join(f"--- {path.name}\n{path.read_text()[-1500:]}" for path in logs)
+        return "\n".join(
+            f"--- {path.name}\n{path.read_text(encoding='utf-8')[-1500:]}" for path in logs
+        )
 
     def _write_service(self) -> None:
         (self.folder / "service").mkdir()
-        (self.folder / "service/service.json").write_text(json.dumps(SERVICE_JSON))
+        (self.folder / "service/service.json").write_text(
+            json.dumps(SERVICE_JSON), encoding="utf-8"
+        )
 
     def _add_programs(self) -> None:
         portal = ["dss_portal", "serve"]

@@ -88,7 +88,7 @@ def _write(labels: sitk.Image, folder: Path) -> Path:
 def _report(order: Case, folder: Path) -> Report:
     """So that attachments, too, are hurt."""
     path = folder / "order.txt"
-    path.write_text(f"{order}\n")
+    path.write_text(f"{order}\n", encoding="utf-8")
     sync(path)
     return Report(path=path, description="What was ordered", mime_type="text/plain")
 

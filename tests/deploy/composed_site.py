@@ -77,7 +77,9 @@ def _run(command: str, folder: Path, environment: dict[str, str]) -> str:
 
 def printed_commands() -> list[str]:
     """The first block below the heading "In containers"."""
-    text = (CHECKOUT / "infra/README.md").read_text().partition("## In containers")[2]
+    text = (
+        (CHECKOUT / "infra/README.md").read_text(encoding="utf-8").partition("## In containers")[2]
+    )
     block = re.search(r"```\n(.*?)```", text, re.DOTALL)
     assert block is not None
     return [line for line in block[1].splitlines() if line]
@@ -117,7 +119,7 @@ def site(engine: Engine, checkout: Path) -> Iterator[Site]:
         "ALERTMANAGER_PUBLISH": f"127.0.0.1:{free_port()}",
     }
     lines = [f"{name}={value}\n" for name, value in settings.items()]
-    (checkout / "infra/.env").write_text("".join(lines))
+    (checkout / "infra/.env").write_text("".join(lines), encoding="utf-8")
     for target, tag in STAND_INS.items():
         folder = "tests/deploy/stand_ins"
         build = f"podman build {ISOLATION} --target {target} --tag {tag} {folder}"

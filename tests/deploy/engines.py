@@ -47,9 +47,11 @@ class Engine:
 
     def prepare(self) -> None:
         (self.folder / "bin").mkdir(parents=True, exist_ok=True)
-        (self.folder / "containers.conf").write_text(_CONFIGURATION)
+        (self.folder / "containers.conf").write_text(_CONFIGURATION, encoding="utf-8")
         podman = self.folder / "bin/podman"
-        podman.write_text(_PODMAN.format(podman=shutil.which("podman"), folder=self.folder))
+        podman.write_text(
+            _PODMAN.format(podman=shutil.which("podman"), folder=self.folder), encoding="utf-8"
+        )
         podman.chmod(0o755)
         venv = self.folder / "compose"
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)

@@ -19,7 +19,9 @@ ADDED_BY_THE_OPERATOR = {"namespace", "service", "pod", "container", "endpoint",
 
 
 def groups_of(folder: Path) -> dict[str, Any]:
-    files = [yaml.safe_load(path.read_text()) for path in sorted(folder.glob("*.yml"))]
+    files = [
+        yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.yml"))
+    ]
     return {group["name"]: group for file in files for group in file["groups"]}
 
 
@@ -83,7 +85,7 @@ def firing(objects: list[Manifest], series: dict[str, int], folder: Path) -> set
     except ServerMissing as error:
         missing(str(error))
     found = list(groups(objects).values())
-    (folder / "rules.yml").write_text(yaml.safe_dump({"groups": found}))
+    (folder / "rules.yml").write_text(yaml.safe_dump({"groups": found}), encoding="utf-8")
     inputs = [{"series": name, "values": f"{value}x60"} for name, value in series.items()]
     checks = [
         {
@@ -95,7 +97,7 @@ def firing(objects: list[Manifest], series: dict[str, int], folder: Path) -> set
     ]
     case = {"interval": "30s", "input_series": inputs, "promql_expr_test": checks}
     test = {"rule_files": ["rules.yml"], "evaluation_interval": "30s", "tests": [case]}
-    (folder / "test.yml").write_text(yaml.safe_dump(test))
+    (folder / "test.yml").write_text(yaml.safe_dump(test), encoding="utf-8")
     done = subprocess.run(
         [promtool, "test", "rules", "test.yml"],
         cwd=folder,
@@ -148,7 +150,7 @@ def test_no_label_of_a_target_hides_one_of_our_metrics(rendered: dict[str, list[
 
 
 def test_rabbitmq_is_measured_as_the_configuration_of_prometheus_says(chart: Chart) -> None:
-    configuration = yaml.safe_load((RULES.parent / "prometheus.yml").read_text())
+    configuration = yaml.safe_load((RULES.parent / "prometheus.yml").read_text(encoding="utf-8"))
     by_queue = next(
         job for job in configuration["scrape_configs"] if job["job_name"] == "rabbitmq-queues"
     )

@@ -35,7 +35,7 @@ def broken(
     """Policies that the objects of a site break, by site."""
     folder = tmp_path_factory.mktemp("objects")
     for site, objects in rendered.items():
-        (folder / f"{site}.yaml").write_text(yaml.safe_dump_all(objects))
+        (folder / f"{site}.yaml").write_text(yaml.safe_dump_all(objects), encoding="utf-8")
     words = ["--framework", "kubernetes", "--skip-download", "--output", "json"]
     done = subprocess.run(
         [checkov, *words, "--directory", folder], capture_output=True, encoding="utf-8", check=False

@@ -10,7 +10,7 @@ import yaml
 from support import chart_tools
 from support.charts import CHART, HELM_FOLDER, SITES, Manifest, containers, environment, of_kind
 
-README = (CHART / "README.md").read_text()
+README = (CHART / "README.md").read_text(encoding="utf-8")
 SECRETS = re.findall(r"^kubectl .*create secret (?:.*\\\n)*.*", README, re.MULTILINE)
 
 

@@ -138,7 +138,7 @@ def test_the_chart_names_no_registry() -> None:
     )
     files = [p for p in HELM_FOLDER.rglob("*") if p.is_file() and p.suffix != ".md"]
 
-    assert [p.name for p in files if hosts.search(p.read_text())] == []
+    assert [p.name for p in files if hosts.search(p.read_text(encoding="utf-8"))] == []
 
 
 def test_plain_manifests_are_those_of_the_chart_and_kubectl_reads_them(
@@ -149,7 +149,7 @@ def test_plain_manifests_are_those_of_the_chart_and_kubectl_reads_them(
 
     words = ["make", "--silent", "manifests", f"HELM={chart.helm}", f"VALUES={values}"]
     subprocess.run([*words, f"OUT={out}", "NAMESPACE=dss"], cwd=CHECKOUT, check=True)
-    (tmp_path / "kustomization.yaml").write_text("resources: [dss.yaml]\n")
+    (tmp_path / "kustomization.yaml").write_text("resources: [dss.yaml]\n", encoding="utf-8")
     read = subprocess.run(
         [chart_tools.kubectl(), "kustomize", tmp_path], check=True, capture_output=True
     )

@@ -12,7 +12,9 @@ import pytest
 from support.charts import Manifest, of_kind
 
 CRDS = {
-    json.loads(path.read_text())["title"]: json.loads(path.read_text())
+    json.loads(path.read_text(encoding="utf-8"))["title"]: json.loads(
+        path.read_text(encoding="utf-8")
+    )
     for path in sorted((Path(__file__).parents[1] / "data" / "crds").glob("*.json"))
 }
 """Schemas of our own, by kind: the fields that the chart uses, as their projects' manuals describe them.

@@ -13,8 +13,8 @@ from dss_inference.settings import Settings as InferenceSettings
 from dss_portal.settings import Settings as PortalSettings
 from support.charts import CHART, Chart, Refused, environment, named
 
-SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
-DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
+SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 
 COMMON = {"AMQP_URL", "DATASTORE", "INSTANCE", "LOG_JSON", "METRICS_BIND", "STOP_S"}
 OWN: dict[type[BaseSettings], set[str]] = {

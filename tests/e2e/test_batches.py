@@ -60,7 +60,7 @@ def publisher(site: Site, folder: Path) -> "subprocess.Popen[str]":
     scopes = ["--scope", "provider", "--scope", "admin"]
     token = site.stack.command("tokens", "create", ROOT, *scopes).split()[-1]
     make(folder / "block", Modality.ANY)
-    (folder / "block" / "algorithm.py").write_text(CODE)
+    (folder / "block" / "algorithm.py").write_text(CODE, encoding="utf-8")
     words = ["service", "publish", str(folder / "block"), "--provider", "LAB", "--parallel", "2"]
     return _Ended(
         [*DSS, *words],
@@ -179,7 +179,7 @@ def test_the_table_of_another_batch_is_not_overwritten(
 ) -> None:
     environment = {**os.environ, "DSS_TOKEN": token(site, "eve@example.com")}
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "results.csv").write_text("patient,age\nx,7\n")
+    (tmp_path / "out" / "results.csv").write_text("patient,age\nx,7\n", encoding="utf-8")
 
     done = subprocess.run(
         command(site, scans, tmp_path / "out"),
@@ -191,4 +191,4 @@ def test_the_table_of_another_batch_is_not_overwritten(
 
     assert done.returncode == 2
     assert "is no table of a batch; name another folder" in done.stderr
-    assert (tmp_path / "out" / "results.csv").read_text() == "patient,age\nx,7\n"
+    assert (tmp_path / "out" / "results.csv").read_text(encoding="utf-8") == "patient,age\nx,7\n"

@@ -46,7 +46,9 @@ SERVICES = (DEMO, "lung-segmentation", "threshold", "balls", "absent")
 def write_installed(folder: Path) -> Path:
     """What a site has put where DSS_BUNDLES points."""
     write_bundle(folder / "threshold")
-    (write_bundle(folder / "absent", weights=False) / "large_files.yml").write_text(LARGE_FILES)
+    (write_bundle(folder / "absent", weights=False) / "large_files.yml").write_text(
+        LARGE_FILES, encoding="utf-8"
+    )
     write_ball_finder(folder / "balls")
     (folder / DEMO).symlink_to(DEMO_BUNDLES / DEMO)
     return folder
@@ -56,7 +58,9 @@ def write_service(folder: Path, name: str) -> str:
     """A service whose work the bundle of its name does."""
     folder.mkdir()
     dispatch = {"tag": "CT", "bundle": name, "segmentation": name}
-    (folder / "service.json").write_text(json.dumps(service_json(name=name, dispatch=dispatch)))
+    (folder / "service.json").write_text(
+        json.dumps(service_json(name=name, dispatch=dispatch)), encoding="utf-8"
+    )
     return str(folder)
 
 
@@ -64,7 +68,9 @@ def start(stack: Stack) -> None:
     """``lung-segmentation`` is switched over to a bundle; the worker serves whatever lies in its folder."""
     changes = stack.folder / "changes"
     changes.mkdir()
-    (changes / "lung-segmentation.json").write_text('{"dispatch": {"provider": "bundle"}}')
+    (changes / "lung-segmentation.json").write_text(
+        '{"dispatch": {"provider": "bundle"}}', encoding="utf-8"
+    )
     stack.start("portal")
     for name in SERVICES:
         builtin = name in (DEMO, "lung-segmentation")

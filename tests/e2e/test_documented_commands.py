@@ -41,7 +41,9 @@ def environment(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[
     """Of a user who is a provider too, with a token for everything."""
     home = tmp_path_factory.mktemp("home")
     (home / "bin").mkdir()
-    (home / "bin/dss").write_text(f'#!/bin/sh\nexec {sys.executable} -m dss_client "$@"\n')
+    (home / "bin/dss").write_text(
+        f'#!/bin/sh\nexec {sys.executable} -m dss_client "$@"\n', encoding="utf-8"
+    )
     (home / "bin/dss").chmod(0o755)
     stack.token(ROOT, "--sysadmin", "--tier", "poweruser")
     stack.command("providers", "add", "LAB")

@@ -86,7 +86,7 @@ class Stopping(Quiet):
 
 def catches_term(pid: int) -> bool:
     """Until it has seen SIGTERM; from then on that ends it (proc(5), SigCgt)."""
-    status = Path(f"/proc/{pid}/status").read_text()
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
     return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
 

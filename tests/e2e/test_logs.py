@@ -82,7 +82,9 @@ def written(
         with ItkSnap(stack.url) as client:
             client.login(token)
             _three_tickets(stack, client, found, tmp_path_factory.mktemp("scans"))
-    found.text = "".join((folder / f"{program}.log").read_text() for program in PROGRAMS)
+    found.text = "".join(
+        (folder / f"{program}.log").read_text(encoding="utf-8") for program in PROGRAMS
+    )
     found.lines = [json.loads(line) for line in found.text.splitlines()]
     return found
 
@@ -100,7 +102,7 @@ def _three_tickets(stack: Stack, client: ItkSnap, found: Written, folder: Path) 
     assert send(client, scan, "lung-segmentation", folder / "none", deletes).results is None
     found.withdrawn = deletes.ticket
     log = stack.folder / "inference.log"
-    wait_until(lambda: "inference cancelled" in log.read_text(), 60, stack.logs)
+    wait_until(lambda: "inference cancelled" in log.read_text(encoding="utf-8"), 60, stack.logs)
 
 
 def _without_its_image(stack: Stack, found: Written) -> int:

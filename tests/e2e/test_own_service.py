@@ -218,4 +218,4 @@ def test_a_service_that_is_not_listed_says_what_to_ask_for(site: Site, tmp_path:
     assert (alone.returncode, named.returncode) == (2, 2)
     assert "Name your provider with --provider" in alone.stderr
     assert "Ask a site admin for: dss-portal services add LAB service.json" in named.stderr
-    assert json.loads((folder / "service.json").read_text())["name"] == "unlisted"
+    assert json.loads((folder / "service.json").read_text(encoding="utf-8"))["name"] == "unlisted"

@@ -33,7 +33,7 @@ def rollout(own_stack: Stack) -> Stack:
     """Portal and dispatcher run; workers have no time to finish when they are stopped."""
     folder = own_stack.folder / "service"
     folder.mkdir()
-    (folder / "service.json").write_text(json.dumps(SERVICE_JSON))
+    (folder / "service.json").write_text(json.dumps(SERVICE_JSON), encoding="utf-8")
     own_stack.settings |= {"DSS_STOP_S": "0.1", "PYTHONPATH": str(TESTS)}
     own_stack.start("portal")
     wait_until(own_stack.portal_ready, SOON_S, own_stack.logs)
@@ -59,7 +59,7 @@ class User(threading.Thread):
 
 def log_of(stack: Stack, worker: str) -> str:
     path = stack.folder / f"{worker}.log"
-    return path.read_text() if path.exists() else ""
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def start_worker(stack: Stack, name: str, amqp_url: str) -> None:

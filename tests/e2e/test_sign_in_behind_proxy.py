@@ -54,7 +54,9 @@ def proxy(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         missing("nginx is not installed.")
     folder, port = tmp_path_factory.mktemp("nginx"), free_port()
     file = folder / "nginx.conf"
-    file.write_text(CONFIGURATION.format(folder=folder, port=port, portal=site.url))
+    file.write_text(
+        CONFIGURATION.format(folder=folder, port=port, portal=site.url), encoding="utf-8"
+    )
     options = ["-p", str(folder), "-c", str(file), "-g", "daemon off; master_process off;"]
     with subprocess.Popen([program, *options]) as nginx:
         wait_until(lambda: _answers(f"http://127.0.0.1:{port}"), 10)

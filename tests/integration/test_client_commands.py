@@ -237,7 +237,7 @@ def test_the_token_itself_is_not_stored(place: list[str], tmp_path: Path) -> Non
 
     stored = [path for path in tmp_path.iterdir() if path.is_file()]
     assert stored
-    assert all("secret" not in path.read_text() for path in stored)
+    assert all("secret" not in path.read_text(encoding="utf-8") for path in stored)
     assert all(path.stat().st_mode & 0o077 == 0 for path in stored)
 
 

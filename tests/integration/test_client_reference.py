@@ -237,7 +237,7 @@ def test_a_scan_is_sent_and_its_lungs_are_measured(
         done = dss(*words, token=provider.token())
 
     assert done.exit_code == 0, done.output
-    written = json.loads(report.read_text())
+    written = json.loads(report.read_text(encoding="utf-8"))
     voxel_ml = 0.75 * 0.75 * 2.5 / 1000
     assert written["labels"] == [
         {"value": 1, "name": "left lung", "volume_ml": round(voxel_ml, 3)},
@@ -274,7 +274,7 @@ def test_a_failed_ticket_gives_its_reason_and_exit_status_1(
 
     assert done.exit_code == 1
     assert "Ticket 1: failed.\n  looked at it" in done.output
-    assert json.loads(report.read_text())["status"] == "failed"
+    assert json.loads(report.read_text(encoding="utf-8"))["status"] == "failed"
 
 
 def test_an_interrupted_ticket_goes_on_and_the_user_is_told_how_to_follow_it(

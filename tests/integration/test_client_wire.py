@@ -172,12 +172,12 @@ def test_only_a_login_writes_the_cookie_jar(recorder: Recorder, tmp_path: Path) 
     jar = tmp_path / "cookie.jar"
     with ItkSnap(recorder.address, jar) as client:
         client.login(TOKEN)
-        written = jar.read_text()
+        written = jar.read_text(encoding="utf-8")
         client.tickets()  # the answer brings another cookie
         client.tickets()
 
     assert recorder.requests[-1].header("Cookie") == COOKIE
-    assert jar.read_text() == written
+    assert jar.read_text(encoding="utf-8") == written
 
 
 def test_a_login_sends_no_cookie(client: ItkSnap, recorder: Recorder) -> None:

@@ -94,7 +94,7 @@ def test_reports_and_landmarks_reach_the_ticket_as_from_the_queue(
     assert attached == [table]
     assert (datastore / layout.attached_dir(42, "claim1") / table.name).read_bytes() == TABLE
     (workspace,) = (datastore / layout.staging_dir(42, "claim1")).glob("*.itksnap")
-    assert PLACE.text in workspace.read_text()
+    assert PLACE.text in workspace.read_text(encoding="utf-8")
 
 
 def test_the_server_works_in_the_trace_of_the_ticket(

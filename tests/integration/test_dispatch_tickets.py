@@ -134,7 +134,7 @@ def test_what_was_found_is_left_for_the_portal_and_marked_in_the_workspace(
     def finds(delivery: Delivery, request: RunInference) -> None:
         path = f"{request.output_dir}/segmentation.nii.gz"
         write_image(tmp_path / path, segmentation())
-        (tmp_path / request.output_dir / "findings.csv").write_text("number\n")
+        (tmp_path / request.output_dir / "findings.csv").write_text("number\n", encoding="utf-8")
         answer = replace(
             finished(request, path),
             landmarks=(Landmark(text="nodule", position_mm=(x, y, z), rgb=(255, 0, 0)),),
@@ -155,7 +155,7 @@ def test_what_was_found_is_left_for_the_portal_and_marked_in_the_workspace(
     portal.succeeded()
     (line,) = [event for event in portal.of(ClaimLogged) if event.attachments]
     attached = tmp_path / layout.attached_dir(42, "claim1") / line.attachments[0].name
-    assert attached.read_text() == "number\n"
+    assert attached.read_text(encoding="utf-8") == "number\n"
     (workspace,) = (tmp_path / layout.staging_dir(42, "claim1")).glob("*.itksnap")
     landmark = "Annotations.Annotations.Element[0].Pos"
     position = [float(n) for n in parse(workspace.read_bytes()).get(landmark).split()]

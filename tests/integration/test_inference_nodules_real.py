@@ -21,7 +21,9 @@ pytestmark = pytest.mark.shared_data
 @pytest.fixture(scope="module")
 def known(shared_data: Path) -> dict[str, Any]:
     """What the readers drew."""
-    drawn = json.loads((shared_data / "lidc/LIDC-IDRI-0003_nodules.json").read_text())
+    drawn = json.loads(
+        (shared_data / "lidc/LIDC-IDRI-0003_nodules.json").read_text(encoding="utf-8")
+    )
     return dict(next(nodule for nodule in drawn if nodule["in_slab"]))
 
 
@@ -47,7 +49,7 @@ def test_the_large_nodule_of_a_real_lung_is_the_first_candidate(
 def test_its_longest_diameter_is_that_of_the_readers(
     known: dict[str, Any], outcome: Outcome
 ) -> None:
-    listed = json.loads(outcome.reports[1].path.read_text())["findings"]
+    listed = json.loads(outcome.reports[1].path.read_text(encoding="utf-8"))["findings"]
 
     assert listed[0]["diameter_mm"] == pytest.approx(known["diameter_mm"], rel=0.15)
 

@@ -87,7 +87,7 @@ def test_two_dispatchers_of_one_configured_name(url: str, tmp_path: Path) -> Non
         second = Dispatcher(url, tmp_path, DSS_INSTANCE="node1")
         try:
             wait_until(lambda: TAKEN in second.readiness, 60)
-            assert TAKEN in second.log.read_text()
+            assert TAKEN in second.log.read_text(encoding="utf-8")
             for number in range(1, 5):
                 submit(tmp_path, number)
                 broker.publish(ready(number)).result(10)
@@ -129,7 +129,7 @@ def test_a_killed_program_of_a_configured_name_is_back_at_once(url: str, tmp_pat
         again = Dispatcher(url, tmp_path, DSS_INSTANCE="node1")
         try:
             wait_until(again.is_ready, 30)
-            assert TAKEN not in again.log.read_text()
+            assert TAKEN not in again.log.read_text(encoding="utf-8")
         finally:
             again.kill()
 

@@ -36,7 +36,7 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
     """A node that takes back what is not acknowledged within PATIENCE_MS."""
     folder = rabbit_folder(tmp_path_factory.mktemp("impatient"))
     (folder / "etc").mkdir()
-    (folder / "etc/advanced.config").write_text(IMPATIENT)
+    (folder / "etc/advanced.config").write_text(IMPATIENT, encoding="utf-8")
     node = RabbitNode(folder, sysroot=SYSROOT, chroot=RABBIT_ROOT)
     try:
         node.start()

@@ -14,9 +14,9 @@ from dss_process.old_settings import SUCCESSORS, refuse_old_settings
 from support.portals import Portal
 
 INFRA = Path(__file__).parents[2] / "infra"
-PAGE = (INFRA / "from-the-old-system.md").read_text()
-IMAGES = (INFRA / "docker" / "Containerfile").read_text()
-COMPOSE = (INFRA / "compose.yaml").read_text()
+PAGE = (INFRA / "from-the-old-system.md").read_text(encoding="utf-8")
+IMAGES = (INFRA / "docker" / "Containerfile").read_text(encoding="utf-8")
+COMPOSE = (INFRA / "compose.yaml").read_text(encoding="utf-8")
 
 DATABASE = {"POSTGRES_PORT_5432_TCP_ADDR": "itk-snap-db"}
 """The variable that the other ones of the database need."""

@@ -61,7 +61,7 @@ class Town:
             return 0
 
     def told(self, program: str) -> str:
-        return (self.stack.folder / f"{program}.log").read_text()
+        return (self.stack.folder / f"{program}.log").read_text(encoding="utf-8")
 
 
 @pytest.fixture

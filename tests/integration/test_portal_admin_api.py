@@ -25,7 +25,7 @@ async def root(portal: Portal) -> Client:
 def _repository(folder: Path, descriptor: object) -> str:
     """A local Git repository with that service.json; its address."""
     folder.mkdir()
-    (folder / "service.json").write_text(json.dumps(descriptor))
+    (folder / "service.json").write_text(json.dumps(descriptor), encoding="utf-8")
     _git(folder, "init", "--quiet", "--initial-branch=main")
     _git(folder, "add", ".")
     _git(folder, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "x")

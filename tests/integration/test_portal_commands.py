@@ -99,7 +99,7 @@ def test_a_database_that_is_not_there_is_one_sentence(postgres: PostgresCluster)
 def test_an_address_that_server_or_driver_refuse_is_one_sentence(
     tmp_path: Path, postgres: PostgresCluster, query: str, sentence: str
 ) -> None:
-    (file := tmp_path / "no.pem").write_text("no certificate")
+    (file := tmp_path / "no.pem").write_text("no certificate", encoding="utf-8")
     address = f"{postgres.database_url}?{query.format(file=file)}"
 
     told = portal("users", "list", DSS_DATABASE_URL=address, HOME=str(tmp_path))

@@ -35,7 +35,9 @@ def _git(folder: Path, *arguments: str) -> str:
 
 def _commit(folder: Path, version: str) -> str:
     """The hash of a commit that describes this version."""
-    (folder / "service.json").write_text(json.dumps({**DESCRIPTOR, "version": version}))
+    (folder / "service.json").write_text(
+        json.dumps({**DESCRIPTOR, "version": version}), encoding="utf-8"
+    )
     _git(folder, "add", ".")
     _git(folder, *AUTHOR, "commit", "--quiet", "-m", version)
     return _git(folder, "rev-parse", "HEAD")

@@ -109,7 +109,11 @@ def warm_up(site: Site) -> None:
 
 
 def resident_bytes(site: Site) -> int:
-    pages = Path(f"/proc/{site.stack.running['portal'].pid}/statm").read_text().split()[1]
+    pages = (
+        Path(f"/proc/{site.stack.running['portal'].pid}/statm")
+        .read_text(encoding="utf-8")
+        .split()[1]
+    )
     return int(pages) * 4096
 
 

@@ -211,7 +211,11 @@ async def _asked(scene: Scene, method: str, rule: str, role: str) -> Response:
 
 
 def _table() -> dict[tuple[str, str], list[str]]:
-    lines = [line for line in TABLE.read_text().splitlines() if line and not line.startswith("#")]
+    lines = [
+        line
+        for line in TABLE.read_text(encoding="utf-8").splitlines()
+        if line and not line.startswith("#")
+    ]
     rows = [re.fullmatch(r"(\S+) +(.+?) +([+.]( [+.]){8})", line) for line in lines]
     assert all(rows), "a line has not a method, an address and a sign for each role"
     signs = {(row[1], row[2]): row[3].split() for row in rows if row}

@@ -102,7 +102,7 @@ async def test_a_volume_that_goes_before_a_received_file_is_named_is_waited_for(
     datastore = Datastore(portal.datastore, 1000)
     report = portal.datastore / layout.attached_dir(ticket_id, "c1") / "found.csv"
     report.parent.mkdir(parents=True)
-    report.write_text("number")
+    report.write_text("number", encoding="utf-8")
     received, _ = await datastore.take_attached(ticket_id, "c1", "found.csv")
     away = portal.datastore.rename(portal.datastore.with_name("away"))
 
@@ -112,7 +112,9 @@ async def test_a_volume_that_goes_before_a_received_file_is_named_is_waited_for(
     assert await consuming.is_temporary(gone.value)
     away.rename(portal.datastore)
     await datastore.keep(received, "kept.csv")
-    assert (await datastore.attachment(ticket_id, "kept.csv")).read_text() == "number"
+    assert (await datastore.attachment(ticket_id, "kept.csv")).read_text(
+        encoding="utf-8"
+    ) == "number"
 
 
 async def test_a_success_that_finds_the_datastore_away_is_published_when_it_is_back(

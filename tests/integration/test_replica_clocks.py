@@ -93,7 +93,7 @@ def test_sessions_forms_claims_and_logs_are_good_at_every_portal(
     lines = here.sql("SELECT bool_and(abs(extract(epoch FROM at - now())) < 60) FROM ticket_log")
     assert lines == [(True,)]
     for ahead in AHEAD:
-        said = (replicas[ahead].stack.folder / "portal.log").read_text()
+        said = (replicas[ahead].stack.folder / "portal.log").read_text(encoding="utf-8")
         assert "this machine's clock differs from the database's" in said
 
 

@@ -48,7 +48,9 @@ def test_rabbitmq_exposes_what_panels_and_rules_ask_for(rabbit: RabbitNode) -> N
     )
     text = "".join(loopback.get(f"http://{rabbit.metrics}{page}").text for page in pages)
     exposed = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
-    rules = "".join(file.read_text() for file in (CONFIGURATION / "rules").iterdir())
+    rules = "".join(
+        file.read_text(encoding="utf-8") for file in (CONFIGURATION / "rules").iterdir()
+    )
     queries = [query for panel in panels() for query in panel.queries]
     asked = set(re.findall(r"\brabbitmq_\w+", " ".join([rules, *queries])))
 
@@ -86,7 +88,7 @@ def test_a_cluster_that_was_half_made_is_made_anew(
     own_cluster: PostgresCluster, tmp_path: Path
 ) -> None:
     (tmp_path / "data.new").mkdir()
-    (tmp_path / "data.new" / "PG_VERSION").write_text("15\n")
+    (tmp_path / "data.new" / "PG_VERSION").write_text("15\n", encoding="utf-8")
 
     own_cluster.start()
 

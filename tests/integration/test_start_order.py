@@ -56,7 +56,7 @@ def test_a_portal_before_its_migrations_waits_without_noise_and_goes_on(stack: S
     assert (refused.status_code, refused.headers.get("Retry-After")) == (503, "10")
     assert refused.text == "This service is being set up; please try again in a minute."
     wait_until(lambda: "waiting for the database" in stack.logs(), 10, stack.logs)
-    log = (stack.folder / "portal.log").read_text()
+    log = (stack.folder / "portal.log").read_text(encoding="utf-8")
     assert log.count("waiting for the database") == 1
     assert "Traceback" not in log
     assert " ERROR " not in log
@@ -84,7 +84,7 @@ def test_a_database_restored_empty_under_a_running_portal_makes_no_noise(
 
     wait_until(lambda: said(readyz).splitlines()[:1] == ["ok"], 30, stack.logs)
     wait_until(lambda: "lung-segmentation" in stack.announced(), 40, stack.logs)
-    log = (stack.folder / "portal.log").read_text()
+    log = (stack.folder / "portal.log").read_text(encoding="utf-8")
     assert "Traceback" not in log
     assert "message parked" not in log
     assert "task ended unforeseen" not in log

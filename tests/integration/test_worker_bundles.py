@@ -59,7 +59,7 @@ def test_a_queue_that_the_broker_refuses_holds_no_other_bundle(url: str, tmp_pat
 
 def _folder(where: Path) -> Path:
     (where / "configs").mkdir(parents=True)
-    (where / "configs" / "metadata.json").write_text("{}")
+    (where / "configs" / "metadata.json").write_text("{}", encoding="utf-8")
     return where
 
 

@@ -126,7 +126,7 @@ def _work(folder: Path) -> Path:
     write_image(folder / large.file_name, segmentation(size=(12, 10, 9)))
     spec = WorkspaceSpec(layers=(main, large), labels={1: "left lung", 2: "right lung"})
     (folder / "bad.itksnap").write_bytes(workspace_xml(spec))
-    (folder / "note.txt").write_text("Two lungs.")
+    (folder / "note.txt").write_text("Two lungs.", encoding="utf-8")
     return folder
 
 

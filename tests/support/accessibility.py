@@ -26,7 +26,7 @@ def _rules() -> str:
     if not script.exists():
         words = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"]
         subprocess.run(words, cwd=folder, check=True, timeout=240)
-    return script.read_text()
+    return script.read_text(encoding="utf-8")
 
 
 def violations(page: Page) -> list[str]:

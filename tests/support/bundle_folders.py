@@ -65,8 +65,8 @@ def write_bundle(root: Path, *, weights: bool = True) -> Path:
     """Channel 1 wins above -350 HU, which is halfway between the air and the tissue of ``a_ball``."""
     (root / "configs").mkdir(parents=True)
     (root / "models").mkdir()
-    (root / "configs" / "metadata.json").write_text(json.dumps(METADATA))
-    (root / "configs" / "inference.json").write_text(json.dumps(INFERENCE))
+    (root / "configs" / "metadata.json").write_text(json.dumps(METADATA), encoding="utf-8")
+    (root / "configs" / "inference.json").write_text(json.dumps(INFERENCE), encoding="utf-8")
     if weights:
         state = {
             "weight": torch.tensor([0.0, 1.0]).reshape(2, 1, 1, 1, 1),

@@ -51,7 +51,7 @@ class CopyBundle:
         copied = output_dir / "segmentation.nii.gz"
         copied.write_bytes(image_path.read_bytes())
         found = output_dir / "findings.csv"
-        found.write_text("none\n")
+        found.write_text("none\n", encoding="utf-8")
         return Outcome(
             segmentation=copied,
             labels=(LABEL,),

@@ -10,7 +10,8 @@ from conftest import CHECKOUT
 
 FOLDER = CHECKOUT / "observability" / "grafana" / "dashboards"
 BOARDS: dict[str, dict[str, Any]] = {
-    file.stem: json.loads(file.read_text()) for file in sorted(FOLDER.glob("*.json"))
+    file.stem: json.loads(file.read_text(encoding="utf-8"))
+    for file in sorted(FOLDER.glob("*.json"))
 }
 
 

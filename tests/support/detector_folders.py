@@ -75,7 +75,7 @@ def write_ball_finder(root: Path) -> Path:
     for name in ("configs", "models", "scripts"):
         (root / name).mkdir(parents=True)
     (root / "scripts" / "__init__.py").touch()
-    (root / "scripts" / "ball_finder.py").write_text(BALL_FINDER)
+    (root / "scripts" / "ball_finder.py").write_text(BALL_FINDER, encoding="utf-8")
     config = {
         "image_key": "image",
         "network": {"_target_": "scripts.ball_finder.BallFinder"},
@@ -83,8 +83,8 @@ def write_ball_finder(root: Path) -> Path:
         "detector": DETECTOR,
         "detector_ops": DETECTOR_OPS,
     }
-    (root / "configs" / "inference.json").write_text(json.dumps(config))
-    (root / "configs" / "metadata.json").write_text(json.dumps(METADATA))
+    (root / "configs" / "inference.json").write_text(json.dumps(config), encoding="utf-8")
+    (root / "configs" / "metadata.json").write_text(json.dumps(METADATA), encoding="utf-8")
     away = np.linalg.norm(np.stack(np.meshgrid(*[np.arange(-6, 7)] * 3)), axis=0)
     ball, shell = away <= 4, (away > 4) & (away <= 6)
     template = 20 * (ball / ball.sum() - shell / shell.sum())

@@ -415,7 +415,7 @@ def _mixed(
         planes[0].position, 999, TILTED, (8, 8), tags={"ImageType": ["A", "B", "LOCALIZER"]}
     )
     write(folder / "2", [scout])
-    (folder / "README.txt").write_text("nothing")
+    (folder / "README.txt").write_text("nothing", encoding="utf-8")
     return folder, planes, True
 
 

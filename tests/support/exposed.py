@@ -25,7 +25,12 @@ def _ours() -> Iterator[str]:
         yield from (metric.name + suffix for suffix in _SUFFIXES[metric.type])
 
 
-FAMILIES = {*_ours(), *RABBITMQ.read_text().split(), "up", "scrape_duration_seconds"}
+FAMILIES = {
+    *_ours(),
+    *RABBITMQ.read_text(encoding="utf-8").split(),
+    "up",
+    "scrape_duration_seconds",
+}
 
 _STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"')
 _NOT_NAMES = re.compile(

@@ -27,7 +27,9 @@ def pgbouncer(database_url: str, folder: Path, *, connections: int = 3) -> Itera
     if program is None:
         missing("PgBouncer is not installed: the package pgbouncer.")
     server, port = urlsplit(database_url), free_port()
-    (folder / "users.txt").write_text(f'"{server.username}" "{server.password}"\n')
+    (folder / "users.txt").write_text(
+        f'"{server.username}" "{server.password}"\n', encoding="utf-8"
+    )
     (folder / "pgbouncer.ini").write_text(
         f"""[databases]
 * = host={server.hostname} port={server.port}

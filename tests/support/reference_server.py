@@ -177,7 +177,7 @@ def register(http: httpx.Client, folder: Path) -> Provider:
 def commit(folder: Path, descriptor: object, name: str = "service.json") -> None:
     """Make ``folder`` a Git repository with that one file on branch main."""
     folder.mkdir(exist_ok=True)
-    (folder / name).write_text(json.dumps(descriptor))
+    (folder / name).write_text(json.dumps(descriptor), encoding="utf-8")
     author = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
     for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "Service"]):
         subprocess.run(["git", *author, *words], cwd=folder, check=True)

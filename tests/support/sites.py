@@ -72,7 +72,7 @@ class Site:
     def offer(self, folder: Path, provider: str, **changes: object) -> None:
         """Register a service and the provider who offers it."""
         file = folder / f"{uuid.uuid4().hex}.json"
-        file.write_text(json.dumps({**DESCRIPTOR, **changes}))
+        file.write_text(json.dumps({**DESCRIPTOR, **changes}), encoding="utf-8")
         self.stack.command("providers", "add", provider)
         self.stack.command("services", "add", provider, str(file))
 
@@ -170,7 +170,7 @@ def start(amqp_url: str, postgres: PostgresCluster, folder: Path) -> Site:
 
 
 def _checks(stack: Stack) -> bool:
-    return "checking results" in (stack.folder / "check.log").read_text()
+    return "checking results" in (stack.folder / "check.log").read_text(encoding="utf-8")
 
 
 def _answers(url: str) -> bool:

@@ -121,7 +121,7 @@ class Stack:
     def is_complete(self) -> bool:
         """True once ``lung-segmentation`` is listed, and the worker takes requests for it."""
         log = self.folder / "inference.log"
-        serves = log.exists() and "worker.server: serving" in log.read_text()
+        serves = log.exists() and "worker.server: serving" in log.read_text(encoding="utf-8")
         return serves and "lung-segmentation" in self.announced()
 
     def kill(self, program: str) -> None:
@@ -138,7 +138,8 @@ class Stack:
 
     def logs(self) -> str:
         return "\n".join(
-            f"--- {path.name}\n{path.read_text()[-3000:]}" for path in self.folder.glob("*.log")
+            f"--- {path.name}\n{path.read_text(encoding='utf-8')[-3000:]}"
+            for path in self.folder.glob("*.log")
         )
 
 

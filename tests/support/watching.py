@@ -43,11 +43,11 @@ THRESHOLDS = {
 def quickened(folder: Path) -> Path:
     """The configuration of a site with short times, in ``folder``."""
     (folder / "rules").mkdir(parents=True)
-    text = (CONFIGURATION / "prometheus.yml").read_text()
+    text = (CONFIGURATION / "prometheus.yml").read_text(encoding="utf-8")
     quick = re.sub(r"(scrape|evaluation)_interval: \w+", rf"\1_interval: {INTERVAL}", text)
-    (folder / "prometheus.yml").write_text(quick)
+    (folder / "prometheus.yml").write_text(quick, encoding="utf-8")
     for file in (CONFIGURATION / "rules").glob("*.yml"):
-        (folder / "rules" / file.name).write_text(_quick_rules(file.read_text()))
+        (folder / "rules" / file.name).write_text(_quick_rules(file.read_text(encoding="utf-8")))
     return folder
 
 
@@ -62,7 +62,7 @@ def _quick_rules(text: str) -> str:
 def unused_thresholds() -> list[str]:
     """Those of THRESHOLDS that no rule has any more."""
     rules = [
-        re.sub(r"\[\d+[smhd]\]", f"[{WINDOW}]", file.read_text())
+        re.sub(r"\[\d+[smhd]\]", f"[{WINDOW}]", file.read_text(encoding="utf-8"))
         for file in (CONFIGURATION / "rules").glob("*.yml")
     ]
     return [slow for slow in THRESHOLDS if not any(slow in text for text in rules)]

@@ -17,5 +17,5 @@ def test_a_defence_can_be_taken_out_and_its_tests_are_there(one: Sabotage, tmp_p
 
     weaken(copy, one)
 
-    ast.parse(copy.read_text())
+    ast.parse(copy.read_text(encoding="utf-8"))
     assert all((CHECKOUT / test).is_file() for test in one.tests)

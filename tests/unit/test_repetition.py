@@ -62,7 +62,7 @@ def test_the_command_fails_and_names_the_places(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("one", "two"):
-        (tmp_path / f"{name}.py").write_text(function(name, BODY))
+        (tmp_path / f"{name}.py").write_text(function(name, BODY), encoding="utf-8")
 
     assert main([str(tmp_path)]) == 1
     assert f"one.py:2: {LINES} lines stand again at " in capsys.readouterr().out
@@ -71,7 +71,7 @@ def test_the_command_fails_and_names_the_places(
 
 
 def test_make_check_looks_at_every_folder_of_programs() -> None:
-    lines = (CHECKOUT / "Makefile").read_text().splitlines()
+    lines = (CHECKOUT / "Makefile").read_text(encoding="utf-8").splitlines()
     (line,) = [line for line in lines if "repetition.py" in line]
 
     assert set(line.split()[2:]) == {

@@ -21,7 +21,9 @@ PROGRAMS = (PortalSettings, DispatchSettings, WorkerSettings)
 
 
 def _example(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in re.findall(r"^([A-Z_]+)=([^#\n]*)", EXAMPLE.read_text(), re.MULTILINE):
+    for name, value in re.findall(
+        r"^([A-Z_]+)=([^#\n]*)", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE
+    ):
         monkeypatch.setenv(name, value.strip())
     monkeypatch.setenv("DSS_SECRET_KEY", "0123456789abcdef0123456789abcdef")
 

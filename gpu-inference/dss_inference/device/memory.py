@@ -31,7 +31,7 @@ class ProcessMemory:
 
     def begin(self) -> None:
         with suppress(OSError):  # then peak_bytes counts from the start of the process
-            (_SELF / "clear_refs").write_text(_RESET_PEAK)
+            (_SELF / "clear_refs").write_text(_RESET_PEAK, encoding="utf-8")
 
     def peak_bytes(self) -> int:
         return _bytes_in(_SELF / "status", "VmHWM")
@@ -43,11 +43,14 @@ class ProcessMemory:
         """Available memory of the machine, or of the container if that is less (cgroup v2)."""
         free = _bytes_in(Path("/proc/meminfo"), "MemAvailable")
         with suppress(OSError, ValueError):  # no container, or one without a limit
-            limit, used = (int((_CGROUP / f"memory.{n}").read_text()) for n in ("max", "current"))
+            limit, used = (
+                int((_CGROUP / f"memory.{n}").read_text(encoding="utf-8"))
+                for n in ("max", "current")
+            )
             free = min(free, max(0, limit - used))
         return free
 
 
 def _bytes_in(file: Path, name: str) -> int:
-    found = re.search(rf"^{name}:\s+(\d+) kB", file.read_text(), re.MULTILINE)
+    found = re.search(rf"^{name}:\s+(\d+) kB", file.read_text(encoding="utf-8"), re.MULTILINE)
     return int(found[1]) * 1024 if found else 0

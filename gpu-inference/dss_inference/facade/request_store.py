@@ -78,7 +78,7 @@ class RequestStore:
         """Count that a process starts the request; returns the count."""
         file = self.root / result_id / _STARTS
         starts = _number_in(file) + 1
-        file.write_text(str(starts))
+        file.write_text(str(starts), encoding="utf-8")
         return starts
 
     def unanswered(self) -> list[RunInference]:
@@ -106,7 +106,7 @@ class RequestStore:
 def _number_in(file: Path) -> int:
     """The number in ``file``; 0 without a file, or if a process was killed while writing it."""
     try:
-        return int(file.read_text())
+        return int(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return 0
 

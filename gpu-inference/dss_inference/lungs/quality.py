@@ -183,8 +183,8 @@ def _value_flags(median_hu: float) -> Iterator[Flag]:
 
 def quality_reports(quality: Quality, folder: Path) -> tuple[Report, ...]:
     """To read and for programs, on disk."""
-    (folder / JSON_NAME).write_text(json.dumps(asdict(quality), indent=2) + "\n")
-    (folder / TEXT_NAME).write_text(_text(quality))
+    (folder / JSON_NAME).write_text(json.dumps(asdict(quality), indent=2) + "\n", encoding="utf-8")
+    (folder / TEXT_NAME).write_text(_text(quality), encoding="utf-8")
     for path in (folder / JSON_NAME, folder / TEXT_NAME, folder):
         sync(path)
     return (

@@ -74,7 +74,7 @@ def _try_prometheus(workshop: Workshop) -> None:
     try:
         _install(workshop, ["prometheus"])
     except StackError as error:
-        WITHOUT_PROMETHEUS.write_text(str(error))
+        WITHOUT_PROMETHEUS.write_text(str(error), encoding="utf-8")
         workshop.say(f"prometheus: not installed, going on without; why is in {WITHOUT_PROMETHEUS}")
 
 
@@ -117,7 +117,7 @@ def _prometheus_is_wanted() -> bool:
 @contextmanager
 def _alone(path: Path) -> Iterator[TextIO]:
     """Waits for another bootstrap, or for what a killed one has left running, to end."""
-    with path.open("w") as lock:
+    with path.open("w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

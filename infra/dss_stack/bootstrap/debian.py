@@ -100,10 +100,10 @@ def _no_services() -> Iterator[None]:
     """Let apt-get start no service in the block; an existing policy-rc.d stays, ours is removed afterwards."""
     _remove_leftovers()
     if not _POLICY.exists():
-        _POLICY.write_text(f"#!/bin/sh\n{_MARK}exit 101\n")
+        _POLICY.write_text(f"#!/bin/sh\n{_MARK}exit 101\n", encoding="utf-8")
         _POLICY.chmod(0o755)
     _NO_CLUSTER.parent.mkdir(parents=True, exist_ok=True)
-    _NO_CLUSTER.write_text(f"{_MARK}create_main_cluster = false\n")
+    _NO_CLUSTER.write_text(f"{_MARK}create_main_cluster = false\n", encoding="utf-8")
     try:
         yield
     finally:
@@ -112,7 +112,7 @@ def _no_services() -> Iterator[None]:
 
 def _remove_leftovers() -> None:
     for file in (_POLICY, _NO_CLUSTER):
-        if file.exists() and _MARK in file.read_text():
+        if file.exists() and _MARK in file.read_text(encoding="utf-8"):
             file.unlink()
 
 
@@ -146,5 +146,7 @@ def _move_erlang(fresh: Path, sysroot: Path) -> None:
     """
     erlang = "usr/lib/erlang"
     for script in fresh.glob(f"{erlang}/**/bin/erl"):
-        text = script.read_text()
-        script.write_text(text.replace(f"ROOTDIR=/{erlang}", f"ROOTDIR='{sysroot}/{erlang}'"))
+        text = script.read_text(encoding="utf-8")
+        script.write_text(
+            text.replace(f"ROOTDIR=/{erlang}", f"ROOTDIR='{sysroot}/{erlang}'"), encoding="utf-8"
+        )

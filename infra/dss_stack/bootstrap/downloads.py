@@ -33,7 +33,11 @@ class Download:
 
 def planned(report: Path) -> list[Download]:
     """What ``report`` (of ``pip install --dry-run --report``) says would be installed from elsewhere."""
-    found = [i for i in json.loads(report.read_text())["install"] if "dir_info" not in _info(i)]
+    found = [
+        i
+        for i in json.loads(report.read_text(encoding="utf-8"))["install"]
+        if "dir_info" not in _info(i)
+    ]
     with ThreadPoolExecutor(_THREADS) as threads:
         return list(threads.map(_download, found))
 

@@ -30,7 +30,7 @@ class Environment:
 
     def complete(self) -> bool:
         """True if nothing needs to be done: the same wishes were fulfilled before."""
-        return self._stamp.exists() and self._stamp.read_text() == self._wishes()
+        return self._stamp.exists() and self._stamp.read_text(encoding="utf-8") == self._wishes()
 
     def create(self, workshop: Workshop, wheels: Path) -> None:
         """Make it, with nothing but pip in it.  ``wheels`` is where pip may be unpacked to."""
@@ -43,7 +43,7 @@ class Environment:
         workshop.say("Python packages: looking for what is missing")
         self._forget_half_installed()
         self._install(workshop)
-        self._stamp.write_text(self._wishes())
+        self._stamp.write_text(self._wishes(), encoding="utf-8")
         workshop.say("Python packages: done")
 
     @property
@@ -60,7 +60,7 @@ class Environment:
     def _installed_extras(self) -> set[str]:
         if not self._stamp.exists():
             return set()
-        _, _, extras = self._stamp.read_text().partition(" ")
+        _, _, extras = self._stamp.read_text(encoding="utf-8").partition(" ")
         return set(extras.split(",")) - {""}
 
     def _has_pip(self) -> bool:
@@ -114,7 +114,7 @@ class Environment:
         )
 
     def _pinned_torch(self) -> str:
-        lines = (self._checkout / _LOCK).read_text().splitlines()
+        lines = (self._checkout / _LOCK).read_text(encoding="utf-8").splitlines()
         pins = [line for line in lines if line.startswith(_TORCH)]
         if len(pins) != 1:
             raise StackError(f"{_LOCK} must pin torch once, and does so {len(pins)} times.")

@@ -61,8 +61,8 @@ def write(program: str, checkout: Path, target: Path) -> None:
         source = checkout / package
         shutil.copytree(source, target / source.name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(checkout / "LICENSE", target)
-    project = tomllib.loads((checkout / "pyproject.toml").read_text())
-    (target / "pyproject.toml").write_text(_pyproject(program, project))
+    project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))
+    (target / "pyproject.toml").write_text(_pyproject(program, project), encoding="utf-8")
 
 
 def _pyproject(program: str, project: dict[str, dict[str, object]]) -> str:

@@ -55,7 +55,7 @@ def process_1(
 
 
 def handles_sigterm(process: psutil.Process) -> bool:
-    status = Path(f"/proc/{process.pid}/status").read_text()
+    status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
     (mask,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")]
     return bool(int(mask, 16) & 1 << (signal.SIGTERM - 1))
 

@@ -9,7 +9,7 @@ from dss_process.secret_files import SECRETS, read_secret_files
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_secret_comes_from_its_file(name: str, tmp_path: Path) -> None:
-    (tmp_path / "secret").write_text("amqp://u:p@h/\n")
+    (tmp_path / "secret").write_text("amqp://u:p@h/\n", encoding="utf-8")
     environment = {f"{name}_FILE": str(tmp_path / "secret"), "PATH": "/bin"}
 
     read_secret_files(environment)

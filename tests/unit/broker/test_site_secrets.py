@@ -18,40 +18,42 @@ def test_each_file_that_the_composed_site_mounts_is_made_for_its_owner_only(tmp_
 
     assert done.exit_code == 0, done.output
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    mounted = re.findall(r"file: .*/([\w.]+)\"", (CHECKOUT / "infra/compose.yaml").read_text())
+    mounted = re.findall(
+        r"file: .*/([\w.]+)\"", (CHECKOUT / "infra/compose.yaml").read_text(encoding="utf-8")
+    )
     assert mounted
     assert set(mounted) <= {path.name for path in folder.iterdir()}
-    known = json.loads((folder / "rabbitmq_definitions.json").read_text())["users"]
+    known = json.loads((folder / "rabbitmq_definitions.json").read_text(encoding="utf-8"))["users"]
     password = {user["name"]: user["password"] for user in known}["dss-portal"]
-    assert (folder / "portal_amqp_url").read_text() == (
+    assert (folder / "portal_amqp_url").read_text(encoding="utf-8") == (
         f"amqp://dss-portal:{password}@rabbitmq:5672/%2F"
     )
 
 
 def test_secrets_that_are_there_stay(tmp_path: Path) -> None:
     CliRunner().invoke(main, [str(tmp_path)])
-    before = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    before = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
 
     done = CliRunner().invoke(main, [str(tmp_path)])
 
     assert "nothing was changed" in done.output
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
+    assert {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == before
 
 
 def test_a_site_of_an_older_release_gets_the_new_secret_alone(tmp_path: Path) -> None:
     CliRunner().invoke(main, [str(tmp_path)])
     (tmp_path / "grafana_password").unlink()
-    before = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    before = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
 
     CliRunner().invoke(main, [str(tmp_path)])
 
-    after = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    after = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
     assert len(after.pop("grafana_password")) == 32
     assert after == before
 
 
 def test_a_folder_that_cannot_be_made_gets_a_sentence(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
 
     done = CliRunner().invoke(main, [str(tmp_path / "file/secrets")])
 

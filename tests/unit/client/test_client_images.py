@@ -104,7 +104,7 @@ def test_of_several_series_that_with_most_slices_is_taken_and_named(
 
 
 def test_a_folder_without_dicom_is_refused(tmp_path: Path, out: Path) -> None:
-    (tmp_path / "readme.txt").write_text("nothing")
+    (tmp_path / "readme.txt").write_text("nothing", encoding="utf-8")
 
     with pytest.raises(ImageUnreadable, match="no DICOM series in "):
         write_layer(tmp_path, out)

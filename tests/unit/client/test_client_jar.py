@@ -36,7 +36,7 @@ def test_nobody_else_may_read_the_session(tmp_path: Path) -> None:
 def test_a_cookie_is_written_as_libcurl_writes_it(tmp_path: Path) -> None:
     signed_in(tmp_path / "jar")
 
-    row = (tmp_path / "jar").read_text().splitlines()[-1]
+    row = (tmp_path / "jar").read_text(encoding="utf-8").splitlines()[-1]
     assert row == "127.0.0.1\tFALSE\t/\tFALSE\t0\twebpy_session_id\tabc"
 
 
@@ -73,7 +73,7 @@ def test_a_secure_cookie_does_not_travel_in_the_clear() -> None:
 
 
 def test_a_broken_file_means_that_nobody_is_signed_in(tmp_path: Path) -> None:
-    (tmp_path / "jar").write_text("not a cookie jar")
+    (tmp_path / "jar").write_text("not a cookie jar", encoding="utf-8")
 
     assert CookieJar(tmp_path / "jar").header(URL) == ""
 

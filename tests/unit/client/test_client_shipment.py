@@ -86,7 +86,7 @@ def test_a_workspace_is_sent_with_all_its_layers_and_labels(home: Path, out: Pat
     assert {v: e.get("Label") for v, e in label_table(root).items()} == {1: "tumour", 2: "node"}
     sent = sitk.ReadImage(str(out / found[2].file_name))
     assert (sitk.GetArrayFromImage(sent) == sitk.GetArrayFromImage(segmentation())).all()
-    assert str(home) not in path.read_text()
+    assert str(home) not in path.read_text(encoding="utf-8")
 
 
 def test_a_workspace_that_has_moved_with_its_files_is_found(home: Path, out: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_file_that_is_not_there_is_named(home: Path, out: Path) -> None:
 
 
 def test_what_is_no_workspace_is_refused(home: Path, out: Path) -> None:
-    (home / "x.itksnap").write_text("hello")
+    (home / "x.itksnap").write_text("hello", encoding="utf-8")
 
     with pytest.raises(ImageUnreadable, match="workspace"):
         prepare(Source(path=home / "x.itksnap"), ServiceDetail(tags=(CT,)), out, Quiet())

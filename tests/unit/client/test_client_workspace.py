@@ -40,10 +40,12 @@ def workspace(tmp_path: Path) -> Path:
 def test_the_workspace_is_that_of_the_real_client_but_for_the_nickname(
     tmp_path: Path, shared_data: Path
 ) -> None:
-    recorded = (shared_data / "itksnap" / "itksnap-wt_uploaded_ticket.itksnap").read_text()
+    recorded = (shared_data / "itksnap" / "itksnap-wt_uploaded_ticket.itksnap").read_text(
+        encoding="utf-8"
+    )
     nickname = r' *<folder key="LayerMetaData" >\n.*\n *</folder>\n'
 
-    written = write_workspace(1, layer(tmp_path), ["MRI"]).read_text()
+    written = write_workspace(1, layer(tmp_path), ["MRI"]).read_text(encoding="utf-8")
 
     assert written.replace(str(tmp_path), "/client/tmp/alfabis_x62lS8") == re.sub(
         nickname, "", recorded
@@ -58,7 +60,7 @@ def test_a_folder_with_special_characters_is_written_as_xml(tmp_path: Path) -> N
     folder = tmp_path / 'a "b" & <c>'
     folder.mkdir()
 
-    text = write_workspace(1, layer(folder), ["CT"]).read_text()
+    text = write_workspace(1, layer(folder), ["CT"]).read_text(encoding="utf-8")
 
     assert "&amp; &lt;c&gt;" in text
 
@@ -81,7 +83,7 @@ def test_a_segmentation_that_was_not_downloaded_is_told(workspace: Path) -> None
     "text", ["no xml", '<!DOCTYPE registry [<!ENTITY a "b">]><registry></registry>']
 )
 def test_what_is_no_workspace_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "a.itksnap").write_text(text)
+    (tmp_path / "a.itksnap").write_text(text, encoding="utf-8")
 
     with pytest.raises(NotUnderstood, match="cannot be read"):
         read_outcome(tmp_path / "a.itksnap")

@@ -106,7 +106,7 @@ LONG = "Сегментация лёгких на компьютерных том
 
 @pytest.mark.parametrize("name", [LONG, "肺 v1.2", "a/b", "*", "#", "é" * 255])
 def test_a_service_may_have_a_name_in_any_script(name: str, tmp_path: Path) -> None:
-    (tmp_path / "service.json").write_text(json.dumps(service_json(name=name)))
+    (tmp_path / "service.json").write_text(json.dumps(service_json(name=name)), encoding="utf-8")
 
     (changes := tmp_path / "changes").mkdir()
 
@@ -126,7 +126,7 @@ def test_the_command_line_lists_what_is_built_in() -> None:
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"name": "x"}'])
 def test_the_command_line_says_what_is_wrong_with_a_folder(tmp_path: Path, text: str) -> None:
-    (tmp_path / "service.json").write_text(text)
+    (tmp_path / "service.json").write_text(text, encoding="utf-8")
 
     checked = CliRunner().invoke(main, ["check", str(tmp_path)])
 
@@ -142,7 +142,9 @@ def test_a_folder_without_a_service_is_refused(tmp_path: Path) -> None:
 def write_service(folder: Path) -> Path:
     folder.mkdir()
     both = dispatch(provider="rules", rules="nodule-detection", bundle="by-network")
-    (folder / "service.json").write_text(json.dumps(service_json(dispatch=both, url="a.example")))
+    (folder / "service.json").write_text(
+        json.dumps(service_json(dispatch=both, url="a.example")), encoding="utf-8"
+    )
     return folder
 
 
@@ -158,7 +160,7 @@ def test_a_site_switches_a_service_over_and_says_so_to_its_users(
 ) -> None:
     folder = write_service(tmp_path / "service")
     changes = {"longdesc": "By a network.", "url": None, "dispatch": {"provider": "bundle"}}
-    (tmp_path / "lung-segmentation.json").write_text(json.dumps(changes))
+    (tmp_path / "lung-segmentation.json").write_text(json.dumps(changes), encoding="utf-8")
     monkeypatch.setenv("DSS_SERVICE_CHANGES", str(tmp_path))
 
     service = load_service(folder, tmp_path)
@@ -175,17 +177,17 @@ def test_a_site_switches_a_service_over_and_says_so_to_its_users(
 
 def test_changes_of_another_service_change_nothing_and_wrong_ones_are_told(tmp_path: Path) -> None:
     folder = write_service(tmp_path / "service")
-    (tmp_path / "hearts.json").write_text(json.dumps({"version": "2"}))
+    (tmp_path / "hearts.json").write_text(json.dumps({"version": "2"}), encoding="utf-8")
 
     assert load_service(folder, tmp_path) == load_service(folder)
-    (tmp_path / "lung-segmentation.json").write_text("[]")
+    (tmp_path / "lung-segmentation.json").write_text("[]", encoding="utf-8")
     with pytest.raises(ServiceInvalid, match=r"^lung-segmentation\.json is not a JSON object"):
         load_service(folder, tmp_path)
 
 
 def test_rules_that_do_not_exist_are_refused_with_those_that_do(tmp_path: Path) -> None:
     changed = service_json(dispatch=dispatch(provider="rules", rules="no-such"))
-    (tmp_path / "service.json").write_text(json.dumps(changed))
+    (tmp_path / "service.json").write_text(json.dumps(changed), encoding="utf-8")
 
     done = CliRunner().invoke(main, ["check", str(tmp_path)])
 

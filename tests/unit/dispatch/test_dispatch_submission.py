@@ -105,7 +105,7 @@ def _folder_for_image(folder: Path) -> None:
 
 
 def _text_for_image(folder: Path) -> None:
-    (folder / MAIN.file_name).write_text("hello")
+    (folder / MAIN.file_name).write_text("hello", encoding="utf-8")
 
 
 def _four_dimensions(folder: Path) -> None:

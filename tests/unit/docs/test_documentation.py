@@ -88,11 +88,11 @@ def test_an_example_of_a_provider_runs(number: int, tmp_path: Path) -> None:
     make(tmp_path / "own", Modality.MR)
     imports = "import numpy as np\nfrom dss_provider import *\n"
     (tmp_path / "own/algorithm.py").write_text(imports + EXAMPLES[number], encoding="utf-8")
-    described = json.loads((tmp_path / "own/service.json").read_text())
+    described = json.loads((tmp_path / "own/service.json").read_text(encoding="utf-8"))
     described["tags"] += [
         {"name": name, "type": "OverlayImage", "required": False} for name in ("Before", "After")
     ]
-    (tmp_path / "own/service.json").write_text(json.dumps(described))
+    (tmp_path / "own/service.json").write_text(json.dumps(described), encoding="utf-8")
     array = np.random.default_rng(1).normal(100, 20, (8, 9, 10)).astype(np.float32)
     array[3:5, 3:5, 3:5] = 900
     sitk.WriteImage(sitk.GetImageFromArray(array), str(tmp_path / "image.nii.gz"))
@@ -114,8 +114,8 @@ def test_the_dispatch_sections_of_the_examples_are_usable(tmp_path: Path) -> Non
     for index, section in enumerate(sections):
         folder = tmp_path / f"own{index}"
         make(folder, Modality.CT)
-        described = json.loads((folder / "service.json").read_text()) | section
+        described = json.loads((folder / "service.json").read_text(encoding="utf-8")) | section
         if section["dispatch"]["provider"] == "program":
             described["dispatch"]["command"][0] = "python3"
-        (folder / "service.json").write_text(json.dumps(described))
+        (folder / "service.json").write_text(json.dumps(described), encoding="utf-8")
         assert load(folder).dispatch.tag == "CT"

@@ -512,7 +512,7 @@ def test_structure_sets_and_other_files_are_left_out_with_a_note(tmp_path: Path)
         for keyword in ("ImagePositionPatient", *(["PixelData"] if modality != "SEG" else [])):
             delattr(data, keyword)
         data.save_as(tmp_path / f"{modality}.bin", enforce_file_format=True)
-    (tmp_path / "README").write_text("nothing")
+    (tmp_path / "README").write_text("nothing", encoding="utf-8")
     (tmp_path / "viewer.exe").write_bytes(b"MZ" + bytes(1000))
 
     volume = read(tmp_path)

@@ -106,7 +106,7 @@ def test_bad_files_cost_no_memory_and_a_good_one_is_read_after_them_all(tmp_path
         paths.append(str(make(tmp_path / str(i))))
     sitk.WriteImage(good(), tmp_path / "good.nii.gz")
     code = """
-for path in json.loads(Path(sys.argv[2]).read_text()):
+for path in json.loads(Path(sys.argv[2]).read_text(encoding="utf-8")):
     try:
         read_ct(Path(path))
     except InferenceError:
@@ -114,10 +114,10 @@ for path in json.loads(Path(sys.argv[2]).read_text()):
     else:
         raise SystemExit(path)
 read_ct(Path(sys.argv[1]))
-status = Path("/proc/self/status").read_text()  # getrusage would count the parent, too
+status = Path("/proc/self/status").read_text(encoding="utf-8")  # getrusage would count the parent, too
 print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
 """
-    (tmp_path / "paths.json").write_text(json.dumps(paths))
+    (tmp_path / "paths.json").write_text(json.dumps(paths), encoding="utf-8")
 
     peak_kb = int(run(_READ + code, str(tmp_path / "good.nii.gz"), str(tmp_path / "paths.json")))
 

@@ -38,7 +38,10 @@ def test_a_phantom_has_the_size_and_orientation_asked_for(tmp_path: Path) -> Non
     ct = sitk.ReadImage(tmp_path / "new" / "ct.nii.gz")
     assert ct.GetSize() == (30, 28, 26)
     assert ct.GetDirection()[::4] == (-1.0, -1.0, 1.0)
-    assert len(json.loads((tmp_path / "new" / "truth.json").read_text())["labels"]) == 2
+    assert (
+        len(json.loads((tmp_path / "new" / "truth.json").read_text(encoding="utf-8"))["labels"])
+        == 2
+    )
 
 
 def test_a_wrong_orientation_is_refused_in_a_sentence(tmp_path: Path) -> None:
@@ -61,7 +64,7 @@ def test_an_image_is_segmented_by_hand(tmp_path: Path, chest: Phantom) -> None:
 
 
 def test_what_is_no_image_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    (tmp_path / "ct.nii.gz").write_text("no image")
+    (tmp_path / "ct.nii.gz").write_text("no image", encoding="utf-8")
 
     answer = said(
         *RUN, "lung-segmentation", str(tmp_path / "ct.nii.gz"), "-o", str(tmp_path), code=1

@@ -289,8 +289,8 @@ def test_thick_slices_are_warned_of(chest: Phantom, runner: Runner, tmp_path: Pa
 def test_the_findings_are_listed_for_people_and_programs(outcome: Outcome) -> None:
     table, tree, *_ = (report.path for report in outcome.reports)
 
-    rows = list(csv.DictReader(table.read_text().splitlines()))
-    listed = json.loads(tree.read_text())["findings"]
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    listed = json.loads(tree.read_text(encoding="utf-8"))["findings"]
 
     assert [row["number"] for row in rows] == [str(label.value) for label in outcome.labels]
     assert [f["centre_mm"] for f in listed] == [list(m.position_mm) for m in outcome.landmarks]

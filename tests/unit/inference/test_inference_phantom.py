@@ -79,7 +79,7 @@ def test_the_volumes_on_disk_are_those_of_the_truth_on_disk(tmp_path: Path, ches
     write_phantom(chest, tmp_path)
 
     voxels = sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / "truth.nii.gz"))
-    told = json.loads((tmp_path / "truth.json").read_text())["labels"]
+    told = json.loads((tmp_path / "truth.json").read_text(encoding="utf-8"))["labels"]
     counted = [round(float((voxels == v).sum()) * 0.064, 1) for v in (1, 2)]
     assert [label["volume_ml"] for label in told] == pytest.approx(counted, abs=0.11)
     assert [label["name"] for label in told] == ["left lung", "right lung"]

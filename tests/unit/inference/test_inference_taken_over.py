@@ -62,7 +62,7 @@ def test_what_was_finished_for_an_earlier_claim_is_handed_to_the_next(
     assert second.segmentation_path == f"{SUCCESSOR.output_dir}/segmentation.nii.gz"
     assert (datastore / second.segmentation_path).read_bytes() == b"voxels"
     assert [report.path for report in second.reports] == [f"{SUCCESSOR.output_dir}/findings.csv"]
-    assert (datastore / second.reports[0].path).read_text() == "none\n"
+    assert (datastore / second.reports[0].path).read_text(encoding="utf-8") == "none\n"
 
 
 @pytest.mark.usefixtures("server")
@@ -92,7 +92,7 @@ def lost_report(datastore: Path) -> None:
 
 
 def torn_record(datastore: Path) -> None:
-    (datastore / REQUEST.output_dir / "outcome.json").write_text("{")
+    (datastore / REQUEST.output_dir / "outcome.json").write_text("{", encoding="utf-8")
 
 
 @pytest.mark.usefixtures("server")

@@ -120,6 +120,6 @@ def test_the_report_tells_the_flags_to_people_and_programs(tmp_path: Path) -> No
 
     text, tree = (report.path for report in quality_reports(quality, tmp_path))
 
-    assert text.read_text().startswith("Verdict: look at it")
-    assert quality.flags[0].text in text.read_text()
-    assert json.loads(tree.read_text())["flags"][0]["code"] == "ratio_unusual"
+    assert text.read_text(encoding="utf-8").startswith("Verdict: look at it")
+    assert quality.flags[0].text in text.read_text(encoding="utf-8")
+    assert json.loads(tree.read_text(encoding="utf-8"))["flags"][0]["code"] == "ratio_unusual"

@@ -160,9 +160,9 @@ def test_torchscript_needs_no_network_in_the_configuration(tmp_path: Path) -> No
 
 def test_a_network_with_more_channels_than_names_is_refused(tmp_path: Path) -> None:
     root = write_bundle(tmp_path / "threshold")
-    config = json.loads((root / "configs" / "inference.json").read_text())
+    config = json.loads((root / "configs" / "inference.json").read_text(encoding="utf-8"))
     config["network"] = "$torch.nn.Conv3d(1, 3, 1)"
-    (root / "configs" / "inference.json").write_text(json.dumps(config))
+    (root / "configs" / "inference.json").write_text(json.dumps(config), encoding="utf-8")
     torch.save(torch.nn.Conv3d(1, 3, 1).state_dict(), root / "models" / "model.pt")
     bundle = MonaiSegmentation(open_bundle(root), "cpu")
 

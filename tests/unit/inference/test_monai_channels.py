@@ -42,7 +42,7 @@ def write_network(
     (root / "models").mkdir()
     metadata = json.loads(json.dumps(METADATA))
     metadata["network_data_format"]["outputs"]["pred"] = {"channel_def": names}
-    (root / "configs" / "metadata.json").write_text(json.dumps(metadata))
+    (root / "configs" / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
     network = INFERENCE["network"] | {"out_channels": len(limits_hu)}
     changes = {
         "network": network,
@@ -56,7 +56,9 @@ def write_network(
             ],
         },
     }
-    (root / "configs" / "inference.json").write_text(json.dumps(INFERENCE | changes))
+    (root / "configs" / "inference.json").write_text(
+        json.dumps(INFERENCE | changes), encoding="utf-8"
+    )
     slope = 40.0
     given = [slope * -(hu + 1000) / 2000 for hu in limits_hu]
     weight = torch.full((len(limits_hu), 1, 1, 1, 1), slope)

@@ -46,9 +46,9 @@ MISSING = (
 def changed(root: Path, name: str, change: Callable[[dict[str, Any]], object]) -> Path:
     """One of the bundle's files, with ``change`` made to what is in it."""
     path = root / "configs" / name
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     change(content)
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
     return root
 
 
@@ -155,7 +155,7 @@ def test_what_drives_a_bundle_may_refer_to_what_is_not_there(tmp_path: Path) -> 
 
 def test_a_file_that_is_no_json_is_told_with_its_line(tmp_path: Path) -> None:
     root = write_bundle(tmp_path / "b")
-    (root / "configs" / "inference.json").write_text('{"network": \n}')
+    (root / "configs" / "inference.json").write_text('{"network": \n}', encoding="utf-8")
 
     (sentence,) = problems(root)
     assert sentence.startswith("Its configs/inference.json cannot be read: Expecting value: line 2")
@@ -172,7 +172,7 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
 
 def test_missing_weights_are_told_with_where_to_get_them(tmp_path: Path) -> None:
     root = write_bundle(tmp_path / "threshold", weights=False)
-    (root / "large_files.yml").write_text(LARGE_FILES)
+    (root / "large_files.yml").write_text(LARGE_FILES, encoding="utf-8")
 
     with pytest.raises(InferenceError) as refused:
         open_bundle(root)
@@ -182,7 +182,7 @@ def test_missing_weights_are_told_with_where_to_get_them(tmp_path: Path) -> None
 
 def test_a_bundle_without_weights_is_served_and_says_so_to_every_request(tmp_path: Path) -> None:
     root = write_bundle(tmp_path / "threshold", weights=False)
-    (root / "large_files.yml").write_text(LARGE_FILES)
+    (root / "large_files.yml").write_text(LARGE_FILES, encoding="utf-8")
 
     bundle = load_to_serve("threshold", "cpu", 1, tmp_path, DEFAULT_BUNDLE_BYTES)
 
@@ -195,7 +195,7 @@ def test_a_bundle_without_weights_is_served_and_says_so_to_every_request(tmp_pat
 def test_a_configuration_in_yaml_is_the_same_as_in_json(tmp_path: Path) -> None:
     root = write_bundle(tmp_path / "threshold")
     (root / "configs" / "inference.json").unlink()
-    (root / "configs" / "inference.yaml").write_text(yaml.safe_dump(INFERENCE))
+    (root / "configs" / "inference.yaml").write_text(yaml.safe_dump(INFERENCE), encoding="utf-8")
 
     assert problems(root) == []
     assert read_config(root) == read_config(write_bundle(tmp_path / "other"))
@@ -204,7 +204,7 @@ def test_a_configuration_in_yaml_is_the_same_as_in_json(tmp_path: Path) -> None:
 def test_a_site_changes_values_by_their_path(tmp_path: Path) -> None:
     root = write_bundle(tmp_path / "threshold")
     changes = {"preprocessing#transforms#3#pixdim": [3, 3, 3], "inferer#overlap": 0.5}
-    (root / "configs" / "dss.json").write_text(json.dumps(changes))
+    (root / "configs" / "dss.json").write_text(json.dumps(changes), encoding="utf-8")
 
     config = read_config(root)
 
@@ -216,7 +216,7 @@ def test_a_site_changes_values_by_their_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["spacing", "inferers#overlap", "preprocessing#transforms#9#keys"])
 def test_a_change_of_what_is_not_there_is_told(tmp_path: Path, path: str) -> None:
     root = write_bundle(tmp_path / "threshold")
-    (root / "configs" / "dss.json").write_text(json.dumps({path: 1}))
+    (root / "configs" / "dss.json").write_text(json.dumps({path: 1}), encoding="utf-8")
 
     assert problems(root) == [
         f"Its configs/dss.json changes '{path}', which the configuration does not have."

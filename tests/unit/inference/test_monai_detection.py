@@ -53,7 +53,7 @@ def run(
     folder.mkdir(exist_ok=True)
     path = write_image(folder / "ct.nii.gz", image)
     outcome = bundle.run(path, folder, parameters, lambda *_: None, lambda: False)
-    return outcome, json.loads((folder / "findings.json").read_text())["findings"]
+    return outcome, json.loads((folder / "findings.json").read_text(encoding="utf-8"))["findings"]
 
 
 def middle_mm(labels: sitk.Image, value: int) -> np.ndarray:
@@ -95,7 +95,9 @@ def test_each_finding_is_a_label_a_line_and_a_row(tmp_path: Path, finder: MonaiD
     assert outcome.labels[0].volume_ml == pytest.approx(4 / 3 * np.pi * 0.8**3, rel=0.1)
     assert outcome.notes[0].text.startswith(f"Ball 1{title[6:]}, centre -")
     assert outcome.notes[-1].text == "Found by the MONAI bundle 'Balls' 0.1."
-    (row, _) = list(csv.DictReader((tmp_path / "findings.csv").read_text().splitlines()))
+    (row, _) = list(
+        csv.DictReader((tmp_path / "findings.csv").read_text(encoding="utf-8").splitlines())
+    )
     assert float(row["z_mm"]) == pytest.approx(first["centre_mm"][2], abs=0.01)
 
 
@@ -163,10 +165,10 @@ def test_torchscript_needs_no_network_in_the_configuration(
 ) -> None:
     """Its attributes are not those of the network, so the detector is told them."""
     root = write_ball_finder(tmp_path / "scripted")
-    config = json.loads((root / "configs" / "inference.json").read_text())
+    config = json.loads((root / "configs" / "inference.json").read_text(encoding="utf-8"))
     config["network"] = {"_target_": "nothing.that.is.There"}
     config["detector"] |= {"spatial_dims": 3, "num_classes": 1, "size_divisible": 1}
-    (root / "configs" / "inference.json").write_text(json.dumps(config))
+    (root / "configs" / "inference.json").write_text(json.dumps(config), encoding="utf-8")
     shutil.rmtree(root / "scripts")
     (root / "models" / "model.pt").unlink()
     script = torch.jit.script(finder._network)
@@ -260,8 +262,8 @@ def write_retinanet(root: Path) -> Path:
         "detector_ops": DETECTOR_OPS,
     }
     (root / "configs").mkdir(parents=True)
-    (root / "configs" / "inference.json").write_text(json.dumps(config))
-    (root / "configs" / "metadata.json").write_text(json.dumps(METADATA))
+    (root / "configs" / "inference.json").write_text(json.dumps(config), encoding="utf-8")
+    (root / "configs" / "metadata.json").write_text(json.dumps(METADATA), encoding="utf-8")
     return write_weights(root)
 
 
@@ -287,7 +289,7 @@ def test_the_official_nodule_bundle_runs_with_weights_made_here(
     shutil.copytree(shared_data / "bundles" / root.name, root, copy_function=shutil.copyfile)
     for path in (root, *root.rglob("*")):
         path.chmod(0o755)
-    large = yaml.safe_load((root / "large_files.yml").read_text())["large_files"][0]
+    large = yaml.safe_load((root / "large_files.yml").read_text(encoding="utf-8"))["large_files"][0]
     assert problems(root) == [
         f"Its weights are not installed: fetch {large['url']} (md5 {large['hash_val']}) into models/model.pt."
     ]

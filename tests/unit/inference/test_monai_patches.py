@@ -27,7 +27,7 @@ def test_the_patches_were_checked_against_the_version_that_is_installed() -> Non
 
 
 def test_no_later_version_is_installed_by_the_metadata() -> None:
-    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     (wanted,) = (w for w in project["optional-dependencies"]["inference"] if "monai" in w)
     major, minor = map(int, CHECKED_AGAINST.split("."))
 

@@ -184,9 +184,9 @@ def overflowing(root: Path, sign: float, *, softmax: bool) -> Path:
     layers = (
         "torch.nn.Conv3d(1, 2, 1), torch.nn.Softmax(1)" if softmax else "torch.nn.Conv3d(1, 2, 1)"
     )
-    config = json.loads((root / "configs" / "inference.json").read_text())
+    config = json.loads((root / "configs" / "inference.json").read_text(encoding="utf-8"))
     config["network"] = f"$torch.nn.Sequential({layers})"
-    (root / "configs" / "inference.json").write_text(json.dumps(config))
+    (root / "configs" / "inference.json").write_text(json.dumps(config), encoding="utf-8")
     large = {name: torch.full_like(value, sign * 3e38) for name, value in GOOD.items()}
     return saved(root, prefixed("0.", large))
 
@@ -216,9 +216,9 @@ def test_an_answer_that_is_no_label_is_an_error(value: float) -> None:
 
 def test_an_image_whose_preparation_fails_is_an_error(tmp_path: Path) -> None:
     root = write_bundle(tmp_path / "threshold")
-    config = json.loads((root / "configs" / "inference.json").read_text())
+    config = json.loads((root / "configs" / "inference.json").read_text(encoding="utf-8"))
     config["preprocessing"]["transforms"][-1].update(b_min=None, b_max=None, a_min=0, a_max=1e-45)
-    (root / "configs" / "inference.json").write_text(json.dumps(config))
+    (root / "configs" / "inference.json").write_text(json.dumps(config), encoding="utf-8")
     path = write_image(tmp_path / "ct.nii.gz", a_ball(UPRIGHT, (4, 4, 4)))
     opened = MonaiSegmentation(open_bundle(root), "cpu")
 

@@ -54,7 +54,7 @@ def drowned_ml(chest: Phantom, effusion: sitk.Image) -> float:
 
 def search_in(outcome: Outcome) -> dict[str, float]:
     (tree,) = [r.path for r in outcome.reports if r.path.name == "findings.json"]
-    parts = json.loads(tree.read_text())["search"]["parts"]
+    parts = json.loads(tree.read_text(encoding="utf-8"))["search"]["parts"]
     return {part["code"]: part["volume_ml"] for part in parts}
 
 
@@ -79,9 +79,11 @@ def test_lung_that_one_side_lacks_is_told_in_ml_and_per_cent(
 def test_what_was_searched_is_attached_as_text_and_as_a_table(outcome: Outcome) -> None:
     text, table = (r.path for r in outcome.reports if r.path.name.startswith("search"))
 
-    rows = {row["part"]: row for row in csv.DictReader(table.read_text().splitlines())}
+    rows = {
+        row["part"]: row for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines())
+    }
 
-    assert "Verdict on the lungs: look at it" in text.read_text()
+    assert "Verdict on the lungs: look at it" in text.read_text(encoding="utf-8")
     assert rows["searched"]["meaning"] == "Verdict on the lungs: look at it"
     assert {code: float(row["volume_ml"]) for code, row in rows.items() if code != "searched"} == (
         search_in(outcome)

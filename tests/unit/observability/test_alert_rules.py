@@ -23,14 +23,20 @@ RUNBOOK = CHECKOUT / "observability" / "RUNBOOK.md"
 
 def rules_in(folder: Path) -> list[dict[str, Any]]:
     files = sorted((folder / "rules").glob("*.yml"))
-    groups = [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
+    groups = [
+        group
+        for file in files
+        for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]
+    ]
     return [rule for group in groups for rule in group["rules"]]
 
 
 RULES = rules_in(PROMETHEUS)
 ALERTS = [rule for rule in RULES if "alert" in rule]
 TESTS = sorted((PROMETHEUS / "tests").glob("*.yml"))
-CASES = [case for file in TESTS for case in yaml.safe_load(file.read_text())["tests"]]
+CASES = [
+    case for file in TESTS for case in yaml.safe_load(file.read_text(encoding="utf-8"))["tests"]
+]
 
 
 def promtool(*arguments: str, folder: Path) -> None:
@@ -79,7 +85,7 @@ def test_every_alert_tells_a_person_what_to_do(alert: dict[str, Any]) -> None:
 
 
 def test_the_run_book_has_a_section_for_each_alert_and_no_other() -> None:
-    sections = re.split(r"^### ", RUNBOOK.read_text(), flags=re.MULTILINE)[1:]
+    sections = re.split(r"^### ", RUNBOOK.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
 
     names = [section.partition("\n")[0] for section in sections]
     assert sorted(names) == sorted(rule["alert"] for rule in ALERTS)
@@ -88,7 +94,7 @@ def test_the_run_book_has_a_section_for_each_alert_and_no_other() -> None:
 
 
 def test_links_within_the_run_book_lead_somewhere() -> None:
-    text = RUNBOOK.read_text()
+    text = RUNBOOK.read_text(encoding="utf-8")
     headings = {name.lower() for name in re.findall(r"^### (\w+)$", text, re.MULTILINE)}
 
     assert set(re.findall(r"\]\(#(\w+)\)", text)) <= headings

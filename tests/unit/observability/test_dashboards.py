@@ -18,7 +18,9 @@ UNITS = {"short", "s", "bytes", "percentunit", "ops", "reqps", "Bps", "dateTimeF
 PANELS = list(panels())
 RULES = CHECKOUT / "observability" / "prometheus" / "rules" / "recording.yml"
 RECORDED = {
-    rule["record"] for g in yaml.safe_load(RULES.read_text())["groups"] for rule in g["rules"]
+    rule["record"]
+    for g in yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+    for rule in g["rules"]
 }
 BUILT_IN = {"ALERTS", "__rate_interval", "datasource"}
 
@@ -26,8 +28,8 @@ BUILT_IN = {"ALERTS", "__rate_interval", "datasource"}
 def test_the_checked_in_dashboards_are_what_the_code_makes(tmp_path: Path) -> None:
     main(tmp_path)
 
-    fresh = {file.name: file.read_text() for file in tmp_path.iterdir()}
-    assert {file.name: file.read_text() for file in FOLDER.iterdir()} == fresh
+    fresh = {file.name: file.read_text(encoding="utf-8") for file in tmp_path.iterdir()}
+    assert {file.name: file.read_text(encoding="utf-8") for file in FOLDER.iterdir()} == fresh
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)

@@ -122,7 +122,7 @@ def test_certificates_of_the_system_are_trusted_if_asked() -> None:
 
 def test_files_for_encryption_reach_the_driver(tmp_path: Path) -> None:
     ca = tmp_path / "a b&c.pem"
-    ca.write_text("x")
+    ca.write_text("x", encoding="utf-8")
 
     found = parse(f"host=h dbname=d sslmode=verify-ca sslrootcert='{ca}'").arguments()
 

@@ -7,7 +7,9 @@ import pytest
 
 import dss_portal.pages
 
-SHEET = (Path(dss_portal.pages.__file__).parent / "static" / "portal.css").read_text()
+SHEET = (Path(dss_portal.pages.__file__).parent / "static" / "portal.css").read_text(
+    encoding="utf-8"
+)
 LIGHT, DARK = (
     dict(re.findall(r"--([\w-]+): (#\w+)", block))
     for block in re.findall(r":root \{([^}]*)\}", SHEET)

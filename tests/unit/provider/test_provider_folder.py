@@ -24,10 +24,10 @@ def folder(tmp_path: Path) -> Path:
 
 def change(folder: Path, **changes: Any) -> None:
     path = folder / "service.json"
-    found = json.loads(path.read_text())
+    found = json.loads(path.read_text(encoding="utf-8"))
     found["dispatch"] |= changes
     found["dispatch"] = {k: v for k, v in found["dispatch"].items() if v is not None}
-    path.write_text(json.dumps(found))
+    path.write_text(json.dumps(found), encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -45,13 +45,13 @@ class Trial:
 
     def dispatch(self, **changes: Any) -> None:
         path = self.folder / "service.json"
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
         found["dispatch"] |= changes
-        path.write_text(json.dumps(found))
+        path.write_text(json.dumps(found), encoding="utf-8")
 
     def run(self, code: str = "", ended: threading.Event | None = None) -> Outcome:
         if code:
-            (self.folder / "algorithm.py").write_text(IMPORTS + code)
+            (self.folder / "algorithm.py").write_text(IMPORTS + code, encoding="utf-8")
         work = Work(folder=self.work, inputs={"Image": self.image})
         told = lambda fraction, text: self.told.append((fraction, text))  # noqa: E731
         return run(load(self.folder), work, told, ended or threading.Event())
@@ -92,7 +92,7 @@ def test_a_function_may_ask_for_more_and_return_more(trial: Trial) -> None:
     assert len(found.segmentations) == 2
     assert np.load(trial.work / found.images[0].file).max() == 1
     assert found.landmarks == {"dot": (1.0, 4.0, 9.0)}
-    assert (trial.work / "files" / "table.csv").read_text() == "a,b"
+    assert (trial.work / "files" / "table.csv").read_text(encoding="utf-8") == "a,b"
     assert found.remarks == ("Look.",)
 
 
@@ -172,7 +172,7 @@ def test_a_withdrawn_ticket_ends_the_algorithm_and_what_it_started(trial: Trial)
         trial.run(code, ended)
 
     state = Path(f"/proc/{trial.told[0][1]}/stat")
-    assert not state.exists() or state.read_text().split()[2] == "Z"
+    assert not state.exists() or state.read_text(encoding="utf-8").split()[2] == "Z"
 
 
 def program(trial: Trial, code: str) -> None:

@@ -60,9 +60,9 @@ def test_an_image_holds_our_packages_that_its_program_imports_and_no_other(progr
 def test_a_programs_distribution_has_its_extra_and_its_command_only(tmp_path: Path) -> None:
     write("dispatch", CHECKOUT, tmp_path / "one")
 
-    made = tomllib.loads((tmp_path / "one/pyproject.toml").read_text())["project"]
+    made = tomllib.loads((tmp_path / "one/pyproject.toml").read_text(encoding="utf-8"))["project"]
 
-    whole = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    whole = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extra = whole["optional-dependencies"]["dispatch"]
     assert made["dependencies"] == whole["dependencies"] + extra
     assert made["version"] == whole["version"]

@@ -17,14 +17,14 @@ from dss_stack.settings import CHECKOUT
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    (tmp_path / "pyproject.toml").write_text("[project]\n")
-    (tmp_path / "requirements.lock").write_text("torch==2.13.0\n")
+    (tmp_path / "pyproject.toml").write_text("[project]\n", encoding="utf-8")
+    (tmp_path / "requirements.lock").write_text("torch==2.13.0\n", encoding="utf-8")
     return tmp_path
 
 
 def fulfil(environment: Environment, checkout: Path) -> None:
     (checkout / ".venv").mkdir(exist_ok=True)
-    (checkout / ".venv" / "complete").write_text(environment._wishes())
+    (checkout / ".venv" / "complete").write_text(environment._wishes(), encoding="utf-8")
 
 
 def test_the_bootstrap_needs_nothing_but_the_standard_library() -> None:
@@ -41,7 +41,7 @@ def test_an_environment_that_was_completed_is_complete(checkout: Path) -> None:
 
 def test_other_pins_make_an_environment_incomplete(checkout: Path) -> None:
     fulfil(Environment(checkout, {"portal"}), checkout)
-    (checkout / "requirements.lock").write_text("torch==2.14.0\n")
+    (checkout / "requirements.lock").write_text("torch==2.14.0\n", encoding="utf-8")
 
     assert not Environment(checkout, {"portal"}).complete()
 
@@ -56,7 +56,7 @@ def test_a_package_that_was_half_installed_is_forgotten(checkout: Path) -> None:
     packages = checkout / ".venv" / "lib" / "python3.11" / "site-packages"
     for name in ("half", "whole"):
         (packages / f"{name}-1.dist-info").mkdir(parents=True)
-    (packages / "whole-1.dist-info" / "RECORD").write_text("")
+    (packages / "whole-1.dist-info" / "RECORD").write_text("", encoding="utf-8")
 
     Environment(checkout, {"portal"})._forget_half_installed()
 
@@ -75,18 +75,18 @@ def test_what_a_command_prints_is_in_the_log(tmp_path: Path) -> None:
     with (tmp_path / "lock").open("w") as lock:
         Workshop(tmp_path, tmp_path / "log", lock).run(["echo", "flour"], purpose="Baking")
 
-    assert "flour" in (tmp_path / "log").read_text()
+    assert "flour" in (tmp_path / "log").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("place", ["bin/erl", "erts-13.1.5/bin/erl"])
 def test_unpacked_erlang_starts_from_where_it_was_unpacked_to(tmp_path: Path, place: str) -> None:
     script = tmp_path / "new/usr/lib/erlang" / place
     script.parent.mkdir(parents=True)
-    script.write_text("    ROOTDIR=/usr/lib/erlang\nexec $ROOTDIR/x\n")
+    script.write_text("    ROOTDIR=/usr/lib/erlang\nexec $ROOTDIR/x\n", encoding="utf-8")
 
     debian._move_erlang(tmp_path / "new", tmp_path / "sysroot")
 
-    assert f"ROOTDIR='{tmp_path}/sysroot/usr/lib/erlang'" in script.read_text()
+    assert f"ROOTDIR='{tmp_path}/sysroot/usr/lib/erlang'" in script.read_text(encoding="utf-8")
 
 
 def test_servers_that_were_unpacked_are_found(
@@ -174,7 +174,9 @@ def test_what_will_be_downloaded_is_summed_up(tmp_path: Path) -> None:
         with (tmp_path / f"{name}.whl").open("wb") as wheel:
             wheel.truncate(size)
     report = tmp_path / "report.json"
-    report.write_text(json.dumps({"install": [_planned(tmp_path, name) for name in sizes]}))
+    report.write_text(
+        json.dumps({"install": [_planned(tmp_path, name) for name in sizes]}), encoding="utf-8"
+    )
 
     planned = downloads.planned(report)
 
@@ -187,7 +189,7 @@ def test_what_will_be_downloaded_is_summed_up(tmp_path: Path) -> None:
 
 def test_the_project_itself_is_not_downloaded(tmp_path: Path) -> None:
     own = {"metadata": {"name": "us", "version": "1"}, "download_info": {"dir_info": {}, "url": ""}}
-    (tmp_path / "report.json").write_text(json.dumps({"install": [own]}))
+    (tmp_path / "report.json").write_text(json.dumps({"install": [own]}), encoding="utf-8")
 
     planned = downloads.planned(tmp_path / "report.json")
 

@@ -12,7 +12,7 @@ from dss_stack.__main__ import main
 def test_a_state_folder_that_cannot_be_made_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    (tmp_path / "file").write_text("x")
+    (tmp_path / "file").write_text("x", encoding="utf-8")
     monkeypatch.setenv("DSS_STATE", str(tmp_path / name))
 
     done = CliRunner().invoke(main, ["up"])

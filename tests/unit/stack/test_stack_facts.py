@@ -36,7 +36,7 @@ def test_facts_are_the_same_when_asked_for_again(tmp_path: Path) -> None:
 
 
 def test_facts_that_were_half_written_are_made_anew(tmp_path: Path) -> None:
-    (tmp_path / "facts.json").write_text('{"ports": {"a"')
+    (tmp_path / "facts.json").write_text('{"ports": {"a"', encoding="utf-8")
 
     assert set(remembered(tmp_path / "facts.json", ("a",))["ports"]) == {"a"}
 

@@ -38,7 +38,7 @@ def launch_ready(folder: Path, code: str) -> psutil.Process:
     process = launch(folder, code)
     processes.wait_until_ready(
         "test",
-        lambda: bool((folder / "log").read_text()),
+        lambda: bool((folder / "log").read_text(encoding="utf-8")),
         process=process,
         log=folder / "log",
         timeout_s=20,

@@ -67,7 +67,7 @@ def test_the_reason_is_what_readyz_says() -> None:
 
 def test_only_whole_lines_of_a_growing_log_are_shown(tmp_path: Path) -> None:
     lines: list[str] = []
-    (tmp_path / "log").write_text("one\ntwo\nthr")
+    (tmp_path / "log").write_text("one\ntwo\nthr", encoding="utf-8")
 
     seen = following._show_new("portal", tmp_path / "log", 0, lines.append)
 
@@ -77,7 +77,7 @@ def test_only_whole_lines_of_a_growing_log_are_shown(tmp_path: Path) -> None:
 
 def test_a_log_that_was_begun_anew_is_followed_from_its_beginning(tmp_path: Path) -> None:
     lines: list[str] = []
-    (tmp_path / "log").write_text("new\n")
+    (tmp_path / "log").write_text("new\n", encoding="utf-8")
 
     seen = following._show_new("portal", tmp_path / "log", 1000, lines.append)
     following._show_new("portal", tmp_path / "log", seen, lines.append)

@@ -12,15 +12,19 @@ from typer.main import get_command
 from conftest import CHECKOUT
 
 UNITS = sorted((CHECKOUT / "infra/systemd").glob("*.service"))
-EXAMPLE = (CHECKOUT / "infra/systemd/dss.env.example").read_text()
+EXAMPLE = (CHECKOUT / "infra/systemd/dss.env.example").read_text(encoding="utf-8")
 SETTINGS = set(
-    re.findall(r"^(DSS_\w+)=", (CHECKOUT / "infra/env.example").read_text(), re.MULTILINE)
+    re.findall(
+        r"^(DSS_\w+)=", (CHECKOUT / "infra/env.example").read_text(encoding="utf-8"), re.MULTILINE
+    )
 )
-SCRIPTS = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["scripts"]
+SCRIPTS = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+    "scripts"
+]
 
 
 def values(unit: Path, name: str) -> list[str]:
-    return re.findall(rf"^{name}=(.*)$", unit.read_text(), re.MULTILINE)
+    return re.findall(rf"^{name}=(.*)$", unit.read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def test_there_is_a_unit_for_each_program_of_a_server() -> None:
