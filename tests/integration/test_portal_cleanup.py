@@ -1,5 +1,8 @@
 """What a late or killed program leaves on the shared volume goes away, and nothing else does."""
 
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
 import pytest
 
 from dss_broker.messages import ClaimFailed
@@ -21,11 +24,34 @@ async def _failed_ticket(portal: Portal) -> int:
     client = await portal.user()
     ticket_id = await submitted_ticket(client)
     claim = await portal.granted(ticket_id)
-    await portal.tell(ClaimFailed(ticket_id=ticket_id, claim_id=claim.claim_id, reason="No."))
-    await eventually(
-        lambda: text(client, f"/api/tickets/{ticket_id}/status"), lambda now: now == "failed"
-    )
+    with _cleaned_up() as numbers:
+        await portal.tell(ClaimFailed(ticket_id=ticket_id, claim_id=claim.claim_id, reason="No."))
+        await eventually(_later(numbers), lambda now: ticket_id in now)
+    assert await text(client, f"/api/tickets/{ticket_id}/status") == "failed"
     return ticket_id
+
+
+@contextmanager
+def _cleaned_up() -> Iterator[list[int]]:
+    """Numbers of the tickets that the listener has cleaned up behind: it does so after it has told their end."""
+    numbers: list[int] = []
+    real = cleanup.clean_up
+
+    async def noted(datastore: Datastore, number: int) -> bool:
+        removed = await real(datastore, number)
+        numbers.append(number)
+        return removed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cleanup, "clean_up", noted)
+        yield numbers
+
+
+def _later(numbers: list[int]) -> Callable[[], Awaitable[list[int]]]:
+    async def now() -> list[int]:
+        return numbers
+
+    return now
 
 
 async def test_what_came_after_the_end_is_removed(portal: Portal, datastore: Datastore) -> None:

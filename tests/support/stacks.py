@@ -1,6 +1,7 @@
 """The three programs as real processes, on real servers, for end-to-end tests and benchmarks."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,9 @@ PROGRAMS = {
     "dispatch": ["dss_dispatch", "serve", "lung-segmentation"],
     "inference": ["dss_inference", "serve"],
 }
+
+SERVING = re.compile(r'worker\.server(: |", "message": ")serving')
+"""The worker's log, as lines or as JSON."""
 
 SERVICES = "/api/services?format=json"
 
@@ -121,7 +125,7 @@ class Stack:
     def is_complete(self) -> bool:
         """True once ``lung-segmentation`` is listed, and the worker takes requests for it."""
         log = self.folder / "inference.log"
-        serves = log.exists() and "worker.server: serving" in log.read_text(encoding="utf-8")
+        serves = log.exists() and SERVING.search(log.read_text(encoding="utf-8")) is not None
         return serves and "lung-segmentation" in self.announced()
 
     def kill(self, program: str) -> None:

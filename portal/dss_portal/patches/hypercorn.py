@@ -1,23 +1,18 @@
-"""Makes Hypercorn read more at once, and drop bytes that follow a request that is not HTTP."""
+"""Makes Hypercorn drop bytes that follow a request that is not HTTP."""
 
 import h11
-from hypercorn.asyncio import tcp_server
 from hypercorn.events import Event, RawData
 from hypercorn.protocol.h11 import H11Protocol
-
-RECEIVED_BYTES = 256 * 1024
-"""Read from a connection at once, four times Hypercorn's own: each piece of an upload costs the same, however long."""
 
 _handle = H11Protocol.handle
 
 
 def install() -> None:
-    """Read more at once, and drop the bytes of a connection whose request h11 has refused.  May be repeated.
+    """Drop the bytes of a connection whose request h11 has refused.  May be repeated.
 
     Hypercorn hands such bytes to h11, which keeps them all, and garbage collection frees the
     connection only much later: 60 connections held 22 MB.
     """
-    tcp_server.MAX_RECV = RECEIVED_BYTES
     H11Protocol.handle = _handle_unless_refused  # type: ignore[method-assign]  # the workaround
 
 
