@@ -28,14 +28,6 @@ from dss_workspace.notes import remove_notes
 from dss_workspace.paths import move, remove_histories
 from dss_workspace.registry import Folder, read, serialize
 
-COLOURS = (
-    (228, 26, 28),
-    (55, 126, 184),
-    (77, 175, 74),
-    (255, 127, 0),
-    (152, 78, 163),
-    (255, 255, 51),
-)
 POINT_COLOUR = (255, 255, 0)
 
 
@@ -148,7 +140,7 @@ def _used(ticket: Input, results: Path) -> frozenset[int]:
 
 
 def _colour(label: Named) -> tuple[int, int, int]:
-    return label.rgb or COLOURS[(label.value - 1) % len(COLOURS)]
+    return label.rgb or default_colour(label.value)
 
 
 def _renumbered(array: Array, places: Mapping[int, int]) -> Array:

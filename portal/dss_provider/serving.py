@@ -39,11 +39,14 @@ class Held:
         self._numbers: set[int] = set()
 
     def before(self) -> list[int]:
-        """Numbers that an earlier run left in the file; [] if the file is missing or unreadable."""
+        """Those of an earlier run, which stay in the file until they are removed."""
         try:
-            return [int(number) for number in json.loads(self._path.read_text(encoding="utf-8"))]
+            found = [int(number) for number in json.loads(self._path.read_bytes())]
         except (OSError, ValueError, TypeError):
             return []
+        with self._lock:
+            self._numbers.update(found)
+        return found
 
     def add(self, number: int) -> None:
         with self._lock:
@@ -159,6 +162,7 @@ class Publisher:
                     if portal.status(number) == "claimed":
                         self._say(f"Ticket {number}: goes on after a restart.")
                         return number
+                self._held.remove(number)  # it has ended, or somebody else has it
             return portal.claim(self._offer.githash, self._offer.provider, instance)
         except Unreachable as error:
             self._say(str(error))

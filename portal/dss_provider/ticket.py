@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dss_client.errors import ClientError, Refused
-from dss_images.errors import ImageRefused
-from dss_images.labels import label_volumes
 from dss_provider import results, running
 from dss_provider.child import Outcome
 from dss_provider.errors import AlgorithmFailed, Withdrawn
 from dss_provider.folder import Folder
 from dss_provider.portal import Portal
+from dss_provider.sizes import label_sizes
 from dss_workspace.errors import WorkspaceInvalid
 
 BEAT_S = float(os.environ.get("DSS_BEAT_S", "15"))
@@ -126,27 +125,16 @@ def _publish(
         portal.upload_result(number, file)
     for remark in outcome.remarks:
         portal.log(number, "warning", remark)
-    for line in volumes(outcome, files):
-        portal.log(number, "info", line)
+    for label in label_sizes(outcome, folder / "work", _segmentation(files)):
+        portal.log(number, "info", f"{label.name}: {label.volume_ml:.1f} ml")
     for name in outcome.files:
         portal.attach(number, folder / "work" / "files" / name)
         portal.log(number, "info", name)
     portal.finish(number, "success")
 
 
-def volumes(outcome: Outcome, files: list[Path]) -> list[str]:
-    """A line for each label of a segmentation that was written, in the order of the segmentations."""
-    lines = []
-    names = [label.name for found in outcome.segmentations for label in found.labels]
-    sizes_ml: list[float] = []
-    for file in (f for f in files if f.name.startswith("seg_")):
-        try:
-            sizes_ml += [ml for _, ml in sorted(label_volumes(file).items())]
-        except ImageRefused as error:
-            raise AlgorithmFailed(str(error)) from error
-    if len(names) == len(sizes_ml) and len(outcome.segmentations) == 1:
-        lines = [f"{name}: {ml:.1f} ml" for name, ml in zip(names, sizes_ml, strict=True)]
-    return lines or [f"{len(sizes_ml)} labels were found."]
+def _segmentation(files: list[Path]) -> Path:
+    return next(file for file in files if file.name.startswith("seg_"))
 
 
 @contextmanager

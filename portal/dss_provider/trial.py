@@ -5,22 +5,20 @@ from pathlib import Path
 import numpy as np
 
 from dss_provider.child import Outcome
-from dss_provider.images import grid_of, suffix_for, write_in_grid
+from dss_provider.images import suffix_for, write_in_grid
+from dss_provider.sizes import label_sizes
 
 
 def summary(outcome: Outcome, image: Path, work: Path) -> tuple[list[str], list[Path]]:
     """Lines to print, and files to keep."""
-    lines: list[str] = []
+    lines = [
+        f"{label.value:5d}  {label.name:30}  {label.volume_ml:12.1f} ml"
+        for label in label_sizes(outcome, work, image)
+    ]
     files: list[Path] = []
-    voxel_ml = grid_of(image).voxel_ml
     for i, found in enumerate(outcome.segmentations):
-        array = np.load(work / found.file)
         files.append(work / f"segmentation_{i}{suffix_for(image)}")
-        write_in_grid(array, image, files[-1])
-        lines += [
-            f"{label.value:5d}  {label.name:30}  {np.count_nonzero(array == label.value) * voxel_ml:12.1f} ml"
-            for label in found.labels
-        ]
+        write_in_grid(np.load(work / found.file), image, files[-1])
     for i, extra in enumerate(outcome.images):
         files.append(work / f"image_{i}{suffix_for(image)}")
         write_in_grid(np.load(work / extra.file), image, files[-1])

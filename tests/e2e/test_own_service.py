@@ -144,6 +144,25 @@ def test_a_new_folder_is_published_and_its_result_opens_in_itk_snap(
     assert "Bright tissue: 0.2 ml" in log(user, number)
 
 
+def test_volumes_are_told_under_the_right_names_where_values_had_to_change(
+    site: Site, token: str, user: ItkSnap, tmp_path: Path
+) -> None:
+    """The workspace's 1 is the user's tumour, so label 1 gets a value above that of label 2."""
+    code = (
+        "import numpy as np\n"
+        "def segment(image):\n"
+        "    labels = (image.array > 500).astype(int)\n"
+        "    labels[0, 0, :5] = 2\n"
+        "    return Segmentation(labels, {1: 'Block', 2: 'Line'})\n"
+    )
+    with published(site, token, service(tmp_path, "two", code), "--tickets", "1"):
+        number = submit(user, "two", tmp_path)
+        assert ended(user, number) == "success", log(user, number)
+
+    assert "Block: 0.2 ml" in log(user, number)
+    assert "Line: 0.0 ml" in log(user, number)
+
+
 def test_a_crash_fails_one_ticket_with_a_sentence_and_the_next_is_served(
     site: Site, token: str, user: ItkSnap, tmp_path: Path
 ) -> None:

@@ -1,0 +1,31 @@
+"""How large each label of an algorithm's result is."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dss_provider.child import Outcome
+from dss_provider.images import grid_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """``value`` is the algorithm's own; a workspace may give the label another one."""
+
+    value: int
+    name: str
+    volume_ml: float
+
+
+def label_sizes(outcome: Outcome, work: Path, image: Path) -> list[Size]:
+    """Each label of each segmentation, in their order; ``image`` has the segmentations' grid."""
+    voxel_ml = grid_of(image).voxel_ml
+    sizes = []
+    for found in outcome.segmentations:
+        counts = np.bincount(np.load(work / found.file).ravel(), minlength=65536)
+        sizes += [
+            Size(value=n.value, name=n.name, volume_ml=float(counts[n.value]) * voxel_ml)
+            for n in found.labels
+        ]
+    return sizes
