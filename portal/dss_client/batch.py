@@ -7,19 +7,17 @@ from typing import Protocol, TypeVar
 
 from dss_client.batch_items import REFUSED, SUBMITTED, SUCCESS, WAITING, Item
 from dss_client.batch_journal import Journal
-from dss_client.errors import ClientError, Refused, SignInRefused, Unreachable
+from dss_client.errors import ClientError, Refused, SignInRefused
 from dss_client.itksnap import ItkSnap
+from dss_client.patience import patiently
 from dss_client.sending import Chosen, Stopwatch, Watcher, fetch, submit
 from dss_client.shipment import Source
 
 POLL_S = 2.0
 PATIENCE_S = 3600.0
 """The portal may be away for so long."""
-PAUSE_S = 5.0
 QUOTA = "Maximum allowed number of open tickets"
 """How the server's sentence begins (dss-api: quotas)."""
-BUSY = (429, 502, 503, 504)
-"""Too many requests, or a proxy without the portal behind it."""
 
 T = TypeVar("T")
 
@@ -139,18 +137,7 @@ class Batch:
             self._display.told(sentence)
 
     def _patiently(self, ask: Callable[[], T]) -> T:
-        """Again while the portal is away or busy.  Raises what ``ask`` raises otherwise."""
-        end_s, told = time.monotonic() + PATIENCE_S, False
-        while True:
-            try:
-                return ask()
-            except Unreachable:
-                if time.monotonic() > end_s:
-                    raise
-            except Refused as error:
-                if error.status not in BUSY or time.monotonic() > end_s:
-                    raise
-            if not told:
-                self._display.told("The portal does not answer; trying again.")
-                told = True
-            self._pause(PAUSE_S)
+        return patiently(ask, PATIENCE_S, self._pause, self._say_away)
+
+    def _say_away(self) -> None:
+        self._display.told("The portal does not answer; trying again.")

@@ -1,6 +1,5 @@
 """The provider's part of the portal's interface, over HTTPS with a token; it bears restarts of the portal."""
 
-import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import TypeVar
 from urllib.parse import urlencode
 
 from dss_client.cookie_jar import CookieJar
-from dss_client.errors import Refused, Unreachable
+from dss_client.patience import patiently
 from dss_client.rest import RestClient
 from dss_client.tables import read_table
 
@@ -16,10 +15,6 @@ T = TypeVar("T")
 
 PATIENCE_S = 1800.0
 """The portal may be away for so long."""
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 15.0
-ABSENT = (502, 503, 504)
-"""A proxy's answers while the portal behind it is away."""
 
 
 class Portal:
@@ -88,19 +83,7 @@ class Portal:
         return self._patiently(lambda: self._rest.post(path, _encoded(**fields)))
 
     def _patiently(self, ask: Callable[[], T]) -> T:
-        """Again and again while nobody answers, or a proxy says that nobody does."""
-        end_s, pause_s = time.monotonic() + PATIENCE_S, FIRST_PAUSE_S
-        while True:
-            with contextlib.suppress(Unreachable):
-                try:
-                    return ask()
-                except Refused as error:
-                    if error.status not in ABSENT:
-                        raise
-            if time.monotonic() > end_s:
-                return ask()
-            self._pause(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        return patiently(ask, PATIENCE_S, self._pause)
 
 
 def _encoded(**fields: str) -> str:

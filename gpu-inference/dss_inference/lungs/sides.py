@@ -23,7 +23,7 @@ _SHARE = 0.12
 _APART = 0.3
 """Of the width of both: the least distance of their centres, at any age."""
 _LEVEL = 0.6
-"""Across through along: lungs of a patient who is turned by up to some 50 degrees."""
+"""Ratio of a pair's extent across to that along; it holds for patients turned by up to about 50 degrees."""
 _DEEPEST_MM = 30.0
 _ACROSS_MIDLINE = 0.1
 
