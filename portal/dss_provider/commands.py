@@ -6,6 +6,7 @@ import signal
 import socket
 import tempfile
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -84,10 +85,17 @@ def publish(
     ] = "",
     parallel: Annotated[int, typer.Option(min=1, max=64, help="tickets at a time")] = 1,
     tickets: Annotated[int | None, typer.Option(min=1, help="end after so many")] = None,
+    beat_s: Annotated[
+        float,
+        typer.Option(
+            envvar="DSS_BEAT_S", min=0.1, help="give a sign of life after so many seconds"
+        ),
+    ] = 15.0,
 ) -> None:
     """Serve a portal's tickets from this machine, over HTTPS alone.  Ctrl-C finishes what is in hand."""
     from dss_provider.portal import Portal  # noqa: PLC0415  (takes a while to import)
     from dss_provider.serving import Publisher, held_by, offer_of  # noqa: PLC0415
+    from dss_provider.ticket import work_on  # noqa: PLC0415
 
     service = _loaded(folder)
     try:
@@ -98,9 +106,12 @@ def publish(
         raise _refused(str(error)) from error
     except ClientError as error:
         raise _refused(sentence(error, server)) from error
-    publisher = Publisher(
-        service, offer, lambda: Portal(server, token), held_by(server, service), _say
-    )
+
+    def connect() -> Portal:
+        return Portal(server, token)
+
+    work = partial(work_on, service=service, connect=connect, beat_s=beat_s)
+    publisher = Publisher(offer, connect, work, held_by(server, service), _say)
     _say(f"{server} gives tickets of {account} to this program; Ctrl-C ends it.")
     stop = _Stop(publisher.stop)
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -14,7 +14,7 @@ from dss_client.errors import ClientError, Refused, Unreachable
 from dss_provider.errors import ServiceInvalid
 from dss_provider.folder import Folder
 from dss_provider.portal import Portal
-from dss_provider.ticket import Connect, work_on
+from dss_provider.ticket import Connect
 
 POLL_S = 2.0
 AFTER_ERROR_S = 5.0
@@ -108,14 +108,14 @@ def _registered(service: Folder, portal: Portal, provider: str) -> Offer:
 
 
 class Publisher:
-    """Claims and processes the tickets of one service in several threads, each with one ticket at a time."""
+    """``parallel`` threads, each with one ticket at a time; ``work`` does a ticket, and says how it ended."""
 
     def __init__(
-        self, service: Folder, offer: Offer, connect: Connect, held: Held, say: Say
+        self, offer: Offer, connect: Connect, work: Callable[[int], str], held: Held, say: Say
     ) -> None:
-        self._service = service
         self._offer = offer
         self._connect = connect
+        self._do = work
         self._held = held
         self._say = say
         self._stop = threading.Event()
@@ -176,7 +176,7 @@ class Publisher:
         self._held.add(number)
         self._say(f"Ticket {number}: claimed.")
         try:
-            self._say(f"Ticket {number}: {work_on(number, self._service, self._connect)}.")
+            self._say(f"Ticket {number}: {self._do(number)}.")
             self._held.remove(number)
         except (ClientError, OSError) as error:
             self._say(f"Ticket {number}: not finished, {error}")

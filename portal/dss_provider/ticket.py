@@ -1,6 +1,5 @@
 """One claimed ticket, from its files to its end."""
 
-import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -16,21 +15,22 @@ from dss_provider.portal import Portal
 from dss_provider.sizes import label_sizes
 from dss_workspace.errors import WorkspaceInvalid
 
-BEAT_S = float(os.environ.get("DSS_BEAT_S", "15"))
-"""A sign of life is given so often; the portal's lease is longer by far."""
 TOLD_STEP = 0.02
 """Progress is told when it has moved so far."""
 
 Connect = Callable[[], Portal]
 
 
-def work_on(number: int, service: Folder, connect: Connect) -> str:
-    """How it ended, as a word: success, failed or withdrawn.  Raises ClientError if the portal is gone for good."""
+def work_on(number: int, service: Folder, connect: Connect, beat_s: float) -> str:
+    """How it ended, as a word: success, failed or withdrawn.
+
+    The claim is renewed every ``beat_s`` seconds.  Raises ClientError if the portal is gone for good.
+    """
     portal, ended = connect(), threading.Event()
     try:
         with (
             tempfile.TemporaryDirectory(prefix="dss-ticket-") as folder,
-            _alive(number, connect, ended),
+            _alive(number, connect, ended, beat_s),
         ):
             return _ended(number, service, portal, Path(folder), ended)
     finally:
@@ -138,10 +138,11 @@ def _segmentation(files: list[Path]) -> Path:
 
 
 @contextmanager
-def _alive(number: int, connect: Connect, ended: threading.Event) -> Iterator[None]:
+def _alive(number: int, connect: Connect, ended: threading.Event, beat_s: float) -> Iterator[None]:
     """A thread that renews the claim, and sets ``ended`` when the ticket is not ours any more."""
     done = threading.Event()
-    thread = threading.Thread(target=_beat, args=(number, connect, ended, done), daemon=True)
+    rounds = iter(lambda: done.wait(beat_s), True)
+    thread = threading.Thread(target=_beat, args=(number, connect, ended, rounds), daemon=True)
     thread.start()
     try:
         yield
@@ -150,10 +151,10 @@ def _alive(number: int, connect: Connect, ended: threading.Event) -> Iterator[No
         thread.join()
 
 
-def _beat(number: int, connect: Connect, ended: threading.Event, done: threading.Event) -> None:
+def _beat(number: int, connect: Connect, ended: threading.Event, rounds: Iterator[object]) -> None:
     portal = connect()
     try:
-        while not done.wait(BEAT_S):
+        for _ in rounds:
             try:
                 if portal.status(number) != "claimed":
                     ended.set()

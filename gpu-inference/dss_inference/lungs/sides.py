@@ -23,7 +23,7 @@ _SHARE = 0.12
 _APART = 0.3
 """Of the width of both: the least distance of their centres, at any age."""
 _LEVEL = 0.6
-"""Ratio of a pair's extent across to that along; it holds for patients turned by up to about 50 degrees."""
+"""Least ratio of the centres' distance from left to right to that in another direction; two lungs turned by up to about 50 degrees reach it."""
 _DEEPEST_MM = 30.0
 _ACROSS_MIDLINE = 0.1
 
