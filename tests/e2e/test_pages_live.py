@@ -153,6 +153,23 @@ def test_where_a_proxy_swallows_the_stream_the_page_is_asked_for_again(
     finish(provider, number, "failed")
 
 
+def test_over_plain_http_pages_ask_and_hold_no_connection_each(
+    page: Page, jane: httpx.Client, provider: httpx.Client
+) -> None:
+    """Browsers have no locks there, so each tab would have a stream of its own, and a host has six connections."""
+    page.context.add_init_script("Object.defineProperty(navigator, 'locks', {value: undefined})")
+    requests: list[str] = []
+    page.context.on("request", lambda r: requests.append(r.url))
+    page.goto("/tickets")
+
+    number = new_ticket(jane, SERVICE)
+
+    expect(page.locator(f"#ticket-{number}")).to_be_visible(timeout=8000)
+    assert not [url for url in requests if url.endswith("/live")]
+    claim(provider, "live", SERVICE)
+    finish(provider, number, "failed")
+
+
 def test_without_script_a_reload_shows_the_same(
     browser: Browser, site: Site, jane: httpx.Client, provider: httpx.Client
 ) -> None:

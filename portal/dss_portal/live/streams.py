@@ -81,7 +81,7 @@ class Streams:
 
     async def opened(self, user_id: int, *, sysadmin: bool) -> AsyncIterator[bytes]:
         """The events for a browser of this user, until it goes away.  Raises Refused."""
-        if len(self._streams[user_id]) >= MOST_OF_A_USER or len(self) >= MOST_OF_ALL:
+        if len(self._streams.get(user_id, ())) >= MOST_OF_A_USER or len(self) >= MOST_OF_ALL:
             raise Refused(TOO_MANY, 503)
         return self._events(Stream(user_id, sysadmin=sysadmin))
 

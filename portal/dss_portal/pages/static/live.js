@@ -2,7 +2,8 @@
 //
 // An element with data-live="topic topic ..." is fetched anew when the portal tells of one of its topics, or, with
 // data-live-s="N", every N seconds.  Tabs share one stream: the one that holds the lock listens and tells the others.
-// Where no stream comes through (a proxy that cuts it or holds it back), the page is asked for every POLL_MS instead.
+// Where no stream comes through (a proxy that cuts it or holds it back), the page is asked for every POLL_MS instead;
+// so, too, over plain http, where browsers have no locks: a stream for each tab would use up their six connections.
 "use strict";
 (() => {
   const stream = document.currentScript.dataset.stream;
@@ -134,14 +135,12 @@
   }
 
   function follow() {
-    const others = "BroadcastChannel" in window ? new BroadcastChannel(`dss ${stream}`) : null;
-    const share = (message) => {
-      heard(message);
-      if (others) others.postMessage(message);
-    };
-    if (!others || !navigator.locks) {
-      listen(share);
-    } else {
+    if ("BroadcastChannel" in window && navigator.locks) {
+      const others = new BroadcastChannel(`dss ${stream}`);
+      const share = (message) => {
+        heard(message);
+        others.postMessage(message);
+      };
       others.onmessage = (event) => heard(event.data);
       navigator.locks.request(`dss ${stream}`, () => new Promise(() => listen(share)));
     }
