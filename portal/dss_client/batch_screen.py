@@ -4,11 +4,12 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import MofNCompleteColumn
 
 from dss_client.batch_items import SUBMITTED, SUCCESS, Item
 from dss_client.printable import printable
 from dss_client.records import Detail
+from dss_client.screen import progress_bar
 
 
 class BatchScreen:
@@ -16,15 +17,7 @@ class BatchScreen:
 
     def __init__(self, total: int, console: Console | None = None) -> None:
         self._console = console or Console()
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=self._console,
-            transient=True,
-            disable=not self._console.is_terminal,
-        )
+        self._bar = progress_bar(self._console, MofNCompleteColumn())
         self._all = self._bar.add_task("All images", total=total)
         self._width = len(str(total))
         self._total = total

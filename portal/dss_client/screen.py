@@ -5,13 +5,26 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from dss_client.printable import printable
 from dss_client.records import Detail, LogLine
 
 _COLOURS = {"error": "red", "warning": "yellow"}
+
+
+def progress_bar(console: Console, amount: ProgressColumn) -> Progress:
+    """What is done, a bar, ``amount`` and the time; on a terminal only, where it disappears in the end."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        amount,
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
 
 
 class Screen:
@@ -22,15 +35,7 @@ class Screen:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console()
         self._live = self._console.is_terminal
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TimeElapsedColumn(),
-            console=self._console,
-            transient=True,
-            disable=not self._live,
-        )
+        self._bar = progress_bar(self._console, TextColumn("{task.percentage:>3.0f} %"))
         self._task = self._bar.add_task("", total=1.0)
         self._state = ""
         self.ticket = 0
