@@ -10,6 +10,7 @@ from dss_portal.background import Background
 from dss_portal.changes.feed import Feed
 from dss_portal.datastore import Datastore
 from dss_portal.live.streams import Streams
+from dss_portal.notifications.sender import Sender
 from dss_portal.outbox.relay import Relay
 from dss_portal.providers import claiming
 from dss_portal.settings import Settings
@@ -31,6 +32,7 @@ class Components:
     feed: Feed
     claiming: Together[claiming.Ask, claiming.Granted]
     streams: Streams
+    notifier: Sender
 
     @classmethod
     def build(cls, settings: Settings, broker: Broker) -> Self:
@@ -46,6 +48,7 @@ class Components:
             openid=_issuer(settings),
             feed=feed,
             streams=Streams(feed, queue.users_waiting),
+            notifier=Sender(settings),
             claiming=Together(claiming.grant, claiming.MOST),
         )
 

@@ -61,6 +61,7 @@ class Lifespan:
         self._components.streams.end()
         broker, settings = self._components.broker, self._components.settings
         await asyncio.to_thread(broker.stop_consuming, settings.stop_s)
+        await self._components.notifier.finish(settings.stop_s)
         try:
             await self._components.background.end()
         finally:
@@ -93,6 +94,7 @@ class Lifespan:
             "presence": Presence(parts.broker, parts.streams.tell_services).run,
             "live pages": parts.streams.tell_queues,
             "changes": parts.feed.run,
+            "notifications": parts.notifier.run,
             "deletions": lambda: deletions.run(datastore),
         }
         for name, work in rounds.items():

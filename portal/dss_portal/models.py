@@ -369,6 +369,50 @@ class TicketProgress(Model):
         unique_together = (("ticket", "chunk_start", "chunk_end"),)
 
 
+class NotificationChannel(Model):
+    """A way to tell a user that a ticket has ended.  ``secret`` signs a webhook, or is ntfy's access token."""
+
+    id = fields.IntField(primary_key=True)
+    user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("portal.User")
+    kind = fields.CharField(max_length=16)
+    address = fields.TextField()
+    secret = fields.TextField(db_default="")
+    told_at = fields.DatetimeField(null=True)
+    user_id: int
+
+    class Meta(Model.Meta):
+        table = "notification_channel"
+        unique_together = (("user", "kind"),)
+
+
+class Notification(Model):
+    """A message for a channel that waits, is being sent until ``taken_until``, or was set aside with its ``reason``.
+
+    ``key`` is the same in every try.  A trial has no ``ticket_id``.
+    """
+
+    id = fields.BigIntField(primary_key=True)
+    channel: fields.ForeignKeyRelation[NotificationChannel] = fields.ForeignKeyField(
+        "portal.NotificationChannel"
+    )
+    key = fields.CharField(max_length=32)
+    ticket_id = fields.IntField(null=True)
+    service = fields.TextField(db_default="")
+    outcome = fields.CharField(max_length=32, db_default="")
+    ended_at = fields.DatetimeField()
+    created_at = fields.DatetimeField(auto_now_add=True)
+    tries = fields.IntField(db_default=0)
+    not_before = fields.DatetimeField(null=True)
+    taken_until = fields.DatetimeField(null=True)
+    taken_by = fields.CharField(max_length=32, null=True)
+    set_aside_at = fields.DatetimeField(null=True)
+    reason = fields.TextField(null=True)
+
+    class Meta(Model.Meta):
+        table = "notification"
+        indexes = (("channel_id",),)
+
+
 class OutboxMessage(Model):
     """A message that belongs to a committed change and is not yet with the broker.
 

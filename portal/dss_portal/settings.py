@@ -137,6 +137,23 @@ class Settings(DatabaseSettings):
     form_s: float = Field(60, gt=0, description="a form must be complete within so long")
     request_s: float = Field(24 * 3600, gt=0, description="likewise a file")
 
+    smtp_host: str = Field("", description="mail server for notifications; blank: no mail is sent")
+    smtp_port: int = Field(587, ge=1, le=65535)
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="how the connection to the mail server is encrypted"
+    )
+    smtp_user: str = ""
+    smtp_password_file: str = Field("", description="file with the password of DSS_SMTP_USER")
+    smtp_ca_file: str = Field(
+        "", description="certificates (PEM) to trust for the mail server; blank are the system's"
+    )
+    smtp_from: str = Field("", description="address that mails come from")
+    notify_networks: str = Field(
+        "",
+        description="private networks that webhooks and ntfy messages of users may go to, such as "
+        "10.1.0.0/16,fd00:1::/32; blank is none",
+    )
+
     git_schemes: str = Field("https,ssh", description="what a repository's address may begin with")
     git_ca_file: str = Field(
         "",
@@ -189,6 +206,27 @@ class Settings(DatabaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _the_mail_server_is_whole(self) -> Self:
+        """An incomplete configuration would only show when the first ticket ends."""
+        _ = self.notify_networks_listed
+        if not self.smtp_host:
+            return self
+        if "@" not in self.smtp_from or not self.smtp_from.isprintable():
+            raise ValueError("DSS_SMTP_FROM must be an e-mail address, since DSS_SMTP_HOST is set")
+        if bool(self.smtp_user) != bool(self.smtp_password_file):
+            raise ValueError("DSS_SMTP_USER and DSS_SMTP_PASSWORD_FILE must be set together")
+        if self.smtp_user and self.smtp_security == "none":
+            raise ValueError(
+                "DSS_SMTP_SECURITY=none would send the password of DSS_SMTP_USER in the clear; "
+                "starttls or tls is needed"
+            )
+        for name in ("smtp_password_file", "smtp_ca_file"):
+            path = getattr(self, name)
+            if path and not Path(path).is_file():
+                raise ValueError(f"DSS_{name.upper()}: there is no file {path}")
+        return self
+
+    @model_validator(mode="after")
     def _what_the_first_sign_in_or_registration_needs_is_there(self) -> Self:
         parts = urlsplit(self.oidc_issuer)
         if self.oidc_issuer not in {"", "google"} and not (
@@ -203,9 +241,11 @@ class Settings(DatabaseSettings):
 
     @property
     def proxy_networks(self) -> tuple[Network, ...]:
-        return tuple(
-            _network(text.strip()) for text in self.trusted_proxies.split(",") if text.strip()
-        )
+        return _networks("DSS_TRUSTED_PROXIES", self.trusted_proxies)
+
+    @property
+    def notify_networks_listed(self) -> tuple[Network, ...]:
+        return _networks("DSS_NOTIFY_NETWORKS", self.notify_networks)
 
     @property
     def public_prefix(self) -> str:
@@ -217,12 +257,17 @@ class Settings(DatabaseSettings):
         return urlsplit(self.public_url).scheme == "https"
 
 
-def _network(text: str) -> Network:
+def _networks(setting: str, texts: str) -> tuple[Network, ...]:
+    """Raises ValueError, with a sentence, for a text that is no network."""
+    return tuple(_network(setting, text.strip()) for text in texts.split(",") if text.strip())
+
+
+def _network(setting: str, text: str) -> Network:
     try:
         return ip_network(text)
     except ValueError as error:
         raise ValueError(
-            f"DSS_TRUSTED_PROXIES: '{text}' is neither an address nor a network such as 10.0.0.0/8 ({error})"
+            f"{setting}: '{text}' is neither an address nor a network such as 10.0.0.0/8 ({error})"
         ) from error
 
 

@@ -237,7 +237,7 @@ def test_no_page_breaks_a_rule_of_accessibility(
     shown = context.new_page()
     pages = ("/", "/services", "/tickets", f"/tickets/{whole}", "/nothing", "/about", "/token")
     admin = ("/admin", "/admintickets", f"/admin/tickets/{whole}/detail", "/admin/users")
-    rest = (f"/tickets/{whole}/delete", "/adminservices", "/admin/dead-letters")
+    rest = ("/account", f"/tickets/{whole}/delete", "/adminservices", "/admin/dead-letters")
     found = {}
     for path in (*pages, *admin, *rest):
         shown.goto(path)

@@ -85,6 +85,7 @@ class Scene:
             "user_id": self.user_id,
             "area": "input",
             "index": 0,
+            "kind": "mail",
             "category": "info",
             "which": "all",
             "public_id": "0" * 32,

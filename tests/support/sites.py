@@ -105,6 +105,14 @@ def new_ticket(client: httpx.Client, service: str = "lung-segmentation") -> int:
     return number
 
 
+def serve(site: Site, root: httpx.Client, folder: Path, service: str) -> None:
+    """Offer ``service`` by the provider ``told``, whose user ``told@example.com`` may claim."""
+    site.offer(folder, "told", name=service)
+    site.stack.token("told@example.com")
+    answer = root.post("/api/admin/providers/told/users", data={"email": "told@example.com"})
+    assert answer.is_success, answer.text
+
+
 def claim(provider: httpx.Client, name: str, service: str) -> int:
     """The next ticket of that service, as an external provider takes it."""
 

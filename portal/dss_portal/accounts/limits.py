@@ -13,6 +13,7 @@ from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
 
 WINDOW_S = 60.0
+TRIALS_PER_MINUTE = 6
 MAX_KEYS = 10_000  # more keys replace the least recently used ones
 
 
@@ -62,4 +63,5 @@ class Limits:
         self.failed_logins = Window(
             settings.failed_logins_per_minute, "Too many failed logins from this address."
         )
+        self.trials = Window(TRIALS_PER_MINUTE, "Too many trials.")
         self.requests = Window(settings.requests_per_minute, "Too many requests.")

@@ -7,6 +7,7 @@ TERMS = "/acceptterms"
 ABOUT = "/about"
 SERVICES = "/services"
 TICKETS = "/tickets"
+ACCOUNT = "/account"
 
 ADMIN = "/admin"
 ADMIN_PROVIDERS = "/admin/providers"

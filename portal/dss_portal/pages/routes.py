@@ -21,6 +21,7 @@ from dss_portal.admin.overview import TicketRow, newest_tickets
 from dss_portal.dead_letters import admin_pages as admin_dead_letters
 from dss_portal.live import pages as live
 from dss_portal.models import Service, User
+from dss_portal.notifications import pages as notifications
 from dss_portal.pages import addresses, forms, rendering
 from dss_portal.pages.guards import only_our_forms, only_sysadmins, person
 from dss_portal.pages.rendering import confirmation, page, see_other
@@ -189,5 +190,11 @@ for part in (
     admin_dead_letters,
 ):
     _admin.register_blueprint(part.blueprint)
-for child in (catalogue.blueprint, own_tickets.blueprint, live.blueprint, _admin):
+for child in (
+    catalogue.blueprint,
+    own_tickets.blueprint,
+    notifications.blueprint,
+    live.blueprint,
+    _admin,
+):
     blueprint.register_blueprint(child)

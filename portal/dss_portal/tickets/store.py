@@ -26,6 +26,7 @@ from dss_portal.models import (
     TicketProgress,
     User,
 )
+from dss_portal.notifications import outbox as notifications
 from dss_portal.outbox import store as outbox
 from dss_portal.refusals import Refused
 from dss_portal.services.liveness import SENTENCES, Missed
@@ -100,6 +101,8 @@ async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
     if claim_id := lifecycle.claim_to_withdraw(before, after, event):
         await withdraw_claim(ticket, claim_id)
         await forget_files(ticket.id, "results")  # half of them, from a provider that polls
+    if ticket.status in lifecycle.FINISHED:
+        await notifications.put(ticket)
     await counting.count(ticket, event, before.status)
     facts = {"ticket": ticket.id, "event": type(event).__name__, "claim": after.claim_id}
     log.info("ticket changed", extra={**facts, "status": after.status.value})

@@ -108,6 +108,40 @@
     else if (changed.some((topic) => mine.has(topic))) refresh();
   }
 
+  // ---- messages of the browser: a ticket that was open when it was last looked at, and is not any more
+  const ENDED = { success: "is done", failed: "failed", timeout: "was given up" };
+  const list = document.currentScript.dataset.tickets;
+  let known = null;
+
+  async function tellEnds() {
+    if (!("Notification" in window) || Notification.permission !== "granted" || !list) return;
+    const answer = await fetch(list, { headers: { Accept: "text/html" }, redirect: "manual" }).catch(() => null);
+    if (!answer || !answer.ok) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const found = new Map();
+    for (const row of page.querySelectorAll("tr[id^=ticket-]")) {
+      const state = Object.keys(ENDED).find((word) => row.querySelector(`.badge.${word}`)) || "open";
+      found.set(row.id, state);
+      if (known && known.get(row.id) === "open" && state !== "open") message(row.id.slice(7), ENDED[state]);
+    }
+    known = found;
+  }
+
+  function message(number, words) {
+    const shown = new Notification(`Ticket ${number} ${words}`, { tag: `dss-ticket-${number}` });
+    shown.onclick = () => window.open(`${list}/${number}`);
+  }
+
+  function offerMessages() {
+    const offer = document.getElementById("tell-here");
+    if (!offer || !("Notification" in window)) return;
+    offer.hidden = false;
+    const words = { granted: "This browser shows messages.", denied: "This browser does not allow messages of this site." };
+    const say = () => { offer.querySelector("[role=status]").textContent = words[Notification.permission] || ""; };
+    offer.querySelector("button").addEventListener("click", () => Notification.requestPermission().then(say).then(tellEnds));
+    say();
+  }
+
   // ---- the stream, or else polling
   let heardMs = -Infinity;
 
@@ -137,15 +171,19 @@
   function follow() {
     if ("BroadcastChannel" in window && navigator.locks) {
       const others = new BroadcastChannel(`dss ${stream}`);
+      tellEnds();
       const share = (message) => {
         heard(message);
+        if (/\b(tickets|everything)\b/.test(message)) tellEnds();
         others.postMessage(message);
       };
       others.onmessage = (event) => heard(event.data);
       navigator.locks.request(`dss ${stream}`, () => new Promise(() => listen(share)));
     }
     setInterval(() => {
-      if (performance.now() - heardMs > SILENT_MS && !document.hidden) refresh();
+      if (performance.now() - heardMs <= SILENT_MS) return;
+      tellEnds();
+      if (!document.hidden) refresh();
     }, POLL_MS);
     // A tab that was asleep may have missed something.
     document.addEventListener("visibilitychange", () => document.hidden || refresh());
@@ -153,8 +191,9 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     localise(document);
-    if (!parts().length) return;
-    if (stream) follow();
+    offerMessages();
+    const granted = "Notification" in window && Notification.permission === "granted";
+    if (stream && (parts().length || granted)) follow();
     for (const part of parts()) {
       const every = Number(part.dataset.liveS || 0) * 1000;
       if (every) setInterval(() => document.hidden || refresh(), every);

@@ -1,0 +1,95 @@
+"""What a notification says: the ticket's number, its service, how it ended, and a link; nothing else.  Pure.
+
+Webhooks are signed as https://www.standardwebhooks.com describes, so that receivers can check them with a library.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.utils import format_datetime
+
+_ENDED = {"success": "is done", "failed": "failed", "timeout": "was given up"}
+SECRET_PREFIX = "whsec_"  # noqa: S105 - what a secret begins with
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """``key`` is the same in every try.  A trial has no ``ticket_id``, service or outcome."""
+
+    key: str
+    ticket_id: int | None
+    service: str
+    outcome: str
+    ended_at: datetime
+    link: str
+
+
+def subject(notice: Notice) -> str:
+    """One line of ASCII."""
+    if notice.ticket_id is None:
+        return "Trial of your notifications"
+    return f"Ticket {notice.ticket_id} {_ENDED[notice.outcome]}"
+
+
+def text(notice: Notice) -> str:
+    if notice.ticket_id is None:
+        return (
+            f"Notifications of the Distributed Segmentation Service arrive here.\n{notice.link}\n"
+        )
+    return f"{subject(notice)} (service {notice.service}).\n{notice.link}\n"
+
+
+def mail(notice: Notice, *, sender: str, recipient: str, host: str) -> EmailMessage:
+    """``host`` is the right part of its Message-ID.  Raises ValueError for an address with a line break."""
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = sender, recipient, subject(notice)
+    message["Message-ID"] = f"<{notice.key}@{host}>"
+    message["Date"] = format_datetime(notice.ended_at)
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(text(notice))
+    return message
+
+
+def webhook_body(notice: Notice) -> bytes:
+    """JSON."""
+    data: dict[str, object] = {"link": notice.link}
+    if notice.ticket_id is not None:
+        data |= {"ticket": notice.ticket_id, "service": notice.service, "outcome": notice.outcome}
+    kind = "trial" if notice.ticket_id is None else "ticket.ended"
+    at = notice.ended_at.astimezone(UTC).isoformat()
+    return json.dumps({"type": kind, "timestamp": at, "data": data}).encode()
+
+
+def webhook_headers(notice: Notice, secret: str, body: bytes, now_s: int) -> dict[str, str]:
+    """``now_s`` is Unix time; ``secret`` is ``whsec_`` and base64."""
+    return {
+        "Content-Type": "application/json",
+        "Idempotency-Key": notice.key,
+        "webhook-id": notice.key,
+        "webhook-timestamp": str(now_s),
+        "webhook-signature": f"v1,{signature(secret, notice.key, now_s, body)}",
+    }
+
+
+def signature(secret: str, key: str, now_s: int, body: bytes) -> str:
+    """Base64 of the HMAC-SHA256 over ``key.now_s.body``."""
+    raw = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
+    signed = f"{key}.{now_s}.".encode() + body
+    return base64.b64encode(hmac.digest(raw, signed, hashlib.sha256)).decode()
+
+
+def ntfy_headers(notice: Notice, token: str) -> dict[str, str]:
+    """An ntfy server replaces a message by a later one of the same ``X-Sequence-ID``."""
+    tags = {"success": "white_check_mark", "": "wave"}.get(notice.outcome, "warning")
+    headers = {
+        "Title": subject(notice),
+        "Click": notice.link,
+        "Tags": tags,
+        "X-Sequence-ID": notice.key,
+        "Idempotency-Key": notice.key,
+    }
+    return headers | ({"Authorization": f"Bearer {token}"} if token else {})

@@ -1,0 +1,139 @@
+"""Notifications that wait, stored in the transaction that ends their ticket.
+
+A sender takes a notification for LEASE_S, so that no other portal sends it meanwhile, and removes it once the
+receiver has taken it.  One that fails is tried again later, and at last set aside with a reason for its user.
+"""
+
+import asyncio
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from tortoise.connection import get_connection
+
+from dss_portal.database import clock
+from dss_portal.database.commits import after_commit
+from dss_portal.models import Notification, NotificationChannel, Ticket
+
+LEASE_S = 60.0
+FIRST_DELAY_S, LONGEST_DELAY_S = 5.0, 3600.0  # between two tries, doubled each time
+MAX_TRIES = 16
+"""They take about six hours."""
+MOST_OF_A_CHANNEL = 4
+"""Sent to one channel at once, by all portals together: a receiver that hangs holds few others up."""
+KEPT = 20
+"""Notifications set aside that a channel keeps."""
+
+senders: set[asyncio.Event] = set()
+"""Set by each commit of this process that stored a notification."""
+
+_PUT = """
+INSERT INTO notification (channel_id, key, ticket_id, service, outcome, ended_at, created_at)
+SELECT id, replace(gen_random_uuid()::text, '-', ''), $1, $2, $3, $4, $4
+FROM notification_channel WHERE user_id = $5 RETURNING id
+"""
+
+# The condition on taken_until stands twice: PostgreSQL checks it again in a row that another portal has just taken.
+_TAKE = """
+WITH busy AS (
+    SELECT channel_id, count(*) AS sending FROM notification
+    WHERE set_aside_at IS NULL AND taken_until > now() GROUP BY channel_id
+), due AS (
+    SELECT id, coalesce(sending, 0) + row_number() OVER (PARTITION BY channel_id ORDER BY id) AS place
+    FROM notification LEFT JOIN busy USING (channel_id)
+    WHERE set_aside_at IS NULL AND (not_before IS NULL OR not_before <= now())
+        AND (taken_until IS NULL OR taken_until <= now())
+), chosen AS (
+    SELECT notification.id FROM notification JOIN due ON due.id = notification.id
+    WHERE place <= $1 AND (taken_until IS NULL OR taken_until <= now())
+    ORDER BY place, notification.id LIMIT $2 FOR UPDATE OF notification SKIP LOCKED
+)
+UPDATE notification SET taken_until = now() + $3::float8 * interval '1 s', taken_by = $4, tries = tries + 1
+FROM chosen, notification_channel channel
+WHERE notification.id = chosen.id AND channel.id = notification.channel_id
+RETURNING notification.id, kind, address, secret, key, ticket_id, service, outcome, ended_at, tries
+"""
+
+_SENT = """
+WITH gone AS (DELETE FROM notification WHERE id = $1 AND taken_by = $2 RETURNING channel_id)
+UPDATE notification_channel SET told_at = now() FROM gone WHERE id = gone.channel_id
+"""
+
+_PUT_OFF = """
+UPDATE notification SET taken_until = NULL, taken_by = NULL, reason = $3,
+    not_before = now() + least($4::float8 * 2 ^ (tries - 1), $5::float8) * interval '1 s'
+WHERE id = $1 AND taken_by = $2
+"""
+
+_SET_ASIDE = """
+UPDATE notification SET set_aside_at = now(), taken_until = NULL, taken_by = NULL, reason = $3
+WHERE id = $1 AND taken_by = $2 RETURNING channel_id
+"""
+
+_FORGET_OLD = """
+DELETE FROM notification WHERE id IN (
+    SELECT id FROM notification WHERE channel_id = $1 AND set_aside_at IS NOT NULL
+    ORDER BY set_aside_at DESC OFFSET $2
+)
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """A notification to be sent now; ``tries`` counts this one."""
+
+    id: int
+    kind: str
+    address: str
+    secret: str
+    key: str
+    ticket_id: int | None
+    service: str
+    outcome: str
+    ended_at: datetime
+    tries: int
+
+
+async def put(ticket: Ticket) -> None:
+    """Store one for each channel of the ticket's user, within the transaction that has just ended the ticket."""
+    service = (await ticket.service).name
+    values = [ticket.id, service, ticket.status.value, clock.now(), ticket.user_id]
+    if await get_connection("default").execute_query_dict(_PUT, values):
+        after_commit(_wake)
+
+
+async def put_trial(channel: NotificationChannel) -> int:
+    """Store one that says nothing of a ticket, and is tried once; its number."""
+    trial = await Notification.create(
+        channel=channel, key=uuid.uuid4().hex, ended_at=clock.now(), tries=MAX_TRIES - 1
+    )
+    after_commit(_wake)
+    return int(trial.id)
+
+
+async def take(most: int, taker: str) -> list[Taken]:
+    """At most ``most`` that are due, for LEASE_S; ``taker`` names this take."""
+    values = [MOST_OF_A_CHANNEL, most, LEASE_S, taker]
+    rows = await get_connection("default").execute_query_dict(_TAKE, values)
+    return [Taken(**row) for row in sorted(rows, key=lambda row: int(row["id"]))]
+
+
+async def sent(taken: Taken, taker: str) -> None:
+    """Idempotent, and without effect if ``taker`` has lost it, as the next two."""
+    await get_connection("default").execute_query(_SENT, [taken.id, taker])
+
+
+async def put_off(taken: Taken, taker: str, reason: str) -> None:
+    values = [taken.id, taker, reason, FIRST_DELAY_S, LONGEST_DELAY_S]
+    await get_connection("default").execute_query(_PUT_OFF, values)
+
+
+async def set_aside(taken: Taken, taker: str, reason: str) -> None:
+    rows = await get_connection("default").execute_query_dict(_SET_ASIDE, [taken.id, taker, reason])
+    for row in rows:
+        await get_connection("default").execute_query(_FORGET_OLD, [row["channel_id"], KEPT])
+
+
+def _wake() -> None:
+    for event in tuple(senders):
+        event.set()

@@ -1,0 +1,172 @@
+"""Sends one notification: over SMTP, or with one HTTP request to an address that was judged."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiosmtplib
+import httpx2
+
+from dss_portal.notifications import content, targets
+from dss_portal.notifications.channels import Kind
+from dss_portal.notifications.content import Notice
+from dss_portal.notifications.outbox import Taken
+from dss_portal.refusals import Refused
+from dss_portal.settings import Settings
+
+CONNECT_S = 5.0
+QUIT_S = 1.0
+_MAY_CHANGE = {408, 425, 429}
+"""Answers of HTTP below 500 after which another try may succeed."""
+
+
+class NotTaken(Exception):
+    """The receiver has not taken a notification, or its answer was lost.  ``for_ever``: another try is of no use."""
+
+    def __init__(self, reason: str, *, for_ever: bool = False) -> None:
+        super().__init__(reason)
+        self.reason, self.for_ever = reason, for_ever
+
+
+class Receivers:
+    """The ways out of one portal.  Connections are not kept: one belongs to a judged address and one host name."""
+
+    def __init__(self, settings: Settings, authorities: ssl.SSLContext | None = None) -> None:
+        """``authorities`` are trusted for https instead of the usual ones."""
+        self._settings = settings
+        self._http = httpx2.AsyncClient(
+            verify=authorities or True,
+            trust_env=False,  # a proxy would connect to an address that nobody has judged
+            follow_redirects=False,
+            timeout=httpx2.Timeout(None, connect=CONNECT_S),  # the caller limits the whole
+            limits=httpx2.Limits(max_keepalive_connections=0),
+        )
+
+    async def send(self, taken: Taken) -> None:
+        """Return when the receiver has taken it.  Raises NotTaken.  The caller limits the time."""
+        notice = self._notice(taken)
+        if taken.kind == Kind.MAIL:
+            await self._mail(notice, taken.address)
+        elif taken.kind == Kind.WEBHOOK:
+            body = content.webhook_body(notice)
+            headers = content.webhook_headers(notice, taken.secret, body, int(time.time()))
+            await self._post(taken.address, headers, body)
+        else:
+            headers = content.ntfy_headers(notice, taken.secret)
+            await self._post(taken.address, headers, content.text(notice).encode())
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    def _notice(self, taken: Taken) -> Notice:
+        path = "/account" if taken.ticket_id is None else f"/tickets/{taken.ticket_id}"
+        return Notice(
+            key=taken.key,
+            ticket_id=taken.ticket_id,
+            service=taken.service,
+            outcome=taken.outcome,
+            ended_at=taken.ended_at,
+            link=self._settings.public_url.rstrip("/") + path,
+        )
+
+    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
+        try:
+            target = await targets.judged(url, self._settings.notify_networks_listed)
+        except Refused as error:
+            raise NotTaken(error.text, for_ever=True) from error
+        except targets.NotFound as error:
+            raise NotTaken(str(error)) from error
+        _judge_status(target.host, await self._status(target, headers, body))
+
+    async def _status(self, target: targets.Target, headers: Mapping[str, str], body: bytes) -> int:
+        """Status of the answer, whose body is not read.  An address that does not connect is followed by the next."""
+        for address in target.addresses:
+            url = httpx2.URL(target.url).copy_with(host=address)
+            try:
+                async with self._http.stream(
+                    "POST",
+                    url,
+                    headers={**headers, "Host": target.authority},
+                    content=body,
+                    extensions={"sni_hostname": target.host},
+                ) as answer:
+                    return answer.status_code
+            except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+                refused = _unconnected(target.host, error)
+            except httpx2.HTTPError as error:
+                raise NotTaken(f"{target.host} ended the connection without an answer.") from error
+        raise refused
+
+    async def _mail(self, notice: Notice, recipient: str) -> None:
+        settings = self._settings
+        if not settings.smtp_host:
+            raise NotTaken("This site sends no mail any more.", for_ever=True)
+        host = urlsplit(settings.public_url).hostname or "localhost"
+        try:
+            message = content.mail(
+                notice, sender=settings.smtp_from, recipient=recipient, host=host
+            )
+            client = await asyncio.to_thread(self._smtp)
+        except (ValueError, OSError) as error:
+            raise NotTaken("The mail cannot be written; please tell the operator.") from error
+        try:
+            await client.connect()
+            await client.send_message(message, sender=settings.smtp_from, recipients=[recipient])
+        except (aiosmtplib.SMTPException, OSError) as error:
+            client.close()
+            raise _mail_refused(error) from error
+        except BaseException:
+            client.close()
+            raise
+        with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
+            await asyncio.wait_for(client.quit(), QUIT_S)
+        client.close()
+
+    def _smtp(self) -> aiosmtplib.SMTP:
+        """Reads the password anew, so that it may be changed.  Raises OSError."""
+        settings = self._settings
+        password = settings.smtp_password_file
+        encrypted = settings.smtp_security != "none"
+        return aiosmtplib.SMTP(
+            hostname=settings.smtp_host,
+            port=settings.smtp_port,
+            username=settings.smtp_user or None,
+            password=Path(password).read_text("utf-8").strip() if password else None,
+            use_tls=settings.smtp_security == "tls",
+            start_tls=settings.smtp_security == "starttls",
+            tls_context=ssl.create_default_context(cafile=settings.smtp_ca_file or None)
+            if encrypted
+            else None,
+            timeout=CONNECT_S * 2,
+        )
+
+
+def _judge_status(host: str, status: int) -> None:
+    """Raises NotTaken unless ``status`` is a success."""
+    if 200 <= status < 300:
+        return
+    if 300 <= status < 400:
+        sentence = f"{host} answers {status}, a redirect, which is not followed."
+        raise NotTaken(sentence, for_ever=True)
+    temporary = status >= 500 or status in _MAY_CHANGE
+    raise NotTaken(f"{host} answers {status}.", for_ever=not temporary)
+
+
+def _unconnected(host: str, error: Exception) -> NotTaken:
+    why = "its certificate is not valid" if "CERTIFICATE" in str(error).upper() else "no connection"
+    return NotTaken(f"{host} cannot be reached: {why}.")
+
+
+def _mail_refused(error: Exception) -> NotTaken:
+    """A mail server's answers of 500 and above are final, but for those to our sign-in."""
+    if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
+        error = error.recipients[0]
+    if isinstance(error, aiosmtplib.SMTPAuthenticationError):
+        return NotTaken("The mail server refuses this site's password.")
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        return NotTaken(f"The mail server answers {error.code}.", for_ever=error.code >= 500)
+    return NotTaken("The mail server ended the connection, or cannot be reached.")

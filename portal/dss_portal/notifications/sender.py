@@ -1,0 +1,128 @@
+"""Sends notifications that are due, several at once.  Several portals may do so together."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from dss_portal import database
+from dss_portal.database import waiting
+from dss_portal.notifications import outbox
+from dss_portal.notifications.channels import Kind
+from dss_portal.notifications.outbox import Taken
+from dss_portal.notifications.receivers import NotTaken, Receivers
+from dss_portal.settings import Settings
+
+log = logging.getLogger(__name__)
+
+IDLE_S = 2.0
+"""Longest time between two looks, for commits of other processes, and for portals that died."""
+SEND_S = 15.0
+"""Time for one notification in all."""
+NOTE_AGAIN_S = 1.0
+MOST_AT_ONCE, MOST_MAILS = 64, 8
+
+
+class Sender:
+    """The notifications of one portal.  ``run`` is supervised; ``finish`` ends it without a loss."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._news = asyncio.Event()
+        self._mails = asyncio.Semaphore(MOST_MAILS)
+        self._sending: set[asyncio.Task[None]] = set()
+        self._finished = False
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        receivers = Receivers(self._settings)
+        outbox.senders.add(self._news)
+        try:
+            while True:
+                self._news.clear()
+                if not await self._begin_due(receivers):
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._news.wait(), IDLE_S)
+        finally:
+            outbox.senders.discard(self._news)
+            for task in self._sending:
+                task.cancel()
+            await receivers.close()
+
+    async def finish(self, within_s: float) -> None:
+        """Take no more, and let those under way end: an answer that nobody reads would make a second message."""
+        self._finished = True
+        if self._sending:
+            await asyncio.wait(set(self._sending), timeout=within_s)
+
+    async def _begin_due(self, receivers: Receivers) -> bool:
+        """Take what is due and begin to send it; False if nothing was taken."""
+        room = MOST_AT_ONCE - len(self._sending)
+        if self._finished or room <= 0:
+            return False
+        taker, until_s = uuid.uuid4().hex, time.monotonic() + outbox.LEASE_S - SEND_S
+        try:
+            found = await outbox.take(room, taker)
+        except Exception as error:
+            if not await waiting.for_schema(error):
+                facts, trace = {"reason": repr(error)}, database.exc_info_of(error)
+                log.warning("notifications not taken, trying again", extra=facts, exc_info=trace)
+            return False
+        for taken in found:
+            task = asyncio.create_task(self._send(receivers, taken, taker, until_s))
+            self._sending.add(task)
+            task.add_done_callback(self._ended)
+        return bool(found)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._sending.discard(task)
+        self._news.set()
+
+    async def _send(self, receivers: Receivers, taken: Taken, taker: str, until_s: float) -> None:
+        """Nothing is sent after ``until_s`` (time.monotonic): another portal may have it then."""
+        if taken.kind == Kind.MAIL:
+            async with self._mails:
+                await self._try(receivers, taken, taker, until_s)
+        else:
+            await self._try(receivers, taken, taker, until_s)
+
+    async def _try(self, receivers: Receivers, taken: Taken, taker: str, until_s: float) -> None:
+        if time.monotonic() > until_s:
+            return
+        try:
+            if taken.tries > outbox.MAX_TRIES:
+                raise NotTaken("Its last try was not finished.", for_ever=True)
+            await asyncio.wait_for(receivers.send(taken), SEND_S)
+        except NotTaken as error:
+            await self._failed(taken, taker, error)
+        except TimeoutError:
+            late = NotTaken(f"The receiver did not answer within {SEND_S:.0f} s.")
+            await self._failed(taken, taker, late)
+        except Exception:
+            log.exception("notification not sent", extra={"ticket": taken.ticket_id})
+            await self._failed(taken, taker, NotTaken("It cannot be sent.", for_ever=True))
+        else:
+            await self._note(lambda: outbox.sent(taken, taker))
+
+    async def _failed(self, taken: Taken, taker: str, error: NotTaken) -> None:
+        facts = {"ticket": taken.ticket_id, "kind": taken.kind, "tries": taken.tries}
+        log.info("notification not taken", extra=facts)
+        if error.for_ever or taken.tries >= outbox.MAX_TRIES:
+            await self._note(lambda: outbox.set_aside(taken, taker, error.reason))
+        else:
+            await self._note(lambda: outbox.put_off(taken, taker, error.reason))
+
+    async def _note(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Write what became of it, as soon as the database is there: otherwise it would be sent again."""
+        until_s = time.monotonic() + outbox.LEASE_S
+        while True:
+            try:
+                await write()
+                break
+            except Exception as error:
+                if not database.is_away(error) or time.monotonic() > until_s:
+                    log.exception("notification's end not noted")
+                    break
+            await asyncio.sleep(NOTE_AGAIN_S)
