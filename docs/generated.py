@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
@@ -151,25 +151,49 @@ def _parameter(parameter: click.Parameter) -> Sequence[str]:
 
 
 def service_json() -> str:
-    """Fields of the part that clients are told, and of the two kinds of ``dispatch``."""
+    """Fields of the part that clients are told, and of ``dispatch``."""
     descriptor = import_module("dss_broker.descriptor")
+    section = import_module("dss_broker.dispatch_section")
+    schema = import_module("dss_broker.service_schema")
+    kinds = [
+        (
+            f"`{kind}`",
+            ", ".join(f"`{name}`" for name in ("tag", *needed)),
+            ", ".join(r.name for r in (section.PUBLISHER, section.DISPATCHER) if kind in r.kinds),
+        )
+        for kind, needed in schema.NEEDED.items()
+    ]
     parts = [
         "## What users are told",
-        _fields(descriptor.Descriptor, but={"whole"}),
+        _fields(descriptor.Descriptor, but={"whole", "published"}),
         "### Each of `tags`",
         _fields(descriptor.Tag),
         f"`type` is one of {', '.join(f'`{t}`' for t in descriptor.TagType)}.",
         "### `deadlines`",
         inspect.getdoc(descriptor.Deadlines) or "",
         _fields(descriptor.Deadlines),
-        "## `dispatch`, for `dss service publish`",
-        inspect.getdoc(import_module("dss_provider.folder").Dispatch) or "",
-        _fields(import_module("dss_provider.folder").Dispatch),
-        "## `dispatch`, for a dispatcher beside the broker",
-        inspect.getdoc(import_module("dss_dispatch.service").Dispatch) or "",
-        _fields(import_module("dss_dispatch.service").Dispatch),
+        "## `dispatch`",
+        inspect.getdoc(section.Dispatch) or "",
+        _table(("provider", "needs", "is run by"), kinds),
+        _described(schema.json_schema()["$defs"]["Dispatch"]["properties"]),
+        f"`modality` is one of {', '.join(f'`{m}`' for m in section.Modality)}.",
+        "### Each of `labels`",
+        _described(schema.json_schema()["$defs"]["LabelStyle"]["properties"]),
     ]
     return "\n\n".join(parts)
+
+
+def _described(properties: Mapping[str, Any]) -> str:
+    """A table of a schema's properties."""
+    rows = [
+        (
+            f"`{name}`",
+            f"`{found.get('default')!r}`" if "default" in found else "",
+            found.get("description", ""),
+        )
+        for name, found in properties.items()
+    ]
+    return _table(("field", "default", "meaning"), rows)
 
 
 def _fields(kind: type[Any], but: Iterable[str] = ()) -> str:

@@ -102,15 +102,6 @@ def descriptor_from(raw: object) -> Descriptor:
     return found
 
 
-def json_schema() -> dict[str, Any]:
-    """The published schema of what ``descriptor_from`` accepts, apart from lengths and uniqueness."""
-    schema = msgspec.json.schema(Descriptor)
-    schema["$defs"]["Descriptor"]["properties"].pop("published")
-    schema["$defs"]["Tag"]["properties"]["name"]["pattern"] = "^[^ ,]+$"
-    schema["$defs"]["Deadlines"]["additionalProperties"] = False
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
 def field_before_reason(error: str) -> str:
     """Reorder msgspec's ``Expected `bool`, got `str` - at `$.tags[0].required```: the field, then the reason."""
     what, _, where = error.partition(" - at `$")

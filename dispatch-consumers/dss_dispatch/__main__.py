@@ -53,7 +53,7 @@ def serve(
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request
     end_tracing = start_tracing("dispatch", settings.instance, os.environ)
     try:
-        _serve(loaded, settings, _service_url(loaded.name))
+        _serve(loaded, settings, _service_url(loaded))
     finally:
         end_tracing()
     exit_immediately()
@@ -115,9 +115,10 @@ def _settings(kind: type[S]) -> S:
         raise typer.Exit(2) from error
 
 
-def _service_url(service: str) -> str:
+def _service_url(service: Service) -> str:
+    """Of the environment, else of service.json; "" for the queue of the workers."""
     try:
-        return service_url(service, os.environ)
+        return service_url(service.name, os.environ) or service.server_url
     except ValueError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error

@@ -112,7 +112,7 @@ class ClaimedTicket:
             image_path=str(area / submission.target.file_name),
             output_dir=str(self._output_dir),
             parameters={
-                **dispatch.parameters,
+                **dispatch.texts,
                 **dispatch.colour_parameters,
                 **submission.region.parameters,
             },

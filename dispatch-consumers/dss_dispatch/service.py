@@ -1,21 +1,20 @@
 """Services: folders with a ``service.json`` that says what ITK-SNAP shows and what the dispatcher does."""
 
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from dss_broker import label_colours
-from dss_broker.descriptor import (
-    Descriptor,
-    DescriptorInvalid,
-    Tag,
-    TagType,
-    descriptor_from,
-    field_before_reason,
+from dss_broker.descriptor import Descriptor, DescriptorInvalid, Tag, TagType, descriptor_from
+from dss_broker.dispatch_section import (
+    DISPATCHER,
+    Dispatch,
+    DispatchInvalid,
+    LabelStyle,
+    Provider,
+    dispatch_from,
 )
 from dss_broker.messages import Label
 from dss_dispatch.errors import ServiceInvalid
@@ -28,57 +27,6 @@ IMAGE_ROLES: dict[TagType, frozenset[str]] = {
     TagType.SEGMENTATION: frozenset({Role.SEGMENTATION}),
 }
 """Roles of the layers that a tag of each type may mark; tags of other types mark no image layer."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelStyle:
-    """Name and colour of a value of the segmentation; red, green, blue are 0..255."""
-
-    value: int
-    name: str
-    rgb: tuple[int, int, int]
-
-
-class Provider(StrEnum):
-    """Kind of algorithm that makes the segmentations of a service."""
-
-    RULES = "rules"
-    BUNDLE = "bundle"
-
-
-BUILT_IN_RULES = ("lung-segmentation", "nodule-detection")
-"""The rules that come with the workers; a test compares them with the workers' list."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dispatch:
-    """What the dispatcher does: segment the layer tagged ``tag``, add the result as a layer named ``segmentation``.
-
-    ``provider`` chooses between the algorithms ``rules`` and ``bundle``; the algorithm gets ``parameters``, and
-    ``labels`` override its names and colours.  ``crop_box`` are the tags of the landmarks at two corners of the part
-    to segment; ``time_point`` is the tag of the time point to segment.
-    """
-
-    tag: str
-    segmentation: str
-    provider: Provider = Provider.BUNDLE
-    rules: str = ""
-    bundle: str = ""
-    labels: tuple[LabelStyle, ...] = ()
-    parameters: dict[str, str] = field(default_factory=dict)
-    crop_box: tuple[str, ...] = ()
-    time_point: str = ""
-
-    @property
-    def algorithm(self) -> str:
-        """Name of the rules or the bundle; ``topology.inference`` derives the queue from it."""
-        return self.rules if self.provider is Provider.RULES else self.bundle
-
-    @property
-    def colour_parameters(self) -> dict[str, str]:
-        """The parameter ``label_colours``, which the algorithm needs for its picture; {} if there are no ``labels``."""
-        colours = {label.value: label.rgb for label in self.labels}
-        return {label_colours.PARAMETER: label_colours.written(colours)} if colours else {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +49,11 @@ class Service:
         return self.descriptor.tags
 
     @property
+    def server_url(self) -> str:
+        """The inference server that service.json names; "" for the queue of the workers."""
+        return self.dispatch.url if self.dispatch.provider is Provider.SERVER else ""
+
+    @property
     def target_tag(self) -> Tag:
         """The tag of the layer that goes to the bundle."""
         return next(tag for tag in self.tags if tag.name == self.dispatch.tag)
@@ -114,7 +67,7 @@ class Service:
 def _styled(label: Label, style: LabelStyle | None) -> Label:
     if style is None:
         return label
-    return Label(value=label.value, name=style.name, rgb=style.rgb, volume_ml=label.volume_ml)
+    return replace(label, name=style.name, rgb=style.rgb or label.rgb)
 
 
 def builtin_services() -> dict[str, Path]:
@@ -170,58 +123,7 @@ def service_from(raw: dict[str, Any]) -> Service:
     """The service that a decoded service.json describes.  Raises ServiceInvalid."""
     try:
         descriptor = descriptor_from(raw)
-        dispatch = msgspec.convert({"dispatch": raw.get("dispatch")}, type=_Ours).dispatch
-    except DescriptorInvalid as error:
+        dispatch = dispatch_from(raw, descriptor.tags, DISPATCHER)
+    except (DescriptorInvalid, DispatchInvalid) as error:
         raise ServiceInvalid(str(error)) from error
-    except msgspec.ValidationError as error:
-        raise ServiceInvalid(field_before_reason(str(error))) from error
-    service = Service(descriptor=descriptor, dispatch=dispatch)
-    _check_dispatch(service)
-    return service
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Ours:
-    """The part of service.json that is not published."""
-
-    dispatch: Dispatch
-
-
-def _check_dispatch(service: Service) -> None:
-    dispatch = service.dispatch
-    tag = next((tag for tag in service.tags if tag.name == dispatch.tag), None)
-    if tag is None:
-        raise ServiceInvalid(f"dispatch.tag: '{dispatch.tag}' is none of the tags.")
-    images = {TagType.MAIN, TagType.OVERLAY, TagType.ANATOMICAL}
-    _require(tag.type in images, "dispatch.tag", f"'{tag.name}' must be the tag of an image")
-    _require(tag.required, "dispatch.tag", f"'{tag.name}' must be a required tag")
-    _require(dispatch.algorithm != "", f"dispatch.{dispatch.provider}", "must not be empty")
-    if dispatch.provider is Provider.RULES:
-        known = " or ".join(BUILT_IN_RULES)
-        named = f"must be {known}; there are no rules '{dispatch.rules}'"
-        _require(dispatch.rules in BUILT_IN_RULES, "dispatch.rules", named)
-    _require(dispatch.segmentation.strip() != "", "dispatch.segmentation", "must not be empty")
-    _require(dispatch.segmentation.isprintable(), "dispatch.segmentation", "must be plain text")
-    _require(len(set(dispatch.crop_box)) in (0, 2), "dispatch.crop_box", "must be two tags")
-    for name in dispatch.crop_box:
-        _require_optional(service, "dispatch.crop_box", name, TagType.LANDMARK)
-    if dispatch.time_point:
-        _require_optional(service, "dispatch.time_point", dispatch.time_point, TagType.TIME_POINT)
-    for i, label in enumerate(dispatch.labels):
-        where = f"dispatch.labels[{i}]"
-        _require(1 <= label.value <= 65535, f"{where}.value", "must be from 1 to 65535")
-        _require(
-            label.name != "" and label.name.isprintable(), f"{where}.name", "must be plain text"
-        )
-        _require(all(0 <= c <= 255 for c in label.rgb), f"{where}.rgb", "must be three of 0 to 255")
-
-
-def _require_optional(service: Service, where: str, name: str, kind: TagType) -> None:
-    tag = next((tag for tag in service.tags if tag.name == name), None)
-    _require(tag is not None and tag.type is kind, where, f"'{name}' must be a tag of type {kind}")
-    _require(tag is not None and not tag.required, where, f"'{name}' must not be required")
-
-
-def _require(condition: object, field_name: str, what: str) -> None:
-    if not condition:
-        raise ServiceInvalid(f"{field_name}: {what}.")
+    return Service(descriptor=descriptor, dispatch=dispatch)

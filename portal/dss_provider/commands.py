@@ -12,12 +12,13 @@ from typing import Annotated
 
 import typer
 
+from dss_broker.dispatch_section import Modality
 from dss_client.error_sentences import sentence
 from dss_client.errors import ClientError
 from dss_client.printable import printable
 from dss_provider import making
 from dss_provider.errors import AlgorithmFailed, ServiceInvalid, Withdrawn
-from dss_provider.folder import Folder, Modality, load
+from dss_provider.folder import Folder, load
 
 main = typer.Typer(help="Offer an algorithm of your own as a service.", no_args_is_help=True)
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
+from dss_broker.dispatch_section import Modality
 from dss_provider.errors import ServiceInvalid
-from dss_provider.folder import Modality
 
 Action = Callable[[], None]
 FILES = ("algorithm.py", "test_algorithm.py", "README.md")

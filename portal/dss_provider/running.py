@@ -16,14 +16,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from dss_broker.dispatch_section import IMAGE, LABELS, Dispatch, Modality, Provider
 from dss_provider.child import Map, Named, Outcome, Task
 from dss_provider.errors import AlgorithmFailed, Withdrawn
-from dss_provider.folder import IMAGE, LABELS, Dispatch, Folder, Kind, Modality
+from dss_provider.folder import ENGINES, Folder
 from dss_provider.images import as_labels, grid_of, read_labels
 
 LOOK_S = 0.1
 DETAIL_CHARS = 4000
-ENGINES = ("podman", "docker")
 
 Told = Callable[[float, str], None]
 
@@ -43,7 +43,7 @@ def run(service: Folder, work: Work, told: Told, ended: threading.Event) -> Outc
     ``told`` hears of progress.  Raises AlgorithmFailed, with a sentence for the user, and Withdrawn if ``ended`` is
     set meanwhile.
     """
-    if service.dispatch.provider is Kind.PYTHON:
+    if service.dispatch.provider is Provider.PYTHON:
         return _python(service, work, told, ended)
     return _program(service, work, told, ended)
 
@@ -76,7 +76,7 @@ def _program(service: Folder, work: Work, told: Told, ended: threading.Event) ->
     """The program reads the image and writes labels; their names come from ``service.json``."""
     dispatch = service.dispatch
     image, labels = work.inputs[dispatch.tag], work.folder / "labels.nii.gz"
-    if dispatch.provider is Kind.CONTAINER:
+    if dispatch.provider is Provider.CONTAINER:
         words = _container(dispatch, image, work.folder)
     else:
         words = _filled(dispatch.command, str(image), str(labels))
@@ -174,7 +174,7 @@ class _Heard:
 
 def _limit(process: "subprocess.Popen[str]", dispatch: Dispatch) -> None:
     """A function sets its own limit, and an engine that of a container."""
-    if dispatch.provider is Kind.PROGRAM and (limit := _bytes(dispatch)):
+    if dispatch.provider is Provider.PROGRAM and (limit := _bytes(dispatch)):
         import resource  # noqa: PLC0415  (Windows has none)
 
         with suppress(ProcessLookupError):

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
+from dss_broker.dispatch_section import Modality
 from dss_client.itksnap import ItkSnap
 from dss_client.workspace import read_outcome
-from dss_provider.folder import Modality
 from dss_provider.making import make
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode

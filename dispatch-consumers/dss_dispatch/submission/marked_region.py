@@ -6,8 +6,8 @@ Time points: TimePointProperties.cxx of ITK-SNAP, which counts them from 1 on.
 import math
 from dataclasses import dataclass, field
 
+from dss_broker.dispatch_section import Dispatch
 from dss_dispatch.errors import TicketError, workspace_errors
-from dss_dispatch.service import Dispatch
 from dss_dispatch.ticket_images import Image
 from dss_workspace.landmarks import landmarks_tagged, names
 from dss_workspace.registry import Folder

@@ -2,7 +2,7 @@
 
 from quart import Blueprint, Response
 
-from dss_broker.descriptor import json_schema
+from dss_broker.service_schema import json_schema
 from dss_portal.openapi.description import description
 from dss_portal.web.answers import json_body
 from dss_portal.web.context import components

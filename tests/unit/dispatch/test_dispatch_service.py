@@ -6,9 +6,10 @@ import pytest
 from typer.testing import CliRunner
 
 from dss_broker.descriptor import TagType
+from dss_broker.dispatch_section import BUILT_IN_RULES
 from dss_dispatch.__main__ import main
 from dss_dispatch.errors import ServiceInvalid
-from dss_dispatch.service import BUILT_IN_RULES, builtin_services, load_service, service_from
+from dss_dispatch.service import builtin_services, load_service, service_from
 from dss_inference.bundle_catalogue import BUNDLES
 from support.builders import LUNGS, service_json
 
@@ -74,12 +75,42 @@ def test_types_that_only_the_documentation_has_are_corrected(
         ({"tags": [tag(name="Target Image")]}, r"^tags\[0\].name: must have no blanks"),
         ({"tags": [tag(), tag()]}, r"^tags\[0\].name: 'CT' is there more than once"),
         ({"tags": [tag(required=False)]}, "^dispatch.tag: 'CT' must be a required tag"),
-        ({"tags": [tag(type="PointLandmark")]}, "^dispatch.tag: 'CT' must be the tag of an image"),
-        ({"dispatch": dispatch(tag="MRI")}, "^dispatch.tag: 'MRI' is none of the tags"),
-        ({"dispatch": {"tag": "CT"}}, "^dispatch: Object missing required field `segmentation`"),
+        (
+            {"tags": [tag(type="PointLandmark")]},
+            "^dispatch.tag: 'CT' is no tag of an image; the service has none",
+        ),
+        (
+            {"dispatch": dispatch(tag="MRI")},
+            "^dispatch.tag: 'MRI' is no tag of an image; the service has 'CT'",
+        ),
+        (
+            {"dispatch": {"tag": "CT"}},
+            "^dispatch.provider: is needed; it is one of python, program",
+        ),
+        ({"dispatch": dispatch(segmentation=" ")}, "^dispatch.segmentation: must not be empty"),
+        (
+            {"dispatch": dispatch(cropbox=["a"])},
+            "^dispatch.cropbox: is unknown; known are tag, provi",
+        ),
+        (
+            {"dispatch": dispatch(provider="python")},
+            "^dispatch.provider: 'python' is for `dss service publish`; a dispatcher serves rules, bundle, server",
+        ),
+        (
+            {"dispatch": dispatch(modality="MR")},
+            "^dispatch.modality: a bundle is given a CT, not MR",
+        ),
+        ({"dispatch": dispatch(parameters={"a": 1})}, "^dispatch.parameters.a: must be a text"),
+        (
+            {"dispatch": dispatch(provider="server")},
+            "^dispatch.url: '' is no address like http://w",
+        ),
         ({"dispatch": dispatch(bundle="")}, "^dispatch.bundle: must not be empty"),
         ({"dispatch": dispatch(provider="rules")}, "^dispatch.rules: must not be empty"),
-        ({"dispatch": dispatch(provider="luck")}, "^dispatch.provider: Invalid enum value 'luck'"),
+        (
+            {"dispatch": dispatch(provider="luck")},
+            "^dispatch.provider: 'luck' is unknown; it is one of",
+        ),
         ({"dispatch": dispatch(labels=[{"value": 0, "name": "a", "rgb": [1, 2, 3]}])}, "value"),
         ({"dispatch": dispatch(labels=[{"value": 1, "name": "a", "rgb": [1, 2, 333]}])}, "rgb"),
         ({"longdesc": "x" * 50_000}, "48 kB"),
@@ -132,6 +163,15 @@ def test_the_command_line_says_what_is_wrong_with_a_folder(tmp_path: Path, text:
 
     assert checked.exit_code == 1
     assert "service.json" in checked.output
+
+
+def test_a_server_of_service_json_is_used_unless_the_environment_names_another() -> None:
+    server = dispatch(provider="server", url="http://worker:8080")
+
+    service = service_from(service_json(dispatch=server))
+
+    assert (service.server_url, service.dispatch.algorithm) == ("http://worker:8080", "b")
+    assert service_from(service_json()).server_url == ""
 
 
 def test_a_folder_without_a_service_is_refused(tmp_path: Path) -> None:

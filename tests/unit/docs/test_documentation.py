@@ -12,7 +12,8 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from conftest import CHECKOUT
-from dss_provider.folder import Modality, load
+from dss_broker.dispatch_section import Modality
+from dss_provider.folder import load
 from dss_provider.making import make
 from dss_provider.running import Work, run
 

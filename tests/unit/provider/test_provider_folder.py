@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from dss_broker.dispatch_section import Modality
 from dss_client.__main__ import main as dss
 from dss_provider.commands import main
 from dss_provider.errors import ServiceInvalid
-from dss_provider.folder import Modality, load
+from dss_provider.folder import load
 from dss_provider.making import make
 
 
@@ -58,7 +59,7 @@ def test_an_existing_folder_and_a_bad_name_are_refused(folder: Path, tmp_path: P
         ({"function": "other.py:segment"}, "the folder has no file other.py"),
         ({"function": "segment"}, "'segment' is not FILE:FUNCTION"),
         ({"memory_gb": 0}, "memory_gb: is 0; it must be above 0"),
-        ({"memory": 4}, "dispatch.memory: is unknown; known are provider"),
+        ({"memory": 4}, "dispatch.memory: is unknown; known are tag, provider"),
         ({"labels": [{"value": 70000, "name": "x"}]}, "70000 is not between 1 and 65535"),
         ({"provider": "program"}, "lacks {image}, the file to read"),
         (

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
+from dss_broker.dispatch_section import Modality
 from dss_provider.child import Outcome
 from dss_provider.errors import AlgorithmFailed, Withdrawn
-from dss_provider.folder import Modality, load
+from dss_provider.folder import load
 from dss_provider.making import make
 from dss_provider.running import Work, run
 

@@ -1,0 +1,43 @@
+"""The published JSON Schema of a whole service.json."""
+
+from typing import TypeAlias
+
+import msgspec
+
+from dss_broker.descriptor import Descriptor
+from dss_broker.dispatch_section import BUILT_IN_RULES, Dispatch, Provider
+
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
+NEEDED: dict[Provider, list[str]] = {
+    Provider.PYTHON: [],
+    Provider.PROGRAM: ["command"],
+    Provider.CONTAINER: ["command", "image"],
+    Provider.BUNDLE: ["bundle"],
+    Provider.SERVER: ["bundle", "url"],
+    Provider.RULES: ["rules"],
+}
+"""The fields that a kind of provider cannot do without."""
+
+
+def json_schema() -> dict[str, Json]:
+    """What a service.json may say, apart from lengths, uniqueness and the machine that it is served on."""
+    _, definitions = msgspec.json.schema_components((Descriptor, Dispatch))
+    described = definitions["Descriptor"]["properties"]
+    described.pop("published")
+    described["dispatch"] = {"$ref": "#/$defs/Dispatch"}
+    definitions["Tag"]["properties"]["name"]["pattern"] = "^[^ ,]+$"
+    definitions["Deadlines"]["additionalProperties"] = False
+    dispatch = definitions["Dispatch"]
+    dispatch["additionalProperties"] = False
+    dispatch["properties"]["rules"]["enum"] = ["", *BUILT_IN_RULES]
+    dispatch["allOf"] = [_needs(kind, fields) for kind, fields in NEEDED.items() if fields]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$ref": "#/$defs/Descriptor",
+        "$defs": definitions,
+    }
+
+
+def _needs(kind: Provider, fields: list[str]) -> Json:
+    chosen: Json = {"properties": {"provider": {"const": kind.value}}, "required": ["provider"]}
+    return {"if": chosen, "then": {"required": [*fields]}}
