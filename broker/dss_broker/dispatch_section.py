@@ -58,13 +58,7 @@ class Runner:
 
 PUBLISHER = Runner(
     name="`dss service`",
-    kinds=(
-        Provider.PYTHON,
-        Provider.PROGRAM,
-        Provider.CONTAINER,
-        Provider.BUNDLE,
-        Provider.SERVER,
-    ),
+    kinds=(Provider.PYTHON, Provider.PROGRAM, Provider.CONTAINER),
     other="dispatchers beside the broker (`dss-dispatch`)",
 )
 DISPATCHER = Runner(

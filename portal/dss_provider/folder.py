@@ -20,7 +20,6 @@ from dss_broker.dispatch_section import (
 from dss_provider.errors import ServiceInvalid
 
 ENGINES = ("podman", "docker")
-BUNDLE_PROGRAM = "dss-inference"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +80,3 @@ def _machine_faults(path: Path, dispatch: Dispatch) -> Iterable[str]:
         case Provider.CONTAINER:
             if not any(shutil.which(engine) for engine in ENGINES):
                 yield "dispatch.provider: this machine has neither podman nor docker."
-        case Provider.BUNDLE:
-            if not shutil.which(BUNDLE_PROGRAM):
-                yield (
-                    f"dispatch.provider: a bundle is run by {BUNDLE_PROGRAM}, which is not installed here: "
-                    "pip install 'itksnap-dss-middleware[inference]'."
-                )

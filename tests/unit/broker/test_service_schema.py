@@ -45,7 +45,7 @@ def test_every_kind_is_tried_here() -> None:
 @pytest.mark.parametrize("provider", SECTIONS)
 def test_schema_and_programs_accept_a_section_of_each_kind(provider: str) -> None:
     raw = described(provider)
-    runner = DISPATCHER if provider == "rules" else PUBLISHER
+    runner = next(r for r in (PUBLISHER, DISPATCHER) if provider in r.kinds)
 
     assert accepts(raw)
     assert dispatch_from(raw, descriptor_from(raw).tags, runner).provider == provider
@@ -65,7 +65,7 @@ def test_schema_and_programs_accept_a_section_of_each_kind(provider: str) -> Non
 )
 def test_schema_and_programs_refuse_the_same(provider: str, changes: dict[str, Any]) -> None:
     raw = described(provider, changes)
-    runner = DISPATCHER if provider == "rules" else PUBLISHER
+    runner = next(r for r in (PUBLISHER, DISPATCHER) if provider in r.kinds)
 
     assert not accepts(raw)
     with pytest.raises(DispatchInvalid, match=r"^dispatch"):

@@ -54,6 +54,8 @@ def test_an_existing_folder_and_a_bad_name_are_refused(folder: Path, tmp_path: P
     [
         ({"provider": "magic"}, "'magic' is unknown; it is one of python, program, container"),
         ({"provider": "rules"}, "'rules' is for dispatchers beside the broker"),
+        ({"provider": "bundle"}, "'bundle' is for dispatchers beside the broker"),
+        ({"provider": "server"}, "`dss service` serves python, program, container"),
         ({"modality": "US"}, "'US' is unknown; it is one of CT, MR, PT, any"),
         ({"tag": "CT"}, "'CT' is no tag of an image; the service has 'MR'"),
         ({"function": "other.py:segment"}, "the folder has no file other.py"),
