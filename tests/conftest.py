@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -16,6 +17,9 @@ _LANE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
 _LANE_PORTS = 3000
 os.environ["DSS_PORTS"] = f"{20_000 + _LANE * _LANE_PORTS}-{20_000 + (_LANE + 1) * _LANE_PORTS - 1}"
 """Lanes of the suite run side by side, so each takes its ports from a range of its own."""
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell gives it so to what runs behind it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # programs under test get Ctrl-C
 
 CHECKOUT = Path(__file__).parents[1]
 STATE = Path(os.environ.get("DSS_STATE", CHECKOUT / ".dss"))

@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 from dss_broker.broker import Broker, Delivery
-from dss_broker.errors import BrokerClosed, ReturnToQueue
+from dss_broker.errors import BrokerClosed, ReturnToQueue, TryAgainLater
 from dss_broker.liveness import ANNOUNCE_S
 from dss_broker.messages import (
     ClaimGranted,
@@ -21,7 +21,7 @@ from dss_dispatch.claim import ClaimedTicket
 from dss_dispatch.claim_events import ClaimEvents
 from dss_dispatch.claim_request import request_claim
 from dss_dispatch.endings import end_claim
-from dss_dispatch.errors import NoInference, TicketError, Withdrawn
+from dss_dispatch.errors import NoInference, ResultRefused, TicketError, Withdrawn
 from dss_dispatch.inference.http_inference import HttpInference
 from dss_dispatch.inference.protocol import Inference
 from dss_dispatch.inference.queue_inference import QueueInference
@@ -35,7 +35,10 @@ from dss_observability.logs import concerns
 log = logging.getLogger(__name__)
 
 SUCCESS = "success"
-EXPECTED = (TicketError, Withdrawn, NoInference)
+EXPECTED = (ResultRefused, TicketError, Withdrawn, NoInference, TryAgainLater, BrokerClosed)
+"""Errors that are counted by name: the first type that fits."""
+UNEXPECTED = "unexpected"
+"""The outcome of every other error: a fault of the code, whose traceback is in the log."""
 """Errors that are expected to end the work on a ticket.  Each is counted by its name."""
 
 
@@ -177,7 +180,7 @@ class Consumer:
         self, error: Exception, ticket: ClaimedTicket, delivery: Delivery, watch: ClaimWatch
     ) -> None:
         """End a claim whose work raised ``error``, and remove its files.  Raises as ``end_claim`` does."""
-        self._count(type(error).__name__)
+        self._count(outcome_of(error))
         try:
             end_claim(error, ticket.claim, ticket.events, delivery, self._datastore)
         finally:
@@ -191,8 +194,13 @@ class Consumer:
         if self._bundle:
             metrics.DISPATCH_BUNDLE_INFO.labels(service.name, self._bundle).set(1)
         metrics.DISPATCH_IN_HAND.labels(service.name)
-        for outcome in (SUCCESS, *(error.__name__ for error in EXPECTED)):
+        for outcome in (SUCCESS, UNEXPECTED, *(error.__name__ for error in EXPECTED)):
             metrics.DISPATCH_TICKETS.labels(service.name, outcome)
 
     def _count(self, outcome: str) -> None:
         metrics.DISPATCH_TICKETS.labels(self._service.name, outcome).inc()
+
+
+def outcome_of(error: Exception) -> str:
+    """The value of the metric's label for a claim that ended with ``error``."""
+    return next((kind.__name__ for kind in EXPECTED if isinstance(error, kind)), UNEXPECTED)

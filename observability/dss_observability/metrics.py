@@ -20,6 +20,10 @@ READY = Gauge("dss_ready", "1 if the program can do its work, as /readyz says, e
 HTTP_REQUESTS = Counter(
     "dss_http_requests_total", "Requests answered by the portal.", ["method", "route", "status"]
 )
+HTTP_ERRORS = Counter(
+    "dss_http_errors_total",
+    "Requests answered with a status of 500 or more, except those for readiness and liveness.",
+)
 HTTP_SECONDS = Histogram(
     "dss_http_request_seconds",
     "Time from a request's head to its answer's head; for an upload, until the file is stored.",
@@ -105,7 +109,7 @@ PARKED = Counter("dss_parked_messages_total", "Messages that nobody could handle
 DISPATCH_IN_HAND = Gauge("dss_dispatch_tickets_in_hand", "Tickets being worked on.", ["service"])
 DISPATCH_TICKETS = Counter(
     "dss_dispatch_tickets_total",
-    "Claims that came to an end: success, or the name of what ended them.",
+    "Claims that ended: success, the name of a handled error, or unexpected.",
     ["service", "outcome"],
 )
 DISPATCH_BUNDLE_INFO = Gauge(

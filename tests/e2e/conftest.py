@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,9 +84,11 @@ def watched(
         server.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def watch(watched: Watched, own_stack: Stack) -> Questions:
-    return Questions(url=watched.server.url, vhost=own_stack.amqp_url.rpartition("/")[2])
+    """Knows when the test began."""
+    vhost = own_stack.amqp_url.rpartition("/")[2]
+    return Questions(url=watched.server.url, vhost=vhost, began_s=time.time())
 
 
 @pytest.fixture(scope="module")

@@ -133,8 +133,8 @@ def test_a_portal_without_its_database_says_so_and_recovers_by_itself(town: Town
         assert SERVICE in ann.get("/api/services").text
 
         town.to_postgres.cut()
-        answer = ann.get("/api/services")
-        assert (answer.status_code, answer.text) == (503, AWAY)
+        wait_until(lambda: ann.get("/api/services").status_code == 503, SOON_S, town.stack.logs)
+        assert ann.get("/api/services").text == AWAY
 
         town.to_postgres.mend()
         wait_until(lambda: ann.get("/api/services").status_code == 200, SOON_S, town.stack.logs)

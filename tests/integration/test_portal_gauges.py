@@ -25,6 +25,15 @@ async def test_every_event_of_an_offered_service_has_a_series(portal: Portal) ->
         assert value("dss_tickets_finished_total", service="quiet-service", outcome=outcome) == 0
 
 
+async def test_errors_have_a_series_before_the_first_one(portal: Portal) -> None:
+    before = value("dss_http_errors_total")
+
+    await (await portal.user()).get("/api/services")
+
+    assert before is not None  # a series that appears with its first error hides it
+    assert value("dss_http_errors_total") == before
+
+
 async def test_the_longest_wait_is_that_of_the_first_ticket(portal: Portal) -> None:
     await portal.announce_service()
     await submitted_ticket(await portal.user())

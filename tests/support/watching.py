@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,8 @@ class Questions:
 
     url: str
     vhost: str
+    began_s: float
+    """Unix time at which the test began."""
 
     def samples(self, query: str) -> list[dict[str, Any]]:
         """What ``query`` answers now.  Raises AssertionError if Prometheus does not understand it."""
@@ -98,8 +101,15 @@ class Questions:
 
     def firing(self) -> set[tuple[str, str]]:
         """The alerts that fire now, each with what it is about: service, bundle, queue or job."""
-        found = self.samples('ALERTS{alertstate="firing"}')
-        labels = [s["metric"] for s in found]
+        return self._alerts('ALERTS{alertstate="firing"}')
+
+    def fired(self) -> set[tuple[str, str]]:
+        """As ``firing``, with those that fired since the test began and have cleared since."""
+        since_s = max(1, int(time.time() - self.began_s))
+        return self._alerts(f'max_over_time(ALERTS{{alertstate="firing"}}[{since_s}s])')
+
+    def _alerts(self, query: str) -> set[tuple[str, str]]:
+        labels = [sample["metric"] for sample in self.samples(query)]
         return {(m["alertname"], _about(m)) for m in labels if m.get("vhost") in {None, self.vhost}}
 
     def broken_rules(self) -> list[str]:
@@ -132,7 +142,8 @@ class Watched:
 
 
 def fires(watch: Questions, alert: str, about: str, within_s: float = 45) -> None:
-    wait_until(lambda: (alert, about) in watch.firing(), within_s, lambda: f"{watch.firing()}")
+    """Wait until ``alert`` has fired since the test began: quick rules clear within seconds."""
+    wait_until(lambda: (alert, about) in watch.fired(), within_s, lambda: f"{watch.fired()}")
 
 
 def clears(watch: Questions, alert: str, about: str, within_s: float = 60) -> None:

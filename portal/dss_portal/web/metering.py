@@ -12,6 +12,10 @@ from quart import Quart, Response, g, request
 
 from dss_observability import metrics
 
+SERVER_ERROR = 500
+PROBES = ("/readyz", "/healthz")
+"""A refused probe is an answer, not an error."""
+
 
 def install(app: Quart) -> None:
     """Count and time every request, by the address's rule and not by the address."""
@@ -27,6 +31,8 @@ def install(app: Quart) -> None:
     async def _end(response: Response) -> Response:
         route = request.url_rule.rule if request.url_rule else "none"
         metrics.HTTP_REQUESTS.labels(request.method, route, response.status_code).inc()
+        if response.status_code >= SERVER_ERROR and route not in PROBES:
+            metrics.HTTP_ERRORS.inc()
         if "dss_began_s" in g:
             metrics.HTTP_SECONDS.labels(route).observe(time.monotonic() - g.dss_began_s)
         return response
