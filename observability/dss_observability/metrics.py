@@ -102,6 +102,19 @@ TASK_FAILURES = Counter(
     "Background tasks of the portal that ended unforeseen, and were begun again.",
     ["task"],
 )
+NOTIFICATIONS = Counter(
+    "dss_notifications_total",
+    "Tries to tell a user of a ticket's end, by kind (mail, webhook, ntfy): sent, failed, set_aside (given up).",
+    ["kind", "outcome"],
+)
+NOTIFICATIONS_WAITING = Gauge(
+    "dss_notifications_waiting", "Notifications that wait to be sent.", ["kind"]
+)
+NOTIFICATION_AGE_SECONDS = Gauge(
+    "dss_notification_age_seconds",
+    "Age of the oldest notification that waits; 0 if none.",
+    ["kind"],
+)
 PARKED = Counter("dss_parked_messages_total", "Messages that nobody could handle.", ["type"])
 
 # Dispatchers.

@@ -12,7 +12,8 @@ from dss_portal import database
 from dss_portal.batches import each, uncounted
 from dss_portal.database import clock, waiting
 from dss_portal.datastore import Datastore
-from dss_portal.models import OutboxMessage, Service, Status, Ticket
+from dss_portal.models import Notification, OutboxMessage, Service, Status, Ticket
+from dss_portal.notifications.channels import Kind
 from dss_portal.outbox import unsent
 from dss_portal.tickets import counting
 
@@ -40,7 +41,9 @@ async def watch(datastore: Datastore) -> None:
 
 async def look() -> int:
     """Set all gauges once.  A query that fails leaves the other gauges unaffected."""
-    return await each("gauges", (_look_at_tickets, _look_at_outbox), uncounted)
+    return await each(
+        "gauges", (_look_at_tickets, _look_at_outbox, _look_at_notifications), uncounted
+    )
 
 
 async def _look_at_outbox() -> None:
@@ -49,6 +52,15 @@ async def _look_at_outbox() -> None:
     oldest = await waiting.order_by("id").first()
     metrics.OUTBOX_AGE_SECONDS.set(_age_s(oldest.created_at) if oldest else 0.0)
     metrics.OUTBOX_SET_ASIDE.set(await unsent.count())
+
+
+async def _look_at_notifications() -> None:
+    for kind in Kind:
+        waiting = Notification.filter(set_aside_at__isnull=True, channel__kind=kind)
+        metrics.NOTIFICATIONS_WAITING.labels(kind.value).set(await waiting.count())
+        oldest = await waiting.order_by("id").first()
+        age_s = _age_s(oldest.created_at) if oldest else 0.0
+        metrics.NOTIFICATION_AGE_SECONDS.labels(kind.value).set(age_s)
 
 
 async def _look_at_tickets() -> None:

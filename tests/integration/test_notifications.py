@@ -11,9 +11,11 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import asyncpg
 import pytest
+from prometheus_client import REGISTRY
 from quart.typing import TestClientProtocol as Client
 from tortoise.transactions import in_transaction
 
+from dss_portal import gauges
 from dss_portal.models import Notification, NotificationChannel, Service, Status, Ticket, User
 from dss_portal.notifications import outbox, sender
 from dss_portal.notifications.channels import Kind
@@ -110,6 +112,11 @@ async def aside() -> str:
         lambda: Notification.filter(set_aside_at__isnull=False), lambda rows: len(rows) == 1
     )
     return str(found[0].reason)
+
+
+def count(kind: str, outcome: str) -> float:
+    labels = {"kind": kind, "outcome": outcome}
+    return REGISTRY.get_sample_value("dss_notifications_total", labels) or 0.0
 
 
 @pytest.mark.parametrize(
@@ -294,12 +301,17 @@ async def test_tries_are_bounded_and_the_page_says_why(
     monkeypatch.setattr(outbox, "MAX_TRIES", 3)
     receiver.answers += [500] * 10
     await wish(Kind.WEBHOOK, receiver.url, SECRET)
+    before = count("webhook", "set_aside"), count("webhook", "failed")
 
     number = await ended()
 
     assert await aside() == "127.0.0.1 answers 500."
     assert len(receiver.asked) == 3
     assert f"Ticket {number} by webhook: 127.0.0.1 answers 500." in await text(ann, "/account")
+    assert (count("webhook", "set_aside"), count("webhook", "failed")) == (
+        before[0] + 1,
+        before[1] + 3,
+    )
 
 
 async def test_an_address_that_is_private_when_it_is_sent_to_is_refused(
@@ -386,6 +398,26 @@ async def test_fifty_ends_are_told_within_five_seconds(ann: Client, receiver: Re
     late_s = [a.at_s - at[json.loads(a.body)["data"]["ticket"]] for a in receiver.asked]
     assert len(late_s) == 50
     assert max(late_s) < 5
+
+
+async def test_gauges_tell_what_waits(
+    ann: Client, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "FIRST_DELAY_S", 3600)
+    receiver.answers += [500]
+    await wish(Kind.NTFY, receiver.url)
+    await ended()
+    await eventually(lambda: Notification.filter(reason__isnull=False).count(), lambda n: n == 1)
+
+    await gauges.look()
+
+    def value(name: str, kind: str) -> float | None:
+        return REGISTRY.get_sample_value(name, {"kind": kind})
+
+    assert value("dss_notifications_waiting", "ntfy") == 1
+    assert (value("dss_notification_age_seconds", "ntfy") or 0) > 0
+    assert value("dss_notification_age_seconds", "mail") == 0
+    assert count("mail", "sent") >= 0
 
 
 Submit = Callable[..., Awaitable[tuple[int, str]]]

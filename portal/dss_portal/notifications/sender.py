@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from dss_observability import metrics
 from dss_portal import database
 from dss_portal.database import waiting
 from dss_portal.notifications import outbox
@@ -23,6 +24,7 @@ SEND_S = 15.0
 """Time for one notification in all."""
 NOTE_AGAIN_S = 1.0
 MOST_AT_ONCE, MOST_MAILS = 64, 8
+SENT, FAILED, SET_ASIDE = "sent", "failed", "set_aside"
 
 
 class Sender:
@@ -34,6 +36,9 @@ class Sender:
         self._mails = asyncio.Semaphore(MOST_MAILS)
         self._sending: set[asyncio.Task[None]] = set()
         self._finished = False
+        for kind in Kind:
+            for outcome in (SENT, FAILED, SET_ASIDE):
+                metrics.NOTIFICATIONS.labels(kind.value, outcome)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -104,12 +109,15 @@ class Sender:
             log.exception("notification not sent", extra={"ticket": taken.ticket_id})
             await self._failed(taken, taker, NotTaken("It cannot be sent.", for_ever=True))
         else:
+            metrics.NOTIFICATIONS.labels(taken.kind, SENT).inc()
             await self._note(lambda: outbox.sent(taken, taker))
 
     async def _failed(self, taken: Taken, taker: str, error: NotTaken) -> None:
+        metrics.NOTIFICATIONS.labels(taken.kind, FAILED).inc()
         facts = {"ticket": taken.ticket_id, "kind": taken.kind, "tries": taken.tries}
         log.info("notification not taken", extra=facts)
         if error.for_ever or taken.tries >= outbox.MAX_TRIES:
+            metrics.NOTIFICATIONS.labels(taken.kind, SET_ASIDE).inc()
             await self._note(lambda: outbox.set_aside(taken, taker, error.reason))
         else:
             await self._note(lambda: outbox.put_off(taken, taker, error.reason))

@@ -16,6 +16,7 @@ COUNTED = (
     "dss_dispatchers",
     "dss_workers",
     "dss_outbox_messages",
+    "dss_notifications_waiting",
     "dss_outbox_set_aside_messages",
     "dss_dispatch_tickets_in_hand",
     "dss_inference_busy",
