@@ -41,7 +41,8 @@ def leads_somewhere(app: Quart, path: str) -> bool:
 
 def filled(link: str) -> str:
     """With numbers, hashes and areas where the template fills them in."""
-    for name, value in (("githash", "a" * 40), ("public_id", "a" * 32), ("area", "input")):
+    values = {"githash": "a" * 40, "public_id": "a" * 32, "area": "input", "kind": "mail"}
+    for name, value in values.items():
         link = re.sub(rf"\{{\{{[^}}]*{name}[^}}]*\}}\}}", value, link)
     return re.sub(r"\{\{[^}]*\}\}", "1", link)
 
