@@ -1,39 +1,24 @@
 """The ``dispatch`` section of a service.json: what does the work, for every program that does some.
 
-It is not published with the service; ``service_schema`` describes it.
+It is not published with the service.  ``dispatch_faults`` reads and checks it; ``service_schema`` describes it.
 """
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta
 
 from dss_broker import label_colours
-from dss_broker.descriptor import Tag, TagType, field_before_reason
+from dss_broker.descriptor import TagType
 
 IMAGE = "{image}"
 LABELS = "{labels}"
-RESULTS = "{results}"
-"""Words of a command that are replaced by a file to read, a file to write and a folder for more results."""
+"""Words of a command that are replaced by a file to read and a file to write."""
 
 IMAGE_TAGS = (TagType.MAIN, TagType.OVERLAY, TagType.ANATOMICAL)
 BUILT_IN_RULES = ("lung-segmentation", "nodule-detection")
 """The rules that come with the workers; a test compares them with the workers' list."""
-
-LARGEST_LABEL = 65535
-_URL = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
-
-
-class DispatchInvalid(ValueError):
-    """``faults`` are sentences that begin with the name of the field."""
-
-    def __init__(self, faults: Sequence[str]) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = tuple(faults)
 
 
 class Provider(StrEnum):
@@ -117,8 +102,8 @@ class Dispatch:
     command: Annotated[
         tuple[str, ...],
         Meta(
-            description="program, container: words, of which {image} is the file to read, {labels} the "
-            "file to write, and {results} a folder for more results"
+            description="program, container: words, of which {image} is the file to read and {labels} the "
+            "file to write"
         ),
     ] = ()
     image: Annotated[str, Meta(description="container: name of the image")] = ""
@@ -159,179 +144,3 @@ class Dispatch:
         """The parameter ``label_colours``, which the algorithm needs for its picture; {} without colours."""
         colours = {label.value: label.rgb for label in self.labels if label.rgb is not None}
         return {label_colours.PARAMETER: label_colours.written(colours)} if colours else {}
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Section:
-    dispatch: Dispatch
-
-
-def dispatch_from(
-    raw: Mapping[str, object], tags: Sequence[Tag] | None, runner: Runner
-) -> Dispatch:
-    """The section of a decoded service.json with these tags; None where the tags could not be read.
-
-    Raises DispatchInvalid with every fault that does not depend on the machine, and if ``runner`` is not for it.
-    """
-    given = raw.get("dispatch")
-    if not isinstance(given, dict):
-        raise DispatchInvalid(['dispatch: this section is needed, with "provider" and "tag".'])
-    faults = list(_unknown_fields(given))
-    if "provider" not in given and "bundle" not in given:
-        faults.append(f"dispatch.provider: is needed; it is one of {', '.join(Provider)}.")
-        raise DispatchInvalid(faults)
-    try:
-        found = msgspec.convert({"dispatch": given}, type=_Section).dispatch
-    except msgspec.ValidationError as error:
-        faults.append(_with_choices(field_before_reason(str(error)), given))
-        raise DispatchInvalid(faults) from error
-    faults += [*_common_faults(found, tags), *_runner_faults(found, runner)]
-    if faults:
-        raise DispatchInvalid(faults)
-    return found
-
-
-def _runner_faults(dispatch: Dispatch, runner: Runner) -> list[str]:
-    if dispatch.provider in runner.kinds:
-        return list(_KINDS[dispatch.provider](dispatch))
-    return [
-        f"dispatch.provider: '{dispatch.provider}' is for {runner.other}; {runner.name} serves {', '.join(runner.kinds)}."
-    ]
-
-
-def _unknown_fields(given: Mapping[str, object]) -> Iterable[str]:
-    known = Dispatch.__dataclass_fields__
-    for name in given:
-        if name not in known:
-            yield f"dispatch.{name}: is unknown; known are {', '.join(known)}."
-
-
-def _with_choices(fault: str, given: Mapping[str, object]) -> str:
-    """With the values that a field may have, which msgspec does not list."""
-    choices: dict[str, type[StrEnum]] = {
-        "dispatch.provider": Provider,
-        "dispatch.modality": Modality,
-    }
-    name = fault.partition(":")[0]
-    if name not in choices:
-        return fault
-    found = given.get(name.partition(".")[2])
-    return f"{name}: '{found}' is unknown; it is one of {', '.join(choices[name])}."
-
-
-def _common_faults(dispatch: Dispatch, tags: Sequence[Tag] | None) -> list[str]:
-    faults = list(_tag_faults(dispatch, tags)) if tags is not None else []
-    name = dispatch.segmentation
-    if not name.strip():
-        faults.append("dispatch.segmentation: must not be empty.")
-    elif not name.isprintable():
-        faults.append("dispatch.segmentation: must be plain text.")
-    for limit, value in (("memory_gb", dispatch.memory_gb), ("time_s", dispatch.time_s)):
-        if value is not None and not 0 < value < float("inf"):
-            faults.append(f"dispatch.{limit}: is {value:g}; it must be above 0.")
-    for i, label in enumerate(dispatch.labels):
-        faults += _label_faults(f"dispatch.labels[{i}]", label)
-    return faults
-
-
-def _tag_faults(dispatch: Dispatch, tags: Sequence[Tag]) -> Iterable[str]:
-    images = [tag.name for tag in tags if tag.type in IMAGE_TAGS]
-    tag = next((tag for tag in tags if tag.name == dispatch.tag), None)
-    if tag is None or tag.name not in images:
-        have = ", ".join(f"'{name}'" for name in images) or "none"
-        yield f"dispatch.tag: '{dispatch.tag}' is no tag of an image; the service has {have}."
-    elif not tag.required:
-        yield f"dispatch.tag: '{tag.name}' must be a required tag."
-    if len(set(dispatch.crop_box)) not in {0, 2}:
-        yield "dispatch.crop_box: must be two tags."
-    for name in dispatch.crop_box:
-        yield from _optional_faults(tags, "dispatch.crop_box", name, TagType.LANDMARK)
-    if name := dispatch.time_point:
-        yield from _optional_faults(tags, "dispatch.time_point", name, TagType.TIME_POINT)
-
-
-def _optional_faults(tags: Sequence[Tag], where: str, name: str, kind: TagType) -> Iterable[str]:
-    tag = next((tag for tag in tags if tag.name == name), None)
-    if tag is None or tag.type is not kind:
-        yield f"{where}: '{name}' must be a tag of type {kind}."
-    elif tag.required:
-        yield f"{where}: '{name}' must not be required."
-
-
-def _label_faults(where: str, label: LabelStyle) -> Iterable[str]:
-    if not 1 <= label.value <= LARGEST_LABEL:
-        yield f"{where}.value: {label.value} is not between 1 and {LARGEST_LABEL}."
-    if not label.name.strip() or not label.name.isprintable():
-        yield f"{where}.name: must be plain text."
-    if label.rgb is not None and not all(0 <= part <= 255 for part in label.rgb):
-        yield f"{where}.rgb: must be three of 0 to 255."
-
-
-def _python_faults(dispatch: Dispatch) -> Iterable[str]:
-    file, _, function = dispatch.function.partition(":")
-    if not file or not function.isidentifier():
-        yield (
-            f"dispatch.function: '{dispatch.function}' is not FILE:FUNCTION, such as algorithm.py:segment."
-        )
-
-
-def _program_faults(dispatch: Dispatch) -> Iterable[str]:
-    text = " ".join(dispatch.command)
-    for word, what in ((IMAGE, "file to read"), (LABELS, "file to write")):
-        if word not in text:
-            yield f"dispatch.command: lacks {word}, the {what}."
-    yield from _text_faults(dispatch)
-
-
-def _container_faults(dispatch: Dispatch) -> Iterable[str]:
-    yield from _program_faults(dispatch)
-    if not dispatch.image:
-        yield "dispatch.image: the name of a container image is needed."
-    elif dispatch.image.startswith("-") or not dispatch.image.isprintable():
-        yield f"dispatch.image: '{dispatch.image}' is no name of a container image."
-
-
-def _bundle_faults(dispatch: Dispatch) -> Iterable[str]:
-    if not dispatch.bundle:
-        yield "dispatch.bundle: must not be empty."
-    if dispatch.modality not in {Modality.CT, Modality.ANY}:
-        yield (
-            f"dispatch.modality: a bundle is given a CT, not {dispatch.modality}; for other images it is run by a "
-            "python function, a program or a container."
-        )
-    yield from _text_faults(dispatch)
-
-
-def _server_faults(dispatch: Dispatch) -> Iterable[str]:
-    if not dispatch.bundle:
-        yield "dispatch.bundle: the name of what the server runs is needed."
-    if not _URL.fullmatch(dispatch.url):
-        yield f"dispatch.url: '{dispatch.url}' is no address like http://worker:8080."
-    yield from _text_faults(dispatch)
-
-
-def _rules_faults(dispatch: Dispatch) -> Iterable[str]:
-    if not dispatch.rules:
-        yield f"dispatch.rules: must not be empty; there are {' and '.join(BUILT_IN_RULES)}."
-    elif dispatch.rules not in BUILT_IN_RULES:
-        known = " or ".join(BUILT_IN_RULES)
-        yield f"dispatch.rules: must be {known}; there are no rules '{dispatch.rules}'."
-    if dispatch.modality not in {Modality.CT, Modality.ANY}:
-        yield f"dispatch.modality: the rules are for a CT, not for {dispatch.modality}."
-    yield from _text_faults(dispatch)
-
-
-def _text_faults(dispatch: Dispatch) -> Iterable[str]:
-    for name, value in dispatch.parameters.items():
-        if not isinstance(value, str):
-            yield f"dispatch.parameters.{name}: must be a text in quotation marks."
-
-
-_KINDS: dict[Provider, Callable[[Dispatch], Iterable[str]]] = {
-    Provider.PYTHON: _python_faults,
-    Provider.PROGRAM: _program_faults,
-    Provider.CONTAINER: _container_faults,
-    Provider.BUNDLE: _bundle_faults,
-    Provider.SERVER: _server_faults,
-    Provider.RULES: _rules_faults,
-}

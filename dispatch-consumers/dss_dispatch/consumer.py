@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 from dss_broker.broker import Broker, Delivery
-from dss_broker.errors import BrokerClosed, ReturnToQueue, TryAgainLater
+from dss_broker.errors import BrokerClosed, ReturnToQueue
 from dss_broker.liveness import ANNOUNCE_S
 from dss_broker.messages import (
     ClaimGranted,
@@ -20,8 +20,7 @@ from dss_dispatch.announcements import UNHEARD_S, Announcements
 from dss_dispatch.claim import ClaimedTicket
 from dss_dispatch.claim_events import ClaimEvents
 from dss_dispatch.claim_request import request_claim
-from dss_dispatch.endings import end_claim
-from dss_dispatch.errors import NoInference, ResultRefused, TicketError, Withdrawn
+from dss_dispatch.endings import OUTCOMES, end_claim, outcome_of
 from dss_dispatch.inference.http_inference import HttpInference
 from dss_dispatch.inference.protocol import Inference
 from dss_dispatch.inference.queue_inference import QueueInference
@@ -35,11 +34,6 @@ from dss_observability.logs import concerns
 log = logging.getLogger(__name__)
 
 SUCCESS = "success"
-EXPECTED = (ResultRefused, TicketError, Withdrawn, NoInference, TryAgainLater, BrokerClosed)
-"""Errors that are counted by name: the first type that fits."""
-UNEXPECTED = "unexpected"
-"""The outcome of every other error: a fault of the code, whose traceback is in the log."""
-"""Errors that are expected to end the work on a ticket.  Each is counted by its name."""
 
 
 class Consumer:
@@ -180,7 +174,7 @@ class Consumer:
         self, error: Exception, ticket: ClaimedTicket, delivery: Delivery, watch: ClaimWatch
     ) -> None:
         """End a claim whose work raised ``error``, and remove its files.  Raises as ``end_claim`` does."""
-        self._count(outcome_of(error))
+        self._count(outcome_of(error, self._datastore))
         try:
             end_claim(error, ticket.claim, ticket.events, delivery, self._datastore)
         finally:
@@ -194,13 +188,8 @@ class Consumer:
         if self._bundle:
             metrics.DISPATCH_BUNDLE_INFO.labels(service.name, self._bundle).set(1)
         metrics.DISPATCH_IN_HAND.labels(service.name)
-        for outcome in (SUCCESS, UNEXPECTED, *(error.__name__ for error in EXPECTED)):
+        for outcome in (SUCCESS, *OUTCOMES):
             metrics.DISPATCH_TICKETS.labels(service.name, outcome)
 
     def _count(self, outcome: str) -> None:
         metrics.DISPATCH_TICKETS.labels(self._service.name, outcome).inc()
-
-
-def outcome_of(error: Exception) -> str:
-    """The value of the metric's label for a claim that ended with ``error``."""
-    return next((kind.__name__ for kind in EXPECTED if isinstance(error, kind)), UNEXPECTED)

@@ -9,12 +9,29 @@ from dss_broker.messages import ClaimGranted
 from dss_broker.topology import RETRY_DELAYS_S
 from dss_datastore.volume import is_there
 from dss_dispatch.claim_events import ClaimEvents
-from dss_dispatch.errors import NoInference, TicketError, Withdrawn
+from dss_dispatch.errors import NoInference, ResultRefused, TicketError, Withdrawn
 from dss_dispatch.result.files import is_full
 
 log = logging.getLogger(__name__)
 
 NO_ROOM = "The service has no room on its disk."
+
+
+HANDLED = (ResultRefused, TicketError, Withdrawn, NoInference, TryAgainLater, BrokerClosed)
+UNEXPECTED = "unexpected"
+OUTCOMES = (UNEXPECTED, *(kind.__name__ for kind in HANDLED))
+"""Values of the metric's label for claims that did not succeed."""
+
+
+def outcome_of(error: Exception, datastore: Path) -> str:
+    """One of OUTCOMES: the first type that fits; UNEXPECTED for a fault of the code, whose traceback is logged.
+
+    A datastore that is full or away is waited for, whatever error it has caused.
+    """
+    away = is_full(error, datastore) or not is_there(datastore)
+    if away and not isinstance(error, Withdrawn):
+        return TryAgainLater.__name__
+    return next((kind.__name__ for kind in HANDLED if isinstance(error, kind)), UNEXPECTED)
 
 
 def end_claim(

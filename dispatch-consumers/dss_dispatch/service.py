@@ -8,14 +8,8 @@ from typing import Any
 import msgspec
 
 from dss_broker.descriptor import Descriptor, DescriptorInvalid, Tag, TagType, descriptor_from
-from dss_broker.dispatch_section import (
-    DISPATCHER,
-    Dispatch,
-    DispatchInvalid,
-    LabelStyle,
-    Provider,
-    dispatch_from,
-)
+from dss_broker.dispatch_faults import DispatchInvalid, dispatch_from
+from dss_broker.dispatch_section import DISPATCHER, Dispatch, LabelStyle, Provider
 from dss_broker.messages import Label
 from dss_dispatch.errors import ServiceInvalid
 from dss_workspace.layers import Role

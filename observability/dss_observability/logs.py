@@ -63,9 +63,8 @@ def configure_logging(program: str, *, json_lines: bool, level: str = "INFO") ->
     logging.getLogger("pika").setLevel(logging.CRITICAL)
     # A trace for each try to mend its pool; whoever meets the outage says so.
     logging.getLogger("asyncpg").setLevel(logging.ERROR)
-    logging.getLogger("httpx2").setLevel(
-        logging.WARNING
-    )  # its lines name addresses, which may hold secrets of users
+    # Its lines name addresses, which may hold secrets of users.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
 def without_names(text: str) -> str:

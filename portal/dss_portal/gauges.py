@@ -12,7 +12,8 @@ from dss_portal import database
 from dss_portal.batches import each, uncounted
 from dss_portal.database import clock, waiting
 from dss_portal.datastore import Datastore
-from dss_portal.models import Notification, OutboxMessage, Service, Status, Ticket
+from dss_portal.models import OutboxMessage, Service, Status, Ticket
+from dss_portal.notifications import outbox as notifications
 from dss_portal.notifications.channels import Kind
 from dss_portal.outbox import unsent
 from dss_portal.tickets import counting
@@ -55,12 +56,11 @@ async def _look_at_outbox() -> None:
 
 
 async def _look_at_notifications() -> None:
+    found = await notifications.waiting()
     for kind in Kind:
-        waiting = Notification.filter(set_aside_at__isnull=True, channel__kind=kind)
-        metrics.NOTIFICATIONS_WAITING.labels(kind.value).set(await waiting.count())
-        oldest = await waiting.order_by("id").first()
-        age_s = _age_s(oldest.created_at) if oldest else 0.0
-        metrics.NOTIFICATION_AGE_SECONDS.labels(kind.value).set(age_s)
+        count, since = found.get(kind.value, (0, None))
+        metrics.NOTIFICATIONS_WAITING.labels(kind.value).set(count)
+        metrics.NOTIFICATION_AGE_SECONDS.labels(kind.value).set(_age_s(since) if since else 0.0)
 
 
 async def _look_at_tickets() -> None:

@@ -220,10 +220,13 @@ class Settings(DatabaseSettings):
                 "DSS_SMTP_SECURITY=none would send the password of DSS_SMTP_USER in the clear; "
                 "starttls or tls is needed"
             )
-        for name in ("smtp_password_file", "smtp_ca_file"):
-            path = getattr(self, name)
+        files = {
+            "DSS_SMTP_PASSWORD_FILE": self.smtp_password_file,
+            "DSS_SMTP_CA_FILE": self.smtp_ca_file,
+        }
+        for name, path in files.items():
             if path and not Path(path).is_file():
-                raise ValueError(f"DSS_{name.upper()}: there is no file {path}")
+                raise ValueError(f"{name}: there is no file {path}")
         return self
 
     @model_validator(mode="after")

@@ -9,14 +9,8 @@ from typing import Any
 import msgspec
 
 from dss_broker.descriptor import Descriptor, DescriptorInvalid, descriptor_from
-from dss_broker.dispatch_section import (
-    IMAGE_TAGS,
-    PUBLISHER,
-    Dispatch,
-    DispatchInvalid,
-    Provider,
-    dispatch_from,
-)
+from dss_broker.dispatch_faults import DispatchInvalid, dispatch_from
+from dss_broker.dispatch_section import IMAGE_TAGS, PUBLISHER, Dispatch, Provider
 from dss_provider.errors import ServiceInvalid
 
 ENGINES = ("podman", "docker")

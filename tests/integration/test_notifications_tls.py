@@ -1,4 +1,4 @@
-"""Mail and webhooks over TLS: who is trusted, and by which name."""
+"""Mail and webhooks over TLS: which certificates the portal trusts, and for which names."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""Receivers of notifications on loopback: one over HTTP that answers as it is told, and a mail server."""
+"""Receivers of notifications on loopback: an HTTP server with given answers, and a mail server."""
 
 import socket
 import ssl

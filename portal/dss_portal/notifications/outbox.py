@@ -1,4 +1,4 @@
-"""Notifications that wait, stored in the transaction that ends their ticket.
+"""The table of notifications to send.  Each is stored in the transaction that ends its ticket.
 
 A sender takes a notification for LEASE_S, so that no other portal sends it meanwhile, and removes it once the
 receiver has taken it.  One that fails is tried again later, and at last set aside with a reason for its user.
@@ -29,8 +29,8 @@ senders: set[asyncio.Event] = set()
 
 _PUT = """
 INSERT INTO notification (channel_id, key, ticket_id, service, outcome, ended_at, created_at)
-SELECT id, replace(gen_random_uuid()::text, '-', ''), $1, $2, $3, $4, $4
-FROM notification_channel WHERE user_id = $5 RETURNING id
+SELECT channel.id, replace(gen_random_uuid()::text, '-', ''), $1, service.name, $3, $4, $4
+FROM notification_channel channel, service WHERE channel.user_id = $5 AND service.id = $2 RETURNING id
 """
 
 # The condition on taken_until stands twice: PostgreSQL checks it again in a row that another portal has just taken.
@@ -70,6 +70,12 @@ UPDATE notification SET set_aside_at = now(), taken_until = NULL, taken_by = NUL
 WHERE id = $1 AND taken_by = $2 RETURNING channel_id
 """
 
+_WAITING = """
+SELECT kind, count(*) AS waiting, min(created_at) AS since
+FROM notification JOIN notification_channel channel ON channel.id = channel_id
+WHERE set_aside_at IS NULL GROUP BY kind
+"""
+
 _FORGET_OLD = """
 DELETE FROM notification WHERE id IN (
     SELECT id FROM notification WHERE channel_id = $1 AND set_aside_at IS NOT NULL
@@ -96,8 +102,7 @@ class Taken:
 
 async def put(ticket: Ticket) -> None:
     """Store one for each channel of the ticket's user, within the transaction that has just ended the ticket."""
-    service = (await ticket.service).name
-    values = [ticket.id, service, ticket.status.value, clock.now(), ticket.user_id]
+    values = [ticket.id, ticket.service_id, ticket.status.value, clock.now(), ticket.user_id]
     if await get_connection("default").execute_query_dict(_PUT, values):
         after_commit(_wake)
 
@@ -109,6 +114,12 @@ async def put_trial(channel: NotificationChannel) -> int:
     )
     after_commit(_wake)
     return int(trial.id)
+
+
+async def waiting() -> dict[str, tuple[int, datetime]]:
+    """How many wait, and since when the oldest does, by kind; without those of which none waits."""
+    rows = await get_connection("default").execute_query_dict(_WAITING)
+    return {row["kind"]: (row["waiting"], row["since"]) for row in rows}
 
 
 async def take(most: int, taker: str) -> list[Taken]:

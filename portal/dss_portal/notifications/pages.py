@@ -1,4 +1,4 @@
-"""``/account``: how a user is told of the ends of tickets."""
+"""``/account``: where a user chooses notifications about the ends of tickets."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ from dss_portal.web.context import components
 blueprint = Blueprint("account", __name__, url_prefix=addresses.ACCOUNT)
 blueprint.before_request(only_signed_in)
 
-_KIND = "any(mail, webhook, ntfy):kind"
+_KIND = f"any({', '.join(Kind)}):kind"
 _LOOK_S = 0.1
 _SECRET_HINT = (
     "Your receiver checks signatures with it (Standard Webhooks, HMAC-SHA256). It is shown once."  # noqa: S105 - a sentence

@@ -7,13 +7,8 @@ import jsonschema
 import pytest
 
 from dss_broker.descriptor import descriptor_from
-from dss_broker.dispatch_section import (
-    DISPATCHER,
-    PUBLISHER,
-    DispatchInvalid,
-    Provider,
-    dispatch_from,
-)
+from dss_broker.dispatch_faults import DispatchInvalid, dispatch_from
+from dss_broker.dispatch_section import DISPATCHER, PUBLISHER, Provider
 from dss_broker.service_schema import NEEDED, json_schema
 from dss_dispatch.service import builtin_services
 from support.builders import service_json

@@ -1,9 +1,12 @@
 """How the metric of a dispatcher names the end of a claim."""
 
+import errno
+from pathlib import Path
+
 import pytest
 
 from dss_broker.errors import BrokerClosed, TryAgainLater
-from dss_dispatch.consumer import outcome_of
+from dss_dispatch.endings import OUTCOMES, outcome_of
 from dss_dispatch.errors import ImageDamaged, NoInference, ResultRefused, TicketError, Withdrawn
 
 
@@ -17,10 +20,17 @@ from dss_dispatch.errors import ImageDamaged, NoInference, ResultRefused, Ticket
         (NoInference("No worker runs."), "NoInference"),
         (TryAgainLater("later"), "TryAgainLater"),
         (BrokerClosed("closed"), "BrokerClosed"),
+        (OSError(errno.ENOSPC, "No space left on device"), "TryAgainLater"),
+        (PermissionError(errno.EACCES, "Permission denied"), "unexpected"),
         (KeyError("spacing"), "unexpected"),
     ],
 )
 def test_an_error_is_counted_by_its_handled_kind_or_as_unexpected(
-    error: Exception, outcome: str
+    tmp_path: Path, error: Exception, outcome: str
 ) -> None:
-    assert outcome_of(error) == outcome
+    assert outcome_of(error, tmp_path) == outcome
+    assert outcome in OUTCOMES
+
+
+def test_a_datastore_that_is_away_is_no_fault_of_the_code(tmp_path: Path) -> None:
+    assert outcome_of(FileNotFoundError("a.nii"), tmp_path / "unmounted") == "TryAgainLater"

@@ -14,13 +14,8 @@ import SimpleITK as sitk  # noqa: N813
 
 from conftest import CHECKOUT
 from dss_broker.descriptor import Tag, TagType
-from dss_broker.dispatch_section import (
-    DISPATCHER,
-    PUBLISHER,
-    Modality,
-    Provider,
-    dispatch_from,
-)
+from dss_broker.dispatch_faults import dispatch_from
+from dss_broker.dispatch_section import DISPATCHER, PUBLISHER, Modality, Provider
 from dss_broker.service_schema import json_schema
 from dss_provider.folder import load
 from dss_provider.making import make
