@@ -123,10 +123,11 @@ def _record(stream: BinaryIO) -> tuple[Format, Order, Record]:
     if len(data) < size:
         raise refusals.damaged(refusals.ENDS_EARLY)
     format_ = Format.NIFTI_1 if size == _HEADER_BYTES[Format.NIFTI_1] else Format.NIFTI_2
-    return format_, order, np.frombuffer(data, _type(format_, order))[0]
+    return format_, order, np.frombuffer(data, _TYPES[format_].newbyteorder(order))[0]
 
 
-def _type(format_: Format, order: Order) -> "np.dtype[Any]":
+def _type(format_: Format) -> "np.dtype[Any]":
+    """The layout of a header."""
     fields = _FIELDS_1 if format_ == Format.NIFTI_1 else _FIELDS_2
     names, offsets = list(fields), [offset for _, offset in fields.values()]
     formats: list[np.dtype[Any]] = [np.dtype(kind) for kind, _ in fields.values()]
@@ -137,7 +138,11 @@ def _type(format_: Format, order: Order) -> "np.dtype[Any]":
         "itemsize": _HEADER_BYTES[format_],
     }
     kind: np.dtype[Any] = np.dtype(layout)
-    return kind.newbyteorder(order)
+    return kind
+
+
+# Made once: NumPy parses "8i2" as Python, which in several threads at once may fail (python/cpython#106905).
+_TYPES = {format_: _type(format_) for format_ in _HEADER_BYTES}
 
 
 def _require_magic(record: Record) -> None:

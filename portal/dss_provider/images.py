@@ -2,6 +2,7 @@
 # (SimpleITK ships no types)
 """Image files to arrays and back, by the same checks as everywhere."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -105,3 +106,14 @@ def write_in_grid(array: Array, like: Path, path: Path) -> None:
         )
     if not np.array_equal(array_of(written), array):
         raise AlgorithmFailed("The segmentation could not be written; is the disk full?")
+
+
+def load_array(file: Path) -> Array:
+    """An array that the algorithm's process has saved."""
+    with _PARSING:
+        found: Array = np.load(file)
+    return found
+
+
+_PARSING = threading.Lock()
+"""NumPy parses a file's head as Python, which in several threads at once may fail (python/cpython#106905)."""

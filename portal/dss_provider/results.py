@@ -18,7 +18,7 @@ from dss_provider.algorithm import Array
 from dss_provider.child import Map, Named, Outcome
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.folder import Folder as Service
-from dss_provider.images import grid_of, suffix_for, write_in_grid
+from dss_provider.images import grid_of, load_array, suffix_for, write_in_grid
 from dss_workspace import label_table as tables
 from dss_workspace import landmarks as annotations
 from dss_workspace import layers as ws
@@ -91,14 +91,14 @@ def build(number: int, ticket: Input, service: Service, outcome: Outcome, work: 
     workspace = copy.deepcopy(ticket.workspace)
     like = ticket.tagged(service.dispatch.tag)
     for found in outcome.segmentations:
-        array, used = np.load(work / found.file), _used(ticket, target)
+        array, used = load_array(work / found.file), _used(ticket, target)
         called = found.called or service.dispatch.segmentation
         places = _place(workspace, found, used)
         name = _written(_renumbered(array, places), called, "seg", like, target)
         ws.add_segmentation(workspace, name, called)
         tables.add_labels(workspace, _styles(found), places, used, default_colour)
     for found in outcome.images:
-        name = _written(np.load(work / found.file), found.called, "image", like, target)
+        name = _written(load_array(work / found.file), found.called, "image", like, target)
         ws.add_overlay(workspace, name, found.called)
     _add_landmarks(workspace, ticket, outcome.landmarks)
     remove_incomplete_meshes(workspace, lambda name: (ticket.folder / name).is_file())

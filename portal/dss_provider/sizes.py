@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from dss_provider.child import Outcome
-from dss_provider.images import grid_of
+from dss_provider.images import grid_of, load_array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ def label_sizes(outcome: Outcome, work: Path, image: Path) -> list[Size]:
     voxel_ml = grid_of(image).voxel_ml
     sizes = []
     for found in outcome.segmentations:
-        counts = np.bincount(np.load(work / found.file).ravel(), minlength=65536)
+        counts = np.bincount(load_array(work / found.file).ravel(), minlength=65536)
         sizes += [
             Size(value=n.value, name=n.name, volume_ml=float(counts[n.value]) * voxel_ml)
             for n in found.labels

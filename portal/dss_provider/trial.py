@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from dss_provider.child import Outcome
-from dss_provider.images import suffix_for, write_in_grid
+from dss_provider.images import load_array, suffix_for, write_in_grid
 from dss_provider.sizes import label_sizes
 
 
@@ -18,10 +16,10 @@ def summary(outcome: Outcome, image: Path, work: Path) -> tuple[list[str], list[
     files: list[Path] = []
     for i, found in enumerate(outcome.segmentations):
         files.append(work / f"segmentation_{i}{suffix_for(image)}")
-        write_in_grid(np.load(work / found.file), image, files[-1])
+        write_in_grid(load_array(work / found.file), image, files[-1])
     for i, extra in enumerate(outcome.images):
         files.append(work / f"image_{i}{suffix_for(image)}")
-        write_in_grid(np.load(work / extra.file), image, files[-1])
+        write_in_grid(load_array(work / extra.file), image, files[-1])
     files += [work / "files" / name for name in outcome.files]
     lines += [f"Warning: {remark}" for remark in outcome.remarks]
     return lines or ["No label was found."], files

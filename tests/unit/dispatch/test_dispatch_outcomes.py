@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from dss_broker.errors import BrokerClosed, TryAgainLater
+from dss_datastore.layout import TICKETS
 from dss_dispatch.endings import OUTCOMES, outcome_of
 from dss_dispatch.errors import ImageDamaged, NoInference, ResultRefused, TicketError, Withdrawn
 
@@ -28,6 +29,8 @@ from dss_dispatch.errors import ImageDamaged, NoInference, ResultRefused, Ticket
 def test_an_error_is_counted_by_its_handled_kind_or_as_unexpected(
     tmp_path: Path, error: Exception, outcome: str
 ) -> None:
+    (tmp_path / TICKETS).mkdir()
+
     assert outcome_of(error, tmp_path) == outcome
     assert outcome in OUTCOMES
 
