@@ -1,0 +1,171 @@
+"""When waiting tickets will be done: the queue is played through, with the workers that live.  Pure."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dss_portal.estimates.pace import Run, Size, seconds_for
+
+LEAST_LEFT = 0.1
+"""A run that takes longer than expected needs at least this share of the expectation still."""
+TELLING = 0.3
+"""From this progress on, it says how long the run takes as well as past runs do."""
+UNLIKELY = 3.0
+"""The cost, as a logarithm, of a device that does not serve a ticket or has no past run of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """Runs one ticket at a time, of any of ``services``."""
+
+    device: str
+    services: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """``came_s``: since when, by the clock of ``Site.now_s``."""
+
+    ticket_id: int
+    service: str
+    size: Size
+    came_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A claimed ticket; ``progress`` 0..1 is what its holder told."""
+
+    ticket_id: int
+    service: str
+    size: Size
+    began_s: float
+    progress: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """Seconds from now until the run begins (0 if it has begun) and until it ends."""
+
+    begins_s: float
+    ends_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """What is known at ``now_s``.  ``waiting`` is in the order of each service's queue, ``runs`` in order of time."""
+
+    now_s: float
+    workers: Sequence[Worker]
+    running: Sequence[Running]
+    waiting: Mapping[str, Sequence[Waiting]]
+    runs: Sequence[Run]
+
+
+def forecasts(site: Site) -> dict[int, Forecast]:
+    """By ticket number; a ticket is missing if nobody serves it or past runs tell too little."""
+    return _Play(site).forecasts()
+
+
+@dataclass
+class _Place:
+    """A worker of the play; ``free_s`` is when it is, or was, free, None if that is not known."""
+
+    worker: Worker
+    free_s: float | None
+
+
+@dataclass
+class _Play:
+    site: Site
+    found: dict[int, Forecast] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._runs: dict[tuple[str, str], list[Run]] = defaultdict(list)
+        self._ends: dict[str, list[float]] = defaultdict(list)
+        for run in self.site.runs:
+            self._runs[run.service, run.device].append(run)
+            self._ends[run.device].append(run.ended_s)
+
+    def forecasts(self) -> dict[int, Forecast]:
+        idle = list(self.site.workers)
+        busy: list[_Place] = []
+        queues = {service: list(queue) for service, queue in self.site.waiting.items()}
+        for running in sorted(self.site.running, key=lambda r: r.began_s):
+            worker = self._holder(running, idle)
+            if worker is None:  # claimed, and waits for a worker
+                queues.setdefault(running.service, []).insert(0, _as_waiting(running))
+                continue
+            idle.remove(worker)
+            busy.append(_Place(worker, self._end(running, worker)))
+        self._play([*busy, *self._idle(idle)], queues)
+        return self.found
+
+    def _expected(self, service: str, size: Size, device: str) -> float | None:
+        return seconds_for(size, self._runs.get((service, device), ()))
+
+    def _holder(self, running: Running, idle: Sequence[Worker]) -> Worker | None:
+        """The worker that most probably runs it; None if all are taken."""
+        able = [worker for worker in idle if running.service in worker.services]
+        return min(able, key=lambda worker: self._cost(running, worker), default=None)
+
+    def _cost(self, running: Running, worker: Worker) -> float:
+        expected_s = self._expected(running.service, running.size, worker.device)
+        if expected_s is None:
+            return UNLIKELY
+        spent_s = self.site.now_s - running.began_s
+        if running.progress >= TELLING:
+            return abs(math.log(max(spent_s, 1.0) / running.progress / expected_s))
+        excess = math.log(max(spent_s, 1.0) / expected_s)
+        return max(0.0, excess) + len(worker.services) * 1e-3
+
+    def _end(self, running: Running, worker: Worker) -> float | None:
+        expected_s = self._expected(running.service, running.size, worker.device)
+        if expected_s is None:
+            return None
+        spent_s = self.site.now_s - running.began_s
+        if running.progress >= TELLING:
+            expected_s = math.sqrt(expected_s * max(spent_s, 1.0) / running.progress)
+        left_s = max(expected_s - spent_s, LEAST_LEFT * expected_s)
+        self.found[running.ticket_id] = Forecast(begins_s=0.0, ends_s=left_s)
+        return self.site.now_s + left_s
+
+    def _idle(self, workers: Sequence[Worker]) -> list[_Place]:
+        """With the times since when they are idle: of each device's last runs, the newest."""
+        ends = {device: sorted(found) for device, found in self._ends.items()}
+        places = []
+        for worker in workers:
+            known = ends.get(worker.device)
+            places.append(_Place(worker, known.pop() if known else 0.0))
+        return places
+
+    def _play(self, places: list[_Place], queues: dict[str, list[Waiting]]) -> None:
+        """The worker that is free first takes what came first of what it serves, until nothing is left to take."""
+        places = [place for place in places if place.free_s is not None]
+        while places:
+            place = min(places, key=lambda p: (max(p.free_s or 0.0, self.site.now_s), p.free_s))
+            heads = [q[0] for s in place.worker.services if (q := queues.get(s))]
+            if not heads:
+                places.remove(place)
+                continue
+            ticket = min(heads, key=lambda head: (head.came_s, head.ticket_id))
+            queues[ticket.service].remove(ticket)
+            begins_s = max(place.free_s or 0.0, self.site.now_s)
+            needs_s = self._expected(ticket.service, ticket.size, place.worker.device)
+            if needs_s is None:
+                places.remove(place)
+                continue
+            place.free_s = begins_s + needs_s
+            self.found[ticket.ticket_id] = Forecast(
+                begins_s=begins_s - self.site.now_s, ends_s=place.free_s - self.site.now_s
+            )
+
+
+def _as_waiting(running: Running) -> Waiting:
+    return Waiting(
+        ticket_id=running.ticket_id,
+        service=running.service,
+        size=running.size,
+        came_s=running.began_s,
+    )

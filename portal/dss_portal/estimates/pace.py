@@ -1,0 +1,95 @@
+"""How long a run takes for an image of a certain size, learned from past runs.  Pure."""
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+NEWEST = 60
+"""A service changes: no more than so many runs count, and the newest count most."""
+FADING = 0.97
+FEW = 4
+"""A line is fitted through at least so many runs; fewer are scaled."""
+FAR = 3.0
+"""Sizes further from all known ones than by this factor are not guessed at, as long as the runs are few."""
+ODD = 1.6
+"""Runs that lie further from the first fit than by this factor are left out of the second."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """Of a ticket's images: ``voxels`` is None where the portal does not know it; ``size_bytes`` as they are stored."""
+
+    voxels: int | None
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run that succeeded.  ``device`` is as the worker names it, "" for a provider over HTTP; ``ended_s`` is when."""
+
+    service: str
+    size: Size
+    device: str
+    seconds: float
+    ended_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """``each_s`` seconds for any image and ``rate_s`` for each unit of its size."""
+
+    each_s: float
+    rate_s: float
+
+    def at(self, size: float) -> float:
+        return self.each_s + self.rate_s * size
+
+
+def seconds_for(size: Size, runs: Iterable[Run]) -> float | None:
+    """Expected duration on the device that ``runs``, in order of time, ran on; None if they do not tell."""
+    newest = list(runs)[-NEWEST:]
+    with_voxels = [run for run in newest if run.size.voxels is not None]
+    if size.voxels is not None and len(with_voxels) >= min(FEW, len(newest)):
+        return _expected(size.voxels, [(r.size.voxels or 0, r.seconds) for r in with_voxels])
+    return _expected(size.size_bytes, [(r.size.size_bytes, r.seconds) for r in newest])
+
+
+def _expected(size: int, known: Sequence[tuple[int, float]]) -> float | None:
+    """``known``: sizes and seconds, in order of time."""
+    points = [(float(max(s, 1)), max(seconds, 0.001)) for s, seconds in known]
+    if not points:
+        return None
+    if len(points) < FEW:
+        return _scaled(float(max(size, 1)), points)
+    first = fit(points)
+    kept = [p for p in points if abs(math.log(p[1] / first.at(p[0]))) < math.log(ODD)]
+    return (fit(kept) if len(kept) >= FEW else first).at(max(size, 1))
+
+
+def _scaled(size: float, points: Sequence[tuple[float, float]]) -> float | None:
+    near = min(points, key=lambda p: abs(math.log(p[0] / size)))
+    if not 1 / FAR <= near[0] / size <= FAR:
+        return None
+    return statistics.median(seconds * math.sqrt(size / known) for known, seconds in points)
+
+
+def fit(points: Sequence[tuple[float, float]]) -> Line:
+    """The line with the least relative errors; neither of its numbers is negative."""
+    weights = [
+        FADING**age / s**2 for age, (_, s) in zip(range(len(points))[::-1], points, strict=True)
+    ]
+    total = sum(weights)
+    mean_x = sum(w * x for w, (x, _) in zip(weights, points, strict=True)) / total
+    mean_s = sum(w * s for w, (_, s) in zip(weights, points, strict=True)) / total
+    spread = sum(w * (x - mean_x) ** 2 for w, (x, _) in zip(weights, points, strict=True))
+    common = sum(w * (x - mean_x) * (s - mean_s) for w, (x, s) in zip(weights, points, strict=True))
+    rate_s = max(0.0, common / spread) if spread > (1e-3 * mean_x) ** 2 * total else 0.0
+    each_s = mean_s - rate_s * mean_x
+    if each_s >= 0:
+        return Line(each_s=each_s, rate_s=rate_s)
+    squares = sum(w * x * x for w, (x, _) in zip(weights, points, strict=True))
+    return Line(
+        each_s=0.0,
+        rate_s=sum(w * x * s for w, (x, s) in zip(weights, points, strict=True)) / squares,
+    )

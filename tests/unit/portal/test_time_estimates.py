@@ -1,0 +1,163 @@
+"""Estimates of time: three simulated days, replayed in time order, and the cases that one can count on one's fingers."""
+
+import pytest
+
+from dss_portal.estimates.forecast import Running, Site, Waiting, Worker, forecasts
+from dss_portal.estimates.pace import Run, Size, fit, seconds_for
+from support.simulated_days import Day, Known, Outcome, SimulatedTicket
+
+LUNGS = "lungs"
+
+
+def _size(voxels: int) -> Size:
+    return Size(voxels=voxels, size_bytes=voxels // 2)
+
+
+def _estimate(known: Known, ticket: SimulatedTicket) -> float | None:
+    found = forecasts(
+        Site(
+            now_s=known.now_s,
+            workers=[Worker(device=device, services=served) for device, served in known.workers],
+            running=[
+                Running(
+                    ticket_id=each.number,
+                    service=each.service,
+                    size=_size(each.voxels),
+                    began_s=each.started_s,
+                    progress=each.progress(known.now_s),
+                )
+                for each in known.running
+            ],
+            waiting={
+                service: [
+                    Waiting(
+                        ticket_id=each.number,
+                        service=service,
+                        size=_size(each.voxels),
+                        came_s=each.came_s,
+                    )
+                    for each in queue
+                ]
+                for service, queue in known.waiting.items()
+            },
+            runs=[
+                Run(
+                    service=run.service,
+                    size=_size(run.voxels),
+                    device=run.device,
+                    seconds=run.seconds,
+                    ended_s=run.ended_s,
+                )
+                for run in known.runs[-400:]
+            ],
+        )
+    )
+    return found[ticket.number].ends_s if ticket.number in found else None
+
+
+def _is_right(outcome: Outcome) -> bool:
+    assert outcome.told_s is not None
+    wrong_s = abs(outcome.told_s - outcome.total_s)
+    return wrong_s <= max(0.3 * outcome.total_s, 10.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_four_of_five_estimates_of_a_simulated_day_are_right(seed: int) -> None:
+    outcomes = Day(seed, _estimate).pass_by()
+
+    told = [outcome for outcome in outcomes if outcome.told_s is not None]
+    assert len(told) >= 0.9 * len(outcomes)
+    assert sum(map(_is_right, told)) >= 0.8 * len(told)
+
+
+def _run(voxels: int, seconds: float, *, device: str = "gpu", ended_s: float = 0.0) -> Run:
+    return Run(service=LUNGS, size=_size(voxels), device=device, seconds=seconds, ended_s=ended_s)
+
+
+RUNS = [_run(n * 10_000_000, 10.0 + 10.0 * n) for n in (1, 2, 3, 4, 5)]
+
+
+def _waiting(number: int, voxels: int = 20_000_000) -> Waiting:
+    return Waiting(ticket_id=number, service=LUNGS, size=_size(voxels), came_s=float(number))
+
+
+def _site(*, workers: int = 1, running: list[Running] | None = None, waiting: int = 0) -> Site:
+    return Site(
+        now_s=1000.0,
+        workers=[Worker(device="gpu", services=frozenset({LUNGS}))] * workers,
+        running=running or [],
+        waiting={LUNGS: [_waiting(number) for number in range(1, waiting + 1)]},
+        runs=RUNS,
+    )
+
+
+def test_a_run_takes_a_time_for_any_image_and_one_for_each_voxel() -> None:
+    assert seconds_for(_size(25_000_000), RUNS) == pytest.approx(35.0)
+    assert seconds_for(_size(100_000_000), RUNS) == pytest.approx(110.0)
+
+
+def test_where_voxels_are_not_known_bytes_tell() -> None:
+    assert seconds_for(Size(voxels=None, size_bytes=12_500_000), RUNS) == pytest.approx(35.0)
+
+
+def test_one_odd_run_does_not_count() -> None:
+    odd = [*RUNS, _run(30_000_000, 400.0), *RUNS]
+
+    assert seconds_for(_size(25_000_000), odd) == pytest.approx(35.0, rel=0.05)
+
+
+def test_few_runs_tell_of_images_of_their_own_size_only() -> None:
+    assert seconds_for(_size(20_000_000), RUNS[:1]) == pytest.approx(20.0 * 2**0.5)
+    assert seconds_for(_size(200_000_000), RUNS[:1]) is None
+    assert seconds_for(_size(20_000_000), []) is None
+
+
+def test_runs_of_one_size_make_a_line_without_a_slope() -> None:
+    line = fit([(1e7, 20.0)] * 5)
+
+    assert (line.each_s, line.rate_s) == pytest.approx((20.0, 0.0))
+
+
+def test_tickets_wait_for_those_before_them() -> None:
+    found = forecasts(_site(waiting=3))
+
+    assert [found[n].begins_s for n in (1, 2, 3)] == pytest.approx([0.0, 30.0, 60.0])
+    assert [found[n].ends_s for n in (1, 2, 3)] == pytest.approx([30.0, 60.0, 90.0])
+
+
+def test_two_workers_share_the_queue() -> None:
+    found = forecasts(_site(workers=2, waiting=3))
+
+    assert [found[n].ends_s for n in (1, 2, 3)] == pytest.approx([30.0, 30.0, 60.0])
+
+
+def test_nobody_serves_it_and_no_past_run_are_unknown() -> None:
+    assert forecasts(_site(workers=0, waiting=1)) == {}
+    site = _site(waiting=1)
+    assert forecasts(Site(**{**vars(site), "runs": []})) == {}
+
+
+def test_progress_corrects_what_past_runs_say() -> None:
+    slow = Running(ticket_id=9, service=LUNGS, size=_size(20_000_000), began_s=970.0, progress=0.5)
+
+    (found,) = forecasts(_site(running=[slow])).values()
+
+    assert found.ends_s == pytest.approx((30.0 * 60.0) ** 0.5 - 30.0)
+
+
+def test_a_run_that_takes_longer_than_expected_is_never_over() -> None:
+    late = Running(ticket_id=9, service=LUNGS, size=_size(20_000_000), began_s=0.0, progress=0.0)
+
+    assert forecasts(_site(running=[late]))[9].ends_s > 0
+
+
+def test_a_claimed_ticket_without_a_free_worker_waits_at_the_head() -> None:
+    held = [
+        Running(ticket_id=n, service=LUNGS, size=_size(20_000_000), began_s=990.0 + n, progress=0.0)
+        for n in (7, 8)
+    ]
+
+    found = forecasts(_site(running=held, waiting=1))
+
+    assert found[7].ends_s < found[8].ends_s < found[1].ends_s
