@@ -327,3 +327,24 @@ async def test_no_sentence_speaks_of_users_by_their_number(portal: Portal, ann: 
 
     assert "for user" not in page
     assert "There is no ticket 4711 of yours" in page
+
+
+async def test_the_viewer_says_what_is_wrong_with_a_workspace(ann: Client, done: int) -> None:
+    page = await ann.get(f"/tickets/{done}")
+    viewer = await ann.get(f"/tickets/{done}/view")
+
+    shown = await viewer.get_data(as_text=True)
+    assert "The workspace has no image layer" in shown
+    assert f'href="/tickets/{done}/view"' in await page.get_data(as_text=True)
+
+
+async def test_only_the_viewer_may_have_images_within_its_script(ann: Client, done: int) -> None:
+    page = await ann.get(f"/tickets/{done}")
+    viewer = await ann.get(f"/tickets/{done}/view")
+
+    usual = page.headers["Content-Security-Policy"]
+    assert "script-src 'self';" in usual
+    assert "data:" not in usual
+    assert viewer.headers["Content-Security-Policy"] == usual.replace(
+        "img-src 'self'", "img-src 'self' data:"
+    )

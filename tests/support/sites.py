@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import httpx
@@ -77,10 +78,10 @@ class Site:
         self.stack.command("services", "add", provider, str(file))
 
 
-def browse(browser: Browser, client: httpx.Client) -> Page:
-    """A browser with the session of ``client``."""
+def browse(browser: Browser, client: httpx.Client, **options: Any) -> Page:
+    """A browser with the session of ``client``; ``options`` are Playwright's of a context."""
     (cookie,) = [c for c in client.cookies.jar if c.name == "webpy_session_id"]
-    context = browser.new_context(base_url=str(client.base_url))
+    context = browser.new_context(base_url=str(client.base_url), **options)
     context.set_default_timeout(10_000)
     address = str(client.base_url)
     context.add_cookies([{"name": cookie.name, "value": cookie.value or "", "url": address}])
@@ -126,9 +127,11 @@ def claim(provider: httpx.Client, name: str, service: str) -> int:
     return int(answer.text)
 
 
-def finish(provider: httpx.Client, ticket: int, status: str) -> None:
-    """With results, if it is a success."""
-    for name, data in result_files().items() if status == "success" else ():
+def finish(
+    provider: httpx.Client, ticket: int, status: str, files: dict[str, bytes] | None = None
+) -> None:
+    """With results, ``files`` or those of ``result_files``, if it is a success."""
+    for name, data in (files or result_files()).items() if status == "success" else ():
         _send(provider, f"/api/pro/tickets/{ticket}/files/results", name, data)
     answer = provider.post(f"/api/pro/tickets/{ticket}/status", data={"status": status})
     assert answer.text == status, answer.text

@@ -62,14 +62,11 @@ async def _secure(response: Response) -> Response:
 
 
 def _secured(response: Response) -> Response:
-    """Allow only our own origin: its style sheet, script and images; no frame around the page.
+    """Add what protects a page; one that needs more than the usual policy has set its own.
 
     Files of users and providers lie on this origin too, but with types that no browser runs as a script.
     """
-    response.headers["Content-Security-Policy"] = (
-        "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; "
-        "img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-    )
+    response.headers.setdefault("Content-Security-Policy", rendering.content_policy())
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers["Cache-Control"] = "no-store"

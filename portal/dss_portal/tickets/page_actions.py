@@ -4,9 +4,9 @@ from quart import Response, request
 
 from dss_portal.accounts.sessions import current_user
 from dss_portal.models import Status
-from dss_portal.pages.rendering import confirmation, page, see_other
-from dss_portal.tickets import deletions, submission
-from dss_portal.tickets.page_view import FAILED, SHOWN_LINES, view_of
+from dss_portal.pages.rendering import confirmation, content_policy, page, see_other
+from dss_portal.tickets import deletions, submission, viewing
+from dss_portal.tickets.page_view import FAILED, SHOWN_LINES, picture_of, view_of
 from dss_portal.web.context import components
 
 _CONSEQUENCES = {
@@ -28,6 +28,23 @@ async def show(ticket_id: int, base: str, *, as_admin: bool) -> Response:
         shown_lines=SHOWN_LINES,
         view=await view_of(components().datastore, ticket, with_claims=as_admin),
     )
+
+
+async def view(ticket_id: int) -> Response:
+    """The viewer of its image and segmentation.  Raises Refused.
+
+    NiiVue's letters and shading are images within its script, hence ``data:``; it needs no other exception.
+    """
+    ticket = await submission.readable(ticket_id, current_user())
+    answer = await page(
+        "viewer.html",
+        ticket=ticket,
+        is_own=ticket.user_id == current_user().id,
+        scene=await viewing.scene(components().datastore, ticket),
+        picture=await picture_of(ticket),
+    )
+    answer.headers["Content-Security-Policy"] = content_policy(images="'self' data:")
+    return answer
 
 
 async def delete(ticket_id: int, *, back: str, listing: str) -> Response:

@@ -18,7 +18,7 @@ from dss_portal.models import (
 )
 from dss_portal.services import liveness
 from dss_portal.services.liveness import SENTENCES, Missed
-from dss_portal.tickets import findings, progress, queue, reasons, store
+from dss_portal.tickets import findings, progress, queue, reasons, store, viewing
 from dss_portal.tickets.stages import Stage, stages
 from dss_portal.tickets.views import LogLine, Place
 
@@ -47,6 +47,10 @@ class TicketView:
     claims: Sequence[Claim]
 
     @property
+    def is_viewable(self) -> bool:
+        return viewing.workspace_area(self.inputs, self.results) is not None
+
+    @property
     def total_bytes(self) -> int:
         """Total size of the results."""
         return sum(file.size_bytes for file in self.results)
@@ -69,7 +73,7 @@ async def view_of(datastore: Datastore, ticket: Ticket, *, with_claims: bool) ->
         place=await queue.place(ticket),
         missed=await _missed(ticket),
         reason=await _reason(ticket),
-        picture=next(filter(inline.is_picture, reversed(attached)), None),
+        picture=_picture(attached),
         labels=await findings.labels(ticket.id),
         warnings=_warnings(log, history) if is_done else (),
         reports=await inline.shown(datastore, attached),
@@ -79,6 +83,18 @@ async def view_of(datastore: Datastore, ticket: Ticket, *, with_claims: bool) ->
         history=history,
         claims=await overview.claims(ticket.id) if with_claims else (),
     )
+
+
+async def picture_of(ticket: Ticket) -> Attachment | None:
+    """The last picture of the log."""
+    if ticket.status is Status.DELETED:
+        return None
+    log = await store.newest_log(ticket.id, SHOWN_LINES)
+    return _picture([file for line in log for file in line.attachments])
+
+
+def _picture(attached: Sequence[Attachment]) -> Attachment | None:
+    return next(filter(inline.is_picture, reversed(attached)), None)
 
 
 async def _missed(ticket: Ticket) -> str:

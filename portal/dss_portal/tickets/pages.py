@@ -44,6 +44,11 @@ async def show(ticket_id: int) -> Response:
     return await ticket_actions.show(ticket_id, addresses.ticket(ticket_id), as_admin=False)
 
 
+@blueprint.get(f"/<{NUMBER}:ticket_id>/view")
+async def view(ticket_id: int) -> Response:
+    return await ticket_actions.view(ticket_id)
+
+
 @blueprint.route(f"/<{NUMBER}:ticket_id>/delete", methods=["GET", "POST"])
 async def delete(ticket_id: int) -> Response:
     return await ticket_actions.delete(

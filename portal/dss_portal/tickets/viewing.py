@@ -1,0 +1,128 @@
+"""Which files of a ticket the viewer shows: the main image and the segmentations of its workspace, and their labels."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dss_datastore.layout import Area
+from dss_portal.datastore import Datastore
+from dss_portal.models import Status, Ticket, TicketFile
+from dss_portal.tickets import store
+from dss_workspace.errors import WorkspaceInvalid
+from dss_workspace.label_table import label_table
+from dss_workspace.layers import Layer, Role, layers
+from dss_workspace.registry import Folder, read
+
+NO_FILES = "This ticket has no workspace, so there is nothing to look at."
+SEVERAL = "This ticket has several workspaces; which of them to show is not known."
+GONE = "The files of this ticket have been removed."
+_WHITE = "#ffffff"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownFile:
+    """An image file: where it is in the ticket, and what its layer is called."""
+
+    area: Area
+    index: int
+    name: str
+    nickname: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownLabel:
+    """``colour`` as in a style sheet."""
+
+    value: int
+    name: str
+    colour: str
+    is_visible: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """What the viewer shows.  ``problem`` says in a sentence why that is nothing, or not all."""
+
+    image: ShownFile | None = None
+    segmentations: Sequence[ShownFile] = ()
+    labels: Sequence[ShownLabel] = ()
+    problem: str = ""
+
+
+def workspace_area(inputs: Sequence[TicketFile], results: Sequence[TicketFile]) -> Area | None:
+    """The area whose workspace is shown: that of the results, if it has one."""
+    if _workspaces(results):
+        return "results"
+    return "input" if _workspaces(inputs) else None
+
+
+async def scene(datastore: Datastore, ticket: Ticket) -> Scene:
+    """The workspace of the results, or before there are any that of the input."""
+    files: dict[Area, list[TicketFile]] = {
+        "results": await store.files(ticket.id, "results"),
+        "input": await store.files(ticket.id, "input"),
+    }
+    area = workspace_area(files["input"], files["results"])
+    if area is None:
+        return Scene(problem=GONE if ticket.status is Status.DELETED else NO_FILES)
+    workspaces = _workspaces(files[area])
+    if len(workspaces) > 1:
+        return Scene(problem=SEVERAL)
+    path = await datastore.file(ticket.id, area, workspaces[0].name)
+    try:
+        return await asyncio.to_thread(lambda: _scene(read(path), area, files[area]))
+    except WorkspaceInvalid as error:
+        return Scene(problem=str(error))
+    except FileNotFoundError:
+        return Scene(problem=GONE)
+
+
+def _workspaces(files: Sequence[TicketFile]) -> list[TicketFile]:
+    return [file for file in files if file.name.casefold().endswith(".itksnap")]
+
+
+def _scene(workspace: Folder, area: Area, files: Sequence[TicketFile]) -> Scene:
+    """Raises WorkspaceInvalid."""
+    by_name = {file.name: file for file in files}
+    found = layers(workspace)
+    drawn = [layer for layer in found if layer.role == Role.SEGMENTATION]
+    lost = [layer.called for layer in (found[0], *drawn) if layer.file_name not in by_name]
+    problem = f"The workspace names files that the ticket lacks: {', '.join(lost)}." if lost else ""
+    if found[0].file_name not in by_name:
+        return Scene(problem=problem)
+    there = [layer for layer in drawn if layer.file_name in by_name]
+    return Scene(
+        image=_file(area, found[0], by_name),
+        segmentations=[_file(area, layer, by_name) for layer in there],
+        labels=[_label(value, element) for value, element in label_table(workspace).items()],
+        problem=problem,
+    )
+
+
+def _file(area: Area, layer: Layer, by_name: Mapping[str, TicketFile]) -> ShownFile:
+    file = by_name[layer.file_name]
+    return ShownFile(
+        area=area,
+        index=file.index,
+        name=file.name,
+        nickname=layer.nickname,
+        size_bytes=file.size_bytes,
+    )
+
+
+def _label(value: int, element: Folder) -> ShownLabel:
+    """An entry of ITK-SNAP's table; ``Flags`` are "visible in 3-D" and "visible"."""
+    return ShownLabel(
+        value=value,
+        name=element.get("Label") or f"Label {value}",
+        colour=_colour(element.get("Color")),
+        is_visible=element.get("Flags", "1 1").split()[-1:] != ["0"],
+    )
+
+
+def _colour(text: str) -> str:
+    parts = text.split()
+    if len(parts) != 3 or not all(p.isdecimal() and int(p) <= 255 for p in parts):
+        return _WHITE
+    return "#" + "".join(f"{int(part):02x}" for part in parts)
