@@ -1,5 +1,62 @@
-"""What users and scripts talk to a Distributed Segmentation Service with.
+"""Talk to a Distributed Segmentation Service: ``Client``, and ``AsyncClient`` for asyncio.
 
-``dss_client.itksnap.ItkSnap`` behaves on the wire as ITK-SNAP does; the rest prepares its uploads and
-reads its downloads.
+Importing this loads nothing else; a name is loaded when it is first used.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dss_client.asynchronous import AsyncClient
+    from dss_client.client import Client
+    from dss_client.errors import (
+        ClientError,
+        ImageUnreadable,
+        NotUnderstood,
+        Refused,
+        ServiceUnfit,
+        SignInRefused,
+        Unreachable,
+    )
+    from dss_client.records import (
+        Attachment,
+        Detail,
+        LogLine,
+        ServiceDetail,
+        ServiceRow,
+        Tag,
+        TicketRow,
+    )
+
+__all__ = [
+    "AsyncClient",
+    "Attachment",
+    "Client",
+    "ClientError",
+    "Detail",
+    "ImageUnreadable",
+    "LogLine",
+    "NotUnderstood",
+    "Refused",
+    "ServiceDetail",
+    "ServiceRow",
+    "ServiceUnfit",
+    "SignInRefused",
+    "Tag",
+    "TicketRow",
+    "Unreachable",
+]
+
+_PLACES = {"AsyncClient": "asynchronous", "Client": "client"}
+_RECORDS = {"Attachment", "Detail", "LogLine", "ServiceDetail", "ServiceRow", "Tag", "TicketRow"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'dss_client' has no attribute {name!r}")
+    place = _PLACES.get(name) or ("records" if name in _RECORDS else "errors")
+    return getattr(import_module(f"dss_client.{place}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -8,9 +8,10 @@ from typing import Protocol, TypeVar
 from dss_client.batch_items import REFUSED, SUBMITTED, SUCCESS, WAITING, Item
 from dss_client.batch_journal import Journal
 from dss_client.errors import ClientError, Refused, SignInRefused
+from dss_client.flows import Chosen
 from dss_client.itksnap import ItkSnap
 from dss_client.patience import patiently
-from dss_client.sending import Chosen, Stopwatch, Watcher, fetch, submit
+from dss_client.sending import Stopwatch, Watcher, fetch, submit
 from dss_client.shipment import Source
 
 POLL_S = 2.0

@@ -3,11 +3,11 @@
 """From the user's file or DICOM folder to the layer that ITK-SNAP would upload."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dss_client.errors import ImageUnreadable
+from dss_client.layer import Layer
 from dss_images.dicom.notes import Note
 
 if TYPE_CHECKING:
@@ -15,15 +15,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[float], None]
 """Called with the share that is done, 0 to 1."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Layer:
-    """``size`` in voxels (x, y, z, ...).  ``notes`` are for the ticket's log."""
-
-    path: Path
-    size: tuple[int, ...]
-    notes: tuple[Note, ...] = ()
 
 
 Stage = Callable[[str], None]

@@ -2,33 +2,30 @@
 
 import os
 import ssl
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import TypeVar, assert_never, cast
 
 import httpx
 
 from dss_client.cookie_jar import CookieJar
-from dss_client.errors import Refused, Unreachable
+from dss_client.errors import Unreachable
 from dss_client.multipart import CHUNK_BYTES, FileForm, Progress
-from dss_client.proxies import proxy_for, require_address
+from dss_client.proxies import Proxy, proxy_for, require_address
+from dss_client.steps import Answer, Ask, Download, Pause, Step, Steps, Upload, good
 from dss_client.unreachable import unreachable
 from dss_datastore.writing import replacing
+
+T = TypeVar("T")
 
 FORM = "application/x-www-form-urlencoded"
 CONNECT_S = 30.0
 SILENCE_S = 300.0
 """ITK-SNAP has no timeouts; a slow connection does not reach these, a broken one does."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """A response.  ``body`` is not decompressed: ITK-SNAP does not request compression and cannot decode it."""
-
-    status: int
-    body: bytes
+TIMEOUT = httpx.Timeout(SILENCE_S, connect=CONNECT_S)
 
 
 class RestClient:
@@ -52,41 +49,80 @@ class RestClient:
         self._jar = jar
         self._proxy = proxy_for(server, os.environ) if transport is None else None
         self._http = httpx.Client(
-            verify=_tls(server),
+            verify=tls(server),
             transport=transport,
-            timeout=httpx.Timeout(SILENCE_S, connect=CONNECT_S),
+            timeout=TIMEOUT,
             proxy=self._proxy.address if self._proxy else None,
             trust_env=False,  # httpx raises on NO_PROXY entries that curl understands
         )
 
+    @property
+    def proxy(self) -> Proxy | None:
+        """The one that leads to the server."""
+        return self._proxy
+
     def close(self) -> None:
         self._http.close()
 
-    def get(self, path: str, within_s: float | None = None) -> bytes:
-        """The response's body.  Like every method here, raises Refused or Unreachable.
+    def run(self, steps: Steps[T], pause: Callable[[float], object] = time.sleep) -> T:
+        """Carry out a flow of the protocol; the value that it returns.  Errors are raised in the flow."""
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    answer = self.perform(step, pause)
+                except BaseException as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(answer)
+        except StopIteration as end:
+            return cast("T", end.value)
 
-        ``within_s`` replaces CONNECT_S and SILENCE_S.
-        """
-        request = self._request("GET", path)
-        if within_s is not None:
-            request.extensions["timeout"] = httpx.Timeout(within_s).as_dict()
-        return _good(self._read(request))
+    def perform(self, step: Step, pause: Callable[[float], object] = time.sleep) -> Answer:
+        """Carry out one step.  Raises Unreachable; of files also Refused."""
+        match step:
+            case Ask():
+                with self._answer(self.request_of(step)) as response:
+                    self.keep(step, response)
+                    return _whole(response)
+            case Upload(ticket=ticket, file=file, progress=progress):
+                return Answer(body=self.upload(f"api/tickets/{ticket}/files/input", file, progress))
+            case Download(path=path, target=target, progress=progress):
+                self.download(path, target, progress)
+            case Pause(seconds=seconds):
+                pause(seconds)
+            case _:
+                assert_never(step)
+        return Answer()
+
+    def request_of(self, ask: Ask) -> httpx.Request:
+        """As it goes over the wire."""
+        if ask.method == "POST":
+            request = self._form(ask.path, ask.body, cookie=not ask.signs_in)
+        else:
+            request = self._request("GET", ask.path)
+        if ask.within_s is not None:
+            request.extensions["timeout"] = httpx.Timeout(ask.within_s).as_dict()
+        return request
+
+    def keep(self, ask: Ask, response: httpx.Response) -> None:
+        """Keep the cookies of a response that signs in."""
+        if ask.signs_in:
+            self._jar.replace(response)
+
+    def get(self, path: str) -> bytes:
+        """The response's body.  Like every method here, raises Refused or Unreachable."""
+        return good(self._read(self._request("GET", path)))
 
     def post(self, path: str, body: str) -> bytes:
         """Send ``body`` without encoding it, as ITK-SNAP does, and return the response's body."""
-        return _good(self._read(self._form(path, body)))
-
-    def log_in(self, path: str, body: str) -> Answer:
-        """Post ``body`` without a cookie and keep the cookies of the response.  Does not check the status."""
-        with self._answer(self._form(path, body, cookie=False)) as response:
-            self._jar.replace(response)
-            return _whole(response)
+        return good(self._read(self._form(path, body)))
 
     def upload(self, path: str, file: Path, progress: Progress | None = None) -> bytes:
         """Upload ``file`` as a stream with a Content-Length, and return the response's body."""
         form = FileForm(file)
         headers = {"Content-Length": str(form.length_bytes), "Content-Type": form.content_type}
-        return _good(self._read(self._request("POST", path, headers, form.chunks(progress))))
+        return good(self._read(self._request("POST", path, headers, form.chunks(progress))))
 
     def download(self, path: str, target: Path, progress: Progress | None = None) -> None:
         """Download to a temporary file, then rename it: ``target`` is complete or unchanged."""
@@ -142,7 +178,7 @@ class RestClient:
             raise unreachable(self.server, self._proxy, error) from error
 
 
-def _tls(server: str) -> ssl.SSLContext | bool:
+def tls(server: str) -> ssl.SSLContext | bool:
     """Certificates for HTTPS only, because reading them takes longer than a request."""
     return ssl.create_default_context() if server.startswith("https:") else False
 
@@ -151,15 +187,9 @@ def _whole(response: httpx.Response) -> Answer:
     return Answer(status=response.status_code, body=b"".join(response.iter_raw()))
 
 
-def _good(answer: Answer) -> bytes:
-    if answer.status != HTTPStatus.OK:
-        raise Refused(answer.status, answer.body.decode(errors="replace"))
-    return answer.body
-
-
 def _write(response: httpx.Response, draft: Path, progress: Progress | None) -> None:
     if response.status_code != HTTPStatus.OK:
-        _good(_whole(response))
+        good(_whole(response))
     total, done = int(response.headers.get("Content-Length", 0)), 0
     with draft.open("wb") as file:
         for chunk in response.iter_raw(CHUNK_BYTES):

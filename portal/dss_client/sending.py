@@ -3,15 +3,16 @@
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from dss_client.errors import ClientError, NotUnderstood
+from dss_client import flows
+from dss_client.errors import NotUnderstood
+from dss_client.flows import Chosen, Heard
 from dss_client.itksnap import ItkSnap
-from dss_client.records import Detail, LogLine, ServiceDetail
-from dss_client.selection import choose_service
+from dss_client.records import Detail, LogLine
 from dss_client.shipment import Source, prepare
 from dss_client.volumes import LabelVolume, measure
 from dss_client.workspace import read_outcome
@@ -19,30 +20,12 @@ from dss_client.workspace import read_outcome
 POLL_S = 1.0
 """Four times as often as ITK-SNAP: a user is watching."""
 
-WITHDRAW_S = 10.0
-"""Short, since the user may have pressed Ctrl-C and waits."""
 
-
-class Watcher(Protocol):
+class Watcher(Heard, Protocol):
     """Shows the progress to the user."""
 
     def note(self, text: str) -> None:
         """Say a sentence."""
-
-    def stage(self, name: str) -> None:
-        """Something else begins."""
-
-    def moved(self, done_bytes: int, total_bytes: int) -> None:
-        """A file is on its way; a total of 0 is not known."""
-
-    def created(self, ticket: int) -> None:
-        """The server has created the ticket."""
-
-    def submitted(self, ticket: int) -> None:
-        """The ticket is submitted; from now on it needs no client."""
-
-    def withdrawn(self, ticket: int) -> None:
-        """It was deleted, because it could not be submitted."""
 
     def polled(self, detail: Detail) -> None:
         """The ticket's state, and the log lines that are new."""
@@ -124,18 +107,9 @@ def fetch(client: ItkSnap, ticket: int, folder: Path, watcher: Watcher) -> Resul
     return Results(files=tuple(files), workspace=workspaces[0], labels=tuple(labels))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Chosen:
-    """A service, and what it says of itself."""
-
-    githash: str
-    detail: ServiceDetail
-
-
 def chosen(client: ItkSnap, service: str) -> Chosen:
     """Choose a service by name or hash.  Raises ServiceUnfit if the server does not list it."""
-    row = choose_service(client.services(), service)
-    return Chosen(githash=row.githash, detail=client.service_detail(row.githash))
+    return client.run(flows.chosen(service))
 
 
 def submit(
@@ -151,39 +125,7 @@ def submit(
         with watch.stage("prepare"):
             write = prepare(source, service.detail, Path(folder), watcher)
         with watch.stage("upload"):
-            ticket = _create(client, service.githash, watcher)
-            with _withdrawn_unless_submitted(client, ticket, watcher):
-                write(ticket)
-                _upload(client, ticket, Path(folder), watcher)
-    return ticket
-
-
-@contextmanager
-def _withdrawn_unless_submitted(client: ItkSnap, ticket: int, watcher: Watcher) -> Iterator[None]:
-    """Whatever goes wrong, Ctrl-C included: the ticket would count in the user's quota."""
-    try:
-        yield
-    except BaseException:
-        with suppress(ClientError):
-            client.delete(ticket, within_s=WITHDRAW_S)
-            watcher.withdrawn(ticket)
-        raise
-
-
-def _create(client: ItkSnap, githash: str, watcher: Watcher) -> int:
-    ticket = client.create_ticket(githash)
-    if ticket <= 0:
-        raise NotUnderstood("The server did not answer with the number of a ticket.")
-    watcher.created(ticket)
-    return ticket
-
-
-def _upload(client: ItkSnap, ticket: int, folder: Path, watcher: Watcher) -> None:
-    watcher.stage("Uploading")
-    for path in sorted(folder.iterdir()):
-        client.upload(ticket, path, watcher.moved)
-    client.submit(ticket)
-    watcher.submitted(ticket)
+            return client.run(flows.submitted(service.githash, Path(folder), write, watcher))
 
 
 def _follow(

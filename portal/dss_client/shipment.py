@@ -3,12 +3,11 @@
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Protocol
 
 from dss_client.errors import ImageUnreadable
-from dss_client.images import Layer, write_layer
+from dss_client.layer import Layer
 from dss_client.records import ServiceDetail
 from dss_client.selection import main_image_tags, require_tags
 from dss_client.workspace import write_workspace
@@ -23,6 +22,9 @@ WORKSPACE = ".itksnap"
 
 Write = Callable[[int], Path]
 """Writes the workspace for the ticket of that number beside its layers."""
+
+AsItIs = Callable[[Path, Path], Layer]
+"""Puts an image file into a folder as it is."""
 
 
 class Told(Protocol):
@@ -47,35 +49,73 @@ class Source:
     tagged: Mapping[str, Path] = field(default_factory=dict)
 
 
-def prepare(source: Source, service: ServiceDetail, folder: Path, told: Told) -> Write:
-    """Write the layers into ``folder``.  Raises ImageUnreadable, and ServiceUnfit if a tag is missing."""
+def prepare(
+    source: Source,
+    service: ServiceDetail,
+    folder: Path,
+    told: Told,
+    as_it_is: AsItIs | None = None,
+) -> Write:
+    """Write the layers into ``folder``; by ``as_it_is`` instead of reading and judging them.
+
+    Raises ImageUnreadable, and ServiceUnfit if a tag is missing.
+    """
+    to_layer = _Reading(told, folder) if as_it_is is None else _Plain(as_it_is, folder)
     if source.path.name.endswith(WORKSPACE):
-        return _from_workspace(source, service, folder, told)
+        return _from_workspace(source, service, folder, to_layer)
     require_tags(service, set(source.tagged))
-    main = _layer(source.path, source.series, folder, told)
-    others = [(tag, _layer(path, "", folder, told)) for tag, path in source.tagged.items()]
+    main = to_layer(source.path, source.series)
+    others = [(tag, to_layer(path)) for tag, path in source.tagged.items()]
     tags = [tag for tag in main_image_tags(service) if tag not in source.tagged]
     return lambda number: write_workspace(number, main, tags, others)
 
 
-def _layer(path: Path, series: str, folder: Path, told: Told) -> Layer:
-    told.stage("Reading the image")
-    layer = write_layer(path, folder, series, partial(_read, told), told.stage)
-    for note in layer.notes:
-        told.note(note.text)
-    return layer
+class _ToLayer(Protocol):
+    def __call__(self, path: Path, series: str = "") -> Layer:
+        """Write an image into the ticket's folder.  Raises ImageUnreadable."""
 
 
-def _read(told: Told, share: float) -> None:
-    told.moved(round(share * 1000), 1000)
+class _Reading:
+    """Reads and judges an image, and writes it anew."""
+
+    def __init__(self, told: Told, folder: Path) -> None:
+        self._told = told
+        self._folder = folder
+
+    def __call__(self, path: Path, series: str = "") -> Layer:
+        from dss_client.images import write_layer  # noqa: PLC0415  (needs the extra ``images``)
+
+        self._told.stage("Reading the image")
+        layer = write_layer(path, self._folder, series, self._read, self._told.stage)
+        for note in layer.notes:
+            self._told.note(note.text)
+        return layer
+
+    def _read(self, share: float) -> None:
+        self._told.moved(round(share * 1000), 1000)
 
 
-def _from_workspace(source: Source, service: ServiceDetail, folder: Path, told: Told) -> Write:
+class _Plain:
+    """Takes a file as it is."""
+
+    def __init__(self, as_it_is: AsItIs, folder: Path) -> None:
+        self._as_it_is = as_it_is
+        self._folder = folder
+
+    def __call__(self, path: Path, series: str = "") -> Layer:
+        if series:
+            raise ImageUnreadable(f"{path.name} is sent as it is, so there is no series {series}.")
+        return self._as_it_is(path, self._folder)
+
+
+def _from_workspace(
+    source: Source, service: ServiceDetail, folder: Path, to_layer: _ToLayer
+) -> Write:
     root = _opened(source.path)
     found = {key: _file(source.path, root, layer) for key, layer in ws.layer_folders(root).items()}
     tags = {tag for layer in ws.layers(root) for tag in layer.tags}
     require_tags(service, tags)
-    written = {key: _layer(path, "", folder, told) for key, path in found.items()}
+    written = {key: to_layer(path) for key, path in found.items()}
     for key, layer in written.items():
         place = root.make(f"Layers.{key}")
         place.set("AbsolutePath", layer.path.as_posix())

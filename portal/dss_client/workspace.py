@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dss_client.errors import NotUnderstood
-from dss_client.images import Layer
+from dss_client.layer import Layer
 from dss_workspace.errors import WorkspaceInvalid
 from dss_workspace.label_table import label_table
 from dss_workspace.layers import Role, flat_name, layer_folders, layer_key, main_folder

@@ -19,9 +19,9 @@ from support.stacks import Stack
 pytestmark = pytest.mark.stack
 
 PAGES = CHECKOUT / "docs/pages"
-BLOCK = re.compile(r"^```(sh|sh background)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(sh|sh background|python run)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SPEC = PhantomSpec(size=(96, 80, 72), spacing_mm=(4.0, 4.0, 4.5), seed=3)
-NAMED = ("users/command-line.md", "providers/guide.md")
+NAMED = ("users/command-line.md", "users/library.md", "providers/guide.md")
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
@@ -76,7 +76,8 @@ def test_the_commands_of_a_page_work_as_printed(
 ) -> None:
     with ExitStack() as running:
         for mark, text in blocks(page):
-            command = ["bash", "-euo", "pipefail", "-c", text]
+            shell = ["bash", "-euo", "pipefail", "-c", text]
+            command = [sys.executable, "-c", text] if mark == "python run" else shell
             if mark == "sh background":
                 publisher = running.enter_context(
                     subprocess.Popen(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dss_client.errors import NotUnderstood
-from dss_client.images import Layer
+from dss_client.layer import Layer
 from dss_client.volumes import LabelVolume, measure
 from dss_client.workspace import Outcome, read_outcome, write_workspace
 from support.builders import (

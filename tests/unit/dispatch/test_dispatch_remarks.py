@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dss_client.images import Layer
+from dss_client.layer import Layer
 from dss_client.workspace import write_workspace
 from dss_dispatch.service import service_from
 from dss_dispatch.submission.reading import read_submission

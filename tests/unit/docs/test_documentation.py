@@ -24,7 +24,7 @@ from support.builders import service_json
 
 PAGES = CHECKOUT / "docs/pages"
 BLOCK = re.compile(r"^( *)```([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
-MARKS = {"sh", "sh background", "console", "python", "json", ""}
+MARKS = {"sh", "sh background", "console", "python", "python run", "json", ""}
 """``sh`` is run by test_documented_commands.py, ``console`` is for other machines, "" is output or a drawing."""
 
 

@@ -1,0 +1,123 @@
+"""Carries out flows of the protocol on an asynchronous connection."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from threading import Event
+from typing import TypeVar, assert_never, cast
+
+import httpx
+
+from dss_client.cookie_jar import CookieJar
+from dss_client.multipart import Progress
+from dss_client.rest import TIMEOUT, RestClient, tls
+from dss_client.steps import Answer, Ask, Download, Pause, Step, Steps, Upload
+from dss_client.unreachable import unreachable
+
+T = TypeVar("T")
+
+CANCEL_S = 1.0
+"""So long a cancelled task waits for its file to stop."""
+
+
+class AsyncRest:
+    """Requests and cookies are those of a RestClient, which also moves the files, in threads: reading and writing them blocks."""
+
+    def __init__(self, server: str, jar: Path | None, token: str) -> None:
+        self._server = server
+        self._rest = RestClient(server, CookieJar(jar), bearer=token)
+        self._moving = asyncio.Lock()
+        proxy = self._rest.proxy
+        self._http = httpx.AsyncClient(
+            verify=tls(server),
+            timeout=TIMEOUT,
+            proxy=proxy.address if proxy else None,
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        self._rest.close()
+        await self._http.aclose()
+
+    async def run(self, steps: Steps[T]) -> T:
+        """Carry out a flow; the value that it returns.  Errors, a cancellation included, are raised in the flow."""
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    answer = await self._perform(step)
+                except BaseException as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(answer)
+        except StopIteration as end:
+            return cast("T", end.value)
+
+    async def _perform(self, step: Step) -> Answer:
+        match step:
+            case Ask():
+                return await self._asked(step)
+            case Pause(seconds=seconds):
+                await asyncio.sleep(seconds)
+                return Answer()
+            case Upload() | Download():
+                async with self._moving:
+                    return await self._moved(step)
+            case _:
+                assert_never(step)
+
+    async def _asked(self, ask: Ask) -> Answer:
+        try:
+            response = await self._http.send(
+                self._rest.request_of(ask), stream=True, auth=None, follow_redirects=False
+            )
+            try:
+                self._rest.keep(ask, response)
+                parts = [part async for part in response.aiter_raw()]
+            finally:
+                await response.aclose()
+        except httpx.TransportError as error:
+            raise unreachable(self._server, self._rest.proxy, error) from error
+        return Answer(status=response.status_code, body=b"".join(parts))
+
+    async def _moved(self, step: Upload | Download) -> Answer:
+        stopped = Event()
+        watched = _until(stopped, step)
+        moving = asyncio.ensure_future(asyncio.to_thread(self._rest.perform, watched))
+        try:
+            return await asyncio.shield(moving)
+        except asyncio.CancelledError:
+            stopped.set()
+            with suppress(Exception):
+                await asyncio.wait_for(asyncio.shield(moving), CANCEL_S)
+            moving.add_done_callback(_forget)
+            raise
+
+
+class _Stopped(Exception):
+    """Ends a transfer from within."""
+
+
+def _until(stopped: Event, step: Upload | Download) -> Upload | Download:
+    """The same transfer, which ends at its next piece once ``stopped`` is set."""
+    progress = _watched(stopped, step.progress)
+    if isinstance(step, Upload):
+        return Upload(ticket=step.ticket, file=step.file, progress=progress)
+    return Download(path=step.path, target=step.target, progress=progress)
+
+
+def _watched(stopped: Event, progress: Progress | None) -> Callable[[int, int], None]:
+    def moved(done_bytes: int, total_bytes: int) -> None:
+        if stopped.is_set():
+            raise _Stopped
+        if progress is not None:
+            progress(done_bytes, total_bytes)
+
+    return moved
+
+
+def _forget(moving: "asyncio.Future[Answer]") -> None:
+    """What a stopped transfer raised is no news."""
+    if not moving.cancelled():
+        moving.exception()

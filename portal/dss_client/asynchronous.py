@@ -1,0 +1,100 @@
+"""The library's client for asyncio: the same flows as the blocking one, on another connection."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from dss_client import flows, protocol
+from dss_client.async_rest import AsyncRest
+from dss_client.client import POLL_S
+from dss_client.flows import Chosen, Heard, Watch
+from dss_client.plain_shipment import Silent, prepared
+from dss_client.records import Detail, ServiceRow, TicketRow
+
+
+class AsyncClient:
+    """As ``dss_client.Client``, with coroutines.  Several may run at once; files are moved one after the other.
+
+    A ``send`` that is cancelled leaves nothing on the server.
+    """
+
+    def __init__(self, server: str, *, token: str = "", jar: Path | None = None) -> None:
+        self._rest = AsyncRest(server, jar, token)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._rest.close()
+
+    async def login(self, token: str) -> str:
+        """Sign in with a one-time token; the user's e-mail address.  Raises SignInRefused."""
+        return await self._rest.run(protocol.login(token))
+
+    async def account(self) -> str:
+        """The e-mail address of the session.  Raises SignInRefused; a token for programs has no session."""
+        return await self._rest.run(protocol.account())
+
+    async def services(self) -> list[ServiceRow]:
+        """By name and version."""
+        return await self._rest.run(protocol.services())
+
+    async def service(self, name: str) -> Chosen:
+        """The newest service of that name, or the one with that hash.  Raises ServiceUnfit."""
+        return await self._rest.run(flows.chosen(name))
+
+    async def tickets(self) -> list[TicketRow]:
+        """The user's own, except deleted ones."""
+        return await self._rest.run(protocol.tickets())
+
+    async def ticket(self, number: int, since: int = 0) -> Detail:
+        """State and progress, and the log lines with ids above ``since``."""
+        return await self._rest.run(protocol.detail(number, since))
+
+    async def send(
+        self,
+        path: Path,
+        service: str,
+        *,
+        tagged: Mapping[str, Path] | None = None,
+        heard: Heard | None = None,
+    ) -> int:
+        """Send a NIfTI file or a workspace of NIfTI files as they are; the ticket's number.
+
+        ``tagged`` are further images by tag.  If it fails, nothing is left on the server.
+        """
+        found = await self.service(service)
+        with tempfile.TemporaryDirectory(prefix="alfabis_") as name:
+            folder = Path(name)
+            write = await asyncio.to_thread(prepared, path, tagged or {}, found.detail, folder)
+            steps = flows.submitted(found.githash, folder, write, heard or Silent())
+            return await self._rest.run(steps)
+
+    async def watch(self, number: int, *, every_s: float = POLL_S) -> AsyncIterator[Detail]:
+        """The ticket's state every ``every_s`` seconds until it has ended, each time with the new log lines."""
+        watch = Watch(number, every_s)
+        while (found := await self._rest.run(watch.look())) is not None:
+            yield found
+
+    async def download(self, number: int, folder: Path) -> list[Path]:
+        """All results into ``folder``, which is made; each file is complete or not there."""
+        return await self._rest.run(protocol.download_results(number, folder))
+
+    async def retry(self, number: int) -> None:
+        """Queue a ticket that has ended again, with the files that it has."""
+        await self._rest.run(protocol.retry(number))
+
+    async def delete(self, number: int) -> None:
+        """The ticket and all its files, even if a provider works on it."""
+        await self._rest.run(protocol.delete(number))

@@ -1,0 +1,103 @@
+"""The library's blocking client."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from dss_client import flows, protocol
+from dss_client.cookie_jar import CookieJar
+from dss_client.flows import Chosen, Heard, Watch
+from dss_client.plain_shipment import Silent, prepared
+from dss_client.records import Detail, ServiceRow, TicketRow
+from dss_client.rest import RestClient
+
+POLL_S = 1.0
+FOR_PROGRAMS = "dss_"
+"""How the portal's long-lived tokens begin."""
+
+
+class Client:
+    """A user of the portal at ``server``.  Not for several threads at once: each has its own.
+
+    ``token`` is a token for programs, which is sent with each request; or call ``login`` with a one-time token, whose session
+    is kept in the file ``jar`` if one is given.  Every method raises a ClientError whose text is a sentence for people.
+    """
+
+    def __init__(self, server: str, *, token: str = "", jar: Path | None = None) -> None:
+        self._rest = RestClient(server, CookieJar(jar), bearer=token)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._rest.close()
+
+    def login(self, token: str) -> str:
+        """Sign in with a one-time token; the user's e-mail address.  Raises SignInRefused."""
+        return self._rest.run(protocol.login(token))
+
+    def account(self) -> str:
+        """The e-mail address of the session.  Raises SignInRefused; a token for programs has no session."""
+        return self._rest.run(protocol.account())
+
+    def services(self) -> list[ServiceRow]:
+        """By name and version."""
+        return self._rest.run(protocol.services())
+
+    def service(self, name: str) -> Chosen:
+        """The newest service of that name, or the one with that hash.  Raises ServiceUnfit."""
+        return self._rest.run(flows.chosen(name))
+
+    def tickets(self) -> list[TicketRow]:
+        """The user's own, except deleted ones."""
+        return self._rest.run(protocol.tickets())
+
+    def ticket(self, number: int, since: int = 0) -> Detail:
+        """State and progress, and the log lines with ids above ``since``."""
+        return self._rest.run(protocol.detail(number, since))
+
+    def send(
+        self,
+        path: Path,
+        service: str,
+        *,
+        tagged: Mapping[str, Path] | None = None,
+        heard: Heard | None = None,
+    ) -> int:
+        """Send a NIfTI file or a workspace of NIfTI files as they are; the ticket's number.
+
+        ``tagged`` are further images by tag.  If it fails, nothing is left on the server.
+        """
+        found = self.service(service)
+        with tempfile.TemporaryDirectory(prefix="alfabis_") as folder:
+            write = prepared(path, tagged or {}, found.detail, Path(folder))
+            steps = flows.submitted(found.githash, Path(folder), write, heard or Silent())
+            return self._rest.run(steps)
+
+    def watch(self, number: int, *, every_s: float = POLL_S) -> Iterator[Detail]:
+        """The ticket's state every ``every_s`` seconds until it has ended, each time with the new log lines."""
+        watch = Watch(number, every_s)
+        while (found := self._rest.run(watch.look())) is not None:
+            yield found
+
+    def download(self, number: int, folder: Path) -> list[Path]:
+        """All results into ``folder``, which is made; each file is complete or not there."""
+        return self._rest.run(protocol.download_results(number, folder))
+
+    def retry(self, number: int) -> None:
+        """Queue a ticket that has ended again, with the files that it has."""
+        self._rest.run(protocol.retry(number))
+
+    def delete(self, number: int) -> None:
+        """The ticket and all its files, even if a provider works on it."""
+        self._rest.run(protocol.delete(number))

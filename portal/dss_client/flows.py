@@ -1,0 +1,103 @@
+"""Longer flows over the protocol: choose a service, submit a prepared ticket, watch one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from dss_client import protocol
+from dss_client.errors import ClientError, NotUnderstood
+from dss_client.records import Detail, ServiceDetail
+from dss_client.selection import choose_service
+from dss_client.steps import Pause, Steps
+
+WITHDRAW_S = 10.0
+"""Short, since the user may have pressed Ctrl-C and waits."""
+
+
+class Heard(Protocol):
+    """Is told how far a ticket has come on its way to the server."""
+
+    def stage(self, name: str) -> None:
+        """Something else begins."""
+
+    def moved(self, done_bytes: int, total_bytes: int) -> None:
+        """A file is on its way."""
+
+    def created(self, ticket: int) -> None:
+        """The server has created the ticket."""
+
+    def submitted(self, ticket: int) -> None:
+        """The ticket is submitted; from now on it needs no client."""
+
+    def withdrawn(self, ticket: int) -> None:
+        """It was deleted, because it could not be submitted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """A service, and what it says of itself."""
+
+    githash: str
+    detail: ServiceDetail
+
+
+def chosen(service: str) -> Steps[Chosen]:
+    """Choose a service by name or hash.  Raises ServiceUnfit if the server does not list it."""
+    rows = yield from protocol.services()
+    row = choose_service(rows, service)
+    found = yield from protocol.service_detail(row.githash)
+    return Chosen(githash=row.githash, detail=found)
+
+
+def submitted(githash: str, folder: Path, write: Callable[[int], Path], heard: Heard) -> Steps[int]:
+    """Create a ticket, upload the files of ``folder`` with the workspace that ``write`` adds, and submit.
+
+    Whatever goes wrong, Ctrl-C and cancellation included, the ticket is deleted: it would count in the user's quota.
+    """
+    ticket = yield from protocol.create_ticket(githash)
+    if ticket <= 0:
+        raise NotUnderstood("The server did not answer with the number of a ticket.")
+    heard.created(ticket)
+    try:
+        write(ticket)
+        heard.stage("Uploading")
+        for path in sorted(folder.iterdir()):
+            yield from protocol.upload(ticket, path, heard.moved)
+        yield from protocol.submit(ticket)
+    except BaseException:
+        yield from _withdrawn(ticket, heard)
+        raise
+    heard.submitted(ticket)
+    return ticket
+
+
+def _withdrawn(ticket: int, heard: Heard) -> Steps[None]:
+    try:
+        yield from protocol.delete(ticket, WITHDRAW_S)
+    except ClientError:
+        return
+    heard.withdrawn(ticket)
+
+
+class Watch:
+    """Looks at a ticket every ``every_s`` seconds until it has ended, each time at the new log lines."""
+
+    def __init__(self, ticket: int, every_s: float, since: int = 0) -> None:
+        self._ticket = ticket
+        self._every_s = every_s
+        self._since = since
+        self._looked = False
+        self._ended = False
+
+    def look(self) -> Steps[Detail | None]:
+        """The next state; None after the last."""
+        if self._ended:
+            return None
+        if self._looked:
+            yield Pause(seconds=self._every_s)
+        self._looked = True
+        found = yield from protocol.patient_detail(self._ticket, self._since)
+        self._since = found.log[-1].id if found.log else self._since
+        self._ended = found.finished
+        return found

@@ -1,0 +1,15 @@
+"""The image file of one layer, as it is uploaded."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dss_images.dicom.notes import Note
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """``size`` in voxels (x, y, z, ...).  ``notes`` are for the ticket's log."""
+
+    path: Path
+    size: tuple[int, ...]
+    notes: tuple[Note, ...] = ()

@@ -1,0 +1,36 @@
+"""The files of one ticket, made of NIfTI files as they are, without any imaging library."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from dss_client.plain_nifti import as_it_is
+from dss_client.records import ServiceDetail
+from dss_client.shipment import Source, Write, prepare
+
+
+class Silent:
+    """Hears everything and says nothing."""
+
+    def note(self, text: str) -> None:
+        pass
+
+    def stage(self, name: str) -> None:
+        pass
+
+    def moved(self, done_bytes: int, total_bytes: int) -> None:
+        pass
+
+    def created(self, ticket: int) -> None:
+        pass
+
+    def submitted(self, ticket: int) -> None:
+        pass
+
+    def withdrawn(self, ticket: int) -> None:
+        pass
+
+
+def prepared(path: Path, tagged: Mapping[str, Path], service: ServiceDetail, folder: Path) -> Write:
+    """Put the layers into ``folder``.  Raises ImageUnreadable and ServiceUnfit."""
+    source = Source(path=Path(path), tagged={tag: Path(file) for tag, file in tagged.items()})
+    return prepare(source, service, folder, Silent(), as_it_is)

@@ -1,0 +1,211 @@
+"""The user's part of the DSS protocol, without any input or output.  Each function is a flow (``dss_client.steps``).
+
+Each raises Refused if a status is not 200, and NotUnderstood if an answer is not that of a DSS server.
+Facts: WorkspaceAPI.cxx, DistributedSegmentationModel.cxx (the window) and WorkspaceTool.cxx (``itksnap-wt``) of ITK-SNAP.
+"""
+
+import re
+from http import HTTPStatus
+from pathlib import Path
+from typing import Literal
+
+from dss_client.errors import ClientError, NotUnderstood, Refused, SignInRefused
+from dss_client.multipart import Progress
+from dss_client.records import (
+    Account,
+    Detail,
+    Enveloped,
+    ServiceDetail,
+    ServiceRow,
+    TicketRow,
+    decode,
+)
+from dss_client.steps import Answer, Ask, Download, Pause, Steps, Upload, good
+from dss_client.tables import read_table
+
+AFTER_ERROR_S = 10.0
+ERRORS_IN_A_ROW = 5
+"""After this many bad responses in a row, AFTER_ERROR_S apart, itksnap-wt stops waiting."""
+
+Area = Literal["input", "results"]
+
+_SIGNED_IN = "logged in as "
+_GITHASH = re.compile(r"[0-9a-f]{40}")
+
+
+def login(token: str) -> Steps[str]:
+    """Sign in as the window does; the user's e-mail address.  Consumes a one-time token.
+
+    Raises SignInRefused for status 401.
+    """
+    answer = yield Ask(
+        method="POST", path="api/login?format=json", body=f"token={token}", signs_in=True
+    )
+    if answer.status != HTTPStatus.OK:
+        raise _not_signed_in(answer)
+    return _email(answer.body)
+
+
+def login_as_tool(token: str) -> Steps[str]:
+    """Sign in as ``itksnap-wt -dss-auth`` does; the user's e-mail address.
+
+    Success depends on the body, not on the status.  Raises SignInRefused for status 401.
+    """
+    answer = yield Ask(method="POST", path="api/login", body=f"token={token}", signs_in=True)
+    text = answer.body.decode(errors="replace")
+    if not text.startswith(_SIGNED_IN):
+        raise _not_signed_in(answer)
+    return text.removeprefix(_SIGNED_IN).strip()
+
+
+def account() -> Steps[str]:
+    """The e-mail address of who is signed in.  Raises SignInRefused if nobody is."""
+    answer = yield Ask(path="api/login?format=json")
+    if answer.status != HTTPStatus.OK:
+        raise _not_signed_in(answer)
+    return _email(answer.body)
+
+
+def services() -> Steps[list[ServiceRow]]:
+    """Sorted like the window's menu: by name, then by version as text."""
+    body = yield from _asked("api/services?format=json")
+    rows = decode(body, Enveloped[list[ServiceRow]])
+    return sorted(rows.result, key=lambda row: (row.name, row.version))
+
+
+def service_detail(githash: str) -> Steps[ServiceDetail]:
+    """Only this response has no ``result`` envelope."""
+    body = yield from _asked(f"api/services/{githash}/detail")
+    return decode(body, ServiceDetail)
+
+
+def create_ticket(service: str) -> Steps[int]:
+    """Number of the new ticket; 0 if the response is no number.  ``service`` is a hash of 40 digits or a name."""
+    key = "githash" if _GITHASH.fullmatch(service) else "name"
+    body = yield from _posted("api/tickets", f"{key}={service}")
+    return _atoi(body)
+
+
+def upload(ticket: int, file: Path, progress: Progress | None = None) -> Steps[None]:
+    answer = yield Upload(ticket=ticket, file=file, progress=progress)
+    good(answer)
+
+
+def submit(ticket: int) -> Steps[None]:
+    """Queue the ticket for a provider; later uploads are refused."""
+    yield from _posted(f"api/tickets/{ticket}/status", "status=ready")
+
+
+def tickets() -> Steps[list[TicketRow]]:
+    """The user's own tickets, except deleted ones."""
+    body = yield from _asked("api/tickets?format=json")
+    return decode(body, Enveloped[list[TicketRow]]).result
+
+
+def detail(ticket: int, since: int = 0) -> Steps[Detail]:
+    """The state of a ticket, and its log lines with ids above ``since``."""
+    body = yield from _asked(f"api/tickets/{ticket}/detail?since={since}")
+    return decode(body, Enveloped[Detail]).result
+
+
+def patient_detail(ticket: int, since: int = 0) -> Steps[Detail]:
+    """Raises the error of the ERRORS_IN_A_ROW-th bad response in a row, and Unreachable at once."""
+    for _ in range(ERRORS_IN_A_ROW - 1):
+        try:
+            found = yield from detail(ticket, since)
+        except (Refused, NotUnderstood):
+            yield Pause(seconds=AFTER_ERROR_S)
+        else:
+            return found
+    return (yield from detail(ticket, since))
+
+
+def progress(ticket: int) -> Steps[float]:
+    """0 to 1, by the request of ``itksnap-wt -dss-tickets-progress``."""
+    body = yield from _asked(f"api/tickets/{ticket}/progress")
+    return _number(body)
+
+
+def queue_position(ticket: int) -> Steps[int]:
+    """The ticket's place in its queue, from 1; 0 if it does not wait."""
+    body = yield from _asked(f"api/tickets/{ticket}/queuepos")
+    return _atoi(body)
+
+
+def files(ticket: int, area: Area = "results") -> Steps[list[tuple[int, str]]]:
+    """Index and name of each file.  Raises NotUnderstood if a row has no name (ITK-SNAP reads past its end)."""
+    body = yield from _asked(f"api/tickets/{ticket}/files/{area}")
+    rows = read_table(body.decode(errors="replace"))
+    if any(len(row) < 2 for row in rows):
+        raise NotUnderstood("The server's list of files cannot be read.")
+    return [(_atoi(row[0].encode()), row[1]) for row in rows]
+
+
+def download_results(ticket: int, folder: Path, moved: Progress | None = None) -> Steps[list[Path]]:
+    """Download all results to ``folder``; their paths.  Replaces files of the same names.
+
+    Raises ClientError if the ticket has no results.
+    """
+    found = yield from files(ticket)
+    if not found:
+        raise ClientError(f"Ticket {ticket} has no results.")
+    paths = [folder / _plain(name) for _, name in found]
+    folder.mkdir(parents=True, exist_ok=True)
+    for (index, _), path in zip(found, paths, strict=True):
+        address = f"api/tickets/{ticket}/files/results/{index}"
+        good((yield Download(path=address, target=path, progress=moved)))
+    return paths
+
+
+def retry(ticket: int) -> Steps[None]:
+    """Queue an ended ticket again, with the files that it has."""
+    yield from _asked(f"api/tickets/{ticket}/retry")
+
+
+def delete(ticket: int, within_s: float | None = None) -> Steps[None]:
+    """Delete the ticket and all its files, even if a provider works on it."""
+    yield from _asked(f"api/tickets/{ticket}/delete", within_s)
+
+
+def _asked(path: str, within_s: float | None = None) -> Steps[bytes]:
+    answer = yield Ask(path=path, within_s=within_s)
+    return good(answer)
+
+
+def _posted(path: str, body: str) -> Steps[bytes]:
+    answer = yield Ask(method="POST", path=path, body=body)
+    return good(answer)
+
+
+def _not_signed_in(answer: Answer) -> ClientError:
+    """SignInRefused for 401, else Refused.  ITK-SNAP reports every status except 200 as "not signed in"."""
+    if answer.status == HTTPStatus.UNAUTHORIZED:
+        return SignInRefused("The server does not accept the token, or the session has ended.")
+    return Refused(answer.status, answer.body.decode(errors="replace"))
+
+
+def _email(body: bytes) -> str:
+    email = decode(body, Enveloped[Account]).result.email
+    if not email:
+        raise SignInRefused("The server does not say who is signed in.")
+    return email
+
+
+def _atoi(body: bytes) -> int:
+    """C's ``atoi``: skip blanks, read digits, ignore the rest; 0 if there are no digits."""
+    found = re.match(rb"\s*([+-]?\d+)", body)
+    return int(found[1]) if found else 0
+
+
+def _number(body: bytes) -> float:
+    try:
+        return float(body)
+    except ValueError as error:
+        raise NotUnderstood("The server's answer is not a number.") from error
+
+
+def _plain(name: str) -> str:
+    """Raises NotUnderstood if the name leads out of the folder that the user chose."""
+    if name in {"", ".", ".."} or set(name) & set("/\\:\0"):
+        raise NotUnderstood("The server's list of files holds a name that is not allowed.")
+    return name

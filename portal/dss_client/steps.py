@@ -1,0 +1,72 @@
+"""What the protocol asks of a connection, and how a connection carries it out.
+
+A flow of the protocol is a generator: it yields steps, gets an Answer for each, and returns its value.  The same flow runs
+on a blocking and on an asynchronous connection.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Literal, TypeAlias, TypeVar
+
+from dss_client.errors import Refused
+from dss_client.multipart import Progress
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A response.  ``body`` is not decompressed: ITK-SNAP does not request compression and cannot decode it."""
+
+    status: int = HTTPStatus.OK
+    body: bytes = b""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """A request; ``body`` is a form, sent as it is.
+
+    ``signs_in``: it carries no cookie, and the cookies of its response are kept.  ``within_s`` replaces the usual time limits.
+    """
+
+    method: Literal["GET", "POST"] = "GET"
+    path: str
+    body: str = ""
+    signs_in: bool = False
+    within_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """A file into the input area of ``ticket``."""
+
+    ticket: int
+    file: Path
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Download:
+    """``target`` is complete or unchanged."""
+
+    path: str
+    target: Path
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pause:
+    seconds: float
+
+
+Step: TypeAlias = Ask | Upload | Download | Pause
+Steps: TypeAlias = Generator[Step, Answer, T]
+
+
+def good(answer: Answer) -> bytes:
+    """The body.  Raises Refused unless the status is 200."""
+    if answer.status != HTTPStatus.OK:
+        raise Refused(answer.status, answer.body.decode(errors="replace"))
+    return answer.body

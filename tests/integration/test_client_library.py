@@ -1,0 +1,293 @@
+"""The library: the same conversation by the blocking and by the asynchronous client, against a server that records it."""
+
+import asyncio
+import gzip
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+import dss_client
+from dss_client import (
+    AsyncClient,
+    Client,
+    ClientError,
+    Detail,
+    ImageUnreadable,
+    Refused,
+    SignInRefused,
+    Unreachable,
+)
+from dss_client.plain_shipment import Silent, prepared
+from dss_client.records import ServiceDetail
+from dss_workspace.layers import layers
+from dss_workspace.registry import read
+from support.builders import LayerSpec, WorkspaceSpec, image, workspace_xml, write_image
+from support.recorder import COOKIE, Recorder, ok, recording, refusal
+
+T = TypeVar("T")
+
+HASH = "a" * 40
+SERVICE = b'{"name": "lungs", "githash": "%s", "version": "1.0.0", "shortdesc": "Lungs"}' % (
+    HASH.encode()
+)
+DETAIL = b'{"tags": [{"name": "CT", "type": "MainImage", "required": true, "hint": ""}]}'
+DONE = b'{"result": {"status": "success", "progress": 1.0, "log": []}}'
+ANSWERS = {
+    "GET /api/login": ok(b'{"result": {"email": "a@b"}}'),
+    "POST /api/login": ok(b'{"result": {"email": "a@b"}}', f"Set-Cookie: {COOKIE}; Path=/"),
+    "GET /api/services?": ok(b'{"result": [' + SERVICE + b"]}"),
+    "GET /api/services/": ok(DETAIL),
+    "GET /api/tickets?": ok(b'{"result": [{"id": 7, "service": "lungs", "status": "ready"}]}'),
+    "POST /api/tickets": ok(b"7"),
+    "POST /api/tickets/7/": ok(b"success"),
+    "GET /api/tickets/7/detail": ok(DONE),
+    "GET /api/tickets/7/delete": ok(b"deleted"),
+    "GET /api/tickets/7/retry": ok(b"success"),
+    "GET /api/tickets/7/files/results": ok(b"0,a.nii.gz\r\n1,b.itksnap\r\n"),
+    "GET /api/tickets/7/files/results/": ok(b"content"),
+}
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    with recording(dict(ANSWERS)) as recorder:
+        yield recorder
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    return write_image(tmp_path / "MUELLER_HANS.nii.gz", image())
+
+
+Do = Callable[[Client], T]
+
+
+def blocking(server: str, do: Do[T], token: str) -> T:
+    with Client(server, token=token) as client:
+        return do(client)
+
+
+class _Blocking:
+    """An AsyncClient with the methods of Client, so that one test is for both."""
+
+    def __init__(self, client: AsyncClient, loop: asyncio.AbstractEventLoop) -> None:
+        self._client = client
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        def call(*words: object, **options: object) -> object:
+            made = getattr(self._client, name)(*words, **options)
+            if name == "watch":
+                return self._loop.run_until_complete(_collected(made))
+            return self._loop.run_until_complete(made)
+
+        return call
+
+
+async def _collected(details: object) -> list[Detail]:
+    return [detail async for detail in details]  # type: ignore[attr-defined]  # an async iterator
+
+
+def asynchronous(server: str, do: Do[T], token: str) -> T:
+    with asyncio.Runner() as runner:
+        client = AsyncClient(server, token=token)
+        try:
+            return do(_Blocking(client, runner.get_loop()))  # type: ignore[arg-type]  # by its methods
+        finally:
+            runner.run(client.close())
+
+
+Run = Callable[[str, Do[object], str], object]
+
+
+@pytest.fixture(params=[blocking, asynchronous], ids=["sync", "async"])
+def run(request: pytest.FixtureRequest, recorder: Recorder) -> Callable[..., object]:
+    def through(do: Do[object], token: str = "", server: str = "") -> object:
+        made: Run = request.param
+        return made(server or recorder.address, do, token)
+
+    return through
+
+
+def lines(recorder: Recorder) -> list[str]:
+    return [request.line.removesuffix(" HTTP/1.1") for request in recorder.requests]
+
+
+def test_a_one_time_token_opens_a_session_that_later_requests_use(
+    run: Callable[..., object], recorder: Recorder
+) -> None:
+    email = run(lambda client: (client.login("secret"), client.account())[1])
+
+    assert email == "a@b"
+    assert recorder.requests[0].body == b"token=secret"
+    assert recorder.requests[1].header("Cookie") == COOKIE
+
+
+def test_a_token_for_programs_goes_with_each_request(
+    run: Callable[..., object], recorder: Recorder
+) -> None:
+    rows = run(lambda client: client.services(), token="dss_x")
+
+    assert [row.name for row in rows] == ["lungs"]  # type: ignore[attr-defined]
+    assert recorder.requests[0].header("Authorization") == "Bearer dss_x"
+
+
+def test_a_scan_is_sent_as_it_is_under_a_name_that_tells_nothing(
+    run: Callable[..., object], recorder: Recorder, scan: Path
+) -> None:
+    number = run(lambda client: client.send(scan, "lungs"))
+
+    assert number == 7
+    assert lines(recorder) == [
+        "GET /api/services?format=json",
+        f"GET /api/services/{HASH}/detail",
+        "POST /api/tickets",
+        "POST /api/tickets/7/files/input",
+        "POST /api/tickets/7/files/input",
+        "POST /api/tickets/7/status",
+    ]
+    first, second = (request.body for request in recorder.requests[3:5])
+    assert scan.read_bytes() in first
+    assert b"MUELLER" not in first + second
+    assert b'"Dimensions" value="' in second.replace(b"  ", b" ")
+
+
+def test_a_workspace_is_sent_with_its_layers_as_they_are(
+    run: Callable[..., object], recorder: Recorder, scan: Path, tmp_path: Path
+) -> None:
+    workspace = tmp_path / "case.itksnap"
+    spec = WorkspaceSpec(layers=(LayerSpec(file_name=scan.name, tags="CT"),))
+    workspace.write_bytes(workspace_xml(spec))
+
+    run(lambda client: client.send(workspace, "lungs"))
+
+    uploads = [r.body for r in recorder.requests if "files/input" in r.line]
+    assert len(uploads) == 2
+    assert scan.read_bytes() in uploads[0]
+    assert b"MUELLER" not in b"".join(uploads)
+
+
+def test_what_cannot_be_sent_whole_is_withdrawn(
+    run: Callable[..., object], recorder: Recorder, scan: Path
+) -> None:
+    recorder.answers["POST /api/tickets/7/status"] = refusal("400 Bad Request")
+
+    with pytest.raises(Refused):
+        run(lambda client: client.send(scan, "lungs"))
+
+    assert lines(recorder)[-1] == "GET /api/tickets/7/delete"
+
+
+def test_a_ticket_is_watched_to_its_end_and_its_results_are_fetched(
+    run: Callable[..., object], recorder: Recorder, tmp_path: Path
+) -> None:
+    states: list[str] = []
+    files: list[Path] = []
+
+    def do(client: Client) -> None:
+        states.extend(detail.status for detail in client.watch(7))
+        files.extend(client.download(7, tmp_path / "out"))
+
+    run(do)
+
+    assert states == ["success"]
+    assert [path.read_bytes() for path in files] == [b"content", b"content"]
+    assert [path.name for path in files] == ["a.nii.gz", "b.itksnap"]
+
+
+def test_tickets_are_listed_retried_and_deleted(
+    run: Callable[..., object], recorder: Recorder
+) -> None:
+    rows = run(lambda client: (client.tickets(), client.retry(7), client.delete(7))[0])
+
+    assert [row.id for row in rows] == [7]  # type: ignore[attr-defined]
+    assert lines(recorder)[1:] == ["GET /api/tickets/7/retry", "GET /api/tickets/7/delete"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (refusal("401 Unauthorized"), SignInRefused),
+        (refusal("500 Broken"), Refused),
+        (ok(b"<html>"), ClientError),
+        (b"", Unreachable),
+    ],
+)
+def test_each_failure_is_an_error_of_its_kind(
+    run: Callable[..., object], recorder: Recorder, answer: bytes, kind: type[ClientError]
+) -> None:
+    recorder.answers["GET /api/login"] = answer
+
+    with pytest.raises(kind):
+        run(lambda client: client.account())
+
+
+@pytest.mark.parametrize("kind", ["nrrd", "text", "cut", "none"])
+def test_what_is_no_nifti_is_refused_before_a_ticket_is_made(
+    run: Callable[..., object], recorder: Recorder, tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / f"scan.{kind}"
+    if kind == "nrrd":
+        write_image(path, image())
+    elif kind == "text":
+        path.write_text("not an image", encoding="utf-8")
+    elif kind == "cut":
+        path.write_bytes(gzip.compress(struct.pack("<i", 348) + bytes(344))[:-12])
+
+    with pytest.raises(ImageUnreadable):
+        run(lambda client: client.send(path, "lungs"))
+
+    assert "POST /api/tickets" not in lines(recorder)
+
+
+async def test_a_cancelled_send_leaves_nothing_on_the_server(
+    recorder: Recorder, scan: Path
+) -> None:
+    recorder.silent.add("POST /api/tickets/7/files")
+    begun = threading.Event()
+
+    class Heard(Silent):
+        def stage(self, name: str) -> None:
+            begun.set()
+
+    async with AsyncClient(recorder.address) as client:
+        sending = asyncio.create_task(client.send(scan, "lungs", heard=Heard()))
+        await asyncio.to_thread(begun.wait, 10)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+
+    assert lines(recorder)[-1] == "GET /api/tickets/7/delete"
+
+
+def test_importing_the_library_loads_no_other() -> None:
+    heavy = "{'httpx', 'numpy', 'SimpleITK', 'pydicom', 'msgspec', 'typer', 'rich', 'asyncio'}"
+    code = f"import sys, dss_client; dss_client.__all__; print(sorted({heavy} & set(sys.modules)))"
+
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
+    )
+
+    assert said.stdout == "[]\n"
+
+
+def test_every_name_of_the_library_is_there() -> None:
+    assert all(hasattr(dss_client, name) for name in dss_client.__all__)
+    assert set(dir(dss_client)) == set(dss_client.__all__)
+    with pytest.raises(AttributeError):
+        _ = dss_client.nothing
+
+
+def test_a_workspace_for_a_plain_scan_names_its_size(tmp_path: Path, scan: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+
+    written = prepared(scan, {}, ServiceDetail(), folder)(3)
+
+    assert len(layers(read(written))) == 1
