@@ -159,6 +159,9 @@ class Settings(DatabaseSettings):
         "",
         description="certificates (PEM) to trust for https repositories; blank are the system's",
     )
+    git_credentials_file: str = Field(
+        "", description="a line https://USER:TOKEN@HOST for each server of private repositories"
+    )
     git_timeout_s: float = Field(60, gt=0, description="a repository must answer so fast")
     git_max_bytes: int = Field(64 * 2**20, gt=0, description="largest commit to be fetched")
 
@@ -227,6 +230,11 @@ class Settings(DatabaseSettings):
         for name, path in files.items():
             if path and not Path(path).is_file():
                 raise ValueError(f"{name}: there is no file {path}")
+        if self.smtp_user and not Path(self.smtp_password_file).read_bytes().strip():
+            raise ValueError(
+                f"DSS_SMTP_PASSWORD_FILE: {self.smtp_password_file} holds nothing; "
+                "the password of DSS_SMTP_USER is needed"
+            )
         return self
 
     @model_validator(mode="after")
@@ -238,8 +246,13 @@ class Settings(DatabaseSettings):
             raise ValueError(
                 f"DSS_OIDC_ISSUER: '{self.oidc_issuer}' is neither google nor an address that begins with https://"
             )
-        if self.git_ca_file and not Path(self.git_ca_file).is_file():
-            raise ValueError(f"DSS_GIT_CA_FILE: there is no file {self.git_ca_file}")
+        files = {
+            "DSS_GIT_CA_FILE": self.git_ca_file,
+            "DSS_GIT_CREDENTIALS_FILE": self.git_credentials_file,
+        }
+        for name, path in files.items():
+            if path and not Path(path).is_file():
+                raise ValueError(f"{name}: there is no file {path}")
         return self
 
     @property

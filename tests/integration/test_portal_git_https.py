@@ -5,6 +5,7 @@ import os
 import ssl
 import subprocess
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -116,6 +117,20 @@ class Backend(Files):
         self.do_GET()
 
 
+class Private(Backend):
+    """For ann with the password that a file has."""
+
+    def do_GET(self) -> None:
+        given = f"Basic {b64encode(b'ann:to%ken').decode()}"
+        if self.headers.get("Authorization") == given:
+            super().do_GET()
+            return
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Basic realm="git"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
 @contextmanager
 def _served(folder: Path, handler: type[Files], certificate: Path) -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder))) as server:
@@ -201,3 +216,36 @@ async def test_the_way_out_leads_through_the_site_s_proxy(
         400,
         "Error fetching Git repository",
     )
+
+
+@pytest.mark.usefixtures("trusting")
+async def test_a_private_repository_is_read_with_the_credentials_of_a_file(
+    root: Client, portal: Portal, repository: Path, authority: tuple[Path, Path], tmp_path: Path
+) -> None:
+    newest = _git(repository, "rev-parse", "main")
+    file = tmp_path / "git's credentials"
+    portal.settings.__dict__["git_credentials_file"] = str(file)
+    with _served(repository.parent, Private, authority[1]) as address:
+        host = address.removeprefix("https://").partition("/")[0]
+        for refused in ("", f"https://ann:wrong@{host}\n"):
+            file.write_text(refused, encoding="utf-8")
+            status, said = await post(root, SERVICES, repo=address, ref="main")
+            assert status == 400
+            assert "DSS_GIT_CREDENTIALS_FILE" in said
+            assert file.read_text(encoding="utf-8") == refused
+        file.write_text(f"https://ann:to%25ken@{host}\n", encoding="utf-8")
+
+        assert await post(root, SERVICES, repo=address, ref="main") == (200, newest)
+
+
+@pytest.mark.parametrize("user", ["ann:token@", "token@", ":token@"])
+async def test_an_address_with_credentials_is_refused_and_not_repeated(
+    root: Client, user: str
+) -> None:
+    status, said = await post(
+        root, SERVICES, repo=f"https://{user}git.example.org/repo.git", ref="main"
+    )
+
+    assert status == 400
+    assert "holds a user or a password" in said
+    assert "token" not in said

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import tempfile
 from urllib.parse import urlsplit
 
@@ -62,6 +63,11 @@ def _sentence(said: bytes) -> str:
             "Error fetching Git repository: its server's certificate is not trusted here; "
             "DSS_GIT_CA_FILE can name the certificate of its authority."
         )
+    if b"could not read Username" in said or b"Authentication failed" in said:
+        return (
+            "Error fetching Git repository: its server wants a user who may read it; "
+            "the file that DSS_GIT_CREDENTIALS_FILE names can hold one."
+        )
     return "Error fetching Git repository"
 
 
@@ -74,6 +80,7 @@ class _Git:
         self._max_bytes = settings.git_max_bytes
         self._protocols = settings.git_schemes.replace(",", ":")
         self._ca_file = settings.git_ca_file
+        self._credentials_file = settings.git_credentials_file
 
     async def __call__(self, *arguments: str) -> bytes:
         """Standard output.  Raises Refused if git fails, is too slow or receives too much."""
@@ -104,6 +111,8 @@ class _Git:
         given = {name: os.environ[name] for name in OUTWARD if name in os.environ}
         if self._ca_file:
             given["GIT_SSL_CAINFO"] = self._ca_file
+        if self._credentials_file:
+            given |= _credentials(self._credentials_file)
         return {
             **given,
             "PATH": os.environ.get("PATH", os.defpath),
@@ -116,11 +125,29 @@ class _Git:
         }
 
 
+def _credentials(file: str) -> dict[str, str]:
+    """Variables with which git reads ``file`` and never writes it, as it would forget a password that was refused."""
+    script = (
+        f'!f() {{ test "$1" = get && git credential-store --file {shlex.quote(file)} get; }}; f'
+    )
+    return {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "credential.helper",
+        "GIT_CONFIG_VALUE_0": script,
+    }
+
+
 def _check_address(repository: str, schemes: str) -> None:
+    """Raises Refused."""
     allowed = schemes.split(",")
-    scheme = urlsplit(repository).scheme
-    if scheme not in allowed:
+    parts = urlsplit(repository)
+    if parts.scheme not in allowed:
         raise Refused(
             f"Error fetching Git repository: an address must begin with "
             f"{' or '.join(f'{s}://' for s in allowed)}."
+        )
+    if parts.password is not None or (parts.username and parts.scheme != "ssh"):
+        raise Refused(
+            "Error fetching Git repository: its address holds a user or a password, which everybody could read here; "
+            "the operator puts them into the file that DSS_GIT_CREDENTIALS_FILE names."
         )
