@@ -13,6 +13,7 @@ from dss_observability import metrics
 
 BROKER_AWAY = "The broker is away or takes no messages."
 NO_DATASTORE = "The datastore is not there or cannot be written."
+TOO_SLOW = "It was not known in time what is missing: the program is overloaded, or a server or name server hangs."
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,9 @@ def _found(missing: Missing) -> list[str]:
     """Also that it cannot be told, which must not spoil the page of metrics."""
     try:
         return missing()
+    except TimeoutError:  # such as a name server that hangs while the program looks for its servers
+        log.warning("readiness not known in time")
+        return [TOO_SLOW]
     except Exception as error:
         log.warning("readiness unknown", exc_info=True)
         return [f"It cannot be told what is missing ({type(error).__name__})."]

@@ -1,7 +1,7 @@
 import pytest
 
 from dss_observability import metrics
-from dss_observability.serving import serve_health
+from dss_observability.serving import TOO_SLOW, serve_health
 from support import loopback
 from support.stacks import free_port
 
@@ -43,9 +43,10 @@ def test_readiness_is_a_number_too() -> None:
         end()
 
 
-def test_a_question_that_breaks_is_not_ready_and_spoils_no_page() -> None:
+@pytest.mark.parametrize("error", [TimeoutError, ZeroDivisionError])
+def test_a_question_that_breaks_is_not_ready_and_spoils_no_page(error: type[Exception]) -> None:
     def breaks() -> list[str]:
-        raise TimeoutError
+        raise error
 
     bind = f"127.0.0.1:{free_port()}"
     end = serve_health(bind, breaks)
@@ -54,6 +55,21 @@ def test_a_question_that_breaks_is_not_ready_and_spoils_no_page() -> None:
         assert "\ndss_ready 0.0\n" in loopback.get(f"http://{bind}/metrics").text
     finally:
         end()
+
+
+def test_a_question_that_takes_too_long_is_told_by_a_sentence_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def breaks() -> list[str]:
+        raise TimeoutError
+
+    bind = f"127.0.0.1:{free_port()}"
+    end = serve_health(bind, breaks)
+    try:
+        assert loopback.get(f"http://{bind}/readyz").text == TOO_SLOW
+    finally:
+        end()
+    assert [record.exc_info for record in caplog.records if record.levelname == "WARNING"] == [None]
 
 
 def test_a_blank_address_serves_nothing() -> None:
