@@ -14,7 +14,10 @@ FOLDER_MODE = 0o700
 FILE_MODE = 0o444
 """A container engine mounts a file with its mode, for any user; the mode of the folder excludes other users."""
 
-INDEPENDENT = ("grafana_password",)
+GIVEN = ("git_credentials", "smtp_password")
+"""Secrets that other servers made.  Their files are empty, for the operator to fill."""
+
+INDEPENDENT = ("grafana_password", *GIVEN)
 """Secrets that may be added to those of a site, since nothing else holds them."""
 
 main = typer.Typer(add_completion=False)
@@ -66,6 +69,7 @@ def _fresh(rabbitmq: str, postgres: str) -> dict[str, str]:
         "database_url": f"postgres://dss:{database}@{postgres}/dss",
         "secret_key": secrets.token_urlsafe(48),
         "grafana_password": secrets.token_urlsafe(24),
+        **dict.fromkeys(GIVEN, ""),
     }
 
 

@@ -83,3 +83,12 @@ def test_the_old_interface_of_a_worker_is_for_dispatchers(
     (peer,) = rule["from"]
 
     assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "dispatch"
+
+
+def test_only_portals_reach_the_mail_server_and_at_its_port(
+    rendered: dict[str, list[Manifest]],
+) -> None:
+    for deployment in of_kind(rendered["everything"], "Deployment"):
+        found = open_ports(rendered["everything"], deployment, "egress")
+
+        assert (465 in found) is (part(deployment) == "portal")

@@ -86,17 +86,34 @@ def test_each_program_takes_the_settings_that_it_is_given(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    certificates = tmp_path / "ca.pem"
-    certificates.touch()
+    file = tmp_path / "of a volume"
+    file.write_text("something", encoding="utf-8")
     for program, container in programs(rendered[site]):
         kind = DatabaseSettings if container["name"] == "migrate" else SETTINGS[program]
         with monkeypatch.context() as within:
             for name, value in environment(container).items():
-                within.setenv(name, SECRETS[name] if value.startswith("<") else value)
-            if "DSS_GIT_CA_FILE" in environment(container):  # a volume of the pod
-                within.setenv("DSS_GIT_CA_FILE", str(certificates))
+                given = SECRETS[name] if value.startswith("<") else value
+                within.setenv(name, str(file) if name.endswith("_FILE") else given)
 
             kind()
+
+
+@ALL_SITES
+def test_each_file_that_a_setting_names_lies_on_a_volume_of_the_container(
+    rendered: dict[str, list[Manifest]], site: str
+) -> None:
+    for deployment in of_kind(rendered[site], "Deployment"):
+        volumes = {v["name"]: v for v in deployment["spec"]["template"]["spec"]["volumes"]}
+        for container in containers(deployment):
+            there = {
+                f"{mount['mountPath']}/{item['path']}"
+                for mount in container["volumeMounts"]
+                for source in ("configMap", "secret")
+                for item in volumes[mount["name"]].get(source, {}).get("items", [])
+            }
+            wanted = {v for n, v in environment(container).items() if n.endswith("_FILE")}
+
+            assert wanted <= there
 
 
 @ALL_SITES
@@ -265,7 +282,7 @@ def test_nothing_runs_with_more_rights_than_restricted_v2_gives(
 ) -> None:
     for deployment in of_kind(rendered[site], "Deployment"):
         pod = deployment["spec"]["template"]["spec"]
-        allowed = {"emptyDir", "persistentVolumeClaim", "configMap"}
+        allowed = {"emptyDir", "persistentVolumeClaim", "configMap", "secret"}
 
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}

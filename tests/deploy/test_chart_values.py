@@ -20,7 +20,9 @@ COMMON = {"AMQP_URL", "DATASTORE", "INSTANCE", "LOG_JSON", "METRICS_BIND", "STOP
 OWN: dict[type[BaseSettings], set[str]] = {
     PortalSettings: COMMON
     | {"BIND", "DATABASE_URL", "GIT_CA_FILE", "PUBLIC_URL", "SECRET_KEY", "TRUSTED_PROXIES"}
-    | {"OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET", "OIDC_ISSUER", "PUBLISHED", "TEST_MODE"},
+    | {"OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET", "OIDC_ISSUER", "PUBLISHED", "TEST_MODE"}
+    | {"SMTP_CA_FILE", "SMTP_FROM", "SMTP_HOST", "SMTP_PASSWORD_FILE", "SMTP_PORT"}
+    | {"SMTP_SECURITY", "SMTP_USER", "GIT_CREDENTIALS_FILE"},
     DispatchSettings: COMMON | {"PARALLEL_TICKETS", "SERVICE_CHANGES"},
     InferenceSettings: COMMON
     | {"BUNDLES", "DEVICE", "FACADE_BIND", "FACADE_DIR", "REQUESTS_AHEAD"},
@@ -142,6 +144,29 @@ def test_what_holds_for_all_may_differ_for_each(path: str) -> None:
                 "publicUrl=http://dss.a.b",
             ],
             "a Route ends TLS, so an address with https:// is needed",
+        ),
+        (["portal.mail.host=mail:25 "], "/portal/mail/host"),
+        (["portal.mail.from=everybody"], "/portal/mail/from"),
+        (["portal.mail.security=ssl"], "/portal/mail/security"),
+        (["portal.mail.host=mail"], "portal.mail.host is mail, and portal.mail.from is blank"),
+        (["portal.mail.from=a@b.c"], "portal.mail.host is blank, and other values"),
+        (
+            ["portal.mail.host=mail", "portal.mail.from=a@b.c", "portal.mail.user=dss"],
+            "portal.mail.user is dss, and portal.mail.existingSecret is blank",
+        ),
+        (
+            ["portal.mail.host=mail", "portal.mail.from=a@b.c", "portal.mail.existingSecret=mail"],
+            "portal.mail.existingSecret is mail, and portal.mail.user is blank",
+        ),
+        (
+            [
+                "portal.mail.host=mail",
+                "portal.mail.from=a@b.c",
+                "portal.mail.user=dss",
+                "portal.mail.existingSecret=mail",
+                "portal.mail.security=none",
+            ],
+            "in the clear: starttls or tls is needed",
         ),
         (["portal.oidc.issuer=google"], "portal.oidc.existingSecret is blank"),
         (["portal.oidc.existingSecret=oidc"], "portal.oidc.issuer is blank"),

@@ -1,0 +1,64 @@
+"""compose.yaml: what it hands on is what the programs understand, and each setting is explained."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic_settings import BaseSettings
+
+from conftest import CHECKOUT
+from dss_dispatch.settings import Settings as DispatchSettings
+from dss_inference.settings import Settings as InferenceSettings
+from dss_portal.settings import DatabaseSettings
+from dss_portal.settings import Settings as PortalSettings
+from dss_process.secret_files import SECRETS
+
+TEXT = (CHECKOUT / "infra/compose.yaml").read_text(encoding="utf-8")
+COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
+EXAMPLE = (CHECKOUT / "infra/compose.env.example").read_text(encoding="utf-8")
+
+NOT_OURS = {"HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE"}
+OF_SERVERS = {"POSTGRES_HOST_AUTH_METHOD"}
+"""A variable of the old documentation, which from-the-old-system.md explains."""
+
+
+@pytest.mark.parametrize(
+    ("service", "settings"),
+    [
+        ("migrate", DatabaseSettings),
+        ("portal", PortalSettings),
+        ("dispatch-lungs", DispatchSettings),
+        ("dispatch-nodules", DispatchSettings),
+        ("inference", InferenceSettings),
+    ],
+)
+def test_every_variable_is_a_setting_of_its_program(
+    service: str, settings: type[BaseSettings]
+) -> None:
+    known = {f"DSS_{name.upper()}" for name in settings.model_fields}
+    known |= {f"{name}_FILE" for name in SECRETS if name in known}
+
+    assert set(COMPOSE["services"][service]["environment"]) - known <= NOT_OURS
+
+
+def test_each_variable_of_the_site_is_explained_and_each_that_is_explained_is_one() -> None:
+    explained = set(re.findall(r"^#?([A-Z][A-Z_]+)=", EXAMPLE, re.MULTILINE))
+
+    assert set(re.findall(r"\$\{([A-Z_]+)", TEXT)) == explained | OF_SERVERS
+
+
+def test_defaults_are_those_that_the_example_shows() -> None:
+    shown = dict(re.findall(r"^([A-Z][A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
+    defaults = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", TEXT))
+
+    assert {name: defaults.get(name, "") for name in shown} | {"DSS_AUTHORITIES": ""} == shown
+
+
+def test_each_file_that_a_variable_names_is_a_secret_of_its_service() -> None:
+    for name, service in COMPOSE["services"].items():
+        given = service.get("environment", {}).values()
+        named = {Path(p).name for v in given for p in re.findall(r"/run/secrets/[\w.]+", v)}
+
+        assert named <= set(service.get("secrets", [])), name
