@@ -141,7 +141,8 @@ class Label:
 class ClaimSucceeded:
     """All ``files`` are on disk, fsynced and validated; the portal publishes them.
 
-    ``labels`` are those of the segmentation, as the workspace has them; ``verdict`` is as in ``InferenceFinished``.
+    ``labels`` are those of the segmentation, as the workspace has them; ``verdict`` and ``device`` are as in
+    ``InferenceFinished``.  ``work_s`` is the time that the ticket took, without waiting for a worker; 0: not measured.
     """
 
     ticket_id: int
@@ -149,6 +150,8 @@ class ClaimSucceeded:
     files: tuple[ResultFile, ...]
     labels: tuple[Label, ...] = ()
     verdict: str = ""
+    device: str = ""
+    work_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

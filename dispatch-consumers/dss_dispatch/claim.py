@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from dss_broker.messages import (
@@ -55,13 +55,17 @@ class ClaimedTicket:
 
         Raises TicketError, Withdrawn or NoInference.
         """
+        began_s = time.monotonic()
         with self._timed("read"):
             submission = self._read()
+        asked_s = time.monotonic()
         with self._timed("inference"):
             finished = self._infer(submission)
+        waited_s = _waited_s(finished, time.monotonic() - asked_s)
         self._log_findings(finished)
         with self._timed("build"):
-            return self._build(submission, finished)
+            outcome = self._build(submission, finished)
+        return replace(outcome, work_s=time.monotonic() - began_s - waited_s)
 
     def clear(self) -> None:
         """Remove all files of the claim."""
@@ -171,7 +175,9 @@ class ClaimedTicket:
         self._enter("Checking the result.")
         files = check_results(folder, staged.segmentation)
         self.events.progressed(CHECKING, 1.0)
-        return Outcome(files=files, labels=staged.labels, verdict=finished.verdict)
+        return Outcome(
+            files=files, labels=staged.labels, verdict=finished.verdict, device=finished.device
+        )
 
     def _own_file(self, written: str) -> Path:
         """The path in the datastore.  Raises TicketError if the file is not in the claim's output folder."""
@@ -188,6 +194,13 @@ class ClaimedTicket:
         if self.withdrawn.is_set():
             raise Withdrawn
         self.events.log(sentence)
+
+
+def _waited_s(finished: InferenceFinished, passed_s: float) -> float:
+    """Of ``passed_s`` from the request to its outcome, the time before a worker began; 0 if it does not say."""
+    if not finished.stage_seconds:
+        return 0.0
+    return max(0.0, passed_s - sum(finished.stage_seconds.values()))
 
 
 class _InferenceProgress:

@@ -36,11 +36,13 @@ SMALLEST_STEP = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a claim ends with; ``labels`` and ``verdict`` are as in ``ClaimSucceeded``."""
+    """What a claim ends with; all are as in ``ClaimSucceeded``."""
 
     files: tuple[ResultFile, ...]
     labels: tuple[Label, ...] = ()
     verdict: str = ""
+    device: str = ""
+    work_s: float = 0.0
 
 
 class ClaimEvents:
@@ -114,6 +116,8 @@ class ClaimEvents:
             files=outcome.files,
             labels=outcome.labels,
             verdict=outcome.verdict,
+            device=outcome.device,
+            work_s=outcome.work_s,
         )
         _confirm(self._broker.publish(event))
 

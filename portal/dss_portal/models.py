@@ -185,6 +185,8 @@ class Ticket(Model):
     ``missed`` is whose absence its log tells of last: ``dispatcher``, ``worker`` or "".
     ``title`` is what its owner calls it, and nobody else is shown it.  ``verdict`` is that of the algorithm on its
     result: ``good``, ``look at it`` or "".  ``delete_at`` is when it is deleted unless its user thinks better of it.
+    ``voxels`` is the number in its largest image, None if no header tells.  ``expected_at`` is the end that its log
+    promises.
     """
 
     id = fields.IntField(primary_key=True)
@@ -203,6 +205,8 @@ class Ticket(Model):
     title = fields.TextField(db_default="")
     verdict = fields.CharField(max_length=32, db_default="")
     delete_at = fields.DatetimeField(null=True)
+    voxels = fields.BigIntField(null=True)
+    expected_at = fields.DatetimeField(null=True)
     created_at = fields.DatetimeField(auto_now_add=True)
     user_id: int
     service_id: int
@@ -292,6 +296,26 @@ class TicketLabel(Model):
     class Meta(Model.Meta):
         table = "ticket_label"
         unique_together = (("ticket", "value"),)
+
+
+class Run(Model):
+    """What a ticket that succeeded has cost, for estimates.  It names no ticket and no user, and outlives both.
+
+    ``device`` is as a worker names it, without its number; "" of a provider over HTTP.  ``size_bytes`` is that of the
+    files that the user sent.
+    """
+
+    id = fields.BigIntField(primary_key=True)
+    service = fields.TextField()
+    device = fields.TextField()
+    voxels = fields.BigIntField(null=True)
+    size_bytes = fields.BigIntField()
+    seconds = fields.FloatField()
+    ended_at = fields.DatetimeField()
+
+    class Meta(Model.Meta):
+        table = "run"
+        indexes = (("service", "id"),)
 
 
 class Opening(Model):

@@ -22,6 +22,7 @@ from dss_broker.messages import (
     ClaimProgressed,
     ClaimRefused,
     ClaimSucceeded,
+    InferenceFinished,
     Landmark,
     Message,
     ReportFile,
@@ -82,6 +83,18 @@ class InHand:
         raise AssertionError(f"nobody asked for {message}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Quick(InHand):
+    """A delivery whose inference, as its reply says, took 0.1 s."""
+
+    delivery: Delivery
+
+    def reply(self, message: Message) -> "Future[None]":
+        if isinstance(message, InferenceFinished):
+            message = replace(message, stage_seconds={"lungs": 0.1})
+        return self.delivery.reply(message)
+
+
 def work(datastore: Path, claim_id: str = "claim1") -> Path:
     return datastore / layout.work_dir(42, claim_id)
 
@@ -106,6 +119,30 @@ def test_a_ticket_ends_in_checked_files_that_the_portal_can_publish(
     assert broker.stop_consuming(10)
     # The portal removes them with the claim; until then another dispatcher may need them.
     assert sorted(path.name for path in work(tmp_path).iterdir()) == ["inference", "results"]
+
+
+def test_the_end_tells_the_device_and_the_time_without_waiting_for_a_worker(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    """The worker answers after 0.5 s and says that it worked for 0.1 s of them."""
+    portal = FakePortal(broker)
+    write = writes(tmp_path)
+
+    def is_late(delivery: Delivery, request: RunInference) -> None:
+        time.sleep(0.5)
+        write(Quick(message=request, delivery=delivery), request)
+
+    FakeWorker(broker, is_late)
+    submit(tmp_path)
+    began_s = time.monotonic()
+    dispatcher(broker, tmp_path).start(parallel=1)
+
+    broker.publish(ready())
+
+    ended = portal.succeeded()
+    passed_s = time.monotonic() - began_s
+    assert ended.device == "cpu"
+    assert 0.1 <= ended.work_s < passed_s - 0.35
 
 
 def test_what_the_sender_says_about_its_image_is_in_the_log(

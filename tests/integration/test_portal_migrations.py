@@ -93,6 +93,7 @@ async def test_an_upgrade_keeps_the_tickets_and_knows_since_when_they_wait(
             "0014_shown_results",
             "0015_openings",
             "0016_notifications",
+            "0017_runs",
         ]
 
         async with database.connected(f"{base}/{name}"):

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from dss_portal.changes import reading
+from dss_portal.estimates import runs
 from dss_portal.polls import callers, snapshots
 from dss_portal.providers import claiming, writing
 from dss_portal.tickets import queue
@@ -27,6 +28,7 @@ LARGE = {
     "session",
     "api_token",
     "change",
+    "run",
 }
 FEW_ROWS = 2_100
 """Of one user, or of one answer: such may be read or sorted."""
@@ -60,6 +62,8 @@ INSERT INTO attachment (ticket_id, log_id, public_id, description, mime_type, fi
     SELECT i, i, md5(i::text), '', '', '', 1 FROM generate_series(1, 20000) AS i;
 INSERT INTO change (xid, subject, number)
     SELECT i::text::xid8, 'ticket', i FROM generate_series(1, 20000) AS i;
+INSERT INTO run (service, device, size_bytes, seconds, ended_at)
+    SELECT 'service ' || i % 5 + 1, 'cpu', i, i, now() FROM generate_series(1, 20000) AS i;
 SET session_replication_role = origin;
 """
 
@@ -77,6 +81,7 @@ STATEMENTS: dict[str, tuple[str, list[object]]] = {
     "the next ticket": (queue._FIRST, [[1]]),
     "a line of a provider's": (writing._LINE, [11, 12, None, "info", "x"]),
     "a progress of a provider's": (writing._PROGRESS, [11, 12, 0.0, 1.0, 0.5, None, None]),
+    "runs of two services": (runs._NEWEST, [["service 1", "service 2"], runs.NEWEST]),
     "a provider's rights": (claiming._RIGHTS, [[7]]),
 }
 

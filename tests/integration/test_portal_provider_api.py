@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 
 import pytest
@@ -12,7 +12,8 @@ from werkzeug.datastructures import FileStorage
 from dss_broker.messages import ClaimGranted, ClaimRefused
 from dss_dispatch.result.check_requests import serve_checks
 from dss_portal.admin import store as admin
-from dss_portal.models import Claim
+from dss_portal.database import clock
+from dss_portal.models import Claim, Run
 from support.builders import result_files
 from support.portals import LONG_AGO, Portal, eventually, post, send_file, submitted_ticket, text
 
@@ -162,10 +163,15 @@ async def test_a_provider_does_the_whole_work(
     assert await text(provider, f"{base}/files/input/0") == "<registry/>"
     assert await post(provider, f"{base}/progress", chunk_start="0", chunk_end="1", progress="0.5")
     serve_checks(portal.broker, portal.datastore)
+    await Claim.all().update(granted_at=clock.now() - timedelta(seconds=60))
     given = result_files()
     for name, data in given.items():
         assert await send_file(provider, f"{base}/files/results", name, data) == (200, "success")
     assert await post(provider, f"{base}/status", status="success") == (200, "success")
+
+    (run,) = await Run.all()
+    assert run.device == ""
+    assert 60 <= run.seconds < 90
 
     ann = await portal.user()
     found = await text(ann, f"/api/tickets/{claimed}/files/results/2")

@@ -8,7 +8,9 @@ from dss_broker.messages import CheckResults, ResultsAccepted
 from dss_datastore import layout
 from dss_portal.attachments import store as attachments
 from dss_portal.components import Components
+from dss_portal.database import clock
 from dss_portal.datastore import Datastore, Stamps
+from dss_portal.estimates import runs
 from dss_portal.models import Claim, Status, Ticket, User
 from dss_portal.providers import store
 from dss_portal.refusals import Refused
@@ -58,6 +60,7 @@ async def succeed(parts: Components, ticket_id: int, user: User) -> None:
             raise Refused(CHANGED)
         if judged is not None:
             await _show(parts.datastore, ticket, held, judged.accepted)
+        await runs.keep(ticket, "", (clock.now() - held.granted_at).total_seconds())
         await tickets.advance(ticket, Succeeded(claim_id=held.id))
 
 

@@ -87,12 +87,25 @@ def scrub_volume(path: Path) -> None:
         _overwrite(path, head.scrubbed)
 
 
+def voxels_in(path: Path) -> int | None:
+    """The number of voxels that the header of the NIfTI file ``path`` tells; None for any other file."""
+    with path.open("rb") as file:
+        packed = file.read(2) == GZIP
+        file.seek(0)
+        try:
+            head = _Head.read(gzip.GzipFile(fileobj=file) if packed else file)
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            return None
+    return head.voxels if head else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Head:
-    """Everything before the voxels, which take ``voxels_bytes``."""
+    """Everything before the ``voxels``, which take ``voxels_bytes``."""
 
     data: bytes
     scrubbed: bytes
+    voxels: int
     voxels_bytes: int
 
     @classmethod
@@ -123,6 +136,7 @@ class _Head:
         return cls(
             data=data,
             scrubbed=_without_words(data, layout, extensions=has_room),
+            voxels=count,
             voxels_bytes=count * max(0, int(bits)) // 8,
         )
 

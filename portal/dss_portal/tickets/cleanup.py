@@ -17,6 +17,7 @@ from dss_portal.accounts import store as accounts
 from dss_portal.batches import each, uncounted
 from dss_portal.database import waiting
 from dss_portal.datastore import Datastore
+from dss_portal.estimates import runs
 from dss_portal.models import Status, Ticket, TicketHistory
 from dss_portal.openings import store as openings
 from dss_portal.services import liveness
@@ -58,6 +59,7 @@ async def clean_all(datastore: Datastore) -> None:
         reservation.delete_dead,
         liveness.delete_expired,
         openings.forget_expired,
+        runs.forget_old,
     )
     await each("tidying", work, uncounted)
 

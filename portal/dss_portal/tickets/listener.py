@@ -23,6 +23,7 @@ from dss_broker.messages import (
 from dss_observability import metrics
 from dss_portal.attachments import store as attachments
 from dss_portal.datastore import Datastore
+from dss_portal.estimates import runs
 from dss_portal.models import Ticket
 from dss_portal.services import store as services
 from dss_portal.settings import Settings
@@ -140,6 +141,7 @@ class Listener:
         for name, size_bytes in published:
             await store.register_file(ticket.id, "results", name, size_bytes)
         await findings.keep(ticket, event.labels, event.verdict)
+        await runs.keep(ticket, event.device, event.work_s)
         await store.advance(ticket, Succeeded(claim_id=event.claim_id))
 
 

@@ -7,6 +7,7 @@ from quart import Blueprint, Response
 from dss_datastore.layout import Area
 from dss_portal.accounts.sessions import current_user, for_programs, signed_in
 from dss_portal.changes.reading import Subject
+from dss_portal.estimates import runs
 from dss_portal.formats import Rows, csv_text
 from dss_portal.models import Ticket
 from dss_portal.refusals import Refused
@@ -91,6 +92,7 @@ async def set_status(ticket_id: int) -> Response:
     if components().settings.scrub_inputs:
         await files.leave_out_meshes(components().datastore, ticket_id, current_user())
     await titles.take(components().datastore, ticket_id, current_user())
+    await runs.measure(components().datastore, ticket_id, current_user())
     await submission.submit(ticket_id, current_user(), _quiet_s())
     return plain("ready")
 

@@ -48,7 +48,8 @@ ON CONFLICT (ticket_id, area, name) DO UPDATE SET size_bytes = excluded.size_byt
 _SAVE_STATE = """
 WITH changed AS (
     UPDATE ticket SET status = $2, attempt = $3, claim_id = $4, announcements = $5,
-        queued_at = $6, claimed_at = $7, traceparent = $8
+        queued_at = $6, claimed_at = $7, traceparent = $8,
+        expected_at = CASE WHEN $2::varchar = 'ready' THEN NULL ELSE expected_at END
     WHERE id = $1
 )
 INSERT INTO ticket_history (ticket_id, status, at) VALUES ($1, $2, $9)

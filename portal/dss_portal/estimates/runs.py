@@ -1,0 +1,104 @@
+"""What past tickets have cost, and how large the waiting ones are."""
+
+import asyncio
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from tortoise.connection import get_connection
+
+from dss_portal.database import clock
+from dss_portal.datastore import Datastore
+from dss_portal.estimates.pace import Run, Size
+from dss_portal.models import Status, Ticket, User
+from dss_portal.scrubbing.image_headers import voxels_in
+from dss_portal.tickets import store
+
+NEWEST = 300
+"""Runs of a service that estimates are made of, all devices together."""
+KEPT = 1000
+"""Runs of a service that the cleaning leaves."""
+MOST_VOXELS = 2**62
+"""More is no image, but a damaged header."""
+
+_KEEP = """
+INSERT INTO run (service, device, voxels, size_bytes, seconds, ended_at)
+SELECT service.name, $2, ticket.voxels, (
+        SELECT coalesce(sum(size_bytes), 0)::bigint FROM ticket_file
+        WHERE ticket_id = ticket.id AND area = 'input'), $3, $4
+FROM ticket JOIN service ON service.id = ticket.service_id WHERE ticket.id = $1
+"""
+
+_NEWEST = """
+SELECT newest.* FROM unnest($1::text[]) AS wanted (name), LATERAL (
+    SELECT id, service, device, voxels, size_bytes, seconds, ended_at FROM run
+    WHERE service = wanted.name ORDER BY id DESC LIMIT $2) AS newest
+ORDER BY newest.id
+"""
+
+_FORGET = """
+DELETE FROM run WHERE id IN (
+    SELECT id FROM (
+        SELECT id, row_number() OVER (PARTITION BY service ORDER BY id DESC) AS number FROM run) AS numbered
+    WHERE number > $1)
+"""
+
+_NUMBER = re.compile(r"^cuda:\d+")
+
+
+async def keep(ticket: Ticket, device: str, seconds: float) -> None:
+    """Note what the ticket, which has just succeeded, has cost; nothing if ``seconds`` is 0, for not measured."""
+    if seconds > 0:
+        values = [ticket.id, kind_of(device), seconds, clock.now()]
+        await get_connection("default").execute_query(_KEEP, values)
+
+
+async def newest(services: Iterable[str]) -> list[Run]:
+    """Of each of the services, in order of time."""
+    rows = await get_connection("default").execute_query_dict(_NEWEST, [list(services), NEWEST])
+    return [
+        Run(
+            service=row["service"],
+            size=Size(voxels=row["voxels"], size_bytes=row["size_bytes"]),
+            device=row["device"],
+            seconds=row["seconds"],
+            ended_s=row["ended_at"].timestamp(),
+        )
+        for row in rows
+    ]
+
+
+async def forget_old() -> None:
+    """Delete all but the newest KEPT runs of each service."""
+    await get_connection("default").execute_query(_FORGET, [KEPT])
+
+
+def kind_of(device: str) -> str:
+    """The device without its number on its machine: two equal ones are as fast."""
+    return _NUMBER.sub("cuda", device)
+
+
+async def measure(datastore: Datastore, ticket_id: int, user: User) -> None:
+    """Note the voxels of the largest image of a ticket that its user is about to submit."""
+    own = Ticket.filter(user_id=user.id, status=Status.INIT)
+    ticket = await own.get_or_none(id=ticket_id) if ticket_id < 2**31 else None
+    if ticket is None:
+        return
+    names = [file.name for file in await store.files(ticket_id, "input")]
+    paths = [await datastore.file(ticket_id, "input", name) for name in names]
+    ticket.voxels = await asyncio.to_thread(_largest, paths)
+    await ticket.save(update_fields=["voxels"])
+
+
+def _largest(paths: Iterable[Path]) -> int | None:
+    found = [voxels for path in paths if (voxels := _voxels_in(path)) is not None]
+    return max(found, default=None)
+
+
+def _voxels_in(path: Path) -> int | None:
+    """None also if the file has gone: the service says what is wrong with it."""
+    try:
+        found = voxels_in(path)
+    except FileNotFoundError:
+        return None
+    return found if found is not None and 0 < found < MOST_VOXELS else None
