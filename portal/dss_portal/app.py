@@ -1,4 +1,4 @@
-"""The portal put together."""
+"""Builds the portal's application from its components."""
 
 from quart import Quart
 
@@ -42,7 +42,7 @@ FEATURES = (
 
 
 def create_app(settings: Settings, broker: Broker) -> Quart:
-    """A portal that connects to the database and listens to ``broker`` while it serves."""
+    """Build a portal.  It connects to the database and to ``broker`` when it starts to serve."""
     quart_patch.install()
     app = Quart("dss_portal", template_folder="pages/templates", static_folder="pages/static")
     components = Components.build(settings, broker)

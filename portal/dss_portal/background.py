@@ -1,4 +1,4 @@
-"""The portal's tasks beside its requests.  Each is supervised: see ``dss_process.supervision``."""
+"""The portal's background tasks, supervised as in ``dss_process.supervision``."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -11,11 +11,11 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 class EndedUnasked(RuntimeError):
-    """A task that is meant to run until the portal ends has returned, or was cancelled."""
+    """A task that should run until the portal stops has returned or was cancelled."""
 
 
 class Background:
-    """Tasks that are begun again, after a backoff, when they end by an error; until ``end``."""
+    """Runs tasks until ``end``, and restarts a task after a backoff if it ends with an error."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
@@ -23,7 +23,7 @@ class Background:
         self._ending = False
 
     def begin(self, name: str, work: Work, *, returns: bool = False) -> asyncio.Task[None]:
-        """``returns``: the work is done when it returns; otherwise it is meant to run until ``end``."""
+        """Start a task.  ``returns``: its work is done when it returns; otherwise it should run until ``end``."""
         health = Health(name=name)
         self._supervised.append(health)
         metrics.TASK_FAILURES.labels(name)
@@ -32,11 +32,11 @@ class Background:
         return task
 
     def problems(self) -> list[str]:
-        """A sentence for each task that has ended by an error recently."""
+        """A sentence for each task that has recently ended with an error."""
         return [sentence for health in self._supervised if (sentence := health.problem())]
 
     async def end(self) -> None:
-        """Cancel until they have ended: asyncio.wait_for of Python 3.11 can lose a cancellation."""
+        """Cancel the tasks repeatedly until all have ended: asyncio.wait_for of Python 3.11 can lose a cancellation."""
         self._ending = True
         left = set(self._tasks)
         while left:
@@ -55,7 +55,9 @@ class Background:
             await asyncio.sleep(health.failed(error))
 
     async def _run(self, work: Work, *, returns: bool) -> BaseException | None:
-        """What ended the work; None if it is done.  Raises CancelledError only if the portal ends."""
+        """Run the work and return the error that ended it; None if it is done.  Raises CancelledError only if the
+        portal stops.
+        """
         try:
             await work()
         except asyncio.CancelledError:

@@ -20,7 +20,7 @@ from dss_portal.together import Together
 
 @dataclass(frozen=True, kw_only=True)
 class Components:
-    """Made once for each portal.  ``openid`` is None unless the settings name an issuer."""
+    """The objects that one portal consists of.  ``openid`` is None unless the settings name an issuer."""
 
     settings: Settings
     broker: Broker
@@ -36,7 +36,7 @@ class Components:
 
     @classmethod
     def build(cls, settings: Settings, broker: Broker) -> Self:
-        """Connects to nothing."""
+        """Build the components from the settings, without connecting to anything."""
         feed = Feed(settings.database_url.get_secret_value())
         return cls(
             settings=settings,

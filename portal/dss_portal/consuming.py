@@ -1,4 +1,4 @@
-"""Runs the handlers of the portal's queues on the event loop; the broker calls them on its threads."""
+"""Runs the handlers of the portal's queues on the event loop.  The broker calls them in its own threads."""
 
 import asyncio
 import logging
@@ -21,7 +21,9 @@ RETRY_S = 1.0
 
 
 async def listen(broker: Broker, listener: Listener) -> None:
-    """Consume the portal's queues as soon as the broker is there.  Returns then, or when the broker is closed."""
+    """Subscribe to the portal's queues as soon as the broker is connected.  Returns when it has, or when the broker is
+    closed.
+    """
     loop = asyncio.get_running_loop()
     handlers = {
         PORTAL_CLAIMS: listener.on_claim,
@@ -65,5 +67,5 @@ def on_loop(loop: asyncio.AbstractEventLoop, handler: AsyncHandler) -> Handler:
 
 
 async def is_temporary(error: Exception) -> bool:
-    """Is a disk full, or the datastore or the database away?"""
+    """True if the disk is full, or the datastore or the database is unavailable."""
     return is_disk_full(error) or is_away(error) or await database.is_temporary(error)

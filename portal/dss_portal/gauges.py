@@ -24,7 +24,7 @@ LOOK_S = 5.0
 
 
 async def watch(datastore: Datastore) -> None:
-    """Look every LOOK_S, until cancelled."""
+    """Set the gauges every LOOK_S, until cancelled."""
 
     async def look_at_disk() -> None:
         await asyncio.to_thread(_look_at_disk, datastore)
@@ -64,7 +64,7 @@ async def _look_at_notifications() -> None:
 
 
 async def _look_at_tickets() -> None:
-    """Every state of every service gets a number, 0 included: a series that vanishes ends no alert."""
+    """Set a number, 0 included, for every state of every service: an alert does not end if its series disappears."""
     counts, since = await _counts(), await _waiting_since()
     offered = await Service.filter(current=True).values_list("name", flat=True)
     for service in {*map(str, offered), *(name for name, _ in counts)}:
@@ -98,7 +98,7 @@ GROUP BY service.name
 
 
 async def _waiting_since() -> dict[str, datetime]:
-    """When the longest-waiting ticket of each service began to wait for its latest attempt, by service name."""
+    """By service name: the time from which its longest-waiting ticket waits for its current attempt."""
     rows = await get_connection("default").execute_query_dict(_WAITING_SINCE)
     return {str(row["name"]): row["since"] for row in rows}
 

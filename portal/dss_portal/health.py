@@ -1,4 +1,4 @@
-"""``/healthz``: alive.  ``/readyz``: can do its job."""
+"""``/healthz``: the process is alive.  ``/readyz``: the portal can serve requests."""
 
 from quart import Blueprint, Response
 
@@ -16,7 +16,7 @@ async def alive() -> Response:
 
 @blueprint.get("/readyz")
 async def ready() -> Response:
-    """200 ``ok``, or 503 with a line for each thing that is missing; then a line for each service that nobody serves."""
+    """Respond 200 ``ok``, or 503 with a line for each problem; then a line for each service that no program serves."""
     found = await readiness.missing(components())
     lines = [*(found or ["ok"]), *await readiness.unserved()]
     return plain("\n".join(lines), 503 if found else 200)

@@ -1,4 +1,4 @@
-"""Starts and ends what a portal does beside its requests."""
+"""Starts and ends the portal's connections and background tasks."""
 
 import asyncio
 import logging
@@ -68,7 +68,7 @@ class Lifespan:
             await self._resources.aclose()
 
     def _begin_preparations(self, schema: "asyncio.Task[None]") -> list["asyncio.Task[None]"]:
-        """Tasks that return."""
+        """Start the tasks that end by themselves."""
         parts = self._components
         listener = Listener(parts.datastore, parts.settings)
         preparations: dict[str, Work] = {
@@ -83,7 +83,7 @@ class Lifespan:
         ]
 
     def _begin_rounds(self, schema: "asyncio.Task[None]") -> None:
-        """Tasks that go on until the portal ends."""
+        """Start the tasks that run until the portal stops."""
         parts = self._components
         settings, datastore = parts.settings, parts.datastore
         rounds: dict[str, Work] = {
@@ -102,7 +102,7 @@ class Lifespan:
 
 
 def _after(schema: "asyncio.Task[None]", work: Work) -> Work:
-    """``work``, begun as soon as the database has the schema that it needs."""
+    """``work``, started when the task ``schema`` has ended."""
 
     async def run() -> None:
         await asyncio.wait([schema])

@@ -1,4 +1,4 @@
-"""Sentences for operators: what keeps the portal from its work, and which services are not served."""
+"""Sentences for operators: what prevents the portal from working, and which services are not served."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ NOT_MIGRATED = "The database's schema is not up to date: run dss-portal migrate.
 
 
 async def missing(components: Components) -> list[str]:
-    """A sentence for each thing that keeps the portal from its work."""
+    """A sentence for each thing that prevents the portal from working."""
     found = []
     migrated, answers = True, await database.answers()
     if not answers:
@@ -33,7 +33,7 @@ async def missing(components: Components) -> list[str]:
 
 
 async def _outbox_problem(relay: Relay) -> str:
-    """Blank also if that cannot be found out."""
+    """The relay's problem; "" if there is none or if the database cannot be asked."""
     try:
         return await asyncio.wait_for(relay.problem(), database.ANSWER_S)
     except Exception:  # whatever it is, it is no fault of the outbox
@@ -60,7 +60,7 @@ async def _unserved() -> list[str]:
 
 
 async def _schema_is_current() -> bool:
-    """False also if it cannot be told."""
+    """True if all migrations are applied; False also if the database cannot be asked."""
     try:
         return await asyncio.wait_for(database.is_current(), database.ANSWER_S)
     except Exception:  # whatever it is, the answer is no

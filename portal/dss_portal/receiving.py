@@ -1,4 +1,4 @@
-"""A file that comes in pieces, written in blocks while the next block comes."""
+"""Writes a file to disk in blocks while the rest of it is being received."""
 
 import asyncio
 import os
@@ -41,7 +41,7 @@ class Writing:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """The file may be closed then: no thread is at work with it."""
+        """Wait until no thread uses the file; the caller may close it then."""
         tasks = [task for task in (self._write, self._sync) if task is not None]
         if tasks:
             await asyncio.wait(tasks)
@@ -54,14 +54,14 @@ class Writing:
             await self._begin_block()
 
     async def begin_anew(self) -> None:
-        """Forget all that was put."""
+        """Discard all data that was written or waits to be written."""
         self._pieces, self._bytes = [], 0
         await self._ended()
         await self._file.seek(0)
         await self._file.truncate()
 
     async def end(self) -> None:
-        """Everything is with the system; an fsync puts it on disk."""
+        """Wait until all data is passed to the operating system; an fsync then puts it on disk."""
         await self._begin_block()
         await self._ended()
         await self._file.flush()

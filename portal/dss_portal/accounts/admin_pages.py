@@ -1,4 +1,4 @@
-"""``/admin/users``: who may sign in, as what, and which programs."""
+"""``/admin/users``: the page where admins manage users and their tokens."""
 
 from quart import Blueprint, Response, request
 
@@ -21,7 +21,7 @@ _USER = f"/users/<{NUMBER}:number>"
 
 @blueprint.get("/users")
 async def show(problem: str = "", at: str = "") -> Response:
-    """``problem`` is shown at the form ``at``: ``user`` or ``token``."""
+    """Show the page, with the sentence ``problem`` at the form ``at`` (``user`` or ``token``)."""
     edited, wanted = request.args.get("edit", ""), request.args.get("find", "").strip()
     return await page(
         "admin_users.html",
@@ -47,7 +47,7 @@ async def save() -> Response:
 
 @blueprint.post(f"{_USER}/token")
 async def new_token(number: int) -> Response:
-    """Show the token once, in the answer itself: a redirection would have to store it."""
+    """Make a one-time token and show it once, in the response itself: a redirect would have to store it."""
     user = await _user(number)
     life_s = components().settings.login_token_s
     return await page(
@@ -83,7 +83,7 @@ async def enable(number: int) -> Response:
 
 @blueprint.post("/tokens")
 async def create_token() -> Response:
-    """Shown once, like a one-time token."""
+    """Make a token for programs and show it once, in the response itself."""
     form = await forms.submitted()
     try:
         secret = await _create_token(form)

@@ -19,7 +19,7 @@ SCOPES = {
 
 
 async def create(user: User, name: str, scopes: Iterable[str], life: timedelta | None) -> str:
-    """The token, shown this once.  Raises LookupError for an unknown scope."""
+    """Create a token and return it; it cannot be read again later.  Raises LookupError for an unknown scope."""
     wanted = sorted(set(scopes))
     if unknown := set(wanted) - set(SCOPES):
         known = ", ".join(SCOPES)
@@ -36,7 +36,7 @@ async def create(user: User, name: str, scopes: Iterable[str], life: timedelta |
 
 
 async def find(token: str) -> ApiToken | None:
-    """The token with its user, unless it is revoked, expired, or the user disabled."""
+    """The token with its user; None if it is unknown, revoked or expired, or if the user is disabled."""
     now = clock.now()
     lives = Q(expires_at__isnull=True) | Q(expires_at__gt=now)
     valid = ApiToken.filter(lives, sha256=digest(token), revoked_at__isnull=True)
@@ -45,12 +45,12 @@ async def find(token: str) -> ApiToken | None:
 
 
 async def listed() -> list[ApiToken]:
-    """Those that are not revoked."""
+    """The tokens that are not revoked."""
     return await ApiToken.filter(revoked_at__isnull=True).select_related("user").order_by("id")
 
 
 async def revoke(number: int) -> None:
-    """Raises LookupError if there is none to revoke."""
+    """Revoke a token.  Raises LookupError if there is none with that number."""
     valid = ApiToken.filter(id=number, revoked_at__isnull=True)
     if not await valid.update(revoked_at=clock.now()):
         raise LookupError(f"There is no token {number}.")

@@ -22,7 +22,7 @@ _KEPT = "openid"
 
 
 def issuer() -> OpenIdIssuer:
-    """Raises Refused if none is configured."""
+    """The configured issuer.  Raises Refused if none is configured."""
     found = components().openid
     if found is None:
         raise Refused("This server has no sign-in service; use a token.")

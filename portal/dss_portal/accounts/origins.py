@@ -30,9 +30,9 @@ class Sender(Enum):
 
 
 def refuse_other_sites() -> None:
-    """Raises Refused for a request that a page of another site makes with the cookie of ours.
+    """Raises Refused if a page of another site made the request with our session cookie.
 
-    A link on another site may lead to a page, but not to the API.
+    A link on another site may lead to one of our pages, but not to the API.
     """
     _refuse_foreign_names()
     reads = request.method in {"GET", "HEAD"}
@@ -50,7 +50,7 @@ def refuse_other_sites() -> None:
 
 
 def is_browser() -> bool:
-    """Is the request a browser's?  ``User-Agent`` says nothing: many programs give that of a browser."""
+    """True if a browser sent the request.  ``User-Agent`` does not decide: many programs send that of a browser."""
     if any(name.startswith("Sec-Fetch-") for name in request.headers.keys()):  # noqa: SIM118 - not a dict
         return True
     return any(name in request.headers for name in SIGNS) or _wants_a_page()

@@ -32,7 +32,7 @@ async def who() -> Response:
 
 @blueprint.post("/login")
 async def login() -> Response:
-    """Sign in with a one-time token.  A wrong one ends the present session, as it always has."""
+    """Sign in with a one-time token.  A wrong token ends the current session, as in the reference server."""
     form = await parameters.form()
     token = form.get("token")
     if token is None:
@@ -50,7 +50,7 @@ async def login() -> Response:
 @blueprint.get("/token")
 @changes_state
 async def token() -> Response:
-    """A fresh one-time token for a user who has signed in and accepted the terms of use."""
+    """Create a one-time token for a user who is signed in and has accepted the terms of use."""
     found = await identity()
     if found is None or not found.terms_accepted:
         raise Refused("Unauthorized access", 401)

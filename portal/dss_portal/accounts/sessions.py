@@ -213,7 +213,7 @@ async def _by_bearer(token: str) -> Identity | None:
 
 
 async def _in_test_mode() -> Identity | None:
-    """Every request is the test user's, as in the old system's ``--noauth``."""
+    """The identity in test mode: every request is the test user's, like ``--noauth`` of the reference server."""
     settings = components().settings
     if settings.test_mode == "off":
         return None

@@ -1,4 +1,4 @@
-"""Users, one-time tokens and sessions in the database.  Secrets are kept as SHA-256 only."""
+"""Users, one-time tokens and sessions in the database.  Of each secret, only its SHA-256 is stored."""
 
 import hashlib
 import re
@@ -68,7 +68,7 @@ async def make_tiers() -> None:
 
 
 async def tiers() -> list[Tier]:
-    """The smallest first."""
+    """All tiers, the smallest first."""
     return await Tier.all().order_by("max_tickets")
 
 
@@ -115,7 +115,7 @@ async def use_login_token(token: str) -> User | None:
 
 
 async def open_session(user: User) -> str:
-    """The id to put into a cookie."""
+    """Open a session and return its id, for the cookie."""
     session_id = secrets.token_hex(20)
     await Session.create(sha256=digest(session_id), user=user)
     return session_id
@@ -151,9 +151,9 @@ async def revoke_session(session: Session) -> None:
 
 
 async def disable_user(email: str) -> None:
-    """Refuse the user's sessions and tokens from the next request on; the user's claimed tickets wait again.
+    """Disable a user: from the next request on, sessions and tokens are refused; claimed tickets return to the queue.
 
-    Raises LookupError.
+    Raises LookupError if there is no such user.
     """
     async with in_transaction():
         if not await User.filter(email=address(email)).update(disabled=True):
@@ -164,7 +164,7 @@ async def disable_user(email: str) -> None:
 
 
 async def user_named(email: str) -> User:
-    """Raises LookupError."""
+    """The user with that e-mail address.  Raises LookupError if there is none."""
     user = await User.get_or_none(email=address(email))
     if user is None:
         raise LookupError(f"There is no user '{email}'.")

@@ -1,4 +1,4 @@
-"""What a site admin looks at.  Read-only."""
+"""Queries for the admin pages.  Read-only."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,9 @@ from dss_portal.tickets.store import now
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """How much there is of everything; ``tickets`` by state, deleted ones left out; ``workers``: processes."""
+    """Numbers for the overview; ``tickets`` by state without deleted ones, ``workers`` are processes, ``outbox``
+    messages.
+    """
 
     tickets: dict[Status, int]
     services: int
@@ -72,7 +74,7 @@ async def counts() -> Counts:
 
 
 async def provider_rows() -> list[ProviderRow]:
-    """Removed ones too, since they can come back."""
+    """All providers, including removed ones, which can be added again."""
     offered = ProviderService.filter(current=True, service__current=True)
     services = await _count_by_provider(offered)
     users = await _count_by_provider(ProviderAccess.all())
@@ -83,7 +85,7 @@ async def provider_rows() -> list[ProviderRow]:
 
 
 async def offers() -> list[tuple[Provider, list[Service]]]:
-    """What each provider that is not removed offers, by name."""
+    """Every provider that is not removed, by name, with the services that it offers."""
     links = ProviderService.filter(current=True, service__current=True, provider__current=True)
     found: dict[int, list[Service]] = {}
     for link in await links.select_related("service").order_by("service__name", "service__id"):
@@ -113,13 +115,13 @@ async def history(ticket_id: int) -> list[TicketHistory]:
 
 
 async def claims(ticket_id: int) -> list[Claim]:
-    """The oldest first, each with its user if a user claimed it over HTTP."""
+    """All claims of a ticket, the oldest first, each with its user if it was made over HTTP."""
     found = Claim.filter(ticket_id=ticket_id).select_related("user")
     return await found.order_by("granted_at")
 
 
 async def old_enough(states: Iterable[Status], older_than: timedelta) -> int:
-    """The number of tickets in these states that were created longer ago."""
+    """Number of tickets in these states that were created longer ago than ``older_than``."""
     before = now() - older_than
     return await Ticket.filter(status__in=list(states), created_at__lt=before).count()
 

@@ -1,4 +1,4 @@
-"""``/admin``: how much there is of everything, the providers, and the purge."""
+"""``/admin``: the overview, the providers, and the purge of old tickets."""
 
 from quart import Blueprint, Response, request
 
@@ -25,7 +25,7 @@ async def show(problem: str = "") -> Response:
 
 @blueprint.post("/providers")
 async def add_provider() -> Response:
-    """Also brings a removed one back."""
+    """Add a provider, or restore a removed one."""
     name = (await forms.submitted()).text("name")
     if problem := await problem_of(store.add_provider(name)):
         return await show(problem)
@@ -34,7 +34,7 @@ async def add_provider() -> Response:
 
 @blueprint.get("/purge")
 async def ask_purge() -> Response:
-    """How many tickets it would be.  Raises Refused."""
+    """Ask for confirmation, with the number of tickets that a purge would delete.  Raises Refused."""
     which, text = request.args.get("which", "completed"), request.args.get("days", "7").strip()
     states = FINISHED if which == "completed" else FINISHED | OPEN
     count = await overview.old_enough(states, days(text))
@@ -51,7 +51,7 @@ async def ask_purge() -> Response:
 
 @blueprint.post("/purge")
 async def purge() -> Response:
-    """Raises Refused."""
+    """Delete old tickets.  Raises Refused."""
     form = await forms.submitted()
     datastore = components().datastore
     completed_only = form.text("which") != "all"

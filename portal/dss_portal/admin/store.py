@@ -1,4 +1,4 @@
-"""What a site admin manages: providers, their users and services, all tickets."""
+"""Database operations of site admins: providers, their users and services, and all tickets."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -30,12 +30,14 @@ M = TypeVar("M", bound=Model)
 
 
 async def providers() -> list[Provider]:
-    """Removed ones too, as the old API lists them."""
+    """All providers, including removed ones, as the reference server lists them."""
     return await Provider.all().order_by("id")
 
 
 async def add_provider(name: str) -> None:
-    """A removed one comes back, without its services.  Raises Refused for a name no address can hold."""
+    """Add a provider, or restore a removed one without its services.  Raises Refused for a name with other characters
+    than letters, digits, ``_`` and ``-``.
+    """
     if not name or not all(c.isalnum() or c in "_-" for c in name) or len(name) > 78:
         raise Refused(
             f"A provider's name consists of letters, digits, '_' and '-', 78 at most; not '{name}'."
@@ -46,7 +48,7 @@ async def add_provider(name: str) -> None:
 
 
 async def remove_provider(name: str) -> None:
-    """The tickets that its users have claimed wait again."""
+    """Remove a provider.  Tickets that its users have claimed return to the queue."""
     async with in_transaction():
         await _rights(ProviderAccess.filter(provider__name=name))
         await Provider.filter(name=name).update(current=False)
@@ -57,7 +59,7 @@ async def remove_provider(name: str) -> None:
 
 
 async def provider_named(name: str) -> Provider:
-    """Raises Refused."""
+    """The provider with that name.  Raises Refused if there is none."""
     provider = await Provider.get_or_none(name=name)
     if provider is None:
         raise Refused(f"There is no provider {name}.")
@@ -71,13 +73,13 @@ async def administers(user: User, provider: str) -> bool:
 
 
 async def provider_users(name: str) -> list[tuple[int, str, int]]:
-    """Number, e-mail and 1 for an admin of the provider."""
+    """Number and e-mail of each user of the provider, and 1 if the user is an admin of it, else 0."""
     found = ProviderAccess.filter(provider__name=name).select_related("user")
     return [(a.user.id, a.user.email, int(a.admin)) for a in await found.order_by("user_id")]
 
 
 async def add_provider_user(name: str, email: str, *, admin: bool) -> None:
-    """Replaces the user's rights with that provider.  Raises Refused for an unknown e-mail."""
+    """Give a user rights with a provider, in place of earlier ones.  Raises Refused for an unknown e-mail."""
     user = await User.get_or_none(email=accounts.address(email))
     if user is None:
         raise Refused("Email unrecognized by the system", 401)
@@ -86,7 +88,7 @@ async def add_provider_user(name: str, email: str, *, admin: bool) -> None:
 
 
 async def remove_provider_user(name: str, user_id: int) -> None:
-    """Idempotent.  The tickets that the user has claimed wait again."""
+    """Take away a user's rights with a provider.  Tickets that the user has claimed return to the queue.  Idempotent."""
     if user_id >= 2**31:
         return
     async with in_transaction():
@@ -137,7 +139,7 @@ async def ticket_pages() -> AsyncIterator[Rows]:
 
 
 async def purge(datastore: Datastore, *, completed_only: bool, older_than: timedelta) -> int:
-    """Delete the tickets that were created longer ago; their number."""
+    """Delete the tickets that were created longer ago than ``older_than``, and return their number."""
     states = list(FINISHED if completed_only else FINISHED | OPEN)
     before = tickets.now() - older_than
     old = Ticket.filter(Q(created_at__lt=before), status__in=states)

@@ -1,6 +1,6 @@
-"""Attachments that a page may show itself: pictures, and short texts and tables as plain text.
+"""Attachments that a page may display itself: pictures, and short texts and tables as plain text.
 
-Nothing of them is ever taken for markup: a picture is an ``img`` that runs nothing, a text is escaped.
+No attachment is interpreted as markup: a picture is shown by an ``img`` element, a text is escaped.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ MOST_ROWS, MOST_COLUMNS = 200, 20
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """``table`` has its header in front; else there is ``text``."""
+    """An attachment for display: ``table`` with its header row first, or ``text``."""
 
     attachment: Attachment
     text: str = ""
@@ -52,7 +52,7 @@ async def _shown(datastore: Datastore, attachment: Attachment) -> Shown | None:
 
 
 def _table(text: str) -> tuple[tuple[str, ...], ...]:
-    """() for what is too large to be looked at as a table, or none."""
+    """Rows of a table; () if the file is no table or too large to display."""
     try:
         rows = [tuple(row) for row in csv.reader(text.splitlines()) if row]
     except csv.Error:

@@ -1,4 +1,4 @@
-"""``/blobs``: attachments, for every holder of the link.  ITK-SNAP opens it in a browser without a session."""
+"""``/blobs``: attachments, for everyone who has the link.  ITK-SNAP opens the link in a browser without a session."""
 
 from quart import Blueprint, Response
 
@@ -19,7 +19,7 @@ def _harmless(mime_type: str) -> str:
 
 @blueprint.get("/blobs/<regex('[0-9a-f]{32}'):public_id>")
 async def blob(public_id: str) -> Response:
-    """The file, in a sandbox: no script that a provider uploaded runs with our origin."""
+    """Send the file in a sandbox, so that a script that a provider uploaded does not run in our origin."""
     datastore = components().datastore
     found = await store.by_public_id(public_id)
     path = await datastore.attachment(found.ticket_id, found.file_name)

@@ -48,9 +48,9 @@ async def receive(datastore: Datastore, ticket_id: int, sent: Incoming) -> Recei
 async def take_over(
     datastore: Datastore, ticket_id: int, claim_id: str, file: AttachedFile
 ) -> None:
-    """Make an attachment of a file that a dispatcher has left, within the caller's transaction.
+    """Make an attachment of a file that a dispatcher has written, within the caller's transaction.
 
-    A file that is missing is skipped: the files of its claim were removed.
+    A missing file is skipped: it was removed with the files of its claim.
     """
     name = flat_name(file.name)
     try:
@@ -70,7 +70,7 @@ async def take_over(
 
 
 async def keep(datastore: Datastore, ticket_id: int, received: Received) -> int:
-    """Make it an attachment of the ticket, within the caller's transaction; its number."""
+    """Attach a received file to the ticket, within the caller's transaction, and return its number."""
     public_id = uuid.uuid4().hex
     name = f"{public_id}{received.suffix}"
     await datastore.keep(received.path, name)
@@ -86,7 +86,7 @@ async def keep(datastore: Datastore, ticket_id: int, received: Received) -> int:
 
 
 async def of_lines(log_ids: Iterable[int]) -> dict[int, list[Attachment]]:
-    """Attachments by log line."""
+    """Attachments by the number of their log line."""
     found: dict[int, list[Attachment]] = {}
     for attachment in await Attachment.filter(log_id__in=list(log_ids)).order_by("id"):
         found.setdefault(attachment.log_id or 0, []).append(attachment)
@@ -94,7 +94,7 @@ async def of_lines(log_ids: Iterable[int]) -> dict[int, list[Attachment]]:
 
 
 async def by_public_id(public_id: str) -> Attachment:
-    """Raises Refused if there is none, or if its ticket was deleted."""
+    """The attachment.  Raises Refused if there is none, or if its ticket was deleted."""
     found = await Attachment.get_or_none(public_id=public_id).select_related("ticket")
     if found is None or found.ticket.status is Status.DELETED:
         raise Refused(f"Resource {public_id} not found")

@@ -47,12 +47,12 @@ class Feed:
         self._waiting: list[asyncio.Future[bool]] = []
 
     def follow(self, follower: Follower) -> Callable[[], None]:
-        """``follower`` is called from now on, until the function that is returned is."""
+        """Call ``follower`` with each later change.  Returns a function that ends this."""
         self._followers.append(follower)
         return lambda: self._followers.remove(follower)
 
     def is_current(self) -> bool:
-        """Do the followers know everything that was committed up to CURRENT_S ago?  A feed that rests begins again."""
+        """True if the followers know every change that was committed up to CURRENT_S ago.  Wakes a resting feed."""
         now_s = time.monotonic()
         rests = now_s - self._asked_s > IDLE_S
         self._asked_s = now_s
@@ -61,11 +61,11 @@ class Feed:
         return self.knows()
 
     def knows(self) -> bool:
-        """Like ``is_current``, for somebody who does not want the feed to go on."""
+        """Like ``is_current``, but does not wake a resting feed."""
         return time.monotonic() - self._looked_s < CURRENT_S
 
     def note(self, subject: Subject, number: int, owner: int | None) -> None:
-        """Tell the followers now of what this portal has committed; they hear of it again with the next look."""
+        """Report a change that this portal has committed to the followers at once; the next poll reports it again."""
         self._tell([Change(subject=subject, number=number, owner=owner, version=0)])
 
     async def caught_up(self, within_s: float = CURRENT_S) -> bool:
@@ -80,7 +80,7 @@ class Feed:
             return False
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Poll the table until cancelled."""
         while True:
             try:
                 await self._connected()

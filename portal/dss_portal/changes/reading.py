@@ -1,8 +1,8 @@
-"""What has changed in the database since it was last asked.
+"""Reads the changes that were committed to the database since the last read.
 
-Triggers note each change in the table ``change``, with the number of the transaction that made it.
-Numbers are given before the commit, so a reader asks again for every number from the oldest one
-that was still open when it looked: a change is seen late, and never missed.
+Triggers insert a row into the table ``change`` for each change, with the number of its transaction.  PostgreSQL gives
+these numbers before the commit, so a reader reads again from the oldest transaction that was open at its last read: a
+change may be read late, but none is missed.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 
 class Subject(StrEnum):
-    """What a change is about."""
+    """The kind of row that a change is about."""
 
     STATE = "state"
     """A ticket is new, or its status, owner or claim has changed."""
@@ -27,9 +27,11 @@ class Subject(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """``number`` is that of the ticket, user or service; ``owner`` the ticket's user, if it is there.
+    """A change of the ticket, user or service ``number``; ``owner`` is the number of the ticket's user, if there is
+    one.
 
-    ``version`` grows with each transaction, in the order in which they began to write; 0 if it is told at once.
+    ``version`` grows with each transaction, in the order of their first writes; it is 0 for a change that is reported
+    at once.
     """
 
     subject: Subject
@@ -56,14 +58,14 @@ _FORGET = "DELETE FROM change WHERE at < now() - interval '5 minutes'"
 
 
 class Reader:
-    """Reads the changes one after the other, each once."""
+    """Reads each change once, in order."""
 
     def __init__(self) -> None:
         self._next: str | None = None
         self._told: set[Change] = set()
 
     async def look(self, connection: Connection) -> Sequence[Change]:
-        """What was committed since the last look; nothing at the first."""
+        """Changes that were committed since the last call; none at the first call."""
         rows = await connection.fetch(_SINCE, self._next)
         found = {_change(row) for row in rows if row["subject"] is not None}
         new = sorted(found - self._told, key=lambda change: change.version)
@@ -72,7 +74,7 @@ class Reader:
 
 
 async def forget(connection: Connection) -> None:
-    """Remove what every portal has seen."""
+    """Delete rows that every portal has read."""
     await connection.fetch(_FORGET)
 
 

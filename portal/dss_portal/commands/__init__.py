@@ -1,1 +1,1 @@
-"""The subcommands of ``dss-portal``, a module for each kind of thing that they manage."""
+"""The subcommands of ``dss-portal``, with one module for each kind of object that they manage."""

@@ -1,7 +1,7 @@
-"""The time of the database, which is the same for every portal of a site.
+"""The time by the database's clock, which is the same for every portal of a site.
 
-Leases, deadlines and tokens are written by one portal and judged by another; with clocks that differ by a minute a
-claim would have lapsed when it is granted.
+One portal writes a lease, a deadline or a token's expiry, and another compares it with the time.  If the clocks of
+their machines differed by a minute, a claim could have expired when it is granted.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ def now() -> datetime:
 
 
 async def keep() -> None:
-    """Look every LOOK_S, until cancelled."""
+    """Measure the difference of the clocks every LOOK_S, until cancelled."""
     while True:
         try:
             await look()
@@ -36,7 +36,7 @@ async def keep() -> None:
 
 
 async def look() -> None:
-    """Compare the machine's clock with the database's."""
+    """Measure the difference between this machine's clock and the database's."""
     global _ahead  # noqa: PLW0603 - a process has one clock
     began, began_s = datetime.now(UTC), time.monotonic()
     rows = await get_connection("default").execute_query_dict("SELECT clock_timestamp() AS now")

@@ -1,4 +1,4 @@
-"""How Tortoise reaches PostgreSQL: by our address, and also through a PgBouncer that pools transactions."""
+"""Connects Tortoise to PostgreSQL with our address, also through a PgBouncer in transaction mode."""
 
 import logging
 from typing import Any
@@ -43,9 +43,9 @@ client_class = Client
 
 
 async def arguments(address: Address) -> dict[str, Any]:
-    """For asyncpg; connects once to find out whether statements may be kept.
+    """Arguments for asyncpg.  Connects once to find out whether prepared statements can be cached.
 
-    A pooler that gives each transaction another connection of the server's loses prepared statements.
+    A pooler that gives each transaction another server connection loses prepared statements.
     """
     found = address.arguments()
     if address.statement_cache_size is None and await _is_pooled(found):
@@ -55,7 +55,7 @@ async def arguments(address: Address) -> dict[str, Any]:
 
 
 async def _is_pooled(found: dict[str, Any]) -> bool:
-    """A pooler names its client another process than the one that answers."""
+    """True if there is a pooler: the process id given at the connection is not that of the server process that answers."""
     connection = await asyncpg.connect(**{**found, "statement_cache_size": 0})
     try:
         return bool(

@@ -1,4 +1,4 @@
-"""``/admin/dead-letters``: the dead letters."""
+"""``/admin/dead-letters``: the page where admins requeue and discard dead letters."""
 
 from quart import Blueprint, Response, request
 
@@ -17,7 +17,7 @@ SHOWN = 200
 
 @blueprint.get("")
 async def show(problem: str = "") -> Response:
-    """If the broker is away, the reason, and only what was never sent to it."""
+    """List the dead letters.  If the broker is unavailable, show the reason and only the letters of the outbox."""
     try:
         letters = await store.listed(components().broker)
     except Refused as error:
@@ -34,7 +34,7 @@ async def show(problem: str = "") -> Response:
 
 @blueprint.get("/requeue")
 async def ask_requeue() -> Response:
-    """Ask before all are requeued; for one alone there is no question, since it can be discarded afterwards."""
+    """Ask for confirmation before all are requeued.  A single requeue needs none, as the letter can be discarded later."""
     return await confirmation(
         question="Requeue all dead letters?",
         consequence="Every ticket that failed because of one waits again, from the beginning; "

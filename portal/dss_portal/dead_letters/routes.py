@@ -1,4 +1,4 @@
-"""``/api/admin/dead-letters``: the dead letters."""
+"""``/api/admin/dead-letters``: list, requeue and discard dead letters."""
 
 from quart import Blueprint, Response
 
@@ -16,7 +16,7 @@ blueprint = Blueprint("dead_letters", __name__, url_prefix="/api/admin/dead-lett
 @blueprint.get("")
 @sysadmin_only
 async def listing() -> Response:
-    """The oldest first; ``ticket`` is blank for a message about none."""
+    """List the dead letters, the oldest first; ``ticket`` is blank for a message about no ticket."""
     rows = [row(letter) for letter in await store.listed(components().broker)]
     return await long_table(COLUMNS, in_pages(rows))
 
@@ -24,7 +24,7 @@ async def listing() -> Response:
 @blueprint.post("/requeue")
 @sysadmin_only
 async def requeue() -> Response:
-    """One (``id``) or all (``all=1``).  Raises Refused if none could be."""
+    """Requeue one letter (``id``) or all (``all=1``).  Raises Refused if none could be requeued."""
     datastore = components().datastore
     requeued = await store.requeue(components().broker, datastore, _which(await parameters.form()))
     if requeued.refused and not requeued.done:
@@ -35,7 +35,7 @@ async def requeue() -> Response:
 @blueprint.post("/discard")
 @sysadmin_only
 async def discard() -> Response:
-    """One (``id``) or all (``all=1``), for good; ``confirm=1`` says that this is meant."""
+    """Delete one letter (``id``) or all (``all=1``); the request must also have ``confirm=1``."""
     form = await parameters.form()
     which = _which(form)
     if form.get("confirm") != "1":
@@ -44,7 +44,7 @@ async def discard() -> Response:
 
 
 def _which(form: dict[str, str]) -> str | None:
-    """None for all.  Raises Refused unless the form says exactly one of the two."""
+    """The id of one letter; None for all.  Raises Refused unless the form has exactly one of ``id`` and ``all``."""
     if form.get("all", "0") == "1" and "id" not in form:
         return None
     if "all" in form or not form.get("id"):

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Requeued:
-    """``done`` letters went back; ``refused`` says why the others did not, a sentence for each."""
+    """The outcome of a requeue: the number ``done``, and a sentence in ``refused`` for each other letter."""
 
     done: int
     refused: tuple[str, ...]
@@ -39,9 +39,9 @@ class Requeued:
 
 
 async def listed(broker: Broker) -> list[DeadLetter]:
-    """The oldest first, each with the ticket it is about; those that were never sent come last.
+    """All letters, the oldest first, each with its ticket; those that were never sent come last.
 
-    Raises Refused if the broker is away.
+    Raises Refused if the broker is unavailable.
     """
     async with _tray(broker) as tray:
         letters = list(tray.letters)
@@ -50,7 +50,7 @@ async def listed(broker: Broker) -> list[DeadLetter]:
 
 
 async def requeue(broker: Broker, datastore: Datastore, letter_id: str | None) -> Requeued:
-    """The letter of that id, or all.  Raises Refused if there is none."""
+    """Requeue the letter with that id, or all.  Raises Refused if there is none."""
     done, refused, seen = 0, [], set[int]()
     never_sent = _chosen(await unsent.listed(), letter_id)
     for letter in never_sent:
@@ -87,7 +87,7 @@ def _not_requeued(letter: DeadLetter, error: Exception) -> str:
 
 
 async def discard(broker: Broker, letter_id: str | None) -> int:
-    """Remove the letter of that id, or all; their number.  Raises Refused if there is none."""
+    """Delete the letter with that id, or all, and return their number.  Raises Refused if there is none."""
     never_sent = _chosen(await unsent.listed(), letter_id)
     for letter in never_sent:
         await unsent.discard(letter.id)
@@ -111,7 +111,7 @@ async def _ticket_of(letter: DeadLetter) -> int | None:
 async def _requeue(
     tray: DeadLetterSession, datastore: Datastore, letter: DeadLetter, ticket_id: int | None
 ) -> int:
-    """Put letters back; their number.  Raises Refused."""
+    """Requeue a letter and return how many letters that removed: all letters of its ticket.  Raises Refused."""
     if ticket_id is not None:
         await submission.put_back(datastore, ticket_id)
         siblings = [other for other in tray.letters if await _ticket_of(other) == ticket_id]

@@ -1,1 +1,1 @@
-"""Pages that move by themselves: one stream of events to each browser, fed by the feed of changes."""
+"""Live updates of pages: one stream of events to each browser, fed by the feed of changes."""

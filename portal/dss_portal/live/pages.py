@@ -12,7 +12,9 @@ blueprint = Blueprint("live", __name__)
 
 @blueprint.get("/live")
 async def stream() -> Response:
-    """Raises Refused for who has not signed in; its pages do not ask."""
+    """The stream of this browser's events.  Raises Refused if the user has not signed in or has yet to accept the
+    terms.
+    """
     found = await person()
     if found is None or terms_are_due():
         raise Refused("You are not logged in!", 401)

@@ -33,7 +33,7 @@ TOO_MANY = "This user has too many live pages open; pages ask again and again in
 
 
 class Stream:
-    """What one browser has not been told yet."""
+    """The topics that have changed since the last event to one browser."""
 
     def __init__(self, user_id: int, *, sysadmin: bool) -> None:
         self.user_id, self.sysadmin = user_id, sysadmin
@@ -100,7 +100,7 @@ class Streams:
                 self._streams.pop(stream.user_id, None)
 
     def follow(self, changes: Sequence[Change] | None) -> None:
-        """A follower of the feed."""
+        """Receive changes from the feed."""
         if changes is None:
             self._tell_all({EVERYTHING})
             return
@@ -129,7 +129,7 @@ class Streams:
             self._queue_moved.set()
 
     def tell_services(self) -> None:
-        """Somebody has come or gone who serves one."""
+        """Send an event to all browsers: the programs that serve a service have changed."""
         self._tell_all({SERVICES})
 
     async def tell_queues(self) -> None:
@@ -146,7 +146,7 @@ class Streams:
                     stream.tell({QUEUE})
 
     def end(self) -> None:
-        """The portal stops: a stream that stayed open would hold it up."""
+        """End all streams, because the portal stops and waits for its open responses."""
         self._ended = True
         for streams in self._streams.values():
             for stream in streams:

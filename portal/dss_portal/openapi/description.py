@@ -52,7 +52,7 @@ _TYPES: Mapping[Shape, tuple[str, ...]] = {
 
 
 def description(public_url: str) -> dict[str, Json]:
-    """The whole document, for a portal at that address."""
+    """The complete document, for a portal with that address."""
     paths: dict[str, dict[str, Json]] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _operation(operation)

@@ -1,4 +1,4 @@
-"""Every operation of the API, as told to programs that read OpenAPI.  A test holds it to the routes."""
+"""All operations of the API, for the OpenAPI document.  A test compares them with the routes."""
 
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal

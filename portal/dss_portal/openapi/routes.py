@@ -1,4 +1,4 @@
-"""``/api/openapi.json``: what programs may ask of the portal; ``/service.schema.json``: what a service says."""
+"""``/api/openapi.json``: the description of the API; ``/service.schema.json``: the schema of a service.json."""
 
 from quart import Blueprint, Response
 
@@ -17,5 +17,5 @@ async def document() -> Response:
 
 @blueprint.get("/service.schema.json")
 async def service_schema() -> Response:
-    """For editors: the JSON Schema of a service.json."""
+    """The JSON Schema of a service.json, for editors."""
     return json_body(json_schema())

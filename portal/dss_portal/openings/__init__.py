@@ -1,1 +1,1 @@
-"""Links that ITK-SNAP opens a result from (``itksnap-https://...``), without cookie or token."""
+"""Links from which ITK-SNAP opens results (``itksnap-https://...``), without a cookie or token."""

@@ -1,4 +1,4 @@
-"""Links to the results of one ticket: whoever knows one may read these, until it ends."""
+"""Links that give access to the results of one ticket to everyone who has the link, until it expires."""
 
 import hashlib
 import re
@@ -21,7 +21,7 @@ NO_RESULTS = "This ticket has no results that ITK-SNAP could open."
 
 
 async def open_results(ticket_id: int, user: User, life_s: float, public_url: str) -> str:
-    """The address for ITK-SNAP; a link that was made before ends.  Raises Refused."""
+    """Create a link for ITK-SNAP; an earlier link of the ticket becomes invalid.  Raises Refused."""
     await submission.readable(ticket_id, user)
     names = [file.name for file in await store.files(ticket_id, "results")]
     workspaces = [name for name in names if name.endswith(".itksnap")]
@@ -38,13 +38,13 @@ async def open_results(ticket_id: int, user: User, life_s: float, public_url: st
 
 
 async def close_results(ticket_id: int, user: User) -> None:
-    """Its link works no more.  Raises Refused."""
+    """Revoke the ticket's link.  Raises Refused."""
     await submission.readable(ticket_id, user)
     await Opening.filter(ticket_id=ticket_id).delete()
 
 
 async def ticket_of(token: str) -> Ticket | None:
-    """None if the link is unknown or has ended, or its ticket has no results any more."""
+    """The ticket that the link opens; None if the link is unknown or has expired, or if the ticket has no results."""
     alive = Opening.filter(sha256=_digest(token), expires_at__gt=clock.now())
     found = await alive.select_related("ticket").first()
     return found.ticket if found and found.ticket.status is Status.SUCCESS else None

@@ -70,14 +70,14 @@ WHERE set_aside_at IS NULL AND tries = 0
 
 @dataclass(frozen=True, kw_only=True)
 class _Failed:
-    """``for_ever``: another try would fail in the same way."""
+    """A failed attempt to publish.  ``for_ever``: a later attempt would fail in the same way."""
 
     reason: str
     for_ever: bool
 
 
 class Relay:
-    """Publishes what is in the outbox, one portal at a time, in order as far as nothing fails."""
+    """Publishes the messages of the outbox in order, except for failed ones; only one portal at a time does so."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -99,7 +99,7 @@ class Relay:
                 await _wait(self._wake, IDLE_S if self._broker.connected else SEEKING_S)
 
     async def _publish_due(self) -> None:
-        """Publish until no message is due.  What fails is left to the next call."""
+        """Publish until no message is due.  Failed messages are left to the next call."""
         self._wake.clear()
         self._note_connection()
         try:
@@ -152,7 +152,9 @@ class Relay:
         due: Sequence[OutboxMessage],
         ends: Sequence[_Failed | None],
     ) -> None:
-        """Remove the published messages.  Put the failed ones off, unless the broker has gone meanwhile."""
+        """Delete the published messages.  Postpone the failed ones, unless the connection to the broker was lost
+        meanwhile.
+        """
         sent = [stored for stored, end in zip(due, ends, strict=True) if end is None]
         if sent:
             announced = [s.ticket_id for s in sent if s.type_name == TicketReady.__name__]

@@ -1,4 +1,4 @@
-"""Messages stored with the change that they belong to.  The commit tells the relay."""
+"""Stores messages in the transaction of the change that they report.  The commit wakes the relay."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ async def put(message: Message) -> None:
 
 
 def is_due() -> None:
-    """A message of the outbox is due as soon as the caller's transaction is committed."""
+    """Wake the relay after the caller's commit, because a message of the outbox is due then."""
     after_commit(_tell)
 
 

@@ -1,6 +1,7 @@
-"""Messages of the outbox that cannot be sent: set aside with a reason, for an operator to see.
+"""Messages of the outbox that cannot be sent: set aside with a reason, for operators.
 
-The ticket of such a message waits, and is announced again from time to time; if that works, its letter goes.
+The ticket of such a message keeps waiting, and is announced again from time to time.  When an announcement succeeds,
+the message that was set aside is deleted.
 """
 
 import logging
@@ -51,7 +52,7 @@ async def set_aside(row_id: int, reason: str) -> None:
 
 
 async def listed() -> list[DeadLetter]:
-    """The oldest first."""
+    """The first MAX_LETTERS messages that were set aside, the oldest first."""
     return [_letter(row) for row in await _letters().order_by("id").limit(MAX_LETTERS)]
 
 

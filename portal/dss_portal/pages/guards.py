@@ -15,7 +15,7 @@ _WITHOUT_TOKEN = {
 
 
 async def person() -> Identity | None:
-    """The user that looks at a page.  A Bearer token is for programs and opens none."""
+    """The user who requests a page.  A Bearer token is for programs and gives no access to pages."""
     scheme = request.headers.get("Authorization", "").partition(" ")[0]
     return None if scheme.lower() == "bearer" else await identity()
 

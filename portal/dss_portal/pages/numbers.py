@@ -1,4 +1,4 @@
-"""Numbers that people and addresses give to the pages."""
+"""Checks numbers from forms and URLs of the pages."""
 
 from datetime import timedelta
 

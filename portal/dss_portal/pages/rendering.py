@@ -37,7 +37,7 @@ def content_policy(images: str = "'self'") -> str:
 
 
 async def page(template: str, status: int = 200, **context: object) -> Response:
-    """``template`` filled in; every template knows the user, the form token and what was typed."""
+    """Render ``template``; every template gets the user, the form token and the submitted values of the form."""
     found = await identity()
     settings = components().settings
     html = await render_template(
@@ -57,7 +57,7 @@ async def page(template: str, status: int = 200, **context: object) -> Response:
 async def confirmation(
     question: str, consequence: str, verb: str, back: str, fields: Mapping[str, str] | None = None
 ) -> Response:
-    """A page that asks before something is destroyed; it posts ``fields`` to the same address."""
+    """A page that asks for confirmation before a deletion; it posts ``fields`` to the same address."""
     return await page(
         "confirmation.html",
         question=question,
@@ -77,7 +77,7 @@ async def see_other(path: str, done: str = "") -> Response:
 
 
 async def problem_of(action: Awaitable[object]) -> str:
-    """Await ``action``; the sentence of its refusal, or ""."""
+    """Await ``action``; the sentence of its Refused or LookupError, "" if it raised neither."""
     try:
         await action
     except Refused as error:
@@ -92,7 +92,7 @@ def utc(moment: datetime | None) -> str:
 
 
 def web_address(text: object) -> str:
-    """``text`` if a link may lead there, else "": no ``javascript:`` from a service's description."""
+    """``text`` if it is an http or https address, else "": a service's description may hold ``javascript:``."""
     address = text if isinstance(text, str) else ""
     return address if urlsplit(address).scheme in {"http", "https"} else ""
 

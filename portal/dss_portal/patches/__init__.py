@@ -1,7 +1,7 @@
-"""Changes to libraries of others while they run, one module for each library.
+"""Changes to third-party libraries at run time, one module for each library.
 
-A test fails when another version is installed than the one in CHECKED.  Before a version is
-changed here, read what the modules below replace or override.
+A test fails if an installed version differs from the one in CHECKED.  Before you change a version there, compare the
+replaced code of the library with these modules.
 """
 
 CHECKED = {

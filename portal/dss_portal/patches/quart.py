@@ -6,5 +6,5 @@ BUFFER_BYTES = 256 * 1024
 
 
 def install() -> None:
-    """May be repeated."""
+    """Set the size of the pieces.  Idempotent."""
     FileBody.buffer_size = BUFFER_BYTES

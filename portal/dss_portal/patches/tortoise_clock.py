@@ -7,5 +7,5 @@ from tortoise import timezone
 
 
 def install(now: Callable[[], datetime]) -> None:
-    """May be repeated."""
+    """Use ``now`` as the clock.  Idempotent."""
     timezone.now = now

@@ -1,7 +1,7 @@
-"""The four requests that each open dialog repeats are answered here, before the framework.
+"""Answers the four requests that each open ITK-SNAP dialog repeats, before they reach the framework.
 
-The answers are those of the framework's routes, to the byte.  Whatever is unusual, refused or too long is
-left to it: this layer answers 200 or nothing.
+The responses equal those of the framework's routes byte for byte.  This layer sends only responses with status 200; it
+passes every unusual, refused or too long request on to the framework.
 """
 
 import re

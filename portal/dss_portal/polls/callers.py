@@ -1,4 +1,4 @@
-"""Who polls: the user behind a cookie or a Bearer token, known until the feed tells of a change."""
+"""Identifies the user of a poll by cookie or Bearer token, and caches the user until the feed reports a change."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +30,9 @@ WHERE api_token.sha256 = $1 AND revoked_at IS NULL AND NOT disabled
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """``scopes``: None for a session, which may do everything; ``expires_at``: None for never."""
+    """The user of a poll.  ``scopes`` is None for a session, which has all rights; ``expires_at`` is None if it never
+    expires.
+    """
 
     id: int
     sysadmin: bool
@@ -39,7 +41,7 @@ class Caller:
     expires_at: datetime | None
 
     def may_read_tickets(self) -> bool:
-        """Is the token for that, and not expired?"""
+        """True if the token has the scope for tickets and has not expired."""
         if self.expires_at is not None and self.expires_at <= clock.now():
             return False
         return self.scopes is None or "tickets" in self.scopes.split()
@@ -57,7 +59,7 @@ class Callers:
         return self._kept.get((cookie, authorization))
 
     async def load(self, cookie: bytes, authorization: bytes, *, keep: bool) -> Caller | None:
-        """None if nobody is signed in, or if it is for the framework to find out who."""
+        """The caller; None if nobody is signed in, or if the headers are too long to be those of a poll."""
         if len(cookie) + len(authorization) > LONGEST_HEADER_BYTES:
             return None
         if not keep:

@@ -1,4 +1,4 @@
-"""Values kept in memory: each is loaded once for all who ask at the same time, and forgotten at once."""
+"""A cache.  Concurrent requests for one value load it once; a value can be invalidated while it loads."""
 
 import asyncio
 from collections import OrderedDict
@@ -11,9 +11,9 @@ V = TypeVar("V")
 
 
 class Kept(Generic[K, V]):
-    """At most ``most`` values; the one that was not used for longest gives way.
+    """A cache of at most ``most`` values, which evicts the least recently used one.
 
-    A value whose loading began before it was forgotten goes to those who asked for it then, and is not kept.
+    A value that is invalidated while it loads is returned to those who requested it before, and is not cached.
     """
 
     def __init__(self, most: int) -> None:
@@ -22,14 +22,16 @@ class Kept(Generic[K, V]):
         self._loading: dict[K, asyncio.Future[V | None]] = {}
 
     def get(self, key: K) -> V | None:
-        """None if it is not known."""
+        """The cached value; None if there is none."""
         found = self._values.get(key)
         if found is not None:
             self._values.move_to_end(key)
         return found
 
     async def load(self, key: K, load: Callable[[], Awaitable[V | None]]) -> V | None:
-        """What ``load`` finds; None is not kept."""
+        """Load the value with ``load``, or wait for a load of it that is running.  The result is cached unless it is
+        None.
+        """
         loading = self._loading.get(key)
         if loading is None:
             loading = asyncio.ensure_future(load())
@@ -42,7 +44,7 @@ class Kept(Generic[K, V]):
         self._loading.pop(key, None)
 
     def forget_if(self, is_so: Callable[[K, V], bool]) -> None:
-        """Of what is still loading nobody knows, so it is not kept either."""
+        """Invalidate the values for which ``is_so`` is true, and all values that are still loading."""
         for key in [key for key, value in self._values.items() if is_so(key, value)]:
             del self._values[key]
         self._loading.clear()

@@ -1,4 +1,4 @@
-"""Which requests are polls, told from their head alone."""
+"""Recognises polls by the request line and headers."""
 
 import re
 from collections.abc import Iterable
@@ -49,7 +49,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Poll:
-    """``ticket`` and ``since`` are 0 where the address has none."""
+    """A poll; ``ticket`` and ``since`` are 0 if the URL has none."""
 
     kind: Kind
     cookie: bytes
@@ -63,7 +63,7 @@ class Poll:
 def poll(
     method: str, path: str, query: bytes, headers: Iterable[tuple[bytes, bytes]]
 ) -> Poll | None:
-    """None if the framework has to answer: another address, or anything unusual."""
+    """The poll that the request is; None if the framework must answer it."""
     if method != "GET":
         return None
     target = _target(path, query)

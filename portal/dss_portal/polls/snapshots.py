@@ -1,4 +1,4 @@
-"""What the four requests show that each open dialog repeats, in memory and encoded, as long as it is true."""
+"""Encoded responses to polls, cached in memory until a change makes them outdated."""
 
 import json
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ class TicketSnapshot:
 
 
 class Snapshots:
-    """Of one portal.  ``keep`` is False while nobody tells of changes: then each question asks the database."""
+    """The cache of one portal.  If ``keep`` is False, no feed reports changes and each request reads the database."""
 
     def __init__(self, public_url: str) -> None:
         self._public_url = public_url
@@ -76,14 +76,14 @@ class Snapshots:
         self._bytes = 0
 
     async def ticket(self, number: int, *, keep: bool) -> TicketSnapshot | None:
-        """None if there is none."""
+        """The ticket's snapshot; None if there is no such ticket."""
         if not keep:
             return await self._load_ticket(number)
         found = self._tickets.get(number)
         return found or await self._tickets.load(number, lambda: self._load_ticket(number))
 
     async def detail(self, ticket: TicketSnapshot, since: int) -> bytes | None:
-        """None if the answer is too long to be kept."""
+        """The encoded response; None if it is too long to cache."""
         since = min(since, ticket.last_line)
         if ticket.status is Status.READY and ticket.queue_version != self._queue_version:
             ticket.queue_version = self._queue_version
@@ -98,7 +98,7 @@ class Snapshots:
         return found
 
     async def list(self, user_id: int, *, wants_json: bool, keep: bool) -> bytes | None:
-        """None if the answer is too long to be kept."""
+        """The encoded list of the user's tickets; None if it is too long to cache."""
         if not keep:
             return await _list(user_id, wants_json=wants_json)
         key = (user_id, wants_json)
@@ -108,7 +108,7 @@ class Snapshots:
         return found
 
     async def services(self, *, wants_json: bool, keep: bool) -> bytes | None:
-        """Likewise."""
+        """The encoded list of services; None if it is too long to cache."""
         if not keep:
             return await _services(wants_json=wants_json)
         found = self._services.get(wants_json)
@@ -117,7 +117,7 @@ class Snapshots:
         return found
 
     def take(self, change: Change) -> None:
-        """Forget what ``change`` makes untrue."""
+        """Invalidate the responses that ``change`` makes outdated."""
         match change.subject:
             case Subject.STATE:
                 self.forget_ticket(change.number, change.owner)

@@ -1,4 +1,4 @@
-"""The services that a user serves, and the tickets that the user has claimed."""
+"""The services that a user provides, and the tickets that the user has claimed."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -23,7 +23,7 @@ async def services_of(user: User) -> list[tuple[Service, str]]:
 
 
 async def provided(user: User, githashes: Sequence[str]) -> list[Service]:
-    """The services of these hashes.  Raises Refused naming the first that the user does not serve."""
+    """The services with these hashes.  Raises Refused, naming the first that the user does not provide."""
     mine = {service.githash: service for service, _ in await services_of(user)}
     for githash in githashes:
         if githash not in mine:
@@ -32,9 +32,9 @@ async def provided(user: User, githashes: Sequence[str]) -> list[Service]:
 
 
 async def heard(services: Sequence[Service]) -> None:
-    """A provider's user has asked for tickets of these services.
+    """Record that a provider's user has asked for tickets of these services, at most once in HEARD_S.
 
-    Noted every HEARD_S: all who work for a service write into one row.
+    The interval limits writes, because all users of a service update the same row.
     """
     now = clock.now()
     since = now - timedelta(seconds=HEARD_S)
@@ -57,7 +57,7 @@ async def waiting(services: Sequence[Service]) -> list[tuple[str, str, int]]:
 
 
 async def visible(ticket_id: int, user: User) -> Ticket:
-    """A ticket of a service that the user works for.  Raises Refused."""
+    """A ticket of a service that the user provides.  Raises Refused if it is none."""
     ticket = await Ticket.get_or_none(id=ticket_id) if ticket_id < 2**31 else None
     mine = {service.id for service, _ in await services_of(user)}
     if ticket is None or ticket.service_id not in mine:
@@ -82,7 +82,7 @@ async def claimed_once(ticket_id: int, user: User) -> Ticket:
 
 
 async def claim_held(ticket: Ticket, user: User) -> Claim:
-    """The user's claim, if it is the current one, for writing.  Raises Refused."""
+    """The user's claim on the ticket, for writing.  Raises Refused if that is not the current claim."""
     held = await Claim.get_or_none(id=ticket.claim_id, user_id=user.id)
     if held is None or not is_current(tickets.state_of(ticket), held.id):
         raise _not_claimed(ticket.id, user)

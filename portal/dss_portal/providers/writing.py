@@ -1,7 +1,7 @@
-"""What a provider tells of its ticket, in one statement each: who may, what is written, and the sign of life.
+"""Writes of a provider to its ticket, each in one SQL statement that also checks the claim and renews the lease.
 
-Such a statement is one round trip and one commit.  It writes nothing for a user who does not hold the
-ticket's claim; why not is for ``store.held_and_locked`` to say.
+One statement is one round trip and one commit.  It writes nothing if the user does not hold the ticket's claim;
+``store.held_and_locked`` then finds the reason.
 """
 
 from datetime import timedelta
@@ -51,7 +51,7 @@ SELECT id FROM held
 
 
 async def add_log(ticket_id: int, user_id: int, category: str, message: str) -> int | None:
-    """The number of the new line, which takes the attachments that wait for one; None if nothing was written."""
+    """Add a log line with the attachments that have no line yet, and return its number; None if nothing was written."""
     return await _id(_LINE, ticket_id, user_id, clock.now(), category, message)
 
 
