@@ -1,4 +1,4 @@
-"""Builds the portal's application from its components."""
+"""Builds the portal's web application."""
 
 from quart import Quart
 
@@ -42,7 +42,7 @@ FEATURES = (
 
 
 def create_app(settings: Settings, broker: Broker) -> Quart:
-    """Build a portal.  It connects to the database and to ``broker`` when it starts to serve."""
+    """Build the portal's Quart application.  It connects to the database and to ``broker`` when it starts to serve."""
     quart_patch.install()
     app = Quart("dss_portal", template_folder="pages/templates", static_folder="pages/static")
     components = Components.build(settings, broker)
@@ -61,9 +61,11 @@ def create_app(settings: Settings, broker: Broker) -> Quart:
 
 
 def served(app: Quart, *, framework: App | None = None, feed: Feed | None = None) -> App:
-    """What a server calls: old clients' paths, then polls, then ``app``.
+    """The ASGI application that a server runs: it normalises paths, answers polls from the cache, and passes all other
+    requests to ``app``.
 
-    A test may put ``framework`` in the place of ``app``, and another ``feed`` in that of its own.
+    A test may pass another ASGI application as ``framework`` in place of ``app``, and another ``feed`` than the
+    portal's.
     """
     components = context.components_of(app)
     settings = components.settings

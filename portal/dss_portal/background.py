@@ -11,11 +11,11 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 class EndedUnasked(RuntimeError):
-    """A task that should run until the portal stops has returned or was cancelled."""
+    """A background task has returned, or was cancelled, although the portal has not begun to stop."""
 
 
 class Background:
-    """Runs tasks until ``end``, and restarts a task after a backoff if it ends with an error."""
+    """Runs tasks until ``end``, and restarts a task after a backoff if it ends with an error or too early."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
@@ -23,7 +23,9 @@ class Background:
         self._ending = False
 
     def begin(self, name: str, work: Work, *, returns: bool = False) -> asyncio.Task[None]:
-        """Start a task.  ``returns``: its work is done when it returns; otherwise it should run until ``end``."""
+        """Start and supervise a task.  ``returns``: the task is done when ``work`` returns; otherwise ``work`` should
+        run until ``end``.
+        """
         health = Health(name=name)
         self._supervised.append(health)
         metrics.TASK_FAILURES.labels(name)
@@ -32,7 +34,7 @@ class Background:
         return task
 
     def problems(self) -> list[str]:
-        """A sentence for each task that has recently ended with an error."""
+        """A sentence for each task that ended with an error and has not run stably since."""
         return [sentence for health in self._supervised if (sentence := health.problem())]
 
     async def end(self) -> None:

@@ -67,5 +67,7 @@ def on_loop(loop: asyncio.AbstractEventLoop, handler: AsyncHandler) -> Handler:
 
 
 async def is_temporary(error: Exception) -> bool:
-    """True if the disk is full, or the datastore or the database is unavailable."""
+    """True if a later attempt may succeed: the disk is full, the datastore or the database is unavailable, or the
+    database's schema is not migrated yet.
+    """
     return is_disk_full(error) or is_away(error) or await database.is_temporary(error)

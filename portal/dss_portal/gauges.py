@@ -64,7 +64,11 @@ async def _look_at_notifications() -> None:
 
 
 async def _look_at_tickets() -> None:
-    """Set a number, 0 included, for every state of every service: an alert does not end if its series disappears."""
+    """Set the number of tickets of every service in every state but deleted, 0 included, and the age of its longest
+    wait.
+
+    A gauge that is not set again would keep its old number, and an alert on it would not end.
+    """
     counts, since = await _counts(), await _waiting_since()
     offered = await Service.filter(current=True).values_list("name", flat=True)
     for service in {*map(str, offered), *(name for name, _ in counts)}:

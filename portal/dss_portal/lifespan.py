@@ -27,7 +27,7 @@ LISTEN_S = 1.0
 
 
 def install(app: Quart, components: Components) -> None:
-    """Connect and begin the background tasks before the first request; end them after the last."""
+    """Connect and start the background tasks before the first request; end them after the last."""
     lifespan = Lifespan(components)
     app.before_serving(lifespan.start)
     app.after_serving(lifespan.stop)
@@ -42,7 +42,9 @@ class Lifespan:
         self._end_health: Callable[[], None] | None = None
 
     async def start(self) -> None:
-        """Returns without the broker or the schema, which the tasks wait for."""
+        """Connect to the database and start the tasks.  Does not need the broker or the schema: tasks that need them
+        wait.
+        """
         settings, background = self._components.settings, self._components.background
         url = settings.database_url.get_secret_value()
         await self._resources.enter_async_context(database.connected(url))
@@ -112,7 +114,7 @@ def _after(schema: "asyncio.Task[None]", work: Work) -> Work:
 
 
 def _missing(components: Components) -> Missing:
-    """For the operators' port, which is served by a thread of its own."""
+    """The check for the operators' port, which is served by a thread of its own."""
     loop = asyncio.get_running_loop()
     return lambda: asyncio.run_coroutine_threadsafe(readiness.missing(components), loop).result(10)
 
@@ -128,10 +130,9 @@ async def _watch_certificates(settings: Settings) -> None:
 
 
 async def prepare(datastore: Datastore) -> None:
-    """Make the folders of a fresh site, as soon as the database answers.
+    """Create the folders of a new site's datastore as soon as the database answers.
 
-    On a site that has stored files before, an empty folder is a mount point without its volume, and
-    nothing is made.
+    If the database names stored files, an empty folder is a mount point without its volume, and nothing is created.
     """
     waits = False
     while not await datastore.is_there():

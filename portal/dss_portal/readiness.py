@@ -43,7 +43,7 @@ async def _outbox_problem(relay: Relay) -> str:
 async def unserved() -> list[str]:
     """A sentence for each service that one of our dispatchers has served, and that is not served now.
 
-    The portal is still ready: if it left the load balancer, finished tickets could not be fetched either.
+    Such a portal is still ready: if it left the load balancer, finished tickets could not be fetched either.
     """
     try:
         return await asyncio.wait_for(_unserved(), database.ANSWER_S)

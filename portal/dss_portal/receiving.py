@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 
 BLOCK_BYTES = 1 << 20  # passed to the disk's thread at once
 SYNC_BYTES = 32 * 2**20
-"""The disk begins with so many bytes; what is left for the last fsync is about as much."""
+"""The disk begins to write after each of so many bytes; about as much is left for the last fsync."""
 
 
 class File(Protocol):

@@ -1,4 +1,4 @@
-"""``/admin/users``: the page where admins manage users and their tokens."""
+"""``/admin/users``: the page where sysadmins manage users and their tokens."""
 
 from quart import Blueprint, Response, request
 
@@ -21,7 +21,9 @@ _USER = f"/users/<{NUMBER}:number>"
 
 @blueprint.get("/users")
 async def show(problem: str = "", at: str = "") -> Response:
-    """Show the page, with the sentence ``problem`` at the form ``at`` (``user`` or ``token``)."""
+    """Show the page.  If there is a ``problem``, its status is 400 and the sentence stands at the form ``at`` (``user``
+    or ``token``).
+    """
     edited, wanted = request.args.get("edit", ""), request.args.get("find", "").strip()
     return await page(
         "admin_users.html",
@@ -113,7 +115,7 @@ async def revoke_token(number: int) -> Response:
 
 
 async def _save(form: forms.Form) -> None:
-    """Raises Refused or LookupError."""
+    """Save the user that the form describes.  Raises Refused or LookupError."""
     email, sysadmin = form.text("email"), form.text("sysadmin") == "on"
     if not sysadmin and accounts.address(email) == current_user().email:
         raise Refused("You cannot take the rights of a sysadmin from yourself.")
@@ -121,7 +123,7 @@ async def _save(form: forms.Form) -> None:
 
 
 async def _create_token(form: forms.Form) -> str:
-    """Raises Refused or LookupError."""
+    """Create the API token that the form describes and return it.  Raises Refused or LookupError."""
     user = await accounts.user_named(form.text("email"))
     scopes = [scope for scope in api_tokens.SCOPES if form.text(f"scope-{scope}") == "on"]
     if not scopes:
@@ -136,7 +138,7 @@ def _refuse_oneself(user: User) -> None:
 
 
 async def _user(number: int) -> User:
-    """Raises Refused."""
+    """The user with that number.  Raises Refused if there is none."""
     found = await User.get_or_none(id=number)
     if found is None:
         raise Refused(f"There is no user {number}.", 404)
@@ -144,7 +146,7 @@ async def _user(number: int) -> User:
 
 
 async def _token(number: int) -> ApiToken:
-    """Raises Refused unless it can be revoked."""
+    """The token with that number.  Raises Refused if there is none or if it is revoked."""
     for token in await api_tokens.listed():
         if token.id == number:
             return token

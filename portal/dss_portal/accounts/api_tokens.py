@@ -50,7 +50,7 @@ async def listed() -> list[ApiToken]:
 
 
 async def revoke(number: int) -> None:
-    """Revoke a token.  Raises LookupError if there is none with that number."""
+    """Revoke the token with that number.  Raises LookupError if there is none or if it is revoked already."""
     valid = ApiToken.filter(id=number, revoked_at__isnull=True)
     if not await valid.update(revoked_at=clock.now()):
         raise LookupError(f"There is no token {number}.")

@@ -1,8 +1,8 @@
-"""Distinguishes requests of our own pages, of pages of other sites, and of programs.
+"""Distinguishes requests from pages of this portal, from pages of other sites, and from programs.
 
-Browsers say it in ``Sec-Fetch-Site``, but over plain http only for localhost.  Elsewhere ``Origin`` says
-it, else ``Referer``.  A page can withhold both for a GET (``Referrer-Policy: no-referrer``); then a
-browser is known by the other headers that it always sends.
+Browsers name the site of the sending page in ``Sec-Fetch-Site``, but over plain HTTP only for localhost.  Otherwise
+``Origin`` or ``Referer`` names it.  A page can withhold both for a GET request (``Referrer-Policy: no-referrer``); then
+other headers, which every browser sends, show that the sender is a browser.
 """
 
 from enum import Enum
@@ -30,9 +30,11 @@ class Sender(Enum):
 
 
 def refuse_other_sites() -> None:
-    """Raises Refused if a page of another site made the request with our session cookie.
+    """Raises Refused if a page of another site made the request, or if a browser sent it to change something and does
+    not name the page.
 
-    A link on another site may lead to one of our pages, but not to the API.
+    A link on another site may lead to one of our pages, but not to the API.  In test mode, requests for a foreign host
+    name are refused too.
     """
     _refuse_foreign_names()
     reads = request.method in {"GET", "HEAD"}
@@ -50,7 +52,9 @@ def refuse_other_sites() -> None:
 
 
 def is_browser() -> bool:
-    """True if a browser sent the request.  ``User-Agent`` does not decide: many programs send that of a browser."""
+    """True if the headers are those of a browser.  ``User-Agent`` does not decide: many programs send that of a
+    browser.
+    """
     if any(name.startswith("Sec-Fetch-") for name in request.headers.keys()):  # noqa: SIM118 - not a dict
         return True
     return any(name in request.headers for name in SIGNS) or _wants_a_page()
@@ -78,10 +82,10 @@ def origin(address: str) -> str:
 
 
 def _our_origins() -> set[str]:
-    """The public address, and the one that this request was sent to.
+    """The origin of the public address and the origin that this request was sent to.
 
-    Where the public address is https, a page that came without it is not ours: it may be forged on
-    the way.  On this machine itself there is no way.
+    If the public address is https, an http origin counts only for localhost: a page that came over plain HTTP may have
+    been forged on the way.
     """
     settings = components().settings
     host = request.headers.get("Host", "")

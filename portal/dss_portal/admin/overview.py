@@ -28,8 +28,8 @@ from dss_portal.tickets.store import now
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Numbers for the overview; ``tickets`` by state without deleted ones, ``workers`` are processes, ``outbox``
-    messages.
+    """Numbers for the overview.  ``tickets``: by state, without deleted ones; ``workers``: processes that are running;
+    ``users``: accounts that are not disabled; ``outbox``: messages.
     """
 
     tickets: dict[Status, int]

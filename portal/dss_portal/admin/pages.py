@@ -34,7 +34,9 @@ async def add_provider() -> Response:
 
 @blueprint.get("/purge")
 async def ask_purge() -> Response:
-    """Ask for confirmation, with the number of tickets that a purge would delete.  Raises Refused."""
+    """Ask for confirmation, with the number of tickets that a purge would delete.  Raises Refused for a bad number of
+    days.
+    """
     which, text = request.args.get("which", "completed"), request.args.get("days", "7").strip()
     states = FINISHED if which == "completed" else FINISHED | OPEN
     count = await overview.old_enough(states, days(text))
@@ -51,7 +53,9 @@ async def ask_purge() -> Response:
 
 @blueprint.post("/purge")
 async def purge() -> Response:
-    """Delete old tickets.  Raises Refused."""
+    """Delete old tickets: those in a final state, or with ``which=all`` open ones, too.  Raises Refused for a bad
+    number of days.
+    """
     form = await forms.submitted()
     datastore = components().datastore
     completed_only = form.text("which") != "all"

@@ -35,8 +35,8 @@ async def providers() -> list[Provider]:
 
 
 async def add_provider(name: str) -> None:
-    """Add a provider, or restore a removed one without its services.  Raises Refused for a name with other characters
-    than letters, digits, ``_`` and ``-``.
+    """Add a provider, or restore a removed one without its services.  Raises Refused if the name is empty, has more
+    than 78 characters, or has others than letters, digits, ``_`` and ``-``.
     """
     if not name or not all(c.isalnum() or c in "_-" for c in name) or len(name) > 78:
         raise Refused(
@@ -48,7 +48,7 @@ async def add_provider(name: str) -> None:
 
 
 async def remove_provider(name: str) -> None:
-    """Remove a provider.  Tickets that its users have claimed return to the queue."""
+    """Remove a provider.  Claims that its users may no longer hold end, and their tickets return to the queue."""
     async with in_transaction():
         await _rights(ProviderAccess.filter(provider__name=name))
         await Provider.filter(name=name).update(current=False)
@@ -88,7 +88,9 @@ async def add_provider_user(name: str, email: str, *, admin: bool) -> None:
 
 
 async def remove_provider_user(name: str, user_id: int) -> None:
-    """Take away a user's rights with a provider.  Tickets that the user has claimed return to the queue.  Idempotent."""
+    """Remove a user's rights with a provider.  Claims that the user may no longer hold end, and their tickets return to
+    the queue.  Idempotent.
+    """
     if user_id >= 2**31:
         return
     async with in_transaction():
@@ -139,7 +141,10 @@ async def ticket_pages() -> AsyncIterator[Rows]:
 
 
 async def purge(datastore: Datastore, *, completed_only: bool, older_than: timedelta) -> int:
-    """Delete the tickets that were created longer ago than ``older_than``, and return their number."""
+    """Delete the tickets that were created longer ago than ``older_than``, and return their number.
+
+    ``completed_only``: only tickets that succeeded, failed or timed out; otherwise open tickets, too.
+    """
     states = list(FINISHED if completed_only else FINISHED | OPEN)
     before = tickets.now() - older_than
     old = Ticket.filter(Q(created_at__lt=before), status__in=states)

@@ -34,7 +34,9 @@ def is_picture(attachment: Attachment) -> bool:
 
 
 async def shown(datastore: Datastore, found: Iterable[Attachment]) -> list[Shown]:
-    """The first MOST_SHOWN text attachments that are short enough; those whose file is missing are left out."""
+    """The text attachments of ``found`` with their content: at most MOST_SHOWN, none above MOST_BYTES, none whose file
+    is missing.
+    """
     texts = [a for a in found if _type_of(a) in TEXTS and a.size_bytes <= MOST_BYTES]
     read = [await _shown(datastore, attachment) for attachment in texts[:MOST_SHOWN]]
     return [each for each in read if each is not None]

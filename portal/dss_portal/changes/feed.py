@@ -1,7 +1,8 @@
-"""The feed of changes: every portal tells its followers what any portal has committed.
+"""The feed of changes: reports what any portal has committed to the followers in this portal.
 
-The feed looks into the table ``change`` every PERIOD_S, and at once when somebody asks for it.  ``LISTEN`` would save the looks, but a ``NOTIFY`` in each transaction makes PostgreSQL commit
-them one after the other, with an fsync each; and a look goes through any pooler.
+The feed polls the table ``change`` every PERIOD_S, and at once on request.  ``LISTEN`` would need no polls, but a
+``NOTIFY`` in each transaction makes PostgreSQL commit transactions one after the other, with an fsync each; and a poll
+works through any pooler.
 """
 
 import asyncio
@@ -22,20 +23,20 @@ log = logging.getLogger(__name__)
 
 PERIOD_S = 0.3
 CURRENT_S = 1.0
-"""What the followers know is at most so old, or they are told that they know nothing."""
+"""Followers know every change that is older than this; otherwise they are told that anything may have changed."""
 IDLE_S = 30.0
-"""The feed rests when nobody has asked for so long: it looks every FORGET_S only."""
+"""After this time without a call of ``is_current`` the feed rests: it polls only every FORGET_S."""
 FORGET_S = 60.0
-"""What every portal has seen is removed so often."""
+"""Interval at which rows that every portal has read are deleted."""
 ANSWER_S = 5.0
 RETRY_S = 1.0
 
 Follower = Callable[[Sequence[Change] | None], None]
-"""Gets what has changed, in order; None if anything may have changed."""
+"""Gets the changes, in order; None if anything may have changed."""
 
 
 class Feed:
-    """Of one portal.  ``run`` keeps it going."""
+    """The feed of one portal.  ``run`` polls the table."""
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
@@ -69,7 +70,7 @@ class Feed:
         self._tell([Change(subject=subject, number=number, owner=owner, version=0)])
 
     async def caught_up(self, within_s: float = CURRENT_S) -> bool:
-        """When a look has ended that began after this call; False if there is none within that time."""
+        """Wait for the end of a poll that begins after this call.  False if none ends within ``within_s`` seconds."""
         ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(ended)
         self._asked_s = time.monotonic()

@@ -74,7 +74,7 @@ class Reader:
 
 
 async def forget(connection: Connection) -> None:
-    """Delete rows that every portal has read."""
+    """Delete rows older than 5 minutes, which every portal has read by then."""
     await connection.fetch(_FORGET)
 
 

@@ -36,7 +36,10 @@ async def keep() -> None:
 
 
 async def look() -> None:
-    """Measure the difference between this machine's clock and the database's."""
+    """Measure the difference between this machine's clock and the database's.
+
+    Differences up to TOLERATED are ignored, and so is a measurement that takes longer than that.
+    """
     global _ahead  # noqa: PLW0603 - a process has one clock
     began, began_s = datetime.now(UTC), time.monotonic()
     rows = await get_connection("default").execute_query_dict("SELECT clock_timestamp() AS now")

@@ -1,4 +1,4 @@
-"""Connects Tortoise to PostgreSQL with our address, also through a PgBouncer in transaction mode."""
+"""Connects Tortoise to PostgreSQL, with the address from the settings, also through a PgBouncer in transaction mode."""
 
 import logging
 from typing import Any
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class Connection(asyncpg.Connection):
-    """Goes back to the pool without a question: nothing of ours outlives its transaction in a session."""
+    """A connection that is not reset when it returns to the pool: our sessions keep no state beyond a transaction."""
 
     def get_reset_query(self) -> str:
         return ""

@@ -1,4 +1,4 @@
-"""``/admin/dead-letters``: the page where admins requeue and discard dead letters."""
+"""``/admin/dead-letters``: the page where sysadmins requeue and discard dead letters."""
 
 from quart import Blueprint, Response, request
 

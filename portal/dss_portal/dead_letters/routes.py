@@ -35,7 +35,9 @@ async def requeue() -> Response:
 @blueprint.post("/discard")
 @sysadmin_only
 async def discard() -> Response:
-    """Delete one letter (``id``) or all (``all=1``); the request must also have ``confirm=1``."""
+    """Delete one letter (``id``) or all (``all=1``).  Raises Refused without ``confirm=1``, or if there is no such
+    letter.
+    """
     form = await parameters.form()
     which = _which(form)
     if form.get("confirm") != "1":

@@ -1,8 +1,8 @@
-"""Dead letters, and what an operator may do with them.
+"""Dead letters, and an operator's actions on them.
 
-A message about a ticket is never sent again itself: its ticket failed because of it, so its claim is
-over and nobody would listen.  Requeueing it puts the ticket back, from the beginning, as its user's
-retry does; its message is removed after that is committed, so that nothing is done twice.
+A message about a ticket is not sent again: the ticket failed because of it, so its claim has ended and the message
+would be ignored.  To requeue such a letter is to put its ticket back to the beginning, as its user's retry does.  The
+letter is removed after that is committed, so that nothing is done twice.
 """
 
 import asyncio
@@ -27,7 +27,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Requeued:
-    """The outcome of a requeue: the number ``done``, and a sentence in ``refused`` for each other letter."""
+    """The outcome of a requeue: ``done`` is the number of requeued letters, ``refused`` has a sentence for each letter
+    that could not be requeued.
+    """
 
     done: int
     refused: tuple[str, ...]
@@ -39,9 +41,10 @@ class Requeued:
 
 
 async def listed(broker: Broker) -> list[DeadLetter]:
-    """All letters, the oldest first, each with its ticket; those that were never sent come last.
+    """The letters in the broker's queue, the oldest first, each with its ticket; then the messages that were never
+    sent.
 
-    Raises Refused if the broker is unavailable.
+    Raises Refused if the queue cannot be read now.
     """
     async with _tray(broker) as tray:
         letters = list(tray.letters)
@@ -50,7 +53,9 @@ async def listed(broker: Broker) -> list[DeadLetter]:
 
 
 async def requeue(broker: Broker, datastore: Datastore, letter_id: str | None) -> Requeued:
-    """Requeue the letter with that id, or all.  Raises Refused if there is none."""
+    """Requeue the letter with that id, or all letters if it is None.  Raises Refused if there is no such letter or if
+    the queue cannot be read now.
+    """
     done, refused, seen = 0, [], set[int]()
     never_sent = _chosen(await unsent.listed(), letter_id)
     for letter in never_sent:
@@ -79,7 +84,7 @@ async def requeue(broker: Broker, datastore: Datastore, letter_id: str | None) -
 
 
 def _not_requeued(letter: DeadLetter, error: Exception) -> str:
-    """Raises it again if no other letter would fare better."""
+    """The sentence about an unforeseen error.  Raises ``error`` again if it would stop all other letters, too."""
     if database.is_away(error) or isinstance(error, BrokerAway):
         raise error
     log.error("dead letter not requeued", extra=_facts(letter), exc_info=error)
@@ -87,7 +92,9 @@ def _not_requeued(letter: DeadLetter, error: Exception) -> str:
 
 
 async def discard(broker: Broker, letter_id: str | None) -> int:
-    """Delete the letter with that id, or all, and return their number.  Raises Refused if there is none."""
+    """Delete the letter with that id, or all letters if it is None, and return their number.  Raises Refused if there
+    is no such letter or if the queue cannot be read now.
+    """
     never_sent = _chosen(await unsent.listed(), letter_id)
     for letter in never_sent:
         await unsent.discard(letter.id)
@@ -111,7 +118,9 @@ async def _ticket_of(letter: DeadLetter) -> int | None:
 async def _requeue(
     tray: DeadLetterSession, datastore: Datastore, letter: DeadLetter, ticket_id: int | None
 ) -> int:
-    """Requeue a letter and return how many letters that removed: all letters of its ticket.  Raises Refused."""
+    """Requeue a letter and return the number of letters removed: if it is about a ticket, all letters of that ticket.
+    Raises Refused.
+    """
     if ticket_id is not None:
         await submission.put_back(datastore, ticket_id)
         siblings = [other for other in tray.letters if await _ticket_of(other) == ticket_id]
@@ -129,7 +138,9 @@ async def _requeue(
 
 
 async def _send_again(datastore: Datastore, letter: DeadLetter) -> int:
-    """A ticket that has failed meanwhile is put back, which announces it anew.  Raises Refused."""
+    """Send a message of the outbox again.  If its ticket no longer waits, put the ticket back instead, which announces
+    it anew.  Raises Refused.
+    """
     is_announcement = letter.type_name == TicketReady.__name__ and letter.ticket_id is not None
     if is_announcement and not await Ticket.exists(id=letter.ticket_id, status=Status.READY):
         await submission.put_back(datastore, int(str(letter.ticket_id)))

@@ -1,6 +1,7 @@
 """Streams of events (server-sent events, HTML Living Standard section 9.2), each to one browser.
 
-An event names topics that have changed, and nothing else; the page fetches itself anew and shows what its user may see.
+An event has only the names of the topics that have changed; the page then loads itself again and shows what its user
+may see.
 """
 
 import asyncio
@@ -14,11 +15,13 @@ from dss_portal.changes.reading import Change, Subject
 from dss_portal.refusals import Refused
 
 BEAT_S = 5.0
-"""A browser that hears nothing for longer takes the stream for cut, or for held back by a proxy."""
+"""Longest time without an event.  A browser that receives nothing for longer assumes that the stream is cut or that a
+proxy holds it back.
+"""
 GAP_S = 0.3
-"""Changes within that time come in one event."""
+"""Changes within this time are sent as one event."""
 QUEUE_S = 2.0
-"""Places in queues are told of at most so often."""
+"""Shortest time between two events about places in queues."""
 MOST_OF_A_USER, MOST_OF_ALL = 20, 2000
 
 EVERYTHING, TICKETS, QUEUE, SERVICES, ALL_TICKETS = (
@@ -80,7 +83,7 @@ class Streams:
         return sum(map(len, self._streams.values()))
 
     async def opened(self, user_id: int, *, sysadmin: bool) -> AsyncIterator[bytes]:
-        """The events for a browser of this user, until it goes away.  Raises Refused."""
+        """The events for a browser of this user, until it disconnects.  Raises Refused if too many streams are open."""
         if len(self._streams.get(user_id, ())) >= MOST_OF_A_USER or len(self) >= MOST_OF_ALL:
             raise Refused(TOO_MANY, 503)
         return self._events(Stream(user_id, sysadmin=sysadmin))
@@ -133,7 +136,7 @@ class Streams:
         self._tell_all({SERVICES})
 
     async def tell_queues(self) -> None:
-        """Tell the users whose tickets wait that places have changed, until cancelled."""
+        """Send an event to the users with waiting tickets whenever places may have changed, until cancelled."""
         told_s = 0.0
         while True:
             await self._queue_moved.wait()

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document made of OPERATIONS."""
+"""Builds the OpenAPI 3.1 document from OPERATIONS."""
 
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version

@@ -21,7 +21,11 @@ NO_RESULTS = "This ticket has no results that ITK-SNAP could open."
 
 
 async def open_results(ticket_id: int, user: User, life_s: float, public_url: str) -> str:
-    """Create a link for ITK-SNAP; an earlier link of the ticket becomes invalid.  Raises Refused."""
+    """Create a link for ITK-SNAP and return it; an earlier link of the ticket becomes invalid.
+
+    Raises Refused if the user may not read the ticket, if it has no results with exactly one workspace, or if a file
+    name does not fit into the link.
+    """
     await submission.readable(ticket_id, user)
     names = [file.name for file in await store.files(ticket_id, "results")]
     workspaces = [name for name in names if name.endswith(".itksnap")]
@@ -38,13 +42,15 @@ async def open_results(ticket_id: int, user: User, life_s: float, public_url: st
 
 
 async def close_results(ticket_id: int, user: User) -> None:
-    """Revoke the ticket's link.  Raises Refused."""
+    """Delete the ticket's link.  Raises Refused if the user may not read the ticket."""
     await submission.readable(ticket_id, user)
     await Opening.filter(ticket_id=ticket_id).delete()
 
 
 async def ticket_of(token: str) -> Ticket | None:
-    """The ticket that the link opens; None if the link is unknown or has expired, or if the ticket has no results."""
+    """The ticket that the link opens; None if the link is unknown or has expired, or if the ticket's state is not
+    success.
+    """
     alive = Opening.filter(sha256=_digest(token), expires_at__gt=clock.now())
     found = await alive.select_related("ticket").first()
     return found.ticket if found and found.ticket.status is Status.SUCCESS else None

@@ -99,7 +99,9 @@ class Relay:
                 await _wait(self._wake, IDLE_S if self._broker.connected else SEEKING_S)
 
     async def _publish_due(self) -> None:
-        """Publish until no message is due.  Failed messages are left to the next call."""
+        """Publish batches until one is not full or the broker is lost.  An error is logged, and the rest is left to the
+        next call.
+        """
         self._wake.clear()
         self._note_connection()
         try:

@@ -57,7 +57,7 @@ async def listed() -> list[DeadLetter]:
 
 
 async def send_again(letter_id: str) -> None:
-    """Make the message due again, as if it were new."""
+    """Make the message due again, with its attempts counted from 0."""
     again = _letters().filter(message_id=letter_id)
     await again.update(set_aside_at=None, not_before=None, reason=None, tries=0)
     store.is_due()

@@ -25,7 +25,7 @@ _SECTIONS = {
     "pages.admin.tickets": addresses.ADMIN_TICKETS,
     "pages.admin.users": addresses.ADMIN_USERS,
 }
-"""The link of the navigation that a page belongs to, for pages that have none of their own."""
+"""The navigation link that is highlighted, for pages without a link of their own."""
 
 
 def content_policy(images: str = "'self'") -> str:
@@ -57,7 +57,7 @@ async def page(template: str, status: int = 200, **context: object) -> Response:
 async def confirmation(
     question: str, consequence: str, verb: str, back: str, fields: Mapping[str, str] | None = None
 ) -> Response:
-    """A page that asks for confirmation before a deletion; it posts ``fields`` to the same address."""
+    """A page that asks for confirmation before an action; it posts ``fields`` to the same address."""
     return await page(
         "confirmation.html",
         question=question,
@@ -98,7 +98,7 @@ def web_address(text: object) -> str:
 
 
 def plain_text(text: object) -> str:
-    """Without HTML tags.  Paragraphs, list items and line breaks of the HTML become lines."""
+    """``text`` without HTML tags.  Paragraphs, list items and line breaks of the HTML become lines."""
     reader = _Plain()
     reader.feed(str(text))
     reader.close()
@@ -115,7 +115,7 @@ _UNSHOWN = frozenset({"script", "style"})
 
 
 class _Plain(HTMLParser):
-    """Collects the text; a bare ``<`` that begins no tag is text, too."""
+    """Collects the text of an HTML document.  A ``<`` that begins no tag is text, too."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ class _Plain(HTMLParser):
 
 
 def one_line(text: object) -> str:
-    """Like ``plain_text``, for a place that has no room for paragraphs."""
+    """Like ``plain_text``, as a single line."""
     return " ".join(plain_text(text).split())
 
 

@@ -43,9 +43,9 @@ class Limit(Protocol):
 
 
 class Polls:
-    """An ASGI application before ``app``.
+    """ASGI middleware before ``app``.
 
-    ``requires_terms``: users who have not accepted the terms of use are left to the framework.
+    ``requires_terms``: polls of users who have not accepted the terms of use are passed to the framework.
     """
 
     def __init__(
@@ -152,7 +152,9 @@ class Polls:
         self._snapshots.forget_all()
 
     def _forgetting(self, path: str, send: ASGISendCallable) -> ASGISendCallable:
-        """Who has had this answer is never shown an older state."""
+        """``send`` for a request that may change something: it invalidates the cache before the response begins, so
+        that its client is never shown an older state.
+        """
 
         async def forget_and_send(event: ASGISendEvent) -> None:
             if event["type"] == "http.response.start" and self._feed.knows():

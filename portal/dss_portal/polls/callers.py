@@ -13,7 +13,7 @@ from dss_portal.polls.kept import Kept
 
 MOST = 10_000
 LONGEST_HEADER_BYTES = 512
-"""A client that sends more is no program that polls."""
+"""A client that sends a longer cookie and token is not one that polls."""
 
 _BY_SESSION = """
 SELECT user_account.id, sysadmin, terms_accepted_at, NULL AS scopes, NULL AS expires_at
@@ -48,7 +48,9 @@ class Caller:
 
 
 class Callers:
-    """``session_of`` gives the id of the session that a signed cookie holds, None if it is not ours."""
+    """Finds and caches callers.  ``session_of`` returns the session id in a signed cookie; None if the signature is not
+    ours.
+    """
 
     def __init__(self, cookie_name: str, session_of: Callable[[str], str | None]) -> None:
         self._cookie_name = cookie_name
@@ -59,7 +61,7 @@ class Callers:
         return self._kept.get((cookie, authorization))
 
     async def load(self, cookie: bytes, authorization: bytes, *, keep: bool) -> Caller | None:
-        """The caller; None if nobody is signed in, or if the headers are too long to be those of a poll."""
+        """The caller; None if no user is signed in, or if the headers are too long to be those of a poll."""
         if len(cookie) + len(authorization) > LONGEST_HEADER_BYTES:
             return None
         if not keep:

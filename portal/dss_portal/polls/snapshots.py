@@ -83,7 +83,9 @@ class Snapshots:
         return found or await self._tickets.load(number, lambda: self._load_ticket(number))
 
     async def detail(self, ticket: TicketSnapshot, since: int) -> bytes | None:
-        """The encoded response; None if it is too long to cache."""
+        """The encoded state, progress and log of the ticket after the log line ``since``; None if it is too long to
+        cache.
+        """
         since = min(since, ticket.last_line)
         if ticket.status is Status.READY and ticket.queue_version != self._queue_version:
             ticket.queue_version = self._queue_version
@@ -131,7 +133,11 @@ class Snapshots:
     def forget_ticket(
         self, number: int, owner: int | None = None, *, of_state: bool = True
     ) -> None:
-        """``owner``: None if it is not known.  ``of_state``: its owner's list and the queue are others, too."""
+        """Invalidate the responses about a ticket.
+
+        ``owner`` is None if it is not known.  ``of_state``: its state has changed, so that its owner's list and the
+        queue are invalidated, too.
+        """
         if not of_state:
             self._tickets.forget(number)
             return
@@ -211,7 +217,7 @@ async def _services(*, wants_json: bool) -> bytes | None:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], *, wants_json: bool) -> str:
-    """As ``web.answers.table`` sends it."""
+    """The table as ``web.answers.table`` sends it."""
     if wants_json:
         return json.dumps({"result": [dict(zip(columns, row, strict=True)) for row in rows]})
     return csv_text(rows)

@@ -32,9 +32,9 @@ async def provided(user: User, githashes: Sequence[str]) -> list[Service]:
 
 
 async def heard(services: Sequence[Service]) -> None:
-    """Record that a provider's user has asked for tickets of these services, at most once in HEARD_S.
+    """Record that a provider's user has asked for tickets of these services, for each at most once in HEARD_S.
 
-    The interval limits writes, because all users of a service update the same row.
+    The interval limits writes, because all users of a service's providers update the same row.
     """
     now = clock.now()
     since = now - timedelta(seconds=HEARD_S)
@@ -57,7 +57,7 @@ async def waiting(services: Sequence[Service]) -> list[tuple[str, str, int]]:
 
 
 async def visible(ticket_id: int, user: User) -> Ticket:
-    """A ticket of a service that the user provides.  Raises Refused if it is none."""
+    """A ticket of a service that the user provides.  Raises Refused if there is no such ticket."""
     ticket = await Ticket.get_or_none(id=ticket_id) if ticket_id < 2**31 else None
     mine = {service.id for service, _ in await services_of(user)}
     if ticket is None or ticket.service_id not in mine:
@@ -66,9 +66,9 @@ async def visible(ticket_id: int, user: User) -> Ticket:
 
 
 async def claimed_once(ticket_id: int, user: User) -> Ticket:
-    """A ticket that the user has claimed at some time, for reading.  Raises Refused.
+    """A ticket that the user has claimed at some time, for reading.
 
-    Only as long as the user works for a provider that offers, or has offered, the ticket's service.
+    Raises Refused if the user never claimed it, if the user's providers never offered its service, or if it is deleted.
     """
     ticket = await Ticket.get_or_none(id=ticket_id) if ticket_id < 2**31 else None
     if ticket is None or not await Claim.exists(ticket_id=ticket_id, user_id=user.id):

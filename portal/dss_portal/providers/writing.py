@@ -58,7 +58,7 @@ async def add_log(ticket_id: int, user_id: int, category: str, message: str) -> 
 async def set_progress(
     ticket_id: int, user_id: int, start: float, end: float, progress: float
 ) -> bool:
-    """False if nothing was written."""
+    """Store the progress of one part, from ``start`` to ``end``.  False if nothing was written."""
     now = clock.now()
     since = now - timedelta(seconds=HEARD_S)
     found = await _id(_PROGRESS, ticket_id, user_id, start, end, progress, now, since)
