@@ -1,6 +1,7 @@
-"""Talk to a Distributed Segmentation Service: ``Client``, and ``AsyncClient`` for asyncio.
+"""The client of a Distributed Segmentation Service, for users and scripts.
 
-Importing this loads nothing else; a name is loaded when it is first used.
+``dss_client.itksnap.ItkSnap`` behaves on the wire as ITK-SNAP does; the other modules prepare its uploads and read its
+downloads.
 """
 
 from importlib import import_module

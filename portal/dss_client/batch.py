@@ -1,4 +1,4 @@
-"""Many images through one service: as many tickets at a time as the site allows, until all have ended."""
+"""Sends many images through one service, with as many open tickets as the site allows, until all have ended."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -16,9 +16,9 @@ from dss_client.shipment import Source
 
 POLL_S = 2.0
 PATIENCE_S = 3600.0
-"""The portal may be away for so long."""
+"""Longest time without an answer of the portal before a batch gives up."""
 QUOTA = "Maximum allowed number of open tickets"
-"""How the server's sentence begins (dss-api: quotas)."""
+"""Beginning of the server's sentence about a full quota (dss-api: quotas)."""
 
 T = TypeVar("T")
 
@@ -27,17 +27,17 @@ class Display(Protocol):
     """Shows the batch to the user."""
 
     def watcher(self, item: Item) -> Watcher:
-        """For one image on its way."""
+        """The watcher for the submission of one image."""
 
     def changed(self, item: Item) -> None:
-        """It is submitted, or has ended."""
+        """The item was submitted or has ended."""
 
     def told(self, sentence: str) -> None:
-        """About the batch as a whole."""
+        """Show a sentence about the batch as a whole."""
 
 
 class Batch:
-    """``run`` returns when every item has ended.  The client is signed in."""
+    """Sends items and waits until all have ended.  Its client must be signed in."""
 
     def __init__(
         self,
@@ -57,7 +57,10 @@ class Batch:
         self._said = ""
 
     def run(self, items: Sequence[Item]) -> None:
-        """Raises ClientError if the user is not signed in any more, or the portal stays away."""
+        """Send the items, and return when all have ended.  Continues an earlier run in the same folder.
+
+        Raises ClientError if the session is no longer valid, or if the portal does not answer for PATIENCE_S.
+        """
         self._journal.recall(items)
         self._journal.write(items)
         while not all(item.ended for item in items):
@@ -132,7 +135,7 @@ class Batch:
         self._display.changed(item)
 
     def _tell(self, sentence: str) -> None:
-        """Once, until there is something else to say."""
+        """Show the sentence, unless it is the one that was shown last."""
         if sentence != self._said:
             self._said = sentence
             self._display.told(sentence)

@@ -1,4 +1,4 @@
-"""What a batch consists of: images, and series of DICOM folders, each with a name of its own."""
+"""The items of a batch: images, and series of DICOM folders, each with a unique name."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,12 +11,14 @@ from dss_client.volumes import LabelVolume
 ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img", ".zip", ".itksnap")
 
 WAITING, SUBMITTED, SUCCESS, REFUSED = "waiting", "submitted", "success", "not sent"
-"""States of an item beside those of a failed ticket, which keeps the server's word."""
+"""States of an item.  A ticket that failed gives its item the server's own word instead."""
 
 
 @dataclass
 class Item:
-    """One image of the batch; its state changes.  ``series`` is "" or a number of ``dss images``."""
+    """One image of the batch, with its current state.  ``series`` is "", or the number of a series as ``dss images``
+    lists it.
+    """
 
     name: str
     source: Path
@@ -32,9 +34,9 @@ class Item:
 
 
 def items_of(sources: Sequence[Path], *, each: bool) -> list[Item]:
-    """One for each source, or with ``each`` one for each image below a folder and each series of DICOM in it.
+    """One item for each source, or with ``each`` one for each image below a folder and for each of its DICOM series.
 
-    Names are unique; a series adds its number.  Raises ImageUnreadable.
+    Names are unique; the name of a series ends with its number.  Raises ImageUnreadable if there is no image.
     """
     found = [pair for source in sources for pair in (_within(source) if each else [(source, "")])]
     if not found:
@@ -61,7 +63,7 @@ def _is_dicom(source: Path) -> bool:
 
 
 def _series(source: Path) -> list[tuple[Path, str]]:
-    """Those that hold a volume; none in a folder without DICOM."""
+    """The folder with the number of each DICOM series that is not a localizer; empty without DICOM."""
     from dss_images.dicom.reading import survey  # noqa: PLC0415
     from dss_images.errors import ImageRefused  # noqa: PLC0415
 
@@ -73,7 +75,7 @@ def _series(source: Path) -> list[tuple[Path, str]]:
 
 
 def _names(pairs: Iterable[tuple[Path, str]]) -> list[str]:
-    """For folders and tables: the file's name without its ending, numbered where it occurs again."""
+    """Names for folders and tables: the file's name without its ending, numbered if several files have it."""
     stems = [_stem(source) + (f"_series_{series}" if series else "") for source, series in pairs]
     counts, names = Counter(stems), []
     seen: Counter[str] = Counter()

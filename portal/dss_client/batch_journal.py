@@ -1,6 +1,6 @@
-"""The tables of a batch in its folder: what became of each image, and the volumes.
+"""The tables in the folder of a batch: the state of each image, and the volumes.
 
-``results.csv`` is written after each change, so that the same command goes on where an earlier one was ended.
+``results.csv`` is written after each change, so that the same command can continue an earlier run.
 """
 
 import csv
@@ -16,16 +16,16 @@ _COLUMNS = ("name", "source", "series", "ticket", "status", "reason")
 
 
 class Journal:
-    """The record of a batch in ``folder``, which is created."""
+    """The tables in ``folder``, which is created if it is missing."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
     def recall(self, items: Sequence[Item]) -> None:
-        """Give items what an earlier run has written of them: those that succeeded, and those under way.
+        """Set ticket and state of the items that an earlier run has submitted or finished with success.
 
-        Raises ClientError if the table is of other images.
+        Raises ClientError if the table is about other images.
         """
         before = {row["name"]: row for row in self._rows()}
         for item in items:

@@ -1,4 +1,4 @@
-"""A batch as its user sees it: a line for each image that ends, and a bar of them all."""
+"""Shows a batch to its user: a line for each image that ends, and one bar for all."""
 
 from types import TracebackType
 from typing import Self
@@ -13,7 +13,7 @@ from dss_client.screen import progress_bar
 
 
 class BatchScreen:
-    """A Display of ``total`` images; on a terminal with a bar that moves."""
+    """A Display of ``total`` images.  On a terminal it shows a moving bar."""
 
     def __init__(self, total: int, console: Console | None = None) -> None:
         self._console = console or Console()

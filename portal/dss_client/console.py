@@ -1,4 +1,4 @@
-"""What the commands share: options, signing in, and errors that become one sentence."""
+"""Shared parts of the commands: options, signing in, and errors shown as one sentence."""
 
 import sys
 from collections.abc import Iterator
@@ -36,13 +36,14 @@ TicketNumber = Annotated[int, typer.Argument(metavar="TICKET", min=1)]
 
 HOME = "http://127.0.0.1:8080"
 FOR_PROGRAMS = "dss_"
-"""How the portal's long-lived tokens begin."""
+"""Prefix of the portal's long-lived tokens."""
 
 
 def sign_in(client: ItkSnap, token: str | None, jar: Path) -> None:
-    """By the session in the jar if ``token`` opened it; else with the token; without one by asking.
+    """Sign in: with the session in the jar if ``token`` opened it, otherwise with ``token``; ask the user if there is
+    neither.
 
-    A token for programs is sent with each request, and opens no session.
+    A token for programs opens no session; it is sent with each request.
     """
     if token and token.startswith(FOR_PROGRAMS):
         client.use_token(token)
@@ -79,7 +80,7 @@ def jar_of(server: str, jar: Path | None) -> Path:
 
 @contextmanager
 def local_errors() -> Iterator[None]:
-    """Errors of the user's files become one sentence and exit status 2."""
+    """A context that shows errors about the user's files as one sentence and exits with status 2."""
     try:
         yield
     except ClientError as error:
@@ -92,7 +93,7 @@ def local_errors() -> Iterator[None]:
 
 @contextmanager
 def connected(server: str, jar: Path | None) -> Iterator[ItkSnap]:
-    """Whose errors become one sentence and exit status 2."""
+    """A client for ``server``.  Its errors are shown as one sentence, with exit status 2."""
     try:
         with ItkSnap(server, jar_of(server, jar)) as client:
             yield client

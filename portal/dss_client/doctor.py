@@ -1,4 +1,4 @@
-"""``dss doctor``: each step of a connection, as ITK-SNAP makes it, and what to do where one fails."""
+"""``dss doctor``: checks each step of a connection, as ITK-SNAP makes it, and says what to do if one fails."""
 
 import json
 import os
@@ -22,9 +22,9 @@ from dss_client.unreachable import unreachable
 
 WITHIN_S = 10.0
 LARGE_BYTES = 2 * 2**20
-"""Above the limit that nginx has unless it is told otherwise (1 MB)."""
+"""Size of a form above nginx's default limit of 1 MB."""
 OWN_REFUSAL = "The form is larger than"
-"""How the portal refuses a large form; a proxy answers with a page of its own."""
+"""Text of the portal's refusal of a large form; a proxy refuses with a page of its own."""
 CLOCK_S = 120.0
 SOON_DAYS = 14.0
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
@@ -40,7 +40,7 @@ class Finding:
 
 
 class _Stop(Exception):
-    """What follows would fail for the same reason."""
+    """Ends the checks: the following ones would fail for the same reason."""
 
     def __init__(self, about: str, text: str) -> None:
         super().__init__(text)
@@ -108,7 +108,7 @@ def _proxy(server: str) -> Iterator[Finding]:
 
 
 def _name(server: str) -> Iterator[Finding]:
-    """A proxy looks names up itself."""
+    """Check that the host name can be resolved, unless a proxy does that."""
     if proxy_for(server, os.environ) is not None:
         return
     host = urlsplit(server).hostname or ""
@@ -122,7 +122,7 @@ def _name(server: str) -> Iterator[Finding]:
 
 
 def _certificate(server: str) -> Iterator[Finding]:
-    """Whether it is trusted is said by the first request; here only how long it lives."""
+    """Report how long the certificate is valid.  ``_portal`` finds out whether it is trusted."""
     parts = urlsplit(server)
     if parts.scheme != "https" or proxy_for(server, os.environ) is not None:
         return
@@ -185,7 +185,7 @@ def _clock(server: str) -> Iterator[Finding]:
 
 
 def _limit(server: str) -> Iterator[Finding]:
-    """The portal refuses a large form in its own words; a proxy with a limit does not let it get there."""
+    """Check that no proxy in front of the portal refuses large uploads: only the portal itself may refuse the form."""
     form = b"token=" + b"x" * LARGE_BYTES
     try:
         answer = _asked(server, "POST", "api/login", form)
@@ -226,7 +226,7 @@ def _sign_in(server: str, token: str, bearer: str) -> Iterator[Finding]:
 def _asked(
     server: str, method: str, path: str, form: bytes | None = None, bearer: str = ""
 ) -> httpx.Response:
-    """As ITK-SNAP asks: no redirect is followed."""
+    """Send a request as ITK-SNAP does, without following redirects.  Raises _Stop if the connection fails."""
     proxy = proxy_for(server, os.environ)
     headers = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
     if bearer:

@@ -1,4 +1,4 @@
-"""Explains an answer other than 200 in a sentence.  Proxies answer with pages of HTML, the portal with a sentence."""
+"""Explains a response other than 200 in a sentence.  Proxies respond with pages of HTML, the portal with a sentence."""
 
 import re
 from http import HTTPStatus

@@ -1,19 +1,19 @@
-"""What can go wrong between a user and a server."""
+"""Errors between a user and a server."""
 
 MESSAGE_CHARACTERS = 1023
-"""ITK-SNAP prints an answer into a buffer of this size (RESTClient.cxx, GetResponseText)."""
+"""ITK-SNAP prints a response into a buffer of this size (RESTClient.cxx, GetResponseText)."""
 
 
 class ClientError(Exception):
-    """A sentence for the user."""
+    """Base class of the errors; the text is a sentence for the user."""
 
 
 class Unreachable(ClientError):
-    """No answer came: wrong address, nothing listening, or the connection broke."""
+    """No response came: the address is wrong, nothing listens there, or the connection broke."""
 
 
 class NotUnderstood(ClientError):
-    """Something answered, but not as a Distributed Segmentation Service does."""
+    """The response is not one of a Distributed Segmentation Service."""
 
 
 class SignInRefused(ClientError):
@@ -29,7 +29,7 @@ class ServiceUnfit(ClientError):
 
 
 class TicketUnfinished(ClientError):
-    """The ticket did not come to an end within the time that the caller gave."""
+    """The ticket did not end within the time that the caller gave."""
 
 
 class Refused(ClientError):

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types; it is imported where it is used, because it takes a second to load)
-"""From the user's file or DICOM folder to the layer that ITK-SNAP would upload."""
+"""Converts the user's file or DICOM folder to the layer that ITK-SNAP would upload."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 Progress = Callable[[float], None]
-"""Called with the share that is done, 0 to 1."""
+"""Called with the fraction that is done, 0 to 1."""
 
 
 Stage = Callable[[str], None]
-"""Called with what begins now, as the user reads it."""
+"""Called with the name of the stage that begins, as the user reads it."""
 
 
 def _say_nothing(_: str) -> None:
@@ -32,12 +32,12 @@ def write_layer(
     progress: Progress | None = None,
     stage: Stage = _say_nothing,
 ) -> Layer:
-    """Write ``source`` to ``folder`` as ``layer_000_<md5>.nii.gz``.
+    """Convert ``source`` to ``layer_000_<md5>.nii.gz`` in ``folder``.  Raises ImageUnreadable.
 
-    ``series`` names one of a DICOM folder (``dss_images.dicom.choice.choose``); ``progress`` hears of reading
-    that, ``stage`` of what follows: each may take seconds.  ``source`` is judged as it lies there, before anything is written anew, and what was written is read
-    back.  Pixel type and grid stay (NIfTI keeps the grid in single precision); descriptive texts, which may
-    name the patient, do not.  Raises ImageUnreadable.
+    ``series`` selects a series of a DICOM folder (``dss_images.dicom.choice.choose``).  ``progress`` is called while
+    that is read, ``stage`` before each later stage, which may take seconds.  ``source`` is checked before it is
+    converted, and the written file is read back and compared.  Pixel type and grid are kept (NIfTI keeps the grid in
+    single precision); descriptive texts, which may name the patient, are removed.
     """
     import SimpleITK as sitk  # noqa: PLC0415, N813
 
@@ -90,13 +90,15 @@ def _read_file(path: Path) -> tuple["sitk.Image", str]:
 
 
 def _header_of(path: Path) -> Path:
-    """The header of a pair of files, of which either may be given."""
+    """The header file of an .hdr/.img pair, if the image file was given; otherwise ``path``."""
     header = path.with_suffix(".hdr")
     return header if path.suffix.lower() == ".img" and header.is_file() else path
 
 
 def _require_same(path: Path, image: "sitk.Image") -> None:
-    """ITK writes what it can on a full disk, and says nothing.  Raises ImageUnreadable."""
+    """Raises ImageUnreadable unless the file has the voxels and grid of ``image``: on a full disk ITK writes only a
+    part, without an error.
+    """
     import numpy as np  # noqa: PLC0415
     import SimpleITK as sitk  # noqa: PLC0415, N813
 

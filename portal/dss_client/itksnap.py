@@ -25,7 +25,7 @@ from dss_client.steps import Steps
 T = TypeVar("T")
 
 POLL_S = 4.0
-"""How often ITK-SNAP's window asks for a ticket's state."""
+"""Interval at which ITK-SNAP's window polls a ticket's state."""
 
 
 class ItkSnap:

@@ -1,4 +1,4 @@
-"""One file as a multipart body, streamed, in the shape that libcurl gives it."""
+"""A multipart body with one file, streamed, formatted like libcurl's."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 CHUNK_BYTES = 256 * 1024
 
 Progress = Callable[[int, int], None]
-"""Called with the bytes done and the bytes in all."""
+"""Called with the bytes done and the total bytes."""
 
 
 class FileForm:
@@ -55,5 +55,5 @@ class FileForm:
 
 
 def _quoted(name: str) -> str:
-    """As libcurl since 7.81 writes it."""
+    """``name`` with the escapes of libcurl since 7.81."""
     return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

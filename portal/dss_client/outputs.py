@@ -1,4 +1,4 @@
-"""Checks the places for the results before anything is sent, since inference may take hours."""
+"""Checks that results can be written before anything is sent, since inference may take hours."""
 
 import os
 from pathlib import Path
@@ -7,11 +7,11 @@ from dss_client.errors import ClientError
 
 
 class OutputUnusable(ClientError):
-    """The place that the user named for the results cannot take them."""
+    """The results cannot be written to the place that the user named."""
 
 
 def check_folder(folder: Path | None) -> None:
-    """Raises OutputUnusable if ``folder`` can neither be made nor be written to."""
+    """Raises OutputUnusable if ``folder`` cannot be created or written to."""
     if folder is None:
         folder = Path("ticket")
     if folder.exists() and not folder.is_dir():
@@ -34,7 +34,7 @@ def check_file(file: Path | None) -> None:
 
 
 def _existing(path: Path) -> Path:
-    """``path`` or the nearest place above it that is there."""
+    """``path``, or its nearest parent that exists."""
     absolute = path.absolute()
     return next(place for place in (absolute, *absolute.parents) if os.path.lexists(place))
 

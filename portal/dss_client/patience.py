@@ -1,4 +1,4 @@
-"""Asks a portal that is away or busy again, for a program that nobody watches."""
+"""Repeats requests to a portal that is unavailable or busy, for programs that run unattended."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ Told = Callable[[], object]
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 15.0
 BUSY = (429, 502, 503, 504)
-"""Too many requests, or the answers of a proxy while the portal behind it is away."""
+"""Status codes of rate limits, and of a proxy whose portal is unavailable."""
 
 
 def _say_nothing() -> None:
@@ -23,10 +23,10 @@ def _say_nothing() -> None:
 def patiently(
     ask: Callable[[], T], within_s: float, pause: Pause = time.sleep, told: Told = _say_nothing
 ) -> T:
-    """The answer of ``ask``, which is repeated with growing pauses while nobody answers.
+    """Call ``ask`` until it succeeds, with growing pauses, and return its result.
 
-    ``told`` is called once, before the first pause.  Raises Unreachable or Refused after ``within_s``, and at once
-    any other error of ``ask``.
+    ``told`` is called once, before the first pause.  After ``within_s`` seconds raises Unreachable, or Refused with a
+    status in BUSY.  Any other error of ``ask`` is raised at once.
     """
     end_s, pause_s = time.monotonic() + within_s, 0.0
     while True:

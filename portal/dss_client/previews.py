@@ -1,4 +1,4 @@
-"""What would be sent, without sending it."""
+"""Shows what would be sent, without sending it."""
 
 import tempfile
 from pathlib import Path
@@ -8,7 +8,7 @@ from dss_client.images import Progress, write_layer
 
 
 def preview(source: Path, series: str, progress: Progress) -> list[str]:
-    """Read everything as if it were to be sent; the image's size and notes.  Raises ImageUnreadable."""
+    """Read and convert the image as for sending, and return lines with its size and notes.  Raises ImageUnreadable."""
     with tempfile.TemporaryDirectory(prefix="alfabis_") as folder:
         layer = write_layer(source, Path(folder), series, progress)
     size = " x ".join(str(n) for n in layer.size)
@@ -16,9 +16,9 @@ def preview(source: Path, series: str, progress: Progress) -> list[str]:
 
 
 def list_series(source: Path, progress: Progress) -> list[str]:
-    """Each series of a DICOM folder and what would become of it, judged by its tags.
+    """Lines about each series of a DICOM folder: whether it would be accepted, judged by its tags.
 
-    Of another file, its preview.  Raises ImageUnreadable.
+    For a file that is not DICOM, its ``preview``.  Raises ImageUnreadable.
     """
     from dss_images.dicom.reading import is_dicom, survey  # noqa: PLC0415  (pydicom is slow to load)
     from dss_images.errors import ImageRefused  # noqa: PLC0415

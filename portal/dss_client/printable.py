@@ -1,7 +1,7 @@
-"""Makes text of other sources safe for a terminal: it cannot move the cursor, recolour or retitle anything."""
+"""Makes text from other sources safe for a terminal: no control sequence in it takes effect."""
 
 _CONTROL = {code: 0x2400 + code for code in range(0x20)}
-"""Unicode's pictures of the control characters: ESC becomes one visible character."""
+"""Maps control characters to Unicode's visible symbols for them."""
 
 _C1 = dict.fromkeys(range(0x80, 0xA0), "\N{REPLACEMENT CHARACTER}")
 """Eight-bit forms of escape sequences, among them CSI."""
@@ -9,7 +9,7 @@ _C1 = dict.fromkeys(range(0x80, 0xA0), "\N{REPLACEMENT CHARACTER}")
 _DIRECTIONS = dict.fromkeys(
     [0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)], None
 )
-"""They can make a line read as something else than it is (Unicode Technical Report 36, section 2.9)."""
+"""Characters that can make a line look different from its content (Unicode Technical Report 36, section 2.9)."""
 
 _KEPT = {ord("\t"): "    ", 0x7F: 0x2421}
 

@@ -1,6 +1,6 @@
-"""The answers of a Distributed Segmentation Service, as far as ITK-SNAP reads them.
+"""The responses of a Distributed Segmentation Service, as far as ITK-SNAP reads them.
 
-Facts: DistributedSegmentationModel.cxx of ITK-SNAP.  Numbers must be JSON numbers, flags JSON flags.
+Facts: DistributedSegmentationModel.cxx of ITK-SNAP.  Numbers must be JSON numbers, flags JSON booleans.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import msgspec
 from dss_client.errors import NotUnderstood
 
 FINISHED = frozenset({"success", "failed", "timeout", "deleted"})
-"""The words at which itksnap-wt stops waiting; any other is waited out (WorkspaceTool.cxx)."""
+"""States at which itksnap-wt stops waiting; it waits on in any other state (WorkspaceTool.cxx)."""
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class ServiceRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Tag:
-    """What a service wants of the workspace.  ``type`` names a kind of layer or annotation."""
+    """A service's requirement for the workspace.  ``type`` names a kind of layer or annotation."""
 
     name: str
     type: str
@@ -67,7 +67,9 @@ class Attachment:
 
 @dataclass(frozen=True, kw_only=True)
 class LogLine:
-    """``atime`` as the server wrote it: ``YYYY-MM-DD HH:MM:SS.ffffff``, or seconds since 1970."""
+    """A line of a ticket's log.  ``atime`` as the server sent it: ``YYYY-MM-DD HH:MM:SS.ffffff``, or seconds since
+    1970.
+    """
 
     id: int
     atime: str | int
@@ -78,7 +80,9 @@ class LogLine:
 
 @dataclass(frozen=True, kw_only=True)
 class Detail:
-    """``progress`` is 0 to 1; ``queue_position`` counts from 1 and is there while the ticket waits."""
+    """The state of a ticket.  ``progress`` is 0 to 1; ``queue_position`` counts from 1 and is present while the ticket
+    waits.
+    """
 
     status: str
     progress: float = 0.0
@@ -91,7 +95,7 @@ class Detail:
 
 
 def decode(body: bytes, kind: type[T]) -> T:
-    """Raises NotUnderstood if ``body`` is not JSON of this kind."""
+    """Decode ``body``.  Raises NotUnderstood if it is not JSON of this kind."""
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.DecodeError as error:  # ValidationError is one

@@ -10,7 +10,7 @@ from dss_client.sending import Results, Sent
 
 
 def write_report(sent: Sent, path: Path) -> None:
-    """As JSON; paths are absolute, volumes in millilitres.  ``workspace`` is null without results."""
+    """Write a JSON file with absolute paths and volumes in millilitres.  ``workspace`` is null without results."""
     results = sent.results
     path.write_text(
         json.dumps(_head(sent) | _files(results) | _tail(sent), indent=2) + "\n", encoding="utf-8"
@@ -45,7 +45,7 @@ def _log_line(line: LogLine) -> dict[str, Any]:
 
 
 def summary(results: Results) -> list[str]:
-    """Lines for the user: volumes, and where the workspace is."""
+    """Lines for the user: the volume of each label, and the path of the workspace."""
     width = max((len(label.name) for label in results.labels), default=0)
     volumes = [f"{label.name:<{width}}  {label.volume_ml:10.1f} ml" for label in results.labels]
     return [

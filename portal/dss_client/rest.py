@@ -24,7 +24,8 @@ T = TypeVar("T")
 FORM = "application/x-www-form-urlencoded"
 CONNECT_S = 30.0
 SILENCE_S = 300.0
-"""ITK-SNAP has no timeouts; a slow connection does not reach these, a broken one does."""
+"""Longest time without data.  ITK-SNAP has no timeouts; a slow connection stays below this one, a broken one does not.
+"""
 TIMEOUT = httpx.Timeout(SILENCE_S, connect=CONNECT_S)
 
 

@@ -1,4 +1,4 @@
-"""What the user sees: a live bar on a terminal, plain lines elsewhere."""
+"""Shows one ticket's progress: a live bar on a terminal, plain lines elsewhere."""
 
 from datetime import datetime
 from types import TracebackType
@@ -15,7 +15,9 @@ _COLOURS = {"error": "red", "warning": "yellow"}
 
 
 def progress_bar(console: Console, amount: ProgressColumn) -> Progress:
-    """What is done, a bar, ``amount`` and the time; on a terminal only, where it disappears in the end."""
+    """A bar with a description, ``amount`` and the elapsed time.  It is shown only on a terminal, and removed at the
+    end.
+    """
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -28,8 +30,8 @@ def progress_bar(console: Console, amount: ProgressColumn) -> Progress:
 
 
 class Screen:
-    """A Watcher.  ``ticket`` is known once it was created, ``running`` once it was submitted,
-    and 0 again if it was withdrawn.
+    """A Watcher.  ``ticket`` is its number from its creation on, ``running`` is true from its submission on; ``ticket``
+    is 0 again after a withdrawal.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -63,7 +65,7 @@ class Screen:
         self._bar.update(self._task, completed=done_bytes / max(total_bytes, done_bytes, 1))
 
     def shared(self, share: float) -> None:
-        """Show the part that is done, 0 to 1."""
+        """Show the fraction that is done, 0 to 1."""
         self._bar.update(self._task, completed=share)
 
     def created(self, ticket: int) -> None:
@@ -96,7 +98,7 @@ class Screen:
 
 
 def log_text(line: LogLine) -> Text:
-    """Time, category and message."""
+    """A log line as text: time, category and message."""
     head = f"{_clock(line.atime)}  {line.category:<7}  "
     return Text(
         printable(head + line.message, indent=len(head)), style=_COLOURS.get(line.category, "")
@@ -110,7 +112,7 @@ def _state(detail: Detail) -> str:
 
 
 def _clock(atime: str | int) -> str:
-    """Time of the day.  A number, which ITK-SNAP cannot show, is seconds since 1970."""
+    """The time of day.  A number, which ITK-SNAP cannot show, is taken as seconds since 1970."""
     if isinstance(atime, int):
         return f"{datetime.fromtimestamp(atime).astimezone():%H:%M:%S}"
     return atime.partition(" ")[2].partition(".")[0]

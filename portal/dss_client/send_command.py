@@ -1,4 +1,4 @@
-"""``dss send``: one image that is watched, or many by a batch."""
+"""``dss send``: sends one image with a live display, or many images as a batch."""
 
 import signal
 from collections.abc import Iterator
@@ -161,7 +161,7 @@ def _items(images: list[Path], *, each: bool) -> list[Item]:
 
 
 def _send_all(client: ItkSnap, items: list[Item], service: str, output: Path) -> None:
-    """Exit status 1 if one has not succeeded."""
+    """Send the items as a batch.  Exits with status 1 if an item has not succeeded."""
     check_folder(output)
     with BatchScreen(len(items)) as screen:
         try:
@@ -201,14 +201,14 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 
 def _tell_what_is_left(screen: Screen, server: str) -> None:
-    """Of a ticket that could not be withdrawn either."""
+    """If a ticket was created and neither submitted nor withdrawn, say how to delete it."""
     if screen.ticket and not screen.running:
         typer.echo(f"Ticket {screen.ticket} was not submitted. To remove it:", err=True)
         typer.echo(f"  dss delete {screen.ticket} --server {server}", err=True)
 
 
 def _tell(sent: Sent) -> None:
-    """The summary, or why there is none and exit status 1."""
+    """Print the summary.  Without results, print the state and the errors, and exit with status 1."""
     if sent.results is not None:
         typer.echo(printable("\n".join(summary(sent.results))))
         return

@@ -1,4 +1,4 @@
-"""One image through a service, in the steps and the order of ITK-SNAP's Submit and Results tabs."""
+"""Sends one image through a service, in the steps and the order of ITK-SNAP's Submit and Results tabs."""
 
 import tempfile
 import time
@@ -25,15 +25,15 @@ class Watcher(Heard, Protocol):
     """Shows the progress to the user."""
 
     def note(self, text: str) -> None:
-        """Say a sentence."""
+        """Show a sentence."""
 
     def polled(self, detail: Detail) -> None:
-        """The ticket's state, and the log lines that are new."""
+        """The ticket's state, with the new log lines."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """What a finished ticket left in the user's folder."""
+    """The downloaded results of a finished ticket."""
 
     files: tuple[Path, ...]
     workspace: Path
@@ -42,7 +42,7 @@ class Results:
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
-    """``results`` are there if the status is success.
+    """The outcome of a sent image.  ``results`` is None unless the status is success.
 
     ``seconds`` by stage: prepare, upload, queue and work (as exact as POLL_S), download, total.
     """
@@ -56,7 +56,7 @@ class Sent:
 
 @dataclass
 class Stopwatch:
-    """Seconds by stage, and of all."""
+    """Measures the seconds of each stage, and in total."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     _began_s: float = field(default_factory=time.monotonic)
@@ -81,9 +81,10 @@ def send(
     output: Path | None,
     watcher: Watcher,
 ) -> Sent:
-    """See the image through; results go to ``output``, by default a folder named after the ticket.
+    """Send the image, wait for its ticket, and download the results to ``output``, by default a folder named after the
+    ticket.
 
-    The client is signed in.  Raises ClientError.
+    The client must be signed in.  Raises ClientError.
     """
     watch = Stopwatch()
     source = Source(path=source) if isinstance(source, Path) else source
@@ -115,9 +116,9 @@ def chosen(client: ItkSnap, service: str) -> Chosen:
 def submit(
     client: ItkSnap, source: Source, service: Chosen, watcher: Watcher, watch: Stopwatch
 ) -> int:
-    """The number of a ticket with what ``source`` names.
+    """Create and submit a ticket with the files that ``source`` names, and return its number.
 
-    Nothing is left on the server if it fails.  Raises ClientError.
+    Raises ClientError; then the ticket is deleted from the server.
     """
     with tempfile.TemporaryDirectory(
         prefix="alfabis_"

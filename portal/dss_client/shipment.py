@@ -1,4 +1,4 @@
-"""The files of one ticket, made from what the user named: an image, several with tags, or a workspace."""
+"""Prepares the files of one ticket from the user's input: an image, several with tags, or a workspace."""
 
 import shutil
 from collections.abc import Callable, Mapping
@@ -21,28 +21,30 @@ from dss_workspace.registry import Folder, read, serialize
 WORKSPACE = ".itksnap"
 
 Write = Callable[[int], Path]
-"""Writes the workspace for the ticket of that number beside its layers."""
+"""Writes the workspace of the ticket with that number beside its layers, and returns its path."""
 
 AsItIs = Callable[[Path, Path], Layer]
 """Puts an image file into a folder as it is."""
 
 
 class Told(Protocol):
-    """Hears what happens to the images."""
+    """Receives the progress of the images."""
 
     def note(self, text: str) -> None:
-        """Say a sentence."""
+        """Show a sentence."""
 
     def stage(self, name: str) -> None:
-        """Something else begins."""
+        """A new stage begins."""
 
     def moved(self, done_bytes: int, total_bytes: int) -> None:
-        """So much of an image is read."""
+        """Part of an image was read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """``path`` is an image or a workspace, ``series`` one of a DICOM folder; ``tagged`` are further images by tag."""
+    """The user's input.  ``path`` is an image or a workspace, ``series`` selects one of a DICOM folder; ``tagged`` are
+    further images by tag.
+    """
 
     path: Path
     series: str = ""
@@ -140,9 +142,10 @@ def _opened(path: Path) -> Folder:
 
 
 def _file(workspace: Path, root: Folder, named: Folder) -> Path:
-    """Where ITK-SNAP looks: at the path, and, if the workspace has moved, where it lies relative to it now.
+    """The layer's file as ITK-SNAP finds it: at its path or, if the workspace was moved, at the same place relative to
+    it.
 
-    Raises ImageUnreadable if nothing is there.
+    Raises ImageUnreadable if there is none.
     """
     path, location = named.get("AbsolutePath"), root.get("SaveLocation")
     places = [Path(path), workspace.parent / PureWindowsPath(path).name]
@@ -158,14 +161,14 @@ def _file(workspace: Path, root: Folder, named: Folder) -> Path:
 
 
 def _assign(root: Folder, tags: list[str]) -> None:
-    """To the main image, as ITK-SNAP does with those that no layer has."""
+    """Add ``tags`` to the main image, as ITK-SNAP does with tags that no layer has."""
     main = ws.main_folder(root)
     before = [tag for tag in main.get("Tags").split(",") if tag.strip()]
     main.set("Tags", ",".join([*before, *tags]))
 
 
 def _keep_meshes(workspace: Path, root: Folder, folder: Path) -> None:
-    """Copy their files; a mesh whose file is not there is left out, as ITK-SNAP could not load it."""
+    """Copy the mesh files to ``folder``; remove meshes without a file, which ITK-SNAP could not load."""
     for mesh in mesh_file_folders(root):
         try:
             found = _file(workspace, root, mesh)

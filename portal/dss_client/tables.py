@@ -1,4 +1,4 @@
-"""ITK-SNAP's reader of comma-separated answers, with its habits.
+"""Reads comma-separated responses in the same way as ITK-SNAP.
 
 Facts: FormattedTable.cxx of ITK-SNAP, ``ParseCSV``.
 """
@@ -7,8 +7,8 @@ Facts: FormattedTable.cxx of ITK-SNAP, ``ParseCSV``.
 def read_table(text: str) -> list[list[str]]:
     """Rows of fields, as ITK-SNAP sees them; there is no header row.
 
-    A field ends only at an unquoted comma or at CR, a row only at CR.  LF is dropped and closes an
-    open quote.  So LF alone glues rows together, and what follows the last comma or CR is lost.
+    A field ends only at an unquoted comma or at CR, a row only at CR.  LF is dropped and closes an open quote.  So LF
+    alone joins two rows, and text after the last comma or CR is lost.
     """
     rows: list[list[str]] = []
     word, row_open = "", False

@@ -12,7 +12,7 @@ from dss_client.proxies import Proxy
 
 
 def unreachable(server: str, proxy: Proxy | None, error: httpx.TransportError) -> Unreachable:
-    """The reason that lies deepest in ``error``'s causes decides."""
+    """The error for the user.  Of the chain of ``error``'s causes, the innermost known one decides."""
     for cause in _causes(error):
         match cause:
             case ssl.SSLCertVerificationError():

@@ -1,4 +1,4 @@
-"""How large each label of a result is."""
+"""Measures the labels of a result."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ class LabelVolume:
 
 
 def measure(outcome: Outcome) -> list[LabelVolume]:
-    """The labels that have voxels, over all segmentations, by value.  Raises NotUnderstood."""
+    """The labels that have voxels, in all segmentations together, sorted by value.  Raises NotUnderstood."""
     volumes_ml: dict[int, float] = {}
     for path in outcome.segmentations:
         for value, ml in _volumes_ml(path).items():

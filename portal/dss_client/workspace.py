@@ -1,4 +1,4 @@
-"""The workspace that is uploaded, and what the one that comes back says.
+"""Writes the workspace for an upload, and reads the downloaded one.
 
 Facts: WorkspaceAPI.cxx (``ExportWorkspace``) of ITK-SNAP, and a workspace that itksnap-wt uploaded.
 """
@@ -18,7 +18,9 @@ from dss_workspace.registry import Folder, read, serialize
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """``segmentations`` in layer order; ``labels`` are the names of the label table by value."""
+    """Contents of a result workspace.  ``segmentations`` in layer order; ``labels`` are the names of the label table by
+    value.
+    """
 
     segmentations: tuple[Path, ...]
     labels: dict[int, str]
@@ -27,9 +29,10 @@ class Outcome:
 def write_workspace(
     ticket: int, layer: Layer, tags: Iterable[str], others: Sequence[tuple[str, Layer]] = ()
 ) -> Path:
-    """``ticket_%08d.itksnap`` beside its main image and ``others``, overlays with a tag each.
+    """Write ``ticket_%08d.itksnap`` beside its main image; ``others`` become overlays with one tag each.  Returns its
+    path.
 
-    The layer's nickname stays out: it would be the user's file name, which may name the patient.
+    The layer has no nickname: it would be the user's file name, which may name the patient.
     """
     folder = layer.path.parent
     workspace = Folder(entries={"SaveLocation": folder.as_posix(), "Version": ""})
@@ -57,9 +60,9 @@ def _add_overlay(workspace: Folder, tag: str, layer: Layer) -> None:
 
 
 def read_outcome(workspace: Path) -> Outcome:
-    """What a downloaded workspace holds.
+    """Read a downloaded workspace.
 
-    Raises NotUnderstood if it is no workspace, or a segmentation of it is missing.
+    Raises NotUnderstood if it is not a workspace, or if the file of a segmentation is missing.
     """
     try:
         root = read(workspace)
@@ -76,7 +79,7 @@ def read_outcome(workspace: Path) -> Outcome:
 
 
 def _segmentations(root: Folder) -> list[str]:
-    """Their files lie beside the workspace, whatever folder they had on the machine that wrote it."""
+    """File names of the segmentations, without the folders of the machine that wrote the workspace."""
     folders = [f for f in layer_folders(root).values() if f.get("Role") == Role.SEGMENTATION]
     try:
         return [flat_name(folder.get("AbsolutePath")) for folder in folders]

@@ -1,4 +1,6 @@
-"""What a provider's ``algorithm.py`` imports: ``from dss_provider import Image, Label, Progress, Segmentation``."""
+"""The names that a provider's ``algorithm.py`` imports: ``from dss_provider import Image, Label, Progress,
+Segmentation``.
+"""
 
 from dss_provider.algorithm import (
     CannotSegment,

@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Progress = Callable[..., None]
-"""``progress(0.3)`` or ``progress(0.3, "Smoothing")``: the share that is done, 0 to 1, and what the user reads."""
+"""``progress(0.3)`` or ``progress(0.3, "Smoothing")``: the fraction that is done, 0 to 1, and a text for the user."""
 
 
 class CannotSegment(Exception):
-    """Raise it with a sentence for the user: the ticket fails with that sentence."""
+    """A provider's function raises it with a sentence for the user: the ticket fails with that sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,19 +36,19 @@ class Image:
         return float(np.prod(self.spacing_mm)) / 1000
 
     def point_mm(self, x: float, y: float, z: float) -> tuple[float, float, float]:
-        """Where a voxel index lies, in LPS."""
+        """The position of a voxel index, in LPS."""
         steps = self.direction * np.asarray(self.spacing_mm)
         found = np.asarray(self.origin_mm) + steps @ np.asarray([x, y, z])
         return (float(found[0]), float(found[1]), float(found[2]))
 
 
 Inputs = Mapping[str, Image]
-"""Images by the name of their tag, for a function that takes several."""
+"""Images by the name of their tag, for a function with several images."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
-    """``rgb`` are 0 to 255; without it a colour is chosen."""
+    """A label.  ``rgb`` values are 0 to 255; without it, a colour is chosen."""
 
     name: str
     rgb: tuple[int, int, int] | None = None

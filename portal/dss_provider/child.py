@@ -1,8 +1,8 @@
 """``python -m dss_provider.child WORK``: one call of a provider's function, in a process of its own.
 
-WORK holds ``task.json`` (a Task).  Lines of JSON on the standard output tell progress; what the function prints goes
-to the error output.  ``outcome.json`` says how it ended; arrays lie beside it.  Whatever happens in here, the
-parent lives on.
+WORK has ``task.json`` (a Task).  The child writes its progress to the standard output as lines of JSON; output of the
+function goes to the error output.  The child writes the result to ``outcome.json``, with arrays in files beside it.  A
+crash of this process does not affect the parent.
 """
 
 import importlib.util
@@ -26,7 +26,7 @@ from dss_provider.errors import AlgorithmFailed
 from dss_provider.images import as_labels, read_image
 
 OFFERS = ("image", "images", "landmarks", "parameters", "progress")
-"""What a function may ask for, by the names of its parameters."""
+"""Names of the parameters that a function may have."""
 
 
 NOT_HOUNSFIELD = "The image has no value below 0. In Hounsfield units air has -1000, so the values may be others, and the result wrong."
@@ -34,7 +34,9 @@ NOT_HOUNSFIELD = "The image has no value below 0. In Hounsfield units air has -1
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """``inputs`` are image files by tag, ``tag`` is that of the main one; ``landmarks`` are LPS, mm; ``hounsfield`` says what its values must be."""
+    """The call to make.  ``inputs`` are image files by tag, ``tag`` is that of the main one; ``landmarks`` are LPS, mm;
+    ``hounsfield`` says whether the image's values must be Hounsfield units.
+    """
 
     folder: str
     function: str
@@ -57,7 +59,7 @@ class Named:
 
 @dataclass(frozen=True, kw_only=True)
 class Map:
-    """``file`` is an array of NumPy (z, y, x) in WORK."""
+    """A label map.  ``file`` is a NumPy array (z, y, x) in WORK."""
 
     file: str
     called: str = ""
@@ -66,7 +68,7 @@ class Map:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """``error`` is a sentence for the user, and then there is nothing else."""
+    """The result of a call.  ``error`` is a sentence for the user; if it is set, the other fields are empty."""
 
     error: str = ""
     segmentations: tuple[Map, ...] = ()
@@ -100,7 +102,7 @@ def _outcome(task: Task, work: Path, told: TextIO) -> Outcome:
 
 
 def _crash(error: BaseException, folder: Path) -> str:
-    """With the last line of the provider's own code, which is where to look."""
+    """A sentence about an error of the provider's code, with the last line of it in the traceback."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
     where = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
@@ -128,7 +130,9 @@ def _called(task: Task, work: Path, told: TextIO) -> Outcome:
 
 
 def _function(task: Task) -> Callable[..., object]:
-    """Raises AlgorithmFailed if it is not there, or asks for what there is not."""
+    """The provider's function.  Raises AlgorithmFailed if it does not exist, or if it has a parameter that is not in
+    OFFERS.
+    """
     file, _, name = task.function.partition(":")
     function: Callable[..., object] | None = getattr(_module(Path(task.folder), file), name, None)
     if not callable(function):

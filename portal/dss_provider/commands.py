@@ -1,4 +1,4 @@
-"""``dss service``: from an algorithm to a service."""
+"""``dss service``: turns an algorithm into a service."""
 
 import os
 import shutil
@@ -121,7 +121,7 @@ def publish(
 
 
 class _Stop:
-    """The first signal lets what is in hand end, the second one does not."""
+    """Signal handler: the first signal lets the current tickets finish, the second one ends them."""
 
     def __init__(self, stop: making.Action) -> None:
         self._stop = stop

@@ -1,4 +1,4 @@
-"""What can go wrong on the provider's side, as sentences."""
+"""Errors on the provider's side; their texts are sentences."""
 
 
 class ServiceInvalid(Exception):
@@ -6,7 +6,7 @@ class ServiceInvalid(Exception):
 
 
 class AlgorithmFailed(Exception):
-    """The algorithm gave no usable result; the user reads the sentence.
+    """The algorithm gave no usable result; the text is shown to the user.
 
     ``detail`` is for the provider: the end of the error output.
     """
@@ -17,4 +17,4 @@ class AlgorithmFailed(Exception):
 
 
 class Withdrawn(Exception):
-    """The ticket was deleted, or somebody else has it now: the work stops."""
+    """The ticket was deleted or is claimed by another provider, so the work stops."""

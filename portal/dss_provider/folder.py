@@ -1,4 +1,6 @@
-"""The folder of a service that ``dss service`` runs: ``service.json``, and what its ``dispatch`` section starts."""
+"""The folder of a service that ``dss service`` runs: ``service.json``, and the code that its ``dispatch`` section
+starts.
+"""
 
 import shutil
 from collections.abc import Iterable
@@ -30,7 +32,7 @@ class Folder:
 
 
 def load(path: Path) -> Folder:
-    """Raises ServiceInvalid with one line for each fault that was found."""
+    """Read and check a service's folder.  Raises ServiceInvalid with one line for each fault."""
     raw = _object_in(path / "service.json")
     faults: list[str] = []
     descriptor = dispatch = None
@@ -61,7 +63,7 @@ def _object_in(path: Path) -> dict[str, Any]:
 
 
 def _machine_faults(path: Path, dispatch: Dispatch) -> Iterable[str]:
-    """What this machine or the folder lacks."""
+    """Programs, files and features that this machine or the folder lacks."""
     match dispatch.provider:
         case Provider.PYTHON:
             file = dispatch.function.partition(":")[0]

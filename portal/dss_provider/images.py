@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""Image files to arrays and back, by the same checks as everywhere."""
+"""Converts image files to arrays and back, with the checks of ``dss_images``."""
 
 import threading
 from pathlib import Path
@@ -20,7 +20,7 @@ LARGEST_LABEL = 65535
 
 
 def read_image(path: Path) -> Image:
-    """Raises AlgorithmFailed, with the sentence of the image's refusal."""
+    """Read an image.  Raises AlgorithmFailed with a sentence if it is refused."""
     try:
         header = read_header(path)
         require_volume(header)
@@ -41,7 +41,7 @@ def read_image(path: Path) -> Image:
 
 
 def grid_of(path: Path) -> Grid:
-    """Raises AlgorithmFailed."""
+    """The grid of an image file.  Raises AlgorithmFailed."""
     return _header(path).grid.volume
 
 
@@ -53,7 +53,7 @@ def _header(path: Path) -> Header:
 
 
 def read_labels(path: Path, image: Path) -> Array:
-    """A program's label map, which must lie in the image's grid.  Raises AlgorithmFailed."""
+    """Read a program's label map.  Raises AlgorithmFailed unless it has the grid of ``image``."""
     if not path.is_file():
         raise AlgorithmFailed("The program ended without writing its segmentation.")
     try:
@@ -68,7 +68,7 @@ def read_labels(path: Path, image: Path) -> Array:
 
 
 def as_labels(array: Array, shape: tuple[int, ...]) -> Array:
-    """In 8 or 16 bits.  Raises AlgorithmFailed if the values are no labels or the shape is another one."""
+    """The labels with 8 or 16 bits.  Raises AlgorithmFailed if the values are no labels or the shape differs."""
     array = np.asarray(array)
     if array.shape != shape:
         raise AlgorithmFailed(
@@ -87,12 +87,12 @@ def as_labels(array: Array, shape: tuple[int, ...]) -> Array:
 
 
 def suffix_for(image: Path) -> str:
-    """Of a format that can say the image's grid to the last digit: NIfTI has single precision."""
+    """The suffix of a file format that stores the image's grid exactly: NIfTI has single precision."""
     return ".nii.gz" if _header(image).format in {Format.NIFTI_1, Format.NIFTI_2} else ".nrrd"
 
 
 def write_in_grid(array: Array, like: Path, path: Path) -> None:
-    """``array`` (z, y, x) in the grid of the image file ``like``.  Raises AlgorithmFailed."""
+    """Write ``array`` (z, y, x) with the grid of the image file ``like``.  Raises AlgorithmFailed."""
     grid = grid_of(like)
     image = sitk.GetImageFromArray(np.ascontiguousarray(array))
     image.SetSpacing(grid.spacing_mm)
@@ -109,7 +109,7 @@ def write_in_grid(array: Array, like: Path, path: Path) -> None:
 
 
 def load_array(file: Path) -> Array:
-    """An array that the algorithm's process has saved."""
+    """Load an array that the algorithm's process has saved."""
     with _PARSING:
         found: Array = np.load(file)
     return found

@@ -1,4 +1,4 @@
-"""``dss service new``: a folder that works at once."""
+"""``dss service new``: creates a folder with a working service."""
 
 import json
 import re
@@ -15,7 +15,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,78}")
 
 
 def make(folder: Path, modality: Modality) -> list[str]:
-    """The names of the files that were written.  Raises ServiceInvalid if the folder is there or cannot be made."""
+    """Create the folder and return the names of its files.  Raises ServiceInvalid if it exists or cannot be created."""
     name = folder.resolve().name
     if not _NAME.fullmatch(name):
         raise ServiceInvalid(

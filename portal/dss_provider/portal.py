@@ -1,4 +1,4 @@
-"""The provider's part of the portal's interface, over HTTPS with a token; it bears restarts of the portal."""
+"""The provider's requests to the portal, over HTTPS with a token; they are repeated while the portal restarts."""
 
 import time
 from collections.abc import Callable
@@ -14,11 +14,13 @@ from dss_client.tables import read_table
 T = TypeVar("T")
 
 PATIENCE_S = 1800.0
-"""The portal may be away for so long."""
+"""Longest time without an answer of the portal before a request fails."""
 
 
 class Portal:
-    """Not for several threads at once: each has its own.  Methods raise Refused, and Unreachable after PATIENCE_S."""
+    """A provider's connection to the portal.  Not thread-safe.  Methods raise Refused, and Unreachable after
+    PATIENCE_S.
+    """
 
     def __init__(
         self, server: str, token: str, pause: Callable[[float], object] = time.sleep
@@ -35,20 +37,20 @@ class Portal:
         return [(r[0], r[1], r[2], r[3]) for r in rows if len(r) > 3]
 
     def register(self, provider: str, descriptor: str) -> None:
-        """List a service, or a new version of it.  Takes a token of a site admin."""
+        """List a service, or a new version of it.  Needs a token of a site admin."""
         self._form(f"api/admin/providers/{provider}/services", descriptor=descriptor)
 
     def claim(self, githash: str, provider: str, instance: str) -> int | None:
-        """The number of the ticket that is now this provider's, if one waits.
+        """Claim a waiting ticket and return its number; None if none waits.
 
-        Not repeated when no answer comes: the ticket may have been given.
+        The request is not repeated if its response is lost, because the ticket may already have been claimed.
         """
         body = _encoded(services=githash, provider=provider, code=instance)
         rows = read_table(self._rest.post("api/pro/services/claims", body).decode())
         return int(rows[0][0]) if rows and rows[0][0].isdigit() else None
 
     def status(self, ticket: int) -> str:
-        """Also a sign of life, which renews the claim."""
+        """The ticket's status.  The request also renews the claim."""
         return self._get(f"api/pro/tickets/{ticket}/status").decode().strip()
 
     def download_input(self, ticket: int, folder: Path) -> None:
@@ -61,11 +63,11 @@ class Portal:
         self._patiently(lambda: self._rest.upload(f"api/pro/tickets/{ticket}/files/results", file))
 
     def attach(self, ticket: int, file: Path) -> None:
-        """To the next log line."""
+        """Attach a file to the next log line."""
         self._patiently(lambda: self._rest.upload(f"api/pro/tickets/{ticket}/attachments", file))
 
     def log(self, ticket: int, level: str, message: str) -> None:
-        """``level`` is info, warning or error."""
+        """Add a log line.  ``level`` is info, warning or error."""
         self._form(f"api/pro/tickets/{ticket}/{level}", message=message)
 
     def progress(self, ticket: int, fraction: float) -> None:
@@ -73,7 +75,9 @@ class Portal:
         self._form(f"api/pro/tickets/{ticket}/progress", **words)
 
     def finish(self, ticket: int, status: str) -> None:
-        """``success`` waits until the results have been judged; Refused says what is wrong with them."""
+        """End the ticket.  For ``success``, waits for the check of the results, and raises Refused with what is wrong
+        with them.
+        """
         self._form(f"api/pro/tickets/{ticket}/status", status=status)
 
     def _get(self, path: str) -> bytes:

@@ -1,4 +1,4 @@
-"""From a ticket's workspace and what an algorithm returned to the workspace that its user opens."""
+"""Reads a ticket's workspace, and builds the result workspace from what an algorithm returned."""
 
 import copy
 import hashlib
@@ -33,7 +33,7 @@ POINT_COLOUR = (255, 255, 0)
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """A downloaded ticket."""
+    """The files of a downloaded ticket."""
 
     folder: Path
     workspace: Folder
@@ -53,7 +53,7 @@ class Input:
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """A label as a workspace's table takes it."""
+    """A label, in the form that a workspace's table needs."""
 
     value: int
     name: str
@@ -61,7 +61,7 @@ class Style:
 
 
 def open_input(folder: Path) -> Input:
-    """Raises AlgorithmFailed if there is not exactly one workspace with all its images."""
+    """Read a ticket's files.  Raises AlgorithmFailed unless there is exactly one workspace and all its images."""
     found = sorted(folder.glob("*.itksnap"))
     if len(found) != 1:
         raise AlgorithmFailed(f"The ticket has {len(found)} workspaces; it needs exactly one.")
@@ -77,7 +77,7 @@ def open_input(folder: Path) -> Input:
 
 
 def landmarks_mm(ticket: Input, tag: str) -> list[tuple[float, float, float]]:
-    """Points (LPS) of the landmarks with that tag.  A workspace counts from the corner of the first voxel."""
+    """Points (LPS) of the landmarks with that tag.  Indices in a workspace start at the corner of the first voxel."""
     grid = grid_of(ticket.folder / ticket.layers[0].file_name)
     found = annotations.landmarks_tagged(ticket.workspace, tag)
     points = (grid.point_mm(np.asarray(index) - 0.5) for index in found)
@@ -85,7 +85,9 @@ def landmarks_mm(ticket: Input, tag: str) -> list[tuple[float, float, float]]:
 
 
 def build(number: int, ticket: Input, service: Service, outcome: Outcome, work: Path) -> list[Path]:
-    """The files of the result in ``work/results``, the workspace last.  Raises AlgorithmFailed."""
+    """Write the files of the result to ``work/results`` and return their paths, the workspace last.  Raises
+    AlgorithmFailed.
+    """
     target = work / "results"
     target.mkdir()
     workspace = copy.deepcopy(ticket.workspace)
@@ -114,7 +116,9 @@ def build(number: int, ticket: Input, service: Service, outcome: Outcome, work: 
 
 
 def _place(workspace: Folder, found: Map, used: frozenset[int]) -> dict[int, int]:
-    """The value of each label in the workspace, where others have labels already.  Raises AlgorithmFailed."""
+    """The value that each label gets in the workspace, where other labels may use its own value.  Raises
+    AlgorithmFailed.
+    """
     try:
         return tables.place_labels(_styles(found), tables.label_table(workspace), used)
     except WorkspaceInvalid as error:
@@ -126,7 +130,7 @@ def _styles(found: Map) -> list[Style]:
 
 
 def _used(ticket: Input, results: Path) -> frozenset[int]:
-    """Values of all segmentations: the user's, and those that were added before."""
+    """Values in all segmentations so far: the user's, and those of this result."""
     theirs = [
         ticket.folder / layer.file_name
         for layer in ticket.layers
@@ -153,7 +157,9 @@ def _renumbered(array: Array, places: Mapping[int, int]) -> Array:
 
 
 def _written(array: Array, called: str, kind: str, like: Path, folder: Path) -> str:
-    """Under a name made of the content, so that a file once downloaded is never another one."""
+    """Write ``array`` to a file and return its name, which contains a hash of the array: the same name always means the
+    same content.
+    """
     words = re.sub(r"[^a-z0-9]+", "_", called.lower()).strip("_") or "result"
     digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:32]
     name = f"{kind}_{words[:60]}_{digest}{suffix_for(like)}"

@@ -1,4 +1,4 @@
-"""One ticket's work by a function, a program or a container: in a process of its own, with limits."""
+"""Runs a function, a program or a container for one ticket, in a process of its own and with limits."""
 
 import json
 import os
@@ -30,7 +30,7 @@ Told = Callable[[float, str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """``inputs`` are image files by tag; ``folder`` takes what comes of them."""
+    """The input of a run.  ``inputs`` are image files by tag; output is written to ``folder``."""
 
     folder: Path
     inputs: Mapping[str, Path]
@@ -38,10 +38,10 @@ class Work:
 
 
 def run(service: Folder, work: Work, told: Told, ended: threading.Event) -> Outcome:
-    """What the algorithm returned.
+    """Run the algorithm and return its outcome.
 
-    ``told`` hears of progress.  Raises AlgorithmFailed, with a sentence for the user, and Withdrawn if ``ended`` is
-    set meanwhile.
+    ``told`` is called with its progress.  Raises AlgorithmFailed with a sentence for the user, and Withdrawn if
+    ``ended`` is set meanwhile.
     """
     if service.dispatch.provider is Provider.PYTHON:
         return _python(service, work, told, ended)
@@ -73,7 +73,7 @@ def _python(service: Folder, work: Work, told: Told, ended: threading.Event) -> 
 
 
 def _program(service: Folder, work: Work, told: Told, ended: threading.Event) -> Outcome:
-    """The program reads the image and writes labels; their names come from ``service.json``."""
+    """Run a program that reads the image and writes a label map; the label names come from ``service.json``."""
     dispatch = service.dispatch
     image, labels = work.inputs[dispatch.tag], work.folder / "labels.nii.gz"
     if dispatch.provider is Provider.CONTAINER:
@@ -97,7 +97,7 @@ def _filled(command: Sequence[str], image: str, labels: str) -> list[str]:
 
 
 def _container(dispatch: Dispatch, image: Path, folder: Path) -> list[str]:
-    """Without a network, on a root that it cannot write; the image's file can only be read."""
+    """The command for a container without a network, with a read-only root and the image mounted read-only."""
     engine = next((e for e in ENGINES if shutil.which(e)), None)
     if engine is None:
         raise AlgorithmFailed("The provider's machine has neither podman nor docker.")
@@ -118,7 +118,7 @@ def _bytes(dispatch: Dispatch) -> int | None:
 
 
 def _finished(words: list[str], service: Folder, told: Told, ended: threading.Event) -> str:
-    """The end of what the process wrote to its error output."""
+    """Run a process to its end, and return the end of its error output.  Raises AlgorithmFailed or Withdrawn."""
     try:
         process = subprocess.Popen(
             words,
@@ -145,7 +145,7 @@ def _finished(words: list[str], service: Folder, told: Told, ended: threading.Ev
 
 
 class _Heard:
-    """Two threads that read what a process says: progress, and the end of its error output."""
+    """Reads the output of a process in two threads: its progress, and the end of its error output."""
 
     def __init__(self, process: "subprocess.Popen[str]", told: Told) -> None:
         self.detail = ""
@@ -173,7 +173,7 @@ class _Heard:
 
 
 def _limit(process: "subprocess.Popen[str]", dispatch: Dispatch) -> None:
-    """A function sets its own limit, and an engine that of a container."""
+    """Limit the memory of a program.  A function sets its own limit, and the container engine that of a container."""
     if dispatch.provider is Provider.PROGRAM and (limit := _bytes(dispatch)):
         import resource  # noqa: PLC0415  (Windows has none)
 
@@ -191,7 +191,7 @@ def _wait(process: "subprocess.Popen[str]", time_s: float | None, ended: threadi
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
-    """With all that it started."""
+    """Kill the process and its whole process group."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

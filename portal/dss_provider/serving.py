@@ -39,7 +39,7 @@ class Held:
         self._numbers: set[int] = set()
 
     def before(self) -> list[int]:
-        """Those of an earlier run, which stay in the file until they are removed."""
+        """Tickets of an earlier run, which stay in the file until they are removed."""
         try:
             found = [int(number) for number in json.loads(self._path.read_bytes())]
         except (OSError, ValueError, TypeError):
@@ -108,7 +108,9 @@ def _registered(service: Folder, portal: Portal, provider: str) -> Offer:
 
 
 class Publisher:
-    """``parallel`` threads, each with one ticket at a time; ``work`` does a ticket, and says how it ended."""
+    """Runs ``parallel`` threads, each with one ticket at a time.  ``work`` processes a ticket and returns its end as a
+    word.
+    """
 
     def __init__(
         self, offer: Offer, connect: Connect, work: Callable[[int], str], held: Held, say: Say

@@ -1,4 +1,4 @@
-"""How large each label of an algorithm's result is."""
+"""Measures the labels of an algorithm's result."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from dss_provider.images import grid_of, load_array
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """``value`` is the algorithm's own; a workspace may give the label another one."""
+    """The volume of a label.  ``value`` is the algorithm's own; a workspace may use another one."""
 
     value: int
     name: str
@@ -19,7 +19,7 @@ class Size:
 
 
 def label_sizes(outcome: Outcome, work: Path, image: Path) -> list[Size]:
-    """Each label of each segmentation, in their order; ``image`` has the segmentations' grid."""
+    """The size of each label of each segmentation, in their order.  ``image`` has the segmentations' grid."""
     voxel_ml = grid_of(image).voxel_ml
     sizes = []
     for found in outcome.segmentations:

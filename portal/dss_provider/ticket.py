@@ -1,4 +1,4 @@
-"""One claimed ticket, from its files to its end."""
+"""Processes one claimed ticket, from its download to its end."""
 
 import tempfile
 import threading
@@ -16,15 +16,15 @@ from dss_provider.sizes import label_sizes
 from dss_workspace.errors import WorkspaceInvalid
 
 TOLD_STEP = 0.02
-"""Progress is told when it has moved so far."""
+"""Smallest change of the progress that is sent."""
 
 Connect = Callable[[], Portal]
 
 
 def work_on(number: int, service: Folder, connect: Connect, beat_s: float) -> str:
-    """How it ended, as a word: success, failed or withdrawn.
+    """Process a ticket and return its end as a word: success, failed or withdrawn.
 
-    The claim is renewed every ``beat_s`` seconds.  Raises ClientError if the portal is gone for good.
+    The claim is renewed every ``beat_s`` seconds.  Raises ClientError if the portal stays unavailable.
     """
     portal, ended = connect(), threading.Event()
     try:
@@ -53,7 +53,7 @@ def _ended(
 
 
 def _fail(number: int, portal: Portal, sentence: str) -> str:
-    """Not if the ticket was taken away meanwhile."""
+    """End the ticket as failed; returns "withdrawn" if the claim was lost meanwhile."""
     try:
         portal.log(number, "error", sentence)
         portal.finish(number, "failed")
@@ -100,7 +100,7 @@ def _landmarks(ticket: results.Input, service: Folder) -> dict[str, tuple[float,
 
 
 def _told(number: int, portal: Portal) -> running.Told:
-    """Progress goes to the portal, and a text to the log when it is another one."""
+    """A function that sends progress to the portal, and adds each new text to the log."""
     last_fraction, last_text = 0.0, ""
 
     def told(fraction: float, text: str) -> None:
@@ -139,7 +139,7 @@ def _segmentation(files: list[Path]) -> Path:
 
 @contextmanager
 def _alive(number: int, connect: Connect, ended: threading.Event, beat_s: float) -> Iterator[None]:
-    """A thread that renews the claim, and sets ``ended`` when the ticket is not ours any more."""
+    """A context with a thread that renews the claim, and sets ``ended`` when the claim is lost."""
     done = threading.Event()
     rounds = iter(lambda: done.wait(beat_s), True)
     thread = threading.Thread(target=_beat, args=(number, connect, ended, rounds), daemon=True)

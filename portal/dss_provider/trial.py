@@ -1,4 +1,4 @@
-"""What ``dss service test`` shows."""
+"""Prints the result of ``dss service test``."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from dss_provider.sizes import label_sizes
 
 
 def summary(outcome: Outcome, image: Path, work: Path) -> tuple[list[str], list[Path]]:
-    """Lines to print, and files to keep."""
+    """Lines to print, and the files to keep."""
     lines = [
         f"{label.value:5d}  {label.name:30}  {label.volume_ml:12.1f} ml"
         for label in label_sizes(outcome, work, image)
