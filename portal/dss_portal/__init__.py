@@ -1,1 +1,3 @@
-"""The portal: HTTP for ITK-SNAP and browsers, accounts, the ticket's state.  The only writer of PostgreSQL."""
+"""The portal: the HTTP API for ITK-SNAP and browsers, accounts, and the states of tickets.  Only the portal writes to
+PostgreSQL.
+"""

@@ -40,7 +40,7 @@ main.add_typer(services, name="services")
 main.add_typer(dead_letters, name="dead-letters")
 
 ENDING_S = 60.0
-"""Time allowed for the end, beside that for running requests and messages: the database may be slow to close."""
+"""Extra time for a shutdown, beside that for running requests and messages: the database may be slow to close."""
 
 
 @main.command()
@@ -80,7 +80,7 @@ async def _migrate(settings: DatabaseSettings) -> list[str]:
 
 
 def _check_port(bind: str) -> None:
-    """Exits with a sentence if ``bind`` is taken: Hypercorn finds out when everything has begun."""
+    """Exits with a sentence if ``bind`` is in use: Hypercorn would report it only after everything has started."""
     host, _, port = bind.rpartition(":")
     try:
         found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)

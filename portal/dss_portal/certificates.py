@@ -17,7 +17,7 @@ _PORTS = {"https": 443, "amqps": 5671}
 
 
 async def watch(**addresses: str) -> None:
-    """Look every LOOK_S, until cancelled, at the ``addresses`` that are encrypted; each has a name."""
+    """Every LOOK_S, until cancelled, measure the expiry of the certificates at those ``addresses`` that use TLS."""
     servers = {name: urlsplit(address) for name, address in addresses.items()}
     while True:
         for name, url in servers.items():

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class Mark(Enum):
-    """An item between the pieces of a file."""
+    """A marker among the received pieces of a file."""
 
     AGAIN = "another file follows, and counts instead"
 
@@ -37,7 +37,7 @@ Piece: TypeAlias = bytes | Mark
 
 
 class Datastore:
-    """The only module of the portal that turns a ticket number into a path.
+    """The portal's access to the files of tickets.  No other module of the portal makes a path from a ticket number.
 
     Methods that read or write files raise OSError (ENODEV) while the volume is not mounted.  Otherwise all files would
     seem to be missing, and new files would be written below the mount point and lost.
@@ -249,9 +249,9 @@ async def _write(path: Path, data: AsyncIterator[Piece], limit_bytes: int) -> in
 
 
 def _copy(source: Path, target: Path) -> int:
-    """The size of the copy, which is on disk; without room there is none.
+    """Copy a file, with fsync, and return the size of the copy.  After an error the copy is removed.
 
-    A link could lead to another patient's file.
+    Raises FileNotFoundError for a link, which could lead to another patient's file.
     """
     if source.is_symlink() or not source.is_file():
         raise FileNotFoundError(source.name)

@@ -16,7 +16,7 @@ PAGE_ROWS = 500
 
 
 def csv_text(rows: Iterable[Sequence[Cell]]) -> str:
-    """CRLF after every record, no header row, line breaks inside a field folded to blanks."""
+    """CSV with CRLF after every record, no header row, and line breaks inside a field replaced by blanks."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     for row in rows:
@@ -25,7 +25,7 @@ def csv_text(rows: Iterable[Sequence[Cell]]) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """As people say it: ``42 s``, ``3 min 05 s``, ``2 h 07 min``, ``3 d 04 h``."""
+    """A duration in words: ``42 s``, ``3 min 05 s``, ``2 h 07 min``, ``3 d 04 h``."""
     if seconds is None:
         return ""
     whole = round(seconds)

@@ -1,4 +1,4 @@
-"""A file while a client sends it."""
+"""A file that a client is sending."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -10,9 +10,9 @@ from dss_portal.datastore import Piece
 class Incoming:
     """A file that is being uploaded.
 
-    Reading ``data`` to its end also checks what follows the file, and fills in ``fields``.  If the
-    form has another file of that name, it counts instead, and ``name`` changes with it.
-    ``expected_bytes`` is what the sender announced, the form around the file included; 0 if nothing.
+    ``data`` must be read to its end; this also checks the rest of the form, and fills ``fields``.  If the form has a
+    second file of that name, it replaces the first, and ``name`` changes with it.  ``expected_bytes`` is the announced
+    size, including the form around the file; 0 if none was announced.
     """
 
     name: str

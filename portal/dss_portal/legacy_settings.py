@@ -1,4 +1,4 @@
-"""The names that the old systems gave to settings."""
+"""Reads settings under the names of the old systems."""
 
 from collections.abc import Mapping
 from urllib.parse import quote
@@ -33,5 +33,5 @@ def _database_url(host: str, environment: Mapping[str, str]) -> str:
 
 
 def _in_address(host: str) -> str:
-    """Also an IPv6 address, or the folder of a socket."""
+    """The host as a URL has it: an IPv6 address in brackets, the folder of a socket quoted."""
     return f"[{host}]" if ":" in host and not host.startswith("[") else quote(host, safe="[]:,")

@@ -1,10 +1,10 @@
-"""Refusals, independent of the web framework.  ``web.errors`` turns them into answers."""
+"""Refusals of requests, independent of the web framework.  ``web.errors`` turns them into responses."""
 
 
 class Refused(Exception):
-    """The request cannot be served; ``text`` is shown to the user as it stands.
+    """The request cannot be served; ``text`` is shown to the user unchanged.
 
-    ``for_people`` is shown on pages instead, where ``text`` is one that old clients compare.
+    ``for_people`` replaces ``text`` on pages, if ``text`` is one that old clients compare.
     """
 
     def __init__(self, text: str, status: int = 400, *, for_people: str = "") -> None:
@@ -15,7 +15,7 @@ class Refused(Exception):
 
 
 class NotSignedIn(Refused):
-    """The text is the one that clients know."""
+    """The user is not signed in.  The text is the one that clients know."""
 
     def __init__(self) -> None:
         super().__init__("You are not logged in!", 401)

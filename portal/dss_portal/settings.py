@@ -1,4 +1,4 @@
-"""What an operator may set for the portal, each as ``DSS_<NAME>`` in the environment."""
+"""The portal's settings, each read from the environment variable ``DSS_<NAME>``."""
 
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
@@ -22,7 +22,7 @@ def _database_address(url: SecretStr) -> SecretStr:
 
 
 class DatabaseSettings(BaseSettings):
-    """Enough for commands that only talk to the database."""
+    """The settings of commands that use only the database."""
 
     model_config = SettingsConfigDict(
         env_prefix="DSS_", frozen=True, hide_input_in_errors=True, env_ignore_empty=True
@@ -37,7 +37,7 @@ class DatabaseSettings(BaseSettings):
 
 
 class Settings(DatabaseSettings):
-    """Enough to serve."""
+    """All settings of a portal."""
 
     amqp_url: AmqpUrl = Field(description="amqp://user:password@host:port/vhost")
     datastore: Path = Field(description="folder shared with dispatchers and inference workers")
@@ -177,7 +177,9 @@ class Settings(DatabaseSettings):
 
     @model_validator(mode="after")
     def _an_issuer_is_whole(self) -> Self:
-        """An incomplete configuration would only show when the first user signs in."""
+        """Raises ValueError for an incomplete configuration of the issuer, which would otherwise show only at the first
+        sign-in.
+        """
         parts = {
             "DSS_OIDC_ISSUER": self.oidc_issuer,
             "DSS_OIDC_CLIENT_ID": self.oidc_client_id,
@@ -204,13 +206,15 @@ class Settings(DatabaseSettings):
 
     @model_validator(mode="after")
     def _proxies_are_networks(self) -> Self:
-        """Raises ValueError, with a sentence, for a text that is none."""
+        """Raises ValueError, with a sentence, for a text that is no network."""
         _ = self.proxy_networks
         return self
 
     @model_validator(mode="after")
     def _the_mail_server_is_whole(self) -> Self:
-        """An incomplete configuration would only show when the first ticket ends."""
+        """Raises ValueError for an incomplete configuration of the mail server, which would otherwise show only when
+        the first ticket ends.
+        """
         _ = self.notify_networks_listed
         if not self.smtp_host:
             return self

@@ -1,4 +1,4 @@
-"""The command: prepares the process, then imports as much of the program as is asked for."""
+"""The entry point: prepares the process, then imports the part of the program that the command needs."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ _GROUPS = {
     "providers": "dss_portal.commands.offers",
     "services": "dss_portal.commands.offers",
 }
-"""Commands that need no web server, and no broker: where each group is, under its own name."""
+"""Command groups that need neither web server nor broker, with their modules."""
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def program(words: Sequence[str]) -> "typer.Typer":
-    """The whole program, or only the group that ``words`` begin with: importing the server takes a second."""
+    """The whole program, or only the group that ``words`` begin with, because importing the web server takes a second."""
     if not words or words[0] not in _GROUPS:
         return import_module("dss_portal.__main__").main  # type: ignore[no-any-return]  # a module is Any
     import typer  # noqa: PLC0415 - not before the process is prepared

@@ -1,4 +1,4 @@
-"""The ticket and the claim that a message is about."""
+"""Finds the ticket and the claim that a message is about."""
 
 from typing import Protocol, runtime_checkable
 
@@ -16,10 +16,10 @@ class _AboutClaim(Protocol):
 
 
 def ticket_of(message: Message) -> int | None:
-    """None for a message about no single ticket."""
+    """The ticket's number; None for a message that is not about one ticket."""
     return message.ticket_id if isinstance(message, _AboutTicket) else None
 
 
 def claim_of(message: Message) -> str | None:
-    """None for a message about no single claim."""
+    """The claim's id; None for a message that is not about one claim."""
     return message.claim_id if isinstance(message, _AboutClaim) else None

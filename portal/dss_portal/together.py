@@ -1,4 +1,4 @@
-"""What several ask at the same time, done as one piece of work: one transaction, one commit."""
+"""Combines simultaneous requests into one piece of work: one transaction, one commit."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,11 +8,11 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 Work = Callable[[Sequence[A]], Awaitable[Sequence[R | Exception]]]
-"""Answers the questions in their order; ``ask`` raises an answer that is an exception."""
+"""Returns the answers in the order of the questions; an answer that is an exception is raised by ``ask``."""
 
 
 class Together(Generic[A, R]):
-    """Collects questions while ``work`` runs; the next round answers them together, at most ``most`` at once."""
+    """Collects questions while ``work`` runs, and passes them together to its next call, at most ``most`` at a time."""
 
     def __init__(self, work: Work[A, R], most: int) -> None:
         self._work = work
@@ -21,7 +21,9 @@ class Together(Generic[A, R]):
         self._task: asyncio.Task[None] | None = None
 
     async def ask(self, question: A) -> R:
-        """Raises the error of ``work``, or the error that is the answer to ``question``.  May be cancelled."""
+        """The answer to ``question``.  Raises the error of ``work``, or the error that is the answer.  May be
+        cancelled.
+        """
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._asked.append((question, answer))
         if self._task is None or self._task.done():

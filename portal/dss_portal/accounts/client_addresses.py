@@ -21,10 +21,11 @@ def key() -> str:
 
 
 def key_of(remote: str, forwarded: str, trusted: Sequence[Network]) -> str:
-    """The address of the client; of an IPv6 address the network of IPV6_PREFIX bits.
+    """The client's address; for IPv6, its network of IPV6_PREFIX bits.
 
-    ``remote`` is the address that connected to us.  ``forwarded`` is X-Forwarded-For: each proxy appends
-    the address that connected to it, so it is read from the right, as long as the writer is in ``trusted``.
+    ``remote`` is the address that connected to the portal.  ``forwarded`` is X-Forwarded-For: each proxy appends the
+    address that connected to it, so entries are read from the right, for as long as the address that added them is in
+    ``trusted``.
     """
     address = parsed(remote)
     if address is None:
@@ -41,7 +42,9 @@ def key_of(remote: str, forwarded: str, trusted: Sequence[Network]) -> str:
 
 
 def parsed(text: str) -> Address | None:
-    """None if ``text`` is no address.  With or without a port, an IPv4 address inside IPv6 as IPv4."""
+    """The address in ``text``, with or without a port; None if it is no address.  An IPv4 address inside IPv6 becomes
+    IPv4.
+    """
     text = text.strip().strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]

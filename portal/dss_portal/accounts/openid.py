@@ -27,7 +27,7 @@ _NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """A sign-in that has begun.  The three secrets stay with the browser that began it."""
+    """A sign-in in progress.  Its three secrets are kept in the browser that began it."""
 
     url: str
     state: str
@@ -37,7 +37,7 @@ class Started:
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """The user that the issuer vouches for."""
+    """The user that the issuer has authenticated."""
 
     email: str
     name: str
@@ -54,7 +54,7 @@ class OpenIdIssuer:
         self._metadata: dict[str, Any] = {}
 
     async def start(self) -> Started:
-        """Begin a sign-in; the answer says where to send the browser.  Raises Refused if the issuer cannot be reached."""
+        """Begin a sign-in; the result has the URL for the browser.  Raises Refused if the issuer cannot be reached."""
         metadata = await self._discovered()
         nonce, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
         async with self._client() as client:
@@ -135,14 +135,16 @@ def _object(value: object) -> dict[str, Any]:
 
 
 def _same_subject(claims: dict[str, Any], userinfo: dict[str, Any]) -> dict[str, Any]:
-    """The claims of ``userinfo`` alone: an address and its confirmation must come from one source."""
+    """The claims of ``userinfo`` alone: an address and its confirmation must come from the same source."""
     if userinfo.get("sub") != claims["sub"]:
         raise ValueError("userinfo of somebody else")
     return userinfo
 
 
 def _person(claims: dict[str, Any]) -> Person:
-    """Raises Refused unless the issuer says, with a true boolean, that the address is the person's."""
+    """The person that ``claims`` describe.  Raises Refused unless the issuer confirms, with the boolean true, that the
+    address belongs to the person.
+    """
     email = claims.get("email")
     if not isinstance(email, str) or "@" not in email or claims.get("email_verified") is not True:
         raise Refused("The sign-in service did not give a confirmed e-mail address.", 401)

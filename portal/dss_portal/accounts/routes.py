@@ -1,4 +1,4 @@
-"""``/api/login`` and ``/api/token``: how ITK-SNAP signs in."""
+"""``/api/login`` and ``/api/token``: sign-in for ITK-SNAP."""
 
 import json
 import logging

@@ -1,8 +1,8 @@
-"""The identity behind a request.
+"""The identity of the user who sends a request.
 
-Browsers and ITK-SNAP send quart-auth's cookie, under the name that all clients know; it holds
-nothing but the signed id of a session in the database, so a session can be revoked and rights are
-looked up at each request.  Programs may send a Bearer token instead.
+Browsers and ITK-SNAP send quart-auth's cookie under the name that all clients know.  It contains only the signed id of
+a session in the database, so sessions can be revoked, and rights are looked up at each request.  Programs may send a
+Bearer token instead.
 """
 
 from collections.abc import Awaitable, Callable
@@ -36,7 +36,7 @@ _SCOPES = {"/api/admin/": "admin", "/api/pro/": "provider"}
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """``session`` is None for a Bearer token and in test mode."""
+    """The user of a request.  ``session`` is None for a Bearer token and in test mode."""
 
     user: User
     scopes: frozenset[str] = EVERYTHING
@@ -45,7 +45,9 @@ class Identity:
 
 
 def install(app: Quart, settings: Settings) -> None:
-    """quart-auth as ITK-SNAP needs it: known name, host-only, a year, sent over plain http too."""
+    """Configure quart-auth for ITK-SNAP: a cookie with the known name, for this host only, valid for a year, sent over
+    plain HTTP too.
+    """
     app.secret_key = settings.secret_key.get_secret_value()
     Auth(
         app,
@@ -75,13 +77,13 @@ async def identity() -> Identity | None:
 
 
 def current_user() -> User:
-    """The user of a view that is ``signed_in``."""
+    """The user of the current request, in a view that is ``signed_in``."""
     found: Identity = g.dss_identity
     return found.user
 
 
 def signed_in(view: View[P]) -> View[P]:
-    """Refuse requests without a session or with a token of another scope, before anything else is looked at."""
+    """A view that refuses requests without a session, or with a token of another scope, before it runs."""
 
     @wraps(view)
     async def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
@@ -140,10 +142,10 @@ def for_programs(view: View[P]) -> View[P]:
 
 
 async def sign_in_with_token(token: str) -> User | None:
-    """Use up a one-time token and open a session; None if the token is not valid.
+    """Use a one-time token and open a session; None if the token is not valid.
 
-    Raises Refused for a wrong one after too many failures from one address.  A right one always
-    signs in: 192 bits cannot be guessed, and one address may be that of a whole hospital.
+    Raises Refused for a wrong token after too many failures from one client address.  A valid token always works: 192
+    bits cannot be guessed, and one address may be shared by a whole hospital.
     """
     user = await store.use_login_token(store.pasted(token))
     metrics.SIGN_INS.labels("token", "refused" if user is None else "accepted").inc()
@@ -155,7 +157,7 @@ async def sign_in_with_token(token: str) -> User | None:
 
 
 async def sign_in(user: User) -> None:
-    """Open a session under a new id.  The session of the cookie that was sent ends; others go on."""
+    """Open a session with a new id.  The session in the request's cookie ends; the user's other sessions continue."""
     before = await _session_of_cookie()
     login_user(AuthUser(await store.open_session(user)), remember=True)
     if before is not None:

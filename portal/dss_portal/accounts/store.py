@@ -20,7 +20,7 @@ _QUOTES = "\"'`\u00ab\u00bb\u2018\u2019\u201a\u201c\u201d\u201e<>"
 
 GIB = 2**30
 TIERS = {"guest": (10, 50 * GIB), "poweruser": (60, 500 * GIB), "xnat": (100_000, 50_000 * GIB)}
-"""Open tickets by tier, as the old system had them, and stored bytes."""
+"""Open tickets and stored bytes by tier; the numbers of tickets are those of the reference server."""
 FILES_PER_TICKET = 100
 """Files that a tier's users may store, for each of its open tickets."""
 
@@ -36,7 +36,7 @@ _ADDRESS_CHARACTERS = 254
 
 
 def valid_address(text: str) -> str:
-    """``address(text)``, if mail could go there.  Raises Refused."""
+    """``address(text)``.  Raises Refused if mail cannot be sent there."""
     found = address(text)
     if not (
         _ADDRESS.fullmatch(found) and found.isprintable() and len(found) <= _ADDRESS_CHARACTERS
@@ -73,7 +73,9 @@ async def tiers() -> list[Tier]:
 
 
 async def set_priority(name: str, minutes: int) -> None:
-    """Tickets of the tier count as if they had come ``minutes`` earlier.  Raises LookupError."""
+    """Order the tier's tickets in queues as if they had come ``minutes`` earlier.  Raises LookupError for an unknown
+    tier.
+    """
     if not await Tier.filter(name=name).update(priority_minutes=minutes):
         raise LookupError(f"There is no tier '{name}'; there are {', '.join(TIERS)}.")
 
@@ -105,7 +107,9 @@ async def new_login_token(user: User, life_s: float) -> str:
 
 
 async def use_login_token(token: str) -> User | None:
-    """The token's user; None if it is unknown, used or expired.  Of parallel callers one wins."""
+    """Use up the token and return its user; None if it is unknown, used or expired.  Of concurrent calls only one
+    succeeds.
+    """
     now = clock.now()
     valid = LoginToken.filter(sha256=digest(token), used_at__isnull=True, expires_at__gt=now)
     if not await valid.update(used_at=now):

@@ -1,4 +1,4 @@
-"""``/api/admin``: what itksnap-wt's ``-dssa`` commands and the admin pages use."""
+"""``/api/admin``: the API of itksnap-wt's ``-dssa`` commands and of admin scripts."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta

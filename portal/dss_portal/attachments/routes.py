@@ -12,7 +12,7 @@ _SCRIPTS = ("javascript", "ecmascript", "jscript", "livescript")
 
 
 def _harmless(mime_type: str) -> str:
-    """A script is shown as text: our pages may load scripts of their own origin."""
+    """The media type to send: plain text for a script, because our pages may load scripts from their own origin."""
     kind = mime_type.partition(";")[0].lower()
     return "text/plain" if any(name in kind for name in _SCRIPTS) else mime_type
 

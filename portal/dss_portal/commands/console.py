@@ -1,4 +1,4 @@
-"""What every command needs: settings, database, broker, and a message for each failure."""
+"""Shared parts of the commands: settings, database, broker, and a message for each failure."""
 
 import asyncio
 import os

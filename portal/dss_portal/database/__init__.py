@@ -25,7 +25,9 @@ TURN_S = 0.3
 CLOCK_S = 1.0
 
 NOT_FOR_EVER = "set_config('idle_in_transaction_session_timeout', '20s', true)"
-"""Select this with a lock that other portals wait for: PostgreSQL then ends the transaction of a frozen portal."""
+"""SQL to run before locking a row or table that other portals wait for: PostgreSQL then ends the transaction if this
+portal freezes.
+"""
 
 
 _UNREACHABLE = (errno.ENOENT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN)
@@ -71,7 +73,7 @@ def config(database_url: str) -> dict[str, object]:
 
 
 DESIGN_TIME = config("postgres://nobody@127.0.0.1/none")
-"""For ``make migration``, which compares models with migrations and connects to nothing."""
+"""Configuration for ``make migration``, which compares models with migrations without a database."""
 
 
 @asynccontextmanager
@@ -120,7 +122,7 @@ def exc_info_of(error: Exception) -> Exception | None:
 
 
 async def ping() -> None:
-    """Raises if the database does not answer."""
+    """Query the database.  Raises an error if it does not answer."""
     async with in_transaction() as connection:
         await connection.execute_query("SELECT 1")
 
@@ -148,7 +150,7 @@ async def misses_migrations(error: Exception) -> bool:
 
 
 async def is_current() -> bool:
-    """False if a migration of this program has not been made."""
+    """True if all migrations of this program have been applied."""
     ours = {module.name for module in pkgutil.iter_modules(migrations.__path__)}
     try:
         async with in_transaction() as connection:
@@ -179,10 +181,10 @@ async def migrate_to_latest(database_url: str) -> list[str]:
 
 @asynccontextmanager
 async def _migrating_alone(connection: asyncpg.Connection) -> AsyncIterator[None]:
-    """A transaction holds the lock, since a pooler does not keep sessions.
+    """A transaction that holds the migration lock; a pooler does not keep sessions, so a session could not hold it.
 
-    A portal that does not get the lock asks again later: several that waited in transactions would take
-    all connections of a pooler.
+    A portal that does not get the lock asks again later: several that waited in transactions would take all connections
+    of a pooler.
     """
     while True:
         async with connection.transaction():

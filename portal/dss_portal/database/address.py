@@ -1,8 +1,9 @@
-"""The address of the database, read once, as libpq reads it, for everything that connects.
+"""Parses the database's address as libpq does, for all parts of the portal that connect.
 
-https://www.postgresql.org/docs/current/libpq-connect.html: ``postgresql://user:password@host:port,host:port/database?name=value``,
-or ``name=value`` pairs with blanks between.  What cannot be honoured is refused by its name, and nothing else of
-the address is told, since it holds a password.
+https://www.postgresql.org/docs/current/libpq-connect.html:
+``postgresql://user:password@host:port,host:port/database?name=value``, or ``name=value`` pairs separated by blanks.  An
+option that the portal cannot honour is refused by its name; the rest of the address is not shown, since it contains a
+password.
 """
 
 import re
@@ -20,7 +21,7 @@ _TLS = (
 )
 _FILES = ("sslcert", "sslkey", "sslrootcert", "sslcrl", "passfile")
 _FOR_DRIVER = (*_TLS, "passfile", "krbsrvname", "gsslib")
-"""Names of libpq that asyncpg reads from an address by itself."""
+"""Options of libpq that asyncpg itself reads from an address."""
 
 _VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 _CHOICES = {
@@ -34,7 +35,7 @@ _CHOICES = {
     "ssl_min_protocol_version": _VERSIONS,
     "ssl_max_protocol_version": _VERSIONS,
 }
-"""Other values are wrong, or are something that the portal cannot do."""
+"""Allowed values of options; other values are invalid, or not supported by the portal."""
 
 _LEAST = {"statement_cache_size": 0, "minsize": 0, "maxsize": 1}
 _NUMBERS = ("connect_timeout", "statement_cache_size", "minsize", "maxsize")
@@ -51,14 +52,15 @@ _PAIR = re.compile(r"\s*([A-Za-z_]+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*)
 
 
 class AddressInvalid(ValueError):
-    """The sentence says what was found, without the address."""
+    """The address cannot be used.  The text says what is wrong, without the address."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """``hosts`` are names, addresses or folders of a socket, each with its port; none: where libpq looks by itself.
+    """The parsed address.  ``hosts`` are names, addresses or socket folders, each with its port; if empty, libpq's
+    defaults apply.
 
-    ``statement_cache_size``: None to find out what the server can take.
+    ``statement_cache_size`` is None if it must be found out from the server.
     """
 
     hosts: tuple[tuple[str, int], ...] = ()
@@ -74,7 +76,7 @@ class Address:
     for_driver: dict[str, str] = field(default_factory=dict, repr=False)
 
     def arguments(self) -> dict[str, Any]:
-        """For ``asyncpg.connect``, and for ``asyncpg.create_pool`` beside the size of the pool."""
+        """Keyword arguments for ``asyncpg.connect``, and for ``asyncpg.create_pool`` beside the pool's size."""
         found: dict[str, Any] = {
             "dsn": f"postgresql://?{urlencode(self.for_driver)}" if self.for_driver else None,
             "host": [host for host, _ in self.hosts] or None,
@@ -92,7 +94,7 @@ class Address:
 
 
 def parse(text: str) -> Address:
-    """Raises AddressInvalid."""
+    """Parse an address.  Raises AddressInvalid."""
     scheme, separator, rest = text.strip().partition("://")
     if separator and scheme in {"postgres", "postgresql"}:
         return _address(_of_uri(rest))
@@ -102,7 +104,7 @@ def parse(text: str) -> Address:
 
 
 def _of_uri(rest: str) -> dict[str, str]:
-    """What stands before a ``?`` may be said behind it again; then that counts, as with libpq."""
+    """The options of a URI.  Those after ``?`` override those before it, as in libpq."""
     login, at, _ = rest.partition("/")[0].rpartition("@")
     behind = rest[len(login) + len(at) :]
     before, _, query = behind.partition("?")
@@ -252,7 +254,7 @@ def _port(text: str) -> int:
 
 
 def _timeout_s(seconds: int | None) -> float | None:
-    """As libpq: 0 and less wait for ever, and nobody waits for less than two seconds."""
+    """The timeout as libpq interprets it: none for 0 and less, otherwise at least two seconds."""
     if seconds is None:
         return Address.timeout_s
     return None if seconds <= 0 else float(max(2, seconds))

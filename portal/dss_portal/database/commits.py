@@ -27,7 +27,7 @@ _current: ContextVar[Commit | None] = ContextVar("commit", default=None)
 
 
 def begin() -> Commit:
-    """A transaction has begun in this task."""
+    """Start to collect the functions of a transaction that this task has begun."""
     commit = Commit()
     _current.set(commit)
     return commit

@@ -36,5 +36,5 @@ def row(letter: DeadLetter) -> tuple[Cell, ...]:
 
 
 def age_s(letter: DeadLetter) -> float | None:
-    """Since it was parked, if that is known."""
+    """Seconds since the letter was moved to the dead letters; None if that time is not known."""
     return (clock.now() - letter.parked_at).total_seconds() if letter.parked_at else None

@@ -1,4 +1,4 @@
-"""Where a user wants to be told of the ends of tickets."""
+"""The channels through which a user is notified of the ends of tickets."""
 
 import base64
 import secrets
@@ -15,7 +15,7 @@ MOST_TOKEN_CHARACTERS = 200
 
 
 class Kind(StrEnum):
-    """Ways to tell a user."""
+    """The kinds of channels."""
 
     MAIL = "mail"
     WEBHOOK = "webhook"
@@ -23,12 +23,14 @@ class Kind(StrEnum):
 
 
 async def of_user(user: User) -> dict[str, NotificationChannel]:
-    """By kind."""
+    """The user's channels, by kind."""
     return {c.kind: c for c in await NotificationChannel.filter(user_id=user.id)}
 
 
 async def choose_mail(user: User, settings: Settings) -> None:
-    """To the account's own address.  Raises Refused."""
+    """Notify the user by mail, at the account's own address.  Raises Refused if the site sends no mail or the account
+    has no address.
+    """
     if not settings.smtp_host:
         raise Refused("This site sends no mail.")
     if "@" not in user.email:
@@ -37,7 +39,10 @@ async def choose_mail(user: User, settings: Settings) -> None:
 
 
 async def choose_webhook(user: User, address: str, networks: Sequence[targets.Network]) -> str:
-    """The new signing secret, or "" if the webhook keeps the one that it has.  Raises Refused."""
+    """Notify the user by a webhook.  Returns the new signing secret, or "" if the user's webhook keeps its secret.
+
+    Raises Refused if the portal may not send to the address.
+    """
     await _check(address, networks)
     known = await NotificationChannel.get_or_none(user_id=user.id, kind=Kind.WEBHOOK)
     secret = "" if known else _new_secret()
@@ -46,7 +51,7 @@ async def choose_webhook(user: User, address: str, networks: Sequence[targets.Ne
 
 
 async def new_webhook_secret(user: User) -> str:
-    """Raises Refused if there is no webhook."""
+    """Replace the webhook's signing secret and return the new one.  Raises Refused if there is no webhook."""
     secret = _new_secret()
     own = NotificationChannel.filter(user_id=user.id, kind=Kind.WEBHOOK)
     if not await own.update(secret=secret):
@@ -57,7 +62,7 @@ async def new_webhook_secret(user: User) -> str:
 async def choose_ntfy(
     user: User, address: str, token: str, networks: Sequence[targets.Network]
 ) -> None:
-    """Raises Refused."""
+    """Notify the user by ntfy.  Raises Refused if the portal may not send to the address, or for an unusable token."""
     await _check(address, networks)
     if len(token) > MOST_TOKEN_CHARACTERS or not (token.isascii() and token.isprintable()):
         raise Refused(
@@ -67,7 +72,7 @@ async def choose_ntfy(
 
 
 async def stop(user: User, kind: Kind) -> None:
-    """Forget the channel, and what waits to be sent there."""
+    """Delete the channel, and the notifications that wait to be sent through it."""
     await NotificationChannel.filter(user_id=user.id, kind=kind).delete()
 
 

@@ -1,4 +1,4 @@
-"""What a notification says: the ticket's number, its service, how it ended, and a link; nothing else.  Pure.
+"""The content of notifications: the ticket's number, its service, how it ended, and a link; nothing else.  Pure.
 
 Webhooks are signed as https://www.standardwebhooks.com describes, so that receivers can check them with a library.
 """
@@ -18,7 +18,9 @@ SECRET_PREFIX = "whsec_"  # noqa: S105 - what a secret begins with
 
 @dataclass(frozen=True, kw_only=True)
 class Notice:
-    """``key`` is the same in every try.  A trial has no ``ticket_id``, service or outcome."""
+    """The facts of one notification.  ``key`` is the same in every attempt.  A trial has no ``ticket_id``, service or
+    outcome.
+    """
 
     key: str
     ticket_id: int | None
@@ -29,7 +31,7 @@ class Notice:
 
 
 def subject(notice: Notice) -> str:
-    """One line of ASCII."""
+    """The subject: one line of ASCII."""
     if notice.ticket_id is None:
         return "Trial of your notifications"
     return f"Ticket {notice.ticket_id} {_ENDED[notice.outcome]}"
@@ -44,7 +46,9 @@ def text(notice: Notice) -> str:
 
 
 def mail(notice: Notice, *, sender: str, recipient: str, host: str) -> EmailMessage:
-    """``host`` is the right part of its Message-ID.  Raises ValueError for an address with a line break."""
+    """The notification as a mail.  ``host`` is the right part of its Message-ID.  Raises ValueError for an address with
+    a line break.
+    """
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = sender, recipient, subject(notice)
     message["Message-ID"] = f"<{notice.key}@{host}>"
@@ -55,7 +59,7 @@ def mail(notice: Notice, *, sender: str, recipient: str, host: str) -> EmailMess
 
 
 def webhook_body(notice: Notice) -> bytes:
-    """JSON."""
+    """The notification as JSON."""
     data: dict[str, object] = {"link": notice.link}
     if notice.ticket_id is not None:
         data |= {"ticket": notice.ticket_id, "service": notice.service, "outcome": notice.outcome}
@@ -65,7 +69,7 @@ def webhook_body(notice: Notice) -> bytes:
 
 
 def webhook_headers(notice: Notice, secret: str, body: bytes, now_s: int) -> dict[str, str]:
-    """``now_s`` is Unix time; ``secret`` is ``whsec_`` and base64."""
+    """Headers of a webhook, with its signature.  ``now_s`` is Unix time; ``secret`` is ``whsec_`` followed by base64."""
     return {
         "Content-Type": "application/json",
         "Idempotency-Key": notice.key,
@@ -83,7 +87,7 @@ def signature(secret: str, key: str, now_s: int, body: bytes) -> str:
 
 
 def ntfy_headers(notice: Notice, token: str) -> dict[str, str]:
-    """An ntfy server replaces a message by a later one of the same ``X-Sequence-ID``."""
+    """Headers for ntfy.  A server replaces a message by a later one with the same ``X-Sequence-ID``."""
     tags = {"success": "white_check_mark", "": "wave"}.get(notice.outcome, "warning")
     headers = {
         "Title": subject(notice),

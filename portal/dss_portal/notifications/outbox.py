@@ -1,7 +1,7 @@
 """The table of notifications to send.  Each is stored in the transaction that ends its ticket.
 
-A sender takes a notification for LEASE_S, so that no other portal sends it meanwhile, and removes it once the
-receiver has taken it.  One that fails is tried again later, and at last set aside with a reason for its user.
+A sender leases a notification for LEASE_S, so that no other portal sends it meanwhile, and deletes it once the receiver
+has accepted it.  A failed one is sent again later, and after MAX_TRIES set aside with a reason for its user.
 """
 
 import asyncio
@@ -18,14 +18,16 @@ from dss_portal.models import Notification, NotificationChannel, Ticket
 LEASE_S = 60.0
 FIRST_DELAY_S, LONGEST_DELAY_S = 5.0, 3600.0  # between two tries, doubled each time
 MAX_TRIES = 16
-"""They take about six hours."""
+"""Number of attempts, which together take about six hours."""
 MOST_OF_A_CHANNEL = 4
-"""Sent to one channel at once, by all portals together: a receiver that hangs holds few others up."""
+"""Most notifications that are sent to one channel at a time, by all portals together: a receiver that hangs delays few
+others.
+"""
 KEPT = 20
-"""Notifications set aside that a channel keeps."""
+"""Most notifications that stay set aside for one channel."""
 
 senders: set[asyncio.Event] = set()
-"""Set by each commit of this process that stored a notification."""
+"""Events that each commit of this process sets if it stored a notification."""
 
 _PUT = """
 INSERT INTO notification (channel_id, key, ticket_id, service, outcome, ended_at, created_at)
@@ -101,14 +103,16 @@ class Taken:
 
 
 async def put(ticket: Ticket) -> None:
-    """Store one for each channel of the ticket's user, within the transaction that has just ended the ticket."""
+    """Store a notification for each channel of the ticket's user, within the transaction that has just ended the
+    ticket.
+    """
     values = [ticket.id, ticket.service_id, ticket.status.value, clock.now(), ticket.user_id]
     if await get_connection("default").execute_query_dict(_PUT, values):
         after_commit(_wake)
 
 
 async def put_trial(channel: NotificationChannel) -> int:
-    """Store one that says nothing of a ticket, and is tried once; its number."""
+    """Store a trial notification without a ticket, which is sent only once, and return its number."""
     trial = await Notification.create(
         channel=channel, key=uuid.uuid4().hex, ended_at=clock.now(), tries=MAX_TRIES - 1
     )
@@ -117,29 +121,33 @@ async def put_trial(channel: NotificationChannel) -> int:
 
 
 async def waiting() -> dict[str, tuple[int, datetime]]:
-    """How many wait, and since when the oldest does, by kind; without those of which none waits."""
+    """By kind of channel: the number of waiting notifications, and the time since when the oldest waits.  Kinds without
+    any are missing.
+    """
     rows = await get_connection("default").execute_query_dict(_WAITING)
     return {row["kind"]: (row["waiting"], row["since"]) for row in rows}
 
 
 async def take(most: int, taker: str) -> list[Taken]:
-    """At most ``most`` that are due, for LEASE_S; ``taker`` names this take."""
+    """Lease at most ``most`` due notifications for LEASE_S; ``taker`` names the lease."""
     values = [MOST_OF_A_CHANNEL, most, LEASE_S, taker]
     rows = await get_connection("default").execute_query_dict(_TAKE, values)
     return [Taken(**row) for row in sorted(rows, key=lambda row: int(row["id"]))]
 
 
 async def sent(taken: Taken, taker: str) -> None:
-    """Idempotent, and without effect if ``taker`` has lost it, as the next two."""
+    """Delete a sent notification.  Idempotent; without effect if ``taker`` has lost its lease."""
     await get_connection("default").execute_query(_SENT, [taken.id, taker])
 
 
 async def put_off(taken: Taken, taker: str, reason: str) -> None:
+    """Postpone a notification after a failed attempt.  Without effect if ``taker`` has lost its lease."""
     values = [taken.id, taker, reason, FIRST_DELAY_S, LONGEST_DELAY_S]
     await get_connection("default").execute_query(_PUT_OFF, values)
 
 
 async def set_aside(taken: Taken, taker: str, reason: str) -> None:
+    """Set a notification aside with its reason.  Without effect if ``taker`` has lost its lease."""
     rows = await get_connection("default").execute_query_dict(_SET_ASIDE, [taken.id, taker, reason])
     for row in rows:
         await get_connection("default").execute_query(_FORGET_OLD, [row["channel_id"], KEPT])

@@ -1,4 +1,4 @@
-"""``/account``: where a user chooses notifications about the ends of tickets."""
+"""``/account``: the page where users choose notifications about the ends of tickets."""
 
 import asyncio
 
@@ -27,7 +27,9 @@ _SECRET_HINT = (
 
 @blueprint.get("")
 async def show(problem: str = "", at: str = "") -> Response:
-    """``problem`` is shown at the form ``at``, a kind of channel."""
+    """Show the page.  If there is a ``problem``, its status is 400 and the sentence stands at the form ``at``, a kind
+    of channel.
+    """
     user = current_user()
     failed = Notification.filter(channel__user_id=user.id, reason__isnull=False)
     return await page(
@@ -42,7 +44,7 @@ async def show(problem: str = "", at: str = "") -> Response:
 
 @blueprint.post(f"/<{_KIND}>")
 async def save(kind: str) -> Response:
-    """Begin to tell the user by ``kind``, or change where."""
+    """Create or change the user's channel of this kind."""
     try:
         secret = await _save(Kind(kind), await forms.submitted())
     except Refused as error:
@@ -60,7 +62,7 @@ async def stop(kind: str) -> Response:
 
 @blueprint.post(f"/<{_KIND}>/try")
 async def try_it(kind: str) -> Response:
-    """Send a trial the way that notifications go, and say what became of it."""
+    """Send a trial through the channel, and show whether the receiver accepted it."""
     if problem := await problem_of(_try(Kind(kind))):
         return await show(problem, at=kind)
     return await see_other(addresses.ACCOUNT, "The trial was sent, and the receiver took it.")
@@ -81,7 +83,7 @@ async def _shown_secret(secret: str) -> Response:
 
 
 async def _save(kind: Kind, form: forms.Form) -> str:
-    """A new signing secret, or "".  Raises Refused."""
+    """Save the channel that the form describes.  Returns a new signing secret, or "".  Raises Refused."""
     settings, user = components().settings, current_user()
     networks = settings.notify_networks_listed
     match kind:
@@ -95,7 +97,7 @@ async def _save(kind: Kind, form: forms.Form) -> str:
 
 
 async def _try(kind: Kind) -> None:
-    """Raises Refused with the reason if it was not taken."""
+    """Send a trial, and return when the receiver has accepted it.  Raises Refused with the reason otherwise."""
     user = current_user()
     components().limits.trials.count(str(user.id))
     channel = await NotificationChannel.get_or_none(user_id=user.id, kind=kind)

@@ -1,4 +1,4 @@
-"""Sends one notification: over SMTP, or with one HTTP request to an address that was judged."""
+"""Sends one notification: over SMTP, or by one HTTP request to a permitted address."""
 
 import asyncio
 import ssl
@@ -21,11 +21,13 @@ from dss_portal.settings import Settings
 CONNECT_S = 5.0
 QUIT_S = 1.0
 _MAY_CHANGE = {408, 425, 429}
-"""Answers of HTTP below 500 after which another try may succeed."""
+"""HTTP statuses below 500 after which a later attempt may succeed."""
 
 
 class NotTaken(Exception):
-    """The receiver has not taken a notification, or its answer was lost.  ``for_ever``: another try is of no use."""
+    """The receiver has not accepted a notification, or its response was lost.  ``for_ever``: a later attempt would
+    fail, too.
+    """
 
     def __init__(self, reason: str, *, for_ever: bool = False) -> None:
         super().__init__(reason)
@@ -33,10 +35,12 @@ class NotTaken(Exception):
 
 
 class Receivers:
-    """The ways out of one portal.  Connections are not kept: one belongs to a judged address and one host name."""
+    """Sends the notifications of one portal.  Connections are not reused: each belongs to one checked address and one
+    host name.
+    """
 
     def __init__(self, settings: Settings, authorities: ssl.SSLContext | None = None) -> None:
-        """``authorities`` are trusted for https instead of the usual ones."""
+        """``authorities``: the certificate authorities for https; None for the usual ones."""
         self._settings = settings
         self._http = httpx2.AsyncClient(
             verify=authorities or True,
@@ -47,7 +51,7 @@ class Receivers:
         )
 
     async def send(self, taken: Taken) -> None:
-        """Return when the receiver has taken it.  Raises NotTaken.  The caller limits the time."""
+        """Send a notification, and return when the receiver has accepted it.  Raises NotTaken.  Has no time limit."""
         notice = self._notice(taken)
         if taken.kind == Kind.MAIL:
             await self._mail(notice, taken.address)
@@ -83,7 +87,7 @@ class Receivers:
         _judge_status(target.host, await self._status(target, headers, body))
 
     async def _status(self, target: targets.Target, headers: Mapping[str, str], body: bytes) -> int:
-        """Status of the answer, whose body is not read.  An address that does not connect is followed by the next."""
+        """Status of the response, whose body is not read.  If an address does not connect, the next one is tried."""
         for address in target.addresses:
             url = httpx2.URL(target.url).copy_with(host=address)
             try:
@@ -127,7 +131,9 @@ class Receivers:
         client.close()
 
     def _smtp(self) -> aiosmtplib.SMTP:
-        """Reads the password anew, so that it may be changed.  Raises OSError."""
+        """A connection to the mail server.  Reads the password anew each time, so that it may be changed.  Raises
+        OSError.
+        """
         settings = self._settings
         password = settings.smtp_password_file
         encrypted = settings.smtp_security != "none"
@@ -162,7 +168,9 @@ def _unconnected(host: str, error: Exception) -> NotTaken:
 
 
 def _mail_refused(error: Exception) -> NotTaken:
-    """A mail server's answers of 500 and above are final, but for those to our sign-in."""
+    """The error for a mail server's response.  Statuses of 500 and above are final, except those about this site's own
+    sign-in.
+    """
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
         error = error.recipients[0]
     if isinstance(error, aiosmtplib.SMTPAuthenticationError):

@@ -19,16 +19,16 @@ from dss_portal.settings import Settings
 log = logging.getLogger(__name__)
 
 IDLE_S = 2.0
-"""Longest time between two looks, for commits of other processes, and for portals that died."""
+"""Longest time between two polls, which find notifications of other processes and of portals that died."""
 SEND_S = 15.0
-"""Time for one notification in all."""
+"""Time limit for one notification."""
 NOTE_AGAIN_S = 1.0
 MOST_AT_ONCE, MOST_MAILS = 64, 8
 SENT, FAILED, SET_ASIDE = "sent", "failed", "set_aside"
 
 
 class Sender:
-    """The notifications of one portal.  ``run`` is supervised; ``finish`` ends it without a loss."""
+    """Sends the notifications of one portal.  ``run`` is supervised; ``finish`` ends it without loss."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -41,7 +41,7 @@ class Sender:
                 metrics.NOTIFICATIONS.labels(kind.value, outcome)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Send due notifications until cancelled."""
         receivers = Receivers(self._settings)
         outbox.senders.add(self._news)
         try:
@@ -57,13 +57,15 @@ class Sender:
             await receivers.close()
 
     async def finish(self, within_s: float) -> None:
-        """Take no more, and let those under way end: an answer that nobody reads would make a second message."""
+        """Take no more notifications, and wait for those in progress: a response that is not read would lead to a
+        second message.
+        """
         self._finished = True
         if self._sending:
             await asyncio.wait(set(self._sending), timeout=within_s)
 
     async def _begin_due(self, receivers: Receivers) -> bool:
-        """Take what is due and begin to send it; False if nothing was taken."""
+        """Lease due notifications and begin to send them; False if none is due."""
         room = MOST_AT_ONCE - len(self._sending)
         if self._finished or room <= 0:
             return False
@@ -86,7 +88,7 @@ class Sender:
         self._news.set()
 
     async def _send(self, receivers: Receivers, taken: Taken, taker: str, until_s: float) -> None:
-        """Nothing is sent after ``until_s`` (time.monotonic): another portal may have it then."""
+        """Send a notification, but not after ``until_s`` (time.monotonic), when another portal may have leased it."""
         if taken.kind == Kind.MAIL:
             async with self._mails:
                 await self._try(receivers, taken, taker, until_s)
@@ -123,7 +125,9 @@ class Sender:
             await self._note(lambda: outbox.put_off(taken, taker, error.reason))
 
     async def _note(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Write what became of it, as soon as the database is there: otherwise it would be sent again."""
+        """Store the outcome with ``write``, retrying while the database is unavailable: otherwise the notification
+        would be sent again.
+        """
         until_s = time.monotonic() + outbox.LEASE_S
         while True:
             try:

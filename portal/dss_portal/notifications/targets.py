@@ -1,6 +1,6 @@
-"""Where webhooks and ntfy messages may go: judged by the addresses that a name has, not by the name.
+"""Checks where webhooks and ntfy messages may be sent, by the addresses of a host, not by its name.
 
-The caller connects to the addresses that were judged; a second look-up could give others.
+The caller connects to the addresses that were checked: a second lookup could return others.
 """
 
 import asyncio
@@ -20,12 +20,14 @@ _COMPATIBLE = IPv6Network("::/96")
 
 
 class NotFound(Exception):
-    """A name has no address now."""
+    """The host name has no address now."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """``addresses`` are those of ``host``, judged; ``authority`` is the host with its port, if it names one."""
+    """A permitted destination.  ``addresses`` are the checked addresses of ``host``; ``authority`` is the host with its
+    port, if the URL has one.
+    """
 
     url: str
     host: str
@@ -55,7 +57,9 @@ def check_form(url: str) -> None:
 
 
 async def judged(url: str, listed: Sequence[Network]) -> Target:
-    """Raises Refused if this server may not send there, NotFound if the host has no address."""
+    """Look up and check the destination.  Raises Refused if this server may not send there, NotFound if the host has no
+    address.
+    """
     check_form(url)
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -104,7 +108,7 @@ def _is_listed(address: IPv4Address | IPv6Address, listed: Sequence[Network]) ->
 
 
 async def _addresses(host: str, port: int) -> list[IPv4Address | IPv6Address]:
-    """Raises NotFound."""
+    """The addresses of a host.  Raises NotFound."""
     loop = asyncio.get_running_loop()
     try:
         found = await asyncio.wait_for(

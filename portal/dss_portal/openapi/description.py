@@ -32,7 +32,7 @@ SCHEMAS: Mapping[str, dict[str, Json]] = {
     "days": {"type": "number", "minimum": 0},
     "hours": {"type": "number", "minimum": 0},
 }
-"""Of the parameters that are not just any text."""
+"""Schemas of the parameters that are not arbitrary text."""
 
 _ERRORS = {
     "400": "a sentence: what is wrong with the request, or that there is no such thing",

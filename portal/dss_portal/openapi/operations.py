@@ -8,10 +8,10 @@ Shape = Literal["text", "table", "csv", "json", "bytes", "nothing"]
 
 @dataclass(frozen=True)
 class Operation:
-    """``query`` and ``form`` name parameters; one that must be there ends in ``!``.
+    """One operation.  ``query`` and ``form`` name its parameters; a required one ends with ``!``.
 
-    ``sends_file`` says that the form is multipart with a file ``myfile``; ``gives`` is the form of
-    a good answer, a ``table`` being CSV without a header row, or JSON with ``format=json``.
+    ``sends_file``: the form is multipart with a file ``myfile``.  ``gives`` is the type of a successful response;
+    ``table`` is CSV without a header row, or JSON with ``format=json``.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""``/open``: results for ITK-SNAP, which asks for each file by its name and knows no session."""
+"""``/open``: result files for ITK-SNAP, which requests each file by its name, without a session."""
 
 from quart import Blueprint, Response
 
@@ -15,7 +15,9 @@ GONE = "This link has ended; open the ticket's page for a new one."
 
 @blueprint.get("/open/<regex('[0-9a-f]{32}'):token>/<name>")
 async def file(token: str, name: str) -> Response:
-    """A file of the results, or 304 if ITK-SNAP has it already.  Raises Refused."""
+    """A file of the results, or 304 if ITK-SNAP's copy is current.  Raises Refused if the link or the file does not
+    exist.
+    """
     ticket = await store.ticket_of(token)
     names = [] if ticket is None else [f.name for f in await tickets.files(ticket.id, "results")]
     if ticket is None or name not in names:

@@ -12,9 +12,9 @@ from dss_portal.tickets import store, submission
 
 TOKEN_BYTES = 16
 MOST_URL_BYTES = 4095
-"""ITK-SNAP cuts off what is longer."""
+"""ITK-SNAP truncates a longer URL."""
 _PLAIN = re.compile(r"[A-Za-z0-9._-]+")
-"""Names that stand in an address as they are: ITK-SNAP's addresses pass through a printf, so no % may."""
+"""Names that need no escapes in a URL: ITK-SNAP passes URLs to printf, so they must not contain %."""
 
 NO_NAME = "A file's name has characters that no link can have; download the results instead."
 NO_RESULTS = "This ticket has no results that ITK-SNAP could open."

@@ -1,8 +1,8 @@
 """Publishes the messages of the outbox, each at least once.
 
-``store.put`` stores a message in the same transaction as the change that it tells of.  The relay publishes
-it and removes it once the broker has confirmed it; a crash in between publishes it twice.  A message that
-fails is tried again later, or set aside, and holds no other up.
+``store.put`` stores a message in the transaction of the change that it reports.  The relay publishes the message, and
+deletes it once the broker has confirmed it; after a crash in between it is published twice.  A message that fails is
+sent again later or set aside, and does not delay others.
 """
 
 import asyncio
@@ -39,9 +39,11 @@ FAILED_S = 1.0  # pause after a look that failed
 SEEKING_S = 0.5  # how soon a broker that is back is noticed; it takes no query
 FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 60.0  # between two tries of a message, doubled each time
 MAX_TRIES = 15
-"""They take about ten minutes.  A message that fails after them is set aside: its type may be of a newer program, or a right may be missing."""
+"""Number of attempts, which together take about ten minutes.  A message that then still fails is set aside: its type
+may be of a newer program, or a right may be missing.
+"""
 STILL_S = 30.0
-"""The outbox stands still if the broker is there and a message was not tried for this time."""
+"""The outbox is reported as stuck if the broker is connected and a message has not been tried for this time."""
 RELAY_LOCK = 0x64737301
 _TURN = f"SELECT {database.NOT_FOR_EVER}, pg_advisory_xact_lock($1)"
 
@@ -116,7 +118,7 @@ class Relay:
             await asyncio.sleep(FAILED_S)
 
     async def problem(self) -> str:
-        """A sentence if no message is published although the broker is there; otherwise ""."""
+        """A sentence if no message is published although the broker is connected; otherwise ""."""
         connected_s = self._note_connection()
         if connected_s < STILL_S:
             return ""
@@ -127,7 +129,7 @@ class Relay:
         return f"The outbox stands still: its oldest message has waited for {duration(age_s)}."
 
     def _note_connection(self) -> float:
-        """Seconds since the broker was first seen there; 0 while it is away."""
+        """Seconds since the broker was first seen connected; 0 while it is not."""
         now_s = time.monotonic()
         if not self._broker.connected:
             self._connected_s = None
@@ -171,7 +173,9 @@ class Relay:
     async def _set_aside(
         self, due: Sequence[OutboxMessage], ends: Sequence[_Failed | None]
     ) -> None:
-        """Each in a transaction of its own.  A message for which this fails is due again later."""
+        """Set aside the messages that failed for good, each in its own transaction.  If that fails for one, it is due
+        again later.
+        """
         for stored, end in zip(due, ends, strict=True):
             if end and (end.for_ever or stored.tries + 1 >= MAX_TRIES):
                 try:
@@ -182,13 +186,15 @@ class Relay:
                     log.exception("message not set aside", extra={"id": stored.message_id})
 
     async def _note_unheard(self) -> None:
-        """No dispatcher of their service has ever started, so the reaper keeps announcing them at short intervals."""
+        """Reset the announcement counts of tickets without a queue: no dispatcher of their service has ever started, so
+        the reaper announces them at short intervals.
+        """
         unheard, self._unheard = self._unheard, []
         if unheard:
             await Ticket.filter(id__in=unheard).update(announcements=0)
 
     async def _send(self, stored: OutboxMessage) -> _Failed | None:
-        """None if the message need not be sent again."""
+        """Publish one message.  Returns None if it need not be sent again, otherwise the failure."""
         try:
             message = decode(stored.type_name, bytes(stored.body))
         except MalformedMessage as error:  # perhaps of a newer portal
@@ -212,7 +218,7 @@ class Relay:
         return None
 
     def _published(self, stored: OutboxMessage, message: Message) -> "Future[None]":
-        """The confirmation of an earlier try that is still under way, or of a new one."""
+        """The pending confirmation of an earlier attempt, or else that of a new one."""
         known = self._under_way.get(stored.id)
         if known is None or known.done():
             known = self._broker.publish(message, message_id=stored.message_id)

@@ -1,4 +1,4 @@
-"""The paths of the pages, below the public prefix.  Old bookmarks and scripts know them."""
+"""The paths of the pages, below the public prefix.  They are stable, because bookmarks and scripts use them."""
 
 HOME = "/"
 SIGN_IN = "/token"
@@ -19,12 +19,12 @@ DEAD_LETTERS = "/admin/dead-letters"
 
 
 def ticket(number: int) -> str:
-    """For the ticket's user."""
+    """The page of a ticket for its user."""
     return f"{TICKETS}/{number}"
 
 
 def ticket_for_admin(number: int) -> str:
-    """What an admin does with it is below; the ticket itself is at ``/detail`` there."""
+    """The prefix of an admin's actions on a ticket; the ticket's page is ``/detail`` below it."""
     return f"/admin/tickets/{number}"
 
 

@@ -1,4 +1,4 @@
-"""The forms of the pages: read once, and only when a page of ours has sent them."""
+"""The forms of the pages: each is read once, and accepted only if one of our pages has sent it."""
 
 from dataclasses import dataclass
 
@@ -17,12 +17,12 @@ TOKEN_LIFE_S = 24 * 3600
 TOO_OLD = "This form is too old; reload the page and try again."
 MAX_BYTES = 8 * 2**20
 _WITH_FILE = {"pages.admin.services.register_upload"}
-"""Forms that may have a file; others are as small as those of programs."""
+"""Pages whose forms may contain a file; other forms have the small size limit of the API."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """``file`` is empty if none was chosen."""
+    """The submitted form.  ``file`` is empty if none was chosen."""
 
     fields: dict[str, str]
     file_name: str = ""
@@ -42,17 +42,17 @@ async def submitted() -> Form:
 
 
 def fields_sent() -> dict[str, str]:
-    """What was typed, for a form that is shown again; empty before ``submitted``."""
+    """The submitted values, for showing a form again; empty before ``submitted`` was called."""
     return g.dss_form.fields if "dss_form" in g else {}
 
 
 def token_for(found: Identity) -> str:
-    """What a form must carry to be accepted from this session."""
+    """The token that a form must contain to be accepted from this session."""
     return _signer().dumps(_owner(found))
 
 
 async def check(found: Identity) -> None:
-    """Raises Refused unless the form comes from a page that was made for this session."""
+    """Raises Refused unless the form's token was made for this session and is not too old."""
     sent = (await submitted()).fields.get(TOKEN_FIELD, "")
     try:
         owner = _signer().loads(sent, max_age=TOKEN_LIFE_S)

@@ -1,4 +1,4 @@
-"""Rights to see a page, checked before each request."""
+"""Access checks before each request for a page."""
 
 from quart import Response, request
 
@@ -21,9 +21,9 @@ async def person() -> Identity | None:
 
 
 async def only_our_forms() -> Response | None:
-    """Before every request: count it, and let a form do something only if a page of ours sent it.
+    """Run before every request: count it, and accept a POST only with the form token of one of our pages.
 
-    Raises Refused.
+    Returns a redirect to the sign-in page if it is needed.  Raises Refused.
     """
     found = await person()
     if found is not None:
@@ -42,7 +42,9 @@ async def only_signed_in() -> Response | None:
 
 
 async def only_sysadmins() -> Response | None:
-    """Raises Refused.  Rights are looked up now, not remembered from the sign-in."""
+    """Redirect users who are not signed in.  Raises Refused for others without sysadmin rights, which are looked up at
+    each request.
+    """
     found = await person()
     if found is None or terms_are_due():
         return await see_other(addresses.SIGN_IN)
@@ -52,5 +54,5 @@ async def only_sysadmins() -> Response | None:
 
 
 def _is_old_script() -> bool:
-    """Does an old script accept the terms of use, without a form token?"""
+    """True if a script accepts the terms of use, which it may do without a form token."""
     return request.endpoint == "pages.accept_terms" and not is_browser()

@@ -5,7 +5,7 @@ from datetime import timedelta
 from dss_portal.refusals import Refused
 
 NUMBER = "int(max=2147483647)"
-"""In an address: the number of a ticket, user, provider or token, as large as the database's."""
+"""URL converter for the number of a ticket, user, provider or token, limited to the database's integers."""
 
 
 def days(text: str) -> timedelta:

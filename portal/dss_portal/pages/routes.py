@@ -1,4 +1,4 @@
-"""The pages of no single feature (home, token, about), and the registration of every feature's pages."""
+"""The pages that belong to no feature (home, token, about), and the registration of every feature's pages."""
 
 from dataclasses import dataclass
 
@@ -40,7 +40,7 @@ from dss_process.version import installed_version
 blueprint = Blueprint("pages", __name__)
 
 LATEST = 5
-"""Tickets on the first page."""
+"""Number of tickets on the home page."""
 blueprint.before_request(only_our_forms)
 for name, function in rendering.FILTERS.items():
     blueprint.add_app_template_filter(function, name)
@@ -48,7 +48,7 @@ for name, function in rendering.FILTERS.items():
 
 @blueprint.app_errorhandler(404)
 async def _no_such_page(error: NotFound) -> Response:
-    """A page for people; the reference server's words for programs, which may compare them."""
+    """For browsers a page; for programs the reference server's response, which they may compare."""
     is_api = request.path.startswith(("/api/", "/blobs/", "/static/"))
     if is_api or "text/html" not in request.headers.get("Accept", ""):
         return reference_answer(error)
@@ -75,7 +75,7 @@ def _secured(response: Response) -> Response:
 
 @blueprint.errorhandler(Refused)
 async def _refused(error: Refused) -> Response:
-    """A page with the sentence; for status 401 the bare text that old clients know."""
+    """A page with the refusal's sentence; for status 401 only the text that old clients know."""
     if error.status == 401:
         return plain(error.text, 401)
     return await page("refused.html", error.status, sentence=error.for_people)
@@ -90,7 +90,7 @@ async def home() -> Response:
 
 @dataclass(frozen=True, kw_only=True)
 class _Shown:
-    """What the first page shows of a user's own."""
+    """The user's own tickets and services on the home page."""
 
     tickets: list[TicketRow]
     around: own_tickets.Around
@@ -114,7 +114,7 @@ async def about() -> Response:
 @blueprint.get(addresses.SIGN_IN)
 @changes_state
 async def token() -> Response:
-    """The next step of the user: sign in, accept the terms of use, or get a token for ITK-SNAP."""
+    """Redirect to the next step of the user, or show it: sign in, accept the terms of use, or get a token for ITK-SNAP."""
     found = await person()
     if found is None:
         return await _sign_in_page()
@@ -152,7 +152,7 @@ async def accept_terms() -> Response:
 @blueprint.get(addresses.SIGN_OUT)
 @changes_state
 async def logout() -> Response:
-    """Sign a program out at once; ask a browser first, because any page can send it here."""
+    """End a program's session at once, but show a confirmation to a browser, because any site can link here."""
     found = await person()
     if is_browser() and found is not None and found.session is not None:
         return await confirmation(

@@ -8,10 +8,10 @@ _handle = H11Protocol.handle
 
 
 def install() -> None:
-    """Drop the bytes of a connection whose request h11 has refused.  May be repeated.
+    """Discard the bytes of a connection after h11 has refused its request.  Idempotent.
 
-    Hypercorn hands such bytes to h11, which keeps them all, and garbage collection frees the
-    connection only much later: 60 connections held 22 MB.
+    Hypercorn passes such bytes to h11, which keeps them all, and the connection's memory is freed much later: 60
+    connections held 22 MB.
     """
     H11Protocol.handle = _handle_unless_refused  # type: ignore[method-assign]  # the workaround
 

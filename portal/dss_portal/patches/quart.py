@@ -1,4 +1,4 @@
-"""Makes Quart send files in larger pieces than 8 KB, which make downloads ten times slower."""
+"""Makes Quart send files in pieces larger than 8 KB, which make downloads ten times slower."""
 
 from quart.wrappers.response import FileBody
 

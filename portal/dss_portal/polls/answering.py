@@ -32,14 +32,18 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{8,64}")
 
 
 class App(Protocol):
+    """An ASGI application."""
+
     async def __call__(
         self, scope: Any, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None: ...
 
 
 class Limit(Protocol):
+    """A limit on the number of requests."""
+
     def count(self, key: str) -> None:
-        """Raises Refused."""
+        """Count a request of ``key``.  Raises Refused if there are too many."""
 
 
 class Polls:

@@ -12,7 +12,7 @@ _SINCE = re.compile(rb"since=(\d{1,18})")
 _OF_TICKET = re.compile(r"/api/(?:pro/)?tickets/(\d{1,9})/(\w+)")
 _OF_LOG_OR_FILES = frozenset({"info", "warning", "error", "progress", "files", "attachments"})
 _CHANGING = ("delete", "retry", "logout", "token", "signin", "oauth2cb")
-"""Last words of addresses that change something although they are read."""
+"""Last path segments of GET requests that change something."""
 
 _USUAL = frozenset(
     {
@@ -35,11 +35,11 @@ _USUAL = frozenset(
         b"via",
     }
 )
-"""Headers of programs and proxies; a request with any other is the framework's."""
+"""Headers of programs and proxies; a request with another header is passed to the framework."""
 
 
 class Kind(StrEnum):
-    """By the framework's rule, under which requests are counted."""
+    """The kind of a poll.  Its value is the framework's URL rule, under which requests are counted."""
 
     LIST = TICKETS
     SERVICES = SERVICES
@@ -89,7 +89,9 @@ def poll(
 
 
 def may_change_something(method: str, path: str) -> bool:
-    """Of a request that is no poll: what it has changed is forgotten before its answer goes out."""
+    """True if a request that is no poll may change something, so that the cache must be invalidated before its
+    response.
+    """
     last = path.rpartition("/")[2]
     if last == "claims" or path == TICKETS:  # these tell the feed themselves
         return False
@@ -97,7 +99,9 @@ def may_change_something(method: str, path: str) -> bool:
 
 
 def changed_ticket(path: str) -> tuple[int, bool] | None:
-    """The number of the one ticket that a request of programs is about; True if its state may be another."""
+    """The number of the ticket that an API request is about, and True if its state may have changed; None for other
+    requests.
+    """
     found = _OF_TICKET.match(path)
     return (int(found[1]), found[2] not in _OF_LOG_OR_FILES) if found else None
 

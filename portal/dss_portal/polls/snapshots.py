@@ -17,9 +17,9 @@ from dss_portal.tickets import progress, queue, store, views
 MOST_TICKETS = 50_000
 MOST_LISTS = 5_000
 LONGEST_BYTES = 64 * 1024
-"""A longer answer is the framework's, which sends it in pieces."""
+"""A longer response is left to the framework, which sends it in pieces."""
 LARGEST_BYTES = 64 * 2**20
-"""All answers about tickets together; beyond that they begin anew."""
+"""Limit on the size of all cached responses about tickets; when it is passed, the cache is emptied."""
 LIST_ROWS = 1000
 
 TICKET_COLUMNS = ("id", "service", "status")
@@ -48,10 +48,10 @@ class Part:
 
 @dataclass(kw_only=True)
 class TicketSnapshot:
-    """``last_line`` is the number of the last line of its log, 0 without one.
+    """The state of a ticket.  ``last_line`` is the number of its last log line, 0 if there is none.
 
-    ``details`` are answers by the number of the line after which they begin; of a waiting ticket they
-    are true as long as ``queue_version`` is that of the snapshots.
+    ``details`` are encoded responses, by the number of the log line before their first; for a waiting ticket they are
+    valid while ``queue_version`` equals that of the snapshots.
     """
 
     number: int

@@ -1,4 +1,4 @@
-"""``/admin/providers/N``: one provider, who may claim for it, and its removal."""
+"""``/admin/providers/N``: the page of one provider: its users, their rights, and its removal."""
 
 from quart import Blueprint, Response, request
 
@@ -69,7 +69,7 @@ async def remove_user(number: int, user_id: int) -> Response:
 
 
 async def _provider(number: int) -> Provider:
-    """Raises Refused."""
+    """The provider with that number.  Raises Refused if there is none."""
     found = await Provider.get_or_none(id=number)
     if found is None:
         raise Refused(f"There is no provider {number}.", 404)
@@ -77,7 +77,7 @@ async def _provider(number: int) -> Provider:
 
 
 async def _member(provider: Provider, user_id: int) -> str:
-    """The user's e-mail.  Raises Refused."""
+    """The e-mail address of a user of the provider.  Raises Refused if the user is not one."""
     for number, email, _ in await store.provider_users(provider.name):
         if number == user_id:
             return email

@@ -53,7 +53,9 @@ class _Rights:
     services: dict[str, int] = field(default_factory=dict)
 
     def check(self, ask: Ask) -> None:
-        """Raises Refused, naming the first service, or else the provider, that is not the user's."""
+        """Raises Refused, naming the first service that the user does not provide, or the provider that is not the
+        user's.
+        """
         for githash in ask.githashes:
             if githash not in self.services:
                 raise Refused(f"You are not a provider for service {githash} ", 401)
@@ -62,7 +64,9 @@ class _Rights:
 
 
 async def grant(asks: Sequence[Ask]) -> list[Granted | Exception]:
-    """Grant ``asks`` in their order; the answers are in the same order.  A Refused for a user without the right."""
+    """Grant ``asks`` in their order; the results are in the same order.  The result for a user without the right is a
+    Refused.
+    """
     async with in_transaction():
         rights = await _kept_rights({ask.user_id for ask in asks})
         ids = {i for right in rights.values() for i in right.services.values()}

@@ -66,14 +66,14 @@ async def succeed(parts: Components, ticket_id: int, user: User) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Judged:
-    """The results that the verdict is about, and the verdict."""
+    """The result files that were checked, and what the checker found."""
 
     stamps: Stamps
     accepted: ResultsAccepted
 
 
 async def _judged(parts: Components, held: Claim) -> _Judged:
-    """Have the results checked, without holding a connection of the database."""
+    """Have the results checked, without holding a database connection.  Raises Refused if they are not accepted."""
     stamps = await _results(parts.datastore, held.ticket_id)
     try:
         question = _question(held, stamps, parts.settings)
@@ -86,7 +86,9 @@ async def _judged(parts: Components, held: Claim) -> _Judged:
 async def _show(
     datastore: Datastore, ticket: Ticket, held: Claim, accepted: ResultsAccepted
 ) -> None:
-    """What the checker has found, within the caller's transaction, which ends the claim: so it is done once."""
+    """Store the labels and pictures that the checker found, within the transaction that ends the claim, so that this
+    happens once.
+    """
     await findings.keep(ticket, accepted.labels)
     for file in accepted.attachments:
         await attachments.take_over(datastore, ticket.id, held.id, file)
@@ -95,7 +97,7 @@ async def _show(
 
 
 async def _results(datastore: Datastore, ticket_id: int) -> Stamps:
-    """Raises Refused if there are none."""
+    """Stamps of the result files.  Raises Refused if there are none."""
     names = [file.name for file in await tickets.files(ticket_id, "results")]
     if not names:
         raise Refused(NOTHING)
@@ -116,7 +118,7 @@ def _question(held: Claim, stamps: Stamps, settings: Settings) -> CheckResults:
 async def _has_ended(
     ticket: Ticket, user: User, status: Status, claim_id: str | None = None
 ) -> bool:
-    """True if the ticket ended with ``status`` by a claim of the user, which is ``claim_id`` if that is given."""
+    """True if the ticket ended with ``status`` by a claim of the user: by ``claim_id``, if that is given."""
     if ticket.status is not status or claim_id not in {None, ticket.claim_id}:
         return False
     return await Claim.exists(id=ticket.claim_id, user_id=user.id)

@@ -1,4 +1,4 @@
-"""``/api/pro``: how external providers find, claim and work on tickets."""
+"""``/api/pro``: the API with which external providers find, claim and process tickets."""
 
 from functools import partial
 
@@ -45,7 +45,7 @@ async def claim_one(githash: str) -> Response:
 async def claim_any() -> Response:
     """Claim a ticket of the listed services.
 
-    Responds with one row, or with the word ``None`` if none waits: the Python client compares with it.
+    Responds with one row, or with the word ``None`` if none waits, because the Python client compares with it.
     """
     form = await parameters.form()
     row = await _claim(_listed(form), form)

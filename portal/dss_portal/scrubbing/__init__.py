@@ -1,1 +1,1 @@
-"""Removes from uploaded files what ITK-SNAP leaves there of the sender's machine and the patient."""
+"""Removes what ITK-SNAP writes into uploaded files about the sender's machine and the patient."""

@@ -1,4 +1,4 @@
-"""Removes from a received file what tells of its sender."""
+"""Removes facts about the sender and the patient from received files."""
 
 import asyncio
 import threading
@@ -12,25 +12,25 @@ from dss_portal.scrubbing.workspaces import without_meshes, without_paths
 from dss_workspace.registry import MAX_BYTES
 
 _THREADS = ThreadPoolExecutor(2, thread_name_prefix="scrubbing")
-"""Packing a large image anew takes seconds; the threads that serve other files are not held up."""
+"""Own threads, because recompressing a large image takes seconds and must not delay other files."""
 
 _ONE_WORKSPACE = threading.Lock()
-"""One of 16 MB takes a quarter of a gigabyte."""
+"""Only one workspace is parsed at a time: one of 16 MB takes 250 MB of memory."""
 
 _BEGINNING_BYTES = 4096
 
 
 async def scrub(path: Path, location: str) -> int:
-    """Scrub the file ``path``, whatever its name; its size in bytes after that.
+    """Scrub the file ``path``, whatever its name, and return its new size in bytes.
 
-    A workspace says then that it was saved in ``location``.
+    In a workspace, ``location`` replaces the folder where it was saved.
     """
     return await asyncio.get_running_loop().run_in_executor(_THREADS, _scrub, path, location)
 
 
 async def leave_out_meshes(path: Path, names: Container[str]) -> tuple[int, int]:
-    """The mesh layers of the workspace ``path`` that need another file than ``names``: how many those were,
-    and the size of what is left, in bytes.
+    """Remove the mesh layers of the workspace ``path`` whose files are not in ``names``.  Returns their number, and the
+    new size of the workspace in bytes.
     """
     return await asyncio.get_running_loop().run_in_executor(_THREADS, _leave_out, path, names)
 

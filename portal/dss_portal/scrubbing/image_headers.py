@@ -18,7 +18,7 @@ GZIP = b"\x1f\x8b"
 CHUNK_BYTES = 1 << 20
 LONGEST_HEAD_BYTES = 16 << 20
 FAST = 1
-"""The level of compression: the sender waits, and the file is kept for a while only."""
+"""Compression level: the sender waits meanwhile, and the file is kept only for a while."""
 
 
 class _Stream(Protocol):
@@ -27,7 +27,7 @@ class _Stream(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class _Layout:
-    """Where in a header what stands; ``texts`` are from and to."""
+    """Positions in a header; each text has a start and an end."""
 
     size_bytes: int
     texts: tuple[tuple[int, int], ...]
@@ -60,16 +60,16 @@ _NIFTI_2 = _Layout(
     magic_at=4,
 )
 _MAGIC = (b"n+", b"ni")
-"""Voxels in the same file, or in another one."""
+"""Magic numbers of files with the voxels in the same file, and in another one."""
 
 _EXTENDER_BYTES = 4
-"""Behind the header: says whether extensions follow, which hold text, XML or DICOM."""
+"""Size of the field after the header that says whether extensions follow, which contain text, XML or DICOM."""
 
 
 def scrub_volume(path: Path) -> None:
-    """Take the words out of the NIfTI file ``path``, packed or not.  Other files stay as they are.
+    """Blank the texts of the NIfTI file ``path``, compressed or not.  Other files are not changed.
 
-    So does one that is damaged: written anew it would look sound.
+    A damaged file is not changed either: rewritten, it would look intact.
     """
     with path.open("rb") as file:
         packed = file.read(2) == GZIP
@@ -110,7 +110,7 @@ class _Head:
 
     @classmethod
     def read(cls, stream: _Stream) -> "_Head | None":
-        """None if it is none of a NIfTI file."""
+        """Read the part before the voxels; None if the file is not NIfTI."""
         data = stream.read(4)
         for layout in (_NIFTI_1, _NIFTI_2):
             for order in "<>":
@@ -146,7 +146,7 @@ def _unpacked(data: bytes, kind: str, at: int) -> tuple[float, ...]:
 
 
 def _without_words(head: bytes, layout: _Layout, *, extensions: bool) -> bytes:
-    """With zeros instead of texts, and of extensions if there may be any."""
+    """``head`` with zeros in place of its texts, and of its extensions if ``extensions``."""
     blank = bytearray(head)
     for first, end in layout.texts:
         blank[first:end] = bytes(end - first)
@@ -162,7 +162,9 @@ def _overwrite(path: Path, head: bytes) -> None:
 
 
 def _rewrite(path: Path, head: _Head, rest: _Stream) -> bool:
-    """False, and nothing done, if more follows than the header says.  Raises like GzipFile."""
+    """Rewrite the compressed file with a scrubbed header.  False, without a change, if the file is longer than its
+    header says.  Raises the errors of GzipFile.
+    """
     try:
         with replacing(path) as target, target.open("xb") as file:
             packer = zlib.compressobj(FAST, wbits=31)
@@ -176,7 +178,9 @@ def _rewrite(path: Path, head: _Head, rest: _Stream) -> bool:
 
 
 def _limited(stream: _Stream, most_bytes: int) -> Iterator[bytes]:
-    """To its end.  Raises OverflowError if that lies beyond: such a file would be unpacked for hours."""
+    """Read ``stream`` to its end.  Raises OverflowError after ``most_bytes``: such a file could be decompressed for
+    hours.
+    """
     while chunk := stream.read(CHUNK_BYTES):
         most_bytes -= len(chunk)
         if most_bytes < 0:

@@ -1,4 +1,4 @@
-"""Removes from a workspace the paths of its author's machine."""
+"""Removes the paths of the author's machine from a workspace."""
 
 from collections.abc import Container
 
@@ -21,9 +21,9 @@ def without_paths(data: bytes, location: str) -> bytes:
 
 
 def without_meshes(data: bytes, names: Container[str]) -> tuple[bytes, int]:
-    """Without the mesh layers that need another file than ``names``, and how many those were.
+    """The workspace without the mesh layers whose files are not in ``names``, and the number of removed layers.
 
-    ITK-SNAP uploads no meshes, and opens no workspace of which a file is missing.
+    ITK-SNAP does not upload meshes, and cannot open a workspace whose files are incomplete.
     """
     try:
         workspace = parse(data)

@@ -1,4 +1,4 @@
-"""``/adminservices``: which provider offers what; registering and removing services."""
+"""``/adminservices``: the page that lists each provider's services, and registers and removes them."""
 
 from quart import Blueprint, Response, request
 
@@ -15,7 +15,7 @@ blueprint = Blueprint("services", __name__, url_prefix=addresses.ADMIN_SERVICES)
 
 @blueprint.get("")
 async def show(problem: str = "", at: str = "") -> Response:
-    """``problem`` is shown at the form ``at``: ``git`` or ``upload``."""
+    """Show the page.  If there is a ``problem``, the sentence stands at the form ``at``: ``git`` or ``upload``."""
     return await page(
         "admin_services.html",
         status=400 if problem else 200,
@@ -71,7 +71,7 @@ async def _from_upload(form: forms.Form) -> None:
 
 
 async def _offer(number: int, githash: str) -> tuple[str, str]:
-    """Names of the provider and of the service.  Raises Refused."""
+    """Names of the provider and of the service.  Raises Refused if the provider does not offer it."""
     for provider, services in await overview.offers():
         for service in services:
             if provider.id == number and service.githash == githash:

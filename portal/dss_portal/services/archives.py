@@ -1,6 +1,6 @@
-"""Reads the service.json of an uploaded archive, with bounds on the unpacked size.
+"""Reads the service.json of an uploaded archive, with limits on the decompressed size.
 
-Everything here blocks: call it in a thread.
+All functions block: call them in a thread.
 """
 
 import bz2
@@ -21,9 +21,9 @@ MAX_ENTRIES = 10_000
 
 
 def descriptor_file(name: str, data: bytes) -> bytes:
-    """The content of ``data`` if its name ends in .json, else of the service.json in it.
+    """``data`` itself if ``name`` ends with .json; otherwise the content of the service.json in the archive ``data``.
 
-    Raises Refused.
+    Raises Refused if there is none or if it is too large.
     """
     if name.endswith(".json"):
         if len(data) > MAX_FILE_BYTES:
@@ -41,13 +41,13 @@ def descriptor_file(name: str, data: bytes) -> bytes:
 
 
 class Readable(Protocol):
-    """What unpacks."""
+    """A stream of decompressed data."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 class _Bounded(io.RawIOBase):
-    """A stream that ends in Refused after MAX_UNPACKED_BYTES."""
+    """A stream that raises Refused after MAX_UNPACKED_BYTES."""
 
     def __init__(self, source: Readable) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
 
 
 def _wanted(name: str) -> bool:
-    """At the top, or in the one folder that archives of repositories have."""
+    """True for a service.json at the top of the archive, or in the one top folder that archives of repositories have."""
     path = PurePosixPath(name)
     return path.name == FILE and len(path.parts) <= 2 and ".." not in path.parts
 

@@ -11,7 +11,7 @@ from dss_portal.settings import Settings
 
 MAX_FILE_BYTES = 1 << 20
 OUTWARD = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy")
-"""Proxies as libcurl, which git uses, finds them."""
+"""Environment variables for proxies, as libcurl reads them, which git uses."""
 
 
 async def read_file(
@@ -19,8 +19,8 @@ async def read_file(
 ) -> tuple[str, bytes]:
     """Commit (40 hexadecimal digits) and content of ``name`` at ``reference``, blank for the default branch.
 
-    Raises Refused.  Nothing is checked out, so no link and no hook of the repository takes effect;
-    the temporary copy is removed.
+    Raises Refused.  Nothing is checked out, so links and hooks of the repository have no effect; the temporary copy is
+    removed.
     """
     _check_address(repository, settings.git_schemes)
     if reference.startswith("-"):
@@ -39,7 +39,7 @@ async def read_file(
 
 
 async def _fetch(git: "_Git", repository: str, reference: str) -> None:
-    """The commit alone, or with its history from a server that is a mere folder of files.  Raises Refused."""
+    """Fetch the commit alone or, from a server that serves plain files, with its history.  Raises Refused."""
     words = ("fetch", "--quiet", "--no-tags", "--", repository, reference)
     try:
         await git(words[0], "--depth=1", *words[1:])
@@ -50,7 +50,7 @@ async def _fetch(git: "_Git", repository: str, reference: str) -> None:
 
 
 class _Failed(Refused):
-    """Git ended with an error; ``said`` is what it printed."""
+    """Git ended with an error; ``said`` is its output."""
 
     def __init__(self, said: bytes) -> None:
         super().__init__(_sentence(said))
@@ -72,7 +72,7 @@ def _sentence(said: bytes) -> str:
 
 
 class _Git:
-    """Runs git in a folder of its own, with nobody's configuration and no questions asked."""
+    """Runs git in a temporary folder, without any user's configuration and without prompts."""
 
     def __init__(self, folder: str, settings: Settings) -> None:
         self._folder = folder

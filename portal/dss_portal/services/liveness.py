@@ -1,4 +1,4 @@
-"""Which programs serve a service now, by the rule of ``dss_broker.liveness``."""
+"""Finds out which programs serve a service now, by the rule of ``dss_broker.liveness``."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -14,11 +14,11 @@ from dss_portal.database import clock
 from dss_portal.models import Dispatcher, Service, Worker
 
 FORGOTTEN = timedelta(days=1)
-"""Programs that were silent for this time are no longer listed."""
+"""Programs that have sent nothing for this time are no longer listed."""
 
 
 class Missed(StrEnum):
-    """The kind of program whose absence keeps a service from its tickets."""
+    """The kind of program that is missing, so that a service's tickets wait."""
 
     NOBODY = ""
     DISPATCHER = "dispatcher"
@@ -30,14 +30,15 @@ SENTENCES = {
     Missed.WORKER: "No inference worker serves this at present; the ticket waits until one is back.",
     Missed.NOBODY: "The service is at work again.",
 }
-"""Sentences for the owners of tickets."""
+"""Sentences about a missing program, for the owners of tickets."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """``dispatchers`` counts processes, and a provider over HTTP as one.  ``heard_at``: any of them, last.
+    """The programs that serve a service.  ``dispatchers`` counts processes; all providers over HTTP count as one.
+    ``heard_at`` is the last sign of life of any of them.
 
-    ``offered``: it takes tickets.  ``has_dispatched``: a dispatcher of ours has served it within FORGOTTEN.
+    ``offered``: it takes tickets.  ``has_dispatched``: one of our dispatchers has served it within FORGOTTEN.
     """
 
     dispatchers: int
@@ -60,7 +61,7 @@ def is_alive(process: Worker | Dispatcher) -> bool:
 
 
 async def workers_at_work() -> int:
-    """One process counts once, however many bundles it has."""
+    """The number of worker processes that are alive; a process with several bundles counts once."""
     return len(set(await alive_workers().values_list("instance", flat=True)))
 
 
@@ -87,14 +88,16 @@ async def standings() -> dict[str, Standing]:
 
 
 async def delete_expired() -> None:
-    """Delete the rows of programs that were silent for FORGOTTEN; their names are rarely used again."""
+    """Delete the rows of programs that have sent nothing for FORGOTTEN; their names are rarely used again."""
     before = clock.now() - FORGOTTEN
     await Worker.filter(heard_at__lt=before).delete()
     await Dispatcher.filter(heard_at__lt=before).delete()
 
 
 def _missed(bundles: Iterable[str], served: set[str], *, polls: bool) -> Missed:
-    """``bundles``: of each dispatcher that is alive, the one that it asks for."""
+    """The kind of program that is missing.  ``bundles`` are those that the live dispatchers need, ``served`` those that
+    live workers have; ``polls``: a provider over HTTP is alive.
+    """
     asked = set(bundles)
     if polls or "" in asked or asked & served:
         return Missed.NOBODY
@@ -132,7 +135,7 @@ WHERE ticket.status = 'claimed' AND claim.user_id IS NOT NULL AND claim.expires_
 
 
 async def _held_over_http() -> set[str]:
-    """Services with a ticket that was claimed over HTTP: its provider does not poll while it works."""
+    """Services with a ticket that is claimed over HTTP: a provider does not poll while it works."""
     rows = await get_connection("default").execute_query_dict(_HELD, [clock.now()])
     return {str(row["name"]) for row in rows}
 

@@ -1,8 +1,8 @@
-"""The provider that a service's name belongs to.
+"""Decides which provider owns the name of a service.
 
-A name, with all its versions, belongs to the provider that offers a service of it, until that no longer
-offers any.  Tickets are submitted by name: a provider that registered a higher version under another
-provider's name would get that one's tickets, with their images.
+A name, with all its versions, belongs to the provider that offers a service of that name, until it offers none any
+more.  Tickets are submitted by name: a provider that registered a higher version under another provider's name would
+get that provider's tickets, with their images.
 """
 
 from dss_portal.models import Provider, ProviderService

@@ -1,4 +1,4 @@
-"""``/services``: the services, and how they perform."""
+"""``/services``: the page with all services and their performance."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ BUSY, CROWDED = 5, 25
 
 @dataclass(frozen=True, kw_only=True)
 class Light:
-    """``colour`` is ``green``, ``yellow``, ``red`` or, where there is nothing to judge, ``cyan``."""
+    """An indicator.  ``colour`` is ``green``, ``yellow``, ``red``, or ``cyan`` if there is nothing to judge."""
 
     colour: str
     words: str
@@ -31,7 +31,7 @@ class Light:
 
 @blueprint.get(addresses.SERVICES)
 async def service_list() -> Response:
-    """For users who have signed in."""
+    """The page of all services, for users who have signed in."""
     if await person() is None:
         return await see_other(addresses.HOME)
     if terms_are_due():
@@ -45,7 +45,9 @@ async def service_list() -> Response:
 
 
 async def with_lights() -> list[tuple[Service, list[Light], Missed]]:
-    """Every service that takes tickets, with how it does and who is missed; those that nobody serves last."""
+    """Every service that takes tickets, with its indicators and the program that is missing; services that are not
+    served come last.
+    """
     standings = await liveness.standings()
     found = [
         (each, await _lights(each, standings[each.name]), standings[each.name].missed)
@@ -60,7 +62,9 @@ async def _lights(service: Service, standing: Standing) -> list[Light]:
 
 
 def presence(missed: Missed, silent_s: float | None) -> Light:
-    """By the kind of program that is missing now, and by the last sign of life of any."""
+    """The indicator for the programs of a service: ``missed`` is the kind that is missing, ``silent_s`` the time since
+    the last sign of life.
+    """
     if missed is Missed.NOBODY:
         return Light(colour="green", words="At work")
     if missed is Missed.WORKER:

@@ -1,6 +1,6 @@
-"""New services: from a Git repository, from an archive, from a service.json.
+"""Registers services: from a Git repository, an archive, or a service.json.
 
-Nothing is ever checked out or unpacked: one file is read out of the repository or archive.
+Nothing is checked out or unpacked: only one file is read from the repository or archive.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ TOO_DEEP = f"it is nested more than {MAX_LEVELS} levels deep."
 
 
 async def from_git(provider: Provider, repository: str, reference: str, settings: Settings) -> str:
-    """Register the commit that ``reference`` (blank: the default branch) names; its hash.
+    """Register the commit that ``reference`` names (blank: the default branch), and return its hash.
 
     Raises Refused.
     """
@@ -34,7 +34,7 @@ async def from_git(provider: Provider, repository: str, reference: str, settings
 
 
 async def from_upload(provider: Provider, name: str, data: bytes) -> str:
-    """Register an uploaded service.json, .zip or .tar.gz; its synthetic hash.  Raises Refused."""
+    """Register an uploaded service.json, .zip or .tar.gz, and return its synthetic hash.  Raises Refused."""
     descriptor = await asyncio.to_thread(_read, name, data)
     githash = synthetic_hash(descriptor.published)
     await register(provider, githash, descriptor)
@@ -46,7 +46,9 @@ def _read(name: str, data: bytes) -> Descriptor:
 
 
 def parsed(text: bytes) -> Descriptor:
-    """Raises Refused with the old words and what is wrong.  Blocks for long texts."""
+    """Parse a service.json.  Raises Refused with the reference server's words and what is wrong.  Blocks for long
+    texts.
+    """
     try:
         decoded = json.loads(text, parse_constant=_no_number)
         _check_values(decoded)
@@ -60,7 +62,7 @@ def parsed(text: bytes) -> Descriptor:
 
 
 def _check_values(decoded: object) -> None:
-    """Raises Refused for values of JSON that the database or a client cannot hold."""
+    """Raises Refused for JSON values that the database or a client cannot represent."""
     level: list[object] = [decoded]
     for _ in range(MAX_LEVELS):
         if any(isinstance(value, float) and not math.isfinite(value) for value in level):
@@ -84,14 +86,14 @@ def _invalid(what: str) -> Refused:
 
 
 def _no_number(word: str) -> NoReturn:
-    """Raises for NaN and Infinity, which Python reads and JSON does not allow."""
+    """Raises ValueError for NaN and Infinity, which Python accepts and JSON does not allow."""
     raise ValueError(word)
 
 
 async def register(provider: Provider, githash: str, descriptor: Descriptor) -> None:
-    """List the service, again if it was removed.
+    """List a service, or list it again if it was removed.
 
-    Raises Refused if another has its name and version, or if the name belongs to another provider.
+    Raises Refused if another service has its name and version, or if the name belongs to another provider.
     """
     async with in_transaction():
         same = Service.filter(name=descriptor.name, version=descriptor.version, current=True)

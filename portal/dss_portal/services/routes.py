@@ -1,4 +1,4 @@
-"""``/api/services``: what ITK-SNAP's Submit tab shows."""
+"""``/api/services``: the services for ITK-SNAP's Submit tab."""
 
 from quart import Blueprint, Response
 
@@ -20,16 +20,16 @@ async def listing() -> Response:
 @blueprint.get("/<regex('[a-f0-9]+'):githash>/detail")
 @signed_in
 async def detail(githash: str) -> Response:
-    """The bare descriptor, without the ``result`` envelope."""
+    """The service's descriptor, without the ``result`` envelope."""
     return json_body((await store.by_hash(githash)).descriptor)
 
 
 @blueprint.get("/<regex('[a-f0-9]+'):githash>/stats")
 @signed_in
 async def stats(githash: str) -> Response:
-    """One row; there is a column ``avg_duration`` only if a ticket has succeeded.
+    """The statistics of a service as one row, with the column ``avg_duration`` only if a ticket has succeeded.
 
-    A service that was never heard of counts from its registration, as in the reference.
+    A service without any sign of life counts from its registration, as in the reference server.
     """
     found = await store.stats(await store.by_hash(githash))
     duration = {"avg_duration": found.mean_s} if found.n_success else {}

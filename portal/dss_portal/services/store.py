@@ -1,4 +1,4 @@
-"""The catalogue: services by hash and by name, and the programs that serve them."""
+"""The catalogue of services, by hash and by name, and the programs that serve them."""
 
 import hashlib
 import json
@@ -31,11 +31,10 @@ STATS_WINDOW = timedelta(hours=24)
 
 @dataclass(frozen=True, kw_only=True)
 class Stats:
-    """How a service did within STATS_WINDOW, and how it stands.
+    """Statistics of a service: its results within STATS_WINDOW, and its present state.
 
-    ``mean_s`` is the mean time from the claim to the success, None without one; ``silent_s`` the
-    time since anybody who serves it was heard, None if nobody ever was; ``listed_s`` that since it was
-    registered.
+    ``mean_s`` is the mean time from claim to success, None without a success.  ``silent_s`` is the time since the last
+    sign of life of a program that serves it, None if there was none; ``listed_s`` is the time since its registration.
     """
 
     n_success: int
@@ -47,7 +46,7 @@ class Stats:
 
 
 def synthetic_hash(descriptor: dict[str, Any]) -> str:
-    """40 hexadecimal digits for a service that comes from no Git commit: equal descriptor, equal hash."""
+    """A hash of 40 hexadecimal digits for a service without a Git commit; equal descriptors have equal hashes."""
     text = json.dumps(descriptor, sort_keys=True, separators=(",", ":"))
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
@@ -66,7 +65,7 @@ async def by_hash(githash: str) -> Service:
 
 
 async def for_new_ticket(githash: str | None, name: str | None) -> Service:
-    """The service that a new ticket asks for; by name the greatest version.  Raises Refused."""
+    """The service for a new ticket: by hash or, by name, its greatest version.  Raises Refused."""
     if githash is not None:
         service = await Service.get_or_none(githash=githash, current=True)
         if service is None:
@@ -81,7 +80,7 @@ async def for_new_ticket(githash: str | None, name: str | None) -> Service:
 
 
 def version_key(version: str) -> tuple[int, ...]:
-    """Major, minor, patch; a part that is missing or no number counts 0."""
+    """Major, minor, patch; a part that is missing or not a number counts as 0."""
     parts = [int(part) if part.isdecimal() else 0 for part in version.split(".")[:3]]
     return tuple(parts + [0] * (3 - len(parts)))
 
@@ -107,7 +106,7 @@ SELECT (SELECT count(*) FROM succeeded) AS n_success,
 
 
 async def stats(service: Service) -> Stats:
-    """A ticket that timed out counts as failed."""
+    """The statistics of a service.  A ticket that timed out counts as failed."""
     now = clock.now()
     rows = await get_connection("default").execute_query_dict(
         _STATS, [service.id, now - STATS_WINDOW]
@@ -121,11 +120,10 @@ async def stats(service: Service) -> Stats:
 
 
 async def announce(announced: ServiceAnnounced) -> None:
-    """Note that a dispatcher is at work, or has just ended, and list its service if it is new.
+    """Record that a dispatcher is alive or has just ended, and list its service if it is new.
 
-    A service that an admin has removed stays removed, and so does a provider; another descriptor under
-    the same name and version replaces the older one.  A name that belongs to another provider is left
-    to that, and the log says so.
+    A service or provider that an admin has removed stays removed.  A new descriptor with the same name and version
+    replaces the older one.  If the name belongs to another provider, the announcement is ignored and logged.
     """
     if announced.ends:
         await _note_dispatcher(announced)
@@ -173,7 +171,7 @@ async def _known_or_new(descriptor: dict[str, Any]) -> Service:
 
 
 async def worker_heard(announced: WorkerAnnounced) -> None:
-    """Note that a worker is at work, or has just ended."""
+    """Record that a worker is alive or has just ended."""
     await Worker.update_or_create(
         bundle=announced.bundle,
         instance=announced.instance,

@@ -16,7 +16,7 @@ SHOWN = 100
 
 @blueprint.get(addresses.ADMIN_TICKETS)
 async def listing() -> Response:
-    """The newest tickets; a state that does not exist is no filter."""
+    """Show the newest tickets.  An unknown state is ignored as a filter."""
     wanted = request.args.get("status", "")
     status = Status(wanted) if wanted in set(Status) else None
     return await page(

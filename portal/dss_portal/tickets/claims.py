@@ -19,9 +19,9 @@ from dss_portal.tickets.store import now
 async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRefused:
     """Grant the next waiting ticket of the service, which need not be the one that the message names.
 
-    One message leads to one ticket.  A repeated request of the same delivery is idempotent: it gets the
-    same claim.  After a redelivery to another dispatcher the ticket gets a new claim, which fences off
-    the earlier one, provided that the earlier one is still current.
+    One message leads to at most one ticket.  A repeated request of the same delivery is idempotent: it gets the same
+    claim.  After a redelivery to another dispatcher the ticket gets a new claim, which fences off the earlier one, if
+    the earlier one is still current.
     """
     claimant = Claimant(
         provider=request.provider,
@@ -48,8 +48,9 @@ async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRe
 async def _for_delivery(request: ClaimTicket) -> Ticket | None:
     """The ticket that this message leads to, locked; None if there is none.
 
-    A message that has led to a ticket leads to no second one: it may be about to be parked.  A request
-    of an earlier delivery than the last one known gets nothing: its dispatcher has lost the message.
+    A message that has led to a ticket does not lead to a second one: it may be about to be moved to the dead letters.
+    A request of an earlier delivery than the latest known one gets nothing, because its dispatcher has lost the
+    message.
     """
     last = await Claim.filter(delivery_id=request.delivery_id).order_by("-deliveries").first()
     if last is not None:
@@ -71,7 +72,7 @@ async def _versions_of(request: ClaimTicket) -> list[int]:
 
 
 async def _granted_before(ticket: Ticket, claimant: Claimant) -> Claim | None:
-    """The current claim, if it was granted to this very delivery; its lease begins anew."""
+    """The current claim, if it was granted to this same delivery; its lease is renewed."""
     if ticket.status is not Status.CLAIMED or ticket.claim_id is None:
         return None
     held = await Claim.get(id=ticket.claim_id)
@@ -104,7 +105,7 @@ async def held_by(delivery_id: str) -> Ticket | None:
 
 
 async def led_to(delivery_id: str) -> int | None:
-    """The number of the ticket that this message led to last, in any state now."""
+    """The number of the last ticket that this message led to, whatever its state now."""
     last = await Claim.filter(delivery_id=delivery_id).order_by("-granted_at").first()
     return last.ticket_id if last else None
 
@@ -135,7 +136,9 @@ async def _grant(ticket: Ticket, claimant: Claimant, service: Service | None = N
 
 
 async def renew(claim_id: str, pause_s: float = 0.0) -> None:
-    """Begin the lease anew, ``pause_s`` seconds longer than usual.  One statement, since every event does this."""
+    """Renew the lease of a claim, for ``pause_s`` seconds longer than usual.  It is one statement, because every event
+    causes it.
+    """
     statement = (
         "UPDATE claim SET expires_at = now() + (lease_s + $2) * interval '1 s' WHERE id = $1"
     )
@@ -143,15 +146,15 @@ async def renew(claim_id: str, pause_s: float = 0.0) -> None:
 
 
 async def renew_for(claim_id: str, user_id: int) -> None:
-    """Likewise, if the claim belongs to that user."""
+    """Renew the lease of a claim, if the claim belongs to that user."""
     if await Claim.exists(id=claim_id, user_id=user_id):
         await renew(claim_id)
 
 
 async def lapsed(claim_id: str | None = None) -> list[tuple[int, str]]:
-    """Ticket and claim of every current claim whose lease has expired; of ``claim_id`` only, if it is given.
+    """Ticket and claim of every current claim whose lease has expired; only of ``claim_id``, if it is given.
 
-    The database's clock decides: a portal's may be wrong by more than a lease.
+    The database's clock decides, because a portal's clock may be wrong by more than a lease.
     """
     statement = (
         "SELECT ticket.id, claim.id AS claim_id FROM ticket JOIN claim ON claim.id = ticket.claim_id "

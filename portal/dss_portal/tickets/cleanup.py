@@ -1,4 +1,6 @@
-"""Removes leftovers: files of tickets that have ended, expired login tokens and sessions, dead uploads and programs."""
+"""Removes leftovers: files of ended tickets, expired login tokens and sessions, dead uploads, and rows of ended
+programs.
+"""
 
 import asyncio
 import logging
@@ -29,13 +31,13 @@ log = logging.getLogger(__name__)
 _ENDED = [*FINISHED, Status.DELETED]
 
 LATE = timedelta(days=1)
-"""Tickets that ended longer ago are not looked at again."""
+"""Tickets that ended longer ago are not checked again."""
 
 _PAGE_TICKETS = 1_000
-"""Their files are looked at in one go, without a pause for the requests of others."""
+"""Number of tickets whose files are checked without a pause for other requests."""
 
 LATELY = timedelta(hours=1)
-"""For this time after a ticket's end every file of it is compared with what clients are shown."""
+"""Tickets that ended within this time are checked thoroughly: each file is compared with those that clients see."""
 
 
 async def run(datastore: Datastore, every_s: float) -> None:
@@ -65,7 +67,7 @@ async def clean_all(datastore: Datastore) -> None:
 
 
 async def clean_ended(datastore: Datastore) -> int:
-    """Remove leftovers of the tickets that ended within LATE; the number of tickets that had some."""
+    """Remove leftovers of the tickets that ended within LATE, and return the number of tickets that had some."""
     cleaned = 0
     async for ends in _ends():
         left = await _left_of(datastore, ends)
@@ -74,7 +76,7 @@ async def clean_ended(datastore: Datastore) -> int:
 
 
 async def _left_of(datastore: Datastore, ends: Mapping[int, datetime]) -> list[int]:
-    """Those of the tickets, given with the time of their end, that have leftovers."""
+    """Those of the tickets that have leftovers; ``ends`` has the time of each ticket's end."""
     ended = await Ticket.filter(id__in=list(ends), status__in=_ENDED).only("id", "status")
     since = store.now() - LATELY
     shown = await store.shown_files(number for number, at in ends.items() if at > since)

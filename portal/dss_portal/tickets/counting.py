@@ -1,4 +1,4 @@
-"""Counts what happens to tickets, and takes the time of those that are finished."""
+"""Counts the events of tickets, and measures the times of finished tickets."""
 
 from typing import get_args
 
@@ -7,13 +7,13 @@ from dss_portal.models import Status, Ticket, TicketHistory
 from dss_portal.tickets.lifecycle import FINISHED, Event, StageOverdue
 
 UPLOAD_GIVEN_UP = "UploadGivenUp"
-"""A ticket that nobody submitted: its user went away, which is no failure of the service, nor late work of it."""
+"""The event of a ticket that was never submitted: it counts neither as a failure of the service nor as a timeout."""
 
 _STAGES = ("queued", "claimed", "total")
 
 
 def begin(service: str) -> None:
-    """Create every series of the service: Prometheus misses the first event of a series that appears with it."""
+    """Create every series of the service: otherwise Prometheus would miss the first event, with which a series appears."""
     for name in (*(event.__name__ for event in get_args(Event)), UPLOAD_GIVEN_UP):
         metrics.TICKET_EVENTS.labels(service, name)
     for status in FINISHED:
@@ -35,7 +35,7 @@ async def count(ticket: Ticket, event: Event, before: Status) -> None:
 
 
 async def _take_time(ticket: Ticket, service: str) -> None:
-    """Observe how long the last attempt waited and ran, and how long the ticket took in all."""
+    """Observe the wait and the run time of the last attempt, and the total time of the ticket."""
     history = await TicketHistory.filter(ticket_id=ticket.id).order_by("id")
     at = {entry.status: entry.at for entry in history}  # the last of each
     first = next((e.at for e in history if e.status is Status.READY), None)

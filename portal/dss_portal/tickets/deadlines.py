@@ -1,7 +1,7 @@
-"""The longest time that a ticket may spend in a stage, and its end after that.
+"""Ends tickets that spend too long in one stage.
 
-A service's own ``deadlines`` go before the portal's settings.  A round ends a page of tickets for each
-limit; those after them have their turn in the next one.
+A service's own ``deadlines`` take precedence over the portal's settings.  Each round ends one page of tickets for each
+limit; the others follow in the next round.
 """
 
 from collections import defaultdict
@@ -25,7 +25,9 @@ from dss_portal.tickets.lifecycle import RunOverdue, StageOverdue
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Tickets in ``status`` are in it since ``since``, a column; ``limit_s`` finds how long they may."""
+    """A stage: tickets in ``status``, since the time in the column ``since``; ``limit_s`` returns how long they may
+    stay.
+    """
 
     status: Status
     since: str
@@ -33,7 +35,7 @@ class Stage:
 
 
 Overdue: TypeAlias = tuple[int, float]
-"""A ticket's number, and the limit that it has passed, in seconds."""
+"""A ticket's number, and the limit that it has exceeded, in seconds."""
 
 Find: TypeAlias = Callable[[Settings], Awaitable[list[Overdue]]]
 
@@ -55,7 +57,7 @@ RUN = Stage(
 
 
 async def enforce(settings: Settings, datastore: Datastore) -> int:
-    """End the tickets and claims that are overdue; the number of tickets."""
+    """End the overdue tickets and claims, and return the number of tickets."""
     rounds: dict[Find, Callable[[Overdue], Awaitable[int]]] = {
         partial(_overdue, UPLOAD): lambda late: _give_up_upload(*late, datastore),
         _abandoned: lambda late: _give_up_abandoned(*late, datastore),
@@ -70,7 +72,9 @@ async def enforce(settings: Settings, datastore: Datastore) -> int:
 
 
 def own_deadlines(service: Service) -> Deadlines:
-    """A descriptor that was listed before deadlines were checked may have none."""
+    """The service's own deadlines; none if its descriptor is invalid, as it may be if it was listed before deadlines
+    were checked.
+    """
     try:
         return descriptor_from(service.descriptor).deadlines
     except DescriptorInvalid:
@@ -153,7 +157,7 @@ async def _time_out(ticket_id: int, stage: Status, text: str) -> bool:
 
 
 async def _end_attempt(ticket_id: int, limit_s: float, max_attempts: int) -> bool:
-    """Tell the holder to stop, and queue the next attempt if ``max_attempts`` allows one."""
+    """Tell the holder of the claim to stop, and queue the next attempt if ``max_attempts`` allows one."""
     async with in_transaction():
         ticket = await store.locked(ticket_id)
         if ticket is None or not _still_runs(ticket, limit_s):

@@ -1,4 +1,4 @@
-"""Deletion from a page: it takes effect after a minute, in which the user may think better of it."""
+"""Delayed deletion from a page: it takes effect after a minute, until which the user can undo it."""
 
 import asyncio
 import logging
@@ -33,7 +33,7 @@ async def plan(ticket_id: int, user: User, after_s: float = UNDO_S) -> None:
 
 
 async def undo(ticket_id: int, user: User) -> None:
-    """Raises Refused if it is too late."""
+    """Cancel the planned deletion of a ticket.  Raises Refused if the ticket is deleted already."""
     async with in_transaction():
         ticket = await _locked(ticket_id, user)
         if ticket.status is Status.DELETED:
@@ -55,7 +55,7 @@ async def run(datastore: Datastore) -> None:
 
 
 async def delete_due(datastore: Datastore) -> int:
-    """Every ticket whose minute is over; how many those were.  Several portals may do it at once."""
+    """Delete the tickets whose planned time has come, and return their number.  Several portals may do so concurrently."""
     due = Ticket.filter(delete_at__lte=store.now()).order_by("delete_at").limit(_BATCH)
     numbers = [int(str(number)) for number in await due.values_list("id", flat=True)]
     for number in numbers:
@@ -64,7 +64,9 @@ async def delete_due(datastore: Datastore) -> int:
 
 
 async def _delete(datastore: Datastore, ticket_id: int) -> None:
-    """Unless that was undone meanwhile.  The plan goes last: a portal that dies before is followed by another."""
+    """Delete a ticket, unless its deletion was undone meanwhile.  The plan is removed last, so that another portal
+    continues after a crash.
+    """
     async with in_transaction():
         ticket = await store.locked(ticket_id)
         if ticket is None or ticket.delete_at is None or ticket.delete_at > store.now():

@@ -1,4 +1,4 @@
-"""``/tickets/N/download``: the results as one ZIP archive; and the table of volumes as CSV."""
+"""``/tickets/N/download``: all results as one ZIP archive.  Also the table of volumes as CSV."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from dss_portal.web.zip_archive import Archive, Member
 
 
 async def archive(ticket_id: int) -> Response:
-    """The whole, or the one range that is asked for.  Raises Refused."""
+    """The archive, or the one range of it that the request asks for.  Raises Refused."""
     await submission.readable(ticket_id, current_user())
     members = await _members(components().datastore, ticket_id)
     if not members:
@@ -24,7 +24,7 @@ async def archive(ticket_id: int) -> Response:
 
 
 async def volumes(ticket_id: int) -> Response:
-    """Raises Refused."""
+    """The volumes of the ticket's labels as CSV.  Raises Refused if the user may not read the ticket."""
     await submission.readable(ticket_id, current_user())
     found = await findings.labels(ticket_id)
     rows = [(label.value, label.name, label.volume_ml) for label in found]
@@ -35,7 +35,7 @@ async def volumes(ticket_id: int) -> Response:
 
 
 async def _members(datastore: Datastore, ticket_id: int) -> list[Member]:
-    """In a folder of the ticket's own, so that several archives can be unpacked in one place."""
+    """Files of the archive, in a folder named after the ticket, so that several archives can be unpacked in one place."""
     names = [file.name for file in await store.files(ticket_id, "results")]
     stamps = await datastore.stamps(ticket_id, "results", names)
     return [
@@ -72,7 +72,9 @@ def _sent(made: Archive, tag: str, name: str) -> Response:
 
 
 def _range(size: int, tag: str) -> tuple[int, int]:
-    """What is asked for; the whole if it is not one range, or of another archive.  Raises Refused."""
+    """Start and end of the requested bytes; the whole archive if the request has several ranges or is about another
+    version.  Raises Refused (416).
+    """
     asked, condition = request.range, request.if_range
     if asked is None or asked.units != "bytes" or len(asked.ranges) != 1:
         return 0, size

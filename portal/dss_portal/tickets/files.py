@@ -1,4 +1,4 @@
-"""Checks on the files of a ticket while they are uploaded: names, meshes, and the end of the ticket."""
+"""Checks on a ticket's files during their upload: names, meshes, and deletion of the ticket."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -17,15 +17,17 @@ LEFT_OUT = "Mesh layers left out, since ITK-SNAP does not upload their files: {}
 
 
 def check_name(area: Area, name: str) -> None:
-    """Raises Refused.  Of what users send, only what no client would save is refused: ITK-SNAP makes its names
-    itself, and scripts have used others for years.
+    """Raises Refused for a file name that not every system can store.
+
+    Result names are checked strictly; input names only for what no client could save, because ITK-SNAP makes its own
+    names and scripts have long used unusual ones.
     """
     if fault := file_names.problem(name, everywhere=area == "results"):
         raise Refused(f"Not every system can store the file '{name}': {fault}. Rename it.")
 
 
 async def check_twin(ticket_id: int, area: Area, name: str) -> None:
-    """Raises Refused if the results of the locked ticket have a file of the same name on some systems."""
+    """Raises Refused if the results of the locked ticket have a file whose name is the same on some systems."""
     if area != "results":
         return
     other = file_names.same_file(name, [file.name for file in await store.files(ticket_id, area)])
@@ -39,7 +41,7 @@ async def coming(
 ) -> AsyncIterator[None]:
     """A context for receiving and keeping a file.  If the ticket is deleted in the meantime, its files are removed.
 
-    ``check`` raises Refused if the ticket takes no file of this sender any more.
+    ``check`` raises Refused if the ticket no longer accepts files of this sender.
     """
     try:
         yield
@@ -52,9 +54,11 @@ async def coming(
 
 
 async def leave_out_meshes(datastore: Datastore, ticket_id: int, user: User) -> None:
-    """Remove mesh layers from the workspaces of a ticket that its user is about to submit; its log says so.
+    """Remove mesh layers without files from the workspaces of a ticket that its user is about to submit, and log this
+    for the user.
 
-    ITK-SNAP uploads no meshes, and opens no workspace of which a file is missing, so results could not be opened.
+    ITK-SNAP does not upload meshes, and cannot open a workspace whose files are incomplete, so it could not open the
+    results either.
     """
     if not await _has_workspace(ticket_id):
         return  # a lock is written to disk, too

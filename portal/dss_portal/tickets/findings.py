@@ -1,4 +1,4 @@
-"""What the segmentation of a ticket holds: its labels with their volumes, and the algorithm's verdict on it."""
+"""Facts about a ticket's segmentation: its labels with their volumes, and the algorithm's verdict."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ async def keep(ticket: Ticket, labels: Sequence[Label], verdict: str = "") -> No
 
 
 async def forget(ticket: Ticket) -> None:
-    """Likewise."""
+    """Delete the labels and the verdict of a ticket.  Call it in a transaction that has locked ``ticket``."""
     await keep(ticket, ())
 
 

@@ -1,4 +1,4 @@
-"""A waiting ticket is given out: everything that this writes, in one statement."""
+"""Writes everything that the grant of a waiting ticket changes, in one statement."""
 
 import logging
 import uuid
@@ -51,17 +51,17 @@ class Claimant:
 
     @property
     def line(self) -> str:
-        """For the ticket's log, as clients know it."""
+        """The line about the claim for the ticket's log, in the words that clients know."""
         return f"Ticket claimed by provider {self.provider} instance {self.instance}"
 
 
 def is_plain(ticket: Ticket) -> bool:
-    """True if the ticket waits, and its log does not report a missing program."""
+    """True if the ticket waits, and no missing program was reported in its log."""
     return ticket.status is Status.READY and not ticket.missed
 
 
 async def write(ticket: Ticket, service: Service, claimant: Claimant, lease_s: float) -> Claim:
-    """For a locked ticket that ``is_plain``, within the caller's transaction."""
+    """Claim a locked ticket that ``is_plain``, within the caller's transaction."""
     before, now = store.state_of(ticket), store.now()
     claim_id = uuid.uuid4().hex
     event = Claimed(claim_id=claim_id)

@@ -1,9 +1,9 @@
-"""Claims whose lease has expired.
+"""Ends claims whose lease has expired.
 
-Events of the holder renew a lease, and travel through the broker.  While the broker is away, or the
-portal that consumes the events is frozen, a lease may expire although its holder is alive.  So the
-question whether a lease has expired goes through the queue of the events, behind those that are under
-way, and is not asked before every program has had time to connect again.
+A lease is renewed by events of its holder, which travel through the broker.  While the broker is unavailable, or the
+portal that consumes the events is frozen, a lease may expire although its holder is alive.  So the question whether a
+lease has expired is sent through the queue of events, behind those that are on their way, and only after every program
+has had time to reconnect.
 """
 
 import time
@@ -18,11 +18,11 @@ from dss_portal.tickets import claims, store, submission
 from dss_portal.tickets.lifecycle import LeaseLapsed
 
 ASK_AGAIN_S = 30.0
-"""Time after which a question is asked again, in case it was lost with its portal."""
+"""Time after which a question is repeated, in case it was lost with a portal."""
 
 
 class Overdue:
-    """Asks about the claims whose lease seems to have expired, once the broker has been there for ``grace_s``."""
+    """Asks about claims whose lease seems to have expired, once the broker has been connected for ``grace_s`` seconds."""
 
     def __init__(self, broker: Broker, grace_s: float) -> None:
         self._broker = broker
@@ -31,7 +31,7 @@ class Overdue:
         self._asked: dict[str, float] = {}
 
     async def ask(self) -> int:
-        """Publish a question for each; the number of questions."""
+        """Publish a question for each such claim, and return their number."""
         now_s = time.monotonic()
         if not self._broker.connected:
             self._away_s = now_s

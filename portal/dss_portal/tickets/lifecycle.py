@@ -1,4 +1,4 @@
-"""The state machine of a ticket.  Every change of state is decided here.  Pure."""
+"""The state machine of a ticket, which decides every change of state.  Pure."""
 
 from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
@@ -11,7 +11,7 @@ FINISHED = frozenset({Status.SUCCESS, Status.FAILED, Status.TIMEOUT})
 
 @dataclass(frozen=True, kw_only=True)
 class TicketState:
-    """``claim_id`` names the current claim and is kept after the end; ``attempt`` counts from 1."""
+    """The state of a ticket.  ``claim_id`` is the current claim and is kept after the end; ``attempt`` counts from 1."""
 
     status: Status
     attempt: int = 1
@@ -77,12 +77,12 @@ class HolderRemoved:
 
 @dataclass(frozen=True, kw_only=True)
 class Retried:
-    """The user wants a ticket that did not succeed to be tried from the beginning."""
+    """The user wants to restart a ticket that failed or timed out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Requeued:
-    """A sysadmin wants a ticket that has not succeeded to start again, even if it is claimed."""
+    """A sysadmin wants to restart a ticket that has not succeeded, even if it is claimed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,11 +107,11 @@ Event: TypeAlias = (
 
 
 class IllegalAction(Exception):
-    """A user asked for what the ticket's state does not allow."""
+    """A user's action is not allowed in the ticket's state."""
 
 
 def apply(ticket: TicketState, event: Event) -> TicketState:
-    """The ticket after ``event``.  The same object back means that nothing is to be saved.
+    """The ticket after ``event``; the same object if nothing changes and nothing must be saved.
 
     Raises IllegalAction for a user's action that the state forbids; stale events are ignored.
     """
@@ -158,7 +158,7 @@ def _retried(ticket: TicketState) -> TicketState:
 
 
 def _deleted(ticket: TicketState) -> TicketState:
-    """Idempotent: a client that lost the answer deletes again."""
+    """The ticket after a deletion.  Idempotent: a client that lost the response sends the request again."""
     return ticket if ticket.status is Status.DELETED else replace(ticket, status=Status.DELETED)
 
 

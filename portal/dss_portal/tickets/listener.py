@@ -1,4 +1,4 @@
-"""Handlers of the messages for the portal: claims, and events that become the state that ITK-SNAP sees."""
+"""Handlers of the portal's messages: claims, and events, which change the state that ITK-SNAP shows."""
 
 import logging
 from typing import get_args
@@ -50,14 +50,14 @@ class Listener:
             metrics.PARKED.labels(message.__name__)
 
     async def on_claim(self, delivery: Delivery) -> None:
-        """A dispatcher asks for a ticket."""
+        """Answer a dispatcher's request for a ticket."""
         request = delivery.message
         if not isinstance(request, ClaimTicket):
             raise TypeError(f"{type(request).__name__} is no claim")
         delivery.reply(await claims.answer(request, self._settings.lease_s))
 
     async def on_event(self, delivery: Delivery) -> None:
-        """An event of a claimed ticket, a question about a lease, or the announcement of a dispatcher or worker."""
+        """Handle an event of a claimed ticket, a question about a lease, or the announcement of a dispatcher or worker."""
         match delivery.message:
             case ServiceAnnounced() as announced:
                 await services.announce(announced)
@@ -77,9 +77,10 @@ class Listener:
                 raise TypeError(f"{type(other).__name__} is no event for the portal")
 
     async def on_parked(self, delivery: Delivery) -> None:
-        """A message was moved to the dead letters.  A claim that it belongs to fails, and the user's log says so.
+        """Handle a message that was moved to the dead letters: its claim fails, if it has one, and the user's log says
+        so.
 
-        A ticket that waits is announced again by the reaper.
+        A waiting ticket is announced again by the reaper.
         """
         message = delivery.message
         metrics.PARKED.labels(type(message).__name__).inc()
@@ -127,7 +128,10 @@ class Listener:
         await claims.renew(event.claim_id)
 
     async def _log(self, ticket: Ticket, event: ClaimLogged, message_id: str) -> None:
-        """Attach the files before the line is added, which adopts them.  Once for each ``message_id``."""
+        """Add the event's line to the log, with its attached files.  Idempotent for one ``message_id``.
+
+        Files become attachments first, because the line adopts those that have no line yet.
+        """
         if event.attachments and not await store.has_log(message_id):
             for file in event.attachments:
                 await attachments.take_over(self._datastore, ticket.id, event.claim_id, file)
@@ -146,7 +150,9 @@ class Listener:
 
 
 async def _ignore(event: ClaimEvent) -> None:
-    """The sender of a heartbeat works on, so the withdrawal of its claim was lost: it is published again."""
+    """Ignore an event of a claim that has ended.  For a heartbeat, publish the withdrawal again: its sender still
+    works, so it has not received it.
+    """
     facts = {"ticket": event.ticket_id, "claim": event.claim_id}
     log.info("event of an old claim ignored", extra=facts)
     ticket = await Ticket.get_or_none(id=event.ticket_id)
@@ -158,8 +164,8 @@ async def _ignore(event: ClaimEvent) -> None:
 async def _concerned(message: Message, message_id: str) -> tuple[Ticket | None, str | None]:
     """The ticket, locked, and the claim that a message is about; None where there is none.
 
-    CheckResults names a claim, but does not end it: the provider was told that there is no answer, and
-    may ask again.
+    A CheckResults message names a claim, but its failure does not end the claim: the provider was told that there is no
+    verdict, and may ask again.
     """
     if isinstance(message, CheckResults):
         return None, None

@@ -1,4 +1,4 @@
-"""One ticket on a page: shown, deleted, kept after all, retried; by its user and by an admin."""
+"""Actions on a ticket's page, for its user and for admins: show, delete, undo the deletion, retry."""
 
 from quart import Response, request
 
@@ -16,7 +16,9 @@ _CONSEQUENCES = {
 
 
 async def show(ticket_id: int, base: str, *, as_admin: bool) -> Response:
-    """The whole ticket; ``base`` is where its actions are.  Raises Refused."""
+    """The page of the ticket; ``base`` is the address prefix of its actions.  Raises Refused if the user may not see
+    it.
+    """
     ticket = await submission.readable(ticket_id, current_user())
     await ticket.fetch_related("user", "service")
     return await page(
@@ -65,7 +67,7 @@ async def delete(ticket_id: int, *, back: str, listing: str) -> Response:
 
 
 async def undelete(ticket_id: int, *, back: str) -> Response:
-    """Raises Refused if it is too late."""
+    """Cancel the planned deletion and redirect to ``back``.  Raises Refused if the ticket is deleted already."""
     await deletions.undo(ticket_id, current_user())
     return await see_other(back, f"Ticket {ticket_id} stays.")
 

@@ -1,4 +1,4 @@
-"""All that the page of one ticket shows."""
+"""Collects the data for a ticket's page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,9 @@ FAILED = (Status.FAILED, Status.TIMEOUT)
 
 @dataclass(frozen=True, kw_only=True)
 class TicketView:
-    """``reason`` is why it failed; ``missed`` says that nobody serves it, while it waits."""
+    """The data of a ticket's page.  ``reason`` says why it failed; ``missed`` says, while it waits, which program is
+    missing.
+    """
 
     stages: tuple[Stage, ...]
     progress: float
@@ -61,7 +63,7 @@ class TicketView:
 
 
 async def view_of(datastore: Datastore, ticket: Ticket, *, with_claims: bool) -> TicketView:
-    """``ticket`` with its service and user."""
+    """Collect the data.  ``ticket`` must have its service and user loaded."""
     log = await store.newest_log(ticket.id, SHOWN_LINES)
     history = await overview.history(ticket.id)
     is_there = ticket.status is not Status.DELETED
@@ -98,7 +100,9 @@ def _picture(attached: Sequence[Attachment]) -> Attachment | None:
 
 
 async def _missed(ticket: Ticket) -> str:
-    """While the ticket waits; of a claimed one, its lease is watched."""
+    """A sentence about the program that is missing, while the ticket waits; "" otherwise.  A claimed ticket is watched
+    by its lease instead.
+    """
     if ticket.status not in {Status.INIT, Status.READY}:
         return ""
     standing = (await liveness.standings()).get(ticket.service.name)

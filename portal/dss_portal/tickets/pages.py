@@ -1,4 +1,4 @@
-"""``/tickets``: a user's own tickets."""
+"""``/tickets``: the pages of a user's own tickets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,7 +71,7 @@ async def rename(ticket_id: int) -> Response:
 
 @blueprint.post(f"/<{NUMBER}:ticket_id>/open")
 async def open_in_itksnap(ticket_id: int) -> Response:
-    """Raises Refused."""
+    """Create a link for ITK-SNAP and show it.  Raises Refused."""
     settings = components().settings
     address = await openings.open_results(
         ticket_id, current_user(), settings.open_link_s, settings.public_url
@@ -82,7 +82,7 @@ async def open_in_itksnap(ticket_id: int) -> Response:
 
 @blueprint.post(f"/<{NUMBER}:ticket_id>/close")
 async def close_link(ticket_id: int) -> Response:
-    """Raises Refused."""
+    """Revoke the link for ITK-SNAP.  Raises Refused."""
     await openings.close_results(ticket_id, current_user())
     return await see_other(addresses.ticket(ticket_id), "The link for ITK-SNAP has ended.")
 
@@ -104,7 +104,9 @@ async def retry(ticket_id: int) -> Response:
 
 @dataclass(frozen=True, kw_only=True)
 class Around:
-    """What a list of tickets shows about them, by ticket number; ``missed`` are sentences by service name."""
+    """Further data for a list of tickets, by ticket number; ``missed`` has sentences about missing programs, by service
+    name.
+    """
 
     places: dict[int, int]
     results: dict[int, int]

@@ -1,4 +1,4 @@
-"""Tells Prometheus, and the owners of waiting tickets, which services are served."""
+"""Reports to Prometheus, and to the owners of waiting tickets, which services are served."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 PERIOD_S = 2.0
 
 PATIENCE_S = 30.0
-"""Users are told of an absence that has lasted this long; a restart is shorter."""
+"""An absence is reported to users after this time; a restart is shorter."""
 
 _BATCH = 500
 
@@ -43,7 +43,7 @@ class Presence:
     """The presence of the programs of all services, as one portal sees it."""
 
     def __init__(self, broker: Broker, on_change: Callable[[], None] = lambda: None) -> None:
-        """``on_change`` is called when somebody has come or gone who serves a service."""
+        """``on_change`` is called when a program that serves a service has started or ended."""
         self._broker = broker
         self._on_change = on_change
         self._known: dict[str, tuple[int, Missed]] = {}
@@ -52,7 +52,7 @@ class Presence:
         self._bundles: set[str] = set()
 
     async def run(self) -> None:
-        """Look every PERIOD_S, until cancelled."""
+        """Call ``look`` every PERIOD_S, until cancelled."""
         while True:
             try:
                 await self.look()
@@ -64,7 +64,7 @@ class Presence:
             await asyncio.sleep(PERIOD_S)
 
     async def look(self) -> int:
-        """Look once; the number of tickets whose log got a line."""
+        """Measure and report once; returns the number of tickets whose log got a line."""
         found = await liveness.standings()
         known = {name: (each.dispatchers, each.missed) for name, each in found.items()}
         if known != self._known:
@@ -74,9 +74,9 @@ class Presence:
         return await self._tell(found)
 
     async def _measure(self, found: dict[str, Standing]) -> None:
-        """A service that is offered and was ever served has a series, with 0 while nobody serves it.
+        """Set the gauges.  Every service that is offered and was ever served has a series, 0 while it is not served.
 
-        A bundle whose workers are gone keeps its own.
+        A bundle whose workers have ended keeps its series.
         """
         served = {n: s.heard_at for n, s in found.items() if s.offered and s.heard_at is not None}
         for name in self._services - served.keys():
@@ -95,7 +95,7 @@ class Presence:
             metrics.WORKERS.labels(bundle).set(at_work[bundle])
 
     async def _tell(self, found: dict[str, Standing]) -> int:
-        """Report programs as missing only while the broker is connected, because heartbeats arrive through it."""
+        """Report missing programs only while the broker is connected, because heartbeats arrive through it."""
         if not self._broker.connected:
             self._since_s.clear()
             return 0
@@ -111,7 +111,9 @@ class Presence:
 
 
 async def _told(service: str, missed: Missed) -> int:
-    """How many tickets of ``service`` had been told otherwise, or nothing."""
+    """Report in the logs of the service's open tickets which program is missing, or that none is any more.  Returns the
+    number of logs that got a line; tickets whose log says so already are left out.
+    """
     category = "info" if missed is Missed.NOBODY else "warning"
     values = [missed.value, service, clock.now(), category, SENTENCES[missed]]
     rows = await get_connection("default").execute_query_dict(_TELL, values)

@@ -1,4 +1,4 @@
-"""How far a ticket is, from the chunks that its worker reported.  Pure."""
+"""Calculates a ticket's progress from the chunks that its worker reported.  Pure."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -8,7 +8,9 @@ from dss_portal.tickets.lifecycle import FINISHED
 
 
 class Chunk(Protocol):
-    """The part of the work from ``chunk_start`` to ``chunk_end`` (0..1), done to ``progress`` (0..1)."""
+    """The part of the work from ``chunk_start`` to ``chunk_end`` (0..1), of which the fraction ``progress`` (0..1) is
+    done.
+    """
 
     chunk_start: float
     chunk_end: float
@@ -22,7 +24,7 @@ def total(chunks: Iterable[Chunk]) -> float:
 
 
 def shown(status: Status, chunks: Iterable[Chunk]) -> float:
-    """What ITK-SNAP's progress bar shows: 0..1."""
+    """The value of ITK-SNAP's progress bar, 0..1."""
     if status is Status.CLAIMED:
         return total(chunks)
     return 1.0 if status in FINISHED else 0.0

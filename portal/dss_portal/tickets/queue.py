@@ -1,13 +1,13 @@
 """The order of waiting tickets, used for claims and for the place that users see.
 
-Users take turns at each service.  A user's first waiting ticket stands before every other's second,
-his second before every other's third, and so on.  Among tickets of the same number counts since
-when the user waits: since the ticket came or, if that is later, since a ticket of his was last given
-out.  The minutes of his tier's priority go ahead of that.  A ticket that was given back by a service
-which had lost it has had its turn: for it counts when it came.
+Users take turns at each service: the first waiting tickets of all users come before their second ones, these before
+their third ones, and so on.  Tickets of the same rank are ordered by the time since when their user waits: the later of
+the ticket's own arrival, and the last time that a ticket of the user was claimed.  The priority of the user's tier
+moves that time ahead by its minutes.  A ticket that returned to the queue because its claim was lost keeps its turn:
+its own arrival counts.
 
-So nobody waits for more than one ticket of each other user before his own, however many they have,
-apart from those of a tier with more priority, and before these for no longer than its minutes.
+So a user waits for at most one ticket of each other user before the user's own first one, however many the others have.
+Only tickets of a tier with more priority may come before, by no more than its minutes.
 """
 
 from collections.abc import Sequence
@@ -112,7 +112,7 @@ async def first(services: Sequence[str], service_ids: Sequence[int]) -> Ticket |
 
 
 async def note_turn(ticket: Ticket) -> None:
-    """Note that the user has had a turn, when the ticket is claimed."""
+    """Record that the user has had a turn, when the ticket is claimed."""
     service = await ticket.service
     await Turn.update_or_create(
         user_id=ticket.user_id, service=service.name, defaults={"at": store.now()}
@@ -120,7 +120,7 @@ async def note_turn(ticket: Ticket) -> None:
 
 
 async def place(ticket: Ticket) -> Place | None:
-    """None if the ticket does not wait."""
+    """The ticket's place in its queue; None if it does not wait."""
     service = await ticket.service
     return await place_of(service.name, ticket.id)
 
@@ -138,7 +138,9 @@ async def users_waiting() -> set[int]:
 
 
 async def position(ticket: Ticket) -> int:
-    """The number of the place.  For a ticket that does not wait: the number of waiting tickets that are not younger."""
+    """The number of the ticket's place.  For a ticket that does not wait: the number of waiting tickets that are not
+    younger.
+    """
     found = await place(ticket)
     if found is not None:
         return found.number

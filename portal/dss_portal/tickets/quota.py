@@ -1,7 +1,7 @@
 """Limits of a user: open tickets, stored bytes and files.
 
-The limits are exact for any number of requests and portals: every check is made in a transaction
-that holds the lock on the user's row.  Code that also needs a ticket's lock takes that one first.
+The limits are exact for any number of requests and portals: every check runs in a transaction that holds the lock on
+the user's row.  Code that also locks a ticket must lock the ticket first.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from dss_portal.refusals import Refused
 from dss_portal.tickets import store
 
 NAMED = 20
-"""Tickets named in the refusal; ITK-SNAP shows 1023 characters."""
+"""Number of tickets that a refusal names; ITK-SNAP shows 1023 characters."""
 
 
 async def lock(user_id: int) -> User:
@@ -29,16 +29,16 @@ def is_quiet(ticket: Ticket, quiet_s: float) -> bool:
 
 
 def quiet_ones(quiet_s: float) -> Q:
-    """``is_quiet`` for a query."""
+    """The condition ``is_quiet`` for a query."""
     before = store.now() - timedelta(seconds=quiet_s)
     silent = Q(uploaded_at__lt=before) | Q(uploaded_at__isnull=True, created_at__lt=before)
     return Q(Q(status=Status.INIT), silent)
 
 
 async def check_tickets(user_id: int, quiet_s: float, *, but: int | None = None) -> None:
-    """Raises Refused unless the user may have one open ticket more.
+    """Raises Refused if the user may not have one more open ticket.
 
-    ``but`` is the ticket that is about to count, and does not yet.
+    ``but`` is a ticket to leave out of the count: the one that is about to be opened.
     """
     user = await lock(user_id)
     tier = await Tier.get(name=user.tier_id)
@@ -57,7 +57,7 @@ async def _that_count(user_id: int, quiet_s: float, but: int | None) -> list[tup
 
 
 def _too_many(limit: int, counted: Sequence[tuple[int, Status]]) -> str:
-    """The first sentence is the one that clients know."""
+    """The refusal.  Clients know its first sentence."""
     named = ", ".join(f"{number} ({status.value})" for number, status in counted[:NAMED])
     more = f" and {len(counted) - NAMED} more" if len(counted) > NAMED else ""
     return (

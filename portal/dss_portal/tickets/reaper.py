@@ -1,4 +1,4 @@
-"""Finds what no message tells: expired leases, stages that take too long, lost announcements."""
+"""Acts when no message arrives: expired leases, stages that take too long, lost announcements."""
 
 import asyncio
 import logging
@@ -23,11 +23,11 @@ log = logging.getLogger(__name__)
 PERIOD_S = 2.0
 
 LONGEST_GRACE_S = 15.0
-"""Longest time that a program needs to connect to the broker again and to renew its lease."""
+"""Longest time that a program needs to reconnect to the broker and to renew its lease."""
 MAX_DOUBLINGS = 6
 """With the default setting, a ticket that waits for hours is announced about once an hour."""
 ANNOUNCE_S = 10.0
-"""Time that a round spends on announcements; the page of tickets at hand is finished."""
+"""Time limit for the announcements of one round; the current page of tickets is finished."""
 PAGE_TICKETS = 200
 
 # $1: the last ticket of the page before.  $2: now.  $3: the first wait, in seconds.
@@ -60,7 +60,9 @@ async def run(settings: Settings, datastore: Datastore, broker: Broker) -> None:
 
 
 async def sweep(settings: Settings, datastore: Datastore) -> int:
-    """End what is past its deadline, and announce waiting tickets again; the number of tickets touched."""
+    """End the tickets and claims that are past their deadline, announce waiting tickets again, and return the number of
+    tickets touched.
+    """
     touched = await deadlines.enforce(settings, datastore)
     until_s = time.monotonic() + ANNOUNCE_S
     async for forgotten in _forgotten(settings.reconcile_s):

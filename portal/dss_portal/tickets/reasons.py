@@ -1,4 +1,4 @@
-"""Why a ticket failed, in one sentence: the last line of its log that says so."""
+"""The reason why a ticket failed: the last line of its log that gives one."""
 
 from collections.abc import Iterable
 

@@ -1,8 +1,8 @@
-"""Disk quota reserved for an upload, in the database, so that parallel uploads add up.
+"""Reserves disk quota for an upload, in the database, so that parallel uploads add up.
 
 If the size of a file is announced, its space is reserved at the start, or the file is refused.  Otherwise the
-reservation grows with the file.  If no space is left, the older of two uploads waits for the younger one, so that
-they do not both fail.
+reservation grows with the file.  If no space is left, the older of two uploads waits for the younger one to end, so
+that they do not both fail.
 """
 
 import asyncio
@@ -29,7 +29,8 @@ GROWTH = 16
 """A file of unknown size reserves 1/GROWTH of its present size in advance."""
 SIGN_OF_LIFE_S = 10.0
 LATE_S = 30.0
-"""After ``upload_silence_s`` and this time without a heartbeat, an upload has died with its portal."""
+"""An upload counts as dead after ``upload_silence_s`` plus this time without a heartbeat, because its portal has ended.
+"""
 LOOK_S = 0.2
 
 # $1: the user.  $2, $3, $4: ticket, area and name of the file, which may replace another.
@@ -77,7 +78,7 @@ class Held:
         return max(0, self.max_stored_bytes - self.stored_bytes - self.coming_bytes)
 
     def ever_has(self, size_bytes: int) -> bool:
-        """True if ``size_bytes`` would fit without the other uploads."""
+        """True if a file of ``size_bytes`` would fit without the other uploads."""
         return self.stored_bytes + size_bytes <= self.max_stored_bytes
 
 

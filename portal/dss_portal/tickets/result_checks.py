@@ -1,4 +1,4 @@
-"""Asks a checking program whether the results of a provider over HTTP are sound; the portal reads no images."""
+"""Has a checking program check the results of a provider over HTTP; the portal does not read images."""
 
 import asyncio
 import logging
@@ -31,9 +31,9 @@ TOO_MANY = "The results are too many files to be checked; send fewer, or shorter
 
 
 async def require_accepted(broker: Broker, asked: CheckResults) -> ResultsAccepted:
-    """Wait for the verdict, without any connection to the database.
+    """Wait for the verdict, without holding a database connection.
 
-    Raises Refused if it is against the results, or if nobody gives one within ``patience_s``.
+    Raises Refused if the results are not accepted, or if no verdict comes within ``patience_s``.
     """
     match await _answered(broker, asked):
         case ResultsAccepted() as accepted:
@@ -63,7 +63,9 @@ async def _answered(broker: Broker, asked: CheckResults) -> Message | None:
 
 
 async def _next(conversation: Conversation, asked: CheckResults) -> Message | None:
-    """None if none comes in time.  A thread for each that waits would leave none for files."""
+    """The next message of the conversation; None if none comes in time.  It polls: a thread for each wait would leave
+    none for files.
+    """
     clock = asyncio.get_running_loop().time
     ends_s, renewed_s = clock() + asked.patience_s, clock()
     while clock() < ends_s:

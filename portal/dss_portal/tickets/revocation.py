@@ -1,4 +1,4 @@
-"""Ends the claims of users who have lost the right to serve the service.  Their tickets wait again."""
+"""Ends the claims of users who have lost the right to serve the service.  Their tickets return to the queue."""
 
 from tortoise.connection import get_connection
 

@@ -1,4 +1,4 @@
-"""``/api/tickets``: what ITK-SNAP's users do with tickets."""
+"""``/api/tickets``: the API with which ITK-SNAP's users create, submit and follow tickets."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -49,7 +49,7 @@ async def create() -> Response:
 @blueprint.get("/<int:ticket_id>/files/<any(input, results):area>")
 @signed_in
 async def file_listing(ticket_id: int, area: Area) -> Response:
-    """Always CSV, whatever the format asked for."""
+    """List the files of an area, always as CSV."""
     await _readable(ticket_id)
     rows = [(file.index, file.name) for file in await store.files(ticket_id, area)]
     return Response(csv_text(rows), content_type="text/csv")
@@ -135,7 +135,7 @@ async def queue_position(ticket_id: int) -> Response:
 @blueprint.get("/<int:ticket_id>/detail")
 @signed_in
 async def detail(ticket_id: int) -> Response:
-    """What ITK-SNAP polls every four seconds."""
+    """The state, progress and log of a ticket, which ITK-SNAP polls every four seconds."""
     ticket = await _readable(ticket_id)
     log = store.log_since(ticket_id, parameters.number("since", 0))
     done = progress.shown(ticket.status, await store.progress_chunks(ticket_id))

@@ -9,7 +9,7 @@ from dss_portal.models import Status, TicketHistory
 
 
 class Step(StrEnum):
-    """State of a stage; the values are classes of the style sheet."""
+    """The state of a stage; the values are CSS classes."""
 
     DONE = "past"
     NOW = "now"
@@ -59,7 +59,7 @@ def _stage(each: Status, history: Sequence[TicketHistory], status: Status, now: 
 
 
 def _is_before(each: Status, status: Status) -> bool:
-    """True if ``each`` comes before ``status``.  After a retry, the stage of the work is ahead again."""
+    """True if ``each`` comes before ``status``.  After a retry, the working stage is again still to come."""
     order = list(NAMES)
     return status not in order or order.index(each) < order.index(status)
 

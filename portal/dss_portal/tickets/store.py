@@ -117,7 +117,7 @@ def _goes_on(ticket: Ticket, event: lifecycle.Event) -> bool:
 
 
 async def begin_waiting(ticket: Ticket) -> None:
-    """Forget which missing program the log was told of, so that it is told anew."""
+    """Clear the missing program that the log was told of, so that it is reported anew."""
     if ticket.missed:
         ticket.missed = ""
         await ticket.save(update_fields=["missed"])
@@ -135,9 +135,9 @@ async def withdraw_claim(ticket: Ticket, claim_id: str) -> None:
 
 
 def _note_time(ticket: Ticket, before: TicketState) -> None:
-    """Set the times of its wait and of its attempt.
+    """Set the times of the ticket's wait and of its attempt.
 
-    A ticket whose claim ended keeps its place in the queue.
+    A ticket whose claim was lost keeps its place in the queue.
     """
     if ticket.status is Status.READY:
         ticket.announcements = 0
@@ -156,7 +156,7 @@ async def _save_state(ticket: Ticket) -> None:
 async def listed(user_id: int) -> AsyncIterator[Rows]:
     """Number, service and status of the user's tickets that are not deleted, by number, in pages.
 
-    Every client asks for it again and again, so no objects are made of the rows.
+    Every client polls it, so rows are not turned into objects.
     """
     last = 0
     while True:
@@ -173,7 +173,7 @@ async def listed(user_id: int) -> AsyncIterator[Rows]:
 
 
 async def create(user: User, service: Service) -> int:
-    """The number of a new ticket in ``init``, within the caller's transaction, which has checked the quota."""
+    """Create a ticket in ``init`` and return its number, within the caller's transaction, which has checked the quota."""
     values = [user.id, service.id, Status.INIT.value, now()]
     rows = await get_connection("default").execute_query_dict(_CREATE, values)
     return int(rows[0]["id"])
@@ -187,7 +187,7 @@ async def add_log(
     *,
     adopts: bool = True,
 ) -> int:
-    """Add a line for the user; its number.  If it ``adopts``, attachments without a line belong to it now.
+    """Add a line to the ticket's log and return its number.  ``adopts``: attachments without a line become its own.
 
     Idempotent for one ``message_id``.
     """
@@ -201,7 +201,7 @@ async def add_log(
 
 
 async def has_log(message_id: str) -> bool:
-    """Was the line that came with this message written before?"""
+    """True if the line of this message was written already."""
     return await TicketLog.exists(message_id=message_id)
 
 
@@ -218,7 +218,7 @@ async def log_since(ticket_id: int, since: int) -> AsyncIterator[list[LogLine]]:
 
 
 async def newest_log(ticket_id: int, limit: int) -> list[LogLine]:
-    """The last lines, by id."""
+    """The last lines of the log, by id."""
     entries = await TicketLog.filter(ticket_id=ticket_id).order_by("-id").limit(limit)
     return await _with_attachments(entries[::-1])
 
@@ -247,7 +247,7 @@ async def progress_chunks(ticket_id: int) -> list[TicketProgress]:
 
 
 async def shown_files(ticket_ids: Iterable[int]) -> dict[int, set[PurePosixPath]]:
-    """For each of these tickets, the places of what a client may fetch: files and attachments."""
+    """For each of these tickets, the paths of the files that a client may fetch: files and attachments."""
     shown: dict[int, set[PurePosixPath]] = {ticket_id: set() for ticket_id in ticket_ids}
     for part in in_parts(shown):
         for file in await TicketFile.filter(ticket_id__in=part):
@@ -265,7 +265,7 @@ async def files(ticket_id: int, area: Area) -> list[TicketFile]:
 
 
 async def file(ticket_id: int, area: Area, index: int) -> TicketFile:
-    """Raises Refused if there is none."""
+    """The file with that index.  Raises Refused if there is none."""
     found = None
     if index < 2**31:
         found = await TicketFile.get_or_none(ticket_id=ticket_id, area=area, index=index)
@@ -275,7 +275,7 @@ async def file(ticket_id: int, area: Area, index: int) -> TicketFile:
 
 
 async def register_file(ticket_id: int, area: Area, name: str, size_bytes: int) -> None:
-    """A file of a locked ticket; one of the same name keeps its index."""
+    """Add a file to a locked ticket; a file of the same name keeps its index."""
     values = [ticket_id, area, name, size_bytes]
     await get_connection("default").execute_query(_REGISTER_FILE, values)
 

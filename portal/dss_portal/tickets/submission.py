@@ -1,4 +1,4 @@
-"""A user's actions on a ticket: create, send files, submit, retry, delete."""
+"""A user's actions on a ticket: create, upload, submit, retry, delete."""
 
 from tortoise.transactions import in_transaction
 
@@ -23,7 +23,7 @@ from dss_portal.tickets.reservation import Reservation
 
 
 def not_found(ticket_id: int, user: User) -> Refused:
-    """The one answer to "does not exist", "not yours" and "not in the right state"."""
+    """The same refusal for a ticket that does not exist, belongs to another user, or is in the wrong state."""
     return Refused(
         f"Ticket {ticket_id} not found for user {user.id}",
         for_people=f"There is no ticket {ticket_id} of yours that this can be done with.",
@@ -48,7 +48,7 @@ async def readable_attachments(log_id: int, user: User) -> list[Attachment]:
 
 
 async def create(user: User, githash: str | None, name: str | None, quiet_s: float) -> int:
-    """A new ticket for the service with that hash, else that name.  Raises Refused.
+    """Create a ticket for the service with that hash, or else that name, and return its number.  Raises Refused.
 
     ``quiet_s`` is as for ``quota.is_quiet``, here and below.
     """
@@ -61,9 +61,9 @@ async def create(user: User, githash: str | None, name: str | None, quiet_s: flo
 async def receive_file(
     datastore: Datastore, reservation: Reservation, user: User, *, scrubs: bool
 ) -> None:
-    """Add a file to a ticket that is not yet submitted; a sysadmin may while it waits.
+    """Add a file to a ticket that is not yet submitted; a sysadmin may also add to a waiting one.
 
-    If it ``scrubs``, the paths of the sender's machine are removed before the file is kept.  Raises Refused.
+    ``scrubs``: the paths of the sender's machine are removed from the file before it is kept.  Raises Refused.
     """
     ticket_id, area, sent = reservation.ticket.id, reservation.area, reservation.sent
     _require_open(reservation.ticket, ticket_id, user)
@@ -88,7 +88,7 @@ async def receive_file(
 
 
 def _require_open(ticket: Ticket | None, ticket_id: int, user: User) -> None:
-    """Raises Refused unless the ticket takes files of the user."""
+    """Raises Refused unless the ticket accepts files of the user."""
     takes = {Status.INIT, Status.READY} if user.sysadmin else {Status.INIT}
     if ticket is None or ticket.status not in takes:
         raise not_found(ticket_id, user)
@@ -151,7 +151,7 @@ async def _begin_anew(datastore: Datastore, ticket: Ticket, line: str) -> None:
 
 
 async def delete(datastore: Datastore, ticket_id: int, user: User) -> None:
-    """Withdraw the user's ticket and remove its files.  May be repeated.  Raises Refused."""
+    """Delete the user's ticket and its files, and tell its holder to stop.  Idempotent.  Raises Refused."""
     await readable(ticket_id, user)
     await withdraw(datastore, ticket_id)
 

@@ -34,12 +34,12 @@ class Place:
 
     @property
     def number(self) -> int:
-        """1 for the next."""
+        """The place in the queue, from 1."""
         return self.own + self.others + 1
 
     @property
     def reason(self) -> str:
-        """A sentence for the user."""
+        """A sentence for the user about that place."""
         if self.number == 1:
             return "This ticket is the next."
         of_others = f"{self.others} of other users"
@@ -52,21 +52,21 @@ class Place:
 
 
 def log_row(line: LogLine) -> tuple[int, str, str, int, str]:
-    """A line of the log list: LOG_COLUMNS, attachments as their number."""
+    """A row of the log list, as in LOG_COLUMNS; attachments are given by their number."""
     entry = line.entry
     return entry.id, atime(entry.at), entry.category, len(line.attachments), entry.message
 
 
 def attachment_row(attachment: Attachment, public_url: str) -> tuple[int, str, str, str]:
-    """ATTACHMENT_COLUMNS; the link works in any browser, without a session."""
+    """A row as in ATTACHMENT_COLUMNS; the link works in any browser, without a session."""
     link = f"{public_url.rstrip('/')}/blobs/{attachment.public_id}"
     return attachment.id, attachment.description, attachment.mime_type, link
 
 
 def detail_around_log(status: Status, progress: float, place: Place | None) -> tuple[str, str]:
-    """What ITK-SNAP polls, as JSON: what goes before and after the lines of the log.
+    """The JSON that ITK-SNAP polls, in two parts: before and after the lines of the log.
 
-    The place in the queue, and why, is shown while the ticket waits.
+    The place in the queue, and its reason, is included while the ticket waits.
     """
     shown: dict[str, object] = {"status": status.value, "progress": progress}
     if status is Status.READY and place is not None:

@@ -39,7 +39,7 @@ class BoundedBody(Body):
         self.complete.set()
 
     def discard(self) -> None:
-        """Discard what waits to be read and what is still to come."""
+        """Discard the unread data, and all data that still arrives."""
         self._unwanted = True
         self.clear()
         self.has_space.set()
@@ -55,11 +55,11 @@ class BoundedRequest(Request):
 
 
 class BoundedConnection(ASGIHTTPConnection):
-    """Quart takes whatever the network brings into memory; this stops reading when enough waits.
+    """Stops reading from the network while enough data is unread; Quart would keep all of it in memory.
 
-    An answer ends the interest in the rest of the body.  The rest is read and dropped for LINGER_S
-    seconds, because a client whose connection is closed while it sends may never see the answer.
-    Afterwards the server closes the connection; it could not if something waited to be read.
+    When a response begins, the rest of the request's body is read and discarded for LINGER_S seconds, because a client
+    whose connection is closed while it sends may never see the response.  Afterwards the server closes the connection,
+    which is impossible with unread data.
     """
 
     async def handle_messages(self, request: Request, receive: ASGIReceiveCallable) -> None:
@@ -110,7 +110,9 @@ def _has_two_lengths() -> bool:
 
 
 async def _refuse_two_lengths() -> None:
-    """RFC 9112, section 6.1: a proxy may have taken the other one, and smuggle a request behind it."""
+    """Raises Refused for a request with both headers (RFC 9112, section 6.1): a proxy may have used the other one, so
+    that a second request could be hidden in the body.
+    """
     if _has_two_lengths():
         raise Refused("A request has a Content-Length or a Transfer-Encoding, not both.")
 
@@ -122,7 +124,9 @@ async def _close_after_two_lengths(response: Response) -> Response:
 
 
 class NormalisedPaths:
-    """Accept doubled slashes (a server address with a trailing one) and the public path prefix."""
+    """ASGI middleware that accepts doubled slashes (from a server address with a trailing slash) and the public path
+    prefix.
+    """
 
     def __init__(self, app: Any, prefix: str) -> None:
         self._app = app

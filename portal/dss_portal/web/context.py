@@ -1,4 +1,4 @@
-"""The portal's components, as requests reach them."""
+"""Gives requests access to the portal's components."""
 
 from quart import Quart, current_app
 
@@ -8,7 +8,7 @@ _KEY = "dss"
 
 
 def install(app: Quart, components: Components) -> None:
-    """Replaces components that were installed before."""
+    """Attach the components to the app, in place of earlier ones."""
     app.extensions[_KEY] = components
 
 

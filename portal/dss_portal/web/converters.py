@@ -1,11 +1,11 @@
-"""Rules for addresses that Werkzeug has no converter for."""
+"""URL converters that Werkzeug does not have."""
 
 from quart import Quart
 from werkzeug.routing import BaseConverter, Map
 
 
 class RegexConverter(BaseConverter):
-    """``<regex('[a-f0-9]+'):githash>``"""
+    """A path segment that matches a pattern: ``<regex('[a-f0-9]+'):githash>``."""
 
     def __init__(self, url_map: Map, pattern: str) -> None:
         super().__init__(url_map)

@@ -1,4 +1,4 @@
-"""Answers to requests that fail: a status and a plain sentence, never a page or a traceback."""
+"""Responses to requests that fail: a status and a plain sentence, without a page or a traceback."""
 
 import asyncio
 import errno
@@ -29,7 +29,7 @@ AWAY_S = 10
 
 
 def install(app: Quart) -> None:
-    """Answer every error in plain text, and OPTIONS like any method that an address does not have."""
+    """Respond to every error in plain text, and to OPTIONS as to any other method that is not allowed."""
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
 
     @app.errorhandler(Refused)
@@ -77,7 +77,7 @@ def install(app: Quart) -> None:
 
 
 def reference_answer(error: HTTPException) -> Response:
-    """The reference server's answer to an error of HTTP itself."""
+    """The reference server's response to an error of HTTP itself."""
     status = error.code or 500
     answer = plain(_WORDS.get(status, error.description or error.name), status)
     answer.headers["Content-Type"] = _TYPES.get(status, "text/html; charset=utf-8")
@@ -116,7 +116,7 @@ def _route() -> str | None:
 
 
 def _is_of_the_request(error: Exception) -> bool:
-    """Did the database or its model refuse a value of the request?"""
+    """True if the database or its model refused a value of the request."""
     if isinstance(error, OperationalError):
         return isinstance(error.__cause__, DataError | ValueError)  # the latter is of our driver
     return isinstance(error, ValidationError)

@@ -1,4 +1,4 @@
-"""Metrics of requests: how many, how long, how many bytes."""
+"""Metrics of requests: number, duration and bytes."""
 
 import time
 
@@ -14,11 +14,11 @@ from dss_observability import metrics
 
 SERVER_ERROR = 500
 PROBES = ("/readyz", "/healthz")
-"""A refused probe is an answer, not an error."""
+"""Routes of probes: status 503 there is an answer, not an error."""
 
 
 def install(app: Quart) -> None:
-    """Count and time every request, by the address's rule and not by the address."""
+    """Count and time every request, by its URL rule instead of its URL."""
     for way in ("token", "issuer"):
         for outcome in ("accepted", "refused"):
             metrics.SIGN_INS.labels(way, outcome)
@@ -41,7 +41,7 @@ def install(app: Quart) -> None:
 def counted(
     receive: ASGIReceiveCallable, send: ASGISendCallable
 ) -> tuple[ASGIReceiveCallable, ASGISendCallable]:
-    """The same, with the bytes of the bodies counted."""
+    """``receive`` and ``send``, with the bytes of the bodies counted."""
     coming, going = metrics.HTTP_BYTES.labels("in"), metrics.HTTP_BYTES.labels("out")
 
     async def receive_counted() -> ASGIReceiveEvent:

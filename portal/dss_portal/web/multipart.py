@@ -1,4 +1,4 @@
-"""Reads multipart forms piece by piece, with a bound on everything that is kept in memory."""
+"""Reads multipart forms piece by piece, with a limit on all data that is kept in memory."""
 
 from collections.abc import Iterator
 
@@ -22,9 +22,9 @@ MAX_PARTS = 100
 
 
 class BoundedDecoder(MultipartDecoder):
-    """Werkzeug's decoder keeps what comes before, between and after the parts without a limit.
+    """Werkzeug's decoder with limits: the original keeps any amount of data before, between and after the parts.
 
-    ``max_around_bytes`` bounds what comes before the first part, and what comes after the last one.
+    ``max_around_bytes`` limits the data before the first part, and after the last one.
     """
 
     def __init__(self, boundary: str, max_around_bytes: int) -> None:
@@ -37,9 +37,9 @@ class BoundedDecoder(MultipartDecoder):
         self._after_bytes = 0
 
     def pieces(self, received: bytes) -> Iterator[Field | File | Data]:
-        """The parts that these bytes complete.
+        """The parts that ``received`` completes.
 
-        Raises ValueError if it is no form, and Refused if it has too much around its parts.
+        Raises ValueError if it is not a multipart form, and Refused if there is too much data around its parts.
         """
         for start in range(0, len(received), SLICE_BYTES):
             self.receive_data(received[start : start + SLICE_BYTES])
@@ -47,7 +47,7 @@ class BoundedDecoder(MultipartDecoder):
             self._bound()
 
     def end(self) -> Iterator[Field | File | Data]:
-        """What is left.  Raises ValueError if the form is not complete."""
+        """The remaining parts.  Raises ValueError if the form is incomplete."""
         self.receive_data(None)
         yield from self._events()
 

@@ -1,7 +1,7 @@
-"""Reading forms and files as the old clients send them.
+"""Reads forms and files as old clients send them.
 
-ITK-SNAP's forms are not URL-encoded (``message=100% done, é``), and may come in the query as well;
-the body wins, and of a repeated name the last.
+ITK-SNAP's forms are not URL-encoded (``message=100% done, é``), and may also be in the query.  The body takes
+precedence, and the last of several fields with one name.
 """
 
 import asyncio
@@ -69,9 +69,9 @@ def number(name: str, default: int) -> int:
 
 
 async def chunks(within_s: float) -> AsyncIterator[bytes]:
-    """The body as it comes.
+    """The body as it arrives.
 
-    Raises Refused if the sender falls silent, or if the body is not complete after ``within_s``.
+    Raises Refused if the sender stops sending, or if the body is not complete after ``within_s`` seconds.
     """
     body = aiter(request.body)
     silence_s = components().settings.upload_silence_s
@@ -97,10 +97,10 @@ def _too_slow(silence_s: float, within_s: float, *, ended: bool) -> Refused:
 
 
 async def multipart(within_s: float) -> AsyncIterator[Field | File | Data]:
-    """The parts of a multipart body as they come.
+    """The parts of a multipart body as they arrive.
 
-    Raises Refused if it is malformed, cut off, not complete after ``within_s`` seconds, or too large
-    around its parts.
+    Raises Refused if it is malformed, truncated, not complete after ``within_s`` seconds, or has too much data around
+    its parts.
     """
     _, options = parse_options_header(request.headers.get("Content-Type"))
     decoder = BoundedDecoder(options.get("boundary", ""), components().settings.max_form_bytes)
@@ -115,7 +115,7 @@ async def multipart(within_s: float) -> AsyncIterator[Field | File | Data]:
 
 
 class Fields:
-    """The plain fields of a multipart form, taken part by part; files are passed over."""
+    """The plain fields of a multipart form, collected part by part; files are skipped."""
 
     def __init__(self) -> None:
         self._values: dict[str, bytearray] = {}
@@ -123,7 +123,7 @@ class Fields:
         self._size_bytes = 0
 
     def take(self, part: Field | File | Data) -> None:
-        """Raises Refused if the form is too large."""
+        """Add a part.  Raises Refused if the form is too large."""
         if isinstance(part, Field):
             self._count(len(part.name))
             self._current = self._values[part.name] = bytearray()
@@ -139,7 +139,7 @@ class Fields:
         _refuse_large_form(self._size_bytes)
 
     def texts(self) -> dict[str, str]:
-        """Raises Refused if one is not UTF-8."""
+        """The fields as text.  Raises Refused if one is not UTF-8."""
         return {name: _text(bytes(value)) for name, value in self._values.items()}
 
 

@@ -1,4 +1,6 @@
-"""Signed values that stay valid if they were signed by a portal whose clock is ahead; itsdangerous calls those expired."""
+"""Signed values that stay valid even if the clock of the portal that signed them is ahead; itsdangerous treats those as
+expired.
+"""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +14,7 @@ from dss_portal.database import clock
 
 
 class Serializer(URLSafeTimedSerializer):
-    """Values expire by their age; a time of signing in the future is accepted."""
+    """Signs values that expire by age; a signing time in the future is accepted."""
 
     def loads(  # type: ignore[override]  # the base class returns Any, or a pair
         self,
@@ -27,10 +29,10 @@ class Serializer(URLSafeTimedSerializer):
 
 
 class SessionInterface(SecureCookieSessionInterface):
-    """For the cookie that keeps a begun sign-in and messages for the next page."""
+    """Signs the cookie that keeps a begun sign-in, and messages for the next page."""
 
     def get_signing_serializer(self, app: Quart) -> URLSafeTimedSerializer | None:
-        """The base class's, with our times."""
+        """The base class's serializer, but of the class Serializer."""
         if not app.secret_key:
             return None
         keys = [*(app.config["SECRET_KEY_FALLBACKS"] or []), app.secret_key]
@@ -39,7 +41,7 @@ class SessionInterface(SecureCookieSessionInterface):
 
 
 class Auth(QuartAuth):
-    """The session in the database says how long a cookie is good; the cookie's own time says nothing."""
+    """Loads the cookie's session id without checking its age: the session in the database decides how long it is valid."""
 
     def load_token(self, token: str, app: Quart | None = None) -> str | None:
         app = app or current_app

@@ -1,4 +1,4 @@
-"""Gives each request an id, which every line of the log has, and a span in the client's trace."""
+"""Gives each request an id, which is in every log line, and a span in the client's trace."""
 
 import re
 import uuid
@@ -13,7 +13,7 @@ REQUEST_ID = "X-Request-Id"
 """Header of the request's id: sent by the client or its proxy, or made here; in the answer and in each log line."""
 
 UNTOLD = {"/healthz", "/readyz"}
-"""Paths without a span: probes ask for them all the time."""
+"""Paths without a span, because probes request them all the time."""
 
 
 def install(app: Quart) -> None:
@@ -47,13 +47,13 @@ def install(app: Quart) -> None:
 
 
 def _given_id() -> str | None:
-    """The id of the request's header, if it is harmless in a log."""
+    """The id in the request's header, if it is safe to log."""
     given = request.headers.get(REQUEST_ID, "")
     return given if re.fullmatch(r"[A-Za-z0-9-]{8,64}", given) else None
 
 
 def _attributes(route: str) -> Attributes:
-    """Without the address itself: it may hold a token, or the name of a file."""
+    """Attributes of a span, without the URL, which may contain a token or a file's name."""
     ticket = (request.view_args or {}).get("ticket_id")
     asked = {
         "http.request.method": request.method,

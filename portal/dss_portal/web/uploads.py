@@ -1,4 +1,4 @@
-"""Uploads and downloads of files, streamed."""
+"""Streams uploads and downloads of files."""
 
 import re
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ _EXTENDED_NAME = re.compile(r";\s*filename\*", re.IGNORECASE)
 
 
 async def file_part() -> Incoming:
-    """The multipart part ``myfile``.  Raises Refused if there is none, or if it is announced too large."""
+    """The multipart part ``myfile``.  Raises Refused if there is none, or if its announced size is too large."""
     limits = components().settings
     if (request.content_length or 0) > limits.max_upload_bytes + limits.max_form_bytes:
         raise too_large(limits.max_upload_bytes)
@@ -71,7 +71,7 @@ def _no_file() -> Refused:
 
 
 async def as_download(path: Path, name: str) -> Response:
-    """The file with its length, in ranges if asked.  Raises Refused if it has gone."""
+    """The file with its length, or the requested ranges of it.  Raises Refused if it does not exist any more."""
     answer = _private(await _sent(path, "application/octet-stream"))
     answer.headers["Content-Disposition"] = _attachment(name)
     answer.headers["Content-Transfer-Encoding"] = "binary"
@@ -80,7 +80,7 @@ async def as_download(path: Path, name: str) -> Response:
 
 
 async def as_inline(path: Path, mime_type: str) -> Response:
-    """For a browser to show, with that very type.  Raises Refused if the file has gone."""
+    """The file for display in a browser, with exactly that media type.  Raises Refused if it does not exist any more."""
     answer = _private(await _sent(path, mime_type))
     answer.headers["Content-Type"] = mime_type  # Quart would add a charset of its own
     return answer
@@ -101,7 +101,9 @@ def _private(answer: Response) -> Response:
 
 
 def _attachment(name: str) -> str:
-    """RFC 6266: the plain form that old clients read, and the exact one if that cannot hold the name."""
+    """The Content-Disposition of a download (RFC 6266): the plain form that old clients read, and the exact form if
+    that cannot express the name.
+    """
     simple = name.encode("ascii", "replace").decode().replace('"', "_").replace("\\", "_")
     disposition = f'attachment; filename="{simple}"'
     return disposition if simple == name else f"{disposition}; filename*=UTF-8''{quote(name)}"

@@ -1,7 +1,8 @@
-"""A ZIP archive made while it is sent: stored, not compressed (images are), so that its length is known before.
+"""A ZIP archive that is built while it is sent.  Its files are not compressed (images already are), so its length is
+known beforehand.
 
-Format: PKWARE's APPNOTE.TXT 6.3.10; ZIP64 where a file or the archive has 4 GB or more.  A file is read twice,
-since its checksum stands before it; in return every reader takes the archive, and a part of it can be sent alone.
+Format: PKWARE's APPNOTE.TXT 6.3.10; ZIP64 if a file or the archive has 4 GB or more.  Each file is read twice, because
+its checksum comes before it; so every reader accepts the archive, and a range of it can be sent alone.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ _PLAIN_FILE = 0o100644 << 16
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """A file; ``name`` is where it lies in the archive."""
+    """A file; ``name`` is its path in the archive."""
 
     name: str
     path: Path
@@ -31,11 +32,11 @@ class Member:
 
 
 class FileChanged(OSError):
-    """A file does not have the size that was announced; the answer has to be broken off."""
+    """A file does not have the announced size, so the response must be aborted."""
 
 
 class Archive:
-    """A ZIP archive of ``members``, which is made while it is sent."""
+    """A ZIP archive of ``members``, built while it is sent."""
 
     def __init__(self, members: Sequence[Member]) -> None:
         self._members = members
@@ -46,7 +47,7 @@ class Archive:
         return offset + len(self._directory([0] * len(self._members)))
 
     async def read(self, first: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
-        """Its bytes from ``first`` to before ``stop``.  Raises OSError if a file has gone or changed."""
+        """The bytes from ``first`` to before ``stop``.  Raises OSError if a file is missing or was changed."""
         end = self.size_bytes if stop is None else stop
         offset, sums = 0, []
         for member in self._members:
@@ -140,7 +141,7 @@ def _end(count: int, size: int, offset: int) -> bytes:
 
 
 def _moment(member: Member) -> tuple[int, int]:
-    """Time and date as MS-DOS had them, in UTC, from 1980 on."""
+    """MS-DOS time and date of a file, in UTC, not before 1980."""
     at = member.changed_at.astimezone(UTC)
     time = at.hour << 11 | at.minute << 5 | at.second // 2
     return time, max(at.year - 1980, 0) << 9 | at.month << 5 | at.day
