@@ -29,6 +29,16 @@ def put_in_place(temporary: Path, target: Path) -> None:
     sync(target.parent)
 
 
+def write_at(path: Path, offset: int, data: bytes) -> None:
+    """Write ``data`` into the existing file from ``offset`` on, and flush it to disk."""
+    with path.open("r+b", buffering=0) as file:
+        file.seek(offset)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[file.write(rest) :]
+        os.fsync(file.fileno())
+
+
 @contextmanager
 def replacing(target: Path, *, mode: int | None = None) -> Iterator[Path]:
     """The block writes the path that it gets, a name beside ``target``; afterwards it is ``target``.

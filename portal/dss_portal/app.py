@@ -20,6 +20,7 @@ from dss_portal.polls.answering import App, Polls
 from dss_portal.polls.callers import Callers
 from dss_portal.polls.snapshots import Snapshots
 from dss_portal.providers import routes as providers
+from dss_portal.resumable import routes as resumable
 from dss_portal.services import routes as services
 from dss_portal.settings import Settings
 from dss_portal.tickets import routes as tickets
@@ -30,6 +31,7 @@ FEATURES = (
     openid,
     services,
     tickets,
+    resumable,
     providers,
     admin,
     dead_letters,

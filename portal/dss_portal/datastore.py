@@ -1,6 +1,7 @@
 """Files on the shared volume.  Each is written to a temporary name and published by renaming it."""
 
 import asyncio
+import hashlib
 import os
 import shutil
 import uuid
@@ -13,8 +14,8 @@ import aiofiles
 
 from dss_datastore import layout, volume
 from dss_datastore.layout import Area
-from dss_datastore.space import is_disk_full
-from dss_datastore.writing import put_in_place, sync
+from dss_datastore.space import has_free, is_disk_full
+from dss_datastore.writing import link, put_in_place, sync, write_at
 from dss_observability import metrics
 from dss_portal.receiving import BLOCK_BYTES, Writing
 from dss_portal.refusals import Refused
@@ -107,6 +108,51 @@ class Datastore:
         except BaseException:
             self.discard(temporary)
             raise
+
+    async def begin_part(self, ticket_id: int, part: str, size_bytes: int) -> None:
+        """Create the part of a resumable upload, empty, where ``keep`` expects it.
+
+        Raises Refused if the disk has no room for ``size_bytes``.
+        """
+        path = self._part(ticket_id, part)
+
+        def begin() -> None:
+            volume.make_folder(path.parent)
+            if not has_free(path.parent, size_bytes):
+                raise no_room()
+            path.touch(exist_ok=False)
+            sync(path.parent)
+
+        await self._on_disk(begin)
+
+    async def add_to_part(self, ticket_id: int, part: str, offset: int, block: bytes) -> None:
+        """The bytes are on disk when this returns.  Raises Refused if there is no room for them."""
+        try:
+            await self._on_disk(write_at, self._part(ticket_id, part), offset, block)
+        except OSError as error:
+            if is_disk_full(error):
+                raise no_room() from error
+            raise
+
+    async def remove_part(self, ticket_id: int, part: str) -> None:
+        await self._on_disk(self._part(ticket_id, part).unlink, missing_ok=True)
+
+    async def part_sha256(self, ticket_id: int, part: str) -> str:
+        """In hexadecimal digits.  Raises FileNotFoundError."""
+        return await self._on_disk(_sha256, self._part(ticket_id, part))
+
+    async def twin_of_part(self, ticket_id: int, part: str) -> Path:
+        """A temporary file as ``receive`` makes it, with the bytes of the part, which stays until it is removed.
+
+        A portal that is killed while it stores the file can therefore do so again.  Raises FileNotFoundError.
+        """
+        path = self._part(ticket_id, part)
+        twin = path.with_name(f".{uuid.uuid4().hex}.part")
+        await self._on_disk(link, path, twin)
+        return twin
+
+    def _part(self, ticket_id: int, part: str) -> Path:
+        return self._root / layout.area_dir(ticket_id, "input") / f".{part}.part"
 
     async def scrub(self, temporary: Path, ticket_id: int) -> int:
         """Remove facts about the sender's machine from a received file, and return its new size."""
@@ -263,6 +309,11 @@ def _copy(source: Path, target: Path) -> int:
     except OSError:
         target.unlink(missing_ok=True)
         raise
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

@@ -91,7 +91,7 @@ class Lifespan:
         rounds: dict[str, Work] = {
             "outbox relay": parts.relay.run,
             "reaper": lambda: reaper.run(settings, datastore, parts.broker),
-            "cleanup": lambda: cleanup.run(datastore, settings.tidy_s),
+            "cleanup": lambda: cleanup.run(datastore, settings),
             "gauges": lambda: gauges.watch(datastore),
             "presence": Presence(parts.broker, parts.streams.tell_services).run,
             "live pages": parts.streams.tell_queues,

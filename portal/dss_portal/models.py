@@ -344,6 +344,30 @@ class Upload(Model):
         indexes = (("user_id",),)
 
 
+class ResumableUpload(Model):
+    """A file of a ticket that comes by the tus protocol, over any number of connections.
+
+    The first ``received_bytes`` of its part are on disk.  ``holder`` names the request that writes to it, which was
+    heard of at ``heard_at``; "" is none.  ``sha256`` is what the client says of the whole file, "" if it does not or
+    if that is checked already.  ``finished`` says that the part has become the file ``name`` of the ticket.
+    """
+
+    id = fields.CharField(max_length=32, primary_key=True)
+    ticket: fields.ForeignKeyRelation[Ticket] = fields.ForeignKeyField("portal.Ticket")
+    name = fields.CharField(max_length=255)
+    length_bytes = fields.BigIntField()
+    received_bytes = fields.BigIntField(db_default=0)
+    holder = fields.CharField(max_length=32, db_default="")
+    heard_at = fields.DatetimeField()
+    sha256 = fields.CharField(max_length=64, db_default="")
+    finished = fields.BooleanField(db_default=False)
+    ticket_id: int
+
+    class Meta(Model.Meta):
+        table = "resumable_upload"
+        indexes = (("ticket_id",),)
+
+
 class TicketLog(Model):
     """``message_id`` is that of the event it came with, so that an event told twice is logged once."""
 

@@ -77,6 +77,31 @@ async def test_an_upload_to_a_full_disk_is_refused_and_leaves_nothing(
     assert status == 200
 
 
+async def test_a_resumable_upload_goes_on_when_a_full_disk_has_room_again(
+    portal: Portal, disk: Path
+) -> None:
+    await portal.announce_service()
+    ann = await portal.user()
+    ticket, data = await new_ticket(ann), os.urandom(3 << 20)
+    tus = {"Tus-Resumable": "1.0.0", "Upload-Metadata": "filename YS5yYXc="}
+    uploads = f"/api/tickets/{ticket}/uploads"
+    too_much = await ann.post(uploads, headers={**tus, "Upload-Length": str(9 << 20)})
+    begun = await ann.post(uploads, headers={**tus, "Upload-Length": str(len(data))})
+    adding = {**tus, "Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
+    fill(disk, but_bytes=1 << 20)
+
+    refused = await ann.patch(begun.headers["Location"], headers=adding, data=data)
+
+    assert too_much.status_code == refused.status_code == 507
+    assert await refused.get_data(as_text=True) == NOT_STORED
+    make_room(disk)
+    asked = await ann.head(begun.headers["Location"], headers=tus)
+    assert asked.headers["Upload-Offset"] == "0"
+    taken = await ann.patch(begun.headers["Location"], headers=adding, data=data)
+    assert taken.status_code == 204
+    assert await text(ann, f"/api/tickets/{ticket}/files/input") == "0,a.raw\r\n"
+
+
 async def test_a_disk_without_any_room_is_named_where_a_folder_cannot_be_made(
     portal: Portal, disk: Path
 ) -> None:

@@ -94,6 +94,7 @@ async def test_an_upgrade_keeps_the_tickets_and_knows_since_when_they_wait(
             "0015_openings",
             "0016_notifications",
             "0017_runs",
+            "0018_resumable_uploads",
         ]
 
         async with database.connected(f"{base}/{name}"):

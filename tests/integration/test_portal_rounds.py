@@ -123,7 +123,7 @@ async def test_a_folder_that_cannot_be_tidied_holds_nothing_else(
 
     monkeypatch.setattr(Datastore, "has_ticket", has)
     monkeypatch.setattr(Datastore, "remove_ticket", fails)
-    await cleanup.clean_all(datastore)
+    await cleanup.clean_all(datastore, portal.settings)
 
     assert not (portal.datastore / layout.ticket_dir(sound)).exists()
     expired = LoginToken.filter(expires_at__lt=datetime.now(UTC) - timedelta(milliseconds=1))

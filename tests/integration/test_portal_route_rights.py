@@ -89,6 +89,7 @@ class Scene:
             "category": "info",
             "which": "all",
             "public_id": "0" * 32,
+            "upload_id": "0" * 32,
             "token": "0" * 32,
             "name": "w.itksnap",
             "filename": "portal.css",
@@ -201,10 +202,11 @@ async def _asked(scene: Scene, method: str, rule: str, role: str) -> Response:
     answer: Response | None = None
     try:
         async with in_transaction():
-            if method == "GET":
-                answer = await client.get(address, headers=headers)
-            else:
+            if method == "POST":
                 answer = await client.post(address, headers=headers, form=scene.form(rule, role))
+            else:
+                ask = {"GET": client.get, "PATCH": client.patch, "DELETE": client.delete}[method]
+                answer = await ask(address, headers=headers)
             raise _Undo
     except _Undo:
         assert answer is not None

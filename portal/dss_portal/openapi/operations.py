@@ -27,6 +27,7 @@ class Operation:
 
 
 _T = "/api/tickets/{ticket_id}"
+_U = f"{_T}/uploads"
 _P = "/api/pro/tickets/{ticket_id}"
 _A = "/api/admin/providers/{provider}"
 _S = "/api/pro/services"
@@ -59,6 +60,26 @@ OPERATIONS = (
     Operation("get", f"{_T}/files/{{area}}", "Files of an area: index and name", gives="csv"),
     Operation("post", f"{_T}/files/{{area}}", "Add a file before submitting", sends_file=True),
     Operation("get", f"{_T}/files/{{area}}/{{index}}", "A file", gives="bytes"),
+    Operation(
+        "options",
+        _U,
+        "Which resumable uploads (tus) there are",
+        gives="nothing",
+        status=204,
+        public=True,
+    ),
+    Operation(
+        "post", _U, "Begin a resumable upload (tus); its address", gives="nothing", status=201
+    ),
+    Operation("patch", f"{_U}/{{upload_id}}", "Go on with an upload", gives="nothing", status=204),
+    Operation(
+        "post",
+        f"{_U}/{{upload_id}}",
+        "The same, by X-HTTP-Method-Override",
+        gives="nothing",
+        status=204,
+    ),
+    Operation("delete", f"{_U}/{{upload_id}}", "Give an upload up", gives="nothing", status=204),
     Operation("get", f"{_T}/status", "The ticket's state"),
     Operation("post", f"{_T}/status", "Submit the ticket", form=("status!",)),
     Operation("get", f"{_T}/log", "The ticket's log", query=("since",), gives="table"),

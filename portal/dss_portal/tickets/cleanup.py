@@ -22,7 +22,9 @@ from dss_portal.datastore import Datastore
 from dss_portal.estimates import runs
 from dss_portal.models import Status, Ticket, TicketHistory
 from dss_portal.openings import store as openings
+from dss_portal.resumable import store as resumable
 from dss_portal.services import liveness
+from dss_portal.settings import Settings
 from dss_portal.tickets import reservation, store
 from dss_portal.tickets.lifecycle import FINISHED
 
@@ -40,12 +42,12 @@ LATELY = timedelta(hours=1)
 """Tickets that ended within this time are checked thoroughly: each file is compared with those that clients see."""
 
 
-async def run(datastore: Datastore, every_s: float) -> None:
-    """Clean up every ``every_s`` seconds until cancelled."""
+async def run(datastore: Datastore, settings: Settings) -> None:
+    """Clean up every ``tidy_s`` seconds until cancelled."""
     while True:
-        await asyncio.sleep(every_s)
+        await asyncio.sleep(settings.tidy_s)
         try:
-            await clean_all(datastore)
+            await clean_all(datastore, settings)
         except Exception as error:
             if await waiting.for_schema(error):
                 continue
@@ -53,12 +55,13 @@ async def run(datastore: Datastore, every_s: float) -> None:
             log.warning("files not cleaned, trying again", extra=facts, exc_info=trace)
 
 
-async def clean_all(datastore: Datastore) -> None:
+async def clean_all(datastore: Datastore, settings: Settings) -> None:
     """Do every kind of cleaning once; one that fails does not stop the others."""
     work: tuple[Callable[[], Awaitable[object]], ...] = (
         partial(clean_ended, datastore),
         partial(accounts.forget_expired, accounts.SESSION_LIFE_S),
         reservation.delete_dead,
+        partial(resumable.remove_stale, datastore, settings),
         liveness.delete_expired,
         openings.forget_expired,
         runs.forget_old,

@@ -35,6 +35,7 @@ LOOK_S = 0.2
 
 # $1: the user.  $2, $3, $4: ticket, area and name of the file, which may replace another.
 # $5: this upload.  $6: only uploads with a heartbeat since then count as active.
+# $7: this resumable upload; its size is reserved from its beginning to its end.
 _HELD = """
 WITH own AS (SELECT id FROM ticket WHERE user_id = $1),
     file AS (
@@ -49,12 +50,16 @@ WITH own AS (SELECT id FROM ticket WHERE user_id = $1),
     coming AS (
         SELECT count(*) AS files, coalesce(sum(reserved_bytes), 0) AS bytes,
             count(*) FILTER (WHERE id > $5) AS younger
-        FROM upload WHERE user_id = $1 AND id <> $5 AND heard_at > $6)
+        FROM upload WHERE user_id = $1 AND id <> $5 AND heard_at > $6),
+    resumed AS (
+        SELECT count(*) AS files, coalesce(sum(length_bytes), 0) AS bytes
+        FROM resumable_upload
+        WHERE ticket_id IN (SELECT id FROM own) AND NOT finished AND id <> $7)
 SELECT tier.max_stored_bytes, tier.max_files, coming.younger,
     (file.bytes + attached.bytes - replaced.bytes)::bigint AS stored_bytes,
-    coming.bytes::bigint AS coming_bytes,
-    file.files - replaced.files + coming.files AS files
-FROM file, attached, replaced, coming,
+    (coming.bytes + resumed.bytes)::bigint AS coming_bytes,
+    file.files - replaced.files + coming.files + resumed.files AS files
+FROM file, attached, replaced, coming, resumed,
     user_account JOIN tier ON tier.name = user_account.tier_id WHERE user_account.id = $1
 """
 
@@ -76,6 +81,13 @@ class Held:
     @property
     def room_bytes(self) -> int:
         return max(0, self.max_stored_bytes - self.stored_bytes - self.coming_bytes)
+
+    def require(self, size_bytes: int) -> None:
+        """Raises Refused unless the user may have one more file of ``size_bytes``."""
+        if self.files >= self.max_files:
+            raise _too_many_files(self)
+        if self.room_bytes < size_bytes:
+            raise _no_room(self)
 
     def ever_has(self, size_bytes: int) -> bool:
         """True if a file of ``size_bytes`` would fit without the other uploads."""
@@ -118,15 +130,10 @@ class Reservation:
     async def _take(self) -> None:
         async with in_transaction():
             ticket = await store.locked(self.ticket.id)
-            if ticket is not None and quota.is_quiet(ticket, self._settings.quiet_upload_s):
-                quiet_s = self._settings.quiet_upload_s
-                await quota.check_tickets(ticket.user_id, quiet_s, but=ticket.id)
+            await let_count(ticket, self._settings.quiet_upload_s)
             held = await self._held()
-            if held.files >= held.max_files:
-                raise _too_many_files(held)
             least_bytes, most_bytes = self._sizes()
-            if held.room_bytes < least_bytes:
-                raise _no_room(held)
+            held.require(least_bytes)
             self._reserved_bytes = min(most_bytes, held.room_bytes)
             made = await Upload.create(
                 user_id=self.ticket.user_id,
@@ -150,10 +157,7 @@ class Reservation:
     async def convert(self, size_bytes: int) -> None:
         """Release the reservation in the transaction that registers the file.  Raises Refused if it does not fit."""
         held = await self._held()
-        if held.files >= held.max_files:
-            raise _too_many_files(held)
-        if held.room_bytes < size_bytes:
-            raise _no_room(held)
+        held.require(size_bytes)
         await Upload.filter(id=self._id).delete()
         await self._touch()
         self._converted = True
@@ -192,19 +196,33 @@ class Reservation:
         return False
 
     async def _held(self) -> Held:
-        """The user's quota and use.  Call it in a transaction; it locks the user until that ends."""
-        user_id = self.ticket.user_id
-        await quota.lock(user_id)
-        since = store.now() - timedelta(seconds=self._settings.upload_silence_s + LATE_S)
-        file = [self.ticket.id, self.area, self.sent.name]
-        rows: list[dict[str, Any]] = await get_connection("default").execute_query_dict(
-            _HELD, [user_id, *file, self._id, since]
+        return await held_without(
+            self.ticket, self.area, self.sent.name, self._settings, upload=self._id
         )
-        return Held(**rows[0])
 
     async def _touch(self) -> None:
         self._told_s = time.monotonic()
         await Ticket.filter(id=self.ticket.id).update(uploaded_at=store.now())
+
+
+async def let_count(ticket: Ticket | None, quiet_s: float) -> None:
+    """A locked ticket that was quiet counts again.  Raises Refused if its user has too many that count."""
+    if ticket is not None and quota.is_quiet(ticket, quiet_s):
+        await quota.check_tickets(ticket.user_id, quiet_s, but=ticket.id)
+
+
+async def held_without(
+    ticket: Ticket, area: Area, name: str, settings: Settings, *, upload: int = 0, resumed: str = ""
+) -> Held:
+    """The quota of the ticket's user, and its use without the upload of that file itself.
+
+    Call it in a transaction; it locks the user until that ends.
+    """
+    await quota.lock(ticket.user_id)
+    since = store.now() - timedelta(seconds=settings.upload_silence_s + LATE_S)
+    values = [ticket.user_id, ticket.id, area, name, upload, since, resumed]
+    rows: list[dict[str, Any]] = await get_connection("default").execute_query_dict(_HELD, values)
+    return Held(**rows[0])
 
 
 async def delete_dead() -> None:

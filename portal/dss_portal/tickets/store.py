@@ -18,6 +18,7 @@ from dss_portal.database import clock
 from dss_portal.formats import PAGE_ROWS, Rows
 from dss_portal.models import (
     Attachment,
+    ResumableUpload,
     Service,
     Status,
     Ticket,
@@ -281,5 +282,8 @@ async def register_file(ticket_id: int, area: Area, name: str, size_bytes: int) 
 
 
 async def forget_files(ticket_id: int, area: Area | None = None) -> None:
+    """Also of files that are still coming, unless only those of one area are to be forgotten."""
     found = TicketFile.filter(ticket_id=ticket_id)
     await (found.filter(area=area) if area else found).delete()
+    if area is None:
+        await ResumableUpload.filter(ticket_id=ticket_id).delete()

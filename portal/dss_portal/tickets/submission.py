@@ -1,8 +1,11 @@
 """A user's actions on a ticket: create, upload, submit, retry, delete."""
 
+from pathlib import Path
+
 from tortoise.transactions import in_transaction
 
 from dss_broker.messages import TicketReady, TicketWithdrawn
+from dss_datastore.layout import Area
 from dss_observability import tracing
 from dss_portal.attachments import store as attachments
 from dss_portal.datastore import Datastore
@@ -66,11 +69,11 @@ async def receive_file(
     ``scrubs``: the paths of the sender's machine are removed from the file before it is kept.  Raises Refused.
     """
     ticket_id, area, sent = reservation.ticket.id, reservation.area, reservation.sent
-    _require_open(reservation.ticket, ticket_id, user)
+    require_open(reservation.ticket, ticket_id, user)
     files.check_name(area, sent.name)
 
     async def check() -> None:
-        _require_open(await Ticket.get_or_none(id=ticket_id), ticket_id, user)
+        require_open(await Ticket.get_or_none(id=ticket_id), ticket_id, user)
 
     async with reservation, files.coming(datastore, ticket_id, check):
         temporary, size_bytes = await datastore.receive(ticket_id, area, reservation.watched())
@@ -78,16 +81,25 @@ async def receive_file(
             if scrubs and area == "input":
                 size_bytes = await datastore.scrub(temporary, ticket_id)
             async with in_transaction():
-                _require_open(await store.locked(ticket_id), ticket_id, user)
+                require_open(await store.locked(ticket_id), ticket_id, user)
                 await files.check_twin(ticket_id, area, sent.name)
                 await reservation.convert(size_bytes)
-                await datastore.keep(temporary, sent.name)
-                await store.register_file(ticket_id, area, sent.name, size_bytes)
+                await store_file(
+                    datastore, ticket_id, area, temporary, name=sent.name, size_bytes=size_bytes
+                )
         finally:
             datastore.discard(temporary)
 
 
-def _require_open(ticket: Ticket | None, ticket_id: int, user: User) -> None:
+async def store_file(
+    datastore: Datastore, ticket_id: int, area: Area, temporary: Path, *, name: str, size_bytes: int
+) -> None:
+    """Make a received file one of the locked ticket's files, within the caller's transaction."""
+    await datastore.keep(temporary, name)
+    await store.register_file(ticket_id, area, name, size_bytes)
+
+
+def require_open(ticket: Ticket | None, ticket_id: int, user: User) -> None:
     """Raises Refused unless the ticket accepts files of the user."""
     takes = {Status.INIT, Status.READY} if user.sysadmin else {Status.INIT}
     if ticket is None or ticket.status not in takes:

@@ -1,0 +1,157 @@
+"""Takes the bytes of one request to a resumable upload."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from tortoise.transactions import in_transaction
+
+from dss_observability import metrics
+from dss_portal.database import clock
+from dss_portal.datastore import Datastore
+from dss_portal.models import ResumableUpload, User
+from dss_portal.refusals import Refused
+from dss_portal.resumable import store
+from dss_portal.settings import Settings
+
+BLOCK_BYTES = 4 * 2**20
+BLOCK_S = 1.0
+"""A block is written when it has BLOCK_BYTES, or when it began BLOCK_S ago; a killed portal loses no more."""
+HEARD_S = 10.0
+
+
+class Receiver:
+    """Adds to the upload on behalf of ``user``, whose rights are checked already."""
+
+    def __init__(self, datastore: Datastore, settings: Settings, user: User) -> None:
+        self._datastore = datastore
+        self._settings = settings
+        self._user = user
+
+    async def take(
+        self, ticket_id: int, upload_id: str, offset: int, data: AsyncIterator[bytes]
+    ) -> ResumableUpload:
+        """Append ``data``, which begins at ``offset``; the file is stored when it is complete.
+
+        What came before a cut is kept.  Raises Refused: 409 for another offset than the upload has, 423 while
+        another request writes to it.
+        """
+        async with self._held(ticket_id, upload_id) as (upload, holder):
+            if upload.received_bytes != offset:
+                raise Refused(
+                    f"The upload has {upload.received_bytes} bytes; go on from there, not from {offset}.",
+                    409,
+                )
+            if not upload.finished:
+                async with store.part_needed(upload):
+                    await self._receive(upload, holder, data)
+                await self._finish(upload, holder)
+        return await store.find(ticket_id, upload_id)
+
+    async def looked_at(self, ticket_id: int, upload_id: str) -> ResumableUpload:
+        """The upload.  If a portal died after the last byte and before the file was stored, it is stored now."""
+        upload = await store.find(ticket_id, upload_id)
+        if upload.finished or upload.received_bytes < upload.length_bytes:
+            return upload
+        async with self._held(ticket_id, upload_id) as (upload, holder):
+            await self._finish(upload, holder)
+        return await store.find(ticket_id, upload_id)
+
+    @asynccontextmanager
+    async def _held(
+        self, ticket_id: int, upload_id: str
+    ) -> AsyncIterator[tuple[ResumableUpload, str]]:
+        upload, holder = await store.hold(ticket_id, upload_id)
+        try:
+            with metrics.UPLOADS_IN_FLIGHT.track_inprogress():
+                yield upload, holder
+        finally:
+            await store.release(upload_id, holder)
+
+    async def _receive(
+        self, upload: ResumableUpload, holder: str, data: AsyncIterator[bytes]
+    ) -> None:
+        blocks = _Blocks(self._datastore, upload, holder)
+        try:
+            async for piece in data:
+                await blocks.put(piece)
+        finally:  # the connection may be cut
+            await blocks.write()
+
+    async def _finish(self, upload: ResumableUpload, holder: str) -> None:
+        if upload.finished or upload.received_bytes < upload.length_bytes:
+            return
+        async with _hold_kept(upload.id, holder), store.part_needed(upload):
+            await store.finish(self._datastore, self._settings, self._user, upload, holder)
+
+
+class _Blocks:
+    """Collects pieces, and writes them in blocks; moves ``upload.received_bytes``."""
+
+    def __init__(self, datastore: Datastore, upload: ResumableUpload, holder: str) -> None:
+        self._datastore = datastore
+        self._upload = upload
+        self._holder = holder
+        self._pieces: list[bytes] = []
+        self._bytes = 0
+        self._began_s = time.monotonic()
+        self._told_s = 0.0
+
+    async def put(self, piece: bytes) -> None:
+        """Raises Refused for more bytes than the upload was announced with."""
+        if self._upload.received_bytes + self._bytes + len(piece) > self._upload.length_bytes:
+            raise Refused(
+                f"The upload was announced with {self._upload.length_bytes} bytes; there are more.",
+                413,
+            )
+        self._pieces.append(piece)
+        self._bytes += len(piece)
+        if self._bytes >= BLOCK_BYTES or time.monotonic() > self._began_s + BLOCK_S:
+            await self.write()
+
+    async def write(self) -> None:
+        """A block is written and recorded completely or not at all, also if the request is cancelled."""
+        block, self._pieces, self._bytes = b"".join(self._pieces), [], 0
+        self._began_s = time.monotonic()
+        if not block:
+            return
+        if self._began_s > self._told_s + HEARD_S:
+            self._told_s = self._began_s
+            await store.heard_of(self._upload.ticket_id)
+        writing = asyncio.create_task(self._written(block))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait([writing])
+            raise
+
+    async def _written(self, block: bytes) -> None:
+        """The row's lock keeps every other portal from the part until the bytes are on disk and counted."""
+        ticket_id, upload_id = self._upload.ticket_id, self._upload.id
+        async with in_transaction():
+            upload = await store.locked(ticket_id, upload_id, self._holder)
+            await self._datastore.add_to_part(ticket_id, upload_id, upload.received_bytes, block)
+            received_bytes = upload.received_bytes + len(block)
+            await ResumableUpload.filter(id=upload_id).update(
+                received_bytes=received_bytes, heard_at=clock.now()
+            )
+        self._upload.received_bytes = received_bytes
+
+
+@asynccontextmanager
+async def _hold_kept(upload_id: str, holder: str) -> AsyncIterator[None]:
+    """The hold does not lapse inside, however long a large file takes."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(store.HOLD_S / 4)
+            await store.keep_hold(upload_id, holder)
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()
+        with suppress(asyncio.CancelledError):
+            await beating
