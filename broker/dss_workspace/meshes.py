@@ -1,10 +1,29 @@
-"""Mesh layers of a workspace."""
+"""Mesh layers of a workspace.  Format: MeshWrapperBase.cxx of ITK-SNAP."""
 
 from collections.abc import Callable
 from pathlib import PureWindowsPath
 
 from dss_workspace.layers import flat_name, is_layer, layer_key
 from dss_workspace.registry import Folder
+
+_FORMATS = {".vtk": "VTK Mesh", ".vtp": "VTP Mesh"}
+"""ITK-SNAP's names of the formats that it loads into a workspace, by suffix (GuidedMeshIO.cxx)."""
+
+
+def add_mesh(workspace: Folder, file_name: str, nickname: str, rgb: tuple[int, int, int]) -> None:
+    """Append a mesh layer for the first time point; ``rgb`` are 0 to 255."""
+    meshes = workspace.make("MeshLayers")
+    count = sum(is_layer(key) for key in meshes.folders)
+    layer = meshes.make(layer_key(count))
+    layer.set("MeshType", "StandaloneMesh")
+    layer.set("NickName", nickname)  # with this capital N, unlike that of images
+    layer.set("SolidColor", " ".join(f"{part / 255:.6g}" for part in rgb))
+    layer.set("Tags", "")
+    time_point = layer.make("MeshTimePoints.TimePoint[001]")
+    time_point.set("TimePoint", "1")
+    data = time_point.make("PolyData[000]")
+    data.set("AbsolutePath", file_name)
+    data.set("Format", _FORMATS[PureWindowsPath(file_name).suffix.lower()])
 
 
 def mesh_file_folders(workspace: Folder) -> list[Folder]:

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from dss_broker.messages import Landmark
 from dss_dispatch.ticket_images import Image
 from dss_workspace import landmarks as ws
-from dss_workspace.registry import Folder
 
 
-def add_landmarks(workspace: Folder, landmarks: Sequence[Landmark], main: Image) -> None:
-    """Append ``landmarks`` to those of the user; ``main`` has the grid of the main image."""
-    ws.add_landmarks(workspace, [_annotation(landmark, main) for landmark in landmarks])
+def annotations(landmarks: Sequence[Landmark], main: Image) -> list[ws.Landmark]:
+    """``main`` has the grid of the main image."""
+    return [_annotation(landmark, main) for landmark in landmarks]
 
 
 def _annotation(landmark: Landmark, main: Image) -> ws.Landmark:

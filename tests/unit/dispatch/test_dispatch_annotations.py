@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from dss_broker.messages import Landmark
-from dss_dispatch.result.landmarks import add_landmarks
+from dss_dispatch.result.landmarks import annotations
 from dss_dispatch.ticket_images import read_header
+from dss_workspace.landmarks import add_landmarks
 from dss_workspace.registry import Folder, parse, serialize
 from support.builders import image, write_image
 
@@ -21,7 +22,8 @@ def landmark(index: tuple[int, int, int], text: str = "candidate 1") -> Landmark
 
 def marked(tmp_path: Path, *landmarks: Landmark, workspace: Folder | None = None) -> Folder:
     workspace = workspace or Folder()
-    add_landmarks(workspace, landmarks, read_header(write_image(tmp_path / "ct.mha", image())))
+    main = read_header(write_image(tmp_path / "ct.mha", image()))
+    add_landmarks(workspace, annotations(landmarks, main))
     return parse(serialize(workspace))
 
 

@@ -1,0 +1,120 @@
+"""The workspace that a user gets back: the one that was sent, with layers, labels and landmarks of what was found.
+
+Every program that makes results builds them here, so that all follow the same rules.
+"""
+
+import copy
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from dss_workspace import layers as images
+from dss_workspace.label_table import Label, add_labels, label_table, place_labels
+from dss_workspace.landmarks import Landmark, add_landmarks
+from dss_workspace.meshes import add_mesh, mesh_file_names, remove_incomplete_meshes
+from dss_workspace.notes import remove_notes
+from dss_workspace.paths import move, remove_histories
+from dss_workspace.registry import Folder, serialize
+
+NAME_DIGITS = 32
+"""As in the names of ITK-SNAP's client (``layer_000_<md5>.nii.gz``)."""
+_WORDS_CHARACTERS = 60
+
+Colour = Callable[[int], tuple[int, int, int]]
+
+
+def content_name(kind: str, called: str, digest: str, suffix: str) -> str:
+    """A file name made of the content, so that a file once downloaded is never another one."""
+    words = re.sub(r"[^a-z0-9]+", "_", called.lower()).strip("_")[:_WORDS_CHARACTERS] or "result"
+    return f"{kind}_{words}_{digest[:NAME_DIGITS]}{suffix}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """``content`` is the workspace's file and ``name`` its name; ``sent`` are the files of the input that it names."""
+
+    name: str
+    content: bytes
+    sent: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+class ResultWorkspace:
+    """Built step by step: ``place``, then ``add_segmentation`` for each one; other layers; ``finish``.
+
+    ``used`` are the values in the segmentations of ``sent``, which is not changed.  ``default_colour`` gives the
+    colour (red, green, blue, 0 to 255) of a label without one.
+    """
+
+    def __init__(self, sent: Folder, used: Collection[int], default_colour: Colour) -> None:
+        self._sent = sent
+        self._workspace = copy.deepcopy(sent)
+        self._used = set(used)
+        self._default_colour = default_colour
+        self._remarks: list[str] = []
+
+    def place(self, labels: Sequence[Label]) -> dict[int, int]:
+        """The value in the workspace for each of ``labels``, where others have labels already.
+
+        Raises WorkspaceInvalid if the values run out.
+        """
+        return place_labels(labels, label_table(self._workspace), self._used)
+
+    def add_segmentation(
+        self, file: str, called: str, labels: Sequence[Label], places: Mapping[int, int]
+    ) -> None:
+        """``file`` has the values of ``places``."""
+        images.add_segmentation(self._workspace, file, called)
+        add_labels(self._workspace, labels, places, self._used, self._default_colour)
+        self._used |= set(places.values())
+        self._remarks += [
+            f"The label '{label.name}' has the value {places[label.value]}, since the workspace "
+            f"has another label {label.value}."
+            for label in labels
+            if places[label.value] != label.value
+        ]
+
+    def add_overlay(self, file: str, called: str) -> None:
+        images.add_overlay(self._workspace, file, called)
+
+    def add_mesh(self, file: str, called: str, rgb: tuple[int, int, int]) -> None:
+        add_mesh(self._workspace, file, called, rgb)
+
+    def add_landmarks(self, landmarks: Sequence[Landmark]) -> None:
+        add_landmarks(self._workspace, landmarks)
+
+    def finish(
+        self,
+        ticket_id: int,
+        main_size: tuple[int, ...],
+        is_there: Callable[[str], bool],
+    ) -> Finished:
+        """``is_there`` says of the name of a file, sent or new, whether the result has it.
+
+        Raises WorkspaceInvalid for a layer without a file name.
+        """
+        workspace = self._workspace
+        self._remarks += _mesh_remarks(remove_incomplete_meshes(workspace, is_there))
+        images.state_main_size(workspace, main_size)
+        remove_notes(workspace)
+        remove_histories(workspace)
+        move(workspace, f"/dss/tickets/{ticket_id:08d}")
+        return Finished(
+            name=f"ticket_{ticket_id:08d}_results.itksnap",
+            content=serialize(workspace),
+            sent=self._sent_files(),
+            remarks=tuple(self._remarks),
+        )
+
+    def _sent_files(self) -> tuple[str, ...]:
+        """Of every image layer, and of the mesh layers that stay."""
+        kept = set(mesh_file_names(self._workspace))
+        meshes = [name for name in mesh_file_names(self._sent) if name in kept]
+        names = [layer.file_name for layer in images.layers(self._sent)]
+        return tuple(dict.fromkeys([*names, *meshes]))
+
+
+def _mesh_remarks(dropped: int) -> list[str]:
+    if not dropped:
+        return []
+    return [f"Mesh layers left out, since ITK-SNAP does not upload their files: {dropped}."]
