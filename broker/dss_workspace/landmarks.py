@@ -52,6 +52,13 @@ def landmarks_tagged(workspace: Folder, tag: str) -> list[tuple[float, ...]]:
     return [_position(element, tag) for element in found]
 
 
+def unplaced(workspace: Folder) -> list[str]:
+    """The places, as written, of landmarks that lie nowhere: not three finite numbers."""
+    elements = (workspace.find(f"{_FOLDER}.Annotations") or Folder()).folders.values()
+    texts = [e.get("Pos") for e in elements if e.get("Type") == "LandmarkAnnotation"]
+    return [text for text in texts if not _numbers(text)]
+
+
 def names(folder: Folder, title: str) -> set[str]:
     """The tags of ``folder`` and its entry ``title``: ITK-SNAP accepts either as the tag of a service."""
     tags = (tag.strip() for tag in folder.get("Tags").split(","))
@@ -59,15 +66,21 @@ def names(folder: Folder, title: str) -> set[str]:
 
 
 def _position(element: Folder, tag: str) -> tuple[float, ...]:
-    try:
-        position = tuple(float(word) for word in element.get("Pos").split())
-    except ValueError:
-        position = ()
-    if len(position) != 3 or not all(math.isfinite(number) for number in position):
+    position = _numbers(element.get("Pos"))
+    if not position:
         raise WorkspaceInvalid(
             f"The landmark tagged '{tag}' has no place in the image; set it again."
         )
     return position
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    """Three finite numbers; () for anything else."""
+    try:
+        found = tuple(float(word) for word in text.split())
+    except ValueError:
+        return ()
+    return found if len(found) == 3 and all(math.isfinite(n) for n in found) else ()
 
 
 def _count(elements: Folder) -> int:

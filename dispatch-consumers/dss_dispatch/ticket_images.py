@@ -19,6 +19,8 @@ from dss_dispatch.errors import ImageDamaged, TicketError
 from dss_images import errors, judging, labels, reading
 from dss_images.grid import Grid, difference
 from dss_images.header import SUFFIXES, Header
+from dss_images.mesh.reading import read_mesh
+from dss_images.mesh.surface import require_in_image
 
 UNSIGNED_PIXELS = frozenset({"u1", "u2"})
 """Types of a segmentation: ITK-SNAP's labels are unsigned integers up to 65535."""
@@ -78,6 +80,11 @@ def read_header(path: Path) -> Image:
 def check_voxels(path: Path) -> None:
     """Raises TicketError if the file is no image, or if voxels are missing or damaged in it."""
     _read_file(path, lambda p: sum(1 for _ in reading.slices_in(reading.read_header(p))))
+
+
+def check_mesh(path: Path, main: Image) -> None:
+    """Raises TicketError if the file is no mesh that ITK-SNAP loads, or does not lie in the main image."""
+    _read_file(path, lambda p: require_in_image(read_mesh(p), main.grid))
 
 
 def has_image_suffix(name: str) -> bool:

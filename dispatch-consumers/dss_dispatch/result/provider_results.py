@@ -16,6 +16,7 @@ from dss_dispatch.submission.reading import WORKSPACE_SUFFIX, is_plain_file
 from dss_dispatch.ticket_images import (
     INTEGER_PIXELS,
     Image,
+    check_mesh,
     check_voxels,
     grid_difference,
     has_image_suffix,
@@ -27,6 +28,7 @@ from dss_dispatch.ticket_images import (
 from dss_workspace import layers as ws
 from dss_workspace.errors import WorkspaceInvalid
 from dss_workspace.label_table import MAX_VALUE
+from dss_workspace.landmarks import unplaced
 from dss_workspace.layers import Layer, Role
 from dss_workspace.meshes import mesh_file_names
 from dss_workspace.paths import lies_beside
@@ -51,6 +53,10 @@ def check_provider_results(folder: Path, names: Sequence[str], sent: Path) -> No
     for layer in layers:
         if layer.role == Role.SEGMENTATION:
             _check_segmentation(folder, layer.file_name, main, workspace, sent)
+    for name in dict.fromkeys(mesh_file_names(workspace)):
+        if not _is_sent(folder / name, sent / name):
+            check_mesh(folder / name, main)
+    _check_landmarks(workspace, sent)
 
 
 def _only_workspace(folder: Path, names: Sequence[str]) -> Folder:
@@ -116,6 +122,17 @@ def _is_same_image(path: Path, other: Path, header: Image) -> bool:
     return read_header(path) == header and same_voxels(path, other)
 
 
+def _check_landmarks(workspace: Folder, sent: Path) -> None:
+    theirs = _sent_workspace(sent)
+    lost = [place for place in unplaced(workspace) if place not in unplaced(theirs or Folder())]
+    require(not lost, f"a landmark has no place in the image: '{min(lost, default='')[:60]}'")
+
+
+def _is_sent(path: Path, sent: Path) -> bool:
+    """True for a file of the user's, which ITK-SNAP has loaded before."""
+    return is_plain_file(sent) and sha256(path) == sha256(sent)
+
+
 def _check_segmentation(
     folder: Path, name: str, main: Image, workspace: Folder, sent: Path
 ) -> None:
@@ -157,12 +174,20 @@ def _submitted_images(
 
 
 def _submitted_layers(sent: Path) -> tuple[Layer, ...]:
-    """() if the user has not submitted exactly one readable workspace."""
+    workspace = _sent_workspace(sent)
+    try:
+        return ws.layers(workspace) if workspace else ()
+    except WorkspaceInvalid:
+        return ()
+
+
+def _sent_workspace(sent: Path) -> Folder | None:
+    """None if the user has not submitted exactly one readable workspace."""
     files = sorted(sent.iterdir()) if sent.is_dir() else []
     found = [path for path in files if path.suffix.casefold() == WORKSPACE_SUFFIX]
     if len(found) != 1:
-        return ()
+        return None
     try:
-        return ws.layers(read(found[0]))
+        return read(found[0])
     except WorkspaceInvalid:
-        return ()
+        return None

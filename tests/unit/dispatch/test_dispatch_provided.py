@@ -7,18 +7,22 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_dispatch.errors import TicketError
 from dss_dispatch.result.provider_results import check_provider_results
+from dss_images.mesh.writing import written
 from support.builders import (
     MAIN,
     SEGMENTED,
     SIZE,
     LayerSpec,
     WorkspaceSpec,
+    grid_of,
     image,
+    landmarks_xml,
     result_files,
     segmentation,
     submit,
@@ -56,6 +60,26 @@ def shifted() -> sitk.Image:
     return built
 
 
+def mesh_layer(name: str) -> str:
+    data = f'<entry key="AbsolutePath" value="/client/tmp/alfabis_x62lS8/{name}" />'
+    for key in ("PolyData[000]", "TimePoint[001]", "MeshTimePoints", "Layer[000]", "MeshLayers"):
+        data = f'<folder key="{key}" >{data}</folder>'
+    return data
+
+
+def with_mesh(data: bytes, name: str = "hull.vtk") -> Files:
+    return {**result_files(extra=mesh_layer(name)), name: data}
+
+
+def mesh(*, flipped: bool = False) -> bytes:
+    """A triangle in the image; ``flipped``: with the sign of x and y that LPS has."""
+    grid = grid_of(image())
+    points = np.array(
+        [grid.point_mm(np.array(i, float)) for i in ((0, 0, 0), (5, 4, 3), (2, 5, 1))]
+    )
+    return written(points * (-1, -1, 1) if flipped else points, np.array([[0, 1, 2]]))
+
+
 def without(name: str) -> Files:
     return {other: data for other, data in result_files().items() if other != name}
 
@@ -67,6 +91,7 @@ GOOD = {
     "four dimensions": lambda: result_files(image(LAYERS_4D), segmentation(size=LAYERS_4D)),
     "no segmentation": lambda: result_files(layers=(MAIN,)),
     "a file that no layer names": lambda: {**result_files(), "report.txt": b"x"},
+    "a mesh in the image": lambda: with_mesh(mesh()),
     "a path of Windows": lambda: {
         **result_files(),
         "result.itksnap": result_files()["result.itksnap"].replace(
@@ -101,6 +126,20 @@ BAD = {
             '<entry key="AbsolutePath" value="/x/heart.vtk" /></folder></folder>'
         ),
         "names the file 'heart.vtk'",
+    ),
+    "a mesh that is none": (
+        lambda: with_mesh(b"solid stl"),
+        "'hull.vtk' cannot be used. The file is no mesh that ITK-SNAP loads",
+    ),
+    "a mesh that is cut off": (lambda: with_mesh(mesh()[:100]), "damaged or incomplete"),
+    "a mesh under another suffix": (
+        lambda: with_mesh(mesh(), "hull.vtp"),
+        "is a .vtk file but is named '.vtp'",
+    ),
+    "a mesh elsewhere": (lambda: with_mesh(mesh(flipped=True)), "change the sign of x and y"),
+    "a landmark nowhere": (
+        lambda: result_files(extra=landmarks_xml(("tip", "1 nan 3"))),
+        "a landmark has no place in the image: '1 nan 3'",
     ),
     "another folder": (
         lambda: result_files(layers=(LayerSpec(folder="/elsewhere"), SEGMENTED)),
@@ -277,3 +316,11 @@ def test_other_intensities_under_a_name_of_their_own_pass_in_the_same_grid(tmp_p
     }
 
     assert judge(tmp_path, renamed) == ""
+
+
+def test_a_landmark_that_the_user_sent_is_no_fault_of_the_provider(tmp_path: Path) -> None:
+    """Nor one that ITK-SNAP has written without a place."""
+    lost = landmarks_xml(("tip", "nan nan nan"))
+    submit(tmp_path, spec=WorkspaceSpec(extra=lost))
+
+    assert judge(tmp_path, result_files(extra=lost)) == ""

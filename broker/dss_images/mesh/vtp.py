@@ -1,0 +1,188 @@
+"""VTK's XML file with polygonal data: ASCII, binary (base64) or appended, plain or packed with zlib or LZMA."""
+
+import base64
+import lzma
+import re
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import ParseError, fromstring
+
+from dss_images.errors import ImageRefused
+from dss_images.mesh.surface import Array, Surface, damaged
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+_APPENDED = re.compile(rb"<AppendedData[^>]*>\s*_")
+_TYPES = {
+    "Int8": "i1",
+    "UInt8": "u1",
+    "Int16": "i2",
+    "UInt16": "u2",
+    "Int32": "i4",
+    "UInt32": "u4",
+    "Int64": "i8",
+    "UInt64": "u8",
+    "Float32": "f4",
+    "Float64": "f8",
+}
+_CELLS = ("Verts", "Lines", "Strips", "Polys")
+MOST_BYTES = 2**31
+"""Unpacked; a packed file may claim any size."""
+
+
+def read_vtp(data: bytes) -> Surface:
+    """Raises ImageRefused, and ValueError where the file is damaged."""
+    head, appended = _split(data)
+    try:
+        root = fromstring(head, forbid_dtd=True)
+    except (ParseError, DefusedXmlException) as error:
+        raise damaged() from error
+    if root.tag != "VTKFile" or root.get("type") != "PolyData":
+        raise ImageRefused(
+            f"The mesh file holds {root.get('type', root.tag)}; ITK-SNAP loads PolyData."
+        )
+    reader = _Reader(
+        order="<" if root.get("byte_order", "LittleEndian") == "LittleEndian" else ">",
+        header="u8" if root.get("header_type") == "UInt64" else "u4",
+        compressor=root.get("compressor", ""),
+        appended=appended,
+        is_raw=(node := root.find("AppendedData")) is not None and node.get("encoding") == "raw",
+    )
+    pieces = [_piece(piece, reader) for piece in root.iterfind("PolyData/Piece")]
+    if not pieces:
+        raise damaged()
+    starts = np.cumsum([0] + [len(piece.points_mm) for piece in pieces])
+    corners = [p.corners + start for p, start in zip(pieces, starts[:-1], strict=True)]
+    for piece in pieces:  # a number beyond its own piece must not reach into the next one
+        if piece.corners.size and int(piece.corners.max()) >= len(piece.points_mm):
+            raise ImageRefused("The mesh has a cell with a point that it does not have.")
+    return Surface(
+        points_mm=np.concatenate([piece.points_mm for piece in pieces]),
+        corners=np.concatenate(corners),
+    )
+
+
+def _split(data: bytes) -> tuple[bytes, bytes]:
+    """The XML without the appended data, which may be no text; and these."""
+    found = _APPENDED.search(data)
+    if found is None:
+        return data, b""
+    end = data.rfind(b"</AppendedData>")
+    if end < 0:
+        raise damaged()
+    return data[: found.end() - 1] + data[end:], data[found.end() : end]
+
+
+def _piece(piece: "Element", reader: "_Reader") -> Surface:
+    node = piece.find("Points/DataArray")
+    points = np.empty(0) if node is None else reader.array(node)
+    corners = [np.empty(0, np.int64)]
+    for name in _CELLS:
+        found = piece.find(f"{name}/DataArray[@Name='connectivity']")
+        if found is not None and piece.get(f"NumberOf{name}", "0") != "0":
+            corners.append(reader.array(found).astype(np.int64))
+    if points.size != 3 * int(piece.get("NumberOfPoints", "0")):
+        raise damaged()
+    return Surface(
+        points_mm=points.reshape(-1, 3).astype(np.float64), corners=np.concatenate(corners)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reader:
+    """``order`` and ``header`` are numpy's letters for the file's byte order and the sizes before its data."""
+
+    order: str
+    header: str
+    compressor: str
+    appended: bytes
+    is_raw: bool
+
+    def array(self, node: "Element") -> Array:
+        kind = np.dtype(self.order + _TYPES[_known(node.get("type", ""))])
+        match node.get("format"):
+            case "appended":
+                data = self._unpacked(
+                    self.appended[int(node.get("offset", "0")) :], is_raw=self.is_raw
+                )
+            case "binary":
+                data = self._unpacked((node.text or "").strip().encode(), is_raw=False)
+            case _:
+                words = (node.text or "").split()
+                return np.array(words, dtype=np.float64 if kind.kind == "f" else np.int64)
+        return np.frombuffer(data, kind)
+
+    def _unpacked(self, data: bytes, *, is_raw: bool) -> bytes:
+        sizes = _Sizes(data, np.dtype(self.order + self.header), is_raw=is_raw)
+        if not self.compressor:
+            return sizes.body(1, [sizes.numbers(1)[0]])
+        blocks, block_bytes, last_bytes = sizes.numbers(3)
+        if blocks * block_bytes > MOST_BYTES or blocks > len(data):
+            raise damaged()
+        packed = sizes.numbers(3 + blocks)[3:]
+        body, at, found = sizes.body(3 + blocks, packed), 0, []
+        for i, size in enumerate(packed):
+            whole = last_bytes if i == blocks - 1 and last_bytes else block_bytes
+            found.append(self._block(body[at : at + size], whole))
+            at += size
+        return b"".join(found)
+
+    def _block(self, data: bytes, size: int) -> bytes:
+        match self.compressor:
+            case "vtkZLibDataCompressor":
+                found = zlib.decompressobj().decompress(data, size)
+            case "vtkLZMADataCompressor":
+                found = lzma.LZMADecompressor().decompress(data, size)
+            case other:
+                raise ImageRefused(
+                    f"The mesh is packed with {other}; write it with zlib, or without compression."
+                )
+        if len(found) != size:
+            raise damaged()
+        return found
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """Data that begin with sizes; in base64 these are encoded apart from what follows."""
+
+    data: bytes
+    kind: np.dtype[Any]
+    is_raw: bool
+
+    def numbers(self, count: int) -> list[int]:
+        needed = count * self.kind.itemsize
+        start = self.data[:needed] if self.is_raw else _decoded(self.data, needed)
+        return [int(number) for number in np.frombuffer(start, self.kind, count)]
+
+    def body(self, count: int, sizes: list[int]) -> bytes:
+        """What follows ``count`` sizes.  An unpacked body is encoded together with its size."""
+        head, needed = count * self.kind.itemsize, sum(sizes)
+        if self.is_raw:
+            found = self.data[head : head + needed]
+        elif count == 1:
+            found = _decoded(self.data, head + needed)[head:]
+        else:
+            found = _decoded(self.data[_encoded_length(head) :], needed)
+        if len(found) != needed:
+            raise damaged()
+        return found
+
+
+def _encoded_length(size: int) -> int:
+    return -(-size // 3) * 4
+
+
+def _decoded(data: bytes, size: int) -> bytes:
+    return base64.b64decode(data[: _encoded_length(size)])[:size]
+
+
+def _known(kind: str) -> str:
+    if kind not in _TYPES:
+        raise damaged()
+    return kind
