@@ -13,6 +13,7 @@ from dss_broker.dispatch_section import (
     IMAGE,
     IMAGE_TAGS,
     LABELS,
+    OUTPUT,
     Dispatch,
     LabelStyle,
     Modality,
@@ -148,9 +149,12 @@ def _python_faults(dispatch: Dispatch) -> Iterable[str]:
 
 def _program_faults(dispatch: Dispatch) -> Iterable[str]:
     text = " ".join(dispatch.command)
-    for word, what in ((IMAGE, "file to read"), (LABELS, "file to write")):
-        if word not in text:
-            yield f"dispatch.command: lacks {word}, the {what}."
+    if IMAGE not in text:
+        yield f"dispatch.command: lacks {IMAGE}, the file to read."
+    if (LABELS in text) == (OUTPUT in text):
+        yield (
+            f"dispatch.command: needs either {LABELS}, the file to write, or {OUTPUT}, the folder to write into."
+        )
     yield from _text_faults(dispatch)
 
 

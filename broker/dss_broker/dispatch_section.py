@@ -14,7 +14,8 @@ from dss_broker.descriptor import TagType
 
 IMAGE = "{image}"
 LABELS = "{labels}"
-"""Words of a command that are replaced by a file to read and a file to write."""
+OUTPUT = "{output}"
+"""Words of a command that are replaced by a file to read, a file to write, and a folder to write into."""
 
 IMAGE_TAGS = (TagType.MAIN, TagType.OVERLAY, TagType.ANATOMICAL)
 BUILT_IN_RULES = ("lung-segmentation", "nodule-detection")
@@ -103,7 +104,7 @@ class Dispatch:
         tuple[str, ...],
         Meta(
             description="program, container: words, of which {image} is the file to read and {labels} the "
-            "file to write"
+            "file to write, or {output} the folder to write several results into"
         ),
     ] = ()
     image: Annotated[str, Meta(description="container: name of the image")] = ""
@@ -133,6 +134,10 @@ class Dispatch:
     def algorithm(self) -> str:
         """Name of the rules or the bundle; ``topology.inference`` derives the queue from it."""
         return self.rules if self.provider is Provider.RULES else self.bundle
+
+    @property
+    def memory_bytes(self) -> int | None:
+        return int(self.memory_gb * 2**30) if self.memory_gb else None
 
     @property
     def texts(self) -> dict[str, str]:

@@ -7,9 +7,19 @@ from dss_provider.algorithm import (
     Image,
     Inputs,
     Label,
+    Mesh,
     Progress,
     Result,
     Segmentation,
 )
 
-__all__ = ["CannotSegment", "Image", "Inputs", "Label", "Progress", "Result", "Segmentation"]
+__all__ = [
+    "CannotSegment",
+    "Image",
+    "Inputs",
+    "Label",
+    "Mesh",
+    "Progress",
+    "Result",
+    "Segmentation",
+]

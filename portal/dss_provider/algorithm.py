@@ -1,6 +1,6 @@
 """The interface between a provider's function and this program."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,17 +67,30 @@ class Segmentation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
-    """More than one segmentation.
+class Mesh:
+    """A surface: ``points_mm`` (n, 3) in LPS, as ``image.point_mm`` makes them, and ``triangles`` (m, 3), numbers of points from 0.
 
-    ``images`` are further images in the image's grid, (z, y, x), such as a probability map; they become overlays.
+    ``rgb`` are 0 to 255.
+    """
+
+    points_mm: Array
+    triangles: Array
+    rgb: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """More, or other things, than one segmentation; each part may be left out, but not all of them.
+
+    ``meshes`` are surfaces by name, which become layers of the workspace.  ``images`` are further images in the image's grid, (z, y, x), such as a probability map; they become overlays.
     ``landmarks`` are points (x, y, z) in LPS, mm, by their text (``image.point_mm`` makes them of an index).
     ``files`` are attached to the ticket's log by name: a table (``candidates.csv``), a report.  ``remarks`` are
     warnings for the user.
     """
 
-    segmentations: tuple[Segmentation, ...]
+    segmentations: Sequence[Segmentation] = ()
+    meshes: Mapping[str, Mesh] = field(default_factory=dict)
     images: Mapping[str, Array] = field(default_factory=dict)
     landmarks: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     files: Mapping[str, str | bytes] = field(default_factory=dict)
-    remarks: tuple[str, ...] = ()
+    remarks: Sequence[str] = ()

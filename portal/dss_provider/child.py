@@ -12,70 +12,29 @@ import os
 import resource
 import sys
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TextIO
+from typing import TextIO
 
 import msgspec
-import numpy as np
 
-from dss_provider.algorithm import CannotSegment, Image, Label, Result, Segmentation
+from dss_datastore.space import is_disk_full
+from dss_provider.algorithm import CannotSegment
 from dss_provider.errors import AlgorithmFailed
-from dss_provider.images import as_labels, read_image
+from dss_provider.images import read_image
+from dss_provider.outcome import Outcome, Task
+from dss_provider.returned import kept
+from dss_provider.spoken import LONGEST_TEXT, one_line
 
 OFFERS = ("image", "images", "landmarks", "parameters", "progress")
 """Names of the parameters that a function may have."""
 
 
 NOT_HOUNSFIELD = "The image has no value below 0. In Hounsfield units air has -1000, so the values may be others, and the result wrong."
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """The call to make.  ``inputs`` are image files by tag, ``tag`` is that of the main one; ``landmarks`` are LPS, mm;
-    ``hounsfield`` says whether the image's values must be Hounsfield units.
-    """
-
-    folder: str
-    function: str
-    tag: str
-    inputs: dict[str, str]
-    landmarks: dict[str, tuple[float, float, float]] = field(default_factory=dict)
-    parameters: dict[str, Any] = field(default_factory=dict)
-    memory_bytes: int | None = None
-    hounsfield: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Named:
-    """A label of a segmentation."""
-
-    value: int
-    name: str
-    rgb: tuple[int, int, int] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Map:
-    """A label map.  ``file`` is a NumPy array (z, y, x) in WORK."""
-
-    file: str
-    called: str = ""
-    labels: tuple[Named, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """The result of a call.  ``error`` is a sentence for the user; if it is set, the other fields are empty."""
-
-    error: str = ""
-    segmentations: tuple[Map, ...] = ()
-    images: tuple[Map, ...] = ()
-    landmarks: dict[str, tuple[float, float, float]] = field(default_factory=dict)
-    files: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()
+DISK_FULL = "The disk of the provider's machine is full; please try again later."
 
 
 def main() -> None:
@@ -86,18 +45,37 @@ def main() -> None:
     if task.memory_bytes:
         resource.setrlimit(resource.RLIMIT_AS, (task.memory_bytes, task.memory_bytes))
     outcome = _outcome(task, work, told)
-    (work / "outcome.json").write_bytes(msgspec.json.encode(outcome))
+    _end_copy()
+    _leave(outcome, work)
+    sys.stderr.flush()
+    os._exit(0)  # whatever threads the function has left behind
+
+
+def _end_copy(original: int = os.getpid()) -> None:
+    """End a copy that the function has made of this process by a fork."""
+    if os.getpid() != original:
+        os._exit(0)
+
+
+def _leave(outcome: Outcome, work: Path) -> None:
+    """Under its name only when it is complete."""
+    draft = work / "outcome.new"
+    draft.write_bytes(msgspec.json.encode(outcome))
+    draft.replace(work / "outcome.json")
 
 
 def _outcome(task: Task, work: Path, told: TextIO) -> Outcome:
     try:
         return _called(task, work, told)
     except (AlgorithmFailed, CannotSegment) as error:
-        return Outcome(error=str(error))
+        return Outcome(error=one_line(str(error)) or "The algorithm cannot segment this image.")
     except MemoryError:
+        traceback.print_exc()
         return Outcome(error="The algorithm needed more memory than it may have.")
     except BaseException as error:
         traceback.print_exc()
+        if is_disk_full(error):
+            return Outcome(error=DISK_FULL)
         return Outcome(error=_crash(error, Path(task.folder)))
 
 
@@ -106,7 +84,7 @@ def _crash(error: BaseException, folder: Path) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
     where = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
-    text = f": {error}" if str(error) else ""
+    text = f": {said}" if (said := one_line(str(error))[:300]) else ""
     return f"The algorithm failed with {type(error).__name__}{text}{where}."
 
 
@@ -123,7 +101,9 @@ def _called(task: Task, work: Path, told: TextIO) -> Outcome:
     wanted = {
         name: offered[name] for name in inspect.signature(function).parameters if name in offered
     }
-    outcome = _kept(function(**wanted), images[task.tag], work)
+    returned = function(**wanted)
+    _end_copy()
+    outcome = kept(returned, images[task.tag], work)
     if task.hounsfield and images[task.tag].array.min() >= 0:
         outcome = replace(outcome, remarks=(NOT_HOUNSFIELD, *outcome.remarks))
     return outcome
@@ -162,84 +142,11 @@ def _module(folder: Path, file: str) -> ModuleType:
 
 def _progress(told: TextIO) -> Callable[..., None]:
     def progress(fraction: float, text: str = "") -> None:
-        told.write(
-            json.dumps({"fraction": min(max(float(fraction), 0.0), 1.0), "text": text}) + "\n"
-        )
+        message = {"fraction": float(fraction), "text": one_line(str(text))[:LONGEST_TEXT]}
+        with suppress(OSError):  # the algorithm goes on without a listener
+            told.write(json.dumps(message) + "\n")
 
     return progress
-
-
-def _kept(returned: object, image: Image, work: Path) -> Outcome:
-    result = _result(returned)
-    shape = image.array.shape[:3]
-    maps = tuple(_map(s, i, shape, work) for i, s in enumerate(result.segmentations))
-    images = tuple(_image(n, a, i, shape, work) for i, (n, a) in enumerate(result.images.items()))
-    for name, content in result.files.items():
-        _keep_file(work, name, content)
-    return Outcome(
-        segmentations=maps,
-        images=images,
-        landmarks={str(text): _point(point) for text, point in result.landmarks.items()},
-        files=tuple(result.files),
-        remarks=tuple(str(remark) for remark in result.remarks),
-    )
-
-
-def _result(returned: object) -> Result:
-    if isinstance(returned, np.ndarray):
-        returned = Segmentation(returned)
-    if isinstance(returned, Segmentation):
-        returned = Result(segmentations=(returned,))
-    if not isinstance(returned, Result):
-        raise AlgorithmFailed(
-            f"The function returned {type(returned).__name__}; a Segmentation, a Result or an array is needed."
-        )
-    if not returned.segmentations:
-        raise AlgorithmFailed("The function returned a Result without a segmentation.")
-    return returned
-
-
-def _map(found: Segmentation, index: int, shape: tuple[int, ...], work: Path) -> Map:
-    array = as_labels(found.array, shape)
-    np.save(work / f"labels_{index}.npy", array)
-    return Map(
-        file=f"labels_{index}.npy",
-        called=found.called,
-        labels=tuple(_named(int(v), found.labels) for v in np.unique(array) if v),
-    )
-
-
-def _named(value: int, labels: Mapping[int, str | Label]) -> Named:
-    label = labels.get(value, f"Label {value}")
-    if isinstance(label, Label):
-        return Named(value=value, name=label.name, rgb=label.rgb)
-    return Named(value=value, name=str(label))
-
-
-def _image(name: str, array: Any, index: int, shape: tuple[int, ...], work: Path) -> Map:
-    values = np.asarray(array)
-    if values.shape != shape:
-        raise AlgorithmFailed(
-            f"The image '{name}' has the shape {values.shape}, not {shape} (z, y, x)."
-        )
-    np.save(
-        work / f"image_{index}.npy",
-        values.astype(np.float32) if values.dtype.kind == "f" else values,
-    )
-    return Map(file=f"image_{index}.npy", called=name)
-
-
-def _point(point: tuple[float, float, float]) -> tuple[float, float, float]:
-    x, y, z = (float(number) for number in point)
-    return (x, y, z)
-
-
-def _keep_file(work: Path, name: str, content: str | bytes) -> None:
-    if Path(name).name != name or name in {"", ".", ".."}:
-        raise AlgorithmFailed(f"'{name}' is no plain name of a file.")
-    folder = work / "files"
-    folder.mkdir(exist_ok=True)
-    (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 if __name__ == "__main__":

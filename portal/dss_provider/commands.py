@@ -111,7 +111,7 @@ def publish(
     def connect() -> Portal:
         return Portal(server, token)
 
-    work = partial(work_on, service=service, connect=connect, beat_s=beat_s)
+    work = partial(work_on, service=service, connect=connect, beat_s=beat_s, say=_say)
     publisher = Publisher(offer, connect, work, held_by(server, service), _say)
     _say(f"{server} gives tickets of {account} to this program; Ctrl-C ends it.")
     stop = _Stop(publisher.stop)

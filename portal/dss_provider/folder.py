@@ -2,6 +2,7 @@
 starts.
 """
 
+import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,9 +14,8 @@ import msgspec
 from dss_broker.descriptor import Descriptor, DescriptorInvalid, descriptor_from
 from dss_broker.dispatch_faults import DispatchInvalid, dispatch_from
 from dss_broker.dispatch_section import IMAGE_TAGS, PUBLISHER, Dispatch, Provider
+from dss_provider.containers import engine, has_image
 from dss_provider.errors import ServiceInvalid
-
-ENGINES = ("podman", "docker")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +70,25 @@ def _machine_faults(path: Path, dispatch: Dispatch) -> Iterable[str]:
             if not (path / file).is_file():
                 yield f"dispatch.function: the folder has no file {file}."
         case Provider.PROGRAM:
-            program = dispatch.command[0]
-            if not shutil.which(program) and not (path / program).is_file():
-                yield f"dispatch.command: this machine has no program '{program}'."
+            yield from _program_faults(path, dispatch.command[0])
         case Provider.CONTAINER:
-            if not any(shutil.which(engine) for engine in ENGINES):
+            if not engine():
                 yield "dispatch.provider: this machine has neither podman nor docker."
+            elif not has_image(dispatch.image):
+                yield (
+                    f"dispatch.image: this machine has no image '{dispatch.image}'; get it with: {engine()} pull "
+                    f"{dispatch.image}"
+                )
+
+
+def _program_faults(path: Path, program: str) -> Iterable[str]:
+    """A name without a slash is looked up in PATH, as by a shell; any other path begins at the folder."""
+    own = path / program
+    if "/" not in program:
+        if not shutil.which(program):
+            hint = f" The file of the folder is './{program}'." if own.is_file() else ""
+            yield f"dispatch.command: this machine has no program '{program}'.{hint}"
+    elif not own.is_file():
+        yield f"dispatch.command: there is no file '{program}'."
+    elif not os.access(own, os.X_OK):
+        yield f"dispatch.command: '{program}' may not be executed; allow it with: chmod +x {own}"

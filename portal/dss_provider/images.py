@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
+from dss_datastore.space import disk_full, has_free
 from dss_images.errors import ImageRefused
 from dss_images.grid import Grid, difference, nearly_same
 from dss_images.header import Format, Header
@@ -16,7 +17,8 @@ from dss_images.reading import array_of, read_header
 from dss_provider.algorithm import Array, Image
 from dss_provider.errors import AlgorithmFailed
 
-LARGEST_LABEL = 65535
+ROOM_BYTES = 1 << 20
+"""A volume with less than this is full."""
 
 
 def read_image(path: Path) -> Image:
@@ -52,38 +54,17 @@ def _header(path: Path) -> Header:
         raise AlgorithmFailed(str(error)) from error
 
 
-def read_labels(path: Path, image: Path) -> Array:
-    """Read a program's label map.  Raises AlgorithmFailed unless it has the grid of ``image``."""
-    if not path.is_file():
-        raise AlgorithmFailed("The program ended without writing its segmentation.")
+def read_in_grid(path: Path, image: Path, what: str) -> Array:
+    """The voxels of a program's file, which must lie in the grid of ``image``.  Raises AlgorithmFailed."""
     try:
         header = read_header(path)
         array = array_of(header)
     except ImageRefused as error:
-        raise AlgorithmFailed(f"The program's segmentation cannot be used: {error}") from error
+        raise AlgorithmFailed(f"The program's {what} cannot be used: {error}") from error
     if not nearly_same(header.grid, _header(image).grid):
-        wrong = difference(header.grid.volume, grid_of(image))
-        raise AlgorithmFailed(f"The segmentation does not lie in the image's grid: {wrong}.")
+        wrong = difference(header.grid.volume, grid_of(image)) or "it has several time points"
+        raise AlgorithmFailed(f"The {what} does not lie in the image's grid: {wrong}.")
     return array
-
-
-def as_labels(array: Array, shape: tuple[int, ...]) -> Array:
-    """The labels with 8 or 16 bits.  Raises AlgorithmFailed if the values are no labels or the shape differs."""
-    array = np.asarray(array)
-    if array.shape != shape:
-        raise AlgorithmFailed(
-            f"The segmentation has the shape {array.shape}, the image {shape} (z, y, x)."
-        )
-    if array.dtype == bool:
-        array = array.astype(np.uint8)
-    if not np.isfinite(array).all() or (array != np.round(array)).any():
-        raise AlgorithmFailed("The segmentation has values that are no whole numbers.")
-    lowest, highest = int(array.min()), int(array.max())
-    if lowest < 0 or highest > LARGEST_LABEL:
-        raise AlgorithmFailed(
-            f"The segmentation has values from {lowest} to {highest}; labels are 0 to {LARGEST_LABEL}."
-        )
-    return array.astype(np.uint8 if highest < 256 else np.uint16)
 
 
 def suffix_for(image: Path) -> str:
@@ -98,14 +79,23 @@ def write_in_grid(array: Array, like: Path, path: Path) -> None:
     image.SetSpacing(grid.spacing_mm)
     image.SetOrigin(grid.origin_mm)
     image.SetDirection(grid.direction)
-    sitk.WriteImage(image, str(path), True)
-    written = _header(path)
+    try:
+        sitk.WriteImage(image, str(path), True)
+        written = read_header(path)
+        same = np.array_equal(array_of(written), array)
+    except (RuntimeError, ImageRefused) as error:
+        raise _not_written(path) from error
     if wrong := difference(written.grid.volume, grid):
-        raise AlgorithmFailed(
-            f"The segmentation could not be written in the image's grid: {wrong}."
-        )
-    if not np.array_equal(array_of(written), array):
-        raise AlgorithmFailed("The segmentation could not be written; is the disk full?")
+        raise AlgorithmFailed(f"The result could not be written in the image's grid: {wrong}.")
+    if not same:
+        raise _not_written(path)
+
+
+def _not_written(path: Path) -> Exception:
+    """ITK does not say why."""
+    if not has_free(path.parent, ROOM_BYTES):
+        return disk_full()
+    return AlgorithmFailed("The result could not be written.")
 
 
 def load_array(file: Path) -> Array:

@@ -1,32 +1,29 @@
 """Reads a ticket's workspace, and builds the result workspace from what an algorithm returned."""
 
-import copy
 import hashlib
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from dss_images.default_colours import default_colour
 from dss_images.errors import ImageRefused
+from dss_images.grid import Grid
 from dss_images.labels import label_volumes
+from dss_images.mesh.reading import read_mesh
+from dss_images.mesh.surface import require_in_image
 from dss_provider.algorithm import Array
-from dss_provider.child import Map, Named, Outcome
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.folder import Folder as Service
 from dss_provider.images import grid_of, load_array, suffix_for, write_in_grid
-from dss_workspace import label_table as tables
+from dss_provider.outcome import Map, Named, Outcome, Point
 from dss_workspace import landmarks as annotations
 from dss_workspace import layers as ws
 from dss_workspace.errors import WorkspaceInvalid
-from dss_workspace.meshes import mesh_file_names, remove_incomplete_meshes
-from dss_workspace.notes import remove_notes
-from dss_workspace.paths import move, remove_histories
-from dss_workspace.registry import Folder, read, serialize
+from dss_workspace.registry import Folder, read
+from dss_workspace.result import ResultWorkspace, content_name
 
 POINT_COLOUR = (255, 255, 0)
 
@@ -84,60 +81,81 @@ def landmarks_mm(ticket: Input, tag: str) -> list[tuple[float, float, float]]:
     return [(float(p[0]), float(p[1]), float(p[2])) for p in points]
 
 
-def build(number: int, ticket: Input, service: Service, outcome: Outcome, work: Path) -> list[Path]:
-    """Write the files of the result to ``work/results`` and return their paths, the workspace last.  Raises
-    AlgorithmFailed.
-    """
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """The files of a result, the workspace last, and sentences for the user."""
+
+    files: tuple[Path, ...]
+    remarks: tuple[str, ...]
+
+
+def build(number: int, ticket: Input, service: Service, outcome: Outcome, work: Path) -> Built:
+    """Files in ``work/results``.  Raises AlgorithmFailed, and OSError where the disk is full."""
     target = work / "results"
     target.mkdir()
-    workspace = copy.deepcopy(ticket.workspace)
-    like = ticket.tagged(service.dispatch.tag)
+    files = _Files(work=work, like=ticket.tagged(service.dispatch.tag), target=target)
+    result = ResultWorkspace(ticket.workspace, _used(ticket), default_colour)
     for found in outcome.segmentations:
-        array, used = load_array(work / found.file), _used(ticket, target)
-        called = found.called or service.dispatch.segmentation
-        places = _place(workspace, found, used)
-        name = _written(_renumbered(array, places), called, "seg", like, target)
-        ws.add_segmentation(workspace, name, called)
-        tables.add_labels(workspace, _styles(found), places, used, default_colour)
+        _add_segmentation(result, found, found.called or service.dispatch.segmentation, files)
     for found in outcome.images:
-        name = _written(load_array(work / found.file), found.called, "image", like, target)
-        ws.add_overlay(workspace, name, found.called)
-    _add_landmarks(workspace, ticket, outcome.landmarks)
-    remove_incomplete_meshes(workspace, lambda name: (ticket.folder / name).is_file())
-    for name in {layer.file_name for layer in ticket.layers} | set(mesh_file_names(workspace)):
+        name = files.written(load_array(work / found.file), found.called, "image")
+        result.add_overlay(name, found.called)
+    main = grid_of(ticket.folder / ticket.layers[0].file_name)
+    for i, mesh in enumerate(outcome.meshes):
+        name = _mesh(work / mesh.file, mesh.called, main, target)
+        result.add_mesh(name, mesh.called, mesh.rgb or default_colour(i + 1))
+    result.add_landmarks(_landmarks(main, outcome.landmarks))
+    finished = result.finish(
+        number, main.size, lambda name: any((f / name).is_file() for f in (ticket.folder, target))
+    )
+    for name in finished.sent:
         shutil.copyfile(ticket.folder / name, target / name)
-    ws.state_main_size(workspace, grid_of(ticket.folder / ticket.layers[0].file_name).size)
-    remove_notes(workspace)
-    remove_histories(workspace)
-    move(workspace, f"/dss/tickets/{number:08d}")
-    path = target / f"ticket_{number:08d}_results.itksnap"
-    path.write_bytes(serialize(workspace))
-    return [*sorted(p for p in target.iterdir() if p != path), path]
+    path = target / finished.name
+    path.write_bytes(finished.content)
+    others = sorted(p for p in target.iterdir() if p != path)
+    remarks = (*finished.remarks, *_outside(main, outcome.landmarks))
+    return Built(files=(*others, path), remarks=remarks)
 
 
-def _place(workspace: Folder, found: Map, used: frozenset[int]) -> dict[int, int]:
-    """The value that each label gets in the workspace, where other labels may use its own value.  Raises
-    AlgorithmFailed.
-    """
+@dataclass(frozen=True, kw_only=True)
+class _Files:
+    """``work`` has the arrays, ``target`` gets files in the grid of the image file ``like``."""
+
+    work: Path
+    like: Path
+    target: Path
+
+    def written(self, array: Array, called: str, kind: str) -> str:
+        """The file's name."""
+        digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+        name = content_name(kind, called, digest, suffix_for(self.like))
+        write_in_grid(array, self.like, self.target / name)
+        return name
+
+
+def _add_segmentation(result: ResultWorkspace, found: Map, called: str, files: _Files) -> None:
+    styles = _styles(found)
     try:
-        return tables.place_labels(_styles(found), tables.label_table(workspace), used)
+        places = result.place(styles)
     except WorkspaceInvalid as error:
         raise AlgorithmFailed(str(error)) from error
+    array = _renumbered(load_array(files.work / found.file), places)
+    result.add_segmentation(files.written(array, called, "seg"), called, styles, places)
 
 
 def _styles(found: Map) -> list[Style]:
     return [Style(value=n.value, name=n.name, rgb=_colour(n)) for n in found.labels]
 
 
-def _used(ticket: Input, results: Path) -> frozenset[int]:
-    """Values in all segmentations so far: the user's, and those of this result."""
+def _used(ticket: Input) -> frozenset[int]:
+    """Values of the user's segmentations."""
     theirs = [
         ticket.folder / layer.file_name
         for layer in ticket.layers
         if layer.role == ws.Role.SEGMENTATION
     ]
     try:
-        found = [set(label_volumes(path)) for path in (*theirs, *results.glob("seg_*"))]
+        found = [set(label_volumes(path)) for path in theirs]
     except ImageRefused as error:
         raise AlgorithmFailed(f"A segmentation of the workspace cannot be read: {error}") from error
     return frozenset().union(*found)
@@ -156,21 +174,30 @@ def _renumbered(array: Array, places: Mapping[int, int]) -> Array:
     return np.asarray(table[array])
 
 
-def _written(array: Array, called: str, kind: str, like: Path, folder: Path) -> str:
-    """Write ``array`` to a file and return its name, which contains a hash of the array: the same name always means the
-    same content.
-    """
-    words = re.sub(r"[^a-z0-9]+", "_", called.lower()).strip("_") or "result"
-    digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:32]
-    name = f"{kind}_{words[:60]}_{digest}{suffix_for(like)}"
-    write_in_grid(array, like, folder / name)
+def _mesh(path: Path, called: str, main: Grid, folder: Path) -> str:
+    """By the check that the portal makes, too: the sentence comes before anything is sent."""
+    try:
+        require_in_image(read_mesh(path), main)
+    except ImageRefused as error:
+        raise AlgorithmFailed(f"The mesh '{called}' cannot be used. {error}") from error
+    name = content_name("mesh", called, hashlib.sha256(path.read_bytes()).hexdigest(), path.suffix)
+    shutil.copyfile(path, folder / name)
     return name
 
 
-def _add_landmarks(workspace: Folder, ticket: Input, points: Mapping[str, Any]) -> None:
-    grid = grid_of(ticket.folder / ticket.layers[0].file_name)
+def _landmarks(main: Grid, points: Mapping[str, Point]) -> list[annotations.Landmark]:
     marks = []
     for text, point in points.items():
-        x, y, z = (float(n) for n in grid.index_of(point))
+        x, y, z = (float(n) for n in main.index_of(point))
         marks.append(annotations.Landmark(text=text, index=(x, y, z), rgb=POINT_COLOUR))
-    annotations.add_landmarks(workspace, marks)
+    return marks
+
+
+def _outside(main: Grid, points: Mapping[str, Point]) -> list[str]:
+    """ITK-SNAP shows a landmark in the slice that it lies in."""
+    size = np.array(main.size)
+    return [
+        f"The landmark '{text}' lies outside of the image."
+        for text, point in points.items()
+        if not ((index := main.index_of(point)) >= -0.5).all() or (index > size - 0.5).any()
+    ]

@@ -13,8 +13,8 @@ import typer
 from dss_client.errors import ClientError, Refused, Unreachable
 from dss_provider.errors import ServiceInvalid
 from dss_provider.folder import Folder
+from dss_provider.heartbeat import Connect
 from dss_provider.portal import Portal
-from dss_provider.ticket import Connect
 
 POLL_S = 2.0
 AFTER_ERROR_S = 5.0
@@ -151,8 +151,11 @@ class Publisher:
                 if number is None:
                     self._stop.wait(POLL_S)
                     continue
-                self._work(number)
-                left.count()
+                if self._work(number):
+                    left.count()
+                else:
+                    waiting.append(number)
+                    self._stop.wait(AFTER_ERROR_S)
         finally:
             portal.close()
 
@@ -169,19 +172,25 @@ class Publisher:
         except Unreachable as error:
             self._say(str(error))
             self._stop.wait(AFTER_ERROR_S)
+        except OSError as error:
+            self._say(f"The list of tickets cannot be written: {error.strerror}")
+            self._stop.wait(AFTER_ERROR_S)
         except Refused as error:
             self._say(f"The portal gives no ticket: {error.body.strip()[:300]}")
             self._stop.wait(AFTER_ERROR_S)
         return None
 
-    def _work(self, number: int) -> None:
-        self._held.add(number)
-        self._say(f"Ticket {number}: claimed.")
+    def _work(self, number: int) -> bool:
+        """False if the ticket has not ended: it is still claimed, and is gone on with later."""
         try:
+            self._held.add(number)
+            self._say(f"Ticket {number}: claimed.")
             self._say(f"Ticket {number}: {self._do(number)}.")
             self._held.remove(number)
         except (ClientError, OSError) as error:
             self._say(f"Ticket {number}: not finished, {error}")
+            return False
+        return True
 
 
 class _Countdown:

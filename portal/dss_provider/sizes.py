@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dss_provider.child import Outcome
 from dss_provider.images import grid_of, load_array
+from dss_provider.outcome import Outcome
 
 
 @dataclass(frozen=True, kw_only=True)

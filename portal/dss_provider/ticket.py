@@ -1,77 +1,122 @@
 """Processes one claimed ticket, from its download to its end."""
 
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from dss_client.errors import ClientError, Refused
+from dss_datastore.space import is_disk_full
 from dss_provider import results, running
-from dss_provider.child import Outcome
+from dss_provider.child import DISK_FULL
 from dss_provider.errors import AlgorithmFailed, Withdrawn
 from dss_provider.folder import Folder
+from dss_provider.heartbeat import Connect, Heartbeat
+from dss_provider.outcome import FILES, Outcome
 from dss_provider.portal import Portal
+from dss_provider.results import Built
 from dss_provider.sizes import label_sizes
 from dss_workspace.errors import WorkspaceInvalid
 
-TOLD_STEP = 0.02
-"""Smallest change of the progress that is sent."""
+MOST_VOLUMES = 50
+"""More lines of volumes are no log that anybody reads."""
+UNEXPECTED = (
+    "The provider's program met an unexpected error; please tell the provider the ticket's number."
+)
 
-Connect = Callable[[], Portal]
+Say = Callable[[str], None]
 
 
-def work_on(number: int, service: Folder, connect: Connect, beat_s: float) -> str:
+def work_on(number: int, service: Folder, connect: Connect, beat_s: float, say: Say) -> str:
     """Process a ticket and return its end as a word: success, failed or withdrawn.
 
-    The claim is renewed every ``beat_s`` seconds.  Raises ClientError if the portal stays unavailable.
+    The claim is renewed every ``beat_s`` seconds; ``say`` tells the provider what the user need not read.
+    Raises ClientError if the portal is gone for good; the ticket is still claimed then.
     """
-    portal, ended = connect(), threading.Event()
+    portal = connect()
     try:
         with (
-            tempfile.TemporaryDirectory(prefix="dss-ticket-") as folder,
-            _alive(number, connect, ended, beat_s),
+            tempfile.TemporaryDirectory(prefix="dss-ticket-", ignore_cleanup_errors=True) as folder,
+            Heartbeat(number, connect, beat_s) as heartbeat,
         ):
-            return _ended(number, service, portal, Path(folder), ended)
+            return _Work(number, service, portal, Path(folder), heartbeat, say).ended()
     finally:
         portal.close()
 
 
-def _ended(
-    number: int, service: Folder, portal: Portal, folder: Path, ended: threading.Event
-) -> str:
-    try:
-        outcome, files = _computed(number, service, portal, folder, ended)
-        _publish(number, portal, outcome, files, folder)
-    except Withdrawn:
-        return "withdrawn"
-    except AlgorithmFailed as error:
-        return _fail(number, portal, str(error))
-    except Refused as error:
-        return "withdrawn" if ended.is_set() else _fail(number, portal, error.body.strip())
-    return "success"
+@dataclass(frozen=True)
+class _Work:
+    """A ticket in hand.  ``portal`` is this thread's connection."""
 
+    number: int
+    service: Folder
+    portal: Portal
+    folder: Path
+    heartbeat: Heartbeat
+    say: Say
 
-def _fail(number: int, portal: Portal, sentence: str) -> str:
-    """End the ticket as failed; returns "withdrawn" if the claim was lost meanwhile."""
-    try:
-        portal.log(number, "error", sentence)
-        portal.finish(number, "failed")
-    except Refused:
-        return "withdrawn"
-    return "failed"
+    def ended(self) -> str:
+        try:
+            self._publish(*self._computed())
+        except Withdrawn:
+            return "withdrawn"
+        except AlgorithmFailed as error:
+            return self._failed(str(error), error.detail)
+        except Refused as error:
+            if self.heartbeat.ended.is_set():
+                return "withdrawn"
+            return self._failed(error.body.strip())
+        except ClientError:
+            raise
+        except Exception as error:
+            text = DISK_FULL if is_disk_full(error) else UNEXPECTED
+            return self._failed(text, traceback.format_exc())
+        return "success"
 
+    def _failed(self, sentence: str, detail: str = "") -> str:
+        """End the ticket as failed; returns "withdrawn" if the claim was lost meanwhile."""
+        if detail:
+            self.say(f"Ticket {self.number}: the end of the algorithm's output:\n{detail}")
+        try:
+            self.heartbeat.tell_rest(self.portal)
+            self.portal.log(self.number, "error", sentence)
+            self.portal.finish(self.number, "failed")
+        except Refused:
+            return "withdrawn"
+        return "failed"
 
-def _computed(
-    number: int, service: Folder, portal: Portal, folder: Path, ended: threading.Event
-) -> tuple[Outcome, list[Path]]:
-    sent, work = folder / "input", folder / "work"
-    sent.mkdir()
-    work.mkdir()
-    portal.download_input(number, sent)
-    ticket = results.open_input(sent)
-    outcome = running.run(service, _work(ticket, service, work), _told(number, portal), ended)
-    return outcome, results.build(number, ticket, service, outcome, work)
+    def _computed(self) -> tuple[results.Input, Outcome, Built]:
+        sent, work = self.folder / "input", self.folder / "work"
+        sent.mkdir()
+        work.mkdir()
+        self.portal.download_input(self.number, sent)
+        ticket = results.open_input(sent)
+        outcome = running.run(
+            self.service,
+            _work(ticket, self.service, work),
+            self.heartbeat.tell,
+            self.heartbeat.ended,
+        )
+        return ticket, outcome, results.build(self.number, ticket, self.service, outcome, work)
+
+    def _publish(self, ticket: results.Input, outcome: Outcome, built: Built) -> None:
+        work, image = self.folder / "work", ticket.tagged(self.service.dispatch.tag)
+        self.heartbeat.tell_rest(self.portal)
+        for file in built.files:
+            self.portal.upload_result(self.number, file)
+        for remark in (*outcome.remarks, *built.remarks):
+            self.portal.log(self.number, "warning", remark)
+        sizes = label_sizes(outcome, work, image)
+        for label in sizes[:MOST_VOLUMES]:
+            self.portal.log(self.number, "info", f"{label.name}: {label.volume_ml:.1f} ml")
+        if len(sizes) > MOST_VOLUMES:
+            text = f"Volumes of {len(sizes) - MOST_VOLUMES} more labels are not listed."
+            self.portal.log(self.number, "info", text)
+        for name in outcome.files:
+            self.portal.attach(self.number, work / FILES / name)
+            self.portal.log(self.number, "info", name)
+        self.portal.finish(self.number, "success")
 
 
 def _work(ticket: results.Input, service: Folder, folder: Path) -> running.Work:
@@ -97,70 +142,3 @@ def _landmarks(ticket: results.Input, service: Folder) -> dict[str, tuple[float,
         elif tag.type == "PointLandmark" and tag.required:
             raise AlgorithmFailed(f"The workspace has no landmark tagged '{tag.name}'.")
     return found
-
-
-def _told(number: int, portal: Portal) -> running.Told:
-    """A function that sends progress to the portal, and adds each new text to the log."""
-    last_fraction, last_text = 0.0, ""
-
-    def told(fraction: float, text: str) -> None:
-        nonlocal last_fraction, last_text
-        try:
-            if text and text != last_text:
-                last_text = text
-                portal.log(number, "info", text)
-            if fraction >= last_fraction + TOLD_STEP:
-                last_fraction = fraction
-                portal.progress(number, fraction)
-        except ClientError:
-            pass  # the work goes on; whether the ticket is still ours is asked elsewhere
-
-    return told
-
-
-def _publish(
-    number: int, portal: Portal, outcome: Outcome, files: list[Path], folder: Path
-) -> None:
-    for file in files:
-        portal.upload_result(number, file)
-    for remark in outcome.remarks:
-        portal.log(number, "warning", remark)
-    for label in label_sizes(outcome, folder / "work", _segmentation(files)):
-        portal.log(number, "info", f"{label.name}: {label.volume_ml:.1f} ml")
-    for name in outcome.files:
-        portal.attach(number, folder / "work" / "files" / name)
-        portal.log(number, "info", name)
-    portal.finish(number, "success")
-
-
-def _segmentation(files: list[Path]) -> Path:
-    return next(file for file in files if file.name.startswith("seg_"))
-
-
-@contextmanager
-def _alive(number: int, connect: Connect, ended: threading.Event, beat_s: float) -> Iterator[None]:
-    """A context with a thread that renews the claim, and sets ``ended`` when the claim is lost."""
-    done = threading.Event()
-    rounds = iter(lambda: done.wait(beat_s), True)
-    thread = threading.Thread(target=_beat, args=(number, connect, ended, rounds), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-
-
-def _beat(number: int, connect: Connect, ended: threading.Event, rounds: Iterator[object]) -> None:
-    portal = connect()
-    try:
-        for _ in rounds:
-            try:
-                if portal.status(number) != "claimed":
-                    ended.set()
-            except Refused:
-                ended.set()
-            except ClientError:
-                continue  # the portal is away; it will say what has become of the ticket
-    finally:
-        portal.close()

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from dss_provider.child import Outcome
 from dss_provider.images import load_array, suffix_for, write_in_grid
+from dss_provider.outcome import Outcome
 from dss_provider.sizes import label_sizes
 
 

@@ -65,6 +65,14 @@ def test_an_existing_folder_and_a_bad_name_are_refused(folder: Path, tmp_path: P
         ({"labels": [{"value": 70000, "name": "x"}]}, "70000 is not between 1 and 65535"),
         ({"provider": "program"}, "lacks {image}, the file to read"),
         (
+            {"provider": "program", "command": ["sh", "{image}"]},
+            "needs either {labels}, the file to write, or {output}, the folder",
+        ),
+        (
+            {"provider": "program", "command": ["./no", "{image}", "{labels}"]},
+            "there is no file './no'",
+        ),
+        (
             {"provider": "program", "command": ["no-such-program", "{image}", "{labels}"]},
             "this machine has no program 'no-such-program'",
         ),

@@ -1,0 +1,122 @@
+"""A claimed ticket's signs of life: the claim is renewed and progress told, whatever the algorithm does."""
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from dss_client.errors import ClientError, Refused
+from dss_provider.portal import Portal
+
+TELL_S = 1.0
+SELDOM_S = 30.0
+"""Between two texts after MANY_TEXTS, since a user reads them all."""
+MANY_TEXTS = 100
+TOLD_STEP = 0.02
+"""Smallest change of the progress that is sent."""
+
+Connect = Callable[[], Portal]
+
+
+class Heartbeat:
+    """A thread with a connection of its own; ``ended`` is set when the ticket is not ours any more.
+
+    The claim is renewed every ``beat_s`` seconds.  A context manager: the thread ends with the block.
+    """
+
+    def __init__(self, number: int, connect: Connect, beat_s: float) -> None:
+        self.ended = threading.Event()
+        self._number = number
+        self._connect = connect
+        self._beat_s = beat_s
+        self._done = threading.Event()
+        self._news = _News()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def tell(self, fraction: float, text: str) -> None:
+        """Returns at once; of several texts within TELL_S, the last one is told."""
+        self._news.put(fraction, text)
+
+    def tell_rest(self, portal: Portal) -> None:
+        """What has not been told yet, by the caller's connection."""
+        self._tell(portal, seldom=False)
+
+    def _beat(self) -> None:
+        portal, beat_at_s = self._connect(), time.monotonic() + self._beat_s
+        try:
+            while not self._done.wait(min(TELL_S, self._beat_s)):
+                self._tell(portal, seldom=True)
+                if time.monotonic() >= beat_at_s:
+                    self._renew(portal)
+                    beat_at_s = time.monotonic() + self._beat_s
+        finally:
+            portal.close()
+
+    def _renew(self, portal: Portal) -> None:
+        try:
+            if portal.status(self._number) != "claimed":
+                self.ended.set()
+        except Refused:
+            self.ended.set()
+        except ClientError:
+            pass  # the portal is away; it will say what has become of the ticket
+
+    def _tell(self, portal: Portal, *, seldom: bool) -> None:
+        fraction, text = self._news.take(seldom=seldom)
+        try:
+            if text:
+                portal.log(self._number, "info", text)
+            if fraction is not None:
+                portal.progress(self._number, fraction)
+        except ClientError:
+            pass  # the work goes on; whether the ticket is still ours is asked elsewhere
+
+
+class _News:
+    """The last progress and text that were not told yet.  Thread-safe.  Progress never goes back."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._fraction = self._told_fraction = 0.0
+        self._text = self._told_text = ""
+        self._texts = 0
+        self._next_text_s = 0.0
+
+    def put(self, fraction: float, text: str) -> None:
+        with self._lock:
+            self._fraction = max(self._fraction, fraction)
+            self._text = text or self._text
+
+    def take(self, *, seldom: bool) -> tuple[float | None, str]:
+        """None and "" where there is no news."""
+        with self._lock:
+            return self._new_fraction(), self._new_text(seldom=seldom)
+
+    def _new_fraction(self) -> float | None:
+        if self._fraction < self._told_fraction + TOLD_STEP:
+            return None
+        self._told_fraction = self._fraction
+        return self._fraction
+
+    def _new_text(self, *, seldom: bool) -> str:
+        now_s = time.monotonic()
+        if self._text == self._told_text or (seldom and now_s < self._next_text_s):
+            return ""
+        self._texts += 1
+        self._next_text_s = now_s + (SELDOM_S if self._texts > MANY_TEXTS else 0)
+        self._told_text = self._text
+        return self._text

@@ -1,0 +1,135 @@
+"""Whether what an algorithm returned can be put into files and a workspace; each fault is a sentence for its user."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from dss_datastore import file_names
+from dss_provider.algorithm import Array
+from dss_provider.errors import AlgorithmFailed
+from dss_provider.outcome import Point, Rgb
+
+LARGEST_LABEL = 65535
+LONGEST_NAME = 200
+
+
+def plain_name(name: object, what: str) -> str:
+    """A name that ITK-SNAP and an XML file can hold.  Raises AlgorithmFailed."""
+    text = str(name)
+    if not text.strip() or not text.isprintable() or len(text) > LONGEST_NAME:
+        raise AlgorithmFailed(
+            f"{what} is called {text[:40]!a}; a name is 1 to {LONGEST_NAME} characters of plain text."
+        )
+    return text
+
+
+def colour(rgb: object, what: str) -> Rgb | None:
+    """Raises AlgorithmFailed unless it is None or three whole numbers from 0 to 255."""
+    if rgb is None:
+        return None
+    try:
+        given = [float(part) for part in rgb]  # type: ignore[attr-defined]  # whatever a provider wrote
+    except (TypeError, ValueError):
+        given = []
+    if len(given) != 3 or not all(0 <= n <= 255 and n == int(n) for n in given):
+        raise AlgorithmFailed(
+            f"{what} has the colour {ascii(rgb)[:60]}; red, green and blue from 0 to 255 are needed."
+        )
+    return (int(given[0]), int(given[1]), int(given[2]))
+
+
+def point(given: object, what: str) -> Point:
+    """Raises AlgorithmFailed unless it is three finite numbers."""
+    try:
+        numbers = [float(number) for number in given]  # type: ignore[attr-defined]  # whatever a provider wrote
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) != 3 or not all(math.isfinite(number) for number in numbers):
+        raise AlgorithmFailed(
+            f"{what} is at {ascii(given)[:80]}; three finite numbers are needed (x, y, z in LPS, mm)."
+        )
+    return (numbers[0], numbers[1], numbers[2])
+
+
+def file_name(name: object, others: Iterable[str]) -> str:
+    """Raises AlgorithmFailed unless every system can store it, beside ``others``."""
+    fault = file_names.problem(name) if isinstance(name, str) else "it is no text"
+    if not fault and (other := file_names.same_file(str(name), others)):
+        fault = f"some systems take it for '{other}'"
+    if fault:
+        raise AlgorithmFailed(f"{ascii(name)[:60]} is no plain name of a file: {fault}.")
+    return str(name)
+
+
+def as_labels(given: object, shape: tuple[int, ...]) -> Array:
+    """The labels with 8 or 16 bits.  Raises AlgorithmFailed if the values are no labels or the shape differs."""
+    array = _numbers(given, "The segmentation", shape)
+    if array.dtype == bool:
+        return array.astype(np.uint8)
+    if array.dtype.kind == "f" and (
+        not np.isfinite(array).all() or (array != np.rint(array)).any()
+    ):
+        raise AlgorithmFailed("The segmentation has values that are no whole numbers.")
+    lowest, highest = int(array.min()), int(array.max())
+    if lowest < 0 or highest > LARGEST_LABEL:
+        raise AlgorithmFailed(
+            f"The segmentation has values from {lowest} to {highest}; labels are 0 to {LARGEST_LABEL}."
+        )
+    return array.astype(np.uint8 if highest < 256 else np.uint16)
+
+
+def as_image(given: object, name: str, shape: tuple[int, ...]) -> Array:
+    """In a type that NIfTI, NRRD and ITK-SNAP hold.  Raises AlgorithmFailed."""
+    what = f"The image '{name}'"
+    array = _numbers(given, what, shape)
+    if array.dtype == bool:
+        return array.astype(np.uint8)
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            found = array.astype(np.float32)
+        if not np.isfinite(found).all():
+            raise AlgorithmFailed(
+                f"{what} has values that are no finite numbers (NaN, or too large); give each voxel one."
+            )
+        return found
+    return _narrowest(array, what)
+
+
+def _narrowest(array: Array, what: str) -> Array:
+    lowest, highest = int(array.min()), int(array.max())
+    for kind in (np.uint8, np.int16, np.uint16, np.int32, np.uint32):
+        if np.iinfo(kind).min <= lowest and highest <= np.iinfo(kind).max:
+            return array.astype(kind)
+    raise AlgorithmFailed(f"{what} has values from {lowest} to {highest}, beyond 32 bits.")
+
+
+def _numbers(given: object, what: str, shape: tuple[int, ...]) -> Array:
+    try:
+        array: Array = np.asarray(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise AlgorithmFailed(f"{what} is {type(given).__name__}; an array is needed.") from error
+    if array.dtype.kind not in "biuf":
+        raise AlgorithmFailed(f"{what} has values of type {array.dtype}; numbers are needed.")
+    if array.shape != shape:
+        hint = "; it seems to be (x, y, z), transpose it" if array.shape == shape[::-1] else ""
+        raise AlgorithmFailed(
+            f"{what} has the shape {array.shape}, the image {shape} (z, y, x){hint}."
+        )
+    return array
+
+
+def mesh_arrays(points: object, triangles: object, what: str) -> tuple[Array, Array]:
+    """Raises AlgorithmFailed unless they are (n, 3) numbers and (m, 3) whole numbers."""
+    found, cells = np.asarray(points), np.asarray(triangles)
+    wrong: Any = None
+    if found.ndim != 2 or found.shape[1] != 3 or found.dtype.kind not in "iuf":
+        wrong = f"points {found.shape} {found.dtype}; (n, 3) numbers"
+    elif cells.ndim != 2 or cells.shape[1] != 3 or cells.dtype.kind not in "iu":
+        wrong = f"triangles {cells.shape} {cells.dtype}; (m, 3) whole numbers"
+    elif cells.size and (int(cells.min()) < 0 or int(cells.max()) >= len(found)):
+        wrong = f"triangles of the points {cells.min()} to {cells.max()}; 0 to {len(found) - 1}"
+    if wrong:
+        raise AlgorithmFailed(f"{what} has {wrong} are needed.")
+    return found, cells

@@ -1,0 +1,31 @@
+"""``python -I -S launcher.py MEMORY_BYTES WORD...``: becomes the program WORD..., within limits.
+
+MEMORY_BYTES is 0 where there is no limit.  The program ends with its publisher, even if that is killed.  A process of
+its own does this, since code between fork and exec may hang in a program with threads.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+
+CANNOT_START = 127
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    memory_bytes, words = int(sys.argv[1]), sys.argv[2:]
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if memory_bytes:
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    try:
+        os.execvp(words[0], words)  # noqa: S606  (a shell is not wanted)
+    except OSError as error:
+        sys.stderr.write(f"{words[0]} cannot be started: {error.strerror}.\n")
+        sys.exit(CANNOT_START)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""What an algorithm was given and what it returned, as files in a folder and a description of them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Point = tuple[float, float, float]
+Rgb = tuple[int, int, int]
+
+FILES = "files"
+"""The sub-folder of files for the ticket's log."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """The call to make.  ``inputs`` are image files by tag, ``tag`` is that of the main one; ``landmarks`` are LPS, mm;
+    ``hounsfield`` says whether the image's values must be Hounsfield units.
+    """
+
+    folder: str
+    function: str
+    tag: str
+    inputs: dict[str, str]
+    landmarks: dict[str, Point] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    memory_bytes: int | None = None
+    hounsfield: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """A label of a segmentation."""
+
+    value: int
+    name: str
+    rgb: Rgb | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Map:
+    """``file`` is an array of NumPy (z, y, x)."""
+
+    file: str
+    called: str = ""
+    labels: tuple[Named, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeshFile:
+    """``file`` is a mesh that ITK-SNAP loads, in RAS."""
+
+    file: str
+    called: str
+    rgb: Rgb | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """``error`` is a sentence for the user, and then there is nothing else.  Landmarks are LPS, mm, by their text."""
+
+    error: str = ""
+    segmentations: tuple[Map, ...] = ()
+    images: tuple[Map, ...] = ()
+    meshes: tuple[MeshFile, ...] = ()
+    landmarks: dict[str, Point] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not (
+            self.segmentations or self.images or self.meshes or self.landmarks or self.files
+        )

@@ -1,0 +1,144 @@
+"""The folder that a program or a container fills with its results.
+
+| file | becomes |
+|---|---|
+| ``segmentation.nii.gz``, ``segmentation_NAME.nii.gz`` | a segmentation in the image's grid |
+| ``image_NAME.nii.gz`` | a further image in the image's grid, such as a probability map |
+| ``mesh_NAME.vtk``, ``mesh_NAME.vtp`` | a surface, RAS, mm |
+| ``landmarks.csv`` (``name,x,y,z``) | landmarks, LPS, mm |
+| ``remarks.txt`` | a warning for each line |
+| any other | attached to the ticket's log |
+
+NAME is how ITK-SNAP lists the layer, with ``_`` for a blank.  ``.nii`` and ``.nrrd`` do as well.
+"""
+
+import csv
+import re
+import shutil
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from dss_broker.dispatch_section import LabelStyle
+from dss_images.mesh.reading import is_mesh_name
+from dss_provider.errors import AlgorithmFailed
+from dss_provider.images import grid_of, read_in_grid
+from dss_provider.judging import as_image, as_labels, file_name, plain_name, point
+from dss_provider.outcome import FILES, Map, MeshFile, Named, Outcome, Point
+from dss_provider.spoken import LONGEST_TEXT, one_line
+
+_KINDS = re.compile(
+    r"(segmentation|image|mesh)(?:[_-](.+))?\.(?:nii\.gz|nii|nrrd|mha|vtk|vtp)", re.IGNORECASE
+)
+LANDMARKS, REMARKS = "landmarks.csv", "remarks.txt"
+MOST_REMARKS = 20
+MOST_TEXT_BYTES = 2**20
+
+
+def read_output(
+    folder: Path, image: Path, work: Path, styles: Collection[LabelStyle], only: str = ""
+) -> Outcome:
+    """What lies in ``folder``, or its file ``only``; arrays and files go to ``work``.  Raises AlgorithmFailed."""
+    names = [only] if only and (folder / only).exists() else _names(folder) if not only else []
+    found: dict[str, list[str]] = {"segmentation": [], "image": [], "mesh": [], "file": []}
+    for name in names:
+        _require_plain(folder / name)
+        kind = _KINDS.fullmatch(name)
+        found[kind[1].lower() if kind else "file"].append(name)
+    others = [name for name in found["file"] if name not in {LANDMARKS, REMARKS}]
+    outcome = Outcome(
+        segmentations=tuple(
+            _map(folder / name, i, image, work, styles)
+            for i, name in enumerate(found["segmentation"])
+        ),
+        images=tuple(
+            _image(folder / name, i, image, work) for i, name in enumerate(found["image"])
+        ),
+        meshes=tuple(_mesh(folder / name, i, work) for i, name in enumerate(found["mesh"])),
+        landmarks=_landmarks(folder / LANDMARKS) if LANDMARKS in names else {},
+        files=tuple(_kept(folder / name, others, work) for name in others),
+        remarks=_remarks(folder / REMARKS) if REMARKS in names else (),
+    )
+    if outcome.is_empty:
+        raise AlgorithmFailed("The program ended without writing its segmentation.")
+    return outcome
+
+
+def _names(folder: Path) -> list[str]:
+    """Of files and links; folders and hidden files are the program's own."""
+    found = (p for p in folder.iterdir() if p.is_symlink() or not p.is_dir())
+    return sorted(p.name for p in found if not p.name.startswith("."))
+
+
+def _require_plain(path: Path) -> None:
+    """A link of a container could lead to any file of this machine."""
+    if path.is_symlink() or not path.is_file():
+        raise AlgorithmFailed(
+            f"The program wrote {ascii(path.name)[:80]}, which is a link or a device; a file is needed."
+        )
+
+
+def _called(path: Path) -> str:
+    kind = _KINDS.fullmatch(path.name)
+    name = (kind[2] if kind else "") or ""
+    return plain_name(name.replace("_", " "), "A result") if name else ""
+
+
+def _map(path: Path, index: int, image: Path, work: Path, styles: Collection[LabelStyle]) -> Map:
+    array = as_labels(read_in_grid(path, image, "segmentation"), grid_of(image).size[::-1])
+    np.save(work / f"labels_{index}.npy", array)
+    known = {s.value: Named(value=s.value, name=s.name, rgb=s.rgb) for s in styles}
+    values = [int(v) for v in np.unique(array) if v]
+    labels = tuple(known.get(v, Named(value=v, name=f"Label {v}")) for v in values)
+    return Map(file=f"labels_{index}.npy", called=_called(path), labels=labels)
+
+
+def _image(path: Path, index: int, image: Path, work: Path) -> Map:
+    called = _called(path) or f"Image {index + 1}"
+    array = as_image(
+        read_in_grid(path, image, f"image '{called}'"), called, grid_of(image).size[::-1]
+    )
+    np.save(work / f"image_{index}.npy", array)
+    return Map(file=f"image_{index}.npy", called=called)
+
+
+def _mesh(path: Path, index: int, work: Path) -> MeshFile:
+    if not is_mesh_name(path.name):
+        raise AlgorithmFailed(
+            f"The program wrote {ascii(path.name)[:80]}; a mesh is a .vtk or a .vtp file."
+        )
+    name = f"mesh_{index}{path.suffix.lower()}"
+    shutil.copyfile(path, work / name)
+    return MeshFile(file=name, called=_called(path) or f"Mesh {index + 1}")
+
+
+def _text(path: Path) -> list[str]:
+    _require_plain(path)
+    if path.stat().st_size > MOST_TEXT_BYTES:
+        raise AlgorithmFailed(f"The program's {path.name} is larger than 1 MB.")
+    return path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+
+
+def _landmarks(path: Path) -> dict[str, Point]:
+    rows = list(csv.DictReader(_text(path), skipinitialspace=True))
+    found = {}
+    for number, row in enumerate(rows, start=2):
+        what = f"Line {number} of {LANDMARKS}"
+        if not {"name", "x", "y", "z"} <= set(row):
+            raise AlgorithmFailed(f"{what} has other columns than name,x,y,z.")
+        name = plain_name(row["name"], what)
+        found[name] = point((row["x"], row["y"], row["z"]), f"The landmark '{name}'")
+    return found
+
+
+def _remarks(path: Path) -> tuple[str, ...]:
+    lines = (one_line(line)[:LONGEST_TEXT] for line in _text(path))
+    return tuple(line for line in lines if line)[:MOST_REMARKS]
+
+
+def _kept(path: Path, others: Iterable[str], work: Path) -> str:
+    name = file_name(path.name, others)
+    (work / FILES).mkdir(exist_ok=True)
+    shutil.copyfile(path, work / FILES / name, follow_symlinks=False)
+    return name

@@ -1,0 +1,175 @@
+"""Runs a process that is not trusted to end, to be quiet, or to keep to its limits."""
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+from uuid import uuid4
+
+from dss_provider import launcher
+from dss_provider.errors import AlgorithmFailed, Withdrawn
+from dss_provider.spoken import Spoken
+
+LOOK_S = 0.1
+GRACE_S = 2.0
+"""Between SIGTERM and SIGKILL."""
+PIECE_BYTES = 65536
+MOST_LEFT_PIECES = 64
+"""Read after the end of the process, which may have left others behind that write without end."""
+
+_MARK = "DSS_WORK"
+"""A variable of the process and of all that it starts, by which those are found that left its process group."""
+_SECRETS = ("DSS_TOKEN",)
+
+Told = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """None: without."""
+
+    time_s: float | None = None
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """``status`` as the shell gives it (128 and the signal's number); ``detail`` is the end of what the process wrote."""
+
+    status: int
+    detail: str
+
+
+def run_process(
+    words: Sequence[str], folder: Path, limits: Limits, told: Told, ended: threading.Event
+) -> Ending:
+    """Run ``words`` in ``folder`` until they end, with all that they start.
+
+    ``told`` hears of progress and must return at once.  Raises AlgorithmFailed after ``limits.time_s``, and Withdrawn
+    when ``ended`` is set; nothing of the process is left then.
+    """
+    spoken, mark = Spoken(told), uuid4().hex
+    process = _started(words, folder, limits, mark)
+    try:
+        with _Pipes(process, spoken) as pipes:
+            try:
+                _wait(process, pipes, limits.time_s, ended)
+            except AlgorithmFailed as error:
+                raise AlgorithmFailed(str(error), spoken.detail) from error
+            finally:
+                _end(process, pipes, mark)
+                pipes.read_rest()
+    finally:
+        process.wait()
+    status = process.returncode
+    return Ending(status=status if status >= 0 else 128 - status, detail=spoken.detail)
+
+
+def _started(
+    words: Sequence[str], folder: Path, limits: Limits, mark: str
+) -> "subprocess.Popen[bytes]":
+    launch = [sys.executable, "-I", "-S", launcher.__file__, str(limits.memory_bytes or 0)]
+    return subprocess.Popen(
+        [*launch, *words],
+        cwd=folder,
+        env={name: v for name, v in os.environ.items() if name not in _SECRETS} | {_MARK: mark},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        start_new_session=True,
+    )
+
+
+class _Pipes:
+    """Both outputs of a process, read without waiting for a line or an end."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", spoken: Spoken) -> None:
+        self._open: list[IO[bytes]] = []
+        self._selector = selectors.DefaultSelector()
+        for pipe, heard in ((process.stdout, spoken.message), (process.stderr, spoken.text)):
+            if pipe is not None:
+                os.set_blocking(pipe.fileno(), False)
+                self._selector.register(pipe, selectors.EVENT_READ, heard)
+                self._open.append(pipe)
+
+    def __enter__(self) -> "_Pipes":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._selector.close()
+        for pipe in self._open:
+            pipe.close()
+
+    def read(self, within_s: float) -> bool:
+        """Wait for something to read, and read a piece of each; False if there was nothing."""
+        if not self._selector.get_map():
+            time.sleep(within_s)  # both are closed, the process goes on
+            return False
+        found = self._selector.select(within_s)
+        for key, _ in found:
+            data = self._piece(key.fd)
+            if data == b"":
+                self._selector.unregister(key.fileobj)
+            elif data:
+                key.data(data)
+        return bool(found)
+
+    @staticmethod
+    def _piece(fd: int) -> bytes | None:
+        with suppress(BlockingIOError):
+            return os.read(fd, PIECE_BYTES)
+        return None
+
+    def read_rest(self) -> None:
+        for _ in range(MOST_LEFT_PIECES):
+            if not self._selector.get_map() or not self.read(0):
+                return
+
+
+def _wait(
+    process: "subprocess.Popen[bytes]",
+    pipes: _Pipes,
+    time_s: float | None,
+    ended: threading.Event,
+) -> None:
+    end_s = time.monotonic() + (time_s or float("inf"))
+    while process.poll() is None:
+        pipes.read(LOOK_S)
+        if ended.is_set():
+            raise Withdrawn
+        if time.monotonic() > end_s:
+            raise AlgorithmFailed(f"The algorithm took longer than the {time_s:g} s that it may.")
+
+
+def _end(process: "subprocess.Popen[bytes]", pipes: _Pipes, mark: str) -> None:
+    """Ask the process to end; then end it, with all that it started."""
+    if process.poll() is None:
+        _signal(process, signal.SIGTERM)
+        end_s = time.monotonic() + GRACE_S
+        while process.poll() is None and time.monotonic() < end_s:
+            pipes.read(LOOK_S)
+    _signal(process, signal.SIGKILL)
+    _end_marked(mark)
+
+
+def _signal(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+def _end_marked(mark: str) -> None:
+    """Those that left the process group: daemons.  Only where the system has /proc."""
+    wanted = f"{_MARK}={mark}".encode()
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError, ValueError):
+            if wanted in path.read_bytes().split(b"\0"):
+                os.kill(int(path.parent.name), signal.SIGKILL)

@@ -1,0 +1,136 @@
+"""From what a provider's function returned to files: each part is judged, and kept for the publisher."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dss_images.mesh.writing import written
+from dss_provider.algorithm import Array, Image, Label, Mesh, Result, Segmentation
+from dss_provider.errors import AlgorithmFailed
+from dss_provider.judging import (
+    as_image,
+    as_labels,
+    colour,
+    file_name,
+    mesh_arrays,
+    plain_name,
+    point,
+)
+from dss_provider.outcome import FILES, Map, MeshFile, Named, Outcome
+from dss_provider.spoken import LONGEST_TEXT, one_line
+
+MOST_REMARKS = 20
+NEEDED = "a Segmentation, a Result or an array is needed"
+
+
+def kept(returned: object, image: Image, work: Path) -> Outcome:
+    """Arrays, meshes and files of ``returned`` in the folder ``work``.  Raises AlgorithmFailed."""
+    result = _result(returned)
+    shape = image.array.shape[:3]
+    images, meshes = _mapping(result.images, "images"), _mapping(result.meshes, "meshes")
+    files = _mapping(result.files, "files")
+    outcome = Outcome(
+        segmentations=tuple(
+            _map(s, i, shape, work) for i, s in enumerate(_segmentations(result.segmentations))
+        ),
+        images=tuple(_image(n, a, i, shape, work) for i, (n, a) in enumerate(images.items())),
+        meshes=tuple(_mesh(n, m, i, work) for i, (n, m) in enumerate(meshes.items())),
+        landmarks={
+            plain_name(text, "A landmark"): point(place, f"The landmark '{text}'")
+            for text, place in _mapping(result.landmarks, "landmarks").items()
+        },
+        files=tuple(_file(name, content, files, work) for name, content in files.items()),
+        remarks=tuple(one_line(str(remark))[:LONGEST_TEXT] for remark in _listed(result.remarks))[
+            :MOST_REMARKS
+        ],
+    )
+    if outcome.is_empty:
+        raise AlgorithmFailed("The function returned a Result without anything in it.")
+    return outcome
+
+
+def _result(returned: object) -> Result:
+    if isinstance(returned, np.ndarray):
+        returned = Segmentation(returned)
+    if isinstance(returned, Segmentation):
+        returned = Result(segmentations=(returned,))
+    if not isinstance(returned, Result):
+        raise AlgorithmFailed(f"The function returned {type(returned).__name__}; {NEEDED}.")
+    return returned
+
+
+def _segmentations(given: object) -> Iterable[Segmentation]:
+    """A single one, and arrays, are taken for what they mean."""
+    if isinstance(given, Segmentation | np.ndarray):
+        given = (given,)
+    for found in given if isinstance(given, list | tuple) else (given,):
+        if isinstance(found, np.ndarray):
+            yield Segmentation(found)
+        elif isinstance(found, Segmentation):
+            yield found
+        else:
+            raise AlgorithmFailed(
+                f"One of the segmentations is {type(found).__name__}; a Segmentation is needed."
+            )
+
+
+def _mapping(given: object, what: str) -> Mapping[Any, Any]:
+    if not isinstance(given, Mapping):
+        raise AlgorithmFailed(
+            f"The Result's {what} are {type(given).__name__}; a dictionary by name is needed."
+        )
+    return given
+
+
+def _listed(given: object) -> Iterable[object]:
+    return (given,) if isinstance(given, str) else tuple(given)  # type: ignore[arg-type]  # whatever a provider wrote
+
+
+def _map(found: Segmentation, index: int, shape: tuple[int, ...], work: Path) -> Map:
+    array = as_labels(found.array, shape)
+    labels = _mapping(found.labels, "labels")
+    np.save(work / f"labels_{index}.npy", array)
+    return Map(
+        file=f"labels_{index}.npy",
+        called=plain_name(found.called, "A segmentation") if found.called else "",
+        labels=tuple(_named(int(v), labels) for v in np.unique(array) if v),
+    )
+
+
+def _named(value: int, labels: Mapping[int, str | Label]) -> Named:
+    label = labels.get(value, f"Label {value}")
+    what = f"The label {value}"
+    if isinstance(label, Label):
+        return Named(value=value, name=plain_name(label.name, what), rgb=colour(label.rgb, what))
+    return Named(value=value, name=plain_name(label, what))
+
+
+def _image(name: object, array: object, index: int, shape: tuple[int, ...], work: Path) -> Map:
+    called = plain_name(name, "An image")
+    values: Array = as_image(array, called, shape)
+    np.save(work / f"image_{index}.npy", values)
+    return Map(file=f"image_{index}.npy", called=called)
+
+
+def _mesh(name: object, mesh: object, index: int, work: Path) -> MeshFile:
+    called = plain_name(name, "A mesh")
+    what = f"The mesh '{called}'"
+    if not isinstance(mesh, Mesh):
+        raise AlgorithmFailed(f"{what} is {type(mesh).__name__}; a Mesh is needed.")
+    points, triangles = mesh_arrays(mesh.points_mm, mesh.triangles, what)
+    (work / f"mesh_{index}.vtk").write_bytes(written(points, triangles))
+    return MeshFile(file=f"mesh_{index}.vtk", called=called, rgb=colour(mesh.rgb, what))
+
+
+def _file(name: object, content: object, others: Iterable[str], work: Path) -> str:
+    plain = file_name(name, others)
+    if not isinstance(content, str | bytes):
+        raise AlgorithmFailed(
+            f"The file '{plain}' is {type(content).__name__}; text or bytes are needed."
+        )
+    (work / FILES).mkdir(exist_ok=True)
+    data = content.encode(errors="replace") if isinstance(content, str) else content
+    (work / FILES / plain).write_bytes(data)
+    return plain

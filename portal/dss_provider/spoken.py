@@ -1,0 +1,68 @@
+"""What a process says on its outputs: messages of progress, and text for its provider."""
+
+import codecs
+import json
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+LONGEST_MESSAGE = 4096
+LONGEST_TEXT = 500
+DETAIL_CHARS = 4000
+
+Told: TypeAlias = Callable[[float, str], None]
+
+
+class Spoken:
+    """Keeps little of what it hears, since a process may write without end.
+
+    A message is a line of JSON: ``{"fraction": 0.3, "text": "Smoothing"}``.  All other lines are text.
+    """
+
+    def __init__(self, told: Told) -> None:
+        self.detail = ""
+        self._told = told
+        self._line = b""
+        self._decoders = [codecs.getincrementaldecoder("utf-8")("replace") for _ in range(2)]
+
+    def text(self, data: bytes) -> None:
+        """Of the error output."""
+        self._keep(self._decoders[0].decode(data))
+
+    def message(self, data: bytes) -> None:
+        """Of the standard output."""
+        *lines, rest = (self._line + data).split(b"\n")
+        for line in lines:
+            self._hear(line)
+        if len(rest) > LONGEST_MESSAGE:
+            self._keep(self._decoders[1].decode(rest))
+            rest = b""
+        self._line = rest
+
+    def _hear(self, line: bytes) -> None:
+        message = _message(line) if len(line) <= LONGEST_MESSAGE else None
+        if message is None:
+            self._keep(self._decoders[1].decode(line + b"\n"))
+        else:
+            self._told(*message)
+
+    def _keep(self, text: str) -> None:
+        self.detail = (self.detail + text)[-DETAIL_CHARS:]
+
+
+def _message(line: bytes) -> tuple[float, str] | None:
+    """Share that is done, 0 to 1, and a text of one line; None for anything else."""
+    try:
+        found = json.loads(line)
+        fraction, text = float(found["fraction"]), str(found.get("text", ""))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
+        return None
+    if math.isnan(fraction):
+        fraction = 0.0
+    return min(max(fraction, 0.0), 1.0), one_line(text)[:LONGEST_TEXT]
+
+
+def one_line(text: str) -> str:
+    """Without characters that a log, an XML file or a terminal cannot hold."""
+    letters = (letter if letter.isprintable() else " " for letter in text)
+    return " ".join("".join(letters).split())
