@@ -214,7 +214,7 @@ def test_tickets_are_listed_by_state(page: Page, failed: int) -> None:
 
     page.get_by_label("State").select_option("timeout")
     page.get_by_role("button", name="Show").click()
-    assert page.get_by_text("There is no ticket in state timeout.").count() == 1
+    assert page.get_by_text("There is no ticket in state “given up”.").count() == 1
 
 
 def test_a_ticket_shows_its_user_claims_files_and_log(page: Page, failed: int) -> None:

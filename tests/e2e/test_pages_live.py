@@ -7,7 +7,6 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from support.accessibility import violations
 from support.sites import Site, attach, browse, claim, finish, new_ticket, unfold
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
@@ -207,47 +206,3 @@ def test_times_are_those_of_the_reader_with_their_zone(
     context.close()
     claim(provider, "live", SERVICE)
     finish(provider, number, "failed")
-
-
-@pytest.fixture(scope="module")
-def whole(jane: httpx.Client, provider: httpx.Client, site: Site) -> int:
-    """A ticket whose page has everything."""
-    number = new_ticket(jane, SERVICE)
-    claim(provider, "live", SERVICE)
-    attach(provider, number, "found.csv", b"number,what\n1,nodule\n", "Findings")
-    provider.post(f"/api/pro/tickets/{number}/warning", data={"message": "Look at it."})
-    finish(provider, number, "success")
-    site.sql("UPDATE ticket SET verdict = 'look at it', title = 'Phantom' WHERE id = $1", number)
-    return number
-
-
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_no_page_breaks_a_rule_of_accessibility(
-    browser: Browser, root: httpx.Client, whole: int, width: int, scheme: str
-) -> None:
-    cookie = next(c for c in root.cookies.jar if c.name == "webpy_session_id")
-    context = browser.new_context(
-        base_url=str(root.base_url),
-        viewport={"width": width, "height": 844},
-        color_scheme="dark" if scheme == "dark" else "light",
-        bypass_csp=True,  # for the rules' own script
-    )
-    address = str(root.base_url)
-    context.add_cookies([{"name": cookie.name, "value": cookie.value or "", "url": address}])
-    shown = context.new_page()
-    pages = ("/", "/services", "/tickets", f"/tickets/{whole}", "/nothing", "/about", "/token")
-    admin = ("/admin", "/admintickets", f"/admin/tickets/{whole}/detail", "/admin/users")
-    rest = ("/account", f"/tickets/{whole}/delete", "/adminservices", "/admin/dead-letters")
-    found = {}
-    for path in (*pages, *admin, *rest):
-        shown.goto(path)
-        unfold(shown)
-        found[path] = violations(shown)
-        wide = shown.evaluate("document.documentElement.scrollWidth > innerWidth")
-        assert not wide, f"{path} scrolls sideways"
-        bars = shown.locator(".bars").bounding_box()
-        assert bars is not None
-        assert width > 400 or bars["height"] <= 60, path
-    context.close()
-
-    assert {path: lines for path, lines in found.items() if lines} == {}

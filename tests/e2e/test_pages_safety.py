@@ -165,7 +165,7 @@ def test_a_user_downloads_the_results_and_deletes_the_ticket(
     page.get_by_role("button", name="Delete the ticket").click()
 
     assert said(page).startswith(f"Ticket {hostile} is deleted within a minute")
-    assert page.get_by_role("button", name=f"Keep ticket {hostile}").count() == 1
+    assert page.get_by_role("button", name=f"Undo the deletion of ticket {hostile}").count() == 1
     site.sql("UPDATE ticket SET delete_at = now() WHERE id = $1", hostile)
     page.get_by_text("You have no tickets.").wait_for()
     page.context.close()

@@ -29,8 +29,12 @@ def _rules() -> str:
     return script.read_text(encoding="utf-8")
 
 
-def violations(page: Page) -> list[str]:
-    """A line for each element that breaks a rule, in the page as it is shown now."""
-    page.evaluate(_rules())
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+def violations(page: Page, only: list[str] | None = None) -> list[str]:
+    """A line for each element that breaks a rule, or one of ``only``, in the page as it is shown now."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(_rules())
+    options: dict[str, object] = {"resultTypes": ["violations"]}
+    if only is not None:
+        options["runOnly"] = only
+    found = page.evaluate("options => axe.run(document, options)", options)["violations"]
     return [f"{rule['id']}: {node['html'][:200]}" for rule in found for node in rule["nodes"]]

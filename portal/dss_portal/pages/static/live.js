@@ -191,6 +191,7 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     localise(document);
+    for (const link of document.querySelectorAll(".bars [aria-current]")) link.scrollIntoView({ inline: "center", block: "nearest" });
     offerMessages();
     const granted = "Notification" in window && Notification.permission === "granted";
     if (stream && (parts().length || granted)) follow();

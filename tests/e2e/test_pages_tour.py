@@ -1,0 +1,218 @@
+"""Every page of the table of routes, with a site that has something of everything, at the width of a phone and of a desk.
+
+With ``DSS_SCREENSHOTS`` set to a folder, pictures of all of them are put there; look at them after each change of a
+template or of the style sheet.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    Response,
+    ViewportSize,
+    sync_playwright,
+)
+
+from conftest import CHECKOUT, missing
+from dss_stack.postgres import PostgresCluster
+from dss_stack.rabbitmq import RabbitNode
+from support import showcase, sites
+from support.accessibility import violations
+from support.brokers import fresh_vhost
+from support.showcase import Showcase
+from support.sites import browse, unfold
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
+
+TABLE = CHECKOUT / "tests" / "data" / "route_rights.txt"
+NO_PAGES = re.compile(
+    r"/(api|blobs|static|open|live|healthz|readyz|signin|service\.schema\.json)\b|download|\.csv|\.json"
+)
+FIRST_LOAD_BYTES = 150_000
+PICTURES = os.environ.get("DSS_SCREENSHOTS")
+BARS_PX = 60
+"""Height of the navigation on a phone, at most."""
+PHONE: ViewportSize = {"width": 390, "height": 844}
+DESK: ViewportSize = {"width": 1280, "height": 900}
+CONTRAST = ["color-contrast"]
+NOWHERE = "/nothing-here"
+
+
+@dataclass
+class Seen:
+    """What was found on pages.
+
+    ``wide``: what does not fit the screen.  ``bytes`` of a page: all that it loads but images.
+    """
+
+    complaints: list[str] = field(default_factory=list)
+    wide: list[str] = field(default_factory=list)
+    rules: dict[str, list[str]] = field(default_factory=dict)
+    bytes: dict[str, int] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="module")
+def shown(
+    rabbit: RabbitNode, postgres: PostgresCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Showcase]:
+    with fresh_vhost(rabbit) as amqp_url:
+        site = sites.start(amqp_url, postgres, tmp_path_factory.mktemp("site"))
+        try:
+            chest = showcase.FINE if PICTURES else showcase.COARSE
+            with showcase.arranged(site, tmp_path_factory.mktemp("offer"), chest) as arranged:
+                yield arranged
+        finally:
+            site.stack.stop()
+
+
+@pytest.fixture(scope="module")
+def root(shown: Showcase) -> Iterator[httpx.Client]:
+    with shown.site.program(sites.ROOT, "--sysadmin") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def browser(shown: Showcase) -> Iterator[Browser]:
+    program = shutil.which("chromium")
+    if program is None:
+        missing("Chromium is not installed.")
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=program, args=sites.CHROMIUM)
+
+
+def routes(column: int, *, but: int | None = None) -> list[str]:
+    """Addresses of pages that the ``column``-th kind of visitor may see, and the ``but``-th may not."""
+    found = []
+    for line in TABLE.read_text("utf-8").splitlines():
+        if not line.startswith("GET ") or NO_PAGES.search(line):
+            continue
+        _, address, *rights = line.split()
+        if rights[column - 1] == "+" and (but is None or rights[but - 1] == "."):
+            found.append(address)
+    assert found
+    return found
+
+
+def filled(address: str, ticket: int, shown: Showcase) -> str:
+    """Numbers are those of the ticket, of the first provider, of the user."""
+    (number, githash), *_ = shown.site.sql(
+        "SELECT provider_id, githash FROM provider_service p JOIN service s ON s.id = p.service_id "
+        "WHERE s.name = $1 AND s.current",
+        showcase.OFFLINE,
+    )
+    ((user_id,),) = shown.site.sql("SELECT id FROM user_account WHERE email = $1", showcase.CLAIMER)
+    values = {"ticket_id": ticket, "user_id": user_id, "githash": githash, "number": number}
+    if "/users/<" in address and "providers" not in address:
+        values["number"] = user_id
+    if "/tokens/" in address:
+        ((values["number"],),) = shown.site.sql("SELECT min(id) FROM api_token")
+    for name, value in values.items():
+        address = re.sub(rf"<[^<>]*?(\([^)]*\))?:{name}>", str(value), address)
+    assert "<" not in address, f"{address}: how to fill this in?"
+    return address
+
+
+def visits(shown: Showcase) -> dict[str, list[str]]:
+    """Addresses by visitor: ``user``, ``root``, ``nobody``."""
+    states = [shown.good, shown.warned, shown.failed, shown.at_work, shown.waiting]
+    states += [shown.unsubmitted, shown.going]
+    of_user = [filled(address, shown.good, shown) for address in routes(3)]
+    of_root = [filled(address, shown.at_work, shown) for address in routes(6, but=3)]
+    return {
+        "user": [*dict.fromkeys([*of_user, *(f"/tickets/{n}" for n in states), NOWHERE])],
+        "root": [*of_root, f"/admin/users?edit={showcase.USER}", "/admintickets?status=timeout"],
+        "nobody": ["/", "/token", "/about", NOWHERE],
+    }
+
+
+def opened(browser: Browser, client: httpx.Client | None, shown: Showcase) -> Page:
+    """A page that lets the script of the rules in."""
+    options: dict[str, Any] = {"bypass_csp": True, "timezone_id": "Europe/Stockholm"}
+    if client is None:
+        return browser.new_context(base_url=shown.site.url, **options).new_page()
+    return browse(browser, client, **options)
+
+
+def listen(page: Page, seen: Seen) -> None:
+    def said(message: ConsoleMessage) -> None:
+        expected = NOWHERE in page.url or "GPU stall" in message.text or "WebGL" in message.text
+        if message.type in {"error", "warning"} and not expected:
+            seen.complaints.append(f"{page.url}: {message.text}")
+
+    def loaded(answer: Response) -> None:
+        if answer.ok and answer.request.resource_type not in {"image", "eventsource"}:
+            size = int(answer.headers.get("content-length", 0))
+            seen.bytes[page.url] = seen.bytes.get(page.url, 0) + size
+
+    page.on("console", said)
+    page.on("pageerror", lambda error: seen.complaints.append(f"{page.url}: {error}"))
+    page.on("response", loaded)
+
+
+def look(page: Page, path: str, who: str, seen: Seen) -> None:
+    """At each width, in light and dark: pictures, what is too wide, the rules."""
+    page.set_viewport_size(PHONE)
+    page.goto(path)
+    name = re.sub(r"\W+", "-", path).strip("-") or "home"
+    if PICTURES:
+        take_pictures(page, f"{who}-{name}")
+    unfold(page)
+    seen.rules[f"{path} on a phone"] = violations(page)
+    require_fit(page, path, seen)
+    page.emulate_media(color_scheme="dark")
+    seen.rules[f"{path} in the dark"] = violations(page, CONTRAST)
+    page.set_viewport_size(DESK)
+    page.emulate_media(color_scheme="light")
+    seen.rules[f"{path} on a desk"] = violations(page, CONTRAST)
+    require_fit(page, path, seen)
+
+
+def require_fit(page: Page, path: str, seen: Seen) -> None:
+    width = page.evaluate("innerWidth")
+    if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+        seen.wide.append(f"{path} at {width}")
+    bars = page.locator(".bars").bounding_box()
+    if width == PHONE["width"] and (bars is None or bars["height"] > BARS_PX):
+        seen.wide.append(f"the navigation of {path}")
+
+
+def take_pictures(page: Page, name: str) -> None:
+    for size in (PHONE, DESK):
+        page.set_viewport_size(size)
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+            page.wait_for_timeout(100)  # the viewer draws anew
+            path = Path(str(PICTURES)) / f"{name}-{size['width']}-{scheme}.png"
+            page.screenshot(path=path, full_page=True)
+    page.set_viewport_size(PHONE)
+    page.emulate_media(color_scheme="light")
+
+
+def test_every_page_is_fit_to_be_seen(
+    browser: Browser, shown: Showcase, root: httpx.Client
+) -> None:
+    seen = Seen()
+
+    for who, paths in visits(shown).items():
+        page = opened(browser, {"user": shown.user, "root": root}.get(who), shown)
+        listen(page, seen)
+        for path in paths:
+            look(page, path, who, seen)
+        page.context.close()
+
+    assert seen.complaints == []
+    assert seen.wide == []
+    assert {where: lines for where, lines in seen.rules.items() if lines} == {}
+    heavy = {url: n for url, n in seen.bytes.items() if n > FIRST_LOAD_BYTES and "/view" not in url}
+    assert heavy == {}
+    assert max(seen.bytes.values()) > 0
