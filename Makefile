@@ -23,7 +23,7 @@ IMAGE_LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION="$$(git rev-p
   --build-arg SOURCE="$$(git remote get-url origin 2> /dev/null)"
 
 .DEFAULT_GOAL := help
-.PHONY: docs help up stop status logs reset check test test-quick test-brokers test-defences test-setup test-chart manifests chaos failover bench bench-lungs bench-nodules bench-inference migration dashboards lock \
+.PHONY: client docs help up stop status logs reset check test test-quick test-brokers test-defences test-setup test-chart manifests chaos failover bench bench-lungs bench-nodules bench-inference migration dashboards lock \
   images site-secrets first-ticket test-deploy
 
 help: ## this list
@@ -147,6 +147,11 @@ images: ## build the images; BASE, TORCH_CPU, BUILD_OPTIONS and IMAGES as infra/
 	  BUILDAH_FORMAT=docker $(ENGINE) build $(BUILD_OPTIONS) $${BASE:+--build-arg BASE="$$BASE"} --build-arg TORCH_CPU="$$TORCH_CPU" $(IMAGE_LABELS) \
 	    --file infra/docker/Containerfile --target $$image --tag "$${DSS_REGISTRY}dss-$$image:$${DSS_VERSION:-latest}" . || exit 1; \
 	done
+
+client: ## the wheel of the client alone, into dist
+	@rm -rf dist/client
+	@$(PYTHON) infra/dss_stack/images/one_program.py client . dist/client
+	$(PYTHON) -m pip wheel --no-deps --wheel-dir dist dist/client
 
 site-secrets: ## write fresh passwords for infra/compose.yaml into infra/secrets, unless they are there
 	@mkdir -p infra/secrets infra/bundles

@@ -122,13 +122,15 @@ def commands() -> str:
     """Each command with its options."""
     parts = []
     for name, module in PROGRAMS.items():
-        parts += [f"## {name}", *_command(name, get_command(import_module(module).main), 3)]
+        main = import_module(module).main
+        found = main if isinstance(main, click.Command) else get_command(main)
+        parts += [f"## {name}", *_command(name, found, 3)]
     return "\n\n".join(parts)
 
 
 def _command(name: str, command: click.Command, level: int) -> list[str]:
-    inner = getattr(command, "commands", None)
-    if inner is not None:
+    inner = _inner(command)
+    if inner:
         return [
             part
             for word, found in inner.items()
@@ -137,6 +139,15 @@ def _command(name: str, command: click.Command, level: int) -> list[str]:
     rows = [_parameter(p) for p in command.params if getattr(p, "name", "") != "help"]
     text = re.sub(r"\s+", " ", (command.help or "").strip())
     return [text, _table(("argument or option", "default", "meaning"), rows)] if rows else [text]
+
+
+def _inner(command: click.Command) -> Mapping[str, click.Command]:
+    """Commands of a group, of click or of typer; those of ``dss`` are imported one by one."""
+    if not isinstance(command, click.Group):
+        return getattr(command, "commands", None) or {}
+    context = click.Context(command)
+    found = {word: command.get_command(context, word) for word in command.list_commands(context)}
+    return {word: each for word, each in found.items() if each is not None}
 
 
 def _titled(name: str, command: click.Command, level: int) -> list[str]:

@@ -13,6 +13,7 @@ if [ "$program" = torch ]; then
     *) $pip install --no-deps --no-index --find-links "$TORCH_CPU" "$pin" ;;
   esac
 else
+  [ "$program" != client ] || EXTRAS="images,provider${EXTRAS:+,$EXTRAS}"
   /build/bin/python infra/dss_stack/images/one_program.py "$program" /src /one
   $pip install "/one${EXTRAS:+[$EXTRAS]}"
 fi

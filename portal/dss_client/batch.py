@@ -1,7 +1,8 @@
 """Sends many images through one service, with as many open tickets as the site allows, until all have ended."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -10,7 +11,9 @@ from dss_client.batch_journal import Journal
 from dss_client.errors import ClientError, Refused, SignInRefused
 from dss_client.flows import Chosen
 from dss_client.itksnap import ItkSnap
+from dss_client.output import OutputLost
 from dss_client.patience import patiently
+from dss_client.region import Region
 from dss_client.sending import Stopwatch, Watcher, fetch, submit
 from dss_client.shipment import Source
 
@@ -36,19 +39,34 @@ class Display(Protocol):
         """Show a sentence about the batch as a whole."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class What:
+    """What goes with each image: further images by tag, the part to look at.  ``wait``: until all have ended."""
+
+    tagged: Mapping[str, Path] = field(default_factory=dict)
+    region: Region = field(default_factory=Region)
+    wait: bool = True
+
+
 class Batch:
-    """Sends items and waits until all have ended.  Its client must be signed in."""
+    """Sends items and waits until all have ended.  Its client must be signed in.
+
+    ``services`` maps the names that items have to the services.
+    """
 
     def __init__(
         self,
         client: ItkSnap,
-        service: Chosen,
+        services: Mapping[str, Chosen],
         folder: Path,
         display: Display,
+        *,
+        what: What | None = None,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
         self._client = client
-        self._service = service
+        self._services = services
+        self._what = what or What()
         self._folder = folder
         self._display = display
         self._pause = pause
@@ -63,14 +81,19 @@ class Batch:
         """
         self._journal.recall(items)
         self._journal.write(items)
-        while not all(item.ended for item in items):
+        while not all(self._is_over(item) for item in items):
             self._submit_next(items)
+            if not self._what.wait and not self._full:
+                continue
             for item in [item for item in items if item.status == SUBMITTED]:
                 self._look(item, items)
             if self._full or not any(item.status == WAITING for item in items):
                 self._pause(POLL_S)
             if not any(item.status == SUBMITTED for item in items):
                 self._full = False  # others' tickets are in the way: nobody tells when they end
+
+    def _is_over(self, item: Item) -> bool:
+        return item.ended or (item.status == SUBMITTED and not self._what.wait)
 
     def _submit_next(self, items: Sequence[Item]) -> None:
         item = next((item for item in items if item.status == WAITING), None)
@@ -79,7 +102,7 @@ class Batch:
         try:
             item.ticket = self._patiently(lambda: self._submitted(item))
             self._change(item, items, SUBMITTED)
-        except SignInRefused:
+        except (SignInRefused, OutputLost):
             raise
         except Refused as error:
             self._refused(error, item, items)
@@ -87,9 +110,15 @@ class Batch:
             self._change(item, items, REFUSED, str(error))
 
     def _submitted(self, item: Item) -> int:
-        source = Source(path=item.source, series=item.series)
+        source = Source(
+            path=item.source,
+            series=item.series,
+            tagged=self._what.tagged,
+            region=self._what.region,
+        )
         watcher = self._display.watcher(item)
-        return submit(self._client, source, self._service, watcher, Stopwatch())
+        service = self._services[item.service]
+        return submit(self._client, source, service, watcher, Stopwatch())
 
     def _refused(self, error: Refused, item: Item, items: Sequence[Item]) -> None:
         others = [other for other in items if other.status == SUBMITTED]
@@ -103,11 +132,12 @@ class Batch:
     def _look(self, item: Item, items: Sequence[Item]) -> None:
         try:
             detail = self._patiently(lambda: self._client.detail(item.ticket))
-        except SignInRefused:
+        except (SignInRefused, OutputLost):
             raise
         except Refused as error:
             self._change(item, items, "deleted", error.body.strip())
             return
+        self._display.watcher(item).polled(detail)
         if not detail.finished:
             return
         if detail.status == SUCCESS:
@@ -124,6 +154,8 @@ class Batch:
             item.labels = results.labels
             self._change(item, items, SUCCESS)
             self._journal.write_volumes(items)
+        except OutputLost:
+            raise
         except (ClientError, OSError) as error:
             self._change(item, items, "not downloaded", str(error))
 

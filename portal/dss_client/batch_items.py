@@ -1,8 +1,9 @@
 """The items of a batch: images, and series of DICOM folders, each with a unique name."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dss_client.errors import ImageUnreadable
@@ -17,12 +18,13 @@ WAITING, SUBMITTED, SUCCESS, REFUSED = "waiting", "submitted", "success", "not s
 @dataclass
 class Item:
     """One image of the batch, with its current state.  ``series`` is "", or the number of a series as ``dss images``
-    lists it.
+    lists it.  ``service`` is the user's name for the service, "" until ``for_services``.
     """
 
     name: str
     source: Path
     series: str = ""
+    service: str = ""
     ticket: int = 0
     status: str = WAITING
     reason: str = ""
@@ -45,6 +47,23 @@ def items_of(sources: Sequence[Path], *, each: bool) -> list[Item]:
         Item(name=name, source=source, series=series)
         for name, (source, series) in zip(_names(found), found, strict=True)
     ]
+
+
+def for_services(items: Sequence[Item], services: Sequence[str]) -> list[Item]:
+    """Each item for each service; its name tells the service if there are several."""
+    several = len(services) > 1
+    return [
+        replace(
+            item, name=f"{item.name}_{_name_in(service)}" if several else item.name, service=service
+        )
+        for item in items
+        for service in services
+    ]
+
+
+def _name_in(service: str) -> str:
+    """Part of the name of a folder."""
+    return re.sub(r"[^\w.-]", "_", service)
 
 
 def _within(source: Path) -> list[tuple[Path, str]]:

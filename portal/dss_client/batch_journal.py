@@ -12,7 +12,7 @@ from dss_client.errors import ClientError
 
 RESULTS = "results.csv"
 VOLUMES = "volumes.csv"
-_COLUMNS = ("name", "source", "series", "ticket", "status", "reason")
+_COLUMNS = ("name", "source", "series", "service", "ticket", "status", "reason")
 
 
 class Journal:
@@ -32,7 +32,8 @@ class Journal:
             row = before.get(item.name)
             if row is None:
                 continue
-            if (row["source"], row["series"]) != (str(item.source.resolve()), item.series):
+            before_was = (row["source"], row["series"], row["service"])
+            if before_was != (str(item.source.resolve()), item.series, item.service):
                 raise ClientError(
                     f"{self._folder / RESULTS} is the table of another batch; name a new folder with --output."
                 )
@@ -41,7 +42,15 @@ class Journal:
 
     def write(self, items: Sequence[Item]) -> None:
         rows = [
-            (i.name, str(i.source.resolve()), i.series, i.ticket or "", i.status, i.reason)
+            (
+                i.name,
+                str(i.source.resolve()),
+                i.series,
+                i.service,
+                i.ticket or "",
+                i.status,
+                i.reason,
+            )
             for i in items
         ]
         self._replace(RESULTS, [_COLUMNS, *rows])

@@ -1,30 +1,27 @@
-"""Shows a batch to its user: a line for each image that ends, and one bar for all."""
+"""Shows a batch to its user: a line for each image that ends, and a table of bars of those in progress."""
 
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
-from rich.progress import MofNCompleteColumn
-
 from dss_client.batch_items import SUBMITTED, SUCCESS, Item
-from dss_client.printable import printable
 from dss_client.records import Detail
-from dss_client.screen import progress_bar
+from dss_client.screen import state_of
+from dss_client.terminal import Row, Terminal
 
 
 class BatchScreen:
-    """A Display of ``total`` images.  On a terminal it shows a moving bar."""
+    """A Display of ``total`` images.  On a terminal it shows a bar for each image in progress, and one for all."""
 
-    def __init__(self, total: int, console: Console | None = None) -> None:
-        self._console = console or Console()
-        self._bar = progress_bar(self._console, MofNCompleteColumn())
-        self._all = self._bar.add_task("All images", total=total)
+    def __init__(self, total: int, terminal: Terminal | None = None) -> None:
+        self._terminal = terminal or Terminal()
+        self._all = Row("All images", share=0.0, amount=f"0/{total}")
+        self._rows: dict[str, Row] = {}
         self._width = len(str(total))
         self._total = total
         self._ended = 0
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        self._show()
         return self
 
     def __exit__(
@@ -33,28 +30,38 @@ class BatchScreen:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        self._terminal.close()
 
     def watcher(self, item: Item) -> "ItemWatcher":
         return ItemWatcher(item, self)
 
     def changed(self, item: Item) -> None:
         if item.status == SUBMITTED:
+            self.moving(item, "submitted", 0.0)
             return
+        self._rows.pop(item.name, None)
         self._ended += 1
-        self._bar.update(self._all, completed=self._ended)
+        self._all.share, self._all.amount = (
+            self._ended / self._total,
+            f"{self._ended}/{self._total}",
+        )
         number = f"{self._ended:{self._width}}/{self._total}"
         ticket = f"ticket {item.ticket}, " if item.ticket else ""
-        self._print(f"{number}  {item.name}: {ticket}{item.status}{_told(item)}")
+        self._terminal.rows = [*self._rows.values(), self._all]
+        self.told(f"{number}  {item.name}: {ticket}{item.status}{_told(item)}")
 
     def told(self, sentence: str) -> None:
-        self._print(sentence)
+        self._terminal.line(sentence)
 
-    def stage(self, text: str) -> None:
-        self._bar.update(self._all, description=printable(text))
+    def moving(self, item: Item, state: str, share: float) -> None:
+        """Show what is being done with an image, and how far it is, 0 to 1."""
+        row = self._rows.setdefault(item.name, Row(""))
+        row.text, row.share = f"{item.name}: {state}", share
+        self._show()
 
-    def _print(self, text: str) -> None:
-        self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+    def _show(self) -> None:
+        self._terminal.rows = [*self._rows.values(), self._all]
+        self._terminal.draw()
 
 
 class ItemWatcher:
@@ -63,15 +70,18 @@ class ItemWatcher:
     def __init__(self, item: Item, screen: BatchScreen) -> None:
         self._item = item
         self._screen = screen
+        self._stage = ""
 
     def note(self, text: str) -> None:
         self._screen.told(f"{self._item.name}: {text}")
 
     def stage(self, name: str) -> None:
-        self._screen.stage(f"{name}: {self._item.name}")
+        self._stage = name
+        self._screen.moving(self._item, name, 0.0)
 
     def moved(self, done_bytes: int, total_bytes: int) -> None:
-        pass
+        share = done_bytes / max(total_bytes, done_bytes, 1)
+        self._screen.moving(self._item, self._stage, share)
 
     def created(self, ticket: int) -> None:
         self._item.ticket = ticket
@@ -83,7 +93,8 @@ class ItemWatcher:
         self._item.ticket = 0
 
     def polled(self, detail: Detail) -> None:
-        pass
+        if not detail.finished:
+            self._screen.moving(self._item, state_of(detail), detail.progress)
 
 
 def _told(item: Item) -> str:

@@ -1,51 +1,37 @@
-"""Shared parts of the commands: options, signing in, and errors shown as one sentence."""
+"""Shared parts of the commands: signing in, and errors that name the server."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from dss_client.cookie_jar import jar_name
+from dss_client.credentials import Credentials
 from dss_client.error_sentences import sentence
 from dss_client.errors import ClientError, SignInRefused
 from dss_client.itksnap import ItkSnap
-from dss_client.printable import printable
+from dss_client.output import OutputLost, say
+from dss_client.program import FAILED
 from dss_client.token_memory import TokenMemory
 
-INTERRUPTED = 130
-"""The exit status that shells give for Ctrl-C."""
-
-Server = Annotated[
-    str, typer.Option(envvar="DSS_SERVER", help="address of the portal, with http:// or https://")
-]
-Token = Annotated[
-    str | None,
-    typer.Option(
-        envvar="DSS_TOKEN",
-        help="one-time token of SERVER/token, used once, then the session is kept; or a token for programs",
-    ),
-]
-Jar = Annotated[
-    Path | None,
-    typer.Option(help="file for the session; by default one for each server in your own folder"),
-]
-TicketNumber = Annotated[int, typer.Argument(metavar="TICKET", min=1)]
-
-HOME = "http://127.0.0.1:8080"
 FOR_PROGRAMS = "dss_"
 """Prefix of the portal's long-lived tokens."""
 
 
+class Explained(ClientError):
+    """An error whose sentence already names server and cause."""
+
+
 def sign_in(client: ItkSnap, token: str | None, jar: Path) -> None:
-    """Sign in: with the session in the jar if ``token`` opened it, otherwise with ``token``; ask the user if there is
+    """Sign in: with ``token`` if it is given, otherwise with what ``dss login`` has stored; ask the user if there is
     neither.
 
-    A token for programs opens no session; it is sent with each request.
+    A token for programs opens no session; it is sent with each request.  A one-time token is exchanged once.
     """
-    if token and token.startswith(FOR_PROGRAMS):
+    token = token or Credentials(jar).token()
+    if token.startswith(FOR_PROGRAMS):
         client.use_token(token)
         return
     memory = TokenMemory(jar)
@@ -70,36 +56,59 @@ def _sign_in_without_token(client: ItkSnap) -> None:
     except SignInRefused:
         if not sys.stdin.isatty():
             raise
-        client.login(typer.prompt("Token", hide_input=True))
+        client.login(asked_token())
+
+
+def asked_token() -> str:
+    """From the keyboard without showing it, else the first line of the input.  Raises ClientError if it is empty."""
+    if sys.stdin.isatty():
+        text = str(click.prompt("Token", hide_input=True, err=True))
+    else:
+        text = sys.stdin.readline()
+    if not text.strip():
+        raise ClientError("A token is needed: by --token, DSS_TOKEN or the standard input.")
+    return text.strip()
 
 
 def jar_of(server: str, jar: Path | None) -> Path:
     """The file that ``--jar`` names, or the server's own in the user's folder."""
-    return jar or Path(typer.get_app_dir("dss", roaming=False)) / jar_name(server)
+    return jar or Path(click.get_app_dir("dss", roaming=False)) / jar_name(server)
+
+
+def confirmed(question: str, *, yes: bool) -> None:
+    """Exit with status 1 unless the user says yes, or has said so by ``--yes``."""
+    if yes or click.confirm(question, err=True):
+        return
+    say("Nothing was done.", error=True)
+    raise click.exceptions.Exit(FAILED)
 
 
 @contextmanager
 def local_errors() -> Iterator[None]:
-    """A context that shows errors about the user's files as one sentence and exits with status 2."""
+    """A context that turns an error of the disk that names no file into a sentence."""
     try:
         yield
-    except ClientError as error:
-        typer.echo(printable(str(error)), err=True)
-        raise typer.Exit(2) from error
     except OSError as error:
-        typer.echo(f"{error.filename or 'The disk'}: {error.strerror}.", err=True)
-        raise typer.Exit(2) from error
+        if error.filename is not None:
+            raise
+        raise Explained(f"The disk: {error.strerror}.") from error
 
 
 @contextmanager
 def connected(server: str, jar: Path | None) -> Iterator[ItkSnap]:
-    """A client for ``server``.  Its errors are shown as one sentence, with exit status 2."""
+    """A client for ``server``.  Its errors become a sentence that names the server."""
     try:
-        with ItkSnap(server, jar_of(server, jar)) as client:
+        with local_errors(), ItkSnap(server, jar_of(server, jar)) as client:
             yield client
+    except (OutputLost, Explained):
+        raise
     except ClientError as error:
-        typer.echo(printable(sentence(error, server)), err=True)
-        raise typer.Exit(2) from error
-    except OSError as error:  # the user's disk: the connection's errors are ClientErrors
-        typer.echo(f"{error.filename or 'The disk'}: {error.strerror}.", err=True)
-        raise typer.Exit(2) from error
+        raise Explained(sentence(error, server)) from error
+
+
+@contextmanager
+def session(server: str, token: str | None, jar: Path | None) -> Iterator[ItkSnap]:
+    """``connected``, and signed in."""
+    with connected(server, jar) as client:
+        sign_in(client, token, jar_of(server, jar))
+        yield client

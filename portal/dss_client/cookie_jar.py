@@ -43,6 +43,13 @@ def jar_name(server: str) -> str:
     return f"cookie_{digest}.jar"
 
 
+def forget_jar(path: Path) -> bool:
+    """Delete the session; True if there was one."""
+    had = path.exists()
+    path.unlink(missing_ok=True)
+    return had
+
+
 def _load(path: Path | None) -> MozillaCookieJar:
     jar = MozillaCookieJar()
     if path is None or not path.exists():

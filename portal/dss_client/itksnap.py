@@ -13,12 +13,13 @@ from typing import Self, TypeVar
 import httpx
 
 from dss_client import protocol
+from dss_client.checksums import require_sound
 from dss_client.cookie_jar import CookieJar
 from dss_client.errors import TicketUnfinished
 from dss_client.flows import Watch
 from dss_client.multipart import Progress
 from dss_client.protocol import Area
-from dss_client.records import Detail, ServiceDetail, ServiceRow, TicketRow
+from dss_client.records import Detail, ServiceDetail, ServiceRow, Summary, TicketRow
 from dss_client.rest import RestClient
 from dss_client.steps import Steps
 
@@ -83,6 +84,10 @@ class ItkSnap:
         """The e-mail address of the session in the jar.  Raises SignInRefused if there is none."""
         return self.run(protocol.account())
 
+    def logout(self) -> None:
+        """End the session on the server."""
+        self.run(protocol.logout())
+
     def services(self) -> list[ServiceRow]:
         """The services, sorted like the window's menu: by name, then by version as text."""
         return self.run(protocol.services())
@@ -106,6 +111,10 @@ class ItkSnap:
     def tickets(self) -> list[TicketRow]:
         """The user's own tickets, except deleted ones."""
         return self.run(protocol.tickets())
+
+    def summaries(self) -> list[Summary]:
+        """The user's own tickets with names and times."""
+        return self.run(protocol.summaries())
 
     def detail(self, ticket: int, since: int = 0) -> Detail:
         """The state of a ticket, and its log lines with ids above ``since``."""
@@ -152,6 +161,15 @@ class ItkSnap:
         Raises ClientError if the ticket has no results.
         """
         return self.run(protocol.download_results(ticket, folder, progress))
+
+    def download_archive(self, ticket: int, target: Path, progress: Progress | None = None) -> None:
+        """Download all results as one zip archive, whose checksums are verified."""
+        self.run(protocol.download_archive(ticket, target, progress))
+        require_sound(target)
+
+    def checksums(self, ticket: int) -> dict[str, str]:
+        """SHA-256 of each result by name; empty if the server does not tell them."""
+        return self.run(protocol.checksums(ticket))
 
     def retry(self, ticket: int) -> None:
         """Queue an ended ticket again, with the files that it has."""

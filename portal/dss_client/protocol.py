@@ -13,10 +13,12 @@ from dss_client.errors import ClientError, NotUnderstood, Refused, SignInRefused
 from dss_client.multipart import Progress
 from dss_client.records import (
     Account,
+    Checksum,
     Detail,
     Enveloped,
     ServiceDetail,
     ServiceRow,
+    Summary,
     TicketRow,
     decode,
 )
@@ -29,6 +31,7 @@ ERRORS_IN_A_ROW = 5
 
 Area = Literal["input", "results"]
 
+_UNKNOWN = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
 _SIGNED_IN = "logged in as "
 _GITHASH = re.compile(r"[0-9a-f]{40}")
 
@@ -66,6 +69,11 @@ def account() -> Steps[str]:
     return _email(answer.body)
 
 
+def logout() -> Steps[None]:
+    """End the session.  The API ends it when somebody signs in with a wrong token."""
+    yield Ask(method="POST", path="api/login?format=json", body="token=none")
+
+
 def services() -> Steps[list[ServiceRow]]:
     """Sorted like the window's menu: by name, then by version as text."""
     body = yield from _asked("api/services?format=json")
@@ -100,6 +108,18 @@ def tickets() -> Steps[list[TicketRow]]:
     """The user's own tickets, except deleted ones."""
     body = yield from _asked("api/tickets?format=json")
     return decode(body, Enveloped[list[TicketRow]]).result
+
+
+def summaries() -> Steps[list[Summary]]:
+    """The user's own tickets with names and times, which a server of old does not tell."""
+    try:
+        body = yield from _asked("api/tickets/summary?format=json")
+    except Refused as error:
+        if error.status not in _UNKNOWN:
+            raise
+        rows = yield from tickets()
+        return [Summary(id=row.id, service=row.service, status=row.status) for row in rows]
+    return decode(body, Enveloped[list[Summary]]).result
 
 
 def detail(ticket: int, since: int = 0) -> Steps[Detail]:
@@ -155,6 +175,23 @@ def download_results(ticket: int, folder: Path, moved: Progress | None = None) -
         address = f"api/tickets/{ticket}/files/results/{index}"
         good((yield Download(path=address, target=path, progress=moved)))
     return paths
+
+
+def download_archive(ticket: int, target: Path, moved: Progress | None = None) -> Steps[None]:
+    """All results as one zip archive."""
+    address = f"api/tickets/{ticket}/archive"
+    good((yield Download(path=address, target=target, progress=moved)))
+
+
+def checksums(ticket: int) -> Steps[dict[str, str]]:
+    """SHA-256 of each result by name; empty if the server does not tell them."""
+    try:
+        body = yield from _asked(f"api/tickets/{ticket}/checksums?format=json")
+    except Refused as error:
+        if error.status not in _UNKNOWN:
+            raise
+        return {}
+    return {row.name: row.sha256 for row in decode(body, Enveloped[list[Checksum]]).result}
 
 
 def retry(ticket: int) -> Steps[None]:

@@ -59,6 +59,26 @@ class TicketRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Summary:
+    """A row of the list for people.  Moments are ISO 8601 with their zone; "" for what the server does not tell."""
+
+    id: int
+    service: str
+    status: str
+    version: str = ""
+    title: str = ""
+    created_at: str = ""
+    ended_at: str = ""
+    verdict: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checksum:
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Attachment:
     url: str
     description: str | None = ""

@@ -48,7 +48,8 @@ def summary(results: Results) -> list[str]:
     """Lines for the user: the volume of each label, and the path of the workspace."""
     width = max((len(label.name) for label in results.labels), default=0)
     volumes = [f"{label.name:<{width}}  {label.volume_ml:10.1f} ml" for label in results.labels]
+    empty = ["The segmentation is empty."] if results.measured else []
     return [
-        *(volumes or ["The segmentation is empty."]),
+        *(volumes or empty),
         f"Result workspace: {results.workspace.resolve()}",
     ]

@@ -4,29 +4,11 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
-from rich.text import Text
-
 from dss_client.printable import printable
 from dss_client.records import Detail, LogLine
+from dss_client.terminal import Row, Terminal
 
 _COLOURS = {"error": "red", "warning": "yellow"}
-
-
-def progress_bar(console: Console, amount: ProgressColumn) -> Progress:
-    """A bar with a description, ``amount`` and the elapsed time.  It is shown only on a terminal, and removed at the
-    end.
-    """
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        amount,
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
 
 
 class Screen:
@@ -34,17 +16,15 @@ class Screen:
     is 0 again after a withdrawal.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console()
-        self._live = self._console.is_terminal
-        self._bar = progress_bar(self._console, TextColumn("{task.percentage:>3.0f} %"))
-        self._task = self._bar.add_task("", total=1.0)
+    def __init__(self, terminal: Terminal | None = None) -> None:
+        self._terminal = terminal or Terminal()
+        self._row = Row("", share=0.0, amount="  0 %")
         self._state = ""
         self.ticket = 0
         self.running = False
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        self._terminal.rows = [self._row]
         return self
 
     def __exit__(
@@ -53,20 +33,21 @@ class Screen:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        self._terminal.close()
 
     def note(self, text: str) -> None:
-        self._print(Text(printable(text)))
+        self._terminal.line(text)
 
     def stage(self, name: str) -> None:
         self._show(name, 0.0)
 
     def moved(self, done_bytes: int, total_bytes: int) -> None:
-        self._bar.update(self._task, completed=done_bytes / max(total_bytes, done_bytes, 1))
+        self.shared(done_bytes / max(total_bytes, done_bytes, 1))
 
     def shared(self, share: float) -> None:
         """Show the fraction that is done, 0 to 1."""
-        self._bar.update(self._task, completed=share)
+        self._row.share, self._row.amount = share, f"{share:4.0%}"
+        self._terminal.draw()
 
     def created(self, ticket: int) -> None:
         self.ticket = ticket
@@ -82,30 +63,26 @@ class Screen:
 
     def polled(self, detail: Detail) -> None:
         if not detail.finished:  # the caller tells the end
-            self._show(_state(detail), detail.progress)
+            self._show(state_of(detail), detail.progress)
         for line in detail.log:
-            self._print(log_text(line))
+            self.log_line(line)
+
+    def log_line(self, line: LogLine) -> None:
+        """Time, category and message."""
+        head = f"{_clock(line.atime)}  {line.category:<7}  "
+        self._terminal.line(head + line.message, _COLOURS.get(line.category, ""), len(head))
 
     def _show(self, state: str, share: float) -> None:
         state = printable(state)
-        self._bar.update(self._task, description=state, completed=share)
-        if not self._live and state != self._state:
+        self._row.text = state
+        self.shared(share)
+        if not self._terminal.is_live and state != self._state:
             self.note(f"{state}.")
         self._state = state
 
-    def _print(self, text: Text) -> None:
-        self._console.print(text, soft_wrap=True)
 
-
-def log_text(line: LogLine) -> Text:
-    """A log line as text: time, category and message."""
-    head = f"{_clock(line.atime)}  {line.category:<7}  "
-    return Text(
-        printable(head + line.message, indent=len(head)), style=_COLOURS.get(line.category, "")
-    )
-
-
-def _state(detail: Detail) -> str:
+def state_of(detail: Detail) -> str:
+    """The state, and the place in the queue of a ticket that waits."""
     if detail.status == "ready" and detail.queue_position is not None:
         return f"ready, number {detail.queue_position} in the queue"
     return detail.status

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Protocol
 
 from dss_client import flows
+from dss_client.checksums import require_same
 from dss_client.errors import NotUnderstood
+from dss_client.extras import command_for, installed
 from dss_client.flows import Chosen, Heard
 from dss_client.itksnap import ItkSnap
+from dss_client.plain_nifti import as_it_is
 from dss_client.records import Detail, LogLine
 from dss_client.shipment import Source, prepare
 from dss_client.volumes import LabelVolume, measure
@@ -33,11 +36,12 @@ class Watcher(Heard, Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """The downloaded results of a finished ticket."""
+    """The downloaded results of a finished ticket.  ``measured`` is false without the extra ``images``."""
 
     files: tuple[Path, ...]
     workspace: Path
     labels: tuple[LabelVolume, ...]
+    measured: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,11 +105,20 @@ def fetch(client: ItkSnap, ticket: int, folder: Path, watcher: Watcher) -> Resul
     """Download a finished ticket's results and measure them.  Raises ClientError."""
     watcher.stage("Downloading")
     files = client.download_results(ticket, folder, watcher.moved)
+    require_same(files, client.checksums(ticket))
     workspaces = [path for path in files if path.suffix == ".itksnap"]
     if len(workspaces) != 1:
         raise NotUnderstood(f"The results hold {len(workspaces)} workspaces; one is needed.")
-    labels = measure(read_outcome(workspaces[0]))
-    return Results(files=tuple(files), workspace=workspaces[0], labels=tuple(labels))
+    outcome = read_outcome(workspaces[0])
+    measured = installed("images")
+    if not measured:
+        watcher.note(f"The labels are not measured. To have that: {command_for('images')}")
+    return Results(
+        files=tuple(files),
+        workspace=workspaces[0],
+        labels=tuple(measure(outcome)) if measured else (),
+        measured=measured,
+    )
 
 
 def chosen(client: ItkSnap, service: str) -> Chosen:
@@ -124,7 +137,8 @@ def submit(
         prefix="alfabis_"
     ) as folder:  # the name that ITK-SNAP gives it
         with watch.stage("prepare"):
-            write = prepare(source, service.detail, Path(folder), watcher)
+            way = None if installed("images") else as_it_is
+            write = prepare(source, service.detail, Path(folder), watcher, way)
         with watch.stage("upload"):
             return client.run(flows.submitted(service.githash, Path(folder), write, watcher))
 

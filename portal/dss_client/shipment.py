@@ -9,6 +9,7 @@ from typing import Protocol
 from dss_client.errors import ImageUnreadable
 from dss_client.layer import Layer
 from dss_client.records import ServiceDetail
+from dss_client.region import Region, mark, require_fit
 from dss_client.selection import main_image_tags, require_tags
 from dss_client.workspace import write_workspace
 from dss_workspace import layers as ws
@@ -43,12 +44,13 @@ class Told(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """The user's input.  ``path`` is an image or a workspace, ``series`` selects one of a DICOM folder; ``tagged`` are
-    further images by tag.
+    further images by tag; ``region`` is the part of the main image that the service is to use.
     """
 
     path: Path
     series: str = ""
     tagged: Mapping[str, Path] = field(default_factory=dict)
+    region: Region = field(default_factory=Region)
 
 
 def prepare(
@@ -62,6 +64,7 @@ def prepare(
 
     Raises ImageUnreadable, and ServiceUnfit if a tag is missing.
     """
+    require_fit(source.region, service)
     to_layer = _Reading(told, folder) if as_it_is is None else _Plain(as_it_is, folder)
     if source.path.name.endswith(WORKSPACE):
         return _from_workspace(source, service, folder, to_layer)
@@ -69,7 +72,12 @@ def prepare(
     main = to_layer(source.path, source.series)
     others = [(tag, to_layer(path)) for tag, path in source.tagged.items()]
     tags = [tag for tag in main_image_tags(service) if tag not in source.tagged]
-    return lambda number: write_workspace(number, main, tags, others)
+
+    def mark_region(root: Folder) -> None:
+        mark(root, source.region, service, main.size)
+
+    mark_region(Folder())  # refused before there is a ticket
+    return lambda number: write_workspace(number, main, tags, others, mark_region)
 
 
 class _ToLayer(Protocol):
@@ -124,6 +132,7 @@ def _from_workspace(
         place.folders.pop("IOHints", None)
     _assign(root, [tag for tag in main_image_tags(service) if tag not in tags])
     _keep_meshes(source.path, root, folder)
+    mark(root, source.region, service, written[next(iter(found))].size)
     remove_histories(root)
     move(root, folder.as_posix())
     add_notes(root, [note for layer in written.values() for note in layer.notes])

@@ -25,6 +25,12 @@ class TokenMemory:
         self._file.touch(mode=0o600)
         self._file.write_text(_digest(token), encoding="utf-8")
 
+    def forget(self) -> bool:
+        """True if a token was remembered."""
+        had = self._file.exists()
+        self._file.unlink(missing_ok=True)
+        return had
+
 
 def _digest(token: str) -> str:
     return hashlib.sha256(token.strip().encode()).hexdigest()

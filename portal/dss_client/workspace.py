@@ -3,7 +3,7 @@
 Facts: WorkspaceAPI.cxx (``ExportWorkspace``) of ITK-SNAP, and a workspace that itksnap-wt uploaded.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,10 +27,14 @@ class Outcome:
 
 
 def write_workspace(
-    ticket: int, layer: Layer, tags: Iterable[str], others: Sequence[tuple[str, Layer]] = ()
+    ticket: int,
+    layer: Layer,
+    tags: Iterable[str],
+    others: Sequence[tuple[str, Layer]] = (),
+    mark: Callable[[Folder], None] = lambda _: None,
 ) -> Path:
-    """Write ``ticket_%08d.itksnap`` beside its main image; ``others`` become overlays with one tag each.  Returns its
-    path.
+    """Write ``ticket_%08d.itksnap`` beside its main image; ``others`` become overlays with one tag each, and ``mark``
+    adds marks.  Returns its path.
 
     The layer has no nickname: it would be the user's file name, which may name the patient.
     """
@@ -45,6 +49,7 @@ def write_workspace(
     for tag, other in others:
         _add_overlay(workspace, tag, other)
     add_notes(workspace, [note for each in (layer, *(o for _, o in others)) for note in each.notes])
+    mark(workspace)
     path = folder / f"ticket_{ticket:08d}.itksnap"
     path.write_bytes(serialize(workspace, is_project=False))
     return path

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 
 from dss_client.__main__ import main
 from dss_stack.postgres import PostgresCluster

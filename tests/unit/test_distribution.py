@@ -7,9 +7,11 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
+import click
 import grimp
 import pytest
 import typer
+from click.testing import CliRunner as ClickRunner
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from typer.testing import CliRunner
@@ -24,9 +26,9 @@ from conftest import CHECKOUT
 OURS = [path.parent.name for path in CHECKOUT.glob("*/dss_*/__init__.py")]
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 VERSION = PROJECT["version"]
-PROGRAMS = ("portal", "client", "provider", "dispatch", "inference", "stack")
-PARTS = {"provider": ("dss_provider", "dss_client")}
-"""The commands of the one are commands of the other's program."""
+PROGRAMS = ("portal", "client", "images", "provider", "dispatch", "inference", "stack")
+PARTS = {"provider": ("dss_provider", "dss_client"), "images": ("dss_client",)}
+"""The commands of the one are commands of the other's program; the client without images is tried by test_thin_client.py."""
 COMMANDS = {
     "dss": client.main,
     "dss-portal": portal.main,
@@ -48,7 +50,8 @@ SERVERS = {"quart", "hypercorn", "tortoise-orm", "asyncpg", "werkzeug", "cheroot
 BROKER = {"pika", "prometheus-client", "pydantic-settings"}
 TORCH = {"torch", "monai"}
 NOT_FOR = {
-    "client": SERVERS | BROKER | TORCH | {"scipy", "nibabel"},
+    "client": SERVERS | BROKER | TORCH | IMAGING | {"typer", "rich", "pygments"},
+    "images": SERVERS | BROKER | TORCH | {"scipy", "nibabel"},
     "portal": IMAGING | TORCH | {"cheroot", "httpx"},
     "provider": SERVERS | BROKER | TORCH | {"scipy", "nibabel"},
     "dispatch": SERVERS | TORCH | {"pydicom", "scipy", "nibabel"},
@@ -58,7 +61,9 @@ NOT_FOR = {
 
 
 def own_requirements(program: str) -> list[Requirement]:
-    lines = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"][program]]
+    extras = PROJECT["optional-dependencies"]
+    beside = extras["client"] if program == "images" else []
+    lines = [*PROJECT["dependencies"], *beside, *extras[program]]
     return [Requirement(line) for line in lines]
 
 
@@ -92,7 +97,8 @@ def imported_by(program: str) -> frozenset[str]:
     own = PARTS.get(program, (f"dss_{program}",))
     modules = {module for part in own for module in (part, *graph.find_descendants(part))}
     found = {up.partition(".")[0] for m in modules for up in graph.find_upstream_modules(m)}
-    return frozenset(found - set(OURS) - OPTIONAL - sys.stdlib_module_names)
+    later = {"numpy", "SimpleITK", "pydicom"} if program == "client" else set()
+    return frozenset(found - set(OURS) - OPTIONAL - sys.stdlib_module_names - later)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -132,14 +138,16 @@ def test_a_library_of_which_inner_parts_are_replaced_is_bounded_from_above(libra
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_program_says_the_version_of_the_project(command: str) -> None:
-    said = CliRunner().invoke(COMMANDS[command], ["--version"])
+    program = COMMANDS[command]
+    runner = CliRunner() if isinstance(program, typer.Typer) else ClickRunner()
+    said = runner.invoke(program, ["--version"])  # type: ignore[arg-type]  # each its own kind
 
     assert (said.exit_code, said.output) == (0, f"{command} {VERSION}\n")
 
 
 def test_each_command_of_the_project_is_one_that_says_its_version() -> None:
     assert set(PROJECT["scripts"]) - {"dss-phantom"} == set(COMMANDS)
-    assert all(isinstance(command, typer.Typer) for command in COMMANDS.values())
+    assert all(isinstance(command, typer.Typer | click.Command) for command in COMMANDS.values())
 
 
 def test_chart_and_changelog_have_the_version_of_the_project() -> None:

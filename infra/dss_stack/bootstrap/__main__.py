@@ -23,7 +23,8 @@ SYSROOT = STATE / "sysroot"
 WITHOUT_PROMETHEUS = STATE / "without-prometheus"
 """Exists once Prometheus could not be installed; deleted, the next start tries again."""
 
-PROGRAMS = {"portal", "client", "dispatch", "inference", "stack"}
+PROGRAMS = {"portal", "client", "images", "dispatch", "inference", "stack"}
+"""Extras: those of the programs, and what the client reads image files with."""
 
 
 def main() -> int:

@@ -37,14 +37,19 @@ PACKAGES = {
         "gpu-inference/dss_phantom",
     ),
     "client": (
+        "broker/dss_broker",
         "broker/dss_datastore",
         "broker/dss_images",
         "broker/dss_process",
         "broker/dss_workspace",
         "portal/dss_client",
+        "portal/dss_provider",
     ),
 }
 """All that a program imports of ours, and phantoms beside the worker; a test compares it with the imports."""
+
+OPTIONAL = {"client": ("images", "keyring", "provider")}
+"""Further extras of a program's distribution, beside ``tracing``."""
 
 COMMANDS = {
     "portal": "dss-portal",
@@ -73,6 +78,7 @@ def _pyproject(program: str, project: dict[str, dict[str, object]]) -> str:
         sys.exit("pyproject.toml has no table of extras or of scripts.")
     own = [*_list(facts["dependencies"]), *_list(extras[program])]
     command = COMMANDS[program]
+    optional = {name: _list(extras[name]) for name in ("tracing", *OPTIONAL.get(program, ()))}
     names = [Path(package).name for package in PACKAGES[program]]
     return f"""\
 [build-system]
@@ -88,8 +94,7 @@ requires-python = {json.dumps(facts["requires-python"])}
 dependencies = {json.dumps(own)}
 
 [project.optional-dependencies]
-tracing = {json.dumps(_list(extras["tracing"]))}
-
+{"".join(f"{name} = {json.dumps(needed)}" + chr(10) for name, needed in optional.items())}
 [project.scripts]
 {command} = {json.dumps(commands[command])}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner as ClickRunner
 from typer.testing import CliRunner
 
 from dss_broker.dispatch_section import Modality
@@ -106,7 +107,7 @@ def test_a_folder_without_a_service_says_how_to_make_one(tmp_path: Path) -> None
 
 
 def test_the_commands_are_part_of_dss(folder: Path) -> None:
-    done = CliRunner().invoke(dss, ["service", "check", str(folder)])
+    done = ClickRunner().invoke(dss, ["service", "check", str(folder)])
 
     assert done.exit_code == 0
     assert "bright 1.0.0: usable" in done.output

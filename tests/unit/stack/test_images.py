@@ -18,6 +18,7 @@ OURS = [
     "dss_workspace",
     "dss_portal",
     "dss_client",
+    "dss_provider",
     "dss_dispatch",
     "dss_inference",
     "dss_phantom",
@@ -35,7 +36,7 @@ OWN = {
     "portal": {"dss_portal"},
     "dispatch": {"dss_dispatch"},
     "inference": {"dss_inference", "dss_phantom"},
-    "client": {"dss_client"},
+    "client": {"dss_client", "dss_provider"},
 }
 """The programs of each image."""
 HEALTH = "dss_observability"

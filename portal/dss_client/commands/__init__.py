@@ -1,0 +1,1 @@
+"""The commands of ``dss``, each imported when it is called."""

@@ -1,0 +1,75 @@
+"""``dss watch``, ``log`` and ``download``."""
+
+from pathlib import Path
+
+import click
+
+from dss_client import options
+from dss_client.console import session
+from dss_client.itksnap import ItkSnap
+from dss_client.output import say
+from dss_client.outputs import check_file, check_folder
+from dss_client.program import FAILED
+from dss_client.screen import Screen
+from dss_client.sending import POLL_S, fetch
+
+
+@click.command()
+@options.ticket
+@options.connection
+def watch(ticket: int, server: str, token: str | None, jar: Path | None) -> None:
+    """Follow a ticket until it has ended: queue, progress, log.  Exit status 1 if it has failed."""
+    with session(server, token, jar) as client:
+        _follow(client, ticket, to_the_end=True)
+
+
+@click.command()
+@options.ticket
+@click.option("--follow", "-f", is_flag=True, help="until the ticket ends")
+@options.connection
+def log(*, ticket: int, follow: bool, server: str, token: str | None, jar: Path | None) -> None:
+    """Show a ticket's log and state.  Exit status 1 if it has failed."""
+    with session(server, token, jar) as client:
+        _follow(client, ticket, to_the_end=follow)
+
+
+def _follow(client: ItkSnap, ticket: int, *, to_the_end: bool) -> None:
+    with Screen() as screen:
+        for detail in client.wait(ticket, every_s=POLL_S):
+            screen.polled(detail)
+            if not to_the_end:
+                break
+    say(f"Ticket {ticket}: {detail.status}, {detail.progress:.0%}.")
+    if detail.finished and detail.status != "success":
+        raise click.exceptions.Exit(FAILED)
+
+
+@click.command()
+@options.ticket
+@click.argument(
+    "target",
+    type=click.Path(path_type=Path),
+    help="folder for the files, or a name that ends with .zip for one archive of them",
+)
+@options.connection
+def download(ticket: int, target: Path, server: str, token: str | None, jar: Path | None) -> None:
+    """Download a finished ticket's results: files into a folder, whose labels are measured, or one archive.
+
+    What has come is compared with the server's checksums.
+    """
+    with session(server, token, jar) as client, Screen() as screen:
+        if target.suffix.lower() == ".zip":
+            check_file(target)
+            _archive(client, ticket, target, screen)
+            return
+        check_folder(target)
+        results = fetch(client, ticket, target, screen)
+    from dss_client.report import summary  # noqa: PLC0415  (beside its only use)
+
+    say("\n".join(summary(results)))
+
+
+def _archive(client: ItkSnap, ticket: int, target: Path, screen: Screen) -> None:
+    screen.stage("Downloading")
+    client.download_archive(ticket, target, screen.moved)
+    screen.note(f"Archive of the results: {target.resolve()}")

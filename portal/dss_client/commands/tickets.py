@@ -1,0 +1,168 @@
+"""``dss tickets``, ``show``, ``retry``, ``delete`` and ``open``."""
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from json import dumps
+from pathlib import Path
+
+import click
+
+from dss_client import options
+from dss_client.console import Explained, confirmed, session
+from dss_client.moments import local, moment_in
+from dss_client.output import say
+from dss_client.records import Detail, Summary
+
+STATUSES = ("init", "ready", "claimed", "success", "failed", "timeout")
+PROGRAM = "itksnap"
+"""ITK-SNAP's command, as its packages install it."""
+
+
+class Since(click.ParamType[datetime]):
+    """A date, a date with time, or how long ago: 7d, 12h, 30m."""
+
+    name = "date"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        found = moment_in(str(value))
+        if found is None:
+            self.fail(
+                "a date such as 2026-11-29, or how long ago such as 7d or 12h, is needed",
+                param,
+                ctx,
+            )
+        return found
+
+
+@click.command()
+@click.option("--status", type=click.Choice(STATUSES), help="only those in this state")
+@click.option("--service", help="only those of this service")
+@click.option(
+    "--since", type=Since(), help="only those made since a date, or since so long ago: 7d, 12h"
+)
+@options.as_json
+@options.connection
+def tickets(
+    *,
+    status: str | None,
+    service: str | None,
+    since: datetime | None,
+    as_json: bool,
+    server: str,
+    token: str | None,
+    jar: Path | None,
+) -> None:
+    """List your tickets: number, state, when it was made, service and name."""
+    with session(server, token, jar) as client:
+        rows = [
+            row
+            for row in client.summaries()
+            if status in {None, row.status} and service in {None, row.service} and _made(row, since)
+        ]
+    if as_json:
+        click.echo(dumps([asdict(row) for row in rows], indent=2))
+        return
+    for line in _table(rows):
+        say(line)
+
+
+def _made(row: Summary, since: datetime | None) -> bool:
+    """A server that does not tell when tickets were made shows them all."""
+    return since is None or not row.created_at or datetime.fromisoformat(row.created_at) >= since
+
+
+def _table(rows: Sequence[Summary]) -> list[str]:
+    width = max((len(row.service) for row in rows), default=0)
+    return [
+        f"{row.id:>8}  {row.status:<8}  {local(row.created_at):<16}  {row.service:<{width}}  {row.title}".rstrip()
+        for row in rows
+    ]
+
+
+@click.command()
+@options.ticket
+@options.as_json
+@options.connection
+def show(*, ticket: int, as_json: bool, server: str, token: str | None, jar: Path | None) -> None:
+    """Show one ticket: state, times, files, log."""
+    with session(server, token, jar) as client:
+        detail = client.detail(ticket)
+        row = next((row for row in client.summaries() if row.id == ticket), None)
+        names = [name for _, name in client.files(ticket)] if detail.status == "success" else []
+    if as_json:
+        known = asdict(row) if row else {"id": ticket}
+        click.echo(dumps({**known, **asdict(detail), "results": names}, indent=2))
+        return
+    for line in _shown(ticket, detail, row, names):
+        say(line, indent=10)
+
+
+def _shown(ticket: int, detail: Detail, row: Summary | None, names: Sequence[str]) -> list[str]:
+    service = f"{row.service} {row.version}".strip() if row else ""
+    facts = {
+        "Ticket": f"{ticket}  {row.title if row else ''}".rstrip(),
+        "Service": service,
+        "State": f"{detail.status}, {detail.progress:.0%}",
+        "Queue": f"number {detail.queue_position}" if detail.queue_position is not None else "",
+        "Made": local(row.created_at) if row else "",
+        "Ended": local(row.ended_at) if row else "",
+        "Verdict": row.verdict if row else "",
+        "Results": ", ".join(names),
+    }
+    lines = [f"{name + ':':<9} {text}" for name, text in facts.items() if text]
+    return [*lines, *(f"{line.category:<9} {line.message}" for line in detail.log)]
+
+
+@click.command()
+@options.ticket
+@options.connection
+def retry(ticket: int, server: str, token: str | None, jar: Path | None) -> None:
+    """Submit a failed ticket once more, with the files that it has."""
+    with session(server, token, jar) as client:
+        client.retry(ticket)
+    say(f"Ticket {ticket} is submitted again. To follow it: dss watch {ticket}")
+
+
+@click.command()
+@options.ticket
+@options.yes
+@options.connection
+def delete(*, ticket: int, yes: bool, server: str, token: str | None, jar: Path | None) -> None:
+    """Delete a ticket with its files; if it is being worked on, the work stops."""
+    confirmed(f"Delete ticket {ticket} with its files?", yes=yes)
+    with session(server, token, jar) as client:
+        client.delete(ticket)
+    say(f"Ticket {ticket} is deleted.")
+
+
+@click.command("open")
+@options.ticket
+@click.option("--page", is_flag=True, help="the page in the browser, even if ITK-SNAP is installed")
+@options.connection
+def open_ticket(
+    *, ticket: int, page: bool, server: str, token: str | None, jar: Path | None
+) -> None:
+    """Open a ticket's result in ITK-SNAP if that is installed, else its page in the browser.
+
+    ITK-SNAP gets a copy of the results in the folder ticket_NUMBER.
+    """
+    program = None if page else shutil.which(PROGRAM)
+    if program is None:
+        address = f"{server.rstrip('/')}/tickets/{ticket}"
+        say(address)
+        click.launch(address)
+        return
+    with session(server, token, jar) as client:
+        files = client.download_results(ticket, Path(f"ticket_{ticket:08d}"))
+    workspaces = [path for path in files if path.suffix == ".itksnap"]
+    if not workspaces:
+        raise Explained(f"Ticket {ticket} has no workspace that ITK-SNAP could open.")
+    say(f"ITK-SNAP opens {workspaces[0]}.")
+    subprocess.Popen([program, "-w", str(workspaces[0])], start_new_session=True)

@@ -1,0 +1,85 @@
+"""Keeps a token for programs between two runs: in the system's keyring if there is one, else in a file for its owner alone."""
+
+import json
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+from dss_client.extras import installed
+from dss_datastore.writing import replacing
+
+SERVICE = "dss"
+"""Name of the entry in the keyring; the user name is the path of the jar, so each server has its own."""
+
+
+class _Keyring(Protocol):
+    def get_password(self, service: str, user: str) -> str | None: ...
+
+    def set_password(self, service: str, user: str, password: str) -> None: ...
+
+    def delete_password(self, service: str, user: str) -> None: ...
+
+
+class Credentials:
+    """A file beside ``jar`` with the token, or with the word that the keyring has it."""
+
+    def __init__(self, jar: Path) -> None:
+        self._file = jar.with_name(f"{jar.name}.api")
+        self._user = str(jar.absolute())
+
+    def token(self) -> str:
+        """The token that is kept; an empty text without one."""
+        kept = self._read()
+        if kept.get("place") == "keyring":
+            return self._from_keyring()
+        return kept.get("token", "")
+
+    def keep(self, token: str) -> str:
+        """Keep ``token``; where, in words."""
+        if self._into_keyring(token):
+            self._write({"place": "keyring"})
+            return "the keyring"
+        self._write({"token": token})
+        return str(self._file)
+
+    def forget(self) -> bool:
+        """True if a token was kept."""
+        if self._read().get("place") == "keyring" and (keyring := _keyring()):
+            with suppress(Exception):  # each backend raises errors of its own
+                keyring.delete_password(SERVICE, self._user)
+        had = self._file.exists()
+        self._file.unlink(missing_ok=True)
+        return had
+
+    def _from_keyring(self) -> str:
+        with suppress(Exception):
+            if keyring := _keyring():
+                return keyring.get_password(SERVICE, self._user) or ""
+        return ""
+
+    def _into_keyring(self, token: str) -> bool:
+        """Read back, because a keyring that is locked or missing takes everything and keeps nothing."""
+        with suppress(Exception):
+            if keyring := _keyring():
+                keyring.set_password(SERVICE, self._user, token)
+                return keyring.get_password(SERVICE, self._user) == token
+        return False
+
+    def _read(self) -> dict[str, str]:
+        try:
+            kept = json.loads(self._file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return (
+            {k: v for k, v in kept.items() if isinstance(v, str)} if isinstance(kept, dict) else {}
+        )
+
+    def _write(self, kept: dict[str, str]) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with replacing(self._file, mode=0o600) as draft:
+            draft.write_text(json.dumps(kept), encoding="utf-8")
+
+
+def _keyring() -> _Keyring | None:
+    return cast("_Keyring", import_module("keyring")) if installed("keyring") else None

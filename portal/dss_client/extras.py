@@ -1,0 +1,42 @@
+"""The optional parts of the client: which are installed, and what to install for a command that needs one."""
+
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
+
+from dss_process.version import PROJECT
+
+MODULES = {
+    "images": ("SimpleITK", "numpy", "pydicom"),
+    "keyring": ("keyring",),
+    "provider": ("typer",),
+    "client": ("click", "defusedxml", "httpx", "msgspec"),
+}
+"""What each extra brings, by the name under which it is imported."""
+
+
+def installed(extra: str) -> bool:
+    """True if all of it is there.  Nothing is imported."""
+    return all(find_spec(module) is not None for module in MODULES[extra])
+
+
+def command_for(extra: str) -> str:
+    """The pip command that installs the extra beside what is installed."""
+    return f"pip install '{_name()}[{extra}]'"
+
+
+def _name() -> str:
+    for name in (PROJECT, "itksnap-dss-client"):
+        try:
+            return str(distribution(name).metadata["Name"])
+        except PackageNotFoundError:
+            continue
+    return PROJECT
+
+
+def lacking(error: ImportError) -> str | None:
+    """A sentence for a module of an extra that is not installed; None for any other error."""
+    missing = (error.name or "").partition(".")[0]
+    for extra, modules in MODULES.items():
+        if missing in modules:
+            return f"This needs the extra `{extra}`: {command_for(extra)} ({missing} is not installed)."
+    return None

@@ -1,0 +1,43 @@
+"""The options that commands share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+HOME = "http://127.0.0.1:8080"
+LARGEST = 2**31 - 1
+"""Ticket numbers are 32-bit integers."""
+
+server = click.option(
+    "--server",
+    envvar="DSS_SERVER",
+    default=HOME,
+    show_default=True,
+    show_envvar=True,
+    help="address of the portal, with http:// or https://",
+)
+token = click.option(
+    "--token",
+    envvar="DSS_TOKEN",
+    show_envvar=True,
+    help="one-time token of SERVER/token, used once, then the session is kept; or a token for programs",
+)
+jar = click.option(
+    "--jar",
+    type=click.Path(path_type=Path),
+    help="file for the session; by default one for each server in your own folder",
+)
+ticket = click.argument(
+    "ticket", type=click.IntRange(1, LARGEST), metavar="TICKET", help="number of a ticket"
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="for programs")
+yes = click.option("--yes", "-y", is_flag=True, help="do not ask")
+
+
+def connection(command: F) -> F:
+    """Server, token and session."""
+    return server(token(jar(command)))

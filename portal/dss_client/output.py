@@ -1,0 +1,63 @@
+"""What the commands print.  Every text passes ``printable``, and an output that cannot be written is an error."""
+
+import os
+import sys
+from contextlib import suppress
+from typing import TextIO
+
+import click
+
+from dss_client.errors import ClientError
+from dss_client.printable import printable
+
+
+class OutputLost(ClientError):
+    """The standard output takes no more: its disk is full, or nobody reads it."""
+
+
+def say(text: str, *, error: bool = False, indent: int = 0) -> None:
+    """Print ``text`` and a line break.  Raises OutputLost; a lost error output is left alone."""
+    try:
+        click.echo(printable(text, indent=indent), err=error)
+    except OSError as failure:
+        if not error:
+            raise lost(failure) from failure
+
+
+def write(stream: TextIO, text: str) -> None:
+    """Write at once and as it is.  Raises OutputLost."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError as failure:
+        raise lost(failure) from failure
+
+
+def lost(failure: OSError) -> OutputLost:
+    """The reason, in a sentence."""
+    if isinstance(failure, BrokenPipeError):
+        return OutputLost("The output was closed by its reader before everything was written.")
+    return OutputLost(f"The output cannot be written: {failure.strerror}.")
+
+
+def tolerate_any_text() -> None:
+    """Show a character that the terminal's encoding lacks as its number, instead of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")
+
+
+def flush() -> None:
+    """Raises OutputLost."""
+    try:
+        sys.stdout.flush()
+    except OSError as failure:
+        raise lost(failure) from failure
+
+
+def abandon() -> None:
+    """Send the rest of a lost output nowhere, so that Python's own last flush does not fail too."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

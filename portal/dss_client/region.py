@@ -1,0 +1,96 @@
+"""A part of the image that the user asks for: a box, a time point.  Written into the workspace as ITK-SNAP would."""
+
+import re
+from dataclasses import dataclass
+
+from dss_client.errors import ImageUnreadable, ServiceUnfit
+from dss_client.records import ServiceDetail
+from dss_workspace.landmarks import Landmark, add_landmarks
+from dss_workspace.registry import Folder
+
+LANDMARK, TIME_POINT = "PointLandmark", "TimePoint"
+"""Types of tags (DistributedSegmentationModel.cxx)."""
+CORNERS = ("CropFrom", "CropTo")
+"""The tags of our services.  A service with two other landmarks means those."""
+_BOX = re.compile(r"(\d{1,6}):(\d{1,6}),(\d{1,6}):(\d{1,6}),(\d{1,6}):(\d{1,6})")
+_YELLOW = (255, 255, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """``box`` is the first voxel and the one after the last, each (x, y, z), from 0; ``time_point`` counts from 1."""
+
+    box: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    time_point: int | None = None
+
+
+def box_in(text: str) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """``X0:X1,Y0:Y1,Z0:Z1``; None if ``text`` is no box of at least two voxels along each axis."""
+    found = _BOX.fullmatch(text.replace(" ", ""))
+    if found is None:
+        return None
+    numbers = [int(word) for word in found.groups()]
+    first, end = tuple(numbers[0::2]), tuple(numbers[1::2])
+    return (first, end) if all(b - a >= 2 for a, b in zip(first, end, strict=True)) else None
+
+
+def require_fit(region: Region, service: ServiceDetail) -> None:
+    """Raises ServiceUnfit if the service takes no such part."""
+    if region.box is not None:
+        _corners(service)
+    if region.time_point is not None:
+        _time_tag(service)
+
+
+def mark(root: Folder, region: Region, service: ServiceDetail, size: tuple[int, ...]) -> None:
+    """Add the marks to a workspace whose main image has ``size`` voxels.  Raises ImageUnreadable, ServiceUnfit."""
+    if region.box is not None:
+        first, end = region.box
+        if any(stop > n for stop, n in zip(end, size, strict=False)):
+            voxels = " x ".join(str(n) for n in size[:3])
+            raise ImageUnreadable(f"The box of --crop ends outside the image of {voxels} voxels.")
+        places = zip(_corners(service), (first, end), strict=True)
+        marks = [Landmark(text=tag, index=_at(place), rgb=_YELLOW) for tag, place in places]
+        add_landmarks(root, marks)
+    if region.time_point is not None:
+        _mark_time_point(root, region.time_point, _time_tag(service), size)
+
+
+def _at(corner: tuple[int, ...]) -> tuple[float, float, float]:
+    """A corner between voxels; the middle of the first voxel is (0, 0, 0)."""
+    x, y, z = (number - 0.5 for number in corner)
+    return x, y, z
+
+
+def _corners(service: ServiceDetail) -> tuple[str, ...]:
+    found = tuple(tag.name for tag in service.tags if tag.type == LANDMARK)
+    if set(CORNERS) <= set(found):
+        return CORNERS
+    if len(found) != 2:
+        raise ServiceUnfit(
+            "The service takes no --crop: it has no two landmarks for the corners of a box."
+        )
+    return found
+
+
+def _time_tag(service: ServiceDetail) -> str:
+    found = [tag.name for tag in service.tags if tag.type == TIME_POINT]
+    if len(found) != 1:
+        raise ServiceUnfit("The service takes no --time-point: it has no tag for one.")
+    return found[0]
+
+
+def _mark_time_point(root: Folder, number: int, tag: str, size: tuple[int, ...]) -> None:
+    count = size[3] if len(size) > 3 else 1
+    if count < 2 or number > count:
+        what = f"{count} time points" if count > 1 else "one time point"
+        raise ImageUnreadable(f"There is no time point {number} to choose: the image has {what}.")
+    points = root.make("TimePointProperties.TimePoints")
+    points.set("ArraySize", str(count))
+    for each in range(1, count + 1):
+        point = points.make(f"TimePoint[{each}]")
+        point.set("TimePoint", str(each))
+        tags = {
+            name for name in point.get("Tags").split(",") if name.strip() and name.strip() != tag
+        }
+        point.set("Tags", ",".join([*sorted(tags), *([tag] if each == number else [])]))
