@@ -1,11 +1,11 @@
 """When waiting tickets will be done: the queue is played through, with the workers that live.  Pure."""
 
 import math
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from dss_portal.estimates.pace import Run, Size, seconds_for
+from dss_portal.estimates.pace import Pace, Run, Size
 
 LEAST_LEFT = 0.1
 """A run that takes longer than expected needs at least this share of the expectation still."""
@@ -17,7 +17,7 @@ UNLIKELY = 3.0
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
-    """Runs one ticket at a time, of any of ``services``."""
+    """Runs one ticket at a time, of any of ``services``.  ``device`` "" is unknown: every run of a service tells."""
 
     device: str
     services: frozenset[str]
@@ -35,7 +35,7 @@ class Waiting:
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """A claimed ticket; ``progress`` 0..1 is what its holder told."""
+    """A ticket claimed at ``began_s``; ``progress`` 0..1 is what its holder told."""
 
     ticket_id: int
     service: str
@@ -82,28 +82,54 @@ class _Play:
     found: dict[int, Forecast] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._runs: dict[tuple[str, str], list[Run]] = defaultdict(list)
+        runs: dict[tuple[str, str], list[Run]] = defaultdict(list)
         self._ends: dict[str, list[float]] = defaultdict(list)
         for run in self.site.runs:
-            self._runs[run.service, run.device].append(run)
+            runs[run.service, run.device].append(run)
+            if run.device:
+                runs[run.service, ""].append(run)
             self._ends[run.device].append(run.ended_s)
+        self._paces = {key: Pace(found) for key, found in runs.items()}
 
     def forecasts(self) -> dict[int, Forecast]:
         idle = list(self.site.workers)
         busy: list[_Place] = []
-        queues = {service: list(queue) for service, queue in self.site.waiting.items()}
-        for running in sorted(self.site.running, key=lambda r: r.began_s):
+        queues = {service: deque(queue) for service, queue in self.site.waiting.items()}
+        held: dict[str, list[Waiting]] = defaultdict(list)
+        for running in self._running():
             worker = self._holder(running, idle)
             if worker is None:  # claimed, and waits for a worker
-                queues.setdefault(running.service, []).insert(0, _as_waiting(running))
+                held[running.service].append(_as_waiting(running))
                 continue
             idle.remove(worker)
             busy.append(_Place(worker, self._end(running, worker)))
+        for service, tickets in held.items():
+            queues.setdefault(service, deque()).extendleft(reversed(tickets))
         self._play([*busy, *self._idle(idle)], queues)
         return self.found
 
     def _expected(self, service: str, size: Size, device: str) -> float | None:
-        return seconds_for(size, self._runs.get((service, device), ()))
+        pace = self._paces.get((service, device))
+        return pace.seconds(size) if pace else None
+
+    def _running(self) -> list[Running]:
+        """By the time when a worker began, which is later than the claim if all were busy then."""
+        found: list[Running] = []
+        for running in sorted(self.site.running, key=lambda r: r.began_s):
+            began_s = self._began_s(running, [each.began_s for each in found])
+            found.append(replace(running, began_s=began_s))
+        return sorted(found, key=lambda r: r.began_s)
+
+    def _began_s(self, running: Running, others_s: Sequence[float]) -> float:
+        """``others_s``: when the other tickets began that run now, of any service."""
+        able = [worker for worker in self.site.workers if running.service in worker.services]
+        devices, claimed_s = {worker.device for worker in able}, running.began_s
+        later = [r for r in self.site.runs if r.device in devices and r.ended_s > claimed_s]
+        for time_s in (claimed_s, *sorted(run.ended_s for run in later)):
+            busy = sum(run.ended_s - run.seconds <= time_s < run.ended_s for run in later)
+            if busy + sum(other_s <= time_s for other_s in others_s) < len(able):
+                return time_s
+        return claimed_s
 
     def _holder(self, running: Running, idle: Sequence[Worker]) -> Worker | None:
         """The worker that most probably runs it; None if all are taken."""
@@ -140,7 +166,7 @@ class _Play:
             places.append(_Place(worker, known.pop() if known else 0.0))
         return places
 
-    def _play(self, places: list[_Place], queues: dict[str, list[Waiting]]) -> None:
+    def _play(self, places: list[_Place], queues: dict[str, deque[Waiting]]) -> None:
         """The worker that is free first takes what came first of what it serves, until nothing is left to take."""
         places = [place for place in places if place.free_s is not None]
         while places:
@@ -150,7 +176,7 @@ class _Play:
                 places.remove(place)
                 continue
             ticket = min(heads, key=lambda head: (head.came_s, head.ticket_id))
-            queues[ticket.service].remove(ticket)
+            queues[ticket.service].popleft()
             begins_s = max(place.free_s or 0.0, self.site.now_s)
             needs_s = self._expected(ticket.service, ticket.size, place.worker.device)
             if needs_s is None:

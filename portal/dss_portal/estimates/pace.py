@@ -46,30 +46,45 @@ class Line:
         return self.each_s + self.rate_s * size
 
 
-def seconds_for(size: Size, runs: Iterable[Run]) -> float | None:
-    """Expected duration on the device that ``runs``, in order of time, ran on; None if they do not tell."""
-    newest = list(runs)[-NEWEST:]
-    with_voxels = [run for run in newest if run.size.voxels is not None]
-    if size.voxels is not None and len(with_voxels) >= min(FEW, len(newest)):
-        return _expected(size.voxels, [(r.size.voxels or 0, r.seconds) for r in with_voxels])
-    return _expected(size.size_bytes, [(r.size.size_bytes, r.seconds) for r in newest])
+class Pace:
+    """How fast the device is that ``runs``, in order of time, ran on."""
+
+    def __init__(self, runs: Iterable[Run]) -> None:
+        newest = list(runs)[-NEWEST:]
+        with_voxels = [run for run in newest if run.size.voxels is not None]
+        self._by_voxels = _Known([(r.size.voxels or 0, r.seconds) for r in with_voxels])
+        self._by_bytes = _Known([(r.size.size_bytes, r.seconds) for r in newest])
+        self._knows_voxels = len(with_voxels) >= min(FEW, len(newest))
+
+    def seconds(self, size: Size) -> float | None:
+        """Expected duration; None if the runs do not tell."""
+        if size.voxels is not None and self._knows_voxels:
+            return self._by_voxels.at(size.voxels)
+        return self._by_bytes.at(size.size_bytes)
 
 
-def _expected(size: int, known: Sequence[tuple[int, float]]) -> float | None:
-    """``known``: sizes and seconds, in order of time."""
-    points = [(float(max(s, 1)), max(seconds, 0.001)) for s, seconds in known]
-    if not points:
-        return None
-    if len(points) < FEW:
-        return _scaled(float(max(size, 1)), points)
+class _Known:
+    def __init__(self, known: Sequence[tuple[int, float]]) -> None:
+        """``known``: sizes and seconds, in order of time."""
+        self._points = [(float(max(s, 1)), max(seconds, 0.001)) for s, seconds in known]
+        self._line = _line(self._points) if len(self._points) >= FEW else None
+
+    def at(self, size: int) -> float | None:
+        if self._line is not None:
+            return self._line.at(max(size, 1))
+        return _scaled(float(max(size, 1)), self._points)
+
+
+def _line(points: Sequence[tuple[float, float]]) -> Line:
+    """Fitted without the odd ones, if enough are left."""
     first = fit(points)
     kept = [p for p in points if abs(math.log(p[1] / first.at(p[0]))) < math.log(ODD)]
-    return (fit(kept) if len(kept) >= FEW else first).at(max(size, 1))
+    return fit(kept) if len(kept) >= FEW else first
 
 
 def _scaled(size: float, points: Sequence[tuple[float, float]]) -> float | None:
-    near = min(points, key=lambda p: abs(math.log(p[0] / size)))
-    if not 1 / FAR <= near[0] / size <= FAR:
+    near = min(points, key=lambda p: abs(math.log(p[0] / size)), default=None)
+    if near is None or not 1 / FAR <= near[0] / size <= FAR:
         return None
     return statistics.median(seconds * math.sqrt(size / known) for known, seconds in points)
 

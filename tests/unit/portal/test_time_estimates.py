@@ -3,7 +3,7 @@
 import pytest
 
 from dss_portal.estimates.forecast import Running, Site, Waiting, Worker, forecasts
-from dss_portal.estimates.pace import Run, Size, fit, seconds_for
+from dss_portal.estimates.pace import Pace, Run, Size, fit
 from support.simulated_days import Day, Known, Outcome, SimulatedTicket
 
 LUNGS = "lungs"
@@ -93,24 +93,24 @@ def _site(*, workers: int = 1, running: list[Running] | None = None, waiting: in
 
 
 def test_a_run_takes_a_time_for_any_image_and_one_for_each_voxel() -> None:
-    assert seconds_for(_size(25_000_000), RUNS) == pytest.approx(35.0)
-    assert seconds_for(_size(100_000_000), RUNS) == pytest.approx(110.0)
+    assert Pace(RUNS).seconds(_size(25_000_000)) == pytest.approx(35.0)
+    assert Pace(RUNS).seconds(_size(100_000_000)) == pytest.approx(110.0)
 
 
 def test_where_voxels_are_not_known_bytes_tell() -> None:
-    assert seconds_for(Size(voxels=None, size_bytes=12_500_000), RUNS) == pytest.approx(35.0)
+    assert Pace(RUNS).seconds(Size(voxels=None, size_bytes=12_500_000)) == pytest.approx(35.0)
 
 
 def test_one_odd_run_does_not_count() -> None:
     odd = [*RUNS, _run(30_000_000, 400.0), *RUNS]
 
-    assert seconds_for(_size(25_000_000), odd) == pytest.approx(35.0, rel=0.05)
+    assert Pace(odd).seconds(_size(25_000_000)) == pytest.approx(35.0, rel=0.05)
 
 
 def test_few_runs_tell_of_images_of_their_own_size_only() -> None:
-    assert seconds_for(_size(20_000_000), RUNS[:1]) == pytest.approx(20.0 * 2**0.5)
-    assert seconds_for(_size(200_000_000), RUNS[:1]) is None
-    assert seconds_for(_size(20_000_000), []) is None
+    assert Pace(RUNS[:1]).seconds(_size(20_000_000)) == pytest.approx(20.0 * 2**0.5)
+    assert Pace(RUNS[:1]).seconds(_size(200_000_000)) is None
+    assert Pace([]).seconds(_size(20_000_000)) is None
 
 
 def test_runs_of_one_size_make_a_line_without_a_slope() -> None:
@@ -161,3 +161,24 @@ def test_a_claimed_ticket_without_a_free_worker_waits_at_the_head() -> None:
     found = forecasts(_site(running=held, waiting=1))
 
     assert found[7].ends_s < found[8].ends_s < found[1].ends_s
+
+
+def test_a_ticket_that_was_claimed_while_all_were_busy_began_when_one_was_free() -> None:
+    """Claimed 200 s ago, when the only worker was busy until 10 s ago."""
+    site = _site(
+        running=[
+            Running(ticket_id=9, service=LUNGS, size=_size(20_000_000), began_s=800.0, progress=0.0)
+        ]
+    )
+    runs = [*RUNS, _run(20_000_000, 30.0, ended_s=990.0)]
+
+    found = forecasts(Site(**{**vars(site), "runs": runs}))
+
+    assert found[9].ends_s == pytest.approx(20.0)
+
+
+def test_of_a_worker_whose_device_is_unknown_every_run_tells() -> None:
+    site = _site(waiting=1)
+    worker = Worker(device="", services=frozenset({LUNGS}))
+
+    assert forecasts(Site(**{**vars(site), "workers": [worker]}))[1].ends_s == pytest.approx(30.0)
