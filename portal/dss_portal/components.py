@@ -9,6 +9,7 @@ from dss_portal.accounts.openid import OpenIdIssuer
 from dss_portal.background import Background
 from dss_portal.changes.feed import Feed
 from dss_portal.datastore import Datastore
+from dss_portal.estimates.estimates import Estimates
 from dss_portal.live.streams import Streams
 from dss_portal.notifications.sender import Sender
 from dss_portal.outbox.relay import Relay
@@ -33,6 +34,7 @@ class Components:
     claiming: Together[claiming.Ask, claiming.Granted]
     streams: Streams
     notifier: Sender
+    estimates: Estimates
 
     @classmethod
     def build(cls, settings: Settings, broker: Broker) -> Self:
@@ -49,6 +51,7 @@ class Components:
             feed=feed,
             streams=Streams(feed, queue.users_waiting),
             notifier=Sender(settings),
+            estimates=Estimates(),
             claiming=Together(claiming.grant, claiming.MOST),
         )
 

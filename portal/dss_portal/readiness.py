@@ -9,7 +9,11 @@ from dss_portal.outbox.relay import Relay
 from dss_portal.services import liveness
 from dss_portal.services.liveness import Missed
 
-_WHO = {Missed.DISPATCHER: "Nobody", Missed.WORKER: "No inference worker"}
+_WHO = {
+    Missed.DISPATCHER: "Nobody",
+    Missed.WORKER: "No inference worker",
+    Missed.SILENT: "No provider that is heard of",
+}
 
 NOT_MIGRATED = "The database's schema is not up to date: run dss-portal migrate."
 

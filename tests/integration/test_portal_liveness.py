@@ -8,17 +8,27 @@ from quart.typing import TestClientProtocol as Client
 
 from dss_broker.liveness import ALIVE_S, ANNOUNCE_S, POLLS_S
 from dss_broker.messages import ServiceAnnounced, WorkerAnnounced
+from dss_portal.admin import store as admin
 from dss_portal.database import clock
-from dss_portal.models import Dispatcher, Service, Worker
+from dss_portal.models import Claim, Dispatcher, Run, Service, Worker
 from dss_portal.services import liveness
 from dss_portal.services.liveness import SENTENCES, Missed
 from dss_portal.tickets import presence
 from dss_portal.tickets.presence import Presence
-from support.portals import DESCRIPTOR, Portal, eventually, new_ticket, submitted_ticket, text
+from support.portals import (
+    DESCRIPTOR,
+    Portal,
+    eventually,
+    new_ticket,
+    post,
+    submitted_ticket,
+    text,
+)
 
 pytestmark = pytest.mark.stack
 
 LUNGS = "lung-segmentation"
+PATIENCE_S = presence.PATIENCE_S
 NOBODY_SERVES = "Nobody serves 'lung-segmentation' at present."
 NO_WORKER = "No inference worker serves 'lung-segmentation' at present."
 
@@ -217,10 +227,16 @@ async def test_a_service_that_was_removed_is_not_missed(
     assert await text(root, "/readyz") == "ok"
 
 
+def test_of_the_end_of_any_program_users_are_told_within_a_minute() -> None:
+    ours_s = ALIVE_S + PATIENCE_S
+    assert max(ours_s, POLLS_S) + presence.PERIOD_S < 60
+    assert POLLS_S > 30 + 20  # itksnap-wt asks every 30 s, and may be late
+
+
 async def test_who_polls_over_http_is_at_work_for_a_minute(portal: Portal, root: Client) -> None:
     await portal.announce_service()
     await Dispatcher.all().delete()
-    await Service.all().update(polled_at=clock.now())
+    await Service.all().update(polled_at=clock.now() - timedelta(seconds=POLLS_S - 5))
     assert "At work" in await text(root, "/services")
 
     await Service.all().update(polled_at=clock.now() - timedelta(seconds=POLLS_S + 1))
@@ -318,3 +334,88 @@ async def test_a_portal_without_its_broker_misses_nobody(portal: Portal, looks: 
     portal.broker.close()
 
     assert await looks.look() == 0
+
+
+async def silent_provider(portal: Portal, silent_s: float) -> int:
+    """The number of a ticket whose provider over HTTP, the only one, claimed it and was heard ``silent_s`` ago."""
+    await portal.announce_service()
+    await Dispatcher.all().delete()
+    provider = await portal.user("pro@example.com")
+    await admin.add_provider_user("dss", "pro@example.com", admin=False)
+    ticket_id = await submitted_ticket(await portal.user())
+    githash = (await Service.get()).githash
+    answer = await post(provider, f"/api/pro/services/{githash}/claims", provider="dss")
+    assert answer == (200, str(ticket_id))
+    await heard_ago(silent_s)
+    return ticket_id
+
+
+async def heard_ago(silent_s: float) -> None:
+    """The provider's last word was ``silent_s`` ago."""
+    at = clock.now() - timedelta(seconds=silent_s)
+    await Service.all().update(polled_at=at, heard_at=at)
+    claim = await Claim.get()
+    await Claim.all().update(expires_at=at + timedelta(seconds=claim.lease_s))
+
+
+async def test_owners_are_told_at_once_of_a_provider_over_http_that_has_gone(
+    portal: Portal, looks: Presence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its silence has lasted when it counts as gone, so nothing more is waited for."""
+    monkeypatch.setattr(presence, "PATIENCE_S", 30.0)
+    await portal.announce_service()
+    await Dispatcher.all().delete()
+    at = clock.now() - timedelta(seconds=POLLS_S + 1)
+    await Service.all().update(polled_at=at, heard_at=at)
+    ann = await portal.user()
+    ticket_id = await submitted_ticket(ann)
+
+    assert await looks.look() == 1
+
+    assert (await log_of(ann, ticket_id))[-1] == SENTENCES[Missed.DISPATCHER]
+
+
+async def test_a_provider_that_is_silent_with_a_ticket_is_told_to_all_who_wait(
+    portal: Portal, looks: Presence
+) -> None:
+    """Such a one may work or be dead until its lease ends, after hours."""
+    ann = await portal.user()
+    held = await silent_provider(portal, POLLS_S + 1)
+    waiting = await submitted_ticket(ann)
+
+    assert await looks.look() == 2
+    for ticket_id in (held, waiting):
+        assert (await log_of(ann, ticket_id))[-1] == SENTENCES[Missed.SILENT]
+    assert "At work on a ticket, or gone" in await text(ann, "/services")
+    assert SENTENCES[Missed.SILENT] in await text(ann, f"/tickets/{waiting}")
+
+    await heard_ago(1)
+
+    assert await looks.look() == 2
+    assert (await log_of(ann, waiting))[-1] == SENTENCES[Missed.NOBODY]
+
+
+@pytest.mark.parametrize(("silent_s", "missed"), [(140, Missed.NOBODY), (160, Missed.SILENT)])
+async def test_a_provider_may_be_silent_for_as_long_as_it_usually_works(
+    portal: Portal, silent_s: float, missed: Missed
+) -> None:
+    for seconds in (20.0, 100.0, 40.0):
+        await Run.create(
+            service=LUNGS, device="", size_bytes=1, seconds=seconds, ended_at=clock.now()
+        )
+    await silent_provider(portal, silent_s)
+
+    assert (await liveness.standings())[LUNGS].missed is missed
+
+
+async def test_a_provider_whose_lease_has_ended_serves_nothing(portal: Portal) -> None:
+    await silent_provider(portal, 5 * 3600)
+
+    assert (await liveness.standings())[LUNGS].missed is Missed.DISPATCHER
+
+
+async def test_a_silent_provider_hides_no_other_that_works(portal: Portal) -> None:
+    await silent_provider(portal, POLLS_S + 1)
+    await hear(portal, service(bundle=""))
+
+    assert (await liveness.standings())[LUNGS].missed is Missed.NOBODY

@@ -63,9 +63,29 @@ class Site:
     runs: Sequence[Run]
 
 
-def forecasts(site: Site) -> dict[int, Forecast]:
-    """By ticket number; a ticket is missing if nobody serves it or past runs tell too little."""
-    return _Play(site).forecasts()
+class Paces:
+    """What ``runs``, in order of time, tell of each service on each device."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        grouped: dict[tuple[str, str], list[Run]] = defaultdict(list)
+        for run in runs:
+            grouped[run.service, run.device].append(run)
+            if run.device:
+                grouped[run.service, ""].append(run)
+        self._paces = {key: Pace(found) for key, found in grouped.items()}
+
+    def seconds(self, service: str, size: Size, device: str) -> float | None:
+        """None if they do not tell; ``device`` "" is any."""
+        pace = self._paces.get((service, device))
+        return pace.seconds(size) if pace else None
+
+
+def forecasts(site: Site, paces: Paces | None = None) -> dict[int, Forecast]:
+    """By ticket number; a ticket is missing if nobody serves it or past runs tell too little.
+
+    ``paces`` are those of ``site.runs``, for a caller who asks several times.
+    """
+    return _Play(site, paces or Paces(site.runs)).forecasts()
 
 
 @dataclass
@@ -79,17 +99,13 @@ class _Place:
 @dataclass
 class _Play:
     site: Site
+    paces: Paces
     found: dict[int, Forecast] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        runs: dict[tuple[str, str], list[Run]] = defaultdict(list)
         self._ends: dict[str, list[float]] = defaultdict(list)
         for run in self.site.runs:
-            runs[run.service, run.device].append(run)
-            if run.device:
-                runs[run.service, ""].append(run)
             self._ends[run.device].append(run.ended_s)
-        self._paces = {key: Pace(found) for key, found in runs.items()}
 
     def forecasts(self) -> dict[int, Forecast]:
         idle = list(self.site.workers)
@@ -109,8 +125,7 @@ class _Play:
         return self.found
 
     def _expected(self, service: str, size: Size, device: str) -> float | None:
-        pace = self._paces.get((service, device))
-        return pace.seconds(size) if pace else None
+        return self.paces.seconds(service, size, device)
 
     def _running(self) -> list[Running]:
         """By the time when a worker began, which is later than the claim if all were busy then."""

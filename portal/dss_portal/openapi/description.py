@@ -19,6 +19,8 @@ SCHEMAS: Mapping[str, dict[str, Json]] = {
     "user_id": _WHOLE,
     "index": _WHOLE,
     "since": _WHOLE,
+    "voxels": _WHOLE,
+    "bytes": _WHOLE,
     "githash": _HASH,
     "provider": {"type": "string", "pattern": r"^[\w\-]+$"},
     "area": {"enum": ["input", "results"]},

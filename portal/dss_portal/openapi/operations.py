@@ -55,7 +55,15 @@ OPERATIONS = (
     Operation(
         "get", "/api/services/{githash}/stats", "How the service does, in 24 hours", gives="table"
     ),
+    Operation(
+        "get",
+        "/api/services/estimates",
+        "How long a ticket would take, and how many come before it",
+        query=("voxels", "bytes"),
+        gives="table",
+    ),
     Operation("get", "/api/tickets", "The user's tickets", gives="table"),
+    Operation("get", "/api/tickets/estimates", "When the open ones will be done", gives="table"),
     Operation("post", "/api/tickets", "A new ticket; its number", form=("githash", "name")),
     Operation("get", f"{_T}/files/{{area}}", "Files of an area: index and name", gives="csv"),
     Operation("post", f"{_T}/files/{{area}}", "Add a file before submitting", sends_file=True),

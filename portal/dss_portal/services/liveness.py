@@ -23,11 +23,15 @@ class Missed(StrEnum):
     NOBODY = ""
     DISPATCHER = "dispatcher"
     WORKER = "worker"
+    SILENT = "silent"
+    """The provider over HTTP is there or not: it holds a ticket, and was silent for longer than usual."""
 
 
 SENTENCES = {
     Missed.DISPATCHER: "Nobody serves this at present; the ticket waits until the service is back.",
     Missed.WORKER: "No inference worker serves this at present; the ticket waits until one is back.",
+    Missed.SILENT: "The provider of this service took a ticket and has been silent for longer than usual; "
+    "the other tickets wait until it is heard of again.",
     Missed.NOBODY: "The service is at work again.",
 }
 """Sentences about a missing program, for the owners of tickets."""
@@ -39,6 +43,7 @@ class Standing:
     ``heard_at`` is the last sign of life of any of them.
 
     ``offered``: it takes tickets.  ``has_dispatched``: one of our dispatchers has served it within FORGOTTEN.
+    ``polls``: a provider over HTTP serves it.  ``was_polled``: the last sign of life came from such a provider.
     """
 
     dispatchers: int
@@ -46,6 +51,8 @@ class Standing:
     heard_at: datetime | None
     offered: bool
     has_dispatched: bool
+    polls: bool
+    was_polled: bool
 
 
 def alive_workers() -> QuerySet[Worker]:
@@ -73,16 +80,21 @@ async def standings() -> dict[str, Standing]:
     processes, bundles = await _dispatchers()
     known = set(map(str, await Dispatcher.all().distinct().values_list("service", flat=True)))
     served = set(map(str, await alive_workers().distinct().values_list("bundle", flat=True)))
-    working = await _held_over_http()
+    held = await _held_over_http()
     found = {}
     for name in {*heard, *processes}:
-        polls = name in working or polled.get(name, clock.LONG_AGO) > _ago(POLLS_S)
+        asks = polled.get(name, clock.LONG_AGO) > _ago(POLLS_S)
+        works = asks or held.get(name, False)
+        missed = _missed(bundles[name], served, polls=works)
+        is_silent = missed is Missed.DISPATCHER and name in held
         found[name] = Standing(
-            dispatchers=len(processes[name]) + polls,
-            missed=_missed(bundles[name], served, polls=polls),
+            dispatchers=len(processes[name]) + (asks or name in held),
+            missed=Missed.SILENT if is_silent else missed,
             heard_at=heard.get(name),
             offered=name in offered,
             has_dispatched=name in known,
+            polls=works,
+            was_polled=name in polled and polled[name] == heard.get(name),
         )
     return found
 
@@ -127,17 +139,30 @@ async def _dispatchers() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
     return processes, bundles
 
 
+USUAL = 1.5
+"""A provider over HTTP that works is usually silent for at most so many times its longest recent run."""
+
+# $1: now.  One that takes tickets and tells nothing until the end is silent for a whole run.
 _HELD = """
-SELECT DISTINCT service.name FROM ticket
-    JOIN service ON service.id = ticket.service_id JOIN claim ON claim.id = ticket.claim_id
+SELECT service.name, max(claim.expires_at - claim.lease_s * interval '1 s') AS heard_at, max((
+    SELECT max(seconds) FROM (
+        SELECT seconds FROM run WHERE run.service = service.name ORDER BY id DESC LIMIT 20) AS newest)) AS longest_s
+FROM ticket JOIN service ON service.id = ticket.service_id JOIN claim ON claim.id = ticket.claim_id
 WHERE ticket.status = 'claimed' AND claim.user_id IS NOT NULL AND claim.expires_at > $1
+GROUP BY service.name
 """
 
 
-async def _held_over_http() -> set[str]:
-    """Services with a ticket that is claimed over HTTP: a provider does not poll while it works."""
+async def _held_over_http() -> dict[str, bool]:
+    """Services with a ticket that is claimed over HTTP; False if its provider has been silent for longer than usual.
+
+    A provider does not poll while it works.
+    """
     rows = await get_connection("default").execute_query_dict(_HELD, [clock.now()])
-    return {str(row["name"]) for row in rows}
+    return {
+        str(row["name"]): row["heard_at"] > _ago(max(POLLS_S, USUAL * (row["longest_s"] or 0)))
+        for row in rows
+    }
 
 
 def _ago(seconds: float) -> datetime:

@@ -13,6 +13,7 @@ from dss_portal.pages.rendering import page, see_other
 from dss_portal.services import liveness, store
 from dss_portal.services.liveness import SENTENCES, Missed, Standing
 from dss_portal.services.store import Stats
+from dss_portal.web.context import components
 
 blueprint = Blueprint("catalogue", __name__)
 
@@ -32,7 +33,8 @@ class Light:
 @blueprint.get(addresses.SERVICES)
 async def service_list() -> Response:
     """The page of all services, for users who have signed in."""
-    if await person() is None:
+    found = await person()
+    if found is None:
         return await see_other(addresses.HOME)
     if terms_are_due():
         return await see_other(addresses.SIGN_IN)
@@ -41,7 +43,8 @@ async def service_list() -> Response:
         (worker, liveness.is_alive(worker))
         for worker in await Worker.all().order_by("ended", "-heard_at").limit(20)
     ]
-    return await page("services.html", services=shown, workers=workers)
+    offers = await components().estimates.offers(found.user)
+    return await page("services.html", services=shown, offers=offers, workers=workers)
 
 
 async def with_lights() -> list[tuple[Service, list[Light], Missed]]:
@@ -67,6 +70,9 @@ def presence(missed: Missed, silent_s: float | None) -> Light:
     """
     if missed is Missed.NOBODY:
         return Light(colour="green", words="At work")
+    if missed is Missed.SILENT:
+        ago = f", last heard of {duration(silent_s)} ago" if silent_s is not None else ""
+        return Light(colour="yellow", words=f"At work on a ticket, or gone{ago}; tickets wait")
     if missed is Missed.WORKER:
         return Light(colour="red", words="No inference worker is at work; tickets wait")
     if silent_s is None:

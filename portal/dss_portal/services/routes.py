@@ -2,10 +2,15 @@
 
 from quart import Blueprint, Response
 
-from dss_portal.accounts.sessions import signed_in
+from dss_portal.accounts.sessions import current_user, signed_in
+from dss_portal.estimates import words
+from dss_portal.estimates.estimates import Offer
+from dss_portal.estimates.pace import Size
 from dss_portal.formats import Cell
 from dss_portal.services import store
+from dss_portal.web import parameters
 from dss_portal.web.answers import json_body, table
+from dss_portal.web.context import components
 
 blueprint = Blueprint("services", __name__, url_prefix="/api/services")
 
@@ -15,6 +20,30 @@ blueprint = Blueprint("services", __name__, url_prefix="/api/services")
 async def listing() -> Response:
     rows = [(s.name, s.githash, s.version, s.shortdesc) for s in await store.listed()]
     return table(("name", "githash", "version", "shortdesc"), rows)
+
+
+@blueprint.get("/estimates")
+@signed_in
+async def estimates() -> Response:
+    """For a ticket that the user might submit now, of ``voxels`` or ``bytes``, or as the service usually gets.
+
+    ``before`` are served earlier; it begins after ``begins_s`` and ends after ``ends_s``, empty where that is not
+    known; ``sentence`` says it for people.
+    """
+    voxels, size_bytes = parameters.number("voxels", 0), parameters.number("bytes", 0)
+    given = Size(voxels=voxels if voxels > 0 else None, size_bytes=max(size_bytes, 0))
+    wanted = given if voxels > 0 or size_bytes > 0 else None
+    found = await components().estimates.offers(current_user(), wanted)
+    rows = [(s.githash, *_offered(found.get(s.name))) for s in await store.listed()]
+    return table(("githash", "before", "begins_s", "ends_s", "sentence"), rows)
+
+
+def _offered(offer: Offer | None) -> tuple[Cell, ...]:
+    if offer is None:
+        return None, None, None, words.UNKNOWN
+    forecast = offer.forecast
+    times = (round(forecast.begins_s, 1), round(forecast.ends_s, 1)) if forecast else (None, None)
+    return offer.before, *times, offer.sentence
 
 
 @blueprint.get("/<regex('[a-f0-9]+'):githash>/detail")

@@ -28,7 +28,9 @@ async def show(ticket_id: int, base: str, *, as_admin: bool) -> Response:
         as_admin=as_admin,
         retriable=ticket.status in FAILED and ticket.delete_at is None,
         shown_lines=SHOWN_LINES,
-        view=await view_of(components().datastore, ticket, with_claims=as_admin),
+        view=await view_of(
+            components().datastore, components().estimates, ticket, with_claims=as_admin
+        ),
     )
 
 

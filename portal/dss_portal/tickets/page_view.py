@@ -7,6 +7,8 @@ from dss_portal.admin import overview
 from dss_portal.attachments import inline
 from dss_portal.attachments.inline import Shown
 from dss_portal.datastore import Datastore
+from dss_portal.estimates import words
+from dss_portal.estimates.estimates import Estimates
 from dss_portal.models import (
     Attachment,
     Claim,
@@ -29,13 +31,14 @@ FAILED = (Status.FAILED, Status.TIMEOUT)
 
 @dataclass(frozen=True, kw_only=True)
 class TicketView:
-    """The data of a ticket's page.  ``reason`` says why it failed; ``missed`` says, while it waits, which program is
-    missing.
+    """The data of a ticket's page.  ``expected`` says when it will be done, ``reason`` why it failed; ``missed`` says,
+    while it waits, which program is missing.
     """
 
     stages: tuple[Stage, ...]
     progress: float
     place: Place | None
+    expected: str
     missed: str
     reason: str
     picture: Attachment | None
@@ -62,7 +65,9 @@ class TicketView:
         return sum(label.volume_ml for label in self.labels)
 
 
-async def view_of(datastore: Datastore, ticket: Ticket, *, with_claims: bool) -> TicketView:
+async def view_of(
+    datastore: Datastore, estimates: Estimates, ticket: Ticket, *, with_claims: bool
+) -> TicketView:
     """Collect the data.  ``ticket`` must have its service and user loaded."""
     log = await store.newest_log(ticket.id, SHOWN_LINES)
     history = await overview.history(ticket.id)
@@ -73,6 +78,7 @@ async def view_of(datastore: Datastore, ticket: Ticket, *, with_claims: bool) ->
         stages=stages(history, ticket.status, store.now()),
         progress=progress.shown(ticket.status, await store.progress_chunks(ticket.id)),
         place=await queue.place(ticket),
+        expected=await _expected(estimates, ticket),
         missed=await _missed(ticket),
         reason=await _reason(ticket),
         picture=_picture(attached),
@@ -97,6 +103,13 @@ async def picture_of(ticket: Ticket) -> Attachment | None:
 
 def _picture(attached: Sequence[Attachment]) -> Attachment | None:
     return next(filter(inline.is_picture, reversed(attached)), None)
+
+
+async def _expected(estimates: Estimates, ticket: Ticket) -> str:
+    if ticket.status not in {Status.READY, Status.CLAIMED}:
+        return ""
+    found = (await estimates.of_tickets([ticket.id])).get(ticket.id)
+    return words.left(found) if found else ""
 
 
 async def _missed(ticket: Ticket) -> str:

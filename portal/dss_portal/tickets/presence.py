@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 PERIOD_S = 2.0
 
 PATIENCE_S = 30.0
-"""An absence is reported to users after this time; a restart is shorter."""
+"""An absence of our own programs is reported to users after this time; a restart is shorter."""
 
 _BATCH = 500
 
@@ -99,13 +99,14 @@ class Presence:
         if not self._broker.connected:
             self._since_s.clear()
             return 0
+        lasted = {name for name, standing in found.items() if standing.was_polled}
         now_s = time.monotonic()
         lasting = {(name, standing.missed) for name, standing in found.items()}
         self._since_s = {key: self._since_s.get(key, now_s) for key in lasting}
         due = [
             (name, missed)
             for (name, missed), since_s in self._since_s.items()
-            if missed is Missed.NOBODY or since_s + PATIENCE_S <= now_s
+            if missed is Missed.NOBODY or name in lasted or since_s + PATIENCE_S <= now_s
         ]
         return sum([await _told(name, missed) for name, missed in due])
 

@@ -27,8 +27,8 @@ SELECT {database.NOT_FOR_EVER}, pg_advisory_xact_lock($1::int, key) FROM (
     SELECT DISTINCT hashtext(name) AS key FROM unnest($2::text[]) AS name ORDER BY key) AS keys
 """  # noqa: S608 - constants of ours
 
-# $1: names of services.
-_ORDERED = """
+# $1: names of services.  For other modules, too: a row for each waiting ticket.
+ORDERED = """
 WITH waiting AS (
     SELECT ticket.id, ticket.user_id, ticket.service_id, service.name AS service,
         coalesce(ticket.queued_at, ticket.created_at) AS came,
@@ -81,11 +81,11 @@ SELECT 1 AS one FROM service WHERE name = ANY($1) AND id <> ALL($2)
     AND EXISTS (SELECT FROM ticket WHERE status = 'ready' AND service_id = service.id) LIMIT 1
 """
 
-_FIRST_OF_SOME = f"""{_ORDERED}
+_FIRST_OF_SOME = f"""{ORDERED}
 SELECT id FROM numbered WHERE service_id = ANY($2) ORDER BY number, since, id LIMIT 1
 """  # noqa: S608 - constants of ours
 
-_PLACE = f"""{_ORDERED}
+_PLACE = f"""{ORDERED}
 SELECT
     count(*) FILTER (WHERE other.user_id = mine.user_id) AS own,
     count(*) FILTER (WHERE other.user_id <> mine.user_id) AS others,

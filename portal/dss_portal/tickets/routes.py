@@ -7,15 +7,16 @@ from quart import Blueprint, Response
 from dss_datastore.layout import Area
 from dss_portal.accounts.sessions import current_user, for_programs, signed_in
 from dss_portal.changes.reading import Subject
-from dss_portal.estimates import runs
-from dss_portal.formats import Rows, csv_text
-from dss_portal.models import Ticket
+from dss_portal.estimates import runs, words
+from dss_portal.estimates.forecast import Forecast
+from dss_portal.formats import PAGE_ROWS, Cell, Rows, csv_text
+from dss_portal.models import Status, Ticket
 from dss_portal.refusals import Refused
 from dss_portal.tickets import files, progress, queue, store, submission, titles, views
 from dss_portal.tickets.reservation import Reservation
 from dss_portal.tickets.views import LogLine
 from dss_portal.web import parameters, uploads
-from dss_portal.web.answers import enclosed, in_pages, long_table, plain, streamed
+from dss_portal.web.answers import enclosed, in_pages, long_table, plain, streamed, table
 from dss_portal.web.context import components
 
 blueprint = Blueprint("tickets", __name__, url_prefix="/api/tickets")
@@ -44,6 +45,25 @@ async def create() -> Response:
     )
     components().feed.note(Subject.STATE, number, current_user().id)
     return plain(str(number))
+
+
+@blueprint.get("/estimates")
+@signed_in
+async def estimates() -> Response:
+    """The user's tickets that wait or are at work: seconds until each begins and ends, empty where not known."""
+    open_ones = Ticket.filter(
+        user_id=current_user().id, status__in=[Status.READY, Status.CLAIMED]
+    ).order_by("id")
+    numbers = [int(str(n)) for n in await open_ones.limit(PAGE_ROWS).values_list("id", flat=True)]
+    found = await components().estimates.of_tickets(numbers)
+    rows: list[Sequence[Cell]] = [(n, *_expected(found.get(n))) for n in numbers]
+    return table(("id", "begins_s", "ends_s", "sentence"), rows)
+
+
+def _expected(forecast: Forecast | None) -> tuple[Cell, ...]:
+    if forecast is None:
+        return None, None, words.UNKNOWN
+    return round(forecast.begins_s, 1), round(forecast.ends_s, 1), words.left(forecast)
 
 
 @blueprint.get("/<int:ticket_id>/files/<any(input, results):area>")

@@ -113,7 +113,8 @@ async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
 
 def _goes_on(ticket: Ticket, event: lifecycle.Event) -> bool:
     """True if ``event`` shows that the program that the ticket's log reports missing is back."""
-    is_taken = isinstance(event, lifecycle.Claimed) and ticket.missed == Missed.DISPATCHER
+    had_to_wait = ticket.missed in {Missed.DISPATCHER, Missed.SILENT}
+    is_taken = isinstance(event, lifecycle.Claimed) and had_to_wait
     return is_taken or isinstance(event, lifecycle.Succeeded)
 
 

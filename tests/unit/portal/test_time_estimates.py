@@ -164,10 +164,10 @@ def test_a_claimed_ticket_without_a_free_worker_waits_at_the_head() -> None:
 
 
 def test_a_ticket_that_was_claimed_while_all_were_busy_began_when_one_was_free() -> None:
-    """Claimed 200 s ago, when the only worker was busy until 10 s ago."""
+    """Claimed 30 s ago, when the only worker was busy until 10 s ago."""
     site = _site(
         running=[
-            Running(ticket_id=9, service=LUNGS, size=_size(20_000_000), began_s=800.0, progress=0.0)
+            Running(ticket_id=9, service=LUNGS, size=_size(20_000_000), began_s=970.0, progress=0.0)
         ]
     )
     runs = [*RUNS, _run(20_000_000, 30.0, ended_s=990.0)]

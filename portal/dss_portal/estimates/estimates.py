@@ -1,0 +1,109 @@
+"""What users are told of the time that tickets take: before they submit one, and while it waits."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from dss_portal.database import clock
+from dss_portal.estimates import reading, words
+from dss_portal.estimates.forecast import Forecast, Paces, Waiting, forecasts
+from dss_portal.estimates.pace import Run, Size
+from dss_portal.estimates.reading import Known, Place
+from dss_portal.models import Tier, User
+from dss_portal.services.liveness import SENTENCES, Missed
+
+FRESH_S = 2.0
+"""The site is read at most so often, however many ask."""
+AT_LEAST_S = 0.3
+"""Likewise for who asks about a ticket that came after the last reading."""
+NEW = 0
+"""The number of the ticket that a user might submit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """For a ticket that a user might submit now: ``before`` are served earlier; ``forecast`` is None if unknown."""
+
+    missed: Missed
+    before: int
+    forecast: Forecast | None
+
+    @property
+    def sentence(self) -> str:
+        if self.missed is not Missed.NOBODY:
+            return SENTENCES[self.missed]
+        if self.forecast is None:
+            return f"{words.UNKNOWN[:-1]}; {words.before(self.before)}."
+        return f"Takes {words.about(self.forecast.ends_s)}, {words.before(self.before)}."
+
+
+class Estimates:
+    """Of one portal; its requests share what was read last."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._known: Known | None = None
+        self._paces = Paces(())
+        self._found: Mapping[int, Forecast] = {}
+        self._read_s = 0.0
+
+    async def offers(self, user: User, size: Size | None = None) -> dict[str, Offer]:
+        """By the service's name; without ``size`` for an image as the service usually gets."""
+        known = await self.known()
+        tier = await Tier.get(name=user.tier_id)
+        since = clock.now() - timedelta(minutes=tier.priority_minutes)
+        turns = {name: _turn(known.places.get(name, ()), user, since) for name in known.standings}
+        return {
+            name: _offer(known, self._paces, name, before, size) for name, before in turns.items()
+        }
+
+    async def of_tickets(self, ticket_ids: Iterable[int]) -> dict[int, Forecast]:
+        """By number; a ticket is missing if it neither waits nor is at work, or if nobody can tell."""
+        wanted = set(ticket_ids)
+        known = await self.known()
+        if wanted - known.promised.keys():
+            await self.known(newer=True)
+        return {number: self._found[number] for number in wanted & self._found.keys()}
+
+    async def known(self, *, newer: bool = False) -> Known:
+        """The site as it was up to FRESH_S ago, or up to AT_LEAST_S."""
+        fresh_s = AT_LEAST_S if newer else FRESH_S
+        async with self._lock:
+            if self._known is None or time.monotonic() - self._read_s > fresh_s:
+                self._known = await reading.known()
+                self._paces = await asyncio.to_thread(Paces, self._known.site.runs)
+                self._found = await asyncio.to_thread(forecasts, self._known.site, self._paces)
+                self._read_s = time.monotonic()
+            return self._known
+
+
+def _turn(places: Sequence[Place], user: User, since: datetime) -> int:
+    """How many of ``places`` come before a ticket that the user submits now: see ``tickets.queue``."""
+    number = sum(place.user_id == user.id for place in places) + 1
+    return sum((place.number, place.since) <= (number, since) for place in places)
+
+
+def _offer(known: Known, paces: Paces, service: str, before: int, size: Size | None) -> Offer:
+    missed = known.standings[service].missed
+    size = size or usual([run for run in known.site.runs if run.service == service])
+    if size is None or missed is not Missed.NOBODY or before >= reading.MOST:
+        return Offer(missed=missed, before=before, forecast=None)
+    queue = list(known.site.waiting.get(service, ()))
+    new = Waiting(ticket_id=NEW, service=service, size=size, came_s=known.site.now_s)
+    queue.insert(before, new)
+    site = replace(known.site, waiting={**known.site.waiting, service: queue})
+    return Offer(missed=missed, before=before, forecast=forecasts(site, paces).get(NEW))
+
+
+def usual(runs: Sequence[Run]) -> Size | None:
+    """The median; None without runs."""
+    if not runs:
+        return None
+    voxels = [run.size.voxels for run in runs if run.size.voxels is not None]
+    return Size(
+        voxels=int(statistics.median(voxels)) if voxels else None,
+        size_bytes=int(statistics.median(run.size.size_bytes for run in runs)),
+    )

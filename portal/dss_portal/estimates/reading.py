@@ -1,0 +1,143 @@
+"""What is known of a site at a moment, read from the database."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tortoise.connection import get_connection
+
+from dss_portal.database import clock
+from dss_portal.estimates import runs
+from dss_portal.estimates.forecast import Running, Site, Waiting, Worker
+from dss_portal.estimates.pace import Size
+from dss_portal.services import liveness
+from dss_portal.services.liveness import Standing
+from dss_portal.tickets import queue
+
+MOST = 300
+"""Tickets of a service that are looked at; what waits behind them is not estimated."""
+
+_SIZE = """ticket.voxels, (
+    SELECT coalesce(sum(size_bytes), 0)::bigint FROM ticket_file
+    WHERE ticket_id = ticket.id AND area = 'input') AS size_bytes"""
+
+# $2: MOST.
+_WAITING = f"""{queue.ORDERED}, placed AS (
+    SELECT *, row_number() OVER (PARTITION BY service ORDER BY number, since, id) AS place
+    FROM numbered
+)
+SELECT placed.id, placed.service, placed.user_id, placed.came, placed.number, placed.since,
+    ticket.expected_at, {_SIZE}
+FROM placed JOIN ticket ON ticket.id = placed.id WHERE place <= $2 ORDER BY place
+"""  # noqa: S608 - constants of ours
+
+# $1: MOST.
+_RUNNING = f"""
+SELECT ticket.id, service.name AS service, claim.granted_at, claim.user_id IS NOT NULL AS over_http,
+    ticket.expected_at, {_SIZE}, coalesce((
+        SELECT sum((chunk_end - chunk_start) * progress) FROM ticket_progress
+        WHERE ticket_id = ticket.id), 0)::float8 AS progress
+FROM ticket JOIN service ON service.id = ticket.service_id JOIN claim ON claim.id = ticket.claim_id
+WHERE ticket.status = 'claimed' LIMIT $1
+"""  # noqa: S608 - likewise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A waiting ticket's place among those of its service: the least ``(number, since, ticket)`` is next."""
+
+    ticket_id: int
+    user_id: int
+    number: int
+    since: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """``places`` are in the order of each service's queue.  ``promised``: the end that each ticket's log tells."""
+
+    site: Site
+    standings: Mapping[str, Standing]
+    places: Mapping[str, Sequence[Place]]
+    promised: Mapping[int, datetime | None]
+
+
+async def known() -> Known:
+    """Everything that estimates need."""
+    standings = await liveness.standings()
+    names = list(standings)
+    connection, now = get_connection("default"), clock.now()
+    waiting = await connection.execute_query_dict(_WAITING, [names, MOST])
+    running = await connection.execute_query_dict(_RUNNING, [MOST])
+    queues: dict[str, list[Waiting]] = defaultdict(list)
+    places: dict[str, list[Place]] = defaultdict(list)
+    for row in waiting:
+        queues[row["service"]].append(_waiting(row))
+        places[row["service"]].append(_place(row))
+    held = Counter(str(row["service"]) for row in running if row["over_http"])
+    site = Site(
+        now_s=now.timestamp(),
+        workers=[*await _workers(), *_over_http(standings, held)],
+        running=[_running(row) for row in running],
+        waiting=queues,
+        runs=await runs.newest(names),
+    )
+    promised = {row["id"]: row["expected_at"] for row in (*waiting, *running)}
+    return Known(site=site, standings=standings, places=places, promised=promised)
+
+
+async def _workers() -> list[Worker]:
+    """Ours that live, each with the services that it works for; and the servers that dispatchers ask over HTTP."""
+    services: dict[str, set[str]] = defaultdict(set)
+    found = []
+    for dispatcher in await liveness.alive_dispatchers():
+        services[dispatcher.bundle].add(dispatcher.service)
+        if not dispatcher.bundle:
+            found.append(Worker(device="", services=frozenset({dispatcher.service})))
+    bundles: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for worker in await liveness.alive_workers():
+        bundles[worker.instance, runs.kind_of(worker.device)] |= services[worker.bundle]
+    found += [
+        Worker(device=device, services=frozenset(served)) for (_, device), served in bundles.items()
+    ]
+    return found
+
+
+def _over_http(standings: Mapping[str, Standing], held: Mapping[str, int]) -> list[Worker]:
+    """Providers over HTTP: as many as hold tickets now; one if none does, but it asks for them."""
+    return [
+        Worker(device="", services=frozenset({name}))
+        for name, standing in standings.items()
+        for _ in range(max(held.get(name, 0), 1) if standing.polls else 0)
+    ]
+
+
+def _size(row: Any) -> Size:
+    return Size(voxels=row["voxels"], size_bytes=row["size_bytes"])
+
+
+def _waiting(row: Any) -> Waiting:
+    return Waiting(
+        ticket_id=row["id"],
+        service=row["service"],
+        size=_size(row),
+        came_s=row["came"].timestamp(),
+    )
+
+
+def _place(row: Any) -> Place:
+    return Place(
+        ticket_id=row["id"], user_id=row["user_id"], number=row["number"], since=row["since"]
+    )
+
+
+def _running(row: Any) -> Running:
+    return Running(
+        ticket_id=row["id"],
+        service=row["service"],
+        size=_size(row),
+        began_s=row["granted_at"].timestamp(),
+        progress=min(1.0, row["progress"]),
+    )

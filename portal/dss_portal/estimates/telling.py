@@ -1,0 +1,107 @@
+"""Tells the logs of tickets when they will be done, so that ITK-SNAP's user reads it, too."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from tortoise.connection import get_connection
+
+from dss_portal import database
+from dss_portal.database import clock, waiting
+from dss_portal.estimates import words
+from dss_portal.estimates.estimates import Estimates
+from dss_portal.estimates.forecast import Forecast
+from dss_portal.estimates.reading import Known
+from dss_portal.models import Status, Ticket
+
+log = logging.getLogger(__name__)
+
+PERIOD_S = 3.0
+SHORT_S = 10.0
+"""A line about less would be read when the ticket is done."""
+LATE_SHARE, LATE_S = 0.5, 60.0
+"""A promise is corrected if the end is later by this share of the time that is left, and by at least so much."""
+
+# Each line once, whichever portal is first: $3 is what the log promised before.
+_TELL = """
+WITH due AS (
+    SELECT * FROM unnest($1::int[], $2::timestamptz[], $3::timestamptz[], $4::text[])
+        AS due (id, expected_at, before, line)
+), told AS (
+    UPDATE ticket SET expected_at = due.expected_at FROM due
+    WHERE ticket.id = due.id AND ticket.status IN ('ready', 'claimed')
+        AND ticket.expected_at IS NOT DISTINCT FROM due.before
+    RETURNING ticket.id, due.line
+)
+INSERT INTO ticket_log (ticket_id, at, category, message) SELECT id, $5, 'info', line FROM told
+RETURNING id
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promise:
+    """``line`` for the log of a ticket, whose end was expected ``before`` (None: never told) and is now ``at``."""
+
+    ticket_id: int
+    at: datetime
+    before: datetime | None
+    line: str
+
+
+async def run(estimates: Estimates) -> None:
+    """Look every PERIOD_S, until cancelled."""
+    while True:
+        await asyncio.sleep(PERIOD_S)
+        try:
+            await look(estimates)
+        except Exception as error:
+            if await waiting.for_schema(error):
+                continue
+            facts, trace = {"reason": repr(error)}, database.exc_info_of(error)
+            log.warning("estimates not told", extra=facts, exc_info=trace)
+
+
+async def look(estimates: Estimates) -> int:
+    """Look once; the number of lines that were written."""
+    if not await Ticket.filter(status__in=[Status.READY, Status.CLAIMED]).exists():
+        return 0
+    known = await estimates.known()
+    found = await estimates.of_tickets(known.promised)
+    due = promises(known, found)
+    if not due:
+        return 0
+    values = [
+        [promise.ticket_id for promise in due],
+        [promise.at for promise in due],
+        [promise.before for promise in due],
+        [promise.line for promise in due],
+        clock.now(),
+    ]
+    return len(await get_connection("default").execute_query_dict(_TELL, values))
+
+
+def promises(known: Known, found: Mapping[int, Forecast]) -> list[Promise]:
+    """Of the tickets with a forecast, those whose log does not tell it, or told a time that is too early now."""
+    ahead = {
+        place.ticket_id: number
+        for places in known.places.values()
+        for number, place in enumerate(places)
+    }
+    due = []
+    for ticket_id, forecast in found.items():
+        told = known.promised.get(ticket_id)
+        at = datetime.fromtimestamp(known.site.now_s + forecast.ends_s, UTC)
+        if _is_due(forecast, told, at):
+            line = words.promise(
+                forecast.ends_s, at, ahead.get(ticket_id, 0), again=told is not None
+            )
+            due.append(Promise(ticket_id=ticket_id, at=at, before=told, line=line))
+    return due
+
+
+def _is_due(forecast: Forecast, told: datetime | None, at: datetime) -> bool:
+    if told is None:
+        return forecast.ends_s >= SHORT_S
+    return at - told > timedelta(seconds=max(LATE_S, LATE_SHARE * forecast.ends_s))

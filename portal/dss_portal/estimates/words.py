@@ -1,0 +1,46 @@
+"""Estimates in the words that users read.  Pure."""
+
+from datetime import UTC, datetime
+
+from dss_portal.estimates.forecast import Forecast
+
+UNKNOWN = "How long it takes is not known yet."
+
+
+def about(seconds: float) -> str:
+    """As exact as an estimate is: ``a few seconds``, ``about 40 s``, ``about 3 min``, ``about 2 h 10 min``."""
+    if seconds < 8:
+        return "a few seconds"
+    if seconds < 55:
+        return f"about {5 * round(seconds / 5)} s"
+    if seconds < 115:
+        return f"about {10 * round(seconds / 10)} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"about {minutes} min"
+    hours, rest = divmod(10 * round(minutes / 10), 60)
+    return f"about {hours} h {rest} min" if rest else f"about {hours} h"
+
+
+def before(number: int) -> str:
+    """Of the tickets that are served earlier."""
+    return f"{number} before you" if number else "none before you"
+
+
+def left(forecast: Forecast) -> str:
+    """For a ticket that waits or is at work."""
+    if forecast.begins_s < 1:
+        return f"{_capital(about(forecast.ends_s))} left."
+    return f"Begins in {about(forecast.begins_s)}, done in {about(forecast.ends_s)}."
+
+
+def promise(ends_s: float, at: datetime, ahead: int, *, again: bool) -> str:
+    """A line of a ticket's log, which stays as it is: so with the time of the day.  ``ahead`` come before it."""
+    begin = "Now expected" if again else "Expected"
+    clock = at.astimezone(UTC).strftime("%H:%M")
+    queue = f"; {ahead} {'ticket is' if ahead == 1 else 'tickets are'} before it" if ahead else ""
+    return f"{begin} to be done in {about(ends_s)}, at {clock} UTC{queue}."
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,188 @@
+"""How long it takes: told before a ticket is submitted, while it waits, and by its log."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from quart.typing import TestClientProtocol as Client
+
+from dss_broker.messages import ClaimProgressed, ServiceAnnounced, WorkerAnnounced
+from dss_portal.database import clock
+from dss_portal.estimates import estimates, telling
+from dss_portal.estimates.words import UNKNOWN
+from dss_portal.models import Run, Service, Ticket, Worker
+from dss_portal.services.liveness import SENTENCES, Missed
+from support.portals import DESCRIPTOR, Portal, eventually, post, submitted_ticket, text
+
+pytestmark = pytest.mark.stack
+
+LUNGS = "lung-segmentation"
+
+
+@pytest.fixture(autouse=True)
+def always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimates, "FRESH_S", 0.0)
+    monkeypatch.setattr(telling, "PERIOD_S", 3600.0)
+
+
+@pytest.fixture
+async def served(portal: Portal) -> Portal:
+    """One worker, whose runs took 40 s each."""
+    await portal.tell(WorkerAnnounced(bundle=LUNGS, instance="w1", device="cpu"))
+    await portal.tell(
+        ServiceAnnounced(
+            service=LUNGS, provider="dss", instance="d1", descriptor=DESCRIPTOR, bundle=LUNGS
+        )
+    )
+    await eventually(lambda: Service.all().exists(), bool)
+    await eventually(lambda: Worker.all().exists(), bool)
+    for _ in range(5):
+        await Run.create(
+            service=LUNGS,
+            device="cpu",
+            size_bytes=11,
+            seconds=40.0,
+            ended_at=clock.now() - timedelta(hours=1),
+        )
+    return portal
+
+
+async def rows(client: Client, path: str) -> list[dict[str, object]]:
+    return list(json.loads(await text(client, f"{path}?format=json"))["result"])
+
+
+async def log_of(client: Client, ticket_id: int) -> list[str]:
+    found = await rows(client, f"/api/tickets/{ticket_id}/log")
+    return [str(line["message"]) for line in found]
+
+
+async def test_before_submitting_a_user_reads_how_long_it_takes_and_how_many_come_first(
+    served: Portal,
+) -> None:
+    ann, ben = await served.user(), await served.user("ben@example.com")
+    (alone,) = await rows(ann, "/api/services/estimates")
+    await submitted_ticket(ann)
+    await submitted_ticket(ann)
+
+    (own,) = await rows(ann, "/api/services/estimates")
+    (others,) = await rows(ben, "/api/services/estimates")
+
+    assert alone["sentence"] == "Takes about 40 s, none before you."
+    assert own["sentence"] == "Takes about 2 min, 2 before you."
+    assert others["sentence"] == "Takes about 80 s, 1 before you."  # users take turns
+    assert (others["begins_s"], others["ends_s"]) == (40.0, 80.0)
+    assert "Takes about 80 s, 1 before you." in await text(ben, "/services")
+
+
+async def test_a_larger_image_takes_longer(served: Portal) -> None:
+    await Run.create(service=LUNGS, device="cpu", size_bytes=22, seconds=80.0, ended_at=clock.now())
+    ann = await served.user()
+
+    (found,) = await rows(ann, "/api/services/estimates")
+    large = json.loads(await text(ann, "/api/services/estimates?format=json&bytes=44"))["result"]
+
+    assert found["ends_s"] == 40.0
+    assert large[0]["ends_s"] == pytest.approx(160.0, rel=0.05)
+
+
+async def test_a_size_that_is_no_number_is_refused_in_a_sentence(served: Portal) -> None:
+    answer = await (await served.user()).get("/api/services/estimates?voxels=many")
+
+    assert answer.status_code == 400
+    assert "'voxels' must be a whole number, not 'many'." in await answer.get_data(as_text=True)
+
+
+async def test_while_a_ticket_waits_its_page_and_the_api_tell_when_it_is_done(
+    served: Portal,
+) -> None:
+    ann = await served.user()
+    first, second = await submitted_ticket(ann), await submitted_ticket(ann)
+
+    told = await rows(ann, "/api/tickets/estimates")
+
+    assert [(row["id"], row["sentence"]) for row in told] == [
+        (first, "About 40 s left."),
+        (second, "Begins in about 40 s, done in about 80 s."),
+    ]
+    page = await text(ann, f"/tickets/{second}")
+    assert "Begins in about 40 s, done in about 80 s." in page
+    assert "Place 2 in the queue." in page
+
+
+async def test_at_work_the_progress_counts(served: Portal) -> None:
+    ann = await served.user()
+    ticket_id = await submitted_ticket(ann)
+    granted = await served.granted(ticket_id)
+    told = ClaimProgressed(
+        ticket_id=ticket_id, claim_id=granted.claim_id, chunk_start=0, chunk_end=1, progress=0.9
+    )
+    await served.tell(told)
+
+    async def left() -> float:
+        return float(str((await rows(ann, "/api/tickets/estimates"))[0]["ends_s"]))
+
+    await eventually(left, lambda now: now < 10)
+
+
+async def test_the_log_of_a_ticket_tells_its_end_once_and_again_when_it_is_later(
+    served: Portal,
+) -> None:
+    ann = await served.user()
+    await submitted_ticket(ann)
+    ticket_id = await submitted_ticket(ann)
+    known = served.components.estimates
+
+    assert [await telling.look(known), await telling.look(known)] == [2, 0]
+    (line,) = (await log_of(ann, ticket_id))[1:]
+    assert line.startswith("Expected to be done in about 80 s, at ")
+    assert line.endswith(" UTC; 1 ticket is before it.")
+
+    await Run.all().update(seconds=200.0)
+
+    assert [await telling.look(known), await telling.look(known)] == [2, 0]
+    assert (await log_of(ann, ticket_id))[-1].startswith("Now expected to be done in about 7 min")
+
+
+async def test_what_is_not_known_is_not_told_by_the_log_and_said_elsewhere(served: Portal) -> None:
+    await Run.all().delete()
+    ann = await served.user()
+    ticket_id = await submitted_ticket(ann)
+
+    assert await telling.look(served.components.estimates) == 0
+    assert len(await log_of(ann, ticket_id)) == 1
+    (told,) = await rows(ann, "/api/tickets/estimates")
+    assert (told["ends_s"], told["sentence"]) == (None, UNKNOWN)
+    (offer,) = await rows(ann, "/api/services/estimates")
+    assert offer["sentence"] == "How long it takes is not known yet; 1 before you."
+
+
+async def test_a_ticket_that_starts_again_is_told_anew(served: Portal) -> None:
+    ann = await served.user()
+    root = await served.user("root@example.com", sysadmin=True)
+    ticket_id = await submitted_ticket(ann)
+    await telling.look(served.components.estimates)
+    assert (await Ticket.get(id=ticket_id)).expected_at is not None
+
+    assert (await root.get(f"/api/tickets/{ticket_id}/retry")).status_code == 200
+
+    assert (await Ticket.get(id=ticket_id)).expected_at is None
+    assert await telling.look(served.components.estimates) == 1
+
+
+async def test_before_submitting_a_user_reads_that_nobody_serves_it(served: Portal) -> None:
+    ann = await served.user()
+    await Worker.all().update(heard_at=clock.now() - timedelta(minutes=1))
+
+    (found,) = await rows(ann, "/api/services/estimates")
+
+    assert found["ends_s"] is None
+    assert found["sentence"] == SENTENCES[Missed.WORKER]
+    assert SENTENCES[Missed.WORKER] in await text(ann, "/services")
+
+
+async def test_nobody_reads_of_the_tickets_of_others(served: Portal) -> None:
+    await submitted_ticket(await served.user())
+
+    assert await rows(await served.user("ben@example.com"), "/api/tickets/estimates") == []
+    answer = await post(await served.user("ben@example.com"), "/api/tickets/estimates")
+    assert answer[0] == 405
