@@ -1,1 +1,1 @@
-"""What crosses a process boundary: messages, topology and delivery rules.  Only ``rabbit`` imports pika."""
+"""Communication between the programs: messages, topology and delivery rules.  Only ``rabbit`` imports pika."""

@@ -1,4 +1,4 @@
-"""``python -m dss_broker``: definitions of the programs' users, for an operator of RabbitMQ."""
+"""``python -m dss_broker``: creates RabbitMQ's users for the programs of a site."""
 
 import json
 import secrets

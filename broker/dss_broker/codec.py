@@ -1,7 +1,7 @@
-"""Messages to bytes and back.
+"""Encodes messages to bytes and decodes them.
 
-A message is a JSON object of its fields; the class name travels beside it.  Unknown fields are
-ignored, so that a newer sender may add one.
+A message is a JSON object of its fields; its class name is sent beside it.  Unknown fields are ignored, so that a newer
+sender may add one.
 """
 
 from typing import get_args
@@ -12,16 +12,16 @@ from dss_broker.errors import MalformedMessage
 from dss_broker.messages import Message
 
 DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""Errors that decoding bytes of another program may raise."""
+"""Exceptions that decoding the bytes of another program may raise."""
 
 MAX_BODY_BYTES = 64 * 1024
-"""Far above any message of ours: descriptors have a few kB, voxels travel by path."""
+"""Much larger than any of our messages: descriptors have a few kB, and voxels are never sent, only their paths."""
 
 _CLASSES: dict[str, type[Message]] = {c.__name__: c for c in get_args(Message)}
 
 
 def encode(message: Message) -> tuple[str, bytes]:
-    """Type name and body.
+    """The type name and the body of a message.
 
     Raises ValueError if the body is larger than MAX_BODY_BYTES or cannot be decoded again: JSON has no NaN and no
     infinity.

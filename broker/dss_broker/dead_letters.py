@@ -1,4 +1,4 @@
-"""Parked messages, which an operator lists, requeues or discards."""
+"""Dead letters: parked messages, which an operator lists, requeues or discards."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,10 +17,10 @@ T = TypeVar("T", int, str)
 NO_REASON = "No reason is known."
 
 LAST_MS = 253_402_300_800_000
-"""End of the year 9999, the last that ``datetime`` has."""
+"""End of the year 9999, the last that ``datetime`` supports."""
 
 MAX_LETTERS = 1000
-"""Most letters of one session."""
+"""Most letters that one session holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,17 +52,17 @@ class DeadLetterSession(Protocol):
 
     @property
     def letters(self) -> list[DeadLetter]:
-        """At most MAX_LETTERS, the oldest first."""
+        """The held letters, at most MAX_LETTERS, the oldest first."""
 
     def requeue(self, letter: DeadLetter) -> None:
-        """Send it to the queue that it came from, as if for the first time.
+        """Send the letter to the queue that it came from, as if for the first time.
 
-        Raises Unroutable if that queue does not exist, MessageRefused if the broker refuses the message; the letter
-        stays parked then.
+        Raises Unroutable if that queue does not exist, MessageRefused if the broker refuses the message; then the
+        letter stays parked.
         """
 
     def discard(self, letter: DeadLetter) -> None:
-        """Delete it."""
+        """Delete the letter."""
 
 
 def dead_letter(envelope: Envelope) -> DeadLetter:
@@ -93,7 +93,7 @@ def content_id(body: bytes) -> str:
 
 
 def _ticket_id(body: dict[str, Any]) -> int | None:
-    """None also for a number that is no ticket id."""
+    """The ticket's number; None if there is none, or if it cannot be the number of a ticket."""
     number = _of(body.get("ticket_id"), int)
     return number if number is not None and 0 < number < 2**31 else None
 

@@ -9,7 +9,7 @@ from unicodedata import category
 import msgspec
 
 MAX_DESCRIPTOR_BYTES = 48 * 1024
-"""A descriptor travels in a message, which may have 64 kB."""
+"""A descriptor is sent in a message, which may have 64 kB."""
 
 
 MAX_NAME_CHARACTERS = 255
@@ -22,15 +22,15 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """NUL as JSON writes it; PostgreSQL cannot store it."""
 
 _NO_TEXT = {"Cc", "Cs", "Zl", "Zp"}
-"""Control characters, halves of characters, line and paragraph separators: they break lists and logs."""
+"""Control characters, unpaired surrogates, and line and paragraph separators: they break lists and logs."""
 
 
 class DescriptorInvalid(ValueError):
-    """The sentence begins with the name of the field."""
+    """A service.json has a fault.  The text is a sentence that begins with the name of the field."""
 
 
 class TagType(StrEnum):
-    """Kinds of object that ITK-SNAP can tag (DistributedSegmentationModel.cxx:724-732)."""
+    """Kinds of objects that ITK-SNAP can tag (DistributedSegmentationModel.cxx:724-732)."""
 
     MAIN = "MainImage"
     OVERLAY = "OverlayImage"
@@ -48,7 +48,7 @@ _DOCUMENTED_TYPES = {"AnatomicImage": TagType.ANATOMICAL, "Segmentation": TagTyp
 
 @dataclass(frozen=True, kw_only=True)
 class Tag:
-    """An object of the user's workspace that the service asks for by name."""
+    """An object of the user's workspace that the service needs, by its name."""
 
     name: str
     type: TagType
@@ -58,10 +58,10 @@ class Tag:
 
 @dataclass(frozen=True, kw_only=True)
 class Deadlines:
-    """Seconds that a ticket may spend in a stage; None leaves the limit to the portal.
+    """Longest time in each stage, in seconds; None leaves the limit to the portal.
 
-    Upload: from its creation to its submission.  Queue: from then until its claim.  Claim: without an event of its
-    claim.  Run: one attempt.
+    ``upload``: from the ticket's creation to its submission.  ``queue``: from then until its claim.  ``claim``: without
+    an event of its claim.  ``run``: one attempt.
     """
 
     upload_s: float | None = None
@@ -139,7 +139,7 @@ def _check(found: Descriptor) -> None:
 
 
 def _check_name(text: str, field_name: str) -> None:
-    """A name that appears in lists, logs and routing keys."""
+    """Raises DescriptorInvalid unless ``text`` can be a name in lists, logs and routing keys."""
     unprintable = next((c for c in text if category(c) in _NO_TEXT), None)
     _require(
         unprintable is None, field_name, f"must have no control characters, but has {unprintable!a}"

@@ -1,4 +1,4 @@
-"""Reads the ``dispatch`` section of a service.json, and finds its faults."""
+"""Reads and checks the ``dispatch`` section of a service.json."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,7 +26,7 @@ _URL = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
 
 
 class DispatchInvalid(ValueError):
-    """``faults`` are sentences that begin with the name of the field."""
+    """The section has faults: ``faults`` are sentences that begin with the name of the field."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         super().__init__("\n".join(faults))
@@ -41,9 +41,10 @@ class _Section:
 def dispatch_from(
     raw: Mapping[str, object], tags: Sequence[Tag] | None, runner: Runner
 ) -> Dispatch:
-    """The section of a decoded service.json with these tags; None where the tags could not be read.
+    """The ``dispatch`` section of a decoded service.json with ``tags``; pass None if the tags could not be read.
 
-    Raises DispatchInvalid with every fault that does not depend on the machine, and if ``runner`` is not for it.
+    Raises DispatchInvalid with every fault that does not depend on the machine, and if the section is for another
+    program than ``runner``.
     """
     given = raw.get("dispatch")
     if not isinstance(given, dict):
@@ -79,7 +80,7 @@ def _unknown_fields(given: Mapping[str, object]) -> Iterable[str]:
 
 
 def _with_choices(fault: str, given: Mapping[str, object]) -> str:
-    """With the values that a field may have, which msgspec does not list."""
+    """The sentence ``fault``, with the allowed values of the field, which msgspec does not list."""
     choices: dict[str, type[StrEnum]] = {
         "dispatch.provider": Provider,
         "dispatch.modality": Modality,

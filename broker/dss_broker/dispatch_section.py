@@ -1,4 +1,4 @@
-"""The ``dispatch`` section of a service.json: what does the work, for every program that does some.
+"""The ``dispatch`` section of a service.json: which program or worker makes the segmentation, and with what settings.
 
 It is not published with the service.  ``dispatch_faults`` reads and checks it; ``service_schema`` describes it.
 """
@@ -14,6 +14,7 @@ from dss_broker.descriptor import TagType
 
 IMAGE = "{image}"
 LABELS = "{labels}"
+"""Words of a command that are replaced by the path to read (IMAGE) and the path to write (LABELS)."""
 OUTPUT = "{output}"
 """Words of a command that are replaced by a file to read, a file to write, and a folder to write into."""
 
@@ -23,7 +24,7 @@ BUILT_IN_RULES = ("lung-segmentation", "nodule-detection")
 
 
 class Provider(StrEnum):
-    """What makes the segmentations of a service."""
+    """The kind of program that makes the segmentations of a service."""
 
     PYTHON = "python"
     PROGRAM = "program"
@@ -35,7 +36,7 @@ class Provider(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Runner:
-    """A program that does the work of ``kinds``; ``other`` does that of the rest."""
+    """A program that runs services of the kinds ``kinds``; ``other`` names the program that runs the others."""
 
     name: str
     kinds: tuple[Provider, ...]
@@ -55,7 +56,7 @@ DISPATCHER = Runner(
 
 
 class Modality(StrEnum):
-    """What the image's values mean; Hounsfield units are expected of a CT only."""
+    """The meaning of the image's values; for CT they must be Hounsfield units."""
 
     CT = "CT"
     MR = "MR"
@@ -65,7 +66,7 @@ class Modality(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class LabelStyle:
-    """Name and colour of a value of the segmentation; without ``rgb`` a colour is chosen."""
+    """Name and colour of a value of the segmentation; if ``rgb`` is None, a colour is chosen."""
 
     value: Annotated[int, Meta(description="1 to 65535")]
     name: str
@@ -76,9 +77,10 @@ class LabelStyle:
 
 @dataclass(frozen=True, kw_only=True)
 class Dispatch:
-    """What segments the image with the tag ``tag``, and how the result is called.
+    """The settings for segmenting the image with the tag ``tag``, and for naming the result.
 
-    Fields of another kind of provider are allowed and ignored, so that a site can switch ``provider`` alone.
+    Fields for other kinds of provider are allowed and ignored, so that a site can switch by changing ``provider``
+    alone.
     """
 
     tag: Annotated[str, Meta(description="tag of the image that the results lie in the grid of")]
@@ -141,11 +143,11 @@ class Dispatch:
 
     @property
     def texts(self) -> dict[str, str]:
-        """``parameters`` for a worker, which takes texts."""
+        """``parameters`` as a worker takes them: all values as text."""
         return {name: str(value) for name, value in self.parameters.items()}
 
     @property
     def colour_parameters(self) -> dict[str, str]:
-        """The parameter ``label_colours``, which the algorithm needs for its picture; {} without colours."""
+        """The parameter ``label_colours``, which the algorithm uses for its picture; {} if no label has a colour."""
         colours = {label.value: label.rgb for label in self.labels if label.rgb is not None}
         return {label_colours.PARAMETER: label_colours.written(colours)} if colours else {}

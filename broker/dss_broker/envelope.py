@@ -1,4 +1,4 @@
-"""A message as it travels, for every broker: bytes, ids and headers."""
+"""A message with its ids and headers, as any broker transports it."""
 
 import time
 from collections.abc import Mapping
@@ -22,17 +22,17 @@ PARKED_INSTANCE = "dss-parked-instance"
 PARKED_AT_MS = "dss-parked-at-ms"
 PARKED_DELIVERIES = "dss-parked-deliveries"
 SUSPECT = "dss-suspect"
-"""On the retry of a redelivered message, which may be a poison message."""
+"""Header on the retry of a redelivered message, which may be a poison message."""
 DELIVERY_COUNTS = ("x-acquired-count", "x-delivery-count")
-"""RabbitMQ's counts of earlier deliveries: the first one from RabbitMQ 4.3 on, before that the second."""
+"""RabbitMQ's headers for the number of earlier deliveries: the first from RabbitMQ 4.3 on, before that the second."""
 
 MAX_REASON_CHARS = 2000
-"""All headers of a message travel in one AMQP frame, 128 kB by default."""
+"""Limit, because all headers of a message are sent in one AMQP frame, 128 kB by default."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Envelope:
-    """``correlation_id`` and ``reply_to`` belong to requests and replies only."""
+    """A message as it is sent.  ``correlation_id`` and ``reply_to`` are set only in requests and replies."""
 
     type_name: str | None
     body: bytes
@@ -43,7 +43,7 @@ class Envelope:
 
     @property
     def attempt(self) -> int:
-        """1 for the first try, one more for each delayed retry."""
+        """1 for the first attempt, one more for each delayed retry."""
         attempt = self.headers.get(ATTEMPT)
         return int(attempt) if isinstance(attempt, int) else 1
 
@@ -92,7 +92,7 @@ class _Ids(msgspec.Struct):
 
 
 def ids(envelope: Envelope) -> dict[str, int | str]:
-    """The ``ticket`` and the ``claim`` that a message is about, as log lines call them."""
+    """The ticket and the claim that a message is about, under the keys ``ticket`` and ``claim`` of log lines."""
     try:
         found = msgspec.json.decode(envelope.body, type=_Ids)
     except DECODE_ERRORS:

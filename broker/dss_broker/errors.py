@@ -1,4 +1,4 @@
-"""What can go wrong between a program and its broker."""
+"""Errors between a program and its broker."""
 
 
 class TryAgainLater(Exception):

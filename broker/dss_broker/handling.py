@@ -23,19 +23,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Handled:
-    """The message is to be acknowledged."""
+    """Outcome: acknowledge the message."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Postponed:
-    """The message is to be retried after ``delay_s``."""
+    """Outcome: retry the message after ``delay_s`` seconds."""
 
     delay_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parked:
-    """The message is to be parked, because it cannot be handled."""
+    """Outcome: park the message, because it cannot be handled."""
 
     reason: str
     attempt: int
@@ -43,7 +43,7 @@ class Parked:
 
 @dataclass(frozen=True, kw_only=True)
 class Returned:
-    """The message is to be requeued.  ``failed`` counts as a death of the program; an orderly stop does not."""
+    """Outcome: requeue the message.  ``failed`` counts as a death of the program; an orderly stop does not."""
 
     failed: bool
 
@@ -55,7 +55,7 @@ SendReply: TypeAlias = Callable[[str, Envelope], "Future[None]"]
 
 @dataclass(frozen=True, kw_only=True)
 class Received:
-    """A ``broker.Delivery``."""
+    """The ``broker.Delivery`` that handlers get."""
 
     envelope: Envelope
     message: Message
@@ -104,7 +104,7 @@ class Handling:
         self._create_series()
 
     def stop(self) -> None:
-        """End the waits for retries in place; their messages are Returned."""
+        """End the delays of retries in place; their messages are Returned."""
         self._stopping.set()
 
     def handle(self, envelope: Envelope, *, redelivered: bool) -> Outcome:

@@ -1,4 +1,4 @@
-"""The name of one process, for operators.  No two running processes have the same."""
+"""The name of a process, shown to operators.  No two running processes have the same name."""
 
 import os
 import secrets
@@ -12,7 +12,7 @@ MAX_CHARACTERS = 100
 def instance_name() -> str:
     """Host, process id and six random digits: ``node7-4711-3fa9c1``.
 
-    Containers on the network of their host all have its name and the process id 1.
+    The digits are needed because containers that use the host's network all have its name and the process id 1.
     """
     return f"{socket.gethostname()[:60]}-{os.getpid()}-{secrets.token_hex(3)}"
 

@@ -1,4 +1,4 @@
-"""The colours that a service gives its labels, as a parameter of an inference: ``1=255,0,0 2=0,255,0``."""
+"""The colours of a service's labels, as the text parameter of an inference: ``1=255,0,0 2=0,255,0``."""
 
 import re
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ Rgb = tuple[int, int, int]
 
 
 def written(colours: Mapping[int, Rgb]) -> str:
+    """The text for ``colours``, which are (red, green, blue), 0..255, by label value."""
     return " ".join(f"{value}={r},{g},{b}" for value, (r, g, b) in colours.items())
 
 

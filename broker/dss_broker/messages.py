@@ -34,7 +34,7 @@ class TicketWithdrawn:
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimTicket:
-    """May ``instance`` of ``provider`` work on the ticket?  Answered by ClaimGranted or ClaimRefused.
+    """Requests that ``instance`` of ``provider`` may work on the ticket.  Answered by ClaimGranted or ClaimRefused.
 
     ``delivery_id`` is the message id of the TicketReady.  If another dispatcher sends the same id, the first one has
     lost the message, and the claim moves to the other.  It does not move back: the higher ``deliveries`` wins.
@@ -112,7 +112,9 @@ class ClaimHeartbeat:
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseOverdue:
-    """A lease has run out by the clock.  Handled behind all earlier events of the ticket, which may have renewed it."""
+    """The lease of a claim has expired by the clock.  It is handled after all earlier events of the ticket, which may
+    have renewed the lease.
+    """
 
     ticket_id: int
     claim_id: str
@@ -165,10 +167,11 @@ class ClaimFailed:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckResults:
-    """May these files of a provider over HTTP be published?  Answered by ResultsAccepted or ResultsRefused.
+    """Asks whether these files of a provider over HTTP may be published.  Answered by ResultsAccepted or
+    ResultsRefused.
 
-    ``names`` are flat names in ``results_dir``; ``input_dir`` has the user's files.  The portal waits
-    ``patience_s`` for the answer.
+    ``names`` are flat names in ``results_dir``; ``input_dir`` has the user's files.  The portal waits ``patience_s``
+    for the answer.
     """
 
     ticket_id: int
@@ -181,10 +184,10 @@ class CheckResults:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultsAccepted:
-    """ITK-SNAP can load the files, and each segmentation lies on its image.
+    """ITK-SNAP can load the files, and each segmentation has the grid of its image.
 
-    ``attachments`` are for a line of the ticket's log, as in ``ClaimLogged``; ``labels`` are those of the
-    segmentation that is new.
+    ``attachments`` are for a line of the ticket's log, as in ``ClaimLogged``; ``labels`` are those of the new
+    segmentation.
     """
 
     ticket_id: int
@@ -249,7 +252,7 @@ class Landmark:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportFile:
-    """A file beside the segmentation: a list of findings, a report."""
+    """A file beside the segmentation, such as a list of findings or a report."""
 
     path: str
     description: str
@@ -258,11 +261,12 @@ class ReportFile:
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceFinished:
-    """``segmentation_path`` holds a label map in the image's exact grid, ``reports`` the findings as files.
+    """The inference has succeeded.  ``segmentation_path`` is a label map in the image's exact grid, ``reports`` are
+    files with findings.
 
     ``stage_seconds`` are wall-clock seconds by stage; ``device`` is the one that computed, for instance ``cpu``, and
-    ``peak_memory_bytes`` the peak use of its memory (0: not measured).  ``verdict`` is ``good`` or ``look at it``;
-    "" from an algorithm that does not judge its result.
+    ``peak_memory_bytes`` the peak use of its memory (0: not measured).  ``verdict`` is ``good`` or ``look at it``; ""
+    from an algorithm that does not judge its result.
     """
 
     ticket_id: int

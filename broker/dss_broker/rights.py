@@ -12,8 +12,9 @@ from dss_broker.topology import DEATH_EXCHANGE, EXCHANGE, REPLY_EXCHANGE
 
 NOTHING = "^$"
 SHARED = r"dss\.(tickets|replies|dead|deaths|retry\.[0-9]+m?s)"
-"""Exchanges and queues that every program declares.  The first program creates them; the portal creates the retry
-queues."""
+"""Exchanges and queues that every program declares.  The program that starts first creates them; the portal creates the
+retry queues.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,7 @@ _TO_REQUESTERS = Topic(write=r"^dss\.replies\.dispatch\.")
 
 
 def _marks_of(part: str) -> Topic:
-    """Marks of the messages in the queues of ``part``."""
+    """The marks of messages in the queues of ``part``."""
     return Topic(write=rf"^dss\.deaths\.{part}\.", read=rf"^dss\.deaths\.{part}\.")
 
 

@@ -1,4 +1,4 @@
-"""The published JSON Schema of a whole service.json."""
+"""Builds the published JSON Schema of a complete service.json."""
 
 from typing import TypeAlias
 
@@ -16,11 +16,11 @@ NEEDED: dict[Provider, list[str]] = {
     Provider.SERVER: ["bundle", "url"],
     Provider.RULES: ["rules"],
 }
-"""The fields that a kind of provider cannot do without."""
+"""The fields that each kind of provider requires."""
 
 
 def json_schema() -> dict[str, Json]:
-    """What a service.json may say, apart from lengths, uniqueness and the machine that it is served on."""
+    """The schema.  It does not check lengths, uniqueness, or what depends on the machine."""
     _, definitions = msgspec.json.schema_components((Descriptor, Dispatch))
     described = definitions["Descriptor"]["properties"]
     described.pop("published")

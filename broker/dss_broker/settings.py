@@ -1,4 +1,4 @@
-"""Types for the settings of all programs, and their errors as sentences."""
+"""Types for the settings of all programs, and sentences for their errors."""
 
 from typing import Annotated
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -82,5 +82,5 @@ def _problem(where: tuple[int | str, ...], what: str) -> str:
 
 
 def cannot_listen(setting: str, bind: str, error: OSError) -> str:
-    """A sentence for operators: the address is in use, or does not belong to this machine."""
+    """A sentence for operators about an address that is in use, or does not belong to this machine."""
     return f"{setting}: {bind} cannot be listened on ({error.strerror or error})."

@@ -1,4 +1,4 @@
-"""``python -m dss_broker.site_secrets FOLDER``: the secrets of a new site, a file for each, for compose.yaml."""
+"""``python -m dss_broker.site_secrets FOLDER``: creates the secrets of a new site, one file for each, for compose.yaml."""
 
 import json
 import secrets
@@ -12,13 +12,15 @@ from dss_broker.rights import USERS, definitions
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o444
-"""A container engine mounts a file with its mode, for any user; the mode of the folder excludes other users."""
+"""A container engine mounts a file with its mode, so any user must be able to read it; the folder's mode excludes other
+users of the host.
+"""
 
 GIVEN = ("git_credentials", "smtp_password")
-"""Secrets that other servers made.  Their files are empty, for the operator to fill."""
+"""Secrets that other servers issue.  Their files are created empty, for the operator to fill."""
 
 INDEPENDENT = ("grafana_password", *GIVEN)
-"""Secrets that may be added to those of a site, since nothing else holds them."""
+"""Secrets that can be added to an existing site, because nothing else contains them."""
 
 main = typer.Typer(add_completion=False)
 
@@ -56,7 +58,7 @@ def _write(folder: Path, files: dict[str, str]) -> None:
 
 
 def _fresh(rabbitmq: str, postgres: str) -> dict[str, str]:
-    """Content by name of the file."""
+    """New secrets: the content of each file by its name."""
     passwords = {user: secrets.token_urlsafe(24) for user in USERS}
     database = secrets.token_urlsafe(24)
     addresses = {

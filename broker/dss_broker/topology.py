@@ -23,7 +23,7 @@ DEAD_EXCHANGE = "dss.dead"
 """Fanout exchange for messages that could not be handled (parked messages)."""
 
 DEAD_QUEUE = "dss.dead"
-"""Where parked messages wait for an operator."""
+"""Queue in which parked messages wait for an operator."""
 
 RETRY_DELAYS_S = (1, 5, 30, 120)
 """Delays before the second, third, ... attempt of a message whose handler raised TryAgainLater."""
@@ -45,7 +45,7 @@ seconds reaches the limit after five hours.
 """
 
 ORDERED_THREADS = 4
-"""Threads of an ORDERED subscription.  Few, because the portal also answers its users in that time."""
+"""Threads of an ORDERED subscription.  Few, because the portal must also answer its users meanwhile."""
 
 REPLY_QUEUE_EXPIRY_S = 3600
 """RabbitMQ deletes a reply queue that has had no consumer for this time, in seconds."""

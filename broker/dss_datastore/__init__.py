@@ -1,1 +1,1 @@
-"""The datastore that all programs share: where files lie, how they are written, whether the volume is there."""
+"""The datastore that all programs share: the places of files, writing them, and checks of the volume."""

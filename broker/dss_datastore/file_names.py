@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 LONGEST_BYTES = 255
 _FORBIDDEN = frozenset("/\\:\0")
-"""Separators of some system, and NUL; ``dss`` saves no file with one of them."""
+"""Path separators of some system, and NUL; ``dss`` refuses to save a file whose name has one of them."""
 _FORBIDDEN_ON_WINDOWS = frozenset('<>"|?*')
 _DEVICES = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE | re.DOTALL)
 """Device names of Windows, reserved with any extension."""

@@ -1,6 +1,6 @@
-"""Where a ticket's files lie in the datastore that all programs share.
+"""The places of a ticket's files in the datastore that all programs share.
 
-Answers are paths relative to the datastore's root, so that each program may mount it where it likes.
+All functions return paths relative to the datastore's root, so that each program may mount it anywhere.
 """
 
 from pathlib import PurePosixPath
@@ -13,16 +13,17 @@ TICKETS = "tickets"
 
 
 def ticket_dir(ticket_id: int) -> PurePosixPath:
+    """The folder of all files of a ticket."""
     return PurePosixPath(TICKETS, f"{ticket_id:08d}")
 
 
 def area_dir(ticket_id: int, area: Area) -> PurePosixPath:
-    """The user's files (``input``) or those for the user (``results``)."""
+    """The folder of the user's files (``input``) or of those for the user (``results``)."""
     return ticket_dir(ticket_id) / area
 
 
 def attachments_dir(ticket_id: int) -> PurePosixPath:
-    """Attachments of log lines."""
+    """The folder of the attachments of log lines."""
     return PurePosixPath("attachments", f"{ticket_id:08d}")
 
 
@@ -42,9 +43,10 @@ def inference_dir(ticket_id: int, claim_id: str) -> PurePosixPath:
 
 
 OUTCOME = "outcome.json"
-"""The worker's answer, in that folder.  Written last: if it exists, the other files are complete."""
+"""The file with the worker's answer, in that folder.  It is written last: if it exists, the other files are complete.
+"""
 
 
 def attached_dir(ticket_id: int, claim_id: str) -> PurePosixPath:
-    """Attachments of a claim, until the portal has copied them."""
+    """The folder of a claim's attachments, until the portal has copied them."""
     return work_dir(ticket_id, claim_id) / "attached"

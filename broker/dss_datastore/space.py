@@ -1,4 +1,4 @@
-"""Decides for every program whether a disk is full."""
+"""Finds out whether a disk is full, by the same rule in every program."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """True if ``error`` says that a disk, or the share of its user, has no space left."""
+    """True if ``error`` says that the disk, or the user's quota on it, has no space left."""
     return isinstance(error, OSError) and error.errno in _FULL
 
 

@@ -1,4 +1,4 @@
-"""The datastore as a volume, which may not be mounted yet, or may be lost."""
+"""Checks the datastore's volume, which may not be mounted yet or may be lost."""
 
 import errno
 import logging
@@ -34,7 +34,7 @@ def away() -> OSError:
 
 
 def make_folder(folder: Path) -> None:
-    """Make ``folder`` and its parents, except TICKETS: raises FileNotFoundError in a mount point without its volume."""
+    """Create ``folder`` and its parents, except TICKETS: raises FileNotFoundError in a mount point without its volume."""
     try:
         folder.mkdir(exist_ok=True)
     except FileNotFoundError:
@@ -45,7 +45,9 @@ def make_folder(folder: Path) -> None:
 
 
 def wait_until_there(root: Path, stopping: threading.Event) -> bool:
-    """Wait until ``is_there``; every ticket would lack its files otherwise.  False if ``stopping`` is set first."""
+    """Wait until ``is_there``, because without the volume every ticket would seem to lack its files.  False if
+    ``stopping`` is set first.
+    """
     if is_there(root):
         return True
     log.warning("datastore away, waiting for it")

@@ -1,4 +1,4 @@
-"""Files that survive a stopped machine, and that no reader sees before they are complete."""
+"""Writes files so that they survive a crash of the machine, and readers never see them incomplete."""
 
 import os
 import shutil
@@ -20,9 +20,9 @@ def sync(path: Path) -> None:
 
 
 def put_in_place(temporary: Path, target: Path) -> None:
-    """Flush the file or folder ``temporary``, and give it the name ``target`` on the same volume.
+    """Flush the file or folder ``temporary`` to disk, and rename it to ``target`` on the same volume.
 
-    A file replaces one of that name; a folder must not be there.
+    A file replaces an existing one; a folder must not exist.
     """
     sync(temporary)
     temporary.replace(target)
@@ -41,10 +41,10 @@ def write_at(path: Path, offset: int, data: bytes) -> None:
 
 @contextmanager
 def replacing(target: Path, *, mode: int | None = None) -> Iterator[Path]:
-    """The block writes the path that it gets, a name beside ``target``; afterwards it is ``target``.
+    """A context in which the caller writes to a temporary path beside ``target``, which afterwards replaces ``target``.
 
-    If the block raises, ``target`` is as before.  The name begins with a dot and ends in ``.part``; only a killed
-    process leaves it behind.  With ``mode`` the file exists already, empty, with these permissions.
+    If the block raises, ``target`` is unchanged.  The temporary name begins with a dot and ends with ``.part``; only a
+    killed process leaves it behind.  With ``mode``, the file already exists, empty, with these permissions.
     """
     temporary = target.with_name(f".{uuid4().hex}.part")
     try:
@@ -63,7 +63,7 @@ def write(target: Path, data: bytes, *, mode: int | None = None) -> None:
 
 
 def link(source: Path, target: Path) -> None:
-    """Let ``target`` be the same file as ``source``, or a copy where the volume has no hard links."""
+    """Make ``target`` a hard link to ``source``, or a copy if the volume has no hard links."""
     target.unlink(missing_ok=True)
     try:
         os.link(source, target, follow_symlinks=False)

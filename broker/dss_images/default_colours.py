@@ -1,4 +1,4 @@
-"""The colour of a label for which nobody has chosen one."""
+"""The colour of a label without a chosen one."""
 
 from colorsys import hsv_to_rgb
 from typing import TypeAlias
@@ -7,10 +7,10 @@ Rgb: TypeAlias = tuple[int, int, int]
 """Red, green, blue, 0..255."""
 
 _GOLDEN_RATIO = 0.618034
-"""Steps of this part of the colour circle keep the colours of neighbouring values apart."""
+"""Step on the colour circle; it gives neighbouring values clearly different colours."""
 
 
 def default_colour(value: int) -> Rgb:
-    """Always the same for a value; neighbouring values differ clearly."""
+    """A colour that is always the same for a value; neighbouring values differ clearly."""
     red, green, blue = hsv_to_rgb(value * _GOLDEN_RATIO % 1.0, 0.6, 0.9)
     return round(red * 255), round(green * 255), round(blue * 255)

@@ -59,7 +59,7 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True)
 class FileGrid:
-    """The grid of a whole file: as Grid, but with the axes (x, y, z, t) if the file has time points."""
+    """The grid of a whole file: like Grid, but with the axes (x, y, z, t) if the file has time points."""
 
     size: tuple[int, ...]
     spacing_mm: tuple[float, ...]
@@ -102,7 +102,7 @@ def grid_from(
 ) -> FileGrid:
     """A grid from the steps between voxels: ``steps_mm`` is (3, n), with one column in LPS for each of n axes.
 
-    With fewer than three axes, only the size of the answer is right.
+    With fewer than three axes, only the size in the result is correct.
     """
     count = len(size)
     spacing, direction = np.ones(count), np.eye(count)

@@ -42,8 +42,8 @@ HEADER_SUFFIXES = {
 class Storage:
     """Location of the voxels.
 
-    They begin ``offset_bytes`` into ``path`` (from its end if ``from_end``), where ``skip_lines`` lines are
-    left out before what is packed there, and ``skip_bytes`` of what comes out of it.
+    Reading starts at ``offset_bytes`` of ``path`` (counted from its end if ``from_end``), then skips ``skip_lines``
+    lines, decompresses, and skips ``skip_bytes`` of the decompressed data.
     """
 
     path: Path
@@ -56,9 +56,10 @@ class Storage:
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """``kind`` has the file's byte order.  What a voxel means is ``slope`` times its number plus ``intercept``.
+    """The header of an image file.  ``kind`` has the file's byte order.  A voxel's value is its stored number times
+    ``slope``, plus ``intercept``.
 
-    ``notes`` are sentences on what is odd about the file, yet does no harm.
+    ``notes`` are sentences about harmless oddities of the file.
     """
 
     format: Format
@@ -83,9 +84,10 @@ class Header:
 
 
 def require_own_file(path: Path, storage: Storage, *, pairs: bool) -> None:
-    """That the image in ``path`` has its voxels there; or, if ``pairs``, in the same folder.
+    """Raises ImageRefused unless the voxels of the image in ``path`` are in that file or, if ``pairs``, in the same
+    folder.
 
-    A header that names another file could name any file, and with it another patient's.  Raises ImageRefused.
+    A header that names another file could name any file, even one of another patient.
     """
     other = storage.path
     if other == path:

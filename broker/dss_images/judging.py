@@ -16,8 +16,8 @@ LONGEST_MM = 3000.0
 
 
 def require_volume(header: Header) -> None:
-    """Raises ImageRefused if it is none that can be segmented: one real number in each voxel, three dimensions
-    or time points of them, upright axes, a size and a length that are possible.
+    """Raises ImageRefused for an image that cannot be segmented.  It needs one real number in each voxel, three
+    dimensions (or time points of them), perpendicular axes, and a possible size.
     """
     if header.dimensions not in (3, 4):
         raise refusals.wrong_dimensions(header.dimensions)

@@ -1,7 +1,7 @@
-"""The values of a segmentation.
+"""Reads the values of a segmentation.
 
-ITK-SNAP's labels are unsigned 16-bit, and it takes any image for a segmentation: fractions are cut off, and
-other values wrap round (-1 is 65535), as they do here.
+ITK-SNAP's labels are unsigned 16-bit.  It accepts any image as a segmentation, cuts off fractions, and wraps other
+values round (-1 becomes 65535); so do these functions.
 """
 
 from collections.abc import Iterator

@@ -1,9 +1,9 @@
-"""MetaImage headers.  Read here and not by ITK, whose reader writes past its arrays where the numbers of a
-header do not fit each other, which ends the process.
+"""Reads MetaImage headers.  ITK's own reader is not used: if numbers of a header contradict each other, it writes past
+its arrays, which ends the process.
 
-Keys that the format does not know are no damage: ITK itself writes some (``ITK_original_spacing``), and all
-that it has read from another format (``NRRD_kinds[0]``, ``pixdim[1]``).
-Facts: https://itk.org/Wiki/ITK/MetaIO/Documentation and what ITK makes of the files of the tests.
+Unknown keys are allowed: ITK itself writes some (``ITK_original_spacing``), and those that it has read from another
+format (``NRRD_kinds[0]``, ``pixdim[1]``).  Facts: https://itk.org/Wiki/ITK/MetaIO/Documentation and ITK's results for
+the files of the tests.
 """
 
 import math
@@ -140,7 +140,9 @@ def _without_time(grid: FileGrid) -> FileGrid:
 
 
 def _as_written(grid: FileGrid, spacing: list[float], matrix: Any, scale: float) -> FileGrid:
-    """Spacing and direction unchanged to the last bit, where they are millimetres and unit vectors."""
+    """The grid with the header's own spacing and direction, exact to the last bit, if they are millimetres and unit
+    vectors.
+    """
     if scale != 1:
         return grid
     return replace(
@@ -203,7 +205,7 @@ def _storage(path: Path, fields: Fields, end: int) -> Storage:
 
 
 def _require_own_values(fields: Fields) -> None:
-    """Raises ImageRefused for values that are to be scaled, which no reader does."""
+    """Raises ImageRefused for a header with a scaling of its values, which no reader applies."""
     slope = _numbers(fields, "ElementToIntensityFunctionSlope", 1, [1.0])
     offset = _numbers(fields, "ElementToIntensityFunctionOffset", 1, [0.0])
     if (slope, offset) != ([1.0], [0.0]):

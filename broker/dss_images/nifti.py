@@ -1,7 +1,7 @@
-"""NIfTI headers, of both versions and byte orders.
+"""Reads NIfTI headers of both versions and byte orders.
 
-Facts: nifti1.h and nifti2.h (https://nifti.nimh.nih.gov).  Where ITK and nibabel take a header differently,
-nobody knows what was meant, and it is refused.
+Facts: nifti1.h and nifti2.h (https://nifti.nimh.nih.gov).  A header that ITK and nibabel interpret differently is
+ambiguous, and is refused.
 """
 
 import math
@@ -68,7 +68,7 @@ _COLOURS = {128: 3, 2304: 4}
 _MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 1e-3}
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
 _PRECISION = 1e-3
-"""Error of a rotation that is stored as three numbers in single precision."""
+"""Error of a rotation that is stored as three single-precision numbers."""
 
 Order = Literal["<", ">"]
 Record = Any
@@ -216,7 +216,7 @@ def _packing_of(path: Path) -> Packing:
 
 
 def _grid(record: Record, size: list[int]) -> FileGrid:
-    """The grid of the sform, or without one of the qform."""
+    """The grid by the sform, or without one by the qform."""
     scale = _MM.get(int(record["xyzt_units"]) & 7)
     if scale is None:
         raise refusals.unknown_unit(f"xyzt_units {int(record['xyzt_units']) & 7}")
@@ -273,7 +273,7 @@ def _qform(record: Record) -> npt.NDArray[np.float64]:
 
 
 def _require_one_spacing(record: Record, grid: FileGrid, scale: float) -> None:
-    """Raises ImageRefused if pixdim and sform differ: ITK takes lengths from the one, directions from the other."""
+    """Raises ImageRefused if pixdim and sform differ: ITK takes lengths from pixdim and directions from the sform."""
     lengths = np.abs(np.asarray(record["pixdim"][1:4], np.float64)) * scale
     stated = [float(n) for n in lengths]
     if lengths.all() and not np.allclose(lengths, grid.spacing_mm[:3], rtol=_PRECISION, atol=0):

@@ -1,4 +1,4 @@
-"""NRRD headers.  Format: https://teem.sourceforge.net/nrrd/format.html."""
+"""Reads NRRD headers.  Format: https://teem.sourceforge.net/nrrd/format.html."""
 
 import math
 import re
@@ -54,10 +54,11 @@ _TIMES = {"time"}
 
 Fields = dict[str, str]
 Step = tuple[float, ...] | None
-"""Step along an axis, in the file's space; None for an axis outside of it."""
+"""Step along an axis, in the file's space; None for an axis that is not spatial."""
 
 
 def is_nrrd(start: bytes) -> bool:
+    """True if ``start`` begins an NRRD header."""
     return _MAGIC.match(start) is not None
 
 

@@ -1,10 +1,9 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""From an image's own axis order to the patient's axes, and back without loss.
+"""Reorders an image's axes to the patient's axes, and back without loss.
 
-Arrays are indexed (z, y, x).  In LPS order x grows towards the patient's left, y towards the back,
-z towards the head.  An oblique grid is only permuted and flipped to its nearest axes, never resampled,
-so the way back is exact.
+Arrays are indexed (z, y, x).  In LPS order x grows towards the patient's left, y towards the back, z towards the head.
+An oblique grid is only permuted and flipped to its nearest axes, never resampled, so the way back is exact.
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""An image file's header, read and judged; and its voxels, slice by slice.
+"""Reads and checks an image file's header, and reads its voxels slice by slice.
 
-Everybody who reads an image file begins here, and with the original file: whatever reads it and writes it
-anew before would turn damage into a sound image.
+Every reader of image files must start here, with the original file: a program that reads and rewrites it first would
+turn a damaged image into an intact one.
 """
 
 import math
@@ -56,7 +56,7 @@ def _format_in(path: Path) -> Format | None:
 
 @contextmanager
 def _damage_told() -> Iterator[None]:
-    """Turn errors of unpacking into ImageRefused."""
+    """Turn errors of decompression into ImageRefused."""
     try:
         yield
     except EOFError as error:
@@ -79,10 +79,10 @@ def _nifti_in(start: bytes) -> Format | None:
 
 
 def read_header(path: Path, *, pairs: bool = False) -> Header:
-    """Raises ImageRefused with what was found and what to do.
+    """Read and check the header of an image.  Raises ImageRefused with what was found and what to do.
 
-    ``pairs``: the voxels may lie in another file of the same folder, as on a user's own machine.  Never
-    where files of several people lie.
+    ``pairs``: the voxels may be in another file of the same folder, as on a user's own machine.  It must be False where
+    files of several people are stored.
     """
     header = _read(path, pairs=pairs)
     _require_name(path, header, pairs=pairs)
@@ -120,10 +120,11 @@ def _require_length(header: Header) -> None:
 
 
 def _as_itk_says(path: Path, header: Header) -> FileGrid:
-    """The grid as ITK computes it, to the last bit, since ITK-SNAP compares it so; if ITK reads the file correctly.
+    """The grid with ITK's rounding, exact to the last bit, because ITK-SNAP compares grids so; ``header.grid`` if ITK
+    misreads the file.
 
-    Only of NIfTI-1, whose single precision ITK rounds in ways of its own; of the other formats the numbers
-    are those of the file.
+    Only for NIfTI-1, whose single precision ITK rounds in its own ways; for other formats the file's numbers are
+    returned.
     """
     if header.format != Format.NIFTI_1 or header.storage.path != path:
         return header.grid
@@ -150,10 +151,10 @@ def _itk_header(path: Path) -> FileGrid:
 
 
 def slices_in(header: Header) -> Generator[Voxels, None, None]:
-    """All slices (y, x) from z = 0 on, frame after frame; (y, x, values) with several values in a voxel.
+    """All slices (y, x) from z = 0 on, frame after frame; (y, x, values) with several values per voxel.
 
-    To be read to the end: what is behind the last slice counts.  Raises ImageRefused where the file is
-    damaged.
+    The caller must read to the end, because data after the last slice are checked too.  Raises ImageRefused if the file
+    is damaged.
     """
     with _damage_told():
         yield from _slices(header)
@@ -180,7 +181,7 @@ def check_voxels(header: Header) -> None:
 
 
 def require_numbers(values: Voxels, number: int, header: Header) -> None:
-    """Raises ImageRefused if ``values``, the slice ``number`` of all, are not finite."""
+    """Raises ImageRefused unless all ``values`` of the slice ``number`` are finite."""
     if values.dtype.kind != "f" or np.isfinite(values).all():
         return
     y, x = (int(i[0]) for i in np.nonzero(~np.isfinite(values))[:2])

@@ -1,4 +1,4 @@
-"""Lengths in other units than millimetres."""
+"""Converts units of length to millimetres."""
 
 from dss_images import refusals
 

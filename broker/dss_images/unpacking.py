@@ -1,4 +1,4 @@
-"""Unpacks voxels from gzip, zlib, bzip2 and text, as a stream, with their checksums."""
+"""Decompresses voxels from gzip, zlib, bzip2 and text as a stream, and verifies their checksums."""
 
 import bz2
 import io
@@ -13,13 +13,13 @@ from dss_images import refusals
 _CHUNK_BYTES = 1 << 18
 _MOST_TEXT_BYTES = 32 << 20
 _EITHER = 47
-"""``wbits`` of zlib for gzip and zlib alike, with the checksum."""
+"""The ``wbits`` of zlib that accepts both gzip and zlib, with the checksum."""
 GZIP = b"\x1f\x8b"
 _BZIP2 = b"BZh"
 
 
 class Packing(StrEnum):
-    """How the voxels are packed."""
+    """The encoding of the voxels."""
 
     RAW = "raw"
     DEFLATE = "gzip or zlib"
@@ -29,15 +29,15 @@ class Packing(StrEnum):
 
     @property
     def most_inflated(self) -> int:
-        """Largest ratio of unpacked to packed bytes."""
+        """Largest ratio of decompressed to compressed size."""
         return {Packing.RAW: 1, Packing.DEFLATE: 1032, Packing.BZIP2: 100_000}.get(self, 8)
 
 
 class _Stream(Protocol):
-    """What ``zlib.decompressobj`` and ``bz2.BZ2Decompressor`` share, with one name for each."""
+    """The common interface of ``zlib.decompressobj`` and ``bz2.BZ2Decompressor``."""
 
     def part(self, packed: bytes, most: int) -> tuple[bytes, bytes]:
-        """At most ``most`` unpacked bytes, and the packed rest."""
+        """At most ``most`` decompressed bytes, and the rest of the compressed data."""
 
     @property
     def eof(self) -> bool: ...
@@ -84,10 +84,10 @@ class _Bzip2:
 
 
 class _Unpacking(io.RawIOBase):
-    """Reads as what is packed in ``file``.
+    """A stream of the decompressed content of ``file``.
 
-    Raises EOFError where that ends too early; zlib.error or OSError where it is not what was packed.
-    Another stream may follow the first; whatever else follows is ignored, as ``gunzip`` does.
+    Raises EOFError if the file is truncated, zlib.error or OSError if it is damaged.  Another compressed stream may
+    follow the first; other trailing data are ignored, as by ``gunzip``.
     """
 
     def __init__(self, file: BinaryIO, kind: type[_Deflate | _Bzip2]) -> None:
@@ -112,7 +112,7 @@ class _Unpacking(io.RawIOBase):
         return 0
 
     def _goes_on(self) -> bool:
-        """False at the end of the file.  A file may have several streams, one after the other."""
+        """False at the end of the data.  A file may have several compressed streams, one after the other."""
         if not self._stream.eof:
             return True
         following = self._stream.rest + self._file.read(_CHUNK_BYTES)
@@ -128,8 +128,9 @@ def inflated(file: BinaryIO) -> io.BufferedReader:
 
 
 def unpacked(file: BinaryIO, packing: Packing, number_kind: Any) -> BinaryIO:
-    """``number_kind`` is the numpy type of numbers that are written as text.  Raises ValueError or
-    ImageRefused there.
+    """A stream of the decoded content of ``file``.  ``number_kind`` is the numpy type of numbers in text.
+
+    Raises ValueError or ImageRefused for text that cannot be decoded.
     """
     match packing:
         case Packing.RAW:
@@ -145,7 +146,9 @@ def unpacked(file: BinaryIO, packing: Packing, number_kind: Any) -> BinaryIO:
 
 
 def _text(file: BinaryIO) -> str:
-    """Raises ImageRefused for more than _MOST_TEXT_BYTES, since numbers take many times the memory of the text."""
+    """The content of a text file.  Raises ImageRefused above _MOST_TEXT_BYTES, because its numbers need many times the
+    memory of the text.
+    """
     text = file.read(_MOST_TEXT_BYTES + 1)
     if len(text) > _MOST_TEXT_BYTES:
         raise refusals.unknown_packing(f"text of more than {_MOST_TEXT_BYTES >> 20} MB")

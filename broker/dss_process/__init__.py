@@ -1,1 +1,1 @@
-"""What every program does as a process: startup, secrets from files, signals, supervised threads."""
+"""Parts of every program's process: startup, secrets from files, signals, supervised threads."""

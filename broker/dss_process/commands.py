@@ -1,4 +1,4 @@
-"""What the commands of all programs have in common."""
+"""Options that the commands of all programs share."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from dss_process.version import installed_version
 
 
 def add_version(app: typer.Typer, command: str) -> None:
-    """Give ``app``, which has no callback of its own, ``--version``: it prints ``dss-portal 0.1.0`` and ends."""
+    """Add the option ``--version`` to ``app``, which must have no callback: it prints ``dss-portal 0.1.0`` and exits."""
 
     def show(*, wanted: bool) -> None:
         if wanted:

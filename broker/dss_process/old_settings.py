@@ -1,4 +1,4 @@
-"""Settings of the old server that mean nothing to this one.  Names that still work are read where they count."""
+"""Finds settings of the old server that have no effect here.  Old names that still work are read elsewhere."""
 
 import sys
 from collections.abc import Mapping
@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 
 class Successor(NamedTuple):
+    """The setting that replaces an old one, and a sentence for the operator."""
+
     setting: str
     why: str
 

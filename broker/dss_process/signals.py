@@ -1,4 +1,6 @@
-"""The first SIGTERM or Ctrl-C asks a program to stop, the second ends it; SIGUSR1 prints the stack of each thread."""
+"""Handles signals: the first SIGTERM or Ctrl-C asks a program to stop, the second ends it; SIGUSR1 prints the stack of
+each thread.
+"""
 
 import asyncio
 import faulthandler
@@ -17,7 +19,7 @@ POLL_S = 1.0
 
 
 def stop_signal() -> threading.Event:
-    """An event that the first signal sets; the second signal ends the program.
+    """Install the handlers and return an event that the first signal sets; the second signal ends the program.
 
     SIGUSR1 prints the stack of each thread.
     """
@@ -35,7 +37,9 @@ def stop_signal() -> threading.Event:
 
 
 def wait_for_stop(stop: threading.Event) -> None:
-    """Wait in the main thread.  It polls, since a signal that the kernel delivers to another thread does not wake it."""
+    """Wait in the main thread until ``stop`` is set.  It polls, because a signal that the kernel delivers to another
+    thread does not wake it.
+    """
     while not stop.wait(POLL_S):
         pass
 
@@ -57,9 +61,9 @@ def stop_event() -> asyncio.Event:
 
 
 def exit_immediately() -> NoReturn:
-    """End with status 0.  Handlers may still run; their messages are requeued.
+    """End the process with status 0.  Handlers may still run; their messages are requeued.
 
-    An ordinary exit tears the interpreter down first, and threads of torch and ITK that still run abort or hang then.
+    An ordinary exit destroys the interpreter first, and running threads of torch and ITK then abort or hang.
     """
     logging.shutdown()
     sys.stdout.flush()

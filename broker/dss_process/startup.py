@@ -1,4 +1,4 @@
-"""What each program does first.  Imports little, so that it takes no time."""
+"""The first steps of each program.  Imports little, to be fast."""
 
 import getpass
 import os
@@ -9,7 +9,9 @@ from dss_process.old_settings import SUCCESSORS, Successor, refuse_old_settings
 from dss_process.secret_files import read_secret_files
 
 UMASK = 0o007
-"""Files are readable and writable for user and group: the programs of a site share a group, not always a user."""
+"""Files are readable and writable for user and group, because the programs of a site share a group, but not always a
+user.
+"""
 
 INIT = 1
 """Process id of the first process of a container."""
@@ -18,10 +20,10 @@ INIT = 1
 def prepare_process(
     environment: MutableMapping[str, str], old: Mapping[str, Successor] = SUCCESSORS
 ) -> None:
-    """Call it before the program's own modules are imported, which takes a second or more.
+    """Read secrets, refuse old settings and install basic handlers.  Call it before the program's own modules are
+    imported, which takes a second or more.
 
-    Exits with a sentence if a secret's file cannot be read, or if one of the ``old`` settings is
-    there without the one that replaces it.
+    Exits with a sentence if a secret's file cannot be read, or if an ``old`` setting is set without its replacement.
     """
     os.umask(UMASK)
     exit_on_signal(signal.SIGTERM)
@@ -33,15 +35,15 @@ def prepare_process(
 def exit_on_signal(number: signal.Signals) -> None:
     """Make the signal end the program at once.
 
-    Linux ignores a signal without a handler if it is for process 1, as which a container runs its program.
+    Without a handler, Linux ignores the signal for process 1, and a program in a container is process 1.
     """
     signal.signal(number, _end if os.getpid() == INIT else signal.SIG_DFL)
 
 
 def name_user(environment: MutableMapping[str, str]) -> None:
-    """Set a name for a user without one: MONAI and torch need it.
+    """Set a user name if the user has none, because MONAI and torch need one.
 
-    An arbitrary user id, as OpenShift assigns it, is in no list of users.
+    An arbitrary user id, as OpenShift assigns it, is not in the list of users.
     """
     try:
         getpass.getuser()

@@ -69,7 +69,7 @@ class Health:
 
 
 class Supervisor:
-    """Threads that are started again when an error ends them, until ``stop`` is set."""
+    """Runs threads, and restarts a thread that ends with an error, until ``stop`` is set."""
 
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop

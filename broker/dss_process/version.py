@@ -1,4 +1,4 @@
-"""The version of what is installed.  It is written in ``pyproject.toml`` and nowhere else."""
+"""The version of the installed distribution, which is written only in ``pyproject.toml``."""
 
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
@@ -7,7 +7,9 @@ PROJECT = "itksnap-dss-middleware"
 
 
 def installed_version(program: str) -> str:
-    """``0.1.0``, of the whole project or of the wheel of one program (``portal``); "unknown" without either."""
+    """The version, such as ``0.1.0``, of the whole project or else of the wheel of ``program``; "unknown" if neither is
+    installed.
+    """
     for distribution in (PROJECT, f"itksnap-dss-{program}"):
         try:
             return version_of(distribution)

@@ -1,1 +1,1 @@
-"""ITK-SNAP's workspace files: one reader and one writer for the client, the portal and the dispatchers."""
+"""Reads and writes ITK-SNAP's workspace files, for the client, the portal and the dispatchers."""

@@ -1,5 +1,5 @@
-"""What can go wrong with a workspace."""
+"""The error of a workspace that cannot be used."""
 
 
 class WorkspaceInvalid(Exception):
-    """The workspace cannot be used; the text is a sentence for the person who sent it."""
+    """The workspace cannot be used; the text is a sentence for its sender."""

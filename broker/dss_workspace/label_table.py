@@ -1,7 +1,7 @@
-"""The label table of a workspace: values, names and colours of its segmentations.
+"""The label table of a workspace: values, names and colours of the labels.
 
-Format: ColorLabelTable.cxx of ITK-SNAP.  The table hangs on the main image and serves all
-segmentations of the workspace, so our labels share it with those that the user already has.
+Format: ColorLabelTable.cxx of ITK-SNAP.  The table belongs to the main image and applies to all segmentations of the
+workspace, so our labels share it with the user's.
 """
 
 import re
@@ -46,11 +46,11 @@ def place_labels(
 ) -> dict[int, int]:
     """The value in the workspace for each of our values.
 
-    A label of the user's is never renamed, or what he has drawn would change its meaning.  Ours
-    takes the value that already bears its name; else its own value, if that is free; else the next
-    one above all others; else, as where 65535 is drawn, the lowest that is free.  A value is free if
-    no segmentation uses it (``used``) and its name, if any, is ITK-SNAP's placeholder.  Raises
-    WorkspaceInvalid if the values run out.
+    A label of the user is never renamed, because the user's drawing would change its meaning.  Our label gets the first
+    of these values that is possible: the value that already has its name; its own value, if that is free; the next
+    value above all others; the lowest free value (if 65535 is in use, for instance).  A value is free if no
+    segmentation uses it (``used``) and it has no name other than ITK-SNAP's placeholder.  Raises WorkspaceInvalid if no
+    value is left.
     """
     names = {element.get("Label").casefold(): value for value, element in table.items()}
     taken = set(used) | {v for v, element in table.items() if not _is_placeholder(v, element)}

@@ -1,7 +1,7 @@
 """Landmarks of a workspace: points of the main image with a text.
 
-Format: ImageAnnotationData.cxx of ITK-SNAP.  A position is counted in voxels of the main image, from the
-corner of the first one: the middle of voxel (0, 0, 0) is at (0.5, 0.5, 0.5), as AnnotationModel.cxx makes it.
+Format: ImageAnnotationData.cxx of ITK-SNAP.  Positions are in voxels of the main image, from the corner of the first
+voxel: the centre of voxel (0, 0, 0) is at (0.5, 0.5, 0.5), as in AnnotationModel.cxx.
 """
 
 import math
@@ -19,7 +19,7 @@ _AXIAL = "2"
 
 @dataclass(frozen=True, kw_only=True)
 class Landmark:
-    """A point with a text.  ``index`` (x, y, z) is in voxels, the middle of the first voxel at (0, 0, 0)."""
+    """A point with a text.  ``index`` (x, y, z) is in voxels; the centre of the first voxel is (0, 0, 0)."""
 
     text: str
     index: tuple[float, float, float]
@@ -27,7 +27,7 @@ class Landmark:
 
 
 def add_landmarks(workspace: Folder, landmarks: Sequence[Landmark]) -> None:
-    """Append ``landmarks`` after those that the user has."""
+    """Append ``landmarks`` after the user's own."""
     if not landmarks:
         return
     folder = workspace.make(_FOLDER)

@@ -44,8 +44,8 @@ class Layer:
 def layers(workspace: Folder) -> tuple[Layer, ...]:
     """The image layers in ITK-SNAP's order, the main image first.
 
-    Raises WorkspaceInvalid where ITK-SNAP could not open the workspace: no layer, a gap in their
-    numbers, no main image at the beginning or a second one, no usable file name.
+    Raises WorkspaceInvalid if ITK-SNAP could not open the workspace: no layer, a gap in their numbers, no main image at
+    the beginning or a second one, no usable file name.
     """
     folders = layer_folders(workspace)
     found = tuple(_layer(key, folder) for key, folder in folders.items())
@@ -61,7 +61,7 @@ def layers(workspace: Folder) -> tuple[Layer, ...]:
 
 
 def main_folder(workspace: Folder) -> Folder:
-    """The folder of the main image, which also holds the labels."""
+    """The folder of the main image, which also contains the labels."""
     return workspace.make(f"Layers.{layer_key(0)}")
 
 
@@ -72,10 +72,12 @@ def layer_folders(workspace: Folder) -> dict[str, Folder]:
 
 
 def layer_key(index: int) -> str:
+    """The key of the image layer ``index``, which counts from 0."""
     return f"Layer[{index:03d}]"
 
 
 def is_layer(key: str) -> bool:
+    """True if ``key`` is that of an image layer."""
     return _LAYER_KEY.fullmatch(key) is not None
 
 
@@ -103,12 +105,12 @@ def flat_name(path: str) -> str:
 
 
 def add_segmentation(workspace: Folder, file_name: str, nickname: str) -> None:
-    """Append a segmentation layer after the image layers that are there."""
+    """Append a segmentation layer after the existing image layers."""
     _add(workspace, file_name, nickname, Role.SEGMENTATION)
 
 
 def add_overlay(workspace: Folder, file_name: str, nickname: str) -> None:
-    """Append an overlay, such as a probability map, after the image layers that are there."""
+    """Append an overlay, such as a probability map, after the existing image layers."""
     _add(workspace, file_name, nickname, Role.OVERLAY)
 
 
@@ -125,9 +127,9 @@ def _add(workspace: Folder, file_name: str, nickname: str, role: Role) -> None:
 
 
 def state_main_size(workspace: Folder, size: tuple[int, ...]) -> None:
-    """Correct the main image's size where it is stated.
+    """Correct the main image's size, if the workspace states it.
 
-    ITK-SNAP drops all labels if the statement differs from the image (SNAPRegistryIO.cxx:331).
+    ITK-SNAP drops all labels if the stated size differs from the image (SNAPRegistryIO.cxx:331).
     """
     grey = main_folder(workspace).find("ProjectMetaData.Files.Grey")
     if grey is not None and "Dimensions" in grey.entries:

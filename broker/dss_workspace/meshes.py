@@ -38,9 +38,9 @@ def mesh_file_names(workspace: Folder) -> tuple[str, ...]:
 
 
 def remove_incomplete_meshes(workspace: Folder, is_there: Callable[[str], bool]) -> int:
-    """Remove the mesh layers that lack a file, and number the others anew; how many were removed.
+    """Remove the mesh layers that lack a file, renumber the others, and return the number of removed ones.
 
-    The client never uploads meshes, and one missing file makes ITK-SNAP refuse the workspace.
+    The client never uploads meshes, and ITK-SNAP refuses a workspace if one file is missing.
     """
     meshes = workspace.find("MeshLayers")
     if meshes is None:

@@ -1,6 +1,6 @@
-"""Notes of the sender about an image that it converted: ``dss send`` of a DICOM series, for example.
+"""Notes from the sender about an image that it has converted: ``dss send`` of a DICOM series, for example.
 
-The workspace has them in a folder of its own, which ITK-SNAP ignores::
+They are in a folder of their own in the workspace, which ITK-SNAP ignores::
 
     DSS.Notes.ArraySize = 1
     DSS.Notes.Element[0].Level = info | warning

@@ -1,6 +1,6 @@
-"""Paths in a workspace: those of its files, and any other text that names a folder of the user.
+"""Paths in a workspace: those of its files, and in other texts those of the user's folders.
 
-ITK-SNAP finds a moved file by taking ``SaveLocation`` off its path, so both change alike.
+ITK-SNAP finds a moved file by its path relative to ``SaveLocation``, so both must change together.
 """
 
 import re
@@ -11,7 +11,7 @@ from dss_workspace.meshes import mesh_file_folders
 from dss_workspace.registry import Folder
 
 _HISTORY = "IOHistory"
-"""Folders with the paths of recently opened files."""
+"""Folder with the paths of recently opened files."""
 
 _PIECE_CHARS = 65536
 
@@ -74,7 +74,7 @@ def _file_folders(workspace: Folder) -> list[Folder]:
 
 
 def _remove_paths(folder: Folder, location: str) -> bool:
-    """True if ``folder`` had one.  Of its sub-folders only the history is removed."""
+    """Remove the paths of ``folder``, and of its sub-folders only the history.  True if there was one."""
     history = folder.folders.pop(_HISTORY, None)
     before = dict(folder.entries)
     for key, value in before.items():
@@ -86,7 +86,9 @@ def _remove_paths(folder: Folder, location: str) -> bool:
 
 
 def _without_folders(text: str) -> str:
-    """Works in pieces, because no other thread runs while a regular expression is matched."""
+    """``text`` without paths.  It is searched in pieces, because a regular expression blocks all other threads while it
+    is matched.
+    """
     pieces = (text[i : i + _PIECE_CHARS] for i in range(0, len(text), _PIECE_CHARS))
     return "".join(_FOLDERS.sub("", piece) for piece in pieces)
 

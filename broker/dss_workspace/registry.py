@@ -1,4 +1,4 @@
-"""ITK-SNAP's registry, the XML of a workspace file, read and written as ITK-SNAP does.
+"""Reads and writes ITK-SNAP's registry, the XML of a workspace file, as ITK-SNAP does.
 
 Format: Common/Registry.cxx of ITK-SNAP (``ReadFromXMLFile``, ``WriteToXMLFile``).
 """
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 MAX_BYTES = 16 * 2**20
-"""Real workspaces have some 20 kB."""
+"""Limit for a workspace; real ones have some 20 kB."""
 
 MAX_DEPTH = 64
-"""Real workspaces are some ten folders deep."""
+"""Limit for nested folders; real workspaces have some ten levels."""
 
 TOO_LARGE = "The workspace file is larger than 16 MB; real ones have some 20 kB."
 
@@ -89,7 +89,7 @@ class Folder:
         folder.entries[key] = value
 
     def walk(self) -> Iterator["Folder"]:
-        """The folder itself, and then all below it."""
+        """The folder itself, then all folders below it."""
         yield self
         for child in self.folders.values():
             yield from child.walk()

@@ -1,4 +1,4 @@
-"""``broker.Broker`` within one process, for tests and for the compatibility server of a worker."""
+"""A ``broker.Broker`` inside one process, for tests and for a worker's compatibility server."""
 
 from dss_broker.memory.broker import MemoryBroker
 

@@ -1,4 +1,4 @@
-"""``broker.Broker`` within one process: threads and lists, no sockets."""
+"""A ``broker.Broker`` inside one process: threads and lists, no sockets."""
 
 import threading
 import time
@@ -142,7 +142,7 @@ class MemoryBroker:
         return sent
 
     def _work(self, reader: Reader) -> None:
-        """A thread of this subscription."""
+        """The loop of one of the subscription's threads."""
         while (stored := self._take(reader)) is not None:
             poison = reader.handling.poison_outcome(stored.envelope, stored.deaths)
             outcome = poison or reader.handling.handle(

@@ -13,9 +13,9 @@ from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription
 
 @dataclass(kw_only=True, eq=False)
 class Stored:
-    """A message in a queue, to be delivered at the monotonic time ``not_before`` or later.
+    """A message in a queue, which is not delivered before the monotonic time ``not_before``.
 
-    ``deaths`` counts the handlers that were interrupted by it, as if their program had died.
+    ``deaths`` counts the handlers that were interrupted while they handled it, as if their program had died.
     """
 
     envelope: Envelope
@@ -35,6 +35,8 @@ class Stored:
 
 @dataclass(kw_only=True, eq=False)
 class Queue:
+    """One queue with its waiting messages."""
+
     subscription: Subscription
     stored: list[Stored] = field(default_factory=list)
     readers: list["Reader"] = field(default_factory=list)
@@ -79,7 +81,7 @@ class MemoryServer:
         self._queues: dict[str, Queue] = {}
 
     def publish(self, exchange: str, key: str, envelope: Envelope) -> bool:
-        """False if no queue wants it."""
+        """Add the message to each queue that is bound for it.  False if there is none."""
         with self.changed:
             queues = [q for q in self._queues.values() if _wants(q.subscription, exchange, key)]
             for queue in queues:
@@ -88,7 +90,7 @@ class MemoryServer:
         return bool(queues)
 
     def put(self, queue_name: str, envelope: Envelope) -> bool:
-        """Add it to that queue only.  False if the queue does not exist."""
+        """Add the message to that queue only.  False if the queue does not exist."""
         with self.changed:
             queue = self._queues.get(queue_name)
             if queue is not None:
@@ -97,7 +99,7 @@ class MemoryServer:
         return queue is not None
 
     def queue(self, subscription: Subscription) -> Queue:
-        """The queue of the subscription, declared if it does not exist; a new one each time for EVERYONE."""
+        """The queue of the subscription, which is declared if it does not exist; for EVERYONE, a new one each time."""
         name = subscription.queue
         if subscription.sharing is Sharing.EVERYONE:
             name += uuid4().hex
@@ -120,7 +122,7 @@ def _wants(subscription: Subscription, exchange: str, key: str) -> bool:
 
 
 def _matches(pattern: str, key: str) -> bool:
-    """AMQP's topic patterns, of which we use ``*`` for one word and ``#`` for everything."""
+    """True if a topic pattern of AMQP matches ``key``: ``*`` stands for one word, ``#`` for everything."""
     words, wanted = key.split("."), pattern.split(".")
     if wanted == ["#"]:
         return True

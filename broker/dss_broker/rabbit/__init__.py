@@ -1,4 +1,4 @@
-"""``broker.Broker`` on RabbitMQ.  The only importer of pika, but for the check of its addresses in ``settings``."""
+"""A ``broker.Broker`` on RabbitMQ.  Except for the check of addresses in ``settings``, nothing else imports pika."""
 
 from dss_broker.rabbit.broker import RabbitBroker
 

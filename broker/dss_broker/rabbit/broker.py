@@ -1,4 +1,4 @@
-"""``broker.Broker`` on RabbitMQ."""
+"""A ``broker.Broker`` on RabbitMQ."""
 
 import threading
 import time
@@ -179,13 +179,15 @@ class RabbitBroker:
         self._link.call_later(BIND_S, partial(self._bind_again, connection))
 
     def _check_confirms(self, connection: SelectConnection) -> None:
-        """Repeat this while the connection is open."""
+        """Replace a channel without confirms; repeats itself while the connection is open."""
         if self._connection is connection:
             self._publisher.check_confirms()
             self._link.call_later(CHECK_S, partial(self._check_confirms, connection))
 
     def _bind_again(self, connection: SelectConnection) -> None:
-        """Declare again what an operator may have removed, each on a channel of its own, which a refusal closes."""
+        """Declare again what an operator may have removed; each declaration on its own channel, because a refusal
+        closes it.
+        """
         is_current = self._connection is connection
         if not is_current or not connection.is_open:
             return
@@ -214,7 +216,7 @@ class RabbitBroker:
             self._instance_lock.acquire(self._connection, self._consume)
 
     def _consume(self) -> None:
-        """The instance lock is held: start every subscription that is not served yet."""
+        """Start every subscription that is not served yet.  Called when the instance lock is held."""
         for consumer in self._consumers:
             if self._connection is not None and consumer not in self._served:
                 self._served.add(consumer)

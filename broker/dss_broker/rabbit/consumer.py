@@ -28,10 +28,10 @@ log = logging.getLogger(__name__)
 
 
 class Consumer:
-    """Public methods say which thread may call them; the others run on the link's.
+    """Consumes one subscription.  Public methods say which thread may call them; the others run on the link's.
 
-    A poison message kills its program together with the messages handled beside it.  So a program starts with a
-    prefetch of 1, and raises it to that of the subscription after its first message that is not a redelivery.
+    A poison message kills its program together with the messages that are handled beside it.  So a program starts with
+    a prefetch of 1, and raises it to that of the subscription after its first message that is not a redelivery.
     """
 
     def __init__(
@@ -64,18 +64,20 @@ class Consumer:
         self.ready: Future[None] = Future()
 
     def start(self) -> None:
-        """Any thread."""
+        """Any thread: start the threads of the subscription."""
         for number in range(self._subscription.threads):
             name = f"{self._subscription.queue} {number}"
             threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def up(self, connection: SelectConnection) -> None:
-        """Link's thread."""
+        """Link's thread: consume on the new connection."""
         self._backoff.reset()
         self._open_channel(connection)
 
     def down(self) -> None:
-        """Link's thread.  RabbitMQ will redeliver what was unacknowledged; what no handler has started is dropped here."""
+        """Link's thread: the connection is lost.  RabbitMQ will redeliver unacknowledged messages, so those that no
+        handler has started are dropped here.
+        """
         self._channel = None
         for unacked in self._inbox.take_back():
             self._unacked.remove(unacked)
@@ -89,7 +91,7 @@ class Consumer:
             declare_bindings(channel, self._subscription, self._queue)
 
     def stop(self) -> None:
-        """Link's thread: start no handler any more.  The channel is closed when the last handler has ended."""
+        """Link's thread: start no more handlers.  The channel is closed when the last handler has ended."""
         if self._stopped:
             return
         self._stopped = True
@@ -110,7 +112,7 @@ class Consumer:
         return self._idle.wait(timeout_s)
 
     def abandon(self) -> None:
-        """Link's thread: the broker is being closed, which requeues what is unacknowledged."""
+        """Link's thread: the broker is being closed, which requeues unacknowledged messages."""
         self.stop()
         for unacked in self._unacked:
             self._deaths.survived(unacked)

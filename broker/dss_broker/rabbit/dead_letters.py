@@ -1,7 +1,7 @@
-"""``dead_letters.DeadLetterSession`` on RabbitMQ.
+"""A ``dead_letters.DeadLetterSession`` on RabbitMQ.
 
-The queue ``dss.dead`` is the only store: letters are held without acknowledgement, and RabbitMQ requeues those that
-are neither requeued nor discarded by us when the connection ends, however it ends.
+The queue ``dss.dead`` is the only store.  A session holds the letters without acknowledging them; when its connection
+ends, for whatever reason, RabbitMQ requeues those that were neither requeued nor discarded by the operator.
 """
 
 import time
@@ -28,7 +28,7 @@ from dss_broker.rabbit.unacked import envelope_of
 from dss_broker.topology import DEAD_QUEUE
 
 READER = f"{DEAD_QUEUE}.reader"
-"""An exclusive queue that a session holds: of two sessions at a time each would see a part of the letters."""
+"""An exclusive queue that a session holds, because two sessions at a time would each see only a part of the letters."""
 
 BUSY_S = 10.0
 RESOURCE_LOCKED = 405
@@ -36,7 +36,9 @@ RESOURCE_LOCKED = 405
 
 @contextmanager
 def open_session(url: str) -> Iterator["RabbitDeadLetterSession"]:
-    """Raises BrokerAway, also if the broker goes away meanwhile, and DeadLettersBusy."""
+    """Hold the dead letters for the block.  Raises BrokerAway, also if the connection is lost meanwhile, and
+    DeadLettersBusy.
+    """
     try:
         with BlockingConnection(parameters_of(url, "dead letters")) as connection:
             _become_reader(connection)
@@ -71,7 +73,9 @@ class RabbitDeadLetterSession:
     """A ``dead_letters.DeadLetterSession``."""
 
     def __init__(self, connection: BlockingConnection, channel: BlockingChannel) -> None:
-        """``channel`` holds the letters.  They are requeued on another channel, which RabbitMQ closes to refuse one."""
+        """``channel`` holds the letters.  They are requeued on another channel, because RabbitMQ closes a channel to
+        refuse a message.
+        """
         self._connection, self._channel = connection, channel
         self._sending: BlockingChannel | None = None
         self._tags: dict[int, int] = {}

@@ -1,8 +1,8 @@
-"""Detects poison messages: those of which several programs have died.
+"""Detects poison messages: messages during whose handling several programs have died.
 
-RabbitMQ's delivery counts do not serve for that: an orderly stop and a lost connection count as well, also for
-messages whose handling had not started (DECISIONS.md has a table of its versions).  So a program leaves a mark in
-RabbitMQ before it handles a redelivered message, and a second mark when it ends with the message alive.
+RabbitMQ's delivery counts are unsuitable: they also count orderly stops and lost connections, even for messages whose
+handling had not started (DECISIONS.md has a table of its versions).  So a program leaves a mark in RabbitMQ before it
+handles a redelivered message, and a second mark when it ends the handling alive.
 """
 
 import logging
@@ -54,11 +54,13 @@ class DeathCounter:
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """Any thread: messages whose handling has not started are Returned."""
+        """Any thread: return messages whose handling has not started."""
         self._stopping.set()
 
     def begin(self, unacked: UnackedMessage) -> Outcome | None:
-        """A thread of the subscription: None if ``unacked`` is to be handled; call ``end`` after that."""
+        """A thread of the subscription: None if ``unacked`` is to be handled (then call ``end`` afterwards); otherwise
+        its outcome.
+        """
         if not unacked.is_suspect or not self._counts:
             unacked.started = True
             return None
@@ -81,14 +83,14 @@ class DeathCounter:
             self._suspect_lock.release()
 
     def redelivered(self, unacked: UnackedMessage) -> None:
-        """Link's thread: ``unacked`` was delivered again to this program, which handles it already."""
+        """Link's thread: ``unacked`` was redelivered to this program while the program is handling it."""
         if unacked.started and self._counts and not unacked.marked:
             counted: Future[int] = Future()
             counted.add_done_callback(partial(self._mark_again, unacked))
             self._marks.count(self._queue, unacked.stable_id, counted)
 
     def survived(self, unacked: UnackedMessage) -> None:
-        """Link's thread: the program has lost or requeued the message, and lives."""
+        """Link's thread: the message was lost or requeued, and the program is alive."""
         if unacked.marked:
             unacked.marked = False
             self._marks.end(self._queue, unacked.stable_id)

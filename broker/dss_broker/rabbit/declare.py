@@ -1,4 +1,4 @@
-"""Declares the topology.  Nothing here waits for an answer: RabbitMQ refuses by closing the channel."""
+"""Declares the topology.  No function waits for a response: RabbitMQ refuses by closing the channel."""
 
 from collections.abc import Callable, Sequence
 
@@ -22,10 +22,12 @@ CLASSIC = {"x-queue-type": "classic"}
 """Explicit, because RabbitMQ 4 lets an operator make quorum the default type, which cannot be exclusive."""
 
 NEVER_LOST = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
-"""At-least-once dead-lettering.  RabbitMQ offers it only together with reject-publish."""
+"""Arguments for at-least-once dead-lettering, which RabbitMQ offers only together with reject-publish."""
 
 LOOKED_AT = 1_000_000
-"""Delivery limit of a queue whose messages operators get and requeue: RabbitMQ 4's default drops them after 20."""
+"""Delivery limit of the queue whose messages operators get and requeue: RabbitMQ 4's default would drop them after 20
+times.
+"""
 
 
 LONGEST_WORK_S = 7 * 24 * 3600
@@ -33,11 +35,11 @@ LONGEST_WORK_S = 7 * 24 * 3600
 configuration, 30 minutes by default."""
 
 MARKS_EXPIRY_S = 8 * 24 * 3600
-"""Longer than LONGEST_WORK_S, so that marks outlive the work; those that a crash leaves behind expire."""
+"""Longer than LONGEST_WORK_S, so that marks outlive the work; marks that remain after a crash expire."""
 
 
 def declare_shared(channel: Channel, retry_delays_s: Sequence[float]) -> None:
-    """The exchanges that every program publishes to, the dead queue and the retry queues."""
+    """Declare the exchanges that every program publishes to, the dead-letter queue and the retry queues."""
     _declare_exchange(channel, EXCHANGE)
     _declare_exchange(channel, REPLY_EXCHANGE)
     declare_dead(channel)
@@ -46,21 +48,21 @@ def declare_shared(channel: Channel, retry_delays_s: Sequence[float]) -> None:
 
 
 def declare_dead(channel: Channel) -> None:
-    """The exchange and the queue of parked messages."""
+    """Declare the exchange and the queue of parked messages."""
     _declare_exchange(channel, DEAD_EXCHANGE)
     _declare_durable(channel, DEAD_QUEUE, QUORUM | {"x-delivery-limit": LOOKED_AT})
     channel.queue_bind(DEAD_QUEUE, DEAD_EXCHANGE)
 
 
 def declare_deaths(channel: Channel, done: Callable[[object], None]) -> None:
-    """The exchange of marks (``rabbit.marks``); ``done`` is called when it exists."""
+    """Declare the exchange of marks (``rabbit.marks``); ``done`` is called when it exists."""
     channel.exchange_declare(DEATH_EXCHANGE, "topic", durable=True, callback=done)
 
 
 def declare_marks(channel: Channel, queue: str, counted: Callable[[int], None]) -> None:
-    """A queue of marks; ``counted`` gets their number once the queue is bound.
+    """Declare a queue of marks; ``counted`` gets the number of marks once the queue is bound.
 
-    Classic, because it is quickly declared and short-lived.
+    It is a classic queue, because it is declared quickly and lives only briefly.
     """
     found: list[int] = []
     channel.queue_declare(
@@ -73,7 +75,7 @@ def declare_marks(channel: Channel, queue: str, counted: Callable[[int], None]) 
 
 
 def declare_subscription(channel: Channel, subscription: Subscription, queue: str) -> None:
-    """``queue`` is ``subscription.queue``; for EVERYONE, a queue of this process."""
+    """Declare and bind ``queue``: ``subscription.queue`` or, for EVERYONE, a queue of this process."""
     _declare_exchange(channel, subscription.exchange)
     if subscription.sharing is Sharing.EVERYONE:
         channel.queue_declare(queue, exclusive=True, auto_delete=True, arguments=CLASSIC)
@@ -91,7 +93,7 @@ def declare_bindings(channel: Channel, subscription: Subscription, queue: str) -
 
 
 def declare_replies(channel: Channel, queue: str) -> None:
-    """A reply queue: it outlives a lost connection, and expires when its program does not return."""
+    """Declare a reply queue.  It survives a lost connection, and expires if its program does not return."""
     _declare_durable(channel, queue, QUORUM | {"x-expires": REPLY_QUEUE_EXPIRY_S * 1000})
     channel.queue_bind(queue, REPLY_EXCHANGE, queue)
 
@@ -109,7 +111,7 @@ def _arguments(subscription: Subscription) -> dict[str, object]:
 
 
 def _declare_retry(channel: Channel, delay_s: float) -> None:
-    """A queue without consumers: its messages expire into the queue that their routing key names."""
+    """Declare a queue without consumers: its messages expire into the queue that their routing key names."""
     name = retry_exchange(delay_s)
     expiry: dict[str, object] = {
         "x-message-ttl": round(delay_s * 1000),

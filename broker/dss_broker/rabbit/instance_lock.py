@@ -19,13 +19,13 @@ RESOURCE_LOCKED = 405
 RETRY_S = 2.0
 LOG_INTERVAL_S = 60.0
 STALE_CONNECTION_S = 3.0 * HEARTBEAT_S
-"""After this, RabbitMQ has closed a connection that was lost, by its missing heartbeats."""
+"""After this time, RabbitMQ has closed a lost connection because of its missing heartbeats."""
 
 
 class InstanceLock:
-    """Every method runs on the link's thread; ``problem`` may be read on any.
+    """The lock of one process.  Every method runs on the link's thread; ``problem`` may be read on any.
 
-    A process that held the lock before keeps working while its own lost connection still holds it.
+    A process that held the lock continues to work while its own lost connection still holds it.
     """
 
     def __init__(self, link: Link, program: str, instance: str) -> None:
@@ -58,7 +58,7 @@ class InstanceLock:
         channel.queue_declare(self._queue, exclusive=True, arguments=CLASSIC, callback=declared)
 
     def _declared(self, channel: Channel, _: object) -> None:
-        """The lock is held until the connection closes."""
+        """The exclusive queue is declared, so the lock is held until the connection closes."""
         channel.close()
         if self.problem:
             log.info("the name is free now", extra={"instance": self._instance})

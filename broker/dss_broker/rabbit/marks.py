@@ -30,7 +30,7 @@ ChannelAction = Callable[[Channel], None]
 
 
 class CannotCount(Exception):
-    """RabbitMQ refuses to count: the user has no right to, for instance."""
+    """RabbitMQ refuses to count, for instance because the user lacks the right."""
 
 
 class Marks:
@@ -50,7 +50,7 @@ class Marks:
         self._channel = None
 
     def count(self, queue: str, message_id: str, deaths: "Future[int]") -> None:
-        """``deaths`` gets the number of programs that died of the message, or CannotCount."""
+        """Count the marks: ``deaths`` gets the number of programs that died handling the message, or CannotCount."""
         if self._refused:
             deaths.set_exception(CannotCount(self._refused))
             return
@@ -63,7 +63,7 @@ class Marks:
         return self._publish_mark(death_queue(queue, message_id, "begun"))
 
     def end(self, queue: str, message_id: str) -> None:
-        """Mark that the program is alive."""
+        """Mark that the program has ended the handling alive."""
         self._publish_mark(death_queue(queue, message_id, "ended"))
 
     def forget(self, queue: str, message_id: str) -> None:

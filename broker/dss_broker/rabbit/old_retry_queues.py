@@ -1,6 +1,8 @@
-"""The retry queues of programs before 2026-11-29, named in seconds (``dss.retry.5s``): emptied, then deleted.
+"""Moves messages out of the retry queues of programs before 2026-11-29 (``dss.retry.5s``, named in seconds), then
+deletes these queues.
 
-One portal does it at a time, because a message that another one has in hand does not count as in the queue.
+Only one portal does this at a time, because RabbitMQ does not count a message that another one has received and not
+acknowledged.
 """
 
 import logging
@@ -20,10 +22,10 @@ log = logging.getLogger(__name__)
 
 OLD_DELAYS_S = (1, 5, 30, 120)
 LOCK = "dss.portal.old_retries"
-"""An exclusive queue of the connection that empties the old ones."""
+"""Exclusive queue of the connection that empties the old queues."""
 
 QUIET_S = 5.0
-"""An expired message is on its way out of a queue for less than this; the queue does not count it any more."""
+"""Longest time that an expired message is on its way to the next queue, while the old queue no longer counts it."""
 
 TRY_AGAIN_S = 30.0
 NOT_FOUND = 404
@@ -31,7 +33,7 @@ RESOURCE_LOCKED = 405
 
 
 def start_emptying(url: str) -> threading.Thread:
-    """Begin, and try again for as long as RabbitMQ is away; ends with the process."""
+    """Empty the old queues in a thread, which repeats this until it succeeds, and ends with the process."""
     thread = threading.Thread(target=_empty_all, args=(url,), name="old retry queues", daemon=True)
     thread.start()
     return thread
@@ -56,7 +58,7 @@ def _empty_all(url: str) -> None:
 
 
 def _empty(connection: BlockingConnection) -> bool:
-    """Empty and delete what there is of them.  False if another portal does it now."""
+    """Empty and delete the old queues that exist.  False if another portal is doing so."""
     found = [delay_s for delay_s in OLD_DELAYS_S if _is_there(connection, _old_name(delay_s))]
     if not found:
         return True
@@ -100,9 +102,9 @@ def _lock(connection: BlockingConnection) -> bool:
 
 
 def _move(connection: BlockingConnection, delay_s: int) -> int:
-    """Send each message on through the new queue of that delay; how many there were.
+    """Publish each message to the new queue with that delay, and return their number.
 
-    Acknowledged only when RabbitMQ has the copy, so a crash in between leaves it in both.
+    A message is acknowledged only after RabbitMQ has confirmed its copy; after a crash in between, both queues have it.
     """
     channel: BlockingChannel = connection.channel()
     channel.confirm_delivery()
@@ -121,5 +123,5 @@ def _move(connection: BlockingConnection, delay_s: int) -> int:
 
 
 def _without_counts(headers: dict[str, object]) -> dict[str, object]:
-    """RabbitMQ's own headers belong to the old queue."""
+    """``headers`` without RabbitMQ's own, which belong to the old queue."""
     return {name: value for name, value in headers.items() if not name.startswith("x-")}

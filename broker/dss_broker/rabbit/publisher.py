@@ -1,4 +1,4 @@
-"""Publishing with confirms: many messages in flight, each sent until the broker has it."""
+"""Publishes with confirms: many messages in flight, each repeated until the broker has confirmed it."""
 
 import logging
 import time
@@ -45,10 +45,10 @@ class Publication:
 
 
 class Publisher:
-    """One confirm channel.  ``send`` may be called from any thread, all else from the link's.
+    """Publishes on one confirm channel.  ``send`` may be called from any thread, the other methods on the link's.
 
-    RabbitMQ refuses a message by closing the channel, and does not name the message.  Then all messages that were in
-    flight are *suspects* and are published one at a time; the one at which the channel is closed again is refused.
+    RabbitMQ refuses a message by closing the channel, and does not name the message.  Then all messages in flight are
+    *suspects* and are published one at a time; the one at which the channel is closed again is refused.
     """
 
     def __init__(self, link: Link, on_channel: Callable[[Channel], None]) -> None:
@@ -193,7 +193,9 @@ class Publisher:
     def _returned(
         self, _: Channel, method: spec.Basic.Return, properties: BasicProperties, __: bytes
     ) -> None:
-        """The message reached no queue.  RabbitMQ returns it before it confirms it, in the order of publishing."""
+        """RabbitMQ has returned a message that reached no queue.  It returns a message before it confirms it, in the
+        order of publishing.
+        """
         sent = (properties.message_id, method.exchange, method.routing_key)
         for publication in self._in_flight.values():
             key = (publication.envelope.message_id, publication.exchange, publication.routing_key)

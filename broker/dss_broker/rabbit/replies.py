@@ -15,7 +15,8 @@ log = logging.getLogger(__name__)
 
 
 class Replies:
-    """Declares and consumes the reply queue on the publishing channel: so it exists before the request that names it.
+    """Declares and consumes the reply queue on the publishing channel, so that the queue exists before the request that
+    names it.
 
     Nothing is declared before the first request.  Every method runs on the link's thread.
     """
@@ -27,7 +28,7 @@ class Replies:
         self._wanted = False
 
     def want(self) -> None:
-        """A request is about to be published."""
+        """Declare the queue if necessary, because a request is about to be published."""
         first, self._wanted = not self._wanted, True
         if first and self._channel is not None and self._channel.is_open:
             self._subscribe(self._channel)

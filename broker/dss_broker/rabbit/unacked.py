@@ -13,7 +13,9 @@ from pika.channel import Channel  # type: ignore[import-untyped]
 from dss_broker.envelope import Envelope, ids
 
 REMEMBERED = 1000
-"""Handled messages whose acknowledgement may have been lost with the connection: RabbitMQ confirms none."""
+"""Number of handled messages to remember, because their acknowledgement may have been lost: RabbitMQ does not confirm
+acknowledgements.
+"""
 
 Key: TypeAlias = tuple[str, int]
 """Message id and attempt.  All deliveries of one piece of work have the same key."""
@@ -84,7 +86,7 @@ class UnackedMessages:
         return iter(list(self._by_key.values()))
 
     def add_redelivery(self, unacked: UnackedMessage) -> UnackedMessage | None:
-        """The earlier delivery of the same message, which now has this one's tags, too; None if there is none."""
+        """The earlier delivery of the same message, to which this one's tags are added; None if there is none."""
         known = self._by_key.get(unacked.key)
         if known is not None:
             known.deliveries += unacked.deliveries

@@ -1,1 +1,3 @@
-"""Reads a folder of DICOM files: tags first, geometry judged, then pixels.  Start reading at ``reading``."""
+"""Reads a folder of DICOM files: first the tags, then checks of the geometry, then the pixels.  Start reading at
+``reading``.
+"""

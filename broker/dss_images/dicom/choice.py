@@ -11,11 +11,10 @@ FEWEST_SLICES = 3
 
 
 def choose(found: Sequence[Series], word: str, name: str) -> tuple[Series, int]:
-    """The series, and the number of its phase, from 1; 0 if the user did not say.
+    """The chosen series, and the number of its phase, from 1; 0 if the user did not name a phase.
 
-    ``word`` is a number of the list, ``3.2`` for the second phase of series 3, a SeriesInstanceUID, or
-    "".  Then it is the CT or MR with the most slices, of those whose slices lie above each other.  Raises
-    DicomRefused.
+    ``word`` is a number of the list, ``3.2`` for the second phase of series 3, or a SeriesInstanceUID.  If it is "",
+    the CT or MR series with the most slices is chosen, of those whose slices are stacked.  Raises DicomRefused.
     """
     if not found:
         raise DicomRefused(f"There is no DICOM series in {name}.")
@@ -25,6 +24,7 @@ def choose(found: Sequence[Series], word: str, name: str) -> tuple[Series, int]:
 
 
 def listing(found: Sequence[Series]) -> str:
+    """The list of series for the user, one line each."""
     return "\n".join(series.line for series in found)
 
 

@@ -1,4 +1,4 @@
-"""Checks that no slice of a series is missing: by damaged files beside it, and by a DICOMDIR."""
+"""Checks that no slice of a series is missing, by damaged files beside it and by a DICOMDIR."""
 
 import re
 from collections.abc import Collection
@@ -14,9 +14,10 @@ from dss_images.dicom.slices import counted
 MOST_LISTED = 5
 _BEGINNING_BYTES = 132
 _LIKE_SIZE = 0.01
-"""Relative difference in size of uncompressed slices, whose texts differ in length."""
+"""Relative difference in size up to which uncompressed files may be slices of one series; their texts differ in length.
+"""
 _PACKED = {".gz", ".bz2", ".xz", ".zst", ".z"}
-"""Suffixes of slices that were packed one by one, which count as missing."""
+"""Suffixes of slices that were compressed one by one, which count as missing."""
 _CHOSEN = {"", *MODALITIES}
 
 
@@ -30,9 +31,9 @@ def require_complete(series: Series, folder: Folder) -> None:
 
 
 def require_choosable(folder: Folder) -> None:
-    """Raises DicomRefused if a file cannot be read that may be of a better series than those found.
+    """Raises DicomRefused if an unreadable file may belong to a better series than those found.
 
-    The user can choose a series nevertheless.
+    Then the user can still name a series.
     """
     known = {series.key.uid for series in folder.series}
     broken = [d for d in folder.damaged if d.series_uid not in known and d.modality in _CHOSEN]
@@ -56,7 +57,9 @@ def _why_damaged(broken: list[Damaged]) -> str:
 
 
 def _require_names(series: Series, foreign: Collection[File]) -> None:
-    """Raises DicomRefused for a file that is no DICOM but is named like a slice beside it: it may be the rest of one."""
+    """Raises DicomRefused for a file that is not DICOM but has a name like a slice beside it: it may be a damaged
+    slice.
+    """
     like = {(h.file.folder, pattern) for h in series.headers for pattern in _patterns(h.file.name)}
     kinds = {(h.file.folder, _suffix(h.file.name)) for h in series.headers}
     sizes = {h.file.path.stat().st_size for h in series.headers} if foreign else set()
@@ -77,7 +80,7 @@ def _require_names(series: Series, foreign: Collection[File]) -> None:
 
 
 def _suffix(name: str) -> str:
-    """Empty for a name that ends in a number, as after the last dot of a UID."""
+    """The suffix of a file name; "" if it is a number, as the last part of a UID is."""
     suffix = PurePosixPath(name.lower()).suffix
     return "" if suffix[1:].isdigit() else suffix
 
@@ -94,7 +97,7 @@ def _is_rest(file: File, sizes: Collection[int]) -> bool:
 
 
 def _patterns(name: str) -> set[str]:
-    """The name with its digits left out, and its suffix if that is one of DICOM's."""
+    """Patterns of a name: with its numbers replaced by ``#``, and its suffix if that is one of DICOM's."""
     path = PurePosixPath(name.lower())
     if path.suffix in _PACKED:
         path = path.with_suffix("")

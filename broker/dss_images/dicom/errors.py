@@ -1,10 +1,11 @@
-"""Why a DICOM folder is not read."""
+"""The error of a DICOM folder that cannot be used."""
 
 from dss_images.errors import ImageRefused
 
 
 class DicomRefused(ImageRefused):
-    """The text names slices by InstanceNumber and place, and files where they have no number.
+    """The folder cannot be used.  The text names slices by InstanceNumber and position, and files if they have no
+    number.
 
     It is for the user who has the folder.
     """

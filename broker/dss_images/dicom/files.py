@@ -1,4 +1,4 @@
-"""The files of a folder, a zip archive or a DICOMDIR, whatever their names."""
+"""Lists the files of a folder, a zip archive or a DICOMDIR, whatever their names."""
 
 import os
 import shutil
@@ -15,22 +15,22 @@ from dss_images.dicom.errors import DicomRefused
 
 MOST_FILES = 200_000
 MOST_UNPACKED_BYTES = 16 * 2**30
-"""Of an archive.  The largest CT series have some 2 GB."""
+"""Limit for an archive.  The largest CT series have some 2 GB."""
 
 _KEPT_FREE = 0.1
-"""The share of the disk that unpacking leaves."""
+"""Fraction of the disk that unpacking leaves free."""
 
 _CHUNK_BYTES = 1 << 20
 _MAC_COPIES = "__MACOSX/"
 _DEEPEST = 3
-"""Archives in each other: enough for a disc that was packed, not for one that contains itself."""
+"""Most levels of archives inside archives; the limit stops an archive that contains itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """``name`` is how a sentence calls it; ``folder`` is the same for files that lie side by side.
+    """A file.  ``name`` is its name in sentences; ``folder`` is equal for files in the same folder.
 
-    ``trouble`` says why it cannot be opened, or is "".
+    ``trouble`` says why it cannot be opened; "" if it can.
     """
 
     path: Path
@@ -70,7 +70,7 @@ def _listed(source: Path, unpacked: Path) -> Iterator[File]:
 
 
 def _walk(top: Path) -> Iterator[File]:
-    """In the order of names.  A folder or file that several links lead to comes once."""
+    """Files below ``top`` in the order of their names.  A folder or file to which several links lead is listed once."""
     seen: set[tuple[int, int]] = set()
     waiting = [top]
     while waiting:
@@ -108,7 +108,7 @@ def _is_new(path: Path, seen: set[tuple[int, int]]) -> bool:
 
 
 def _may_be_read(path: Path) -> bool:
-    """No socket, pipe or device, which could wait for ever."""
+    """False for a socket, pipe or device, whose reading could block for ever."""
     return path.is_file() or (path.is_symlink() and not path.exists())
 
 
@@ -121,7 +121,9 @@ def _file(path: Path, top: Path) -> File:
 
 
 def _unpack(archive: File, target: Path, depth: int = 1) -> Iterator[File]:
-    """Under numbers, since names in an archive could lead anywhere; archives in it, too.  Raises DicomRefused."""
+    """Unpack an archive, and archives inside it, under numbers instead of names, because names could lead out of
+    ``target``.  Raises DicomRefused.
+    """
     if depth > _DEEPEST:
         raise DicomRefused(
             f"The archive {archive.name} lies in {_DEEPEST} others, one in the other; unpack them first."
@@ -170,7 +172,7 @@ def _require_room(archive: File, members: list[zipfile.ZipInfo], target: Path) -
 
 
 def _copy(opened: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, left: int) -> int:
-    """The bytes written; never more than the archive announced, nor than are left."""
+    """Unpack one file and return its size; at most what the archive announced, and at most ``left`` bytes."""
     written = 0
     with opened.open(member) as packed, path.open("xb") as file:
         while part := packed.read(_CHUNK_BYTES):

@@ -1,4 +1,4 @@
-"""Makes slices from the tags of a file: one, or one for each frame."""
+"""Makes slices from the tags of a file: one slice, or one for each frame."""
 
 import math
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _GROUPS = {
     "AcquisitionNumber": ("FrameContentSequence", "FrameAcquisitionNumber"),
     "AcquisitionTime": ("FrameContentSequence", "FrameAcquisitionDateTime"),
 }
-"""Where an enhanced file keeps, for each frame, what a plain file has at its top."""
+"""Functional groups in which an enhanced file has, for each frame, what a plain file has at its top level."""
 
 _STEP_TAGS = ("SpacingBetweenSlices", "SliceThickness")
 
@@ -42,7 +42,7 @@ def slices_of(file: File, tags: Tags, pixels: Pixels) -> tuple[tuple[Slice, ...]
 
 
 def _whole(file: File, tags: Tags, pixels: Pixels) -> Slice:
-    """What the top of the file says, which is all there is about a file of one slice."""
+    """A slice from the tags at the top level of the file, which are all tags of a file with one slice."""
     numbers = tags.numbers("InstanceNumber")
     tilt = tags.numbers("GantryDetectorTilt")
     return Slice(
@@ -71,7 +71,7 @@ def _vector(data: Dataset, keyword: str, length: int) -> Vector | None:
 
 
 def _rescale(data: Dataset, keyword: str, missing: float) -> float:
-    """NaN for a tag that is not a number: it is refused later, with the slice's name."""
+    """The value of a tag; NaN if it is not a number.  The slice is then refused later, by its name."""
     if not text_of(data, keyword):
         return missing
     numbers = numbers_of(data, keyword)
@@ -112,9 +112,9 @@ def _frame(whole: Slice, index: int, own: Dataset, shared: Dataset) -> Slice:
 
 
 def _stacked(whole: Slice, tags: Tags, frames: int) -> tuple[tuple[Slice, ...], tuple[Note, ...]]:
-    """Frames of a file with one position for all of them: one behind the other, if a tag tells the step.
+    """Slices of a file with one position for all frames: stacked along the normal, if a tag has the step.
 
-    As RT Dose and nuclear medicine do.  Frames that follow each other in time keep no position.
+    RT Dose and nuclear medicine store frames so.  Frames that follow each other in time get no position.
     """
     offsets, tag = _offsets_mm(tags, frames)
     if whole.position_mm is None or whole.orientation is None or not offsets:
@@ -131,7 +131,9 @@ def _stacked(whole: Slice, tags: Tags, frames: int) -> tuple[tuple[Slice, ...], 
 
 
 def _offsets_mm(tags: Tags, frames: int) -> tuple[Sequence[float], str]:
-    """Along the normal from the first frame; () if no tag tells."""
+    """Offsets of the frames along the normal from the first one, with the tag that has them; () and "" without such a
+    tag.
+    """
     pointer = tags.data.get("FrameIncrementPointer")
     if pointer is not None and any(word in str(pointer) for word in ("0018,1063", "0018,1065")):
         return (), ""

@@ -24,13 +24,15 @@ _MODALITIES = {
     "1.2.840.10008.5.1.4.1.1.130": "PT",
     "1.2.840.10008.5.1.4.1.1.20": "NM",
 }
-"""Of classes that always have pixels."""
+"""Modality by SOP class, for classes that always have pixels."""
 
 _WITHOUT_PIXELS = {"RTSTRUCT", "RTPLAN", "RTRECORD", "SR", "PR", "KO", "REG", "DOC", "FID", "PLAN"}
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _MOST_DESCRIBED = 64
-"""Characters, as in the standard; in one line, so that none can pass for another of a list."""
+"""Characters of a description, as in the standard; it is kept in one line, so that it cannot pass for another line of a
+list.
+"""
 
 _DIRECTORY = "1.2.840.10008.1.3.10"
 
@@ -63,8 +65,9 @@ class Header:
 
 @dataclass(frozen=True, kw_only=True)
 class Other:
-    """DICOM without an image: a structure set, a report, a directory.  ``listing`` is what a directory
-    names: the UID of a series, and of an instance.
+    """A DICOM file without an image: a structure set, a report, a directory.
+
+    ``listing`` has what a directory names: for each image the UID of its series, its own UID, and its InstanceNumber.
     """
 
     kind: str
@@ -73,7 +76,7 @@ class Other:
 
 @dataclass(frozen=True, kw_only=True)
 class Damaged:
-    """``series_uid`` and ``modality`` are "" if they cannot be read any more."""
+    """A damaged DICOM file.  ``series_uid`` and ``modality`` are "" if they cannot be read."""
 
     file: File
     why: str
@@ -89,6 +92,7 @@ class Foreign:
 
 
 def read_header(file: File) -> Header | Other | Damaged | Foreign:
+    """Read and classify one file."""
     if file.trouble:
         return Foreign(file=file)
     try:
@@ -119,7 +123,7 @@ def _without_pixels(file: File, tags: Tags) -> Other | Damaged:
 
 
 def _word(text: str) -> str:
-    """A modality, which goes into notes: nothing longer, and no name."""
+    """A modality, for notes; "" for text that is longer or may be a name."""
     return text if re.fullmatch("[A-Z0-9]{1,16}", text) else ""
 
 
@@ -166,7 +170,9 @@ def _image(file: File, tags: Tags, element: PixelElement) -> Header | Damaged:
 
 
 def _has_room(pixels: Pixels, needed: int, fragments: int) -> bool:
-    """``needed`` are bytes, of one value in each pixel.  Asked before anything is made for each frame."""
+    """True if the file can have the pixels of all frames.  ``needed`` is their size in bytes, with one value per pixel;
+    it is checked before memory is allocated for each frame.
+    """
     if pixels.length is None:
         return pixels.frames <= fragments
     if pixels.samples > 1:

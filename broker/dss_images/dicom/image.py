@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types; it is imported where it is used, because it takes a second to load)
-"""Makes the image of a plan, plane by plane, so that it is in memory once."""
+"""Builds the image of a plan plane by plane, so that it is in memory only once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 _PASTED_BYTES = 16 * 2**20
 _STEP_DIGITS = 9
-"""3 mm are 3 mm, not 2.9999999999999996."""
+"""Decimals of the slice step, so that 3 mm do not become 2.9999999999999996."""
 
 _COARSE = 200.0
-"""A range of values in which rounding to integers would be seen."""
+"""Range of values below which rounding interpolated values to integers would be visible."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """Of the image: voxels (x, y, z), millimetres, LPS; the directions are the columns of ``axes``."""
+    """The grid of the image: size in voxels (x, y, z), millimetres, LPS; the directions are the columns of ``axes``."""
 
     size: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
@@ -41,7 +41,9 @@ class Grid:
 
 
 def grid_of(plan: Plan) -> Grid:
-    """Raises DicomRefused if the slices would have to be moved too far, or make no volume of a possible size."""
+    """The grid of a plan.  Raises DicomRefused if the slices would have to be moved too far, or if the image's size is
+    impossible.
+    """
     grid = _grid_of(plan)
     try:
         require_extent(grid.size, grid.spacing_mm, value_type(plan.stack.slices).itemsize)
@@ -73,7 +75,7 @@ def _grid(stack: Stack, size: tuple[int, int, int], step_mm: float, corner: Arra
 
 
 def build(plan: Plan, progress: Progress) -> "tuple[sitk.Image, tuple[Note, ...]]":
-    """The image and what is to be said about it beyond the plan's notes.  Raises DicomRefused."""
+    """The image, with notes that go beyond the plan's.  Raises DicomRefused."""
     grid = grid_of(plan)
     if plan.steps is not None:
         kind = value_type(plan.stack.slices)

@@ -6,7 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """A sentence for the ticket's log.  Names no patient, file or text of the series."""
+    """A sentence for the ticket's log.  It contains no patient's name, file name or text of the series."""
 
     text: str
     level: Literal["info", "warning"] = "info"

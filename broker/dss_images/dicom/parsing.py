@@ -18,7 +18,7 @@ IMPLICIT = "1.2.840.10008.1.2"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
 MOST_INFLATED_BYTES = 4 * 2**30
-"""Of a deflated data set; no file of one slice or of 500 is larger."""
+"""Limit for a deflated data set; no file with one slice, or with 500, is larger."""
 
 _PREAMBLE_BYTES = 128
 _MAGIC = b"DICM"
@@ -26,7 +26,7 @@ _BINARY = {"US", "SS", "UL", "SL", "FL", "FD"}
 _UNDEFINED = 0xFFFFFFFF
 PIXEL_DATA = 0x7FE00010
 _PIXELS = {0x7FE00008, 0x7FE00009, PIXEL_DATA}
-"""The first two are floating-point numbers."""
+"""Tags of pixel data; the first two are floating-point data."""
 MARKS = (
     "TemporalPositionIdentifier",
     "NominalPercentageOfCardiacPhase",
@@ -44,7 +44,7 @@ MARKS = (
     "AcquisitionTime",
     "ContentTime",
 )
-"""Tags that may tell the phases of a series apart, the clearest first."""
+"""Tags that may distinguish the phases of a series, the most reliable first."""
 
 _WANTED = (
     *MARKS,
@@ -99,8 +99,8 @@ class PixelElement:
 
 @dataclass(frozen=True, kw_only=True)
 class Tags:
-    """``whole`` is False if the file ends before its last element does.  ``fragments`` are the pieces of
-    encapsulated pixels.
+    """The parsed tags.  ``whole`` is False if the file ends within its last element.  ``fragments`` is the number of
+    pieces of encapsulated pixels.
     """
 
     data: Dataset
@@ -111,11 +111,11 @@ class Tags:
     fragments: int = 0
 
     def text(self, keyword: str) -> str:
-        """The value as it stands in the file, without blanks; "" if there is none."""
+        """The value as stored in the file, without blanks; "" if there is none."""
         return text_of(self.data, keyword)
 
     def decoded(self, keyword: str) -> str:
-        """The text in the file's own character set; as it stands there if that is not to be had."""
+        """The text in the file's own character set; as stored, if it cannot be decoded."""
         try:
             return str(self.data.get(keyword, "")).strip()
         except (ValueError, LookupError):
@@ -125,12 +125,12 @@ class Tags:
         return numbers_of(self.data, keyword)
 
     def is_complete(self, keyword: str) -> bool:
-        """True if the element exists and is not cut off."""
+        """True if the element exists and is not truncated."""
         raw = self.data.get_item(keyword)
         return raw is not None and len(raw.value or b"") == getattr(raw, "length", -1)
 
     def count(self, keyword: str, missing: int) -> int:
-        """Value of an unsigned short; ``missing`` if it is absent."""
+        """Value of an unsigned short; ``missing`` if there is none."""
         raw = self.data.get_item(keyword)
         value = raw.value if raw is not None else None
         if isinstance(value, bytes) and len(value) >= 2:
@@ -149,7 +149,9 @@ def looks_like_dicom(path: Path) -> bool:
 
 
 def parse(path: Path) -> Tags | Unparsed:
-    """``foreign`` is no DICOM file, ``damaged`` one whose tags cannot be read.  Raises OSError."""
+    """Read the tags of a file.  Returns ``foreign`` for a file that is not DICOM, ``damaged`` for one whose tags cannot
+    be read.  Raises OSError.
+    """
     with path.open("rb") as file:
         head = file.read(_PREAMBLE_BYTES + len(_MAGIC))
         if head[_PREAMBLE_BYTES:] != _MAGIC:
@@ -163,7 +165,7 @@ def parse(path: Path) -> Tags | Unparsed:
 
 
 def _begins_like_a_data_set(head: bytes) -> bool:
-    """Old files have no preamble: their first element is one of the first of the group 0002 or 0008."""
+    """True if the first element is in group 0002 or 0008: old files have no preamble."""
     if len(head) < 8:
         return False
     group, element = struct.unpack("<HH", head[:4])
@@ -200,7 +202,7 @@ def _parsed(file: BinaryIO, size: int) -> Tags:
 
 
 class _Watch:
-    """Follows pydicom through the elements, since it does not tell where a file that is cut ends."""
+    """Records pydicom's progress through the elements, because pydicom does not say where a truncated file ends."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -208,7 +210,7 @@ class _Watch:
         self.pixels: PixelElement | None = None
 
     def look(self, tag: BaseTag, vr: str | None, length: int) -> bool:
-        """True at the pixel data, where reading stops."""
+        """True at the pixel data, where reading must stop."""
         offset = self._file.tell()
         if tag in _PIXELS:
             known = None if length == _UNDEFINED else length
@@ -219,14 +221,14 @@ class _Watch:
 
 
 def _guess(file: BinaryIO) -> str:
-    """The transfer syntax of a file that names none, as its first element looks."""
+    """The transfer syntax of a file that names none, judged by its first element."""
     start = file.read(6)
     file.seek(-len(start), 1)
     return "1.2.840.10008.1.2.1" if start[4:6].isalpha() and start[4:6].isupper() else IMPLICIT
 
 
 def inflate(packed: bytes) -> bytes:
-    """Raises zlib.error if it is damaged, cut off, or grows beyond MOST_INFLATED_BYTES."""
+    """Decompress ``packed``.  Raises zlib.error if it is damaged, truncated, or larger than MOST_INFLATED_BYTES."""
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
     data = engine.decompress(packed, MOST_INFLATED_BYTES)
     if not engine.eof:
@@ -252,7 +254,7 @@ def _pieces(file: BinaryIO, pixels: PixelElement, size: int) -> int | None:
 
 
 def text_of(data: Dataset, keyword: str) -> str:
-    """The element's text as in the file; a backslash separates several values."""
+    """The element's text as stored; a backslash separates several values."""
     found = data.get_item(keyword)
     value = found.value if found is not None else None
     if isinstance(value, bytes) and _BINARY & {found.VR, dictionary_VR(keyword)}:

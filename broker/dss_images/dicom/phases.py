@@ -1,4 +1,4 @@
-"""Separates slices at the same place: copies of each other, or phases (of time, echo or energy)."""
+"""Separates slices at the same position: copies of each other, or phases (of time, echo or energy)."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ _SAME_END = 1.5
 _MOST_TOLD = 4
 
 _SAME_PLACE = 0.1
-"""Slices that are nearer to each other than this share of the median step are at one place."""
+"""Slices that are closer to each other than this fraction of the median step are at one place."""
 
 
 def places_of(stack: Stack) -> list[list[int]]:
@@ -130,9 +130,9 @@ def interleaved(slices: Sequence[Slice]) -> tuple[list[list[Slice]], str]:
 
 
 def require_alike(groups: Sequence[Sequence[Slice]], mark: str) -> None:
-    """Raises DicomRefused, naming slices, if the phases do not begin at one place and end at one place.
+    """Raises DicomRefused, naming slices, unless all phases begin at one place and end at one place.
 
-    These are parts of the patient, not phases, and the first one may be the smallest.
+    Otherwise they are parts of the patient, not phases, and the first one may be the smallest.
     """
     stacks = [stack_of(group) for group in groups]
     ends = np.array([[s.slices[0].position_mm, s.slices[-1].position_mm] for s in stacks])

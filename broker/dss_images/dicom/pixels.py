@@ -1,10 +1,10 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types; it is imported where it is used, because it takes a second to load)
-"""The values of a slice: what its file stores, times the slope, plus the intercept.
+"""The values of a slice: the stored values times the slope, plus the intercept.
 
-Uncompressed values are taken as they lie in the file.  Compressed ones are unpacked by SimpleITK (GDCM), from
-a file that holds nothing but them: with the tags of the original it inverts MONOCHROME1, takes a slope of 0
-for 1, and gives all frames the slope of one of them.
+Uncompressed values are read directly from the file.  Compressed ones are decompressed by SimpleITK (GDCM), from a file
+that contains only them: with the tags of the original, GDCM inverts MONOCHROME1, takes a slope of 0 for 1, and gives
+all frames the slope of one of them.
 """
 
 import tempfile
@@ -44,7 +44,7 @@ _DATA_SET_AT = 132
 
 
 def require_readable(one: Slice) -> None:
-    """Raises DicomRefused for pixels that are no single numbers in a form that can be read."""
+    """Raises DicomRefused unless the pixels are single integers in a readable encoding."""
     pixels = one.pixels
     if pixels.samples != 1 or not pixels.photometric.startswith("MONOCHROME"):
         raise DicomRefused(
@@ -98,7 +98,7 @@ def _ends(one: Slice) -> tuple[float, float]:
 
 
 def values_of(one: Slice, kind: np.dtype[np.generic] | None = None) -> Array:
-    """(rows, columns), of ``kind``, by default the smallest type.  Raises DicomRefused."""
+    """The values (rows, columns) as ``kind``, by default the smallest type.  Raises DicomRefused."""
     kind = kind or value_type([one])
     stored = stored_values(one)
     if one.slope == 1 and one.intercept == 0:
@@ -111,7 +111,7 @@ def values_of(one: Slice, kind: np.dtype[np.generic] | None = None) -> Array:
 
 
 def stored_values(one: Slice) -> Array:
-    """(rows, columns), integers as they stand in the file.  Raises DicomRefused."""
+    """The stored integers (rows, columns), without slope and intercept.  Raises DicomRefused."""
     require_readable(one)
     try:
         values = _unpacked(one) if one.pixels.syntax in _PACKED else _native(one)
@@ -149,7 +149,7 @@ def _bytes(path: Path, pixels: Pixels, offset: int, size: int) -> bytes:
 
 @lru_cache(maxsize=1)
 def _inflated(path: Path, _changed_ns: int) -> bytes:
-    """The data set of a deflated file; kept for the next frame of it, until the file changes."""
+    """The data set of a deflated file; cached for its next frame, until the file changes."""
     with path.open("rb") as file:
         file.seek(_DATA_SET_AT)
         read_dataset(file, False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
@@ -157,7 +157,7 @@ def _inflated(path: Path, _changed_ns: int) -> bytes:
 
 
 def _cleaned(flat: "npt.NDArray[np.unsignedinteger]", pixels: Pixels) -> Array:
-    """Without the bits outside those that are stored, and with the sign of its highest."""
+    """The values without bits outside the stored ones, with the sign of the highest stored bit."""
     allocated, stored, high = pixels.bits
     above, below = allocated - 1 - high, high + 1 - stored
     signed = flat.view(flat.dtype.str.replace("u", "i")) if pixels.signed else flat
@@ -187,7 +187,7 @@ def _unpacked(one: Slice) -> Array:
 
 
 def _write_frame(path: Path, one: Slice, packed: bytes) -> None:
-    """A file of one slice with the pixels alone, so that nothing is done to what is stored."""
+    """Write a DICOM file with one frame and no further tags, so that the decoder does not change its values."""
     meta, data = FileMetaDataset(), Dataset()
     meta.TransferSyntaxUID = UID(one.pixels.syntax)
     meta.MediaStorageSOPClassUID = data.SOPClassUID = CTImageStorage

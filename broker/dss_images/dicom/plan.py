@@ -34,10 +34,12 @@ from dss_images.dicom.stack import (
 _SAME_DIRECTION = 1e-3
 _FEW = 3
 _SMALL_SHARE = 0.2
-"""At most so many slices of another orientation, or this share of all, are localizers even without a tag."""
+"""Slices of another orientation count as localizers, even without the tag, if they are at most _FEW or at most this
+fraction of all.
+"""
 
 _ALONG = 0.7
-"""Cosine between the normals of two slices, above which one is no localizer of the other."""
+"""Cosine between the normals of two slices above which neither is a localizer for the other."""
 
 _MOST_PARTS = 9
 
@@ -46,7 +48,7 @@ _TILTED_DEGREES = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """``steps`` is None if the slices have to be resampled to be evenly spaced and upright."""
+    """How to build an image.  ``steps`` is None if the slices must be resampled to be evenly spaced and perpendicular."""
 
     stack: Stack
     steps: Steps | None
@@ -145,7 +147,9 @@ def _of_part(
     turned: Sequence[Slice],
     notes: list[Note],
 ) -> list[Slice]:
-    """Raises DicomRefused, naming slices, if the user has not said which of several orientations is meant."""
+    """The slices of the orientation ``part``.  Raises DicomRefused, naming slices, if the user has not chosen one of
+    several orientations.
+    """
     if len(parts) > 1 and 0 < part <= len(parts):
         count = counted(len(parts[part - 1]), "slice")
         text = f"The series holds {len(parts)} orientations; part {part} was taken, {count}."
@@ -163,7 +167,7 @@ def _of_part(
 
 
 def _is_along(one: Slice, other: Slice) -> bool:
-    """True if it is parallel to ``other``; a localizer is not."""
+    """True if ``one`` is nearly parallel to ``other``, which a localizer is not."""
     normals = [
         np.cross(s.orientation[:3], s.orientation[3:]) for s in (one, other) if s.orientation
     ]
@@ -176,7 +180,7 @@ def _left_out(localizers: Sequence[Slice], level: Literal["info", "warning"]) ->
 
 
 def _numbers(slices: Sequence[Slice]) -> str:
-    """For a note, which leaves file names out."""
+    """The InstanceNumbers for a note, which must not contain file names."""
     known = [str(one.number) for one in slices if one.number is not None]
     return f"InstanceNumber {', '.join(known[:6])}" if known else "without InstanceNumber"
 
@@ -207,7 +211,7 @@ def _require_one(
 
 
 def _spacing(one: Slice) -> tuple[float, ...]:
-    """Less digits than writers differ in."""
+    """The spacing, rounded to the digits in which different writers agree."""
     return tuple(round(mm, 4) for mm in one.spacing_mm or ())
 
 

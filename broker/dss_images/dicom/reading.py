@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Volume:
-    """The image of ``series``, in LPS, upright and evenly spaced, and what was done to it."""
+    """The image of ``series``, in LPS, perpendicular and evenly spaced, with notes on its conversion."""
 
     image: "sitk.Image"
     series: Series
@@ -36,7 +36,7 @@ class Volume:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """One series: a sentence about its image, or why there is none."""
+    """The judgement on one series: a sentence about its image, or about why there is none."""
 
     series: Series
     sentence: str
@@ -46,7 +46,7 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """``choice`` says which series is taken if the user names none, or why none is."""
+    """All series of a source.  ``choice`` says which series is used if the user names none, or why none is."""
 
     verdicts: tuple[Verdict, ...]
     choice: str
@@ -58,9 +58,10 @@ def is_dicom(source: Path) -> bool:
 
 
 def read(source: Path, series: str = "", progress: Progress = lambda _: None) -> Volume:
-    """The image of the series that ``series`` names (see ``choice.choose``), else the one that its rule takes.
+    """The image of the series that ``series`` names (see ``choice.choose``), or else of the series that its rule
+    chooses.
 
-    ``progress`` hears of the tags in its first half and of the pixels in its second.  Raises DicomRefused.
+    ``progress`` is called for the tags in its first half, and for the pixels in its second.  Raises DicomRefused.
     """
     with files_of(source) as files, _without_warnings():
         folder = scan(files, lambda share: progress(share / 2))
@@ -71,7 +72,7 @@ def read(source: Path, series: str = "", progress: Progress = lambda _: None) ->
 
 
 def survey(source: Path, progress: Progress = lambda _: None) -> Survey:
-    """Every series of ``source``, judged by its tags.  Raises DicomRefused if it cannot be looked through."""
+    """Every series of ``source``, judged by its tags.  Raises DicomRefused if the source cannot be read."""
     with files_of(source) as files, _without_warnings():
         folder = scan(files, progress)
         try:
@@ -85,7 +86,7 @@ def survey(source: Path, progress: Progress = lambda _: None) -> Survey:
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Of pydicom, about odd values in any file of the folder; what matters of them is refused or noted."""
+    """Suppress pydicom's warnings about odd values in any file; those that matter are refused or noted."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -132,14 +133,14 @@ def _planned(folder: Folder, series: Series, phase: int) -> tuple[Plan, tuple[No
 
 
 def _with_telling_numbers(slices: list[Slice]) -> list[Slice]:
-    """Without InstanceNumbers if all are the same: files are then named instead."""
+    """The slices, without InstanceNumbers if all have the same: then sentences name their files instead."""
     if len(slices) > 1 and len({one.number for one in slices}) == 1:
         return [replace(one, number=None) for one in slices]
     return slices
 
 
 def _what(folder: Folder, series: Series) -> Note:
-    """Which series, and what else the folder holds."""
+    """A note that says which series was used, and what else the folder contains."""
     text = (
         f"DICOM series {series.number} ({series.modality}) of {counted(len(series.slices), 'slice')}, "
         "sorted by position."
@@ -162,7 +163,7 @@ def _what(folder: Folder, series: Series) -> Note:
 
 
 def _doubts(series: Series) -> list[Note]:
-    """What hints at slices that are missing where no gap shows it: at an end, or every second one."""
+    """Notes on signs of missing slices that leave no gap: at an end, or every second slice."""
     numbers = [one.number for one in series.slices if one.number is not None]
     expected = max(header.expected for header in series.headers)
     if expected > len(series.slices):

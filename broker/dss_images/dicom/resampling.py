@@ -1,9 +1,9 @@
-"""Resamples tilted, shifted or unevenly spaced slices to one even, perpendicular stack, by linear interpolation.
+"""Resamples tilted, shifted or unevenly spaced slices to an evenly spaced perpendicular stack, by linear interpolation.
 
-The new grid keeps the directions of the slices and the size of their pixels.  It begins at the first slice and
-ends at the last, and is wide enough to contain every slice.  Values are interpolated linearly within a slice and
-between two slices, and are extrapolated up to half a pixel beyond the centre of the outermost pixel.  What no slice
-covers gets the smallest value of the series.
+The new grid keeps the directions of the slices and the size of their pixels.  It begins at the first slice and ends at
+the last, and is wide enough to contain every slice.  Values are interpolated linearly within a slice and between two
+slices, and are extrapolated up to half a pixel beyond the centre of the outermost pixel.  Voxels outside all slices get
+the smallest value of the series.
 """
 
 import math
@@ -19,7 +19,7 @@ from dss_images.dicom.stack import TOLERANCE_MM, Array, Stack, is_evenly_tilted
 
 _MOST_WIDENED = 4.0
 _EVEN_SHARE = 0.25
-"""If no slice is further than this share of a step from even positions, the number of slices stays the same."""
+"""If no slice is further than this fraction of a step from even positions, the number of slices stays the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +66,10 @@ def _planes(stack: Stack) -> Array:
 def planes(
     stack: Stack, grid: NewGrid, values: Callable[[Slice], npt.NDArray[np.generic]], outside: float
 ) -> Iterator[Array]:
-    """The new planes (rows, columns), in order; ``outside`` fills what no slice covers.
+    """The new planes (rows, columns), in order; ``outside`` is the value outside all slices.
 
-    A tilted stack is interpolated along its own axis, which keeps its sides straight; slices that are shifted
-    otherwise are interpolated along the normal.
+    A tilted stack is interpolated along its own axis, which keeps its sides straight; slices that are shifted otherwise
+    are interpolated along the normal.
     """
     tilted = is_evenly_tilted(stack)
     held: dict[int, Array] = {}

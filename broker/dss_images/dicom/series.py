@@ -1,4 +1,4 @@
-"""Groups the files of a folder into series, and keeps those that belong to none."""
+"""Groups the files of a folder into series, and keeps the files that belong to none."""
 
 import re
 from collections import Counter
@@ -13,7 +13,7 @@ from dss_images.dicom.header import Damaged, Foreign, Header, Other, SeriesKey, 
 from dss_images.dicom.slices import Slice, Vector, counted
 
 Progress = Callable[[float], None]
-"""Called with the share that is done, 0 to 1."""
+"""Called with the fraction that is done, 0 to 1."""
 
 _APPLE_DOUBLE = b"\x00\x05\x16\x07"
 _AXES = {0: "sagittal", 1: "coronal", 2: "axial"}
@@ -22,7 +22,9 @@ _NEARLY = 0.99
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """``number`` is what the user calls it by: the SeriesNumber if that is different for each."""
+    """The files of one series.  ``number`` is its number for the user: the SeriesNumber if each series has a different
+    one.
+    """
 
     number: int
     key: SeriesKey
@@ -46,9 +48,9 @@ class Series:
 
     @property
     def places(self) -> int:
-        """At how many places slices of one orientation lie, with one value in each pixel.
+        """Number of positions of slices that have one orientation and one value in each pixel.
 
-        Few of screen captures, of views of a model that turns, and of slices repeated at one place.
+        It is small for screen captures, views of a rotating model, and slices that are repeated at one place.
         """
         places: dict[Vector, set[float]] = {}
         for one in self.slices:
@@ -60,19 +62,19 @@ class Series:
 
     @property
     def phases(self) -> int:
-        """How often the same position occurs, at most."""
+        """Largest number of slices at one position."""
         places = Counter(one.position_mm for one in self.slices if one.position_mm)
         return max(places.values(), default=1)
 
     @property
     def orientation(self) -> str:
-        """Of the most slices."""
+        """Orientation of most slices, in words."""
         seen = Counter(orientation_name(one) for one in self.slices)
         return seen.most_common(1)[0][0]
 
     @property
     def line(self) -> str:
-        """For a list."""
+        """The series as a line of a list."""
         first = self.slices[0]
         parts = [
             f"{self.number:>4}  {self.modality:<7}  {counted(len(self.slices), 'slice'):>10}",
@@ -88,7 +90,7 @@ class Series:
 
 @dataclass(frozen=True, kw_only=True)
 class Folder:
-    """What was found; ``others`` are modalities of DICOM files without an image."""
+    """The files of a folder by kind; ``others`` are DICOM files without an image."""
 
     series: tuple[Series, ...]
     others: tuple[Other, ...]
@@ -97,6 +99,7 @@ class Folder:
 
 
 def orientation_name(one: Slice) -> str:
+    """The slice's orientation in words, such as "axial" or "oblique axial"."""
     if one.orientation is None:
         return "no orientation"
     normal = np.abs(np.cross(one.orientation[:3], one.orientation[3:]))

@@ -1,4 +1,4 @@
-"""A slice: one frame of a DICOM file, with its geometry and the place of its pixels."""
+"""A slice: one frame of a DICOM file, with its geometry and the location of its pixels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from pathlib import Path
 Vector = tuple[float, ...]
 
 MOST_NAMED = 6
-"""More slices than these are counted, not named."""
+"""If there are more slices than this, a sentence gives their number instead of their names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,4 +83,5 @@ def named(slices: Sequence[Slice], places_mm: Sequence[float] | None = None) -> 
 
 
 def counted(count: int, noun: str) -> str:
+    """The number with its noun, in the plural unless it is 1."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

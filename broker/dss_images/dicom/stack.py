@@ -1,7 +1,7 @@
 """Checks whether slices make one evenly spaced perpendicular stack, and measures the deviations.
 
-All positions are in millimetres, LPS.  The tags' own words are the measure: a direction that is rounded in
-its tag, and so not quite of length 1, counts as it stands there.
+All positions are in millimetres, LPS.  Tags are taken literally: a direction that is rounded in its tag, so that its
+length is not quite 1, is not normalised.
 """
 
 import math
@@ -17,19 +17,18 @@ from dss_images.dicom.slices import Slice, Vector, counted, named
 Array = npt.NDArray[np.float64]
 
 TOLERANCE_MM = 0.009
-"""How far a corner of a voxel may be from where the tags put it.
-
-A NIfTI header keeps places in single precision, so that 0.01 mm hold in the file too.
+"""Largest distance between a voxel's corner and its position by the tags.  A NIfTI header stores positions in single
+precision, so that 0.01 mm hold in the file too.
 """
 
 _ISOLATED = 1.5
-"""A step this many times as long as those beside it is a gap."""
+"""A step this many times as long as its neighbours is a gap."""
 
 _MOST_UNEVEN = 3.0
-"""Largest ratio of the longest step to the shortest; beyond it, too much would be interpolated."""
+"""Largest ratio of the longest step to the shortest; beyond it, too much would have to be interpolated."""
 
 _MOST_SKEWED = 1e-3
-"""Cosine between rows and columns."""
+"""Largest cosine between rows and columns."""
 
 _STEEPEST = 1.0
 """Tangent of the largest tilt."""
@@ -37,10 +36,11 @@ _STEEPEST = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """Slices by their places along the normal, 3 axes as columns of ``axes`` (row, column, normal).
+    """Slices sorted by their position along the normal.  The columns of ``axes`` are the directions of row, column and
+    normal.
 
-    ``places_mm`` begins with 0; ``shifts_mm`` is how far each slice lies from the first, along row and
-    column.  ``pixel_mm`` is the distance between columns and between rows.
+    ``places_mm`` begins with 0; ``shifts_mm`` is the offset of each slice from the first, along row and column.
+    ``pixel_mm`` is the distance between columns and between rows.
     """
 
     slices: tuple[Slice, ...]
@@ -52,11 +52,12 @@ class Stack:
 
     @property
     def shown_mm(self) -> list[float]:
-        """Where each slice lies, as a person would say it: along the axis that it faces most."""
+        """Position of each slice for sentences: its coordinate on the patient axis that is closest to the normal."""
         axis = int(np.abs(self.axes[:, 2]).argmax())
         return [float((one.position_mm or (0.0,) * 3)[axis]) for one in self.slices]
 
     def name(self, indices: Sequence[int]) -> str:
+        """The slices at ``indices``, as part of a sentence."""
         shown = self.shown_mm
         return named([self.slices[i] for i in indices], [shown[i] for i in indices])
 
@@ -107,23 +108,24 @@ def _upright(slices: Sequence[Slice], row: Array, column: Array) -> tuple[Array,
 
 
 def _as_written(spacing_mm: float, direction: Array, count: int) -> float:
-    """The distance with the length of the direction in it, where that makes a difference."""
+    """The distance times the length of the direction vector, if that makes a difference over ``count`` pixels."""
     length = float(np.linalg.norm(direction))
     return spacing_mm * length if abs(length - 1) * spacing_mm * count > 1e-3 else spacing_mm
 
 
 @dataclass(frozen=True, kw_only=True)
 class Steps:
-    """Where an even stack begins along the normal, counted from its first slice, and its step."""
+    """An even stack: the offset of its start along the normal from its first slice, and its step."""
 
     start_mm: float
     step_mm: float
 
 
 def even_steps(stack: Stack, spent_mm: float = 0.0) -> Steps | None:
-    """None if no even step puts the slices where their tags do, in a straight line along the normal.
+    """The even steps of a stack; None if they do not put every slice where its tags do, on a straight line along the
+    normal.
 
-    ``spent_mm`` is how far a corner is off already, for its direction.
+    ``spent_mm`` is the part of the tolerance that the slices' directions have already used.
     """
     count = len(stack.slices)
     step = float(stack.places_mm[-1]) / (count - 1)
@@ -135,7 +137,9 @@ def even_steps(stack: Stack, spent_mm: float = 0.0) -> Steps | None:
 
 
 def corner_error_mm(stack: Stack) -> Array:
-    """For each slice, how far a corner of its plane is from its own tags, its position being right."""
+    """For each slice, the largest distance of a corner of its plane in the stack from the corner by its own tags,
+    relative to its position.
+    """
     first = stack.slices[0]
     pixels = np.array([first.columns, first.rows], dtype=float) - 0.5
     own = stack.axes[:, :2] * stack.pixel_mm
@@ -151,7 +155,7 @@ def corner_error_mm(stack: Stack) -> Array:
 
 
 def require_no_gap(stack: Stack) -> None:
-    """Raises DicomRefused, naming the slices, where slices seem to be missing or steps differ too much."""
+    """Raises DicomRefused, naming the slices, if slices seem to be missing or steps differ too much."""
     steps = np.diff(stack.places_mm)
     gaps = [i for i in range(len(steps)) if _is_gap(stack, steps, i)]
     if gaps:
@@ -204,12 +208,13 @@ def _tangent(stack: Stack) -> float:
 
 
 def is_evenly_tilted(stack: Stack) -> bool:
+    """True if every slice is shifted in proportion to its position."""
     expected = np.outer(stack.places_mm / stack.places_mm[-1], stack.shifts_mm[-1])
     return bool(np.abs(stack.shifts_mm - expected).max() <= 10 * TOLERANCE_MM)
 
 
 def require_above(stack: Stack) -> None:
-    """Raises DicomRefused if slices lie beside each other rather than above each other."""
+    """Raises DicomRefused if slices lie side by side in one plane rather than in a stack."""
     size = (stack.slices[0].columns * stack.pixel_mm[0], stack.slices[0].rows * stack.pixel_mm[1])
     jumps = np.abs(np.diff(stack.shifts_mm, axis=0))
     far = [i for i in range(len(jumps)) if (jumps[i] > np.divide(size, 2)).any()]

@@ -1,4 +1,4 @@
-"""Planes side by side at one scale: the image in grey, and around each label a line in its colour."""
+"""Draws planes side by side at one scale: the image in grey, and around each label a line in its colour."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,13 +17,13 @@ Voxels = npt.NDArray[Any]
 Pixels = npt.NDArray[np.uint8]
 
 PANEL_PIXELS = 512
-"""The longest side of the longest panel."""
+"""Length of the longest side of the largest panel."""
 _GAP_PIXELS = 8
 _LEAST_PIXELS = 16
 
 
 def drawn(planes: Sequence[Plane], window: Window, colours: Mapping[int, Rgb]) -> bytes:
-    """The PNG file.  ``colours`` are those of the labels by value."""
+    """The PNG file.  ``colours`` are the colours of labels by value."""
     pixel_mm = max(max(_extent_mm(plane)) for plane in planes) / PANEL_PIXELS
     labels = [label_pixels(plane, pixel_mm) for plane in planes]
     shown = sorted({int(value) for part in labels for value in np.unique(part)} - {0})
@@ -36,7 +36,7 @@ def drawn(planes: Sequence[Plane], window: Window, colours: Mapping[int, Rgb]) -
 
 
 def label_pixels(plane: Plane, pixel_mm: float) -> Voxels:
-    """Its labels as large as the panel is: what lies in the middle of each pixel."""
+    """The plane's labels at the panel's resolution: each pixel has the label at its centre."""
     rows, columns = (
         _middles(n, s, pixel_mm) for n, s in zip(plane.labels.shape, plane.spacing_mm, strict=True)
     )
@@ -66,14 +66,14 @@ def outlines(labels: Voxels) -> Voxels:
 
 
 def _neighbours() -> list[tuple[Any, Any]]:
-    """Where a pixel and one beside it are, of all pixels at once: four directions."""
+    """Pairs of index expressions that select all pixels, and their neighbours in one of four directions."""
     every, before, after = slice(None), slice(None, -1), slice(1, None)
     pairs = [((before, every), (after, every)), ((every, before), (every, after))]
     return [p for a, b in pairs for p in ((a, b), (b, a))]
 
 
 def _keep(where: Voxels, value: int, pixels: Voxels) -> None:
-    """A label that lies between the pixels' middles is shown all the same."""
+    """Draw a label that is so thin that it lies between pixel centres."""
     rows, columns = np.nonzero(where)
     scale = np.array(pixels.shape) / where.shape
     pixels[(rows * scale[0]).astype(np.intp), (columns * scale[1]).astype(np.intp)] = value
@@ -91,7 +91,7 @@ def _panel(
 
 
 def _grey_pixels(plane: Plane, pixel_mm: float) -> Voxels:
-    """Interpolated linearly."""
+    """The plane's grey values at the panel's resolution, interpolated linearly."""
     values = np.asarray(plane.grey, np.float32)
     for axis in (0, 1):
         n = values.shape[axis]
@@ -116,7 +116,7 @@ def _extent_mm(plane: Plane) -> tuple[float, float]:
 
 
 def _together(panels: Sequence[Pixels]) -> Pixels:
-    """Side by side; of a slab, whose second and third panel are low, these two one below the other."""
+    """The panels side by side.  For a slab, whose second and third panels are low, these two are one below the other."""
     first, *others = map(_roomy, panels)
     if sum(panel.shape[0] for panel in others) + _GAP_PIXELS <= first.shape[0]:
         return _joined([first, _joined(others, axis=0)], axis=1)
@@ -124,7 +124,7 @@ def _together(panels: Sequence[Pixels]) -> Pixels:
 
 
 def _joined(panels: Sequence[Pixels], axis: int) -> Pixels:
-    """Along ``axis``, with gaps, and in the middle across it."""
+    """The panels along ``axis``, with gaps, centred across it."""
     across = 1 - axis
     most = max(panel.shape[across] for panel in panels)
     parts = [_padded(panel, across, most - panel.shape[across]) for panel in panels]
@@ -140,6 +140,6 @@ def _padded(panel: Pixels, axis: int, pixels: int) -> Pixels:
 
 
 def _roomy(panel: Pixels) -> Pixels:
-    """Wide enough to be seen."""
+    """The panel, padded to a minimum width."""
     missing = max(_LEAST_PIXELS - panel.shape[1], 0)
     return np.pad(panel, ((0, 0), (0, missing)))

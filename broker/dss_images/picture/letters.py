@@ -1,4 +1,4 @@
-"""The sides of the patient at the edges of a panel: no font is needed for six letters."""
+"""Draws the letters of the patient's sides at the edges of a panel; no font is needed for six letters."""
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,6 @@ def stamp(pixels: npt.NDArray[np.uint8], edges: str, white: int) -> None:
 
 
 def _drawn(letter: str, white: int) -> npt.NDArray[np.uint8]:
-    """White on black, with a border."""
+    """The letter in white on black, with a border."""
     dots = np.array([[dot == "#" for dot in row] for row in _GLYPHS[letter]], np.uint8) * white
     return np.pad(np.kron(dots.astype(np.uint8), np.ones((_SCALE, _SCALE), np.uint8)), _SCALE)

@@ -1,4 +1,4 @@
-"""The picture of an image with its segmentation, from arrays in memory or from files."""
+"""Makes the picture of an image with its segmentation, from arrays in memory or from files."""
 
 from collections.abc import Generator, Mapping
 from contextlib import closing
@@ -27,7 +27,7 @@ def of_arrays(
     spacing_mm: tuple[float, float, float],
     colours: Mapping[int, Rgb],
 ) -> bytes:
-    """``voxels`` and ``labels`` (z, y, x) are in LPS order, ``spacing_mm`` is along z, y, x."""
+    """The PNG file.  ``voxels`` and ``labels`` (z, y, x) are in LPS order, ``spacing_mm`` is along z, y, x."""
     z, y, x = labels.shape
     indices = best_indices(slices_of(labels), (z, y, x), list(colours))
     grey, marked = cut(slices_of(voxels), indices), cut(slices_of(labels), indices)
@@ -35,9 +35,9 @@ def of_arrays(
 
 
 def of_files(image: Path, segmentation: Path, colours: Mapping[int, Rgb]) -> bytes | None:
-    """Of two files in one grid; a series in time is shown at its first moment.
+    """The PNG file for two files with the same grid; of a time series, the first time point is shown.
 
-    None for what has no three axes, or several values a voxel.  Raises ImageRefused.
+    None if the image has fewer than three axes or several values per voxel.  Raises ImageRefused.
     """
     header = read_header(image)
     if header.dimensions < 3 or header.components != 1:

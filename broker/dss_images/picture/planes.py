@@ -1,7 +1,7 @@
 """Chooses the three slices of an image that show its labels best, and cuts them out.
 
-Arrays are (z, y, x) in any orientation.  A segmentation and its image are each read once, slice by slice, so
-neither has to fit in memory.
+Arrays are (z, y, x) in any orientation.  A segmentation and its image are each read once, slice by slice, so they need
+not fit in memory.
 """
 
 from collections.abc import Collection, Iterable, Iterator

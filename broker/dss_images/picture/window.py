@@ -1,4 +1,4 @@
-"""Which values of an image are shown between black and white."""
+"""Chooses the range of values that is shown between black and white."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from dss_images.picture.planes import Plane
 Voxels = npt.NDArray[Any]
 
 _AIR_HU = -500
-"""An image with values as low as this is a CT: other modalities have no such numbers."""
+"""An image with values this low is a CT: images of other modalities have no such values."""
 _LUNG_HU = -400
 _DARKEST, _BRIGHTEST = 1.0, 99.5  # percentiles, where values have no meaning of their own
 
@@ -36,7 +36,9 @@ SOFT_TISSUE = Window(low=-160, high=240)
 
 
 def window_of(planes: Sequence[Plane]) -> Window:
-    """For a CT, by what lies in and around the labels: lung or soft tissue.  Else by the image's own range."""
+    """The window: for a CT, lung or soft tissue, by the values in and around the labels; for others, the image's own
+    range.
+    """
     values = np.concatenate([np.asarray(plane.grey, np.float32).ravel() for plane in planes])
     values = values[np.isfinite(values)]
     if values.size and values.min() <= _AIR_HU:
