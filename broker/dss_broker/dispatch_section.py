@@ -14,9 +14,10 @@ from dss_broker.descriptor import TagType
 
 IMAGE = "{image}"
 LABELS = "{labels}"
-"""Words of a command that are replaced by the path to read (IMAGE) and the path to write (LABELS)."""
 OUTPUT = "{output}"
-"""Words of a command that are replaced by a file to read, a file to write, and a folder to write into."""
+"""Words of a command that are replaced by the path to read (IMAGE), the path to write (LABELS), and the folder to write
+into (OUTPUT).
+"""
 
 IMAGE_TAGS = (TagType.MAIN, TagType.OVERLAY, TagType.ANATOMICAL)
 BUILT_IN_RULES = ("lung-segmentation", "nodule-detection")

@@ -154,9 +154,8 @@ def _start(server: Server) -> None:
 def _start_facade(
     bind: str, loaded: Sequence[Bundle], settings: FacadeSettings
 ) -> Callable[[], bool]:
-    """Returns a function that ends the facade, and returns False if requests are unfinished.
-
-    A blank ``bind`` starts nothing.
+    """Start the facade at ``bind``, unless that is blank.  Returns a function that ends it, which returns False if
+    requests are unfinished.
     """
     if not bind:
         return lambda: True

@@ -1,4 +1,4 @@
-"""The interface of bundles to the programs that run them."""
+"""The interface between bundles and the programs that run them."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from dss_inference.errors import Cancelled
 
 T = TypeVar("T")
 WAITING = "waiting for the device"
-"""The stage of a request that waits for others; not counted in its own time."""
+"""The stage in which a request waits for others; it does not count in the request's own time."""
 
 Progress: TypeAlias = Callable[[float, str], None]
 """Called with the finished fraction (0..1) and the current stage, any number of times."""

@@ -74,7 +74,7 @@ def _is_installed(path: Path) -> bool:
 
 
 def monai_bundles(installed: Path | None) -> dict[str, Path]:
-    """MONAI bundles by name: those of the folder ``installed``, and the DEMO."""
+    """MONAI bundles by name: those in the folder ``installed``, and the example bundles."""
     return installed_in(DEMO_BUNDLES) | installed_in(installed)
 
 

@@ -1,4 +1,4 @@
-"""``dss-inference bundle ...``: list, check and run bundles by hand, without any broker."""
+"""``dss-inference bundle ...``: lists, checks and runs bundles by hand, without a broker."""
 
 import tempfile
 from pathlib import Path
@@ -73,7 +73,7 @@ def run(
 
 
 def load_or_refuse(name: str, settings: DeviceSettings) -> Bundle:
-    """Exits with a sentence if there is no such bundle, or if it cannot be used."""
+    """The loaded bundle.  Exits with a sentence if there is no such bundle, or if it cannot be used."""
     try:
         return load(name, settings.device, settings.threads, settings.bundles)
     except InferenceError as error:
@@ -81,6 +81,7 @@ def load_or_refuse(name: str, settings: DeviceSettings) -> Bundle:
 
 
 def refuse(sentence: str, code: int) -> NoReturn:
+    """Print the sentence and exit with ``code``."""
     typer.echo(sentence, err=True)
     raise typer.Exit(code)
 

@@ -1,4 +1,4 @@
-"""The picture of a segmentation, drawn from the arrays in memory into a file beside the segmentation."""
+"""Draws the picture of a segmentation from arrays in memory, into a file beside the segmentation."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -30,8 +30,8 @@ def picture_report(
 ) -> tuple[Report, ...]:
     """Draw ``found``, which is in the order of ``ct.hu``.  Colours in ``parameters`` override those of ``labels``.
 
-    None if it cannot be drawn: a segmentation is not lost for its picture.  Raises InferenceError where the
-    parameter is malformed.
+    Returns () if the picture cannot be drawn, because the segmentation must not be lost for it.  Raises InferenceError
+    if the parameter is malformed.
     """
     colours = {label.value: label.rgb for label in labels} | _asked_for(parameters)
     try:

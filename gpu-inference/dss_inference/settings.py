@@ -1,4 +1,4 @@
-"""Settings of an inference worker, each ``DSS_<NAME>`` in the environment."""
+"""Settings of an inference worker, each read from the environment variable ``DSS_<NAME>``."""
 
 import os
 import re
@@ -74,7 +74,7 @@ SettingsT = TypeVar("SettingsT", bound=DeviceSettings)
 
 
 def read_settings(kind: type[SettingsT]) -> SettingsT:
-    """Read from the environment.  Exits with a sentence for each setting that is missing or wrong."""
+    """Read settings from the environment.  Exits with a sentence for each setting that is missing or wrong."""
     try:
         return kind()
     except ValidationError as error:

@@ -15,7 +15,7 @@ OUTCOMES = ("finished", "repeated", "refused", "cancelled", "put_off", "failed")
 
 
 class Served(Protocol):
-    """The part of a bundle that is measured."""
+    """The part of a bundle that the metrics use."""
 
     @property
     def name(self) -> str: ...
@@ -24,7 +24,9 @@ class Served(Protocol):
 
 
 def measure(bundles: Iterable[Served]) -> None:
-    """Create each series of the worker at 0: a series that appears with its first event hides that event."""
+    """Create each series of the worker with value 0: Prometheus would miss the first event of a series that appears
+    with it.
+    """
     for kind in ("total", "free", "peak"):
         metrics.GPU_MEMORY_BYTES.labels(kind).set(0)
     for kind in ("cpu", "cuda"):
@@ -59,7 +61,7 @@ def note_batch(bundle: str, windows: int) -> None:
 
 
 def _measure_device(device: str) -> None:
-    """``device`` is that of a bundle.  A GPU is measured at each scrape."""
+    """Create the gauges of a bundle's ``device``.  A GPU is measured at each scrape."""
     metrics.DEVICE_INFO.labels(device).set(1)
     if not device.startswith("cuda"):
         return
@@ -73,7 +75,7 @@ def _measure_device(device: str) -> None:
 
 
 def _nan_on_error(read: Callable[[], float]) -> Callable[[], float]:
-    """NaN where ``read`` fails: a driver may not provide one value, and the other metrics must be exported."""
+    """``read``, with NaN instead of an error: a driver may lack one value, and the other metrics must be exported."""
 
     def tolerant() -> float:
         try:

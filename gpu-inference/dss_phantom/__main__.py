@@ -1,4 +1,4 @@
-"""``dss-phantom``: makes a synthetic chest CT with the truth about its lungs."""
+"""``dss-phantom``: makes a synthetic chest CT with the true segmentation of its lungs."""
 
 from pathlib import Path
 from typing import Annotated, NoReturn

@@ -1,4 +1,4 @@
-"""The anatomy of a chest, before a scanner: depths of its organs on a regular grid of points."""
+"""The anatomy of a chest before it is scanned: depths in its organs on a regular grid of points."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,7 +38,7 @@ CHANNELS = (
     "soft",
     "lung",
 )
-"""Depths in mm; the last two are HU of soft tissue and of lung."""
+"""Names of the channels: depths in mm; the last two are HU of soft tissue and of lung."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ def _torso(space: Space, inside_mm: float) -> Depth:
 
 
 def _under_apex(space: Space) -> Depth:
-    """Above the shoulders the cavity closes like a dome."""
+    """Depth below the dome in which the cavity closes above the shoulders."""
     up = np.maximum(space.z - _SHOULDER_MM, 0) / (_APEX_MM - _SHOULDER_MM)
     across = np.sqrt(((np.abs(space.x) - 55) / 90) ** 2 + (space.y / 95) ** 2)
     return np.asarray(
@@ -119,7 +119,9 @@ def _under_apex(space: Space) -> Depth:
 
 
 def _above_diaphragm(space: Space) -> Depth:
-    """Two domes, the right one higher, steep towards the ribs: the recesses are thin and deep."""
+    """Depth above the diaphragm: two domes, the right one higher, steep towards the ribs, so that the recesses are thin
+    and deep.
+    """
     right = space.x < 0
     top = np.where(right, -62.0, -74.0)
     away = ((np.abs(space.x) - 62) / 88) ** 2 + ((space.y - 8) / 82) ** 2
@@ -127,19 +129,19 @@ def _above_diaphragm(space: Space) -> Depth:
 
 
 def _mediastinum(space: Space) -> Depth:
-    """Between the lungs: thin in front, wide at the vessels, wider again at the spine."""
+    """Depth in the mediastinum between the lungs: thin in front, wide at the vessels, wider again at the spine."""
     middle = 22 * np.exp(-(((space.y - 5) / 40) ** 2)) + 16 * np.exp(-(((space.y - 75) / 26) ** 2))
     return np.asarray(4 + middle - np.abs(space.x), np.float32)
 
 
 def _stomach_gas(space: Space) -> Depth:
-    """A bubble at the front, under the left dome, with no more than its wall and the diaphragm between."""
+    """Depth in a gas bubble at the front under the left dome, separated from it only by its wall and the diaphragm."""
     bubble = ellipsoid(space, (72, -38, -128), (44, 34, 32))
     return all_of(bubble, -30 - space.y, -_above_diaphragm(space) - 6)
 
 
 def _bones(space: Space, cavity: Depth) -> Depth:
-    """Spine, breastbone, and ribs that fall towards the front within the wall."""
+    """Depth in the bones: spine, breastbone, and ribs that descend towards the front within the wall."""
     fall = (space.z + 0.35 * (space.y - 60)) / 27
     ribs = all_of(3.5 - np.abs(cavity + 9), 5 - 27 * np.abs(fall - np.round(fall)))
     spine = any_of(

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""Makes a chest CT with its truth, in a given size, spacing and orientation."""
+"""Makes a chest CT with its true segmentation, in a given size, spacing and orientation."""
 
 import math
 from dataclasses import dataclass
@@ -51,7 +51,9 @@ class Phantom:
 
 
 def make_phantom(spec: PhantomSpec, runner: Runner) -> Phantom:
-    """The same spec gives the same phantom.  Raises InferenceError for an unknown orientation."""
+    """The phantom for ``spec``; the same spec gives the same phantom.  Raises InferenceError for an unknown
+    orientation.
+    """
     direction = _direction(spec)
     hu = np.empty(spec.size[::-1], np.int16)
     truth = np.empty(spec.size[::-1], np.uint8)

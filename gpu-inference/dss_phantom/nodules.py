@@ -1,4 +1,4 @@
-"""Nodules of 4 to 20 mm in a phantom; each seed gives others."""
+"""Nodules of 4 to 20 mm in a phantom, different for each seed."""
 
 from dataclasses import dataclass
 

@@ -59,6 +59,7 @@ def all_of(*depths: Depth) -> Depth:
 
 
 def any_of(*depths: Depth) -> Depth:
+    """Depth in the union of the shapes."""
     depth: Depth = np.maximum.reduce(depths)
     return depth
 

@@ -1,1 +1,1 @@
-"""CT images: reading them, the part that a request marks, and writing segmentations in their grid."""
+"""Reads CT images and the box that a request marks, and writes segmentations in their grid."""

@@ -69,7 +69,7 @@ def limit_threads(threads: int) -> None:
 
 
 def read_ct(path: Path, region: Region = UNRESTRICTED, *, with_surroundings: bool = False) -> Ct:
-    """Read NIfTI, NRRD or MetaImage.  ``with_surroundings``: read the voxels around the region's box, too.
+    """Read NIfTI, NRRD or MetaImage.  ``with_surroundings``: also read the voxels around the region's box.
 
     Raises InferenceError if it is no CT volume in Hounsfield units, or does not contain the region.
     """

@@ -1,4 +1,4 @@
-"""The part of an image to segment, and how its segmentation becomes that of the complete image."""
+"""The part of an image to segment, and the conversion of its segmentation to that of the complete image."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,9 @@ TIME_POINT, CROP_BOX = "time_point", "crop_box"
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
-    """Voxels from ``first`` up to ``end``, which is not included, indices (x, y, z) from 0, in the image's own order."""
+    """Voxels from the index ``first`` up to, but not including, ``end``; indices (x, y, z) from 0, in the image's own
+    order.
+    """
 
     first: tuple[int, int, int]
     end: tuple[int, int, int]
@@ -39,7 +41,9 @@ class Box:
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
-    """The voxels in ``box`` of the ``time_point`` (from 1); None: of all voxels, of the only time point."""
+    """The voxels to segment: ``box`` in the frame ``time_point`` (from 1).  None stands for all voxels, and for the
+    only frame.
+    """
 
     time_point: int | None = None
     box: Box | None = None
@@ -65,7 +69,8 @@ class Place:
 
 
 def region_of(parameters: Mapping[str, str]) -> Region:
-    """Read ``time_point``, a number from 1, and ``crop_box``, six: first voxel x y z, and the one after the last.
+    """Read the parameters ``time_point``, a number from 1, and ``crop_box``, six numbers: the first voxel x y z, and
+    the one after the last.
 
     Raises InferenceError.
     """
@@ -104,7 +109,7 @@ def _frame(grid: FileGrid, asked: int | None) -> int:
 
 
 def _numbers(parameters: Mapping[str, str], name: str, count: int) -> list[int]:
-    """The numbers of a parameter; [] without it.  Raises InferenceError."""
+    """The numbers of a parameter; [] if it is missing.  Raises InferenceError."""
     words = parameters.get(name, "").replace(",", " ").split()
     if words and (len(words) != count or not all(_is_number(word) for word in words)):
         needed = "a whole number" if count == 1 else f"{count} whole numbers"

@@ -12,7 +12,7 @@ from dss_inference.errors import Cancelled
 from dss_observability import metrics
 
 POLL_S = 0.25
-"""How often a waiting caller checks whether it is cancelled."""
+"""Interval at which a waiting caller checks whether it is cancelled."""
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""The memory in use.  Imports no torch."""
+"""Measures the memory in use.  Imports no torch."""
 
 import re
 from contextlib import suppress

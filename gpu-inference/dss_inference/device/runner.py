@@ -1,4 +1,4 @@
-"""Voxelwise work on the device; the rules and the worker use torch only through this module."""
+"""Voxelwise computations on the device.  The rules and the worker use torch only through this module."""
 
 import math
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from dss_inference.device.memory import ProcessMemory
 from dss_inference.errors import InferenceError
 
 _SLAB_VOXELS = 16_000_000
-"""Voxels worked on at once; bounds the memory beyond the image itself."""
+"""Number of voxels computed at once; it limits the memory beyond the image itself."""
 NEAR, CERTAIN = 127, 254
-"""Values of a coarse segmentation that is refined."""
+"""Values of a coarse segmentation that ``Runner.refine`` refines."""
 _NEAR_SHARE = 20
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True for each error by which torch reports exhausted memory."""
+    """True for each kind of error by which torch reports exhausted memory."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     said = str(error)
@@ -64,7 +64,7 @@ class GpuMemory:
 
 
 class Runner:
-    """Takes and returns numpy arrays (z, y, x); computes on ``device``."""
+    """Computes on ``device``; takes and returns numpy arrays (z, y, x)."""
 
     def __init__(self, device: str) -> None:
         self.device_name = device
@@ -107,7 +107,7 @@ class Runner:
     def resized(
         self, voxels: npt.NDArray[np.generic], shape: tuple[int, ...]
     ) -> npt.NDArray[np.float32]:
-        """The same extent in ``shape`` (z, y, x) voxels, interpolated linearly."""
+        """``voxels`` resampled to ``shape`` (z, y, x) over the same extent, interpolated linearly."""
         values = self._on_device(voxels).float()[None, None]
         return functional.interpolate(values, shape, mode="trilinear")[0, 0].cpu().numpy()
 
@@ -122,8 +122,9 @@ class Runner:
     ) -> npt.NDArray[np.uint8]:
         """A label, or 0 for none, for every voxel of ``hu``.
 
-        ``coarse`` and ``labels`` (z, y, x) are on blocks of ``factors`` voxels.  ``coarse`` is 0, NEAR (in what
-        is below ``threshold_hu``) or CERTAIN (whatever its HU), and is interpolated; ``labels`` is not.
+        ``coarse`` and ``labels`` (z, y, x) have one value for each block of ``factors`` voxels.  ``coarse`` is 0, NEAR
+        (labelled if the voxel is below ``threshold_hu``) or CERTAIN (labelled whatever its HU), and is interpolated;
+        ``labels`` is not.
         """
         answer = np.empty(hu.shape, np.uint8)
         rows = slab_rows(hu.shape, step=factors[0])
@@ -207,7 +208,9 @@ def slab_rows(shape: tuple[int, ...], *, step: int) -> int:
 
 
 def gpu_memory_bytes(device: str, kind: str) -> int:
-    """``total`` and ``free`` are those of the GPU ``device``, ``peak`` is the most that this process has reserved."""
+    """Memory in bytes: ``total`` and ``free`` of the GPU ``device``, or ``peak``, the most that this process has
+    reserved.
+    """
     if kind == "peak":
         return torch.cuda.max_memory_reserved(device)
     free, total = torch.cuda.mem_get_info(device)
@@ -215,12 +218,14 @@ def gpu_memory_bytes(device: str, kind: str) -> int:
 
 
 def gpu_utilisation(device: str) -> float:
-    """Part of the last second in which the GPU computed, 0..1.  Raises the errors of NVIDIA's library."""
+    """Fraction of the last second in which the GPU computed, 0..1.  Raises the errors of NVIDIA's library."""
     return torch.cuda.utilization(device) / 100
 
 
 def runner_for(device: str, threads: int) -> Runner:
-    """``device`` is ``auto``, ``cpu`` or ``cuda:N``.  Raises InferenceError if it is not there."""
+    """The runner for ``device``, which is ``auto``, ``cpu`` or ``cuda:N``.  Raises InferenceError if there is no such
+    device.
+    """
     torch.set_num_threads(threads)
     if device == "auto":
         return Runner("cuda:0" if torch.cuda.is_available() else "cpu")

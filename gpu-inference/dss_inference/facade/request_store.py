@@ -20,7 +20,7 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """Exactly one of the two is set."""
+    """The stored answer to a request; exactly one of its fields is set."""
 
     finished: InferenceFinished | None = None
     failed: InferenceFailed | None = None
@@ -30,13 +30,13 @@ class RequestStore:
     """One folder for each request.  Its name cannot be guessed, because the name grants access."""
 
     def __init__(self, root: Path) -> None:
-        """Raises OSError if nothing can be written there."""
+        """Raises OSError if ``root`` is not writable."""
         root.mkdir(parents=True, exist_ok=True)
         (root / ".writable").touch()
         self.root = root.resolve()
 
     def create(self) -> str:
-        """Make a new folder; returns its id."""
+        """Create a folder and return its id."""
         result_id = uuid4().hex
         (self.root / result_id).mkdir()
         return result_id
@@ -88,7 +88,9 @@ class RequestStore:
         return [request for file in waiting if (request := _read(file)) is not None]
 
     def purge(self, older_than_s: float) -> int:
-        """Remove requests that were answered, or whose upload ended early, so long ago; returns their number."""
+        """Remove requests that were answered, or whose upload was broken off, more than ``older_than_s`` ago; returns
+        their number.
+        """
         latest = time.time() - older_than_s
         old = [path for path in self.root.iterdir() if self._is_over(path, latest)]
         for path in old:

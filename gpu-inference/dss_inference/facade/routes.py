@@ -1,4 +1,4 @@
-"""The routes of the facade.  Answers are JSON, except files; an error has a sentence."""
+"""The routes of the facade.  Responses are JSON, except files; an error has a sentence."""
 
 import logging
 import re
@@ -34,11 +34,11 @@ _NOT_YET = {"Retry-After": "1"}
 _SUBMIT = "/<bundle>/inference"
 
 Handler: TypeAlias = Callable[[Request, Mapping[str, str]], Response]
-"""Gets the request and the variable parts of its path."""
+"""Called with the request and the variable parts of its path."""
 
 
 class Facade:
-    """A WSGI application."""
+    """The facade as a WSGI application."""
 
     def __init__(self, submissions: Submissions, max_bytes: int) -> None:
         self._submissions = submissions
@@ -174,7 +174,7 @@ class Facade:
         return Response(status=HTTPStatus.NO_CONTENT)
 
     def _not_finished(self, result_id: str) -> Response | None:
-        """The answer while there is no result, or if it failed; None if it is finished."""
+        """The response for a request that has no result yet or has failed; None if it is finished."""
         if not self._submissions.store.exists(result_id):
             return _refused(HTTPStatus.NOT_FOUND, _UNKNOWN)
         progress = self._submissions.progress(
@@ -197,7 +197,7 @@ def _rule(method: str, path: str, handler: Handler) -> Rule:
 
 @contextmanager
 def _traced(request: Request, bundle: str) -> Iterator[None]:
-    """Run the block, and the work that it starts, in the trace of the requester."""
+    """Run the block, and the work that it starts, in the requester's trace."""
     asked = {"http.request.method": "POST", "http.route": _SUBMIT, "dss.bundle": bundle}
     with (
         tracing.within(tracing.valid(request.headers.get(TRACEPARENT))),
@@ -220,5 +220,5 @@ def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None
 
 
 def _refused(status: int, sentence: str) -> Response:
-    """Close the connection: the rest of a body may still be on its way."""
+    """An error response that closes the connection, because the rest of a body may still be arriving."""
     return _json({"error": sentence}, status, {"Connection": "close"})

@@ -1,4 +1,4 @@
-"""Images submitted over HTTP, run by the bundles of this process through the worker's own server."""
+"""Requests that were submitted over HTTP, run by the bundles of this process through the worker's own server."""
 
 import logging
 import threading
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 MOST_UNFINISHED = 64
 MOST_STARTS = 3
-"""A request that was unfinished when so many processes ended is not started again."""
+"""A request that was unfinished when this many processes ended is not started again."""
 _A_DAY_S = 86400.0
 _PURGE_EVERY_S = 300.0
 _GIVEN_UP = (
@@ -36,7 +36,7 @@ _GIVEN_UP = (
 
 
 class Submissions:
-    """Requests in ``store``, from their submission to their stored answer.
+    """Runs the requests in ``store``, from their submission to their stored answer.
 
     Every method may be called from any thread.
     """
@@ -62,7 +62,7 @@ class Submissions:
         self._supervisor = Supervisor(self._stopping)
 
     def start(self) -> None:
-        """Start, and continue what an earlier process has left unfinished."""
+        """Start, and continue the requests that an earlier process has left unfinished."""
         self._server.start()
         for request in self.store.unanswered():
             if self.store.count_start(request.claim_id) > MOST_STARTS:
@@ -72,7 +72,7 @@ class Submissions:
         self._supervisor.start("purge", self._keep_purging)
 
     def stop(self, timeout_s: float) -> bool:
-        """False if a request is unfinished; the next process continues it."""
+        """Stop.  False if a request is unfinished; the next process continues it."""
         self._stopping.set()
         done = self._server.stop(timeout_s)
         self._broker.close()
@@ -118,7 +118,7 @@ class Submissions:
         threading.Thread(target=follow, name="follow", daemon=True).start()
 
     def _follow(self, request: RunInference) -> None:
-        """Wait for the answer and store it; nothing is stored if the process stops before."""
+        """Wait for the answer and store it; if the process stops before that, nothing is stored."""
         try:
             self._store(request, self._final_reply(request))
         except BrokerClosed:

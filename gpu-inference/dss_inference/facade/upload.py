@@ -1,4 +1,4 @@
-"""Receives an image and its parameters, a multipart body, into a folder."""
+"""Receives an image and its parameters, as a multipart body, into a folder."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ FIELD = "itk_image"
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
-    """``image_name`` is the file in the folder; ``parameters`` are the other fields of the form."""
+    """A received request.  ``image_name`` is the file in the folder; ``parameters`` are the other fields of the form."""
 
     image_name: str
     parameters: dict[str, str]
@@ -46,7 +46,7 @@ def receive(environ: "WSGIEnvironment", folder: Path, max_bytes: int) -> Upload:
 
 
 def _named(path: Path) -> Path:
-    """Rename the file by its format, since old dispatchers name their files as they like.
+    """Rename the file to the suffix of its format, since old dispatchers choose any name.
 
     Checks the header, not the voxels.  Raises InferenceError.
     """

@@ -1,4 +1,4 @@
-"""Air in the body, told from the air around it by its place and by how dark this image's air is."""
+"""Separates air in the body from the air around it, by its location and by the HU of air in the image."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -13,7 +13,7 @@ from dss_inference.lungs.view import Flags, View, open_to_side
 Labels: TypeAlias = npt.NDArray[np.integer]
 
 AIR_HU = -400
-"""Half-way between lung and soft tissue: below is air or lung."""
+"""Threshold half-way between lung and soft tissue: voxels below it are air or lung."""
 USUAL_AIR_HU = -1000
 
 _PADDING_HU = -1020
@@ -30,18 +30,21 @@ _MOSTLY = 0.6
 _SMALLEST_ML = 3.0
 _CLEAR_ML = 300.0
 _CLEAR_SHARE = 0.25
-"""Of padding: where clear air is less, padding may be air that was clamped, and the rest is blurred edges."""
+"""If the clear outside air has less than this fraction of the padding's volume, the padding may be clamped air and the
+rest blurred edges.
+"""
 _FOAM = ((30.0, 0.92), (100.0, 0.75))
-"""Sameness of what is part of a table in a view so long, in mm, from end to end; a lung would change."""
+"""Pairs of a length in mm and a sameness: in a longer view, a part whose sections are more alike is foam of a table,
+because the sections of a lung change.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Enclosed:
     """``air``: air and lung in the body.
 
-    ``air_hu``: what the air around it has; None: there is none in view.  ``clear_hu``: what air has where
-    nothing is near, guessed where there is none in view.  ``noise_hu``: the standard deviation of noise there,
-    0 where it is not known.
+    ``air_hu``: HU of the air around the body; None if none is in view.  ``clear_hu``: HU of air far from everything
+    else, guessed if none is in view.  ``noise_hu``: the standard deviation of noise there, 0 if it is not known.
     """
 
     air: Flags
@@ -51,11 +54,11 @@ class Enclosed:
 
 
 def enclosed_air(view: View) -> Enclosed:
-    """Outside air is looked for in each axial slice by itself.
+    """Find the air and lung in the body; outside air is searched in each axial slice separately.
 
-    In three dimensions it floods the lungs through an open windpipe or a blank slice at the end, and
-    nothing is left.  Lung that the view cuts touches the side of a slice, or the padding, as well: it
-    is told apart by where its parts lie in the slices, and by their shape.
+    A three-dimensional search would flood the lungs through an open windpipe or a blank slice at the end, so that
+    nothing were left.  Lung that is cut by the view also touches the side of a slice or the padding; it is recognised
+    by the positions of its parts in the slices, and by their shape.
     """
     dark = view.hu < AIR_HU
     padding = _padding(view) & dark
@@ -84,7 +87,7 @@ def enclosed_air(view: View) -> Enclosed:
 
 
 def _clear_hu(view: View, smooth: npt.NDArray[np.int16], around: Flags, padding: Flags) -> float:
-    """Air that all was clamped looks like padding."""
+    """HU of clear outside air: the 10th percentile of air above padding, the padding's value, or the usual one."""
     clear = smooth[around & ~padding & (smooth > _PADDING_HU)]
     if clear.size * view.voxel_ml > _CLEAR_ML:
         return float(np.percentile(clear[:: clear.size // _SAMPLES + 1], 10))
@@ -92,7 +95,7 @@ def _clear_hu(view: View, smooth: npt.NDArray[np.int16], around: Flags, padding:
 
 
 def _noise(hu: npt.NDArray[np.int16], smooth: npt.NDArray[np.int16]) -> float:
-    """From the middle half of what smoothing takes away."""
+    """Standard deviation of noise, from the quartiles of what smoothing removes."""
     if not hu.size:
         return 0.0
     every = hu.size // _SAMPLES + 1
@@ -101,7 +104,7 @@ def _noise(hu: npt.NDArray[np.int16], smooth: npt.NDArray[np.int16]) -> float:
 
 
 def _padding(view: View) -> Flags:
-    """What has one value below air, from the side of the slice on, and the blurred edge of it."""
+    """Padding: voxels below the HU of air that reach the side of their slice, with their blurred edge."""
     even = ndi.maximum_filter(view.hu, (1, 3, 3)) <= _PADDING_HU
     if not even.any():
         return even
@@ -114,7 +117,7 @@ def _padding(view: View) -> Flags:
 def _values_of(
     hu: npt.NDArray[np.int16], label: Labels, chains: list[Chain]
 ) -> list[npt.NDArray[np.int16]]:
-    """HU of each chain's voxels, at most some 20,000 of each, evenly spread."""
+    """HU of each chain's voxels: at most some 20,000 for each, evenly spread."""
     number = np.zeros(int(label.max()) + 1, np.int32)
     for i, chain in enumerate(chains, start=1):
         number[list(chain.parts)] = i
@@ -131,7 +134,9 @@ def _quartile(values: list[npt.NDArray[np.int16]]) -> float | None:
 
 
 def _surrounds(chain: Chain, hu: npt.NDArray[np.int16], voxels: int) -> bool:
-    """Beyond doubt outside: along the whole front or back of a slice, or large and wrapped about something."""
+    """True if the chain is certainly outside air: it covers the whole front or back of a slice, or is large and wrapped
+    around something.
+    """
     if np.percentile(hu, 25) > _LIGHTEST_AIR_HU:
         return False
     wraps = chain.solidity < _SURROUNDS_SOLIDITY and chain.area > _SURROUNDS_SHARE * voxels
@@ -147,7 +152,9 @@ def _is_outside(
     *,
     is_open: bool,
 ) -> bool:
-    """``length``: how many slices show anything; ``is_open``: to the image's side, most of it."""
+    """True if the chain is outside air.  ``length`` is the number of slices that show anything; ``is_open``: most of
+    the chain is open to the image's side.
+    """
     volume_ml = chain.area * view.voxel_ml
     if chain.slices >= 0.9 * length and volume_ml < _LARGE_ML:
         length_mm = length * view.spacing_mm[0]

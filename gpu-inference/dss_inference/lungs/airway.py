@@ -1,4 +1,4 @@
-"""The windpipe and the main bronchi, which are air but no lung."""
+"""Finds the windpipe and the main bronchi, which contain air but are not lung."""
 
 import numpy as np
 import scipy.ndimage as ndi
@@ -11,11 +11,11 @@ _OFF_MIDLINE_MM = 50
 _LENGTH_MM = 20
 _LARGEST_ML = 90
 _LEAK = 1.6
-"""A step of the threshold that multiplies the volume by more than this has broken through a wall."""
+"""If a step of the threshold multiplies the volume by more than this, the region has leaked through a wall."""
 
 
 def airway(view: View, enclosed: Flags, midline: float) -> Flags:
-    """Lumen of the airways down to where a wall can be seen; empty where no windpipe is found.
+    """Lumen of the airways, as far as their walls are visible; empty if no windpipe is found.
 
     ``midline`` is the x index of the middle of the body.
     """
@@ -58,7 +58,7 @@ def _windpipe(view: View, enclosed: Flags, midline: float) -> Flags:
 
 
 def _lumina(view: View, air: Flags, midline: float) -> Flags:
-    """Of one slice: the parts that have the area, the shape and the place of a windpipe."""
+    """The parts of one slice whose area, shape and position are possible for a windpipe."""
     label, count = ndi.label(air)
     kept = np.zeros(count + 1, bool)
     _, dy, dx = view.spacing_mm

@@ -16,7 +16,7 @@ from dss_inference.pictures import picture_report
 
 
 class LungSegmentation:
-    """By rules, not by learning; on any device."""
+    """Segments the lungs by rules, without a trained network, on any device."""
 
     name = "lung-segmentation"
 

@@ -1,4 +1,4 @@
-"""Which of the enclosed air is lung."""
+"""Chooses the parts of the enclosed air that are lung."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,21 +14,27 @@ Labels: TypeAlias = npt.NDArray[np.integer]
 
 _CORE_DEPTH_MM = 3.0
 _ABOVE_AIR_HU = (50, 550)
-"""The median of lung is so much above air, in health; deep inspiration and emphysema go below."""
+"""The median HU of a healthy lung is this far above air; deep inspiration and emphysema give less."""
 _P95_ABOVE_AIR_HU = 100
-"""Vessels keep the 95th percentile of a lung's core above this; gas in the bowel has none."""
+"""Because of its vessels, the 95th percentile of a lung's core is at least this far above air; gas in the bowel has no
+vessels.
+"""
 _FLAT_HU = 16
-"""From the median to the 95th percentile of what has neither vessels nor grain: gas, foam of a table."""
+"""Difference between the median and the 95th percentile of parts without vessels or grain, such as gas or the foam of a
+table.
+"""
 _SMALL_ML = 60.0
 _DARKEST_ABOVE_AIR_HU = 45
-"""A part that is not large and darker than this in places is gas with something beside it, not a corner of a lung."""
+"""A part that is not large, and has places darker than this, is gas with other tissue beside it rather than a corner of
+a lung.
+"""
 _USUAL_NOISE_HU = 30.0
 _NOISE_P5 = 1.65
 _CLAMPED_NOISE = 1.5
 _LIGHTEST_HU = -450
 _LARGE_ML = 300.0
 _LARGE_SHARE = 0.05
-"""Of the image: a part so large that has vessels is lung however dark, unless another lung is lighter."""
+"""Fraction of the image: a part this large with vessels is lung, however dark, unless another lung is brighter."""
 _ALIKE_HU = 40
 _FIRST_ML = 8.0
 _OTHER_ML = 3.0
@@ -38,16 +44,18 @@ _PIECE_GAP_MM = 6.0
 
 @dataclass(frozen=True, kw_only=True)
 class _Core:
-    """The midst of a part; ``smooth``: each voxel the mean of its neighbours in the part, almost without noise."""
+    """The inner voxels of a part.  ``smooth``: each voxel is the mean of its neighbours in the part, almost without
+    noise.
+    """
 
     hu: npt.NDArray[np.int16]
     smooth: npt.NDArray[np.float32]
 
 
 def lung_air(view: View, air: Flags, air_hu: float, noise_hu: float) -> Flags:
-    """The part of ``air`` that is lung by size and texture, with pieces that were cut off.  May be empty.
+    """The part of ``air`` that is lung by size and texture, with pieces that the view has cut off.  May be empty.
 
-    ``air_hu`` is what air has in this image, ``noise_hu`` the standard deviation of its noise.
+    ``air_hu`` is the HU of air in this image, ``noise_hu`` the standard deviation of its noise.
     """
     label, count = ndi.label(ndi.binary_opening(air))
     volumes_ml = np.bincount(label.ravel(), minlength=count + 1) * view.voxel_ml
@@ -103,10 +111,11 @@ def _is_lung(core: _Core, air_hu: float, noise_hu: float, volume_ml: float) -> b
 
 
 def _darkest(core: _Core, around_hu: float) -> float:
-    """Without noise, and without a mean that hides a small dark place.
+    """5th percentile of the core's HU, corrected for noise.  It is not smoothed, because a mean would hide a small dark
+    place.
 
-    Noise is that of the part, where coarse voxels add to it, and hardly more than ``around_hu`` outside of the
-    body, where clamping takes half of it.
+    The noise is measured in the part itself, where coarse voxels increase it, but is limited by ``around_hu``, the
+    noise outside the body, which clamping halves.
     """
     low, high = np.percentile(core.hu - core.smooth, [25, 75])
     noise_hu = min(float(high - low) / 1.35, _CLAMPED_NOISE * around_hu)
@@ -114,7 +123,9 @@ def _darkest(core: _Core, around_hu: float) -> float:
 
 
 def _is_dark_lung(core: npt.NDArray[np.float32], air_hu: float, others: Sequence[float]) -> bool:
-    """``others``: medians of ordinary lungs in this image; both lungs of a patient are much alike."""
+    """True if a dark part is lung: it has vessels, and resembles ``others``, the medians of ordinary lungs in this
+    image, because a patient's lungs are much alike.
+    """
     if not core.size:
         return False
     median, p95 = np.percentile(core, [50, 95])
@@ -123,14 +134,14 @@ def _is_dark_lung(core: npt.NDArray[np.float32], air_hu: float, others: Sequence
 
 
 def _with_rims(view: View, air: Flags, chosen: Flags, gas: Flags) -> Flags:
-    """What the opening took away comes back where it is nearer to lung than to gas."""
+    """``chosen`` with the voxels that the opening had removed, if they are nearer to lung than to gas."""
     away_mm = distance_mm(chosen, view.spacing_mm)
     near = (away_mm <= _PIECE_GAP_MM) & (away_mm <= distance_mm(gas, view.spacing_mm))
     return chosen | (air & ~gas & near)
 
 
 def _cut_off_pieces(view: View, rest: Flags, chosen: Flags, least_hu: float) -> Flags:
-    """Thin pieces at an end slice that shows lung: they belong to lung beyond the view."""
+    """Thin pieces in an end slice that shows lung: they belong to lung outside the view."""
     label, count = ndi.label(rest)
     flesh = np.flatnonzero((view.hu > _LIGHTEST_HU).any(axis=(1, 2)))
     ends = [z for z in flesh[[0, -1]] if chosen[z].any()] if flesh.size else []

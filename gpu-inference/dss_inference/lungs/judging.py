@@ -1,4 +1,4 @@
-"""What becomes of found lungs: labels, and a verdict with its reasons."""
+"""Turns found lungs into labels, and judges the segmentation."""
 
 import numpy as np
 
@@ -15,9 +15,9 @@ _SUSPECT_ML = 20.0
 
 
 def judged_lungs(lungs: Lungs, ct: Ct) -> Quality | None:
-    """The verdict on the lungs of the whole image; None: there is none, and nothing that may be one.
+    """The verdict on the lungs of the whole image; None if there is no lung.
 
-    Raises InferenceError if what was found is not usable, or if none was found and there is air that may be lung.
+    Raises InferenceError if the segmentation is not usable, or if no lung was found and there is air that may be lung.
     """
     if lungs.signs is None:
         _require_no_suspect(lungs)
@@ -42,7 +42,7 @@ def _require_no_suspect(lungs: Lungs) -> None:
 
 
 def labels_of(found: Sides, voxel_ml: float) -> tuple[Label, ...]:
-    """Left and right, also where they are empty; or a single lung whose side is not known."""
+    """The labels left and right, even if they are empty; or the label of a single lung whose side is not known."""
     counts = np.bincount(found.ravel(), minlength=UNSIDED + 1)
     sides = (UNSIDED,) if counts[UNSIDED] else (LEFT, RIGHT)
     return tuple(

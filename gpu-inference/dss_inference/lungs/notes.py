@@ -1,4 +1,4 @@
-"""What the user should know about a lung segmentation."""
+"""Notes for the user about a lung segmentation."""
 
 from dss_broker.messages import Note
 from dss_inference.lungs.quality import REMARKS, Quality, Verdict
@@ -15,9 +15,9 @@ _LIMITS = (
 def notes_on(
     quality: Quality | None, *, boxed: bool = False, empty: bool = False
 ) -> tuple[Note, ...]:
-    """None: no lung was found.  The verdict comes first.
+    """The notes; the verdict comes first.  ``quality`` is None if no lung was found.
 
-    ``boxed``: the user asked for a box, which is ``empty`` or not.
+    ``boxed``: the user marked a box; ``empty``: that box contains no lung.
     """
     if quality is None:
         return (Note(level="warning", text=NO_LUNG),)
@@ -31,6 +31,7 @@ def notes_on(
 
 
 def verdict_on(quality: Quality) -> Note:
+    """The note with the verdict."""
     reasons = sum(flag.code not in REMARKS for flag in quality.flags)
     if quality.verdict == Verdict.GOOD:
         return Note(level="info", text="Verdict on the lungs: good.")

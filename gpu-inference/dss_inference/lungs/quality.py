@@ -1,4 +1,4 @@
-"""What about a lung segmentation should make its user look twice."""
+"""Assesses a lung segmentation: signs that its user should check it."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -16,26 +16,26 @@ from dss_inference.lungs.sides import UNSIDED, Sides
 from dss_inference.lungs.signs import Signs
 
 USUAL_ML = (60, 9000)
-"""From a newborn's."""
+"""Usual volumes of both lungs, from that of a newborn on."""
 USUAL_FILL = (0.1, 1.2)
-"""Volume through the cube of the width, at any age; some 0.2 to 0.4 in health."""
+"""Usual volume divided by the cube of the width, at any age; some 0.2 to 0.4 in health."""
 USUAL_LEFT = (0.34, 0.6)
-"""The left lung's part of both: some 0.43 to 0.49 in health."""
+"""Usual fraction of the left lung in both; some 0.43 to 0.49 in health."""
 USUAL_HU = (-1040, -550)
-"""The median of aerated lung, from emphysema to full expiration."""
+"""Usual median of aerated lung, from emphysema to full expiration."""
 POSSIBLE_ML = 15_000
-"""No lungs hold more."""
+"""Largest possible volume of lungs."""
 MOST_EMPTY, MOST_DENSE, MOST_UNEVEN, MOST_GAS, MOST_LEAKED = 0.012, 0.15, 0.08, 0.15, 0.03
 """Shares as in ``Signs``; ``tests/bench/bench_lung_sweep.py`` prints what comes of these limits."""
 REMARKS = ("touches_border", "side_of_part_unknown")
-"""Codes of flags that are said and do not lower the verdict."""
+"""Codes of flags that do not lower the verdict."""
 _BORDERS = (("feet", "head"), ("front", "back"), ("right", "left"))
 _SAMPLES = 1_000_000
 TEXT_NAME, JSON_NAME = "quality.txt", "quality.json"
 
 
 class Verdict(StrEnum):
-    """What a user may do with a segmentation; a ticket whose segmentation is not usable fails."""
+    """The verdict on a segmentation; a ticket whose segmentation is not usable fails."""
 
     GOOD = "good"
     LOOK = "look at it"
@@ -52,7 +52,9 @@ class Flag:
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """``volumes_ml`` by label; ``median_hu`` of all that was found; ``borders`` of the image that it reaches."""
+    """The assessment.  ``volumes_ml`` by label; ``median_hu`` of the whole segmentation; ``borders`` of the image that
+    it reaches.
+    """
 
     volumes_ml: dict[str, float]
     median_hu: float
@@ -64,7 +66,7 @@ class Quality:
 def quality_of(
     found: Sides, hu: npt.NDArray[np.int16], labels: Sequence[Label], signs: Signs
 ) -> Quality:
-    """Of segmented lungs, not none; ``found`` and ``hu`` are (z, y, x) in LPS order."""
+    """Assess segmented lungs, which must not be empty; ``found`` and ``hu`` are (z, y, x) in LPS order."""
     borders = tuple(_borders(found))
     median_hu = _median_hu(found, hu)
     flags = (
@@ -127,7 +129,7 @@ def _borders(found: Sides) -> Iterator[str]:
 
 
 def _median_hu(found: Sides, hu: npt.NDArray[np.int16]) -> float:
-    """Of at most a million voxels, evenly spread."""
+    """The median of at most a million voxels, evenly spread."""
     places = np.flatnonzero(found)
     return float(np.median(hu.ravel()[places[:: len(places) // _SAMPLES + 1]]))
 
@@ -158,7 +160,7 @@ def _side_unknown(*, part: bool) -> Flag:
 
 
 def _size_flags(labels: Sequence[Label], signs: Signs, *, cut: bool) -> Iterator[Flag]:
-    """``cut``: the view shows a part, which may be small."""
+    """Flags about the volumes.  ``cut``: the view shows only a part of the lungs, which may be small."""
     total_ml = sum(label.volume_ml for label in labels)
     small = not cut and (total_ml < USUAL_ML[0] or not USUAL_FILL[0] < signs.fill < USUAL_FILL[1])
     if small or total_ml > USUAL_ML[1]:
@@ -182,7 +184,7 @@ def _value_flags(median_hu: float) -> Iterator[Flag]:
 
 
 def quality_reports(quality: Quality, folder: Path) -> tuple[Report, ...]:
-    """To read and for programs, on disk."""
+    """Write the assessment as text and as JSON."""
     (folder / JSON_NAME).write_text(json.dumps(asdict(quality), indent=2) + "\n", encoding="utf-8")
     (folder / TEXT_NAME).write_text(_text(quality), encoding="utf-8")
     for path in (folder / JSON_NAME, folder / TEXT_NAME, folder):

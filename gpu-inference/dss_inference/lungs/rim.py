@@ -1,4 +1,4 @@
-"""Parts of the slices that reach the border of the view, chained through the slices."""
+"""Chains of parts that reach the border of the view, from slice to slice."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ _OVERLAP = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Chain:
-    """Parts of neighbouring slices that lie over each other.
+    """Parts of neighbouring slices that overlap.
 
-    ``parts`` are values of the labels; ``solidity`` is the area through that of the convex hulls, near 1
-    for the section of a lung, small for what surrounds a body; ``corner`` and ``across``: the shares of
-    the area whose part holds one corner of the slice, and both of its front or of its back.
-    ``slices`` is from the first to after the last one; ``sameness``: the overlap of its sections at the
-    ends and in the middle, 1 for what is drawn through the whole view, as a table is.
+    ``parts`` are values of the labels.  ``solidity`` is the area divided by that of the convex hulls: near 1 for
+    sections of a lung, small for what surrounds a body.  ``corner`` and ``across`` are the fractions of the area in
+    parts that contain one corner of the slice, and both corners of its front or of its back.  ``slices`` is the number
+    of slices from the first to the last.  ``sameness`` is the overlap of its sections at the ends and in the middle: 1
+    if it is equal through the whole view, as a table is.
     """
 
     parts: tuple[int, ...]
@@ -41,7 +41,7 @@ class Chain:
 
 
 def labelled(flags: Flags) -> tuple[Labels, int]:
-    """Each slice by itself; 0 is none."""
+    """Connected parts of each slice separately, and their number; 0 is the background."""
     label, count = ndi.label(flags, IN_SLICE)
     return label, int(count)
 
@@ -56,6 +56,7 @@ def rim_of(label: Labels, padding: Flags) -> list[int]:
 
 
 def chains_of(label: Labels, rim: list[int]) -> Iterator[Chain]:
+    """The chains of the parts ``rim``."""
     if not rim:
         return
     boxes = ndi.find_objects(label)
@@ -77,7 +78,9 @@ def chains_of(label: Labels, rim: list[int]) -> Iterator[Chain]:
 
 
 def _sameness(label: Labels, parts: list[int], boxes: list[tuple[slice, ...]]) -> float:
-    """Intersection over union, the least of two pairs of slices; labels grow from slice to slice."""
+    """The smaller intersection over union of two pairs of slices: first and middle, middle and last.  Labels grow from
+    slice to slice.
+    """
     ends = [boxes[parts[i] - 1][0].start for i in (0, len(parts) // 2, -1)]
     first, middle, last = (np.isin(label[z], parts) for z in ends)
     pairs = ((first, middle), (middle, last))
@@ -85,7 +88,7 @@ def _sameness(label: Labels, parts: list[int], boxes: list[tuple[slice, ...]]) -
 
 
 def _hull_area(part: Flags) -> float:
-    """In pixels, of the pixels' own corners."""
+    """Area of the convex hull in pixels, measured at the pixels' corners."""
     rows = np.flatnonzero(part.any(axis=1))
     first, last = part[rows].argmax(axis=1), part.shape[1] - part[rows][:, ::-1].argmax(axis=1)
     ends = [(rows + dy, x) for dy in (0, 1) for x in (first, last)]
@@ -111,7 +114,9 @@ def _linked(label: Labels, rim: list[int], areas: Labels) -> list[list[int]]:
 
 
 def _pairs(below: Labels, above: Labels, areas: Labels) -> Labels:
-    """Places in the rim of parts of two slices that cover half of the smaller one."""
+    """Pairs of overlapping parts of two slices, by their positions in the rim; the overlap is at least _OVERLAP of the
+    smaller one.
+    """
     both = (below > 0) & (above > 0)
     keys = below[both] * (areas.size + 1) + above[both]
     values, counts = np.unique(keys, return_counts=True)

@@ -1,8 +1,8 @@
-"""The lungs of a CT, by rules.
+"""Segments the lungs of a CT by rules.
 
-Steps: outside air slice by slice; airway by region growing; enclosed air that has the texture of lung;
-left and right; closing over vessels and the hilum; the image's own resolution.  Not found: consolidated
-or collapsed lung, effusion, large pleural masses.
+Steps: outside air slice by slice; airway by region growing; enclosed air with the texture of lung; left and right;
+closing over vessels and the hilum; refinement to the image's resolution.  Not found: consolidated or collapsed lung,
+effusion, large pleural masses.
 """
 
 from collections.abc import Callable
@@ -33,9 +33,10 @@ Step = Callable[[float, str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Lungs:
-    """``sides`` as ``segment_lungs`` gives them; ``gas_ml`` is air in the body that was not taken for lung, the
-    airways left out; ``suspect_ml`` is the part of it that may be lung.
-    ``air_hu`` is what air has in this image.
+    """The result of ``lungs_in``.  ``sides`` is the segmentation; ``air_hu`` is the HU of air in this image.
+
+    ``gas_ml`` is air in the body, without the airways, that was not taken for lung; ``suspect_ml`` is the part of it
+    that may be lung.
     """
 
     sides: Sides
@@ -43,21 +44,21 @@ class Lungs:
     gas_ml: float
     suspect_ml: float
     signs: Signs | None
-    """None: no lung was found."""
+    """None if no lung was found."""
 
 
 def segment_lungs(
     hu: npt.NDArray[np.int16], spacing_mm: Triple, runner: Runner, step: Step
 ) -> Sides:
-    """What ``lungs_in`` finds."""
+    """The segmentation of ``lungs_in`` alone."""
     return lungs_in(hu, spacing_mm, runner, step).sides
 
 
 def lungs_in(hu: npt.NDArray[np.int16], spacing_mm: Triple, runner: Runner, step: Step) -> Lungs:
-    """LEFT, RIGHT or UNSIDED for every voxel of ``hu`` ((z, y, x) in LPS order, at least -1024), else 0.
+    """LEFT, RIGHT or UNSIDED for every voxel of ``hu`` ((z, y, x) in LPS order, at least -1024), otherwise 0.
 
-    ``step`` hears what is done next and how far the work is (0..1); it may raise to end it.  Raises
-    InferenceError if the values are not in Hounsfield units.
+    ``step`` is called with the finished fraction (0..1) and the next stage; it may raise to end the work.  Raises
+    InferenceError if the values are not Hounsfield units.
     """
     require_hounsfield_units(hu)
     factors = _factors(spacing_mm, hu.shape)
@@ -111,7 +112,7 @@ def _seen(view: View, found: Sides, air: Flags, clear_hu: float, runner: Runner)
 
 
 def _closing_mm(view: View, lungs: Flags) -> float:
-    """An infant's vessels and hilum are smaller, too."""
+    """Radius of the closing over vessels and the hilum, which is smaller for an infant's lungs."""
     longest_mm = max(
         (part.stop - part.start) * s
         for part, s in zip(box_around(lungs, (0, 0, 0)), view.spacing_mm, strict=True)
@@ -122,7 +123,9 @@ def _closing_mm(view: View, lungs: Flags) -> float:
 def _shares(
     sides: Sides, tubes: Flags, spacing_mm: Triple, closing_mm: float
 ) -> tuple[Sides, Sides]:
-    """NEAR, and CERTAIN for the inside and what closing added; and the sides, one voxel wider than the lungs."""
+    """The lungs closed over vessels, for ``Runner.refine``: NEAR or CERTAIN (the inside, and voxels that closing
+    added), and the sides, one voxel wider than the lungs.
+    """
     wider = sides.copy()
     for side in (LEFT, RIGHT, UNSIDED):
         added = _closed(sides == side, tubes | (sides > 0), spacing_mm, closing_mm)
@@ -143,7 +146,7 @@ def _closed(lung: Flags, taken: Flags, spacing_mm: Triple, closing_mm: float) ->
 
 
 def _factors(spacing_mm: Triple, shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Blocks of some 2 mm, smaller where the view is as narrow as an infant's chest."""
+    """Size of the coarse blocks in voxels: some 2 mm, smaller if the view is as narrow as an infant's chest."""
     across_mm = max(n * s for n, s in zip(shape[1:], spacing_mm[1:], strict=True))
     z, y, x = (max(1, round(min(_VIEW_MM, across_mm / _LEAST_ACROSS) / s)) for s in spacing_mm)
     return z, y, x

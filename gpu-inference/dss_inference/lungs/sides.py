@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""Which lung is the left one."""
+"""Decides which lung is the left one."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -14,14 +14,14 @@ from dss_inference.lungs.air import AIR_HU
 from dss_inference.lungs.view import Flags, Triple, View, distance_mm, eroded
 
 NONE, LEFT, RIGHT, UNSIDED = 0, 1, 2, 3
-"""Values of a segmentation.  UNSIDED: one lung in a view that does not tell its side."""
+"""Values of a segmentation.  UNSIDED: a single lung in a view that does not show its side."""
 
 _SPLIT_MM = 4.0
 _EROSIONS_MM = (0.0, 2.0, 4.0, 6.0, 9.0, 12.0, 16.0)
 _SHARE = 0.12
-"""Each of two lungs has at least this share of both."""
+"""Smallest fraction of each of two lungs in both."""
 _APART = 0.3
-"""Of the width of both: the least distance of their centres, at any age."""
+"""Smallest distance of the centres of two lungs, as a fraction of the width of both, at any age."""
 _LEVEL = 0.6
 """Least ratio of the centres' distance from left to right to that in another direction; two lungs turned by up to about 50 degrees reach it."""
 _DEEPEST_MM = 30.0
@@ -32,14 +32,14 @@ Sides: TypeAlias = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """``middle_x`` is the voxel index of the middle; ``whole``: no side of the body is cut off by the view."""
+    """The body in view.  ``middle_x`` is the voxel index of its middle; ``whole``: the view does not cut it at a side."""
 
     middle_x: float
     whole: bool
 
 
 def body_of(view: View, enclosed: Flags) -> Body:
-    """From the axial slices' outline, which is all that is neither outside air nor table."""
+    """The body, by its outline in the axial slices: everything except outside air and table."""
     inside = (view.hu >= AIR_HU) | enclosed
     thick = ndi.binary_erosion(inside, iterations=2)
     across = thick.sum(axis=(0, 1))
@@ -50,7 +50,7 @@ def body_of(view: View, enclosed: Flags) -> Body:
 
 
 def sided(view: View, lungs: Flags, body: Body) -> Sides:
-    """LEFT and RIGHT, or UNSIDED throughout, for every voxel of ``lungs``; told on a grid of some 4 mm."""
+    """LEFT and RIGHT, or UNSIDED throughout, for every voxel of ``lungs``; decided on a grid of some 4 mm."""
     factors = tuple(max(1, round(_SPLIT_MM / s)) for s in view.spacing_mm)
     dz, dy, dx = (s * k for s, k in zip(view.spacing_mm, factors, strict=True))
     few = np.ascontiguousarray(lungs[tuple(slice(None, None, k) for k in factors)])
@@ -63,7 +63,7 @@ def sided(view: View, lungs: Flags, body: Body) -> Sides:
 
 
 def _side_of_one(lungs: Flags, body: Body) -> int:
-    """A single lung's side is known only where the whole body is in view and it keeps to one side."""
+    """Side of a single lung; UNSIDED unless the whole body is in view and the lung is on one side of it."""
     x = np.nonzero(lungs)[2]
     left_share = float((x > body.middle_x).mean())
     if not body.whole or _ACROSS_MIDLINE < left_share < 1 - _ACROSS_MIDLINE:
@@ -72,7 +72,7 @@ def _side_of_one(lungs: Flags, body: Body) -> int:
 
 
 def _markers(lungs: Flags, spacing_mm: Triple) -> Sides:
-    """Cores of both lungs, from the gentlest erosion that parts them.  All NONE if there are not two."""
+    """Cores of both lungs, by the weakest erosion that separates them.  All NONE if there are not two lungs."""
     for depth_mm in _EROSIONS_MM:
         label, count = ndi.label(eroded(lungs, spacing_mm, depth_mm))
         pair = _pair(label, count, spacing_mm)
@@ -101,7 +101,9 @@ def _pair(label: npt.NDArray[np.integer], count: int, spacing_mm: Triple) -> tup
 
 
 def _grown(lungs: Flags, markers: Sides, spacing_mm: Triple) -> Sides:
-    """Markers flood the lungs from their cores, meet where they are thinnest, then reach all else."""
+    """Assign each voxel of the lungs to LEFT or RIGHT, by a watershed from the cores, which meet where the lungs are
+    thinnest.
+    """
     depth = np.minimum(distance_mm(~lungs, spacing_mm), _DEEPEST_MM)
     flooded = sitk.MorphologicalWatershedFromMarkers(
         sitk.GetImageFromArray(-depth), sitk.GetImageFromArray(markers), markWatershedLine=False

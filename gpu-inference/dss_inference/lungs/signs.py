@@ -1,7 +1,7 @@
-"""What in an image and in its lungs tells that a segmentation may be wrong.
+"""Measures signs that a lung segmentation may be wrong.
 
-A second way to look beside the rules of ``air`` and ``choice``, on a grid of some 4 mm: rays in the slices tell what
-lies open to the image's side, and evenness over 2 cm tells air from lung, however dark.
+It is independent of the rules in ``air`` and ``choice``, and works on a grid of some 4 mm: rays in the slices find
+voxels that are open to the image's side, and evenness over 2 cm distinguishes air from lung, however dark.
 """
 
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ _EVEN_HU = 22.0
 _EMPTY_ML = 15.0
 _MUCH_GAS_ML = 1000.0
 _GAS_SPREAD_HU = 25.0
-"""From the darkest quarter to the median, where walls do not count."""
+"""Difference between the lower quartile and the median of gas; walls hardly change these."""
 _BLOCK = ndi.generate_binary_structure(3, 3)
 _CUT_SHARE = 0.15
 _TILTS = tuple(np.tan(np.radians(range(-48, 49, 8))).tolist())
 _SHARE_LEFT = 0.46
-"""Of both lungs, in health; the heart takes its place from the left one."""
+"""Fraction of the left lung in both, in health; the heart takes space from the left lung."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """On one grid: ``sides`` of what was found, and ``air`` in the body that is no airway.
+    """Input on one grid: ``sides`` is the segmentation, ``air`` the air in the body outside the airways.
 
-    ``clear_hu``: what air has in this image where nothing is near.
+    ``clear_hu``: HU of air in this image far from everything else.
     """
 
     view: View
@@ -62,7 +62,7 @@ class Signs:
 
 
 def signs_of(seen: Seen) -> Signs:
-    """Of lungs, not none."""
+    """The signs of segmented lungs, which must not be empty."""
     found = seen.sides > 0
     count = float(found.sum())
     smooth = ndi.uniform_filter(seen.view.hu.astype(np.float32), 3)
@@ -83,10 +83,10 @@ def signs_of(seen: Seen) -> Signs:
 
 
 def other_air_ml(seen: Seen) -> tuple[float, float]:
-    """Air in the body that was not taken for lung; and what of it may be lung.
+    """Volume of air in the body that was not taken for lung, and of the part of it that may be lung.
 
-    That is all of more than bowels hold; else parts that are less even than gas is, and reach the last slice
-    that shows flesh, where the view may cut lung.
+    That part is all of it if it is more than bowels contain.  Otherwise it is those parts that are less even than gas,
+    and reach the last slice with tissue, where the view may cut lung.
     """
     other = ndi.binary_opening(seen.air & (seen.sides == 0)) & ~open_to_side(seen.view)
     other_ml = float(other.sum()) * seen.view.voxel_ml
@@ -106,7 +106,7 @@ def _is_uneven(hu: npt.NDArray[np.int16]) -> bool:
 
 
 def _empty(seen: Seen, smooth: npt.NDArray[np.float32]) -> Flags:
-    """The midst of what is as dark and as even as air over 2 cm; no small pockets."""
+    """The inside of regions that are as dark and as even as air over 2 cm, without small pockets."""
     spread = ndi.maximum_filter(smooth, 3) - ndi.minimum_filter(smooth, 3)
     even = (spread < _EVEN_HU) & (smooth < seen.clear_hu + _EMPTY_ABOVE_AIR_HU) & seen.air
     label, count = ndi.label(ndi.binary_opening(even, _BLOCK))
@@ -121,7 +121,7 @@ def _is_cut_at_side(found: Flags) -> bool:
 
 
 def _uneven(seen: Seen) -> float:
-    """The least over tilts of the patient to his left or right."""
+    """Unevenness of left and right: the minimum over tilts of the patient to the left or right."""
     z, _, x = np.nonzero(seen.sides)
     is_left = seen.sides[seen.sides > 0] == LEFT
     dz, _, dx = seen.view.spacing_mm

@@ -1,4 +1,4 @@
-"""Are the values of a chest CT in Hounsfield units?"""
+"""Checks whether the values of a chest CT are Hounsfield units."""
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,11 @@ _PADDING_HU = -1020
 
 
 def require_hounsfield_units(hu: npt.NDArray[np.int16]) -> None:
-    """Noise takes single voxels of HU + 1024 below zero; no chest is so dense, and so poor in air, as that looks.
+    """Raises InferenceError if the values are too dense, or have too little fat and soft tissue, for a chest CT in
+    Hounsfield units.
 
-    A wide field of view may hold little of the body, so that shares of what is not padding are judged.  Raises
-    InferenceError.
+    A minimum below zero is no proof, because noise gives HU + 1024 single negative voxels.  Padding is left out,
+    because a wide field of view may contain little of the body.
     """
     few = hu[:: max(1, hu.shape[0] // 32), ::4, ::4]
     shown = few[few > _PADDING_HU]

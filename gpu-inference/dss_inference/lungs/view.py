@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""The image as the rules see it: shrunk to about 2 mm, with the lengths of its voxels."""
+"""The image at a resolution of about 2 mm, on which the rules work, and operations on it."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -13,7 +13,7 @@ Flags: TypeAlias = npt.NDArray[np.bool_]
 Triple: TypeAlias = tuple[float, float, float]
 
 TISSUE_HU = -300
-"""Above is flesh, fat or bone."""
+"""Voxels above this are soft tissue, fat or bone."""
 _OPEN_WAYS = 3
 
 
@@ -33,7 +33,7 @@ class View:
 
 
 def distance_mm(flags: Flags, spacing_mm: Triple) -> npt.NDArray[np.float32]:
-    """From each voxel to the nearest set one, 0 there; infinite if none is set."""
+    """Distance from each voxel to the nearest set one, 0 there; infinite if none is set."""
     if not flags.any():
         return np.full(flags.shape, np.inf, np.float32)
     image = sitk.GetImageFromArray(flags.astype(np.uint8))
@@ -44,7 +44,9 @@ def distance_mm(flags: Flags, spacing_mm: Triple) -> npt.NDArray[np.float32]:
 
 
 def open_to_side(view: View) -> Flags:
-    """Most of the four ways along the rows and columns of a slice meet no tissue on their way to its side."""
+    """Voxels from which most of the four directions along rows and columns of the slice reach its side without meeting
+    tissue.
+    """
     tissue = view.hu > TISSUE_HU
     ways = np.zeros(tissue.shape, np.uint8)
     for axis in (1, 2):
@@ -55,12 +57,12 @@ def open_to_side(view: View) -> Flags:
 
 
 def eroded(flags: Flags, spacing_mm: Triple, depth_mm: float) -> Flags:
-    """What lies more than ``depth_mm`` inside.  The image's border is no edge: what is beyond counts as inside."""
+    """Voxels more than ``depth_mm`` inside.  Voxels beyond the image's border count as set."""
     return flags & (distance_mm(~flags, spacing_mm) > depth_mm)
 
 
 def closed(flags: Flags, spacing_mm: Triple, gap_mm: float) -> Flags:
-    """Notches and holes up to about twice ``gap_mm`` wide are filled.  Borders of the image close nothing."""
+    """``flags`` with notches and holes of up to about twice ``gap_mm`` filled.  The image's border closes nothing."""
     pad = [int(np.ceil(gap_mm / s)) + 1 for s in spacing_mm]
     padded = np.pad(flags, [(p, p) for p in pad])
     grown = distance_mm(padded, spacing_mm) <= gap_mm
@@ -70,7 +72,7 @@ def closed(flags: Flags, spacing_mm: Triple, gap_mm: float) -> Flags:
 
 
 def box_around(flags: Flags, margin: tuple[int, ...]) -> tuple[slice, ...]:
-    """The smallest box that holds every set voxel, wider by ``margin`` voxels where there is room.
+    """The smallest box that contains every set voxel, enlarged by ``margin`` voxels within the image.
 
     Raises ValueError if none is set.
     """

@@ -1,4 +1,4 @@
-"""Bundles of the MONAI Model Zoo, run as they are.
+"""Runs unmodified bundles of the MONAI Model Zoo.
 
-A bundle's configuration may run code: only an administrator installs one.
+A bundle's configuration may run code, so only an administrator may install one.
 """

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (MONAI ships no types)
-"""Postprocessing that needs only the number of the largest channel, not all channels."""
+"""Recognises postprocessing that needs only the index of the largest channel, not all channels."""
 
 from monai.transforms.compose import Compose
 from monai.transforms.post.dictionary import Activationsd, AsDiscreted, Invertd
@@ -12,7 +12,7 @@ _CHANNEL_STEPS = (Activationsd, AsDiscreted)
 
 
 def needs_only_argmax(postprocess: Compose) -> bool:
-    """True if it only takes the largest of the channels."""
+    """True if the postprocessing uses only the index of the largest channel."""
     discrete = [step for step in postprocess.transforms if isinstance(step, AsDiscreted)]
     others = [step for step in discrete if not all(step.argmax) or any(step.threshold)]
     sigmoid = any(
@@ -22,7 +22,9 @@ def needs_only_argmax(postprocess: Compose) -> bool:
 
 
 def without_argmax(postprocess: Compose) -> Compose:
-    """Its steps without activation and argmax; inversion uses the nearest value, since labels must not be interpolated."""
+    """The postprocessing without activation and argmax; inversion uses the nearest value, since labels must not be
+    interpolated.
+    """
     return Compose(
         [_nearest(s) for s in postprocess.transforms if not isinstance(s, _CHANNEL_STEPS)]
     )

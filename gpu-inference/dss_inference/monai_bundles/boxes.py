@@ -65,7 +65,7 @@ def ellipsoids(
 def _ellipsoid(
     box: Box, to_prepared: Floats, shape: tuple[int, ...]
 ) -> tuple[tuple[slice, ...], npt.NDArray[np.bool_]]:
-    """A part of the image, and which of its voxels are in the ellipsoid: at least one."""
+    """A part of the image, and the voxels of it that are in the ellipsoid: at least one."""
     part = _around(box, np.asarray(np.linalg.inv(to_prepared), np.float64), shape)
     index = np.stack(np.meshgrid(*(np.arange(p.start, p.stop) for p in part), indexing="ij"))
     places = np.tensordot(to_prepared[:3, :3], index, 1) + to_prepared[:3, 3, None, None, None]

@@ -1,4 +1,4 @@
-"""Faults that keep a bundle from being served, as sentences.  Runs none of its code and loads no torch."""
+"""Finds faults that prevent a bundle from being served, as sentences.  Runs none of its code and loads no torch."""
 
 import ast
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ MOST_LABELS = 255
 
 
 def open_bundle(root: Path) -> BundleFolder:
-    """Raises InferenceError that lists every fault."""
+    """Read a bundle.  Raises InferenceError with every fault."""
     wrong = problems(root)
     if wrong:
         raise InferenceError(" ".join([f"The bundle '{root.name}' cannot be used.", *wrong]))

@@ -1,4 +1,4 @@
-"""How a segmentation bundle's channels become one label map: read from its configuration.  Loads no torch."""
+"""Determines from a segmentation bundle's configuration how its channels become one label map.  Loads no torch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,6 +60,7 @@ def names_of(channel_def: object) -> dict[int, str]:
 
 
 def is_background(name: str) -> bool:
+    """True if ``name`` is one of the usual names of the background."""
     plain = name.strip().lower()
     return plain in _BACKGROUNDS or any(word in plain for word in _UNLABELLED)
 
@@ -130,7 +131,9 @@ def _without_background(names: dict[int, str]) -> dict[int, str]:
 
 
 def _independent(names: dict[int, str], count: int | None, reason: str) -> Channels:
-    """Values are channels where channel 0 is the background, else one more than the channel."""
+    """Channels that do not exclude each other.  A label's value is its channel if channel 0 is the background,
+    otherwise its channel plus one.
+    """
     labels, channel_of = _numbered(names, count)
     if count == 1 and len(labels) > 1:
         raise InferenceError(
@@ -190,14 +193,14 @@ def _transforms(config: Config) -> Iterator[dict[str, Any]]:
 
 
 def _is_set(value: object, config: Config) -> bool:
-    """An option of a transform: one for all keys, or a list of one for each."""
+    """True if an option of a transform is set: one value for all keys, or a list with one for each."""
     plain = _plain(value, config)
     each = plain if isinstance(plain, list) else [plain]
     return any(one is not None and one is not False for one in each)
 
 
 def _plain(value: object, config: Config) -> object:
-    """The value; of a reference, the value of its entry."""
+    """The value; if it is a reference, the value of its entry."""
     if isinstance(value, str) and value.startswith("@"):
         return config.get(value[1:])
     return value

@@ -17,13 +17,13 @@ from dss_inference.errors import InferenceError
 Config: TypeAlias = dict[str, Any]
 
 WEIGHTS = ("model.pt", "model.ts")
-"""A state_dict; or TorchScript, which brings its own network, whatever the configuration says."""
+"""Names of weights: a state_dict, or TorchScript, which contains its own network, whatever the configuration says."""
 
 OVERRIDES = "dss.json"
-"""In ``configs``: a site's changes by path: ``{"preprocessing#transforms#2#pixdim": [3, 3, 3]}``."""
+"""File in ``configs`` with a site's changes by path: ``{"preprocessing#transforms#2#pixdim": [3, 3, 3]}``."""
 
 _NOT_RESAMPLED = {"whether_raw_luna16": True}
-"""Tells an official bundle that the image was not resampled for it."""
+"""Entry that tells an official bundle that the image was not resampled for it."""
 _SCRIPTED = "dss_inference.monai_bundles.bundle_parts.ScriptedNetwork"
 _FILES = ("LoadImage", "SaveImage")
 _SEGMENTATION = ("network", "preprocessing", "inferer", "postprocessing")
@@ -32,6 +32,7 @@ _REFERENCE = re.compile(r"@([A-Za-z_]\w*)")
 
 
 def config_file(root: Path) -> Path | None:
+    """The file of the inference configuration; None if there is none."""
     names = ("inference.json", "inference.yaml", "inference.yml")
     return next(
         (root / "configs" / name for name in names if (root / "configs" / name).is_file()), None
@@ -39,6 +40,7 @@ def config_file(root: Path) -> Path | None:
 
 
 def weights_in(root: Path) -> Path | None:
+    """The file of the weights; None if there is none."""
     return next((p for p in (root / "models" / name for name in WEIGHTS) if p.is_file()), None)
 
 

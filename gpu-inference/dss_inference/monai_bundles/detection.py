@@ -39,7 +39,7 @@ from dss_inference.worker_metrics import note_batch
 
 LEAST_SCORE = 0.5
 MOST = 50
-"""Defaults of a service's parameters ``least_score`` and ``most``."""
+"""Default of a service's parameter ``most``; LEAST_SCORE is that of ``least_score``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class _Found:
 
 
 class MonaiDetection:
-    """One bundle, its network loaded once."""
+    """One detection bundle with its loaded network."""
 
     def __init__(
         self, folder: BundleFolder, device: str, compute: ComputeThread | None = None
@@ -157,7 +157,7 @@ class MonaiDetection:
 def number_in(
     parameters: dict[str, str], name: str, default: float, least: float, most: float
 ) -> float:
-    """Raises InferenceError if the parameter is no number in the range."""
+    """The number in a parameter.  Raises InferenceError unless it is in the range from ``least`` to ``most``."""
     text = parameters.get(name, str(default))
     try:
         value = float(text)

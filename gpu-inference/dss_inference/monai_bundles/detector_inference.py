@@ -63,7 +63,7 @@ class DetectorInference:
         return self._as_boxes(found)
 
     def _as_boxes(self, found: dict[str, torch.Tensor]) -> list[bx.Box]:
-        """The detector's corners are x, y, z, x, y, z."""
+        """Convert the detector's boxes, whose corners are x, y, z, x, y, z."""
         keys = (self._detector.target_box_key, self._detector.pred_score_key)
         corners, scores = (found[key].float().cpu().numpy().astype(np.float64) for key in keys)
         if not (np.isfinite(corners).all() and np.isfinite(scores).all()):

@@ -57,6 +57,7 @@ class BundleFolder:
 
 
 def is_bundle(root: Path) -> bool:
+    """True if the folder is a bundle."""
     return (root / "configs" / "metadata.json").is_file()
 
 
@@ -74,6 +75,7 @@ def read_folder(root: Path) -> BundleFolder:
 
 
 def read_metadata(root: Path) -> dict[str, Any]:
+    """The content of the bundle's metadata.json.  Raises InferenceError if it cannot be read."""
     path = root / "configs" / "metadata.json"
     if not path.is_file():
         raise InferenceError("It has no configs/metadata.json, which every MONAI bundle has.")

@@ -1,4 +1,4 @@
-"""Makes a label map of the channels that a bundle's postprocessing returns."""
+"""Makes a label map from the channels that a bundle's postprocessing returns."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from dss_inference.monai_bundles.channels import HALF, Channels, Rule
 from dss_inference.monai_bundles.network_watch import NOT_NUMBERS
 
 _ROUNDING = 1e-3
-"""Distance from 0..1 that an interpolated probability may have."""
+"""Tolerance beyond 0..1 for an interpolated probability."""
 
 Labels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating]
@@ -27,7 +27,7 @@ class LabelMap:
 
 
 def label_map(pred: Any, channels: Channels, given: int, shape: tuple[int, ...]) -> LabelMap:
-    """``pred`` (c, x, y, z) is of a network with ``given`` channels; ``shape`` is (z, y, x).
+    """The label map of ``pred`` (c, x, y, z), the output of a network with ``given`` channels; ``shape`` is (z, y, x).
 
     Raises InferenceError if the values do not determine the labels.
     """
@@ -56,7 +56,7 @@ def _require_same_values(channels: Channels, *, merged: bool) -> None:
 
 
 def _values(array: Floats) -> Labels:
-    """One channel of labels, or one for each label."""
+    """Labels from one channel that contains them, or from one channel for each."""
     values = array[0] if len(array) == 1 else array.argmax(0)
     lowest, highest = values.min(), values.max()
     if lowest < 0 or highest.round() > MOST_LABELS:
@@ -67,7 +67,9 @@ def _values(array: Floats) -> Labels:
 
 
 def _passing(array: Floats, channels: Channels) -> tuple[Labels, dict[int, int]]:
-    """Each label where its channel passes, smaller labels over larger ones; and the hidden voxels of each."""
+    """Each label where its channel passes the threshold, smaller labels over larger ones; and the number of hidden
+    voxels of each.
+    """
     _require_probabilities(array)
     only = len(array) == 1
     passes = {v: array[0 if only else c] >= HALF for v, c in channels.channel_of.items()}

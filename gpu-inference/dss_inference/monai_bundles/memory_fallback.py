@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """``batch`` windows at once on ``device``; their answers are summed on ``sums_on``."""
+    """``batch`` windows at once on ``device``; their outputs are summed on ``sums_on``."""
 
     batch: int
     device: torch.device
@@ -28,7 +28,7 @@ class Attempt:
 
 
 class MemoryFallback:
-    """Remembers the batch that fitted, and begins with it for the next image."""
+    """Plans attempts to run a network.  It remembers the batch that fitted, and starts with it for the next image."""
 
     def __init__(
         self,

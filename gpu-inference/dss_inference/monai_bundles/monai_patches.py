@@ -1,10 +1,10 @@
 # mypy: allow-untyped-calls
 # (MONAI ships no types)
-"""Everything that changes MONAI's own modules or sets attributes that it does not document.
+"""All changes to MONAI's own modules, and all settings of attributes that MONAI does not document.
 
-Checked against CHECKED_AGAINST; ``test_monai_patches.py`` fails when MONAI changes one of these places.
-MONAI's RetinaNet uses two small helpers of torchvision and none of its compiled operators, which are not built
-for every torch; so these two are here, for installations without torchvision.
+Checked against CHECKED_AGAINST; ``test_monai_patches.py`` fails when MONAI changes one of these places.  MONAI's
+RetinaNet uses two small helpers of torchvision and none of its compiled operators, which are not built for every torch.
+These two are implemented here, for installations without torchvision.
 """
 
 import copy
@@ -20,31 +20,31 @@ from monai.transforms.post.dictionary import Invertd
 from torch import nn
 
 CHECKED_AGAINST = "1.6"
-"""The minor version of MONAI; pyproject.toml allows no later one."""
+"""Minor version of MONAI that was checked; pyproject.toml allows no later one."""
 
 
 class Detector(Protocol):
-    """The part of MONAI's ``RetinaNetDetector`` that is set here."""
+    """The part of MONAI's ``RetinaNetDetector`` that ``forget_anchors`` changes."""
 
     anchors: list[torch.Tensor] | None
 
 
 def forget_anchors(detector: Detector) -> None:
-    """Let ``detector`` compute its anchors anew: it keeps those of the last image and its device."""
+    """Make ``detector`` compute its anchors anew; otherwise it would use those of the last image and its device."""
     detector.anchors = None
 
 
 def with_nearest_interpolation(step: Invertd) -> Invertd:
-    """A copy of ``step`` that interpolates no values between labels."""
+    """A copy of ``step`` that does not interpolate between labels."""
     nearest = copy.copy(step)
     nearest.nearest_interp = (True,) * len(step.keys)
     return nearest
 
 
 class LayerOutputs(nn.ModuleDict):
-    """The layers of ``backbone`` up to the last whose output is needed.
+    """The layers of ``backbone`` up to the last one whose output is needed.
 
-    Layers keep their names, which are those of published weights: ``feature_extractor.body.layer1...``.
+    Layers keep their names, which published weights use: ``feature_extractor.body.layer1...``.
     """
 
     def __init__(self, backbone: nn.Module, return_layers: dict[str, str]) -> None:

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (MONAI ships no types)
-"""The image as a tensor for a bundle's transforms, and the check of what they make of it."""
+"""Converts an image to a tensor for a bundle's transforms, and checks the result of these."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def as_tensor(ct: Ct) -> Any:
 
 
 def require_finite(prepared: torch.Tensor) -> None:
-    """Raises InferenceError if a value is NaN or infinite: a network's answer to it would mean nothing."""
+    """Raises InferenceError if a value is NaN or infinite, because the network's output would be meaningless."""
     if not bool(torch.isfinite(prepared).all()):
         raise InferenceError(
             "The bundle's preparation of the image gives values that are not numbers, so it was not "

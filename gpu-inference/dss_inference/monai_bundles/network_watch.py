@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (MONAI ships no types)
-"""Progress, cancellation and the check of answers, by hooks around a bundle's network."""
+"""Reports progress, cancels, and checks outputs, by hooks on a bundle's network."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -83,7 +83,7 @@ def _require_finite_answers(
 
 
 def _tensors_in(answer: object) -> Iterator[torch.Tensor]:
-    """A network's answer is a tensor, or a list or a dictionary of tensors."""
+    """The tensors of a network's output, which may be a tensor, a list or a dictionary."""
     if isinstance(answer, torch.Tensor):
         yield answer.as_tensor() if isinstance(answer, MetaTensor) else answer
         return

@@ -37,7 +37,7 @@ from dss_inference.worker_metrics import note_batch
 
 
 class MonaiSegmentation:
-    """One bundle, its network loaded once."""
+    """One segmentation bundle with its loaded network."""
 
     def __init__(
         self, folder: BundleFolder, device: str, compute: ComputeThread | None = None

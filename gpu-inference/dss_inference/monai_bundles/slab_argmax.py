@@ -33,7 +33,7 @@ class WindowGrid:
 
     @classmethod
     def of(cls, inferer: Any, size: Sequence[int]) -> "WindowGrid":
-        """``windows`` are sorted along ``axis``, the longest one."""
+        """The windows of ``inferer`` for an image of that size, sorted along ``axis``, its longest axis."""
         roi = tuple(fall_back_tuple(inferer.roi_size, size))
         short = [max(0, r - n) for n, r in zip(size, roi, strict=True)]
         padded = [n + s for n, s in zip(size, short, strict=True)]
@@ -90,7 +90,7 @@ def slab_argmax(
 
 
 class _Slab:
-    """Sums of weighted answers (c, x, y, z): a ring of rows, along the axis only as long as a window."""
+    """Sums of weighted outputs (c, x, y, z) in a ring buffer of rows, which along the axis is only as long as a window."""
 
     def __init__(
         self, cut: WindowGrid, size: Sequence[int], weights: torch.Tensor, channels: int
@@ -103,7 +103,7 @@ class _Slab:
         self._labels = torch.empty(*size, dtype=torch.uint8 if channels <= 256 else torch.int16)
 
     def add(self, answer: torch.Tensor, window: Window) -> None:
-        """Windows must come in their order along the axis."""
+        """Add the output of a window.  Windows must come in their order along the axis."""
         start = window[self._axis].start
         self._finish_rows(start - self._first)
         answer = answer.to(self._sums)

@@ -11,7 +11,7 @@ _SIZE, _STEP_MM = 24, 6.0
 
 
 def write_trial_image(folder: Path) -> Path:
-    """A ball of water in air, 144 mm long."""
+    """Write an image, 144 mm long, of a ball of water in air, and return its path."""
     z, y, x = np.ogrid[:_SIZE, :_SIZE, :_SIZE]
     middle = (_SIZE - 1) / 2
     ball = (z - middle) ** 2 + (y - middle) ** 2 + (x - middle) ** 2 < (0.4 * _SIZE) ** 2

@@ -1,7 +1,7 @@
-"""Loads weights from a file into their network, without running other code that the file may hold.
+"""Loads weights from a file into their network, without running other code that the file may contain.
 
-Training programs save weights in many forms.  Accepted are a dictionary that holds them under a usual name,
-numbers of numpy beside them, and a prefix that all names share.
+Training programs save weights in many forms.  Accepted are a dictionary that contains them under a usual name, numpy
+numbers beside them, and a prefix that all names share.
 """
 
 import argparse
@@ -30,13 +30,13 @@ _HARMLESS = [
     datetime.datetime,
     datetime.timedelta,
 ]
-"""Types that training programs save beside the weights; making them runs no foreign code."""
+"""Types that training programs save beside the weights; constructing them runs no foreign code."""
 
 State = Mapping[str, torch.Tensor]
 
 
 def load_weights(network: torch.nn.Module, path: Path, device: torch.device) -> None:
-    """Raises InferenceError if the file is damaged, unsafe, or does not fit the network."""
+    """Load the weights.  Raises InferenceError if the file is damaged, unsafe, or does not fit the network."""
     require_undamaged(path)
     saved = _read(path, device)
     found = next(_fitting_states(network, _states(saved)), None)
@@ -47,7 +47,7 @@ def load_weights(network: torch.nn.Module, path: Path, device: torch.device) -> 
 
 
 def _single_fit(network: torch.nn.Module, saved: Any) -> State:
-    """The only state that fits, under any name.  Raises InferenceError if none or several fit."""
+    """The only state that fits the network, under any name.  Raises InferenceError if none or several fit."""
     names = list(saved) if isinstance(saved, Mapping) else []
     fitting = {
         str(name): list(_fitting_states(network, _all_states(saved[name]))) for name in names

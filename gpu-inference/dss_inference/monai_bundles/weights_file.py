@@ -1,4 +1,4 @@
-"""Checks that a file can hold weights, before it is loaded.  Loads no torch."""
+"""Checks that a file can contain weights before it is loaded.  Loads no torch."""
 
 import re
 import zipfile

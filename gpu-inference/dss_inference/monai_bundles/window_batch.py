@@ -5,16 +5,17 @@ import math
 from dss_inference.device.memory import Memory
 
 _SHARE = 0.8
-"""Share of the free memory that a larger batch may take, since images need different amounts."""
+"""Fraction of the free memory that a larger batch may take, since images need different amounts."""
 _RECOVERED = 1.5
 """A size that failed is tried again when the free memory has grown by more than this factor."""
 
 
 class WindowBatch:
-    """The size doubles from image to image while the free memory allows it, and is halved when it does not.
+    """Chooses the batch size: it doubles from image to image while the free memory allows it, and is halved when memory
+    runs out.
 
-    The caller reports the memory of each batch with ``fitted`` and each failure with ``failed``.  ``first`` is the
-    size until a measurement was reported, ``most`` the largest size.
+    The caller reports the memory of each batch with ``fitted`` and each failure with ``failed``.  ``first`` is the size
+    until a measurement was reported, ``most`` the largest size.
     """
 
     def __init__(self, *, first: int, most: int, memory: Memory) -> None:

@@ -27,7 +27,9 @@ MOST_ON_CPU = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """Channels (c, x, y, z) on the CPU; if ``is_argmax``, one channel: the number of the largest."""
+    """The output of a network: channels (c, x, y, z) on the CPU; if ``is_argmax``, one channel with the index of the
+    largest.
+    """
 
     values: torch.Tensor
     is_argmax: bool

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""Bright blobs of every size from 4 to 30 mm: maxima of differences of Gaussians."""
+"""Finds bright blobs of every size from 4 to 30 mm: maxima of differences of Gaussians."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ FINEST_MM = 1.0
 _RATIO = 4 / 3
 _SCALES = 8
 _COARSER_AT = (2, 5)
-"""From these scales on every second voxel of those before does."""
+"""From each of these scales on, only every second voxel is used."""
 _RADIUS = 2.0
-"""A ball answers strongest to the scale whose sigma is its radius through this."""
+"""Ratio of a ball's radius to the sigma of the scale at which it has the strongest response."""
 _LEAST_HU = 35.0
 _LEAST_BLOBNESS = 0.12
 _MOST = 1000
@@ -26,8 +26,8 @@ _MOST = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Blob:
-    """``centre`` (z, y, x) in the 1 mm grid; ``strength_hu`` grows with contrast; ``blobness`` is the
-    weakest curvature through the strongest: 1 for a ball, 0 for a tube.
+    """A bright blob.  ``centre`` (z, y, x) in the 1 mm grid; ``strength_hu`` grows with contrast; ``blobness`` is the
+    weakest curvature divided by the strongest: 1 for a ball, 0 for a tube.
     """
 
     centre: npt.NDArray[np.float64]
@@ -37,6 +37,7 @@ class Blob:
 
 
 def smoothed(hu: Floats, sigma_mm: float, step_mm: float = 1.0) -> Floats:
+    """``hu`` smoothed by a Gaussian of ``sigma_mm``."""
     image = sitk.GetImageFromArray(hu)
     image.SetSpacing([step_mm] * 3)
     if min(hu.shape) < 4:
@@ -46,7 +47,7 @@ def smoothed(hu: Floats, sigma_mm: float, step_mm: float = 1.0) -> Floats:
 
 
 def blobs_in(space: LungSpace, finest: Floats) -> list[Blob]:
-    """At most 1000, the best first.  ``finest`` is the space's HU, smoothed by FINEST_MM."""
+    """At most 1000 blobs, the best first.  ``finest`` is the space's HU, smoothed by FINEST_MM."""
     found = list(_all_blobs(space.inside, finest))
     return sorted(found, key=lambda blob: -blob.blobness * blob.strength_hu**0.5)[:_MOST]
 
@@ -72,7 +73,7 @@ def _all_blobs(inside: Flags, finest: Floats) -> Iterator[Blob]:
 
 
 def _peaks(answer: Floats, inside: Flags) -> npt.NDArray[np.intp]:
-    """Indices of the voxels that no neighbour surpasses."""
+    """Indices of the voxels without a higher neighbour."""
     points = np.argwhere((answer > _LEAST_HU) & inside)
     values = answer[tuple(points.T)]
     for offset in np.ndindex(3, 3, 3):
@@ -83,7 +84,7 @@ def _peaks(answer: Floats, inside: Flags) -> npt.NDArray[np.intp]:
 
 
 def _blobness(hu: Floats, points: npt.NDArray[np.intp]) -> npt.NDArray[np.floating]:
-    """Of each point, from the Hessian; 0 where it is not bright in all directions."""
+    """Blobness at each point, from the Hessian; 0 where it is not bright in all directions."""
     hessian = np.empty((len(points), 3, 3))
     unit = np.eye(3, dtype=int)
     for i, j in np.ndindex(3, 3):

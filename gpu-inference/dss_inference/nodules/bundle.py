@@ -1,4 +1,4 @@
-"""``nodule-detection``: marks round things in the lungs that somebody should look at."""
+"""``nodule-detection``: marks round structures in the lungs for a reader to check."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -39,7 +39,7 @@ _THICK_MM = 3.0
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """``voxels`` in the order of ``Ct.hu``."""
+    """Findings with their label map; ``voxels`` is in the order of ``Ct.hu``."""
 
     voxels: npt.NDArray[np.uint8]
     findings: tuple[Finding, ...]
@@ -48,7 +48,7 @@ class _Found:
 
 
 class NoduleDetection:
-    """By rules, not by learning; on any device."""
+    """Detects nodules by rules, without a trained network, on any device."""
 
     name = "nodule-detection"
 
@@ -116,7 +116,7 @@ class NoduleDetection:
 
 
 def quality_notes(quality: Quality) -> Iterator[Note]:
-    """The verdict on the lungs, then why."""
+    """Notes: the verdict on the lungs, then its reasons."""
     yield verdict_on(quality)
     for flag in quality.flags:
         yield Note(level="warning", text=flag.text)
@@ -134,7 +134,7 @@ def _nothing(ct: Ct, search: Search, why: str, *before: Note) -> _Found:
 def findings_of(
     candidates: Sequence[Candidate], outlines: Sequence[Outline], space: LungSpace, ct: Ct
 ) -> tuple[Finding, ...]:
-    """Numbered as they are drawn, with their places in the patient."""
+    """Findings, numbered like their labels, with their positions in the patient."""
     return tuple(
         Finding(
             number=number,
@@ -157,7 +157,7 @@ def _place_mm(candidate: Candidate, space: LungSpace, ct: Ct) -> tuple[float, fl
 def labels_of(
     findings: Sequence[Finding], voxels: npt.NDArray[np.uint8], voxel_ml: float
 ) -> tuple[Label, ...]:
-    """Named with diameter and score."""
+    """Labels whose names have the diameter and the score."""
     counts = np.bincount(voxels.ravel(), minlength=len(findings) + 1)
     return tuple(
         Label(
@@ -171,7 +171,7 @@ def labels_of(
 
 
 def notes_on(findings: Sequence[Finding], ct: Ct) -> tuple[Note, ...]:
-    """Where each one is, then what the user should know."""
+    """Notes: the position of each finding, then limits that the user should know."""
     lines = [finding.sentence for finding in findings]
     info = [Note(level="info", text=line) for line in [*lines, _LIMITS]]
     if not findings:

@@ -1,4 +1,4 @@
-"""Which blobs are worth a look, the best first."""
+"""Selects the blobs that a reader should check, the best first."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,20 +11,25 @@ from dss_inference.nodules.shape import Shape, shape_at, shape_of
 
 MOST = 10
 LEAST_SCORE = 0.5
-"""``tests/bench/bench_nodules.py`` shows what that finds in phantoms, and how much besides."""
+"""Default of the least score; ``tests/bench/bench_nodules.py`` shows how many nodules of phantoms it finds, and how
+many false ones.
+"""
 _HOPELESS = 0.02
-"""What scores so little at first look has never reached the least score (788 of 2000 blobs of two phantoms)."""
+"""A blob with a lower score at the first measurement has never reached the least score (788 of 2000 blobs of two
+phantoms).
+"""
 _GAP_MM = 1.0
 _FULL_HU = 360.0
 _FULL_HU_A_MM = 70.0
-"""In long voxels a vessel that crosses them looks like a faint ball of their size; so what is no larger than
-they are needs the more contrast the longer they are.  Fitted on even seeds at 3 to 7 mm (``bench_nodule_sweep.py``).
+"""Additional contrast needed for each mm of voxel length by candidates no larger than the voxels, because a vessel that
+crosses long voxels looks like a faint ball of their size.  Fitted on even seeds at 3 to 7 mm
+(``bench_nodule_sweep.py``).
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """``score`` 0..1 is how like a ball it is, not the probability of a nodule."""
+    """A possible nodule.  ``score`` 0..1 is its similarity to a ball, not the probability of a nodule."""
 
     shape: Shape
     score: float
@@ -37,9 +42,9 @@ def candidates_in(
     most: int = MOST,
     least: float = LEAST_SCORE,
 ) -> tuple[Candidate, ...]:
-    """At most ``most``, with scores of at least ``least``, the best first.
+    """At most ``most`` candidates with scores of at least ``least``, the best first.
 
-    ``step`` hears what is done next and how far the work is (0..1); it may raise to end it.
+    ``step`` is called with the finished fraction (0..1) and the next stage; it may raise to end the work.
     """
     step(0.0, "looking for bright spots")
     finest = smoothed(space.hu, FINEST_MM)
@@ -50,7 +55,7 @@ def candidates_in(
 
 
 def _scored(blob: Blob, finest: Floats, space: LungSpace) -> Candidate:
-    """Measured again where the first look does not say that it is none."""
+    """The candidate of a blob.  It is measured repeatedly unless the first measurement excludes it."""
     voxel_mm = max(space.steps)
     shape = shape_at(blob, finest, space)
     score = score_of(blob, shape, voxel_mm)
@@ -61,7 +66,7 @@ def _scored(blob: Blob, finest: Floats, space: LungSpace) -> Candidate:
 
 
 def score_of(blob: Blob, shape: Shape, voxel_mm: float) -> float:
-    """One minus something for each way in which it differs from a nodule in the midst of lung.
+    """The product of factors 0..1, one for each way in which it may differ from a nodule inside the lung.
 
     ``voxel_mm`` is the longest side of the image's voxels, mostly the distance of its slices.
     """
@@ -79,7 +84,7 @@ def score_of(blob: Blob, shape: Shape, voxel_mm: float) -> float:
 
 
 def best_apart(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """The best first; of those that lie in each other only the best stays."""
+    """The candidates, the best first, without those that overlap a better one."""
     kept: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: -c.score):
         if all(_apart(candidate.shape, other.shape) for other in kept):

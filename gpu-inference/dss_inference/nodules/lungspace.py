@@ -1,4 +1,4 @@
-"""The inside of the lungs at 1 mm, as the search for nodules sees it."""
+"""The inside of the lungs on a 1 mm grid, for the search for nodules."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,18 +15,20 @@ from dss_inference.lungs.view import Flags, Triple, box_around, closed
 Floats: TypeAlias = npt.NDArray[np.float32]
 
 LUNG_HU = -850.0
-"""Stands in for all that is not lung, so that walls and the mediastinum have no edges."""
+"""Value for everything that is not lung, so that walls and the mediastinum have no edges."""
 _MARGIN_MM = 3.0
 _COARSE_MM = 4.0
 _NOTCH_MM = 30.0
-"""What is at most some twice as wide, and bulges into a lung, may be a nodule at the wall."""
+"""A bulge into a lung that is at most some twice as wide may be a nodule at the wall."""
 _HIGHEST_HU = 150.0
-"""Calcium and contrast medium are no rounder for being brighter."""
+"""Upper limit of HU: calcium and contrast medium are brighter, but not rounder."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LungSpace:
-    """``hu`` and ``inside`` (z, y, x) have voxels of 1 mm; ``box`` is the part of the image that they show."""
+    """The lungs at 1 mm.  ``hu`` and ``inside`` (z, y, x) have voxels of 1 mm; ``box`` is the part of the image that
+    they show.
+    """
 
     hu: Floats
     inside: Flags
@@ -50,9 +52,9 @@ class LungSpace:
 
 
 def at_the_wall(lungs: npt.NDArray[np.uint8], spacing_mm: Triple) -> npt.NDArray[np.uint8]:
-    """1 where the chest wall bulges into a lung as a nodule does that sits there, on a grid of some 4 mm.
+    """1 where the chest wall bulges into a lung, as with a nodule at the wall; decided on a grid of some 4 mm.
 
-    The lungs' rules leave out what is as dense as the wall.  Towards the mediastinum nothing is taken, since
+    The lungs' rules exclude tissue as dense as the wall.  Bulges towards the mediastinum are not included, since
     vessels, aorta and hilum bulge there.
     """
     every = tuple(slice(None, None, max(1, round(_COARSE_MM / s))) for s in spacing_mm)
@@ -73,7 +75,9 @@ def at_the_wall(lungs: npt.NDArray[np.uint8], spacing_mm: Triple) -> npt.NDArray
 def lung_space(
     hu: npt.NDArray[np.int16], lungs: npt.NDArray[np.uint8], spacing_mm: Triple, runner: Runner
 ) -> LungSpace:
-    """``hu`` and ``lungs`` (0: none) are (z, y, x) of the whole image.  Raises ValueError without lungs."""
+    """Build the space.  ``hu`` and ``lungs`` (0: none) are (z, y, x) of the whole image.  Raises ValueError without
+    lungs.
+    """
     margin = tuple(int(np.ceil(_MARGIN_MM / s)) for s in spacing_mm)
     box = tuple(
         slice(part.start, min(part.stop, n))

@@ -1,4 +1,4 @@
-"""Which voxels are a candidate's: grown from its centre, cut off from vessels and the chest wall."""
+"""Outlines a candidate: its voxels are grown from its centre, and separated from vessels and the chest wall."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +14,15 @@ from dss_inference.nodules.shape import Shape
 
 _FINE_MM = 0.5
 _REACH, _REACH_MM = 1.6, 2.0
-"""Tails stand out so far beyond the median radius, which is that of the round part."""
+"""How far the outline may extend beyond the median radius, which is that of the round part: _REACH times the radius,
+plus _REACH_MM.
+"""
 _THIN, _THINNEST_MM = 0.35, 2.0
-"""What is thinner than twice this share of the radius, or this, is a vessel that leads away."""
+"""A part that is thinner than twice _THIN times the radius, or than twice this, is a vessel that leads away."""
 _ROUGH_MM = 0.7
 _READ_HU = -500.0
-"""Readers draw at a lung window (level -600, width 1500), where what is darker than this looks like lung;
-half-way up to a dense core would cut off the soft rim that they count in.
+"""Upper limit of the edge's HU.  Readers draw at a lung window (level -600, width 1500), where darker voxels look like
+lung; half-way up to a dense core, the edge would exclude the soft rim that they include.
 """
 _ANGLES = np.deg2rad(np.arange(0, 180, 5))
 _WAYS = np.stack([np.sin(_ANGLES), np.cos(_ANGLES)], axis=1)
@@ -28,8 +30,8 @@ _WAYS = np.stack([np.sin(_ANGLES), np.cos(_ANGLES)], axis=1)
 
 @dataclass(frozen=True, kw_only=True)
 class Outline:
-    """``part`` are the candidate's voxels in ``box`` of the image; ``fine`` the same box in voxels of
-    ``fine_mm``, which are a whole fraction of the image's.
+    """``part`` are the candidate's voxels in ``box`` of the image; ``fine`` is the same box in voxels of ``fine_mm``,
+    an integer fraction of the image's.
     """
 
     box: tuple[slice, ...]
@@ -39,7 +41,7 @@ class Outline:
 
     @cached_property
     def diameter_mm(self) -> float:
-        """Longest in any axial slice, from edge to edge: what a reader's calliper measures."""
+        """Longest diameter in any axial slice, from edge to edge, as a reader measures it."""
         in_plane = self.fine_mm[1:]
         longest = max(_longest_mm(row, in_plane) for row in self.fine if row.any())
         return longest + sum(in_plane) / 2
@@ -48,7 +50,7 @@ class Outline:
 def outline_of(
     shape: Shape, space: LungSpace, hu: npt.NDArray[np.int16], spacing_mm: Triple
 ) -> Outline:
-    """At least a core around the centre, however faint it is."""
+    """The outline; it contains at least a core around the centre, however faint it is."""
     reach_mm = _REACH * shape.radius_mm + _REACH_MM
     centre = space.in_image(shape.centre)
     box = _box(centre, reach_mm, hu.shape, spacing_mm)
@@ -70,7 +72,7 @@ def outline_of(
 def _box(
     centre: npt.NDArray[np.float64], reach_mm: float, shape: tuple[int, ...], spacing_mm: Triple
 ) -> tuple[slice, ...]:
-    """Of the image; holds at least the voxel at ``centre``."""
+    """The box of the image around ``centre``; it contains at least the voxel there."""
     middle = np.clip(np.rint(centre), 0, np.array(shape) - 1).astype(int)
     steps = [int(np.ceil(reach_mm / s)) for s in spacing_mm]
     return tuple(
@@ -89,7 +91,7 @@ def _away_mm(
 
 
 def _without_vessels(bright: Flags, core: Flags, fine_mm: Triple, radius_mm: float) -> Flags:
-    """What hangs together with ``core`` where it is thick, and the bumps upon that."""
+    """The thick part of ``bright`` that is connected to ``core``, with small bumps on it."""
     thin_mm = min(_THIN * radius_mm, _THINNEST_MM)
     thick = core | (distance_mm(~bright, fine_mm) > thin_mm)
     found, _ = ndi.label(thick)
@@ -99,20 +101,20 @@ def _without_vessels(bright: Flags, core: Flags, fine_mm: Triple, radius_mm: flo
 
 
 def _coarse(fine: Flags, parts: tuple[int, ...]) -> Flags:
-    """Voxels of the image of which half is set; at least the one that has most."""
+    """Voxels of the image of which at least half is set; if there are none, those with the largest set fraction."""
     pairs = [pair for n, p in zip(fine.shape, parts, strict=True) for pair in (n // p, p)]
     share = fine.reshape(pairs).mean(axis=(1, 3, 5))
     return np.asarray(share >= min(0.5, float(share.max())), bool)
 
 
 def _longest_mm(row: Flags, in_plane_mm: Sequence[float]) -> float:
-    """Between the centres of the two voxels of ``row`` (y, x) that lie farthest apart."""
+    """Distance between the centres of the two voxels of ``row`` (y, x) that are farthest apart."""
     points_mm = np.argwhere(row) * in_plane_mm
     return float(np.ptp(points_mm @ _WAYS.T, axis=0).max())
 
 
 def drawn(outlines: Sequence[Outline], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """A label map: 1 for the first, 2 for the second, ...; where two overlap the first wins."""
+    """A label map: 1 for the first outline, 2 for the second, ...; where two overlap, the earlier one is drawn."""
     labels = np.zeros(shape, np.uint8)
     for value, outline in reversed(list(enumerate(outlines, start=1))):
         labels[outline.box][outline.part] = value

@@ -1,4 +1,4 @@
-"""How much of the lungs was searched, and what was left out, in ml and in per cent."""
+"""Measures how much of the lungs was searched, and what was left out, in ml and as a fraction."""
 
 from dataclasses import dataclass
 
@@ -13,16 +13,18 @@ from dss_inference.lungs.view import Flags, Triple
 
 _GRID_MM = 4.0
 _BORDER_MM = 5.0
-"""A nodule so near to the image's border may be cut, and has no shape to judge."""
+"""A nodule this close to the image's border may be cut, so that its shape cannot be judged."""
 _LEFT_SHARE = (0.42, 0.5)
-"""The least and the most that the left lung has of both, in health."""
+"""Smallest and largest fraction of the left lung in both, in health."""
 _TILTS = tuple(np.tan(np.radians(range(-48, 49, 12))).tolist())
 _ANGLES = np.deg2rad(np.arange(0, 360, 10))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """``code`` is for programs and never changes; ``share`` 0..1 is that of the part in part and searched lung together."""
+    """A part of the chest.  ``code`` is for programs and never changes; ``share`` 0..1 is ``volume_ml`` divided by the
+    sum of it and the searched lung.
+    """
 
     code: str
     volume_ml: float
@@ -45,11 +47,11 @@ class Search:
 
 
 NO_SEARCH = Search(verdict="none", reasons=(), lung_ml=0.0, slices=0, of_slices=0, parts=())
-"""Where no lung was found."""
+"""The search if no lung was found."""
 
 
 def search_of(lungs: Lungs, quality: Quality, ct: Ct) -> Search:
-    """Of lungs, not none; what lies outside of the user's box is a part that was not searched."""
+    """The search in segmented lungs, which must not be empty.  Lung outside the user's box counts as not searched."""
     inside = ct.inside(lungs.sides)
     every = tuple(slice(None, None, max(1, round(_GRID_MM / s))) for s in ct.spacing_mm)
     voxel_ml = ct.grid.voxel_ml
@@ -82,12 +84,14 @@ def search_of(lungs: Lungs, quality: Quality, ct: Ct) -> Search:
 
 
 def _cut_at_side(lungs: Lungs) -> bool:
-    """Then the view shows more of one lung, whatever there is of the other."""
+    """True if the view cuts the lungs at a side, so that left and right cannot be compared."""
     return lungs.signs is not None and lungs.signs.cut_at_side
 
 
 def _missing(sides: npt.NDArray[np.uint8], spacing_mm: Triple) -> float:
-    """Voxels that one lung lacks beside the other at the same height: the least over tilts of the patient."""
+    """Number of voxels by which one lung is smaller than the other at the same height: the minimum over tilts of the
+    patient.
+    """
     z, _, x = np.nonzero(sides)
     side = sides[sides > 0]
     if not ((side == LEFT).any() or (side == RIGHT).any()):
@@ -106,7 +110,7 @@ def _missing_along(height: npt.NDArray[np.float64], side: npt.NDArray[np.uint8])
 
 
 def _chest_without(sides: npt.NDArray[np.uint8]) -> int:
-    """Voxels that are no lung within the convex outline of both lungs in each axial slice."""
+    """Number of voxels that are not lung, inside the convex outline of both lungs in each axial slice."""
     lung: Flags = sides > 0
     y, x = np.ogrid[: lung.shape[1], : lung.shape[2]]
     outline = np.ones(lung.shape, bool)
@@ -118,7 +122,7 @@ def _chest_without(sides: npt.NDArray[np.uint8]) -> int:
 
 
 def _near_border(lung: npt.NDArray[np.uint8], spacing_mm: Triple) -> int:
-    """Voxels of lung within 5 mm of the image's sides and ends, without slices thicker than that."""
+    """Number of lung voxels within _BORDER_MM of the image's sides and ends."""
     inner = tuple(
         slice(n, max(n, size - n))
         for n, size in zip(

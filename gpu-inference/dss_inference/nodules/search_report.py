@@ -1,4 +1,4 @@
-"""What the user reads of the search, in the ticket's log and in files beside the findings."""
+"""Reports the search to the user, in the ticket's log and in files beside the findings."""
 
 import csv
 import io
@@ -30,13 +30,13 @@ _LEAST = {
     "outside_box": 0.0,
     "cut_border": 0.0,
 }
-"""What is less, as a share, is not said in the log."""
+"""Smaller shares are not mentioned in the log."""
 _WARNING = {"other_side": 0.1, "other_air": 0.15, "suspect_air": 0.01}
-"""Shares from which on the sentence is a warning."""
+"""From this share on, the sentence is a warning."""
 
 
 def search_notes(search: Search) -> Iterator[Note]:
-    """How much was searched, then each part that was not."""
+    """Notes: how much was searched, then each part that was not."""
     yield Note(level="info", text=_searched(search))
     for part in search.parts:
         if part.volume_ml and part.share >= _LEAST[part.code]:
@@ -45,6 +45,7 @@ def search_notes(search: Search) -> Iterator[Note]:
 
 
 def sentence_of(part: Part) -> str:
+    """The sentence about a part."""
     return _SENTENCES[part.code].format(ml=f"{part.volume_ml:.0f} ml ({part.share:.0%})")
 
 
@@ -53,7 +54,7 @@ def _searched(search: Search) -> str:
 
 
 def search_reports(search: Search, folder: Path) -> tuple[Report, ...]:
-    """To read and as a table, on disk."""
+    """Write the search as text and as a table."""
     return (
         write_report(
             folder / TEXT_NAME,

@@ -1,4 +1,4 @@
-"""Is a blob a ball?  Rays from its centre tell balls from tubes, forks and walls."""
+"""Measures the shape of a blob: rays from its centre distinguish balls from tubes, forks and walls."""
 
 from dataclasses import dataclass
 
@@ -19,8 +19,9 @@ _REPEATS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """``roundness`` shortest through longest axis; ``closed`` the share of rays that find an edge;
-    ``walled`` the share whose edge is that of the lung; ``contrast_hu`` over the lung around.
+    """The measured shape.  ``roundness`` is the shortest axis divided by the longest; ``closed`` the fraction of rays
+    that find an edge; ``walled`` the fraction of rays whose edge is that of the lung; ``contrast_hu`` the difference to
+    the surrounding lung.
     """
 
     centre: npt.NDArray[np.float64]
@@ -33,7 +34,7 @@ class Shape:
 
 
 def _directions() -> npt.NDArray[np.float64]:
-    """Evenly spread over the sphere."""
+    """Unit vectors, evenly distributed over the sphere."""
     n = np.arange(_RAYS) + 0.5
     up, turn = 1 - 2 * n / _RAYS, n * np.pi * (1 + 5**0.5)
     flat = np.sqrt(1 - up**2)
@@ -44,12 +45,12 @@ _WAYS = _directions()
 
 
 def shape_at(blob: Blob, finest: Floats, space: LungSpace) -> Shape:
-    """Measured once, from the blob's centre."""
+    """The shape, measured once from the blob's centre."""
     return _measured(blob.centre, blob.radius_mm, finest, space)
 
 
 def shape_of(blob: Blob, finest: Floats, space: LungSpace) -> Shape:
-    """Measured again and again from the middle of what was found last."""
+    """The shape, measured repeatedly, each time from the centre found last."""
     shape = shape_at(blob, finest, space)
     for _ in range(_REPEATS):
         shape = _measured(shape.centre, blob.radius_mm, finest, space)

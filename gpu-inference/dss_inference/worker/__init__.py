@@ -1,6 +1,6 @@
-"""The worker: takes requests from the broker, runs bundles, replies.
+"""The worker: takes requests from the broker, runs bundles, and replies.
 
-One message passes these modules in turn: ``server`` (subscriptions), ``request_handler`` (how did it end?),
-``wanted_requests`` (is it still wanted?), ``shared_work`` (is another request computing it?),
-``recorded_answers`` (was it computed before?), ``progress_replies`` and ``computation`` (the bundle).
+A message passes these modules in turn: ``server`` (subscriptions), ``request_handler`` (the outcome of the handling),
+``wanted_requests`` (drops requests that are no longer wanted), ``shared_work`` (waits for another request with the same
+work), ``recorded_answers`` (finds an earlier answer), ``progress_replies`` and ``computation`` (the bundle).
 """

@@ -1,4 +1,4 @@
-"""Tells portal and dispatchers which bundles the worker serves."""
+"""Announces to the portal and the dispatchers which bundles the worker serves."""
 
 import threading
 from collections.abc import Iterable
@@ -10,11 +10,11 @@ from dss_broker.messages import WorkerAnnounced
 from dss_inference.bundle import Bundle
 
 UNHEARD_S = 1.0
-"""Gap between announcements that reach no portal, and longest wait for the broker to confirm one."""
+"""Interval between announcements while no portal receives them, and longest wait for the broker to confirm one."""
 
 
 class Announcements:
-    """May be used from any thread."""
+    """Sends announcements.  May be used from any thread."""
 
     def __init__(
         self, broker: Broker, bundles: Iterable[Bundle], instance: str, stopping: threading.Event
@@ -36,7 +36,7 @@ class Announcements:
         return bundle in self._served
 
     def keep_sending(self) -> None:
-        """Announce every ANNOUNCE_S, and every UNHEARD_S while no portal is reached, until the worker stops."""
+        """Announce every ANNOUNCE_S, and every UNHEARD_S while no portal receives it, until the worker stops."""
         while not self._stopping.is_set():
             self._changed.clear()
             self._changed.wait(ANNOUNCE_S if self._announce() else UNHEARD_S)
@@ -48,7 +48,7 @@ class Announcements:
             self._send(ends=True)
 
     def _announce(self) -> bool:
-        """False if no portal was reached."""
+        """Announce all bundles.  False if no portal receives it."""
         with self._sending:
             return not self._stopping.is_set() and self._send(ends=False)
 

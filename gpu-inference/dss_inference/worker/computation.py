@@ -1,4 +1,4 @@
-"""The answer to a request, computed by its bundle."""
+"""Computes the answer to a request with its bundle."""
 
 from collections.abc import Mapping
 from functools import partial

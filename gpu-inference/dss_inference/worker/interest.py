@@ -1,4 +1,4 @@
-"""Whether the answer to a request is still wanted: a ticket may be deleted, and a claim may lose its ticket."""
+"""Whether the answer to a request is still wanted: a ticket may be deleted, and a claim may lose its ticket to another."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dss_broker.messages import TicketWithdrawn
 
 SUCCESSION_S = 10.0
-"""Longest time until a claim that takes a ticket over asks for the same work; computing goes on until then."""
+"""Longest time until a claim that takes over a ticket requests the same work; the computation continues until then."""
 
 _REMEMBERED = 4096
 _ALL_CLAIMS = ""
@@ -17,7 +17,7 @@ _ALL_CLAIMS = ""
 
 
 class WithdrawalLog:
-    """The latest withdrawals, and whether this worker gives its requests back.  May be used from any thread."""
+    """The latest withdrawals, and whether this worker has abandoned its requests.  May be used from any thread."""
 
     def __init__(self) -> None:
         self._heard_s: OrderedDict[tuple[int, str], float] = OrderedDict()
@@ -37,7 +37,7 @@ class WithdrawalLog:
         return None if heard_s is None else time.monotonic() - heard_s
 
     def abandon_all(self) -> None:
-        """End what is being computed: the worker stops, and the broker gives the requests to another."""
+        """End all computations: the worker stops, and the broker delivers the requests to another worker."""
         self._abandoned.set()
 
     @property
@@ -63,10 +63,10 @@ class Interest:
         return self.is_withdrawn() or self.log.has_abandoned_all
 
     def work_is_unwanted(self, alone_s: Callable[[], float]) -> bool:
-        """True if nobody wants what is being computed for the request.
+        """True if no request wants what is being computed.
 
-        A lost claim ends the work only if for SUCCESSION_S no other request has asked for it;
-        ``alone_s`` gives that time in seconds.
+        If the claim was lost, that is so only after no other request has asked for the work for SUCCESSION_S;
+        ``alone_s`` returns that time in seconds.
         """
         if self.log.has_abandoned_all or self.log.is_deleted(self.ticket_id):
             return True

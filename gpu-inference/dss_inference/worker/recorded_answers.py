@@ -1,4 +1,4 @@
-"""Work that was finished before, for this claim or an earlier one of the ticket, is not computed again."""
+"""Avoids computing work again that was finished before, for this claim or an earlier one of the ticket."""
 
 import logging
 from collections.abc import Iterator
@@ -24,7 +24,9 @@ TAKEN_OVER = Note(
 
 @dataclass(frozen=True, kw_only=True)
 class _Record:
-    """``image`` (size in bytes, time of change in ns) detects that another file replaced the image."""
+    """A recorded answer.  ``image`` (size in bytes, time of change in ns) reveals that another file has replaced the
+    image.
+    """
 
     request: RunInference
     finished: InferenceFinished
@@ -32,7 +34,7 @@ class _Record:
 
 
 class RecordedAnswers:
-    """Answers from an earlier record if there is one; else asks the next step and records its answer."""
+    """Returns a recorded answer, if there is one; otherwise asks the next step and records its answer."""
 
     def __init__(self, next_step: Answers, datastore: Path) -> None:
         self._next_step = next_step
@@ -117,7 +119,7 @@ def _image(request: RunInference, datastore: Path) -> tuple[int, int]:
 def _answered(
     known: _Record, folder: Path, request: RunInference, datastore: Path
 ) -> InferenceFinished:
-    """The recorded answer as that of ``request``.  Raises FileNotFoundError if one of its files is missing."""
+    """The recorded answer, adapted to ``request``.  Raises FileNotFoundError if one of its files is missing."""
     finished = known.finished
     files = [finished.segmentation_path, *(report.path for report in finished.reports)]
     if finished.claim_id == request.claim_id:

@@ -4,10 +4,12 @@ from dss_broker.messages import InferenceFailed, InferenceProgressed, RunInferen
 
 
 def progressed(message: RunInference, fraction: float, stage: str) -> InferenceProgressed:
+    """The reply that reports progress."""
     return InferenceProgressed(
         ticket_id=message.ticket_id, claim_id=message.claim_id, fraction=fraction, stage=stage
     )
 
 
 def failed(message: RunInference, reason: str) -> InferenceFailed:
+    """The reply that reports a failure; ``reason`` is a sentence for the user."""
     return InferenceFailed(ticket_id=message.ticket_id, claim_id=message.claim_id, reason=reason)

@@ -1,4 +1,4 @@
-"""A request for inference on its way through the worker, and what answers it."""
+"""A request for inference inside the worker, and the interface of the steps that answer it."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -15,10 +15,10 @@ from dss_inference.worker.interest import Interest
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """``image_path`` and ``output_dir`` lie in the datastore.  Progress goes to ``tell``.
+    """A request.  ``image_path`` and ``output_dir`` are in the datastore.  ``tell`` receives the progress.
 
-    ``alone_s`` gives the seconds in which no other request has asked for the same work.  ``facts``
-    identify the request in logs and traces.
+    ``alone_s`` returns the seconds in which no other request has asked for the same work.  ``facts`` identify the
+    request in logs and traces.
     """
 
     message: RunInference
@@ -32,14 +32,14 @@ class Request:
 
 
 class Answers(Protocol):
-    """One step on a request's way to its answer; it may ask the next step."""
+    """One step in answering a request; it may ask the next step."""
 
     def answer(self, request: Request) -> InferenceFinished:
         """The finished inference.  Raises InferenceError (a sentence for the user), Cancelled, MemoryError, OSError."""
 
 
 def inside(datastore: Path, relative: str) -> Path:
-    """The path in ``datastore``.  Raises InferenceError if it leaves the datastore, also by links."""
+    """The path in ``datastore``.  Raises InferenceError if it leads out of the datastore, also through links."""
     path = (datastore / relative).resolve()
     if not path.is_relative_to(datastore) or path == datastore:
         raise InferenceError("The request names a place outside the datastore.")
@@ -47,5 +47,7 @@ def inside(datastore: Path, relative: str) -> Path:
 
 
 def requester_has_gone(message: RunInference, output_dir: Path) -> bool:
-    """True if ``output_dir`` is gone: requesters that set ``silence_s`` make it and remove it when they stop waiting."""
+    """True if ``output_dir`` does not exist: requesters that set ``silence_s`` create it, and remove it when they stop
+    waiting.
+    """
     return message.silence_s > 0 and not output_dir.is_dir()

@@ -1,4 +1,4 @@
-"""How the handling of a request ends: with a reply, with another try, or with the request given back."""
+"""Handles a request to its outcome: a reply, a retry, or a requeue."""
 
 import logging
 import threading
@@ -25,7 +25,9 @@ from dss_observability import metrics
 log = logging.getLogger(__name__)
 
 CONFIRM_S = 60.0
-"""Longest wait for the broker to store a reply.  After it the request is retried and its answer found on disk."""
+"""Longest wait for the broker to store a reply.  After it the request is retried, and its recorded answer is found on
+disk.
+"""
 UNEXPECTED = (
     "The segmentation failed for a reason that the service did not foresee; "
     "please tell its operator the number of this ticket."
@@ -46,7 +48,7 @@ class RequestHandler:
         *,
         shared: bool,
     ) -> None:
-        """``datastore`` is resolved; ``shared`` if it is the portal's volume, which may be away."""
+        """``datastore`` is a resolved path; ``shared``: it is the portal's volume, which may be unavailable."""
         self._answers = answers
         self._withdrawals = withdrawals
         self._datastore = datastore
@@ -79,7 +81,7 @@ class RequestHandler:
             return self._ended_by(error, delivery, message)
 
     def _request(self, delivery: Delivery, message: RunInference) -> Request:
-        """Raises InferenceError if the message names files outside the datastore."""
+        """The request in a message.  Raises InferenceError if it names files outside the datastore."""
         return Request(
             message=message,
             delivery=delivery,
@@ -123,7 +125,7 @@ def _send_progress(delivery: Delivery, message: RunInference, fraction: float, s
 
 
 def _put_off(delivery: Delivery, message: RunInference, error: Exception) -> NoReturn:
-    """Retry, since memory and disk space may become free.  After the last try the requester gets a failure."""
+    """Retry later, since memory or disk space may become free.  After the last attempt the requester gets a failure."""
     _count(message, "put_off")
     log.warning("memory or disk is short", extra={**_facts(message), "reason": str(error)})
     if delivery.attempt > len(RETRY_DELAYS_S):

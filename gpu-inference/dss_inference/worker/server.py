@@ -1,4 +1,4 @@
-"""The worker's subscriptions: what it takes from the broker, from start to stop.  Loads no torch."""
+"""The worker's subscriptions, from start to stop.  Loads no torch."""
 
 import logging
 import threading
@@ -30,8 +30,8 @@ ABANDON_S = 5.0
 
 
 class Server:
-    """One process, one device.  It holds up to ``ahead`` requests of each bundle: while one is on the device,
-    the image of the next is read and the segmentation of the last is written.
+    """The subscriptions of one process with one device.  It holds up to ``ahead`` requests of each bundle: while one
+    computes on the device, the image of the next is read and the segmentation of the last is written.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Server:
         ahead: int = 2,
         shared: bool = True,
     ) -> None:
-        """``shared``: the datastore is the portal's, on a volume that may be away."""
+        """``shared``: the datastore is the portal's, on a volume that may be unavailable."""
         by_name = {bundle.name: bundle for bundle in bundles}
         self._broker = broker
         self._names = tuple(by_name)
@@ -60,7 +60,7 @@ class Server:
         )
 
     def start(self) -> None:
-        """Returns when the broker delivers."""
+        """Subscribe.  Returns when the broker delivers messages."""
         self._broker.consume(topology.withdrawn("inference"), self._withdraw)
         self._supervisor.start("announcements", self._announcements.keep_sending)
         begun = [
@@ -77,8 +77,8 @@ class Server:
     def stop(self, timeout_s: float) -> bool:
         """Take no new requests, announce that, and finish those in progress.
 
-        False if some take longer: they end at their next window, and closing the broker gives them to
-        another worker.
+        False if some take longer: they end at their next window, and closing the broker requeues them for another
+        worker.
         """
         self._stopping.set()
         self._announcements.end()
@@ -102,6 +102,6 @@ class Server:
 
 
 def _answers(bundles: dict[str, Bundle], datastore: Path) -> Answers:
-    """The steps of a request, from the last to the first."""
+    """The chain of steps that answers requests."""
     computed = ReportedProgress(Computation(bundles, datastore))
     return WantedRequests(SharedWork(RecordedAnswers(computed, datastore)))

@@ -17,12 +17,12 @@ from dss_inference.worker.interest import Interest
 from dss_inference.worker.request import Answers, Request
 
 POLL_S = 0.5
-"""How often a waiting request checks whether it is still wanted."""
+"""Interval at which a waiting request checks whether it is still wanted."""
 
 
 @dataclass(kw_only=True, eq=False)
 class Turn:
-    """One request's place in the queue of those for the same work; the first computes."""
+    """A request's place in the queue of requests for the same work; the first one computes."""
 
     tell: Progress
     queue: list["Turn"]
@@ -39,7 +39,7 @@ class Turn:
 
 
 class SharedWork:
-    """May be used by any thread."""
+    """Lets only one of several requests for the same work compute.  May be used from any thread."""
 
     def __init__(self, next_step: Answers) -> None:
         self._next_step = next_step
@@ -88,6 +88,6 @@ class SharedWork:
 
 
 def _work(message: RunInference) -> Hashable:
-    """The same for all requests for the same work, whichever claim asks."""
+    """A key that is equal for all requests for the same work, whichever claim requests it."""
     parameters = tuple(sorted(message.parameters.items()))
     return (message.ticket_id, message.bundle, message.image_path, parameters)

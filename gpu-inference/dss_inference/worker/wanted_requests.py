@@ -1,4 +1,4 @@
-"""Drops requests that nobody waits for when they are delivered."""
+"""Drops requests whose requester no longer waits when they are delivered."""
 
 from dss_broker.messages import InferenceFinished
 from dss_inference.errors import Cancelled
@@ -6,13 +6,13 @@ from dss_inference.worker.request import Answers, Request, requester_has_gone
 
 
 class WantedRequests:
-    """Passes on only those requests that somebody waits for."""
+    """Passes a request on only if its requester still waits."""
 
     def __init__(self, next_step: Answers) -> None:
         self._next_step = next_step
 
     def answer(self, request: Request) -> InferenceFinished:
-        """Raises Cancelled if nobody waits."""
+        """The answer of the next step.  Raises Cancelled if the requester no longer waits."""
         if request.interest.is_withdrawn() or _came_too_late(request):
             raise Cancelled
         return self._next_step.answer(request)

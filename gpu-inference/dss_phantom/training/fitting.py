@@ -47,6 +47,7 @@ def fit(
 
 
 def network_of(config: Path) -> torch.nn.Module:
+    """The network that the bundle's configuration describes, untrained."""
     parser = ConfigParser()
     parser.read_config(str(config))
     network: torch.nn.Module = parser.get_parsed_content("network_def")
