@@ -1,7 +1,7 @@
 """A multipart body with one file, streamed, formatted like libcurl's."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 CHUNK_BYTES = 256 * 1024
@@ -11,13 +11,15 @@ Progress = Callable[[int, int], None]
 
 
 class FileForm:
-    """The parts ``myfile``, ``filename`` and ``submit`` (RESTClient.cxx, UploadFile)."""
+    """The parts ``myfile``, ``filename`` and ``submit`` (RESTClient.cxx, UploadFile), and then ``fields``."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fields: Mapping[str, str] | None = None) -> None:
         self._path = path
         self._boundary = "-" * 24 + secrets.token_hex(8)
         self._head = self._file_head()
         self._tail = b"\r\n" + self._field("filename", path.name) + self._field("submit", "send")
+        for name, value in (fields or {}).items():
+            self._tail += self._field(name, value)
         self._tail += f"--{self._boundary}--\r\n".encode()
         self.length_bytes = len(self._head) + path.stat().st_size + len(self._tail)
 

@@ -3,7 +3,7 @@
 import os
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -119,9 +119,18 @@ class RestClient:
         """Send ``body`` without encoding it, as ITK-SNAP does, and return the response's body."""
         return good(self._read(self._form(path, body)))
 
-    def upload(self, path: str, file: Path, progress: Progress | None = None) -> bytes:
-        """Upload ``file`` as a stream with a Content-Length, and return the response's body."""
-        form = FileForm(file)
+    def upload(
+        self,
+        path: str,
+        file: Path,
+        progress: Progress | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """Upload ``file`` as a stream with a Content-Length, and return the response's body.
+
+        ``fields`` are further parts of the form.
+        """
+        form = FileForm(file, fields)
         headers = {"Content-Length": str(form.length_bytes), "Content-Type": form.content_type}
         return good(self._read(self._request("POST", path, headers, form.chunks(progress))))
 

@@ -43,7 +43,7 @@ def main() -> None:
     os.dup2(2, 1)  # what the function prints is no message
     task = msgspec.json.decode((work / "task.json").read_bytes(), type=Task)
     if task.memory_bytes:
-        resource.setrlimit(resource.RLIMIT_AS, (task.memory_bytes, task.memory_bytes))
+        resource.setrlimit(resource.RLIMIT_DATA, (task.memory_bytes, task.memory_bytes))
     outcome = _outcome(task, work, told)
     _end_copy()
     _leave(outcome, work)

@@ -5,20 +5,21 @@ import shutil
 import signal
 import socket
 import tempfile
-import threading
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dss_broker.dispatch_section import Modality
+from dss_broker.descriptor import TagType
+from dss_broker.dispatch_section import IMAGE_TAGS, Modality
 from dss_client.error_sentences import sentence
 from dss_client.errors import ClientError
 from dss_client.printable import printable
 from dss_provider import making
 from dss_provider.errors import AlgorithmFailed, ServiceInvalid, Withdrawn
 from dss_provider.folder import Folder, load
+from dss_provider.outcome import Point
 
 main = typer.Typer(help="Offer an algorithm of your own as a service.", no_args_is_help=True)
 
@@ -30,14 +31,24 @@ def new(
     folder: Annotated[Path, typer.Argument(help="folder to make; its name becomes the service's")],
     *,
     modality: Annotated[Modality, typer.Option(help="what the image's values mean")] = Modality.ANY,
+    run: Annotated[
+        str,
+        typer.Option(
+            metavar="COMMAND", help='a program instead of a function: "prog {image} {labels}"'
+        ),
+    ] = "",
+    container: Annotated[
+        str, typer.Option(metavar="IMAGE", help="a container image, in which --run is run")
+    ] = "",
 ) -> None:
     """Make a folder that works at once: service.json, algorithm.py, a test, a README."""
     try:
-        made = making.make(folder, modality)
+        made = making.make(folder, modality, making.command_from(run), container)
     except ServiceInvalid as error:
         raise _refused(str(error)) from error
     typer.echo(f"{folder} holds {', '.join(made)}.")
-    typer.echo(f"Next: write {folder}/algorithm.py, then dss service test {folder} IMAGE")
+    begin = "look at" if run else "write"
+    typer.echo(f"Next: {begin} {folder}/{made[-1]}, then dss service test {folder} IMAGE")
 
 
 @main.command()
@@ -57,20 +68,25 @@ def try_here(
     tag: Annotated[
         list[str] | None, typer.Option(metavar="TAG=FILE", help="a further image of the service")
     ] = None,
+    landmark: Annotated[
+        list[str] | None, typer.Option(metavar="TAG=X,Y,Z", help="a landmark, in LPS, mm")
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="folder for the results")
+        Path | None, typer.Option("--output", "-o", help="folder for the results and a picture")
     ] = None,
 ) -> None:
     """Run the algorithm on an image as a ticket would, here, without a server."""
     service = _loaded(folder)
     inputs = {service.dispatch.tag: image.resolve(), **_tagged(tag or [])}
+    places = _places(landmark or [])
     for path in inputs.values():
         if not path.is_file():
             raise _refused(f"There is no file {path}.")
+    _require_tags(service, inputs, places)
     if output is not None and output.exists() and any(output.iterdir()):
         raise _refused(f"{output} is not empty; name a new folder.")
     with tempfile.TemporaryDirectory(prefix="dss-test-") as work:
-        _try(service, inputs, Path(work), output)
+        _try(service, inputs, places, Path(work), output)
 
 
 @main.command()
@@ -137,24 +153,27 @@ class _Stop:
         self._stop()
 
 
-def _try(service: Folder, inputs: dict[str, Path], work: Path, output: Path | None) -> None:
-    from dss_provider import running, trial  # noqa: PLC0415  (takes a while to import)
+def _try(
+    service: Folder,
+    inputs: dict[str, Path],
+    places: dict[str, Point],
+    work: Path,
+    output: Path | None,
+) -> None:
+    from dss_provider.trial import tried  # noqa: PLC0415  (takes a while to import)
 
     try:
-        outcome = running.run(
-            service, running.Work(folder=work, inputs=inputs), _tell, threading.Event()
-        )
-        lines, files = trial.summary(outcome, inputs[service.dispatch.tag], work)
+        found = tried(service, inputs, places, work, _tell)
     except AlgorithmFailed as error:
         if error.detail:
             typer.echo(printable(error.detail), err=True)
         raise _refused(str(error), 1) from error
     except Withdrawn as error:
         raise typer.Exit(130) from error
-    typer.echo(printable("\n".join(lines)))
+    typer.echo(printable("\n".join(found.lines)))
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
-        for file in files:
+        for file in found.files:
             shutil.copy(file, output)
         typer.echo(f"The results are in {output}.")
 
@@ -167,6 +186,33 @@ def _tagged(words: list[str]) -> dict[str, Path]:
             raise _refused(f"--tag {word}: TAG=FILE is needed.")
         found[tag] = Path(path).resolve()
     return found
+
+
+def _places(words: list[str]) -> dict[str, Point]:
+    from dss_provider.judging import point  # noqa: PLC0415  (takes a while to import)
+
+    found = {}
+    for word in words:
+        tag, _, text = word.partition("=")
+        try:
+            found[tag] = point(text.split(","), f"The landmark '{tag}'")
+        except AlgorithmFailed as error:
+            raise _refused(f"--landmark {word}: {error}") from error
+    return found
+
+
+def _require_tags(service: Folder, inputs: dict[str, Path], places: dict[str, Point]) -> None:
+    """Each tag that was given is one of the service's, and none that it requires is missing."""
+    for given, kinds, option in (
+        (set(inputs), IMAGE_TAGS, "--tag TAG=FILE"),
+        (set(places), (TagType.LANDMARK,), "--landmark TAG=X,Y,Z"),
+    ):
+        tags = {tag.name: tag.required for tag in service.descriptor.tags if tag.type in kinds}
+        if unknown := sorted(given - set(tags)):
+            known = ", ".join(tags) or "none"
+            raise _refused(f"The service has no tag '{unknown[0]}' for {option}; it has {known}.")
+        if missing := [name for name, required in tags.items() if required and name not in given]:
+            raise _refused(f"The service requires '{missing[0]}': {option}.")
 
 
 def _loaded(folder: Path) -> Folder:

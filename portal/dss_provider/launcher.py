@@ -1,7 +1,8 @@
 """``python -I -S launcher.py MEMORY_BYTES WORD...``: becomes the program WORD..., within limits.
 
 MEMORY_BYTES is 0 where there is no limit.  The program ends with its publisher, even if that is killed.  A process of
-its own does this, since code between fork and exec may hang in a program with threads.
+its own does this, since code between fork and exec may hang in a program with threads.  The limit is that of written
+memory: CUDA, Java and Go reserve many times more addresses than they use.
 """
 
 import ctypes
@@ -19,7 +20,7 @@ def main() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if memory_bytes:
-        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     try:
         os.execvp(words[0], words)  # noqa: S606  (a shell is not wanted)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -10,12 +11,27 @@ from dss_broker.dispatch_section import Modality
 from dss_provider.errors import ServiceInvalid
 
 Action = Callable[[], None]
-FILES = ("algorithm.py", "test_algorithm.py", "README.md")
+FILES = ("test_algorithm.py", "README.md", "algorithm.py")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,78}")
 
 
-def make(folder: Path, modality: Modality) -> list[str]:
-    """Create the folder and return the names of its files.  Raises ServiceInvalid if it exists or cannot be created."""
+def command_from(text: str) -> tuple[str, ...]:
+    """The words of a command as a shell splits them.  Raises ServiceInvalid if its quotes do not match."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise ServiceInvalid(f"--run {text}: a quotation mark is not closed.") from error
+
+
+def make(
+    folder: Path, modality: Modality, command: tuple[str, ...] = (), container: str = ""
+) -> list[str]:
+    """Create the folder and return the names of its files.  Raises ServiceInvalid if it exists or cannot be created.
+
+    ``command`` makes it the service of a program, or with ``container`` of a container image.
+    """
+    if container and not command:
+        raise ServiceInvalid('--container needs --run "COMMAND {image} {labels}", which it runs.')
     name = folder.resolve().name
     if not _NAME.fullmatch(name):
         raise ServiceInvalid(
@@ -23,41 +39,53 @@ def make(folder: Path, modality: Modality) -> list[str]:
         )
     if folder.exists() and any(folder.iterdir()):
         raise ServiceInvalid(f"{folder} is there already; name a new folder.")
-    template = resources.files("dss_provider") / "template"
+    described = _service(name, modality) | {"dispatch": _dispatch(modality, command, container)}
+    texts = {"service.json": json.dumps(described, indent=2) + "\n"} | (
+        {} if command else {file: _template(file, name) for file in FILES}
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "service.json").write_text(_service(name, modality), encoding="utf-8")
-        for file in FILES:
-            text = (template / f"{file}.txt").read_text(encoding="utf-8").replace("NAME", name)
+        for file, text in texts.items():
             (folder / file).write_text(text, encoding="utf-8")
     except OSError as error:
         raise ServiceInvalid(f"{folder} cannot be written ({error.strerror}).") from error
-    return ["service.json", *FILES]
+    return list(texts)
 
 
-def _service(name: str, modality: Modality) -> str:
-    tag = "Image" if modality is Modality.ANY else modality.value
-    described = {
+def _template(file: str, name: str) -> str:
+    path = resources.files("dss_provider") / "template" / f"{file}.txt"
+    return path.read_text(encoding="utf-8").replace("NAME", name)
+
+
+def _tag(modality: Modality) -> str:
+    return "Image" if modality is Modality.ANY else modality.value
+
+
+def _service(name: str, modality: Modality) -> dict[str, object]:
+    return {
         "name": name,
         "version": "1.0.0",
         "shortdesc": "One line that users read in the list of services",
         "longdesc": "What it segments, in which images, how well, and what it is not for.",
         "tags": [
             {
-                "name": tag,
+                "name": _tag(modality),
                 "type": "MainImage",
                 "hint": "The image to be segmented",
                 "required": True,
             }
         ],
-        "dispatch": {
-            "provider": "python",
-            "tag": tag,
-            "modality": modality.value,
-            "function": "algorithm.py:segment",
-            "segmentation": "Bright tissue",
-            "memory_gb": 8,
-            "time_s": 3600,
-        },
     }
-    return json.dumps(described, indent=2) + "\n"
+
+
+def _dispatch(modality: Modality, command: tuple[str, ...], container: str) -> dict[str, object]:
+    given: dict[str, object] = {"provider": "python", "tag": _tag(modality)}
+    if command:
+        given |= {"provider": "program", "command": command}
+    if container:
+        given |= {"provider": "container", "image": container}
+    given |= {"modality": modality.value}
+    if not command:
+        given |= {"function": "algorithm.py:segment"}
+    layer = "Segmentation" if command else "Bright tissue"
+    return given | {"segmentation": layer, "memory_gb": 8, "time_s": 3600}

@@ -1,5 +1,6 @@
 """The provider's requests to the portal, over HTTPS with a token; they are repeated while the portal restarts."""
 
+import mimetypes
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -64,7 +65,10 @@ class Portal:
 
     def attach(self, ticket: int, file: Path) -> None:
         """Attach a file to the next log line."""
-        self._patiently(lambda: self._rest.upload(f"api/pro/tickets/{ticket}/attachments", file))
+        kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        fields = {"desc": file.name, "mime_type": kind}
+        path = f"api/pro/tickets/{ticket}/attachments"
+        self._patiently(lambda: self._rest.upload(path, file, fields=fields))
 
     def log(self, ticket: int, level: str, message: str) -> None:
         """Add a log line.  ``level`` is info, warning or error."""

@@ -1,25 +1,98 @@
-"""Prints the result of ``dss service test``."""
+"""Runs ``dss service test``: an algorithm on files of this machine, through the steps and checks of a ticket."""
 
+import shutil
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from dss_provider.images import load_array, suffix_for, write_in_grid
-from dss_provider.outcome import Outcome
+from dss_images.default_colours import default_colour
+from dss_images.errors import ImageRefused
+from dss_images.picture.making import of_files
+from dss_provider import results, running
+from dss_provider.errors import AlgorithmFailed
+from dss_provider.folder import Folder as Service
+from dss_provider.outcome import FILES, Outcome, Point
+from dss_provider.processes import Told
 from dss_provider.sizes import label_sizes
+from dss_workspace import layers as ws
+from dss_workspace.registry import Folder
+
+NUMBER = 1
+"""Of the ticket that the files of a trial belong to."""
+PICTURE = "picture.png"
 
 
-def summary(outcome: Outcome, image: Path, work: Path) -> tuple[list[str], list[Path]]:
-    """Lines to print, and the files to keep."""
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """Lines to print, and the files that a user would get, with a picture."""
+
+    lines: tuple[str, ...]
+    files: tuple[Path, ...]
+
+
+def tried(
+    service: Service,
+    inputs: Mapping[str, Path],
+    landmarks: Mapping[str, Point],
+    work: Path,
+    told: Told,
+) -> Trial:
+    """Run the algorithm on ``inputs`` (by tag) and build its result in ``work``.  Raises AlgorithmFailed."""
+    sent, made = work / "input", work / "work"
+    sent.mkdir()
+    made.mkdir()
+    ticket = _ticket(service, inputs, sent)
+    given = running.Work(folder=made, inputs=inputs, landmarks=landmarks)
+    outcome = running.run(service, given, told, threading.Event())
+    built = results.build(NUMBER, ticket, service, outcome, made)
+    image = inputs[service.dispatch.tag]
     lines = [
         f"{label.value:5d}  {label.name:30}  {label.volume_ml:12.1f} ml"
-        for label in label_sizes(outcome, work, image)
+        for label in label_sizes(outcome, made, image)
     ]
-    files: list[Path] = []
-    for i, found in enumerate(outcome.segmentations):
-        files.append(work / f"segmentation_{i}{suffix_for(image)}")
-        write_in_grid(load_array(work / found.file), image, files[-1])
-    for i, extra in enumerate(outcome.images):
-        files.append(work / f"image_{i}{suffix_for(image)}")
-        write_in_grid(load_array(work / extra.file), image, files[-1])
-    files += [work / "files" / name for name in outcome.files]
-    lines += [f"Warning: {remark}" for remark in outcome.remarks]
-    return lines or ["No label was found."], files
+    lines += [f"Mesh: {mesh.called}" for mesh in outcome.meshes]
+    lines += [f"Landmark: {text}" for text in outcome.landmarks]
+    lines += [f"Image: {extra.called}" for extra in outcome.images]
+    lines += [f"Warning: {remark}" for remark in (*outcome.remarks, *built.remarks)]
+    files = [*built.files, *(made / FILES / name for name in outcome.files)]
+    return Trial(
+        lines=tuple(lines or ["No label was found."]),
+        files=(*files, *_picture(outcome, built.files, image, made)),
+    )
+
+
+def _ticket(service: Service, inputs: Mapping[str, Path], folder: Path) -> results.Input:
+    """The ticket that a user would send: the image of the service's tag is the main one."""
+    workspace = Folder(entries={"SaveLocation": folder.as_posix(), "Version": ""})
+    main = service.dispatch.tag
+    for i, tag in enumerate([main, *(tag for tag in inputs if tag != main)]):
+        name = f"image_{i}{_suffix(inputs[tag])}"
+        shutil.copyfile(inputs[tag], folder / name)
+        layer = workspace.make(f"Layers.{ws.layer_key(i)}")
+        layer.set("AbsolutePath", name)
+        layer.set("Role", ws.Role.OVERLAY if i else ws.Role.MAIN)
+        layer.set("Tags", tag)
+    return results.Input(folder=folder, workspace=workspace, layers=ws.layers(workspace))
+
+
+def _suffix(path: Path) -> str:
+    return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix
+
+
+def _picture(
+    outcome: Outcome, files: tuple[Path, ...], image: Path, work: Path
+) -> tuple[Path, ...]:
+    """A picture of the first segmentation; () without one."""
+    found = [path for path in files if path.name.startswith("seg_")]
+    if not outcome.segmentations or not found:
+        return ()
+    colours = {n.value: n.rgb or default_colour(n.value) for n in outcome.segmentations[0].labels}
+    try:
+        content = of_files(image, found[0], colours)
+    except ImageRefused as error:
+        raise AlgorithmFailed(str(error)) from error
+    if content is None:
+        return ()
+    (work / PICTURE).write_bytes(content)
+    return (work / PICTURE,)

@@ -4,6 +4,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,12 +16,19 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
+from conftest import CHECKOUT
 from dss_broker.dispatch_section import Modality
 from dss_client.itksnap import ItkSnap
 from dss_client.workspace import read_outcome
+from dss_images.mesh.reading import read_mesh
+from dss_images.mesh.surface import require_in_image
+from dss_images.reading import read_header
 from dss_provider.making import make
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
+from dss_workspace.layers import layers
+from dss_workspace.meshes import mesh_file_names
+from dss_workspace.registry import read
 from support import sites
 from support.brokers import fresh_vhost
 from support.builders import LayerSpec, WorkspaceSpec, workspace_xml
@@ -53,8 +61,8 @@ def token(site: Site) -> str:
     return site.stack.command("tokens", "create", ROOT, *scopes).split()[-1]
 
 
-def service(folder: Path, name: str, code: str = "") -> Path:
-    make(folder / name, Modality.ANY)
+def service(folder: Path, name: str, code: str = "", modality: Modality = Modality.ANY) -> Path:
+    make(folder / name, modality)
     if code:
         (folder / name / "algorithm.py").write_text(
             f"import time, os\nfrom dss_provider import *\n{code}"
@@ -238,3 +246,101 @@ def test_a_service_that_is_not_listed_says_what_to_ask_for(site: Site, tmp_path:
     assert "Name your provider with --provider" in alone.stderr
     assert "Ask a site admin for: dss-portal services add LAB service.json" in named.stderr
     assert json.loads((folder / "service.json").read_text(encoding="utf-8"))["name"] == "unlisted"
+
+
+EVERYTHING = """
+import numpy as np
+def segment(image, progress):
+    points = np.array([image.point_mm(*i) for i in ((6, 5, 4), (9, 5, 4), (6, 8, 7))])
+    bright = image.array > 500
+    return Result(
+        segmentations=[
+            Segmentation(bright, {1: "Block"}, called="Block"),
+            Segmentation(bright * 2, {2: Label(name="Core", rgb=(1, 2, 3))}, called="Core"),
+        ],
+        meshes={"Hull": Mesh(points_mm=points, triangles=np.array([[0, 1, 2]]), rgb=(255, 0, 0))},
+        images={"Probability": image.array / 1000},
+        landmarks={"corner": image.point_mm(6, 5, 4)},
+        files={"table.csv": "a,b\\n"},
+        remarks=["Look twice."],
+    )
+"""
+
+
+def test_everything_that_an_algorithm_returns_reaches_the_user(
+    site: Site, token: str, user: ItkSnap, tmp_path: Path
+) -> None:
+    with published(site, token, service(tmp_path, "everything", EVERYTHING), "--tickets", "1"):
+        number = submit(user, "everything", tmp_path)
+        assert ended(user, number) == "success", log(user, number)
+
+    files = user.download_results(number, tmp_path / "results")
+    (path,) = [f for f in files if f.suffix == ".itksnap"]
+    workspace = read(path)
+    nicknames = [layer.nickname for layer in layers(workspace)]
+    assert nicknames[1:] == ["Block", "Core", "Probability"]
+    (mesh,) = mesh_file_names(workspace)
+    array = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "scan.nii.gz")))
+    surface = read_mesh(path.parent / mesh)
+    require_in_image(surface, read_header(tmp_path / "scan.nii.gz").grid.volume)
+    assert read_outcome(path).labels[1] == "tumour"
+    for layer in layers(workspace)[1:3]:
+        labels = sitk.GetArrayFromImage(sitk.ReadImage(str(path.parent / layer.file_name)))
+        assert ((labels > 0) == (array > 500)).all()
+    assert workspace.get("Annotations.Annotations.Element[0].Text") == "corner"
+    said = log(user, number)
+    assert "Look twice." in said
+    (line,) = [line for line in user.detail(number).log if line.message == "table.csv"]
+    assert [file.description for file in line.attachments] == ["table.csv"]
+
+
+def test_a_program_s_results_pass_the_same_gate(
+    site: Site, token: str, user: ItkSnap, tmp_path: Path
+) -> None:
+    """Its mesh lies beside the image."""
+    folder = tmp_path / "program"
+    make(folder, Modality.ANY, ("./run.sh", "{image}", "{output}"))
+    mesh = (
+        "# vtk DataFile Version 3.0\nm\nASCII\nDATASET POLYDATA\nPOINTS 3 float\n"
+        "0 0 0  19 0 0  900 9 0\nPOLYGONS 1 4\n3 0 1 2\n"
+    )
+    (folder / "run.sh").write_text(f"#!/bin/sh\ncat > $2/mesh_Hull.vtk <<'END'\n{mesh}END\n")
+    (folder / "run.sh").chmod(0o755)
+    with published(site, token, folder, "--tickets", "1"):
+        number = submit(user, "program", tmp_path)
+        assert ended(user, number) == "failed", log(user, number)
+
+    assert "The mesh 'Hull' cannot be used. The mesh lies at" in log(user, number)
+
+
+def test_an_mr_service_is_published_and_used_by_dss_send(
+    site: Site, token: str, tmp_path: Path
+) -> None:
+    """The example of the documentation.  An MRI has no Hounsfield units, and nothing asks for them."""
+    text = (CHECKOUT / "docs/pages/providers/examples.md").read_text(encoding="utf-8")
+    (code,) = re.findall(
+        r"^```python\n(import numpy as np\n.*?tissue.*?)^```$", text, re.MULTILINE | re.DOTALL
+    )
+    folder = service(tmp_path, "bright-mr", code, Modality.MR)
+    array = np.random.default_rng(1).normal(200, 20, (16, 18, 20)).astype(np.int16)
+    array[4:8, 5:9, 6:10] = 900
+    built = sitk.GetImageFromArray(array)
+    built.SetSpacing((1.5, 1.0, 2.0))
+    sitk.WriteImage(built, str(tmp_path / "mr.nii.gz"))
+    send = [sys.executable, "-m", "dss_client", "send", str(tmp_path / "mr.nii.gz")]
+    send += ["--service", "bright-mr", "--output", str(tmp_path / "result")]
+    guest = site.stack.token("guest@example.com")
+    environment = {**os.environ, "DSS_SERVER": site.url, "DSS_TOKEN": guest, "HOME": str(tmp_path)}
+
+    with published(site, token, folder, "--tickets", "1"):
+        done = subprocess.run(
+            send, env=environment, capture_output=True, encoding="utf-8", check=False, timeout=120
+        )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Hounsfield" not in done.stdout + done.stderr
+    (path,) = (tmp_path / "result").rglob("*.itksnap")
+    (segmentation,) = read_outcome(path).segmentations
+    labels = sitk.GetArrayFromImage(sitk.ReadImage(str(segmentation)))
+    assert (labels[4:8, 5:9, 6:10] == 1).all()
+    assert (labels == 1).sum() < 64 + array.size * 0.05

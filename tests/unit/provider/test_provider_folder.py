@@ -1,3 +1,5 @@
+# mypy: allow-untyped-calls
+# (SimpleITK ships no types)
 """``dss service new`` and ``check``: a folder works at once, and each fault is named with what is allowed."""
 
 import json
@@ -6,16 +8,27 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from click.testing import CliRunner as ClickRunner
 from typer.testing import CliRunner
 
 from dss_broker.dispatch_section import Modality
 from dss_client.__main__ import main as dss
+from dss_client.workspace import read_outcome
 from dss_provider.commands import main
 from dss_provider.errors import ServiceInvalid
 from dss_provider.folder import load
 from dss_provider.making import make
+from dss_workspace.meshes import mesh_file_names
+from dss_workspace.registry import read
+from support.builders import write_image
+
+
+def ramp() -> sitk.Image:
+    """(x, y, z) = (4, 5, 6), values 0 to 9 along x."""
+    return sitk.GetImageFromArray(np.tile(np.array([0, 3, 6, 9], np.int16), (6, 5, 1)))
 
 
 @pytest.fixture
@@ -111,3 +124,73 @@ def test_the_commands_are_part_of_dss(folder: Path) -> None:
 
     assert done.exit_code == 0
     assert "bright 1.0.0: usable" in done.output
+
+
+def test_a_program_and_a_container_are_made_by_an_option(tmp_path: Path) -> None:
+    runner = CliRunner()
+    command = ["new", str(tmp_path / "own"), "--run", "sh 'a b' {image} {labels}"]
+
+    assert runner.invoke(main, command).exit_code == 0
+    assert load(tmp_path / "own").dispatch.command == ("sh", "a b", "{image}", "{labels}")
+    assert [p.name for p in (tmp_path / "own").iterdir()] == ["service.json"]
+
+    command = [*command[:1], str(tmp_path / "boxed"), *command[2:], "--container", "own:1"]
+    assert runner.invoke(main, command).exit_code == 0
+    found = json.loads((tmp_path / "boxed/service.json").read_text(encoding="utf-8"))["dispatch"]
+    assert (found["provider"], found["image"]) == ("container", "own:1")
+
+    alone = runner.invoke(main, ["new", str(tmp_path / "x"), "--container", "own:1"])
+    assert (alone.exit_code, "needs --run" in alone.output) == (2, True)
+    open_quote = runner.invoke(main, ["new", str(tmp_path / "x"), "--run", "sh '{image}"])
+    assert (open_quote.exit_code, "not closed" in open_quote.output) == (2, True)
+
+
+@pytest.mark.slow
+def test_a_trial_leaves_what_a_user_would_get(folder: Path, tmp_path: Path) -> None:
+    (folder / "algorithm.py").write_text(
+        "import numpy as np\nfrom dss_provider import *\n"
+        "def segment(image, landmarks):\n"
+        "    points = np.array([image.point_mm(*i) for i in ((0, 0, 0), (3, 0, 0), (0, 3, 3))])\n"
+        "    return Result(segmentations=[Segmentation(image.array > 5, {1: 'Bright'})],\n"
+        "        meshes={'Hull': Mesh(points_mm=points, triangles=np.array([[0, 1, 2]]))},\n"
+        "        landmarks={'far': (0, 0, 999), 'given': landmarks['Tip']}, files={'a.csv': 'x'})\n",
+        encoding="utf-8",
+    )
+    raw = json.loads((folder / "service.json").read_text(encoding="utf-8"))
+    raw["tags"].append({"name": "Tip", "type": "PointLandmark", "required": True, "hint": ""})
+    (folder / "service.json").write_text(json.dumps(raw), encoding="utf-8")
+    image = write_image(tmp_path / "scan.nii.gz", ramp())
+    command = ["test", str(folder), str(image), "--output", str(tmp_path / "out")]
+
+    lacking = CliRunner().invoke(main, command)
+    done = CliRunner().invoke(main, [*command, "--landmark", "Tip=1,2,3"])
+
+    assert lacking.exit_code == 2
+    assert "The service requires 'Tip': --landmark TAG=X,Y,Z" in lacking.output
+    assert done.exit_code == 0, done.output
+    assert "Bright" in done.output
+    assert "Warning: The landmark 'far' lies outside of the image." in done.output
+    files = {p.name for p in (tmp_path / "out").iterdir()}
+    assert {"picture.png", "a.csv", "image_0.nii.gz"} <= files
+    (workspace,) = (tmp_path / "out").glob("*.itksnap")
+    assert {f.name for f in read_outcome(workspace).segmentations} < files
+    assert set(mesh_file_names(read(workspace))) < files
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        (["--tag", "CT=a.nii"], "The service has no tag 'CT' for --tag TAG=FILE; it has MR."),
+        (["--landmark", "Tip=1,2"], "--landmark Tip=1,2: The landmark 'Tip' is at"),
+        (["--landmark", "Tip=1,2,3"], "no tag 'Tip' for --landmark TAG=X,Y,Z; it has none."),
+    ],
+)
+def test_a_trial_says_which_tags_there_are(
+    folder: Path, tmp_path: Path, option: list[str], sentence: str
+) -> None:
+    (tmp_path / "a.nii").touch()
+    option = [word.replace("a.nii", str(tmp_path / "a.nii")) for word in option]
+
+    done = CliRunner().invoke(main, ["test", str(folder), str(tmp_path / "a.nii"), *option])
+
+    assert (done.exit_code, sentence in done.output) == (2, True), done.output

@@ -102,7 +102,7 @@ def test_a_program_may_tidy_up_when_its_time_is_over(runs: Runs) -> None:
 
 
 def test_memory_is_limited_from_the_first_instruction(runs: Runs) -> None:
-    assert runs("ulimit -v > limit", Limits(memory_bytes=2**30)).status == 0
+    assert runs("ulimit -d > limit", Limits(memory_bytes=2**30)).status == 0
 
     assert (runs.folder / "limit").read_text(encoding="utf-8").strip() == str(2**20)
 
