@@ -72,13 +72,21 @@ class Deadlines:
 
 @dataclass(frozen=True, kw_only=True)
 class Descriptor:
-    """``published`` is the JSON object for clients, including fields that are unknown here."""
+    """``published`` is the JSON object for clients, including fields that are unknown here.
+
+    The page of services shows the texts ``result`` (what it has), ``accuracy`` (how right, and measured on what),
+    ``licence`` and ``citation``.
+    """
 
     name: str
     version: str
     shortdesc: str
     longdesc: str = ""
     url: str = ""
+    result: str = ""
+    accuracy: str = ""
+    licence: str = ""
+    citation: str = ""
     tags: tuple[Tag, ...] = ()
     deadlines: Deadlines = Deadlines()
     published: dict[str, Any] = field(default_factory=dict)

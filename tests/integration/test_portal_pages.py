@@ -1,8 +1,10 @@
 """Pages that need no browser to be tested."""
 
+import re
+
 import pytest
 
-from dss_portal.models import Service
+from dss_portal.models import Dispatcher, Service
 from dss_process.version import installed_version
 from support.portals import Portal, submitted_ticket, text
 
@@ -34,6 +36,58 @@ async def test_tags_in_the_texts_of_a_service_are_not_shown(portal: Portal) -> N
 
     assert "<p>Lungs</p>" in shown
     assert "&lt;" not in shown
+
+
+async def test_a_service_states_result_accuracy_licence_and_citation(portal: Portal) -> None:
+    await portal.announce_service(
+        longdesc="<p>One.</p><p>Two.</p>",
+        result="Two labels.",
+        accuracy="Dice 0.97",
+        licence="Apache-2.0",
+        citation="Doe J. Lungs. 2026",
+    )
+
+    shown = await text(await portal.user(), "/services")
+
+    facts = re.findall(r'<dt>(.*?)</dt><dd class="long">(.*?)</dd>', shown)
+    assert facts == [
+        ("Result", "Two labels."),
+        ("Accuracy", "Dice 0.97"),
+        ("Licence", "Apache-2.0"),
+        ("Citation", "Doe J. Lungs. 2026"),
+    ]
+    assert "One.\n\nTwo." in shown
+
+
+async def test_the_versions_of_a_service_are_listed(portal: Portal) -> None:
+    await portal.announce_service()
+    await portal.announce_service(version="1.1.0")
+    await Service.filter(version="1.0.0").update(current=False)
+
+    shown = await text(await portal.user(), "/services")
+
+    _, _, versions = shown.partition("Versions (2)")
+    assert re.findall(r"<li>([\d.]+), since", versions) == ["1.1.0", "1.0.0"]
+    assert "Versions" not in _without_details(shown)
+
+
+def _without_details(page: str) -> str:
+    return re.sub(r"<details.*?</details>", "", page, flags=re.DOTALL)
+
+
+async def test_the_first_page_marks_services_that_nobody_serves_and_leads_to_sending(
+    portal: Portal,
+) -> None:
+    await portal.announce_service()
+    await portal.announce_service(name="zygoma")
+    await Dispatcher.filter(service="lung-segmentation").update(ended=True)
+
+    shown = await text(await portal.user(), "/")
+
+    served, _, offline = shown.partition('<span class="badge failed">offline</span>')
+    assert re.findall(r'#service-\d+">([\w-]+)<', served) == ["zygoma", "lung-segmentation"]
+    assert 'href="#send"' in served
+    assert 'id="send"' in offline
 
 
 async def test_who_has_not_signed_in_sees_no_services(portal: Portal) -> None:

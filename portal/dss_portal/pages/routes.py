@@ -29,6 +29,7 @@ from dss_portal.providers import admin_pages as admin_providers
 from dss_portal.refusals import Refused
 from dss_portal.services import admin_pages as admin_services
 from dss_portal.services import pages as catalogue
+from dss_portal.services.liveness import Missed
 from dss_portal.tickets import admin_pages as admin_tickets
 from dss_portal.tickets import pages as own_tickets
 from dss_portal.web import parameters
@@ -94,7 +95,7 @@ class _Shown:
 
     tickets: list[TicketRow]
     around: own_tickets.Around
-    services: list[tuple[Service, list[catalogue.Light]]]
+    services: list[tuple[Service, list[catalogue.Light], Missed]]
 
 
 async def _shown(user: User) -> _Shown:
@@ -102,7 +103,7 @@ async def _shown(user: User) -> _Shown:
     return _Shown(
         tickets=tickets,
         around=await own_tickets.around(user.id, tickets),
-        services=[(service, lights) for service, lights, _ in await catalogue.with_lights()],
+        services=await catalogue.with_lights(),
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from quart import Blueprint, Response
 
+from dss_broker.descriptor import TagType
 from dss_portal.accounts.sessions import terms_are_due
 from dss_portal.formats import duration
 from dss_portal.models import Service, Worker
@@ -20,6 +21,16 @@ blueprint = Blueprint("catalogue", __name__)
 TIRED_S = 3600  # from the traffic lights of the old services page
 SOME_FAIL, MANY_FAIL = 0.1, 0.2
 BUSY, CROWDED = 5, 25
+KINDS = {
+    TagType.MAIN: "main image",
+    TagType.OVERLAY: "further image",
+    TagType.ANATOMICAL: "image",
+    TagType.SEGMENTATION: "segmentation",
+    TagType.LABEL: "label of a segmentation",
+    TagType.LANDMARK: "landmark",
+    TagType.TIME_POINT: "time point",
+}
+"""What a tag may be given to, in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +55,14 @@ async def service_list() -> Response:
         for worker in await Worker.all().order_by("ended", "-heard_at").limit(20)
     ]
     offers = await components().estimates.offers(found.user)
-    return await page("services.html", services=shown, offers=offers, workers=workers)
+    return await page(
+        "services.html",
+        services=shown,
+        offers=offers,
+        versions=await store.versions(),
+        workers=workers,
+        kinds=KINDS,
+    )
 
 
 async def with_lights() -> list[tuple[Service, list[Light], Missed]]:

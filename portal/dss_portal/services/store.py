@@ -56,6 +56,14 @@ async def listed() -> list[Service]:
     return await Service.filter(current=True).order_by("id")
 
 
+async def versions() -> dict[str, list[Service]]:
+    """Every version that was ever registered, removed ones too, by name; the newest first."""
+    found: dict[str, list[Service]] = {}
+    for service in await Service.all().order_by("-id").only("id", "name", "version", "created_at"):
+        found.setdefault(service.name, []).append(service)
+    return found
+
+
 async def by_hash(githash: str) -> Service:
     """The service, even if it was removed.  Raises Refused."""
     service = await Service.get_or_none(githash=githash)
