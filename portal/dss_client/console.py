@@ -30,7 +30,7 @@ def sign_in(client: ItkSnap, token: str | None, jar: Path) -> None:
 
     A token for programs opens no session; it is sent with each request.  A one-time token is exchanged once.
     """
-    token = token or Credentials(jar).token()
+    token = usable_token(token or Credentials(jar).token())
     if token.startswith(FOR_PROGRAMS):
         client.use_token(token)
         return
@@ -40,6 +40,14 @@ def sign_in(client: ItkSnap, token: str | None, jar: Path) -> None:
         memory.remember(token)
     elif not token:
         _sign_in_without_token(client)
+
+
+def usable_token(token: str) -> str:
+    """``token`` without blanks around it.  Raises Explained for what no portal gives out."""
+    bare = token.strip()
+    if not (bare.isascii() and bare.isprintable() and " " not in bare):
+        raise Explained("The token has characters that no token has; copy it again.")
+    return bare
 
 
 def _has_session(client: ItkSnap) -> bool:
@@ -56,7 +64,7 @@ def _sign_in_without_token(client: ItkSnap) -> None:
     except SignInRefused:
         if not sys.stdin.isatty():
             raise
-        client.login(asked_token())
+        client.login(usable_token(asked_token()))
 
 
 def asked_token() -> str:

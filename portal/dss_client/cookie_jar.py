@@ -39,7 +39,7 @@ class CookieJar:
 
 def jar_name(server: str) -> str:
     """The file name that ITK-SNAP gives to a server's jar (RESTClient.cxx, GetCookieFile)."""
-    digest = hashlib.md5(server.encode(), usedforsecurity=False).hexdigest()
+    digest = hashlib.md5(server.encode(errors="surrogateescape"), usedforsecurity=False).hexdigest()
     return f"cookie_{digest}.jar"
 
 

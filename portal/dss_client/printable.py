@@ -23,3 +23,8 @@ def printable(text: str, *, indent: int = 0) -> str:
     """
     lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
     return f"\n{' ' * indent}".join(line.translate(_VISIBLE) for line in lines)
+
+
+def on_one_line(text: str) -> str:
+    """``text`` with blanks for line breaks, so that a row of a list cannot pass for two."""
+    return printable(" ".join(text.split("\n")).replace("\r", " "))

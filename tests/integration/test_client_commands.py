@@ -213,12 +213,12 @@ def test_a_token_in_the_environment_serves_several_commands(
 
 
 def test_another_token_signs_in_anew(recorder: Recorder, place: list[str]) -> None:
-    dss("services", *place, token="of ann")
+    dss("services", *place, token="of-ann")
 
-    dss("services", *place, token="of bob")
+    dss("services", *place, token="of-bob")
 
     logins = [r for r in recorder.requests if r.line.startswith("POST /api/login")]
-    assert [request.body for request in logins] == [b"token=of ann", b"token=of bob"]
+    assert [request.body for request in logins] == [b"token=of-ann", b"token=of-bob"]
 
 
 def test_a_token_whose_session_has_ended_is_tried_again(

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from dss_client import options
-from dss_client.console import FOR_PROGRAMS, asked_token, connected, jar_of
+from dss_client.console import FOR_PROGRAMS, asked_token, connected, jar_of, usable_token
 from dss_client.cookie_jar import forget_jar
 from dss_client.credentials import Credentials
 from dss_client.errors import ClientError
@@ -26,6 +26,7 @@ def login(server: str, token: str | None, jar: Path | None) -> None:
     if not token:
         say(f"Get a token at {server.rstrip('/')}/token and paste it here.", error=True)
         token = asked_token()
+    token = usable_token(token)
     with connected(server, jar) as client:
         if token.startswith(FOR_PROGRAMS):
             client.use_token(token)

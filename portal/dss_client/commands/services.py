@@ -12,6 +12,7 @@ from dss_client import options
 from dss_client.console import FOR_PROGRAMS, local_errors, session
 from dss_client.extras import command_for, lacking
 from dss_client.output import say
+from dss_client.printable import on_one_line
 from dss_client.program import FAILED, IMPOSSIBLE
 
 
@@ -26,7 +27,7 @@ def services(*, as_json: bool, server: str, token: str | None, jar: Path | None)
         click.echo(dumps([asdict(row) for row in rows], indent=2))
         return
     for row in rows:
-        say(f"{row.name}  {row.version}  {row.shortdesc}")
+        say(on_one_line(f"{row.name}  {row.version}  {row.shortdesc}"))
 
 
 @click.command("images")

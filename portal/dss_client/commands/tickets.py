@@ -14,6 +14,7 @@ from dss_client import options
 from dss_client.console import Explained, confirmed, session
 from dss_client.moments import local, moment_in
 from dss_client.output import say
+from dss_client.printable import on_one_line
 from dss_client.records import Detail, Summary
 
 STATUSES = ("init", "ready", "claimed", "success", "failed", "timeout")
@@ -81,7 +82,9 @@ def _made(row: Summary, since: datetime | None) -> bool:
 def _table(rows: Sequence[Summary]) -> list[str]:
     width = max((len(row.service) for row in rows), default=0)
     return [
-        f"{row.id:>8}  {row.status:<8}  {local(row.created_at):<16}  {row.service:<{width}}  {row.title}".rstrip()
+        on_one_line(
+            f"{row.id:>8}  {row.status:<8}  {local(row.created_at):<16}  {row.service:<{width}}  {row.title}"
+        ).rstrip()
         for row in rows
     ]
 
@@ -116,7 +119,7 @@ def _shown(ticket: int, detail: Detail, row: Summary | None, names: Sequence[str
         "Verdict": row.verdict if row else "",
         "Results": ", ".join(names),
     }
-    lines = [f"{name + ':':<9} {text}" for name, text in facts.items() if text]
+    lines = [f"{name + ':':<9} {on_one_line(text)}" for name, text in facts.items() if text]
     return [*lines, *(f"{line.category:<9} {line.message}" for line in detail.log)]
 
 

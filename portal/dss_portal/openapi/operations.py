@@ -64,6 +64,9 @@ OPERATIONS = (
     ),
     Operation("get", "/api/tickets", "The user's tickets", gives="table"),
     Operation("get", "/api/tickets/estimates", "When the open ones will be done", gives="table"),
+    Operation(
+        "get", "/api/tickets/summary", "The user's tickets with names and times", gives="table"
+    ),
     Operation("post", "/api/tickets", "A new ticket; its number", form=("githash", "name")),
     Operation("get", f"{_T}/files/{{area}}", "Files of an area: index and name", gives="csv"),
     Operation("post", f"{_T}/files/{{area}}", "Add a file before submitting", sends_file=True),
@@ -88,6 +91,8 @@ OPERATIONS = (
         status=204,
     ),
     Operation("delete", f"{_U}/{{upload_id}}", "Give an upload up", gives="nothing", status=204),
+    Operation("get", f"{_T}/archive", "All results as one zip archive", gives="bytes"),
+    Operation("get", f"{_T}/checksums", "SHA-256 of each result", gives="table"),
     Operation("get", f"{_T}/status", "The ticket's state"),
     Operation("post", f"{_T}/status", "Submit the ticket", form=("status!",)),
     Operation("get", f"{_T}/log", "The ticket's log", query=("since",), gives="table"),

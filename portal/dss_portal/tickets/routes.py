@@ -12,7 +12,18 @@ from dss_portal.estimates.forecast import Forecast
 from dss_portal.formats import PAGE_ROWS, Cell, Rows, csv_text
 from dss_portal.models import Status, Ticket
 from dss_portal.refusals import Refused
-from dss_portal.tickets import files, progress, queue, store, submission, titles, views
+from dss_portal.tickets import (
+    checksums,
+    downloads,
+    files,
+    progress,
+    queue,
+    store,
+    submission,
+    summaries,
+    titles,
+    views,
+)
 from dss_portal.tickets.reservation import Reservation
 from dss_portal.tickets.views import LogLine
 from dss_portal.web import parameters, uploads
@@ -34,6 +45,13 @@ async def _readable(ticket_id: int) -> Ticket:
 @signed_in
 async def listing() -> Response:
     return await long_table(("id", "service", "status"), store.listed(current_user().id))
+
+
+@blueprint.get("/summary")
+@signed_in
+async def summary() -> Response:
+    """The list with names and times."""
+    return await long_table(summaries.COLUMNS, summaries.of_user(current_user().id))
 
 
 @blueprint.post("")
@@ -95,6 +113,21 @@ async def download(ticket_id: int, area: Area, index: int) -> Response:
     file = await store.file(ticket_id, area, index)
     path = await components().datastore.file(ticket_id, area, file.name)
     return await uploads.as_download(path, file.name)
+
+
+@blueprint.get("/<int:ticket_id>/archive")
+@signed_in
+async def archive(ticket_id: int) -> Response:
+    """All results as one zip archive, in ranges if asked."""
+    return await downloads.archive(ticket_id)
+
+
+@blueprint.get("/<int:ticket_id>/checksums")
+@signed_in
+async def result_checksums(ticket_id: int) -> Response:
+    await _readable(ticket_id)
+    rows = await checksums.of_results(components().datastore, ticket_id)
+    return await long_table(checksums.COLUMNS, in_pages(rows))
 
 
 @blueprint.get("/<int:ticket_id>/status")

@@ -1,0 +1,92 @@
+"""A box and a time point that ``dss send`` marks are those that a dispatcher reads."""
+
+from pathlib import Path
+
+import pytest
+
+from dss_broker.dispatch_section import Dispatch
+from dss_client.errors import ImageUnreadable, ServiceUnfit
+from dss_client.layer import Layer
+from dss_client.records import ServiceDetail, Tag
+from dss_client.region import Region, box_in, mark, require_fit
+from dss_client.workspace import write_workspace
+from dss_dispatch.submission.marked_region import read_marked_region
+from dss_dispatch.ticket_images import Image
+from dss_workspace.registry import Folder, read
+
+SIZE = (12, 10, 8, 3)
+CORNERS = tuple(Tag(name=name, type="PointLandmark") for name in ("CropFrom", "CropTo"))
+MARKED = ServiceDetail(tags=(*CORNERS, Tag(name="TimePoint", type="TimePoint")))
+DISPATCH = Dispatch(tag="CT", crop_box=("CropFrom", "CropTo"), time_point="TimePoint")
+IMAGE = Image(
+    size=SIZE,
+    spacing_mm=(1.0, 1.0, 1.0),
+    origin_mm=(0.0, 0.0, 0.0),
+    direction=(1, 0, 0, 0, 1, 0, 0, 0, 1),
+    components=1,
+    pixel_type="int16",
+)
+
+
+@pytest.mark.parametrize("box", ["0:2,0:2,0:2", "3:9,2:10,1:8", "0:12,0:10,0:8"])
+@pytest.mark.parametrize("time_point", [1, 3])
+def test_a_dispatcher_reads_the_marked_box_and_time_point(
+    tmp_path: Path, box: str, time_point: int
+) -> None:
+    region = Region(box=box_in(box), time_point=time_point)
+    layer = Layer(path=tmp_path / "layer.nii.gz", size=SIZE)
+
+    written = write_workspace(1, layer, ["CT"], (), lambda root: mark(root, region, MARKED, SIZE))
+    found = read_marked_region(read(written), DISPATCH, IMAGE)
+
+    numbers = [pair.split(":") for pair in box.split(",")]
+    expected = " ".join([*(a for a, _ in numbers), *(b for _, b in numbers)])
+    assert found.parameters == {"time_point": str(time_point), "crop_box": expected}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "1",
+        "0:2,0:2",
+        "0:1,0:2,0:2",
+        "2:0,0:2,0:2",
+        "a:b,0:2,0:2",
+        "-1:3,0:2,0:2",
+        "0:2,0:2,0:2,0:2",
+        "0:9999999,0:2,0:2",
+    ],
+)
+def test_what_is_no_box_is_told(text: str) -> None:
+    assert box_in(text) is None
+
+
+@pytest.mark.parametrize(
+    ("region", "tags"),
+    [
+        (Region(box=((0, 0, 0), (2, 2, 2))), ()),
+        (Region(box=((0, 0, 0), (2, 2, 2))), CORNERS[:1]),
+        (Region(time_point=1), CORNERS),
+    ],
+)
+def test_a_service_without_such_marks_is_told_before_an_image_is_read(
+    region: Region, tags: tuple[Tag, ...]
+) -> None:
+    with pytest.raises(ServiceUnfit, match="The service takes no --"):
+        require_fit(region, ServiceDetail(tags=tags))
+
+
+@pytest.mark.parametrize(
+    ("region", "size", "sentence"),
+    [
+        (Region(box=((0, 0, 0), (13, 2, 2))), SIZE, "outside the image of 12 x 10 x 8 voxels"),
+        (Region(time_point=4), SIZE, "no time point 4 to choose: the image has 3 time points"),
+        (Region(time_point=1), SIZE[:3], "the image has one time point"),
+    ],
+)
+def test_a_mark_outside_the_image_is_told(
+    region: Region, size: tuple[int, ...], sentence: str
+) -> None:
+    with pytest.raises(ImageUnreadable, match=sentence):
+        mark(Folder(), region, MARKED, size)
