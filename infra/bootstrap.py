@@ -1,4 +1,4 @@
-"""``make`` runs this with the machine's own Python; everything else needs what this installs."""
+"""Run by ``make`` with the machine's own Python, to install what everything else needs."""
 
 import pathlib
 import runpy

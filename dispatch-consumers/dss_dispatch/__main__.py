@@ -116,7 +116,7 @@ def _settings(kind: type[S]) -> S:
 
 
 def _service_url(service: Service) -> str:
-    """Of the environment, else of service.json; "" for the queue of the workers."""
+    """The inference server of the service: from the environment, else from service.json; "" for the workers' queue."""
     try:
         return service_url(service.name, os.environ) or service.server_url
     except ValueError as error:
@@ -184,7 +184,7 @@ def _serve_checks(settings: ProgramSettings) -> None:
 
 
 def _start_checks(broker: RabbitBroker, datastore: Path) -> None:
-    """Wait for the broker, as ``_start`` does."""
+    """Wait for the broker, then check results.  Returns early if the program is stopped."""
     with suppress(BrokerClosed):
         serve_checks(broker, datastore)
         log.info("checking results")

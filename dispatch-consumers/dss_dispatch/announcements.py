@@ -8,11 +8,11 @@ from dss_broker.errors import BrokerClosed, MessageRefused, Unroutable
 from dss_broker.messages import ServiceAnnounced
 
 UNHEARD_S = 1.0
-"""Gap between announcements that reach no portal, and longest wait for the broker to confirm one."""
+"""Interval between announcements while no portal receives them, and longest wait for the broker to confirm one."""
 
 
 class Announcements:
-    """May be used from any thread.  Once ``stopping`` is set, only ``end`` publishes."""
+    """Announces one service.  May be used from any thread.  Once ``stopping`` is set, only ``end`` publishes."""
 
     def __init__(
         self, broker: Broker, announced: ServiceAnnounced, stopping: threading.Event
@@ -23,7 +23,7 @@ class Announcements:
         self._publishing = threading.Lock()
 
     def publish(self) -> bool:
-        """Announce the service.  False if no portal was reached."""
+        """Announce the service.  False if no portal received it."""
         with self._publishing:
             return not self._stopping.is_set() and self._publish(self._announced)
 

@@ -1,4 +1,4 @@
-"""The work on one claimed ticket, stage by stage."""
+"""Processes one claimed ticket, stage by stage."""
 
 import shutil
 import threading
@@ -138,7 +138,7 @@ class ClaimedTicket:
         self.events.log(f"Inference took {seconds:.1f} s on {finished.device}.")
 
     def _attach(self, finished: InferenceFinished) -> None:
-        """Link the reports into the folder that the portal takes them from, and name them in the log."""
+        """Link the reports into the folder from which the portal takes them, and name them in the log."""
         if not finished.reports:
             return
         folder = self.datastore / layout.attached_dir(self.claim.ticket_id, self.claim.claim_id)
@@ -197,7 +197,7 @@ class ClaimedTicket:
 
 
 def _waited_s(finished: InferenceFinished, passed_s: float) -> float:
-    """Of ``passed_s`` from the request to its outcome, the time before a worker began; 0 if it does not say."""
+    """The part of ``passed_s``, from the request to its outcome, before a worker began; 0 if the outcome does not tell."""
     if not finished.stage_seconds:
         return 0.0
     return max(0.0, passed_s - sum(finished.stage_seconds.values()))

@@ -36,7 +36,7 @@ SMALLEST_STEP = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a claim ends with; all are as in ``ClaimSucceeded``."""
+    """The outcome of a successful claim; the fields are as in ``ClaimSucceeded``."""
 
     files: tuple[ResultFile, ...]
     labels: tuple[Label, ...] = ()
@@ -46,7 +46,7 @@ class Outcome:
 
 
 class ClaimEvents:
-    """Publishes the events of one claim in their order.  Only the last is confirmed."""
+    """Publishes the events of one claim in their order.  Only the last event is confirmed."""
 
     def __init__(self, broker: Broker, claim: ClaimGranted) -> None:
         self._broker = broker
@@ -69,7 +69,7 @@ class ClaimEvents:
         )
 
     def progressed(self, chunk: tuple[float, float], fraction: float) -> None:
-        """``fraction`` (0..1) of the part ``chunk`` (start, end) of the work is done."""
+        """Publish the progress: ``fraction`` (0..1) of the part ``chunk`` (start, end) of the work is done."""
         published = self._published.get(chunk, -1.0)
         if fraction < 1.0 and abs(fraction - published) < SMALLEST_STEP:
             return
@@ -109,7 +109,9 @@ class ClaimEvents:
             self._broker.publish(ClaimHeartbeat(ticket_id=self._ticket_id, claim_id=self._claim_id))
 
     def succeeded(self, outcome: Outcome) -> None:
-        """The last event.  Returns when the broker has stored it; raises TryAgainLater if it does not."""
+        """Publish the success, the last event.  Returns when the broker has stored it; raises TryAgainLater if it does
+        not.
+        """
         event = ClaimSucceeded(
             ticket_id=self._ticket_id,
             claim_id=self._claim_id,
@@ -122,7 +124,9 @@ class ClaimEvents:
         _confirm(self._broker.publish(event))
 
     def failed(self, reason: str) -> None:
-        """The last event.  Returns when the broker has stored it; raises TryAgainLater if it does not."""
+        """Publish the failure, the last event.  Returns when the broker has stored it; raises TryAgainLater if it does
+        not.
+        """
         event = ClaimFailed(ticket_id=self._ticket_id, claim_id=self._claim_id, reason=reason)
         _confirm(self._broker.publish(event))
 

@@ -12,13 +12,15 @@ from dss_broker.messages import ClaimTicket, Message
 log = logging.getLogger(__name__)
 
 RESEND_S = (10.0, 10.0, 20.0, 40.0, 60.0)
-"""Waits before the request is sent again, since it or its answer may be lost.  The last one repeats."""
+"""Times to wait before the request is repeated, since it or its answer may be lost.  The last time applies to all later
+repetitions.
+"""
 
 REFUSED_S = 5.0
 """Wait after the broker has refused the request: an operator has to grant the right."""
 
 POLL_S = 0.5
-"""How often the wait checks whether the program is stopping."""
+"""Interval at which the wait checks whether the program is stopping."""
 
 
 def request_claim(broker: Broker, request: ClaimTicket, stopping: threading.Event) -> Message:

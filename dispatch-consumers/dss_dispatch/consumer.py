@@ -1,4 +1,4 @@
-"""Takes the tickets of one service, one delivery at a time in each thread."""
+"""Takes the tickets of one service; each thread handles one delivery at a time."""
 
 import logging
 import threading
@@ -37,7 +37,7 @@ SUCCESS = "success"
 
 
 class Consumer:
-    """One service's dispatcher in one process."""
+    """The dispatcher of one service, in one process."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Consumer:
         self._reached_portal = self._subscribed = False
 
     def start(self, *, parallel: int) -> None:
-        """Subscribe, and work on up to ``parallel`` tickets at a time.  A repeated call only announces."""
+        """Subscribe, and process up to ``parallel`` tickets at a time.  A repeated call only announces the service."""
         if not self._subscribed:
             self._subscribe(parallel)
         # Only after subscribing: users may choose the service from now on.
@@ -90,13 +90,13 @@ class Consumer:
         return self._broker.stop_consuming(timeout_s)
 
     def keep_announcing(self) -> None:
-        """Announce every ANNOUNCE_S, and every UNHEARD_S while no portal is reached, until stopped."""
+        """Announce every ANNOUNCE_S, and every UNHEARD_S while no portal receives it, until stopped."""
         while not self._stopping.wait(ANNOUNCE_S if self._reached_portal else UNHEARD_S):
             self._workers.note(connected=self._broker.connected)
             self._reached_portal = self._announcements.publish()
 
     def problems(self) -> list[str]:
-        """One sentence if no worker can run the inference, else none."""
+        """A sentence if no worker can run the inference; otherwise an empty list."""
         self._workers.note(connected=self._broker.connected)
         if not self._bundle or not self._subscribed or not self._workers.are_missing:
             return []
@@ -183,7 +183,7 @@ class Consumer:
                 ticket.clear()
 
     def _create_metrics(self) -> None:
-        """Create each series at 0: a series that appears with its first event hides that event."""
+        """Create each series with value 0: Prometheus would miss the first event of a series that appears with it."""
         service = self._service
         if self._bundle:
             metrics.DISPATCH_BUNDLE_INFO.labels(service.name, self._bundle).set(1)

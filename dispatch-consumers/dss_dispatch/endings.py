@@ -1,4 +1,4 @@
-"""How the work on a claim ends without a result."""
+"""Ends the work on a claim that has no result."""
 
 import logging
 from pathlib import Path
@@ -20,13 +20,13 @@ NO_ROOM = "The service has no room on its disk."
 HANDLED = (ResultRefused, TicketError, Withdrawn, NoInference, TryAgainLater, BrokerClosed)
 UNEXPECTED = "unexpected"
 OUTCOMES = (UNEXPECTED, *(kind.__name__ for kind in HANDLED))
-"""Values of the metric's label for claims that did not succeed."""
+"""Values of the metric's label for claims without success."""
 
 
 def outcome_of(error: Exception, datastore: Path) -> str:
-    """One of OUTCOMES: the first type that fits; UNEXPECTED for a fault of the code, whose traceback is logged.
+    """One of OUTCOMES, by the first type that fits; UNEXPECTED for a fault of the code, whose traceback is logged.
 
-    A datastore that is full or away is waited for, whatever error it has caused.
+    If the datastore is full or unavailable, that decides, whatever error it has caused.
     """
     away = is_full(error, datastore) or not is_there(datastore)
     if away and not isinstance(error, Withdrawn):
@@ -72,7 +72,7 @@ def end_claim(
 
 
 def _retry_later(events: ClaimEvents, reason: str, attempt: int) -> None:
-    """Pause the claim and raise TryAgainLater; after the last attempt fail the claim with ``reason`` instead."""
+    """Pause the claim and raise TryAgainLater; after the last attempt, end the claim as failed with ``reason`` instead."""
     if attempt > len(RETRY_DELAYS_S):
         events.failed(f"{reason} Please tell the operator, and submit again later.")
         return

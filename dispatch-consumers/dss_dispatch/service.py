@@ -1,4 +1,4 @@
-"""Services: folders with a ``service.json`` that says what ITK-SNAP shows and what the dispatcher does."""
+"""Services: folders with a ``service.json`` for ITK-SNAP and for the dispatcher."""
 
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -49,7 +49,7 @@ class Service:
 
     @property
     def target_tag(self) -> Tag:
-        """The tag of the layer that goes to the bundle."""
+        """The tag of the layer that is segmented."""
         return next(tag for tag in self.tags if tag.name == self.dispatch.tag)
 
     def styled(self, labels: tuple[Label, ...]) -> tuple[Label, ...]:
@@ -84,7 +84,7 @@ def load_service(folder: Path, changes: Path | None = None) -> Service:
 
 
 def _changes_of(name: object, folder: Path) -> Path | None:
-    """The file of changes; None if there is none."""
+    """The file with the site's changes; None if there is none."""
     path = folder / f"{name}.json"
     try:
         return path if path.is_file() else None
@@ -102,7 +102,7 @@ def _object_in(path: Path) -> dict[str, Any]:
 
 
 def _merged(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
-    """RFC 7396: an object is merged, null removes, any other value replaces."""
+    """The merge of RFC 7396: an object is merged, null removes a member, any other value replaces."""
     merged = {key: value for key, value in base.items() if patch.get(key, value) is not None}
     for key, value in patch.items():
         if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Settings of a dispatcher, each ``DSS_<NAME>`` in the environment."""
+"""Settings of a dispatcher, each read from the environment variable ``DSS_<NAME>``."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from dss_broker.settings import AmqpUrl, Bind, Instance
 
 
 class ServiceSettings(BaseSettings):
-    """Settings to read a service."""
+    """Settings for reading a service."""
 
     model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True, env_ignore_empty=True)
 
@@ -23,7 +23,7 @@ class ServiceSettings(BaseSettings):
 
 
 class ProgramSettings(BaseSettings):
-    """Settings to check the results of providers over HTTP."""
+    """Settings for checking the results of providers over HTTP."""
 
     model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True, env_ignore_empty=True)
 
@@ -38,7 +38,7 @@ class ProgramSettings(BaseSettings):
 
 
 class Settings(ServiceSettings, ProgramSettings):
-    """Settings to serve a service."""
+    """Settings for serving a service."""
 
     provider: str = Field(
         "dss", pattern=r"^[\w-]{1,78}$", description="who offers the service, as users read it"

@@ -1,4 +1,4 @@
-"""The command: prepares the process, then imports the program, which takes time."""
+"""The entry point: prepares the process, then imports the program, which takes time."""
 
 import os
 
@@ -11,6 +11,7 @@ OLD = SUCCESSORS | {
 
 
 def main() -> None:
+    """Prepare the process and run the command."""
     prepare_process(os.environ, OLD)
     from dss_dispatch.__main__ import main as program  # noqa: PLC0415 - not before the process is prepared
 

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""Headers of a ticket's image files, and values of its segmentations.
+"""Reads headers of a ticket's image files, and values of its segmentations.
 
 ``dss_images`` reads the files; its errors become TicketErrors that name the file.
 """
@@ -23,9 +23,9 @@ from dss_images.mesh.reading import read_mesh
 from dss_images.mesh.surface import require_in_image
 
 UNSIGNED_PIXELS = frozenset({"u1", "u2"})
-"""Types of a segmentation: ITK-SNAP's labels are unsigned integers up to 65535."""
+"""Pixel types of a segmentation: ITK-SNAP's labels are unsigned integers up to 65535."""
 INTEGER_PIXELS = UNSIGNED_PIXELS | {"i1", "i2", "i4", "u4", "i8", "u8"}
-"""Types of other programs' segmentations, whose values are checked instead."""
+"""Pixel types of segmentations from other programs, whose values are checked."""
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ class Image:
 def read_volume(path: Path) -> Image:
     """The header of an image to segment.
 
-    Raises TicketError, with the sentence that client and worker use for such a file.
+    Raises TicketError, with the same sentence as client and worker.
     """
     with _ticket_errors(lambda sentence: sentence):
         header = reading.read_header(path)

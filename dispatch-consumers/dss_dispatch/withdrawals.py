@@ -1,4 +1,4 @@
-"""Withdrawals of the tickets in progress: deleted by their users, or given to another claim."""
+"""Tracks withdrawals of tickets in progress, which were deleted by their users or given to another claim."""
 
 import threading
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ class ClaimWatch:
 
 
 class Withdrawals:
-    """May be used from any thread."""
+    """Passes withdrawals to the watches of this process's claims.  May be used from any thread."""
 
     def __init__(self) -> None:
         self._watches: list[ClaimWatch] = []
@@ -62,6 +62,7 @@ class Withdrawals:
 
     @contextmanager
     def watch(self) -> Iterator[ClaimWatch]:
+        """A context that watches for the withdrawal of one claim."""
         watch = ClaimWatch()
         with self._lock:
             self._watches.append(watch)

@@ -1,4 +1,4 @@
-"""``dss-stack``: the whole service on one machine, for trying it and for working on it."""
+"""``dss-stack``: runs the whole service on one machine, for trials and for development."""
 
 import fcntl
 import os
@@ -132,7 +132,7 @@ def _existing() -> Stack:
 
 @contextmanager
 def _alone(stack: Stack) -> Iterator[None]:
-    """Waits until no other ``dss-stack`` starts or stops the same stack."""
+    """Wait until no other ``dss-stack`` starts or stops the same stack, and lock it for the block."""
     try:
         stack.state.mkdir(parents=True, exist_ok=True)
         opened = (stack.state / "stack.lock").open("w")
@@ -149,7 +149,7 @@ def _alone(stack: Stack) -> Iterator[None]:
 
 @contextmanager
 def _sentences() -> Iterator[None]:
-    """Turns our errors into text for people."""
+    """Show our errors as a sentence, and exit."""
     try:
         yield
     except StackError as error:

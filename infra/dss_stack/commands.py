@@ -1,4 +1,4 @@
-"""The other programs of this project, run to their end."""
+"""Runs modules of this project to their end."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ _TIMEOUT_S = 300
 def run_module(
     module: str, *arguments: str, environment: Mapping[str, str], folder: Path, purpose: str
 ) -> str:
-    """What ``python -m module arguments`` prints.  Raises StackError, naming the ``purpose``."""
+    """Run ``python -m module arguments`` and return its output.  Raises StackError, naming the ``purpose``."""
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],
         env=dict(environment),

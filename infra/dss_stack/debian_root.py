@@ -1,7 +1,7 @@
-"""A Debian of another release in a folder: to test with brokers that this machine lacks, and on fresh machines.
+"""Installs a Debian of another release into a folder: for tests with other versions of brokers, and of fresh machines.
 
-``python -m dss_stack.debian_root trixie FOLDER [PACKAGE ...]``, as root; needs ``debootstrap``.  A folder that is complete is
-kept.  Packages come from ``DSS_DEBIAN_MIRROR``, by default from where this machine's apt takes its own.
+``python -m dss_stack.debian_root trixie FOLDER [PACKAGE ...]``, as root; needs ``debootstrap``.  A complete folder is
+kept.  Packages come from ``DSS_DEBIAN_MIRROR``, by default from the source of this machine's apt.
 """
 
 import os
@@ -22,9 +22,9 @@ _REPOSITORIES = ("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-
 
 
 def make(release: str, root: Path, packages: Sequence[str] = PACKAGES) -> None:
-    """Return when ``root`` holds ``release`` with ``packages``; at once if it does already.
+    """Install ``release`` with ``packages`` into ``root``, unless it is complete already.
 
-    Raises ServerMissing, with what is needed, if it cannot be made here.
+    Raises ServerMissing, with what is needed, if that is impossible here.
     """
     root = root.absolute()
     if (root / _COMPLETE).exists():
@@ -48,14 +48,14 @@ def make(release: str, root: Path, packages: Sequence[str] = PACKAGES) -> None:
 
 
 def _same_paths_within(root: Path) -> None:
-    """A path below ``root`` leads to the same file for a program whose root that is."""
+    """Make a path below ``root`` lead to the same file for a program whose root directory is ``root``."""
     inner = root / root.relative_to("/")
     inner.parent.mkdir(parents=True, exist_ok=True)
     inner.symlink_to("/")
 
 
 def _mirror() -> str:
-    """Raises ServerMissing if this machine's apt knows none."""
+    """Address of the mirror.  Raises ServerMissing if this machine's apt has none."""
     if named := os.environ.get("DSS_DEBIAN_MIRROR"):
         return named
     done = subprocess.run(_REPOSITORIES, check=False, capture_output=True, encoding="utf-8")
@@ -66,6 +66,7 @@ def _mirror() -> str:
 
 
 def main(release: str, folder: str, *packages: str) -> None:
+    """Install ``release`` into ``folder``."""
     try:
         make(release, Path(folder), packages or PACKAGES)
     except ServerMissing as error:

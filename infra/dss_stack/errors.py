@@ -1,12 +1,12 @@
-"""What may go wrong with the local stack.  Every text is a sentence for the person at the terminal."""
+"""Errors of the local stack.  Each text is a sentence for the user."""
 
 
 class StackError(Exception):
-    """The stack cannot do what was asked."""
+    """The stack cannot do what was requested."""
 
 
 class ServerMissing(StackError):
-    """The programs of a server are not installed on this machine."""
+    """A server is not installed on this machine."""
 
 
 class StartFailed(StackError):

@@ -1,4 +1,4 @@
-"""Reading logs as they grow."""
+"""Follows logs while they grow."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ _POLL_S = 0.3
 
 
 def follow(files: Mapping[str, Path], show: Callable[[str], None]) -> None:
-    """Hand every line that is added to ``files`` to ``show``, with its file's name, until Ctrl-C."""
+    """Call ``show`` with every line that is added to ``files``, and its file's name, until Ctrl-C."""
     seen = {name: _size(file) for name, file in files.items()}
     try:
         while True:
@@ -20,7 +20,9 @@ def follow(files: Mapping[str, Path], show: Callable[[str], None]) -> None:
 
 
 def _show_new(name: str, file: Path, seen: int, show: Callable[[str], None]) -> int:
-    """Bytes of ``file`` that have been shown now; a file that has become shorter begins anew."""
+    """Show what was added to ``file`` and return the number of bytes shown so far; a file that has become shorter
+    starts again.
+    """
     size = _size(file)
     if size <= seen:
         return size if size == seen else 0

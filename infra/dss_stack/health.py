@@ -1,4 +1,4 @@
-"""Whether the programs can do their work, seen from outside."""
+"""Checks from outside whether the programs can work."""
 
 import ssl
 from urllib.parse import urlsplit
@@ -10,11 +10,11 @@ _TIMEOUT_S = 5
 _AMQP_PORT = 5672
 
 NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""For plain HTTP on loopback: httpx reads the certificates of all authorities for each call (20 ms) otherwise."""
+"""Setting for plain HTTP on loopback: otherwise httpx reads all certificate authorities for each call (20 ms)."""
 
 
 def answers(url: str) -> bool:
-    """True if ``url``, of plain HTTP, answers 200."""
+    """True if ``url``, over plain HTTP, responds with status 200."""
     try:
         return (
             httpx.get(url, timeout=_TIMEOUT_S, verify=NO_AUTHORITIES).status_code == httpx.codes.OK
@@ -24,7 +24,7 @@ def answers(url: str) -> bool:
 
 
 def reason_not_ready(metrics: str) -> str:
-    """What the program whose numbers are at ``metrics`` (host:port) says is missing; "" if it says nothing."""
+    """The text of ``/readyz`` of the program whose metrics are at ``metrics`` (host:port); "" if it is ready."""
     try:
         answer = httpx.get(f"http://{metrics}/readyz", timeout=_TIMEOUT_S, verify=NO_AUTHORITIES)
     except httpx.HTTPError:
@@ -33,7 +33,7 @@ def reason_not_ready(metrics: str) -> str:
 
 
 def has_consumer(console_url: str, user: str, password: str, queue: str) -> bool:
-    """True if somebody takes messages from ``queue``, as the queue itself says: never an old number."""
+    """True if ``queue`` has a consumer, by the list of consumers, which unlike RabbitMQ's statistics is current."""
     try:
         answer = httpx.get(
             f"{console_url}/api/consumers/%2F",
@@ -49,7 +49,7 @@ def has_consumer(console_url: str, user: str, password: str, queue: str) -> bool
 
 
 def connected_to(process: psutil.Process, amqp_url: str) -> bool:
-    """True if ``process`` holds a connection to the broker's port."""
+    """True if ``process`` has a connection to the broker's port."""
     port = urlsplit(amqp_url).port or _AMQP_PORT
     try:
         connections = process.net_connections("tcp")

@@ -1,4 +1,4 @@
-"""Our programs, as the local stack runs them: a portal, a dispatcher for each service, a worker."""
+"""The programs of the local stack: a portal, a dispatcher for each service, a worker."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ SERVICE = "lung-segmentation"
 """The service that the sample is sent to."""
 
 SERVICES = (SERVICE, "nodule-detection")
-"""What the stack offers; each has the name of the bundle behind it."""
+"""The services of the stack; each has the name of its bundle."""
 
 
 PORTS = (
@@ -24,11 +24,13 @@ PORTS = (
     "inference-metrics",
     *(f"dispatch-{service}-metrics" for service in SERVICES),
 )
-"""Names of the ports that are chosen for the programs: each begins with its program's."""
+"""Names of the ports that are chosen for the programs; each begins with its program's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lineup:
+    """The programs of one stack."""
+
     portal: Program
     dispatchers: tuple[Program, ...]
     inference: Program
@@ -40,7 +42,7 @@ class Lineup:
 
     @property
     def targets(self) -> dict[str, list[str]]:
-        """Where to scrape each kind of program: its processes' host:port."""
+        """Addresses (host:port) of the processes to scrape, by kind of program."""
         return {
             "portal": [self.portal.metrics],
             "dispatch": [dispatcher.metrics for dispatcher in self.dispatchers],
@@ -49,7 +51,7 @@ class Lineup:
 
 
 def lineup(state: Path, wiring: Wiring, ports: Mapping[str, int]) -> Lineup:
-    """The programs of the stack in ``state``, wired as ``wiring`` says, on ``ports`` (see PORTS)."""
+    """The programs of the stack in ``state``, configured by ``wiring``, on ``ports`` (see PORTS)."""
 
     def program(
         name: str,
@@ -99,7 +101,7 @@ def lineup(state: Path, wiring: Wiring, ports: Mapping[str, int]) -> Lineup:
 
 
 def _consumes(process: psutil.Process, queue: str, wiring: Wiring) -> bool:
-    """True if ``queue`` has a consumer; for a broker not ours, if ``process`` is connected to it."""
+    """True if ``queue`` has a consumer; with a foreign broker, True if ``process`` is connected to it."""
     if wiring.console_url is None:
         return health.connected_to(process, wiring.amqp_url)
     user, password = wiring.console_user or "", wiring.console_password or ""

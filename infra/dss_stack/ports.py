@@ -1,4 +1,4 @@
-"""Free ports on loopback."""
+"""Finds free ports on loopback."""
 
 import os
 import random
@@ -9,7 +9,7 @@ from dss_stack.errors import StackError
 
 SETTING = "DSS_PORTS"
 _DEFAULT = "20000-31999"
-"""Below the ports that the kernel hands out for outgoing connections, which come and go."""
+"""Range below the ports that the kernel uses for outgoing connections."""
 
 LOOPBACK = "127.0.0.1"
 
@@ -28,7 +28,7 @@ def is_free(port: int) -> bool:
 
 
 def is_open(port: int) -> bool:
-    """True if somebody accepts connections on ``port`` of loopback now."""
+    """True if a server accepts connections on ``port`` of loopback now."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex((LOOPBACK, port)) == 0

@@ -1,4 +1,4 @@
-"""A PostgreSQL cluster of our own in a folder: real, on loopback."""
+"""A private PostgreSQL cluster in a folder: a real server, on loopback."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ _COMMAND_TIMEOUT_S = 120
 
 
 class PostgresCluster:
-    """Everything lives under ``folder``; whoever names the same folder means the same cluster.
+    """The cluster in ``folder``, which identifies it: every object with the same folder controls the same cluster.
 
     ``sysroot`` is a folder with unpacked packages, for machines where PostgreSQL is not installed.
     """
@@ -43,12 +43,12 @@ class PostgresCluster:
 
     @property
     def address(self) -> str:
-        """Where it listens, without the password."""
+        """The server's address, without the password."""
         return f"{LOOPBACK}:{self._port}"
 
     @property
     def process(self) -> psutil.Process | None:
-        """The postmaster, if it lives, ready or not."""
+        """The postmaster, if it runs, ready or not."""
         mine = self._processes()
         pids = {process.pid for process in mine}
         return next((p for p in mine if p.ppid() not in pids), None)
@@ -62,9 +62,9 @@ class PostgresCluster:
         return self._run("pg_isready", "-h", LOOPBACK, "-p", str(self._port)).returncode == 0
 
     def start(self) -> None:
-        """Return when the database can be used; at once if it can already.
+        """Start the cluster, and return when it accepts clients; at once if it does already.
 
-        What a killed start has left behind is repaired.  Raises ServerMissing, StartFailed.
+        Remains of a killed start are repaired.  Raises ServerMissing, StartFailed.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         if not self._data.exists():
@@ -107,7 +107,7 @@ class PostgresCluster:
         return processes.working_in(self._data, "postgres")
 
     def _initialise(self) -> None:
-        """Make the cluster beside its place, then move it there: half a cluster is never used."""
+        """Create the cluster in a temporary folder and rename it, so that an incomplete one is never used."""
         fresh = self._folder / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
@@ -124,7 +124,9 @@ class PostgresCluster:
         fresh.rename(self._data)
 
     def _launch(self) -> psutil.Process:
-        """The server takes a number in postmaster.pid for a living rival even if it is long dead."""
+        """Start the server.  A left-over postmaster.pid is removed first: PostgreSQL takes its number for a running
+        server, even if that has ended.
+        """
         processes.wait_for_end(self._processes(), _STOP_TIMEOUT_S)
         (self._data / "postmaster.pid").unlink(missing_ok=True)
         self._take_free_port()
@@ -153,20 +155,20 @@ class PostgresCluster:
             remember(self._folder / "cluster.json", facts)
 
     def _hand_over_files(self) -> None:
-        """The server insists on owning its files; who that is depends on what the machine allows."""
+        """Give the files to the user as whom the server runs, because PostgreSQL requires to own them."""
         if self._data.stat().st_uid == self._disguise.owner:
             return
         for path in (self._data, *self._data.rglob("*")):
             os.chown(path, self._disguise.owner, -1, follow_symlinks=False)
 
     def _make_database(self) -> None:
-        """Make the database unless a former start has done so."""
+        """Create the database unless an earlier start has done so."""
         known = self._query("select count(*) from pg_database where datname = 'dss'")
         if known == "0":
             self._query("create database dss")
 
     def _query(self, statement: str) -> str:
-        """What ``statement`` answers in ``postgres``, the database that every cluster begins with."""
+        """The result of ``statement`` in the database ``postgres``, which every cluster has."""
         where = f"host={LOOPBACK} port={self._port} user={_USER} dbname=postgres"
         done = self._run("psql", "--no-psqlrc", "-tAc", statement, where)
         if done.returncode != 0:

@@ -1,4 +1,4 @@
-"""PostgreSQL refuses to run as root.  What to put before its commands so that it runs all the same."""
+"""Lets root run PostgreSQL, which refuses to run as root: gives a prefix for its commands."""
 
 import os
 import subprocess
@@ -9,9 +9,9 @@ _NOBODY = 65534
 
 @dataclass(frozen=True, kw_only=True)
 class Disguise:
-    """``prefix`` goes before a command, which then sees itself as somebody else than root.
+    """Another user for a command: ``prefix`` goes before the command.
 
-    ``owner`` is the user id that must own its files, seen from here.
+    ``owner`` is the user id that must own its files, as seen from here.
     """
 
     prefix: tuple[str, ...]
@@ -19,7 +19,8 @@ class Disguise:
 
 
 def disguise() -> Disguise:
-    """None needed for an ordinary user; a user namespace if the machine allows it; else ``nobody``.
+    """No prefix for an ordinary user; for root a user namespace if the machine allows it, otherwise the user
+    ``nobody``.
 
     ``nobody`` keeps the right to pass through folders that only root may enter, such as /root.
     """

@@ -1,4 +1,4 @@
-"""Starting processes that outlive us, finding them again, and ending them."""
+"""Starts processes that outlive this one, finds them again, and ends them."""
 
 import os
 import time
@@ -15,9 +15,9 @@ _POLL_S = 0.05
 def launch(
     command: Sequence[str], *, folder: Path, log: Path, environment: Mapping[str, str]
 ) -> psutil.Process:
-    """Start ``command`` in ``folder`` and in a session of its own, so that it outlives the terminal.
+    """Start ``command`` in ``folder``, in a session of its own, so that it outlives the terminal.
 
-    What it prints is added to ``log``, which only its owner may read.
+    Its output is added to ``log``, which only its owner may read.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     actions = [
@@ -31,7 +31,7 @@ def launch(
 
 
 def alive(process: psutil.Process) -> bool:
-    """False also for one that has ended and that its parent has not yet taken notice of."""
+    """True if the process runs; False also for a zombie."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -54,7 +54,7 @@ def _names(process: psutil.Process) -> tuple[str | None, ...]:
 
 
 def wait_for_end(processes: Sequence[psutil.Process], timeout_s: float) -> list[psutil.Process]:
-    """Those of ``processes`` that still live after ``timeout_s``."""
+    """Those of ``processes`` that still run after ``timeout_s``."""
     until = time.monotonic() + timeout_s
     while (left := [p for p in processes if alive(p)]) and time.monotonic() < until:
         time.sleep(_POLL_S)
@@ -62,7 +62,7 @@ def wait_for_end(processes: Sequence[psutil.Process], timeout_s: float) -> list[
 
 
 def end(process: psutil.Process, *, signal: int, timeout_s: float) -> None:
-    """Ask ``process`` to end; kill it if it has not done so after ``timeout_s``."""
+    """Send ``signal`` to ``process``; kill it if it has not ended after ``timeout_s``."""
     try:
         process.send_signal(signal)
     except psutil.NoSuchProcess:
@@ -75,7 +75,7 @@ def end(process: psutil.Process, *, signal: int, timeout_s: float) -> None:
 def wait_until_ready(
     name: str, ready: Callable[[], bool], *, process: psutil.Process, log: Path, timeout_s: float
 ) -> None:
-    """Return as soon as ``ready`` says so.
+    """Return as soon as ``ready`` returns True.
 
     Raises StartFailed with the last lines of ``log`` if ``process`` ends before, or is too slow.
     """

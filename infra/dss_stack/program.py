@@ -1,4 +1,4 @@
-"""One program of ours as a process that continues after its terminal is closed."""
+"""One of our programs, as a process that continues after its terminal is closed."""
 
 import signal
 import sys
@@ -65,4 +65,5 @@ class Program:
 
 
 def uptime_s(process: psutil.Process) -> float:
+    """Seconds since the process was started."""
     return time.time() - process.create_time()

@@ -1,4 +1,4 @@
-"""A Prometheus of our own in a folder: real, on loopback, with the very configuration of a site."""
+"""A private Prometheus in a folder: a real server, on loopback, with the configuration of a site."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from dss_stack.servers import Programs, find_prometheus
 from dss_stack.settings import CHECKOUT
 
 CONFIGURATION = CHECKOUT / "observability" / "prometheus"
-"""``prometheus.yml`` and ``rules/``; only whom to scrape differs from site to site."""
+"""Folder with ``prometheus.yml`` and ``rules/``; only the scraped addresses differ from site to site."""
 
 _PORTS = ("prometheus",)
 _START_TIMEOUT_S = 60
@@ -24,10 +24,10 @@ _STOP_TIMEOUT_S = 30
 
 
 class PrometheusServer:
-    """Everything lives under ``folder``; whoever names the same folder means the same server.
+    """The server in ``folder``, which identifies it: every object with the same folder controls the same server.
 
-    ``sysroot`` is a folder with unpacked packages, for machines where Prometheus is not installed.
-    ``configuration`` is a folder with ``prometheus.yml`` and ``rules/``, read at every start.
+    ``sysroot`` is a folder with unpacked packages, for machines where Prometheus is not installed.  ``configuration``
+    is a folder with ``prometheus.yml`` and ``rules/``, read at every start.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class PrometheusServer:
         return health.answers(f"{self.url}/-/ready")
 
     def start(self, targets: Mapping[str, Sequence[str]]) -> None:
-        """Return when it can be asked; at once if it can already.
+        """Start the server, and return when it answers queries; at once if it does already.
 
         It scrapes ``targets``: host:port for each job.  Raises ServerMissing, StartFailed.
         """
@@ -72,7 +72,7 @@ class PrometheusServer:
         )
 
     def stop(self) -> None:
-        """Return when it has ended, with its last samples on disk."""
+        """Stop the server, and return when it has ended, with its last samples on disk."""
         if (process := self.process) is not None:
             processes.end(process, signal=signal.SIGTERM, timeout_s=_STOP_TIMEOUT_S)
 
@@ -98,7 +98,7 @@ class PrometheusServer:
         )
 
     def _scrape(self, targets: Mapping[str, Sequence[str]]) -> None:
-        """Heard also by one that runs."""
+        """Set the addresses to scrape; a running server reads them, too."""
         folder = self._folder / "targets"
         folder.mkdir(parents=True, exist_ok=True)
         for job, addresses in {**targets, "prometheus": [self._address]}.items():
@@ -107,7 +107,7 @@ class PrometheusServer:
             fresh.replace(folder / f"{job}.json")
 
     def _configure(self) -> None:
-        """Take over what was configured, since paths in it count from where it lies."""
+        """Copy the configuration into the folder, because paths in it are relative to its place."""
         self._folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(self._configuration / "prometheus.yml", self._folder)
         rules = self._folder / "rules"

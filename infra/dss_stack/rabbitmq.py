@@ -1,4 +1,4 @@
-"""A RabbitMQ node of our own in a folder: real, on loopback, with the management console."""
+"""A private RabbitMQ node in a folder: a real server, on loopback, with the management console."""
 
 import secrets
 import shutil
@@ -24,7 +24,7 @@ _ALONE = "dss@localhost"
 
 
 class RabbitNode:
-    """Everything lives under ``folder``; whoever names the same folder means the same node.
+    """The node in ``folder``, which identifies it: every object with the same folder controls the same node.
 
     ``sysroot`` is a folder with unpacked packages, for machines where RabbitMQ is not installed.
     """
@@ -39,9 +39,9 @@ class RabbitNode:
         member: Member | None = None,
         chroot: Path | None = None,
     ) -> None:
-        """``member`` says so if the node is one of a cluster; see ``rabbitmq_cluster``.
+        """``member`` describes the cluster if the node is part of one; see ``rabbitmq_cluster``.
 
-        ``chroot`` is the root of another system (``debian_root``), which ``folder`` has to be in.
+        ``chroot`` is the root of another system (``debian_root``), in which ``folder`` must be.
         """
         self._folder = folder.resolve()
         self._in_cluster = member is not None
@@ -58,7 +58,7 @@ class RabbitNode:
         return f"amqp://{self.user}:{self.password}@{LOOPBACK}:{self._ports['amqp']}/%2F"
 
     def amqp_url_of(self, user: str) -> str:
-        """For one of ``dss_broker.rights.USERS``."""
+        """The AMQP URL of one of ``dss_broker.rights.USERS``."""
         password = rabbitmq_files.password_of(user, self.password)
         return f"amqp://{user}:{password}@{LOOPBACK}:{self._ports['amqp']}/%2F"
 
@@ -69,12 +69,12 @@ class RabbitNode:
 
     @property
     def metrics(self) -> str:
-        """host:port where its metrics are."""
+        """Address of its metrics, host:port."""
         return f"{LOOPBACK}:{self._ports['prometheus']}"
 
     @property
     def process(self) -> psutil.Process | None:
-        """The node's virtual machine, if it lives, ready or not."""
+        """The node's virtual machine, if it runs, ready or not."""
         return next(iter(processes.working_in(self._folder, "beam.smp")), None)
 
     @property
@@ -97,9 +97,9 @@ class RabbitNode:
         return answer.status_code == httpx.codes.OK
 
     def start(self) -> None:
-        """Return when the node is ready; at once if it is already.
+        """Start the node, and return when it is ready; at once if it is already.
 
-        What a killed start has left behind is repaired.  Raises ServerMissing, StartFailed.
+        Remains of a killed start are repaired.  Raises ServerMissing, StartFailed.
         """
         process = self.process or self._launch()
         processes.wait_until_ready(
@@ -108,7 +108,7 @@ class RabbitNode:
         self._complete.touch()
 
     def stop(self) -> None:
-        """Return when the node has ended and nothing of it is left running."""
+        """Stop the node, and return when nothing of it runs any more."""
         if (process := self.process) is not None:
             processes.end(process, signal=signal.SIGTERM, timeout_s=_STOP_TIMEOUT_S)
         self._end_port_mapper()
@@ -128,7 +128,7 @@ class RabbitNode:
 
     @property
     def _complete(self) -> Path:
-        """Exists once the node has been ready for the first time."""
+        """File that exists once the node has been ready for the first time."""
         return self._folder / "complete"
 
     def _launch(self) -> psutil.Process:
@@ -161,9 +161,9 @@ class RabbitNode:
         return facts
 
     def _end_port_mapper(self) -> None:
-        """The port mapper (epmd) outlives its node, and refuses to end before it has missed the node.
+        """End the port mapper (epmd), which outlives its node and refuses to end before it has noticed the node's end.
 
-        That of a cluster is not ours alone.
+        The port mapper of a cluster is shared, and is not ended.
         """
         if not self._in_cluster:
             self.end_port_mapper()

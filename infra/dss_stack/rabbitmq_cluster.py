@@ -1,4 +1,4 @@
-"""Several RabbitMQ nodes of our own that form one cluster, on loopback."""
+"""A private RabbitMQ cluster of several nodes, on loopback."""
 
 import secrets
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""The files and variables that make a RabbitMQ node private to one folder."""
+"""Writes the files, and gives the variables, that make a RabbitMQ node private to one folder."""
 
 import json
 from dataclasses import dataclass
@@ -16,13 +16,14 @@ PORTS = ("amqp", "console", "prometheus", "distribution", "epmd", "ctl")
 _PLUGINS = "[rabbitmq_management,rabbitmq_prometheus].\n"
 
 _CONSUMER_TIMEOUT_MS = 7 * 24 * 3600 * 1000
-"""A ticket may be worked on for days; RabbitMQ gives a consumer up after 30 minutes unless told.
-3.10 knows this setting only here, in the configuration file."""
+"""A ticket may take days, but RabbitMQ's default closes a consumer's channel after 30 minutes without an
+acknowledgement.  3.10 reads this setting only from the configuration file.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One node of a cluster: its name, the names of all, and the secret by which they know each other."""
+    """One node of a cluster: its name, the names of all nodes, and their shared secret."""
 
     name: str
     names: tuple[str, ...]
@@ -30,7 +31,7 @@ class Member:
 
 
 def write_files(folder: Path, *, ports: dict[str, int], password: str, member: Member) -> None:
-    """Everything that the node reads when it starts, made anew."""
+    """Write everything that the node reads at its start."""
     for name in ("home", "etc/generated", "etc/schema", "mnesia", "log"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     write_private(folder / "home/.erlang.cookie", member.cookie)
@@ -88,7 +89,7 @@ management.sample_retention_policies.detailed.minute = 1
 
 
 def _cluster(member: Member) -> str:
-    """Nothing for a node that is alone."""
+    """The cluster's part of the configuration; "" for a single node."""
     if len(member.names) == 1:
         return ""
     names = (
@@ -100,12 +101,12 @@ def _cluster(member: Member) -> str:
 
 
 def password_of(user: str, secret: str) -> str:
-    """Each user has another, and none leads to the administrator's."""
+    """The user's password.  It differs from user to user, and the administrator's cannot be derived from it."""
     return blake2b(user.encode(), key=secret.encode(), digest_size=24).hexdigest()
 
 
 def _definitions(secret: str) -> dict[str, list[dict[str, str]]]:
-    """An administrator, the programs' users and no guest; read again at every start, to the same effect."""
+    """Definitions of an administrator and the programs' users, without a guest; reading them again changes nothing."""
     found = definitions({user: password_of(user, secret) for user in USERS})
     everything = {"configure": ".*", "write": ".*", "read": ".*"}
     found["users"].append({"name": USER, "password": secret, "tags": "administrator"})

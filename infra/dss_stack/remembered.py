@@ -1,4 +1,4 @@
-"""Facts that are made once and kept in a folder: ports, names, passwords."""
+"""Facts that are chosen once and kept in a folder: ports, names, passwords."""
 
 import json
 import secrets
@@ -11,21 +11,21 @@ from dss_stack.ports import choose_ports
 
 
 class Facts(TypedDict):
-    """What a server or program of ours was made with."""
+    """The facts of a server or program."""
 
     ports: dict[str, int]
     secret: str
 
 
 def write_private(file: Path, text: str) -> None:
-    """Replace ``file`` in one step; only its owner may read it."""
+    """Replace ``file`` atomically; only its owner may read it."""
     write(file, text.encode(), mode=0o600)
 
 
 def remembered(file: Path, ports: Sequence[str], *favourites: int) -> Facts:
-    """The facts in ``file``; made now, with a free port for each of ``ports``, if there are none.
+    """The facts in ``file``; if there are none, choose them, with a free port for each of ``ports``.
 
-    The ports are taken from ``favourites`` where those are free.
+    ``favourites`` are preferred as ports if they are free.
     """
     try:
         known: Facts = json.loads(file.read_text(encoding="utf-8"))
@@ -39,4 +39,5 @@ def remembered(file: Path, ports: Sequence[str], *favourites: int) -> Facts:
 
 
 def remember(file: Path, facts: Facts) -> None:
+    """Store the facts in ``file``."""
     write_private(file, json.dumps(facts, indent=1))

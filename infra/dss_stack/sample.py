@@ -1,4 +1,4 @@
-"""A CT sent through the stack as ITK-SNAP would, and what came of it."""
+"""Sends a sample CT through the stack, as ITK-SNAP would."""
 
 import json
 import subprocess
@@ -19,7 +19,9 @@ _SEED = "7"
 
 @dataclass(frozen=True, kw_only=True)
 class Segmented:
-    """``volumes_ml`` and ``truth_ml`` by the name of the label; no truth for the user's own scan."""
+    """The result of the sample.  ``volumes_ml`` and ``truth_ml`` are by the name of the label; the user's own scan has
+    no truth.
+    """
 
     ticket: int
     workspace: Path
@@ -28,14 +30,14 @@ class Segmented:
 
 
 def login_token(stack: Stack) -> str:
-    """A fresh one; each can be used once."""
+    """A new one-time token."""
     words = ("users", "add", USER, "--sysadmin")
     printed = stack.run("dss_portal", *words, purpose="Making a sign-in token")
     return printed.split()[-1]
 
 
 def make_phantom(stack: Stack) -> Path:
-    """The folder of a procedural chest CT with its truth; made once."""
+    """The folder of a synthetic chest CT with its true segmentation; it is made only once."""
     folder = stack.state / "sample"
     if not (folder / "truth.json").exists():
         words = (str(folder), "--seed", _SEED)
@@ -44,7 +46,7 @@ def make_phantom(stack: Stack) -> Path:
 
 
 def send(stack: Stack, scan: Path | None, series: str = "") -> Segmented:
-    """Send ``scan`` (of a DICOM folder that series), or the phantom; the progress goes to the terminal.
+    """Send ``scan`` (for a DICOM folder, the series ``series``), or the phantom, and show the progress.
 
     Raises StackError.
     """

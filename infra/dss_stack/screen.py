@@ -1,4 +1,4 @@
-"""What the person at the terminal sees."""
+"""Output for the user's terminal."""
 
 import time
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from dss_stack.wiring import Wiring
 
 
 class Steps:
-    """One line for each thing done, with the seconds since the beginning."""
+    """Prints one line for each step, with the seconds since the beginning."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -26,6 +26,7 @@ class Steps:
 
 
 def parts_table(parts: Sequence[Part]) -> Table:
+    """The parts of the stack as a table."""
     table = Table("process", "pid", "up", "health", "address", box=None, header_style="dim")
     for part in parts:
         pid = str(part.process.pid) if part.process else "-"
@@ -35,13 +36,13 @@ def parts_table(parts: Sequence[Part]) -> Table:
 
 
 def reasons(parts: Sequence[Part]) -> Text:
-    """Why a process that lives is not ready, a line for each."""
+    """A line for each running process that is not ready, with the reason."""
     lines = [f" {part.name}: {part.missing}" for part in parts if part.missing]
     return Text("\n".join(lines), style="yellow")
 
 
 def metrics_pages(parts: Sequence[Part]) -> Text:
-    """Where the numbers of each process are, in plain lines."""
+    """Addresses of the processes' metrics, in plain lines."""
     pages = [(part.name, f"http://{part.metrics}/metrics") for part in parts if part.metrics]
     width = max((len(name) for name, _ in pages), default=0)
     lines = [f" {name:<{width}}  {page}" for name, page in pages]
@@ -49,6 +50,7 @@ def metrics_pages(parts: Sequence[Part]) -> Text:
 
 
 def volumes_table(segmented: Segmented) -> Table:
+    """The volumes of the sample's labels as a table."""
     table = Table(box=None, header_style="dim")
     for heading in ("label", "volume", *(["truth", "difference"] if segmented.truth_ml else [])):
         table.add_column(heading, justify="left" if heading == "label" else "right")
@@ -60,7 +62,7 @@ def volumes_table(segmented: Segmented) -> Table:
 
 
 def addresses(wiring: Wiring, segmented: Segmented, token: str, prometheus_url: str) -> Text:
-    """Where to go from here: plain lines, so that no path is broken and everything can be copied."""
+    """Addresses of the stack for the user: plain lines, so that paths are not broken and everything can be copied."""
     rows = (
         ("Result", str(segmented.workspace)),
         ("", "open it in ITK-SNAP: File > Open Workspace..."),
@@ -77,7 +79,7 @@ def addresses(wiring: Wiring, segmented: Segmented, token: str, prometheus_url: 
 
 
 def _console_rows(wiring: Wiring) -> tuple[tuple[str, str], ...]:
-    """None for a broker that is not ours: its console is not known."""
+    """Rows about RabbitMQ's console; () for a foreign broker, whose console is not known."""
     if wiring.console_url is None:
         return ()
     login = f"user {wiring.console_user}, password {wiring.console_password}"

@@ -1,4 +1,4 @@
-"""Where the programs of RabbitMQ, PostgreSQL and Prometheus are: installed, or unpacked into a folder of ours."""
+"""Finds the executables of RabbitMQ, PostgreSQL and Prometheus: installed, or unpacked into a folder."""
 
 import os
 import shutil
@@ -9,20 +9,20 @@ from pathlib import Path
 from dss_stack.errors import ServerMissing
 
 MACHINE = Path("/")
-"""Where the packages of the machine itself are."""
+"""Root folder of the machine's own packages."""
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 _IN_CHROOT = 'mount --rbind /proc "$0/proc" && exec chroot "$0" env --chdir="$@"'
-"""Runs in its own mount namespace, so that no mount is left.  Erlang reads the memory size from /proc."""
+"""Command that uses its own mount namespace, so that no mount remains.  Erlang reads the memory size from /proc."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Programs:
-    """``folder`` holds the executables; ``environment`` is what they need to run at all.
+    """A server's executables.  ``folder`` contains them; ``environment`` is what they need to run.
 
-    ``chroot`` is the root of another system that they run in; ``folder`` is then a path within it.
+    ``chroot`` is the root of another system in which they run; then ``folder`` is a path within it.
     """
 
     folder: Path
@@ -33,17 +33,16 @@ class Programs:
         return str(self.folder / name)
 
     def within(self, folder: Path) -> list[str]:
-        """What a command in ``folder`` begins with; ``folder`` has the same path within ``chroot``."""
+        """The prefix of a command that runs in ``folder``, which must have the same path within ``chroot``."""
         if self.chroot is None:
             return []
         return ["unshare", "--mount", "sh", "-c", _IN_CHROOT, str(self.chroot), str(folder)]
 
 
 def find_rabbitmq(sysroot: Path | None = None) -> Programs:
-    """RabbitMQ's own scripts, never the wrappers on the PATH: those insist on the user ``rabbitmq``.
+    """RabbitMQ's own scripts, not the wrappers on the PATH, which require the user ``rabbitmq``.
 
-    ``sysroot`` is a folder with unpacked packages, looked at after the machine's own.  Raises
-    ServerMissing.
+    ``sysroot`` is a folder with unpacked packages, searched after the machine's own.  Raises ServerMissing.
     """
     for root in _roots(sysroot):
         folder = root / "usr/lib/rabbitmq/bin"
@@ -56,7 +55,7 @@ def find_rabbitmq(sysroot: Path | None = None) -> Programs:
 
 
 def rabbitmq_within(root: Path) -> Programs:
-    """Those of another system, whose Erlang needs another C library than ours.  Raises ServerMissing."""
+    """RabbitMQ of another system, whose Erlang needs that system's C library.  Raises ServerMissing."""
     folder = Path("usr/lib/rabbitmq/bin")
     if not (root / folder / "rabbitmq-server").exists():
         raise ServerMissing(f"There is no RabbitMQ in {root}: make it with dss_stack.debian_root.")
@@ -97,7 +96,7 @@ def _roots(sysroot: Path | None) -> Iterator[Path]:
 
 
 def _environment(root: Path) -> dict[str, str]:
-    """Nothing of the caller's environment: a server must not depend on who starts it."""
+    """The server's environment, without the caller's: a server must not depend on its caller."""
     environment = {"PATH": _SYSTEM_PATH, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
     if root != MACHINE:
         libraries = [str(folder) for folder in root.glob("usr/lib/*-linux-gnu")]

@@ -1,4 +1,4 @@
-"""What may be set for the local stack, each as ``DSS_<NAME>`` in the environment."""
+"""The settings of the local stack, each read from the environment variable ``DSS_<NAME>``."""
 
 from pathlib import Path
 
@@ -9,6 +9,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 class Settings(BaseSettings):
+    """The settings of one stack."""
+
     model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True, env_ignore_empty=True)
 
     state: Path = Field(CHECKOUT / ".dss", description="folder of everything that the stack keeps")

@@ -1,4 +1,4 @@
-"""The whole: the servers and the programs, started and stopped in the right order."""
+"""The local stack: its servers and programs, started and stopped in the right order."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,10 +23,12 @@ from dss_stack.wiring import Wiring
 _PORTAL_PORT = 8080
 
 Report = Callable[[str], None]
-"""Told the name of each part when it is ready, or when it has ended."""
+"""Called with the name of each part when it is ready, or when it has ended."""
 
 
 class Server(Protocol):
+    """A server of the stack."""
+
     log: Path
 
     @property
@@ -37,10 +39,10 @@ class Server(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One process of the stack as it is now.  ``process`` is None if it is down.
+    """The state of one process of the stack.  ``process`` is None if it is down.
 
-    ``address`` is where people find it, ``metrics`` where Prometheus does; "" for nowhere.  ``missing`` is a
-    sentence that says why it is not healthy, if it lives and knows.
+    ``address`` is its address for users, ``metrics`` that for Prometheus; "" for none.  ``missing`` is the sentence
+    with which a running process says why it is not healthy.
     """
 
     name: str
@@ -52,9 +54,9 @@ class Part:
 
 
 class Stack:
-    """Everything that it keeps is in the folder ``settings.state``.
+    """The stack in the folder ``settings.state``, which contains all its data.
 
-    ``environment`` is what the programs are started with, besides the variables that wire them.
+    ``environment`` is that of the programs, besides the variables with the addresses of the parts.
     """
 
     def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
@@ -68,12 +70,14 @@ class Stack:
 
     @property
     def exists(self) -> bool:
-        """False until the first start."""
+        """False before the first start."""
         return self._facts_file.exists()
 
     @property
     def owns_rabbit(self) -> bool:
-        """False if the settings name another broker (not ours, as they do after sourcing ``env``)."""
+        """False if the settings name another broker.  Our own does not count as another, so that ``env`` may be
+        sourced.
+        """
         return self._settings.amqp_url in {None, self.rabbit.amqp_url}
 
     @property
@@ -82,11 +86,13 @@ class Stack:
 
     @property
     def prometheus_url(self) -> str:
-        """Where metrics can be asked for; "" if there is no Prometheus."""
+        """Address for queries; "" if there is no Prometheus."""
         return self.prometheus.url if self._owns_prometheus else ""
 
     def wiring(self) -> Wiring:
-        """True once the servers have started: until then they may still take other ports."""
+        """The addresses of the parts.  They are final once the servers have started, which may choose other ports until
+        then.
+        """
         ours = self.owns_rabbit
         bind = self._settings.bind or f"{LOOPBACK}:{self._facts['ports']['portal']}"
         return Wiring(
@@ -105,7 +111,7 @@ class Stack:
         return lineup(self.state, self.wiring(), self._facts["ports"])
 
     def start(self, report: Report) -> None:
-        """Return when everything is ready.  What runs already is left alone.  Raises StackError."""
+        """Start everything that does not run, and return when all is ready.  Raises StackError."""
         self._start_servers(report)
         self._take_free_ports()
         wiring = self.wiring()
@@ -117,7 +123,7 @@ class Stack:
             watching.result()
 
     def stop(self, report: Report) -> None:
-        """Return when everything of ours has ended."""
+        """Stop everything, and return when it has ended."""
         for program in self.lineup().programs:
             program.stop()
             report(program.name)
@@ -133,7 +139,7 @@ class Stack:
         return servers | {program.name: program.log for program in self.lineup().programs}
 
     def run(self, module: str, *arguments: str, purpose: str) -> str:
-        """What ``module`` prints when it is run to its end as a part of this stack."""
+        """Run ``module`` to its end as a part of this stack, and return its output."""
         return run_module(
             module,
             *arguments,
@@ -143,11 +149,11 @@ class Stack:
         )
 
     def variables(self) -> dict[str, str]:
-        """The whole environment of a program of this stack."""
+        """The complete environment of a program of this stack."""
         return {**self._environment, **self.wiring().variables()}
 
     def _variables_of(self, user: str) -> dict[str, str]:
-        """Those of a program, which has no more rights on our broker than it needs."""
+        """The environment of one program, with the broker user that has only the rights that it needs."""
         own = {"DSS_AMQP_URL": self.rabbit.amqp_url_of(user)} if self.owns_rabbit else {}
         return self.variables() | own
 
@@ -161,13 +167,13 @@ class Stack:
 
     @property
     def _owns_prometheus(self) -> bool:
-        """True also for one that runs although nobody wants it any more: it is to be stopped."""
+        """True if the stack runs Prometheus, or must stop one that it no longer needs."""
         if not self.prometheus.installed:
             return False
         return self._settings.prometheus or self.prometheus.process is not None
 
     def _servers(self) -> dict[str, Server]:
-        """Those of our own, by name."""
+        """The servers that the stack runs itself, by name."""
         servers: dict[str, Server] = {}
         if self.owns_rabbit:
             servers["rabbitmq"] = self.rabbit
@@ -178,7 +184,7 @@ class Stack:
         return servers
 
     def _start_servers(self, report: Report) -> None:
-        """Both at the same time; the database, which is quicker, is prepared meanwhile."""
+        """Start both servers at the same time; the database is migrated while RabbitMQ still starts."""
 
         def start_rabbit() -> None:
             if self.owns_rabbit:
@@ -215,7 +221,7 @@ class Stack:
         )
 
     def _start_prometheus(self, report: Report) -> None:
-        """Nothing waits for it; a stack without it works."""
+        """Start Prometheus, if possible.  The stack also works without it."""
         if not self._owns_prometheus:
             return
         broker = [self.rabbit.metrics] if self.owns_rabbit else []
@@ -223,7 +229,7 @@ class Stack:
         report("prometheus")
 
     def _take_free_ports(self) -> None:
-        """Other ports for programs that are down, where somebody has taken theirs meanwhile."""
+        """Choose other ports for programs that are down and whose ports are now used by other processes."""
         facts = self._facts
         down = [program.name for program in self.lineup().programs if program.process is None]
         taken = [
@@ -237,7 +243,7 @@ class Stack:
             remember(self._facts_file, facts)
 
     def _start_programs(self, report: Report) -> None:
-        """Dispatchers come last: only a portal that listens hears which services they offer."""
+        """Start the programs, dispatchers last: only a listening portal receives the announcements of their services."""
         programs = self.lineup()
         inference = programs.inference.launch(self._variables_of("dss-inference"))
         portal = programs.portal.launch(self._variables_of("dss-portal"))

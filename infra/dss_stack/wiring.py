@@ -1,4 +1,4 @@
-"""The addresses of one stack's parts, as environment variables for its programs."""
+"""The addresses of a stack's parts, as environment variables for its programs."""
 
 import shlex
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dss_stack.remembered import write_private
 
 @dataclass(frozen=True, kw_only=True)
 class Wiring:
-    """``console_url`` and its login are None for a broker that is not ours."""
+    """The addresses.  ``console_url`` and its login are None for a foreign broker."""
 
     amqp_url: str
     database_url: str
@@ -22,7 +22,7 @@ class Wiring:
     console_password: str | None
 
     def variables(self) -> dict[str, str]:
-        """``DSS_<NAME>`` for everything that is known."""
+        """The variables ``DSS_<NAME>`` for all known addresses."""
         return {f"DSS_{k.upper()}": str(v) for k, v in vars(self).items() if v is not None}
 
     def write(self, file: Path) -> None:

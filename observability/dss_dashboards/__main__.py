@@ -24,6 +24,7 @@ DASHBOARDS = {
 
 
 def as_json(board: Dashboard) -> str:
+    """The dashboard as Grafana's JSON."""
     built = board.build()
     for place, panel in enumerate(built.panels or [], start=1):
         panel.id_val = place
@@ -31,6 +32,7 @@ def as_json(board: Dashboard) -> str:
 
 
 def main(folder: Path) -> None:
+    """Write the dashboards to ``folder``."""
     for name, make in DASHBOARDS.items():
         (folder / f"{name}.json").write_text(as_json(make()), encoding="utf-8")
 

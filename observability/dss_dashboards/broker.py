@@ -1,4 +1,4 @@
-"""RabbitMQ by its own numbers, and our messages by ours."""
+"""The dashboard of RabbitMQ, by its own metrics, and of our messages, by ours."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -17,10 +17,13 @@ from dss_dashboards.panels import (
 )
 
 _LATENCY = "entry_commit|max_commit|commit"
-"""RabbitMQ's own word for it until 4.1; from 4.2 on of the slowest quorum queue, and of the broker's own data."""
+"""Names of the commit latency in RabbitMQ's metrics: ``entry_commit`` until 4.1; from 4.2 on ``max_commit``, of the
+slowest quorum queue, and ``commit``, of the broker's own data.
+"""
 
 
 def broker() -> Dashboard:
+    """Build the dashboard."""
     board = dashboard("dss-broker", "DSS broker", "RabbitMQ's numbers, and those of our messages.")
     for part in (_now, _queues, _flow, _ours, _node):
         board = part(board)

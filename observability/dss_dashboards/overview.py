@@ -1,4 +1,4 @@
-"""Is all well, and if not, which of the others to open."""
+"""The dashboard of the whole site: is everything well, and which dashboard says more."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -17,6 +17,7 @@ from dss_dashboards.panels import (
 
 
 def overview() -> Dashboard:
+    """Build the dashboard."""
     board = dashboard("dss-overview", "DSS overview", "Is all well, and if not, where to look.")
     for part in (_now, _slow, _failing, _present, _room):
         board = part(board)

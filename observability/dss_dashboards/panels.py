@@ -1,4 +1,4 @@
-"""What all dashboards are made of.  A panel has a unit and a sentence, or it does not come about."""
+"""The building blocks of all dashboards.  Every panel must have a unit and a description."""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -19,13 +19,13 @@ PER_SECOND, REQUESTS, THROUGHPUT, DATE = "ops", "reqps", "Bps", "dateTimeFromNow
 """Grafana's names of units."""
 
 Line: TypeAlias = tuple[str, str]
-"""A query and the legend of what it answers."""
+"""A query, with the legend of its series."""
 
 
 def graph(
     title: str, sentence: str, unit: str, *lines: Line, span: int = 8, most: float | None = None
 ) -> timeseries.Panel:
-    """A course of time, ``span`` of 24 columns wide; ``most`` is the top of its axis."""
+    """A graph over time, ``span`` of 24 columns wide; ``most`` is the top of its axis."""
     panel = timeseries.Panel().title(title).description(sentence).unit(unit).min(0)
     panel = panel.span(span).height(GRAPH_HEIGHT).datasource(SOURCE)
     panel = panel.fill_opacity(10).show_points(shapes.VisibilityMode.NEVER)
@@ -50,7 +50,7 @@ def number(
     bad_from: float | None = None,
     legend: str = "",
 ) -> stat.Panel:
-    """What it is now; red from ``bad_from`` on."""
+    """The current value; red from ``bad_from`` on."""
     panel = stat.Panel().title(title).description(sentence).unit(unit)
     panel = panel.span(span).height(NUMBER_HEIGHT).datasource(SOURCE)
     panel = panel.graph_mode(shapes.BigValueGraphMode.AREA).thresholds(_red_from(bad_from))
@@ -78,6 +78,7 @@ def choice(name: str, label: str, metric: str) -> grafana.QueryVariable:
 
 
 def row(title: str) -> grafana.Row:
+    """A heading for the panels that follow."""
     return grafana.Row(title)
 
 

@@ -1,4 +1,4 @@
-"""The portal: what users ask of it, and how fast it answers."""
+"""The dashboard of the portal: requests of users, and their durations."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -23,6 +23,7 @@ _NO_FILES = '{route!~".*(files|attachments).*"}'
 
 
 def portal() -> Dashboard:
+    """Build the dashboard."""
     board = dashboard("dss-portal", "DSS portal", "What users ask, and how fast they are answered.")
     for part in (_requests, _traffic, _work, _process):
         board = part(board)

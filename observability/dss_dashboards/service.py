@@ -1,4 +1,4 @@
-"""One service: how long its users wait, for what, and what becomes of their tickets."""
+"""The dashboard of one service: waiting times of its users by cause, and outcomes of their tickets."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -21,6 +21,7 @@ _BUNDLE = '{bundle="$bundle"}'
 
 
 def service() -> Dashboard:
+    """Build the dashboard."""
     board = dashboard("dss-service", "DSS one service", "How long users wait, and for what.")
     board = board.with_variable(choice("service", "service", "dss_tickets"))
     bundle = f"dss_dispatch_bundle_info{_THIS}"

@@ -1,4 +1,4 @@
-"""GPU workers: are they busy, are they fast, have they memory."""
+"""The dashboard of GPU workers: load, speed and memory."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -18,6 +18,7 @@ from dss_dashboards.panels import (
 
 
 def workers() -> Dashboard:
+    """Build the dashboard."""
     board = dashboard("dss-workers", "DSS GPU workers", "Are they busy, fast, and has each memory?")
     for part in (_load, _speed, _device):
         board = part(board)

@@ -1,7 +1,8 @@
-"""``python -m dss_observability.health``: is the program of this container ready?  Needs no shell and no curl.
+"""``python -m dss_observability.health``: checks whether the program of this container is ready, without a shell or
+curl.
 
-It asks ``/readyz`` at ``DSS_METRICS_BIND``, or at the host:port that is given.  Ends with 0 if the answer is yes, else
-with 1 and the reason.
+It requests ``/readyz`` at ``DSS_METRICS_BIND``, or at the host:port that is given.  Exits with 0 if the program is
+ready, else with 1 and the reason.
 """
 
 import http.client
@@ -15,7 +16,7 @@ _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - which
 
 
 def problem(bind: str) -> str:
-    """What keeps the program at ``bind`` (host:port) from its work, or why it cannot be told; "" if it is ready."""
+    """What prevents the program at ``bind`` (host:port) from working, or why that is not known; "" if it is ready."""
     host, _, port = bind.rpartition(":")
     if not host or not port.isdecimal():
         return f"DSS_METRICS_BIND must be host:port, such as 0.0.0.0:9100, not '{bind}'."
@@ -33,6 +34,7 @@ def problem(bind: str) -> str:
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Check the program and exit, with the problem as message."""
     found = problem(arguments[0] if arguments else environment.get("DSS_METRICS_BIND", ""))
     if found:
         sys.exit(found)

@@ -1,4 +1,4 @@
-"""One event per line: constant text, facts beside it.  No patient data, no token."""
+"""Logging: one event per line, a constant text with facts beside it.  No patient data, no token."""
 
 import logging
 import re
@@ -15,7 +15,7 @@ from dss_observability import tracing
 
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _OF_USERS = re.compile(r"(tickets/\d+/\w+/|attachments/\d+/)[^'\"\n]+")
-"""Where a path goes on with a name that a user has given: those name patients."""
+"""Places in a path after which a name follows that a user has given: such names may name patients."""
 
 _about: ContextVar[dict[str, object] | None] = ContextVar("about", default=None)
 
@@ -25,14 +25,16 @@ ExcInfo: TypeAlias = (
 
 
 def concerns(**facts: object) -> None:
-    """What every line of this task or thread is about from now on, besides what it says itself; None is left out."""
+    """Add ``facts`` to every later log line of this task or thread, except those that are None or that the line has
+    itself.
+    """
     known = {name: value for name, value in facts.items() if value is not None}
     _about.set((_about.get() or {}) | known)
 
 
 @contextmanager
 def about(**facts: object) -> Iterator[None]:
-    """Every line of the block is about these."""
+    """Add ``facts`` to every log line of the block."""
     token = _about.set(_about.get())
     concerns(**facts)
     try:
@@ -68,7 +70,7 @@ def configure_logging(program: str, *, json_lines: bool, level: str = "INFO") ->
 
 
 def without_names(text: str) -> str:
-    """The same, with every file that a user has named left out."""
+    """``text`` with "(a file)" in place of each file name that a user has given."""
     return _OF_USERS.sub(r"\1(a file)", text)
 
 
@@ -78,11 +80,11 @@ class _NamelessTraces(logging.Formatter):
 
 
 class _JsonFormatter(_NamelessTraces, JsonFormatter):
-    """For machines."""
+    """Formats lines as JSON, for programs."""
 
 
 class _ReadableFormatter(_NamelessTraces):
-    """For people: the facts follow the text as ``name=value``."""
+    """Formats lines for people: the facts follow the text as ``name=value``."""
 
     def format(self, record: logging.LogRecord) -> str:
         facts = [f"{k}={v}" for k, v in vars(record).items() if k not in _STANDARD]
@@ -90,7 +92,7 @@ class _ReadableFormatter(_NamelessTraces):
 
 
 def _complete(record: logging.LogRecord) -> bool:
-    """Add what the work in hand is about and its trace, and take out the names of files."""
+    """Add the facts of ``concerns`` and the trace to a record, and remove users' file names from it."""
     said = vars(record)
     for name, value in ((_about.get() or {}) | {"trace": tracing.trace_id()}).items():
         if value is not None and said.get(name) is None:

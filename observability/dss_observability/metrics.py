@@ -1,8 +1,8 @@
-"""Every metric of every program.  Base units; no label holds an id, a user or a file.
+"""Every metric of every program.  Base units; no label contains an id, a user or a file.
 
-One process is one target: counters and histograms are summed over the processes of a program.  What
-a portal reads from the database is the same in every portal: there, take the maximum.  A metric
-without labels is in every program, 0 where it means nothing: name the job when asking for it.
+Each process is a target: sum counters and histograms over the processes of a program.  Gauges that a portal reads from
+the database are equal in every portal: take their maximum.  Metrics without labels exist in every program, with value 0
+where they have no meaning: select the job in a query.
 """
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics

@@ -1,4 +1,4 @@
-"""``/metrics``, ``/healthz`` and ``/readyz`` on a port of their own, for operators only."""
+"""Serves ``/metrics``, ``/healthz`` and ``/readyz`` on a port of their own, for operators only."""
 
 import logging
 import threading
@@ -18,7 +18,7 @@ TOO_SLOW = "It was not known in time what is missing: the program is overloaded,
 log = logging.getLogger(__name__)
 
 Missing: TypeAlias = Callable[[], list[str]]
-"""A sentence for each thing that keeps the program from its work."""
+"""Returns a sentence for each thing that prevents the program from working."""
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -27,12 +27,12 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _Quiet(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """A scrape is no event."""
+        """Do nothing: requests of probes and scrapes are not logged."""
 
 
 def missing(*, broker: str, datastore: bool) -> list[str]:
-    """What keeps a program that needs these two from its work: the broker's problem, "" for none, and whether
-    the datastore is there.
+    """Sentences about what prevents a program from working that needs the broker and the datastore.  ``broker`` is the
+    broker's problem, "" for none; ``datastore``: it is available.
     """
     return [sentence for sentence in (broker, "" if datastore else NO_DATASTORE) if sentence]
 
@@ -44,11 +44,11 @@ def _nothing() -> list[str]:
 def serve_health(
     bind: str, missing: Missing, worth_knowing: Missing = _nothing
 ) -> Callable[[], None]:
-    """Serve on ``bind`` (host:port) in a thread; what is returned ends it.  "" serves nothing.
+    """Serve on ``bind`` (host:port) in a thread; returns a function that ends it.  Serves nothing if ``bind`` is "".
 
-    ``worth_knowing``: sentences for ``/readyz`` that keep nobody from being ready.
+    ``worth_knowing`` returns sentences for ``/readyz`` that do not make the program unready.
 
-    Raises OSError if the address is taken.
+    Raises OSError if the address is in use.
     """
     if not bind:
         return lambda: None
@@ -66,7 +66,7 @@ def serve_health(
 
 
 def _found(missing: Missing) -> list[str]:
-    """Also that it cannot be told, which must not spoil the page of metrics."""
+    """The sentences of ``missing``; one sentence if it fails, so that the page of metrics still works."""
     try:
         return missing()
     except TimeoutError:  # such as a name server that hangs while the program looks for its servers

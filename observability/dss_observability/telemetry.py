@@ -1,7 +1,7 @@
-"""Spans to an OpenTelemetry collector.  The only module that knows OpenTelemetry; needs the extra ``tracing``.
+"""Sends spans to an OpenTelemetry collector.  Only this module imports OpenTelemetry; it needs the extra ``tracing``.
 
-On as soon as one of OpenTelemetry's own variables names the collector; the SDK reads all the others, such as
-OTEL_EXPORTER_OTLP_HEADERS, OTEL_TRACES_SAMPLER and OTEL_RESOURCE_ATTRIBUTES, by itself.
+Tracing is on if one of OpenTelemetry's own variables names the collector.  The SDK reads all other variables itself,
+such as OTEL_EXPORTER_OTLP_HEADERS, OTEL_TRACES_SAMPLER and OTEL_RESOURCE_ATTRIBUTES.
 """
 
 import logging
@@ -32,7 +32,9 @@ def wanted(environment: Mapping[str, str]) -> bool:
 def start_tracing(
     program: str, instance: str, environment: Mapping[str, str]
 ) -> Callable[[], None]:
-    """Send spans of this process, if they are wanted; what is returned sends the rest and ends it."""
+    """Send the spans of this process, if a collector is named; returns a function that sends the remaining ones and
+    ends tracing.
+    """
     if not wanted(environment):
         return lambda: None
     try:
@@ -73,7 +75,7 @@ def _provider(program: str, instance: str) -> "TracerProvider":
 
 @dataclass(frozen=True)
 class _OtelSpan:
-    """A ``tracing.Span``."""
+    """A ``tracing.Span`` of OpenTelemetry."""
 
     span: "trace.Span"
     traceparent: str
@@ -92,7 +94,9 @@ class _OtelSpan:
 
 @dataclass(frozen=True)
 class _OtelTracer:
-    """A ``tracing.Tracer``.  The context is our traceparent, which crosses threads and processes alike."""
+    """A ``tracing.Tracer`` of OpenTelemetry.  The context is our traceparent, which is passed between threads and
+    processes alike.
+    """
 
     tracer: "trace.Tracer"
 

@@ -28,6 +28,8 @@ Attributes: TypeAlias = Mapping[str, str | int | float]
 
 
 class Kind(StrEnum):
+    """The kind of a span, as in OpenTelemetry."""
+
     INTERNAL = "INTERNAL"
     SERVER = "SERVER"
     PRODUCER = "PRODUCER"
@@ -48,6 +50,8 @@ class Span(Protocol):
 
 
 class Tracer(Protocol):
+    """Creates spans and records them."""
+
     def begin(
         self, name: str, kind: Kind, parent: str | None, attributes: Attributes, began_ns: int
     ) -> Span: ...
@@ -55,7 +59,7 @@ class Tracer(Protocol):
 
 @dataclass(frozen=True)
 class _Untold:
-    """A span that is not recorded; it only passes the trace on."""
+    """A span that is not recorded, and only passes the trace on."""
 
     traceparent: str | None
 

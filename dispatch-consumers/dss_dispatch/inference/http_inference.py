@@ -1,7 +1,7 @@
 """Inference by a server over HTTP, with the REST interface of the original inference server.
 
-``POST {url}/<bundle>/inference`` answers ``{"Endpoint": "/..."}``.  ``GET {url}{Endpoint}`` is repeated until it
-answers 200 with the segmentation as NRRD.  Our own server adds progress, reasons of failures and a report.
+``POST {url}/<bundle>/inference`` responds with ``{"Endpoint": "/..."}``.  ``GET {url}{Endpoint}`` is repeated until it
+responds 200 with the segmentation as NRRD.  Our own server adds progress, reasons of failures and a report.
 """
 
 import io
@@ -48,16 +48,16 @@ _SEGMENTATION = "segmentation.nrrd"
 _REPORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 _RETRYABLE = {408, 425, 429, 500, 502, 503, 504, 507}
-"""Statuses after which another upload may succeed."""
+"""Statuses after which a later upload may succeed."""
 _AWAY = "The inference server of this service does not answer."
 _BUSY = "The inference server of this service takes no image now."
 _LOST = "The inference server of this service has lost the image."
 
 
 class HttpInference:
-    """``protocol.Inference`` by the server at ``url``.
+    """Implements ``protocol.Inference`` with the server at ``url``.
 
-    NoInference is raised if the server cannot be reached, takes no image now, or is silent for ``silence_s``.
+    Raises NoInference if the server cannot be reached, accepts no image now, or is silent for ``silence_s``.
     """
 
     def __init__(self, url: str, datastore: Path, silence_s: float) -> None:
@@ -215,7 +215,7 @@ class _WithdrawableFile(io.FileIO):
 
 @contextmanager
 def _reachable() -> Iterator[None]:
-    """Raises NoInference for an error of the transport."""
+    """Turn errors of the transport into NoInference."""
     try:
         yield
     except httpx.TransportError as error:

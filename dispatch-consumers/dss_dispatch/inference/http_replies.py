@@ -1,4 +1,4 @@
-"""Reads the answers of an inference server over HTTP."""
+"""Reads the responses of an inference server over HTTP."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ NOT_UNDERSTOOD = "The inference server of this service answers in a way that is 
 
 
 class ReportEntry(msgspec.Struct, kw_only=True):
-    """A file beside the segmentation.  A server of an earlier version leaves ``name`` empty."""
+    """A file beside the segmentation.  ``name`` is empty from a server of an earlier version."""
 
     name: str = ""
     description: str = ""
@@ -22,7 +22,7 @@ class ReportEntry(msgspec.Struct, kw_only=True):
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """The report of our own server on a result; the original server sends none."""
+    """Our own server's report on a result; the original server has none."""
 
     labels: tuple[Label, ...]
     notes: tuple[Note, ...] = ()
@@ -43,19 +43,19 @@ def endpoint_in(answer: httpx.Response) -> str:
 
 
 def report_in(answer: httpx.Response) -> Report:
-    """Raises NoInference if it is not understood."""
+    """The report in a response.  Raises NoInference if it cannot be read."""
     with _understood():
         return msgspec.json.decode(answer.content, type=Report)
 
 
 def reason_in(answer: httpx.Response) -> str | None:
-    """The sentence of an error; None if there is none, as in answers of the original server and of proxies."""
+    """The sentence of an error; None if there is none, as in responses of the original server and of proxies."""
     reason = fields_in(answer).get("error")
     return reason if isinstance(reason, str) and reason.isprintable() else None
 
 
 def fields_in(answer: httpx.Response) -> dict[str, Any]:
-    """The JSON object; {} if the answer is none."""
+    """The response's JSON object; {} if it is none."""
     try:
         return msgspec.json.decode(answer.content, type=dict[str, Any])
     except msgspec.MsgspecError:

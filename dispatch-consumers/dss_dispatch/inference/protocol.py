@@ -7,6 +7,8 @@ from dss_broker.messages import InferenceFinished, InferenceProgressed, RunInfer
 
 
 class ProgressListener(Protocol):
+    """Called with the fraction that is done, 0..1, and the current stage in words."""
+
     def __call__(self, progress: InferenceProgressed, /) -> None: ...
 
 

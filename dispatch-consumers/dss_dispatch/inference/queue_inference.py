@@ -21,19 +21,19 @@ from dss_dispatch.inference.protocol import ProgressListener
 from dss_dispatch.inference.worker_liveness import WorkerLiveness
 
 POLL_S = 0.5
-"""How often a waiting request checks whether its ticket was withdrawn."""
+"""Interval at which a waiting request checks whether its ticket was withdrawn."""
 
 BUSY_S = 20.0
-"""A request that waits longer than this for a worker reports that all are busy."""
+"""A request that waits longer than this for a worker reports that all workers are busy."""
 
 BUSY = "waiting for a worker that is free"
 
 
 class QueueInference:
-    """``protocol.Inference`` by the broker's queues.
+    """Implements ``protocol.Inference`` with the broker's queues.
 
-    NoInference is raised if no worker serves the bundle, or after ``silence_s`` without a sign of life: of
-    the worker that has begun the request, or before that of any worker of the bundle.
+    Raises NoInference if no worker serves the bundle, or after ``silence_s`` without a sign of life: of the worker that
+    has begun the request or, before that, of any worker of the bundle.
     """
 
     def __init__(self, broker: Broker, workers: WorkerLiveness, silence_s: float) -> None:
@@ -85,10 +85,11 @@ class QueueInference:
 
 @dataclass(kw_only=True)
 class _Silence:
-    """How long a request has been without a sign of life, in seconds of ``time.monotonic``.
+    """The time that a request has been without a sign of life, in seconds of ``time.monotonic``.
 
-    Only its own worker counts once that has begun.  Before that the request waits in the queue, perhaps
-    behind hours of others, and any worker counts.  The time without a connection to the broker never counts.
+    After a worker has begun the request, only that worker's signs count.  Before that the request waits in the queue,
+    perhaps behind hours of other requests, and any worker's signs count.  Time without a connection to the broker does
+    not count.
     """
 
     workers: WorkerLiveness
@@ -126,7 +127,7 @@ class _Silence:
 
 @contextmanager
 def _answered(bundle: str) -> Iterator[None]:
-    """Raises NoInference for the errors of a request that no worker answers."""
+    """Turn errors of a request that no worker answers into NoInference."""
     try:
         yield
     except Unroutable as error:

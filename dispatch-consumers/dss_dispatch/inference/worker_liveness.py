@@ -1,4 +1,4 @@
-"""Signs of life of the workers that serve a service's bundle."""
+"""Tracks signs of life of the workers that serve a service's bundle."""
 
 import math
 import time
@@ -33,7 +33,7 @@ class WorkerLiveness:
 
     @property
     def are_missing(self) -> bool:
-        """True if no worker has been heard for ALIVE_S, though the broker was connected."""
+        """True if no worker has announced itself for ALIVE_S, although the broker was connected."""
         since_s = time.monotonic() - ALIVE_S
         return self._disconnected_s < since_s and all(
             heard_s < since_s for heard_s in list(self._alive.values())

@@ -1,4 +1,4 @@
-"""Checks the results of providers over HTTP when a portal asks for it."""
+"""Checks the results of providers over HTTP at a portal's request."""
 
 import logging
 from pathlib import Path
@@ -46,7 +46,9 @@ class CheckRequestHandler:
         delivery.reply(self._answer(asked, reason))
 
     def _refusal(self, asked: CheckResults) -> str:
-        """Why the results are refused, a sentence; "" if they are accepted.  Raises nothing: the portal waits."""
+        """A sentence about why the results are refused; "" if they are accepted.  Does not raise, because the portal
+        waits for an answer.
+        """
         if not is_there(self._datastore):
             return AWAY
         try:

@@ -1,7 +1,6 @@
 """The last check of a result, before the user may download it.
 
-Everything is read back from disk.  The worst result that this product could deliver is a misaligned
-segmentation.
+Everything is read back from disk.  The worst error that this product could make is a misaligned segmentation.
 """
 
 from collections.abc import Iterable
@@ -48,7 +47,7 @@ def check_results(folder: Path, segmentation: str) -> tuple[ResultFile, ...]:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Raises ResultRefused if a system cannot store one of the files, or cannot tell two apart."""
+    """Raises ResultRefused if some system cannot store one of the files, or would take two for the same."""
     seen: list[str] = []
     for name in sorted(names):
         fault = file_names.problem(name)
@@ -65,7 +64,7 @@ def _only_workspace(folder: Path) -> Folder:
 
 
 def _check_files(folder: Path, workspace: Folder, layers: tuple[Layer, ...]) -> None:
-    """Every layer's file is in the folder, and no other file."""
+    """Raises ResultRefused unless the folder has every layer's file, and no other file."""
     named = {layer.file_name for layer in layers} | set(mesh_file_names(workspace))
     for name in sorted(named):
         require(is_plain_file(folder / name), f"the file '{name}' of a layer is missing")
@@ -80,7 +79,7 @@ def _check_new_layer(layers: tuple[Layer, ...], segmentation: str) -> None:
 
 
 def _check_user_segmentation(layer: Layer, image: Image, main: Image) -> None:
-    """A segmentation of the user: check only what would keep ITK-SNAP from loading the workspace."""
+    """Check a segmentation of the user, only for what would prevent ITK-SNAP from loading the workspace."""
     same = image.size[:3] == main.size[:3] and image.components == 1
     require(same, f"the user's segmentation {layer.key} has another size than the main image")
 

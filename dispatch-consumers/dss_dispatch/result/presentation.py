@@ -1,4 +1,4 @@
-"""What the portal shows of results that a provider over HTTP has returned: a picture, and the labels' volumes."""
+"""Makes what the portal shows of a provider's results: a picture, and the labels' volumes."""
 
 import logging
 from dataclasses import dataclass
@@ -20,21 +20,21 @@ PICTURE = "The picture shows three planes with the outlines of the labels."
 NAME = "picture.png"
 _DESCRIPTION = "Three planes with the outlines of the labels"
 MOST_LABELS = 1000
-"""More are no table that anybody reads, and would make the answer large."""
+"""Most labels of a table; more would be unreadable, and make the message large."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Presentation:
-    """``attachments`` are for a line of the log."""
+    """The labels of a result; ``attachments`` are for a line of the log."""
 
     attachments: tuple[AttachedFile, ...] = ()
     labels: tuple[Label, ...] = ()
 
 
 def present(results: Path, sent: Path, folder: Path) -> Presentation:
-    """Of the results that ``check_provider_results`` has accepted; the picture is a file in ``folder``.
+    """The presentation of results that ``check_provider_results`` has accepted; the picture is a file in ``folder``.
 
-    Nothing without a segmentation, or where something unforeseen happens: no results are lost for it.
+    It is empty if there is no segmentation, and after an unforeseen error, so that no results are lost for it.
     """
     try:
         return _presented(results, sent, folder)
@@ -71,14 +71,14 @@ def _workspace_in(folder: Path) -> Path:
 
 
 def _newest_segmentation(among: tuple[Layer, ...], sent: Path) -> Layer | None:
-    """The last one under a name that the user did not send; else the last one."""
+    """The last segmentation with a name that the user did not send; otherwise the last one."""
     found = [layer for layer in among if layer.role == Role.SEGMENTATION]
     new = [layer for layer in found if not (sent / layer.file_name).exists()]
     return next(reversed(new or found), None)
 
 
 def _labels(workspace: Folder, volumes_ml: dict[int, float]) -> tuple[Label, ...]:
-    """Those that the segmentation holds, as the workspace names and colours them."""
+    """The labels that occur in the segmentation, with the workspace's names and colours."""
     table = label_table(workspace)
     return tuple(
         _label(value, volume_ml, table.get(value, Folder()))
@@ -87,7 +87,9 @@ def _labels(workspace: Folder, volumes_ml: dict[int, float]) -> tuple[Label, ...
 
 
 def _label(value: int, volume_ml: float, element: Folder) -> Label:
-    """The table has a colour as three words from 0 to 255."""
+    """A label with the colour of its entry in the label table, which has three numbers from 0 to 255; red if it has
+    none.
+    """
     words = element.get("Color").split()
     parts = [int(word) for word in words if word.isdecimal() and int(word) < 256]
     r, g, b = parts if len(parts) == 3 else (255, 0, 0)

@@ -60,7 +60,7 @@ def check_provider_results(folder: Path, names: Sequence[str], sent: Path) -> No
 
 
 def _only_workspace(folder: Path, names: Sequence[str]) -> Folder:
-    """ITK-SNAP's clients open one workspace, whose suffix must be in lower case."""
+    """The one workspace of the results.  ITK-SNAP's clients need exactly one, with its suffix in lower case."""
     found = sorted(n for n in names if n.casefold().endswith(WORKSPACE_SUFFIX))
     listed = "".join(f" '{name}'" for name in found[:3])
     require(
@@ -90,7 +90,7 @@ def _check_files(
 
 
 def _check_images(folder: Path, layers: tuple[Layer, ...], main: Image, sent: Path) -> None:
-    """The main image has the grid of a submitted image; an image with a submitted name is unchanged.
+    """Check that the main image has the grid of a submitted image, and that images with submitted names are unchanged.
 
     A provider may make another layer the main image, or change intensities under a name of its own.
     """
@@ -111,12 +111,12 @@ def _check_images(folder: Path, layers: tuple[Layer, ...], main: Image, sent: Pa
 
 
 def _without_time(image: Image) -> Image:
-    """The grid in space: a provider may return one time point of a series as the main image."""
+    """The header without the time axis: a provider may return one time point of a series as the main image."""
     return replace(image, size=image.size[:3])
 
 
 def _is_same_image(path: Path, other: Path, header: Image) -> bool:
-    """True for the same file, and for the same voxels in the same grid that the provider has written again."""
+    """True for the same file, or for an image that the provider has rewritten with the same voxels and grid."""
     if sha256(path) == sha256(other):
         return True
     return read_header(path) == header and same_voxels(path, other)
@@ -129,7 +129,7 @@ def _check_landmarks(workspace: Folder, sent: Path) -> None:
 
 
 def _is_sent(path: Path, sent: Path) -> bool:
-    """True for a file of the user's, which ITK-SNAP has loaded before."""
+    """True for a file that the user has sent, which ITK-SNAP was able to load."""
     return is_plain_file(sent) and sha256(path) == sha256(sent)
 
 
@@ -182,7 +182,7 @@ def _submitted_layers(sent: Path) -> tuple[Layer, ...]:
 
 
 def _sent_workspace(sent: Path) -> Folder | None:
-    """None if the user has not submitted exactly one readable workspace."""
+    """The workspace that the user sent; None unless there is exactly one that can be read."""
     files = sorted(sent.iterdir()) if sent.is_dir() else []
     found = [path for path in files if path.suffix.casefold() == WORKSPACE_SUFFIX]
     if len(found) != 1:

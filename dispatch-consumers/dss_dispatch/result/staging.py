@@ -1,6 +1,6 @@
-"""Builds the result: the folder that the user downloads, of the submission and its new segmentation.
+"""Builds the result folder, which the user downloads, from the submission and its new segmentation.
 
-It holds every file that the workspace names, since ITK-SNAP loads nothing if one is missing.
+It contains every file that the workspace names, since ITK-SNAP loads nothing if one is missing.
 """
 
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ class Segmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class Staged:
-    """The folder, the new segmentation's file name in it, its labels, and sentences for the user's log."""
+    """The result folder, the file name of the new segmentation in it, its labels, and sentences for the user's log."""
 
     folder: Path
     segmentation: str
@@ -72,7 +72,7 @@ def _used_values(submission: Submission) -> frozenset[int]:
 
 
 def _place_segmentation(segmentation: Segmentation, places: dict[int, int], folder: Path) -> str:
-    """Link the segmentation into ``folder`` under a name made of its content; returns the name."""
+    """Link the segmentation into ``folder`` under a name with a hash of its content, and return the name."""
     source = segmentation.path
     suffix = ".nii.gz" if source.name.endswith(".nii.gz") else source.suffix
     if any(own != place for own, place in places.items()):

@@ -1,6 +1,6 @@
-"""The part of the image that the user has marked: landmarks at two corners of a box, a tag at a time point.
+"""Reads the part of the image that the user has marked: landmarks at two corners of a box, a tag at a time point.
 
-Time points: TimePointProperties.cxx of ITK-SNAP, which counts them from 1 on.
+Time points: TimePointProperties.cxx of ITK-SNAP, which counts them from 1.
 """
 
 import math
@@ -18,7 +18,9 @@ _AXES = "xyz"
 
 @dataclass(frozen=True, kw_only=True)
 class MarkedRegion:
-    """``parameters`` are for the algorithm, ``remarks`` for the user; both are empty if nothing is marked."""
+    """The marked part.  ``parameters`` are for the algorithm, ``remarks`` for the user; both are empty if nothing is
+    marked.
+    """
 
     parameters: dict[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Reads a ticket's input: one workspace, its images, and among them the image to segment."""
+"""Reads a ticket's input: one workspace, its images, and the image to segment."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +86,7 @@ def _read_workspace(folder: Path) -> Folder:
 
 
 def is_plain_file(path: Path) -> bool:
-    """True for a file that is no link: a link could lead out of the datastore."""
+    """True for a file that is not a link, because a link could lead out of the datastore."""
     return path.is_file() and not path.is_symlink()
 
 
@@ -99,7 +99,7 @@ def _require_files(folder: Path, layers: tuple[Layer, ...]) -> None:
 
 
 def _require_names(names: set[str]) -> None:
-    """The files become part of the result, which every system must be able to store."""
+    """Raises TicketError for a name that not every system can store, because the files become part of the result."""
     for name in sorted(names):
         fault = file_names.problem(name)
         if fault:
@@ -114,7 +114,9 @@ def _require_names(names: set[str]) -> None:
 
 
 def _require_loadable(layer: Layer, image: Image, main: Image) -> None:
-    """ITK-SNAP refuses a workspace if one of its segmentations has another size than the main image."""
+    """Raises TicketError for a segmentation that has another size than the main image, because ITK-SNAP would refuse
+    the workspace.
+    """
     advice = "Remove it from the workspace, or resample it to the main image, and submit again."
     if image.components != 1:
         raise TicketError(

@@ -57,7 +57,9 @@ class LungSegmentation:
         )
 
     def _found(self, ct: Ct, stages: Stages) -> Lungs:
-        """The body around a box tells what is lung in it, so that the whole is segmented."""
+        """Lungs in the image.  If the request has a box, the whole image is segmented, because the body around the box
+        is needed to recognise lung.
+        """
         return lungs_in(
             ct.hu, ct.spacing_mm, self._runner, lambda f, stage: stages.enter(0.2 + 0.65 * f, stage)
         )

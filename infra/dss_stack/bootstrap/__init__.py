@@ -1,4 +1,4 @@
-"""Makes a bare machine able to run the stack.  Only the standard library is there to help.
+"""Prepares a bare machine to run the stack, with the standard library alone.
 
-Nothing here is done twice, and what a killed run has left behind is repaired by the next one.
+Steps that are done are not repeated, and remains of a killed run are repaired by the next one.
 """

@@ -21,10 +21,10 @@ STATE = Path(os.environ.get("DSS_STATE", CHECKOUT / ".dss")).absolute()
 SYSROOT = STATE / "sysroot"
 
 WITHOUT_PROMETHEUS = STATE / "without-prometheus"
-"""Exists once Prometheus could not be installed; deleted, the next start tries again."""
+"""File that exists once Prometheus could not be installed.  If it is deleted, the next start tries again."""
 
 PROGRAMS = {"portal", "client", "images", "dispatch", "inference", "stack"}
-"""Extras: those of the programs, and what the client reads image files with."""
+"""Extras of pyproject.toml: those of the programs, and the client's for reading image files."""
 
 
 def main() -> int:
@@ -63,7 +63,7 @@ def _bootstrap(environment: Environment) -> None:
 
 
 def _install_servers(workshop: Workshop) -> None:
-    """Root gets them from apt-get, everybody else into the state folder."""
+    """Install the servers: as root with apt-get, otherwise by unpacking them into the state folder."""
     if packages := _missing_servers():
         _install(workshop, packages)
     if _prometheus_is_wanted():
@@ -71,7 +71,7 @@ def _install_servers(workshop: Workshop) -> None:
 
 
 def _try_prometheus(workshop: Workshop) -> None:
-    """Nothing depends on it, so the stack starts without it where it cannot be had."""
+    """Install Prometheus if possible.  Nothing depends on it, so the stack also starts without it."""
     try:
         _install(workshop, ["prometheus"])
     except StackError as error:
@@ -89,7 +89,7 @@ def _install(workshop: Workshop, packages: Sequence[str]) -> None:
 
 
 def _missing_servers() -> list[str]:
-    """Debian packages of the servers that we are to start and that are not there."""
+    """Debian packages of the servers that the stack must start and that are not installed."""
     packages = []
     for package, find, address in (
         ("rabbitmq-server", find_rabbitmq, "DSS_AMQP_URL"),
@@ -104,7 +104,7 @@ def _missing_servers() -> list[str]:
 
 
 def _prometheus_is_wanted() -> bool:
-    """True if it is not there, nobody refuses it, and it has not been tried in vain."""
+    """True if it is missing, not disabled, and was not tried without success before."""
     refused = os.environ.get("DSS_PROMETHEUS", "true").lower() in {"false", "0", "no", "off"}
     if refused or WITHOUT_PROMETHEUS.exists():
         return False
@@ -117,7 +117,7 @@ def _prometheus_is_wanted() -> bool:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[TextIO]:
-    """Waits for another bootstrap, or for what a killed one has left running, to end."""
+    """Wait until another bootstrap, or processes that a killed one has left, have ended; lock ``path`` for the block."""
     with path.open("w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

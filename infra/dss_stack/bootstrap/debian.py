@@ -26,7 +26,7 @@ _SERVICES = (
 _MARK = "# Written by the DSS bootstrap for as long as it installs; may be deleted.\n"
 
 _POLICY = Path("/usr/sbin/policy-rc.d")
-"""Asked by Debian's packages before they start a service: exit status 101 means no."""
+"""Script that Debian's packages run before they start a service: exit status 101 forbids it."""
 
 _NO_CLUSTER = Path("/etc/postgresql-common/createcluster.d/dss-bootstrap.conf")
 
@@ -117,7 +117,7 @@ def _remove_leftovers() -> None:
 
 
 def _known_services() -> set[str]:
-    """Those of _SERVICES that are installed, so that systemd may start them at boot."""
+    """The services of _SERVICES that are installed already, which systemd may start at boot."""
     if shutil.which("systemctl") is None:
         return set()
     return {name for name in _SERVICES if (_UNITS / name).exists()}

@@ -1,4 +1,4 @@
-"""What pip is about to download, told before it begins."""
+"""Lists what pip is about to download, before it begins."""
 
 import json
 import os
@@ -14,12 +14,12 @@ _TIMEOUT_S = 10
 _THREADS = 8
 _CUDA = ("nvidia-", "triton", "cuda-")
 _NO_LIBRARY = frozenset({"nvidia-ml-py"})
-"""Asks NVIDIA's driver; small, and of use only where there is one."""
+"""Package that queries NVIDIA's driver; it is small, and useful only with a driver."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Download:
-    """``size_bytes`` is 0 if the index does not say."""
+    """One file to download.  ``size_bytes`` is 0 if the index does not say."""
 
     name: str
     version: str
@@ -32,7 +32,7 @@ class Download:
 
 
 def planned(report: Path) -> list[Download]:
-    """What ``report`` (of ``pip install --dry-run --report``) says would be installed from elsewhere."""
+    """The packages that ``report`` (of ``pip install --dry-run --report``) would install from elsewhere."""
     found = [
         i
         for i in json.loads(report.read_text(encoding="utf-8"))["install"]
@@ -43,7 +43,7 @@ def planned(report: Path) -> list[Download]:
 
 
 def summary(downloads: Sequence[Download]) -> str:
-    """One sentence with the number, the size of all, and the largest."""
+    """A sentence with the number of downloads, their total size, and the largest one."""
     if not downloads:
         return "Nothing has to be downloaded."
     total = sum(download.size_bytes for download in downloads)
@@ -57,6 +57,7 @@ def summary(downloads: Sequence[Download]) -> str:
 
 
 def cuda_bytes(downloads: Sequence[Download]) -> int:
+    """Total size of the downloads that are CUDA libraries."""
     return sum(download.size_bytes for download in downloads if download.is_cuda)
 
 

@@ -1,4 +1,4 @@
-"""The virtual environment ``.venv`` of the checkout, with what ``requirements.lock`` pins."""
+"""The virtual environment ``.venv`` of the checkout, with the packages that ``requirements.lock`` pins."""
 
 import hashlib
 import importlib.util
@@ -16,11 +16,11 @@ from dss_stack.errors import StackError
 _LOCK = "requirements.lock"
 
 _TORCH = "torch=="
-"""Goes on pip's own command line: any other way of asking may bring another build, of gigabytes."""
+"""Named on pip's command line, because otherwise pip may choose another build, with gigabytes of libraries."""
 
 
 class Environment:
-    """``extras`` are those of pyproject.toml that must be there; others that are there stay."""
+    """The virtual environment.  ``extras`` are those of pyproject.toml that it must have; other extras stay."""
 
     def __init__(self, checkout: Path, extras: AbstractSet[str]) -> None:
         self._checkout = checkout
@@ -29,17 +29,17 @@ class Environment:
         self._extras = extras | self._installed_extras()
 
     def complete(self) -> bool:
-        """True if nothing needs to be done: the same wishes were fulfilled before."""
+        """True if nothing needs to be done, because the same requirements were installed before."""
         return self._stamp.exists() and self._stamp.read_text(encoding="utf-8") == self._wishes()
 
     def create(self, workshop: Workshop, wheels: Path) -> None:
-        """Make it, with nothing but pip in it.  ``wheels`` is where pip may be unpacked to."""
+        """Create the environment with only pip in it.  ``wheels`` is a folder into which pip may be unpacked."""
         if not self._has_pip():
             workshop.say("Virtual environment: making it")
             self._create(workshop, wheels)
 
     def fill(self, workshop: Workshop) -> None:
-        """Install the project, in place, and the packages that it needs."""
+        """Install the project in editable mode, with the packages that it needs."""
         workshop.say("Python packages: looking for what is missing")
         self._forget_half_installed()
         self._install(workshop)
@@ -51,7 +51,7 @@ class Environment:
         return str(self._venv / "bin" / "python")
 
     def _wishes(self) -> str:
-        """Changes when the project's requirements do, or the interpreter, or the checkout's place."""
+        """A text that changes with the project's requirements, the interpreter, and the checkout's location."""
         digest = hashlib.sha256(f"{sys.version}{self._checkout}".encode())
         for name in ("pyproject.toml", _LOCK):
             digest.update((self._checkout / name).read_bytes())
@@ -71,7 +71,9 @@ class Environment:
         return done.returncode == 0
 
     def _create(self, workshop: Workshop, wheels: Path) -> None:
-        """Debian keeps what ``venv`` needs to install pip in a package of its own."""
+        """Create the environment.  On Debian, ``venv`` lacks pip unless a further package is installed; then pip's
+        wheel is used.
+        """
         create = [sys.executable, "-m", "venv", "--clear", str(self._venv)]
         if importlib.util.find_spec("ensurepip") is None:
             pip = debian.pip_wheel(workshop, wheels)
@@ -82,7 +84,7 @@ class Environment:
             workshop.run(create, purpose="Making the virtual environment")
 
     def _forget_half_installed(self) -> None:
-        """A killed pip leaves packages without the list of their files, which it writes last."""
+        """Remove packages without a list of their files, which pip writes last: a killed pip has left them."""
         for info in self._venv.glob("lib/python*/site-packages/*.dist-info"):
             if not (info / "RECORD").exists():
                 shutil.rmtree(info)
@@ -97,7 +99,7 @@ class Environment:
         self._pip(workshop, *wishes)
 
     def _tell(self, workshop: Workshop, wishes: Sequence[str], *, gpu: bool) -> None:
-        """Say what will be downloaded, and how to do without what this machine cannot use."""
+        """Say what will be downloaded, and how to avoid packages that this machine cannot use."""
         report = self._venv / "planned.json"
         self._pip(workshop, "--dry-run", "--quiet", "--report", str(report), *wishes)
         planned = downloads.planned(report)

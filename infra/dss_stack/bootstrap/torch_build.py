@@ -1,4 +1,4 @@
-"""Which build of torch is installed: the one with CUDA only where there is an NVIDIA GPU."""
+"""Chooses the build of torch: with CUDA only if there is an NVIDIA GPU."""
 
 import os
 from collections.abc import Sequence
@@ -7,10 +7,10 @@ from pathlib import Path
 from dss_stack.errors import StackError
 
 SETTING = "DSS_TORCH_CPU"
-"""Address of a package index, or a folder of wheels, that has torch's build for CPUs."""
+"""Variable with the address of a package index, or a folder of wheels, that has torch's build for CPUs."""
 
 _GPU_SIGNS = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"), Path("/dev/dxg"))
-"""NVIDIA's driver on Linux, and the GPU that Windows hands to its Linux."""
+"""Files that show a GPU: NVIDIA's driver on Linux, and the GPU that Windows gives to its Linux."""
 
 
 def has_gpu(signs: Sequence[Path] = _GPU_SIGNS) -> bool:
@@ -19,10 +19,9 @@ def has_gpu(signs: Sequence[Path] = _GPU_SIGNS) -> bool:
 
 
 def cpu_source(*, gpu: bool) -> list[str]:
-    """Options that make pip take torch, and nothing else, from where DSS_TORCH_CPU points.
+    """Options that make pip take torch, and nothing else, from the place in DSS_TORCH_CPU.
 
-    None of them if there is a GPU or the setting is blank.  Raises StackError if it is neither an address nor a
-    folder.
+    Empty if there is a GPU or the setting is blank.  Raises StackError if it is neither an address nor a folder.
     """
     place = os.environ.get(SETTING, "").strip()
     if gpu or not place:
@@ -38,7 +37,7 @@ def cpu_source(*, gpu: bool) -> list[str]:
 
 
 def advice(cuda_bytes: int) -> str:
-    """What to tell where CUDA's libraries would be downloaded for a machine without a GPU."""
+    """A sentence for a machine without a GPU onto which CUDA's libraries would be downloaded."""
     return (
         f"This machine has no NVIDIA GPU, and {cuda_bytes / 1e9:.1f} GB of this are CUDA libraries. To do "
         f"without them, press Ctrl-C, set {SETTING} to an index or a folder of wheels that has torch's "

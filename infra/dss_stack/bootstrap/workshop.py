@@ -1,4 +1,4 @@
-"""Runs commands: their output goes to a log, one line for each step to the terminal."""
+"""Runs commands: their output goes to a log, one line for each step goes to the terminal."""
 
 import os
 import subprocess
@@ -16,10 +16,10 @@ _WIDTH = 90
 
 
 class Workshop:
-    """May be used by several threads.
+    """Runs commands.  May be used from several threads.
 
-    ``lock`` is an open file that every command inherits: as long as one of them lives, even if we
-    have been killed, nobody else can lock it.
+    ``lock`` is an open file that every command inherits: while one of them runs, even if this process was killed, no
+    other process can lock the file.
     """
 
     def __init__(self, checkout: Path, log: Path, lock: TextIO) -> None:
@@ -30,7 +30,7 @@ class Workshop:
         self._terminal = threading.Lock()
 
     def say(self, text: str) -> None:
-        """A step that the person waiting should know about."""
+        """Show a step to the user."""
         self._write(f"{text}\n")
 
     def run(
@@ -41,7 +41,7 @@ class Workshop:
         folder: Path | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Raises StackError, naming the ``purpose``, if the command fails."""
+        """Run a command.  Raises StackError, naming the ``purpose``, if it fails."""
         with subprocess.Popen(
             command,
             cwd=folder or self.checkout,
@@ -58,7 +58,7 @@ class Workshop:
             raise StackError(f"{purpose} failed: {last}\nAll its output is in {self._log}.")
 
     def _follow(self, process: subprocess.Popen[str], title: str) -> str:
-        """Copy what ``process`` prints to the log until it ends; its last line."""
+        """Copy the output of ``process`` to the log until it ends, and return its last line."""
         assert process.stdout is not None  # noqa: S101 - we asked for a pipe
         last = "it said nothing."
         with self._log.open("a") as log:
@@ -70,7 +70,7 @@ class Workshop:
         return last
 
     def _show(self, line: str) -> None:
-        """What a command says right now, overwritten by what comes next."""
+        """Show a line of a command's output, which the next line overwrites."""
         if sys.stdout.isatty():
             self._write(line[:_WIDTH])
 

@@ -1,1 +1,3 @@
-"""What the build of the images runs, each by its path: the standard library only, like ``dss_stack.bootstrap``."""
+"""Scripts that the build of the images runs by their paths, with the standard library alone, like
+``dss_stack.bootstrap``.
+"""

@@ -1,6 +1,6 @@
-"""``contents.py PROGRAM DEVICE``: ends the build of an image that holds what it must not.
+"""``contents.py PROGRAM DEVICE``: ends the build of an image that has forbidden contents.
 
-Runs with the image's own Python and the standard library only.
+Runs with the image's own Python and the standard library alone.
 """
 
 import re
@@ -23,7 +23,7 @@ _CUDA = re.compile(r"lib(torch_cuda|cudart|cublas|cudnn|nccl|cufft|nvrtc)[^a-z].
 
 
 def problems(program: str, device: str, names: Iterable[str], files: Iterable[str]) -> list[str]:
-    """A sentence for each distribution or library that an image for ``device`` must not hold."""
+    """A sentence for each distribution or library that an image for ``device`` must not have."""
     wrong = sorted(FORBIDDEN[program] & {name.lower() for name in names})
     found = [f"The image of {program} must not hold {name}." for name in wrong]
     cuda = sorted({Path(file).name for file in files if _CUDA.match(Path(file).name)})
@@ -36,6 +36,7 @@ def problems(program: str, device: str, names: Iterable[str], files: Iterable[st
 
 
 def main(program: str, device: str) -> None:
+    """Check this image, and exit with its problems."""
     if device not in {"cpu", "cuda"}:
         sys.exit(f"DEVICE must be cpu or cuda, not '{device}'.")
     names = [distribution.metadata["Name"] for distribution in distributions()]

@@ -1,6 +1,7 @@
-"""``one_program.py PROGRAM CHECKOUT TARGET``: the source of a wheel that holds one program and what it imports.
+"""``one_program.py PROGRAM CHECKOUT TARGET``: writes the source of a wheel with one program and our packages that it
+imports.
 
-The project is developed as one distribution; an image gets one of these.  Runs with the standard library only.
+The project is developed as one distribution; an image gets one of these.  Runs with the standard library alone.
 """
 
 import json
@@ -46,7 +47,7 @@ PACKAGES = {
         "portal/dss_provider",
     ),
 }
-"""All that a program imports of ours, and phantoms beside the worker; a test compares it with the imports."""
+"""Our packages that a program imports, and phantoms beside the worker; a test compares it with the imports."""
 
 OPTIONAL = {"client": ("images", "keyring", "provider")}
 """Further extras of a program's distribution, beside ``tracing``."""
@@ -60,7 +61,7 @@ COMMANDS = {
 
 
 def write(program: str, checkout: Path, target: Path) -> None:
-    """Fill ``target``, which must not exist."""
+    """Write the source to ``target``, which must not exist."""
     target.mkdir(parents=True)
     for package in PACKAGES[program]:
         source = checkout / package
@@ -71,7 +72,7 @@ def write(program: str, checkout: Path, target: Path) -> None:
 
 
 def _pyproject(program: str, project: dict[str, dict[str, object]]) -> str:
-    """JSON's strings and lists are TOML's, too."""
+    """The wheel's pyproject.toml.  JSON's strings and lists are valid in TOML."""
     facts = project["project"]
     extras, commands = facts["optional-dependencies"], facts["scripts"]
     if not isinstance(extras, dict) or not isinstance(commands, dict):
