@@ -20,6 +20,7 @@ from playwright.sync_api import (
     Page,
     Response,
     ViewportSize,
+    expect,
     sync_playwright,
 )
 
@@ -216,3 +217,23 @@ def test_every_page_is_fit_to_be_seen(
     heavy = {url: n for url, n in seen.bytes.items() if n > FIRST_LOAD_BYTES and "/view" not in url}
     assert heavy == {}
     assert max(seen.bytes.values()) > 0
+
+
+def test_the_page_of_a_ticket_prints_as_a_report(browser: Browser, shown: Showcase) -> None:
+    page = browse(browser, shown.user, color_scheme="dark")
+    page.goto(f"/tickets/{shown.good}")
+
+    page.emulate_media(media="print")
+
+    for name in ("Services", "Delete", "Download"):
+        expect(page.get_by_role("link", name=name)).to_have_count(0)
+    for selector in (".bars", ".answer", "#naming", "#input-files", "#log summary"):
+        expect(page.locator(selector).first).to_be_hidden()
+    for words in ("Phantom, first visit", "lung-segmentation 1.1.0", "left lung", "right upper"):
+        expect(page.get_by_text(words).first).to_be_visible()
+    expect(page.get_by_text("No flag.")).to_be_visible()
+    expect(page.locator(".picture img")).to_be_visible()
+    expect(page.locator(".paper")).to_contain_text(f"/tickets/{shown.good}")
+    look = "e => [getComputedStyle(e).backgroundColor, getComputedStyle(e).color]"
+    assert page.locator("body").evaluate(look) == ["rgb(255, 255, 255)", "rgb(0, 0, 0)"]
+    page.context.close()

@@ -142,6 +142,16 @@
     say();
   }
 
+  // ---- reports are printed though they are folded; not all browsers show them by the style sheet alone
+  let unfolded = [];
+  addEventListener("beforeprint", () => {
+    unfolded = [...document.querySelectorAll("details.report:not([open])")];
+    for (const report of unfolded) report.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const report of unfolded) report.open = false;
+  });
+
   // ---- the stream, or else polling
   let heardMs = -Infinity;
 
