@@ -96,6 +96,9 @@ class ItemWatcher:
         if not detail.finished:
             self._screen.moving(self._item, state_of(detail), detail.progress)
 
+    def expected(self, sentence: str) -> None:
+        pass
+
 
 def _told(item: Item) -> str:
     if item.status == SUCCESS:

@@ -116,6 +116,14 @@ class ItkSnap:
         """The user's own tickets with names and times."""
         return self.run(protocol.summaries())
 
+    def service_estimates(self, size_bytes: int = 0) -> dict[str, str]:
+        """A sentence on each service's time by its hash, for files of that size; empty if the server does not tell."""
+        return self.run(protocol.service_estimates(size_bytes))
+
+    def ticket_estimate(self, ticket: int) -> str:
+        """A sentence on when an open ticket of the user will be done; "" if the server cannot tell."""
+        return self.run(protocol.ticket_estimate(ticket))
+
     def detail(self, ticket: int, since: int = 0) -> Detail:
         """The state of a ticket, and its log lines with ids above ``since``."""
         return self.run(protocol.detail(ticket, since))

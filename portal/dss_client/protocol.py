@@ -17,12 +17,14 @@ from dss_client.records import (
     Detail,
     Enveloped,
     ServiceDetail,
+    ServiceEstimate,
     ServiceRow,
     Summary,
+    TicketEstimate,
     TicketRow,
     decode,
 )
-from dss_client.steps import Answer, Ask, Download, Pause, Steps, Upload, good
+from dss_client.steps import Answer, Ask, Download, Pause, Steps, T, Upload, good
 from dss_client.tables import read_table
 
 AFTER_ERROR_S = 10.0
@@ -120,6 +122,30 @@ def summaries() -> Steps[list[Summary]]:
         rows = yield from tickets()
         return [Summary(id=row.id, service=row.service, status=row.status) for row in rows]
     return decode(body, Enveloped[list[Summary]]).result
+
+
+def service_estimates(size_bytes: int = 0) -> Steps[dict[str, str]]:
+    """A sentence on each service's time by its hash, for files of that size; empty if the server does not tell."""
+    address = f"api/services/estimates?format=json&bytes={size_bytes}"
+    rows = yield from _estimates(address, Enveloped[list[ServiceEstimate]])
+    return {row.githash: row.sentence for row in rows.result} if rows else {}
+
+
+def ticket_estimate(ticket: int) -> Steps[str]:
+    """A sentence on when an open ticket of the user will be done; "" if the server cannot tell."""
+    address = "api/tickets/estimates?format=json"
+    rows = yield from _estimates(address, Enveloped[list[TicketEstimate]])
+    own = [row for row in rows.result if row.id == ticket] if rows else []
+    return own[0].sentence if own and own[0].ends_s is not None else ""
+
+
+def _estimates(address: str, kind: type[T]) -> Steps[T | None]:
+    """None from a server that does not know them, whatever it answers, or if it does not: nothing depends on them."""
+    try:
+        body = yield from _asked(address)
+        return decode(body, kind)
+    except ClientError:
+        return None
 
 
 def detail(ticket: int, since: int = 0) -> Steps[Detail]:

@@ -35,6 +35,23 @@ class ServiceRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ServiceEstimate:
+    """For a ticket that the user might submit now: how long it takes, or that nobody serves it."""
+
+    githash: str
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketEstimate:
+    """For an open ticket; ``ends_s`` is None if it is not known."""
+
+    id: int
+    sentence: str
+    ends_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tag:
     """A service's requirement for the workspace.  ``type`` names a kind of layer or annotation."""
 

@@ -19,7 +19,7 @@ class Screen:
     def __init__(self, terminal: Terminal | None = None) -> None:
         self._terminal = terminal or Terminal()
         self._row = Row("", share=0.0, amount="  0 %")
-        self._state = ""
+        self._state = self._expected = ""
         self.ticket = 0
         self.running = False
 
@@ -67,6 +67,10 @@ class Screen:
         for line in detail.log:
             self.log_line(line)
 
+    def expected(self, sentence: str) -> None:
+        """Shown beside the state on a terminal; elsewhere the ticket's log tells it."""
+        self._expected = sentence
+
     def log_line(self, line: LogLine) -> None:
         """Time, category and message."""
         head = f"{_clock(line.atime)}  {line.category:<7}  "
@@ -74,7 +78,7 @@ class Screen:
 
     def _show(self, state: str, share: float) -> None:
         state = printable(state)
-        self._row.text = state
+        self._row.text = f"{self._expected} ({state})" if self._expected else state
         self.shared(share)
         if not self._terminal.is_live and state != self._state:
             self.note(f"{state}.")

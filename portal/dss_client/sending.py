@@ -11,6 +11,7 @@ from typing import Protocol
 from dss_client import flows
 from dss_client.checksums import require_same
 from dss_client.errors import NotUnderstood
+from dss_client.expectations import Expectation
 from dss_client.extras import command_for, installed
 from dss_client.flows import Chosen, Heard
 from dss_client.itksnap import ItkSnap
@@ -32,6 +33,9 @@ class Watcher(Heard, Protocol):
 
     def polled(self, detail: Detail) -> None:
         """The ticket's state, with the new log lines."""
+
+    def expected(self, sentence: str) -> None:
+        """When the ticket will be done; "" if that is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +96,21 @@ def send(
     """
     watch = Stopwatch()
     source = Source(path=source) if isinstance(source, Path) else source
-    ticket = submit(client, source, chosen(client, service), watcher, watch)
+    found = chosen(client, service)
+    if sentence := client.service_estimates(_sent_bytes(source.path)).get(found.githash):
+        watcher.note(sentence)
+    ticket = submit(client, source, found, watcher, watch)
     ended, log = _follow(client, ticket, watcher, watch)
     results = None
     if ended.status == "success":
         with watch.stage("download"):
             results = fetch(client, ticket, output or Path(f"ticket_{ticket:08d}"), watcher)
     return Sent(ticket=ticket, status=ended.status, log=log, seconds=watch.stop(), results=results)
+
+
+def _sent_bytes(path: Path) -> int:
+    """The size of a file that is sent as it is; 0 for any other, whose size will show."""
+    return path.stat().st_size if path.name.endswith(".nii.gz") and path.is_file() else 0
 
 
 def fetch(client: ItkSnap, ticket: int, folder: Path, watcher: Watcher) -> Results:
@@ -150,10 +162,12 @@ def _follow(
     log: list[LogLine] = []
     watch.add("queue", 0.0)  # a ticket may be done before we have seen it wait
     began_s = time.monotonic()
+    expectation = Expectation(client, ticket)
     for detail in client.wait(ticket, every_s=POLL_S):
         now_s = time.monotonic()
         watch.add("queue" if detail.status == "ready" else "work", now_s - began_s)
         began_s = now_s
         log += detail.log
+        watcher.expected(expectation.after(detail))
         watcher.polled(detail)
     return detail, tuple(log)

@@ -102,10 +102,10 @@ async def test_while_a_ticket_waits_its_page_and_the_api_tell_when_it_is_done(
 
     assert [(row["id"], row["sentence"]) for row in told] == [
         (first, "About 40 s left."),
-        (second, "Begins in about 40 s, done in about 80 s."),
+        (second, "Done in about 80 s, begins in about 40 s."),
     ]
     page = await text(ann, f"/tickets/{second}")
-    assert "Begins in about 40 s, done in about 80 s." in page
+    assert "Done in about 80 s, begins in about 40 s." in page
     assert "Place 2 in the queue." in page
 
 

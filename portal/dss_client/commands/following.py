@@ -6,6 +6,7 @@ import click
 
 from dss_client import options
 from dss_client.console import session
+from dss_client.expectations import Expectation
 from dss_client.itksnap import ItkSnap
 from dss_client.output import say
 from dss_client.outputs import check_file, check_folder
@@ -35,7 +36,9 @@ def log(*, ticket: int, follow: bool, server: str, token: str | None, jar: Path 
 
 def _follow(client: ItkSnap, ticket: int, *, to_the_end: bool) -> None:
     with Screen() as screen:
+        expectation = Expectation(client, ticket)
         for detail in client.wait(ticket, every_s=POLL_S):
+            screen.expected(expectation.after(detail) if to_the_end else "")
             screen.polled(detail)
             if not to_the_end:
                 break

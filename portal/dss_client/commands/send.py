@@ -183,6 +183,10 @@ def _send_several(
         check_folder(folder)
         sign_in(client, place.token, jar_of(place.server, place.jar))
         found = {service: chosen(client, service) for service in dict.fromkeys(services)}
+        estimates = client.service_estimates()
+        for service, each_one in found.items():
+            if sentence := estimates.get(each_one.githash):
+                say(f"{service}: {sentence}")
         _run(items, folder, lambda screen: Batch(client, found, folder, screen, what=what))
 
 

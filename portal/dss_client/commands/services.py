@@ -23,11 +23,15 @@ def services(*, as_json: bool, server: str, token: str | None, jar: Path | None)
     """List what the server offers."""
     with session(server, token, jar) as client:
         rows = client.services()
+        estimates = client.service_estimates()
     if as_json:
-        click.echo(dumps([asdict(row) for row in rows], indent=2))
+        found = [asdict(row) | {"estimate": estimates.get(row.githash, "")} for row in rows]
+        click.echo(dumps(found, indent=2))
         return
     for row in rows:
         say(on_one_line(f"{row.name}  {row.version}  {row.shortdesc}"))
+        if row.githash in estimates:
+            say(on_one_line(f"    {estimates[row.githash]}"))
 
 
 @click.command("images")

@@ -31,7 +31,7 @@ def left(forecast: Forecast) -> str:
     """For a ticket that waits or is at work."""
     if forecast.begins_s < 1:
         return f"{_capital(about(forecast.ends_s))} left."
-    return f"Begins in {about(forecast.begins_s)}, done in {about(forecast.ends_s)}."
+    return f"Done in {about(forecast.ends_s)}, begins in {about(forecast.begins_s)}."
 
 
 def promise(ends_s: float, at: datetime, ahead: int, *, again: bool) -> str:

@@ -1,0 +1,28 @@
+"""What the server says of the time that tickets take."""
+
+import time
+
+from dss_client.itksnap import ItkSnap
+from dss_client.records import Detail
+
+ASK_S = 5.0
+
+
+class Expectation:
+    """When a ticket will be done; the server is asked every ASK_S while the ticket is open."""
+
+    def __init__(self, client: ItkSnap, ticket: int) -> None:
+        self._client = client
+        self._ticket = ticket
+        self._asked_s = -ASK_S
+        self._sentence = ""
+
+    def after(self, detail: Detail) -> str:
+        """A sentence, for the ticket in that state; "" if it is not known."""
+        if detail.finished:
+            return ""
+        now_s = time.monotonic()
+        if now_s - self._asked_s >= ASK_S:
+            self._asked_s = now_s
+            self._sentence = self._client.ticket_estimate(self._ticket)
+        return self._sentence
