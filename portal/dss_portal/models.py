@@ -1,4 +1,8 @@
-"""The portal's tables.  A change here needs a generated migration; new columns need ``db_default``."""
+"""The portal's tables.  A change here needs a generated migration; new columns need ``db_default``.
+
+``table_description`` is the table's comment in PostgreSQL as a migration created it, so that a docstring may change
+without a migration.
+"""
 
 from enum import StrEnum
 
@@ -7,7 +11,7 @@ from tortoise.models import Model
 
 
 class Status(StrEnum):
-    """The words that ITK-SNAP knows; any other on the ticket list would crash it."""
+    """The state of a ticket, in ITK-SNAP's words.  Any other word in the ticket list would crash ITK-SNAP."""
 
     INIT = "init"
     READY = "ready"
@@ -19,9 +23,9 @@ class Status(StrEnum):
 
 
 class Tier(Model):
-    """A class of users and what they may use.
+    """A class of users, with its limits on open tickets, stored bytes and stored files.
 
-    In the queue their tickets count as if they had come ``priority_minutes`` earlier.
+    In the queue, tickets of its users are ordered as if they had come ``priority_minutes`` earlier.
     """
 
     name = fields.CharField(max_length=64, primary_key=True)
@@ -32,6 +36,7 @@ class Tier(Model):
 
     class Meta(Model.Meta):
         table = "tier"
+        table_description = "A class of users and what they may use."
 
 
 class User(Model):
@@ -50,7 +55,7 @@ class User(Model):
 
 
 class LoginToken(Model):
-    """A token for one sign-in.  Only its SHA-256 is kept."""
+    """A token for one sign-in.  The row contains the token's SHA-256, not the token."""
 
     sha256 = fields.CharField(max_length=64, primary_key=True)
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("portal.User")
@@ -59,10 +64,11 @@ class LoginToken(Model):
 
     class Meta(Model.Meta):
         table = "login_token"
+        table_description = "A token for one sign-in.  Only its SHA-256 is kept."
 
 
 class Session(Model):
-    """A signed-in client.  Only the SHA-256 of the id in its cookie is kept."""
+    """A signed-in client.  The row contains the SHA-256 of the session id in the client's cookie, not the id."""
 
     sha256 = fields.CharField(max_length=64, primary_key=True)
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("portal.User")
@@ -73,10 +79,11 @@ class Session(Model):
 
     class Meta(Model.Meta):
         table = "session"
+        table_description = "A signed-in client.  Only the SHA-256 of the id in its cookie is kept."
 
 
 class ApiToken(Model):
-    """A long-lived token for programs.  Only its SHA-256 is kept."""
+    """A user's long-lived token for programs.  The row contains the token's SHA-256, not the token."""
 
     id = fields.IntField(primary_key=True)
     sha256 = fields.CharField(max_length=64, unique=True)
@@ -89,10 +96,11 @@ class ApiToken(Model):
 
     class Meta(Model.Meta):
         table = "api_token"
+        table_description = "A long-lived token for programs.  Only its SHA-256 is kept."
 
 
 class Service(Model):
-    """One version of a service, known to clients by a hash of 40 hexadecimal digits."""
+    """One version of a service.  Clients know it by ``githash``, 40 hexadecimal digits."""
 
     id = fields.IntField(primary_key=True)
     githash = fields.CharField(max_length=40, unique=True)
@@ -107,6 +115,9 @@ class Service(Model):
 
     class Meta(Model.Meta):
         table = "service"
+        table_description = (
+            "One version of a service, known to clients by a hash of 40 hexadecimal digits."
+        )
 
 
 class Provider(Model):
@@ -119,7 +130,7 @@ class Provider(Model):
 
 
 class ProviderService(Model):
-    """A provider that works for a service."""
+    """A service that a provider offers, or has offered before (then ``current`` is false)."""
 
     id = fields.IntField(primary_key=True)
     provider: fields.ForeignKeyRelation[Provider] = fields.ForeignKeyField("portal.Provider")
@@ -129,11 +140,12 @@ class ProviderService(Model):
 
     class Meta(Model.Meta):
         table = "provider_service"
+        table_description = "A provider that works for a service."
         unique_together = (("provider", "service"),)
 
 
 class ProviderAccess(Model):
-    """A user who may claim for a provider; ``admin`` may also manage its users and services."""
+    """A user's right to claim tickets for a provider; with ``admin``, also to manage its users and services."""
 
     id = fields.IntField(primary_key=True)
     provider: fields.ForeignKeyRelation[Provider] = fields.ForeignKeyField("portal.Provider")
@@ -144,11 +156,17 @@ class ProviderAccess(Model):
 
     class Meta(Model.Meta):
         table = "provider_access"
+        table_description = (
+            "A user who may claim for a provider; ``admin`` may also manage its users and services."
+        )
         unique_together = (("provider", "user"),)
 
 
 class Dispatcher(Model):
-    """A dispatcher that said which service it takes tickets of, and whose workers it asks ("": none of ours)."""
+    """A dispatcher process that has announced itself, with the service that it serves and the bundle that it needs.
+
+    The bundle is "" if the dispatcher uses none of our workers.
+    """
 
     id = fields.IntField(primary_key=True)
     service = fields.TextField()
@@ -159,11 +177,12 @@ class Dispatcher(Model):
 
     class Meta(Model.Meta):
         table = "dispatcher"
+        table_description = 'A dispatcher that said which service it takes tickets of, and whose workers it asks ("": none of ours).'
         unique_together = (("service", "instance"),)
 
 
 class Worker(Model):
-    """An inference worker that said where it runs; ``ended``: and that it takes nothing any more."""
+    """An inference worker process that has announced itself.  ``ended``: it has announced its end."""
 
     id = fields.IntField(primary_key=True)
     bundle = fields.CharField(max_length=255)
@@ -174,19 +193,19 @@ class Worker(Model):
 
     class Meta(Model.Meta):
         table = "worker"
+        table_description = "An inference worker that said where it runs; ``ended``: and that it takes nothing any more."
         unique_together = (("bundle", "instance"),)
 
 
 class Ticket(Model):
-    """``queued_at`` begins its wait, ``claimed_at`` its present attempt; a lost attempt keeps the former.
+    """A user's request to a service, with its current state.
 
-    ``announcements`` counts the messages that told of its present wait; ``traceparent`` is that of the
-    request that queued it.  ``uploaded_at`` is the last time that a part of a file came.
-    ``missed`` is whose absence its log tells of last: ``dispatcher``, ``worker`` or "".
-    ``title`` is what its owner calls it, and nobody else is shown it.  ``verdict`` is that of the algorithm on its
-    result: ``good``, ``look at it`` or "".  ``delete_at`` is when it is deleted unless its user thinks better of it.
-    ``voxels`` is the number in its largest image, None if no header tells.  ``expected_at`` is the end that its log
-    promises.
+    ``queued_at`` is when its wait began, ``claimed_at`` when its current attempt began; a lost attempt does not change
+    ``queued_at``.  ``announcements`` counts the messages that announced the current wait; ``traceparent`` is that of
+    the request that queued it.  ``uploaded_at`` is when the last part of a file was received.  ``missed`` is the kind
+    of program that its log last reported as missing: ``dispatcher``, ``worker`` or "".  ``title`` is the owner's name
+    for it, which is shown only to the owner.  ``verdict`` is the algorithm's verdict on the result: ``good``, ``look at
+    it`` or "".  ``delete_at`` is when its planned deletion takes effect; None if none is planned.
     """
 
     id = fields.IntField(primary_key=True)
@@ -213,11 +232,12 @@ class Ticket(Model):
 
     class Meta(Model.Meta):
         table = "ticket"
+        table_description = "``queued_at`` begins its wait, ``claimed_at`` its present attempt; a lost attempt keeps the former."
         indexes = (("user_id",), ("service_id", "status"), ("status",))
 
 
 class Turn(Model):
-    """When a ticket of this user was last given out to a service, whichever version of it."""
+    """The last time that a ticket of a user was claimed for a service, in any version of the service."""
 
     id = fields.IntField(primary_key=True)
     service = fields.TextField()
@@ -226,6 +246,9 @@ class Turn(Model):
 
     class Meta(Model.Meta):
         table = "turn"
+        table_description = (
+            "When a ticket of this user was last given out to a service, whichever version of it."
+        )
         unique_together = (("user", "service"),)
 
 
@@ -242,10 +265,10 @@ class TicketHistory(Model):
 
 
 class Claim(Model):
-    """One hold of one worker on one ticket.  The ticket's ``claim_id`` names the current one.
+    """A lease of a dispatcher or provider on a ticket.  The ticket's ``claim_id`` names its current claim.
 
-    A dispatcher claims with a ``delivery_id``, a provider over HTTP as a ``user``.  ``deliveries`` is
-    the number of the delivery among those of the same message.
+    A dispatcher's claim has a ``delivery_id``, a claim over HTTP has a ``user``.  ``deliveries`` counts the deliveries
+    of the dispatcher's message until the claim.
     """
 
     id = fields.CharField(max_length=32, primary_key=True)
@@ -263,11 +286,12 @@ class Claim(Model):
 
     class Meta(Model.Meta):
         table = "claim"
+        table_description = "One hold of one worker on one ticket.  The ticket's ``claim_id`` names the current one."
         indexes = (("ticket_id",), ("delivery_id",))
 
 
 class TicketFile(Model):
-    """A file that a client may fetch.  ``index`` is the order of first upload and never changes."""
+    """A file that a client may fetch.  ``index`` is its place in the order of first uploads, and never changes."""
 
     id = fields.BigIntField(primary_key=True)
     ticket: fields.ForeignKeyRelation[Ticket] = fields.ForeignKeyField("portal.Ticket")
@@ -279,11 +303,12 @@ class TicketFile(Model):
 
     class Meta(Model.Meta):
         table = "ticket_file"
+        table_description = "A file that a client may fetch.  ``index`` is the order of first upload and never changes."
         unique_together = (("ticket", "area", "index"), ("ticket", "area", "name"))
 
 
 class TicketLabel(Model):
-    """A label of the segmentation that the ticket's results hold; ``colour`` is ``#rrggbb``."""
+    """A label of the segmentation in the ticket's results; ``colour`` is ``#rrggbb``."""
 
     id = fields.BigIntField(primary_key=True)
     ticket: fields.ForeignKeyRelation[Ticket] = fields.ForeignKeyField("portal.Ticket")
@@ -295,6 +320,9 @@ class TicketLabel(Model):
 
     class Meta(Model.Meta):
         table = "ticket_label"
+        table_description = (
+            "A label of the segmentation that the ticket's results hold; ``colour`` is ``#rrggbb``."
+        )
         unique_together = (("ticket", "value"),)
 
 
@@ -319,7 +347,9 @@ class Run(Model):
 
 
 class Opening(Model):
-    """A link that ITK-SNAP opens the ticket's results from.  Only the SHA-256 of its capability is kept."""
+    """A link from which ITK-SNAP opens a ticket's results.  The row contains the SHA-256 of the link's secret, not the
+    secret.
+    """
 
     sha256 = fields.CharField(max_length=64, primary_key=True)
     ticket: fields.ForeignKeyRelation[Ticket] = fields.ForeignKeyField("portal.Ticket")
@@ -327,11 +357,12 @@ class Opening(Model):
 
     class Meta(Model.Meta):
         table = "opening"
+        table_description = "A link that ITK-SNAP opens the ticket's results from.  Only the SHA-256 of its capability is kept."
         indexes = (("ticket_id",),)
 
 
 class Upload(Model):
-    """An upload under way: the room that is kept for it, so that parallel uploads add up."""
+    """An upload in progress, with the bytes that are reserved for it, so that parallel uploads add up."""
 
     id = fields.BigIntField(primary_key=True)
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("portal.User")
@@ -341,6 +372,9 @@ class Upload(Model):
 
     class Meta(Model.Meta):
         table = "upload"
+        table_description = (
+            "An upload under way: the room that is kept for it, so that parallel uploads add up."
+        )
         indexes = (("user_id",),)
 
 
@@ -369,7 +403,9 @@ class ResumableUpload(Model):
 
 
 class TicketLog(Model):
-    """``message_id`` is that of the event it came with, so that an event told twice is logged once."""
+    """A line of a ticket's log.  ``message_id`` is the id of the event that added it, so that a redelivered event adds
+    no second line.
+    """
 
     id = fields.BigIntField(primary_key=True)
     ticket: fields.ForeignKeyRelation[Ticket] = fields.ForeignKeyField("portal.Ticket")
@@ -380,11 +416,12 @@ class TicketLog(Model):
 
     class Meta(Model.Meta):
         table = "ticket_log"
+        table_description = "``message_id`` is that of the event it came with, so that an event told twice is logged once."
         indexes = (("ticket_id",),)
 
 
 class Attachment(Model):
-    """A file that a provider attached to a log line.  Who knows ``public_id`` may read it."""
+    """A file that is attached to a log line.  Anyone who has ``public_id`` may read it."""
 
     id = fields.BigIntField(primary_key=True)
     ticket: fields.ForeignKeyRelation[Ticket] = fields.ForeignKeyField("portal.Ticket")
@@ -401,6 +438,9 @@ class Attachment(Model):
 
     class Meta(Model.Meta):
         table = "attachment"
+        table_description = (
+            "A file that a provider attached to a log line.  Who knows ``public_id`` may read it."
+        )
         indexes = (("ticket_id",),)
 
 
@@ -418,7 +458,7 @@ class TicketProgress(Model):
 
 
 class NotificationChannel(Model):
-    """A way to tell a user that a ticket has ended.  ``secret`` signs a webhook, or is ntfy's access token."""
+    """A channel that notifies a user of the ends of tickets.  ``secret`` signs a webhook, or is ntfy's access token."""
 
     id = fields.IntField(primary_key=True)
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("portal.User")
@@ -430,13 +470,14 @@ class NotificationChannel(Model):
 
     class Meta(Model.Meta):
         table = "notification_channel"
+        table_description = "A way to tell a user that a ticket has ended.  ``secret`` signs a webhook, or is ntfy's access token."
         unique_together = (("user", "kind"),)
 
 
 class Notification(Model):
-    """A message for a channel that waits, is being sent until ``taken_until``, or was set aside with its ``reason``.
+    """A notification that waits, is being sent until ``taken_until``, or was set aside with its ``reason``.
 
-    ``key`` is the same in every try.  A trial has no ``ticket_id``.
+    ``key`` is the same in every attempt.  A trial has no ``ticket_id``.
     """
 
     id = fields.BigIntField(primary_key=True)
@@ -458,14 +499,15 @@ class Notification(Model):
 
     class Meta(Model.Meta):
         table = "notification"
+        table_description = "A message for a channel that waits, is being sent until ``taken_until``, or was set aside with its ``reason``."
         indexes = (("channel_id",),)
 
 
 class OutboxMessage(Model):
-    """A message that belongs to a committed change and is not yet with the broker.
+    """A message of a committed change that the broker has not yet confirmed.
 
-    After a failed try it waits until ``not_before``.  What can never be sent is set aside with its ``reason``, for an
-    operator to see among the dead letters.
+    After a failed attempt, it waits until ``not_before``.  A message that can never be sent is set aside with its
+    ``reason``, which operators see among the dead letters.
     """
 
     id = fields.BigIntField(primary_key=True)
@@ -482,3 +524,6 @@ class OutboxMessage(Model):
 
     class Meta(Model.Meta):
         table = "outbox"
+        table_description = (
+            "A message that belongs to a committed change and is not yet with the broker."
+        )
