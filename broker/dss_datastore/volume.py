@@ -33,15 +33,21 @@ def away() -> OSError:
     return OSError(errno.ENODEV, "The datastore is not there")
 
 
-def make_folder(folder: Path) -> None:
-    """Create ``folder`` and its parents, except TICKETS: raises FileNotFoundError in a mount point without its volume."""
+def make_folder(folder: Path) -> list[Path]:
+    """Make ``folder`` and its parents, except TICKETS; returns the folders that got a new entry, to be flushed.
+
+    Raises FileNotFoundError in a mount point without its volume.
+    """
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir()
+    except FileExistsError:
+        return []
     except FileNotFoundError:
         if folder.parent.name == TICKETS:
             raise
-        make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
+        changed = make_folder(folder.parent)
+        return changed + make_folder(folder)
+    return [folder.parent]
 
 
 def wait_until_there(root: Path, stopping: threading.Event) -> bool:

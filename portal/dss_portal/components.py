@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from dss_broker.broker import Broker
+from dss_portal.accounts.kept_sessions import KeptSessions
 from dss_portal.accounts.limits import Limits
 from dss_portal.accounts.openid import OpenIdIssuer
 from dss_portal.background import Background
@@ -31,6 +32,7 @@ class Components:
     limits: Limits
     openid: OpenIdIssuer | None
     feed: Feed
+    sessions: KeptSessions
     claiming: Together[claiming.Ask, claiming.Granted]
     streams: Streams
     notifier: Sender
@@ -49,6 +51,7 @@ class Components:
             limits=Limits(settings),
             openid=_issuer(settings),
             feed=feed,
+            sessions=KeptSessions(feed),
             streams=Streams(feed, queue.users_waiting),
             notifier=Sender(settings),
             estimates=Estimates(),

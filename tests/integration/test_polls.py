@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -292,6 +293,32 @@ async def test_a_session_that_ended_is_over_here_at_once_and_elsewhere_within_a_
     await eventually(
         lambda: site.second.get("/api/tickets", **cookie), lambda a: a.status_code == 401, CURRENT_S
     )
+
+
+async def test_a_session_that_ended_cannot_write_any_more(portal: Portal, site: Site) -> None:
+    cookie = await signed_in(portal, "ann@example.com")
+    create = partial(
+        site.first.client.post, "/api/tickets", data={"name": "lung-segmentation"}, headers=cookie
+    )
+    assert (await create()).status_code == 200
+
+    await site.first.get("/logout", **cookie)
+
+    assert (await create()).status_code == 401
+
+
+async def test_a_session_that_another_portal_ended_cannot_write_after_a_second(
+    portal: Portal, site: Site
+) -> None:
+    cookie = await signed_in(portal, "ann@example.com")
+    create = partial(
+        site.first.client.post, "/api/tickets", data={"name": "lung-segmentation"}, headers=cookie
+    )
+    assert (await create()).status_code == 200
+
+    await Session.all().update(revoked_at=datetime.now(UTC))
+
+    await eventually(create, lambda answer: answer.status_code == 401, CURRENT_S)
 
 
 @pytest.mark.parametrize(

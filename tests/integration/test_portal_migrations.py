@@ -95,6 +95,7 @@ async def test_an_upgrade_keeps_the_tickets_and_knows_since_when_they_wait(
             "0016_notifications",
             "0017_runs",
             "0018_resumable_uploads",
+            "0019_few_statements",
         ]
 
         async with database.connected(f"{base}/{name}"):

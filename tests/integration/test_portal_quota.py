@@ -209,6 +209,19 @@ async def test_room_kept_by_a_portal_that_died_comes_back(client: Client) -> Non
     assert (await send_file(client, path, "a.nii", b"x" * 1000))[0] == 200
 
 
+async def test_of_many_tickets_made_at_the_same_time_no_more_than_allowed_are_made(
+    client: Client,
+) -> None:
+    await allow(max_tickets=3)
+
+    answers = await asyncio.gather(
+        *(post(client, "/api/tickets", name="lung-segmentation") for _ in range(12))
+    )
+
+    assert sorted(status for status, _ in answers) == [200] * 3 + [400] * 9
+    assert await Ticket.all().count() == 3
+
+
 async def test_the_quota_s_sentence_names_the_tickets_that_count(
     portal: Portal, client: Client
 ) -> None:

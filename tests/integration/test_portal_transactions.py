@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest
 from quart.typing import TestClientProtocol as Client
 
 from dss_datastore import layout
+from dss_portal.database.hidden_values import HiddenValues
 from dss_portal.models import OutboxMessage, Status, Ticket
 from support.portals import Portal, eventually, new_ticket, post, send_file, submitted_ticket, text
 
@@ -35,11 +37,12 @@ async def other(database_url: str) -> AsyncIterator["asyncpg.Connection"]:
     await connection.close()
 
 
+@pytest.mark.parametrize("name", ["a.itksnap", "a.nii"])
 async def test_a_ticket_that_is_being_deleted_is_not_submitted(
-    ann: Client, other: "asyncpg.Connection"
+    ann: Client, other: "asyncpg.Connection", name: str
 ) -> None:
     ticket_id = await new_ticket(ann)
-    await send_file(ann, f"/api/tickets/{ticket_id}/files/input", "a.itksnap", b"<registry/>")
+    await send_file(ann, f"/api/tickets/{ticket_id}/files/input", name, b"<registry/>")
     async with other.transaction():
         await other.execute("UPDATE ticket SET status = 'deleted' WHERE id = $1", ticket_id)
         submitting = asyncio.create_task(
@@ -52,6 +55,33 @@ async def test_a_ticket_that_is_being_deleted_is_not_submitted(
     assert status != 200
     assert (await Ticket.get(id=ticket_id)).status is Status.DELETED
     assert not await OutboxMessage.filter(type_name="TicketReady").exists()
+
+
+async def test_a_submission_asks_the_database_seldom(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each statement costs the portal a quarter of a millisecond and more."""
+    await portal.announce_service()
+    ann = await portal.user()
+    await submitted_ticket(ann)
+    asked: list[str] = []
+    translate = HiddenValues._translate_exceptions
+
+    async def noted(client: Any, act: Any, *args: Any) -> Any:
+        asked.append(" ".join(str(args[0]).split())[:60] if args else "BEGIN")
+        return await translate(client, act, *args)
+
+    monkeypatch.setattr(HiddenValues, "_translate_exceptions", noted)
+
+    ticket_id = await new_ticket(ann)
+    await send_file(ann, f"/api/tickets/{ticket_id}/files/input", "a.nii", b"x")
+    await post(ann, f"/api/tickets/{ticket_id}/status", status="ready")
+
+    of_requests = [statement for statement in asked if "outbox WHERE" not in statement]
+    assert len(of_requests) <= 12, of_requests
+    assert await OutboxMessage.filter(ticket_id=ticket_id).exists() or await Ticket.exists(
+        id=ticket_id, announced_at__isnull=False
+    )
 
 
 async def test_a_deletion_that_is_not_committed_leaves_the_files(

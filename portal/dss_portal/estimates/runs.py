@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tortoise.connection import get_connection
@@ -10,9 +10,8 @@ from tortoise.connection import get_connection
 from dss_portal.database import clock
 from dss_portal.datastore import Datastore
 from dss_portal.estimates.pace import Run, Size
-from dss_portal.models import Status, Ticket, User
+from dss_portal.models import Status, Ticket
 from dss_portal.scrubbing.image_headers import voxels_in
-from dss_portal.tickets import store
 
 NEWEST = 300
 """Runs of a service that estimates are made of, all devices together."""
@@ -78,16 +77,17 @@ def kind_of(device: str) -> str:
     return _NUMBER.sub("cuda", device)
 
 
-async def measure(datastore: Datastore, ticket_id: int, user: User) -> None:
-    """Note the voxels of the largest image of a ticket that its user is about to submit."""
-    own = Ticket.filter(user_id=user.id, status=Status.INIT)
-    ticket = await own.get_or_none(id=ticket_id) if ticket_id < 2**31 else None
-    if ticket is None:
-        return
-    names = [file.name for file in await store.files(ticket_id, "input")]
-    paths = [await datastore.file(ticket_id, "input", name) for name in names]
-    ticket.voxels = await asyncio.to_thread(_largest, paths)
-    await ticket.save(update_fields=["voxels"])
+async def largest(datastore: Datastore, ticket_id: int, names: Sequence[str]) -> int | None:
+    """The voxels of the largest image among the input files ``names`` of a ticket; None if no header tells."""
+    if not names:
+        return None
+    first = await datastore.file(ticket_id, "input", names[0])
+    return await asyncio.to_thread(_largest, [first.with_name(name) for name in names])
+
+
+async def note(ticket_id: int, voxels: int | None) -> None:
+    """Note the voxels of a ticket that is about to be submitted."""
+    await Ticket.filter(id=ticket_id, status=Status.INIT).update(voxels=voxels)
 
 
 def _largest(paths: Iterable[Path]) -> int | None:

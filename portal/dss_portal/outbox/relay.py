@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.connection import get_connection
@@ -25,7 +26,7 @@ from dss_observability import tracing
 from dss_portal import database
 from dss_portal.database import waiting
 from dss_portal.formats import duration
-from dss_portal.models import OutboxMessage, Ticket
+from dss_portal.models import Ticket
 from dss_portal.outbox import store, unsent
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,8 @@ RELAY_LOCK = 0x64737301
 _TURN = f"SELECT {database.NOT_FOR_EVER}, pg_advisory_xact_lock($1)"
 
 _DUE = """
-SELECT id FROM outbox WHERE set_aside_at IS NULL AND (not_before IS NULL OR not_before <= now())
+SELECT id, message_id, type_name, body, traceparent, created_at, ticket_id, tries FROM outbox
+WHERE set_aside_at IS NULL AND (not_before IS NULL OR not_before <= now())
 ORDER BY id LIMIT $1
 """
 
@@ -68,6 +70,20 @@ _UNTRIED_S = """
 SELECT extract(epoch FROM now() - min(created_at))::float AS age_s FROM outbox
 WHERE set_aside_at IS NULL AND tries = 0
 """
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stored:
+    """A message of the outbox."""
+
+    id: int
+    message_id: str
+    type_name: str
+    body: bytes
+    traceparent: str | None
+    created_at: datetime
+    ticket_id: int | None
+    tries: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +169,7 @@ class Relay:
     async def _note(
         self,
         connection: BaseDBAsyncClient,
-        due: Sequence[OutboxMessage],
+        due: Sequence[_Stored],
         ends: Sequence[_Failed | None],
     ) -> None:
         """Delete the published messages.  Postpone the failed ones, unless the connection to the broker was lost
@@ -170,9 +186,7 @@ class Relay:
             values = [ids, reasons, FIRST_DELAY_S, LONGEST_DELAY_S]
             await connection.execute_query(_PUT_OFF, values)
 
-    async def _set_aside(
-        self, due: Sequence[OutboxMessage], ends: Sequence[_Failed | None]
-    ) -> None:
+    async def _set_aside(self, due: Sequence[_Stored], ends: Sequence[_Failed | None]) -> None:
         """Set aside the messages that failed for good, each in its own transaction.  If that fails for one, it is due
         again later.
         """
@@ -193,10 +207,10 @@ class Relay:
         if unheard:
             await Ticket.filter(id__in=unheard).update(announcements=0)
 
-    async def _send(self, stored: OutboxMessage) -> _Failed | None:
+    async def _send(self, stored: _Stored) -> _Failed | None:
         """Publish one message.  Returns None if it need not be sent again, otherwise the failure."""
         try:
-            message = decode(stored.type_name, bytes(stored.body))
+            message = decode(stored.type_name, stored.body)
         except MalformedMessage as error:  # perhaps of a newer portal
             return _Failed(reason=f"Malformed: {error}", for_ever=False)
         try:
@@ -217,7 +231,7 @@ class Relay:
             return _Failed(reason=f"{type(error).__name__}: {error}", for_ever=True)
         return None
 
-    def _published(self, stored: OutboxMessage, message: Message) -> "Future[None]":
+    def _published(self, stored: _Stored, message: Message) -> "Future[None]":
         """The pending confirmation of an earlier attempt, or else that of a new one."""
         known = self._under_way.get(stored.id)
         if known is None or known.done():
@@ -227,11 +241,8 @@ class Relay:
         return known
 
 
-async def _due(connection: BaseDBAsyncClient) -> list[OutboxMessage]:
-    rows = await connection.execute_query_dict(_DUE, [BATCH])
-    if not rows:
-        return []
-    return await OutboxMessage.filter(id__in=[row["id"] for row in rows]).order_by("id")
+async def _due(connection: BaseDBAsyncClient) -> list[_Stored]:
+    return [_Stored(**row) for row in await connection.execute_query_dict(_DUE, [BATCH])]
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:
@@ -240,7 +251,7 @@ async def _wait(event: asyncio.Event, timeout_s: float) -> None:
 
 
 @contextmanager
-def _sending_span(stored: OutboxMessage) -> Iterator[None]:
+def _sending_span(stored: _Stored) -> Iterator[None]:
     """A span from the commit that stored the message to the end of the block, which sends it."""
     waiting = tracing.begin(
         "outbox",

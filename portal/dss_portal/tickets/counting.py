@@ -28,10 +28,15 @@ async def count(ticket: Ticket, event: Event, before: Status) -> None:
     if isinstance(event, StageOverdue) and before is Status.INIT:
         metrics.TICKET_EVENTS.labels(service, UPLOAD_GIVEN_UP).inc()
         return
-    metrics.TICKET_EVENTS.labels(service, type(event).__name__).inc()
+    count_event(service, event)
     if ticket.status in FINISHED:
         metrics.TICKETS_FINISHED.labels(service, ticket.status.value).inc()
         await _take_time(ticket, service)
+
+
+def count_event(service: str, event: Event) -> None:
+    """For an event that neither ends a ticket nor gives it up."""
+    metrics.TICKET_EVENTS.labels(service, type(event).__name__).inc()
 
 
 async def _take_time(ticket: Ticket, service: str) -> None:

@@ -60,15 +60,13 @@ async def leave_out_meshes(datastore: Datastore, ticket_id: int, user: User) -> 
     ITK-SNAP does not upload meshes, and cannot open a workspace whose files are incomplete, so it could not open the
     results either.
     """
-    if not await _has_workspace(ticket_id):
-        return  # a lock is written to disk, too
     async with in_transaction():
         ticket = await store.locked(ticket_id)
         if ticket is None or ticket.user_id != user.id or ticket.status is not Status.INIT:
             return
         names = [file.name for file in await store.files(ticket_id, "input")]
         for name in names:
-            if not name.casefold().endswith(".itksnap"):
+            if not is_workspace(name):
                 continue
             with suppress(FileNotFoundError):  # a ticket without it fails later, with a sentence
                 path = await datastore.file(ticket_id, "input", name)
@@ -78,8 +76,5 @@ async def leave_out_meshes(datastore: Datastore, ticket_id: int, user: User) -> 
                     await store.add_log(ticket_id, "info", LEFT_OUT.format(dropped))
 
 
-async def _has_workspace(ticket_id: int) -> bool:
-    if ticket_id >= 2**31:
-        return False
-    names = [file.name for file in await store.files(ticket_id, "input")]
-    return any(name.casefold().endswith(".itksnap") for name in names)
+def is_workspace(name: str) -> bool:
+    return name.casefold().endswith(".itksnap")

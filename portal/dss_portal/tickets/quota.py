@@ -5,13 +5,16 @@ the user's row.  Code that also locks a ticket must lock the ticket first.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from tortoise.connection import get_connection
 from tortoise.expressions import Q
 
 from dss_portal.models import Status, Ticket, Tier, User
 from dss_portal.refusals import Refused
 from dss_portal.tickets import store
+
+_THAT_COUNT = "SELECT id, status FROM tickets_that_count($1, $2, $3)"
 
 NAMED = 20
 """Number of tickets that a refusal names; ITK-SNAP shows 1023 characters."""
@@ -25,12 +28,21 @@ async def lock(user_id: int) -> User:
 def is_quiet(ticket: Ticket, quiet_s: float) -> bool:
     """True for a ticket in ``init`` of which nothing was uploaded for ``quiet_s`` seconds."""
     last = ticket.uploaded_at or ticket.created_at
-    return ticket.status is Status.INIT and last < store.now() - timedelta(seconds=quiet_s)
+    return ticket.status is Status.INIT and is_past(last, quiet_s)
+
+
+def is_past(at: datetime, quiet_s: float) -> bool:
+    return at < quiet_since(quiet_s)
+
+
+def quiet_since(quiet_s: float) -> datetime:
+    """A ticket in ``init`` that was touched last before this time does not count."""
+    return store.now() - timedelta(seconds=quiet_s)
 
 
 def quiet_ones(quiet_s: float) -> Q:
     """The condition ``is_quiet`` for a query."""
-    before = store.now() - timedelta(seconds=quiet_s)
+    before = quiet_since(quiet_s)
     silent = Q(uploaded_at__lt=before) | Q(uploaded_at__isnull=True, created_at__lt=before)
     return Q(Q(status=Status.INIT), silent)
 
@@ -48,12 +60,9 @@ async def check_tickets(user_id: int, quiet_s: float, *, but: int | None = None)
 
 
 async def _that_count(user_id: int, quiet_s: float, but: int | None) -> list[tuple[int, Status]]:
-    since = store.now() - timedelta(seconds=quiet_s)
-    alive = Q(uploaded_at__gte=since) | Q(uploaded_at__isnull=True, created_at__gte=since)
-    counts = Q(status__in=[Status.READY, Status.CLAIMED]) | Q(Q(status=Status.INIT), alive)
-    found = Ticket.filter(counts, user_id=user_id).exclude(id=but or 0)
-    rows = await found.order_by("id").values_list("id", "status")
-    return [(int(str(number)), Status(str(status))) for number, status in rows]
+    values = [user_id, quiet_since(quiet_s), but or 0]
+    rows = await get_connection("default").execute_query_dict(_THAT_COUNT, values)
+    return [(row["id"], Status(row["status"])) for row in rows]
 
 
 def _too_many(limit: int, counted: Sequence[tuple[int, Status]]) -> str:

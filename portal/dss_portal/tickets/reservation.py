@@ -7,9 +7,9 @@ that they do not both fail.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,7 +19,7 @@ from tortoise.transactions import in_transaction
 from dss_datastore.layout import Area
 from dss_portal.datastore import Mark, Piece
 from dss_portal.incoming import Incoming
-from dss_portal.models import Ticket, Upload
+from dss_portal.models import Status, Ticket, Upload
 from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
 from dss_portal.tickets import quota, store
@@ -36,32 +36,11 @@ LOOK_S = 0.2
 # $1: the user.  $2, $3, $4: ticket, area and name of the file, which may replace another.
 # $5: this upload.  $6: only uploads with a heartbeat since then count as active.
 # $7: this resumable upload; its size is reserved from its beginning to its end.
-_HELD = """
-WITH own AS (SELECT id FROM ticket WHERE user_id = $1),
-    file AS (
-        SELECT count(*) AS files, coalesce(sum(size_bytes), 0) AS bytes
-        FROM ticket_file WHERE ticket_id IN (SELECT id FROM own)),
-    attached AS (
-        SELECT coalesce(sum(size_bytes), 0) AS bytes
-        FROM attachment WHERE ticket_id IN (SELECT id FROM own)),
-    replaced AS (
-        SELECT count(*) AS files, coalesce(sum(size_bytes), 0) AS bytes
-        FROM ticket_file WHERE ticket_id = $2 AND area = $3 AND name = $4),
-    coming AS (
-        SELECT count(*) AS files, coalesce(sum(reserved_bytes), 0) AS bytes,
-            count(*) FILTER (WHERE id > $5) AS younger
-        FROM upload WHERE user_id = $1 AND id <> $5 AND heard_at > $6),
-    resumed AS (
-        SELECT count(*) AS files, coalesce(sum(length_bytes), 0) AS bytes
-        FROM resumable_upload
-        WHERE ticket_id IN (SELECT id FROM own) AND NOT finished AND id <> $7)
-SELECT tier.max_stored_bytes, tier.max_files, coming.younger,
-    (file.bytes + attached.bytes - replaced.bytes)::bigint AS stored_bytes,
-    (coming.bytes + resumed.bytes)::bigint AS coming_bytes,
-    file.files - replaced.files + coming.files + resumed.files AS files
-FROM file, attached, replaced, coming, resumed,
-    user_account JOIN tier ON tier.name = user_account.tier_id WHERE user_account.id = $1
-"""
+_HELD = "SELECT * FROM room_of_user($1, $2, $3, $4, $5, $6, $7)"
+
+_RESERVE = "SELECT upload_id, room_bytes FROM reserve_upload($1, $2, $3, $4, $5, $6, $7, $8)"
+
+_KEEP = "SELECT keep_file($1, $2, $3, $4, $5, $6, $7, $8) AS is_kept"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +107,8 @@ class Reservation:
             await self._give_back()
 
     async def _take(self) -> None:
+        if await self._taken_at_once():
+            return
         async with in_transaction():
             ticket = await store.locked(self.ticket.id)
             await let_count(ticket, self._settings.quiet_upload_s)
@@ -142,6 +123,21 @@ class Reservation:
             )
             self._id = int(made.id)
             await self._touch()
+
+    async def _taken_at_once(self) -> bool:
+        """Reserve in one statement.  False if that is refused, or if the ticket has to be counted again first."""
+        now = store.now()
+        rows = await get_connection("default").execute_query_dict(
+            _RESERVE,
+            [
+                *(self.ticket.id, self.area, self.sent.name, *self._sizes(), now),
+                *(alive_since(self._settings), quota.quiet_since(self._settings.quiet_upload_s)),
+            ],
+        )
+        for row in rows:
+            self._id, self._reserved_bytes = row["upload_id"], row["room_bytes"]
+            self._told_s = time.monotonic()
+        return bool(rows)
 
     async def _give_back(self) -> None:
         await Upload.filter(id=self._id).delete()
@@ -161,6 +157,20 @@ class Reservation:
         await Upload.filter(id=self._id).delete()
         await self._touch()
         self._converted = True
+
+    async def register(self, size_bytes: int, takes: Container[Status]) -> bool:
+        """Like ``convert``, and register the file, in one statement, if the ticket is in one of the states ``takes``.
+
+        False, with nothing changed, if the file is refused.
+        """
+        of_file = (self.area, self.sent.name, size_bytes)
+        values = [
+            *(self.ticket.id, [status.value for status in Status if status in takes], *of_file),
+            *(self._id, store.now(), alive_since(self._settings)),
+        ]
+        rows = await get_connection("default").execute_query_dict(_KEEP, values)
+        self._converted = bool(rows[0]["is_kept"])
+        return self._converted
 
     def _sizes(self) -> tuple[int, int]:
         """Smallest and largest possible size of the file in bytes, from the announced size of the form."""
@@ -205,6 +215,11 @@ class Reservation:
         await Ticket.filter(id=self.ticket.id).update(uploaded_at=store.now())
 
 
+def alive_since(settings: Settings) -> datetime:
+    """Uploads without a heartbeat since then have ended with their portal."""
+    return store.now() - timedelta(seconds=settings.upload_silence_s + LATE_S)
+
+
 async def let_count(ticket: Ticket | None, quiet_s: float) -> None:
     """A locked ticket that was quiet counts again.  Raises Refused if its user has too many that count."""
     if ticket is not None and quota.is_quiet(ticket, quiet_s):
@@ -219,8 +234,7 @@ async def held_without(
     Call it in a transaction; it locks the user until that ends.
     """
     await quota.lock(ticket.user_id)
-    since = store.now() - timedelta(seconds=settings.upload_silence_s + LATE_S)
-    values = [ticket.user_id, ticket.id, area, name, upload, since, resumed]
+    values = [ticket.user_id, ticket.id, area, name, upload, alive_since(settings), resumed]
     rows: list[dict[str, Any]] = await get_connection("default").execute_query_dict(_HELD, values)
     return Held(**rows[0])
 

@@ -7,7 +7,7 @@ from quart import Blueprint, Response
 from dss_datastore.layout import Area
 from dss_portal.accounts.sessions import current_user, for_programs, signed_in
 from dss_portal.changes.reading import Subject
-from dss_portal.estimates import runs, words
+from dss_portal.estimates import words
 from dss_portal.estimates.forecast import Forecast
 from dss_portal.formats import PAGE_ROWS, Cell, Rows, csv_text
 from dss_portal.models import Status, Ticket
@@ -15,13 +15,12 @@ from dss_portal.refusals import Refused
 from dss_portal.tickets import (
     checksums,
     downloads,
-    files,
     progress,
     queue,
     store,
     submission,
+    submitting,
     summaries,
-    titles,
     views,
 )
 from dss_portal.tickets.reservation import Reservation
@@ -142,11 +141,10 @@ async def set_status(ticket_id: int) -> Response:
     asked = await parameters.required("status")
     if asked != "ready":
         raise Refused(f"Changing ticket status to {asked} is not supported")
-    if components().settings.scrub_inputs:
-        await files.leave_out_meshes(components().datastore, ticket_id, current_user())
-    await titles.take(components().datastore, ticket_id, current_user())
-    await runs.measure(components().datastore, ticket_id, current_user())
-    await submission.submit(ticket_id, current_user(), _quiet_s())
+    scrubs = components().settings.scrub_inputs
+    await submitting.submit(
+        components().datastore, ticket_id, current_user(), scrubs=scrubs, quiet_s=_quiet_s()
+    )
     return plain("ready")
 
 

@@ -39,12 +39,9 @@ log = logging.getLogger(__name__)
 
 PAGE_LINES = 100
 
-_REGISTER_FILE = """
-INSERT INTO ticket_file (ticket_id, area, index, name, size_bytes)
-SELECT $1::int, $2::varchar, coalesce(max(index) + 1, 0), $3::varchar, $4::bigint
-FROM ticket_file WHERE ticket_id = $1 AND area = $2
-ON CONFLICT (ticket_id, area, name) DO UPDATE SET size_bytes = excluded.size_bytes
-"""
+_REGISTER_FILE = "SELECT register_file($1, $2, $3, $4)"
+
+_CREATE_AT_ONCE = "SELECT new_ticket($1, $2, $3, $4) AS id"
 
 _SAVE_STATE = """
 WITH changed AS (
@@ -179,6 +176,17 @@ async def create(user: User, service: Service) -> int:
     values = [user.id, service.id, Status.INIT.value, now()]
     rows = await get_connection("default").execute_query_dict(_CREATE, values)
     return int(rows[0]["id"])
+
+
+async def create_at_once(user: User, service: Service, alive_since: datetime) -> int | None:
+    """Likewise, in a transaction of its own that also checks the number of tickets; None if those are too many.
+
+    Tickets in ``init`` count if they were touched at ``alive_since`` or later.
+    """
+    values = [user.id, service.id, now(), alive_since]
+    rows = await get_connection("default").execute_query_dict(_CREATE_AT_ONCE, values)
+    number: int | None = rows[0]["id"]
+    return number
 
 
 async def add_log(

@@ -24,6 +24,9 @@ from dss_portal.tickets.lifecycle import (
 )
 from dss_portal.tickets.reservation import Reservation
 
+QUEUED = "Ticket received and queued for processing"
+"""The line of the log, as clients know it."""
+
 
 def not_found(ticket_id: int, user: User) -> Refused:
     """The same refusal for a ticket that does not exist, belongs to another user, or is in the wrong state."""
@@ -56,6 +59,8 @@ async def create(user: User, githash: str | None, name: str | None, quiet_s: flo
     ``quiet_s`` is as for ``quota.is_quiet``, here and below.
     """
     service = await services.for_new_ticket(githash, name)
+    if number := await store.create_at_once(user, service, quota.quiet_since(quiet_s)):
+        return number
     async with in_transaction():
         await quota.check_tickets(user.id, quiet_s)
         return await store.create(user, service)
@@ -81,14 +86,15 @@ async def receive_file(
             if scrubs and area == "input":
                 size_bytes = await datastore.scrub(temporary, ticket_id)
             async with in_transaction():
-                require_open(await store.locked(ticket_id), ticket_id, user)
-                await files.check_twin(ticket_id, area, sent.name)
-                await reservation.convert(size_bytes)
-                await store_file(
-                    datastore, ticket_id, area, temporary, name=sent.name, size_bytes=size_bytes
-                )
-        finally:
+                if area == "results" or not await reservation.register(size_bytes, _takes(user)):
+                    require_open(await store.locked(ticket_id), ticket_id, user)
+                    await files.check_twin(ticket_id, area, sent.name)
+                    await reservation.convert(size_bytes)
+                    await store.register_file(ticket_id, area, sent.name, size_bytes)
+                await datastore.keep(temporary, sent.name)
+        except BaseException:
             datastore.discard(temporary)
+            raise
 
 
 async def store_file(
@@ -101,9 +107,13 @@ async def store_file(
 
 def require_open(ticket: Ticket | None, ticket_id: int, user: User) -> None:
     """Raises Refused unless the ticket accepts files of the user."""
-    takes = {Status.INIT, Status.READY} if user.sysadmin else {Status.INIT}
-    if ticket is None or ticket.status not in takes:
+    if ticket is None or ticket.status not in _takes(user):
         raise not_found(ticket_id, user)
+
+
+def _takes(user: User) -> frozenset[Status]:
+    """The states in which a ticket takes files of the user."""
+    return frozenset({Status.INIT, Status.READY} if user.sysadmin else {Status.INIT})
 
 
 async def submit(ticket_id: int, user: User, quiet_s: float) -> None:
@@ -117,7 +127,7 @@ async def submit(ticket_id: int, user: User, quiet_s: float) -> None:
             await store.advance(ticket, Requeued() if user.sysadmin else Submitted())
         except IllegalAction as error:
             raise not_found(ticket_id, user) from error
-        await store.add_log(ticket_id, "info", "Ticket received and queued for processing")
+        await store.add_log(ticket_id, "info", QUEUED)
         await store.begin_waiting(ticket)
         await announce(ticket)
 

@@ -80,7 +80,8 @@ class BoundedConnection(ASGIHTTPConnection):
         async def send_and_linger(event: ASGISendEvent) -> None:
             if event["type"] == "http.response.start":
                 body.discard()
-            if event["type"] == "http.response.body" and not event.get("more_body", False):
+            ends = event["type"] == "http.response.body" and not event.get("more_body", False)
+            if ends and not body.complete.is_set():
                 with suppress(TimeoutError):
                     await asyncio.wait_for(body.complete.wait(), LINGER_S)
             await send(event)

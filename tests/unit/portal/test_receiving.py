@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dss_datastore import layout
 from dss_portal import receiving
 from dss_portal.datastore import Datastore, Mark, Piece
 from dss_portal.refusals import Refused
@@ -85,6 +86,42 @@ async def test_a_large_file_is_on_its_way_to_the_disk_before_it_is_complete_and_
     assert "fsync" in calls[:named]
     assert "fdatasync" not in calls[calls.index("fsync") :]
     assert calls[named + 1 :] == ["fsync"]  # the folder
+
+
+async def test_a_small_file_and_the_folders_made_for_it_are_on_disk_before_it_is_named(
+    datastore: Datastore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[Path] = []
+
+    def noted(descriptor: int) -> None:
+        flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+    monkeypatch.setattr(os, "fsync", noted)
+
+    path, size_bytes = await datastore.receive(1, "input", sent(b"a", b"bc"))
+
+    folder = tmp_path / layout.area_dir(1, "input")
+    assert (path.read_bytes(), size_bytes) == (b"abc", 3)
+    assert flushed == [path, folder.parent.parent, folder.parent]
+
+    await datastore.keep(path, "a.nii")
+
+    assert flushed[3:] == [path, folder]
+
+
+async def test_a_large_file_s_folders_are_on_disk(
+    datastore: Datastore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[Path] = []
+    monkeypatch.setattr(
+        os,
+        "fsync",
+        lambda descriptor: flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink()),
+    )
+
+    await datastore.receive(1, "input", sent(*[b"x" * MB] * 3))
+
+    assert {tmp_path / "tickets", tmp_path / layout.area_dir(1, "input").parent} < set(flushed)
 
 
 async def test_an_error_of_the_disk_is_told_even_if_the_last_fsync_finds_none(

@@ -1,0 +1,42 @@
+"""Sessions with their users, in memory until the feed of changes reports a change of the user or the session."""
+
+from collections.abc import Sequence
+
+from dss_portal.accounts import store
+from dss_portal.changes.feed import Feed
+from dss_portal.changes.reading import Change, Subject
+from dss_portal.models import Session
+from dss_portal.polls.kept import Kept
+
+MOST = 10_000
+KEPT_FOR = ("/api/tickets", "/api/pro/")
+"""Beginnings of the addresses for which a session is looked up here; pages and admins always ask the database."""
+
+
+class KeptSessions:
+    """The sessions of one portal.  A session that another portal ended is known for a second at most."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._kept: Kept[str, Session] = Kept(MOST)
+        feed.follow(self._take)
+
+    async def find(self, session_id: str) -> Session | None:
+        """As ``store.find_session``, which is asked every time while the feed is down."""
+        if not self._feed.is_current():
+            return await store.find_session(session_id)
+        key = store.digest(session_id)
+        known = self._kept.get(key)
+        return known or await self._kept.load(key, lambda: store.find_session(session_id))
+
+    def forget(self, user_id: int) -> None:
+        """For a change of the user, or of one of the sessions, that this portal has made itself."""
+        self._kept.forget_if(lambda _, session: session.user_id == user_id)
+
+    def _take(self, changes: Sequence[Change] | None) -> None:
+        if changes is None:
+            self._kept.forget_all()
+            return
+        for change in changes:
+            if change.subject is Subject.USER:
+                self.forget(change.number)

@@ -1,0 +1,138 @@
+"""Submits a ticket in two statements: one reads all that is to be known, the other writes all that is to be kept.
+
+A ticket that changes in between, or that is not plainly a draft of the user, takes the way of
+``submission.submit``, which locks it and has the sentence of every refusal.
+"""
+
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tortoise.connection import get_connection
+
+from dss_broker.codec import encode
+from dss_broker.messages import TicketReady
+from dss_observability.tracing import current_traceparent
+from dss_portal.datastore import Datastore
+from dss_portal.estimates import runs
+from dss_portal.models import Status, User
+from dss_portal.outbox import store as outbox
+from dss_portal.tickets import counting, files, lifecycle, quota, store, submission, titles
+from dss_portal.tickets.lifecycle import Requeued, Submitted, TicketState
+
+log = logging.getLogger(__name__)
+
+_DRAFT = """
+SELECT ticket.id, ticket.user_id, ticket.status, ticket.attempt, ticket.claim_id,
+    coalesce(ticket.uploaded_at, ticket.created_at) AS touched_at, ticket.missed <> '' AS misses,
+    service.name AS service, service.githash,
+    ARRAY(SELECT name FROM ticket_file WHERE ticket_id = ticket.id AND area = 'input' ORDER BY index) AS names
+FROM ticket JOIN service ON service.id = ticket.service_id WHERE ticket.id = $1
+"""
+
+# Only if the ticket is in the state that the decision was made for: $3, $4, $5.
+_QUEUE = """
+WITH changed AS (
+    UPDATE ticket SET status = $6, attempt = $7, claim_id = $8, queued_at = $9, traceparent = $10, voxels = $11,
+        announced_at = $9, announcements = 1, expected_at = NULL
+    WHERE id = $1 AND user_id = $2 AND status = $3 AND attempt = $4 AND claim_id IS NOT DISTINCT FROM $5
+    RETURNING id
+), noted AS (
+    INSERT INTO ticket_history (ticket_id, status, at) SELECT id, $6, $9 FROM changed
+), line AS (
+    INSERT INTO ticket_log (ticket_id, at, category, message) SELECT id, $9, 'info', $12 FROM changed RETURNING id
+), adopted AS (
+    UPDATE attachment SET log_id = line.id FROM line WHERE ticket_id = $1 AND log_id IS NULL
+), told AS (
+    INSERT INTO outbox (message_id, type_name, body, traceparent, created_at, ticket_id)
+    SELECT $13, $14, $15, $10, $9, id FROM changed
+)
+SELECT id FROM changed
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A ticket as it was read, not locked.
+
+    ``touched_at`` is when it was made, or when a part of a file came; ``names`` are those of its input files.
+    ``misses``: its log reports that a program is missing.
+    """
+
+    id: int
+    user_id: int
+    status: Status
+    attempt: int
+    claim_id: str | None
+    touched_at: datetime
+    misses: bool
+    service: str
+    githash: str
+    names: Sequence[str]
+
+    @property
+    def state(self) -> TicketState:
+        return TicketState(status=self.status, attempt=self.attempt, claim_id=self.claim_id)
+
+    def is_plain(self, quiet_s: float) -> bool:
+        """True if it counts in its user's quota already, and its log reports no missing program."""
+        return not self.misses and not quota.is_past(self.touched_at, quiet_s)
+
+
+async def submit(
+    datastore: Datastore, ticket_id: int, user: User, *, scrubs: bool, quiet_s: float
+) -> None:
+    """Queue the user's ticket, with what its files tell: title and voxels.  Raises Refused.
+
+    If it ``scrubs``, mesh layers that were not sent are left out of its workspaces.
+    """
+    draft = await _draft(ticket_id)
+    if draft is None or draft.user_id != user.id or draft.status is not Status.INIT:
+        await submission.submit(ticket_id, user, quiet_s)
+        return
+    if any(files.is_workspace(name) for name in draft.names):
+        if scrubs:
+            await files.leave_out_meshes(datastore, ticket_id, user)
+        await titles.take(datastore, ticket_id, user)
+    voxels = await runs.largest(datastore, ticket_id, draft.names)
+    if not (draft.is_plain(quiet_s) and await _queued(draft, user, voxels)):
+        await runs.note(ticket_id, voxels)
+        await submission.submit(ticket_id, user, quiet_s)
+
+
+async def _draft(ticket_id: int) -> Draft | None:
+    if ticket_id >= 2**31:
+        return None
+    rows: list[dict[str, Any]] = await get_connection("default").execute_query_dict(
+        _DRAFT, [ticket_id]
+    )
+    return Draft(**{**rows[0], "status": Status(rows[0]["status"])}) if rows else None
+
+
+async def _queued(draft: Draft, user: User, voxels: int | None) -> bool:
+    """False if the ticket is not as it was read any more; nothing is changed then."""
+    before, now = draft.state, store.now()
+    event = Requeued() if user.sysadmin else Submitted()
+    after = lifecycle.apply(before, event)
+    ready = TicketReady(
+        ticket_id=draft.id,
+        service=draft.service,
+        service_hash=draft.githash,
+        attempt=after.attempt,
+    )
+    type_name, body = encode(ready)
+    values = [
+        *(draft.id, user.id, before.status.value, before.attempt, before.claim_id),
+        *(after.status.value, after.attempt, after.claim_id, now, current_traceparent.get()),
+        *(voxels, submission.QUEUED, uuid.uuid4().hex, type_name, body),
+    ]
+    if not await get_connection("default").execute_query_dict(_QUEUE, values):
+        return False
+    outbox.is_due()
+    counting.count_event(draft.service, event)
+    facts = {"ticket": draft.id, "event": type(event).__name__, "claim": after.claim_id}
+    log.info("ticket changed", extra={**facts, "status": after.status.value})
+    return True
