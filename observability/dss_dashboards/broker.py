@@ -43,7 +43,7 @@ def _now(board: Dashboard) -> Dashboard:
         ),
         number(
             "Dead letters",
-            "Messages that nobody could handle and that wait for an operator.",
+            "Messages that no program could handle and that wait for an operator.",
             COUNT,
             'sum(queue:messages:sum{queue="dss.dead"})',
             bad_from=1,
@@ -72,7 +72,7 @@ def _queues(board: Dashboard) -> Dashboard:
             ("sum by (queue) (rabbitmq_detailed_queue_messages_ready)", "{{queue}}"),
         ),
         graph(
-            "Messages in hand",
+            "Messages being handled",
             "Messages that a reader has and has not acknowledged, by queue.",
             COUNT,
             ("sum by (queue) (rabbitmq_detailed_queue_messages_unacked)", "{{queue}}"),

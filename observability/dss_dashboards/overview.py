@@ -49,7 +49,7 @@ def _now(board: Dashboard) -> Dashboard:
         ),
         number(
             "In work",
-            "Tickets that somebody has claimed.",
+            "Tickets that are claimed.",
             COUNT,
             'sum(service:tickets:max{status="claimed"})',
         ),
@@ -82,7 +82,7 @@ def _slow(board: Dashboard) -> Dashboard:
         ),
         graph(
             "Longest wait",
-            "How long the first ticket of each queue has waited; a straight rise means that nobody takes any.",
+            "How long the first ticket of each queue has waited; a straight rise means that no ticket is taken.",
             SECONDS,
             ("service:oldest_waiting_seconds:max", "{{service}}"),
         ),
@@ -144,7 +144,7 @@ def _failing(board: Dashboard) -> Dashboard:
         ),
         graph(
             "Dead letters",
-            "Messages that nobody could handle and that wait for an operator.",
+            "Messages that no program could handle and that wait for an operator.",
             COUNT,
             ('queue:messages:sum{queue="dss.dead"}', "dss.dead"),
         ),
@@ -174,7 +174,7 @@ def _present(board: Dashboard) -> Dashboard:
         ),
         graph(
             "Silence of services",
-            "Time since anybody who takes a service's tickets was heard; after 12 s nobody is alive.",
+            "Time since the last sign of life of a program that takes a service's tickets; after 12 s none counts as alive.",
             SECONDS,
             ("max by (service) (dss_service_silent_seconds)", "{{service}}"),
         ),

@@ -86,7 +86,7 @@ def _traffic(board: Dashboard) -> Dashboard:
         ),
         graph(
             "Sign-ins",
-            "Sign-ins each second by way and outcome; many refused ones may be somebody guessing.",
+            "Sign-ins each second by way and outcome; many refused ones may be an attempt to guess tokens.",
             PER_SECOND,
             (rate("dss_sign_ins_total", by="way, outcome"), "{{way}} {{outcome}}"),
         ),
@@ -129,7 +129,7 @@ def _work(board: Dashboard) -> Dashboard:
         ),
         graph(
             "Parked messages",
-            "Messages that nobody could handle and that the portal told the users of, in an hour.",
+            "Messages of the last hour that no program could handle, and about which the portal told the users.",
             COUNT,
             ("sum by (type) (increase(dss_parked_messages_total[1h]))", "{{type}}"),
         ),

@@ -53,13 +53,13 @@ def _now(board: Dashboard) -> Dashboard:
         ),
         number(
             "In work",
-            "Tickets that dispatchers have in hand.",
+            "Tickets that dispatchers are working on.",
             COUNT,
             f"sum(dss_dispatch_tickets_in_hand{_THIS})",
         ),
         number(
             "Silence",
-            "Time since anybody who takes the tickets was heard.",
+            "Time since the last sign of life of a program that takes the tickets.",
             SECONDS,
             f"max(dss_service_silent_seconds{_THIS})",
             bad_from=12,
@@ -71,7 +71,7 @@ def _now(board: Dashboard) -> Dashboard:
             f"max(dss_workers{_BUNDLE})",
         ),
         number(
-            "Requests in hand",
+            "Requests in progress",
             "Requests for the bundle that workers have on the device or waiting for it.",
             COUNT,
             f"sum(dss_inference_requests_in_hand{_BUNDLE})",

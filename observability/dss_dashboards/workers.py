@@ -36,7 +36,7 @@ def _load(board: Dashboard) -> Dashboard:
             most=1,
         ),
         graph(
-            "Requests in hand",
+            "Requests in progress",
             "Requests on the device or waiting for it, by bundle.",
             COUNT,
             ("sum by (bundle) (dss_inference_requests_in_hand)", "{{bundle}}"),
@@ -158,7 +158,7 @@ def _device(board: Dashboard) -> Dashboard:
     for panel in (
         graph(
             "GPU memory",
-            "Memory of the GPU: used by anybody, most that the worker has held, and all; 0 on a CPU.",
+            "Memory of the GPU: used by all processes, the most that the worker has held, and the total; 0 on a CPU.",
             BYTES,
             used,
             ('dss_gpu_memory_bytes{kind="peak"}', "peak of {{instance}}"),
@@ -167,7 +167,7 @@ def _device(board: Dashboard) -> Dashboard:
         ),
         graph(
             "GPU utilisation",
-            "Part of the time in which the GPU computed for anybody; 0 on a CPU.",
+            "Fraction of the time in which the GPU computed for any process; 0 on a CPU.",
             RATIO,
             ('dss_gpu_utilisation_ratio{job="inference"}', "{{instance}}"),
             span=6,

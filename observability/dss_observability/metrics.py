@@ -59,7 +59,7 @@ DATASTORE_BYTES = Gauge(
 
 SERVICE_SILENT_SECONDS = Gauge(
     "dss_service_silent_seconds",
-    "Time since anybody who takes the service's tickets was heard; dispatchers speak every 3 s.",
+    "Time since the last sign of life of a program that takes the service's tickets; dispatchers announce themselves every 3 s.",
     ["service"],
 )
 DISPATCHERS = Gauge(
@@ -115,7 +115,7 @@ NOTIFICATION_AGE_SECONDS = Gauge(
     "Age of the oldest notification that waits; 0 if none.",
     ["kind"],
 )
-PARKED = Counter("dss_parked_messages_total", "Messages that nobody could handle.", ["type"])
+PARKED = Counter("dss_parked_messages_total", "Messages that no program could handle.", ["type"])
 
 # Dispatchers.
 
@@ -185,7 +185,7 @@ GPU_MEMORY_BYTES = Gauge(
 )
 GPU_UTILISATION = Gauge(
     "dss_gpu_utilisation_ratio",
-    "Part of the last second (or less) in which the GPU computed for anybody, 0..1; 0 on a CPU.",
+    "Fraction of the last second (or less) in which the GPU computed for any process, 0..1; 0 on a CPU.",
 )
 
 # Messages, in every program.

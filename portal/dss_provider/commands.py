@@ -109,7 +109,7 @@ def publish(
         ),
     ] = 15.0,
 ) -> None:
-    """Serve a portal's tickets from this machine, over HTTPS alone.  Ctrl-C finishes what is in hand."""
+    """Serve a portal's tickets from this machine, over HTTPS alone.  Ctrl-C lets the current tickets finish."""
     from dss_provider.portal import Portal  # noqa: PLC0415  (takes a while to import)
     from dss_provider.serving import Publisher, held_by, offer_of  # noqa: PLC0415
     from dss_provider.ticket import work_on  # noqa: PLC0415
@@ -148,7 +148,7 @@ class _Stop:
             os._exit(130)
         self._told = True
         _say(
-            "No more tickets; what is in hand is finished.  Once more: end at once, a restart goes on with it."
+            "No more tickets are claimed; the current ones are finished.  A second Ctrl-C ends at once; a restart continues them."
         )
         self._stop()
 

@@ -11,23 +11,23 @@ from dss_portal.dead_letters import store as letters
 from dss_portal.dead_letters.table import row as letter_row
 from dss_portal.settings import Settings
 
-dead_letters = typer.Typer(help="Messages that nobody could handle.", no_args_is_help=True)
+dead_letters = typer.Typer(help="Messages that no program could handle.", no_args_is_help=True)
 
 
 @dead_letters.command("list")
 def list_dead_letters() -> None:
-    """One line for each, the oldest first: id, type, ticket, reason, queue, who, tries, age, trace."""
+    """Print a line for each letter, the oldest first: id, type, ticket, reason, queue, process, tries, age, trace."""
     for letter in with_broker(lambda _, broker: letters.listed(broker)):
         typer.echo("\t".join(str(cell) for cell in letter_row(letter)))
 
 
 LetterId = Annotated[str | None, typer.Argument(help="as listed", metavar="[ID]")]
-AllLetters = Annotated[bool, typer.Option("--all", help="every one instead of one")]
+AllLetters = Annotated[bool, typer.Option("--all", help="all messages instead of one")]
 
 
 @dead_letters.command("requeue")
 def requeue_dead_letters(letter_id: LetterId = None, *, all_of_them: AllLetters = False) -> None:
-    """Let the ticket of a message, or of all, wait again; other messages go back to their queue."""
+    """Put the ticket of a message back into its queue, or those of all; send messages without a ticket again."""
     which = _which_letter(letter_id, all_of_them=all_of_them)
 
     async def requeue(settings: Settings, broker: RabbitBroker) -> letters.Requeued:
@@ -47,7 +47,7 @@ def discard_dead_letters(
     all_of_them: AllLetters = False,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
 ) -> None:
-    """Remove a message, or all, for good."""
+    """Delete a message, or all."""
     which = _which_letter(letter_id, all_of_them=all_of_them)
     if not yes:
         typer.confirm(f"Remove {which or 'all dead letters'} for good?", abort=True)
