@@ -72,7 +72,6 @@ def removed(name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(
-                [engine(), "rm", "--force", name], capture_output=True, check=False, timeout=END_S
-            )
+        for words in (["kill", name], ["rm", "--force", name]):  # rm alone waits ten seconds
+            with suppress(OSError, subprocess.TimeoutExpired):
+                subprocess.run([engine(), *words], capture_output=True, check=False, timeout=END_S)

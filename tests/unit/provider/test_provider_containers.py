@@ -1,0 +1,180 @@
+# mypy: allow-untyped-calls
+# (SimpleITK ships no types)
+"""A container image as an algorithm, by a stand-in for podman: like podman's, its command may end before its container."""
+
+import json
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
+
+from dss_broker.dispatch_section import Modality
+from dss_provider.errors import AlgorithmFailed, ServiceInvalid, Withdrawn
+from dss_provider.folder import load
+from dss_provider.making import make
+from dss_provider.outcome import Outcome
+from dss_provider.running import Work, run
+from support.waiting import wait_until
+
+ENGINE = """#!{python}
+import json, os, subprocess, sys
+state, words = {state!r}, sys.argv[1:]
+def pid_file(name):
+    return os.path.join(state, name + '.pid')
+if words[:2] == ['image', 'inspect']:
+    sys.exit(0 if words[2] == 'own:1' else 1)
+if words[0] == 'kill':
+    sys.exit(0)
+if words[:2] == ['rm', '--force']:
+    open(os.path.join(state, 'removed'), 'a').write(words[2] + '\\n')
+    os.path.exists(pid_file(words[2])) and os.kill(int(open(pid_file(words[2])).read()), 9)
+    sys.exit(0)
+json.dump(words, open(os.path.join(state, 'words.json'), 'w'))
+command = words[words.index('own:1') + 1:]
+for volume in [words[i + 1] for i, word in enumerate(words) if word == '--volume']:
+    outside, inside = volume.split(':')[:2]
+    command = [word.replace(inside, outside) for word in command]
+environment = {{n: v for n, v in os.environ.items() if n != 'DSS_WORK'}}
+container = subprocess.Popen(command, start_new_session=True, env=environment)
+name = words[words.index('--name') + 1]
+open(pid_file(name) + '.new', 'w').write(str(container.pid))
+os.rename(pid_file(name) + '.new', pid_file(name))
+sys.exit(container.wait() % 256)
+"""
+
+
+class Boxed:
+    """A service whose container runs ``script`` with the words ``$1`` (image) and ``$2`` (labels or output)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.state = folder / "boxed", folder / "state"
+        self.state.mkdir()
+        (folder / "bin").mkdir()
+        engine = folder / "bin/podman"
+        engine.write_text(ENGINE.format(python=sys.executable, state=str(self.state)), "utf-8")
+        engine.chmod(0o755)
+        make(self.folder, Modality.ANY, ("sh", "-c", "exit 1", "{image}", "{labels}"), "own:1")
+        array = np.zeros((4, 5, 6), np.int16)
+        array[3, 2, 1] = 1
+        self.image = folder / "a scan: of one.nii.gz"
+        sitk.WriteImage(sitk.GetImageFromArray(array), str(self.image))
+        self.runs = 0
+
+    def run(
+        self,
+        script: str,
+        ended: threading.Event | None = None,
+        word: str = "{labels}",
+        **changes: object,
+    ) -> Outcome:
+        path = self.folder / "service.json"
+        found = json.loads(path.read_text(encoding="utf-8"))
+        found["dispatch"]["command"] = ["sh", "-c", script, "sh", "{image}", word]
+        found["dispatch"] |= changes
+        path.write_text(json.dumps(found), encoding="utf-8")
+        self.runs += 1
+        self.work = self.folder.parent / f"work{self.runs}"
+        self.work.mkdir()
+        work = Work(folder=self.work, inputs={"Image": self.image})
+        return run(load(self.folder), work, lambda *_: None, ended or threading.Event())
+
+    def words(self) -> str:
+        return " ".join(json.loads((self.state / "words.json").read_text(encoding="utf-8")))
+
+    def container_ended(self) -> bool:
+        (file,) = self.state.glob("*.pid")
+        try:
+            stat = Path(f"/proc/{file.read_text(encoding='utf-8')}/stat")
+            return stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
+        except OSError:
+            return True
+
+
+@pytest.fixture
+def boxed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Boxed:
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    return Boxed(tmp_path)
+
+
+def test_a_container_reads_an_image_and_writes_labels(boxed: Boxed) -> None:
+    found = boxed.run("cp $1 $2", memory_gb=2, time_s=60)
+
+    assert np.load(boxed.work / found.segmentations[0].file).sum() == 1
+    words = boxed.words()
+    assert "--network none" in words
+    assert "--read-only" in words
+    assert "--cap-drop ALL --security-opt no-new-privileges" in words
+    assert f"--memory {2**31}b --memory-swap {2**31}b" in words
+    assert "--timeout 90" in words
+    assert ":/input/image.nii.gz:ro" in words, "the name of the user's file is not handed on"
+    assert "nvidia.com/gpu" not in words
+
+    boxed.run("cp $1 $2", network=True, gpu=True)
+    assert "--network" not in boxed.words()
+    assert "--device nvidia.com/gpu=all" in boxed.words()
+
+
+def test_a_container_does_not_outlive_its_time(boxed: Boxed) -> None:
+    with pytest.raises(AlgorithmFailed, match="took longer than the 2 s"):
+        boxed.run("exec sleep 300", time_s=2)
+
+    wait_until(boxed.container_ended, 10)
+
+
+def test_a_container_ends_with_its_ticket(boxed: Boxed) -> None:
+    ended = threading.Event()
+
+    def end() -> None:
+        wait_until(lambda: bool([*boxed.state.glob("*.pid")]), 60)
+        ended.set()
+
+    threading.Thread(target=end).start()
+    with pytest.raises(Withdrawn):
+        boxed.run("exec sleep 300", ended)
+
+    wait_until(boxed.container_ended, 10)
+
+
+@pytest.mark.parametrize(
+    ("script", "sentence"),
+    [
+        ("exit 125", "^The container could not be started.$"),
+        ("exit 137", "ended by the signal SIGKILL. It may use 8 GB"),
+        ("exit 3", "ended with status 3"),
+        ("ln -s /etc/hostname $2", "'segmentation.nii.gz', which is a link"),
+        ("mkfifo $2", "'segmentation.nii.gz', which is a link or a device"),
+        ("mkdir $2", "'segmentation.nii.gz', which is a link or a device"),
+    ],
+)
+def test_what_goes_wrong_in_a_container_is_a_sentence(
+    boxed: Boxed, script: str, sentence: str
+) -> None:
+    with pytest.raises(AlgorithmFailed, match=sentence):
+        boxed.run(script)
+
+
+def test_files_of_the_folder_are_read_and_links_are_not(boxed: Boxed) -> None:
+    (boxed.state / "secret.csv").write_text("name,x,y,z\nsecret,1,1,1\n", encoding="utf-8")
+
+    found = boxed.run("cp $1 $2/segmentation_Dot.nii.gz; echo a > $2/t.csv", word="{output}")
+    assert (found.files, found.segmentations[0].called) == (("t.csv",), "Dot")
+    for name in ("landmarks.csv", "remarks.txt", "mesh_a.vtk", "image_b.nii.gz", "table.csv"):
+        with pytest.raises(AlgorithmFailed, match=f"{name}.*is a link"):
+            boxed.run(f"ln -s {boxed.state}/secret.csv $2/{name}", word="{output}")
+
+
+def test_an_image_that_is_not_there_is_named_with_the_way_to_get_it(boxed: Boxed) -> None:
+    with pytest.raises(
+        ServiceInvalid, match="no image 'other:2'; get it with: podman pull other:2"
+    ):
+        boxed.run("", image="other:2")
+
+
+def test_the_output_may_be_written_by_any_user(boxed: Boxed) -> None:
+    boxed.run("cp $1 $2/segmentation.nii.gz; stat -c %a $2 > $2/mode.txt", word="{output}")
+
+    mode = (boxed.work / "files/mode.txt").read_text(encoding="utf-8").strip()
+    assert mode == "777"
