@@ -6,6 +6,7 @@ import signal
 import socket
 import tempfile
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +14,10 @@ import typer
 
 from dss_broker.descriptor import TagType
 from dss_broker.dispatch_section import IMAGE_TAGS, Modality
+from dss_client.console import FOR_PROGRAMS, jar_of
+from dss_client.credentials import Credentials
 from dss_client.error_sentences import sentence
-from dss_client.errors import ClientError
+from dss_client.errors import ClientError, Refused
 from dss_client.printable import printable
 from dss_provider import making
 from dss_provider.errors import AlgorithmFailed, ServiceInvalid, Withdrawn
@@ -23,6 +26,10 @@ from dss_provider.outcome import Point
 
 main = typer.Typer(help="Offer an algorithm of your own as a service.", no_args_is_help=True)
 
+WHERE_FROM = (
+    "One with the scope provider begins with dss_ and goes into DSS_TOKEN, or is kept by dss login. "
+    "A site admin makes it: dss-portal tokens create YOU@EXAMPLE.ORG --scope provider"
+)
 FolderName = Annotated[Path, typer.Argument(help="folder with service.json")]
 
 
@@ -95,8 +102,12 @@ def publish(
     *,
     server: Annotated[str, typer.Option(envvar="DSS_SERVER", help="address of the portal")],
     token: Annotated[
-        str, typer.Option(envvar="DSS_TOKEN", help="a token for programs with the scope provider")
-    ],
+        str,
+        typer.Option(
+            envvar="DSS_TOKEN",
+            help="a token for programs with the scope provider; else the one that dss login keeps",
+        ),
+    ] = "",
     provider: Annotated[
         str, typer.Option(help="your provider's name, if the service is not listed yet")
     ] = "",
@@ -114,7 +125,7 @@ def publish(
     from dss_provider.serving import Publisher, held_by, offer_of  # noqa: PLC0415
     from dss_provider.ticket import work_on  # noqa: PLC0415
 
-    service = _loaded(folder)
+    service, token = _loaded(folder), _token(server, token)
     try:
         portal = Portal(server, token)
         offer = offer_of(service, portal, provider)
@@ -122,7 +133,9 @@ def publish(
     except ServiceInvalid as error:
         raise _refused(str(error)) from error
     except ClientError as error:
-        raise _refused(sentence(error, server)) from error
+        unknown = isinstance(error, Refused) and error.status == HTTPStatus.UNAUTHORIZED
+        text = f"{server} does not know this token, or not any more. {WHERE_FROM}"
+        raise _refused(text if unknown else sentence(error, server)) from error
 
     def connect() -> Portal:
         return Portal(server, token)
@@ -134,6 +147,14 @@ def publish(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     publisher.run(parallel, f"{socket.gethostname()}-{os.getpid()}", tickets)
+
+
+def _token(server: str, given: str) -> str:
+    """The token for programs that was given, or is kept for ``server``; exits with a sentence without one."""
+    token = given.strip() or Credentials(jar_of(server, None)).token()
+    if not token.startswith(FOR_PROGRAMS):
+        raise _refused(f"A token for programs is needed. {WHERE_FROM}")
+    return token
 
 
 class _Stop:

@@ -52,7 +52,7 @@ def environment(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[
     token = stack.command("tokens", "create", ROOT, *scopes).split()[-1]
     return {
         **os.environ,
-        "PATH": f"{home / 'bin'}:{os.environ['PATH']}",
+        "PATH": f"{home / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(home),
         "DSS_SERVER": stack.url,
         "DSS_TOKEN": token,

@@ -114,7 +114,8 @@ def test_an_example_of_a_provider_runs(number: int, tmp_path: Path) -> None:
 
 
 def test_the_examples_have_a_usable_section_of_each_kind() -> None:
-    text = (PAGES / "providers/examples.md").read_text(encoding="utf-8")
+    pages = ("providers/guide.md", "providers/examples.md")
+    text = "".join((PAGES / page).read_text(encoding="utf-8") for page in pages)
     sections = [json.loads("{" + t + "}") for _, mark, t in BLOCK.findall(text) if mark == "json"]
     tags = (Tag(name="CT", type=TagType.MAIN, required=True),)
     kinds = set()

@@ -16,8 +16,10 @@ from typer.testing import CliRunner
 
 from dss_broker.dispatch_section import Modality
 from dss_client.__main__ import main as dss
+from dss_client.console import jar_of
+from dss_client.credentials import Credentials
 from dss_client.workspace import read_outcome
-from dss_provider.commands import main
+from dss_provider.commands import _token, main
 from dss_provider.errors import ServiceInvalid
 from dss_provider.folder import load
 from dss_provider.making import make
@@ -51,9 +53,16 @@ def test_a_new_folder_is_usable_and_its_own_test_passes(folder: Path) -> None:
 
     assert found.descriptor.name == "bright"
     assert found.dispatch.tag == "MR"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_algorithm.py"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", check=False)
-    assert "1 passed" in done.stdout
+    pytest_too = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "test_algorithm.py"]
+    for command, said in ((["test_algorithm.py"], "is found"), (pytest_too, "1 passed")):
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=folder,
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
+        assert said in done.stdout, done.stderr
 
 
 def test_an_existing_folder_and_a_bad_name_are_refused(folder: Path, tmp_path: Path) -> None:
@@ -194,3 +203,30 @@ def test_a_trial_says_which_tags_there_are(
     done = CliRunner().invoke(main, ["test", str(folder), str(tmp_path / "a.nii"), *option])
 
     assert (done.exit_code, sentence in done.output) == (2, True), done.output
+
+
+@pytest.mark.parametrize("token", ["", "a-one-time-token"])
+def test_publishing_without_a_token_for_programs_says_where_to_get_one(
+    folder: Path, token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DSS_TOKEN", token)
+    command = ["publish", str(folder), "--server", "http://127.0.0.1:9"]
+
+    done = CliRunner().invoke(main, command)
+
+    assert done.exit_code == 2
+    assert "dss-portal tokens create YOU@EXAMPLE.ORG --scope provider" in done.output
+
+
+def test_publishing_takes_the_token_that_dss_login_keeps(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("DSS_TOKEN", raising=False)
+    jar = jar_of("http://127.0.0.1:9", None)
+    jar.parent.mkdir(parents=True)
+    Credentials(jar).keep("dss_kept")
+
+    assert _token("http://127.0.0.1:9", "") == "dss_kept"
+    assert _token("http://127.0.0.1:9", "dss_given") == "dss_given"
