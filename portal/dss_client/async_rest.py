@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import TypeVar, assert_never, cast
@@ -84,7 +85,8 @@ class AsyncRest:
     async def _moved(self, step: Upload | Download) -> Answer:
         stopped = Event()
         watched = _until(stopped, step)
-        moving = asyncio.ensure_future(asyncio.to_thread(self._rest.perform, watched))
+        pause = _pause_until(stopped)
+        moving = asyncio.ensure_future(asyncio.to_thread(self._rest.perform, watched, pause))
         try:
             return await asyncio.shield(moving)
         except asyncio.CancelledError:
@@ -101,10 +103,15 @@ class _Stopped(Exception):
 
 def _until(stopped: Event, step: Upload | Download) -> Upload | Download:
     """The same transfer, which ends at its next piece once ``stopped`` is set."""
-    progress = _watched(stopped, step.progress)
-    if isinstance(step, Upload):
-        return Upload(ticket=step.ticket, file=step.file, progress=progress)
-    return Download(path=step.path, target=step.target, progress=progress)
+    return replace(step, progress=_watched(stopped, step.progress))
+
+
+def _pause_until(stopped: Event) -> Callable[[float], None]:
+    def pause(seconds: float) -> None:
+        if stopped.wait(seconds):
+            raise _Stopped
+
+    return pause
 
 
 def _watched(stopped: Event, progress: Progress | None) -> Callable[[int, int], None]:

@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Protocol
 
 from dss_client import protocol
-from dss_client.errors import ClientError, NotUnderstood
+from dss_client.errors import ClientError, NotUnderstood, Refused, Unreachable
+from dss_client.patience import BUSY
 from dss_client.records import Detail, ServiceDetail
 from dss_client.selection import choose_service
 from dss_client.steps import Pause, Steps
+
+PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0)
+"""Between the attempts to submit while the server does not answer."""
 
 WITHDRAW_S = 10.0
 """Short, since the user may have pressed Ctrl-C and waits."""
@@ -63,13 +67,40 @@ def submitted(githash: str, folder: Path, write: Callable[[int], Path], heard: H
         write(ticket)
         heard.stage("Uploading")
         for path in sorted(folder.iterdir()):
-            yield from protocol.upload(ticket, path, heard.moved)
-        yield from protocol.submit(ticket)
+            yield from protocol.upload(ticket, path, heard.moved, resumes=True)
+        yield from _surely_submitted(ticket)
     except BaseException:
         yield from _withdrawn(ticket, heard)
         raise
     heard.submitted(ticket)
     return ticket
+
+
+def _surely_submitted(ticket: int) -> Steps[None]:
+    """Submit, also if the answer is lost; then the ticket waits already, and the next attempt is refused."""
+    is_lost = False
+    for seconds in PAUSES_S:
+        try:
+            return (yield from protocol.submit(ticket))
+        except Unreachable:
+            is_lost = True
+        except Refused as error:
+            if is_lost:
+                return (yield from _known_submitted(ticket, error))
+            if error.status not in BUSY:
+                raise
+        yield Pause(seconds=seconds)
+    yield from protocol.submit(ticket)
+
+
+def _known_submitted(ticket: int, error: Refused) -> Steps[None]:
+    """Raises ``error`` if the ticket is not submitted yet, or deleted."""
+    try:
+        found = yield from protocol.detail(ticket)
+    except ClientError:
+        raise error from None
+    if found.status in {"init", "deleted"}:
+        raise error
 
 
 def _withdrawn(ticket: int, heard: Heard) -> Steps[None]:

@@ -1,7 +1,7 @@
 """Repeats requests to a portal that is unavailable or busy, for programs that run unattended."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TypeVar
 
 from dss_client.errors import Refused, Unreachable
@@ -42,3 +42,34 @@ def patiently(
             told()
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S) or FIRST_PAUSE_S
         pause(pause_s)
+
+
+class Patience:
+    """Waits after errors that may pass, and gives up after ``within_s`` seconds without progress.
+
+    Those are Unreachable, and Refused with a status in BUSY or ``also``.
+    """
+
+    def __init__(
+        self, within_s: float, pause: Pause = time.sleep, also: Container[int] = ()
+    ) -> None:
+        self._within_s = within_s
+        self._pause = pause
+        self._also = also
+        self.renew()
+
+    def renew(self) -> None:
+        """There was progress."""
+        self._end_s, self._pause_s = time.monotonic() + self._within_s, FIRST_PAUSE_S
+
+    def wait(self, error: Unreachable | Refused) -> None:
+        """Raises ``error`` if it will not pass, or has lasted for too long."""
+        if time.monotonic() > self._end_s or not self._may_pass(error):
+            raise error
+        self._pause(self._pause_s)
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+
+    def _may_pass(self, error: Unreachable | Refused) -> bool:
+        if isinstance(error, Unreachable):
+            return True
+        return error.status in BUSY or error.status in self._also

@@ -96,8 +96,10 @@ def create_ticket(service: str) -> Steps[int]:
     return _atoi(body)
 
 
-def upload(ticket: int, file: Path, progress: Progress | None = None) -> Steps[None]:
-    answer = yield Upload(ticket=ticket, file=file, progress=progress)
+def upload(
+    ticket: int, file: Path, progress: Progress | None = None, *, resumes: bool = False
+) -> Steps[None]:
+    answer = yield Upload(ticket=ticket, file=file, progress=progress, resumes=resumes)
     good(answer)
 
 

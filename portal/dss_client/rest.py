@@ -5,16 +5,17 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar, assert_never, cast
 
 import httpx
 
+from dss_client import ranges, resumable
 from dss_client.cookie_jar import CookieJar
 from dss_client.errors import Unreachable
-from dss_client.multipart import CHUNK_BYTES, FileForm, Progress
+from dss_client.multipart import FileForm, Progress
 from dss_client.proxies import Proxy, proxy_for, require_address
+from dss_client.resumable import Reply
 from dss_client.steps import Answer, Ask, Download, Pause, Step, Steps, Upload, good
 from dss_client.unreachable import unreachable
 from dss_datastore.writing import replacing
@@ -86,10 +87,10 @@ class RestClient:
                 with self._answer(self.request_of(step)) as response:
                     self.keep(step, response)
                     return _whole(response)
-            case Upload(ticket=ticket, file=file, progress=progress):
-                return Answer(body=self.upload(f"api/tickets/{ticket}/files/input", file, progress))
+            case Upload():
+                self._upload(step, pause)
             case Download(path=path, target=target, progress=progress):
-                self.download(path, target, progress)
+                self.download(path, target, progress, pause)
             case Pause(seconds=seconds):
                 pause(seconds)
             case _:
@@ -134,10 +135,45 @@ class RestClient:
         headers = {"Content-Length": str(form.length_bytes), "Content-Type": form.content_type}
         return good(self._read(self._request("POST", path, headers, form.chunks(progress))))
 
-    def download(self, path: str, target: Path, progress: Progress | None = None) -> None:
-        """Download to a temporary file, then rename it: ``target`` is complete or unchanged."""
-        with replacing(target) as draft, self._answer(self._request("GET", path)) as response:
-            _write(response, draft, progress)
+    def _upload(self, step: Upload, pause: Callable[[float], object]) -> None:
+        form = f"api/tickets/{step.ticket}/files/input"
+        if not step.resumes:
+            self.upload(form, step.file, step.progress)
+        elif step.file.stat().st_size <= resumable.SMALL_BYTES:
+            resumable.repeated(lambda: self.upload(form, step.file, step.progress), pause)
+        elif not resumable.upload(self, step.ticket, step.file, step.progress, pause):
+            self.upload(form, step.file, step.progress)
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        content: bytes | Iterator[bytes] = b"",
+    ) -> Reply:
+        """Any request of a protocol that ITK-SNAP does not speak; no status is an error.  Raises Unreachable."""
+        with self._answer(self._request(method, path, dict(headers), content)) as response:
+            body = b"".join(response.iter_raw())
+            return Reply(status=response.status_code, headers=response.headers, body=body)
+
+    def download(
+        self,
+        path: str,
+        target: Path,
+        progress: Progress | None = None,
+        pause: Callable[[float], object] = time.sleep,
+    ) -> None:
+        """Download to a temporary file, then rename it: ``target`` is complete or unchanged.
+
+        A download that is cut goes on where it was if the server can name the file's version.
+        """
+        with replacing(target) as draft:
+            ranges.fetch(
+                lambda more: self._answer(self._request("GET", path, dict(more))),
+                draft,
+                progress,
+                pause,
+            )
 
     def _form(self, path: str, body: str, *, cookie: bool = True) -> httpx.Request:
         content = body.encode()
@@ -195,15 +231,3 @@ def tls(server: str) -> ssl.SSLContext | bool:
 
 def _whole(response: httpx.Response) -> Answer:
     return Answer(status=response.status_code, body=b"".join(response.iter_raw()))
-
-
-def _write(response: httpx.Response, draft: Path, progress: Progress | None) -> None:
-    if response.status_code != HTTPStatus.OK:
-        good(_whole(response))
-    total, done = int(response.headers.get("Content-Length", 0)), 0
-    with draft.open("wb") as file:
-        for chunk in response.iter_raw(CHUNK_BYTES):
-            file.write(chunk)
-            done += len(chunk)
-            if progress is not None:
-                progress(done, total)

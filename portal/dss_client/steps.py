@@ -40,11 +40,15 @@ class Ask:
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
-    """A file into the input area of ``ticket``."""
+    """A file into the input area of ``ticket``.
+
+    ``resumes``: it goes on after a cut if the server can do so; ITK-SNAP's own uploads do not.
+    """
 
     ticket: int
     file: Path
     progress: Progress | None = None
+    resumes: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -169,7 +169,7 @@ def test_a_ticket_whose_upload_was_refused_is_withdrawn(
 def test_a_ticket_that_cannot_be_withdrawn_is_named(
     recorder: Recorder, place: list[str], scan: str
 ) -> None:
-    recorder.answers["POST /api/tickets/1/files"] = b"nonsense\r\n\r\n"
+    recorder.answers["POST /api/tickets/1/files"] = refusal("413 Too Large")
     recorder.answers["GET /api/tickets/1/delete"] = refusal("502 Bad Gateway")
 
     done = dss("send", scan, "--service", "lungs", *place)

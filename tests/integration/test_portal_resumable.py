@@ -309,3 +309,16 @@ async def test_a_file_too_many_is_refused_before_it_is_sent(ann: Client) -> None
     assert await answer.get_data(as_text=True) == (
         "Your tickets may hold 2 files; delete some to make room for this one."
     )
+
+
+async def test_an_upload_whose_creation_was_not_answered_counts_once(
+    portal: Portal, ann: Client
+) -> None:
+    await Tier.filter(name="guest").update(max_stored_bytes=1000)
+    ticket = await new_ticket(ann)
+    await begun(ann, ticket, "a.raw", 900)
+
+    again = await begun(ann, ticket, "a.raw", 900)
+
+    assert (await add(ann, again, 0, bytes(900))).status_code == 204
+    assert list(portal.datastore.rglob("*.part")) == []

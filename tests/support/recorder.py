@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 COOKIE = "webpy_session_id=0cda9e2edff9b872fd361d9ea7656554ef80df27"
@@ -25,7 +25,7 @@ class Request:
 class Recorder:
     """``answers`` by the beginning of the request line; the longest one counts.
 
-    To what begins like one of ``silent`` there is no answer until the client hangs up.
+    What begins like one of ``silent`` is not answered.
     """
 
     address: str
@@ -64,19 +64,23 @@ def recording(answers: dict[str, bytes]) -> Iterator[Recorder]:
 
 
 def _serve(listener: socket.socket, recorder: Recorder) -> None:
-    while True:
-        try:
-            connection, _ = listener.accept()
-        except OSError:
-            return
-        with connection, connection.makefile("rwb") as stream:
-            line = stream.readline().decode().rstrip("\r\n")
-            request = _read(line, iter(stream.readline, b"\r\n"), stream.read)
-            recorder.requests.append(request)
-            if any(line.startswith(begin) for begin in recorder.silent):
-                stream.read()
-                continue
-            stream.write(recorder.answer(line).replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+    with ExitStack() as unanswered:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with ExitStack() as open_things:
+                open_things.enter_context(connection)
+                stream = open_things.enter_context(connection.makefile("rwb"))
+                line = stream.readline().decode().rstrip("\r\n")
+                request = _read(line, iter(stream.readline, b"\r\n"), stream.read)
+                recorder.requests.append(request)
+                if any(line.startswith(begin) for begin in recorder.silent):
+                    unanswered.push(open_things.pop_all())
+                    continue
+                answer = recorder.answer(line)
+                stream.write(answer.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
 
 
 def _read(line: str, lines: Iterator[bytes], read: Callable[[int], bytes]) -> Request:

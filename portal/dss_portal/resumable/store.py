@@ -40,6 +40,7 @@ async def create(
     async with in_transaction():
         ticket = await _open(ticket_id, user)
         await reservation.let_count(ticket, settings.quiet_upload_s)
+        lost = await _lost(ticket_id, name)
         held = await reservation.held_without(ticket, "input", name, settings)
         held.require(size_bytes)
         upload = await ResumableUpload.create(
@@ -51,8 +52,18 @@ async def create(
             heard_at=store.now(),
         )
         await datastore.begin_part(ticket_id, upload.id, size_bytes)
+    for other in lost:
+        await datastore.remove_part(ticket_id, other)
     await heard_of(ticket_id)
     return upload
+
+
+async def _lost(ticket_id: int, name: str) -> list[str]:
+    """Forget uploads of that file that never got a byte: their clients did not get the answer, and ask again."""
+    found = ResumableUpload.filter(ticket_id=ticket_id, name=name, received_bytes=0, holder="")
+    numbers = [upload.id for upload in await found if upload.length_bytes]
+    await ResumableUpload.filter(id__in=numbers, received_bytes=0, holder="").delete()
+    return numbers
 
 
 async def find(ticket_id: int, upload_id: str) -> ResumableUpload:

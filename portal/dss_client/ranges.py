@@ -1,0 +1,90 @@
+"""A download that goes on after a cut: by Range, if the server names the version of the file (RFC 9110, 14.2 and 13.1.5)."""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from http import HTTPStatus
+from pathlib import Path
+from typing import TypeAlias
+
+import httpx
+
+from dss_client.errors import Refused, Unreachable
+from dss_client.multipart import Progress
+from dss_client.patience import Patience
+
+PATIENCE_S = 300.0
+"""Longest time in which no byte more comes."""
+
+Get: TypeAlias = Callable[[Mapping[str, str]], AbstractContextManager[httpx.Response]]
+"""Requests the file with the given headers besides the usual ones."""
+
+_BEGIN = re.compile(r"bytes (\d+)-")
+
+
+def fetch(
+    get: Get,
+    draft: Path,
+    progress: Progress | None = None,
+    pause: Callable[[float], object] = time.sleep,
+) -> None:
+    """Write the file to ``draft``.  Raises Refused, and Unreachable after PATIENCE_S without progress.
+
+    If the server does not name the version, Unreachable is raised at the first cut.
+    """
+    part, patience = _Part(draft, progress), Patience(PATIENCE_S, pause)
+    while True:
+        before = part.done_bytes
+        try:
+            with get(part.headers()) as response:
+                part.take(response)
+        except (Unreachable, Refused) as error:
+            if not part.version:
+                raise
+            if part.done_bytes > before:
+                patience.renew()
+            patience.wait(error)
+        else:
+            return
+
+
+class _Part:
+    """What has come so far.  ``version`` is a strong ETag, or "" before the first response and if there is none."""
+
+    def __init__(self, draft: Path, progress: Progress | None) -> None:
+        self._draft = draft
+        self._progress = progress
+        self.version = ""
+        self.done_bytes = 0
+
+    def headers(self) -> dict[str, str]:
+        """The server sends the whole file if it is another version."""
+        if not self.done_bytes:
+            return {}
+        return {"Range": f"bytes={self.done_bytes}-", "If-Range": self.version}
+
+    def take(self, response: httpx.Response) -> None:
+        """Raises Refused unless the response holds the file, or what is missing of it."""
+        if not self._goes_on(response):
+            if response.status_code != HTTPStatus.OK:
+                body = b"".join(response.iter_raw())
+                raise Refused(response.status_code, body.decode(errors="replace"))
+            self.done_bytes = 0
+            tag = response.headers.get("ETag", "")
+            self.version = "" if tag.startswith("W/") else tag
+        self._write(response)
+
+    def _goes_on(self, response: httpx.Response) -> bool:
+        begin = _BEGIN.match(response.headers.get("Content-Range", ""))
+        is_part = response.status_code == HTTPStatus.PARTIAL_CONTENT and begin is not None
+        return is_part and begin is not None and int(begin[1]) == self.done_bytes > 0
+
+    def _write(self, response: httpx.Response) -> None:
+        total_bytes = self.done_bytes + int(response.headers.get("Content-Length", 0))
+        with self._draft.open("ab" if self.done_bytes else "wb") as file:
+            for chunk in response.iter_raw():
+                file.write(chunk)
+                self.done_bytes += len(chunk)
+                if self._progress is not None:
+                    self._progress(self.done_bytes, total_bytes)

@@ -1,0 +1,197 @@
+"""Uploads that go on after a cut, by tus 1.0.0 (``docs/pages/reference/rest.md``); ITK-SNAP has none."""
+
+import hashlib
+import re
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Protocol
+
+from dss_client.errors import NotUnderstood, Refused, Unreachable
+from dss_client.multipart import CHUNK_BYTES, Progress
+from dss_client.patience import Patience
+
+SMALL_BYTES = 2**20
+"""Smaller files are sent whole: three requests take longer than one that is repeated."""
+LARGEST_PATCH_BYTES, SMALLEST_PATCH_BYTES = 8 * 2**20, 2**20
+"""A proxy may pass a request on when it is complete, and lose it if the connection is cut before."""
+PATIENCE_S = 300.0
+"""Longest time in which the server gets no byte more."""
+
+VERSION = {"Tus-Resumable": "1.0.0"}
+BODY_TYPE = "application/offset+octet-stream"
+_ELSEWHERE = (HTTPStatus.CONFLICT, HTTPStatus.LOCKED, HTTPStatus.REQUEST_TIMEOUT)
+"""The server has another offset, still hears the connection that was cut, or has heard nothing for too long."""
+_NAME = re.compile(r"[\w-]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """A response with any status; names of ``headers`` are in small letters."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def refusal(self) -> Refused:
+        return Refused(self.status, self.body.decode(errors="replace"))
+
+
+class Connection(Protocol):
+    """Sends requests to one server."""
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        content: bytes | Iterator[bytes] = b"",
+    ) -> Reply:
+        """Raises Unreachable."""
+
+
+class _Gone(Exception):
+    """The server knows the upload no longer."""
+
+
+def upload(
+    connection: Connection,
+    ticket: int,
+    file: Path,
+    progress: Progress | None = None,
+    pause: Callable[[float], object] = time.sleep,
+) -> bool:
+    """Upload ``file`` to the ticket's input area, over any number of connections; False if the server has no such uploads.
+
+    Raises Refused, and the last error after PATIENCE_S without progress.
+    """
+    patience = Patience(PATIENCE_S, pause, _ELSEWHERE)
+    if not _is_offered(connection, ticket, patience):
+        return False
+    while True:
+        with suppress(_Gone):
+            _Transfer(connection, ticket, file, progress, patience).run()
+            return True
+
+
+def repeated(act: Callable[[], object], pause: Callable[[float], object] = time.sleep) -> None:
+    """Do what may be done twice until an answer comes.  Raises Refused, and Unreachable after PATIENCE_S."""
+    patience = Patience(PATIENCE_S, pause)
+    while True:
+        try:
+            act()
+        except (Unreachable, Refused) as error:
+            patience.wait(error)
+        else:
+            return
+
+
+def _is_offered(connection: Connection, ticket: int, patience: Patience) -> bool:
+    while True:
+        try:
+            reply = connection.exchange("OPTIONS", f"api/tickets/{ticket}/uploads", {})
+        except Unreachable as error:
+            patience.wait(error)
+        else:
+            return reply.status == HTTPStatus.NO_CONTENT and "tus-version" in reply.headers
+
+
+class _Transfer:
+    """One upload on the server; ``run`` raises _Gone if the server has forgotten it."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        ticket: int,
+        file: Path,
+        progress: Progress | None,
+        patience: Patience,
+    ) -> None:
+        self._connection = connection
+        self._path = f"api/tickets/{ticket}/uploads"
+        self._file = file
+        self._size_bytes = file.stat().st_size
+        self._sha256 = _sha256(file)
+        self._progress = progress
+        self._patience = patience
+        self._patch_bytes = LARGEST_PATCH_BYTES
+        self._offset = 0
+        self._is_known = False
+        """Whether the server has agreed to ``_offset``."""
+
+    def run(self) -> None:
+        while not (self._is_known and self._offset == self._size_bytes):
+            before = self._offset
+            try:
+                self._go_on()
+            except (Unreachable, Refused) as error:
+                self._is_known = False
+                self._patch_bytes = max(self._patch_bytes // 2, SMALLEST_PATCH_BYTES)
+                self._patience.wait(error)
+            if self._offset > before:
+                self._patience.renew()
+
+    def _go_on(self) -> None:
+        if self._path.endswith("/uploads"):
+            self._begin()
+        elif not self._is_known:
+            self._move(self._connection.exchange("HEAD", self._path, VERSION), HTTPStatus.OK)
+        else:
+            self._add()
+
+    def _begin(self) -> None:
+        metadata = f"filename {_base64(self._file.name)},sha256 {_base64(self._sha256)}"
+        headers = {**VERSION, "Upload-Length": str(self._size_bytes), "Upload-Metadata": metadata}
+        reply = self._connection.exchange("POST", self._path, headers)
+        if reply.status != HTTPStatus.CREATED:
+            raise reply.refusal()
+        name = reply.headers.get("location", "").rpartition("/")[2]
+        if not _NAME.fullmatch(name):
+            raise NotUnderstood("The server does not say where the upload goes on.")
+        self._path += f"/{name}"
+        self._is_known = True
+
+    def _add(self) -> None:
+        end = min(self._offset + self._patch_bytes, self._size_bytes)
+        headers = {
+            **VERSION,
+            "Content-Length": str(end - self._offset),
+            "Content-Type": BODY_TYPE,
+            "Upload-Offset": str(self._offset),
+        }
+        reply = self._connection.exchange("PATCH", self._path, headers, self._part(end))
+        self._move(reply, HTTPStatus.NO_CONTENT)
+        self._patch_bytes = min(2 * self._patch_bytes, LARGEST_PATCH_BYTES)
+
+    def _part(self, end: int) -> Iterator[bytes]:
+        at = self._offset
+        with self._file.open("rb") as file:
+            file.seek(at)
+            while at < end and (chunk := file.read(min(CHUNK_BYTES, end - at))):
+                yield chunk
+                at += len(chunk)
+                if self._progress is not None:
+                    self._progress(at, self._size_bytes)
+
+    def _move(self, reply: Reply, status: int) -> None:
+        if reply.status == HTTPStatus.NOT_FOUND:
+            raise _Gone
+        if reply.status != status:
+            raise reply.refusal()
+        text = reply.headers.get("upload-offset", "")
+        if not text.isdecimal() or int(text) > self._size_bytes:
+            raise NotUnderstood("The server does not say how much of the file it has.")
+        self._offset, self._is_known = int(text), True
+
+
+def _base64(text: str) -> str:
+    return b64encode(text.encode()).decode()
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,312 @@
+"""``dss send`` over a connection that is cut again and again: little is sent twice, and what arrives is identical."""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from dss_client import flows, protocol, resumable
+from dss_client.cookie_jar import CookieJar
+from dss_client.errors import Refused, Unreachable
+from dss_client.itksnap import ItkSnap
+from dss_client.rest import RestClient
+from dss_stack.postgres import PostgresCluster
+from dss_stack.rabbitmq import RabbitNode
+from support import sites
+from support.brokers import fresh_vhost
+from support.recorder import Recorder, ok, recording, refusal
+from support.sites import Site
+
+MB = 2**20
+
+
+class CutWire:
+    """A proxy to a server of this machine that cuts each connection after ``cut_bytes`` in either direction.
+
+    ``moved_bytes`` counts what clients have sent, and ``answered_bytes`` what the server has.
+    """
+
+    def __init__(self, url: str, cut_bytes: int) -> None:
+        parts = urlsplit(url)
+        self._server = (parts.hostname or "", parts.port or 80)
+        self._cut_bytes = cut_bytes
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.sent_bytes = self.answered_bytes = self.cuts = 0
+        self._thread = threading.Thread(target=self._accept)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join(10)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            far = socket.create_connection(self._server)
+            back = threading.Thread(target=self._pass, args=(far, near, "answered_bytes"))
+            back.start()
+            self._pass(near, far, "sent_bytes")
+            back.join()
+            near.close()
+            far.close()
+
+    def _pass(self, source: socket.socket, target: socket.socket, counter: str) -> None:
+        passed = 0
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+                passed += len(data)
+                setattr(self, counter, getattr(self, counter) + len(data))
+                if passed >= self._cut_bytes:
+                    self.cuts += 1
+                    break
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def cut_wire(url: str, cut_bytes: int) -> Iterator[CutWire]:
+    wire = CutWire(url, cut_bytes)
+    try:
+        yield wire
+    finally:
+        wire.close()
+
+
+@pytest.fixture(scope="module")
+def site(
+    rabbit: RabbitNode, postgres: PostgresCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("cut")
+    with fresh_vhost(rabbit) as amqp_url:
+        running = sites.start(amqp_url, postgres, folder)
+        try:
+            running.offer(folder, "dss")
+            yield running
+        finally:
+            running.stack.stop()
+
+
+@contextmanager
+def client_of(site: Site, address: str) -> Iterator[RestClient]:
+    site.stack.token("ann@example.com")
+    token = site.stack.command("tokens", "create", "ann@example.com", "--scope", "tickets")
+    client = RestClient(address, CookieJar(None), bearer=token.split()[-1])
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def no_pause(_: float) -> None:
+    """The wire is up again at once."""
+
+
+@pytest.mark.stack
+def test_an_upload_that_is_cut_again_and_again_sends_little_twice(
+    site: Site, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.raw"
+    file.write_bytes(os.urandom(16 * MB))
+    moved: list[int] = []
+
+    with cut_wire(site.url, 3 * MB) as wire, client_of(site, wire.url) as client:
+        ticket = int(client.post("api/tickets", "name=lung-segmentation"))
+        done = resumable.upload(client, ticket, file, lambda at, _: moved.append(at), short_pause)
+
+        assert done
+        assert wire.cuts >= 4
+        assert wire.sent_bytes - 16 * MB < 4 * MB
+        assert moved[-1] == 16 * MB
+
+    with client_of(site, site.url) as client:
+        path = f"api/tickets/{ticket}/files/input"
+        assert client.get(path) == b"0,a.raw\r\n"
+        client.download(f"{path}/0", tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == file.read_bytes()
+
+
+def short_pause(seconds: float) -> None:
+    """For the portal to see that the connection is gone."""
+    threading.Event().wait(min(seconds, 0.1))
+
+
+@pytest.mark.stack
+def test_a_download_that_is_cut_again_and_again_goes_on_where_it_was(
+    site: Site, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.raw"
+    file.write_bytes(os.urandom(16 * MB))
+    with client_of(site, site.url) as client:
+        ticket = int(client.post("api/tickets", "name=lung-segmentation"))
+        path = f"api/tickets/{ticket}/files/input"
+        client.upload(path, file)
+
+    with cut_wire(site.url, 3 * MB) as wire, client_of(site, wire.url) as client:
+        client.download(f"{path}/0", tmp_path / "back", pause=no_pause)
+
+        assert wire.cuts >= 4
+        assert wire.answered_bytes - 16 * MB < MB
+    assert (tmp_path / "back").read_bytes() == file.read_bytes()
+
+
+LARGE = resumable.SMALL_BYTES + 1
+UPLOADS = "/api/tickets/1/uploads"
+CREATED = (
+    b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\nLocation: /dss/api/tickets/1/uploads/ab\r\n\r\n"
+)
+OFFER = b"HTTP/1.1 204 No Content\r\nTus-Version: 1.0.0\r\n\r\n"
+
+
+def at(offset: int, status: str = "204 No Content") -> bytes:
+    return f"HTTP/1.1 {status}\r\nUpload-Offset: {offset}\r\n\r\n".encode()
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    answers = {
+        f"OPTIONS {UPLOADS}": OFFER,
+        f"POST {UPLOADS}": CREATED,
+        f"HEAD {UPLOADS}/ab": at(0, "200 OK"),
+        f"PATCH {UPLOADS}/ab": at(LARGE),
+    }
+    with recording(answers) as recorder:
+        yield recorder
+
+
+@pytest.fixture
+def client(recorder: Recorder) -> Iterator[RestClient]:
+    client = RestClient(recorder.address, CookieJar(None))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    path = tmp_path / "ä.raw"
+    path.write_bytes(bytes(LARGE))
+    return path
+
+
+def test_a_server_without_resumable_uploads_gets_the_old_form(
+    recorder: Recorder, large: Path
+) -> None:
+    recorder.answers[f"OPTIONS {UPLOADS}"] = refusal("405 Method Not Allowed")
+    recorder.answers["POST /api/tickets/1/files/input"] = ok(b"success")
+
+    _send(recorder, large)
+
+    assert [request.line.split()[0] for request in recorder.requests] == ["OPTIONS", "POST"]
+    assert b'name="myfile"' in recorder.requests[1].body
+
+
+def _send(recorder: Recorder, file: Path) -> None:
+    """As ``dss send`` does."""
+    client = ItkSnap(recorder.address, None)
+    client.run(protocol.upload(1, file, resumes=True))
+
+
+def test_an_upload_announces_name_size_and_sum(recorder: Recorder, large: Path) -> None:
+    _send(recorder, large)
+
+    begun, added = recorder.requests[1:]
+    assert begun.header("Upload-Length") == str(LARGE)
+    name, digest = begun.header("Upload-Metadata").split(",")
+    assert name == "filename w6QucmF3"
+    assert digest.startswith("sha256 ")
+    assert (added.header("Upload-Offset"), len(added.body)) == ("0", LARGE)
+
+
+@pytest.mark.parametrize("again", ["409 Conflict", "423 Locked", "503 Busy"])
+def test_what_passes_is_waited_for_and_the_server_asked_where_it_is(
+    recorder: Recorder, client: RestClient, large: Path, again: str
+) -> None:
+    recorder.answers[f"PATCH {UPLOADS}/ab"] = refusal(again)
+    recorder.answers[f"HEAD {UPLOADS}/ab"] = at(100, "200 OK")
+
+    def pause(_: float) -> None:
+        recorder.answers[f"PATCH {UPLOADS}/ab"] = at(LARGE)
+
+    assert resumable.upload(client, 1, large, pause=pause)
+
+    methods = [request.line.split()[0] for request in recorder.requests]
+    assert methods == ["OPTIONS", "POST", "PATCH", "HEAD", "PATCH"]
+    assert recorder.requests[-1].header("Upload-Offset") == "100"
+
+
+def test_an_upload_that_the_server_has_forgotten_begins_anew(
+    recorder: Recorder, client: RestClient, large: Path
+) -> None:
+    recorder.answers[f"PATCH {UPLOADS}/ab"] = refusal("404 Not Found")
+    recorder.answers[f"PATCH {UPLOADS}/cd"] = at(LARGE)
+
+    def moved(*_: int) -> None:
+        recorder.answers[f"POST {UPLOADS}"] = CREATED.replace(b"/ab", b"/cd")
+
+    assert resumable.upload(client, 1, large, moved, no_pause)
+
+    assert recorder.requests[-1].line == f"PATCH {UPLOADS}/cd HTTP/1.1"
+
+
+@pytest.mark.parametrize("status", ["413 Too Large", "460 Checksum", "507 Full"])
+def test_what_does_not_pass_is_told_at_once(
+    recorder: Recorder, client: RestClient, large: Path, status: str
+) -> None:
+    recorder.answers[f"PATCH {UPLOADS}/ab"] = refusal(status)
+
+    with pytest.raises(Refused):
+        resumable.upload(client, 1, large, pause=no_pause)
+
+    assert recorder.requests[-1].line.startswith("PATCH")
+
+
+def test_patience_ends_when_no_byte_arrives(
+    recorder: Recorder, client: RestClient, large: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resumable, "PATIENCE_S", 0.0)
+    recorder.answers[f"PATCH {UPLOADS}/ab"] = b"nonsense\r\n\r\n"
+
+    with pytest.raises(Unreachable):
+        resumable.upload(client, 1, large, pause=no_pause)
+
+
+def test_a_file_that_has_changed_meanwhile_is_downloaded_anew(
+    recorder: Recorder, client: RestClient, tmp_path: Path
+) -> None:
+    recorder.answers["GET /f"] = b'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: 9\r\n\r\nhalf'
+
+    def pause(_: float) -> None:
+        recorder.answers["GET /f"] = ok(b"all of it", 'ETag: "2"')
+
+    client.download("f", tmp_path / "f", pause=pause)
+
+    again = recorder.requests[1]
+    assert (again.header("Range"), again.header("If-Range")) == ("bytes=4-", '"1"')
+    assert (tmp_path / "f").read_bytes() == b"all of it"
+
+
+def test_a_lost_answer_to_the_submission_is_no_failure(recorder: Recorder) -> None:
+    """The second attempt is refused, because the ticket waits already."""
+    recorder.answers["POST /api/tickets/1/status"] = b"nonsense\r\n\r\n"
+    recorder.answers["GET /api/tickets/1/detail"] = ok(
+        b'{"result": {"status": "ready", "progress": 0.0, "log": []}}'
+    )
+    rest = RestClient(recorder.address, CookieJar(None))
+
+    def pause(_: float) -> None:
+        recorder.answers["POST /api/tickets/1/status"] = refusal("400 Bad Request")
+
+    rest.run(flows._surely_submitted(1), pause)
+
+    assert recorder.requests[-1].line.startswith("GET /api/tickets/1/detail")
