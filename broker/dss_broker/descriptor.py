@@ -46,6 +46,13 @@ class TagType(StrEnum):
 _DOCUMENTED_TYPES = {"AnatomicImage": TagType.ANATOMICAL, "Segmentation": TagType.SEGMENTATION}
 
 
+class Report(StrEnum):
+    """A file with all findings of a ticket, which the portal attaches to its log."""
+
+    NONE = ""
+    HTML = "html"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tag:
     """An object of the user's workspace that the service needs, by its name."""
@@ -87,6 +94,7 @@ class Descriptor:
     accuracy: str = ""
     licence: str = ""
     citation: str = ""
+    report: Report = Report.NONE
     tags: tuple[Tag, ...] = ()
     deadlines: Deadlines = Deadlines()
     published: dict[str, Any] = field(default_factory=dict)

@@ -237,3 +237,23 @@ def test_the_page_of_a_ticket_prints_as_a_report(browser: Browser, shown: Showca
     look = "e => [getComputedStyle(e).backgroundColor, getComputedStyle(e).color]"
     assert page.locator("body").evaluate(look) == ["rgb(255, 255, 255)", "rgb(0, 0, 0)"]
     page.context.close()
+
+
+def test_the_report_that_a_service_asked_for_opens_within_its_sandbox(
+    browser: Browser, shown: Showcase
+) -> None:
+    page = browse(browser, shown.user)
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.goto(f"/tickets/{shown.good}")
+    unfold(page)
+
+    page.get_by_role("link", name="Report", exact=True).click()
+
+    page.get_by_role("heading", name=f"Ticket {shown.good}: lung-segmentation 1.1.0").wait_for()
+    assert page.locator("img").evaluate("image => image.naturalWidth") > 0
+    assert "right upper" in page.locator("body").inner_text()
+    if PICTURES:
+        page.screenshot(path=Path(PICTURES) / "report.png", full_page=True)
+    assert complaints == []
+    page.context.close()

@@ -19,7 +19,7 @@ from dss_broker.messages import (
 )
 from dss_datastore import layout
 from dss_portal.database import clock
-from dss_portal.models import Dispatcher, Service, Status, Ticket, TicketLabel
+from dss_portal.models import Attachment, Dispatcher, Service, Status, Ticket, TicketLabel
 from dss_portal.tickets import deletions
 from support.portals import (
     Portal,
@@ -348,3 +348,34 @@ async def test_only_the_viewer_may_have_images_within_its_script(ann: Client, do
     assert viewer.headers["Content-Security-Policy"] == usual.replace(
         "img-src 'self'", "img-src 'self' data:"
     )
+
+
+async def test_a_service_that_asks_for_it_gets_a_report_of_each_ticket_as_one_file(
+    portal: Portal,
+) -> None:
+    await portal.announce_service(report="html")
+    ann = await portal.user()
+    number = await submitted_ticket(ann)
+    await Ticket.filter(id=number).update(title="Jane Doe")
+    granted = await portal.granted(number)
+    await _log(portal, granted, "picture.png", b"\x89PNG", "image/png")
+    await _log(portal, granted, "note.txt", MARKUP, "text/plain")
+
+    await _succeed(portal, granted, "good")
+
+    (found,) = await Attachment.filter(ticket_id=number, mime_type="text/html")
+    answer = await ann.get(f"/blobs/{found.public_id}")
+    shown = await answer.get_data(as_text=True)
+    assert "sandbox" in answer.headers["Content-Security-Policy"]
+    assert 'src="data:image/png;base64,iVBORw=="' in shown
+    assert "left lung" in shown
+    assert "&lt;b&gt;right&lt;/b&gt;" in shown
+    assert "&lt;script&gt;" in shown
+    assert "<script" not in shown
+    assert "Jane Doe" not in shown
+    assert "<h2>The note.txt</h2>" in shown
+    assert ">Report</a>" in await text(ann, f"/tickets/{number}")
+
+
+async def test_a_service_that_does_not_ask_gets_no_report(ann: Client, done: int) -> None:
+    assert not await Attachment.filter(ticket_id=done, description="Report").exists()

@@ -25,6 +25,7 @@ COARSE, FINE = ((64, 64, 52), 6.0), ((176, 176, 144), 2.2)
 """Size and spacing in mm of the chest that is shown."""
 
 RIGHTS = {
+    "report": "html",
     "result": "The workspace with a segmentation of two labels, left and right lung, and their volumes.",
     "licence": "Apache-2.0",
     "citation": "Lindqvist M, Okafor C. Lungs in CT by rules alone. J Imaging Inform 2026; 12:345-356.\ndoi:10.0000/example",

@@ -15,7 +15,7 @@ from dss_portal.models import Claim, Status, Ticket, User
 from dss_portal.providers import store
 from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
-from dss_portal.tickets import claims, findings, result_checks
+from dss_portal.tickets import claims, findings, report, result_checks
 from dss_portal.tickets import store as tickets
 from dss_portal.tickets.lifecycle import Failed, Succeeded
 
@@ -60,6 +60,7 @@ async def succeed(parts: Components, ticket_id: int, user: User) -> None:
             raise Refused(CHANGED)
         if judged is not None:
             await _show(parts.datastore, ticket, held, judged.accepted)
+        await report.attach(parts.datastore, ticket)
         await runs.keep(ticket, "", (clock.now() - held.granted_at).total_seconds())
         await tickets.advance(ticket, Succeeded(claim_id=held.id))
 

@@ -81,9 +81,9 @@ async def view_of(
         expected=await _expected(estimates, ticket),
         missed=await _missed(ticket),
         reason=await _reason(ticket),
-        picture=_picture(attached),
+        picture=newest_picture(attached),
         labels=await findings.labels(ticket.id),
-        warnings=_warnings(log, history) if is_done else (),
+        warnings=warnings(log, history) if is_done else (),
         reports=await inline.shown(datastore, attached),
         inputs=await store.files(ticket.id, "input"),
         results=await store.files(ticket.id, "results"),
@@ -98,10 +98,11 @@ async def picture_of(ticket: Ticket) -> Attachment | None:
     if ticket.status is Status.DELETED:
         return None
     log = await store.newest_log(ticket.id, SHOWN_LINES)
-    return _picture([file for line in log for file in line.attachments])
+    return newest_picture([file for line in log for file in line.attachments])
 
 
-def _picture(attached: Sequence[Attachment]) -> Attachment | None:
+def newest_picture(attached: Sequence[Attachment]) -> Attachment | None:
+    """The last picture among attachments in the order of the log."""
     return next(filter(inline.is_picture, reversed(attached)), None)
 
 
@@ -130,7 +131,7 @@ async def _reason(ticket: Ticket) -> str:
     return (await reasons.reasons([ticket.id])).get(ticket.id, "")
 
 
-def _warnings(log: Sequence[LogLine], history: Sequence[TicketHistory]) -> list[str]:
+def warnings(log: Sequence[LogLine], history: Sequence[TicketHistory]) -> list[str]:
     """Distinct warnings of the attempt that succeeded; lines before its claim belong to earlier attempts."""
     claimed = [entry.at for entry in history if entry.status is Status.CLAIMED]
     said = [

@@ -1,0 +1,88 @@
+"""The report of a ticket as one HTML file without scripts or links, for services that ask for it (``"report": "html"``).
+
+It is attached to a line of the log, so that ITK-SNAP shows it too.  Names that owners give to tickets are not in it,
+since everyone who has the link of an attachment can read it.
+"""
+
+import asyncio
+import base64
+import logging
+from collections.abc import AsyncIterator
+
+from jinja2 import Environment, PackageLoader
+
+from dss_broker.descriptor import Report
+from dss_portal.admin import overview
+from dss_portal.attachments import inline
+from dss_portal.attachments import store as attachments
+from dss_portal.attachments.store import Received
+from dss_portal.datastore import Datastore
+from dss_portal.models import Attachment, Service, Ticket
+from dss_portal.tickets import findings, store
+from dss_portal.tickets.page_view import SHOWN_LINES, newest_picture, warnings
+
+log = logging.getLogger(__name__)
+
+LINE = "The report shows the picture, the volumes and the warnings of this ticket."
+_MOST_PICTURE_BYTES = 4 * 1024 * 1024
+_TEMPLATES = Environment(loader=PackageLoader("dss_portal", "pages/templates"), autoescape=True)
+
+
+async def attach(datastore: Datastore, ticket: Ticket) -> None:
+    """Add the report to a ticket that is about to succeed, within the caller's transaction, if its service asks for it.
+
+    A disk that fails costs the report, not the results.
+    """
+    service = await Service.get(id=ticket.service_id)
+    if service.descriptor.get("report") != Report.HTML:
+        return
+    content = await _written(datastore, ticket, service)
+    try:
+        path, size_bytes = await datastore.receive_attachment(ticket.id, _once(content))
+    except OSError:
+        log.exception("report not attached", extra={"ticket": ticket.id})
+        return
+    received = Received(
+        path=path,
+        size_bytes=size_bytes,
+        description="Report",
+        mime_type="text/html",
+        suffix=".html",
+    )
+    await attachments.keep(datastore, ticket.id, received)
+    await store.add_log(ticket.id, "info", LINE)
+
+
+async def _written(datastore: Datastore, ticket: Ticket, service: Service) -> bytes:
+    lines = await store.newest_log(ticket.id, SHOWN_LINES)
+    attached = [file for line in lines for file in line.attachments]
+    labels = await findings.labels(ticket.id)
+    text = await asyncio.to_thread(
+        _TEMPLATES.get_template("report.html").render,
+        ticket=ticket,
+        service=service,
+        ended_at=store.now(),
+        warnings=warnings(lines, await overview.history(ticket.id)),
+        picture=await _as_data(datastore, newest_picture(attached)),
+        labels=labels,
+        total_ml=sum(label.volume_ml for label in labels),
+        reports=await inline.shown(datastore, attached),
+    )
+    return text.encode()
+
+
+async def _as_data(datastore: Datastore, picture: Attachment | None) -> str:
+    """The picture as a ``data:`` address; "" if there is none, or one that is too large for a page."""
+    if picture is None or picture.size_bytes > _MOST_PICTURE_BYTES:
+        return ""
+    path = await datastore.attachment(picture.ticket_id, picture.file_name)
+    try:
+        content = await asyncio.to_thread(path.read_bytes)
+    except OSError:
+        return ""
+    kind = picture.mime_type.partition(";")[0].strip().lower()
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content
