@@ -23,7 +23,7 @@ IMAGE_LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION="$$(git rev-p
   --build-arg SOURCE="$$(git remote get-url origin 2> /dev/null)"
 
 .DEFAULT_GOAL := help
-.PHONY: client docs help up stop status logs reset check test test-quick test-brokers test-defences test-setup test-chart manifests chaos failover bench bench-lungs bench-nodules bench-inference migration dashboards lock \
+.PHONY: client docs help up stop status logs reset check test test-quick test-brokers test-defences test-setup test-chart manifests chaos failover bench bench-lungs bench-nodules bench-estimates bench-inference migration dashboards lock \
   images site-secrets first-ticket test-deploy
 
 help: ## this list
@@ -116,6 +116,10 @@ bench-lungs: ## how lungs are found over factors, crops, turns and diseases, in 
 bench-nodules: ## how many nodules are found, by slice thickness, disease, crop and size; ARGS="--json FILE"
 	$(BOOTSTRAP) dev
 	PYTHONPATH=tests $(BIN)/python tests/bench/bench_nodule_sweep.py $(ARGS)
+
+bench-estimates: ## how right the estimates of time are, over an hour of tickets of mixed sizes; ARGS="--minutes 6"
+	$(BOOTSTRAP) dev
+	$(BIN)/python tests/bench/bench_estimates.py $(ARGS)
 
 bench-inference: ## what a MONAI bundle costs beyond its network; FULL=1 as large as a clinical CT
 	$(BOOTSTRAP) dev

@@ -57,6 +57,13 @@ class Town:
         lines = [line["message"] for line in answer.json()["result"]]
         return [missed for line in lines for missed, said in SENTENCES.items() if line == said]
 
+    def listed(self, service: str) -> str:
+        """The sentence that ``dss services`` and ``dss send`` show before anything is sent."""
+        with ItkSnap(self.stack.url) as user:
+            user.login(self.stack.token("bob@example.com"))
+            (row,) = [row for row in user.services() if row.name == service]
+            return user.service_estimates()[row.githash]
+
     def sends(self, scan: Path) -> int:
         """A ticket with a scan, on its way to a worker."""
         with ItkSnap(self.stack.url) as user:
@@ -125,6 +132,8 @@ def test_programs_that_are_killed_or_end_are_shown_so_and_owners_are_told(
         TOLD_S,
         lambda: town.told(wants_nodules) == [Missed.DISPATCHER],
         lambda: town.told(wants_lungs) == [Missed.WORKER],
+        lambda: town.listed(LUNGS) == SENTENCES[Missed.WORKER],
+        lambda: town.listed(NODULES) == SENTENCES[Missed.DISPATCHER],
     )
 
     town.stack.start_one("nodules", *NODULES_PROGRAM)

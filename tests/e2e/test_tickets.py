@@ -2,10 +2,13 @@
 # (SimpleITK ships no types)
 """Tickets from ITK-SNAP's upload to the workspace that comes back, through every real part."""
 
+import asyncio
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import asyncpg
 import numpy as np
 import pika  # type: ignore[import-untyped] # no py.typed
 import pytest
@@ -63,6 +66,27 @@ def test_a_real_chest_comes_back_with_both_lungs(
     assert dice(found, (reference >= 9) & (reference <= 14)) >= 0.97
     assert sent.results is not None
     assert [label.name for label in sent.results.labels] == ["left lung", "right lung"]
+
+
+def test_a_ticket_leaves_what_it_cost_and_the_next_one_is_estimated(
+    ann: ItkSnap, stack: Stack, scan: Path, tmp_path: Path
+) -> None:
+    sent, _ = segmented(ann, scan, tmp_path)
+
+    (run,) = asyncio.run(newest_run(stack.database_url))
+    assert (run["device"], run["voxels"]) == ("cpu", 64 * 64 * 52)
+    assert 0 < run["seconds"] < sent.seconds["queue"] + sent.seconds["work"] + 2
+    (row,) = [row for row in ann.services() if row.name == "lung-segmentation"]
+    sentence = ann.service_estimates(scan.stat().st_size)[row.githash]
+    assert re.fullmatch(r"Takes (a few seconds|about .+), none before you\.", sentence)
+
+
+async def newest_run(url: str) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(url)
+    try:
+        return list(await connection.fetch("SELECT * FROM run ORDER BY id DESC LIMIT 1"))
+    finally:
+        await connection.close()
 
 
 @pytest.mark.shared_data
