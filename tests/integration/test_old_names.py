@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.main import get_command
 
 from dss_dispatch.settings import service_url
@@ -109,6 +110,57 @@ def test_a_component_has_its_image_volumes_and_port(row: list[str]) -> None:
     assert f"image: ${{DSS_REGISTRY:-}}{image}:" in COMPOSE
     assert set(names(row[3])) == set(mounts)
     assert ("EXPOSE 8080" in stage) == row[4].startswith("8080")
+
+
+def _values(now: str) -> list[str]:
+    """Values of the chart that a cell names."""
+    return [n for n in names(now) if re.fullmatch(r"[a-z]+\.[a-zA-Z.]+|publicUrl|datastore", n)]
+
+
+@pytest.mark.parametrize("now", [r[1] for r in (*rows("Mounts and routes"), *rows("Commands"))])
+def test_a_value_of_the_chart_and_a_variable_of_compose_exist(now: str) -> None:
+    chart = yaml.safe_load((INFRA / "helm/dss/values.yaml").read_text(encoding="utf-8"))
+    for name in _values(now):
+        found = chart
+        for part in name.split("."):
+            assert part in found, name
+            found = found[part]
+    for name in names(now):
+        if name.startswith("DSS_PUBLI"):
+            assert f"{name}:" in COMPOSE or f"${{{name}:-" in COMPOSE
+
+
+@pytest.mark.parametrize("row", rows("Mounts and routes"), ids=lambda r: r[0][:40])
+def test_an_old_mount_is_a_volume_of_the_new_image(row: list[str]) -> None:
+    if row[0].startswith("`/"):
+        mount = names(row[0])[0]
+        images = [n.removeprefix("dss-") for n in names(row[1]) if n.startswith("dss-")]
+        stages = [s for s in IMAGES.split("\nFROM ") if "\nVOLUME" in s and f" {mount}" in s]
+
+        assert images
+        assert {s.split(" AS ")[1].split("\n")[0] for s in stages} == set(images)
+        assert all(re.search(rf"^VOLUME .*{mount}\b", s, re.MULTILINE) for s in stages)
+
+
+@pytest.mark.parametrize("row", rows("Builds"), ids=lambda r: r[0][:40])
+def test_what_replaces_an_old_build_exists(row: list[str]) -> None:
+    for name in names(row[1]):
+        if "/" in name:
+            assert (INFRA.parent / name).is_file(), name
+        elif name.isupper() or name == "TORCH_CPU":
+            assert f"\nARG {name}=" in IMAGES, name
+        elif name != "make images":
+            assert f" AS {name}\n" in IMAGES, name
+
+
+def test_every_old_build_file_mount_and_port_is_told_of() -> None:
+    """What the old documentation names: four build files, three mounts, one port."""
+    for folder in ("web-server", "dispatcher", "inference-server", "db"):
+        assert f"`{folder}/Dockerfile`" in PAGE
+        assert f"--context-dir {folder}`" in PAGE
+    for mount in ("/app/datastore", "/datastore", "/wmlce/data/output"):
+        assert f"| `{mount}` in the " in PAGE
+    assert "route, port 8080" in PAGE
 
 
 @pytest.mark.parametrize(
