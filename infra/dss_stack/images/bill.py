@@ -1,0 +1,88 @@
+"""``python - NAME VERSION < bill.py`` within an image: its bill of materials (CycloneDX 1.6, JSON) on standard output.
+
+Runs with the image's own Python and the standard library only.
+"""
+
+import json
+import platform
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from importlib.metadata import Distribution, distributions
+from typing import TypeAlias
+from urllib.parse import quote
+
+Component: TypeAlias = dict[str, object]
+
+OURS = "itksnap-dss-"
+_DPKG = ("dpkg-query", "--show", "--showformat", "${Package} ${Version} ${Architecture}\n")
+
+
+def bill(name: str, version: str) -> dict[str, object]:
+    """Every distribution of Python and every Debian package that is installed here."""
+    components = sorted([*_of_python(), *_of_debian()], key=lambda c: str(c["bom-ref"]))
+    content = {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "version": 1,
+        "metadata": {
+            "component": {"type": "container", "bom-ref": name, "name": name, "version": version}
+        },
+        "components": components,
+    }
+    serial = uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(content, sort_keys=True))
+    return {**content, "serialNumber": f"urn:uuid:{serial}"}
+
+
+def _of_python() -> Iterator[Component]:
+    for found in {d.metadata["Name"]: d for d in distributions()}.values():
+        name = found.metadata["Name"].lower().replace("_", "-").replace(".", "-")
+        if name.startswith(OURS):
+            yield {
+                **_component("application", name, found.version, name),
+                "licenses": _licenses(found),
+            }
+        else:
+            purl = f"pkg:pypi/{name}@{quote(found.version, safe='')}"
+            yield {
+                **_component("library", name, found.version, purl),
+                "purl": purl,
+                "licenses": _licenses(found),
+            }
+
+
+def _of_debian() -> Iterator[Component]:
+    distributor = platform.freedesktop_os_release()["ID"]
+    listed = subprocess.run(_DPKG, check=True, stdout=subprocess.PIPE, encoding="utf-8")
+    for line in listed.stdout.splitlines():
+        name, version, architecture = line.split()
+        purl = f"pkg:deb/{distributor}/{quote(name)}@{quote(version, safe='')}?arch={architecture}"
+        yield {**_component("library", name, version, purl), "purl": purl}
+
+
+def _component(kind: str, name: str, version: str, ref: str) -> Component:
+    return {"type": kind, "bom-ref": ref, "name": name, "version": version}
+
+
+def _licenses(found: Distribution) -> list[dict[str, object]]:
+    """As the distribution tells it itself: an SPDX expression, or words."""
+    if expression := found.metadata.get("License-Expression"):
+        return [{"expression": expression}]
+    words = [
+        classifier.rpartition(" :: ")[2]
+        for classifier in found.metadata.get_all("Classifier", [])
+        if classifier.startswith("License :: ")
+    ]
+    said = (found.metadata.get("License") or "").strip()
+    if not words and said and "\n" not in said:
+        words = [said]
+    return [{"license": {"name": word}} for word in words]
+
+
+def main(name: str, version: str) -> None:
+    json.dump(bill(name, version), sys.stdout, indent=1)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
