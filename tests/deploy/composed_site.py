@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from conftest import CHECKOUT, STATE, missing
-from deploy.engines import BASE, ISOLATION, Engine, build_options, torch_folder
+from conftest import CHECKOUT
+from deploy.engines import BASE, Engine, build_settings
 from dss_client.itksnap import ItkSnap
 from support.stacks import free_port
 from support.waiting import wait_until
@@ -27,12 +27,6 @@ log = logging.getLogger(__name__)
 
 LUNGS = "lung-segmentation"
 UID = "1000660000"
-STAND_INS = {
-    "rabbitmq": "rabbitmq:4",
-    "postgres": "postgres:17",
-    "prometheus": "prom/prometheus:v3.5.0",
-    "alertmanager": "prom/alertmanager:v0.28.1",
-}
 LARGEST_MB = {"portal": 250, "dispatch": 450}
 """Beyond the base."""
 PROGRAMS = ("inference", "dispatch-lungs", "portal", "dispatch-nodules")
@@ -52,27 +46,13 @@ class Site:
         return f"http://{self.settings['DSS_PUBLISH']}"
 
     def run(self, command: str) -> str:
-        return _run(command, self.checkout, self.engine.environment)
+        return self.engine.run(command, self.checkout)
 
     def compose(self, words: str) -> str:
         return self.run(f"podman-compose --file infra/compose.yaml --profile try {words}")
 
     def exec(self, service: str, *words: str) -> "subprocess.CompletedProcess[str]":
         return self.engine.podman("exec", f"dss_{service}_1", *words, check=False)
-
-
-def _run(command: str, folder: Path, environment: dict[str, str]) -> str:
-    done = subprocess.run(
-        ["bash", "-euc", command],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        check=False,
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout[-6000:]}"
-    return done.stdout
 
 
 def printed_commands() -> list[str]:
@@ -86,30 +66,6 @@ def printed_commands() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    if os.geteuid() != 0:
-        missing("Containers without a registry take root.")
-    engine = Engine(STATE / "deploy" / "engine")
-    engine.remove_everything()
-    engine.prepare()
-    try:
-        engine.import_base(STATE / "deploy" / "base")
-        yield engine
-    finally:
-        engine.remove_everything()
-
-
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh copy of what git knows here."""
-    copy = tmp_path_factory.mktemp("site") / "checkout"
-    copy.mkdir()
-    listed = "git ls-files --cached --others --exclude-standard -z | tar --null --files-from - -c"
-    _run(f"{listed} | tar -C {copy} -x", CHECKOUT, dict(os.environ))
-    return copy
-
-
-@pytest.fixture(scope="module")
 def site(engine: Engine, checkout: Path) -> Iterator[Site]:
     """A ticket has been through it."""
     settings = {
@@ -120,25 +76,17 @@ def site(engine: Engine, checkout: Path) -> Iterator[Site]:
     }
     lines = [f"{name}={value}\n" for name, value in settings.items()]
     (checkout / "infra/.env").write_text("".join(lines), encoding="utf-8")
-    for target, tag in STAND_INS.items():
-        folder = "tests/deploy/stand_ins"
-        build = f"podman build {ISOLATION} --target {target} --tag {tag} {folder}"
-        _run(build, checkout, engine.environment)
-    environment = {
-        **engine.environment,
-        "BUILD_OPTIONS": build_options(),
-        "TORCH_CPU": torch_folder(),
-    }
     commands = printed_commands()
     assert len(commands) <= 4
     said = ""
     for command in commands:
         began_s = time.monotonic()
-        said = _run(command, checkout, environment)
+        said = engine.run(command, checkout, **build_settings())
         log.info("%.0f s for: %s", time.monotonic() - began_s, command)
     yield Site(engine, checkout, settings, said)
     last = "podman-compose --file infra/compose.yaml logs 2>&1 | tail -n 100"
-    log.info("the site's last words\n%s", _run(last, checkout, environment))
+    log.info("the site's last words\n%s", engine.run(last, checkout))
+    engine.run("podman-compose --file infra/compose.yaml --profile try down --volumes", checkout)
 
 
 def test_the_sample_is_segmented_by_the_commands_as_printed(site: Site) -> None:
@@ -155,6 +103,22 @@ def test_images_are_small(site: Site) -> None:
 
     log.info("MB beyond the %.0f of the base: %s", base / 1e6, sizes_mb)
     assert all(sizes_mb[name] < limit for name, limit in LARGEST_MB.items())
+
+
+def test_each_image_has_a_bill_of_materials_beside_it(site: Site) -> None:
+    validate = (
+        "from cyclonedx.validation.json import JsonStrictValidator as V; import sys;"
+        "from cyclonedx.schema import SchemaVersion as S;"
+        "print(V(S.V1_6).validate_str(sys.stdin.read()))"
+    )
+    for image in LARGEST_MB:
+        bill = f"dist/sbom/dss-{image}.cdx.json"
+        python = site.engine.folder / "compose/bin/python"
+        assert site.run(f"{python} -c '{validate}' < {bill}").strip() == "None"
+        listed = json.loads((site.checkout / bill).read_text(encoding="utf-8"))["components"]
+        names = {component["name"] for component in listed}
+        assert {"python3-minimal", "tini", "pika", f"itksnap-dss-{image}"} <= names
+        assert ("quart" in names) is (image == "portal")
 
 
 @pytest.mark.parametrize("service", PROGRAMS)

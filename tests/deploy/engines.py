@@ -10,6 +10,18 @@ from pathlib import Path
 from dss_stack import debian_root
 
 COMPOSE = "podman-compose==1.6.0"
+VALIDATOR = "cyclonedx-python-lib[json-validation]==11.12.0"
+PROGRAMS = ("podman", "runc", "debootstrap")
+"""Beside them netavark and aardvark-dns, which Debian's podman only recommends."""
+
+STAND_INS = {
+    "rabbitmq": "rabbitmq:4",
+    "postgres": "postgres:17",
+    "prometheus": "prom/prometheus:v3.5.0",
+    "alertmanager": "prom/alertmanager:v0.28.1",
+    "proxies": "proxies:1",
+}
+"""Servers from Debian's packages, by their target in ``stand_ins``, under the names of the official images."""
 BASE = "debian:bookworm-slim"
 CERTIFICATES = Path("/etc/ssl/certs")
 
@@ -21,6 +33,8 @@ _CONFIGURATION = """\
 runtime = "runc"
 [containers]
 default_ulimits = ["nofile=16384:16384", "nproc=4000:4000"]
+[network]
+network_config_dir = "{folder}/networks"
 """
 """crun refuses the control groups of our machines, and they refuse higher limits."""
 
@@ -47,7 +61,9 @@ class Engine:
 
     def prepare(self) -> None:
         (self.folder / "bin").mkdir(parents=True, exist_ok=True)
-        (self.folder / "containers.conf").write_text(_CONFIGURATION, encoding="utf-8")
+        (self.folder / "containers.conf").write_text(
+            _CONFIGURATION.format(folder=self.folder), encoding="utf-8"
+        )
         podman = self.folder / "bin/podman"
         podman.write_text(
             _PODMAN.format(podman=shutil.which("podman"), folder=self.folder), encoding="utf-8"
@@ -55,10 +71,32 @@ class Engine:
         podman.chmod(0o755)
         venv = self.folder / "compose"
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-        subprocess.run([venv / "bin/pip", "install", "--quiet", COMPOSE], check=True)
+        subprocess.run([venv / "bin/pip", "install", "--quiet", COMPOSE, VALIDATOR], check=True)
         link = self.folder / "bin/podman-compose"
         link.unlink(missing_ok=True)
         link.symlink_to(venv / "bin/podman-compose")
+
+    def run(self, command: str, folder: Path, **variables: str) -> str:
+        """What a line of shell says; ``podman`` in it is this one."""
+        done = subprocess.run(
+            ["bash", "-euc", command],
+            cwd=folder,
+            env={**self.environment, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout[-6000:]}"
+        return done.stdout
+
+    def make_stand_ins(self, checkout: Path) -> None:
+        for target, tag in STAND_INS.items():
+            folder = "tests/deploy/stand_ins"
+            self.run(f"podman build {ISOLATION} --target {target} --tag {tag} {folder}", checkout)
+
+    def has_image(self, name: str) -> bool:
+        return self.podman("image", "exists", name, check=False).returncode == 0
 
     def podman(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -93,6 +131,20 @@ class Engine:
         self.podman("rm", "--all", "--force", "--time", "0", check=False)
         self.podman("system", "reset", "--force", check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def lacking() -> str:
+    """What this machine needs to run containers, as a sentence; "" if it has it."""
+    if os.geteuid() != 0:
+        return "Containers without a registry take root."
+    absent = [name for name in PROGRAMS if shutil.which(name) is None]
+    packages = "podman runc netavark aardvark-dns iptables catatonit debootstrap"
+    return f"There is no {absent[0]} here: apt-get install {packages}" if absent else ""
+
+
+def build_settings() -> dict[str, str]:
+    """Variables of ``make images``."""
+    return {"BUILD_OPTIONS": build_options(), "TORCH_CPU": torch_folder()}
 
 
 def build_options() -> str:
