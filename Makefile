@@ -24,7 +24,7 @@ IMAGE_LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION="$$(git rev-p
 
 .DEFAULT_GOAL := help
 .PHONY: client docs help up stop status logs reset check test test-quick test-brokers test-defences test-setup test-chart manifests chaos failover bench bench-lungs bench-nodules bench-estimates bench-inference migration dashboards lock \
-  images site-secrets first-ticket test-deploy
+  images site-secrets first-ticket bundle test-deploy test-deploy-full
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -146,10 +146,13 @@ lock: ## write requirements.lock anew, with the newest versions that pyproject.t
 	  > requirements.lock.new
 	@mv requirements.lock.new requirements.lock
 
-images: ## build the images; BASE, TORCH_CPU, BUILD_OPTIONS and IMAGES as infra/README.md says
+images: ## build the images, with a bill of materials for each in dist/sbom; BASE, TORCH_CPU, BUILD_OPTIONS and IMAGES as infra/README.md says
+	@mkdir -p dist/sbom
 	@for image in $(IMAGES); do \
 	  BUILDAH_FORMAT=docker $(ENGINE) build $(BUILD_OPTIONS) $${BASE:+--build-arg BASE="$$BASE"} --build-arg TORCH_CPU="$$TORCH_CPU" $(IMAGE_LABELS) \
 	    --file infra/docker/Containerfile --target $$image --tag "$${DSS_REGISTRY}dss-$$image:$${DSS_VERSION:-latest}" . || exit 1; \
+	  $(ENGINE) run --rm --interactive --network none --entrypoint python "$${DSS_REGISTRY}dss-$$image:$${DSS_VERSION:-latest}" - "dss-$$image" "$(VERSION)" \
+	    < infra/dss_stack/images/bill.py > dist/sbom/dss-$$image.cdx.json || exit 1; \
 	done
 
 client: ## the wheel of the client alone, into dist
@@ -165,6 +168,15 @@ site-secrets: ## write fresh passwords for infra/compose.yaml into infra/secrets
 first-ticket: ## of a composed site: make a sysadmin, and send the sample CT as that user
 	@sh infra/compose/first_ticket.sh "$(COMPOSE) --file $(COMPOSE_FILE)"
 
+bundle: ## one file for a site without a network: images, chart, wheels, checksums; install.sh in it installs
+	@DSS_VERSION=$(VERSION) $(MAKE) --no-print-directory images
+	@TORCH_CPU="$$TORCH_CPU" ENGINE=$(ENGINE) PYTHON=$(PYTHON) sh infra/bundle/make.sh $(VERSION)
+
 test-deploy: ## build the images and run them as a site of containers (as root, with podman and debootstrap)
 	$(BOOTSTRAP) dev
-	$(BIN)/pytest --durations 10 --log-cli-level INFO tests/deploy/composed_site.py
+	$(BIN)/pytest --durations 10 --log-cli-level INFO tests/deploy/composed_site.py tests/deploy/refusing_containers.py tests/deploy/played_chart.py
+
+test-deploy-full: ## as test-deploy, and the bundle is installed with the network cut
+	$(BOOTSTRAP) dev
+	$(BIN)/pytest --durations 10 --log-cli-level INFO tests/deploy/composed_site.py tests/deploy/refusing_containers.py tests/deploy/played_chart.py \
+	  tests/deploy/disconnected_site.py
