@@ -67,17 +67,21 @@ def _component(kind: str, name: str, version: str, ref: str) -> Component:
 
 def _licenses(found: Distribution) -> list[dict[str, object]]:
     """As the distribution tells it itself: an SPDX expression, or words."""
-    if expression := found.metadata.get("License-Expression"):
+    if expression := _said(found, "License-Expression"):
         return [{"expression": expression}]
     words = [
         classifier.rpartition(" :: ")[2]
         for classifier in found.metadata.get_all("Classifier", [])
         if classifier.startswith("License :: ")
     ]
-    said = (found.metadata.get("License") or "").strip()
+    said = _said(found, "License")
     if not words and said and "\n" not in said:
         words = [said]
     return [{"license": {"name": word}} for word in words]
+
+
+def _said(found: Distribution, field: str) -> str:
+    return found.metadata[field].strip() if field in found.metadata else ""
 
 
 def main(name: str, version: str) -> None:
