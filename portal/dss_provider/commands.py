@@ -5,10 +5,12 @@ import shutil
 import signal
 import socket
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,12 +26,16 @@ from dss_provider.errors import AlgorithmFailed, ServiceInvalid, Withdrawn
 from dss_provider.folder import Folder, load
 from dss_provider.outcome import Point
 
+if TYPE_CHECKING:
+    from dss_provider.serving import Offer, Publisher
+
 main = typer.Typer(help="Offer an algorithm of your own as a service.", no_args_is_help=True)
 
 WHERE_FROM = (
     "One with the scope provider begins with dss_ and goes into DSS_TOKEN, or is kept by dss login. "
     "A site admin makes it: dss-portal tokens create YOU@EXAMPLE.ORG --scope provider"
 )
+BEAT_S = 15.0
 FolderName = Annotated[Path, typer.Argument(help="folder with service.json")]
 
 
@@ -81,8 +87,20 @@ def try_here(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="folder for the results and a picture")
     ] = None,
+    server: Annotated[
+        str, typer.Option(help="send it to this portal as a real ticket, and serve that from here")
+    ] = "",
+    token: Annotated[
+        str,
+        typer.Option(
+            envvar="DSS_TOKEN", help="for --server: one with the scopes provider and tickets"
+        ),
+    ] = "",
+    provider: Annotated[
+        str, typer.Option(help="for --server: your provider's name, if the service is not listed")
+    ] = "",
 ) -> None:
-    """Run the algorithm on an image as a ticket would, here, without a server."""
+    """Run the algorithm on an image as a ticket would, here, without a server or with one."""
     service = _loaded(folder)
     inputs = {service.dispatch.tag: image.resolve(), **_tagged(tag or [])}
     places = _places(landmark or [])
@@ -92,6 +110,12 @@ def try_here(
     _require_tags(service, inputs, places)
     if output is not None and output.exists() and any(output.iterdir()):
         raise _refused(f"{output} is not empty; name a new folder.")
+    if server:
+        if places:
+            raise _refused(
+                "--landmark is for a test without --server; `dss send` takes workspaces."
+            )
+        raise typer.Exit(_try_for_real(service, _Site(server, token, provider), inputs, output))
     with tempfile.TemporaryDirectory(prefix="dss-test-") as work:
         _try(service, inputs, places, Path(work), output)
 
@@ -118,35 +142,72 @@ def publish(
         typer.Option(
             envvar="DSS_BEAT_S", min=0.1, help="give a sign of life after so many seconds"
         ),
-    ] = 15.0,
+    ] = BEAT_S,
 ) -> None:
     """Serve a portal's tickets from this machine, over HTTPS alone.  Ctrl-C lets the current tickets finish."""
-    from dss_provider.portal import Portal  # noqa: PLC0415  (takes a while to import)
-    from dss_provider.serving import Publisher, held_by, offer_of  # noqa: PLC0415
-    from dss_provider.ticket import work_on  # noqa: PLC0415
-
-    service, token = _loaded(folder), _token(server, token)
-    try:
-        portal = Portal(server, token)
-        offer = offer_of(service, portal, provider)
-        account = f"{service.descriptor.name} {service.descriptor.version} of {offer.provider}"
-    except ServiceInvalid as error:
-        raise _refused(str(error)) from error
-    except ClientError as error:
-        unknown = isinstance(error, Refused) and error.status == HTTPStatus.UNAUTHORIZED
-        text = f"{server} does not know this token, or not any more. {WHERE_FROM}"
-        raise _refused(text if unknown else sentence(error, server)) from error
-
-    def connect() -> Portal:
-        return Portal(server, token)
-
-    work = partial(work_on, service=service, connect=connect, beat_s=beat_s, say=_say)
-    publisher = Publisher(offer, connect, work, held_by(server, service), _say)
+    service = _loaded(folder)
+    publisher, offer = _publisher(service, _Site(server, token, provider), beat_s, _say)
+    account = f"{service.descriptor.name} {service.descriptor.version} of {offer.provider}"
     _say(f"{server} gives tickets of {account} to this program; Ctrl-C ends it.")
     stop = _Stop(publisher.stop)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    publisher.run(parallel, f"{socket.gethostname()}-{os.getpid()}", tickets)
+    publisher.run(parallel, _instance(), tickets)
+
+
+@dataclass(frozen=True)
+class _Site:
+    """A portal, as the options name it."""
+
+    server: str
+    token: str
+    provider: str
+
+
+def _publisher(
+    service: Folder, site: _Site, beat_s: float, say: Callable[[str], None]
+) -> "tuple[Publisher, Offer]":
+    """Exits with a sentence if the portal cannot be asked, or does not list the service."""
+    from dss_provider.held import held_by  # noqa: PLC0415  (takes a while to import)
+    from dss_provider.portal import Portal  # noqa: PLC0415
+    from dss_provider.serving import Publisher, offer_of  # noqa: PLC0415
+    from dss_provider.ticket import work_on  # noqa: PLC0415
+
+    token = _token(site.server, site.token)
+
+    def connect() -> Portal:
+        return Portal(site.server, token)
+
+    try:
+        offer = offer_of(service, connect(), site.provider)
+    except ServiceInvalid as error:
+        raise _refused(str(error)) from error
+    except ClientError as error:
+        unknown = isinstance(error, Refused) and error.status == HTTPStatus.UNAUTHORIZED
+        text = f"{site.server} does not know this token, or not any more. {WHERE_FROM}"
+        raise _refused(text if unknown else sentence(error, site.server)) from error
+    work = partial(work_on, service=service, connect=connect, beat_s=beat_s, say=_say)
+    return Publisher(offer, connect, work, held_by(site.server, service), say), offer
+
+
+def _try_for_real(
+    service: Folder, site: _Site, inputs: dict[str, Path], output: Path | None
+) -> int:
+    from dss_provider.real_trial import Sent, try_for_real  # noqa: PLC0415  (takes a while to import)
+
+    publisher, _ = _publisher(service, site, BEAT_S, lambda _: None)
+    sent = Sent(
+        service=service,
+        server=site.server,
+        token=_token(site.server, site.token),
+        images=inputs,
+        output=output,
+    )
+    return try_for_real(sent, publisher, _instance())
+
+
+def _instance() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}"
 
 
 def _token(server: str, given: str) -> str:

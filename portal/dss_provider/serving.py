@@ -1,19 +1,15 @@
 """``dss service publish``: claims and processes tickets of one service, several at once, until it is stopped."""
 
-import hashlib
-import json
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-
-import typer
 
 from dss_client.errors import ClientError, Refused, Unreachable
 from dss_provider.errors import ServiceInvalid
 from dss_provider.folder import Folder
 from dss_provider.heartbeat import Connect
+from dss_provider.held import Held
 from dss_provider.portal import Portal
 
 POLL_S = 2.0
@@ -28,47 +24,6 @@ class Offer:
 
     githash: str
     provider: str
-
-
-class Held:
-    """A file with the numbers of the claimed tickets, so that a restart after a crash continues them.  Thread-safe."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._numbers: set[int] = set()
-
-    def before(self) -> list[int]:
-        """Tickets of an earlier run, which stay in the file until they are removed."""
-        try:
-            found = [int(number) for number in json.loads(self._path.read_bytes())]
-        except (OSError, ValueError, TypeError):
-            return []
-        with self._lock:
-            self._numbers.update(found)
-        return found
-
-    def add(self, number: int) -> None:
-        with self._lock:
-            self._numbers.add(number)
-            self._keep()
-
-    def remove(self, number: int) -> None:
-        with self._lock:
-            self._numbers.discard(number)
-            self._keep()
-
-    def _keep(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = self._path.with_suffix(".new")
-        draft.write_text(json.dumps(sorted(self._numbers)), encoding="utf-8")
-        draft.replace(self._path)
-
-
-def held_by(server: str, service: Folder) -> Held:
-    """The file for one service on one server, in the user's application folder."""
-    key = hashlib.sha256(f"{server}\n{service.path.resolve()}".encode()).hexdigest()[:16]
-    return Held(Path(typer.get_app_dir("dss", roaming=False)) / f"provider-{key}.json")
 
 
 def offer_of(service: Folder, portal: Portal, provider: str) -> Offer:

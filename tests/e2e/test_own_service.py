@@ -344,3 +344,20 @@ def test_an_mr_service_is_published_and_used_by_dss_send(
     labels = sitk.GetArrayFromImage(sitk.ReadImage(str(segmentation)))
     assert (labels[4:8, 5:9, 6:10] == 1).all()
     assert (labels == 1).sum() < 64 + array.size * 0.05
+
+
+def test_a_trial_may_be_a_real_ticket(site: Site, tmp_path: Path) -> None:
+    scopes = [word for scope in ("tickets", "provider", "admin") for word in ("--scope", scope)]
+    every = site.stack.command("tokens", "create", ROOT, *scopes).split()[-1]
+    folder, image = service(tmp_path, "for-real"), scan(tmp_path)
+    command = [sys.executable, "-m", "dss_client", "service", "test", str(folder), str(image)]
+    command += ["--server", site.url, "--provider", "LAB", "--output", str(tmp_path / "out")]
+    environment = {**os.environ, "DSS_TOKEN": every, "HOME": str(tmp_path)}
+
+    done = subprocess.run(
+        command, env=environment, capture_output=True, encoding="utf-8", check=False, timeout=200
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Bright tissue" in done.stdout
+    assert list((tmp_path / "out").rglob("*.itksnap"))

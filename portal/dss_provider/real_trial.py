@@ -1,0 +1,43 @@
+"""Runs ``dss service test --server``: a real ticket, sent and served from this machine."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dss_provider.folder import Folder
+from dss_provider.serving import Publisher
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """What ``dss send`` is given.  ``images`` are files by tag; results go to ``output`` if it is given."""
+
+    service: Folder
+    server: str
+    token: str
+    images: Mapping[str, Path]
+    output: Path | None
+
+    @property
+    def words(self) -> list[str]:
+        main = self.service.dispatch.tag
+        others = [f"--tag={tag}={path}" for tag, path in self.images.items() if tag != main]
+        output = [f"--output={self.output}"] if self.output else []
+        send = [sys.executable, "-m", "dss_client", "send", str(self.images[main])]
+        return [*send, "--service", self.service.descriptor.name, *others, *output]
+
+
+def try_for_real(sent: Sent, publisher: Publisher, instance: str) -> int:
+    """Send a ticket and serve until it has ended; the exit status of ``dss send``."""
+    serving = threading.Thread(target=publisher.run, args=(1, instance))
+    serving.start()
+    try:
+        environment = {**os.environ, "DSS_SERVER": sent.server, "DSS_TOKEN": sent.token}
+        return subprocess.run(sent.words, env=environment, check=False).returncode
+    finally:
+        publisher.stop()
+        serving.join()

@@ -1,0 +1,180 @@
+# mypy: allow-untyped-calls
+# (SimpleITK ships no types)
+"""Whatever happens on the provider's machine ends one ticket with a sentence, and never the publisher."""
+
+import errno
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
+
+from dss_broker.dispatch_section import Modality
+from dss_client.errors import Refused, Unreachable
+from dss_provider import results, serving
+from dss_provider.child import DISK_FULL
+from dss_provider.folder import load
+from dss_provider.held import Held
+from dss_provider.making import make
+from dss_provider.portal import Portal
+from dss_provider.serving import Offer, Publisher
+from dss_provider.ticket import MOST_VOLUMES, UNEXPECTED, work_on
+from support.builders import LayerSpec, WorkspaceSpec, workspace_xml
+
+
+class Desk(Portal):
+    """A portal with one ticket, in memory."""
+
+    def __init__(self, image: Path) -> None:
+        super().__init__("http://127.0.0.1:9", "")
+        self._image = image
+        self.lines: list[str] = []
+        self.ended = ""
+        self.sent: list[str] = []
+        self.refusal = ""
+
+    def download_input(self, ticket: int, folder: Path) -> None:
+        (folder / "image.nii.gz").write_bytes(self._image.read_bytes())
+        spec = WorkspaceSpec(layers=(LayerSpec(tags="Image", file_name="image.nii.gz"),))
+        (folder / "a.itksnap").write_bytes(workspace_xml(spec))
+
+    def upload_result(self, ticket: int, file: Path) -> None:
+        self.sent.append(file.name)
+
+    def log(self, ticket: int, level: str, message: str) -> None:
+        self.lines.append(message)
+
+    def progress(self, ticket: int, fraction: float) -> None: ...
+
+    def status(self, ticket: int) -> str:
+        return "claimed"
+
+    def finish(self, ticket: int, status: str) -> None:
+        if self.refusal and status == "success":
+            raise Refused(400, self.refusal)
+        self.ended = status
+
+
+class Works:
+    """A service of one function, and the desk."""
+
+    def __init__(self, folder: Path) -> None:
+        image = sitk.GetImageFromArray(np.arange(60, dtype=np.int16).reshape(3, 4, 5))
+        sitk.WriteImage(image, str(folder / "scan.nii.gz"))
+        make(folder / "own", Modality.ANY)
+        self.folder = folder / "own"
+        self.desk = Desk(folder / "scan.nii.gz")
+        self.said: list[str] = []
+
+    def __call__(self, code: str = "def segment(image): return image.array > 30") -> str:
+        text = f"from dss_provider import *\nimport numpy as np\n{code}\n"
+        (self.folder / "algorithm.py").write_text(text, encoding="utf-8")
+        return work_on(1, load(self.folder), lambda: self.desk, 60, self.said.append)
+
+
+@pytest.fixture
+def works(tmp_path: Path) -> Works:
+    return Works(tmp_path)
+
+
+def test_a_sound_result_is_sent_with_its_workspace_last(works: Works) -> None:
+    assert works() == "success"
+
+    assert works.desk.sent[-1].endswith(".itksnap")
+    assert works.desk.ended == "success"
+
+
+def raising(error: BaseException) -> Callable[..., object]:
+    def build(*_: object) -> object:
+        raise error
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), DISK_FULL),
+        (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), DISK_FULL),
+        (RuntimeError("ITK: something odd"), UNEXPECTED),
+        (MemoryError(), UNEXPECTED),
+    ],
+)
+def test_a_surprise_fails_the_ticket_and_is_told_to_the_provider(
+    works: Works, monkeypatch: pytest.MonkeyPatch, error: BaseException, sentence: str
+) -> None:
+    monkeypatch.setattr(results, "build", raising(error))
+
+    assert works() == "failed"
+
+    assert works.desk.lines[-1] == sentence
+    assert type(error).__name__ in works.said[-1]
+
+
+def test_what_the_function_printed_is_for_its_provider_alone(works: Works) -> None:
+    assert works("def segment(image):\n    print('my secret')\n    return 1 / 0") == "failed"
+
+    assert "my secret" in works.said[-1]
+    assert "my secret" not in " ".join(works.desk.lines)
+    assert "ZeroDivisionError: division by zero (algorithm.py, line 5)" in works.desk.lines[-1]
+
+
+def test_results_that_the_portal_refuses_fail_the_ticket_with_its_sentence(works: Works) -> None:
+    works.desk.refusal = "The results cannot be accepted. It is no good."
+
+    assert works() == "failed"
+
+    assert works.desk.lines[-1] == works.desk.refusal
+
+
+def test_of_many_labels_some_volumes_are_told(works: Works) -> None:
+    assert works("def segment(image): return image.array + 1") == "success"
+
+    told = [line for line in works.desk.lines if line.endswith(" ml")]
+    assert len(told) == MOST_VOLUMES
+    assert works.desk.lines[-1] == "Volumes of 10 more labels are not listed."
+
+
+class Queue(Portal):
+    """A portal that gives one ticket; it is still claimed when it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__("http://127.0.0.1:9", "")
+        self.given = False
+
+    def claim(self, githash: str, provider: str, instance: str) -> int | None:
+        given, self.given = self.given, True
+        return None if given else 7
+
+    def status(self, ticket: int) -> str:
+        return "claimed"
+
+
+@pytest.mark.parametrize("error", [Unreachable("The portal is away."), OSError("no folder")])
+def test_a_ticket_that_could_not_be_finished_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(serving, "AFTER_ERROR_S", 0.01)
+    portal, tries, said = Queue(), [], list[str]()
+    held = Held(tmp_path / "held.json")
+
+    def work(number: int) -> str:
+        tries.append(number)
+        if len(tries) < 3:
+            raise error
+        return "success"
+
+    publisher = Publisher(
+        Offer(githash="h", provider="LAB"), lambda: portal, work, held, said.append
+    )
+    thread = threading.Thread(target=publisher.run, args=(1, "me", 1))
+    thread.start()
+    thread.join(30)
+
+    assert tries == [7, 7, 7]
+    assert said[-1] == "Ticket 7: success."
+    assert held.before() == []
+    held.close()
