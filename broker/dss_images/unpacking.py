@@ -127,7 +127,7 @@ def inflated(file: BinaryIO) -> io.BufferedReader:
     return io.BufferedReader(_Unpacking(file, _Deflate), _CHUNK_BYTES)
 
 
-def unpacked(file: BinaryIO, packing: Packing, number_kind: Any) -> BinaryIO:
+def unpacked(file: BinaryIO, packing: Packing, number_kind: np.dtype[Any]) -> BinaryIO:
     """A stream of the decoded content of ``file``.  ``number_kind`` is the numpy type of numbers in text.
 
     Raises ValueError or ImageRefused for text that cannot be decoded.
@@ -155,7 +155,7 @@ def _text(file: BinaryIO) -> str:
     return text.decode("ascii")
 
 
-def _numbers(text: str, kind: Any) -> bytes:
+def _numbers(text: str, kind: np.dtype[Any]) -> bytes:
     words = text.replace(",", " ").split()
     whole = np.dtype(kind).kind in "iu"
     numbers = [int(w) for w in words] if whole else [float(w) for w in words]

@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from dss_broker.messages import Label, Landmark, Note
 from dss_inference.device.compute_thread import ComputeThread
-from dss_inference.errors import Cancelled
+from dss_inference.errors import Cancelled, IsCancelled
 
 T = TypeVar("T")
 WAITING = "waiting for the device"
@@ -61,7 +61,7 @@ class Bundle(Protocol):
         output_dir: Path,
         parameters: dict[str, str],
         progress: Progress,
-        cancelled: Callable[[], bool],
+        cancelled: IsCancelled,
     ) -> Outcome:
         """Segment the image.  ``output_dir`` exists.  Idempotent.
 
@@ -73,7 +73,7 @@ class Bundle(Protocol):
 class Stages:
     """The stages of one run: reports progress, measures their time, raises Cancelled."""
 
-    def __init__(self, progress: Progress, cancelled: Callable[[], bool]) -> None:
+    def __init__(self, progress: Progress, cancelled: IsCancelled) -> None:
         self._progress = progress
         self._cancelled = cancelled
         self._starts: list[tuple[str, float]] = []

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dss_inference.bundle import Bundle, Outcome, Progress
 from dss_inference.device.memory import Memory
+from dss_inference.errors import IsCancelled
 from dss_inference.worker_metrics import loading, note_unloaded
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class CachedBundle:
         output_dir: Path,
         parameters: dict[str, str],
         progress: Progress,
-        cancelled: Callable[[], bool],
+        cancelled: IsCancelled,
     ) -> Outcome:
         progress(0.0, "loading the bundle")
         bundle = self._cache.bundle(self.name, self._load)

@@ -1,4 +1,10 @@
-"""Errors of an inference worker."""
+"""Errors of an inference worker, and how a caller cancels an inference."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+IsCancelled: TypeAlias = Callable[[], bool]
+"""Returns True as soon as the inference is to end, which then raises Cancelled."""
 
 
 class InferenceError(Exception):

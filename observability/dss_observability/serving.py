@@ -4,12 +4,15 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from socketserver import ThreadingMixIn
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import make_wsgi_app
 
 from dss_observability import metrics
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 BROKER_AWAY = "The broker is away or takes no messages."
 NO_DATASTORE = "The datastore is not there or cannot be written."
@@ -77,10 +80,10 @@ def _found(missing: Missing) -> list[str]:
         return [f"It cannot be told what is missing ({type(error).__name__})."]
 
 
-def _app(missing: Missing, worth_knowing: Missing) -> Callable[..., Iterable[bytes]]:
+def _app(missing: Missing, worth_knowing: Missing) -> "WSGIApplication":
     metrics_page = make_wsgi_app()
 
-    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         if path == "/metrics":
             page: Iterable[bytes] = metrics_page(environ, start_response)

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import socket
-from typing import Any
 
 import typer
 from hypercorn.asyncio import serve as hypercorn_serve
@@ -107,7 +106,7 @@ async def _serve(settings: Settings, broker: RabbitBroker) -> None:
     config.shutdown_timeout = settings.stop_s + ENDING_S
     hypercorn.install()
     portal = create_app(settings, broker)
-    app: Any = served(portal)
+    app = served(portal)
 
     async def stopped() -> None:
         await stop.wait()

@@ -29,8 +29,8 @@ class Writing:
         self._pieces: list[bytes] = []
         self._bytes = 0
         self._unsynced_bytes = 0
-        self._write: asyncio.Task[Any] | None = None
-        self._sync: asyncio.Task[Any] | None = None
+        self._write: asyncio.Task[object] | None = None
+        self._sync: asyncio.Task[object] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -84,5 +84,5 @@ class Writing:
                 await task
 
 
-def _task(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+def _task(work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
     return asyncio.create_task(work)

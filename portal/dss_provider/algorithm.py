@@ -1,15 +1,19 @@
 """The interface between a provider's function and this program."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-Progress = Callable[..., None]
-"""``progress(0.3)`` or ``progress(0.3, "Smoothing")``: the fraction that is done, 0 to 1, and a text for the user."""
+
+
+class Progress(Protocol):
+    """``progress(0.3)`` or ``progress(0.3, "Smoothing")``: the fraction that is done, 0 to 1, and a text for the user."""
+
+    def __call__(self, fraction: float, text: str = "") -> None: ...
 
 
 class CannotSegment(Exception):

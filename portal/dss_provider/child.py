@@ -22,7 +22,7 @@ from typing import TextIO
 import msgspec
 
 from dss_datastore.space import is_disk_full
-from dss_provider.algorithm import CannotSegment
+from dss_provider.algorithm import CannotSegment, Progress
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.images import read_image
 from dss_provider.outcome import Outcome, Task
@@ -140,7 +140,7 @@ def _module(folder: Path, file: str) -> ModuleType:
     return module
 
 
-def _progress(told: TextIO) -> Callable[..., None]:
+def _progress(told: TextIO) -> Progress:
     def progress(fraction: float, text: str = "") -> None:
         message = {"fraction": float(fraction), "text": one_line(str(text))[:LONGEST_TEXT]}
         with suppress(OSError):  # the algorithm goes on without a listener

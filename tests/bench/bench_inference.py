@@ -1,5 +1,5 @@
 # mypy: allow-untyped-calls
-# (MONAI ships no types)
+# (MONAI annotates only a part of its functions)
 """What a MONAI bundle costs beyond its network, each as a ratio within one run, with the same weights.
 
 ``python tests/bench/bench_inference.py``: small, for a CPU; ``--full``: as large as a clinical CT, for a GPU;
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -34,7 +34,7 @@ from dss_broker.messages import InferenceFinished, InferenceProgressed, RunInfer
 from dss_inference.bundle import Bundle, Outcome
 from dss_inference.bundle_catalogue import load
 from dss_inference.device.runner import Runner, runner_for
-from dss_inference.errors import Cancelled
+from dss_inference.errors import Cancelled, IsCancelled
 from dss_inference.monai_bundles.slab_argmax import slab_argmax
 from dss_inference.monai_bundles.window_inference import WindowInference
 from dss_inference.worker.progress_replies import ProgressReplies
@@ -226,7 +226,7 @@ def _windows(bench: Bench) -> None:
                 slabs = slab_argmax(
                     image,
                     network,
-                    infer.inferer,
+                    bench.inferer,
                     batch=1,
                     device=bench.device,
                     sums_on=bench.device,
@@ -280,7 +280,7 @@ def _agreement(found: torch.Tensor, best: torch.Tensor) -> float:
     return float((found == best).double().mean())
 
 
-def _run(bench: Bench, bundle: Bundle, cancelled: Callable[[], bool] = lambda: False) -> Outcome:
+def _run(bench: Bench, bundle: Bundle, cancelled: IsCancelled = lambda: False) -> Outcome:
     output = bench.folder / "out"
     output.mkdir(exist_ok=True)
     return bundle.run(bench.folder / "ct.nii.gz", output, {}, lambda *_: None, cancelled)

@@ -8,7 +8,6 @@ Broker, server, files and cancellation are the real worker's; only the computati
 import logging
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
@@ -18,7 +17,7 @@ from dss_broker.messages import Label
 from dss_broker.rabbit import RabbitBroker
 from dss_datastore.writing import sync
 from dss_inference.bundle import Outcome, Progress, Report, Stages
-from dss_inference.errors import InferenceError
+from dss_inference.errors import InferenceError, IsCancelled
 from dss_inference.settings import Settings
 from dss_inference.worker.server import Server
 from dss_observability.logs import configure_logging
@@ -47,7 +46,7 @@ class StandIn:
         output_dir: Path,
         parameters: dict[str, str],
         progress: Progress,
-        cancelled: Callable[[], bool],
+        cancelled: IsCancelled,
     ) -> Outcome:
         stages = Stages(progress, cancelled)
         stages.enter(0.0, "reading the image")

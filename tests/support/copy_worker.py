@@ -9,6 +9,7 @@ from dss_broker.broker import Conversation
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import InferenceProgressed, Label, Message, RunInference
 from dss_inference.bundle import Outcome, Progress, Report, Stages
+from dss_inference.errors import IsCancelled
 
 PATIENCE_S = 10
 LABEL = Label(value=1, name="left lung", rgb=(1, 2, 3), volume_ml=4.5)
@@ -39,7 +40,7 @@ class CopyBundle:
         output_dir: Path,
         parameters: dict[str, str],
         progress: Progress,
-        cancelled: Callable[[], bool],
+        cancelled: IsCancelled,
     ) -> Outcome:
         self.runs += 1
         stages = Stages(progress, cancelled)

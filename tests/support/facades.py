@@ -12,6 +12,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_broker.messages import Label, Landmark
 from dss_inference.bundle import Bundle, Outcome, Progress, Report, Stages
+from dss_inference.errors import IsCancelled
 from dss_inference.facade.request_store import RequestStore
 from dss_inference.facade.routes import Facade
 from dss_inference.facade.serving import serve_facade
@@ -42,7 +43,7 @@ class BrightBundle:
         output_dir: Path,
         parameters: dict[str, str],
         progress: Progress,
-        cancelled: Callable[[], bool],
+        cancelled: IsCancelled,
     ) -> Outcome:
         self.runs, self.parameters = self.runs + 1, parameters
         stages = Stages(progress, cancelled)

@@ -1,7 +1,5 @@
 """Sentences for operators about a refusal by RabbitMQ: with the setting to change, without the password."""
 
-from typing import Any
-
 from pika.exceptions import (  # type: ignore[import-untyped] # no py.typed
     AuthenticationError,
     ChannelClosedByBroker,
@@ -12,7 +10,7 @@ from pika.exceptions import (  # type: ignore[import-untyped] # no py.typed
 ACCESS_REFUSED = 403
 
 
-def refusal(error: BaseException, parameters: Any) -> str:
+def refusal(error: BaseException, parameters: object) -> str:
     """A sentence for operators; "" if ``error`` is no refusal: the server does not answer, for example.
 
     ``parameters`` are those of the connection.

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from dss_inference.device.memory import Memory, ProcessMemory
-from dss_inference.errors import Cancelled
+from dss_inference.errors import Cancelled, IsCancelled
 from dss_observability import metrics
 
 POLL_S = 0.25
@@ -30,7 +30,7 @@ class ComputeThread:
         self._starting = threading.Lock()
         self._started = False
 
-    def __call__(self, work: Callable[[], T], cancelled: Callable[[], bool]) -> T:
+    def __call__(self, work: Callable[[], T], cancelled: IsCancelled) -> T:
         """Run ``work`` in the thread; return its result or raise its error.  Raises Cancelled if it is cancelled before that."""
         self._start()
         done: Future[T] = Future()

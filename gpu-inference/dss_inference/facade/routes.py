@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
@@ -213,7 +213,7 @@ def _file(request: Request, path: Path, mime_type: str) -> Response:
         return _refused(HTTPStatus.NOT_FOUND, _UNKNOWN)
 
 
-def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def _json(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return Response(
         msgspec.json.encode(content), status, headers=headers, mimetype="application/json"
     )

@@ -1,6 +1,5 @@
 """``lung-segmentation``: both lungs of a CT as two labels."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from dss_inference.bundle import Outcome, Progress, Stages
@@ -8,6 +7,7 @@ from dss_inference.ct.reading import Ct, read_ct
 from dss_inference.ct.region import region_of
 from dss_inference.ct.writing import write_segmentation
 from dss_inference.device.runner import Runner
+from dss_inference.errors import IsCancelled
 from dss_inference.lungs.judging import judged_lungs, labels_of
 from dss_inference.lungs.notes import notes_on
 from dss_inference.lungs.quality import quality_reports
@@ -33,7 +33,7 @@ class LungSegmentation:
         output_dir: Path,
         parameters: dict[str, str],
         progress: Progress,
-        cancelled: Callable[[], bool],
+        cancelled: IsCancelled,
     ) -> Outcome:
         stages = Stages(progress, cancelled)
         stages.enter(0.0, "reading the image")

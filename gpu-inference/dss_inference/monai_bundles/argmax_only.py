@@ -1,5 +1,5 @@
 # mypy: allow-untyped-calls
-# (MONAI ships no types)
+# (MONAI annotates only a part of its functions)
 """Recognises postprocessing that needs only the index of the largest channel, not all channels."""
 
 from monai.transforms.compose import Compose

@@ -1,5 +1,5 @@
 # mypy: allow-untyped-calls
-# (MONAI ships no types)
+# (MONAI annotates only a part of its functions)
 """Makes the parts of a bundle from its configuration.  Runs its code: only an administrator installs bundles."""
 
 import sys
@@ -28,7 +28,7 @@ class ScriptedNetwork(torch.nn.Module):
         super().__init__()
         self._inner: torch.nn.Module = torch.jit.load(path, map_location="cpu")
 
-    def forward(self, images: torch.Tensor) -> Any:
+    def forward(self, images: torch.Tensor) -> object:
         return self._inner(images)
 
 

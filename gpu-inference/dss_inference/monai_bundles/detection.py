@@ -1,5 +1,5 @@
 # mypy: allow-untyped-calls
-# (MONAI ships no types)
+# (MONAI annotates only a part of its functions)
 """A MONAI detection bundle as a ``Bundle``: boxes with scores become labelled ellipsoids and a list.
 
 The detector of the configuration is called directly.  Windows and the conversion of boxes to world coordinates
@@ -7,7 +7,6 @@ are done here, for any orientation.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +23,7 @@ from dss_inference.ct.region import region_of
 from dss_inference.ct.writing import write_segmentation
 from dss_inference.device.compute_thread import ComputeThread
 from dss_inference.device.runner import memory_errors
-from dss_inference.errors import InferenceError
+from dss_inference.errors import InferenceError, IsCancelled
 from dss_inference.findings import Finding
 from dss_inference.monai_bundles import boxes as bx
 from dss_inference.monai_bundles.bundle_parts import BundleParts
@@ -85,7 +84,7 @@ class MonaiDetection:
         output_dir: Path,
         parameters: dict[str, str],
         progress: Progress,
-        cancelled: Callable[[], bool],
+        cancelled: IsCancelled,
     ) -> Outcome:
         least_score = number_in(parameters, "least_score", LEAST_SCORE, 0, 1)
         most = int(number_in(parameters, "most", MOST, 1, 255))
@@ -115,7 +114,7 @@ class MonaiDetection:
     @memory_errors()
     @torch.inference_mode()
     def _boxes(
-        self, ct: Ct, stages: Stages, progress: Progress, cancelled: Callable[[], bool]
+        self, ct: Ct, stages: Stages, progress: Progress, cancelled: IsCancelled
     ) -> tuple[list[bx.Box], npt.NDArray[np.float64]]:
         """Boxes in the prepared image, and the affine (4x4) from its indices to RAS."""
         stages.enter(0.05, "preparing the image")

@@ -1,27 +1,31 @@
 # mypy: allow-untyped-calls
-# (MONAI ships no types)
+# (MONAI annotates only a part of its functions)
 """Runs the detector of a detection bundle within the free memory."""
 
 import copy
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from monai.inferers.inferer import SlidingWindowInferer
 
 from dss_inference.device.memory import Memory
 from dss_inference.errors import InferenceError
 from dss_inference.monai_bundles import boxes as bx
 from dss_inference.monai_bundles.memory_fallback import Attempt, MemoryFallback
 from dss_inference.monai_bundles.monai_patches import forget_anchors
-from dss_inference.monai_bundles.network_watch import NOT_NUMBERS
+from dss_inference.monai_bundles.network_watch import NOT_NUMBERS, window_size
 from dss_inference.monai_bundles.window_batch import WindowBatch
+
+if TYPE_CHECKING:
+    from monai.apps.detection.networks.retinanet_detector import RetinaNetDetector
 
 
 class DetectorInference:
     """Runs a detector; ``fallback`` plans the attempts."""
 
-    def __init__(self, detector: Any, device: torch.device, memory: Memory) -> None:
+    def __init__(self, detector: "RetinaNetDetector", device: torch.device, memory: Memory) -> None:
         """``detector`` is MONAI's ``RetinaNetDetector``, or one like it; ``memory`` is that of ``device``."""
         self._detector = detector
         self._inferer = detector.inferer
@@ -31,13 +35,13 @@ class DetectorInference:
         windowed = self._inferer is not None
         self.fallback = MemoryFallback(detector, device, self._batch, memory, windowed=windowed)
 
-    def inferer_for(self, image: torch.Tensor) -> Any:
+    def inferer_for(self, image: torch.Tensor) -> SlidingWindowInferer | None:
         """The inferer for an image (c, x, y, z) larger than one window, else None.
 
         A single pass is quicker and has no borders between windows.
         """
         inferer = self._inferer
-        if inferer is None or math.prod(image.shape[1:]) <= math.prod(inferer.roi_size):
+        if inferer is None or math.prod(image.shape[1:]) <= math.prod(window_size(inferer)):
             return None
         return inferer
 
@@ -50,7 +54,9 @@ class DetectorInference:
             raise MemoryError("no way to run the detector fits into memory")
         return found
 
-    def _boxes(self, image: torch.Tensor, inferer: Any, attempt: Attempt) -> list[bx.Box]:
+    def _boxes(
+        self, image: torch.Tensor, inferer: SlidingWindowInferer | None, attempt: Attempt
+    ) -> list[bx.Box]:
         forget_anchors(self._detector)
         if inferer is not None:
             used = self._detector.inferer = copy.copy(inferer)

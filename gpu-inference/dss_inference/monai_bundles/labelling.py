@@ -1,7 +1,7 @@
 """Makes a label map from the channels that a bundle's postprocessing returns."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,9 @@ from dss_inference.errors import InferenceError
 from dss_inference.monai_bundles.bundle_checks import MOST_LABELS
 from dss_inference.monai_bundles.channels import HALF, Channels, Rule
 from dss_inference.monai_bundles.network_watch import NOT_NUMBERS
+
+if TYPE_CHECKING:
+    import torch
 
 _ROUNDING = 1e-3
 """Tolerance beyond 0..1 for an interpolated probability."""
@@ -26,7 +29,9 @@ class LabelMap:
     hidden: dict[int, int]
 
 
-def label_map(pred: Any, channels: Channels, given: int, shape: tuple[int, ...]) -> LabelMap:
+def label_map(
+    pred: "torch.Tensor | npt.NDArray[Any]", channels: Channels, given: int, shape: tuple[int, ...]
+) -> LabelMap:
     """The label map of ``pred`` (c, x, y, z), the output of a network with ``given`` channels; ``shape`` is (z, y, x).
 
     Raises InferenceError if the values do not determine the labels.

@@ -1,5 +1,5 @@
 # mypy: allow-untyped-calls
-# (MONAI ships no types)
+# (MONAI annotates only a part of its functions)
 """All changes to MONAI's own modules, and all settings of attributes that MONAI does not document.
 
 Checked against CHECKED_AGAINST; ``test_monai_patches.py`` fails when MONAI changes one of these places.  MONAI's
@@ -11,7 +11,7 @@ import copy
 from collections import OrderedDict
 from importlib.util import find_spec
 from types import SimpleNamespace
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from monai.apps.detection.networks import retinanet_network
@@ -19,17 +19,14 @@ from monai.networks.blocks import backbone_fpn_utils
 from monai.transforms.post.dictionary import Invertd
 from torch import nn
 
+if TYPE_CHECKING:
+    from monai.apps.detection.networks.retinanet_detector import RetinaNetDetector
+
 CHECKED_AGAINST = "1.6"
 """Minor version of MONAI that was checked; pyproject.toml allows no later one."""
 
 
-class Detector(Protocol):
-    """The part of MONAI's ``RetinaNetDetector`` that ``forget_anchors`` changes."""
-
-    anchors: list[torch.Tensor] | None
-
-
-def forget_anchors(detector: Detector) -> None:
+def forget_anchors(detector: "RetinaNetDetector") -> None:
     """Make ``detector`` compute its anchors anew; otherwise it would use those of the last image and its device."""
     detector.anchors = None
 

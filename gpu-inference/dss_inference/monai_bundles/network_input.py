@@ -1,8 +1,6 @@
 # mypy: allow-untyped-calls
-# (MONAI ships no types)
+# (MONAI annotates only a part of its functions)
 """Converts an image to a tensor for a bundle's transforms, and checks the result of these."""
-
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +12,7 @@ from dss_inference.errors import InferenceError
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def as_tensor(ct: Ct) -> Any:
+def as_tensor(ct: Ct) -> MetaTensor:
     """The image (x, y, z) with its affine to RAS and without a channel axis, as MONAI's loader gives it."""
     origin = ct.point_mm(np.zeros(3))
     affine = np.eye(4)

@@ -1,17 +1,18 @@
 # mypy: allow-untyped-calls
-# (MONAI ships no types)
+# (MONAI annotates only a part of its functions)
 """Reports progress, cancels, and checks outputs, by hooks on a bundle's network."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import cast
 
 import torch
 from monai.data.meta_tensor import MetaTensor
+from monai.inferers.inferer import Inferer, SlidingWindowInferer
 
 from dss_inference.bundle import Progress
-from dss_inference.errors import Cancelled, InferenceError
+from dss_inference.errors import Cancelled, InferenceError, IsCancelled
 
 NOT_NUMBERS = (
     "The network answered with values that are not numbers (NaN or infinite), so nothing was segmented. "
@@ -19,17 +20,23 @@ NOT_NUMBERS = (
 )
 
 
-def count_batches(inferer: Any, prepared: Any) -> int:
+def window_size(inferer: SlidingWindowInferer) -> Sequence[int]:
+    """Size (x, y, z) of the inferer's windows in voxels."""
+    size = inferer.roi_size
+    return (size,) * 3 if isinstance(size, int) else size
+
+
+def count_batches(inferer: Inferer | None, prepared: torch.Tensor) -> int:
     """Number of calls of the network by ``inferer`` for an image (c, x, y, z); 1 without windows."""
-    roi = getattr(inferer, "roi_size", None)
-    if roi is None:
+    if getattr(inferer, "roi_size", None) is None:
         return 1
-    overlap = inferer.overlap
+    windows = cast("SlidingWindowInferer", inferer)
+    overlap = windows.overlap
     overlaps = overlap if isinstance(overlap, list | tuple) else [overlap] * 3
     count = 1
-    for n, r, o in zip(prepared.shape[1:], roi, overlaps, strict=True):
+    for n, r, o in zip(prepared.shape[1:], window_size(windows), overlaps, strict=True):
         count *= math.ceil(max(0, n - r) / max(1, int(r * (1 - o)))) + 1
-    return math.ceil(count / int(inferer.sw_batch_size))
+    return math.ceil(count / int(windows.sw_batch_size))
 
 
 @contextmanager
@@ -37,7 +44,7 @@ def watch_network(
     network: torch.nn.Module,
     batches: int,
     progress: Progress,
-    cancelled: Callable[[], bool],
+    cancelled: IsCancelled,
     note: Callable[[int], None],
 ) -> Iterator[None]:
     """Report progress before each batch of windows, and raise Cancelled between two of them.

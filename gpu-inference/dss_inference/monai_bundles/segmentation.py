@@ -1,12 +1,12 @@
 # mypy: allow-untyped-calls
-# (MONAI ships no types)
+# (MONAI annotates only a part of its functions)
 """A MONAI segmentation bundle as a ``Bundle``: its own transforms, inferer and network.
 
 Entries that read or write files or drive the bundle (dataset, dataloader, evaluator, handlers) are not used:
 image and answer are passed in memory.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from dss_inference.ct.region import region_of
 from dss_inference.ct.writing import write_segmentation
 from dss_inference.device.compute_thread import ComputeThread
 from dss_inference.device.runner import memory_errors
-from dss_inference.errors import InferenceError
+from dss_inference.errors import InferenceError, IsCancelled
 from dss_inference.monai_bundles.argmax_only import needs_only_argmax, without_argmax
 from dss_inference.monai_bundles.bundle_parts import BundleParts
 from dss_inference.monai_bundles.channels import Rule
@@ -77,7 +77,7 @@ class MonaiSegmentation:
         output_dir: Path,
         parameters: dict[str, str],
         progress: Progress,
-        cancelled: Callable[[], bool],
+        cancelled: IsCancelled,
     ) -> Outcome:
         stages = Stages(progress, cancelled)
         stages.enter(0.0, "reading the image")
@@ -99,7 +99,7 @@ class MonaiSegmentation:
     @memory_errors()
     @torch.inference_mode()
     def _segment(
-        self, ct: Ct, stages: Stages, progress: Progress, cancelled: Callable[[], bool]
+        self, ct: Ct, stages: Stages, progress: Progress, cancelled: IsCancelled
     ) -> LabelMap:
         """The label map in the order of ``ct.hu``."""
         stages.enter(0.05, "preparing the image")

@@ -1,5 +1,5 @@
 # mypy: allow-untyped-calls
-# (MONAI ships no types)
+# (MONAI annotates only a part of its functions)
 """The argmax of the channels at each voxel, without holding all channels of the complete image.
 
 MONAI's ``sliding_window_inference`` keeps the answer of every channel for every voxel (also with
@@ -10,10 +10,11 @@ Windows, weights and padding are MONAI's.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 from monai.data.utils import compute_importance_map, dense_patch_slices
+from monai.inferers.inferer import SlidingWindowInferer
 from monai.utils.misc import fall_back_tuple
 from torch.nn import functional
 
@@ -32,7 +33,7 @@ class WindowGrid:
     axis: int
 
     @classmethod
-    def of(cls, inferer: Any, size: Sequence[int]) -> "WindowGrid":
+    def of(cls, inferer: SlidingWindowInferer, size: Sequence[int]) -> "WindowGrid":
         """The windows of ``inferer`` for an image of that size, sorted along ``axis``, its longest axis."""
         roi = tuple(fall_back_tuple(inferer.roi_size, size))
         short = [max(0, r - n) for n, r in zip(size, roi, strict=True)]
@@ -57,7 +58,7 @@ class WindowGrid:
 def slab_argmax(
     image: torch.Tensor,
     network: Callable[[torch.Tensor], torch.Tensor],
-    inferer: Any,
+    inferer: SlidingWindowInferer,
     *,
     batch: int,
     device: torch.device,
@@ -146,7 +147,9 @@ def _largest(channels: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
     return labels
 
 
-def _steps(size: Sequence[int], roi: Sequence[int], overlap: Any) -> tuple[int, ...]:
+def _steps(
+    size: Sequence[int], roi: Sequence[int], overlap: float | Sequence[float]
+) -> tuple[int, ...]:
     """MONAI's steps between windows: at least one voxel; a window as long as the image has no neighbour."""
     overlaps = overlap if isinstance(overlap, list | tuple) else [overlap] * len(roi)
     return tuple(

@@ -1,11 +1,11 @@
 """A bundle that is installed but cannot be used: it answers each request with the faults."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from dss_inference.bundle import Progress
-from dss_inference.errors import InferenceError
+from dss_inference.errors import InferenceError, IsCancelled
 
 
 class UnusableBundle:
@@ -23,7 +23,7 @@ class UnusableBundle:
         output_dir: Path,  # noqa: ARG002
         parameters: dict[str, str],  # noqa: ARG002
         progress: Progress,  # noqa: ARG002
-        cancelled: Callable[[], bool],  # noqa: ARG002
+        cancelled: IsCancelled,  # noqa: ARG002
     ) -> NoReturn:
         """Raises InferenceError."""
         raise InferenceError(self.reason)

@@ -46,11 +46,11 @@ def load_weights(network: torch.nn.Module, path: Path, device: torch.device) -> 
     network.load_state_dict(found)
 
 
-def _single_fit(network: torch.nn.Module, saved: Any) -> State:
+def _single_fit(network: torch.nn.Module, saved: object) -> State:
     """The only state that fits the network, under any name.  Raises InferenceError if none or several fit."""
-    names = list(saved) if isinstance(saved, Mapping) else []
+    parts = saved if isinstance(saved, Mapping) else {}
     fitting = {
-        str(name): list(_fitting_states(network, _all_states(saved[name]))) for name in names
+        str(name): list(_fitting_states(network, _all_states(part))) for name, part in parts.items()
     }
     found = [state for states in fitting.values() for state in states]
     if not found:
@@ -74,7 +74,7 @@ def require_undamaged(path: Path) -> None:
         )
 
 
-def _read(path: Path, device: torch.device) -> Any:
+def _read(path: Path, device: torch.device) -> object:
     """Load tensors, numbers, texts and containers of them, and no other objects."""
     try:
         with torch.serialization.safe_globals([*_HARMLESS, *_numpy_constructors()]):
@@ -136,7 +136,7 @@ def _fitting_states(network: torch.nn.Module, states: Iterable[State]) -> Iterat
                 yield own
 
 
-def _states(saved: Any, depth: int = _DEEPEST) -> Iterator[State]:
+def _states(saved: object, depth: int = _DEEPEST) -> Iterator[State]:
     """``saved`` if it is a state, and those in it under usual names."""
     if not isinstance(saved, Mapping):
         return
@@ -148,7 +148,7 @@ def _states(saved: Any, depth: int = _DEEPEST) -> Iterator[State]:
             yield from _states(saved[name], depth - 1)
 
 
-def _all_states(saved: Any, depth: int = _DEEPEST) -> Iterator[State]:
+def _all_states(saved: object, depth: int = _DEEPEST) -> Iterator[State]:
     """Like ``_states``, but searches under every name."""
     if not isinstance(saved, Mapping):
         return
@@ -176,7 +176,7 @@ def _wrong_shapes(needed: State, state: State) -> list[str]:
     return [n for n, v in needed.items() if n in state and state[n].shape != v.shape]
 
 
-def _difference(network: torch.nn.Module, saved: Any) -> str:
+def _difference(network: torch.nn.Module, saved: object) -> str:
     """How the state in ``saved`` that fits best differs, as part of a sentence."""
     needed = network.state_dict()
     states = [

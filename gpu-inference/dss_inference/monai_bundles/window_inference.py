@@ -1,15 +1,14 @@
 # mypy: allow-untyped-calls
-# (MONAI ships no types)
+# (MONAI annotates only a part of its functions)
 """Runs the inferer and the network of a segmentation bundle within the free memory."""
 
 import copy
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from monai.data.meta_tensor import MetaTensor
-from monai.inferers.inferer import SlidingWindowInferer
+from monai.inferers.inferer import Inferer, SlidingWindowInferer
 
 from dss_inference.device.memory import Memory, ProcessMemory
 from dss_inference.monai_bundles.memory_fallback import Attempt, MemoryFallback
@@ -40,7 +39,7 @@ class WindowInference:
 
     def __init__(
         self,
-        inferer: Any,
+        inferer: Inferer,
         network: torch.nn.Module,
         device: torch.device,
         *,
@@ -55,14 +54,13 @@ class WindowInference:
         memory = memory or ProcessMemory()
         self._network = network
         self._channels = channels
-        self._windowed = isinstance(inferer, SlidingWindowInferer)
-        self._may_take_argmax = may_take_argmax and self._windowed
         self.inferer = copy.copy(inferer)
-        own = int(inferer.sw_batch_size) if self._windowed else None
+        self._windows = self.inferer if isinstance(self.inferer, SlidingWindowInferer) else None
+        self._may_take_argmax = may_take_argmax
+        own = None if self._windows is None else int(self._windows.sw_batch_size)
         self._batch = _batch_of(own, device, memory)
-        self.fallback = MemoryFallback(
-            network, device, self._batch, memory, windowed=self._windowed
-        )
+        windowed = self._windows is not None
+        self.fallback = MemoryFallback(network, device, self._batch, memory, windowed=windowed)
         self._set_batch()
 
     def __call__(self, image: torch.Tensor) -> Answer:
@@ -75,35 +73,40 @@ class WindowInference:
 
     def _answer(self, image: torch.Tensor) -> Answer:
         size_bytes = 4 * self._channels * math.prod(image.shape[2:])
-        if not (self._may_take_argmax and size_bytes > MOST_BYTES):
+        windows = self._windows if self._may_take_argmax else None
+        if windows is None or size_bytes <= MOST_BYTES:
             values = self.fallback.first_that_fits(lambda each: self._channels_of(image, each))
             if values is not None:
                 return Answer(values=values, is_argmax=False)
-        if self._may_take_argmax:
-            values = self.fallback.first_that_fits(lambda each: self._argmax_of(image, each))
+        if windows is not None:
+            values = self.fallback.first_that_fits(
+                lambda each: self._argmax_of(image, windows, each)
+            )
             if values is not None:
                 return Answer(values=values, is_argmax=True)
         raise MemoryError("no way to run the network fits into memory")
 
     def _set_batch(self) -> None:
         """Set the inferer's batch, by which the batches of the next image are counted."""
-        if self._windowed:
-            self.inferer.sw_batch_size = self._batch.size
+        if self._windows is not None:
+            self._windows.sw_batch_size = self._batch.size
 
     def _channels_of(self, image: torch.Tensor, attempt: Attempt) -> torch.Tensor:
         inferer = self.inferer
-        if self._windowed:
-            inferer = copy.copy(inferer)
-            inferer.sw_batch_size = attempt.batch
-            inferer.sw_device, inferer.device = attempt.device, attempt.sums_on
+        if self._windows is not None:
+            inferer = windows = copy.copy(self._windows)
+            windows.sw_batch_size = attempt.batch
+            windows.sw_device, windows.device = attempt.device, attempt.sums_on
         answer: torch.Tensor = inferer(image.to(attempt.sums_on), self._network)
         return answer[0].float().cpu()
 
-    def _argmax_of(self, image: torch.Tensor, attempt: Attempt) -> torch.Tensor:
+    def _argmax_of(
+        self, image: torch.Tensor, windows: SlidingWindowInferer, attempt: Attempt
+    ) -> torch.Tensor:
         return slab_argmax(
             image,
             self._network,
-            self.inferer,
+            windows,
             batch=attempt.batch,
             device=attempt.device,
             sums_on=attempt.sums_on,

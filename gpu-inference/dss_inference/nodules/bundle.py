@@ -1,6 +1,6 @@
 """``nodule-detection``: marks round structures in the lungs for a reader to check."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from dss_inference.ct.reading import Ct, read_ct
 from dss_inference.ct.region import region_of
 from dss_inference.ct.writing import write_segmentation
 from dss_inference.device.runner import Runner
+from dss_inference.errors import IsCancelled
 from dss_inference.findings import Finding
 from dss_inference.lungs.judging import judged_lungs
 from dss_inference.lungs.notes import NO_LUNG, verdict_on
@@ -65,7 +66,7 @@ class NoduleDetection:
         output_dir: Path,
         parameters: dict[str, str],
         progress: Progress,
-        cancelled: Callable[[], bool],
+        cancelled: IsCancelled,
     ) -> Outcome:
         stages = Stages(progress, cancelled)
         stages.enter(0.0, "reading the image")

@@ -1,5 +1,5 @@
 # mypy: allow-untyped-calls
-# (MONAI ships no types)
+# (MONAI annotates only a part of its functions)
 """Trains the network of a bundle's configuration with samples of phantoms."""
 
 from collections.abc import Callable, Sequence

@@ -3,9 +3,14 @@
 import asyncio
 import re
 from contextlib import suppress
-from typing import Any
 
-from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
+from hypercorn.typing import (
+    ASGIFramework,
+    ASGIReceiveCallable,
+    ASGISendCallable,
+    ASGISendEvent,
+    Scope,
+)
 from quart import Quart, Request, Response, request
 from quart.asgi import ASGIHTTPConnection
 from quart.wrappers.request import Body
@@ -129,7 +134,7 @@ class NormalisedPaths:
     prefix.
     """
 
-    def __init__(self, app: Any, prefix: str) -> None:
+    def __init__(self, app: ASGIFramework, prefix: str) -> None:
         self._app = app
         self._prefix = prefix
 

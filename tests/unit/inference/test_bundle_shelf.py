@@ -10,6 +10,7 @@ from dss_inference.bundle import Bundle, Outcome, Progress
 from dss_inference.bundle_cache import BundleCache, CachedBundle
 from dss_inference.device.compute_thread import ComputeThread
 from dss_inference.device.memory import ProcessMemory
+from dss_inference.errors import IsCancelled
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +54,7 @@ class Named:
         output_dir: Path,
         parameters: dict[str, str],
         progress: Progress,
-        cancelled: Callable[[], bool],
+        cancelled: IsCancelled,
     ) -> Outcome:
         return Outcome(segmentation=output_dir / self.name, labels=(), notes=(), stage_seconds={})
 

@@ -1,5 +1,5 @@
 # mypy: allow-untyped-calls
-# (MONAI ships no types)
+# (MONAI annotates only a part of its functions)
 """A network that is too large for the memory: fewer windows at once, then slabs, never a dead worker."""
 
 import pytest

@@ -1,5 +1,5 @@
 # mypy: allow-untyped-calls
-# (MONAI ships no types)
+# (MONAI annotates only a part of its functions)
 """The slab-wise way finds what MONAI's own inferer finds, in less memory."""
 
 import subprocess

@@ -1,5 +1,5 @@
 # mypy: allow-untyped-calls
-# (MONAI ships no types)
+# (MONAI annotates only a part of its functions)
 """As many windows at once as the memory allows: fewer when others need it, more when it is free again."""
 
 from collections.abc import Callable
