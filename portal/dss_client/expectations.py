@@ -18,7 +18,7 @@ class Expectation:
         self._sentence = ""
 
     def after(self, detail: Detail) -> str:
-        """A sentence, for the ticket in that state; "" if it is not known."""
+        """A sentence, for the ticket in that state; "" if there is none."""
         if detail.finished:
             return ""
         now_s = time.monotonic()

@@ -121,7 +121,7 @@ class ItkSnap:
         return self.run(protocol.service_estimates(size_bytes))
 
     def ticket_estimate(self, ticket: int) -> str:
-        """A sentence on when an open ticket of the user will be done; "" if the server cannot tell."""
+        """A sentence on when an open ticket of the user will be done; "" if the server tells nothing of it."""
         return self.run(protocol.ticket_estimate(ticket))
 
     def detail(self, ticket: int, since: int = 0) -> Detail:

@@ -134,11 +134,11 @@ def service_estimates(size_bytes: int = 0) -> Steps[dict[str, str]]:
 
 
 def ticket_estimate(ticket: int) -> Steps[str]:
-    """A sentence on when an open ticket of the user will be done; "" if the server cannot tell."""
+    """A sentence on when an open ticket of the user will be done; "" if the server tells nothing of it."""
     address = "api/tickets/estimates?format=json"
     rows = yield from _estimates(address, Enveloped[list[TicketEstimate]])
     own = [row for row in rows.result if row.id == ticket] if rows else []
-    return own[0].sentence if own and own[0].ends_s is not None else ""
+    return own[0].sentence if own else ""
 
 
 def _estimates(address: str, kind: type[T]) -> Steps[T | None]:

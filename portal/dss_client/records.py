@@ -44,7 +44,7 @@ class ServiceEstimate:
 
 @dataclass(frozen=True, kw_only=True)
 class TicketEstimate:
-    """For an open ticket; ``ends_s`` is None if it is not known."""
+    """For an open ticket: when it will be done, or why nobody knows, which leaves ``ends_s`` None."""
 
     id: int
     sentence: str

@@ -180,6 +180,16 @@ async def test_before_submitting_a_user_reads_that_nobody_serves_it(served: Port
     assert SENTENCES[Missed.WORKER] in await text(ann, "/services")
 
 
+async def test_while_nobody_serves_a_ticket_its_estimate_says_so(served: Portal) -> None:
+    ann = await served.user()
+    await submitted_ticket(ann)
+    await Worker.all().update(heard_at=clock.now() - timedelta(minutes=1))
+
+    (told,) = await rows(ann, "/api/tickets/estimates")
+
+    assert (told["ends_s"], told["sentence"]) == (None, SENTENCES[Missed.WORKER])
+
+
 async def test_nobody_reads_of_the_tickets_of_others(served: Portal) -> None:
     await submitted_ticket(await served.user())
 

@@ -40,6 +40,27 @@ class Offer:
         return f"Takes {words.about(self.forecast.ends_s)}, {words.before(self.before)}."
 
 
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """For a ticket that waits or is at work; ``forecast`` is None if unknown."""
+
+    missed: Missed
+    forecast: Forecast | None
+
+    @property
+    def sentence(self) -> str:
+        if self.forecast is not None:
+            return words.left(self.forecast)
+        return words.UNKNOWN if self.missed is Missed.NOBODY else SENTENCES[self.missed]
+
+
+def times_of(forecast: Forecast | None) -> tuple[float | None, float | None]:
+    """Seconds until the begin and the end, for a table."""
+    if forecast is None:
+        return None, None
+    return round(forecast.begins_s, 1), round(forecast.ends_s, 1)
+
+
 class Estimates:
     """Of one portal; its requests share what was read last."""
 
@@ -67,6 +88,18 @@ class Estimates:
         if wanted - known.promised.keys():
             await self.known(newer=True)
         return {number: self._found[number] for number in wanted & self._found.keys()}
+
+    async def expected(self, services: Mapping[int, str]) -> dict[int, Expected]:
+        """For tickets that wait or are at work, given with the names of their services."""
+        found = await self.of_tickets(services)
+        standings = (await self.known()).standings
+        return {
+            number: Expected(
+                missed=standings[name].missed if name in standings else Missed.DISPATCHER,
+                forecast=found.get(number),
+            )
+            for number, name in services.items()
+        }
 
     async def known(self, *, newer: bool = False) -> Known:
         """The site as it was up to FRESH_S ago, or up to AT_LEAST_S."""

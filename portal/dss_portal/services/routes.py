@@ -4,7 +4,7 @@ from quart import Blueprint, Response
 
 from dss_portal.accounts.sessions import current_user, signed_in
 from dss_portal.estimates import words
-from dss_portal.estimates.estimates import Offer
+from dss_portal.estimates.estimates import Offer, times_of
 from dss_portal.estimates.pace import Size
 from dss_portal.formats import Cell
 from dss_portal.services import store
@@ -41,9 +41,7 @@ async def estimates() -> Response:
 def _offered(offer: Offer | None) -> tuple[Cell, ...]:
     if offer is None:
         return None, None, None, words.UNKNOWN
-    forecast = offer.forecast
-    times = (round(forecast.begins_s, 1), round(forecast.ends_s, 1)) if forecast else (None, None)
-    return offer.before, *times, offer.sentence
+    return offer.before, *times_of(offer.forecast), offer.sentence
 
 
 @blueprint.get("/<regex('[a-f0-9]+'):githash>/detail")

@@ -7,8 +7,7 @@ from quart import Blueprint, Response
 from dss_datastore.layout import Area
 from dss_portal.accounts.sessions import current_user, for_programs, signed_in
 from dss_portal.changes.reading import Subject
-from dss_portal.estimates import words
-from dss_portal.estimates.forecast import Forecast
+from dss_portal.estimates.estimates import times_of
 from dss_portal.formats import PAGE_ROWS, Cell, Rows, csv_text
 from dss_portal.models import Status, Ticket
 from dss_portal.refusals import Refused
@@ -68,19 +67,14 @@ async def create() -> Response:
 @signed_in
 async def estimates() -> Response:
     """The user's tickets that wait or are at work: seconds until each begins and ends, empty where not known."""
-    open_ones = Ticket.filter(
-        user_id=current_user().id, status__in=[Status.READY, Status.CLAIMED]
-    ).order_by("id")
-    numbers = [int(str(n)) for n in await open_ones.limit(PAGE_ROWS).values_list("id", flat=True)]
-    found = await components().estimates.of_tickets(numbers)
-    rows: list[Sequence[Cell]] = [(n, *_expected(found.get(n))) for n in numbers]
+    own = Ticket.filter(user_id=current_user().id, status__in=[Status.READY, Status.CLAIMED])
+    found = await own.order_by("id").limit(PAGE_ROWS).values_list("id", "service__name")
+    services = {int(str(number)): str(name) for number, name in found}
+    expected = await components().estimates.expected(services)
+    rows: list[Sequence[Cell]] = [
+        (number, *times_of(each.forecast), each.sentence) for number, each in expected.items()
+    ]
     return table(("id", "begins_s", "ends_s", "sentence"), rows)
-
-
-def _expected(forecast: Forecast | None) -> tuple[Cell, ...]:
-    if forecast is None:
-        return None, None, words.UNKNOWN
-    return round(forecast.begins_s, 1), round(forecast.ends_s, 1), words.left(forecast)
 
 
 @blueprint.get("/<int:ticket_id>/files/<any(input, results):area>")
