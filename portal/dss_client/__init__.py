@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         LogLine,
         ServiceDetail,
         ServiceRow,
+        Summary,
         Tag,
         TicketRow,
     )
@@ -43,13 +44,23 @@ __all__ = [
     "ServiceRow",
     "ServiceUnfit",
     "SignInRefused",
+    "Summary",
     "Tag",
     "TicketRow",
     "Unreachable",
 ]
 
 _PLACES = {"AsyncClient": "asynchronous", "Client": "client"}
-_RECORDS = {"Attachment", "Detail", "LogLine", "ServiceDetail", "ServiceRow", "Tag", "TicketRow"}
+_RECORDS = {
+    "Attachment",
+    "Detail",
+    "LogLine",
+    "ServiceDetail",
+    "ServiceRow",
+    "Summary",
+    "Tag",
+    "TicketRow",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -9,10 +9,11 @@ from typing import Self
 
 from dss_client import flows, protocol
 from dss_client.async_rest import AsyncRest
+from dss_client.checksums import require_same, require_sound
 from dss_client.client import POLL_S
 from dss_client.flows import Chosen, Heard, Watch
 from dss_client.plain_shipment import Silent, prepared
-from dss_client.records import Detail, ServiceRow, TicketRow
+from dss_client.records import Detail, ServiceRow, Summary, TicketRow
 
 
 class AsyncClient:
@@ -58,6 +59,10 @@ class AsyncClient:
         """The user's own, except deleted ones."""
         return await self._rest.run(protocol.tickets())
 
+    async def summaries(self) -> list[Summary]:
+        """The user's own tickets with names and times."""
+        return await self._rest.run(protocol.summaries())
+
     async def ticket(self, number: int, since: int = 0) -> Detail:
         """State and progress, and the log lines with ids above ``since``."""
         return await self._rest.run(protocol.detail(number, since))
@@ -88,8 +93,19 @@ class AsyncClient:
             yield found
 
     async def download(self, number: int, folder: Path) -> list[Path]:
-        """All results into ``folder``, which is made; each file is complete or not there."""
-        return await self._rest.run(protocol.download_results(number, folder))
+        """All results into ``folder``, which is made; each file is complete or not there.
+
+        They are compared with the server's checksums.  Raises NotUnderstood if one has come damaged.
+        """
+        paths = await self._rest.run(protocol.download_results(number, folder))
+        sums = await self._rest.run(protocol.checksums(number))
+        await asyncio.to_thread(require_same, paths, sums)
+        return paths
+
+    async def download_archive(self, number: int, target: Path) -> None:
+        """All results as one zip archive.  Raises NotUnderstood if it has come damaged."""
+        await self._rest.run(protocol.download_archive(number, target))
+        await asyncio.to_thread(require_sound, target)
 
     async def retry(self, number: int) -> None:
         """Queue a ticket that has ended again, with the files that it has."""

@@ -7,10 +7,11 @@ from types import TracebackType
 from typing import Self
 
 from dss_client import flows, protocol
+from dss_client.checksums import require_same, require_sound
 from dss_client.cookie_jar import CookieJar
 from dss_client.flows import Chosen, Heard, Watch
 from dss_client.plain_shipment import Silent, prepared
-from dss_client.records import Detail, ServiceRow, TicketRow
+from dss_client.records import Detail, ServiceRow, Summary, TicketRow
 from dss_client.rest import RestClient
 
 POLL_S = 1.0
@@ -62,6 +63,10 @@ class Client:
         """The user's own, except deleted ones."""
         return self._rest.run(protocol.tickets())
 
+    def summaries(self) -> list[Summary]:
+        """The user's own tickets with names and times."""
+        return self._rest.run(protocol.summaries())
+
     def ticket(self, number: int, since: int = 0) -> Detail:
         """State and progress, and the log lines with ids above ``since``."""
         return self._rest.run(protocol.detail(number, since))
@@ -91,8 +96,18 @@ class Client:
             yield found
 
     def download(self, number: int, folder: Path) -> list[Path]:
-        """All results into ``folder``, which is made; each file is complete or not there."""
-        return self._rest.run(protocol.download_results(number, folder))
+        """All results into ``folder``, which is made; each file is complete or not there.
+
+        They are compared with the server's checksums.  Raises NotUnderstood if one has come damaged.
+        """
+        paths = self._rest.run(protocol.download_results(number, folder))
+        require_same(paths, self._rest.run(protocol.checksums(number)))
+        return paths
+
+    def download_archive(self, number: int, target: Path) -> None:
+        """All results as one zip archive.  Raises NotUnderstood if it has come damaged."""
+        self._rest.run(protocol.download_archive(number, target))
+        require_sound(target)
 
     def retry(self, number: int) -> None:
         """Queue a ticket that has ended again, with the files that it has."""

@@ -3,10 +3,12 @@
 """Many images by one command: the quota stays full, a restart of the portal costs nothing, bad images are told."""
 
 import csv
+import json
 import os
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -192,3 +194,65 @@ def test_the_table_of_another_batch_is_not_overwritten(
     assert done.returncode == 2
     assert "is no table of a batch; name another folder" in done.stderr
     assert (tmp_path / "out" / "results.csv").read_text(encoding="utf-8") == "patient,age\nx,7\n"
+
+
+def dss(site: Site, who: str, *words: str) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "DSS_TOKEN": who, "DSS_SERVER": site.url}
+    return subprocess.run(
+        [*DSS, *words], env=environment, capture_output=True, encoding="utf-8", check=False
+    )
+
+
+def test_one_image_goes_to_several_services_and_is_fetched_later(
+    site: Site, scans: Path, tmp_path: Path
+) -> None:
+    who = token(site, "joe@example.com")
+    (row,) = json.loads(dss(site, who, "services", "--json").stdout)
+    words = ["send", str(scans / "scan2.nii.gz"), "--service", "block", "--service", row["githash"]]
+    words += ["--output", str(tmp_path / "out")]
+
+    sent = dss(site, who, *words, "--no-wait")
+    fetched = dss(site, who, *words)
+
+    assert sent.returncode == 0, sent.stderr
+    assert "2 are submitted" in sent.stdout
+    assert "2 of 2 succeeded" in fetched.stdout
+    found = rows(tmp_path / "out" / "results.csv")
+    assert [r["service"] for r in found.values()] == ["block", row["githash"]]
+    assert len({r["ticket"] for r in found.values()}) == 2
+    assert len(dss(site, who, "tickets").stdout.splitlines()) == 2
+
+
+def test_a_ticket_is_sent_followed_and_fetched_by_separate_commands(
+    site: Site, scans: Path, tmp_path: Path
+) -> None:
+    who = token(site, "sue@example.com")
+    scan = str(scans / "scan3.nii.gz")
+    sent = dss(site, who, "send", scan, "--service", "block", "--no-wait")
+    number = sent.stdout.split("dss watch ")[1].strip()
+
+    watched = dss(site, who, "watch", number)
+    shown = json.loads(dss(site, who, "show", number, "--json").stdout)
+    fetched = dss(site, who, "download", number, str(tmp_path / "all.zip"))
+
+    assert watched.returncode == 0, watched.stderr
+    assert f"Ticket {number}: success, 100%." in watched.stdout
+    assert (shown["service"], shown["status"]) == ("block", "success")
+    assert shown["created_at"] <= shown["ended_at"]
+    assert fetched.returncode == 0, fetched.stderr
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        names = [name.rpartition("/")[2] for name in archive.namelist()]
+    assert sorted(names) == sorted(shown["results"])
+
+
+def test_an_output_that_is_a_file_is_refused_before_a_batch_is_sent(
+    site: Site, scans: Path, tmp_path: Path
+) -> None:
+    who = token(site, "max@example.com")
+    (tmp_path / "taken").touch()
+
+    done = dss(site, who, *command(site, scans, tmp_path / "taken")[len(DSS) :])
+
+    assert done.returncode == 2
+    assert done.stderr == f"{tmp_path / 'taken'} is a file; the results need a folder.\n"
+    assert dss(site, who, "tickets").stdout == ""

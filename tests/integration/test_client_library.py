@@ -2,10 +2,13 @@
 
 import asyncio
 import gzip
+import hashlib
+import io
 import struct
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -19,8 +22,10 @@ from dss_client import (
     ClientError,
     Detail,
     ImageUnreadable,
+    NotUnderstood,
     Refused,
     SignInRefused,
+    Summary,
     Unreachable,
 )
 from dss_client.plain_shipment import Silent, prepared
@@ -37,6 +42,16 @@ SERVICE = b'{"name": "lungs", "githash": "%s", "version": "1.0.0", "shortdesc": 
     HASH.encode()
 )
 DETAIL = b'{"tags": [{"name": "CT", "type": "MainImage", "required": true, "hint": ""}]}'
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
 DONE = b'{"result": {"status": "success", "progress": 1.0, "log": []}}'
 ANSWERS = {
     "GET /api/login": ok(b'{"result": {"email": "a@b"}}'),
@@ -44,6 +59,14 @@ ANSWERS = {
     "GET /api/services?": ok(b'{"result": [' + SERVICE + b"]}"),
     "GET /api/services/": ok(DETAIL),
     "GET /api/tickets?": ok(b'{"result": [{"id": 7, "service": "lungs", "status": "ready"}]}'),
+    "GET /api/tickets/summary": ok(
+        b'{"result": [{"id": 7, "service": "lungs", "status": "ready"}]}'
+    ),
+    "GET /api/tickets/7/checksums": ok(
+        b'{"result": [{"index": 0, "name": "a.nii.gz", "sha256": "%s"}]}'
+        % hashlib.sha256(b"content").hexdigest().encode()
+    ),
+    "GET /api/tickets/7/archive": ok(zipped({"a.nii.gz": b"content"})),
     "POST /api/tickets": ok(b"7"),
     "POST /api/tickets/7/": ok(b"success"),
     "GET /api/tickets/7/detail": ok(DONE),
@@ -199,6 +222,40 @@ def test_a_ticket_is_watched_to_its_end_and_its_results_are_fetched(
     assert states == ["success"]
     assert [path.read_bytes() for path in files] == [b"content", b"content"]
     assert [path.name for path in files] == ["a.nii.gz", "b.itksnap"]
+
+
+def test_a_result_that_has_come_damaged_is_an_error_and_not_kept(
+    run: Callable[..., object], recorder: Recorder, tmp_path: Path
+) -> None:
+    recorder.answers["GET /api/tickets/7/files/results/0"] = ok(b"c0ntent")
+
+    with pytest.raises(NotUnderstood, match=r"a\.nii\.gz has come damaged"):
+        run(lambda client: client.download(7, tmp_path))
+
+    assert not (tmp_path / "a.nii.gz").exists()
+
+
+def test_all_results_come_as_one_archive_that_is_verified(
+    run: Callable[..., object], recorder: Recorder, tmp_path: Path
+) -> None:
+    run(lambda client: client.download_archive(7, tmp_path / "all.zip"))
+
+    assert zipfile.ZipFile(tmp_path / "all.zip").read("a.nii.gz") == b"content"
+
+    recorder.answers["GET /api/tickets/7/archive"] = ok(b"PK")
+    with pytest.raises(NotUnderstood, match="has come damaged"):
+        run(lambda client: client.download_archive(7, tmp_path / "all.zip"))
+    assert not (tmp_path / "all.zip").exists()
+
+
+def test_a_summary_has_what_an_older_server_does_not_tell(
+    run: Callable[..., object], recorder: Recorder
+) -> None:
+    expected = [Summary(id=7, service="lungs", status="ready")]
+
+    assert run(lambda client: client.summaries()) == expected
+    recorder.answers["GET /api/tickets/summary"] = refusal("404 Not Found")
+    assert run(lambda client: client.summaries()) == expected
 
 
 def test_tickets_are_listed_retried_and_deleted(

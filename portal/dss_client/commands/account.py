@@ -1,5 +1,6 @@
 """``dss login`` and ``dss logout``."""
 
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from dss_client.token_memory import TokenMemory
 
 
 @click.command()
+@click.option("--browser/--no-browser", default=True, help="open the page that gives a token")
 @options.connection
-def login(server: str, token: str | None, jar: Path | None) -> None:
+def login(*, browser: bool, server: str, token: str | None, jar: Path | None) -> None:
     """Sign in; the other commands then need no token.
 
     SERVER/token gives a one-time token, by the site's own sign-in; it opens a session, which is kept in a file that only you
@@ -24,7 +26,10 @@ def login(server: str, token: str | None, jar: Path | None) -> None:
     """
     place = jar_of(server, jar)
     if not token:
-        say(f"Get a token at {server.rstrip('/')}/token and paste it here.", error=True)
+        page = f"{server.rstrip('/')}/token"
+        say(f"Get a token at {page} and paste it here.", error=True)
+        if browser and sys.stdin.isatty():
+            click.launch(page)
         token = asked_token()
     token = usable_token(token)
     with connected(server, jar) as client:
