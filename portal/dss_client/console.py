@@ -85,8 +85,13 @@ def jar_of(server: str, jar: Path | None) -> Path:
 
 def confirmed(question: str, *, yes: bool) -> None:
     """Exit with status 1 unless the user says yes, or has said so by ``--yes``."""
-    if yes or click.confirm(question, err=True):
-        return
+    try:
+        if yes or click.confirm(question, err=True):
+            return
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise Explained("\nNobody is there to answer; --yes does.") from None
     say("Nothing was done.", error=True)
     raise click.exceptions.Exit(FAILED)
 

@@ -1,5 +1,6 @@
 """The options that commands share."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -11,6 +12,24 @@ F = TypeVar("F", bound=Callable[..., object])
 HOME = "http://127.0.0.1:8080"
 LARGEST = 2**31 - 1
 """Ticket numbers are 32-bit integers."""
+
+
+class NamedPath(click.Path):
+    """A path with a name: an empty one would be the current folder."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self,
+        value: "str | os.PathLike[str]",
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> "str | bytes | os.PathLike[str]":
+        if not str(value).strip():
+            self.fail("a name of a file or folder is needed, and it is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
 
 server = click.option(
     "--server",
@@ -28,7 +47,7 @@ token = click.option(
 )
 jar = click.option(
     "--jar",
-    type=click.Path(path_type=Path),
+    type=NamedPath(),
     help="file for the session; by default one for each server in your own folder",
 )
 ticket = click.argument(

@@ -1,6 +1,7 @@
 """Checks that results can be written before anything is sent, since inference may take hours."""
 
 import os
+import tempfile
 from pathlib import Path
 
 from dss_client.errors import ClientError
@@ -40,5 +41,13 @@ def _existing(path: Path) -> Path:
 
 
 def _check_writable(place: Path) -> None:
-    if not os.access(place, os.W_OK):
+    """A folder is tried by a file without a name, since rights do not tell all: a disk may be full or read-only."""
+    try:
+        if place.is_dir():
+            with tempfile.TemporaryFile(dir=place):
+                return
+        usable = os.access(place, os.W_OK)
+    except OSError:
+        usable = False
+    if not usable:
         raise OutputUnusable(f"{place} cannot be written to; name another place.")

@@ -110,6 +110,8 @@ def _explained(error: Exception) -> int:
 
 def _usage(error: click.UsageError) -> str:
     message = " ".join(error.format_message().split())
+    if not message.endswith((".", "?", "!")):
+        message += "."
     path = error.ctx.command_path if error.ctx else "dss"
     return f"{message} See {path} --help."
 

@@ -32,6 +32,10 @@ def require_address(server: str) -> None:
             f"{server} is not the address of a server: its host or port cannot be understood; "
             "it is like http://HOST:PORT."
         ) from None
+    if parts.username or parts.password:
+        raise Unreachable(
+            "The address of the server holds a user name or password; leave them out, and sign in with a token."
+        )
     if not (server.isprintable() and " " not in server):
         raise Unreachable(
             f"{server} is not the address of a server: it has a blank, or a character that no address has."

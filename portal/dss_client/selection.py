@@ -34,6 +34,16 @@ def require_tags(detail: ServiceDetail, given: Collection[str]) -> None:
             )
 
 
+def require_known(detail: ServiceDetail, given: Collection[str]) -> None:
+    """Raises ServiceUnfit for a tag in ``given`` that the service does not have: it would be ignored."""
+    names = [tag.name for tag in detail.tags]
+    for tag in given:
+        if tag not in names:
+            raise ServiceUnfit(
+                f"The service has no tag '{tag}'; it has {', '.join(names) or 'none'}."
+            )
+
+
 def _release(version: str) -> tuple[int, ...]:
     """Sort key like the server's: the three numbers of a version, 0 for each that is missing."""
     parts = [*version.split("."), "", "", ""][:3]

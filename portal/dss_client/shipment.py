@@ -10,7 +10,7 @@ from dss_client.errors import ImageUnreadable
 from dss_client.layer import Layer
 from dss_client.records import ServiceDetail
 from dss_client.region import Region, mark, require_fit
-from dss_client.selection import main_image_tags, require_tags
+from dss_client.selection import main_image_tags, require_known, require_tags
 from dss_client.workspace import write_workspace
 from dss_workspace import layers as ws
 from dss_workspace.errors import WorkspaceInvalid
@@ -65,6 +65,8 @@ def prepare(
     Raises ImageUnreadable, and ServiceUnfit if a tag is missing.
     """
     require_fit(source.region, service)
+    require_known(service, source.tagged)
+    _require_files(source)
     to_layer = _Reading(told, folder) if as_it_is is None else _Plain(as_it_is, folder)
     if source.path.name.endswith(WORKSPACE):
         return _from_workspace(source, service, folder, to_layer)
@@ -78,6 +80,17 @@ def prepare(
 
     mark_region(Folder())  # refused before there is a ticket
     return lambda number: write_workspace(number, main, tags, others, mark_region)
+
+
+def _require_files(source: Source) -> None:
+    """Raises ImageUnreadable for what is wrong before an image is read, which may take minutes."""
+    if source.path.name.endswith(WORKSPACE) and (source.tagged or source.series):
+        raise ImageUnreadable(
+            f"{source.path.name} has images and tags of its own; --tag and --series are for an image."
+        )
+    for path in source.tagged.values():
+        if not path.exists():
+            raise ImageUnreadable(f"There is no file {path}.")
 
 
 class _ToLayer(Protocol):

@@ -1,6 +1,7 @@
 """``dss login`` and ``dss logout``."""
 
 import sys
+import webbrowser
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def login(*, browser: bool, server: str, token: str | None, jar: Path | None) ->
         page = f"{server.rstrip('/')}/token"
         say(f"Get a token at {page} and paste it here.", error=True)
         if browser and sys.stdin.isatty():
-            click.launch(page)
+            webbrowser.open(page)
         token = asked_token()
     token = usable_token(token)
     with connected(server, jar) as client:

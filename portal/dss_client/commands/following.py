@@ -35,13 +35,15 @@ def log(*, ticket: int, follow: bool, server: str, token: str | None, jar: Path 
 
 
 def _follow(client: ItkSnap, ticket: int, *, to_the_end: bool) -> None:
+    detail = client.detail(ticket)  # what is wrong at once is no matter of patience
     with Screen() as screen:
         expectation = Expectation(client, ticket)
-        for detail in client.wait(ticket, every_s=POLL_S):
-            screen.expected(expectation.after(detail) if to_the_end else "")
-            screen.polled(detail)
-            if not to_the_end:
-                break
+        screen.polled(detail)
+        since = detail.log[-1].id if detail.log else 0
+        if to_the_end and not detail.finished:
+            for detail in client.wait(ticket, since=since, every_s=POLL_S):
+                screen.expected(expectation.after(detail))
+                screen.polled(detail)
     say(f"Ticket {ticket}: {detail.status}, {detail.progress:.0%}.")
     if detail.finished and detail.status != "success":
         raise click.exceptions.Exit(FAILED)
@@ -51,7 +53,7 @@ def _follow(client: ItkSnap, ticket: int, *, to_the_end: bool) -> None:
 @options.ticket
 @click.argument(
     "target",
-    type=click.Path(path_type=Path),
+    type=options.NamedPath(),
     help="folder for the files, or a name that ends with .zip for one archive of them",
 )
 @options.connection

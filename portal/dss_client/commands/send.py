@@ -30,7 +30,7 @@ SERIES = (
     "of a DICOM folder: a number that `dss images` shows, 3.2 for the second phase of series 3, or a SeriesInstanceUID  "
     "[default: the CT or MR with the most slices]"
 )
-A_PATH = click.Path(path_type=Path)
+A_PATH = options.NamedPath()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from dss_client import options
-from dss_client.console import FOR_PROGRAMS, local_errors, session
+from dss_client.console import FOR_PROGRAMS, local_errors, session, usable_token
 from dss_client.extras import command_for, lacking
 from dss_client.output import say
 from dss_client.printable import on_one_line
@@ -37,7 +37,7 @@ def services(*, as_json: bool, server: str, token: str | None, jar: Path | None)
 @click.command("images")
 @click.argument(
     "image",
-    type=click.Path(path_type=Path),
+    type=options.NamedPath(),
     help="NIfTI, NRRD or MetaImage file; DICOM folder, file, DICOMDIR or zip archive",
 )
 def list_images(image: Path) -> None:
@@ -61,9 +61,9 @@ def doctor(server: str, token: str | None) -> None:
     """
     from dss_client.doctor import PROBLEM, examine  # noqa: PLC0415  (slow to import)
 
-    wrong = False
-    one_time, program = (token, "") if token and not token.startswith(FOR_PROGRAMS) else ("", token)
-    for finding in examine(server, one_time or "", program or ""):
+    wrong, token = False, usable_token(token or "")
+    one_time, program = ("", token) if token.startswith(FOR_PROGRAMS) else (token, "")
+    for finding in examine(server, one_time, program):
         wrong = wrong or finding.level == PROBLEM
         say(f"{finding.level:<8} {finding.about}: {finding.text}", indent=9)
     if wrong:

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import webbrowser
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -15,6 +16,7 @@ from dss_client.console import Explained, confirmed, session
 from dss_client.moments import local, moment_in
 from dss_client.output import say
 from dss_client.printable import on_one_line
+from dss_client.proxies import require_address
 from dss_client.records import Detail, Summary
 
 STATUSES = ("init", "ready", "claimed", "success", "failed", "timeout")
@@ -158,9 +160,10 @@ def open_ticket(
     """
     program = None if page else shutil.which(PROGRAM)
     if program is None:
+        require_address(server)
         address = f"{server.rstrip('/')}/tickets/{ticket}"
         say(address)
-        click.launch(address)
+        webbrowser.open(address)
         return
     with session(server, token, jar) as client:
         files = client.download_results(ticket, Path(f"ticket_{ticket:08d}"))

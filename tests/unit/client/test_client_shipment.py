@@ -115,3 +115,30 @@ def test_what_is_no_workspace_is_refused(home: Path, out: Path) -> None:
 
     with pytest.raises(ImageUnreadable, match="workspace"):
         prepare(Source(path=home / "x.itksnap"), ServiceDetail(tags=(CT,)), out, Quiet())
+
+
+@pytest.mark.parametrize(
+    ("tagged", "sentence"),
+    [
+        ({"MRI": "pet.nii.gz"}, "The service has no tag 'MRI'; it has CT, PET."),
+        ({"PET": "absent.nii"}, "There is no file"),
+    ],
+)
+def test_a_wrong_tag_is_told_before_an_image_is_read(
+    home: Path, out: Path, tagged: dict[str, str], sentence: str
+) -> None:
+    write_image(home / "pet.nii.gz", image())
+    source = Source(path=home / "x.nii", tagged={tag: home / name for tag, name in tagged.items()})
+
+    with pytest.raises((ImageUnreadable, ServiceUnfit), match=sentence):
+        prepare(source, ServiceDetail(tags=(CT, PET)), out, Quiet())
+
+
+@pytest.mark.parametrize("given", [{"series": "3"}, {"tagged": {"PET": Path(__file__)}}])
+def test_what_would_be_ignored_beside_a_workspace_is_told(
+    home: Path, out: Path, given: dict[str, object]
+) -> None:
+    source = Source(path=home / "x.itksnap", **given)  # type: ignore[arg-type]  # one of its fields
+
+    with pytest.raises(ImageUnreadable, match="has images and tags of its own"):
+        prepare(source, ServiceDetail(tags=(CT, PET)), out, Quiet())
