@@ -307,16 +307,22 @@ async def test_a_cancelled_send_leaves_nothing_on_the_server(
     recorder: Recorder, scan: Path
 ) -> None:
     recorder.silent.add("POST /api/tickets/7/files")
-    begun = threading.Event()
+    begun, released = threading.Event(), threading.Event()
 
     class Heard(Silent):
-        def stage(self, name: str) -> None:
+        """Holds the upload between two pieces, so that it is never done before it is cancelled."""
+
+        def moved(self, done_bytes: int, total_bytes: int) -> None:
             begun.set()
+            released.wait(60)
 
     async with AsyncClient(recorder.address) as client:
         sending = asyncio.create_task(client.send(scan, "lungs", heard=Heard()))
-        await asyncio.to_thread(begun.wait, 10)
+        await asyncio.to_thread(begun.wait, 60)
         sending.cancel()
+        for _ in range(5):  # turns of the loop until the task has heard of it
+            await asyncio.sleep(0)
+        released.set()
         with pytest.raises(asyncio.CancelledError):
             await sending
 
