@@ -25,13 +25,9 @@ from dss_datastore.space import is_disk_full
 from dss_provider.algorithm import CannotSegment, Progress
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.images import read_image
-from dss_provider.outcome import Outcome, Task
+from dss_provider.outcome import OFFERS, Outcome, Task
 from dss_provider.returned import kept
 from dss_provider.spoken import LONGEST_TEXT, one_line
-
-OFFERS = ("image", "images", "landmarks", "parameters", "progress")
-"""Names of the parameters that a function may have."""
-
 
 NOT_HOUNSFIELD = "The image has no value below 0. In Hounsfield units air has -1000, so the values may be others, and the result wrong."
 DISK_FULL = "The disk of the provider's machine is full; please try again later."

@@ -16,6 +16,7 @@ from dss_broker.dispatch_faults import DispatchInvalid, dispatch_from
 from dss_broker.dispatch_section import IMAGE_TAGS, PUBLISHER, Dispatch, Provider
 from dss_provider.containers import engine, has_image
 from dss_provider.errors import ServiceInvalid
+from dss_provider.source import function_faults
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +67,11 @@ def _machine_faults(path: Path, dispatch: Dispatch) -> Iterable[str]:
     """Programs, files and features that this machine or the folder lacks."""
     match dispatch.provider:
         case Provider.PYTHON:
-            file = dispatch.function.partition(":")[0]
-            if not (path / file).is_file():
+            file, _, name = dispatch.function.partition(":")
+            if (path / file).is_file():
+                faults = function_faults(path / file, name)
+                yield from (f"dispatch.function: {fault}" for fault in faults)
+            else:
                 yield f"dispatch.function: the folder has no file {file}."
         case Provider.PROGRAM:
             yield from _program_faults(path, dispatch.command[0])

@@ -6,6 +6,8 @@ from typing import Any
 Point = tuple[float, float, float]
 Rgb = tuple[int, int, int]
 
+OFFERS = ("image", "images", "landmarks", "parameters", "progress")
+"""Names of the parameters that a function may have."""
 FILES = "files"
 """The sub-folder of files for the ticket's log."""
 

@@ -230,3 +230,44 @@ def test_publishing_takes_the_token_that_dss_login_keeps(
 
     assert _token("http://127.0.0.1:9", "") == "dss_kept"
     assert _token("http://127.0.0.1:9", "dss_given") == "dss_given"
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        ("def segment(image:\n", "algorithm.py, line 1: '(' was never closed"),
+        ("x = '\0'", "algorithm.py"),
+        ("def other(image): ...", "algorithm.py has no function segment; it has other."),
+        ("", "algorithm.py has no function segment; it has none."),
+        ("async def segment(image): ...", "line 1: segment must not be async"),
+        (
+            "def segment(image, threshold): ...",
+            "asks for 'threshold'; it may ask for image, images",
+        ),
+        ("def segment(image, *, threshold): ...", "asks for 'threshold'"),
+    ],
+)
+def test_the_function_is_checked_without_running_it(folder: Path, code: str, sentence: str) -> None:
+    (folder / "algorithm.py").write_text(f"{code}\n", encoding="utf-8")
+
+    with pytest.raises(ServiceInvalid) as caught:
+        load(folder)
+
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def segment(image, threshold=3, *rest, level=1, **more): raise SystemExit",
+        "from other import segment",
+        "from other import *",
+        "from other import run as segment",
+        "if True:\n    def segment(image): ...",
+        "try:\n    import fast\n    segment = fast.run\nexcept ImportError:\n    segment = None",
+    ],
+)
+def test_a_function_that_may_be_there_is_no_fault(folder: Path, code: str) -> None:
+    (folder / "algorithm.py").write_text(code, encoding="utf-8")
+
+    load(folder)
