@@ -23,6 +23,7 @@ from dss_portal.commands.offers import providers, services
 from dss_portal.commands.people import tiers, tokens, users
 from dss_portal.database import waiting
 from dss_portal.patches import hypercorn
+from dss_portal.processes import of_process, serve_in_many
 from dss_portal.settings import DatabaseSettings, Settings
 from dss_portal.web.context import components_of
 from dss_process.commands import add_version
@@ -47,7 +48,19 @@ def serve() -> None:
     """Serve ITK-SNAP clients and browsers until SIGTERM.  Settings come from DSS_* variables."""
     settings = read(Settings)
     configure_logging("portal", json_lines=settings.log_json)
-    _check_port(settings.bind)
+    _check_port("DSS_BIND", settings.bind)
+    for number in range(settings.portal_processes):
+        if bind := of_process(settings, number).metrics_bind:
+            _check_port("DSS_METRICS_BIND", bind)
+    if settings.portal_processes == 1:
+        _serve_alone(settings)
+        return
+    status = serve_in_many(settings, _serve_alone, settings.stop_s + 2 * ENDING_S)
+    raise typer.Exit(status if status > 0 else int(status != 0))
+
+
+def _serve_alone(settings: Settings) -> None:
+    """The portal of this process.  Exits with a sentence if it cannot start."""
     broker = RabbitBroker(settings.amqp_url.get_secret_value(), "portal", settings.instance)
     start_emptying(settings.amqp_url.get_secret_value())
     end_tracing = start_tracing("portal", settings.instance, os.environ)
@@ -78,7 +91,7 @@ async def _migrate(settings: DatabaseSettings) -> list[str]:
     return await database.migrate_to_latest(url)
 
 
-def _check_port(bind: str) -> None:
+def _check_port(setting: str, bind: str) -> None:
     """Exits with a sentence if ``bind`` is in use: Hypercorn would report it only after everything has started."""
     host, _, port = bind.rpartition(":")
     try:
@@ -88,13 +101,14 @@ def _check_port(bind: str) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
-        raise exit_with(cannot_listen("DSS_BIND", bind, error)) from error
+        raise exit_with(cannot_listen(setting, bind, error)) from error
 
 
 async def _serve(settings: Settings, broker: RabbitBroker) -> None:
     stop = stop_event()  # before the portal can be seen from outside
     config = Config()
     config.bind = [settings.bind]
+    config.workers = settings.portal_processes  # more than one: the port may be bound several times
     config.accesslog = None
     config.errorlog = None
     config.include_server_header = False

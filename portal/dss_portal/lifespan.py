@@ -46,6 +46,13 @@ class Lifespan:
         """Connect to the database and start the tasks.  Does not need the broker or the schema: tasks that need them
         wait.
         """
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()  # a task that is begun again would keep the program from its end
+            raise
+
+    async def _start(self) -> None:
         settings, background = self._components.settings, self._components.background
         url = settings.database_url.get_secret_value()
         await self._resources.enter_async_context(database.connected(url))

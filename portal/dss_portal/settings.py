@@ -45,6 +45,13 @@ class Settings(DatabaseSettings):
         description="signs session cookies; keep it, or all are signed out"
     )
     bind: Bind = Field("127.0.0.1:8080", description="host:port to listen on")
+    portal_processes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="so many processes of this portal share the port; the second has the next port after "
+        "DSS_METRICS_BIND, and so on",
+    )
     public_url: str = Field(
         "http://127.0.0.1:8080", description="address that users type into ITK-SNAP"
     )

@@ -41,6 +41,7 @@ def bench(
     repeat: Annotated[int, typer.Option(min=1)] = 3,
     seconds: Annotated[float, typer.Option(help="Of each row.")] = 5.0,
     uwsgi: Annotated[bool, typer.Option(help="The reference by uWSGI as well.")] = True,
+    processes: Annotated[int, typer.Option(help="Of our portal.")] = 1,
     only: Annotated[str, typer.Option(help="Rows that begin so.")] = "",
     out: Annotated[Path, typer.Option(help="JSON.")] = Path("bench-http.json"),
 ) -> None:
@@ -56,6 +57,7 @@ def bench(
             seconds,
             only,
             uwsgi=uwsgi,
+            processes=processes,
         )
         _show(count, found[count])
     written = {
@@ -71,7 +73,14 @@ def bench(
 
 
 def _measure(
-    tickets: int, clients: list[int], repeat: int, seconds: float, only: str, *, uwsgi: bool
+    tickets: int,
+    clients: list[int],
+    repeat: int,
+    seconds: float,
+    only: str,
+    *,
+    uwsgi: bool,
+    processes: int,
 ) -> Results:
     """Side after side within each repetition, so that all see the same machine."""
     results: Results = {}
@@ -84,7 +93,7 @@ def _measure(
         rabbit.start()
         measured = [
             stack.enter_context(sides.reference(folder / "reference", tickets)),
-            stack.enter_context(sides.ours(folder / "ours", rabbit, postgres, tickets)),
+            stack.enter_context(sides.ours(folder / "ours", rabbit, postgres, tickets, processes)),
         ]
         if uwsgi:
             measured.append(

@@ -109,9 +109,9 @@ def _uwsgi(python: Path, folder: Path) -> Iterator[tuple[str, int]]:
 
 @contextmanager
 def ours(
-    folder: Path, rabbit: RabbitNode, postgres: PostgresCluster, tickets: int
+    folder: Path, rabbit: RabbitNode, postgres: PostgresCluster, tickets: int, processes: int = 1
 ) -> Iterator[Side]:
-    """A portal as it is shipped, without limits for each user."""
+    """A portal as it is shipped, without limits for each user, in so many processes."""
     folder.mkdir()
     name = f"bench_{uuid.uuid4().hex[:8]}"
     asyncio.run(_execute(postgres.database_url, f"CREATE DATABASE {name}"))
@@ -119,7 +119,11 @@ def ours(
         folder=folder,
         amqp_url=rabbit.amqp_url,
         database_url=f"{postgres.database_url.rpartition('/')[0]}/{name}",
-        settings={"DSS_REQUESTS_PER_MINUTE": "0", "DSS_CHECK_RESULTS": "false"},
+        settings={
+            "DSS_REQUESTS_PER_MINUTE": "0",
+            "DSS_CHECK_RESULTS": "false",
+            "DSS_PORTAL_PROCESSES": str(processes),
+        },
     )
     stack.start("portal")
     try:
@@ -134,7 +138,7 @@ def ours(
             url=stack.url,
             users=_signed_in(stack.url, tokens, seeded.tickets),
             githash=seeded.githash,
-            pids=[stack.running["portal"].pid],
+            pids=[stack.running["portal"].pid, *_children(stack.running["portal"].pid)],
             promises="rows and files are fsynced",
         )
     finally:

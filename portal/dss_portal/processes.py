@@ -1,0 +1,153 @@
+"""Several processes of one portal, which share the port that clients use.
+
+The first process serves no requests: it starts the others, begins those again that end unasked, and passes SIGTERM on.
+Each of the others is a portal of its own, as one on another machine would be: it has its own name, its own
+connections, its own feed of changes and its own port for operators.
+"""
+
+import ctypes
+import logging
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import typer
+
+from dss_portal.settings import Settings
+from dss_process.signals import stop_signal
+from dss_process.supervision import Health
+
+log = logging.getLogger(__name__)
+
+UNFORESEEN = 70
+"""Exit status of a process that was ended by an error of the program (``EX_SOFTWARE``)."""
+LOOK_S = 0.1
+_PR_SET_PDEATHSIG = 1
+
+
+class EndedUnasked(RuntimeError):
+    """A process has ended though nobody asked it to."""
+
+
+def of_process(settings: Settings, number: int) -> Settings:
+    """The settings of the process ``number``, from 0: the first keeps name and operators' port as they are set.
+
+    Each further process has a suffix at its name, and the next port for operators.
+    """
+    if number == 0:
+        return settings
+    host, _, port = settings.metrics_bind.rpartition(":")
+    changes = {
+        "instance": f"{settings.instance}-{number + 1}",
+        "metrics_bind": f"{host}:{int(port) + number}" if port else "",
+    }
+    return settings.model_copy(update=changes)
+
+
+def serve_in_many(settings: Settings, serve: Callable[[Settings], None], within_s: float) -> int:
+    """Run ``serve`` in ``settings.portal_processes`` processes until SIGTERM; the status to exit with.
+
+    A process that does not end within ``within_s`` after that is killed.  Call it before a thread is started.
+    """
+    children = [_Child(of_process(settings, n), serve) for n in range(settings.portal_processes)]
+    for child in children:
+        child.start()
+    stop = stop_signal()
+    status = _watch(children, stop)
+    _end(children, within_s)
+    return status
+
+
+class _Child:
+    """One process, begun again after a backoff."""
+
+    def __init__(self, settings: Settings, serve: Callable[[Settings], None]) -> None:
+        self._settings = settings
+        self._serve = serve
+        self._health = Health(name=settings.instance)
+        self._again_s = 0.0
+        self._starts = 0
+        self.pid = 0
+
+    def start(self) -> None:
+        self._starts += 1
+        self._health.started()
+        parent = os.getpid()
+        self.pid = os.fork()
+        if self.pid == 0:
+            _be_portal(parent, lambda: self._serve(self._settings))
+
+    def cannot_start(self) -> int | None:
+        """Begin the process again if it has ended.  Its status if that was its first start, and it said why it cannot."""
+        if not self.pid:
+            if time.monotonic() >= self._again_s:
+                self.start()
+            return None
+        status = self.ended()
+        if status is None:
+            return None
+        if self._starts == 1 and status > 0 and status != UNFORESEEN:
+            return status
+        error = EndedUnasked(f"status {status}")
+        self._again_s = time.monotonic() + self._health.failed(error)
+        return None
+
+    def ended(self) -> int | None:
+        """Exit status; the negative number of the signal that ended it; None while it runs."""
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid == 0:
+            return None
+        self.pid = 0
+        return os.waitstatus_to_exitcode(status)
+
+    def send(self, number: signal.Signals) -> None:
+        if self.pid:
+            os.kill(self.pid, number)
+
+
+def _be_portal(parent: int, serve: Callable[[], None]) -> None:
+    """Never returns.  SIGTERM comes also if the first process dies; a Ctrl-C of the terminal does not come."""
+    status = UNFORESEEN
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        os.setsid()
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it has died already
+            return
+        random.seed()
+        serve()
+        status = 0
+    except typer.Exit as error:
+        status = error.exit_code
+    except Exception:
+        log.exception("process of the portal ended unforeseen")
+    finally:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _watch(children: list[_Child], stop: threading.Event) -> int:
+    """Until ``stop`` is set, 0; or until a process cannot start, its status."""
+    while not stop.wait(LOOK_S):
+        for child in children:
+            if status := child.cannot_start():
+                return status
+    return 0
+
+
+def _end(children: list[_Child], within_s: float) -> None:
+    deadline_s = time.monotonic() + within_s
+    for child in children:
+        child.send(signal.SIGTERM)
+    while any(child.pid and child.ended() is None for child in children):
+        if time.monotonic() > deadline_s:
+            for child in children:
+                child.send(signal.SIGKILL)
+        time.sleep(LOOK_S)
