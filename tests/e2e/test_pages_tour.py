@@ -31,7 +31,7 @@ from support import showcase, sites
 from support.accessibility import violations
 from support.brokers import fresh_vhost
 from support.showcase import Showcase
-from support.sites import browse, unfold
+from support.sites import browse, said, unfold
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 
@@ -256,4 +256,43 @@ def test_the_report_that_a_service_asked_for_opens_within_its_sandbox(
     if PICTURES:
         page.screenshot(path=Path(PICTURES) / "report.png", full_page=True)
     assert complaints == []
+    page.context.close()
+
+
+def test_a_failed_ticket_is_retried_by_one_click_and_a_deletion_undone(
+    browser: Browser, shown: Showcase
+) -> None:
+    page = browse(browser, shown.user)
+    page.goto("/tickets")
+    row = page.locator(f"#ticket-{shown.failed}")
+
+    row.get_by_role("link", name=f"Delete ticket {shown.failed}").click()
+    page.get_by_role("button", name="Delete the ticket").click()
+    row.get_by_role("button", name=f"Undo the deletion of ticket {shown.failed}").click()
+    assert said(page) == f"Ticket {shown.failed} stays."
+    row.get_by_role("button", name=f"Retry ticket {shown.failed}").click()
+
+    assert said(page) == f"Ticket {shown.failed} waits again."
+    expect(page.locator(".stages [aria-current=step]")).to_contain_text("Waiting")
+    page.context.close()
+
+
+def test_lines_of_a_level_are_hidden_and_stay_so_while_the_page_moves(
+    browser: Browser, shown: Showcase
+) -> None:
+    page = browse(browser, shown.user)
+    page.goto(f"/tickets/{shown.at_work}")
+    page.locator("#log summary").click()
+    before = page.locator("#log li").count()
+
+    page.get_by_label("info").uncheck()
+    shown.site.sql(
+        "INSERT INTO ticket_log (ticket_id, at, category, message) "
+        "VALUES ($1, now(), 'info', 'Hidden.'), ($1, now(), 'warning', 'Seen.')",
+        shown.at_work,
+    )
+
+    expect(page.locator("#log li")).to_have_count(before + 2)
+    expect(page.get_by_text("Seen.")).to_be_visible()
+    expect(page.get_by_text("Hidden.")).to_be_hidden()
     page.context.close()
