@@ -143,6 +143,17 @@ async def test_the_log_of_a_ticket_tells_its_end_once_and_again_when_it_is_later
     assert (await log_of(ann, ticket_id))[-1].startswith("Now expected to be done in about 7 min")
 
 
+async def test_two_portals_tell_a_log_once(served: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second has read the site before the first told."""
+    monkeypatch.setattr(estimates, "FRESH_S", 3600.0)
+    await submitted_ticket(await served.user())
+    one, other = estimates.Estimates(), estimates.Estimates()
+    for portal in (one, other):
+        await portal.known()
+
+    assert [await telling.look(one), await telling.look(other)] == [1, 0]
+
+
 async def test_what_is_not_known_is_not_told_by_the_log_and_said_elsewhere(served: Portal) -> None:
     await Run.all().delete()
     ann = await served.user()

@@ -10,7 +10,7 @@ from dss_broker.liveness import ALIVE_S, ANNOUNCE_S, POLLS_S
 from dss_broker.messages import ServiceAnnounced, WorkerAnnounced
 from dss_portal.admin import store as admin
 from dss_portal.database import clock
-from dss_portal.models import Claim, Dispatcher, Run, Service, Worker
+from dss_portal.models import Claim, Dispatcher, Run, Service, Status, Ticket, Worker
 from dss_portal.services import liveness
 from dss_portal.services.liveness import SENTENCES, Missed
 from dss_portal.tickets import presence
@@ -406,6 +406,25 @@ async def test_a_provider_may_be_silent_for_as_long_as_it_usually_works(
     await silent_provider(portal, silent_s)
 
     assert (await liveness.standings())[LUNGS].missed is missed
+
+
+@pytest.mark.parametrize("asks", [False, True])
+async def test_a_provider_is_heard_of_when_it_ends_or_asks_for_its_ticket(
+    portal: Portal, asks: bool
+) -> None:
+    """It has not polled while it worked, and polls again some seconds later."""
+    ticket_id = await silent_provider(portal, 600)
+    assert (await liveness.standings())[LUNGS].missed is Missed.SILENT
+    provider = await portal.user("pro@example.com")
+    path = f"/api/pro/tickets/{ticket_id}/status"
+
+    if asks:
+        assert await text(provider, path) == "claimed"
+        await Ticket.all().update(status=Status.DELETED)
+    else:
+        assert await post(provider, path, status="failed") == (200, "failed")
+
+    assert (await liveness.standings())[LUNGS].missed is Missed.NOBODY
 
 
 async def test_a_provider_whose_lease_has_ended_serves_nothing(portal: Portal) -> None:

@@ -74,6 +74,7 @@ async def status(ticket_id: int) -> Response:
     ticket = await store.visible(ticket_id, current_user())
     if ticket.claim_id is not None:
         await claims.renew_for(ticket.claim_id, current_user().id)
+    await store.heard([await ticket.service])
     return plain(ticket.status.value)
 
 
@@ -82,7 +83,7 @@ async def status(ticket_id: int) -> Response:
 async def finish(ticket_id: int) -> Response:
     """End the user's claim with ``success`` or ``failed``.  For ``success``, wait for the check of the results."""
     user = current_user()
-    await store.claimed_once(ticket_id, user)
+    ticket = await store.claimed_once(ticket_id, user)
     asked = await parameters.required("status")
     if asked not in {"success", "failed"}:
         raise Refused(f"Cannot set status of ticket to {asked}")
@@ -90,6 +91,7 @@ async def finish(ticket_id: int) -> Response:
         await completion.succeed(components(), ticket_id, user)
     else:
         await completion.fail(ticket_id, user)
+    await store.heard([await ticket.service])  # it asks for the next one later
     return plain(asked)
 
 
