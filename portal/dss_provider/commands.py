@@ -23,7 +23,7 @@ from dss_client.errors import ClientError, Refused
 from dss_client.printable import printable
 from dss_provider import making
 from dss_provider.errors import AlgorithmFailed, ServiceInvalid, Withdrawn
-from dss_provider.folder import Folder, load
+from dss_provider.folder import ServiceFolder, load
 from dss_provider.outcome import Point
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class _Site:
 
 
 def _publisher(
-    service: Folder, site: _Site, beat_s: float, say: Callable[[str], None]
+    service: ServiceFolder, site: _Site, beat_s: float, say: Callable[[str], None]
 ) -> "tuple[Publisher, Offer]":
     """Exits with a sentence if the portal cannot be asked, or does not list the service."""
     from dss_provider.held import held_by  # noqa: PLC0415  (takes a while to import)
@@ -191,7 +191,7 @@ def _publisher(
 
 
 def _try_for_real(
-    service: Folder, site: _Site, inputs: dict[str, Path], output: Path | None
+    service: ServiceFolder, site: _Site, inputs: dict[str, Path], output: Path | None
 ) -> int:
     from dss_provider.real_trial import Sent, try_for_real  # noqa: PLC0415  (takes a while to import)
 
@@ -236,7 +236,7 @@ class _Stop:
 
 
 def _try(
-    service: Folder,
+    service: ServiceFolder,
     inputs: dict[str, Path],
     places: dict[str, Point],
     work: Path,
@@ -283,7 +283,9 @@ def _places(words: list[str]) -> dict[str, Point]:
     return found
 
 
-def _require_tags(service: Folder, inputs: dict[str, Path], places: dict[str, Point]) -> None:
+def _require_tags(
+    service: ServiceFolder, inputs: dict[str, Path], places: dict[str, Point]
+) -> None:
     """Each tag that was given is one of the service's, and none that it requires is missing."""
     for given, kinds, option in (
         (set(inputs), IMAGE_TAGS, "--tag TAG=FILE"),
@@ -297,7 +299,7 @@ def _require_tags(service: Folder, inputs: dict[str, Path], places: dict[str, Po
             raise _refused(f"The service requires '{missing[0]}': {option}.")
 
 
-def _loaded(folder: Path) -> Folder:
+def _loaded(folder: Path) -> ServiceFolder:
     try:
         return load(folder)
     except ServiceInvalid as error:

@@ -20,7 +20,7 @@ from dss_provider.source import function_faults
 
 
 @dataclass(frozen=True, kw_only=True)
-class Folder:
+class ServiceFolder:
     """A service that can be tested and published."""
 
     path: Path
@@ -32,7 +32,7 @@ class Folder:
         return tuple(tag.name for tag in self.descriptor.tags if tag.type in IMAGE_TAGS)
 
 
-def load(path: Path) -> Folder:
+def load(path: Path) -> ServiceFolder:
     """Read and check a service's folder.  Raises ServiceInvalid with one line for each fault."""
     raw = _object_in(path / "service.json")
     faults: list[str] = []
@@ -49,7 +49,7 @@ def load(path: Path) -> Folder:
         faults += _machine_faults(path, dispatch)
     if faults or descriptor is None or dispatch is None:
         raise ServiceInvalid("\n".join(faults))
-    return Folder(path=path, descriptor=descriptor, dispatch=dispatch)
+    return ServiceFolder(path=path, descriptor=descriptor, dispatch=dispatch)
 
 
 def _object_in(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from dss_provider.folder import Folder
+from dss_provider.folder import ServiceFolder
 
 MOST_PUBLISHERS = 64
 """Of one service on one machine."""
@@ -72,7 +72,7 @@ def _numbers_in(path: Path) -> list[int]:
         return []
 
 
-def held_by(server: str, service: Folder) -> Held:
+def held_by(server: str, service: ServiceFolder) -> Held:
     """A file for one service on one server, in the user's application folder.
 
     Publishers of the same folder at the same time have files of their own; those of publishers that were killed are

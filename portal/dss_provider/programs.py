@@ -10,7 +10,7 @@ from uuid import uuid4
 from dss_broker.dispatch_section import IMAGE, LABELS, OUTPUT, Dispatch, Provider
 from dss_provider import containers, launcher
 from dss_provider.errors import AlgorithmFailed
-from dss_provider.folder import Folder
+from dss_provider.folder import ServiceFolder
 from dss_provider.outcome import Outcome
 from dss_provider.output_folder import read_output
 from dss_provider.processes import Ending, Limits, Told, run_process
@@ -19,7 +19,7 @@ SEGMENTATION = "segmentation.nii.gz"
 
 
 def run_program(
-    service: Folder, image: Path, work: Path, told: Told, ended: threading.Event
+    service: ServiceFolder, image: Path, work: Path, told: Told, ended: threading.Event
 ) -> Outcome:
     """The program reads ``image`` and writes into a folder below ``work``.  Raises AlgorithmFailed and Withdrawn."""
     output = work / "output"
@@ -56,7 +56,7 @@ def filled(dispatch: Dispatch, image: str, output: str) -> list[str]:
 
 
 def _contained(
-    service: Folder, image: Path, work: Path, told: Told, ended: threading.Event
+    service: ServiceFolder, image: Path, work: Path, told: Told, ended: threading.Event
 ) -> Ending:
     if not containers.engine():
         raise AlgorithmFailed("The provider's machine has neither podman nor docker.")

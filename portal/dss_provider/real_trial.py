@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dss_provider.folder import Folder
+from dss_provider.folder import ServiceFolder
 from dss_provider.serving import Publisher
 
 
@@ -16,7 +16,7 @@ from dss_provider.serving import Publisher
 class Sent:
     """What ``dss send`` is given.  ``images`` are files by tag; results go to ``output`` if it is given."""
 
-    service: Folder
+    service: ServiceFolder
     server: str
     token: str
     images: Mapping[str, Path]

@@ -16,7 +16,7 @@ from dss_images.mesh.reading import read_mesh
 from dss_images.mesh.surface import require_in_image
 from dss_provider.algorithm import Array
 from dss_provider.errors import AlgorithmFailed
-from dss_provider.folder import Folder as Service
+from dss_provider.folder import ServiceFolder
 from dss_provider.images import grid_of, load_array, suffix_for, write_in_grid
 from dss_provider.outcome import Map, Named, Outcome, Point
 from dss_workspace import landmarks as annotations
@@ -89,7 +89,9 @@ class Built:
     remarks: tuple[str, ...]
 
 
-def build(number: int, ticket: Input, service: Service, outcome: Outcome, work: Path) -> Built:
+def build(
+    number: int, ticket: Input, service: ServiceFolder, outcome: Outcome, work: Path
+) -> Built:
     """Files in ``work/results``.  Raises AlgorithmFailed, and OSError where the disk is full."""
     target = work / "results"
     target.mkdir()

@@ -12,7 +12,7 @@ from dss_broker.dispatch_section import LabelStyle, Modality, Provider
 from dss_datastore.space import has_free
 from dss_provider.child import DISK_FULL
 from dss_provider.errors import AlgorithmFailed
-from dss_provider.folder import Folder
+from dss_provider.folder import ServiceFolder
 from dss_provider.images import ROOM_BYTES
 from dss_provider.outcome import Map, Named, Outcome, Point, Task
 from dss_provider.processes import Limits, Told, run_process
@@ -28,7 +28,7 @@ class Work:
     landmarks: Mapping[str, Point] = field(default_factory=dict)
 
 
-def run(service: Folder, work: Work, told: Told, ended: threading.Event) -> Outcome:
+def run(service: ServiceFolder, work: Work, told: Told, ended: threading.Event) -> Outcome:
     """Run the algorithm and return its outcome.
 
     ``told`` hears of progress and must return at once.  Raises AlgorithmFailed, with a sentence for the user, and
@@ -39,7 +39,7 @@ def run(service: Folder, work: Work, told: Told, ended: threading.Event) -> Outc
     return run_program(service, work.inputs[service.dispatch.tag], work.folder, told, ended)
 
 
-def _python(service: Folder, work: Work, told: Told, ended: threading.Event) -> Outcome:
+def _python(service: ServiceFolder, work: Work, told: Told, ended: threading.Event) -> Outcome:
     dispatch = service.dispatch
     task = Task(
         folder=str(service.path.resolve()),

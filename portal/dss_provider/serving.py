@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dss_client.errors import ClientError, Refused, Unreachable
 from dss_provider.errors import ServiceInvalid
-from dss_provider.folder import Folder
+from dss_provider.folder import ServiceFolder
 from dss_provider.heartbeat import Connect
 from dss_provider.held import Held
 from dss_provider.portal import Portal
@@ -26,7 +26,7 @@ class Offer:
     provider: str
 
 
-def offer_of(service: Folder, portal: Portal, provider: str) -> Offer:
+def offer_of(service: ServiceFolder, portal: Portal, provider: str) -> Offer:
     """Find this version of the service on the portal; register it if it is missing and ``provider`` is given.
 
     Raises ServiceInvalid, saying what to do, if the portal does not list it for the token's user.
@@ -50,7 +50,7 @@ def offer_of(service: Folder, portal: Portal, provider: str) -> Offer:
     return Offer(githash=rows[0][2], provider=rows[0][3])
 
 
-def _registered(service: Folder, portal: Portal, provider: str) -> Offer:
+def _registered(service: ServiceFolder, portal: Portal, provider: str) -> Offer:
     try:
         portal.register(provider, (service.path / "service.json").read_text(encoding="utf-8"))
     except Refused as error:

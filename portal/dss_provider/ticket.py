@@ -11,7 +11,7 @@ from dss_datastore.space import is_disk_full
 from dss_provider import results, running
 from dss_provider.child import DISK_FULL
 from dss_provider.errors import AlgorithmFailed, Withdrawn
-from dss_provider.folder import Folder
+from dss_provider.folder import ServiceFolder
 from dss_provider.heartbeat import Connect, Heartbeat
 from dss_provider.outcome import FILES, Outcome
 from dss_provider.portal import Portal
@@ -28,7 +28,7 @@ UNEXPECTED = (
 Say = Callable[[str], None]
 
 
-def work_on(number: int, service: Folder, connect: Connect, beat_s: float, say: Say) -> str:
+def work_on(number: int, service: ServiceFolder, connect: Connect, beat_s: float, say: Say) -> str:
     """Process a ticket and return its end as a word: success, failed or withdrawn.
 
     The claim is renewed every ``beat_s`` seconds; ``say`` tells the provider what the user need not read.
@@ -50,7 +50,7 @@ class _Work:
     """A ticket in hand.  ``portal`` is this thread's connection."""
 
     number: int
-    service: Folder
+    service: ServiceFolder
     portal: Portal
     folder: Path
     heartbeat: Heartbeat
@@ -119,7 +119,7 @@ class _Work:
         self.portal.finish(self.number, "success")
 
 
-def _work(ticket: results.Input, service: Folder, folder: Path) -> running.Work:
+def _work(ticket: results.Input, service: ServiceFolder, folder: Path) -> running.Work:
     required = {tag.name for tag in service.descriptor.tags if tag.required}
     wanted = required | {service.dispatch.tag}
     tags = [tag for tag in service.image_tags if tag in wanted or ticket.has(tag)]
@@ -130,7 +130,9 @@ def _work(ticket: results.Input, service: Folder, folder: Path) -> running.Work:
     )
 
 
-def _landmarks(ticket: results.Input, service: Folder) -> dict[str, tuple[float, float, float]]:
+def _landmarks(
+    ticket: results.Input, service: ServiceFolder
+) -> dict[str, tuple[float, float, float]]:
     found = {}
     for tag in service.descriptor.tags:
         try:

@@ -11,7 +11,7 @@ from dss_images.errors import ImageRefused
 from dss_images.picture.making import of_files
 from dss_provider import results, running
 from dss_provider.errors import AlgorithmFailed
-from dss_provider.folder import Folder as Service
+from dss_provider.folder import ServiceFolder
 from dss_provider.outcome import FILES, Outcome, Point
 from dss_provider.processes import Told
 from dss_provider.sizes import label_sizes
@@ -32,7 +32,7 @@ class Trial:
 
 
 def tried(
-    service: Service,
+    service: ServiceFolder,
     inputs: Mapping[str, Path],
     landmarks: Mapping[str, Point],
     work: Path,
@@ -62,7 +62,7 @@ def tried(
     )
 
 
-def _ticket(service: Service, inputs: Mapping[str, Path], folder: Path) -> results.Input:
+def _ticket(service: ServiceFolder, inputs: Mapping[str, Path], folder: Path) -> results.Input:
     """The ticket that a user would send: the image of the service's tag is the main one."""
     workspace = Folder(entries={"SaveLocation": folder.as_posix(), "Version": ""})
     main = service.dispatch.tag

@@ -1,4 +1,4 @@
-"""Every page of the table of routes, with a site that has something of everything, at the width of a phone and of a desk.
+"""Every page of the table of routes, with a site that has something of everything, at the width of a phone and of a monitor.
 
 With ``DSS_SCREENSHOTS`` set to a folder, pictures of all of them are put there; look at them after each change of a
 template or of the style sheet.
@@ -44,7 +44,7 @@ PICTURES = os.environ.get("DSS_SCREENSHOTS")
 BARS_PX = 60
 """Height of the navigation on a phone, at most."""
 PHONE: ViewportSize = {"width": 390, "height": 844}
-DESK: ViewportSize = {"width": 1280, "height": 900}
+WIDE: ViewportSize = {"width": 1280, "height": 900}
 CONTRAST = ["color-contrast"]
 NOWHERE = "/nothing-here"
 
@@ -172,9 +172,9 @@ def look(page: Page, path: str, who: str, seen: Seen) -> None:
     require_fit(page, path, seen)
     page.emulate_media(color_scheme="dark")
     seen.rules[f"{path} in the dark"] = violations(page, CONTRAST)
-    page.set_viewport_size(DESK)
+    page.set_viewport_size(WIDE)
     page.emulate_media(color_scheme="light")
-    seen.rules[f"{path} on a desk"] = violations(page, CONTRAST)
+    seen.rules[f"{path} on a monitor"] = violations(page, CONTRAST)
     require_fit(page, path, seen)
 
 
@@ -188,7 +188,7 @@ def require_fit(page: Page, path: str, seen: Seen) -> None:
 
 
 def take_pictures(page: Page, name: str) -> None:
-    for size in (PHONE, DESK):
+    for size in (PHONE, WIDE):
         page.set_viewport_size(size)
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")

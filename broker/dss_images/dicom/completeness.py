@@ -8,7 +8,7 @@ from dss_images.dicom.choice import MODALITIES
 from dss_images.dicom.errors import DicomRefused
 from dss_images.dicom.files import File
 from dss_images.dicom.header import Damaged
-from dss_images.dicom.series import Folder, Series
+from dss_images.dicom.series import FolderContents, Series
 from dss_images.dicom.slices import counted
 
 MOST_LISTED = 5
@@ -21,7 +21,7 @@ _PACKED = {".gz", ".bz2", ".xz", ".zst", ".z"}
 _CHOSEN = {"", *MODALITIES}
 
 
-def require_complete(series: Series, folder: Folder) -> None:
+def require_complete(series: Series, folder: FolderContents) -> None:
     """Raises DicomRefused if a file that is, or may be, a slice of ``series`` cannot be read."""
     broken = [d for d in folder.damaged if _may_be_of(series, d)]
     if broken:
@@ -30,7 +30,7 @@ def require_complete(series: Series, folder: Folder) -> None:
     _require_listed(series, folder)
 
 
-def require_choosable(folder: Folder) -> None:
+def require_choosable(folder: FolderContents) -> None:
     """Raises DicomRefused if an unreadable file may belong to a better series than those found.
 
     Then the user can still name a series.
@@ -105,7 +105,7 @@ def _patterns(name: str) -> set[str]:
     return found | ({path.suffix} if path.suffix in {".dcm", ".ima", ".dicom", ".dic"} else set())
 
 
-def _require_listed(series: Series, folder: Folder) -> None:
+def _require_listed(series: Series, folder: FolderContents) -> None:
     """Raises DicomRefused if an image that a DICOMDIR lists is missing."""
     listed = [entry for other in folder.others for entry in other.listing]
     there = {header.instance_uid for header in series.headers}

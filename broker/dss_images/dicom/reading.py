@@ -18,7 +18,7 @@ from dss_images.dicom.notes import Note
 from dss_images.dicom.parsing import looks_like_dicom
 from dss_images.dicom.pixels import require_readable, values_of
 from dss_images.dicom.plan import Plan, judge
-from dss_images.dicom.series import Folder, Progress, Series, scan
+from dss_images.dicom.series import FolderContents, Progress, Series, scan
 from dss_images.dicom.slices import Slice, counted
 
 if TYPE_CHECKING:
@@ -92,13 +92,13 @@ def _without_warnings() -> Iterator[None]:
         yield
 
 
-def _chosen(folder: Folder, word: str, name: str) -> tuple[Series, int]:
+def _chosen(folder: FolderContents, word: str, name: str) -> tuple[Series, int]:
     if not word:
         require_choosable(folder)
     return choose(folder.series, word, name)
 
 
-def _verdict(folder: Folder, series: Series) -> Verdict:
+def _verdict(folder: FolderContents, series: Series) -> Verdict:
     try:
         plan, notes = _planned(folder, series, 0)
         grid = grid_of(plan)
@@ -110,7 +110,7 @@ def _verdict(folder: Folder, series: Series) -> Verdict:
     return Verdict(series=series, sentence=sentence, notes=notes, refused=False)
 
 
-def _planned(folder: Folder, series: Series, phase: int) -> tuple[Plan, tuple[Note, ...]]:
+def _planned(folder: FolderContents, series: Series, phase: int) -> tuple[Plan, tuple[Note, ...]]:
     require_complete(series, folder)
     captures = [header for header in series.headers if header.is_capture]
     headers = [h for h in series.headers if not h.is_capture] or list(series.headers)
@@ -139,7 +139,7 @@ def _with_telling_numbers(slices: list[Slice]) -> list[Slice]:
     return slices
 
 
-def _what(folder: Folder, series: Series) -> Note:
+def _what(folder: FolderContents, series: Series) -> Note:
     """A note that says which series was used, and what else the folder contains."""
     text = (
         f"DICOM series {series.number} ({series.modality}) of {counted(len(series.slices), 'slice')}, "

@@ -89,7 +89,7 @@ class Series:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Folder:
+class FolderContents:
     """The files of a folder by kind; ``others`` are DICOM files without an image."""
 
     series: tuple[Series, ...]
@@ -107,7 +107,7 @@ def orientation_name(one: Slice) -> str:
     return _AXES[axis] if normal[axis] > _NEARLY else f"oblique {_AXES[axis]}"
 
 
-def scan(files: Sequence[File], progress: Progress) -> Folder:
+def scan(files: Sequence[File], progress: Progress) -> FolderContents:
     """Read the tags of all files."""
     headers: list[Header] = []
     others: list[Other] = []
@@ -124,7 +124,7 @@ def scan(files: Sequence[File], progress: Progress) -> Folder:
             case Foreign():
                 foreign.append(file)
         progress(count / len(files))
-    return Folder(
+    return FolderContents(
         series=_grouped(headers),
         others=tuple(others),
         damaged=tuple(damaged),

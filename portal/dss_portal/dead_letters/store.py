@@ -46,8 +46,8 @@ async def listed(broker: Broker) -> list[DeadLetter]:
 
     Raises Refused if the queue cannot be read now.
     """
-    async with _tray(broker) as tray:
-        letters = list(tray.letters)
+    async with _session(broker) as session:
+        letters = list(session.letters)
     told = [replace(letter, ticket_id=await _ticket_of(letter)) for letter in letters]
     return told + await unsent.listed()
 
@@ -67,13 +67,13 @@ async def requeue(broker: Broker, datastore: Datastore, letter_id: str | None) -
             refused.append(_not_requeued(letter, error))
     if never_sent and letter_id is not None:
         return Requeued(done=done, refused=tuple(refused))
-    async with _tray(broker) as tray:
-        for letter in _chosen_or_refused(tray, letter_id):
+    async with _session(broker) as session:
+        for letter in _chosen_or_refused(session, letter_id):
             ticket_id = await _ticket_of(letter)
             if ticket_id in seen:
                 continue  # went with the first message of its ticket
             try:
-                done += await _requeue(tray, datastore, letter, ticket_id)
+                done += await _requeue(session, datastore, letter, ticket_id)
             except Refused as error:
                 refused.append(error.text)
             except Exception as error:
@@ -101,10 +101,10 @@ async def discard(broker: Broker, letter_id: str | None) -> int:
         log.info("dead letter removed", extra=_facts(letter))
     if never_sent and letter_id is not None:
         return len(never_sent)
-    async with _tray(broker) as tray:
-        chosen = _chosen_or_refused(tray, letter_id)
+    async with _session(broker) as session:
+        chosen = _chosen_or_refused(session, letter_id)
         for letter in chosen:
-            await _discard(tray, letter)
+            await _discard(session, letter)
     return len(chosen) + len(never_sent)
 
 
@@ -116,19 +116,19 @@ async def _ticket_of(letter: DeadLetter) -> int | None:
 
 
 async def _requeue(
-    tray: DeadLetterSession, datastore: Datastore, letter: DeadLetter, ticket_id: int | None
+    session: DeadLetterSession, datastore: Datastore, letter: DeadLetter, ticket_id: int | None
 ) -> int:
     """Requeue a letter and return the number of letters removed: if it is about a ticket, all letters of that ticket.
     Raises Refused.
     """
     if ticket_id is not None:
         await submission.put_back(datastore, ticket_id)
-        siblings = [other for other in tray.letters if await _ticket_of(other) == ticket_id]
+        siblings = [other for other in session.letters if await _ticket_of(other) == ticket_id]
         for sibling in siblings:
-            await _discard(tray, sibling)
+            await _discard(session, sibling)
         return len(siblings)
     try:
-        await asyncio.to_thread(tray.requeue, letter)
+        await asyncio.to_thread(session.requeue, letter)
     except Unroutable as error:
         raise Refused(f"Message {letter.id} stays: there is no queue '{letter.queue}'.") from error
     except MessageRefused as error:
@@ -151,8 +151,8 @@ async def _send_again(datastore: Datastore, letter: DeadLetter) -> int:
     return 1
 
 
-async def _discard(tray: DeadLetterSession, letter: DeadLetter) -> None:
-    await asyncio.to_thread(tray.discard, letter)
+async def _discard(session: DeadLetterSession, letter: DeadLetter) -> None:
+    await asyncio.to_thread(session.discard, letter)
     log.info("dead letter removed", extra=_facts(letter))
 
 
@@ -160,21 +160,21 @@ def _chosen(letters: Sequence[DeadLetter], letter_id: str | None) -> Sequence[De
     return [letter for letter in letters if letter_id in {None, letter.id}]
 
 
-def _chosen_or_refused(tray: DeadLetterSession, letter_id: str | None) -> Sequence[DeadLetter]:
-    chosen = _chosen(tray.letters, letter_id)
+def _chosen_or_refused(session: DeadLetterSession, letter_id: str | None) -> Sequence[DeadLetter]:
+    chosen = _chosen(session.letters, letter_id)
     if letter_id is not None and not chosen:
         raise Refused(f"There is no message {letter_id} among the dead letters.")
     return chosen
 
 
 @asynccontextmanager
-async def _tray(broker: Broker) -> AsyncIterator[DeadLetterSession]:
+async def _session(broker: Broker) -> AsyncIterator[DeadLetterSession]:
     """Raises Refused if the letters cannot be taken from the queue now."""
     context = broker.dead_letters()
     try:
-        tray = await asyncio.to_thread(context.__enter__)
+        session = await asyncio.to_thread(context.__enter__)
         try:
-            yield tray
+            yield session
         except BaseException as error:
             await asyncio.to_thread(context.__exit__, type(error), error, error.__traceback__)
             raise
