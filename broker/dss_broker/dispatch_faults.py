@@ -11,6 +11,7 @@ from dss_broker.descriptor import Tag, TagType, field_before_reason
 from dss_broker.dispatch_section import (
     BUILT_IN_RULES,
     IMAGE,
+    IMAGE_OF,
     IMAGE_TAGS,
     LABELS,
     OUTPUT,
@@ -22,6 +23,7 @@ from dss_broker.dispatch_section import (
 )
 
 LARGEST_LABEL = 65535
+_IMAGE_WORD = re.compile(r"\{image:([^}]*)\}")
 _URL = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
 
 
@@ -115,12 +117,22 @@ def _tag_faults(dispatch: Dispatch, tags: Sequence[Tag]) -> Iterable[str]:
         yield f"dispatch.tag: '{dispatch.tag}' is no tag of an image; the service has {have}."
     elif not tag.required:
         yield f"dispatch.tag: '{tag.name}' must be a required tag."
+    yield from _image_word_faults(
+        dispatch, {tag.name: tag.required for tag in tags if tag.name in images}
+    )
     if len(set(dispatch.crop_box)) not in {0, 2}:
         yield "dispatch.crop_box: must be two tags."
     for name in dispatch.crop_box:
         yield from _optional_faults(tags, "dispatch.crop_box", name, TagType.LANDMARK)
     if name := dispatch.time_point:
         yield from _optional_faults(tags, "dispatch.time_point", name, TagType.TIME_POINT)
+
+
+def _image_word_faults(dispatch: Dispatch, images: Mapping[str, bool]) -> Iterable[str]:
+    """``images`` says of the tag of each image whether it is required."""
+    for name in _IMAGE_WORD.findall(" ".join(dispatch.command)):
+        if not images.get(name, False):
+            yield f"dispatch.command: {IMAGE_OF.format(name)} names no required tag of an image."
 
 
 def _optional_faults(tags: Sequence[Tag], where: str, name: str, kind: TagType) -> Iterable[str]:

@@ -18,6 +18,10 @@ OUTPUT = "{output}"
 """Words of a command that are replaced by the path to read (IMAGE), the path to write (LABELS), and the folder to write
 into (OUTPUT).
 """
+PARAMETERS = "{parameters}"
+"""Replaced by the path of a JSON file with ``parameters`` and ``landmarks``."""
+IMAGE_OF = "{{image:{}}}"
+"""Replaced by the path of the image with another tag, which stands in it."""
 
 IMAGE_TAGS = (TagType.MAIN, TagType.OVERLAY, TagType.ANATOMICAL)
 BUILT_IN_RULES = ("lung-segmentation", "nodule-detection")
@@ -107,7 +111,8 @@ class Dispatch:
         tuple[str, ...],
         Meta(
             description="program, container: words, of which {image} is the file to read and {labels} the "
-            "file to write, or {output} the folder to write several results into"
+            "file to write, or {output} the folder to write several results into; {image:TAG} is the file of another "
+            "tag, {parameters} a JSON file with parameters and landmarks"
         ),
     ] = ()
     image: Annotated[str, Meta(description="container: name of the image")] = ""

@@ -34,11 +34,11 @@ def has_image(image: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """One run.  It reads ``image`` and writes into the folder ``output``, with no network and no other right unless asked."""
+    """One run.  It reads the folder ``sent`` and writes into the folder ``output``, with no network and no other right unless asked."""
 
     name: str
     dispatch: Dispatch
-    image: Path
+    sent: Path
     output: Path
 
     @property
@@ -57,13 +57,9 @@ class Container:
             options += ["--memory", limit, "--memory-swap", limit]
         if dispatch.time_s and engine() == "podman":
             options += ["--timeout", str(int(dispatch.time_s) + LATER_S)]
-        volumes = ["--volume", f"{self.image}:{self.image_inside}:ro,Z"]
+        volumes = ["--volume", f"{self.sent}:{INPUT}:ro,Z"]
         volumes += ["--volume", f"{self.output}:{OUTPUT}:Z"]
         return [engine(), *options, *volumes, dispatch.image]
-
-    @property
-    def image_inside(self) -> str:
-        return f"{INPUT}/{self.image.name}"
 
 
 @contextmanager

@@ -1,76 +1,114 @@
 """Runs a program or a container image on a ticket's images."""
 
+import json
+import re
 import shutil
 import signal
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from dss_broker.dispatch_section import IMAGE, LABELS, OUTPUT, Dispatch, Provider
+from dss_broker.dispatch_section import (
+    IMAGE,
+    IMAGE_OF,
+    LABELS,
+    OUTPUT,
+    PARAMETERS,
+    Dispatch,
+    Provider,
+)
 from dss_provider import containers, launcher
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.folder import ServiceFolder
-from dss_provider.outcome import Outcome
+from dss_provider.outcome import Outcome, Point
 from dss_provider.output_folder import read_output
 from dss_provider.processes import Ending, Limits, Told, run_process
 
 SEGMENTATION = "segmentation.nii.gz"
+PARAMETERS_FILE = "parameters.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """The input of a program.  ``images`` are files by tag; landmarks are LPS, mm; what it writes is kept in ``work``."""
+
+    images: Mapping[str, Path]
+    landmarks: Mapping[str, Point]
+    work: Path
+
+    @property
+    def output(self) -> Path:
+        return self.work / "output"
 
 
 def run_program(
-    service: ServiceFolder, image: Path, work: Path, told: Told, ended: threading.Event
+    service: ServiceFolder, given: Given, told: Told, ended: threading.Event
 ) -> Outcome:
-    """The program reads ``image`` and writes into a folder below ``work``.  Raises AlgorithmFailed and Withdrawn."""
-    output = work / "output"
-    output.mkdir()
-    output.chmod(0o777)  # a container may run as another user; nobody else gets into ``work``
+    """Run a program or a container on a ticket.  Raises AlgorithmFailed and Withdrawn."""
+    given.output.mkdir()
+    given.output.chmod(0o777)  # a container may run as another user; nobody else gets into ``work``
     dispatch = service.dispatch
     if dispatch.provider is Provider.CONTAINER:
-        ending = _contained(service, image, work, told, ended)
+        ending = _contained(service, given, told, ended)
     else:
         limits = Limits(time_s=dispatch.time_s, memory_bytes=dispatch.memory_bytes)
-        words = filled(dispatch, str(image), str(output))
+        images = {tag: str(path) for tag, path in given.images.items()}
+        parameters = _written_parameters(given.work / PARAMETERS_FILE, dispatch, given.landmarks)
+        words = filled(dispatch, images, str(given.output), str(parameters))
         ending = run_process(words, service.path, limits, told, ended)
     _check(ending, dispatch)
     only = "" if takes_folder(dispatch) else SEGMENTATION
+    image = given.images[dispatch.tag]
     try:
-        return read_output(output, image, work, dispatch.labels, only)
+        return read_output(given.output, image, given.work, dispatch.labels, only)
     except AlgorithmFailed as error:
         raise AlgorithmFailed(str(error), ending.detail) from error
+
+
+def _written_parameters(path: Path, dispatch: Dispatch, landmarks: Mapping[str, Point]) -> Path:
+    content = {"parameters": dispatch.parameters, "landmarks": dict(landmarks)}
+    path.write_text(json.dumps(content), encoding="utf-8")
+    path.chmod(0o644)
+    return path
 
 
 def takes_folder(dispatch: Dispatch) -> bool:
     return any(OUTPUT in word for word in dispatch.command)
 
 
-def filled(dispatch: Dispatch, image: str, output: str) -> list[str]:
-    """The command with its paths."""
-    paths: Mapping[str, str] = {IMAGE: image, LABELS: f"{output}/{SEGMENTATION}", OUTPUT: output}
-    words = []
-    for word in dispatch.command:
-        for mark, path in paths.items():
-            word = word.replace(mark, path)  # noqa: PLW2901  (one after the other)
-        words.append(word)
-    return words
+def filled(
+    dispatch: Dispatch, images: Mapping[str, str], output: str, parameters: str
+) -> list[str]:
+    """The command with its paths; ``images`` are paths by tag."""
+    paths = {IMAGE_OF.format(tag): path for tag, path in images.items()} | {
+        IMAGE: images[dispatch.tag],
+        LABELS: f"{output}/{SEGMENTATION}",
+        OUTPUT: output,
+        PARAMETERS: parameters,
+    }
+    mark = re.compile("|".join(re.escape(word) for word in paths))
+    return [mark.sub(lambda found: paths[found[0]], word) for word in dispatch.command]
 
 
-def _contained(
-    service: ServiceFolder, image: Path, work: Path, told: Told, ended: threading.Event
-) -> Ending:
+def _contained(service: ServiceFolder, given: Given, told: Told, ended: threading.Event) -> Ending:
     if not containers.engine():
         raise AlgorithmFailed("The provider's machine has neither podman nor docker.")
-    dispatch, sent = service.dispatch, work / "input"
+    dispatch, sent = service.dispatch, given.work / "input"
     sent.mkdir()
+    inside = {}
+    for i, (tag, path) in enumerate(given.images.items()):
+        name = f"image_{i}{_suffix(path)}"
+        shutil.copyfile(path, sent / name)  # under a plain name, and the engine may relabel it
+        (sent / name).chmod(0o644)
+        inside[tag] = f"{containers.INPUT}/{name}"
+    _written_parameters(sent / PARAMETERS_FILE, dispatch, given.landmarks)
     run = containers.Container(
-        name=f"dss-{uuid4().hex[:16]}",
-        dispatch=dispatch,
-        image=sent / f"image{_suffix(image)}",
-        output=work / "output",
+        name=f"dss-{uuid4().hex[:16]}", dispatch=dispatch, sent=sent, output=given.output
     )
-    shutil.copyfile(image, run.image)  # under a plain name, and the engine may relabel it
-    run.image.chmod(0o644)
-    words = [*run.words, *filled(dispatch, run.image_inside, containers.OUTPUT)]
+    parameters = f"{containers.INPUT}/{PARAMETERS_FILE}"
+    words = [*run.words, *filled(dispatch, inside, containers.OUTPUT, parameters)]
     with containers.removed(run.name):
         return run_process(words, service.path, Limits(time_s=dispatch.time_s), told, ended)
 

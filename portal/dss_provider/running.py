@@ -16,7 +16,7 @@ from dss_provider.folder import ServiceFolder
 from dss_provider.images import ROOM_BYTES
 from dss_provider.outcome import Map, Named, Outcome, Point, Task
 from dss_provider.processes import Limits, Told, run_process
-from dss_provider.programs import ended_badly, run_program
+from dss_provider.programs import Given, ended_badly, run_program
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,8 @@ def run(service: ServiceFolder, work: Work, told: Told, ended: threading.Event) 
     """
     if service.dispatch.provider is Provider.PYTHON:
         return _python(service, work, told, ended)
-    return run_program(service, work.inputs[service.dispatch.tag], work.folder, told, ended)
+    given = Given(images=work.inputs, landmarks=work.landmarks, work=work.folder)
+    return run_program(service, given, told, ended)
 
 
 def _python(service: ServiceFolder, work: Work, told: Told, ended: threading.Event) -> Outcome:

@@ -109,7 +109,8 @@ def test_a_container_reads_an_image_and_writes_labels(boxed: Boxed) -> None:
     assert "--cap-drop ALL --security-opt no-new-privileges" in words
     assert f"--memory {2**31}b --memory-swap {2**31}b" in words
     assert "--timeout 90" in words
-    assert ":/input/image.nii.gz:ro" in words, "the name of the user's file is not handed on"
+    assert ":/input:ro" in words
+    assert " /input/image_0.nii.gz " in words, "the name of the user's file is not handed on"
     assert "nvidia.com/gpu" not in words
 
     boxed.run("cp $1 $2", network=True, gpu=True)
@@ -178,3 +179,30 @@ def test_the_output_may_be_written_by_any_user(boxed: Boxed) -> None:
 
     mode = (boxed.work / "files/mode.txt").read_text(encoding="utf-8").strip()
     assert mode == "777"
+
+
+def test_a_container_gets_further_images_parameters_and_landmarks(boxed: Boxed) -> None:
+    path = boxed.folder / "service.json"
+    found = json.loads(path.read_text(encoding="utf-8"))
+    found["tags"].append({"name": "PET", "type": "OverlayImage", "required": True, "hint": ""})
+    found["dispatch"] |= {
+        "command": ["sh", "-c", "cp $1 $2; cp $3 $2/p.json", "sh", "{image:PET}", "{output}", "{parameters}", "{image}"],
+        "parameters": {"level": "3"},
+    }  # fmt: skip
+    path.write_text(json.dumps(found), encoding="utf-8")
+    other = boxed.folder.parent / "segmentation.nii.gz"
+    other.write_bytes(boxed.image.read_bytes())
+    work = boxed.folder.parent / "work"
+    work.mkdir()
+    inputs = {"Image": boxed.image, "PET": other}
+
+    outcome = run(
+        load(boxed.folder),
+        Work(folder=work, inputs=inputs, landmarks={"Tip": (1.0, 2.0, 3.0)}),
+        lambda *_: None,
+        threading.Event(),
+    )
+
+    given = json.loads((work / "files/p.json").read_text(encoding="utf-8"))
+    assert given == {"parameters": {"level": "3"}, "landmarks": {"Tip": [1.0, 2.0, 3.0]}}
+    assert [i.called for i in outcome.images] == ["1"], "it is called image_1"

@@ -92,6 +92,10 @@ def test_an_existing_folder_and_a_bad_name_are_refused(folder: Path, tmp_path: P
             "needs either {labels}, the file to write, or {output}, the folder",
         ),
         (
+            {"provider": "program", "command": ["sh", "{image}", "{image:PET}", "{labels}"]},
+            "{image:PET} names no required tag of an image",
+        ),
+        (
             {"provider": "program", "command": ["./no", "{image}", "{labels}"]},
             "there is no file './no'",
         ),
