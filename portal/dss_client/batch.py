@@ -41,10 +41,13 @@ class Display(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class What:
-    """What goes with each image: further images by tag, the part to look at.  ``wait``: until all have ended."""
+    """What goes with each image: further images by tag, the part to look at, the
+    beginning of the ticket's name.  ``wait``: until all have ended.
+    """
 
     tagged: Mapping[str, Path] = field(default_factory=dict)
     region: Region = field(default_factory=Region)
+    name: str = ""
     wait: bool = True
 
 
@@ -115,6 +118,7 @@ class Batch:
             series=item.series,
             tagged=self._what.tagged,
             region=self._what.region,
+            name=f"{self._what.name} {item.name}" if self._what.name else "",
         )
         watcher = self._display.watcher(item)
         service = self._services[item.service]

@@ -19,6 +19,7 @@ from dss_client.error_sentences import sentence
 from dss_client.errors import ClientError
 from dss_client.proxies import proxy_for, require_address
 from dss_client.unreachable import unreachable
+from dss_process.version import installed_version
 
 WITHIN_S = 10.0
 LARGE_BYTES = 2 * 2**20
@@ -153,7 +154,7 @@ def _portal(server: str) -> Iterator[Finding]:
     yield Finding(
         level=OK,
         about="portal",
-        text=f"A segmentation service answers at {server}{_version(server)}.",
+        text=f"A segmentation service answers at {server}{_version(server)}; this is dss {installed_version('client')}.",
     )
 
 

@@ -44,13 +44,15 @@ class Told(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """The user's input.  ``path`` is an image or a workspace, ``series`` selects one of a DICOM folder; ``tagged`` are
-    further images by tag; ``region`` is the part of the main image that the service is to use.
+    further images by tag; ``region`` is the part of the main image that the service is to use, ``name`` the
+    ticket's name in the user's list.
     """
 
     path: Path
     series: str = ""
     tagged: Mapping[str, Path] = field(default_factory=dict)
     region: Region = field(default_factory=Region)
+    name: str = ""
 
 
 def prepare(
@@ -75,11 +77,18 @@ def prepare(
     others = [(tag, to_layer(path)) for tag, path in source.tagged.items()]
     tags = [tag for tag in main_image_tags(service) if tag not in source.tagged]
 
-    def mark_region(root: Folder) -> None:
-        mark(root, source.region, service, main.size)
+    def complete(root: Folder) -> None:
+        _complete(root, source, service, main.size)
 
-    mark_region(Folder())  # refused before there is a ticket
-    return lambda number: write_workspace(number, main, tags, others, mark_region)
+    complete(Folder())  # refused before there is a ticket
+    return lambda number: write_workspace(number, main, tags, others, complete)
+
+
+def _complete(root: Folder, source: Source, service: ServiceDetail, size: tuple[int, ...]) -> None:
+    """Add the region, and the name as the nickname of the main image, from which the portal takes it."""
+    mark(root, source.region, service, size)
+    if source.name:
+        ws.main_folder(root).set("LayerMetaData.CustomNickName", source.name)
 
 
 def _require_files(source: Source) -> None:
@@ -145,7 +154,7 @@ def _from_workspace(
         place.folders.pop("IOHints", None)
     _assign(root, [tag for tag in main_image_tags(service) if tag not in tags])
     _keep_meshes(source.path, root, folder)
-    mark(root, source.region, service, written[next(iter(found))].size)
+    _complete(root, source, service, written[next(iter(found))].size)
     remove_histories(root)
     move(root, folder.as_posix())
     add_notes(root, [note for layer in written.values() for note in layer.notes])

@@ -228,7 +228,7 @@ def test_a_ticket_is_sent_followed_and_fetched_by_separate_commands(
 ) -> None:
     who = token(site, "sue@example.com")
     scan = str(scans / "scan3.nii.gz")
-    sent = dss(site, who, "send", scan, "--service", "block", "--no-wait")
+    sent = dss(site, who, "send", scan, "--service", "block", "--name", "Knee", "--no-wait")
     number = sent.stdout.split("dss watch ")[1].strip()
 
     watched = dss(site, who, "watch", number)
@@ -237,7 +237,7 @@ def test_a_ticket_is_sent_followed_and_fetched_by_separate_commands(
 
     assert watched.returncode == 0, watched.stderr
     assert f"Ticket {number}: success, 100%." in watched.stdout
-    assert (shown["service"], shown["status"]) == ("block", "success")
+    assert (shown["service"], shown["status"], shown["title"]) == ("block", "success", "Knee")
     assert shown["created_at"] <= shown["ended_at"]
     assert fetched.returncode == 0, fetched.stderr
     with zipfile.ZipFile(tmp_path / "all.zip") as archive:

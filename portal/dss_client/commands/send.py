@@ -80,6 +80,12 @@ class One:
 )
 @click.option("--dry-run", is_flag=True, help="say what would be sent, and send nothing")
 @click.option(
+    "--name",
+    default="",
+    metavar="TEXT",
+    help="what the ticket is called in your list; of several images, the name of each follows  [default: no name, since a file's may name a patient]",
+)
+@click.option(
     "--no-wait",
     is_flag=True,
     help="end when everything is submitted; dss watch and dss download go on",
@@ -103,6 +109,7 @@ def send_images(
     time_point: int | None,
     each: bool,
     dry_run: bool,
+    name: str,
     no_wait: bool,
     output: Path | None,
     json: Path | None,
@@ -117,7 +124,7 @@ def send_images(
     where it was ended.  Without the extra `images`, NIfTI files and workspaces of them are sent as they are, and labels are not
     measured.
     """
-    what = What(tagged=_tagged(tags), region=_region(crop, time_point), wait=not no_wait)
+    what = What(tagged=_tagged(tags), region=_region(crop, time_point), name=name, wait=not no_wait)
     one = One(output=output, series=series, json=json, delete=delete)
     place = Place(server=server, token=token, jar=jar)
     if len(images) > 1 or each or len(services) > 1:
@@ -140,7 +147,9 @@ def _preview(image: Path, series: str) -> None:
 
 
 def _send_one(image: Path, service: str, what: What, one: One, place: Place) -> None:
-    source = Source(path=image, series=one.series, tagged=what.tagged, region=what.region)
+    source = Source(
+        path=image, series=one.series, tagged=what.tagged, region=what.region, name=what.name
+    )
     screen = Screen()
     with connected(place.server, place.jar) as client, _interruptible(screen, place.server):
         check_folder(one.output)
