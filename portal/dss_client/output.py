@@ -3,7 +3,8 @@
 import os
 import sys
 from contextlib import suppress
-from typing import TextIO
+from pathlib import Path
+from typing import Literal, TextIO
 
 import click
 
@@ -40,11 +41,21 @@ def lost(failure: OSError) -> OutputLost:
     return OutputLost(f"The output cannot be written: {failure.strerror}.")
 
 
-def tolerate_any_text() -> None:
-    """Show a character that the terminal's encoding lacks as its number, instead of an error."""
+def prepare_streams() -> None:
+    """Read and write nothing where the caller has closed a stream (``>&-``, a service without a terminal).
+
+    A character that the terminal's encoding lacks is shown as its number, instead of an error.
+    """
+    sys.stdin = sys.stdin or _nowhere("r")
+    sys.stdout = sys.stdout or _nowhere("w")
+    sys.stderr = sys.stderr or _nowhere("w")
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")
+
+
+def _nowhere(mode: Literal["r", "w"]) -> TextIO:
+    return Path(os.devnull).open(mode, encoding="utf-8")
 
 
 def flush() -> None:

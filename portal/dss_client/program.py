@@ -57,7 +57,7 @@ class Program(click.Group):
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
     ) -> NoReturn:
         """Run, and exit with the status that ``docs/pages/reference/commands.md`` lists."""
-        output.tolerate_any_text()
+        output.prepare_streams()
         name = prog_name or "dss"
         if instruction := os.environ.get(_COMPLETE):
             sys.exit(shell_complete(self, {}, name, _COMPLETE, instruction))

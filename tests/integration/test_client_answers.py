@@ -120,6 +120,20 @@ def test_an_output_that_nobody_reads_is_a_sentence_and_exit_status_2(
     assert done.stderr == "The output was closed by its reader before everything was written.\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [(["tickets"], 0), (["delete", "7"], 2), (["show", "7"], 0), (["login", "--token", ""], 2)],
+)
+def test_a_program_whose_streams_are_closed_ends_as_it_should(
+    environment: dict[str, str], words: list[str], status: int
+) -> None:
+    closed = ["bash", "-c", 'exec "$@" <&- >&- 2>&-', "bash", *DSS, *words]
+
+    done = subprocess.run(closed, env={**environment, "DSS_TOKEN": "dss_x"}, check=False)
+
+    assert done.returncode == status
+
+
 def test_a_terminal_that_cannot_show_a_letter_gets_its_number(environment: dict[str, str]) -> None:
     western = {**environment, "PYTHONIOENCODING": "iso-8859-1"}
 
