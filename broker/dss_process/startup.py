@@ -26,6 +26,9 @@ def prepare_process(
     Exits with a sentence if a secret's file cannot be read, or if an ``old`` setting is set without its replacement.
     """
     os.umask(UMASK)
+    environment.setdefault(
+        "PYDANTIC_DISABLE_PLUGINS", "__all__"
+    )  # it would read all of pip's metadata
     exit_on_signal(signal.SIGTERM)
     name_user(environment)
     read_secret_files(environment)

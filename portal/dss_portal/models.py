@@ -9,6 +9,10 @@ from enum import StrEnum
 from tortoise import fields
 from tortoise.models import Model
 
+from dss_portal.patches import tortoise_comments
+
+tortoise_comments.install()
+
 
 class Status(StrEnum):
     """The state of a ticket, in ITK-SNAP's words.  Any other word in the ticket list would crash ITK-SNAP."""
