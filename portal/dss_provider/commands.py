@@ -179,7 +179,9 @@ def _publisher(
         return Portal(site.server, token)
 
     try:
-        offer = offer_of(service, connect(), site.provider)
+        first = Portal(site.server, token, patience_s=0)  # the address may be mistyped
+        offer = offer_of(service, first, site.provider)
+        first.close()
     except ServiceInvalid as error:
         raise _refused(str(error)) from error
     except ClientError as error:

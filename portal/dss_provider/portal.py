@@ -20,14 +20,19 @@ PATIENCE_S = 1800.0
 
 class Portal:
     """A provider's connection to the portal.  Not thread-safe.  Methods raise Refused, and Unreachable after
-    PATIENCE_S.
+    ``patience_s``.
     """
 
     def __init__(
-        self, server: str, token: str, pause: Callable[[float], object] = time.sleep
+        self,
+        server: str,
+        token: str,
+        pause: Callable[[float], object] = time.sleep,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._rest = RestClient(server, CookieJar(None), bearer=token)
         self._pause = pause
+        self._patience_s = patience_s
 
     def close(self) -> None:
         self._rest.close()
@@ -91,7 +96,7 @@ class Portal:
         return self._patiently(lambda: self._rest.post(path, _encoded(**fields)))
 
     def _patiently(self, ask: Callable[[], T]) -> T:
-        return patiently(ask, PATIENCE_S, self._pause)
+        return patiently(ask, self._patience_s, self._pause)
 
 
 def _encoded(**fields: str) -> str:

@@ -275,3 +275,12 @@ def test_a_function_that_may_be_there_is_no_fault(folder: Path, code: str) -> No
     (folder / "algorithm.py").write_text(code, encoding="utf-8")
 
     load(folder)
+
+
+def test_a_portal_that_does_not_answer_is_told_at_once(folder: Path) -> None:
+    command = ["publish", str(folder), "--server", "http://127.0.0.1:9", "--token", "dss_x"]
+
+    done = CliRunner().invoke(main, command)
+
+    assert done.exit_code == 2
+    assert "127.0.0.1:9" in done.output
