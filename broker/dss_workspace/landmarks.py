@@ -53,7 +53,7 @@ def landmarks_tagged(workspace: Folder, tag: str) -> list[tuple[float, ...]]:
 
 
 def unplaced(workspace: Folder) -> list[str]:
-    """The places, as written, of landmarks that lie nowhere: not three finite numbers."""
+    """The positions, as text, of landmarks whose position is not three finite numbers."""
     elements = (workspace.find(f"{_FOLDER}.Annotations") or Folder()).folders.values()
     texts = [e.get("Pos") for e in elements if e.get("Type") == "LandmarkAnnotation"]
     return [text for text in texts if not _numbers(text)]

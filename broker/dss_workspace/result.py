@@ -1,4 +1,4 @@
-"""The workspace that a user gets back: the one that was sent, with layers, labels and landmarks of what was found.
+"""Builds the result workspace: the user's workspace, with layers, labels and landmarks of the result.
 
 Every program that makes results builds them here, so that all follow the same rules.
 """
@@ -17,21 +17,23 @@ from dss_workspace.paths import move, remove_histories
 from dss_workspace.registry import Folder, serialize
 
 NAME_DIGITS = 32
-"""As in the names of ITK-SNAP's client (``layer_000_<md5>.nii.gz``)."""
+"""Digits of a hash in file names, as in those of ITK-SNAP's client (``layer_000_<md5>.nii.gz``)."""
 _WORDS_CHARACTERS = 60
 
 Colour = Callable[[int], tuple[int, int, int]]
 
 
 def content_name(kind: str, called: str, digest: str, suffix: str) -> str:
-    """A file name made of the content, so that a file once downloaded is never another one."""
+    """A file name that contains a hash of the content, so that the same name always means the same content."""
     words = re.sub(r"[^a-z0-9]+", "_", called.lower()).strip("_")[:_WORDS_CHARACTERS] or "result"
     return f"{kind}_{words}_{digest[:NAME_DIGITS]}{suffix}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """``content`` is the workspace's file and ``name`` its name; ``sent`` are the files of the input that it names."""
+    """A finished workspace.  ``content`` is the workspace file and ``name`` its name; ``sent`` are the input files that
+    it names.
+    """
 
     name: str
     content: bytes
@@ -40,10 +42,11 @@ class Finished:
 
 
 class ResultWorkspace:
-    """Built step by step: ``place``, then ``add_segmentation`` for each one; other layers; ``finish``.
+    """Builds a workspace step by step: ``place``, then ``add_segmentation`` for each segmentation; other layers;
+    ``finish``.
 
-    ``used`` are the values in the segmentations of ``sent``, which is not changed.  ``default_colour`` gives the
-    colour (red, green, blue, 0 to 255) of a label without one.
+    ``used`` are the values in the segmentations of ``sent``, which is not changed.  ``default_colour`` gives the colour
+    (red, green, blue, 0 to 255) of a label without one.
     """
 
     def __init__(self, sent: Folder, used: Collection[int], default_colour: Colour) -> None:
@@ -54,16 +57,16 @@ class ResultWorkspace:
         self._remarks: list[str] = []
 
     def place(self, labels: Sequence[Label]) -> dict[int, int]:
-        """The value in the workspace for each of ``labels``, where others have labels already.
+        """The value in the workspace for each of ``labels``; their own values may be used by other labels.
 
-        Raises WorkspaceInvalid if the values run out.
+        Raises WorkspaceInvalid if no value is left.
         """
         return place_labels(labels, label_table(self._workspace), self._used)
 
     def add_segmentation(
         self, file: str, called: str, labels: Sequence[Label], places: Mapping[int, int]
     ) -> None:
-        """``file`` has the values of ``places``."""
+        """Add a segmentation layer and its labels; the voxels of ``file`` already have the values of ``places``."""
         images.add_segmentation(self._workspace, file, called)
         add_labels(self._workspace, labels, places, self._used, self._default_colour)
         self._used |= set(places.values())
@@ -89,7 +92,7 @@ class ResultWorkspace:
         main_size: tuple[int, ...],
         is_there: Callable[[str], bool],
     ) -> Finished:
-        """``is_there`` says of the name of a file, sent or new, whether the result has it.
+        """Finish the workspace.  ``is_there`` returns whether the result has a file of that name, sent or new.
 
         Raises WorkspaceInvalid for a layer without a file name.
         """
@@ -107,7 +110,7 @@ class ResultWorkspace:
         )
 
     def _sent_files(self) -> tuple[str, ...]:
-        """Of every image layer, and of the mesh layers that stay."""
+        """The files of every image layer, and of the mesh layers that stay."""
         kept = set(mesh_file_names(self._workspace))
         meshes = [name for name in mesh_file_names(self._sent) if name in kept]
         names = [layer.file_name for layer in images.layers(self._sent)]

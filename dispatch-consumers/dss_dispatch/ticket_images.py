@@ -83,7 +83,7 @@ def check_voxels(path: Path) -> None:
 
 
 def check_mesh(path: Path, main: Image) -> None:
-    """Raises TicketError if the file is no mesh that ITK-SNAP loads, or does not lie in the main image."""
+    """Raises TicketError unless the file is a mesh that ITK-SNAP loads, and is in the main image."""
     _read_file(path, lambda p: require_in_image(read_mesh(p), main.grid))
 
 

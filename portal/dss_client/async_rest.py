@@ -1,4 +1,4 @@
-"""Carries out flows of the protocol on an asynchronous connection."""
+"""Runs flows of the protocol on an asynchronous connection."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,11 +19,13 @@ from dss_client.unreachable import unreachable
 T = TypeVar("T")
 
 CANCEL_S = 1.0
-"""So long a cancelled task waits for its file to stop."""
+"""Longest time that a cancelled task waits for its file transfer to stop."""
 
 
 class AsyncRest:
-    """Requests and cookies are those of a RestClient, which also moves the files, in threads: reading and writing them blocks."""
+    """Runs flows asynchronously.  Requests and cookies are those of a RestClient, which transfers the files in threads,
+    because reading and writing them blocks.
+    """
 
     def __init__(self, server: str, jar: Path | None, token: str) -> None:
         self._server = server
@@ -42,7 +44,7 @@ class AsyncRest:
         await self._http.aclose()
 
     async def run(self, steps: Steps[T]) -> T:
-        """Carry out a flow; the value that it returns.  Errors, a cancellation included, are raised in the flow."""
+        """Run a flow and return its value.  Errors, including a cancellation, are raised in the flow."""
         try:
             step = next(steps)
             while True:
@@ -98,7 +100,7 @@ class AsyncRest:
 
 
 class _Stopped(Exception):
-    """Ends a transfer from within."""
+    """Ends a transfer from inside."""
 
 
 def _until(stopped: Event, step: Upload | Download) -> Upload | Download:
@@ -125,6 +127,6 @@ def _watched(stopped: Event, progress: Progress | None) -> Callable[[int, int], 
 
 
 def _forget(moving: "asyncio.Future[Answer]") -> None:
-    """What a stopped transfer raised is no news."""
+    """Retrieve the error of a stopped transfer, so that it is not reported."""
     if not moving.cancelled():
         moving.exception()

@@ -17,7 +17,8 @@ from dss_client.records import Detail, ServiceRow, Summary, TicketRow
 
 
 class AsyncClient:
-    """As ``dss_client.Client``, with coroutines.  Several may run at once; files are moved one after the other.
+    """Like ``dss_client.Client``, with coroutines.  Several may run concurrently; files are transferred one after the
+    other.
 
     A ``send`` that is cancelled leaves nothing on the server.
     """
@@ -40,7 +41,7 @@ class AsyncClient:
         await self._rest.close()
 
     async def login(self, token: str) -> str:
-        """Sign in with a one-time token; the user's e-mail address.  Raises SignInRefused."""
+        """Sign in with a one-time token, and return the user's e-mail address.  Raises SignInRefused."""
         return await self._rest.run(protocol.login(token))
 
     async def account(self) -> str:
@@ -48,7 +49,7 @@ class AsyncClient:
         return await self._rest.run(protocol.account())
 
     async def services(self) -> list[ServiceRow]:
-        """By name and version."""
+        """The services, sorted by name and version."""
         return await self._rest.run(protocol.services())
 
     async def service(self, name: str) -> Chosen:
@@ -56,7 +57,7 @@ class AsyncClient:
         return await self._rest.run(flows.chosen(name))
 
     async def tickets(self) -> list[TicketRow]:
-        """The user's own, except deleted ones."""
+        """The user's own tickets, except deleted ones."""
         return await self._rest.run(protocol.tickets())
 
     async def summaries(self) -> list[Summary]:
@@ -64,7 +65,7 @@ class AsyncClient:
         return await self._rest.run(protocol.summaries())
 
     async def ticket(self, number: int, since: int = 0) -> Detail:
-        """State and progress, and the log lines with ids above ``since``."""
+        """State and progress of a ticket, and the log lines with ids above ``since``."""
         return await self._rest.run(protocol.detail(number, since))
 
     async def send(
@@ -75,7 +76,7 @@ class AsyncClient:
         tagged: Mapping[str, Path] | None = None,
         heard: Heard | None = None,
     ) -> int:
-        """Send a NIfTI file or a workspace of NIfTI files as they are; the ticket's number.
+        """Send a NIfTI file or a workspace of NIfTI files unchanged, and return the ticket's number.
 
         ``tagged`` are further images by tag.  If it fails, nothing is left on the server.
         """
@@ -87,15 +88,15 @@ class AsyncClient:
             return await self._rest.run(steps)
 
     async def watch(self, number: int, *, every_s: float = POLL_S) -> AsyncIterator[Detail]:
-        """The ticket's state every ``every_s`` seconds until it has ended, each time with the new log lines."""
+        """Yield the ticket's state every ``every_s`` seconds until it has ended, each time with the new log lines."""
         watch = Watch(number, every_s)
         while (found := await self._rest.run(watch.look())) is not None:
             yield found
 
     async def download(self, number: int, folder: Path) -> list[Path]:
-        """All results into ``folder``, which is made; each file is complete or not there.
+        """Download all results into ``folder``, which is created; a file is either complete or missing.
 
-        They are compared with the server's checksums.  Raises NotUnderstood if one has come damaged.
+        The files are compared with the server's checksums.  Raises NotUnderstood if one is damaged.
         """
         paths = await self._rest.run(protocol.download_results(number, folder))
         sums = await self._rest.run(protocol.checksums(number))
@@ -103,14 +104,14 @@ class AsyncClient:
         return paths
 
     async def download_archive(self, number: int, target: Path) -> None:
-        """All results as one zip archive.  Raises NotUnderstood if it has come damaged."""
+        """Download all results as one zip archive.  Raises NotUnderstood if it is damaged."""
         await self._rest.run(protocol.download_archive(number, target))
         await asyncio.to_thread(require_sound, target)
 
     async def retry(self, number: int) -> None:
-        """Queue a ticket that has ended again, with the files that it has."""
+        """Queue an ended ticket again, with the files that it has."""
         await self._rest.run(protocol.retry(number))
 
     async def delete(self, number: int) -> None:
-        """The ticket and all its files, even if a provider works on it."""
+        """Delete the ticket and all its files, even if a provider works on it."""
         await self._rest.run(protocol.delete(number))

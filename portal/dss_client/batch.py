@@ -41,9 +41,7 @@ class Display(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class What:
-    """What goes with each image: further images by tag, the part to look at, the
-    beginning of the ticket's name.  ``wait``: until all have ended.
-    """
+    """What is sent with each image: further images by tag, and the part to segment.  ``wait``: until all have ended."""
 
     tagged: Mapping[str, Path] = field(default_factory=dict)
     region: Region = field(default_factory=Region)

@@ -50,7 +50,7 @@ def items_of(sources: Sequence[Path], *, each: bool) -> list[Item]:
 
 
 def for_services(items: Sequence[Item], services: Sequence[str]) -> list[Item]:
-    """Each item for each service; its name tells the service if there are several."""
+    """One item for each pair of an item and a service; with several services, its name contains the service."""
     several = len(services) > 1
     return [
         replace(
@@ -62,7 +62,7 @@ def for_services(items: Sequence[Item], services: Sequence[str]) -> list[Item]:
 
 
 def _name_in(service: str) -> str:
-    """Part of the name of a folder."""
+    """The text as a part of a folder's name."""
     return re.sub(r"[^\w.-]", "_", service)
 
 

@@ -54,7 +54,7 @@ class BatchScreen:
         self._terminal.line(sentence)
 
     def moving(self, item: Item, state: str, share: float) -> None:
-        """Show what is being done with an image, and how far it is, 0 to 1."""
+        """Show the current stage of an image, and the fraction that is done, 0 to 1."""
         row = self._rows.setdefault(item.name, Row(""))
         row.text, row.share = f"{item.name}: {state}", share
         self._show()

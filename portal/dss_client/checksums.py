@@ -1,4 +1,4 @@
-"""Compares what was downloaded with what the server has."""
+"""Compares downloaded files with the server's checksums."""
 
 import hashlib
 import zipfile
@@ -10,7 +10,7 @@ from dss_client.errors import NotUnderstood
 
 
 def require_same(files: Iterable[Path], sums: Mapping[str, str]) -> None:
-    """``sums`` are SHA-256 by file name; a name that is missing there is not compared.
+    """Compare files with ``sums``, SHA-256 by file name; a name that is missing there is not compared.
 
     Raises NotUnderstood, and removes the file that differs.
     """
@@ -26,7 +26,7 @@ def require_same(files: Iterable[Path], sums: Mapping[str, str]) -> None:
 
 
 def require_sound(archive: Path) -> None:
-    """Raises NotUnderstood, and removes the archive, if a checksum within does not fit."""
+    """Raises NotUnderstood, and removes the archive, if a checksum in it does not match."""
     try:
         with zipfile.ZipFile(archive) as opened:
             damaged = opened.testzip()

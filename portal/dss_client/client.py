@@ -16,14 +16,15 @@ from dss_client.rest import RestClient
 
 POLL_S = 1.0
 FOR_PROGRAMS = "dss_"
-"""How the portal's long-lived tokens begin."""
+"""Prefix of the portal's long-lived tokens."""
 
 
 class Client:
-    """A user of the portal at ``server``.  Not for several threads at once: each has its own.
+    """A user of the portal at ``server``.  Not thread-safe: each thread needs its own.
 
-    ``token`` is a token for programs, which is sent with each request; or call ``login`` with a one-time token, whose session
-    is kept in the file ``jar`` if one is given.  Every method raises a ClientError whose text is a sentence for people.
+    ``token`` is a token for programs, which is sent with each request; or call ``login`` with a one-time token, whose
+    session is stored in the file ``jar`` if one is given.  Every method raises a ClientError whose text is a sentence
+    for people.
     """
 
     def __init__(self, server: str, *, token: str = "", jar: Path | None = None) -> None:
@@ -44,7 +45,7 @@ class Client:
         self._rest.close()
 
     def login(self, token: str) -> str:
-        """Sign in with a one-time token; the user's e-mail address.  Raises SignInRefused."""
+        """Sign in with a one-time token, and return the user's e-mail address.  Raises SignInRefused."""
         return self._rest.run(protocol.login(token))
 
     def account(self) -> str:
@@ -52,7 +53,7 @@ class Client:
         return self._rest.run(protocol.account())
 
     def services(self) -> list[ServiceRow]:
-        """By name and version."""
+        """The services, sorted by name and version."""
         return self._rest.run(protocol.services())
 
     def service(self, name: str) -> Chosen:
@@ -60,7 +61,7 @@ class Client:
         return self._rest.run(flows.chosen(name))
 
     def tickets(self) -> list[TicketRow]:
-        """The user's own, except deleted ones."""
+        """The user's own tickets, except deleted ones."""
         return self._rest.run(protocol.tickets())
 
     def summaries(self) -> list[Summary]:
@@ -68,7 +69,7 @@ class Client:
         return self._rest.run(protocol.summaries())
 
     def ticket(self, number: int, since: int = 0) -> Detail:
-        """State and progress, and the log lines with ids above ``since``."""
+        """State and progress of a ticket, and the log lines with ids above ``since``."""
         return self._rest.run(protocol.detail(number, since))
 
     def send(
@@ -79,7 +80,7 @@ class Client:
         tagged: Mapping[str, Path] | None = None,
         heard: Heard | None = None,
     ) -> int:
-        """Send a NIfTI file or a workspace of NIfTI files as they are; the ticket's number.
+        """Send a NIfTI file or a workspace of NIfTI files unchanged, and return the ticket's number.
 
         ``tagged`` are further images by tag.  If it fails, nothing is left on the server.
         """
@@ -90,29 +91,29 @@ class Client:
             return self._rest.run(steps)
 
     def watch(self, number: int, *, every_s: float = POLL_S) -> Iterator[Detail]:
-        """The ticket's state every ``every_s`` seconds until it has ended, each time with the new log lines."""
+        """Yield the ticket's state every ``every_s`` seconds until it has ended, each time with the new log lines."""
         watch = Watch(number, every_s)
         while (found := self._rest.run(watch.look())) is not None:
             yield found
 
     def download(self, number: int, folder: Path) -> list[Path]:
-        """All results into ``folder``, which is made; each file is complete or not there.
+        """Download all results into ``folder``, which is created; a file is either complete or missing.
 
-        They are compared with the server's checksums.  Raises NotUnderstood if one has come damaged.
+        The files are compared with the server's checksums.  Raises NotUnderstood if one is damaged.
         """
         paths = self._rest.run(protocol.download_results(number, folder))
         require_same(paths, self._rest.run(protocol.checksums(number)))
         return paths
 
     def download_archive(self, number: int, target: Path) -> None:
-        """All results as one zip archive.  Raises NotUnderstood if it has come damaged."""
+        """Download all results as one zip archive.  Raises NotUnderstood if it is damaged."""
         self._rest.run(protocol.download_archive(number, target))
         require_sound(target)
 
     def retry(self, number: int) -> None:
-        """Queue a ticket that has ended again, with the files that it has."""
+        """Queue an ended ticket again, with the files that it has."""
         self._rest.run(protocol.retry(number))
 
     def delete(self, number: int) -> None:
-        """The ticket and all its files, even if a provider works on it."""
+        """Delete the ticket and all its files, even if a provider works on it."""
         self._rest.run(protocol.delete(number))

@@ -21,7 +21,7 @@ FOR_PROGRAMS = "dss_"
 
 
 class Explained(ClientError):
-    """An error whose sentence already names server and cause."""
+    """An error whose sentence already names the server and the cause."""
 
 
 def sign_in(client: ItkSnap, token: str | None, jar: Path) -> None:
@@ -43,7 +43,7 @@ def sign_in(client: ItkSnap, token: str | None, jar: Path) -> None:
 
 
 def usable_token(token: str) -> str:
-    """``token`` without blanks around it.  Raises Explained for what no portal gives out."""
+    """``token`` without blanks around it.  Raises Explained if it cannot be a portal's token."""
     bare = token.strip()
     if not (bare.isascii() and bare.isprintable() and " " not in bare):
         raise Explained("The token has characters that no token has; copy it again.")
@@ -68,7 +68,7 @@ def _sign_in_without_token(client: ItkSnap) -> None:
 
 
 def asked_token() -> str:
-    """From the keyboard without showing it, else the first line of the input.  Raises ClientError if it is empty."""
+    """A token from the keyboard without echo, or else the first line of the input.  Raises ClientError if it is empty."""
     if sys.stdin.isatty():
         text = str(click.prompt("Token", hide_input=True, err=True))
     else:
@@ -84,7 +84,7 @@ def jar_of(server: str, jar: Path | None) -> Path:
 
 
 def confirmed(question: str, *, yes: bool) -> None:
-    """Exit with status 1 unless the user says yes, or has said so by ``--yes``."""
+    """Exit with status 1 unless the user confirms, or has given ``--yes``."""
     try:
         if yes or click.confirm(question, err=True):
             return
@@ -121,7 +121,7 @@ def connected(server: str, jar: Path | None) -> Iterator[ItkSnap]:
 
 @contextmanager
 def session(server: str, token: str | None, jar: Path | None) -> Iterator[ItkSnap]:
-    """``connected``, and signed in."""
+    """``connected``, with the client signed in."""
     with connected(server, jar) as client:
         sign_in(client, token, jar_of(server, jar))
         yield client

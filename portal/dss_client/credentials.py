@@ -1,4 +1,6 @@
-"""Keeps a token for programs between two runs: in the system's keyring if there is one, else in a file for its owner alone."""
+"""Stores a token for programs between two runs: in the system's keyring if there is one, else in a file that only its
+owner can read.
+"""
 
 import json
 from contextlib import suppress
@@ -22,21 +24,21 @@ class _Keyring(Protocol):
 
 
 class Credentials:
-    """A file beside ``jar`` with the token, or with the word that the keyring has it."""
+    """A file beside ``jar`` with the token, or with the note that the keyring has it."""
 
     def __init__(self, jar: Path) -> None:
         self._file = jar.with_name(f"{jar.name}.api")
         self._user = str(jar.absolute())
 
     def token(self) -> str:
-        """The token that is kept; an empty text without one."""
+        """The stored token; "" if there is none."""
         kept = self._read()
         if kept.get("place") == "keyring":
             return self._from_keyring()
         return kept.get("token", "")
 
     def keep(self, token: str) -> str:
-        """Keep ``token``; where, in words."""
+        """Store ``token``, and return in words where."""
         if self._into_keyring(token):
             self._write({"place": "keyring"})
             return "the keyring"
@@ -44,7 +46,7 @@ class Credentials:
         return str(self._file)
 
     def forget(self) -> bool:
-        """True if a token was kept."""
+        """Delete the stored token.  True if there was one."""
         if self._read().get("place") == "keyring" and (keyring := _keyring()):
             with suppress(Exception):  # each backend raises errors of its own
                 keyring.delete_password(SERVICE, self._user)
@@ -59,7 +61,9 @@ class Credentials:
         return ""
 
     def _into_keyring(self, token: str) -> bool:
-        """Read back, because a keyring that is locked or missing takes everything and keeps nothing."""
+        """Store the token in the keyring; False if that fails.  It is read back, because a keyring that is locked or
+        missing reports no error.
+        """
         with suppress(Exception):
             if keyring := _keyring():
                 keyring.set_password(SERVICE, self._user, token)

@@ -1,4 +1,4 @@
-"""The optional parts of the client: which are installed, and what to install for a command that needs one."""
+"""The optional parts of the client: which are installed, and what a command needs."""
 
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
@@ -11,16 +11,16 @@ MODULES = {
     "provider": ("typer",),
     "client": ("click", "defusedxml", "httpx", "msgspec"),
 }
-"""What each extra brings, by the name under which it is imported."""
+"""The modules of each extra, by the names under which they are imported."""
 
 
 def installed(extra: str) -> bool:
-    """True if all of it is there.  Nothing is imported."""
+    """True if all modules of the extra are installed.  Nothing is imported."""
     return all(find_spec(module) is not None for module in MODULES[extra])
 
 
 def command_for(extra: str) -> str:
-    """The pip command that installs the extra beside what is installed."""
+    """The pip command that adds the extra to the installation."""
     return f"pip install '{_name()}[{extra}]'"
 
 
@@ -34,7 +34,7 @@ def _name() -> str:
 
 
 def lacking(error: ImportError) -> str | None:
-    """A sentence for a module of an extra that is not installed; None for any other error."""
+    """A sentence about a missing module of an extra; None for any other error."""
     missing = (error.name or "").partition(".")[0]
     for extra, modules in MODULES.items():
         if missing in modules:

@@ -13,34 +13,34 @@ from dss_client.selection import choose_service
 from dss_client.steps import Pause, Steps
 
 PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0)
-"""Between the attempts to submit while the server does not answer."""
+"""Pauses between attempts to submit while the server does not answer."""
 
 WITHDRAW_S = 10.0
-"""Short, since the user may have pressed Ctrl-C and waits."""
+"""Time limit for a withdrawal; short, since the user may have pressed Ctrl-C and waits."""
 
 
 class Heard(Protocol):
-    """Is told how far a ticket has come on its way to the server."""
+    """Receives the progress of a ticket on its way to the server."""
 
     def stage(self, name: str) -> None:
-        """Something else begins."""
+        """A new stage begins."""
 
     def moved(self, done_bytes: int, total_bytes: int) -> None:
-        """A file is on its way."""
+        """Part of a file was transferred."""
 
     def created(self, ticket: int) -> None:
         """The server has created the ticket."""
 
     def submitted(self, ticket: int) -> None:
-        """The ticket is submitted; from now on it needs no client."""
+        """The ticket is submitted; it no longer needs this client."""
 
     def withdrawn(self, ticket: int) -> None:
-        """It was deleted, because it could not be submitted."""
+        """The ticket was deleted, because it could not be submitted."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """A service, and what it says of itself."""
+    """A service and its description."""
 
     githash: str
     detail: ServiceDetail
@@ -57,7 +57,8 @@ def chosen(service: str) -> Steps[Chosen]:
 def submitted(githash: str, folder: Path, write: Callable[[int], Path], heard: Heard) -> Steps[int]:
     """Create a ticket, upload the files of ``folder`` with the workspace that ``write`` adds, and submit.
 
-    Whatever goes wrong, Ctrl-C and cancellation included, the ticket is deleted: it would count in the user's quota.
+    After any failure, Ctrl-C and cancellation included, the ticket is deleted, because it would count in the user's
+    quota.
     """
     ticket = yield from protocol.create_ticket(githash)
     if ticket <= 0:
@@ -77,7 +78,7 @@ def submitted(githash: str, folder: Path, write: Callable[[int], Path], heard: H
 
 
 def _surely_submitted(ticket: int) -> Steps[None]:
-    """Submit, also if the answer is lost; then the ticket waits already, and the next attempt is refused."""
+    """Submit, even if the response is lost: then the ticket already waits, and the next attempt is refused."""
     is_lost = False
     for seconds in PAUSES_S:
         try:
@@ -94,7 +95,7 @@ def _surely_submitted(ticket: int) -> Steps[None]:
 
 
 def _known_submitted(ticket: int, error: Refused) -> Steps[None]:
-    """Raises ``error`` if the ticket is not submitted yet, or deleted."""
+    """Raises ``error`` if the ticket is not submitted yet, or is deleted."""
     try:
         found = yield from protocol.detail(ticket)
     except ClientError:
@@ -112,7 +113,7 @@ def _withdrawn(ticket: int, heard: Heard) -> Steps[None]:
 
 
 class Watch:
-    """Looks at a ticket every ``every_s`` seconds until it has ended, each time at the new log lines."""
+    """Polls a ticket every ``every_s`` seconds until it has ended, each time with the new log lines."""
 
     def __init__(self, ticket: int, every_s: float, since: int = 0) -> None:
         self._ticket = ticket
@@ -122,7 +123,7 @@ class Watch:
         self._ended = False
 
     def look(self) -> Steps[Detail | None]:
-        """The next state; None after the last."""
+        """The next state; None after the last one."""
         if self._ended:
             return None
         if self._looked:

@@ -63,7 +63,7 @@ class ItkSnap:
         self._rest.bearer = token
 
     def run(self, steps: Steps[T]) -> T:
-        """Carry out a flow of the protocol; the value that it returns."""
+        """Run a flow of the protocol and return its value."""
         return self._rest.run(steps)
 
     def login(self, token: str) -> str:
@@ -117,11 +117,13 @@ class ItkSnap:
         return self.run(protocol.summaries())
 
     def service_estimates(self, size_bytes: int = 0) -> dict[str, str]:
-        """A sentence on each service's time by its hash, for files of that size; empty if the server does not tell."""
+        """A sentence about each service's time, by its hash, for files of that size; empty if the server has no
+        estimates.
+        """
         return self.run(protocol.service_estimates(size_bytes))
 
     def ticket_estimate(self, ticket: int) -> str:
-        """A sentence on when an open ticket of the user will be done; "" if the server tells nothing of it."""
+        """A sentence about when an open ticket of the user will be done; "" if the server has no estimate."""
         return self.run(protocol.ticket_estimate(ticket))
 
     def detail(self, ticket: int, since: int = 0) -> Detail:
@@ -176,7 +178,7 @@ class ItkSnap:
         require_sound(target)
 
     def checksums(self, ticket: int) -> dict[str, str]:
-        """SHA-256 of each result by name; empty if the server does not tell them."""
+        """SHA-256 of each result by name; empty if the server does not provide them."""
         return self.run(protocol.checksums(ticket))
 
     def retry(self, ticket: int) -> None:

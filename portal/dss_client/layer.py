@@ -8,7 +8,7 @@ from dss_images.dicom.notes import Note
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """``size`` in voxels (x, y, z, ...).  ``notes`` are for the ticket's log."""
+    """An image file to upload.  ``size`` in voxels (x, y, z, ...).  ``notes`` are for the ticket's log."""
 
     path: Path
     size: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""Points in time, as people write and read them."""
+"""Parses and formats points in time."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,9 @@ _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
 
 def moment_in(text: str) -> datetime | None:
-    """``2026-11-29``, ``2026-11-29T12:00`` (this machine's zone), or how long ago: ``7d``, ``12h``, ``30m``; else None."""
+    """The moment in ``text``: ``2026-11-29``, ``2026-11-29T12:00`` (this machine's time zone), or a time span before
+    now: ``7d``, ``12h``, ``30m``.  None for other text.
+    """
     if ago := _AGO.fullmatch(text.strip()):
         return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
@@ -18,5 +20,5 @@ def moment_in(text: str) -> datetime | None:
 
 
 def local(iso: str) -> str:
-    """Date and time of this machine's zone; "" for none."""
+    """Date and time in this machine's time zone; "" for none."""
     return f"{datetime.fromisoformat(iso).astimezone():%Y-%m-%d %H:%M}" if iso else ""

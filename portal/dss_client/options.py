@@ -15,7 +15,7 @@ LARGEST = 2**31 - 1
 
 
 class NamedPath(click.Path):
-    """A path with a name: an empty one would be the current folder."""
+    """A path that must not be empty: an empty one would mean the current folder."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
@@ -58,5 +58,5 @@ yes = click.option("--yes", "-y", is_flag=True, help="do not ask")
 
 
 def connection(command: F) -> F:
-    """Server, token and session."""
+    """Add the options for server, token and session to ``command``."""
     return server(token(jar(command)))

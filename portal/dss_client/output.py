@@ -1,4 +1,4 @@
-"""What the commands print.  Every text passes ``printable``, and an output that cannot be written is an error."""
+"""Prints the output of commands.  Every text passes ``printable``, and an output that cannot be written is an error."""
 
 import os
 import sys
@@ -13,11 +13,11 @@ from dss_client.printable import printable
 
 
 class OutputLost(ClientError):
-    """The standard output takes no more: its disk is full, or nobody reads it."""
+    """The standard output cannot be written: its disk is full, or its reader has ended."""
 
 
 def say(text: str, *, error: bool = False, indent: int = 0) -> None:
-    """Print ``text`` and a line break.  Raises OutputLost; a lost error output is left alone."""
+    """Print ``text`` and a line break.  Raises OutputLost; a lost error output is ignored."""
     try:
         click.echo(printable(text, indent=indent), err=error)
     except OSError as failure:
@@ -26,7 +26,7 @@ def say(text: str, *, error: bool = False, indent: int = 0) -> None:
 
 
 def write(stream: TextIO, text: str) -> None:
-    """Write at once and as it is.  Raises OutputLost."""
+    """Write ``text`` unchanged, and flush.  Raises OutputLost."""
     try:
         stream.write(text)
         stream.flush()
@@ -35,7 +35,7 @@ def write(stream: TextIO, text: str) -> None:
 
 
 def lost(failure: OSError) -> OutputLost:
-    """The reason, in a sentence."""
+    """The error with its reason in a sentence."""
     if isinstance(failure, BrokenPipeError):
         return OutputLost("The output was closed by its reader before everything was written.")
     return OutputLost(f"The output cannot be written: {failure.strerror}.")
@@ -59,7 +59,7 @@ def _nowhere(mode: Literal["r", "w"]) -> TextIO:
 
 
 def flush() -> None:
-    """Raises OutputLost."""
+    """Flush the output.  Raises OutputLost."""
     try:
         sys.stdout.flush()
     except OSError as failure:
@@ -67,7 +67,7 @@ def flush() -> None:
 
 
 def abandon() -> None:
-    """Send the rest of a lost output nowhere, so that Python's own last flush does not fail too."""
+    """Redirect a lost output to nowhere, so that Python's own last flush does not fail too."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

@@ -41,7 +41,9 @@ def _existing(path: Path) -> Path:
 
 
 def _check_writable(place: Path) -> None:
-    """A folder is tried by a file without a name, since rights do not tell all: a disk may be full or read-only."""
+    """Raises OutputUnusable unless a file can be created in the folder.  Permissions alone do not show it, since a disk
+    may be full or read-only.
+    """
     try:
         if place.is_dir():
             with tempfile.TemporaryFile(dir=place):

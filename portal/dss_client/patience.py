@@ -45,9 +45,9 @@ def patiently(
 
 
 class Patience:
-    """Waits after errors that may pass, and gives up after ``within_s`` seconds without progress.
+    """Waits after temporary errors, and gives up after ``within_s`` seconds without progress.
 
-    Those are Unreachable, and Refused with a status in BUSY or ``also``.
+    Temporary are Unreachable, and Refused with a status in BUSY or ``also``.
     """
 
     def __init__(
@@ -59,11 +59,13 @@ class Patience:
         self.renew()
 
     def renew(self) -> None:
-        """There was progress."""
+        """Start the time again, because there was progress."""
         self._end_s, self._pause_s = time.monotonic() + self._within_s, FIRST_PAUSE_S
 
     def wait(self, error: Unreachable | Refused) -> None:
-        """Raises ``error`` if it will not pass, or has lasted for too long."""
+        """Wait before the next attempt.  Raises ``error`` if it is not temporary, or after ``within_s`` without
+        progress.
+        """
         if time.monotonic() > self._end_s or not self._may_pass(error):
             raise error
         self._pause(self._pause_s)

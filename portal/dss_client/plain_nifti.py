@@ -1,4 +1,4 @@
-"""NIfTI files that are sent as they are, read as far as a workspace needs, with nothing but Python.
+"""Reads NIfTI files that are sent unchanged, as far as a workspace needs, with Python alone.
 
 Format: nifti1.h and nifti2.h of the NIfTI Data Format Working Group.
 """
@@ -15,15 +15,16 @@ from dss_datastore.writing import link
 
 IMAGES_EXTRA = "pip install 'itksnap-dss-middleware[images]'"
 _HEADS = {348: ("h", 40, 344, b"n+1\0"), 540: ("q", 16, 4, b"n+2\0")}
-"""By sizeof_hdr: the type and place of ``dim``, place and text of ``magic`` in a file of header and voxels."""
+"""By sizeof_hdr: the type and position of ``dim``, position and text of ``magic`` in a file with header and voxels."""
 _HEADER_BYTES = 540
 _PIECE_BYTES = 1024 * 1024
 
 
 def as_it_is(source: Path, folder: Path) -> Layer:
-    """Put ``source`` into ``folder`` under a name made of its bytes: its own may name the patient.
+    """Put ``source`` into ``folder`` under a name with a hash of its content, because its own name may name the
+    patient.
 
-    Nothing is checked but that the header is that of NIfTI; the service judges the rest.  Raises ImageUnreadable.
+    Only the header is checked to be NIfTI; the service checks everything else.  Raises ImageUnreadable.
     """
     try:
         size = nifti_size(source)
@@ -39,7 +40,7 @@ def as_it_is(source: Path, folder: Path) -> Layer:
 
 
 def nifti_size(source: Path) -> tuple[int, ...]:
-    """Voxels along each axis.  Raises ImageUnreadable for what is no NIfTI file, and OSError."""
+    """Voxels along each axis.  Raises ImageUnreadable if it is not a NIfTI file, and OSError."""
     head = _head(source)
     for order in "<>":
         found = _HEADS.get(struct.unpack_from(f"{order}i", head)[0]) if len(head) >= 4 else None

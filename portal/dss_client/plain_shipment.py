@@ -1,4 +1,4 @@
-"""The files of one ticket, made of NIfTI files as they are, without any imaging library."""
+"""Prepares the files of one ticket from unchanged NIfTI files, without an imaging library."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ from dss_client.shipment import Source, Write, prepare
 
 
 class Silent:
-    """Hears everything and says nothing."""
+    """A listener that does nothing."""
 
     def note(self, text: str) -> None:
         pass
@@ -31,6 +31,8 @@ class Silent:
 
 
 def prepared(path: Path, tagged: Mapping[str, Path], service: ServiceDetail, folder: Path) -> Write:
-    """Put the layers into ``folder``.  Raises ImageUnreadable and ServiceUnfit."""
+    """Put the layers into ``folder``, and return the function that writes the workspace.  Raises ImageUnreadable and
+    ServiceUnfit.
+    """
     source = Source(path=Path(path), tagged={tag: Path(file) for tag, file in tagged.items()})
     return prepare(source, service, folder, Silent(), as_it_is)

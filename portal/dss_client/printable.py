@@ -26,5 +26,5 @@ def printable(text: str, *, indent: int = 0) -> str:
 
 
 def on_one_line(text: str) -> str:
-    """``text`` with blanks for line breaks, so that a row of a list cannot pass for two."""
+    """``text`` with blanks in place of line breaks, so that a row of a list cannot look like two."""
     return printable(" ".join(text.split("\n")).replace("\r", " "))

@@ -15,14 +15,15 @@ from dss_client.extras import lacking
 from dss_client.output import say
 
 FAILED, IMPOSSIBLE, FAULTY, INTERRUPTED = 1, 2, 70, 130
-"""Exit statuses beside 0: what was asked for failed; it could not be done at all; a fault of ``dss`` itself (70 in
-sysexits.h); ended by Ctrl-C (as shells say it)."""
+"""Exit statuses other than 0: the request failed; it was impossible; a fault of ``dss`` itself (70 in sysexits.h);
+ended by Ctrl-C (as in shells).
+"""
 SHOW_TRACE = "DSS_TRACEBACK"
 _COMPLETE = "_DSS_COMPLETE"
 
 
 class Program(click.Group):
-    """``places`` has for each command the module and name of it, and one line of help."""
+    """A group of commands.  ``places`` has, for each command, its module and name, and one line of help."""
 
     def __init__(self, *, places: Mapping[str, tuple[str, str]], **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -56,7 +57,7 @@ class Program(click.Group):
     def main(  # type: ignore[override]  # never returns, in either mode of click
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
     ) -> NoReturn:
-        """Run, and exit with the status that ``docs/pages/reference/commands.md`` lists."""
+        """Run the command, and exit with the status that ``docs/pages/reference/commands.md`` lists."""
         output.prepare_streams()
         name = prog_name or "dss"
         if instruction := os.environ.get(_COMPLETE):

@@ -39,7 +39,7 @@ _GITHASH = re.compile(r"[0-9a-f]{40}")
 
 
 def login(token: str) -> Steps[str]:
-    """Sign in as the window does; the user's e-mail address.  Consumes a one-time token.
+    """Sign in as the window does, and return the user's e-mail address.  Consumes a one-time token.
 
     Raises SignInRefused for status 401.
     """
@@ -52,7 +52,7 @@ def login(token: str) -> Steps[str]:
 
 
 def login_as_tool(token: str) -> Steps[str]:
-    """Sign in as ``itksnap-wt -dss-auth`` does; the user's e-mail address.
+    """Sign in as ``itksnap-wt -dss-auth`` does, and return the user's e-mail address.
 
     Success depends on the body, not on the status.  Raises SignInRefused for status 401.
     """
@@ -64,7 +64,7 @@ def login_as_tool(token: str) -> Steps[str]:
 
 
 def account() -> Steps[str]:
-    """The e-mail address of who is signed in.  Raises SignInRefused if nobody is."""
+    """The e-mail address of the signed-in user.  Raises SignInRefused if there is none."""
     answer = yield Ask(path="api/login?format=json")
     if answer.status != HTTPStatus.OK:
         raise _not_signed_in(answer)
@@ -72,19 +72,19 @@ def account() -> Steps[str]:
 
 
 def logout() -> Steps[None]:
-    """End the session.  The API ends it when somebody signs in with a wrong token."""
+    """End the session, by signing in with a wrong token: the API has no other way."""
     yield Ask(method="POST", path="api/login?format=json", body="token=none")
 
 
 def services() -> Steps[list[ServiceRow]]:
-    """Sorted like the window's menu: by name, then by version as text."""
+    """The services, sorted like the window's menu: by name, then by version as text."""
     body = yield from _asked("api/services?format=json")
     rows = decode(body, Enveloped[list[ServiceRow]])
     return sorted(rows.result, key=lambda row: (row.name, row.version))
 
 
 def service_detail(githash: str) -> Steps[ServiceDetail]:
-    """Only this response has no ``result`` envelope."""
+    """The description of a service.  Only this response has no ``result`` envelope."""
     body = yield from _asked(f"api/services/{githash}/detail")
     return decode(body, ServiceDetail)
 
@@ -115,7 +115,7 @@ def tickets() -> Steps[list[TicketRow]]:
 
 
 def summaries() -> Steps[list[Summary]]:
-    """The user's own tickets with names and times, which a server of old does not tell."""
+    """The user's own tickets with names and times, which an older server does not provide."""
     try:
         body = yield from _asked("api/tickets/summary?format=json")
     except Refused as error:
@@ -127,14 +127,14 @@ def summaries() -> Steps[list[Summary]]:
 
 
 def service_estimates(size_bytes: int = 0) -> Steps[dict[str, str]]:
-    """A sentence on each service's time by its hash, for files of that size; empty if the server does not tell."""
+    """A sentence about each service's time, by its hash, for files of that size; empty if the server has no estimates."""
     address = f"api/services/estimates?format=json&bytes={size_bytes}"
     rows = yield from _estimates(address, Enveloped[list[ServiceEstimate]])
     return {row.githash: row.sentence for row in rows.result} if rows else {}
 
 
 def ticket_estimate(ticket: int) -> Steps[str]:
-    """A sentence on when an open ticket of the user will be done; "" if the server tells nothing of it."""
+    """A sentence about when an open ticket of the user will be done; "" if the server has no estimate."""
     address = "api/tickets/estimates?format=json"
     rows = yield from _estimates(address, Enveloped[list[TicketEstimate]])
     own = [row for row in rows.result if row.id == ticket] if rows else []
@@ -142,7 +142,9 @@ def ticket_estimate(ticket: int) -> Steps[str]:
 
 
 def _estimates(address: str, kind: type[T]) -> Steps[T | None]:
-    """None from a server that does not know them, whatever it answers, or if it does not: nothing depends on them."""
+    """The decoded estimates; None from a server without them, and after any error, because nothing depends on
+    estimates.
+    """
     try:
         body = yield from _asked(address)
         return decode(body, kind)
@@ -157,7 +159,9 @@ def detail(ticket: int, since: int = 0) -> Steps[Detail]:
 
 
 def patient_detail(ticket: int, since: int = 0) -> Steps[Detail]:
-    """Raises the error of the ERRORS_IN_A_ROW-th bad response in a row, and Unreachable at once."""
+    """Like ``detail``, but repeated after bad responses.  Raises the error of the ERRORS_IN_A_ROW-th bad response in a
+    row, and Unreachable at once.
+    """
     for _ in range(ERRORS_IN_A_ROW - 1):
         try:
             found = yield from detail(ticket, since)
@@ -169,7 +173,7 @@ def patient_detail(ticket: int, since: int = 0) -> Steps[Detail]:
 
 
 def progress(ticket: int) -> Steps[float]:
-    """0 to 1, by the request of ``itksnap-wt -dss-tickets-progress``."""
+    """The ticket's progress, 0 to 1, by the request of ``itksnap-wt -dss-tickets-progress``."""
     body = yield from _asked(f"api/tickets/{ticket}/progress")
     return _number(body)
 
@@ -190,7 +194,7 @@ def files(ticket: int, area: Area = "results") -> Steps[list[tuple[int, str]]]:
 
 
 def download_results(ticket: int, folder: Path, moved: Progress | None = None) -> Steps[list[Path]]:
-    """Download all results to ``folder``; their paths.  Replaces files of the same names.
+    """Download all results to ``folder`` and return their paths.  Replaces files of the same names.
 
     Raises ClientError if the ticket has no results.
     """
@@ -206,13 +210,13 @@ def download_results(ticket: int, folder: Path, moved: Progress | None = None) -
 
 
 def download_archive(ticket: int, target: Path, moved: Progress | None = None) -> Steps[None]:
-    """All results as one zip archive."""
+    """Download all results as one zip archive."""
     address = f"api/tickets/{ticket}/archive"
     good((yield Download(path=address, target=target, progress=moved)))
 
 
 def checksums(ticket: int) -> Steps[dict[str, str]]:
-    """SHA-256 of each result by name; empty if the server does not tell them."""
+    """SHA-256 of each result by name; empty if the server does not provide them."""
     try:
         body = yield from _asked(f"api/tickets/{ticket}/checksums?format=json")
     except Refused as error:

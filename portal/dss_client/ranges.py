@@ -1,4 +1,6 @@
-"""A download that goes on after a cut: by Range, if the server names the version of the file (RFC 9110, 14.2 and 13.1.5)."""
+"""Downloads that continue after a lost connection: by Range, if the server gives the file's version (RFC 9110, 14.2 and
+13.1.5).
+"""
 
 import re
 import time
@@ -15,7 +17,7 @@ from dss_client.multipart import Progress
 from dss_client.patience import Patience
 
 PATIENCE_S = 300.0
-"""Longest time in which no byte more comes."""
+"""Longest time without any further byte."""
 
 Get: TypeAlias = Callable[[Mapping[str, str]], AbstractContextManager[httpx.Response]]
 """Requests the file with the given headers besides the usual ones."""
@@ -29,9 +31,9 @@ def fetch(
     progress: Progress | None = None,
     pause: Callable[[float], object] = time.sleep,
 ) -> None:
-    """Write the file to ``draft``.  Raises Refused, and Unreachable after PATIENCE_S without progress.
+    """Download the file to ``draft``.  Raises Refused, and Unreachable after PATIENCE_S without progress.
 
-    If the server does not name the version, Unreachable is raised at the first cut.
+    If the server does not give the file's version, Unreachable is raised when the connection is lost once.
     """
     part, patience = _Part(draft, progress), Patience(PATIENCE_S, pause)
     while True:
@@ -50,7 +52,7 @@ def fetch(
 
 
 class _Part:
-    """What has come so far.  ``version`` is a strong ETag, or "" before the first response and if there is none."""
+    """The bytes received so far.  ``version`` is a strong ETag; "" before the first response, or if there is none."""
 
     def __init__(self, draft: Path, progress: Progress | None) -> None:
         self._draft = draft
@@ -59,13 +61,13 @@ class _Part:
         self.done_bytes = 0
 
     def headers(self) -> dict[str, str]:
-        """The server sends the whole file if it is another version."""
+        """Headers of the next request; the server sends the whole file if it has another version."""
         if not self.done_bytes:
             return {}
         return {"Range": f"bytes={self.done_bytes}-", "If-Range": self.version}
 
     def take(self, response: httpx.Response) -> None:
-        """Raises Refused unless the response holds the file, or what is missing of it."""
+        """Write a response to the file.  Raises Refused unless it contains the file, or the missing part of it."""
         if not self._goes_on(response):
             if response.status_code != HTTPStatus.OK:
                 body = b"".join(response.iter_raw())

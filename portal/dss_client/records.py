@@ -36,7 +36,7 @@ class ServiceRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceEstimate:
-    """For a ticket that the user might submit now: how long it takes, or that nobody serves it."""
+    """The estimate for a ticket that the user might submit now: how long it takes, or that the service is not served."""
 
     githash: str
     sentence: str
@@ -44,7 +44,9 @@ class ServiceEstimate:
 
 @dataclass(frozen=True, kw_only=True)
 class TicketEstimate:
-    """For an open ticket: when it will be done, or why nobody knows, which leaves ``ends_s`` None."""
+    """The estimate for an open ticket: when it will be done.  ``ends_s`` is None if that is not known; the sentence
+    says why.
+    """
 
     id: int
     sentence: str
@@ -77,7 +79,9 @@ class TicketRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """A row of the list for people.  Moments are ISO 8601 with their zone; "" for what the server does not tell."""
+    """A row of the list of tickets for people.  Moments are ISO 8601 with their zone; "" if the server does not give
+    them.
+    """
 
     id: int
     service: str

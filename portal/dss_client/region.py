@@ -1,4 +1,4 @@
-"""A part of the image that the user asks for: a box, a time point.  Written into the workspace as ITK-SNAP would."""
+"""A part of the image to segment: a box, a time point.  It is written into the workspace as ITK-SNAP would write it."""
 
 import re
 from dataclasses import dataclass
@@ -9,16 +9,18 @@ from dss_workspace.landmarks import Landmark, add_landmarks
 from dss_workspace.registry import Folder
 
 LANDMARK, TIME_POINT = "PointLandmark", "TimePoint"
-"""Types of tags (DistributedSegmentationModel.cxx)."""
+"""Types of tags for marks (DistributedSegmentationModel.cxx)."""
 CORNERS = ("CropFrom", "CropTo")
-"""The tags of our services.  A service with two other landmarks means those."""
+"""Landmark tags of our services.  A service with two other landmark tags uses those."""
 _BOX = re.compile(r"(\d{1,6}):(\d{1,6}),(\d{1,6}):(\d{1,6}),(\d{1,6}):(\d{1,6})")
 _YELLOW = (255, 255, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
-    """``box`` is the first voxel and the one after the last, each (x, y, z), from 0; ``time_point`` counts from 1."""
+    """The part to segment.  ``box`` is the first voxel and the one after the last, each (x, y, z), from 0;
+    ``time_point`` counts from 1.
+    """
 
     box: tuple[tuple[int, ...], tuple[int, ...]] | None = None
     time_point: int | None = None
@@ -35,7 +37,7 @@ def box_in(text: str) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
 
 
 def require_fit(region: Region, service: ServiceDetail) -> None:
-    """Raises ServiceUnfit if the service takes no such part."""
+    """Raises ServiceUnfit if the service does not accept such a part."""
     if region.box is not None:
         _corners(service)
     if region.time_point is not None:
@@ -57,7 +59,7 @@ def mark(root: Folder, region: Region, service: ServiceDetail, size: tuple[int, 
 
 
 def _at(corner: tuple[int, ...]) -> tuple[float, float, float]:
-    """A corner between voxels; the middle of the first voxel is (0, 0, 0)."""
+    """The position of a corner between voxels; the centre of the first voxel is (0, 0, 0)."""
     x, y, z = (number - 0.5 for number in corner)
     return x, y, z
 

@@ -60,14 +60,14 @@ class RestClient:
 
     @property
     def proxy(self) -> Proxy | None:
-        """The one that leads to the server."""
+        """The proxy for the server; None for a direct connection."""
         return self._proxy
 
     def close(self) -> None:
         self._http.close()
 
     def run(self, steps: Steps[T], pause: Callable[[float], object] = time.sleep) -> T:
-        """Carry out a flow of the protocol; the value that it returns.  Errors are raised in the flow."""
+        """Run a flow of the protocol and return its value.  Errors are raised in the flow."""
         try:
             step = next(steps)
             while True:
@@ -81,7 +81,7 @@ class RestClient:
             return cast("T", end.value)
 
     def perform(self, step: Step, pause: Callable[[float], object] = time.sleep) -> Answer:
-        """Carry out one step.  Raises Unreachable; of files also Refused."""
+        """Perform one step.  Raises Unreachable; for files also Refused."""
         match step:
             case Ask():
                 with self._answer(self.request_of(step)) as response:
@@ -98,7 +98,7 @@ class RestClient:
         return Answer()
 
     def request_of(self, ask: Ask) -> httpx.Request:
-        """As it goes over the wire."""
+        """The request as it is sent."""
         if ask.method == "POST":
             request = self._form(ask.path, ask.body, cookie=not ask.signs_in)
         else:
@@ -151,7 +151,7 @@ class RestClient:
         headers: Mapping[str, str],
         content: bytes | Iterator[bytes] = b"",
     ) -> Reply:
-        """Any request of a protocol that ITK-SNAP does not speak; no status is an error.  Raises Unreachable."""
+        """Send a request of a protocol that ITK-SNAP does not use; no status is an error.  Raises Unreachable."""
         with self._answer(self._request(method, path, dict(headers), content)) as response:
             body = b"".join(response.iter_raw())
             return Reply(status=response.status_code, headers=response.headers, body=body)
@@ -165,7 +165,7 @@ class RestClient:
     ) -> None:
         """Download to a temporary file, then rename it: ``target`` is complete or unchanged.
 
-        A download that is cut goes on where it was if the server can name the file's version.
+        After a lost connection, the download continues where it was, if the server gives the file's version.
         """
         with replacing(target) as draft:
             ranges.fetch(

@@ -1,4 +1,6 @@
-"""Uploads that go on after a cut, by tus 1.0.0 (``docs/pages/reference/rest.md``); ITK-SNAP has none."""
+"""Uploads that continue after a lost connection, by tus 1.0.0 (``docs/pages/reference/rest.md``); ITK-SNAP does not use
+them.
+"""
 
 import hashlib
 import re
@@ -16,22 +18,26 @@ from dss_client.multipart import CHUNK_BYTES, Progress
 from dss_client.patience import Patience
 
 SMALL_BYTES = 2**20
-"""Smaller files are sent whole: three requests take longer than one that is repeated."""
+"""Smaller files are sent whole, because three requests take longer than repeating one."""
 LARGEST_PATCH_BYTES, SMALLEST_PATCH_BYTES = 8 * 2**20, 2**20
-"""A proxy may pass a request on when it is complete, and lose it if the connection is cut before."""
+"""Largest and smallest size of one request.  Halving helps where a proxy forwards a request only when it is complete,
+and loses it if the connection is lost before.
+"""
 PATIENCE_S = 300.0
-"""Longest time in which the server gets no byte more."""
+"""Longest time in which the server receives no further byte."""
 
 VERSION = {"Tus-Resumable": "1.0.0"}
 BODY_TYPE = "application/offset+octet-stream"
 _ELSEWHERE = (HTTPStatus.CONFLICT, HTTPStatus.LOCKED, HTTPStatus.REQUEST_TIMEOUT)
-"""The server has another offset, still hears the connection that was cut, or has heard nothing for too long."""
+"""Statuses that say: the server has another offset, is still reading from a lost connection, or has received nothing
+for too long.
+"""
 _NAME = re.compile(r"[\w-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """A response with any status; names of ``headers`` are in small letters."""
+    """A response with any status; names of ``headers`` are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -51,11 +57,11 @@ class Connection(Protocol):
         headers: Mapping[str, str],
         content: bytes | Iterator[bytes] = b"",
     ) -> Reply:
-        """Raises Unreachable."""
+        """Send a request.  Raises Unreachable."""
 
 
 class _Gone(Exception):
-    """The server knows the upload no longer."""
+    """The server does not know the upload any more."""
 
 
 def upload(
@@ -79,7 +85,9 @@ def upload(
 
 
 def repeated(act: Callable[[], object], pause: Callable[[float], object] = time.sleep) -> None:
-    """Do what may be done twice until an answer comes.  Raises Refused, and Unreachable after PATIENCE_S."""
+    """Call ``act``, which may safely be repeated, until there is a response.  Raises Refused, and Unreachable after
+    PATIENCE_S.
+    """
     patience = Patience(PATIENCE_S, pause)
     while True:
         try:

@@ -68,7 +68,7 @@ class Screen:
             self.log_line(line)
 
     def expected(self, sentence: str) -> None:
-        """Shown beside the state on a terminal; elsewhere the ticket's log tells it."""
+        """Show the estimate beside the state on a terminal; elsewhere the ticket's log has it."""
         self._expected = sentence
 
     def log_line(self, line: LogLine) -> None:
@@ -86,7 +86,7 @@ class Screen:
 
 
 def state_of(detail: Detail) -> str:
-    """The state, and the place in the queue of a ticket that waits."""
+    """The state, with the place in the queue if the ticket waits."""
     if detail.status == "ready" and detail.queue_position is not None:
         return f"ready, number {detail.queue_position} in the queue"
     return detail.status

@@ -35,7 +35,7 @@ class Watcher(Heard, Protocol):
         """The ticket's state, with the new log lines."""
 
     def expected(self, sentence: str) -> None:
-        """When the ticket will be done; "" if that is not known."""
+        """The estimate of when the ticket will be done; "" if it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ def send(
 
 
 def _sent_bytes(path: Path) -> int:
-    """The size of a file that is sent as it is; 0 for any other, whose size will show."""
+    """The size of a file that is sent unchanged; 0 for any other, whose size is not known yet."""
     return path.stat().st_size if path.name.endswith(".nii.gz") and path.is_file() else 0
 
 

@@ -25,7 +25,7 @@ Write = Callable[[int], Path]
 """Writes the workspace of the ticket with that number beside its layers, and returns its path."""
 
 AsItIs = Callable[[Path, Path], Layer]
-"""Puts an image file into a folder as it is."""
+"""Puts an image file into a folder unchanged."""
 
 
 class Told(Protocol):
@@ -62,7 +62,8 @@ def prepare(
     told: Told,
     as_it_is: AsItIs | None = None,
 ) -> Write:
-    """Write the layers into ``folder``; by ``as_it_is`` instead of reading and judging them.
+    """Write the layers into ``folder`` and return the function that writes the workspace; with ``as_it_is``, files are
+    copied without reading and checking them.
 
     Raises ImageUnreadable, and ServiceUnfit if a tag is missing.
     """
@@ -92,7 +93,7 @@ def _complete(root: Folder, source: Source, service: ServiceDetail, size: tuple[
 
 
 def _require_files(source: Source) -> None:
-    """Raises ImageUnreadable for what is wrong before an image is read, which may take minutes."""
+    """Raises ImageUnreadable for faults that are found before an image is read, which may take minutes."""
     if source.path.name.endswith(WORKSPACE) and (source.tagged or source.series):
         raise ImageUnreadable(
             f"{source.path.name} has images and tags of its own; --tag and --series are for an image."
@@ -108,7 +109,7 @@ class _ToLayer(Protocol):
 
 
 class _Reading:
-    """Reads and judges an image, and writes it anew."""
+    """Reads, checks and rewrites an image."""
 
     def __init__(self, told: Told, folder: Path) -> None:
         self._told = told
@@ -128,7 +129,7 @@ class _Reading:
 
 
 class _Plain:
-    """Takes a file as it is."""
+    """Copies a file unchanged."""
 
     def __init__(self, as_it_is: AsItIs, folder: Path) -> None:
         self._as_it_is = as_it_is

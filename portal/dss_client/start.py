@@ -1,4 +1,4 @@
-"""The command ``dss``.  A sentence is told where the libraries of the client are not installed."""
+"""The command ``dss``.  Prints a sentence if the client's libraries are not installed."""
 
 import sys
 

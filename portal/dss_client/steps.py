@@ -1,7 +1,7 @@
-"""What the protocol asks of a connection, and how a connection carries it out.
+"""The steps of the protocol, which a connection performs.
 
-A flow of the protocol is a generator: it yields steps, gets an Answer for each, and returns its value.  The same flow runs
-on a blocking and on an asynchronous connection.
+A flow of the protocol is a generator: it yields steps, gets an Answer for each, and returns its value.  The same flow
+runs on a blocking and on an asynchronous connection.
 """
 
 from collections.abc import Generator
@@ -26,9 +26,10 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """A request; ``body`` is a form, sent as it is.
+    """A request; ``body`` is a form, sent unchanged.
 
-    ``signs_in``: it carries no cookie, and the cookies of its response are kept.  ``within_s`` replaces the usual time limits.
+    ``signs_in``: it carries no cookie, and the cookies of its response are kept.  ``within_s`` replaces the usual time
+    limits.
     """
 
     method: Literal["GET", "POST"] = "GET"
@@ -40,9 +41,9 @@ class Ask:
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
-    """A file into the input area of ``ticket``.
+    """An upload of a file to the input area of ``ticket``.
 
-    ``resumes``: it goes on after a cut if the server can do so; ITK-SNAP's own uploads do not.
+    ``resumes``: it continues after a lost connection if the server supports that; ITK-SNAP's own uploads do not.
     """
 
     ticket: int
@@ -53,7 +54,7 @@ class Upload:
 
 @dataclass(frozen=True, kw_only=True)
 class Download:
-    """``target`` is complete or unchanged."""
+    """A download of a file; ``target`` is complete or unchanged."""
 
     path: str
     target: Path
@@ -70,7 +71,7 @@ Steps: TypeAlias = Generator[Step, Answer, T]
 
 
 def good(answer: Answer) -> bytes:
-    """The body.  Raises Refused unless the status is 200."""
+    """The body of the response.  Raises Refused unless the status is 200."""
     if answer.status != HTTPStatus.OK:
         raise Refused(answer.status, answer.body.decode(errors="replace"))
     return answer.body

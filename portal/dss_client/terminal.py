@@ -1,6 +1,6 @@
-"""Rows at the bottom of a terminal that are drawn again as they change, with lines that scroll above them.
+"""Rows at the bottom of a terminal that are redrawn when they change, with lines that scroll above them.
 
-Nothing moves where the output is no terminal.  Sequences: ECMA-48, CUU and ED.
+Nothing is redrawn if the output is not a terminal.  Sequences: ECMA-48, CUU and ED.
 """
 
 import os
@@ -15,7 +15,7 @@ from dss_client.output import write
 from dss_client.printable import printable
 
 DRAW_S = 0.1
-"""Rows are drawn at most so often."""
+"""Shortest time between two redraws."""
 BAR_CELLS = 24
 _COLOURS = {"red": "\x1b[31m", "yellow": "\x1b[33m"}
 _PLAIN = "\x1b[0m"
@@ -23,7 +23,7 @@ _PLAIN = "\x1b[0m"
 
 @dataclass
 class Row:
-    """A text, and the share of it that is done, 0 to 1; None shows no bar."""
+    """A text, and the fraction that is done, 0 to 1; None shows no bar."""
 
     text: str
     share: float | None = None
@@ -31,7 +31,7 @@ class Row:
 
 
 class Terminal:
-    """Not thread-safe.  ``rows`` may be changed at any time; ``draw`` shows them."""
+    """The output with its rows.  Not thread-safe.  ``rows`` may be changed at any time; ``draw`` shows them."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
@@ -42,21 +42,21 @@ class Terminal:
         self._began_s = time.monotonic()
 
     def line(self, text: str, colour: str = "", indent: int = 0) -> None:
-        """Print above the rows.  ``colour`` is red, yellow or ""."""
+        """Print a line above the rows.  ``colour`` is red, yellow or ""."""
         shown = printable(text, indent=indent)
         if self.is_live and colour and "NO_COLOR" not in os.environ:
             shown = f"{_COLOURS[colour]}{shown}{_PLAIN}"
         write(self._stream, f"{self._erased()}{shown}\n{self._picture()}")
 
     def draw(self) -> None:
-        """Show the rows as they are now, unless that was done a moment ago."""
+        """Show the current rows, unless they were drawn less than DRAW_S ago."""
         now_s = time.monotonic()
         if self.is_live and now_s - self._drawn_at_s >= DRAW_S:
             self._drawn_at_s = now_s
             write(self._stream, self._erased() + self._picture())
 
     def close(self) -> None:
-        """Take the rows away; the lines above them stay."""
+        """Remove the rows; the lines above them stay."""
         self.rows = []
         if self._drawn:
             write(self._stream, self._erased())
@@ -84,7 +84,7 @@ class Terminal:
 
 
 def fitted(text: str, cells: int) -> str:
-    """``text`` in exactly so many cells of a terminal: cut off, or filled up with blanks."""
+    """``text`` in exactly that many cells of a terminal: truncated, or padded with blanks."""
     taken, kept = 0, ""
     for letter in text:
         width = _width(letter)

@@ -60,7 +60,7 @@ def serve() -> None:
 
 
 def _serve_alone(settings: Settings) -> None:
-    """The portal of this process.  Exits with a sentence if it cannot start."""
+    """Run the portal in this process.  Exits with a sentence if it cannot start."""
     broker = RabbitBroker(settings.amqp_url.get_secret_value(), "portal", settings.instance)
     start_emptying(settings.amqp_url.get_secret_value())
     end_tracing = start_tracing("portal", settings.instance, os.environ)

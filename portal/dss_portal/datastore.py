@@ -38,7 +38,7 @@ Piece: TypeAlias = bytes | Mark
 
 
 SMALL_BYTES = 2 * BLOCK_BYTES
-"""A file up to this size is written when it is complete."""
+"""A file up to this size is written only when it has been received completely."""
 
 
 class Datastore:
@@ -115,7 +115,7 @@ class Datastore:
             raise
 
     async def _store(self, temporary: Path, data: AsyncIterator[Piece]) -> int:
-        """The size of the file, which is on disk.  A small file takes one visit to the disk's threads."""
+        """Write the file and fsync it; returns its size.  A small file needs only one call of the disk's threads."""
         begun, is_whole = await _gathered(data, min(SMALL_BYTES, self._max_file_bytes))
         if is_whole:
             return await self._on_disk(_write_at_once, temporary, begun)
@@ -125,7 +125,7 @@ class Datastore:
         return size_bytes
 
     async def begin_part(self, ticket_id: int, part: str, size_bytes: int) -> None:
-        """Create the part of a resumable upload, empty, where ``keep`` expects it.
+        """Create the empty file of a resumable upload, where ``keep`` expects it.
 
         Raises Refused if the disk has no room for ``size_bytes``.
         """
@@ -141,7 +141,7 @@ class Datastore:
         await self._on_disk(begin)
 
     async def add_to_part(self, ticket_id: int, part: str, offset: int, block: bytes) -> None:
-        """The bytes are on disk when this returns.  Raises Refused if there is no room for them."""
+        """Write ``block`` at ``offset``, with fsync.  Raises Refused if there is no room for it."""
         try:
             await self._on_disk(write_at, self._part(ticket_id, part), offset, block)
         except OSError as error:
@@ -153,13 +153,14 @@ class Datastore:
         await self._on_disk(self._part(ticket_id, part).unlink, missing_ok=True)
 
     async def part_sha256(self, ticket_id: int, part: str) -> str:
-        """In hexadecimal digits.  Raises FileNotFoundError."""
+        """The SHA-256 of the part in hexadecimal digits.  Raises FileNotFoundError."""
         return await self._on_disk(_sha256, self._part(ticket_id, part))
 
     async def twin_of_part(self, ticket_id: int, part: str) -> Path:
-        """A temporary file as ``receive`` makes it, with the bytes of the part, which stays until it is removed.
+        """A temporary file, as ``receive`` makes it, with the content of the part; the part itself stays until it is
+        removed.
 
-        A portal that is killed while it stores the file can therefore do so again.  Raises FileNotFoundError.
+        So a portal that is killed while it stores the file can repeat this.  Raises FileNotFoundError.
         """
         path = self._part(ticket_id, part)
         twin = path.with_name(f".{uuid.uuid4().hex}.part")
@@ -305,7 +306,7 @@ async def _write(path: Path, data: AsyncIterator[Piece], limit_bytes: int) -> in
 
 
 async def _gathered(data: AsyncIterator[Piece], most_bytes: int) -> tuple[list[bytes], bool]:
-    """What comes first of a file, a little more than ``most_bytes`` at most; True if that is the whole file."""
+    """The first pieces of a file, a little more than ``most_bytes`` at most; True if they are the whole file."""
     pieces: list[bytes] = []
     size_bytes = 0
     async for piece in data:
@@ -327,7 +328,7 @@ async def _chained(begun: Iterable[bytes], data: AsyncIterator[Piece]) -> AsyncI
 
 
 def _write_at_once(path: Path, pieces: Iterable[bytes]) -> int:
-    """The size of the file, which is on disk then, with the folders that were made for it."""
+    """Write the pieces and fsync the file and new folders; returns the size."""
     changed = volume.make_folder(path.parent)
     with path.open("xb", buffering=0) as file:
         content = b"".join(pieces)

@@ -331,10 +331,10 @@ class TicketLabel(Model):
 
 
 class Run(Model):
-    """What a ticket that succeeded has cost, for estimates.  It names no ticket and no user, and outlives both.
+    """The duration of a ticket that succeeded, for estimates.  It names no ticket and no user, and outlives both.
 
-    ``device`` is as a worker names it, without its number; "" of a provider over HTTP.  ``size_bytes`` is that of the
-    files that the user sent.
+    ``device`` is the worker's name for it, without its number; "" for a provider over HTTP.  ``size_bytes`` is the size
+    of the files that the user sent.
     """
 
     id = fields.BigIntField(primary_key=True)
@@ -347,6 +347,7 @@ class Run(Model):
 
     class Meta(Model.Meta):
         table = "run"
+        table_description = "What a ticket that succeeded has cost, for estimates.  It names no ticket and no user, and outlives both."
         indexes = (("service", "id"),)
 
 
@@ -383,11 +384,11 @@ class Upload(Model):
 
 
 class ResumableUpload(Model):
-    """A file of a ticket that comes by the tus protocol, over any number of connections.
+    """A file of a ticket that is received by the tus protocol, over any number of connections.
 
-    The first ``received_bytes`` of its part are on disk.  ``holder`` names the request that writes to it, which was
-    heard of at ``heard_at``; "" is none.  ``sha256`` is what the client says of the whole file, "" if it does not or
-    if that is checked already.  ``finished`` says that the part has become the file ``name`` of the ticket.
+    The first ``received_bytes`` of its part are on disk.  ``holder`` names the request that writes to it, whose last
+    sign of life was at ``heard_at``; "" is none.  ``sha256`` is the client's checksum of the whole file, "" if it gave
+    none or if it was checked already.  ``finished``: the part has become the file ``name`` of the ticket.
     """
 
     id = fields.CharField(max_length=32, primary_key=True)
@@ -403,6 +404,9 @@ class ResumableUpload(Model):
 
     class Meta(Model.Meta):
         table = "resumable_upload"
+        table_description = (
+            "A file of a ticket that comes by the tus protocol, over any number of connections."
+        )
         indexes = (("ticket_id",),)
 
 

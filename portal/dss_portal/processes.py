@@ -1,8 +1,8 @@
-"""Several processes of one portal, which share the port that clients use.
+"""Runs a portal in several processes, which share the port for clients.
 
-The first process serves no requests: it starts the others, begins those again that end unasked, and passes SIGTERM on.
-Each of the others is a portal of its own, as one on another machine would be: it has its own name, its own
-connections, its own feed of changes and its own port for operators.
+The first process serves no requests: it starts the others, restarts those that end unexpectedly, and passes SIGTERM on.
+Each of the others is a portal of its own, as one on another machine would be: with its own name, connections, feed of
+changes, and port for operators.
 """
 
 import ctypes
@@ -24,19 +24,19 @@ from dss_process.supervision import Health
 log = logging.getLogger(__name__)
 
 UNFORESEEN = 70
-"""Exit status of a process that was ended by an error of the program (``EX_SOFTWARE``)."""
+"""Exit status of a process that ended with an error of the program (``EX_SOFTWARE``)."""
 LOOK_S = 0.1
 _PR_SET_PDEATHSIG = 1
 
 
 class EndedUnasked(RuntimeError):
-    """A process has ended though nobody asked it to."""
+    """A process has ended although it was not asked to."""
 
 
 def of_process(settings: Settings, number: int) -> Settings:
-    """The settings of the process ``number``, from 0: the first keeps name and operators' port as they are set.
+    """The settings of the process ``number``, from 0: the first keeps the name and the operators' port.
 
-    Each further process has a suffix at its name, and the next port for operators.
+    Each further process has a suffix in its name, and the next port for operators.
     """
     if number == 0:
         return settings
@@ -49,7 +49,7 @@ def of_process(settings: Settings, number: int) -> Settings:
 
 
 def serve_in_many(settings: Settings, serve: Callable[[Settings], None], within_s: float) -> int:
-    """Run ``serve`` in ``settings.portal_processes`` processes until SIGTERM; the status to exit with.
+    """Run ``serve`` in ``settings.portal_processes`` processes until SIGTERM; returns the status to exit with.
 
     A process that does not end within ``within_s`` after that is killed.  Call it before a thread is started.
     """
@@ -63,7 +63,7 @@ def serve_in_many(settings: Settings, serve: Callable[[Settings], None], within_
 
 
 class _Child:
-    """One process, begun again after a backoff."""
+    """One process, which is restarted after a backoff."""
 
     def __init__(self, settings: Settings, serve: Callable[[Settings], None]) -> None:
         self._settings = settings
@@ -82,7 +82,7 @@ class _Child:
             _be_portal(parent, lambda: self._serve(self._settings))
 
     def cannot_start(self) -> int | None:
-        """Begin the process again if it has ended.  Its status if that was its first start, and it said why it cannot."""
+        """Restart the process if it has ended.  Returns its status if it ended at its first start with a reason."""
         if not self.pid:
             if time.monotonic() >= self._again_s:
                 self.start()
@@ -110,7 +110,9 @@ class _Child:
 
 
 def _be_portal(parent: int, serve: Callable[[], None]) -> None:
-    """Never returns.  SIGTERM comes also if the first process dies; a Ctrl-C of the terminal does not come."""
+    """Serve in this process, and never return.  It also gets SIGTERM if the first process dies; a Ctrl-C of the
+    terminal does not reach it.
+    """
     status = UNFORESEEN
     try:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -134,7 +136,7 @@ def _be_portal(parent: int, serve: Callable[[], None]) -> None:
 
 
 def _watch(children: list[_Child], stop: threading.Event) -> int:
-    """Until ``stop`` is set, 0; or until a process cannot start, its status."""
+    """Restart processes until ``stop`` is set, and return 0; or, if a process cannot start, its status."""
     while not stop.wait(LOOK_S):
         for child in children:
             if status := child.cannot_start():

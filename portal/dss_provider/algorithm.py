@@ -72,9 +72,10 @@ class Segmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class Mesh:
-    """A surface: ``points_mm`` (n, 3) in LPS, as ``image.point_mm`` makes them, and ``triangles`` (m, 3), numbers of points from 0.
+    """A surface.  ``points_mm`` (n, 3) are in LPS, as ``image.point_mm`` returns them; ``triangles`` (m, 3) are numbers
+    of points from 0.
 
-    ``rgb`` are 0 to 255.
+    ``rgb`` values are 0 to 255.
     """
 
     points_mm: Array
@@ -84,12 +85,12 @@ class Mesh:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """More, or other things, than one segmentation; each part may be left out, but not all of them.
+    """A result with other parts than one segmentation; each part is optional, but not all of them.
 
-    ``meshes`` are surfaces by name, which become layers of the workspace.  ``images`` are further images in the image's grid, (z, y, x), such as a probability map; they become overlays.
-    ``landmarks`` are points (x, y, z) in LPS, mm, by their text (``image.point_mm`` makes them of an index).
-    ``files`` are attached to the ticket's log by name: a table (``candidates.csv``), a report.  ``remarks`` are
-    warnings for the user.
+    ``meshes`` are surfaces by name, which become layers of the workspace.  ``images`` are further images in the image's
+    grid, (z, y, x), such as a probability map; they become overlays.  ``landmarks`` are points (x, y, z) in LPS, mm, by
+    their text (``image.point_mm`` converts an index).  ``files`` are attached to the ticket's log by name: a table
+    (``candidates.csv``), a report.  ``remarks`` are warnings for the user.
     """
 
     segmentations: Sequence[Segmentation] = ()

@@ -48,13 +48,13 @@ def main() -> None:
 
 
 def _end_copy(original: int = os.getpid()) -> None:
-    """End a copy that the function has made of this process by a fork."""
+    """End this process if the function has created it by a fork."""
     if os.getpid() != original:
         os._exit(0)
 
 
 def _leave(outcome: Outcome, work: Path) -> None:
-    """Under its name only when it is complete."""
+    """Write the file under its name only when it is complete."""
     draft = work / "outcome.new"
     draft.write_bytes(msgspec.json.encode(outcome))
     draft.replace(work / "outcome.json")

@@ -167,7 +167,7 @@ class _Site:
 def _publisher(
     service: ServiceFolder, site: _Site, beat_s: float, say: Callable[[str], None]
 ) -> "tuple[Publisher, Offer]":
-    """Exits with a sentence if the portal cannot be asked, or does not list the service."""
+    """The publisher of the service.  Exits with a sentence if the portal does not answer, or does not list the service."""
     from dss_provider.held import held_by  # noqa: PLC0415  (takes a while to import)
     from dss_provider.portal import Portal  # noqa: PLC0415
     from dss_provider.serving import Publisher, offer_of  # noqa: PLC0415
@@ -213,7 +213,7 @@ def _instance() -> str:
 
 
 def _token(server: str, given: str) -> str:
-    """The token for programs that was given, or is kept for ``server``; exits with a sentence without one."""
+    """The token for programs that was given, or that is stored for ``server``; exits with a sentence if there is none."""
     token = given.strip() or Credentials(jar_of(server, None)).token()
     if not token.startswith(FOR_PROGRAMS):
         raise _refused(f"A token for programs is needed. {WHERE_FROM}")
@@ -288,7 +288,7 @@ def _places(words: list[str]) -> dict[str, Point]:
 def _require_tags(
     service: ServiceFolder, inputs: dict[str, Path], places: dict[str, Point]
 ) -> None:
-    """Each tag that was given is one of the service's, and none that it requires is missing."""
+    """Exits with a sentence if a given tag is not one of the service's, or if a required one is missing."""
     for given, kinds, option in (
         (set(inputs), IMAGE_TAGS, "--tag TAG=FILE"),
         (set(places), (TagType.LANDMARK,), "--landmark TAG=X,Y,Z"),

@@ -1,4 +1,4 @@
-"""Runs a container image with podman or docker, and removes what is left of it."""
+"""Runs a container image with podman or docker, and removes the container afterwards."""
 
 import shutil
 import subprocess
@@ -12,7 +12,7 @@ from dss_broker.dispatch_section import Dispatch
 ENGINES = ("podman", "docker")
 END_S = 60.0
 LATER_S = 30
-"""podman ends a container by itself so long after its time, for the case that the publisher is gone."""
+"""podman ends a container by itself this long after its time limit, in case the publisher has died."""
 INPUT, OUTPUT = "/input", "/output"
 
 NOT_STARTED = (125, 126, 127)
@@ -20,7 +20,7 @@ NOT_STARTED = (125, 126, 127)
 
 
 def engine() -> str:
-    """The program of the engine; "" if there is none."""
+    """The program of the container engine; "" if there is none."""
     return next((e for e in ENGINES if shutil.which(e)), "")
 
 
@@ -34,7 +34,9 @@ def has_image(image: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """One run.  It reads the folder ``sent`` and writes into the folder ``output``, with no network and no other right unless asked."""
+    """One run of an image.  It reads ``image`` and writes to the folder ``output``, without a network or other rights
+    unless the service asks for them.
+    """
 
     name: str
     dispatch: Dispatch
@@ -64,7 +66,7 @@ class Container:
 
 @contextmanager
 def removed(name: str) -> Iterator[None]:
-    """Afterwards there is no container ``name``: an engine's command may end, or be ended, before its container."""
+    """A context after which the container ``name`` does not exist: an engine's command may end before its container."""
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""A claimed ticket's signs of life: the claim is renewed and progress told, whatever the algorithm does."""
+"""Sends signs of life of a claimed ticket: renews the claim and reports progress, whatever the algorithm does."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from dss_provider.portal import Portal
 
 TELL_S = 1.0
 SELDOM_S = 30.0
-"""Between two texts after MANY_TEXTS, since a user reads them all."""
+"""Shortest time between two texts after MANY_TEXTS, since a user reads them all."""
 MANY_TEXTS = 100
 TOLD_STEP = 0.02
 """Smallest change of the progress that is sent."""
@@ -20,9 +20,9 @@ Connect = Callable[[], Portal]
 
 
 class Heartbeat:
-    """A thread with a connection of its own; ``ended`` is set when the ticket is not ours any more.
+    """A thread with its own connection; ``ended`` is set when the claim is lost.
 
-    The claim is renewed every ``beat_s`` seconds.  A context manager: the thread ends with the block.
+    The claim is renewed every ``beat_s`` seconds.  It is a context manager: the thread ends with the block.
     """
 
     def __init__(self, number: int, connect: Connect, beat_s: float) -> None:
@@ -48,11 +48,11 @@ class Heartbeat:
         self._thread.join()
 
     def tell(self, fraction: float, text: str) -> None:
-        """Returns at once; of several texts within TELL_S, the last one is told."""
+        """Report progress and return at once; of several texts within TELL_S, only the last one is sent."""
         self._news.put(fraction, text)
 
     def tell_rest(self, portal: Portal) -> None:
-        """What has not been told yet, by the caller's connection."""
+        """Send what was not sent yet, through the caller's connection."""
         self._tell(portal, seldom=False)
 
     def _beat(self) -> None:
@@ -87,7 +87,7 @@ class Heartbeat:
 
 
 class _News:
-    """The last progress and text that were not told yet.  Thread-safe.  Progress never goes back."""
+    """The latest progress and text that were not sent yet.  Thread-safe.  Progress never decreases."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -102,7 +102,7 @@ class _News:
             self._text = text or self._text
 
     def take(self, *, seldom: bool) -> tuple[float | None, str]:
-        """None and "" where there is no news."""
+        """Remove and return the news; None and "" if there is none."""
         with self._lock:
             return self._new_fraction(), self._new_text(seldom=seldom)
 

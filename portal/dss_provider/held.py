@@ -1,4 +1,4 @@
-"""Keeps the numbers of claimed tickets, so that a publisher goes on with them after a crash."""
+"""Stores the numbers of claimed tickets, so that a publisher continues them after a crash."""
 
 import fcntl
 import hashlib
@@ -12,13 +12,13 @@ import typer
 from dss_provider.folder import ServiceFolder
 
 MOST_PUBLISHERS = 64
-"""Of one service on one machine."""
+"""Most publishers of one service on one machine."""
 
 
 class Held:
     """A file with the numbers of the claimed tickets.  Thread-safe.
 
-    While this object lives, no other process can have the file: raises BlockingIOError if one has it.
+    While this object exists, no other process can open the file: raises BlockingIOError if another one has it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,7 +56,7 @@ class Held:
         other.close()
 
     def close(self) -> None:
-        """Let another process have the file, as the end of this one does."""
+        """Release the file for other processes, as the end of this process also does."""
         os.close(self._file)
 
     def _keep(self) -> None:
@@ -75,8 +75,8 @@ def _numbers_in(path: Path) -> list[int]:
 def held_by(server: str, service: ServiceFolder) -> Held:
     """A file for one service on one server, in the user's application folder.
 
-    Publishers of the same folder at the same time have files of their own; those of publishers that were killed are
-    taken over.
+    Publishers of the same service that run at the same time have separate files; files of killed publishers are taken
+    over.
     """
     key = hashlib.sha256(f"{server}\n{service.path.resolve()}".encode()).hexdigest()[:16]
     folder = Path(typer.get_app_dir("dss", roaming=False))
@@ -85,7 +85,9 @@ def held_by(server: str, service: ServiceFolder) -> Held:
 
 
 def held_in(paths: list[Path]) -> Held:
-    """The first of ``paths`` that no process has, with the numbers of the others.  Raises BlockingIOError if all are had."""
+    """The first of ``paths`` that no other process has, with the numbers of the others.  Raises BlockingIOError if all
+    are in use.
+    """
     mine: Held | None = None
     for path in paths:
         if mine is not None and not path.exists():

@@ -18,7 +18,7 @@ from dss_provider.algorithm import Array, Image
 from dss_provider.errors import AlgorithmFailed
 
 ROOM_BYTES = 1 << 20
-"""A volume with less than this is full."""
+"""A volume with less free space than this counts as full."""
 
 
 def read_image(path: Path) -> Image:
@@ -55,7 +55,7 @@ def _header(path: Path) -> Header:
 
 
 def read_in_grid(path: Path, image: Path, what: str) -> Array:
-    """The voxels of a program's file, which must lie in the grid of ``image``.  Raises AlgorithmFailed."""
+    """The voxels of a program's file.  Raises AlgorithmFailed unless it has the grid of ``image``."""
     try:
         header = read_header(path)
         array = array_of(header)
@@ -92,7 +92,7 @@ def write_in_grid(array: Array, like: Path, path: Path) -> None:
 
 
 def _not_written(path: Path) -> Exception:
-    """ITK does not say why."""
+    """The error for a file that ITK could not write; ITK does not give the cause, so the free space is checked."""
     if not has_free(path.parent, ROOM_BYTES):
         return disk_full()
     return AlgorithmFailed("The result could not be written.")

@@ -1,4 +1,4 @@
-"""Whether what an algorithm returned can be put into files and a workspace; each fault is a sentence for its user."""
+"""Checks that the parts of a result can be written to files and a workspace; each fault is a sentence for the user."""
 
 import math
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ LONGEST_NAME = 200
 
 
 def plain_name(name: object, what: str) -> str:
-    """A name that ITK-SNAP and an XML file can hold.  Raises AlgorithmFailed."""
+    """A name that ITK-SNAP and an XML file can represent.  Raises AlgorithmFailed."""
     text = str(name)
     if not text.strip() or not text.isprintable() or len(text) > LONGEST_NAME:
         raise AlgorithmFailed(
@@ -26,7 +26,7 @@ def plain_name(name: object, what: str) -> str:
 
 
 def colour(rgb: object, what: str) -> Rgb | None:
-    """Raises AlgorithmFailed unless it is None or three whole numbers from 0 to 255."""
+    """The colour as numbers.  Raises AlgorithmFailed unless it is None or three whole numbers from 0 to 255."""
     if rgb is None:
         return None
     try:
@@ -41,7 +41,7 @@ def colour(rgb: object, what: str) -> Rgb | None:
 
 
 def point(given: object, what: str) -> Point:
-    """Raises AlgorithmFailed unless it is three finite numbers."""
+    """The point as numbers.  Raises AlgorithmFailed unless it is three finite numbers."""
     try:
         numbers = [float(number) for number in given]  # type: ignore[attr-defined]  # whatever a provider wrote
     except (TypeError, ValueError):
@@ -54,7 +54,7 @@ def point(given: object, what: str) -> Point:
 
 
 def file_name(name: object, others: Iterable[str]) -> str:
-    """Raises AlgorithmFailed unless every system can store it, beside ``others``."""
+    """The file name.  Raises AlgorithmFailed unless every system can store it, beside ``others``."""
     fault = file_names.problem(name) if isinstance(name, str) else "it is no text"
     if not fault and (other := file_names.same_file(str(name), others)):
         fault = f"some systems take it for '{other}'"
@@ -81,7 +81,7 @@ def as_labels(given: object, shape: tuple[int, ...]) -> Array:
 
 
 def as_image(given: object, name: str, shape: tuple[int, ...]) -> Array:
-    """In a type that NIfTI, NRRD and ITK-SNAP hold.  Raises AlgorithmFailed."""
+    """The image with a type that NIfTI, NRRD and ITK-SNAP support.  Raises AlgorithmFailed."""
     what = f"The image '{name}'"
     array = _numbers(given, what, shape)
     if array.dtype == bool:
@@ -121,7 +121,7 @@ def _numbers(given: object, what: str, shape: tuple[int, ...]) -> Array:
 
 
 def mesh_arrays(points: object, triangles: object, what: str) -> tuple[Array, Array]:
-    """Raises AlgorithmFailed unless they are (n, 3) numbers and (m, 3) whole numbers."""
+    """The arrays of a mesh.  Raises AlgorithmFailed unless they are (n, 3) numbers and (m, 3) whole numbers."""
     found, cells = np.asarray(points), np.asarray(triangles)
     wrong: Any = None
     if found.ndim != 2 or found.shape[1] != 3 or found.dtype.kind not in "iuf":

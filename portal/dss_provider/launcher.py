@@ -1,8 +1,8 @@
-"""``python -I -S launcher.py MEMORY_BYTES WORD...``: becomes the program WORD..., within limits.
+"""``python -I -S launcher.py MEMORY_BYTES WORD...``: becomes the program WORD..., with limits.
 
-MEMORY_BYTES is 0 where there is no limit.  The program ends with its publisher, even if that is killed.  A process of
-its own does this, since code between fork and exec may hang in a program with threads.  The limit is that of written
-memory: CUDA, Java and Go reserve many times more addresses than they use.
+MEMORY_BYTES is 0 for no limit.  The program ends with its publisher, even if that is killed.  This is a process of its
+own, because Python code between fork and exec may hang in a program with threads.  The limit applies to written memory:
+CUDA, Java and Go reserve many times more addresses than they use.
 """
 
 import ctypes

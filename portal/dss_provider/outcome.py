@@ -1,4 +1,4 @@
-"""What an algorithm was given and what it returned, as files in a folder and a description of them."""
+"""The input and the outcome of an algorithm, as files in a folder with a description."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +9,7 @@ Rgb = tuple[int, int, int]
 OFFERS = ("image", "images", "landmarks", "parameters", "progress")
 """Names of the parameters that a function may have."""
 FILES = "files"
-"""The sub-folder of files for the ticket's log."""
+"""Sub-folder for the files that are attached to the ticket's log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Named:
 
 @dataclass(frozen=True, kw_only=True)
 class Map:
-    """``file`` is an array of NumPy (z, y, x)."""
+    """A label map; ``file`` is a NumPy array (z, y, x)."""
 
     file: str
     called: str = ""
@@ -48,7 +48,7 @@ class Map:
 
 @dataclass(frozen=True, kw_only=True)
 class MeshFile:
-    """``file`` is a mesh that ITK-SNAP loads, in RAS."""
+    """A surface; ``file`` is a mesh that ITK-SNAP loads, in RAS."""
 
     file: str
     called: str
@@ -57,7 +57,9 @@ class MeshFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """``error`` is a sentence for the user, and then there is nothing else.  Landmarks are LPS, mm, by their text."""
+    """The outcome of an algorithm.  If ``error``, a sentence for the user, is set, the other fields are empty.
+    Landmarks are LPS, mm, by their text.
+    """
 
     error: str = ""
     segmentations: tuple[Map, ...] = ()

@@ -39,7 +39,9 @@ MOST_TEXT_BYTES = 2**20
 def read_output(
     folder: Path, image: Path, work: Path, styles: Collection[LabelStyle], only: str = ""
 ) -> Outcome:
-    """What lies in ``folder``, or its file ``only``; arrays and files go to ``work``.  Raises AlgorithmFailed."""
+    """Read the results in ``folder``, or only its file ``only``; arrays and files are written to ``work``.  Raises
+    AlgorithmFailed.
+    """
     names = [only] if only and (folder / only).exists() else _names(folder) if not only else []
     found: dict[str, list[str]] = {"segmentation": [], "image": [], "mesh": [], "file": []}
     for name in names:
@@ -66,13 +68,13 @@ def read_output(
 
 
 def _names(folder: Path) -> list[str]:
-    """Of files and links; folders and hidden files are the program's own."""
+    """Names of the files and links; sub-folders and hidden files are ignored."""
     found = (p for p in folder.iterdir() if p.is_symlink() or not p.is_dir())
     return sorted(p.name for p in found if not p.name.startswith("."))
 
 
 def _require_plain(path: Path) -> None:
-    """A link of a container could lead to any file of this machine."""
+    """Raises AlgorithmFailed for a link, because a container's link could lead to any file of this machine."""
     if path.is_symlink() or not path.is_file():
         raise AlgorithmFailed(
             f"The program wrote {ascii(path.name)[:80]}, which is a link or a device; a file is needed."

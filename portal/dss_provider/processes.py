@@ -1,4 +1,4 @@
-"""Runs a process that is not trusted to end, to be quiet, or to keep to its limits."""
+"""Runs a process that is not trusted to end, to limit its output, or to keep to its limits."""
 
 import os
 import selectors
@@ -20,13 +20,14 @@ from dss_provider.spoken import Spoken
 
 LOOK_S = 0.1
 GRACE_S = 2.0
-"""Between SIGTERM and SIGKILL."""
+"""Time between SIGTERM and SIGKILL."""
 PIECE_BYTES = 65536
 MOST_LEFT_PIECES = 64
-"""Read after the end of the process, which may have left others behind that write without end."""
+"""Pieces of output that are read after the process has ended; its own children may write without end."""
 
 _MARK = "DSS_WORK"
-"""A variable of the process and of all that it starts, by which those are found that left its process group."""
+"""An environment variable of the process and its children, by which those are found that have left its process group.
+"""
 _SECRETS = ("DSS_TOKEN",)
 
 Told = Callable[[float, str], None]
@@ -34,7 +35,7 @@ Told = Callable[[float, str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """None: without."""
+    """Limits of a process; None stands for no limit."""
 
     time_s: float | None = None
     memory_bytes: int | None = None
@@ -42,7 +43,9 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """``status`` as the shell gives it (128 and the signal's number); ``detail`` is the end of what the process wrote."""
+    """The end of a process.  ``status`` is as in a shell (128 plus the signal's number); ``detail`` is the end of its
+    output.
+    """
 
     status: int
     detail: str
@@ -51,10 +54,10 @@ class Ending:
 def run_process(
     words: Sequence[str], folder: Path, limits: Limits, told: Told, ended: threading.Event
 ) -> Ending:
-    """Run ``words`` in ``folder`` until they end, with all that they start.
+    """Run ``words`` in ``folder`` until the process and all its children have ended.
 
-    ``told`` hears of progress and must return at once.  Raises AlgorithmFailed after ``limits.time_s``, and Withdrawn
-    when ``ended`` is set; nothing of the process is left then.
+    ``told`` is called with progress and must return at once.  Raises AlgorithmFailed after ``limits.time_s``, and
+    Withdrawn when ``ended`` is set; then no part of the process still runs.
     """
     spoken, mark = Spoken(told), uuid4().hex
     process = _started(words, folder, limits, mark)
@@ -90,7 +93,7 @@ def _started(
 
 
 class _Pipes:
-    """Both outputs of a process, read without waiting for a line or an end."""
+    """Reads both outputs of a process, without waiting for the end of a line or of the process."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", spoken: Spoken) -> None:
         self._open: list[IO[bytes]] = []
@@ -110,7 +113,7 @@ class _Pipes:
             pipe.close()
 
     def read(self, within_s: float) -> bool:
-        """Wait for something to read, and read a piece of each; False if there was nothing."""
+        """Wait for output, and read a piece of each; False if there was none."""
         if not self._selector.get_map():
             time.sleep(within_s)  # both are closed, the process goes on
             return False
@@ -151,7 +154,7 @@ def _wait(
 
 
 def _end(process: "subprocess.Popen[bytes]", pipes: _Pipes, mark: str) -> None:
-    """Ask the process to end; then end it, with all that it started."""
+    """Terminate the process and all its children, then kill those that remain."""
     if process.poll() is None:
         _signal(process, signal.SIGTERM)
         end_s = time.monotonic() + GRACE_S
@@ -167,7 +170,7 @@ def _signal(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
 
 
 def _end_marked(mark: str) -> None:
-    """Those that left the process group: daemons.  Only where the system has /proc."""
+    """Kill children that have left the process group, such as daemons.  Works only with /proc."""
     wanted = f"{_MARK}={mark}".encode()
     for path in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError, ValueError):

@@ -46,7 +46,7 @@ class Given:
 def run_program(
     service: ServiceFolder, given: Given, told: Told, ended: threading.Event
 ) -> Outcome:
-    """Run a program or a container on a ticket.  Raises AlgorithmFailed and Withdrawn."""
+    """Run a program that reads ``image`` and writes to a folder below ``work``.  Raises AlgorithmFailed and Withdrawn."""
     given.output.mkdir()
     given.output.chmod(0o777)  # a container may run as another user; nobody else gets into ``work``
     dispatch = service.dispatch
@@ -81,7 +81,7 @@ def takes_folder(dispatch: Dispatch) -> bool:
 def filled(
     dispatch: Dispatch, images: Mapping[str, str], output: str, parameters: str
 ) -> list[str]:
-    """The command with its paths; ``images`` are paths by tag."""
+    """The command with the paths in place of its placeholders."""
     paths = {IMAGE_OF.format(tag): path for tag, path in images.items()} | {
         IMAGE: images[dispatch.tag],
         LABELS: f"{output}/{SEGMENTATION}",
@@ -118,7 +118,7 @@ def _suffix(image: Path) -> str:
 
 
 def _check(ending: Ending, dispatch: Dispatch) -> None:
-    """Raises AlgorithmFailed unless the program ended well."""
+    """Raises AlgorithmFailed unless the program ended with status 0."""
     if ending.status == 0:
         return
     is_container = dispatch.provider is Provider.CONTAINER
@@ -130,7 +130,7 @@ def _check(ending: Ending, dispatch: Dispatch) -> None:
 
 
 def ended_badly(status: int, dispatch: Dispatch) -> str:
-    """A sentence on an exit status as the shell gives it."""
+    """A sentence about an exit status, given as in a shell."""
     try:
         name = signal.Signals(status - 128).name if status > 128 else ""
     except ValueError:

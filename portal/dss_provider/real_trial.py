@@ -1,4 +1,4 @@
-"""Runs ``dss service test --server``: a real ticket, sent and served from this machine."""
+"""Runs ``dss service test --server``: sends a real ticket, and serves it from this machine."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from dss_provider.serving import Publisher
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
-    """What ``dss send`` is given.  ``images`` are files by tag; results go to ``output`` if it is given."""
+    """The arguments for ``dss send``.  ``images`` are files by tag; results go to ``output`` if it is given."""
 
     service: ServiceFolder
     server: str
@@ -32,7 +32,7 @@ class Sent:
 
 
 def try_for_real(sent: Sent, publisher: Publisher, instance: str) -> int:
-    """Send a ticket and serve until it has ended; the exit status of ``dss send``."""
+    """Send a ticket, serve until it has ended, and return the exit status of ``dss send``."""
     serving = threading.Thread(target=publisher.run, args=(1, instance))
     serving.start()
     try:

@@ -83,7 +83,7 @@ def landmarks_mm(ticket: Input, tag: str) -> list[tuple[float, float, float]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """The files of a result, the workspace last, and sentences for the user."""
+    """The finished result: its files, the workspace last, and sentences for the user."""
 
     files: tuple[Path, ...]
     remarks: tuple[str, ...]
@@ -121,14 +121,14 @@ def build(
 
 @dataclass(frozen=True, kw_only=True)
 class _Files:
-    """``work`` has the arrays, ``target`` gets files in the grid of the image file ``like``."""
+    """Writes files in the grid of the image file ``like`` to ``target``; ``work`` has the arrays."""
 
     work: Path
     like: Path
     target: Path
 
     def written(self, array: Array, called: str, kind: str) -> str:
-        """The file's name."""
+        """Write a file and return its name."""
         digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
         name = content_name(kind, called, digest, suffix_for(self.like))
         write_in_grid(array, self.like, self.target / name)
@@ -177,7 +177,9 @@ def _renumbered(array: Array, places: Mapping[int, int]) -> Array:
 
 
 def _mesh(path: Path, called: str, main: Grid, folder: Path) -> str:
-    """By the check that the portal makes, too: the sentence comes before anything is sent."""
+    """Write a mesh and return its file's name.  It is checked as in the portal, so that a fault is found before
+    anything is sent.
+    """
     try:
         require_in_image(read_mesh(path), main)
     except ImageRefused as error:
@@ -196,7 +198,7 @@ def _landmarks(main: Grid, points: Mapping[str, Point]) -> list[annotations.Land
 
 
 def _outside(main: Grid, points: Mapping[str, Point]) -> list[str]:
-    """ITK-SNAP shows a landmark in the slice that it lies in."""
+    """Sentences about landmarks outside the image, in which ITK-SNAP could not show them."""
     size = np.array(main.size)
     return [
         f"The landmark '{text}' lies outside of the image."

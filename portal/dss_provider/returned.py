@@ -1,4 +1,4 @@
-"""From what a provider's function returned to files: each part is judged, and kept for the publisher."""
+"""Converts the return value of a provider's function to files: checks each part, and stores it for the publisher."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -26,7 +26,7 @@ NEEDED = "a Segmentation, a Result or an array is needed"
 
 
 def kept(returned: object, image: Image, work: Path) -> Outcome:
-    """Arrays, meshes and files of ``returned`` in the folder ``work``.  Raises AlgorithmFailed."""
+    """Store the arrays, meshes and files of ``returned`` in the folder ``work``.  Raises AlgorithmFailed."""
     result = _result(returned)
     shape = image.array.shape[:3]
     images, meshes = _mapping(result.images, "images"), _mapping(result.meshes, "meshes")
@@ -62,7 +62,7 @@ def _result(returned: object) -> Result:
 
 
 def _segmentations(given: object) -> Iterable[Segmentation]:
-    """A single one, and arrays, are taken for what they mean."""
+    """The segmentations; a single one, or a plain array, is accepted in place of a list."""
     if isinstance(given, Segmentation | np.ndarray):
         given = (given,)
     for found in given if isinstance(given, list | tuple) else (given,):

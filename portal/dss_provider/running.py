@@ -73,7 +73,7 @@ _NOTHING = "The algorithm ended without a result."
 
 
 def _styled(found: Map, styles: Mapping[int, LabelStyle]) -> Map:
-    """With the names and colours of ``service.json``, which a site may change."""
+    """The label with its name and colour from ``service.json``, which a site may change."""
     labels = tuple(
         Named(value=n.value, name=s.name, rgb=s.rgb or n.rgb) if (s := styles.get(n.value)) else n
         for n in found.labels

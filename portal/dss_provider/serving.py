@@ -136,7 +136,7 @@ class Publisher:
         return None
 
     def _work(self, number: int) -> bool:
-        """False if the ticket has not ended: it is still claimed, and is gone on with later."""
+        """Process a ticket.  False if it has not ended: it is still claimed, and is continued later."""
         try:
             self._held.add(number)
             self._say(f"Ticket {number}: claimed.")

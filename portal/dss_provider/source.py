@@ -8,7 +8,7 @@ from dss_provider.outcome import OFFERS
 
 
 def function_faults(path: Path, name: str) -> Iterable[str]:
-    """Why the function ``name`` of the file could not be called, as far as its text shows."""
+    """Reasons why the function ``name`` of the file could not be called, as far as the source text shows."""
     try:
         module = ast.parse(path.read_bytes(), path.name)
     except SyntaxError as error:
@@ -46,7 +46,9 @@ def _needed(arguments: ast.arguments) -> list[str]:
 
 
 def _bound(body: Iterable[ast.stmt]) -> Iterator[str]:
-    """Names that the module defines, at any depth outside of functions and classes; "*" for those of another module."""
+    """Names that the module defines, at any depth outside functions and classes; "*" stands for the names of another
+    module.
+    """
     for node in body:
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():

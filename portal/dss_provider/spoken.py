@@ -1,4 +1,4 @@
-"""What a process says on its outputs: messages of progress, and text for its provider."""
+"""Parses the outputs of a process: progress messages, and text for its provider."""
 
 import codecs
 import json
@@ -14,7 +14,7 @@ Told: TypeAlias = Callable[[float, str], None]
 
 
 class Spoken:
-    """Keeps little of what it hears, since a process may write without end.
+    """The parsed output.  It keeps only a bounded amount, since a process may write without end.
 
     A message is a line of JSON: ``{"fraction": 0.3, "text": "Smoothing"}``.  All other lines are text.
     """
@@ -26,11 +26,11 @@ class Spoken:
         self._decoders = [codecs.getincrementaldecoder("utf-8")("replace") for _ in range(2)]
 
     def text(self, data: bytes) -> None:
-        """Of the error output."""
+        """Add text from the error output."""
         self._keep(self._decoders[0].decode(data))
 
     def message(self, data: bytes) -> None:
-        """Of the standard output."""
+        """Add text from the standard output."""
         *lines, rest = (self._line + data).split(b"\n")
         for line in lines:
             self._hear(line)
@@ -51,7 +51,7 @@ class Spoken:
 
 
 def _message(line: bytes) -> tuple[float, str] | None:
-    """Share that is done, 0 to 1, and a text of one line; None for anything else."""
+    """The fraction that is done, 0 to 1, and a text of one line; None for a line that is no message."""
     try:
         found = json.loads(line)
         fraction, text = float(found["fraction"]), str(found.get("text", ""))
@@ -63,6 +63,6 @@ def _message(line: bytes) -> tuple[float, str] | None:
 
 
 def one_line(text: str) -> str:
-    """Without characters that a log, an XML file or a terminal cannot hold."""
+    """The text without characters that a log, an XML file or a terminal cannot represent."""
     letters = (letter if letter.isprintable() else " " for letter in text)
     return " ".join("".join(letters).split())

@@ -20,7 +20,7 @@ from dss_provider.sizes import label_sizes
 from dss_workspace.errors import WorkspaceInvalid
 
 MOST_VOLUMES = 50
-"""More lines of volumes are no log that anybody reads."""
+"""Most lines with volumes in a log; more would not be read."""
 UNEXPECTED = (
     "The provider's program met an unexpected error; please tell the provider the ticket's number."
 )
@@ -47,7 +47,7 @@ def work_on(number: int, service: ServiceFolder, connect: Connect, beat_s: float
 
 @dataclass(frozen=True)
 class _Work:
-    """A ticket in hand.  ``portal`` is this thread's connection."""
+    """The processing of one ticket.  ``portal`` is this thread's connection."""
 
     number: int
     service: ServiceFolder

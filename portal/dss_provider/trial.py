@@ -19,13 +19,13 @@ from dss_workspace import layers as ws
 from dss_workspace.registry import Folder
 
 NUMBER = 1
-"""Of the ticket that the files of a trial belong to."""
+"""Ticket number in the files of a trial."""
 PICTURE = "picture.png"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """Lines to print, and the files that a user would get, with a picture."""
+    """The lines to print, and the files that a user would get, with a picture."""
 
     lines: tuple[str, ...]
     files: tuple[Path, ...]
@@ -63,7 +63,7 @@ def tried(
 
 
 def _ticket(service: ServiceFolder, inputs: Mapping[str, Path], folder: Path) -> results.Input:
-    """The ticket that a user would send: the image of the service's tag is the main one."""
+    """The ticket that a user would send: the image of the service's tag is the main image."""
     workspace = Folder(entries={"SaveLocation": folder.as_posix(), "Version": ""})
     main = service.dispatch.tag
     for i, tag in enumerate([main, *(tag for tag in inputs if tag != main)]):
@@ -83,7 +83,7 @@ def _suffix(path: Path) -> str:
 def _picture(
     outcome: Outcome, files: tuple[Path, ...], image: Path, work: Path
 ) -> tuple[Path, ...]:
-    """A picture of the first segmentation; () without one."""
+    """A picture of the first segmentation; () if there is none."""
     found = [path for path in files if path.name.startswith("seg_")]
     if not outcome.segmentations or not found:
         return ()

@@ -1,4 +1,4 @@
-"""VTK's legacy file with polygonal data, ASCII or binary (big-endian), of versions 1 to 5."""
+"""Reads VTK's legacy file with polygonal data, ASCII or binary (big-endian), of versions 1 to 5."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ MOST_CHARACTERS = 4096
 
 @dataclass
 class _Cursor:
-    """A place in a file."""
+    """A position in the bytes of a file."""
 
     data: bytes
     is_binary: bool
@@ -47,13 +47,13 @@ class _Cursor:
         return text
 
     def words(self) -> list[str]:
-        """Of the next line that is not blank."""
+        """The words of the next line that is not blank."""
         while not (found := self.line().split()):
             pass
         return found
 
     def numbers(self, count: int, kind: str) -> Array:
-        """Raises ValueError if there are fewer."""
+        """The next ``count`` numbers.  Raises ValueError if there are fewer."""
         if count < 0 or kind.lower() not in _TYPES:
             raise ValueError
         code = _TYPES[kind.lower()]
@@ -78,7 +78,7 @@ class _Cursor:
 
 
 def read_legacy(data: bytes) -> Surface:
-    """Raises ImageRefused, ValueError, and IndexError where the file is damaged."""
+    """Read the surface.  Raises ImageRefused; ValueError or IndexError if the file is damaged."""
     cursor = _Cursor(data, is_binary=False)
     try:
         cursor.line(), cursor.line()
@@ -118,7 +118,9 @@ def _surface(cursor: _Cursor) -> Surface:
 
 
 def _cells(cursor: _Cursor, first: int, second: int) -> Array:
-    """Until version 4 a count and that many points, cell after cell; from 5 on two arrays."""
+    """The point numbers of all cells.  Until version 4, each cell is a count followed by that many numbers; from 5 on
+    there are two arrays.
+    """
     before = cursor.at
     words = cursor.words() if first else []
     if words and words[0].upper() == "OFFSETS":

@@ -1,4 +1,4 @@
-"""Reads the points and cells of a mesh file, to judge it."""
+"""Reads the points and cells of a mesh file, so that they can be checked."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def is_mesh_name(name: str) -> bool:
 
 
 def read_mesh(path: Path) -> Surface:
-    """Raises ImageRefused for anything but polygonal data of VTK under the suffix of its format."""
+    """Read a mesh.  Raises ImageRefused unless it is polygonal data of VTK with the suffix of its format."""
     if path.stat().st_size > MOST_BYTES:
         raise ImageRefused("The mesh is larger than 1 GB; reduce its triangles.")
     data = path.read_bytes()

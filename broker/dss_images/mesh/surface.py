@@ -1,4 +1,4 @@
-"""A surface mesh, and whether it can be shown with an image."""
+"""A surface mesh, and the check that it can be shown with an image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from dss_images.grid import Grid
 Array = npt.NDArray[Any]
 
 MARGIN = 0.1
-"""How far a mesh may leave the image, as a share of the image's diagonal."""
+"""How far a mesh may extend beyond the image, as a fraction of the image's diagonal."""
 TO_LPS = np.array((-1.0, -1.0, 1.0))
-"""ITK-SNAP takes the coordinates of a mesh for RAS."""
+"""Signs that turn RAS to LPS: ITK-SNAP interprets a mesh's coordinates as RAS."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Surface:
-    """``points_mm`` (n, 3) as the file has them, RAS; ``corners`` are the numbers of points that its cells name."""
+    """A surface mesh.  ``points_mm`` (n, 3) as in the file, RAS; ``corners`` are the point numbers that its cells name."""
 
     points_mm: Array
     corners: Array
@@ -31,7 +31,7 @@ def damaged() -> ImageRefused:
 
 
 def require_in_image(surface: Surface, grid: Grid) -> None:
-    """Raises ImageRefused unless the mesh has cells, finite points, and lies in the image or close to it."""
+    """Raises ImageRefused unless the mesh has cells and finite points, and is in the image or close to it."""
     points, corners = surface.points_mm, surface.corners
     if not len(points) or not corners.size:
         raise ImageRefused("The mesh is empty: it has no points or no cells.")
@@ -54,7 +54,7 @@ def _lies_in(points_lps: Array, grid: Grid) -> bool:
 
 
 def _elsewhere(points: Array, grid: Grid) -> str:
-    """With the two mistakes that are made most often."""
+    """The refusal of a mesh outside the image, with the two most frequent mistakes."""
     hint = ""
     if _lies_in(points, grid):
         hint = " Its coordinates seem to be LPS; change the sign of x and y."

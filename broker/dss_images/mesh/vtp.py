@@ -1,4 +1,6 @@
-"""VTK's XML file with polygonal data: ASCII, binary (base64) or appended, plain or packed with zlib or LZMA."""
+"""Reads VTK's XML file with polygonal data: ASCII, binary (base64) or appended, uncompressed or compressed with zlib or
+LZMA.
+"""
 
 import base64
 import lzma
@@ -32,11 +34,11 @@ _TYPES = {
 }
 _CELLS = ("Verts", "Lines", "Strips", "Polys")
 MOST_BYTES = 2**31
-"""Unpacked; a packed file may claim any size."""
+"""Limit on the decompressed size, because a compressed file may claim any size."""
 
 
 def read_vtp(data: bytes) -> Surface:
-    """Raises ImageRefused, and ValueError where the file is damaged."""
+    """Read the surface.  Raises ImageRefused; ValueError if the file is damaged."""
     head, appended = _split(data)
     try:
         root = fromstring(head, forbid_dtd=True)
@@ -68,7 +70,7 @@ def read_vtp(data: bytes) -> Surface:
 
 
 def _split(data: bytes) -> tuple[bytes, bytes]:
-    """The XML without the appended data, which may be no text; and these."""
+    """The XML without the appended data, which may be binary, and the appended data."""
     found = _APPENDED.search(data)
     if found is None:
         return data, b""
@@ -95,7 +97,9 @@ def _piece(piece: "Element", reader: "_Reader") -> Surface:
 
 @dataclass(frozen=True, kw_only=True)
 class _Reader:
-    """``order`` and ``header`` are numpy's letters for the file's byte order and the sizes before its data."""
+    """Decodes arrays.  ``order`` and ``header`` are numpy's letters for the byte order, and for the type of the sizes
+    before the data.
+    """
 
     order: str
     header: str
@@ -149,7 +153,7 @@ class _Reader:
 
 @dataclass(frozen=True)
 class _Sizes:
-    """Data that begin with sizes; in base64 these are encoded apart from what follows."""
+    """Data that begin with their sizes; in base64 the sizes are encoded separately from the data."""
 
     data: bytes
     kind: np.dtype[Any]
@@ -161,7 +165,7 @@ class _Sizes:
         return [int(number) for number in np.frombuffer(start, self.kind, count)]
 
     def body(self, count: int, sizes: list[int]) -> bytes:
-        """What follows ``count`` sizes.  An unpacked body is encoded together with its size."""
+        """The data after ``count`` sizes.  In base64, uncompressed data are encoded together with their size."""
         head, needed = count * self.kind.itemsize, sum(sizes)
         if self.is_raw:
             found = self.data[head : head + needed]

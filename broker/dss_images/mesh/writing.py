@@ -6,7 +6,9 @@ from dss_images.mesh.surface import TO_LPS, Array
 
 
 def written(points_lps_mm: Array, triangles: Array) -> bytes:
-    """Points (n, 3) in LPS, mm; triangles (m, 3), numbers of points from 0.  The file has RAS."""
+    """The file with the points (n, 3), given in LPS, mm, and the triangles (m, 3), numbers of points from 0.  The file
+    contains RAS.
+    """
     points = (np.asarray(points_lps_mm, np.float64) * TO_LPS).astype(">f4")
     cells = np.empty((len(triangles), 4), ">i4")
     cells[:, 0] = 3

@@ -8,7 +8,7 @@ from dss_workspace import landmarks as ws
 
 
 def annotations(landmarks: Sequence[Landmark], main: Image) -> list[ws.Landmark]:
-    """``main`` has the grid of the main image."""
+    """Annotations for the landmarks; ``main`` has the grid of the main image."""
     return [_annotation(landmark, main) for landmark in landmarks]
 
 

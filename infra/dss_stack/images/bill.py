@@ -66,7 +66,7 @@ def _component(kind: str, name: str, version: str, ref: str) -> Component:
 
 
 def _licenses(found: Distribution) -> list[dict[str, object]]:
-    """As the distribution tells it itself: an SPDX expression, or words."""
+    """Licences that the distribution states: an SPDX expression, or words."""
     if expression := _said(found, "License-Expression"):
         return [{"expression": expression}]
     words = [

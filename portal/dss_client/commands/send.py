@@ -35,7 +35,7 @@ A_PATH = options.NamedPath()
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A server, and how to sign in there."""
+    """A server, with the credentials for signing in there."""
 
     server: str
     token: str | None
@@ -44,7 +44,7 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class One:
-    """Where the outcome goes, and what is for a single image only: series, a file for the outcome, deletion."""
+    """Options for a single image: its series, a file for the outcome, and deletion afterwards."""
 
     output: Path | None
     series: str
@@ -256,7 +256,7 @@ def _run(items: list[Item], folder: Path, made: Callable[[BatchScreen], Batch]) 
 
 @contextmanager
 def _interruptible(screen: Screen, server: str) -> Iterator[None]:
-    """Ctrl-C ends only the watching; say so.  The ends of a terminal or machine count like it."""
+    """Say on Ctrl-C that only the watching ends.  The end of the terminal or of the machine counts like Ctrl-C."""
     earlier = {number: signal.signal(number, _interrupt) for number in ENDS}
     try:
         yield

@@ -1,4 +1,4 @@
-"""What needs no ticket: services, a look at images, doctor, an own service, completion."""
+"""Commands that need no ticket: services, a preview of images, doctor, the user's own service, completion."""
 
 import importlib
 from dataclasses import asdict

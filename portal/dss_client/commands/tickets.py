@@ -21,11 +21,11 @@ from dss_client.records import Detail, Summary
 
 STATUSES = ("init", "ready", "claimed", "success", "failed", "timeout")
 PROGRAM = "itksnap"
-"""ITK-SNAP's command, as its packages install it."""
+"""Name of ITK-SNAP's executable, as its packages install it."""
 
 
 class Since(click.ParamType[datetime]):
-    """A date, a date with time, or how long ago: 7d, 12h, 30m."""
+    """A date, a date with time, or a time span before now: 7d, 12h, 30m."""
 
     name = "date"
 
@@ -77,7 +77,7 @@ def tickets(
 
 
 def _made(row: Summary, since: datetime | None) -> bool:
-    """A server that does not tell when tickets were made shows them all."""
+    """True if the ticket was made at ``since`` or later, or if the server does not say when it was made."""
     return since is None or not row.created_at or datetime.fromisoformat(row.created_at) >= since
 
 

@@ -1,4 +1,4 @@
-"""Sessions with their users, in memory until the feed of changes reports a change of the user or the session."""
+"""A cache of sessions with their users, which the feed of changes invalidates."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ from dss_portal.polls.kept import Kept
 
 MOST = 10_000
 KEPT_FOR = ("/api/tickets", "/api/pro/")
-"""Beginnings of the addresses for which a session is looked up here; pages and admins always ask the database."""
+"""Prefixes of the paths for which sessions are cached; pages and admin routes always read the database."""
 
 
 class KeptSessions:
-    """The sessions of one portal.  A session that another portal ended is known for a second at most."""
+    """The cache of one portal.  A session that another portal ended stays valid here for at most a second."""
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
@@ -22,7 +22,7 @@ class KeptSessions:
         feed.follow(self._take)
 
     async def find(self, session_id: str) -> Session | None:
-        """As ``store.find_session``, which is asked every time while the feed is down."""
+        """Like ``store.find_session``, which is called each time while the feed is down."""
         if not self._feed.is_current():
             return await store.find_session(session_id)
         key = store.digest(session_id)
@@ -30,7 +30,7 @@ class KeptSessions:
         return known or await self._kept.load(key, lambda: store.find_session(session_id))
 
     def forget(self, user_id: int) -> None:
-        """For a change of the user, or of one of the sessions, that this portal has made itself."""
+        """Invalidate the sessions of a user after a change that this portal has made."""
         self._kept.forget_if(lambda _, session: session.user_id == user_id)
 
     def _take(self, changes: Sequence[Change] | None) -> None:

@@ -1,4 +1,4 @@
-"""What users are told of the time that tickets take: before they submit one, and while it waits."""
+"""Estimates of when tickets will be done: before a user submits one, and while it waits."""
 
 import asyncio
 import statistics
@@ -16,16 +16,18 @@ from dss_portal.models import Tier, User
 from dss_portal.services.liveness import SENTENCES, Missed
 
 FRESH_S = 2.0
-"""The site is read at most so often, however many ask."""
+"""Shortest time between two readings of the site's state, for any number of requests."""
 AT_LEAST_S = 0.3
-"""Likewise for who asks about a ticket that came after the last reading."""
+"""Shortest time between two readings for a request about a ticket that is newer than the last one."""
 NEW = 0
-"""The number of the ticket that a user might submit."""
+"""The number that stands for a ticket which the user might submit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """For a ticket that a user might submit now: ``before`` are served earlier; ``forecast`` is None if unknown."""
+    """The estimate for a ticket that a user might submit now: ``before`` is the number of tickets served earlier;
+    ``forecast`` is None if it is not known.
+    """
 
     missed: Missed
     before: int
@@ -42,7 +44,7 @@ class Offer:
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """For a ticket that waits or is at work; ``forecast`` is None if unknown."""
+    """The estimate for a ticket that waits or is claimed; ``forecast`` is None if it is not known."""
 
     missed: Missed
     forecast: Forecast | None
@@ -62,7 +64,7 @@ def times_of(forecast: Forecast | None) -> tuple[float | None, float | None]:
 
 
 class Estimates:
-    """Of one portal; its requests share what was read last."""
+    """The estimates of one portal; its requests share the last reading."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
@@ -72,7 +74,7 @@ class Estimates:
         self._read_s = 0.0
 
     async def offers(self, user: User, size: Size | None = None) -> dict[str, Offer]:
-        """By the service's name; without ``size`` for an image as the service usually gets."""
+        """Offers by the service's name; without ``size``, for an image of the service's usual size."""
         known = await self.known()
         tier = await Tier.get(name=user.tier_id)
         since = clock.now() - timedelta(minutes=tier.priority_minutes)
@@ -82,7 +84,7 @@ class Estimates:
         }
 
     async def of_tickets(self, ticket_ids: Iterable[int]) -> dict[int, Forecast]:
-        """By number; a ticket is missing if it neither waits nor is at work, or if nobody can tell."""
+        """Forecasts by number; a ticket is missing if it neither waits nor is claimed, or if there is no forecast."""
         wanted = set(ticket_ids)
         known = await self.known()
         if wanted - known.promised.keys():
@@ -90,7 +92,7 @@ class Estimates:
         return {number: self._found[number] for number in wanted & self._found.keys()}
 
     async def expected(self, services: Mapping[int, str]) -> dict[int, Expected]:
-        """For tickets that wait or are at work, given with the names of their services."""
+        """The estimates of tickets that wait or are claimed; ``services`` has the name of each ticket's service."""
         found = await self.of_tickets(services)
         standings = (await self.known()).standings
         return {
@@ -102,7 +104,7 @@ class Estimates:
         }
 
     async def known(self, *, newer: bool = False) -> Known:
-        """The site as it was up to FRESH_S ago, or up to AT_LEAST_S."""
+        """The site's state, at most FRESH_S old; with ``newer`` at most AT_LEAST_S."""
         fresh_s = AT_LEAST_S if newer else FRESH_S
         async with self._lock:
             if self._known is None or time.monotonic() - self._read_s > fresh_s:
@@ -114,7 +116,7 @@ class Estimates:
 
 
 def _turn(places: Sequence[Place], user: User, since: datetime) -> int:
-    """How many of ``places`` come before a ticket that the user submits now: see ``tickets.queue``."""
+    """The number of ``places`` before a ticket that the user submits now: see ``tickets.queue``."""
     number = sum(place.user_id == user.id for place in places) + 1
     return sum((place.number, place.since) <= (number, since) for place in places)
 
@@ -132,7 +134,7 @@ def _offer(known: Known, paces: Paces, service: str, before: int, size: Size | N
 
 
 def usual(runs: Sequence[Run]) -> Size | None:
-    """The median; None without runs."""
+    """The median size; None without runs."""
     if not runs:
         return None
     voxels = [run.size.voxels for run in runs if run.size.voxels is not None]

@@ -1,4 +1,4 @@
-"""When waiting tickets will be done: the queue is played through, with the workers that live.  Pure."""
+"""Forecasts when waiting tickets will be done, by simulating the queue with the live workers.  Pure."""
 
 import math
 from collections import defaultdict, deque
@@ -8,16 +8,18 @@ from dataclasses import dataclass, field, replace
 from dss_portal.estimates.pace import Pace, Run, Size
 
 LEAST_LEFT = 0.1
-"""A run that takes longer than expected needs at least this share of the expectation still."""
+"""A run that takes longer than expected is assumed to need at least this fraction of the expected time still."""
 TELLING = 0.3
-"""From this progress on, it says how long the run takes as well as past runs do."""
+"""From this progress on, the progress itself predicts the duration as well as past runs do."""
 UNLIKELY = 3.0
 """The cost, as a logarithm, of a device that does not serve a ticket or has no past run of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
-    """Runs one ticket at a time, of any of ``services``.  ``device`` "" is unknown: every run of a service tells."""
+    """A worker, which runs one ticket at a time, of any of ``services``.  ``device`` is "" if it is unknown; then all
+    runs of a service count.
+    """
 
     device: str
     services: frozenset[str]
@@ -25,7 +27,7 @@ class Worker:
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """``came_s``: since when, by the clock of ``Site.now_s``."""
+    """A waiting ticket.  ``came_s`` is the time of its arrival, by the clock of ``Site.now_s``."""
 
     ticket_id: int
     service: str
@@ -35,7 +37,7 @@ class Waiting:
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """A ticket claimed at ``began_s``; ``progress`` 0..1 is what its holder told."""
+    """A ticket claimed at ``began_s``; ``progress`` 0..1 is its reported progress."""
 
     ticket_id: int
     service: str
@@ -54,7 +56,7 @@ class Forecast:
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """What is known at ``now_s``.  ``waiting`` is in the order of each service's queue, ``runs`` in order of time."""
+    """The site's state at ``now_s``.  ``waiting`` is in the order of each service's queue, ``runs`` in order of time."""
 
     now_s: float
     workers: Sequence[Worker]
@@ -64,7 +66,7 @@ class Site:
 
 
 class Paces:
-    """What ``runs``, in order of time, tell of each service on each device."""
+    """The paces of each service on each device, learned from ``runs``, which are in order of time."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
         grouped: dict[tuple[str, str], list[Run]] = defaultdict(list)
@@ -75,22 +77,22 @@ class Paces:
         self._paces = {key: Pace(found) for key, found in grouped.items()}
 
     def seconds(self, service: str, size: Size, device: str) -> float | None:
-        """None if they do not tell; ``device`` "" is any."""
+        """The expected duration; None if the runs do not determine it.  ``device`` "" stands for any."""
         pace = self._paces.get((service, device))
         return pace.seconds(size) if pace else None
 
 
 def forecasts(site: Site, paces: Paces | None = None) -> dict[int, Forecast]:
-    """By ticket number; a ticket is missing if nobody serves it or past runs tell too little.
+    """Forecasts by ticket number; a ticket is missing if its service is not served, or past runs are too few.
 
-    ``paces`` are those of ``site.runs``, for a caller who asks several times.
+    ``paces`` are those of ``site.runs``; a caller with several questions passes them.
     """
     return _Play(site, paces or Paces(site.runs)).forecasts()
 
 
 @dataclass
 class _Place:
-    """A worker of the play; ``free_s`` is when it is, or was, free, None if that is not known."""
+    """A worker in the simulation; ``free_s`` is when it is, or was, free, None if that is not known."""
 
     worker: Worker
     free_s: float | None
@@ -128,7 +130,7 @@ class _Play:
         return self.paces.seconds(service, size, device)
 
     def _running(self) -> list[Running]:
-        """By the time when a worker began, which is later than the claim if all were busy then."""
+        """Running tickets, by the time when a worker began them, which is later than the claim if all were busy then."""
         found: list[Running] = []
         for running in sorted(self.site.running, key=lambda r: r.began_s):
             began_s = self._began_s(running, [each.began_s for each in found])
@@ -136,7 +138,7 @@ class _Play:
         return sorted(found, key=lambda r: r.began_s)
 
     def _began_s(self, running: Running, others_s: Sequence[float]) -> float:
-        """``others_s``: when the other tickets began that run now, of any service."""
+        """When a worker began the ticket.  ``others_s``: when the other tickets began that run now, of any service."""
         able = [worker for worker in self.site.workers if running.service in worker.services]
         devices, claimed_s = {worker.device for worker in able}, running.began_s
         later = [r for r in self.site.runs if r.device in devices and r.ended_s > claimed_s]
@@ -147,7 +149,7 @@ class _Play:
         return claimed_s
 
     def _holder(self, running: Running, idle: Sequence[Worker]) -> Worker | None:
-        """The worker that most probably runs it; None if all are taken."""
+        """The worker that most probably runs the ticket; None if all are assigned."""
         able = [worker for worker in idle if running.service in worker.services]
         return min(able, key=lambda worker: self._cost(running, worker), default=None)
 
@@ -173,7 +175,7 @@ class _Play:
         return self.site.now_s + left_s
 
     def _idle(self, workers: Sequence[Worker]) -> list[_Place]:
-        """With the times since when they are idle: of each device's last runs, the newest."""
+        """The idle workers, with the times since when: the ends of the newest runs of each device."""
         ends = {device: sorted(found) for device, found in self._ends.items()}
         places = []
         for worker in workers:
@@ -182,7 +184,7 @@ class _Play:
         return places
 
     def _play(self, places: list[_Place], queues: dict[str, deque[Waiting]]) -> None:
-        """The worker that is free first takes what came first of what it serves, until nothing is left to take."""
+        """Simulate: the worker that is free first takes the first ticket that it serves, until no ticket is left."""
         places = [place for place in places if place.free_s is not None]
         while places:
             place = min(places, key=lambda p: (max(p.free_s or 0.0, self.site.now_s), p.free_s))

@@ -1,4 +1,4 @@
-"""How long a run takes for an image of a certain size, learned from past runs.  Pure."""
+"""Predicts the duration of a run for an image of a certain size, learned from past runs.  Pure."""
 
 import math
 import statistics
@@ -6,19 +6,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 NEWEST = 60
-"""A service changes: no more than so many runs count, and the newest count most."""
+"""Most runs that count, and the newest count most, because a service changes."""
 FADING = 0.97
 FEW = 4
-"""A line is fitted through at least so many runs; fewer are scaled."""
+"""With at least this many runs, a line is fitted; with fewer, the durations are scaled."""
 FAR = 3.0
-"""Sizes further from all known ones than by this factor are not guessed at, as long as the runs are few."""
+"""With few runs, no prediction is made for sizes that differ from all known ones by more than this factor."""
 ODD = 1.6
-"""Runs that lie further from the first fit than by this factor are left out of the second."""
+"""Runs that differ from the first fit by more than this factor are left out of the second."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """Of a ticket's images: ``voxels`` is None where the portal does not know it; ``size_bytes`` as they are stored."""
+    """The size of a ticket's images: ``voxels`` is None if the portal does not know it; ``size_bytes`` as stored."""
 
     voxels: int | None
     size_bytes: int
@@ -26,7 +26,9 @@ class Size:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run that succeeded.  ``device`` is as the worker names it, "" for a provider over HTTP; ``ended_s`` is when."""
+    """A run that succeeded.  ``device`` is the worker's name for it, "" for a provider over HTTP; ``ended_s`` is its
+    end.
+    """
 
     service: str
     size: Size
@@ -37,7 +39,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """``each_s`` seconds for any image and ``rate_s`` for each unit of its size."""
+    """The duration as ``each_s`` seconds for any image, plus ``rate_s`` for each unit of its size."""
 
     each_s: float
     rate_s: float
@@ -47,7 +49,7 @@ class Line:
 
 
 class Pace:
-    """How fast the device is that ``runs``, in order of time, ran on."""
+    """The pace of the device on which ``runs``, in order of time, ran."""
 
     def __init__(self, runs: Iterable[Run]) -> None:
         newest = list(runs)[-NEWEST:]
@@ -57,7 +59,7 @@ class Pace:
         self._knows_voxels = len(with_voxels) >= min(FEW, len(newest))
 
     def seconds(self, size: Size) -> float | None:
-        """Expected duration; None if the runs do not tell."""
+        """Expected duration; None if the runs do not determine it."""
         if size.voxels is not None and self._knows_voxels:
             return self._by_voxels.at(size.voxels)
         return self._by_bytes.at(size.size_bytes)
@@ -76,7 +78,7 @@ class _Known:
 
 
 def _line(points: Sequence[tuple[float, float]]) -> Line:
-    """Fitted without the odd ones, if enough are left."""
+    """The fitted line, without outliers if enough points are left."""
     first = fit(points)
     kept = [p for p in points if abs(math.log(p[1] / first.at(p[0]))) < math.log(ODD)]
     return fit(kept) if len(kept) >= FEW else first
@@ -90,7 +92,7 @@ def _scaled(size: float, points: Sequence[tuple[float, float]]) -> float | None:
 
 
 def fit(points: Sequence[tuple[float, float]]) -> Line:
-    """The line with the least relative errors; neither of its numbers is negative."""
+    """The line with the smallest relative errors; neither of its numbers is negative."""
     weights = [
         FADING**age / s**2 for age, (_, s) in zip(range(len(points))[::-1], points, strict=True)
     ]

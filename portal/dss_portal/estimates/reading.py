@@ -1,4 +1,4 @@
-"""What is known of a site at a moment, read from the database."""
+"""Reads the state of a site, for estimates, from the database."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from dss_portal.services.liveness import Standing
 from dss_portal.tickets import queue
 
 MOST = 300
-"""Tickets of a service that are looked at; what waits behind them is not estimated."""
+"""Most tickets of a service that are read; those behind them get no estimate."""
 
 _SIZE = """ticket.voxels, (
     SELECT coalesce(sum(size_bytes), 0)::bigint FROM ticket_file
@@ -56,7 +56,9 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """``places`` are in the order of each service's queue.  ``promised``: the end that each ticket's log tells."""
+    """The site's state.  ``places`` are in the order of each service's queue.  ``promised``: the end that each ticket's
+    log states.
+    """
 
     site: Site
     standings: Mapping[str, Standing]
@@ -65,7 +67,7 @@ class Known:
 
 
 async def known() -> Known:
-    """Everything that estimates need."""
+    """Read everything that estimates need."""
     standings = await liveness.standings()
     names = list(standings)
     connection, now = get_connection("default"), clock.now()
@@ -89,7 +91,7 @@ async def known() -> Known:
 
 
 async def _workers() -> list[Worker]:
-    """Ours that live, each with the services that it works for; and the servers that dispatchers ask over HTTP."""
+    """Our live workers, each with the services that it serves, and the servers that dispatchers use over HTTP."""
     services: dict[str, set[str]] = defaultdict(set)
     found = []
     for dispatcher in await liveness.alive_dispatchers():
@@ -106,7 +108,7 @@ async def _workers() -> list[Worker]:
 
 
 def _over_http(standings: Mapping[str, Standing], held: Mapping[str, int]) -> list[Worker]:
-    """Providers over HTTP: as many as hold tickets now; one if none does, but it asks for them."""
+    """Providers over HTTP: as many as hold tickets now; one if none holds any but one is polling."""
     return [
         Worker(device="", services=frozenset({name}))
         for name, standing in standings.items()

@@ -1,4 +1,4 @@
-"""What past tickets have cost, and how large the waiting ones are."""
+"""Durations of past tickets, and sizes of waiting ones."""
 
 import asyncio
 import re
@@ -14,11 +14,11 @@ from dss_portal.models import Status, Ticket
 from dss_portal.scrubbing.image_headers import voxels_in
 
 NEWEST = 300
-"""Runs of a service that estimates are made of, all devices together."""
+"""Most runs of a service that estimates use, of all devices together."""
 KEPT = 1000
-"""Runs of a service that the cleaning leaves."""
+"""Number of runs of each service that remain after a cleanup."""
 MOST_VOXELS = 2**62
-"""More is no image, but a damaged header."""
+"""A header with more voxels is damaged."""
 
 _KEEP = """
 INSERT INTO run (service, device, voxels, size_bytes, seconds, ended_at)
@@ -46,14 +46,14 @@ _NUMBER = re.compile(r"^cuda:\d+")
 
 
 async def keep(ticket: Ticket, device: str, seconds: float) -> None:
-    """Note what the ticket, which has just succeeded, has cost; nothing if ``seconds`` is 0, for not measured."""
+    """Store the duration of a ticket that has just succeeded; nothing if ``seconds`` is 0, for not measured."""
     if seconds > 0:
         values = [ticket.id, kind_of(device), seconds, clock.now()]
         await get_connection("default").execute_query(_KEEP, values)
 
 
 async def newest(services: Iterable[str]) -> list[Run]:
-    """Of each of the services, in order of time."""
+    """The newest runs of each of the services, in order of time."""
     rows = await get_connection("default").execute_query_dict(_NEWEST, [list(services), NEWEST])
     return [
         Run(
@@ -73,12 +73,12 @@ async def forget_old() -> None:
 
 
 def kind_of(device: str) -> str:
-    """The device without its number on its machine: two equal ones are as fast."""
+    """The device's name without its number on the machine, because equal devices have equal speed."""
     return _NUMBER.sub("cuda", device)
 
 
 async def largest(datastore: Datastore, ticket_id: int, names: Sequence[str]) -> int | None:
-    """The voxels of the largest image among the input files ``names`` of a ticket; None if no header tells."""
+    """The voxels of the largest image among the input files ``names`` of a ticket; None if no header gives them."""
     if not names:
         return None
     first = await datastore.file(ticket_id, "input", names[0])
@@ -86,7 +86,7 @@ async def largest(datastore: Datastore, ticket_id: int, names: Sequence[str]) ->
 
 
 async def note(ticket_id: int, voxels: int | None) -> None:
-    """Note the voxels of a ticket that is about to be submitted."""
+    """Store the number of voxels of a ticket that is about to be submitted."""
     await Ticket.filter(id=ticket_id, status=Status.INIT).update(voxels=voxels)
 
 
@@ -96,7 +96,7 @@ def _largest(paths: Iterable[Path]) -> int | None:
 
 
 def _voxels_in(path: Path) -> int | None:
-    """None also if the file has gone: the service says what is wrong with it."""
+    """The number of voxels; None also if the file is missing, which the service reports."""
     try:
         found = voxels_in(path)
     except FileNotFoundError:

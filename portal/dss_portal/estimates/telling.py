@@ -1,4 +1,4 @@
-"""Tells the logs of tickets when they will be done, so that ITK-SNAP's user reads it, too."""
+"""Writes estimates to the logs of tickets, so that ITK-SNAP's users read them, too."""
 
 import asyncio
 import logging
@@ -20,9 +20,11 @@ log = logging.getLogger(__name__)
 
 PERIOD_S = 3.0
 SHORT_S = 10.0
-"""A line about less would be read when the ticket is done."""
+"""A shorter time is not logged, because the ticket would be done before the line is read."""
 LATE_SHARE, LATE_S = 0.5, 60.0
-"""A promise is corrected if the end is later by this share of the time that is left, and by at least so much."""
+"""A promise is corrected if the end is later by at least this fraction of the remaining time, and by at least this
+time.
+"""
 
 # Each line once, whichever portal is first: $3 is what the log promised before.
 _TELL = """
@@ -42,7 +44,7 @@ RETURNING id
 
 @dataclass(frozen=True, kw_only=True)
 class Promise:
-    """``line`` for the log of a ticket, whose end was expected ``before`` (None: never told) and is now ``at``."""
+    """A line for a ticket's log, whose end was expected ``before`` (None: never stated) and is now ``at``."""
 
     ticket_id: int
     at: datetime
@@ -51,7 +53,7 @@ class Promise:
 
 
 async def run(estimates: Estimates) -> None:
-    """Look every PERIOD_S, until cancelled."""
+    """Call ``look`` every PERIOD_S, until cancelled."""
     while True:
         await asyncio.sleep(PERIOD_S)
         try:
@@ -64,7 +66,7 @@ async def run(estimates: Estimates) -> None:
 
 
 async def look(estimates: Estimates) -> int:
-    """Look once; the number of lines that were written."""
+    """Write the lines that are due, and return their number."""
     if not await Ticket.filter(status__in=[Status.READY, Status.CLAIMED]).exists():
         return 0
     known = await estimates.known()
@@ -83,7 +85,7 @@ async def look(estimates: Estimates) -> int:
 
 
 def promises(known: Known, found: Mapping[int, Forecast]) -> list[Promise]:
-    """Of the tickets with a forecast, those whose log does not tell it, or told a time that is too early now."""
+    """Promises for the tickets with a forecast whose log states none, or states a time that is now too early."""
     ahead = {
         place.ticket_id: number
         for places in known.places.values()

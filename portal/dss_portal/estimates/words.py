@@ -1,4 +1,4 @@
-"""Estimates in the words that users read.  Pure."""
+"""Estimates in words for users.  Pure."""
 
 from datetime import UTC, datetime
 
@@ -8,7 +8,9 @@ UNKNOWN = "How long it takes is not known yet."
 
 
 def about(seconds: float) -> str:
-    """As exact as an estimate is: ``a few seconds``, ``about 40 s``, ``about 3 min``, ``about 2 h 10 min``."""
+    """A duration, rounded to the precision of an estimate: ``a few seconds``, ``about 40 s``, ``about 3 min``, ``about
+    2 h 10 min``.
+    """
     if seconds < 8:
         return "a few seconds"
     if seconds < 55:
@@ -23,19 +25,21 @@ def about(seconds: float) -> str:
 
 
 def before(number: int) -> str:
-    """Of the tickets that are served earlier."""
+    """The number of tickets that are served earlier, in words."""
     return f"{number} before you" if number else "none before you"
 
 
 def left(forecast: Forecast) -> str:
-    """For a ticket that waits or is at work."""
+    """The remaining time of a ticket that waits or is claimed, in words."""
     if forecast.begins_s < 1:
         return f"{_capital(about(forecast.ends_s))} left."
     return f"Done in {about(forecast.ends_s)}, begins in {about(forecast.begins_s)}."
 
 
 def promise(ends_s: float, at: datetime, ahead: int, *, again: bool) -> str:
-    """A line of a ticket's log, which stays as it is: so with the time of the day.  ``ahead`` come before it."""
+    """A line of a ticket's log.  It gives the time of day, because the line does not change later.  ``ahead`` tickets
+    come before it.
+    """
     begin = "Now expected" if again else "Expected"
     clock = at.astimezone(UTC).strftime("%H:%M")
     queue = f"; {ahead} {'ticket is' if ahead == 1 else 'tickets are'} before it" if ahead else ""

@@ -63,9 +63,9 @@ async def _secure(response: Response) -> Response:
 
 
 def _secured(response: Response) -> Response:
-    """Add what protects a page; one that needs more than the usual policy has set its own.
+    """Add the headers that protect a page; a page that needs more than the usual policy has set its own.
 
-    Files of users and providers lie on this origin too, but with types that no browser runs as a script.
+    Files of users and providers are on this origin too, but with types that no browser runs as a script.
     """
     response.headers.setdefault("Content-Security-Policy", rendering.content_policy())
     response.headers["X-Content-Type-Options"] = "nosniff"

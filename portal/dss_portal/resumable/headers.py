@@ -1,4 +1,4 @@
-"""What the headers of the tus protocol mean."""
+"""Reads the headers of the tus protocol."""
 
 import base64
 import binascii
@@ -12,11 +12,11 @@ EXTENSIONS = "creation,termination,expiration"
 BODY_TYPE = "application/offset+octet-stream"
 _SHA256 = re.compile("[0-9a-f]{64}")
 DIGITS = 18
-"""More would not fit the database's numbers."""
+"""Most digits of a number, because of the database's integers."""
 
 
 def require_version(sent: str) -> None:
-    """Raises Refused for another version of the protocol, or none."""
+    """Raises Refused unless the request has this version of the protocol."""
     if sent != VERSION:
         raise Refused(f"This needs the header 'Tus-Resumable: {VERSION}', not '{sent}'.", 412)
 

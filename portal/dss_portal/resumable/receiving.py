@@ -1,4 +1,4 @@
-"""Takes the bytes of one request to a resumable upload."""
+"""Receives the bytes of one request to a resumable upload."""
 
 import asyncio
 import time
@@ -17,12 +17,14 @@ from dss_portal.settings import Settings
 
 BLOCK_BYTES = 4 * 2**20
 BLOCK_S = 1.0
-"""A block is written when it has BLOCK_BYTES, or when it began BLOCK_S ago; a killed portal loses no more."""
+"""A block is written when it has BLOCK_BYTES, or BLOCK_S after its first byte; a killed portal loses no more than one
+block.
+"""
 HEARD_S = 10.0
 
 
 class Receiver:
-    """Adds to the upload on behalf of ``user``, whose rights are checked already."""
+    """Receives uploads of ``user``, whose rights were checked before."""
 
     def __init__(self, datastore: Datastore, settings: Settings, user: User) -> None:
         self._datastore = datastore
@@ -34,8 +36,8 @@ class Receiver:
     ) -> ResumableUpload:
         """Append ``data``, which begins at ``offset``; the file is stored when it is complete.
 
-        What came before a cut is kept.  Raises Refused: 409 for another offset than the upload has, 423 while
-        another request writes to it.
+        Bytes received before a lost connection are kept.  Raises Refused: 409 for another offset than the upload's, 423
+        while another request writes to it.
         """
         async with self._held(ticket_id, upload_id) as (upload, holder):
             if upload.received_bytes != offset:
@@ -50,7 +52,7 @@ class Receiver:
         return await store.find(ticket_id, upload_id)
 
     async def looked_at(self, ticket_id: int, upload_id: str) -> ResumableUpload:
-        """The upload.  If a portal died after the last byte and before the file was stored, it is stored now."""
+        """The upload.  If a portal died after the last byte and before the file was stored, the file is stored now."""
         upload = await store.find(ticket_id, upload_id)
         if upload.finished or upload.received_bytes < upload.length_bytes:
             return upload
@@ -87,7 +89,7 @@ class Receiver:
 
 
 class _Blocks:
-    """Collects pieces, and writes them in blocks; moves ``upload.received_bytes``."""
+    """Collects pieces, writes them in blocks, and updates ``upload.received_bytes``."""
 
     def __init__(self, datastore: Datastore, upload: ResumableUpload, holder: str) -> None:
         self._datastore = datastore
@@ -99,7 +101,7 @@ class _Blocks:
         self._told_s = 0.0
 
     async def put(self, piece: bytes) -> None:
-        """Raises Refused for more bytes than the upload was announced with."""
+        """Add a piece.  Raises Refused for more bytes than the upload was announced with."""
         if self._upload.received_bytes + self._bytes + len(piece) > self._upload.length_bytes:
             raise Refused(
                 f"The upload was announced with {self._upload.length_bytes} bytes; there are more.",
@@ -111,7 +113,7 @@ class _Blocks:
             await self.write()
 
     async def write(self) -> None:
-        """A block is written and recorded completely or not at all, also if the request is cancelled."""
+        """Write the block.  It is written and recorded completely or not at all, even if the request is cancelled."""
         block, self._pieces, self._bytes = b"".join(self._pieces), [], 0
         self._began_s = time.monotonic()
         if not block:
@@ -127,7 +129,9 @@ class _Blocks:
             raise
 
     async def _written(self, block: bytes) -> None:
-        """The row's lock keeps every other portal from the part until the bytes are on disk and counted."""
+        """Write the block while the row is locked, so that no other portal writes before the bytes are on disk and
+        counted.
+        """
         ticket_id, upload_id = self._upload.ticket_id, self._upload.id
         async with in_transaction():
             upload = await store.locked(ticket_id, upload_id, self._holder)
@@ -141,7 +145,7 @@ class _Blocks:
 
 @asynccontextmanager
 async def _hold_kept(upload_id: str, holder: str) -> AsyncIterator[None]:
-    """The hold does not lapse inside, however long a large file takes."""
+    """A context in which the hold does not expire, however long a large file takes."""
 
     async def beat() -> None:
         while True:

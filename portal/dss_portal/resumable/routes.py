@@ -34,7 +34,7 @@ async def _spoken(response: Response) -> Response:
 
 @blueprint.route("", methods=["OPTIONS"])
 async def offered(ticket_id: int) -> Response:  # noqa: ARG001 - a part of the address
-    """What this portal can do; the same for every ticket and everybody."""
+    """The features of this portal's tus protocol; they are the same for every ticket and user."""
     answer = plain("", 204)
     answer.headers["Tus-Version"] = headers.VERSION
     answer.headers["Tus-Extension"] = headers.EXTENSIONS
@@ -72,7 +72,7 @@ async def create(ticket_id: int) -> Response:
 @blueprint.route("/<regex('[a-f0-9]{32}'):upload_id>", methods=["HEAD", "PATCH", "DELETE", "POST"])
 @signed_in
 async def upload(ticket_id: int, upload_id: str) -> Response:
-    """A proxy may let no PATCH through, so a POST may say which method it stands for."""
+    """Handle a request for an upload.  A POST may name the method that it stands for, because a proxy may block PATCH."""
     await submission.readable(ticket_id, current_user())
     headers.require_version(_sent("Tus-Resumable"))
     method = _sent("X-HTTP-Method-Override").upper() or request.method

@@ -1,4 +1,4 @@
-"""Resumable uploads in the database: who writes to one, how much of it is on disk, when it ends.
+"""Resumable uploads in the database: the request that writes to one, the bytes on disk, and its expiry.
 
 Locks are taken in this order: ticket, upload, user.
 """
@@ -17,10 +17,12 @@ from dss_portal.settings import Settings
 from dss_portal.tickets import files, reservation, store, submission
 
 CHECKSUM_MISMATCH = 460
-"""The status that tus gives it."""
+"""The status for a wrong checksum in the tus protocol."""
 
 HOLD_S = 5.0
-"""A request of which nothing was heard for so long writes no more: its connection is cut, or its portal has ended."""
+"""A request without a sign of life for this time may not write any more: its connection is lost, or its portal has
+ended.
+"""
 
 
 async def create(
@@ -33,7 +35,7 @@ async def create(
     size_bytes: int,
     sha256: str = "",
 ) -> ResumableUpload:
-    """An upload of a file to a ticket that is not yet submitted; its size is reserved.  Raises Refused."""
+    """Create an upload of a file to a ticket that is not yet submitted, and reserve its size.  Raises Refused."""
     files.check_name("input", name)
     if size_bytes > settings.max_upload_bytes:
         raise too_large(settings.max_upload_bytes)
@@ -59,7 +61,9 @@ async def create(
 
 
 async def _lost(ticket_id: int, name: str) -> list[str]:
-    """Forget uploads of that file that never got a byte: their clients did not get the answer, and ask again."""
+    """Delete uploads of that file that have no byte, and return their ids: their clients did not get the response, and
+    ask again.
+    """
     found = ResumableUpload.filter(ticket_id=ticket_id, name=name, received_bytes=0, holder="")
     numbers = [upload.id for upload in await found if upload.length_bytes]
     await ResumableUpload.filter(id__in=numbers, received_bytes=0, holder="").delete()
@@ -67,7 +71,7 @@ async def _lost(ticket_id: int, name: str) -> list[str]:
 
 
 async def find(ticket_id: int, upload_id: str) -> ResumableUpload:
-    """Raises Refused (404) if the ticket has no such upload."""
+    """The upload.  Raises Refused (404) if the ticket has no such upload."""
     found = await ResumableUpload.get_or_none(id=upload_id, ticket_id=ticket_id)
     if found is None:
         raise _gone()
@@ -75,7 +79,7 @@ async def find(ticket_id: int, upload_id: str) -> ResumableUpload:
 
 
 async def hold(ticket_id: int, upload_id: str) -> tuple[ResumableUpload, str]:
-    """Become the only one who writes to it; the second value names the hold.
+    """Become the only request that writes to the upload; the second value names the hold.
 
     Raises Refused (423) while another request holds it.
     """
@@ -93,7 +97,8 @@ async def hold(ticket_id: int, upload_id: str) -> tuple[ResumableUpload, str]:
 async def locked(ticket_id: int, upload_id: str, holder: str = "") -> ResumableUpload:
     """The upload, locked until the caller's transaction ends.
 
-    Raises Refused if it is gone (404), or if another than ``holder``, if given, writes to it (409).
+    Raises Refused if it does not exist any more (404), or if another request than ``holder``, if given, writes to it
+    (409).
     """
     found = ResumableUpload.select_for_update().filter(id=upload_id, ticket_id=ticket_id)
     upload = await found.first()
@@ -109,7 +114,7 @@ async def keep_hold(upload_id: str, holder: str) -> None:
 
 
 async def release(upload_id: str, holder: str) -> None:
-    """Let the next request write; does nothing if another has become the holder."""
+    """Let the next request write; does nothing if another request has become the holder."""
     await _held_by(upload_id, holder, holder="", heard_at=store.now())
 
 
@@ -118,14 +123,14 @@ async def _held_by(upload_id: str, by: str, **changes: object) -> None:
 
 
 async def heard_of(ticket_id: int) -> None:
-    """A part of a file has come, so the ticket is not quiet."""
+    """Record that a part of a file was received, so that the ticket is not quiet."""
     await Ticket.filter(id=ticket_id).update(uploaded_at=store.now())
 
 
 async def finish(
     datastore: Datastore, settings: Settings, user: User, upload: ResumableUpload, holder: str
 ) -> None:
-    """Make the complete part a file of its ticket.  May be repeated after a crash.  Raises Refused."""
+    """Turn the complete part into a file of its ticket.  Idempotent, also after a crash.  Raises Refused."""
     ticket_id, name = upload.ticket_id, upload.name
 
     async def check() -> None:
@@ -156,7 +161,7 @@ async def finish(
 
 
 async def _check_sum(datastore: Datastore, upload: ResumableUpload) -> None:
-    """Raises Refused, and gives the upload up, if the bytes are not those that the client has announced."""
+    """Raises Refused, and deletes the upload, if its checksum is not the one that the client has announced."""
     if not upload.sha256:
         return
     if await datastore.part_sha256(upload.ticket_id, upload.id) != upload.sha256:
@@ -170,7 +175,7 @@ async def _check_sum(datastore: Datastore, upload: ResumableUpload) -> None:
 
 
 async def remove(datastore: Datastore, ticket_id: int, upload_id: str) -> None:
-    """Give the upload up: its part and its reservation go, not the file if it is finished.  Raises Refused."""
+    """Delete the upload, its part and its reservation, but not a finished file.  Raises Refused."""
     async with in_transaction():
         await locked(ticket_id, upload_id)
         await ResumableUpload.filter(id=upload_id).delete()
@@ -178,12 +183,12 @@ async def remove(datastore: Datastore, ticket_id: int, upload_id: str) -> None:
 
 
 def expires_at(upload: ResumableUpload, settings: Settings) -> datetime:
-    """The time at which it is given up unless more comes."""
+    """The time at which the upload is deleted unless more bytes are received."""
     return upload.heard_at + timedelta(seconds=settings.abandoned_upload_s)
 
 
 async def remove_stale(datastore: Datastore, settings: Settings) -> None:
-    """Remove uploads of which nothing came for ``abandoned_upload_s``, and those of tickets that are submitted."""
+    """Delete uploads that received nothing for ``abandoned_upload_s``, and those of submitted tickets."""
     before = store.now() - timedelta(seconds=settings.abandoned_upload_s)
     late = ResumableUpload.filter(heard_at__lt=before)
     submitted = ResumableUpload.exclude(ticket__status=Status.INIT)
@@ -202,7 +207,7 @@ async def _open(ticket_id: int, user: User) -> Ticket:
 
 @asynccontextmanager
 async def part_needed(upload: ResumableUpload) -> AsyncIterator[None]:
-    """Raises Refused (404), and forgets the upload, if its part is not on the disk any more."""
+    """A context that raises Refused (404), and deletes the upload, if its part is not on the disk any more."""
     try:
         yield
     except FileNotFoundError as error:

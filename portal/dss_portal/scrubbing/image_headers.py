@@ -88,7 +88,7 @@ def scrub_volume(path: Path) -> None:
 
 
 def voxels_in(path: Path) -> int | None:
-    """The number of voxels that the header of the NIfTI file ``path`` tells; None for any other file."""
+    """The number of voxels by the header of the NIfTI file ``path``; None for any other file."""
     with path.open("rb") as file:
         packed = file.read(2) == GZIP
         file.seek(0)

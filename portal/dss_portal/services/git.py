@@ -126,7 +126,9 @@ class _Git:
 
 
 def _credentials(file: str) -> dict[str, str]:
-    """Variables with which git reads ``file`` and never writes it, as it would forget a password that was refused."""
+    """Variables with which git reads ``file`` and never changes it; otherwise git would delete a password that was
+    refused.
+    """
     script = (
         f'!f() {{ test "$1" = get && git credential-store --file {shlex.quote(file)} get; }}; f'
     )
@@ -138,7 +140,7 @@ def _credentials(file: str) -> dict[str, str]:
 
 
 def _check_address(repository: str, schemes: str) -> None:
-    """Raises Refused."""
+    """Raises Refused unless the repository's address is allowed."""
     allowed = schemes.split(",")
     parts = urlsplit(repository)
     if parts.scheme not in allowed:

@@ -24,7 +24,9 @@ class Missed(StrEnum):
     DISPATCHER = "dispatcher"
     WORKER = "worker"
     SILENT = "silent"
-    """The provider over HTTP is there or not: it holds a ticket, and was silent for longer than usual."""
+    """It is not known whether the provider over HTTP is alive: it holds a ticket, and has been silent for longer than
+    usual.
+    """
 
 
 SENTENCES = {
@@ -140,7 +142,7 @@ async def _dispatchers() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
 
 
 USUAL = 1.5
-"""A provider over HTTP that works is usually silent for at most so many times its longest recent run."""
+"""A provider over HTTP that works is usually silent for at most this many times its longest recent run."""
 
 # $1: now.  One that takes tickets and tells nothing until the end is silent for a whole run.
 _HELD = """

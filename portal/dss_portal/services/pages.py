@@ -30,7 +30,7 @@ KINDS = {
     TagType.LANDMARK: "landmark",
     TagType.TIME_POINT: "time point",
 }
-"""What a tag may be given to, in words."""
+"""Objects that a tag may mark, in words."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,10 +25,11 @@ async def listing() -> Response:
 @blueprint.get("/estimates")
 @signed_in
 async def estimates() -> Response:
-    """For a ticket that the user might submit now, of ``voxels`` or ``bytes``, or as the service usually gets.
+    """Estimates for a ticket that the user might submit now, with ``voxels`` or ``bytes``, or of the service's usual
+    size.
 
-    ``before`` are served earlier; it begins after ``begins_s`` and ends after ``ends_s``, empty where that is not
-    known; ``sentence`` says it for people.
+    ``before`` tickets are served earlier; it begins after ``begins_s`` and ends after ``ends_s`` seconds, empty if that
+    is not known; ``sentence`` says so for people.
     """
     voxels, size_bytes = parameters.number("voxels", 0), parameters.number("bytes", 0)
     given = Size(voxels=voxels if voxels > 0 else None, size_bytes=max(size_bytes, 0))

@@ -57,7 +57,7 @@ async def listed() -> list[Service]:
 
 
 async def versions() -> dict[str, list[Service]]:
-    """Every version that was ever registered, removed ones too, by name; the newest first."""
+    """Every version that was ever registered, including removed ones, by name, the newest first."""
     found: dict[str, list[Service]] = {}
     for service in await Service.all().order_by("-id").only("id", "name", "version", "created_at"):
         found.setdefault(service.name, []).append(service)

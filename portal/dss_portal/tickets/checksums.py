@@ -1,4 +1,4 @@
-"""SHA-256 of a ticket's results, for clients that want to know whether a download is whole."""
+"""SHA-256 of a ticket's results, with which clients verify their downloads."""
 
 import asyncio
 import hashlib
@@ -12,7 +12,7 @@ COLUMNS = ("index", "name", "sha256")
 
 
 async def of_results(datastore: Datastore, ticket_id: int) -> list[tuple[int, str, str]]:
-    """COLUMNS of each result.  Reads every file.  Raises Refused if one has gone."""
+    """COLUMNS for each result.  Reads every file.  Raises Refused if one does not exist any more."""
     rows = []
     for file in await store.files(ticket_id, "results"):
         path = await datastore.file(ticket_id, "results", file.name)

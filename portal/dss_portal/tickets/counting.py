@@ -35,7 +35,7 @@ async def count(ticket: Ticket, event: Event, before: Status) -> None:
 
 
 def count_event(service: str, event: Event) -> None:
-    """For an event that neither ends a ticket nor gives it up."""
+    """Count an event that does not end the ticket."""
     metrics.TICKET_EVENTS.labels(service, type(event).__name__).inc()
 
 

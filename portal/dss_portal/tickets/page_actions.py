@@ -35,9 +35,9 @@ async def show(ticket_id: int, base: str, *, as_admin: bool) -> Response:
 
 
 async def view(ticket_id: int) -> Response:
-    """The viewer of its image and segmentation.  Raises Refused.
+    """The page with the viewer for the ticket's image and segmentation.  Raises Refused.
 
-    NiiVue's letters and shading are images within its script, hence ``data:``; it needs no other exception.
+    NiiVue's letters and shading are images in its script, which need ``data:``; it needs no other exception.
     """
     ticket = await submission.readable(ticket_id, current_user())
     answer = await page(

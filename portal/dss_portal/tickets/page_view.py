@@ -94,7 +94,7 @@ async def view_of(
 
 
 async def picture_of(ticket: Ticket) -> Attachment | None:
-    """The last picture of the log."""
+    """The last picture in the log."""
     if ticket.status is Status.DELETED:
         return None
     log = await store.newest_log(ticket.id, SHOWN_LINES)

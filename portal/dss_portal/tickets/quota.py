@@ -36,7 +36,7 @@ def is_past(at: datetime, quiet_s: float) -> bool:
 
 
 def quiet_since(quiet_s: float) -> datetime:
-    """A ticket in ``init`` that was touched last before this time does not count."""
+    """The time before which a ticket in ``init`` must have been touched last, so that it does not count."""
     return store.now() - timedelta(seconds=quiet_s)
 
 

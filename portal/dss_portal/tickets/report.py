@@ -29,9 +29,10 @@ _TEMPLATES = Environment(loader=PackageLoader("dss_portal", "pages/templates"), 
 
 
 async def attach(datastore: Datastore, ticket: Ticket) -> None:
-    """Add the report to a ticket that is about to succeed, within the caller's transaction, if its service asks for it.
+    """Attach the report to a ticket that is about to succeed, within the caller's transaction, if its service asks for
+    it.
 
-    A disk that fails costs the report, not the results.
+    If the disk fails, only the report is lost, not the results.
     """
     service = await Service.get(id=ticket.service_id)
     if service.descriptor.get("report") != Report.HTML:
@@ -72,7 +73,7 @@ async def _written(datastore: Datastore, ticket: Ticket, service: Service) -> by
 
 
 async def _as_data(datastore: Datastore, picture: Attachment | None) -> str:
-    """The picture as a ``data:`` address; "" if there is none, or one that is too large for a page."""
+    """The picture as a ``data:`` URL; "" if there is none, or if it is too large for a page."""
     if picture is None or picture.size_bytes > _MOST_PICTURE_BYTES:
         return ""
     path = await datastore.attachment(picture.ticket_id, picture.file_name)

@@ -216,12 +216,14 @@ class Reservation:
 
 
 def alive_since(settings: Settings) -> datetime:
-    """Uploads without a heartbeat since then have ended with their portal."""
+    """The time since when an upload must have had a heartbeat; without one its portal has ended."""
     return store.now() - timedelta(seconds=settings.upload_silence_s + LATE_S)
 
 
 async def let_count(ticket: Ticket | None, quiet_s: float) -> None:
-    """A locked ticket that was quiet counts again.  Raises Refused if its user has too many that count."""
+    """Count a quiet ticket, which is locked, towards the quota again.  Raises Refused if its user has too many open
+    tickets.
+    """
     if ticket is not None and quota.is_quiet(ticket, quiet_s):
         await quota.check_tickets(ticket.user_id, quiet_s, but=ticket.id)
 

@@ -48,7 +48,7 @@ async def listing() -> Response:
 @blueprint.get("/summary")
 @signed_in
 async def summary() -> Response:
-    """The list with names and times."""
+    """The user's tickets with names and times."""
     return await long_table(summaries.COLUMNS, summaries.of_user(current_user().id))
 
 
@@ -66,7 +66,7 @@ async def create() -> Response:
 @blueprint.get("/estimates")
 @signed_in
 async def estimates() -> Response:
-    """The user's tickets that wait or are at work: seconds until each begins and ends, empty where not known."""
+    """Estimates of the user's tickets that wait or are claimed: seconds until each begins and ends, empty if not known."""
     own = Ticket.filter(user_id=current_user().id, status__in=[Status.READY, Status.CLAIMED])
     found = await own.order_by("id").limit(PAGE_ROWS).values_list("id", "service__name")
     services = {int(str(number)): str(name) for number, name in found}
@@ -111,7 +111,7 @@ async def download(ticket_id: int, area: Area, index: int) -> Response:
 @blueprint.get("/<int:ticket_id>/archive")
 @signed_in
 async def archive(ticket_id: int) -> Response:
-    """All results as one zip archive, in ranges if asked."""
+    """All results as one zip archive, or the requested ranges of it."""
     return await downloads.archive(ticket_id)
 
 

@@ -179,7 +179,7 @@ async def create(user: User, service: Service) -> int:
 
 
 async def create_at_once(user: User, service: Service, alive_since: datetime) -> int | None:
-    """Likewise, in a transaction of its own that also checks the number of tickets; None if those are too many.
+    """Like ``create``, in its own transaction, which also checks the quota of tickets; None if it is exceeded.
 
     Tickets in ``init`` count if they were touched at ``alive_since`` or later.
     """
@@ -291,7 +291,7 @@ async def register_file(ticket_id: int, area: Area, name: str, size_bytes: int) 
 
 
 async def forget_files(ticket_id: int, area: Area | None = None) -> None:
-    """Also of files that are still coming, unless only those of one area are to be forgotten."""
+    """Delete the rows of a ticket's files.  Without ``area``, also those of uploads in progress."""
     found = TicketFile.filter(ticket_id=ticket_id)
     await (found.filter(area=area) if area else found).delete()
     if area is None:

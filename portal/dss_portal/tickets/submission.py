@@ -25,7 +25,7 @@ from dss_portal.tickets.lifecycle import (
 from dss_portal.tickets.reservation import Reservation
 
 QUEUED = "Ticket received and queued for processing"
-"""The line of the log, as clients know it."""
+"""The log line about the submission, in the words that clients know."""
 
 
 def not_found(ticket_id: int, user: User) -> Refused:
@@ -112,7 +112,7 @@ def require_open(ticket: Ticket | None, ticket_id: int, user: User) -> None:
 
 
 def _takes(user: User) -> frozenset[Status]:
-    """The states in which a ticket takes files of the user."""
+    """The states in which a ticket accepts files of the user."""
     return frozenset({Status.INIT, Status.READY} if user.sysadmin else {Status.INIT})
 
 

@@ -1,7 +1,7 @@
-"""Submits a ticket in two statements: one reads all that is to be known, the other writes all that is to be kept.
+"""Submits a ticket in two statements: one reads everything that is needed, the other writes everything that changes.
 
-A ticket that changes in between, or that is not plainly a draft of the user, takes the way of
-``submission.submit``, which locks it and has the sentence of every refusal.
+A ticket that changes in between, or that is not plainly a draft of the user, is submitted by ``submission.submit``,
+which locks it and has the sentences of all refusals.
 """
 
 import logging
@@ -56,10 +56,10 @@ SELECT id FROM changed
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A ticket as it was read, not locked.
+    """A ticket as it was read, without a lock.
 
-    ``touched_at`` is when it was made, or when a part of a file came; ``names`` are those of its input files.
-    ``misses``: its log reports that a program is missing.
+    ``touched_at`` is when it was created, or when the last part of a file was received; ``names`` are those of its
+    input files.  ``misses``: its log reports a missing program.
     """
 
     id: int
@@ -78,16 +78,16 @@ class Draft:
         return TicketState(status=self.status, attempt=self.attempt, claim_id=self.claim_id)
 
     def is_plain(self, quiet_s: float) -> bool:
-        """True if it counts in its user's quota already, and its log reports no missing program."""
+        """True if it already counts towards its user's quota, and its log reports no missing program."""
         return not self.misses and not quota.is_past(self.touched_at, quiet_s)
 
 
 async def submit(
     datastore: Datastore, ticket_id: int, user: User, *, scrubs: bool, quiet_s: float
 ) -> None:
-    """Queue the user's ticket, with what its files tell: title and voxels.  Raises Refused.
+    """Queue the user's ticket, with the title and the number of voxels from its files.  Raises Refused.
 
-    If it ``scrubs``, mesh layers that were not sent are left out of its workspaces.
+    ``scrubs``: mesh layers without files are removed from its workspaces.
     """
     draft = await _draft(ticket_id)
     if draft is None or draft.user_id != user.id or draft.status is not Status.INIT:
@@ -113,7 +113,7 @@ async def _draft(ticket_id: int) -> Draft | None:
 
 
 async def _queued(draft: Draft, user: User, voxels: int | None) -> bool:
-    """False if the ticket is not as it was read any more; nothing is changed then."""
+    """Queue the ticket; False, without a change, if it has changed since it was read."""
     before, now = draft.state, store.now()
     event = Requeued() if user.sysadmin else Submitted()
     after = lifecycle.apply(before, event)

@@ -1,4 +1,4 @@
-"""A user's tickets as people list them: with names and times.  ``store.listed`` is what ITK-SNAP polls."""
+"""The list of a user's tickets for people, with names and times.  ITK-SNAP polls ``store.listed`` instead."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime

@@ -1,4 +1,6 @@
-"""Which files of a ticket the viewer shows: the main image and the segmentations of its workspace, and their labels."""
+"""Chooses the files of a ticket for the viewer: the main image and the segmentations of its workspace, and their
+labels.
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -21,7 +23,7 @@ _WHITE = "#ffffff"
 
 @dataclass(frozen=True, kw_only=True)
 class ShownFile:
-    """An image file: where it is in the ticket, and what its layer is called."""
+    """An image file: its place in the ticket, and the name of its layer."""
 
     area: Area
     index: int
@@ -32,7 +34,7 @@ class ShownFile:
 
 @dataclass(frozen=True, kw_only=True)
 class ShownLabel:
-    """``colour`` as in a style sheet."""
+    """A label for the viewer; ``colour`` is a CSS colour."""
 
     value: int
     name: str
@@ -42,7 +44,7 @@ class ShownLabel:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """What the viewer shows.  ``problem`` says in a sentence why that is nothing, or not all."""
+    """The content of the viewer.  ``problem`` is a sentence that says why it is empty or incomplete."""
 
     image: ShownFile | None = None
     segmentations: Sequence[ShownFile] = ()
@@ -51,14 +53,14 @@ class Scene:
 
 
 def workspace_area(inputs: Sequence[TicketFile], results: Sequence[TicketFile]) -> Area | None:
-    """The area whose workspace is shown: that of the results, if it has one."""
+    """The area whose workspace is shown: the results if they have one, otherwise the input; None without a workspace."""
     if _workspaces(results):
         return "results"
     return "input" if _workspaces(inputs) else None
 
 
 async def scene(datastore: Datastore, ticket: Ticket) -> Scene:
-    """The workspace of the results, or before there are any that of the input."""
+    """The content of the results' workspace or, before there are results, of the input's."""
     files: dict[Area, list[TicketFile]] = {
         "results": await store.files(ticket.id, "results"),
         "input": await store.files(ticket.id, "input"),
@@ -83,7 +85,7 @@ def _workspaces(files: Sequence[TicketFile]) -> list[TicketFile]:
 
 
 def _scene(workspace: Folder, area: Area, files: Sequence[TicketFile]) -> Scene:
-    """Raises WorkspaceInvalid."""
+    """The content of a workspace.  Raises WorkspaceInvalid."""
     by_name = {file.name: file for file in files}
     found = layers(workspace)
     drawn = [layer for layer in found if layer.role == Role.SEGMENTATION]
@@ -112,7 +114,7 @@ def _file(area: Area, layer: Layer, by_name: Mapping[str, TicketFile]) -> ShownF
 
 
 def _label(value: int, element: Folder) -> ShownLabel:
-    """An entry of ITK-SNAP's table; ``Flags`` are "visible in 3-D" and "visible"."""
+    """A label from an entry of ITK-SNAP's table; ``Flags`` are "visible in 3-D" and "visible"."""
     return ShownLabel(
         value=value,
         name=element.get("Label") or f"Label {value}",
