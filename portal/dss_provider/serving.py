@@ -127,6 +127,9 @@ class Publisher:
         except Unreachable as error:
             self._say(str(error))
             self._stop.wait(AFTER_ERROR_S)
+        except ValueError:
+            self._say("Something between here and the portal answered in its place; asking again.")
+            self._stop.wait(AFTER_ERROR_S)
         except OSError as error:
             self._say(f"The list of tickets cannot be written: {error.strerror}")
             self._stop.wait(AFTER_ERROR_S)

@@ -25,6 +25,7 @@ from dss_dispatch.ticket_images import (
     read_header,
     same_voxels,
 )
+from dss_images.mesh.reading import is_mesh_name
 from dss_workspace import layers as ws
 from dss_workspace.errors import WorkspaceInvalid
 from dss_workspace.label_table import MAX_VALUE
@@ -54,7 +55,7 @@ def check_provider_results(folder: Path, names: Sequence[str], sent: Path) -> No
         if layer.role == Role.SEGMENTATION:
             _check_segmentation(folder, layer.file_name, main, workspace, sent)
     for name in dict.fromkeys(mesh_file_names(workspace)):
-        if not _is_sent(folder / name, sent / name):
+        if not _is_mesh_of_user(folder / name, sent):
             check_mesh(folder / name, main)
     _check_landmarks(workspace, sent)
 
@@ -128,9 +129,11 @@ def _check_landmarks(workspace: Folder, sent: Path) -> None:
     require(not lost, f"a landmark has no place in the image: '{min(lost, default='')[:60]}'")
 
 
-def _is_sent(path: Path, sent: Path) -> bool:
-    """True for a file that the user has sent, which ITK-SNAP was able to load."""
-    return is_plain_file(sent) and sha256(path) == sha256(sent)
+def _is_mesh_of_user(path: Path, sent: Path) -> bool:
+    """True for the content of a mesh that the user sent, under any name: ITK-SNAP has loaded it before."""
+    meshes = sent.iterdir() if sent.is_dir() else ()
+    digests = (sha256(p) for p in meshes if is_mesh_name(p.name) and is_plain_file(p))
+    return sha256(path) in digests
 
 
 def _check_segmentation(

@@ -324,3 +324,11 @@ def test_a_landmark_that_the_user_sent_is_no_fault_of_the_provider(tmp_path: Pat
     submit(tmp_path, spec=WorkspaceSpec(extra=lost))
 
     assert judge(tmp_path, result_files(extra=lost)) == ""
+
+
+def test_a_mesh_that_the_user_sent_may_lie_anywhere_and_have_another_name(tmp_path: Path) -> None:
+    """The Python client names each file by its content."""
+    sent = submit(tmp_path)
+    (sent / "theirs.vtk").write_bytes(mesh(flipped=True))
+
+    assert judge(tmp_path, with_mesh(mesh(flipped=True), "layer_0a1b.vtk")) == ""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dss_client.errors import Unreachable
+from dss_client.errors import Refused, Unreachable
 from dss_provider import results, serving
 from dss_provider.child import DISK_FULL
 from dss_provider.held import Held
@@ -120,4 +120,29 @@ def test_a_ticket_that_could_not_be_finished_is_gone_on_with(
     assert tries == [7, 7, 7]
     assert said[-1] == "Ticket 7: success."
     assert held.before() == []
+    held.close()
+
+
+def test_a_proxy_that_answers_with_anything_does_not_end_the_publisher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "AFTER_ERROR_S", 0.01)
+    portal, said, held = Queue(), list[str](), Held(tmp_path / "held.json")
+    answers = iter([UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no text"), Refused(503, "busy")])
+    claimed = portal.claim
+
+    def claim(*words: str) -> int | None:
+        if (error := next(answers, None)) is not None:
+            raise error
+        return claimed(*words)
+
+    monkeypatch.setattr(portal, "claim", claim)
+    offer = Offer(githash="h", provider="LAB")
+    publisher = Publisher(offer, lambda: portal, lambda _: "success", held, said.append)
+    thread = threading.Thread(target=publisher.run, args=(1, "me", 1))
+    thread.start()
+    thread.join(30)
+
+    assert said[-1] == "Ticket 7: success."
+    assert "answered in its place" in said[0]
     held.close()
