@@ -106,10 +106,10 @@ def _tickets(
     files = result_files(phantom.ct, phantom.truth, dimensions=dimensions)
     for grey in (b"84 155 224", b"240 146 88"):  # the labels' colours, which the builder gives none
         files["result.itksnap"] = files["result.itksnap"].replace(b"9 9 9", grey, 1)
-    good = _ended(user, lab, "success", files, attachments=True)
-    warned = _ended(user, lab, "success", files, warning=WARNING)
     failed = _ended(user, lab, "failed")
     going = _ended(user, lab, "failed")
+    good = _ended(user, lab, "success", files, attachments=True)
+    warned = _ended(user, lab, "success", files, warning=WARNING)
     at_work = new_ticket(user, LUNGS)
     claim(lab, PROVIDER, LUNGS)
     path = f"/api/pro/tickets/{at_work}"
