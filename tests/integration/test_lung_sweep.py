@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dss_inference.device.runner import Runner, runner_for
-from dss_inference.lungs.segment import segment_lungs
-from support.lung_cases import HEALTHY, clamped, dice, phantom, random_of, real
+from dss_inference.lungs.segment import lungs_in, segment_lungs
+from support.lung_cases import HEALTHY, clamped, combined, dice, phantom, random_of, real
 from support.lung_disease import DISEASES, Chest
 from support.lung_judging import judged
 
@@ -81,6 +82,43 @@ def test_a_disease_of_much_of_one_lung_is_never_good(
     sick = clamped(DISEASES[name](made, random_of(8, name)))
 
     assert judged(sick, runner).verdict == "look at it"
+
+
+@pytest.mark.parametrize("seed", [1, 11])
+def test_ground_glass_counts_as_lung_and_is_told(runner: Runner, seed: int) -> None:
+    chest = phantom(seed, runner, (4.0, 4.0, 4.0))
+
+    result = judged(
+        clamped(DISEASES["ground glass"](chest, random_of(seed, "ground glass"))), runner
+    )
+
+    assert result.dice >= 0.93
+    assert "haze" in result.flags
+
+
+def test_a_dark_lung_whose_pair_is_just_large_enough_is_found(made: Chest, runner: Runner) -> None:
+    """The view is so wide that one lung alone has 5 % of it."""
+    dark = clamped(HEALTHY["dark lungs"]["at -985"](made, random_of(8, "at -985")))
+    sizes = [float((dark.truth == side).sum()) for side in (1, 2)]
+    assert min(sizes) < max(sizes)
+    wanted = (min(sizes) + max(sizes)) / 2 / 0.05
+    wide = max(0, round((wanted / dark.hu[:, :, 0].size - dark.hu.shape[2]) / 2))
+    shown = Chest(
+        hu=np.pad(dark.hu, [(0, 0), (0, 0), (wide, wide)], mode="edge"),
+        truth=np.pad(dark.truth, [(0, 0), (0, 0), (wide, wide)]),
+        spacing_mm=dark.spacing_mm,
+    )
+
+    assert judged(shown, runner).dice >= 0.95
+
+
+def test_lung_that_is_taken_for_outside_air_never_counts_as_none(runner: Runner) -> None:
+    """A third of a chest, cut off at the side and turned in a view that is padded."""
+    base = phantom(15, runner, (3.0, 3.0, 3.0))
+    case = combined(15003, base)
+    lungs = lungs_in(case.chest.hu, case.chest.spacing_mm, runner, lambda *_: None)
+
+    assert (lungs.sides > 0).any() or lungs.suspect_ml > 500
 
 
 def dice_on(base: Chest, kind: str, name: str, runner: Runner) -> float:

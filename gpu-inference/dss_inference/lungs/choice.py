@@ -1,6 +1,6 @@
 """Chooses the parts of the enclosed air that are lung."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -36,6 +36,7 @@ _LARGE_ML = 300.0
 _LARGE_SHARE = 0.05
 """Fraction of the image: a part this large with vessels is lung, however dark, unless another lung is brighter."""
 _ALIKE_HU = 40
+_PAIR = 1 / 3
 _FIRST_ML = 8.0
 _OTHER_ML = 3.0
 _PIECE_ML = 0.5
@@ -65,19 +66,35 @@ def lung_air(view: View, air: Flags, air_hu: float, noise_hu: float) -> Flags:
     cores = {i: _core(view, label, i, boxes[i - 1]) for i in large}
     lungs = [i for i in large if _is_lung(cores[i], air_hu, noise_hu, volumes_ml[i])]
     lightest = [float(np.median(cores[i].smooth)) for i in lungs if volumes_ml[i] > _LARGE_ML]
+    others_ml = {i: float(volumes_ml[i]) for i in large if i not in lungs}
     least_ml = _LARGE_SHARE * air.size * view.voxel_ml
-    lungs += [
-        i
-        for i in large
-        if i not in lungs
-        and volumes_ml[i] > least_ml
-        and _is_dark_lung(cores[i].smooth, air_hu, lightest)
-    ]
+    lungs += _dark_lungs(others_ml, cores, air_hu, least_ml, lightest)
     if max(volumes_ml[lungs], default=0) < _FIRST_ML:
         return np.zeros_like(air)
     gas = _flagged(label, [i for i in large if i not in lungs])
     chosen = _with_rims(view, air, _flagged(label, lungs), gas)
     return chosen | _cut_off_pieces(view, air & ~gas & ~chosen, chosen, least_hu)
+
+
+def _dark_lungs(
+    sizes_ml: Mapping[int, float],
+    cores: Mapping[int, _Core],
+    air_hu: float,
+    least_ml: float,
+    lightest: Sequence[float],
+) -> list[int]:
+    """Of the parts in ``sizes_ml``; ``least_ml`` is for the first one, the other of a pair may be a third as large.
+
+    ``lightest``: medians of ordinary lungs in this image.
+    """
+    dark = [i for i in sizes_ml if _is_dark_lung(cores[i].smooth, air_hu, lightest)]
+    first = [i for i in dark if sizes_ml[i] > least_ml]
+    if not first:
+        return []
+    pair_ml = max(_LARGE_ML, _PAIR * max(sizes_ml[i] for i in first))
+    medians = [float(np.median(cores[i].smooth)) for i in first]
+    others = [i for i in dark if pair_ml < sizes_ml[i] <= least_ml]
+    return first + [i for i in others if _is_dark_lung(cores[i].smooth, air_hu, medians)]
 
 
 def _flagged(label: Labels, values: list[int]) -> Flags:

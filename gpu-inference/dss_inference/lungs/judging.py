@@ -36,8 +36,8 @@ def judged_lungs(lungs: Lungs, ct: Ct) -> Quality | None:
 def _require_no_suspect(lungs: Lungs) -> None:
     if lungs.suspect_ml > _SUSPECT_ML:
         raise InferenceError(
-            f"No lung was found, but {lungs.suspect_ml:.0f} ml of air in the body may be lung that is darker or more "
-            "even than the rules know. Please check that the image is a chest CT in Hounsfield units."
+            f"No lung was found, but {lungs.suspect_ml:.0f} ml may be lung that the rules did not take for it: too dark, too "
+            "even, or open to the border of the view. Please check that the image is a chest CT in Hounsfield units."
         )
 
 

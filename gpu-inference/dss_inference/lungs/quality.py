@@ -26,6 +26,7 @@ USUAL_HU = (-1040, -550)
 POSSIBLE_ML = 15_000
 """Largest possible volume of lungs."""
 MOST_EMPTY, MOST_DENSE, MOST_UNEVEN, MOST_GAS, MOST_LEAKED = 0.012, 0.15, 0.08, 0.15, 0.03
+MOST_HAZE, MOST_OPEN = 0.02, 0.15
 """Shares as in ``Signs``; ``tests/bench/bench_lung_sweep.py`` prints what comes of these limits."""
 REMARKS = ("touches_border", "side_of_part_unknown")
 """Codes of flags that do not lower the verdict."""
@@ -101,10 +102,16 @@ def _sign_flags(signs: Signs) -> Iterator[Flag]:
     if signs.dense > MOST_DENSE:
         text = f"{signs.dense:.0%} of the lungs is denser than usual; parts that are denser still may be missing."
         yield Flag(code="density_unusual", text=text)
-    if signs.leaked > MOST_LEAKED:
+    if signs.haze > MOST_HAZE:
         text = (
-            f"{signs.leaked:.0%} of what was found lies open to the image's side and is as dark as air: some of it may "
-            "lie outside the body."
+            f"The chest holds haze, {signs.haze:.0%} of the lungs' volume, denser than lung and lighter than flesh: ground "
+            "glass, for example. What lies against the lungs was counted as lung."
+        )
+        yield Flag(code="haze", text=text)
+    if signs.leaked > MOST_LEAKED or signs.open > MOST_OPEN:
+        text = (
+            f"{signs.open:.0%} of what was found lies open to the image's side, {signs.leaked:.0%} as dark as air: some of "
+            "it may lie outside the body."
         )
         yield Flag(code="open_to_side", text=text)
     if signs.uneven is not None and signs.uneven > MOST_UNEVEN:

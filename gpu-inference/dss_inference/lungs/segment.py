@@ -16,13 +16,13 @@ from dss_inference.device.runner import CERTAIN, NEAR, Runner
 from dss_inference.lungs.air import AIR_HU, USUAL_AIR_HU, enclosed_air
 from dss_inference.lungs.airway import airway
 from dss_inference.lungs.choice import lung_air
+from dss_inference.lungs.haze import hazy_lung
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Body, Sides, body_of, sided
-from dss_inference.lungs.signs import Seen, Signs, other_air_ml, signs_of
+from dss_inference.lungs.signs import Seen, Signs, left_out_ml, other_air_ml, signs_of
 from dss_inference.lungs.units import require_hounsfield_units
-from dss_inference.lungs.view import Flags, Triple, View, box_around, closed
+from dss_inference.lungs.view import Flags, Triple, View, box_around, closed, scale_of
 
 _VIEW_MM = 2.0
-_LEAST_ACROSS = 120
 _MARGIN_MM = 12.0
 _CLOSING_MM = 7.0
 _ADULT_MM = 140.0
@@ -36,7 +36,7 @@ class Lungs:
     """The result of ``lungs_in``.  ``sides`` is the segmentation; ``air_hu`` is the HU of air in this image.
 
     ``gas_ml`` is air in the body, without the airways, that was not taken for lung; ``suspect_ml`` is the part of it
-    that may be lung.
+    that may be lung, and if no lung was found all else that may be.
     """
 
     sides: Sides
@@ -74,6 +74,7 @@ def lungs_in(hu: npt.NDArray[np.int16], spacing_mm: Triple, runner: Runner, step
     labels = np.zeros(hu.shape, np.uint8)
     found = np.zeros(view.hu.shape, np.uint8)
     if lungs.any():
+        lungs |= hazy_lung(view, lungs, body.middle_x) & ~tubes
         box = box_around(lungs, tuple(int(np.ceil(_MARGIN_MM / s)) for s in view.spacing_mm))
         step(0.5, "telling left from right")
         middle_x = body.middle_x - box[2].start
@@ -88,6 +89,8 @@ def lungs_in(hu: npt.NDArray[np.int16], spacing_mm: Triple, runner: Runner, step
     step(0.95, "judging the lungs")
     seen = _seen(view, found, air & ~tubes, enclosed.clear_hu, runner)
     gas_ml, suspect_ml = other_air_ml(seen)
+    if not labels.any():
+        suspect_ml += left_out_ml(seen)
     return Lungs(
         sides=labels,
         air_hu=air_hu,
@@ -98,7 +101,7 @@ def lungs_in(hu: npt.NDArray[np.int16], spacing_mm: Triple, runner: Runner, step
 
 
 def _seen(view: View, found: Sides, air: Flags, clear_hu: float, runner: Runner) -> Seen:
-    z, y, x = (max(1, round(_SIGNS_MM / s)) for s in view.spacing_mm)
+    z, y, x = (max(1, round(_SIGNS_MM * view.scale / s)) for s in view.spacing_mm)
     every = (slice(None, None, z), slice(None, None, y), slice(None, None, x))
     few = View(
         hu=runner.block_mean(view.hu, (z, y, x)), spacing_mm=_times(view.spacing_mm, (z, y, x))
@@ -147,8 +150,8 @@ def _closed(lung: Flags, taken: Flags, spacing_mm: Triple, closing_mm: float) ->
 
 def _factors(spacing_mm: Triple, shape: tuple[int, ...]) -> tuple[int, int, int]:
     """Size of the coarse blocks in voxels: some 2 mm, smaller if the view is as narrow as an infant's chest."""
-    across_mm = max(n * s for n, s in zip(shape[1:], spacing_mm[1:], strict=True))
-    z, y, x = (max(1, round(min(_VIEW_MM, across_mm / _LEAST_ACROSS) / s)) for s in spacing_mm)
+    block_mm = _VIEW_MM * scale_of(shape, spacing_mm)
+    z, y, x = (max(1, round(block_mm / s)) for s in spacing_mm)
     return z, y, x
 
 

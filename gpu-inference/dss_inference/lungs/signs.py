@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage as ndi
 
+from dss_inference.lungs.haze import hazy
 from dss_inference.lungs.sides import LEFT, RIGHT, Sides
-from dss_inference.lungs.view import TISSUE_HU, Flags, View, box_around, open_to_side
+from dss_inference.lungs.view import TISSUE_HU, Flags, View, box_around, distance_mm, open_to_side
 
 _DENSE_HU = -500
 _EMPTY_ABOVE_AIR_HU = 20.0
@@ -20,6 +21,9 @@ _EMPTY_ML = 15.0
 _MUCH_GAS_ML = 1000.0
 _GAS_SPREAD_HU = 25.0
 """Difference between the lower quartile and the median of gas; walls hardly change these."""
+_LEAST_ABOVE_AIR_HU = 60.0
+_FOAM_MM = 30.0
+"""More than half the thickness of the foam of any table."""
 _BLOCK = ndi.generate_binary_structure(3, 3)
 _CUT_SHARE = 0.15
 _TILTS = tuple(np.tan(np.radians(range(-48, 49, 8))).tolist())
@@ -45,7 +49,8 @@ class Signs:
     """Shares 0..1 of the lungs' volume.
 
     ``empty``: as dark and even as air; ``dense``: more so than lung; ``leaked``: as dark, and open to the image's
-    side; ``gas``: closed-in air that was not taken for lung (may be above 1).  ``uneven``: how much the sections of
+    side; ``haze``: blocks that are denser than lung and lighter than flesh, anywhere in the body; ``open``: of any
+    density, and open to the image's side; ``gas``: closed-in air that was not taken for lung (may be above 1).  ``uneven``: how much the sections of
     left and right differ beyond health at the best tilt, and ``left`` the left one's part of both, None where there
     are not both or the view cuts them at the side.  ``fill``: volume through the cube of the width.
     ``cut_at_side``: in many slices the view cuts lung at its left or right.
@@ -54,6 +59,8 @@ class Signs:
     empty: float = 0.0
     dense: float = 0.0
     leaked: float = 0.0
+    haze: float = 0.0
+    open: float = 0.0
     gas: float = 0.0
     uneven: float | None = None
     left: float | None = None
@@ -68,12 +75,15 @@ def signs_of(seen: Seen) -> Signs:
     smooth = ndi.uniform_filter(seen.view.hu.astype(np.float32), 3)
     core = ndi.binary_erosion(found, border_value=1)
     dark = smooth < seen.clear_hu + 2 * _EMPTY_ABOVE_AIR_HU
+    to_side = open_to_side(seen.view)
     cut = _is_cut_at_side(found)
     whole = not cut and bool((seen.sides == LEFT).any() and (seen.sides == RIGHT).any())
     return Signs(
         empty=float((_empty(seen, smooth) & found).sum()) / count,
         dense=float((smooth[core] > _DENSE_HU).sum()) / count,
-        leaked=float((found & dark & open_to_side(seen.view)).sum()) / count,
+        leaked=float((found & dark & to_side).sum()) / count,
+        haze=float(hazy(seen.view).sum()) / count,
+        open=float((found & to_side).sum()) / count,
         gas=other_air_ml(seen)[0] / (count * seen.view.voxel_ml),
         uneven=_uneven(seen) if whole else None,
         left=float((seen.sides == LEFT).sum()) / count if whole else None,
@@ -100,6 +110,18 @@ def other_air_ml(seen: Seen) -> tuple[float, float]:
     return other_ml, sum(uneven) * seen.view.voxel_ml
 
 
+def left_out_ml(seen: Seen) -> float:
+    """What has lung's density and is neither lung nor air in the body, in parts too thick for foam of a table."""
+    smooth = ndi.uniform_filter(seen.view.hu.astype(np.float32), 3)
+    between = (smooth > seen.clear_hu + _LEAST_ABOVE_AIR_HU) & (smooth < _DENSE_HU)
+    rest = between & (seen.sides == 0) & ~seen.air & ~open_to_side(seen.view)
+    depth_mm = distance_mm(~rest, seen.view.spacing_mm)
+    label, count = ndi.label(rest)
+    deepest_mm = np.atleast_1d(ndi.maximum(depth_mm, label, range(1, count + 1)))
+    sizes = np.bincount(label.ravel(), minlength=count + 1)[1:]
+    return float(sizes[deepest_mm > _FOAM_MM].sum()) * seen.view.voxel_ml
+
+
 def _is_uneven(hu: npt.NDArray[np.int16]) -> bool:
     low, high = np.percentile(hu, [25, 50])
     return bool(high - low > _GAS_SPREAD_HU)
@@ -110,7 +132,8 @@ def _empty(seen: Seen, smooth: npt.NDArray[np.float32]) -> Flags:
     spread = ndi.maximum_filter(smooth, 3) - ndi.minimum_filter(smooth, 3)
     even = (spread < _EVEN_HU) & (smooth < seen.clear_hu + _EMPTY_ABOVE_AIR_HU) & seen.air
     label, count = ndi.label(ndi.binary_opening(even, _BLOCK))
-    kept = np.bincount(label.ravel(), minlength=count + 1) * seen.view.voxel_ml > _EMPTY_ML
+    least_ml = _EMPTY_ML * seen.view.scale**3
+    kept = np.bincount(label.ravel(), minlength=count + 1) * seen.view.voxel_ml > least_ml
     kept[0] = False
     return kept[label]
 

@@ -15,6 +15,8 @@ Triple: TypeAlias = tuple[float, float, float]
 TISSUE_HU = -300
 """Voxels above this are soft tissue, fat or bone."""
 _OPEN_WAYS = 3
+_LEAST_ACROSS_MM = 240.0
+"""Narrower views are those of infants, or of a part; their blocks are smaller, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +30,19 @@ class View:
     def voxel_ml(self) -> float:
         return float(np.prod(self.spacing_mm)) / 1000
 
+    @property
+    def scale(self) -> float:
+        """As in ``scale_of``."""
+        return scale_of(self.hu.shape, self.spacing_mm)
+
     def cropped(self, box: tuple[slice, ...]) -> "View":
         return View(hu=self.hu[box], spacing_mm=self.spacing_mm)
+
+
+def scale_of(shape: tuple[int, ...], spacing_mm: Triple) -> float:
+    """1 for a view of an adult, less for one that is as narrow as an infant's chest."""
+    across_mm = max(n * s for n, s in zip(shape[1:], spacing_mm[1:], strict=True))
+    return min(1.0, across_mm / _LEAST_ACROSS_MM)
 
 
 def distance_mm(flags: Flags, spacing_mm: Triple) -> npt.NDArray[np.float32]:

@@ -1,0 +1,65 @@
+"""Lung that is denser than lung and lighter than flesh: ground glass, and partly collapsed lung.
+
+Single voxels of such density lie on every border between air and flesh; whole blocks of 12 mm of it, each the mean
+of its neighbours, lie in no healthy body.
+"""
+
+import numpy as np
+import scipy.ndimage as ndi
+
+from dss_inference.lungs.view import Flags, View, open_to_side
+
+_GRID_MM = 4.0
+_HAZY_HU = (-500, -200)
+"""Fat begins at some -150 HU."""
+_BLOCK = ndi.generate_binary_structure(3, 3)
+_LEAST_ML = 10.0
+_LARGE_ML = 300.0
+_LEAST_OF_LUNGS = 0.1
+_LEAST_CONTACT_MM2 = 200.0
+
+
+def hazy(view: View) -> Flags:
+    """Blocks of haze in the body, on the grid of ``view``, which should be some 4 mm."""
+    smooth = ndi.uniform_filter(view.hu.astype(np.float32), 3)
+    between = (smooth > _HAZY_HU[0]) & (smooth < _HAZY_HU[1]) & ~open_to_side(view)
+    return np.asarray(ndi.binary_opening(between, _BLOCK), bool)
+
+
+def hazy_lung(view: View, lungs: Flags, middle_x: float) -> Flags:
+    """Haze that is no lung yet and lies against ``lungs`` with 2 cm2 or more, or is as large as a lung at their height.
+
+    Haze on a side of ``middle_x`` (a column of voxels) that holds hardly any lung is no part of the other lung, unless
+    it is so large: a lung that has collapsed, or the mediastinum.  Voxels of flesh are left out.
+    """
+    z, y, x = (max(1, round(_GRID_MM / s)) for s in view.spacing_mm)
+    every = (slice(None, None, z), slice(None, None, y), slice(None, None, x))
+    smooth = ndi.uniform_filter(view.hu, 3)
+    dz, dy, dx = (s * k for s, k in zip(view.spacing_mm, (z, y, x), strict=True))
+    few = View(hu=np.ascontiguousarray(smooth[every]), spacing_mm=(dz, dy, dx))
+    there = np.ascontiguousarray(lungs[every])
+    wide = ndi.binary_dilation(_kept(few, there, middle_x / x), _BLOCK)
+    spread = wide.repeat(z, 0).repeat(y, 1).repeat(x, 2)[tuple(slice(n) for n in lungs.shape)]
+    return spread & ~lungs & (smooth < _HAZY_HU[1])
+
+
+def _kept(few: View, lungs: Flags, middle_x: float) -> Flags:
+    """Parts of haze that count as lung."""
+    parts, count = ndi.label(hazy(few) & ~lungs)
+    sizes, near, beside, to_left = (
+        np.bincount(parts[where].ravel(), minlength=count + 1)
+        for where in (
+            ...,
+            ndi.binary_dilation(lungs),
+            lungs.any(axis=(1, 2)),
+            (slice(None), slice(None), slice(max(0, round(middle_x)), None)),
+        )
+    )
+    left = float(lungs[:, :, max(0, round(middle_x)) :].sum()) / max(1, int(lungs.sum()))
+    on_its_side = np.where(to_left > sizes / 2, left, 1 - left)
+    _, dy, dx = few.spacing_mm
+    touching = (near * dy * dx > _LEAST_CONTACT_MM2) & (on_its_side > _LEAST_OF_LUNGS)
+    kept = touching & (sizes * few.voxel_ml > _LEAST_ML)
+    kept |= (sizes * few.voxel_ml > _LARGE_ML) & (beside > sizes / 2)
+    kept[0] = False
+    return np.asarray(kept[parts], bool)
