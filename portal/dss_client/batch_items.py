@@ -1,9 +1,11 @@
 """The items of a batch: images, and series of DICOM folders, each with a unique name."""
 
+import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 
 from dss_client.errors import ImageUnreadable
@@ -40,9 +42,14 @@ def items_of(sources: Sequence[Path], *, each: bool) -> list[Item]:
 
     Names are unique; the name of a series ends with its number.  Raises ImageUnreadable if there is no image.
     """
-    found = [pair for source in sources for pair in (_within(source) if each else [(source, "")])]
-    if not found:
+    within = [_within(source) if each else [(source, "")] for source in sources]
+    if not any(within):
         raise ImageUnreadable("There is no image in what was named.")
+    found = [
+        pair
+        for source, pairs in zip(sources, within, strict=True)
+        for pair in pairs or [(source, "")]  # it will be told why there is none
+    ]
     return [
         Item(name=name, source=source, series=series)
         for name, (source, series) in zip(_names(found), found, strict=True)
@@ -69,10 +76,21 @@ def _name_in(service: str) -> str:
 def _within(source: Path) -> list[tuple[Path, str]]:
     """Image files below a folder, and the usable series of its DICOM files."""
     if not source.is_dir():
-        return _series(source) if _is_dicom(source) else [(source, "")]
-    files = sorted(p for p in source.rglob("*") if p.is_file() and p.name.endswith(ENDINGS))
-    pairs = [(p, "") for p in files if not p.name.endswith((".img", ".zip", ".itksnap"))]
+        return (_series(source) if _is_dicom(source) else []) or [(source, "")]
+    files = [path for path in _files(source) if path.name.lower().endswith(ENDINGS)]
+    pairs = [(p, "") for p in files if not p.name.lower().endswith((".img", ".zip", ".itksnap"))]
     return pairs + _series(source)
+
+
+def _files(folder: Path) -> list[Path]:
+    """All files below ``folder``.  Raises ImageUnreadable for a folder that cannot be opened."""
+
+    def refuse(error: OSError) -> None:
+        raise ImageUnreadable(f"{error.filename} cannot be opened: {error.strerror}.") from error
+
+    found = os.walk(folder, onerror=refuse)
+    paths = (Path(place) / name for place, _, names in found for name in names)
+    return sorted(path for path in paths if path.is_file())
 
 
 def _is_dicom(source: Path) -> bool:
@@ -89,22 +107,41 @@ def _series(source: Path) -> list[tuple[Path, str]]:
     try:
         found = survey(source)
     except ImageRefused:
-        return []
+        return _apart(source)
     return [(source, str(v.series.number)) for v in found.verdicts if not v.series.is_localizer]
+
+
+def _apart(source: Path) -> list[tuple[Path, str]]:
+    """The parts of what cannot be read as a whole, such as a folder with a damaged archive.
+
+    A part that cannot be read either is an image that will be refused with its reason.
+    """
+    if not source.is_dir():
+        return [(source, "")]
+    inside = sorted(source.iterdir())
+    parts = [path for path in inside if path.is_dir() or path.suffix.lower() == ".zip"]
+    has_own = any(_is_dicom(path) for path in inside if path.is_file() and path not in parts)
+    return [pair for part in parts for pair in _series(part)] + [(source, "")] * has_own
 
 
 def _names(pairs: Iterable[tuple[Path, str]]) -> list[str]:
     """Names for folders and tables: the file's name without its ending, numbered if several files have it."""
     stems = [_stem(source) + (f"_series_{series}" if series else "") for source, series in pairs]
-    counts, names = Counter(stems), []
-    seen: Counter[str] = Counter()
+    counts = Counter(stems)
+    taken = {stem for stem in stems if counts[stem] == 1}
+    names = []
     for stem in stems:
-        seen[stem] += 1
-        names.append(f"{stem}_{seen[stem]}" if counts[stem] > 1 else stem)
+        name = stem if counts[stem] == 1 else _unused(stem, taken)
+        taken.add(name)
+        names.append(name)
     return names
+
+
+def _unused(stem: str, taken: Collection[str]) -> str:
+    return next(name for n in count(1) if (name := f"{stem}_{n}") not in taken)
 
 
 def _stem(source: Path) -> str:
     name = source.resolve().name
-    ending = next((e for e in ENDINGS if name.endswith(e) and name != e), "")
-    return name.removesuffix(ending) or "image"
+    ending = next((e for e in ENDINGS if name.lower().endswith(e) and name.lower() != e), "")
+    return name[: len(name) - len(ending)] or "image"

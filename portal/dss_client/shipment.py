@@ -71,7 +71,7 @@ def prepare(
     require_known(service, source.tagged)
     _require_files(source)
     to_layer = _Reading(told, folder) if as_it_is is None else _Plain(as_it_is, folder)
-    if source.path.name.endswith(WORKSPACE):
+    if source.path.name.lower().endswith(WORKSPACE):
         return _from_workspace(source, service, folder, to_layer)
     require_tags(service, set(source.tagged))
     main = to_layer(source.path, source.series)
@@ -94,7 +94,7 @@ def _complete(root: Folder, source: Source, service: ServiceDetail, size: tuple[
 
 def _require_files(source: Source) -> None:
     """Raises ImageUnreadable for faults that are found before an image is read, which may take minutes."""
-    if source.path.name.endswith(WORKSPACE) and (source.tagged or source.series):
+    if source.path.name.lower().endswith(WORKSPACE) and (source.tagged or source.series):
         raise ImageUnreadable(
             f"{source.path.name} has images and tags of its own; --tag and --series are for an image."
         )

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -13,8 +14,9 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from conftest import CHECKOUT
 from dss_client.__main__ import main
-from dss_client.program import Program
+from dss_client.program import FAILED, FAULTY, IMPOSSIBLE, INTERRUPTED, Program
 from support.builders import image, write_image
 from support.recorder import COOKIE, Recorder, ok, recording, refusal
 
@@ -66,6 +68,14 @@ def test_the_line_of_help_of_each_command_is_the_commands_own() -> None:
         assert command is not None
         assert command.name == name
         assert command.help
+
+
+def test_the_documented_exit_statuses_are_those_of_the_program() -> None:
+    page = (CHECKOUT / "docs/pages/reference/commands.md").read_text(encoding="utf-8")
+
+    listed = {int(number) for number in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
+
+    assert listed == {0, FAILED, IMPOSSIBLE, FAULTY, INTERRUPTED}
 
 
 def test_help_imports_no_command() -> None:

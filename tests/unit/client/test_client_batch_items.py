@@ -1,0 +1,86 @@
+"""What a batch consists of: nothing that was named is left out without a word, and names are unique."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dss_client.batch_items import items_of
+from dss_client.errors import ImageUnreadable
+from support.builders import image, write_image
+from support.dicom_series import stack, write
+
+DAMAGED = b"PK\x03\x04 no archive"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """With a series of DICOM and an image."""
+    write(tmp_path / "study", stack(5))
+    write_image(tmp_path / "head.nii.gz", image())
+    return tmp_path
+
+
+def found(*sources: Path) -> set[tuple[str, str]]:
+    return {(item.name, item.source.name) for item in items_of(sources, each=True)}
+
+
+def test_images_and_series_below_a_folder_are_items(folder: Path) -> None:
+    assert {name for _, name in found(folder)} == {"head.nii.gz", folder.name}
+
+
+def test_a_damaged_archive_is_an_item_and_keeps_no_series_from_being_sent(folder: Path) -> None:
+    (folder / "broken.zip").write_bytes(DAMAGED)
+
+    assert {name for _, name in found(folder)} == {"head.nii.gz", "study", "broken.zip"}
+
+
+def test_a_damaged_archive_among_slices_is_told_by_the_folder(folder: Path) -> None:
+    (folder / "study" / "broken.zip").write_bytes(DAMAGED)
+
+    assert {name for _, name in found(folder)} == {"head.nii.gz", "study", "broken.zip"}
+
+
+def test_endings_count_in_any_case(folder: Path) -> None:
+    (folder / "head.nii.gz").rename(folder / "HEAD.NII.GZ")
+
+    assert ("HEAD", "HEAD.NII.GZ") in found(folder)
+
+
+def test_what_was_named_and_holds_no_image_is_an_item_beside_others(folder: Path) -> None:
+    (folder / "empty").mkdir()
+
+    assert ("empty", "empty") in found(folder / "study", folder / "empty")
+    with pytest.raises(ImageUnreadable, match="There is no image in what was named"):
+        items_of([folder / "empty"], each=True)
+
+
+def test_names_are_unique_whatever_the_files_are_called(tmp_path: Path) -> None:
+    sources = []
+    for place in ("x/a.nii", "y/a.nii", "z/a_1.nii", "v/a_1.mha", "w/a_2.nii"):
+        (tmp_path / place).parent.mkdir()
+        (tmp_path / place).touch()
+        sources.append(tmp_path / place)
+
+    names = [item.name for item in items_of(sources, each=False)]
+
+    assert len(set(names)) == len(names) == 5
+
+
+def test_a_folder_that_cannot_be_opened_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a stand-in for the rights, which do not stop root."""
+    closed = folder / "closed"
+    closed.mkdir()
+    scan = os.scandir
+
+    def refusing(path: str) -> object:
+        if str(path) == str(closed):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr("os.scandir", refusing)
+
+    with pytest.raises(ImageUnreadable, match="closed cannot be opened: Permission denied"):
+        items_of([folder], each=True)
