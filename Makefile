@@ -23,7 +23,7 @@ IMAGE_LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION="$$(git rev-p
   --build-arg SOURCE="$$(git remote get-url origin 2> /dev/null)"
 
 .DEFAULT_GOAL := help
-.PHONY: client docs help up stop status logs reset check test test-quick test-brokers test-defences test-setup test-chart manifests chaos failover bench bench-lungs bench-nodules bench-estimates bench-inference migration dashboards lock \
+.PHONY: client docs help up stop status logs reset check test test-quick test-brokers test-defences test-setup test-chart manifests chaos failover bench bench-dialogs bench-tickets bench-lungs bench-nodules bench-estimates bench-inference migration dashboards lock \
   images site-secrets first-ticket bundle test-deploy test-deploy-full
 
 help: ## this list
@@ -109,6 +109,14 @@ ifndef QUICK
 	$(BIN)/python tests/bench/bench_nodules.py --full
 	$(BIN)/python tests/bench/bench_dicom.py
 endif
+
+bench-dialogs: ## how many open ITK-SNAP dialogs a portal holds; ARGS="--processes 2"
+	$(BOOTSTRAP) dev
+	$(BIN)/python tests/bench/bench_dialogs.py $(ARGS)
+
+bench-tickets: ## tickets end to end with a bundle that only copies, with 1, 2 and 4 dispatchers and workers; ARGS="--tickets 200"
+	$(BOOTSTRAP) dev
+	$(BIN)/python tests/bench/bench_tickets.py $(ARGS)
 
 bench-lungs: ## how lungs are found over factors, crops, turns and diseases, in some 40 minutes; ARGS="--phantoms 4"
 	$(BOOTSTRAP) dev

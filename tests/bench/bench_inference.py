@@ -43,6 +43,8 @@ from dss_phantom.chest import PhantomSpec, make_phantom
 from dss_phantom.files import write_phantom
 
 NETWORK = "running the network"
+AROUND = {"reading the image", "writing the segmentation"}
+"""Stages that need no device."""
 CPU = torch.device("cpu")
 
 
@@ -155,7 +157,7 @@ def _prepare(bench: Bench) -> None:
     root = bench.folder / "bundles" / "bench"
     (root / "configs").mkdir(parents=True)
     (root / "models").mkdir()
-    channels = {str(c): f"class {c}" for c in range(scale.classes)}
+    channels = {str(c): f"class {c}" if c else "background" for c in range(scale.classes)}
     image = {"modality": "CT", "num_channels": 1}
     formats = {"inputs": {"image": image}, "outputs": {"pred": {"channel_def": channels}}}
     metadata = {"name": "Bench", "version": "1", "network_data_format": formats}
@@ -359,8 +361,12 @@ def _cancellation(bench: Bench, bundle: Bundle) -> None:
 
 
 def _queue(bench: Bench, bundle: Bundle) -> None:
-    """Reading and writing overlap with the network: the whole queue over its parts one by one."""
-    alone_s = sum(sum(_run(bench, bundle).stage_seconds.values()) for _ in range(2)) / 2
+    """Reading and writing overlap with the network: the whole queue over its parts, and over its computing alone."""
+    stages = [_run(bench, bundle).stage_seconds for _ in range(3)]
+    alone_s = statistics.median(sum(s.values()) for s in stages)
+    computing_s = statistics.median(
+        sum(seconds for stage, seconds in s.items() if stage not in AROUND) for s in stages
+    )
     broker = MemoryBroker()
     server = Server(
         broker=broker, bundles=[bundle], datastore=bench.folder, instance="bench", shared=False
@@ -375,8 +381,12 @@ def _queue(bench: Bench, bundle: Bundle) -> None:
     whole_s = time.monotonic() - began_s
     server.stop(10)
     broker.close()
-    ratio = whole_s / (alone_s * bench.scale.queue)
-    bench.tell(f"queue of {bench.scale.queue} over its stages alone", f"{ratio:.2f}", "below 1")
+    count = bench.scale.queue
+    bench.tell(
+        f"queue of {count} over its stages alone", f"{whole_s / alone_s / count:.2f}", "below 1"
+    )
+    ratio = whole_s / computing_s / count
+    bench.tell(f"queue of {count} over its computing", f"{ratio:.2f}", "at most 1.05 (GPU)")
 
 
 def _request(number: int) -> RunInference:

@@ -47,10 +47,11 @@ class Side:
 
     def cpu_s(self) -> float:
         """CPU time of all its processes so far."""
-        return sum(_cpu_s(pid) for pid in self.pids)
+        return sum(cpu_s(pid) for pid in self.pids)
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
+    """CPU time of one process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -165,6 +166,12 @@ def _answers(url: str) -> bool:
 def _children(pid: int) -> list[int]:
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8")
     return [int(child) for child in text.split()]
+
+
+def make_database(server_url: str, name: str) -> str:
+    """Its address."""
+    asyncio.run(_execute(server_url, f"CREATE DATABASE {name}"))
+    return f"{server_url.rpartition('/')[0]}/{name}"
 
 
 async def _execute(url: str, statement: str) -> None:

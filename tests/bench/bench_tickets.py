@@ -1,0 +1,182 @@
+"""Tickets from submission to result with a bundle that only copies: what the system itself costs.
+
+``python tests/bench/bench_tickets.py``: with 1, 2 and 4 dispatchers and as many workers.  Prints tickets/s, the CPU
+time of a ticket by program, and the transactions of the database for a ticket.
+"""
+
+import asyncio
+import json
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import asyncpg
+import httpx
+import typer
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from bench.side_by_side.sides import cpu_s, make_database
+from dss_stack.postgres import PostgresCluster
+from dss_stack.rabbitmq import RabbitNode
+from support.builders import MAIN, segmentation, workspace_xml, write_image
+from support.stacks import Stack, leave_nothing_running
+from support.waiting import wait_until
+
+SERVICE = "lung-segmentation"
+NOOP_WORKER = Path(__file__).with_name("noop_worker.py")
+DISPATCH = ("dss_dispatch", "serve", SERVICE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """``cpu_ms`` of a ticket by program; ``cores`` is what each program took of a core."""
+
+    programs: int
+    tickets_s: float
+    cpu_ms: dict[str, float]
+    cores: dict[str, float]
+    transactions: float
+
+    @property
+    def busiest(self) -> str:
+        return max(self.cores, key=lambda name: self.cores[name])
+
+
+def bench(
+    *,
+    tickets: Annotated[int, typer.Option(help="For each number of programs.")] = 100,
+    programs: Annotated[list[int] | None, typer.Option(help="Dispatchers and workers.")] = None,
+    out: Annotated[Path, typer.Option(help="JSON.")] = Path("bench-tickets.json"),
+) -> None:
+    leave_nothing_running()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="dss-bench-") as name, ExitStack() as stack:
+        postgres, rabbit = (
+            PostgresCluster(Path(name) / "postgres"),
+            RabbitNode(Path(name) / "rabbit"),
+        )
+        stack.callback(postgres.stop)
+        stack.callback(rabbit.kill)
+        postgres.start()
+        rabbit.start()
+        site = stack.enter_context(_site(Path(name), rabbit, postgres))
+        for count in programs or [1, 2, 4]:
+            row = _measured(site, count, tickets)
+            rows.append(row)
+            cpu = ", ".join(f"{program} {ms:.0f}" for program, ms in row.cpu_ms.items())
+            typer.echo(
+                f"{count} dispatchers and workers: {row.tickets_s:.1f} tickets/s; CPU ms of a ticket: {cpu}; "
+                f"{row.transactions:.0f} transactions; busiest: {row.busiest} ({row.cores[row.busiest]:.2f} of a core)"
+            )
+    out.write_text(json.dumps([asdict(row) for row in rows], indent=1), encoding="utf-8")
+
+
+@contextmanager
+def _site(folder: Path, rabbit: RabbitNode, postgres: PostgresCluster) -> Iterator[Stack]:
+    site = Stack(
+        folder=folder,
+        amqp_url=rabbit.amqp_url,
+        database_url=make_database(postgres.database_url, f"bench_{uuid.uuid4().hex[:8]}"),
+        settings={"DSS_REQUESTS_PER_MINUTE": "0"},
+    )
+    site.start("portal")
+    try:
+        yield site
+    finally:
+        site.stop()
+
+
+def _measured(site: Stack, count: int, tickets: int) -> Row:
+    """``tickets`` wait already when the programs begin to be measured: those that are done before do not count."""
+    names = [name for n in range(count) for name in (f"dispatch{n}", f"worker{n}")]
+    for n in range(count):
+        site.start_one(f"dispatch{n}", *DISPATCH, DSS_INSTANCE=f"dispatch{n}")
+        site.start_one(
+            f"worker{n}",
+            "bench.noop_worker",
+            DSS_INSTANCE=f"worker{n}",
+            PYTHONPATH=str(NOOP_WORKER.parents[1]),
+        )
+    wait_until(lambda: SERVICE in site.announced(), 120, site.logs)
+    with httpx.Client(base_url=site.url, timeout=60) as client:
+        client.post(
+            "/api/login", data={"token": site.token(f"u{count}@example.com", "--tier", "xnat")}
+        )
+        _submit(client, site.folder, 2)
+        _wait_for(site, count, 2)
+        began_s, before, transactions = time.monotonic(), _cpu(site), _transactions(site)
+        _submit(client, site.folder, tickets)
+        _wait_for(site, count, tickets + 2)
+    took_s, after = time.monotonic() - began_s, _cpu(site)
+    used = {program: after[program] - before[program] for program in before}
+    row = Row(
+        programs=count,
+        tickets_s=tickets / took_s,
+        cpu_ms={program: seconds / tickets * 1e3 for program, seconds in used.items()},
+        cores={program: seconds / took_s for program, seconds in used.items()},
+        transactions=(_transactions(site) - transactions) / tickets,
+    )
+    for name in names:
+        site.running[name].terminate()
+        site.running.pop(name).wait(60)
+    return row
+
+
+def _submit(client: httpx.Client, folder: Path, tickets: int) -> None:
+    volume = write_image(folder / "image.nii.gz", segmentation((1,))).read_bytes()
+    for _ in range(tickets):
+        number = int(client.post("/api/tickets", data={"name": SERVICE}).raise_for_status().text)
+        path = f"/api/tickets/{number}/files/input"
+        for name, data in ((MAIN.file_name, volume), ("ticket.itksnap", workspace_xml())):
+            client.post(path, files={"myfile": (name, data)}).raise_for_status()
+        client.post(f"/api/tickets/{number}/status", data={"status": "ready"}).raise_for_status()
+
+
+def _wait_for(site: Stack, count: int, tickets: int) -> None:
+    statement = (
+        "SELECT count(*) FILTER (WHERE status = 'success') AS done, count(*) FILTER (WHERE status = 'failed') AS failed "
+        "FROM ticket JOIN user_account ON user_account.id = ticket.user_id WHERE email = $1"
+    )
+
+    def is_done() -> bool:
+        ((done, failed),) = asyncio.run(
+            _fetch(site.database_url, statement, f"u{count}@example.com")
+        )
+        assert not failed, site.logs()
+        return bool(done >= tickets)
+
+    wait_until(is_done, 600, site.logs)
+
+
+def _cpu(site: Stack) -> dict[str, float]:
+    """CPU seconds so far, all processes of one kind together."""
+    kinds = {"portal": 0.0, "dispatch": 0.0, "worker": 0.0}
+    for name, process in site.running.items():
+        kinds[name.rstrip("0123456789")] += cpu_s(process.pid)
+    return kinds
+
+
+def _transactions(site: Stack) -> int:
+    """Committed ones of the whole database so far."""
+    statement = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
+    ((count,),) = asyncio.run(_fetch(site.database_url, statement))
+    return int(count)
+
+
+async def _fetch(url: str, statement: str, *values: object) -> list[tuple[int, ...]]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(row) for row in await connection.fetch(statement, *values)]
+    finally:
+        await connection.close()
+
+
+if __name__ == "__main__":
+    typer.run(bench)
