@@ -108,7 +108,9 @@ class Handling:
         self._stopping.set()
 
     def handle(self, envelope: Envelope, *, redelivered: bool) -> Outcome:
-        """Run the handler, which may take hours, with its retries in place."""
+        """Run the handler, which may take hours, and decide the outcome.  For ORDERED and EVERYONE this includes the
+        delays and the retries.
+        """
         began_s = time.monotonic()
         self._note_arrival(envelope, redelivered=redelivered)
         outcome = self._handle(envelope, redelivered=redelivered)

@@ -21,7 +21,7 @@ from dss_provider.source import function_faults
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceFolder:
-    """A service that can be tested and published."""
+    """The folder of a service that can be tested and published."""
 
     path: Path
     descriptor: Descriptor

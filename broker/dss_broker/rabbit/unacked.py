@@ -47,7 +47,7 @@ class UnackedMessage:
 
     @cached_property
     def ticket(self) -> int | str | None:
-        """The ticket that the message is about, if any."""
+        """The number of the ticket that the message is about; None if there is none."""
         return ids(self.envelope).get("ticket")
 
     @property

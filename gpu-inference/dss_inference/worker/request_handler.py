@@ -136,7 +136,7 @@ def _put_off(delivery: Delivery, message: RunInference, error: Exception) -> NoR
 
 
 def _facts(message: RunInference) -> dict[str, object]:
-    """What identifies a request in logs and traces; no patient data."""
+    """The facts that identify a request in logs and traces; no patient data."""
     return {"ticket": message.ticket_id, "claim": message.claim_id, "bundle": message.bundle}
 
 

@@ -83,7 +83,7 @@ class _Git:
         self._credentials_file = settings.git_credentials_file
 
     async def __call__(self, *arguments: str) -> bytes:
-        """Standard output.  Raises Refused if git fails, is too slow or receives too much."""
+        """Run git and return its standard output.  Raises Refused if git fails, is too slow or receives too much."""
         process = await asyncio.create_subprocess_exec(
             "prlimit",
             f"--fsize={self._max_bytes}",
