@@ -4,23 +4,19 @@
 import gzip
 import shutil
 import struct
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_dispatch.errors import TicketError
 from dss_dispatch.result.provider_results import check_provider_results
-from dss_images.mesh.writing import written
 from support.builders import (
     MAIN,
     SEGMENTED,
     SIZE,
     LayerSpec,
     WorkspaceSpec,
-    grid_of,
     image,
     landmarks_xml,
     result_files,
@@ -28,23 +24,12 @@ from support.builders import (
     submit,
     workspace_xml,
 )
+from support.provided_results import judge, mesh, with_mesh, without
 
-Files = dict[str, bytes]
 OWN = LayerSpec(role="SegmentationRole", file_name="own.nii.gz")
+
+
 LAYERS_4D = (12, 10, 8, 3)
-
-
-def judge(folder: Path, files: Files) -> str:
-    """What is wrong with them; "" if nothing is."""
-    results = folder / "results"
-    results.mkdir(exist_ok=True)
-    for name, data in files.items():
-        (results / name).write_bytes(data)
-    try:
-        check_provider_results(results, tuple(files), folder / "tickets" / "00000042" / "input")
-    except TicketError as error:
-        return str(error)
-    return ""
 
 
 def typed(pixel: int, *values: float) -> sitk.Image:
@@ -58,30 +43,6 @@ def shifted() -> sitk.Image:
     built = segmentation()
     built.SetOrigin((0.0, 0.0, 0.0))
     return built
-
-
-def mesh_layer(name: str) -> str:
-    data = f'<entry key="AbsolutePath" value="/client/tmp/alfabis_x62lS8/{name}" />'
-    for key in ("PolyData[000]", "TimePoint[001]", "MeshTimePoints", "Layer[000]", "MeshLayers"):
-        data = f'<folder key="{key}" >{data}</folder>'
-    return data
-
-
-def with_mesh(data: bytes, name: str = "hull.vtk") -> Files:
-    return {**result_files(extra=mesh_layer(name)), name: data}
-
-
-def mesh(*, flipped: bool = False) -> bytes:
-    """A triangle in the image; ``flipped``: with the sign of x and y that LPS has."""
-    grid = grid_of(image())
-    points = np.array(
-        [grid.point_mm(np.array(i, float)) for i in ((0, 0, 0), (5, 4, 3), (2, 5, 1))]
-    )
-    return written(points * (-1, -1, 1) if flipped else points, np.array([[0, 1, 2]]))
-
-
-def without(name: str) -> Files:
-    return {other: data for other, data in result_files().items() if other != name}
 
 
 GOOD = {
@@ -252,83 +213,3 @@ def test_a_workspace_is_not_read_beyond_reason(tmp_path: Path) -> None:
     huge = workspace_xml().replace(b"</registry>", b" " * (16 << 20) + b"</registry>")
 
     assert "larger than 16 MB" in judge(tmp_path, {**result_files(), "result.itksnap": huge})
-
-
-def mirrored() -> sitk.Image:
-    built = image()
-    built.SetDirection(
-        [-value for value in built.GetDirection()[:3]] + list(built.GetDirection()[3:])
-    )
-    return built
-
-
-def half_a_voxel_off() -> sitk.Image:
-    built = image()
-    built.SetOrigin(tuple(value + 0.5 for value in built.GetOrigin()))
-    return built
-
-
-def on(main: sitk.Image) -> sitk.Image:
-    """A segmentation that fits ``main``."""
-    built = segmentation(size=main.GetSize())
-    built.CopyInformation(main)
-    return built
-
-
-@pytest.mark.parametrize(
-    "main",
-    [mirrored, half_a_voxel_off, lambda: image((12, 10, 9))],
-    ids=["mirrored", "off", "size"],
-)
-def test_an_image_in_another_grid_than_what_was_sent_is_refused(
-    tmp_path: Path, main: Callable[[], sitk.Image]
-) -> None:
-    """Its segmentation fits it, so only what was sent shows that both lie elsewhere."""
-    submit(tmp_path, spec=WorkspaceSpec(layers=(MAIN,)))
-    made = {**result_files(main(), on(main()))}
-    renamed = {
-        name.replace(MAIN.file_name, "mine.nii.gz"): data.replace(
-            MAIN.file_name.encode(), b"mine.nii.gz"
-        )
-        for name, data in made.items()
-    }
-
-    assert "lies in the grid of no image that was sent" in judge(tmp_path, renamed)
-
-
-def test_other_voxels_under_the_name_of_an_image_that_was_sent_are_refused(tmp_path: Path) -> None:
-    submit(tmp_path, spec=WorkspaceSpec(layers=(MAIN,)))
-    brighter = sitk.Cast(image() + 100, image().GetPixelID())
-
-    said = judge(tmp_path, result_files(brighter))
-
-    assert f"'{MAIN.file_name}' is not the image that was sent under this name" in said
-
-
-def test_other_intensities_under_a_name_of_their_own_pass_in_the_same_grid(tmp_path: Path) -> None:
-    submit(tmp_path, spec=WorkspaceSpec(layers=(MAIN,)))
-    brighter = sitk.Cast(image() + 100, image().GetPixelID())
-    renamed = {
-        name.replace(MAIN.file_name, "mine.nii.gz"): data.replace(
-            MAIN.file_name.encode(), b"mine.nii.gz"
-        )
-        for name, data in result_files(brighter).items()
-    }
-
-    assert judge(tmp_path, renamed) == ""
-
-
-def test_a_landmark_that_the_user_sent_is_no_fault_of_the_provider(tmp_path: Path) -> None:
-    """Nor one that ITK-SNAP has written without a place."""
-    lost = landmarks_xml(("tip", "nan nan nan"))
-    submit(tmp_path, spec=WorkspaceSpec(extra=lost))
-
-    assert judge(tmp_path, result_files(extra=lost)) == ""
-
-
-def test_a_mesh_that_the_user_sent_may_lie_anywhere_and_have_another_name(tmp_path: Path) -> None:
-    """The Python client names each file by its content."""
-    sent = submit(tmp_path)
-    (sent / "theirs.vtk").write_bytes(mesh(flipped=True))
-
-    assert judge(tmp_path, with_mesh(mesh(flipped=True), "layer_0a1b.vtk")) == ""
