@@ -34,6 +34,8 @@ from support.waiting import wait_until
 
 LEAST_S = 0.7
 """Between two requests of a page (``LEAST_MS`` of ``live.js``)."""
+AGAIN_S = 2.0
+"""A browser connects again after this time (``retry`` of the stream)."""
 WARM_S = 5.0
 WAIT_S = 15.0
 
@@ -46,6 +48,7 @@ class Page:
     session: str
     seen_s: dict[int, float] = field(default_factory=dict)
     loads: int = 0
+    cuts: int = 0
 
 
 def bench(
@@ -106,7 +109,8 @@ async def _measured(stack: Stack, shown: list[Page], rate: float, last_s: float)
         alone = await _share(pid, _loaded(stack.url, shown, loads, last_s))
     late_s = [page.seen_s[change] - at for change, (page, at) in committed.items()]
     typer.echo(
-        f"{len(shown)} open pages, {len(committed)} changes in {last_s:g} s, {loads} pages read"
+        f"{len(shown)} open pages, {len(committed)} changes in {last_s:g} s, {loads} pages read, "
+        f"{sum(page.cuts for page in shown)} streams cut"
     )
     hundredths = quantiles(late_s, n=100)
     typer.echo(
@@ -166,12 +170,22 @@ def _client(url: str, page: Page) -> httpx.AsyncClient:
 
 
 async def _follow(url: str, page: Page) -> None:
-    """Listen, and read the page when its ticket is named, not more often than every LEAST_S."""
-    mine = f"ticket-{page.number}"
+    """Listen, again if the stream is cut."""
+    async with _client(url, page) as client:
+        while True:
+            with suppress(httpx.TransportError):
+                await _listen(client, page)
+            page.cuts += 1
+            await asyncio.sleep(AGAIN_S)
+
+
+async def _listen(client: httpx.AsyncClient, page: Page) -> None:
+    """Read the page when the stream begins or names its ticket, not more often than every LEAST_S."""
+    reasons = {f"ticket-{page.number}", "hello", "everything"}
     read_s = 0.0
-    async with _client(url, page) as client, client.stream("GET", "/live") as stream:
+    async with client.stream("GET", "/live") as stream:
         async for line in stream.aiter_lines():
-            if not line.startswith("data: ") or mine not in line.split():
+            if not line.startswith("data: ") or not reasons & set(line.split()):
                 continue
             await asyncio.sleep(max(0.0, read_s + LEAST_S - time.monotonic()))
             read_s = time.monotonic()

@@ -152,6 +152,29 @@ def test_where_a_proxy_swallows_the_stream_the_page_is_asked_for_again(
     finish(provider, number, "failed")
 
 
+def test_a_change_before_the_stream_is_open_is_shown_all_the_same(
+    page: Page, jane: httpx.Client, provider: httpx.Client
+) -> None:
+    number = new_ticket(jane, SERVICE)
+    before: list[int] = []
+
+    def hold(route: Route) -> None:
+        """Let the change come first, and be told to the streams that there are."""
+        if not before:
+            before.append(claim(provider, "live", SERVICE))
+            page.wait_for_timeout(800)
+        route.continue_()
+
+    page.route("**/live", hold)
+    page.goto(f"/tickets/{number}")
+
+    expect(page.locator(".stages [aria-current=step]")).to_contain_text(
+        "At work", timeout=PROMPT_MS
+    )
+    assert before == [number]
+    finish(provider, number, "failed")
+
+
 def test_over_plain_http_pages_ask_and_hold_no_connection_each(
     page: Page, jane: httpx.Client, provider: httpx.Client
 ) -> None:

@@ -165,7 +165,8 @@
     const connect = () => {
       if (source) source.close();
       source = new EventSource(stream);
-      source.addEventListener("beat", () => share(""));
+      // With each new connection: what changed while there was none was told to nobody.
+      source.addEventListener("beat", (event) => share(event.data === "hello" ? "everything" : ""));
       source.addEventListener("change", (event) => share(event.data));
       // A refusal ends an EventSource for good: we ask again later, and poll meanwhile.
       source.addEventListener("error", () => {
@@ -195,6 +196,8 @@
       tellEnds();
       if (!document.hidden) refresh();
     }, POLL_MS);
+    // What changed after the portal had written this page, and before it listened, was told to nobody.
+    setTimeout(() => fetchedMs || refresh(), 1000);
     // A tab that was asleep may have missed something.
     document.addEventListener("visibilitychange", () => document.hidden || refresh());
   }
