@@ -21,7 +21,7 @@ from dss_client.itksnap import ItkSnap
 from support.stacks import free_port
 from support.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)  # the first one builds all images
 
 log = logging.getLogger(__name__)
 
@@ -151,6 +151,13 @@ def test_an_image_holds_no_tools_and_no_other_program(
         assert site.exec(service, "python", "-c", f"import {module}").returncode != 0, module
     for tool in ("pip", "gcc", "cc"):
         assert site.exec(service, tool, "--version").returncode != 0, tool
+
+
+@pytest.mark.parametrize("service", PROGRAMS)
+def test_an_image_has_the_licences_of_its_packages(site: Site, service: str) -> None:
+    for package in ("libc6", "python3-minimal", "tini"):
+        file = f"/usr/share/doc/{package}/copyright"
+        assert site.exec(service, "test", "-s", file).returncode == 0, file
 
 
 def test_prometheus_sees_every_program_and_has_our_rules(site: Site) -> None:

@@ -12,7 +12,7 @@ from conftest import STATE
 from deploy.engines import Engine, build_settings
 from support.stacks import free_port
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = pytest.mark.timeout(1800)
 
 log = logging.getLogger(__name__)
 

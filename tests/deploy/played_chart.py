@@ -23,7 +23,7 @@ from support.charts import Chart, Manifest, containers, of_kind
 from support.stacks import free_port
 from support.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1800)  # builds the images where it runs alone
 
 log = logging.getLogger(__name__)
 

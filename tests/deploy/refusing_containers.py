@@ -11,7 +11,7 @@ import pytest
 from deploy.engines import Engine
 from support.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1800)  # builds the images where it runs alone
 
 UID = "1000660000"
 NAME = "dss-refusing"
