@@ -44,6 +44,20 @@ SABOTAGES = (
         tests=("tests/integration/test_portal_queue.py",),
     ),
     Sabotage(
+        name="each portal tells a log when its ticket will be done",
+        file="portal/dss_portal/estimates/telling.py",
+        line="        AND ticket.expected_at IS NOT DISTINCT FROM due.before\n",
+        instead="",
+        tests=("tests/integration/test_portal_estimates.py",),
+    ),
+    Sabotage(
+        name="a provider that ends its ticket counts as gone until it polls",
+        file="portal/dss_portal/providers/routes.py",
+        line="    await store.heard([await ticket.service])  # it asks for the next one later\n",
+        instead="",
+        tests=("tests/integration/test_portal_liveness.py",),
+    ),
+    Sabotage(
         name="a ticket is changed without the lock on its row",
         file="portal/dss_portal/tickets/store.py",
         line="return await Ticket.select_for_update().get_or_none(id=ticket_id)",

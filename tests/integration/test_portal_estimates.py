@@ -22,6 +22,7 @@ LUNGS = "lung-segmentation"
 @pytest.fixture(autouse=True)
 def always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimates, "FRESH_S", 0.0)
+    monkeypatch.setattr(estimates, "AT_LEAST_S", 0.0)
     monkeypatch.setattr(telling, "PERIOD_S", 3600.0)
 
 
@@ -152,6 +153,20 @@ async def test_two_portals_tell_a_log_once(served: Portal, monkeypatch: pytest.M
         await portal.known()
 
     assert [await telling.look(one), await telling.look(other)] == [1, 0]
+
+
+async def test_a_ticket_that_came_after_the_last_reading_is_estimated_all_the_same(
+    served: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimates, "FRESH_S", 3600.0)
+    monkeypatch.setattr(estimates, "AT_LEAST_S", 0.5)
+    ann = await served.user()
+    await served.components.estimates.known()
+    await submitted_ticket(ann)
+
+    (told,) = await rows(ann, "/api/tickets/estimates")
+
+    assert told["sentence"] == "About 40 s left."
 
 
 async def test_what_is_not_known_is_not_told_by_the_log_and_said_elsewhere(served: Portal) -> None:

@@ -1,6 +1,7 @@
 """Estimates of when tickets will be done: before a user submits one, and while it waits."""
 
 import asyncio
+import math
 import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +18,7 @@ from dss_portal.services.liveness import SENTENCES, Missed
 
 FRESH_S = 2.0
 """Shortest time between two readings of the site's state, for any number of requests."""
-AT_LEAST_S = 0.3
+AT_LEAST_S = 0.5
 """Shortest time between two readings for a request about a ticket that is newer than the last one."""
 NEW = 0
 """The number that stands for a ticket which the user might submit."""
@@ -71,7 +72,7 @@ class Estimates:
         self._known: Known | None = None
         self._paces = Paces(())
         self._found: Mapping[int, Forecast] = {}
-        self._read_s = 0.0
+        self._began_s = -math.inf
 
     async def offers(self, user: User, size: Size | None = None) -> dict[str, Offer]:
         """Offers by the service's name; without ``size``, for an image of the service's usual size."""
@@ -104,15 +105,21 @@ class Estimates:
         }
 
     async def known(self, *, newer: bool = False) -> Known:
-        """The site's state, at most FRESH_S old; with ``newer`` at most AT_LEAST_S."""
-        fresh_s = AT_LEAST_S if newer else FRESH_S
+        """The site's state, at most FRESH_S old; with ``newer``, by a reading that begins after this call."""
+        asked_s = time.monotonic()
         async with self._lock:
-            if self._known is None or time.monotonic() - self._read_s > fresh_s:
-                self._known = await reading.known()
-                self._paces = await asyncio.to_thread(Paces, self._known.site.runs)
-                self._found = await asyncio.to_thread(forecasts, self._known.site, self._paces)
-                self._read_s = time.monotonic()
+            oldest_s = asked_s if newer else asked_s - FRESH_S
+            if self._known is None or self._began_s < oldest_s:
+                await asyncio.sleep(max(0.0, self._began_s + AT_LEAST_S - time.monotonic()))
+                return await self._read()
             return self._known
+
+    async def _read(self) -> Known:
+        self._began_s = time.monotonic()
+        self._known = known = await reading.known()
+        self._paces = await asyncio.to_thread(Paces, known.site.runs)
+        self._found = await asyncio.to_thread(forecasts, known.site, self._paces)
+        return known
 
 
 def _turn(places: Sequence[Place], user: User, since: datetime) -> int:

@@ -81,6 +81,11 @@ class Paces:
         pace = self._paces.get((service, device))
         return pace.seconds(size) if pace else None
 
+    def guess(self, service: str, size: Size, device: str) -> float | None:
+        """Likewise from fewer runs, or from those on other devices; None without any."""
+        pace = self._paces.get((service, device)) or self._paces.get((service, ""))
+        return pace.guess(size) if pace else None
+
 
 def forecasts(site: Site, paces: Paces | None = None) -> dict[int, Forecast]:
     """Forecasts by ticket number; a ticket is missing if its service is not served, or past runs are too few.
@@ -164,14 +169,17 @@ class _Play:
         return max(0.0, excess) + len(worker.services) * 1e-3
 
     def _end(self, running: Running, worker: Worker) -> float | None:
-        expected_s = self._expected(running.service, running.size, worker.device)
+        where = (running.service, running.size, worker.device)
+        is_told = self._expected(*where) is not None
+        expected_s = self.paces.guess(*where)
         if expected_s is None:
             return None
         spent_s = self.site.now_s - running.began_s
         if running.progress >= TELLING:
             expected_s = math.sqrt(expected_s * max(spent_s, 1.0) / running.progress)
         left_s = max(expected_s - spent_s, LEAST_LEFT * expected_s)
-        self.found[running.ticket_id] = Forecast(begins_s=0.0, ends_s=left_s)
+        if is_told:
+            self.found[running.ticket_id] = Forecast(begins_s=0.0, ends_s=left_s)
         return self.site.now_s + left_s
 
     def _idle(self, workers: Sequence[Worker]) -> list[_Place]:
@@ -195,14 +203,16 @@ class _Play:
             ticket = min(heads, key=lambda head: (head.came_s, head.ticket_id))
             queues[ticket.service].popleft()
             begins_s = max(place.free_s or 0.0, self.site.now_s)
-            needs_s = self._expected(ticket.service, ticket.size, place.worker.device)
+            where = (ticket.service, ticket.size, place.worker.device)
+            needs_s = self.paces.guess(*where)
             if needs_s is None:
                 places.remove(place)
                 continue
             place.free_s = begins_s + needs_s
-            self.found[ticket.ticket_id] = Forecast(
-                begins_s=begins_s - self.site.now_s, ends_s=place.free_s - self.site.now_s
-            )
+            if self._expected(*where) is not None:
+                self.found[ticket.ticket_id] = Forecast(
+                    begins_s=begins_s - self.site.now_s, ends_s=place.free_s - self.site.now_s
+                )
 
 
 def _as_waiting(running: Running) -> Waiting:

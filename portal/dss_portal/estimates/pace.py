@@ -8,7 +8,7 @@ from dataclasses import dataclass
 NEWEST = 60
 """Most runs that count, and the newest count most, because a service changes."""
 FADING = 0.97
-FEW = 4
+FEW = 3
 """With at least this many runs, a line is fitted; with fewer, the durations are scaled."""
 FAR = 3.0
 """With few runs, no prediction is made for sizes that differ from all known ones by more than this factor."""
@@ -64,6 +64,15 @@ class Pace:
             return self._by_voxels.at(size.voxels)
         return self._by_bytes.at(size.size_bytes)
 
+    def guess(self, size: Size) -> float:
+        """Likewise, for what waits behind such a ticket: also where it is told too little to be said."""
+        found = self.seconds(size)
+        if found is not None:
+            return found
+        if size.voxels is not None and self._knows_voxels:
+            return self._by_voxels.scaled(size.voxels)
+        return self._by_bytes.scaled(size.size_bytes)
+
 
 class _Known:
     def __init__(self, known: Sequence[tuple[int, float]]) -> None:
@@ -74,7 +83,13 @@ class _Known:
     def at(self, size: int) -> float | None:
         if self._line is not None:
             return self._line.at(max(size, 1))
-        return _scaled(float(max(size, 1)), self._points)
+        near = min((abs(math.log(known / max(size, 1))) for known, _ in self._points), default=None)
+        return None if near is None or near > math.log(FAR) else self.scaled(size)
+
+    def scaled(self, size: int) -> float:
+        """Between a time that does not depend on the size and one that grows with it.  There must be a run."""
+        share = max(size, 1)
+        return statistics.median(s * math.sqrt(share / known) for known, s in self._points)
 
 
 def _line(points: Sequence[tuple[float, float]]) -> Line:
@@ -82,13 +97,6 @@ def _line(points: Sequence[tuple[float, float]]) -> Line:
     first = fit(points)
     kept = [p for p in points if abs(math.log(p[1] / first.at(p[0]))) < math.log(ODD)]
     return fit(kept) if len(kept) >= FEW else first
-
-
-def _scaled(size: float, points: Sequence[tuple[float, float]]) -> float | None:
-    near = min(points, key=lambda p: abs(math.log(p[0] / size)), default=None)
-    if near is None or not 1 / FAR <= near[0] / size <= FAR:
-        return None
-    return statistics.median(seconds * math.sqrt(size / known) for known, seconds in points)
 
 
 def fit(points: Sequence[tuple[float, float]]) -> Line:

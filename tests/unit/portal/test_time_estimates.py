@@ -182,3 +182,25 @@ def test_of_a_worker_whose_device_is_unknown_every_run_tells() -> None:
     worker = Worker(device="", services=frozenset({LUNGS}))
 
     assert forecasts(Site(**{**vars(site), "workers": [worker]}))[1].ends_s == pytest.approx(30.0)
+
+
+@pytest.mark.parametrize("runs", [1, 0])
+def test_a_ticket_of_which_little_is_known_does_not_hide_those_behind_it(runs: int) -> None:
+    """Its size is far from all known ones, or its service has never run on that device."""
+    other = "gpu" if runs else "cpu"
+    known = Run(service="new", size=_size(1_000_000), device=other, seconds=5.0, ended_s=0.0)
+    first = Waiting(ticket_id=1, service="new", size=_size(25_000_000), came_s=1.0)
+    worker = Worker(device="gpu", services=frozenset({LUNGS, "new"}))
+    site = Site(
+        now_s=1000.0,
+        workers=[worker],
+        running=[],
+        waiting={LUNGS: [_waiting(2)], "new": [first]},
+        runs=[*RUNS, known],
+    )
+
+    found = forecasts(site)
+
+    assert found.keys() == {2}
+    assert found[2].begins_s == pytest.approx(25.0)
+    assert found[2].ends_s == pytest.approx(55.0)
