@@ -22,8 +22,6 @@ test -z "$(ip route)"
 sh {bundle}/install.sh {site}
 cd {site}
 make first-ticket
-sh {bundle}/install.sh {site}
-make first-ticket
 podman-compose --file infra/compose.yaml --profile try down --volumes
 """
 """Run within a network of its own, which has nothing but its loopback."""
@@ -110,7 +108,6 @@ def test_a_site_is_installed_and_a_ticket_done_with_the_network_cut(
 
     assert "left lung" in said
     assert "right lung" in said
-    assert "Ticket 2 is submitted" in said  # so the second installation has kept the first ticket
     kept = (site / "infra/.env").read_text(encoding="utf-8").splitlines()
     assert kept == [line.strip() for line in published] + [
         f"DSS_VERSION={(bundle / 'VERSION').read_text(encoding='utf-8').strip()}"
