@@ -16,7 +16,7 @@ from dss_client.errors import Refused, Unreachable
 from dss_client.multipart import Progress
 from dss_client.patience import Patience
 
-PATIENCE_S = 300.0
+PATIENCE_S = 600.0
 """Longest time without any further byte."""
 
 Get: TypeAlias = Callable[[Mapping[str, str]], AbstractContextManager[httpx.Response]]

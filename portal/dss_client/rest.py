@@ -28,6 +28,8 @@ SILENCE_S = 300.0
 """Longest time without data.  ITK-SNAP has no timeouts; a slow connection stays below this one, a broken one does not.
 """
 TIMEOUT = httpx.Timeout(SILENCE_S, connect=CONNECT_S)
+RESUMABLE_TIMEOUT = httpx.Timeout(120.0, connect=CONNECT_S, write=30.0)
+"""Shorter, because what is resumed costs little; the server may need a minute for the last part of a large file."""
 
 
 class RestClient:
@@ -152,7 +154,9 @@ class RestClient:
         content: bytes | Iterator[bytes] = b"",
     ) -> Reply:
         """Send a request of a protocol that ITK-SNAP does not use; no status is an error.  Raises Unreachable."""
-        with self._answer(self._request(method, path, dict(headers), content)) as response:
+        request = self._request(method, path, dict(headers), content)
+        request.extensions["timeout"] = RESUMABLE_TIMEOUT.as_dict()
+        with self._answer(request) as response:
             body = b"".join(response.iter_raw())
             return Reply(status=response.status_code, headers=response.headers, body=body)
 

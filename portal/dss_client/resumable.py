@@ -23,7 +23,7 @@ LARGEST_PATCH_BYTES, SMALLEST_PATCH_BYTES = 8 * 2**20, 2**20
 """Largest and smallest size of one request.  Halving helps where a proxy forwards a request only when it is complete,
 and loses it if the connection is lost before.
 """
-PATIENCE_S = 300.0
+PATIENCE_S = 600.0
 """Longest time in which the server receives no further byte."""
 
 VERSION = {"Tus-Resumable": "1.0.0"}

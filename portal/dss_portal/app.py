@@ -21,6 +21,7 @@ from dss_portal.polls.callers import Callers
 from dss_portal.polls.snapshots import Snapshots
 from dss_portal.providers import routes as providers
 from dss_portal.resumable import routes as resumable
+from dss_portal.sending import routes as sending
 from dss_portal.services import routes as services
 from dss_portal.settings import Settings
 from dss_portal.tickets import routes as tickets
@@ -32,6 +33,7 @@ FEATURES = (
     services,
     tickets,
     resumable,
+    sending,
     providers,
     admin,
     dead_letters,

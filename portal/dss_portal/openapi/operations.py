@@ -93,6 +93,12 @@ OPERATIONS = (
     Operation("delete", f"{_U}/{{upload_id}}", "Give an upload up", gives="nothing", status=204),
     Operation("get", f"{_T}/archive", "All results as one zip archive", gives="bytes"),
     Operation("get", f"{_T}/checksums", "SHA-256 of each result", gives="table"),
+    Operation(
+        "post",
+        f"{_T}/workspace",
+        "Write the workspace of a ticket that has one NIfTI file",
+        form=("title",),
+    ),
     Operation("get", f"{_T}/status", "The ticket's state"),
     Operation("post", f"{_T}/status", "Submit the ticket", form=("status!",)),
     Operation("get", f"{_T}/log", "The ticket's log", query=("since",), gives="table"),

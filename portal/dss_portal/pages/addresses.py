@@ -7,6 +7,7 @@ TERMS = "/acceptterms"
 ABOUT = "/about"
 SERVICES = "/services"
 TICKETS = "/tickets"
+SEND = "/send"
 ACCOUNT = "/account"
 
 ADMIN = "/admin"

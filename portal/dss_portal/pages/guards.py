@@ -10,8 +10,9 @@ from dss_portal.refusals import Refused
 from dss_portal.web.context import components
 
 _WITHOUT_TOKEN = {
-    "pages.sign_in"
-}  # there is no session yet; requests of other sites are refused before
+    "pages.sign_in",  # there is no session yet; requests of other sites are refused before
+    "pages.sending.send",  # it reads a large file behind the token, and checks that itself
+}
 
 
 async def person() -> Identity | None:

@@ -27,6 +27,7 @@ from dss_portal.pages.guards import only_our_forms, only_sysadmins, person
 from dss_portal.pages.rendering import confirmation, page, see_other
 from dss_portal.providers import admin_pages as admin_providers
 from dss_portal.refusals import Refused
+from dss_portal.sending import pages as sending
 from dss_portal.services import admin_pages as admin_services
 from dss_portal.services import pages as catalogue
 from dss_portal.services.liveness import Missed
@@ -191,6 +192,7 @@ for part in (
 for child in (
     catalogue.blueprint,
     own_tickets.blueprint,
+    sending.blueprint,
     notifications.blueprint,
     live.blueprint,
     _admin,

@@ -1,0 +1,1 @@
+"""Submitting tickets from a browser, and images that come without a workspace."""

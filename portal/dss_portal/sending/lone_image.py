@@ -1,0 +1,96 @@
+"""Writes the workspace of a ticket whose user has sent one NIfTI file and nothing else.
+
+The portal reads no voxels: the service judges the image when it takes the ticket.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from dss_broker.descriptor import TagType, descriptor_from
+from dss_portal.datastore import Datastore, Piece
+from dss_portal.incoming import Incoming
+from dss_portal.models import Service, Ticket, TicketFile, User
+from dss_portal.refusals import Refused
+from dss_portal.scrubbing.image_headers import voxels_in
+from dss_portal.settings import Settings
+from dss_portal.tickets import files, store, submission
+from dss_portal.tickets.reservation import Reservation
+from dss_workspace.layers import Role, main_folder
+from dss_workspace.registry import Folder, serialize
+
+ENDINGS = (".nii", ".nii.gz")
+OTHER_KINDS = (
+    "Send DICOM, NRRD and MetaImage files with the program dss, or a workspace from ITK-SNAP."
+)
+_OF_MAIN_IMAGE = (TagType.MAIN, TagType.ANATOMICAL)
+
+
+def stored_name(sent: str) -> str:
+    """The name under which an image is kept: its own may name the patient.  Raises Refused for other kinds of files."""
+    ending = next((e for e in sorted(ENDINGS, key=len) if sent.lower().endswith(e)), "")
+    if not ending:
+        raise Refused(f"'{sent}' is no NIfTI file (.nii, .nii.gz). {OTHER_KINDS}")
+    return f"image{ending}"
+
+
+async def add_workspace(
+    datastore: Datastore, settings: Settings, ticket: Ticket, user: User
+) -> None:
+    """Add the workspace, unless the ticket has one.  Raises Refused if the service cannot work on the image alone."""
+    found = await store.files(ticket.id, "input")
+    if any(files.is_workspace(file.name) for file in found):
+        return
+    submission.require_open(ticket, ticket.id, user)
+    service = await ticket.service
+    tags = _tags(service)
+    image = await _image(datastore, ticket.id, found)
+    sent = Incoming(name=f"ticket_{ticket.id:08d}.itksnap", fields={}, expected_bytes=0)
+    sent.data = _once(serialize(_workspace(image, tags), is_project=False))
+    reservation = Reservation(ticket, "input", sent, settings)
+    await submission.receive_file(datastore, reservation, user, scrubs=False)
+
+
+def _tags(service: Service) -> list[str]:
+    """The tags that the main image gets, as in ITK-SNAP if one image is loaded.  Raises Refused if others are needed."""
+    descriptor = descriptor_from(service.descriptor)
+    others = [t.name for t in descriptor.tags if t.required and t.type not in _OF_MAIN_IMAGE]
+    if others:
+        raise Refused(
+            f"{service.name} needs {', '.join(others)} besides an image; send a workspace from ITK-SNAP."
+        )
+    return [tag.name for tag in descriptor.tags if tag.type in _OF_MAIN_IMAGE]
+
+
+async def _image(datastore: Datastore, ticket_id: int, found: list[TicketFile]) -> str:
+    """The name of the one file.  Raises Refused if it is not NIfTI, or not alone."""
+    if len(found) != 1:
+        raise Refused(
+            f"A ticket without a workspace needs exactly one image, and has {len(found)}."
+        )
+    name = found[0].name
+    path = await datastore.file(ticket_id, "input", name)
+    if not await asyncio.to_thread(_is_nifti, path):
+        raise Refused(f"The file is no NIfTI file, whatever its name says. {OTHER_KINDS}")
+    return name
+
+
+def _is_nifti(path: Path) -> bool:
+    try:
+        return bool(voxels_in(path))
+    except FileNotFoundError:
+        return False
+
+
+def _workspace(image: str, tags: list[str]) -> Folder:
+    workspace = Folder(entries={"SaveLocation": "", "Version": ""})
+    main = main_folder(workspace)
+    main.set("AbsolutePath", image)
+    main.set("Role", Role.MAIN)
+    main.set("Tags", ",".join(tags))
+    main.make("IOHints")
+    return workspace
+
+
+async def _once(data: bytes) -> AsyncIterator[Piece]:
+    yield data
