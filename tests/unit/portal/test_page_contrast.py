@@ -10,7 +10,7 @@ import dss_portal.pages
 SHEET = (Path(dss_portal.pages.__file__).parent / "static" / "portal.css").read_text(
     encoding="utf-8"
 )
-LIGHT, DARK = (
+LIGHT, DARK, PRINTED = (
     dict(re.findall(r"--([\w-]+): (#\w+)", block))
     for block in re.findall(r":root \{([^}]*)\}", SHEET)
 )
@@ -33,7 +33,7 @@ def test_the_sheet_names_its_colours() -> None:
     assert {"ink", "soft", "link", "red", "green", "warn"} <= set(TEXTS)
 
 
-@pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
+@pytest.mark.parametrize("colours", [LIGHT, DARK, PRINTED], ids=["light", "dark", "printed"])
 @pytest.mark.parametrize("background", ["paper", "band"])
 @pytest.mark.parametrize("text", TEXTS)
 def test_text_can_be_read(text: str, background: str, colours: dict[str, str]) -> None:
