@@ -8,7 +8,7 @@ import numpy.typing as npt
 import scipy.ndimage as ndi
 
 from dss_inference.lungs.rim import IN_SLICE, Chain, chains_of, labelled, rim_of
-from dss_inference.lungs.view import Flags, View, open_to_side
+from dss_inference.lungs.view import Flags, View, open_to_side, walled_parts
 
 Labels: TypeAlias = npt.NDArray[np.integer]
 
@@ -22,7 +22,11 @@ _LIGHTEST_AIR_HU = -850
 _SURROUNDS_SOLIDITY = 0.55
 _SURROUNDS_SHARE = 0.02
 _LUNG_SOLIDITY = 0.68
-_ABOVE_AIR_HU = 65
+ABOVE_AIR_HU = 65
+THICK_MM = 20.0
+"""Half the thickness of a part that may be lung; smaller parts are blurred edges."""
+_DENSEST_HU = -500
+_GRID_MM = 4.0
 _CORNER_ABOVE_AIR_HU = 30
 _POCKET_ABOVE_AIR_HU = 15
 _LARGE_ML = 300.0
@@ -83,7 +87,23 @@ def enclosed_air(view: View) -> Enclosed:
     around = outside[label]
     noise_hu = _noise(view.hu[around], smooth[around]) if air_hu is not None else 0.0
     clear_hu = _clear_hu(view, smooth, around, padding)
+    around &= ~_cut_lung(view, smooth, around, clear_hu)
     return Enclosed(air=air & ~around, air_hu=air_hu, clear_hu=clear_hu, noise_hu=noise_hu)
+
+
+def _cut_lung(view: View, smooth: npt.NDArray[np.int16], around: Flags, clear_hu: float) -> Flags:
+    """Lung that the view cuts, and that became one with the air ``around`` the body where the cut lets it in.
+
+    It is denser than air, thick, and flesh is around a good part of it, as there is not around foam of a table.
+    """
+    z, y, x = (max(1, round(_GRID_MM / s)) for s in view.spacing_mm)
+    dz, dy, dx = (s * k for s, k in zip(view.spacing_mm, (z, y, x), strict=True))
+    few = View(hu=ndi.uniform_filter(smooth[::z, ::y, ::x], 3), spacing_mm=(dz, dy, dx))
+    denser = (few.hu > clear_hu + ABOVE_AIR_HU) & (few.hu < _DENSEST_HU)
+    denser &= ndi.binary_closing(around[::z, ::y, ::x])
+    thick = ndi.binary_dilation(walled_parts(few, denser, THICK_MM))
+    spread = thick.repeat(z, 0).repeat(y, 1).repeat(x, 2)[tuple(slice(n) for n in around.shape)]
+    return around & spread & (smooth > clear_hu + ABOVE_AIR_HU)
 
 
 def _clear_hu(view: View, smooth: npt.NDArray[np.int16], around: Flags, padding: Flags) -> float:
@@ -162,7 +182,7 @@ def _is_outside(
             return True
     above = float(np.percentile(hu, 25)) - (USUAL_AIR_HU if air_hu is None else air_hu)
     if chain.solidity < _LUNG_SOLIDITY or volume_ml < _SMALLEST_ML:
-        return above < _ABOVE_AIR_HU
+        return above < ABOVE_AIR_HU
     if chain.corner > 0.5 or is_open:
         return above < _CORNER_ABOVE_AIR_HU
     return above < _POCKET_ABOVE_AIR_HU and volume_ml < _LARGE_ML

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage as ndi
 
+from dss_inference.lungs.air import ABOVE_AIR_HU, THICK_MM
 from dss_inference.lungs.haze import hazy
 from dss_inference.lungs.sides import LEFT, RIGHT, Sides
-from dss_inference.lungs.view import TISSUE_HU, Flags, View, box_around, distance_mm, open_to_side
+from dss_inference.lungs.view import TISSUE_HU, Flags, View, box_around, open_to_side, walled_parts
 
 _DENSE_HU = -500
 _EMPTY_ABOVE_AIR_HU = 20.0
@@ -21,9 +22,6 @@ _EMPTY_ML = 15.0
 _MUCH_GAS_ML = 1000.0
 _GAS_SPREAD_HU = 25.0
 """Difference between the lower quartile and the median of gas; walls hardly change these."""
-_LEAST_ABOVE_AIR_HU = 60.0
-_FOAM_MM = 30.0
-"""More than half the thickness of the foam of any table."""
 _BLOCK = ndi.generate_binary_structure(3, 3)
 _CUT_SHARE = 0.15
 _TILTS = tuple(np.tan(np.radians(range(-48, 49, 8))).tolist())
@@ -111,15 +109,11 @@ def other_air_ml(seen: Seen) -> tuple[float, float]:
 
 
 def left_out_ml(seen: Seen) -> float:
-    """What has lung's density and is neither lung nor air in the body, in parts too thick for foam of a table."""
+    """What has lung's density and is neither lung nor air in the body, in thick parts that have flesh beside them."""
     smooth = ndi.uniform_filter(seen.view.hu.astype(np.float32), 3)
-    between = (smooth > seen.clear_hu + _LEAST_ABOVE_AIR_HU) & (smooth < _DENSE_HU)
+    between = (smooth > seen.clear_hu + ABOVE_AIR_HU) & (smooth < _DENSE_HU)
     rest = between & (seen.sides == 0) & ~seen.air & ~open_to_side(seen.view)
-    depth_mm = distance_mm(~rest, seen.view.spacing_mm)
-    label, count = ndi.label(rest)
-    deepest_mm = np.atleast_1d(ndi.maximum(depth_mm, label, range(1, count + 1)))
-    sizes = np.bincount(label.ravel(), minlength=count + 1)[1:]
-    return float(sizes[deepest_mm > _FOAM_MM].sum()) * seen.view.voxel_ml
+    return float(walled_parts(seen.view, rest, THICK_MM).sum()) * seen.view.voxel_ml
 
 
 def _is_uneven(hu: npt.NDArray[np.int16]) -> bool:

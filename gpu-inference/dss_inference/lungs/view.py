@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import scipy.ndimage as ndi
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 Flags: TypeAlias = npt.NDArray[np.bool_]
@@ -15,6 +16,7 @@ Triple: TypeAlias = tuple[float, float, float]
 TISSUE_HU = -300
 """Voxels above this are soft tissue, fat or bone."""
 _OPEN_WAYS = 3
+_WALLED = 0.2
 _LEAST_ACROSS_MM = 240.0
 """Narrower views are those of infants, or of a part; their blocks are smaller, too."""
 
@@ -82,6 +84,25 @@ def closed(flags: Flags, spacing_mm: Triple, gap_mm: float) -> Flags:
     shrunk = distance_mm(~grown, spacing_mm) > gap_mm
     inner = tuple(slice(p, -p) for p in pad)
     return shrunk[inner] | flags
+
+
+def walled_parts(view: View, flags: Flags, least_mm: float) -> Flags:
+    """Connected parts that somewhere reach ``least_mm`` from all that is not set, and have flesh around a fifth of them or more.
+
+    What is beyond the image counts as set.
+    """
+    label, count = ndi.label(flags)
+    if not count:
+        return flags
+    depth_mm = distance_mm(~flags, view.spacing_mm)
+    deepest_mm = np.atleast_1d(ndi.maximum(depth_mm, label, range(1, count + 1)))
+    kept = np.zeros(flags.shape, bool)
+    for i in np.flatnonzero(deepest_mm > least_mm) + 1:
+        part = label == i
+        around = ndi.binary_dilation(part, iterations=2) & ~flags
+        if (view.hu[around] > TISSUE_HU).mean() > _WALLED:
+            kept |= part
+    return kept
 
 
 def box_around(flags: Flags, margin: tuple[int, ...]) -> tuple[slice, ...]:

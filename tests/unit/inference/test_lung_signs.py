@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Sides
-from dss_inference.lungs.signs import Seen, signs_of
+from dss_inference.lungs.signs import Seen, left_out_ml, signs_of
 from dss_inference.lungs.view import View, open_to_side
 
 SHAPE = (50, 40, 80)
@@ -73,3 +73,27 @@ def test_air_around_a_body_lies_open_and_air_within_does_not() -> None:
 
     assert is_open[:, 2].all()
     assert not is_open[:, 9:11, 9:11].any()
+
+
+def test_thick_parts_of_lungs_density_with_flesh_beside_them_may_be_lung() -> None:
+    sides = chest()
+    lost = seen(sides)
+    none_found = Seen(view=lost.view, sides=np.zeros_like(sides), air=sides < 0, clear_hu=-1000.0)
+
+    assert left_out_ml(none_found) > 500
+    assert left_out_ml(lost) == 0.0
+
+
+def test_foam_of_a_table_is_no_lung() -> None:
+    sides = np.zeros(SHAPE, np.uint8)
+    view = seen(sides).view
+    view.hu[:, 20:] = -850
+    foam = Seen(
+        view=View(hu=view.hu, spacing_mm=view.spacing_mm),
+        sides=sides,
+        air=sides > 0,
+        clear_hu=-1000.0,
+    )
+    view.hu[:, 18:20] = -1000
+
+    assert left_out_ml(foam) == 0.0
