@@ -1,6 +1,7 @@
 """The users of ``dss_broker.rights`` on a real RabbitMQ: what they need works, the rest is refused."""
 
 import json
+import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -45,13 +46,18 @@ Brokers = dict[str, RabbitBroker]
 def urls(rabbit: RabbitNode) -> Iterator[Urls]:
     """An address for each user of a virtual host with the definitions that an operator would load."""
     with fresh_vhost(rabbit) as admin:
-        vhost = admin.rpartition("/")[2]
-        with loopback.client(
-            base_url=rabbit.console_url, auth=(rabbit.user, rabbit.password)
-        ) as console:
-            console.post("/api/definitions", json=definitions(PASSWORDS, vhost)).raise_for_status()
-        place = admin.rpartition("@")[2]
-        yield {user: f"amqp://{user}:{quote(PASSWORDS[user])}@{place}" for user in USERS}
+        yield load_rights(rabbit, admin)
+
+
+def load_rights(rabbit: RabbitNode, admin: str) -> Urls:
+    """Load the definitions into the virtual host of the address ``admin``, and return each user's address."""
+    vhost = admin.rpartition("/")[2]
+    with loopback.client(
+        base_url=rabbit.console_url, auth=(rabbit.user, rabbit.password)
+    ) as console:
+        console.post("/api/definitions", json=definitions(PASSWORDS, vhost)).raise_for_status()
+    place = admin.rpartition("@")[2]
+    return {user: f"amqp://{user}:{quote(PASSWORDS[user])}@{place}" for user in USERS}
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +195,32 @@ def test_a_user_without_the_right_to_count_deaths_works_on_and_says_so(
             assert "handled without a count of deaths" in caplog.text
         finally:
             broker.close()
+
+
+def test_a_program_that_starts_before_the_first_portal_waits_with_one_warning(
+    rabbit: RabbitNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    with fresh_vhost(rabbit) as admin, caplog.at_level(logging.DEBUG, "dss_broker"):
+        urls = load_rights(rabbit, admin)
+        dispatch = RabbitBroker(urls["dss-dispatch"], "dispatch", "1")
+        told = "RabbitMQ refuses us, trying on"
+        try:
+            wait_until(lambda: [r.msg for r in caplog.records].count(told) >= 4)
+            refusals = [record for record in caplog.records if record.msg == told]
+            pauses_s = [vars(record)["retry_s"] for record in refusals]
+            assert pauses_s == sorted(pauses_s)
+            assert [record.levelno for record in refusals[:2]] == [logging.WARNING, logging.DEBUG]
+            assert "A portal creates them when it starts" in dispatch.problem
+
+            portal = RabbitBroker(urls["dss-portal"], "portal", "1")
+            wait_until(lambda: dispatch.connected)
+            portal.close()
+
+            ours = [record for record in caplog.records if record.name.startswith("dss_")]
+            assert [r for r in ours if r.levelno > logging.INFO] == refusals[:1]
+            assert not dispatch.problem
+        finally:
+            dispatch.close()
 
 
 def publishes(exchange: str, key: str) -> Callable[[BlockingChannel], object]:

@@ -33,13 +33,18 @@ Action = Callable[[], None]
 
 
 class Backoff:
-    """Waiting times that double from FIRST_RETRY_S to LONGEST_RETRY_S, each shortened at random by up to half."""
+    """Waiting times that double from FIRST_RETRY_S to ``longest_s``, each shortened at random by up to half.
 
-    def __init__(self) -> None:
+    ``longest_s`` is LONGEST_RETRY_S unless it is given.
+    """
+
+    def __init__(self, longest_s: float | None = None) -> None:
+        self._longest_s = longest_s
         self._failures = 0
 
     def next_s(self) -> float:
-        longest = min(LONGEST_RETRY_S, FIRST_RETRY_S * (1 << self._failures))
+        most_s = LONGEST_RETRY_S if self._longest_s is None else self._longest_s
+        longest = min(most_s, FIRST_RETRY_S * (1 << self._failures))
         self._failures = min(self._failures + 1, 16)
         return longest * random.uniform(0.5, 1)  # noqa: S311 - spreads reconnections, no secret
 

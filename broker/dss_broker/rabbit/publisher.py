@@ -29,6 +29,9 @@ CONFIRM_TIMEOUT_S = 3.0
 """A channel with messages in flight and no confirm for this long is replaced; the time doubles each time."""
 LONGEST_CONFIRM_TIMEOUT_S = 80.0
 
+REFUSED_RETRY_S = 10.0
+"""Longest pause after RabbitMQ has refused the user a right, in seconds: an operator or the first portal has to act."""
+
 
 @dataclass(kw_only=True, eq=False)
 class Publication:
@@ -62,7 +65,8 @@ class Publisher:
         self._last_tag = 0
         self._last_confirm_s = 0.0
         self._confirm_timeout_s = CONFIRM_TIMEOUT_S
-        self._backoff = Backoff()
+        self._backoff, self._refusals = Backoff(), Backoff(REFUSED_RETRY_S)
+        self._told = ""
 
     @property
     def ready(self) -> bool:
@@ -86,6 +90,7 @@ class Publisher:
         connection.add_on_connection_blocked_callback(self._block)
         connection.add_on_connection_unblocked_callback(self._unblock)
         self._backoff.reset()
+        self._refusals.reset()
         self._open_channel(connection)
 
     def down(self) -> None:
@@ -129,20 +134,32 @@ class Publisher:
         channel.confirm_delivery(self._confirmed, callback=lambda _: self._ready(channel))
 
     def _ready(self, channel: Channel) -> None:
-        self._channel, self._last_tag, self.refusal = channel, 0, ""
+        self._channel, self._last_tag, self.refusal, self._told = channel, 0, "", ""
+        self._refusals.reset()
         self._last_confirm_s = time.monotonic()
         metrics.BROKER_CONNECTED.set(1)
         self._flush()
 
     def _channel_closed(self, channel: Channel, reason: BaseException) -> None:
+        was_ready = channel is self._channel
         self.refusal = refusal(reason, getattr(channel.connection, "params", None))
         self._find_refused(reason)
         self.down()
         if channel.connection.is_open:
-            delay_s = self._backoff.next_s()
-            facts = {"reason": repr(reason), "retry_s": round(delay_s, 2)}
-            log.error("publishing channel closed by RabbitMQ", extra=facts)
+            is_refused = bool(self.refusal) and not was_ready
+            delay_s = (self._refusals if is_refused else self._backoff).next_s()
+            self._tell(self.refusal if is_refused else "", reason, delay_s)
             self._link.call_later(delay_s, partial(self._open_channel, channel.connection))
+
+    def _tell(self, sentence: str, reason: BaseException, delay_s: float) -> None:
+        """Log that the channel is closed; the same refusal only once until a channel is ready."""
+        facts = {"reason": sentence or repr(reason), "retry_s": round(delay_s, 2)}
+        if not sentence:
+            log.error("publishing channel closed by RabbitMQ", extra=facts)
+        else:
+            level = logging.DEBUG if sentence == self._told else logging.WARNING
+            log.log(level, "RabbitMQ refuses us, trying on", extra=facts)
+        self._told = sentence
 
     def _find_refused(self, reason: BaseException) -> None:
         """Find the message for which RabbitMQ closed the channel."""

@@ -27,12 +27,23 @@ def refusal(error: BaseException, parameters: object) -> str:
                 f"RabbitMQ does not let the user '{user}' of DSS_AMQP_URL into the virtual host '{vhost}': "
                 f"{_words(error)}."
             )
+        case ChannelClosedByBroker() if _is_about_retries(error):
+            return (
+                f"RabbitMQ refuses the user '{user}' of DSS_AMQP_URL to create the retry queues: {error.reply_text}. "
+                "A portal creates them when it starts, and the program waits for that. If a portal runs, its user lacks "
+                "rights: 'python -m dss_broker' prints them."
+            )
         case ChannelClosedByBroker() if error.reply_code == ACCESS_REFUSED:
             return (
                 f"RabbitMQ refuses the user '{user}' of DSS_AMQP_URL a right that the program needs: "
                 f"{error.reply_text}. 'python -m dss_broker' prints the rights."
             )
     return ""
+
+
+def _is_about_retries(error: ChannelClosedByBroker) -> bool:
+    """True for the declaration of a retry queue, whose messages return by the default exchange."""
+    return error.reply_code == ACCESS_REFUSED and "'amq.default'" in str(error.reply_text)
 
 
 def _words(error: BaseException) -> str:
