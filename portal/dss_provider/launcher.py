@@ -13,6 +13,8 @@ import sys
 
 CANNOT_START = 127
 _PR_SET_PDEATHSIG = 1
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+"""Signals that Python ignores; a program inherits that, and then goes on writing after its reader has ended."""
 
 
 def main() -> None:
@@ -21,6 +23,8 @@ def main() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if memory_bytes:
         resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+    for number in _IGNORED_BY_PYTHON:
+        signal.signal(number, signal.SIG_DFL)
     try:
         os.execvp(words[0], words)  # noqa: S606  (a shell is not wanted)
     except OSError as error:

@@ -67,6 +67,13 @@ def test_megabytes_of_lines_do_no_harm_and_their_end_is_kept(runs: Runs) -> None
     assert ending.detail.endswith("a line\nlast\n")
 
 
+def test_a_program_in_a_pipe_ends_silently_with_its_reader(runs: Runs) -> None:
+    """Python ignores SIGPIPE; a program that inherited that would complain instead of ending."""
+    ending = runs("yes | head -n 1 >&2; grep SigIgn /proc/self/status >&2")
+
+    assert ending.detail == "y\nSigIgn:\t0000000000000000\n"
+
+
 def test_a_child_that_keeps_the_outputs_open_holds_nobody_up(runs: Runs) -> None:
     begun = time.monotonic()
 
