@@ -109,12 +109,20 @@ def _surface(cursor: _Cursor) -> Surface:
                     while cursor.line():
                         pass
                 case name if name in _CELLS:
-                    corners.append(_cells(cursor, int(words[1]), int(words[2])))
+                    corners.append(_whole_cells(cursor, int(words[1]), int(words[2])))
                 case _:
                     raise damaged()
     except EOFError:
         pass
     return Surface(points_mm=points.astype(np.float64), corners=np.concatenate(corners))
+
+
+def _whole_cells(cursor: _Cursor, first: int, second: int) -> Array:
+    """``_cells``, for which the end of the file comes too early."""
+    try:
+        return _cells(cursor, first, second)
+    except EOFError as error:
+        raise damaged() from error
 
 
 def _cells(cursor: _Cursor, first: int, second: int) -> Array:
@@ -137,6 +145,8 @@ def _without_counts(found: Array, cells: int) -> Array:
     counts = np.zeros(len(found), bool)
     at = 0
     for _ in range(cells):
+        if found[at] < 0:
+            raise ValueError  # the next count would not come after this one
         counts[at] = True
         at += int(found[at]) + 1
     if at != len(found):

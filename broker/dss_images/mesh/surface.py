@@ -38,8 +38,9 @@ def require_in_image(surface: Surface, grid: Grid) -> None:
     if not np.isfinite(points).all():
         raise ImageRefused("The mesh has points that are no numbers.")
     if corners.min() < 0 or corners.max() >= len(points):
+        wrong = corners.min() if corners.min() < 0 else corners.max()
         raise ImageRefused(
-            f"The mesh has a cell with the point {int(corners.max())}, and points 0 to {len(points) - 1}."
+            f"The mesh has a cell with the point {int(wrong)}, and points 0 to {len(points) - 1}."
         )
     if not _lies_in(points * TO_LPS, grid):
         raise ImageRefused(_elsewhere(points, grid))

@@ -6,7 +6,7 @@ import base64
 import lzma
 import re
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +34,9 @@ _TYPES = {
 }
 _CELLS = ("Verts", "Lines", "Strips", "Polys")
 MOST_BYTES = 2**31
-"""Limit on the decompressed size, because a compressed file may claim any size."""
+"""Limit on the decompressed size of all arrays, because a compressed file may claim any size, and several arrays may lie
+at the same place.
+"""
 
 
 def read_vtp(data: bytes) -> Surface:
@@ -60,8 +62,9 @@ def read_vtp(data: bytes) -> Surface:
         raise damaged()
     starts = np.cumsum([0] + [len(piece.points_mm) for piece in pieces])
     corners = [p.corners + start for p, start in zip(pieces, starts[:-1], strict=True)]
-    for piece in pieces:  # a number beyond its own piece must not reach into the next one
-        if piece.corners.size and int(piece.corners.max()) >= len(piece.points_mm):
+    for piece in pieces:  # a number beyond its own piece must not reach into another one
+        own = piece.corners
+        if own.size and (int(own.min()) < 0 or int(own.max()) >= len(piece.points_mm)):
             raise ImageRefused("The mesh has a cell with a point that it does not have.")
     return Surface(
         points_mm=np.concatenate([piece.points_mm for piece in pieces]),
@@ -106,8 +109,21 @@ class _Reader:
     compressor: str
     appended: bytes
     is_raw: bool
+    sizes: list[int] = field(default_factory=list)
+    """Bytes of the arrays that were read."""
 
     def array(self, node: "Element") -> Array:
+        """The numbers of a DataArray.  Raises ImageRefused and ValueError."""
+        found = self._array(node)
+        self._count(found.nbytes)
+        return found
+
+    def _count(self, size_bytes: int) -> None:
+        self.sizes.append(size_bytes)
+        if sum(self.sizes) > MOST_BYTES:
+            raise ImageRefused("The mesh is larger than 2 GB; reduce its triangles.")
+
+    def _array(self, node: "Element") -> Array:
         kind = np.dtype(self.order + _TYPES[_known(node.get("type", ""))])
         match node.get("format"):
             case "appended":
@@ -126,8 +142,10 @@ class _Reader:
         if not self.compressor:
             return sizes.body(1, [sizes.numbers(1)[0]])
         blocks, block_bytes, last_bytes = sizes.numbers(3)
-        if blocks * block_bytes > MOST_BYTES or blocks > len(data):
-            raise damaged()
+        if blocks * block_bytes > MOST_BYTES - sum(self.sizes):
+            raise ImageRefused("The mesh is larger than 2 GB; reduce its triangles.")
+        if blocks > len(data) or last_bytes > block_bytes or (blocks and not block_bytes):
+            raise damaged()  # zlib takes a size of 0 for no limit
         packed = sizes.numbers(3 + blocks)[3:]
         body, at, found = sizes.body(3 + blocks, packed), 0, []
         for i, size in enumerate(packed):

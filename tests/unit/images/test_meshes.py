@@ -2,6 +2,7 @@
 
 import base64
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -173,6 +174,70 @@ def test_other_files_are_refused(name: str, data: bytes, sentence: str, tmp_path
         read_mesh(tmp_path / name)
 
 
+def test_a_cell_of_a_negative_count_ends_the_reading(tmp_path: Path) -> None:
+    """Each count leads to the next one; one of -1 would lead back to itself, as often as the file says."""
+    cells = b"POLYGONS 99999999999999999 4\n-1 0 1 2\n"
+    (tmp_path / "a.vtk").write_bytes(
+        HEAD + b"ASCII\nDATASET POLYDATA\nPOINTS 1 float\n1 2 3\n" + cells
+    )
+
+    with pytest.raises(ImageRefused, match="damaged"):
+        read_mesh(tmp_path / "a.vtk")
+
+
+def test_cells_without_their_numbers_are_refused_beside_others(tmp_path: Path) -> None:
+    points = b"POINTS 1 float\n1 2 3\nVERTICES 1 2\n1 0\n"
+    (tmp_path / "a.vtk").write_bytes(
+        HEAD + b"ASCII\nDATASET POLYDATA\n" + points + b"POLYGONS 3 12\n"
+    )
+
+    with pytest.raises(ImageRefused, match="damaged"):
+        read_mesh(tmp_path / "a.vtk")
+
+
+def packed(blocks: int, block_bytes: int, last_bytes: int, data: bytes) -> str:
+    head = struct.pack("<4I", blocks, block_bytes, last_bytes, len(data))
+    return (base64.b64encode(head) + base64.b64encode(data)).decode()
+
+
+@pytest.mark.parametrize("sizes", [(1, 0, 0), (1, 48, 2**31)])
+def test_a_packed_array_is_not_unpacked_beyond_what_it_announces(
+    sizes: tuple[int, int, int], tmp_path: Path
+) -> None:
+    points = array("Points", "Float32", packed(*sizes, zlib.compress(bytes(200_000_000))))
+    path = tmp_path / "a.vtp"
+    path.write_bytes(xml(points, "", 'compressor="vtkZLibDataCompressor"'))
+    tracemalloc.start()
+
+    with pytest.raises(ImageRefused, match="damaged"):
+        read_mesh(path)
+
+    most_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most_bytes < 50_000_000
+
+
+def test_all_arrays_together_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many small pieces may each name the same packed data."""
+    monkeypatch.setattr("dss_images.mesh.vtp.MOST_BYTES", 400)
+    one = xml_packed()
+    start, end = one.index(b"<Piece"), one.index(b"</Piece>") + len(b"</Piece>")
+    (tmp_path / "a.vtp").write_bytes(one[:end] + one[start:end] * 5 + one[end:])
+
+    with pytest.raises(ImageRefused, match="larger than 2 GB"):
+        read_mesh(tmp_path / "a.vtp")
+
+
+def test_a_piece_does_not_reach_into_the_piece_before_it(tmp_path: Path) -> None:
+    one = xml_text()
+    start, end = one.index(b"<Piece"), one.index(b"</Piece>") + len(b"</Piece>")
+    second = one[start:end].replace(b"0 1 2 1 2 3", b"0 1 -2 1 2 3")
+    (tmp_path / "a.vtp").write_bytes(one[:end] + second + one[end:])
+
+    with pytest.raises(ImageRefused, match="a point that it does not have"):
+        read_mesh(tmp_path / "a.vtp")
+
+
 def surface(indices: object, corners: object = (0, 1, 2)) -> Surface:
     """Of points that are given as voxels of GRID."""
     found = np.array([GRID.point_mm(np.array(i, float)) for i in indices])  # type: ignore[attr-defined]
@@ -204,7 +269,7 @@ def test_a_mesh_in_the_image_or_a_little_outside_is_accepted() -> None:
         ),
         (Surface(points_mm=surface(INSIDE).points_mm * np.nan, corners=np.arange(3)), "no numbers"),
         (surface(INSIDE, (0, 1, 3)), "a cell with the point 3, and points 0 to 2"),
-        (surface(INSIDE, (0, 1, -1)), "The mesh has a cell"),
+        (surface(INSIDE, (0, 1, -1)), "a cell with the point -1, and points 0 to 2"),
         (surface(INSIDE, ()), "no points or no cells"),
     ],
 )
