@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from dss_images.dicom.errors import DicomRefused
@@ -54,11 +55,35 @@ def is_archive(path: Path) -> bool:
     return path.suffix.lower() == ".zip" and path.is_file()
 
 
-def _listed(source: Path, unpacked: Path) -> Iterator[File]:
+def state_of(source: Path) -> tuple[object, ...]:
+    """A value that changes if a file of ``source`` is added, removed, replaced or written to.  Raises DicomRefused."""
+    return tuple(_state(file) for file in islice(_found(source), MOST_FILES))
+
+
+def _state(file: File) -> tuple[object, ...]:
+    try:
+        found = file.path.stat()
+    except OSError:
+        return (file.path,)
+    return (
+        file.path,
+        found.st_dev,
+        found.st_ino,
+        found.st_size,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+    )
+
+
+def _found(source: Path) -> Iterator[File]:
+    """The files as they are on the disk, archives included."""
     if source.name.upper() == "DICOMDIR" and source.is_file():
         source = source.parent
-    found = _walk(source) if source.is_dir() else iter([_file(source, source.parent)])
-    for count, file in enumerate(found):
+    return _walk(source) if source.is_dir() else iter([_file(source, source.parent)])
+
+
+def _listed(source: Path, unpacked: Path) -> Iterator[File]:
+    for count, file in enumerate(_found(source)):
         if count >= MOST_FILES:
             raise DicomRefused(
                 f"There are more than {MOST_FILES} files in {source.name}; give the folder of one study."

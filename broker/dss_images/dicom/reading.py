@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +12,9 @@ import numpy as np
 from dss_images.dicom.choice import choose
 from dss_images.dicom.completeness import require_choosable, require_complete
 from dss_images.dicom.errors import DicomRefused
-from dss_images.dicom.files import files_of, is_archive
+from dss_images.dicom.files import is_archive
 from dss_images.dicom.image import build, grid_of
+from dss_images.dicom.memory import scanned
 from dss_images.dicom.notes import Note
 from dss_images.dicom.parsing import looks_like_dicom
 from dss_images.dicom.pixels import require_readable, values_of
@@ -63,8 +64,7 @@ def read(source: Path, series: str = "", progress: Progress = lambda _: None) ->
 
     ``progress`` is called for the tags in its first half, and for the pixels in its second.  Raises DicomRefused.
     """
-    with files_of(source) as files, _without_warnings():
-        folder = scan(files, lambda share: progress(share / 2))
+    with _without_warnings(), _contents(source, lambda share: progress(share / 2)) as folder:
         chosen, phase = _chosen(folder, series, source.name)
         plan, notes = _planned(folder, chosen, phase)
         image, more = build(plan, lambda share: progress((1 + share) / 2))
@@ -73,8 +73,7 @@ def read(source: Path, series: str = "", progress: Progress = lambda _: None) ->
 
 def survey(source: Path, progress: Progress = lambda _: None) -> Survey:
     """Every series of ``source``, judged by its tags.  Raises DicomRefused if the source cannot be read."""
-    with files_of(source) as files, _without_warnings():
-        folder = scan(files, progress)
+    with _without_warnings(), _contents(source, progress) as folder:
         try:
             chosen = _chosen(folder, "", source.name)[0]
             choice = f"Without --series, series {chosen.number} is taken."
@@ -82,6 +81,10 @@ def survey(source: Path, progress: Progress = lambda _: None) -> Survey:
             choice = str(refusal)
         verdicts = tuple(_verdict(folder, series) for series in folder.series)
         return Survey(verdicts=verdicts, choice=choice)
+
+
+def _contents(source: Path, progress: Progress) -> AbstractContextManager[FolderContents]:
+    return scanned(source, lambda files: scan(files, progress))
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from dss_client.report import summary, write_report
 from dss_client.screen import Screen
 from dss_client.sending import Sent, Stopwatch, chosen, send, submit
 from dss_client.shipment import Source
+from dss_images.dicom.memory import one_scan_per_source
 
 ENDS = (signal.SIGTERM, signal.SIGHUP)
 SOURCES = "one or more of: workspace (.itksnap), NIfTI, NRRD or MetaImage file; DICOM folder, file, DICOMDIR or zip archive"
@@ -128,7 +129,8 @@ def send_images(
     one = One(output=output, series=series, json=json, delete=delete)
     place = Place(server=server, token=token, jar=jar)
     if len(images) > 1 or each or len(services) > 1:
-        _send_several(images, services, what, one, place, each=each, dry_run=dry_run)
+        with one_scan_per_source():  # a folder may have hundreds of series
+            _send_several(images, services, what, one, place, each=each, dry_run=dry_run)
     elif dry_run:
         _preview(images[0], series)
     else:
