@@ -74,7 +74,7 @@ class Receiver:
     async def _receive(
         self, upload: ResumableUpload, holder: str, data: AsyncIterator[bytes]
     ) -> None:
-        blocks = _Blocks(self._datastore, upload, holder)
+        blocks = _Blocks(self._datastore, self._settings.quiet_upload_s, upload, holder)
         try:
             async for piece in data:
                 await blocks.put(piece)
@@ -91,8 +91,11 @@ class Receiver:
 class _Blocks:
     """Collects pieces, writes them in blocks, and updates ``upload.received_bytes``."""
 
-    def __init__(self, datastore: Datastore, upload: ResumableUpload, holder: str) -> None:
+    def __init__(
+        self, datastore: Datastore, quiet_s: float, upload: ResumableUpload, holder: str
+    ) -> None:
         self._datastore = datastore
+        self._quiet_s = quiet_s
         self._upload = upload
         self._holder = holder
         self._pieces: list[bytes] = []
@@ -119,8 +122,8 @@ class _Blocks:
         if not block:
             return
         if self._began_s > self._told_s + HEARD_S:
+            await store.heard_of(self._upload.ticket_id, self._quiet_s)
             self._told_s = self._began_s
-            await store.heard_of(self._upload.ticket_id)
         writing = asyncio.create_task(self._written(block))
         try:
             await asyncio.shield(writing)

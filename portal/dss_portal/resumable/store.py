@@ -41,8 +41,8 @@ async def create(
         raise too_large(settings.max_upload_bytes)
     async with in_transaction():
         ticket = await _open(ticket_id, user)
-        await reservation.let_count(ticket, settings.quiet_upload_s)
         lost = await _lost(ticket_id, name)
+        await reservation.let_count(ticket, settings.quiet_upload_s)
         held = await reservation.held_without(ticket, "input", name, settings)
         held.require(size_bytes)
         upload = await ResumableUpload.create(
@@ -53,10 +53,10 @@ async def create(
             sha256=sha256,
             heard_at=store.now(),
         )
+        await _touch(ticket_id)
         await datastore.begin_part(ticket_id, upload.id, size_bytes)
     for other in lost:
         await datastore.remove_part(ticket_id, other)
-    await heard_of(ticket_id)
     return upload
 
 
@@ -64,9 +64,11 @@ async def _lost(ticket_id: int, name: str) -> list[str]:
     """Delete uploads of that file that have no byte, and return their ids: their clients did not get the response, and
     ask again.
     """
-    found = ResumableUpload.filter(ticket_id=ticket_id, name=name, received_bytes=0, holder="")
+    found = ResumableUpload.select_for_update().filter(
+        ticket_id=ticket_id, name=name, received_bytes=0, holder=""
+    )
     numbers = [upload.id for upload in await found if upload.length_bytes]
-    await ResumableUpload.filter(id__in=numbers, received_bytes=0, holder="").delete()
+    await ResumableUpload.filter(id__in=numbers).delete()
     return numbers
 
 
@@ -122,8 +124,17 @@ async def _held_by(upload_id: str, by: str, **changes: object) -> None:
     await ResumableUpload.filter(id=upload_id, holder=by).update(**changes)
 
 
-async def heard_of(ticket_id: int) -> None:
-    """Record that a part of a file was received, so that the ticket is not quiet."""
+async def heard_of(ticket_id: int, quiet_s: float) -> None:
+    """Record that a part of a file is received, so that the ticket is not quiet.
+
+    Raises Refused if it was quiet, and its user has too many open tickets without it.
+    """
+    async with in_transaction():
+        await reservation.let_count(await store.locked(ticket_id), quiet_s)
+        await _touch(ticket_id)
+
+
+async def _touch(ticket_id: int) -> None:
     await Ticket.filter(id=ticket_id).update(uploaded_at=store.now())
 
 
@@ -146,6 +157,7 @@ async def finish(
             async with in_transaction():
                 ticket = await _open(ticket_id, user)
                 await locked(ticket_id, upload.id, holder)
+                await reservation.let_count(ticket, settings.quiet_upload_s)
                 held = await reservation.held_without(
                     ticket, "input", name, settings, resumed=upload.id
                 )
@@ -154,10 +166,10 @@ async def finish(
                     datastore, ticket_id, "input", temporary, name=name, size_bytes=size_bytes
                 )
                 await ResumableUpload.filter(id=upload.id).update(finished=True)
+                await _touch(ticket_id)
         finally:
             datastore.discard(temporary)
     await datastore.remove_part(ticket_id, upload.id)
-    await heard_of(ticket_id)
 
 
 async def _check_sum(datastore: Datastore, upload: ResumableUpload) -> None:
