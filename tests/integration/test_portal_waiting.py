@@ -14,7 +14,15 @@ from dss_portal import consuming, database
 from dss_portal.datastore import Datastore
 from dss_portal.lifespan import prepare
 from dss_portal.models import Ticket
-from support.portals import Portal, eventually, new_ticket, send_file, submitted_ticket, text
+from support.portals import (
+    Portal,
+    eventually,
+    new_ticket,
+    post,
+    send_file,
+    submitted_ticket,
+    text,
+)
 
 pytestmark = pytest.mark.stack
 
@@ -68,6 +76,27 @@ async def _terminate_others(portal: Portal) -> None:
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     await connection.close()
+
+
+async def test_a_client_is_asked_to_wait_while_an_upgrade_has_not_made_the_functions_yet(
+    portal: Portal,
+) -> None:
+    """A portal may start before the migration, beside those of the version before."""
+    await portal.announce_service()
+    ann = await portal.user()
+    ticket = await new_ticket(ann)
+    async with in_transaction() as connection:
+        for function in ("new_ticket", "reserve_upload"):
+            await connection.execute_query(f"DROP FUNCTION {function}")
+        await connection.execute_query(
+            "DELETE FROM tortoise_migrations WHERE name = '0019_few_statements'"
+        )
+
+    made = await post(ann, "/api/tickets", name="lung-segmentation")
+    sent = await send_file(ann, f"/api/tickets/{ticket}/files/input", "ct.nii", b"voxels")
+
+    later = (503, "This service is being set up; please try again in a minute.")
+    assert (made, sent) == (later, later)
 
 
 @pytest.fixture

@@ -106,9 +106,12 @@ def _is_unreachable(error: BaseException) -> bool:
 
 
 def is_missing_table(error: BaseException) -> bool:
-    """True if a table or column is not in the schema: a migration may be missing."""
+    """True if a table, column or function is not in the schema: a migration may be missing."""
     cause = error.__cause__ or error
-    return isinstance(cause, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError)
+    return isinstance(
+        cause,
+        asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError | asyncpg.UndefinedFunctionError,
+    )
 
 
 def has_full_disk(error: BaseException) -> bool:

@@ -11,7 +11,7 @@ def explain(error: Exception) -> str | None:
     """What an operator can do about a database that cannot be used; None for any other error."""
     cause = error.__cause__ or error
     match cause:
-        case asyncpg.UndefinedTableError() | asyncpg.UndefinedColumnError():
+        case _ if database.is_missing_table(cause):
             return "The database has no tables of this version of the portal: dss-portal migrate."
         case asyncpg.exceptions.ClientConfigurationError() | asyncpg.CantChangeRuntimeParamError():
             return f"DSS_DATABASE_URL cannot be used: {_first_line(cause)}."
