@@ -3,11 +3,13 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from dss_client.batch_items import REFUSED, SUBMITTED, SUCCESS, WAITING, Item
+from dss_client.batch_items import NOT_DOWNLOADED, REFUSED, SUBMITTED, SUCCESS, WAITING, Item
 from dss_client.batch_journal import Journal
+from dss_client.error_sentences import is_missing
 from dss_client.errors import ClientError, Refused, SignInRefused
 from dss_client.flows import Chosen
 from dss_client.itksnap import ItkSnap
@@ -74,6 +76,7 @@ class Batch:
         self._journal = Journal(folder)
         self._full = False
         self._said = ""
+        self._looked_s = time.monotonic()
 
     def run(self, items: Sequence[Item]) -> None:
         """Send the items, and return when all have ended.  Continues an earlier run in the same folder.
@@ -86,12 +89,21 @@ class Batch:
             self._submit_next(items)
             if not self._what.wait and not self._full:
                 continue
-            for item in [item for item in items if item.status == SUBMITTED]:
-                self._look(item, items)
+            self._look_at_all(items)
             if self._full or not any(item.status == WAITING for item in items):
                 self._pause(POLL_S)
             if not any(item.status == SUBMITTED for item in items):
                 self._full = False  # others' tickets are in the way: nobody tells when they end
+
+    def _look_at_all(self, items: Sequence[Item]) -> None:
+        """Ask for every open ticket, at most every POLL_S while others are still to be submitted."""
+        is_idle = self._full or not any(item.status == WAITING for item in items)
+        now_s = time.monotonic()
+        if not is_idle and now_s - self._looked_s < POLL_S:
+            return
+        self._looked_s = now_s
+        for item in [item for item in items if item.status == SUBMITTED]:
+            self._look(item, items)
 
     def _is_over(self, item: Item) -> bool:
         return item.ended or (item.status == SUBMITTED and not self._what.wait)
@@ -101,7 +113,7 @@ class Batch:
         if item is None or self._full:
             return
         try:
-            item.ticket = self._patiently(lambda: self._submitted(item))
+            item.ticket = self._patiently(lambda: self._submitted(item, items))
             self._change(item, items, SUBMITTED)
         except (SignInRefused, OutputLost):
             raise
@@ -110,7 +122,10 @@ class Batch:
         except (ClientError, OSError) as error:
             self._change(item, items, REFUSED, str(error))
 
-    def _submitted(self, item: Item) -> int:
+    def _submitted(self, item: Item, items: Sequence[Item]) -> int:
+        if item.ticket and self._is_submitted(item):
+            return item.ticket
+        item.ticket = 0
         source = Source(
             path=item.source,
             series=item.series,
@@ -120,9 +135,28 @@ class Batch:
         )
         watcher = self._display.watcher(item)
         service = self._services[item.service]
-        return submit(self._client, source, service, watcher, Stopwatch())
+
+        def note(number: int) -> None:
+            item.ticket = number
+            self._journal.write(items)
+
+        return submit(self._client, source, service, watcher, Stopwatch(), note=note)
+
+    def _is_submitted(self, item: Item) -> bool:
+        """Whether an attempt whose end is not known has submitted its ticket; if not, the ticket is deleted."""
+        try:
+            detail = self._client.detail(item.ticket)
+        except Refused as error:
+            if not is_missing(error):
+                raise
+            return False
+        if detail.status == "init":
+            self._client.delete(item.ticket)
+        return detail.status not in {"init", "deleted"}
 
     def _refused(self, error: Refused, item: Item, items: Sequence[Item]) -> None:
+        if error.status == HTTPStatus.UNAUTHORIZED:
+            raise error  # it would be the same for every item
         others = [other for other in items if other.status == SUBMITTED]
         if error.body.startswith(QUOTA):
             self._full = True
@@ -137,6 +171,8 @@ class Batch:
         except (SignInRefused, OutputLost):
             raise
         except Refused as error:
+            if not is_missing(error):
+                raise  # the ticket goes on, and so does the same command later
             self._change(item, items, "deleted", error.body.strip())
             return
         self._display.watcher(item).polled(detail)
@@ -159,7 +195,7 @@ class Batch:
         except OutputLost:
             raise
         except (ClientError, OSError) as error:
-            self._change(item, items, "not downloaded", str(error))
+            self._change(item, items, NOT_DOWNLOADED, str(error))
 
     def _change(self, item: Item, items: Sequence[Item], status: str, reason: str = "") -> None:
         if status != SUBMITTED:

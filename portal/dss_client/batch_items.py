@@ -14,6 +14,7 @@ from dss_client.volumes import LabelVolume
 ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img", ".zip", ".itksnap")
 
 WAITING, SUBMITTED, SUCCESS, REFUSED = "waiting", "submitted", "success", "not sent"
+NOT_DOWNLOADED = "not downloaded"
 """States of an item.  A ticket that failed gives its item the server's own word instead."""
 
 

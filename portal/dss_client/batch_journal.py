@@ -7,11 +7,19 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from dss_client.batch_items import SUBMITTED, SUCCESS, Item
+from dss_client.batch_items import NOT_DOWNLOADED, REFUSED, SUBMITTED, SUCCESS, WAITING, Item
 from dss_client.errors import ClientError
 
 RESULTS = "results.csv"
 VOLUMES = "volumes.csv"
+_RECALLED = {
+    SUBMITTED: SUBMITTED,
+    SUCCESS: SUCCESS,
+    NOT_DOWNLOADED: SUBMITTED,
+    WAITING: WAITING,
+    REFUSED: WAITING,
+}
+"""The state in which an item goes on, by its state in the table; any other item is sent anew."""
 _COLUMNS = ("name", "source", "series", "service", "ticket", "status", "reason")
 
 
@@ -25,7 +33,7 @@ class Journal:
     def recall(self, items: Sequence[Item]) -> None:
         """Set ticket and state of the items that an earlier run has submitted or finished with success.
 
-        Raises ClientError if the table is about other images.
+        A ticket of which that run did not learn whether it was submitted is set without a state.  Raises ClientError if the table is about other images.
         """
         before = {row["name"]: row for row in self._rows()}
         for item in items:
@@ -37,8 +45,9 @@ class Journal:
                 raise ClientError(
                     f"{self._folder / RESULTS} is the table of another batch; name a new folder with --output."
                 )
-            if row["status"] in {SUBMITTED, SUCCESS} and row["ticket"].isdigit():
-                item.ticket, item.status = int(row["ticket"]), row["status"]
+            state = _RECALLED.get(row["status"])
+            if state is not None and row["ticket"].isdigit():
+                item.ticket, item.status = int(row["ticket"]), state
 
     def write(self, items: Sequence[Item]) -> None:
         rows = [

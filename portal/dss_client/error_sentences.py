@@ -36,6 +36,11 @@ def sentence(error: ClientError, server: str) -> str:
             return str(error)
 
 
+def is_missing(error: Refused) -> bool:
+    """True if the server says that there is no such ticket of the user."""
+    return _NOT_FOUND.match(error.body) is not None
+
+
 def _is_sentence(body: str) -> bool:
     text = body.strip()
     return " " in text and not text.startswith(("<", "{"))

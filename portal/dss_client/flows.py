@@ -84,14 +84,23 @@ def _surely_submitted(ticket: int) -> Steps[None]:
         try:
             return (yield from protocol.submit(ticket))
         except Unreachable:
-            is_lost = True
+            pass
         except Refused as error:
-            if is_lost:
-                return (yield from _known_submitted(ticket, error))
             if error.status not in BUSY:
-                raise
+                return (yield from _refused(ticket, error, is_lost=is_lost))
+        is_lost = True  # also by a proxy that did not wait for the portal's response
         yield Pause(seconds=seconds)
-    yield from protocol.submit(ticket)
+    try:
+        yield from protocol.submit(ticket)
+    except Refused as error:
+        yield from _refused(ticket, error, is_lost=is_lost)
+
+
+def _refused(ticket: int, error: Refused, *, is_lost: bool) -> Steps[None]:
+    """Raises ``error``, unless an earlier attempt whose response was lost has submitted the ticket."""
+    if not is_lost:
+        raise error
+    yield from _known_submitted(ticket, error)
 
 
 def _known_submitted(ticket: int, error: Refused) -> Steps[None]:

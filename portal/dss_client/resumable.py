@@ -7,7 +7,6 @@ import re
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Protocol
 
 from dss_client.errors import NotUnderstood, Refused, Unreachable
 from dss_client.multipart import CHUNK_BYTES, Progress
-from dss_client.patience import Patience
+from dss_client.patience import BUSY, Patience
 
 SMALL_BYTES = 2**20
 """Smaller files are sent whole, because three requests take longer than repeating one."""
@@ -23,6 +22,8 @@ LARGEST_PATCH_BYTES, SMALLEST_PATCH_BYTES = 8 * 2**20, 2**20
 """Largest and smallest size of one request.  Halving helps where a proxy forwards a request only when it is complete,
 and loses it if the connection is lost before.
 """
+MOST_BEGINNINGS = 10
+"""Most times that an upload is begun anew because the server has forgotten it."""
 PATIENCE_S = 600.0
 """Longest time in which the server receives no further byte."""
 
@@ -64,6 +65,10 @@ class _Gone(Exception):
     """The server does not know the upload any more."""
 
 
+def _forgotten() -> Unreachable:
+    return Unreachable("The server forgets the upload again and again.")
+
+
 def upload(
     connection: Connection,
     ticket: int,
@@ -73,15 +78,19 @@ def upload(
 ) -> bool:
     """Upload ``file`` to the ticket's input area, over any number of connections; False if the server has no such uploads.
 
-    Raises Refused, and the last error after PATIENCE_S without progress.
+    Raises Refused, and the last error after PATIENCE_S without progress or after MOST_BEGINNINGS.
     """
     patience = Patience(PATIENCE_S, pause, _ELSEWHERE)
     if not _is_offered(connection, ticket, patience):
         return False
-    while True:
-        with suppress(_Gone):
+    for _ in range(MOST_BEGINNINGS):
+        try:
             _Transfer(connection, ticket, file, progress, patience).run()
+        except _Gone:
+            patience.wait(_forgotten())
+        else:
             return True
+    raise _forgotten()
 
 
 def repeated(act: Callable[[], object], pause: Callable[[float], object] = time.sleep) -> None:
@@ -102,7 +111,9 @@ def _is_offered(connection: Connection, ticket: int, patience: Patience) -> bool
     while True:
         try:
             reply = connection.exchange("OPTIONS", f"api/tickets/{ticket}/uploads", {})
-        except Unreachable as error:
+            if reply.status in BUSY:
+                raise reply.refusal()
+        except (Unreachable, Refused) as error:
             patience.wait(error)
         else:
             return reply.status == HTTPStatus.NO_CONTENT and "tus-version" in reply.headers

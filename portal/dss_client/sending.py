@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from dss_client.flows import Chosen, Heard
 from dss_client.itksnap import ItkSnap
 from dss_client.plain_nifti import as_it_is
 from dss_client.records import Detail, LogLine
-from dss_client.shipment import Source, prepare
+from dss_client.shipment import Source, Write, prepare
 from dss_client.volumes import LabelVolume, measure
 from dss_client.workspace import read_outcome
 
@@ -139,20 +139,35 @@ def chosen(client: ItkSnap, service: str) -> Chosen:
 
 
 def submit(
-    client: ItkSnap, source: Source, service: Chosen, watcher: Watcher, watch: Stopwatch
+    client: ItkSnap,
+    source: Source,
+    service: Chosen,
+    watcher: Watcher,
+    watch: Stopwatch,
+    *,
+    note: Callable[[int], object] = lambda _: None,
 ) -> int:
     """Create and submit a ticket with the files that ``source`` names, and return its number.
 
-    Raises ClientError; then the ticket is deleted from the server.
+    ``note`` is called with the number as soon as the ticket exists.  Raises ClientError; then the ticket is deleted from
+    the server, if that answers.
     """
     with tempfile.TemporaryDirectory(
         prefix="alfabis_"
     ) as folder:  # the name that ITK-SNAP gives it
         with watch.stage("prepare"):
             way = None if installed("images") else as_it_is
-            write = prepare(source, service.detail, Path(folder), watcher, way)
+            write = _noting(note, prepare(source, service.detail, Path(folder), watcher, way))
         with watch.stage("upload"):
             return client.run(flows.submitted(service.githash, Path(folder), write, watcher))
+
+
+def _noting(note: Callable[[int], object], write: Write) -> Write:
+    def noted(number: int) -> Path:
+        note(number)
+        return write(number)
+
+    return noted
 
 
 def _follow(

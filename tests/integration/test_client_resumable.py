@@ -259,6 +259,29 @@ def test_an_upload_that_the_server_has_forgotten_begins_anew(
     assert recorder.requests[-1].line == f"PATCH {UPLOADS}/cd HTTP/1.1"
 
 
+def test_an_upload_that_the_server_always_forgets_ends(
+    recorder: Recorder, client: RestClient, large: Path
+) -> None:
+    pauses: list[float] = []
+    recorder.answers[f"PATCH {UPLOADS}/ab"] = refusal("404 Not Found")
+
+    with pytest.raises(Unreachable, match="forgets the upload again and again"):
+        resumable.upload(client, 1, large, pause=pauses.append)
+
+    assert len(pauses) == resumable.MOST_BEGINNINGS
+
+
+def test_a_server_that_is_busy_is_asked_again_for_resumable_uploads(
+    recorder: Recorder, client: RestClient, large: Path
+) -> None:
+    recorder.answers[f"OPTIONS {UPLOADS}"] = refusal("502 Bad Gateway")
+
+    def pause(_: float) -> None:
+        recorder.answers[f"OPTIONS {UPLOADS}"] = OFFER
+
+    assert resumable.upload(client, 1, large, pause=pause)
+
+
 @pytest.mark.parametrize("status", ["413 Too Large", "460 Checksum", "507 Full"])
 def test_what_does_not_pass_is_told_at_once(
     recorder: Recorder, client: RestClient, large: Path, status: str
@@ -296,9 +319,10 @@ def test_a_file_that_has_changed_meanwhile_is_downloaded_anew(
     assert (tmp_path / "f").read_bytes() == b"all of it"
 
 
-def test_a_lost_answer_to_the_submission_is_no_failure(recorder: Recorder) -> None:
+@pytest.mark.parametrize("lost", [b"nonsense\r\n\r\n", refusal("504 Gateway Timeout")])
+def test_a_lost_answer_to_the_submission_is_no_failure(recorder: Recorder, lost: bytes) -> None:
     """The second attempt is refused, because the ticket waits already."""
-    recorder.answers["POST /api/tickets/1/status"] = b"nonsense\r\n\r\n"
+    recorder.answers["POST /api/tickets/1/status"] = lost
     recorder.answers["GET /api/tickets/1/detail"] = ok(
         b'{"result": {"status": "ready", "progress": 0.0, "log": []}}'
     )

@@ -241,7 +241,7 @@ def _items(images: Sequence[Path], *, each: bool) -> list[Item]:
 
 def _run(items: list[Item], folder: Path, made: Callable[[BatchScreen], Batch]) -> None:
     """Send the items as a batch.  Exits with status 1 if an item has not succeeded."""
-    with BatchScreen(len(items)) as screen:
+    with BatchScreen(len(items)) as screen, _ends_as_interrupts():
         try:
             made(screen).run(items)
         except KeyboardInterrupt:
@@ -258,10 +258,10 @@ def _run(items: list[Item], folder: Path, made: Callable[[BatchScreen], Batch]) 
 
 @contextmanager
 def _interruptible(screen: Screen, server: str) -> Iterator[None]:
-    """Say on Ctrl-C that only the watching ends.  The end of the terminal or of the machine counts like Ctrl-C."""
-    earlier = {number: signal.signal(number, _interrupt) for number in ENDS}
+    """Say on Ctrl-C that only the watching ends."""
     try:
-        yield
+        with _ends_as_interrupts():
+            yield
     except KeyboardInterrupt:
         if screen.running:
             say(f"Ticket {screen.ticket} goes on. To watch it again:", error=True)
@@ -272,6 +272,14 @@ def _interruptible(screen: Screen, server: str) -> Iterator[None]:
     except (ClientError, OSError):
         _tell_what_is_left(screen, server)
         raise
+
+
+@contextmanager
+def _ends_as_interrupts() -> Iterator[None]:
+    """A context in which the end of the terminal or of the machine counts like Ctrl-C."""
+    earlier = {number: signal.signal(number, _interrupt) for number in ENDS}
+    try:
+        yield
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)

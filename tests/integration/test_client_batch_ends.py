@@ -1,0 +1,200 @@
+"""A batch whose program, portal or session ends at any moment: no image is sent twice, and no ticket is left over."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dss_client import batch as batch_module
+from dss_client.batch import Batch, What
+from dss_client.batch_items import Item, for_services, items_of
+from dss_client.batch_screen import BatchScreen
+from dss_client.errors import Refused
+from dss_client.flows import Chosen
+from dss_client.itksnap import ItkSnap
+from dss_client.records import ServiceDetail, Tag
+from support.builders import image, write_image
+from support.recorder import Recorder, ok, recording, refusal
+from support.waiting import wait_until
+
+HASH = "a" * 40
+DETAIL = "GET /api/tickets/7/detail"
+CHOSEN = Chosen(
+    githash=HASH, detail=ServiceDetail(tags=(Tag(name="CT", type="MainImage", required=True),))
+)
+
+
+def state(status: str) -> bytes:
+    return ok(f'{{"result": {{"status": "{status}", "progress": 0.0}}}}'.encode())
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    row = f'{{"name": "lungs", "githash": "{HASH}", "version": "1.0.0", "shortdesc": ""}}'
+    answers = {
+        "POST /api/tickets ": ok(b"7"),
+        "POST /api/tickets/7/files/input": ok(b"success"),
+        "POST /api/tickets/7/status": ok(b"success"),
+        "GET /api/tickets/7/delete": ok(b"success"),
+        DETAIL: state("ready"),
+        "GET /api/login": ok(b'{"result": {"email": "a@b"}}'),
+        "GET /api/services?": ok(f'{{"result": [{row}]}}'.encode()),
+        "GET /api/services/": ok(b'{"tags": []}'),
+        "GET /api/services/estimates": refusal("404 Not Found"),
+    }
+    with recording(answers) as recorder:
+        yield recorder
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / f"scan{n}.nii.gz" for n in range(4)]
+    for path in paths:
+        write_image(path, image())
+    return paths
+
+
+def items_for(scans: list[Path]) -> list[Item]:
+    return for_services(items_of(scans, each=True), ["lungs"])
+
+
+def run(recorder: Recorder, items: list[Item], folder: Path, *, wait: bool = False) -> None:
+    def pause(_: float) -> None:
+        recorder.answers[DETAIL] = state("failed")
+
+    with ItkSnap(recorder.address) as client, BatchScreen(len(items)) as screen:
+        what = What(wait=wait)
+        Batch(client, {"lungs": CHOSEN}, folder, screen, what=what, pause=pause).run(items)
+
+
+def table(folder: Path) -> dict[str, tuple[str, str]]:
+    with (folder / "results.csv").open(newline="", encoding="utf-8") as file:
+        return {row["name"]: (row["ticket"], row["status"]) for row in csv.DictReader(file)}
+
+
+def killed(folder: Path, scans: list[Path], status: str) -> list[Item]:
+    """Fresh items, beside the table of a run that was killed when its first item had the ticket 7."""
+    items = items_for(scans[:1])
+    folder.mkdir()
+    with (folder / "results.csv").open("w", newline="", encoding="utf-8") as file:
+        columns = ("name", "source", "series", "service", "ticket", "status", "reason")
+        row = (items[0].name, str(scans[0].resolve()), "", "lungs", "7", status, "")
+        csv.writer(file).writerows([columns, row])
+    return items
+
+
+def lines(recorder: Recorder) -> list[str]:
+    return [request.line.removesuffix(" HTTP/1.1") for request in recorder.requests]
+
+
+@pytest.mark.parametrize("status", ["waiting", "not sent"])
+def test_a_ticket_that_was_submitted_before_the_kill_is_taken_up(
+    recorder: Recorder, scans: list[Path], tmp_path: Path, status: str
+) -> None:
+    items = killed(tmp_path / "out", scans, status)
+
+    run(recorder, items, tmp_path / "out")
+
+    assert table(tmp_path / "out") == {"scan0": ("7", "submitted")}
+    assert not [line for line in lines(recorder) if line.startswith("POST")]
+
+
+@pytest.mark.parametrize("answer", [state("init"), state("deleted")])
+def test_a_ticket_that_was_not_submitted_before_the_kill_is_removed(
+    recorder: Recorder, scans: list[Path], tmp_path: Path, answer: bytes
+) -> None:
+    items = killed(tmp_path / "out", scans, "waiting")
+    recorder.answers[DETAIL] = answer
+    recorder.answers["POST /api/tickets "] = ok(b"8")
+    recorder.answers["POST /api/tickets/8/"] = ok(b"success")
+
+    run(recorder, items, tmp_path / "out")
+
+    assert table(tmp_path / "out") == {"scan0": ("8", "submitted")}
+    assert ("GET /api/tickets/7/delete" in lines(recorder)) == (answer == state("init"))
+
+
+def test_the_table_has_a_ticket_from_its_creation_on(
+    recorder: Recorder, scans: list[Path], tmp_path: Path
+) -> None:
+    recorder.silent.add("POST /api/tickets/7/files/input")
+
+    with program(recorder, scans, tmp_path) as sending:
+        wait_until(lambda: any("7/files/input" in line for line in lines(recorder)), 60)
+        sending.kill()
+        sending.communicate(timeout=60)
+
+    assert table(tmp_path / "out")["scan0"] == ("7", "waiting")
+
+
+def program(recorder: Recorder, scans: list[Path], tmp_path: Path) -> "subprocess.Popen[str]":
+    words = ["send", *map(str, scans[:2]), "--service", "lungs", "--output", str(tmp_path / "out")]
+    own = {"DSS_SERVER": recorder.address, "DSS_TOKEN": "dss_x", "HOME": str(tmp_path)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "dss_client", *words],
+        env={**os.environ, **own},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+
+
+def test_a_ticket_whose_results_did_not_arrive_is_not_sent_again(
+    recorder: Recorder, scans: list[Path], tmp_path: Path
+) -> None:
+    items = killed(tmp_path / "out", scans, "not downloaded")
+
+    run(recorder, items, tmp_path / "out")
+
+    assert table(tmp_path / "out") == {"scan0": ("7", "submitted")}
+    assert not lines(recorder)
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden", "500 Fault"])
+def test_a_session_that_ends_ends_the_batch_and_no_ticket(
+    recorder: Recorder, scans: list[Path], tmp_path: Path, status: str
+) -> None:
+    recorder.answers[DETAIL] = refusal(status)
+
+    with pytest.raises(Refused):
+        run(recorder, items_for(scans[:1]), tmp_path / "out", wait=True)
+
+    assert table(tmp_path / "out") == {"scan0": ("7", "submitted")}
+
+
+def test_a_session_that_ends_before_the_submission_leaves_the_others_waiting(
+    recorder: Recorder, scans: list[Path], tmp_path: Path
+) -> None:
+    recorder.answers["POST /api/tickets "] = refusal("401 Unauthorized")
+
+    with pytest.raises(Refused):
+        run(recorder, items_for(scans), tmp_path / "out")
+
+    assert {status for _, status in table(tmp_path / "out").values()} == {"waiting"}
+
+
+def test_open_tickets_are_not_asked_for_after_each_submission(
+    recorder: Recorder, scans: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_module, "POLL_S", 1e9)
+
+    run(recorder, items_for(scans), tmp_path / "out", wait=True)
+
+    assert len([line for line in lines(recorder) if line.startswith(DETAIL)]) == 2 * len(scans)
+
+
+def test_the_end_of_the_machine_ends_a_batch_like_ctrl_c(
+    recorder: Recorder, scans: list[Path], tmp_path: Path
+) -> None:
+    with program(recorder, scans, tmp_path) as sending:
+        wait_until(lambda: any(line.startswith(DETAIL) for line in lines(recorder)), 60)
+        sending.send_signal(signal.SIGTERM)
+        _, told = sending.communicate(timeout=60)
+
+    assert sending.returncode == 130
+    assert told == "What is submitted goes on; the same command again goes on, too.\n"
