@@ -5,10 +5,10 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Callable, Container, Iterable
+from collections.abc import AsyncIterator, Callable, Container, Coroutine, Iterable
 from enum import Enum
 from pathlib import Path, PurePosixPath
-from typing import ParamSpec, TypeAlias, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import aiofiles
 
@@ -118,11 +118,9 @@ class Datastore:
         """Write the file and fsync it; returns its size.  A small file needs only one call of the disk's threads."""
         begun, is_whole = await _gathered(data, min(SMALL_BYTES, self._max_file_bytes))
         if is_whole:
-            return await self._on_disk(_write_at_once, temporary, begun)
-        changed = await self._on_disk(volume.make_folder, temporary.parent)
-        size_bytes = await _write(temporary, _chained(begun, data), self._max_file_bytes)
-        await self._on_disk(_sync_all, changed)
-        return size_bytes
+            return await _to_its_end(self._on_disk(_write_at_once, temporary, begun))
+        await self._on_disk(_make_folder, temporary.parent)
+        return await _write(temporary, _chained(begun, data), self._max_file_bytes)
 
     async def begin_part(self, ticket_id: int, part: str, size_bytes: int) -> None:
         """Create the empty file of a resumable upload, where ``keep`` expects it.
@@ -132,7 +130,7 @@ class Datastore:
         path = self._part(ticket_id, part)
 
         def begin() -> None:
-            volume.make_folder(path.parent)
+            _make_folder(path.parent)
             if not has_free(path.parent, size_bytes):
                 raise no_room()
             path.touch(exist_ok=False)
@@ -164,7 +162,11 @@ class Datastore:
         """
         path = self._part(ticket_id, part)
         twin = path.with_name(f".{uuid.uuid4().hex}.part")
-        await self._on_disk(link, path, twin)
+        try:
+            await _to_its_end(self._on_disk(link, path, twin))
+        except BaseException:
+            self.discard(twin)
+            raise
         return twin
 
     def _part(self, ticket_id: int, part: str) -> Path:
@@ -172,7 +174,7 @@ class Datastore:
 
     async def scrub(self, temporary: Path, ticket_id: int) -> int:
         """Remove facts about the sender's machine from a received file, and return its new size."""
-        return await scrub(temporary, f"/dss/{layout.ticket_dir(ticket_id)}")
+        return await _to_its_end(scrub(temporary, f"/dss/{layout.ticket_dir(ticket_id)}"))
 
     async def receive_attachment(
         self, ticket_id: int, data: AsyncIterator[Piece]
@@ -327,6 +329,23 @@ async def _chained(begun: Iterable[bytes], data: AsyncIterator[Piece]) -> AsyncI
         yield later
 
 
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """The result of ``work``, which uses a thread.  If the caller is cancelled, this waits for the thread: otherwise
+    the thread could make a file after the caller has discarded it.
+    """
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
+def _make_folder(folder: Path) -> None:
+    """Make ``folder`` and its parents, and fsync what has changed."""
+    _sync_all(volume.make_folder(folder))
+
+
 def _write_at_once(path: Path, pieces: Iterable[bytes]) -> int:
     """Write the pieces and fsync the file and new folders; returns the size."""
     changed = volume.make_folder(path.parent)
@@ -352,7 +371,7 @@ def _copy(source: Path, target: Path) -> int:
     """
     if source.is_symlink() or not source.is_file():
         raise FileNotFoundError(source.name)
-    volume.make_folder(target.parent)
+    _make_folder(target.parent)
     try:
         shutil.copyfile(source, target)
         sync(target)

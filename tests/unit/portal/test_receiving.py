@@ -74,8 +74,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 async def test_a_large_file_is_on_its_way_to_the_disk_before_it_is_complete_and_on_it_before_it_is_named(
-    datastore: Datastore, calls: list[str], monkeypatch: pytest.MonkeyPatch
+    datastore: Datastore, calls: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / layout.area_dir(1, "input")).mkdir(parents=True)
     monkeypatch.setattr(receiving, "SYNC_BYTES", 2 * MB)
 
     path, _ = await datastore.receive(1, "input", sent(*[b"x" * MB] * 8))
