@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 SERVICE, OTHER = "sent-lungs", "sent-nodules"
 MB = 2**20
 SOON_MS = 30_000
-EXPECTED = r"net::ERR|responded with a status of 400"
+EXPECTED = r"net::ERR|responded with a status of (400|404|409|423|504)"
 """What the browser itself logs of connections that a test cuts, and of refusals that the page shows."""
 PATCHES = re.compile(r"/uploads/[0-9a-f]{32}$")
 
@@ -188,6 +188,92 @@ def test_an_upload_goes_on_after_the_tab_was_closed(
     assert offsets[2] == 8 * MB
     assert inputs(jane, number)["image.nii"] == large.read_bytes()
     assert again.evaluate("localStorage.length") == 0
+
+
+def test_a_ticket_whose_submission_was_not_answered_is_not_given_up(
+    page: Page, jane: httpx.Client, scan: Path
+) -> None:
+    """The proxy gives up, though the portal has submitted the ticket."""
+    lost: list[str] = []
+
+    def lose(route: Route, request: Request) -> None:
+        if request.method == "POST" and not lost:
+            lost.append(route.fetch().text())
+            route.fulfill(status=504, body="<html>Gateway Timeout</html>")
+        else:
+            route.continue_()
+
+    page.route(re.compile(r"/status$"), lose)
+    choose(page, scan)
+    expect(page.locator("#batch-state")).to_have_text("1 of 1 submitted.", timeout=SOON_MS)
+
+    (number,) = tickets(jane)
+    assert lost
+    assert status(jane, number) == "ready"
+    assert "Undo" not in jane.get(f"/tickets/{number}").text
+
+
+def held_submissions(page: Page) -> list[Route]:
+    """The first request to submit a ticket, which waits until the test continues it."""
+    held: list[Route] = []
+
+    def hold(route: Route, request: Request) -> None:
+        if request.method == "POST" and not held:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route(re.compile(r"/status$"), hold)
+    return held
+
+
+def test_the_same_file_in_two_tabs_becomes_one_ticket(
+    page: Page, jane: httpx.Client, scan: Path
+) -> None:
+    """The other tab finds the ticket of the first before that is submitted."""
+    other = page.context.new_page()
+    held = held_submissions(page)
+    choose(page, scan)
+    while not held:
+        page.wait_for_timeout(20)
+    other.goto("/send")
+    choose(other, scan)
+    expect(other.locator("#batch-state")).to_have_text("1 of 1 submitted.", timeout=SOON_MS)
+    held[0].continue_()
+    expect(page.locator("#batch-state")).to_have_text("1 of 1 submitted.", timeout=SOON_MS)
+
+    (number,) = tickets(jane)
+    assert status(jane, number) == "ready"
+    assert "Undo" not in jane.get(f"/tickets/{number}").text
+
+
+def test_the_same_file_twice_in_one_tab_becomes_two_tickets(
+    page: Page, jane: httpx.Client, scan: Path
+) -> None:
+    held = held_submissions(page)
+    choose(page, scan)
+    while not held:
+        page.wait_for_timeout(20)
+    choose(page, scan)
+    expect(page.locator("#batch-state")).to_have_text("0 of 2 submitted.")
+    held[0].continue_()
+    expect(page.locator("#batch-state")).to_have_text("2 of 2 submitted.", timeout=SOON_MS)
+
+    assert [status(jane, number) for number in tickets(jane)] == ["ready", "ready"]
+
+
+def test_several_workspaces_at_once_are_not_sent_in_pieces(
+    page: Page, jane: httpx.Client, tmp_path: Path
+) -> None:
+    files = [tmp_path / "one.itksnap", tmp_path / "two.itksnap"]
+    for file in files:
+        file.write_bytes(b"<registry/>")
+
+    choose(page, *files)
+
+    expect(page.locator("#batch-rows tr").first).to_contain_text("one workspace at a time")
+    expect(page.locator("#retry")).to_be_hidden()
+    assert tickets(jane) == []
 
 
 def test_wrong_files_are_refused_before_there_is_a_ticket(

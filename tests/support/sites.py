@@ -13,7 +13,7 @@ from typing import Any
 
 import asyncpg
 import httpx
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from dss_stack.postgres import PostgresCluster
 from support import loopback
@@ -23,6 +23,9 @@ from support.stacks import Stack
 from support.waiting import wait_until
 
 ROOT = "root@example.com"
+PATIENCE_MS = 30_000
+"""A busy machine takes long; a test that passes does not wait."""
+expect.set_options(timeout=PATIENCE_MS)
 CHROMIUM = [
     "--no-sandbox",
     "--disable-gpu",
@@ -82,7 +85,7 @@ def browse(browser: Browser, client: httpx.Client, **options: Any) -> Page:
     """A browser with the session of ``client``; ``options`` are Playwright's of a context."""
     (cookie,) = [c for c in client.cookies.jar if c.name == "webpy_session_id"]
     context = browser.new_context(base_url=str(client.base_url), **options)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENCE_MS)
     address = str(client.base_url)
     context.add_cookies([{"name": cookie.name, "value": cookie.value or "", "url": address}])
     return context.new_page()

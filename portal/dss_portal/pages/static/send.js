@@ -10,6 +10,8 @@
   const PART_BYTES = 8 * 2 ** 20, LEAST_PART_BYTES = 2 ** 20;
   const AT_ONCE = 2, QUOTA_MS = 5000, FIRST_PAUSE_MS = 500, LONGEST_PAUSE_MS = 15000, PATIENCE_MS = 300000;
   const QUOTA = "Maximum allowed number of open tickets";
+  const UNANSWERED = "The server does not answer; trying again.";
+  const SUBMITTED = ["ready", "claimed", "success", "failed", "timeout"];
   const TUS = { "Tus-Resumable": "1.0.0" };
   const chooser = document.getElementById("files");
   const rows = document.getElementById("batch-rows");
@@ -59,7 +61,7 @@
       } catch (error) {
         if (!passes(error) || Date.now() > end) throw error;
       }
-      told("The server does not answer; trying again.");
+      told(UNANSWERED);
       await pause(wait);
       wait = Math.min(2 * wait, LONGEST_PAUSE_MS);
     }
@@ -105,28 +107,42 @@
       say(item, "being read", "");
       for (const file of item.files) await judge(item, file);
       recall(item);
-      if (item.ticket && !(await isOpen(item))) item.ticket = 0;
-      if (!item.ticket) await openTicket(item);
-      for (const file of item.files) await upload(item, file);
-      await submit(item);
-      forget(item);
-      say(item, "submitted", "");
+      const found = item.ticket ? await statusOf(item) : "";
+      if (!SUBMITTED.includes(found)) await send(item, found === "init"); // otherwise the answer was lost
+      done(item);
     } catch (error) {
       if (!(error instanceof Refused || error instanceof Cut || error instanceof Wrong)) console.debug(error);
-      if (error instanceof Refused || error instanceof Wrong) await discard(item);
-      say(item, "failed", error.message);
+      const isOver = error instanceof Refused || error instanceof Wrong;
+      if (isOver && SUBMITTED.includes(await discarded(item))) done(item); // another tab has sent the same files
+      else say(item, "failed", error.message);
     }
   }
 
-  // Nothing half-made stays: a ticket that was never submitted would count in the quota.
-  async function discard(item) {
-    if (!item.ticket) return;
-    const body = new URLSearchParams({ form_token: form.elements.form_token.value });
+  function done(item) {
+    forget(item);
+    say(item, "submitted", "");
+  }
+
+  async function send(item, goesOn) {
+    if (!goesOn) await openTicket(item);
+    for (const file of item.files) await upload(item, file);
+    await submit(item);
+  }
+
+  // Nothing half-made stays: a ticket that was never submitted would count in the quota.  A submitted one stays.
+  // Returns the ticket's status before.
+  async function discarded(item) {
+    if (!item.ticket) return "";
+    let found = "";
     try {
+      found = await statusOf(item);
+      if (found !== "init") return found;
+      const body = new URLSearchParams({ form_token: form.elements.form_token.value });
       await ask("POST", `/tickets/${item.ticket}/delete`, { body });
     } catch { /* the portal gives it up by itself in the end */ }
     forget(item);
     [item.ticket, item.places] = [0, {}];
+    return found;
   }
 
   async function judge(item, file) {
@@ -148,9 +164,15 @@
     }
   }
 
-  async function isOpen(item) {
-    const answer = await patiently(() => ask("GET", `/api/tickets/${item.ticket}/status`), (text) => say(item, "waiting", text));
-    return answer.status === 200 && answer.responseText === "init";
+  // "" if there is no such ticket of the user's.
+  async function statusOf(item) {
+    try {
+      const answer = await patiently(() => good("GET", `/api/tickets/${item.ticket}/status`), (text) => say(item, "waiting", text));
+      return answer.responseText;
+    } catch (error) {
+      if (error instanceof Refused && error.status === 400) return "";
+      throw error;
+    }
   }
 
   async function openTicket(item) {
@@ -166,6 +188,7 @@
         if (error instanceof Refused && error.message.startsWith(QUOTA)) {
           say(item, "waiting", "You have as many open tickets as you may; this one waits for a free place.");
         } else if (!passes(error)) throw error;
+        else say(item, "waiting", UNANSWERED);
         await pause(QUOTA_MS);
       }
     }
@@ -190,7 +213,7 @@
       } catch (error) {
         at = -1;
         part = Math.max(part / 2, LEAST_PART_BYTES);
-        if (error.status === 404) delete item.places[file.name];
+        if (error.status === 404 && item.places[file.name]) delete item.places[file.name];
         else if (!passes(error) || Date.now() > end) throw error;
         say(item, "waiting", "The connection was cut; trying again.");
         await pause(wait);
@@ -222,14 +245,11 @@
       const body = new URLSearchParams({ title: item.files[0].name });
       await patiently(() => good("POST", `${ticket}/workspace`, { body }), told);
     }
-    let lost = false;
     await patiently(async () => {
       try {
         await good("POST", `${ticket}/status`, { body: new URLSearchParams({ status: "ready" }) });
-      } catch (error) {
-        if (error instanceof Refused && lost && !(await isOpen(item))) return; // the answer to the first try was lost
-        lost = lost || error instanceof Cut;
-        throw error;
+      } catch (error) { // the answer to an earlier try was lost, or another tab has submitted the same files
+        if (!(error instanceof Refused && SUBMITTED.includes(await statusOf(item)))) throw error;
       }
     }, told);
   }
@@ -276,17 +296,20 @@
     sum();
   }
 
+  const mayRetry = (item) => item.state === "failed" && !item.isHopeless;
+
   function sum() {
     const count = (name) => cases.filter((item) => item.state === name).length;
     const [done, failed] = [count("submitted"), count("failed")];
     const text = `${done} of ${cases.length} submitted${failed ? `, ${failed} not sent` : ""}.`;
     if (state.textContent !== text) state.textContent = text;
-    retry.hidden = failed === 0;
+    retry.hidden = !cases.some(mayRetry);
   }
 
   async function work() {
     while (running < AT_ONCE) {
-      const item = cases.find((each) => each.state === "waiting" && !each.busy);
+      const busy = cases.filter((each) => each.busy).map(keyOf); // the same files again: one after the other
+      const item = cases.find((each) => each.state === "waiting" && !each.busy && !busy.includes(keyOf(each)));
       if (!item) return;
       item.busy = true;
       running += 1;
@@ -311,6 +334,7 @@
     for (const group of groups) for (const service of services) add(group, service);
     if (workspaces.length > 1) {
       for (const item of cases.slice(-groups.length * services.length)) {
+        item.isHopeless = true;
         say(item, "failed", "Send one workspace at a time, with its files.");
       }
     }
@@ -332,7 +356,7 @@
     take([...event.dataTransfer.files]);
   });
   retry.querySelector("button").addEventListener("click", () => {
-    for (const item of cases.filter((each) => each.state === "failed")) say(item, "waiting", "");
+    for (const item of cases.filter(mayRetry)) say(item, "waiting", "");
     work();
   });
   window.addEventListener("beforeunload", (event) => {
