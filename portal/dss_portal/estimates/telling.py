@@ -25,6 +25,10 @@ LATE_SHARE, LATE_S = 0.5, 60.0
 """A promise is corrected if the end is later by at least this fraction of the remaining time, and by at least this
 time.
 """
+LONG_SHARE = 0.25
+"""Likewise, by at least this fraction of the time that the ticket has waited or run: a run that hangs for a day is
+corrected some twenty times, not each minute.
+"""
 
 # Each line once, whichever portal is first: $3 is what the log promised before.
 _TELL = """
@@ -91,11 +95,12 @@ def promises(known: Known, found: Mapping[int, Forecast]) -> list[Promise]:
         for places in known.places.values()
         for number, place in enumerate(places)
     }
+    spent_s = _spent_s(known)
     due = []
     for ticket_id, forecast in found.items():
         told = known.promised.get(ticket_id)
         at = datetime.fromtimestamp(known.site.now_s + forecast.ends_s, UTC)
-        if _is_due(forecast, told, at):
+        if _is_due(forecast, told, at, spent_s.get(ticket_id, 0.0)):
             line = words.promise(
                 forecast.ends_s, at, ahead.get(ticket_id, 0), again=told is not None
             )
@@ -103,7 +108,17 @@ def promises(known: Known, found: Mapping[int, Forecast]) -> list[Promise]:
     return due
 
 
-def _is_due(forecast: Forecast, told: datetime | None, at: datetime) -> bool:
+def _spent_s(known: Known) -> dict[int, float]:
+    """Seconds that each ticket has waited, or has been claimed."""
+    site = known.site
+    waits = {
+        ticket.ticket_id: site.now_s - ticket.came_s for q in site.waiting.values() for ticket in q
+    }
+    return waits | {ticket.ticket_id: site.now_s - ticket.began_s for ticket in site.running}
+
+
+def _is_due(forecast: Forecast, told: datetime | None, at: datetime, spent_s: float) -> bool:
     if told is None:
         return forecast.ends_s >= SHORT_S
-    return at - told > timedelta(seconds=max(LATE_S, LATE_SHARE * forecast.ends_s))
+    late_s = max(LATE_S, LATE_SHARE * forecast.ends_s, LONG_SHARE * spent_s)
+    return at - told > timedelta(seconds=late_s)
