@@ -8,7 +8,7 @@ from quart.typing import TestClientProtocol as Client
 
 from dss_broker.messages import ClaimProgressed, ServiceAnnounced, WorkerAnnounced
 from dss_portal.database import clock
-from dss_portal.estimates import estimates, telling
+from dss_portal.estimates import estimates, reading, telling
 from dss_portal.estimates.words import UNKNOWN
 from dss_portal.models import Run, Service, Ticket, Worker
 from dss_portal.services.liveness import SENTENCES, Missed
@@ -73,6 +73,19 @@ async def test_before_submitting_a_user_reads_how_long_it_takes_and_how_many_com
     assert others["sentence"] == "Takes about 80 s, 1 before you."  # users take turns
     assert (others["begins_s"], others["ends_s"]) == (40.0, 80.0)
     assert "Takes about 80 s, 1 before you." in await text(ben, "/services")
+
+
+async def test_a_queue_too_long_to_count_is_said_to_be_at_least_that_long(
+    served: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "MOST", 2)
+    ann = await served.user()
+    for _ in range(3):
+        await submitted_ticket(ann)
+
+    (offer,) = await rows(ann, "/api/services/estimates")
+
+    assert offer["sentence"] == "How long it takes is not known yet; 2 or more before you."
 
 
 async def test_a_larger_image_takes_longer(served: Portal) -> None:

@@ -27,7 +27,7 @@ NEW = 0
 @dataclass(frozen=True, kw_only=True)
 class Offer:
     """The estimate for a ticket that a user might submit now: ``before`` is the number of tickets served earlier;
-    ``forecast`` is None if it is not known.
+    ``forecast`` is None if it is not known.  No more than ``reading.MOST`` tickets are counted.
     """
 
     missed: Missed
@@ -39,7 +39,8 @@ class Offer:
         if self.missed is not Missed.NOBODY:
             return SENTENCES[self.missed]
         if self.forecast is None:
-            return f"{words.UNKNOWN[:-1]}; {words.before(self.before)}."
+            ahead = words.before(self.before, at_least=self.before >= reading.MOST)
+            return f"{words.UNKNOWN[:-1]}; {ahead}."
         return f"Takes {words.about(self.forecast.ends_s)}, {words.before(self.before)}."
 
 
@@ -80,9 +81,7 @@ class Estimates:
         tier = await Tier.get(name=user.tier_id)
         since = clock.now() - timedelta(minutes=tier.priority_minutes)
         turns = {name: _turn(known.places.get(name, ()), user, since) for name in known.standings}
-        return {
-            name: _offer(known, self._paces, name, before, size) for name, before in turns.items()
-        }
+        return await asyncio.to_thread(_offers, known, self._paces, turns, size)
 
     async def of_tickets(self, ticket_ids: Iterable[int]) -> dict[int, Forecast]:
         """Forecasts by number; a ticket is missing if it neither waits nor is claimed, or if there is no forecast."""
@@ -126,6 +125,13 @@ def _turn(places: Sequence[Place], user: User, since: datetime) -> int:
     """The number of ``places`` before a ticket that the user submits now: see ``tickets.queue``."""
     number = sum(place.user_id == user.id for place in places) + 1
     return sum((place.number, place.since) <= (number, since) for place in places)
+
+
+def _offers(
+    known: Known, paces: Paces, turns: Mapping[str, int], size: Size | None
+) -> dict[str, Offer]:
+    """Offers by the service's name.  ``turns`` has the number of tickets before the new one."""
+    return {name: _offer(known, paces, name, before, size) for name, before in turns.items()}
 
 
 def _offer(known: Known, paces: Paces, service: str, before: int, size: Size | None) -> Offer:

@@ -24,8 +24,10 @@ def about(seconds: float) -> str:
     return f"about {hours} h {rest} min" if rest else f"about {hours} h"
 
 
-def before(number: int) -> str:
-    """The number of tickets that are served earlier, in words."""
+def before(number: int, *, at_least: bool = False) -> str:
+    """The number of tickets that are served earlier, in words; with ``at_least`` there may be more."""
+    if at_least:
+        return f"{number} or more before you"
     return f"{number} before you" if number else "none before you"
 
 
