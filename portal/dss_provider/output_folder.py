@@ -123,13 +123,18 @@ def _text(path: Path) -> list[str]:
 
 
 def _landmarks(path: Path) -> dict[str, Point]:
-    rows = list(csv.DictReader(_text(path), skipinitialspace=True))
-    found = {}
+    try:
+        rows = list(csv.DictReader(_text(path), skipinitialspace=True))
+    except csv.Error as error:
+        raise AlgorithmFailed(f"{LANDMARKS} cannot be read: {error}.") from error
+    found: dict[str, Point] = {}
     for number, row in enumerate(rows, start=2):
         what = f"Line {number} of {LANDMARKS}"
         if not {"name", "x", "y", "z"} <= set(row):
             raise AlgorithmFailed(f"{what} has other columns than name,x,y,z.")
         name = plain_name(row["name"], what)
+        if name in found:
+            raise AlgorithmFailed(f"{what} is a second landmark '{name}'; each needs its own name.")
         found[name] = point((row["x"], row["y"], row["z"]), f"The landmark '{name}'")
     return found
 

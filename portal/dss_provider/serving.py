@@ -1,8 +1,8 @@
 """``dss service publish``: claims and processes tickets of one service, several at once, until it is stopped."""
 
 import threading
+from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from dss_client.errors import ClientError, Refused, Unreachable
@@ -86,7 +86,7 @@ class Publisher:
 
         Begins with the tickets of an earlier run.  A thread's name for the portal is ``instance`` and its number.
         """
-        waiting = self._held.before()
+        waiting = deque(self._held.before())
         left = _Countdown(most, self.stop)
         threads = [
             threading.Thread(target=self._loop, args=(f"{instance}-{i}", waiting, left))
@@ -98,7 +98,7 @@ class Publisher:
             while thread.is_alive():
                 thread.join(0.5)  # Python handles signals between two joins
 
-    def _loop(self, instance: str, waiting: list[int], left: "_Countdown") -> None:
+    def _loop(self, instance: str, waiting: "deque[int]", left: "_Countdown") -> None:
         portal = self._connect()
         try:
             while not self._stop.is_set():
@@ -114,14 +114,12 @@ class Publisher:
         finally:
             portal.close()
 
-    def _next(self, portal: Portal, instance: str, waiting: list[int]) -> int | None:
+    def _next(self, portal: Portal, instance: str, waiting: "deque[int]") -> int | None:
         try:
-            while waiting:
-                number = waiting.pop()
-                with suppress(Refused):
-                    if portal.status(number) == "claimed":
-                        self._say(f"Ticket {number}: goes on after a restart.")
-                        return number
+            while (number := _taken(waiting)) is not None:
+                if self._is_claimed(portal, number, waiting):
+                    self._say(f"Ticket {number}: goes on after a restart.")
+                    return number
                 self._held.remove(number)  # it has ended, or somebody else has it
             return portal.claim(self._offer.githash, self._offer.provider, instance)
         except Unreachable as error:
@@ -138,6 +136,17 @@ class Publisher:
             self._stop.wait(AFTER_ERROR_S)
         return None
 
+    @staticmethod
+    def _is_claimed(portal: Portal, number: int, waiting: "deque[int]") -> bool:
+        """Whether the ticket is still claimed; it waits on if the portal does not answer."""
+        try:
+            return portal.status(number) == "claimed"
+        except Refused:
+            return False
+        except (Unreachable, ValueError):
+            waiting.append(number)
+            raise
+
     def _work(self, number: int) -> bool:
         """Process a ticket.  False if it has not ended: it is still claimed, and is continued later."""
         try:
@@ -149,6 +158,14 @@ class Publisher:
             self._say(f"Ticket {number}: not finished, {error}")
             return False
         return True
+
+
+def _taken(waiting: "deque[int]") -> int | None:
+    """One of the numbers, which no other thread gets; None if there is none."""
+    try:
+        return waiting.pop()
+    except IndexError:
+        return None
 
 
 class _Countdown:

@@ -122,7 +122,7 @@ def test_a_container_does_not_outlive_its_time(boxed: Boxed) -> None:
     with pytest.raises(AlgorithmFailed, match="took longer than the 2 s"):
         boxed.run("exec sleep 300", time_s=2)
 
-    wait_until(boxed.container_ended, 10)
+    wait_until(boxed.container_ended, 60)
 
 
 def test_a_container_ends_with_its_ticket(boxed: Boxed) -> None:
@@ -136,7 +136,7 @@ def test_a_container_ends_with_its_ticket(boxed: Boxed) -> None:
     with pytest.raises(Withdrawn):
         boxed.run("exec sleep 300", ended)
 
-    wait_until(boxed.container_ended, 10)
+    wait_until(boxed.container_ended, 60)
 
 
 @pytest.mark.parametrize(
@@ -165,6 +165,27 @@ def test_files_of_the_folder_are_read_and_links_are_not(boxed: Boxed) -> None:
     for name in ("landmarks.csv", "remarks.txt", "mesh_a.vtk", "image_b.nii.gz", "table.csv"):
         with pytest.raises(AlgorithmFailed, match=f"{name}.*is a link"):
             boxed.run(f"ln -s {boxed.state}/secret.csv $2/{name}", word="{output}")
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ("dot,1,1,1\\ndot,2,2,2", "Line 3 of landmarks.csv is a second landmark 'dot'"),
+        ("dot,1,1", "The landmark 'dot' is at"),
+    ],
+)
+def test_no_landmark_replaces_another_one(boxed: Boxed, rows: str, sentence: str) -> None:
+    script = f"printf 'name,x,y,z\\n{rows}\\n' > $2/landmarks.csv"
+
+    with pytest.raises(AlgorithmFailed, match=sentence):
+        boxed.run(script, word="{output}")
+
+
+def test_a_table_of_landmarks_that_cannot_be_read_is_told(boxed: Boxed) -> None:
+    script = """awk 'BEGIN{printf "name,x,y,z\\n\\""; for(i=0;i<200000;i++) printf "a"}' > $2/landmarks.csv"""
+
+    with pytest.raises(AlgorithmFailed, match=r"landmarks\.csv cannot be read: field larger"):
+        boxed.run(script, word="{output}")
 
 
 def test_an_image_that_is_not_there_is_named_with_the_way_to_get_it(boxed: Boxed) -> None:

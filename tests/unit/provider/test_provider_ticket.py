@@ -123,6 +123,33 @@ def test_a_ticket_that_could_not_be_finished_is_gone_on_with(
     held.close()
 
 
+def test_tickets_of_an_earlier_run_wait_while_the_portal_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "AFTER_ERROR_S", 0.01)
+    portal, said, held = Queue(), list[str](), Held(tmp_path / "held.json")
+    portal.given = True
+    held.add(5)
+    away = iter([Unreachable("The portal is away."), Unreachable("The portal is away.")])
+
+    def status(_: int) -> str:
+        if (error := next(away, None)) is not None:
+            raise error
+        return "claimed"
+
+    monkeypatch.setattr(portal, "status", status)
+    offer = Offer(githash="h", provider="LAB")
+    publisher = Publisher(offer, lambda: portal, lambda _: "success", held, said.append)
+    thread = threading.Thread(target=publisher.run, args=(3, "me", 1))
+    thread.start()
+    thread.join(60)
+    publisher.stop()
+
+    assert "Ticket 5: success." in said
+    assert held.before() == []
+    held.close()
+
+
 def test_a_proxy_that_answers_with_anything_does_not_end_the_publisher(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
