@@ -2,7 +2,7 @@
 # sh install.sh FOLDER: the site of this bundle, in containers, without a network.
 #
 # FOLDER gets compose.yaml and what it mounts.  Over a site that is there already it is an upgrade, and the install.sh of an older bundle a
-# rollback: settings (infra/.env), secrets and data stay.
+# rollback: settings (infra/.env, infra/compose/alertmanager.yml), secrets and data stay.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 engine=${ENGINE:-podman}
@@ -17,17 +17,25 @@ version=$(cat "$here/VERSION")
 mkdir -p "$1"
 cp -R "$here/site/." "$1/"
 cd "$1"
+[ -e infra/compose/alertmanager.yml ] || cp infra/compose/alertmanager.example.yml infra/compose/alertmanager.yml
 compose=${COMPOSE:-podman-compose}
 if ! command -v "${compose%% *}" > /dev/null; then
   python3 -m venv --clear tools
   tools/bin/pip install --quiet --no-index --find-links "$here/wheels" podman-compose
   compose=$PWD/tools/bin/podman-compose
 fi
-touch infra/.env
-grep -v '^DSS_VERSION=' infra/.env > infra/.env.new || true
-echo "DSS_VERSION=$version" >> infra/.env.new
-mv infra/.env.new infra/.env
 
-DSS_VERSION=$version make --no-print-directory site-secrets ENGINE="$engine"
+# The names of the bundle's images replace those in .env, whose mode stays: it may hold a secret.
+names=$(sed 's/=.*//' "$here/images.env" | paste -s -d '|' -)
+touch infra/.env
+cp -p infra/.env infra/.env.new
+grep -E -v "^($names)=" infra/.env > infra/.env.new || [ $? = 1 ]
+cat "$here/images.env" >> infra/.env.new
+mv infra/.env.new infra/.env
+set -a
+. "$here/images.env"
+set +a
+
+make --no-print-directory site-secrets ENGINE="$engine"
 $compose --file infra/compose.yaml up --detach
 echo "DSS $version is installed in $1.  The first user and a ticket: cd $1 && make first-ticket COMPOSE='$compose'"
