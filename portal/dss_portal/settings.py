@@ -57,7 +57,9 @@ class Settings(DatabaseSettings):
     )
     instance: Instance = Field(default_factory=instance_name, description="name of this process")
     stop_s: float = Field(
-        30, ge=0, description="when told to stop, finish requests and messages in hand for so long"
+        30,
+        ge=0,
+        description="longest time to finish current requests and messages when told to stop",
     )
     log_json: bool = False
 

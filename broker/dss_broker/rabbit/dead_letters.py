@@ -55,7 +55,7 @@ def _become_reader(connection: BlockingConnection) -> None:
     deadline = time.monotonic() + BUSY_S
     while not _is_reader(connection):
         if time.monotonic() > deadline:
-            raise DeadLettersBusy("Somebody else has the dead letters in hand.")
+            raise DeadLettersBusy("Another session holds the dead letters.")
         connection.sleep(0.1)
 
 
