@@ -128,7 +128,7 @@ class Batch:
         item.ticket = 0
         source = Source(
             path=item.source,
-            series=item.series,
+            series=item.uid or item.series,
             tagged=self._what.tagged,
             region=self._what.region,
             name=f"{self._what.name} {item.name}" if self._what.name else "",

@@ -21,12 +21,14 @@ NOT_DOWNLOADED = "not downloaded"
 @dataclass
 class Item:
     """One image of the batch, with its current state.  ``series`` is "", or the number of a series as ``dss images``
-    lists it.  ``service`` is the user's name for the service, "" until ``for_services``.
+    lists it; that may change with the folder, so ``uid`` is its SeriesInstanceUID, "" if other series have it too.
+    ``service`` is the user's name for the service, "" until ``for_services``.
     """
 
     name: str
     source: Path
     series: str = ""
+    uid: str = ""
     service: str = ""
     ticket: int = 0
     status: str = WAITING
@@ -43,18 +45,27 @@ def items_of(sources: Sequence[Path], *, each: bool) -> list[Item]:
 
     Names are unique; the name of a series ends with its number.  Raises ImageUnreadable if there is no image.
     """
-    within = [_within(source) if each else [(source, "")] for source in sources]
+    within = [_within(source) if each else [_Part(source)] for source in sources]
     if not any(within):
         raise ImageUnreadable("There is no image in what was named.")
     found = [
-        pair
-        for source, pairs in zip(sources, within, strict=True)
-        for pair in pairs or [(source, "")]  # it will be told why there is none
+        part
+        for source, parts in zip(sources, within, strict=True)
+        for part in parts or [_Part(source)]  # it will be told why there is none
     ]
     return [
-        Item(name=name, source=source, series=series)
-        for name, (source, series) in zip(_names(found), found, strict=True)
+        Item(name=name, source=part.source, series=part.series, uid=part.uid)
+        for name, part in zip(_names(found), found, strict=True)
     ]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """An image, or a series of a source."""
+
+    source: Path
+    series: str = ""
+    uid: str = ""
 
 
 def for_services(items: Sequence[Item], services: Sequence[str]) -> list[Item]:
@@ -74,13 +85,13 @@ def _name_in(service: str) -> str:
     return re.sub(r"[^\w.-]", "_", service)
 
 
-def _within(source: Path) -> list[tuple[Path, str]]:
+def _within(source: Path) -> list[_Part]:
     """Image files below a folder, and the usable series of its DICOM files."""
     if not source.is_dir():
-        return (_series(source) if _is_dicom(source) else []) or [(source, "")]
+        return (_series(source) if _is_dicom(source) else []) or [_Part(source)]
     files = [path for path in _files(source) if path.name.lower().endswith(ENDINGS)]
-    pairs = [(p, "") for p in files if not p.name.lower().endswith((".img", ".zip", ".itksnap"))]
-    return pairs + _series(source)
+    parts = [_Part(p) for p in files if not p.name.lower().endswith((".img", ".zip", ".itksnap"))]
+    return parts + _series(source)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -100,8 +111,8 @@ def _is_dicom(source: Path) -> bool:
     return is_dicom(source)
 
 
-def _series(source: Path) -> list[tuple[Path, str]]:
-    """The folder with the number of each DICOM series that is not a localizer; empty without DICOM."""
+def _series(source: Path) -> list[_Part]:
+    """The folder with number and UID of each DICOM series that is not a localizer; empty without DICOM."""
     from dss_images.dicom.reading import survey  # noqa: PLC0415
     from dss_images.errors import ImageRefused  # noqa: PLC0415
 
@@ -109,25 +120,30 @@ def _series(source: Path) -> list[tuple[Path, str]]:
         found = survey(source)
     except ImageRefused:
         return _apart(source)
-    return [(source, str(v.series.number)) for v in found.verdicts if not v.series.is_localizer]
+    uses = Counter(v.series.key.uid for v in found.verdicts)
+    return [
+        _Part(source, str(series.number), series.key.uid if uses[series.key.uid] == 1 else "")
+        for series in (v.series for v in found.verdicts)
+        if not series.is_localizer
+    ]
 
 
-def _apart(source: Path) -> list[tuple[Path, str]]:
+def _apart(source: Path) -> list[_Part]:
     """The parts of what cannot be read as a whole, such as a folder with a damaged archive.
 
     A part that cannot be read either is an image that will be refused with its reason.
     """
     if not source.is_dir():
-        return [(source, "")]
+        return [_Part(source)]
     inside = sorted(source.iterdir())
     parts = [path for path in inside if path.is_dir() or path.suffix.lower() == ".zip"]
     has_own = any(_is_dicom(path) for path in inside if path.is_file() and path not in parts)
-    return [pair for part in parts for pair in _series(part)] + [(source, "")] * has_own
+    return [found for part in parts for found in _series(part)] + [_Part(source)] * has_own
 
 
-def _names(pairs: Iterable[tuple[Path, str]]) -> list[str]:
+def _names(parts: Iterable[_Part]) -> list[str]:
     """Names for folders and tables: the file's name without its ending, numbered if several files have it."""
-    stems = [_stem(source) + (f"_series_{series}" if series else "") for source, series in pairs]
+    stems = [_stem(p.source) + (f"_series_{p.series}" if p.series else "") for p in parts]
     counts = Counter(stems)
     taken = {stem for stem in stems if counts[stem] == 1}
     names = []

@@ -20,7 +20,9 @@ _RECALLED = {
     REFUSED: WAITING,
 }
 """The state in which an item goes on, by its state in the table; any other item is sent anew."""
-_COLUMNS = ("name", "source", "series", "service", "ticket", "status", "reason")
+_COLUMNS = ("name", "source", "series", "service", "ticket", "status", "reason", "uid")
+_NEWER = {"service", "uid"}
+"""Columns that tables of earlier versions lack."""
 
 
 class Journal:
@@ -28,20 +30,23 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._others: list[dict[str, str]] = []
         folder.mkdir(parents=True, exist_ok=True)
 
     def recall(self, items: Sequence[Item]) -> None:
         """Set ticket and state of the items that an earlier run has submitted or finished with success.
 
-        A ticket of which that run did not learn whether it was submitted is set without a state.  Raises ClientError if the table is about other images.
+        A ticket of which that run did not learn whether it was submitted is set without a state.  Rows about other
+        images stay in the table.  Raises ClientError if a row of an item's name is about another image.
         """
         before = {row["name"]: row for row in self._rows()}
+        own = {item.name for item in items}
+        self._others = [row for name, row in before.items() if name not in own]
         for item in items:
             row = before.get(item.name)
             if row is None:
                 continue
-            before_was = (row["source"], row["series"], row["service"])
-            if before_was != (str(item.source.resolve()), item.series, item.service):
+            if any(row.get(column, value) != value for column, value in _identity(item).items()):
                 raise ClientError(
                     f"{self._folder / RESULTS} is the table of another batch; name a new folder with --output."
                 )
@@ -59,10 +64,12 @@ class Journal:
                 i.ticket or "",
                 i.status,
                 i.reason,
+                i.uid,
             )
             for i in items
         ]
-        self._replace(RESULTS, [_COLUMNS, *rows])
+        others = [[row.get(column, "") for column in _COLUMNS] for row in self._others]
+        self._replace(RESULTS, [_COLUMNS, *others, *rows])
 
     def write_volumes(self, items: Sequence[Item]) -> None:
         """Write the volumes of the items that this run has measured; keep those of earlier runs."""
@@ -71,7 +78,7 @@ class Journal:
             for item in items
             for label in item.labels
         ]
-        kept = self._volumes_of({item.name for item in items if not item.labels})
+        kept = self._volumes_but_of({item.name for item in items if item.labels})
         self._replace(VOLUMES, [("name", "value", "label", "ml"), *kept, *rows])
 
     def _rows(self) -> list[dict[str, str]]:
@@ -80,16 +87,18 @@ class Journal:
                 rows = list(csv.DictReader(file))
         except FileNotFoundError:
             return []
-        if any(set(row) != set(_COLUMNS) for row in rows):
+        if any(set(row) | _NEWER != set(_COLUMNS) for row in rows):
             raise ClientError(
                 f"{self._folder / RESULTS} is no table of a batch; name another folder."
             )
         return rows
 
-    def _volumes_of(self, names: set[str]) -> list[tuple[str, ...]]:
+    def _volumes_but_of(self, names: set[str]) -> list[tuple[str, ...]]:
         try:
             with (self._folder / VOLUMES).open(newline="", encoding="utf-8") as file:
-                return [tuple(row) for row in list(csv.reader(file))[1:] if row and row[0] in names]
+                return [
+                    tuple(row) for row in list(csv.reader(file))[1:] if row and row[0] not in names
+                ]
         except FileNotFoundError:
             return []
 
@@ -98,3 +107,13 @@ class Journal:
         with draft.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(rows)
         draft.replace(self._folder / name)
+
+
+def _identity(item: Item) -> dict[str, str]:
+    """The columns in which a row about the same image has the same values."""
+    return {
+        "source": str(item.source.resolve()),
+        "series": item.series,
+        "service": item.service,
+        "uid": item.uid,
+    }

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,12 @@ from dss_client import batch as batch_module
 from dss_client.batch import Batch, What
 from dss_client.batch_items import Item, for_services, items_of
 from dss_client.batch_screen import BatchScreen
-from dss_client.errors import Refused
+from dss_client.errors import ClientError, Refused
 from dss_client.flows import Chosen
 from dss_client.itksnap import ItkSnap
 from dss_client.records import ServiceDetail, Tag
 from support.builders import image, write_image
+from support.dicom_series import stack, write
 from support.recorder import Recorder, ok, recording, refusal
 from support.waiting import wait_until
 
@@ -153,6 +155,46 @@ def test_a_ticket_whose_results_did_not_arrive_is_not_sent_again(
 
     assert table(tmp_path / "out") == {"scan0": ("7", "submitted")}
     assert not lines(recorder)
+
+
+def test_a_table_of_an_earlier_version_is_gone_on_with(
+    recorder: Recorder, scans: list[Path], tmp_path: Path
+) -> None:
+    items, folder = items_for(scans[:1]), tmp_path / "out"
+    folder.mkdir()
+    row = f"name,source,series,ticket,status,reason\nscan0,{scans[0].resolve()},,7,submitted,\n"
+    (folder / "results.csv").write_text(row, encoding="utf-8")
+
+    run(recorder, items, folder)
+
+    assert table(folder) == {"scan0": ("7", "submitted")}
+    assert not lines(recorder)
+
+
+def test_tickets_of_other_images_stay_in_the_table(
+    recorder: Recorder, scans: list[Path], tmp_path: Path
+) -> None:
+    run(recorder, items_for(scans[:2]), tmp_path / "out")
+    run(recorder, items_for(scans[2:3]), tmp_path / "out")
+
+    assert {*table(tmp_path / "out")} == {"scan0", "scan1", "scan2"}
+
+
+def test_a_series_whose_number_has_become_another_one_is_not_taken_for_done(
+    recorder: Recorder, tmp_path: Path
+) -> None:
+    """Series of several studies have numbers by their order, which a further study changes."""
+
+    def add(patient: str) -> list[Item]:
+        tags = {"SeriesInstanceUID": f"1.2.{patient}", "SeriesNumber": 3}
+        write(tmp_path / "in" / patient, [replace(p, tags=tags) for p in stack(4)])
+        return for_services(items_of([tmp_path / "in"], each=True), ["lungs"])
+
+    add("5")
+    run(recorder, add("6"), tmp_path / "out")
+
+    with pytest.raises(ClientError, match="is the table of another batch"):
+        run(recorder, add("1"), tmp_path / "out")
 
 
 @pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden", "500 Fault"])

@@ -1,6 +1,7 @@
 """What a batch consists of: nothing that was named is left out without a word, and names are unique."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,13 @@ def test_a_folder_that_cannot_be_opened_is_told(
 
     with pytest.raises(ImageUnreadable, match="closed cannot be opened: Permission denied"):
         items_of([folder], each=True)
+
+
+def test_series_are_read_by_their_uid_since_numbers_may_change(tmp_path: Path) -> None:
+    for uid in ("1.2.5", "1.2.6"):
+        tags = {"SeriesInstanceUID": uid, "SeriesNumber": 3}
+        write(tmp_path / uid, [replace(p, tags=tags) for p in stack(4)])
+
+    items = items_of([tmp_path], each=True)
+
+    assert [(item.series, item.uid) for item in items] == [("1", "1.2.5"), ("2", "1.2.6")]
