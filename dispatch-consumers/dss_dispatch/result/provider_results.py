@@ -54,8 +54,10 @@ def check_provider_results(folder: Path, names: Sequence[str], sent: Path) -> No
     for layer in layers:
         if layer.role == Role.SEGMENTATION:
             _check_segmentation(folder, layer.file_name, main, workspace, sent)
-    for name in dict.fromkeys(mesh_file_names(workspace)):
-        if not _is_mesh_of_user(folder / name, sent):
+    meshes = dict.fromkeys(mesh_file_names(workspace))
+    known = _meshes_of_user(sent) if meshes else frozenset()
+    for name in meshes:
+        if sha256(folder / name) not in known:
             check_mesh(folder / name, main)
     _check_landmarks(workspace, sent)
 
@@ -124,16 +126,15 @@ def _is_same_image(path: Path, other: Path, header: Image) -> bool:
 
 
 def _check_landmarks(workspace: Folder, sent: Path) -> None:
-    theirs = _sent_workspace(sent)
-    lost = [place for place in unplaced(workspace) if place not in unplaced(theirs or Folder())]
+    theirs = frozenset(unplaced(_sent_workspace(sent) or Folder()))
+    lost = [place for place in unplaced(workspace) if place not in theirs]
     require(not lost, f"a landmark has no place in the image: '{min(lost, default='')[:60]}'")
 
 
-def _is_mesh_of_user(path: Path, sent: Path) -> bool:
-    """True for the content of a mesh that the user sent, under any name: ITK-SNAP has loaded it before."""
-    meshes = sent.iterdir() if sent.is_dir() else ()
-    digests = (sha256(p) for p in meshes if is_mesh_name(p.name) and is_plain_file(p))
-    return sha256(path) in digests
+def _meshes_of_user(sent: Path) -> frozenset[str]:
+    """The content of the meshes that the user sent, which ITK-SNAP has loaded before, as SHA-256."""
+    files = sent.iterdir() if sent.is_dir() else ()
+    return frozenset(sha256(p) for p in files if is_mesh_name(p.name) and is_plain_file(p))
 
 
 def _check_segmentation(

@@ -10,7 +10,10 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_dispatch.errors import TicketError
+from dss_dispatch.result import provider_results
 from dss_dispatch.result.provider_results import check_provider_results
+from dss_workspace.landmarks import unplaced
+from dss_workspace.registry import Folder
 from support.builders import (
     MAIN,
     SEGMENTED,
@@ -213,3 +216,21 @@ def test_a_workspace_is_not_read_beyond_reason(tmp_path: Path) -> None:
     huge = workspace_xml().replace(b"</registry>", b" " * (16 << 20) + b"</registry>")
 
     assert "larger than 16 MB" in judge(tmp_path, {**result_files(), "result.itksnap": huge})
+
+
+def test_landmarks_of_both_sides_are_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading them anew for each one took hours of a dispatcher, if user and provider sent very many."""
+    nowhere = landmarks_xml(*((f"tip {i}", f"1 nan {i}") for i in range(20)))
+    submit(tmp_path, spec=WorkspaceSpec(layers=(MAIN,), extra=nowhere))
+    read: list[Folder] = []
+
+    def counted(workspace: Folder) -> list[str]:
+        read.append(workspace)
+        return unplaced(workspace)
+
+    monkeypatch.setattr(provider_results, "unplaced", counted)
+
+    assert judge(tmp_path, result_files(extra=nowhere)) == ""
+    assert len(read) == 2
