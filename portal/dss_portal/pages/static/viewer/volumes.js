@@ -78,6 +78,7 @@ function readNifti(bytes) {
   if (!Kind) throw new Unreadable(`holds numbers of a kind that cannot be shown (datatype ${header.datatype})`);
   const { slope, intercept } = niftiScale(header);
   const affine = niftiAffine(header);
+  if (!Number.isInteger(header.offset) || header.offset < size + 4) throw new Unreadable("does not say where its voxels begin");
   const body = bytes.subarray(header.offset, header.offset + count * frames * Kind.BYTES_PER_ELEMENT);
   return volume({ dims, affine, slope, intercept, frames, data: numbers(body, Kind, little, count) });
 }
@@ -135,11 +136,19 @@ function niftiAffine(header) {
   if (affines.length === 2 && !(apartMm(...affines, header.dim.slice(1, 4)) < 0.5)) {
     throw new Unreadable("says of two places that it lies there (qform and sform)");
   }
+  const lengths = [1, 2, 3].map((axis) => Math.abs(header.pixdim[axis]) * scale);
+  const isOfOneSpacing = header.sform <= 0 || lengths.includes(0) || lengths.every((length, axis) => {
+    const step = Math.hypot(...affines[0].map((row) => row[axis]));
+    return Math.abs(length - step) <= 1e-3 * step;
+  });
+  if (!isOfOneSpacing) throw new Unreadable("states two sizes of a voxel (pixdim and sform)");
   return affines[0];
 }
 
 function qformOf({ quatern: [b, c, d], pixdim, qoffset }) {
-  const a = Math.sqrt(Math.max(0, 1 - b * b - c * c - d * d));
+  const square = 1 - b * b - c * c - d * d;
+  if (!(square >= -1e-3)) throw new Unreadable("does not say where it lies in the patient");
+  const a = Math.sqrt(Math.max(0, square));
   const turn = [
     [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
     [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
@@ -157,7 +166,10 @@ async function readNrrd(bytes) {
   const fields = {};
   for (const line of ascii(bytes, 0, end.index).split(/\r?\n/).slice(1)) {
     const found = /^([^#:]+): *(.*)$/.exec(line);
-    if (found) fields[found[1].trim().toLowerCase()] = found[2].trim();
+    if (!found || found[2].startsWith("=")) continue; // a comment, or a key of somebody's own
+    const name = found[1].trim().toLowerCase(), value = found[2].trim();
+    if ((fields[name] ?? value) !== value) throw new Unreadable(`states '${name}' twice`);
+    fields[name] = value;
   }
   for (const name of ["data file", "datafile", "byte skip", "byteskip", "line skip", "lineskip"]) {
     if (fields[name]) throw new Unreadable("has its voxels elsewhere than behind its header");
@@ -168,7 +180,9 @@ async function readNrrd(bytes) {
   const dims = listed(fields.sizes);
   const data = bytes.subarray(end.index + end[0].length);
   const body = await unpackedNrrd(data, fields.encoding);
-  const little = Kind.BYTES_PER_ELEMENT === 1 || fields.endian === "little";
+  const order = fields.endian?.toLowerCase();
+  if (Kind.BYTES_PER_ELEMENT > 1 && order !== "little" && order !== "big") throw new Unreadable("does not say the order of its bytes");
+  const little = order !== "big";
   const count = dims.reduce((a, b) => a * b, 1);
   return volume({ dims, affine: nrrdAffine(fields), data: numbers(body, Kind, little, count) });
 }
@@ -185,7 +199,7 @@ function nrrdAffine(fields) {
   const origin = listed(fields["space origin"]?.replace(/[()]/g, ""));
   const units = fields["space units"] ?? "";
   if (!sides || steps.length !== 3 || origin.length !== 3) throw new Unreadable("does not say where it lies in the patient");
-  if (/[^"\sm]/.test(units)) throw new Unreadable("has lengths in another unit than mm");
+  if (!units.split(/["\s]+/).filter(Boolean).every((unit) => unit === "mm")) throw new Unreadable("has lengths in another unit than mm");
   return affineOf(steps, origin, sides);
 }
 
@@ -195,26 +209,47 @@ async function readMetaImage(bytes) {
   const end = /^ElementDataFile *= *(.*?)\r?\n/m.exec(text);
   if (!end || end[1] !== "LOCAL") throw new Unreadable("has its voxels in another file");
   const fields = {};
-  for (const [, key, value] of text.slice(0, end.index).matchAll(/^(\w+) *= *(.*?)\r?$/gm)) fields[key] = value;
+  for (const [, key, value] of text.slice(0, end.index).matchAll(/^(\w+) *= *(.*?)[ \t\r]*$/gm)) {
+    if ((fields[key] ?? value) !== value) throw new Unreadable(`states '${key}' twice`);
+    fields[key] = value;
+  }
   const count = Number(fields.NDims);
   if (count !== 3) throw new Unreadable(`has ${fields.NDims} dimensions, not 3`);
   const Kind = META_TYPES[fields.ElementType];
-  if (!Kind || (fields.ElementNumberOfChannels ?? "1") !== "1" || fields.BinaryData === "False") {
+  if (!Kind || (fields.ElementNumberOfChannels ?? "1") !== "1" || !isTrue(fields.BinaryData ?? "True")) {
     throw new Unreadable("holds numbers of a kind that cannot be shown");
+  }
+  if (!META_DEFAULTS.every(([key, usual]) => Number(fields[key] ?? usual) === usual)) {
+    throw new Unreadable("is stored in a way that cannot be read here");
   }
   const dims = listed(fields.DimSize);
   const data = bytes.subarray(end.index + end[0].length);
-  const body = fields.CompressedData === "True" ? await inflated(new Blob([data]).stream(), "deflate") : data;
-  const big = (fields.BinaryDataByteOrderMSB ?? fields.ElementByteOrderMSB) === "True";
+  const body = isTrue(fields.CompressedData) ? await inflated(new Blob([data]).stream(), "deflate") : data;
+  const big = isTrue(agreed(fields, ["BinaryDataByteOrderMSB", "ElementByteOrderMSB"]));
   const voxels = dims.reduce((a, b) => a * b, 1);
   return volume({ dims, affine: metaAffine(fields), data: numbers(body, Kind, !big, voxels) });
 }
 
+const META_DEFAULTS = [["HeaderSize", 0], ["ElementToIntensityFunctionSlope", 1], ["ElementToIntensityFunctionOffset", 0]];
+
+const isTrue = (text) => /^[Tt1]/.test(text ?? "");
+
+// The one value of a field that has several names.
+function agreed(fields, names) {
+  const values = names.map((name) => fields[name]).filter((value) => value !== undefined);
+  if (values.some((value) => value !== values[0])) throw new Unreadable(`states different things as ${names.join(" and ")}`);
+  return values[0];
+}
+
 function metaAffine(fields) {
-  const spacing = listed(fields.ElementSpacing ?? "1 1 1");
-  const matrix = listed(fields.TransformMatrix ?? fields.Rotation ?? fields.Orientation);
-  const origin = listed(fields.Offset ?? fields.Position ?? fields.Origin);
+  const spacing = listed(fields.ElementSpacing ?? fields.ElementSize);
+  const matrix = listed(agreed(fields, ["TransformMatrix", "Rotation", "Orientation"]));
+  const origin = listed(agreed(fields, ["Offset", "Position", "Origin"]));
+  if (!/^(mm|millimet(er|re)|\?)?$/i.test(fields.DistanceUnits ?? "")) throw new Unreadable("has lengths in another unit than mm");
+  if (spacing.length !== 3 || !spacing.every((length) => length > 0)) throw new Unreadable("does not say how large its voxels are");
   if (matrix.length !== 9 || origin.length !== 3) throw new Unreadable("does not say where it lies in the patient");
+  const rows = [0, 3, 6].map((at) => Math.hypot(...matrix.slice(at, at + 3)));
+  if (!rows.every((length) => Math.abs(length - 1) <= 1e-3)) throw new Unreadable("does not say where it lies in the patient");
   const steps = [0, 1, 2].map((axis) => matrix.slice(3 * axis, 3 * axis + 3).map((n) => n * spacing[axis]));
   return affineOf(steps, origin, [-1, -1]);
 }
