@@ -23,7 +23,7 @@ from dss_dispatch.claim_events import ClaimEvents, Outcome
 from dss_dispatch.errors import TicketError, Withdrawn
 from dss_dispatch.inference.protocol import Inference
 from dss_dispatch.result.gate import check_results
-from dss_dispatch.result.presentation import PICTURE
+from dss_dispatch.result.presentation import PICTURE, fitting
 from dss_dispatch.result.staging import Segmentation, stage
 from dss_dispatch.service import Service
 from dss_dispatch.submission.reading import Submission, is_plain_file, read_submission
@@ -176,7 +176,10 @@ class ClaimedTicket:
         files = check_results(folder, staged.segmentation)
         self.events.progressed(CHECKING, 1.0)
         return Outcome(
-            files=files, labels=staged.labels, verdict=finished.verdict, device=finished.device
+            files=files,
+            labels=fitting(staged.labels),
+            verdict=finished.verdict,
+            device=finished.device,
         )
 
     def _own_file(self, written: str) -> Path:

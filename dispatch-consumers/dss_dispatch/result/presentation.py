@@ -1,8 +1,12 @@
 """Makes what the portal shows of a provider's results: a picture, and the labels' volumes."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
+
+import msgspec
 
 from dss_broker.messages import AttachedFile, Label
 from dss_datastore.volume import make_folder
@@ -20,7 +24,10 @@ PICTURE = "The picture shows three planes with the outlines of the labels."
 NAME = "picture.png"
 _DESCRIPTION = "Three planes with the outlines of the labels"
 MOST_LABELS = 1000
-"""Most labels of a table; more would be unreadable, and make the message large."""
+"""Most labels of a table; more would be unreadable."""
+MOST_LABEL_BYTES = 40 * 1024
+"""Room for labels in a message, which may have ``codec.MAX_BODY_BYTES`` in all."""
+LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +61,15 @@ def _presented(results: Path, sent: Path, folder: Path) -> Presentation:
     content = of_files(image, segmentation, {label.value: label.rgb for label in labels})
     return Presentation(
         attachments=() if content is None else (_left(content, folder),),
-        labels=labels[:MOST_LABELS],
+        labels=fitting(labels),
     )
+
+
+def fitting(labels: Sequence[Label]) -> tuple[Label, ...]:
+    """The first labels, as many as a message has room for; a name longer than LONGEST_NAME is cut."""
+    short = [replace(label, name=label.name[:LONGEST_NAME]) for label in labels[:MOST_LABELS]]
+    ends = accumulate(len(msgspec.json.encode(label)) + 1 for label in short)
+    return tuple(label for label, end in zip(short, ends, strict=True) if end <= MOST_LABEL_BYTES)
 
 
 def _left(picture: bytes, folder: Path) -> AttachedFile:

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
+from dss_broker.codec import encode
+from dss_broker.messages import ResultsAccepted
 from dss_dispatch.errors import TicketError
 from dss_dispatch.result import provider_results
+from dss_dispatch.result.presentation import present
 from dss_dispatch.result.provider_results import check_provider_results
 from dss_workspace.landmarks import unplaced
 from dss_workspace.registry import Folder
@@ -234,3 +237,22 @@ def test_landmarks_of_both_sides_are_read_once(
 
     assert judge(tmp_path, result_files(extra=nowhere)) == ""
     assert len(read) == 2
+
+
+@pytest.mark.parametrize(
+    "names", [[f"Region {i} of the cortex" for i in range(1000)], ["x" * 99_999]]
+)
+def test_labels_of_a_result_fit_into_the_answer(tmp_path: Path, names: list[str]) -> None:
+    """An answer that is too large cannot be sent, so the portal waited in vain, at each attempt."""
+    values = range(1, len(names) + 1)
+    segmented = image((40, 40, 10), sitk.sitkUInt16)
+    for value in values:
+        segmented[value % 40, value // 40, 0] = value
+    labels = dict(zip(values, names, strict=True))
+    files = result_files(image((40, 40, 10)), segmented, labels=labels)
+    assert judge(tmp_path, files) == ""
+
+    shown = present(tmp_path / "results", tmp_path, tmp_path / "attached").labels
+
+    assert shown
+    encode(ResultsAccepted(ticket_id=42, claim_id="c", labels=shown))
