@@ -36,15 +36,15 @@ class EndedUnasked(RuntimeError):
 def of_process(settings: Settings, number: int) -> Settings:
     """The settings of the process ``number``, from 0: the first keeps the name and the operators' port.
 
-    Each further process has a suffix in its name, and the next port for operators.
+    Each further process has a suffix in its name, and the next port for operators; port 0, which stands for any free
+    one, stays.
     """
     if number == 0:
         return settings
+    changes = {"instance": f"{settings.instance}-{number + 1}"}
     host, _, port = settings.metrics_bind.rpartition(":")
-    changes = {
-        "instance": f"{settings.instance}-{number + 1}",
-        "metrics_bind": f"{host}:{int(port) + number}" if port else "",
-    }
+    if port and int(port):
+        changes["metrics_bind"] = f"{host}:{int(port) + number}"
     return settings.model_copy(update=changes)
 
 

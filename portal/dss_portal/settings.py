@@ -185,6 +185,16 @@ class Settings(DatabaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _each_process_has_a_port_for_operators(self) -> Self:
+        port = int(self.metrics_bind.rpartition(":")[2] or 0)
+        if port and port + self.portal_processes - 1 > 65535:
+            raise ValueError(
+                f"DSS_METRICS_BIND: {self.portal_processes} processes need as many ports from {port} on, and the "
+                "last port is 65535"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _an_issuer_is_whole(self) -> Self:
         """Raises ValueError for an incomplete configuration of the issuer, which would otherwise show only at the first
         sign-in.

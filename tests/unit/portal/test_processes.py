@@ -1,9 +1,13 @@
-"""A portal of several processes ends if one of them cannot start."""
+"""A portal of several processes: their ports for operators, and its end if one of them cannot start."""
 
 import subprocess
 import sys
 
 import pytest
+from pydantic import ValidationError
+
+from dss_portal.processes import of_process
+from dss_portal.settings import Settings
 
 PROGRAM = """
 import sys, time, typer
@@ -26,3 +30,29 @@ def test_a_process_that_cannot_start_ends_the_portal_with_its_status() -> None:
     ended = subprocess.run([sys.executable, "-c", PROGRAM], check=False, timeout=50)
 
     assert ended.returncode == 3
+
+
+def settings(metrics_bind: str) -> Settings:
+    return Settings.model_validate(
+        {
+            "database_url": "postgres://u@h/d",
+            "amqp_url": "amqp://h",
+            "datastore": "/d",
+            "secret_key": "k",
+            "metrics_bind": metrics_bind,
+            "portal_processes": 3,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "third"),
+    [("127.0.0.1:9100", "127.0.0.1:9102"), ("127.0.0.1:0", "127.0.0.1:0"), ("", "")],
+)
+def test_each_process_has_a_port_for_operators(first: str, third: str) -> None:
+    assert of_process(settings(first), 2).metrics_bind == third
+
+
+def test_processes_that_no_ports_are_left_for_are_refused_in_a_sentence() -> None:
+    with pytest.raises(ValidationError, match="the last port is 65535"):
+        settings("127.0.0.1:65534")
