@@ -5,10 +5,10 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Callable, Container, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Container, Iterable
 from enum import Enum
 from pathlib import Path, PurePosixPath
-from typing import Any, ParamSpec, TypeAlias, TypeVar
+from typing import ParamSpec, TypeAlias, TypeVar
 
 import aiofiles
 
@@ -20,6 +20,7 @@ from dss_observability import metrics
 from dss_portal.receiving import BLOCK_BYTES, Writing
 from dss_portal.refusals import Refused
 from dss_portal.scrubbing.files import scrub
+from dss_portal.uncancelled import to_its_end
 
 Stamps: TypeAlias = dict[str, tuple[int, int, int]]
 """Inode, size and modification time by file name; any change of a file changes them."""
@@ -118,7 +119,7 @@ class Datastore:
         """Write the file and fsync it; returns its size.  A small file needs only one call of the disk's threads."""
         begun, is_whole = await _gathered(data, min(SMALL_BYTES, self._max_file_bytes))
         if is_whole:
-            return await _to_its_end(self._on_disk(_write_at_once, temporary, begun))
+            return await to_its_end(self._on_disk(_write_at_once, temporary, begun))
         await self._on_disk(_make_folder, temporary.parent)
         return await _write(temporary, _chained(begun, data), self._max_file_bytes)
 
@@ -163,7 +164,7 @@ class Datastore:
         path = self._part(ticket_id, part)
         twin = path.with_name(f".{uuid.uuid4().hex}.part")
         try:
-            await _to_its_end(self._on_disk(link, path, twin))
+            await to_its_end(self._on_disk(link, path, twin))
         except BaseException:
             self.discard(twin)
             raise
@@ -173,8 +174,12 @@ class Datastore:
         return self._root / layout.area_dir(ticket_id, "input") / f".{part}.part"
 
     async def scrub(self, temporary: Path, ticket_id: int) -> int:
-        """Remove facts about the sender's machine from a received file, and return its new size."""
-        return await _to_its_end(scrub(temporary, f"/dss/{layout.ticket_dir(ticket_id)}"))
+        """Remove facts about the sender's machine from a received file, and return its new size.
+
+        A cancelled caller waits for the thread, which could otherwise make the file again after it is discarded; so do
+        callers of ``receive`` and ``twin_of_part``.
+        """
+        return await to_its_end(scrub(temporary, f"/dss/{layout.ticket_dir(ticket_id)}"))
 
     async def receive_attachment(
         self, ticket_id: int, data: AsyncIterator[Piece]
@@ -327,18 +332,6 @@ async def _chained(begun: Iterable[bytes], data: AsyncIterator[Piece]) -> AsyncI
         yield piece
     async for later in data:
         yield later
-
-
-async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
-    """The result of ``work``, which uses a thread.  If the caller is cancelled, this waits for the thread: otherwise
-    the thread could make a file after the caller has discarded it.
-    """
-    task = asyncio.create_task(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
 
 
 def _make_folder(folder: Path) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -10,7 +12,8 @@ from quart import Response
 from quart.typing import TestClientProtocol as Client
 
 from dss_portal.datastore import Datastore
-from dss_portal.models import ResumableUpload, Ticket, Tier
+from dss_portal.models import ResumableUpload, Ticket, Tier, User
+from dss_portal.resumable.receiving import Receiver
 from support.portals import Portal, eventually, new_ticket, post, text
 
 pytestmark = pytest.mark.stack
@@ -125,3 +128,39 @@ async def test_an_upload_that_begins_anew_leaves_one_that_is_written_to_alone(
     await other.close()
 
     assert (await add(ann, address, 0, b"1234")).status_code == 204
+
+
+async def test_a_file_is_stored_although_its_client_does_not_wait_for_that(
+    portal: Portal, ann: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scrubbing a large image takes longer than a proxy waits; each further request would begin it anew."""
+    ticket = await new_ticket(ann)
+    address = await begun(ann, ticket, 4)
+    begins, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(_datastore: Datastore, _temporary: Path, _ticket_id: int) -> int:
+        begins.set()
+        await goes_on.wait()
+        return 4
+
+    monkeypatch.setattr(Datastore, "scrub", slow)
+    user = await User.get(email="ann@example.com")
+    receiver = Receiver(portal.components.datastore, portal.settings, user)
+    request = asyncio.create_task(
+        receiver.take(ticket, address.rpartition("/")[2], 0, pieces(b"1234"))
+    )
+    await begins.wait()
+
+    request.cancel()
+    async with asyncio.timeout(60):
+        assert (await ann.head(address, headers=TUS)).status_code == 423
+    goes_on.set()
+
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert await text(ann, f"/api/tickets/{ticket}/files/input") == "0,a.raw\r\n"
+    assert list(portal.datastore.rglob("*.part")) == []
+
+
+async def pieces(data: bytes) -> AsyncIterator[bytes]:
+    yield data

@@ -14,6 +14,7 @@ from dss_portal.models import ResumableUpload, User
 from dss_portal.refusals import Refused
 from dss_portal.resumable import store
 from dss_portal.settings import Settings
+from dss_portal.uncancelled import to_its_end
 
 BLOCK_BYTES = 4 * 2**20
 BLOCK_S = 1.0
@@ -82,8 +83,14 @@ class Receiver:
             await blocks.write()
 
     async def _finish(self, upload: ResumableUpload, holder: str) -> None:
+        """Store the file if it is complete, even if the request is cancelled: for a large one this takes longer than
+        many clients and proxies wait, and would have to begin anew each time.
+        """
         if upload.finished or upload.received_bytes < upload.length_bytes:
             return
+        await to_its_end(self._stored(upload, holder))
+
+    async def _stored(self, upload: ResumableUpload, holder: str) -> None:
         async with _hold_kept(upload.id, holder), store.part_needed(upload):
             await store.finish(self._datastore, self._settings, self._user, upload, holder)
 
@@ -124,12 +131,7 @@ class _Blocks:
         if self._began_s > self._told_s + HEARD_S:
             await store.heard_of(self._upload.ticket_id, self._quiet_s)
             self._told_s = self._began_s
-        writing = asyncio.create_task(self._written(block))
-        try:
-            await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            await asyncio.wait([writing])
-            raise
+        await to_its_end(self._written(block))
 
     async def _written(self, block: bytes) -> None:
         """Write the block while the row is locked, so that no other portal writes before the bytes are on disk and
