@@ -18,6 +18,9 @@ _LANE_PORTS = 3000
 os.environ["DSS_PORTS"] = f"{20_000 + _LANE * _LANE_PORTS}-{20_000 + (_LANE + 1) * _LANE_PORTS - 1}"
 """Lanes of the suite run side by side, so each takes its ports from a range of its own."""
 
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
+"""Programs under test keep no token in the keyring of the developer's desktop."""
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell gives it so to what runs behind it
     signal.signal(signal.SIGINT, signal.default_int_handler)  # programs under test get Ctrl-C
 

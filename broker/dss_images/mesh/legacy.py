@@ -6,6 +6,7 @@ import numpy as np
 
 from dss_images.errors import ImageRefused
 from dss_images.mesh.surface import Array, Surface, damaged
+from dss_images.mesh.text import numbers_in, word_count
 
 _TYPES = {
     "char": "i1",
@@ -64,17 +65,18 @@ class _Cursor:
         return self._text_numbers(count, code)
 
     def _text_numbers(self, count: int, code: str) -> Array:
-        words: list[bytes] = []
-        while len(words) < count:
+        """The numbers of as many lines as have ``count`` of them."""
+        begin, found = self.at, 0
+        while found < count:
             if self.at >= len(self.data):
                 raise ValueError
             end = self.data.find(b"\n", self.at)
             end = len(self.data) if end < 0 else end
-            words += self.data[self.at : end].split()
+            found += word_count(self.data, self.at, end)
             self.at = end + 1
-        if len(words) > count:
+        if found > count:
             raise ValueError
-        return np.array(words, dtype=np.float64 if code[0] == "f" else np.int64)
+        return numbers_in(self.data[begin : self.at], code)
 
 
 def read_legacy(data: bytes) -> Surface:

@@ -15,6 +15,7 @@ from defusedxml.ElementTree import ParseError, fromstring
 
 from dss_images.errors import ImageRefused
 from dss_images.mesh.surface import Array, Surface, damaged
+from dss_images.mesh.text import numbers_in
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -133,8 +134,7 @@ class _Reader:
             case "binary":
                 data = self._unpacked((node.text or "").strip().encode(), is_raw=False)
             case _:
-                words = (node.text or "").split()
-                return np.array(words, dtype=np.float64 if kind.kind == "f" else np.int64)
+                return numbers_in(node.text or "", kind.kind)
         return np.frombuffer(data, kind)
 
     def _unpacked(self, data: bytes, *, is_raw: bool) -> bytes:

@@ -217,6 +217,39 @@ def test_a_packed_array_is_not_unpacked_beyond_what_it_announces(
     assert most_bytes < 50_000_000
 
 
+@pytest.mark.parametrize("separator", [b" ", b"\n"])
+def test_text_is_read_without_a_multiple_of_its_memory(
+    separator: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dss_images.mesh.text.PIECE", 2**14)
+    count = 180_000
+    points = separator.join([b"1.5 1.5 1.5 1.5 1.5 1.5 1.5 1.5 1.5"] * (count // 9))
+    cells = separator.join([b"3 0 1 2"] * 1000)
+    head = HEAD + f"ASCII\nDATASET POLYDATA\nPOINTS {count // 3} float\n".encode()
+    data = head + points + b"\nPOLYGONS 1000 4000\n" + cells + b"\n"
+    (tmp_path / "a.vtk").write_bytes(data)
+    tracemalloc.start()
+
+    found = read_mesh(tmp_path / "a.vtk")
+
+    most_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (len(found.points_mm), found.corners.size) == (count // 3, 3000)
+    assert found.points_mm.min() == found.points_mm.max() == 1.5
+    assert most_bytes < 7_000_000
+
+
+@pytest.mark.parametrize("make", [legacy_text, xml_text])
+def test_text_is_cut_between_numbers(
+    make: Callable[[], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dss_images.mesh.text.PIECE", 2)
+    path = tmp_path / ("a.vtk" if make is legacy_text else "a.vtp")
+    path.write_bytes(make())
+
+    assert read_mesh(path).points_mm.tolist() == POINTS.tolist()
+
+
 def test_all_arrays_together_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many small pieces may each name the same packed data."""
     monkeypatch.setattr("dss_images.mesh.vtp.MOST_BYTES", 400)

@@ -1,0 +1,47 @@
+"""Reads numbers that are written as text."""
+
+from typing import TypeVar
+
+import numpy as np
+
+from dss_images.mesh.surface import Array
+
+Text = TypeVar("Text", str, bytes)
+
+PIECE = 2**20
+"""Characters that are split at a time: words take twenty times the memory of their text."""
+LONGEST_WORD = 64
+
+
+def numbers_in(text: Text, code: str) -> Array:
+    """All numbers of ``text``, as 64-bit integers, or floating-point numbers if ``code``, a type of numpy, is one.
+
+    Raises ValueError for other words.
+    """
+    kind = np.float64 if code[0] == "f" else np.int64
+    parts, at = [np.empty(0, kind)], 0
+    while at < len(text):
+        end = _word_end(text, at + PIECE)
+        parts.append(np.array(text[at:end].split(), kind))
+        at = end
+    return np.concatenate(parts)
+
+
+def word_count(text: bytes, start: int, end: int) -> int:
+    """The number of words between two positions, which are in no word."""
+    if end - start <= PIECE:
+        return len(text[start:end].split())
+    found = 0
+    while start < end:
+        stop = min(_word_end(text, start + PIECE), end)
+        found += len(text[start:stop].split())
+        start = stop
+    return found
+
+
+def _word_end(text: Text, near: int) -> int:
+    """The first position from ``near`` on that is in no word.  Raises ValueError if a word is too long for a number."""
+    for end in range(near, near + LONGEST_WORD):
+        if end >= len(text) or text[end : end + 1].isspace():
+            return end
+    raise ValueError
