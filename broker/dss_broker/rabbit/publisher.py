@@ -29,7 +29,7 @@ CONFIRM_TIMEOUT_S = 3.0
 """A channel with messages in flight and no confirm for this long is replaced; the time doubles each time."""
 LONGEST_CONFIRM_TIMEOUT_S = 80.0
 
-REFUSED_RETRY_S = 10.0
+REFUSED_RETRY_S = 5.0
 """Longest pause after RabbitMQ has refused the user a right, in seconds: an operator or the first portal has to act."""
 
 
