@@ -155,7 +155,8 @@ async def revoke_session(session: Session) -> None:
 
 
 async def disable_user(email: str) -> None:
-    """Disable a user: from the next request on, sessions and tokens are refused; claimed tickets return to the queue.
+    """Disable a user: sessions and tokens are refused, by portals that keep them within a second; claimed tickets return
+    to the queue.
 
     Raises LookupError if there is no such user.
     """
