@@ -105,7 +105,7 @@ def test_what_one_process_was_told_the_other_shows_within_a_second(stack: Stack)
         for _ in range(3):
             listed(stack, cookies)  # kept in memory by some
             made.append(client.post("/api/tickets", data={"name": "s"}).raise_for_status().text)
-            wait_until(everybody_shows_them, 10 * CURRENT_S, stack.logs)
+            wait_until(everybody_shows_them, 60 * CURRENT_S, stack.logs)
 
 
 def listed(stack: Stack, cookies: httpx.Cookies) -> list[str]:
@@ -121,7 +121,7 @@ def test_a_process_that_dies_is_begun_again_while_the_other_serves(stack: Stack)
 
     os.kill(before[1], signal.SIGKILL)
 
-    wait_until(lambda: len(set(processes(stack)) - set(before)) == 1, 20, stack.logs)
+    wait_until(lambda: len(set(processes(stack)) - set(before)) == 1, 60, stack.logs)
     wait_until(lambda: both_ready(stack), 60, stack.logs)
     assert before[0] in processes(stack)
     assert "task ended unforeseen, beginning it again" in stack.logs()
@@ -132,7 +132,10 @@ def test_all_end_when_the_portal_is_stopped_and_an_upload_may_finish(stack: Stac
     children = processes(stack)
     with socket.create_connection(("127.0.0.1", stack.port)) as slow:
         slow.sendall(b"POST /api/login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 7\r\n\r\nto")
-        wait_until(lambda: loopback.get(f"{stack.url}/about").is_success, 5, stack.logs)
+        for _ in range(
+            MANY // 4
+        ):  # whichever process has the slow one has accepted it before the last of these
+            loopback.get(f"{stack.url}/about").raise_for_status()
 
         stack.running["portal"].send_signal(signal.SIGTERM)
         slow.sendall(b"ken=x")

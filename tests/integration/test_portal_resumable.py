@@ -78,7 +78,10 @@ async def test_another_offset_than_the_portal_has_is_refused(ann: Client) -> Non
     assert await offset(ann, address) == 5
 
 
-async def test_only_one_request_at_a_time_writes_until_it_falls_silent(ann: Client) -> None:
+async def test_only_one_request_at_a_time_writes_until_it_falls_silent(
+    ann: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "HOLD_S", 600.0)
     ticket = await new_ticket(ann)
     address = await begun(ann, ticket, "a.raw", 10)
     _, holder = await store.hold(ticket, address.rpartition("/")[2])

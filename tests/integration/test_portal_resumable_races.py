@@ -13,6 +13,7 @@ from quart.typing import TestClientProtocol as Client
 
 from dss_portal.datastore import Datastore
 from dss_portal.models import ResumableUpload, Ticket, Tier, User
+from dss_portal.resumable import store
 from dss_portal.resumable.receiving import Receiver
 from support.portals import Portal, eventually, new_ticket, post, text
 
@@ -144,6 +145,7 @@ async def test_a_file_is_stored_although_its_client_does_not_wait_for_that(
         return 4
 
     monkeypatch.setattr(Datastore, "scrub", slow)
+    monkeypatch.setattr(store, "HOLD_S", 600.0)
     user = await User.get(email="ann@example.com")
     receiver = Receiver(portal.components.datastore, portal.settings, user)
     request = asyncio.create_task(

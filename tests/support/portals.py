@@ -159,7 +159,7 @@ T = TypeVar("T")
 
 
 async def eventually(
-    look: Callable[[], Awaitable[T]], is_so: Callable[[T], bool], within_s: float = 10
+    look: Callable[[], Awaitable[T]], is_so: Callable[[T], bool], within_s: float = 60
 ) -> T:
     """What ``look`` shows once ``is_so``; fails after ``within_s`` seconds."""
     deadline = asyncio.get_running_loop().time() + within_s
