@@ -124,7 +124,7 @@ def claim(provider: httpx.Client, name: str, service: str) -> int:
         listed = provider.get("/api/services?format=json").json()["result"]
         return [row["githash"] for row in listed if row["name"] == service]
 
-    wait_until(hashes, 10)  # a portal learns within a second of what another process has registered
+    wait_until(hashes, 30)  # a portal learns within a second of what another process has registered
     (githash,) = hashes()
     answer = provider.post(f"/api/pro/services/{githash}/claims", data={"provider": name})
     return int(answer.text)
