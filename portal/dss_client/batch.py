@@ -20,6 +20,8 @@ from dss_client.sending import Stopwatch, Watcher, fetch, submit
 from dss_client.shipment import Source
 
 POLL_S = 2.0
+OTHERS_S = 15.0
+"""Pause while only tickets of other programs fill the quota; each attempt reads and converts the image."""
 PATIENCE_S = 3600.0
 """Longest time without an answer of the portal before a batch gives up."""
 QUOTA = "Maximum allowed number of open tickets"
@@ -90,9 +92,12 @@ class Batch:
             if not self._what.wait and not self._full:
                 continue
             self._look_at_all(items)
-            if self._full or not any(item.status == WAITING for item in items):
+            has_open = any(item.status == SUBMITTED for item in items)
+            if self._full and not has_open:
+                self._pause(OTHERS_S)
+            elif self._full or not any(item.status == WAITING for item in items):
                 self._pause(POLL_S)
-            if not any(item.status == SUBMITTED for item in items):
+            if not has_open:
                 self._full = False  # others' tickets are in the way: nobody tells when they end
 
     def _look_at_all(self, items: Sequence[Item]) -> None:

@@ -72,8 +72,8 @@ class Heartbeat:
                 self.ended.set()
         except Refused:
             self.ended.set()
-        except ClientError:
-            pass  # the portal is away; it will say what has become of the ticket
+        except (ClientError, ValueError):
+            pass  # the portal is away, or a proxy answers; the portal will say what has become of the ticket
 
     def _tell(self, portal: Portal, *, seldom: bool) -> None:
         fraction, text = self._news.take(seldom=seldom)

@@ -1,6 +1,7 @@
 """The provider's requests to the portal, over HTTPS with a token; they are repeated while the portal restarts."""
 
 import mimetypes
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ from dss_client.rest import RestClient
 from dss_client.tables import read_table
 
 T = TypeVar("T")
+
+_STATUS = re.compile("[a-z]{1,20}")
 
 PATIENCE_S = 1800.0
 """Longest time without an answer of the portal before a request fails."""
@@ -56,8 +59,11 @@ class Portal:
         return int(rows[0][0]) if rows and rows[0][0].isdigit() else None
 
     def status(self, ticket: int) -> str:
-        """The ticket's status.  The request also renews the claim."""
-        return self._get(f"api/pro/tickets/{ticket}/status").decode().strip()
+        """The ticket's status.  The request also renews the claim.  Raises ValueError if the response is no status."""
+        text = self._get(f"api/pro/tickets/{ticket}/status").decode().strip()
+        if not _STATUS.fullmatch(text):
+            raise ValueError("The response is no status of a ticket.")
+        return text
 
     def download_input(self, ticket: int, folder: Path) -> None:
         rows = read_table(self._get(f"api/pro/tickets/{ticket}/files/input").decode())

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,13 +65,20 @@ def items_for(scans: list[Path]) -> list[Item]:
     return for_services(items_of(scans, each=True), ["lungs"])
 
 
-def run(recorder: Recorder, items: list[Item], folder: Path, *, wait: bool = False) -> None:
-    def pause(_: float) -> None:
+def run(
+    recorder: Recorder,
+    items: list[Item],
+    folder: Path,
+    *,
+    wait: bool = False,
+    pause: Callable[[float], None] | None = None,
+) -> None:
+    def fail(_: float) -> None:
         recorder.answers[DETAIL] = state("failed")
 
     with ItkSnap(recorder.address) as client, BatchScreen(len(items)) as screen:
         what = What(wait=wait)
-        Batch(client, {"lungs": CHOSEN}, folder, screen, what=what, pause=pause).run(items)
+        Batch(client, {"lungs": CHOSEN}, folder, screen, what=what, pause=pause or fail).run(items)
 
 
 def table(folder: Path) -> dict[str, tuple[str, str]]:
@@ -228,6 +235,24 @@ def test_open_tickets_are_not_asked_for_after_each_submission(
     run(recorder, items_for(scans), tmp_path / "out", wait=True)
 
     assert len([line for line in lines(recorder) if line.startswith(DETAIL)]) == 2 * len(scans)
+
+
+def test_an_image_is_not_prepared_again_and_again_while_others_fill_the_quota(
+    recorder: Recorder, scans: list[Path], tmp_path: Path
+) -> None:
+    sentence = b"Maximum allowed number of open tickets is 3"
+    head = f"HTTP/1.1 400 Bad Request\r\nContent-Length: {len(sentence)}\r\n\r\n".encode()
+    recorder.answers["POST /api/tickets "] = head + sentence
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        recorder.answers["POST /api/tickets "] = ok(b"7")
+        recorder.answers[DETAIL] = state("failed")
+
+    run(recorder, items_for(scans[:1]), tmp_path / "out", wait=True, pause=pause)
+
+    assert pauses[0] == batch_module.OTHERS_S
 
 
 def test_the_end_of_the_machine_ends_a_batch_like_ctrl_c(

@@ -4,6 +4,8 @@ import pytest
 
 from dss_provider.heartbeat import MANY_TEXTS, Heartbeat
 from dss_provider.portal import Portal
+from support.recorder import ok, recording
+from support.waiting import wait_until
 
 
 class Told(Portal):
@@ -46,3 +48,16 @@ def test_after_many_texts_they_are_told_seldom(monkeypatch: pytest.MonkeyPatch) 
         beat._tell(portal, seldom=True)
 
     assert MANY_TEXTS + 20 < len(portal.lines) < MANY_TEXTS + 40
+
+
+def test_a_page_of_a_proxy_does_not_end_the_claim() -> None:
+    status = "GET /api/pro/tickets/1/status"
+    with (
+        recording({status: ok(b"<html>Sign in to the network.</html>")}) as recorder,
+        Heartbeat(1, lambda: Portal(recorder.address, "dss_x"), 0.02) as beat,
+    ):
+        wait_until(lambda: len(recorder.requests) > 2, 60)
+        assert not beat.ended.is_set()
+
+        recorder.answers[status] = ok(b"timeout")
+        assert beat.ended.wait(60)
