@@ -3,6 +3,7 @@
 """Converts the user's file or DICOM folder to the layer that ITK-SNAP would upload."""
 
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,7 @@ def write_layer(
     image, notes = _read(source, series, progress)
     for key in image.GetMetaDataKeys():
         image.EraseMetaData(key)
-    path = folder / f"layer_000_{_md5(image)}.nii.gz"
+    path = _place(folder, image)
     stage("Compressing the image")
     sitk.WriteImage(image, str(path), True)
     stage("Checking what is to be sent")
@@ -99,6 +100,13 @@ def _require_same(path: Path, image: "sitk.Image") -> None:
     """Raises ImageUnreadable unless the file has the voxels and grid of ``image``: on a full disk ITK writes only a
     part, without an error.
     """
+    if not _is_same(path, image):
+        raise ImageUnreadable(
+            "The image could not be kept as a NIfTI file as it is; is there room for temporary files?"
+        )
+
+
+def _is_same(path: Path, image: "sitk.Image") -> bool:
     import numpy as np  # noqa: PLC0415
     import SimpleITK as sitk  # noqa: PLC0415, N813
 
@@ -115,11 +123,8 @@ def _require_same(path: Path, image: "sitk.Image") -> None:
             sum(not np.array_equal(*pair) for pair in pairs) == 0
         )  # to the end: what follows counts
     except (ImageRefused, ValueError):
-        same = False
-    if not same or not nearly_same(header.grid, file_grid_of(image)):
-        raise ImageUnreadable(
-            "The image could not be kept as a NIfTI file as it is; is there room for temporary files?"
-        )
+        return False
+    return same and nearly_same(header.grid, file_grid_of(image))
 
 
 def _read_dicom(
@@ -133,6 +138,12 @@ def _read_dicom(
     except ImageRefused as error:
         raise ImageUnreadable(str(error)) from error
     return volume.image, volume.notes
+
+
+def _place(folder: Path, image: "sitk.Image") -> Path:
+    """The file that has the image already, or a new one: layers may have equal voxels in different grids."""
+    names = (folder / f"layer_{n:03d}_{_md5(image)}.nii.gz" for n in count())
+    return next(path for path in names if not path.exists() or _is_same(path, image))
 
 
 def _md5(image: "sitk.Image") -> str:

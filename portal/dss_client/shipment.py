@@ -20,6 +20,8 @@ from dss_workspace.paths import move, remove_histories
 from dss_workspace.registry import Folder, read, serialize
 
 WORKSPACE = ".itksnap"
+MISSING = "/missing"
+"""In place of the path of a mesh without a file, until its layer is removed; it has no suffix, so no mesh is called so."""
 
 Write = Callable[[int], Path]
 """Writes the workspace of the ticket with that number beside its layers, and returns its path."""
@@ -201,14 +203,18 @@ def _assign(root: Folder, tags: list[str]) -> None:
 
 def _keep_meshes(workspace: Path, root: Folder, folder: Path) -> None:
     """Copy the mesh files to ``folder``; remove meshes without a file, which ITK-SNAP could not load."""
-    for mesh in mesh_file_folders(root):
+    kept = set()
+    for number, mesh in enumerate(mesh_file_folders(root)):
         try:
             found = _file(workspace, root, mesh)
         except ImageUnreadable:
+            mesh.set("AbsolutePath", MISSING)  # another mesh may have a file of the same name
             continue
-        shutil.copyfile(found, folder / found.name)
-        mesh.set("AbsolutePath", (folder / found.name).as_posix())
-    remove_incomplete_meshes(root, lambda name: (folder / name).is_file())
+        name = found.name if found.name not in kept else f"{number}_{found.name}"
+        kept.add(name)
+        shutil.copyfile(found, folder / name)
+        mesh.set("AbsolutePath", (folder / name).as_posix())
+    remove_incomplete_meshes(root, kept.__contains__)
 
 
 def _written(root: Folder, path: Path) -> Path:

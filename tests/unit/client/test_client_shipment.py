@@ -12,7 +12,8 @@ from dss_client.records import ServiceDetail, Tag
 from dss_client.shipment import Source, prepare
 from dss_workspace.label_table import label_table
 from dss_workspace.layers import layers
-from dss_workspace.registry import read
+from dss_workspace.meshes import add_mesh, mesh_file_names
+from dss_workspace.registry import read, serialize
 from support.builders import (
     LayerSpec,
     WorkspaceSpec,
@@ -158,3 +159,34 @@ def test_without_a_name_nothing_tells_the_name_of_the_file(home: Path, out: Path
     path = prepare(source, ServiceDetail(tags=(CT,)), out, Quiet())(7)
 
     assert "MUELLER" not in path.read_text(encoding="utf-8")
+
+
+def test_layers_of_equal_voxels_keep_their_own_grids(home: Path, out: Path) -> None:
+    main, other = image(), image()
+    other.SetOrigin((7.0, 8.0, 9.0))
+    pet = write_image(home / "pet.nii.gz", other)
+    source = Source(path=write_image(home / "ct.nii.gz", main), tagged={"PET": pet})
+
+    path = prepare(source, ServiceDetail(tags=(CT, PET)), out, Quiet())(7)
+
+    origins = [
+        sitk.ReadImage(str(out / layer.file_name)).GetOrigin() for layer in layers(read(path))
+    ]
+    assert origins[0] == pytest.approx(main.GetOrigin())
+    assert origins[1] == pytest.approx((7.0, 8.0, 9.0))
+
+
+def test_meshes_of_one_file_name_keep_their_own_files(home: Path, out: Path) -> None:
+    path = workspace(home)
+    root = read(path)
+    for place in ("left", "right", "absent"):
+        add_mesh(root, str(home / place / "lung.vtk"), place, (255, 0, 0))
+        if place != "absent":
+            (home / place).mkdir()
+            (home / place / "lung.vtk").write_text(place, encoding="utf-8")
+    path.write_bytes(serialize(root))
+
+    sent = prepare(Source(path=path), ServiceDetail(tags=(CT, PET)), out, Quiet())(9)
+
+    names = mesh_file_names(read(sent))
+    assert [(out / name).read_text(encoding="utf-8") for name in names] == ["left", "right"]
