@@ -30,8 +30,13 @@ def put_in_place(temporary: Path, target: Path) -> None:
 
 
 def write_at(path: Path, offset: int, data: bytes) -> None:
-    """Write ``data`` into the existing file from ``offset`` on, and flush it to disk."""
+    """Write ``data`` into the existing file from ``offset`` on, and flush it to disk.
+
+    Raises FileNotFoundError if the bytes before ``offset`` are missing: zeros would take their place.
+    """
     with path.open("r+b", buffering=0) as file:
+        if file.seek(0, os.SEEK_END) < offset:
+            raise FileNotFoundError(f"{path.name} has fewer than {offset} bytes")
         file.seek(offset)
         rest = memoryview(data)
         while rest:

@@ -155,16 +155,17 @@ class Datastore:
         """The SHA-256 of the part in hexadecimal digits.  Raises FileNotFoundError."""
         return await self._on_disk(_sha256, self._part(ticket_id, part))
 
-    async def twin_of_part(self, ticket_id: int, part: str) -> Path:
+    async def twin_of_part(self, ticket_id: int, part: str, size_bytes: int) -> Path:
         """A temporary file, as ``receive`` makes it, with the content of the part; the part itself stays until it is
         removed.
 
-        So a portal that is killed while it stores the file can repeat this.  Raises FileNotFoundError.
+        So a portal that is killed while it stores the file can repeat this.  Raises FileNotFoundError, also if the part
+        has another size.
         """
         path = self._part(ticket_id, part)
         twin = path.with_name(f".{uuid.uuid4().hex}.part")
         try:
-            await to_its_end(self._on_disk(link, path, twin))
+            await to_its_end(self._on_disk(_link, path, twin, size_bytes))
         except BaseException:
             self.discard(twin)
             raise
@@ -372,6 +373,12 @@ def _copy(source: Path, target: Path) -> int:
     except OSError:
         target.unlink(missing_ok=True)
         raise
+
+
+def _link(source: Path, target: Path, size_bytes: int) -> None:
+    link(source, target)
+    if _stamp(target)[1] != size_bytes:
+        raise FileNotFoundError(f"{source.name} does not have {size_bytes} bytes")
 
 
 def _sha256(path: Path) -> str:

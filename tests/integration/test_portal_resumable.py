@@ -289,15 +289,35 @@ def image_with_a_description() -> bytes:
     return bytes(head) + b"\1\0"
 
 
-async def test_an_upload_whose_bytes_are_lost_begins_anew(portal: Portal, ann: Client) -> None:
+@pytest.mark.parametrize("left", [None, b"12"])
+async def test_an_upload_whose_bytes_are_lost_begins_anew(
+    portal: Portal, ann: Client, left: bytes | None
+) -> None:
+    """As after the datastore was restored from a backup; zeros must not take the place of lost bytes."""
     ticket = await new_ticket(ann)
     address = await begun(ann, ticket, "a.raw", 10)
     await add(ann, address, 0, b"1234")
     (part,) = portal.datastore.rglob("*.part")
     part.unlink()
+    if left is not None:
+        part.write_bytes(left)
 
     assert (await add(ann, address, 4, b"5")).status_code == 404
     assert await ResumableUpload.all().count() == 0
+
+
+async def test_a_complete_upload_whose_bytes_are_lost_is_not_stored(
+    portal: Portal, ann: Client
+) -> None:
+    ticket = await new_ticket(ann)
+    address = await begun(ann, ticket, "a.raw", 5)
+    await add(ann, address, 0, b"1234")
+    (part,) = portal.datastore.rglob("*.part")
+    part.write_bytes(b"12")
+    await ResumableUpload.all().update(length_bytes=4)  # as if the last block had been its last act
+
+    assert (await ann.head(address, headers=TUS)).status_code == 404
+    assert await text(ann, f"/api/tickets/{ticket}/files/input") == ""
 
 
 async def test_a_file_too_many_is_refused_before_it_is_sent(ann: Client) -> None:

@@ -149,7 +149,7 @@ async def finish(
 
     await _check_sum(datastore, upload)
     async with files.coming(datastore, ticket_id, check):
-        temporary = await datastore.twin_of_part(ticket_id, upload.id)
+        temporary = await datastore.twin_of_part(ticket_id, upload.id, upload.length_bytes)
         try:
             size_bytes = upload.length_bytes
             if settings.scrub_inputs:
