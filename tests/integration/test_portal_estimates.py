@@ -1,10 +1,12 @@
 """How long it takes: told before a ticket is submitted, while it waits, and by its log."""
 
+import asyncio
 import json
 from datetime import timedelta
 
 import pytest
 from quart.typing import TestClientProtocol as Client
+from tortoise.transactions import in_transaction
 
 from dss_broker.messages import ClaimProgressed, ServiceAnnounced, WorkerAnnounced
 from dss_portal.database import clock
@@ -12,6 +14,7 @@ from dss_portal.estimates import estimates, reading, telling
 from dss_portal.estimates.words import UNKNOWN
 from dss_portal.models import Run, Service, Ticket, Worker
 from dss_portal.services.liveness import SENTENCES, Missed
+from dss_portal.tickets import store
 from support.portals import DESCRIPTOR, Portal, eventually, post, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
@@ -166,6 +169,28 @@ async def test_two_portals_tell_a_log_once(served: Portal, monkeypatch: pytest.M
         await portal.known()
 
     assert [await telling.look(one), await telling.look(other)] == [1, 0]
+
+
+async def test_a_locked_ticket_holds_up_no_other(served: Portal) -> None:
+    ann = await served.user()
+    locked, free = await submitted_ticket(ann), await submitted_ticket(ann)
+    known, began, end = served.components.estimates, asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        async with in_transaction():
+            await store.locked(locked)
+            began.set()
+            await end.wait()
+
+    holding = asyncio.create_task(hold())
+    await began.wait()
+    async with asyncio.timeout(30):
+        assert await telling.look(known) == 1
+    end.set()
+    await holding
+
+    assert (await Ticket.get(id=free)).expected_at is not None
+    assert await telling.look(known) == 1
 
 
 async def test_a_ticket_that_came_after_the_last_reading_is_estimated_all_the_same(

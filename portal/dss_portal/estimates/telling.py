@@ -30,13 +30,16 @@ LONG_SHARE = 0.25
 corrected some twenty times, not each minute.
 """
 
-# Each line once, whichever portal is first: $3 is what the log promised before.
+# Each line once, whichever portal is first: $3 is what the log promised before.  Tickets that another transaction has
+# locked are left for the next time, so that nothing waits with the others locked.
 _TELL = """
 WITH due AS (
     SELECT * FROM unnest($1::int[], $2::timestamptz[], $3::timestamptz[], $4::text[])
         AS due (id, expected_at, before, line)
+), free AS (
+    SELECT id FROM ticket WHERE id = ANY($1) ORDER BY id FOR UPDATE SKIP LOCKED
 ), told AS (
-    UPDATE ticket SET expected_at = due.expected_at FROM due
+    UPDATE ticket SET expected_at = due.expected_at FROM due JOIN free ON free.id = due.id
     WHERE ticket.id = due.id AND ticket.status IN ('ready', 'claimed')
         AND ticket.expected_at IS NOT DISTINCT FROM due.before
     RETURNING ticket.id, due.line
