@@ -5,6 +5,7 @@ import re
 import pytest
 
 from dss_portal.models import Dispatcher, Service
+from dss_portal.services.pages import SHOWN_VERSIONS
 from dss_process.version import installed_version
 from support.portals import Portal, submitted_ticket, text
 
@@ -73,6 +74,30 @@ async def test_the_versions_of_a_service_are_listed(portal: Portal) -> None:
 
 def _without_details(page: str) -> str:
     return re.sub(r"<details.*?</details>", "", page, flags=re.DOTALL)
+
+
+async def test_of_many_versions_the_newest_are_listed_and_the_others_counted(
+    portal: Portal,
+) -> None:
+    await portal.announce_service()
+    first = await Service.get()
+    await Service.bulk_create(
+        Service(
+            name=first.name,
+            version=f"0.0.{number}",
+            githash=f"{number:040x}",
+            shortdesc="Lungs",
+            descriptor=first.descriptor,
+            current=False,
+        )
+        for number in range(30)
+    )
+
+    shown = await text(await portal.user(), "/services")
+
+    _, _, versions = shown.partition("Versions (31)")
+    assert len(re.findall(r"<li>0[.]0[.]\d+", versions)) == SHOWN_VERSIONS
+    assert "<li>and 11 older</li>" in versions
 
 
 async def test_the_first_page_marks_services_that_nobody_serves_and_leads_to_sending(

@@ -31,6 +31,8 @@ KINDS = {
     TagType.TIME_POINT: "time point",
 }
 """Objects that a tag may mark, in words."""
+SHOWN_VERSIONS = 20
+"""Versions of a service that are listed, the newest first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,7 @@ async def service_list() -> Response:
         services=shown,
         offers=offers,
         versions=await store.versions(),
+        shown_versions=SHOWN_VERSIONS,
         workers=workers,
         kinds=KINDS,
     )
