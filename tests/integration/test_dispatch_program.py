@@ -70,7 +70,9 @@ def test_it_serves_until_it_is_told_to_stop_and_leaves_the_rest_to_others(
     program.send_signal(signal.SIGTERM)
 
     assert program.wait(timeout=20) == 0
-    assert portal.logged(43)[-1].startswith("Asking for inference")
+    portal.wait_until(
+        lambda: any(line.startswith("Asking for inference") for line in portal.logged(43))
+    )
 
 
 def test_it_says_which_setting_is_missing() -> None:

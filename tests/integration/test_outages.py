@@ -98,7 +98,7 @@ async def _create_database(url: str, name: str) -> None:
 def test_a_portal_without_its_broker_reads_takes_uploads_and_catches_up(town: Town) -> None:
     town.to_rabbit.cut()
     town.stack.start_one("portal")
-    wait_until(lambda: town.answers("/healthz") == 200, 15, town.stack.logs)
+    wait_until(lambda: town.answers("/healthz") == 200, SOON_S, town.stack.logs)
     assert loopback.get(f"{town.stack.url}/readyz").text == BROKER_AWAY
 
     with town.site.program("ann@example.com") as ann:
@@ -121,7 +121,7 @@ def test_a_portal_without_its_broker_reads_takes_uploads_and_catches_up(town: To
 def test_a_portal_without_its_database_says_so_and_recovers_by_itself(town: Town) -> None:
     town.to_postgres.cut()
     town.stack.start_one("portal")
-    wait_until(lambda: town.answers("/healthz") == 200, 15, town.stack.logs)
+    wait_until(lambda: town.answers("/healthz") == 200, SOON_S, town.stack.logs)
 
     answer = loopback.post(f"{town.stack.url}/api/login", data={"token": "x"}, timeout=20)
     assert (answer.status_code, answer.text) == (503, AWAY)

@@ -11,6 +11,8 @@ from dss_portal.database.commits import after_commit
 from dss_portal.models import OutboxMessage
 from dss_portal.subjects import ticket_of
 
+INSERT = "INSERT INTO outbox (message_id, type_name, body, traceparent, created_at, ticket_id)"
+"""For statements that store a message together with their change; ``is_due`` is called after them."""
 _listeners: set[Callable[[], None]] = set()
 """The relays of this process."""
 
