@@ -195,8 +195,10 @@ class Batch:
         try:
             results = self._patiently(lambda: fetch(self._client, item.ticket, target, watcher))
             item.labels = results.labels
+            self._journal.write_volumes(
+                items
+            )  # first, since a row with success is not fetched again
             self._change(item, items, SUCCESS)
-            self._journal.write_volumes(items)
         except OutputLost:
             raise
         except (ClientError, OSError) as error:
