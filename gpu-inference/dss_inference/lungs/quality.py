@@ -26,7 +26,7 @@ USUAL_HU = (-1040, -550)
 POSSIBLE_ML = 15_000
 """Largest possible volume of lungs."""
 MOST_EMPTY, MOST_DENSE, MOST_UNEVEN, MOST_GAS, MOST_LEAKED = 0.012, 0.15, 0.08, 0.15, 0.03
-MOST_HAZE, MOST_OPEN = 0.02, 0.15
+MOST_HAZE, MOST_OPEN = 0.02, 0.5
 """Shares as in ``Signs``; ``tests/bench/bench_lung_sweep.py`` prints what comes of these limits."""
 REMARKS = ("touches_border", "side_of_part_unknown")
 """Codes of flags that do not lower the verdict."""
