@@ -49,6 +49,7 @@ def site(
         running = sites.start(amqp_url, postgres, tmp_path_factory.mktemp("site"))
         try:
             with publisher(running, tmp_path_factory.mktemp("service")):
+                wait_until(lambda: running.sql("SELECT 1 FROM service WHERE name = 'block'"), 60)
                 running.sql("UPDATE tier SET max_tickets = $1 WHERE name = 'guest'", OPEN_TICKETS)
                 yield running
         finally:

@@ -97,9 +97,14 @@ def large(tmp_path: Path) -> Path:
 
 def choose(page: Page, *files: Path, services: tuple[str, ...] = (SERVICE,)) -> None:
     page.set_input_files("#files", [str(file) for file in files])
+    check_only(page, services)
+    page.click("#send-button")
+
+
+def check_only(page: Page, services: tuple[str, ...]) -> None:
+    """The page checks the first of its services by itself."""
     for box in page.locator("[name=service]").all():
         box.set_checked(box.get_attribute("value") in services)
-    page.click("#send-button")
 
 
 def test_several_files_go_to_several_services(
@@ -185,7 +190,7 @@ def test_an_upload_goes_on_after_the_tab_was_closed(
     expect(again.locator("#batch-state")).to_have_text("1 of 1 submitted.", timeout=SOON_MS)
 
     (number,) = tickets(jane)
-    assert offsets[2] == 8 * MB
+    assert all(offset >= 8 * MB for offset in offsets[2:]), "nothing is sent twice"
     assert inputs(jane, number)["image.nii"] == large.read_bytes()
     assert again.evaluate("localStorage.length") == 0
 
@@ -334,7 +339,7 @@ def test_a_file_that_grows_after_it_was_chosen_is_refused_and_can_be_retried(
         file.write(b"more")
     later_s = scan.stat().st_mtime + 60  # Chromium compares whole seconds
     os.utime(scan, (later_s, later_s))
-    page.locator(f"[value={SERVICE}]").check()
+    check_only(page, (SERVICE,))
     page.click("#send-button")
 
     expect(page.locator("#batch-rows")).to_contain_text("has changed or gone since it was chosen")

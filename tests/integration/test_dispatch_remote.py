@@ -231,7 +231,7 @@ def test_a_server_cannot_choose_where_its_reports_are_written(
         broker.publish(ready())
 
         assert "not understood" in portal.failed().reason
-    assert {path for path in datastore.rglob("*") if path.is_file()} <= files
+    wait_until(lambda: {path for path in datastore.rglob("*") if path.is_file()} <= files)
 
 
 @contextmanager

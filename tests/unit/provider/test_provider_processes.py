@@ -1,6 +1,7 @@
 """A process is never trusted to end, to be quiet, or to keep to its limits; nothing of it is left."""
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -77,7 +78,9 @@ def test_a_program_in_a_pipe_ends_silently_with_its_reader(runs: Runs) -> None:
     """Python ignores SIGPIPE; a program that inherited that would complain instead of ending."""
     ending = runs("yes | head -n 1 >&2; grep SigIgn /proc/self/status >&2")
 
-    assert ending.detail == "y\nSigIgn:\t0000000000000000\n"
+    written, ignored = ending.detail.splitlines()
+    assert written == "y"
+    assert not int(ignored.split()[1], 16) & 1 << signal.SIGPIPE - 1
 
 
 def test_a_child_that_keeps_the_outputs_open_holds_nobody_up(runs: Runs) -> None:
@@ -87,7 +90,7 @@ def test_a_child_that_keeps_the_outputs_open_holds_nobody_up(runs: Runs) -> None
 
     assert ending.status == 3
     assert time.monotonic() - begun < 60
-    assert not is_running(runs.pid())
+    wait_until(lambda: not is_running(runs.pid()))
 
 
 def test_a_daemon_that_left_the_group_is_ended_too(runs: Runs) -> None:
@@ -107,7 +110,7 @@ def test_a_program_that_ignores_sigterm_is_killed(runs: Runs) -> None:
     with pytest.raises(Withdrawn):
         runs.until_told(f"trap '' TERM; echo $$ > pid; {READY} while :; do sleep 0.1; done")
 
-    assert not is_running(runs.pid())
+    wait_until(lambda: not is_running(runs.pid()))
 
 
 def test_a_program_may_tidy_up_when_it_has_to_end(runs: Runs) -> None:
