@@ -8,7 +8,7 @@ import numpy.typing as npt
 import scipy.ndimage as ndi
 
 from dss_inference.lungs.rim import IN_SLICE, Chain, chains_of, labelled, rim_of
-from dss_inference.lungs.view import Flags, View, open_to_side, walled_parts
+from dss_inference.lungs.view import Flags, View, open_to_side, spread, thinned, walled_parts
 
 Labels: TypeAlias = npt.NDArray[np.integer]
 
@@ -96,14 +96,13 @@ def _cut_lung(view: View, smooth: npt.NDArray[np.int16], around: Flags, clear_hu
 
     It is denser than air, thick, and flesh is around a good part of it, as there is not around foam of a table.
     """
-    z, y, x = (max(1, round(_GRID_MM / s)) for s in view.spacing_mm)
-    dz, dy, dx = (s * k for s, k in zip(view.spacing_mm, (z, y, x), strict=True))
-    few = View(hu=ndi.uniform_filter(smooth[::z, ::y, ::x], 3), spacing_mm=(dz, dy, dx))
-    denser = (few.hu > clear_hu + ABOVE_AIR_HU) & (few.hu < _DENSEST_HU)
-    denser &= ndi.binary_closing(around[::z, ::y, ::x])
+    steps = view.steps(_GRID_MM)
+    few = view.thinned(smooth, steps)
+    hu = ndi.uniform_filter(few.hu, 3)
+    denser = (hu > clear_hu + ABOVE_AIR_HU) & (hu < _DENSEST_HU)
+    denser &= ndi.binary_closing(thinned(around, steps))
     thick = ndi.binary_dilation(walled_parts(few, denser, THICK_MM))
-    spread = thick.repeat(z, 0).repeat(y, 1).repeat(x, 2)[tuple(slice(n) for n in around.shape)]
-    return around & spread & (smooth > clear_hu + ABOVE_AIR_HU)
+    return around & spread(thick, steps, around.shape) & (smooth > clear_hu + ABOVE_AIR_HU)
 
 
 def _clear_hu(view: View, smooth: npt.NDArray[np.int16], around: Flags, padding: Flags) -> float:

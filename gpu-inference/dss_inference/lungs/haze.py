@@ -5,9 +5,10 @@ of its neighbours, lie in no healthy body.
 """
 
 import numpy as np
+import numpy.typing as npt
 import scipy.ndimage as ndi
 
-from dss_inference.lungs.view import Flags, View, open_to_side
+from dss_inference.lungs.view import Flags, View, open_to_side, spread, thinned
 
 _GRID_MM = 4.0
 _HAZY_HU = (-500, -200)
@@ -19,10 +20,12 @@ _LEAST_OF_LUNGS = 0.1
 _LEAST_CONTACT_MM2 = 200.0
 
 
-def hazy(view: View) -> Flags:
-    """Blocks of haze in the body, on the grid of ``view``, which should be some 4 mm."""
-    smooth = ndi.uniform_filter(view.hu.astype(np.float32), 3)
-    between = (smooth > _HAZY_HU[0]) & (smooth < _HAZY_HU[1]) & ~open_to_side(view)
+def hazy(smooth: npt.NDArray[np.float32], to_side: Flags) -> Flags:
+    """Blocks of haze in the body, on a grid of some 4 mm.
+
+    ``smooth``: each voxel's HU as the mean of its neighbours; ``to_side``: open to the image's side.
+    """
+    between = (smooth > _HAZY_HU[0]) & (smooth < _HAZY_HU[1]) & ~to_side
     return np.asarray(ndi.binary_opening(between, _BLOCK), bool)
 
 
@@ -32,20 +35,16 @@ def hazy_lung(view: View, lungs: Flags, middle_x: float) -> Flags:
     Haze on a side of ``middle_x`` (a column of voxels) that holds hardly any lung is no part of the other lung, unless
     it is so large: a lung that has collapsed, or the mediastinum.  Voxels of flesh are left out.
     """
-    z, y, x = (max(1, round(_GRID_MM / s)) for s in view.spacing_mm)
-    every = (slice(None, None, z), slice(None, None, y), slice(None, None, x))
+    steps = view.steps(_GRID_MM)
     smooth = ndi.uniform_filter(view.hu, 3)
-    dz, dy, dx = (s * k for s, k in zip(view.spacing_mm, (z, y, x), strict=True))
-    few = View(hu=np.ascontiguousarray(smooth[every]), spacing_mm=(dz, dy, dx))
-    there = np.ascontiguousarray(lungs[every])
-    wide = ndi.binary_dilation(_kept(few, there, middle_x / x), _BLOCK)
-    spread = wide.repeat(z, 0).repeat(y, 1).repeat(x, 2)[tuple(slice(n) for n in lungs.shape)]
-    return spread & ~lungs & (smooth < _HAZY_HU[1])
+    kept = _kept(view.thinned(smooth, steps), thinned(lungs, steps), middle_x / steps[2])
+    near = spread(ndi.binary_dilation(kept, _BLOCK), steps, lungs.shape)
+    return near & ~lungs & (smooth < _HAZY_HU[1])
 
 
 def _kept(few: View, lungs: Flags, middle_x: float) -> Flags:
     """Parts of haze that count as lung."""
-    parts, count = ndi.label(hazy(few) & ~lungs)
+    parts, count = ndi.label(hazy(few.smooth, open_to_side(few)) & ~lungs)
     sizes, near, beside, to_left = (
         np.bincount(parts[where].ravel(), minlength=count + 1)
         for where in (

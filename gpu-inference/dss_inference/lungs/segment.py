@@ -20,7 +20,7 @@ from dss_inference.lungs.haze import hazy_lung
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Body, Sides, body_of, sided
 from dss_inference.lungs.signs import Seen, Signs, left_out_ml, other_air_ml, signs_of
 from dss_inference.lungs.units import require_hounsfield_units
-from dss_inference.lungs.view import Flags, Triple, View, box_around, closed, scale_of
+from dss_inference.lungs.view import Flags, Triple, View, box_around, closed, scale_of, thinned
 
 _VIEW_MM = 2.0
 _MARGIN_MM = 12.0
@@ -96,20 +96,16 @@ def lungs_in(hu: npt.NDArray[np.int16], spacing_mm: Triple, runner: Runner, step
         air_hu=air_hu,
         gas_ml=gas_ml,
         suspect_ml=suspect_ml,
-        signs=signs_of(seen) if labels.any() else None,
+        signs=signs_of(seen, gas_ml) if labels.any() else None,
     )
 
 
 def _seen(view: View, found: Sides, air: Flags, clear_hu: float, runner: Runner) -> Seen:
-    z, y, x = (max(1, round(_SIGNS_MM * view.scale / s)) for s in view.spacing_mm)
-    every = (slice(None, None, z), slice(None, None, y), slice(None, None, x))
-    few = View(
-        hu=runner.block_mean(view.hu, (z, y, x)), spacing_mm=_times(view.spacing_mm, (z, y, x))
-    )
+    steps = view.steps(_SIGNS_MM * view.scale)
     return Seen(
-        view=few,
-        sides=np.ascontiguousarray(found[every]),
-        air=np.ascontiguousarray(air[every]),
+        view=View(hu=runner.block_mean(view.hu, steps), spacing_mm=_times(view.spacing_mm, steps)),
+        sides=thinned(found, steps),
+        air=thinned(air, steps),
         clear_hu=clear_hu,
     )
 

@@ -5,6 +5,7 @@ voxels that are open to the image's side, and evenness over 2 cm distinguishes a
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,16 @@ class Seen:
     air: Flags
     clear_hu: float
 
+    @cached_property
+    def smooth(self) -> npt.NDArray[np.float32]:
+        """As in ``View``."""
+        return self.view.smooth
+
+    @cached_property
+    def to_side(self) -> Flags:
+        """As ``open_to_side`` says."""
+        return open_to_side(self.view)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Signs:
@@ -48,9 +59,9 @@ class Signs:
 
     ``empty``: as dark and even as air; ``dense``: more so than lung; ``leaked``: as dark, and open to the image's
     side; ``haze``: blocks that are denser than lung and lighter than flesh, anywhere in the body; ``open``: of any
-    density, and open to the image's side; ``gas``: closed-in air that was not taken for lung (may be above 1).  ``uneven``: how much the sections of
-    left and right differ beyond health at the best tilt, and ``left`` the left one's part of both, None where there
-    are not both or the view cuts them at the side.  ``fill``: volume through the cube of the width.
+    density, and open to the image's side; ``gas``: closed-in air that was not taken for lung (may be above 1).
+    ``uneven``: how much the sections of left and right differ beyond health at the best tilt, and ``left`` the left
+    one's part of both, None where there are not both or the view cuts them at the side.  ``fill``: volume through the cube of the width.
     ``cut_at_side``: in many slices the view cuts lung at its left or right.
     """
 
@@ -66,23 +77,21 @@ class Signs:
     cut_at_side: bool = False
 
 
-def signs_of(seen: Seen) -> Signs:
-    """The signs of segmented lungs, which must not be empty."""
+def signs_of(seen: Seen, gas_ml: float) -> Signs:
+    """The signs of segmented lungs, which must not be empty; ``gas_ml`` as ``other_air_ml`` says."""
     found = seen.sides > 0
     count = float(found.sum())
-    smooth = ndi.uniform_filter(seen.view.hu.astype(np.float32), 3)
     core = ndi.binary_erosion(found, border_value=1)
-    dark = smooth < seen.clear_hu + 2 * _EMPTY_ABOVE_AIR_HU
-    to_side = open_to_side(seen.view)
+    dark = seen.smooth < seen.clear_hu + 2 * _EMPTY_ABOVE_AIR_HU
     cut = _is_cut_at_side(found)
     whole = not cut and bool((seen.sides == LEFT).any() and (seen.sides == RIGHT).any())
     return Signs(
-        empty=float((_empty(seen, smooth) & found).sum()) / count,
-        dense=float((smooth[core] > _DENSE_HU).sum()) / count,
-        leaked=float((found & dark & to_side).sum()) / count,
-        haze=float(hazy(seen.view).sum()) / count,
-        open=float((found & to_side).sum()) / count,
-        gas=other_air_ml(seen)[0] / (count * seen.view.voxel_ml),
+        empty=float((_empty(seen) & found).sum()) / count,
+        dense=float((seen.smooth[core] > _DENSE_HU).sum()) / count,
+        leaked=float((found & dark & seen.to_side).sum()) / count,
+        haze=float(hazy(seen.smooth, seen.to_side).sum()) / count,
+        open=float((found & seen.to_side).sum()) / count,
+        gas=gas_ml / (count * seen.view.voxel_ml),
         uneven=_uneven(seen) if whole else None,
         left=float((seen.sides == LEFT).sum()) / count if whole else None,
         fill=_fill(seen),
@@ -96,7 +105,7 @@ def other_air_ml(seen: Seen) -> tuple[float, float]:
     That part is all of it if it is more than bowels contain.  Otherwise it is those parts that are less even than gas,
     and reach the last slice with tissue, where the view may cut lung.
     """
-    other = ndi.binary_opening(seen.air & (seen.sides == 0)) & ~open_to_side(seen.view)
+    other = ndi.binary_opening(seen.air & (seen.sides == 0)) & ~seen.to_side
     other_ml = float(other.sum()) * seen.view.voxel_ml
     if other_ml > _MUCH_GAS_ML:
         return other_ml, other_ml
@@ -110,9 +119,8 @@ def other_air_ml(seen: Seen) -> tuple[float, float]:
 
 def left_out_ml(seen: Seen) -> float:
     """What has lung's density and is neither lung nor air in the body, in thick parts that have flesh beside them."""
-    smooth = ndi.uniform_filter(seen.view.hu.astype(np.float32), 3)
-    between = (smooth > seen.clear_hu + ABOVE_AIR_HU) & (smooth < _DENSE_HU)
-    rest = between & (seen.sides == 0) & ~seen.air & ~open_to_side(seen.view)
+    between = (seen.smooth > seen.clear_hu + ABOVE_AIR_HU) & (seen.smooth < _DENSE_HU)
+    rest = between & (seen.sides == 0) & ~seen.air & ~seen.to_side
     return float(walled_parts(seen.view, rest, THICK_MM).sum()) * seen.view.voxel_ml
 
 
@@ -121,10 +129,10 @@ def _is_uneven(hu: npt.NDArray[np.int16]) -> bool:
     return bool(high - low > _GAS_SPREAD_HU)
 
 
-def _empty(seen: Seen, smooth: npt.NDArray[np.float32]) -> Flags:
+def _empty(seen: Seen) -> Flags:
     """The inside of regions that are as dark and as even as air over 2 cm, without small pockets."""
-    spread = ndi.maximum_filter(smooth, 3) - ndi.minimum_filter(smooth, 3)
-    even = (spread < _EVEN_HU) & (smooth < seen.clear_hu + _EMPTY_ABOVE_AIR_HU) & seen.air
+    spread = ndi.maximum_filter(seen.smooth, 3) - ndi.minimum_filter(seen.smooth, 3)
+    even = (spread < _EVEN_HU) & (seen.smooth < seen.clear_hu + _EMPTY_ABOVE_AIR_HU) & seen.air
     label, count = ndi.label(ndi.binary_opening(even, _BLOCK))
     least_ml = _EMPTY_ML * seen.view.scale**3
     kept = np.bincount(label.ravel(), minlength=count + 1) * seen.view.voxel_ml > least_ml

@@ -3,7 +3,7 @@
 """The image at a resolution of about 2 mm, on which the rules work, and operations on it."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 Flags: TypeAlias = npt.NDArray[np.bool_]
 Triple: TypeAlias = tuple[float, float, float]
+T = TypeVar("T", bound=np.generic)
 
 TISSUE_HU = -300
 """Voxels above this are soft tissue, fat or bone."""
@@ -33,12 +34,39 @@ class View:
         return float(np.prod(self.spacing_mm)) / 1000
 
     @property
+    def smooth(self) -> npt.NDArray[np.float32]:
+        """Each voxel's HU as the mean of the 27 around it."""
+        return np.asarray(ndi.uniform_filter(self.hu.astype(np.float32), 3))
+
+    @property
     def scale(self) -> float:
         """As in ``scale_of``."""
         return scale_of(self.hu.shape, self.spacing_mm)
 
+    def steps(self, length_mm: float) -> tuple[int, int, int]:
+        """How many voxels make ``length_mm`` along (z, y, x), one at least."""
+        z, y, x = (max(1, round(length_mm / s)) for s in self.spacing_mm)
+        return z, y, x
+
+    def thinned(self, hu: npt.NDArray[np.int16], steps: tuple[int, int, int]) -> "View":
+        """Every ``steps``-th voxel of ``hu``, which has the shape of this view."""
+        dz, dy, dx = (s * k for s, k in zip(self.spacing_mm, steps, strict=True))
+        return View(hu=thinned(hu, steps), spacing_mm=(dz, dy, dx))
+
     def cropped(self, box: tuple[slice, ...]) -> "View":
         return View(hu=self.hu[box], spacing_mm=self.spacing_mm)
+
+
+def thinned(values: npt.NDArray[T], steps: tuple[int, int, int]) -> npt.NDArray[T]:
+    """Every ``steps``-th voxel along (z, y, x)."""
+    return np.ascontiguousarray(values[tuple(slice(None, None, k) for k in steps)])
+
+
+def spread(flags: Flags, steps: tuple[int, int, int], shape: tuple[int, ...]) -> Flags:
+    """``flags`` of a thinned grid, each for all the voxels that it stands for."""
+    for axis, k in enumerate(steps):
+        flags = flags.repeat(k, axis)
+    return flags[tuple(slice(n) for n in shape)]
 
 
 def scale_of(shape: tuple[int, ...], spacing_mm: Triple) -> float:
@@ -100,7 +128,7 @@ def walled_parts(view: View, flags: Flags, least_mm: float) -> Flags:
     for i in np.flatnonzero(deepest_mm > least_mm) + 1:
         part = label == i
         around = ndi.binary_dilation(part, iterations=2) & ~flags
-        if (view.hu[around] > TISSUE_HU).mean() > _WALLED:
+        if (view.hu[around] > TISSUE_HU).sum() > _WALLED * around.sum():
             kept |= part
     return kept
 

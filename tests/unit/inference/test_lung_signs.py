@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Sides
-from dss_inference.lungs.signs import Seen, left_out_ml, signs_of
+from dss_inference.lungs.signs import Seen, Signs, left_out_ml, signs_of
 from dss_inference.lungs.view import View, open_to_side
 
 SHAPE = (50, 40, 80)
@@ -26,9 +26,14 @@ def seen(sides: Sides, hu: int = -850, texture_hu: float = 60.0) -> Seen:
     return Seen(view=view, sides=sides, air=sides > 0, clear_hu=-1000.0)
 
 
+def signs(of: Seen) -> Signs:
+    """Where there is no air but the lungs'."""
+    return signs_of(of, gas_ml=0.0)
+
+
 @pytest.mark.parametrize("tilt", [0.0, 0.27, -0.7])
 def test_even_lungs_of_a_patient_who_leans_are_even(tilt: float) -> None:
-    uneven = signs_of(seen(chest(tilt))).uneven
+    uneven = signs(seen(chest(tilt))).uneven
 
     assert uneven is not None
     assert uneven < 0.06
@@ -38,7 +43,7 @@ def test_a_lung_that_lost_its_lower_half_is_uneven() -> None:
     sides = chest()
     sides[:25][sides[:25] == LEFT] = 0
 
-    uneven = signs_of(seen(sides)).uneven
+    uneven = signs(seen(sides)).uneven
 
     assert uneven is not None
     assert uneven > 0.12
@@ -47,21 +52,21 @@ def test_a_lung_that_lost_its_lower_half_is_uneven() -> None:
 def test_air_without_vessels_is_empty_and_lung_as_dark_is_not() -> None:
     even, textured = (seen(chest(), -1000, texture_hu) for texture_hu in (5.0, 80.0))
 
-    assert signs_of(even).empty > 0.3
-    assert signs_of(textured).empty == 0.0
+    assert signs(even).empty > 0.3
+    assert signs(textured).empty == 0.0
 
 
 def test_lungs_that_the_view_cuts_at_its_side_are_not_compared() -> None:
-    signs = signs_of(seen(np.roll(chest(), 20, axis=2)))
+    found = signs(seen(np.roll(chest(), 20, axis=2)))
 
-    assert signs.cut_at_side
-    assert (signs.uneven, signs.left) == (None, None)
+    assert found.cut_at_side
+    assert (found.uneven, found.left) == (None, None)
 
 
 def test_a_lung_without_a_side_is_not_compared() -> None:
     sides = np.where(chest() > 0, np.uint8(UNSIDED), np.uint8(0))
 
-    assert signs_of(seen(sides)).left is None
+    assert signs(seen(sides)).left is None
 
 
 def test_air_around_a_body_lies_open_and_air_within_does_not() -> None:
