@@ -20,7 +20,8 @@ class AsyncClient:
     """Like ``dss_client.Client``, with coroutines.  Several may run concurrently; files are transferred one after the
     other.
 
-    A ``send`` that is cancelled leaves nothing on the server.
+    A ``send`` that is cancelled withdraws its ticket.  A ticket that was just being created may remain, unsubmitted,
+    until the server gives it up after an hour.
     """
 
     def __init__(self, server: str, *, token: str = "", jar: Path | None = None) -> None:

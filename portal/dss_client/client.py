@@ -3,8 +3,6 @@
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from dss_client import flows, protocol
 from dss_client.checksums import require_same, require_sound
@@ -13,13 +11,14 @@ from dss_client.flows import Chosen, Heard, Watch
 from dss_client.plain_shipment import Silent, prepared
 from dss_client.records import Detail, ServiceRow, Summary, TicketRow
 from dss_client.rest import RestClient
+from dss_client.session import Session
 
 POLL_S = 1.0
 FOR_PROGRAMS = "dss_"
 """Prefix of the portal's long-lived tokens."""
 
 
-class Client:
+class Client(Session):
     """A user of the portal at ``server``.  Not thread-safe: each thread needs its own.
 
     ``token`` is a token for programs, which is sent with each request; or call ``login`` with a one-time token, whose
@@ -28,21 +27,7 @@ class Client:
     """
 
     def __init__(self, server: str, *, token: str = "", jar: Path | None = None) -> None:
-        self._rest = RestClient(server, CookieJar(jar), bearer=token)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._rest.close()
+        super().__init__(RestClient(server, CookieJar(jar), bearer=token))
 
     def login(self, token: str) -> str:
         """Sign in with a one-time token, and return the user's e-mail address.  Raises SignInRefused."""

@@ -7,8 +7,7 @@ Facts: WorkspaceAPI.cxx, DistributedSegmentationModel.cxx (the window) and Works
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import httpx
 
@@ -21,6 +20,7 @@ from dss_client.multipart import Progress
 from dss_client.protocol import Area
 from dss_client.records import Detail, ServiceDetail, ServiceRow, Summary, TicketRow
 from dss_client.rest import RestClient
+from dss_client.session import Session
 from dss_client.steps import Steps
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ POLL_S = 4.0
 """Interval at which ITK-SNAP's window polls a ticket's state."""
 
 
-class ItkSnap:
+class ItkSnap(Session):
     """A user of ``server`` (its address, perhaps with a path).  Not for several threads at once.
 
     Every method raises Refused if the status is not 200, Unreachable if there is no answer and
@@ -42,21 +42,7 @@ class ItkSnap:
         jar: Path | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._rest = RestClient(server, CookieJar(jar), transport)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._rest.close()
+        super().__init__(RestClient(server, CookieJar(jar), transport))
 
     def use_token(self, token: str) -> None:
         """Send a token for programs with each request, which ITK-SNAP cannot."""
