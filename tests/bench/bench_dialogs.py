@@ -23,8 +23,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench.side_by_side import sides
 from bench.side_by_side.loads import percentile
 from bench.side_by_side.sides import Side
-from dss_stack.postgres import PostgresCluster
-from dss_stack.rabbitmq import RabbitNode
 from support.stacks import leave_nothing_running
 
 PERIOD_S = 4.0
@@ -62,14 +60,7 @@ def bench(
     leave_nothing_running()
     found: list[Step] = []
     with tempfile.TemporaryDirectory(prefix="dss-bench-") as name, ExitStack() as stack:
-        postgres, rabbit = (
-            PostgresCluster(Path(name) / "postgres"),
-            RabbitNode(Path(name) / "rabbit"),
-        )
-        stack.callback(postgres.stop)
-        stack.callback(rabbit.kill)
-        postgres.start()
-        rabbit.start()
+        rabbit, postgres = stack.enter_context(sides.servers(Path(name)))
         side = stack.enter_context(
             sides.ours(Path(name) / "ours", rabbit, postgres, tickets, processes)
         )

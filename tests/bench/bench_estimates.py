@@ -21,6 +21,7 @@ import typer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from bench.side_by_side import sides
 from dss_client.itksnap import ItkSnap
 from dss_client.records import Enveloped, TicketEstimate, decode
 from dss_client.sending import Stopwatch, chosen, submit
@@ -28,8 +29,6 @@ from dss_client.shipment import Source
 from dss_client.steps import Ask, Steps, good
 from dss_inference.device.runner import Runner
 from dss_phantom.chest import PhantomSpec, make_phantom
-from dss_stack.postgres import PostgresCluster
-from dss_stack.rabbitmq import RabbitNode
 from support.builders import write_image
 from support.sites import whole_stack
 from support.stacks import Stack, leave_nothing_running
@@ -145,17 +144,13 @@ def _show(told: list[Told], totals: dict[int, float]) -> None:
 
 @contextmanager
 def _stack(folder: Path) -> Iterator[Stack]:
-    postgres, rabbit = PostgresCluster(folder / "postgres"), RabbitNode(folder / "rabbit")
-    try:
-        postgres.start()
-        rabbit.start()
-        with whole_stack(rabbit, postgres, folder) as stack:
-            stack.start_one("nodules", "dss_dispatch", "serve", NODULES)
-            wait_until(lambda: NODULES in stack.announced(), 60, stack.logs)
-            yield stack
-    finally:
-        rabbit.stop()
-        postgres.stop()
+    with (
+        sides.servers(folder) as (rabbit, postgres),
+        whole_stack(rabbit, postgres, folder) as stack,
+    ):
+        stack.start_one("nodules", "dss_dispatch", "serve", NODULES)
+        wait_until(lambda: NODULES in stack.announced(), 60, stack.logs)
+        yield stack
 
 
 if __name__ == "__main__":

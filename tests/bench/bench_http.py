@@ -22,8 +22,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench.side_by_side import loads, sides
 from bench.side_by_side.loads import MB, Measured
 from bench.side_by_side.sides import Side
-from dss_stack.postgres import PostgresCluster
-from dss_stack.rabbitmq import RabbitNode
 from support.stacks import leave_nothing_running
 
 MOST_GENERATOR = 0.5
@@ -86,11 +84,7 @@ def _measure(
     results: Results = {}
     with tempfile.TemporaryDirectory(prefix="dss-bench-") as name, ExitStack() as stack:
         folder = Path(name)
-        postgres, rabbit = PostgresCluster(folder / "postgres"), RabbitNode(folder / "rabbit")
-        stack.callback(postgres.stop)
-        stack.callback(rabbit.kill)
-        postgres.start()
-        rabbit.start()
+        rabbit, postgres = stack.enter_context(sides.servers(folder))
         measured = [
             stack.enter_context(sides.reference(folder / "reference", tickets)),
             stack.enter_context(sides.ours(folder / "ours", rabbit, postgres, tickets, processes)),

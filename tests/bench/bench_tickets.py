@@ -22,6 +22,7 @@ import typer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from bench.side_by_side import sides
 from bench.side_by_side.sides import cpu_s, make_database
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
@@ -58,14 +59,7 @@ def bench(
     leave_nothing_running()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="dss-bench-") as name, ExitStack() as stack:
-        postgres, rabbit = (
-            PostgresCluster(Path(name) / "postgres"),
-            RabbitNode(Path(name) / "rabbit"),
-        )
-        stack.callback(postgres.stop)
-        stack.callback(rabbit.kill)
-        postgres.start()
-        rabbit.start()
+        rabbit, postgres = stack.enter_context(sides.servers(Path(name)))
         site = stack.enter_context(_site(Path(name), rabbit, postgres))
         for count in programs or [1, 2, 4]:
             row = _measured(site, count, tickets)

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,18 @@ class Side:
     def cpu_s(self) -> float:
         """CPU time of all its processes so far."""
         return sum(cpu_s(pid) for pid in self.pids)
+
+
+@contextmanager
+def servers(folder: Path) -> Iterator[tuple[RabbitNode, PostgresCluster]]:
+    """RabbitMQ and PostgreSQL of a benchmark, in ``folder``, which exists."""
+    with ExitStack() as stack:
+        rabbit, postgres = RabbitNode(folder / "rabbit"), PostgresCluster(folder / "postgres")
+        stack.callback(postgres.stop)
+        stack.callback(rabbit.kill)
+        postgres.start()
+        rabbit.start()
+        yield rabbit, postgres
 
 
 def cpu_s(pid: int) -> float:
