@@ -1,7 +1,6 @@
 """One running service for all end-to-end tests: three processes, two servers; and one with a browser."""
 
 import asyncio
-import shutil
 import threading
 import time
 import uuid
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from conftest import SYSROOT, missing
 from dss_client.itksnap import ItkSnap
@@ -23,6 +22,7 @@ from dss_stack.prometheus import PrometheusServer
 from dss_stack.rabbitmq import RabbitNode
 from support import sites
 from support.brokers import fresh_vhost
+from support.browsers import chromium
 from support.builders import write_image
 from support.sites import Site
 from support.stacks import PROGRAMS, Stack, free_port
@@ -167,9 +167,5 @@ def root(site: Site) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def browser(site: Site) -> Iterator[Browser]:
-    """Only for a module, because its event loop is in the way of asynchronous tests."""
-    program = shutil.which("chromium")
-    if program is None:
-        missing("Chromium is not installed.")
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=program, args=sites.CHROMIUM)
+    with chromium() as launched:
+        yield launched

@@ -6,7 +6,6 @@ template or of the style sheet.
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,15 +20,15 @@ from playwright.sync_api import (
     Response,
     ViewportSize,
     expect,
-    sync_playwright,
 )
 
-from conftest import CHECKOUT, missing
+from conftest import CHECKOUT
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from support import showcase, sites
 from support.accessibility import violations
 from support.brokers import fresh_vhost
+from support.browsers import chromium
 from support.showcase import Showcase
 from support.sites import browse, said, unfold
 
@@ -84,11 +83,8 @@ def root(shown: Showcase) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def browser(shown: Showcase) -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    if program is None:
-        missing("Chromium is not installed.")
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=program, args=sites.CHROMIUM)
+    with chromium() as launched:
+        yield launched
 
 
 def routes(column: int, *, but: int | None = None) -> list[str]:

@@ -4,7 +4,6 @@
 
 import base64
 import re
-import shutil
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,14 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import SimpleITK as sitk  # noqa: N813
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
-from conftest import missing
 from dss_datastore import layout
 from dss_images.errors import ImageRefused
 from dss_images.reading import read_header
 from support import sites
 from support.accessibility import violations
+from support.browsers import chromium
 from support.builders import LayerSpec, WorkspaceSpec, workspace_xml, write_image
 from support.sites import Site, browse, claim, finish, new_ticket
 
@@ -51,12 +50,9 @@ GRIDS = {
 @pytest.fixture(scope="module")
 def browser(site: Site) -> Iterator[Browser]:
     """With WebGL computed by the processor."""
-    program = shutil.which("chromium")
-    if program is None:
-        missing("Chromium is not installed.")
     flags = [flag for flag in sites.CHROMIUM if flag != "--disable-gpu"]
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=program, args=[*flags, *SOFTWARE_WEBGL])
+    with chromium([*flags, *SOFTWARE_WEBGL]) as launched:
+        yield launched
 
 
 @pytest.fixture(scope="module")

@@ -49,6 +49,15 @@ async def _execute(url: str, statement: str) -> None:
 
 
 @pytest.fixture
+def broker() -> Iterator[MemoryBroker]:
+    """In memory, for tests of dispatchers; others have a ``broker`` of their own."""
+    opened = MemoryBroker()
+    yield opened
+    opened.stop_consuming(0)
+    opened.close()
+
+
+@pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
     return Settings(
         database_url=database_url,

@@ -4,7 +4,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,14 +39,6 @@ from support.dispatchers import (
     ready,
     writes,
 )
-
-
-@pytest.fixture
-def broker() -> Iterator[MemoryBroker]:
-    opened = MemoryBroker()
-    yield opened
-    opened.stop_consuming(0)
-    opened.close()
 
 
 def test_the_reason_of_the_worker_reaches_the_user_and_nothing_is_left_behind(

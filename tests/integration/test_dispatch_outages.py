@@ -4,7 +4,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,14 +38,6 @@ from support.dispatchers import (
     ready,
     writes,
 )
-
-
-@pytest.fixture
-def broker() -> Iterator[MemoryBroker]:
-    opened = MemoryBroker()
-    yield opened
-    opened.stop_consuming(0)
-    opened.close()
 
 
 def test_nobody_is_missed_while_the_broker_is_away(

@@ -39,14 +39,6 @@ def _asks_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def broker() -> Iterator[MemoryBroker]:
-    opened = MemoryBroker()
-    yield opened
-    opened.stop_consuming(0)
-    opened.close()
-
-
-@pytest.fixture
 def datastore(tmp_path: Path) -> Path:
     submit(tmp_path / "datastore")
     return tmp_path / "datastore"

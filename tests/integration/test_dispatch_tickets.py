@@ -3,7 +3,6 @@
 """A ticket's way through a dispatcher to its result, and what its user reads."""
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,14 +44,6 @@ from support.dispatchers import (
     ready,
     writes,
 )
-
-
-@pytest.fixture
-def broker() -> Iterator[MemoryBroker]:
-    opened = MemoryBroker()
-    yield opened
-    opened.stop_consuming(0)
-    opened.close()
 
 
 @dataclass(frozen=True, kw_only=True)
