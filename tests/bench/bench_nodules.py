@@ -24,7 +24,7 @@ import typer
 from dss_inference.bundle_catalogue import load
 from dss_inference.ct.reading import HIGHEST_HU, LOWEST_HU
 from dss_inference.device.runner import Runner, runner_for
-from dss_inference.lungs.segment import segment_lungs
+from dss_inference.lungs.segment import lungs_in
 from dss_inference.nodules.candidates import LEAST_SCORE, candidates_in
 from dss_inference.nodules.lungspace import lung_space
 from dss_inference.nodules.outline import outline_of
@@ -81,7 +81,7 @@ def bench(
 def _judged(phantom: Phantom, seed: int, runner: Runner) -> Iterator[Marked]:
     """Down to scores that nobody is shown."""
     hu = np.clip(sitk.GetArrayFromImage(phantom.ct), LOWEST_HU, HIGHEST_HU)
-    lungs = segment_lungs(hu, SPACING_MM, runner, lambda *_: None)
+    lungs = lungs_in(hu, SPACING_MM, runner, lambda *_: None).sides
     space = lung_space(hu, lungs, SPACING_MM, runner)
     for candidate in candidates_in(space, lambda *_: None, most=100, least=0.02):
         index = space.in_image(candidate.shape.centre)[::-1]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dss_inference.device.runner import Runner, runner_for
-from dss_inference.lungs.segment import segment_lungs
+from dss_inference.lungs.segment import lungs_in
 from support.lung_cases import HEALTHY, clamped, combined, dice, phantom, random_of, real
 from support.lung_disease import DISEASES, Chest
 from support.lung_judging import judged
@@ -121,5 +121,5 @@ def test_lung_that_is_open_to_the_air_at_a_cut_is_found(runner: Runner) -> None:
 
 def dice_on(base: Chest, kind: str, name: str, runner: Runner) -> float:
     shown = clamped(HEALTHY[kind][name](base, random_of(8, name)))
-    found = segment_lungs(shown.hu, shown.spacing_mm, runner, lambda *_: None)
+    found = lungs_in(shown.hu, shown.spacing_mm, runner, lambda *_: None).sides
     return dice(found > 0, shown.truth > 0)

@@ -16,7 +16,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_inference.device.runner import Runner
-from dss_inference.lungs.segment import segment_lungs
+from dss_inference.lungs.segment import lungs_in
 from support.lung_cases import clamped
 from support.lung_disease import Chest
 
@@ -54,5 +54,5 @@ def kept_out(folder: Path, runner: Runner) -> Iterator[tuple[str, Chest]]:
         z, y, x = image.GetSpacing()[::-1]
         hu = sitk.GetArrayFromImage(image).astype(np.int16)
         chest = clamped(Chest(hu=hu, truth=np.zeros(hu.shape, np.uint8), spacing_mm=(z, y, x)))
-        truth = segment_lungs(chest.hu, chest.spacing_mm, runner, lambda *_: None)
+        truth = lungs_in(chest.hu, chest.spacing_mm, runner, lambda *_: None).sides
         yield name, Chest(hu=hu, truth=truth, spacing_mm=chest.spacing_mm)

@@ -47,13 +47,6 @@ class Lungs:
     """None if no lung was found."""
 
 
-def segment_lungs(
-    hu: npt.NDArray[np.int16], spacing_mm: Triple, runner: Runner, step: Step
-) -> Sides:
-    """The segmentation of ``lungs_in`` alone."""
-    return lungs_in(hu, spacing_mm, runner, step).sides
-
-
 def lungs_in(hu: npt.NDArray[np.int16], spacing_mm: Triple, runner: Runner, step: Step) -> Lungs:
     """LEFT, RIGHT or UNSIDED for every voxel of ``hu`` ((z, y, x) in LPS order, at least -1024), otherwise 0.
 

@@ -60,18 +60,22 @@ class Pace:
 
     def seconds(self, size: Size) -> float | None:
         """Expected duration; None if the runs do not determine it."""
-        if size.voxels is not None and self._knows_voxels:
-            return self._by_voxels.at(size.voxels)
-        return self._by_bytes.at(size.size_bytes)
+        known, number = self._known_of(size)
+        return known.at(number)
 
     def guess(self, size: Size) -> float:
-        """Likewise, for what waits behind such a ticket: also where it is told too little to be said."""
-        found = self.seconds(size)
-        if found is not None:
-            return found
+        """Duration for the forecasts of later tickets, scaled from the median of the runs if they do not determine it.
+
+        There must be a run.
+        """
+        known, number = self._known_of(size)
+        found = known.at(number)
+        return known.scaled(number) if found is None else found
+
+    def _known_of(self, size: Size) -> "tuple[_Known, int]":
         if size.voxels is not None and self._knows_voxels:
-            return self._by_voxels.scaled(size.voxels)
-        return self._by_bytes.scaled(size.size_bytes)
+            return self._by_voxels, size.voxels
+        return self._by_bytes, size.size_bytes
 
 
 class _Known:

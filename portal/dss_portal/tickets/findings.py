@@ -6,7 +6,6 @@ from dss_broker.messages import Label
 from dss_portal.models import Ticket, TicketLabel
 
 MOST_LABELS = 1000
-LOOK_AT_IT = "look at it"
 
 
 async def keep(ticket: Ticket, labels: Sequence[Label], verdict: str = "") -> None:
