@@ -29,14 +29,13 @@ class KeptSessions:
         known = self._kept.get(key)
         return known or await self._kept.load(key, lambda: store.find_session(session_id))
 
-    def forget(self, user_id: int) -> None:
-        """Invalidate the sessions of a user after a change that this portal has made."""
-        self._kept.forget_if(lambda _, session: session.user_id == user_id)
-
     def _take(self, changes: Sequence[Change] | None) -> None:
         if changes is None:
             self._kept.forget_all()
             return
         for change in changes:
             if change.subject is Subject.USER:
-                self.forget(change.number)
+                self._forget(change.number)
+
+    def _forget(self, user_id: int) -> None:
+        self._kept.forget_if(lambda _, session: session.user_id == user_id)
