@@ -15,9 +15,9 @@ from dss_client.flows import Chosen
 from dss_client.itksnap import ItkSnap
 from dss_client.output import OutputLost
 from dss_client.patience import patiently
-from dss_client.region import Region
 from dss_client.sending import Stopwatch, Watcher, fetch, submit
-from dss_client.shipment import Source
+from dss_submission.preparing import Source
+from dss_submission.region import Region
 
 POLL_S = 2.0
 OTHERS_S = 15.0

@@ -1,11 +1,21 @@
 """Errors between a user and a server."""
 
+from dss_submission.errors import ClientError, ImageUnreadable, ServiceUnfit
+
+__all__ = [
+    "MESSAGE_CHARACTERS",
+    "ClientError",
+    "ImageUnreadable",
+    "NotUnderstood",
+    "Refused",
+    "ServiceUnfit",
+    "SignInRefused",
+    "TicketUnfinished",
+    "Unreachable",
+]
+
 MESSAGE_CHARACTERS = 1023
 """ITK-SNAP prints a response into a buffer of this size (RESTClient.cxx, GetResponseText)."""
-
-
-class ClientError(Exception):
-    """Base class of the errors; the text is a sentence for the user."""
 
 
 class Unreachable(ClientError):
@@ -18,14 +28,6 @@ class NotUnderstood(ClientError):
 
 class SignInRefused(ClientError):
     """The token or the session is not valid."""
-
-
-class ImageUnreadable(ClientError):
-    """The user's file is not an image that can be sent."""
-
-
-class ServiceUnfit(ClientError):
-    """There is no such service, or it asks for more than one image."""
 
 
 class TicketUnfinished(ClientError):

@@ -10,8 +10,8 @@ import zlib
 from pathlib import Path
 
 from dss_client.errors import ImageUnreadable
-from dss_client.layer import Layer
 from dss_datastore.writing import link
+from dss_submission.layer import Layer
 
 IMAGES_EXTRA = "pip install 'itksnap-dss-middleware[images]'"
 _HEADS = {348: ("h", 40, 344, b"n+1\0"), 540: ("q", 16, 4, b"n+2\0")}

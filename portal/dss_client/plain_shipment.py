@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dss_client.plain_nifti import as_it_is
 from dss_client.records import ServiceDetail
-from dss_client.shipment import Source, Write, prepare
+from dss_submission.preparing import Source, Write, prepare
 
 
 class Silent:

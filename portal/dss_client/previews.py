@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from dss_client.errors import ImageUnreadable
-from dss_client.images import Progress, write_layer
+from dss_submission.images import Progress, write_layer
 
 
 def preview(source: Path, series: str, progress: Progress) -> list[str]:

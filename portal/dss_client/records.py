@@ -9,6 +9,8 @@ from typing import Generic, TypeVar
 import msgspec
 
 from dss_client.errors import NotUnderstood
+from dss_submission.needs import ServiceDetail as ServiceDetail  # noqa: PLC0414  (a response, too)
+from dss_submission.needs import Tag as Tag  # noqa: PLC0414
 
 FINISHED = frozenset({"success", "failed", "timeout", "deleted"})
 """States at which itksnap-wt stops waiting; it waits on in any other state (WorkspaceTool.cxx)."""
@@ -51,23 +53,6 @@ class TicketEstimate:
     id: int
     sentence: str
     ends_s: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tag:
-    """A service's requirement for the workspace.  ``type`` names a kind of layer or annotation."""
-
-    name: str
-    type: str
-    required: bool = False
-    hint: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServiceDetail:
-    longdesc: str = ""
-    url: str = ""
-    tags: tuple[Tag, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

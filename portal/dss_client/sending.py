@@ -17,9 +17,9 @@ from dss_client.flows import Chosen, Heard
 from dss_client.itksnap import ItkSnap
 from dss_client.plain_nifti import as_it_is
 from dss_client.records import Detail, LogLine
-from dss_client.shipment import Source, Write, prepare
 from dss_client.volumes import LabelVolume, measure
 from dss_client.workspace import read_outcome
+from dss_submission.preparing import Source, Write, prepare
 
 POLL_S = 1.0
 """Four times as often as ITK-SNAP: a user is watching."""

@@ -25,10 +25,10 @@ from bench.side_by_side import sides
 from dss_client.itksnap import ItkSnap
 from dss_client.records import Enveloped, TicketEstimate, decode
 from dss_client.sending import Stopwatch, chosen, submit
-from dss_client.shipment import Source
 from dss_client.steps import Ask, Steps, good
 from dss_inference.device.runner import Runner
 from dss_phantom.chest import PhantomSpec, make_phantom
+from dss_submission.preparing import Source
 from support.builders import write_image
 from support.sites import whole_stack
 from support.stacks import Stack, leave_nothing_running

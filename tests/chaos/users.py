@@ -13,12 +13,12 @@ from typing import TypeVar
 from chaos.cases import Case, Kind, write_case
 from chaos.site import SERVICE
 from dss_client.errors import ClientError, Refused
-from dss_client.images import write_layer
 from dss_client.itksnap import ItkSnap
 from dss_client.records import FINISHED
-from dss_client.workspace import write_workspace
 from dss_portal import database
 from dss_portal.accounts import store as accounts
+from dss_submission.images import write_layer
+from dss_submission.workspace import write_workspace
 
 PATIENCE_S = 120.0
 """A user gives up when a step did not work for so long."""

@@ -42,6 +42,7 @@ PACKAGES = {
         "broker/dss_datastore",
         "broker/dss_images",
         "broker/dss_process",
+        "broker/dss_submission",
         "broker/dss_workspace",
         "portal/dss_client",
         "portal/dss_provider",

@@ -18,12 +18,12 @@ from dss_client.errors import ClientError, ImageUnreadable
 from dss_client.output import say
 from dss_client.outputs import check_file, check_folder
 from dss_client.program import FAILED, INTERRUPTED
-from dss_client.region import Region, box_in
 from dss_client.report import summary, write_report
 from dss_client.screen import Screen
 from dss_client.sending import Sent, Stopwatch, chosen, send, submit
-from dss_client.shipment import Source
 from dss_images.dicom.memory import one_scan_per_source
+from dss_submission.preparing import Source
+from dss_submission.region import Region, box_in
 
 ENDS = (signal.SIGTERM, signal.SIGHUP)
 SOURCES = "one or more of: workspace (.itksnap), NIfTI, NRRD or MetaImage file; DICOM folder, file, DICOMDIR or zip archive"

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_client.errors import ImageUnreadable
-from dss_client.images import write_layer
+from dss_submission.images import write_layer
 from support.dicom_series import (
     AXIAL,
     CORONAL,

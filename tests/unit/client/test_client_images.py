@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_client.errors import ImageUnreadable
-from dss_client.images import write_layer
+from dss_submission.images import write_layer
 from support.builders import OBLIQUE, ORIGIN_MM, SIZE, SPACING_MM, image, write_image
 
 

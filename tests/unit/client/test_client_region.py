@@ -6,12 +6,12 @@ import pytest
 
 from dss_broker.dispatch_section import Dispatch
 from dss_client.errors import ImageUnreadable, ServiceUnfit
-from dss_client.layer import Layer
 from dss_client.records import ServiceDetail, Tag
-from dss_client.region import Region, box_in, mark, require_fit
-from dss_client.workspace import write_workspace
 from dss_dispatch.submission.marked_region import read_marked_region
 from dss_dispatch.ticket_images import Image
+from dss_submission.layer import Layer
+from dss_submission.region import Region, box_in, mark, require_fit
+from dss_submission.workspace import write_workspace
 from dss_workspace.registry import Folder, read
 
 SIZE = (12, 10, 8, 3)

@@ -4,7 +4,8 @@ import pytest
 
 from dss_client.errors import ServiceUnfit
 from dss_client.records import ServiceDetail, ServiceRow, Tag, decode
-from dss_client.selection import choose_service, main_image_tags, require_tags
+from dss_client.selection import choose_service
+from dss_submission.needs import main_image_tags, require_tags
 
 
 def row(name: str, version: str) -> ServiceRow:

@@ -9,7 +9,7 @@ import SimpleITK as sitk  # noqa: N813
 
 from dss_client.errors import ImageUnreadable, ServiceUnfit
 from dss_client.records import ServiceDetail, Tag
-from dss_client.shipment import Source, prepare
+from dss_submission.preparing import Source, prepare
 from dss_workspace.label_table import label_table
 from dss_workspace.layers import layers
 from dss_workspace.meshes import add_mesh, mesh_file_names

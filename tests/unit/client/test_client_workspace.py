@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from dss_client.errors import NotUnderstood
-from dss_client.layer import Layer
 from dss_client.volumes import LabelVolume, measure
-from dss_client.workspace import Outcome, read_outcome, write_workspace
+from dss_client.workspace import Outcome, read_outcome
+from dss_submission.layer import Layer
+from dss_submission.workspace import write_workspace
 from support.builders import (
     LayerSpec,
     WorkspaceSpec,

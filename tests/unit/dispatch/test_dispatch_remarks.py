@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from dss_client.layer import Layer
-from dss_client.workspace import write_workspace
 from dss_dispatch.service import service_from
 from dss_dispatch.submission.reading import read_submission
 from dss_images.dicom.notes import Note
+from dss_submission.layer import Layer
+from dss_submission.workspace import write_workspace
 from dss_workspace.notes import MAX_CHARACTERS, MAX_NOTES, SenderNote, read_notes, remove_notes
 from dss_workspace.registry import Folder, parse
 from support.builders import WorkspaceSpec, service_json, submit

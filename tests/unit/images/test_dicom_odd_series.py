@@ -16,9 +16,9 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import UID, JPEGLSLossless
 
 from dss_client.errors import ImageUnreadable
-from dss_client.images import write_layer
 from dss_images.dicom.errors import DicomRefused
 from dss_images.dicom.reading import read, survey
+from dss_submission.images import write_layer
 from support.dicom_series import (
     CORONAL,
     TILTED,

@@ -12,7 +12,6 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from werkzeug.test import EnvironBuilder
 
 from dss_client.errors import ImageUnreadable
-from dss_client.images import write_layer
 from dss_dispatch.errors import TicketError
 from dss_dispatch.ticket_images import read_volume
 from dss_images import refusals
@@ -20,6 +19,7 @@ from dss_inference.ct.reading import HIGHEST_HU, LOWEST_HU, read_ct
 from dss_inference.ct.region import Region
 from dss_inference.errors import InferenceError
 from dss_inference.facade.upload import FIELD, receive
+from dss_submission.images import write_layer
 from support.image_variants import ACCEPTED, AFFINE, REFUSED, VOXELS
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from dss_client.images import write_layer
 from dss_images.grid import FileGrid, file_grid_of
 from dss_images.reading import array_of, read_header
+from dss_submission.images import write_layer
 from support.image_variants import affine, meta, nifti, nrrd
 
 COUNT = 60

@@ -15,6 +15,7 @@ OURS = [
     "dss_datastore",
     "dss_images",
     "dss_process",
+    "dss_submission",
     "dss_workspace",
     "dss_portal",
     "dss_client",
@@ -29,6 +30,7 @@ SHARED = {
     "dss_datastore",
     "dss_images",
     "dss_process",
+    "dss_submission",
     "dss_workspace",
     "dss_observability",
 }

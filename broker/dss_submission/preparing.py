@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Protocol
 
-from dss_client.errors import ImageUnreadable
-from dss_client.layer import Layer
-from dss_client.records import ServiceDetail
-from dss_client.region import Region, mark, require_fit
-from dss_client.selection import main_image_tags, require_known, require_tags
-from dss_client.workspace import write_workspace
+from dss_submission.errors import ImageUnreadable
+from dss_submission.layer import Layer
+from dss_submission.needs import ServiceDetail, main_image_tags, require_known, require_tags
+from dss_submission.region import Region, mark, require_fit
+from dss_submission.workspace import write_workspace
 from dss_workspace import layers as ws
 from dss_workspace.errors import WorkspaceInvalid
 from dss_workspace.meshes import mesh_file_folders, remove_incomplete_meshes
@@ -118,7 +117,7 @@ class _Reading:
         self._folder = folder
 
     def __call__(self, path: Path, series: str = "") -> Layer:
-        from dss_client.images import write_layer  # noqa: PLC0415  (needs the extra ``images``)
+        from dss_submission.images import write_layer  # noqa: PLC0415  (needs the extra ``images``)
 
         self._told.stage("Reading the image")
         layer = write_layer(path, self._folder, series, self._read, self._told.stage)

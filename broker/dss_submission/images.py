@@ -7,9 +7,9 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dss_client.errors import ImageUnreadable
-from dss_client.layer import Layer
 from dss_images.dicom.notes import Note
+from dss_submission.errors import ImageUnreadable
+from dss_submission.layer import Layer
 
 if TYPE_CHECKING:
     import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)

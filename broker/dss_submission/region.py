@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from dss_client.errors import ImageUnreadable, ServiceUnfit
-from dss_client.records import ServiceDetail
+from dss_submission.errors import ImageUnreadable, ServiceUnfit
+from dss_submission.needs import ServiceDetail
 from dss_workspace.landmarks import Landmark, add_landmarks
 from dss_workspace.registry import Folder
 

@@ -1,0 +1,51 @@
+"""What a service needs: its tags, and which of them one image can satisfy."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from dss_submission.errors import ServiceUnfit
+
+MAIN_IMAGE_TYPES = frozenset({"MainImage", "AnatomicalImage"})
+"""The tag types that ITK-SNAP gives to a main image (DistributedSegmentationModel.cxx, FindUniqueObjectForTag)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tag:
+    """A service's requirement for the workspace.  ``type`` names a kind of layer or annotation."""
+
+    name: str
+    type: str
+    required: bool = False
+    hint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceDetail:
+    longdesc: str = ""
+    url: str = ""
+    tags: tuple[Tag, ...] = ()
+
+
+def main_image_tags(detail: ServiceDetail) -> list[str]:
+    """The tags that the main image gets, as ITK-SNAP assigns them when only one image is loaded."""
+    return [tag.name for tag in detail.tags if tag.type in MAIN_IMAGE_TYPES]
+
+
+def require_tags(detail: ServiceDetail, given: Collection[str]) -> None:
+    """Raises ServiceUnfit if a required tag is neither for a main image nor in ``given``."""
+    for tag in detail.tags:
+        if tag.required and tag.type not in MAIN_IMAGE_TYPES and tag.name not in given:
+            raise ServiceUnfit(
+                f"The service needs '{tag.name}' ({tag.type}) besides an image. An image is given by --tag "
+                f"{tag.name}=FILE; anything else by a workspace from ITK-SNAP with that tag."
+            )
+
+
+def require_known(detail: ServiceDetail, given: Collection[str]) -> None:
+    """Raises ServiceUnfit for a tag in ``given`` that the service does not have: it would be ignored."""
+    names = [tag.name for tag in detail.tags]
+    for tag in given:
+        if tag not in names:
+            raise ServiceUnfit(
+                f"The service has no tag '{tag}'; it has {', '.join(names) or 'none'}."
+            )

@@ -1,0 +1,75 @@
+"""Finds the images below a folder, and the series of DICOM sources."""
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from dss_submission.errors import ImageUnreadable
+
+ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img", ".zip", ".itksnap")
+
+
+@dataclass(frozen=True)
+class Part:
+    """An image, or a series of a source; ``series`` and ``uid`` are as in ``dss_images.dicom.choice``."""
+
+    source: Path
+    series: str = ""
+    uid: str = ""
+
+
+def parts_of(source: Path) -> list[Part]:
+    """Image files below a folder, and the usable series of its DICOM files."""
+    if not source.is_dir():
+        return (_series(source) if _is_dicom(source) else []) or [Part(source)]
+    files = [path for path in _files(source) if path.name.lower().endswith(ENDINGS)]
+    parts = [Part(p) for p in files if not p.name.lower().endswith((".img", ".zip", ".itksnap"))]
+    return parts + _series(source)
+
+
+def _files(folder: Path) -> list[Path]:
+    """All files below ``folder``.  Raises ImageUnreadable for a folder that cannot be opened."""
+
+    def refuse(error: OSError) -> None:
+        raise ImageUnreadable(f"{error.filename} cannot be opened: {error.strerror}.") from error
+
+    found = os.walk(folder, onerror=refuse)
+    paths = (Path(place) / name for place, _, names in found for name in names)
+    return sorted(path for path in paths if path.is_file())
+
+
+def _is_dicom(source: Path) -> bool:
+    from dss_images.dicom.reading import is_dicom  # noqa: PLC0415  (pydicom is slow to load)
+
+    return is_dicom(source)
+
+
+def _series(source: Path) -> list[Part]:
+    """The folder with number and UID of each DICOM series that is not a localizer; empty without DICOM."""
+    from dss_images.dicom.reading import survey  # noqa: PLC0415
+    from dss_images.errors import ImageRefused  # noqa: PLC0415
+
+    try:
+        found = survey(source)
+    except ImageRefused:
+        return _apart(source)
+    uses = Counter(v.series.key.uid for v in found.verdicts)
+    return [
+        Part(source, str(series.number), series.key.uid if uses[series.key.uid] == 1 else "")
+        for series in (v.series for v in found.verdicts)
+        if not series.is_localizer
+    ]
+
+
+def _apart(source: Path) -> list[Part]:
+    """The parts of what cannot be read as a whole, such as a folder with a damaged archive.
+
+    A part that cannot be read either is an image that will be refused with its reason.
+    """
+    if not source.is_dir():
+        return [Part(source)]
+    inside = sorted(source.iterdir())
+    parts = [path for path in inside if path.is_dir() or path.suffix.lower() == ".zip"]
+    has_own = any(_is_dicom(path) for path in inside if path.is_file() and path not in parts)
+    return [found for part in parts for found in _series(part)] + [Part(source)] * has_own
