@@ -66,7 +66,11 @@ def install(app: Quart, settings: Settings) -> None:
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=settings.public_is_https,
     )
-    app.before_request(origins.refuse_other_sites)
+    app.before_request(_refuse_other_sites)
+
+
+async def _refuse_other_sites() -> None:
+    origins.refuse_other_sites()  # Quart would run it in a thread if it were registered itself
 
 
 async def identity() -> Identity | None:

@@ -72,7 +72,8 @@ def install(app: Quart) -> None:
         """Read the rest of a small body: the server closes the connection without an answer if it was not read."""
         if 0 < (request.content_length or 0) <= REST_BYTES:
             with suppress(Exception):
-                await asyncio.wait_for(_drained(), REST_S)
+                async with asyncio.timeout(REST_S):  # wait_for would make a task for each form
+                    await _drained()
         return response
 
 
