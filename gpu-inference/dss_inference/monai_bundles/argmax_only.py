@@ -1,10 +1,11 @@
 # mypy: allow-untyped-calls
 # (MONAI annotates only a part of its functions)
-"""Recognises postprocessing that needs only the index of the largest channel, not all channels."""
+"""Recognises postprocessing that takes the largest channel, and keeps its labels from being interpolated."""
 
 from monai.transforms.compose import Compose
 from monai.transforms.post.dictionary import Activationsd, AsDiscreted, Invertd
 from monai.transforms.transform import Transform
+from monai.transforms.utility.dictionary import EnsureTyped
 
 from dss_inference.monai_bundles.monai_patches import with_nearest_interpolation
 
@@ -12,13 +13,22 @@ _CHANNEL_STEPS = (Activationsd, AsDiscreted)
 
 
 def needs_only_argmax(postprocess: Compose) -> bool:
-    """True if the postprocessing uses only the index of the largest channel."""
-    discrete = [step for step in postprocess.transforms if isinstance(step, AsDiscreted)]
-    others = [step for step in discrete if not all(step.argmax) or any(step.threshold)]
-    sigmoid = any(
-        any(step.sigmoid) for step in postprocess.transforms if isinstance(step, Activationsd)
-    )
-    return not others and not sigmoid
+    """True if the postprocessing takes the largest channel, and what it does before needs no channels."""
+    for step in postprocess.transforms:
+        if isinstance(step, AsDiscreted):
+            return all(step.argmax) and not any(step.threshold)
+        if not isinstance(step, Invertd | Activationsd | EnsureTyped) or _is_sigmoid(step):
+            return False
+    return True
+
+
+def _is_sigmoid(step: Transform) -> bool:
+    return isinstance(step, Activationsd) and any((*step.sigmoid, *step.other))
+
+
+def inverts(postprocess: Compose) -> bool:
+    """True if the postprocessing goes back to the image's grid."""
+    return any(isinstance(step, Invertd) for step in postprocess.transforms)
 
 
 def without_argmax(postprocess: Compose) -> Compose:
@@ -28,6 +38,17 @@ def without_argmax(postprocess: Compose) -> Compose:
     return Compose(
         [_nearest(s) for s in postprocess.transforms if not isinstance(s, _CHANNEL_STEPS)]
     )
+
+
+def without_interpolated_labels(postprocess: Compose) -> Compose:
+    """The postprocessing; an inversion after an argmax uses the nearest value, since half-way from label 0 to label 2
+    lies no label 1.
+    """
+    steps: list[Transform] = []
+    for step in postprocess.transforms:
+        labelled = any(isinstance(s, AsDiscreted) and any(s.argmax) for s in steps)
+        steps.append(_nearest(step) if labelled else step)
+    return Compose(steps)
 
 
 def _nearest(step: Transform) -> Transform:

@@ -80,7 +80,7 @@ def _wrong_output(metadata: Config, config: Config) -> Iterator[str]:
     if not names:
         yield (
             "Its metadata do not name the labels: network_data_format.outputs.pred.channel_def is "
-            'missing; it would be {"0": "background", "1": "spleen"}, for instance.'
+            'missing or has no numbers as keys; it would be {"0": "background", "1": "spleen"}, for instance.'
         )
         return
     wrong = list(_wrong_count(output, names, config))

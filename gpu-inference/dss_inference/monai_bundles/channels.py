@@ -1,7 +1,7 @@
 """Determines from a segmentation bundle's configuration how its channels become one label map.  Loads no torch."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -11,6 +11,10 @@ from dss_inference.monai_bundles.config import Config
 HALF = 0.5
 """A voxel belongs to an independent channel from this probability on."""
 
+PRED = "pred"
+"""The key of the network's answer in the transforms of a bundle."""
+
+_FUNCTIONS = ("sigmoid", "softmax", "argmax")
 _BACKGROUNDS = {"bg", "empty", "none", "nothing", "null", "other", "others", "outside", "rest"}
 _UNLABELLED = ("background", "unlabeled", "unlabelled", "void")
 
@@ -27,13 +31,15 @@ class Rule(StrEnum):
 class Channels:
     """``labels`` are names by value in the label map, ``channel_of`` the channel of each value.
 
-    ``why`` completes the sentence "One label map: ...".
+    ``why`` completes the sentence "One label map: ...".  ``activated``: the postprocessing applies a function to the
+    network's answers after which a threshold, or 0.5, is meant.
     """
 
     rule: Rule
     labels: dict[int, str]
     channel_of: dict[int, int]
     why: str
+    activated: bool = False
 
     @property
     def count(self) -> int:
@@ -50,6 +56,13 @@ class _Steps:
 
     def has(self, name: str) -> bool:
         return name in self.order
+
+    @property
+    def activated(self) -> bool:
+        """True if what is compared with a threshold has gone through a sigmoid or a softmax."""
+        return not self.has("argmax") and (
+            self.has("sigmoid") or (self.has("softmax") and self.has("threshold"))
+        )
 
 
 def names_of(channel_def: object) -> dict[int, str]:
@@ -72,6 +85,13 @@ def channels_of(names: dict[int, str], count: int | None, config: Config) -> Cha
     """
     steps = _steps(config)
     _require_one_order(steps)
+    channels = _by_rule(names, count, steps)
+    if channels.rule != Rule.VALUES:
+        _require_counted(names)
+    return replace(channels, activated=steps.activated)
+
+
+def _by_rule(names: dict[int, str], count: int | None, steps: _Steps) -> Channels:
     if steps.has("argmax"):
         return _largest(names, count, "its postprocessing takes the largest channel (argmax)")
     if steps.has("threshold"):
@@ -82,6 +102,11 @@ def channels_of(names: dict[int, str], count: int | None, config: Config) -> Cha
         return _independent(names, count, "its postprocessing has a sigmoid")
     if steps.has("softmax"):
         return _largest(names, count, "its postprocessing has a softmax")
+    if steps.has("unknown"):
+        raise InferenceError(
+            "Its postprocessing has an Activationsd with a function (other) that is neither called sigmoid nor softmax: "
+            "add AsDiscreted, with argmax if channels exclude each other, with a threshold if they are independent."
+        )
     if count == 1:
         _require_background(names, "its one channel holds the values of the label map")
         labels = _without_background(names)
@@ -98,6 +123,15 @@ def _require_one_order(steps: _Steps) -> None:
         raise InferenceError(
             "Its postprocessing applies a threshold and then takes the largest channel (argmax), so that where "
             "several channels pass the first one wins: leave one of the two AsDiscreted out."
+        )
+
+
+def _require_counted(names: dict[int, str]) -> None:
+    numbers = sorted(names)
+    if numbers and numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+        told = ", ".join(map(str, numbers))
+        raise InferenceError(
+            f"Its metadata number the channels {told}; channels are counted without gaps, so name each of them."
         )
 
 
@@ -173,14 +207,41 @@ def _steps(config: Config) -> _Steps:
     threshold: object = HALF
     for step in _transforms(config):
         kind = str(step.get("_target_", "")).rpartition(".")[2].removesuffix("ict").rstrip("dD")
+        at = _place_of_pred(step, config)
+        if at is None:
+            continue
         if kind == "Activations":
-            order += [name for name in ("sigmoid", "softmax") if _is_set(step.get(name), config)]
+            order += [n for n in ("sigmoid", "softmax") if _is_set(step.get(n), at, config)]
+            order += _named_function(step.get("other"), at, config)
+        elif kind == "Lambda":
+            order += [n for n in _FUNCTIONS if n in str(step.get("func", ""))]
         elif kind == "AsDiscrete":
-            used = [name for name in ("argmax", "threshold") if _is_set(step.get(name), config)]
+            used = [n for n in ("argmax", "threshold") if _is_set(step.get(n), at, config)]
             if "threshold" in used:
-                threshold = _plain(step.get("threshold"), config)
+                threshold = _option(step.get("threshold"), at, config)
             order += used
     return _Steps(order=tuple(order), threshold=threshold)
+
+
+def _place_of_pred(step: dict[str, Any], config: Config) -> int | None:
+    """The position of the network's answer among the keys of a transform; None if the transform leaves it alone."""
+    keys = _plain(step.get("keys", PRED), config)
+    if not isinstance(keys, list):
+        return 0 if _plain(keys, config) == PRED or _is_code(keys) else None
+    places = [i for i, key in enumerate(keys) if _plain(key, config) == PRED]
+    return places[0] if places else None
+
+
+def _is_code(value: object) -> bool:
+    return isinstance(value, str) and value.startswith("$")
+
+
+def _named_function(value: object, at: int, config: Config) -> list[str]:
+    """The name of a function that is given as Python: sigmoid, softmax, or unknown; [] if none is given."""
+    given = _option(value, at, config)
+    if given is None:
+        return []
+    return [n for n in ("sigmoid", "softmax") if n in str(given).lower()] or ["unknown"]
 
 
 def _transforms(config: Config) -> Iterator[dict[str, Any]]:
@@ -192,11 +253,18 @@ def _transforms(config: Config) -> Iterator[dict[str, Any]]:
             yield step
 
 
-def _is_set(value: object, config: Config) -> bool:
-    """True if an option of a transform is set: one value for all keys, or a list with one for each."""
+def _is_set(value: object, at: int, config: Config) -> bool:
+    """True if an option of a transform is set for the key at ``at``."""
+    one = _option(value, at, config)
+    return one is not None and one is not False
+
+
+def _option(value: object, at: int, config: Config) -> object:
+    """An option of a transform for the key at ``at``: one value for all keys, or a list with one for each."""
     plain = _plain(value, config)
-    each = plain if isinstance(plain, list) else [plain]
-    return any(one is not None and one is not False for one in each)
+    if isinstance(plain, list):
+        return _plain(plain[at], config) if at < len(plain) else None
+    return plain
 
 
 def _plain(value: object, config: Config) -> object:

@@ -77,6 +77,8 @@ def out_channels(config: Config) -> int | None:
     for part in ("network_def", "network"):
         network = config.get(part)
         given = network.get("out_channels") if isinstance(network, dict) else None
+        if isinstance(given, str) and given.startswith("@"):
+            given = config.get(given[1:])
         if isinstance(given, int):
             return given
     return None

@@ -14,6 +14,7 @@ from dss_inference.monai_bundles.network_watch import NOT_NUMBERS
 if TYPE_CHECKING:
     import torch
 
+_OVERLAP = 0.02
 _ROUNDING = 1e-3
 """Tolerance beyond 0..1 for an interpolated probability."""
 
@@ -45,6 +46,7 @@ def label_map(
         found, hidden = _passing(array, channels)
     else:
         _require_same_values(channels, merged=merged)
+        _require_apart(array)
         found = _values(array)
     voxels = np.ascontiguousarray(found.transpose(2, 1, 0))
     if voxels.shape != shape:
@@ -57,6 +59,30 @@ def _require_same_values(channels: Channels, *, merged: bool) -> None:
         raise InferenceError(
             "The bundle's postprocessing makes one channel of several, and its metadata name no background, so "
             "that it is not known which value is which label: name channel 0 'background' and count from 1."
+        )
+
+
+def require_not_activated(lowest: float, highest: float, channels: Channels) -> None:
+    """Raises InferenceError if the postprocessing applies a sigmoid or softmax to what is a probability already.
+
+    ``lowest`` and ``highest`` are those of the network's answers.  Logits of a whole image all between 0 and 1 would put
+    every voxel into every label.
+    """
+    if channels.activated and lowest >= 0 and highest <= 1:
+        raise InferenceError(
+            f"The bundle's network answers with values from {lowest:g} to {highest:g}, which are probabilities already, "
+            "and its postprocessing applies a sigmoid or softmax again: leave its Activationsd out."
+        )
+
+
+def _require_apart(array: Floats) -> None:
+    """Raises InferenceError if channels of which the largest is to win are probabilities that overlap."""
+    if len(array) == 1 or array.min() < -_ROUNDING or array.max() > 1 + _ROUNDING:
+        return
+    if float(array.sum(axis=0).max()) > 1 + _OVERLAP:
+        raise InferenceError(
+            "The channels that the bundle's postprocessing gives overlap, so they are independent, but nothing in it says "
+            "so: add AsDiscreted, with a threshold if each may hold a label, with argmax if the largest is to win."
         )
 
 

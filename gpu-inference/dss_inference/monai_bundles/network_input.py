@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (MONAI annotates only a part of its functions)
-"""Converts an image to a tensor for a bundle's transforms, and checks the result of these."""
+"""Converts an image to a tensor for a bundle's transforms, and checks the results of these."""
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from monai.data.meta_tensor import MetaTensor
 from dss_inference.ct.reading import Ct
 from dss_inference.errors import InferenceError
 
+_GRID_MM = 0.01
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -32,4 +33,21 @@ def require_finite(prepared: torch.Tensor) -> None:
         raise InferenceError(
             "The bundle's preparation of the image gives values that are not numbers, so it was not "
             "segmented. Check its intensity scaling."
+        )
+
+
+def require_own_grid(
+    pred: object, prepared: MetaTensor, image: MetaTensor, *, inverts: bool
+) -> None:
+    """Raises InferenceError if ``pred``, a bundle's final answer, lies in another grid than ``image``.
+
+    An answer that has lost its affine lies in that of ``prepared``, the image as preprocessed, unless its
+    postprocessing ``inverts`` that.  The size alone shows no mirroring.
+    """
+    if not isinstance(pred, MetaTensor):
+        pred = image if inverts else prepared
+    if not torch.allclose(pred.affine.double().cpu(), image.affine.double(), rtol=0, atol=_GRID_MM):
+        raise InferenceError(
+            "The bundle's answer does not lie in the grid of the image: its preprocessing turns or resamples the image, "
+            "so its postprocessing needs an Invertd."
         )

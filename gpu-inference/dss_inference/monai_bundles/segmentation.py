@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from monai.data.meta_tensor import MetaTensor
+from monai.transforms.compose import Compose
 
 from dss_broker.messages import Label, Note
 from dss_images.default_colours import default_colour
@@ -23,13 +24,18 @@ from dss_inference.ct.region import region_of
 from dss_inference.ct.writing import write_segmentation
 from dss_inference.device.compute_thread import ComputeThread
 from dss_inference.device.runner import memory_errors
-from dss_inference.errors import InferenceError, IsCancelled
-from dss_inference.monai_bundles.argmax_only import needs_only_argmax, without_argmax
+from dss_inference.errors import InferenceError, IsCancelled, innermost
+from dss_inference.monai_bundles.argmax_only import (
+    inverts,
+    needs_only_argmax,
+    without_argmax,
+    without_interpolated_labels,
+)
 from dss_inference.monai_bundles.bundle_parts import BundleParts
 from dss_inference.monai_bundles.channels import Rule
 from dss_inference.monai_bundles.folder import BundleFolder
-from dss_inference.monai_bundles.labelling import LabelMap, label_map
-from dss_inference.monai_bundles.network_input import as_tensor, require_finite
+from dss_inference.monai_bundles.labelling import LabelMap, label_map, require_not_activated
+from dss_inference.monai_bundles.network_input import as_tensor, require_finite, require_own_grid
 from dss_inference.monai_bundles.network_watch import count_batches, watch_network
 from dss_inference.monai_bundles.window_inference import WindowInference
 from dss_inference.pictures import picture_report
@@ -49,7 +55,7 @@ class MonaiSegmentation:
         self._key = parts.image_key
         self._network = parts.network()
         self._preprocess = parts.make("preprocessing")
-        self._postprocess = parts.make("postprocessing")
+        self._postprocess = without_interpolated_labels(parts.make("postprocessing"))
         self._channels = folder.channels
         self._infer = WindowInference(
             parts.make("inferer"),
@@ -103,19 +109,39 @@ class MonaiSegmentation:
     ) -> LabelMap:
         """The label map in the order of ``ct.hu``."""
         stages.enter(0.05, "preparing the image")
-        data = self._preprocess({self._key: as_tensor(ct)})
+        image = as_tensor(ct)
+        data = self._preprocess({self._key: image})
         require_finite(data[self._key])
         stages.enter(0.15, "running the network")
         note = partial(note_batch, self.name)
         batches = count_batches(self._infer.inferer, data[self._key])
         with watch_network(self._network, batches, progress, cancelled, note):
             answer = self._infer(data[self._key][None])
-        self._check_channels(len(answer.values))
+        if not answer.is_argmax:
+            self._check_channels(len(answer.values))
+            lowest, highest = (float(value) for value in torch.aminmax(answer.values))
+            require_not_activated(lowest, highest, self._channels)
         stages.enter(0.8, "going back to the image's grid")
         data["pred"] = MetaTensor(answer.values, meta=data[self._key].meta)
         postprocess = without_argmax(self._postprocess) if answer.is_argmax else self._postprocess
         given = self._channels.count if answer.is_argmax else len(answer.values)
-        return label_map(postprocess(data)["pred"], self._channels, given, ct.hu.shape)
+        pred = self._postprocessed(postprocess, data)
+        found = label_map(pred, self._channels, given, ct.hu.shape)
+        require_own_grid(pred, data[self._key], image, inverts=inverts(postprocess))
+        return found
+
+    def _postprocessed(self, postprocess: Compose, data: dict[str, MetaTensor]) -> torch.Tensor:
+        """The final answer.  Raises InferenceError if a transform asks for a key that is not there."""
+        try:
+            pred: torch.Tensor = postprocess(data)["pred"]
+        except (KeyError, RuntimeError) as error:
+            why = innermost(error)
+            if not isinstance(why, KeyError):
+                raise
+            raise InferenceError(
+                f"The postprocessing of '{self._folder.name}' asks for {why}; there are '{self._key}' and 'pred'."
+            ) from error
+        return pred
 
     def _check_channels(self, channels: int) -> None:
         """Raises InferenceError if the network's channels are neither one nor those of the metadata."""

@@ -2,92 +2,35 @@
 # (SimpleITK and MONAI ship no types)
 """Which label a voxel gets of a bundle's channels, and what is said of it."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 import torch
 from typer.testing import CliRunner
 
 from dss_inference.__main__ import main
-from dss_inference.bundle import Outcome
 from dss_inference.errors import InferenceError
-from dss_inference.monai_bundles.bundle_checks import open_bundle, problems
+from dss_inference.monai_bundles.bundle_checks import problems
 from dss_inference.monai_bundles.channels import Channels, Rule, channels_of
 from dss_inference.monai_bundles.labelling import label_map
-from dss_inference.monai_bundles.segmentation import MonaiSegmentation
-from support.builders import write_image
-from support.bundle_folders import INFERENCE, METADATA
+from support.channel_bundles import (
+    ARGMAX,
+    BONE_ML,
+    INVERT,
+    SIGMOID,
+    SOFTMAX,
+    THRESHOLD,
+    TISSUE_ML,
+    Step,
+    config,
+    outcome_of,
+    volumes_of,
+    write_network,
+)
 
 # MONAI warns of its own future and of what it calls in torch.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
-
-SIGMOID = {"_target_": "Activationsd", "keys": "pred", "sigmoid": True}
-SOFTMAX = {"_target_": "Activationsd", "keys": "pred", "softmax": True}
-THRESHOLD = {"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.5}
-ARGMAX = {"_target_": "AsDiscreted", "keys": "pred", "argmax": True}
-INVERT = INFERENCE["postprocessing"]["transforms"][0]
-AIR, TISSUE, BONE = -1000, 0, 600
-Step = dict[str, Any]
-
-
-def write_network(
-    root: Path, names: dict[str, str], limits_hu: list[float], steps: list[Step]
-) -> Path:
-    """Each channel's logit is above 0 where an image's HU are above the channel's limit."""
-    (root / "configs").mkdir(parents=True)
-    (root / "models").mkdir()
-    metadata = json.loads(json.dumps(METADATA))
-    metadata["network_data_format"]["outputs"]["pred"] = {"channel_def": names}
-    (root / "configs" / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
-    network = INFERENCE["network"] | {"out_channels": len(limits_hu)}
-    changes = {
-        "network": network,
-        "postprocessing": {"_target_": "Compose", "transforms": steps},
-        "preprocessing": {
-            "_target_": "Compose",
-            "transforms": [
-                step
-                for step in INFERENCE["preprocessing"]["transforms"]
-                if step["_target_"] != "Spacingd"
-            ],
-        },
-    }
-    (root / "configs" / "inference.json").write_text(
-        json.dumps(INFERENCE | changes), encoding="utf-8"
-    )
-    slope = 40.0
-    given = [slope * -(hu + 1000) / 2000 for hu in limits_hu]
-    weight = torch.full((len(limits_hu), 1, 1, 1, 1), slope)
-    torch.save({"weight": weight, "bias": torch.tensor(given)}, root / "models" / "model.pt")
-    return root
-
-
-def a_body() -> sitk.Image:
-    """A cube of 20 voxels of tissue, and a cube of 8 of bone in it; voxels of 2 mm."""
-    voxels = np.full((32, 32, 32), AIR, np.int16)
-    voxels[6:26, 6:26, 6:26] = TISSUE
-    voxels[10:18, 10:18, 10:18] = BONE
-    image = sitk.GetImageFromArray(voxels)
-    image.SetSpacing((2.0, 2.0, 2.0))
-    return image
-
-
-def outcome_of(root: Path, folder: Path) -> Outcome:
-    path = write_image(folder / "ct.nii.gz", a_body())
-    bundle = MonaiSegmentation(open_bundle(root), "cpu")
-    return bundle.run(path, folder, {}, lambda *_: None, lambda: False)
-
-
-def volumes_of(outcome: Outcome) -> dict[str, float]:
-    return {label.name: label.volume_ml for label in outcome.labels}
-
-
-BONE_ML = 8**3 * 0.008
-TISSUE_ML = 20**3 * 0.008
 
 
 @pytest.mark.parametrize(
@@ -154,10 +97,6 @@ def test_with_a_softmax_the_largest_channel_wins(tmp_path: Path, steps: list[Ste
     torch.save(state, root / "models" / "model.pt")
 
     assert volumes_of(outcome_of(root, tmp_path)) == {"bone": pytest.approx(BONE_ML, abs=0.1)}
-
-
-def config(*steps: Step) -> dict[str, Any]:
-    return {"postprocessing": {"transforms": list(steps)}, "least": 0.4}
 
 
 @pytest.mark.parametrize(
