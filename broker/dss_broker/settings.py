@@ -3,7 +3,6 @@
 from typing import Annotated
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from pika import URLParameters  # type: ignore[import-untyped] # no py.typed
 from pydantic import AfterValidator, SecretStr, ValidationError
 
 from dss_broker.instance import valid_instance_name
@@ -36,6 +35,10 @@ def _is_amqp(address: str) -> bool:
 def _require_understood(query: str) -> None:
     """Raises ValueError with the name of a query parameter that pika does not accept."""
     pairs = parse_qsl(query, keep_blank_values=True)
+    if not pairs:
+        return
+    from pika import URLParameters  # type: ignore[import-untyped] # noqa: PLC0415 - no py.typed; commands need no pika
+
     for name, value in pairs:
         if [n for n, _ in pairs].count(name) > 1:
             raise ValueError(f"it says '{name[:40]}' twice behind the question mark")
