@@ -34,7 +34,7 @@ _YOUNG_S = 8.0
 class Plan:
     """At most ``tickets`` are sent, and none after the last fault if the plan ``ends_with_faults``.
 
-    ``open_each`` tickets of a user wait or are worked on at a time.
+    ``open_each`` tickets of a user wait or are worked on at a time; ``pace_s`` is the mean time between two.
 
     ``pause_s`` is the mean time from recovery to the next fault; a few do not wait for recovery.
     If ``outage_s`` is not 0, the run begins with an outage of that length of each of OUTAGES.
@@ -44,6 +44,7 @@ class Plan:
     users: int = 20
     tickets: int = 500
     open_each: int = 2
+    pace_s: float = 0.0
     faults: int = 40
     pause_s: float = 3.0
     outage_s: float = 0.0
@@ -122,6 +123,7 @@ def _users(plan: Plan, site: Site, folder: Path, enough: threading.Event) -> lis
             cases[n :: plan.users],
             folder / "cases",
             open_each=plan.open_each,
+            pace_s=plan.pace_s,
             patience_s=PATIENCE_S + plan.outage_s,
             enough=enough,
         )

@@ -11,7 +11,7 @@ from chaos.run import Outcome, Plan, run
 from conftest import SYSROOT, missing
 from dss_stack.errors import ServerMissing
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 
 def play(plan: Plan, folder: Path) -> Outcome:

@@ -42,7 +42,7 @@ class Sent:
 class User(threading.Thread):
     """Sends ``cases`` until there are ``enough`` and waits for the end of each.
 
-    ``complaint`` says why it gave up, or "".
+    ``pace_s`` is the mean time between two of its tickets.  ``complaint`` says why it gave up, or "".
     """
 
     def __init__(
@@ -52,12 +52,13 @@ class User(threading.Thread):
         folder: Path,
         *,
         open_each: int,
+        pace_s: float = 0.0,
         patience_s: float = PATIENCE_S,
         enough: threading.Event,
     ) -> None:
         super().__init__(daemon=True)
         self._open_each, self._enough = open_each, enough
-        self._patience_s = patience_s
+        self._pace_s, self._patience_s = pace_s, patience_s
         self.sent = [Sent(case=case) for case in cases]
         self.complaint = ""
         self._portals = list(portals)
@@ -76,6 +77,7 @@ class User(threading.Thread):
                 if self._enough.is_set():
                     break
                 self._send(sent)
+                time.sleep(self._rng.uniform(0.5, 1.5) * self._pace_s)
                 self._wait_for_at_most(self._open_each - 1)
             self._wait_for_at_most(0)
         except ClientError as error:
