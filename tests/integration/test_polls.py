@@ -1,12 +1,9 @@
 """Polls are answered before the framework, to the byte as it would, and never with what is over."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -15,18 +12,14 @@ from dss_broker.messages import ClaimLogged, ClaimProgressed
 from dss_portal.accounts import api_tokens
 from dss_portal.accounts import store as accounts
 from dss_portal.admin import store as admin
-from dss_portal.app import served
-from dss_portal.changes.feed import CURRENT_S, Feed
-from dss_portal.models import Session, Status, Ticket, User
+from dss_portal.changes.feed import Feed
+from dss_portal.models import Session, Status, Ticket
 from dss_portal.polls import requests
 from dss_portal.services import store as services
-from dss_portal.tickets import store
-from dss_portal.web.context import components_of
 from support.portals import Portal, eventually, submitted_ticket, text
+from support.replicas import Replica, Site, replica, signed_in, two_replicas, within_a_second
 
 pytestmark = pytest.mark.stack
-
-T = TypeVar("T")
 
 
 TELL_THE_FEED = {
@@ -37,78 +30,10 @@ TELL_THE_FEED = {
 """Their own tests show that what they change is seen at once."""
 
 
-@dataclass
-class Replica:
-    """A portal as a server calls it; ``framework`` are the paths that its polls did not answer."""
-
-    client: httpx.AsyncClient
-    framework: list[str] = field(default_factory=list)
-
-    async def get(self, path: str, **headers: str) -> httpx.Response:
-        return await self.client.get(path, headers=headers)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Site:
-    """Two replicas of one portal: the first answers the changes, the second only hears of them."""
-
-    first: Replica
-    second: Replica
-    bare: Replica
-
-
 @pytest.fixture
 async def site(portal: Portal) -> AsyncIterator[Site]:
-    await portal.announce_service()
-    feed = Feed(portal.settings.database_url.get_secret_value())
-    running = asyncio.create_task(feed.run())
-    async with AsyncExitStack() as clients:
-        first = await replica(portal, clients, components_of(portal.app).feed)
-        second = await replica(portal, clients, feed)
-        bare = await replica(portal, clients, None)
-        assert await feed.caught_up(10)
-        assert await components_of(portal.app).feed.caught_up(10)
-        yield Site(first=first, second=second, bare=bare)
-    running.cancel()
-    with suppress(asyncio.CancelledError):
-        await running
-
-
-async def within_a_second(look: Callable[[], Awaitable[T]], is_so: Callable[[T], bool]) -> None:
-    """Fails if a look that began CURRENT_S or more after this call does not show what ``is_so``."""
-    loop = asyncio.get_running_loop()
-    deadline_s = loop.time() + CURRENT_S
-    while True:
-        began_s = loop.time()
-        found = await look()
-        if is_so(found):
-            return
-        assert began_s < deadline_s, f"still {found!r}"
-        await asyncio.sleep(0.02)
-
-
-async def replica(portal: Portal, clients: AsyncExitStack, feed: Feed | None) -> Replica:
-    """``feed``: None for the framework alone."""
-    seen: list[str] = []
-
-    async def framework(scope: Any, receive: Any, send: Any) -> None:
-        seen.append(scope["path"])
-        await portal.app(scope, receive, send)
-
-    asgi: Any = framework
-    if feed is not None:
-        asgi = served(portal.app, framework=framework, feed=feed)
-    transport = httpx.ASGITransport(app=asgi, raise_app_exceptions=False)
-    client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
-    return Replica(client=await clients.enter_async_context(client), framework=seen)
-
-
-async def signed_in(portal: Portal, email: str, *, sysadmin: bool = False) -> dict[str, str]:
-    """The cookie of a new session."""
-    client = await portal.user(email, sysadmin=sysadmin)
-    assert client.cookie_jar is not None
-    (cookie,) = [c for c in client.cookie_jar if c.name == "webpy_session_id"]
-    return {"Cookie": f"webpy_session_id={cookie.value}"}
+    async with two_replicas(portal) as both:
+        yield both
 
 
 def shown(answer: httpx.Response) -> tuple[int, list[tuple[str, str]], bytes]:
@@ -291,75 +216,6 @@ async def test_a_replica_whose_feed_is_down_asks_the_database_each_time(portal: 
         assert alone.framework == []
         await Session.all().delete()
         assert (await alone.get("/api/tickets", **cookie)).status_code == 401
-
-
-async def test_a_session_that_ended_is_over_here_at_once_and_elsewhere_within_a_second(
-    portal: Portal, site: Site
-) -> None:
-    cookie = await signed_in(portal, "ann@example.com")
-    for asked in (site.first, site.second):
-        assert (await asked.get("/api/tickets", **cookie)).status_code == 200
-
-    await site.first.get("/logout", **cookie)
-
-    assert (await site.first.get("/api/tickets", **cookie)).status_code == 401
-    await within_a_second(
-        lambda: site.second.get("/api/tickets", **cookie), lambda a: a.status_code == 401
-    )
-
-
-async def test_a_session_that_ended_cannot_write_any_more(portal: Portal, site: Site) -> None:
-    cookie = await signed_in(portal, "ann@example.com")
-    create = partial(
-        site.first.client.post, "/api/tickets", data={"name": "lung-segmentation"}, headers=cookie
-    )
-    assert (await create()).status_code == 200
-
-    await site.first.get("/logout", **cookie)
-
-    assert (await create()).status_code == 401
-
-
-async def test_a_session_that_another_portal_ended_cannot_write_after_a_second(
-    portal: Portal, site: Site
-) -> None:
-    cookie = await signed_in(portal, "ann@example.com")
-    create = partial(
-        site.first.client.post, "/api/tickets", data={"name": "lung-segmentation"}, headers=cookie
-    )
-    assert (await create()).status_code == 200
-
-    await Session.all().update(revoked_at=datetime.now(UTC))
-
-    await within_a_second(create, lambda answer: answer.status_code == 401)
-
-
-@pytest.mark.parametrize(
-    ("change", "status"), [({"sysadmin": False}, 400), ({"disabled": True}, 401)]
-)
-async def test_a_right_that_was_taken_away_is_gone_within_a_second(
-    portal: Portal, site: Site, change: dict[str, bool], status: int
-) -> None:
-    cookie = await signed_in(portal, "root@example.com", sysadmin=True)
-    number = await submitted_ticket(await portal.user("ann@example.com"))
-    path = f"/api/tickets/{number}/status"
-    assert (await site.second.get(path, **cookie)).status_code == 200
-
-    await User.filter(email="root@example.com").update(**change)
-
-    await within_a_second(
-        lambda: site.second.get(path, **cookie), lambda a: a.status_code == status
-    )
-
-
-async def test_a_token_that_expires_is_refused(portal: Portal, site: Site) -> None:
-    user = await accounts.save_user("ann@example.com")
-    life = store.now() - store.now()
-    token = await api_tokens.create(user, "t", ["tickets"], life)
-
-    answer = await site.first.get("/api/tickets", Authorization=f"Bearer {token}")
-
-    assert answer.status_code == 401
 
 
 async def test_the_place_in_the_queue_moves_on_with_the_queue(portal: Portal, site: Site) -> None:

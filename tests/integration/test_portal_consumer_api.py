@@ -5,110 +5,17 @@ import json
 
 import pytest
 
-from dss_portal.accounts import store as accounts
-from dss_portal.models import LoginToken, Session, Status, TicketHistory
 from support.portals import (
     DESCRIPTOR,
     Portal,
     eventually,
     new_ticket,
     post,
-    send_file,
     submitted_ticket,
     text,
 )
 
 pytestmark = pytest.mark.stack
-
-
-async def test_a_stranger_is_told_that_he_is_not_logged_in(portal: Portal) -> None:
-    for path in ("/api/login", "/api/services", "/api/tickets", "/api/tickets/1/detail"):
-        answer = await portal.app.test_client().get(path)
-
-        assert answer.status_code == 401
-        assert await answer.get_data() == b"You are not logged in!"
-
-
-async def test_a_login_is_greeted_with_the_words_that_itksnap_compares(portal: Portal) -> None:
-    client = await portal.user("ann@example.com")
-
-    assert await text(client, "/api/login") == "logged in as ann@example.com \n"
-    found = json.loads(await text(client, "/api/login?format=json"))
-    assert found == {"result": {"email": "ann@example.com"}}
-
-
-async def test_a_login_token_works_once_among_32_at_the_same_time(portal: Portal) -> None:
-    """The reference's weakness 9."""
-    token = await accounts.new_login_token(await accounts.save_user("a@example.com"), life_s=60)
-
-    async def attempt() -> int:
-        return (await post(portal.app.test_client(), "/api/login", token=token))[0]
-
-    answers = await asyncio.gather(*(attempt() for _ in range(32)))
-
-    assert sorted(answers) == [200] + [401] * 31
-
-
-async def test_an_expired_token_is_refused(portal: Portal) -> None:
-    token = await accounts.new_login_token(await accounts.save_user("a@example.com"), life_s=-1)
-
-    answer = await post(portal.app.test_client(), "/api/login", token=token)
-
-    assert answer == (401, "unauthorized")
-
-
-async def test_a_wrong_token_ends_the_present_session(portal: Portal) -> None:
-    client = await portal.user()
-
-    await post(client, "/api/login", token="wrong")
-
-    assert await text(client, "/api/login") == "You are not logged in!"
-
-
-async def test_the_cookie_is_one_that_itksnap_can_keep(portal: Portal) -> None:
-    token = await accounts.new_login_token(await accounts.save_user("a@example.com"), life_s=60)
-
-    answer = await portal.app.test_client().post("/api/login", form={"token": token})
-
-    cookie = answer.headers["Set-Cookie"]
-    assert cookie.startswith("webpy_session_id=")
-    assert "HttpOnly" in cookie
-    assert "Max-Age=31536000" in cookie
-    assert "Domain" not in cookie
-    assert "Secure" not in cookie
-
-
-async def test_the_cookie_is_written_by_the_login_only(portal: Portal) -> None:
-    client = await portal.user()
-
-    answer = await client.get("/api/tickets")
-
-    assert "Set-Cookie" not in answer.headers
-
-
-async def test_no_secret_is_kept_in_clear(portal: Portal) -> None:
-    """The reference's weakness 25."""
-    token = await accounts.new_login_token(await accounts.save_user("a@example.com"), life_s=60)
-    await portal.user()
-
-    kept = [t.sha256 for t in await LoginToken.all()] + [s.sha256 for s in await Session.all()]
-
-    assert token not in kept
-    assert all(len(value) == 64 for value in kept)
-
-
-async def test_a_token_is_read_only_after_the_terms_are_accepted(portal: Portal) -> None:
-    client = await portal.user()
-    assert await text(client, "/api/token") == "Unauthorized access"
-
-    await post(client, "/acceptterms", cb="on")
-
-    token = await text(client, "/api/token")
-    assert len(token) == 48
-    assert await post(portal.app.test_client(), "/api/login", token=token) == (
-        200,
-        "logged in as ann@example.com \n",
-    )
 
 
 async def test_an_announced_service_is_listed_with_a_hash_of_forty_digits(portal: Portal) -> None:
@@ -177,88 +84,6 @@ async def test_the_quota_is_exact_among_32_at_the_same_time(portal: Portal) -> N
     assert refused == {"Maximum allowed number of open tickets (10) exceeded"}
 
 
-async def test_the_index_of_a_file_is_the_order_of_its_first_upload(portal: Portal) -> None:
-    """The ancestors' fault 3, the reference's weakness 16."""
-    await portal.announce_service()
-    client = await portal.user()
-    files = f"/api/tickets/{await new_ticket(client)}/files/input"
-    for name, data in (("b.nii", b"old"), ("a.nii", b"2"), ("b.nii", b"new")):
-        assert await send_file(client, files, name, data) == (200, "success")
-
-    assert await text(client, files) == "0,b.nii\r\n1,a.nii\r\n"
-    assert await text(client, f"{files}/0") == "new"
-
-
-async def test_a_download_has_its_length_and_name(portal: Portal) -> None:
-    """The reference's weakness 17."""
-    await portal.announce_service()
-    client = await portal.user()
-    files = f"/api/tickets/{await new_ticket(client)}/files/input"
-    await send_file(client, files, "ct.nii", bytes(range(256)))
-
-    answer = await client.get(f"{files}/0")
-
-    assert await answer.get_data() == bytes(range(256))
-    assert answer.headers["Content-Length"] == "256"
-    assert answer.headers["Content-Disposition"] == 'attachment; filename="ct.nii"'
-    assert answer.headers["Content-Type"] == "application/octet-stream"
-
-
-@pytest.mark.parametrize("name", [".hidden", "..", "dir/"])
-async def test_an_upload_without_a_usable_name_is_refused(portal: Portal, name: str) -> None:
-    await portal.announce_service()
-    client = await portal.user()
-    files = f"/api/tickets/{await new_ticket(client)}/files/input"
-
-    status, sentence = await send_file(client, files, name, b"x")
-
-    assert status == 400
-    assert "name" in sentence
-
-
-async def test_a_file_over_the_limit_is_refused_and_leaves_nothing(portal: Portal) -> None:
-    await portal.announce_service()
-    portal.components.datastore._max_file_bytes = 1000
-    client = await portal.user()
-    ticket_id = await new_ticket(client)
-    files = f"/api/tickets/{ticket_id}/files/input"
-
-    status, sentence = await send_file(client, files, "big.nii", b"x" * 1001)
-
-    assert (status, sentence) == (413, "The file is larger than 1000 bytes.")
-    assert [path for path in portal.datastore.rglob("*") if path.is_file()] == []
-
-
-async def test_a_file_that_is_announced_too_large_is_refused_at_once(portal: Portal) -> None:
-    await portal.announce_service()
-    client = await portal.user()
-    headers = {
-        "Content-Type": "multipart/form-data; boundary=X",
-        "Content-Length": str(portal.settings.max_upload_bytes * 2),
-    }
-
-    answer = await client.post(
-        f"/api/tickets/{await new_ticket(client)}/files/input", headers=headers
-    )
-
-    assert answer.status_code == 413
-
-
-async def test_an_upload_that_is_cut_off_leaves_nothing(portal: Portal) -> None:
-    await portal.announce_service()
-    client = await portal.user()
-    ticket_id = await new_ticket(client)
-    body = b'--X\r\nContent-Disposition: form-data; name="myfile"; filename="a"\r\n\r\nabc'
-    headers = {"Content-Type": "multipart/form-data; boundary=X"}
-
-    answer = await client.post(f"/api/tickets/{ticket_id}/files/input", data=body, headers=headers)
-
-    assert answer.status_code == 400
-    assert await answer.get_data() == b"The upload is no complete multipart form."
-    assert await text(client, f"/api/tickets/{ticket_id}/files/input") == ""
-    assert [path for path in portal.datastore.rglob("*") if path.is_file()] == []
-
-
 async def test_a_form_that_is_not_encoded_is_understood(portal: Portal) -> None:
     """ITK-SNAP sends its forms raw."""
     client = await portal.user()
@@ -311,19 +136,6 @@ async def test_a_ticket_is_submitted_once_among_16_at_the_same_time(portal: Port
     assert (await text(client, f"/api/tickets/{ticket_id}/log")).count("\r\n") == 1
 
 
-async def test_a_file_after_the_submission_is_refused(portal: Portal) -> None:
-    await portal.announce_service()
-    client = await portal.user()
-    ticket_id = await submitted_ticket(client)
-
-    status, sentence = await send_file(
-        client, f"/api/tickets/{ticket_id}/files/input", "late.nii", b"x"
-    )
-
-    assert status == 400
-    assert sentence.startswith(f"Ticket {ticket_id} not found for user")
-
-
 async def test_an_unsupported_status_is_refused(portal: Portal) -> None:
     await portal.announce_service()
     client = await portal.user()
@@ -372,20 +184,6 @@ async def test_an_admin_reads_the_tickets_of_others(portal: Portal) -> None:
     admin = await portal.user("admin@example.com", sysadmin=True)
 
     assert await text(admin, f"/api/tickets/{ticket_id}/status") == "init"
-
-
-async def test_a_deleted_ticket_leaves_no_files_and_frees_the_quota(portal: Portal) -> None:
-    await portal.announce_service()
-    client = await portal.user()
-    ticket_id = await submitted_ticket(client)
-
-    assert await text(client, f"/api/tickets/{ticket_id}/delete") == "deleted"
-    assert await text(client, f"/api/tickets/{ticket_id}/delete") == "deleted"
-
-    assert await text(client, "/api/tickets") == ""
-    assert await text(client, f"/api/tickets/{ticket_id}/status") == "deleted"
-    assert await TicketHistory.filter(ticket_id=ticket_id, status=Status.DELETED).count() == 1
-    assert not (portal.datastore / "tickets" / f"{ticket_id:08d}").exists()
 
 
 async def test_a_head_request_deletes_nothing(portal: Portal) -> None:

@@ -1,55 +1,26 @@
 """A provider over HTTP says success: the ticket is one only after a checker's verdict on these very files."""
 
-import asyncio
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import pytest
-from quart.typing import TestClientProtocol as Client
-from tortoise.connection import get_connection
 
 from dss_broker.broker import Delivery
 from dss_broker.memory import MemoryBroker
-from dss_broker.messages import CheckResults, ResultsAccepted, ResultsRefused
+from dss_broker.messages import CheckResults
 from dss_broker.topology import RESULT_CHECKS
 from dss_dispatch.result.check_requests import serve_checks
 from dss_portal.admin import store as admin
 from dss_portal.models import Claim, Status, Ticket, TicketHistory
 from dss_portal.settings import Settings
 from support.builders import result_files, segmentation
-from support.portals import LONG_AGO, Portal, eventually, post, send_file, submitted_ticket, text
+from support.portals import LONG_AGO, Portal, post, send_file, submitted_ticket, text
+from support.verdicts import Work
 
 pytestmark = pytest.mark.stack
 
 SENTENCE = (
     "The results cannot be accepted. {} Mend them, send them again, and set the status again."
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """A ticket of Ann's in the hands of a provider."""
-
-    portal: Portal
-    provider: Client
-    ticket: int
-    githash: str
-
-    @property
-    def base(self) -> str:
-        return f"/api/pro/tickets/{self.ticket}"
-
-    async def give(self, files: dict[str, bytes]) -> None:
-        for name, data in files.items():
-            answer = await send_file(self.provider, f"{self.base}/files/results", name, data)
-            assert answer == (200, "success")
-
-    async def succeed(self) -> tuple[int, str]:
-        return await post(self.provider, f"{self.base}/status", status="success")
-
-    async def status(self) -> str:
-        return await text(await self.portal.user(), f"/api/tickets/{self.ticket}/status")
 
 
 @pytest.fixture
@@ -75,40 +46,6 @@ def checked(portal: Portal) -> None:
 def patient(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for a verdict longer than a moment."""
     monkeypatch.setitem(settings.__dict__, "check_results_s", 0.3)
-
-
-class SlowChecker:
-    """Answers when the test says so; ``asked`` has the questions."""
-
-    def __init__(self, portal: Portal) -> None:
-        self.asked: list[CheckResults] = []
-        self._deliveries: list[Delivery] = []
-        portal.broker.consume(RESULT_CHECKS, self._handle)
-
-    def _handle(self, delivery: Delivery) -> None:
-        assert isinstance(delivery.message, CheckResults)
-        self.asked.append(delivery.message)
-        self._deliveries.append(delivery)
-
-    async def is_asked(self, times: int = 1) -> None:
-        async def count() -> int:
-            return len(self.asked)
-
-        await eventually(count, lambda n: n >= times)
-
-    def accept(self) -> None:
-        for delivery, asked in zip(self._deliveries, self.asked, strict=True):
-            delivery.reply(ResultsAccepted(ticket_id=asked.ticket_id, claim_id=asked.claim_id))
-
-    def refuse(self, reason: str) -> None:
-        for delivery, asked in zip(self._deliveries, self.asked, strict=True):
-            about = (asked.ticket_id, asked.claim_id)
-            delivery.reply(ResultsRefused(ticket_id=about[0], claim_id=about[1], reason=reason))
-
-
-@pytest.fixture
-def slow(portal: Portal) -> SlowChecker:
-    return SlowChecker(portal)
 
 
 @pytest.mark.usefixtures("checked")
@@ -197,154 +134,6 @@ async def test_without_a_checker_the_ticket_stays_claimed_and_can_be_finished_la
     assert await work.status() == "claimed"
     serve_checks(work.portal.broker, work.portal.datastore)
     assert await work.succeed() == (200, "success")
-
-
-@pytest.mark.usefixtures("patient")
-async def test_a_checker_that_never_answers_is_waited_for_no_longer_than_set(
-    work: Work, slow: SlowChecker
-) -> None:
-    await work.give(result_files())
-
-    status, sentence = await work.succeed()
-
-    assert (status, "within 0.3 seconds" in sentence) == (400, True)
-    assert len(slow.asked) == 1
-    assert await work.status() == "claimed"
-
-
-async def test_before_the_verdict_nobody_sees_a_success_and_no_connection_is_held(
-    work: Work, slow: SlowChecker
-) -> None:
-    await work.give(result_files())
-    answers = [asyncio.create_task(work.succeed()) for _ in range(12)]  # the pool has 10
-    await slow.is_asked(12)
-
-    assert await work.status() == "claimed"
-    rows = await get_connection("default").execute_query_dict(
-        "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() "
-        "AND state LIKE 'idle in transaction%'"
-    )
-    assert rows[0]["n"] == 0
-    slow.accept()
-    assert await asyncio.gather(*answers) == [(200, "success")] * 12
-    assert await TicketHistory.filter(ticket_id=work.ticket, status=Status.SUCCESS).count() == 1
-
-
-async def test_a_claim_is_kept_alive_while_its_results_are_checked(
-    work: Work, slow: SlowChecker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("dss_portal.tickets.result_checks.RENEW_S", 0.05)
-    await work.give(result_files())
-    answer = asyncio.create_task(work.succeed())
-    await slow.is_asked()
-    await Claim.filter(ticket_id=work.ticket).update(expires_at=LONG_AGO)
-
-    async def expires() -> bool:
-        return (await Claim.get(ticket_id=work.ticket)).expires_at > LONG_AGO
-
-    assert await eventually(expires, bool)
-    slow.refuse("It was no good.")
-    assert await answer == (400, SENTENCE.format("It was no good."))
-
-
-async def test_files_sent_while_they_are_checked_void_the_verdict(
-    work: Work, slow: SlowChecker
-) -> None:
-    """The very same bytes, too: they were not those that were judged."""
-    await work.give(result_files())
-    answer = asyncio.create_task(work.succeed())
-    await slow.is_asked()
-    await work.give(result_files())
-
-    slow.accept()
-
-    assert await answer == (
-        400,
-        "The results were changed while they were checked; set the status again.",
-    )
-    assert await work.status() == "claimed"
-
-
-async def test_a_file_added_while_they_are_checked_voids_the_verdict(
-    work: Work, slow: SlowChecker
-) -> None:
-    await work.give(result_files())
-    answer = asyncio.create_task(work.succeed())
-    await slow.is_asked()
-    await work.give({"second.itksnap": b"<registry/>"})
-
-    slow.accept()
-
-    assert (await answer)[0] == 400
-    assert await work.status() == "claimed"
-
-
-async def lapse(work: Work) -> None:
-    await Claim.filter(ticket_id=work.ticket).update(expires_at=LONG_AGO)
-    await work.portal.sweep()
-    await eventually(work.status, lambda now: now == "ready")
-
-
-async def lapse_and_claim(work: Work) -> None:
-    await lapse(work)
-    path = f"/api/pro/services/{work.githash}/claims"
-    assert (await post(work.provider, path, provider="dss"))[1] == str(work.ticket)
-    await work.give(result_files())
-
-
-async def delete(work: Work) -> None:
-    await text(await work.portal.user(), f"/api/tickets/{work.ticket}/delete")
-
-
-@pytest.mark.parametrize(
-    ("change", "status", "sentence"),
-    [
-        (lapse, "ready", "has not been claimed by user"),
-        (lapse_and_claim, "claimed", "The claim has ended while its results were checked."),
-        (delete, "deleted", "has been deleted"),
-    ],
-)
-async def test_a_verdict_for_a_claim_that_is_over_changes_nothing(
-    work: Work, slow: SlowChecker, change: Callable[[Work], object], status: str, sentence: str
-) -> None:
-    await work.give(result_files())
-    answer = asyncio.create_task(work.succeed())
-    await slow.is_asked()
-    done = change(work)
-    assert asyncio.iscoroutine(done)
-    await done
-
-    slow.accept()
-
-    told = await answer
-    assert (told[0], sentence in told[1]) == (400, True)
-    assert await work.status() == status
-
-
-async def test_a_provider_whose_request_broke_off_asks_again(work: Work, slow: SlowChecker) -> None:
-    """Its portal has died, for instance: the new one knows nothing of the question."""
-    await work.give(result_files())
-    broken_off = asyncio.create_task(work.succeed())
-    await slow.is_asked()
-    broken_off.cancel()
-
-    again = asyncio.create_task(work.succeed())
-    await slow.is_asked(2)
-    slow.accept()
-
-    assert await again == (200, "success")
-
-
-async def test_a_failure_set_meanwhile_stays(work: Work, slow: SlowChecker) -> None:
-    await work.give(result_files())
-    answer = asyncio.create_task(work.succeed())
-    await slow.is_asked()
-    assert await post(work.provider, f"{work.base}/status", status="failed") == (200, "failed")
-
-    slow.accept()
-
-    assert (await answer)[0] == 400
-    assert await work.status() == "failed"
 
 
 @pytest.mark.usefixtures("checked")

@@ -1,0 +1,124 @@
+"""What owners of waiting tickets read when nobody serves them, and when a program is back."""
+
+import pytest
+
+from dss_broker.liveness import ALIVE_S, POLLS_S
+from dss_portal.models import Dispatcher, Worker
+from dss_portal.services.liveness import SENTENCES, Missed
+from dss_portal.tickets import presence
+from dss_portal.tickets.presence import Presence
+from support.liveness import hear, killed, log_of, service, told, worker
+from support.portals import (
+    Portal,
+    new_ticket,
+    submitted_ticket,
+)
+
+pytestmark = pytest.mark.stack
+PATIENCE_S = presence.PATIENCE_S
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "PATIENCE_S", 0.0)
+
+
+@pytest.fixture
+def looks(portal: Portal) -> Presence:
+    """Only when a test asks it to: the portal's own is far slower than that."""
+    return Presence(portal.broker)
+
+
+def test_of_the_end_of_any_program_users_are_told_within_a_minute() -> None:
+    ours_s = ALIVE_S + PATIENCE_S
+    assert max(ours_s, POLLS_S) + presence.PERIOD_S < 60
+    assert POLLS_S > 30 + 20  # itksnap-wt asks every 30 s, and may be late
+
+
+async def test_owners_of_waiting_tickets_are_told_once_of_each_change(
+    portal: Portal, looks: Presence
+) -> None:
+    ann = await portal.user()
+    await hear(portal, worker(), service())
+    ticket_id = await submitted_ticket(ann)
+    unsubmitted = await new_ticket(ann)
+    before = await log_of(ann, ticket_id)
+
+    for change in (
+        killed(Worker, "w1"),
+        killed(Dispatcher, "d1"),
+        hear(portal, service()),
+        hear(portal, worker()),
+    ):
+        await change
+        await told(looks, 1)
+        assert await looks.look() == 0
+
+    assert (await log_of(ann, ticket_id))[len(before) :] == [
+        SENTENCES[Missed.WORKER],
+        SENTENCES[Missed.DISPATCHER],
+        SENTENCES[Missed.WORKER],
+        SENTENCES[Missed.NOBODY],
+    ]
+    assert await log_of(ann, unsubmitted) == []
+
+
+async def test_a_ticket_that_is_taken_at_once_when_the_service_is_back_says_so_first(
+    portal: Portal, looks: Presence
+) -> None:
+    ann = await portal.user()
+    await hear(portal, service(), service(ends=True))
+    ticket_id = await submitted_ticket(ann)
+    await told(looks, 1)
+
+    await portal.granted(ticket_id)
+
+    assert SENTENCES[Missed.NOBODY] in await log_of(ann, ticket_id)
+    await hear(portal, service(bundle=""))
+    assert await looks.look() == 0
+
+
+async def test_a_ticket_in_the_hands_of_a_dispatcher_misses_a_worker_only(
+    portal: Portal, looks: Presence
+) -> None:
+    ann = await portal.user()
+    await hear(portal, worker(), service())
+    ticket_id = await submitted_ticket(ann)
+    await portal.granted(ticket_id)
+
+    await killed(Dispatcher, "d1")
+    assert await looks.look() == 0  # its claim lapses, which is told
+    await hear(portal, service(), worker(ends=True))
+    await told(looks, 1)
+
+    assert (await log_of(ann, ticket_id))[-1] == SENTENCES[Missed.WORKER]
+
+
+async def test_a_ticket_that_is_submitted_to_a_dead_service_is_told_too(
+    portal: Portal, looks: Presence
+) -> None:
+    ann = await portal.user()
+    await hear(portal, service(), service(ends=True))
+    ticket_id = await submitted_ticket(ann)
+
+    await told(looks, 1)
+
+    assert (await log_of(ann, ticket_id))[-1] == SENTENCES[Missed.DISPATCHER]
+
+
+async def test_a_short_absence_is_not_told(
+    portal: Portal, looks: Presence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "PATIENCE_S", 30.0)
+    await hear(portal, service(), service(ends=True))
+    await submitted_ticket(await portal.user())
+
+    assert await looks.look() == 0
+
+
+async def test_a_portal_without_its_broker_misses_nobody(portal: Portal, looks: Presence) -> None:
+    await hear(portal, service(), service(ends=True))
+    await submitted_ticket(await portal.user())
+    portal.broker.close()
+
+    assert await looks.look() == 0

@@ -1,0 +1,155 @@
+"""When a provider over HTTP counts as gone."""
+
+from datetime import timedelta
+
+import pytest
+from quart.typing import TestClientProtocol as Client
+
+from dss_broker.liveness import POLLS_S
+from dss_portal.admin import store as admin
+from dss_portal.database import clock
+from dss_portal.models import Claim, Dispatcher, Run, Service, Status, Ticket
+from dss_portal.services import liveness
+from dss_portal.services.liveness import SENTENCES, Missed
+from dss_portal.tickets import presence
+from dss_portal.tickets.presence import Presence
+from support.liveness import LUNGS, hear, log_of, service, told
+from support.portals import (
+    Portal,
+    post,
+    submitted_ticket,
+    text,
+)
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "PATIENCE_S", 0.0)
+
+
+@pytest.fixture
+def looks(portal: Portal) -> Presence:
+    """Only when a test asks it to: the portal's own is far slower than that."""
+    return Presence(portal.broker)
+
+
+@pytest.fixture
+async def root(portal: Portal) -> Client:
+    return await portal.user("root@example.com", sysadmin=True)
+
+
+async def test_who_polls_over_http_is_at_work_for_a_minute(portal: Portal, root: Client) -> None:
+    await portal.announce_service()
+    await Dispatcher.all().delete()
+    await Service.all().update(polled_at=clock.now() - timedelta(seconds=POLLS_S - 5))
+    assert "At work" in await text(root, "/services")
+
+    await Service.all().update(polled_at=clock.now() - timedelta(seconds=POLLS_S + 1))
+
+    assert "Nobody is at work" in await text(root, "/services")
+
+
+async def silent_provider(portal: Portal, silent_s: float) -> int:
+    """The number of a ticket whose provider over HTTP, the only one, claimed it and was heard ``silent_s`` ago."""
+    await portal.announce_service()
+    await Dispatcher.all().delete()
+    provider = await portal.user("pro@example.com")
+    await admin.add_provider_user("dss", "pro@example.com", admin=False)
+    ticket_id = await submitted_ticket(await portal.user())
+    githash = (await Service.get()).githash
+    answer = await post(provider, f"/api/pro/services/{githash}/claims", provider="dss")
+    assert answer == (200, str(ticket_id))
+    await heard_ago(silent_s)
+    return ticket_id
+
+
+async def heard_ago(silent_s: float) -> None:
+    """The provider's last word was ``silent_s`` ago."""
+    at = clock.now() - timedelta(seconds=silent_s)
+    await Service.all().update(polled_at=at, heard_at=at)
+    claim = await Claim.get()
+    await Claim.all().update(expires_at=at + timedelta(seconds=claim.lease_s))
+
+
+async def test_owners_are_told_at_once_of_a_provider_over_http_that_has_gone(
+    portal: Portal, looks: Presence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its silence has lasted when it counts as gone, so nothing more is waited for."""
+    monkeypatch.setattr(presence, "PATIENCE_S", 30.0)
+    await portal.announce_service()
+    await Dispatcher.all().delete()
+    at = clock.now() - timedelta(seconds=POLLS_S + 1)
+    await Service.all().update(polled_at=at, heard_at=at)
+    ann = await portal.user()
+    ticket_id = await submitted_ticket(ann)
+
+    await told(looks, 1)
+
+    assert (await log_of(ann, ticket_id))[-1] == SENTENCES[Missed.DISPATCHER]
+
+
+async def test_a_provider_that_is_silent_with_a_ticket_is_told_to_all_who_wait(
+    portal: Portal, looks: Presence
+) -> None:
+    """Such a one may work or be dead until its lease ends, after hours."""
+    ann = await portal.user()
+    held = await silent_provider(portal, POLLS_S + 1)
+    waiting = await submitted_ticket(ann)
+
+    await told(looks, 2)
+    for ticket_id in (held, waiting):
+        assert (await log_of(ann, ticket_id))[-1] == SENTENCES[Missed.SILENT]
+    assert "At work on a ticket, or gone" in await text(ann, "/services")
+    assert SENTENCES[Missed.SILENT] in await text(ann, f"/tickets/{waiting}")
+
+    await heard_ago(1)
+
+    await told(looks, 2)
+    assert (await log_of(ann, waiting))[-1] == SENTENCES[Missed.NOBODY]
+
+
+@pytest.mark.parametrize(("silent_s", "missed"), [(140, Missed.NOBODY), (160, Missed.SILENT)])
+async def test_a_provider_may_be_silent_for_as_long_as_it_usually_works(
+    portal: Portal, silent_s: float, missed: Missed
+) -> None:
+    for seconds in (20.0, 100.0, 40.0):
+        await Run.create(
+            service=LUNGS, device="", size_bytes=1, seconds=seconds, ended_at=clock.now()
+        )
+    await silent_provider(portal, silent_s)
+
+    assert (await liveness.standings())[LUNGS].missed is missed
+
+
+@pytest.mark.parametrize("asks", [False, True])
+async def test_a_provider_is_heard_of_when_it_ends_or_asks_for_its_ticket(
+    portal: Portal, asks: bool
+) -> None:
+    """It has not polled while it worked, and polls again some seconds later."""
+    ticket_id = await silent_provider(portal, 600)
+    assert (await liveness.standings())[LUNGS].missed is Missed.SILENT
+    provider = await portal.user("pro@example.com")
+    path = f"/api/pro/tickets/{ticket_id}/status"
+
+    if asks:
+        assert await text(provider, path) == "claimed"
+        await Ticket.all().update(status=Status.DELETED)
+    else:
+        assert await post(provider, path, status="failed") == (200, "failed")
+
+    assert (await liveness.standings())[LUNGS].missed is Missed.NOBODY
+
+
+async def test_a_provider_whose_lease_has_ended_serves_nothing(portal: Portal) -> None:
+    await silent_provider(portal, 5 * 3600)
+
+    assert (await liveness.standings())[LUNGS].missed is Missed.DISPATCHER
+
+
+async def test_a_silent_provider_hides_no_other_that_works(portal: Portal) -> None:
+    await silent_provider(portal, POLLS_S + 1)
+    await hear(portal, service(bundle=""))
+
+    assert (await liveness.standings())[LUNGS].missed is Missed.NOBODY

@@ -1,0 +1,54 @@
+"""Tickets whose end a user asked to be told of, and what waits to be sent."""
+
+from prometheus_client import REGISTRY
+from tortoise.transactions import in_transaction
+
+from dss_portal.models import Notification, NotificationChannel, Service, Status, Ticket, User
+from dss_portal.notifications.channels import Kind
+from dss_portal.tickets import store
+from dss_portal.tickets.lifecycle import Event, Succeeded
+from support.portals import eventually
+
+ANN = "ann@example.com"
+
+
+async def wish(kind: Kind, address: str, secret: str = "") -> NotificationChannel:
+    user = await User.get(email=ANN)
+    return await NotificationChannel.create(
+        user=user, kind=kind.value, address=address, secret=secret
+    )
+
+
+async def running_ticket() -> int:
+    user, service = await User.get(email=ANN), await Service.first()
+    assert service is not None
+    made = await Ticket.create(
+        user=user, service=service, status=Status.CLAIMED, claim_id="c", title="Miller, Jane"
+    )
+    return made.id
+
+
+async def end(ticket_id: int, event: Event | None = None) -> None:
+    async with in_transaction():
+        ticket = await store.locked(ticket_id)
+        assert ticket is not None
+        assert await store.advance(ticket, event or Succeeded(claim_id="c"))
+
+
+async def ended(event: Event | None = None) -> int:
+    number = await running_ticket()
+    await end(number, event)
+    return number
+
+
+async def waiting() -> int:
+    return await Notification.filter(set_aside_at__isnull=True).count()
+
+
+async def all_sent() -> None:
+    await eventually(waiting, lambda left: left == 0, within_s=20)
+
+
+def count(kind: str, outcome: str) -> float:
+    labels = {"kind": kind, "outcome": outcome}
+    return REGISTRY.get_sample_value("dss_notifications_total", labels) or 0.0
