@@ -145,6 +145,7 @@ class ClaimSucceeded:
 
     ``labels`` are those of the segmentation, as the workspace has them; ``verdict`` and ``device`` are as in
     ``InferenceFinished``.  ``work_s`` is the time that the ticket took, without waiting for a worker; 0: not measured.
+    ``staged_dir`` is the folder of the files in the datastore; "" from an earlier dispatcher: ``layout.staging_dir``.
     """
 
     ticket_id: int
@@ -154,6 +155,7 @@ class ClaimSucceeded:
     verdict: str = ""
     device: str = ""
     work_s: float = 0.0
+    staged_dir: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,16 +1,10 @@
 """Checks the datastore's volume, which may not be mounted yet or may be lost."""
 
 import errno
-import logging
 import os
-import threading
 from pathlib import Path
 
 from dss_datastore.layout import TICKETS
-
-log = logging.getLogger(__name__)
-
-POLL_S = 1.0
 
 _AWAY = (errno.ENODEV, errno.ESTALE)
 
@@ -48,17 +42,3 @@ def make_folder(folder: Path) -> list[Path]:
         changed = make_folder(folder.parent)
         return changed + make_folder(folder)
     return [folder.parent]
-
-
-def wait_until_there(root: Path, stopping: threading.Event) -> bool:
-    """Wait until ``is_there``, because without the volume every ticket would seem to lack its files.  False if
-    ``stopping`` is set first.
-    """
-    if is_there(root):
-        return True
-    log.warning("datastore away, waiting for it")
-    while not is_there(root):
-        if stopping.wait(POLL_S):
-            return False
-    log.info("datastore is back")
-    return True

@@ -1,6 +1,5 @@
 """Processes one claimed ticket, stage by stage."""
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from dss_broker.messages import (
     RunInference,
 )
 from dss_datastore import layout
+from dss_datastore.access import Access
 from dss_datastore.volume import make_folder
 from dss_datastore.writing import link, sync
 from dss_dispatch.claim_events import ClaimEvents, Outcome
@@ -44,7 +44,7 @@ class ClaimedTicket:
 
     claim: ClaimGranted
     service: Service
-    datastore: Path
+    access: Access
     events: ClaimEvents
     inference: Inference
     withdrawn: threading.Event
@@ -69,8 +69,7 @@ class ClaimedTicket:
 
     def clear(self) -> None:
         """Remove all files of the claim."""
-        folder = self.datastore / layout.work_dir(self.claim.ticket_id, self.claim.claim_id)
-        shutil.rmtree(folder, ignore_errors=True)
+        self.access.remove(layout.work_dir(self.claim.ticket_id, self.claim.claim_id))
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -87,14 +86,11 @@ class ClaimedTicket:
     def _output_dir(self) -> PurePosixPath:
         return layout.inference_dir(self.claim.ticket_id, self.claim.claim_id)
 
-    @property
-    def _scratch(self) -> Path:
-        return self.datastore / self._output_dir
-
     def _read(self) -> Submission:
         self._enter("Reading the workspace.")
-        area = self.datastore / layout.area_dir(self.claim.ticket_id, "input")
-        submission = read_submission(area, self.service)
+        area = layout.area_dir(self.claim.ticket_id, "input")
+        self.access.fetch(area)
+        submission = read_submission(self.access.root / area, self.service)
         size = " x ".join(str(n) for n in submission.image.size)
         self.events.log(f"The layer tagged '{self.service.dispatch.tag}' has {size} voxels.")
         for note in read_notes(submission.workspace):
@@ -107,7 +103,6 @@ class ClaimedTicket:
     def _infer(self, submission: Submission) -> InferenceFinished:
         dispatch = self.service.dispatch
         self._enter(f"Asking for inference with '{dispatch.algorithm}'.")
-        make_folder(self._scratch)
         area = layout.area_dir(self.claim.ticket_id, "input")
         request = RunInference(
             ticket_id=self.claim.ticket_id,
@@ -123,7 +118,9 @@ class ClaimedTicket:
             silence_s=self.silence_s,
         )
         listener = _InferenceProgress(self.events)
-        finished = self.inference.run(request, on_progress=listener, withdrawn=self.withdrawn)
+        finished = self.inference.run(
+            request, self.access, on_progress=listener, withdrawn=self.withdrawn
+        )
         self.events.progressed(INFERENCE, 1.0)
         return finished
 
@@ -141,10 +138,12 @@ class ClaimedTicket:
         """Link the reports into the folder from which the portal takes them, and name them in the log."""
         if not finished.reports:
             return
-        folder = self.datastore / layout.attached_dir(self.claim.ticket_id, self.claim.claim_id)
+        place = layout.attached_dir(self.claim.ticket_id, self.claim.claim_id)
+        folder = self.access.root / place
         make_folder(folder)
         files = [self._left(report, folder) for report in finished.reports]
         sync(folder)
+        self.access.put(place)
         pictures = tuple(file for file in files if file.mime_type.startswith("image/"))
         others = tuple(file for file in files if file not in pictures)
         if pictures:
@@ -167,30 +166,33 @@ class ClaimedTicket:
             labels=self.service.styled(finished.labels),
             landmarks=finished.landmarks,
         )
-        folder = self.datastore / layout.staging_dir(self.claim.ticket_id, self.claim.claim_id)
+        place = layout.staging_dir(self.claim.ticket_id, self.claim.claim_id)
+        folder = self.access.root / place
         staged = stage(self.claim.ticket_id, submission, segmentation, folder)
         for remark in staged.remarks:
             self.events.log(remark)
         self.events.progressed(BUILDING, 1.0)
         self._enter("Checking the result.")
         files = check_results(folder, staged.segmentation)
+        staged_dir = self.access.put_results(place)
         self.events.progressed(CHECKING, 1.0)
         return Outcome(
             files=files,
             labels=fitting(staged.labels),
             verdict=finished.verdict,
             device=finished.device,
+            staged_dir=str(staged_dir),
         )
 
     def _own_file(self, written: str) -> Path:
         """The path in the datastore.  Raises TicketError if the file is not in the claim's output folder."""
         path = PurePosixPath(written)
-        if path.parent != self._output_dir or not is_plain_file(self.datastore / path):
+        if path.parent != self._output_dir or not is_plain_file(self.access.root / path):
             raise TicketError(
                 "The inference worker has not left its files where it was asked to. "
                 "Please tell the operator the ticket's number."
             )
-        return self.datastore / path
+        return self.access.root / path
 
     def _enter(self, sentence: str) -> None:
         """Begin a stage.  Raises Withdrawn."""

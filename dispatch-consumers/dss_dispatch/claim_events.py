@@ -43,6 +43,7 @@ class Outcome:
     verdict: str = ""
     device: str = ""
     work_s: float = 0.0
+    staged_dir: str = ""
 
 
 class ClaimEvents:
@@ -120,6 +121,7 @@ class ClaimEvents:
             verdict=outcome.verdict,
             device=outcome.device,
             work_s=outcome.work_s,
+            staged_dir=outcome.staged_dir,
         )
         _confirm(self._broker.publish(event))
 

@@ -15,7 +15,8 @@ from dss_broker.messages import (
     TicketReady,
 )
 from dss_broker.topology import dispatch, withdrawn, workers
-from dss_datastore.volume import wait_until_there
+from dss_datastore.access import SharedDatastore, wait_until_there
+from dss_datastore.folder import shared
 from dss_dispatch.announcements import UNHEARD_S, Announcements
 from dss_dispatch.claim import ClaimedTicket
 from dss_dispatch.claim_events import ClaimEvents
@@ -43,22 +44,24 @@ class Consumer:
         self,
         broker: Broker,
         service: Service,
-        datastore: Path,
+        datastore: Path | SharedDatastore,
         *,
         provider: str,
         instance: str,
         silence_s: float,
         service_url: str = "",
     ) -> None:
-        """``service_url`` is a server over HTTP that runs the inference; "" for the bundle's queue."""
+        """``service_url`` is a server over HTTP that runs the inference; "" for the bundle's queue.  A path is the folder of
+        the datastore.
+        """
         self._broker = broker
         self._service = service
-        self._datastore = datastore
+        self._datastore = shared(datastore)
         self._provider, self._instance = provider, instance
         self._silence_s = silence_s
         self._withdrawals, self._workers = Withdrawals(), WorkerLiveness()
         self._inference: Inference = (
-            HttpInference(service_url, datastore, silence_s)
+            HttpInference(service_url, silence_s)
             if service_url
             else QueueInference(broker, self._workers, silence_s)
         )
@@ -149,15 +152,21 @@ class Consumer:
         facts = {"ticket": claim.ticket_id, "claim": claim.claim_id}
         concerns(**facts)
         log.info("ticket claimed", extra={**facts, "attempt": claim.attempt})
-        ticket = ClaimedTicket(
-            claim=claim,
-            service=self._service,
-            datastore=self._datastore,
-            events=ClaimEvents(self._broker, claim),
-            inference=self._inference,
-            withdrawn=watch.start(claim),
-            silence_s=self._silence_s,
-        )
+        withdrawn = watch.start(claim)
+        with self._datastore.access(withdrawn.is_set) as access:
+            ticket = ClaimedTicket(
+                claim=claim,
+                service=self._service,
+                access=access,
+                events=ClaimEvents(self._broker, claim),
+                inference=self._inference,
+                withdrawn=withdrawn,
+                silence_s=self._silence_s,
+            )
+            self._process(ticket, delivery, watch)
+
+    def _process(self, ticket: ClaimedTicket, delivery: Delivery, watch: ClaimWatch) -> None:
+        claim = ticket.claim
         in_progress = metrics.DISPATCH_IN_HAND.labels(self._service.name)
         try:
             with in_progress.track_inprogress(), ticket.events.heartbeats():
@@ -168,7 +177,7 @@ class Consumer:
         with tracing.span("finish", attributes={"dss.ticket": claim.ticket_id}):
             ticket.events.succeeded(outcome)
         self._count(SUCCESS)
-        log.info("ticket done", extra=facts)
+        log.info("ticket done", extra={"ticket": claim.ticket_id, "claim": claim.claim_id})
 
     def _end(
         self, error: Exception, ticket: ClaimedTicket, delivery: Delivery, watch: ClaimWatch

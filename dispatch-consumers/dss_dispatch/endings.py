@@ -1,13 +1,13 @@
 """Ends the work on a claim that has no result."""
 
 import logging
-from pathlib import Path
 
 from dss_broker.broker import Delivery
 from dss_broker.errors import BrokerClosed, TryAgainLater
 from dss_broker.messages import ClaimGranted
 from dss_broker.topology import RETRY_DELAYS_S
-from dss_datastore.volume import is_there
+from dss_datastore.access import SharedDatastore, WorkEnded
+from dss_datastore.volume import is_away
 from dss_dispatch.claim_events import ClaimEvents
 from dss_dispatch.errors import NoInference, ResultRefused, TicketError, Withdrawn
 from dss_dispatch.result.files import is_full
@@ -23,12 +23,14 @@ OUTCOMES = (UNEXPECTED, *(kind.__name__ for kind in HANDLED))
 """Values of the metric's label for claims without success."""
 
 
-def outcome_of(error: Exception, datastore: Path) -> str:
+def outcome_of(error: Exception, datastore: SharedDatastore) -> str:
     """One of OUTCOMES, by the first type that fits; UNEXPECTED for a fault of the code, whose traceback is logged.
 
     If the datastore is full or unavailable, that decides, whatever error it has caused.
     """
-    away = is_full(error, datastore) or not is_there(datastore)
+    away = is_full(error, datastore) or is_away(error) or bool(datastore.problem())
+    if isinstance(error, WorkEnded):
+        return Withdrawn.__name__
     if away and not isinstance(error, Withdrawn):
         return TryAgainLater.__name__
     return next((kind.__name__ for kind in HANDLED if isinstance(error, kind)), UNEXPECTED)
@@ -39,7 +41,7 @@ def end_claim(
     claim: ClaimGranted,
     events: ClaimEvents,
     delivery: Delivery,
-    datastore: Path,
+    datastore: SharedDatastore,
 ) -> None:
     """Publish why the work ended, unless the claim itself has ended.
 
@@ -47,9 +49,9 @@ def end_claim(
     """
     facts = {"ticket": claim.ticket_id, "claim": claim.claim_id}
     match error:
-        case Withdrawn():
+        case Withdrawn() | WorkEnded():
             log.info("ticket withdrawn", extra=facts)
-        case _ if not is_there(datastore):
+        case _ if is_away(error) or datastore.problem():
             log.warning("datastore lost", extra={**facts, "reason": repr(error)})
             raise TryAgainLater("the datastore is away") from error
         case _ if is_full(error, datastore):

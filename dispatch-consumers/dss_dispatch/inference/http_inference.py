@@ -23,6 +23,8 @@ from dss_broker.messages import (
     ReportFile,
     RunInference,
 )
+from dss_datastore.access import Access
+from dss_datastore.volume import make_folder
 from dss_datastore.writing import replacing
 from dss_dispatch.errors import NoInference, TicketError, Withdrawn
 from dss_dispatch.inference.http_replies import (
@@ -60,24 +62,25 @@ class HttpInference:
     Raises NoInference if the server cannot be reached, accepts no image now, or is silent for ``silence_s``.
     """
 
-    def __init__(self, url: str, datastore: Path, silence_s: float) -> None:
+    def __init__(self, url: str, silence_s: float) -> None:
         self._url = url.rstrip("/")
-        self._datastore = datastore
         self._silence_s = silence_s
 
     def run(
         self,
         request: RunInference,
+        access: Access,
         *,
         on_progress: ProgressListener,
         withdrawn: threading.Event,
     ) -> InferenceFinished:
-        target = self._datastore / request.output_dir / _SEGMENTATION
+        target = access.root / request.output_dir / _SEGMENTATION
+        make_folder(target.parent)
         with httpx.Client(timeout=_TIMEOUT, headers=_trace_headers()) as client:
             image = _UploadedImage(
                 client=client, url=self._url, request=request, withdrawn=withdrawn
             )
-            endpoint = image.upload(self._datastore / request.image_path)
+            endpoint = image.upload(access.root / request.image_path)
             try:
                 image.wait_for(endpoint, target, on_progress, self._silence_s)
                 report = image.report(endpoint, target)

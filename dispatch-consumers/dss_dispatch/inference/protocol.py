@@ -4,6 +4,7 @@ import threading
 from typing import Protocol
 
 from dss_broker.messages import InferenceFinished, InferenceProgressed, RunInference
+from dss_datastore.access import Access
 
 
 class ProgressListener(Protocol):
@@ -18,11 +19,12 @@ class Inference(Protocol):
     def run(
         self,
         request: RunInference,
+        access: Access,
         *,
         on_progress: ProgressListener,
         withdrawn: threading.Event,
     ) -> InferenceFinished:
-        """Run the inference and return its outcome.  This may take hours.
+        """Run the inference and return its outcome, whose files are below ``access.root`` then.  This may take hours.
 
         Raises TicketError with the reason of a failure, Withdrawn soon after ``withdrawn`` is set, and
         NoInference if nothing can run the request or if it is silent for too long.

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from dss_broker.broker import Broker, Conversation
 from dss_broker.errors import MessageRefused, ReplyTimeout, Unroutable
@@ -16,6 +17,7 @@ from dss_broker.messages import (
     Message,
     RunInference,
 )
+from dss_datastore.access import Access
 from dss_dispatch.errors import NoInference, TicketError, Withdrawn
 from dss_dispatch.inference.protocol import ProgressListener
 from dss_dispatch.inference.worker_liveness import WorkerLiveness
@@ -44,10 +46,13 @@ class QueueInference:
     def run(
         self,
         request: RunInference,
+        access: Access,
         *,
         on_progress: ProgressListener,
         withdrawn: threading.Event,
     ) -> InferenceFinished:
+        output_dir = PurePosixPath(request.output_dir)
+        access.make(output_dir)
         conversation = self._broker.request(request)
         silence = _Silence(workers=self._workers, limit_s=self._silence_s)
         with closing(conversation), _answered(request.bundle):
@@ -58,6 +63,7 @@ class QueueInference:
                     case InferenceProgressed() as progress:
                         on_progress(progress)
                     case InferenceFinished() as finished:
+                        access.fetch(output_dir)
                         return finished
                     case InferenceFailed(reason=reason):
                         raise TicketError(reason)

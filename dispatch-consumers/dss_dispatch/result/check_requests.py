@@ -1,13 +1,14 @@
 """Checks the results of providers over HTTP at a portal's request."""
 
 import logging
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from dss_broker.broker import Broker, Delivery
 from dss_broker.messages import CheckResults, ResultsAccepted, ResultsRefused
 from dss_broker.topology import RESULT_CHECKS
 from dss_datastore import layout
-from dss_datastore.volume import is_there
+from dss_datastore.access import Access, SharedDatastore
+from dss_datastore.folder import shared
 from dss_dispatch.errors import ResultRefused, TicketError
 from dss_dispatch.result.presentation import present
 from dss_dispatch.result.provider_results import check_provider_results
@@ -22,15 +23,15 @@ BROKE = (
 GONE = "A file went away while the results were checked; set the status again."
 
 
-def serve_checks(broker: Broker, datastore: Path) -> None:
-    """Answer requests from now on, one at a time."""
-    broker.consume(RESULT_CHECKS, CheckRequestHandler(datastore).handle)
+def serve_checks(broker: Broker, datastore: Path | SharedDatastore) -> None:
+    """Answer requests from now on, one at a time.  A path is the folder of the datastore."""
+    broker.consume(RESULT_CHECKS, CheckRequestHandler(shared(datastore)).handle)
 
 
 class CheckRequestHandler:
     """The handler of ``topology.RESULT_CHECKS``."""
 
-    def __init__(self, datastore: Path) -> None:
+    def __init__(self, datastore: SharedDatastore) -> None:
         self._datastore = datastore
 
     def handle(self, delivery: Delivery) -> None:
@@ -41,18 +42,21 @@ class CheckRequestHandler:
         if (delivery.age_s or 0.0) > asked.patience_s:
             log.info("results not checked, since nobody waits any more", extra=facts)
             return
-        reason = self._refusal(asked)
-        log.info("results checked", extra={**facts, "accepted": not reason})
-        delivery.reply(self._answer(asked, reason))
+        with self._datastore.access() as access:
+            reason = self._refusal(asked, access)
+            log.info("results checked", extra={**facts, "accepted": not reason})
+            delivery.reply(_answer(asked, reason, access))
 
-    def _refusal(self, asked: CheckResults) -> str:
+    def _refusal(self, asked: CheckResults, access: Access) -> str:
         """A sentence about why the results are refused; "" if they are accepted.  Does not raise, because the portal
         waits for an answer.
         """
-        if not is_there(self._datastore):
+        if self._datastore.problem():
             return AWAY
         try:
-            results, sent = self._datastore / asked.results_dir, self._datastore / asked.input_dir
+            for folder in (asked.results_dir, asked.input_dir):
+                access.fetch(PurePosixPath(folder))
+            results, sent = access.root / asked.results_dir, access.root / asked.input_dir
             check_provider_results(results, asked.names, sent)
         except ResultRefused as error:
             return f"{error.finding[:1].upper()}{error.finding[1:]}."
@@ -65,15 +69,27 @@ class CheckRequestHandler:
             return BROKE
         return ""
 
-    def _answer(self, asked: CheckResults, reason: str) -> ResultsAccepted | ResultsRefused:
-        if reason:
-            return ResultsRefused(ticket_id=asked.ticket_id, claim_id=asked.claim_id, reason=reason)
-        results, sent = self._datastore / asked.results_dir, self._datastore / asked.input_dir
-        folder = self._datastore / layout.attached_dir(asked.ticket_id, asked.claim_id)
-        shown = present(results, sent, folder)
-        return ResultsAccepted(
-            ticket_id=asked.ticket_id,
-            claim_id=asked.claim_id,
-            attachments=shown.attachments,
-            labels=shown.labels,
-        )
+
+def _answer(asked: CheckResults, reason: str, access: Access) -> ResultsAccepted | ResultsRefused:
+    if reason:
+        return ResultsRefused(ticket_id=asked.ticket_id, claim_id=asked.claim_id, reason=reason)
+    results, sent = access.root / asked.results_dir, access.root / asked.input_dir
+    folder = layout.attached_dir(asked.ticket_id, asked.claim_id)
+    shown = present(results, sent, access.root / folder)
+    attachments = shown.attachments if _is_put(access, folder) else ()
+    return ResultsAccepted(
+        ticket_id=asked.ticket_id,
+        claim_id=asked.claim_id,
+        attachments=attachments,
+        labels=shown.labels,
+    )
+
+
+def _is_put(access: Access, folder: PurePosixPath) -> bool:
+    """Let the portal read the picture.  False if that fails: no results are lost for it."""
+    try:
+        access.put(folder)
+    except OSError:
+        log.exception("picture not stored")
+        return False
+    return True

@@ -4,19 +4,20 @@ import hashlib
 from pathlib import Path
 
 from dss_broker.messages import ResultFile
-from dss_datastore.space import has_free, is_disk_full
+from dss_datastore.access import SharedDatastore
+from dss_datastore.space import is_disk_full
 from dss_dispatch.errors import ResultRefused
 
 ROOM_BYTES = 1 << 20
 """A volume with less free space than this counts as full."""
 
 
-def is_full(error: Exception, folder: Path) -> bool:
+def is_full(error: Exception, datastore: SharedDatastore) -> bool:
     """True if ``error`` was caused by a full disk.  ITK's errors do not name their cause; for them the free space
     decides.
     """
     unclear = isinstance(error, RuntimeError | ResultRefused)
-    return is_disk_full(error) or (unclear and not has_free(folder, ROOM_BYTES))
+    return is_disk_full(error) or (unclear and datastore.lacks_room(ROOM_BYTES))
 
 
 def sha256(path: Path) -> str:

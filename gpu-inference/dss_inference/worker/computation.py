@@ -12,9 +12,8 @@ from dss_inference.worker.request import Request
 class Computation:
     """Runs bundles by name.  Paths in its answers are relative to the datastore."""
 
-    def __init__(self, bundles: Mapping[str, Bundle], datastore: Path) -> None:
+    def __init__(self, bundles: Mapping[str, Bundle]) -> None:
         self._bundles = bundles
-        self._datastore = datastore
 
     def answer(self, request: Request) -> InferenceFinished:
         message = request.message
@@ -29,23 +28,25 @@ class Computation:
         return InferenceFinished(
             ticket_id=message.ticket_id,
             claim_id=message.claim_id,
-            segmentation_path=self._relative(outcome.segmentation),
+            segmentation_path=_relative(outcome.segmentation, request.access.root),
             labels=outcome.labels,
             notes=outcome.notes,
             device=bundle.device,
             stage_seconds=outcome.stage_seconds,
             peak_memory_bytes=outcome.peak_memory_bytes,
             landmarks=outcome.landmarks,
-            reports=tuple(self._report(report) for report in outcome.reports),
+            reports=tuple(_report(each, request.access.root) for each in outcome.reports),
             verdict=outcome.verdict,
         )
 
-    def _report(self, report: Report) -> ReportFile:
-        return ReportFile(
-            path=self._relative(report.path),
-            description=report.description,
-            mime_type=report.mime_type,
-        )
 
-    def _relative(self, path: Path) -> str:
-        return path.relative_to(self._datastore).as_posix()
+def _report(report: Report, root: Path) -> ReportFile:
+    return ReportFile(
+        path=_relative(report.path, root),
+        description=report.description,
+        mime_type=report.mime_type,
+    )
+
+
+def _relative(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()

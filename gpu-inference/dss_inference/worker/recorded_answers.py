@@ -9,6 +9,7 @@ import msgspec
 
 from dss_broker.messages import InferenceFinished, Note, ReportFile, RunInference
 from dss_datastore import layout
+from dss_datastore.access import Access
 from dss_datastore.volume import make_folder
 from dss_datastore.writing import link, sync, write
 from dss_inference.errors import InferenceError
@@ -36,13 +37,13 @@ class _Record:
 class RecordedAnswers:
     """Returns a recorded answer, if there is one; otherwise asks the next step and records its answer."""
 
-    def __init__(self, next_step: Answers, datastore: Path) -> None:
+    def __init__(self, next_step: Answers) -> None:
         self._next_step = next_step
-        self._datastore = datastore
 
     def answer(self, request: Request) -> InferenceFinished:
-        message = request.message
-        earlier = _earlier_answer(request.output_dir, message, self._datastore)
+        message, access = request.message, request.access
+        _fetch(request)
+        earlier = _earlier_answer(request.output_dir, message, access)
         if earlier is not None:
             metrics.INFERENCE_REQUESTS.labels(message.bundle, "repeated").inc()
             log.info("inference finished before", extra=dict(request.facts))
@@ -51,9 +52,19 @@ class RecordedAnswers:
             raise InferenceError("The image is not in the datastore.")
         make_folder(request.output_dir)
         finished = self._next_step.answer(request)
-        _record(request.output_dir, message, finished, self._datastore)
+        _record(request.output_dir, message, finished, access)
         _measure(request, finished)
         return finished
+
+
+def _fetch(request: Request) -> None:
+    """Bring the image and the records of the ticket here."""
+    message, access = request.message, request.access
+    access.fetch(PurePosixPath(message.image_path))
+    access.fetch(PurePosixPath(message.output_dir))
+    work = layout.inference_dir(message.ticket_id, message.claim_id).parent.parent
+    if PurePosixPath(message.output_dir).is_relative_to(work):
+        access.fetch(work, only=layout.OUTCOME)
 
 
 def _measure(request: Request, finished: InferenceFinished) -> None:
@@ -65,25 +76,26 @@ def _measure(request: Request, finished: InferenceFinished) -> None:
 
 
 def _record(
-    folder: Path, request: RunInference, finished: InferenceFinished, datastore: Path
+    folder: Path, request: RunInference, finished: InferenceFinished, access: Access
 ) -> None:
     """Write the answer beside the segmentation, which is on disk already."""
-    known = _Record(request=request, finished=finished, image=_image(request, datastore))
+    known = _Record(request=request, finished=finished, image=_image(request, access.root))
     write(folder / layout.OUTCOME, msgspec.json.encode(known))
+    access.put(PurePosixPath(request.output_dir), last=layout.OUTCOME)
 
 
 def _earlier_answer(
-    folder: Path, request: RunInference, datastore: Path
+    folder: Path, request: RunInference, access: Access
 ) -> InferenceFinished | None:
     """The recorded answer to the same work; None if there is none or if one of its files is missing.
 
     Files of an earlier claim are linked into ``folder``, the output folder of ``request``.
     """
-    for file in _records(folder, request, datastore):
+    for file in _records(folder, request, access.root):
         try:
             known = msgspec.json.decode(file.read_bytes(), type=_Record)
-            if _is_same_work(known, request, datastore):
-                return _answered(known, folder, request, datastore)
+            if _is_same_work(known, request, access.root):
+                return _answered(known, folder, request, access)
         except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
             continue  # the claim's folder is being removed, or another version wrote the record
     return None
@@ -117,10 +129,11 @@ def _image(request: RunInference, datastore: Path) -> tuple[int, int]:
 
 
 def _answered(
-    known: _Record, folder: Path, request: RunInference, datastore: Path
+    known: _Record, folder: Path, request: RunInference, access: Access
 ) -> InferenceFinished:
     """The recorded answer, adapted to ``request``.  Raises FileNotFoundError if one of its files is missing."""
-    finished = known.finished
+    finished, datastore = known.finished, access.root
+    access.fetch(PurePosixPath(known.request.output_dir))
     files = [finished.segmentation_path, *(report.path for report in finished.reports)]
     if finished.claim_id == request.claim_id:
         for file in files:
@@ -131,7 +144,7 @@ def _answered(
         link(datastore / file, folder / PurePosixPath(file).name)
     sync(folder)
     taken_over = _moved(finished, request)
-    _record(folder, request, taken_over, datastore)
+    _record(folder, request, taken_over, access)
     return taken_over
 
 

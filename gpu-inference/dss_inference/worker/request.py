@@ -3,11 +3,12 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from dss_broker.broker import Delivery
 from dss_broker.messages import InferenceFinished, RunInference
+from dss_datastore.access import Access
 from dss_inference.bundle import Progress
 from dss_inference.errors import InferenceError
 from dss_inference.worker.interest import Interest
@@ -15,7 +16,7 @@ from dss_inference.worker.interest import Interest
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A request.  ``image_path`` and ``output_dir`` are in the datastore.  ``tell`` receives the progress.
+    """A request.  ``image_path`` and ``output_dir`` are below ``access.root``.  ``tell`` receives the progress.
 
     ``alone_s`` returns the seconds in which no other request has asked for the same work.  ``facts`` identify the
     request in logs and traces.
@@ -23,6 +24,7 @@ class Request:
 
     message: RunInference
     delivery: Delivery
+    access: Access
     image_path: Path
     output_dir: Path
     interest: Interest
@@ -46,8 +48,8 @@ def inside(datastore: Path, relative: str) -> Path:
     return path
 
 
-def requester_has_gone(message: RunInference, output_dir: Path) -> bool:
-    """True if ``output_dir`` does not exist: requesters that set ``silence_s`` create it, and remove it when they stop
+def requester_has_gone(message: RunInference, access: Access) -> bool:
+    """True if the request's folder does not exist: requesters that set ``silence_s`` create it, and remove it when they stop
     waiting.
     """
-    return message.silence_s > 0 and not output_dir.is_dir()
+    return message.silence_s > 0 and not access.is_made(PurePosixPath(message.output_dir))

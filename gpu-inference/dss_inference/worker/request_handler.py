@@ -3,7 +3,6 @@
 import logging
 import threading
 from functools import partial
-from pathlib import Path
 from typing import NoReturn
 
 from dss_broker.broker import Delivery
@@ -14,8 +13,9 @@ from dss_broker.messages import (
     RunInference,
 )
 from dss_broker.topology import RETRY_DELAYS_S
+from dss_datastore.access import Access, SharedDatastore, WorkEnded, wait_until_there
 from dss_datastore.space import is_disk_full
-from dss_datastore.volume import is_there, wait_until_there
+from dss_datastore.volume import is_away
 from dss_inference.errors import Cancelled, InferenceError
 from dss_inference.worker.interest import Interest, WithdrawalLog
 from dss_inference.worker.replies import failed, progressed
@@ -43,12 +43,12 @@ class RequestHandler:
         self,
         answers: Answers,
         withdrawals: WithdrawalLog,
-        datastore: Path,
+        datastore: SharedDatastore,
         stopping: threading.Event,
         *,
         shared: bool,
     ) -> None:
-        """``datastore`` is a resolved path; ``shared``: it is the portal's volume, which may be unavailable."""
+        """``shared``: the datastore is the portal's, which may be unavailable."""
         self._answers = answers
         self._withdrawals = withdrawals
         self._datastore = datastore
@@ -72,30 +72,20 @@ class RequestHandler:
         self, delivery: Delivery, message: RunInference
     ) -> InferenceFinished | InferenceFailed:
         """The reply.  Raises TryAgainLater if memory, disk space or the datastore is missing, ReturnToQueue if the worker stops."""
-        try:
-            return self._answers.answer(self._request(delivery, message))
-        except Exception as error:
-            if self._shared and not is_there(self._datastore):
-                log.warning("datastore lost", extra={**_facts(message), "reason": repr(error)})
-                raise TryAgainLater("the datastore is away") from error
-            return self._ended_by(error, delivery, message)
-
-    def _request(self, delivery: Delivery, message: RunInference) -> Request:
-        """The request in a message.  Raises InferenceError if it names files outside the datastore."""
-        return Request(
-            message=message,
-            delivery=delivery,
-            image_path=inside(self._datastore, message.image_path),
-            output_dir=inside(self._datastore, message.output_dir),
-            interest=Interest(
-                log=self._withdrawals, ticket_id=message.ticket_id, claim_id=message.claim_id
-            ),
-            tell=partial(_send_progress, delivery, message),
-            facts=_facts(message),
+        interest = Interest(
+            log=self._withdrawals, ticket_id=message.ticket_id, claim_id=message.claim_id
         )
+        with self._datastore.access(interest.has_ended) as access:
+            try:
+                return self._answers.answer(_request(delivery, message, interest, access))
+            except Exception as error:
+                if self._shared and (is_away(error) or self._datastore.problem()):
+                    log.warning("datastore lost", extra={**_facts(message), "reason": repr(error)})
+                    raise TryAgainLater("the datastore is away") from error
+                return self._ended_by(error, delivery, message, access)
 
     def _ended_by(
-        self, error: Exception, delivery: Delivery, message: RunInference
+        self, error: Exception, delivery: Delivery, message: RunInference, access: Access
     ) -> InferenceFailed:
         """The reply to a request that raised ``error``.  Raises like ``_reply``."""
         facts = _facts(message)
@@ -104,9 +94,9 @@ class RequestHandler:
                 _count(message, "refused")
                 log.info("inference refused", extra={**facts, "reason": str(error)})
                 return failed(message, str(error))
-            case Cancelled() if self._withdrawals.has_abandoned_all:
+            case Cancelled() | WorkEnded() if self._withdrawals.has_abandoned_all:
                 raise ReturnToQueue from None
-            case _ if isinstance(error, Cancelled) or self._requester_has_gone(message):
+            case _ if isinstance(error, Cancelled | WorkEnded) or _has_gone(message, access):
                 _count(message, "cancelled")
                 log.info("inference cancelled", extra=facts)
                 return failed(message, WITHDRAWN)
@@ -116,8 +106,26 @@ class RequestHandler:
         log.error("inference failed", extra=facts, exc_info=error)
         return failed(message, UNEXPECTED)
 
-    def _requester_has_gone(self, message: RunInference) -> bool:
-        return requester_has_gone(message, inside(self._datastore, message.output_dir))
+
+def _request(
+    delivery: Delivery, message: RunInference, interest: Interest, access: Access
+) -> Request:
+    """The request in a message.  Raises InferenceError if it names files outside the datastore."""
+    return Request(
+        message=message,
+        delivery=delivery,
+        access=access,
+        image_path=inside(access.root, message.image_path),
+        output_dir=inside(access.root, message.output_dir),
+        interest=interest,
+        tell=partial(_send_progress, delivery, message),
+        facts=_facts(message),
+    )
+
+
+def _has_gone(message: RunInference, access: Access) -> bool:
+    inside(access.root, message.output_dir)
+    return requester_has_gone(message, access)
 
 
 def _send_progress(delivery: Delivery, message: RunInference, fraction: float, stage: str) -> None:

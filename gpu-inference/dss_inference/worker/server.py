@@ -11,6 +11,8 @@ from dss_broker import topology
 from dss_broker.broker import Broker, Delivery
 from dss_broker.errors import BrokerClosed
 from dss_broker.messages import TicketWithdrawn
+from dss_datastore.access import SharedDatastore
+from dss_datastore.folder import shared as shared_datastore
 from dss_inference.bundle import Bundle
 from dss_inference.worker.announcements import Announcements
 from dss_inference.worker.computation import Computation
@@ -39,12 +41,12 @@ class Server:
         *,
         broker: Broker,
         bundles: Iterable[Bundle],
-        datastore: Path,
+        datastore: Path | SharedDatastore,
         instance: str,
         ahead: int = 2,
         shared: bool = True,
     ) -> None:
-        """``shared``: the datastore is the portal's, on a volume that may be unavailable."""
+        """``shared``: the datastore is the portal's, which may be unavailable.  A path is the folder of the datastore."""
         by_name = {bundle.name: bundle for bundle in bundles}
         self._broker = broker
         self._names = tuple(by_name)
@@ -54,9 +56,12 @@ class Server:
         self._stopping = threading.Event()
         self._announcements = Announcements(broker, by_name.values(), instance, self._stopping)
         self._supervisor = Supervisor(self._stopping)
-        root = datastore.resolve()
         self._handler = RequestHandler(
-            _answers(by_name, root), self._withdrawals, root, self._stopping, shared=shared
+            _answers(by_name),
+            self._withdrawals,
+            shared_datastore(datastore),
+            self._stopping,
+            shared=shared,
         )
 
     def start(self) -> None:
@@ -101,7 +106,7 @@ class Server:
             self._withdrawals.record(delivery.message)
 
 
-def _answers(bundles: dict[str, Bundle], datastore: Path) -> Answers:
+def _answers(bundles: dict[str, Bundle]) -> Answers:
     """The chain of steps that answers requests."""
-    computed = ReportedProgress(Computation(bundles, datastore))
-    return WantedRequests(SharedWork(RecordedAnswers(computed, datastore)))
+    computed = ReportedProgress(Computation(bundles))
+    return WantedRequests(SharedWork(RecordedAnswers(computed)))

@@ -27,5 +27,5 @@ def _came_too_late(request: Request) -> bool:
     age_s = request.delivery.age_s
     is_old = age_s is not None and request.message.silence_s < age_s
     return (request.delivery.redelivered or is_old) and requester_has_gone(
-        request.message, request.output_dir
+        request.message, request.access
     )

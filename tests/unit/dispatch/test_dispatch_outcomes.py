@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from dss_broker.errors import BrokerClosed, TryAgainLater
+from dss_datastore.folder import FolderDatastore
 from dss_datastore.layout import TICKETS
 from dss_dispatch.endings import OUTCOMES, outcome_of
 from dss_dispatch.errors import ImageDamaged, NoInference, ResultRefused, TicketError, Withdrawn
@@ -31,9 +32,11 @@ def test_an_error_is_counted_by_its_handled_kind_or_as_unexpected(
 ) -> None:
     (tmp_path / TICKETS).mkdir()
 
-    assert outcome_of(error, tmp_path) == outcome
+    assert outcome_of(error, FolderDatastore(tmp_path)) == outcome
     assert outcome in OUTCOMES
 
 
 def test_a_datastore_that_is_away_is_no_fault_of_the_code(tmp_path: Path) -> None:
-    assert outcome_of(FileNotFoundError("a.nii"), tmp_path / "unmounted") == "TryAgainLater"
+    away = FolderDatastore(tmp_path / "unmounted")
+
+    assert outcome_of(FileNotFoundError("a.nii"), away) == "TryAgainLater"
