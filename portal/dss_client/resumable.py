@@ -7,7 +7,7 @@ import re
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import Protocol
@@ -29,7 +29,7 @@ PATIENCE_S = 600.0
 
 VERSION = {"Tus-Resumable": "1.0.0"}
 BODY_TYPE = "application/offset+octet-stream"
-_ELSEWHERE = (HTTPStatus.CONFLICT, HTTPStatus.LOCKED, HTTPStatus.REQUEST_TIMEOUT)
+ELSEWHERE = (HTTPStatus.CONFLICT, HTTPStatus.LOCKED, HTTPStatus.REQUEST_TIMEOUT)
 """Statuses that say: the server has another offset, is still reading from a lost connection, or has received nothing
 for too long.
 """
@@ -78,14 +78,33 @@ def upload(
 ) -> bool:
     """Upload ``file`` to the ticket's input area, over any number of connections; False if the server has no such uploads.
 
-    Raises Refused, and the last error after PATIENCE_S without progress or after MOST_BEGINNINGS.
+    Raises as ``upload_to``.
     """
-    patience = Patience(PATIENCE_S, pause, _ELSEWHERE)
-    if not _is_offered(connection, ticket, patience):
+    patience = Patience(PATIENCE_S, pause, ELSEWHERE)
+    address = f"api/tickets/{ticket}/uploads"
+    return upload_to(connection, Sending(address=address, file=file, progress=progress), patience)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sending:
+    """A file to upload to ``address``; ``metadata`` is sent besides its name and checksum."""
+
+    address: str
+    file: Path
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    progress: Progress | None = None
+
+
+def upload_to(connection: Connection, sending: Sending, patience: Patience) -> bool:
+    """Upload a file over any number of connections; False if the server has no resumable uploads at that address.
+
+    Raises Refused, and the last error when ``patience`` ends or after MOST_BEGINNINGS.
+    """
+    if not _is_offered(connection, sending.address, patience):
         return False
     for _ in range(MOST_BEGINNINGS):
         try:
-            _Transfer(connection, ticket, file, progress, patience).run()
+            _Transfer(connection, sending, patience).run()
         except _Gone:
             patience.wait(_forgotten())
         else:
@@ -107,10 +126,10 @@ def repeated(act: Callable[[], object], pause: Callable[[float], object] = time.
             return
 
 
-def _is_offered(connection: Connection, ticket: int, patience: Patience) -> bool:
+def _is_offered(connection: Connection, address: str, patience: Patience) -> bool:
     while True:
         try:
-            reply = connection.exchange("OPTIONS", f"api/tickets/{ticket}/uploads", {})
+            reply = connection.exchange("OPTIONS", address, {})
             if reply.status in BUSY:
                 raise reply.refusal()
         except (Unreachable, Refused) as error:
@@ -122,20 +141,14 @@ def _is_offered(connection: Connection, ticket: int, patience: Patience) -> bool
 class _Transfer:
     """One upload on the server; ``run`` raises _Gone if the server has forgotten it."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        ticket: int,
-        file: Path,
-        progress: Progress | None,
-        patience: Patience,
-    ) -> None:
+    def __init__(self, connection: Connection, sending: Sending, patience: Patience) -> None:
         self._connection = connection
-        self._path = f"api/tickets/{ticket}/uploads"
-        self._file = file
-        self._size_bytes = file.stat().st_size
-        self._sha256 = _sha256(file)
-        self._progress = progress
+        self._path = sending.address
+        self._file = sending.file
+        self._size_bytes = sending.file.stat().st_size
+        told = {"filename": self._file.name, "sha256": _sha256(self._file), **sending.metadata}
+        self._metadata = ",".join(f"{key} {_base64(text)}" for key, text in told.items())
+        self._progress = sending.progress
         self._patience = patience
         self._patch_bytes = LARGEST_PATCH_BYTES
         self._offset = 0
@@ -163,8 +176,8 @@ class _Transfer:
             self._add()
 
     def _begin(self) -> None:
-        metadata = f"filename {_base64(self._file.name)},sha256 {_base64(self._sha256)}"
-        headers = {**VERSION, "Upload-Length": str(self._size_bytes), "Upload-Metadata": metadata}
+        length = {"Upload-Length": str(self._size_bytes), "Upload-Metadata": self._metadata}
+        headers = {**VERSION, **length}
         reply = self._connection.exchange("POST", self._path, headers)
         if reply.status != HTTPStatus.CREATED:
             raise reply.refusal()

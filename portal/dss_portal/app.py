@@ -57,6 +57,7 @@ def create_app(settings: Settings, broker: Broker) -> Quart:
     sessions.install(app, settings)
     for feature in FEATURES:
         app.register_blueprint(feature.blueprint)
+    app.register_blueprint(resumable.provider_blueprint)
     app.context_processor(lambda: {"has_issuer": bool(settings.oidc_issuer)})
     tracing.install(app)
     metering.install(app)

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Container, Iterable
 from enum import Enum
 from pathlib import Path, PurePosixPath
-from typing import ParamSpec, TypeAlias, TypeVar
+from typing import Literal, ParamSpec, TypeAlias, TypeVar
 
 import aiofiles
 
@@ -21,6 +21,9 @@ from dss_portal.receiving import BLOCK_BYTES, Writing
 from dss_portal.refusals import Refused
 from dss_portal.scrubbing.files import scrub
 from dss_portal.uncancelled import to_its_end
+
+UploadFolder: TypeAlias = Area | Literal["attachments"]
+"""A folder of a ticket that resumable uploads fill."""
 
 Stamps: TypeAlias = dict[str, tuple[int, int, int]]
 """Inode, size and modification time by file name; any change of a file changes them."""
@@ -123,12 +126,14 @@ class Datastore:
         await self._on_disk(_make_folder, temporary.parent)
         return await _write(temporary, _chained(begun, data), self._max_file_bytes)
 
-    async def begin_part(self, ticket_id: int, part: str, size_bytes: int) -> None:
+    async def begin_part(
+        self, ticket_id: int, part: str, size_bytes: int, folder: UploadFolder = "input"
+    ) -> None:
         """Create the empty file of a resumable upload, where ``keep`` expects it.
 
         Raises Refused if the disk has no room for ``size_bytes``.
         """
-        path = self._part(ticket_id, part)
+        path = self._part(ticket_id, part, folder)
 
         def begin() -> None:
             _make_folder(path.parent)
@@ -139,30 +144,39 @@ class Datastore:
 
         await self._on_disk(begin)
 
-    async def add_to_part(self, ticket_id: int, part: str, offset: int, block: bytes) -> None:
+    async def add_to_part(
+        self,
+        ticket_id: int,
+        part: str,
+        offset: int,
+        block: bytes,
+        folder: UploadFolder = "input",
+    ) -> None:
         """Write ``block`` at ``offset``, with fsync.  Raises Refused if there is no room for it."""
         try:
-            await self._on_disk(write_at, self._part(ticket_id, part), offset, block)
+            await self._on_disk(write_at, self._part(ticket_id, part, folder), offset, block)
         except OSError as error:
             if is_disk_full(error):
                 raise no_room() from error
             raise
 
-    async def remove_part(self, ticket_id: int, part: str) -> None:
-        await self._on_disk(self._part(ticket_id, part).unlink, missing_ok=True)
+    async def remove_part(self, ticket_id: int, part: str, folder: UploadFolder = "input") -> None:
+        await self._on_disk(self._part(ticket_id, part, folder).unlink, missing_ok=True)
 
-    async def part_sha256(self, ticket_id: int, part: str) -> str:
+    async def part_sha256(self, ticket_id: int, part: str, folder: UploadFolder = "input") -> str:
         """The SHA-256 of the part in hexadecimal digits.  Raises FileNotFoundError."""
-        return await self._on_disk(_sha256, self._part(ticket_id, part))
+        return await self._on_disk(_sha256, self._part(ticket_id, part, folder))
 
-    async def twin_of_part(self, ticket_id: int, part: str, size_bytes: int) -> Path:
+    async def twin_of_part(
+        self, ticket_id: int, part: str, size_bytes: int, folder: UploadFolder = "input"
+    ) -> Path:
         """A temporary file, as ``receive`` makes it, with the content of the part; the part itself stays until it is
         removed.
 
         So a portal that is killed while it stores the file can repeat this.  Raises FileNotFoundError, also if the part
         has another size.
         """
-        path = self._part(ticket_id, part)
+        path = self._part(ticket_id, part, folder)
         twin = path.with_name(f".{uuid.uuid4().hex}.part")
         try:
             await to_its_end(self._on_disk(_link, path, twin, size_bytes))
@@ -171,8 +185,10 @@ class Datastore:
             raise
         return twin
 
-    def _part(self, ticket_id: int, part: str) -> Path:
-        return self._root / layout.area_dir(ticket_id, "input") / f".{part}.part"
+    def _part(self, ticket_id: int, part: str, folder: UploadFolder) -> Path:
+        if folder == "attachments":
+            return self._root / layout.attachments_dir(ticket_id) / f".{part}.part"
+        return self._root / layout.area_dir(ticket_id, folder) / f".{part}.part"
 
     async def scrub(self, temporary: Path, ticket_id: int) -> int:
         """Remove facts about the sender's machine from a received file, and return its new size.

@@ -271,7 +271,8 @@ class TicketHistory(Model):
 class Claim(Model):
     """A lease of a dispatcher or provider on a ticket.  The ticket's ``claim_id`` names its current claim.
 
-    A dispatcher's claim has a ``delivery_id``, a claim over HTTP has a ``user``.  ``deliveries`` counts the deliveries
+    A dispatcher's claim has a ``delivery_id``, a claim over HTTP has a ``user``, and a ``delivery_id`` if its request
+    may be repeated.  ``deliveries`` counts the deliveries
     of the dispatcher's message until the claim.
     """
 
@@ -389,6 +390,9 @@ class ResumableUpload(Model):
     The first ``received_bytes`` of its part are on disk.  ``holder`` names the request that writes to it, whose last
     sign of life was at ``heard_at``; "" is none.  ``sha256`` is the client's checksum of the whole file, "" if it gave
     none or if it was checked already.  ``finished``: the part has become the file ``name`` of the ticket.
+
+    ``area`` is input, results or attachments.  A provider's upload has the ``claim_id`` that it needs, a user's has "";
+    ``description`` and ``mime_type`` are those of an attachment.
     """
 
     id = fields.CharField(max_length=32, primary_key=True)
@@ -400,6 +404,10 @@ class ResumableUpload(Model):
     heard_at = fields.DatetimeField()
     sha256 = fields.CharField(max_length=64, db_default="")
     finished = fields.BooleanField(db_default=False)
+    area = fields.CharField(max_length=16, db_default="input")
+    claim_id = fields.CharField(max_length=32, db_default="")
+    description = fields.TextField(db_default="")
+    mime_type = fields.TextField(db_default="")
     ticket_id: int
 
     class Meta(Model.Meta):

@@ -1,12 +1,12 @@
-"""Stores the numbers of claimed tickets, so that a publisher continues them after a crash."""
+"""Stores the numbers of claimed tickets, and the keys of requests for them, so that a publisher continues after a crash."""
 
 import fcntl
 import hashlib
-import json
 import os
 import threading
 from pathlib import Path
 
+import msgspec
 import typer
 
 from dss_provider.folder import ServiceFolder
@@ -16,7 +16,7 @@ MOST_PUBLISHERS = 64
 
 
 class Held:
-    """A file with the numbers of the claimed tickets.  Thread-safe.
+    """A file with the numbers of the claimed tickets, and the keys of requests for tickets.  Thread-safe.
 
     While this object exists, no other process can open the file: raises BlockingIOError if another one has it.
     """
@@ -31,16 +31,29 @@ class Held:
             self.close()
             raise
         self._lock = threading.Lock()
-        self._numbers: set[int] = set(_numbers_in(path))
+        stored = _stored_in(path)
+        self._numbers, self._asked = set(stored.tickets), set(stored.keys)
 
     def before(self) -> list[int]:
         """Tickets of earlier runs, which stay in the file until they are removed."""
         with self._lock:
             return sorted(self._numbers)
 
-    def add(self, number: int) -> None:
+    def keys(self) -> list[str]:
+        """Keys of requests without a ticket as their answer; the response of one may be lost."""
+        with self._lock:
+            return sorted(self._asked)
+
+    def ask(self, key: str) -> None:
+        with self._lock:
+            self._asked.add(key)
+            self._keep()
+
+    def add(self, number: int, key: str = "") -> None:
+        """Add a ticket, which was the answer to the request ``key``."""
         with self._lock:
             self._numbers.add(number)
+            self._asked.discard(key)
             self._keep()
 
     def remove(self, number: int) -> None:
@@ -49,11 +62,18 @@ class Held:
             self._keep()
 
     def take_over(self, other: "Held") -> None:
-        """Take the numbers of ``other``, which is closed."""
-        for number in other.before():
-            self.add(number)
-            other.remove(number)
+        """Take the numbers and keys of ``other``, which is closed."""
+        with self._lock:
+            self._numbers |= set(other.before())
+            self._asked |= set(other.keys())
+            self._keep()
+        other.clear()
         other.close()
+
+    def clear(self) -> None:
+        with self._lock:
+            self._numbers, self._asked = set(), set()
+            self._keep()
 
     def close(self) -> None:
         """Release the file for other processes, as the end of this process also does."""
@@ -61,15 +81,26 @@ class Held:
 
     def _keep(self) -> None:
         draft = self._path.with_suffix(".new")
-        draft.write_text(json.dumps(sorted(self._numbers)), encoding="utf-8")
+        stored = _Stored(tickets=sorted(self._numbers), keys=sorted(self._asked))
+        draft.write_bytes(msgspec.json.encode(stored))
         draft.replace(self._path)
 
 
-def _numbers_in(path: Path) -> list[int]:
+class _Stored(msgspec.Struct):
+    """The content of the file."""
+
+    tickets: list[int] = []
+    keys: list[str] = []
+
+
+def _stored_in(path: Path) -> _Stored:
     try:
-        return [int(number) for number in json.loads(path.read_bytes())]
-    except (OSError, ValueError, TypeError):
-        return []
+        content = path.read_bytes()
+        if content.startswith(b"["):  # of version 0.1
+            return _Stored(tickets=msgspec.json.decode(content, type=list[int]))
+        return msgspec.json.decode(content, type=_Stored)
+    except (OSError, msgspec.MsgspecError):
+        return _Stored()
 
 
 def held_by(server: str, service: ServiceFolder) -> Held:

@@ -3,13 +3,15 @@
 import mimetypes
 import re
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlencode
 
+from dss_client import resumable
 from dss_client.cookie_jar import CookieJar
-from dss_client.patience import patiently
+from dss_client.patience import Patience, patiently
 from dss_client.rest import RestClient
 from dss_client.tables import read_table
 
@@ -49,12 +51,13 @@ class Portal:
         """List a service, or a new version of it.  Needs a token of a site admin."""
         self._form(f"api/admin/providers/{provider}/services", descriptor=descriptor)
 
-    def claim(self, githash: str, provider: str, instance: str) -> int | None:
+    def claim(self, githash: str, provider: str, instance: str, key: str) -> int | None:
         """Claim a waiting ticket and return its number; None if none waits.
 
-        The request is not repeated if its response is lost, because the ticket may already have been claimed.
+        The request is not repeated here.  A later one with the same ``key`` gets the ticket that was claimed if the
+        response was lost.
         """
-        body = _encoded(services=githash, provider=provider, code=instance)
+        body = _encoded(services=githash, provider=provider, code=instance, key=key)
         rows = read_table(self._rest.post("api/pro/services/claims", body).decode())
         return int(rows[0][0]) if rows and rows[0][0].isdigit() else None
 
@@ -72,18 +75,31 @@ class Portal:
             self._patiently(lambda p=path, n=name: self._rest.download(p, folder / n))  # type: ignore[misc]  # bound now
 
     def upload_result(self, ticket: int, file: Path) -> None:
-        self._patiently(lambda: self._rest.upload(f"api/pro/tickets/{ticket}/files/results", file))
+        """Add a result, replacing one of the same name."""
+        is_small = file.stat().st_size <= resumable.SMALL_BYTES
+        if is_small or not self._resumed(ticket, file, {"area": "results"}):
+            path = f"api/pro/tickets/{ticket}/files/results"
+            self._patiently(lambda: self._rest.upload(path, file))
 
     def attach(self, ticket: int, file: Path) -> None:
         """Attach a file to the next log line."""
         kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
         fields = {"desc": file.name, "mime_type": kind}
+        if self._resumed(ticket, file, {"area": "attachments", **fields}):
+            return
         path = f"api/pro/tickets/{ticket}/attachments"
         self._patiently(lambda: self._rest.upload(path, file, fields=fields))
 
+    def _resumed(self, ticket: int, file: Path, metadata: Mapping[str, str]) -> bool:
+        """Upload the file over any number of connections; False if the portal is an old one without such uploads."""
+        patience = Patience(self._patience_s, self._pause, resumable.ELSEWHERE)
+        address = f"api/pro/tickets/{ticket}/uploads"
+        sending = resumable.Sending(address=address, file=file, metadata=metadata)
+        return resumable.upload_to(self._rest, sending, patience)
+
     def log(self, ticket: int, level: str, message: str) -> None:
-        """Add a log line.  ``level`` is info, warning or error."""
-        self._form(f"api/pro/tickets/{ticket}/{level}", message=message)
+        """Add a log line, once, even if the response is lost.  ``level`` is info, warning or error."""
+        self._form(f"api/pro/tickets/{ticket}/{level}", message=message, key=uuid.uuid4().hex)
 
     def progress(self, ticket: int, fraction: float) -> None:
         words = {"chunk_start": "0", "chunk_end": "1", "progress": f"{fraction:.4f}"}

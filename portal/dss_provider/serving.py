@@ -1,9 +1,11 @@
 """``dss service publish``: claims and processes tickets of one service, several at once, until it is stopped."""
 
 import threading
+import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from dss_client.errors import ClientError, Refused, Unreachable
 from dss_provider.errors import ServiceInvalid
@@ -15,6 +17,7 @@ from dss_provider.portal import Portal
 POLL_S = 2.0
 AFTER_ERROR_S = 5.0
 
+T = TypeVar("T")
 Say = Callable[[str], None]
 
 
@@ -76,6 +79,7 @@ class Publisher:
         self._held = held
         self._say = say
         self._stop = threading.Event()
+        self._keys: deque[str] = deque()
 
     def stop(self) -> None:
         """Claim no more tickets.  ``run`` finishes the current ones."""
@@ -86,7 +90,7 @@ class Publisher:
 
         Begins with the tickets of an earlier run.  A thread's name for the portal is ``instance`` and its number.
         """
-        waiting = deque(self._held.before())
+        waiting, self._keys = deque(self._held.before()), deque(self._held.keys())
         left = _Countdown(most, self.stop)
         threads = [
             threading.Thread(target=self._loop, args=(f"{instance}-{i}", waiting, left))
@@ -100,9 +104,10 @@ class Publisher:
 
     def _loop(self, instance: str, waiting: "deque[int]", left: "_Countdown") -> None:
         portal = self._connect()
+        ask = _Ask(instance=instance)
         try:
             while not self._stop.is_set():
-                number = self._next(portal, instance, waiting)
+                number = self._next(portal, ask, waiting)
                 if number is None:
                     self._stop.wait(POLL_S)
                     continue
@@ -114,14 +119,14 @@ class Publisher:
         finally:
             portal.close()
 
-    def _next(self, portal: Portal, instance: str, waiting: "deque[int]") -> int | None:
+    def _next(self, portal: Portal, ask: "_Ask", waiting: "deque[int]") -> int | None:
         try:
             while (number := _taken(waiting)) is not None:
                 if self._is_claimed(portal, number, waiting):
                     self._say(f"Ticket {number}: goes on after a restart.")
                     return number
                 self._held.remove(number)  # it has ended, or somebody else has it
-            return portal.claim(self._offer.githash, self._offer.provider, instance)
+            return self._claimed(portal, ask)
         except Unreachable as error:
             self._say(str(error))
             self._stop.wait(AFTER_ERROR_S)
@@ -135,6 +140,17 @@ class Publisher:
             self._say(f"The portal gives no ticket: {error.body.strip()[:300]}")
             self._stop.wait(AFTER_ERROR_S)
         return None
+
+    def _claimed(self, portal: Portal, ask: "_Ask") -> int | None:
+        """A new ticket.  Until the portal has answered, every request has the same key, also after a restart."""
+        if ask.key is None:
+            ask.key = _taken(self._keys) or uuid.uuid4().hex
+            self._held.ask(ask.key)
+        number = portal.claim(self._offer.githash, self._offer.provider, ask.instance, ask.key)
+        if number is not None:
+            self._held.add(number, ask.key)
+            ask.key = None
+        return number
 
     @staticmethod
     def _is_claimed(portal: Portal, number: int, waiting: "deque[int]") -> bool:
@@ -160,8 +176,16 @@ class Publisher:
         return True
 
 
-def _taken(waiting: "deque[int]") -> int | None:
-    """One of the numbers, which no other thread gets; None if there is none."""
+@dataclass
+class _Ask:
+    """The requests of one thread for tickets; ``key`` is that of a request without a ticket as its answer yet."""
+
+    instance: str
+    key: str | None = None
+
+
+def _taken(waiting: "deque[T]") -> T | None:
+    """One of the elements, which no other thread gets; None if there is none."""
     try:
         return waiting.pop()
     except IndexError:

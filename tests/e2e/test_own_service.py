@@ -32,6 +32,7 @@ from dss_workspace.registry import read
 from support import sites
 from support.brokers import fresh_vhost
 from support.builders import LayerSpec, WorkspaceSpec, workspace_xml
+from support.cut_wires import cut_wire
 from support.sites import ROOT, Site
 from support.waiting import wait_until
 
@@ -72,9 +73,14 @@ def service(folder: Path, name: str, code: str = "", modality: Modality = Modali
 
 @contextmanager
 def published(
-    site: Site, token: str, folder: Path, *options: str
+    site: Site, token: str, folder: Path, *options: str, through: str = ""
 ) -> Iterator["subprocess.Popen[str]"]:
-    environment = {**os.environ, "DSS_SERVER": site.url, "DSS_TOKEN": token, "HOME": str(folder)}
+    environment = {
+        **os.environ,
+        "DSS_SERVER": through or site.url,
+        "DSS_TOKEN": token,
+        "HOME": str(folder),
+    }
     command = [*PUBLISH, str(folder), "--provider", "LAB", *options]
     with subprocess.Popen(
         command, env=environment, stderr=subprocess.PIPE, encoding="utf-8"
@@ -98,9 +104,9 @@ def scan(folder: Path, name: str = "scan.nii.gz") -> Path:
     return folder / name
 
 
-def submit(user: ItkSnap, name: str, folder: Path) -> int:
+def submit(user: ItkSnap, name: str, folder: Path, path: Path | None = None) -> int:
     """As ITK-SNAP does, with a label that is in the way of the service's."""
-    path = scan(folder)
+    path = path or scan(folder)
     spec = WorkspaceSpec(
         layers=(LayerSpec(tags="Image", file_name=path.name, folder=str(folder)),),
         labels={1: "tumour"},
@@ -361,3 +367,43 @@ def test_a_trial_may_be_a_real_ticket(site: Site, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Bright tissue" in done.stdout
     assert list((tmp_path / "out").rglob("*.itksnap"))
+
+
+NOISY = """
+import os
+def segment(image):
+    return Result(
+        segmentations=[Segmentation(image.array > 500)],
+        images={"Noise": image.array},
+        files={"noise.bin": os.urandom(3 * 2**20)},
+    )
+"""
+MB = 2**20
+
+
+def test_a_connection_that_is_cut_again_and_again_loses_little_of_results_and_input(
+    site: Site, token: str, user: ItkSnap, tmp_path: Path
+) -> None:
+    """Input, result and attachment cannot be compressed: 6 MB, 6 MB and 3 MB."""
+    values = np.random.default_rng(0).integers(-30000, 30000, (96, 180, 180))
+    sitk.WriteImage(sitk.GetImageFromArray(values.astype(np.int16)), str(tmp_path / "big.nii.gz"))
+    folder = service(tmp_path, "noisy", NOISY)
+
+    with (
+        cut_wire(site.url, 3 * MB // 2) as wire,
+        published(site, token, folder, "--tickets", "1", through=wire.url) as publisher,
+    ):
+        number = submit(user, "noisy", tmp_path, tmp_path / "big.nii.gz")
+        assert ended(user, number, 120) == "success", log(user, number)
+        assert publisher.wait(30) == 0
+        assert wire.cuts >= 6
+        sent, answered = wire.sent_bytes, wire.answered_bytes
+
+    files = user.download_results(number, tmp_path / "results")
+    size = sum(file.stat().st_size for file in files)
+    assert sent < size + 3 * MB + 4 * MB
+    assert answered < (tmp_path / "big.nii.gz").stat().st_size + 2 * MB
+    (noise,) = [file for file in files if file.name.startswith("image_")]
+    assert (sitk.GetArrayFromImage(sitk.ReadImage(str(noise))) == values).all()
+    (line,) = [line for line in user.detail(number).log if line.message == "noise.bin"]
+    assert len(line.attachments) == 1

@@ -1,12 +1,10 @@
 """``dss send`` over a connection that is cut again and again: little is sent twice, and what arrives is identical."""
 
 import os
-import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,69 +17,11 @@ from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from support import sites
 from support.brokers import fresh_vhost
+from support.cut_wires import cut_wire
 from support.recorder import Recorder, ok, recording, refusal
 from support.sites import Site
 
 MB = 2**20
-
-
-class CutWire:
-    """A proxy to a server of this machine that cuts each connection after ``cut_bytes`` in either direction.
-
-    ``moved_bytes`` counts what clients have sent, and ``answered_bytes`` what the server has.
-    """
-
-    def __init__(self, url: str, cut_bytes: int) -> None:
-        parts = urlsplit(url)
-        self._server = (parts.hostname or "", parts.port or 80)
-        self._cut_bytes = cut_bytes
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self.sent_bytes = self.answered_bytes = self.cuts = 0
-        self._thread = threading.Thread(target=self._accept)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._thread.join(10)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listener.accept()
-            except OSError:
-                return
-            far = socket.create_connection(self._server)
-            back = threading.Thread(target=self._pass, args=(far, near, "answered_bytes"))
-            back.start()
-            self._pass(near, far, "sent_bytes")
-            back.join()
-            near.close()
-            far.close()
-
-    def _pass(self, source: socket.socket, target: socket.socket, counter: str) -> None:
-        passed = 0
-        with suppress(OSError):
-            while data := source.recv(65536):
-                target.sendall(data)
-                passed += len(data)
-                setattr(self, counter, getattr(self, counter) + len(data))
-                if passed >= self._cut_bytes:
-                    self.cuts += 1
-                    break
-        for end in (source, target):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-
-@contextmanager
-def cut_wire(url: str, cut_bytes: int) -> Iterator[CutWire]:
-    wire = CutWire(url, cut_bytes)
-    try:
-        yield wire
-    finally:
-        wire.close()
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,10 @@ import pytest
 from quart import Response
 from quart.typing import TestClientProtocol as Client
 
-from dss_portal.datastore import Datastore
+from dss_portal.datastore import Datastore, UploadFolder
 from dss_portal.models import ResumableUpload, Ticket, Tier, User
 from dss_portal.resumable import store
+from dss_portal.resumable.inputs import Inputs
 from dss_portal.resumable.receiving import Receiver
 from support.portals import Portal, eventually, new_ticket, post, text
 
@@ -102,10 +103,10 @@ async def test_a_ticket_counts_as_soon_as_its_upload_has_begun(
     answers: list[tuple[int, str]] = []
     remove = Datastore.remove_part
 
-    async def beside(datastore: Datastore, ticket_id: int, part: str) -> None:
+    async def beside(datastore: Datastore, ticket_id: int, part: str, folder: UploadFolder) -> None:
         """The upload that the client begins anew is removed after the commit."""
         answers.append(await post(ann, "/api/tickets", name="lung-segmentation"))
-        await remove(datastore, ticket_id, part)
+        await remove(datastore, ticket_id, part, folder)
 
     monkeypatch.setattr(Datastore, "remove_part", beside)
     await begun(ann, quiet, 4)
@@ -147,7 +148,9 @@ async def test_a_file_is_stored_although_its_client_does_not_wait_for_that(
     monkeypatch.setattr(Datastore, "scrub", slow)
     monkeypatch.setattr(store, "HOLD_S", 600.0)
     user = await User.get(email="ann@example.com")
-    receiver = Receiver(portal.components.datastore, portal.settings, user)
+    receiver = Receiver(
+        portal.components.datastore, Inputs(portal.components.datastore, portal.settings, user)
+    )
     request = asyncio.create_task(
         receiver.take(ticket, address.rpartition("/")[2], 0, pieces(b"1234"))
     )

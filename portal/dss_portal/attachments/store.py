@@ -40,8 +40,8 @@ async def receive(datastore: Datastore, ticket_id: int, sent: Incoming) -> Recei
         path=path,
         size_bytes=size_bytes,
         description=sent.fields["desc"],
-        mime_type=_mime_type(sent.name, sent.fields.get("mime_type")),
-        suffix=_suffix(sent.name),
+        mime_type=mime_type(sent.name, sent.fields.get("mime_type")),
+        suffix=suffix(sent.name),
     )
 
 
@@ -63,8 +63,8 @@ async def take_over(
         path=path,
         size_bytes=size_bytes,
         description=file.description,
-        mime_type=_mime_type(name, file.mime_type),
-        suffix=_suffix(name),
+        mime_type=mime_type(name, file.mime_type),
+        suffix=suffix(name),
     )
     await keep(datastore, ticket_id, received)
 
@@ -101,11 +101,13 @@ async def by_public_id(public_id: str) -> Attachment:
     return found
 
 
-def _suffix(name: str) -> str:
+def suffix(name: str) -> str:
+    """The file name's suffixes, such as .nii.gz."""
     return "".join(name.partition(".")[1:])[:32]
 
 
-def _mime_type(name: str, sent: str | None) -> str:
+def mime_type(name: str, sent: str | None) -> str:
+    """The media type that was sent, if it is one, or else that of the file name."""
     if sent and _MIME_TYPE.fullmatch(sent):
         return sent
     return mimetypes.guess_type(name)[0] or "application/octet-stream"

@@ -27,12 +27,33 @@ class Operation:
 
 
 _T = "/api/tickets/{ticket_id}"
-_U = f"{_T}/uploads"
 _P = "/api/pro/tickets/{ticket_id}"
 _A = "/api/admin/providers/{provider}"
 _S = "/api/pro/services"
 _D = "/api/admin/dead-letters"
-_CLAIM = ("provider!", "code")
+_CLAIM = ("provider!", "code", "key")
+
+
+def _uploads(address: str) -> tuple[Operation, ...]:
+    """The operations of resumable uploads below ``address``."""
+    upload = f"{address}/{{upload_id}}"
+    begin = "Begin a resumable upload (tus); its address"
+    again = "The same, by X-HTTP-Method-Override"
+    return (
+        Operation(
+            "options",
+            address,
+            "Which resumable uploads (tus) there are",
+            gives="nothing",
+            status=204,
+            public=True,
+        ),
+        Operation("post", address, begin, gives="nothing", status=201),
+        Operation("patch", upload, "Go on with an upload", gives="nothing", status=204),
+        Operation("post", upload, again, gives="nothing", status=204),
+        Operation("delete", upload, "Give an upload up", gives="nothing", status=204),
+    )
+
 
 OPERATIONS = (
     Operation("get", "/api/login", "Who is signed in", query=("format",)),
@@ -71,26 +92,7 @@ OPERATIONS = (
     Operation("get", f"{_T}/files/{{area}}", "Files of an area: index and name", gives="csv"),
     Operation("post", f"{_T}/files/{{area}}", "Add a file before submitting", sends_file=True),
     Operation("get", f"{_T}/files/{{area}}/{{index}}", "A file", gives="bytes"),
-    Operation(
-        "options",
-        _U,
-        "Which resumable uploads (tus) there are",
-        gives="nothing",
-        status=204,
-        public=True,
-    ),
-    Operation(
-        "post", _U, "Begin a resumable upload (tus); its address", gives="nothing", status=201
-    ),
-    Operation("patch", f"{_U}/{{upload_id}}", "Go on with an upload", gives="nothing", status=204),
-    Operation(
-        "post",
-        f"{_U}/{{upload_id}}",
-        "The same, by X-HTTP-Method-Override",
-        gives="nothing",
-        status=204,
-    ),
-    Operation("delete", f"{_U}/{{upload_id}}", "Give an upload up", gives="nothing", status=204),
+    *_uploads(f"{_T}/uploads"),
     Operation("get", f"{_T}/archive", "All results as one zip archive", gives="bytes"),
     Operation("get", f"{_T}/checksums", "SHA-256 of each result", gives="table"),
     Operation(
@@ -140,7 +142,7 @@ OPERATIONS = (
         "post", f"{_P}/files/{{area}}", "Add a file, replacing its namesake", sends_file=True
     ),
     Operation("get", f"{_P}/files/{{area}}/{{index}}", "A file", gives="bytes"),
-    Operation("post", f"{_P}/{{category}}", "Add a log line; its number", form=("message!",)),
+    Operation("post", f"{_P}/{{category}}", "Add a log line; its number", form=("message!", "key")),
     Operation(
         "post",
         f"{_P}/attachments",
@@ -148,6 +150,7 @@ OPERATIONS = (
         form=("desc!", "mime_type"),
         sends_file=True,
     ),
+    *_uploads(f"{_P}/uploads"),
     Operation("get", f"{_P}/progress", "How far the ticket is, 0 to 1"),
     Operation(
         "post",

@@ -80,12 +80,18 @@ async def grant(asks: Sequence[Ask]) -> list[Granted | Exception]:
             if isinstance(some, Refused):
                 found.append(some)
             else:
-                ticket = await claims.next_waiting(some, ask.claimant)
+                ticket = await _held(ask) or await claims.next_waiting(some, ask.claimant)
                 found.append(Granted(ticket=ticket, services=some))
     await store.heard(
         list({s.id: s for g in found if isinstance(g, Granted) for s in g.services}.values())
     )
     return found
+
+
+async def _held(ask: Ask) -> Ticket | None:
+    """The ticket that this request was granted before, when its response was lost."""
+    key = ask.claimant.delivery_id
+    return await claims.held_by(key) if key else None
 
 
 def _wanted(ask: Ask, rights: _Rights, services: dict[int, Service]) -> list[Service] | Refused:

@@ -1,5 +1,6 @@
 """``/api/pro``: the API with which external providers find, claim and process tickets."""
 
+import re
 from functools import partial
 
 from quart import Blueprint, Response
@@ -21,6 +22,7 @@ from dss_portal.web.context import components
 
 blueprint = Blueprint("providers", __name__, url_prefix="/api/pro")
 
+_KEY = re.compile("[A-Za-z0-9-]{8,32}")
 _AREA = "<any(input, results):area>"
 
 
@@ -138,18 +140,20 @@ async def upload(ticket_id: int, area: Area) -> Response:
 @blueprint.post("/tickets/<int:ticket_id>/<any(info, warning, error):category>")
 @signed_in
 async def add_log(ticket_id: int, category: str) -> Response:
-    """Add a line to the ticket's log and respond with its number."""
+    """Add a line to the ticket's log and respond with its number; a request with the same ``key`` adds no second one."""
     user = current_user()
     try:
-        message = await parameters.required("message")
+        form = await parameters.form()
+        message, key = parameters.of(form, "message"), _key(form)
     except Refused:
         await store.claimed_once(ticket_id, user)  # its refusal takes precedence
         raise
-    number = await writing.add_log(ticket_id, user.id, category, message)
+    message_id = f"pro-{ticket_id}-{key}" if key else None
+    number = await writing.add_log(ticket_id, user.id, category, message, message_id)
     if number is None:
         async with in_transaction():
             _, held = await store.held_and_locked(ticket_id, user)
-            number = await tickets.add_log(ticket_id, category, message)
+            number = await tickets.add_log(ticket_id, category, message, message_id)
             await claims.renew(held.id)
     return plain(str(number))
 
@@ -207,8 +211,11 @@ async def set_progress(ticket_id: int) -> Response:
 
 
 async def _claim(githashes: list[str], form: dict[str, str]) -> tuple[int, str, str] | None:
-    """Claim a ticket and return its number, service hash and status; None if none waits."""
-    user = current_user()
+    """Claim a ticket and return its number, service hash and status; None if none waits.
+
+    A request with the same ``key`` gets the same ticket as long as its claim lasts.
+    """
+    user, key = current_user(), _key(form)
     if "provider" not in form:
         await store.heard(await store.provided(user, githashes))  # its refusal takes precedence
     claimant = Claimant(
@@ -216,6 +223,7 @@ async def _claim(githashes: list[str], form: dict[str, str]) -> tuple[int, str, 
         instance=form.get("code", "default"),
         lease_s=components().settings.provider_lease_s,
         user_id=user.id,
+        delivery_id=f"pro-{user.id}-{key}" if key else None,
     )
     asked = claiming.Ask(user_id=user.id, githashes=githashes, claimant=claimant)
     granted = await components().claiming.ask(asked)
@@ -229,6 +237,14 @@ async def _claim(githashes: list[str], form: dict[str, str]) -> tuple[int, str, 
 
 def _listed(form: dict[str, str]) -> list[str]:
     return parameters.of(form, "services").split(",")
+
+
+def _key(form: dict[str, str]) -> str:
+    """The key by which a repeated request is recognised; "" if the client sends none.  Raises Refused."""
+    key = form.get("key", "")
+    if key and not _KEY.fullmatch(key):
+        raise Refused("The 'key' must be 8 to 32 letters, digits and hyphens.")
+    return key
 
 
 async def _sign_of_life(claim_id: str | None) -> None:

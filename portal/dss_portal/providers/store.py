@@ -72,10 +72,10 @@ async def claimed_once(ticket_id: int, user: User) -> Ticket:
     """
     ticket = await Ticket.get_or_none(id=ticket_id) if ticket_id < 2**31 else None
     if ticket is None or not await Claim.exists(ticket_id=ticket_id, user_id=user.id):
-        raise _not_claimed(ticket_id, user)
+        raise not_claimed(ticket_id, user)
     offers = ProviderService.filter(service_id=ticket.service_id)
     if not await offers.filter(provider_id__in=await _provider_ids(user)).exists():
-        raise _not_claimed(ticket_id, user)
+        raise not_claimed(ticket_id, user)
     if ticket.status is Status.DELETED:
         raise Refused(f"Ticket {ticket_id} has been deleted ")
     return ticket
@@ -85,7 +85,7 @@ async def claim_held(ticket: Ticket, user: User) -> Claim:
     """The user's claim on the ticket, for writing.  Raises Refused if that is not the current claim."""
     held = await Claim.get_or_none(id=ticket.claim_id, user_id=user.id)
     if held is None or not is_current(tickets.state_of(ticket), held.id):
-        raise _not_claimed(ticket.id, user)
+        raise not_claimed(ticket.id, user)
     return held
 
 
@@ -99,7 +99,7 @@ async def held_and_locked(ticket_id: int, user: User) -> tuple[Ticket, Claim]:
     await claimed_once(ticket_id, user)
     ticket = await tickets.locked(ticket_id)
     if ticket is None:
-        raise _not_claimed(ticket_id, user)
+        raise not_claimed(ticket_id, user)
     return ticket, await claim_held(ticket, user)
 
 
@@ -108,5 +108,5 @@ async def _provider_ids(user: User) -> list[int]:
     return [int(str(i)) for i in await found.values_list("provider_id", flat=True)]
 
 
-def _not_claimed(ticket_id: int, user: User) -> Refused:
+def not_claimed(ticket_id: int, user: User) -> Refused:
     return Refused(f"Ticket {ticket_id} has not been claimed by user {user.id}")

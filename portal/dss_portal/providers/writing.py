@@ -28,7 +28,8 @@ WITH held AS (
 )"""
 
 _LINE = f"""{_HELD}, line AS (
-    INSERT INTO ticket_log (ticket_id, at, category, message) SELECT id, $3, $4, $5 FROM held
+    INSERT INTO ticket_log (ticket_id, at, category, message, message_id) SELECT id, $3, $4, $5, $6 FROM held
+    ON CONFLICT (message_id) DO NOTHING
     RETURNING id, ticket_id
 ), adopted AS (
     UPDATE attachment SET log_id = line.id
@@ -50,9 +51,14 @@ SELECT id FROM held
 """  # noqa: S608 - likewise
 
 
-async def add_log(ticket_id: int, user_id: int, category: str, message: str) -> int | None:
-    """Add a log line with the attachments that have no line yet, and return its number; None if nothing was written."""
-    return await _id(_LINE, ticket_id, user_id, clock.now(), category, message)
+async def add_log(
+    ticket_id: int, user_id: int, category: str, message: str, message_id: str | None
+) -> int | None:
+    """Add a log line with the attachments that have no line yet, and return its number.
+
+    None if nothing was written: the claim is lost, or there is a line with that ``message_id``.
+    """
+    return await _id(_LINE, ticket_id, user_id, clock.now(), category, message, message_id)
 
 
 async def set_progress(

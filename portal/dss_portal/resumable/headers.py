@@ -6,6 +6,7 @@ import re
 
 from dss_portal.datastore import flat_name
 from dss_portal.refusals import Refused
+from dss_portal.resumable.rules import Announced
 
 VERSION = "1.0.0"
 EXTENSIONS = "creation,termination,expiration"
@@ -28,25 +29,27 @@ def size(name: str, sent: str) -> int:
     return int(sent)
 
 
-def file_name(metadata: str) -> str:
-    """The ``filename`` in the header Upload-Metadata, without folders.  Raises Refused if there is none."""
-    name = _value(metadata, "filename")
-    if not name:
+def announced(metadata: str, size_bytes: int) -> Announced:
+    """The file that the header Upload-Metadata describes: ``filename``, perhaps ``sha256`` of the whole file, and
+    others.  Raises Refused.
+    """
+    values = _values(metadata)
+    if not values.get("filename"):
         raise Refused("The header 'Upload-Metadata' must hold the 'filename', in base64.")
-    return flat_name(name)
-
-
-def sha256(metadata: str) -> str:
-    """The ``sha256`` of the whole file in the header Upload-Metadata, "" if there is none.  Raises Refused."""
-    digits = _value(metadata, "sha256").lower()
+    digits = values.get("sha256", "").lower()
     if digits and not _SHA256.fullmatch(digits):
         raise Refused("The 'sha256' in 'Upload-Metadata' must be 64 hexadecimal digits, in base64.")
-    return digits
+    name = flat_name(values["filename"])
+    return Announced(name=name, size_bytes=size_bytes, sha256=digits, metadata=values)
 
 
-def _value(metadata: str, key: str) -> str:
-    pairs = dict(pair.strip().partition(" ")[::2] for pair in metadata.split(","))
+def _values(metadata: str) -> dict[str, str]:
+    pairs = (pair.strip().partition(" ")[::2] for pair in metadata.split(","))
+    return {key: _decoded(key, value) for key, value in pairs if key}
+
+
+def _decoded(key: str, value: str) -> str:
     try:
-        return base64.b64decode(pairs.get(key, "").strip(), validate=True).decode()
+        return base64.b64decode(value.strip(), validate=True).decode()
     except (binascii.Error, UnicodeDecodeError) as error:
         raise Refused(f"The '{key}' in 'Upload-Metadata' must be UTF-8 in base64.") from error

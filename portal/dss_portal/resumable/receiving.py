@@ -10,10 +10,10 @@ from tortoise.transactions import in_transaction
 from dss_observability import metrics
 from dss_portal.database import clock
 from dss_portal.datastore import Datastore
-from dss_portal.models import ResumableUpload, User
+from dss_portal.models import ResumableUpload
 from dss_portal.refusals import Refused
 from dss_portal.resumable import store
-from dss_portal.settings import Settings
+from dss_portal.resumable.rules import Rules
 from dss_portal.uncancelled import to_its_end
 
 BLOCK_BYTES = 4 * 2**20
@@ -25,12 +25,11 @@ HEARD_S = 10.0
 
 
 class Receiver:
-    """Receives uploads of ``user``, whose rights were checked before."""
+    """Receives uploads by the ``rules`` of their sender."""
 
-    def __init__(self, datastore: Datastore, settings: Settings, user: User) -> None:
+    def __init__(self, datastore: Datastore, rules: Rules) -> None:
         self._datastore = datastore
-        self._settings = settings
-        self._user = user
+        self._rules = rules
 
     async def take(
         self, ticket_id: int, upload_id: str, offset: int, data: AsyncIterator[bytes]
@@ -48,6 +47,7 @@ class Receiver:
                 )
             if not upload.finished:
                 async with store.part_needed(upload):
+                    await store.require_open(self._datastore, self._rules, upload)
                     await self._receive(upload, holder, data)
                 await self._finish(upload, holder)
         return await store.find(ticket_id, upload_id)
@@ -55,6 +55,7 @@ class Receiver:
     async def looked_at(self, ticket_id: int, upload_id: str) -> ResumableUpload:
         """The upload.  If a portal died after the last byte and before the file was stored, the file is stored now."""
         upload = await store.find(ticket_id, upload_id)
+        await store.require_open(self._datastore, self._rules, upload)
         if upload.finished or upload.received_bytes < upload.length_bytes:
             return upload
         async with self._held(ticket_id, upload_id) as (upload, holder):
@@ -75,7 +76,7 @@ class Receiver:
     async def _receive(
         self, upload: ResumableUpload, holder: str, data: AsyncIterator[bytes]
     ) -> None:
-        blocks = _Blocks(self._datastore, self._settings.quiet_upload_s, upload, holder)
+        blocks = _Blocks(self._datastore, self._rules, upload, holder)
         try:
             async for piece in data:
                 await blocks.put(piece)
@@ -92,17 +93,17 @@ class Receiver:
 
     async def _stored(self, upload: ResumableUpload, holder: str) -> None:
         async with _hold_kept(upload.id, holder), store.part_needed(upload):
-            await store.finish(self._datastore, self._settings, self._user, upload, holder)
+            await store.finish(self._datastore, self._rules, upload, holder)
 
 
 class _Blocks:
     """Collects pieces, writes them in blocks, and updates ``upload.received_bytes``."""
 
     def __init__(
-        self, datastore: Datastore, quiet_s: float, upload: ResumableUpload, holder: str
+        self, datastore: Datastore, rules: Rules, upload: ResumableUpload, holder: str
     ) -> None:
         self._datastore = datastore
-        self._quiet_s = quiet_s
+        self._rules = rules
         self._upload = upload
         self._holder = holder
         self._pieces: list[bytes] = []
@@ -129,7 +130,7 @@ class _Blocks:
         if not block:
             return
         if self._began_s > self._told_s + HEARD_S:
-            await store.heard_of(self._upload.ticket_id, self._quiet_s)
+            await self._rules.heard(self._upload)
             self._told_s = self._began_s
         await to_its_end(self._written(block))
 
@@ -140,11 +141,17 @@ class _Blocks:
         ticket_id, upload_id = self._upload.ticket_id, self._upload.id
         async with in_transaction():
             upload = await store.locked(ticket_id, upload_id, self._holder)
-            await self._datastore.add_to_part(ticket_id, upload_id, upload.received_bytes, block)
-            received_bytes = upload.received_bytes + len(block)
-            await ResumableUpload.filter(id=upload_id).update(
-                received_bytes=received_bytes, heard_at=clock.now()
-            )
+            refusal = await self._rules.refusal(upload)
+            if refusal is None:
+                at, folder = upload.received_bytes, store.folder_of(upload)
+                await self._datastore.add_to_part(ticket_id, upload_id, at, block, folder)
+                received_bytes = at + len(block)
+                await ResumableUpload.filter(id=upload_id).update(
+                    received_bytes=received_bytes, heard_at=clock.now()
+                )
+        if refusal is not None:
+            await store.remove(self._datastore, ticket_id, upload_id)
+            raise refusal
         self._upload.received_bytes = received_bytes
 
 

@@ -1,4 +1,6 @@
-"""``/api/tickets/N/uploads``: resumable uploads by tus 1.0.0, for files of a ticket that is not yet submitted."""
+"""Resumable uploads by tus 1.0.0: ``/api/tickets/N/uploads`` for the input of a ticket that is not yet submitted, and
+``/api/pro/tickets/N/uploads`` for the results and attachments of its provider.
+"""
 
 from datetime import UTC
 from email.utils import format_datetime
@@ -8,19 +10,29 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from dss_portal.accounts.sessions import current_user, signed_in
 from dss_portal.models import ResumableUpload
+from dss_portal.providers import store as providers
+from dss_portal.providers.uploads import Provided
 from dss_portal.refusals import Refused
 from dss_portal.resumable import headers, store
+from dss_portal.resumable.inputs import Inputs
 from dss_portal.resumable.receiving import Receiver
+from dss_portal.resumable.rules import Rules
 from dss_portal.tickets import submission
 from dss_portal.web import parameters
 from dss_portal.web.answers import plain
 from dss_portal.web.context import components
 
 blueprint = Blueprint("resumable", __name__, url_prefix="/api/tickets/<int:ticket_id>/uploads")
+provider_blueprint = Blueprint(
+    "provider_uploads", __name__, url_prefix="/api/pro/tickets/<int:ticket_id>/uploads"
+)
 
 LOCKED = 423
+_UPLOAD = "/<regex('[a-f0-9]{32}'):upload_id>"
+_METHODS = ["HEAD", "PATCH", "DELETE", "POST"]
 
 
+@provider_blueprint.after_request
 @blueprint.after_request
 async def _spoken(response: Response) -> Response:
     response.headers["Tus-Resumable"] = headers.VERSION
@@ -32,6 +44,7 @@ async def _spoken(response: Response) -> Response:
     return response
 
 
+@provider_blueprint.route("", methods=["OPTIONS"])
 @blueprint.route("", methods=["OPTIONS"])
 async def offered(ticket_id: int) -> Response:  # noqa: ARG001 - a part of the address
     """The features of this portal's tus protocol; they are the same for every ticket and user."""
@@ -45,59 +58,76 @@ async def offered(ticket_id: int) -> Response:  # noqa: ARG001 - a part of the a
 @blueprint.post("")
 @signed_in
 async def create(ticket_id: int) -> Response:
-    await submission.readable(ticket_id, current_user())
-    headers.require_version(_sent("Tus-Resumable"))
-    name = headers.file_name(_sent("Upload-Metadata"))
-    sha256 = headers.sha256(_sent("Upload-Metadata"))
-    size_bytes = headers.size("Upload-Length", _sent("Upload-Length"))
-    datastore, settings = components().datastore, components().settings
-    upload = await store.create(
-        datastore,
-        settings,
-        ticket_id,
-        current_user(),
-        name=name,
-        size_bytes=size_bytes,
-        sha256=sha256,
-    )
-    if size_bytes == 0:
-        upload = await _receiver().looked_at(ticket_id, upload.id)
-    answer = _told(upload, 201)
-    answer.headers["Location"] = (
-        f"{settings.public_prefix}/api/tickets/{ticket_id}/uploads/{upload.id}"
-    )
-    return answer
+    return await _created(ticket_id, await _inputs(ticket_id), "/api/tickets")
 
 
-@blueprint.route("/<regex('[a-f0-9]{32}'):upload_id>", methods=["HEAD", "PATCH", "DELETE", "POST"])
+@provider_blueprint.post("")
+@signed_in
+async def create_provided(ticket_id: int) -> Response:
+    return await _created(ticket_id, await _provided(ticket_id), "/api/pro/tickets")
+
+
+@blueprint.route(_UPLOAD, methods=_METHODS)
 @signed_in
 async def upload(ticket_id: int, upload_id: str) -> Response:
     """Handle a request for an upload.  A POST may name the method that it stands for, because a proxy may block PATCH."""
+    return await _handled(ticket_id, upload_id, await _inputs(ticket_id))
+
+
+@provider_blueprint.route(_UPLOAD, methods=_METHODS)
+@signed_in
+async def provided_upload(ticket_id: int, upload_id: str) -> Response:
+    return await _handled(ticket_id, upload_id, await _provided(ticket_id))
+
+
+async def _inputs(ticket_id: int) -> Rules:
     await submission.readable(ticket_id, current_user())
+    return Inputs(components().datastore, components().settings, current_user())
+
+
+async def _provided(ticket_id: int) -> Rules:
+    await providers.claimed_once(ticket_id, current_user())
+    return Provided(components().datastore, current_user())
+
+
+async def _created(ticket_id: int, rules: Rules, above: str) -> Response:
     headers.require_version(_sent("Tus-Resumable"))
-    method = _sent("X-HTTP-Method-Override").upper() or request.method
-    match method:
+    size_bytes = headers.size("Upload-Length", _sent("Upload-Length"))
+    announced = headers.announced(_sent("Upload-Metadata"), size_bytes)
+    datastore, settings = components().datastore, components().settings
+    upload = await store.create(datastore, settings, ticket_id, announced, rules)
+    if size_bytes == 0:
+        upload = await Receiver(datastore, rules).looked_at(ticket_id, upload.id)
+    answer = _told(upload, 201)
+    address = f"{settings.public_prefix}{above}/{ticket_id}/uploads/{upload.id}"
+    answer.headers["Location"] = address
+    return answer
+
+
+async def _handled(ticket_id: int, upload_id: str, rules: Rules) -> Response:
+    headers.require_version(_sent("Tus-Resumable"))
+    datastore = components().datastore
+    if not rules.owns(await store.find(ticket_id, upload_id)):
+        raise store.gone()
+    receiver = Receiver(datastore, rules)
+    match _sent("X-HTTP-Method-Override").upper() or request.method:
         case "HEAD":
-            return _told(await _receiver().looked_at(ticket_id, upload_id), 200)
+            return _told(await receiver.looked_at(ticket_id, upload_id), 200)
         case "PATCH":
-            return _told(await _taken(ticket_id, upload_id), 204)
+            return _told(await _taken(ticket_id, upload_id, receiver), 204)
         case "DELETE":
-            await store.remove(components().datastore, ticket_id, upload_id)
+            await store.remove(datastore, ticket_id, upload_id)
             return plain("", 204)
         case _:
             raise MethodNotAllowed(valid_methods=["HEAD", "PATCH", "DELETE"])
 
 
-async def _taken(ticket_id: int, upload_id: str) -> ResumableUpload:
+async def _taken(ticket_id: int, upload_id: str, receiver: Receiver) -> ResumableUpload:
     if _sent("Content-Type") != headers.BODY_TYPE:
         raise Refused(f"The Content-Type must be {headers.BODY_TYPE}.", 415)
     offset = headers.size("Upload-Offset", _sent("Upload-Offset"))
     body = parameters.chunks(components().settings.request_s)
-    return await _receiver().take(ticket_id, upload_id, offset, body)
-
-
-def _receiver() -> Receiver:
-    return Receiver(components().datastore, components().settings, current_user())
+    return await receiver.take(ticket_id, upload_id, offset, body)
 
 
 def _sent(name: str) -> str:

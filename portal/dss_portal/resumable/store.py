@@ -7,14 +7,17 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from typing import cast
 
+from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
 
-from dss_portal.datastore import Datastore, too_large
-from dss_portal.models import ResumableUpload, Status, Ticket, User
+from dss_portal.datastore import Datastore, UploadFolder, too_large
+from dss_portal.models import ResumableUpload
 from dss_portal.refusals import Refused
+from dss_portal.resumable.rules import Announced, Rules
 from dss_portal.settings import Settings
-from dss_portal.tickets import files, reservation, store, submission
+from dss_portal.tickets import files, store
 
 CHECKSUM_MISMATCH = 460
 """The status for a wrong checksum in the tus protocol."""
@@ -26,57 +29,49 @@ ended.
 
 
 async def create(
-    datastore: Datastore,
-    settings: Settings,
-    ticket_id: int,
-    user: User,
-    *,
-    name: str,
-    size_bytes: int,
-    sha256: str = "",
+    datastore: Datastore, settings: Settings, ticket_id: int, announced: Announced, rules: Rules
 ) -> ResumableUpload:
-    """Create an upload of a file to a ticket that is not yet submitted, and reserve its size.  Raises Refused."""
-    files.check_name("input", name)
-    if size_bytes > settings.max_upload_bytes:
+    """Create an upload of a file to a ticket, and reserve its size.  Raises Refused."""
+    if announced.size_bytes > settings.max_upload_bytes:
         raise too_large(settings.max_upload_bytes)
     async with in_transaction():
-        ticket = await _open(ticket_id, user)
-        lost = await _lost(ticket_id, name)
-        await reservation.let_count(ticket, settings.quiet_upload_s)
-        held = await reservation.held_without(ticket, "input", name, settings)
-        held.require(size_bytes)
+        claim_id = await rules.lock(ticket_id)
+        lost = await _lost(ticket_id, announced)
+        target = await rules.begin(ticket_id, announced)
         upload = await ResumableUpload.create(
             id=uuid.uuid4().hex,
             ticket_id=ticket_id,
-            name=name,
-            length_bytes=size_bytes,
-            sha256=sha256,
+            name=announced.name,
+            length_bytes=announced.size_bytes,
+            sha256=announced.sha256,
             heard_at=store.now(),
+            area=target.folder,
+            claim_id=claim_id,
+            description=target.description,
+            mime_type=target.mime_type,
         )
-        await _touch(ticket_id)
-        await datastore.begin_part(ticket_id, upload.id, size_bytes)
+        await datastore.begin_part(ticket_id, upload.id, announced.size_bytes, target.folder)
     for other in lost:
-        await datastore.remove_part(ticket_id, other)
+        await datastore.remove_part(ticket_id, other.id, folder_of(other))
     return upload
 
 
-async def _lost(ticket_id: int, name: str) -> list[str]:
-    """Delete uploads of that file that have no byte, and return their ids: their clients did not get the response, and
-    ask again.
+async def _lost(ticket_id: int, announced: Announced) -> list[ResumableUpload]:
+    """Delete uploads of that file that have no byte, and return them: their clients did not get the response, and ask
+    again.
     """
-    found = ResumableUpload.select_for_update().filter(
-        ticket_id=ticket_id, name=name, received_bytes=0, holder=""
-    )
-    numbers = [upload.id for upload in await found if upload.length_bytes]
-    await ResumableUpload.filter(id__in=numbers).delete()
-    return numbers
+    of_file = ResumableUpload.filter(ticket_id=ticket_id, name=announced.name)
+    found = of_file.select_for_update().filter(received_bytes=0, holder="")
+    lost = [upload for upload in await found if upload.length_bytes]
+    await ResumableUpload.filter(id__in=[upload.id for upload in lost]).delete()
+    return lost
 
 
 async def find(ticket_id: int, upload_id: str) -> ResumableUpload:
     """The upload.  Raises Refused (404) if the ticket has no such upload."""
     found = await ResumableUpload.get_or_none(id=upload_id, ticket_id=ticket_id)
     if found is None:
-        raise _gone()
+        raise gone()
     return found
 
 
@@ -105,7 +100,7 @@ async def locked(ticket_id: int, upload_id: str, holder: str = "") -> ResumableU
     found = ResumableUpload.select_for_update().filter(id=upload_id, ticket_id=ticket_id)
     upload = await found.first()
     if upload is None:
-        raise _gone()
+        raise gone()
     if holder and upload.holder != holder:
         raise Refused("Another request goes on with this upload.", 409)
     return upload
@@ -124,59 +119,49 @@ async def _held_by(upload_id: str, by: str, **changes: object) -> None:
     await ResumableUpload.filter(id=upload_id, holder=by).update(**changes)
 
 
-async def heard_of(ticket_id: int, quiet_s: float) -> None:
-    """Record that a part of a file is received, so that the ticket is not quiet.
-
-    Raises Refused if it was quiet, and its user has too many open tickets without it.
-    """
-    async with in_transaction():
-        await reservation.let_count(await store.locked(ticket_id), quiet_s)
-        await _touch(ticket_id)
+async def require_open(datastore: Datastore, rules: Rules, upload: ResumableUpload) -> None:
+    """Raises Refused, and deletes the upload, if its sender may not continue it."""
+    if refusal := await rules.refusal(upload):
+        await remove(datastore, upload.ticket_id, upload.id)
+        raise refusal
 
 
-async def _touch(ticket_id: int) -> None:
-    await Ticket.filter(id=ticket_id).update(uploaded_at=store.now())
-
-
-async def finish(
-    datastore: Datastore, settings: Settings, user: User, upload: ResumableUpload, holder: str
-) -> None:
+async def finish(datastore: Datastore, rules: Rules, upload: ResumableUpload, holder: str) -> None:
     """Turn the complete part into a file of its ticket.  Idempotent, also after a crash.  Raises Refused."""
-    ticket_id, name = upload.ticket_id, upload.name
+    ticket_id, folder = upload.ticket_id, folder_of(upload)
+
+    async def lock() -> None:
+        if await rules.lock(ticket_id) != upload.claim_id:
+            raise gone()
 
     async def check() -> None:
-        submission.require_open(await Ticket.get_or_none(id=ticket_id), ticket_id, user)
+        async with in_transaction():
+            await lock()
 
     await _check_sum(datastore, upload)
     async with files.coming(datastore, ticket_id, check):
-        temporary = await datastore.twin_of_part(ticket_id, upload.id, upload.length_bytes)
+        temporary = await datastore.twin_of_part(ticket_id, upload.id, upload.length_bytes, folder)
         try:
-            size_bytes = upload.length_bytes
-            if settings.scrub_inputs:
-                size_bytes = await datastore.scrub(temporary, ticket_id)
+            size_bytes = await rules.prepare(upload, temporary)
             async with in_transaction():
-                ticket = await _open(ticket_id, user)
+                await lock()
                 await locked(ticket_id, upload.id, holder)
-                await reservation.let_count(ticket, settings.quiet_upload_s)
-                held = await reservation.held_without(
-                    ticket, "input", name, settings, resumed=upload.id
-                )
-                held.require(size_bytes)
-                await submission.store_file(
-                    datastore, ticket_id, "input", temporary, name=name, size_bytes=size_bytes
-                )
+                await rules.keep(upload, temporary, size_bytes)
                 await ResumableUpload.filter(id=upload.id).update(finished=True)
-                await _touch(ticket_id)
+        except Refused:
+            await require_open(datastore, rules, upload)
+            raise
         finally:
             datastore.discard(temporary)
-    await datastore.remove_part(ticket_id, upload.id)
+    await datastore.remove_part(ticket_id, upload.id, folder)
 
 
 async def _check_sum(datastore: Datastore, upload: ResumableUpload) -> None:
     """Raises Refused, and deletes the upload, if its checksum is not the one that the client has announced."""
     if not upload.sha256:
         return
-    if await datastore.part_sha256(upload.ticket_id, upload.id) != upload.sha256:
+    found = await datastore.part_sha256(upload.ticket_id, upload.id, folder_of(upload))
+    if found != upload.sha256:
         await remove(datastore, upload.ticket_id, upload.id)
         raise Refused(
             f"The bytes of '{upload.name}' are not those that were announced (SHA-256); send the file "
@@ -189,9 +174,14 @@ async def _check_sum(datastore: Datastore, upload: ResumableUpload) -> None:
 async def remove(datastore: Datastore, ticket_id: int, upload_id: str) -> None:
     """Delete the upload, its part and its reservation, but not a finished file.  Raises Refused."""
     async with in_transaction():
-        await locked(ticket_id, upload_id)
+        upload = await locked(ticket_id, upload_id)
         await ResumableUpload.filter(id=upload_id).delete()
-    await datastore.remove_part(ticket_id, upload_id)
+    await datastore.remove_part(ticket_id, upload_id, folder_of(upload))
+
+
+def folder_of(upload: ResumableUpload) -> UploadFolder:
+    """The folder of the ticket in which the upload's part lies."""
+    return cast("UploadFolder", upload.area)
 
 
 def expires_at(upload: ResumableUpload, settings: Settings) -> datetime:
@@ -199,22 +189,22 @@ def expires_at(upload: ResumableUpload, settings: Settings) -> datetime:
     return upload.heard_at + timedelta(seconds=settings.abandoned_upload_s)
 
 
+# A user's upload ends with the submission of the ticket, a provider's with its claim.
+_CLOSED = """
+SELECT upload.id FROM resumable_upload upload JOIN ticket ON ticket.id = upload.ticket_id
+WHERE upload.heard_at < $1 OR CASE WHEN upload.claim_id = '' THEN ticket.status <> 'init'
+    ELSE ticket.status <> 'claimed' OR ticket.claim_id IS DISTINCT FROM upload.claim_id END
+LIMIT 1000
+"""
+
+
 async def remove_stale(datastore: Datastore, settings: Settings) -> None:
-    """Delete uploads that received nothing for ``abandoned_upload_s``, and those of submitted tickets."""
+    """Delete uploads that received nothing for ``abandoned_upload_s``, and those that may not continue."""
     before = store.now() - timedelta(seconds=settings.abandoned_upload_s)
-    late = ResumableUpload.filter(heard_at__lt=before)
-    submitted = ResumableUpload.exclude(ticket__status=Status.INIT)
-    for found in (late, submitted):
-        for upload in await found.limit(1000):
-            if await ResumableUpload.filter(id=upload.id, heard_at=upload.heard_at).delete():
-                await datastore.remove_part(upload.ticket_id, upload.id)
-
-
-async def _open(ticket_id: int, user: User) -> Ticket:
-    ticket = await store.locked(ticket_id)
-    if ticket is None or ticket.status is not Status.INIT:
-        raise submission.not_found(ticket_id, user)
-    return ticket
+    rows = await get_connection("default").execute_query_dict(_CLOSED, [before])
+    for upload in await ResumableUpload.filter(id__in=[row["id"] for row in rows]):
+        if await ResumableUpload.filter(id=upload.id, heard_at=upload.heard_at).delete():
+            await datastore.remove_part(upload.ticket_id, upload.id, folder_of(upload))
 
 
 @asynccontextmanager
@@ -224,8 +214,8 @@ async def part_needed(upload: ResumableUpload) -> AsyncIterator[None]:
         yield
     except FileNotFoundError as error:
         await ResumableUpload.filter(id=upload.id).delete()
-        raise _gone() from error
+        raise gone() from error
 
 
-def _gone() -> Refused:
+def gone() -> Refused:
     return Refused("There is no such upload any more; begin it anew.", 404)

@@ -88,7 +88,7 @@ class Queue(Portal):
         super().__init__("http://127.0.0.1:9", "")
         self.given = False
 
-    def claim(self, githash: str, provider: str, instance: str) -> int | None:
+    def claim(self, githash: str, provider: str, instance: str, key: str) -> int | None:
         given, self.given = self.given, True
         return None if given else 7
 

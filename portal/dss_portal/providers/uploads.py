@@ -1,0 +1,82 @@
+"""Uploads of results and attachments, by the provider that holds the ticket's claim.
+
+The claim fences them: without it nothing more is received, and what was received is deleted.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dss_portal.attachments import store as attachments
+from dss_portal.datastore import Datastore
+from dss_portal.models import ResumableUpload, Status, Ticket, User
+from dss_portal.providers import store
+from dss_portal.refusals import Refused
+from dss_portal.resumable.rules import Announced, Target
+from dss_portal.tickets import claims, files, submission
+
+AREAS = "The 'area' in 'Upload-Metadata' must be 'results' or 'attachments', not '{}'."
+
+
+@dataclass(frozen=True)
+class Provided:
+    """The rules for ``user``, who works for a provider."""
+
+    datastore: Datastore
+    user: User
+
+    def owns(self, upload: ResumableUpload) -> bool:
+        return bool(upload.claim_id)
+
+    async def lock(self, ticket_id: int) -> str:
+        _, held = await store.held_and_locked(ticket_id, self.user)
+        await claims.renew(held.id)
+        return held.id
+
+    async def begin(self, ticket_id: int, announced: Announced) -> Target:
+        match announced.metadata.get("area", "results"):
+            case "results":
+                files.check_name("results", announced.name)
+                await files.check_twin(ticket_id, "results", announced.name)
+                return Target(folder="results")
+            case "attachments":
+                described = announced.metadata.get("desc", announced.name)
+                if not described.isprintable():
+                    raise Refused("The 'desc' in 'Upload-Metadata' must have printable characters.")
+                return Target(
+                    folder="attachments",
+                    description=described,
+                    mime_type=attachments.mime_type(
+                        announced.name, announced.metadata.get("mime_type")
+                    ),
+                )
+            case other:
+                raise Refused(AREAS.format(other[:60]))
+
+    async def refusal(self, upload: ResumableUpload) -> Refused | None:
+        held = Ticket.filter(id=upload.ticket_id, claim_id=upload.claim_id, status=Status.CLAIMED)
+        if await held.exists():
+            return None
+        return store.not_claimed(upload.ticket_id, self.user)
+
+    async def heard(self, upload: ResumableUpload) -> None:
+        await claims.renew_for(upload.claim_id, self.user.id)
+
+    async def prepare(self, upload: ResumableUpload, temporary: Path) -> int:  # noqa: ARG002 - see Rules
+        return int(upload.length_bytes)
+
+    async def keep(self, upload: ResumableUpload, temporary: Path, size_bytes: int) -> None:
+        if upload.area == "attachments":
+            received = attachments.Received(
+                path=temporary,
+                size_bytes=size_bytes,
+                description=upload.description,
+                mime_type=upload.mime_type,
+                suffix=attachments.suffix(upload.name),
+            )
+            await attachments.keep(self.datastore, upload.ticket_id, received)
+            return
+        ticket_id, name = upload.ticket_id, upload.name
+        await files.check_twin(ticket_id, "results", name)
+        await submission.store_file(
+            self.datastore, ticket_id, "results", temporary, name=name, size_bytes=size_bytes
+        )

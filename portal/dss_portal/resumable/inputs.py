@@ -1,0 +1,72 @@
+"""Uploads of input files, by the user of a ticket that is not yet submitted."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tortoise.transactions import in_transaction
+
+from dss_portal.datastore import Datastore
+from dss_portal.models import ResumableUpload, Status, Ticket, User
+from dss_portal.refusals import Refused
+from dss_portal.resumable.rules import Announced, Target
+from dss_portal.settings import Settings
+from dss_portal.tickets import files, reservation, store, submission
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The rules for ``user``, who may read the ticket."""
+
+    datastore: Datastore
+    settings: Settings
+    user: User
+
+    def owns(self, upload: ResumableUpload) -> bool:
+        return not upload.claim_id
+
+    async def lock(self, ticket_id: int) -> str:
+        ticket = await store.locked(ticket_id)
+        if ticket is None or ticket.status is not Status.INIT:
+            raise submission.not_found(ticket_id, self.user)
+        return ""
+
+    async def begin(self, ticket_id: int, announced: Announced) -> Target:
+        files.check_name("input", announced.name)
+        await self._require_room(ticket_id, announced.name, announced.size_bytes)
+        await _touch(ticket_id)
+        return Target(folder="input")
+
+    async def refusal(self, upload: ResumableUpload) -> Refused | None:  # noqa: ARG002 - see Rules
+        return None
+
+    async def heard(self, upload: ResumableUpload) -> None:
+        """The ticket is not quiet.  Raises Refused if it was quiet, and its user has too many open tickets without it."""
+        async with in_transaction():
+            ticket = await store.locked(upload.ticket_id)
+            await reservation.let_count(ticket, self.settings.quiet_upload_s)
+            await _touch(upload.ticket_id)
+
+    async def prepare(self, upload: ResumableUpload, temporary: Path) -> int:
+        if not self.settings.scrub_inputs:
+            return int(upload.length_bytes)
+        return await self.datastore.scrub(temporary, upload.ticket_id)
+
+    async def keep(self, upload: ResumableUpload, temporary: Path, size_bytes: int) -> None:
+        number, name = upload.ticket_id, upload.name
+        await self._require_room(number, name, size_bytes, upload.id)
+        await submission.store_file(
+            self.datastore, number, "input", temporary, name=name, size_bytes=size_bytes
+        )
+        await _touch(number)
+
+    async def _require_room(
+        self, ticket_id: int, name: str, size_bytes: int, resumed: str = ""
+    ) -> None:
+        ticket = await Ticket.get(id=ticket_id)
+        await reservation.let_count(ticket, self.settings.quiet_upload_s)
+        held = await reservation.held_without(ticket, "input", name, self.settings, resumed=resumed)
+        held.require(size_bytes)
+
+
+async def _touch(ticket_id: int) -> None:
+    await Ticket.filter(id=ticket_id).update(uploaded_at=store.now())
