@@ -10,7 +10,7 @@ NAMESPACE ?= dss
 OUT ?= dist/dss.yaml
 
 BROKER_RELEASES ?= trixie forky
-BROKER_TESTS := tests/contract tests/e2e/test_rollouts.py $(addprefix tests/integration/test_,orderly_stops.py \
+BROKER_TESTS := tests/contract tests/e2e/test_rollouts.py $(addprefix tests/integration/test_,orderly_stops.py deaths.py \
   crash_windows.py rabbit_faults.py rabbit_recovery.py rabbit_rights.py long_work.py dead_letters_programs.py)
 
 # Images and what is made of them: docker and "docker compose" do as well.

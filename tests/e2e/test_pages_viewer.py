@@ -2,11 +2,8 @@
 # (SimpleITK ships no types)
 """The viewer of a ticket's image and segmentation, in a browser, held against SimpleITK."""
 
-import base64
 import re
-import struct
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -17,21 +14,17 @@ import SimpleITK as sitk  # noqa: N813
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from dss_datastore import layout
-from dss_images.errors import ImageRefused
-from dss_images.reading import read_header
 from support import sites
 from support.accessibility import violations
 from support.browsers import chromium
 from support.builders import LayerSpec, WorkspaceSpec, workspace_xml, write_image
 from support.sites import Site, browse, claim, finish, new_ticket
+from support.viewed import MARKED, SIZE, cube
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 
 SERVICE = "viewed-lungs"
 SOFTWARE_WEBGL = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-SIZE = (40, 32, 24)
-MARKED = (29, 9, 15)
-"""Index of the middle of a cube of 3 voxels, which is bright in the image and the only label of the segmentation."""
 VALUE = 700
 LABEL = 300
 TURN = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
@@ -77,17 +70,6 @@ def page(browser: Browser, mary: httpx.Client) -> Iterator[Page]:
     shown = browse(browser, mary)
     yield shown
     shown.context.close()
-
-
-def cube(direction: tuple[float, ...], pixel: int, inside: int, outside: int) -> sitk.Image:
-    """``inside`` in the cube around MARKED."""
-    built = sitk.Image(SIZE, pixel) + outside
-    built.SetSpacing((1.5, 1.25, 2.0))
-    built.SetOrigin((-30.5, 12.25, 100.0))
-    built.SetDirection(direction)
-    x, y, z = MARKED
-    built[x - 1 : x + 2, y - 1 : y + 2, z - 1 : z + 2] = inside
-    return built  # type: ignore[no-any-return]  # SimpleITK ships no types
 
 
 def finished(
@@ -214,88 +196,3 @@ def test_what_cannot_be_shown_is_said_and_the_picture_is_there_without_script(
     expect(plain.locator("main")).to_contain_text("The viewer needs JavaScript.")
     expect(plain.get_by_role("img", name=PICTURE)).to_have_count(1)
     plain.context.close()
-
-
-def nifti_with(changes: dict[int, bytes]) -> bytes:
-    """The plain file with other bytes at these offsets."""
-    data = bytearray(PLAIN["nii"])
-    for offset, value in changes.items():
-        data[offset : offset + len(value)] = value
-    return bytes(data)
-
-
-PLAIN: dict[str, bytes] = {}
-"""A file of each format, without compression, by its suffix."""
-READ = """async (data) => {
-    const { readVolume } = await import("/static/viewer/volumes.js");
-    try {
-        const volume = await readVolume(new Blob([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))]).stream());
-        return [volume.data[0] * volume.slope + volume.intercept, volume.data.at(-1), volume.affine[0][0]];
-    } catch (error) {
-        return error.message;
-    }
-}"""
-REPLACED = {
-    "nrrd in metres": ("nrrd", b"space origin:", b'space units: "m" "m" "m"\nspace origin:'),
-    "nrrd without the order of bytes": ("nrrd", b"endian: little\n", b""),
-    "nrrd that states its space twice": (
-        "nrrd",
-        b"space origin:",
-        b"space: right-anterior-superior\nspace origin:",
-    ),
-    "mha in centimetres": ("mha", b"NDims = 3\n", b"NDims = 3\nDistanceUnits = cm\n"),
-    "mha without a size of voxels": ("mha", b"ElementSpacing = 1.5 1.25 2\n", b""),
-    "mha with a scaling": (
-        "mha",
-        b"NDims = 3\n",
-        b"NDims = 3\nElementToIntensityFunctionSlope = 2\n",
-    ),
-    "mha with two orders of bytes": (
-        "mha",
-        b"NDims = 3\n",
-        b"NDims = 3\nElementByteOrderMSB = True\n",
-    ),
-    "mha with a gap after its header": ("mha", b"NDims = 3\n", b"NDims = 3\nHeaderSize = 100\n"),
-}
-"""Headers that the service refuses, or whose units it converts: what is replaced by what in a file of PLAIN."""
-SAME = {
-    "nrrd with an order in capitals": ("nrrd", b"endian: little", b"endian: Little"),
-    "nrrd with a key of somebody's own": ("nrrd", b"space origin:", b"space:=mine\nspace origin:"),
-    "mha in small letters": (
-        "mha",
-        b"BinaryDataByteOrderMSB = False",
-        b"BinaryDataByteOrderMSB = false",
-    ),
-}
-
-
-def test_the_viewer_guesses_at_no_header_that_the_service_refuses(
-    page: Page, site: Site, tmp_path: Path
-) -> None:
-    built = cube(tuple(np.eye(3).ravel()), sitk.sitkInt16, VALUE, -900)
-    for ending in ("nii", "nrrd", "mha"):
-        path = tmp_path / f"plain.{ending}"
-        sitk.WriteImage(built, str(path))
-        PLAIN[ending] = path.read_bytes()
-    cases = {name: PLAIN[e].replace(old, new) for name, (e, old, new) in REPLACED.items()}
-    cases["nifti whose voxels begin in its header"] = nifti_with({108: struct.pack("<f", 0)})
-    cases["nifti with two sizes of voxels"] = nifti_with(
-        {80: struct.pack("<f", 3), 252: struct.pack("<h", 0)}
-    )
-    cases["nifti that is turned by no rotation"] = nifti_with(
-        {252: struct.pack("<hh3f", 1, 0, 1, 1, 1)}
-    )
-    same = {name: PLAIN[e].replace(old, new) for name, (e, old, new) in SAME.items()}
-    page.goto("/about")
-
-    for name, data in (PLAIN | same).items():
-        found = page.evaluate(READ, base64.b64encode(data).decode())
-        assert found == [-900, -900, -1.5], name
-    for name, data in cases.items():
-        assert data not in PLAIN.values(), name
-        path = tmp_path / f"case.{name.partition(' ')[0].replace('nifti', 'nii')}"
-        path.write_bytes(data)
-        with suppress(ImageRefused):
-            spacing = read_header(path).grid.spacing_mm
-            assert spacing[0] in {15.0, 1500.0}, name  # in other units, which the viewer refuses
-        assert isinstance(page.evaluate(READ, base64.b64encode(data).decode()), str), name

@@ -1,6 +1,5 @@
 """What the command line says and returns when a server is not as hoped."""
 
-import io
 import json
 import signal
 import subprocess
@@ -9,29 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
-from dss_client import terminal
 from dss_client.__main__ import main
-from dss_client.expectations import Expectation
-from dss_client.itksnap import ItkSnap
-from dss_client.records import Detail
-from dss_client.screen import Screen
 from support.builders import image, write_image
-from support.dicom_series import TILTED, plane, stack, write
-from support.recorder import COOKIE, Recorder, ok, recording, refusal
+from support.dss_commands import ANSWERS, DETAIL, dss
+from support.recorder import Recorder, ok, recording, refusal
 from support.waiting import wait_until
-
-DETAIL = b'{"tags": [{"name": "CT", "type": "MainImage", "required": true, "hint": ""}]}'
-SERVICE = b'{"name": "lungs", "githash": "%s", "version": "1.0.0", "shortdesc": ""}' % (b"a" * 40)
-ANSWERS = {
-    "GET /api/login": ok(b'{"result": {"email": "a@b"}}'),
-    "POST /api/login": ok(b'{"result": {"email": "a@b"}}', f"Set-Cookie: {COOKIE}; Path=/"),
-    "GET /api/services": ok(b'{"result": [' + SERVICE + b"]}"),
-    "GET /api/services/": ok(DETAIL),
-    "POST /api/tickets": ok(b"1"),
-    "GET /api/tickets/1/delete": ok(b"deleted"),
-}
 
 
 def html(status: str) -> bytes:
@@ -55,26 +38,6 @@ def place(recorder: Recorder, tmp_path: Path) -> list[str]:
 @pytest.fixture
 def scan(tmp_path: Path) -> str:
     return str(write_image(tmp_path / "scan.nrrd", image()))
-
-
-def dss(*words: str, token: str = "") -> Result:
-    return CliRunner().invoke(main, words, env={"DSS_TOKEN": token})
-
-
-def test_a_token_signs_in_and_is_not_printed(recorder: Recorder, place: list[str]) -> None:
-    done = dss("services", *place, token="secret")
-
-    assert recorder.requests[0].body == b"token=secret"
-    assert (done.exit_code, "secret" in done.output) == (0, False)
-
-
-def test_without_a_token_the_stored_session_is_used(recorder: Recorder, place: list[str]) -> None:
-    dss("login", *place, token="secret")
-
-    dss("services", *place)
-
-    assert recorder.requests[1].line == "GET /api/login?format=json HTTP/1.1"
-    assert recorder.requests[1].header("Cookie") == COOKIE
 
 
 @pytest.mark.parametrize(
@@ -208,45 +171,6 @@ def test_a_ticket_is_deleted_only_after_a_yes(recorder: Recorder, place: list[st
     ]
 
 
-def test_a_token_in_the_environment_serves_several_commands(
-    recorder: Recorder, place: list[str]
-) -> None:
-    done = [dss("services", *place, token="secret") for _ in range(3)]
-
-    logins = [r for r in recorder.requests if r.line.startswith("POST /api/login")]
-    assert [run.exit_code for run in done] == [0, 0, 0]
-    assert [request.body for request in logins] == [b"token=secret"]
-
-
-def test_another_token_signs_in_anew(recorder: Recorder, place: list[str]) -> None:
-    dss("services", *place, token="of-ann")
-
-    dss("services", *place, token="of-bob")
-
-    logins = [r for r in recorder.requests if r.line.startswith("POST /api/login")]
-    assert [request.body for request in logins] == [b"token=of-ann", b"token=of-bob"]
-
-
-def test_a_token_whose_session_has_ended_is_tried_again(
-    recorder: Recorder, place: list[str]
-) -> None:
-    dss("services", *place, token="secret")
-    recorder.answers["GET /api/login"] = refusal("401 Unauthorized")
-
-    dss("services", *place, token="secret")
-
-    assert len([r for r in recorder.requests if r.line.startswith("POST /api/login")]) == 2
-
-
-def test_the_token_itself_is_not_stored(place: list[str], tmp_path: Path) -> None:
-    dss("services", *place, token="secret")
-
-    stored = [path for path in tmp_path.iterdir() if path.is_file()]
-    assert stored
-    assert all("secret" not in path.read_text(encoding="utf-8") for path in stored)
-    assert all(path.stat().st_mode & 0o077 == 0 for path in stored)
-
-
 @pytest.mark.parametrize("options", [["--output", "taken"], ["--output", "taken/below"]])
 def test_an_output_that_is_a_file_is_refused_before_anything_is_sent(
     recorder: Recorder, place: list[str], scan: str, tmp_path: Path, options: list[str]
@@ -299,135 +223,7 @@ def test_a_ticket_of_somebody_else_is_told_without_the_number_of_an_account(
     assert done.output == "There is no ticket 7 of yours that this can be done with.\n"
 
 
-@pytest.fixture
-def study(tmp_path: Path) -> Path:
-    """A CT of 10 slices, and a PET of 20 that is tilted."""
-    pet = {"Modality": "PT", "SeriesInstanceUID": "1.2.3", "SeriesNumber": 4}
-    tilted = [
-        plane((0, 0, 3.0 * k), k, TILTED, tags=pet, name=f"pet{k:03d}.dcm") for k in range(1, 21)
-    ]
-    return write(tmp_path / "study", [*stack(10), *tilted])
-
-
-def test_what_is_in_a_folder_is_listed_without_a_server(study: Path) -> None:
-    done = dss("images", str(study))
-
-    assert done.exit_code == 0
-    assert "3  CT        10 slices  16 x 16  axial  THORAX" in done.output
-    assert "4  PT        20 slices  16 x 16  oblique axial  THORAX" in done.output
-    assert "An image of 16 x 16 x 10 voxels of 1 x 1 x 3 mm." in done.output
-    assert "resampled from a gantry tilt of 15.0 degrees" in done.output
-    assert done.output.endswith("Without --series, series 3 is taken.\n")
-
-
-def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(study: Path) -> None:
-    done = dss("send", str(study), "--dry-run", "--series", "4", "--server", "http://127.0.0.1:1")
-
-    assert done.exit_code == 0
-    assert "16 x 31 x 20 voxels would be sent." in done.output
-    assert "resampled from a gantry tilt of 15.0 degrees" in done.output
-
-
-def test_a_series_that_cannot_be_sent_is_one_sentence_and_exit_status_2(study: Path) -> None:
-    (study / "CT.0005.dcm").unlink()
-
-    done = dss("send", str(study), "--dry-run")
-
-    assert done.exit_code == 2
-    assert "Slices are missing: 1 slice between InstanceNumber 4" in done.output
-
-
-def test_a_series_of_what_is_no_dicom_is_refused(scan: str) -> None:
-    done = dss("send", scan, "--dry-run", "--series", "4")
-
-    assert (done.exit_code, "is no DICOM folder" in done.output) == (2, True)
-
-
-def test_a_series_that_is_sent_is_the_chosen_one_and_its_notes_are_shown(
-    recorder: Recorder, place: list[str], study: Path
-) -> None:
-    recorder.answers["POST /api/tickets/1/files"] = refusal("413 Too Large")
-
-    done = dss("send", str(study), "--service", "lungs", "--series", "4", *place)
-
-    assert "DICOM series 4 (PT) of 20 slices" in done.output
-    assert "resampled from a gantry tilt of 15.0 degrees" in done.output
-
-
 def test_a_service_is_needed_to_send(scan: str) -> None:
     done = dss("send", scan)
 
     assert (done.exit_code, "the name of a service is missing" in done.output) == (2, True)
-
-
-TAKES = b"Takes about 40 s, 3 before you."
-ESTIMATES = {
-    "GET /api/services/estimates": ok(
-        b'{"result": [{"githash": "%s", "sentence": "%s"}]}' % (b"a" * 40, TAKES)
-    ),
-    "GET /api/tickets/estimates": ok(
-        b'{"result": [{"id": 1, "sentence": "About 30 s left.", "ends_s": 30.0}]}'
-    ),
-}
-
-
-def test_the_services_are_listed_with_the_time_that_a_ticket_takes(
-    recorder: Recorder, place: list[str]
-) -> None:
-    recorder.answers |= ESTIMATES
-
-    shown = dss("services", *place).output
-    (told,) = json.loads(dss("services", "--json", *place).output)
-
-    assert f"    {TAKES.decode()}\n" in shown
-    assert told["estimate"] == TAKES.decode()
-
-
-@pytest.mark.parametrize("answer", [refusal("404 Not Found"), refusal("500 Oops"), ok(b"<html>")])
-def test_a_server_that_gives_no_estimates_lists_its_services_without(
-    recorder: Recorder, place: list[str], answer: bytes
-) -> None:
-    recorder.answers["GET /api/services/estimates"] = answer
-
-    done = dss("services", *place)
-
-    assert (done.exit_code, done.output.splitlines()) == (0, ["lungs  1.0.0  "])
-
-
-def test_what_is_sent_is_told_the_time_before_and_while_it_waits(
-    recorder: Recorder, place: list[str], scan: str, tmp_path: Path
-) -> None:
-    """On a terminal; elsewhere the ticket's log tells it."""
-    recorder.answers |= ESTIMATES | {
-        "POST /api/tickets/1/": ok(b"success"),
-        "GET /api/tickets/1/detail": ok(b'{"result": {"status": "failed", "log": []}}'),
-    }
-
-    shown = dss("send", scan, "--service", "lungs", "--output", str(tmp_path / "out"), *place)
-
-    lines = shown.output.splitlines()
-    assert lines.index(TAKES.decode()) < lines.index("Ticket 1 is open.")
-
-
-class Tty(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_a_terminal_shows_when_the_ticket_will_be_done(
-    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(terminal, "DRAW_S", 0.0)
-    recorder.answers |= ESTIMATES
-    stream = Tty()
-    with ItkSnap(recorder.address) as client, Screen(terminal.Terminal(stream)) as screen:
-        waits = Detail(status="ready", queue_position=2)
-        screen.expected(Expectation(client, 1).after(waits))
-        screen.polled(waits)
-
-    assert "About 30 s left. (ready, number 2 in the q" in stream.getvalue()
-    with ItkSnap(recorder.address) as client:
-        assert Expectation(client, 1).after(Detail(status="success")) == ""
-        assert Expectation(client, 2).after(Detail(status="ready")) == ""

@@ -2,79 +2,35 @@
 
 import asyncio
 import gzip
-import hashlib
-import io
 import struct
 import subprocess
 import sys
 import threading
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
 import dss_client
 from dss_client import (
     AsyncClient,
-    Client,
-    ClientError,
-    Detail,
     ImageUnreadable,
-    NotUnderstood,
     Refused,
-    SignInRefused,
-    Summary,
-    Unreachable,
 )
 from dss_client.plain_shipment import Silent, prepared
 from dss_client.records import ServiceDetail
 from dss_workspace.layers import layers
 from dss_workspace.registry import read
-from support.builders import LayerSpec, WorkspaceSpec, image, workspace_xml, write_image
-from support.recorder import COOKIE, Recorder, ok, recording, refusal
-
-T = TypeVar("T")
-
-HASH = "a" * 40
-SERVICE = b'{"name": "lungs", "githash": "%s", "version": "1.0.0", "shortdesc": "Lungs"}' % (
-    HASH.encode()
+from support.both_clients import (
+    ANSWERS,
+    HASH,
+    Do,
+    asynchronous,
+    blocking,
+    lines,
 )
-DETAIL = b'{"tags": [{"name": "CT", "type": "MainImage", "required": true, "hint": ""}]}'
-
-
-def zipped(files: dict[str, bytes]) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return packed.getvalue()
-
-
-DONE = b'{"result": {"status": "success", "progress": 1.0, "log": []}}'
-ANSWERS = {
-    "GET /api/login": ok(b'{"result": {"email": "a@b"}}'),
-    "POST /api/login": ok(b'{"result": {"email": "a@b"}}', f"Set-Cookie: {COOKIE}; Path=/"),
-    "GET /api/services?": ok(b'{"result": [' + SERVICE + b"]}"),
-    "GET /api/services/": ok(DETAIL),
-    "GET /api/tickets?": ok(b'{"result": [{"id": 7, "service": "lungs", "status": "ready"}]}'),
-    "GET /api/tickets/summary": ok(
-        b'{"result": [{"id": 7, "service": "lungs", "status": "ready"}]}'
-    ),
-    "GET /api/tickets/7/checksums": ok(
-        b'{"result": [{"index": 0, "name": "a.nii.gz", "sha256": "%s"}]}'
-        % hashlib.sha256(b"content").hexdigest().encode()
-    ),
-    "GET /api/tickets/7/archive": ok(zipped({"a.nii.gz": b"content"})),
-    "POST /api/tickets": ok(b"7"),
-    "POST /api/tickets/7/": ok(b"success"),
-    "GET /api/tickets/7/detail": ok(DONE),
-    "GET /api/tickets/7/delete": ok(b"deleted"),
-    "GET /api/tickets/7/retry": ok(b"success"),
-    "GET /api/tickets/7/files/results": ok(b"0,a.nii.gz\r\n1,b.itksnap\r\n"),
-    "GET /api/tickets/7/files/results/": ok(b"content"),
-}
+from support.builders import LayerSpec, WorkspaceSpec, image, workspace_xml, write_image
+from support.recorder import COOKIE, Recorder, recording, refusal
 
 
 @pytest.fixture
@@ -88,44 +44,6 @@ def scan(tmp_path: Path) -> Path:
     return write_image(tmp_path / "MUELLER_HANS.nii.gz", image())
 
 
-Do = Callable[[Client], T]
-
-
-def blocking(server: str, do: Do[T], token: str) -> T:
-    with Client(server, token=token) as client:
-        return do(client)
-
-
-class _Blocking:
-    """An AsyncClient with the methods of Client, so that one test is for both."""
-
-    def __init__(self, client: AsyncClient, loop: asyncio.AbstractEventLoop) -> None:
-        self._client = client
-        self._loop = loop
-
-    def __getattr__(self, name: str) -> Callable[..., object]:
-        def call(*words: object, **options: object) -> object:
-            made = getattr(self._client, name)(*words, **options)
-            if name == "watch":
-                return self._loop.run_until_complete(_collected(made))
-            return self._loop.run_until_complete(made)
-
-        return call
-
-
-async def _collected(details: object) -> list[Detail]:
-    return [detail async for detail in details]  # type: ignore[attr-defined]  # an async iterator
-
-
-def asynchronous(server: str, do: Do[T], token: str) -> T:
-    with asyncio.Runner() as runner:
-        client = AsyncClient(server, token=token)
-        try:
-            return do(_Blocking(client, runner.get_loop()))  # type: ignore[arg-type]  # by its methods
-        finally:
-            runner.run(client.close())
-
-
 Run = Callable[[str, Do[object], str], object]
 
 
@@ -136,10 +54,6 @@ def run(request: pytest.FixtureRequest, recorder: Recorder) -> Callable[..., obj
         return made(server or recorder.address, do, token)
 
     return through
-
-
-def lines(recorder: Recorder) -> list[str]:
-    return [request.line.removesuffix(" HTTP/1.1") for request in recorder.requests]
 
 
 def test_a_one_time_token_opens_a_session_that_later_requests_use(
@@ -205,84 +119,6 @@ def test_what_cannot_be_sent_whole_is_withdrawn(
         run(lambda client: client.send(scan, "lungs"))
 
     assert lines(recorder)[-1] == "GET /api/tickets/7/delete"
-
-
-def test_a_ticket_is_watched_to_its_end_and_its_results_are_fetched(
-    run: Callable[..., object], recorder: Recorder, tmp_path: Path
-) -> None:
-    states: list[str] = []
-    files: list[Path] = []
-
-    def do(client: Client) -> None:
-        states.extend(detail.status for detail in client.watch(7))
-        files.extend(client.download(7, tmp_path / "out"))
-
-    run(do)
-
-    assert states == ["success"]
-    assert [path.read_bytes() for path in files] == [b"content", b"content"]
-    assert [path.name for path in files] == ["a.nii.gz", "b.itksnap"]
-
-
-def test_a_result_that_has_come_damaged_is_an_error_and_not_kept(
-    run: Callable[..., object], recorder: Recorder, tmp_path: Path
-) -> None:
-    recorder.answers["GET /api/tickets/7/files/results/0"] = ok(b"c0ntent")
-
-    with pytest.raises(NotUnderstood, match=r"a\.nii\.gz has come damaged"):
-        run(lambda client: client.download(7, tmp_path))
-
-    assert not (tmp_path / "a.nii.gz").exists()
-
-
-def test_all_results_come_as_one_archive_that_is_verified(
-    run: Callable[..., object], recorder: Recorder, tmp_path: Path
-) -> None:
-    run(lambda client: client.download_archive(7, tmp_path / "all.zip"))
-
-    assert zipfile.ZipFile(tmp_path / "all.zip").read("a.nii.gz") == b"content"
-
-    recorder.answers["GET /api/tickets/7/archive"] = ok(b"PK")
-    with pytest.raises(NotUnderstood, match="has come damaged"):
-        run(lambda client: client.download_archive(7, tmp_path / "all.zip"))
-    assert not (tmp_path / "all.zip").exists()
-
-
-def test_a_summary_has_what_an_older_server_does_not_tell(
-    run: Callable[..., object], recorder: Recorder
-) -> None:
-    expected = [Summary(id=7, service="lungs", status="ready")]
-
-    assert run(lambda client: client.summaries()) == expected
-    recorder.answers["GET /api/tickets/summary"] = refusal("404 Not Found")
-    assert run(lambda client: client.summaries()) == expected
-
-
-def test_tickets_are_listed_retried_and_deleted(
-    run: Callable[..., object], recorder: Recorder
-) -> None:
-    rows = run(lambda client: (client.tickets(), client.retry(7), client.delete(7))[0])
-
-    assert [row.id for row in rows] == [7]  # type: ignore[attr-defined]
-    assert lines(recorder)[1:] == ["GET /api/tickets/7/retry", "GET /api/tickets/7/delete"]
-
-
-@pytest.mark.parametrize(
-    ("answer", "kind"),
-    [
-        (refusal("401 Unauthorized"), SignInRefused),
-        (refusal("500 Broken"), Refused),
-        (ok(b"<html>"), ClientError),
-        (b"", Unreachable),
-    ],
-)
-def test_each_failure_is_an_error_of_its_kind(
-    run: Callable[..., object], recorder: Recorder, answer: bytes, kind: type[ClientError]
-) -> None:
-    recorder.answers["GET /api/login"] = answer
-
-    with pytest.raises(kind):
-        run(lambda client: client.account())
 
 
 @pytest.mark.parametrize("kind", ["nrrd", "text", "cut", "none"])

@@ -1,0 +1,83 @@
+"""DICOM series that the command line lists and sends."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.builders import image, write_image
+from support.dicom_series import TILTED, plane, stack, write
+from support.dss_commands import ANSWERS, dss
+from support.recorder import Recorder, recording, refusal
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    with recording(dict(ANSWERS)) as recorder:
+        yield recorder
+
+
+@pytest.fixture
+def place(recorder: Recorder, tmp_path: Path) -> list[str]:
+    """The options that name the server and the session."""
+    return ["--server", recorder.address, "--jar", str(tmp_path / "jar")]
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> str:
+    return str(write_image(tmp_path / "scan.nrrd", image()))
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """A CT of 10 slices, and a PET of 20 that is tilted."""
+    pet = {"Modality": "PT", "SeriesInstanceUID": "1.2.3", "SeriesNumber": 4}
+    tilted = [
+        plane((0, 0, 3.0 * k), k, TILTED, tags=pet, name=f"pet{k:03d}.dcm") for k in range(1, 21)
+    ]
+    return write(tmp_path / "study", [*stack(10), *tilted])
+
+
+def test_what_is_in_a_folder_is_listed_without_a_server(study: Path) -> None:
+    done = dss("images", str(study))
+
+    assert done.exit_code == 0
+    assert "3  CT        10 slices  16 x 16  axial  THORAX" in done.output
+    assert "4  PT        20 slices  16 x 16  oblique axial  THORAX" in done.output
+    assert "An image of 16 x 16 x 10 voxels of 1 x 1 x 3 mm." in done.output
+    assert "resampled from a gantry tilt of 15.0 degrees" in done.output
+    assert done.output.endswith("Without --series, series 3 is taken.\n")
+
+
+def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(study: Path) -> None:
+    done = dss("send", str(study), "--dry-run", "--series", "4", "--server", "http://127.0.0.1:1")
+
+    assert done.exit_code == 0
+    assert "16 x 31 x 20 voxels would be sent." in done.output
+    assert "resampled from a gantry tilt of 15.0 degrees" in done.output
+
+
+def test_a_series_that_cannot_be_sent_is_one_sentence_and_exit_status_2(study: Path) -> None:
+    (study / "CT.0005.dcm").unlink()
+
+    done = dss("send", str(study), "--dry-run")
+
+    assert done.exit_code == 2
+    assert "Slices are missing: 1 slice between InstanceNumber 4" in done.output
+
+
+def test_a_series_of_what_is_no_dicom_is_refused(scan: str) -> None:
+    done = dss("send", scan, "--dry-run", "--series", "4")
+
+    assert (done.exit_code, "is no DICOM folder" in done.output) == (2, True)
+
+
+def test_a_series_that_is_sent_is_the_chosen_one_and_its_notes_are_shown(
+    recorder: Recorder, place: list[str], study: Path
+) -> None:
+    recorder.answers["POST /api/tickets/1/files"] = refusal("413 Too Large")
+
+    done = dss("send", str(study), "--service", "lungs", "--series", "4", *place)
+
+    assert "DICOM series 4 (PT) of 20 slices" in done.output
+    assert "resampled from a gantry tilt of 15.0 degrees" in done.output

@@ -1,0 +1,97 @@
+"""Where the command line gets its token from, and where it keeps it."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.dss_answers import ANSWERS, DSS, dss
+from support.recorder import COOKIE, Recorder, recording
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    with recording(dict(ANSWERS)) as recorder:
+        yield recorder
+
+
+@pytest.fixture
+def environment(recorder: Recorder, tmp_path: Path) -> dict[str, str]:
+    own = {"DSS_SERVER": recorder.address, "DSS_TOKEN": "dss_x", "HOME": str(tmp_path)}
+    return {**os.environ, **own, "XDG_CONFIG_HOME": str(tmp_path)}
+
+
+def test_a_token_for_programs_serves_every_command_and_opens_no_session(
+    environment: dict[str, str], recorder: Recorder
+) -> None:
+    dss(environment, "services")
+    dss(environment, "tickets")
+    dss(environment, "show", "7")
+
+    assert recorder.requests
+    assert all(r.header("Authorization") == "Bearer dss_x" for r in recorder.requests)
+
+
+def test_login_reads_a_token_from_a_pipe(environment: dict[str, str], recorder: Recorder) -> None:
+    environment["DSS_TOKEN"] = ""
+
+    done = dss(environment, "login", text="secret\n")
+
+    assert done.exit_code == 0
+    assert recorder.requests[0].body == b"token=secret"
+    assert "secret" not in done.output
+
+
+def test_login_without_any_token_is_told(environment: dict[str, str]) -> None:
+    environment["DSS_TOKEN"] = ""
+
+    done = dss(environment, "login", text="\n")
+
+    assert done.exit_code == 2
+    assert "A token is needed: by --token, DSS_TOKEN or the standard input." in done.output
+
+
+def test_logout_ends_the_session_on_the_server_and_forgets_it(
+    environment: dict[str, str], recorder: Recorder, tmp_path: Path
+) -> None:
+    environment["DSS_TOKEN"] = ""
+    dss(environment, "login", "--token", "secret")
+    before = len(recorder.requests)
+
+    done = dss(environment, "logout")
+    again = dss(environment, "logout")
+
+    assert done.output == f"Signed out of {recorder.address}.\n"
+    assert recorder.requests[before].line.startswith("POST /api/login")
+    assert recorder.requests[before].header("Cookie") == COOKIE
+    assert again.output == f"You were not signed in at {recorder.address}.\n"
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_token_in_the_keyring_is_in_no_file(
+    environment: dict[str, str], recorder: Recorder, tmp_path: Path
+) -> None:
+    """With the real library, and a backend that keeps its entries in a file that stands for the system's."""
+    vault = tmp_path / "vault.json"
+    words = {"PYTHON_KEYRING_BACKEND": "support.keyrings.InFile", "DSS_TEST_VAULT": str(vault)}
+    own = {**environment, **words, "DSS_TOKEN": "", "PYTHONPATH": str(Path(__file__).parents[1])}
+
+    def run(*command: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*DSS, *command], env=own, capture_output=True, encoding="utf-8", check=False
+        )
+
+    signed_in = run("login", "--token", "dss_hidden")
+    kept = [p.read_text("utf-8") for p in tmp_path.rglob("*") if p.is_file() and p != vault]
+    listed = run("services")
+    run("logout")
+
+    assert signed_in.stdout == "Signed in as a@b. The token is kept in the keyring.\n"
+    assert listed.returncode == 0
+    assert recorder.requests[-1].header("Authorization") == "Bearer dss_hidden"
+    assert kept
+    assert not any("dss_hidden" in text for text in kept)
+    assert json.loads(vault.read_text(encoding="utf-8")) == {}

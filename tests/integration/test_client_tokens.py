@@ -1,0 +1,76 @@
+"""Tokens and sessions of the command line."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.dss_commands import ANSWERS, dss
+from support.recorder import COOKIE, Recorder, recording, refusal
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    with recording(dict(ANSWERS)) as recorder:
+        yield recorder
+
+
+@pytest.fixture
+def place(recorder: Recorder, tmp_path: Path) -> list[str]:
+    """The options that name the server and the session."""
+    return ["--server", recorder.address, "--jar", str(tmp_path / "jar")]
+
+
+def test_a_token_signs_in_and_is_not_printed(recorder: Recorder, place: list[str]) -> None:
+    done = dss("services", *place, token="secret")
+
+    assert recorder.requests[0].body == b"token=secret"
+    assert (done.exit_code, "secret" in done.output) == (0, False)
+
+
+def test_without_a_token_the_stored_session_is_used(recorder: Recorder, place: list[str]) -> None:
+    dss("login", *place, token="secret")
+
+    dss("services", *place)
+
+    assert recorder.requests[1].line == "GET /api/login?format=json HTTP/1.1"
+    assert recorder.requests[1].header("Cookie") == COOKIE
+
+
+def test_a_token_in_the_environment_serves_several_commands(
+    recorder: Recorder, place: list[str]
+) -> None:
+    done = [dss("services", *place, token="secret") for _ in range(3)]
+
+    logins = [r for r in recorder.requests if r.line.startswith("POST /api/login")]
+    assert [run.exit_code for run in done] == [0, 0, 0]
+    assert [request.body for request in logins] == [b"token=secret"]
+
+
+def test_another_token_signs_in_anew(recorder: Recorder, place: list[str]) -> None:
+    dss("services", *place, token="of-ann")
+
+    dss("services", *place, token="of-bob")
+
+    logins = [r for r in recorder.requests if r.line.startswith("POST /api/login")]
+    assert [request.body for request in logins] == [b"token=of-ann", b"token=of-bob"]
+
+
+def test_a_token_whose_session_has_ended_is_tried_again(
+    recorder: Recorder, place: list[str]
+) -> None:
+    dss("services", *place, token="secret")
+    recorder.answers["GET /api/login"] = refusal("401 Unauthorized")
+
+    dss("services", *place, token="secret")
+
+    assert len([r for r in recorder.requests if r.line.startswith("POST /api/login")]) == 2
+
+
+def test_the_token_itself_is_not_stored(place: list[str], tmp_path: Path) -> None:
+    dss("services", *place, token="secret")
+
+    stored = [path for path in tmp_path.iterdir() if path.is_file()]
+    assert stored
+    assert all("secret" not in path.read_text(encoding="utf-8") for path in stored)
+    assert all(path.stat().st_mode & 0o077 == 0 for path in stored)

@@ -1,0 +1,32 @@
+"""RabbitMQ users with the product's rights, and messages that they exchange."""
+
+from urllib.parse import quote
+
+from dss_broker import messages as m
+from dss_broker.broker import Delivery
+from dss_broker.rights import USERS, definitions
+from dss_stack.rabbitmq import RabbitNode
+from support import loopback
+
+SOON_S = 15.0
+PASSWORDS = {user: f"of {user}" for user in USERS}
+Urls = dict[str, str]
+
+
+def load_rights(rabbit: RabbitNode, admin: str) -> Urls:
+    """Load the definitions into the virtual host of the address ``admin``, and return each user's address."""
+    vhost = admin.rpartition("/")[2]
+    with loopback.client(
+        base_url=rabbit.console_url, auth=(rabbit.user, rabbit.password)
+    ) as console:
+        console.post("/api/definitions", json=definitions(PASSWORDS, vhost)).raise_for_status()
+    place = admin.rpartition("@")[2]
+    return {user: f"amqp://{user}:{quote(PASSWORDS[user])}@{place}" for user in USERS}
+
+
+def grants(delivery: Delivery) -> None:
+    delivery.reply(m.ClaimGranted(ticket_id=7, claim_id="c", attempt=1, lease_s=60))
+
+
+def fails(delivery: Delivery) -> None:
+    delivery.reply(m.InferenceFailed(ticket_id=7, claim_id="c", reason="no lung")).result(SOON_S)

@@ -1,0 +1,146 @@
+# mypy: allow-untyped-calls
+# (SimpleITK ships no types)
+"""How long the REST interface keeps images and results: withdrawals, removals, the next process."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from werkzeug.test import Client
+
+from dss_inference.facade.request_store import RequestStore
+from dss_inference.facade.routes import Facade
+from dss_inference.facade.submissions import MOST_STARTS, Submissions
+from support.facade_requests import PATIENCE_S, as_file, sent, until
+from support.facades import BrightBundle
+from support.waiting import wait_until
+
+LARGEST_BYTES = 100_000
+
+
+@pytest.fixture
+def bundle() -> BrightBundle:
+    made = BrightBundle()
+    made.go_on.set()
+    return made
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> RequestStore:
+    return RequestStore(tmp_path / "output")
+
+
+@pytest.fixture
+def submissions(bundle: BrightBundle, results: RequestStore) -> Iterator[Submissions]:
+    made = Submissions([bundle], results, instance="node1", keep_s=3600)
+    made.start()
+    yield made
+    bundle.go_on.set()
+    made.stop(PATIENCE_S)
+
+
+@pytest.fixture
+def client(submissions: Submissions) -> Client:
+    return Client(Facade(submissions, LARGEST_BYTES))
+
+
+def test_a_withdrawn_image_stops_and_leaves_nothing(
+    client: Client, bundle: BrightBundle, results: RequestStore, tmp_path: Path
+) -> None:
+    bundle.go_on.clear()
+    endpoint = sent(client, as_file(tmp_path, ".nrrd")).get_json()["Endpoint"]
+    wait_until(lambda: bundle.runs)
+
+    assert client.delete(endpoint).status_code == 204
+
+    until(client, endpoint, 404)
+    assert [path for path in results.root.iterdir() if path.is_dir()] == []
+
+
+def test_a_finished_result_can_be_removed(client: Client, tmp_path: Path) -> None:
+    endpoint = sent(client, as_file(tmp_path, ".nrrd")).get_json()["Endpoint"]
+    until(client, endpoint, 200)
+
+    client.delete(endpoint)
+
+    until(client, endpoint, 404)
+
+
+def test_the_next_process_has_the_results_and_goes_on_with_what_was_left(
+    client: Client,
+    submissions: Submissions,
+    bundle: BrightBundle,
+    results: RequestStore,
+    tmp_path: Path,
+) -> None:
+    done = sent(client, as_file(tmp_path, ".nrrd")).get_json()["Endpoint"]
+    mask = until(client, done, 200).get_data()
+    bundle.go_on.clear()
+    left = sent(client, as_file(tmp_path, ".nrrd")).get_json()["Endpoint"]
+    wait_until(lambda: bundle.runs == 2)
+    assert not submissions.stop(0)
+
+    other = BrightBundle()
+    other.go_on.set()
+    following = Submissions([other], RequestStore(results.root), instance="node1", keep_s=3600)
+    following.start()
+    again = Client(Facade(following, LARGEST_BYTES))
+
+    assert again.get(done, buffered=True).get_data() == mask
+    assert until(again, left, 200).get_data()[:4] == b"NRRD"
+    assert other.runs == 1
+    following.stop(PATIENCE_S)
+
+
+def test_an_image_that_ends_the_service_again_and_again_is_given_up(
+    client: Client,
+    submissions: Submissions,
+    bundle: BrightBundle,
+    results: RequestStore,
+    tmp_path: Path,
+) -> None:
+    bundle.go_on.clear()
+    endpoint = sent(client, as_file(tmp_path, ".nrrd")).get_json()["Endpoint"]
+    submissions.stop(0)
+
+    for _ in range(MOST_STARTS):
+        submissions = Submissions([bundle], results, instance="node1", keep_s=3600)
+        submissions.start()
+        submissions.stop(0)
+
+    answer = Client(Facade(submissions, LARGEST_BYTES)).get(endpoint)
+    assert answer.status_code == 422
+    assert "not tried again" in answer.get_json()["error"]
+
+
+def test_old_results_are_removed_and_waiting_ones_kept(
+    client: Client, bundle: BrightBundle, results: RequestStore, tmp_path: Path
+) -> None:
+    old = sent(client, as_file(tmp_path, ".nrrd")).get_json()["Endpoint"]
+    until(client, old, 200)
+    bundle.go_on.clear()
+    waiting = sent(client, as_file(tmp_path, ".nrrd")).get_json()["Endpoint"]
+    for endpoint in (old, waiting):
+        os.utime(results.root / endpoint.rpartition("/")[2], (0, 0))
+
+    assert results.purge(older_than_s=3600) == 1
+
+    assert client.get(old).status_code == 404
+    assert client.get(waiting).status_code == 202
+
+
+def test_a_result_removed_while_the_old_ones_are_looked_for_disturbs_nothing(
+    results: RequestStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exists = RequestStore.exists
+
+    def exists_no_longer(self: RequestStore, result_id: str) -> bool:
+        found = exists(self, result_id)
+        self.remove(result_id)
+        return found
+
+    results.create()
+    monkeypatch.setattr(RequestStore, "exists", exists_no_longer)
+
+    assert results.purge(older_than_s=-1) == 0
