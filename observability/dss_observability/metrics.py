@@ -36,7 +36,7 @@ HTTP_BYTES = Counter(
 UPLOADS_IN_FLIGHT = Gauge("dss_uploads_in_flight", "Files that are being received now.")
 SIGN_INS = Counter(
     "dss_sign_ins_total",
-    "Sign-ins by way (token, issuer) and outcome (accepted, refused).",
+    "Sign-ins by way (token, issuer, machine) and outcome (accepted, refused).",
     ["way", "outcome"],
 )
 

@@ -7,7 +7,7 @@ from dss_process.version import installed_version
 
 _COMMANDS = "dss_client.commands"
 _PLACES = {
-    "login": ("account:login", "Sign in; the other commands then need no token."),
+    "login": ("account:login", "Sign in, by a browser or a token; other commands then need none."),
     "logout": ("account:logout", "Forget the session and the token of a server."),
     "services": ("services:services", "List what the server offers."),
     "send": ("send:send_images", "Send images, and fetch the results when they are done."),

@@ -37,12 +37,18 @@ class Credentials:
             return self._from_keyring()
         return kept.get("token", "")
 
-    def keep(self, token: str) -> str:
-        """Store ``token``, and return in words where."""
+    @property
+    def is_own(self) -> bool:
+        """True if the stored token was made for this machine, so that nobody else uses it."""
+        return self._read().get("made for") == "this machine"
+
+    def keep(self, token: str, *, is_own: bool = False) -> str:
+        """Store ``token``, and return in words where.  ``is_own``: it was made for this machine."""
+        made = {"made for": "this machine"} if is_own else {}
         if self._into_keyring(token):
-            self._write({"place": "keyring"})
+            self._write({"place": "keyring"} | made)
             return "the keyring"
-        self._write({"token": token})
+        self._write({"token": token} | made)
         return str(self._file)
 
     def forget(self) -> bool:

@@ -74,6 +74,10 @@ class ItkSnap(Session):
         """End the session on the server."""
         self.run(protocol.logout())
 
+    def revoke(self) -> None:
+        """Revoke the token for programs that was given to ``use_token``."""
+        self.run(protocol.revoke())
+
     def services(self) -> list[ServiceRow]:
         """The services, sorted like the window's menu: by name, then by version as text."""
         return self.run(protocol.services())

@@ -76,6 +76,11 @@ def logout() -> Steps[None]:
     yield Ask(method="POST", path="api/login?format=json", body="token=none")
 
 
+def revoke() -> Steps[None]:
+    """Revoke the token for programs that the requests carry."""
+    yield from _posted("api/device/revoke", "")
+
+
 def services() -> Steps[list[ServiceRow]]:
     """The services, sorted like the window's menu: by name, then by version as text."""
     body = yield from _asked("api/services?format=json")

@@ -12,6 +12,7 @@ from dss_portal.attachments import routes as attachments
 from dss_portal.changes.feed import Feed
 from dss_portal.components import Components
 from dss_portal.dead_letters import routes as dead_letters
+from dss_portal.machines import routes as machines
 from dss_portal.openapi import routes as openapi
 from dss_portal.openings import routes as openings
 from dss_portal.pages import routes as pages
@@ -30,6 +31,7 @@ from dss_portal.web import asgi, context, converters, errors, metering, tracing
 FEATURES = (
     accounts,
     openid,
+    machines,
     services,
     tickets,
     resumable,

@@ -103,6 +103,30 @@ class ApiToken(Model):
         table_description = "A long-lived token for programs.  Only its SHA-256 is kept."
 
 
+class MachineSignIn(Model):
+    """A command line that asks to be signed in.  The row contains SHA-256s of the secrets that the machine keeps
+    (``sha256``) and that its browser brings (``passed_on``), not the secrets.  ``allowed`` is None until a user answers.
+    """
+
+    sha256 = fields.CharField(max_length=64, primary_key=True)
+    code = fields.CharField(max_length=8, unique=True)
+    machine = fields.TextField()
+    scopes = fields.TextField()
+    callback = fields.TextField()
+    address = fields.TextField()
+    expires_at = fields.DatetimeField()
+    user: fields.ForeignKeyNullableRelation[User] = fields.ForeignKeyField("portal.User", null=True)
+    allowed = fields.BooleanField(null=True)
+    passed_on = fields.CharField(max_length=64, db_default="")
+    user_id: int | None
+
+    class Meta(Model.Meta):
+        table = "machine_sign_in"
+        table_description = (
+            "A command line that asks to be signed in.  Only SHA-256s of its secrets are kept."
+        )
+
+
 class Service(Model):
     """One version of a service.  Clients know it by ``githash``, 40 hexadecimal digits."""
 

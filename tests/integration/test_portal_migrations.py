@@ -96,6 +96,7 @@ async def test_an_upgrade_keeps_the_tickets_and_knows_since_when_they_wait(
             "0017_runs",
             "0018_resumable_uploads",
             "0019_few_statements",
+            "0020_machine_sign_ins",
         ]
 
         async with database.connected(f"{base}/{name}"):

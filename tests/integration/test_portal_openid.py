@@ -1,33 +1,26 @@
 """Sign-in by a real OpenID Connect provider, every redirect of it."""
 
 import re
-import secrets
-import shutil
-import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 from quart.typing import TestClientProtocol as Client
 
-from conftest import missing
 from dss_portal.accounts import store as accounts
 from dss_portal.accounts.openid import OpenIdIssuer
 from dss_portal.models import User
 from dss_portal.web import context
+from support.issuers import SECRET, issuing
 from support.portals import Portal, text
 from support.stacks import free_port
 
 pytestmark = pytest.mark.stack
 
-SOURCE = Path(__file__).parents[1] / "openid"
-SECRET = secrets.token_hex(16)
 FROM_AFAR = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
 CALLBACK = "http://127.0.0.1:8080/api/oauth2cb"
 
@@ -35,30 +28,8 @@ CALLBACK = "http://127.0.0.1:8080/api/oauth2cb"
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[str]:
     """The address of a provider."""
-    folder = _installed()
-    port = free_port()
-    command = ["node", "provider.mjs", str(port), SECRET, CALLBACK]
-    with subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8"
-    ) as provider:
-        assert provider.stdout is not None
-        assert any("ready" in line for line in provider.stdout)
-        yield f"http://127.0.0.1:{port}"
-        provider.terminate()
-
-
-def _installed() -> Path:
-    """A folder with the provider and what it needs; made once for each machine."""
-    folder = Path(tempfile.gettempdir()) / "dss-oidc-provider-9.13.3"
-    if shutil.which("npm") is None:
-        missing("npm is needed for the OpenID Connect provider.")
-    folder.mkdir(exist_ok=True)
-    for file in SOURCE.iterdir():
-        shutil.copy(file, folder)
-    if not (folder / "node_modules" / "oidc-provider").exists():
-        words = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"]
-        subprocess.run(words, cwd=folder, check=True, timeout=240)
-    return folder
+    with issuing(CALLBACK) as address:
+        yield address
 
 
 @pytest.fixture

@@ -167,6 +167,24 @@ def whole_stack(
             running.stop()
 
 
+def portal_alone(
+    amqp_url: str, postgres: PostgresCluster, folder: Path, settings: dict[str, str], port: int
+) -> Stack:
+    """A portal that answers at that port, with a database of its own; stop it in the end."""
+    name = f"site_{uuid.uuid4().hex}"
+    asyncio.run(create_database(postgres.database_url, name))
+    stack = Stack(
+        folder=folder,
+        amqp_url=amqp_url,
+        database_url=f"{postgres.database_url.rpartition('/')[0]}/{name}",
+        settings=settings,
+        port=port,
+    )
+    stack.start("portal")
+    wait_until(stack.portal_ready, 60, stack.logs)
+    return stack
+
+
 def start(amqp_url: str, postgres: PostgresCluster, folder: Path) -> Site:
     """A portal that answers, with a database and a checker of its own; stop its stack in the end."""
     name = f"site_{uuid.uuid4().hex}"

@@ -1,5 +1,6 @@
 """``dss login`` and ``dss logout``."""
 
+import os
 import sys
 import webbrowser
 from contextlib import suppress
@@ -8,36 +9,51 @@ from pathlib import Path
 import click
 
 from dss_client import options
+from dss_client.browser_sign_in import Asked, NotAllowed, NotOffered, sign_in
 from dss_client.console import FOR_PROGRAMS, asked_token, connected, jar_of, usable_token
-from dss_client.cookie_jar import forget_jar
+from dss_client.cookie_jar import CookieJar, forget_jar
 from dss_client.credentials import Credentials
 from dss_client.errors import ClientError
+from dss_client.itksnap import ItkSnap
 from dss_client.output import say
+from dss_client.program import FAILED
+from dss_client.rest import RestClient
 from dss_client.token_memory import TokenMemory
+
+BROWSER = (
+    "by the browser of this machine, or by a browser anywhere, where you type a code "
+    " [default: as it fits, on sites with a sign-in service]"
+)
 
 
 @click.command()
-@click.option("--browser/--no-browser", default=True, help="open the page that gives a token")
+@click.option("--browser/--no-browser", default=None, help=BROWSER)
+@click.option(
+    "--provider", is_flag=True, help="for `dss service publish`, too; only with a browser"
+)
 @options.connection
-def login(*, browser: bool, server: str, token: str | None, jar: Path | None) -> None:
+def login(
+    *, browser: bool | None, provider: bool, server: str, token: str | None, jar: Path | None
+) -> None:
     """Sign in; the other commands then need no token.
 
-    SERVER/token gives a one-time token, by the site's own sign-in; it opens a session, which is kept in a file that only you
-    can read. A token for programs is kept in the system's keyring if the extra `keyring` is installed, else in such a file.
+    On a site with a sign-in service you sign in on its page, and allow this machine there: nothing is copied. Without
+    a browser here, as over ssh, an address and a code are shown for a browser elsewhere. On other sites, and from a
+    pipe, a token is read: a one-time token from SERVER/token opens a session, which is kept in a file that only you
+    can read. A token for programs, and that of a browser, is kept in the system's keyring if the extra `keyring` is
+    installed, else in such a file. Exit status 1 if you refuse on the page, or do not answer in time.
     """
     place = jar_of(server, jar)
-    if not token:
-        page = f"{server.rstrip('/')}/token"
-        say(f"Get a token at {page} and paste it here.", error=True)
-        if browser and sys.stdin.isatty():
-            webbrowser.open(page)
-        token = asked_token()
-    token = usable_token(token)
     with connected(server, jar) as client:
+        if not token and (browser is not None or sys.stdin.isatty()):
+            token = _by_browser(server, browser, provider=provider)
+            is_own = bool(token)
+        else:
+            is_own = False
+        token = usable_token(token or _pasted(server))
         if token.startswith(FOR_PROGRAMS):
-            client.use_token(token)
-            email = client.account()
-            kept = Credentials(place).keep(token)
+            email = _known(client, token)
+            kept = Credentials(place).keep(token, is_own=is_own)
             say(f"Signed in as {email}. The token is kept in {kept}.")
             return
         email = client.login(token)
@@ -46,14 +62,74 @@ def login(*, browser: bool, server: str, token: str | None, jar: Path | None) ->
     say(f"Signed in as {email}.")
 
 
+def _known(client: ItkSnap, token: str) -> str:
+    client.use_token(token)
+    return client.account()
+
+
+def _pasted(server: str) -> str:
+    page = f"{server.rstrip('/')}/token"
+    say(f"Get a token at {page} and paste it here.", error=True)
+    if sys.stdin.isatty() and _has_browser():
+        webbrowser.open(page)
+    return asked_token()
+
+
+def _by_browser(server: str, browser: bool | None, *, provider: bool) -> str:  # noqa: FBT001  (three states)
+    """A token from the portal's page; "" if the site has no sign-in service and the user did not ask for it."""
+    scopes = ["tickets", "provider", "admin"] if provider else ["tickets"]
+    here = _has_browser() if browser is None else browser
+    try:
+        rest = RestClient(server, CookieJar())
+        try:
+            return sign_in(rest, scopes, _show, here=here)
+        finally:
+            rest.close()
+    except NotOffered:
+        if browser is not None or provider:
+            raise
+        return ""
+    except NotAllowed as refusal:
+        say(str(refusal), error=True)
+        raise click.exceptions.Exit(FAILED) from refusal
+
+
+def _show(asked: Asked) -> None:
+    if asked.is_typed:
+        say(f"Open {asked.page} in any browser, and type the code {asked.code} there.", error=True)
+    else:
+        say(f"Your browser shows {asked.page}", error=True)
+        say(f"Allow this machine there, if the page shows the code {asked.code}.", error=True)
+        if not webbrowser.open(asked.page):
+            say("No browser could be started; open the address yourself.", error=True)
+    say(f"Waiting for at most {asked.minutes} minutes; Ctrl-C ends it.", error=True)
+
+
+def _has_browser() -> bool:
+    """True if a browser with windows can probably be opened on the machine at which the user sits."""
+    if "SSH_CONNECTION" in os.environ:
+        return False
+    if sys.platform in {"darwin", "win32"} or os.environ.get("BROWSER"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
 @click.command()
 @options.server
 @options.jar
 def logout(server: str, jar: Path | None) -> None:
-    """Forget the session and the token of a server, and end the session there."""
+    """Forget the session and the token of a server, and end the session there.
+
+    A token that `dss login` got by a browser is revoked; one that you gave it stays valid elsewhere.
+    """
     place = jar_of(server, jar)
+    stored = Credentials(place)
+    if stored.is_own:
+        with suppress(ClientError), connected(server, jar) as client:
+            client.use_token(stored.token())
+            client.revoke()
     if place.exists():
         with suppress(ClientError), connected(server, jar) as client:
             client.logout()
-    had = [Credentials(place).forget(), TokenMemory(place).forget(), forget_jar(place)]
+    had = [stored.forget(), TokenMemory(place).forget(), forget_jar(place)]
     say(f"Signed out of {server}." if any(had) else f"You were not signed in at {server}.")

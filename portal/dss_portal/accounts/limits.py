@@ -14,6 +14,7 @@ from dss_portal.settings import Settings
 
 WINDOW_S = 60.0
 TRIALS_PER_MINUTE = 6
+MACHINE_SIGN_INS_PER_MINUTE = 30
 MAX_KEYS = 10_000  # more keys replace the least recently used ones
 
 
@@ -62,6 +63,9 @@ class Limits:
     def __init__(self, settings: Settings) -> None:
         self.failed_logins = Window(
             settings.failed_logins_per_minute, "Too many failed logins from this address."
+        )
+        self.machine_sign_ins = Window(
+            MACHINE_SIGN_INS_PER_MINUTE, "Too many sign-ins are begun from this address."
         )
         self.trials = Window(TRIALS_PER_MINUTE, "Too many trials.")
         self.requests = Window(settings.requests_per_minute, "Too many requests.")

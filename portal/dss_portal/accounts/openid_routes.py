@@ -10,7 +10,8 @@ from werkzeug.wrappers import Response as Redirect
 from dss_observability import metrics
 from dss_portal.accounts import store
 from dss_portal.accounts.openid import OpenIdIssuer
-from dss_portal.accounts.sessions import ask_for_terms, changes_state, sign_in
+from dss_portal.accounts.sessions import AFTER_SIGN_IN, ask_for_terms, changes_state, sign_in
+from dss_portal.pages import addresses
 from dss_portal.refusals import Refused
 from dss_portal.web.context import components
 
@@ -41,7 +42,7 @@ async def begin() -> Redirect:
 @blueprint.get("/api/oauth2cb")
 @changes_state
 async def finish() -> Redirect:
-    """Callback of the issuer: open a session for the user that it authenticated, and redirect to the start page.
+    """Callback of the issuer: open a session for the user that it authenticated, and redirect to the page that asked for the sign-in.
 
     Raises Refused if this browser did not begin the sign-in, if it took too long, or if the issuer refused the user.
     """
@@ -61,4 +62,5 @@ async def finish() -> Redirect:
     await sign_in(user)
     ask_for_terms(user)
     log.info("signed in by the issuer", extra={"user": user.id})
-    return redirect_to(components().settings.public_url.rstrip("/") + "/", 303)
+    path = session.get(AFTER_SIGN_IN, addresses.HOME)
+    return redirect_to(components().settings.public_url.rstrip("/") + path, 303)

@@ -30,6 +30,8 @@ View = Callable[P, Awaitable[Response]]
 
 WHO = "accounts.who"  # answered before the terms are accepted
 EVERYTHING = frozenset(api_tokens.SCOPES)
+AFTER_SIGN_IN = "after_sign_in"
+"""Key in the browser's session cookie: the path of ours to which a sign-in leads back."""
 _TERMS_DUE = "terms_due"
 _SCOPES = {"/api/admin/": "admin", "/api/pro/": "provider"}
 """The scope that a token needs, by the beginning of the address; others need ``tickets``."""
@@ -139,7 +141,7 @@ def for_programs(view: View[P]) -> View[P]:
 
     @wraps(view)
     async def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
-        if origins.is_browser() and not _sends_bearer():
+        if origins.is_browser() and not sends_bearer():
             raise Refused("This changes something, so a browser must use the page for it.", 403)
         return await view(*args, **kwargs)
 
@@ -195,7 +197,7 @@ async def sign_out() -> None:
 
 
 async def _look_up() -> Identity | None:
-    if _sends_bearer():
+    if sends_bearer():
         return await _by_bearer(request.headers["Authorization"].partition(" ")[2].strip())
     found = await _session_of_cookie()
     if found is None:
@@ -212,7 +214,8 @@ async def _session_of_cookie() -> Session | None:
     return await store.find_session(session_id)
 
 
-def _sends_bearer() -> bool:
+def sends_bearer() -> bool:
+    """True if the request carries a token for programs."""
     return request.headers.get("Authorization", "").partition(" ")[0].lower() == "bearer"
 
 

@@ -9,6 +9,7 @@ SERVICES = "/services"
 TICKETS = "/tickets"
 SEND = "/send"
 ACCOUNT = "/account"
+MACHINES = "/device"
 
 ADMIN = "/admin"
 ADMIN_PROVIDERS = "/admin/providers"

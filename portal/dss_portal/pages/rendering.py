@@ -18,6 +18,7 @@ from dss_portal.web.context import components
 _SECTIONS = {
     "pages.own_tickets": addresses.TICKETS,
     "pages.account": addresses.ACCOUNT,
+    "pages.machines": addresses.SIGN_IN,
     "pages.admin.dead_letters": addresses.DEAD_LETTERS,
     "pages.admin.overview": addresses.ADMIN,
     "pages.admin.providers": addresses.ADMIN,

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response, request, session
 from werkzeug.exceptions import NotFound
 
 from dss_portal.accounts import admin_pages as admin_users
 from dss_portal.accounts import store as accounts
 from dss_portal.accounts.origins import is_browser
 from dss_portal.accounts.sessions import (
+    AFTER_SIGN_IN,
     ask_for_terms,
     changes_state,
     sign_in_with_token,
@@ -20,6 +21,7 @@ from dss_portal.admin import pages as admin_overview
 from dss_portal.admin.overview import TicketRow, newest_tickets
 from dss_portal.dead_letters import admin_pages as admin_dead_letters
 from dss_portal.live import pages as live
+from dss_portal.machines import pages as machines
 from dss_portal.models import Service, User
 from dss_portal.notifications import pages as notifications
 from dss_portal.pages import addresses, forms, rendering
@@ -120,6 +122,8 @@ async def token() -> Response:
     found = await person()
     if found is None:
         return await _sign_in_page()
+    if _is_waited_for():
+        return await see_other(session[AFTER_SIGN_IN])
     if not found.terms_accepted:
         return await page("terms.html")
     life_s = components().settings.login_token_s
@@ -135,7 +139,13 @@ async def sign_in() -> Response:
     if user is None:
         return await _sign_in_page(wrong=True)
     ask_for_terms(user)
-    return await see_other(addresses.HOME if user.terms_accepted_at else addresses.SIGN_IN)
+    is_done = user.terms_accepted_at is not None and not _is_waited_for()
+    return await see_other(addresses.HOME if is_done else addresses.SIGN_IN)
+
+
+def _is_waited_for() -> bool:
+    """True if the user came from a page to which the finished sign-in leads back."""
+    return AFTER_SIGN_IN in session and not terms_are_due()
 
 
 @blueprint.post(addresses.TERMS)
@@ -194,6 +204,7 @@ for child in (
     own_tickets.blueprint,
     sending.blueprint,
     notifications.blueprint,
+    machines.blueprint,
     live.blueprint,
     _admin,
 ):

@@ -20,6 +20,7 @@ from dss_portal.batches import each, uncounted
 from dss_portal.database import waiting
 from dss_portal.datastore import Datastore
 from dss_portal.estimates import runs
+from dss_portal.machines import store as machines
 from dss_portal.models import Status, Ticket, TicketHistory
 from dss_portal.openings import store as openings
 from dss_portal.resumable import store as resumable
@@ -64,6 +65,7 @@ async def clean_all(datastore: Datastore, settings: Settings) -> None:
         partial(resumable.remove_stale, datastore, settings),
         liveness.delete_expired,
         openings.forget_expired,
+        machines.forget_expired,
         runs.forget_old,
     )
     await each("tidying", work, uncounted)

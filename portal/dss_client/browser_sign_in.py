@@ -1,0 +1,191 @@
+"""Signs this command line in by a browser, by RFC 8628; a browser on this machine also brings its answer here (RFC 8252)."""
+
+import getpass
+import json
+import queue
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from dss_client.errors import ClientError, NotUnderstood, Refused, Unreachable
+from dss_client.patience import BUSY
+from dss_client.rest import FORM, RestClient
+from dss_client.resumable import Reply
+
+SHOWN = (
+    "<!doctype html><meta charset=utf-8><title>dss</title><p>dss has your answer. "
+    "You can close this page and go back to the command line."
+)
+_UNKNOWN = {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
+_WAITS = {"authorization_pending", "slow_down", "invalid_grant"}
+
+
+class NotOffered(ClientError):
+    """The server has no sign-in by a browser."""
+
+
+class NotAllowed(ClientError):
+    """The person has refused, or has not answered in time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the person needs: ``code`` is shown on the page, or is to be typed there if ``is_typed``."""
+
+    page: str
+    code: str
+    is_typed: bool
+    minutes: int
+
+
+def sign_in(
+    rest: RestClient,
+    scopes: Sequence[str],
+    show: Callable[[Asked], object],
+    *,
+    here: bool,
+    pause: Callable[[float], object] = time.sleep,
+) -> str:
+    """Ask for a token, call ``show`` with what the person needs, and return the token.
+
+    ``here``: the person's browser is on this machine.  Raises NotOffered, NotAllowed, and any other ClientError.
+    """
+    with _listening() if here else nullcontext() as listener:
+        told = _begun(rest, scopes, listener.address if listener else "")
+        asked = _asked(told, is_typed=listener is None)
+        show(asked)
+        end_s = time.monotonic() + _number(told, "expires_in")
+        while time.monotonic() < end_s:
+            passed_on = listener.wait(1.0) if listener else ""
+            if passed_on is None:
+                continue
+            if not listener:
+                pause(_number(told, "interval"))
+            if token := _redeemed(rest, str(told["device_code"]), passed_on):
+                return token
+    raise NotAllowed(f"Nobody has allowed the sign-in within {asked.minutes} minutes.")
+
+
+def _begun(rest: RestClient, scopes: Sequence[str], callback: str) -> dict[str, object]:
+    form = {"machine": _machine(), "scope": " ".join(scopes), "callback": callback}
+    reply = _posted(rest, "api/device", form)
+    if reply.status in _UNKNOWN:
+        raise NotOffered("This server has no sign-in by a browser; use a token.")
+    if reply.status != HTTPStatus.OK:
+        raise reply.refusal()
+    return _read(reply)
+
+
+def _asked(told: dict[str, object], *, is_typed: bool) -> Asked:
+    page = str(told.get("verification_uri" if is_typed else "verification_uri_complete", ""))
+    if urlsplit(page).scheme not in {"http", "https"} or not told.get("device_code"):
+        raise NotUnderstood("The server does not say where to sign in.")
+    minutes = round(_number(told, "expires_in") / 60)
+    return Asked(page=page, code=str(told.get("user_code")), is_typed=is_typed, minutes=minutes)
+
+
+def _redeemed(rest: RestClient, secret: str, passed_on: str) -> str:
+    """The token; "" if there is none yet, or no answer.  Raises NotAllowed."""
+    try:
+        reply = _posted(rest, "api/device/token", {"device_code": secret, "code": passed_on})
+    except Unreachable:
+        return ""
+    if reply.status in BUSY:
+        return ""
+    told = _read(reply)
+    if reply.status == HTTPStatus.OK and isinstance(token := told.get("access_token"), str):
+        return token
+    match told.get("error"):
+        case "access_denied":
+            raise NotAllowed("The sign-in was refused on the page.")
+        case "expired_token":
+            raise NotAllowed("The sign-in has expired; begin again.")
+        case error if error in _WAITS:
+            return ""
+    raise Refused(reply.status, reply.body.decode(errors="replace"))
+
+
+def _posted(rest: RestClient, path: str, form: dict[str, str]) -> Reply:
+    body = urlencode(form).encode()
+    headers = {"Content-Length": str(len(body)), "Content-Type": FORM}
+    return rest.exchange("POST", path, headers, body)
+
+
+def _read(reply: Reply) -> dict[str, object]:
+    with suppress(ValueError):
+        told = json.loads(reply.body)
+        if isinstance(told, dict):
+            return told
+    raise NotUnderstood("The server's answer to the sign-in cannot be read.")
+
+
+def _number(told: dict[str, object], name: str) -> float:
+    value = told.get(name)
+    if not isinstance(value, int | float) or not 0 <= value <= 86400:
+        raise NotUnderstood("The server's answer to the sign-in cannot be read.")
+    return float(value)
+
+
+def _machine() -> str:
+    """Who asks from where, for the page."""
+    with suppress(KeyError, OSError):
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    return socket.gethostname()
+
+
+class _Listener:
+    """An address of this machine to which only a browser here can bring an answer."""
+
+    def __init__(self) -> None:
+        self._name = f"/{secrets.token_urlsafe(24)}"
+        self._brought: queue.Queue[str] = queue.Queue()
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.address = f"http://127.0.0.1:{self.server.server_port}{self._name}"
+
+    def wait(self, seconds: float) -> str | None:
+        """What a browser has brought, "" with a refusal; None if none came within ``seconds``."""
+        with suppress(queue.Empty):
+            return self._brought.get(timeout=seconds)
+        return None
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        listener = self
+
+        class Handler(BaseHTTPRequestHandler):
+            timeout = 30
+
+            def do_GET(self) -> None:
+                path, _, query = self.path.partition("?")
+                if path != listener._name:
+                    self.send_error(HTTPStatus.NOT_FOUND)
+                    return
+                self.send_response(HTTPStatus.OK)
+                self.send_header("Content-Type", "text/html; charset=utf-8")
+                self.end_headers()
+                self.wfile.write(SHOWN.encode())
+                listener._brought.put((parse_qs(query).get("code") or [""])[0])
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        return Handler
+
+
+@contextmanager
+def _listening() -> Iterator[_Listener]:
+    listener = _Listener()
+    thread = threading.Thread(target=listener.server.serve_forever, args=(0.1,), daemon=True)
+    thread.start()
+    try:
+        yield listener
+    finally:
+        listener.server.shutdown()
+        listener.server.server_close()
+        thread.join()

@@ -1,0 +1,82 @@
+"""``/api/device``: a command line asks for a sign-in, and for its token.  Shape: RFC 8628."""
+
+import json
+import logging
+
+from quart import Blueprint, Response, request
+
+from dss_observability import metrics
+from dss_portal.accounts import api_tokens, client_addresses
+from dss_portal.accounts.openid_routes import issuer
+from dss_portal.accounts.sessions import sends_bearer
+from dss_portal.database import clock
+from dss_portal.machines import store
+from dss_portal.models import ApiToken
+from dss_portal.pages import addresses
+from dss_portal.refusals import NotSignedIn
+from dss_portal.web import parameters
+from dss_portal.web.answers import json_body, plain
+from dss_portal.web.context import components
+
+blueprint = Blueprint("machines_api", __name__, url_prefix="/api/device")
+
+log = logging.getLogger(__name__)
+
+
+@blueprint.post("")
+async def begin() -> Response:
+    """Begin a sign-in.  Raises Refused on a site without an issuer, where a token has to be pasted anyway."""
+    issuer()
+    components().limits.machine_sign_ins.count(client_addresses.key())
+    form = await parameters.form()
+    begun = await store.begin(
+        parameters.of(form, "machine"),
+        form.get("scope", "tickets").split(),
+        form.get("callback", ""),
+        client_addresses.key(),
+    )
+    page = components().settings.public_url.rstrip("/") + addresses.MACHINES
+    told: dict[str, object] = {
+        "device_code": begun.secret,
+        "user_code": store.spelled(begun.code),
+        "verification_uri": page,
+        "expires_in": store.LIFE_S,
+        "interval": store.POLL_S,
+    }
+    if form.get("callback"):  # else the code is typed, so that no link of a stranger is enough
+        told["verification_uri_complete"] = f"{page}?code={store.spelled(begun.code)}"
+    return _unkept(json_body(told))
+
+
+@blueprint.post("/token")
+async def token() -> Response:
+    """The token, once a person has allowed it; until then status 400 with RFC 8628's word for what is missing."""
+    form = await parameters.form()
+    try:
+        given = await store.redeem(parameters.of(form, "device_code"), form.get("code", ""))
+    except store.NotGiven as error:
+        if error.error == "access_denied":
+            metrics.SIGN_INS.labels("machine", "refused").inc()
+        answer = json_body({"error": error.error})
+        answer.status_code = 400
+        return _unkept(answer)
+    metrics.SIGN_INS.labels("machine", "accepted").inc()
+    log.info("a machine was signed in")
+    return _unkept(json_body({"access_token": given, "token_type": "Bearer"}))
+
+
+@blueprint.post("/revoke")
+async def revoke() -> Response:
+    """Revoke the Bearer token of this very request."""
+    found = None
+    if sends_bearer():
+        found = await api_tokens.find(request.headers["Authorization"].partition(" ")[2].strip())
+    if found is None:
+        raise NotSignedIn
+    await ApiToken.filter(id=found.id).update(revoked_at=clock.now())
+    return plain(json.dumps("revoked"))
+
+
+def _unkept(answer: Response) -> Response:
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
