@@ -1,6 +1,7 @@
 """Finds the images below a folder, and the series of DICOM sources."""
 
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,13 @@ def _files(folder: Path) -> list[Path]:
 
     found = os.walk(folder, onerror=refuse)
     paths = (Path(place) / name for place, _, names in found for name in names)
-    return sorted(path for path in paths if path.is_file())
+    return sorted((path for path in paths if path.is_file()), key=_natural)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Sort key that puts scan9 before scan10."""
+    pieces = re.split(r"([0-9]+)", str(path))
+    return [(int(p), "") if i % 2 else (0, p) for i, p in enumerate(pieces)]
 
 
 def _is_dicom(source: Path) -> bool:

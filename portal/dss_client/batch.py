@@ -165,8 +165,10 @@ class Batch:
         others = [other for other in items if other.status == SUBMITTED]
         if error.body.startswith(QUOTA):
             self._full = True
-            what = f"{len(others)} tickets of this batch" if others else "other tickets of yours"
-            self._tell(f"The site allows no more open tickets; waiting for {what}.")
+            what = "tickets of this batch" if others else "other tickets of yours"
+            self._tell(
+                f"The site allows you no more open tickets; the other images wait until {what} end."
+            )
         else:
             self._change(item, items, REFUSED, error.body.strip())
 

@@ -1,5 +1,3 @@
-# mypy: allow-untyped-calls
-# (SimpleITK ships no types)
 """Many images by one command: the quota stays full, a restart of the portal costs nothing, bad images are told."""
 
 import csv
@@ -7,78 +5,30 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
 
-from dss_broker.dispatch_section import Modality
-from dss_provider.making import make
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
-from support import sites
-from support.brokers import fresh_vhost
-from support.sites import ROOT, Site
+from support.blocks import DSS, block_site, guest_token, rows, write_scan
+from support.sites import Site
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 
-DSS = [sys.executable, "-m", "dss_client"]
 OPEN_TICKETS = 3
-CODE = """\
-import time
-from dss_provider import CannotSegment, Segmentation
-
-def segment(image):
-    if image.array.max() == 0:
-        raise CannotSegment("The image is empty.")
-    return Segmentation(image.array > 500, {1: "Block"})
-"""
+WAITS = "The site allows you no more open tickets; the other images wait until tickets of this batch end.\n"
 
 
 @pytest.fixture(scope="module")
 def site(
     rabbit: RabbitNode, postgres: PostgresCluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
-    """With a service that two publishers' threads work for, and guests who may have three tickets open."""
-    with fresh_vhost(rabbit) as amqp_url:
-        running = sites.start(amqp_url, postgres, tmp_path_factory.mktemp("site"))
-        try:
-            with publisher(running, tmp_path_factory.mktemp("service")):
-                wait_until(lambda: running.sql("SELECT 1 FROM service WHERE name = 'block'"), 60)
-                running.sql("UPDATE tier SET max_tickets = $1 WHERE name = 'guest'", OPEN_TICKETS)
-                yield running
-        finally:
-            running.stack.stop()
-
-
-def publisher(site: Site, folder: Path) -> "subprocess.Popen[str]":
-    site.stack.command("providers", "add", "LAB")
-    site.stack.token(ROOT, "--sysadmin")
-    site.stack.command("providers", "add-user", "LAB", ROOT)
-    scopes = ["--scope", "provider", "--scope", "admin"]
-    token = site.stack.command("tokens", "create", ROOT, *scopes).split()[-1]
-    make(folder / "block", Modality.ANY)
-    (folder / "block" / "algorithm.py").write_text(CODE, encoding="utf-8")
-    words = ["service", "publish", str(folder / "block"), "--provider", "LAB", "--parallel", "2"]
-    return _Ended(
-        [*DSS, *words],
-        env={**os.environ, "DSS_SERVER": site.url, "DSS_TOKEN": token, "HOME": str(folder)},
-        stderr=subprocess.DEVNULL,
-        encoding="utf-8",
-    )
-
-
-class _Ended(subprocess.Popen[str]):
-    """A process that is ended when its block is left."""
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
-        self.wait(10)
+    with block_site(rabbit, postgres, tmp_path_factory.mktemp("site"), OPEN_TICKETS) as running:
+        yield running
 
 
 @pytest.fixture
@@ -87,24 +37,11 @@ def scans(tmp_path: Path) -> Path:
     folder = tmp_path / "scans"
     folder.mkdir()
     for number in range(1, 7):
-        array = np.zeros((8, 8, 8), np.int16)
-        array[2, 2, 1 : 1 + number] = 1000
-        sitk.WriteImage(sitk.GetImageFromArray(array), str(folder / f"scan{number}.nii.gz"))
+        write_scan(folder / f"scan{number}.nii.gz", number)
     sound = (folder / "scan1.nii.gz").read_bytes()
     (folder / "scan7.nii.gz").write_bytes(sound[: len(sound) // 2])
-    sitk.WriteImage(sitk.Image([8, 8, 8], sitk.sitkInt16), str(folder / "scan8.nii.gz"))
+    write_scan(folder / "scan8.nii.gz", 0)
     return folder
-
-
-def rows(path: Path) -> dict[str, dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return {row["name"]: row for row in csv.DictReader(file)}
-
-
-def token(site: Site, email: str) -> str:
-    """For programs, with a guest's quota."""
-    site.stack.token(email, "--tier", "guest")
-    return site.stack.command("tokens", "create", email, "--scope", "tickets").split()[-1]
 
 
 def command(site: Site, scans: Path, output: Path) -> list[str]:
@@ -115,7 +52,7 @@ def command(site: Site, scans: Path, output: Path) -> list[str]:
 def test_a_batch_fills_the_quota_and_tells_the_reason_of_each_failure(
     site: Site, scans: Path, tmp_path: Path
 ) -> None:
-    environment = {**os.environ, "DSS_TOKEN": token(site, "ann@example.com")}
+    environment = {**os.environ, "DSS_TOKEN": guest_token(site, "ann@example.com")}
 
     done = subprocess.run(
         command(site, scans, tmp_path / "out"),
@@ -127,9 +64,9 @@ def test_a_batch_fills_the_quota_and_tells_the_reason_of_each_failure(
 
     assert done.returncode == 1, done.stderr
     assert "6 of 8 succeeded" in done.stdout
-    assert (
-        "The site allows no more open tickets; waiting for 3 tickets of this batch." in done.stdout
-    )
+    assert done.stdout.count(WAITS) == 1
+    assert "\nscan7: not sent. " in done.stdout
+    assert "\nscan8: failed. The image is empty.\n" in done.stdout
     found = rows(tmp_path / "out" / "results.csv")
     assert [found[f"scan{n}"]["status"] for n in range(1, 9)] == [
         *["success"] * 6,
@@ -147,7 +84,7 @@ def test_a_batch_fills_the_quota_and_tells_the_reason_of_each_failure(
 def test_a_batch_survives_a_restart_of_the_portal_and_its_own(
     site: Site, scans: Path, tmp_path: Path
 ) -> None:
-    environment = {**os.environ, "DSS_TOKEN": token(site, "bob@example.com")}
+    environment = {**os.environ, "DSS_TOKEN": guest_token(site, "bob@example.com")}
     words, output = command(site, scans, tmp_path / "out"), tmp_path / "out"
     with subprocess.Popen(
         words, env=environment, stdout=subprocess.PIPE, encoding="utf-8"
@@ -180,7 +117,7 @@ def _ended(output: Path) -> int:
 def test_the_table_of_another_batch_is_not_overwritten(
     site: Site, scans: Path, tmp_path: Path
 ) -> None:
-    environment = {**os.environ, "DSS_TOKEN": token(site, "eve@example.com")}
+    environment = {**os.environ, "DSS_TOKEN": guest_token(site, "eve@example.com")}
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "results.csv").write_text("patient,age\nx,7\n", encoding="utf-8")
 
@@ -207,7 +144,7 @@ def dss(site: Site, who: str, *words: str) -> "subprocess.CompletedProcess[str]"
 def test_one_image_goes_to_several_services_and_is_fetched_later(
     site: Site, scans: Path, tmp_path: Path
 ) -> None:
-    who = token(site, "joe@example.com")
+    who = guest_token(site, "joe@example.com")
     (row,) = json.loads(dss(site, who, "services", "--json").stdout)
     words = ["send", str(scans / "scan2.nii.gz"), "--service", "block", "--service", row["githash"]]
     words += ["--output", str(tmp_path / "out")]
@@ -227,7 +164,7 @@ def test_one_image_goes_to_several_services_and_is_fetched_later(
 def test_a_ticket_is_sent_followed_and_fetched_by_separate_commands(
     site: Site, scans: Path, tmp_path: Path
 ) -> None:
-    who = token(site, "sue@example.com")
+    who = guest_token(site, "sue@example.com")
     scan = str(scans / "scan3.nii.gz")
     sent = dss(site, who, "send", scan, "--service", "block", "--name", "Knee", "--no-wait")
     number = sent.stdout.split("dss watch ")[1].strip()
@@ -249,7 +186,7 @@ def test_a_ticket_is_sent_followed_and_fetched_by_separate_commands(
 def test_an_output_that_is_a_file_is_refused_before_a_batch_is_sent(
     site: Site, scans: Path, tmp_path: Path
 ) -> None:
-    who = token(site, "max@example.com")
+    who = guest_token(site, "max@example.com")
     (tmp_path / "taken").touch()
 
     done = dss(site, who, *command(site, scans, tmp_path / "taken")[len(DSS) :])

@@ -17,6 +17,7 @@ from dss_client.console import connected, jar_of, local_errors, sign_in
 from dss_client.errors import ClientError, ImageUnreadable
 from dss_client.output import say
 from dss_client.outputs import check_file, check_folder
+from dss_client.printable import on_one_line
 from dss_client.program import FAILED, INTERRUPTED
 from dss_client.report import summary, write_report
 from dss_client.screen import Screen
@@ -32,6 +33,8 @@ SERIES = (
     "[default: the CT or MR with the most slices]"
 )
 A_PATH = options.NamedPath()
+REASONS = 20
+"""Most images whose reasons are repeated at the end of a batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,9 +254,18 @@ def _run(items: list[Item], folder: Path, made: Callable[[BatchScreen], Batch]) 
     under_way = sum(item.status == SUBMITTED for item in items)
     if under_way:
         say(f"{under_way} are submitted; the same command without --no-wait fetches their results.")
+    _tell_reasons([item for item in items if item.ended and item.status != SUCCESS])
     say(f"{done} of {len(items)} succeeded; {folder / RESULTS} has them all.")
     if done + under_way < len(items):
         raise click.exceptions.Exit(FAILED)
+
+
+def _tell_reasons(items: Sequence[Item]) -> None:
+    """Repeat at the end why images have not succeeded, which may have scrolled away."""
+    for item in items[:REASONS]:
+        say(on_one_line(f"{item.name}: {item.status}. {item.reason}").rstrip())
+    if len(items) > REASONS:
+        say(f"And {len(items) - REASONS} more.")
 
 
 @contextmanager
