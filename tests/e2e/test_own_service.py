@@ -2,14 +2,11 @@
 # (SimpleITK ships no types)
 """A newcomer's algorithm: made, tried, published over HTTP alone, and used by ITK-SNAP."""
 
-import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -29,104 +26,25 @@ from dss_stack.rabbitmq import RabbitNode
 from dss_workspace.layers import layers
 from dss_workspace.meshes import mesh_file_names
 from dss_workspace.registry import read
-from support import sites
-from support.brokers import fresh_vhost
-from support.builders import LayerSpec, WorkspaceSpec, workspace_xml
 from support.cut_wires import cut_wire
+from support.own_services import ended, lab, log, published, scan, service, submit
 from support.sites import ROOT, Site
-from support.waiting import wait_until
 
 pytestmark = pytest.mark.stack
-
-PUBLISH = [sys.executable, "-m", "dss_client", "service", "publish"]
 
 
 @pytest.fixture(scope="module")
 def site(
     rabbit: RabbitNode, postgres: PostgresCluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
-    with fresh_vhost(rabbit) as amqp_url:
-        running = sites.start(amqp_url, postgres, tmp_path_factory.mktemp("site"))
-        try:
-            running.stack.command("providers", "add", "LAB")
-            running.stack.token(ROOT, "--sysadmin")
-            running.stack.command("providers", "add-user", "LAB", ROOT)
-            yield running
-        finally:
-            running.stack.stop()
+    with lab(rabbit, postgres, tmp_path_factory.mktemp("site")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
 def token(site: Site) -> str:
     scopes = ["--scope", "provider", "--scope", "admin"]
     return site.stack.command("tokens", "create", ROOT, *scopes).split()[-1]
-
-
-def service(folder: Path, name: str, code: str = "", modality: Modality = Modality.ANY) -> Path:
-    make(folder / name, modality)
-    if code:
-        (folder / name / "algorithm.py").write_text(
-            f"import time, os\nfrom dss_provider import *\n{code}"
-        )
-    return folder / name
-
-
-@contextmanager
-def published(
-    site: Site, token: str, folder: Path, *options: str, through: str = ""
-) -> Iterator["subprocess.Popen[str]"]:
-    environment = {
-        **os.environ,
-        "DSS_SERVER": through or site.url,
-        "DSS_TOKEN": token,
-        "HOME": str(folder),
-    }
-    command = [*PUBLISH, str(folder), "--provider", "LAB", *options]
-    with subprocess.Popen(
-        command, env=environment, stderr=subprocess.PIPE, encoding="utf-8"
-    ) as running:
-        try:
-            assert running.stderr is not None
-            assert "gives tickets" in running.stderr.readline()
-            yield running
-        finally:
-            running.kill()
-
-
-def scan(folder: Path, name: str = "scan.nii.gz") -> Path:
-    """(x, y, z) = (20, 18, 16), a bright block of 4 x 4 x 4 voxels."""
-    array = np.zeros((16, 18, 20), np.int16)
-    array[4:8, 5:9, 6:10] = 1000
-    built = sitk.GetImageFromArray(array)
-    built.SetSpacing((1.5, 1.0, 2.0))
-    built.SetDirection((0, 1, 0, -1, 0, 0, 0, 0, 1))
-    sitk.WriteImage(built, str(folder / name))
-    return folder / name
-
-
-def submit(user: ItkSnap, name: str, folder: Path, path: Path | None = None) -> int:
-    """As ITK-SNAP does, with a label that is in the way of the service's."""
-    path = path or scan(folder)
-    spec = WorkspaceSpec(
-        layers=(LayerSpec(tags="Image", file_name=path.name, folder=str(folder)),),
-        labels={1: "tumour"},
-    )
-    workspace = folder / "mine.itksnap"
-    workspace.write_bytes(workspace_xml(spec))
-    number = user.create_ticket(name)
-    user.upload(number, path)
-    user.upload(number, workspace)
-    user.submit(number)
-    return number
-
-
-def ended(user: ItkSnap, number: int, within_s: float = 60) -> str:
-    wait_until(lambda: user.detail(number).finished, within_s, lambda: str(user.detail(number)))
-    return user.detail(number).status
-
-
-def log(user: ItkSnap, number: int) -> str:
-    return "\n".join(line.message for line in user.detail(number).log)
 
 
 @pytest.fixture(scope="module")
@@ -175,83 +93,6 @@ def test_volumes_are_told_under_the_right_names_where_values_had_to_change(
 
     assert "Block: 0.2 ml" in log(user, number)
     assert "Line: 0.0 ml" in log(user, number)
-
-
-def test_a_crash_fails_one_ticket_with_a_sentence_and_the_next_is_served(
-    site: Site, token: str, user: ItkSnap, tmp_path: Path
-) -> None:
-    code = (
-        "from pathlib import Path\n"
-        "def segment(image):\n"
-        f"    once = Path({str(tmp_path / 'once')!r})\n"
-        "    if not once.exists():\n"
-        "        once.touch()\n"
-        "        raise ValueError('no such thing')\n"
-        "    return Segmentation(image.array > 500)\n"
-    )
-    with published(site, token, service(tmp_path, "crashes", code), "--tickets", "2"):
-        first, second = (submit(user, "crashes", tmp_path) for _ in range(2))
-        assert {ended(user, first), ended(user, second)} == {"failed", "success"}
-
-    failed = next(n for n in (first, second) if user.detail(n).status == "failed")
-    assert "failed with ValueError: no such thing (algorithm.py, line 8)" in log(user, failed)
-
-
-def test_a_publisher_that_is_killed_goes_on_with_its_ticket(
-    site: Site, token: str, user: ItkSnap, tmp_path: Path
-) -> None:
-    code = (
-        "from pathlib import Path\n"
-        "def segment(image):\n"
-        f"    begun = Path({str(tmp_path / 'begun')!r})\n"
-        "    if not begun.exists():\n"
-        "        begun.touch()\n"
-        "        time.sleep(60)\n"
-        "    return Segmentation(image.array > 500)\n"
-    )
-    folder = service(tmp_path, "killed", code)
-    with published(site, token, folder) as publisher:
-        number = submit(user, "killed", tmp_path)
-        wait_until((tmp_path / "begun").exists, 60)
-        publisher.send_signal(signal.SIGKILL)
-        publisher.wait(10)
-
-    with published(site, token, folder, "--tickets", "1"):
-        assert ended(user, number) == "success", log(user, number)
-
-
-def test_a_deleted_ticket_ends_its_work(
-    site: Site, token: str, user: ItkSnap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    code = f"def segment(image):\n    open({str(tmp_path / 'begun')!r}, 'w')\n    time.sleep(60)\n"
-    monkeypatch.setenv("DSS_BEAT_S", "0.5")
-    with published(site, token, service(tmp_path, "deleted", code), "--tickets", "1") as publisher:
-        number = submit(user, "deleted", tmp_path)
-        wait_until((tmp_path / "begun").exists, 60)
-        user.delete(number)
-        assert publisher.wait(30) == 0
-        assert publisher.stderr is not None
-        assert f"Ticket {number}: withdrawn." in publisher.stderr.read()
-
-
-def test_a_service_that_is_not_listed_says_what_to_ask_for(site: Site, tmp_path: Path) -> None:
-    site.stack.token("pat@example.com")
-    site.stack.command("providers", "add-user", "LAB", "pat@example.com")
-    token = site.stack.command(
-        "tokens", "create", "pat@example.com", "--scope", "provider"
-    ).split()[-1]
-    folder = service(tmp_path, "unlisted")
-    command = [*PUBLISH, str(folder), "--server", site.url, "--token", token]
-
-    alone = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
-    named = subprocess.run(
-        [*command, "--provider", "LAB"], capture_output=True, encoding="utf-8", check=False
-    )
-
-    assert (alone.returncode, named.returncode) == (2, 2)
-    assert "Name your provider with --provider" in alone.stderr
-    assert "Ask a site admin for: dss-portal services add LAB service.json" in named.stderr
-    assert json.loads((folder / "service.json").read_text(encoding="utf-8"))["name"] == "unlisted"
 
 
 EVERYTHING = """

@@ -10,7 +10,7 @@ import pytest
 
 from dss_images.dicom.errors import DicomRefused
 from dss_images.dicom.reading import Volume, read
-from support.dicom_series import KINDS, Case, case
+from support.dicom_cases import KINDS, Case, case
 from support.dicom_truth import require_exact, require_resampled
 
 pytestmark = pytest.mark.slow

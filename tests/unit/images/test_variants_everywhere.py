@@ -20,7 +20,9 @@ from dss_inference.ct.region import Region
 from dss_inference.errors import InferenceError
 from dss_inference.facade.upload import FIELD, receive
 from dss_submission.images import write_layer
-from support.image_variants import ACCEPTED, AFFINE, REFUSED, VOXELS
+from support.accepted_images import ACCEPTED
+from support.image_variants import AFFINE, VOXELS
+from support.refused_images import REFUSED
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
 BY_VOXELS = "nifti pair by its voxels"

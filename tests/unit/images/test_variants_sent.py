@@ -10,7 +10,9 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_client.errors import ImageUnreadable
 from dss_submission.images import write_layer
-from support.image_variants import ACCEPTED, AFFINE, REFUSED, VOXELS
+from support.accepted_images import ACCEPTED
+from support.image_variants import AFFINE, VOXELS
+from support.refused_images import REFUSED
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
 

@@ -16,8 +16,8 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_inference.ct.reading import read_ct
 from dss_inference.errors import InferenceError
+from support.accepted_images import ACCEPTED
 from support.bad_images import BAD, good
-from support.image_variants import ACCEPTED
 
 pytestmark = pytest.mark.slow
 

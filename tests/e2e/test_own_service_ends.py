@@ -1,0 +1,118 @@
+# mypy: allow-untyped-calls
+# (SimpleITK ships no types)
+"""A published service survives crashes, kills and deleted tickets."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dss_client.itksnap import ItkSnap
+from dss_stack.postgres import PostgresCluster
+from dss_stack.rabbitmq import RabbitNode
+from support.own_services import PUBLISH, ended, lab, log, published, service, submit
+from support.sites import ROOT, Site
+from support.waiting import wait_until
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture(scope="module")
+def site(
+    rabbit: RabbitNode, postgres: PostgresCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    with lab(rabbit, postgres, tmp_path_factory.mktemp("site")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def token(site: Site) -> str:
+    scopes = ["--scope", "provider", "--scope", "admin"]
+    return site.stack.command("tokens", "create", ROOT, *scopes).split()[-1]
+
+
+@pytest.fixture(scope="module")
+def user(site: Site) -> Iterator[ItkSnap]:
+    with ItkSnap(site.url) as ann:
+        ann.login(site.stack.token("ann@example.com"))
+        yield ann
+
+
+def test_a_crash_fails_one_ticket_with_a_sentence_and_the_next_is_served(
+    site: Site, token: str, user: ItkSnap, tmp_path: Path
+) -> None:
+    code = (
+        "from pathlib import Path\n"
+        "def segment(image):\n"
+        f"    once = Path({str(tmp_path / 'once')!r})\n"
+        "    if not once.exists():\n"
+        "        once.touch()\n"
+        "        raise ValueError('no such thing')\n"
+        "    return Segmentation(image.array > 500)\n"
+    )
+    with published(site, token, service(tmp_path, "crashes", code), "--tickets", "2"):
+        first, second = (submit(user, "crashes", tmp_path) for _ in range(2))
+        assert {ended(user, first), ended(user, second)} == {"failed", "success"}
+
+    failed = next(n for n in (first, second) if user.detail(n).status == "failed")
+    assert "failed with ValueError: no such thing (algorithm.py, line 8)" in log(user, failed)
+
+
+def test_a_publisher_that_is_killed_goes_on_with_its_ticket(
+    site: Site, token: str, user: ItkSnap, tmp_path: Path
+) -> None:
+    code = (
+        "from pathlib import Path\n"
+        "def segment(image):\n"
+        f"    begun = Path({str(tmp_path / 'begun')!r})\n"
+        "    if not begun.exists():\n"
+        "        begun.touch()\n"
+        "        time.sleep(60)\n"
+        "    return Segmentation(image.array > 500)\n"
+    )
+    folder = service(tmp_path, "killed", code)
+    with published(site, token, folder) as publisher:
+        number = submit(user, "killed", tmp_path)
+        wait_until((tmp_path / "begun").exists, 60)
+        publisher.send_signal(signal.SIGKILL)
+        publisher.wait(10)
+
+    with published(site, token, folder, "--tickets", "1"):
+        assert ended(user, number) == "success", log(user, number)
+
+
+def test_a_deleted_ticket_ends_its_work(
+    site: Site, token: str, user: ItkSnap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = f"def segment(image):\n    open({str(tmp_path / 'begun')!r}, 'w')\n    time.sleep(60)\n"
+    monkeypatch.setenv("DSS_BEAT_S", "0.5")
+    with published(site, token, service(tmp_path, "deleted", code), "--tickets", "1") as publisher:
+        number = submit(user, "deleted", tmp_path)
+        wait_until((tmp_path / "begun").exists, 60)
+        user.delete(number)
+        assert publisher.wait(30) == 0
+        assert publisher.stderr is not None
+        assert f"Ticket {number}: withdrawn." in publisher.stderr.read()
+
+
+def test_a_service_that_is_not_listed_says_what_to_ask_for(site: Site, tmp_path: Path) -> None:
+    site.stack.token("pat@example.com")
+    site.stack.command("providers", "add-user", "LAB", "pat@example.com")
+    token = site.stack.command(
+        "tokens", "create", "pat@example.com", "--scope", "provider"
+    ).split()[-1]
+    folder = service(tmp_path, "unlisted")
+    command = [*PUBLISH, str(folder), "--server", site.url, "--token", token]
+
+    alone = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    named = subprocess.run(
+        [*command, "--provider", "LAB"], capture_output=True, encoding="utf-8", check=False
+    )
+
+    assert (alone.returncode, named.returncode) == (2, 2)
+    assert "Name your provider with --provider" in alone.stderr
+    assert "Ask a site admin for: dss-portal services add LAB service.json" in named.stderr
+    assert json.loads((folder / "service.json").read_text(encoding="utf-8"))["name"] == "unlisted"
