@@ -27,6 +27,9 @@ from dss_portal.services import routes as services
 from dss_portal.settings import Settings
 from dss_portal.tickets import routes as tickets
 from dss_portal.web import asgi, context, converters, errors, metering, tracing
+from dss_portal.writes import answering as writes
+from dss_portal.writes.acting import Acting
+from dss_portal.writes.answering import Writes
 
 FEATURES = (
     accounts,
@@ -63,12 +66,13 @@ def create_app(settings: Settings, broker: Broker) -> Quart:
     app.context_processor(lambda: {"has_issuer": bool(settings.oidc_issuer)})
     tracing.install(app)
     metering.install(app)
+    writes.install(app)
     lifespan.install(app, components)
     return app
 
 
 def served(app: Quart, *, framework: App | None = None, feed: Feed | None = None) -> App:
-    """The ASGI application that a server runs: it normalises paths, answers polls from the cache, and passes all other
+    """The ASGI application that a server runs: it normalises paths, answers polls and small writes, and passes all other
     requests to ``app``.
 
     A test may pass another ASGI application as ``framework`` in place of ``app``, and another ``feed`` than the
@@ -78,18 +82,37 @@ def served(app: Quart, *, framework: App | None = None, feed: Feed | None = None
     settings = components.settings
     behind = framework or app
     if settings.test_mode == "off":  # else everybody is somebody without a cookie
-        behind = _polls(app, components, behind, feed or components.feed)
+        behind = _before(app, components, behind, feed or components.feed)
     return asgi.NormalisedPaths(behind, settings.public_prefix)
 
 
-def _polls(app: Quart, components: Components, behind: App, feed: Feed) -> Polls:
-    settings = components.settings
+def _before(app: Quart, components: Components, behind: App, feed: Feed) -> Polls:
+    """The layers before the framework: polls, and behind them small writes."""
     (auth,) = app.extensions["QUART_AUTH"]
+    callers = Callers(auth.cookie_name, lambda signed: auth.load_token(signed, app))
     return Polls(
-        behind,
+        writes_before(components, behind, feed, callers),
         feed=feed,
-        callers=Callers(auth.cookie_name, lambda signed: auth.load_token(signed, app)),
-        snapshots=Snapshots(settings.public_url),
+        callers=callers,
+        snapshots=Snapshots(components.settings.public_url),
         limit=components.limits.requests,
-        requires_terms=settings.require_terms,
+        requires_terms=components.settings.require_terms,
+    )
+
+
+def writes_before(components: Components, behind: App, feed: Feed, callers: Callers) -> Writes:
+    """The layer that answers small writes; the feed invalidates ``callers`` only if polls follow it, too."""
+    acting = Acting(
+        datastore=components.datastore,
+        settings=components.settings,
+        feed=feed,
+        claiming=components.claiming,
+    )
+    return Writes(
+        behind,
+        acting=acting,
+        feed=feed,
+        callers=callers,
+        limit=components.limits.requests,
+        requires_terms=components.settings.require_terms,
     )

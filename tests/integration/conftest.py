@@ -14,7 +14,7 @@ from dss_portal.accounts import store as accounts
 from dss_portal.app import create_app
 from dss_portal.settings import Settings
 from dss_stack.postgres import PostgresCluster
-from support.portals import Portal
+from support.portals import Portal, answer_posts_as_served
 
 
 @pytest.fixture(scope="session")
@@ -73,6 +73,7 @@ async def portal(settings: Settings) -> AsyncIterator[Portal]:
     """A portal that serves."""
     broker = MemoryBroker()
     app = create_app(settings, broker)
+    answer_posts_as_served(app)
     async with app.test_app():
         yield Portal(app=app, broker=broker, settings=settings)
     broker.close()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from queue import Empty, Queue
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from quart import Quart
 from quart.typing import TestClientProtocol as Client
@@ -17,6 +17,7 @@ from dss_broker import topology
 from dss_broker.broker import Broker, Delivery
 from dss_broker.messages import ClaimGranted, ClaimRefused, ClaimTicket, Message, ServiceAnnounced
 from dss_portal.accounts import store as accounts
+from dss_portal.app import served
 from dss_portal.components import Components
 from dss_portal.settings import Settings
 from dss_portal.tickets import leases, reaper
@@ -31,6 +32,22 @@ DESCRIPTOR = {
 }
 
 M = TypeVar("M", bound=Message)
+
+
+def answer_posts_as_served(app: Quart) -> None:
+    """Let test clients' POSTs take the way through the layers before the framework, as those of a server do."""
+    plain: Any = app.asgi_app
+    layers: Any = served(app, framework=plain)
+
+    async def asgi_app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await plain(scope, receive, send)
+            return
+        headers = [h for h in scope["headers"] if h[0] != b"remote-addr"]  # of Quart's client only
+        await layers({**scope, "headers": headers}, receive, send)
+
+    app.asgi_app = asgi_app  # type: ignore[method-assign]  # as Quart's documentation does
+
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -73,6 +90,10 @@ class Portal:
         before = await text(client, "/api/services")
         await asyncio.wrap_future(self.broker.publish(message))
         await eventually(lambda: text(client, "/api/services"), lambda now: now != before)
+
+    async def framework(self, scope: Any, receive: Any, send: Any) -> None:
+        """The framework as an ASGI application, without the layers before it."""
+        await Quart.asgi_app(self.app, scope, receive, send)
 
     def serve(self, service: str = "lung-segmentation") -> None:
         """Collect the service's announced tickets in ``ready``; they are acknowledged at once."""

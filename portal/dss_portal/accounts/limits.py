@@ -44,6 +44,11 @@ class Window:
         self._sentence = sentence
         self._counts: OrderedDict[str, Count] = OrderedDict()
 
+    def is_reached(self, key: str) -> bool:
+        """True if ``count`` would refuse an event of ``key`` now."""
+        count = self._counts.get(key)
+        return bool(self._limit and count and count.recent(time.monotonic()) >= self._limit)
+
     def count(self, key: str) -> None:
         """Count an event of ``key``.  Raises Refused (429) if the limit is reached; that event is not counted."""
         now_s = time.monotonic()

@@ -7,6 +7,7 @@ from typing import ParamSpec
 
 from quart import Blueprint, Response
 
+from dss_portal import forms
 from dss_portal.accounts.sessions import current_user, for_programs, signed_in
 from dss_portal.admin import store
 from dss_portal.refusals import Refused
@@ -83,7 +84,7 @@ async def users(provider: str) -> Response:
 @own_provider_too
 async def add_user(provider: str) -> Response:
     form = await parameters.form()
-    email, admin = parameters.of(form, "email"), form.get("admin", "0")
+    email, admin = forms.of(form, "email"), form.get("admin", "0")
     if admin not in {"0", "1"}:
         raise Refused(f"'admin' must be 0 or 1, not '{admin}'.")
     await store.add_provider_user(provider, email, admin=admin == "1")
@@ -114,7 +115,7 @@ async def add_service(provider: str) -> Response:
     owner = await store.provider_named(provider)
     if "descriptor" in form:
         return plain(await registration.from_upload(owner, FILE, form["descriptor"].encode()))
-    repository, reference = parameters.of(form, "repo"), form.get("ref", "")
+    repository, reference = forms.of(form, "repo"), form.get("ref", "")
     settings = components().settings
     return plain(await registration.from_git(owner, repository, reference, settings))
 

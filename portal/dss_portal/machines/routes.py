@@ -6,6 +6,7 @@ import logging
 from quart import Blueprint, Response, request
 
 from dss_observability import metrics
+from dss_portal import forms
 from dss_portal.accounts import api_tokens, client_addresses
 from dss_portal.accounts.openid_routes import issuer
 from dss_portal.accounts.sessions import sends_bearer
@@ -30,7 +31,7 @@ async def begin() -> Response:
     components().limits.machine_sign_ins.count(client_addresses.key())
     form = await parameters.form()
     begun = await store.begin(
-        parameters.of(form, "machine"),
+        forms.of(form, "machine"),
         form.get("scope", "tickets").split(),
         form.get("callback", ""),
         client_addresses.key(),
@@ -53,7 +54,7 @@ async def token() -> Response:
     """The token, once a person has allowed it; until then status 400 with RFC 8628's word for what is missing."""
     form = await parameters.form()
     try:
-        given = await store.redeem(parameters.of(form, "device_code"), form.get("code", ""))
+        given = await store.redeem(forms.of(form, "device_code"), form.get("code", ""))
     except store.NotGiven as error:
         if error.error == "access_denied":
             metrics.SIGN_INS.labels("machine", "refused").inc()

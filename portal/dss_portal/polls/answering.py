@@ -106,7 +106,7 @@ class Polls:
         headers = [
             *(_TYPES[poll.kind] if poll.kind in _TYPES else _LIST_TYPES[poll.wants_json]),
             (b"content-length", b"%d" % len(body)),
-            (b"x-request-id", _request_id(poll)),
+            (b"x-request-id", request_id(poll.request_id)),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
@@ -127,7 +127,7 @@ class Polls:
     def _may_poll(self, caller: Caller) -> bool:
         if self._requires_terms and caller.terms_accepted_at is None:
             return False
-        return caller.may_read_tickets()
+        return caller.may("tickets")
 
     async def _shown(self, poll: Poll, caller: Caller, *, keep: bool) -> bytes | None:
         shown = self._snapshots
@@ -173,6 +173,6 @@ class Polls:
         return forget_and_send
 
 
-def _request_id(poll: Poll) -> bytes:
-    given = poll.request_id
+def request_id(given: bytes) -> bytes:
+    """``given`` if it is safe to log, otherwise a new id."""
     return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex.encode()

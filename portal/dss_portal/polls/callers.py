@@ -30,7 +30,7 @@ WHERE api_token.sha256 = $1 AND revoked_at IS NULL AND NOT disabled
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """The user of a poll.  ``scopes`` is None for a session, which has all rights; ``expires_at`` is None if it never
+    """The user of a request.  ``scopes`` is None for a session, which has all rights; ``expires_at`` is None if it never
     expires.
     """
 
@@ -40,11 +40,11 @@ class Caller:
     scopes: str | None
     expires_at: datetime | None
 
-    def may_read_tickets(self) -> bool:
-        """True if the token has the scope for tickets and has not expired."""
+    def may(self, scope: str) -> bool:
+        """True if the caller has no token, or one with ``scope`` that has not expired."""
         if self.expires_at is not None and self.expires_at <= clock.now():
             return False
-        return self.scopes is None or "tickets" in self.scopes.split()
+        return self.scopes is None or scope in self.scopes.split()
 
 
 class Callers:

@@ -14,7 +14,7 @@ _OF_LOG_OR_FILES = frozenset({"info", "warning", "error", "progress", "files", "
 _CHANGING = ("delete", "retry", "logout", "token", "signin", "oauth2cb")
 """Last path segments of GET requests that change something."""
 
-_USUAL = frozenset(
+USUAL = frozenset(
     {
         b"host",
         b"user-agent",
@@ -71,7 +71,7 @@ def poll(
         return None
     found: dict[bytes, bytes] = {}
     for name, value in headers:
-        if name not in _USUAL or (name in found and name in {b"cookie", b"authorization"}):
+        if name not in USUAL or (name in found and name in {b"cookie", b"authorization"}):
             return None
         found[name] = value
     if b"text/html" in found.get(b"accept", b""):

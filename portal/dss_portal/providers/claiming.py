@@ -5,14 +5,15 @@ for one commit after the other.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
 
+from dss_portal import forms
 from dss_portal.models import ProviderAccess, Service, Ticket
-from dss_portal.providers import store
+from dss_portal.providers import keys, store
 from dss_portal.refusals import Refused
 from dss_portal.tickets import claims, queue
 from dss_portal.tickets.granting import Claimant
@@ -43,6 +44,30 @@ class Granted:
 
     ticket: Ticket | None
     services: Sequence[Service]
+
+    def row(self) -> tuple[int, str, str] | None:
+        """The ticket's number, service hash and status; None without a ticket."""
+        if self.ticket is None:
+            return None
+        githash = next(s.githash for s in self.services if s.id == self.ticket.service_id)
+        return self.ticket.id, githash, self.ticket.status.value
+
+
+COLUMNS = ("id", "service_githash", "status")
+
+
+def asked_by(
+    user_id: int, githashes: Sequence[str], form: Mapping[str, str], lease_s: float
+) -> Ask:
+    """The request in a form.  Raises Refused if it names no provider, or has no proper key."""
+    claimant = Claimant(
+        provider=forms.of(form, "provider"),
+        instance=form.get("code", "default"),
+        lease_s=lease_s,
+        user_id=user_id,
+        delivery_id=keys.of_claim(user_id, form),
+    )
+    return Ask(user_id=user_id, githashes=githashes, claimant=claimant)
 
 
 @dataclass

@@ -1,28 +1,26 @@
 """``/api/pro``: the API with which external providers find, claim and process tickets."""
 
-import re
 from functools import partial
 
 from quart import Blueprint, Response
 from tortoise.transactions import in_transaction
 
 from dss_datastore.layout import Area
+from dss_portal import forms
 from dss_portal.accounts.sessions import current_user, signed_in
 from dss_portal.attachments import store as attachments
 from dss_portal.changes.reading import Subject
 from dss_portal.formats import csv_text
-from dss_portal.providers import claiming, completion, store, writing
+from dss_portal.providers import claiming, completion, keys, store, writing
 from dss_portal.refusals import Refused
 from dss_portal.tickets import claims, files, progress
 from dss_portal.tickets import store as tickets
-from dss_portal.tickets.granting import Claimant
 from dss_portal.web import parameters, uploads
 from dss_portal.web.answers import plain, table
 from dss_portal.web.context import components
 
 blueprint = Blueprint("providers", __name__, url_prefix="/api/pro")
 
-_KEY = re.compile("[A-Za-z0-9-]{8,32}")
 _AREA = "<any(input, results):area>"
 
 
@@ -53,8 +51,7 @@ async def claim_any() -> Response:
     row = await _claim(_listed(form), form)
     if row is None:
         return plain("None")
-    columns = ("id", "service_githash", "status")
-    return table(columns, [row], wants_json=form.get("format") == "json")
+    return table(claiming.COLUMNS, [row], wants_json=form.get("format") == "json")
 
 
 @blueprint.post("/services/available")
@@ -144,11 +141,10 @@ async def add_log(ticket_id: int, category: str) -> Response:
     user = current_user()
     try:
         form = await parameters.form()
-        message, key = parameters.of(form, "message"), _key(form)
+        message, message_id = forms.of(form, "message"), keys.of_line(ticket_id, form)
     except Refused:
         await store.claimed_once(ticket_id, user)  # its refusal takes precedence
         raise
-    message_id = f"pro-{ticket_id}-{key}" if key else None
     number = await writing.add_log(ticket_id, user.id, category, message, message_id)
     if number is None:
         async with in_transaction():
@@ -192,7 +188,7 @@ async def set_progress(ticket_id: int) -> Response:
     try:
         form = await parameters.form()
         start, end, done = (
-            parameters.fraction(form, name) for name in ("chunk_start", "chunk_end", "progress")
+            forms.fraction(form, name) for name in ("chunk_start", "chunk_end", "progress")
         )
     except Refused:
         await store.claimed_once(ticket_id, user)  # its refusal takes precedence
@@ -215,36 +211,19 @@ async def _claim(githashes: list[str], form: dict[str, str]) -> tuple[int, str, 
 
     A request with the same ``key`` gets the same ticket as long as its claim lasts.
     """
-    user, key = current_user(), _key(form)
+    user = current_user()
+    keys.key_of(form)  # its refusal takes precedence
     if "provider" not in form:
         await store.heard(await store.provided(user, githashes))  # its refusal takes precedence
-    claimant = Claimant(
-        provider=parameters.of(form, "provider"),
-        instance=form.get("code", "default"),
-        lease_s=components().settings.provider_lease_s,
-        user_id=user.id,
-        delivery_id=f"pro-{user.id}-{key}" if key else None,
-    )
-    asked = claiming.Ask(user_id=user.id, githashes=githashes, claimant=claimant)
-    granted = await components().claiming.ask(asked)
-    ticket = granted.ticket
-    if ticket is None:
-        return None
-    components().feed.note(Subject.STATE, ticket.id, ticket.user_id)
-    githash = next(s.githash for s in granted.services if s.id == ticket.service_id)
-    return ticket.id, githash, ticket.status.value
+    lease_s = components().settings.provider_lease_s
+    granted = await components().claiming.ask(claiming.asked_by(user.id, githashes, form, lease_s))
+    if granted.ticket is not None:
+        components().feed.note(Subject.STATE, granted.ticket.id, granted.ticket.user_id)
+    return granted.row()
 
 
 def _listed(form: dict[str, str]) -> list[str]:
-    return parameters.of(form, "services").split(",")
-
-
-def _key(form: dict[str, str]) -> str:
-    """The key by which a repeated request is recognised; "" if the client sends none.  Raises Refused."""
-    key = form.get("key", "")
-    if key and not _KEY.fullmatch(key):
-        raise Refused("The 'key' must be 8 to 32 letters, digits and hyphens.")
-    return key
+    return forms.of(form, "services").split(",")
 
 
 async def _sign_of_life(claim_id: str | None) -> None:

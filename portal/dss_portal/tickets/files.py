@@ -7,8 +7,9 @@ from tortoise.transactions import in_transaction
 
 from dss_datastore import file_names
 from dss_datastore.layout import Area
+from dss_portal.accounts.person import Person
 from dss_portal.datastore import Datastore
-from dss_portal.models import Status, Ticket, User
+from dss_portal.models import Status, Ticket
 from dss_portal.refusals import Refused
 from dss_portal.scrubbing import files as scrubbing
 from dss_portal.tickets import store
@@ -53,7 +54,7 @@ async def coming(
         raise
 
 
-async def leave_out_meshes(datastore: Datastore, ticket_id: int, user: User) -> None:
+async def leave_out_meshes(datastore: Datastore, ticket_id: int, user: Person) -> None:
     """Remove mesh layers without files from the workspaces of a ticket that its user is about to submit, and log this
     for the user.
 

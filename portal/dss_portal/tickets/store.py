@@ -25,7 +25,6 @@ from dss_portal.models import (
     TicketFile,
     TicketLog,
     TicketProgress,
-    User,
 )
 from dss_portal.notifications import outbox as notifications
 from dss_portal.outbox import store as outbox
@@ -42,6 +41,10 @@ PAGE_LINES = 100
 _REGISTER_FILE = "SELECT register_file($1, $2, $3, $4)"
 
 _CREATE_AT_ONCE = "SELECT new_ticket($1, $2, $3, $4) AS id"
+
+_CREATE_BY_HASH = """
+SELECT new_ticket($1, service.id, $3, $4) AS id FROM service WHERE service.githash = $2 AND service.current
+"""
 
 _SAVE_STATE = """
 WITH changed AS (
@@ -171,21 +174,29 @@ async def listed(user_id: int) -> AsyncIterator[Rows]:
             return
 
 
-async def create(user: User, service: Service) -> int:
+async def create(user_id: int, service: Service) -> int:
     """Create a ticket in ``init`` and return its number, within the caller's transaction, which has checked the quota."""
-    values = [user.id, service.id, Status.INIT.value, now()]
+    values = [user_id, service.id, Status.INIT.value, now()]
     rows = await get_connection("default").execute_query_dict(_CREATE, values)
     return int(rows[0]["id"])
 
 
-async def create_at_once(user: User, service: Service, alive_since: datetime) -> int | None:
+async def create_at_once(user_id: int, service: Service, alive_since: datetime) -> int | None:
     """Like ``create``, in its own transaction, which also checks the quota of tickets; None if it is exceeded.
 
     Tickets in ``init`` count if they were touched at ``alive_since`` or later.
     """
-    values = [user.id, service.id, now(), alive_since]
-    rows = await get_connection("default").execute_query_dict(_CREATE_AT_ONCE, values)
-    number: int | None = rows[0]["id"]
+    return await _created(_CREATE_AT_ONCE, [user_id, service.id, now(), alive_since])
+
+
+async def create_by_hash(user_id: int, githash: str, alive_since: datetime) -> int | None:
+    """Like ``create_at_once``, for a service that takes tickets; None also if there is none with that hash."""
+    return await _created(_CREATE_BY_HASH, [user_id, githash, now(), alive_since])
+
+
+async def _created(statement: str, values: list[object]) -> int | None:
+    rows = await get_connection("default").execute_query_dict(statement, values)
+    number: int | None = rows[0]["id"] if rows else None
     return number
 
 

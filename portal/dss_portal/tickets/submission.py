@@ -7,9 +7,10 @@ from tortoise.transactions import in_transaction
 from dss_broker.messages import TicketReady, TicketWithdrawn
 from dss_datastore.layout import Area
 from dss_observability import tracing
+from dss_portal.accounts.person import Person
 from dss_portal.attachments import store as attachments
 from dss_portal.datastore import Datastore
-from dss_portal.models import Attachment, Status, Ticket, TicketLog, User
+from dss_portal.models import Attachment, Status, Ticket, TicketLog
 from dss_portal.outbox import store as outbox
 from dss_portal.refusals import Refused
 from dss_portal.services import store as services
@@ -28,7 +29,7 @@ QUEUED = "Ticket received and queued for processing"
 """The log line about the submission, in the words that clients know."""
 
 
-def not_found(ticket_id: int, user: User) -> Refused:
+def not_found(ticket_id: int, user: Person) -> Refused:
     """The same refusal for a ticket that does not exist, belongs to another user, or is in the wrong state."""
     return Refused(
         f"Ticket {ticket_id} not found for user {user.id}",
@@ -36,7 +37,7 @@ def not_found(ticket_id: int, user: User) -> Refused:
     )
 
 
-async def readable(ticket_id: int, user: User) -> Ticket:
+async def readable(ticket_id: int, user: Person) -> Ticket:
     """The ticket, if ``user`` may see it.  Raises Refused."""
     ticket = await Ticket.get_or_none(id=ticket_id) if ticket_id < 2**31 else None
     if ticket is None or not (user.sysadmin or ticket.user_id == user.id):
@@ -44,7 +45,7 @@ async def readable(ticket_id: int, user: User) -> Ticket:
     return ticket
 
 
-async def readable_attachments(log_id: int, user: User) -> list[Attachment]:
+async def readable_attachments(log_id: int, user: Person) -> list[Attachment]:
     """The attachments of a log line of the user's own ticket.  Raises Refused."""
     found = TicketLog.filter(id=log_id).select_related("ticket")
     line = await found.first() if log_id < 2**63 else None
@@ -53,21 +54,24 @@ async def readable_attachments(log_id: int, user: User) -> list[Attachment]:
     return (await attachments.of_lines([log_id])).get(log_id, [])
 
 
-async def create(user: User, githash: str | None, name: str | None, quiet_s: float) -> int:
+async def create(user: Person, githash: str | None, name: str | None, quiet_s: float) -> int:
     """Create a ticket for the service with that hash, or else that name, and return its number.  Raises Refused.
 
     ``quiet_s`` is as for ``quota.is_quiet``, here and below.
     """
+    since = quota.quiet_since(quiet_s)
+    if githash is not None and (number := await store.create_by_hash(user.id, githash, since)):
+        return number
     service = await services.for_new_ticket(githash, name)
-    if number := await store.create_at_once(user, service, quota.quiet_since(quiet_s)):
+    if number := await store.create_at_once(user.id, service, since):
         return number
     async with in_transaction():
         await quota.check_tickets(user.id, quiet_s)
-        return await store.create(user, service)
+        return await store.create(user.id, service)
 
 
 async def receive_file(
-    datastore: Datastore, reservation: Reservation, user: User, *, scrubs: bool
+    datastore: Datastore, reservation: Reservation, user: Person, *, scrubs: bool
 ) -> None:
     """Add a file to a ticket that is not yet submitted; a sysadmin may also add to a waiting one.
 
@@ -105,18 +109,18 @@ async def store_file(
     await store.register_file(ticket_id, area, name, size_bytes)
 
 
-def require_open(ticket: Ticket | None, ticket_id: int, user: User) -> None:
+def require_open(ticket: Ticket | None, ticket_id: int, user: Person) -> None:
     """Raises Refused unless the ticket accepts files of the user."""
     if ticket is None or ticket.status not in _takes(user):
         raise not_found(ticket_id, user)
 
 
-def _takes(user: User) -> frozenset[Status]:
+def _takes(user: Person) -> frozenset[Status]:
     """The states in which a ticket accepts files of the user."""
     return frozenset({Status.INIT, Status.READY} if user.sysadmin else {Status.INIT})
 
 
-async def submit(ticket_id: int, user: User, quiet_s: float) -> None:
+async def submit(ticket_id: int, user: Person, quiet_s: float) -> None:
     """Queue the ticket.  State, history and event are committed together.  Raises Refused."""
     async with in_transaction():
         ticket = await _own(ticket_id, user)
@@ -132,7 +136,7 @@ async def submit(ticket_id: int, user: User, quiet_s: float) -> None:
         await announce(ticket)
 
 
-async def retry(datastore: Datastore, ticket_id: int, user: User, quiet_s: float) -> None:
+async def retry(datastore: Datastore, ticket_id: int, user: Person, quiet_s: float) -> None:
     """Queue a failed or timed-out ticket again, from the beginning.  Raises Refused."""
     async with in_transaction():
         ticket = await _own(ticket_id, user)
@@ -172,7 +176,7 @@ async def _begin_anew(datastore: Datastore, ticket: Ticket, line: str) -> None:
     await announce(ticket)
 
 
-async def delete(datastore: Datastore, ticket_id: int, user: User) -> None:
+async def delete(datastore: Datastore, ticket_id: int, user: Person) -> None:
     """Delete the user's ticket and its files, and tell its holder to stop.  Idempotent.  Raises Refused."""
     await readable(ticket_id, user)
     await withdraw(datastore, ticket_id)
@@ -210,7 +214,7 @@ async def announce(ticket: Ticket) -> None:
     await ticket.save(update_fields=["announced_at", "announcements"])
 
 
-async def _own(ticket_id: int, user: User) -> Ticket:
+async def _own(ticket_id: int, user: Person) -> Ticket:
     ticket = await store.locked(ticket_id) if ticket_id < 2**31 else None
     if ticket is None or not (user.sysadmin or ticket.user_id == user.id):
         raise not_found(ticket_id, user)

@@ -16,9 +16,10 @@ from tortoise.connection import get_connection
 from dss_broker.codec import encode
 from dss_broker.messages import TicketReady
 from dss_observability.tracing import current_traceparent
+from dss_portal.accounts.person import Person
 from dss_portal.datastore import Datastore
 from dss_portal.estimates import runs
-from dss_portal.models import Status, User
+from dss_portal.models import Status
 from dss_portal.outbox import store as outbox
 from dss_portal.tickets import counting, files, lifecycle, quota, store, submission, titles
 from dss_portal.tickets.lifecycle import Requeued, Submitted, TicketState
@@ -83,7 +84,7 @@ class Draft:
 
 
 async def submit(
-    datastore: Datastore, ticket_id: int, user: User, *, scrubs: bool, quiet_s: float
+    datastore: Datastore, ticket_id: int, user: Person, *, scrubs: bool, quiet_s: float
 ) -> None:
     """Queue the user's ticket, with the title and the number of voxels from its files.  Raises Refused.
 
@@ -112,7 +113,7 @@ async def _draft(ticket_id: int) -> Draft | None:
     return Draft(**{**rows[0], "status": Status(rows[0]["status"])}) if rows else None
 
 
-async def _queued(draft: Draft, user: User, voxels: int | None) -> bool:
+async def _queued(draft: Draft, user: Person, voxels: int | None) -> bool:
     """Queue the ticket; False, without a change, if it has changed since it was read."""
     before, now = draft.state, store.now()
     event = Requeued() if user.sysadmin else Submitted()

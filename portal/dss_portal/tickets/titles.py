@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from tortoise.transactions import in_transaction
 
+from dss_portal.accounts.person import Person
 from dss_portal.datastore import Datastore
 from dss_portal.models import Status, Ticket, User
 from dss_portal.tickets import store, submission
@@ -17,7 +18,7 @@ from dss_workspace.registry import read
 MOST_CHARACTERS = 120
 
 
-async def take(datastore: Datastore, ticket_id: int, user: User) -> None:
+async def take(datastore: Datastore, ticket_id: int, user: Person) -> None:
     """Set the title of a ticket that its user is about to submit to the main layer's nickname in ITK-SNAP, unless it
     has a title.
 

@@ -6,14 +6,13 @@ precedence, and the last of several fields with one name.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
-from math import nan
-from urllib.parse import parse_qsl
+from collections.abc import AsyncIterator
 
 from quart import request
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Field, File
 
+from dss_portal import forms
 from dss_portal.refusals import Refused
 from dss_portal.web.context import components
 from dss_portal.web.multipart import BoundedDecoder
@@ -21,37 +20,18 @@ from dss_portal.web.multipart import BoundedDecoder
 
 async def form() -> dict[str, str]:
     """All parameters of the request.  Raises Refused if the form is too large or not UTF-8."""
-    fields = _decoded(request.query_string)
+    fields = forms.decoded(request.query_string)
     kind, _ = parse_options_header(request.headers.get("Content-Type"))
     if kind == "multipart/form-data":
         return fields | await remaining_fields(multipart(components().settings.form_s))
     if request.method in {"POST", "PUT", "PATCH"}:
-        fields |= _decoded(await _small_body())
+        fields |= forms.decoded(await _small_body())
     return fields
 
 
 async def required(name: str) -> str:
     """The parameter ``name``.  Raises Refused if it is missing."""
-    return of(await form(), name)
-
-
-def of(form: Mapping[str, str], name: str) -> str:
-    """The field ``name``.  Raises Refused if it is missing."""
-    if name not in form:
-        raise Refused(f"Missing '{name}' parameter")
-    return form[name]
-
-
-def fraction(form: Mapping[str, str], name: str) -> float:
-    """A number from 0 to 1.  Raises Refused if it is none."""
-    text = of(form, name)
-    try:
-        value = float(text)
-    except ValueError:
-        value = nan
-    if not 0 <= value <= 1:
-        raise Refused(f"'{name}' must be a number from 0 to 1, not '{text}'.")
-    return value
+    return forms.of(await form(), name)
 
 
 def number(name: str, default: int) -> int:
@@ -140,7 +120,7 @@ class Fields:
 
     def texts(self) -> dict[str, str]:
         """The fields as text.  Raises Refused if one is not UTF-8."""
-        return {name: _text(bytes(value)) for name, value in self._values.items()}
+        return {name: forms.text(bytes(value)) for name, value in self._values.items()}
 
 
 async def remaining_fields(parts: AsyncIterator[Field | File | Data]) -> dict[str, str]:
@@ -163,28 +143,3 @@ def _refuse_large_form(size_bytes: int) -> None:
     limit = components().settings.max_form_bytes
     if size_bytes > limit:
         raise Refused(f"The form is larger than {limit} bytes.", 413)
-
-
-def _decoded(body: bytes) -> dict[str, str]:
-    text = _text(body)
-    try:
-        fields = dict(parse_qsl(text, keep_blank_values=True, errors="strict"))
-    except ValueError as error:
-        raise Refused("The form is not UTF-8 text.") from error
-    for value in fields.values():
-        _refuse_null(value)
-    return fields
-
-
-def _text(value: bytes) -> str:
-    try:
-        text = value.decode()
-    except UnicodeDecodeError as error:
-        raise Refused("The form is not UTF-8 text.") from error
-    _refuse_null(text)
-    return text
-
-
-def _refuse_null(text: str) -> None:
-    if "\0" in text:
-        raise Refused("The form has a null character, which no text may hold.")

@@ -1,0 +1,112 @@
+"""Does what a small write asks for, by the same functions as the framework's routes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from dss_portal import formats, forms
+from dss_portal.accounts.person import Person
+from dss_portal.changes.feed import Feed
+from dss_portal.changes.reading import Subject
+from dss_portal.datastore import Datastore
+from dss_portal.providers import keys, writing
+from dss_portal.providers.claiming import Ask, Granted, asked_by
+from dss_portal.settings import Settings
+from dss_portal.tickets import submission, submitting
+from dss_portal.together import Together
+from dss_portal.writes.requests import Kind, Write
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The body of a response with status 200; ``content_type`` is "" for none."""
+
+    body: str
+    content_type: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acting:
+    """The parts of a portal that writes need."""
+
+    datastore: Datastore
+    settings: Settings
+    feed: Feed
+    claiming: Together[Ask, Granted]
+
+    async def act(self, write: Write, form: Mapping[str, str], person: Person) -> Answer | None:
+        """The answer after the write; None if nothing was written, since the framework must answer.
+
+        Raises Refused, with nothing written either.
+        """
+        match write.kind:
+            case Kind.CREATE:
+                return await self._create(form, person)
+            case Kind.READY:
+                return await self._ready(write.ticket, form, person)
+            case Kind.LINE:
+                return await _line(write, form, person)
+            case Kind.PROGRESS:
+                return await _progress(write.ticket, form, person)
+            case Kind.CLAIM:
+                return await self._claim(write.word, form, person)
+            case Kind.CLAIM_ANY:
+                return await self._claim_any(form, person)
+            case _:
+                assert_never(write.kind)
+
+    async def _create(self, form: Mapping[str, str], person: Person) -> Answer:
+        quiet_s = self.settings.quiet_upload_s
+        number = await submission.create(person, form.get("githash"), form.get("name"), quiet_s)
+        self.feed.note(Subject.STATE, number, person.id)
+        return Answer(body=str(number))
+
+    async def _ready(self, ticket: int, form: Mapping[str, str], person: Person) -> Answer | None:
+        if form.get("status") != "ready":
+            return None
+        settings = self.settings
+        await submitting.submit(
+            self.datastore,
+            ticket,
+            person,
+            scrubs=settings.scrub_inputs,
+            quiet_s=settings.quiet_upload_s,
+        )
+        return Answer(body="ready")
+
+    async def _claim(self, githash: str, form: Mapping[str, str], person: Person) -> Answer | None:
+        granted = await self._granted([githash], form, person)
+        row = granted.row()
+        return Answer(body="-1" if row is None else str(row[0]))
+
+    async def _claim_any(self, form: Mapping[str, str], person: Person) -> Answer | None:
+        if form.get("format") == "json":
+            return None
+        row = (await self._granted(forms.of(form, "services").split(","), form, person)).row()
+        if row is None:
+            return Answer(body="None")
+        return Answer(body=formats.csv_text([row]), content_type="text/csv")
+
+    async def _granted(
+        self, githashes: list[str], form: Mapping[str, str], person: Person
+    ) -> Granted:
+        lease_s = self.settings.provider_lease_s
+        granted = await self.claiming.ask(asked_by(person.id, githashes, form, lease_s))
+        if granted.ticket is not None:
+            self.feed.note(Subject.STATE, granted.ticket.id, granted.ticket.user_id)
+        return granted
+
+
+async def _line(write: Write, form: Mapping[str, str], person: Person) -> Answer | None:
+    message, key = forms.of(form, "message"), keys.of_line(write.ticket, form)
+    number = await writing.add_log(write.ticket, person.id, write.word, message, key)
+    return None if number is None else Answer(body=str(number))
+
+
+async def _progress(ticket: int, form: Mapping[str, str], person: Person) -> Answer | None:
+    start, end, done = (
+        forms.fraction(form, name) for name in ("chunk_start", "chunk_end", "progress")
+    )
+    if done and await writing.set_progress(ticket, person.id, start, end, done):
+        return Answer(body="success")
+    return None

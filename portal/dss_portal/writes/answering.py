@@ -1,0 +1,136 @@
+"""Answers the small writes of ITK-SNAP and of providers before they reach the framework.
+
+The responses equal those of the framework's routes byte for byte.  This layer sends only responses with status 200; for
+all others, and for unusual requests, the framework answers, which gets the body once more, and the error, if there was
+one.
+"""
+
+import time
+from typing import Protocol, cast
+
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
+from quart import Quart, request
+
+from dss_observability import metrics, tracing
+from dss_observability.logs import concerns
+from dss_portal import forms
+from dss_portal.changes.feed import Feed
+from dss_portal.polls.answering import App, request_id
+from dss_portal.polls.callers import Caller, Callers
+from dss_portal.refusals import Refused
+from dss_portal.writes import requests
+from dss_portal.writes.acting import Acting, Answer
+from dss_portal.writes.body import Body
+from dss_portal.writes.requests import Kind, Write
+
+PATIENCE_S = 1.0
+"""A form that has not come within this time is left to the framework, which has longer limits and their sentences."""
+
+_ERROR = "dss_portal.error"
+"""Key of the scope for the error that the framework must answer."""
+
+
+class Limit(Protocol):
+    """A limit on the number of requests."""
+
+    def is_reached(self, key: str) -> bool: ...
+    def count(self, key: str) -> None: ...
+
+
+class Writes:
+    """ASGI middleware before ``app``.
+
+    ``requires_terms``: writes of users who have not accepted the terms of use are passed to the framework.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        acting: Acting,
+        feed: Feed,
+        callers: Callers,
+        limit: Limit,
+        requires_terms: bool,
+    ) -> None:
+        self._app = app
+        self._acting = acting
+        self._feed = feed
+        self._callers = callers
+        self._limit = limit
+        self._requires_terms = requires_terms
+        self._counted = {
+            kind: (
+                metrics.HTTP_REQUESTS.labels("POST", kind.value, 200),
+                metrics.HTTP_SECONDS.labels(kind.value),
+            )
+            for kind in Kind
+        }
+
+    async def __call__(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        write = None
+        if scope["type"] == "http" and scope["method"] == "POST" and not tracing.is_on():
+            write = requests.write(scope["path"], scope["query_string"], scope["headers"])
+        if write is None:
+            await self._app(scope, receive, send)
+            return
+        body, named, answer = Body(receive), request_id(write.request_id), None
+        try:
+            answer = await self._done(write, body, named)
+        except Refused:  # the framework meets it again
+            pass
+        except Exception as error:  # whatever it is, a second attempt might write twice
+            scope = cast("HTTPScope", {**scope, _ERROR: error})
+        if answer is None:
+            await self._app(scope, body.again, send)
+        else:
+            await _send(answer, named, send)
+
+    async def _done(self, write: Write, body: Body, named: bytes) -> Answer | None:
+        began_s = time.monotonic()
+        caller = await self._caller(write)
+        if caller is None or self._limit.is_reached(str(caller.id)):
+            return None
+        sent = await body.whole(self._acting.settings.max_form_bytes, PATIENCE_S)
+        if sent is None:
+            return None
+        concerns(request=named.decode(), ticket=write.ticket or None)
+        form = forms.decoded(write.query) | forms.decoded(sent)
+        answer = await self._acting.act(write, form, caller)
+        if answer is not None:
+            self._limit.count(str(caller.id))
+            requests_total, seconds = self._counted[write.kind]
+            requests_total.inc()
+            seconds.observe(time.monotonic() - began_s)
+        return answer
+
+    async def _caller(self, write: Write) -> Caller | None:
+        keep = self._feed.is_current()
+        caller = self._callers.known(write.cookie, write.authorization) if keep else None
+        if caller is None:
+            caller = await self._callers.load(write.cookie, write.authorization, keep=keep)
+        if caller is None or not caller.may(write.kind.scope):
+            return None
+        if self._requires_terms and caller.terms_accepted_at is None:
+            return None
+        return caller
+
+
+async def _send(answer: Answer, named: bytes, send: ASGISendCallable) -> None:
+    body = answer.body.encode()
+    kind = [(b"content-type", answer.content_type.encode())] if answer.content_type else []
+    headers = [*kind, (b"content-length", b"%d" % len(body)), (b"x-request-id", named)]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def install(app: Quart) -> None:
+    """Let the framework answer the errors of writes."""
+
+    @app.before_request
+    async def _raise_earlier() -> None:
+        error = request.scope.get(_ERROR)
+        if isinstance(error, Exception):
+            raise error

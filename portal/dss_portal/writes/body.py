@@ -1,0 +1,35 @@
+"""Reads a request's body, and gives it to the framework after all if it must answer."""
+
+import asyncio
+
+from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent
+
+
+class Body:
+    """The body of one request.  A cancelled call of ``receive`` must lose nothing, as Hypercorn's."""
+
+    def __init__(self, receive: ASGIReceiveCallable) -> None:
+        self._receive = receive
+        self._events: list[ASGIReceiveEvent] = []
+
+    async def whole(self, most_bytes: int, within_s: float) -> bytes | None:
+        """The whole body; None if it is longer, or has not come ``within_s`` seconds, or if the client has gone."""
+        pieces: list[bytes] = []
+        try:
+            async with asyncio.timeout(within_s):
+                while True:
+                    event = await self._receive()
+                    self._events.append(event)
+                    if event["type"] != "http.request":
+                        return None
+                    pieces.append(event.get("body", b""))
+                    if sum(map(len, pieces)) > most_bytes:
+                        return None
+                    if not event.get("more_body", False):
+                        return b"".join(pieces)
+        except TimeoutError:
+            return None
+
+    async def again(self) -> ASGIReceiveEvent:
+        """For the framework: what was received, and then what else comes."""
+        return self._events.pop(0) if self._events else await self._receive()

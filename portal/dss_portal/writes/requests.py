@@ -1,0 +1,88 @@
+"""Recognises the small writes of ITK-SNAP and of providers by the request line and headers."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dss_portal.polls.requests import TICKETS, USUAL
+
+_READY = re.compile(r"/api/tickets/(\d{1,9})/status")
+_OF_PROVIDER = re.compile(r"/api/pro/tickets/(\d{1,9})/(info|warning|error|progress)")
+_CLAIM = re.compile(r"/api/pro/services/([a-f0-9]+)/claims")
+_CLAIM_ANY = "/api/pro/services/claims"
+
+_EXPECTED = USUAL | {b"content-type", b"content-length", b"expect"}
+_ONCE = frozenset({b"cookie", b"authorization", b"content-type", b"content-length"})
+_FORM = b"application/x-www-form-urlencoded"
+
+
+class Kind(StrEnum):
+    """The kind of a write.  Its value is the framework's URL rule, under which requests are counted."""
+
+    CREATE = TICKETS
+    READY = "/api/tickets/<int:ticket_id>/status"
+    LINE = "/api/pro/tickets/<int:ticket_id>/<any(info, warning, error):category>"
+    PROGRESS = "/api/pro/tickets/<int:ticket_id>/progress"
+    CLAIM = "/api/pro/services/<regex('[a-f0-9]+'):githash>/claims"
+    CLAIM_ANY = _CLAIM_ANY
+
+    @property
+    def scope(self) -> str:
+        """The scope that a token needs."""
+        return "provider" if self.value.startswith("/api/pro/") else "tickets"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Write:
+    """A write.  ``ticket`` is 0 if the URL has none; ``word`` is the category of a log
+    line, or the hash of a service.
+    """
+
+    kind: Kind
+    ticket: int
+    word: str
+    query: bytes
+    cookie: bytes
+    authorization: bytes
+    request_id: bytes
+
+
+def write(path: str, query: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Write | None:
+    """The write that a POST is; None if the framework must answer it."""
+    target = _target(path)
+    if target is None:
+        return None
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name not in _EXPECTED or (name in found and name in _ONCE):
+            return None
+        found[name] = value
+    is_form = found.get(b"content-type", _FORM).lower() == _FORM
+    if not is_form or b"text/html" in found.get(b"accept", b""):
+        return None
+    kind, ticket, word = target
+    return Write(
+        kind=kind,
+        ticket=ticket,
+        word=word,
+        query=query,
+        cookie=found.get(b"cookie", b""),
+        authorization=found.get(b"authorization", b""),
+        request_id=found.get(b"x-request-id", b""),
+    )
+
+
+def _target(path: str) -> tuple[Kind, int, str] | None:
+    if path == TICKETS:
+        return Kind.CREATE, 0, ""
+    if path == _CLAIM_ANY:
+        return Kind.CLAIM_ANY, 0, ""
+    if found := _OF_PROVIDER.fullmatch(path):
+        kind = Kind.PROGRESS if found[2] == "progress" else Kind.LINE
+        return kind, int(found[1]), found[2]
+    if found := _READY.fullmatch(path):
+        return Kind.READY, int(found[1]), ""
+    if found := _CLAIM.fullmatch(path):
+        return Kind.CLAIM, 0, found[1]
+    return None
