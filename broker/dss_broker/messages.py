@@ -189,13 +189,14 @@ class ResultsAccepted:
     """ITK-SNAP can load the files, and each segmentation has the grid of its image.
 
     ``attachments`` are for a line of the ticket's log, as in ``ClaimLogged``; ``labels`` are those of the new
-    segmentation.
+    segmentation; ``remarks`` are warnings for the user.
     """
 
     ticket_id: int
     claim_id: str
     attachments: tuple[AttachedFile, ...] = ()
     labels: tuple[Label, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -180,12 +180,28 @@ def check_voxels(header: Header) -> None:
         require_numbers(values, number, header)
 
 
+def first_not_finite(header: Header) -> tuple[int, int, int] | None:
+    """The index (x, y, z) of the first voxel that is no finite number; None if there is none.
+
+    Reads the whole file; raises ImageRefused if a voxel is missing or damaged.
+    """
+    found = None
+    for number, values in enumerate(slices_in(header)):
+        found = found or _not_finite(values, number, header)
+    return found
+
+
+def _not_finite(values: Voxels, number: int, header: Header) -> tuple[int, int, int] | None:
+    if values.dtype.kind != "f" or np.isfinite(values).all():
+        return None
+    y, x = (int(i[0]) for i in np.nonzero(~np.isfinite(values))[:2])
+    return x, y, number % header.grid.size[2] if header.dimensions > 2 else 0
+
+
 def require_numbers(values: Voxels, number: int, header: Header) -> None:
     """Raises ImageRefused unless all ``values`` of the slice ``number`` are finite."""
-    if values.dtype.kind != "f" or np.isfinite(values).all():
-        return
-    y, x = (int(i[0]) for i in np.nonzero(~np.isfinite(values))[:2])
-    raise refusals.not_numbers((x, y, number % header.grid.size[2] if header.dimensions > 2 else 0))
+    if index := _not_finite(values, number, header):
+        raise refusals.not_numbers(index)
 
 
 def _slices(header: Header) -> Iterator[Voxels]:

@@ -59,6 +59,14 @@ def unplaced(workspace: Folder) -> list[str]:
     return [text for text in texts if not _numbers(text)]
 
 
+def placed(workspace: Folder) -> list[tuple[str, tuple[float, ...]]]:
+    """Text and position of each landmark that has one, as in ``landmarks_tagged``."""
+    elements = (workspace.find(f"{_FOLDER}.Annotations") or Folder()).folders.values()
+    marks = [e for e in elements if e.get("Type") == "LandmarkAnnotation"]
+    found = [(e.get("Text"), _numbers(e.get("Pos"))) for e in marks]
+    return [(text, position) for text, position in found if position]
+
+
 def names(folder: Folder, title: str) -> set[str]:
     """The tags of ``folder`` and its entry ``title``: ITK-SNAP accepts either as the tag of a service."""
     tags = (tag.strip() for tag in folder.get("Tags").split(","))

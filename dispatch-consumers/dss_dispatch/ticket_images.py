@@ -77,9 +77,12 @@ def read_header(path: Path) -> Image:
     return _image(_read_file(path, reading.read_header))
 
 
-def check_voxels(path: Path) -> None:
-    """Raises TicketError if the file is no image, or if voxels are missing or damaged in it."""
-    _read_file(path, lambda p: sum(1 for _ in reading.slices_in(reading.read_header(p))))
+def first_not_finite(path: Path) -> tuple[int, int, int] | None:
+    """The index of the first voxel that is NaN or infinite; None if there is none.
+
+    Raises TicketError if the file is no image, or if voxels are missing or damaged in it.
+    """
+    return _read_file(path, lambda p: reading.first_not_finite(reading.read_header(p)))
 
 
 def check_mesh(path: Path, main: Image) -> None:

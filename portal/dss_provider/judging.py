@@ -1,6 +1,7 @@
 """Checks that the parts of a result can be written to files and a workspace; each fault is a sentence for the user."""
 
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -61,6 +62,35 @@ def file_name(name: object, others: Iterable[str]) -> str:
     if fault:
         raise AlgorithmFailed(f"{ascii(name)[:60]} is no plain name of a file: {fault}.")
     return str(name)
+
+
+def formula_in(name: str, content: bytes) -> str:
+    """A warning about a table with a cell that a spreadsheet would take for a formula; "" if there is none.
+
+    The file is not changed: another program may need the cell as it is.
+    """
+    if not name.lower().endswith((".csv", ".tsv")):
+        return ""
+    for cell in _CELL.findall(content[:MOST_TABLE_BYTES].decode(errors="replace")):
+        if cell[:1] in _FORMULA and not _is_number(cell):
+            return (
+                f"The table '{name}' has a cell that a spreadsheet takes for a formula: "
+                f"{cell[:40]!a}. Import its columns as text."
+            )
+    return ""
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+_CELL = re.compile(r"""[^,;\t\r\n"']+""")
+_FORMULA = ("=", "+", "-", "@")
+MOST_TABLE_BYTES = 2**20
 
 
 def as_labels(given: object, shape: tuple[int, ...]) -> Array:

@@ -16,6 +16,7 @@ import csv
 import re
 import shutil
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from dss_provider.errors import AlgorithmFailed
 from dss_provider.images import grid_of, read_in_grid
 from dss_provider.judging import as_image, as_labels, file_name, plain_name, point
 from dss_provider.outcome import FILES, Map, MeshFile, Named, Outcome, Point
+from dss_provider.returned import formulas
 from dss_provider.spoken import LONGEST_TEXT, one_line
 
 _KINDS = re.compile(
@@ -64,7 +66,7 @@ def read_output(
     )
     if outcome.is_empty:
         raise AlgorithmFailed("The program ended without writing its segmentation.")
-    return outcome
+    return replace(outcome, remarks=(*outcome.remarks, *formulas(outcome.files, work)))
 
 
 def _names(folder: Path) -> list[str]:

@@ -1,6 +1,7 @@
 """Converts the return value of a provider's function to files: checks each part, and stores it for the publisher."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from dss_provider.judging import (
     as_labels,
     colour,
     file_name,
+    formula_in,
     mesh_arrays,
     plain_name,
     point,
@@ -48,7 +50,13 @@ def kept(returned: object, image: Image, work: Path) -> Outcome:
     )
     if outcome.is_empty:
         raise AlgorithmFailed("The function returned a Result without anything in it.")
-    return outcome
+    return replace(outcome, remarks=(*outcome.remarks, *formulas(outcome.files, work)))
+
+
+def formulas(names: Iterable[str], work: Path) -> list[str]:
+    """Warnings about tables among the files that were kept in ``work``."""
+    found = (formula_in(name, (work / FILES / name).read_bytes()) for name in names)
+    return [warning for warning in found if warning]
 
 
 def _result(returned: object) -> Result:

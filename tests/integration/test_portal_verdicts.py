@@ -10,9 +10,9 @@ from dss_broker.messages import CheckResults
 from dss_broker.topology import RESULT_CHECKS
 from dss_dispatch.result.check_requests import serve_checks
 from dss_portal.admin import store as admin
-from dss_portal.models import Claim, Status, Ticket, TicketHistory
+from dss_portal.models import Claim, Status, Ticket, TicketHistory, TicketLog
 from dss_portal.settings import Settings
-from support.builders import result_files, segmentation
+from support.builders import landmarks_xml, result_files, segmentation
 from support.portals import LONG_AGO, Portal, post, send_file, submitted_ticket, text
 from support.verdicts import Work
 
@@ -76,6 +76,22 @@ async def test_the_picture_of_a_sound_result_is_attached_to_the_log_and_lies_in_
     assert (picture["mime_type"], shown.headers["Content-Type"]) == ("image/png", "image/png")
     assert (await shown.get_data())[:8] == b"\x89PNG\r\n\x1a\n"
     assert "picture" not in await text(ann, f"/api/tickets/{work.ticket}/files/results")
+
+
+@pytest.mark.usefixtures("checked")
+async def test_what_is_odd_in_a_result_is_a_warning_in_the_log_once(work: Work) -> None:
+    """The provider itself may have said it before."""
+    empty = "The segmentation 'lungs.nii.gz' is empty: no voxel has a label."
+    outside = "The landmark 'point' lies outside of the image."
+    await work.give(
+        result_files(segmented=segmentation(()), extra=landmarks_xml(("tip", "99 0 0")))
+    )
+    await post(work.provider, f"{work.base}/warning", message=outside)
+    for _ in range(2):
+        assert await work.succeed() == (200, "success")
+
+    warnings = await TicketLog.filter(ticket_id=work.ticket, category="warning").order_by("id")
+    assert [line.message for line in warnings] == [outside, empty]
 
 
 @pytest.mark.usefixtures("checked")

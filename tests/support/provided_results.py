@@ -21,15 +21,21 @@ Files = dict[str, bytes]
 
 def judge(folder: Path, files: Files) -> str:
     """What is wrong with them; "" if nothing is."""
+    judged = judgement(folder, files)
+    return judged if isinstance(judged, str) else ""
+
+
+def judgement(folder: Path, files: Files) -> str | tuple[str, ...]:
+    """What is wrong with them, or the remarks on them if nothing is."""
     results = folder / "results"
     results.mkdir(exist_ok=True)
     for name, data in files.items():
         (results / name).write_bytes(data)
     try:
-        check_provider_results(results, tuple(files), folder / "tickets" / "00000042" / "input")
+        sent = folder / "tickets" / "00000042" / "input"
+        return check_provider_results(results, tuple(files), sent)
     except TicketError as error:
         return str(error)
-    return ""
 
 
 def mesh_layer(name: str) -> str:

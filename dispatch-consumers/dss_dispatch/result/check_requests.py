@@ -43,13 +43,13 @@ class CheckRequestHandler:
             log.info("results not checked, since nobody waits any more", extra=facts)
             return
         with self._datastore.access() as access:
-            reason = self._refusal(asked, access)
-            log.info("results checked", extra={**facts, "accepted": not reason})
-            delivery.reply(_answer(asked, reason, access))
+            judged = self._judged(asked, access)
+            log.info("results checked", extra={**facts, "accepted": not isinstance(judged, str)})
+            delivery.reply(_answer(asked, judged, access))
 
-    def _refusal(self, asked: CheckResults, access: Access) -> str:
-        """A sentence about why the results are refused; "" if they are accepted.  Does not raise, because the portal
-        waits for an answer.
+    def _judged(self, asked: CheckResults, access: Access) -> str | tuple[str, ...]:
+        """A sentence about why the results are refused; remarks if they are accepted.  Does not raise, because the
+        portal waits for an answer.
         """
         if self._datastore.problem():
             return AWAY
@@ -57,7 +57,7 @@ class CheckRequestHandler:
             for folder in (asked.results_dir, asked.input_dir):
                 access.fetch(PurePosixPath(folder))
             results, sent = access.root / asked.results_dir, access.root / asked.input_dir
-            check_provider_results(results, asked.names, sent)
+            return check_provider_results(results, asked.names, sent)
         except ResultRefused as error:
             return f"{error.finding[:1].upper()}{error.finding[1:]}."
         except TicketError as error:
@@ -67,12 +67,13 @@ class CheckRequestHandler:
         except Exception:
             log.exception("check of results broke off", extra={"ticket": asked.ticket_id})
             return BROKE
-        return ""
 
 
-def _answer(asked: CheckResults, reason: str, access: Access) -> ResultsAccepted | ResultsRefused:
-    if reason:
-        return ResultsRefused(ticket_id=asked.ticket_id, claim_id=asked.claim_id, reason=reason)
+def _answer(
+    asked: CheckResults, judged: str | tuple[str, ...], access: Access
+) -> ResultsAccepted | ResultsRefused:
+    if isinstance(judged, str):
+        return ResultsRefused(ticket_id=asked.ticket_id, claim_id=asked.claim_id, reason=judged)
     results, sent = access.root / asked.results_dir, access.root / asked.input_dir
     folder = layout.attached_dir(asked.ticket_id, asked.claim_id)
     shown = present(results, sent, access.root / folder)
@@ -82,6 +83,7 @@ def _answer(asked: CheckResults, reason: str, access: Access) -> ResultsAccepted
         claim_id=asked.claim_id,
         attachments=attachments,
         labels=shown.labels,
+        remarks=judged,
     )
 
 

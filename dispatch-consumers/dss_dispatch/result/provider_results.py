@@ -17,7 +17,7 @@ from dss_dispatch.ticket_images import (
     INTEGER_PIXELS,
     Image,
     check_mesh,
-    check_voxels,
+    first_not_finite,
     grid_difference,
     has_image_suffix,
     label_range,
@@ -29,7 +29,7 @@ from dss_images.mesh.reading import is_mesh_name
 from dss_workspace import layers as ws
 from dss_workspace.errors import WorkspaceInvalid
 from dss_workspace.label_table import MAX_VALUE
-from dss_workspace.landmarks import unplaced
+from dss_workspace.landmarks import placed, unplaced
 from dss_workspace.layers import Layer, Role
 from dss_workspace.meshes import mesh_file_names
 from dss_workspace.paths import lies_beside
@@ -37,29 +37,47 @@ from dss_workspace.registry import MAX_BYTES, Folder, read
 
 
 @workspace_errors()
-def check_provider_results(folder: Path, names: Sequence[str], sent: Path) -> None:
+def check_provider_results(folder: Path, names: Sequence[str], sent: Path) -> tuple[str, ...]:
     """Check the files ``names`` of ``folder``; ``sent`` is the folder of the user's input.
 
-    Raises ResultRefused or another TicketError with a sentence; OSError if a file is removed meanwhile.
+    Returns sentences about what is no reason to refuse them, but which their user should know.  Raises ResultRefused or another TicketError with a sentence; OSError if a file is removed meanwhile.
     """
     check_names(names)
     workspace = _only_workspace(folder, names)
     layers = ws.layers(workspace)
     _check_files(folder, names, workspace, layers)
-    for layer in layers:
-        if layer.role in {Role.MAIN, Role.SEGMENTATION} or has_image_suffix(layer.file_name):
-            check_voxels(folder / layer.file_name)
+    remarks = list(_odd_voxels(folder, layers, sent))
     main = read_header(folder / layers[0].file_name)
     _check_images(folder, layers, main, sent)
     for layer in layers:
         if layer.role == Role.SEGMENTATION:
-            _check_segmentation(folder, layer.file_name, main, workspace, sent)
+            values = _checked_segmentation(folder, layer.file_name, main, workspace, sent)
+            remarks += [EMPTY.format(layer.called)] if values == frozenset() else []
     meshes = dict.fromkeys(mesh_file_names(workspace))
     known = _meshes_of_user(sent) if meshes else frozenset()
     for name in meshes:
         if sha256(folder / name) not in known:
             check_mesh(folder / name, main)
     _check_landmarks(workspace, sent)
+    remarks += _landmarks_outside(workspace, main, sent)
+    return tuple(remark[:LONGEST_REMARK] for remark in remarks[:MOST_REMARKS])
+
+
+EMPTY = "The segmentation {} is empty: no voxel has a label."
+ODD = "The image {} has voxels that are not numbers (NaN or infinite), the first at {}."
+OUTSIDE = "The landmark '{}' lies outside of the image."
+MOST_REMARKS = 20
+LONGEST_REMARK = 300
+
+
+def _odd_voxels(folder: Path, layers: tuple[Layer, ...], sent: Path) -> Iterator[str]:
+    """Remarks on voxels that are no numbers, unless the user sent them.  Raises TicketError for a damaged image."""
+    for layer in layers:
+        path = folder / layer.file_name
+        if layer.role in {Role.MAIN, Role.SEGMENTATION} or has_image_suffix(layer.file_name):
+            index = first_not_finite(path)
+            if index and not (sent / layer.file_name).is_file():
+                yield ODD.format(layer.called, index)
 
 
 def _only_workspace(folder: Path, names: Sequence[str]) -> Folder:
@@ -131,19 +149,29 @@ def _check_landmarks(workspace: Folder, sent: Path) -> None:
     require(not lost, f"a landmark has no place in the image: '{min(lost, default='')[:60]}'")
 
 
+def _landmarks_outside(workspace: Folder, main: Image, sent: Path) -> Iterator[str]:
+    theirs = frozenset(placed(_sent_workspace(sent) or Folder()))
+    for mark in placed(workspace):
+        text, position = mark
+        is_in = all(0 <= at <= size for at, size in zip(position, main.size[:3], strict=True))
+        if mark not in theirs and not is_in:
+            yield OUTSIDE.format(text)
+
+
 def _meshes_of_user(sent: Path) -> frozenset[str]:
     """The content of the meshes that the user sent, which ITK-SNAP has loaded before, as SHA-256."""
     files = sent.iterdir() if sent.is_dir() else ()
     return frozenset(sha256(p) for p in files if is_mesh_name(p.name) and is_plain_file(p))
 
 
-def _check_segmentation(
+def _checked_segmentation(
     folder: Path, name: str, main: Image, workspace: Folder, sent: Path
-) -> None:
+) -> frozenset[int] | None:
+    """Check a segmentation and return its values without 0; None for one that the user sent."""
     image = read_header(folder / name)
     same_size = image.size[:3] == main.size[:3] and image.components == 1
     if same_size and _is_from_user(folder / name, sent):
-        return  # ITK-SNAP has loaded it before
+        return None  # ITK-SNAP has loaded it before
     require(image.components == 1, f"'{name}' has {image.components} values per voxel, not one")
     require(
         image.pixel_type in INTEGER_PIXELS,
@@ -156,7 +184,9 @@ def _check_segmentation(
         lowest >= 0 and highest <= MAX_VALUE,
         f"the segmentation '{name}' has values from {lowest} to {highest}, not from 0 to {MAX_VALUE}",
     )
-    check_values(label_values(folder / name), workspace)
+    values = label_values(folder / name)
+    check_values(values, workspace)
+    return values
 
 
 def _is_from_user(path: Path, sent: Path) -> bool:

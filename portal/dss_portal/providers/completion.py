@@ -1,5 +1,6 @@
 """Ends the claim of a provider over HTTP.  A ticket succeeds only after its results were checked."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tortoise.transactions import in_transaction
@@ -11,7 +12,7 @@ from dss_portal.components import Components
 from dss_portal.database import clock
 from dss_portal.datastore import Datastore, Stamps
 from dss_portal.estimates import runs
-from dss_portal.models import Claim, Status, Ticket, User
+from dss_portal.models import Claim, Status, Ticket, TicketLog, User
 from dss_portal.providers import store
 from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
@@ -60,6 +61,7 @@ async def succeed(parts: Components, ticket_id: int, user: User) -> None:
             raise Refused(CHANGED)
         if judged is not None:
             await _show(parts.datastore, ticket, held, judged.accepted)
+            await _warn(ticket.id, judged.accepted.remarks)
         await report.attach(parts.datastore, ticket)
         await runs.keep(ticket, "", (clock.now() - held.granted_at).total_seconds())
         await tickets.advance(ticket, Succeeded(claim_id=held.id))
@@ -95,6 +97,15 @@ async def _show(
         await attachments.take_over(datastore, ticket.id, held.id, file)
     if accepted.attachments:
         await tickets.add_log(ticket.id, "info", PICTURE)
+
+
+async def _warn(ticket_id: int, remarks: Sequence[str]) -> None:
+    """Add the remarks to the log, except those that the provider itself has made."""
+    lines = await TicketLog.filter(ticket_id=ticket_id, message__in=list(remarks)).only("message")
+    told = {line.message for line in lines}
+    for remark in remarks:
+        if remark not in told:
+            await tickets.add_log(ticket_id, "warning", remark)
 
 
 async def _results(datastore: Datastore, ticket_id: int) -> Stamps:
