@@ -296,7 +296,7 @@ class Claim(Model):
     """A lease of a dispatcher or provider on a ticket.  The ticket's ``claim_id`` names its current claim.
 
     A dispatcher's claim has a ``delivery_id``, a claim over HTTP has a ``user``, and a ``delivery_id`` if its request
-    may be repeated.  ``deliveries`` counts the deliveries
+    may be repeated.  ``silence_s`` is the longest time so far between two signs of life.  ``deliveries`` counts the deliveries
     of the dispatcher's message until the claim.
     """
 
@@ -310,6 +310,7 @@ class Claim(Model):
     granted_at = fields.DatetimeField(auto_now_add=True)
     lease_s = fields.FloatField()
     expires_at = fields.DatetimeField()
+    silence_s = fields.FloatField(db_default=0)
     ticket_id: int
     user_id: int | None
 

@@ -97,6 +97,8 @@ async def test_an_upgrade_keeps_the_tickets_and_knows_since_when_they_wait(
             "0018_resumable_uploads",
             "0019_few_statements",
             "0020_machine_sign_ins",
+            "0021_provided_uploads",
+            "0022_silences",
         ]
 
         async with database.connected(f"{base}/{name}"):

@@ -153,3 +153,22 @@ async def test_a_silent_provider_hides_no_other_that_works(portal: Portal) -> No
     await hear(portal, service(bundle=""))
 
     assert (await liveness.standings())[LUNGS].missed is Missed.NOBODY
+
+
+async def test_a_first_run_that_reports_seldom_is_told_silent_once(
+    portal: Portal, looks: Presence
+) -> None:
+    """It reports every 90 s; there are no runs that would tell how long it usually works."""
+    ann = await portal.user()
+    ticket_id = await silent_provider(portal, 90)
+    waiting = await submitted_ticket(ann)
+    await told(looks, 2)
+    provider = await portal.user("pro@example.com")
+    for _ in range(3):
+        await text(provider, f"/api/pro/tickets/{ticket_id}/status")
+        await looks.look()
+        await heard_ago(95)
+        await looks.look()
+
+    lines = [line for line in await log_of(ann, waiting) if line in SENTENCES.values()]
+    assert lines == [SENTENCES[Missed.SILENT], SENTENCES[Missed.NOBODY]]

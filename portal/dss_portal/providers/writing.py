@@ -10,9 +10,10 @@ from tortoise.connection import get_connection
 
 from dss_portal.database import clock
 from dss_portal.providers.store import HEARD_S
+from dss_portal.tickets.claims import RENEWED
 
 # $1: the ticket.  $2: the user.
-_HELD = """
+_HELD = f"""
 WITH held AS (
     SELECT ticket.id, ticket.service_id, claim.id AS claim_id
     FROM ticket JOIN claim ON claim.id = ticket.claim_id
@@ -23,9 +24,9 @@ WITH held AS (
         WHERE offer.service_id = ticket.service_id AND access.user_id = $2 AND provider.current)
     FOR UPDATE OF ticket
 ), renewed AS (
-    UPDATE claim SET expires_at = now() + lease_s * interval '1 s'
+    UPDATE claim SET expires_at = now() + lease_s * interval '1 s', {RENEWED}
     FROM held WHERE claim.id = held.claim_id
-)"""
+)"""  # noqa: S608 - no input of anybody's
 
 _LINE = f"""{_HELD}, line AS (
     INSERT INTO ticket_log (ticket_id, at, category, message, message_id) SELECT id, $3, $4, $5, $6 FROM held

@@ -142,13 +142,15 @@ async def _dispatchers() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
 
 
 USUAL = 1.5
-"""A provider over HTTP that works is usually silent for at most this many times its longest recent run."""
+"""A provider over HTTP that works is usually silent for at most this many times its longest recent run, or its longest
+silence since it claimed the ticket.
+"""
 
 # $1: now.  One that takes tickets and tells nothing until the end is silent for a whole run.
 _HELD = """
-SELECT service.name, max(claim.expires_at - claim.lease_s * interval '1 s') AS heard_at, max((
-    SELECT max(seconds) FROM (
-        SELECT seconds FROM run WHERE run.service = service.name ORDER BY id DESC LIMIT 20) AS newest)) AS longest_s
+SELECT service.name, max(claim.expires_at - claim.lease_s * interval '1 s') AS heard_at, greatest(max(claim.silence_s),
+    max((SELECT max(seconds) FROM (
+        SELECT seconds FROM run WHERE run.service = service.name ORDER BY id DESC LIMIT 20) AS newest))) AS longest_s
 FROM ticket JOIN service ON service.id = ticket.service_id JOIN claim ON claim.id = ticket.claim_id
 WHERE ticket.status = 'claimed' AND claim.user_id IS NOT NULL AND claim.expires_at > $1
 GROUP BY service.name

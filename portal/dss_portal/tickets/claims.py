@@ -15,6 +15,9 @@ from dss_portal.tickets.granting import Claimant
 from dss_portal.tickets.lifecycle import Claimed
 from dss_portal.tickets.store import now
 
+RENEWED = "silence_s = greatest(silence_s, lease_s - extract(epoch FROM expires_at - now()))"
+"""The part of a renewal in SQL that notes how long the claimant was silent."""
+
 
 async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRefused:
     """Grant the next waiting ticket of the service, which need not be the one that the message names.
@@ -139,9 +142,7 @@ async def renew(claim_id: str, pause_s: float = 0.0) -> None:
     """Renew the lease of a claim, for ``pause_s`` seconds longer than usual.  It is one statement, because every event
     causes it.
     """
-    statement = (
-        "UPDATE claim SET expires_at = now() + (lease_s + $2) * interval '1 s' WHERE id = $1"
-    )
+    statement = f"UPDATE claim SET expires_at = now() + (lease_s + $2) * interval '1 s', {RENEWED} WHERE id = $1"  # noqa: S608 - no input
     await get_connection("default").execute_query(statement, [claim_id, pause_s])
 
 

@@ -3,7 +3,7 @@ from tortoise.migrations import operations as ops
 from tortoise import fields
 
 class Migration(migrations.Migration):
-    dependencies = [('portal', '0019_few_statements')]
+    dependencies = [('portal', '0020_machine_sign_ins')]
 
     initial = False
 
