@@ -1,8 +1,7 @@
 """Turns found lungs into labels, and judges the segmentation."""
 
-import numpy as np
-
 from dss_broker.messages import Label
+from dss_inference.ct.counting import voxels_by_value
 from dss_inference.ct.reading import Ct
 from dss_inference.errors import InferenceError
 from dss_inference.lungs.quality import Quality, Verdict, quality_of
@@ -43,7 +42,7 @@ def _require_no_suspect(lungs: Lungs) -> None:
 
 def labels_of(found: Sides, voxel_ml: float) -> tuple[Label, ...]:
     """The labels left and right, even if they are empty; or the label of a single lung whose side is not known."""
-    counts = np.bincount(found.ravel(), minlength=UNSIDED + 1)
+    counts = voxels_by_value(found)
     sides = (UNSIDED,) if counts[UNSIDED] else (LEFT, RIGHT)
     return tuple(
         Label(

@@ -18,6 +18,7 @@ import torch
 from dss_broker.messages import Label, Note
 from dss_images.default_colours import default_colour
 from dss_inference.bundle import Outcome, Progress, Stages
+from dss_inference.ct.counting import voxels_by_value
 from dss_inference.ct.reading import Ct, read_ct
 from dss_inference.ct.region import region_of
 from dss_inference.ct.writing import write_segmentation
@@ -170,7 +171,7 @@ def number_in(
 
 
 def _labels(found: _Found, voxel_ml: float) -> tuple[Label, ...]:
-    counts = np.bincount(found.voxels.ravel(), minlength=256)
+    counts = voxels_by_value(found.voxels)
     return tuple(
         Label(
             value=finding.number,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from dss_inference.ct.counting import voxels_by_value
 from dss_inference.errors import InferenceError
 from dss_inference.monai_bundles.bundle_checks import MOST_LABELS
 from dss_inference.monai_bundles.channels import HALF, Channels, Rule
@@ -108,7 +109,7 @@ def _passing(array: Floats, channels: Channels) -> tuple[Labels, dict[int, int]]
     found = np.zeros(array.shape[1:], np.uint8)
     for value in sorted(counts, key=lambda v: (-counts[v], v)):
         found[passes[value]] = value
-    shown = np.bincount(found.ravel(), minlength=MOST_LABELS + 1)
+    shown = voxels_by_value(found)
     return found, {v: n - int(shown[v]) for v, n in counts.items() if n > shown[v]}
 
 

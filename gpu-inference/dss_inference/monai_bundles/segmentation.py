@@ -19,6 +19,7 @@ from monai.transforms.compose import Compose
 from dss_broker.messages import Label, Note
 from dss_images.default_colours import default_colour
 from dss_inference.bundle import Outcome, Progress, Stages
+from dss_inference.ct.counting import voxels_by_value
 from dss_inference.ct.reading import Ct, read_ct
 from dss_inference.ct.region import region_of
 from dss_inference.ct.writing import write_segmentation
@@ -155,7 +156,7 @@ class MonaiSegmentation:
             )
 
     def _labels(self, found: npt.NDArray[np.uint8], voxel_ml: float) -> tuple[Label, ...]:
-        counts = np.bincount(found.ravel(), minlength=256)
+        counts = voxels_by_value(found)
         return tuple(
             Label(
                 value=value,

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from dss_broker.messages import Label, Note
 from dss_images.default_colours import default_colour
 from dss_inference.bundle import Outcome, Progress, Stages
+from dss_inference.ct.counting import voxels_by_value
 from dss_inference.ct.reading import Ct, read_ct
 from dss_inference.ct.region import region_of
 from dss_inference.ct.writing import write_segmentation
@@ -159,7 +160,7 @@ def labels_of(
     findings: Sequence[Finding], voxels: npt.NDArray[np.uint8], voxel_ml: float
 ) -> tuple[Label, ...]:
     """Labels whose names have the diameter and the score."""
-    counts = np.bincount(voxels.ravel(), minlength=len(findings) + 1)
+    counts = voxels_by_value(voxels)
     return tuple(
         Label(
             value=finding.number,

@@ -1,0 +1,15 @@
+"""Counts the voxels of labels."""
+
+import numpy as np
+import numpy.typing as npt
+
+
+def voxels_by_value(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """The number of voxels of each value, 256 of them; ``labels`` is (z, y, x).
+
+    Slice by slice, since ``bincount`` makes eight bytes of each voxel: 629 MB of a clinical CT.
+    """
+    counts = np.zeros(256, np.int64)
+    for plane in labels:
+        counts += np.bincount(plane.ravel(), minlength=256)
+    return counts
