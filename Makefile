@@ -23,7 +23,7 @@ IMAGE_LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION="$$(git rev-p
   --build-arg SOURCE="$$(git remote get-url origin 2> /dev/null)"
 
 .DEFAULT_GOAL := help
-.PHONY: client docs help up stop status logs reset check test test-quick test-brokers test-defences test-setup test-chart manifests chaos failover bench bench-dialogs bench-tickets bench-lungs bench-nodules bench-estimates bench-inference bench-startup migration dashboards lock \
+.PHONY: client docs help up stop status logs reset check test test-quick test-brokers test-defences test-setup test-chart manifests chaos failover bench bench-dialogs bench-tickets bench-lungs bench-nodules bench-estimates bench-inference bench-startup bench-site migration dashboards lock \
   images site-secrets first-ticket bundle test-deploy test-deploy-full
 
 help: ## this list
@@ -137,6 +137,10 @@ bench-inference: ## what a MONAI bundle costs beyond its network; FULL=1 as larg
 bench-startup: ## CPU time of commands, and seconds until each program is ready
 	$(BOOTSTRAP) dev
 	$(BIN)/python tests/bench/bench_startup.py
+
+bench-site: ## what a site of 10 to 10,000 GPUs needs, simulated on measured costs; ARGS="--measure"
+	$(BOOTSTRAP) dev
+	$(BIN)/python tests/bench/bench_site.py $(ARGS)
 
 migration: ## write a migration for changed models; NAME=what_changed
 	$(BOOTSTRAP) dev

@@ -1,11 +1,14 @@
 """Tickets from submission to result with a bundle that only copies: what the system itself costs.
 
 ``python tests/bench/bench_tickets.py``: with 1, 2 and 4 dispatchers and as many workers.  Prints tickets/s, the CPU
-time of a ticket by program, and the transactions of the database for a ticket.
+time of a ticket by program, the transactions of the database for a ticket and the messages that RabbitMQ took for it.
+``bench_site.py`` computes from these what a large site needs.
 """
 
 import asyncio
 import json
+import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -13,11 +16,13 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import asyncpg
 import httpx
+import psutil
 import typer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -37,13 +42,17 @@ DISPATCH = ("dss_dispatch", "serve", SERVICE)
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """``cpu_ms`` of a ticket by program; ``cores`` is what each program took of a core."""
+    """``cpu_ms`` of a ticket by program; ``cores`` is what each program took of a core, ``free_cores`` what other
+    programs of the machine left.
+    """
 
     programs: int
     tickets_s: float
     cpu_ms: dict[str, float]
     cores: dict[str, float]
     transactions: float
+    messages: float
+    free_cores: float
 
     @property
     def busiest(self) -> str:
@@ -62,14 +71,21 @@ def bench(
         rabbit, postgres = stack.enter_context(sides.servers(Path(name)))
         site = stack.enter_context(_site(Path(name), rabbit, postgres))
         for count in programs or [1, 2, 4]:
-            row = _measured(site, count, tickets)
+            row = _measured(site, rabbit, postgres, count, tickets)
             rows.append(row)
             cpu = ", ".join(f"{program} {ms:.0f}" for program, ms in row.cpu_ms.items())
             typer.echo(
                 f"{count} dispatchers and workers: {row.tickets_s:.1f} tickets/s; CPU ms of a ticket: {cpu}; "
-                f"{row.transactions:.0f} transactions; busiest: {row.busiest} ({row.cores[row.busiest]:.2f} of a core)"
+                f"{row.transactions:.0f} transactions, {row.messages:.0f} messages; busiest: {row.busiest} ({row.cores[row.busiest]:.2f} of a core)"
             )
-    out.write_text(json.dumps([asdict(row) for row in rows], indent=1), encoding="utf-8")
+    facts = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": _commit(), "cores": os.cpu_count()}
+    found = {**facts, "rows": [asdict(row) for row in rows]}
+    out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout.strip()
 
 
 @contextmanager
@@ -87,7 +103,9 @@ def _site(folder: Path, rabbit: RabbitNode, postgres: PostgresCluster) -> Iterat
         site.stop()
 
 
-def _measured(site: Stack, count: int, tickets: int) -> Row:
+def _measured(
+    site: Stack, rabbit: RabbitNode, postgres: PostgresCluster, count: int, tickets: int
+) -> Row:
     """``tickets`` wait already when the programs begin to be measured: those that are done before do not count."""
     names = [name for n in range(count) for name in (f"dispatch{n}", f"worker{n}")]
     for n in range(count):
@@ -105,17 +123,21 @@ def _measured(site: Stack, count: int, tickets: int) -> Row:
         )
         _submit(client, site.folder, 2)
         _wait_for(site, count, 2)
-        began_s, before, transactions = time.monotonic(), _cpu(site), _transactions(site)
+        began_s, before = time.monotonic(), _cpu(site, rabbit, postgres)
+        transactions, messages, busy_s = _transactions(site), _messages(rabbit), _machine_s()
         _submit(client, site.folder, tickets)
         _wait_for(site, count, tickets + 2)
-    took_s, after = time.monotonic() - began_s, _cpu(site)
+    took_s, after = time.monotonic() - began_s, _cpu(site, rabbit, postgres)
     used = {program: after[program] - before[program] for program in before}
+    others = max(0.0, _machine_s() - busy_s - sum(used.values())) / took_s
     row = Row(
         programs=count,
         tickets_s=tickets / took_s,
         cpu_ms={program: seconds / tickets * 1e3 for program, seconds in used.items()},
         cores={program: seconds / took_s for program, seconds in used.items()},
         transactions=(_transactions(site) - transactions) / tickets,
+        messages=(_messages(rabbit) - messages) / tickets,
+        free_cores=(os.cpu_count() or 1) - others,
     )
     for name in names:
         site.running[name].terminate()
@@ -149,12 +171,40 @@ def _wait_for(site: Stack, count: int, tickets: int) -> None:
     wait_until(is_done, 600, site.logs)
 
 
-def _cpu(site: Stack) -> dict[str, float]:
-    """CPU seconds so far, all processes of one kind together."""
+def _cpu(site: Stack, rabbit: RabbitNode, postgres: PostgresCluster) -> dict[str, float]:
+    """CPU seconds so far, all processes of one kind together; ``sender`` is this one."""
     kinds = {"portal": 0.0, "dispatch": 0.0, "worker": 0.0}
     for name, process in site.running.items():
         kinds[name.rstrip("0123456789")] += cpu_s(process.pid)
-    return kinds
+    servers = {"rabbit": rabbit.process, "postgres": postgres.process}
+    return {
+        **kinds,
+        **{name: tree_s(process) for name, process in servers.items() if process is not None},
+        "sender": time.process_time(),
+    }
+
+
+def tree_s(process: psutil.Process) -> float:
+    """CPU seconds of a process and its children, also of those that have ended."""
+    whole = process.cpu_times()
+    ended = whole.children_user + whole.children_system
+    return cpu_s(process.pid) + ended + sum(cpu_s(child.pid) for child in process.children())
+
+
+def _machine_s() -> float:
+    """CPU seconds that all programs of the machine have used so far."""
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system + times.irq + times.softirq + times.steal)
+
+
+def _messages(rabbit: RabbitNode) -> int:
+    """Published so far."""
+    text = httpx.get(f"http://{rabbit.metrics}/metrics", timeout=30).text
+    return sum(
+        int(float(line.split()[-1]))
+        for line in text.splitlines()
+        if line.startswith("rabbitmq_global_messages_received_total{")
+    )
 
 
 def _transactions(site: Stack) -> int:
