@@ -18,8 +18,8 @@ from dss_broker.dispatch_section import (
     Dispatch,
     LabelStyle,
     Modality,
-    Provider,
-    Runner,
+    ProviderKind,
+    ServiceRunner,
 )
 
 LARGEST_LABEL = 65535
@@ -41,7 +41,7 @@ class _Section:
 
 
 def dispatch_from(
-    raw: Mapping[str, object], tags: Sequence[Tag] | None, runner: Runner
+    raw: Mapping[str, object], tags: Sequence[Tag] | None, runner: ServiceRunner
 ) -> Dispatch:
     """The ``dispatch`` section of a decoded service.json with ``tags``; pass None if the tags could not be read.
 
@@ -53,7 +53,7 @@ def dispatch_from(
         raise DispatchInvalid(['dispatch: this section is needed, with "provider" and "tag".'])
     faults = list(_unknown_fields(given))
     if "provider" not in given and "bundle" not in given:
-        faults.append(f"dispatch.provider: is needed; it is one of {', '.join(Provider)}.")
+        faults.append(f"dispatch.provider: is needed; it is one of {', '.join(ProviderKind)}.")
         raise DispatchInvalid(faults)
     try:
         found = msgspec.convert({"dispatch": given}, type=_Section).dispatch
@@ -66,7 +66,7 @@ def dispatch_from(
     return found
 
 
-def _runner_faults(dispatch: Dispatch, runner: Runner) -> list[str]:
+def _runner_faults(dispatch: Dispatch, runner: ServiceRunner) -> list[str]:
     if dispatch.provider in runner.kinds:
         return list(_KINDS[dispatch.provider](dispatch))
     return [
@@ -84,7 +84,7 @@ def _unknown_fields(given: Mapping[str, object]) -> Iterable[str]:
 def _with_choices(fault: str, given: Mapping[str, object]) -> str:
     """The sentence ``fault``, with the allowed values of the field, which msgspec does not list."""
     choices: dict[str, type[StrEnum]] = {
-        "dispatch.provider": Provider,
+        "dispatch.provider": ProviderKind,
         "dispatch.modality": Modality,
     }
     name = fault.partition(":")[0]
@@ -215,11 +215,11 @@ def _text_faults(dispatch: Dispatch) -> Iterable[str]:
             yield f"dispatch.parameters.{name}: must be a text in quotation marks."
 
 
-_KINDS: dict[Provider, Callable[[Dispatch], Iterable[str]]] = {
-    Provider.PYTHON: _python_faults,
-    Provider.PROGRAM: _program_faults,
-    Provider.CONTAINER: _container_faults,
-    Provider.BUNDLE: _bundle_faults,
-    Provider.SERVER: _server_faults,
-    Provider.RULES: _rules_faults,
+_KINDS: dict[ProviderKind, Callable[[Dispatch], Iterable[str]]] = {
+    ProviderKind.PYTHON: _python_faults,
+    ProviderKind.PROGRAM: _program_faults,
+    ProviderKind.CONTAINER: _container_faults,
+    ProviderKind.BUNDLE: _bundle_faults,
+    ProviderKind.SERVER: _server_faults,
+    ProviderKind.RULES: _rules_faults,
 }

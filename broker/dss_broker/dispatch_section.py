@@ -28,7 +28,7 @@ BUILT_IN_RULES = ("lung-segmentation", "nodule-detection")
 """The rules that come with the workers; a test compares them with the workers' list."""
 
 
-class Provider(StrEnum):
+class ProviderKind(StrEnum):
     """The kind of program that makes the segmentations of a service."""
 
     PYTHON = "python"
@@ -40,22 +40,22 @@ class Provider(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Runner:
+class ServiceRunner:
     """A program that runs services of the kinds ``kinds``; ``other`` names the program that runs the others."""
 
     name: str
-    kinds: tuple[Provider, ...]
+    kinds: tuple[ProviderKind, ...]
     other: str
 
 
-PUBLISHER = Runner(
+PUBLISHER = ServiceRunner(
     name="`dss service`",
-    kinds=(Provider.PYTHON, Provider.PROGRAM, Provider.CONTAINER),
+    kinds=(ProviderKind.PYTHON, ProviderKind.PROGRAM, ProviderKind.CONTAINER),
     other="dispatchers beside the broker (`dss-dispatch`)",
 )
-DISPATCHER = Runner(
+DISPATCHER = ServiceRunner(
     name="a dispatcher",
-    kinds=(Provider.RULES, Provider.BUNDLE, Provider.SERVER),
+    kinds=(ProviderKind.RULES, ProviderKind.BUNDLE, ProviderKind.SERVER),
     other="`dss service publish`",
 )
 
@@ -89,7 +89,7 @@ class Dispatch:
     """
 
     tag: Annotated[str, Meta(description="tag of the image that the results lie in the grid of")]
-    provider: Annotated[Provider, Meta(description="what does the work")] = Provider.BUNDLE
+    provider: Annotated[ProviderKind, Meta(description="what does the work")] = ProviderKind.BUNDLE
     segmentation: Annotated[str, Meta(description="name of the result's layer in ITK-SNAP")] = (
         "Segmentation"
     )
@@ -141,7 +141,7 @@ class Dispatch:
     @property
     def algorithm(self) -> str:
         """Name of the rules or the bundle; ``topology.inference`` derives the queue from it."""
-        return self.rules if self.provider is Provider.RULES else self.bundle
+        return self.rules if self.provider is ProviderKind.RULES else self.bundle
 
     @property
     def memory_bytes(self) -> int | None:

@@ -48,7 +48,7 @@ class Returned:
     failed: bool
 
 
-Outcome: TypeAlias = Handled | Postponed | Parked | Returned
+DeliveryOutcome: TypeAlias = Handled | Postponed | Parked | Returned
 SendReply: TypeAlias = Callable[[str, Envelope], "Future[None]"]
 """Sends an envelope to a reply queue."""
 
@@ -107,7 +107,7 @@ class Handling:
         """End the delays of retries in place; their messages are Returned."""
         self._stopping.set()
 
-    def handle(self, envelope: Envelope, *, redelivered: bool) -> Outcome:
+    def handle(self, envelope: Envelope, *, redelivered: bool) -> DeliveryOutcome:
         """Run the handler, which may take hours, and decide the outcome.  For ORDERED and EVERYONE this includes the
         delays and the retries.
         """
@@ -118,7 +118,7 @@ class Handling:
         seconds.observe(time.monotonic() - began_s)
         return outcome
 
-    def poison_outcome(self, envelope: Envelope, deaths: int) -> Outcome | None:
+    def poison_outcome(self, envelope: Envelope, deaths: int) -> DeliveryOutcome | None:
         """Parked if DEATH_LIMIT programs have died of the message; None if it may be handled."""
         if deaths < DEATH_LIMIT:
             return None
@@ -129,7 +129,7 @@ class Handling:
     def _facts(self, envelope: Envelope) -> dict[str, object]:
         return {"queue": self._queue, "type": envelope.type_name, "id": envelope.message_id}
 
-    def _unless_parked(self, outcome: Outcome) -> Outcome:
+    def _unless_parked(self, outcome: DeliveryOutcome) -> DeliveryOutcome:
         if isinstance(outcome, Parked) and self._reads_parked:
             return Handled()  # it is in the dead queue already
         return outcome
@@ -137,7 +137,7 @@ class Handling:
     def _create_series(self) -> None:
         """Create every series with value 0: Prometheus does not see the first increase of a new series."""
         metrics.MESSAGES_REDELIVERED.labels(self._queue)
-        for outcome in get_args(Outcome):
+        for outcome in get_args(DeliveryOutcome):
             metrics.MESSAGE_SECONDS.labels(self._queue, outcome.__name__)
 
     def _note_arrival(self, envelope: Envelope, *, redelivered: bool) -> None:
@@ -146,7 +146,7 @@ class Handling:
         elif (age_s := envelope.age_s) is not None and not self._reads_parked:
             metrics.MESSAGE_WAIT_SECONDS.labels(self._queue).observe(age_s)
 
-    def _handle(self, envelope: Envelope, *, redelivered: bool) -> Outcome:
+    def _handle(self, envelope: Envelope, *, redelivered: bool) -> DeliveryOutcome:
         attempt = envelope.attempt
         outcome = self._attempt(envelope, attempt, redelivered=redelivered)
         while isinstance(outcome, Postponed) and self._retries_in_place:
@@ -156,13 +156,15 @@ class Handling:
             outcome = self._attempt(envelope, attempt, redelivered=True)
         return self._unless_parked(outcome)
 
-    def _attempt(self, envelope: Envelope, attempt: int, *, redelivered: bool) -> Outcome:
+    def _attempt(self, envelope: Envelope, attempt: int, *, redelivered: bool) -> DeliveryOutcome:
         with about(**ids(envelope)), processed(envelope, self._queue) as span:
             outcome = self._run_handler(envelope, attempt, redelivered=redelivered)
             span.note({"dss.verdict": type(outcome).__name__, "dss.attempt": attempt})
             return outcome
 
-    def _run_handler(self, envelope: Envelope, attempt: int, *, redelivered: bool) -> Outcome:
+    def _run_handler(
+        self, envelope: Envelope, attempt: int, *, redelivered: bool
+    ) -> DeliveryOutcome:
         facts = self._facts(envelope)
         try:
             self._handler(self._received(envelope, attempt, redelivered=redelivered))
@@ -193,7 +195,7 @@ class Handling:
             send_reply=self._send_reply,
         )
 
-    def _postponed(self, attempt: int, error: TryAgainLater) -> Outcome:
+    def _postponed(self, attempt: int, error: TryAgainLater) -> DeliveryOutcome:
         if attempt > len(self._retry_delays_s):
             return Parked(reason=f"Given up after {attempt} tries: {error}", attempt=attempt)
         return Postponed(delay_s=self._retry_delays_s[attempt - 1])

@@ -5,16 +5,16 @@ from typing import TypeAlias
 import msgspec
 
 from dss_broker.descriptor import Descriptor
-from dss_broker.dispatch_section import BUILT_IN_RULES, Dispatch, Provider
+from dss_broker.dispatch_section import BUILT_IN_RULES, Dispatch, ProviderKind
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
-NEEDED: dict[Provider, list[str]] = {
-    Provider.PYTHON: [],
-    Provider.PROGRAM: ["command"],
-    Provider.CONTAINER: ["command", "image"],
-    Provider.BUNDLE: ["bundle"],
-    Provider.SERVER: ["bundle", "url"],
-    Provider.RULES: ["rules"],
+NEEDED: dict[ProviderKind, list[str]] = {
+    ProviderKind.PYTHON: [],
+    ProviderKind.PROGRAM: ["command"],
+    ProviderKind.CONTAINER: ["command", "image"],
+    ProviderKind.BUNDLE: ["bundle"],
+    ProviderKind.SERVER: ["bundle", "url"],
+    ProviderKind.RULES: ["rules"],
 }
 """The fields that each kind of provider requires."""
 
@@ -38,6 +38,6 @@ def json_schema() -> dict[str, Json]:
     }
 
 
-def _needs(kind: Provider, fields: list[str]) -> Json:
+def _needs(kind: ProviderKind, fields: list[str]) -> Json:
     chosen: Json = {"properties": {"provider": {"const": kind.value}}, "required": ["provider"]}
     return {"if": chosen, "then": {"required": [*fields]}}

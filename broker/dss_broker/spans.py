@@ -7,7 +7,7 @@ from dataclasses import replace
 from dss_broker.envelope import Envelope
 from dss_broker.topology import REPLY_EXCHANGE
 from dss_observability import tracing
-from dss_observability.tracing import TRACEPARENT, Kind, Span
+from dss_observability.tracing import TRACEPARENT, Span, SpanKind
 
 
 def published(envelope: Envelope, exchange: str, key: str) -> tuple[Envelope, Span]:
@@ -19,7 +19,7 @@ def published(envelope: Envelope, exchange: str, key: str) -> tuple[Envelope, Sp
     }
     span = tracing.begin(
         f"publish {where}",
-        kind=Kind.PRODUCER,
+        kind=SpanKind.PRODUCER,
         parent=envelope.traceparent,
         attributes=attributes,
     )
@@ -34,7 +34,7 @@ def processed(envelope: Envelope, queue: str) -> Iterator[Span]:
     attributes = _attributes(envelope, "process", "process", queue)
     with (
         tracing.within(envelope.traceparent),
-        tracing.span(f"process {queue}", kind=Kind.CONSUMER, attributes=attributes) as span,
+        tracing.span(f"process {queue}", kind=SpanKind.CONSUMER, attributes=attributes) as span,
     ):
         yield span
 

@@ -12,7 +12,7 @@ ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img", 
 
 
 @dataclass(frozen=True)
-class Part:
+class SourcePart:
     """An image, or a series of a source; ``series`` and ``uid`` are as in ``dss_images.dicom.choice``."""
 
     source: Path
@@ -20,12 +20,14 @@ class Part:
     uid: str = ""
 
 
-def parts_of(source: Path) -> list[Part]:
+def parts_of(source: Path) -> list[SourcePart]:
     """Image files below a folder, and the usable series of its DICOM files."""
     if not source.is_dir():
-        return (_series(source) if _is_dicom(source) else []) or [Part(source)]
+        return (_series(source) if _is_dicom(source) else []) or [SourcePart(source)]
     files = [path for path in _files(source) if path.name.lower().endswith(ENDINGS)]
-    parts = [Part(p) for p in files if not p.name.lower().endswith((".img", ".zip", ".itksnap"))]
+    parts = [
+        SourcePart(p) for p in files if not p.name.lower().endswith((".img", ".zip", ".itksnap"))
+    ]
     return parts + _series(source)
 
 
@@ -52,7 +54,7 @@ def _is_dicom(source: Path) -> bool:
     return is_dicom(source)
 
 
-def _series(source: Path) -> list[Part]:
+def _series(source: Path) -> list[SourcePart]:
     """The folder with number and UID of each DICOM series that is not a localizer; empty without DICOM."""
     from dss_images.dicom.reading import survey  # noqa: PLC0415
     from dss_images.errors import ImageRefused  # noqa: PLC0415
@@ -63,20 +65,20 @@ def _series(source: Path) -> list[Part]:
         return _apart(source)
     uses = Counter(v.series.key.uid for v in found.verdicts)
     return [
-        Part(source, str(series.number), series.key.uid if uses[series.key.uid] == 1 else "")
+        SourcePart(source, str(series.number), series.key.uid if uses[series.key.uid] == 1 else "")
         for series in (v.series for v in found.verdicts)
         if not series.is_localizer
     ]
 
 
-def _apart(source: Path) -> list[Part]:
+def _apart(source: Path) -> list[SourcePart]:
     """The parts of what cannot be read as a whole, such as a folder with a damaged archive.
 
     A part that cannot be read either is an image that will be refused with its reason.
     """
     if not source.is_dir():
-        return [Part(source)]
+        return [SourcePart(source)]
     inside = sorted(source.iterdir())
     parts = [path for path in inside if path.is_dir() or path.suffix.lower() == ".zip"]
     has_own = any(_is_dicom(path) for path in inside if path.is_file() and path not in parts)
-    return [found for part in parts for found in _series(part)] + [Part(source)] * has_own
+    return [found for part in parts for found in _series(part)] + [SourcePart(source)] * has_own

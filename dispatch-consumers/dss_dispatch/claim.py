@@ -19,7 +19,7 @@ from dss_datastore import layout
 from dss_datastore.access import Access
 from dss_datastore.volume import make_folder
 from dss_datastore.writing import link, sync
-from dss_dispatch.claim_events import ClaimEvents, Outcome
+from dss_dispatch.claim_events import ClaimEvents, ClaimOutcome
 from dss_dispatch.errors import TicketError, Withdrawn
 from dss_dispatch.inference.protocol import Inference
 from dss_dispatch.result.gate import check_results
@@ -50,7 +50,7 @@ class ClaimedTicket:
     withdrawn: threading.Event
     silence_s: float
 
-    def process(self) -> Outcome:
+    def process(self) -> ClaimOutcome:
         """Read the input, run the inference, build and check the result.
 
         Raises TicketError, Withdrawn or NoInference.
@@ -158,7 +158,7 @@ class ClaimedTicket:
             name=path.name, description=report.description, mime_type=report.mime_type
         )
 
-    def _build(self, submission: Submission, finished: InferenceFinished) -> Outcome:
+    def _build(self, submission: Submission, finished: InferenceFinished) -> ClaimOutcome:
         self._enter("Building the result workspace.")
         segmentation = Segmentation(
             path=self._own_file(finished.segmentation_path),
@@ -176,7 +176,7 @@ class ClaimedTicket:
         files = check_results(folder, staged.segmentation)
         staged_dir = self.access.put_results(place)
         self.events.progressed(CHECKING, 1.0)
-        return Outcome(
+        return ClaimOutcome(
             files=files,
             labels=fitting(staged.labels),
             verdict=finished.verdict,

@@ -35,7 +35,7 @@ SMALLEST_STEP = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class ClaimOutcome:
     """The outcome of a successful claim; the fields are as in ``ClaimSucceeded``."""
 
     files: tuple[ResultFile, ...]
@@ -109,7 +109,7 @@ class ClaimEvents:
         while not stopped.wait(self._claim.lease_s / 3):
             self._broker.publish(ClaimHeartbeat(ticket_id=self._ticket_id, claim_id=self._claim_id))
 
-    def succeeded(self, outcome: Outcome) -> None:
+    def succeeded(self, outcome: ClaimOutcome) -> None:
         """Publish the success, the last event.  Returns when the broker has stored it; raises TryAgainLater if it does
         not.
         """

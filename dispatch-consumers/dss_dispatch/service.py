@@ -9,7 +9,7 @@ import msgspec
 
 from dss_broker.descriptor import Descriptor, DescriptorInvalid, Tag, TagType, descriptor_from
 from dss_broker.dispatch_faults import DispatchInvalid, dispatch_from
-from dss_broker.dispatch_section import DISPATCHER, Dispatch, LabelStyle, Provider
+from dss_broker.dispatch_section import DISPATCHER, Dispatch, LabelStyle, ProviderKind
 from dss_broker.messages import Label
 from dss_dispatch.errors import ServiceInvalid
 from dss_workspace.layers import Role
@@ -45,7 +45,7 @@ class Service:
     @property
     def server_url(self) -> str:
         """The inference server that service.json names; "" for the queue of the workers."""
-        return self.dispatch.url if self.dispatch.provider is Provider.SERVER else ""
+        return self.dispatch.url if self.dispatch.provider is ProviderKind.SERVER else ""
 
     @property
     def target_tag(self) -> Tag:

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Image:
+class ImageHeader:
     """An image's header.  Index order (x, y, z, ...), millimetres, LPS, as in ITK.
 
     A fourth axis, time, is in ``size`` only.  ``pixel_type`` is numpy's, without byte order.
@@ -61,7 +61,7 @@ class Image:
         return self.grid.index_of(point_mm)
 
 
-def read_volume(path: Path) -> Image:
+def read_volume(path: Path) -> ImageHeader:
     """The header of an image to segment.
 
     Raises TicketError, with the same sentence as client and worker.
@@ -72,7 +72,7 @@ def read_volume(path: Path) -> Image:
     return _image(header)
 
 
-def read_header(path: Path) -> Image:
+def read_header(path: Path) -> ImageHeader:
     """The header of any image.  Raises TicketError if the file is no image in one of our formats."""
     return _image(_read_file(path, reading.read_header))
 
@@ -85,7 +85,7 @@ def first_not_finite(path: Path) -> tuple[int, int, int] | None:
     return _read_file(path, lambda p: reading.first_not_finite(reading.read_header(p)))
 
 
-def check_mesh(path: Path, main: Image) -> None:
+def check_mesh(path: Path, main: ImageHeader) -> None:
     """Raises TicketError unless the file is a mesh that ITK-SNAP loads, and is in the main image."""
     _read_file(path, lambda p: require_in_image(read_mesh(p), main.grid))
 
@@ -115,7 +115,7 @@ def same_voxels(path: Path, other: Path) -> bool:
     return _read_file(path, lambda p: labels.same_voxels(p, other))
 
 
-def grid_difference(found: Image, needed: Image) -> str:
+def grid_difference(found: ImageHeader, needed: ImageHeader) -> str:
     """The difference of the two grids, as part of a sentence; "" if there is none."""
     if found.size != needed.size:
         return f"size {found.size} instead of {needed.size}"
@@ -130,10 +130,10 @@ def renumber(source: Path, target: Path, places: dict[int, int]) -> None:
     sitk.WriteImage(changed, str(target), True)
 
 
-def _image(header: Header) -> Image:
+def _image(header: Header) -> ImageHeader:
     grid, n = header.grid, header.dimensions
     axes = np.array(grid.direction).reshape(n, n)[:3, :3]
-    return Image(
+    return ImageHeader(
         size=grid.size,
         spacing_mm=grid.spacing_mm[:3],
         origin_mm=grid.origin_mm[:3],

@@ -21,7 +21,7 @@ from dss_inference.bundle_commands import commands, refuse
 from dss_inference.errors import InferenceError
 from dss_inference.monai_bundles.unusable_bundle import UnusableBundle
 from dss_inference.settings import DeviceSettings, FacadeSettings, Settings, read_settings
-from dss_inference.worker.server import Server
+from dss_inference.worker.server import QueueServer
 from dss_inference.worker_metrics import measure
 from dss_observability.logs import configure_logging
 from dss_observability.serving import missing, serve_health
@@ -113,7 +113,7 @@ def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
     stop = stop_signal()
     end_facade = _start_facade(settings.facade_bind, loaded, settings)
     broker = RabbitBroker(settings.amqp_url.get_secret_value(), "inference", settings.instance)
-    server = Server(
+    server = QueueServer(
         broker=broker,
         bundles=loaded,
         datastore=settings.datastore,
@@ -145,7 +145,7 @@ def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
         starting.join()
 
 
-def _start(server: Server) -> None:
+def _start(server: QueueServer) -> None:
     """Wait for the broker, then serve.  Returns early if the program is stopped."""
     with suppress(BrokerClosed):
         server.start()

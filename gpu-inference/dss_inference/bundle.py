@@ -28,7 +28,7 @@ class Report:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class BundleOutcome:
     """``segmentation`` is on disk, fsynced, in the image's exact grid; its values are those of ``labels``.
 
     ``peak_memory_bytes`` is that of the device (on a CPU: of the process) during the work; 0: unknown.  ``verdict``
@@ -62,7 +62,7 @@ class Bundle(Protocol):
         parameters: dict[str, str],
         progress: Progress,
         cancelled: IsCancelled,
-    ) -> Outcome:
+    ) -> BundleOutcome:
         """Segment the image.  ``output_dir`` exists.  Idempotent.
 
         Raises InferenceError (a sentence for the user), Cancelled soon after ``cancelled()`` becomes

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dss_inference.bundle import Bundle, Outcome, Progress
+from dss_inference.bundle import Bundle, BundleOutcome, Progress
 from dss_inference.device.memory import Memory
 from dss_inference.errors import IsCancelled
 from dss_inference.worker_metrics import loading, note_unloaded
@@ -95,7 +95,7 @@ class CachedBundle:
         parameters: dict[str, str],
         progress: Progress,
         cancelled: IsCancelled,
-    ) -> Outcome:
+    ) -> BundleOutcome:
         progress(0.0, "loading the bundle")
         bundle = self._cache.bundle(self.name, self._load)
         return bundle.run(image_path, output_dir, parameters, progress, cancelled)

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from dss_inference.bundle import Bundle, Outcome
+from dss_inference.bundle import Bundle, BundleOutcome
 from dss_inference.bundle_catalogue import BUNDLES, load, monai_bundles
 from dss_inference.errors import InferenceError, innermost
 from dss_inference.monai_bundles.bundle_checks import problems
@@ -101,7 +101,9 @@ def _try(folder: Path) -> None:
         _outcome(loaded, write_trial_image(Path(scratch)), Path(scratch), {})
 
 
-def _outcome(bundle: Bundle, image: Path, folder: Path, parameters: dict[str, str]) -> Outcome:
+def _outcome(
+    bundle: Bundle, image: Path, folder: Path, parameters: dict[str, str]
+) -> BundleOutcome:
     with Progress(console=Console(stderr=True), transient=True) as bar:
         line = bar.add_task("starting", total=1.0)
 
@@ -128,7 +130,7 @@ def _introduce(folder: BundleFolder) -> None:
         typer.echo(f"One label map: {folder.channels.why}")
 
 
-def _show(outcome: Outcome, device: str) -> None:
+def _show(outcome: BundleOutcome, device: str) -> None:
     for label in outcome.labels:
         typer.echo(f"{label.value}  {label.name:<12} {label.volume_ml:8.1f} ml")
     for note in outcome.notes:

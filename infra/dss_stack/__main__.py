@@ -40,7 +40,7 @@ def up(
     ] = "",
 ) -> None:
     """Start what is not running, send a sample CT through it, and leave it running."""
-    stack, steps = _stack(), screen.Steps(console)
+    stack, steps = _stack(), screen.StepLines(console)
     with _alone(stack), _sentences():
         stack.start(lambda name: steps.say(f"{name} is ready"))
         steps.say(f"sending {ct or 'the sample CT'} as ITK-SNAP does")
@@ -64,7 +64,7 @@ def stop() -> None:
         console.print("Nothing has been started here.")
         return
     with _alone(stack), _sentences():
-        _stop(stack, screen.Steps(console))
+        _stop(stack, screen.StepLines(console))
 
 
 @main.command()
@@ -107,12 +107,12 @@ def reset(*, yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = Fa
     if not yes and typer.prompt(question, default="no") != "yes":
         _fail("Nothing was deleted.")
     with _alone(stack), _sentences():
-        _stop(stack, screen.Steps(console))
+        _stop(stack, screen.StepLines(console))
         shutil.rmtree(stack.state)
     console.print("Everything is deleted; make up begins anew.")
 
 
-def _stop(stack: Stack, steps: screen.Steps) -> None:
+def _stop(stack: Stack, steps: screen.StepLines) -> None:
     stack.stop(lambda name: steps.say(f"{name} has ended"))
     left = [part.name for part in stack.parts() if part.process is not None]
     if left:

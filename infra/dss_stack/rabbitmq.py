@@ -13,7 +13,7 @@ import psutil
 from dss_stack import processes, rabbitmq_files
 from dss_stack.health import NO_AUTHORITIES
 from dss_stack.ports import LOOPBACK, choose_ports, is_free, is_open
-from dss_stack.rabbitmq_files import Member
+from dss_stack.rabbitmq_files import ClusterMember
 from dss_stack.remembered import Facts, remember, remembered
 from dss_stack.servers import Programs, find_rabbitmq, rabbitmq_within
 
@@ -36,7 +36,7 @@ class RabbitNode:
         folder: Path,
         *,
         sysroot: Path | None = None,
-        member: Member | None = None,
+        member: ClusterMember | None = None,
         chroot: Path | None = None,
     ) -> None:
         """``member`` describes the cluster if the node is part of one; see ``rabbitmq_cluster``.
@@ -45,7 +45,9 @@ class RabbitNode:
         """
         self._folder = folder.resolve()
         self._in_cluster = member is not None
-        self._member = member or Member(name=_ALONE, names=(_ALONE,), cookie=secrets.token_hex(16))
+        self._member = member or ClusterMember(
+            name=_ALONE, names=(_ALONE,), cookie=secrets.token_hex(16)
+        )
         self.sysroot, self.chroot = sysroot, chroot
         self.log = self._folder / "log" / "console.log"
 

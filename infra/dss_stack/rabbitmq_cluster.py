@@ -10,7 +10,7 @@ import httpx
 from dss_stack import rabbitmq_files
 from dss_stack.ports import choose_ports
 from dss_stack.rabbitmq import RabbitNode
-from dss_stack.rabbitmq_files import Member
+from dss_stack.rabbitmq_files import ClusterMember
 from dss_stack.remembered import remember
 
 
@@ -31,7 +31,7 @@ class RabbitCluster:
             home.mkdir(parents=True)
             mine = {port: ports[f"{name} {port}"] for port in own} | {"epmd": ports["epmd"]}
             remember(home / "node.json", {"ports": mine, "secret": password})
-            member = Member(name=name, names=self._names, cookie=cookie)
+            member = ClusterMember(name=name, names=self._names, cookie=cookie)
             self.nodes[name] = RabbitNode(home, sysroot=sysroot, member=member)
 
     @property

@@ -22,7 +22,7 @@ acknowledgement.  3.10 reads this setting only from the configuration file.
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
+class ClusterMember:
     """One node of a cluster: its name, the names of all nodes, and their shared secret."""
 
     name: str
@@ -30,7 +30,9 @@ class Member:
     cookie: str
 
 
-def write_files(folder: Path, *, ports: dict[str, int], password: str, member: Member) -> None:
+def write_files(
+    folder: Path, *, ports: dict[str, int], password: str, member: ClusterMember
+) -> None:
     """Write everything that the node reads at its start."""
     for name in ("home", "etc/generated", "etc/schema", "mnesia", "log"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -88,7 +90,7 @@ management.sample_retention_policies.detailed.minute = 1
 """
 
 
-def _cluster(member: Member) -> str:
+def _cluster(member: ClusterMember) -> str:
     """The cluster's part of the configuration; "" for a single node."""
     if len(member.names) == 1:
         return ""

@@ -9,11 +9,11 @@ from rich.text import Text
 
 from dss_stack.program import uptime_s
 from dss_stack.sample import Segmented
-from dss_stack.stack import Part
+from dss_stack.stack import ProcessState
 from dss_stack.wiring import Wiring
 
 
-class Steps:
+class StepLines:
     """Prints one line for each step, with the seconds since the beginning."""
 
     def __init__(self, console: Console) -> None:
@@ -25,7 +25,7 @@ class Steps:
         self._console.print(f"[dim]{elapsed_s:4.0f} s[/]  {text}", highlight=False)
 
 
-def parts_table(parts: Sequence[Part]) -> Table:
+def parts_table(parts: Sequence[ProcessState]) -> Table:
     """The parts of the stack as a table."""
     table = Table("process", "pid", "up", "health", "address", box=None, header_style="dim")
     for part in parts:
@@ -35,13 +35,13 @@ def parts_table(parts: Sequence[Part]) -> Table:
     return table
 
 
-def reasons(parts: Sequence[Part]) -> Text:
+def reasons(parts: Sequence[ProcessState]) -> Text:
     """A line for each running process that is not ready, with the reason."""
     lines = [f" {part.name}: {part.missing}" for part in parts if part.missing]
     return Text("\n".join(lines), style="yellow")
 
 
-def metrics_pages(parts: Sequence[Part]) -> Text:
+def metrics_pages(parts: Sequence[ProcessState]) -> Text:
     """Addresses of the processes' metrics, in plain lines."""
     pages = [(part.name, f"http://{part.metrics}/metrics") for part in parts if part.metrics]
     width = max((len(name) for name, _ in pages), default=0)
@@ -92,7 +92,7 @@ def _against(volume_ml: float, truth_ml: float | None) -> tuple[str, ...]:
     return f"{truth_ml:.0f} ml", f"{100 * (volume_ml / truth_ml - 1):+.1f} %" if truth_ml else "-"
 
 
-def _health(part: Part) -> str:
+def _health(part: ProcessState) -> str:
     if part.process is None:
         return "[red]down[/]"
     return "[green]ok[/]" if part.healthy else "[yellow]not ready[/]"

@@ -38,7 +38,7 @@ class Server(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class ProcessState:
     """The state of one process of the stack.  ``process`` is None if it is down.
 
     ``address`` is its address for users, ``metrics`` that for Prometheus; "" for none.  ``missing`` is the sentence
@@ -129,7 +129,7 @@ class Stack:
             report(program.name)
         self._stop_servers(report)
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[ProcessState]:
         """Every process that belongs to the stack, running or not."""
         return [*self._server_parts(), *self._program_parts()]
 
@@ -258,7 +258,7 @@ class Stack:
         program.wait(process)
         report(program.name)
 
-    def _server_parts(self) -> list[Part]:
+    def _server_parts(self) -> list[ProcessState]:
         addresses = {
             "rabbitmq": self.rabbit.console_url,
             "postgres": self.postgres.address,
@@ -266,7 +266,7 @@ class Stack:
         }
         metrics = {"rabbitmq": self.rabbit.metrics}
         return [
-            Part(
+            ProcessState(
                 name=name,
                 process=(process := server.process),
                 healthy=process is not None and server.ready(),
@@ -276,15 +276,15 @@ class Stack:
             for name, server in self._servers().items()
         ]
 
-    def _program_parts(self) -> list[Part]:
+    def _program_parts(self) -> list[ProcessState]:
         return [_part(program) for program in reversed(self.lineup().programs)]
 
 
-def _part(program: Program) -> Part:
+def _part(program: Program) -> ProcessState:
     process = program.process
     healthy = process is not None and program.ready(process)
     asked = process is not None and not healthy
-    return Part(
+    return ProcessState(
         name=program.name,
         process=process,
         healthy=healthy,

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from dss_observability import tracing
-from dss_observability.tracing import TRACEPARENT, Attributes, Kind
+from dss_observability.tracing import TRACEPARENT, Attributes, SpanKind
 
 if TYPE_CHECKING:  # costs megabytes and a third of a second, which nobody pays who does not want it
     from opentelemetry import trace
@@ -101,7 +101,7 @@ class _OtelTracer:
     tracer: "trace.Tracer"
 
     def begin(
-        self, name: str, kind: Kind, parent: str | None, attributes: Attributes, began_ns: int
+        self, name: str, kind: SpanKind, parent: str | None, attributes: Attributes, began_ns: int
     ) -> _OtelSpan:
         from opentelemetry import trace  # noqa: PLC0415 - loaded long ago
         from opentelemetry.context import Context  # noqa: PLC0415

@@ -27,7 +27,7 @@ Attributes: TypeAlias = Mapping[str, str | int | float]
 """Named by OpenTelemetry's semantic conventions, or ``dss.<name>``.  No patient data, no file name, no token."""
 
 
-class Kind(StrEnum):
+class SpanKind(StrEnum):
     """The kind of a span, as in OpenTelemetry."""
 
     INTERNAL = "INTERNAL"
@@ -53,7 +53,7 @@ class Tracer(Protocol):
     """Creates spans and records them."""
 
     def begin(
-        self, name: str, kind: Kind, parent: str | None, attributes: Attributes, began_ns: int
+        self, name: str, kind: SpanKind, parent: str | None, attributes: Attributes, began_ns: int
     ) -> Span: ...
 
 
@@ -106,7 +106,7 @@ def in_trace_of(traceparent: str | None) -> str | None:
 def begin(
     name: str,
     *,
-    kind: Kind = Kind.INTERNAL,
+    kind: SpanKind = SpanKind.INTERNAL,
     parent: str | None = None,
     attributes: Attributes | None = None,
     began_ns: int | None = None,
@@ -121,7 +121,7 @@ def begin(
 
 @contextmanager
 def span(
-    name: str, *, kind: Kind = Kind.INTERNAL, attributes: Attributes | None = None
+    name: str, *, kind: SpanKind = SpanKind.INTERNAL, attributes: Attributes | None = None
 ) -> Iterator[Span]:
     """Run the block as a span, which is the current span meanwhile.  An error ends it as failed."""
     begun = begin(name, kind=kind, attributes=attributes)
@@ -155,7 +155,7 @@ def end_with(begun: Span, done: "Future[None]") -> None:
 
 
 @dataclass
-class Steps:
+class SpanChain:
     """Consecutive spans, each a child of ``parent`` (the current span by default).
 
     ``enter`` may be called from any thread, but not concurrently.
@@ -174,7 +174,7 @@ class Steps:
         self._name = name
         self._open = begin(name, parent=self.parent, attributes=self.attributes)
 
-    def __enter__(self) -> "Steps":
+    def __enter__(self) -> "SpanChain":
         return self
 
     def __exit__(

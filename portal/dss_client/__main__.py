@@ -2,7 +2,7 @@
 
 import click
 
-from dss_client.program import Program
+from dss_client.program import CommandGroup
 from dss_process.version import installed_version
 
 _COMMANDS = "dss_client.commands"
@@ -28,7 +28,7 @@ _PLACES = {
 
 @click.command(
     "dss",
-    cls=Program,
+    cls=CommandGroup,
     places={name: (f"{_COMMANDS}.{place}", text) for name, (place, text) in _PLACES.items()},
     no_args_is_help=False,
     invoke_without_command=True,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dss_client.errors import ImageUnreadable
 from dss_client.volumes import LabelVolume
-from dss_submission.parts import ENDINGS, Part, parts_of
+from dss_submission.parts import ENDINGS, SourcePart, parts_of
 
 WAITING, SUBMITTED, SUCCESS, REFUSED = "waiting", "submitted", "success", "not sent"
 NOT_DOWNLOADED = "not downloaded"
@@ -43,13 +43,13 @@ def items_of(sources: Sequence[Path], *, each: bool) -> list[Item]:
 
     Names are unique; the name of a series ends with its number.  Raises ImageUnreadable if there is no image.
     """
-    within = [parts_of(source) if each else [Part(source)] for source in sources]
+    within = [parts_of(source) if each else [SourcePart(source)] for source in sources]
     if not any(within):
         raise ImageUnreadable("There is no image in what was named.")
     found = [
         part
         for source, parts in zip(sources, within, strict=True)
-        for part in parts or [Part(source)]  # it will be told why there is none
+        for part in parts or [SourcePart(source)]  # it will be told why there is none
     ]
     return [
         Item(name=name, source=part.source, series=part.series, uid=part.uid)
@@ -74,7 +74,7 @@ def _name_in(service: str) -> str:
     return re.sub(r"[^\w.-]", "_", service)
 
 
-def _names(parts: Iterable[Part]) -> list[str]:
+def _names(parts: Iterable[SourcePart]) -> list[str]:
     """Names for folders and tables: the file's name without its ending, numbered if several files have it."""
     stems = [_stem(p.source) + (f"_series_{p.series}" if p.series else "") for p in parts]
     counts = Counter(stems)

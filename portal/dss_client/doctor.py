@@ -32,7 +32,7 @@ OK, WARNING, PROBLEM = "ok", "warning", "problem"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class Observation:
     """``level`` is ok, warning or problem; ``text`` is a sentence or two."""
 
     level: str
@@ -45,15 +45,15 @@ class _Stop(Exception):
 
     def __init__(self, about: str, text: str) -> None:
         super().__init__(text)
-        self.finding = Finding(level=PROBLEM, about=about, text=text)
+        self.finding = Observation(level=PROBLEM, about=about, text=text)
 
 
-def examine(server: str, token: str = "", bearer: str = "") -> Iterator[Finding]:
+def examine(server: str, token: str = "", bearer: str = "") -> Iterator[Observation]:
     """Findings in the order of a connection; the last one is a problem if it ends early.
 
     ``bearer`` is a token for programs, ``token`` one of another kind, which is used up.
     """
-    steps: list[Callable[[str], Iterator[Finding]]] = [
+    steps: list[Callable[[str], Iterator[Observation]]] = [
         _address,
         _proxy,
         _name,
@@ -70,7 +70,7 @@ def examine(server: str, token: str = "", bearer: str = "") -> Iterator[Finding]
         yield stop.finding
 
 
-def _address(server: str) -> Iterator[Finding]:
+def _address(server: str) -> Iterator[Observation]:
     try:
         require_address(server)
     except ClientError as error:
@@ -79,25 +79,25 @@ def _address(server: str) -> Iterator[Finding]:
         text = (
             f"{server} ends with a slash; ITK-SNAP then asks for addresses with two. Leave it out."
         )
-        yield Finding(level=WARNING, about="address", text=text)
+        yield Observation(level=WARNING, about="address", text=text)
     parts = urlsplit(server)
     if parts.scheme == "http" and not _is_local(parts.hostname or ""):
         text = "http:// shows tokens and images to the network; ask the site for an address with https://."
-        yield Finding(level=WARNING, about="address", text=text)
-    yield Finding(level=OK, about="address", text=f"{server} is an address.")
+        yield Observation(level=WARNING, about="address", text=text)
+    yield Observation(level=OK, about="address", text=f"{server} is an address.")
 
 
 def _is_local(host: str) -> bool:
     return host in {"localhost", "127.0.0.1", "::1"}
 
 
-def _proxy(server: str) -> Iterator[Finding]:
+def _proxy(server: str) -> Iterator[Observation]:
     try:
         proxy = proxy_for(server, os.environ)
     except ClientError as error:
         raise _Stop("proxy", str(error)) from error
     if proxy is None:
-        yield Finding(
+        yield Observation(
             level=OK,
             about="proxy",
             text="The server is asked directly; no variable names a proxy for it.",
@@ -105,10 +105,10 @@ def _proxy(server: str) -> Iterator[Finding]:
         return
     host = urlsplit(proxy.address).hostname
     text = f"{proxy.variable} sends requests through {host}. NO_PROXY={urlsplit(server).hostname} would not."
-    yield Finding(level=OK, about="proxy", text=text)
+    yield Observation(level=OK, about="proxy", text=text)
 
 
-def _name(server: str) -> Iterator[Finding]:
+def _name(server: str) -> Iterator[Observation]:
     """Check that the host name can be resolved, unless a proxy does that."""
     if proxy_for(server, os.environ) is not None:
         return
@@ -119,10 +119,10 @@ def _name(server: str) -> Iterator[Finding]:
         raise _Stop(
             "name", f"The name {host} is not known to this network; check it, or your VPN."
         ) from error
-    yield Finding(level=OK, about="name", text=f"{host} is {', '.join(found)}.")
+    yield Observation(level=OK, about="name", text=f"{host} is {', '.join(found)}.")
 
 
-def _certificate(server: str) -> Iterator[Finding]:
+def _certificate(server: str) -> Iterator[Observation]:
     """Report how long the certificate is valid.  ``_portal`` finds out whether it is trusted."""
     parts = urlsplit(server)
     if parts.scheme != "https" or proxy_for(server, os.environ) is not None:
@@ -138,10 +138,10 @@ def _certificate(server: str) -> Iterator[Finding]:
             days = (ends - time.time()) / 86400
             level = OK if days > SOON_DAYS else WARNING
             text = f"The certificate is trusted, and valid for {days:.0f} days more."
-            yield Finding(level=level, about="certificate", text=text)
+            yield Observation(level=level, about="certificate", text=text)
 
 
-def _portal(server: str) -> Iterator[Finding]:
+def _portal(server: str) -> Iterator[Observation]:
     answer = _asked(server, "GET", "api/login?format=json")
     if answer.is_redirect:
         text = f"{server} leads to {answer.headers.get('Location', 'another address')}; ITK-SNAP does not follow. Give that address."
@@ -151,7 +151,7 @@ def _portal(server: str) -> Iterator[Finding]:
         or "<html" in answer.text.lower()
     ):
         raise _Stop("portal", _strange(server, answer))
-    yield Finding(
+    yield Observation(
         level=OK,
         about="portal",
         text=f"A segmentation service answers at {server}{_version(server)}; this is dss {installed_version('client')}.",
@@ -172,20 +172,20 @@ def _version(server: str) -> str:
     return ""
 
 
-def _clock(server: str) -> Iterator[Finding]:
+def _clock(server: str) -> Iterator[Observation]:
     header = _asked(server, "GET", "api/login?format=json").headers.get("Date", "")
     with suppress(ValueError):
         apart_s = (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
         if abs(apart_s) > CLOCK_S:
             text = f"This machine's clock and the server's are {abs(apart_s):.0f} s apart; sessions and certificates may fail."
-            yield Finding(level=WARNING, about="clock", text=text)
+            yield Observation(level=WARNING, about="clock", text=text)
         else:
-            yield Finding(
+            yield Observation(
                 level=OK, about="clock", text="This machine's clock agrees with the server's."
             )
 
 
-def _limit(server: str) -> Iterator[Finding]:
+def _limit(server: str) -> Iterator[Observation]:
     """Check that no proxy in front of the portal refuses large uploads: only the portal itself may refuse the form."""
     form = b"token=" + b"x" * LARGE_BYTES
     try:
@@ -198,17 +198,17 @@ def _limit(server: str) -> Iterator[Finding]:
         and OWN_REFUSAL not in answer.text
     ):
         text = "A proxy in front of the portal lets no large file through. Its administrator raises the limit (nginx: client_max_body_size 0)."
-        yield Finding(level=PROBLEM, about="uploads", text=text)
+        yield Observation(level=PROBLEM, about="uploads", text=text)
     else:
-        yield Finding(
+        yield Observation(
             level=OK, about="uploads", text="Nothing in front of the portal refuses 2 MB."
         )
 
 
-def _sign_in(server: str, token: str, bearer: str) -> Iterator[Finding]:
+def _sign_in(server: str, token: str, bearer: str) -> Iterator[Observation]:
     if not token and not bearer:
         text = f"Not tried, since there is no token; {server.rstrip('/')}/token gives one."
-        yield Finding(level=OK, about="sign-in", text=text)
+        yield Observation(level=OK, about="sign-in", text=text)
         return
     if bearer:
         answer = _asked(server, "GET", "api/login?format=json", bearer=bearer)
@@ -221,7 +221,7 @@ def _sign_in(server: str, token: str, bearer: str) -> Iterator[Finding]:
     if not bearer and "webpy_session_id" not in answer.headers.get("Set-Cookie", ""):
         text = "The session's cookie did not come back; something in front of the portal removes Set-Cookie."
         raise _Stop("sign-in", text)
-    yield Finding(level=OK, about="sign-in", text=f"Signed in as {email}.")
+    yield Observation(level=OK, about="sign-in", text=f"Signed in as {email}.")
 
 
 def _asked(

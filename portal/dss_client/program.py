@@ -22,7 +22,7 @@ SHOW_TRACE = "DSS_TRACEBACK"
 _COMPLETE = "_DSS_COMPLETE"
 
 
-class Program(click.Group):
+class CommandGroup(click.Group):
     """A group of commands.  ``places`` has, for each command, its module and name, and one line of help."""
 
     def __init__(self, *, places: Mapping[str, tuple[str, str]], **attributes: Any) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dss_client.errors import NotUnderstood
-from dss_client.workspace import Outcome
+from dss_client.workspace import ResultWorkspace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +14,7 @@ class LabelVolume:
     volume_ml: float
 
 
-def measure(outcome: Outcome) -> list[LabelVolume]:
+def measure(outcome: ResultWorkspace) -> list[LabelVolume]:
     """The labels that have voxels, in all segmentations together, sorted by value.  Raises NotUnderstood."""
     volumes_ml: dict[int, float] = {}
     for path in outcome.segmentations:

@@ -10,7 +10,7 @@ from dss_process.supervision import Health
 Work = Callable[[], Coroutine[Any, Any, None]]
 
 
-class EndedUnasked(RuntimeError):
+class TaskEnded(RuntimeError):
     """A background task has returned, or was cancelled, although the portal has not begun to stop."""
 
 
@@ -65,7 +65,7 @@ class Background:
         except asyncio.CancelledError:
             if self._ending:
                 raise
-            return EndedUnasked("it was cancelled")
+            return TaskEnded("it was cancelled")
         except Exception as error:
             return error
-        return None if returns or self._ending else EndedUnasked("it returned")
+        return None if returns or self._ending else TaskEnded("it returned")

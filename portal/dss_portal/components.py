@@ -5,7 +5,7 @@ from typing import Self
 
 from dss_broker.broker import Broker
 from dss_portal.accounts.kept_sessions import KeptSessions
-from dss_portal.accounts.limits import Limits
+from dss_portal.accounts.limits import RateLimits
 from dss_portal.accounts.openid import OpenIdIssuer
 from dss_portal.background import Background
 from dss_portal.changes.feed import Feed
@@ -29,11 +29,11 @@ class Components:
     datastore: Datastore
     relay: Relay
     background: Background
-    limits: Limits
+    limits: RateLimits
     openid: OpenIdIssuer | None
     feed: Feed
     sessions: KeptSessions
-    claiming: Together[claiming.Ask, claiming.Granted]
+    claiming: Together[claiming.ClaimRequest, claiming.Granted]
     streams: Streams
     notifier: Sender
     estimates: Estimates
@@ -48,7 +48,7 @@ class Components:
             datastore=Datastore(settings.datastore, settings.max_upload_bytes),
             relay=Relay(broker),
             background=Background(),
-            limits=Limits(settings),
+            limits=RateLimits(settings),
             openid=_issuer(settings),
             feed=feed,
             sessions=KeptSessions(feed),

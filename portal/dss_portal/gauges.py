@@ -14,7 +14,7 @@ from dss_portal.database import clock, waiting
 from dss_portal.datastore import Datastore
 from dss_portal.models import OutboxMessage, Service, Status, Ticket
 from dss_portal.notifications import outbox as notifications
-from dss_portal.notifications.channels import Kind
+from dss_portal.notifications.channels import ChannelKind
 from dss_portal.outbox import unsent
 from dss_portal.tickets import counting
 
@@ -57,7 +57,7 @@ async def _look_at_outbox() -> None:
 
 async def _look_at_notifications() -> None:
     found = await notifications.waiting()
-    for kind in Kind:
+    for kind in ChannelKind:
         count, since = found.get(kind.value, (0, None))
         metrics.NOTIFICATIONS_WAITING.labels(kind.value).set(count)
         metrics.NOTIFICATION_AGE_SECONDS.labels(kind.value).set(_age_s(since) if since else 0.0)

@@ -29,7 +29,7 @@ LOOK_S = 0.1
 _PR_SET_PDEATHSIG = 1
 
 
-class EndedUnasked(RuntimeError):
+class ProcessEnded(RuntimeError):
     """A process has ended although it was not asked to."""
 
 
@@ -92,7 +92,7 @@ class _Child:
             return None
         if self._starts == 1 and status > 0 and status != UNFORESEEN:
             return status
-        error = EndedUnasked(f"status {status}")
+        error = ProcessEnded(f"status {status}")
         self._again_s = time.monotonic() + self._health.failed(error)
         return None
 

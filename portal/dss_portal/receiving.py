@@ -11,7 +11,7 @@ SYNC_BYTES = 32 * 2**20
 """The disk begins to write after each of so many bytes; about as much is left for the last fsync."""
 
 
-class File(Protocol):
+class WritableFile(Protocol):
     """A file of ``aiofiles``, as far as ``Writing`` uses it."""
 
     async def write(self, data: bytes, /) -> int: ...
@@ -24,7 +24,7 @@ class File(Protocol):
 class Writing:
     """Writes pieces to a file in order, in the background.  Every method may raise the OSError of an earlier write."""
 
-    def __init__(self, file: File) -> None:
+    def __init__(self, file: WritableFile) -> None:
         self._file = file
         self._pieces: list[bytes] = []
         self._bytes = 0

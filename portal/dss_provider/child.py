@@ -25,7 +25,7 @@ from dss_datastore.space import is_disk_full
 from dss_provider.algorithm import CannotSegment, Progress
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.images import read_image
-from dss_provider.outcome import OFFERS, Outcome, Task
+from dss_provider.outcome import OFFERS, AlgorithmOutcome, Task
 from dss_provider.returned import kept
 from dss_provider.spoken import LONGEST_TEXT, one_line
 
@@ -53,26 +53,28 @@ def _end_copy(original: int = os.getpid()) -> None:
         os._exit(0)
 
 
-def _leave(outcome: Outcome, work: Path) -> None:
+def _leave(outcome: AlgorithmOutcome, work: Path) -> None:
     """Write the file under its name only when it is complete."""
     draft = work / "outcome.new"
     draft.write_bytes(msgspec.json.encode(outcome))
     draft.replace(work / "outcome.json")
 
 
-def _outcome(task: Task, work: Path, told: TextIO) -> Outcome:
+def _outcome(task: Task, work: Path, told: TextIO) -> AlgorithmOutcome:
     try:
         return _called(task, work, told)
     except (AlgorithmFailed, CannotSegment) as error:
-        return Outcome(error=one_line(str(error)) or "The algorithm cannot segment this image.")
+        return AlgorithmOutcome(
+            error=one_line(str(error)) or "The algorithm cannot segment this image."
+        )
     except MemoryError:
         traceback.print_exc()
-        return Outcome(error="The algorithm needed more memory than it may have.")
+        return AlgorithmOutcome(error="The algorithm needed more memory than it may have.")
     except BaseException as error:
         traceback.print_exc()
         if is_disk_full(error):
-            return Outcome(error=DISK_FULL)
-        return Outcome(error=_crash(error, Path(task.folder)))
+            return AlgorithmOutcome(error=DISK_FULL)
+        return AlgorithmOutcome(error=_crash(error, Path(task.folder)))
 
 
 def _crash(error: BaseException, folder: Path) -> str:
@@ -84,7 +86,7 @@ def _crash(error: BaseException, folder: Path) -> str:
     return f"The algorithm failed with {type(error).__name__}{text}{where}."
 
 
-def _called(task: Task, work: Path, told: TextIO) -> Outcome:
+def _called(task: Task, work: Path, told: TextIO) -> AlgorithmOutcome:
     function = _function(task)
     images = {tag: read_image(Path(path)) for tag, path in task.inputs.items()}
     offered = {

@@ -27,7 +27,7 @@ from dss_provider.folder import ServiceFolder, load
 from dss_provider.outcome import Point
 
 if TYPE_CHECKING:
-    from dss_provider.serving import Offer, Publisher
+    from dss_provider.serving import Offer, ServicePublisher
 
 main = typer.Typer(help="Offer an algorithm of your own as a service.", no_args_is_help=True)
 
@@ -166,11 +166,11 @@ class _Site:
 
 def _publisher(
     service: ServiceFolder, site: _Site, beat_s: float, say: Callable[[str], None]
-) -> "tuple[Publisher, Offer]":
+) -> "tuple[ServicePublisher, Offer]":
     """The publisher of the service.  Exits with a sentence if the portal does not answer, or does not list the service."""
     from dss_provider.held import held_by  # noqa: PLC0415  (takes a while to import)
     from dss_provider.portal import Portal  # noqa: PLC0415
-    from dss_provider.serving import Publisher, offer_of  # noqa: PLC0415
+    from dss_provider.serving import ServicePublisher, offer_of  # noqa: PLC0415
     from dss_provider.ticket import work_on  # noqa: PLC0415
 
     token = _token(site.server, site.token)
@@ -189,16 +189,16 @@ def _publisher(
         text = f"{site.server} does not know this token, or not any more. {WHERE_FROM}"
         raise _refused(text if unknown else sentence(error, site.server)) from error
     work = partial(work_on, service=service, connect=connect, beat_s=beat_s, say=_say)
-    return Publisher(offer, connect, work, held_by(site.server, service), say), offer
+    return ServicePublisher(offer, connect, work, held_by(site.server, service), say), offer
 
 
 def _try_for_real(
     service: ServiceFolder, site: _Site, inputs: dict[str, Path], output: Path | None
 ) -> int:
-    from dss_provider.real_trial import Sent, try_for_real  # noqa: PLC0415  (takes a while to import)
+    from dss_provider.real_trial import SendArguments, try_for_real  # noqa: PLC0415  (takes a while to import)
 
     publisher, _ = _publisher(service, site, BEAT_S, lambda _: None)
-    sent = Sent(
+    sent = SendArguments(
         service=service,
         server=site.server,
         token=_token(site.server, site.token),

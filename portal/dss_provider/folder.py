@@ -13,7 +13,7 @@ import msgspec
 
 from dss_broker.descriptor import Descriptor, DescriptorInvalid, descriptor_from
 from dss_broker.dispatch_faults import DispatchInvalid, dispatch_from
-from dss_broker.dispatch_section import IMAGE_TAGS, PUBLISHER, Dispatch, Provider
+from dss_broker.dispatch_section import IMAGE_TAGS, PUBLISHER, Dispatch, ProviderKind
 from dss_provider.containers import engine, has_image
 from dss_provider.errors import ServiceInvalid
 from dss_provider.source import function_faults
@@ -66,16 +66,16 @@ def _object_in(path: Path) -> dict[str, Any]:
 def _machine_faults(path: Path, dispatch: Dispatch) -> Iterable[str]:
     """Programs, files and features that this machine or the folder lacks."""
     match dispatch.provider:
-        case Provider.PYTHON:
+        case ProviderKind.PYTHON:
             file, _, name = dispatch.function.partition(":")
             if (path / file).is_file():
                 faults = function_faults(path / file, name)
                 yield from (f"dispatch.function: {fault}" for fault in faults)
             else:
                 yield f"dispatch.function: the folder has no file {file}."
-        case Provider.PROGRAM:
+        case ProviderKind.PROGRAM:
             yield from _program_faults(path, dispatch.command[0])
-        case Provider.CONTAINER:
+        case ProviderKind.CONTAINER:
             if not engine():
                 yield "dispatch.provider: this machine has neither podman nor docker."
             elif not has_image(dispatch.image):

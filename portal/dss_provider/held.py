@@ -15,7 +15,7 @@ MOST_PUBLISHERS = 64
 """Most publishers of one service on one machine."""
 
 
-class Held:
+class HeldTickets:
     """A file with the numbers of the claimed tickets, and the keys of requests for tickets.  Thread-safe.
 
     While this object exists, no other process can open the file: raises BlockingIOError if another one has it.
@@ -61,7 +61,7 @@ class Held:
             self._numbers.discard(number)
             self._keep()
 
-    def take_over(self, other: "Held") -> None:
+    def take_over(self, other: "HeldTickets") -> None:
         """Take the numbers and keys of ``other``, which is closed."""
         with self._lock:
             self._numbers |= set(other.before())
@@ -103,7 +103,7 @@ def _stored_in(path: Path) -> _Stored:
         return _Stored()
 
 
-def held_by(server: str, service: ServiceFolder) -> Held:
+def held_by(server: str, service: ServiceFolder) -> HeldTickets:
     """A file for one service on one server, in the user's application folder.
 
     Publishers of the same service that run at the same time have separate files; files of killed publishers are taken
@@ -115,16 +115,16 @@ def held_by(server: str, service: ServiceFolder) -> Held:
     return held_in([folder / f"provider-{key}.json", *others])
 
 
-def held_in(paths: list[Path]) -> Held:
+def held_in(paths: list[Path]) -> HeldTickets:
     """The first of ``paths`` that no other process has, with the numbers of the others.  Raises BlockingIOError if all
     are in use.
     """
-    mine: Held | None = None
+    mine: HeldTickets | None = None
     for path in paths:
         if mine is not None and not path.exists():
             continue
         try:
-            found = Held(path)
+            found = HeldTickets(path)
         except BlockingIOError:
             continue
         if mine is None:

@@ -56,7 +56,7 @@ class MeshFile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class AlgorithmOutcome:
     """The outcome of an algorithm.  If ``error``, a sentence for the user, is set, the other fields are empty.
     Landmarks are LPS, mm, by their text.
     """

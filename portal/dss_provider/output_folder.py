@@ -26,7 +26,7 @@ from dss_images.mesh.reading import is_mesh_name
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.images import grid_of, read_in_grid
 from dss_provider.judging import as_image, as_labels, file_name, plain_name, point
-from dss_provider.outcome import FILES, Map, MeshFile, Named, Outcome, Point
+from dss_provider.outcome import FILES, AlgorithmOutcome, Map, MeshFile, Named, Point
 from dss_provider.returned import formulas
 from dss_provider.spoken import LONGEST_TEXT, one_line
 
@@ -40,7 +40,7 @@ MOST_TEXT_BYTES = 2**20
 
 def read_output(
     folder: Path, image: Path, work: Path, styles: Collection[LabelStyle], only: str = ""
-) -> Outcome:
+) -> AlgorithmOutcome:
     """Read the results in ``folder``, or only its file ``only``; arrays and files are written to ``work``.  Raises
     AlgorithmFailed.
     """
@@ -51,7 +51,7 @@ def read_output(
         kind = _KINDS.fullmatch(name)
         found[kind[1].lower() if kind else "file"].append(name)
     others = [name for name in found["file"] if name not in {LANDMARKS, REMARKS}]
-    outcome = Outcome(
+    outcome = AlgorithmOutcome(
         segmentations=tuple(
             _map(folder / name, i, image, work, styles)
             for i, name in enumerate(found["segmentation"])

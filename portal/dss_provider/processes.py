@@ -34,7 +34,7 @@ Told = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class ProcessLimits:
     """Limits of a process; None stands for no limit."""
 
     time_s: float | None = None
@@ -52,7 +52,7 @@ class Ending:
 
 
 def run_process(
-    words: Sequence[str], folder: Path, limits: Limits, told: Told, ended: threading.Event
+    words: Sequence[str], folder: Path, limits: ProcessLimits, told: Told, ended: threading.Event
 ) -> Ending:
     """Run ``words`` in ``folder`` until the process and all its children have ended.
 
@@ -77,7 +77,7 @@ def run_process(
 
 
 def _started(
-    words: Sequence[str], folder: Path, limits: Limits, mark: str
+    words: Sequence[str], folder: Path, limits: ProcessLimits, mark: str
 ) -> "subprocess.Popen[bytes]":
     launch = [sys.executable, "-I", "-S", launcher.__file__, str(limits.memory_bytes or 0)]
     return subprocess.Popen(

@@ -17,14 +17,14 @@ from dss_broker.dispatch_section import (
     OUTPUT,
     PARAMETERS,
     Dispatch,
-    Provider,
+    ProviderKind,
 )
 from dss_provider import containers, launcher
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.folder import ServiceFolder
-from dss_provider.outcome import Outcome, Point
+from dss_provider.outcome import AlgorithmOutcome, Point
 from dss_provider.output_folder import read_output
-from dss_provider.processes import Ending, Limits, Told, run_process
+from dss_provider.processes import Ending, ProcessLimits, Told, run_process
 
 SEGMENTATION = "segmentation.nii.gz"
 PARAMETERS_FILE = "parameters.json"
@@ -45,15 +45,15 @@ class Given:
 
 def run_program(
     service: ServiceFolder, given: Given, told: Told, ended: threading.Event
-) -> Outcome:
+) -> AlgorithmOutcome:
     """Run a program that reads ``image`` and writes to a folder below ``work``.  Raises AlgorithmFailed and Withdrawn."""
     given.output.mkdir()
     given.output.chmod(0o777)  # a container may run as another user; nobody else gets into ``work``
     dispatch = service.dispatch
-    if dispatch.provider is Provider.CONTAINER:
+    if dispatch.provider is ProviderKind.CONTAINER:
         ending = _contained(service, given, told, ended)
     else:
-        limits = Limits(time_s=dispatch.time_s, memory_bytes=dispatch.memory_bytes)
+        limits = ProcessLimits(time_s=dispatch.time_s, memory_bytes=dispatch.memory_bytes)
         images = {tag: str(path) for tag, path in given.images.items()}
         parameters = _written_parameters(given.work / PARAMETERS_FILE, dispatch, given.landmarks)
         words = filled(dispatch, images, str(given.output), str(parameters))
@@ -110,7 +110,7 @@ def _contained(service: ServiceFolder, given: Given, told: Told, ended: threadin
     parameters = f"{containers.INPUT}/{PARAMETERS_FILE}"
     words = [*run.words, *filled(dispatch, inside, containers.OUTPUT, parameters)]
     with containers.removed(run.name):
-        return run_process(words, service.path, Limits(time_s=dispatch.time_s), told, ended)
+        return run_process(words, service.path, ProcessLimits(time_s=dispatch.time_s), told, ended)
 
 
 def _suffix(image: Path) -> str:
@@ -121,7 +121,7 @@ def _check(ending: Ending, dispatch: Dispatch) -> None:
     """Raises AlgorithmFailed unless the program ended with status 0."""
     if ending.status == 0:
         return
-    is_container = dispatch.provider is Provider.CONTAINER
+    is_container = dispatch.provider is ProviderKind.CONTAINER
     if is_container and ending.status in containers.NOT_STARTED:
         raise AlgorithmFailed("The container could not be started.", ending.detail)
     if ending.status == launcher.CANNOT_START and "cannot be started:" in ending.detail:

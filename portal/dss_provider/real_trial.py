@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dss_provider.folder import ServiceFolder
-from dss_provider.serving import Publisher
+from dss_provider.serving import ServicePublisher
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sent:
+class SendArguments:
     """The arguments for ``dss send``.  ``images`` are files by tag; results go to ``output`` if it is given."""
 
     service: ServiceFolder
@@ -31,7 +31,7 @@ class Sent:
         return [*send, "--service", self.service.descriptor.name, *others, *output]
 
 
-def try_for_real(sent: Sent, publisher: Publisher, instance: str) -> int:
+def try_for_real(sent: SendArguments, publisher: ServicePublisher, instance: str) -> int:
     """Send a ticket, serve until it has ended, and return the exit status of ``dss send``."""
     serving = threading.Thread(target=publisher.run, args=(1, instance))
     serving.start()

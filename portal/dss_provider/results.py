@@ -18,7 +18,7 @@ from dss_provider.algorithm import Array
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.folder import ServiceFolder
 from dss_provider.images import grid_of, load_array, suffix_for, write_in_grid
-from dss_provider.outcome import Map, Named, Outcome, Point
+from dss_provider.outcome import AlgorithmOutcome, Map, Named, Point
 from dss_workspace import landmarks as annotations
 from dss_workspace import layers as ws
 from dss_workspace.errors import WorkspaceInvalid
@@ -90,7 +90,7 @@ class Built:
 
 
 def build(
-    number: int, ticket: Input, service: ServiceFolder, outcome: Outcome, work: Path
+    number: int, ticket: Input, service: ServiceFolder, outcome: AlgorithmOutcome, work: Path
 ) -> Built:
     """Files in ``work/results``.  Raises AlgorithmFailed, and OSError where the disk is full."""
     target = work / "results"

@@ -20,20 +20,20 @@ from dss_provider.judging import (
     plain_name,
     point,
 )
-from dss_provider.outcome import FILES, Map, MeshFile, Named, Outcome
+from dss_provider.outcome import FILES, AlgorithmOutcome, Map, MeshFile, Named
 from dss_provider.spoken import LONGEST_TEXT, one_line
 
 MOST_REMARKS = 20
 NEEDED = "a Segmentation, a Result or an array is needed"
 
 
-def kept(returned: object, image: Image, work: Path) -> Outcome:
+def kept(returned: object, image: Image, work: Path) -> AlgorithmOutcome:
     """Store the arrays, meshes and files of ``returned`` in the folder ``work``.  Raises AlgorithmFailed."""
     result = _result(returned)
     shape = image.array.shape[:3]
     images, meshes = _mapping(result.images, "images"), _mapping(result.meshes, "meshes")
     files = _mapping(result.files, "files")
-    outcome = Outcome(
+    outcome = AlgorithmOutcome(
         segmentations=tuple(
             _map(s, i, shape, work) for i, s in enumerate(_segmentations(result.segmentations))
         ),

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import msgspec
 
-from dss_broker.dispatch_section import LabelStyle, Modality, Provider
+from dss_broker.dispatch_section import LabelStyle, Modality, ProviderKind
 from dss_datastore.space import has_free
 from dss_provider.child import DISK_FULL
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.folder import ServiceFolder
 from dss_provider.images import ROOM_BYTES
-from dss_provider.outcome import Map, Named, Outcome, Point, Task
-from dss_provider.processes import Limits, Told, run_process
+from dss_provider.outcome import AlgorithmOutcome, Map, Named, Point, Task
+from dss_provider.processes import ProcessLimits, Told, run_process
 from dss_provider.programs import Given, ended_badly, run_program
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class RunInput:
     """The input of a run.  ``inputs`` are image files by tag; output is written to ``folder``."""
 
     folder: Path
@@ -28,19 +28,23 @@ class Work:
     landmarks: Mapping[str, Point] = field(default_factory=dict)
 
 
-def run(service: ServiceFolder, work: Work, told: Told, ended: threading.Event) -> Outcome:
+def run(
+    service: ServiceFolder, work: RunInput, told: Told, ended: threading.Event
+) -> AlgorithmOutcome:
     """Run the algorithm and return its outcome.
 
     ``told`` hears of progress and must return at once.  Raises AlgorithmFailed, with a sentence for the user, and
     Withdrawn if ``ended`` is set meanwhile.
     """
-    if service.dispatch.provider is Provider.PYTHON:
+    if service.dispatch.provider is ProviderKind.PYTHON:
         return _python(service, work, told, ended)
     given = Given(images=work.inputs, landmarks=work.landmarks, work=work.folder)
     return run_program(service, given, told, ended)
 
 
-def _python(service: ServiceFolder, work: Work, told: Told, ended: threading.Event) -> Outcome:
+def _python(
+    service: ServiceFolder, work: RunInput, told: Told, ended: threading.Event
+) -> AlgorithmOutcome:
     dispatch = service.dispatch
     task = Task(
         folder=str(service.path.resolve()),
@@ -54,9 +58,11 @@ def _python(service: ServiceFolder, work: Work, told: Told, ended: threading.Eve
     )
     (work.folder / "task.json").write_bytes(msgspec.json.encode(task))
     words = [sys.executable, "-m", "dss_provider.child", str(work.folder)]
-    ending = run_process(words, service.path, Limits(time_s=dispatch.time_s), told, ended)
+    ending = run_process(words, service.path, ProcessLimits(time_s=dispatch.time_s), told, ended)
     try:
-        outcome = msgspec.json.decode((work.folder / "outcome.json").read_bytes(), type=Outcome)
+        outcome = msgspec.json.decode(
+            (work.folder / "outcome.json").read_bytes(), type=AlgorithmOutcome
+        )
     except (OSError, msgspec.MsgspecError) as error:
         if not has_free(work.folder, ROOM_BYTES):
             raise AlgorithmFailed(DISK_FULL, ending.detail) from error

@@ -11,7 +11,7 @@ from dss_client.errors import ClientError, Refused, Unreachable
 from dss_provider.errors import ServiceInvalid
 from dss_provider.folder import ServiceFolder
 from dss_provider.heartbeat import Connect
-from dss_provider.held import Held
+from dss_provider.held import HeldTickets
 from dss_provider.portal import Portal
 
 POLL_S = 2.0
@@ -65,13 +65,18 @@ def _registered(service: ServiceFolder, portal: Portal, provider: str) -> Offer:
     return offer_of(service, portal, "")
 
 
-class Publisher:
+class ServicePublisher:
     """Runs ``parallel`` threads, each with one ticket at a time.  ``work`` processes a ticket and returns its end as a
     word.
     """
 
     def __init__(
-        self, offer: Offer, connect: Connect, work: Callable[[int], str], held: Held, say: Say
+        self,
+        offer: Offer,
+        connect: Connect,
+        work: Callable[[int], str],
+        held: HeldTickets,
+        say: Say,
     ) -> None:
         self._offer = offer
         self._connect = connect

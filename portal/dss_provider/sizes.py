@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from dss_provider.images import grid_of, load_array
-from dss_provider.outcome import Outcome
+from dss_provider.outcome import AlgorithmOutcome
 
 
 @dataclass(frozen=True, kw_only=True)
-class Size:
+class LabelSize:
     """The volume of a label.  ``value`` is the algorithm's own; a workspace may use another one."""
 
     value: int
@@ -18,14 +18,14 @@ class Size:
     volume_ml: float
 
 
-def label_sizes(outcome: Outcome, work: Path, image: Path) -> list[Size]:
+def label_sizes(outcome: AlgorithmOutcome, work: Path, image: Path) -> list[LabelSize]:
     """The size of each label of each segmentation, in their order.  ``image`` has the segmentations' grid."""
     voxel_ml = grid_of(image).voxel_ml
     sizes = []
     for found in outcome.segmentations:
         counts = np.bincount(load_array(work / found.file).ravel(), minlength=65536)
         sizes += [
-            Size(value=n.value, name=n.name, volume_ml=float(counts[n.value]) * voxel_ml)
+            LabelSize(value=n.value, name=n.name, volume_ml=float(counts[n.value]) * voxel_ml)
             for n in found.labels
         ]
     return sizes

@@ -13,7 +13,7 @@ from dss_provider.child import DISK_FULL
 from dss_provider.errors import AlgorithmFailed, Withdrawn
 from dss_provider.folder import ServiceFolder
 from dss_provider.heartbeat import Connect, Heartbeat
-from dss_provider.outcome import FILES, Outcome
+from dss_provider.outcome import FILES, AlgorithmOutcome
 from dss_provider.portal import Portal
 from dss_provider.results import Built
 from dss_provider.sizes import label_sizes
@@ -86,7 +86,7 @@ class _Work:
             return "withdrawn"
         return "failed"
 
-    def _computed(self) -> tuple[results.Input, Outcome, Built]:
+    def _computed(self) -> tuple[results.Input, AlgorithmOutcome, Built]:
         sent, work = self.folder / "input", self.folder / "work"
         sent.mkdir()
         work.mkdir()
@@ -100,7 +100,7 @@ class _Work:
         )
         return ticket, outcome, results.build(self.number, ticket, self.service, outcome, work)
 
-    def _publish(self, ticket: results.Input, outcome: Outcome, built: Built) -> None:
+    def _publish(self, ticket: results.Input, outcome: AlgorithmOutcome, built: Built) -> None:
         work, image = self.folder / "work", ticket.tagged(self.service.dispatch.tag)
         self.heartbeat.tell_rest(self.portal)
         for file in built.files:
@@ -119,11 +119,11 @@ class _Work:
         self.portal.finish(self.number, "success")
 
 
-def _work(ticket: results.Input, service: ServiceFolder, folder: Path) -> running.Work:
+def _work(ticket: results.Input, service: ServiceFolder, folder: Path) -> running.RunInput:
     required = {tag.name for tag in service.descriptor.tags if tag.required}
     wanted = required | {service.dispatch.tag}
     tags = [tag for tag in service.image_tags if tag in wanted or ticket.has(tag)]
-    return running.Work(
+    return running.RunInput(
         folder=folder,
         inputs={tag: ticket.tagged(tag) for tag in tags},
         landmarks=_landmarks(ticket, service),

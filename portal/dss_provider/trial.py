@@ -12,7 +12,7 @@ from dss_images.picture.making import of_files
 from dss_provider import results, running
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.folder import ServiceFolder
-from dss_provider.outcome import FILES, Outcome, Point
+from dss_provider.outcome import FILES, AlgorithmOutcome, Point
 from dss_provider.processes import Told
 from dss_provider.sizes import label_sizes
 from dss_workspace import layers as ws
@@ -43,7 +43,7 @@ def tried(
     sent.mkdir()
     made.mkdir()
     ticket = _ticket(service, inputs, sent)
-    given = running.Work(folder=made, inputs=inputs, landmarks=landmarks)
+    given = running.RunInput(folder=made, inputs=inputs, landmarks=landmarks)
     outcome = running.run(service, given, told, threading.Event())
     built = results.build(NUMBER, ticket, service, outcome, made)
     image = inputs[service.dispatch.tag]
@@ -81,7 +81,7 @@ def _suffix(path: Path) -> str:
 
 
 def _picture(
-    outcome: Outcome, files: tuple[Path, ...], image: Path, work: Path
+    outcome: AlgorithmOutcome, files: tuple[Path, ...], image: Path, work: Path
 ) -> tuple[Path, ...]:
     """A picture of the first segmentation; () if there is none."""
     found = [path for path in files if path.name.startswith("seg_")]

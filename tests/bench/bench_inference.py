@@ -32,14 +32,14 @@ from rich.table import Table
 from dss_broker.broker import Conversation
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import InferenceFinished, InferenceProgressed, RunInference
-from dss_inference.bundle import Bundle, Outcome
+from dss_inference.bundle import Bundle, BundleOutcome
 from dss_inference.bundle_catalogue import load
 from dss_inference.device.runner import Runner, runner_for
 from dss_inference.errors import Cancelled, IsCancelled
 from dss_inference.monai_bundles.slab_argmax import slab_argmax
 from dss_inference.monai_bundles.window_inference import WindowInference
 from dss_inference.worker.progress_replies import ProgressReplies
-from dss_inference.worker.server import Server
+from dss_inference.worker.server import QueueServer
 from dss_phantom.chest import PhantomSpec, make_phantom
 from dss_phantom.files import write_phantom
 
@@ -295,14 +295,14 @@ def _agreement(found: torch.Tensor, best: torch.Tensor) -> float:
     return float((found == best).double().mean())
 
 
-def _run(bench: Bench, bundle: Bundle, cancelled: IsCancelled = lambda: False) -> Outcome:
+def _run(bench: Bench, bundle: Bundle, cancelled: IsCancelled = lambda: False) -> BundleOutcome:
     output = bench.folder / "out"
     output.mkdir(exist_ok=True)
     return bundle.run(bench.folder / "ct.nii.gz", output, {}, lambda *_: None, cancelled)
 
 
 def _cold_and_warm(bench: Bench) -> Bundle:
-    outcomes: list[Outcome] = []
+    outcomes: list[BundleOutcome] = []
     cold_s: list[float] = []
     warm_s: list[float] = []
     with _timed(bench, cold_s):
@@ -380,7 +380,7 @@ def _queue(bench: Bench, bundle: Bundle) -> None:
     """
     alone_s = statistics.median(sum(_run(bench, bundle).stage_seconds.values()) for _ in range(3))
     broker = MemoryBroker()
-    server = Server(
+    server = QueueServer(
         broker=broker, bundles=[bundle], datastore=bench.folder, instance="bench", shared=False
     )
     server.start()

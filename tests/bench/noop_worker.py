@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from dss_broker.rabbit import RabbitBroker
-from dss_inference.worker.server import Server
+from dss_inference.worker.server import QueueServer
 from support.copy_worker import CopyBundle
 
 
@@ -23,7 +23,7 @@ def serve() -> None:
     bundle.go_on.set()
     instance = os.environ["DSS_INSTANCE"]
     broker = RabbitBroker(os.environ["DSS_AMQP_URL"], "inference", instance)
-    server = Server(
+    server = QueueServer(
         broker=broker,
         bundles=[bundle],
         datastore=Path(os.environ["DSS_DATASTORE"]),

@@ -16,10 +16,10 @@ from chaos.cases import Case, Kind, order_of, segmented
 from dss_broker.messages import Label
 from dss_broker.rabbit import RabbitBroker
 from dss_datastore.writing import sync
-from dss_inference.bundle import Outcome, Progress, Report, Stages
+from dss_inference.bundle import BundleOutcome, Progress, Report, Stages
 from dss_inference.errors import InferenceError, IsCancelled
 from dss_inference.settings import Settings
-from dss_inference.worker.server import Server
+from dss_inference.worker.server import QueueServer
 from dss_observability.logs import configure_logging
 from dss_process.signals import exit_immediately, stop_signal, wait_for_stop
 
@@ -47,7 +47,7 @@ class StandIn:
         parameters: dict[str, str],
         progress: Progress,
         cancelled: IsCancelled,
-    ) -> Outcome:
+    ) -> BundleOutcome:
         stages = Stages(progress, cancelled)
         stages.enter(0.0, "reading the image")
         image = sitk.ReadImage(str(image_path))
@@ -64,7 +64,7 @@ class StandIn:
             time.sleep(_GLANCE_S)
         labels = sitk.GetImageFromArray(segmented(voxels, output_dir.parent.name))
         labels.CopyInformation(image)
-        return Outcome(
+        return BundleOutcome(
             segmentation=_write(labels, output_dir),
             labels=_LABELS,
             notes=(),
@@ -96,7 +96,7 @@ def main() -> None:
     settings = Settings()
     configure_logging("inference", json_lines=settings.log_json)
     broker = RabbitBroker(settings.amqp_url.get_secret_value(), "inference", settings.instance)
-    server = Server(
+    server = QueueServer(
         broker=broker,
         bundles=[StandIn()],
         datastore=settings.datastore,

@@ -10,7 +10,7 @@ import pytest
 from dss_portal import database
 from dss_portal.accounts import store as accounts
 from dss_portal.changes.feed import CURRENT_S, Feed
-from dss_portal.changes.reading import Change, Reader, Subject, forget
+from dss_portal.changes.reading import Change, ChangeReader, Subject, forget
 from dss_portal.models import Service, Status, Ticket
 from support.portals import eventually
 
@@ -66,7 +66,7 @@ async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 async def test_whoever_changes_something_it_is_told(
     known: Known, connection: asyncpg.Connection, subject: Subject, kind: str, statement: str
 ) -> None:
-    reader = Reader()
+    reader = ChangeReader()
     await reader.look(connection)
 
     await connection.execute(statement, known[kind])
@@ -85,7 +85,7 @@ async def test_whoever_changes_something_it_is_told(
 async def test_what_no_client_is_shown_is_no_change(
     known: Known, connection: asyncpg.Connection, statement: str
 ) -> None:
-    reader = Reader()
+    reader = ChangeReader()
     await reader.look(connection)
 
     await connection.execute(statement, known["ticket"])
@@ -96,7 +96,7 @@ async def test_what_no_client_is_shown_is_no_change(
 async def test_a_change_tells_the_owner_of_the_ticket(
     known: Known, connection: asyncpg.Connection
 ) -> None:
-    reader = Reader()
+    reader = ChangeReader()
     await reader.look(connection)
 
     await connection.execute(_LINE, known["ticket"])
@@ -109,7 +109,7 @@ async def test_a_transaction_that_commits_late_is_not_missed(
     known: Known, connection: asyncpg.Connection, database_url: str
 ) -> None:
     """Its number is smaller than those that were told before."""
-    reader, slow = Reader(), await asyncpg.connect(database_url)
+    reader, slow = ChangeReader(), await asyncpg.connect(database_url)
     await reader.look(connection)
     begun = slow.transaction()
     await begun.start()

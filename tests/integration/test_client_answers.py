@@ -14,7 +14,7 @@ import pytest
 
 from conftest import CHECKOUT
 from dss_client.__main__ import main
-from dss_client.program import FAILED, FAULTY, IMPOSSIBLE, INTERRUPTED, Program
+from dss_client.program import FAILED, FAULTY, IMPOSSIBLE, INTERRUPTED, CommandGroup
 from support.dss_answers import ANSWERS, dss
 from support.recorder import Recorder, ok, recording, refusal
 
@@ -32,7 +32,7 @@ def environment(recorder: Recorder, tmp_path: Path) -> dict[str, str]:
 
 
 def test_the_line_of_help_of_each_command_is_the_commands_own() -> None:
-    assert isinstance(main, Program)
+    assert isinstance(main, CommandGroup)
     context = click.Context(main)
     for name in main.list_commands(context):
         command = main.get_command(context, name)

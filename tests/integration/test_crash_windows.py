@@ -10,7 +10,7 @@ import pytest
 
 from dss_broker import topology
 from dss_broker.messages import InferenceFinished
-from dss_inference.worker.server import Server
+from dss_inference.worker.server import QueueServer
 from support.brokers import Node, RabbitBench, fresh_vhost
 from support.copy_worker import REQUEST, CopyBundle, ended
 
@@ -27,7 +27,7 @@ from support.copy_worker import CopyBundle
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.rabbit.consumer import Consumer
 from dss_broker.rabbit.deaths import DeathCounter
-from dss_inference.worker.server import Server
+from dss_inference.worker.server import QueueServer
 url, datastore, when = sys.argv[1:]
 def die(*_):
     os._exit(9)
@@ -41,7 +41,7 @@ if when == "marked":
 else:
     Consumer._acknowledge = die
 broker = RabbitBroker(url, "inference", "doomed", retry_delays_s=(0.05, 0.05))
-Server(broker=broker, bundles=[bundle], datastore=Path(datastore), instance="doomed").start()
+QueueServer(broker=broker, bundles=[bundle], datastore=Path(datastore), instance="doomed").start()
 threading.Event().wait(60)
 """
 
@@ -99,7 +99,7 @@ def test_a_worker_that_dies_between_two_steps_costs_one_computation_at_most(
     bundle = CopyBundle()
     bundle.go_on.set()
     broker = bench.program("inference")
-    worker = Server(broker=broker, bundles=[bundle], datastore=datastore, instance="healthy")
+    worker = QueueServer(broker=broker, bundles=[bundle], datastore=datastore, instance="healthy")
     worker.start()
     heard = [ended(conversation) for _ in range(answers)]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from dss_inference.bundle import Bundle, Outcome
+from dss_inference.bundle import Bundle, BundleOutcome
 from dss_inference.bundle_catalogue import load
 from dss_inference.errors import InferenceError
 from dss_inference.lungs.notes import NO_LUNG
@@ -35,7 +35,7 @@ def bundle() -> Bundle:
     return load("lung-segmentation", "cpu", 2)
 
 
-def outcome_on(bundle: Bundle, image: Path, folder: Path) -> Outcome:
+def outcome_on(bundle: Bundle, image: Path, folder: Path) -> BundleOutcome:
     return bundle.run(image, folder, {}, lambda *_: None, lambda: False)
 
 

@@ -30,7 +30,7 @@ from dss_phantom.chest import PhantomSpec, make_phantom
 from dss_phantom.files import write_phantom
 from dss_inference.bundle_catalogue import load
 from dss_inference.device.runner import runner_for
-from dss_inference.worker.server import Server
+from dss_inference.worker.server import QueueServer
 
 folder, tickets = Path(sys.argv[1]), int(sys.argv[2])
 sizes = [(44, 36, 40), (64, 52, 56), (52, 40, 44), (60, 48, 32), (48, 44, 52)]
@@ -40,7 +40,7 @@ for number, size in enumerate(sizes):
 box = {"crop_box": "0,0,6,29,47,17"}
 bundles = [load(name, "cpu", 1) for name in ("lung-segmentation", "nodule-detection")]
 broker = MemoryBroker()
-server = Server(
+server = QueueServer(
     broker=broker, bundles=bundles, datastore=folder, instance="node1", shared=False
 )
 server.start()

@@ -12,7 +12,7 @@ import pytest
 import scipy.ndimage as ndi
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from dss_inference.bundle import Outcome
+from dss_inference.bundle import BundleOutcome
 from dss_inference.bundle_catalogue import load
 
 pytestmark = pytest.mark.shared_data
@@ -28,7 +28,7 @@ def known(shared_data: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def outcome(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def outcome(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> BundleOutcome:
     image = shared_data / "lidc/LIDC-IDRI-0003_slab.nii.gz"
     folder = tmp_path_factory.mktemp("slab")
     bundle = load("nodule-detection", "cpu", 2)
@@ -36,7 +36,7 @@ def outcome(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Outc
 
 
 def test_the_large_nodule_of_a_real_lung_is_the_first_candidate(
-    known: dict[str, Any], outcome: Outcome
+    known: dict[str, Any], outcome: BundleOutcome
 ) -> None:
     notes = " ".join(note.text for note in outcome.notes)
     told = re.search(r"centre (\S+), (\S+), (\S+) mm", notes)
@@ -47,14 +47,16 @@ def test_the_large_nodule_of_a_real_lung_is_the_first_candidate(
 
 
 def test_its_longest_diameter_is_that_of_the_readers(
-    known: dict[str, Any], outcome: Outcome
+    known: dict[str, Any], outcome: BundleOutcome
 ) -> None:
     listed = json.loads(outcome.reports[1].path.read_text(encoding="utf-8"))["findings"]
 
     assert listed[0]["diameter_mm"] == pytest.approx(known["diameter_mm"], rel=0.15)
 
 
-def test_its_label_covers_what_is_as_dense_as_a_nodule(outcome: Outcome, shared_data: Path) -> None:
+def test_its_label_covers_what_is_as_dense_as_a_nodule(
+    outcome: BundleOutcome, shared_data: Path
+) -> None:
     ct = sitk.ReadImage(shared_data / "lidc/LIDC-IDRI-0003_slab.nii.gz")
     hu, labels = (
         sitk.GetArrayFromImage(image) for image in (ct, sitk.ReadImage(outcome.segmentation))

@@ -10,7 +10,7 @@ import pytest
 from dss_broker.messages import InferenceFinished, InferenceProgressed
 from dss_broker.rabbit import RabbitBroker
 from dss_inference.worker import request_handler
-from dss_inference.worker.server import Server
+from dss_inference.worker.server import QueueServer
 from support.brokers import Node, fresh_vhost
 from support.copy_worker import REQUEST, CopyBundle
 from support.waiting import wait_until
@@ -47,7 +47,7 @@ def test_an_answer_that_no_broker_takes_is_told_later_and_fails_no_ticket(
     monkeypatch.setattr(request_handler, "CONFIRM_S", 0.5)
     bundle, wire = CopyBundle(), Wire(vhost)
     with closing(wire), closing(RabbitBroker(wire.url, "inference", "w1")) as broker:
-        worker = Server(broker=broker, bundles=[bundle], datastore=datastore, instance="w1")
+        worker = QueueServer(broker=broker, bundles=[bundle], datastore=datastore, instance="w1")
         worker.start()
         conversation = dispatcher.request(REQUEST)
         assert bundle.started.wait(SOON_S)

@@ -10,7 +10,7 @@ from quart.typing import TestClientProtocol as Client
 
 from dss_portal.models import Notification, NotificationChannel
 from dss_portal.notifications import outbox, sender
-from dss_portal.notifications.channels import Kind
+from dss_portal.notifications.channels import ChannelKind
 from dss_portal.settings import Settings
 from support.notified import ANN, wish
 from support.portals import Portal, text
@@ -130,7 +130,7 @@ async def test_a_form_of_another_site_changes_nothing(ann: Client) -> None:
 
 
 async def test_another_user_sees_nothing_of_it(portal: Portal, ann: Client) -> None:
-    await wish(Kind.WEBHOOK, "https://secret.example/hook", SECRET)
+    await wish(ChannelKind.WEBHOOK, "https://secret.example/hook", SECRET)
     bob = await portal.user("bob@example.com")
 
     assert "secret.example" in await text(ann, "/account")

@@ -9,7 +9,7 @@ from quart.typing import TestClientProtocol as Client
 
 from dss_portal.models import Notification
 from dss_portal.notifications import outbox, sender
-from dss_portal.notifications.channels import Kind
+from dss_portal.notifications.channels import ChannelKind
 from dss_portal.settings import Settings
 from support.notified import ANN, all_sent, count, ended, wish
 from support.portals import Portal, eventually, text
@@ -68,7 +68,7 @@ async def test_a_webhook_whose_answer_was_lost_comes_again_with_the_same_key(
     ann: Client, receiver: Receiver
 ) -> None:
     receiver.answers += [CUT, CUT]
-    await wish(Kind.WEBHOOK, receiver.url, SECRET)
+    await wish(ChannelKind.WEBHOOK, receiver.url, SECRET)
 
     await ended()
 
@@ -81,7 +81,7 @@ async def test_a_mail_whose_answer_was_lost_comes_again_with_the_same_message_id
     ann: Client, mailbox: MailBox
 ) -> None:
     mailbox.cut = 1
-    await wish(Kind.MAIL, ANN)
+    await wish(ChannelKind.MAIL, ANN)
 
     await ended()
 
@@ -94,7 +94,7 @@ async def test_a_mail_that_is_put_off_comes_once_and_one_that_is_refused_not_aga
     ann: Client, mailbox: MailBox
 ) -> None:
     mailbox.refuse += ["451 Later"]
-    await wish(Kind.MAIL, ANN)
+    await wish(ChannelKind.MAIL, ANN)
     await ended()
     await all_sent()
     assert len(mailbox.mails) == 1
@@ -108,7 +108,7 @@ async def test_a_mail_that_is_put_off_comes_once_and_one_that_is_refused_not_aga
 
 async def test_a_redirect_is_not_followed(ann: Client, receiver: Receiver) -> None:
     receiver.answers += [307]
-    await wish(Kind.WEBHOOK, receiver.url, SECRET)
+    await wish(ChannelKind.WEBHOOK, receiver.url, SECRET)
 
     await ended()
 
@@ -121,7 +121,7 @@ async def test_tries_are_bounded_and_the_page_says_why(
 ) -> None:
     monkeypatch.setattr(outbox, "MAX_TRIES", 3)
     receiver.answers += [500] * 10
-    await wish(Kind.WEBHOOK, receiver.url, SECRET)
+    await wish(ChannelKind.WEBHOOK, receiver.url, SECRET)
     before = count("webhook", "set_aside"), count("webhook", "failed")
 
     number = await ended()
@@ -139,7 +139,7 @@ async def test_an_address_that_is_private_when_it_is_sent_to_is_refused(
     ann: Client, receiver: Receiver
 ) -> None:
     """A name may have led elsewhere when it was saved; here, the site lists 127.0.0.1 only."""
-    await wish(Kind.WEBHOOK, f"http://127.0.0.2:{receiver.port}/", SECRET)
+    await wish(ChannelKind.WEBHOOK, f"http://127.0.0.2:{receiver.port}/", SECRET)
 
     await ended()
 
@@ -162,7 +162,7 @@ async def test_a_body_is_not_read_and_an_answer_that_is_no_http_counts_as_lost(
     ann: Client, receiver: Receiver, answer: bytes, tries: int
 ) -> None:
     receiver.answers += [answer]
-    await wish(Kind.WEBHOOK, receiver.url, SECRET)
+    await wish(ChannelKind.WEBHOOK, receiver.url, SECRET)
 
     await ended()
 
@@ -176,8 +176,8 @@ async def test_a_receiver_that_hangs_is_given_up_and_holds_nobody_up(
 ) -> None:
     monkeypatch.setattr(sender, "SEND_S", 2.0)
     receiver.delay_s = 4
-    await wish(Kind.WEBHOOK, receiver.url, SECRET)
-    await wish(Kind.MAIL, ANN)
+    await wish(ChannelKind.WEBHOOK, receiver.url, SECRET)
+    await wish(ChannelKind.MAIL, ANN)
 
     await asyncio.gather(*(ended() for _ in range(8)))
 

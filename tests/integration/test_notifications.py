@@ -18,7 +18,7 @@ from tortoise.transactions import in_transaction
 from dss_portal import gauges
 from dss_portal.models import Notification, Status, Ticket
 from dss_portal.notifications import outbox, sender
-from dss_portal.notifications.channels import Kind
+from dss_portal.notifications.channels import ChannelKind
 from dss_portal.notifications.sender import Sender
 from dss_portal.settings import Settings
 from dss_portal.tickets.lifecycle import Event, Failed, LeaseLapsed, Succeeded
@@ -78,7 +78,7 @@ async def ann(portal: Portal) -> Client:
 async def test_a_webhook_is_signed_and_says_number_service_outcome_and_link_only(
     ann: Client, receiver: Receiver, event: Event, outcome: str
 ) -> None:
-    await wish(Kind.WEBHOOK, receiver.url, SECRET)
+    await wish(ChannelKind.WEBHOOK, receiver.url, SECRET)
 
     number = await ended(event)
 
@@ -101,7 +101,7 @@ async def test_a_webhook_is_signed_and_says_number_service_outcome_and_link_only
 
 
 async def test_a_mail_has_no_name_of_the_ticket(ann: Client, mailbox: MailBox) -> None:
-    await wish(Kind.MAIL, ANN)
+    await wish(ChannelKind.MAIL, ANN)
 
     number = await ended(Failed(claim_id="c"))
 
@@ -115,7 +115,7 @@ async def test_a_mail_has_no_name_of_the_ticket(ann: Client, mailbox: MailBox) -
 
 
 async def test_ntfy_gets_title_text_link_and_token(ann: Client, receiver: Receiver) -> None:
-    await wish(Kind.NTFY, receiver.url, "tk_1")
+    await wish(ChannelKind.NTFY, receiver.url, "tk_1")
 
     number = await ended()
 
@@ -130,7 +130,7 @@ async def test_ntfy_gets_title_text_link_and_token(ann: Client, receiver: Receiv
 async def test_each_end_is_told_and_a_rolled_back_one_is_not(
     ann: Client, receiver: Receiver
 ) -> None:
-    await wish(Kind.WEBHOOK, receiver.url, SECRET)
+    await wish(ChannelKind.WEBHOOK, receiver.url, SECRET)
     number = await running_ticket()
 
     async def rolled_back() -> None:
@@ -155,7 +155,7 @@ async def test_each_end_is_told_and_a_rolled_back_one_is_not(
 async def test_several_portals_send_each_once(
     portal: Portal, ann: Client, receiver: Receiver
 ) -> None:
-    await wish(Kind.WEBHOOK, receiver.url, SECRET)
+    await wish(ChannelKind.WEBHOOK, receiver.url, SECRET)
     others = [asyncio.create_task(Sender(portal.settings).run()) for _ in range(2)]
     await asyncio.sleep(0)
 
@@ -173,7 +173,7 @@ async def test_what_a_portal_committed_or_took_before_it_was_killed_is_sent_by_a
     portal: Portal, ann: Client, receiver: Receiver
 ) -> None:
     """Stored by another connection, so that no commit of this process wakes the sender."""
-    channel = await wish(Kind.WEBHOOK, receiver.url, SECRET)
+    channel = await wish(ChannelKind.WEBHOOK, receiver.url, SECRET)
     connection = await asyncpg.connect(portal.settings.database_url.get_secret_value())
     insert = (
         "INSERT INTO notification (channel_id, key, ticket_id, service, outcome, ended_at, created_at, "
@@ -192,7 +192,7 @@ async def test_what_a_portal_committed_or_took_before_it_was_killed_is_sent_by_a
 
 
 async def test_fifty_ends_are_told_within_five_seconds(ann: Client, receiver: Receiver) -> None:
-    await wish(Kind.WEBHOOK, receiver.url, SECRET)
+    await wish(ChannelKind.WEBHOOK, receiver.url, SECRET)
     numbers = [await running_ticket() for _ in range(50)]
     at: dict[int, float] = {}
 
@@ -213,7 +213,7 @@ async def test_gauges_tell_what_waits(
 ) -> None:
     monkeypatch.setattr(outbox, "FIRST_DELAY_S", 3600)
     receiver.answers += [500]
-    await wish(Kind.NTFY, receiver.url)
+    await wish(ChannelKind.NTFY, receiver.url)
     await ended()
     await eventually(lambda: Notification.filter(reason__isnull=False).count(), lambda n: n == 1)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dss_portal.notifications.channels import Kind
+from dss_portal.notifications.channels import ChannelKind
 from dss_portal.notifications.outbox import Taken
 from dss_portal.notifications.receivers import NotTaken, Receivers
 from dss_portal.settings import Settings
@@ -29,7 +29,7 @@ def settings_for(**own: object) -> Settings:
     return Settings.model_validate(needed | own)
 
 
-def taken(kind: Kind, address: str, secret: str = "") -> Taken:
+def taken(kind: ChannelKind, address: str, secret: str = "") -> Taken:
     return Taken(
         id=1,
         kind=kind.value,
@@ -57,7 +57,7 @@ async def test_a_webhook_s_certificate_is_checked_by_its_name_while_we_connect_t
     authority, tls = certificate(tmp_path, "localhost")
     trusting = ssl.create_default_context(cafile=str(authority))
     with http_receiver(tls) as receiver:
-        hook = taken(Kind.WEBHOOK, f"https://localhost:{receiver.port}/", SECRET)
+        hook = taken(ChannelKind.WEBHOOK, f"https://localhost:{receiver.port}/", SECRET)
 
         await send(Receivers(settings_for(), trusting), hook)
 
@@ -71,7 +71,7 @@ async def test_a_webhook_with_another_certificate_is_not_sent(
     authority, tls = certificate(tmp_path, name)
     trusting = ssl.create_default_context(cafile=str(authority)) if trusted else None
     with http_receiver(tls) as receiver:
-        hook = taken(Kind.WEBHOOK, f"https://localhost:{receiver.port}/", SECRET)
+        hook = taken(ChannelKind.WEBHOOK, f"https://localhost:{receiver.port}/", SECRET)
 
         with pytest.raises(NotTaken, match="its certificate is not valid"):
             await send(Receivers(settings_for(), trusting), hook)
@@ -96,7 +96,7 @@ async def test_mail_goes_after_starttls_and_sign_in(tmp_path: Path) -> None:
     with mail_server(tls, "right") as box:
         own = mail_settings(tmp_path, box.port, str(authority), "right")
 
-        await send(Receivers(own), taken(Kind.MAIL, "ann@example.com"))
+        await send(Receivers(own), taken(ChannelKind.MAIL, "ann@example.com"))
 
     assert box.recipients == ["ann@example.com"]
 
@@ -107,7 +107,7 @@ async def test_mail_with_a_wrong_password_is_tried_again(tmp_path: Path) -> None
         own = mail_settings(tmp_path, box.port, str(authority), "wrong")
 
         with pytest.raises(NotTaken, match="refuses this site's password") as raised:
-            await send(Receivers(own), taken(Kind.MAIL, "ann@example.com"))
+            await send(Receivers(own), taken(ChannelKind.MAIL, "ann@example.com"))
 
     assert not raised.value.for_ever
     assert box.mails == []
@@ -119,7 +119,7 @@ async def test_no_password_goes_to_a_mail_server_with_another_certificate(tmp_pa
         own = mail_settings(tmp_path, box.port, "", "right")
 
         with pytest.raises(NotTaken, match="mail server"):
-            await send(Receivers(own), taken(Kind.MAIL, "ann@example.com"))
+            await send(Receivers(own), taken(ChannelKind.MAIL, "ann@example.com"))
 
     assert box.mails == []
 
@@ -132,7 +132,7 @@ async def test_a_mail_server_that_is_away_is_tried_again() -> None:
         )
 
         with pytest.raises(NotTaken) as raised:
-            await send(Receivers(own), taken(Kind.MAIL, "ann@example.com"))
+            await send(Receivers(own), taken(ChannelKind.MAIL, "ann@example.com"))
 
     assert not raised.value.for_ever
 
@@ -141,7 +141,9 @@ async def test_an_account_with_a_line_break_in_its_name_writes_no_header() -> No
     own = settings_for(smtp_host="127.0.0.1", smtp_from="dss@example.org")
 
     with pytest.raises(NotTaken, match="cannot be written"):
-        await send(Receivers(own), taken(Kind.MAIL, "ann@example.com\r\nBcc: eve@example.com"))
+        await send(
+            Receivers(own), taken(ChannelKind.MAIL, "ann@example.com\r\nBcc: eve@example.com")
+        )
 
 
 @pytest.mark.parametrize(

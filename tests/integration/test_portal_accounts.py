@@ -10,7 +10,7 @@ from quart.typing import TestClientProtocol as Client
 from dss_broker.memory import MemoryBroker
 from dss_portal.accounts import api_tokens
 from dss_portal.accounts import store as accounts
-from dss_portal.accounts.limits import Limits
+from dss_portal.accounts.limits import RateLimits
 from dss_portal.admin import store as admin_store
 from dss_portal.app import create_app
 from dss_portal.legacy_settings import renamed
@@ -183,7 +183,7 @@ async def test_strangers_leave_no_rows(portal: Portal) -> None:
 
 
 async def test_typing_a_token_is_no_attack_but_guessing_is(portal: Portal) -> None:
-    context.install(portal.app, replace(portal.components, limits=Limits(portal.settings)))
+    context.install(portal.app, replace(portal.components, limits=RateLimits(portal.settings)))
     limit = portal.settings.failed_logins_per_minute
     client = portal.app.test_client()
 

@@ -107,8 +107,8 @@ async def test_nobody_is_called_dead_before_the_broker_has_been_there_for_a_whil
     granted = await portal.granted(ticket_id)
     await Claim.filter(id=granted.claim_id).update(expires_at=LONG_AGO)
 
-    assert await leases.Overdue(portal.broker, grace_s=60).ask() == 0
-    patient = leases.Overdue(portal.broker, grace_s=0)
+    assert await leases.OverdueClaims(portal.broker, grace_s=60).ask() == 0
+    patient = leases.OverdueClaims(portal.broker, grace_s=0)
     assert await patient.ask() == 1
     assert await patient.ask() == 0  # asked once
 

@@ -14,7 +14,7 @@ from quart.typing import TestClientProtocol as Client
 from dss_portal.datastore import Datastore, UploadFolder
 from dss_portal.models import ResumableUpload, Ticket, Tier, User
 from dss_portal.resumable import store
-from dss_portal.resumable.inputs import Inputs
+from dss_portal.resumable.inputs import InputRules
 from dss_portal.resumable.receiving import Receiver
 from support.portals import Portal, eventually, new_ticket, post, text
 
@@ -149,7 +149,7 @@ async def test_a_file_is_stored_although_its_client_does_not_wait_for_that(
     monkeypatch.setattr(store, "HOLD_S", 600.0)
     user = await User.get(email="ann@example.com")
     receiver = Receiver(
-        portal.components.datastore, Inputs(portal.components.datastore, portal.settings, user)
+        portal.components.datastore, InputRules(portal.components.datastore, portal.settings, user)
     )
     request = asyncio.create_task(
         receiver.take(ticket, address.rpartition("/")[2], 0, pieces(b"1234"))

@@ -15,7 +15,7 @@ from dss_broker.rabbit import RabbitBroker
 from dss_inference import bundle_catalogue as registry
 from dss_inference.errors import InferenceError
 from dss_inference.monai_bundles.unusable_bundle import UnusableBundle
-from dss_inference.worker.server import Server
+from dss_inference.worker.server import QueueServer
 from support.brokers import Node, fresh_vhost
 from support.copy_worker import CopyBundle
 from support.waiting import wait_until
@@ -43,7 +43,7 @@ def test_a_queue_that_the_broker_refuses_holds_no_other_bundle(url: str, tmp_pat
         portal.consume(topology.PORTAL_EVENTS, hear)
         with closing(RabbitBroker(url, "inference", "1")) as broker:
             bundles = [CopyBundle(name=name) for name in ("a", "b", "c")]
-            server = Server(broker=broker, bundles=bundles, datastore=tmp_path, instance="1")
+            server = QueueServer(broker=broker, bundles=bundles, datastore=tmp_path, instance="1")
             starting = threading.Thread(target=server.start, daemon=True)
             starting.start()
 

@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 import torch
 
-from dss_inference.bundle import Outcome
+from dss_inference.bundle import BundleOutcome
 from dss_inference.monai_bundles.bundle_checks import open_bundle
 from dss_inference.monai_bundles.segmentation import MonaiSegmentation
 from support.builders import write_image
@@ -67,13 +67,13 @@ def a_body() -> sitk.Image:
     return image
 
 
-def outcome_of(root: Path, folder: Path) -> Outcome:
+def outcome_of(root: Path, folder: Path) -> BundleOutcome:
     path = write_image(folder / "ct.nii.gz", a_body())
     bundle = MonaiSegmentation(open_bundle(root), "cpu")
     return bundle.run(path, folder, {}, lambda *_: None, lambda: False)
 
 
-def volumes_of(outcome: Outcome) -> dict[str, float]:
+def volumes_of(outcome: BundleOutcome) -> dict[str, float]:
     return {label.name: label.volume_ml for label in outcome.labels}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from dss_broker.broker import Conversation
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import InferenceProgressed, Label, Message, RunInference
-from dss_inference.bundle import Outcome, Progress, Report, Stages
+from dss_inference.bundle import BundleOutcome, Progress, Report, Stages
 from dss_inference.errors import IsCancelled
 
 PATIENCE_S = 10
@@ -41,7 +41,7 @@ class CopyBundle:
         parameters: dict[str, str],
         progress: Progress,
         cancelled: IsCancelled,
-    ) -> Outcome:
+    ) -> BundleOutcome:
         self.runs += 1
         stages = Stages(progress, cancelled)
         stages.enter(0.25, "copying")
@@ -53,7 +53,7 @@ class CopyBundle:
         copied.write_bytes(image_path.read_bytes())
         found = output_dir / "findings.csv"
         found.write_text("none\n", encoding="utf-8")
-        return Outcome(
+        return BundleOutcome(
             segmentation=copied,
             labels=(LABEL,),
             notes=(),

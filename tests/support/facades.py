@@ -11,7 +11,7 @@ from pathlib import Path
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_broker.messages import Label, Landmark
-from dss_inference.bundle import Bundle, Outcome, Progress, Report, Stages
+from dss_inference.bundle import Bundle, BundleOutcome, Progress, Report, Stages
 from dss_inference.errors import IsCancelled
 from dss_inference.facade.request_store import RequestStore
 from dss_inference.facade.routes import Facade
@@ -44,7 +44,7 @@ class BrightBundle:
         parameters: dict[str, str],
         progress: Progress,
         cancelled: IsCancelled,
-    ) -> Outcome:
+    ) -> BundleOutcome:
         self.runs, self.parameters = self.runs + 1, parameters
         stages = Stages(progress, cancelled)
         stages.enter(0.25, "looking")
@@ -55,7 +55,7 @@ class BrightBundle:
         sitk.WriteImage(sitk.ReadImage(image_path) > -1, path)
         table = output_dir / "findings.csv"
         table.write_bytes(TABLE)
-        return Outcome(
+        return BundleOutcome(
             segmentation=path,
             labels=(LABEL,),
             notes=(),

@@ -4,7 +4,7 @@ from prometheus_client import REGISTRY
 from tortoise.transactions import in_transaction
 
 from dss_portal.models import Notification, NotificationChannel, Service, Status, Ticket, User
-from dss_portal.notifications.channels import Kind
+from dss_portal.notifications.channels import ChannelKind
 from dss_portal.tickets import store
 from dss_portal.tickets.lifecycle import Event, Succeeded
 from support.portals import eventually
@@ -12,7 +12,7 @@ from support.portals import eventually
 ANN = "ann@example.com"
 
 
-async def wish(kind: Kind, address: str, secret: str = "") -> NotificationChannel:
+async def wish(kind: ChannelKind, address: str, secret: str = "") -> NotificationChannel:
     user = await User.get(email=ANN)
     return await NotificationChannel.create(
         user=user, kind=kind.value, address=address, secret=secret

@@ -105,7 +105,7 @@ class Portal:
     async def sweep(self) -> int:
         """The reaper looks once, as it does by itself from a lease after the start; what it changed."""
         datastore = self.components.datastore
-        touched = await leases.Overdue(self.broker, grace_s=0).ask()
+        touched = await leases.OverdueClaims(self.broker, grace_s=0).ask()
         touched += await reaper.sweep(self.settings, datastore)
         return touched
 

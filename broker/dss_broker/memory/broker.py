@@ -14,8 +14,8 @@ from dss_broker.conversations import Conversations, OpenConversation
 from dss_broker.dead_letters import MAX_LETTERS, DeadLetter, DeadLetterSession, dead_letter
 from dss_broker.envelope import Envelope, for_parking, for_requeueing, for_retry, new_envelope
 from dss_broker.errors import BrokerClosed, Unroutable
-from dss_broker.handling import Handled, Handling, Outcome, Parked, Postponed, Returned
-from dss_broker.memory.server import MemoryServer, Reader, Stored
+from dss_broker.handling import DeliveryOutcome, Handled, Handling, Parked, Postponed, Returned
+from dss_broker.memory.server import MemoryServer, MemorySubscription, StoredMessage
 from dss_broker.messages import Message
 from dss_broker.spans import published
 from dss_broker.topology import (
@@ -43,7 +43,7 @@ class MemoryBroker:
     ) -> None:
         self.server = server or MemoryServer()
         self._retry_delays_s = retry_delays_s
-        self._readers: list[Reader] = []
+        self._readers: list[MemorySubscription] = []
         self._conversations = Conversations()
         self._reply_to = f"replies.{uuid4().hex}"
         self.server.replies[self._reply_to] = self._conversations
@@ -72,7 +72,7 @@ class MemoryBroker:
         handling = Handling(
             subscription, handler, send_reply=self._send_reply, retry_delays_s=self._retry_delays_s
         )
-        reader = Reader(queue=self.server.queue(subscription), handling=handling)
+        reader = MemorySubscription(queue=self.server.queue(subscription), handling=handling)
         with self.server.changed:
             reader.queue.readers.append(reader)
             self._readers.append(reader)
@@ -141,7 +141,7 @@ class MemoryBroker:
         sent.set_result(None)
         return sent
 
-    def _work(self, reader: Reader) -> None:
+    def _work(self, reader: MemorySubscription) -> None:
         """The loop of one of the subscription's threads."""
         while (stored := self._take(reader)) is not None:
             poison = reader.handling.poison_outcome(stored.envelope, stored.deaths)
@@ -154,7 +154,7 @@ class MemoryBroker:
                     reader.unacked.remove(stored)
                     self.server.changed.notify_all()
 
-    def _take(self, reader: Reader) -> Stored | None:
+    def _take(self, reader: MemorySubscription) -> StoredMessage | None:
         with self.server.changed:
             while not reader.stopped:
                 stored = reader.queue.take(reader)
@@ -164,7 +164,9 @@ class MemoryBroker:
                 self.server.changed.wait(SHORT_RETRY_S if reader.queue.stored else None)
         return None
 
-    def _apply(self, reader: Reader, stored: Stored, outcome: Outcome) -> None:
+    def _apply(
+        self, reader: MemorySubscription, stored: StoredMessage, outcome: DeliveryOutcome
+    ) -> None:
         match outcome:
             case Handled():
                 pass
@@ -173,7 +175,7 @@ class MemoryBroker:
             case Postponed(delay_s=delay_s):
                 due = time.monotonic() + delay_s
                 retried = for_retry(stored.envelope, suspect=stored.is_suspect)
-                again = Stored(envelope=retried, not_before=due, deaths=stored.deaths)
+                again = StoredMessage(envelope=retried, not_before=due, deaths=stored.deaths)
                 reader.queue.stored.append(again)
             case Parked():
                 self.server.park(_parked(reader, stored, outcome))
@@ -199,7 +201,7 @@ class MemoryDeadLetterSession:
             self._server.parked.remove(letter.envelope)
 
 
-def _parked(reader: Reader, stored: Stored, outcome: Parked) -> Envelope:
+def _parked(reader: MemorySubscription, stored: StoredMessage, outcome: Parked) -> Envelope:
     return for_parking(
         stored.envelope,
         reason=outcome.reason,

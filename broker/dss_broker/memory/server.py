@@ -12,7 +12,7 @@ from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription
 
 
 @dataclass(kw_only=True, eq=False)
-class Stored:
+class StoredMessage:
     """A message in a queue, which is not delivered before the monotonic time ``not_before``.
 
     ``deaths`` counts the handlers that were interrupted while they handled it, as if their program had died.
@@ -38,10 +38,10 @@ class Queue:
     """One queue with its waiting messages."""
 
     subscription: Subscription
-    stored: list[Stored] = field(default_factory=list)
-    readers: list["Reader"] = field(default_factory=list)
+    stored: list[StoredMessage] = field(default_factory=list)
+    readers: list["MemorySubscription"] = field(default_factory=list)
 
-    def take(self, reader: "Reader") -> Stored | None:
+    def take(self, reader: "MemorySubscription") -> StoredMessage | None:
         """The next message for ``reader``; None if it has to wait."""
         active = next((r for r in self.readers if r.unacked or not r.stopped), None)
         ordered = self.subscription.sharing is Sharing.ORDERED
@@ -56,15 +56,15 @@ class Queue:
 
 
 @dataclass(kw_only=True, eq=False)
-class Reader:
+class MemorySubscription:
     """One subscription of one program."""
 
     queue: Queue
     handling: Handling
-    unacked: list[Stored] = field(default_factory=list)
+    unacked: list[StoredMessage] = field(default_factory=list)
     stopped: bool = False
 
-    def put_back(self, stored: Stored, *, failed: bool = False) -> None:
+    def put_back(self, stored: StoredMessage, *, failed: bool = False) -> None:
         deaths = stored.deaths + (failed and stored.is_suspect)
         envelope = returned(stored.envelope)
         again = replace(stored, envelope=envelope, redelivered=True, deaths=deaths)
@@ -85,7 +85,7 @@ class MemoryServer:
         with self.changed:
             queues = [q for q in self._queues.values() if _wants(q.subscription, exchange, key)]
             for queue in queues:
-                queue.stored.append(Stored(envelope=envelope))
+                queue.stored.append(StoredMessage(envelope=envelope))
             self.changed.notify_all()
         return bool(queues)
 
@@ -94,7 +94,7 @@ class MemoryServer:
         with self.changed:
             queue = self._queues.get(queue_name)
             if queue is not None:
-                queue.stored.append(Stored(envelope=envelope))
+                queue.stored.append(StoredMessage(envelope=envelope))
             self.changed.notify_all()
         return queue is not None
 

@@ -14,7 +14,7 @@ from pika.channel import Channel  # type: ignore[import-untyped]
 from dss_broker.dead_letters import content_id
 from dss_broker.envelope import Envelope, for_parking, for_retry, ids
 from dss_broker.errors import BrokerClosed
-from dss_broker.handling import Handled, Handling, Outcome, Parked, Postponed, Returned
+from dss_broker.handling import DeliveryOutcome, Handled, Handling, Parked, Postponed, Returned
 from dss_broker.rabbit.deaths import DeathCounter
 from dss_broker.rabbit.declare import declare_bindings, declare_subscription
 from dss_broker.rabbit.inbox import Inbox
@@ -124,7 +124,7 @@ class Consumer:
             self._link.call(partial(self._apply, unacked, outcome))
             self._inbox.done(unacked)
 
-    def _handle(self, unacked: UnackedMessage) -> Outcome:
+    def _handle(self, unacked: UnackedMessage) -> DeliveryOutcome:
         try:
             return self._handling.handle(unacked.envelope, redelivered=unacked.redelivered)
         finally:
@@ -218,7 +218,7 @@ class Consumer:
             if not unacked.redelivered:
                 self._raise_prefetch()
 
-    def _apply(self, unacked: UnackedMessage, outcome: Outcome) -> None:
+    def _apply(self, unacked: UnackedMessage, outcome: DeliveryOutcome) -> None:
         match outcome:
             case Handled():
                 self._acknowledge(unacked)

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from functools import partial
 
 from dss_broker.envelope import ids
-from dss_broker.handling import Handling, Outcome, Returned
+from dss_broker.handling import DeliveryOutcome, Handling, Returned
 from dss_broker.rabbit.link import Link
 from dss_broker.rabbit.marks import CannotCount, Marks
 from dss_broker.rabbit.unacked import UnackedMessage
@@ -57,7 +57,7 @@ class DeathCounter:
         """Any thread: return messages whose handling has not started."""
         self._stopping.set()
 
-    def begin(self, unacked: UnackedMessage) -> Outcome | None:
+    def begin(self, unacked: UnackedMessage) -> DeliveryOutcome | None:
         """A thread of the subscription: None if ``unacked`` is to be handled (then call ``end`` afterwards); otherwise
         its outcome.
         """
@@ -105,7 +105,7 @@ class DeathCounter:
         if unacked.counted:
             self._marks.forget(self._queue, unacked.stable_id)
 
-    def _begin(self, unacked: UnackedMessage) -> Outcome | None:
+    def _begin(self, unacked: UnackedMessage) -> DeliveryOutcome | None:
         deaths = self._on_link_thread(partial(self._count, unacked))
         if (poison := self._handling.poison_outcome(unacked.envelope, deaths)) is not None:
             return poison

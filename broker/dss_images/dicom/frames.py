@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from dss_images.dicom.files import File
 from dss_images.dicom.notes import Note
 from dss_images.dicom.parsing import MARKS, Tags, numbers_of, text_of
-from dss_images.dicom.slices import Pixels, Slice, Vector
+from dss_images.dicom.slices import PixelEncoding, Slice, Vector
 
 _GROUPS = {
     "TemporalPositionIdentifier": ("FrameContentSequence", "TemporalPositionIndex"),
@@ -31,7 +31,9 @@ _GROUPS = {
 _STEP_TAGS = ("SpacingBetweenSlices", "SliceThickness")
 
 
-def slices_of(file: File, tags: Tags, pixels: Pixels) -> tuple[tuple[Slice, ...], tuple[Note, ...]]:
+def slices_of(
+    file: File, tags: Tags, pixels: PixelEncoding
+) -> tuple[tuple[Slice, ...], tuple[Note, ...]]:
     """The slices in the order of the file.  Raises what pydicom raises if the tags contradict each other."""
     whole = _whole(file, tags, pixels)
     if "PerFrameFunctionalGroupsSequence" in tags.data:
@@ -41,7 +43,7 @@ def slices_of(file: File, tags: Tags, pixels: Pixels) -> tuple[tuple[Slice, ...]
     return (whole,), ()
 
 
-def _whole(file: File, tags: Tags, pixels: Pixels) -> Slice:
+def _whole(file: File, tags: Tags, pixels: PixelEncoding) -> Slice:
     """A slice from the tags at the top level of the file, which are all tags of a file with one slice."""
     numbers = tags.numbers("InstanceNumber")
     tilt = tags.numbers("GantryDetectorTilt")

@@ -9,7 +9,7 @@ from dss_images.dicom.files import File
 from dss_images.dicom.frames import slices_of
 from dss_images.dicom.notes import Note
 from dss_images.dicom.parsing import PIXEL_DATA, PixelElement, Tags, parse
-from dss_images.dicom.slices import Pixels, Slice, counted
+from dss_images.dicom.slices import PixelEncoding, Slice, counted
 
 _CT = "1.2.840.10008.5.1.4.1.1.2"
 _MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -47,7 +47,7 @@ class SeriesKey:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Header:
+class DicomHeader:
     """A file with slices.  ``listed`` and ``slice_count`` serve the user and the check of completeness."""
 
     file: File
@@ -91,7 +91,7 @@ class Foreign:
     file: File
 
 
-def read_header(file: File) -> Header | Other | Damaged | Foreign:
+def read_header(file: File) -> DicomHeader | Other | Damaged | Foreign:
     """Read and classify one file."""
     if file.trouble:
         return Foreign(file=file)
@@ -135,7 +135,7 @@ def _damaged(file: File, tags: Tags, why: str) -> Damaged:
     return Damaged(file=file, why=why, series_uid=uid, modality=modality)
 
 
-def _image(file: File, tags: Tags, element: PixelElement) -> Header | Damaged:
+def _image(file: File, tags: Tags, element: PixelElement) -> DicomHeader | Damaged:
     pixels = _pixels(tags, element)
     rows, columns = tags.count("Rows", 0), tags.count("Columns", 0)
     needed = rows * columns * pixels.bits[0] * pixels.frames // 8
@@ -150,7 +150,7 @@ def _image(file: File, tags: Tags, element: PixelElement) -> Header | Damaged:
         slices, notes = slices_of(file, tags, pixels)
     except (ValueError, KeyError, AttributeError, IndexError, TypeError, NotImplementedError):
         return _damaged(file, tags, "does not describe each of its frames")
-    return Header(
+    return DicomHeader(
         file=file,
         key=SeriesKey(
             patient=tags.text("PatientID"),
@@ -169,7 +169,7 @@ def _image(file: File, tags: Tags, element: PixelElement) -> Header | Damaged:
     )
 
 
-def _has_room(pixels: Pixels, needed: int, fragments: int) -> bool:
+def _has_room(pixels: PixelEncoding, needed: int, fragments: int) -> bool:
     """True if the file can have the pixels of all frames.  ``needed`` is their size in bytes, with one value per pixel;
     it is checked before memory is allocated for each frame.
     """
@@ -180,10 +180,10 @@ def _has_room(pixels: Pixels, needed: int, fragments: int) -> bool:
     return needed <= pixels.length <= needed + 1
 
 
-def _pixels(tags: Tags, element: PixelElement) -> Pixels:
+def _pixels(tags: Tags, element: PixelElement) -> PixelEncoding:
     allocated = tags.count("BitsAllocated", 16)
     stored = tags.count("BitsStored", allocated)
-    return Pixels(
+    return PixelEncoding(
         syntax=tags.syntax,
         offset=element.offset,
         length=element.length,

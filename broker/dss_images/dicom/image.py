@@ -15,7 +15,7 @@ from dss_images.dicom.pixels import value_type, values_of
 from dss_images.dicom.plan import Plan
 from dss_images.dicom.resampling import NewGrid, grid_for, planes
 from dss_images.dicom.series import Progress
-from dss_images.dicom.stack import TOLERANCE_MM, Array, Stack
+from dss_images.dicom.stack import TOLERANCE_MM, Array, SliceStack
 from dss_images.errors import ImageRefused
 from dss_images.judging import require_extent
 
@@ -31,7 +31,7 @@ _COARSE = 200.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid:
+class SeriesGrid:
     """The grid of the image: size in voxels (x, y, z), millimetres, LPS; the directions are the columns of ``axes``."""
 
     size: tuple[int, int, int]
@@ -40,7 +40,7 @@ class Grid:
     axes: Array
 
 
-def grid_of(plan: Plan) -> Grid:
+def grid_of(plan: Plan) -> SeriesGrid:
     """The grid of a plan.  Raises DicomRefused if the slices would have to be moved too far, or if the image's size is
     impossible.
     """
@@ -52,7 +52,7 @@ def grid_of(plan: Plan) -> Grid:
     return grid
 
 
-def _grid_of(plan: Plan) -> Grid:
+def _grid_of(plan: Plan) -> SeriesGrid:
     stack = plan.stack
     if plan.steps is not None:
         first = stack.slices[0]
@@ -65,8 +65,10 @@ def _grid_of(plan: Plan) -> Grid:
     return _grid(stack, size, step, np.array([*new.corner_mm, 0.0]))
 
 
-def _grid(stack: Stack, size: tuple[int, int, int], step_mm: float, corner: Array) -> Grid:
-    return Grid(
+def _grid(
+    stack: SliceStack, size: tuple[int, int, int], step_mm: float, corner: Array
+) -> SeriesGrid:
+    return SeriesGrid(
         size=size,
         spacing_mm=(*stack.pixel_mm, round(step_mm, _STEP_DIGITS)),
         origin_mm=tuple((stack.first_mm + stack.axes @ corner).tolist()),
@@ -91,7 +93,7 @@ def build(plan: Plan, progress: Progress) -> "tuple[sitk.Image, tuple[Note, ...]
     return filled, _widened(plan.stack, new, low)
 
 
-def _widened(stack: Stack, new: NewGrid, outside: float) -> tuple[Note, ...]:
+def _widened(stack: SliceStack, new: NewGrid, outside: float) -> tuple[Note, ...]:
     if np.ptp(stack.shifts_mm, axis=0).max() <= TOLERANCE_MM:
         return ()
     size = f"{new.columns} x {new.rows}"
@@ -101,7 +103,7 @@ def _widened(stack: Stack, new: NewGrid, outside: float) -> tuple[Note, ...]:
     return (Note(text=text),)
 
 
-def _range(stack: Stack) -> tuple[float, float]:
+def _range(stack: SliceStack) -> tuple[float, float]:
     ends = [(values.min(), values.max()) for values in map(values_of, stack.slices)]
     return float(min(low for low, _ in ends)), float(max(high for _, high in ends))
 
@@ -114,7 +116,7 @@ def _as(kind: np.dtype[np.generic], plane: Array) -> npt.NDArray[np.generic]:
 
 
 def _filled(
-    grid: Grid,
+    grid: SeriesGrid,
     kind: np.dtype[np.generic],
     made: Iterator[npt.NDArray[np.generic]],
     progress: Progress,

@@ -11,7 +11,7 @@ from dss_images.dicom.errors import DicomRefused
 from dss_images.dicom.notes import Note
 from dss_images.dicom.parsing import MARKS
 from dss_images.dicom.slices import Slice, counted
-from dss_images.dicom.stack import TOLERANCE_MM, Stack, stack_of
+from dss_images.dicom.stack import TOLERANCE_MM, SliceStack, stack_of
 
 Values = Callable[[Slice], npt.NDArray[np.generic]]
 
@@ -35,7 +35,7 @@ _SAME_PLACE = 0.1
 """Slices that are closer to each other than this fraction of the median step are at one place."""
 
 
-def places_of(stack: Stack) -> list[list[int]]:
+def places_of(stack: SliceStack) -> list[list[int]]:
     """Indices of the slices at each place, in order along the stack."""
     steps = np.diff(stack.places_mm)
     apart = steps[steps > TOLERANCE_MM]
@@ -61,7 +61,7 @@ def without_copies(slices: Sequence[Slice], values: Values) -> tuple[list[Slice]
     return kept, [Note(text=text)] if dropped else []
 
 
-def _different(stack: Stack, place: list[int], values: Values) -> list[int]:
+def _different(stack: SliceStack, place: list[int], values: Values) -> list[int]:
     if len(place) == 1:
         return place
     seen: dict[bytes, list[int]] = {}
@@ -73,7 +73,7 @@ def _different(stack: Stack, place: list[int], values: Values) -> list[int]:
     return sorted(i for alike in seen.values() for i in alike)
 
 
-def _apart_mm(stack: Stack, i: int, j: int) -> float:
+def _apart_mm(stack: SliceStack, i: int, j: int) -> float:
     aside = np.abs(stack.shifts_mm[i] - stack.shifts_mm[j]).max()
     return max(float(aside), abs(float(stack.places_mm[i] - stack.places_mm[j])))
 
@@ -149,7 +149,7 @@ def require_alike(groups: Sequence[Sequence[Slice]], mark: str) -> None:
         )
 
 
-def _overlap(stack: Stack, groups: list[list[Slice]]) -> bool:
+def _overlap(stack: SliceStack, groups: list[list[Slice]]) -> bool:
     """True if each group covers most of the others' places."""
     index = {id(one): i for i, one in enumerate(stack.slices)}
     reach = [[index[id(one)] for one in group] for group in groups]
@@ -157,7 +157,7 @@ def _overlap(stack: Stack, groups: list[list[Slice]]) -> bool:
     return ends - begins > len(stack.slices) / 2
 
 
-def _by_mark(stack: Stack, mark: str) -> list[list[Slice]]:
+def _by_mark(stack: SliceStack, mark: str) -> list[list[Slice]]:
     groups: dict[str, list[Slice]] = {}
     for one in stack.slices:
         groups.setdefault(one.marks.get(mark, ""), []).append(one)
@@ -180,7 +180,7 @@ def _first_number(group: list[Slice]) -> int:
     return min((one.number for one in group if one.number is not None), default=0)
 
 
-def _by_number(stack: Stack, places: list[list[int]]) -> list[list[Slice]]:
+def _by_number(stack: SliceStack, places: list[list[int]]) -> list[list[Slice]]:
     """Phases by the order of InstanceNumber at each place; [] if the numbers do not define them.
 
     They do if every place has the same number of slices, and either the numbers of one phase all precede those of the

@@ -20,7 +20,7 @@ from pydicom.uid import UID, CTImageStorage
 
 from dss_images.dicom.errors import DicomRefused
 from dss_images.dicom.parsing import BIG_ENDIAN, DEFLATED, IMPLICIT, inflate
-from dss_images.dicom.slices import Pixels, Slice
+from dss_images.dicom.slices import PixelEncoding, Slice
 
 Array = npt.NDArray[np.generic]
 
@@ -135,7 +135,7 @@ def _native(one: Slice) -> Array:
     return _cleaned(flat.astype(flat.dtype.newbyteorder("="), copy=False), pixels)
 
 
-def _bytes(path: Path, pixels: Pixels, offset: int, size: int) -> bytes:
+def _bytes(path: Path, pixels: PixelEncoding, offset: int, size: int) -> bytes:
     if pixels.syntax == DEFLATED:
         data = _inflated(path, path.stat().st_mtime_ns)[offset : offset + size]
     else:
@@ -156,7 +156,7 @@ def _inflated(path: Path, _changed_ns: int) -> bytes:
         return inflate(file.read())
 
 
-def _cleaned(flat: "npt.NDArray[np.unsignedinteger]", pixels: Pixels) -> Array:
+def _cleaned(flat: "npt.NDArray[np.unsignedinteger]", pixels: PixelEncoding) -> Array:
     """The values without bits outside the stored ones, with the sign of the highest stored bit."""
     allocated, stored, high = pixels.bits
     above, below = allocated - 1 - high, high + 1 - stored

@@ -20,8 +20,8 @@ from dss_images.dicom.phases import (
 from dss_images.dicom.slices import Slice, counted, named
 from dss_images.dicom.stack import (
     TOLERANCE_MM,
-    Stack,
-    Steps,
+    EvenSteps,
+    SliceStack,
     corner_error_mm,
     even_steps,
     is_evenly_tilted,
@@ -50,8 +50,8 @@ _TILTED_DEGREES = 0.5
 class Plan:
     """How to build an image.  ``steps`` is None if the slices must be resampled to be evenly spaced and perpendicular."""
 
-    stack: Stack
-    steps: Steps | None
+    stack: SliceStack
+    steps: EvenSteps | None
     notes: tuple[Note, ...]
 
 
@@ -234,7 +234,7 @@ def _phase(groups: list[list[Slice]], mark: str, wanted: int, notes: list[Note])
     return groups[max(wanted, 1) - 1]
 
 
-def _plan(stack: Stack, notes: list[Note]) -> Plan:
+def _plan(stack: SliceStack, notes: list[Note]) -> Plan:
     if len(stack.slices) < 2:
         raise DicomRefused(f"Only {stack.name([0])} is left; a volume needs at least 3 slices.")
     off = corner_error_mm(stack)
@@ -259,7 +259,7 @@ def _plan(stack: Stack, notes: list[Note]) -> Plan:
     return Plan(stack=stack, steps=steps, notes=tuple(notes))
 
 
-def _why_resampled(stack: Stack) -> Note:
+def _why_resampled(stack: SliceStack) -> Note:
     steps = np.diff(stack.places_mm)
     reasons = []
     if np.abs(stack.shifts_mm).max() > TOLERANCE_MM:

@@ -36,7 +36,7 @@ class Volume:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class SeriesVerdict:
     """The judgement on one series: a sentence about its image, or about why there is none."""
 
     series: Series
@@ -49,7 +49,7 @@ class Verdict:
 class Survey:
     """All series of a source.  ``choice`` says which series is used if the user names none, or why none is."""
 
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[SeriesVerdict, ...]
     choice: str
 
 
@@ -101,16 +101,16 @@ def _chosen(folder: FolderContents, word: str, name: str) -> tuple[Series, int]:
     return choose(folder.series, word, name)
 
 
-def _verdict(folder: FolderContents, series: Series) -> Verdict:
+def _verdict(folder: FolderContents, series: Series) -> SeriesVerdict:
     try:
         plan, notes = _planned(folder, series, 0)
         grid = grid_of(plan)
     except DicomRefused as refusal:
-        return Verdict(series=series, sentence=str(refusal), notes=(), refused=True)
+        return SeriesVerdict(series=series, sentence=str(refusal), notes=(), refused=True)
     size = " x ".join(str(n) for n in grid.size)
     spacing = " x ".join(f"{mm:.4g}" for mm in grid.spacing_mm)
     sentence = f"An image of {size} voxels of {spacing} mm."
-    return Verdict(series=series, sentence=sentence, notes=notes, refused=False)
+    return SeriesVerdict(series=series, sentence=sentence, notes=notes, refused=False)
 
 
 def _planned(folder: FolderContents, series: Series, phase: int) -> tuple[Plan, tuple[Note, ...]]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from dss_images.dicom.errors import DicomRefused
 from dss_images.dicom.slices import Slice
-from dss_images.dicom.stack import TOLERANCE_MM, Array, Stack, is_evenly_tilted
+from dss_images.dicom.stack import TOLERANCE_MM, Array, SliceStack, is_evenly_tilted
 
 _MOST_WIDENED = 4.0
 _EVEN_SHARE = 0.25
@@ -35,7 +35,7 @@ class NewGrid:
     rows: int
 
 
-def grid_for(stack: Stack) -> NewGrid:
+def grid_for(stack: SliceStack) -> NewGrid:
     """The smallest grid that contains every slice.
 
     Raises DicomRefused if a plane would have more than _MOST_WIDENED times the pixels of a slice.
@@ -53,7 +53,7 @@ def grid_for(stack: Stack) -> NewGrid:
     return NewGrid(corner_mm=low, places_mm=_planes(stack), columns=columns, rows=rows)
 
 
-def _planes(stack: Stack) -> Array:
+def _planes(stack: SliceStack) -> Array:
     """Even positions: as many as there are slices if those are nearly even, otherwise with their smallest step."""
     places = stack.places_mm
     count, length = len(places), float(places[-1])
@@ -64,7 +64,10 @@ def _planes(stack: Stack) -> Array:
 
 
 def planes(
-    stack: Stack, grid: NewGrid, values: Callable[[Slice], npt.NDArray[np.generic]], outside: float
+    stack: SliceStack,
+    grid: NewGrid,
+    values: Callable[[Slice], npt.NDArray[np.generic]],
+    outside: float,
 ) -> Iterator[Array]:
     """The new planes (rows, columns), in order; ``outside`` is the value outside all slices.
 
@@ -95,7 +98,7 @@ def _between(below: Array, above: Array, weight: float) -> Array:
     return (1 - weight) * below + weight * above
 
 
-def _weight(stack: Stack, below: int, place: float) -> float:
+def _weight(stack: SliceStack, below: int, place: float) -> float:
     """Weight of the slice above; exactly 0 or 1 if a slice lies in the plane, which excludes its neighbour."""
     start, end = stack.places_mm[below], stack.places_mm[below + 1]
     if abs(place - start) <= 1e-6:
@@ -103,7 +106,7 @@ def _weight(stack: Stack, below: int, place: float) -> float:
     return 1.0 if abs(place - end) <= 1e-6 else float((place - start) / (end - start))
 
 
-def _moved(stack: Stack, shift_mm: Array, grid: NewGrid, plane: Array) -> Array:
+def _moved(stack: SliceStack, shift_mm: Array, grid: NewGrid, plane: Array) -> Array:
     shift = (shift_mm - grid.corner_mm) / stack.pixel_mm
     wide = _along(plane, float(shift[0]), grid.columns)
     return _along(wide.T, float(shift[1]), grid.rows).T

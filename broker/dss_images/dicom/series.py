@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dss_images.dicom.files import File
-from dss_images.dicom.header import Damaged, Foreign, Header, Other, SeriesKey, read_header
+from dss_images.dicom.header import Damaged, DicomHeader, Foreign, Other, SeriesKey, read_header
 from dss_images.dicom.slices import Slice, Vector, counted
 
 Progress = Callable[[float], None]
@@ -28,7 +28,7 @@ class Series:
 
     number: int
     key: SeriesKey
-    headers: tuple[Header, ...]
+    headers: tuple[DicomHeader, ...]
 
     @property
     def slices(self) -> tuple[Slice, ...]:
@@ -109,13 +109,13 @@ def orientation_name(one: Slice) -> str:
 
 def scan(files: Sequence[File], progress: Progress) -> FolderContents:
     """Read the tags of all files."""
-    headers: list[Header] = []
+    headers: list[DicomHeader] = []
     others: list[Other] = []
     damaged: list[Damaged] = []
     foreign: list[File] = []
     for count, file in enumerate(files, start=1):
         match read_header(file):
-            case Header() as header:
+            case DicomHeader() as header:
                 headers.append(header)
             case Other() as other:
                 others.append(other)
@@ -132,8 +132,8 @@ def scan(files: Sequence[File], progress: Progress) -> FolderContents:
     )
 
 
-def _grouped(headers: Sequence[Header]) -> tuple[Series, ...]:
-    groups: dict[tuple[SeriesKey, str], list[Header]] = {}
+def _grouped(headers: Sequence[DicomHeader]) -> tuple[Series, ...]:
+    groups: dict[tuple[SeriesKey, str], list[DicomHeader]] = {}
     for header in headers:
         groups.setdefault((header.key, header.modality), []).append(header)
     found = sorted(groups.values(), key=_place)
@@ -145,12 +145,12 @@ def _grouped(headers: Sequence[Header]) -> tuple[Series, ...]:
     )
 
 
-def _place(group: Sequence[Header]) -> tuple[int, str]:
+def _place(group: Sequence[DicomHeader]) -> tuple[int, str]:
     number = _number(group)
     return (number if number is not None else -1, group[0].key.uid)
 
 
-def _number(group: Sequence[Header]) -> int | None:
+def _number(group: Sequence[DicomHeader]) -> int | None:
     text = group[0].series_number
     return int(text) if re.fullmatch(r"\d{1,9}", text) else None
 

@@ -11,7 +11,7 @@ MOST_NAMED = 6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pixels:
+class PixelEncoding:
     """The location and the encoding of a file's pixel values.
 
     ``offset`` and ``length`` in bytes, of the data set (after inflating, if ``syntax`` is deflated); a
@@ -55,7 +55,7 @@ class Slice:
     columns: int
     slope: float
     intercept: float
-    pixels: Pixels
+    pixels: PixelEncoding
     localizer: bool = False
     shares_position: bool = False
     frame_of_reference: str = ""

@@ -35,7 +35,7 @@ _STEEPEST = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stack:
+class SliceStack:
     """Slices sorted by their position along the normal.  The columns of ``axes`` are the directions of row, column and
     normal.
 
@@ -62,7 +62,7 @@ class Stack:
         return named([self.slices[i] for i in indices], [shown[i] for i in indices])
 
 
-def stack_of(slices: Sequence[Slice]) -> Stack:
+def stack_of(slices: Sequence[Slice]) -> SliceStack:
     """Sort ``slices`` along their normal.  They must have all tags, one orientation and one matrix.
 
     Raises DicomRefused.
@@ -74,7 +74,7 @@ def stack_of(slices: Sequence[Slice]) -> Stack:
     order = np.argsort(positions @ axes[:, 2], kind="stable")
     along = (positions - positions[order[0]])[order] @ axes
     spacing = first.spacing_mm or ()
-    return Stack(
+    return SliceStack(
         slices=tuple(slices[i] for i in order),
         axes=axes,
         first_mm=positions[order[0]],
@@ -114,14 +114,14 @@ def _as_written(spacing_mm: float, direction: Array, count: int) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Steps:
+class EvenSteps:
     """An even stack: the offset of its start along the normal from its first slice, and its step."""
 
     start_mm: float
     step_mm: float
 
 
-def even_steps(stack: Stack, spent_mm: float = 0.0) -> Steps | None:
+def even_steps(stack: SliceStack, spent_mm: float = 0.0) -> EvenSteps | None:
     """The even steps of a stack; None if they do not put every slice where its tags do, on a straight line along the
     normal.
 
@@ -133,10 +133,10 @@ def even_steps(stack: Stack, spent_mm: float = 0.0) -> Steps | None:
     start = float(off.max() + off.min()) / 2 if np.abs(off).max() > TOLERANCE_MM / 2 else 0.0
     aside = np.linalg.norm(stack.shifts_mm, axis=1).max()
     worst = math.hypot(float(np.abs(off - start).max()), float(aside))
-    return Steps(start_mm=start, step_mm=step) if worst + spent_mm <= TOLERANCE_MM else None
+    return EvenSteps(start_mm=start, step_mm=step) if worst + spent_mm <= TOLERANCE_MM else None
 
 
-def corner_error_mm(stack: Stack) -> Array:
+def corner_error_mm(stack: SliceStack) -> Array:
     """For each slice, the largest distance of a corner of its plane in the stack from the corner by its own tags,
     relative to its position.
     """
@@ -154,7 +154,7 @@ def corner_error_mm(stack: Stack) -> Array:
     return np.array(errors)
 
 
-def require_no_gap(stack: Stack) -> None:
+def require_no_gap(stack: SliceStack) -> None:
     """Raises DicomRefused, naming the slices, if slices seem to be missing or steps differ too much."""
     steps = np.diff(stack.places_mm)
     gaps = [i for i in range(len(steps)) if _is_gap(stack, steps, i)]
@@ -174,14 +174,14 @@ def require_no_gap(stack: Stack) -> None:
         )
 
 
-def _is_gap(stack: Stack, steps: Array, i: int) -> bool:
+def _is_gap(stack: SliceStack, steps: Array, i: int) -> bool:
     beside = [steps[j] for j in (i - 1, i + 1) if 0 <= j < len(steps)]
     if not beside:
         return False
     return bool(steps[i] > _ISOLATED * max(beside)) or _numbers_jump(stack, steps, i)
 
 
-def _numbers_jump(stack: Stack, steps: Array, i: int) -> bool:
+def _numbers_jump(stack: SliceStack, steps: Array, i: int) -> bool:
     """True if the step is long and the InstanceNumbers have a gap only there."""
     if steps[i] <= _ISOLATED * steps.min():
         return False
@@ -193,27 +193,27 @@ def _numbers_jump(stack: Stack, steps: Array, i: int) -> bool:
     return bool((usual == usual[0]).all() and usual[0] > 0 and jumps[i] > usual[0])
 
 
-def _gap(stack: Stack, i: int, step_mm: float, usual_mm: float) -> str:
+def _gap(stack: SliceStack, i: int, step_mm: float, usual_mm: float) -> str:
     lost = max(round(step_mm / usual_mm) - 1, 1)
     return f"{counted(lost, 'slice')} between {stack.name([i, i + 1])}"
 
 
-def tilt_degrees(stack: Stack) -> float:
+def tilt_degrees(stack: SliceStack) -> float:
     """Gantry tilt in degrees of an evenly shifted stack; 0.0 if the slices are not shifted."""
     return math.degrees(math.atan(_tangent(stack)))
 
 
-def _tangent(stack: Stack) -> float:
+def _tangent(stack: SliceStack) -> float:
     return float(np.linalg.norm(stack.shifts_mm[-1]) / max(float(stack.places_mm[-1]), 1e-9))
 
 
-def is_evenly_tilted(stack: Stack) -> bool:
+def is_evenly_tilted(stack: SliceStack) -> bool:
     """True if every slice is shifted in proportion to its position."""
     expected = np.outer(stack.places_mm / stack.places_mm[-1], stack.shifts_mm[-1])
     return bool(np.abs(stack.shifts_mm - expected).max() <= 10 * TOLERANCE_MM)
 
 
-def require_above(stack: Stack) -> None:
+def require_above(stack: SliceStack) -> None:
     """Raises DicomRefused if slices lie side by side in one plane rather than in a stack."""
     size = (stack.slices[0].columns * stack.pixel_mm[0], stack.slices[0].rows * stack.pixel_mm[1])
     jumps = np.abs(np.diff(stack.shifts_mm, axis=0))

@@ -29,8 +29,8 @@ from dss_datastore.writing import replacing
 from dss_dispatch.errors import NoInference, TicketError, Withdrawn
 from dss_dispatch.inference.http_replies import (
     NOT_UNDERSTOOD,
-    Report,
     ReportEntry,
+    ResultReport,
     endpoint_in,
     fields_in,
     reason_in,
@@ -156,13 +156,13 @@ class _UploadedImage:
             stage=str(fields.get("stage", "waiting" if fields else "")),
         )
 
-    def report(self, endpoint: str, segmentation: Path) -> Report:
+    def report(self, endpoint: str, segmentation: Path) -> ResultReport:
         """Get the report of a result.  For the original server, which has none, read the labels from the segmentation."""
         with _reachable():
             answer = self.client.get(f"{self.url}{endpoint}/report")
         if answer.status_code == httpx.codes.OK:
             return report_in(answer)
-        return Report(
+        return ResultReport(
             labels=tuple(
                 Label(
                     value=value,
@@ -241,7 +241,7 @@ def _trace_headers() -> dict[str, str]:
 
 
 def _finished(
-    request: RunInference, segmentation: Path, report: Report, files: tuple[ReportFile, ...]
+    request: RunInference, segmentation: Path, report: ResultReport, files: tuple[ReportFile, ...]
 ) -> InferenceFinished:
     return InferenceFinished(
         ticket_id=request.ticket_id,

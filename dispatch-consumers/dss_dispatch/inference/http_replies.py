@@ -21,7 +21,7 @@ class ReportEntry(msgspec.Struct, kw_only=True):
     mime_type: str = "application/octet-stream"
 
 
-class Report(msgspec.Struct, kw_only=True):
+class ResultReport(msgspec.Struct, kw_only=True):
     """Our own server's report on a result; the original server has none."""
 
     labels: tuple[Label, ...]
@@ -42,10 +42,10 @@ def endpoint_in(answer: httpx.Response) -> str:
     return endpoint
 
 
-def report_in(answer: httpx.Response) -> Report:
+def report_in(answer: httpx.Response) -> ResultReport:
     """The report in a response.  Raises NoInference if it cannot be read."""
     with _understood():
-        return msgspec.json.decode(answer.content, type=Report)
+        return msgspec.json.decode(answer.content, type=ResultReport)
 
 
 def reason_in(answer: httpx.Response) -> str | None:

@@ -13,7 +13,7 @@ from dss_dispatch.result.files import result_file
 from dss_dispatch.submission.reading import WORKSPACE_SUFFIX, is_plain_file
 from dss_dispatch.ticket_images import (
     UNSIGNED_PIXELS,
-    Image,
+    ImageHeader,
     grid_difference,
     label_values,
     read_header,
@@ -78,13 +78,13 @@ def _check_new_layer(layers: tuple[Layer, ...], segmentation: str) -> None:
     require(roles == [Role.SEGMENTATION], "the new segmentation is not a layer of the workspace")
 
 
-def _check_user_segmentation(layer: Layer, image: Image, main: Image) -> None:
+def _check_user_segmentation(layer: Layer, image: ImageHeader, main: ImageHeader) -> None:
     """Check a segmentation of the user, only for what would prevent ITK-SNAP from loading the workspace."""
     same = image.size[:3] == main.size[:3] and image.components == 1
     require(same, f"the user's segmentation {layer.key} has another size than the main image")
 
 
-def _check_grid(image: Image, main: Image) -> None:
+def _check_grid(image: ImageHeader, main: ImageHeader) -> None:
     require(image.components == 1, f"the segmentation has {image.components} values per voxel")
     require(image.pixel_type in UNSIGNED_PIXELS, "the segmentation's values are not unsigned")
     difference = grid_difference(image, main)

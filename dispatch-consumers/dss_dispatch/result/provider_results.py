@@ -15,7 +15,7 @@ from dss_dispatch.result.gate import check_names, check_values, require
 from dss_dispatch.submission.reading import WORKSPACE_SUFFIX, is_plain_file
 from dss_dispatch.ticket_images import (
     INTEGER_PIXELS,
-    Image,
+    ImageHeader,
     check_mesh,
     first_not_finite,
     grid_difference,
@@ -110,7 +110,7 @@ def _check_files(
     )
 
 
-def _check_images(folder: Path, layers: tuple[Layer, ...], main: Image, sent: Path) -> None:
+def _check_images(folder: Path, layers: tuple[Layer, ...], main: ImageHeader, sent: Path) -> None:
     """Check that the main image has the grid of a submitted image, and that images with submitted names are unchanged.
 
     A provider may make another layer the main image, or change intensities under a name of its own.
@@ -131,12 +131,12 @@ def _check_images(folder: Path, layers: tuple[Layer, ...], main: Image, sent: Pa
     )
 
 
-def _without_time(image: Image) -> Image:
+def _without_time(image: ImageHeader) -> ImageHeader:
     """The header without the time axis: a provider may return one time point of a series as the main image."""
     return replace(image, size=image.size[:3])
 
 
-def _is_same_image(path: Path, other: Path, header: Image) -> bool:
+def _is_same_image(path: Path, other: Path, header: ImageHeader) -> bool:
     """True for the same file, or for an image that the provider has rewritten with the same voxels and grid."""
     if sha256(path) == sha256(other):
         return True
@@ -149,7 +149,7 @@ def _check_landmarks(workspace: Folder, sent: Path) -> None:
     require(not lost, f"a landmark has no place in the image: '{min(lost, default='')[:60]}'")
 
 
-def _landmarks_outside(workspace: Folder, main: Image, sent: Path) -> Iterator[str]:
+def _landmarks_outside(workspace: Folder, main: ImageHeader, sent: Path) -> Iterator[str]:
     theirs = frozenset(placed(_sent_workspace(sent) or Folder()))
     for mark in placed(workspace):
         text, position = mark
@@ -165,7 +165,7 @@ def _meshes_of_user(sent: Path) -> frozenset[str]:
 
 
 def _checked_segmentation(
-    folder: Path, name: str, main: Image, workspace: Folder, sent: Path
+    folder: Path, name: str, main: ImageHeader, workspace: Folder, sent: Path
 ) -> frozenset[int] | None:
     """Check a segmentation and return its values without 0; None for one that the user sent."""
     image = read_header(folder / name)
@@ -198,7 +198,7 @@ def _is_from_user(path: Path, sent: Path) -> bool:
 
 def _submitted_images(
     folder: Path, *, only: Role | None = None, but: Role | None = None
-) -> Iterator[tuple[Path, Image]]:
+) -> Iterator[tuple[Path, ImageHeader]]:
     """Files and headers of the user's layers; unreadable ones are left out."""
     for layer in _submitted_layers(folder):
         path = folder / layer.file_name

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from dss_broker.dispatch_section import Dispatch
 from dss_dispatch.errors import TicketError, workspace_errors
-from dss_dispatch.ticket_images import Image
+from dss_dispatch.ticket_images import ImageHeader
 from dss_workspace.landmarks import landmarks_tagged, names
 from dss_workspace.registry import Folder
 
@@ -27,7 +27,7 @@ class MarkedRegion:
 
 
 @workspace_errors()
-def read_marked_region(workspace: Folder, dispatch: Dispatch, image: Image) -> MarkedRegion:
+def read_marked_region(workspace: Folder, dispatch: Dispatch, image: ImageHeader) -> MarkedRegion:
     """The marked part of ``image``, which has the grid of the main image.
 
     Raises TicketError for a missing, repeated or unusable mark.
@@ -39,7 +39,7 @@ def read_marked_region(workspace: Folder, dispatch: Dispatch, image: Image) -> M
     )
 
 
-def _time_point(workspace: Folder, dispatch: Dispatch, image: Image) -> MarkedRegion:
+def _time_point(workspace: Folder, dispatch: Dispatch, image: ImageHeader) -> MarkedRegion:
     if image.dimensions < 4:
         return MarkedRegion()
     tag, count = dispatch.time_point, image.size[3]
@@ -64,7 +64,7 @@ def _tagged_time_points(workspace: Folder, tag: str) -> list[int]:
     return [int(n) for n in (p.get("TimePoint") for p in found) if n.isdecimal() and len(n) < 10]
 
 
-def _crop_box(workspace: Folder, dispatch: Dispatch, image: Image) -> MarkedRegion:
+def _crop_box(workspace: Folder, dispatch: Dispatch, image: ImageHeader) -> MarkedRegion:
     corners = {tag: _corner(workspace, tag) for tag in dispatch.crop_box}
     marked = [place for place in corners.values() if place is not None]
     if not marked:
@@ -90,7 +90,9 @@ def _corner(workspace: Folder, tag: str) -> tuple[float, ...] | None:
     return found[0] if found else None
 
 
-def _box_around(corners: list[tuple[float, ...]], image: Image) -> tuple[list[int], list[int]]:
+def _box_around(
+    corners: list[tuple[float, ...]], image: ImageHeader
+) -> tuple[list[int], list[int]]:
     """The first voxel of the box between the corners, and the one after its last; both within the image."""
     first, end = [], []
     for axis, places in enumerate(zip(*corners, strict=True)):

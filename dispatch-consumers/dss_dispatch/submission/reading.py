@@ -9,7 +9,7 @@ from dss_dispatch.errors import TicketError, workspace_errors
 from dss_dispatch.service import IMAGE_ROLES, Service
 from dss_dispatch.submission.marked_region import MarkedRegion, read_marked_region
 from dss_dispatch.ticket_images import (
-    Image,
+    ImageHeader,
     grid_difference,
     label_values,
     read_header,
@@ -34,7 +34,7 @@ class Submission:
     workspace: Folder
     layers: tuple[Layer, ...]
     target: Layer
-    image: Image
+    image: ImageHeader
     region: MarkedRegion
 
     def path(self, layer: Layer) -> Path:
@@ -113,7 +113,7 @@ def _require_names(names: set[str]) -> None:
             )
 
 
-def _require_loadable(layer: Layer, image: Image, main: Image) -> None:
+def _require_loadable(layer: Layer, image: ImageHeader, main: ImageHeader) -> None:
     """Raises TicketError for a segmentation that has another size than the main image, because ITK-SNAP would refuse
     the workspace.
     """
@@ -153,12 +153,12 @@ def tagged_layer(layers: tuple[Layer, ...], tag: Tag) -> Layer:
     return found[0]
 
 
-def _require_volume(image: Image, service: Service) -> None:
+def _require_volume(image: ImageHeader, service: Service) -> None:
     if image.dimensions != 3 and not (image.dimensions == 4 and service.dispatch.time_point):
         raise TicketError(f"The image has {image.dimensions} dimensions; this service needs 3.")
 
 
-def _require_main_grid(image: Image, main: Image) -> None:
+def _require_main_grid(image: ImageHeader, main: ImageHeader) -> None:
     difference = grid_difference(image, main)
     if difference:
         raise TicketError(

@@ -17,7 +17,7 @@ from dss_images.header import Header
 from dss_images.judging import require_volume
 from dss_images.patient_axes import LpsOrder, Voxels, lps_order
 from dss_images.reading import read_header, require_numbers, slices_in
-from dss_inference.ct.region import UNRESTRICTED, Box, Place, Region, place_in
+from dss_inference.ct.region import UNRESTRICTED, Box, FileRegion, Region, place_in
 from dss_inference.errors import InferenceError
 
 _SHORTEST_MM = 20.0
@@ -37,7 +37,7 @@ class Ct:
     hu: npt.NDArray[np.int16]
     grid: Grid
     order: LpsOrder
-    place: Place
+    place: FileRegion
     box: Box
 
     @property
@@ -97,7 +97,7 @@ def _require_chest(grid: Grid) -> None:
         )
 
 
-def _clamped(slices: Iterator[Voxels], place: Place, header: Header) -> npt.NDArray[np.int16]:
+def _clamped(slices: Iterator[Voxels], place: FileRegion, header: Header) -> npt.NDArray[np.int16]:
     """Clamp slice by slice, so that no copy of a floating-point image is made.  Checks the complete frame."""
     depth, (z_part, *part) = place.grid.size[2], place.box.slices
     hu = np.empty(place.box.of(place.grid.volume).size[::-1], np.int16)

@@ -53,7 +53,7 @@ UNRESTRICTED = Region()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class FileRegion:
     """A position in a file with ``grid``: the ``box`` of the frame ``time_point`` (from 1)."""
 
     grid: FileGrid
@@ -84,7 +84,7 @@ def region_of(parameters: Mapping[str, str]) -> Region:
     )
 
 
-def place_in(grid: FileGrid, region: Region) -> Place:
+def place_in(grid: FileGrid, region: Region) -> FileRegion:
     """The position of ``region``.  Raises InferenceError if ``grid`` lacks its voxels or its frame is not determined."""
     size = grid.volume.size
     box = region.box or Box(first=(0, 0, 0), end=size)
@@ -92,7 +92,7 @@ def place_in(grid: FileGrid, region: Region) -> Place:
     if not all(0 <= first < end <= n for first, end, n in sides):
         asked, there = _shown(box.first) + " to " + _shown(box.end), _shown(size)
         raise InferenceError(f"The crop box {asked} does not lie in the image of {there} voxels.")
-    return Place(grid=grid, time_point=_frame(grid, region.time_point), box=box)
+    return FileRegion(grid=grid, time_point=_frame(grid, region.time_point), box=box)
 
 
 def _frame(grid: FileGrid, asked: int | None) -> int:

@@ -19,7 +19,7 @@ _SEGMENTATION = "segmentation.nrrd"
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The stored answer to a request; exactly one of its fields is set."""
 
     finished: InferenceFinished | None = None
@@ -63,16 +63,16 @@ class RequestStore:
         """Store the request: from now on this process or the next will answer it."""
         write(self.root / request.claim_id / _REQUEST, msgspec.json.encode(request))
 
-    def keep_answer(self, result_id: str, answer: Answer) -> None:
+    def keep_answer(self, result_id: str, answer: StoredAnswer) -> None:
         write(self.root / result_id / _ANSWER, msgspec.json.encode(answer))
 
-    def answer(self, result_id: str) -> Answer | None:
+    def answer(self, result_id: str) -> StoredAnswer | None:
         """The stored answer; None while there is none."""
         try:
             raw = (self.root / result_id / _ANSWER).read_bytes()
         except OSError:
             return None
-        return msgspec.json.decode(raw, type=Answer)
+        return msgspec.json.decode(raw, type=StoredAnswer)
 
     def count_start(self, result_id: str) -> int:
         """Count that a process starts the request; returns the count."""

@@ -20,7 +20,7 @@ from dss_inference.facade.submissions import Submissions
 from dss_inference.facade.upload import receive
 from dss_inference.worker.request_handler import EXHAUSTED, UNEXPECTED
 from dss_observability import tracing
-from dss_observability.tracing import TRACEPARENT, Kind
+from dss_observability.tracing import TRACEPARENT, SpanKind
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -201,7 +201,7 @@ def _traced(request: Request, bundle: str) -> Iterator[None]:
     asked = {"http.request.method": "POST", "http.route": _SUBMIT, "dss.bundle": bundle}
     with (
         tracing.within(tracing.valid(request.headers.get(TRACEPARENT))),
-        tracing.span(f"POST {_SUBMIT}", kind=Kind.SERVER, attributes=asked),
+        tracing.span(f"POST {_SUBMIT}", kind=SpanKind.SERVER, attributes=asked),
     ):
         yield
 

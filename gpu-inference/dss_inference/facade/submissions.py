@@ -18,9 +18,9 @@ from dss_broker.messages import (
 from dss_broker.topology import RETRY_DELAYS_S
 from dss_inference.bundle import Bundle
 from dss_inference.ct.writing import save_as_nrrd
-from dss_inference.facade.request_store import Answer, RequestStore
+from dss_inference.facade.request_store import RequestStore, StoredAnswer
 from dss_inference.worker.replies import failed, progressed
-from dss_inference.worker.server import Server
+from dss_inference.worker.server import QueueServer
 from dss_process.supervision import Supervisor
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Submissions:
         self.store = store
         self._keep_s = keep_s
         self._broker = MemoryBroker(retry_delays_s=RETRY_DELAYS_S)
-        self._server = Server(
+        self._server = QueueServer(
             broker=self._broker,
             bundles=bundles,
             datastore=store.root,
@@ -147,11 +147,11 @@ class Submissions:
 
     def _store(self, request: RunInference, answer: InferenceFinished | InferenceFailed) -> None:
         if isinstance(answer, InferenceFailed):
-            self.store.keep_answer(request.claim_id, Answer(failed=answer))
+            self.store.keep_answer(request.claim_id, StoredAnswer(failed=answer))
             return
         segmentation = self.store.segmentation(request.claim_id)
         save_as_nrrd(self.store.root / answer.segmentation_path, segmentation)
-        self.store.keep_answer(request.claim_id, Answer(finished=answer))
+        self.store.keep_answer(request.claim_id, StoredAnswer(finished=answer))
         (self.store.root / request.image_path).unlink(missing_ok=True)
 
     def _keep_purging(self) -> None:

@@ -20,14 +20,14 @@ FIELD = "itk_image"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Upload:
+class ReceivedRequest:
     """A received request.  ``image_name`` is the file in the folder; ``parameters`` are the other fields of the form."""
 
     image_name: str
     parameters: dict[str, str]
 
 
-def receive(environ: "WSGIEnvironment", folder: Path, max_bytes: int) -> Upload:
+def receive(environ: "WSGIEnvironment", folder: Path, max_bytes: int) -> ReceivedRequest:
     """Read the body into ``folder``.  Raises InferenceError, HTTPException (too large), OSError."""
     with ExitStack() as opened:
 
@@ -42,7 +42,7 @@ def receive(environ: "WSGIEnvironment", folder: Path, max_bytes: int) -> Upload:
     name = _named(path).name
     for other in folder.glob("upload-*"):
         other.unlink()
-    return Upload(image_name=name, parameters=form.to_dict())
+    return ReceivedRequest(image_name=name, parameters=form.to_dict())
 
 
 def _named(path: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dss_inference.bundle import Outcome, Progress, Stages
+from dss_inference.bundle import BundleOutcome, Progress, Stages
 from dss_inference.ct.reading import Ct, read_ct
 from dss_inference.ct.region import region_of
 from dss_inference.ct.writing import write_segmentation
@@ -34,7 +34,7 @@ class LungSegmentation:
         parameters: dict[str, str],
         progress: Progress,
         cancelled: IsCancelled,
-    ) -> Outcome:
+    ) -> BundleOutcome:
         stages = Stages(progress, cancelled)
         stages.enter(0.0, "reading the image")
         ct = read_ct(image_path, region_of(parameters), with_surroundings=True)
@@ -43,7 +43,7 @@ class LungSegmentation:
         stages.enter(0.85, "writing the segmentation")
         labels = labels_of(found, ct.grid.voxel_ml)
         quality = judged_lungs(lungs, ct)
-        return Outcome(
+        return BundleOutcome(
             segmentation=write_segmentation(found, ct, output_dir),
             labels=labels,
             notes=notes_on(quality, boxed=ct.is_cropped, empty=not found.any()),

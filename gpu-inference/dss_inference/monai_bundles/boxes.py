@@ -12,7 +12,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Box:
+class DetectedBox:
     """``low`` and ``high`` (x, y, z) are voxel indices of the prepared image; integers are the centres of voxels."""
 
     low: Floats
@@ -30,26 +30,26 @@ class Box:
         return np.asarray(np.maximum(self.high - self.low, 1e-3) / 2, np.float64)
 
 
-def best_boxes(boxes: Sequence[Box], least_score: float, most: int) -> list[Box]:
+def best_boxes(boxes: Sequence[DetectedBox], least_score: float, most: int) -> list[DetectedBox]:
     """At most ``most`` boxes with a score of ``least_score`` or more, the best first."""
     sure = [box for box in boxes if box.score >= least_score and bool((box.high > box.low).all())]
     return sorted(sure, key=lambda box: -box.score)[:most]
 
 
-def centre_mm(box: Box, affine: Floats) -> tuple[float, float, float]:
+def centre_mm(box: DetectedBox, affine: Floats) -> tuple[float, float, float]:
     """The centre in LPS; ``affine`` (4x4) maps indices of the prepared image to RAS."""
     x, y, z, _ = LPS_TO_RAS @ affine @ np.append(box.centre, 1.0)
     return float(x), float(y), float(z)
 
 
-def diameter_mm(box: Box, affine: Floats) -> float:
+def diameter_mm(box: DetectedBox, affine: Floats) -> float:
     """The mean of its three sides."""
     voxel_mm = np.linalg.norm(affine[:3, :3], axis=0)
     return float(np.mean(2 * box.half * voxel_mm))
 
 
 def ellipsoids(
-    boxes: Sequence[Box], to_prepared: Floats, shape: tuple[int, ...]
+    boxes: Sequence[DetectedBox], to_prepared: Floats, shape: tuple[int, ...]
 ) -> npt.NDArray[np.uint8]:
     """A label map (x, y, z): 1 in the first box's ellipsoid, 2 in the second, ...; the first covers the others.
 
@@ -63,7 +63,7 @@ def ellipsoids(
 
 
 def _ellipsoid(
-    box: Box, to_prepared: Floats, shape: tuple[int, ...]
+    box: DetectedBox, to_prepared: Floats, shape: tuple[int, ...]
 ) -> tuple[tuple[slice, ...], npt.NDArray[np.bool_]]:
     """A part of the image, and the voxels of it that are in the ellipsoid: at least one."""
     part = _around(box, np.asarray(np.linalg.inv(to_prepared), np.float64), shape)
@@ -73,7 +73,7 @@ def _ellipsoid(
     return part, away <= max(1.0, float(away.min()))
 
 
-def _around(box: Box, to_image: Floats, shape: tuple[int, ...]) -> tuple[slice, ...]:
+def _around(box: DetectedBox, to_image: Floats, shape: tuple[int, ...]) -> tuple[slice, ...]:
     """The part of the image around the box; at least one voxel if the box is outside."""
     signs = np.array(list(np.ndindex(2, 2, 2))) * 2 - 1
     corners = (box.centre + signs * box.half) @ to_image[:3, :3].T + to_image[:3, 3]

@@ -17,7 +17,7 @@ import torch
 
 from dss_broker.messages import Label, Note
 from dss_images.default_colours import default_colour
-from dss_inference.bundle import Outcome, Progress, Stages
+from dss_inference.bundle import BundleOutcome, Progress, Stages
 from dss_inference.ct.counting import voxels_by_value
 from dss_inference.ct.reading import Ct, read_ct
 from dss_inference.ct.region import region_of
@@ -86,7 +86,7 @@ class MonaiDetection:
         parameters: dict[str, str],
         progress: Progress,
         cancelled: IsCancelled,
-    ) -> Outcome:
+    ) -> BundleOutcome:
         least_score = number_in(parameters, "least_score", LEAST_SCORE, 0, 1)
         most = int(number_in(parameters, "most", MOST, 1, 255))
         stages = Stages(progress, cancelled)
@@ -99,7 +99,7 @@ class MonaiDetection:
         found = self._found(bx.best_boxes(boxes, least_score, most), ct, affine)
         stages.enter(0.9, "writing the segmentation")
         labels = _labels(found, ct.grid.voxel_ml)
-        return Outcome(
+        return BundleOutcome(
             segmentation=write_segmentation(found.voxels, ct, output_dir),
             labels=labels,
             notes=self._notes(found.findings, least_score),
@@ -116,7 +116,7 @@ class MonaiDetection:
     @torch.inference_mode()
     def _boxes(
         self, ct: Ct, stages: Stages, progress: Progress, cancelled: IsCancelled
-    ) -> tuple[list[bx.Box], npt.NDArray[np.float64]]:
+    ) -> tuple[list[bx.DetectedBox], npt.NDArray[np.float64]]:
         """Boxes in the prepared image, and the affine (4x4) from its indices to RAS."""
         stages.enter(0.05, "preparing the image")
         image = self._preprocess({self._key: as_tensor(ct)})[self._key]
@@ -127,7 +127,9 @@ class MonaiDetection:
         with watch_network(self._network, batches, progress, cancelled, note):
             return self._detect(image.as_tensor()), image.affine.numpy()
 
-    def _found(self, boxes: list[bx.Box], ct: Ct, affine: npt.NDArray[np.float64]) -> _Found:
+    def _found(
+        self, boxes: list[bx.DetectedBox], ct: Ct, affine: npt.NDArray[np.float64]
+    ) -> _Found:
         """Findings and their label map; ``affine`` is that of the prepared image."""
         to_prepared = np.linalg.inv(affine) @ as_tensor(ct).affine.numpy()
         voxels = bx.ellipsoids(boxes, to_prepared, ct.hu.shape[::-1]).transpose(2, 1, 0)

@@ -45,7 +45,7 @@ class DetectorInference:
             return None
         return inferer
 
-    def __call__(self, image: torch.Tensor) -> list[bx.Box]:
+    def __call__(self, image: torch.Tensor) -> list[bx.DetectedBox]:
         """``image`` is (c, x, y, z).  Raises MemoryError if no attempt fits, and the network's errors."""
         inferer = self.inferer_for(image)
         self._batch.choose()
@@ -56,7 +56,7 @@ class DetectorInference:
 
     def _boxes(
         self, image: torch.Tensor, inferer: SlidingWindowInferer | None, attempt: Attempt
-    ) -> list[bx.Box]:
+    ) -> list[bx.DetectedBox]:
         forget_anchors(self._detector)
         if inferer is not None:
             used = self._detector.inferer = copy.copy(inferer)
@@ -68,7 +68,7 @@ class DetectorInference:
         (found,) = self._detector([on_device], use_inferer=inferer is not None)
         return self._as_boxes(found)
 
-    def _as_boxes(self, found: dict[str, torch.Tensor]) -> list[bx.Box]:
+    def _as_boxes(self, found: dict[str, torch.Tensor]) -> list[bx.DetectedBox]:
         """Convert the detector's boxes, whose corners are x, y, z, x, y, z."""
         keys = (self._detector.target_box_key, self._detector.pred_score_key)
         corners, scores = (found[key].float().cpu().numpy().astype(np.float64) for key in keys)
@@ -76,6 +76,6 @@ class DetectorInference:
             raise InferenceError(NOT_NUMBERS)
         kinds = found[self._detector.target_label_key].cpu().numpy()
         return [
-            bx.Box(low=corner[:3], high=corner[3:], score=float(score), label=int(kind))
+            bx.DetectedBox(low=corner[:3], high=corner[3:], score=float(score), label=int(kind))
             for corner, score, kind in zip(corners, scores, kinds, strict=True)
         ]

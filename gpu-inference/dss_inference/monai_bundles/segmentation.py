@@ -18,7 +18,7 @@ from monai.transforms.compose import Compose
 
 from dss_broker.messages import Label, Note
 from dss_images.default_colours import default_colour
-from dss_inference.bundle import Outcome, Progress, Stages
+from dss_inference.bundle import BundleOutcome, Progress, Stages
 from dss_inference.ct.counting import voxels_by_value
 from dss_inference.ct.reading import Ct, read_ct
 from dss_inference.ct.region import region_of
@@ -85,7 +85,7 @@ class MonaiSegmentation:
         parameters: dict[str, str],
         progress: Progress,
         cancelled: IsCancelled,
-    ) -> Outcome:
+    ) -> BundleOutcome:
         stages = Stages(progress, cancelled)
         stages.enter(0.0, "reading the image")
         ct = read_ct(image_path, region_of(parameters))
@@ -94,7 +94,7 @@ class MonaiSegmentation:
         )
         stages.enter(0.9, "writing the segmentation")
         labels = self._labels(found.voxels, ct.grid.voxel_ml)
-        return Outcome(
+        return BundleOutcome(
             segmentation=write_segmentation(found.voxels, ct, output_dir),
             labels=labels,
             reports=picture_report(ct, found.voxels, labels, output_dir, parameters),

@@ -25,7 +25,7 @@ MOST_ON_CPU = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class NetworkOutput:
     """The output of a network: channels (c, x, y, z) on the CPU; if ``is_argmax``, one channel with the index of the
     largest.
     """
@@ -63,7 +63,7 @@ class WindowInference:
         self.fallback = MemoryFallback(network, device, self._batch, memory, windowed=windowed)
         self._set_batch()
 
-    def __call__(self, image: torch.Tensor) -> Answer:
+    def __call__(self, image: torch.Tensor) -> NetworkOutput:
         """``image`` is (1, c, x, y, z).  Raises MemoryError if no attempt fits, and the network's errors."""
         image = image.as_tensor() if isinstance(image, MetaTensor) else image
         self._batch.choose()
@@ -71,19 +71,19 @@ class WindowInference:
         self._set_batch()
         return answer
 
-    def _answer(self, image: torch.Tensor) -> Answer:
+    def _answer(self, image: torch.Tensor) -> NetworkOutput:
         size_bytes = 4 * self._channels * math.prod(image.shape[2:])
         windows = self._windows if self._may_take_argmax else None
         if windows is None or size_bytes <= MOST_BYTES:
             values = self.fallback.first_that_fits(lambda each: self._channels_of(image, each))
             if values is not None:
-                return Answer(values=values, is_argmax=False)
+                return NetworkOutput(values=values, is_argmax=False)
         if windows is not None:
             values = self.fallback.first_that_fits(
                 lambda each: self._argmax_of(image, windows, each)
             )
             if values is not None:
-                return Answer(values=values, is_argmax=True)
+                return NetworkOutput(values=values, is_argmax=True)
         raise MemoryError("no way to run the network fits into memory")
 
     def _set_batch(self) -> None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from dss_broker.messages import Label, Note
 from dss_images.default_colours import default_colour
-from dss_inference.bundle import Outcome, Progress, Stages
+from dss_inference.bundle import BundleOutcome, Progress, Stages
 from dss_inference.ct.counting import voxels_by_value
 from dss_inference.ct.reading import Ct, read_ct
 from dss_inference.ct.region import region_of
@@ -68,14 +68,14 @@ class NoduleDetection:
         parameters: dict[str, str],
         progress: Progress,
         cancelled: IsCancelled,
-    ) -> Outcome:
+    ) -> BundleOutcome:
         stages = Stages(progress, cancelled)
         stages.enter(0.0, "reading the image")
         ct = read_ct(image_path, region_of(parameters), with_surroundings=True)
         found = stages.on_device(self._runner.compute, lambda: self._found(ct, stages))
         stages.enter(0.9, "writing the segmentation")
         labels = labels_of(found.findings, found.voxels, ct.grid.voxel_ml)
-        return Outcome(
+        return BundleOutcome(
             segmentation=write_segmentation(found.voxels, ct, output_dir),
             labels=labels,
             notes=found.notes,

@@ -21,7 +21,7 @@ _ANGLES = np.deg2rad(np.arange(0, 360, 10))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class ChestPart:
     """A part of the chest.  ``code`` is for programs and never changes; ``share`` 0..1 is ``volume_ml`` divided by the
     sum of it and the searched lung.
     """
@@ -43,7 +43,7 @@ class Search:
     lung_ml: float
     slices: int
     of_slices: int
-    parts: tuple[Part, ...]
+    parts: tuple[ChestPart, ...]
 
 
 NO_SEARCH = Search(verdict="none", reasons=(), lung_ml=0.0, slices=0, of_slices=0, parts=())
@@ -68,7 +68,7 @@ def search_of(lungs: Lungs, quality: Quality, ct: Ct) -> Search:
         "outside_box": float(np.count_nonzero(lungs.sides)) * voxel_ml - lung_ml,
     }
     parts = [
-        Part(code=code, volume_ml=round(ml, 1), share=round(ml / max(ml + lung_ml, 1e-6), 4))
+        ChestPart(code=code, volume_ml=round(ml, 1), share=round(ml / max(ml + lung_ml, 1e-6), 4))
         for code, ml in found.items()
     ]
     cut_ml = float(_near_border(inside, ct.spacing_mm)) * voxel_ml
@@ -79,7 +79,7 @@ def search_of(lungs: Lungs, quality: Quality, ct: Ct) -> Search:
         lung_ml=round(lung_ml, 1),
         slices=int(inside.any(axis=(1, 2)).sum()),
         of_slices=inside.shape[0],
-        parts=(*parts, Part(code="cut_border", volume_ml=round(cut_ml, 1), share=share)),
+        parts=(*parts, ChestPart(code="cut_border", volume_ml=round(cut_ml, 1), share=share)),
     )
 
 

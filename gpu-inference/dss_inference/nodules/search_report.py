@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dss_broker.messages import Note
 from dss_inference.bundle import Report
-from dss_inference.nodules.search import Part, Search
+from dss_inference.nodules.search import ChestPart, Search
 from dss_inference.reports import write_report
 
 TEXT_NAME, CSV_NAME = "search.txt", "search.csv"
@@ -44,7 +44,7 @@ def search_notes(search: Search) -> Iterator[Note]:
             yield Note(level="warning" if doubtful else "info", text=sentence_of(part))
 
 
-def sentence_of(part: Part) -> str:
+def sentence_of(part: ChestPart) -> str:
     """The sentence about a part."""
     return _SENTENCES[part.code].format(ml=f"{part.volume_ml:.0f} ml ({part.share:.0%})")
 

@@ -24,7 +24,7 @@ class ReportedProgress:
 
     def answer(self, request: Request) -> InferenceFinished:
         attributes = {f"dss.{name}": str(value) for name, value in request.facts.items()}
-        with ProgressReplies(request.tell) as replies, tracing.Steps(attributes) as steps:
+        with ProgressReplies(request.tell) as replies, tracing.SpanChain(attributes) as steps:
 
             def tell(fraction: float, stage: str) -> None:
                 steps.enter(stage)

@@ -31,7 +31,7 @@ ABANDON_S = 5.0
 """Abandoned work ends within this time, unless one of its stages takes longer."""
 
 
-class Server:
+class QueueServer:
     """The subscriptions of one process with one device.  It holds up to ``ahead`` requests of each bundle: while one
     computes on the device, the image of the next is read and the segmentation of the last is written.
     """

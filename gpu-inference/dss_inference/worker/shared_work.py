@@ -21,11 +21,11 @@ POLL_S = 0.5
 
 
 @dataclass(kw_only=True, eq=False)
-class Turn:
+class WorkTurn:
     """A request's place in the queue of requests for the same work; the first one computes."""
 
     tell: Progress
-    queue: list["Turn"]
+    queue: list["WorkTurn"]
     alone_since_s: float = field(default_factory=time.monotonic)
 
     def tell_all(self, fraction: float, stage: str) -> None:
@@ -43,7 +43,7 @@ class SharedWork:
 
     def __init__(self, next_step: Answers) -> None:
         self._next_step = next_step
-        self._queues: dict[Hashable, list[Turn]] = {}
+        self._queues: dict[Hashable, list[WorkTurn]] = {}
         self._changed = threading.Condition()
 
     def answer(self, request: Request) -> InferenceFinished:
@@ -54,7 +54,7 @@ class SharedWork:
             )
 
     @contextmanager
-    def _turn(self, request: Request) -> Iterator[Turn]:
+    def _turn(self, request: Request) -> Iterator[WorkTurn]:
         work = _work(request.message)
         turn = self._join(work, request.tell)
         try:
@@ -63,21 +63,21 @@ class SharedWork:
         finally:
             self._leave(work, turn)
 
-    def _join(self, work: Hashable, tell: Progress) -> Turn:
+    def _join(self, work: Hashable, tell: Progress) -> WorkTurn:
         with self._changed:
             queue = self._queues.setdefault(work, [])
-            turn = Turn(tell=tell, queue=queue)
+            turn = WorkTurn(tell=tell, queue=queue)
             queue.append(turn)
             return turn
 
-    def _wait(self, turn: Turn, interest: Interest) -> None:
+    def _wait(self, turn: WorkTurn, interest: Interest) -> None:
         with self._changed:
             while turn.queue[0] is not turn:
                 self._changed.wait(POLL_S)
                 if interest.has_ended():
                     raise Cancelled
 
-    def _leave(self, work: Hashable, turn: Turn) -> None:
+    def _leave(self, work: Hashable, turn: WorkTurn) -> None:
         with self._changed:
             turn.queue.remove(turn)
             if turn.queue:

@@ -38,7 +38,7 @@ REASONS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Account:
     """A server, with the credentials for signing in there."""
 
     server: str
@@ -130,7 +130,7 @@ def send_images(
     """
     what = What(tagged=_tagged(tags), region=_region(crop, time_point), name=name, wait=not no_wait)
     one = One(output=output, series=series, json=json, delete=delete)
-    place = Place(server=server, token=token, jar=jar)
+    place = Account(server=server, token=token, jar=jar)
     if len(images) > 1 or each or len(services) > 1:
         with one_scan_per_source():  # a folder may have hundreds of series
             _send_several(images, services, what, one, place, each=each, dry_run=dry_run)
@@ -151,7 +151,7 @@ def _preview(image: Path, series: str) -> None:
     say("\n".join(lines))
 
 
-def _send_one(image: Path, service: str, what: What, one: One, place: Place) -> None:
+def _send_one(image: Path, service: str, what: What, one: One, place: Account) -> None:
     source = Source(
         path=image, series=one.series, tagged=what.tagged, region=what.region, name=what.name
     )
@@ -178,7 +178,7 @@ def _send_several(
     services: Sequence[str],
     what: What,
     one: One,
-    place: Place,
+    place: Account,
     *,
     each: bool,
     dry_run: bool,

@@ -36,7 +36,7 @@ class Count:
         return self.events + self.before * (1 - (now_s - self.began_s) / WINDOW_S)
 
 
-class Window:
+class RateWindow:
     """Allows about ``limit`` events for each key in any 60 s; 0 is no limit."""
 
     def __init__(self, limit: int, sentence: str) -> None:
@@ -62,15 +62,15 @@ class Window:
         count.events += 1
 
 
-class Limits:
+class RateLimits:
     """The windows of one portal."""
 
     def __init__(self, settings: Settings) -> None:
-        self.failed_logins = Window(
+        self.failed_logins = RateWindow(
             settings.failed_logins_per_minute, "Too many failed logins from this address."
         )
-        self.machine_sign_ins = Window(
+        self.machine_sign_ins = RateWindow(
             MACHINE_SIGN_INS_PER_MINUTE, "Too many sign-ins are begun from this address."
         )
-        self.trials = Window(TRIALS_PER_MINUTE, "Too many trials.")
-        self.requests = Window(settings.requests_per_minute, "Too many requests.")
+        self.trials = RateWindow(TRIALS_PER_MINUTE, "Too many trials.")
+        self.requests = RateWindow(settings.requests_per_minute, "Too many requests.")

@@ -23,7 +23,7 @@ CALLBACK = (
 )
 
 
-class Sender(Enum):
+class RequestOrigin(Enum):
     OURS = "a page of ours, or the person at the browser"
     OTHER_SITE = "a page of another site"
     UNKNOWN = "the request does not say"
@@ -41,13 +41,13 @@ def refuse_other_sites() -> None:
     if reads and request.path == CALLBACK:
         return
     match sender():
-        case Sender.OTHER_SITE:
+        case RequestOrigin.OTHER_SITE:
             if not (reads and _navigates()) or request.path.startswith("/api/"):
                 raise Refused("Requests from other web sites are not accepted.", 403)
-        case Sender.UNKNOWN:
+        case RequestOrigin.UNKNOWN:
             if not reads and is_browser():
                 raise Refused("The browser does not say which page sent this request.", 403)
-        case Sender.OURS:
+        case RequestOrigin.OURS:
             pass
 
 
@@ -60,15 +60,15 @@ def is_browser() -> bool:
     return any(name in request.headers for name in SIGNS) or _wants_a_page()
 
 
-def sender() -> Sender:
+def sender() -> RequestOrigin:
     """The sender of this request."""
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
-        return Sender.OURS if site in {"same-origin", "none"} else Sender.OTHER_SITE
+        return RequestOrigin.OURS if site in {"same-origin", "none"} else RequestOrigin.OTHER_SITE
     told = request.headers.get("Origin") or request.headers.get("Referer")
     if not told:
-        return Sender.UNKNOWN
-    return Sender.OURS if origin(told) in _our_origins() else Sender.OTHER_SITE
+        return RequestOrigin.UNKNOWN
+    return RequestOrigin.OURS if origin(told) in _our_origins() else RequestOrigin.OTHER_SITE
 
 
 def origin(address: str) -> str:

@@ -20,7 +20,7 @@ _MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(\s*;\s*[\w-]+=[\w.+-]+)*", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Received:
+class ReceivedFile:
     """A file on disk that is not yet an attachment."""
 
     path: Path
@@ -30,13 +30,13 @@ class Received:
     suffix: str
 
 
-async def receive(datastore: Datastore, ticket_id: int, sent: Incoming) -> Received:
+async def receive(datastore: Datastore, ticket_id: int, sent: Incoming) -> ReceivedFile:
     """Store the file and read the fields that follow it.  Raises Refused."""
     path, size_bytes = await datastore.receive_attachment(ticket_id, sent.data)
     if "desc" not in sent.fields:
         datastore.discard(path)
         raise Refused("Missing 'desc' parameter")
-    return Received(
+    return ReceivedFile(
         path=path,
         size_bytes=size_bytes,
         description=sent.fields["desc"],
@@ -59,7 +59,7 @@ async def take_over(
         facts = {"ticket": ticket_id, "claim": claim_id, "file": name}
         log.warning("attached file is not there", extra=facts)
         return
-    received = Received(
+    received = ReceivedFile(
         path=path,
         size_bytes=size_bytes,
         description=file.description,
@@ -69,7 +69,7 @@ async def take_over(
     await keep(datastore, ticket_id, received)
 
 
-async def keep(datastore: Datastore, ticket_id: int, received: Received) -> int:
+async def keep(datastore: Datastore, ticket_id: int, received: ReceivedFile) -> int:
     """Attach a received file to the ticket, within the caller's transaction, and return its number."""
     public_id = uuid.uuid4().hex
     name = f"{public_id}{received.suffix}"

@@ -15,7 +15,7 @@ import asyncpg
 
 from dss_portal import database
 from dss_portal.changes import reading
-from dss_portal.changes.reading import Change, Reader, Subject
+from dss_portal.changes.reading import Change, ChangeReader, Subject
 from dss_portal.database.address import parse
 from dss_portal.database.engine import arguments
 
@@ -95,14 +95,14 @@ class Feed:
     async def _connected(self) -> None:
         connection = await asyncpg.connect(**await arguments(parse(self._database_url)))
         try:
-            reader = Reader()
+            reader = ChangeReader()
             while True:
                 await self._look(connection, reader)
                 await self._pause()
         finally:
             connection.terminate()
 
-    async def _look(self, connection: asyncpg.Connection, reader: Reader) -> None:
+    async def _look(self, connection: asyncpg.Connection, reader: ChangeReader) -> None:
         self._wake.clear()
         asked, self._waiting = self._waiting, []
         began_s = time.monotonic()

@@ -40,7 +40,7 @@ class Change:
     version: int
 
 
-class Connection(Protocol):
+class ListeningConnection(Protocol):
     async def fetch(self, statement: str, *values: object) -> list[Any]: ...
 
 
@@ -57,14 +57,14 @@ FROM (SELECT 1) AS one LEFT JOIN (
 _FORGET = "DELETE FROM change WHERE at < now() - interval '5 minutes'"
 
 
-class Reader:
+class ChangeReader:
     """Reads each change once, in order."""
 
     def __init__(self) -> None:
         self._next: str | None = None
         self._told: set[Change] = set()
 
-    async def look(self, connection: Connection) -> Sequence[Change]:
+    async def look(self, connection: ListeningConnection) -> Sequence[Change]:
         """Changes that were committed since the last call; none at the first call."""
         rows = await connection.fetch(_SINCE, self._next)
         found = {_change(row) for row in rows if row["subject"] is not None}
@@ -73,7 +73,7 @@ class Reader:
         return new
 
 
-async def forget(connection: Connection) -> None:
+async def forget(connection: ListeningConnection) -> None:
     """Delete rows older than 5 minutes, which every portal has read by then."""
     await connection.fetch(_FORGET)
 

@@ -30,7 +30,7 @@ def requeue_dead_letters(letter_id: LetterId = None, *, all_of_them: AllLetters 
     """Put the ticket of a message back into its queue, or those of all; send messages without a ticket again."""
     which = _which_letter(letter_id, all_of_them=all_of_them)
 
-    async def requeue(settings: Settings, broker: RabbitBroker) -> letters.Requeued:
+    async def requeue(settings: Settings, broker: RabbitBroker) -> letters.RequeueOutcome:
         datastore = Datastore(settings.datastore, settings.max_upload_bytes)
         return await letters.requeue(broker, datastore, which)
 

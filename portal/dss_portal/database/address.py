@@ -56,7 +56,7 @@ class AddressInvalid(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Address:
+class DatabaseAddress:
     """The parsed address.  ``hosts`` are names, addresses or socket folders, each with its port; if empty, libpq's
     defaults apply.
 
@@ -93,7 +93,7 @@ class Address:
         return {k: value for k, value in found.items() if value is not None or k == "timeout"}
 
 
-def parse(text: str) -> Address:
+def parse(text: str) -> DatabaseAddress:
     """Parse an address.  Raises AddressInvalid."""
     scheme, separator, rest = text.strip().partition("://")
     if separator and scheme in {"postgres", "postgresql"}:
@@ -175,7 +175,7 @@ def _decoded(text: str) -> str:
         _refuse("it has bytes written with % that are no UTF-8")
 
 
-def _address(given: dict[str, str]) -> Address:
+def _address(given: dict[str, str]) -> DatabaseAddress:
     _check(given)
     settings = {k: given[k] for k in ("application_name", "options") if given.get(k)}
     if "application_name" not in settings and given.get("fallback_application_name"):
@@ -186,7 +186,7 @@ def _address(given: dict[str, str]) -> Address:
     if smallest > largest:
         _refuse(f"minsize is {smallest}, and maxsize only {largest}")
     tls = ssl.create_default_context() if given.get("sslrootcert") == "system" else None
-    return Address(
+    return DatabaseAddress(
         hosts=_hosts(given),
         user=given.get("user") or None,
         password=given.get("password") or None,
@@ -256,7 +256,7 @@ def _port(text: str) -> int:
 def _timeout_s(seconds: int | None) -> float | None:
     """The timeout as libpq interprets it: none for 0 and less, otherwise at least two seconds."""
     if seconds is None:
-        return Address.timeout_s
+        return DatabaseAddress.timeout_s
     return None if seconds <= 0 else float(max(2, seconds))
 
 

@@ -6,31 +6,31 @@ from typing import Any
 import asyncpg
 from tortoise.backends.base.client import TransactionContext
 
-from dss_portal.database.address import Address
+from dss_portal.database.address import DatabaseAddress
 from dss_portal.database.hidden_values import HiddenValues
 from dss_portal.database.transactions import CarefulTransaction, Transaction
 
 log = logging.getLogger(__name__)
 
 
-class Connection(asyncpg.Connection):
+class UnresetConnection(asyncpg.Connection):
     """A connection that is not reset when it returns to the pool: our sessions keep no state beyond a transaction."""
 
     def get_reset_query(self) -> str:
         return ""
 
 
-class Client(HiddenValues):
+class DatabaseClient(HiddenValues):
     """Expects the Address in its credentials as ``address``."""
 
     async def create_pool(self, **template: Any) -> asyncpg.Pool:
-        address: Address = template["address"]
+        address: DatabaseAddress = template["address"]
         smallest, largest = address.pool
         return await asyncpg.create_pool(
             **await arguments(address),
             min_size=smallest,
             max_size=largest,
-            connection_class=Connection,
+            connection_class=UnresetConnection,
             loop=template["loop"],
         )
 
@@ -38,11 +38,11 @@ class Client(HiddenValues):
         return CarefulTransaction(Transaction(self), self._pool_init_lock)
 
 
-client_class = Client
+client_class = DatabaseClient
 """The name under which Tortoise looks for it."""
 
 
-async def arguments(address: Address) -> dict[str, Any]:
+async def arguments(address: DatabaseAddress) -> dict[str, Any]:
     """Arguments for asyncpg.  Connects once to find out whether prepared statements can be cached.
 
     A pooler that gives each transaction another server connection loses prepared statements.

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Requeued:
+class RequeueOutcome:
     """The outcome of a requeue: ``done`` is the number of requeued letters, ``refused`` has a sentence for each letter
     that could not be requeued.
     """
@@ -52,7 +52,7 @@ async def listed(broker: Broker) -> list[DeadLetter]:
     return told + await unsent.listed()
 
 
-async def requeue(broker: Broker, datastore: Datastore, letter_id: str | None) -> Requeued:
+async def requeue(broker: Broker, datastore: Datastore, letter_id: str | None) -> RequeueOutcome:
     """Requeue the letter with that id, or all letters if it is None.  Raises Refused if there is no such letter or if
     the queue cannot be read now.
     """
@@ -66,7 +66,7 @@ async def requeue(broker: Broker, datastore: Datastore, letter_id: str | None) -
         except Exception as error:
             refused.append(_not_requeued(letter, error))
     if never_sent and letter_id is not None:
-        return Requeued(done=done, refused=tuple(refused))
+        return RequeueOutcome(done=done, refused=tuple(refused))
     async with _session(broker) as session:
         for letter in _chosen_or_refused(session, letter_id):
             ticket_id = await _ticket_of(letter)
@@ -80,7 +80,7 @@ async def requeue(broker: Broker, datastore: Datastore, letter_id: str | None) -
                 refused.append(_not_requeued(letter, error))
             if ticket_id is not None:
                 seen.add(ticket_id)
-    return Requeued(done=done, refused=tuple(refused))
+    return RequeueOutcome(done=done, refused=tuple(refused))
 
 
 def _not_requeued(letter: DeadLetter, error: Exception) -> str:

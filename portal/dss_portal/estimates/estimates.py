@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from dss_portal.database import clock
 from dss_portal.estimates import reading, words
 from dss_portal.estimates.forecast import Forecast, Paces, Waiting, forecasts
-from dss_portal.estimates.pace import Run, Size
-from dss_portal.estimates.reading import Known, Place
+from dss_portal.estimates.pace import Run, TicketSize
+from dss_portal.estimates.reading import Known, QueueEntry
 from dss_portal.models import Tier, User
 from dss_portal.services.liveness import SENTENCES, Missed
 
@@ -25,7 +25,7 @@ NEW = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Offer:
+class NewTicketEstimate:
     """The estimate for a ticket that a user might submit now: ``before`` is the number of tickets served earlier;
     ``forecast`` is None if it is not known.  No more than ``reading.MOST`` tickets are counted.
     """
@@ -75,7 +75,9 @@ class Estimates:
         self._found: Mapping[int, Forecast] = {}
         self._began_s = -math.inf
 
-    async def offers(self, user: User, size: Size | None = None) -> dict[str, Offer]:
+    async def offers(
+        self, user: User, size: TicketSize | None = None
+    ) -> dict[str, NewTicketEstimate]:
         """Offers by the service's name; without ``size``, for an image of the service's usual size."""
         known = await self.known()
         tier = await Tier.get(name=user.tier_id)
@@ -121,37 +123,39 @@ class Estimates:
         return known
 
 
-def _turn(places: Sequence[Place], user: User, since: datetime) -> int:
+def _turn(places: Sequence[QueueEntry], user: User, since: datetime) -> int:
     """The number of ``places`` before a ticket that the user submits now: see ``tickets.queue``."""
     number = sum(place.user_id == user.id for place in places) + 1
     return sum((place.number, place.since) <= (number, since) for place in places)
 
 
 def _offers(
-    known: Known, paces: Paces, turns: Mapping[str, int], size: Size | None
-) -> dict[str, Offer]:
+    known: Known, paces: Paces, turns: Mapping[str, int], size: TicketSize | None
+) -> dict[str, NewTicketEstimate]:
     """Offers by the service's name.  ``turns`` has the number of tickets before the new one."""
     return {name: _offer(known, paces, name, before, size) for name, before in turns.items()}
 
 
-def _offer(known: Known, paces: Paces, service: str, before: int, size: Size | None) -> Offer:
+def _offer(
+    known: Known, paces: Paces, service: str, before: int, size: TicketSize | None
+) -> NewTicketEstimate:
     missed = known.standings[service].missed
     size = size or usual([run for run in known.site.runs if run.service == service])
     if size is None or missed is not Missed.NOBODY or before >= reading.MOST:
-        return Offer(missed=missed, before=before, forecast=None)
+        return NewTicketEstimate(missed=missed, before=before, forecast=None)
     queue = list(known.site.waiting.get(service, ()))
     new = Waiting(ticket_id=NEW, service=service, size=size, came_s=known.site.now_s)
     queue.insert(before, new)
     site = replace(known.site, waiting={**known.site.waiting, service: queue})
-    return Offer(missed=missed, before=before, forecast=forecasts(site, paces).get(NEW))
+    return NewTicketEstimate(missed=missed, before=before, forecast=forecasts(site, paces).get(NEW))
 
 
-def usual(runs: Sequence[Run]) -> Size | None:
+def usual(runs: Sequence[Run]) -> TicketSize | None:
     """The median size; None without runs."""
     if not runs:
         return None
     voxels = [run.size.voxels for run in runs if run.size.voxels is not None]
-    return Size(
+    return TicketSize(
         voxels=int(statistics.median(voxels)) if voxels else None,
         size_bytes=int(statistics.median(run.size.size_bytes for run in runs)),
     )

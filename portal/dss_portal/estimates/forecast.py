@@ -5,7 +5,7 @@ from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from dss_portal.estimates.pace import Pace, Run, Size
+from dss_portal.estimates.pace import Pace, Run, TicketSize
 
 LEAST_LEFT = 0.1
 """A run that takes longer than expected is assumed to need at least this fraction of the expected time still."""
@@ -31,7 +31,7 @@ class Waiting:
 
     ticket_id: int
     service: str
-    size: Size
+    size: TicketSize
     came_s: float
 
 
@@ -41,7 +41,7 @@ class Running:
 
     ticket_id: int
     service: str
-    size: Size
+    size: TicketSize
     began_s: float
     progress: float
 
@@ -76,12 +76,12 @@ class Paces:
                 grouped[run.service, ""].append(run)
         self._paces = {key: Pace(found) for key, found in grouped.items()}
 
-    def seconds(self, service: str, size: Size, device: str) -> float | None:
+    def seconds(self, service: str, size: TicketSize, device: str) -> float | None:
         """The expected duration; None if the runs do not determine it.  ``device`` "" stands for any."""
         pace = self._paces.get((service, device))
         return pace.seconds(size) if pace else None
 
-    def guess(self, service: str, size: Size, device: str) -> float | None:
+    def guess(self, service: str, size: TicketSize, device: str) -> float | None:
         """Likewise from fewer runs, or from those on other devices; None without any."""
         pace = self._paces.get((service, device)) or self._paces.get((service, ""))
         return pace.guess(size) if pace else None
@@ -96,7 +96,7 @@ def forecasts(site: Site, paces: Paces | None = None) -> dict[int, Forecast]:
 
 
 @dataclass
-class _Place:
+class _SimulatedWorker:
     """A worker in the simulation; ``free_s`` is when it is, or was, free, None if that is not known."""
 
     worker: Worker
@@ -116,7 +116,7 @@ class _Play:
 
     def forecasts(self) -> dict[int, Forecast]:
         idle = list(self.site.workers)
-        busy: list[_Place] = []
+        busy: list[_SimulatedWorker] = []
         queues = {service: deque(queue) for service, queue in self.site.waiting.items()}
         held: dict[str, list[Waiting]] = defaultdict(list)
         for running in self._running():
@@ -125,13 +125,13 @@ class _Play:
                 held[running.service].append(_as_waiting(running))
                 continue
             idle.remove(worker)
-            busy.append(_Place(worker, self._end(running, worker)))
+            busy.append(_SimulatedWorker(worker, self._end(running, worker)))
         for service, tickets in held.items():
             queues.setdefault(service, deque()).extendleft(reversed(tickets))
         self._play([*busy, *self._idle(idle)], queues)
         return self.found
 
-    def _expected(self, service: str, size: Size, device: str) -> float | None:
+    def _expected(self, service: str, size: TicketSize, device: str) -> float | None:
         return self.paces.seconds(service, size, device)
 
     def _running(self) -> list[Running]:
@@ -182,16 +182,16 @@ class _Play:
             self.found[running.ticket_id] = Forecast(begins_s=0.0, ends_s=left_s)
         return self.site.now_s + left_s
 
-    def _idle(self, workers: Sequence[Worker]) -> list[_Place]:
+    def _idle(self, workers: Sequence[Worker]) -> list[_SimulatedWorker]:
         """The idle workers, with the times since when: the ends of the newest runs of each device."""
         ends = {device: sorted(found) for device, found in self._ends.items()}
         places = []
         for worker in workers:
             known = ends.get(worker.device)
-            places.append(_Place(worker, known.pop() if known else 0.0))
+            places.append(_SimulatedWorker(worker, known.pop() if known else 0.0))
         return places
 
-    def _play(self, places: list[_Place], queues: dict[str, deque[Waiting]]) -> None:
+    def _play(self, places: list[_SimulatedWorker], queues: dict[str, deque[Waiting]]) -> None:
         """Simulate: the worker that is free first takes the first ticket that it serves, until no ticket is left."""
         places = [place for place in places if place.free_s is not None]
         while places:

@@ -17,7 +17,7 @@ ODD = 1.6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Size:
+class TicketSize:
     """The size of a ticket's images: ``voxels`` is None if the portal does not know it; ``size_bytes`` as stored."""
 
     voxels: int | None
@@ -31,7 +31,7 @@ class Run:
     """
 
     service: str
-    size: Size
+    size: TicketSize
     device: str
     seconds: float
     ended_s: float
@@ -58,12 +58,12 @@ class Pace:
         self._by_bytes = _Known([(r.size.size_bytes, r.seconds) for r in newest])
         self._knows_voxels = len(with_voxels) >= min(FEW, len(newest))
 
-    def seconds(self, size: Size) -> float | None:
+    def seconds(self, size: TicketSize) -> float | None:
         """Expected duration; None if the runs do not determine it."""
         known, number = self._known_of(size)
         return known.at(number)
 
-    def guess(self, size: Size) -> float:
+    def guess(self, size: TicketSize) -> float:
         """Duration for the forecasts of later tickets, scaled from the median of the runs if they do not determine it.
 
         There must be a run.
@@ -72,7 +72,7 @@ class Pace:
         found = known.at(number)
         return known.scaled(number) if found is None else found
 
-    def _known_of(self, size: Size) -> "tuple[_Known, int]":
+    def _known_of(self, size: TicketSize) -> "tuple[_Known, int]":
         if size.voxels is not None and self._knows_voxels:
             return self._by_voxels, size.voxels
         return self._by_bytes, size.size_bytes

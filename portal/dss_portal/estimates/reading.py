@@ -11,7 +11,7 @@ from tortoise.connection import get_connection
 from dss_portal.database import clock
 from dss_portal.estimates import runs
 from dss_portal.estimates.forecast import Running, Site, Waiting, Worker
-from dss_portal.estimates.pace import Size
+from dss_portal.estimates.pace import TicketSize
 from dss_portal.services import liveness
 from dss_portal.services.liveness import Standing
 from dss_portal.tickets import queue
@@ -45,7 +45,7 @@ WHERE ticket.status = 'claimed' LIMIT $1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class QueueEntry:
     """A waiting ticket's place among those of its service: the least ``(number, since, ticket)`` is next."""
 
     ticket_id: int
@@ -62,7 +62,7 @@ class Known:
 
     site: Site
     standings: Mapping[str, Standing]
-    places: Mapping[str, Sequence[Place]]
+    places: Mapping[str, Sequence[QueueEntry]]
     promised: Mapping[int, datetime | None]
 
 
@@ -74,7 +74,7 @@ async def known() -> Known:
     waiting = await connection.execute_query_dict(_WAITING, [names, MOST])
     running = await connection.execute_query_dict(_RUNNING, [MOST])
     queues: dict[str, list[Waiting]] = defaultdict(list)
-    places: dict[str, list[Place]] = defaultdict(list)
+    places: dict[str, list[QueueEntry]] = defaultdict(list)
     for row in waiting:
         queues[row["service"]].append(_waiting(row))
         places[row["service"]].append(_place(row))
@@ -116,8 +116,8 @@ def _over_http(standings: Mapping[str, Standing], held: Mapping[str, int]) -> li
     ]
 
 
-def _size(row: Any) -> Size:
-    return Size(voxels=row["voxels"], size_bytes=row["size_bytes"])
+def _size(row: Any) -> TicketSize:
+    return TicketSize(voxels=row["voxels"], size_bytes=row["size_bytes"])
 
 
 def _waiting(row: Any) -> Waiting:
@@ -129,8 +129,8 @@ def _waiting(row: Any) -> Waiting:
     )
 
 
-def _place(row: Any) -> Place:
-    return Place(
+def _place(row: Any) -> QueueEntry:
+    return QueueEntry(
         ticket_id=row["id"], user_id=row["user_id"], number=row["number"], since=row["since"]
     )
 

@@ -9,7 +9,7 @@ from tortoise.connection import get_connection
 
 from dss_portal.database import clock
 from dss_portal.datastore import Datastore
-from dss_portal.estimates.pace import Run, Size
+from dss_portal.estimates.pace import Run, TicketSize
 from dss_portal.models import Status, Ticket
 from dss_portal.scrubbing.image_headers import voxels_in
 
@@ -58,7 +58,7 @@ async def newest(services: Iterable[str]) -> list[Run]:
     return [
         Run(
             service=row["service"],
-            size=Size(voxels=row["voxels"], size_bytes=row["size_bytes"]),
+            size=TicketSize(voxels=row["voxels"], size_bytes=row["size_bytes"]),
             device=row["device"],
             seconds=row["seconds"],
             ended_s=row["ended_at"].timestamp(),

@@ -14,7 +14,7 @@ from dss_portal.settings import Settings
 MOST_TOKEN_CHARACTERS = 200
 
 
-class Kind(StrEnum):
+class ChannelKind(StrEnum):
     """The kinds of channels."""
 
     MAIL = "mail"
@@ -35,7 +35,7 @@ async def choose_mail(user: User, settings: Settings) -> None:
         raise Refused("This site sends no mail.")
     if "@" not in user.email:
         raise Refused(f"Your account is called {user.email}, which is no e-mail address.")
-    await _save(user, Kind.MAIL, address=user.email)
+    await _save(user, ChannelKind.MAIL, address=user.email)
 
 
 async def choose_webhook(user: User, address: str, networks: Sequence[targets.Network]) -> str:
@@ -44,16 +44,18 @@ async def choose_webhook(user: User, address: str, networks: Sequence[targets.Ne
     Raises Refused if the portal may not send to the address.
     """
     await _check(address, networks)
-    known = await NotificationChannel.get_or_none(user_id=user.id, kind=Kind.WEBHOOK)
+    known = await NotificationChannel.get_or_none(user_id=user.id, kind=ChannelKind.WEBHOOK)
     secret = "" if known else _new_secret()
-    await _save(user, Kind.WEBHOOK, address=address, secret=known.secret if known else secret)
+    await _save(
+        user, ChannelKind.WEBHOOK, address=address, secret=known.secret if known else secret
+    )
     return secret
 
 
 async def new_webhook_secret(user: User) -> str:
     """Replace the webhook's signing secret and return the new one.  Raises Refused if there is no webhook."""
     secret = _new_secret()
-    own = NotificationChannel.filter(user_id=user.id, kind=Kind.WEBHOOK)
+    own = NotificationChannel.filter(user_id=user.id, kind=ChannelKind.WEBHOOK)
     if not await own.update(secret=secret):
         raise Refused("There is no webhook; save its address first.")
     return secret
@@ -68,10 +70,10 @@ async def choose_ntfy(
         raise Refused(
             f"The access token may have {MOST_TOKEN_CHARACTERS} ASCII characters at most."
         )
-    await _save(user, Kind.NTFY, address=address, secret=token)
+    await _save(user, ChannelKind.NTFY, address=address, secret=token)
 
 
-async def stop(user: User, kind: Kind) -> None:
+async def stop(user: User, kind: ChannelKind) -> None:
     """Delete the channel, and the notifications that wait to be sent through it."""
     await NotificationChannel.filter(user_id=user.id, kind=kind).delete()
 
@@ -87,7 +89,7 @@ async def _check(address: str, networks: Sequence[targets.Network]) -> None:
         raise Refused(str(error)) from error
 
 
-async def _save(user: User, kind: Kind, *, address: str, secret: str = "") -> None:
+async def _save(user: User, kind: ChannelKind, *, address: str, secret: str = "") -> None:
     await NotificationChannel.update_or_create(
         {"address": address, "secret": secret}, user_id=user.id, kind=kind
     )

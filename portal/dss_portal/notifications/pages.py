@@ -7,7 +7,7 @@ from quart import Blueprint, Response
 from dss_portal.accounts.sessions import current_user
 from dss_portal.models import Notification, NotificationChannel
 from dss_portal.notifications import channels, outbox
-from dss_portal.notifications.channels import Kind
+from dss_portal.notifications.channels import ChannelKind
 from dss_portal.notifications.sender import SEND_S
 from dss_portal.pages import addresses, forms
 from dss_portal.pages.guards import only_signed_in
@@ -18,7 +18,7 @@ from dss_portal.web.context import components
 blueprint = Blueprint("account", __name__, url_prefix=addresses.ACCOUNT)
 blueprint.before_request(only_signed_in)
 
-_KIND = f"any({', '.join(Kind)}):kind"
+_KIND = f"any({', '.join(ChannelKind)}):kind"
 _LOOK_S = 0.1
 _SECRET_HINT = (
     "Your receiver checks signatures with it (Standard Webhooks, HMAC-SHA256). It is shown once."  # noqa: S105 - a sentence
@@ -46,7 +46,7 @@ async def show(problem: str = "", at: str = "") -> Response:
 async def save(kind: str) -> Response:
     """Create or change the user's channel of this kind."""
     try:
-        secret = await _save(Kind(kind), await forms.submitted())
+        secret = await _save(ChannelKind(kind), await forms.submitted())
     except Refused as error:
         return await show(error.for_people, at=kind)
     if secret:
@@ -56,14 +56,14 @@ async def save(kind: str) -> Response:
 
 @blueprint.post(f"/<{_KIND}>/stop")
 async def stop(kind: str) -> Response:
-    await channels.stop(current_user(), Kind(kind))
+    await channels.stop(current_user(), ChannelKind(kind))
     return await see_other(addresses.ACCOUNT, "You are not told that way any more.")
 
 
 @blueprint.post(f"/<{_KIND}>/try")
 async def try_it(kind: str) -> Response:
     """Send a trial through the channel, and show whether the receiver accepted it."""
-    if problem := await problem_of(_try(Kind(kind))):
+    if problem := await problem_of(_try(ChannelKind(kind))):
         return await show(problem, at=kind)
     return await see_other(addresses.ACCOUNT, "The trial was sent, and the receiver took it.")
 
@@ -73,7 +73,7 @@ async def new_secret() -> Response:
     try:
         return await _shown_secret(await channels.new_webhook_secret(current_user()))
     except Refused as error:
-        return await show(error.for_people, at=Kind.WEBHOOK)
+        return await show(error.for_people, at=ChannelKind.WEBHOOK)
 
 
 async def _shown_secret(secret: str) -> Response:
@@ -82,21 +82,21 @@ async def _shown_secret(secret: str) -> Response:
     )
 
 
-async def _save(kind: Kind, form: forms.Form) -> str:
+async def _save(kind: ChannelKind, form: forms.Form) -> str:
     """Save the channel that the form describes.  Returns a new signing secret, or "".  Raises Refused."""
     settings, user = components().settings, current_user()
     networks = settings.notify_networks_listed
     match kind:
-        case Kind.MAIL:
+        case ChannelKind.MAIL:
             await channels.choose_mail(user, settings)
-        case Kind.WEBHOOK:
+        case ChannelKind.WEBHOOK:
             return await channels.choose_webhook(user, form.text("address"), networks)
-        case Kind.NTFY:
+        case ChannelKind.NTFY:
             await channels.choose_ntfy(user, form.text("address"), form.text("token"), networks)
     return ""
 
 
-async def _try(kind: Kind) -> None:
+async def _try(kind: ChannelKind) -> None:
     """Send a trial, and return when the receiver has accepted it.  Raises Refused with the reason otherwise."""
     user = current_user()
     components().limits.trials.count(str(user.id))

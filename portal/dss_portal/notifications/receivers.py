@@ -12,7 +12,7 @@ import aiosmtplib
 import httpx2
 
 from dss_portal.notifications import content, targets
-from dss_portal.notifications.channels import Kind
+from dss_portal.notifications.channels import ChannelKind
 from dss_portal.notifications.content import Notice
 from dss_portal.notifications.outbox import Taken
 from dss_portal.refusals import Refused
@@ -53,9 +53,9 @@ class Receivers:
     async def send(self, taken: Taken) -> None:
         """Send a notification, and return when the receiver has accepted it.  Raises NotTaken.  Has no time limit."""
         notice = self._notice(taken)
-        if taken.kind == Kind.MAIL:
+        if taken.kind == ChannelKind.MAIL:
             await self._mail(notice, taken.address)
-        elif taken.kind == Kind.WEBHOOK:
+        elif taken.kind == ChannelKind.WEBHOOK:
             body = content.webhook_body(notice)
             headers = content.webhook_headers(notice, taken.secret, body, int(time.time()))
             await self._post(taken.address, headers, body)
@@ -86,7 +86,9 @@ class Receivers:
             raise NotTaken(str(error)) from error
         _judge_status(target.host, await self._status(target, headers, body))
 
-    async def _status(self, target: targets.Target, headers: Mapping[str, str], body: bytes) -> int:
+    async def _status(
+        self, target: targets.Destination, headers: Mapping[str, str], body: bytes
+    ) -> int:
         """Status of the response, whose body is not read.  If an address does not connect, the next one is tried."""
         for address in target.addresses:
             url = httpx2.URL(target.url).copy_with(host=address)

@@ -11,7 +11,7 @@ from dss_observability import metrics
 from dss_portal import database
 from dss_portal.database import waiting
 from dss_portal.notifications import outbox
-from dss_portal.notifications.channels import Kind
+from dss_portal.notifications.channels import ChannelKind
 from dss_portal.notifications.outbox import Taken
 from dss_portal.notifications.receivers import NotTaken, Receivers
 from dss_portal.settings import Settings
@@ -36,7 +36,7 @@ class Sender:
         self._mails = asyncio.Semaphore(MOST_MAILS)
         self._sending: set[asyncio.Task[None]] = set()
         self._finished = False
-        for kind in Kind:
+        for kind in ChannelKind:
             for outcome in (SENT, FAILED, SET_ASIDE):
                 metrics.NOTIFICATIONS.labels(kind.value, outcome)
 
@@ -89,7 +89,7 @@ class Sender:
 
     async def _send(self, receivers: Receivers, taken: Taken, taker: str, until_s: float) -> None:
         """Send a notification, but not after ``until_s`` (time.monotonic), when another portal may have leased it."""
-        if taken.kind == Kind.MAIL:
+        if taken.kind == ChannelKind.MAIL:
             async with self._mails:
                 await self._try(receivers, taken, taker, until_s)
         else:

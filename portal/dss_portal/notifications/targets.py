@@ -24,7 +24,7 @@ class NotFound(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class Destination:
     """A permitted destination.  ``addresses`` are the checked addresses of ``host``; ``authority`` is the host with its
     port, if the URL has one.
     """
@@ -56,7 +56,7 @@ def check_form(url: str) -> None:
         raise Refused("The address has port 0, which no server listens on.")
 
 
-async def judged(url: str, listed: Sequence[Network]) -> Target:
+async def judged(url: str, listed: Sequence[Network]) -> Destination:
     """Look up and check the destination.  Raises Refused if this server may not send there, NotFound if the host has no
     address.
     """
@@ -71,7 +71,7 @@ async def judged(url: str, listed: Sequence[Network]) -> Target:
         )
     if parts.scheme == "http" and not are_listed:
         raise Refused("An address that begins with https:// is needed.")
-    return Target(
+    return Destination(
         url=url,
         host=host,
         authority=parts.netloc,

@@ -17,12 +17,12 @@ from dss_portal.changes.feed import Feed
 from dss_portal.changes.reading import Change, Subject
 from dss_portal.polls import requests
 from dss_portal.polls.callers import Caller, Callers
-from dss_portal.polls.requests import Kind, Poll
+from dss_portal.polls.requests import Poll, PollKind
 from dss_portal.polls.snapshots import Snapshots
 
 _TYPES = {
-    Kind.STATUS: (),
-    Kind.DETAIL: ((b"content-type", b"application/json"),),
+    PollKind.STATUS: (),
+    PollKind.DETAIL: ((b"content-type", b"application/json"),),
 }
 _LIST_TYPES = {
     False: ((b"content-type", b"text/csv"),),
@@ -73,7 +73,7 @@ class Polls:
                 metrics.HTTP_REQUESTS.labels("GET", kind.value, 200),
                 metrics.HTTP_SECONDS.labels(kind.value),
             )
-            for kind in Kind
+            for kind in PollKind
         }
         feed.follow(self._take)
 
@@ -131,14 +131,14 @@ class Polls:
 
     async def _shown(self, poll: Poll, caller: Caller, *, keep: bool) -> bytes | None:
         shown = self._snapshots
-        if poll.kind is Kind.LIST:
+        if poll.kind is PollKind.LIST:
             return await shown.list(caller.id, wants_json=poll.wants_json, keep=keep)
-        if poll.kind is Kind.SERVICES:
+        if poll.kind is PollKind.SERVICES:
             return await shown.services(wants_json=poll.wants_json, keep=keep)
         ticket = await shown.ticket(poll.ticket, keep=keep)
         if ticket is None or not (caller.sysadmin or ticket.owner == caller.id):
             return None
-        if poll.kind is Kind.STATUS:
+        if poll.kind is PollKind.STATUS:
             return ticket.status.value.encode()
         return await shown.detail(ticket, poll.since)
 

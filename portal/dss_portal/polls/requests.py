@@ -38,7 +38,7 @@ USUAL = frozenset(
 """Headers of programs and proxies; a request with another header is passed to the framework."""
 
 
-class Kind(StrEnum):
+class PollKind(StrEnum):
     """The kind of a poll.  Its value is the framework's URL rule, under which requests are counted."""
 
     LIST = TICKETS
@@ -51,7 +51,7 @@ class Kind(StrEnum):
 class Poll:
     """A poll; ``ticket`` and ``since`` are 0 if the URL has none."""
 
-    kind: Kind
+    kind: PollKind
     cookie: bytes
     authorization: bytes
     request_id: bytes
@@ -106,18 +106,18 @@ def changed_ticket(path: str) -> tuple[int, bool] | None:
     return (int(found[1]), found[2] not in _OF_LOG_OR_FILES) if found else None
 
 
-def _target(path: str, query: bytes) -> tuple[Kind, int, int, bool] | None:
+def _target(path: str, query: bytes) -> tuple[PollKind, int, int, bool] | None:
     if path in {TICKETS, SERVICES}:
         if query not in {b"", b"format=json", b"format=csv"}:
             return None
-        kind = Kind.LIST if path == TICKETS else Kind.SERVICES
+        kind = PollKind.LIST if path == TICKETS else PollKind.SERVICES
         return kind, 0, 0, query == b"format=json"
     found = _TICKET.fullmatch(path)
     if found is None:
         return None
     since = _SINCE.fullmatch(query) if query else None
     if found[2] == "status":
-        return (Kind.STATUS, int(found[1]), 0, False) if not query else None
+        return (PollKind.STATUS, int(found[1]), 0, False) if not query else None
     if query and since is None:
         return None
-    return Kind.DETAIL, int(found[1]), int(since[1]) if since else 0, False
+    return PollKind.DETAIL, int(found[1]), int(since[1]) if since else 0, False

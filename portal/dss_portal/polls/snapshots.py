@@ -40,7 +40,7 @@ WHERE ticket.user_id = $1 AND ticket.status <> 'deleted' ORDER BY ticket.id LIMI
 
 
 @dataclass(slots=True)
-class Part:
+class SnapshotPart:
     chunk_start: float
     chunk_end: float
     progress: float
@@ -172,7 +172,7 @@ class Snapshots:
             owner=row["owner"],
             status=status,
             service=row["service"],
-            progress=progress.shown(status, (Part(*part) for part in row["parts"])),
+            progress=progress.shown(status, (SnapshotPart(*part) for part in row["parts"])),
             last_line=row["last_line"],
             queue_version=queue_version,
         )

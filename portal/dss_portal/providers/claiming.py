@@ -30,7 +30,7 @@ WHERE access.user_id = ANY($1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask:
+class ClaimRequest:
     """A user's request to claim the next waiting ticket of the services ``githashes``."""
 
     user_id: int
@@ -58,7 +58,7 @@ COLUMNS = ("id", "service_githash", "status")
 
 def asked_by(
     user_id: int, githashes: Sequence[str], form: Mapping[str, str], lease_s: float
-) -> Ask:
+) -> ClaimRequest:
     """The request in a form.  Raises Refused if it names no provider, or has no proper key."""
     claimant = Claimant(
         provider=forms.of(form, "provider"),
@@ -67,7 +67,7 @@ def asked_by(
         user_id=user_id,
         delivery_id=keys.of_claim(user_id, form),
     )
-    return Ask(user_id=user_id, githashes=githashes, claimant=claimant)
+    return ClaimRequest(user_id=user_id, githashes=githashes, claimant=claimant)
 
 
 @dataclass
@@ -77,7 +77,7 @@ class _Rights:
     providers: set[str] = field(default_factory=set)
     services: dict[str, int] = field(default_factory=dict)
 
-    def check(self, ask: Ask) -> None:
+    def check(self, ask: ClaimRequest) -> None:
         """Raises Refused, naming the first service that the user does not provide, or the provider that is not the
         user's.
         """
@@ -88,7 +88,7 @@ class _Rights:
             raise Refused(f"Provider {ask.claimant.provider} is not one of yours.")
 
 
-async def grant(asks: Sequence[Ask]) -> list[Granted | Exception]:
+async def grant(asks: Sequence[ClaimRequest]) -> list[Granted | Exception]:
     """Grant ``asks`` in their order; the results are in the same order.  The result for a user without the right is a
     Refused.
     """
@@ -113,13 +113,15 @@ async def grant(asks: Sequence[Ask]) -> list[Granted | Exception]:
     return found
 
 
-async def _held(ask: Ask) -> Ticket | None:
+async def _held(ask: ClaimRequest) -> Ticket | None:
     """The ticket that this request was granted before, when its response was lost."""
     key = ask.claimant.delivery_id
     return await claims.held_by(key) if key else None
 
 
-def _wanted(ask: Ask, rights: _Rights, services: dict[int, Service]) -> list[Service] | Refused:
+def _wanted(
+    ask: ClaimRequest, rights: _Rights, services: dict[int, Service]
+) -> list[Service] | Refused:
     try:
         rights.check(ask)
     except Refused as refused:

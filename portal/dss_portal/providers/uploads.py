@@ -11,7 +11,7 @@ from dss_portal.datastore import Datastore
 from dss_portal.models import ResumableUpload, Status, Ticket, User
 from dss_portal.providers import store
 from dss_portal.refusals import Refused
-from dss_portal.resumable.rules import Announced, Target
+from dss_portal.resumable.rules import Announced, UploadTarget
 from dss_portal.tickets import claims, files, submission
 
 AREAS = "The 'area' in 'Upload-Metadata' must be 'results' or 'attachments', not '{}'."
@@ -32,17 +32,17 @@ class Provided:
         await claims.renew(held.id)
         return held.id
 
-    async def begin(self, ticket_id: int, announced: Announced) -> Target:
+    async def begin(self, ticket_id: int, announced: Announced) -> UploadTarget:
         match announced.metadata.get("area", "results"):
             case "results":
                 files.check_name("results", announced.name)
                 await files.check_twin(ticket_id, "results", announced.name)
-                return Target(folder="results")
+                return UploadTarget(folder="results")
             case "attachments":
                 described = announced.metadata.get("desc", announced.name)
                 if not described.isprintable():
                     raise Refused("The 'desc' in 'Upload-Metadata' must have printable characters.")
-                return Target(
+                return UploadTarget(
                     folder="attachments",
                     description=described,
                     mime_type=attachments.mime_type(
@@ -66,7 +66,7 @@ class Provided:
 
     async def keep(self, upload: ResumableUpload, temporary: Path, size_bytes: int) -> None:
         if upload.area == "attachments":
-            received = attachments.Received(
+            received = attachments.ReceivedFile(
                 path=temporary,
                 size_bytes=size_bytes,
                 description=upload.description,

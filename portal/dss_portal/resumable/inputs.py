@@ -8,13 +8,13 @@ from tortoise.transactions import in_transaction
 from dss_portal.datastore import Datastore
 from dss_portal.models import ResumableUpload, Status, Ticket, User
 from dss_portal.refusals import Refused
-from dss_portal.resumable.rules import Announced, Target
+from dss_portal.resumable.rules import Announced, UploadTarget
 from dss_portal.settings import Settings
 from dss_portal.tickets import files, reservation, store, submission
 
 
 @dataclass(frozen=True)
-class Inputs:
+class InputRules:
     """The rules for ``user``, who may read the ticket."""
 
     datastore: Datastore
@@ -30,11 +30,11 @@ class Inputs:
             raise submission.not_found(ticket_id, self.user)
         return ""
 
-    async def begin(self, ticket_id: int, announced: Announced) -> Target:
+    async def begin(self, ticket_id: int, announced: Announced) -> UploadTarget:
         files.check_name("input", announced.name)
         await self._require_room(ticket_id, announced.name, announced.size_bytes)
         await _touch(ticket_id)
-        return Target(folder="input")
+        return UploadTarget(folder="input")
 
     async def refusal(self, upload: ResumableUpload) -> Refused | None:  # noqa: ARG002 - see Rules
         return None

@@ -14,7 +14,7 @@ from dss_portal.providers import store as providers
 from dss_portal.providers.uploads import Provided
 from dss_portal.refusals import Refused
 from dss_portal.resumable import headers, store
-from dss_portal.resumable.inputs import Inputs
+from dss_portal.resumable.inputs import InputRules
 from dss_portal.resumable.receiving import Receiver
 from dss_portal.resumable.rules import Rules
 from dss_portal.tickets import submission
@@ -82,7 +82,7 @@ async def provided_upload(ticket_id: int, upload_id: str) -> Response:
 
 async def _inputs(ticket_id: int) -> Rules:
     await submission.readable(ticket_id, current_user())
-    return Inputs(components().datastore, components().settings, current_user())
+    return InputRules(components().datastore, components().settings, current_user())
 
 
 async def _provided(ticket_id: int) -> Rules:

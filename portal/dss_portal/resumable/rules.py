@@ -21,7 +21,7 @@ class Announced:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class UploadTarget:
     """Where a file goes.  ``description`` and ``mime_type`` are of an attachment."""
 
     folder: UploadFolder
@@ -41,7 +41,7 @@ class Rules(Protocol):
         Returns the claim that an upload needs, "" for a user's.
         """
 
-    async def begin(self, ticket_id: int, announced: Announced) -> Target:
+    async def begin(self, ticket_id: int, announced: Announced) -> UploadTarget:
         """Check the name and the space, within the caller's transaction, after ``lock``."""
 
     async def refusal(self, upload: ResumableUpload) -> Refused | None:

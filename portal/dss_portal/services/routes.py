@@ -4,8 +4,8 @@ from quart import Blueprint, Response
 
 from dss_portal.accounts.sessions import current_user, signed_in
 from dss_portal.estimates import words
-from dss_portal.estimates.estimates import Offer, times_of
-from dss_portal.estimates.pace import Size
+from dss_portal.estimates.estimates import NewTicketEstimate, times_of
+from dss_portal.estimates.pace import TicketSize
 from dss_portal.formats import Cell
 from dss_portal.services import store
 from dss_portal.web import parameters
@@ -32,14 +32,14 @@ async def estimates() -> Response:
     is not known; ``sentence`` says so for people.
     """
     voxels, size_bytes = parameters.number("voxels", 0), parameters.number("bytes", 0)
-    given = Size(voxels=voxels if voxels > 0 else None, size_bytes=max(size_bytes, 0))
+    given = TicketSize(voxels=voxels if voxels > 0 else None, size_bytes=max(size_bytes, 0))
     wanted = given if voxels > 0 or size_bytes > 0 else None
     found = await components().estimates.offers(current_user(), wanted)
     rows = [(s.githash, *_offered(found.get(s.name))) for s in await store.listed()]
     return table(("githash", "before", "begins_s", "ends_s", "sentence"), rows)
 
 
-def _offered(offer: Offer | None) -> tuple[Cell, ...]:
+def _offered(offer: NewTicketEstimate | None) -> tuple[Cell, ...]:
     if offer is None:
         return None, None, None, words.UNKNOWN
     return offer.before, *times_of(offer.forecast), offer.sentence

@@ -24,7 +24,7 @@ from dss_portal.tickets.lifecycle import RunOverdue, StageOverdue
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class StageLimit:
     """A stage: tickets in ``status``, since the time in the column ``since``; ``limit_s`` returns how long they may
     stay.
     """
@@ -39,17 +39,17 @@ Overdue: TypeAlias = tuple[int, float]
 
 Find: TypeAlias = Callable[[Settings], Awaitable[list[Overdue]]]
 
-UPLOAD = Stage(
+UPLOAD = StageLimit(
     status=Status.INIT,
     since="created_at",
     limit_s=lambda own, settings: own.upload_s or settings.upload_deadline_s,
 )
-QUEUE = Stage(
+QUEUE = StageLimit(
     status=Status.READY,
     since="queued_at",
     limit_s=lambda own, settings: own.queue_s or settings.queue_deadline_s,
 )
-RUN = Stage(
+RUN = StageLimit(
     status=Status.CLAIMED,
     since="claimed_at",
     limit_s=lambda own, settings: own.run_s or settings.run_deadline_s,
@@ -81,7 +81,7 @@ def own_deadlines(service: Service) -> Deadlines:
         return Deadlines()
 
 
-async def _overdue(stage: Stage, settings: Settings) -> list[Overdue]:
+async def _overdue(stage: StageLimit, settings: Settings) -> list[Overdue]:
     by_limit: dict[float, list[int]] = defaultdict(list)
     for service in await Service.filter(id__in=await _services_with(stage.status)):
         by_limit[stage.limit_s(own_deadlines(service), settings)].append(service.id)

@@ -11,7 +11,7 @@ from dss_portal.formats import csv_text
 from dss_portal.refusals import Refused
 from dss_portal.tickets import findings, store, submission
 from dss_portal.web.context import components
-from dss_portal.web.zip_archive import Archive, Member
+from dss_portal.web.zip_archive import Archive, ArchiveMember
 
 
 async def archive(ticket_id: int) -> Response:
@@ -34,12 +34,12 @@ async def volumes(ticket_id: int) -> Response:
     return answer
 
 
-async def _members(datastore: Datastore, ticket_id: int) -> list[Member]:
+async def _members(datastore: Datastore, ticket_id: int) -> list[ArchiveMember]:
     """Files of the archive, in a folder named after the ticket, so that several archives can be unpacked in one place."""
     names = [file.name for file in await store.files(ticket_id, "results")]
     stamps = await datastore.stamps(ticket_id, "results", names)
     return [
-        Member(
+        ArchiveMember(
             name=f"ticket_{ticket_id:08d}/{name}",
             path=await datastore.file(ticket_id, "results", name),
             size_bytes=size_bytes,
@@ -49,7 +49,7 @@ async def _members(datastore: Datastore, ticket_id: int) -> list[Member]:
     ]
 
 
-def _tag(members: list[Member]) -> str:
+def _tag(members: list[ArchiveMember]) -> str:
     facts = "\n".join(f"{m.name} {m.size_bytes} {m.changed_at.timestamp()}" for m in members)
     return hashlib.sha256(facts.encode()).hexdigest()[:32]
 

@@ -21,7 +21,7 @@ ASK_AGAIN_S = 30.0
 """Time after which a question is repeated, in case it was lost with a portal."""
 
 
-class Overdue:
+class OverdueClaims:
     """Asks about claims whose lease seems to have expired, once the broker has been connected for ``grace_s`` seconds."""
 
     def __init__(self, broker: Broker, grace_s: float) -> None:

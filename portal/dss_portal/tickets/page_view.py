@@ -22,7 +22,7 @@ from dss_portal.services import liveness
 from dss_portal.services.liveness import SENTENCES, Missed
 from dss_portal.tickets import findings, progress, queue, reasons, store, viewing
 from dss_portal.tickets.stages import Stage, stages
-from dss_portal.tickets.views import LogLine, Place
+from dss_portal.tickets.views import LogLine, QueuePlace
 
 SHOWN_LINES = 500
 MOST_WARNINGS = 20
@@ -37,7 +37,7 @@ class TicketView:
 
     stages: tuple[Stage, ...]
     progress: float
-    place: Place | None
+    place: QueuePlace | None
     expected: str
     missed: str
     reason: str

@@ -17,7 +17,7 @@ from tortoise.connection import get_connection
 from dss_portal import database
 from dss_portal.models import Status, Ticket, Turn
 from dss_portal.tickets import store
-from dss_portal.tickets.views import Place
+from dss_portal.tickets.views import QueuePlace
 
 GRANT_LOCK = 0x64737302  # any number that all portals agree on
 
@@ -119,16 +119,16 @@ async def note_turn(ticket: Ticket) -> None:
     )
 
 
-async def place(ticket: Ticket) -> Place | None:
+async def place(ticket: Ticket) -> QueuePlace | None:
     """The ticket's place in its queue; None if it does not wait."""
     service = await ticket.service
     return await place_of(service.name, ticket.id)
 
 
-async def place_of(service: str, ticket_id: int) -> Place | None:
+async def place_of(service: str, ticket_id: int) -> QueuePlace | None:
     """Place of a ticket in the queue of ``service``, a name; None if it does not wait."""
     rows = await get_connection("default").execute_query_dict(_PLACE, [[service], ticket_id])
-    return Place(**rows[0]) if rows else None
+    return QueuePlace(**rows[0]) if rows else None
 
 
 async def users_waiting() -> set[int]:

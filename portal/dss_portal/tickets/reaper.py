@@ -46,10 +46,10 @@ async def run(settings: Settings, datastore: Datastore, broker: Broker) -> None:
     leases before that.
     """
     await asyncio.sleep(settings.lease_s)
-    overdue = leases.Overdue(broker, grace_s=min(settings.lease_s, LONGEST_GRACE_S))
+    overdue = leases.OverdueClaims(broker, grace_s=min(settings.lease_s, LONGEST_GRACE_S))
     while True:
         try:
-            await each("claims without a sign of life", [overdue], leases.Overdue.ask)
+            await each("claims without a sign of life", [overdue], leases.OverdueClaims.ask)
             await sweep(settings, datastore)
         except Exception as error:
             if await waiting.for_schema(error):

@@ -15,7 +15,7 @@ from dss_broker.descriptor import Report
 from dss_portal.admin import overview
 from dss_portal.attachments import inline
 from dss_portal.attachments import store as attachments
-from dss_portal.attachments.store import Received
+from dss_portal.attachments.store import ReceivedFile
 from dss_portal.datastore import Datastore
 from dss_portal.models import Attachment, Service, Ticket
 from dss_portal.tickets import findings, store
@@ -43,7 +43,7 @@ async def attach(datastore: Datastore, ticket: Ticket) -> None:
     except OSError:
         log.exception("report not attached", extra={"ticket": ticket.id})
         return
-    received = Received(
+    received = ReceivedFile(
         path=path,
         size_bytes=size_bytes,
         description="Report",

@@ -44,7 +44,7 @@ _KEEP = "SELECT keep_file($1, $2, $3, $4, $5, $6, $7, $8) AS is_kept"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
+class QuotaUse:
     """A user's quota and use of it.  ``coming_bytes`` and ``younger`` count the user's other uploads.
 
     ``younger`` is the number of uploads that began after this one.
@@ -205,7 +205,7 @@ class Reservation:
             )
         return False
 
-    async def _held(self) -> Held:
+    async def _held(self) -> QuotaUse:
         return await held_without(
             self.ticket, self.area, self.sent.name, self._settings, upload=self._id
         )
@@ -230,7 +230,7 @@ async def let_count(ticket: Ticket | None, quiet_s: float) -> None:
 
 async def held_without(
     ticket: Ticket, area: Area, name: str, settings: Settings, *, upload: int = 0, resumed: str = ""
-) -> Held:
+) -> QuotaUse:
     """The quota of the ticket's user, and its use without the upload of that file itself.
 
     Call it in a transaction; it locks the user until that ends.
@@ -238,7 +238,7 @@ async def held_without(
     await quota.lock(ticket.user_id)
     values = [ticket.user_id, ticket.id, area, name, upload, alive_since(settings), resumed]
     rows: list[dict[str, Any]] = await get_connection("default").execute_query_dict(_HELD, values)
-    return Held(**rows[0])
+    return QuotaUse(**rows[0])
 
 
 async def delete_dead() -> None:
@@ -246,7 +246,7 @@ async def delete_dead() -> None:
     await Upload.filter(heard_at__lt=store.now() - timedelta(days=1)).delete()
 
 
-def _no_room(held: Held) -> Refused:
+def _no_room(held: QuotaUse) -> Refused:
     coming = f", and {_size(held.coming_bytes)} are coming" if held.coming_bytes else ""
     return Refused(
         f"Your tickets may hold {_size(held.max_stored_bytes)}; they hold "
@@ -255,7 +255,7 @@ def _no_room(held: Held) -> Refused:
     )
 
 
-def _too_many_files(held: Held) -> Refused:
+def _too_many_files(held: QuotaUse) -> Refused:
     return Refused(
         f"Your tickets may hold {held.max_files} files; delete some to make room for this one.", 413
     )

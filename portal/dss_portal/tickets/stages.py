@@ -8,7 +8,7 @@ from enum import StrEnum
 from dss_portal.models import Status, TicketHistory
 
 
-class Step(StrEnum):
+class StageState(StrEnum):
     """The state of a stage; the values are CSS classes."""
 
     DONE = "past"
@@ -25,7 +25,7 @@ class Stage:
     """
 
     name: str
-    step: Step
+    step: StageState
     began_at: datetime | None = None
     seconds: float | None = None
 
@@ -49,10 +49,14 @@ def _stage(each: Status, history: Sequence[TicketHistory], status: Status, now: 
     ends = [entry.at for entry in history[1:]] + [now]
     spans = [(e.at, end) for e, end in zip(history, ends, strict=False) if e.status is each]
     if not spans:
-        return Stage(name=NAMES[each], step=Step.AHEAD)
+        return Stage(name=NAMES[each], step=StageState.AHEAD)
     return Stage(
         name=NAMES[each],
-        step=Step.NOW if status is each else Step.DONE if _is_before(each, status) else Step.AHEAD,
+        step=StageState.NOW
+        if status is each
+        else StageState.DONE
+        if _is_before(each, status)
+        else StageState.AHEAD,
         began_at=spans[-1][0],
         seconds=sum((end - began).total_seconds() for began, end in spans),
     )
@@ -66,7 +70,7 @@ def _is_before(each: Status, status: Status) -> bool:
 
 def _end(history: Sequence[TicketHistory], status: Status) -> Stage:
     if status not in ENDS:
-        return Stage(name=ENDS[Status.SUCCESS], step=Step.AHEAD)
+        return Stage(name=ENDS[Status.SUCCESS], step=StageState.AHEAD)
     at = next((entry.at for entry in reversed(history) if entry.status is status), None)
-    step = Step.DONE if status is Status.SUCCESS else Step.BROKEN
+    step = StageState.DONE if status is Status.SUCCESS else StageState.BROKEN
     return Stage(name=ENDS[status], step=step, began_at=at)

@@ -25,7 +25,7 @@ class LogLine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class QueuePlace:
     """Numbers of tickets that are served earlier: the user's ``own``, those of ``others``, and how many of these came ``later``."""
 
     own: int
@@ -63,7 +63,7 @@ def attachment_row(attachment: Attachment, public_url: str) -> tuple[int, str, s
     return attachment.id, attachment.description, attachment.mime_type, link
 
 
-def detail_around_log(status: Status, progress: float, place: Place | None) -> tuple[str, str]:
+def detail_around_log(status: Status, progress: float, place: QueuePlace | None) -> tuple[str, str]:
     """The JSON that ITK-SNAP polls, in two parts: before and after the lines of the log.
 
     The place in the queue, and its reason, is included while the ticket waits.

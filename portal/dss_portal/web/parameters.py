@@ -94,7 +94,7 @@ async def multipart(within_s: float) -> AsyncIterator[Field | File | Data]:
         raise Refused("The upload is no complete multipart form.") from error
 
 
-class Fields:
+class FormFields:
     """The plain fields of a multipart form, collected part by part; files are skipped."""
 
     def __init__(self) -> None:
@@ -125,7 +125,7 @@ class Fields:
 
 async def remaining_fields(parts: AsyncIterator[Field | File | Data]) -> dict[str, str]:
     """The plain fields among the parts that are still to come."""
-    fields = Fields()
+    fields = FormFields()
     async for part in parts:
         fields.take(part)
     return fields.texts()

@@ -7,7 +7,7 @@ from quart import Quart, Response, g, request
 
 from dss_observability import tracing
 from dss_observability.logs import concerns
-from dss_observability.tracing import TRACEPARENT, Attributes, Kind
+from dss_observability.tracing import TRACEPARENT, Attributes, SpanKind
 
 REQUEST_ID = "X-Request-Id"
 """Header of the request's id: sent by the client or its proxy, or made here; in the answer and in each log line."""
@@ -29,7 +29,7 @@ def install(app: Quart) -> None:
         route = request.url_rule.rule if request.url_rule else "none"
         g.dss_span = tracing.begin(
             f"{request.method} {route}",
-            kind=Kind.SERVER,
+            kind=SpanKind.SERVER,
             parent=tracing.valid(request.headers.get(TRACEPARENT)),
             attributes=_attributes(route),
         )

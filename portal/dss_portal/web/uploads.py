@@ -24,7 +24,7 @@ async def file_part() -> Incoming:
     if (request.content_length or 0) > limits.max_upload_bytes + limits.max_form_bytes:
         raise too_large(limits.max_upload_bytes)
     parts = parameters.multipart(limits.request_s)
-    earlier = parameters.Fields()  # ITK-SNAP sends the file first, the Python client last
+    earlier = parameters.FormFields()  # ITK-SNAP sends the file first, the Python client last
     async for part in parts:
         if isinstance(part, File) and part.name == "myfile":
             sent = Incoming(
@@ -41,7 +41,7 @@ async def file_part() -> Incoming:
 async def _data_of(
     parts: AsyncIterator[Field | File | Data], sent: Incoming
 ) -> AsyncIterator[Piece]:
-    later, inside = parameters.Fields(), True
+    later, inside = parameters.FormFields(), True
     async for part in parts:
         if isinstance(part, Data) and inside:
             yield part.data

@@ -22,7 +22,7 @@ _PLAIN_FILE = 0o100644 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
+class ArchiveMember:
     """A file; ``name`` is its path in the archive."""
 
     name: str
@@ -38,7 +38,7 @@ class FileChanged(OSError):
 class Archive:
     """A ZIP archive of ``members``, built while it is sent."""
 
-    def __init__(self, members: Sequence[Member]) -> None:
+    def __init__(self, members: Sequence[ArchiveMember]) -> None:
         self._members = members
 
     @property
@@ -72,7 +72,7 @@ class Archive:
         return whole + _end(len(entries), len(whole), offset)
 
 
-def _checksum(member: Member) -> int:
+def _checksum(member: ArchiveMember) -> int:
     checksum, size_bytes = 0, 0
     with member.path.open("rb") as file:
         for block in _blocks(file):
@@ -86,7 +86,7 @@ def _blocks(file: BinaryIO) -> Iterator[bytes]:
     return iter(lambda: file.read(BLOCK_BYTES), b"")
 
 
-async def _part(member: Member, first: int, stop: int) -> AsyncIterator[bytes]:
+async def _part(member: ArchiveMember, first: int, stop: int) -> AsyncIterator[bytes]:
     at, end = max(first, 0), min(stop, member.size_bytes)
     if at >= end:
         return
@@ -107,7 +107,7 @@ def _is_large(*numbers: int) -> bool:
     return max(numbers) >= _LIMIT
 
 
-def _local(member: Member, checksum: int) -> bytes:
+def _local(member: ArchiveMember, checksum: int) -> bytes:
     size, name = member.size_bytes, member.name.encode()
     extra = struct.pack("<HHQQ", 1, 16, size, size) if _is_large(size) else b""
     shown = _LIMIT if extra else size
@@ -116,7 +116,7 @@ def _local(member: Member, checksum: int) -> bytes:
     return b"PK\3\4" + struct.pack("<HHHHHIIIHH", *fields) + name + extra
 
 
-def _central(member: Member, checksum: int, offset: int) -> bytes:
+def _central(member: ArchiveMember, checksum: int, offset: int) -> bytes:
     size, name = member.size_bytes, member.name.encode()
     is_large = _is_large(size, offset)
     extra = struct.pack("<HHQQQ", 1, 24, size, size, offset) if is_large else b""
@@ -140,7 +140,7 @@ def _end(count: int, size: int, offset: int) -> bytes:
     return large + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, count, count, *shown, 0)
 
 
-def _moment(member: Member) -> tuple[int, int]:
+def _moment(member: ArchiveMember) -> tuple[int, int]:
     """MS-DOS time and date of a file, in UTC, not before 1980."""
     at = member.changed_at.astimezone(UTC)
     time = at.hour << 11 | at.minute << 5 | at.second // 2

@@ -10,7 +10,7 @@ from dss_portal.changes.feed import Feed
 from dss_portal.changes.reading import Subject
 from dss_portal.datastore import Datastore
 from dss_portal.providers import keys, writing
-from dss_portal.providers.claiming import Ask, Granted, asked_by
+from dss_portal.providers.claiming import ClaimRequest, Granted, asked_by
 from dss_portal.settings import Settings
 from dss_portal.tickets import submission, submitting
 from dss_portal.together import Together
@@ -32,7 +32,7 @@ class Acting:
     datastore: Datastore
     settings: Settings
     feed: Feed
-    claiming: Together[Ask, Granted]
+    claiming: Together[ClaimRequest, Granted]
 
     async def act(self, write: Write, form: Mapping[str, str], person: Person) -> Answer | None:
         """The answer after the write; None if nothing was written, since the framework must answer.

@@ -8,7 +8,7 @@ import pytest
 
 from dss_broker.descriptor import descriptor_from
 from dss_broker.dispatch_faults import DispatchInvalid, dispatch_from
-from dss_broker.dispatch_section import DISPATCHER, PUBLISHER, Provider
+from dss_broker.dispatch_section import DISPATCHER, PUBLISHER, ProviderKind
 from dss_broker.service_schema import NEEDED, json_schema
 from dss_dispatch.service import builtin_services
 from support.builders import service_json
@@ -34,7 +34,7 @@ def accepts(raw: dict[str, Any]) -> bool:
 
 
 def test_every_kind_is_tried_here() -> None:
-    assert set(SECTIONS) == set(Provider) == set(NEEDED)
+    assert set(SECTIONS) == set(ProviderKind) == set(NEEDED)
 
 
 @pytest.mark.parametrize("provider", SECTIONS)

@@ -8,7 +8,7 @@ from dss_broker.dispatch_section import Dispatch
 from dss_client.errors import ImageUnreadable, ServiceUnfit
 from dss_client.records import ServiceDetail, Tag
 from dss_dispatch.submission.marked_region import read_marked_region
-from dss_dispatch.ticket_images import Image
+from dss_dispatch.ticket_images import ImageHeader
 from dss_submission.layer import Layer
 from dss_submission.region import Region, box_in, mark, require_fit
 from dss_submission.workspace import write_workspace
@@ -18,7 +18,7 @@ SIZE = (12, 10, 8, 3)
 CORNERS = tuple(Tag(name=name, type="PointLandmark") for name in ("CropFrom", "CropTo"))
 MARKED = ServiceDetail(tags=(*CORNERS, Tag(name="TimePoint", type="TimePoint")))
 DISPATCH = Dispatch(tag="CT", crop_box=("CropFrom", "CropTo"), time_point="TimePoint")
-IMAGE = Image(
+IMAGE = ImageHeader(
     size=SIZE,
     spacing_mm=(1.0, 1.0, 1.0),
     origin_mm=(0.0, 0.0, 0.0),

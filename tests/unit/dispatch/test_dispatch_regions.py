@@ -10,7 +10,7 @@ from dss_dispatch.errors import ServiceInvalid, TicketError
 from dss_dispatch.service import Service, service_from
 from dss_dispatch.submission.marked_region import MarkedRegion, read_marked_region
 from dss_dispatch.submission.reading import read_submission
-from dss_dispatch.ticket_images import Image
+from dss_dispatch.ticket_images import ImageHeader
 from dss_workspace.registry import parse
 from support.builders import (
     MAIN,
@@ -37,7 +37,7 @@ DISPATCH = {
     "crop_box": ["From", "To"],
     "time_point": "Phase",
 }
-PLAIN = Image(
+PLAIN = ImageHeader(
     size=(12, 10, 8),
     spacing_mm=(0.75, 0.75, 2.5),
     origin_mm=(0.0, 0.0, 0.0),
@@ -51,7 +51,7 @@ def service(**dispatch: object) -> Service:
     return service_from(service_json(tags=TAGS, dispatch=DISPATCH | dispatch))
 
 
-def region(extra: str, there: Image = PLAIN) -> MarkedRegion:
+def region(extra: str, there: ImageHeader = PLAIN) -> MarkedRegion:
     workspace = parse(workspace_xml(WorkspaceSpec(extra=extra)))
     return read_marked_region(workspace, service().dispatch, there)
 

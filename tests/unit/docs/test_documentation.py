@@ -15,11 +15,11 @@ import SimpleITK as sitk  # noqa: N813
 from conftest import CHECKOUT
 from dss_broker.descriptor import Tag, TagType
 from dss_broker.dispatch_faults import dispatch_from
-from dss_broker.dispatch_section import DISPATCHER, PUBLISHER, Modality, Provider
+from dss_broker.dispatch_section import DISPATCHER, PUBLISHER, Modality, ProviderKind
 from dss_broker.service_schema import json_schema
 from dss_provider.folder import load
 from dss_provider.making import make
-from dss_provider.running import Work, run
+from dss_provider.running import RunInput, run
 from support.builders import service_json
 
 PAGES = CHECKOUT / "docs/pages"
@@ -105,7 +105,9 @@ def test_an_example_of_a_provider_runs(number: int, tmp_path: Path) -> None:
     sitk.WriteImage(sitk.GetImageFromArray(array * 0), str(tmp_path / "before.nii.gz"))
     inputs = {"MR": tmp_path / "image.nii.gz", "After": tmp_path / "image.nii.gz"}
     (tmp_path / "work").mkdir()
-    work = Work(folder=tmp_path / "work", inputs=inputs | {"Before": tmp_path / "before.nii.gz"})
+    work = RunInput(
+        folder=tmp_path / "work", inputs=inputs | {"Before": tmp_path / "before.nii.gz"}
+    )
 
     outcome = run(load(tmp_path / "own"), work, lambda *_: None, threading.Event())
 
@@ -125,4 +127,4 @@ def test_the_examples_have_a_usable_section_of_each_kind() -> None:
         kinds.add(dispatch_from(section, tags, runner).provider)
         jsonschema.validate(service_json(**section), json_schema())
 
-    assert kinds == set(Provider) - {Provider.PYTHON}, "those with a function are run above"
+    assert kinds == set(ProviderKind) - {ProviderKind.PYTHON}, "those with a function are run above"

@@ -27,7 +27,7 @@ from pydicom.uid import (
 
 from dss_images.dicom.errors import DicomRefused
 from dss_images.dicom.files import File
-from dss_images.dicom.header import Header, read_header
+from dss_images.dicom.header import DicomHeader, read_header
 from dss_images.dicom.pixels import stored_values
 from dss_images.dicom.reading import read
 from support.dicom_series import Plane, dataset, plane, stack, write, write_frames
@@ -168,7 +168,7 @@ def test_the_same_slice_compressed_and_not_is_a_copy(tmp_path: Path) -> None:
 def test_stored_values_are_those_that_pydicom_reads(name: str) -> None:
     path = PYDICOM_FILES / f"{name}.dcm"
     found = read_header(File(path=path, name=path.name, folder=""))
-    assert isinstance(found, Header)
+    assert isinstance(found, DicomHeader)
 
     values = np.stack([stored_values(one) for one in found.slices])
 
@@ -179,7 +179,7 @@ def test_stored_values_are_those_that_pydicom_reads(name: str) -> None:
 def test_stored_values_that_pydicom_cannot_unpack_are_those_of_simpleitk(name: str) -> None:
     path = PYDICOM_FILES / f"{name}.dcm"
     found = read_header(File(path=path, name=path.name, folder=""))
-    assert isinstance(found, Header)
+    assert isinstance(found, DicomHeader)
 
     values = stored_values(found.slices[0])
 

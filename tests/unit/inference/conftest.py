@@ -7,7 +7,7 @@ import pytest
 
 from dss_broker.memory import MemoryBroker
 from dss_inference.device.runner import Runner, runner_for
-from dss_inference.worker.server import Server
+from dss_inference.worker.server import QueueServer
 from dss_phantom.chest import Phantom, PhantomSpec, make_phantom
 from support.copy_worker import PATIENCE_S, REQUEST, CopyBundle
 
@@ -48,8 +48,8 @@ def datastore(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server(broker: MemoryBroker, bundle: CopyBundle, datastore: Path) -> Iterator[Server]:
-    made = Server(broker=broker, bundles=[bundle], datastore=datastore, instance="node1")
+def server(broker: MemoryBroker, bundle: CopyBundle, datastore: Path) -> Iterator[QueueServer]:
+    made = QueueServer(broker=broker, bundles=[bundle], datastore=datastore, instance="node1")
     made.start()
     yield made
     bundle.go_on.set()

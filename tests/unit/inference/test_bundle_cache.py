@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dss_inference.bundle import Bundle, Outcome, Progress
+from dss_inference.bundle import Bundle, BundleOutcome, Progress
 from dss_inference.bundle_cache import BundleCache, CachedBundle
 from dss_inference.device.compute_thread import ComputeThread
 from dss_inference.device.memory import ProcessMemory
@@ -55,8 +55,10 @@ class Named:
         parameters: dict[str, str],
         progress: Progress,
         cancelled: IsCancelled,
-    ) -> Outcome:
-        return Outcome(segmentation=output_dir / self.name, labels=(), notes=(), stage_seconds={})
+    ) -> BundleOutcome:
+        return BundleOutcome(
+            segmentation=output_dir / self.name, labels=(), notes=(), stage_seconds={}
+        )
 
 
 def cache(device: Device, limit_bytes: int) -> BundleCache:

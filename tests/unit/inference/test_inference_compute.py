@@ -11,10 +11,10 @@ import pytest
 
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import InferenceProgressed, RunInference
-from dss_inference.bundle import WAITING, Outcome, Progress, Stages
+from dss_inference.bundle import WAITING, BundleOutcome, Progress, Stages
 from dss_inference.device.compute_thread import ComputeThread
 from dss_inference.errors import Cancelled
-from dss_inference.worker.server import Server
+from dss_inference.worker.server import QueueServer
 
 PATIENCE_S = 10
 
@@ -99,20 +99,22 @@ class Slow:
         parameters: dict[str, str],
         progress: Progress,
         cancelled: object,
-    ) -> Outcome:
+    ) -> BundleOutcome:
         stages = Stages(progress, never)
         stages.enter(0.1, "reading")
         self.read.release()
         stages.on_device(self.compute, lambda: self.go_on.wait(PATIENCE_S))
         found = output_dir / "segmentation.nii.gz"
         found.write_bytes(image_path.read_bytes())
-        return Outcome(segmentation=found, labels=(), notes=(), stage_seconds=stages.seconds())
+        return BundleOutcome(
+            segmentation=found, labels=(), notes=(), stage_seconds=stages.seconds()
+        )
 
 
 def test_the_next_image_is_read_while_the_last_one_is_on_the_device(tmp_path: Path) -> None:
     (tmp_path / "ct.nii.gz").write_bytes(b"voxels")
     broker, bundle = MemoryBroker(), Slow()
-    server = Server(
+    server = QueueServer(
         broker=broker, bundles=[bundle], datastore=tmp_path, instance="node1", shared=False
     )
     server.start()

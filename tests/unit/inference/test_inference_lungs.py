@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from dss_inference.bundle import Outcome
+from dss_inference.bundle import BundleOutcome
 from dss_inference.device.runner import Runner
 from dss_inference.errors import Cancelled, InferenceError
 from dss_inference.lungs.bundle import LungSegmentation
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 Found = npt.NDArray[np.uint8]
 
 
-def outcome_on(image: sitk.Image, folder: Path, runner: Runner) -> Outcome:
+def outcome_on(image: sitk.Image, folder: Path, runner: Runner) -> BundleOutcome:
     sitk.WriteImage(image, folder / "ct.nii.gz")
     bundle = LungSegmentation(runner)
     return bundle.run(folder / "ct.nii.gz", folder, {}, lambda *_: None, lambda: False)
@@ -44,7 +44,7 @@ def edited(chest: Phantom, edit: slice | tuple[slice, ...], hu: int) -> sitk.Ima
     return image
 
 
-def texts(outcome: Outcome) -> str:
+def texts(outcome: BundleOutcome) -> str:
     return " ".join(note.text for note in outcome.notes)
 
 

@@ -22,7 +22,7 @@ from dss_broker.messages import (
 from dss_inference.worker import interest
 from dss_inference.worker.recorded_answers import TAKEN_OVER
 from dss_inference.worker.request_handler import UNEXPECTED, WITHDRAWN
-from dss_inference.worker.server import Server
+from dss_inference.worker.server import QueueServer
 from support.copy_worker import PATIENCE_S, REQUEST, CopyBundle, ended, replies
 from support.waiting import wait_until
 
@@ -123,7 +123,7 @@ def test_other_work_is_computed(
 
 
 def test_what_still_runs_goes_on_for_who_takes_the_ticket_over(
-    broker: MemoryBroker, bundle: CopyBundle, server: Server
+    broker: MemoryBroker, bundle: CopyBundle, server: QueueServer
 ) -> None:
     bundle.go_on.clear()
     broker.request(REQUEST)
@@ -142,7 +142,7 @@ def test_what_still_runs_goes_on_for_who_takes_the_ticket_over(
 
 
 def test_what_nobody_takes_over_ends(
-    broker: MemoryBroker, bundle: CopyBundle, server: Server, monkeypatch: pytest.MonkeyPatch
+    broker: MemoryBroker, bundle: CopyBundle, server: QueueServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(interest, "SUCCESSION_S", 0.1)
     bundle.go_on.clear()
@@ -159,7 +159,7 @@ def test_what_nobody_takes_over_ends(
 
 
 def test_a_deleted_ticket_ends_for_all_who_wait(
-    broker: MemoryBroker, bundle: CopyBundle, server: Server
+    broker: MemoryBroker, bundle: CopyBundle, server: QueueServer
 ) -> None:
     bundle.go_on.clear()
     conversations = [broker.request(request) for request in (REQUEST, SUCCESSOR)]

@@ -14,7 +14,7 @@ from monai.bundle.config_parser import ConfigParser
 from prometheus_client import REGISTRY
 
 from dss_images.default_colours import default_colour
-from dss_inference.bundle import Outcome
+from dss_inference.bundle import BundleOutcome
 from dss_inference.bundle_catalogue import load
 from dss_inference.errors import Cancelled, InferenceError
 from dss_inference.monai_bundles import window_inference
@@ -27,7 +27,7 @@ from support.bundle_folders import a_ball, write_bundle
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 
 
-def run(bundle: MonaiSegmentation, image: sitk.Image, folder: Path) -> Outcome:
+def run(bundle: MonaiSegmentation, image: sitk.Image, folder: Path) -> BundleOutcome:
     folder.mkdir(exist_ok=True)
     return bundle.run(
         write_image(folder / "ct.nii.gz", image), folder, {}, lambda *_: None, lambda: False

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from dss_inference.bundle import Outcome
+from dss_inference.bundle import BundleOutcome
 from dss_inference.device.runner import Runner
 from dss_inference.nodules.bundle import NOWHERE, NoduleDetection
 from dss_phantom.chest import Phantom, PhantomSpec, make_phantom
@@ -33,24 +33,28 @@ def nodular(runner: Runner) -> Phantom:
     return make_phantom(spec, runner)
 
 
-def outcome_on(image: sitk.Image, folder: Path, runner: Runner) -> Outcome:
+def outcome_on(image: sitk.Image, folder: Path, runner: Runner) -> BundleOutcome:
     sitk.WriteImage(image, folder / "ct.nii.gz")
     bundle = NoduleDetection(runner)
     return bundle.run(folder / "ct.nii.gz", folder, {}, lambda *_: None, lambda: False)
 
 
 @pytest.fixture(scope="module")
-def outcome(nodular: Phantom, runner: Runner, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def outcome(
+    nodular: Phantom, runner: Runner, tmp_path_factory: pytest.TempPathFactory
+) -> BundleOutcome:
     return outcome_on(nodular.ct, tmp_path_factory.mktemp("nodules"), runner)
 
 
-def told_mm(outcome: Outcome) -> list[npt.NDArray[np.float64]]:
+def told_mm(outcome: BundleOutcome) -> list[npt.NDArray[np.float64]]:
     """LPS positions from the notes, in the order of the candidates."""
     told = re.findall(r"centre (\S+), (\S+), (\S+) mm", " ".join(n.text for n in outcome.notes))
     return [np.array([float(word) for word in words]) for words in told]
 
 
-def test_the_position_that_is_told_is_that_of_a_nodule(nodular: Phantom, outcome: Outcome) -> None:
+def test_the_position_that_is_told_is_that_of_a_nodule(
+    nodular: Phantom, outcome: BundleOutcome
+) -> None:
     centres = [nodule.centre_mm for nodule in nodular.nodules]
 
     away = [float(np.linalg.norm(a - b)) for a in told_mm(outcome) for b in centres]
@@ -59,7 +63,7 @@ def test_the_position_that_is_told_is_that_of_a_nodule(nodular: Phantom, outcome
 
 
 def test_every_candidate_has_its_voxels_in_the_grid_of_the_image(
-    nodular: Phantom, outcome: Outcome
+    nodular: Phantom, outcome: BundleOutcome
 ) -> None:
     written = sitk.ReadImage(outcome.segmentation)
 
@@ -68,11 +72,11 @@ def test_every_candidate_has_its_voxels_in_the_grid_of_the_image(
     assert values.tolist() == [0, *(label.value for label in outcome.labels)]
 
 
-def test_a_label_tells_diameter_and_score(outcome: Outcome) -> None:
+def test_a_label_tells_diameter_and_score(outcome: BundleOutcome) -> None:
     assert re.fullmatch(r"candidate 1, \d+ mm, score [01]\.\d\d", outcome.labels[0].name)
 
 
-def test_a_candidate_is_drawn_where_it_is_told_to_be(outcome: Outcome) -> None:
+def test_a_candidate_is_drawn_where_it_is_told_to_be(outcome: BundleOutcome) -> None:
     segmentation = sitk.ReadImage(outcome.segmentation)
     index = np.argwhere(sitk.GetArrayFromImage(segmentation) == 1).mean(axis=0)[::-1]
 
@@ -96,7 +100,7 @@ def test_thick_slices_are_warned_of(chest: Phantom, runner: Runner, tmp_path: Pa
     assert thick.level == "warning"
 
 
-def test_the_findings_are_listed_for_people_and_programs(outcome: Outcome) -> None:
+def test_the_findings_are_listed_for_people_and_programs(outcome: BundleOutcome) -> None:
     table, tree, *_ = (report.path for report in outcome.reports)
 
     rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
@@ -106,7 +110,7 @@ def test_the_findings_are_listed_for_people_and_programs(outcome: Outcome) -> No
     assert [f["centre_mm"] for f in listed] == [list(m.position_mm) for m in outcome.landmarks]
 
 
-def test_a_landmark_lies_in_its_label_and_has_its_name(outcome: Outcome) -> None:
+def test_a_landmark_lies_in_its_label_and_has_its_name(outcome: BundleOutcome) -> None:
     segmentation = sitk.ReadImage(outcome.segmentation)
 
     for landmark, label in zip(outcome.landmarks, outcome.labels, strict=True):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
-from dss_inference.bundle import Outcome
+from dss_inference.bundle import BundleOutcome
 from dss_inference.device.runner import Runner
 from dss_inference.errors import InferenceError
 from dss_inference.nodules.bundle import NOT_IN_BOX, NoduleDetection
@@ -19,7 +19,9 @@ from dss_phantom.chest import Phantom
 pytestmark = pytest.mark.slow
 
 
-def outcome_on(image: sitk.Image, folder: Path, runner: Runner, box: str | None = None) -> Outcome:
+def outcome_on(
+    image: sitk.Image, folder: Path, runner: Runner, box: str | None = None
+) -> BundleOutcome:
     sitk.WriteImage(image, folder / "ct.nii.gz")
     parameters = {} if box is None else {"crop_box": box}
     return NoduleDetection(runner).run(
@@ -43,7 +45,7 @@ def effusion(chest: Phantom) -> sitk.Image:
 @pytest.fixture(scope="module")
 def outcome(
     effusion: sitk.Image, runner: Runner, tmp_path_factory: pytest.TempPathFactory
-) -> Outcome:
+) -> BundleOutcome:
     return outcome_on(effusion, tmp_path_factory.mktemp("effusion"), runner)
 
 
@@ -52,13 +54,13 @@ def drowned_ml(chest: Phantom, effusion: sitk.Image) -> float:
     return float(wet.sum()) * float(np.prod(chest.ct.GetSpacing())) / 1000
 
 
-def search_in(outcome: Outcome) -> dict[str, float]:
+def search_in(outcome: BundleOutcome) -> dict[str, float]:
     (tree,) = [r.path for r in outcome.reports if r.path.name == "findings.json"]
     parts = json.loads(tree.read_text(encoding="utf-8"))["search"]["parts"]
     return {part["code"]: part["volume_ml"] for part in parts}
 
 
-def test_the_verdict_on_the_lungs_and_its_reasons_come_first(outcome: Outcome) -> None:
+def test_the_verdict_on_the_lungs_and_its_reasons_come_first(outcome: BundleOutcome) -> None:
     first, second, *_ = outcome.notes
 
     assert first.text.startswith("Verdict on the lungs: look at it")
@@ -66,7 +68,7 @@ def test_the_verdict_on_the_lungs_and_its_reasons_come_first(outcome: Outcome) -
 
 
 def test_lung_that_one_side_lacks_is_told_in_ml_and_per_cent(
-    chest: Phantom, effusion: sitk.Image, outcome: Outcome
+    chest: Phantom, effusion: sitk.Image, outcome: BundleOutcome
 ) -> None:
     missing_ml = search_in(outcome)["other_side"]
 
@@ -76,7 +78,7 @@ def test_lung_that_one_side_lacks_is_told_in_ml_and_per_cent(
     assert told.level == "warning"
 
 
-def test_what_was_searched_is_attached_as_text_and_as_a_table(outcome: Outcome) -> None:
+def test_what_was_searched_is_attached_as_text_and_as_a_table(outcome: BundleOutcome) -> None:
     text, table = (r.path for r in outcome.reports if r.path.name.startswith("search"))
 
     rows = {

@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_images.grid import file_grid_of
-from dss_inference.bundle import Bundle, Outcome
+from dss_inference.bundle import Bundle, BundleOutcome
 from dss_inference.bundle_catalogue import load
 from dss_inference.ct.reading import read_ct
 from dss_inference.ct.region import UNRESTRICTED, Box, Region, region_of
@@ -179,7 +179,7 @@ PART = {"crop_box": "20 10 12 44 50 40"}
 
 def segmented(
     bundle: Bundle, path: Path, folder: Path, parameters: dict[str, str]
-) -> tuple[Outcome, npt.NDArray[np.uint8]]:
+) -> tuple[BundleOutcome, npt.NDArray[np.uint8]]:
     folder.mkdir()
     outcome = bundle.run(path, folder, parameters, lambda *_: None, lambda: False)
     return outcome, sitk.GetArrayFromImage(sitk.ReadImage(outcome.segmentation))

@@ -20,7 +20,7 @@ from dss_broker.messages import (
 )
 from dss_broker.topology import PORTAL_EVENTS
 from dss_inference.worker.request_handler import WITHDRAWN
-from dss_inference.worker.server import Server
+from dss_inference.worker.server import QueueServer
 from support.copy_worker import (
     PATIENCE_S,
     REQUEST,
@@ -34,7 +34,7 @@ from support.worker_failures import failure
 
 @pytest.mark.usefixtures("server")
 def test_a_withdrawn_ticket_stops_between_two_stages(
-    broker: MemoryBroker, bundle: CopyBundle, server: Server
+    broker: MemoryBroker, bundle: CopyBundle, server: QueueServer
 ) -> None:
     bundle.go_on.clear()
     conversation = broker.request(REQUEST)
@@ -52,7 +52,7 @@ def test_a_withdrawn_ticket_stops_between_two_stages(
 
 
 def test_a_stopping_worker_finishes_what_is_in_hand(
-    broker: MemoryBroker, bundle: CopyBundle, server: Server
+    broker: MemoryBroker, bundle: CopyBundle, server: QueueServer
 ) -> None:
     bundle.go_on.clear()
     conversation = broker.request(REQUEST)
@@ -68,7 +68,7 @@ def test_a_stopping_worker_finishes_what_is_in_hand(
 
 
 def test_a_worker_that_cannot_finish_in_time_says_so(
-    broker: MemoryBroker, bundle: CopyBundle, server: Server
+    broker: MemoryBroker, bundle: CopyBundle, server: QueueServer
 ) -> None:
     bundle.go_on.clear()
     broker.request(REQUEST)
@@ -78,7 +78,7 @@ def test_a_worker_that_cannot_finish_in_time_says_so(
 
 
 def test_what_is_not_finished_in_time_goes_to_another_worker(
-    broker: MemoryBroker, bundle: CopyBundle, server: Server, datastore: Path
+    broker: MemoryBroker, bundle: CopyBundle, server: QueueServer, datastore: Path
 ) -> None:
     """It ends between two stages, and its requester hears of nothing but a longer wait."""
     bundle.go_on.clear()
@@ -91,7 +91,7 @@ def test_what_is_not_finished_in_time_goes_to_another_worker(
     broker.close()
 
     other = MemoryBroker(broker.server)
-    successor = Server(
+    successor = QueueServer(
         broker=other, bundles=[CopyBundle(go_on=bundle.go_on)], datastore=datastore, instance="two"
     )
     successor.start()
@@ -111,7 +111,7 @@ def test_a_worker_announces_its_bundle_and_device(
     heard: list[Message] = []
     broker.consume(PORTAL_EVENTS, lambda delivery: heard.append(delivery.message))
 
-    server = Server(broker=broker, bundles=[bundle], datastore=datastore, instance="node1")
+    server = QueueServer(broker=broker, bundles=[bundle], datastore=datastore, instance="node1")
     server.start()
 
     wait_until(lambda: heard)
@@ -120,7 +120,7 @@ def test_a_worker_announces_its_bundle_and_device(
 
 
 def test_a_request_whose_claim_was_taken_away_before_is_not_begun(
-    broker: MemoryBroker, bundle: CopyBundle, server: Server
+    broker: MemoryBroker, bundle: CopyBundle, server: QueueServer
 ) -> None:
     broker.publish(TicketWithdrawn(ticket_id=7, service="lungs", claim_id="c1"))
     wait_until(lambda: server._withdrawals.lost_s(7, "c1") is not None)
@@ -135,7 +135,7 @@ def test_a_request_that_nobody_waits_for_any_more_is_not_begun(
 ) -> None:
     """No worker was there while its requester waited."""
     earlier = MemoryBroker(broker.server)
-    Server(broker=earlier, bundles=[bundle], datastore=datastore, instance="node0").start()
+    QueueServer(broker=earlier, bundles=[bundle], datastore=datastore, instance="node0").start()
     earlier.close()
     late = broker.request(replace(REQUEST, silence_s=0.1))
     young = broker.request(replace(REQUEST, claim_id="c2", silence_s=60.0, output_dir="young"))
@@ -143,7 +143,7 @@ def test_a_request_that_nobody_waits_for_any_more_is_not_begun(
     kept = broker.request(replace(REQUEST, claim_id="c3", silence_s=0.1, output_dir="kept"))
     time.sleep(0.2)
 
-    made = Server(broker=broker, bundles=[bundle], datastore=datastore, instance="node1")
+    made = QueueServer(broker=broker, bundles=[bundle], datastore=datastore, instance="node1")
     made.start()
 
     assert isinstance(ended(late), InferenceFailed)
@@ -160,13 +160,13 @@ def test_a_request_that_comes_again_after_it_was_answered_is_not_begun(
     (datastore / request.output_dir).mkdir(parents=True)
     bundle.go_on.clear()
     requester, first = MemoryBroker(broker.server), MemoryBroker(broker.server)
-    Server(broker=first, bundles=[bundle], datastore=datastore, instance="node1").start()
+    QueueServer(broker=first, bundles=[bundle], datastore=datastore, instance="node1").start()
     conversation = requester.request(request)
     assert bundle.started.wait(PATIENCE_S)
     shutil.rmtree(datastore / request.output_dir)
     first.close()
 
-    Server(broker=broker, bundles=[bundle], datastore=datastore, instance="node2").start()
+    QueueServer(broker=broker, bundles=[bundle], datastore=datastore, instance="node2").start()
 
     assert failed(conversation).reason == WITHDRAWN
     assert bundle.runs == 1
@@ -175,7 +175,7 @@ def test_a_request_that_comes_again_after_it_was_answered_is_not_begun(
 
 
 def test_a_request_whose_folder_goes_away_meanwhile_is_given_up(
-    broker: MemoryBroker, bundle: CopyBundle, server: Server, datastore: Path
+    broker: MemoryBroker, bundle: CopyBundle, server: QueueServer, datastore: Path
 ) -> None:
     """What cannot be written then is no sign of a full disk, for which it would be tried again."""
     request = replace(REQUEST, silence_s=60.0)

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from dss_portal.accounts.client_addresses import key_of
-from dss_portal.accounts.limits import MAX_KEYS, Count, Window
+from dss_portal.accounts.limits import MAX_KEYS, Count, RateWindow
 from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
 
@@ -54,7 +54,7 @@ def test_what_is_no_network_is_told_in_a_sentence() -> None:
         Settings.model_validate({**needed, "trusted_proxies": "10.0.0.1, proxy"})
 
 
-def _counts_until_refused(window: Window, key: str) -> int:
+def _counts_until_refused(window: RateWindow, key: str) -> int:
     for count in range(1000):
         try:
             window.count(key)
@@ -66,7 +66,7 @@ def _counts_until_refused(window: Window, key: str) -> int:
 def test_the_limit_comes_back_gradually(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now_s)
-    window = Window(10, "Too many.")
+    window = RateWindow(10, "Too many.")
     assert _counts_until_refused(window, "a") == 10
     assert _counts_until_refused(window, "b") == 10
 
@@ -80,7 +80,7 @@ def test_the_limit_comes_back_gradually(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_refusal_says_how_long_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now_s)
-    window = Window(1, "Too many.")
+    window = RateWindow(1, "Too many.")
     window.count("a")
     now_s += 20.5
 
@@ -89,7 +89,7 @@ def test_a_refusal_says_how_long_to_wait(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_many_strangers_cost_no_more_memory_than_a_few() -> None:
-    window = Window(10, "Too many.")
+    window = RateWindow(10, "Too many.")
 
     for number in range(2 * MAX_KEYS):
         window.count(f"stranger {number}")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from dss_portal.database.address import Address, AddressInvalid, parse
+from dss_portal.database.address import AddressInvalid, DatabaseAddress, parse
 from dss_portal.legacy_settings import renamed
 from dss_portal.settings import DatabaseSettings
 
@@ -59,7 +59,7 @@ HOST = {"hosts": (("h", 5432),)}
     ],
 )
 def test_an_address_means_what_libpq_says(text: str, expected: dict[str, Any]) -> None:
-    assert parse(text) == Address(database="d", **expected)
+    assert parse(text) == DatabaseAddress(database="d", **expected)
 
 
 @pytest.mark.parametrize(
@@ -162,4 +162,6 @@ def test_the_old_names_lead_to_the_same_address(host: str, hosts: tuple[tuple[st
 
     found = parse(renamed(old)["DSS_DATABASE_URL"])
 
-    assert found == Address(hosts=hosts, user="us@er", password="p@s:s/w#r?d%&+", database="d b")
+    assert found == DatabaseAddress(
+        hosts=hosts, user="us@er", password="p@s:s/w#r?d%&+", database="d b"
+    )

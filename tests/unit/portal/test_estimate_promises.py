@@ -3,12 +3,12 @@
 from datetime import UTC, datetime
 
 from dss_portal.estimates.forecast import Running, Site, Worker, forecasts
-from dss_portal.estimates.pace import Run, Size
+from dss_portal.estimates.pace import Run, TicketSize
 from dss_portal.estimates.reading import Known
 from dss_portal.estimates.telling import promises
 
 LUNGS = "lungs"
-SIZE = Size(voxels=20_000_000, size_bytes=10_000_000)
+SIZE = TicketSize(voxels=20_000_000, size_bytes=10_000_000)
 NUMBER = 7
 
 

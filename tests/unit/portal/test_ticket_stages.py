@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dss_portal.models import Status, TicketHistory
-from dss_portal.tickets.stages import Step, stages
+from dss_portal.tickets.stages import StageState, stages
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-AHEAD, NOW, DONE, BROKEN = Step.AHEAD, Step.NOW, Step.DONE, Step.BROKEN
+AHEAD, NOW, DONE, BROKEN = StageState.AHEAD, StageState.NOW, StageState.DONE, StageState.BROKEN
 
 
 def _history(*order: Status) -> list[TicketHistory]:
@@ -30,7 +30,7 @@ def _history(*order: Status) -> list[TicketHistory]:
         (["init", "ready", "timeout"], [DONE, DONE, AHEAD, BROKEN]),
     ],
 )
-def test_each_stage_is_behind_now_or_ahead(order: list[str], steps: list[Step]) -> None:
+def test_each_stage_is_behind_now_or_ahead(order: list[str], steps: list[StageState]) -> None:
     found = stages(_history(*map(Status, order)), Status(order[-1]), NOON)
 
     assert [stage.step for stage in found] == steps

@@ -3,14 +3,14 @@
 import pytest
 
 from dss_portal.estimates.forecast import Running, Site, Waiting, Worker, forecasts
-from dss_portal.estimates.pace import Pace, Run, Size, fit
+from dss_portal.estimates.pace import Pace, Run, TicketSize, fit
 from support.simulated_days import Day, Known, Outcome, SimulatedTicket
 
 LUNGS = "lungs"
 
 
-def _size(voxels: int) -> Size:
-    return Size(voxels=voxels, size_bytes=voxels // 2)
+def _size(voxels: int) -> TicketSize:
+    return TicketSize(voxels=voxels, size_bytes=voxels // 2)
 
 
 def _estimate(known: Known, ticket: SimulatedTicket) -> float | None:
@@ -98,7 +98,7 @@ def test_a_run_takes_a_time_for_any_image_and_one_for_each_voxel() -> None:
 
 
 def test_where_voxels_are_not_known_bytes_tell() -> None:
-    assert Pace(RUNS).seconds(Size(voxels=None, size_bytes=12_500_000)) == pytest.approx(35.0)
+    assert Pace(RUNS).seconds(TicketSize(voxels=None, size_bytes=12_500_000)) == pytest.approx(35.0)
 
 
 def test_one_odd_run_does_not_count() -> None:

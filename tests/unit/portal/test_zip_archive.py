@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dss_portal.web import zip_archive
-from dss_portal.web.zip_archive import Archive, FileChanged, Member
+from dss_portal.web.zip_archive import Archive, ArchiveMember, FileChanged
 
 AT = datetime(2026, 11, 29, 12, 34, 56, tzinfo=UTC)
 CONTENTS = {
@@ -28,7 +28,7 @@ def archive(tmp_path: Path) -> Archive:
     for number, (name, content) in enumerate(CONTENTS.items()):
         path = tmp_path / str(number)
         path.write_bytes(content)
-        members.append(Member(name=name, path=path, size_bytes=len(content), changed_at=AT))
+        members.append(ArchiveMember(name=name, path=path, size_bytes=len(content), changed_at=AT))
     return Archive(members)
 
 

@@ -15,8 +15,8 @@ from dss_broker.dispatch_section import Modality
 from dss_provider.errors import AlgorithmFailed, ServiceInvalid, Withdrawn
 from dss_provider.folder import load
 from dss_provider.making import make
-from dss_provider.outcome import Outcome
-from dss_provider.running import Work, run
+from dss_provider.outcome import AlgorithmOutcome
+from dss_provider.running import RunInput, run
 from support.waiting import wait_until
 
 ENGINE = """#!{python}
@@ -69,7 +69,7 @@ class Boxed:
         ended: threading.Event | None = None,
         word: str = "{labels}",
         **changes: object,
-    ) -> Outcome:
+    ) -> AlgorithmOutcome:
         path = self.folder / "service.json"
         found = json.loads(path.read_text(encoding="utf-8"))
         found["dispatch"]["command"] = ["sh", "-c", script, "sh", "{image}", word]
@@ -78,7 +78,7 @@ class Boxed:
         self.runs += 1
         self.work = self.folder.parent / f"work{self.runs}"
         self.work.mkdir()
-        work = Work(folder=self.work, inputs={"Image": self.image})
+        work = RunInput(folder=self.work, inputs={"Image": self.image})
         return run(load(self.folder), work, lambda *_: None, ended or threading.Event())
 
     def words(self) -> str:
@@ -219,7 +219,7 @@ def test_a_container_gets_further_images_parameters_and_landmarks(boxed: Boxed) 
 
     outcome = run(
         load(boxed.folder),
-        Work(folder=work, inputs=inputs, landmarks={"Tip": (1.0, 2.0, 3.0)}),
+        RunInput(folder=work, inputs=inputs, landmarks={"Tip": (1.0, 2.0, 3.0)}),
         lambda *_: None,
         threading.Event(),
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dss_provider.held import Held, held_in
+from dss_provider.held import HeldTickets, held_in
 
 
 @pytest.fixture
@@ -12,7 +12,7 @@ def paths(tmp_path: Path) -> list[Path]:
     return [tmp_path / f"held-{i}.json" for i in range(3)]
 
 
-def killed(held: Held) -> None:
+def killed(held: HeldTickets) -> None:
     """Its lock goes with the process, its file stays."""
     held.close()
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from dss_provider.errors import AlgorithmFailed, Withdrawn
-from dss_provider.processes import Ending, Limits, run_process
+from dss_provider.processes import Ending, ProcessLimits, run_process
 from support.waiting import wait_until
 
-TIME = Limits(time_s=200)
+TIME = ProcessLimits(time_s=200)
 
 
 class Runs:
@@ -23,7 +23,7 @@ class Runs:
         self.folder = folder
         self.told: list[tuple[float, str]] = []
 
-    def __call__(self, script: str, limits: Limits = TIME) -> Ending:
+    def __call__(self, script: str, limits: ProcessLimits = TIME) -> Ending:
         told = lambda fraction, text: self.told.append((fraction, text))  # noqa: E731
         return run_process(["sh", "-c", script], self.folder, limits, told, threading.Event())
 
@@ -56,7 +56,7 @@ def test_endless_output_without_a_line_is_kept_short(runs: Runs, output: int) ->
     started = own_memory_kb()
 
     with pytest.raises(AlgorithmFailed, match="took longer than the 1 s") as caught:
-        runs(f"exec cat /dev/zero >&{output}", Limits(time_s=1))
+        runs(f"exec cat /dev/zero >&{output}", ProcessLimits(time_s=1))
 
     assert len(caught.value.detail) <= 4000
     assert own_memory_kb() < started + 50_000
@@ -121,7 +121,7 @@ def test_a_program_may_tidy_up_when_it_has_to_end(runs: Runs) -> None:
 
 
 def test_memory_is_limited_from_the_first_instruction(runs: Runs) -> None:
-    assert runs("ulimit -d > limit", Limits(memory_bytes=2**30)).status == 0
+    assert runs("ulimit -d > limit", ProcessLimits(memory_bytes=2**30)).status == 0
 
     assert (runs.folder / "limit").read_text(encoding="utf-8").strip() == str(2**20)
 
@@ -139,7 +139,7 @@ def test_the_program_does_not_get_the_provider_s_token(
 def test_a_program_ends_with_its_publisher(runs: Runs) -> None:
     code = (
         "import threading\nfrom pathlib import Path\nfrom dss_provider.processes import *\n"
-        f"run_process(['sh', '-c', 'echo $$ > pid; exec sleep 300'], Path({str(runs.folder)!r}), Limits(), print, threading.Event())\n"
+        f"run_process(['sh', '-c', 'echo $$ > pid; exec sleep 300'], Path({str(runs.folder)!r}), ProcessLimits(), print, threading.Event())\n"
     )
     publisher = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, "-c", code])
     pid = runs.pid()

@@ -9,7 +9,7 @@ import pytest
 from dss_images.mesh.reading import read_mesh
 from dss_provider import Image, Label, Mesh, Result, Segmentation
 from dss_provider.errors import AlgorithmFailed
-from dss_provider.outcome import Outcome
+from dss_provider.outcome import AlgorithmOutcome
 from dss_provider.returned import kept
 
 SHAPE = (4, 5, 6)
@@ -17,7 +17,7 @@ IMAGE = Image(array=np.zeros(SHAPE), spacing_mm=(1.0, 1.0, 1.0))
 MAP = np.ones(SHAPE, int)
 
 
-def returned(result: object, folder: Path) -> Outcome:
+def returned(result: object, folder: Path) -> AlgorithmOutcome:
     return kept(result, IMAGE, folder)
 
 

@@ -18,8 +18,8 @@ from dss_broker.dispatch_section import Modality
 from dss_provider.errors import AlgorithmFailed, ServiceInvalid, Withdrawn
 from dss_provider.folder import load
 from dss_provider.making import make
-from dss_provider.outcome import Outcome
-from dss_provider.running import Work, run
+from dss_provider.outcome import AlgorithmOutcome
+from dss_provider.running import RunInput, run
 
 IMPORTS = "import time, os, sys\nimport numpy as np\nfrom dss_provider import *\n"
 
@@ -51,11 +51,11 @@ class Trial:
         found["dispatch"] |= changes
         path.write_text(json.dumps(found), encoding="utf-8")
 
-    def run(self, code: str = "", ended: threading.Event | None = None) -> Outcome:
+    def run(self, code: str = "", ended: threading.Event | None = None) -> AlgorithmOutcome:
         self.work = Path(tempfile.mkdtemp(dir=self.folder.parent))
         if code:
             (self.folder / "algorithm.py").write_text(IMPORTS + code, encoding="utf-8")
-        work = Work(folder=self.work, inputs={"Image": self.image})
+        work = RunInput(folder=self.work, inputs={"Image": self.image})
         told = lambda fraction, text: self.told.append((fraction, text))  # noqa: E731
         return run(load(self.folder), work, told, ended or threading.Event())
 

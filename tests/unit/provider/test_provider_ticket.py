@@ -11,9 +11,9 @@ import pytest
 from dss_client.errors import Refused, Unreachable
 from dss_provider import results, serving
 from dss_provider.child import DISK_FULL
-from dss_provider.held import Held
+from dss_provider.held import HeldTickets
 from dss_provider.portal import Portal
-from dss_provider.serving import Offer, Publisher
+from dss_provider.serving import Offer, ServicePublisher
 from dss_provider.ticket import MOST_VOLUMES, UNEXPECTED
 from support.provider_desk import Works
 
@@ -102,7 +102,7 @@ def test_a_ticket_that_could_not_be_finished_is_gone_on_with(
 ) -> None:
     monkeypatch.setattr(serving, "AFTER_ERROR_S", 0.01)
     portal, tries, said = Queue(), [], list[str]()
-    held = Held(tmp_path / "held.json")
+    held = HeldTickets(tmp_path / "held.json")
 
     def work(number: int) -> str:
         tries.append(number)
@@ -110,7 +110,7 @@ def test_a_ticket_that_could_not_be_finished_is_gone_on_with(
             raise error
         return "success"
 
-    publisher = Publisher(
+    publisher = ServicePublisher(
         Offer(githash="h", provider="LAB"), lambda: portal, work, held, said.append
     )
     thread = threading.Thread(target=publisher.run, args=(1, "me", 1))
@@ -127,7 +127,7 @@ def test_tickets_of_an_earlier_run_wait_while_the_portal_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serving, "AFTER_ERROR_S", 0.01)
-    portal, said, held = Queue(), list[str](), Held(tmp_path / "held.json")
+    portal, said, held = Queue(), list[str](), HeldTickets(tmp_path / "held.json")
     portal.given = True
     held.add(5)
     away = iter([Unreachable("The portal is away."), Unreachable("The portal is away.")])
@@ -139,7 +139,7 @@ def test_tickets_of_an_earlier_run_wait_while_the_portal_is_away(
 
     monkeypatch.setattr(portal, "status", status)
     offer = Offer(githash="h", provider="LAB")
-    publisher = Publisher(offer, lambda: portal, lambda _: "success", held, said.append)
+    publisher = ServicePublisher(offer, lambda: portal, lambda _: "success", held, said.append)
     thread = threading.Thread(target=publisher.run, args=(3, "me", 1))
     thread.start()
     thread.join(60)
@@ -154,7 +154,7 @@ def test_a_proxy_that_answers_with_anything_does_not_end_the_publisher(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serving, "AFTER_ERROR_S", 0.01)
-    portal, said, held = Queue(), list[str](), Held(tmp_path / "held.json")
+    portal, said, held = Queue(), list[str](), HeldTickets(tmp_path / "held.json")
     answers = iter([UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no text"), Refused(503, "busy")])
     claimed = portal.claim
 
@@ -165,7 +165,7 @@ def test_a_proxy_that_answers_with_anything_does_not_end_the_publisher(
 
     monkeypatch.setattr(portal, "claim", claim)
     offer = Offer(githash="h", provider="LAB")
-    publisher = Publisher(offer, lambda: portal, lambda _: "success", held, said.append)
+    publisher = ServicePublisher(offer, lambda: portal, lambda _: "success", held, said.append)
     thread = threading.Thread(target=publisher.run, args=(1, "me", 1))
     thread.start()
     thread.join(30)

@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 from dss_observability.serving import serve_health
 from dss_stack import following, health, screen
 from dss_stack.sample import Segmented
-from dss_stack.stack import Part
+from dss_stack.stack import ProcessState
 from support.stacks import free_port
 
 
@@ -38,20 +38,22 @@ def test_without_a_truth_only_the_volume_is_shown() -> None:
 
 
 def test_a_part_without_a_process_is_down() -> None:
-    part = Part(name="portal", process=None, healthy=False, address="")
+    part = ProcessState(name="portal", process=None, healthy=False, address="")
 
     assert "down" in shown(screen.parts_table([part]))
 
 
 def test_a_part_that_lives_but_cannot_work_is_not_ready() -> None:
-    part = Part(name="portal", process=psutil.Process(), healthy=False, address="")
+    part = ProcessState(name="portal", process=psutil.Process(), healthy=False, address="")
 
     assert "not ready" in shown(screen.parts_table([part]))
 
 
 def test_a_part_that_cannot_work_says_why() -> None:
     why = "The broker is away or takes no messages."
-    part = Part(name="portal", process=psutil.Process(), healthy=False, address="", missing=why)
+    part = ProcessState(
+        name="portal", process=psutil.Process(), healthy=False, address="", missing=why
+    )
 
     assert f"portal: {why}" in shown(screen.reasons([part]))
 
@@ -87,8 +89,8 @@ def test_a_log_that_was_begun_anew_is_followed_from_its_beginning(tmp_path: Path
 
 def test_the_page_of_each_programs_metrics_is_on_a_line_of_its_own() -> None:
     parts = [
-        Part(name="portal", process=None, healthy=False, address="", metrics="127.0.0.1:9"),
-        Part(name="postgres", process=None, healthy=False, address=""),
+        ProcessState(name="portal", process=None, healthy=False, address="", metrics="127.0.0.1:9"),
+        ProcessState(name="postgres", process=None, healthy=False, address=""),
     ]
 
     assert shown(screen.metrics_pages(parts)).split() == [
