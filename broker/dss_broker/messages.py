@@ -2,6 +2,7 @@
 
 A deployed message changes only by adding a field with a default; anything else is a new message.
 The class name travels as the AMQP ``type``.  Paths are relative to the datastore; voxels never travel.
+More than 300 lines: the complete list of messages is in one place.
 """
 
 from dataclasses import dataclass

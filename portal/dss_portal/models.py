@@ -1,5 +1,7 @@
 """The portal's tables.  A change here needs a generated migration; new columns need ``db_default``.
 
+More than 300 lines: one short class for each table, which Tortoise and its migrations find in one module.
+
 ``table_description`` is the table's comment in PostgreSQL as a migration created it, so that a docstring may change
 without a migration.
 """

@@ -1,4 +1,7 @@
-"""The portal's settings, each read from the environment variable ``DSS_<NAME>``."""
+"""The portal's settings, each read from the environment variable ``DSS_<NAME>``.
+
+More than 300 lines: the complete list of settings is in one place.
+"""
 
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path

@@ -20,7 +20,8 @@ import typer
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.side_by_side import loads, sides
-from bench.side_by_side.loads import MB, Measured
+from bench.side_by_side.client import MB
+from bench.side_by_side.loads import Measured
 from bench.side_by_side.sides import Side
 from support.stacks import leave_nothing_running
 

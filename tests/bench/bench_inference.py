@@ -4,6 +4,7 @@
 
 ``python tests/bench/bench_inference.py``: small, for a CPU; ``--full``: as large as a clinical CT, for a GPU;
 ``--full --classes``: only the memory of 105 classes, in some minutes on a CPU too.
+More than 300 lines: each measurement is short, and all share one bench and one table.
 Nothing of MONAI's own is changed for the comparison: ``SlidingWindowInferer`` with the settings of the bundle.
 """
 

@@ -7,7 +7,8 @@ import pytest
 
 from dss_inference.device.runner import Runner, runner_for
 from dss_inference.lungs.segment import lungs_in
-from support.lung_cases import HEALTHY, clamped, combined, dice, phantom, random_of, real
+from support.lung_cases import HEALTHY, combined, dice, phantom, random_of, real
+from support.lung_changes import clamped
 from support.lung_disease import DISEASES, Chest
 from support.lung_judging import judged
 

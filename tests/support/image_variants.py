@@ -285,14 +285,6 @@ ABOUT_X = np.diag([1.0, -1.0, -1.0])
 HALF_TURN = affine(DIRECTION @ ABOUT_X)
 
 
-def no_space(finding: str) -> str:
-    return str(refusals.unknown_side(finding))
-
-
-def header(format_name: str, finding: str) -> str:
-    return str(refusals.bad_header(format_name, finding))
-
-
 FILES = (
     ("ct.nii", False),
     ("ct.nii.gz", True),

@@ -17,7 +17,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_inference.device.runner import Runner
 from dss_inference.lungs.segment import lungs_in
-from support.lung_cases import clamped
+from support.lung_changes import clamped
 from support.lung_disease import Chest
 
 PACKAGE = "pyradiomics==3.0.1"

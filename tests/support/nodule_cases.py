@@ -12,7 +12,8 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from dss_inference.device.runner import Runner
 from dss_phantom.chest import Phantom, PhantomSpec, make_phantom
 from dss_phantom.nodules import Frame, Nodule, paint
-from support.lung_cases import HEALTHY, clamped, random_of
+from support.lung_cases import HEALTHY, random_of
+from support.lung_changes import clamped
 from support.lung_disease import DISEASES, Chest
 
 Triple = tuple[float, float, float]

@@ -27,10 +27,8 @@ from support.image_variants import (
     changed,
     cut,
     flipped,
-    header,
     meta,
     nifti,
-    no_space,
     nrrd,
     odd,
     pair,
@@ -38,6 +36,15 @@ from support.image_variants import (
     renamed,
     vector,
 )
+
+
+def no_space(finding: str) -> str:
+    return str(refusals.unknown_side(finding))
+
+
+def header(format_name: str, finding: str) -> str:
+    return str(refusals.bad_header(format_name, finding))
+
 
 REFUSED: dict[str, Variant] = {
     "nrrd from its end, too short": Variant(

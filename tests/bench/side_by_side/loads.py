@@ -6,7 +6,6 @@ its generator took: a row whose generator took more than half a core measures th
 
 import http.client
 import json
-import os
 import resource
 import subprocess
 import tempfile
@@ -15,14 +14,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlencode, urlsplit
 
-from bench.side_by_side.sides import PROVIDER, Side, User
+from bench.side_by_side.client import MB, Client
+from bench.side_by_side.sides import PROVIDER, Side
 
 WRITERS = 8
-MB = 2**20
-BLOCK = os.urandom(MB)
-FORM = "application/x-www-form-urlencoded"
 
 _LUA = """
 local sent, n = {}, 0
@@ -87,63 +83,6 @@ def _targets(side: Side, what: str) -> Iterator[str]:
     for user in side.users:
         for ticket in user.tickets:
             yield f"{user.cookie} /api/tickets/{ticket}/{what}{query}"
-
-
-class Client:
-    """One connection of one user, kept alive, and opened anew where the server has closed it."""
-
-    def __init__(self, side: Side, user: User) -> None:
-        address = urlsplit(side.url)
-        self._connection = http.client.HTTPConnection(str(address.hostname), address.port, 60)
-        self._cookie = user.cookie
-
-    def ask(self, method: str, path: str, body: bytes = b"", kind: str = FORM) -> bytes:
-        """The answer's body.  Raises AssertionError unless it is 200."""
-        headers = {"Cookie": self._cookie}
-        if body:
-            headers["Content-Type"] = kind
-        self._connection.request(method, path, body or None, headers)
-        answer = self._connection.getresponse()
-        content = answer.read()
-        assert answer.status == http.client.OK, content[:200]
-        return content
-
-    def post(self, path: str, **form: str) -> str:
-        return self.ask("POST", path, urlencode(form).encode()).decode()
-
-    def send_file(self, path: str, size_bytes: int) -> None:
-        """In blocks that are made once."""
-        head = (
-            b'--b\r\nContent-Disposition: form-data; name="myfile"; filename="image.nii"\r\n'
-            b"Content-Type: application/octet-stream\r\n\r\n"
-        )
-        tail = b"\r\n--b--\r\n"
-        length = str(len(head) + size_bytes + len(tail))
-        connection = self._connection
-        connection.putrequest("POST", path)
-        for name, value in (
-            ("Cookie", self._cookie),
-            ("Content-Type", "multipart/form-data; boundary=b"),
-            ("Content-Length", length),
-        ):
-            connection.putheader(name, value)
-        connection.endheaders(head)
-        for start in range(0, size_bytes, MB):
-            connection.send(BLOCK[: min(MB, size_bytes - start)])
-        connection.send(tail)
-        answer = connection.getresponse()
-        content = answer.read()
-        assert answer.status == http.client.OK, content[:200]
-
-    def fetch(self, path: str) -> int:
-        """How many bytes came."""
-        self._connection.request("GET", path, headers={"Cookie": self._cookie})
-        answer = self._connection.getresponse()
-        assert answer.status == http.client.OK
-        total = 0
-        while block := answer.read(MB):
-            total += len(block)
-        return total
 
 
 @dataclass
