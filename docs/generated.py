@@ -18,7 +18,6 @@ from typer.main import get_command
 CHECKOUT = Path(__file__).parents[1]
 PROGRAMS = {
     "dss": "dss_client.__main__",
-    "dss service": "dss_provider.commands",
     "dss-portal": "dss_portal.__main__",
     "dss-dispatch": "dss_dispatch.__main__",
     "dss-inference": "dss_inference.__main__",

@@ -8,7 +8,7 @@ from dss_process.version import PROJECT
 MODULES = {
     "images": ("SimpleITK", "numpy", "pydicom"),
     "keyring": ("keyring",),
-    "provider": ("typer",),
+    "provider": ("SimpleITK", "numpy", "pydicom"),
     "client": ("click", "defusedxml", "httpx", "msgspec"),
 }
 """The modules of each extra, by the names under which they are imported."""

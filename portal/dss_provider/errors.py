@@ -1,7 +1,9 @@
 """Errors on the provider's side; their texts are sentences."""
 
+from dss_client.errors import ClientError
 
-class ServiceInvalid(Exception):
+
+class ServiceInvalid(ClientError):
     """The folder of a service cannot be used; one line for each fault."""
 
 

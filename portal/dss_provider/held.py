@@ -6,8 +6,8 @@ import os
 import threading
 from pathlib import Path
 
+import click
 import msgspec
-import typer
 
 from dss_provider.folder import ServiceFolder
 
@@ -110,7 +110,7 @@ def held_by(server: str, service: ServiceFolder) -> HeldTickets:
     over.
     """
     key = hashlib.sha256(f"{server}\n{service.path.resolve()}".encode()).hexdigest()[:16]
-    folder = Path(typer.get_app_dir("dss", roaming=False))
+    folder = Path(click.get_app_dir("dss", roaming=False))
     others = [folder / f"provider-{key}-{i}.json" for i in range(1, MOST_PUBLISHERS)]
     return held_in([folder / f"provider-{key}.json", *others])
 

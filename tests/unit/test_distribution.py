@@ -53,7 +53,7 @@ NOT_FOR = {
     "client": SERVERS | BROKER | TORCH | IMAGING | {"typer", "rich", "pygments"},
     "images": SERVERS | BROKER | TORCH | {"scipy", "nibabel"},
     "portal": IMAGING | TORCH | {"cheroot", "httpx"},
-    "provider": SERVERS | BROKER | TORCH | {"scipy", "nibabel"},
+    "provider": SERVERS | BROKER | TORCH | {"scipy", "nibabel", "typer", "rich", "pygments"},
     "dispatch": SERVERS | TORCH | {"pydicom", "scipy", "nibabel"},
     "inference": (SERVERS - {"cheroot", "werkzeug"}) | {"pydicom", "httpx"},
     "stack": SERVERS | TORCH | IMAGING | {"pika", "prometheus-client"},

@@ -1,6 +1,5 @@
 """Commands that need no ticket: services, a preview of images, doctor, the user's own service, completion."""
 
-import importlib
 from dataclasses import asdict
 from json import dumps
 from pathlib import Path
@@ -10,10 +9,10 @@ from click.shell_completion import get_completion_class
 
 from dss_client import options
 from dss_client.console import FOR_PROGRAMS, local_errors, session, usable_token
-from dss_client.extras import command_for, lacking
+from dss_client.extras import command_for, installed
 from dss_client.output import say
 from dss_client.printable import on_one_line
-from dss_client.program import FAILED, IMPOSSIBLE
+from dss_client.program import FAILED, Program
 
 
 @click.command()
@@ -70,25 +69,37 @@ def doctor(server: str, token: str | None) -> None:
         raise click.exceptions.Exit(FAILED)
 
 
+class _OwnService(Program):
+    """The commands of ``dss_provider``, which needs an extra."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if not installed("provider"):
+            raise click.ClickException(
+                f"dss service needs the extra `provider`: {command_for('provider')}."
+            )
+        return super().get_command(ctx, cmd_name)
+
+
+_OWN = "dss_provider.commands"
+
+
 @click.command(
     "service",
-    context_settings={"ignore_unknown_options": True, "help_option_names": []},
-    add_help_option=False,
+    cls=_OwnService,
+    places={
+        "new": (f"{_OWN}:new", "Make a folder that works at once."),
+        "check": (f"{_OWN}:check", "Say all that is wrong with a service."),
+        "test": (f"{_OWN}:try_here", "Run the algorithm on an image, as a ticket would."),
+        "publish": (f"{_OWN}:publish", "Serve a portal's tickets from this machine."),
+    },
+    no_args_is_help=False,
+    invoke_without_command=True,
 )
-@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="COMMAND ...")
-def own_service(words: tuple[str, ...]) -> None:
-    """Offer an algorithm of your own as a service: new, check, test, publish."""
-    try:
-        commands = importlib.import_module("dss_provider.commands")
-    except ImportError as error:
-        if lacking(error) is None and (error.name or "").startswith("dss_"):
-            raise
-        say(
-            f"dss service needs the extra `provider`: {command_for('provider')} ({error.name} is not installed).",
-            error=True,
-        )
-        raise click.exceptions.Exit(IMPOSSIBLE) from error
-    commands.main(args=list(words), prog_name="dss service")
+@click.pass_context
+def own_service(context: click.Context) -> None:
+    """Offer an algorithm of your own as a service."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @click.command()

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
-from click.testing import CliRunner as ClickRunner
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from dss_broker.dispatch_section import Modality
 from dss_client.__main__ import main as dss
+from dss_client.commands.services import own_service as main
 from dss_client.console import jar_of
 from dss_client.credentials import Credentials
 from dss_client.workspace import read_outcome
-from dss_provider.commands import _token, main
+from dss_provider.commands import _token
 from dss_provider.errors import ServiceInvalid
 from dss_provider.folder import load
 from dss_provider.making import make
@@ -133,10 +133,19 @@ def test_a_folder_without_a_service_says_how_to_make_one(tmp_path: Path) -> None
 
 
 def test_the_commands_are_part_of_dss(folder: Path) -> None:
-    done = ClickRunner().invoke(dss, ["service", "check", str(folder)])
+    done = CliRunner().invoke(dss, ["service", "check", str(folder)])
 
     assert done.exit_code == 0
     assert "bright 1.0.0: usable" in done.output
+
+
+@pytest.mark.parametrize("words", [[], ["new"], ["check"], ["test"], ["publish"]])
+def test_its_help_looks_like_that_of_the_other_commands(words: list[str]) -> None:
+    done = CliRunner().invoke(dss, ["service", *words, "--help"])
+
+    assert done.exit_code == 0
+    assert done.output.startswith("Usage: dss service")
+    assert done.output.isascii(), "no boxes"
 
 
 def test_a_program_and_a_container_are_made_by_an_option(tmp_path: Path) -> None:
