@@ -12,7 +12,7 @@ from dss_client.console import FOR_PROGRAMS, local_errors, session, usable_token
 from dss_client.extras import command_for, installed
 from dss_client.output import say
 from dss_client.printable import on_one_line
-from dss_client.program import FAILED, Program
+from dss_client.program import FAILED, CommandGroup
 
 
 @click.command()
@@ -69,7 +69,7 @@ def doctor(server: str, token: str | None) -> None:
         raise click.exceptions.Exit(FAILED)
 
 
-class _OwnService(Program):
+class _OwnService(CommandGroup):
     """The commands of ``dss_provider``, which needs an extra."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
