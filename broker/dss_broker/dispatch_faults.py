@@ -129,7 +129,7 @@ def _tag_faults(dispatch: Dispatch, tags: Sequence[Tag]) -> Iterable[str]:
 
 
 def _image_word_faults(dispatch: Dispatch, images: Mapping[str, bool]) -> Iterable[str]:
-    """``images`` says of the tag of each image whether it is required."""
+    """``images`` maps the tag of each image to whether it is required."""
     for name in _IMAGE_WORD.findall(" ".join(dispatch.command)):
         if not images.get(name, False):
             yield f"dispatch.command: {IMAGE_OF.format(name)} names no required tag of an image."

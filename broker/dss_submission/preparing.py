@@ -20,7 +20,7 @@ from dss_workspace.registry import Folder, read, serialize
 
 WORKSPACE = ".itksnap"
 MISSING = "/missing"
-"""In place of the path of a mesh without a file, until its layer is removed; it has no suffix, so no mesh is called so."""
+"""Placeholder for the path of a mesh without a file, until its layer is removed.  It has no suffix, so it names no mesh."""
 
 Write = Callable[[int], Path]
 """Writes the workspace of the ticket with that number beside its layers, and returns its path."""

@@ -161,7 +161,7 @@ class Batch:
 
     def _refused(self, error: Refused, item: Item, items: Sequence[Item]) -> None:
         if error.status == HTTPStatus.UNAUTHORIZED:
-            raise error  # it would be the same for every item
+            raise error  # every other item would fail in the same way
         others = [other for other in items if other.status == SUBMITTED]
         if error.body.startswith(QUOTA):
             self._full = True
@@ -179,7 +179,7 @@ class Batch:
             raise
         except Refused as error:
             if not is_missing(error):
-                raise  # the ticket goes on, and so does the same command later
+                raise  # the ticket goes on; the same command continues it later
             self._change(item, items, "deleted", error.body.strip())
             return
         self._display.watcher(item).polled(detail)

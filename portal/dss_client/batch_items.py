@@ -49,7 +49,7 @@ def items_of(sources: Sequence[Path], *, each: bool) -> list[Item]:
     found = [
         part
         for source, parts in zip(sources, within, strict=True)
-        for part in parts or [SourcePart(source)]  # it will be told why there is none
+        for part in parts or [SourcePart(source)]  # its row gives the reason
     ]
     return [
         Item(name=name, source=part.source, series=part.series, uid=part.uid)

@@ -134,14 +134,14 @@ def _number(told: dict[str, object], name: str) -> float:
 
 
 def _machine() -> str:
-    """Who asks from where, for the page."""
+    """The user's name and that of this machine, as the page shows them."""
     with suppress(KeyError, OSError):
         return f"{getpass.getuser()}@{socket.gethostname()}"
     return socket.gethostname()
 
 
 class _Listener:
-    """An address of this machine to which only a browser here can bring an answer."""
+    """An address of this machine, to which only a browser on this machine can deliver an answer."""
 
     def __init__(self) -> None:
         self._name = f"/{secrets.token_urlsafe(24)}"
@@ -150,7 +150,7 @@ class _Listener:
         self.address = f"http://127.0.0.1:{self.server.server_port}{self._name}"
 
     def wait(self, seconds: float) -> str | None:
-        """What a browser has brought, "" with a refusal; None if none came within ``seconds``."""
+        """The secret that a browser has delivered, "" for a refusal; None if no browser came within ``seconds``."""
         with suppress(queue.Empty):
             return self._brought.get(timeout=seconds)
         return None

@@ -77,7 +77,9 @@ class CommandGroup(click.Group):
             return int(end.exit_code)
         except (KeyboardInterrupt, click.Abort, EOFError):
             return _told("Ended.", INTERRUPTED)
-        except Exception as error:  # the boundary: whatever it is, the user reads a sentence
+        except (
+            Exception
+        ) as error:  # the outermost boundary: the user reads a sentence for any error
             return _explained(error)
         return 0
 

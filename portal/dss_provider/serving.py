@@ -190,7 +190,7 @@ class _Ask:
 
 
 def _taken(waiting: "deque[T]") -> T | None:
-    """One of the elements, which no other thread gets; None if there is none."""
+    """Remove and return an element, for this thread alone; None if there is none."""
     try:
         return waiting.pop()
     except IndexError:

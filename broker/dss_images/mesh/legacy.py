@@ -120,7 +120,7 @@ def _surface(cursor: _Cursor) -> Surface:
 
 
 def _whole_cells(cursor: _Cursor, first: int, second: int) -> Array:
-    """``_cells``, for which the end of the file comes too early."""
+    """Like ``_cells``, but raises ImageRefused if the file ends too early."""
     try:
         return _cells(cursor, first, second)
     except EOFError as error:
@@ -148,7 +148,7 @@ def _without_counts(found: Array, cells: int) -> Array:
     at = 0
     for _ in range(cells):
         if found[at] < 0:
-            raise ValueError  # the next count would not come after this one
+            raise ValueError  # a negative count would lead backwards
         counts[at] = True
         at += int(found[at]) + 1
     if at != len(found):

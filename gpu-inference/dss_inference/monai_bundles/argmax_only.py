@@ -41,8 +41,8 @@ def without_argmax(postprocess: Compose) -> Compose:
 
 
 def without_interpolated_labels(postprocess: Compose) -> Compose:
-    """The postprocessing; an inversion after an argmax uses the nearest value, since half-way from label 0 to label 2
-    lies no label 1.
+    """The postprocessing; an inversion after an argmax uses the nearest value, since the value
+    half-way between the labels 0 and 2 would be the unrelated label 1.
     """
     steps: list[Transform] = []
     for step in postprocess.transforms:

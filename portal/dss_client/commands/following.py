@@ -35,7 +35,7 @@ def log(*, ticket: int, follow: bool, server: str, token: str | None, jar: Path 
 
 
 def _follow(client: ItkSnap, ticket: int, *, to_the_end: bool) -> None:
-    detail = client.detail(ticket)  # what is wrong at once is no matter of patience
+    detail = client.detail(ticket)  # an error of the first request is not retried
     with Screen() as screen:
         expectation = Expectation(client, ticket)
         screen.polled(detail)

@@ -1,4 +1,4 @@
-"""Who does something, as far as stores need to know."""
+"""The user of an action, as far as stores need to know."""
 
 from typing import Protocol
 

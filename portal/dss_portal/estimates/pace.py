@@ -91,7 +91,9 @@ class _Known:
         return None if near is None or near > math.log(FAR) else self.scaled(size)
 
     def scaled(self, size: int) -> float:
-        """Between a time that does not depend on the size and one that grows with it.  There must be a run."""
+        """The median of the runs' durations, each scaled by the square root of the ratio of the sizes: a compromise between a
+        time that does not depend on the size and one that is proportional to it.  There must be a run.
+        """
         share = max(size, 1)
         return statistics.median(s * math.sqrt(share / known) for known, s in self._points)
 

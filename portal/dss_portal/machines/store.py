@@ -108,7 +108,8 @@ async def answer(code: str, user: User, *, allowed: bool) -> str:
 
 
 async def redeem(secret: str, passed_on: str) -> str:
-    """The token for the machine that knows ``secret``, once; ``passed_on`` is what its browser has brought, if it has one.
+    """The token for the machine that knows ``secret``, once; ``passed_on`` is the secret that its browser
+    has delivered, if it has a browser.
 
     Raises NotGiven.
     """

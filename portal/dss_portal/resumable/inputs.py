@@ -40,7 +40,7 @@ class InputRules:
         return None
 
     async def heard(self, upload: ResumableUpload) -> None:
-        """The ticket is not quiet.  Raises Refused if it was quiet, and its user has too many open tickets without it."""
+        """Record an upload's sign of life.  Raises Refused if the ticket was quiet and its user has too many open tickets."""
         async with in_transaction():
             ticket = await store.locked(upload.ticket_id)
             await reservation.let_count(ticket, self.settings.quiet_upload_s)

@@ -26,7 +26,7 @@ async def show() -> Response:
 
 @blueprint.post("")
 async def send() -> Response:
-    """Take one NIfTI file from a browser without script, and submit it.  Nothing stays of what is refused."""
+    """Take one NIfTI file from a browser without script, and submit it.  A refused file leaves nothing behind."""
     found = await person()
     try:
         number = await _sent(found) if found else 0

@@ -1,4 +1,4 @@
-"""Does what a small write asks for, by the same functions as the framework's routes."""
+"""Performs small writes, with the same functions as the framework's routes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -79,9 +79,9 @@ class Writes:
         body, named, answer = Body(receive), request_id(write.request_id), None
         try:
             answer = await self._done(write, body, named)
-        except Refused:  # the framework meets it again
+        except Refused:  # the framework raises and answers it again
             pass
-        except Exception as error:  # whatever it is, a second attempt might write twice
+        except Exception as error:  # a second attempt might write twice, whatever the error is
             scope = cast("HTTPScope", {**scope, _ERROR: error})
         if answer is None:
             await self._app(scope, body.again, send)

@@ -1,4 +1,4 @@
-"""Reads a request's body, and gives it to the framework after all if it must answer."""
+"""Reads a request's body, and repeats it for the framework if that must answer."""
 
 import asyncio
 
@@ -6,14 +6,14 @@ from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent
 
 
 class Body:
-    """The body of one request.  A cancelled call of ``receive`` must lose nothing, as Hypercorn's."""
+    """The body of one request.  As with Hypercorn, a cancelled call of ``receive`` must lose no data."""
 
     def __init__(self, receive: ASGIReceiveCallable) -> None:
         self._receive = receive
         self._events: list[ASGIReceiveEvent] = []
 
     async def whole(self, most_bytes: int, within_s: float) -> bytes | None:
-        """The whole body; None if it is longer, or has not come ``within_s`` seconds, or if the client has gone."""
+        """The whole body; None if it is longer, if it is not complete after ``within_s`` seconds, or if the client has gone."""
         pieces: list[bytes] = []
         try:
             async with asyncio.timeout(within_s):
@@ -31,5 +31,5 @@ class Body:
             return None
 
     async def again(self) -> ASGIReceiveEvent:
-        """For the framework: what was received, and then what else comes."""
+        """The next event for the framework: first those that were received already, then new ones."""
         return self._events.pop(0) if self._events else await self._receive()
