@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -129,7 +130,8 @@ def _as_itk_says(path: Path, header: Header) -> FileGrid:
     if header.format != Format.NIFTI_1 or header.storage.path != path:
         return header.grid
     try:
-        found = _itk_header(path)
+        with _name_for_itk(path) as name:
+            found = _itk_header(name)
     except RuntimeError:
         return header.grid
     if not nearly_same(found, header.grid):
@@ -137,10 +139,32 @@ def _as_itk_says(path: Path, header: Header) -> FileGrid:
     return replace(found, spacing_mm=(*found.spacing_mm[:3], *header.grid.spacing_mm[3:]))
 
 
-def _itk_header(path: Path) -> FileGrid:
+@contextmanager
+def _name_for_itk(path: Path) -> Iterator[str]:
+    """A name under which ITK can read the file: it ends the process at one that is not UTF-8."""
+    name = str(path)
+    if _is_utf_8(name):
+        yield name
+        return
+    with TemporaryDirectory(prefix="dss_name_") as folder:
+        ending = next(e for e in (*SUFFIXES[Format.NIFTI_1], "") if name.lower().endswith(e))
+        link = Path(folder) / f"image{ending}"
+        link.symlink_to(path.absolute())
+        yield str(link)
+
+
+def _is_utf_8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _itk_header(name: str) -> FileGrid:
     reader = sitk.ImageFileReader()
     reader.SetImageIO("NiftiImageIO")
-    reader.SetFileName(str(path))
+    reader.SetFileName(name)
     warns = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:

@@ -32,14 +32,23 @@ def parts_of(source: Path) -> list[SourcePart]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """All files below ``folder``.  Raises ImageUnreadable for a folder that cannot be opened."""
+    """All files below ``folder``, each once even if links lead to it.  Raises ImageUnreadable for a folder that cannot be opened."""
 
     def refuse(error: OSError) -> None:
         raise ImageUnreadable(f"{error.filename} cannot be opened: {error.strerror}.") from error
 
     found = os.walk(folder, onerror=refuse)
     paths = (Path(place) / name for place, _, names in found for name in names)
-    return sorted((path for path in paths if path.is_file()), key=_natural)
+    images = sorted((path for path in paths if path.is_file()), key=_natural)
+    first: dict[Path, Path] = {}
+    for path in images:
+        first.setdefault(_real(path), path)
+    return list(first.values())
+
+
+def _real(path: Path) -> Path:
+    """The path without links, as far as they lead somewhere; ``resolve`` raises for a link to itself."""
+    return Path(os.path.realpath(path))
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
@@ -54,7 +63,7 @@ def _is_dicom(source: Path) -> bool:
     return is_dicom(source)
 
 
-def _series(source: Path) -> list[SourcePart]:
+def _series(source: Path, entered: frozenset[Path] = frozenset()) -> list[SourcePart]:
     """The folder with number and UID of each DICOM series that is not a localizer; empty without DICOM."""
     from dss_images.dicom.reading import survey  # noqa: PLC0415
     from dss_images.errors import ImageRefused  # noqa: PLC0415
@@ -62,7 +71,7 @@ def _series(source: Path) -> list[SourcePart]:
     try:
         found = survey(source)
     except ImageRefused:
-        return _apart(source)
+        return _apart(source, entered)
     uses = Counter(v.series.key.uid for v in found.verdicts)
     return [
         SourcePart(source, str(series.number), series.key.uid if uses[series.key.uid] == 1 else "")
@@ -71,14 +80,18 @@ def _series(source: Path) -> list[SourcePart]:
     ]
 
 
-def _apart(source: Path) -> list[SourcePart]:
+def _apart(source: Path, entered: frozenset[Path]) -> list[SourcePart]:
     """The parts of what cannot be read as a whole, such as a folder with a damaged archive.
 
-    A part that cannot be read either is an image that will be refused with its reason.
+    A part that cannot be read either is an image that will be refused with its reason.  A link that leads back to a
+    folder in ``entered`` is left out.
     """
     if not source.is_dir():
         return [SourcePart(source)]
-    inside = sorted(source.iterdir())
+    entered |= {_real(source)}
+    inside = [path for path in sorted(source.iterdir()) if _real(path) not in entered]
     parts = [path for path in inside if path.is_dir() or path.suffix.lower() == ".zip"]
     has_own = any(_is_dicom(path) for path in inside if path.is_file() and path not in parts)
-    return [found for part in parts for found in _series(part)] + [SourcePart(source)] * has_own
+    return [found for part in parts for found in _series(part, entered)] + [
+        SourcePart(source)
+    ] * has_own

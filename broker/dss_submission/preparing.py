@@ -71,9 +71,10 @@ def prepare(
     require_fit(source.region, service)
     require_known(service, source.tagged)
     _require_files(source)
-    to_layer = _Reading(told, folder) if as_it_is is None else _Plain(as_it_is, folder)
+    to_layer: _ToLayer = _Reading(told, folder) if as_it_is is None else _Plain(as_it_is, folder)
     if source.path.name.lower().endswith(WORKSPACE):
-        return _from_workspace(source, service, folder, to_layer)
+        return _from_workspace(source, service, folder, _naming(to_layer))
+    to_layer = _naming(to_layer) if source.tagged else to_layer
     require_tags(service, set(source.tagged))
     main = to_layer(source.path, source.series)
     others = [(tag, to_layer(path)) for tag, path in source.tagged.items()]
@@ -107,6 +108,19 @@ def _require_files(source: Source) -> None:
 class _ToLayer(Protocol):
     def __call__(self, path: Path, series: str = "") -> Layer:
         """Write an image into the ticket's folder.  Raises ImageUnreadable."""
+
+
+def _naming(to_layer: _ToLayer) -> _ToLayer:
+    """``to_layer`` for one image of several: its errors name the file."""
+
+    def named(path: Path, series: str = "") -> Layer:
+        try:
+            return to_layer(path, series)
+        except ImageUnreadable as error:
+            text = str(error)
+            raise ImageUnreadable(text if path.name in text else f"{path.name}: {text}") from error
+
+    return named
 
 
 class _Reading:

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from dss_client.batch_items import NOT_DOWNLOADED, REFUSED, SUBMITTED, SUCCESS, WAITING, Item
 from dss_client.batch_journal import Journal
-from dss_client.error_sentences import is_missing
+from dss_client.error_sentences import is_missing, of_disk
 from dss_client.errors import ClientError, Refused, SignInRefused
 from dss_client.flows import Chosen
 from dss_client.itksnap import ItkSnap
@@ -41,6 +41,10 @@ class Display(Protocol):
 
     def told(self, sentence: str) -> None:
         """Show a sentence about the batch as a whole."""
+
+
+def _told(error: ClientError | OSError) -> str:
+    return of_disk(error) if isinstance(error, OSError) else str(error)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +129,7 @@ class Batch:
         except Refused as error:
             self._refused(error, item, items)
         except (ClientError, OSError) as error:
-            self._change(item, items, REFUSED, str(error))
+            self._change(item, items, REFUSED, _told(error))
 
     def _submitted(self, item: Item, items: Sequence[Item]) -> int:
         if item.ticket and self._is_submitted(item):
@@ -204,7 +208,7 @@ class Batch:
         except OutputLost:
             raise
         except (ClientError, OSError) as error:
-            self._change(item, items, NOT_DOWNLOADED, str(error))
+            self._change(item, items, NOT_DOWNLOADED, _told(error))
 
     def _change(self, item: Item, items: Sequence[Item], status: str, reason: str = "") -> None:
         if status != SUBMITTED:

@@ -20,6 +20,8 @@ _RECALLED = {
     REFUSED: WAITING,
 }
 """The state in which an item goes on, by its state in the table; any other item is sent anew."""
+_ERRORS = "surrogateescape"
+"""Names of files need not be UTF-8; such bytes stand in the table as they are."""
 _COLUMNS = ("name", "source", "series", "service", "ticket", "status", "reason", "uid")
 _NEWER = {"service", "uid"}
 """Columns that tables of earlier versions lack."""
@@ -83,7 +85,9 @@ class Journal:
 
     def _rows(self) -> list[dict[str, str]]:
         try:
-            with (self._folder / RESULTS).open(newline="", encoding="utf-8") as file:
+            with (self._folder / RESULTS).open(
+                newline="", encoding="utf-8", errors=_ERRORS
+            ) as file:
                 rows = list(csv.DictReader(file))
         except FileNotFoundError:
             return []
@@ -95,7 +99,9 @@ class Journal:
 
     def _volumes_but_of(self, names: set[str]) -> list[tuple[str, ...]]:
         try:
-            with (self._folder / VOLUMES).open(newline="", encoding="utf-8") as file:
+            with (self._folder / VOLUMES).open(
+                newline="", encoding="utf-8", errors=_ERRORS
+            ) as file:
                 return [
                     tuple(row) for row in list(csv.reader(file))[1:] if row and row[0] not in names
                 ]
@@ -104,7 +110,7 @@ class Journal:
 
     def _replace(self, name: str, rows: Sequence[Sequence[object]]) -> None:
         draft = self._folder / f".{name}"
-        with draft.open("w", newline="", encoding="utf-8") as file:
+        with draft.open("w", newline="", encoding="utf-8", errors=_ERRORS) as file:
             csv.writer(file).writerows(rows)
         draft.replace(self._folder / name)
 

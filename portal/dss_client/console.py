@@ -9,7 +9,7 @@ import click
 
 from dss_client.cookie_jar import jar_name
 from dss_client.credentials import Credentials
-from dss_client.error_sentences import sentence
+from dss_client.error_sentences import of_disk, sentence
 from dss_client.errors import ClientError, SignInRefused
 from dss_client.itksnap import ItkSnap
 from dss_client.output import OutputLost, say
@@ -104,7 +104,7 @@ def local_errors() -> Iterator[None]:
     except OSError as error:
         if error.filename is not None:
             raise
-        raise Explained(f"The disk: {error.strerror}.") from error
+        raise Explained(of_disk(error)) from error
 
 
 @contextmanager

@@ -36,6 +36,13 @@ def sentence(error: ClientError, server: str) -> str:
             return str(error)
 
 
+def of_disk(error: OSError) -> str:
+    """A sentence about an error of the disk."""
+    if error.filename is None:
+        return f"The disk: {error.strerror}."
+    return f"{error.filename}: {error.strerror}."
+
+
 def is_missing(error: Refused) -> bool:
     """True if the server says that there is no such ticket of the user."""
     return _NOT_FOUND.match(error.body) is not None

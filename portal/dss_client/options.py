@@ -18,7 +18,7 @@ class NamedPath(click.Path):
     """A path that must not be empty: an empty one would mean the current folder."""
 
     def __init__(self) -> None:
-        super().__init__(path_type=Path)
+        super().__init__(path_type=Path, readable=False)  # its readers say so in a sentence
 
     def convert(
         self,

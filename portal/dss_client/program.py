@@ -10,6 +10,7 @@ import click
 from click.shell_completion import shell_complete
 
 from dss_client import output
+from dss_client.error_sentences import of_disk
 from dss_client.errors import ClientError
 from dss_client.extras import lacking
 from dss_client.output import say
@@ -101,7 +102,7 @@ def _explained(error: Exception) -> int:
             output.abandon()
             return _told(str(output.lost(error)), IMPOSSIBLE)
         case OSError():
-            return _told(f"{error.filename}: {error.strerror}.", IMPOSSIBLE)
+            return _told(of_disk(error), IMPOSSIBLE)
     if os.environ.get(SHOW_TRACE):
         raise error
     kind = type(error).__name__

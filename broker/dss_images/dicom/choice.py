@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from dss_images.dicom.errors import DicomRefused
+from dss_images.dicom.errors import DicomRefused, NoSeries
 from dss_images.dicom.series import Series
 
 MODALITIES = ("CT", "MR")
@@ -17,7 +17,7 @@ def choose(found: Sequence[Series], word: str, name: str) -> tuple[Series, int]:
     the CT or MR series with the most slices is chosen, of those whose slices are stacked.  Raises DicomRefused.
     """
     if not found:
-        raise DicomRefused(f"There is no DICOM series in {name}.")
+        raise NoSeries(f"There is no DICOM series in {name}.")
     if word:
         return _named(found, word)
     return _by_rule(found), 0

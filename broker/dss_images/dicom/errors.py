@@ -9,3 +9,7 @@ class DicomRefused(ImageRefused):
 
     It is for the user who has the folder.
     """
+
+
+class NoSeries(DicomRefused):
+    """There is no DICOM file in the folder."""

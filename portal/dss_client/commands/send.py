@@ -22,7 +22,9 @@ from dss_client.program import FAILED, INTERRUPTED
 from dss_client.report import summary, write_report
 from dss_client.screen import Screen
 from dss_client.sending import Sent, Stopwatch, chosen, send, submit
+from dss_images.dicom.errors import NoSeries
 from dss_images.dicom.memory import one_scan_per_source
+from dss_submission.parts import parts_of
 from dss_submission.preparing import Source
 from dss_submission.region import Region, box_in
 
@@ -160,7 +162,7 @@ def _send_one(image: Path, service: str, what: What, one: One, place: Account) -
         check_folder(one.output)
         check_file(one.json)
         sign_in(client, place.token, jar_of(place.server, place.jar))
-        with screen:
+        with screen, _hinted(image):
             if not what.wait:
                 ticket = submit(client, source, chosen(client, service), screen, Stopwatch())
                 screen.note(f"To follow it: dss watch {ticket}")
@@ -171,6 +173,21 @@ def _send_one(image: Path, service: str, what: What, one: One, place: Account) -
         _tell(sent)
         if one.delete:
             client.delete(sent.ticket)
+
+
+@contextmanager
+def _hinted(image: Path) -> Iterator[None]:
+    """A context in which a folder of images that is no DICOM folder is refused with what to do."""
+    try:
+        yield
+    except ImageUnreadable as error:
+        found = parts_of(image) if image.is_dir() and isinstance(error.__cause__, NoSeries) else []
+        if not found:
+            raise
+        raise ImageUnreadable(
+            f"{image} is no DICOM folder. It has {len(found)} other image file{'s' * (len(found) > 1)}, "
+            f"such as {found[0].source.name}: name one, or take --each for all."
+        ) from error
 
 
 def _send_several(

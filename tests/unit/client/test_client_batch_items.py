@@ -95,3 +95,28 @@ def test_series_are_read_by_their_uid_since_numbers_may_change(tmp_path: Path) -
     items = items_of([tmp_path], each=True)
 
     assert [(item.series, item.uid) for item in items] == [("1", "1.2.5"), ("2", "1.2.6")]
+
+
+def test_a_link_back_to_its_folder_adds_nothing(folder: Path) -> None:
+    """A damaged archive has the folder looked through part by part; each image was sent 41 times."""
+    (folder / "broken.zip").write_bytes(DAMAGED)
+    (folder / "loop").symlink_to(".")
+    (folder / "study" / "up").symlink_to("..")
+    (folder / "self.nii.gz").symlink_to("self.nii.gz")
+
+    items = items_of([folder], each=True)
+
+    assert sorted(item.source.name for item in items) == ["broken.zip", "head.nii.gz", "study"]
+
+
+def test_a_file_is_one_item_even_if_links_lead_to_it(folder: Path) -> None:
+    (folder / "again.nii.gz").symlink_to("head.nii.gz")
+
+    assert len([item for item in items_of([folder], each=True) if not item.series]) == 1
+
+
+def test_scan_9_comes_before_scan_10(tmp_path: Path) -> None:
+    for number in (10, 9, 1):
+        write_image(tmp_path / f"scan{number}.nii.gz", image())
+
+    assert [i.name for i in items_of([tmp_path], each=True)] == ["scan1", "scan9", "scan10"]

@@ -1,0 +1,139 @@
+"""``dss send`` with files as odd as disks hold them: each is sent, or refused in a sentence, and nothing else happens."""
+
+import csv
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.builders import image, write_image
+from support.recorder import Recorder, ok, recording
+
+HASH = "a" * 40
+SERVICE = f'{{"name": "lungs", "githash": "{HASH}", "version": "1.0.0", "shortdesc": ""}}'
+TAGS = (
+    '{"tags": [{"name": "CT", "type": "MainImage", "required": true},'
+    ' {"name": "PET", "type": "OtherImage", "required": false}]}'
+)
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    """A server that takes every ticket."""
+    answers = {
+        "POST /api/tickets ": ok(b"7"),
+        "POST /api/tickets/7/": ok(b"success"),
+        "GET /api/tickets/7/delete": ok(b"success"),
+        "GET /api/services?": ok(f'{{"result": [{SERVICE}]}}'.encode()),
+        "GET /api/services/": ok(TAGS.encode()),
+        "GET /api/services/estimates": ok(b'{"result": []}'),
+    }
+    with recording(answers) as recorder:
+        yield recorder
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    return write_image(tmp_path / "scan.nii.gz", image())
+
+
+def send(
+    recorder: Recorder, folder: Path, *words: str | bytes, prefix: tuple[str, ...] = ()
+) -> "subprocess.CompletedProcess[bytes]":
+    command = [*prefix, sys.executable, "-m", "dss_client", "send", *words]
+    options = ["--service", "lungs", "--no-wait", "--output", str(folder / "out")]
+    own = {"DSS_SERVER": recorder.address, "DSS_TOKEN": "dss_x", "HOME": str(folder)}
+    return subprocess.run(
+        [*command, *options],
+        cwd=folder,
+        env={**os.environ, **own},
+        capture_output=True,
+        check=False,
+    )
+
+
+NAMES = [b"two\nlines\x1b[31m.nii.gz", b"caf\xe9.nii.gz", b"caf\xe9.nii", b"x" * 248 + b".nii.gz", b"-x.nii.gz", b" .nii.gz"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_image_is_sent_whatever_it_is_called(
+    recorder: Recorder, scan: Path, tmp_path: Path, name: bytes
+) -> None:
+    path = Path(os.fsdecode(bytes(tmp_path) + b"/" + name))
+    if name.endswith(b".gz"):
+        scan.rename(path)
+    else:
+        write_image(scan.with_suffix(""), image()).rename(path)
+
+    done = send(recorder, tmp_path, os.fsencode("./" + path.name))
+
+    assert done.returncode == 0, done.stderr
+    assert b"\x1b" not in done.stdout + done.stderr
+
+
+def test_a_batch_has_a_row_for_a_name_that_is_not_utf_8(
+    recorder: Recorder, scan: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    path = bytes(tmp_path) + b"/in/caf\xe9.nii.gz"
+    scan.rename(os.fsdecode(path))
+
+    first = send(recorder, tmp_path, "in", "--each")
+    again = send(recorder, tmp_path, "in", "--each")
+
+    assert (first.returncode, again.returncode) == (0, 0), again.stderr
+    table = (tmp_path / "out/results.csv").read_text(encoding="utf-8", errors="surrogateescape")
+    (row,) = csv.DictReader(table.splitlines())
+    assert (os.fsencode(row["source"]), row["ticket"], row["status"]) == (path, "7", "submitted")
+    assert len([r for r in recorder.requests if r.line.startswith("POST /api/tickets ")]) == 1
+
+
+def test_a_folder_of_images_without_dicom_says_what_to_do(
+    recorder: Recorder, scan: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    scan.rename(tmp_path / "in/one.nii.gz")
+
+    done = send(recorder, tmp_path, "in")
+
+    assert done.returncode == 2
+    assert done.stderr.decode() == (
+        "in is no DICOM folder. It has 1 other image file, such as one.nii.gz: name one, or take --each for all.\n"
+    )
+
+
+def test_the_error_of_one_image_of_several_names_it(
+    recorder: Recorder, scan: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "pet.nii.gz").write_bytes(scan.read_bytes()[:40])
+
+    done = send(recorder, tmp_path, "scan.nii.gz", "--tag", "PET=pet.nii.gz")
+
+    assert done.returncode == 2
+    assert done.stderr.decode().startswith("pet.nii.gz: The image file is damaged: ")
+
+
+def test_what_may_not_be_read_is_told_in_a_sentence(
+    recorder: Recorder, scan: Path, tmp_path: Path
+) -> None:
+    drop = ("setpriv", "--reuid", "65534", "--clear-groups", "--inh-caps=-all")
+    nobody = drop if os.geteuid() == 0 else ()  # root reads everything
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(0o755)
+    (tmp_path / "home").mkdir()
+    if nobody:
+        os.chown(tmp_path / "home", 65534, 65534)
+    scan.chmod(0)
+    (tmp_path / "locked").mkdir(0)
+
+    alone = send(recorder, tmp_path / "home", str(scan), prefix=nobody)
+    below = send(recorder, tmp_path / "home", str(tmp_path / "locked"), prefix=nobody)
+    several = send(recorder, tmp_path / "home", str(scan), str(tmp_path / "locked"), prefix=nobody)
+
+    assert alone.stderr.decode() == f"{scan}: Permission denied.\n"
+    assert below.stderr.decode().startswith("The folder locked cannot be opened")
+    assert f"scan: not sent. {scan}: Permission denied.\n" in several.stdout.decode()
+    assert [done.returncode for done in (alone, below, several)] == [2, 2, 1]
