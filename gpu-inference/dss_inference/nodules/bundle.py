@@ -25,7 +25,7 @@ from dss_inference.nodules.candidates import MOST, Candidate, candidates_in
 from dss_inference.nodules.lungspace import LungSpace, lung_space
 from dss_inference.nodules.outline import Outline, drawn, outline_of
 from dss_inference.nodules.search import NO_SEARCH, Search, search_of
-from dss_inference.nodules.search_report import search_notes, search_reports
+from dss_inference.nodules.search_report import none_found, search_notes, search_reports
 from dss_inference.pictures import picture_report
 from dss_inference.reports import landmarks_of, write_finding_reports
 
@@ -87,7 +87,7 @@ class NoduleDetection:
                 *search_reports(found.search, output_dir),
                 *picture_report(ct, found.voxels, labels, output_dir, parameters),
             ),
-            verdict=found.search.verdict if found.search is not NO_SEARCH else "",
+            verdict=found.search.conclusion if found.search is not NO_SEARCH else "",
             stage_seconds=stages.seconds(),
             peak_memory_bytes=stages.peak_memory_bytes,
         )
@@ -112,7 +112,7 @@ class NoduleDetection:
         return _Found(
             voxels=drawn(outlines, ct.hu.shape),
             findings=findings,
-            notes=(*told, *notes_on(findings, ct)),
+            notes=(*told, *notes_on(findings, ct, search)),
             search=search,
         )
 
@@ -172,14 +172,12 @@ def labels_of(
     )
 
 
-def notes_on(findings: Sequence[Finding], ct: Ct) -> tuple[Note, ...]:
+def notes_on(findings: Sequence[Finding], ct: Ct, search: Search) -> tuple[Note, ...]:
     """Notes: the position of each finding, then limits that the user should know."""
     lines = [finding.sentence for finding in findings]
     info = [Note(level="info", text=line) for line in [*lines, _LIMITS]]
     if not findings:
-        info.insert(
-            0, Note(level="info", text="No candidate was found in the lung that was searched.")
-        )
+        info.insert(0, none_found(search))
     if max(ct.spacing_mm) <= _THICK_MM:
         return tuple(info)
     thick = f"The voxels are up to {max(ct.spacing_mm):g} mm long; small nodules cannot be seen."

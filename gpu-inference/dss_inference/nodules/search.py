@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dss_inference.ct.reading import Ct
-from dss_inference.lungs.quality import Quality
+from dss_inference.lungs.quality import Quality, Verdict
 from dss_inference.lungs.segment import Lungs
 from dss_inference.lungs.sides import LEFT, RIGHT
 from dss_inference.lungs.view import Flags, Triple
@@ -18,6 +18,8 @@ _LEFT_SHARE = (0.42, 0.5)
 """Smallest and largest fraction of the left lung in both, in health."""
 _TILTS = tuple(np.tan(np.radians(range(-48, 49, 12))).tolist())
 _ANGLES = np.deg2rad(np.arange(0, 360, 10))
+_DOUBTFUL = {"other_side": 0.1, "other_air": 0.15, "suspect_air": 0.01}
+"""From this share on, a part may well be lung that was not searched."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +32,18 @@ class ChestPart:
     volume_ml: float
     share: float
 
+    @property
+    def is_doubtful(self) -> bool:
+        """True if the part may well be lung, and is not small."""
+        return self.share >= _DOUBTFUL.get(self.code, 2.0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
     """``parts`` were not searched, but for ``cut_border``, which is a part of the searched ``lung_ml``.
 
-    ``slices`` of the axial ``of_slices`` show searched lung.
+    ``slices`` of the axial ``of_slices`` show searched lung.  ``verdict`` and ``reasons`` are those of the lungs;
+    ``borders``: where the lungs reach the image's border.
     """
 
     verdict: str
@@ -44,6 +52,18 @@ class Search:
     slices: int
     of_slices: int
     parts: tuple[ChestPart, ...]
+    borders: tuple[str, ...] = ()
+
+    @property
+    def lacks_lung(self) -> bool:
+        """True if lung beyond the image's border, or what may well be lung, was not searched."""
+        return bool(self.borders) or any(part.is_doubtful for part in self.parts)
+
+    @property
+    def conclusion(self) -> str:
+        """The verdict on the result: that of the lungs, but not ``good`` if the search lacks lung."""
+        good = self.verdict == Verdict.GOOD and self.lacks_lung
+        return str(Verdict.LOOK) if good else self.verdict
 
 
 NO_SEARCH = Search(verdict="none", reasons=(), lung_ml=0.0, slices=0, of_slices=0, parts=())
@@ -80,6 +100,7 @@ def search_of(lungs: Lungs, quality: Quality, ct: Ct) -> Search:
         slices=int(inside.any(axis=(1, 2)).sum()),
         of_slices=inside.shape[0],
         parts=(*parts, ChestPart(code="cut_border", volume_ml=round(cut_ml, 1), share=share)),
+        borders=quality.borders,
     )
 
 

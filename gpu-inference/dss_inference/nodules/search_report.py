@@ -11,6 +11,7 @@ from dss_inference.nodules.search import ChestPart, Search
 from dss_inference.reports import write_report
 
 TEXT_NAME, CSV_NAME = "search.txt", "search.csv"
+_CONCLUSION = "Verdict on the search: {}, since lung was not searched."
 _SENTENCES = {
     "other_side": "Not searched: {ml} that one lung lacks beside the other at the same height, at least.",
     "other_air": "Not searched: {ml} of other air in the body, which was not taken for lung.",
@@ -31,22 +32,36 @@ _LEAST = {
     "cut_border": 0.0,
 }
 """Smaller shares are not mentioned in the log."""
-_WARNING = {"other_side": 0.1, "other_air": 0.15, "suspect_air": 0.01}
-"""From this share on, the sentence is a warning."""
 
 
 def search_notes(search: Search) -> Iterator[Note]:
     """Notes: how much was searched, then each part that was not."""
+    if search.conclusion != search.verdict:
+        yield Note(level="warning", text=_CONCLUSION.format(search.conclusion))
     yield Note(level="info", text=_searched(search))
+    if search.borders:
+        yield Note(level="warning", text=_beyond(search))
     for part in search.parts:
         if part.volume_ml and part.share >= _LEAST[part.code]:
-            doubtful = part.share >= _WARNING.get(part.code, 2.0)
-            yield Note(level="warning" if doubtful else "info", text=sentence_of(part))
+            yield Note(level="warning" if part.is_doubtful else "info", text=sentence_of(part))
+
+
+def none_found(search: Search) -> Note:
+    """The note if there is no candidate."""
+    where = f"in the {search.lung_ml:.0f} ml of lung that were searched"
+    if not search.lacks_lung:
+        return Note(level="info", text=f"No candidate was found {where}.")
+    text = f"No candidate was found {where}; other lung was not searched, as told above."
+    return Note(level="warning", text=text)
 
 
 def sentence_of(part: ChestPart) -> str:
     """The sentence about a part."""
     return _SENTENCES[part.code].format(ml=f"{part.volume_ml:.0f} ml ({part.share:.0%})")
+
+
+def _beyond(search: Search) -> str:
+    return f"Not searched: lung beyond the image's border ({', '.join(search.borders)}), whose volume is not known."
 
 
 def _searched(search: Search) -> str:
@@ -69,7 +84,11 @@ def search_reports(search: Search, folder: Path) -> tuple[Report, ...]:
 def _text(search: Search) -> str:
     lines = [f"Verdict on the lungs: {search.verdict}"]
     lines += [f"Please check: {reason}" for reason in search.reasons]
-    lines += ["", _searched(search), *(sentence_of(part) for part in search.parts)]
+    if search.conclusion != search.verdict:
+        lines.append(_CONCLUSION.format(search.conclusion))
+    lines += ["", _searched(search)]
+    lines += [_beyond(search)] if search.borders else []
+    lines += [sentence_of(part) for part in search.parts]
     lines += ["", "Per cent are of the part and the searched lung together."]
     return "\n".join(lines) + "\n"
 

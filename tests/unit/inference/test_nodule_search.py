@@ -4,9 +4,13 @@
 
 import csv
 import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
@@ -14,6 +18,8 @@ from dss_inference.bundle import BundleOutcome
 from dss_inference.device.runner import Runner
 from dss_inference.errors import InferenceError
 from dss_inference.nodules.bundle import NOT_IN_BOX, NoduleDetection
+from dss_inference.nodules.search import Search
+from dss_inference.nodules.search_report import none_found
 from dss_phantom.chest import Phantom
 
 pytestmark = pytest.mark.slow
@@ -160,3 +166,77 @@ def test_a_view_of_one_side_does_not_say_that_the_other_lacks(
 
     assert search_in(outcome)["other_side"] == 0
     assert search_in(outcome)["cut_border"] > 50
+
+
+def flooded(chest: Phantom, where: npt.NDArray[np.bool_]) -> sitk.Image:
+    """Water in the lungs there."""
+    hu = sitk.GetArrayFromImage(chest.ct)
+    hu[where & (sitk.GetArrayFromImage(chest.truth) > 0)] = 15
+    image = sitk.GetImageFromArray(hu)
+    image.CopyInformation(chest.ct)
+    return image
+
+
+def one_lung_missing(chest: Phantom) -> sitk.Image:
+    return flooded(chest, sitk.GetArrayFromImage(chest.truth) == 1)
+
+
+def cut_in_height(chest: Phantom) -> sitk.Image:
+    return sitk.Image(chest.ct[:, :, chest.ct.GetSize()[2] // 2 :])
+
+
+def half_a_chest(chest: Phantom) -> sitk.Image:
+    return sitk.Image(chest.ct[chest.ct.GetSize()[0] // 2 :])
+
+
+def front_of_a_chest(chest: Phantom) -> sitk.Image:
+    return sitk.Image(chest.ct[:, : chest.ct.GetSize()[1] // 2])
+
+
+def effusion_on_one_side(chest: Phantom) -> sitk.Image:
+    truth = sitk.GetArrayFromImage(chest.truth)
+    low = np.zeros(truth.shape, bool)
+    low[: int(np.argwhere(truth == 2).mean(axis=0)[0])] = True
+    return flooded(chest, low & (truth == 2))
+
+
+CAUSES: dict[str, Callable[[Phantom], sitk.Image]] = {
+    "one lung missing": one_lung_missing,
+    "cut in height": cut_in_height,
+    "half a chest": half_a_chest,
+    "front of a chest": front_of_a_chest,
+    "effusion on one side": effusion_on_one_side,
+}
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_lung_that_was_not_searched_is_never_good_and_never_plainly_empty(
+    cause: str, chest: Phantom, runner: Runner, tmp_path: Path
+) -> None:
+    outcome = outcome_on(CAUSES[cause](chest), tmp_path, runner)
+
+    warnings = [note.text for note in outcome.notes if note.level == "warning"]
+    assert outcome.verdict == "look at it"
+    assert any(re.search(r"Not searched: (\d+ ml \(\d+%\)|lung beyond)", text) for text in warnings)
+    assert not [n for n in outcome.notes if n.level == "info" and "No candidate" in n.text]
+
+
+def test_a_cut_says_where_lung_was_not_searched(
+    chest: Phantom, runner: Runner, tmp_path: Path
+) -> None:
+    outcome = outcome_on(cut_in_height(chest), tmp_path, runner)
+
+    assert any("lung beyond the image's border (feet)" in note.text for note in outcome.notes)
+
+
+def test_a_whole_chest_without_candidates_says_how_much_was_searched() -> None:
+    whole = Search(
+        verdict="good", reasons=(), lung_ml=4000.0, slices=90, of_slices=100, parts=(), borders=()
+    )
+    cut = replace(whole, borders=("feet",))
+
+    assert (
+        none_found(whole).text
+        == "No candidate was found in the 4000 ml of lung that were searched."
+    )
+    assert (none_found(cut).level, cut.conclusion) == ("warning", "look at it")
