@@ -25,14 +25,31 @@ USUAL_HU = (-1040, -550)
 """Usual median of aerated lung, from emphysema to full expiration."""
 POSSIBLE_ML = 15_000
 """Largest possible volume of lungs."""
-MOST_EMPTY, MOST_DENSE, MOST_UNEVEN, MOST_GAS, MOST_LEAKED = 0.012, 0.15, 0.08, 0.15, 0.03
-MOST_HAZE, MOST_OPEN = 0.02, 0.5
+MOST_EMPTY, MOST_DENSE, MOST_GAS, MOST_LEAKED = 0.012, 0.15, 0.15, 0.03
+MOST_HAZE, MOST_OPEN, MOST_BESIDE, MOST_BLUNT = 0.02, 0.5, 0.07, 0.65
 """Shares as in ``Signs``; ``tests/bench/bench_lung_sweep.py`` prints what comes of these limits."""
+MOST_UNEVEN_BASES = 0.1
+"""Where the view shows the bases alone, of which the left one is deeper."""
 REMARKS = ("touches_border", "side_of_part_unknown")
 """Codes of flags that do not lower the verdict."""
 _BORDERS = (("feet", "head"), ("front", "back"), ("right", "left"))
 _SAMPLES = 1_000_000
 TEXT_NAME, JSON_NAME = "quality.txt", "quality.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Most:
+    """Limits that depend on whether left and right can be compared; shares as in ``Signs``."""
+
+    behind: float
+    before: float
+    uneven: float
+    uneven_and_behind: float
+
+
+_COMPARED = _Most(behind=0.045, before=0.032, uneven=0.065, uneven_and_behind=0.08)
+_CUT = _Most(behind=0.03, before=0.02, uneven=0.055, uneven_and_behind=0.07)
+"""Where the view cuts lung at its side, or shows one lung."""
 
 
 class Verdict(StrEnum):
@@ -114,18 +131,35 @@ def _sign_flags(signs: Signs) -> Iterator[Flag]:
             "it may lie outside the body."
         )
         yield Flag(code="open_to_side", text=text)
-    if signs.uneven is not None and signs.uneven > MOST_UNEVEN:
+    most = _COMPARED if signs.uneven is not None and not signs.cut_at_side else _CUT
+    if signs.uneven is not None and _is_uneven(signs, most):
         text = (
             "Left and right lung differ much at the same height: fluid, consolidation, removed lung, or a part that "
             "was not found."
         )
         yield Flag(code="uneven", text=text)
+    if signs.behind > most.behind or signs.before > most.before or signs.beside > MOST_BESIDE:
+        outside = signs.behind + signs.before + signs.beside
+        text = (
+            f"Between the lungs and the ribs lies tissue, {outside:.0%} of the lungs' volume: fluid, or consolidated or "
+            "collapsed lung that was not found."
+        )
+        yield Flag(code="tissue_at_wall", text=text)
+    if signs.blunt > MOST_BLUNT:
+        text = "A lung ends in a flat face: a part may be missing, by fluid, consolidation, collapse or removal."
+        yield Flag(code="blunt_end", text=text)
     if signs.gas > MOST_GAS:
         text = (
             f"The body holds other air, {signs.gas:.0%} of the lungs' volume, that was not taken for lung; "
             "please check whether it is."
         )
         yield Flag(code="air_unexplained", text=text)
+
+
+def _is_uneven(signs: Signs, most: _Most) -> bool:
+    uneven = signs.uneven or 0.0
+    least = MOST_UNEVEN_BASES if signs.bases_alone else most.uneven
+    return uneven > least or uneven + signs.behind > max(least, most.uneven_and_behind)
 
 
 def _borders(found: Sides) -> Iterator[str]:

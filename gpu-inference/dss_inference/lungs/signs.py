@@ -4,6 +4,7 @@ It is independent of the rules in ``air`` and ``choice``, and works on a grid of
 voxels that are open to the image's side, and evenness over 2 cm distinguishes air from lung, however dark.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,8 +14,9 @@ import scipy.ndimage as ndi
 
 from dss_inference.lungs.air import ABOVE_AIR_HU, THICK_MM
 from dss_inference.lungs.haze import hazy
-from dss_inference.lungs.sides import LEFT, RIGHT, Sides
+from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Sides
 from dss_inference.lungs.view import TISSUE_HU, Flags, View, box_around, open_to_side, walled_parts
+from dss_inference.lungs.wall import Way, bluntness, bone_in, outside_ml, outward
 
 _DENSE_HU = -500
 _EMPTY_ABOVE_AIR_HU = 20.0
@@ -25,9 +27,14 @@ _GAS_SPREAD_HU = 25.0
 """Difference between the lower quartile and the median of gas; walls hardly change these."""
 _BLOCK = ndi.generate_binary_structure(3, 3)
 _CUT_SHARE = 0.15
+_WIDE = 0.5
+_LEAST_ML = 50.0
+"""Of a lung whose ends and wall are looked at."""
 _TILTS = tuple(np.tan(np.radians(range(-48, 49, 8))).tolist())
-_SHARE_LEFT = 0.46
-"""Fraction of the left lung in both, in health; the heart takes space from the left lung."""
+_SHARE_LEFT = (0.38, 0.54)
+"""Fractions of the left lung in both, in health; the heart takes space from the left lung.  Unevenness is measured about
+this patient's own, or the nearest of these.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +55,11 @@ class Seen:
         return self.view.smooth
 
     @cached_property
+    def bone(self) -> Flags:
+        """As ``bone_in`` says."""
+        return bone_in(self.view.hu, self.smooth)
+
+    @cached_property
     def to_side(self) -> Flags:
         """As ``open_to_side`` says."""
         return open_to_side(self.view)
@@ -60,9 +72,11 @@ class Signs:
     ``empty``: as dark and even as air; ``dense``: more so than lung; ``leaked``: as dark, and open to the image's
     side; ``haze``: blocks that are denser than lung and lighter than flesh, anywhere in the body; ``open``: of any
     density, and open to the image's side; ``gas``: closed-in air that was not taken for lung (may be above 1).
-    ``uneven``: how much the sections of left and right differ beyond health at the best tilt, and ``left`` the left
-    one's part of both, None where there are not both or the view cuts them at the side.  ``fill``: volume through the cube of the width.
-    ``cut_at_side``: in many slices the view cuts lung at its left or right.
+    ``uneven``: how much the sections of left and right differ in different ways from slice to slice, at the best tilt,
+    None where there are not both; ``left``: the left one's part of both, None also where the view cuts them at the side.
+    ``behind``, ``before``, ``beside``: what is neither lung nor wall between the lungs and the ribs (may be above 1);
+    ``blunt``: how flat a lung ends, 0..1, as ``bluntness`` says.  ``fill``: volume through the cube of the width.  ``cut_at_side``: in many
+    slices the view cuts lung at its left or right; ``bases_alone``: it cuts the lungs at the head where they are wide.
     """
 
     empty: float = 0.0
@@ -73,8 +87,13 @@ class Signs:
     gas: float = 0.0
     uneven: float | None = None
     left: float | None = None
+    behind: float = 0.0
+    before: float = 0.0
+    beside: float = 0.0
+    blunt: float = 0.0
     fill: float = 0.3
     cut_at_side: bool = False
+    bases_alone: bool = False
 
 
 def signs_of(seen: Seen, gas_ml: float) -> Signs:
@@ -84,7 +103,10 @@ def signs_of(seen: Seen, gas_ml: float) -> Signs:
     core = ndi.binary_erosion(found, border_value=1)
     dark = seen.smooth < seen.clear_hu + 2 * _EMPTY_ABOVE_AIR_HU
     cut = _is_cut_at_side(found)
-    whole = not cut and bool((seen.sides == LEFT).any() and (seen.sides == RIGHT).any())
+    both = bool((seen.sides == LEFT).any() and (seen.sides == RIGHT).any())
+    lungs = [(side, seen.sides == side) for side in (LEFT, RIGHT, UNSIDED)]
+    lungs = [(side, lung) for side, lung in lungs if lung.sum() * seen.view.voxel_ml > _LEAST_ML]
+    shown = np.asarray((seen.view.hu > TISSUE_HU).any(axis=(1, 2)), bool)
     return Signs(
         empty=float((_empty(seen) & found).sum()) / count,
         dense=float((seen.smooth[core] > _DENSE_HU).sum()) / count,
@@ -92,11 +114,29 @@ def signs_of(seen: Seen, gas_ml: float) -> Signs:
         haze=float(hazy(seen.smooth, seen.to_side).sum()) / count,
         open=float((found & seen.to_side).sum()) / count,
         gas=gas_ml / (count * seen.view.voxel_ml),
-        uneven=_uneven(seen) if whole else None,
-        left=float((seen.sides == LEFT).sum()) / count if whole else None,
+        uneven=_uneven(seen) if both else None,
+        left=float((seen.sides == LEFT).sum()) / count if both and not cut else None,
+        behind=_outside(seen, [(lung, Way.BACK) for _, lung in lungs]),
+        before=_outside(seen, [(lung, Way.FRONT) for _, lung in lungs]),
+        beside=_outside(seen, [(lung, _side_way(seen, side)) for side, lung in lungs]),
+        blunt=max((bluntness(lung, shown, seen.view.spacing_mm) for _, lung in lungs), default=0.0),
         fill=_fill(seen),
         cut_at_side=cut,
+        bases_alone=_are_bases_alone(found[shown]),
     )
+
+
+def _outside(seen: Seen, ways: Iterable[tuple[Flags, Way]]) -> float:
+    """What is neither lung nor wall between lungs and ribs, through the volume of the lungs."""
+    air = seen.to_side & (seen.view.hu < TISSUE_HU)
+    spacing_mm = seen.view.spacing_mm
+    found_ml = [outside_ml(lung, seen.bone, air, spacing_mm, way) for lung, way in ways]
+    return sum(found_ml) / (float((seen.sides > 0).sum()) * seen.view.voxel_ml)
+
+
+def _side_way(seen: Seen, side: int) -> Way:
+    known = {LEFT: Way.LEFT, RIGHT: Way.RIGHT}
+    return known[side] if side in known else outward(seen.view.hu)
 
 
 def other_air_ml(seen: Seen) -> tuple[float, float]:
@@ -145,6 +185,12 @@ def _is_cut_at_side(found: Flags) -> bool:
     return bool(cut.sum() > _CUT_SHARE * found.any(axis=(1, 2)).sum())
 
 
+def _are_bases_alone(found: Flags) -> bool:
+    """True if the view cuts the lungs at the head where they are wide.  Blank slices are left out of ``found``."""
+    areas = found.sum(axis=(1, 2))
+    return bool(areas.size and areas[-1] > _WIDE * areas.max())
+
+
 def _uneven(seen: Seen) -> float:
     """Unevenness of left and right: the minimum over tilts of the patient to the left or right."""
     z, _, x = np.nonzero(seen.sides)
@@ -157,7 +203,8 @@ def _uneven_along(height: npt.NDArray[np.float64], is_left: Flags) -> float:
     rows = np.rint(height - height.min()).astype(np.int64)
     both = np.bincount(rows)
     left = np.bincount(rows[is_left], minlength=both.size)
-    away = np.abs(left - _SHARE_LEFT * both)
+    share = np.clip(is_left.mean(), *_SHARE_LEFT)
+    away = np.abs(left - share * both)
     return float(away.sum()) / float(both.sum())
 
 

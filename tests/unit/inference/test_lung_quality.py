@@ -60,6 +60,13 @@ def test_each_oddity_has_its_flag(found: Sides, hu: int, code: str) -> None:
         (Signs(haze=0.1), "haze"),
         (Signs(gas=0.3), "air_unexplained"),
         (Signs(uneven=0.3), "uneven"),
+        (Signs(uneven=0.07, cut_at_side=True), "uneven"),
+        (Signs(uneven=0.05, behind=0.04), "uneven"),
+        (Signs(behind=0.04), "tissue_at_wall"),
+        (Signs(uneven=0.01, behind=0.05), "tissue_at_wall"),
+        (Signs(before=0.04), "tissue_at_wall"),
+        (Signs(beside=0.1), "tissue_at_wall"),
+        (Signs(blunt=0.8), "blunt_end"),
         (Signs(left=0.2), "ratio_unusual"),
         (Signs(fill=0.02), "volume_unusual"),
     ],
@@ -68,6 +75,20 @@ def test_each_sign_asks_for_a_look(signs: Signs, code: str) -> None:
     quality = judged(lungs(), signs=signs)
 
     assert (codes(quality), quality.verdict) == ([code], Verdict.LOOK)
+
+
+@pytest.mark.parametrize(
+    "signs",
+    [
+        Signs(uneven=0.06),
+        Signs(uneven=0.09, bases_alone=True),
+        Signs(uneven=0.01, behind=0.04),
+        Signs(behind=0.02, before=0.01, beside=0.05),
+        Signs(blunt=0.6),
+    ],
+)
+def test_what_healthy_lungs_show_asks_for_no_look(signs: Signs) -> None:
+    assert judged(lungs(), signs=signs).verdict == Verdict.GOOD
 
 
 def test_a_border_that_is_touched_switches_no_flag_off() -> None:

@@ -56,11 +56,27 @@ def test_air_without_vessels_is_empty_and_lung_as_dark_is_not() -> None:
     assert signs(textured).empty == 0.0
 
 
-def test_lungs_that_the_view_cuts_at_its_side_are_not_compared() -> None:
+def test_volumes_of_lungs_that_the_view_cuts_at_its_side_are_not_compared() -> None:
     found = signs(seen(np.roll(chest(), 20, axis=2)))
 
     assert found.cut_at_side
-    assert (found.uneven, found.left) == (None, None)
+    assert found.left is None
+
+
+@pytest.mark.parametrize("least_x", [48, 51])
+def test_a_lung_that_is_smaller_than_the_other_at_every_height_is_not_uneven(least_x: int) -> None:
+    sides = chest()
+    sides[:, :, 40:least_x] = 0
+
+    uneven = signs(seen(sides)).uneven
+
+    assert uneven is not None
+    assert uneven < 0.03
+
+
+def test_a_view_that_ends_where_lungs_are_wide_shows_bases_alone() -> None:
+    assert not signs(seen(chest())).bases_alone
+    assert signs(seen(np.roll(chest(), SHAPE[0] - HEIGHT[1], axis=0))).bases_alone
 
 
 def test_a_lung_without_a_side_is_not_compared() -> None:
