@@ -23,7 +23,7 @@ IMAGE_LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION="$$(git rev-p
   --build-arg SOURCE="$$(git remote get-url origin 2> /dev/null)"
 
 .DEFAULT_GOAL := help
-.PHONY: client docs help up stop status logs reset check test test-quick test-brokers test-defences test-setup test-chart manifests chaos failover bench bench-dialogs bench-tickets bench-lungs bench-nodules bench-estimates bench-inference bench-startup bench-site migration dashboards lock \
+.PHONY: client docs help up provider stop status logs reset check test test-quick test-brokers test-defences test-setup test-chart manifests chaos failover bench bench-dialogs bench-tickets bench-lungs bench-nodules bench-estimates bench-inference bench-startup bench-site migration dashboards lock \
   images site-secrets first-ticket bundle test-deploy test-deploy-full
 
 help: ## this list
@@ -32,6 +32,9 @@ help: ## this list
 up: ## start everything and send a sample through it; CT=/path/to/scan for your own, SERIES=3 of a DICOM folder
 	$(BOOTSTRAP)
 	@$(BIN)/dss-stack up $${CT:+--ct "$$CT"} $${SERIES:+--series "$$SERIES"}
+
+provider: ## a provider of your own, and what dss needs to publish a service as it; NAME=LAB
+	$(STACK) provider $(or $(NAME),LAB)
 
 stop: ## end everything; the data stays
 	$(STACK) stop

@@ -68,6 +68,20 @@ def stop() -> None:
 
 
 @main.command()
+def provider(name: Annotated[str, typer.Argument(help="the provider's name")] = "LAB") -> None:
+    """Make a provider of your own, for services that you publish, and print what ``dss`` needs."""
+    stack = _existing()
+    with _sentences():
+        token = sample.provider_token(stack, name)
+    typer.echo(f"export DSS_SERVER={stack.wiring().public_url}")
+    typer.echo(f"export DSS_TOKEN={token}")
+    typer.secho(
+        f"With these, and after . .venv/bin/activate: dss service publish FOLDER --provider {name}",
+        err=True,
+    )
+
+
+@main.command()
 def status() -> None:
     """Every process: running, healthy, where.  Exit status 1 if something is down."""
     parts = _existing().parts()

@@ -36,6 +36,19 @@ def login_token(stack: Stack) -> str:
     return printed.split()[-1]
 
 
+def provider_token(stack: Stack, provider: str) -> str:
+    """A new token for programs that may send tickets, publish services as ``provider`` and list them."""
+    scopes = [word for scope in ("tickets", "provider", "admin") for word in ("--scope", scope)]
+    for words in (
+        ("users", "add", USER, "--sysadmin"),
+        ("providers", "add", provider),
+        ("providers", "add-user", provider, USER),
+        ("tokens", "create", USER, *scopes),
+    ):
+        printed = stack.run("dss_portal", *words, purpose=f"Making the provider {provider}")
+    return printed.split()[-1]
+
+
 def make_phantom(stack: Stack) -> Path:
     """The folder of a synthetic chest CT with its true segmentation; it is made only once."""
     folder = stack.state / "sample"

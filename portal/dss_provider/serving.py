@@ -57,6 +57,11 @@ def _registered(service: ServiceFolder, portal: Portal, provider: str) -> Offer:
     try:
         portal.register(provider, (service.path / "service.json").read_text(encoding="utf-8"))
     except Refused as error:
+        if error.body.startswith("There is no provider"):
+            raise ServiceInvalid(
+                f"The portal has no provider {provider}. A site admin makes it and lets you work for it: dss-portal providers "
+                f"add {provider}; dss-portal providers add-user {provider} YOU@EXAMPLE.ORG"
+            ) from error
         raise ServiceInvalid(
             f"The portal does not list '{service.descriptor.name}' {service.descriptor.version} for {provider}, and does "
             f"not let this token list it ({error.body.strip()[:300]}). Ask a site admin for: dss-portal services add "

@@ -1,15 +1,17 @@
 """The whole local stack: started, completed and stopped."""
 
+import json
 import os
 from collections.abc import Iterator
 
 import pytest
 
-from dss_stack import processes
+from dss_stack import processes, sample
 from dss_stack.rabbitmq import RabbitNode
 from dss_stack.settings import Settings
 from dss_stack.stack import Stack
 from support import loopback
+from support.sites import DESCRIPTOR
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
@@ -79,6 +81,21 @@ def test_a_second_start_leaves_alone_what_runs(stack: Stack) -> None:
     stack.start(ignore)
 
     assert pids(stack) == before
+
+
+def test_a_provider_of_ones_own_gets_a_token_that_publishes(stack: Stack) -> None:
+    stack.start(ignore)
+
+    tokens = {sample.provider_token(stack, "LAB") for _ in range(2)}
+
+    assert len(tokens) == 2
+    for token in tokens:
+        answer = loopback.post(
+            f"{stack.wiring().public_url}/api/admin/providers/LAB/services",
+            headers={"Authorization": f"Bearer {token}"},
+            data={"descriptor": json.dumps(DESCRIPTOR | {"name": "own"})},
+        )
+        assert answer.status_code == 200, answer.text
 
 
 def test_a_start_brings_back_what_was_killed_and_nothing_else(stack: Stack) -> None:
