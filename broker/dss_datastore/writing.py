@@ -2,10 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
+
+MOST_PIECES = 1024
+"""So many pieces one call of the system takes (IOV_MAX of Linux)."""
 
 
 def sync(path: Path) -> None:
@@ -42,6 +45,23 @@ def write_at(path: Path, offset: int, data: bytes) -> None:
         while rest:
             rest = rest[file.write(rest) :]
         os.fsync(file.fileno())
+
+
+def write_all(descriptor: int, pieces: Iterable[bytes | memoryview]) -> int:
+    """Write the pieces one after the other, without joining them, and return their size."""
+    left = [memoryview(piece) for piece in pieces if len(piece)]
+    size_bytes = sum(map(len, left))
+    while left:
+        written = (
+            os.writev(descriptor, left[:MOST_PIECES])
+            if os.name != "nt"
+            else os.write(descriptor, left[0])
+        )
+        while left and written >= len(left[0]):
+            written -= len(left.pop(0))
+        if written:
+            left[0] = left[0][written:]
+    return size_bytes
 
 
 @contextmanager

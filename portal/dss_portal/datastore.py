@@ -15,7 +15,7 @@ import aiofiles
 from dss_datastore import layout, volume
 from dss_datastore.layout import Area
 from dss_datastore.space import has_free, is_disk_full
-from dss_datastore.writing import link, put_in_place, sync, write_at
+from dss_datastore.writing import link, put_in_place, sync, write_all, write_at
 from dss_observability import metrics
 from dss_portal.receiving import BLOCK_BYTES, Writing
 from dss_portal.refusals import Refused
@@ -38,7 +38,7 @@ class Mark(Enum):
     AGAIN = "another file follows, and counts instead"
 
 
-Piece: TypeAlias = bytes | Mark
+Piece: TypeAlias = bytes | memoryview | Mark
 
 
 SMALL_BYTES = 2 * BLOCK_BYTES
@@ -329,9 +329,11 @@ async def _write(path: Path, data: AsyncIterator[Piece], limit_bytes: int) -> in
     return size_bytes
 
 
-async def _gathered(data: AsyncIterator[Piece], most_bytes: int) -> tuple[list[bytes], bool]:
+async def _gathered(
+    data: AsyncIterator[Piece], most_bytes: int
+) -> tuple[list[bytes | memoryview], bool]:
     """The first pieces of a file, a little more than ``most_bytes`` at most; True if they are the whole file."""
-    pieces: list[bytes] = []
+    pieces: list[bytes | memoryview] = []
     size_bytes = 0
     async for piece in data:
         if isinstance(piece, Mark):
@@ -344,7 +346,9 @@ async def _gathered(data: AsyncIterator[Piece], most_bytes: int) -> tuple[list[b
     return pieces, True
 
 
-async def _chained(begun: Iterable[bytes], data: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
+async def _chained(
+    begun: Iterable[bytes | memoryview], data: AsyncIterator[Piece]
+) -> AsyncIterator[Piece]:
     for piece in begun:
         yield piece
     async for later in data:
@@ -356,16 +360,13 @@ def _make_folder(folder: Path) -> None:
     _sync_all(volume.make_folder(folder))
 
 
-def _write_at_once(path: Path, pieces: Iterable[bytes]) -> int:
+def _write_at_once(path: Path, pieces: Iterable[bytes | memoryview]) -> int:
     """Write the pieces and fsync the file and new folders; returns the size."""
     changed = volume.make_folder(path.parent)
     with path.open("xb", buffering=0) as file:
-        content = b"".join(pieces)
-        size_bytes = len(content)
-        view = memoryview(content)
-        while view:
-            view = view[file.write(view) :]
-    _sync_all([path, *changed])
+        size_bytes = write_all(file.fileno(), pieces)
+        os.fsync(file.fileno())
+    _sync_all(changed)
     return size_bytes
 
 

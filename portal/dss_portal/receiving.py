@@ -26,7 +26,7 @@ class Writing:
 
     def __init__(self, file: WritableFile) -> None:
         self._file = file
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes | memoryview] = []
         self._bytes = 0
         self._unsynced_bytes = 0
         self._write: asyncio.Task[object] | None = None
@@ -47,7 +47,7 @@ class Writing:
             await asyncio.wait(tasks)
             _ = [task.exception() for task in tasks if not task.cancelled()]
 
-    async def put(self, piece: bytes) -> None:
+    async def put(self, piece: bytes | memoryview) -> None:
         self._pieces.append(piece)
         self._bytes += len(piece)
         if self._bytes >= BLOCK_BYTES:

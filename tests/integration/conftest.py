@@ -14,6 +14,7 @@ from dss_portal.accounts import store as accounts
 from dss_portal.app import create_app
 from dss_portal.settings import Settings
 from dss_stack.postgres import PostgresCluster
+from support.layered import Both, both_of
 from support.portals import Portal, answer_posts_as_served
 
 
@@ -77,3 +78,9 @@ async def portal(settings: Settings) -> AsyncIterator[Portal]:
     async with app.test_app():
         yield Portal(app=app, broker=broker, settings=settings)
     broker.close()
+
+
+@pytest.fixture
+async def both(portal: Portal) -> AsyncIterator[Both]:
+    async with both_of(portal) as both:
+        yield both

@@ -2,12 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dss_datastore.writing import write
-from dss_portal.scrubbing.image_headers import scrub_volume
+from dss_portal.scrubbing.image_headers import may_be_image, scrub_volume
 from dss_portal.scrubbing.workspaces import without_meshes, without_paths
 from dss_workspace.registry import MAX_BYTES
 
@@ -26,6 +26,16 @@ async def scrub(path: Path, location: str) -> int:
     In a workspace, ``location`` replaces the folder where it was saved.
     """
     return await asyncio.get_running_loop().run_in_executor(_THREADS, _scrub, path, location)
+
+
+def may_change(pieces: Iterable[bytes | memoryview]) -> bool:
+    """True unless the first 4 kB of a file show that ``scrub`` leaves it as it is."""
+    beginning = b""
+    for piece in pieces:
+        beginning += piece[:_BEGINNING_BYTES]
+        if len(beginning) >= _BEGINNING_BYTES:
+            break
+    return b"<registry" in beginning[:_BEGINNING_BYTES] or may_be_image(beginning)
 
 
 async def leave_out_meshes(path: Path, names: Container[str]) -> tuple[int, int]:

@@ -62,6 +62,13 @@ _NIFTI_2 = _Layout(
 _MAGIC = (b"n+", b"ni")
 """Magic numbers of files with the voxels in the same file, and in another one."""
 
+_SIZES = {
+    struct.pack(f"{order}i", layout.size_bytes): (layout, order)
+    for layout in (_NIFTI_1, _NIFTI_2)
+    for order in "<>"
+}
+"""Layout and byte order by the first four bytes of a header."""
+
 _EXTENDER_BYTES = 4
 """Size of the field after the header that says whether extensions follow, which contain text, XML or DICOM."""
 
@@ -85,6 +92,11 @@ def scrub_volume(path: Path) -> None:
             return
     if not packed:
         _overwrite(path, head.scrubbed)
+
+
+def may_be_image(beginning: bytes) -> bool:
+    """True if a file that begins so may be NIfTI, compressed or not."""
+    return beginning.startswith(GZIP) or beginning[:4] in _SIZES
 
 
 def voxels_in(path: Path) -> int | None:
@@ -112,11 +124,8 @@ class _Head:
     def read(cls, stream: _Stream) -> "_Head | None":
         """Read the part before the voxels; None if the file is not NIfTI."""
         data = stream.read(4)
-        for layout in (_NIFTI_1, _NIFTI_2):
-            for order in "<>":
-                if data == struct.pack(f"{order}i", layout.size_bytes):
-                    return cls._read(stream, data, layout, order)
-        return None
+        found = _SIZES.get(data)
+        return cls._read(stream, data, *found) if found else None
 
     @classmethod
     def _read(cls, stream: _Stream, begun: bytes, layout: _Layout, order: str) -> "_Head | None":

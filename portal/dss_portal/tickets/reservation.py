@@ -164,12 +164,9 @@ class Reservation:
         False, with nothing changed, if the file is refused.
         """
         of_file = (self.area, self.sent.name, size_bytes)
-        values = [
-            *(self.ticket.id, [status.value for status in Status if status in takes], *of_file),
-            *(self._id, store.now(), alive_since(self._settings)),
-        ]
-        rows = await get_connection("default").execute_query_dict(_KEEP, values)
-        self._converted = bool(rows[0]["is_kept"])
+        self._converted = await kept(
+            self.ticket.id, *of_file, takes=takes, settings=self._settings, upload=self._id
+        )
         return self._converted
 
     def _sizes(self) -> tuple[int, int]:
@@ -239,6 +236,27 @@ async def held_without(
     values = [ticket.user_id, ticket.id, area, name, upload, alive_since(settings), resumed]
     rows: list[dict[str, Any]] = await get_connection("default").execute_query_dict(_HELD, values)
     return QuotaUse(**rows[0])
+
+
+async def kept(
+    ticket_id: int,
+    area: Area,
+    name: str,
+    size_bytes: int,
+    *,
+    takes: Container[Status],
+    settings: Settings,
+    upload: int = 0,
+) -> bool:
+    """Register a file, in place of the reservation ``upload``, if the ticket is in one of the states ``takes`` and the
+    file fits; False, with nothing changed, if it does not.
+    """
+    values = [
+        *(ticket_id, [status.value for status in Status if status in takes], area, name),
+        *(size_bytes, upload, store.now(), alive_since(settings)),
+    ]
+    rows = await get_connection("default").execute_query_dict(_KEEP, values)
+    return bool(rows[0]["is_kept"])
 
 
 async def delete_dead() -> None:

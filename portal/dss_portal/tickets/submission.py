@@ -90,7 +90,7 @@ async def receive_file(
             if scrubs and area == "input":
                 size_bytes = await datastore.scrub(temporary, ticket_id)
             async with in_transaction():
-                if area == "results" or not await reservation.register(size_bytes, _takes(user)):
+                if area == "results" or not await reservation.register(size_bytes, takes(user)):
                     require_open(await store.locked(ticket_id), ticket_id, user)
                     await files.check_twin(ticket_id, area, sent.name)
                     await reservation.convert(size_bytes)
@@ -111,11 +111,11 @@ async def store_file(
 
 def require_open(ticket: Ticket | None, ticket_id: int, user: Person) -> None:
     """Raises Refused unless the ticket accepts files of the user."""
-    if ticket is None or ticket.status not in _takes(user):
+    if ticket is None or ticket.status not in takes(user):
         raise not_found(ticket_id, user)
 
 
-def _takes(user: Person) -> frozenset[Status]:
+def takes(user: Person) -> frozenset[Status]:
     """The states in which a ticket accepts files of the user."""
     return frozenset({Status.INIT, Status.READY} if user.sysadmin else {Status.INIT})
 

@@ -14,6 +14,8 @@ from dss_portal.providers.claiming import ClaimRequest, Granted, asked_by
 from dss_portal.settings import Settings
 from dss_portal.tickets import submission, submitting
 from dss_portal.together import Together
+from dss_portal.writes import small_files
+from dss_portal.writes.multipart import LoneFile
 from dss_portal.writes.requests import Kind, Write
 
 
@@ -52,8 +54,19 @@ class Acting:
                 return await self._claim(write.word, form, person)
             case Kind.CLAIM_ANY:
                 return await self._claim_any(form, person)
+            case Kind.UPLOAD:
+                return None  # it has no small form
             case _:
                 assert_never(write.kind)
+
+    async def takes_files(self, ticket: int, person: Person) -> bool:
+        """True if the user may add a file to the ticket, which also counts towards the quota already."""
+        return await small_files.takes_files(ticket, person, self.settings.quiet_upload_s)
+
+    async def upload(self, ticket: int, file: LoneFile, person: Person) -> Answer | None:
+        """Like ``act``, for a file."""
+        kept = await small_files.receive(self.datastore, self.settings, ticket, file, person)
+        return Answer(body="success") if kept else None
 
     async def _create(self, form: Mapping[str, str], person: Person) -> Answer:
         quiet_s = self.settings.quiet_upload_s

@@ -15,10 +15,11 @@ from dss_observability import metrics, tracing
 from dss_observability.logs import concerns
 from dss_portal import forms
 from dss_portal.changes.feed import Feed
+from dss_portal.datastore import SMALL_BYTES
 from dss_portal.polls.answering import App, request_id
 from dss_portal.polls.callers import Caller, Callers
 from dss_portal.refusals import Refused
-from dss_portal.writes import requests
+from dss_portal.writes import multipart, requests
 from dss_portal.writes.acting import Acting, Answer
 from dss_portal.writes.body import Body
 from dss_portal.writes.requests import Kind, Write
@@ -93,18 +94,31 @@ class Writes:
         caller = await self._caller(write)
         if caller is None or self._limit.is_reached(str(caller.id)):
             return None
-        sent = await body.whole(self._acting.settings.max_form_bytes, PATIENCE_S)
-        if sent is None:
-            return None
         concerns(request=named.decode(), ticket=write.ticket or None)
-        form = forms.decoded(write.query) | forms.decoded(sent)
-        answer = await self._acting.act(write, form, caller)
+        if write.kind is Kind.UPLOAD:
+            answer = await self._uploaded(write, body, caller)
+        else:
+            answer = await self._written(write, body, caller)
         if answer is not None:
             self._limit.count(str(caller.id))
             requests_total, seconds = self._counted[write.kind]
             requests_total.inc()
             seconds.observe(time.monotonic() - began_s)
         return answer
+
+    async def _written(self, write: Write, body: Body, caller: Caller) -> Answer | None:
+        sent = await body.whole(self._acting.settings.max_form_bytes, PATIENCE_S)
+        if sent is None:
+            return None
+        form = forms.decoded(write.query) | forms.decoded(b"".join(sent))
+        return await self._acting.act(write, form, caller)
+
+    async def _uploaded(self, write: Write, body: Body, caller: Caller) -> Answer | None:
+        if not await self._acting.takes_files(write.ticket, caller):
+            return None
+        sent = await body.whole(SMALL_BYTES, PATIENCE_S)
+        file = None if sent is None else multipart.lone_file(write.boundary, sent)
+        return None if file is None else await self._acting.upload(write.ticket, file, caller)
 
     async def _caller(self, write: Write) -> Caller | None:
         keep = self._feed.is_current()

@@ -12,9 +12,12 @@ class Body:
         self._receive = receive
         self._events: list[ASGIReceiveEvent] = []
 
-    async def whole(self, most_bytes: int, within_s: float) -> bytes | None:
-        """The whole body; None if it is longer, if it is not complete after ``within_s`` seconds, or if the client has gone."""
+    async def whole(self, most_bytes: int, within_s: float) -> list[bytes] | None:
+        """The pieces of the body; None if it is longer, if it is not complete after ``within_s`` seconds, or if the
+        client has gone.
+        """
         pieces: list[bytes] = []
+        size_bytes = 0
         try:
             async with asyncio.timeout(within_s):
                 while True:
@@ -22,11 +25,13 @@ class Body:
                     self._events.append(event)
                     if event["type"] != "http.request":
                         return None
-                    pieces.append(event.get("body", b""))
-                    if sum(map(len, pieces)) > most_bytes:
+                    piece = event.get("body", b"")
+                    pieces.append(piece)
+                    size_bytes += len(piece)
+                    if size_bytes > most_bytes:
                         return None
                     if not event.get("more_body", False):
-                        return b"".join(pieces)
+                        return pieces
         except TimeoutError:
             return None
 

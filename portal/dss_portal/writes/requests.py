@@ -5,12 +5,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from dss_portal.datastore import SMALL_BYTES
 from dss_portal.polls.requests import TICKETS, USUAL
+from dss_portal.writes import multipart
 
 _READY = re.compile(r"/api/tickets/(\d{1,9})/status")
 _OF_PROVIDER = re.compile(r"/api/pro/tickets/(\d{1,9})/(info|warning|error|progress)")
 _CLAIM = re.compile(r"/api/pro/services/([a-f0-9]+)/claims")
 _CLAIM_ANY = "/api/pro/services/claims"
+
+_UPLOAD = re.compile(r"/api/tickets/(\d{1,9})/files/input")
 
 _EXPECTED = USUAL | {b"content-type", b"content-length", b"expect"}
 _ONCE = frozenset({b"cookie", b"authorization", b"content-type", b"content-length"})
@@ -26,6 +30,7 @@ class Kind(StrEnum):
     PROGRESS = "/api/pro/tickets/<int:ticket_id>/progress"
     CLAIM = "/api/pro/services/<regex('[a-f0-9]+'):githash>/claims"
     CLAIM_ANY = _CLAIM_ANY
+    UPLOAD = "/api/tickets/<int:ticket_id>/files/<any(input, results):area>"
 
     @property
     def scope(self) -> str:
@@ -35,8 +40,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Write:
-    """A write.  ``ticket`` is 0 if the URL has none; ``word`` is the category of a log
-    line, or the hash of a service.
+    """A write.  ``ticket`` is 0 if the URL has none; ``word`` is the category of a log line, or the hash of a service.
+
+    ``boundary`` is that of the form of an upload, b"" for other writes.
     """
 
     kind: Kind
@@ -46,6 +52,7 @@ class Write:
     cookie: bytes
     authorization: bytes
     request_id: bytes
+    boundary: bytes = b""
 
 
 def write(path: str, query: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Write | None:
@@ -58,10 +65,16 @@ def write(path: str, query: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Wr
         if name not in _EXPECTED or (name in found and name in _ONCE):
             return None
         found[name] = value
-    is_form = found.get(b"content-type", _FORM).lower() == _FORM
-    if not is_form or b"text/html" in found.get(b"accept", b""):
-        return None
     kind, ticket, word = target
+    content_type, boundary = found.get(b"content-type", _FORM), b""
+    if kind is Kind.UPLOAD:
+        boundary = _boundary_of_small(found)
+        if not boundary or query:
+            return None
+    elif content_type.lower() != _FORM:
+        return None
+    if b"text/html" in found.get(b"accept", b""):
+        return None
     return Write(
         kind=kind,
         ticket=ticket,
@@ -70,7 +83,16 @@ def write(path: str, query: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Wr
         cookie=found.get(b"cookie", b""),
         authorization=found.get(b"authorization", b""),
         request_id=found.get(b"x-request-id", b""),
+        boundary=boundary,
     )
+
+
+def _boundary_of_small(headers: dict[bytes, bytes]) -> bytes:
+    """The boundary of a multipart form of at most SMALL_BYTES; b"" for other forms."""
+    length = headers.get(b"content-length", b"")
+    if not length.isdigit() or int(length) > SMALL_BYTES:
+        return b""
+    return multipart.boundary_in(headers.get(b"content-type", b"")) or b""
 
 
 def _target(path: str) -> tuple[Kind, int, str] | None:
@@ -83,6 +105,8 @@ def _target(path: str) -> tuple[Kind, int, str] | None:
         return kind, int(found[1]), found[2]
     if found := _READY.fullmatch(path):
         return Kind.READY, int(found[1]), ""
+    if found := _UPLOAD.fullmatch(path):
+        return Kind.UPLOAD, int(found[1]), ""
     if found := _CLAIM.fullmatch(path):
         return Kind.CLAIM, 0, found[1]
     return None

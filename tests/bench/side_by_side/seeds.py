@@ -96,8 +96,8 @@ async def _make_tickets(
     connection: asyncpg.Connection, user: int, service: int, status: str, count: int
 ) -> list[int]:
     rows = await connection.fetch(
-        "INSERT INTO ticket (user_id, service_id, status, attempt, created_at, queued_at, announcements) "
-        "SELECT $1, $2, $3, 1, now(), now(), 20 FROM generate_series(1, $4) RETURNING id",
+        "INSERT INTO ticket (user_id, service_id, status, attempt, created_at, queued_at, announced_at, announcements) "
+        "SELECT $1, $2, $3, 1, now(), now(), now(), 20 FROM generate_series(1, $4) RETURNING id",
         user,
         service,
         status,

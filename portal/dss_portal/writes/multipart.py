@@ -1,0 +1,86 @@
+"""Finds the one file of a small multipart form without copying it."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MOST_HEAD_BYTES = 16 * 1024
+
+_TYPE = re.compile(rb"multipart/form-data; ?boundary=([A-Za-z0-9_-]{1,70})", re.IGNORECASE)
+_DISPOSITION = rb'content-disposition: form-data; name="myfile"; filename="([^"\\%\r\n]+)"'
+_HEAD = re.compile(_DISPOSITION + rb"(?:\r\ncontent-type: [^\r\n]*)?\r\n\r\n", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoneFile:
+    """A file, as its pieces were received; ``name`` is as the client sent it."""
+
+    name: str
+    pieces: Sequence[memoryview]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(map(len, self.pieces))
+
+
+def boundary_in(content_type: bytes) -> bytes | None:
+    """The boundary of a multipart form; None for another type, or a boundary that no usual client chooses."""
+    found = _TYPE.fullmatch(content_type)
+    return found[1] if found else None
+
+
+def lone_file(boundary: bytes, received: Sequence[bytes]) -> LoneFile | None:
+    """The file in a form of which it is the only part, as ITK-SNAP and the Python client send it; None for any other."""
+    delimiter = b"--" + boundary
+    begin, rest = _beginning(received)
+    if not begin.startswith(delimiter + b"\r\n"):
+        return None
+    head = _HEAD.match(begin, len(delimiter) + 2)
+    if head is None:
+        return None
+    pieces = _without_end(
+        [memoryview(begin)[head.end() :], *(memoryview(piece) for piece in rest)], delimiter
+    )
+    if pieces is None or _holds(pieces, delimiter):
+        return None
+    try:
+        return LoneFile(name=head[1].decode(), pieces=pieces)
+    except UnicodeDecodeError:
+        return None
+
+
+def _beginning(received: Sequence[bytes]) -> tuple[bytes, Sequence[bytes]]:
+    """The first pieces, joined as far as the head of the part goes, and the others."""
+    begin, number = b"", 0
+    for number, piece in enumerate(received, 1):  # noqa: B007 - used below
+        begin += piece
+        if b"\r\n\r\n" in begin or len(begin) > MOST_HEAD_BYTES:
+            break
+    return begin, received[number:]
+
+
+def _without_end(pieces: list[memoryview], delimiter: bytes) -> list[memoryview] | None:
+    """The pieces without the line that ends the form; None if they do not end so."""
+    last = b"\r\n" + delimiter + b"--"
+    taken: list[memoryview] = []
+    while pieces and sum(map(len, taken)) < len(last) + 2:
+        taken.insert(0, pieces.pop())
+    end = b"".join(taken)
+    text = end.removesuffix(b"\r\n")
+    if not text.endswith(last):
+        return None
+    return [*pieces, memoryview(text)[: -len(last)]]
+
+
+def _holds(pieces: Sequence[memoryview], delimiter: bytes) -> bool:
+    """True if ``delimiter`` is anywhere in the pieces, also across their borders."""
+    before = b""
+    for piece in pieces:
+        content = piece.obj
+        whole = (
+            content if isinstance(content, bytes) and len(content) == len(piece) else bytes(piece)
+        )
+        if delimiter in whole or delimiter in before + whole[: len(delimiter)]:
+            return True
+        before = (before + whole[-len(delimiter) :])[-len(delimiter) + 1 :]
+    return False

@@ -1,0 +1,72 @@
+"""Keeps a small file that has come completely, without reserving room for it first."""
+
+from collections.abc import AsyncIterator
+
+from tortoise.connection import get_connection
+from tortoise.transactions import in_transaction
+
+from dss_portal.accounts.person import Person
+from dss_portal.datastore import Datastore, Piece, flat_name
+from dss_portal.models import Ticket
+from dss_portal.scrubbing import files as scrubbing
+from dss_portal.settings import Settings
+from dss_portal.tickets import files, quota, reservation, submission
+from dss_portal.writes.multipart import LoneFile
+
+_TAKES = """
+SELECT status, user_id, coalesce(uploaded_at, created_at) AS touched_at FROM ticket WHERE id = $1
+"""
+
+
+async def takes_files(ticket_id: int, person: Person, quiet_s: float) -> bool:
+    """True if the ticket accepts files of the user; False also if it does not count towards the quota at present."""
+    rows = await get_connection("default").execute_query_dict(_TAKES, [ticket_id])
+    return any(
+        (person.sysadmin or row["user_id"] == person.id)
+        and row["status"] in submission.takes(person)
+        and not quota.is_past(row["touched_at"], quiet_s)
+        for row in rows
+    )
+
+
+async def receive(
+    datastore: Datastore, settings: Settings, ticket_id: int, file: LoneFile, person: Person
+) -> bool:
+    """Make ``file`` an input file of the ticket, on disk before the commit.  False, with nothing changed, if it is
+    refused.
+
+    Raises Refused, with nothing changed either.
+    """
+    name, size_bytes = flat_name(file.name), file.size_bytes
+    files.check_name("input", name)
+    if not 0 < size_bytes <= settings.max_upload_bytes:
+        return False
+
+    async def check() -> None:
+        submission.require_open(await Ticket.get_or_none(id=ticket_id), ticket_id, person)
+
+    async with files.coming(datastore, ticket_id, check):
+        temporary, size_bytes = await datastore.receive(ticket_id, "input", _pieces(file))
+        try:
+            if settings.scrub_inputs and scrubbing.may_change(file.pieces):
+                size_bytes = await datastore.scrub(temporary, ticket_id)
+            async with in_transaction():
+                is_kept = await reservation.kept(
+                    ticket_id,
+                    "input",
+                    name,
+                    size_bytes,
+                    takes=submission.takes(person),
+                    settings=settings,
+                )
+                if not is_kept:
+                    return False
+                await datastore.keep(temporary, name)
+                return True
+        finally:
+            datastore.discard(temporary)
+
+
+async def _pieces(file: LoneFile) -> AsyncIterator[Piece]:
+    for piece in file.pieces:
+        yield piece
