@@ -37,7 +37,7 @@ def _require_understood(query: str) -> None:
     pairs = parse_qsl(query, keep_blank_values=True)
     if not pairs:
         return
-    from pika import URLParameters  # type: ignore[import-untyped] # noqa: PLC0415 - no py.typed; commands need no pika
+    from pika import URLParameters  # noqa: PLC0415 - commands need no pika
 
     for name, value in pairs:
         if [n for n, _ in pairs].count(name) > 1:

@@ -40,7 +40,7 @@ def write_layer(
     converted, and the written file is read back and compared.  Pixel type and grid are kept (NIfTI keeps the grid in
     single precision); descriptive texts, which may name the patient, are removed.
     """
-    import SimpleITK as sitk  # noqa: PLC0415, N813
+    import SimpleITK as sitk  # noqa: PLC0415, N813  (needs the extra ``images``)
 
     image, notes = _read(source, series, progress)
     for key in image.GetMetaDataKeys():
@@ -56,7 +56,7 @@ def write_layer(
 def _read(
     source: Path, series: str, progress: Progress | None
 ) -> "tuple[sitk.Image, tuple[Note, ...]]":
-    from dss_images.dicom.reading import is_dicom  # noqa: PLC0415
+    from dss_images.dicom.reading import is_dicom  # noqa: PLC0415  (needs the extra ``images``)
 
     if is_dicom(source):
         return _read_dicom(source, series, progress)
@@ -67,11 +67,11 @@ def _read(
 
 
 def _read_file(path: Path) -> tuple["sitk.Image", str]:
-    import SimpleITK as sitk  # noqa: PLC0415, N813
+    import SimpleITK as sitk  # noqa: PLC0415, N813  (needs the extra ``images``)
 
-    from dss_images.errors import ImageRefused  # noqa: PLC0415
-    from dss_images.judging import require_volume  # noqa: PLC0415
-    from dss_images.reading import array_of, read_header  # noqa: PLC0415
+    from dss_images.errors import ImageRefused  # noqa: PLC0415  (needs the extra ``images``)
+    from dss_images.judging import require_volume  # noqa: PLC0415  (needs the extra ``images``)
+    from dss_images.reading import array_of, read_header  # noqa: PLC0415  (needs the extra ``images``)
 
     if not path.exists():
         raise ImageUnreadable(f"There is no file {path.name}.")
@@ -107,12 +107,12 @@ def _require_same(path: Path, image: "sitk.Image") -> None:
 
 
 def _is_same(path: Path, image: "sitk.Image") -> bool:
-    import numpy as np  # noqa: PLC0415
-    import SimpleITK as sitk  # noqa: PLC0415, N813
+    import numpy as np  # noqa: PLC0415  (needs the extra ``images``)
+    import SimpleITK as sitk  # noqa: PLC0415, N813  (needs the extra ``images``)
 
-    from dss_images.errors import ImageRefused  # noqa: PLC0415
-    from dss_images.grid import file_grid_of, nearly_same  # noqa: PLC0415
-    from dss_images.reading import read_header, slices_in  # noqa: PLC0415
+    from dss_images.errors import ImageRefused  # noqa: PLC0415  (needs the extra ``images``)
+    from dss_images.grid import file_grid_of, nearly_same  # noqa: PLC0415  (needs the extra ``images``)
+    from dss_images.reading import read_header, slices_in  # noqa: PLC0415  (needs the extra ``images``)
 
     try:
         header = read_header(path)
@@ -130,8 +130,8 @@ def _is_same(path: Path, image: "sitk.Image") -> bool:
 def _read_dicom(
     source: Path, series: str, progress: Progress | None
 ) -> "tuple[sitk.Image, tuple[Note, ...]]":
-    from dss_images.dicom.reading import read  # noqa: PLC0415
-    from dss_images.errors import ImageRefused  # noqa: PLC0415
+    from dss_images.dicom.reading import read  # noqa: PLC0415  (needs the extra ``images``)
+    from dss_images.errors import ImageRefused  # noqa: PLC0415  (needs the extra ``images``)
 
     try:
         volume = read(source, series, progress or (lambda _: None))
@@ -148,7 +148,7 @@ def _place(folder: Path, image: "sitk.Image") -> Path:
 
 def _md5(image: "sitk.Image") -> str:
     """Hash of the voxels, so that equal images get equal file names."""
-    import SimpleITK as sitk  # noqa: PLC0415, N813
+    import SimpleITK as sitk  # noqa: PLC0415, N813  (needs the extra ``images``)
 
     digest = sitk.HashImageFilter()
     digest.SetHashFunction(sitk.HashImageFilter.MD5)

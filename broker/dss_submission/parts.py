@@ -65,8 +65,8 @@ def _is_dicom(source: Path) -> bool:
 
 def _series(source: Path, entered: frozenset[Path] = frozenset()) -> list[SourcePart]:
     """The folder with number and UID of each DICOM series that is not a localizer; empty without DICOM."""
-    from dss_images.dicom.reading import survey  # noqa: PLC0415
-    from dss_images.errors import ImageRefused  # noqa: PLC0415
+    from dss_images.dicom.reading import survey  # noqa: PLC0415  (needs the extra ``images``)
+    from dss_images.errors import ImageRefused  # noqa: PLC0415  (needs the extra ``images``)
 
     try:
         found = survey(source)

@@ -159,9 +159,9 @@ def _start_facade(
     """
     if not bind:
         return lambda: True
-    from dss_inference.facade.request_store import RequestStore  # noqa: PLC0415
-    from dss_inference.facade.routes import Facade  # noqa: PLC0415
-    from dss_inference.facade.serving import serve_facade  # noqa: PLC0415
+    from dss_inference.facade.request_store import RequestStore  # noqa: PLC0415  (slow to import, and used by some only)
+    from dss_inference.facade.routes import Facade  # noqa: PLC0415  (slow to import, and used by some only)
+    from dss_inference.facade.serving import serve_facade  # noqa: PLC0415  (slow to import, and used by some only)
     from dss_inference.facade.submissions import Submissions  # noqa: PLC0415 - an HTTP server, rarely used
 
     try:

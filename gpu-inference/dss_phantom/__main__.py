@@ -10,6 +10,7 @@ from dss_inference.errors import InferenceError
 from dss_inference.settings import DeviceSettings, read_settings
 from dss_phantom.chest import PhantomSpec, make_phantom
 from dss_phantom.files import write_phantom
+from dss_process.commands import version_option
 
 main = typer.Typer(add_completion=False)
 
@@ -31,6 +32,7 @@ def phantom(
     orientation: Annotated[str, typer.Option(help="Where the axes go: LPS, RAS, PIR, ...")] = "LPS",
     oblique: Annotated[float, typer.Option(help="Tilt of the axes in degrees.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Each seed is another person.", min=0)] = 1,
+    version: Annotated[bool, version_option("dss-phantom")] = False,  # noqa: ARG001 - it has acted
 ) -> None:
     """Make a synthetic chest CT, with the truth about its lungs."""
     settings = read_settings(DeviceSettings)

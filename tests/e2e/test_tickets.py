@@ -10,7 +10,7 @@ from pathlib import Path
 
 import asyncpg
 import numpy as np
-import pika  # type: ignore[import-untyped] # no py.typed
+import pika  # no py.typed
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 

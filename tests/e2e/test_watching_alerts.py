@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
-import pika  # type: ignore[import-untyped] # no py.typed
+import pika  # no py.typed
 import pytest
-from pika.adapters.blocking_connection import BlockingChannel  # type: ignore[import-untyped]
+from pika.adapters.blocking_connection import BlockingChannel
 
 from dss_broker.topology import DEAD_QUEUE, EXCHANGE
 from dss_client.itksnap import ItkSnap

@@ -5,9 +5,9 @@ from queue import Empty, SimpleQueue
 from urllib.parse import quote
 
 import httpx
-import pika  # type: ignore[import-untyped] # no py.typed
+import pika  # no py.typed
 import pytest
-from pika.exceptions import ChannelClosedByBroker  # type: ignore[import-untyped]
+from pika.exceptions import ChannelClosedByBroker
 
 from dss_broker import messages as m
 from dss_broker import topology

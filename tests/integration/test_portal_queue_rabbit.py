@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from queue import Queue
 
-import pika  # type: ignore[import-untyped] # no py.typed
+import pika  # no py.typed
 import pytest
 
 from dss_broker.broker import Delivery

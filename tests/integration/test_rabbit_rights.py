@@ -5,10 +5,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
-import pika  # type: ignore[import-untyped] # no py.typed
+import pika  # no py.typed
 import pytest
-from pika.adapters.blocking_connection import BlockingChannel  # type: ignore[import-untyped]
-from pika.exceptions import ChannelClosedByBroker  # type: ignore[import-untyped]
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import ChannelClosedByBroker
 
 from dss_broker import topology
 from dss_broker.rabbit import RabbitBroker

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import pika  # type: ignore[import-untyped] # no py.typed
+import pika  # no py.typed
 import pytest
 
 from dss_broker import messages as m

@@ -6,7 +6,7 @@ from typing import Protocol
 from urllib.parse import quote
 from uuid import uuid4
 
-import pika  # type: ignore[import-untyped] # no py.typed
+import pika  # no py.typed
 
 from dss_broker.broker import Broker
 from dss_broker.envelope import Envelope

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from pika import BasicProperties, spec  # type: ignore[import-untyped] # no py.typed
-from pika.frame import Method  # type: ignore[import-untyped]
+from pika import BasicProperties, spec  # no py.typed
+from pika.frame import Method
 
 from dss_broker.envelope import Envelope
 from dss_broker.rabbit.publisher import Publication, Publisher

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 import dss_client.__main__ as client
 import dss_dispatch.__main__ as dispatch
 import dss_inference.__main__ as inference
+import dss_phantom.__main__ as phantom
 import dss_portal.__main__ as portal
 import dss_stack.__main__ as stack
 from conftest import CHECKOUT
@@ -34,6 +35,7 @@ COMMANDS = {
     "dss-portal": portal.main,
     "dss-dispatch": dispatch.main,
     "dss-inference": inference.main,
+    "dss-phantom": phantom.main,
     "dss-stack": stack.main,
 }
 WITHOUT_AN_IMPORT = {
@@ -146,7 +148,7 @@ def test_every_program_says_the_version_of_the_project(command: str) -> None:
 
 
 def test_each_command_of_the_project_is_one_that_says_its_version() -> None:
-    assert set(PROJECT["scripts"]) - {"dss-phantom"} == set(COMMANDS)
+    assert set(PROJECT["scripts"]) == set(COMMANDS)
     assert all(isinstance(command, typer.Typer | click.Command) for command in COMMANDS.values())
 
 

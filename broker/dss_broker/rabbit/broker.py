@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager
 from functools import partial
 from uuid import uuid4
 
-from pika import SelectConnection  # type: ignore[import-untyped] # no py.typed
-from pika.channel import Channel  # type: ignore[import-untyped]
+from pika import SelectConnection  # no py.typed
+from pika.channel import Channel
 
 from dss_broker.broker import Handler
 from dss_broker.conversations import Conversations, OpenConversation

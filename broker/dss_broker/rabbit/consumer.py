@@ -8,8 +8,8 @@ from operator import attrgetter
 from typing import assert_never
 from uuid import uuid4
 
-from pika import BasicProperties, SelectConnection, spec  # type: ignore[import-untyped] # no py.typed
-from pika.channel import Channel  # type: ignore[import-untyped]
+from pika import BasicProperties, SelectConnection, spec  # no py.typed
+from pika.channel import Channel
 
 from dss_broker.dead_letters import content_id
 from dss_broker.envelope import Envelope, for_parking, for_retry, ids

@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pika import BlockingConnection  # type: ignore[import-untyped] # no py.typed
-from pika.adapters.blocking_connection import BlockingChannel  # type: ignore[import-untyped]
-from pika.exceptions import (  # type: ignore[import-untyped]
+from pika import BlockingConnection  # no py.typed
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import (
     AMQPConnectionError,
     ChannelClosedByBroker,
     NackError,

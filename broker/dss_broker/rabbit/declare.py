@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from pika.channel import Channel  # type: ignore[import-untyped] # no py.typed
+from pika.channel import Channel  # no py.typed
 
 from dss_broker.topology import (
     DEAD_EXCHANGE,

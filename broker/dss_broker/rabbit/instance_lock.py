@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from pika import SelectConnection  # type: ignore[import-untyped] # no py.typed
-from pika.channel import Channel  # type: ignore[import-untyped]
-from pika.exceptions import ChannelClosedByBroker  # type: ignore[import-untyped]
+from pika import SelectConnection  # no py.typed
+from pika.channel import Channel
+from pika.exceptions import ChannelClosedByBroker
 
 from dss_broker.rabbit.declare import CLASSIC
 from dss_broker.rabbit.link import HEARTBEAT_S, Link

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from functools import partial
 from itertools import cycle
 
-from pika import SelectConnection, URLParameters  # type: ignore[import-untyped] # no py.typed
-from pika.adapters.select_connection import IOLoop  # type: ignore[import-untyped]
+from pika import SelectConnection, URLParameters  # no py.typed
+from pika.adapters.select_connection import IOLoop
 
 from dss_broker.rabbit.refusal import refusal
 from dss_observability import metrics

@@ -10,8 +10,8 @@ from concurrent.futures import Future
 from functools import partial
 from uuid import uuid4
 
-from pika import SelectConnection  # type: ignore[import-untyped] # no py.typed
-from pika.channel import Channel  # type: ignore[import-untyped]
+from pika import SelectConnection  # no py.typed
+from pika.channel import Channel
 
 from dss_broker.envelope import Envelope
 from dss_broker.rabbit.declare import declare_deaths, declare_marks

@@ -9,9 +9,9 @@ import logging
 import threading
 import time
 
-from pika import BlockingConnection  # type: ignore[import-untyped] # no py.typed
-from pika.adapters.blocking_connection import BlockingChannel  # type: ignore[import-untyped]
-from pika.exceptions import AMQPError, ChannelClosedByBroker  # type: ignore[import-untyped]
+from pika import BlockingConnection  # no py.typed
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from dss_broker.rabbit.declare import CLASSIC, declare_shared
 from dss_broker.rabbit.link import parameters_of

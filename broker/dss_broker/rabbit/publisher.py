@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
 
-from pika import BasicProperties, SelectConnection, spec  # type: ignore[import-untyped] # no py.typed
-from pika.channel import Channel  # type: ignore[import-untyped]
-from pika.exceptions import ChannelClosedByBroker  # type: ignore[import-untyped]
-from pika.frame import Method  # type: ignore[import-untyped]
+from pika import BasicProperties, SelectConnection, spec  # no py.typed
+from pika.channel import Channel
+from pika.exceptions import ChannelClosedByBroker
+from pika.frame import Method
 
 from dss_broker.envelope import Envelope, ids
 from dss_broker.errors import BrokerClosed, MessageRefused, Unroutable

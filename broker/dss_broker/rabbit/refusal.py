@@ -1,6 +1,6 @@
 """Sentences for operators about a refusal by RabbitMQ: with the setting to change, without the password."""
 
-from pika.exceptions import (  # type: ignore[import-untyped] # no py.typed
+from pika.exceptions import (  # no py.typed
     AuthenticationError,
     ChannelClosedByBroker,
     ProbableAccessDeniedError,

@@ -2,8 +2,8 @@
 
 import logging
 
-from pika import BasicProperties, spec  # type: ignore[import-untyped] # no py.typed
-from pika.channel import Channel  # type: ignore[import-untyped]
+from pika import BasicProperties, spec  # no py.typed
+from pika.channel import Channel
 
 from dss_broker.codec import decode
 from dss_broker.conversations import Conversations

@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import TypeAlias
 from uuid import uuid4
 
-from pika import BasicProperties  # type: ignore[import-untyped] # no py.typed
-from pika.channel import Channel  # type: ignore[import-untyped]
+from pika import BasicProperties  # no py.typed
+from pika.channel import Channel
 
 from dss_broker.envelope import Envelope, ids
 

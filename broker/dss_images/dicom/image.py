@@ -121,7 +121,7 @@ def _filled(
     made: Iterator[npt.NDArray[np.generic]],
     progress: Progress,
 ) -> "sitk.Image":
-    import SimpleITK as sitk  # noqa: PLC0415, N813
+    import SimpleITK as sitk  # noqa: PLC0415, N813  (slow to import)
 
     columns, rows, count = grid.size
     at_once = max(1, min(count, _PASTED_BYTES // max(rows * columns * kind.itemsize, 1)))

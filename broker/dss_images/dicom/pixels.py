@@ -167,7 +167,7 @@ def _cleaned(flat: "npt.NDArray[np.unsignedinteger]", pixels: PixelEncoding) -> 
 
 
 def _unpacked(one: Slice) -> Array:
-    import SimpleITK as sitk  # noqa: PLC0415, N813
+    import SimpleITK as sitk  # noqa: PLC0415, N813  (slow to import)
 
     with one.path.open("rb") as file:
         file.seek(one.pixels.offset)

@@ -84,4 +84,4 @@ def replace_torchvision() -> None:
         return
     helpers = SimpleNamespace(IntermediateLayerGetter=LayerOutputs)
     backbone_fpn_utils.torchvision_models = SimpleNamespace(_utils=helpers)
-    retinanet_network._validate_trainable_layers = valid_trainable_layers  # noqa: SLF001
+    retinanet_network._validate_trainable_layers = valid_trainable_layers  # noqa: SLF001  (the patch)

@@ -19,11 +19,11 @@ class UnusableBundle:
 
     def run(
         self,
-        image_path: Path,  # noqa: ARG002
-        output_dir: Path,  # noqa: ARG002
-        parameters: dict[str, str],  # noqa: ARG002
-        progress: Progress,  # noqa: ARG002
-        cancelled: IsCancelled,  # noqa: ARG002
+        image_path: Path,  # noqa: ARG002  (a Bundle's)
+        output_dir: Path,  # noqa: ARG002  (a Bundle's)
+        parameters: dict[str, str],  # noqa: ARG002  (a Bundle's)
+        progress: Progress,  # noqa: ARG002  (a Bundle's)
+        cancelled: IsCancelled,  # noqa: ARG002  (a Bundle's)
     ) -> NoReturn:
         """Raises InferenceError."""
         raise InferenceError(self.reason)

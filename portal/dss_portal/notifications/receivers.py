@@ -15,6 +15,7 @@ from dss_portal.notifications import content, targets
 from dss_portal.notifications.channels import ChannelKind
 from dss_portal.notifications.content import Notice
 from dss_portal.notifications.outbox import Taken
+from dss_portal.pages import addresses
 from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
 
@@ -67,7 +68,8 @@ class Receivers:
         await self._http.aclose()
 
     def _notice(self, taken: Taken) -> Notice:
-        path = "/account" if taken.ticket_id is None else f"/tickets/{taken.ticket_id}"
+        number = taken.ticket_id
+        path = addresses.ACCOUNT if number is None else addresses.ticket(number)
         return Notice(
             key=taken.key,
             ticket_id=taken.ticket_id,

@@ -3,7 +3,7 @@
 from typing import cast
 
 import pytest
-from pika.exceptions import ChannelClosedByBroker  # type: ignore[import-untyped]
+from pika.exceptions import ChannelClosedByBroker
 
 from dss_broker.errors import BrokerClosed, MessageRefused
 from dss_broker.rabbit.link import Link

@@ -70,3 +70,18 @@ def test_no_page_spells_an_address_of_its_own() -> None:
     ]
 
     assert found == []
+
+
+def test_no_other_module_writes_the_address_of_a_page() -> None:
+    """Rules of routes are relative to a blueprint, and /token is also a path of the API."""
+    prefixes = LISTED - {addresses.HOME, addresses.SIGN_IN}
+    links = re.compile(rf"f?\"({'|'.join(map(re.escape, sorted(prefixes)))})(?:/\{{[^\"]*)?\"")
+    found = [
+        f"{path.relative_to(PACKAGE)}: {line.strip()}"
+        for path in PACKAGE.rglob("*.py")
+        if path.name != "addresses.py"
+        for line in path.read_text("utf-8").splitlines()
+        if links.search(line) and "blueprint" not in line
+    ]
+
+    assert found == []
