@@ -12,6 +12,7 @@ import pytest
 from dss_stack.errors import ServerMissing
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
+from support.s3_servers import KEYS, S3Server, s3_server
 
 _LANE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
 _LANE_PORTS = 3000
@@ -78,6 +79,18 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresClust
         missing(str(error))
     finally:
         cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A server of the S3 protocol that all tests share, with a bucket for each; this process has its keys."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        s3_server(tmp_path_factory.mktemp("s3")) as server,
+    ):
+        for name, value in KEYS.items():
+            patch.setenv(name, value)
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from dss_datastore.access import SharedDatastore, never
 from dss_datastore.space import has_free
 from dss_datastore.volume import is_there, make_folder
 
-AWAY = "The datastore is not there, or not writable: is its volume mounted?"
+AWAY = "The datastore is not there or cannot be written."
 
 
 @dataclass(frozen=True)

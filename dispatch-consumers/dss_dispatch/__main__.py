@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from dss_broker.errors import BrokerClosed
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.settings import cannot_listen, problems
-from dss_datastore.volume import is_there
+from dss_datastore.access import SharedDatastore
 from dss_dispatch.consumer import Consumer
 from dss_dispatch.errors import ServiceInvalid
 from dss_dispatch.result.check_requests import serve_checks
@@ -45,7 +45,7 @@ def serve(
 ) -> None:
     """Take tickets until told to stop (SIGTERM or Ctrl-C).
 
-    Needs DSS_AMQP_URL and DSS_DATASTORE; see infra/env.example for the rest.
+    Needs DSS_AMQP_URL and DSS_DATASTORE or DSS_DATASTORE_URL; see infra/env.example for the rest.
     """
     loaded = _load(service)
     settings = _settings(Settings)
@@ -63,7 +63,7 @@ def serve(
 def check_results() -> None:
     """Check the results of providers over HTTP, until told to stop; `serve` does that, too.
 
-    For a site that has providers over HTTP and no dispatcher.  Needs DSS_AMQP_URL and DSS_DATASTORE.
+    For a site that has providers over HTTP and no dispatcher.  Needs DSS_AMQP_URL and DSS_DATASTORE or DSS_DATASTORE_URL.
     """
     settings = _settings(ProgramSettings)
     configure_logging("dispatch", json_lines=settings.log_json)
@@ -115,6 +115,18 @@ def _settings(kind: type[S]) -> S:
         raise typer.Exit(2) from error
 
 
+def _datastore(settings: ProgramSettings) -> SharedDatastore:
+    """Exits with a sentence if it cannot be used from here; logs one if it cannot be reached yet."""
+    try:
+        datastore = settings.shared_datastore()
+    except ValueError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    if reason := datastore.problem():
+        log.warning("datastore away", extra={"reason": reason})
+    return datastore
+
+
 def _service_url(service: Service) -> str:
     """The inference server of the service: from the environment, else from service.json; "" for the workers' queue."""
     try:
@@ -127,11 +139,12 @@ def _service_url(service: Service) -> str:
 def _serve(service: Service, settings: Settings, service_url: str) -> None:
     stop = stop_signal()
     amqp_url = settings.amqp_url.get_secret_value()
+    datastore = _datastore(settings)
     broker = RabbitBroker(amqp_url, "dispatch", settings.instance)
     consumer = Consumer(
         broker,
         service,
-        settings.datastore,
+        datastore,
         provider=settings.provider,
         instance=settings.instance,
         silence_s=settings.inference_silence_s,
@@ -142,7 +155,7 @@ def _serve(service: Service, settings: Settings, service_url: str) -> None:
         end_health = serve_health(
             settings.metrics_bind,
             lambda: [
-                *missing(broker=broker.problem, datastore=is_there(settings.datastore)),
+                *missing(broker=broker.problem, datastore=datastore.problem()),
                 *consumer.problems(),
                 *supervisor.problems(),
             ],
@@ -164,16 +177,17 @@ def _serve(service: Service, settings: Settings, service_url: str) -> None:
 
 def _serve_checks(settings: ProgramSettings) -> None:
     stop = stop_signal()
+    datastore = _datastore(settings)
     broker = RabbitBroker(settings.amqp_url.get_secret_value(), "dispatch", settings.instance)
     supervisor = Supervisor(stop)
     end_health = serve_health(
         settings.metrics_bind,
         lambda: [
-            *missing(broker=broker.problem, datastore=is_there(settings.datastore)),
+            *missing(broker=broker.problem, datastore=datastore.problem()),
             *supervisor.problems(),
         ],
     )
-    starting = supervisor.start("checking", partial(_start_checks, broker, settings.datastore))
+    starting = supervisor.start("checking", partial(_start_checks, broker, datastore))
     try:
         wait_for_stop(stop)
         log.info("stopped", extra={"all_finished": broker.stop_consuming(settings.stop_s)})
@@ -183,7 +197,7 @@ def _serve_checks(settings: ProgramSettings) -> None:
         starting.join()
 
 
-def _start_checks(broker: RabbitBroker, datastore: Path) -> None:
+def _start_checks(broker: RabbitBroker, datastore: SharedDatastore) -> None:
     """Wait for the broker, then check results.  Returns early if the program is stopped."""
     with suppress(BrokerClosed):
         serve_checks(broker, datastore)

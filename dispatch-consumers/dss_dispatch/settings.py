@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from dss_broker.datastore_settings import DatastoreSettings
 from dss_broker.instance import instance_name
 from dss_broker.settings import AmqpUrl, Bind, Instance
 
@@ -22,13 +23,10 @@ class ServiceSettings(BaseSettings):
     )
 
 
-class ProgramSettings(BaseSettings):
+class ProgramSettings(DatastoreSettings):
     """Settings for checking the results of providers over HTTP."""
 
-    model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True, env_ignore_empty=True)
-
     amqp_url: AmqpUrl = Field(description="amqp://user:password@host:port/vhost")
-    datastore: Path = Field(description="folder shared with the portal and the inference workers")
     instance: Instance = Field(default_factory=instance_name, description="name of this process")
     metrics_bind: Bind = Field(
         "", description="host:port of /metrics, /healthz and /readyz; blank is none"

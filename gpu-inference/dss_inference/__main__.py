@@ -14,7 +14,7 @@ import typer
 from dss_broker.errors import BrokerClosed
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.settings import cannot_listen
-from dss_datastore.volume import is_there
+from dss_datastore.access import SharedDatastore
 from dss_inference.bundle import Bundle
 from dss_inference.bundle_catalogue import BUNDLES, installed_in, load_to_serve
 from dss_inference.bundle_commands import commands, refuse
@@ -50,7 +50,7 @@ def serve(
 ) -> None:
     """Take requests until told to stop (SIGTERM or Ctrl-C).
 
-    Needs DSS_AMQP_URL and DSS_DATASTORE; see infra/env.example for the rest.
+    Needs DSS_AMQP_URL and DSS_DATASTORE or DSS_DATASTORE_URL; see infra/env.example for the rest.
     """
     settings = read_settings(Settings)
     configure_logging("inference", json_lines=settings.log_json)
@@ -109,14 +109,26 @@ def _to_serve(names: list[str] | None, settings: DeviceSettings) -> Iterator[Bun
         yield loaded
 
 
+def _datastore(settings: Settings) -> SharedDatastore:
+    """Exits with a sentence if it cannot be used from here; logs one if it cannot be reached yet."""
+    try:
+        datastore = settings.shared_datastore()
+    except ValueError as error:
+        refuse(str(error), 2)
+    if reason := datastore.problem():
+        log.warning("datastore away", extra={"reason": reason})
+    return datastore
+
+
 def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
     stop = stop_signal()
+    datastore = _datastore(settings)
     end_facade = _start_facade(settings.facade_bind, loaded, settings)
     broker = RabbitBroker(settings.amqp_url.get_secret_value(), "inference", settings.instance)
     server = QueueServer(
         broker=broker,
         bundles=loaded,
-        datastore=settings.datastore,
+        datastore=datastore,
         instance=settings.instance,
         ahead=settings.requests_ahead,
     )
@@ -125,7 +137,7 @@ def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
         end_health = serve_health(
             settings.metrics_bind,
             lambda: [
-                *missing(broker=broker.problem, datastore=is_there(settings.datastore)),
+                *missing(broker=broker.problem, datastore=datastore.problem()),
                 *supervisor.problems(),
                 *server.problems(),
             ],

@@ -9,6 +9,7 @@ import typer
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from dss_broker.datastore_settings import DatastoreSettings
 from dss_broker.instance import instance_name
 from dss_broker.settings import AmqpUrl, Bind, Instance, problems
 
@@ -55,11 +56,10 @@ class FacadeSettings(DeviceSettings):
     stop_s: float = Field(30, ge=0, description="time to finish requests when told to stop")
 
 
-class Settings(FacadeSettings):
+class Settings(FacadeSettings, DatastoreSettings):
     """Settings to serve queues."""
 
     amqp_url: AmqpUrl = Field(description="amqp://user:password@host:port/vhost")
-    datastore: Path = Field(description="folder shared with portal and dispatchers")
     requests_ahead: int = Field(
         2,
         ge=1,

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 BROKER_AWAY = "The broker is away or takes no messages."
-NO_DATASTORE = "The datastore is not there or cannot be written."
 TOO_SLOW = "It was not known in time what is missing: the program is overloaded, or a server or name server hangs."
 
 log = logging.getLogger(__name__)
@@ -33,11 +32,11 @@ class _Quiet(WSGIRequestHandler):
         """Do nothing: requests of probes and scrapes are not logged."""
 
 
-def missing(*, broker: str, datastore: bool) -> list[str]:
-    """Sentences about what prevents a program from working that needs the broker and the datastore.  ``broker`` is the
-    broker's problem, "" for none; ``datastore``: it is available.
+def missing(*, broker: str, datastore: str) -> list[str]:
+    """Sentences about what prevents a program from working that needs the broker and the datastore, whose problems are
+    given; "" is none.
     """
-    return [sentence for sentence in (broker, "" if datastore else NO_DATASTORE) if sentence]
+    return [sentence for sentence in (broker, datastore) if sentence]
 
 
 def _nothing() -> list[str]:

@@ -49,6 +49,7 @@ def serve() -> None:
     settings = read(Settings)
     configure_logging("portal", json_lines=settings.log_json)
     _check_port("DSS_BIND", settings.bind)
+    _check_scratch(settings)
     for number in range(settings.portal_processes):
         if bind := of_process(settings, number).metrics_bind:
             _check_port("DSS_METRICS_BIND", bind)
@@ -89,6 +90,17 @@ async def _migrate(settings: DatabaseSettings) -> list[str]:
     url = settings.database_url.get_secret_value()
     await waiting.for_server(url, settings.database_wait_s, lambda s: typer.echo(s, err=True))
     return await database.migrate_to_latest(url)
+
+
+def _check_scratch(settings: Settings) -> None:
+    """Exits with a sentence if the datastore is in a bucket and cannot be used from here."""
+    if not settings.is_s3:
+        return
+    try:
+        _, scratch = settings.s3_parts()
+    except ValueError as error:
+        raise exit_with(str(error)) from error
+    scratch.close()
 
 
 def _check_port(setting: str, bind: str) -> None:

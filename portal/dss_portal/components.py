@@ -10,6 +10,7 @@ from dss_portal.accounts.openid import OpenIdIssuer
 from dss_portal.background import Background
 from dss_portal.changes.feed import Feed
 from dss_portal.datastore import Datastore
+from dss_portal.datastores import datastore_of
 from dss_portal.estimates.estimates import Estimates
 from dss_portal.live.streams import Streams
 from dss_portal.notifications.sender import Sender
@@ -45,7 +46,7 @@ class Components:
         return cls(
             settings=settings,
             broker=broker,
-            datastore=Datastore(settings.datastore, settings.max_upload_bytes),
+            datastore=datastore_of(settings),
             relay=Relay(broker),
             background=Background(),
             limits=RateLimits(settings),

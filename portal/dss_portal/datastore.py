@@ -6,6 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Callable, Container, Iterable
+from contextlib import asynccontextmanager
 from enum import Enum
 from pathlib import Path, PurePosixPath
 from typing import Literal, ParamSpec, TypeAlias, TypeVar
@@ -13,7 +14,9 @@ from typing import Literal, ParamSpec, TypeAlias, TypeVar
 import aiofiles
 
 from dss_datastore import layout, volume
+from dss_datastore.folder import FolderDatastore
 from dss_datastore.layout import Area
+from dss_datastore.s3.bucket import BucketFile
 from dss_datastore.space import has_free, is_disk_full
 from dss_datastore.writing import link, put_in_place, sync, write_all, write_at
 from dss_observability import metrics
@@ -21,12 +24,17 @@ from dss_portal.receiving import BLOCK_BYTES, Writing
 from dss_portal.refusals import Refused
 from dss_portal.scrubbing.files import scrub
 from dss_portal.uncancelled import to_its_end
+from dss_workspace.registry import MAX_BYTES, Folder, parse
 
 UploadFolder: TypeAlias = Area | Literal["attachments"]
 """A folder of a ticket that resumable uploads fill."""
 
 Stamps: TypeAlias = dict[str, tuple[int, int, int]]
 """Inode, size and modification time by file name; any change of a file changes them."""
+
+
+StoredFile: TypeAlias = Path | BucketFile
+"""A file of a ticket, which need not exist."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -56,9 +64,9 @@ class Datastore:
         self._root = root
         self._max_file_bytes = max_file_bytes
 
-    async def is_there(self) -> bool:
-        """True if the volume is mounted and writable."""
-        return await asyncio.to_thread(volume.is_there, self._root)
+    async def problem(self) -> str:
+        """A sentence for operators about why files cannot be read or written now; "" if they can."""
+        return await asyncio.to_thread(FolderDatastore(self._root).problem)
 
     async def _on_disk(self, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``act`` in a thread, since a network file system may be slow.  OSError (ENODEV) if it is not mounted."""
@@ -88,12 +96,12 @@ class Datastore:
         folder = self._root / layout.TICKETS
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
 
-    async def file(self, ticket_id: int, area: Area, name: str) -> Path:
-        """Path of a file, which need not exist.  ``name`` must have passed ``flat_name``."""
+    async def file(self, ticket_id: int, area: Area, name: str) -> StoredFile:
+        """A file; ``name`` must have passed ``flat_name``."""
         await asyncio.to_thread(self._require)
         return self._root / layout.area_dir(ticket_id, area) / name
 
-    async def attachment(self, ticket_id: int, file_name: str) -> Path:
+    async def attachment(self, ticket_id: int, file_name: str) -> StoredFile:
         await asyncio.to_thread(self._require)
         return self._root / layout.attachments_dir(ticket_id) / file_name
 
@@ -213,6 +221,18 @@ class Datastore:
         target = self._root / layout.attachments_dir(ticket_id) / f".{uuid.uuid4().hex}.part"
         return target, await self._on_disk(_copy, source, target)
 
+    @asynccontextmanager
+    async def changing(self, ticket_id: int, area: Area, name: str) -> AsyncIterator[Path]:
+        """A context in which the caller may change the file at the path, within a transaction that locks the ticket.
+
+        Raises FileNotFoundError.
+        """
+        await asyncio.to_thread(self._require)
+        yield self._root / layout.area_dir(ticket_id, area) / name
+
+    async def send(self, temporary: Path) -> None:
+        """Bring a received file to where ``keep`` finds it.  It may take long, so no transaction waits for it."""
+
     async def keep(self, temporary: Path, name: str) -> None:
         """Rename a received file to ``name``, replacing a file of that name."""
         await self._on_disk(put_in_place, temporary, temporary.with_name(name))
@@ -229,9 +249,13 @@ class Datastore:
             raise Refused("A file of the ticket has gone; send it again.") from error
 
     async def publish_results(
-        self, ticket_id: int, claim_id: str, names_and_sizes: Iterable[tuple[str, int]]
+        self,
+        ticket_id: int,
+        claim_id: str,
+        names_and_sizes: Iterable[tuple[str, int]],
+        staged_dir: str = "",  # noqa: ARG002 - on a folder, the attempts of a claim share one
     ) -> None:
-        """Move the staged files of a claim to the ticket's results.  Idempotent.
+        """Move the staged files of a claim, which lie in ``staged_dir``, to the ticket's results.  Idempotent.
 
         Raises FileNotFoundError if a file is neither staged nor published, or has another size.
         """
@@ -246,6 +270,9 @@ class Datastore:
     async def remove_results(self, ticket_id: int) -> None:
         folder = self._root / layout.area_dir(ticket_id, "results")
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def remove_abandoned(self) -> None:
+        """Remove what programs that were killed have begun to send, and that no listing of files shows."""
 
     async def remove_scraps(self, ticket_id: int, shown: Container[PurePosixPath]) -> None:
         """Delete the files of an ended ticket that are not in ``shown``, the files that clients see.
@@ -296,6 +323,18 @@ def flat_name(sent: str) -> str:
     if len(name.encode()) > 255 or not name.isprintable():
         raise Refused("A file's name may have 255 bytes at most and no control characters.")
     return name
+
+
+def content_of(file: StoredFile) -> bytes:
+    """The whole file, which must be small.  Raises FileNotFoundError."""
+    with file.open("rb") as opened:
+        return opened.read()
+
+
+def workspace_in(file: StoredFile) -> Folder:
+    """Raises WorkspaceInvalid or FileNotFoundError."""
+    with file.open("rb") as opened:
+        return parse(opened.read(MAX_BYTES + 1))
 
 
 def no_room() -> Refused:

@@ -144,8 +144,7 @@ async def prepare(datastore: Datastore) -> None:
     If the database names stored files, an empty folder is a mount point without its volume, and nothing is created.
     """
     waits = False
-    while not await datastore.is_there():
-        reason = "its volume is not mounted"
+    while reason := await datastore.problem():
         try:
             if not await TicketFile.exists():
                 await datastore.prepare()
@@ -153,7 +152,7 @@ async def prepare(datastore: Datastore) -> None:
         except Exception as error:
             if not (isinstance(error, OSError) or database.is_away(error)):
                 raise
-            reason = repr(error)
+            reason = f"{reason} {error!r}"
         if not waits:
             log.warning("no datastore, waiting for it", extra={"reason": reason})
         waits = True

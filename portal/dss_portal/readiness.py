@@ -2,7 +2,6 @@
 
 import asyncio
 
-from dss_observability.serving import NO_DATASTORE
 from dss_portal import database
 from dss_portal.components import Components
 from dss_portal.outbox.relay import Relay
@@ -31,8 +30,8 @@ async def missing(components: Components) -> list[str]:
     elif answers and migrated and (sentence := await _outbox_problem(components.relay)):
         found.append(sentence)
     # A datastore is made for a site whose database says that it is new, which only a schema can.
-    if migrated and not await components.datastore.is_there():
-        found.append(NO_DATASTORE)
+    if migrated and (away := await components.datastore.problem()):
+        found.append(away)
     return found + (components.background.problems() if migrated else [])
 
 

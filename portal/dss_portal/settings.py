@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from dss_broker.datastore_settings import DatastoreSettings
 from dss_broker.instance import instance_name
 from dss_broker.settings import AmqpUrl, Bind, Instance
 from dss_portal.database.address import parse
@@ -39,11 +40,10 @@ class DatabaseSettings(BaseSettings):
     )
 
 
-class Settings(DatabaseSettings):
+class Settings(DatabaseSettings, DatastoreSettings):
     """All settings of a portal."""
 
     amqp_url: AmqpUrl = Field(description="amqp://user:password@host:port/vhost")
-    datastore: Path = Field(description="folder shared with dispatchers and inference workers")
     secret_key: SecretStr = Field(
         description="signs session cookies; keep it, or all are signed out"
     )

@@ -99,7 +99,7 @@ def main() -> None:
     server = QueueServer(
         broker=broker,
         bundles=[StandIn()],
-        datastore=settings.datastore,
+        datastore=settings.shared_datastore(),
         instance=settings.instance,
         ahead=settings.requests_ahead,
     )

@@ -11,7 +11,7 @@ from tortoise.transactions import in_transaction
 from dss_broker.messages import ClaimSucceeded, ResultFile
 from dss_datastore import layout
 from dss_portal import consuming, database
-from dss_portal.datastore import Datastore
+from dss_portal.datastore import Datastore, content_of
 from dss_portal.lifespan import prepare
 from dss_portal.models import Ticket
 from support.portals import (
@@ -141,9 +141,7 @@ async def test_a_volume_that_goes_before_a_received_file_is_named_is_waited_for(
     assert await consuming.is_temporary(gone.value)
     away.rename(portal.datastore)
     await datastore.keep(received, "kept.csv")
-    assert (await datastore.attachment(ticket_id, "kept.csv")).read_text(
-        encoding="utf-8"
-    ) == "number"
+    assert content_of(await datastore.attachment(ticket_id, "kept.csv")) == b"number"
 
 
 async def test_a_success_that_finds_the_datastore_away_is_published_when_it_is_back(
@@ -192,4 +190,4 @@ async def test_on_a_fresh_site_the_portal_makes_the_datastore(
 
     await prepare(fresh)
 
-    assert await fresh.is_there()
+    assert not await fresh.problem()

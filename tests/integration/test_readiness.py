@@ -7,7 +7,7 @@ import asyncpg
 import httpx
 import pytest
 
-from dss_observability.serving import NO_DATASTORE
+from dss_datastore.folder import AWAY
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from support import loopback
@@ -55,7 +55,7 @@ def test_no_program_is_ready_while_its_datastore_is_gone(running: Stack) -> None
     finally:
         away.rename(running.datastore)
 
-    assert found == dict.fromkeys(everybody, (503, NO_DATASTORE))
+    assert found == dict.fromkeys(everybody, (503, AWAY))
     assert readiness(running) == dict.fromkeys(everybody, (200, "ok"))
 
 

@@ -67,6 +67,7 @@ class Portal:
 
     @property
     def datastore(self) -> Path:
+        assert self.settings.datastore is not None
         return self.settings.datastore
 
     async def user(self, email: str = "ann@example.com", *, sysadmin: bool = False) -> Client:

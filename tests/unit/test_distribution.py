@@ -45,8 +45,8 @@ WITHOUT_AN_IMPORT = {
     "rich": "typer's tables",
 }
 PATCHED = ("hypercorn", "monai", "pika", "quart", "quart-auth", "tortoise-orm")
-OPTIONAL = {"opentelemetry", "_typeshed"}
-"""Imported where it is there: the extra 'tracing'; and for types only."""
+OPTIONAL = {"opentelemetry", "boto3", "botocore", "_typeshed"}
+"""Imported where it is there: the extras 'tracing' and 's3'; and for types only."""
 IMAGING = {"simpleitk", "numpy", "pydicom", "nibabel", "scipy"}
 SERVERS = {"quart", "hypercorn", "tortoise-orm", "asyncpg", "werkzeug", "cheroot"}
 BROKER = {"pika", "prometheus-client", "pydantic-settings"}

@@ -50,7 +50,12 @@ PACKAGES = {
 }
 """Our packages that a program imports, and phantoms beside the worker; a test compares it with the imports."""
 
-OPTIONAL = {"client": ("images", "keyring", "provider")}
+OPTIONAL = {
+    "client": ("images", "keyring", "provider"),
+    "portal": ("s3",),
+    "dispatch": ("s3",),
+    "inference": ("s3",),
+}
 """Further extras of a program's distribution, beside ``tracing``."""
 
 COMMANDS = {

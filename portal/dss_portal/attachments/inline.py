@@ -8,7 +8,7 @@ import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dss_portal.datastore import Datastore
+from dss_portal.datastore import Datastore, content_of
 from dss_portal.models import Attachment
 
 PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
@@ -43,9 +43,9 @@ async def shown(datastore: Datastore, found: Iterable[Attachment]) -> list[Shown
 
 
 async def _shown(datastore: Datastore, attachment: Attachment) -> Shown | None:
-    path = await datastore.attachment(attachment.ticket_id, attachment.file_name)
+    stored = await datastore.attachment(attachment.ticket_id, attachment.file_name)
     try:
-        content = await asyncio.to_thread(path.read_bytes)
+        content = await asyncio.to_thread(content_of, stored)
     except FileNotFoundError:
         return None
     text = content.decode("utf-8", "replace")

@@ -6,7 +6,7 @@ import typer
 
 from dss_broker.rabbit import RabbitBroker
 from dss_portal.commands.console import exit_with, with_broker
-from dss_portal.datastore import Datastore
+from dss_portal.datastores import datastore_of
 from dss_portal.dead_letters import store as letters
 from dss_portal.dead_letters.table import row as letter_row
 from dss_portal.settings import Settings
@@ -31,8 +31,7 @@ def requeue_dead_letters(letter_id: LetterId = None, *, all_of_them: AllLetters 
     which = _which_letter(letter_id, all_of_them=all_of_them)
 
     async def requeue(settings: Settings, broker: RabbitBroker) -> letters.RequeueOutcome:
-        datastore = Datastore(settings.datastore, settings.max_upload_bytes)
-        return await letters.requeue(broker, datastore, which)
+        return await letters.requeue(broker, datastore_of(settings), which)
 
     requeued = with_broker(requeue)
     typer.echo(requeued.sentence)

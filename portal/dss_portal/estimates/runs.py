@@ -3,12 +3,11 @@
 import asyncio
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from tortoise.connection import get_connection
 
 from dss_portal.database import clock
-from dss_portal.datastore import Datastore
+from dss_portal.datastore import Datastore, StoredFile
 from dss_portal.estimates.pace import Run, TicketSize
 from dss_portal.models import Status, Ticket
 from dss_portal.scrubbing.image_headers import voxels_in
@@ -81,8 +80,8 @@ async def largest(datastore: Datastore, ticket_id: int, names: Sequence[str]) ->
     """The voxels of the largest image among the input files ``names`` of a ticket; None if no header gives them."""
     if not names:
         return None
-    first = await datastore.file(ticket_id, "input", names[0])
-    return await asyncio.to_thread(_largest, [first.with_name(name) for name in names])
+    files = [await datastore.file(ticket_id, "input", name) for name in names]
+    return await asyncio.to_thread(_largest, files)
 
 
 async def note(ticket_id: int, voxels: int | None) -> None:
@@ -90,15 +89,15 @@ async def note(ticket_id: int, voxels: int | None) -> None:
     await Ticket.filter(id=ticket_id, status=Status.INIT).update(voxels=voxels)
 
 
-def _largest(paths: Iterable[Path]) -> int | None:
-    found = [voxels for path in paths if (voxels := _voxels_in(path)) is not None]
+def _largest(files: Iterable[StoredFile]) -> int | None:
+    found = [voxels for file in files if (voxels := _voxels_in(file)) is not None]
     return max(found, default=None)
 
 
-def _voxels_in(path: Path) -> int | None:
+def _voxels_in(file: StoredFile) -> int | None:
     """The number of voxels; None also if the file is missing, which the service reports."""
     try:
-        found = voxels_in(path)
+        found = voxels_in(file)
     except FileNotFoundError:
         return None
     return found if found is not None and 0 < found < MOST_VOXELS else None

@@ -123,6 +123,7 @@ async def upload(ticket_id: int, area: Area) -> Response:
     async with files.coming(datastore, ticket_id, partial(store.require_claim, ticket_id, user)):
         temporary, size_bytes = await datastore.receive(ticket_id, area, sent.data)
         try:
+            await datastore.send(temporary)
             async with in_transaction():
                 _, held = await store.held_and_locked(ticket_id, user)
                 await files.check_twin(ticket_id, area, sent.name)
@@ -164,6 +165,7 @@ async def attach(ticket_id: int) -> Response:
     async with files.coming(datastore, ticket_id, partial(store.require_claim, ticket_id, user)):
         received = await attachments.receive(datastore, ticket_id, sent)
         try:
+            await datastore.send(received.path)
             async with in_transaction():
                 _, held = await store.held_and_locked(ticket_id, user)
                 number = await attachments.keep(datastore, ticket_id, received)

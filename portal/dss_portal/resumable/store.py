@@ -143,6 +143,7 @@ async def finish(datastore: Datastore, rules: Rules, upload: ResumableUpload, ho
         temporary = await datastore.twin_of_part(ticket_id, upload.id, upload.length_bytes, folder)
         try:
             size_bytes = await rules.prepare(upload, temporary)
+            await datastore.send(temporary)
             async with in_transaction():
                 await lock()
                 await locked(ticket_id, upload.id, holder)

@@ -9,8 +9,9 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from dss_datastore.writing import replacing, sync
 
@@ -19,6 +20,10 @@ CHUNK_BYTES = 1 << 20
 LONGEST_HEAD_BYTES = 16 << 20
 FAST = 1
 """Compression level: the sender waits meanwhile, and the file is kept only for a while."""
+
+
+class _Openable(Protocol):
+    def open(self, mode: Literal["rb"], /) -> BufferedReader: ...
 
 
 class _Stream(Protocol):
@@ -99,9 +104,9 @@ def may_be_image(beginning: bytes) -> bool:
     return beginning.startswith(GZIP) or beginning[:4] in _SIZES
 
 
-def voxels_in(path: Path) -> int | None:
-    """The number of voxels by the header of the NIfTI file ``path``; None for any other file."""
-    with path.open("rb") as file:
+def voxels_in(image: _Openable) -> int | None:
+    """The number of voxels by the header of a NIfTI file; None for any other file."""
+    with image.open("rb") as file:
         packed = file.read(2) == GZIP
         file.seek(0)
         try:

@@ -5,10 +5,9 @@ The portal reads no voxels: the service judges the image when it takes the ticke
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 from dss_broker.descriptor import TagType, descriptor_from
-from dss_portal.datastore import Datastore, Piece
+from dss_portal.datastore import Datastore, Piece, StoredFile
 from dss_portal.incoming import Incoming
 from dss_portal.models import Service, Ticket, TicketFile, User
 from dss_portal.refusals import Refused
@@ -69,15 +68,15 @@ async def _image(datastore: Datastore, ticket_id: int, found: list[TicketFile]) 
             f"A ticket without a workspace needs exactly one image, and has {len(found)}."
         )
     name = found[0].name
-    path = await datastore.file(ticket_id, "input", name)
-    if not await asyncio.to_thread(_is_nifti, path):
+    file = await datastore.file(ticket_id, "input", name)
+    if not await asyncio.to_thread(_is_nifti, file):
         raise Refused(f"The file is no NIfTI file, whatever its name says. {OTHER_KINDS}")
     return name
 
 
-def _is_nifti(path: Path) -> bool:
+def _is_nifti(file: StoredFile) -> bool:
     try:
-        return bool(voxels_in(path))
+        return bool(voxels_in(file))
     except FileNotFoundError:
         return False
 

@@ -63,6 +63,7 @@ async def clean_all(datastore: Datastore, settings: Settings) -> None:
         partial(accounts.forget_expired, accounts.SESSION_LIFE_S),
         reservation.delete_dead,
         partial(resumable.remove_stale, datastore, settings),
+        datastore.remove_abandoned,
         liveness.delete_expired,
         openings.forget_expired,
         machines.forget_expired,

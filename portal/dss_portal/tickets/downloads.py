@@ -41,7 +41,7 @@ async def _members(datastore: Datastore, ticket_id: int) -> list[ArchiveMember]:
     return [
         ArchiveMember(
             name=f"ticket_{ticket_id:08d}/{name}",
-            path=await datastore.file(ticket_id, "results", name),
+            file=await datastore.file(ticket_id, "results", name),
             size_bytes=size_bytes,
             changed_at=datetime.fromtimestamp(changed_ns / 1e9, UTC),
         )

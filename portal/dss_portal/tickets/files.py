@@ -70,8 +70,8 @@ async def leave_out_meshes(datastore: Datastore, ticket_id: int, user: Person) -
             if not is_workspace(name):
                 continue
             with suppress(FileNotFoundError):  # a ticket without it fails later, with a sentence
-                path = await datastore.file(ticket_id, "input", name)
-                dropped, size_bytes = await scrubbing.leave_out_meshes(path, names)
+                async with datastore.changing(ticket_id, "input", name) as path:
+                    dropped, size_bytes = await scrubbing.leave_out_meshes(path, names)
                 if dropped:
                     await store.register_file(ticket_id, "input", name, size_bytes)
                     await store.add_log(ticket_id, "info", LEFT_OUT.format(dropped))

@@ -16,7 +16,7 @@ from dss_portal.admin import overview
 from dss_portal.attachments import inline
 from dss_portal.attachments import store as attachments
 from dss_portal.attachments.store import ReceivedFile
-from dss_portal.datastore import Datastore
+from dss_portal.datastore import Datastore, content_of
 from dss_portal.models import Attachment, Service, Ticket
 from dss_portal.tickets import findings, store
 from dss_portal.tickets.page_view import SHOWN_LINES, newest_picture, warnings
@@ -76,9 +76,9 @@ async def _as_data(datastore: Datastore, picture: Attachment | None) -> str:
     """The picture as a ``data:`` URL; "" if there is none, or if it is too large for a page."""
     if picture is None or picture.size_bytes > _MOST_PICTURE_BYTES:
         return ""
-    path = await datastore.attachment(picture.ticket_id, picture.file_name)
+    stored = await datastore.attachment(picture.ticket_id, picture.file_name)
     try:
-        content = await asyncio.to_thread(path.read_bytes)
+        content = await asyncio.to_thread(content_of, stored)
     except OSError:
         return ""
     kind = picture.mime_type.partition(";")[0].strip().lower()

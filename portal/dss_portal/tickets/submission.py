@@ -89,6 +89,7 @@ async def receive_file(
         try:
             if scrubs and area == "input":
                 size_bytes = await datastore.scrub(temporary, ticket_id)
+            await datastore.send(temporary)
             async with in_transaction():
                 if area == "results" or not await reservation.register(size_bytes, takes(user)):
                     require_open(await store.locked(ticket_id), ticket_id, user)

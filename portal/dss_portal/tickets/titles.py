@@ -8,12 +8,11 @@ from contextlib import suppress
 from tortoise.transactions import in_transaction
 
 from dss_portal.accounts.person import Person
-from dss_portal.datastore import Datastore
+from dss_portal.datastore import Datastore, workspace_in
 from dss_portal.models import Status, Ticket, User
 from dss_portal.tickets import store, submission
 from dss_workspace.errors import WorkspaceInvalid
 from dss_workspace.layers import layers
-from dss_workspace.registry import read
 
 MOST_CHARACTERS = 120
 
@@ -30,9 +29,9 @@ async def take(datastore: Datastore, ticket_id: int, user: Person) -> None:
     workspaces = [name for name in names if name.casefold().endswith(".itksnap")]
     if ticket is None or len(workspaces) != 1:
         return
-    path = await datastore.file(ticket_id, "input", workspaces[0])
+    file = await datastore.file(ticket_id, "input", workspaces[0])
     with suppress(WorkspaceInvalid, FileNotFoundError):
-        main, *_ = await asyncio.to_thread(lambda: layers(read(path)))
+        main, *_ = await asyncio.to_thread(lambda: layers(workspace_in(file)))
         await put(ticket, main.nickname)
 
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dss_datastore.layout import Area
-from dss_portal.datastore import Datastore
+from dss_portal.datastore import Datastore, workspace_in
 from dss_portal.models import Status, Ticket, TicketFile
 from dss_portal.tickets import store
 from dss_workspace.errors import WorkspaceInvalid
 from dss_workspace.label_table import label_table
 from dss_workspace.layers import Layer, Role, layers
-from dss_workspace.registry import Folder, read
+from dss_workspace.registry import Folder
 
 NO_FILES = "This ticket has no workspace, so there is nothing to look at."
 SEVERAL = "This ticket has several workspaces; which of them to show is not known."
@@ -71,9 +71,9 @@ async def scene(datastore: Datastore, ticket: Ticket) -> Scene:
     workspaces = _workspaces(files[area])
     if len(workspaces) > 1:
         return Scene(problem=SEVERAL)
-    path = await datastore.file(ticket.id, area, workspaces[0].name)
+    file = await datastore.file(ticket.id, area, workspaces[0].name)
     try:
-        return await asyncio.to_thread(lambda: _scene(read(path), area, files[area]))
+        return await asyncio.to_thread(lambda: _scene(workspace_in(file), area, files[area]))
     except WorkspaceInvalid as error:
         return Scene(problem=str(error))
     except FileNotFoundError:

@@ -8,11 +8,12 @@ from urllib.parse import quote
 from quart import Response, request, send_file
 from werkzeug.sansio.multipart import Data, Field, File
 
-from dss_portal.datastore import Mark, Piece, flat_name, too_large
+from dss_portal.datastore import Mark, Piece, StoredFile, flat_name, too_large
 from dss_portal.incoming import Incoming
 from dss_portal.refusals import Refused
 from dss_portal.web import parameters
 from dss_portal.web.context import components
+from dss_portal.web.stored_body import send_stored
 
 _QUOTED_NAME = re.compile(r'(?:^|;)\s*filename\s*=\s*"((?:[^"\\]|\\.)*)"', re.IGNORECASE)
 _EXTENDED_NAME = re.compile(r";\s*filename\*", re.IGNORECASE)
@@ -70,25 +71,27 @@ def _no_file() -> Refused:
     return Refused("The form has no file named 'myfile'.")
 
 
-async def as_download(path: Path, name: str) -> Response:
+async def as_download(file: StoredFile, name: str) -> Response:
     """The file with its length, or the requested ranges of it.  Raises Refused if it does not exist any more."""
-    answer = _private(await _sent(path, "application/octet-stream"))
+    answer = _private(await _sent(file, "application/octet-stream"))
     answer.headers["Content-Disposition"] = _attachment(name)
     answer.headers["Content-Transfer-Encoding"] = "binary"
     answer.headers["X-Content-Type-Options"] = "nosniff"  # no page may load it as a script
     return answer
 
 
-async def as_inline(path: Path, mime_type: str) -> Response:
+async def as_inline(file: StoredFile, mime_type: str) -> Response:
     """The file for display in a browser, with exactly that media type.  Raises Refused if it does not exist any more."""
-    answer = _private(await _sent(path, mime_type))
+    answer = _private(await _sent(file, mime_type))
     answer.headers["Content-Type"] = mime_type  # Quart would add a charset of its own
     return answer
 
 
-async def _sent(path: Path, mime_type: str) -> Response:
+async def _sent(file: StoredFile, mime_type: str) -> Response:
     try:
-        return await send_file(path, mimetype=mime_type, conditional=True)
+        if not isinstance(file, Path):
+            return await send_stored(file, mime_type)
+        return await send_file(file, mimetype=mime_type, conditional=True)
     except FileNotFoundError as error:
         raise Refused("The file does not exist any more.") from error
 

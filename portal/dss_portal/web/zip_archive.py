@@ -11,8 +11,9 @@ import zlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import BinaryIO
+
+from dss_portal.datastore import StoredFile
 
 BLOCK_BYTES = 1 << 20
 _LIMIT = 0xFFFFFFFF
@@ -26,7 +27,7 @@ class ArchiveMember:
     """A file; ``name`` is its path in the archive."""
 
     name: str
-    path: Path
+    file: StoredFile
     size_bytes: int
     changed_at: datetime
 
@@ -74,7 +75,7 @@ class Archive:
 
 def _checksum(member: ArchiveMember) -> int:
     checksum, size_bytes = 0, 0
-    with member.path.open("rb") as file:
+    with member.file.open("rb") as file:
         for block in _blocks(file):
             checksum, size_bytes = zlib.crc32(block, checksum), size_bytes + len(block)
     if size_bytes != member.size_bytes:
@@ -90,7 +91,7 @@ async def _part(member: ArchiveMember, first: int, stop: int) -> AsyncIterator[b
     at, end = max(first, 0), min(stop, member.size_bytes)
     if at >= end:
         return
-    file = await asyncio.to_thread(member.path.open, "rb")
+    file = await asyncio.to_thread(member.file.open, "rb")
     try:
         await asyncio.to_thread(file.seek, at)
         while at < end:

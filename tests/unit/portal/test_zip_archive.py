@@ -28,7 +28,7 @@ def archive(tmp_path: Path) -> Archive:
     for number, (name, content) in enumerate(CONTENTS.items()):
         path = tmp_path / str(number)
         path.write_bytes(content)
-        members.append(ArchiveMember(name=name, path=path, size_bytes=len(content), changed_at=AT))
+        members.append(ArchiveMember(name=name, file=path, size_bytes=len(content), changed_at=AT))
     return Archive(members)
 
 

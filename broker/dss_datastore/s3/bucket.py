@@ -1,0 +1,270 @@
+"""The files of a bucket below a prefix, by their keys: written whole or not at all, read by ranges.
+
+An S3 server has no rename: a file under a temporary key becomes visible by a copy that the server makes itself.
+"""
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from io import BufferedReader
+from typing import BinaryIO, Literal
+
+from dss_datastore import layout
+from dss_datastore.access import WorkEnded, never
+from dss_datastore.s3.client import Client, Server, client, code_of, file_errors, is_of_the_library
+from dss_datastore.s3.errors import sentence
+from dss_datastore.s3.reading import Stored, opened
+
+PART_BYTES = 16 << 20
+"""Files are sent in parts of this size; one part of each is in memory."""
+MOST_PARTS = 9_000
+MOST_COPIED_BYTES = 5 << 30
+"""A server copies no more than this by one request."""
+COPIED_PART_BYTES = 1 << 30
+ABANDONED = timedelta(days=1)
+"""A file whose parts were not completed for so long will not be: the program that sent it has ended."""
+_QUICK_S = 5.0
+MARK = f"{layout.TICKETS}/.site"
+"""The file that the portal of a new site makes: a bucket or prefix without it is another one, or is new."""
+NOT_MADE = (
+    "The bucket '{bucket}' has no datastore at '{prefix}': the portal of a new site makes it."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A bucket, and the prefix of the datastore's keys in it: empty, or with a slash at its end."""
+
+    bucket: str
+    prefix: str = ""
+
+
+class Bucket:
+    """Raises OSError: FileNotFoundError, no space if the server is full, "away" if it cannot be reached or refuses."""
+
+    def __init__(self, server: Server, place: Place) -> None:
+        """Does not connect."""
+        self.place = place
+        self._server = server
+        self._client: Client = client(server)
+        self._quick: Client = client(server, read_s=_QUICK_S, attempts=1)
+
+    def problem(self) -> str:
+        """A sentence for operators about why the datastore cannot be used now; "" if it can."""
+        try:
+            self._quick.get_object(**self._of(MARK))["Body"].read()
+        except Exception as error:
+            if not is_of_the_library(error):
+                raise
+            return self._sentence(error)
+        return ""
+
+    def _sentence(self, error: Exception) -> str:
+        code = code_of(error)
+        if code == "NoSuchKey":
+            return NOT_MADE.format(bucket=self.place.bucket, prefix=self.place.prefix)
+        if code:
+            return sentence(code, self.place.bucket)
+        where = self._server.endpoint or "AWS"
+        if "Credentials" in type(error).__name__:
+            return f"This program has no credentials for the S3 server at {where}."
+        if type(error).__name__ == "SSLError":
+            return (
+                f"The certificate of the S3 server at {where} is not trusted; see DSS_S3_CA_FILE."
+            )
+        return f"The S3 server at {where} does not answer."
+
+    def make(self) -> None:
+        """Make the datastore of a new site."""
+        self.put_bytes(MARK, b"The files of a Distributed Segmentation Service.\n")
+
+    def put(self, key: str, source: BinaryIO, has_ended: Callable[[], bool] = never) -> int:
+        """Store the rest of ``source`` and return its size.  The file is visible when it is complete.
+
+        Raises WorkEnded between two parts if ``has_ended``.
+        """
+        first = source.read(PART_BYTES)
+        if len(first) < PART_BYTES:
+            _require(has_ended)
+            return self.put_bytes(key, first)
+        return self._put_parts(key, first, source, has_ended)
+
+    def put_bytes(self, key: str, data: bytes) -> int:
+        with file_errors(key):
+            self._client.put_object(**self._of(key), Body=data, ContentMD5=_md5(data))
+        return len(data)
+
+    def _put_parts(
+        self, key: str, first: bytes, source: BinaryIO, has_ended: Callable[[], bool]
+    ) -> int:
+        with file_errors(key):
+            about = self._of(key)
+            about["UploadId"] = self._client.create_multipart_upload(**about)["UploadId"]
+            try:
+                tags: list[dict[str, object]] = []
+                size_bytes = 0
+                for part in _parts(first, source):
+                    _require(has_ended)
+                    number = len(tags) + 1
+                    sent = self._client.upload_part(
+                        **about, PartNumber=number, Body=part, ContentMD5=_md5(part)
+                    )
+                    tags.append({"ETag": sent["ETag"], "PartNumber": number})
+                    size_bytes += len(part)
+                self._client.complete_multipart_upload(**about, MultipartUpload={"Parts": tags})
+            except BaseException:
+                with suppress(Exception):  # of a server that is away; ``remove_abandoned`` does it
+                    self._client.abort_multipart_upload(**about)
+                raise
+        return size_bytes
+
+    def copy(self, source: str, target: str) -> Stored:
+        """Let the server copy a file, replacing ``target``; returns the source.  Raises FileNotFoundError."""
+        found = self.find(source)
+        if found is None:
+            raise FileNotFoundError(source)
+        origin = {"Bucket": self.place.bucket, "Key": self._key(source)}
+        condition: dict[str, object] = {
+            "CopySource": origin,
+            "CopySourceIfMatch": found.version,
+        }
+        with file_errors(source):
+            if found.size_bytes <= MOST_COPIED_BYTES:
+                self._client.copy_object(**self._of(target), **condition)
+            else:
+                self._copy_parts(self._of(target), condition, found.size_bytes)
+        return found
+
+    def _copy_parts(
+        self, about: dict[str, object], condition: dict[str, object], size_bytes: int
+    ) -> None:
+        about["UploadId"] = self._client.create_multipart_upload(**about)["UploadId"]
+        try:
+            tags = []
+            for number, at in enumerate(range(0, size_bytes, COPIED_PART_BYTES), 1):
+                ranged = f"bytes={at}-{min(at + COPIED_PART_BYTES, size_bytes) - 1}"
+                made = self._client.upload_part_copy(
+                    **about, **condition, CopySourceRange=ranged, PartNumber=number
+                )
+                tags.append({"ETag": made["CopyPartResult"]["ETag"], "PartNumber": number})
+            self._client.complete_multipart_upload(**about, MultipartUpload={"Parts": tags})
+        except BaseException:
+            with suppress(Exception):
+                self._client.abort_multipart_upload(**about)
+            raise
+
+    def find(self, key: str) -> Stored | None:
+        """The facts about a file; None if there is none."""
+        try:
+            with file_errors(key):
+                found = self._client.head_object(**self._of(key))
+        except FileNotFoundError:
+            return None
+        return Stored(
+            key=key,
+            size_bytes=found["ContentLength"],
+            version=found["ETag"],
+            changed_at=found["LastModified"],
+        )
+
+    def open(self, key: str) -> BufferedReader:
+        """The file to read, which can be sought.  Raises FileNotFoundError.
+
+        Reading raises FileReplaced if another file has taken its place: never are two mixed.
+        """
+        found = self.find(key)
+        if found is None:
+            raise FileNotFoundError(key)
+        return opened(self._client, self._of(key), found)
+
+    def list(self, below: str) -> Iterator[Stored]:
+        """The files whose keys begin with ``below``, in the order of their keys."""
+        about = {"Bucket": self.place.bucket, "Prefix": self._key(below)}
+        with file_errors(below):
+            for page in self._client.get_paginator("list_objects_v2").paginate(**about):
+                for found in page.get("Contents", ()):
+                    yield Stored(
+                        key=found["Key"].removeprefix(self.place.prefix),
+                        size_bytes=found["Size"],
+                        version=found["ETag"],
+                        changed_at=found["LastModified"],
+                    )
+
+    def has(self, below: str) -> bool:
+        """True if a key begins with ``below``."""
+        with file_errors(below):
+            found = self._client.list_objects_v2(
+                Bucket=self.place.bucket, Prefix=self._key(below), MaxKeys=1
+            )
+        return bool(found.get("Contents"))
+
+    def remove(self, key: str) -> None:
+        """Remove the file, if it is there."""
+        with file_errors(key):
+            self._client.delete_object(**self._of(key))
+
+    def remove_below(self, below: str) -> None:
+        # One by one: servers differ in what they ask of a request that removes several.
+        for found in self.list(below):
+            self.remove(found.key)
+
+    def remove_abandoned(self, older_than: timedelta = ABANDONED) -> int:
+        """Remove the parts of files that were never completed, and return the number of such files."""
+        latest = datetime.now(UTC) - older_than
+        about = {"Bucket": self.place.bucket, "Prefix": self.place.prefix}
+        removed = 0
+        with file_errors(self.place.prefix):
+            for page in self._client.get_paginator("list_multipart_uploads").paginate(**about):
+                for found in page.get("Uploads", ()):
+                    if found["Initiated"] <= latest:
+                        self._client.abort_multipart_upload(
+                            Bucket=self.place.bucket, Key=found["Key"], UploadId=found["UploadId"]
+                        )
+                        removed += 1
+        return removed
+
+    def _key(self, key: str) -> str:
+        return f"{self.place.prefix}{key}"
+
+    def _of(self, key: str) -> dict[str, object]:
+        return {"Bucket": self.place.bucket, "Key": self._key(key)}
+
+
+class BucketFile:
+    """A file of a bucket, which need not exist; read as a ``Path`` is."""
+
+    def __init__(self, bucket: Bucket, key: str) -> None:
+        self._bucket, self._key = bucket, key
+
+    def open(self, _mode: Literal["rb"], /) -> BufferedReader:
+        """Raises FileNotFoundError."""
+        return self._bucket.open(self._key)
+
+    def facts(self) -> Stored:
+        """Raises FileNotFoundError."""
+        found = self._bucket.find(self._key)
+        if found is None:
+            raise FileNotFoundError(self._key)
+        return found
+
+
+def _parts(first: bytes, source: BinaryIO) -> Iterator[bytes]:
+    """``first`` and the rest of ``source`` in parts, which grow so that there are not too many."""
+    part, number = first, 1
+    while part:
+        yield part
+        number += 1
+        part = source.read(PART_BYTES << (number * 4 // MOST_PARTS))
+
+
+def _require(has_ended: Callable[[], bool]) -> None:
+    if has_ended():
+        raise WorkEnded
+
+
+def _md5(data: bytes) -> str:
+    """By which the server finds out whether it has received the bytes that were sent."""
+    return b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()

@@ -1,0 +1,89 @@
+# mypy: allow-untyped-calls
+# (boto3 ships no types; its client is made of the service's description at run time)
+"""Makes boto3's client, and turns its errors into those of a file system."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from dss_datastore.s3.errors import translated
+from dss_datastore.volume import away
+
+Client: TypeAlias = Any
+"""boto3's S3 client; may be used from any thread."""
+
+CONNECT_S = 5.0
+READ_S = 20.0
+ATTEMPTS = 4
+"""Attempts of a request in all, with growing waits between them."""
+CONNECTIONS = 32
+NEEDED = "This program was installed without the extra 's3', which DSS_DATASTORE_URL needs."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """An S3 server; ``endpoint`` and ``region`` are empty for what boto3's own settings say, as is ``ca_file``.
+
+    Credentials are found as every S3 client finds them: AWS_ACCESS_KEY_ID, AWS_SHARED_CREDENTIALS_FILE, or a role of
+    the machine.
+    """
+
+    endpoint: str = ""
+    region: str = ""
+    ca_file: Path | None = None
+
+
+@cache
+def client(server: Server, *, read_s: float = READ_S, attempts: int = ATTEMPTS) -> Client:
+    """One for each server, since making it takes a second of CPU time.
+
+    Raises ModuleNotFoundError with a sentence if boto3 is not installed.
+    """
+    try:
+        import boto3  # type: ignore[import-untyped]  # noqa: PLC0415 - the extra, and 150 ms
+        from botocore.config import Config  # type: ignore[import-untyped]  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(NEEDED) from error
+    config = Config(
+        connect_timeout=CONNECT_S,
+        read_timeout=read_s,
+        retries={"total_max_attempts": attempts, "mode": "standard"},
+        max_pool_connections=CONNECTIONS,
+        # Checksums of boto3's own kind are not known to every server; Content-MD5 is.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={"addressing_style": "path"} if server.endpoint else {},
+    )
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=server.endpoint or None,
+        region_name=server.region or None,
+        verify=str(server.ca_file) if server.ca_file else None,
+        config=config,
+    )
+
+
+def code_of(error: BaseException) -> str:
+    """The S3 server's code; "" for an error of the connection or of the credentials."""
+    response = getattr(error, "response", None)
+    return str(response["Error"].get("Code", "")) if isinstance(response, dict) else ""
+
+
+def is_of_the_library(error: BaseException) -> bool:
+    """True for an error of botocore, or of the connection that it uses."""
+    return type(error).__module__.partition(".")[0] in {"botocore", "boto3", "urllib3"}
+
+
+@contextmanager
+def file_errors(key: str) -> Iterator[None]:
+    """Turn the library's errors into FileNotFoundError, FileReplaced, or those of a disk that is full or not mounted."""
+    try:
+        yield
+    except Exception as error:
+        if not is_of_the_library(error):
+            raise
+        code = code_of(error)
+        raise (translated(code, key) if code else away()) from error

@@ -1,0 +1,316 @@
+"""The datastore in a bucket of an S3 server.
+
+The keys are the paths that the files have on a shared folder.  A file is received and scrubbed in the portal's scratch
+folder, sent under a temporary key, and becomes visible by a copy that the server makes while the ticket's row is locked.
+"""
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import ParamSpec, TypeVar
+from uuid import uuid4
+
+from dss_datastore import layout
+from dss_datastore.layout import Area
+from dss_datastore.s3.bucket import Bucket, BucketFile
+from dss_datastore.s3.pieces import Piece, in_order, key_of
+from dss_datastore.s3.reading import Stored
+from dss_datastore.s3.scratch import Scratch
+from dss_datastore.space import has_free, is_disk_full
+from dss_datastore.volume import away
+from dss_portal.datastore import Datastore, Stamps, no_room
+from dss_portal.refusals import Refused
+from dss_portal.uncancelled import to_its_end
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+THREADS = 16
+"""Requests to the S3 server at a time; the others wait, so that a slow server does not hold up other work."""
+CHECKED_S = 600.0
+"""A ticket without leftovers is not looked at again for so long: each look is two requests."""
+_BEGUN = "begun"
+
+
+class BucketDatastore(Datastore):
+    """The portal's access to the files of tickets in ``bucket``.  Methods raise OSError (ENODEV) while it is away."""
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        scratch: Scratch,
+        max_file_bytes: int,
+        *,
+        checked_s: float = CHECKED_S,
+    ) -> None:
+        super().__init__(scratch.folder, max_file_bytes)
+        (scratch.folder / layout.TICKETS).mkdir(exist_ok=True)
+        self._bucket = bucket
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="bucket")
+        self._sent: set[Path] = set()
+        self._checked_s = checked_s
+        self._clean: dict[int, float] = {}
+
+    async def _on_bucket(self, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, partial(act, *args, **kwargs))
+
+    def _key(self, path: Path) -> str:
+        return path.relative_to(self._root).as_posix()
+
+    async def problem(self) -> str:
+        return await self._on_bucket(self._bucket.problem)
+
+    def room_bytes(self) -> tuple[int, int]:
+        """Raises OSError: a bucket has no size."""
+        raise away()
+
+    async def prepare(self) -> None:
+        await self._on_bucket(self._bucket.make)
+
+    async def file(self, ticket_id: int, area: Area, name: str) -> BucketFile:
+        return BucketFile(self._bucket, f"{layout.area_dir(ticket_id, area)}/{name}")
+
+    async def attachment(self, ticket_id: int, file_name: str) -> BucketFile:
+        return BucketFile(self._bucket, f"{layout.attachments_dir(ticket_id)}/{file_name}")
+
+    async def begin_part(self, ticket_id: int, part: str, size_bytes: int) -> None:
+        if not has_free(self._root, size_bytes):
+            raise no_room()
+        await self._on_bucket(self._bucket.put_bytes, self._piece(ticket_id, part, _BEGUN), b"")
+
+    async def add_to_part(self, ticket_id: int, part: str, offset: int, block: bytes) -> None:
+        """Store ``block`` as an object of its own, which no other request replaces with one of another size."""
+        if await self._on_bucket(self._bucket.find, self._piece(ticket_id, part, _BEGUN)) is None:
+            raise FileNotFoundError(part)
+        name = key_of(Piece(offset=offset, size_bytes=len(block)))
+        with _room_needed():
+            await self._on_bucket(self._bucket.put_bytes, self._piece(ticket_id, part, name), block)
+
+    async def remove_part(self, ticket_id: int, part: str) -> None:
+        await self._on_bucket(self._bucket.remove_below, self._piece(ticket_id, part, ""))
+
+    async def part_sha256(self, ticket_id: int, part: str) -> str:
+        def digest() -> str:
+            found = hashlib.sha256()
+            for block in self._blocks(ticket_id, part):
+                found.update(block)
+            return found.hexdigest()
+
+        return await self._on_bucket(digest)
+
+    async def twin_of_part(self, ticket_id: int, part: str, size_bytes: int) -> Path:
+        twin = self._temporary(layout.area_dir(ticket_id, "input"))
+
+        def gather() -> None:
+            twin.parent.mkdir(parents=True, exist_ok=True)
+            with twin.open("xb") as file:
+                for block in self._blocks(ticket_id, part):
+                    file.write(block)
+                if file.tell() != size_bytes:
+                    raise FileNotFoundError(f"{part} has {file.tell()} bytes, not {size_bytes}")
+
+        try:
+            await to_its_end(self._on_bucket(gather))
+        except BaseException:
+            self.discard(twin)
+            raise
+        return twin
+
+    def _blocks(self, ticket_id: int, part: str) -> Iterator[bytes]:
+        """The content of a part.  Raises FileNotFoundError if there is no such part, or a piece is missing."""
+        below = self._piece(ticket_id, part, "")
+        names = [found.key.removeprefix(below) for found in self._bucket.list(below)]
+        if _BEGUN not in names:
+            raise FileNotFoundError(part)
+        for name, skipped in in_order(name for name in names if name != _BEGUN):
+            with self._bucket.open(below + name) as file:
+                yield file.read()[skipped:]
+
+    def _piece(self, ticket_id: int, part: str, name: str) -> str:
+        return f"{layout.area_dir(ticket_id, 'input')}/.{part}.part/{name}"
+
+    def _temporary(self, folder: PurePosixPath) -> Path:
+        return self._root / folder / f".{uuid4().hex}.part"
+
+    async def take_attached(self, ticket_id: int, claim_id: str, name: str) -> tuple[Path, int]:
+        source = f"{layout.attached_dir(ticket_id, claim_id)}/{name}"
+        target = self._temporary(layout.attachments_dir(ticket_id))
+        found = await to_its_end(self._on_bucket(self._bucket.copy, source, self._key(target)))
+        self._sent.add(target)
+        return target, found.size_bytes
+
+    async def send(self, temporary: Path) -> None:
+        """Raises Refused if the S3 server is full."""
+
+        def put() -> None:
+            with temporary.open("rb") as file:
+                self._bucket.put(self._key(temporary), file)
+
+        self._sent.add(temporary)
+        with _room_needed():
+            await to_its_end(self._on_bucket(put))
+
+    async def keep(self, temporary: Path, name: str) -> None:
+        """Let the server copy the file to ``name``; one that was not sent before is sent now."""
+        target = self._key(temporary.with_name(name))
+        if temporary not in self._sent:
+            await self.send(temporary)
+        await to_its_end(self._on_bucket(self._bucket.copy, self._key(temporary), target))
+        self.discard(temporary)
+
+    def discard(self, temporary: Path) -> None:
+        """Remove the file here at once, and at the server soon."""
+        super().discard(temporary)
+        if temporary in self._sent:
+            self._sent.remove(temporary)
+            self._threads.submit(self._remove_quietly, self._key(temporary))
+
+    def _remove_quietly(self, key: str) -> None:
+        with suppress(OSError):  # removed with what the ticket leaves
+            self._bucket.remove(key)
+
+    @asynccontextmanager
+    async def changing(self, ticket_id: int, area: Area, name: str) -> AsyncIterator[Path]:
+        key = f"{layout.area_dir(ticket_id, area)}/{name}"
+        path = self._temporary(layout.area_dir(ticket_id, area))
+
+        def fetch() -> bytes:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with self._bucket.open(key) as file:
+                content = file.read()
+            path.write_bytes(content)
+            return content
+
+        try:
+            before = await to_its_end(self._on_bucket(fetch))
+            yield path
+            after = await asyncio.to_thread(path.read_bytes)
+            if after != before:
+                await to_its_end(self._on_bucket(self._bucket.put_bytes, key, after))
+        finally:
+            path.unlink(missing_ok=True)
+
+    async def stamps(self, ticket_id: int, area: Area, names: Iterable[str]) -> Stamps:
+        files = {name: await self.file(ticket_id, area, name) for name in names}
+
+        def look() -> Stamps:
+            return {name: _stamp(file.facts()) for name, file in files.items()}
+
+        try:
+            return await self._on_bucket(look)
+        except FileNotFoundError as error:
+            raise Refused("A file of the ticket has gone; send it again.") from error
+
+    async def publish_results(
+        self,
+        ticket_id: int,
+        claim_id: str,
+        names_and_sizes: Iterable[tuple[str, int]],
+        staged_dir: str = "",
+    ) -> None:
+        """Let the server copy the staged files to the ticket's results, which then has no others.  Idempotent.
+
+        Raises FileNotFoundError if a file is neither staged nor published, or has another size.
+        """
+        own = layout.staging_dir(ticket_id, claim_id)
+        staged = PurePosixPath(staged_dir) if staged_dir else own
+        if not staged.is_relative_to(own) or ".." in staged.parts:
+            raise FileNotFoundError("The results are not in the folder of their claim")
+        results = layout.area_dir(ticket_id, "results")
+        expected = dict(names_and_sizes)
+        await to_its_end(self._on_bucket(self._publish, str(staged), f"{results}/", expected))
+
+    def _publish(self, staged: str, results: str, expected: dict[str, int]) -> None:
+        for name, size_bytes in expected.items():
+            found = self._bucket.find(f"{staged}/{name}")
+            if found is not None and found.size_bytes == size_bytes:
+                self._bucket.copy(found.key, results + name)
+                continue
+            published = self._bucket.find(results + name)
+            if found is not None or published is None or published.size_bytes != size_bytes:
+                raise FileNotFoundError(f"{name} has not the {size_bytes} bytes announced")
+        for other in list(self._bucket.list(results)):
+            if other.key.removeprefix(results) not in expected and not _is_received(other.key):
+                self._bucket.remove(other.key)
+
+    async def remove_ticket(self, ticket_id: int) -> None:
+        for folder in (layout.ticket_dir(ticket_id), layout.attachments_dir(ticket_id)):
+            await self._removed_below(f"{folder}/")
+
+    async def remove_results(self, ticket_id: int) -> None:
+        await self._removed_below(f"{layout.area_dir(ticket_id, 'results')}/")
+
+    async def _removed_below(self, below: str) -> None:
+        """As on a folder, what cannot be removed now is left to the next round of cleaning."""
+        try:
+            await self._on_bucket(self._bucket.remove_below, below)
+        except OSError as error:
+            log.warning("files not removed", extra={"below": below, "reason": repr(error)})
+
+    async def remove_abandoned(self) -> None:
+        if count := await self._on_bucket(self._bucket.remove_abandoned):
+            log.info("abandoned parts of files removed", extra={"files": count})
+
+    async def remove_scraps(self, ticket_id: int, shown: Container[PurePosixPath]) -> None:
+        def remove() -> None:
+            for key in self._scrap_keys(ticket_id, shown):
+                self._bucket.remove(key)
+
+        with suppress(OSError):  # found again in the next round
+            await self._on_bucket(remove)
+
+    def has_scraps(self, ticket_id: int, shown: Container[PurePosixPath] | None = None) -> bool:
+        return self._has_left(ticket_id, lambda: any(self._scrap_keys(ticket_id, shown)))
+
+    def has_ticket(self, ticket_id: int) -> bool:
+        folders = (layout.ticket_dir(ticket_id), layout.attachments_dir(ticket_id))
+        return self._has_left(ticket_id, lambda: any(self._bucket.has(f"{f}/") for f in folders))
+
+    def _has_left(self, ticket_id: int, look: Callable[[], bool]) -> bool:
+        """The answer of ``look``; False if it was that within ``checked_s``."""
+        now_s = time.monotonic()
+        if now_s - self._clean.get(ticket_id, -self._checked_s) < self._checked_s:
+            return False
+        if look():
+            return True
+        self._clean = {n: at for n, at in self._clean.items() if now_s - at < self._checked_s}
+        self._clean[ticket_id] = now_s
+        return False
+
+    def _scrap_keys(self, ticket_id: int, shown: Container[PurePosixPath] | None) -> Iterator[str]:
+        work = f"{layout.ticket_dir(ticket_id)}/work/"
+        for folder in (layout.ticket_dir(ticket_id), layout.attachments_dir(ticket_id)):
+            for found in self._bucket.list(f"{folder}/"):
+                hidden = shown is not None and PurePosixPath(found.key) not in shown
+                if hidden or found.key.startswith(work) or _is_received(found.key):
+                    yield found.key
+
+
+@contextmanager
+def _room_needed() -> Iterator[None]:
+    """A context that turns the error of a full server into a refusal."""
+    try:
+        yield
+    except OSError as error:
+        if is_disk_full(error):
+            raise no_room() from error
+        raise
+
+
+def _is_received(key: str) -> bool:
+    """True for a file that is being received, or a piece of one."""
+    return any(part.startswith(".") and part.endswith(".part") for part in key.split("/"))
+
+
+def _stamp(found: Stored) -> tuple[int, int, int]:
+    version = int.from_bytes(hashlib.sha256(found.version.encode()).digest()[:8])
+    return version, found.size_bytes, int(found.changed_at.timestamp() * 1e9)

@@ -1,0 +1,12 @@
+"""Chooses the datastore: a folder or a bucket."""
+
+from dss_portal.bucket_datastore import BucketDatastore
+from dss_portal.datastore import Datastore
+from dss_portal.settings import Settings
+
+
+def datastore_of(settings: Settings) -> Datastore:
+    """Raises ValueError with a sentence if its scratch folder cannot be written, or boto3 is not installed."""
+    if settings.datastore is not None:
+        return Datastore(settings.datastore, settings.max_upload_bytes)
+    return BucketDatastore(*settings.s3_parts(), settings.max_upload_bytes)
