@@ -24,7 +24,7 @@ from dss_datastore.s3.reading import Stored
 from dss_datastore.s3.scratch import Scratch
 from dss_datastore.space import has_free, is_disk_full
 from dss_datastore.volume import away
-from dss_portal.datastore import Datastore, Stamps, no_room
+from dss_portal.datastore import Datastore, Stamps, UploadFolder, no_room
 from dss_portal.refusals import Refused
 from dss_portal.uncancelled import to_its_end
 
@@ -82,38 +82,53 @@ class BucketDatastore(Datastore):
     async def attachment(self, ticket_id: int, file_name: str) -> BucketFile:
         return BucketFile(self._bucket, f"{layout.attachments_dir(ticket_id)}/{file_name}")
 
-    async def begin_part(self, ticket_id: int, part: str, size_bytes: int) -> None:
+    async def begin_part(
+        self, ticket_id: int, part: str, size_bytes: int, folder: UploadFolder = "input"
+    ) -> None:
         if not has_free(self._root, size_bytes):
             raise no_room()
-        await self._on_bucket(self._bucket.put_bytes, self._piece(ticket_id, part, _BEGUN), b"")
+        begun = _parts_below(ticket_id, part, folder) + _BEGUN
+        await self._on_bucket(self._bucket.put_bytes, begun, b"")
 
-    async def add_to_part(self, ticket_id: int, part: str, offset: int, block: bytes) -> None:
+    async def add_to_part(
+        self,
+        ticket_id: int,
+        part: str,
+        offset: int,
+        block: bytes,
+        folder: UploadFolder = "input",
+    ) -> None:
         """Store ``block`` as an object of its own, which no other request replaces with one of another size."""
-        if await self._on_bucket(self._bucket.find, self._piece(ticket_id, part, _BEGUN)) is None:
+        below = _parts_below(ticket_id, part, folder)
+        if await self._on_bucket(self._bucket.find, below + _BEGUN) is None:
             raise FileNotFoundError(part)
         name = key_of(Piece(offset=offset, size_bytes=len(block)))
         with _room_needed():
-            await self._on_bucket(self._bucket.put_bytes, self._piece(ticket_id, part, name), block)
+            await self._on_bucket(self._bucket.put_bytes, below + name, block)
 
-    async def remove_part(self, ticket_id: int, part: str) -> None:
-        await self._on_bucket(self._bucket.remove_below, self._piece(ticket_id, part, ""))
+    async def remove_part(self, ticket_id: int, part: str, folder: UploadFolder = "input") -> None:
+        below = _parts_below(ticket_id, part, folder)
+        await self._on_bucket(self._bucket.remove_below, below)
 
-    async def part_sha256(self, ticket_id: int, part: str) -> str:
+    async def part_sha256(self, ticket_id: int, part: str, folder: UploadFolder = "input") -> str:
         def digest() -> str:
             found = hashlib.sha256()
-            for block in self._blocks(ticket_id, part):
+            for block in self._blocks(_parts_below(ticket_id, part, folder)):
                 found.update(block)
             return found.hexdigest()
 
         return await self._on_bucket(digest)
 
-    async def twin_of_part(self, ticket_id: int, part: str, size_bytes: int) -> Path:
-        twin = self._temporary(layout.area_dir(ticket_id, "input"))
+    async def twin_of_part(
+        self, ticket_id: int, part: str, size_bytes: int, folder: UploadFolder = "input"
+    ) -> Path:
+        twin = self._temporary(_folder(ticket_id, folder))
+        below = _parts_below(ticket_id, part, folder)
 
         def gather() -> None:
             twin.parent.mkdir(parents=True, exist_ok=True)
             with twin.open("xb") as file:
-                for block in self._blocks(ticket_id, part):
+                for block in self._blocks(below):
                     file.write(block)
                 if file.tell() != size_bytes:
                     raise FileNotFoundError(f"{part} has {file.tell()} bytes, not {size_bytes}")
@@ -125,18 +140,14 @@ class BucketDatastore(Datastore):
             raise
         return twin
 
-    def _blocks(self, ticket_id: int, part: str) -> Iterator[bytes]:
+    def _blocks(self, below: str) -> Iterator[bytes]:
         """The content of a part.  Raises FileNotFoundError if there is no such part, or a piece is missing."""
-        below = self._piece(ticket_id, part, "")
         names = [found.key.removeprefix(below) for found in self._bucket.list(below)]
         if _BEGUN not in names:
-            raise FileNotFoundError(part)
+            raise FileNotFoundError(below)
         for name, skipped in in_order(name for name in names if name != _BEGUN):
             with self._bucket.open(below + name) as file:
                 yield file.read()[skipped:]
-
-    def _piece(self, ticket_id: int, part: str, name: str) -> str:
-        return f"{layout.area_dir(ticket_id, 'input')}/.{part}.part/{name}"
 
     def _temporary(self, folder: PurePosixPath) -> Path:
         return self._root / folder / f".{uuid4().hex}.part"
@@ -293,6 +304,17 @@ class BucketDatastore(Datastore):
                 hidden = shown is not None and PurePosixPath(found.key) not in shown
                 if hidden or found.key.startswith(work) or _is_received(found.key):
                     yield found.key
+
+
+def _folder(ticket_id: int, folder: UploadFolder) -> PurePosixPath:
+    if folder == "attachments":
+        return layout.attachments_dir(ticket_id)
+    return layout.area_dir(ticket_id, folder)
+
+
+def _parts_below(ticket_id: int, part: str, folder: UploadFolder) -> str:
+    """What the keys of a part's pieces begin with."""
+    return f"{_folder(ticket_id, folder)}/.{part}.part/"
 
 
 @contextmanager

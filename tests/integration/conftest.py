@@ -1,9 +1,11 @@
 """A migrated database for each test, copied from a template."""
 
 import asyncio
+import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -16,6 +18,7 @@ from dss_portal.settings import Settings
 from dss_stack.postgres import PostgresCluster
 from support.layered import Both, both_of
 from support.portals import Portal, answer_posts_as_served
+from support.s3_servers import S3Server
 
 
 @pytest.fixture(scope="session")
@@ -59,13 +62,24 @@ def broker() -> Iterator[MemoryBroker]:
 
 
 @pytest.fixture
-def settings(database_url: str, tmp_path: Path) -> Settings:
+def settings(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> Settings:
+    """With the datastore in a folder, or in a bucket: ``parametrize("settings", DATASTORES, indirect=True)``."""
+    kind = getattr(request, "param", os.environ.get("DSS_TEST_DATASTORE", "folder"))
+    place: dict[str, Any] = {"datastore": tmp_path / "datastore"}
+    if kind == "s3":
+        server: S3Server = request.getfixturevalue("s3")
+        bucket = server.new_bucket()
+        place = {
+            "datastore_url": f"s3://{bucket.place.bucket}/{bucket.place.prefix}",
+            "s3_endpoint": server.endpoint,
+            "scratch": tmp_path / "scratch",
+        }
     return Settings(
         database_url=database_url,
         amqp_url="amqp://memory",
-        datastore=tmp_path / "datastore",
         secret_key="for tests",
         upload_silence_s=5,
+        **place,
     )
 
 

@@ -14,9 +14,9 @@ from dss_portal.models import Opening, Status, Ticket
 from dss_portal.openings import store as openings
 from dss_workspace.layers import layer_folders
 from dss_workspace.registry import parse
-from support.portals import Portal, eventually, post, submitted_ticket, text
+from support.portals import DATASTORES, Portal, eventually, post, submitted_ticket, text
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, DATASTORES]
 
 VOXELS = b"voxels" * 20_000
 
@@ -87,11 +87,10 @@ async def ann(portal: Portal) -> Client:
 async def _done(portal: Portal, ann: Client, segmentation: str = "seg_lungs.nii.gz") -> int:
     number = await submitted_ticket(ann)
     granted = await portal.granted(number)
-    folder = portal.datastore / layout.staging_dir(number, granted.claim_id)
-    folder.mkdir(parents=True)
+    folder = layout.staging_dir(number, granted.claim_id)
     contents = {"w.itksnap": _workspace(number), "ct.nii.gz": VOXELS, segmentation: b"labels" * 9}
     for name, content in contents.items():
-        (folder / name).write_bytes(content)
+        portal.write(folder / name, content)
     files = tuple(
         ResultFile(name=name, size_bytes=len(content), sha256="")
         for name, content in contents.items()

@@ -8,10 +8,10 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 
 from dss_portal.models import Attachment, Ticket, TicketFile, Upload
-from support.portals import Portal, eventually, new_ticket, send_file
+from support.portals import DATASTORES, Portal, eventually, new_ticket, send_file
 from support.quotas import ago, allow
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, DATASTORES]
 
 MB = 2**20
 TENTH = MB // 10
@@ -80,7 +80,7 @@ async def test_parallel_uploads_with_a_length_fill_the_quota_and_do_not_pass_it(
     assert sorted(status for status, _ in answers) == [200, 200, 413, 413, 413, 413]
     assert await stored_bytes() == 18 * TENTH
     assert await Upload.all().count() == 0
-    assert list(portal.datastore.rglob("*.part")) == []
+    assert await portal.has_no_parts()
 
 
 async def test_parallel_uploads_without_a_length_fill_the_quota_and_do_not_pass_it(

@@ -14,7 +14,7 @@ from dss_portal.datastore import Datastore
 from dss_portal.models import ResumableUpload, Tier
 from dss_portal.resumable import store
 from dss_portal.tickets import cleanup
-from support.portals import Portal, new_ticket, post, send_file, text
+from support.portals import DATASTORES, Portal, new_ticket, post, send_file, text
 from support.tus import TUS, add, begin, begun, named
 
 pytestmark = pytest.mark.stack
@@ -32,6 +32,7 @@ async def offset(client: Client, address: str) -> int:
     return int(answer.headers["Upload-Offset"])
 
 
+@DATASTORES
 async def test_a_file_in_two_requests_becomes_an_input_file(portal: Portal, ann: Client) -> None:
     ticket, data = await new_ticket(ann), os.urandom(3_000_000)
     address = await begun(ann, ticket, "a.raw", len(data))
@@ -45,7 +46,7 @@ async def test_a_file_in_two_requests_becomes_an_input_file(portal: Portal, ann:
     assert await offset(ann, address) == len(data)
     answer = await ann.get(f"/api/tickets/{ticket}/files/input/0")
     assert await answer.get_data(as_text=False) == data
-    assert list(portal.datastore.rglob("*.part")) == []
+    assert await portal.has_no_parts()
 
 
 async def test_another_offset_than_the_portal_has_is_refused(ann: Client) -> None:
@@ -104,6 +105,7 @@ async def test_a_portal_that_died_after_the_last_byte_stores_the_file_later(ann:
     assert await text(ann, f"/api/tickets/{ticket}/files/input") == "0,a.raw\r\n"
 
 
+@DATASTORES
 @pytest.mark.parametrize("how", ["deleted", "submitted", "stale", "given up by the client"])
 async def test_a_part_does_not_outlive_its_use(portal: Portal, ann: Client, how: str) -> None:
     ticket = await new_ticket(ann)
@@ -123,7 +125,7 @@ async def test_a_part_does_not_outlive_its_use(portal: Portal, ann: Client, how:
 
     await cleanup.clean_all(portal.components.datastore, portal.settings)
 
-    assert list(portal.datastore.rglob("*.part")) == []
+    assert await portal.has_no_parts()
     assert await ResumableUpload.all().count() == 0
     assert (await add(ann, address, 4, b"5")).status_code in {400, 404}
 
@@ -145,6 +147,7 @@ async def begun_with_sum(client: Client, ticket: int, announced: bytes, size_byt
     return str(answer.headers["Location"])
 
 
+@DATASTORES
 async def test_a_file_whose_sum_is_wrong_is_refused_and_begins_anew(
     portal: Portal, ann: Client
 ) -> None:
@@ -156,12 +159,13 @@ async def test_a_file_whose_sum_is_wrong_is_refused_and_begins_anew(
     assert answer.status_code == 460
     assert "'a.raw' are not those that were announced" in await answer.get_data(as_text=True)
     assert (await ann.head(address, headers=TUS)).status_code == 404
-    assert list(portal.datastore.rglob("*.part")) == []
+    assert await portal.has_no_parts()
     again = await begun_with_sum(ann, ticket, b"124", 3)
     assert (await add(ann, again, 0, b"124")).status_code == 204
     assert await text(ann, f"/api/tickets/{ticket}/files/input") == "0,a.raw\r\n"
 
 
+@DATASTORES
 @pytest.mark.parametrize("is_renamed", [False, True])
 async def test_a_file_that_could_not_be_registered_is_stored_by_the_next_request(
     portal: Portal, ann: Client, monkeypatch: pytest.MonkeyPatch, is_renamed: bool
@@ -169,14 +173,15 @@ async def test_a_file_that_could_not_be_registered_is_stored_by_the_next_request
     """As after a portal that was killed between the renaming and the commit."""
     ticket, data = await new_ticket(ann), image_with_a_description()
     address = await begun_with_sum(ann, ticket, data, len(data))
-    keep = Datastore.keep
+    kind = type(portal.components.datastore)
+    keep = kind.keep
 
     async def killed(datastore: Datastore, temporary: Path, name: str) -> None:
         if is_renamed:
             await keep(datastore, temporary, name)
         raise RuntimeError
 
-    monkeypatch.setattr(Datastore, "keep", killed)
+    monkeypatch.setattr(kind, "keep", killed)
     assert (await add(ann, address, 0, data)).status_code == 500
     assert await text(ann, f"/api/tickets/{ticket}/files/input") == ""
     monkeypatch.undo()
@@ -186,7 +191,7 @@ async def test_a_file_that_could_not_be_registered_is_stored_by_the_next_request
     stored = await answer.get_data(as_text=False)
     assert len(stored) == len(data)
     assert stored != data  # scrubbed
-    assert list(portal.datastore.rglob("*.part")) == []
+    assert await portal.has_no_parts()
 
 
 def image_with_a_description() -> bytes:

@@ -5,10 +5,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from queue import Empty, Queue
 from typing import Any, TypeVar
 
+import pytest
 from quart import Quart
 from quart.typing import TestClientProtocol as Client
 from werkzeug.datastructures import FileStorage
@@ -16,6 +17,7 @@ from werkzeug.datastructures import FileStorage
 from dss_broker import topology
 from dss_broker.broker import Broker, Delivery
 from dss_broker.messages import ClaimGranted, ClaimRefused, ClaimTicket, Message, ServiceAnnounced
+from dss_datastore.s3.bucket import MARK
 from dss_portal.accounts import store as accounts
 from dss_portal.app import served
 from dss_portal.components import Components
@@ -32,6 +34,9 @@ DESCRIPTOR = {
 }
 
 M = TypeVar("M", bound=Message)
+
+DATASTORES = pytest.mark.parametrize("settings", ["folder", "s3"], indirect=True)
+"""For tests of what a datastore must do wherever it is."""
 
 
 def answer_posts_as_served(app: Quart) -> None:
@@ -69,6 +74,35 @@ class Portal:
     def datastore(self) -> Path:
         assert self.settings.datastore is not None
         return self.settings.datastore
+
+    @property
+    def files(self) -> set[str]:
+        """The places of all files in the datastore, in a folder or a bucket; of one being received with ``.part``."""
+        if self.settings.is_s3:
+            return {found.key for found in self.settings.bucket().list("")} - {MARK}
+        return {
+            str(path.relative_to(self.datastore))
+            for path in self.datastore.rglob("*")
+            if path.is_file()
+        }
+
+    async def has_no_parts(self) -> bool:
+        """True as soon as nothing is left of files that were received; a bucket's are removed behind the answer."""
+
+        async def parts() -> set[str]:
+            found = await asyncio.to_thread(lambda: self.files)
+            return {name for name in found if ".part" in name}
+
+        return await eventually(parts, lambda found: not found) == set()
+
+    def write(self, place: PurePosixPath, content: bytes) -> None:
+        """Write a file as a dispatcher does."""
+        if self.settings.is_s3:
+            self.settings.bucket().put_bytes(str(place), content)
+            return
+        target = self.datastore / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
 
     async def user(self, email: str = "ann@example.com", *, sysadmin: bool = False) -> Client:
         """A client that has signed in as ITK-SNAP does."""

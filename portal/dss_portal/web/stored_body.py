@@ -7,9 +7,9 @@ from typing import BinaryIO
 
 from quart import Response, request
 from quart.wrappers.response import ResponseBody
-from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
 from dss_datastore.s3.bucket import BucketFile
+from dss_portal.patches.quart import requested
 
 BLOCK_BYTES = 1 << 18
 
@@ -30,13 +30,13 @@ class _StoredBody(ResponseBody):
 
     def __init__(self, file: BucketFile, size_bytes: int) -> None:
         self._file = file
-        self._begin, self._end = 0, size_bytes
+        self.size, self.begin, self.end = size_bytes, 0, size_bytes
         self._opened: list[BinaryIO] = []
 
     async def __aenter__(self) -> AsyncIterator[bytes]:
         opened = await asyncio.to_thread(self._file.open, "rb")
         self._opened.append(opened)
-        await asyncio.to_thread(opened.seek, self._begin)
+        await asyncio.to_thread(opened.seek, self.begin)
         return self._blocks(opened)
 
     async def __aexit__(
@@ -49,19 +49,15 @@ class _StoredBody(ResponseBody):
             await asyncio.to_thread(self._opened.pop().close)
 
     async def _blocks(self, opened: BinaryIO) -> AsyncIterator[bytes]:
-        at = self._begin
-        while at < self._end:
-            block = await asyncio.to_thread(opened.read, min(BLOCK_BYTES, self._end - at))
+        at = self.begin
+        while at < self.end:
+            block = await asyncio.to_thread(opened.read, min(BLOCK_BYTES, self.end - at))
             if not block:
                 raise OSError(f"it ends at byte {at}")
             at += len(block)
             yield block
 
     async def make_conditional(self, begin: int, end: int | None) -> int:
-        """Send only the bytes from ``begin`` to before ``end``; returns the size of the file."""
-        size_bytes = self._end
-        self._begin = begin
-        self._end = size_bytes if end is None else min(end, size_bytes)
-        if self._begin >= self._end or abs(begin) > size_bytes:
-            raise RequestedRangeNotSatisfiable
-        return size_bytes
+        """Send only the bytes from ``begin`` to before ``end``, or the last ``-begin`` ones; returns the file's size."""
+        self.begin, self.end = requested(begin, end, self.size)
+        return self.size
