@@ -50,6 +50,7 @@ async def receive(
         try:
             if settings.scrub_inputs and scrubbing.may_change(file.pieces):
                 size_bytes = await datastore.scrub(temporary, ticket_id)
+            await datastore.send(temporary)
             async with in_transaction():
                 is_kept = await reservation.kept(
                     ticket_id,
