@@ -15,8 +15,9 @@ from dss_datastore.s3.client import Server
 from dss_datastore.s3.datastore import S3Datastore
 from dss_datastore.s3.scratch import Scratch
 
+_PART = r"[A-Za-z0-9_-][\w.-]*"
 _ADDRESS = re.compile(
-    r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/((?:[A-Za-z0-9_-][\w.-]*/?)*))?", re.ASCII
+    rf"s3://([a-z0-9][a-z0-9.-]{{1,61}}[a-z0-9])(?:/((?:{_PART}/)*(?:{_PART})?))?", re.ASCII
 )
 _ENDPOINT = re.compile(r"https?://[^\s/?#@]+/?")
 _DEFAULT_SCRATCH_BYTES = 64 << 30

@@ -33,6 +33,11 @@ class S3Server:
 
     endpoint: str
 
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.endpoint.removeprefix("http://").partition(":")
+        return host, int(port)
+
     def new_bucket(self, prefix: str = "site/") -> Bucket:
         """A bucket that no other test has, with the datastore of a site."""
         place = Place(bucket=f"dss-{uuid4().hex}", prefix=prefix)
@@ -96,6 +101,7 @@ class Link:
     refuses: int = 0
     pause_s: float = 0.0
     connections: int = 0
+    _open: set[socket.socket] = field(default_factory=set)
     _listener: socket.socket = field(init=False)
 
     def __enter__(self) -> "Link":
@@ -110,15 +116,23 @@ class Link:
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
+    def fail(self) -> None:
+        """Cut all connections, and refuse those to come."""
+        self.refuses = 1 << 30
+        for connection in tuple(self._open):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 incoming, _ = self._listener.accept()
                 self.connections += 1
+                self._open.add(incoming)
                 threading.Thread(target=self._serve, args=(incoming,), daemon=True).start()
 
     def _serve(self, incoming: socket.socket) -> None:
-        with closing(incoming), suppress(OSError):
+        with closing(incoming), suppress(OSError), self._listed(incoming):
             if self.refuses > 0:
                 self.refuses -= 1
                 incoming.recv(1 << 16)
@@ -134,6 +148,13 @@ class Link:
                 back.start()
                 self._carry(incoming, outgoing, budget)
                 back.join()
+
+    @contextmanager
+    def _listed(self, connection: socket.socket) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._open.discard(connection)
 
     def _carry(self, source: socket.socket, target: socket.socket, budget: "_Budget") -> None:
         with suppress(OSError):

@@ -7,7 +7,7 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from io import BufferedReader
 from typing import BinaryIO, Literal
@@ -50,7 +50,7 @@ class Bucket:
         self.place = place
         self._server = server
         self._client: Client = client(server)
-        self._quick: Client = client(server, read_s=_QUICK_S, attempts=1)
+        self._quick: Client = client(replace(server, attempts=1), read_s=_QUICK_S)
 
     def problem(self) -> str:
         """A sentence for operators about why the datastore cannot be used now; "" if it can."""

@@ -12,14 +12,15 @@ from typing import Any, TypeAlias
 from dss_datastore.s3.errors import translated
 from dss_datastore.volume import away
 
-Client: TypeAlias = Any
-"""boto3's S3 client; may be used from any thread."""
-
 CONNECT_S = 5.0
 READ_S = 20.0
 ATTEMPTS = 4
 """Attempts of a request in all, with growing waits between them."""
 CONNECTIONS = 32
+
+Client: TypeAlias = Any
+"""boto3's S3 client; may be used from any thread."""
+
 NEEDED = "This program was installed without the extra 's3', which DSS_DATASTORE_URL needs."
 
 
@@ -34,10 +35,11 @@ class Server:
     endpoint: str = ""
     region: str = ""
     ca_file: Path | None = None
+    attempts: int = ATTEMPTS
 
 
 @cache
-def client(server: Server, *, read_s: float = READ_S, attempts: int = ATTEMPTS) -> Client:
+def client(server: Server, *, read_s: float = READ_S) -> Client:
     """One for each server, since making it takes a second of CPU time.
 
     Raises ModuleNotFoundError with a sentence if boto3 is not installed.
@@ -50,7 +52,7 @@ def client(server: Server, *, read_s: float = READ_S, attempts: int = ATTEMPTS) 
     config = Config(
         connect_timeout=CONNECT_S,
         read_timeout=read_s,
-        retries={"total_max_attempts": attempts, "mode": "standard"},
+        retries={"total_max_attempts": server.attempts, "mode": "standard"},
         max_pool_connections=CONNECTIONS,
         # Checksums of boto3's own kind are not known to every server; Content-MD5 is.
         request_checksum_calculation="when_required",

@@ -1,0 +1,201 @@
+"""A link to the S3 server that is cut, slow or refused: files arrive as they were, or are not seen at all."""
+
+import hashlib
+import io
+import threading
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from dss_datastore import layout
+from dss_datastore.access import WorkEnded
+from dss_datastore.s3.bucket import PART_BYTES, Bucket, Place
+from dss_datastore.s3.client import Server
+from dss_datastore.s3.datastore import S3Datastore
+from dss_datastore.s3.scratch import Scratch
+from dss_datastore.volume import is_away
+from dss_portal.bucket_datastore import BucketDatastore
+from dss_portal.refusals import Refused
+from support.s3_servers import Link, S3Server
+
+MB = 2**20
+CONTENT = b"".join(hashlib.sha256(bytes([n])).digest() for n in range(256)) * 256
+"""2 MB in which each place is another."""
+IMAGE = "tickets/00000007/input/a.nii"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linked:
+    """A bucket as a program sees it, over ``link``, and as it is."""
+
+    link: Link
+    over_link: Bucket
+    bucket: Bucket
+
+
+@pytest.fixture
+def linked(s3: S3Server) -> Iterator[Linked]:
+    bucket = s3.new_bucket()
+    with Link(s3.address) as link:
+        server = Server(endpoint=link.endpoint, attempts=3)
+        yield Linked(link=link, over_link=Bucket(server, bucket.place), bucket=bucket)
+
+
+def _files(folder: Path) -> set[str]:
+    return {path.name for path in folder.rglob("*") if path.is_file()}
+
+
+class Failing(io.BytesIO):
+    """Bytes to send; the link fails when ``after`` of them have been read."""
+
+    def __init__(self, size_bytes: int, link: Link, after: int) -> None:
+        super().__init__(bytes(size_bytes))
+        self._link, self._after = link, after
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() >= self._after:
+            self._link.fail()
+        return super().read(size)
+
+
+def test_reading_goes_on_where_a_connection_was_cut(linked: Linked) -> None:
+    linked.bucket.put_bytes(IMAGE, CONTENT)
+    linked.link.cut_after = 500_000
+
+    with linked.over_link.open(IMAGE) as file:
+        found = file.read()
+
+    assert found == CONTENT
+    assert linked.link.connections >= 4
+
+
+def test_a_server_that_refuses_for_a_moment_is_asked_again(linked: Linked) -> None:
+    linked.link.refuses = 2
+
+    linked.over_link.put_bytes(IMAGE, b"abc")
+
+    assert linked.bucket.open(IMAGE).read() == b"abc"
+
+
+def test_a_link_that_stays_cut_is_a_datastore_that_is_away(linked: Linked) -> None:
+    linked.bucket.put_bytes(IMAGE, CONTENT)
+    linked.link.fail()
+
+    for act in (
+        lambda: linked.over_link.open(IMAGE),
+        lambda: linked.over_link.put_bytes(IMAGE, b"new"),
+        lambda: list(linked.over_link.list("")),
+    ):
+        with pytest.raises(OSError, match="not there") as told:
+            act()
+        assert is_away(told.value)
+
+    assert linked.bucket.open(IMAGE).read() == CONTENT
+    assert linked.over_link.problem()
+
+
+def test_half_a_file_is_not_seen_and_its_parts_are_removed(linked: Linked) -> None:
+    source = Failing(3 * PART_BYTES, linked.link, after=2 * PART_BYTES)
+
+    with pytest.raises(OSError, match="not there"):
+        linked.over_link.put(IMAGE, source)
+
+    assert linked.bucket.find(IMAGE) is None
+    assert linked.bucket.remove_abandoned(timedelta(0)) == 1  # moto gives each the same old date
+    assert linked.bucket.remove_abandoned(timedelta(0)) == 0
+
+
+def test_half_a_file_does_not_replace_the_one_before(linked: Linked) -> None:
+    linked.bucket.put_bytes(IMAGE, CONTENT)
+
+    with pytest.raises(OSError, match="not there"):
+        linked.over_link.put(IMAGE, Failing(2 * PART_BYTES, linked.link, after=PART_BYTES))
+
+    assert linked.bucket.open(IMAGE).read() == CONTENT
+
+
+def test_results_whose_copying_was_cut_are_published_by_the_next_attempt(
+    linked: Linked, tmp_path: Path
+) -> None:
+    staged = layout.staging_dir(7, "c1") / "x"
+    for name in ("a", "b", "c"):
+        linked.bucket.put_bytes(f"{staged}/{name}", name.encode())
+    results = str(layout.area_dir(7, "results"))
+    expected = {"a": 1, "b": 1, "c": 1}
+    portal = BucketDatastore(linked.over_link, Scratch(tmp_path, MB), MB)
+    linked.bucket.copy(f"{staged}/a", f"{results}/a")  # by the attempt before
+    linked.link.fail()
+    with pytest.raises(OSError, match="not there"):
+        portal._publish(str(staged), f"{results}/", expected)
+
+    linked.link.refuses = 0
+    portal._publish(str(staged), f"{results}/", expected)
+
+    found = {f.key.rpartition("/")[2]: f.size_bytes for f in linked.bucket.list(f"{results}/")}
+    assert found == expected
+
+
+def test_a_ticket_that_is_withdrawn_does_not_wait_for_a_slow_link(
+    linked: Linked, tmp_path: Path
+) -> None:
+    linked.bucket.put_bytes(IMAGE, CONTENT * 4)
+    linked.link.pause_s = 0.02
+    withdrawn = threading.Event()
+    threading.Timer(0.3, withdrawn.set).start()
+    programs = S3Datastore(linked.over_link, Scratch(tmp_path, 1 << 40))
+
+    with programs.access(withdrawn.is_set) as access, pytest.raises(WorkEnded):
+        access.fetch(layout.area_dir(7, "input"))
+
+    assert not list(tmp_path.rglob("*.nii"))
+
+
+async def test_an_upload_while_the_server_is_away_is_an_error_and_leaves_nothing(
+    linked: Linked, tmp_path: Path
+) -> None:
+    scratch = Scratch(tmp_path, 1 << 40)
+    portal = BucketDatastore(linked.over_link, scratch, 100 * MB)
+
+    async def data() -> AsyncIterator[bytes]:
+        yield CONTENT
+
+    path, _ = await portal.receive(7, "input", data())
+    linked.link.fail()
+    with pytest.raises(OSError, match="not there") as told:
+        await portal.send(path)
+    portal.discard(path)
+
+    assert is_away(told.value)
+    assert _files(tmp_path) == {".lock"}
+    assert [found.key for found in linked.bucket.list("tickets/00000007/")] == []
+
+
+async def test_an_upload_for_which_the_scratch_folder_has_no_room_is_refused(
+    linked: Linked, tmp_path: Path
+) -> None:
+    portal = BucketDatastore(linked.bucket, Scratch(tmp_path, MB), MB)
+
+    with pytest.raises(Refused, match="no room"):
+        await portal.begin_part(7, "p1", 1 << 60)
+
+
+def test_a_bucket_that_is_not_there_and_one_without_a_datastore_are_told(s3: S3Server) -> None:
+    bucket = s3.new_bucket()
+    server = Server(endpoint=s3.endpoint)
+    other = Bucket(server, Place(bucket="no-such-bucket"))
+    elsewhere = Bucket(server, Place(bucket=bucket.place.bucket, prefix="else/"))
+
+    assert bucket.problem() == ""
+    assert other.problem() == "The S3 server has no bucket 'no-such-bucket'."
+    assert "has no datastore at 'else/'" in elsewhere.problem()
+
+
+@pytest.mark.usefixtures("s3")  # for its keys
+def test_a_server_that_does_not_answer_is_told_with_its_address() -> None:
+    server = Server(endpoint="http://127.0.0.1:9")
+    bucket = Bucket(server, Place(bucket="dss"))
+
+    assert bucket.problem() == "The S3 server at http://127.0.0.1:9 does not answer."

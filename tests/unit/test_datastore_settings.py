@@ -1,0 +1,123 @@
+"""The settings of the datastore are understood, or refused with a sentence."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from dss_broker.datastore_settings import DatastoreSettings
+from dss_broker.settings import problems
+from dss_datastore.s3.errors import sentence, translated
+from dss_datastore.s3.pieces import Piece, in_order, key_of
+from dss_datastore.space import is_disk_full
+from dss_datastore.volume import is_away
+
+S3 = {"DSS_DATASTORE_URL": "s3://dss/site", "DSS_SCRATCH": "/scratch"}
+
+
+def told(monkeypatch: pytest.MonkeyPatch, **settings: str) -> list[str]:
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError) as refused:
+        DatastoreSettings()
+    return problems(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "setting", "words"),
+    [
+        ({}, "DSS_DATASTORE", "is not set"),
+        ({"DSS_DATASTORE": "/data", **S3}, "DSS_DATASTORE", "only one of them may be"),
+        ({"DSS_DATASTORE_URL": "s3://dss"}, "DSS_SCRATCH", "needs this folder"),
+        ({**S3, "DSS_DATASTORE_URL": "https://dss/site"}, "DSS_DATASTORE_URL", "s3://bucket"),
+        ({**S3, "DSS_DATASTORE_URL": "s3://Dss"}, "DSS_DATASTORE_URL", "s3://bucket"),
+        ({**S3, "DSS_DATASTORE_URL": "s3://dss/../x"}, "DSS_DATASTORE_URL", "s3://bucket"),
+        ({**S3, "DSS_DATASTORE_URL": f"s3://dss/{'a' * 99}!"}, "DSS_DATASTORE_URL", "s3://bucket"),
+        ({**S3, "DSS_S3_ENDPOINT": "s3.example.org"}, "DSS_S3_ENDPOINT", "https://s3.example"),
+        ({**S3, "DSS_S3_ENDPOINT": "https://a:b@s3"}, "DSS_S3_ENDPOINT", "https://s3.example"),
+        ({**S3, "DSS_S3_CA_FILE": "/no/such.pem"}, "DSS_S3_CA_FILE", "there is no file"),
+        ({**S3, "DSS_SCRATCH_BYTES": "0"}, "DSS_SCRATCH_BYTES", "greater than 0"),
+    ],
+)
+def test_a_wrong_setting_is_a_sentence_with_its_name(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], setting: str, words: str
+) -> None:
+    (line,) = told(monkeypatch, **settings)
+
+    assert line.startswith(f"{setting}: ")
+    assert words in line
+
+
+@pytest.mark.parametrize(
+    ("url", "prefix"),
+    [("s3://dss", ""), ("s3://dss/", ""), ("s3://dss/a", "a/"), ("s3://dss/a/b.c/", "a/b.c/")],
+)
+def test_keys_begin_with_the_prefix_of_the_address(
+    monkeypatch: pytest.MonkeyPatch, url: str, prefix: str
+) -> None:
+    for name, value in {**S3, "DSS_DATASTORE_URL": url}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "x")
+
+    place = DatastoreSettings().bucket().place
+
+    assert (place.bucket, place.prefix) == ("dss", prefix)
+
+
+def test_a_scratch_folder_that_cannot_be_written_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    for name, value in {**S3, "DSS_SCRATCH": str(tmp_path / "file")}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "x")
+
+    with pytest.raises(ValueError, match=r"DSS_SCRATCH: .* cannot be written"):
+        DatastoreSettings().shared_datastore()
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("NoSuchBucket", "has no bucket 'dss'"),
+        ("AccessDenied", "denies this program access to the bucket 'dss'"),
+        ("403", "denies this program access"),
+        ("InvalidAccessKeyId", "does not know the access key"),
+        ("SignatureDoesNotMatch", "secret key"),
+        ("SlowDown", "refuses the bucket 'dss': SlowDown"),
+    ],
+)
+def test_a_refusal_of_the_server_is_a_sentence_for_operators(code: str, words: str) -> None:
+    assert words in sentence(code, "dss")
+
+
+def test_a_refusal_of_the_server_is_the_error_of_a_file_system() -> None:
+    assert isinstance(translated("NoSuchKey", "a"), FileNotFoundError)
+    assert is_disk_full(translated("QuotaExceeded", "a"))
+    assert is_away(translated("AccessDenied", "a"))
+    assert not is_away(translated("PreconditionFailed", "a"))
+
+
+@pytest.mark.parametrize(
+    ("pieces", "order"),
+    [
+        ([(0, 3), (3, 2)], [((0, 3), 0), ((3, 2), 0)]),
+        ([(3, 2), (0, 3), (3, 5)], [((0, 3), 0), ((3, 5), 0)]),
+        ([(0, 3), (2, 4)], [((0, 3), 0), ((2, 4), 1)]),
+        ([(0, 3), (4, 2)], [((0, 3), 0)]),
+        ([(1, 3)], []),
+        ([], []),
+    ],
+)
+def test_pieces_are_put_in_order_without_a_byte_twice_and_end_before_a_gap(
+    pieces: list[tuple[int, int]], order: list[tuple[tuple[int, int], int]]
+) -> None:
+    names = [key_of(Piece(offset=at, size_bytes=size)) for at, size in pieces]
+
+    found = list(in_order(names))
+
+    assert found == [
+        (key_of(Piece(offset=at, size_bytes=size)), skipped) for (at, size), skipped in order
+    ]
