@@ -35,7 +35,7 @@ def write_layer(
 ) -> Layer:
     """Convert ``source`` to ``layer_000_<md5>.nii.gz`` in ``folder``.  Raises ImageUnreadable.
 
-    ``series`` selects a series of a DICOM folder (``dss_images.dicom.choice.choose``).  ``progress`` is called while
+    ``series`` selects a series of a DICOM folder (``dss_images.dicom.series_choice.choose``).  ``progress`` is called while
     that is read, ``stage`` before each later stage, which may take seconds.  ``source`` is checked before it is
     converted, and the written file is read back and compared.  Pixel type and grid are kept (NIfTI keeps the grid in
     single precision); descriptive texts, which may name the patient, are removed.

@@ -13,7 +13,7 @@ ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img", 
 
 @dataclass(frozen=True)
 class SourcePart:
-    """An image, or a series of a source; ``series`` and ``uid`` are as in ``dss_images.dicom.choice``."""
+    """An image, or a series of a source; ``series`` and ``uid`` are as in ``dss_images.dicom.series_choice``."""
 
     source: Path
     series: str = ""

@@ -21,7 +21,7 @@ from dss_datastore.volume import make_folder
 from dss_datastore.writing import link, sync
 from dss_dispatch.claim_events import ClaimEvents, ClaimOutcome
 from dss_dispatch.errors import TicketError, Withdrawn
-from dss_dispatch.inference.protocol import Inference
+from dss_dispatch.inference.interface import Inference
 from dss_dispatch.result.gate import check_results
 from dss_dispatch.result.presentation import PICTURE, fitting
 from dss_dispatch.result.staging import Segmentation, stage

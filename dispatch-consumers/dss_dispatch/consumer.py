@@ -23,7 +23,7 @@ from dss_dispatch.claim_events import ClaimEvents
 from dss_dispatch.claim_request import request_claim
 from dss_dispatch.endings import OUTCOMES, end_claim, outcome_of
 from dss_dispatch.inference.http_inference import HttpInference
-from dss_dispatch.inference.protocol import Inference
+from dss_dispatch.inference.interface import Inference
 from dss_dispatch.inference.queue_inference import QueueInference
 from dss_dispatch.inference.worker_liveness import WorkerLiveness
 from dss_dispatch.result.check_requests import serve_checks

@@ -15,7 +15,7 @@ from rich.console import Console
 from dss_process.commands import add_version
 from dss_stack import sample, screen
 from dss_stack.errors import StackError
-from dss_stack.following import follow
+from dss_stack.log_following import follow
 from dss_stack.processes import last_lines
 from dss_stack.settings import Settings
 from dss_stack.stack import Stack

@@ -2,7 +2,7 @@
 
 import click
 
-from dss_client.program import CommandGroup
+from dss_client.command_group import CommandGroup
 from dss_process.version import installed_version
 
 _COMMANDS = "dss_client.commands"

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
+from dss_client.command_group import FAILED
 from dss_client.cookie_jar import jar_name
 from dss_client.credentials import Credentials
 from dss_client.error_sentences import of_disk, sentence
 from dss_client.errors import ClientError, SignInRefused
 from dss_client.itksnap import ItkSnap
 from dss_client.output import OutputLost, say
-from dss_client.program import FAILED
 from dss_client.token_memory import TokenMemory
 
 FOR_PROGRAMS = "dss_"

@@ -16,14 +16,14 @@ import click
 
 from dss_broker.descriptor import TagType
 from dss_broker.dispatch_section import IMAGE_TAGS, Modality
+from dss_client.command_group import FAILED, INTERRUPTED
 from dss_client.console import FOR_PROGRAMS, Explained, jar_of
 from dss_client.credentials import Credentials
 from dss_client.error_sentences import sentence
 from dss_client.errors import ClientError, Refused
 from dss_client.options import NamedPath
 from dss_client.output import say
-from dss_client.program import FAILED, INTERRUPTED
-from dss_provider import making
+from dss_provider import new_folder
 from dss_provider.errors import AlgorithmFailed, ServiceInvalid, Withdrawn
 from dss_provider.folder import ServiceFolder, load
 from dss_provider.outcome import Point
@@ -69,8 +69,8 @@ for_server = click.option(
 )
 def new(*, folder: Path, modality: str, run: str, container: str) -> None:
     """Make a folder that works at once: service.json, algorithm.py, a test, a README."""
-    command = making.command_from(run)
-    made = making.make(folder, Modality(modality), command, container)
+    command = new_folder.command_from(run)
+    made = new_folder.make(folder, Modality(modality), command, container)
     say(f"{folder} holds {', '.join(made)}.")
     begin = "look at" if run else "write"
     say(f"Next: {begin} {folder}/{made[-1]}, then dss service test {folder} IMAGE")
@@ -257,7 +257,7 @@ def _token(server: str, given: str) -> str:
 class _Stop:
     """Signal handler: the first signal lets the current tickets finish, the second one ends them."""
 
-    def __init__(self, stop: making.Action) -> None:
+    def __init__(self, stop: new_folder.Action) -> None:
         self._stop = stop
         self._told = False
 

@@ -20,7 +20,7 @@ from dss_client.workspace import read_outcome
 from dss_images.mesh.reading import read_mesh
 from dss_images.mesh.surface import require_in_image
 from dss_images.reading import read_header
-from dss_provider.making import make
+from dss_provider.new_folder import make
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from dss_workspace.layers import layers

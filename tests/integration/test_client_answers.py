@@ -14,7 +14,7 @@ import pytest
 
 from conftest import CHECKOUT
 from dss_client.__main__ import main
-from dss_client.program import FAILED, FAULTY, IMPOSSIBLE, INTERRUPTED, CommandGroup
+from dss_client.command_group import FAILED, FAULTY, IMPOSSIBLE, INTERRUPTED, CommandGroup
 from support.dss_answers import ANSWERS, dss
 from support.recorder import Recorder, ok, recording, refusal
 

@@ -14,7 +14,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 from dss_broker.dispatch_section import Modality
-from dss_provider.making import make
+from dss_provider.new_folder import make
 from dss_stack.postgres import PostgresCluster
 from support import sites
 from support.brokers import Node, fresh_vhost

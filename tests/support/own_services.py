@@ -14,7 +14,7 @@ import SimpleITK as sitk  # noqa: N813
 
 from dss_broker.dispatch_section import Modality
 from dss_client.itksnap import ItkSnap
-from dss_provider.making import make
+from dss_provider.new_folder import make
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from support import sites

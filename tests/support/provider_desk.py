@@ -10,7 +10,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from dss_broker.dispatch_section import Modality
 from dss_client.errors import Refused
 from dss_provider.folder import load
-from dss_provider.making import make
+from dss_provider.new_folder import make
 from dss_provider.portal import Portal
 from dss_provider.ticket import work_on
 from support.builders import LayerSpec, WorkspaceSpec, workspace_xml

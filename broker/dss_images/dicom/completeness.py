@@ -4,11 +4,11 @@ import re
 from collections.abc import Collection
 from pathlib import PurePosixPath
 
-from dss_images.dicom.choice import MODALITIES
 from dss_images.dicom.errors import DicomRefused
 from dss_images.dicom.files import File
 from dss_images.dicom.header import Damaged
 from dss_images.dicom.series import FolderContents, Series
+from dss_images.dicom.series_choice import MODALITIES
 from dss_images.dicom.slices import counted
 
 MOST_LISTED = 5

@@ -15,7 +15,7 @@ from dss_images.dicom.pixels import value_type, values_of
 from dss_images.dicom.plan import Plan
 from dss_images.dicom.resampling import NewGrid, grid_for, planes
 from dss_images.dicom.series import Progress
-from dss_images.dicom.stack import TOLERANCE_MM, Array, SliceStack
+from dss_images.dicom.slice_stack import TOLERANCE_MM, Array, SliceStack
 from dss_images.errors import ImageRefused
 from dss_images.judging import require_extent
 

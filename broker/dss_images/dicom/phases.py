@@ -10,8 +10,8 @@ import numpy.typing as npt
 from dss_images.dicom.errors import DicomRefused
 from dss_images.dicom.notes import Note
 from dss_images.dicom.parsing import MARKS
+from dss_images.dicom.slice_stack import TOLERANCE_MM, SliceStack, stack_of
 from dss_images.dicom.slices import Slice, counted
-from dss_images.dicom.stack import TOLERANCE_MM, SliceStack, stack_of
 
 Values = Callable[[Slice], npt.NDArray[np.generic]]
 

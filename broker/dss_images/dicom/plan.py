@@ -17,8 +17,7 @@ from dss_images.dicom.phases import (
     require_alike,
     without_copies,
 )
-from dss_images.dicom.slices import Slice, counted, named
-from dss_images.dicom.stack import (
+from dss_images.dicom.slice_stack import (
     TOLERANCE_MM,
     EvenSteps,
     SliceStack,
@@ -30,6 +29,7 @@ from dss_images.dicom.stack import (
     stack_of,
     tilt_degrees,
 )
+from dss_images.dicom.slices import Slice, counted, named
 
 _SAME_DIRECTION = 1e-3
 _FEW = 3

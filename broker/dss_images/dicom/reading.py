@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dss_images.dicom.choice import choose
 from dss_images.dicom.completeness import require_choosable, require_complete
 from dss_images.dicom.errors import DicomRefused
 from dss_images.dicom.files import is_archive
 from dss_images.dicom.image import build, grid_of
-from dss_images.dicom.memory import scanned
 from dss_images.dicom.notes import Note
 from dss_images.dicom.parsing import looks_like_dicom
 from dss_images.dicom.pixels import require_readable, values_of
 from dss_images.dicom.plan import Plan, judge
+from dss_images.dicom.scan_cache import scanned
 from dss_images.dicom.series import FolderContents, Progress, Series, scan
+from dss_images.dicom.series_choice import choose
 from dss_images.dicom.slices import Slice, counted
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def is_dicom(source: Path) -> bool:
 
 
 def read(source: Path, series: str = "", progress: Progress = lambda _: None) -> Volume:
-    """The image of the series that ``series`` names (see ``choice.choose``), or else of the series that its rule
+    """The image of the series that ``series`` names (see ``series_choice.choose``), or else of the series that its rule
     chooses.
 
     ``progress`` is called for the tags in its first half, and for the pixels in its second.  Raises DicomRefused.

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dss_images.dicom.errors import DicomRefused
+from dss_images.dicom.slice_stack import TOLERANCE_MM, Array, SliceStack, is_evenly_tilted
 from dss_images.dicom.slices import Slice
-from dss_images.dicom.stack import TOLERANCE_MM, Array, SliceStack, is_evenly_tilted
 
 _MOST_WIDENED = 4.0
 _EVEN_SHARE = 0.25

@@ -1,1 +1,1 @@
-"""Inference for tickets: the interface (``protocol``), implemented by a queue and by HTTP."""
+"""Inference for tickets: the ``interface``, implemented by a queue and by HTTP."""

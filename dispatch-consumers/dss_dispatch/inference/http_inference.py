@@ -36,7 +36,7 @@ from dss_dispatch.inference.http_replies import (
     reason_in,
     report_in,
 )
-from dss_dispatch.inference.protocol import ProgressListener
+from dss_dispatch.inference.interface import ProgressListener
 from dss_dispatch.ticket_images import label_volumes
 from dss_images.default_colours import default_colour
 from dss_observability import tracing
@@ -57,7 +57,7 @@ _LOST = "The inference server of this service has lost the image."
 
 
 class HttpInference:
-    """Implements ``protocol.Inference`` with the server at ``url``.
+    """Implements ``interface.Inference`` with the server at ``url``.
 
     Raises NoInference if the server cannot be reached, accepts no image now, or is silent for ``silence_s``.
     """

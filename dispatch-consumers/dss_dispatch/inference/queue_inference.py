@@ -19,7 +19,7 @@ from dss_broker.messages import (
 )
 from dss_datastore.access import Access
 from dss_dispatch.errors import NoInference, TicketError, Withdrawn
-from dss_dispatch.inference.protocol import ProgressListener
+from dss_dispatch.inference.interface import ProgressListener
 from dss_dispatch.inference.worker_liveness import WorkerLiveness
 
 POLL_S = 0.5
@@ -32,7 +32,7 @@ BUSY = "waiting for a worker that is free"
 
 
 class QueueInference:
-    """Implements ``protocol.Inference`` with the broker's queues.
+    """Implements ``interface.Inference`` with the broker's queues.
 
     Raises NoInference if no worker serves the bundle, or after ``silence_s`` without a sign of life: of the worker that
     has begun the request or, before that, of any worker of the bundle.

@@ -17,9 +17,9 @@ from dss_inference.lungs.air import AIR_HU, USUAL_AIR_HU, enclosed_air
 from dss_inference.lungs.airway import airway
 from dss_inference.lungs.choice import lung_air
 from dss_inference.lungs.haze import hazy_lung
+from dss_inference.lungs.hounsfield import require_hounsfield_units
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Body, Sides, body_of, sided
 from dss_inference.lungs.signs import Seen, Signs, left_out_ml, other_air_ml, signs_of
-from dss_inference.lungs.units import require_hounsfield_units
 from dss_inference.lungs.view import Flags, Triple, View, box_around, closed, scale_of, thinned
 
 _VIEW_MM = 2.0

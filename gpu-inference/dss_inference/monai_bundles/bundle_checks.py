@@ -6,7 +6,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from dss_inference.errors import InferenceError
-from dss_inference.monai_bundles.channels import names_of
 from dss_inference.monai_bundles.config import (
     Config,
     is_detection,
@@ -25,6 +24,7 @@ from dss_inference.monai_bundles.folder import (
     read_folder,
     read_metadata,
 )
+from dss_inference.monai_bundles.output_channels import names_of
 from dss_inference.monai_bundles.weights_file import fault_in
 
 MOST_LABELS = 255

@@ -12,7 +12,6 @@ from typing import Any
 import yaml
 
 from dss_inference.errors import InferenceError
-from dss_inference.monai_bundles.channels import Channels, channels_of, names_of
 from dss_inference.monai_bundles.config import (
     WEIGHTS,
     Config,
@@ -21,6 +20,7 @@ from dss_inference.monai_bundles.config import (
     read_config,
     weights_in,
 )
+from dss_inference.monai_bundles.output_channels import Channels, channels_of, names_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,11 +33,11 @@ from dss_inference.monai_bundles.argmax_only import (
     without_interpolated_labels,
 )
 from dss_inference.monai_bundles.bundle_parts import BundleParts
-from dss_inference.monai_bundles.channels import Rule
 from dss_inference.monai_bundles.folder import BundleFolder
 from dss_inference.monai_bundles.labelling import LabelMap, label_map, require_not_activated
 from dss_inference.monai_bundles.network_input import as_tensor, require_finite, require_own_grid
 from dss_inference.monai_bundles.network_watch import count_batches, watch_network
+from dss_inference.monai_bundles.output_channels import Rule
 from dss_inference.monai_bundles.window_inference import WindowInference
 from dss_inference.pictures import picture_report
 from dss_inference.worker_metrics import note_batch

@@ -10,13 +10,13 @@ import click
 
 from dss_client import options
 from dss_client.browser_sign_in import Asked, NotAllowed, NotOffered, sign_in
+from dss_client.command_group import FAILED
 from dss_client.console import FOR_PROGRAMS, asked_token, connected, jar_of, usable_token
 from dss_client.cookie_jar import CookieJar, forget_jar
 from dss_client.credentials import Credentials
 from dss_client.errors import ClientError
 from dss_client.itksnap import ItkSnap
 from dss_client.output import say
-from dss_client.program import FAILED
 from dss_client.rest import RestClient
 from dss_client.token_memory import TokenMemory
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import click
 
 from dss_client import options
+from dss_client.command_group import FAILED
 from dss_client.console import session
 from dss_client.expectations import Expectation
 from dss_client.itksnap import ItkSnap
 from dss_client.output import say
 from dss_client.outputs import check_file, check_folder
-from dss_client.program import FAILED
 from dss_client.screen import Screen
 from dss_client.sending import POLL_S, fetch
 

@@ -13,17 +13,17 @@ from dss_client.batch import Batch, What
 from dss_client.batch_items import SUBMITTED, SUCCESS, Item, for_services, items_of
 from dss_client.batch_journal import RESULTS
 from dss_client.batch_screen import BatchScreen
+from dss_client.command_group import FAILED, INTERRUPTED
 from dss_client.console import connected, jar_of, local_errors, sign_in
 from dss_client.errors import ClientError, ImageUnreadable
 from dss_client.output import say
 from dss_client.outputs import check_file, check_folder
 from dss_client.printable import on_one_line
-from dss_client.program import FAILED, INTERRUPTED
 from dss_client.report import summary, write_report
 from dss_client.screen import Screen
 from dss_client.sending import Sent, Stopwatch, chosen, send, submit
 from dss_images.dicom.errors import NoSeries
-from dss_images.dicom.memory import one_scan_per_source
+from dss_images.dicom.scan_cache import one_scan_per_source
 from dss_submission.parts import parts_of
 from dss_submission.preparing import Source
 from dss_submission.region import Region, box_in

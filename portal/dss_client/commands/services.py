@@ -8,11 +8,11 @@ import click
 from click.shell_completion import get_completion_class
 
 from dss_client import options
+from dss_client.command_group import FAILED, CommandGroup
 from dss_client.console import FOR_PROGRAMS, local_errors, session, usable_token
 from dss_client.extras import command_for, installed
 from dss_client.output import say
 from dss_client.printable import on_one_line
-from dss_client.program import FAILED, CommandGroup
 
 
 @click.command()

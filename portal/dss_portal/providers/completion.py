@@ -16,7 +16,7 @@ from dss_portal.models import Claim, Status, Ticket, TicketLog, User
 from dss_portal.providers import store
 from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
-from dss_portal.tickets import claims, findings, report, result_checks
+from dss_portal.tickets import claims, report, result_checks, segmentation_facts
 from dss_portal.tickets import store as tickets
 from dss_portal.tickets.lifecycle import Failed, Succeeded
 
@@ -92,7 +92,7 @@ async def _show(
     """Store the labels and pictures that the checker found, within the transaction that ends the claim, so that this
     happens once.
     """
-    await findings.keep(ticket, accepted.labels)
+    await segmentation_facts.keep(ticket, accepted.labels)
     for file in accepted.attachments:
         await attachments.take_over(datastore, ticket.id, held.id, file)
     if accepted.attachments:

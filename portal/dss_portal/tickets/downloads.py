@@ -9,7 +9,7 @@ from dss_portal.accounts.sessions import current_user
 from dss_portal.datastore import Datastore
 from dss_portal.formats import csv_text
 from dss_portal.refusals import Refused
-from dss_portal.tickets import findings, store, submission
+from dss_portal.tickets import segmentation_facts, store, submission
 from dss_portal.web.context import components
 from dss_portal.web.zip_archive import Archive, ArchiveMember
 
@@ -26,7 +26,7 @@ async def archive(ticket_id: int) -> Response:
 async def volumes(ticket_id: int) -> Response:
     """The volumes of the ticket's labels as CSV.  Raises Refused if the user may not read the ticket."""
     await submission.readable(ticket_id, current_user())
-    found = await findings.labels(ticket_id)
+    found = await segmentation_facts.labels(ticket_id)
     rows = [(label.value, label.name, label.volume_ml) for label in found]
     answer = Response(csv_text([("label", "name", "volume_ml"), *rows]), content_type="text/csv")
     name = f"ticket_{ticket_id:08d}_volumes.csv"

@@ -28,7 +28,7 @@ from dss_portal.models import Ticket
 from dss_portal.services import store as services
 from dss_portal.settings import Settings
 from dss_portal.subjects import claim_of, ticket_of
-from dss_portal.tickets import claims, cleanup, findings, leases, report, store
+from dss_portal.tickets import claims, cleanup, leases, report, segmentation_facts, store
 from dss_portal.tickets.lifecycle import FINISHED, Abandoned, Failed, Succeeded, is_current
 
 log = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ class Listener:
         await store.forget_files(ticket.id, "results")
         for name, size_bytes in published:
             await store.register_file(ticket.id, "results", name, size_bytes)
-        await findings.keep(ticket, event.labels, event.verdict)
+        await segmentation_facts.keep(ticket, event.labels, event.verdict)
         await runs.keep(ticket, event.device, event.work_s)
         await report.attach(self._datastore, ticket)
         await store.advance(ticket, Succeeded(claim_id=event.claim_id))

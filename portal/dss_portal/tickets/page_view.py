@@ -20,7 +20,7 @@ from dss_portal.models import (
 )
 from dss_portal.services import liveness
 from dss_portal.services.liveness import SENTENCES, Missed
-from dss_portal.tickets import findings, progress, queue, reasons, store, viewing
+from dss_portal.tickets import progress, queue, reasons, segmentation_facts, store, viewing
 from dss_portal.tickets.stages import Stage, stages
 from dss_portal.tickets.views import LogLine, QueuePlace
 
@@ -82,7 +82,7 @@ async def view_of(
         missed=await _missed(ticket),
         reason=await _reason(ticket),
         picture=newest_picture(attached),
-        labels=await findings.labels(ticket.id),
+        labels=await segmentation_facts.labels(ticket.id),
         warnings=warnings(log, history) if is_done else (),
         reports=await inline.shown(datastore, attached),
         inputs=await store.files(ticket.id, "input"),

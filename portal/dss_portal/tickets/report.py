@@ -18,7 +18,7 @@ from dss_portal.attachments import store as attachments
 from dss_portal.attachments.store import ReceivedFile
 from dss_portal.datastore import Datastore, content_of
 from dss_portal.models import Attachment, Service, Ticket
-from dss_portal.tickets import findings, store
+from dss_portal.tickets import segmentation_facts, store
 from dss_portal.tickets.page_view import SHOWN_LINES, newest_picture, warnings
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ async def attach(datastore: Datastore, ticket: Ticket) -> None:
 async def _written(datastore: Datastore, ticket: Ticket, service: Service) -> bytes:
     lines = await store.newest_log(ticket.id, SHOWN_LINES)
     attached = [file for line in lines for file in line.attachments]
-    labels = await findings.labels(ticket.id)
+    labels = await segmentation_facts.labels(ticket.id)
     text = await asyncio.to_thread(
         _TEMPLATES.get_template("report.html").render,
         ticket=ticket,

@@ -14,7 +14,7 @@ from dss_portal.models import Attachment, Status, Ticket, TicketLog
 from dss_portal.outbox import store as outbox
 from dss_portal.refusals import Refused
 from dss_portal.services import store as services
-from dss_portal.tickets import files, findings, quota, store
+from dss_portal.tickets import files, quota, segmentation_facts, store
 from dss_portal.tickets.lifecycle import (
     FINISHED,
     Deleted,
@@ -170,7 +170,7 @@ async def _begin_anew(datastore: Datastore, ticket: Ticket, line: str) -> None:
     """Remove the files and the progress of earlier attempts, and announce the ticket, which is ``ready`` again."""
     await store.clear_progress(ticket.id)
     await store.forget_files(ticket.id, "results")
-    await findings.forget(ticket)
+    await segmentation_facts.forget(ticket)
     await datastore.remove_results(ticket.id)
     await store.add_log(ticket.id, "info", line)
     await store.begin_waiting(ticket)
@@ -191,7 +191,7 @@ async def withdraw(datastore: Datastore, ticket_id: int) -> None:
             return
         await store.advance(ticket, Deleted())
         await store.forget_files(ticket_id)
-        await findings.forget(ticket)
+        await segmentation_facts.forget(ticket)
         ticket.title = ""
         await ticket.save(update_fields=["title"])
         service = await ticket.service

@@ -18,7 +18,7 @@ from dss_broker.dispatch_faults import dispatch_from
 from dss_broker.dispatch_section import DISPATCHER, PUBLISHER, Modality, ProviderKind
 from dss_broker.service_schema import json_schema
 from dss_provider.folder import load
-from dss_provider.making import make
+from dss_provider.new_folder import make
 from dss_provider.running import RunInput, run
 from support.builders import service_json
 

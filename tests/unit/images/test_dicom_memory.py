@@ -11,8 +11,8 @@ import pytest
 from dss_client.batch_items import items_of
 from dss_images.dicom.files import File
 from dss_images.dicom.header import read_header
-from dss_images.dicom.memory import one_scan_per_source
 from dss_images.dicom.reading import read, survey
+from dss_images.dicom.scan_cache import one_scan_per_source
 from support.dicom_reading import refusal
 from support.dicom_series import stack, write
 

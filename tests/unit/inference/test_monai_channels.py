@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from dss_inference.__main__ import main
 from dss_inference.errors import InferenceError
 from dss_inference.monai_bundles.bundle_checks import problems
-from dss_inference.monai_bundles.channels import Channels, Rule, channels_of
 from dss_inference.monai_bundles.labelling import label_map
+from dss_inference.monai_bundles.output_channels import Channels, Rule, channels_of
 from support.channel_bundles import (
     ARGMAX,
     BONE_ML,

@@ -20,8 +20,8 @@ from dss_inference.errors import InferenceError
 from dss_inference.monai_bundles import window_inference
 from dss_inference.monai_bundles.bundle_checks import open_bundle, problems
 from dss_inference.monai_bundles.bundle_parts import BundleParts
-from dss_inference.monai_bundles.channels import channels_of
 from dss_inference.monai_bundles.labelling import label_map
+from dss_inference.monai_bundles.output_channels import channels_of
 from dss_inference.monai_bundles.segmentation import MonaiSegmentation
 from support.builders import write_image
 from support.bundle_folders import a_ball, write_bundle

@@ -22,7 +22,7 @@ from dss_client.workspace import read_outcome
 from dss_provider.commands import _token
 from dss_provider.errors import ServiceInvalid
 from dss_provider.folder import load
-from dss_provider.making import make
+from dss_provider.new_folder import make
 from dss_workspace.meshes import mesh_file_names
 from dss_workspace.registry import read
 from support.builders import write_image

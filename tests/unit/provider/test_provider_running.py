@@ -17,7 +17,7 @@ import SimpleITK as sitk  # noqa: N813
 from dss_broker.dispatch_section import Modality
 from dss_provider.errors import AlgorithmFailed, ServiceInvalid, Withdrawn
 from dss_provider.folder import load
-from dss_provider.making import make
+from dss_provider.new_folder import make
 from dss_provider.outcome import AlgorithmOutcome
 from dss_provider.running import RunInput, run
 

@@ -6,7 +6,7 @@ import psutil
 from rich.console import Console, RenderableType
 
 from dss_observability.serving import serve_health
-from dss_stack import following, health, screen
+from dss_stack import health, log_following, screen
 from dss_stack.sample import Segmented
 from dss_stack.stack import ProcessState
 from support.stacks import free_port
@@ -71,7 +71,7 @@ def test_only_whole_lines_of_a_growing_log_are_shown(tmp_path: Path) -> None:
     lines: list[str] = []
     (tmp_path / "log").write_text("one\ntwo\nthr", encoding="utf-8")
 
-    seen = following._show_new("portal", tmp_path / "log", 0, lines.append)
+    seen = log_following._show_new("portal", tmp_path / "log", 0, lines.append)
 
     assert [line.split()[-1] for line in lines] == ["one", "two"]
     assert seen == len("one\ntwo\n")
@@ -81,8 +81,8 @@ def test_a_log_that_was_begun_anew_is_followed_from_its_beginning(tmp_path: Path
     lines: list[str] = []
     (tmp_path / "log").write_text("new\n", encoding="utf-8")
 
-    seen = following._show_new("portal", tmp_path / "log", 1000, lines.append)
-    following._show_new("portal", tmp_path / "log", seen, lines.append)
+    seen = log_following._show_new("portal", tmp_path / "log", 1000, lines.append)
+    log_following._show_new("portal", tmp_path / "log", seen, lines.append)
 
     assert [line.split()[-1] for line in lines] == ["new"]
 
