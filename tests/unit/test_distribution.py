@@ -104,6 +104,7 @@ def imported_by(program: str) -> frozenset[str]:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.slow
 def test_what_a_program_imports_is_installed_with_it(program: str) -> None:
     providers = packages_distributions()
 
@@ -117,6 +118,7 @@ def test_what_a_program_imports_is_installed_with_it(program: str) -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.slow
 def test_what_a_program_asks_for_is_imported_by_it(program: str) -> None:
     providers = packages_distributions()
     used = {canonicalize_name(d) for name in imported_by(program) for d in providers[name]}

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 COUNT = "import sys\ntry:\n    {}\nfinally:\n    print('imported', *sys.modules, sep='\\n')"
 COMMAND = "sys.argv = {}; from {} import main; main()"
 LIMITS = {

@@ -22,6 +22,8 @@ from dss_provider.new_folder import make
 from dss_provider.running import RunInput, run
 from support.builders import service_json
 
+pytestmark = pytest.mark.slow
+
 PAGES = CHECKOUT / "docs/pages"
 BLOCK = re.compile(r"^( *)```([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 MARKS = {"sh", "sh background", "console", "python", "python run", "json", ""}

@@ -115,6 +115,7 @@ def _is_near(where: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("spacing_mm", [(0.8, 1.3, 6.0), (4.0, 0.9, 1.7)])
+@pytest.mark.slow
 def test_outlines_lie_within_a_pixel_of_the_label_map(
     orientation: str, spacing_mm: tuple[float, float, float], tmp_path: Path
 ) -> None:

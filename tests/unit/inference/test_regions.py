@@ -202,6 +202,7 @@ def test_lungs_are_those_of_the_whole_image_as_far_as_they_lie_in_the_box(tmp_pa
     assert outcome.notes[1].text.startswith("The verdict is on the lungs of the whole image")
 
 
+@pytest.mark.slow
 def test_a_network_sees_the_box_alone(tmp_path: Path) -> None:
     bundle = load("lung-segmentation-demo", "cpu", 1)
 

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+import pytest
+
 from dss_portal.estimates.forecast import Running, Site, Worker, forecasts
 from dss_portal.estimates.pace import Run, TicketSize
 from dss_portal.estimates.reading import Known
@@ -33,6 +35,7 @@ def _told(until_s: int) -> list[float]:
     return told
 
 
+@pytest.mark.slow
 def test_a_run_that_hangs_for_a_day_does_not_fill_the_log() -> None:
     told = _told(24 * 3600)
 

@@ -8,6 +8,8 @@ import pytest
 from dss_portal.__main__ import main
 from dss_portal.start import program
 
+pytestmark = pytest.mark.slow
+
 SERVER = {
     "quart",
     "hypercorn",

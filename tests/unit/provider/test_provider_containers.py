@@ -19,6 +19,8 @@ from dss_provider.outcome import AlgorithmOutcome
 from dss_provider.running import RunInput, run
 from support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 ENGINE = """#!{python}
 import json, os, subprocess, sys
 state, words = {state!r}, sys.argv[1:]

@@ -21,6 +21,8 @@ from dss_provider.new_folder import make
 from dss_provider.outcome import AlgorithmOutcome
 from dss_provider.running import RunInput, run
 
+pytestmark = pytest.mark.slow
+
 IMPORTS = "import time, os, sys\nimport numpy as np\nfrom dss_provider import *\n"
 
 
