@@ -15,9 +15,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from dss_client.body_limits import announced
 from dss_client.error_sentences import sentence
 from dss_client.errors import ClientError
 from dss_client.proxies import proxy_for, require_address
+from dss_client.rest import tls
 from dss_client.unreachable import unreachable
 from dss_process.version import installed_version
 
@@ -131,9 +133,11 @@ def _certificate(server: str) -> Iterator[Observation]:
         address = (parts.hostname or "", parts.port or 443)
         with (
             socket.create_connection(address, WITHIN_S) as plain,
-            ssl.create_default_context().wrap_socket(plain, server_hostname=parts.hostname) as tls,
+            ssl.create_default_context().wrap_socket(
+                plain, server_hostname=parts.hostname
+            ) as secure,
         ):
-            certificate = tls.getpeercert() or {}
+            certificate = secure.getpeercert() or {}
             ends = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
             days = (ends - time.time()) / 86400
             level = OK if days > SOON_DAYS else WARNING
@@ -144,18 +148,29 @@ def _certificate(server: str) -> Iterator[Observation]:
 def _portal(server: str) -> Iterator[Observation]:
     answer = _asked(server, "GET", "api/login?format=json")
     if answer.is_redirect:
-        text = f"{server} leads to {answer.headers.get('Location', 'another address')}; ITK-SNAP does not follow. Give that address."
+        there = answer.headers.get("Location", "another address").partition("/api/login")[0]
+        text = f"{server} leads to {there}; ITK-SNAP does not follow. Give that address."
+        raise _Stop("portal", text)
+    if "WWW-Authenticate" in answer.headers:
+        text = (
+            f"Something in front of {server} asks for a user name and a password, which ITK-SNAP cannot give. "
+            "Its administrator lets the addresses that begin with /api/ through."
+        )
         raise _Stop("portal", text)
     if (
         answer.status_code not in {HTTPStatus.OK, HTTPStatus.UNAUTHORIZED}
         or "<html" in answer.text.lower()
     ):
         raise _Stop("portal", _strange(server, answer))
-    yield Observation(
-        level=OK,
-        about="portal",
-        text=f"A segmentation service answers at {server}{_version(server)}; this is dss {installed_version('client')}.",
-    )
+    version, own_address = _told_by(server)
+    text = f"A segmentation service answers at {server}{version}; this is dss {installed_version('client')}."
+    yield Observation(level=OK, about="portal", text=text)
+    if own_address and own_address != server.rstrip("/"):
+        text = (
+            f"The portal takes its own address for {own_address}, and its pages, sign-in and cookies follow that. "
+            "Use that address, or its administrator sets DSS_PUBLIC_URL."
+        )
+        yield Observation(level=WARNING, about="portal", text=text)
 
 
 def _strange(server: str, answer: httpx.Response) -> str:
@@ -163,13 +178,17 @@ def _strange(server: str, answer: httpx.Response) -> str:
 
     if answer.status_code in {HTTPStatus.OK, HTTPStatus.UNAUTHORIZED}:
         return f"A web page answers at {server}, not a segmentation service; is a part of the address missing, such as /dss?"
+    if answer.status_code == HTTPStatus.NOT_FOUND:
+        return f"There is no segmentation service at {server}; check the address. Is a part of it missing, such as /dss?"
     return sentence(Refused(answer.status_code, answer.text), server)
 
 
-def _version(server: str) -> str:
-    with suppress(ValueError, KeyError, _Stop):
-        return f", version {json.loads(_asked(server, 'GET', 'api/openapi.json').text)['info']['version']}"
-    return ""
+def _told_by(server: str) -> tuple[str, str]:
+    """The portal's version as a part of a sentence, and its own address; both "" from the reference server."""
+    with suppress(ValueError, KeyError, TypeError, IndexError, _Stop):
+        told = json.loads(_asked(server, "GET", "api/openapi.json").text)
+        return f", version {told['info']['version']}", str(told["servers"][0]["url"])
+    return "", ""
 
 
 def _clock(server: str) -> Iterator[Observation]:
@@ -200,9 +219,23 @@ def _limit(server: str) -> Iterator[Observation]:
         text = "A proxy in front of the portal lets no large file through. Its administrator raises the limit (nginx: client_max_body_size 0)."
         yield Observation(level=PROBLEM, about="uploads", text=text)
     else:
-        yield Observation(
-            level=OK, about="uploads", text="Nothing in front of the portal refuses 2 MB."
+        yield _large_files(server)
+
+
+def _large_files(server: str) -> Observation:
+    passed, refused = announced(server)
+    if refused is not None:
+        text = (
+            f"A proxy in front of the portal refuses files of {_size(refused)}; ITK-SNAP sends a file in one request. "
+            "Its administrator raises the limit (nginx: client_max_body_size 0). dss send needs 8 MB."
         )
+        return Observation(level=WARNING, about="uploads", text=text)
+    text = f"Nothing in front of the portal refuses {_size(passed or LARGE_BYTES)}."
+    return Observation(level=OK, about="uploads", text=text)
+
+
+def _size(count_bytes: int) -> str:
+    return f"{count_bytes >> 30} GB" if count_bytes >= 2**30 else f"{count_bytes >> 20} MB"
 
 
 def _sign_in(server: str, token: str, bearer: str) -> Iterator[Observation]:
@@ -221,6 +254,13 @@ def _sign_in(server: str, token: str, bearer: str) -> Iterator[Observation]:
     if not bearer and "webpy_session_id" not in answer.headers.get("Set-Cookie", ""):
         text = "The session's cookie did not come back; something in front of the portal removes Set-Cookie."
         raise _Stop("sign-in", text)
+    cookie = answer.headers.get("Set-Cookie", "").lower().replace(" ", "")
+    if server.startswith("http:") and "secure" in cookie.split(";"):
+        text = (
+            "The session's cookie is for https:// only, so over http:// it never comes back. Use the address with "
+            "https://, or its administrator sets DSS_PUBLIC_URL to this one."
+        )
+        raise _Stop("sign-in", text)
     yield Observation(level=OK, about="sign-in", text=f"Signed in as {email}.")
 
 
@@ -234,7 +274,10 @@ def _asked(
         headers["Authorization"] = f"Bearer {bearer}"
     try:
         with httpx.Client(
-            proxy=proxy.address if proxy else None, trust_env=False, timeout=WITHIN_S
+            verify=tls(server),
+            proxy=proxy.address if proxy else None,
+            trust_env=False,
+            timeout=WITHIN_S,
         ) as client:
             return client.request(
                 method, f"{server.rstrip('/')}/{path}", content=form, headers=headers

@@ -13,6 +13,9 @@ _WITHOUT_PORTAL = {
 
 _MAX_CHARACTERS = 500
 
+_WANTS_TLS = "plain HTTP request was sent to HTTPS port"
+"""Words of nginx for a request without TLS at a port with TLS."""
+
 _NOT_FOUND = re.compile(r"Ticket (\d+) not found for user \d+")
 """The reference server's words for "does not exist", "not yours" and "not in the right state"."""
 
@@ -26,6 +29,8 @@ def sentence(error: ClientError, server: str) -> str:
             return f"There is no segmentation service at {server}; check the address."
         case Refused(status=status) if 300 <= status < 400:
             return f"{server} leads to another address; give that one."
+        case Refused(status=400, body=body) if _WANTS_TLS in body:
+            return f"{server} speaks https:// only; begin the address with that."
         case Refused(body=body) if found := _NOT_FOUND.match(body):
             return f"There is no ticket {found[1]} of yours that this can be done with."
         case Refused(body=body) if _is_sentence(body):

@@ -43,7 +43,7 @@ def test_nothing_is_wrong_with_a_portal_that_answers(site: Site) -> None:
     assert done.exit_code == 0, done.output
     assert "problem" not in done.output
     assert "A segmentation service answers" in done.output
-    assert "Nothing in front of the portal refuses 2 MB" in done.output
+    assert "Nothing in front of the portal refuses 4 GB" in done.output
     assert "Signed in as ann@example.com" in done.output
 
 
