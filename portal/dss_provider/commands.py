@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dss_broker.descriptor import TagType
-from dss_broker.dispatch_section import IMAGE_TAGS, Modality
+from dss_broker.dispatch_section import IMAGE_TAGS, Modality, ProviderKind
 from dss_client.command_group import FAILED, INTERRUPTED
 from dss_client.console import FOR_PROGRAMS, Explained, jar_of
 from dss_client.credentials import Credentials
@@ -24,6 +24,7 @@ from dss_client.errors import ClientError, Refused
 from dss_client.options import NamedPath
 from dss_client.output import say
 from dss_provider import new_folder
+from dss_provider.containers import end_orphans
 from dss_provider.errors import AlgorithmFailed, ServiceInvalid, Withdrawn
 from dss_provider.folder import ServiceFolder, load
 from dss_provider.outcome import Point
@@ -186,6 +187,8 @@ def publish(
     stop = _Stop(publisher.stop)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
+    if service.dispatch.provider is ProviderKind.CONTAINER:
+        end_orphans()
     publisher.run(parallel, _instance(), tickets)
 
 

@@ -1,35 +1,96 @@
 """Runs a container image with podman or docker, and removes the container afterwards."""
 
+import hashlib
+import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from dss_broker.dispatch_section import Dispatch
 
 ENGINES = ("podman", "docker")
+CHOICE = "DSS_CONTAINER_ENGINE"
+"""Environment variable with the engine to use, if a machine has both."""
 END_S = 60.0
 LATER_S = 30
 """podman ends a container by itself this long after its time limit, in case the publisher has died."""
 INPUT, OUTPUT = "/input", "/output"
 
-NOT_STARTED = (125, 126, 127)
-"""Exit statuses of an engine that could not start the container."""
+MOST_PROCESSES = 4096
+
+NOT_STARTED = 125
+"""Exit status of an engine that could not start the container."""
+NO_COMMAND = (126, 127)
+"""Exit statuses if the container has no such command, or cannot run it."""
 
 
 def engine() -> str:
     """The program of the container engine; "" if there is none."""
-    return next((e for e in ENGINES if shutil.which(e)), "")
+    chosen = os.environ.get(CHOICE, "").strip()
+    return next((e for e in ((chosen,) if chosen else ENGINES) if shutil.which(e)), "")
+
+
+def engine_fault() -> str:
+    """A sentence about why no container can be run; "" if one can."""
+    if not engine():
+        chosen = os.environ.get(CHOICE, "").strip()
+        return f"this machine has no {chosen or 'podman and no docker'}."
+    done = _asked("version")
+    if done is not None and done.returncode == 0:
+        return ""
+    said = done.stderr.decode(errors="replace").strip() if done else "no answer"
+    last = said.splitlines()[-1][:300] if said else "no reason was given"
+    return f"{engine()} does not run containers: {last}"
 
 
 def has_image(image: str) -> bool:
-    command = [engine(), "image", "inspect", image]
+    done = _asked("image", "inspect", image)
+    return done is not None and done.returncode == 0
+
+
+def new_name() -> str:
+    """A name for a container of this publisher."""
+    return f"{_publisher()}-{uuid4().hex[:12]}"
+
+
+def end_orphans() -> None:
+    """Remove containers of publishers of this machine that were killed: an engine's daemon runs them on."""
+    done = _asked("ps", "--all", "--filter", f"name={_machine()}-", "--format", "{{.Names}}")
+    for name in done.stdout.decode(errors="replace").split() if done else ():
+        publisher = name.rpartition("-")[0]
+        pid, _, began = publisher.removeprefix(f"{_machine()}-").partition("-")
+        if name.startswith(f"{_machine()}-") and _began(pid) != began:
+            _asked("rm", "--force", name)
+
+
+def _publisher() -> str:
+    return f"{_machine()}-{os.getpid()}-{_began('self')}"
+
+
+def _machine() -> str:
+    """A prefix of names, different on each machine, because machines may share a daemon."""
+    return f"dss-{hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]}"
+
+
+def _began(pid: str) -> str:
+    """The start of a process in ticks since the machine's start (proc(5)); "" if there is no such process."""
+    with suppress(OSError, IndexError):
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        return stat.rpartition(")")[2].split()[19]
+    return ""
+
+
+def _asked(*words: str) -> "subprocess.CompletedProcess[bytes] | None":
+    """The engine's answer; None if there is no engine, or no answer within END_S."""
     with suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(command, capture_output=True, check=False, timeout=END_S)
-        return done.returncode == 0
-    return False
+        command = [engine(), *words]
+        return subprocess.run(command, capture_output=True, check=False, timeout=END_S)
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,15 +110,18 @@ class Container:
         dispatch = self.dispatch
         options = ["run", "--rm", "--name", self.name, "--read-only", "--tmpfs", "/tmp"]  # noqa: S108  (the container's own)
         options += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
+        options += ["--pull", "never", "--pids-limit", str(MOST_PROCESSES), "--log-driver", "none"]
         if not dispatch.network:
             options += ["--network", "none"]
+        is_docker = Path(engine()).name == "docker"
+        if is_docker and os.geteuid():  # its root would be the machine's, and own what it writes
+            options += ["--user", f"{os.geteuid()}:{os.getegid()}"]
         if dispatch.gpu:
-            is_docker = engine() == "docker"
             options += ["--gpus", "all"] if is_docker else ["--device", "nvidia.com/gpu=all"]
         if dispatch.memory_gb:
             limit = f"{int(dispatch.memory_gb * 2**30)}b"
             options += ["--memory", limit, "--memory-swap", limit]
-        if dispatch.time_s and engine() == "podman":
+        if dispatch.time_s and not is_docker:
             options += ["--timeout", str(int(dispatch.time_s) + LATER_S)]
         volumes = ["--volume", f"{self.sent}:{INPUT}:ro,Z"]
         volumes += ["--volume", f"{self.output}:{OUTPUT}:Z"]
@@ -70,6 +134,11 @@ def removed(name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        for words in (["kill", name], ["rm", "--force", name]):  # rm alone waits ten seconds
-            with suppress(OSError, subprocess.TimeoutExpired):
-                subprocess.run([engine(), *words], capture_output=True, check=False, timeout=END_S)
+        _asked("kill", name)  # rm alone waits ten seconds
+        _asked("rm", "--force", name)
+
+
+def open_to_us(output: Path) -> None:
+    """Let this process read and delete what other users of a rootless container have written."""
+    if os.geteuid() and Path(engine()).name == "podman":
+        _asked("unshare", "chmod", "-R", "a+rwX", str(output))

@@ -14,7 +14,7 @@ import msgspec
 from dss_broker.descriptor import Descriptor, DescriptorInvalid, descriptor_from
 from dss_broker.dispatch_faults import DispatchInvalid, dispatch_from
 from dss_broker.dispatch_section import IMAGE_TAGS, PUBLISHER, Dispatch, ProviderKind
-from dss_provider.containers import engine, has_image
+from dss_provider.containers import engine, engine_fault, has_image
 from dss_provider.errors import ServiceInvalid
 from dss_provider.source import function_faults
 
@@ -76,8 +76,8 @@ def _machine_faults(path: Path, dispatch: Dispatch) -> Iterable[str]:
         case ProviderKind.PROGRAM:
             yield from _program_faults(path, dispatch.command[0])
         case ProviderKind.CONTAINER:
-            if not engine():
-                yield "dispatch.provider: this machine has neither podman nor docker."
+            if fault := engine_fault():
+                yield f"dispatch.provider: {fault}"
             elif not has_image(dispatch.image):
                 yield (
                     f"dispatch.image: this machine has no image '{dispatch.image}'; get it with: {engine()} pull "

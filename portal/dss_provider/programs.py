@@ -8,7 +8,6 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 from dss_broker.dispatch_section import (
     IMAGE,
@@ -94,7 +93,7 @@ def filled(
 
 def _contained(service: ServiceFolder, given: Given, told: Told, ended: threading.Event) -> Ending:
     if not containers.engine():
-        raise AlgorithmFailed("The provider's machine has neither podman nor docker.")
+        raise AlgorithmFailed("The provider's machine has no engine for containers any more.")
     dispatch, sent = service.dispatch, given.work / "input"
     sent.mkdir()
     inside = {}
@@ -105,12 +104,16 @@ def _contained(service: ServiceFolder, given: Given, told: Told, ended: threadin
         inside[tag] = f"{containers.INPUT}/{name}"
     _written_parameters(sent / PARAMETERS_FILE, dispatch, given.landmarks)
     run = containers.Container(
-        name=f"dss-{uuid4().hex[:16]}", dispatch=dispatch, sent=sent, output=given.output
+        name=containers.new_name(), dispatch=dispatch, sent=sent, output=given.output
     )
     parameters = f"{containers.INPUT}/{PARAMETERS_FILE}"
     words = [*run.words, *filled(dispatch, inside, containers.OUTPUT, parameters)]
-    with containers.removed(run.name):
-        return run_process(words, service.path, ProcessLimits(time_s=dispatch.time_s), told, ended)
+    limits = ProcessLimits(time_s=dispatch.time_s)
+    try:
+        with containers.removed(run.name):
+            return run_process(words, service.path, limits, told, ended)
+    finally:
+        containers.open_to_us(given.output)
 
 
 def _suffix(image: Path) -> str:
@@ -122,8 +125,16 @@ def _check(ending: Ending, dispatch: Dispatch) -> None:
     if ending.status == 0:
         return
     is_container = dispatch.provider is ProviderKind.CONTAINER
-    if is_container and ending.status in containers.NOT_STARTED:
-        raise AlgorithmFailed("The container could not be started.", ending.detail)
+    if is_container and ending.status in containers.NO_COMMAND:
+        text = f"The container has no such command, or cannot run it (status {ending.status})."
+        raise AlgorithmFailed(text, ending.detail)
+    if is_container and ending.status == containers.NOT_STARTED:
+        gone = (
+            ""
+            if containers.has_image(dispatch.image)
+            else f" Its image '{dispatch.image}' has gone."
+        )
+        raise AlgorithmFailed(f"The container could not be started.{gone}", ending.detail)
     if ending.status == launcher.CANNOT_START and "cannot be started:" in ending.detail:
         raise AlgorithmFailed(ending.detail.strip().splitlines()[-1])
     raise AlgorithmFailed(ended_badly(ending.status, dispatch), ending.detail)

@@ -32,19 +32,22 @@ class Spoken:
     def message(self, data: bytes) -> None:
         """Add text from the standard output."""
         *lines, rest = (self._line + data).split(b"\n")
-        for line in lines:
-            self._hear(line)
+        others = [line for line in lines if not self._hear(line)]
+        if others:
+            self._keep(self._decoders[1].decode(b"\n".join([*others, b""])))
         if len(rest) > LONGEST_MESSAGE:
             self._keep(self._decoders[1].decode(rest))
             rest = b""
         self._line = rest
 
-    def _hear(self, line: bytes) -> None:
-        message = _message(line) if len(line) <= LONGEST_MESSAGE else None
+    def _hear(self, line: bytes) -> bool:
+        """Tell a message; False for any other line.  A program may write millions of lines."""
+        is_object = line.lstrip()[:1] == b"{" and len(line) <= LONGEST_MESSAGE
+        message = _message(line) if is_object else None
         if message is None:
-            self._keep(self._decoders[1].decode(line + b"\n"))
-        else:
-            self._told(*message)
+            return False
+        self._told(*message)
+        return True
 
     def _keep(self, text: str) -> None:
         self.detail = (self.detail + text)[-DETAIL_CHARS:]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dss_provider import spoken
 from dss_provider.errors import AlgorithmFailed, Withdrawn
 from dss_provider.processes import Ending, ProcessLimits, run_process
 from support.waiting import wait_until
@@ -65,6 +66,24 @@ def test_endless_output_without_a_line_is_kept_short(runs: Runs, output: int) ->
 def own_memory_kb() -> int:
     text = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(text.partition("VmRSS:")[2].split()[0])
+
+
+def test_lines_that_are_no_objects_are_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that wrote millions of short lines waited for its publisher until its time was over."""
+    told: list[float] = []
+    parsed: list[bytes] = []
+
+    def parse(line: bytes) -> tuple[float, str]:
+        parsed.append(line)
+        return 0.5, ""
+
+    monkeypatch.setattr(spoken, "_message", parse)
+    heard = spoken.Spoken(lambda fraction, _: told.append(fraction))
+
+    heard.message(b"y\n" * 100_000 + b' {"fraction": 0.5}\n')
+
+    assert (told, parsed) == ([0.5], [b' {"fraction": 0.5}'])
+    assert heard.detail == "y\n" * 2000
 
 
 def test_megabytes_of_lines_do_no_harm_and_their_end_is_kept(runs: Runs) -> None:
