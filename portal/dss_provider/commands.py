@@ -5,7 +5,7 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dss_broker.descriptor import TagType
-from dss_broker.dispatch_section import IMAGE_TAGS, Modality, ProviderKind
+from dss_broker.dispatch_section import Modality, ProviderKind
 from dss_client.command_group import FAILED, INTERRUPTED
 from dss_client.console import FOR_PROGRAMS, Explained, jar_of
 from dss_client.credentials import Credentials
@@ -27,7 +26,9 @@ from dss_provider import new_folder
 from dss_provider.containers import end_orphans
 from dss_provider.errors import AlgorithmFailed, ServiceInvalid, Withdrawn
 from dss_provider.folder import ServiceFolder, load
+from dss_provider.orderly_stop import OrderlyStop
 from dss_provider.outcome import Point
+from dss_provider.trial_arguments import images_by_tag, points_by_tag, require_tags
 
 if TYPE_CHECKING:
     from dss_provider.serving import Offer, ServicePublisher
@@ -124,12 +125,12 @@ def try_here(
 ) -> None:
     """Run the algorithm on an image as a ticket would, here, without a server or with one."""
     service = load(folder)
-    inputs = {service.dispatch.tag: image.resolve(), **_tagged(tag)}
-    places = _places(landmark)
+    inputs = {service.dispatch.tag: image.resolve(), **images_by_tag(tag)}
+    places = points_by_tag(landmark)
     for path in inputs.values():
         if not path.is_file():
             raise Explained(f"There is no file {path}.")
-    _require_tags(service, inputs, places)
+    require_tags(service, inputs, places)
     if output is not None and output.exists() and any(output.iterdir()):
         raise Explained(f"{output} is not empty; name a new folder.")
     if server:
@@ -184,7 +185,7 @@ def publish(
     publisher, offer = _publisher(service, _Site(server, token, provider), beat_s, _say)
     account = f"{service.descriptor.name} {service.descriptor.version} of {offer.provider}"
     _say(f"{server} gives tickets of {account} to this program; Ctrl-C ends it.")
-    stop = _Stop(publisher.stop)
+    stop = OrderlyStop(publisher.stop, _say)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     if service.dispatch.provider is ProviderKind.CONTAINER:
@@ -257,23 +258,6 @@ def _token(server: str, given: str) -> str:
     return token
 
 
-class _Stop:
-    """Signal handler: the first signal lets the current tickets finish, the second one ends them."""
-
-    def __init__(self, stop: new_folder.Action) -> None:
-        self._stop = stop
-        self._told = False
-
-    def __call__(self, _number: int, _frame: object) -> None:
-        if self._told:
-            os._exit(INTERRUPTED)
-        self._told = True
-        _say(
-            "No more tickets are claimed; the current ones are finished.  A second Ctrl-C ends at once; a restart continues them."
-        )
-        self._stop()
-
-
 def _try(
     service: ServiceFolder,
     inputs: dict[str, Path],
@@ -298,45 +282,6 @@ def _try(
         for file in found.files:
             shutil.copy(file, output)
         say(f"The results are in {output}.")
-
-
-def _tagged(words: Sequence[str]) -> dict[str, Path]:
-    found = {}
-    for word in words:
-        tag, equals, path = word.partition("=")
-        if not equals:
-            raise Explained(f"--tag {word}: TAG=FILE is needed.")
-        found[tag] = Path(path).resolve()
-    return found
-
-
-def _places(words: Sequence[str]) -> dict[str, Point]:
-    from dss_provider.judging import point  # noqa: PLC0415  (takes a while to import)
-
-    found = {}
-    for word in words:
-        tag, _, text = word.partition("=")
-        try:
-            found[tag] = point(text.split(","), f"The landmark '{tag}'")
-        except AlgorithmFailed as error:
-            raise Explained(f"--landmark {word}: {error}") from error
-    return found
-
-
-def _require_tags(
-    service: ServiceFolder, inputs: dict[str, Path], places: dict[str, Point]
-) -> None:
-    """Exits with a sentence if a given tag is not one of the service's, or if a required one is missing."""
-    for given, kinds, option in (
-        (set(inputs), IMAGE_TAGS, "--tag TAG=FILE"),
-        (set(places), (TagType.LANDMARK,), "--landmark TAG=X,Y,Z"),
-    ):
-        tags = {tag.name: tag.required for tag in service.descriptor.tags if tag.type in kinds}
-        if unknown := sorted(given - set(tags)):
-            known = ", ".join(tags) or "none"
-            raise Explained(f"The service has no tag '{unknown[0]}' for {option}; it has {known}.")
-        if missing := [name for name, required in tags.items() if required and name not in given]:
-            raise Explained(f"The service requires '{missing[0]}': {option}.")
 
 
 def _tell(fraction: float, text: str) -> None:

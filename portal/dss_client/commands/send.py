@@ -1,6 +1,5 @@
 """``dss send``: sends one image with a live display, or many images as a batch."""
 
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ from dss_client.batch_items import SUBMITTED, SUCCESS, Item, for_services, items
 from dss_client.batch_journal import RESULTS
 from dss_client.batch_screen import BatchScreen
 from dss_client.command_group import FAILED, INTERRUPTED
+from dss_client.commands.interruptions import ends_as_interrupts, interruptible
 from dss_client.console import connected, jar_of, local_errors, sign_in
-from dss_client.errors import ClientError, ImageUnreadable
+from dss_client.errors import ImageUnreadable
 from dss_client.output import say
 from dss_client.outputs import check_file, check_folder
 from dss_client.printable import on_one_line
@@ -28,7 +28,6 @@ from dss_submission.parts import parts_of
 from dss_submission.preparing import Source
 from dss_submission.region import Region, box_in
 
-ENDS = (signal.SIGTERM, signal.SIGHUP)
 SOURCES = "one or more of: workspace (.itksnap), NIfTI, NRRD or MetaImage file; DICOM folder, file, DICOMDIR or zip archive"
 SERIES = (
     "of a DICOM folder: a number that `dss images` shows, 3.2 for the second phase of series 3, or a SeriesInstanceUID  "
@@ -158,7 +157,7 @@ def _send_one(image: Path, service: str, what: What, one: One, place: Account) -
         path=image, series=one.series, tagged=what.tagged, region=what.region, name=what.name
     )
     screen = Screen()
-    with connected(place.server, place.jar) as client, _interruptible(screen, place.server):
+    with connected(place.server, place.jar) as client, interruptible(screen, place.server):
         check_folder(one.output)
         check_file(one.json)
         sign_in(client, place.token, jar_of(place.server, place.jar))
@@ -261,7 +260,7 @@ def _items(images: Sequence[Path], *, each: bool) -> list[Item]:
 
 def _run(items: list[Item], folder: Path, made: Callable[[BatchScreen], Batch]) -> None:
     """Send the items as a batch.  Exits with status 1 if an item has not succeeded."""
-    with BatchScreen(len(items)) as screen, _ends_as_interrupts():
+    with BatchScreen(len(items)) as screen, ends_as_interrupts():
         try:
             made(screen).run(items)
         except KeyboardInterrupt:
@@ -283,46 +282,6 @@ def _tell_reasons(items: Sequence[Item]) -> None:
         say(on_one_line(f"{item.name}: {item.status}. {item.reason}").rstrip())
     if len(items) > REASONS:
         say(f"And {len(items) - REASONS} more.")
-
-
-@contextmanager
-def _interruptible(screen: Screen, server: str) -> Iterator[None]:
-    """Say on Ctrl-C that only the watching ends."""
-    try:
-        with _ends_as_interrupts():
-            yield
-    except KeyboardInterrupt:
-        if screen.running:
-            say(f"Ticket {screen.ticket} goes on. To watch it again:", error=True)
-            say(f"  dss log {screen.ticket} --follow --server {server}", error=True)
-            say(f"  dss download {screen.ticket} FOLDER --server {server}", error=True)
-        _tell_what_is_left(screen, server)
-        raise click.exceptions.Exit(INTERRUPTED) from None
-    except (ClientError, OSError):
-        _tell_what_is_left(screen, server)
-        raise
-
-
-@contextmanager
-def _ends_as_interrupts() -> Iterator[None]:
-    """A context in which the end of the terminal or of the machine counts like Ctrl-C."""
-    earlier = {number: signal.signal(number, _interrupt) for number in ENDS}
-    try:
-        yield
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
-
-
-def _interrupt(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _tell_what_is_left(screen: Screen, server: str) -> None:
-    """If a ticket was created and neither submitted nor withdrawn, say how to delete it."""
-    if screen.ticket and not screen.running:
-        say(f"Ticket {screen.ticket} was not submitted. To remove it:", error=True)
-        say(f"  dss delete {screen.ticket} --server {server}", error=True)
 
 
 def _tell(sent: Sent) -> None:

@@ -14,7 +14,7 @@ from dss_portal.models import Attachment, Status, Ticket, TicketLog
 from dss_portal.outbox import store as outbox
 from dss_portal.refusals import Refused
 from dss_portal.services import store as services
-from dss_portal.tickets import files, quota, segmentation_facts, store
+from dss_portal.tickets import creation, files, quota, segmentation_facts, store
 from dss_portal.tickets.lifecycle import (
     FINISHED,
     Deleted,
@@ -60,14 +60,14 @@ async def create(user: Person, githash: str | None, name: str | None, quiet_s: f
     ``quiet_s`` is as for ``quota.is_quiet``, here and below.
     """
     since = quota.quiet_since(quiet_s)
-    if githash is not None and (number := await store.create_by_hash(user.id, githash, since)):
+    if githash is not None and (number := await creation.create_by_hash(user.id, githash, since)):
         return number
     service = await services.for_new_ticket(githash, name)
-    if number := await store.create_at_once(user.id, service, since):
+    if number := await creation.create_at_once(user.id, service, since):
         return number
     async with in_transaction():
         await quota.check_tickets(user.id, quiet_s)
-        return await store.create(user.id, service)
+        return await creation.create(user.id, service)
 
 
 async def receive_file(

@@ -1,0 +1,54 @@
+"""What Ctrl-C, and the end of a terminal or machine, do to a command that sends."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from dss_client.command_group import INTERRUPTED
+from dss_client.errors import ClientError
+from dss_client.output import say
+from dss_client.screen import Screen
+
+ENDS = (signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def interruptible(screen: Screen, server: str) -> Iterator[None]:
+    """Say on Ctrl-C that only the watching ends."""
+    try:
+        with ends_as_interrupts():
+            yield
+    except KeyboardInterrupt:
+        if screen.running:
+            say(f"Ticket {screen.ticket} goes on. To watch it again:", error=True)
+            say(f"  dss log {screen.ticket} --follow --server {server}", error=True)
+            say(f"  dss download {screen.ticket} FOLDER --server {server}", error=True)
+        _tell_what_is_left(screen, server)
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    except (ClientError, OSError):
+        _tell_what_is_left(screen, server)
+        raise
+
+
+@contextmanager
+def ends_as_interrupts() -> Iterator[None]:
+    """A context in which the end of the terminal or of the machine counts like Ctrl-C."""
+    earlier = {number: signal.signal(number, _interrupt) for number in ENDS}
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _tell_what_is_left(screen: Screen, server: str) -> None:
+    """If a ticket was created and neither submitted nor withdrawn, say how to delete it."""
+    if screen.ticket and not screen.running:
+        say(f"Ticket {screen.ticket} was not submitted. To remove it:", error=True)
+        say(f"  dss delete {screen.ticket} --server {server}", error=True)

@@ -1,0 +1,50 @@
+"""Creates tickets in the database."""
+
+from datetime import datetime
+
+from tortoise.connection import get_connection
+
+from dss_portal.database import clock
+from dss_portal.models import (
+    Service,
+    Status,
+)
+
+_CREATE_AT_ONCE = "SELECT new_ticket($1, $2, $3, $4) AS id"
+
+_CREATE_BY_HASH = """
+SELECT new_ticket($1, service.id, $3, $4) AS id FROM service WHERE service.githash = $2 AND service.current
+"""
+
+_CREATE = """
+WITH made AS (
+    INSERT INTO ticket (user_id, service_id, status, created_at) VALUES ($1, $2, $3, $4) RETURNING id
+)
+INSERT INTO ticket_history (ticket_id, status, at) SELECT id, $3, $4 FROM made RETURNING ticket_id AS id
+"""
+
+
+async def create(user_id: int, service: Service) -> int:
+    """Create a ticket in ``init`` and return its number, within the caller's transaction, which has checked the quota."""
+    values = [user_id, service.id, Status.INIT.value, clock.now()]
+    rows = await get_connection("default").execute_query_dict(_CREATE, values)
+    return int(rows[0]["id"])
+
+
+async def create_at_once(user_id: int, service: Service, alive_since: datetime) -> int | None:
+    """Like ``create``, in its own transaction, which also checks the quota of tickets; None if it is exceeded.
+
+    Tickets in ``init`` count if they were touched at ``alive_since`` or later.
+    """
+    return await _created(_CREATE_AT_ONCE, [user_id, service.id, clock.now(), alive_since])
+
+
+async def create_by_hash(user_id: int, githash: str, alive_since: datetime) -> int | None:
+    """Like ``create_at_once``, for a service that takes tickets; None also if there is none with that hash."""
+    return await _created(_CREATE_BY_HASH, [user_id, githash, clock.now(), alive_since])
+
+
+async def _created(statement: str, values: list[object]) -> int | None:
+    rows = await get_connection("default").execute_query_dict(statement, values)
+    number: int | None = rows[0]["id"] if rows else None
+    return number

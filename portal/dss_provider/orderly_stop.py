@@ -1,0 +1,24 @@
+"""The signals that end ``dss service publish``."""
+
+import os
+from collections.abc import Callable
+
+from dss_client.command_group import INTERRUPTED
+
+
+class OrderlyStop:
+    """Signal handler: the first signal lets the current tickets finish, the second one ends them."""
+
+    def __init__(self, stop: Callable[[], None], say: Callable[[str], None]) -> None:
+        self._stop = stop
+        self._say = say
+        self._told = False
+
+    def __call__(self, _number: int, _frame: object) -> None:
+        if self._told:
+            os._exit(INTERRUPTED)
+        self._told = True
+        self._say(
+            "No more tickets are claimed; the current ones are finished.  A second Ctrl-C ends at once; a restart continues them."
+        )
+        self._stop()

@@ -1,0 +1,48 @@
+"""Reads the images and landmarks that ``dss service test`` is given, by tag."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dss_broker.descriptor import TagType
+from dss_broker.dispatch_section import IMAGE_TAGS
+from dss_client.console import Explained
+from dss_provider.errors import AlgorithmFailed
+from dss_provider.folder import ServiceFolder
+from dss_provider.outcome import Point
+
+
+def images_by_tag(words: Sequence[str]) -> dict[str, Path]:
+    found = {}
+    for word in words:
+        tag, equals, path = word.partition("=")
+        if not equals:
+            raise Explained(f"--tag {word}: TAG=FILE is needed.")
+        found[tag] = Path(path).resolve()
+    return found
+
+
+def points_by_tag(words: Sequence[str]) -> dict[str, Point]:
+    from dss_provider.judging import point  # noqa: PLC0415  (takes a while to import)
+
+    found = {}
+    for word in words:
+        tag, _, text = word.partition("=")
+        try:
+            found[tag] = point(text.split(","), f"The landmark '{tag}'")
+        except AlgorithmFailed as error:
+            raise Explained(f"--landmark {word}: {error}") from error
+    return found
+
+
+def require_tags(service: ServiceFolder, inputs: dict[str, Path], places: dict[str, Point]) -> None:
+    """Exits with a sentence if a given tag is not one of the service's, or if a required one is missing."""
+    for given, kinds, option in (
+        (set(inputs), IMAGE_TAGS, "--tag TAG=FILE"),
+        (set(places), (TagType.LANDMARK,), "--landmark TAG=X,Y,Z"),
+    ):
+        tags = {tag.name: tag.required for tag in service.descriptor.tags if tag.type in kinds}
+        if unknown := sorted(given - set(tags)):
+            known = ", ".join(tags) or "none"
+            raise Explained(f"The service has no tag '{unknown[0]}' for {option}; it has {known}.")
+        if missing := [name for name, required in tags.items() if required and name not in given]:
+            raise Explained(f"The service requires '{missing[0]}': {option}.")
