@@ -11,15 +11,10 @@ from dss_portal.models import Ticket, TicketLog
 from dss_portal.settings import Settings
 from dss_portal.writes import answering
 from dss_portal.writes.requests import Kind
-from support.layered import LUNGS, Asked, Both, shown
+from support.layered import LUNGS, Both, claimed, shown
 from support.portals import Portal, submitted_ticket
 
 pytestmark = pytest.mark.stack
-
-
-async def claimed(who: Asked, githash: str) -> int:
-    answer = await who.post(f"/api/pro/services/{githash}/claims", provider="dss", code="one")
-    return int(answer.text)
 
 
 async def test_a_whole_ticket_needs_the_framework_for_its_files_only(both: Both) -> None:

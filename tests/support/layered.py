@@ -71,3 +71,9 @@ async def both_of(portal: Portal) -> AsyncIterator[Both]:
         layers = await asked(portal, clients, headers, bare=False)
         bare = await asked(portal, clients, headers, bare=True)
         yield Both(layers=layers, bare=bare, githash=(await services.listed())[0].githash)
+
+
+async def claimed(who: Asked, githash: str) -> int:
+    """The number of the ticket that a claim gives; -1 for none."""
+    answer = await who.post(f"/api/pro/services/{githash}/claims", provider="dss", code="one")
+    return int(answer.text)

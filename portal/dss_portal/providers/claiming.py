@@ -7,12 +7,13 @@ for one commit after the other.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
 
 from dss_portal import forms
-from dss_portal.models import ProviderAccess, Service, Ticket
+from dss_portal.models import Service, Ticket
 from dss_portal.providers import keys, store
 from dss_portal.refusals import Refused
 from dss_portal.tickets import claims, queue
@@ -20,8 +21,12 @@ from dss_portal.tickets.granting import Claimant
 
 MOST = 16
 
+_LOCK = "SELECT id FROM provider_access WHERE user_id = ANY($1) ORDER BY id FOR UPDATE"
+
+# It sees what was committed before the locks were given, as a statement that waits for a lock does not.
 _RIGHTS = """
-SELECT access.user_id, provider.name AS provider, service.githash, service.id AS service_id
+SELECT access.user_id, provider.name AS provider, service.id, service.githash, service.name, service.descriptor,
+    service.polled_at
 FROM provider_access access JOIN provider ON provider.id = access.provider_id AND provider.current
     LEFT JOIN provider_service offer ON offer.provider_id = provider.id AND offer.current
     LEFT JOIN service ON service.id = offer.service_id AND service.current
@@ -72,10 +77,10 @@ def asked_by(
 
 @dataclass
 class _Rights:
-    """The names of a user's providers, and the ids of the services that they offer, by hash."""
+    """The names of a user's providers, and the services that they offer, by hash."""
 
     providers: set[str] = field(default_factory=set)
-    services: dict[str, int] = field(default_factory=dict)
+    services: dict[str, Service] = field(default_factory=dict)
 
     def check(self, ask: ClaimRequest) -> None:
         """Raises Refused, naming the first service that the user does not provide, or the provider that is not the
@@ -94,10 +99,8 @@ async def grant(asks: Sequence[ClaimRequest]) -> list[Granted | Exception]:
     """
     async with in_transaction():
         rights = await _kept_rights({ask.user_id for ask in asks})
-        ids = {i for right in rights.values() for i in right.services.values()}
-        services = {service.id: service for service in await Service.filter(id__in=list(ids))}
         found: list[Granted | Exception] = []
-        wanted = [_wanted(ask, rights[ask.user_id], services) for ask in asks]
+        wanted = [_wanted(ask, rights[ask.user_id]) for ask in asks]
         await queue.serialise(
             sorted({s.name for some in wanted if not isinstance(some, Refused) for s in some})
         )
@@ -119,24 +122,29 @@ async def _held(ask: ClaimRequest) -> Ticket | None:
     return await claims.held_by(key) if key else None
 
 
-def _wanted(
-    ask: ClaimRequest, rights: _Rights, services: dict[int, Service]
-) -> list[Service] | Refused:
+def _wanted(ask: ClaimRequest, rights: _Rights) -> list[Service] | Refused:
     try:
         rights.check(ask)
     except Refused as refused:
         return refused
-    return [services[rights.services[githash]] for githash in dict.fromkeys(ask.githashes)]
+    return [rights.services[githash] for githash in dict.fromkeys(ask.githashes)]
 
 
 async def _kept_rights(user_ids: set[int]) -> dict[int, _Rights]:
     """Rights by user id; the rows of ProviderAccess stay locked until the caller's transaction ends."""
-    of_users = ProviderAccess.filter(user_id__in=list(user_ids))
-    await of_users.order_by("id").select_for_update()
-    rows = await get_connection("default").execute_query_dict(_RIGHTS, [list(user_ids)])
+    values, connection = [list(user_ids)], get_connection("default")
+    await connection.execute_query(_LOCK, values)
+    rows = await connection.execute_query_dict(_RIGHTS, values)
     found: dict[int, _Rights] = defaultdict(_Rights)
     for row in rows:
-        found[row["user_id"]].providers.add(row["provider"])
+        rights = found[row["user_id"]]
+        rights.providers.add(row["provider"])
         if row["githash"] is not None:
-            found[row["user_id"]].services[row["githash"]] = row["service_id"]
+            rights.services[row["githash"]] = _service(row)
     return found
+
+
+def _service(row: dict[str, Any]) -> Service:
+    """The service of a row, as far as a grant needs it."""
+    fields = ("id", "githash", "name", "descriptor", "polled_at")
+    return Service(**{name: row[name] for name in fields})

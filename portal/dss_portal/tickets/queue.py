@@ -11,6 +11,7 @@ Only tickets of a tier with more priority may come before, by no more than its m
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from tortoise.connection import get_connection
 
@@ -76,10 +77,17 @@ ORDER BY greatest(came, CASE WHEN NOT returned THEN turn.at END)
 LIMIT 1
 """
 
+# $1: versions.  $2: names of services.
 _OTHER_VERSION_WAITS = """
-SELECT 1 AS one FROM service WHERE name = ANY($1) AND id <> ALL($2)
+SELECT 1 AS one FROM service WHERE name = ANY($2) AND id <> ALL($1)
     AND EXISTS (SELECT FROM ticket WHERE status = 'ready' AND service_id = service.id) LIMIT 1
 """
+
+# Only one ticket is locked: who may lock two must do so in an order.
+_FIRST_LOCKED = f"""
+SELECT id, user_id, service_id, status, attempt, claim_id, missed, traceparent, created_at, queued_at, claimed_at
+FROM ticket WHERE NOT EXISTS ({_OTHER_VERSION_WAITS}) AND id = ({_FIRST}) FOR UPDATE
+"""  # noqa: S608 - constants of ours
 
 _FIRST_OF_SOME = f"""{ORDERED}
 SELECT id FROM numbered WHERE service_id = ANY($2) ORDER BY number, since, id LIMIT 1
@@ -104,11 +112,24 @@ async def serialise(services: Sequence[str]) -> None:
 
 async def first(services: Sequence[str], service_ids: Sequence[int]) -> Ticket | None:
     """The next waiting ticket of these services and versions, locked; None if none waits."""
-    while (ticket_id := await _first(services, service_ids)) is not None:
-        ticket = await store.locked(ticket_id)
-        if ticket is not None and ticket.status is Status.READY:  # not deleted meanwhile
+    values, connection = [list(service_ids), list(services)], get_connection("default")
+    while rows := await connection.execute_query_dict(_FIRST_LOCKED, values):
+        if rows[0]["status"] == Status.READY:  # not deleted meanwhile
+            return await _as_locked(rows[0])
+    if not await connection.execute_query_dict(_OTHER_VERSION_WAITS, values):
+        return None
+    while found := await connection.execute_query_dict(_FIRST_OF_SOME, values[::-1]):
+        ticket = await store.locked(int(found[0]["id"]))
+        if ticket is not None and ticket.status is Status.READY:
             return ticket
     return None
+
+
+async def _as_locked(row: dict[str, Any]) -> Ticket | None:
+    """The ticket of a locked row: all of it where more than its grant is written."""
+    if row["missed"]:
+        return await store.locked(int(row["id"]))
+    return Ticket(**{**row, "status": Status(row["status"])})
 
 
 async def note_turn(ticket: Ticket) -> None:
@@ -148,11 +169,3 @@ async def position(ticket: Ticket) -> int:
     return await Ticket.filter(
         service__name=service.name, status=Status.READY, id__lte=ticket.id
     ).count()
-
-
-async def _first(services: Sequence[str], service_ids: Sequence[int]) -> int | None:
-    values, connection = [list(services), list(service_ids)], get_connection("default")
-    others = await connection.execute_query_dict(_OTHER_VERSION_WAITS, values)
-    statement = _FIRST_OF_SOME if others else _FIRST
-    rows = await connection.execute_query_dict(statement, values if others else values[1:])
-    return int(rows[0]["id"]) if rows else None

@@ -1,0 +1,84 @@
+"""Claims beside a change of the same ticket or right that is not yet committed: they wait, and see what was committed."""
+
+import asyncio
+from collections.abc import Awaitable
+
+import pytest
+from tortoise.connection import get_connection
+from tortoise.transactions import in_transaction
+
+from dss_portal.models import ProviderAccess, Status, Ticket
+from support.layered import Both, claimed
+from support.portals import Portal, eventually, submitted_ticket
+
+pytestmark = pytest.mark.stack
+
+_WAITING_FOR_LOCKS = """
+SELECT count(*) AS count FROM pg_stat_activity
+WHERE wait_event_type = 'Lock' AND datname = current_database()
+"""
+
+
+async def begun_and_blocked(claim: Awaitable[int]) -> "asyncio.Future[int]":
+    """The claim, as soon as it waits for a lock."""
+    running = asyncio.ensure_future(claim)
+
+    async def blocked() -> int:
+        (row,) = await get_connection("default").execute_query_dict(_WAITING_FOR_LOCKS)
+        return int(row["count"])
+
+    await asyncio.create_task(eventually(blocked, bool))
+    return running
+
+
+async def test_a_ticket_that_is_deleted_while_it_is_claimed_is_passed_over(
+    portal: Portal, both: Both
+) -> None:
+    ann = await portal.user("ann@example.com")
+    first, second = await submitted_ticket(ann), await submitted_ticket(ann)
+    # Its own connection: the task of a transaction begins all its statements in it.
+    began, ends = asyncio.Event(), asyncio.Event()
+
+    async def delete() -> None:
+        async with in_transaction():
+            await Ticket.filter(id=first).update(status=Status.DELETED)
+            began.set()
+            await ends.wait()
+
+    deleting = asyncio.create_task(delete())
+    await began.wait()
+    claim = await begun_and_blocked(claimed(both.layers, both.githash))
+    ends.set()
+
+    assert await claim == second
+    await deleting
+    assert (await Ticket.get(id=first)).status is Status.DELETED
+    assert both.layers.framework == []
+
+
+async def test_a_right_that_is_taken_away_while_it_is_used_gives_no_ticket(
+    portal: Portal, both: Both
+) -> None:
+    await submitted_ticket(await portal.user("ann@example.com"))
+    began, ends = asyncio.Event(), asyncio.Event()
+
+    async def remove() -> None:
+        async with in_transaction():
+            await ProviderAccess.all().select_for_update()
+            await get_connection("default").execute_query("UPDATE provider SET current = false")
+            began.set()
+            await ends.wait()
+
+    removing = asyncio.create_task(remove())
+    await began.wait()
+    path = f"/api/pro/services/{both.githash}/claims"
+    claim = await begun_and_blocked(status_of(both, path))
+    ends.set()
+
+    assert await claim == 401
+    await removing
+    assert await Ticket.filter(status=Status.CLAIMED).count() == 0
+
+
+async def status_of(both: Both, path: str) -> int:
+    return (await both.layers.post(path, provider="dss")).status_code
