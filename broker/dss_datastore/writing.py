@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 MOST_PIECES = 1024
-"""So many pieces one call of the system takes (IOV_MAX of Linux)."""
+"""Most pieces that one call of the system takes (IOV_MAX of Linux)."""
 
 
 def sync(path: Path) -> None:
@@ -45,6 +45,14 @@ def write_at(path: Path, offset: int, data: bytes) -> None:
         while rest:
             rest = rest[file.write(rest) :]
         os.fsync(file.fileno())
+
+
+def write_new(path: Path, pieces: Iterable[bytes | memoryview]) -> int:
+    """Write the pieces into a new file, flush it to disk, and return its size.  Raises FileExistsError."""
+    with path.open("xb", buffering=0) as file:
+        size_bytes = write_all(file.fileno(), pieces)
+        os.fsync(file.fileno())
+    return size_bytes
 
 
 def write_all(descriptor: int, pieces: Iterable[bytes | memoryview]) -> int:

@@ -18,7 +18,7 @@ from dss_datastore.folder import FolderDatastore
 from dss_datastore.layout import Area
 from dss_datastore.s3.bucket import BucketFile
 from dss_datastore.space import has_free, is_disk_full
-from dss_datastore.writing import link, put_in_place, sync, write_all, write_at
+from dss_datastore.writing import link, put_in_place, sync, write_at, write_new
 from dss_observability import metrics
 from dss_portal.receiving import BLOCK_BYTES, Writing
 from dss_portal.refusals import Refused
@@ -402,9 +402,7 @@ def _make_folder(folder: Path) -> None:
 def _write_at_once(path: Path, pieces: Iterable[bytes | memoryview]) -> int:
     """Write the pieces and fsync the file and new folders; returns the size."""
     changed = volume.make_folder(path.parent)
-    with path.open("xb", buffering=0) as file:
-        size_bytes = write_all(file.fileno(), pieces)
-        os.fsync(file.fileno())
+    size_bytes = write_new(path, pieces)
     _sync_all(changed)
     return size_bytes
 
