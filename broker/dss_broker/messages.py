@@ -210,6 +210,99 @@ class ResultsRefused:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UploadedImage:
+    """An uploaded file, by its flat name: an image, an archive of DICOM files, or a tar of a folder.
+
+    ``tag`` is the tag of the service that it gets; "" is the main image.
+    """
+
+    name: str
+    tag: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeededTag:
+    """A tag of the service, as in its descriptor."""
+
+    name: str
+    type: str
+    required: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadUpload:
+    """Asks for the files of a ticket from the images that a browser has uploaded to ``upload_dir``, as ``dss send``
+    would make them.  Answered by UploadRead or UploadRefused.
+
+    ``intake_id`` is the fencing token of the answer.  ``series`` is a series of a DICOM source as in
+    ``dss_images.dicom.choice``; "" lets its rule choose, ``each`` reads all, ``ask`` refuses several with their list.
+    """
+
+    ticket_id: int
+    intake_id: str
+    upload_dir: str
+    images: tuple[UploadedImage, ...]
+    tags: tuple[NeededTag, ...]
+    series: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadFile:
+    """A file that was written for a ticket, by its flat name."""
+
+    name: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadImage:
+    """The files of one ticket, complete and flushed in ``folder``; or the ``reason`` why there are none, a sentence.
+
+    ``series`` is the series of a DICOM source for which the user wanted each.
+    """
+
+    folder: str = ""
+    files: tuple[ReadFile, ...] = ()
+    series: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadRead:
+    """At least one of ``images`` has files.  The first one that has is for the ticket itself, others are for new ones."""
+
+    ticket_id: int
+    intake_id: str
+    images: tuple[ReadImage, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundSeries:
+    """A series that the user may choose by ``word``; ``line`` describes it."""
+
+    word: str
+    line: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadRefused:
+    """``reason`` is a sentence for the user; ``series`` are those to choose from, if a choice would help."""
+
+    ticket_id: int
+    intake_id: str
+    reason: str
+    series: tuple[FoundSeries, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReaderAnnounced:
+    """A program that reads uploads runs.  ``ends``: it stops."""
+
+    instance: str
+    ends: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunInference:
     """Segment ``image_path`` with ``bundle`` and write the files into ``output_dir``.
 
@@ -335,6 +428,10 @@ Message: TypeAlias = (
     | CheckResults
     | ResultsAccepted
     | ResultsRefused
+    | ReadUpload
+    | UploadRead
+    | UploadRefused
+    | ReaderAnnounced
     | RunInference
     | InferenceProgressed
     | InferenceFinished

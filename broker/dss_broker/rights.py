@@ -65,8 +65,8 @@ USERS: Mapping[str, Rights] = {
         write_too=r"^amq\.default$",  # dead letters are requeued by it
         topics={
             EXCHANGE: Topic(
-                write=r"^(ticket\.|claim\.event\.LeaseOverdue$|results\.check$)",
-                read=r"^(claim\.requested|claim\.event|service\.announced|worker\.announced)\.",
+                write=r"^(ticket\.|claim\.event\.LeaseOverdue$|results\.check$|upload\.read$)",
+                read=r"^((claim\.requested|(claim|upload)\.event|(service|worker)\.announced)\.|reader\.announced$)",
             ),
             REPLY_EXCHANGE: Topic(write=_TO_REQUESTERS.write, read=r"^dss\.replies\.portal\."),
             DEATH_EXCHANGE: _marks_of("portal"),
@@ -76,19 +76,19 @@ USERS: Mapping[str, Rights] = {
         own=_named(
             SHARED,
             r"dss\.(deaths\.)?dispatch\..+",
-            r"dss\.check",
-            r"dss\.deaths\.check\..+",
+            r"dss\.(check|uploads)",
+            r"dss\.deaths\.(check|uploads)\..+",
             r"dss\.replies\.dispatch\..+",
         ),
         topics={
             EXCHANGE: Topic(
-                write=r"^(claim\.requested|claim\.event\.Claim|service\.announced|inference\.run)",
-                read=r"^((ticket\.(ready|withdrawn)|worker\.announced)\.|results\.check$)",
+                write=r"^(claim\.requested|claim\.event\.Claim|upload\.event|(service|reader)\.announced|inference\.run)",
+                read=r"^((ticket\.(ready|withdrawn)|worker\.announced)\.|(results\.check|upload\.read)$)",
             ),
             REPLY_EXCHANGE: Topic(
                 write=r"^dss\.replies\.portal\.", read=r"^dss\.replies\.dispatch\."
             ),
-            DEATH_EXCHANGE: _marks_of("(dispatch|check)"),
+            DEATH_EXCHANGE: _marks_of("(dispatch|check|uploads)"),
         },
     ),
     "dss-inference": Rights(

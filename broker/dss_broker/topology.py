@@ -147,11 +147,17 @@ PORTAL_CLAIMS = Subscription(queue="dss.portal.claims", keys=("claim.requested.*
 
 PORTAL_EVENTS = Subscription(
     queue="dss.portal.events",
-    keys=("claim.event.*", "service.announced.*", "worker.announced.*"),
+    keys=(
+        "claim.event.*",
+        "service.announced.*",
+        "worker.announced.*",
+        "upload.event.*",
+        "reader.announced",
+    ),
     sharing=Sharing.ORDERED,
     prefetch=64,
 )
-"""Events of claimed tickets, in order for each ticket, to one portal at a time."""
+"""Events of tickets, in order for each ticket, and announcements of programs, to one portal at a time."""
 
 PORTAL_PARKED = Subscription(
     queue="dss.portal.parked", keys=("#",), prefetch=4, exchange=DEAD_EXCHANGE
@@ -161,6 +167,10 @@ PORTAL_PARKED = Subscription(
 
 RESULT_CHECKS = Subscription(queue="dss.check", keys=("results.check",))
 """Requests of portals to check the results of a provider over HTTP; any dispatcher answers."""
+
+
+UPLOADS = Subscription(queue="dss.uploads", keys=("upload.read",))
+"""Requests of portals to read the images that a browser has uploaded; any dispatcher answers."""
 
 
 def death_queue(queue: str, message_id: str, kind: str) -> str:
@@ -189,7 +199,7 @@ def is_mandatory(message: m.Message) -> bool:
     return not isinstance(message, m.TicketWithdrawn)
 
 
-def routing_key(message: m.Message) -> str:
+def routing_key(message: m.Message) -> str:  # noqa: PLR0912 - a branch for each message
     """The routing key of ``message``.  Raises ValueError for a reply, whose key is the requester's queue."""
     match message:
         case m.TicketReady():
@@ -209,6 +219,12 @@ def routing_key(message: m.Message) -> str:
             return f"claim.event.{type(message).__name__}"
         case m.CheckResults():
             return "results.check"
+        case m.ReadUpload():
+            return "upload.read"
+        case m.UploadRead() | m.UploadRefused():
+            return f"upload.event.{type(message).__name__}"
+        case m.ReaderAnnounced():
+            return "reader.announced"
         case m.RunInference():
             return f"inference.run.{word(message.bundle)}"
         case m.ServiceAnnounced():

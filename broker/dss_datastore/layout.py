@@ -50,3 +50,8 @@ OUTCOME = "outcome.json"
 def attached_dir(ticket_id: int, claim_id: str) -> PurePosixPath:
     """The folder of a claim's attachments, until the portal has copied them."""
     return work_dir(ticket_id, claim_id) / "attached"
+
+
+def read_dir(ticket_id: int, intake_id: str) -> PurePosixPath:
+    """The files that were read from an upload, until the portal has made them the input of tickets."""
+    return ticket_dir(ticket_id) / "read" / intake_id

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from dss_broker.errors import BrokerClosed
+from dss_broker.liveness import ANNOUNCE_S
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.settings import cannot_listen, problems
 from dss_datastore.access import SharedDatastore
@@ -19,6 +21,7 @@ from dss_dispatch.errors import ServiceInvalid
 from dss_dispatch.result.check_requests import serve_checks
 from dss_dispatch.service import Service, builtin_services, load_service
 from dss_dispatch.settings import ProgramSettings, ServiceSettings, Settings, service_url
+from dss_dispatch.uploads.handling import Limits, UploadReader
 from dss_observability.logs import configure_logging
 from dss_observability.serving import missing, serve_health
 from dss_observability.telemetry import start_tracing
@@ -61,7 +64,7 @@ def serve(
 
 @main.command("check-results")
 def check_results() -> None:
-    """Check the results of providers over HTTP, until told to stop; `serve` does that, too.
+    """Check the results of providers over HTTP and read uploads of browsers, until told to stop; `serve` does both, too.
 
     For a site that has providers over HTTP and no dispatcher.  Needs DSS_AMQP_URL and DSS_DATASTORE or DSS_DATASTORE_URL.
     """
@@ -149,6 +152,7 @@ def _serve(service: Service, settings: Settings, service_url: str) -> None:
         instance=settings.instance,
         silence_s=settings.inference_silence_s,
         service_url=service_url,
+        reads=_limits(settings),
     )
     supervisor = Supervisor(stop)
     try:
@@ -187,9 +191,11 @@ def _serve_checks(settings: ProgramSettings) -> None:
             *supervisor.problems(),
         ],
     )
-    starting = supervisor.start("checking", partial(_start_checks, broker, datastore))
+    reader = UploadReader(broker, datastore, _limits(settings), settings.instance, stop)
+    starting = supervisor.start("checking", partial(_start_checks, broker, datastore, reader, stop))
     try:
         wait_for_stop(stop)
+        reader.announce(ends=True)
         log.info("stopped", extra={"all_finished": broker.stop_consuming(settings.stop_s)})
     finally:
         end_health()
@@ -197,11 +203,20 @@ def _serve_checks(settings: ProgramSettings) -> None:
         starting.join()
 
 
-def _start_checks(broker: RabbitBroker, datastore: SharedDatastore) -> None:
-    """Wait for the broker, then check results.  Returns early if the program is stopped."""
+def _start_checks(
+    broker: RabbitBroker, datastore: SharedDatastore, reader: UploadReader, stop: threading.Event
+) -> None:
+    """Wait for the broker, then check results and read uploads.  Returns when the program is stopped."""
     with suppress(BrokerClosed):
         serve_checks(broker, datastore)
+        reader.start()
         log.info("checking results")
+        while not stop.wait(ANNOUNCE_S):
+            reader.announce()
+
+
+def _limits(settings: ProgramSettings) -> Limits:
+    return Limits(time_s=settings.upload_s, memory_bytes=round(settings.upload_memory_gb * 2**30))
 
 
 def _start(consumer: Consumer, parallel: int) -> None:

@@ -28,6 +28,7 @@ from dss_dispatch.inference.queue_inference import QueueInference
 from dss_dispatch.inference.worker_liveness import WorkerLiveness
 from dss_dispatch.result.check_requests import serve_checks
 from dss_dispatch.service import Service
+from dss_dispatch.uploads.handling import READS, Limits, UploadReader
 from dss_dispatch.withdrawals import ClaimWatch, Withdrawals
 from dss_observability import metrics, tracing
 from dss_observability.logs import concerns
@@ -50,9 +51,10 @@ class Consumer:
         instance: str,
         silence_s: float,
         service_url: str = "",
+        reads: Limits = READS,
     ) -> None:
         """``service_url`` is a server over HTTP that runs the inference; "" for the bundle's queue.  A path is the folder of
-        the datastore.
+        the datastore.  ``reads`` limits the reading of an upload.
         """
         self._broker = broker
         self._service = service
@@ -68,6 +70,7 @@ class Consumer:
         self._bundle = "" if service_url else service.dispatch.algorithm
         self._stopping = threading.Event()
         self._announcements = Announcements(broker, self._announced(), self._stopping)
+        self._uploads = UploadReader(broker, datastore, reads, instance, self._stopping)
         self._reached_portal = self._subscribed = False
 
     def start(self, *, parallel: int) -> None:
@@ -83,6 +86,7 @@ class Consumer:
         if self._bundle:
             self._broker.consume(workers("dispatch", self._bundle), self._workers.handle)
         serve_checks(self._broker, self._datastore)
+        self._uploads.start()
         self._broker.consume(dispatch(self._service.name, prefetch=parallel), self.handle)
         self._subscribed = True
 
@@ -90,6 +94,7 @@ class Consumer:
         """Take no new tickets, announce that, and finish those in progress; False if some take longer."""
         self._stopping.set()
         self._announcements.end()
+        self._uploads.announce(ends=True)
         return self._broker.stop_consuming(timeout_s)
 
     def keep_announcing(self) -> None:
@@ -97,6 +102,7 @@ class Consumer:
         while not self._stopping.wait(ANNOUNCE_S if self._reached_portal else UNHEARD_S):
             self._workers.note(connected=self._broker.connected)
             self._reached_portal = self._announcements.publish()
+            self._uploads.announce()
 
     def problems(self) -> list[str]:
         """A sentence if no worker can run the inference; otherwise an empty list."""

@@ -24,7 +24,7 @@ class ServiceSettings(BaseSettings):
 
 
 class ProgramSettings(DatastoreSettings):
-    """Settings for checking the results of providers over HTTP."""
+    """Settings for checking the results of providers over HTTP, and for reading uploads of browsers."""
 
     amqp_url: AmqpUrl = Field(description="amqp://user:password@host:port/vhost")
     instance: Instance = Field(default_factory=instance_name, description="name of this process")
@@ -33,6 +33,10 @@ class ProgramSettings(DatastoreSettings):
     )
     stop_s: float = Field(30, ge=0, description="time to finish tickets when asked to stop")
     log_json: bool = False
+    upload_s: float = Field(900, gt=0, description="longest time to read an upload of a browser")
+    upload_memory_gb: float = Field(
+        3, gt=0, description="most memory of the process that reads an upload of a browser"
+    )
 
 
 class Settings(ServiceSettings, ProgramSettings):

@@ -159,6 +159,30 @@ class BucketDatastore(Datastore):
         self._sent.add(target)
         return target, found.size_bytes
 
+    async def take_read(self, ticket_id: int, folder: str, name: str) -> tuple[Path, int]:
+        """Like the folder's, but only a workspace is fetched, because it is to be scrubbed."""
+        source, target = f"{folder}/{name}", self._temporary(layout.area_dir(ticket_id, "input"))
+
+        def fetch() -> int:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with self._bucket.open(source) as file:
+                target.write_bytes(file.read())
+            return target.stat().st_size
+
+        if name.endswith(".itksnap"):
+            return target, await to_its_end(self._on_bucket(fetch))
+        found = await to_its_end(self._on_bucket(self._bucket.copy, source, self._key(target)))
+        self._sent.add(target)
+        return target, found.size_bytes
+
+    async def remove_inputs(self, ticket_id: int, names: Iterable[str]) -> None:
+        for name in names:
+            key = f"{layout.area_dir(ticket_id, 'input')}/{name}"
+            await self._on_bucket(self._remove_quietly, key)
+
+    async def remove_read(self, folder: str) -> None:
+        await self._removed_below(f"{folder}/")
+
     async def send(self, temporary: Path) -> None:
         """Raises Refused if the S3 server is full."""
 

@@ -221,6 +221,32 @@ class Datastore:
         target = self._root / layout.attachments_dir(ticket_id) / f".{uuid.uuid4().hex}.part"
         return target, await self._on_disk(_copy, source, target)
 
+    async def take_read(self, ticket_id: int, folder: str, name: str) -> tuple[Path, int]:
+        """A temporary file in the ticket's input, as ``receive`` makes it, with the content of a file that another
+        program has read into ``folder``.  Raises FileNotFoundError.
+        """
+        source = self._root / folder / name
+        target = self._root / layout.area_dir(ticket_id, "input") / f".{uuid.uuid4().hex}.part"
+
+        def take() -> int:
+            if source.is_symlink() or not source.is_file():
+                raise FileNotFoundError(name)
+            _make_folder(target.parent)
+            link(source, target)
+            return target.stat().st_size
+
+        return target, await to_its_end(self._on_disk(take))
+
+    async def remove_inputs(self, ticket_id: int, names: Iterable[str]) -> None:
+        """Delete files of the ticket's input that are no longer registered."""
+        folder = self._root / layout.area_dir(ticket_id, "input")
+        for name in names:
+            await asyncio.to_thread((folder / name).unlink, missing_ok=True)
+
+    async def remove_read(self, folder: str) -> None:
+        """Delete what was read from an upload."""
+        await asyncio.to_thread(shutil.rmtree, self._root / folder, ignore_errors=True)
+
     @asynccontextmanager
     async def changing(self, ticket_id: int, area: Area, name: str) -> AsyncIterator[Path]:
         """A context in which the caller may change the file at the path, within a transaction that locks the ticket.
@@ -304,8 +330,8 @@ class Datastore:
             found = [p for p in files if p.name.startswith(".") and p.suffix == ".part"]
         else:
             found = [p for p in files if PurePosixPath(p.relative_to(self._root)) not in shown]
-        work = self._root / layout.ticket_dir(ticket_id) / "work"
-        return found + ([work] if work.exists() else [])
+        own = self._root / layout.ticket_dir(ticket_id)
+        return found + [folder for folder in (own / "work", own / "read") if folder.exists()]
 
     def _remove_scraps(self, ticket_id: int, shown: Container[PurePosixPath]) -> None:
         for path in self._scraps(ticket_id, shown):

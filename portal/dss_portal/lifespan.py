@@ -15,6 +15,7 @@ from dss_portal.components import Components
 from dss_portal.database import clock, waiting
 from dss_portal.datastore import Datastore
 from dss_portal.estimates import telling
+from dss_portal.intake import rounds as intake_rounds
 from dss_portal.models import TicketFile
 from dss_portal.settings import Settings
 from dss_portal.tickets import cleanup, deletions, reaper
@@ -107,6 +108,7 @@ class Lifespan:
             "notifications": parts.notifier.run,
             "estimates": lambda: telling.run(parts.estimates),
             "deletions": lambda: deletions.run(datastore),
+            "uploads": lambda: intake_rounds.run(datastore, settings),
         }
         for name, work in rounds.items():
             parts.background.begin(name, _after(schema, work))

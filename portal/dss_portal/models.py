@@ -445,6 +445,70 @@ class ResumableUpload(Model):
         indexes = (("ticket_id",),)
 
 
+class Intake(Model):
+    """What a browser uploads for a ticket, and how far another program has read it: see ``dss_portal.intake.store``.
+
+    ``request`` says which file is which image, ``series`` lists those to choose from, ``images`` what was read until
+    its files have their place; all are JSON.  ``attempt_id`` is the fencing token of the program's answer.
+    """
+
+    id = fields.IntField(primary_key=True)
+    ticket: fields.ForeignKeyRelation[Ticket] = fields.ForeignKeyField("portal.Ticket", unique=True)
+    attempt_id = fields.CharField(max_length=32)
+    state = fields.CharField(max_length=16)
+    request = fields.TextField()
+    asked_at = fields.DatetimeField(null=True)
+    reason = fields.TextField(db_default="")
+    series = fields.TextField(db_default="[]")
+    images = fields.TextField(db_default="[]")
+    ticket_id: int
+
+    class Meta(Model.Meta):
+        table = "intake"
+        table_description = (
+            "What a browser uploads for a ticket, and how far another program has read it."
+        )
+        indexes = (("state",),)
+
+
+class UploadReaderProgram(Model):
+    """A program that reads uploads and has announced itself.  ``ended``: it has announced its end."""
+
+    instance = fields.CharField(max_length=255, primary_key=True)
+    heard_at = fields.DatetimeField()
+    ended = fields.BooleanField(db_default=False)
+
+    class Meta(Model.Meta):
+        table = "upload_reader"
+        table_description = "A program that said that it reads uploads of browsers."
+
+
+class BatchItem(Model):
+    """A case that a user sends from the browser.  ``key`` is the browser's name for its files; ``ticket`` is None until
+    its upload begins.  ``name`` is shown only to the user.
+    """
+
+    id = fields.BigIntField(primary_key=True)
+    user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("portal.User")
+    key = fields.CharField(max_length=64)
+    name = fields.TextField()
+    service = fields.TextField()
+    size_bytes = fields.BigIntField()
+    files = fields.IntField()
+    ticket: fields.ForeignKeyNullableRelation[Ticket] = fields.ForeignKeyField(
+        "portal.Ticket", null=True
+    )
+    created_at = fields.DatetimeField(auto_now_add=True)
+    ticket_id: int | None
+
+    class Meta(Model.Meta):
+        table = "batch_item"
+        table_description = (
+            "A case that a user sends from the browser, also while its page is closed."
+        )
+        unique_together = (("user", "key"),)
+
+
 class TicketLog(Model):
     """A line of a ticket's log.  ``message_id`` is the id of the event that added it, so that a redelivered event adds
     no second line.

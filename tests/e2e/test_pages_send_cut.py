@@ -1,5 +1,5 @@
 # mypy: allow-untyped-calls
-"""Sending from a browser goes on after cut connections, a closed tab and an answer that was lost, and sends nothing twice."""
+"""Sending from a browser over connections that are cut, from tabs that are closed, and from two at once."""
 
 import re
 from collections.abc import Iterator
@@ -13,25 +13,29 @@ from playwright.sync_api import Browser, Page, Request, Route, expect
 
 from support.builders import image, write_image
 from support.send_pages import (
+    SOON_MS,
     choose,
     guest,
-    inputs,
-    offer_two,
+    held_declarations,
+    offer_services,
+    queued,
+    same_voxels,
+    shoot,
     status,
     tickets,
+    volume,
     watched,
 )
 from support.sites import Site
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 MB = 2**20
-SOON_MS = 30_000
 PATCHES = re.compile(r"/uploads/[0-9a-f]{32}$")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def offered(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
-    offer_two(site, tmp_path_factory)
+    offer_services(site, tmp_path_factory)
 
 
 @pytest.fixture
@@ -61,7 +65,9 @@ def large(tmp_path: Path) -> Path:
     return path
 
 
-def test_an_upload_goes_on_after_cuts(page: Page, jane: httpx.Client, large: Path) -> None:
+def test_an_upload_goes_on_after_cuts(
+    page: Page, jane: httpx.Client, large: Path, tmp_path: Path
+) -> None:
     cuts: list[str] = []
 
     def cut(route: Route, request: Request) -> None:
@@ -73,15 +79,15 @@ def test_an_upload_goes_on_after_cuts(page: Page, jane: httpx.Client, large: Pat
 
     page.route(PATCHES, cut)
     choose(page, large)
-    expect(page.locator("#batch-state")).to_have_text("1 of 1 submitted.", timeout=SOON_MS)
+    queued(page, "1 of 1 queued.")
 
     (number,) = tickets(jane)
     assert len(cuts) == 3
-    assert inputs(jane, number)["image.nii"] == large.read_bytes()
+    assert same_voxels(volume(jane, number, tmp_path), sitk.ReadImage(str(large)))
 
 
 def test_an_upload_goes_on_after_the_tab_was_closed(
-    browser: Browser, page: Page, jane: httpx.Client, large: Path
+    page: Page, jane: httpx.Client, large: Path, scan: Path, tmp_path: Path
 ) -> None:
     offsets: list[int] = []
 
@@ -94,27 +100,53 @@ def test_an_upload_goes_on_after_the_tab_was_closed(
 
     page.context.route(PATCHES, once)
     choose(page, large)
-    expect(page.locator(".badge")).to_have_text("is sent", timeout=SOON_MS)
-    page.wait_for_function("() => document.querySelector('progress').value > 8e6")
+    page.wait_for_function("() => document.querySelector('progress')?.value > 8e6")
     again = page.context.new_page()
     while len(offsets) < 2:
         page.wait_for_timeout(50)
     page.close()
 
     again.goto("/send")
-    choose(again, large)
-    expect(again.locator("#batch-state")).to_have_text("1 of 1 submitted.", timeout=SOON_MS)
+    expect(again.locator("#again-names")).to_have_text("large.nii", timeout=SOON_MS)
+    expect(again.locator("#batch-rows")).to_contain_text("files wanted")
+    shoot(again, "send-again")
+    again.set_input_files("#again-files-input", [str(scan), str(large)])
+    queued(again, "1 of 1 queued.")
 
     (number,) = tickets(jane)
     assert all(offset >= 8 * MB for offset in offsets[2:]), "nothing is sent twice"
-    assert inputs(jane, number)["image.nii"] == large.read_bytes()
+    assert same_voxels(volume(jane, number, tmp_path), sitk.ReadImage(str(large)))
     assert again.evaluate("localStorage.length") == 0
 
 
-def test_a_ticket_whose_submission_was_not_answered_is_not_given_up(
+def test_what_was_uploaded_goes_on_without_the_page(
     page: Page, jane: httpx.Client, scan: Path
 ) -> None:
-    """The proxy gives up, though the portal has submitted the ticket."""
+    """The tab is closed before the answer to the last byte."""
+    held: list[Route] = []
+
+    def hold(route: Route, request: Request) -> None:
+        if request.method == "PATCH":
+            route.fetch()
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.context.route(PATCHES, hold)
+    other = page.context.new_page()
+    choose(page, scan)
+    while not held:
+        page.wait_for_timeout(20)
+    page.close()
+
+    other.goto("/send")
+    queued(other, "1 of 1 queued.")
+    assert [status(jane, number) for number in tickets(jane)] == ["ready"]
+
+
+def test_a_declaration_whose_answer_was_lost_is_repeated(
+    page: Page, jane: httpx.Client, scan: Path
+) -> None:
     lost: list[str] = []
 
     def lose(route: Route, request: Request) -> None:
@@ -124,44 +156,30 @@ def test_a_ticket_whose_submission_was_not_answered_is_not_given_up(
         else:
             route.continue_()
 
-    page.route(re.compile(r"/status$"), lose)
+    page.route(re.compile(r"/intake$"), lose)
     choose(page, scan)
-    expect(page.locator("#batch-state")).to_have_text("1 of 1 submitted.", timeout=SOON_MS)
+    queued(page, "1 of 1 queued.")
 
     (number,) = tickets(jane)
-    assert lost
+    assert lost == ["success"]
     assert status(jane, number) == "ready"
-    assert "Undo" not in jane.get(f"/tickets/{number}").text
-
-
-def held_submissions(page: Page) -> list[Route]:
-    """The first request to submit a ticket, which waits until the test continues it."""
-    held: list[Route] = []
-
-    def hold(route: Route, request: Request) -> None:
-        if request.method == "POST" and not held:
-            held.append(route)
-        else:
-            route.continue_()
-
-    page.route(re.compile(r"/status$"), hold)
-    return held
 
 
 def test_the_same_file_in_two_tabs_becomes_one_ticket(
     page: Page, jane: httpx.Client, scan: Path
 ) -> None:
-    """The other tab finds the ticket of the first before that is submitted."""
+    """The other tab finds the ticket of the first before its files have come."""
     other = page.context.new_page()
-    held = held_submissions(page)
+    held = held_declarations(page)
     choose(page, scan)
     while not held:
         page.wait_for_timeout(20)
     other.goto("/send")
+    expect(other.locator("#again-names")).to_have_text(scan.name, timeout=SOON_MS)
     choose(other, scan)
-    expect(other.locator("#batch-state")).to_have_text("1 of 1 submitted.", timeout=SOON_MS)
+    queued(other, "1 of 1 queued.")
     held[0].continue_()
-    expect(page.locator("#batch-state")).to_have_text("1 of 1 submitted.", timeout=SOON_MS)
+    queued(page, "1 of 1 queued.")
 
     (number,) = tickets(jane)
     assert status(jane, number) == "ready"
@@ -171,13 +189,12 @@ def test_the_same_file_in_two_tabs_becomes_one_ticket(
 def test_the_same_file_twice_in_one_tab_becomes_two_tickets(
     page: Page, jane: httpx.Client, scan: Path
 ) -> None:
-    held = held_submissions(page)
+    held = held_declarations(page)
     choose(page, scan)
     while not held:
         page.wait_for_timeout(20)
     choose(page, scan)
-    expect(page.locator("#batch-state")).to_have_text("0 of 2 submitted.")
     held[0].continue_()
-    expect(page.locator("#batch-state")).to_have_text("2 of 2 submitted.", timeout=SOON_MS)
+    queued(page, "2 of 2 queued.")
 
     assert [status(jane, number) for number in tickets(jane)] == ["ready", "ready"]

@@ -1,5 +1,5 @@
 # mypy: allow-untyped-calls
-"""What the page /send and the portal refuse: wrong, growing, hostile and too many files."""
+"""Sending from a browser: a full quota, wrong, changed and hostile files."""
 
 import os
 from collections.abc import Iterator
@@ -12,22 +12,26 @@ from playwright.sync_api import Browser, Page, expect
 from support.builders import image, write_image
 from support.send_pages import (
     SERVICE,
-    check_only,
+    SOON_MS,
     choose,
     guest,
-    offer_two,
+    held_declarations,
+    offer_services,
+    queued,
+    shoot,
+    status,
     tickets,
     watched,
 )
 from support.sites import Site
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
-SOON_MS = 30_000
+KINDS = "NIfTI (.nii, .nii.gz), NRRD, MetaImage, DICOM, or a zip of DICOM files"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def offered(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
-    offer_two(site, tmp_path_factory)
+    offer_services(site, tmp_path_factory)
 
 
 @pytest.fixture
@@ -56,25 +60,27 @@ def test_several_workspaces_at_once_are_not_sent_in_pieces(
 
     choose(page, *files)
 
-    expect(page.locator("#batch-rows tr").first).to_contain_text("one workspace at a time")
-    expect(page.locator("#retry")).to_be_hidden()
+    expect(page.locator("#refused")).to_contain_text("two.itksnap: Send one workspace at a time")
     assert tickets(jane) == []
 
 
-def test_wrong_files_are_refused_before_there_is_a_ticket(
+def test_wrong_files_are_refused_one_by_one_before_there_is_a_ticket(
     page: Page, jane: httpx.Client, scan: Path, tmp_path: Path
 ) -> None:
-    letter, dicom = tmp_path / "letter.nii.gz", tmp_path / "IM0001.dcm"
+    letter, page_, empty = (tmp_path / name for name in ("letter.nii.gz", "a.html", "e.nii"))
     letter.write_bytes(b"Dear colleague")
-    dicom.write_bytes(bytes(128) + b"DICM")
+    page_.write_bytes(b"<script>alert(1)</script>")
+    empty.touch()
 
-    choose(page, letter, dicom)
-    expect(page.locator("#batch-state")).to_have_text("0 of 2 submitted, 2 not sent.")
+    choose(page, letter, page_, empty)
+    queued(page, "3 not sent.")
 
-    expect(page.locator("#batch-rows tr").first).to_contain_text(
-        "This is not a NIfTI file (.nii, .nii.gz)."
-    )
-    expect(page.locator("#batch-rows tr").last).to_contain_text("sent by the program dss")
+    said = page.locator("#refused li").all_inner_texts()
+    assert said == [
+        "letter.nii.gz: This is not a NIfTI file, whatever its name says.",
+        f"a.html: This is no image that can be sent: {KINDS} is needed.",
+        "e.nii: This file is empty.",
+    ]
     assert tickets(jane) == []
 
 
@@ -89,9 +95,10 @@ def test_what_waits_for_a_free_place_goes_when_there_is_one(
         expect(page.locator("#batch-rows")).to_contain_text(
             "waits for a free place", timeout=SOON_MS
         )
-        expect(page.locator("#batch-state")).to_have_text("1 of 2 submitted.", timeout=SOON_MS)
+        queued(page, "1 of 2 queued.")
+        shoot(page, "send-waits")
         jane.get(f"/api/tickets/{tickets(jane)[0]}/delete")
-        expect(page.locator("#batch-state")).to_have_text("2 of 2 submitted.", timeout=SOON_MS)
+        queued(page, "1 of 1 queued.")  # a deleted ticket has no row
     finally:
         site.sql("UPDATE tier SET max_tickets = $1 WHERE name = 'guest'", before)
 
@@ -99,34 +106,43 @@ def test_what_waits_for_a_free_place_goes_when_there_is_one(
 def test_a_file_that_grows_after_it_was_chosen_is_refused_and_can_be_retried(
     page: Page, jane: httpx.Client, scan: Path
 ) -> None:
-    page.set_input_files("#files", str(scan))
-    assert page.evaluate("document.getElementById('files').files[0].size") == scan.stat().st_size
+    held = held_declarations(page)
+    choose(page, scan)
+    while not held:
+        page.wait_for_timeout(20)
     with scan.open("ab") as file:
         file.write(b"more")
     later_s = scan.stat().st_mtime + 60  # Chromium compares whole seconds
     os.utime(scan, (later_s, later_s))
-    check_only(page, (SERVICE,))
-    page.click("#send-button")
+    held[0].continue_()
 
     expect(page.locator("#batch-rows")).to_contain_text("has changed or gone since it was chosen")
-    assert tickets(jane) == []
+    queued(page, "0 of 1 queued, 1 not sent or failed.")
     page.click("#retry button")
-    expect(page.locator("#batch-state")).to_have_text("0 of 1 submitted, 1 not sent.")
+    queued(page, "0 of 1 queued, 1 not sent or failed.")
+    page.goto("/tickets")
+    expect(page.locator("main")).to_contain_text("undo", ignore_case=True)
 
 
-def test_what_the_portal_refuses_leaves_no_ticket(
-    page: Page, jane: httpx.Client, tmp_path: Path
+def test_what_cannot_be_read_is_told_and_its_files_can_be_replaced(
+    page: Page, jane: httpx.Client, scan: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "cut.nii.gz"
     path.write_bytes(b"\x1f\x8bnot a gzip file")
 
     choose(page, path)
-    expect(page.locator("#batch-rows")).to_contain_text(
-        "The file is no NIfTI file", timeout=SOON_MS
-    )
+    queued(page, "0 of 1 queued, 1 not sent or failed.")
+    shoot(page, "send-refused")
+    page.locator("#batch-rows a").first.click()
+    expect(page.locator(".error")).to_be_visible()
+    shoot(page, "ticket-refused")
+    page.get_by_role("link", name="Replace the files").click()
+    page.set_input_files("#files", str(scan))
+    page.click("#send-button")
+    expect(page.locator("#batch-rows")).to_contain_text("queued", timeout=SOON_MS)
 
-    page.goto("/tickets")
-    expect(page.locator("main")).to_contain_text("undo", ignore_case=True)
+    (number,) = tickets(jane)
+    assert status(jane, number) == "ready"
 
 
 def test_a_hostile_name_is_only_text(page: Page, jane: httpx.Client, scan: Path) -> None:
@@ -135,7 +151,7 @@ def test_a_hostile_name_is_only_text(page: Page, jane: httpx.Client, scan: Path)
     page.on("dialog", lambda dialog: pytest.fail(dialog.message))
 
     choose(page, hostile)
-    expect(page.locator("#batch-state")).to_have_text("1 of 1 submitted.", timeout=SOON_MS)
+    queued(page, "1 of 1 queued.")
 
     expect(page.locator("#batch-rows")).to_contain_text(hostile.name)
     assert page.locator("#batch-rows img").count() == 0

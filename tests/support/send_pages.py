@@ -1,19 +1,26 @@
 # mypy: allow-untyped-calls
 """The page /send as a browser shows it, files that are chosen there, and the tickets that come of them."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import httpx
+import numpy as np
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page
+import SimpleITK as sitk  # noqa: N813
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, expect
 
+from support.accessibility import violations
 from support.sites import Site, browse
 
-SERVICE, OTHER = "sent-lungs", "sent-nodules"
-EXPECTED = r"net::ERR|responded with a status of (400|404|409|423|504)"
+SERVICE, OTHER, TWO, POINT = "sent-lungs", "sent-nodules", "sent-two", "sent-point"
+SOON_MS = 120_000
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+EXPECTED = r"net::ERR|responded with a status of (400|404|409|413|423|504)"
 """What the browser itself logs of connections that a test cuts, and of refusals that the page shows."""
 
 
@@ -50,9 +57,42 @@ def check_only(page: Page, services: tuple[str, ...]) -> None:
         box.set_checked(box.get_attribute("value") in services)
 
 
-def offer_two(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
-    for name in (SERVICE, OTHER):
-        site.offer(tmp_path_factory.mktemp("offer"), "senders", name=name)
+def offer_services(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
+    ct = {"name": "CT", "type": "MainImage", "required": True}
+    pet = {"name": "PET", "type": "OverlayImage", "hint": "In the grid of the CT", "required": True}
+    point = {"name": "Seed", "type": "PointLandmark", "required": True}
+    for name, tags in ((SERVICE, [ct]), (OTHER, [ct]), (TWO, [ct, pet]), (POINT, [ct, point])):
+        site.offer(tmp_path_factory.mktemp("offer"), "senders", name=name, tags=tags)
+
+
+def volume(client: httpx.Client, number: int, folder: Path) -> sitk.Image:
+    """The image that the service gets."""
+    found = inputs(client, number)
+    (name,) = [name for name in found if name.startswith("layer_000_")]
+    (folder / name).write_bytes(found[name])
+    return sitk.ReadImage(str(folder / name))
+
+
+def same_voxels(one: sitk.Image, other: sitk.Image) -> bool:
+    return np.array_equal(sitk.GetArrayViewFromImage(one), sitk.GetArrayViewFromImage(other))
+
+
+def queued(page: Page, text: str) -> None:
+    """Waits for what the page says of the whole batch."""
+    expect(page.locator("#batch-state")).to_have_text(text, timeout=SOON_MS)
+
+
+def shoot(page: Page, name: str) -> None:
+    """A picture at the widths of a phone and of a desk, light and dark, for people to look at; and what axe says."""
+    folder = os.environ.get("DSS_SCREENSHOTS")
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert violations(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for scheme in SCHEMES if folder else ():
+            page.emulate_media(color_scheme=scheme)
+            page.screenshot(path=f"{folder}/{name}-{width}-{scheme}.png", full_page=True)
+    page.emulate_media(color_scheme="light")
 
 
 @contextmanager
@@ -80,3 +120,17 @@ def watched(browser: Browser, client: httpx.Client) -> Iterator[Page]:
     yield shown
     shown.context.close()
     assert complaints == []
+
+
+def held_declarations(page: Page) -> list[Route]:
+    """The first declaration of a ticket's files, which waits until the test continues it."""
+    held: list[Route] = []
+
+    def hold(route: Route, request: Request) -> None:
+        if request.method == "POST" and not held:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route(re.compile(r"/intake$"), hold)
+    return held

@@ -56,7 +56,7 @@ NOT_FOR = {
     "images": SERVERS | BROKER | TORCH | {"scipy", "nibabel"},
     "portal": IMAGING | TORCH | {"cheroot", "httpx"},
     "provider": SERVERS | BROKER | TORCH | {"scipy", "nibabel", "typer", "rich", "pygments"},
-    "dispatch": SERVERS | TORCH | {"pydicom", "scipy", "nibabel"},
+    "dispatch": SERVERS | TORCH | {"scipy", "nibabel"},
     "inference": (SERVERS - {"cheroot", "werkzeug"}) | {"pydicom", "httpx"},
     "stack": SERVERS | TORCH | IMAGING | {"pika", "prometheus-client"},
 }

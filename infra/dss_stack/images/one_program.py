@@ -24,6 +24,7 @@ PACKAGES = {
         "broker/dss_datastore",
         "broker/dss_images",
         "broker/dss_process",
+        "broker/dss_submission",
         "broker/dss_workspace",
         "observability/dss_observability",
         "dispatch-consumers/dss_dispatch",

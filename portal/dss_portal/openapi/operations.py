@@ -114,6 +114,16 @@ OPERATIONS = (
     Operation("get", f"{_T}/checksums", "SHA-256 of each result", gives="table"),
     Operation(
         "post",
+        f"{_T}/intake",
+        "Say which files will be uploaded as which images; when all have come, they are read and the ticket is queued",
+        form=("request!", "title"),
+    ),
+    Operation("get", f"{_T}/intake", "How far the upload of the ticket is", gives="json"),
+    Operation("get", "/api/batch", "The cases that the user sends from a browser", gives="json"),
+    Operation("post", "/api/batch", "Add cases, or change them", form=("cases!",)),
+    Operation("post", "/api/batch/remove", "Remove cases from the list", form=("keys",)),
+    Operation(
+        "post",
         f"{_T}/workspace",
         "Write the workspace of a ticket that has one NIfTI file",
         form=("title",),

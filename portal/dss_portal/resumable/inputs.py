@@ -6,6 +6,7 @@ from pathlib import Path
 from tortoise.transactions import in_transaction
 
 from dss_portal.datastore import Datastore
+from dss_portal.intake import store as intakes
 from dss_portal.models import ResumableUpload, Status, Ticket, User
 from dss_portal.refusals import Refused
 from dss_portal.resumable.rules import Announced, UploadTarget
@@ -47,7 +48,8 @@ class InputRules:
             await _touch(upload.ticket_id)
 
     async def prepare(self, upload: ResumableUpload, temporary: Path) -> int:
-        if not self.settings.scrub_inputs:
+        is_only_read = await intakes.is_raw(upload.ticket_id, upload.name)
+        if is_only_read or not self.settings.scrub_inputs:
             return int(upload.length_bytes)
         return await self.datastore.scrub(temporary, upload.ticket_id)
 
@@ -58,6 +60,8 @@ class InputRules:
             self.datastore, number, "input", temporary, name=name, size_bytes=size_bytes
         )
         await _touch(number)
+        if (intake := await intakes.find(number)) is not None:
+            await intakes.ask_if_complete(await Ticket.get(id=number), intake, finished=upload.id)
 
     async def _require_room(
         self, ticket_id: int, name: str, size_bytes: int, resumed: str = ""

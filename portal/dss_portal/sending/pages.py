@@ -1,16 +1,21 @@
-"""``/send``: images and workspaces from a browser, several at once with its script, one without."""
+"""``/send``: images and workspaces from a browser, several at once with its script, one image without."""
 
-from quart import Blueprint, Response, g
+import uuid
+
+from quart import Blueprint, Response, g, request
 
 from dss_portal.accounts.sessions import Identity, current_user
-from dss_portal.models import Ticket
+from dss_portal.incoming import Incoming
+from dss_portal.intake import store as intakes
+from dss_portal.intake.requests import ExpectedFile, Request, further_tags, unfit
+from dss_portal.models import Status, Ticket, TicketFile, User
 from dss_portal.pages import addresses, forms
 from dss_portal.pages.guards import only_signed_in, person
 from dss_portal.pages.rendering import page, see_other
 from dss_portal.refusals import Refused
-from dss_portal.sending import lone_image
+from dss_portal.sending.endings import ending
 from dss_portal.services import store as services
-from dss_portal.tickets import submission, submitting, titles
+from dss_portal.tickets import submission
 from dss_portal.tickets.reservation import Reservation
 from dss_portal.web import uploads
 from dss_portal.web.context import components
@@ -26,7 +31,7 @@ async def show() -> Response:
 
 @blueprint.post("")
 async def send() -> Response:
-    """Take one NIfTI file from a browser without script, and submit it.  A refused file leaves nothing behind."""
+    """Take one image from a browser without script, and have it read and queued.  Nothing stays of what is refused."""
     found = await person()
     try:
         number = await _sent(found) if found else 0
@@ -36,26 +41,54 @@ async def send() -> Response:
 
 
 async def _shown(problem: str = "", status: int = 200) -> Response:
-    return await page("send.html", status, services=await services.listed(), problem=problem)
+    """The page; with ``?ticket=N``, for replacing the files of that ticket."""
+    replaced = await _replaced(request.args.get("ticket", ""))
+    offered = [await replaced.service] if replaced else await services.listed()
+    return await page(
+        "send.html",
+        status,
+        services=[(each, further_tags(each), unfit(each)) for each in offered],
+        replaced=replaced,
+        is_read=await intakes.is_read_now(),
+        problem=problem,
+    )
+
+
+async def _replaced(number: str) -> Ticket | None:
+    """The user's ticket of that number, if files may still be sent for it."""
+    if not (number.isascii() and number.isdigit() and len(number) < 10):
+        return None
+    user = current_user()
+    return await Ticket.get_or_none(id=int(number), user_id=user.id, status=Status.INIT)
 
 
 async def _sent(found: Identity) -> int:
+    """Take the file, and have it read.  Nothing stays of what is refused."""
     sent = await uploads.file_part()
     g.dss_form = forms.Form(fields=sent.fields)
     await forms.check(found)
-    title, sent.name = sent.name, lone_image.stored_name(sent.name)
+    title, sent.name = sent.name, f"upload-{uuid.uuid4().hex[:8]}{ending(sent.name)}"
     settings, user = components().settings, current_user()
-    quiet_s = settings.quiet_upload_s
-    number = await submission.create(user, None, sent.fields.get("service", ""), quiet_s)
+    earlier = await _replaced(sent.fields.get("ticket", ""))
+    if earlier:
+        number = earlier.id
+    else:
+        service = sent.fields.get("service", "")
+        number = await submission.create(user, None, service, settings.quiet_upload_s)
     try:
-        ticket = await Ticket.get(id=number)
-        reservation = Reservation(ticket, "input", sent, settings)
-        scrubs, datastore = settings.scrub_inputs, components().datastore
-        await submission.receive_file(datastore, reservation, user, scrubs=scrubs)
-        await lone_image.add_workspace(datastore, settings, ticket, user)
-        await titles.rename(number, user, title)
-        await submitting.submit(datastore, number, user, scrubs=scrubs, quiet_s=quiet_s)
+        await _receive(number, sent, user, title)
     except BaseException:
-        await submission.delete(components().datastore, number, user)
+        if not earlier:
+            await submission.delete(components().datastore, number, user)
         raise
     return number
+
+
+async def _receive(number: int, sent: Incoming, user: User, title: str) -> None:
+    datastore, settings = components().datastore, components().settings
+    reservation = Reservation(await Ticket.get(id=number), "input", sent, settings)
+    await submission.receive_file(datastore, reservation, user, scrubs=False)
+    stored = await TicketFile.get(ticket_id=number, area="input", name=sent.name)
+    file = ExpectedFile(name=sent.name, size_bytes=stored.size_bytes)
+    asked = Request(files=(file,), series=sent.fields.get("series", ""))
+    await intakes.declare(number, user, asked, title)

@@ -1,18 +1,23 @@
-"""``/api/tickets/N/workspace``: submit one image without a workspace of one's own."""
+"""``/api/tickets/N/intake`` and ``/api/batch``: sending from a browser; ``/api/tickets/N/workspace``: one image alone."""
+
+from dataclasses import asdict
 
 from quart import Blueprint, Response
 
+from dss_portal import forms
 from dss_portal.accounts.sessions import current_user, signed_in
-from dss_portal.sending import lone_image
+from dss_portal.intake import placing, requests
+from dss_portal.intake import store as intakes
+from dss_portal.sending import batch, lone_image
 from dss_portal.tickets import submission, titles
 from dss_portal.web import parameters
-from dss_portal.web.answers import plain
+from dss_portal.web.answers import json_body, plain
 from dss_portal.web.context import components
 
-blueprint = Blueprint("workspaces", __name__, url_prefix="/api/tickets/<int:ticket_id>/workspace")
+blueprint = Blueprint("workspaces", __name__, url_prefix="/api")
 
 
-@blueprint.post("")
+@blueprint.post("/tickets/<int:ticket_id>/workspace")
 @signed_in
 async def add(ticket_id: int) -> Response:
     """Write the workspace of a ticket that has one NIfTI file; ``title`` names the ticket for its owner."""
@@ -24,3 +29,55 @@ async def add(ticket_id: int) -> Response:
     if title:
         await titles.rename(ticket_id, current_user(), title)
     return plain("success")
+
+
+@blueprint.post("/tickets/<int:ticket_id>/intake")
+@signed_in
+async def declare(ticket_id: int) -> Response:
+    """Say which files will be uploaded as which images; when all have come, they are read and the ticket is queued."""
+    await submission.readable(ticket_id, current_user())
+    form = await parameters.form()
+    request = requests.decoded(forms.of(form, "request"))
+    await intakes.declare(ticket_id, current_user(), request, form.get("title", ""))
+    await _go_on(ticket_id)
+    return plain("success")
+
+
+@blueprint.get("/tickets/<int:ticket_id>/intake")
+@signed_in
+async def show(ticket_id: int) -> Response:
+    """How far the upload of a ticket is."""
+    await submission.readable(ticket_id, current_user())
+    intake = await intakes.find(ticket_id)
+    if intake is None:
+        return json_body({"result": {"state": "", "sentence": "", "series": []}})
+    series = [asdict(found) for found in intakes.series_of(intake)]
+    told = {"state": intake.state, "sentence": await intakes.sentence(intake), "series": series}
+    return json_body({"result": told})
+
+
+@blueprint.get("/batch")
+@signed_in
+async def listed() -> Response:
+    """The cases that the user sends from a browser, with their states."""
+    return json_body({"result": [asdict(row) for row in await batch.rows(current_user())]})
+
+
+@blueprint.post("/batch")
+@signed_in
+async def put() -> Response:
+    """Add cases, or change them."""
+    await batch.put(current_user(), await parameters.required("cases"))
+    return plain("success")
+
+
+@blueprint.post("/batch/remove")
+@signed_in
+async def remove() -> Response:
+    """Remove cases from the list."""
+    await batch.remove(current_user(), (await parameters.form()).get("keys", ""))
+    return plain("success")
+
+
+async def _go_on(ticket_id: int) -> None:
+    await placing.go_on(components().datastore, components().settings, ticket_id)

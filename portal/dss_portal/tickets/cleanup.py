@@ -20,10 +20,12 @@ from dss_portal.batches import each, uncounted
 from dss_portal.database import waiting
 from dss_portal.datastore import Datastore
 from dss_portal.estimates import runs
+from dss_portal.intake import store as intakes
 from dss_portal.machines import store as machines
 from dss_portal.models import Status, Ticket, TicketHistory
 from dss_portal.openings import store as openings
 from dss_portal.resumable import store as resumable
+from dss_portal.sending import batch
 from dss_portal.services import liveness
 from dss_portal.settings import Settings
 from dss_portal.tickets import reservation, store
@@ -67,6 +69,8 @@ async def clean_all(datastore: Datastore, settings: Settings) -> None:
         liveness.delete_expired,
         openings.forget_expired,
         machines.forget_expired,
+        intakes.forget_readers,
+        batch.forget_old,
         runs.forget_old,
     )
     await each("tidying", work, uncounted)

@@ -17,6 +17,7 @@ from dss_broker.descriptor import MAX_DEADLINE_S, Deadlines, DescriptorInvalid, 
 from dss_portal.batches import PAGE_NUMBERS, each
 from dss_portal.datastore import Datastore
 from dss_portal.formats import duration
+from dss_portal.intake import store as intakes
 from dss_portal.models import Service, Status, Ticket
 from dss_portal.settings import Settings
 from dss_portal.tickets import quota, store, submission
@@ -89,6 +90,8 @@ async def _overdue(stage: StageLimit, settings: Settings) -> list[Overdue]:
     for limit_s, service_ids in by_limit.items():
         late = {f"{stage.since}__lt": store.now() - timedelta(seconds=min(limit_s, MAX_DEADLINE_S))}
         tickets = Ticket.filter(status=stage.status, service_id__in=service_ids, **late)
+        if stage.status is Status.INIT:
+            tickets = tickets.exclude(id__in=intakes.going_on())
         numbers = await tickets.order_by("id").limit(PAGE_NUMBERS).values_list("id", flat=True)
         found += [(int(str(i)), limit_s) for i in numbers]
     return found
@@ -101,7 +104,8 @@ async def _services_with(status: Status) -> list[int]:
 
 async def _abandoned(settings: Settings) -> list[Overdue]:
     quiet_s = settings.abandoned_upload_s
-    found = Ticket.filter(quota.quiet_ones(min(quiet_s, MAX_DEADLINE_S))).order_by("id")
+    quiet = Ticket.filter(quota.quiet_ones(min(quiet_s, MAX_DEADLINE_S))).order_by("id")
+    found = quiet.exclude(id__in=intakes.going_on())
     numbers = await found.limit(PAGE_NUMBERS).values_list("id", flat=True)
     return [(int(str(ticket_id)), quiet_s) for ticket_id in numbers]
 
@@ -111,11 +115,12 @@ async def _give_up_abandoned(ticket_id: int, quiet_s: float, datastore: Datastor
         ticket = await store.locked(ticket_id)
         if ticket is None or not quota.is_quiet(ticket, quiet_s):  # a file has come meanwhile
             return False
-        await _end_upload(
+        if not await _end_upload(
             ticket_id,
             f"The ticket was not submitted, and nothing was uploaded for {duration(quiet_s)}, so it "
             "was given up; the files sent so far were removed.",
-        )
+        ):
+            return False
     await datastore.remove_ticket(ticket_id)
     return True
 
@@ -133,7 +138,7 @@ async def _give_up_upload(ticket_id: int, limit_s: float, datastore: Datastore) 
 
 
 async def _end_upload(ticket_id: int, text: str) -> bool:
-    if not await _time_out(ticket_id, Status.INIT, text):
+    if await intakes.is_going_on(ticket_id) or not await _time_out(ticket_id, Status.INIT, text):
         return False
     await store.forget_files(ticket_id)
     return True

@@ -16,14 +16,20 @@ from dss_broker.messages import (
     ClaimTicket,
     LeaseOverdue,
     Message,
+    ReaderAnnounced,
+    ReadUpload,
     ServiceAnnounced,
     TicketReady,
+    UploadRead,
+    UploadRefused,
     WorkerAnnounced,
 )
 from dss_observability import metrics
 from dss_portal.attachments import store as attachments
 from dss_portal.datastore import Datastore
 from dss_portal.estimates import runs
+from dss_portal.intake import events as intake_events
+from dss_portal.intake import store as intakes
 from dss_portal.models import Ticket
 from dss_portal.services import store as services
 from dss_portal.settings import Settings
@@ -63,6 +69,12 @@ class Listener:
                 await services.announce(announced)
             case WorkerAnnounced() as announced:
                 await services.worker_heard(announced)
+            case ReaderAnnounced(instance=instance, ends=ends):
+                await intakes.reader_heard(instance, ends=ends)
+            case UploadRead() as read:
+                await intake_events.on_read(self._datastore, self._settings, read)
+            case UploadRefused() as refused:
+                await intake_events.on_refused(refused)
             case LeaseOverdue(ticket_id=ticket_id, claim_id=claim_id):
                 await leases.lapse(ticket_id, claim_id, self._settings.max_attempts)
             case (
@@ -84,6 +96,8 @@ class Listener:
         """
         message = delivery.message
         metrics.PARKED.labels(type(message).__name__).inc()
+        if isinstance(message, ReadUpload):
+            await intake_events.on_parked(message)
         async with in_transaction():
             ticket, claim_id = await _concerned(message, delivery.message_id)
             facts = {"ticket": ticket.id if ticket else None, "claim": claim_id}

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dss_broker.messages import FoundSeries
 from dss_portal.admin import overview
 from dss_portal.attachments import inline
 from dss_portal.attachments.inline import Shown
 from dss_portal.datastore import Datastore
 from dss_portal.estimates import words
 from dss_portal.estimates.estimates import Estimates
+from dss_portal.intake import store as intakes
+from dss_portal.intake.store import State
 from dss_portal.models import (
     Attachment,
     Claim,
@@ -30,6 +33,20 @@ FAILED = (Status.FAILED, Status.TIMEOUT)
 
 
 @dataclass(frozen=True, kw_only=True)
+class Upload:
+    """How far the upload of a ticket that is not yet queued is, in a sentence; ``series`` are those to choose from.
+
+    ``is_stuck``: no program reads it.  ``is_wanted``: the browser has to send more.
+    """
+
+    sentence: str
+    series: Sequence[FoundSeries]
+    is_refused: bool
+    is_stuck: bool
+    is_wanted: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class TicketView:
     """The data of a ticket's page.  ``expected`` says when it will be done, ``reason`` why it failed; ``missed`` says,
     while it waits, which program is missing.
@@ -45,6 +62,7 @@ class TicketView:
     labels: Sequence[TicketLabel]
     warnings: Sequence[str]
     reports: Sequence[Shown]
+    intake: Upload | None
     inputs: Sequence[TicketFile]
     results: Sequence[TicketFile]
     log: Sequence[LogLine]
@@ -85,6 +103,7 @@ async def view_of(
         labels=await segmentation_facts.labels(ticket.id),
         warnings=warnings(log, history) if is_done else (),
         reports=await inline.shown(datastore, attached),
+        intake=await _upload(ticket),
         inputs=await store.files(ticket.id, "input"),
         results=await store.files(ticket.id, "results"),
         log=log,
@@ -123,6 +142,20 @@ async def _missed(ticket: Ticket) -> str:
     if standing is None or standing.missed is Missed.NOBODY:
         return ""
     return SENTENCES[standing.missed]
+
+
+async def _upload(ticket: Ticket) -> Upload | None:
+    found = await intakes.find(ticket.id) if ticket.status is Status.INIT else None
+    if found is None or found.state == State.DONE:
+        return None
+    sentence = await intakes.sentence(found)
+    return Upload(
+        sentence=sentence,
+        series=intakes.series_of(found),
+        is_refused=found.state == State.REFUSED,
+        is_stuck=sentence == intakes.NOBODY,
+        is_wanted=found.state == State.COMING,
+    )
 
 
 async def _reason(ticket: Ticket) -> str:

@@ -8,6 +8,7 @@ from tortoise.functions import Count
 
 from dss_portal.accounts.sessions import current_user
 from dss_portal.admin.overview import TicketRow, newest_tickets, unsubmitted
+from dss_portal.intake import store as intakes
 from dss_portal.models import Status, Ticket, TicketFile
 from dss_portal.openings import store as openings
 from dss_portal.pages import addresses, forms
@@ -67,6 +68,14 @@ async def rename(ticket_id: int) -> Response:
     title = (await forms.submitted()).text("title")
     await titles.rename(ticket_id, current_user(), title)
     return await see_other(addresses.ticket(ticket_id), "The name was saved.")
+
+
+@blueprint.post(f"/<{NUMBER}:ticket_id>/series")
+async def choose_series(ticket_id: int) -> Response:
+    """Read the upload again, with the series that the user has chosen.  Raises Refused."""
+    series = (await forms.submitted()).text("series")
+    await intakes.choose(ticket_id, current_user(), series)
+    return await see_other(addresses.ticket(ticket_id), "The upload is read again.")
 
 
 @blueprint.post(f"/<{NUMBER}:ticket_id>/open")

@@ -23,6 +23,10 @@ SENDERS = {
     m.RunInference: "dss-dispatch",
     m.ServiceAnnounced: "dss-dispatch",
     m.WorkerAnnounced: "dss-inference",
+    m.ReadUpload: "dss-portal",
+    m.UploadRead: "dss-dispatch",
+    m.UploadRefused: "dss-dispatch",
+    m.ReaderAnnounced: "dss-dispatch",
 }
 REPLIES = {
     m.ClaimGranted,

@@ -30,6 +30,7 @@ SHARED = {
     "dss_datastore",
     "dss_images",
     "dss_process",
+    "dss_submission",
     "dss_workspace",
     "dss_observability",
 }

@@ -1,0 +1,1 @@
+"""Reads the images that a browser has uploaded, with the code of ``dss send``."""

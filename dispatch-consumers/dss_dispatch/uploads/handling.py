@@ -1,0 +1,224 @@
+"""Answers the portals' requests to read uploads."""
+
+import logging
+import shutil
+import subprocess
+import sys
+import threading
+import uuid
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from dss_broker.broker import Broker, Delivery
+from dss_broker.errors import BrokerClosed, MessageRefused, ReturnToQueue, TryAgainLater, Unroutable
+from dss_broker.messages import (
+    ReaderAnnounced,
+    ReadFile,
+    ReadImage,
+    ReadUpload,
+    UploadRead,
+    UploadRefused,
+)
+from dss_broker.topology import UPLOADS, word
+from dss_datastore import layout
+from dss_datastore.access import Access, SharedDatastore, wait_until_there
+from dss_datastore.folder import shared
+from dss_datastore.space import is_disk_full
+from dss_datastore.writing import write
+from dss_dispatch.uploads.orders import NO_MEMORY, NO_ROOM, Answer, Order
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.1
+CONFIRM_S = 30.0
+OUTCOME = "outcome.json"
+"""The answer, written last: a request that comes again gets the same."""
+TOO_LONG = "Reading the image took longer than {:g} seconds, so it was given up; send it with the program dss."
+BROKE = "The image could not be read, because of an unexpected error. Please tell the operator the ticket's number."
+_KILLED = -9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Of one upload: seconds, and bytes of memory."""
+
+    time_s: float
+    memory_bytes: int
+
+
+READS = Limits(time_s=900, memory_bytes=3 * 2**30)
+
+
+class UploadReader:
+    """Reads uploads for one process, one at a time."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        datastore: Path | SharedDatastore,
+        limits: Limits,
+        instance: str,
+        stopping: threading.Event,
+    ) -> None:
+        self._broker = broker
+        self._datastore = shared(datastore)
+        self._limits = limits
+        self._instance = instance
+        self._stopping = stopping
+
+    def start(self) -> None:
+        """Answer requests from now on, and announce that."""
+        self._broker.consume(UPLOADS, self.handle)
+        self.announce()
+
+    def announce(self, *, ends: bool = False) -> None:
+        """Tell the portals that uploads are read, or are no longer.  Does nothing if they cannot be reached."""
+        if not self._broker.connected:
+            return
+        try:
+            self._broker.publish(ReaderAnnounced(instance=self._instance, ends=ends)).result(1.0)
+        except (Unroutable, MessageRefused, BrokerClosed, TimeoutError):
+            return
+
+    def handle(self, delivery: Delivery) -> None:
+        """Handler of ``topology.UPLOADS``.  Idempotent: a request that was answered gets its answer again."""
+        asked = delivery.message
+        if not isinstance(asked, ReadUpload):
+            raise TypeError(f"{type(asked).__name__} is no request to read an upload")
+        if not wait_until_there(self._datastore, self._stopping):
+            raise ReturnToQueue
+        facts = {"ticket": asked.ticket_id, "intake": asked.intake_id}
+        try:
+            with self._datastore.access() as files:
+                told = self._told(asked, files)
+        except OSError as error:
+            if is_disk_full(error):
+                raise TryAgainLater("the disk is full") from error
+            raise
+        if told is None:
+            log.info("upload not read, since its files have gone", extra=facts)
+            return
+        log.info("upload read", extra={**facts, "accepted": isinstance(told, UploadRead)})
+        self._tell(told)
+
+    def _told(self, asked: ReadUpload, files: Access) -> UploadRead | UploadRefused | None:
+        """The answer; None if the upload has gone, so that nobody waits for one."""
+        folder = layout.read_dir(asked.ticket_id, asked.intake_id)
+        files.fetch(folder, only=OUTCOME)
+        if (kept := files.root / folder / OUTCOME).is_file():
+            return msgspec.json.decode(kept.read_bytes(), type=_Kept).message
+        upload = PurePosixPath(asked.upload_dir)
+        for image in asked.images:
+            files.fetch(upload / image.name)
+        if not all((files.root / upload / image.name).is_file() for image in asked.images):
+            return None
+        return self._answered(asked, files, folder)
+
+    def _answered(
+        self, asked: ReadUpload, files: Access, folder: PurePosixPath
+    ) -> UploadRead | UploadRefused:
+        """Read the upload.  Another program may read the same at the same time, so each has a folder of its own."""
+        part = folder / f"{word(self._instance)}-{uuid.uuid4().hex[:8]}"
+        files.make(folder)
+        own = files.root / part
+        own.mkdir()
+        told = self._message(asked, self._run(asked, files.root, own), own, part)
+        if isinstance(told, UploadRefused):
+            shutil.rmtree(own, ignore_errors=True)
+        kept = _Kept(read=told) if isinstance(told, UploadRead) else _Kept(refused=told)
+        write(files.root / folder / OUTCOME, msgspec.json.encode(kept))
+        files.put(folder, last=OUTCOME)
+        return told
+
+    def _message(
+        self, asked: ReadUpload, found: Answer, own: Path, part: PurePosixPath
+    ) -> UploadRead | UploadRefused:
+        if not found.made:
+            return UploadRefused(
+                ticket_id=asked.ticket_id,
+                intake_id=asked.intake_id,
+                reason=found.reason,
+                series=found.series,
+            )
+        images = tuple(
+            ReadImage(
+                folder=str(part / one.folder),
+                files=_files(own / one.folder),
+                series=one.series,
+            )
+            if one.folder
+            else ReadImage(series=one.series, reason=one.reason)
+            for one in found.made
+        )
+        return UploadRead(ticket_id=asked.ticket_id, intake_id=asked.intake_id, images=images)
+
+    def _run(self, asked: ReadUpload, root: Path, own: Path) -> Answer:
+        """Read it in a process of its own.  Raises ReturnToQueue if this program is to stop meanwhile."""
+        order = Order(
+            upload=str(root / asked.upload_dir),
+            target=str(own),
+            images=asked.images,
+            tags=asked.tags,
+            ticket_id=asked.ticket_id,
+            series=asked.series,
+            memory_bytes=self._limits.memory_bytes,
+        )
+        command = [sys.executable, "-m", "dss_dispatch.uploads.reading"]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as child:
+            try:
+                out, errors = self._outputs(child, msgspec.json.encode(order))
+            except subprocess.TimeoutExpired:
+                return Answer(reason=TOO_LONG.format(self._limits.time_s))
+            finally:
+                child.kill()
+        if child.returncode == 0:
+            return msgspec.json.decode(out, type=Answer)
+        told = errors.decode(errors="replace")
+        if child.returncode == _KILLED or "MemoryError" in told or "bad_alloc" in told:
+            return Answer(reason=NO_MEMORY)
+        if "No space left on device" in told or "Disk quota exceeded" in told:
+            return Answer(reason=NO_ROOM)
+        facts = {"ticket": asked.ticket_id, "status": child.returncode, "last": told[-2000:]}
+        log.error("reading an upload broke off", extra=facts)
+        return Answer(reason=BROKE)
+
+    def _outputs(self, child: "subprocess.Popen[bytes]", order: bytes) -> tuple[bytes, bytes]:
+        sent: bytes | None = order
+        waited_s = 0.0
+        while True:
+            try:
+                return child.communicate(sent, timeout=LOOK_S)
+            except subprocess.TimeoutExpired:
+                sent, waited_s = None, waited_s + LOOK_S
+            if self._stopping.is_set():
+                raise ReturnToQueue
+            if waited_s > self._limits.time_s:
+                raise subprocess.TimeoutExpired(child.args, self._limits.time_s)
+
+    def _tell(self, told: UploadRead | UploadRefused) -> None:
+        try:
+            self._broker.publish(told).result(CONFIRM_S)
+        except (Unroutable, TimeoutError) as error:
+            raise TryAgainLater("no portal takes the answer") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    """The answer as it is kept."""
+
+    read: UploadRead | None = None
+    refused: UploadRefused | None = None
+
+    @property
+    def message(self) -> UploadRead | UploadRefused | None:
+        return self.read or self.refused
+
+
+def _files(folder: Path) -> tuple[ReadFile, ...]:
+    return tuple(
+        ReadFile(name=path.name, size_bytes=path.stat().st_size)
+        for path in sorted(folder.iterdir())
+    )

@@ -1,0 +1,44 @@
+"""What a dispatcher and the process that reads an upload for it tell each other."""
+
+from dataclasses import dataclass
+
+from dss_broker.messages import FoundSeries, NeededTag, UploadedImage
+
+NO_MEMORY = (
+    "The image needs more memory than there is for reading uploads; send it with the program dss."
+)
+NO_ROOM = "There is no room for the files of the image; please tell the operator."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """Read ``images`` of the folder ``upload`` and write the files of each ticket into a folder below ``target``.
+
+    ``series`` is as in ``messages.ReadUpload``, ``memory_bytes`` limits the address space of the process.
+    """
+
+    upload: str
+    target: str
+    images: tuple[UploadedImage, ...]
+    tags: tuple[NeededTag, ...]
+    ticket_id: int
+    series: str
+    memory_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """The folder of one ticket's files, by its name in ``Order.target``; or the ``reason`` why there is none."""
+
+    folder: str = ""
+    series: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What was made; with none, ``reason`` says why, and ``series`` are those that the user may choose from."""
+
+    made: tuple[Made, ...] = ()
+    reason: str = ""
+    series: tuple[FoundSeries, ...] = ()

@@ -1,0 +1,168 @@
+"""``python -m dss_dispatch.uploads.reading``: reads one upload, in a process of its own, within limits of memory.
+
+An ``Order`` comes as JSON on the standard input, an ``Answer`` goes as JSON to the standard output.
+"""
+
+import os
+import resource
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from dss_broker.messages import FoundSeries
+from dss_datastore.space import is_disk_full
+from dss_datastore.writing import sync
+from dss_dispatch.uploads.errors import UploadInvalid
+from dss_dispatch.uploads.folders import unpack
+from dss_dispatch.uploads.orders import NO_MEMORY, NO_ROOM, Answer, Made, Order
+from dss_submission.errors import ClientError, ImageUnreadable, ServiceUnfit
+from dss_submission.needs import ServiceDetail, Tag
+from dss_submission.parts import ENDINGS, SourcePart, parts_of
+from dss_submission.preparing import Source, prepare
+
+EACH, ASK = "each", "ask"
+TAR = ".tar"
+HEADERS = (".mhd", ".nhdr", ".hdr")
+"""Endings of files that name the file with their voxels."""
+
+
+class _Silent:
+    """Nobody watches."""
+
+    def note(self, text: str) -> None:
+        pass
+
+    def stage(self, name: str) -> None:
+        pass
+
+    def moved(self, done_bytes: int, total_bytes: int) -> None:
+        pass
+
+
+def answer(order: Order) -> Answer:
+    """Carry out the order.  Does not raise for what a user may send."""
+    with tempfile.TemporaryDirectory(dir=order.target, prefix=".unpacked_") as scratch:
+        try:
+            return _read(order, Path(scratch))
+        except (UploadInvalid, ClientError) as error:
+            return Answer(reason=str(error))
+        except MemoryError:
+            return Answer(reason=NO_MEMORY)
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
+            return Answer(reason=NO_ROOM)
+
+
+def _read(order: Order, scratch: Path) -> Answer:
+    from dss_images.dicom.scan_cache import one_scan_per_source  # noqa: PLC0415  (within the limits)
+
+    tempfile.tempdir = str(scratch)  # archives of DICOM files are unpacked there
+    sources = [
+        (image.tag, _source(order, number)(scratch)) for number, image in enumerate(order.images)
+    ]
+    main = next((path for tag, path in sources if not tag), None)
+    if main is None:
+        raise UploadInvalid("The upload has no main image.")
+    tagged = {tag: path for tag, path in sources if tag}
+    with one_scan_per_source():
+        parts = _parts(main, order.series)
+        if isinstance(parts, Answer):
+            return parts
+        made = [_made(order, number, part, tagged) for number, part in enumerate(parts)]
+    if any(one.folder for one in made):
+        return Answer(made=tuple(made))
+    return Answer(reason=made[0].reason, series=_choices(main) if not order.series else ())
+
+
+def _source(order: Order, number: int) -> Callable[[Path], Path]:
+    """The image's file or folder under a name of ours, since sentences name files, and the user's name is not known."""
+    sent = Path(order.upload) / order.images[number].name
+
+    def found(scratch: Path) -> Path:
+        if sent.suffix.lower() == TAR:
+            folder = scratch / f"folder_{number}"
+            unpack(sent, folder)
+            return _in_folder(folder)
+        ending = next((e for e in ENDINGS if sent.name.lower().endswith(e)), sent.suffix)
+        path = scratch / f"{'image' if number == 0 else f'image_{number}'}{ending}"
+        path.symlink_to(sent)
+        return path
+
+    return found
+
+
+def _in_folder(folder: Path) -> Path:
+    """The header of an image of several files, the only file, or else the folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    if not files:
+        raise UploadInvalid("The upload contains no file.")
+    headers = [path for path in files if path.suffix.lower() in HEADERS]
+    if len(headers) == 1:
+        return headers[0]
+    return files[0] if len(files) == 1 else folder
+
+
+def _parts(main: Path, series: str) -> Sequence[SourcePart] | Answer:
+    if series == EACH:
+        return parts_of(main)
+    if series == ASK:
+        found = _choices(main)
+        if len(found) > 1:
+            return Answer(reason=f"There are {len(found)} series; choose one.", series=found)
+        return [SourcePart(main)]
+    return [SourcePart(main, series)]
+
+
+def _choices(main: Path) -> tuple[FoundSeries, ...]:
+    """The usable series of a DICOM source; none for another image, or if there is no more than one."""
+    from dss_images.dicom.reading import is_dicom, survey  # noqa: PLC0415
+    from dss_images.errors import ImageRefused  # noqa: PLC0415
+
+    if not is_dicom(main):
+        return ()
+    found: list[FoundSeries] = []
+    with suppress(ImageRefused):
+        found = [
+            FoundSeries(word=str(v.series.number), line=" ".join(v.series.line.split()))
+            for v in survey(main).verdicts
+            if not (v.refused or v.series.is_localizer)
+        ]
+    return tuple(found) if len(found) > 1 else ()
+
+
+def _made(order: Order, number: int, part: SourcePart, tagged: dict[str, Path]) -> Made:
+    folder = Path(order.target) / str(number)
+    folder.mkdir()
+    source = Source(path=part.source, series=part.uid or part.series, tagged=tagged)
+    tags = tuple(Tag(name=t.name, type=t.type, required=t.required) for t in order.tags)
+    try:
+        write = prepare(source, ServiceDetail(tags=tags), folder, _Silent())
+        write(order.ticket_id)
+    except (ImageUnreadable, ServiceUnfit) as error:
+        return Made(series=part.series, reason=str(error))
+    for path in (*folder.iterdir(), folder):
+        sync(path)
+    return Made(folder=folder.name, series=part.series)
+
+
+def main() -> None:
+    """Read the order, limit this process, and print the answer."""
+    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
+    limits = (resource.RLIMIT_AS, order.memory_bytes), (resource.RLIMIT_CORE, 0)
+    for limit, most in limits:
+        resource.setrlimit(limit, (most, most))
+    with suppress(OSError):  # if memory runs out, this process is to end, not its parent
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    printed = msgspec.json.encode(answer(order))
+    sys.stdout.buffer.write(printed)
+    sys.stdout.flush()
+    os._exit(0)  # threads of ITK may hang at an ordinary exit
+
+
+if __name__ == "__main__":
+    main()

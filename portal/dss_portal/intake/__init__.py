@@ -1,0 +1,1 @@
+"""Uploads of browsers that another program reads, before their tickets are queued."""

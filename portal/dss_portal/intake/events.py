@@ -1,0 +1,115 @@
+"""Handles what the programs that read uploads tell."""
+
+import json
+import logging
+from collections.abc import Sequence
+
+from tortoise.transactions import in_transaction
+
+from dss_broker.messages import ReadImage, ReadUpload, UploadRead, UploadRefused
+from dss_portal.database import clock
+from dss_portal.datastore import Datastore
+from dss_portal.intake import placing
+from dss_portal.intake import store as intakes
+from dss_portal.intake.store import State
+from dss_portal.models import Intake, Status, Ticket
+from dss_portal.settings import Settings
+from dss_portal.tickets import creation, store
+
+log = logging.getLogger(__name__)
+
+BROKE = "The upload could not be read. Please tell the operator the ticket's number, or send it with the program dss."
+NOT_SENT = "Series {} was not sent: {}"
+
+
+async def on_read(datastore: Datastore, settings: Settings, event: UploadRead) -> None:
+    """The files of one image are for the ticket, those of others for new tickets of its user."""
+    async with in_transaction():
+        found = await _current(event.ticket_id, event.intake_id)
+        if found is None:
+            await _ignored(datastore, event)
+            return
+        numbers = await _spread(*found, event.images)
+    for number in numbers:
+        await placing.go_on(datastore, settings, number)
+
+
+async def on_refused(event: UploadRefused) -> None:
+    async with in_transaction():
+        found = await _current(event.ticket_id, event.intake_id)
+        if found is None:
+            return
+        series = [{"word": one.word, "line": one.line} for one in event.series]
+        await _refuse(found[1], event.reason, series)
+
+
+async def on_parked(request: ReadUpload) -> None:
+    """The request was moved to the dead letters."""
+    async with in_transaction():
+        found = await _current(request.ticket_id, request.intake_id)
+        if found is not None:
+            await _refuse(found[1], BROKE, [])
+
+
+async def _refuse(intake: Intake, reason: str, series: Sequence[dict[str, str]]) -> None:
+    await intakes.save(intake, State.REFUSED, reason=reason, series=json.dumps(list(series)))
+    await store.add_log(intake.ticket_id, "error", reason)
+
+
+async def _current(ticket_id: int, attempt_id: str) -> tuple[Ticket, Intake] | None:
+    """The locked ticket and its intake; None if the answer is to an earlier request, or was taken already."""
+    ticket, intake = await store.locked(ticket_id), await intakes.find(ticket_id)
+    is_open = ticket is not None and ticket.status is Status.INIT
+    if ticket is None or intake is None or not is_open or intake.state != State.READING:
+        return None
+    return (ticket, intake) if intake.attempt_id == attempt_id else None
+
+
+async def _ignored(datastore: Datastore, event: UploadRead) -> None:
+    """Remove what was read, unless it is that of an answer that was taken already."""
+    facts = {"ticket": event.ticket_id, "intake": event.intake_id}
+    log.info("answer about an old upload ignored", extra=facts)
+    intake = await intakes.find(event.ticket_id)
+    if intake is None or intake.attempt_id != event.intake_id:
+        for image in event.images:
+            if image.folder:
+                await datastore.remove_read(image.folder.rsplit("/", 2)[0])
+
+
+async def _spread(ticket: Ticket, intake: Intake, images: Sequence[ReadImage]) -> list[int]:
+    """Give each image to a ticket, and return the numbers of these."""
+    first, *others = [image for image in images if image.folder]
+    await intakes.save(intake, State.PLACING, images=intakes.images_text([first]), reason="")
+    for refused in (image for image in images if not image.folder):
+        await store.add_log(
+            ticket.id, "warning", NOT_SENT.format(refused.series or "?", refused.reason)
+        )
+    numbers = [ticket.id]
+    title = ticket.title
+    if others:
+        await _entitle(ticket, title, first)
+    return numbers + [await _sibling(ticket, intake, title, image) for image in others]
+
+
+async def _sibling(ticket: Ticket, intake: Intake, title: str, image: ReadImage) -> int:
+    """A new ticket like ``ticket``, for the image of another series.  It does not count towards the quota before it is
+    queued: the quota of open tickets is asked then, and the ticket waits until there is a place.
+    """
+    number = await creation.create(ticket.user_id, await ticket.service)
+    made = await Ticket.get(id=number)
+    made.uploaded_at = clock.LONG_AGO
+    await made.save(update_fields=["uploaded_at"])
+    await _entitle(made, title, image)
+    await Intake.create(
+        ticket_id=number,
+        attempt_id=f"{intake.attempt_id[:20]}{number}"[:32],
+        state=State.PLACING,
+        request=intake.request,
+        images=intakes.images_text([image]),
+    )
+    return number
+
+
+async def _entitle(ticket: Ticket, title: str, image: ReadImage) -> None:
+    ticket.title = f"{title} series {image.series}".strip()[:120]
+    await ticket.save(update_fields=["title"])

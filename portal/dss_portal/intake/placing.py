@@ -1,0 +1,155 @@
+"""Makes the files that were read those of their tickets, and queues these."""
+
+import logging
+
+from tortoise.transactions import in_transaction
+
+from dss_portal.datastore import Datastore
+from dss_portal.intake import store as intakes
+from dss_portal.intake.store import State
+from dss_portal.models import Intake, Status, Ticket, TicketFile, User
+from dss_portal.refusals import Refused
+from dss_portal.settings import Settings
+from dss_portal.tickets import files, reservation, store, submission, submitting
+
+log = logging.getLogger(__name__)
+
+QUOTA = "Maximum allowed number of open tickets"
+"""How the refusal of one more open ticket begins, which passes by itself."""
+WAITS = "You have as many open tickets as you may; this one is queued by itself as soon as there is a free place."
+
+
+async def go_on(datastore: Datastore, settings: Settings, ticket_id: int) -> bool:
+    """Take the ticket as far as it goes; True if something has changed.  Idempotent, also after a crash."""
+    intake = await intakes.find(ticket_id)
+    if intake is None:
+        return False
+    if intake.state == State.PLACING:
+        await _place(datastore, settings, ticket_id)
+        intake = await intakes.find(ticket_id)
+    if intake is None or intake.state != State.WAITING:
+        return False
+    return await _queue(datastore, settings, ticket_id)
+
+
+async def _place(datastore: Datastore, settings: Settings, ticket_id: int) -> None:
+    """Link the files into the ticket's input, in place of those that were uploaded."""
+    intake = await Intake.get(ticket_id=ticket_id)
+    (image,) = intakes.images_of(intake)
+    names = {f.name: _own_name(ticket_id, f.name) for f in image.files}
+    linked = {}
+    try:
+        for file in image.files:
+            linked[file.name] = await datastore.take_read(ticket_id, image.folder, file.name)
+            if files.is_workspace(file.name):  # it has the folder of the program that wrote it
+                size_bytes = await datastore.scrub(linked[file.name][0], ticket_id)
+                await datastore.send(linked[file.name][0])
+                linked[file.name] = (linked[file.name][0], size_bytes)
+        async with in_transaction():
+            ticket = await store.locked(ticket_id)
+            if ticket is None or ticket.status is not Status.INIT:
+                await _end(intake)
+                return
+            raw = [file.name for file in await store.files(ticket_id, "input")]
+            await TicketFile.filter(ticket_id=ticket_id, area="input").delete()
+            held = await reservation.held_without(ticket, "input", "", settings)
+            held.require(sum(file.size_bytes for file in image.files))
+            for name, (temporary, size_bytes) in linked.items():
+                await submission.store_file(
+                    datastore,
+                    ticket_id,
+                    "input",
+                    temporary,
+                    name=names[name],
+                    size_bytes=size_bytes,
+                )
+            await intakes.save(intake, State.WAITING, reason="", images="[]")
+    except FileNotFoundError:
+        await _refuse(ticket_id, "The files that were read have gone; send them again.")
+        return
+    except Refused as error:
+        await _refuse(ticket_id, error.for_people)
+        return
+    finally:
+        for temporary, _ in linked.values():
+            datastore.discard(temporary)
+    await datastore.remove_inputs(ticket_id, [name for name in raw if name not in names.values()])
+    await _clear(datastore, image.folder)
+
+
+def _own_name(ticket_id: int, name: str) -> str:
+    """The file's name in the ticket: a workspace is called after it, as ITK-SNAP does."""
+    return f"ticket_{ticket_id:08d}.itksnap" if files.is_workspace(name) else name
+
+
+async def _clear(datastore: Datastore, folder: str) -> None:
+    """Remove what was read, once no ticket needs it any more."""
+    whole = folder.rsplit("/", 2)[0]
+    if not await Intake.exists(state=State.PLACING, images__contains=whole):
+        await datastore.remove_read(whole)
+
+
+async def _queue(datastore: Datastore, settings: Settings, ticket_id: int) -> bool:
+    ticket = await Ticket.get(id=ticket_id)
+    user = await User.get(id=ticket.user_id)
+    intake = await Intake.get(ticket_id=ticket_id)
+    if ticket.status is not Status.INIT:
+        await _end(intake)
+        return True
+    try:
+        await submitting.submit(
+            datastore,
+            ticket_id,
+            user,
+            scrubs=settings.scrub_inputs,
+            quiet_s=settings.quiet_upload_s,
+        )
+    except Refused as error:
+        if not str(error).startswith(QUOTA):
+            await _refuse(ticket_id, error.for_people)
+        elif intake.reason != WAITS:
+            await intakes.save(intake, State.WAITING, reason=WAITS)
+        return False
+    await _end(intake)
+    return True
+
+
+async def _end(intake: Intake) -> None:
+    await intakes.save(intake, State.DONE, reason="", images="[]")
+
+
+async def _refuse(ticket_id: int, reason: str) -> None:
+    async with in_transaction():
+        await store.locked(ticket_id)
+        intake = await Intake.get(ticket_id=ticket_id)
+        await intakes.save(intake, State.REFUSED, reason=reason, images="[]")
+        await store.add_log(ticket_id, "error", reason)
+
+
+async def due() -> list[int]:
+    """Tickets that may go on: of each user the one that waits longest, and all whose files have no place yet."""
+    placing = await Intake.filter(state=State.PLACING).order_by("ticket_id").limit(1000)
+    waiting = (
+        await Intake.filter(state=State.WAITING)
+        .order_by("ticket_id")
+        .limit(5000)
+        .prefetch_related("ticket")
+    )
+    first: dict[int, int] = {}
+    for intake in waiting:
+        first.setdefault(intake.ticket.user_id, intake.ticket_id)
+    return [intake.ticket_id for intake in placing] + list(first.values())
+
+
+async def go_on_all(datastore: Datastore, settings: Settings, ticket_id: int) -> int:
+    """``go_on`` for the ticket, and then for the user's next ones, until one has to wait."""
+    changed = 0
+    while await go_on(datastore, settings, ticket_id):
+        changed += 1
+        user_id = (await Ticket.get(id=ticket_id)).user_id
+        later = Intake.filter(state=State.WAITING, ticket__user_id=user_id).order_by("ticket_id")
+        found = await later.first()
+        if found is None:
+            break
+        ticket_id = found.ticket_id
+    return changed

@@ -1,0 +1,50 @@
+"""Takes uploads further without a message: after a crash, a lost request, or when there is a free place again."""
+
+import asyncio
+import logging
+from datetime import timedelta
+from functools import partial
+
+from dss_portal import database
+from dss_portal.batches import each
+from dss_portal.database import clock, waiting
+from dss_portal.datastore import Datastore
+from dss_portal.intake import placing
+from dss_portal.intake import store as intakes
+from dss_portal.intake.store import State
+from dss_portal.models import Intake
+from dss_portal.settings import Settings
+
+log = logging.getLogger(__name__)
+
+PERIOD_S = 2.0
+AGAIN_S = 600.0
+"""A request without an answer is repeated after this time: the broker may have lost it, or there was no queue."""
+
+
+async def run(datastore: Datastore, settings: Settings) -> None:
+    """Look every PERIOD_S, until cancelled."""
+    while True:
+        try:
+            await look(datastore, settings)
+        except Exception as error:
+            if await waiting.for_schema(error):
+                continue
+            facts, trace = {"reason": repr(error)}, database.exc_info_of(error)
+            log.warning("uploads not looked after, trying again", extra=facts, exc_info=trace)
+        await asyncio.sleep(PERIOD_S)
+
+
+async def look(datastore: Datastore, settings: Settings) -> int:
+    """Take every upload as far as it goes, and return the number of changes."""
+    act = partial(placing.go_on_all, datastore, settings)
+    changed = await each("an upload that was read", await placing.due(), act)
+    return changed + await each(
+        "a request to read an upload", await _unanswered(), intakes.ask_again
+    )
+
+
+async def _unanswered() -> list[int]:
+    before = clock.now() - timedelta(seconds=AGAIN_S)
+    late = Intake.filter(state=State.READING, asked_at__lt=before).order_by("ticket_id").limit(200)
+    return [int(str(number)) for number in await late.values_list("ticket_id", flat=True)]

@@ -1,0 +1,237 @@
+"""The intake of a ticket in the database: what is uploaded for it, and how far its reading is.
+
+A ticket has at most one.  Its states, in order: ``coming`` until all files are uploaded, ``reading`` until a program has
+answered, ``placing`` until the files that were read are those of the ticket, ``waiting`` until the ticket may be queued,
+``done``; or ``refused``, with a reason.  Each request has an ``attempt_id`` of its own, so that a late answer to an
+earlier one is ignored.
+"""
+
+import uuid
+from collections.abc import Sequence
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from tortoise.expressions import Subquery
+from tortoise.transactions import in_transaction
+
+from dss_broker.liveness import ALIVE_S
+from dss_broker.messages import FoundSeries, ReadImage, ReadUpload, UploadedImage
+from dss_datastore import layout
+from dss_portal.database import clock
+from dss_portal.intake import requests
+from dss_portal.intake.requests import Request
+from dss_portal.models import (
+    Intake,
+    ResumableUpload,
+    Status,
+    Ticket,
+    TicketFile,
+    UploadReaderProgram,
+    User,
+)
+from dss_portal.outbox import store as outbox
+from dss_portal.refusals import Refused
+from dss_portal.tickets import store, submission, titles
+
+
+class State(StrEnum):
+    """The state of an intake."""
+
+    COMING = "coming"
+    READING = "reading"
+    PLACING = "placing"
+    WAITING = "waiting"
+    DONE = "done"
+    REFUSED = "refused"
+
+
+GOING_ON = (State.READING, State.PLACING, State.WAITING)
+"""States in which the portal goes on by itself, so the ticket is not given up."""
+
+NOBODY = "Nobody reads uploads at present; yours is kept, and is read as soon as a program that does so is back."
+READING = "The upload is being read; after that the ticket is queued by itself."
+COMING = "The files are not complete; choose them again on the page where you sent them."
+
+
+async def find(ticket_id: int) -> Intake | None:
+    return await Intake.get_or_none(ticket_id=ticket_id)
+
+
+async def declare(ticket_id: int, user: User, request: Request, title: str) -> Intake:
+    """Note what is to be uploaded.  As soon as it is there, it is read.  Idempotent.  Raises Refused.
+
+    A new request replaces an earlier one, with its files.
+    """
+    async with in_transaction():
+        ticket = await store.locked(ticket_id) if ticket_id < 2**31 else None
+        if ticket is None or ticket.user_id != user.id or ticket.status is not Status.INIT:
+            raise submission.not_found(ticket_id, user)
+        requests.require_fit(request, await ticket.service)
+        intake = await _declared(ticket, request)
+        if title:
+            await titles.put(ticket, title)
+        await ask_if_complete(ticket, intake)
+    return intake
+
+
+async def _declared(ticket: Ticket, request: Request) -> Intake:
+    intake = await find(ticket.id)
+    text = requests.encoded(request)
+    if intake is None:
+        return await Intake.create(
+            ticket_id=ticket.id, attempt_id=uuid.uuid4().hex, state=State.COMING, request=text
+        )
+    if intake.state in {State.PLACING, State.WAITING, State.DONE}:
+        raise Refused("The ticket's images have been read already.")
+    if intake.request == text and intake.state != State.REFUSED:
+        return intake
+    wanted = [file.name for file in request.files]
+    await TicketFile.filter(ticket_id=ticket.id, area="input").exclude(name__in=wanted).delete()
+    intake.request = text
+    await save(intake, State.COMING, attempt_id=uuid.uuid4().hex, reason="", series="[]")
+    return intake
+
+
+async def save(intake: Intake, state: State, **changes: Any) -> None:
+    """Set the state and other columns."""
+    intake.update_from_dict({"state": state, **changes})
+    await intake.save(update_fields=["state", "request", *changes])
+
+
+def request_of(intake: Intake) -> Request:
+    return requests.decoded(intake.request)
+
+
+def series_of(intake: Intake) -> list[FoundSeries]:
+    """The series that the user may choose from."""
+    return msgspec.json.decode(intake.series, type=list[FoundSeries])
+
+
+async def ask_if_complete(ticket: Ticket, intake: Intake, *, finished: str = "") -> bool:
+    """Ask for the reading if all files of the locked ticket have come; True if they have.  ``finished`` is the upload
+    that has just been stored, if any.
+    """
+    request = request_of(intake)
+    if intake.state != State.COMING or not await _is_complete(ticket.id, request, finished):
+        return False
+    if request.as_it_is:
+        await save(intake, State.WAITING)
+    else:
+        await _ask(ticket, intake)
+    return True
+
+
+async def _is_complete(ticket_id: int, request: Request, finished: str) -> bool:
+    sizes = {file.name: file.size_bytes for file in await store.files(ticket_id, "input")}
+    names = [file.name for file in request.files]
+    if request.as_it_is:  # the portal has scrubbed them, so their sizes may differ
+        begun = ResumableUpload.filter(ticket_id=ticket_id, name__in=names, finished=False)
+        return set(names) <= sizes.keys() and not await begun.exclude(id=finished).exists()
+    return all(sizes.get(file.name) == file.size_bytes for file in request.files)
+
+
+async def is_raw(ticket_id: int, name: str) -> bool:
+    """True if the file is only read, so it is not one of those that the service gets."""
+    intake = await find(ticket_id)
+    if intake is None or intake.state == State.DONE:
+        return False
+    request = request_of(intake)
+    return not request.as_it_is and name in {file.name for file in request.files}
+
+
+async def _ask(ticket: Ticket, intake: Intake) -> None:
+    request = request_of(intake)
+    await outbox.put(
+        ReadUpload(
+            ticket_id=ticket.id,
+            intake_id=intake.attempt_id,
+            upload_dir=str(layout.area_dir(ticket.id, "input")),
+            images=tuple(UploadedImage(name=f.name, tag=f.tag) for f in request.files),
+            tags=requests.needed_tags(await ticket.service),
+            series=request.series,
+        )
+    )
+    await save(intake, State.READING, asked_at=clock.now())
+
+
+async def ask_again(ticket_id: int) -> bool:
+    """Repeat the request, in case it was lost; the answer to either is taken."""
+    async with in_transaction():
+        ticket, intake = await store.locked(ticket_id), await find(ticket_id)
+        if ticket is None or intake is None or intake.state != State.READING:
+            return False
+        await _ask(ticket, intake)
+    return True
+
+
+async def choose(ticket_id: int, user: User, series: str) -> None:
+    """Read the same files again, with the series that the user has chosen.  Raises Refused."""
+    async with in_transaction():
+        ticket = await store.locked(ticket_id) if ticket_id < 2**31 else None
+        if ticket is None or ticket.user_id != user.id:
+            raise submission.not_found(ticket_id, user)
+        intake = await find(ticket_id)
+        is_open = ticket.status is Status.INIT
+        if not is_open or intake is None or intake.state != State.REFUSED:
+            raise Refused("There is nothing to choose for this ticket.")
+        words = {found.word for found in series_of(intake)}
+        if series != "each" and series not in words:
+            raise Refused(f"There is no series {series} to choose.")
+        intake.request = requests.encoded(Request(files=request_of(intake).files, series=series))
+        await save(intake, State.COMING, attempt_id=uuid.uuid4().hex, reason="", series="[]")
+        if not await ask_if_complete(ticket, intake):
+            raise Refused("The files have gone; send them again.")
+
+
+def going_on() -> Subquery:
+    """The tickets whose intake goes on by itself, for a query."""
+    return Subquery(Intake.filter(state__in=GOING_ON).values("ticket_id"))
+
+
+async def is_going_on(ticket_id: int) -> bool:
+    return await Intake.exists(ticket_id=ticket_id, state__in=GOING_ON)
+
+
+def images_of(intake: Intake) -> list[ReadImage]:
+    """The images that were read, until their files have their place."""
+    return msgspec.json.decode(intake.images, type=list[ReadImage])
+
+
+def images_text(images: Sequence[ReadImage]) -> str:
+    return msgspec.json.encode(list(images)).decode()
+
+
+async def reader_heard(instance: str, *, ends: bool) -> None:
+    """Note that a program that reads uploads runs, or ends."""
+    program = UploadReaderProgram(instance=instance, heard_at=clock.now(), ended=ends)
+    await UploadReaderProgram.bulk_create(
+        [program], on_conflict=("instance",), update_fields=("heard_at", "ended")
+    )
+
+
+async def is_read_now() -> bool:
+    """True if a program that reads uploads is alive."""
+    since = clock.now() - timedelta(seconds=ALIVE_S)
+    return await UploadReaderProgram.exists(heard_at__gt=since, ended=False)
+
+
+async def forget_readers() -> None:
+    """Delete the rows of programs that have sent nothing for a day."""
+    await UploadReaderProgram.filter(heard_at__lt=clock.now() - timedelta(days=1)).delete()
+
+
+async def sentence(intake: Intake) -> str:
+    """The state of the intake, for the owner; "" if there is nothing to say."""
+    match State(intake.state):
+        case State.READING | State.PLACING:
+            return READING if await is_read_now() else NOBODY
+        case State.WAITING:
+            return intake.reason or "The files are good; the ticket is queued in a moment."
+        case State.COMING:
+            return COMING
+        case State.REFUSED:
+            return intake.reason
+        case State.DONE:
+            return ""

@@ -1,0 +1,456 @@
+// The page /send: one table of all that the user sends, which the server keeps while the page is closed.
+//
+// Each case and service has a row.  The server knows the rows and their states (/api/batch); this page knows the files,
+// and uploads them.  When the last byte has come, the server goes on by itself.  What the server has of an upload is
+// noted in localStorage under a hash of the files' names, sizes and dates: names may name patients.
+import { Wrong, dropped, grouped, partsOf, pathOf } from "./files.js";
+import { Changed, Cut, Refused, good, passes, patiently, pause, post, upload, usePrefix } from "./transfer.js";
+
+const AT_ONCE = 2, QUOTA_MS = 5000, LOOK_MS = 2000, MOST_WRONG = 20;
+const QUOTA = "Maximum allowed number of open tickets";
+const form = document.getElementById("send");
+const $ = (id) => document.getElementById(id);
+const prefix = form ? form.dataset.prefix : "";
+const replaced = form ? Number(form.dataset.ticket || 0) : 0;
+const local = new Map(); // cases whose files this page has, by key
+let listed = []; // rows of the server
+let running = 0, looking = false;
+let notice = ""; // in place of the sum, about the files that were chosen last
+
+// ---- what is remembered
+function hash(text) { // FNV-1a, twice
+  let [a, b] = [0x811c9dc5, 0x1000193];
+  for (const unit of new TextEncoder().encode(text)) {
+    a = Math.imul(a ^ unit, 0x01000193);
+    b = Math.imul(b ^ unit, 0x85ebca6b);
+  }
+  return (a >>> 0).toString(16).padStart(8, "0") + (b >>> 0).toString(16).padStart(8, "0");
+}
+
+const storage = (key) => `dss-send-${key}`;
+function remember(item) {
+  try {
+    localStorage.setItem(storage(item.key), JSON.stringify({ ticket: item.ticket, places: item.places }));
+  } catch { /* it is full, or forbidden: then nothing is resumed after the page was closed */ }
+}
+function recall(item) {
+  try {
+    const found = JSON.parse(localStorage.getItem(storage(item.key))) || {};
+    if (!item.ticket || item.ticket === found.ticket) Object.assign(item, found);
+  } catch { /* nothing of ours */ }
+}
+function forget(item) {
+  try {
+    localStorage.removeItem(storage(item.key));
+  } catch { /* as above */ }
+}
+
+// ---- one case
+const told = (item) => (sentence) => say(item, sentence ? "waiting" : "sending", sentence);
+
+async function run(item) {
+  try {
+    say(item, "sending", "");
+    recall(item);
+    if (item.ticket && !(await isOpen(item))) [item.ticket, item.places] = [0, {}];
+    if (!item.ticket) await openTicket(item);
+    await keep(item);
+    const files = item.parts.map((part) => ({ name: part.name, size_bytes: part.blob.size, tag: part.tag }));
+    const request = JSON.stringify({ files, series: item.series, as_it_is: item.asItIs });
+    await patiently(() => post(`/api/tickets/${item.ticket}/intake`, { request, title: item.name }), told(item));
+    for (const part of item.parts) await send(item, part);
+    finish(item);
+  } catch (error) {
+    if (!(error instanceof Refused || error instanceof Cut || error instanceof Changed)) console.debug(error);
+    if (await isPast(item)) return finish(item); // another tab has sent the same files
+    if (!(error instanceof Cut)) await discard(item);
+    say(item, "failed", error.message);
+  }
+}
+
+function finish(item) {
+  forget(item);
+  say(item, "sent", "");
+  look();
+}
+
+async function send(item, part) {
+  await upload(item.ticket, part, item.places, {
+    noted: () => remember(item),
+    moved: (bytes) => { item.moved.set(part, bytes); showSent(item); },
+    told: told(item),
+  });
+}
+
+// True if the ticket still takes files.  A ticket that the portal does not know, or that is past that, is left alone.
+async function isOpen(item) {
+  try {
+    return (await patiently(() => good("GET", `/api/tickets/${item.ticket}/status`), told(item))).responseText === "init";
+  } catch (error) {
+    if (error instanceof Refused) return false;
+    throw error;
+  }
+}
+
+async function isPast(item) {
+  if (!item.ticket) return false;
+  try {
+    const state = (await good("GET", `/api/tickets/${item.ticket}/status`)).responseText;
+    return ["ready", "claimed", "success", "failed"].includes(state);
+  } catch {
+    return false;
+  }
+}
+
+// Nothing half-made stays: a ticket that was never queued would count in the quota.
+async function discard(item) {
+  if (!item.ticket || replaced) return;
+  try {
+    await post(`/tickets/${item.ticket}/delete`, { form_token: form.elements.form_token.value });
+  } catch { /* the portal gives it up by itself in the end */ }
+  forget(item);
+  [item.ticket, item.places] = [0, {}];
+  await keep(item).catch(() => {});
+}
+
+async function openTicket(item) {
+  for (;;) {
+    try {
+      item.ticket = replaced || Number((await post("/api/tickets", { name: item.service })).responseText);
+      item.places = {};
+      remember(item);
+      return;
+    } catch (error) {
+      if (error instanceof Refused && error.message.startsWith(QUOTA)) {
+        say(item, "waiting", "You have as many open tickets as you may; this one waits for a free place.");
+      } else if (!passes(error)) throw error;
+      else say(item, "waiting", "The server does not answer; trying again.");
+      await pause(QUOTA_MS);
+    }
+  }
+}
+
+// Tells the server of a case, so that it is known after this page was closed.
+const rowOf = (item) => ({ key: item.key, name: item.name, service: item.service, size_bytes: item.bytes, files: item.files.length, ticket: item.ticket });
+const keep = (item) => patiently(() => post("/api/batch", { cases: JSON.stringify([rowOf(item)]) }), told(item));
+
+// ---- the table
+const WORDS = {
+  "wanted": "files wanted", "waiting": "waits", "sending": "is sent", "sent": "is sent", "failed here": "not sent", "coming": "is sent", "reading": "is read", "placing": "is read",
+  "ready": "queued", "claimed": "at work", "success": "done", "failed": "failed", "timeout": "given up", "not sent": "not sent",
+};
+const AFTER = ["reading", "placing", "ready", "claimed", "success", "failed", "timeout", "not sent"];
+const BAD = ["failed", "timeout", "not sent", "failed here"];
+const size = (bytes) => bytes < 1e6 ? `${Math.max(1, Math.round(bytes / 1e3))} kB` : bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
+
+function say(item, state, sentence) {
+  item.state = state === "failed" ? "failed here" : state;
+  item.sentence = sentence;
+  draw();
+}
+
+function showSent(item) {
+  item.sentBytes = [...item.moved.values()].reduce((sum, more) => sum + more, 0);
+  item.sentFiles = item.parts.reduce((sum, part) => sum + part.inside.filter((end) => end <= (item.moved.get(part) || 0)).length, 0);
+  draw();
+}
+
+// The rows of the server, with what this page knows better; then those that the server does not know yet.
+function rows() {
+  const known = new Set(listed.map((row) => row.key));
+  const fresh = [...local.values()].filter((item) => !known.has(item.key)).map((item) => ({ ...rowOf(item), state: "wanted", sentence: "", series: [] }));
+  return [...listed, ...fresh].map((row) => {
+    const item = local.get(row.key);
+    const isAhead = item && !(AFTER.includes(row.state) && ["sent", "failed here"].includes(item.state) && row.ticket === item.ticket);
+    if (!isAhead) return { ...row, item };
+    return { ...row, item, ticket: item.ticket, state: row.state === "waiting" && item.state === "sent" ? "waiting" : item.state, sentence: item.sentence || (item.state === "sent" ? row.sentence : "") };
+  });
+}
+
+let drawn = false;
+function draw() {
+  if (drawn) return;
+  drawn = true;
+  requestAnimationFrame(() => { drawn = false; drawNow(); });
+}
+
+function link(text, href) {
+  const made = document.createElement("a");
+  [made.href, made.textContent] = [prefix + href, text];
+  return made;
+}
+
+function fill(row, cells) {
+  const [name, service, sent, state] = cells;
+  name.textContent = row.name;
+  if (row.files > 1) name.append(Object.assign(document.createElement("small"), { textContent: ` ${row.files} files` }));
+  service.textContent = row.service;
+  const item = row.item;
+  const isMoving = item && ["sending", "waiting"].includes(item.state) && !AFTER.includes(row.state);
+  if (isMoving) {
+    const bar = sent.querySelector("progress") || document.createElement("progress");
+    [bar.max, bar.value] = [item.uploadBytes || 1, item.sentBytes];
+    bar.setAttribute("aria-label", `Sent of ${row.name}`);
+    const files = item.parts.reduce((sum, part) => sum + part.inside.length, 0);
+    const words = files > 1 ? `${item.sentFiles} of ${files} files, ${size(item.sentBytes)} of ${size(item.uploadBytes)}` : `${size(item.sentBytes)} of ${size(item.uploadBytes)}`;
+    sent.replaceChildren(bar, Object.assign(document.createElement("small"), { textContent: ` ${words}` }));
+  } else sent.textContent = row.state === "wanted" ? "" : size(row.size_bytes);
+  const badge = document.createElement("span");
+  badge.className = `badge ${BAD.includes(row.state) ? "failed" : row.state}`;
+  badge.textContent = WORDS[row.state] || row.state;
+  const parts = [badge];
+  if (row.sentence) parts.push(Object.assign(document.createElement("small"), { className: "why", textContent: row.sentence }));
+  if (row.ticket && AFTER.includes(row.state)) parts.push(" ", link(`Ticket ${row.ticket}`, `/tickets/${row.ticket}`));
+  if (row.state === "not sent" && row.ticket) {
+    parts.push(" ", row.series.length ? link("Choose a series", `/tickets/${row.ticket}`) : link("Replace the files", `/send?ticket=${row.ticket}`));
+  }
+  state.replaceChildren(...parts);
+}
+
+function drawNow() {
+  const shown = rows();
+  const body = $("batch-rows");
+  $("batch").hidden = !shown.length && !notice && !$("refused").childElementCount;
+  const old = new Map([...body.rows].map((row) => [row.dataset.key, row]));
+  shown.forEach((row, place) => {
+    let line = old.get(row.key);
+    if (!line) {
+      line = document.createElement("tr");
+      line.dataset.key = row.key;
+      for (const label of ["Files", "Service", "Sent", "State"]) line.insertCell().dataset.label = label;
+    }
+    old.delete(row.key);
+    const now = JSON.stringify([row.state, row.sentence, row.ticket, row.item && row.item.sentBytes]);
+    if (line.dataset.shown !== now) {
+      fill(row, [...line.cells]);
+      line.dataset.shown = now;
+    }
+    if (body.rows[place] !== line) body.insertBefore(line, body.rows[place] || null);
+  });
+  for (const line of old.values()) line.remove();
+  sum(shown);
+}
+
+const isWanted = (row) => row.state === "wanted" && !row.item;
+const canRetry = (row) => (row.item && row.item.state === "failed here") || ["failed", "timeout"].includes(row.state);
+
+function sum(shown) {
+  const count = (...states) => shown.filter((row) => states.includes(row.state)).length;
+  const queued = count("ready", "claimed", "success"), bad = count(...BAD);
+  const parts = [`${queued} of ${shown.length} queued`];
+  if (count("success")) parts.push(`${count("success")} done`);
+  if (bad) parts.push(`${bad} not sent or failed`);
+  const text = notice || (shown.length ? `${parts.join(", ")}.` : "");
+  if ($("batch-state").textContent !== text) $("batch-state").textContent = text;
+  $("retry").hidden = !shown.some(canRetry);
+  $("clear").hidden = !shown.some((row) => ["success", "failed", "timeout"].includes(row.state));
+  const wanted = shown.filter(isWanted);
+  $("again").hidden = !wanted.length;
+  $("again-names").textContent = wanted.slice(0, 5).map((row) => row.name).join(", ") + (wanted.length > 5 ? ` and ${wanted.length - 5} more` : "");
+  $("again-folder").hidden = !wanted.some((row) => row.files > 1);
+  $("again-files").hidden = !wanted.some((row) => row.files === 1);
+}
+
+// ---- what the server knows
+async function look() {
+  if (looking) return;
+  looking = true;
+  try {
+    listed = JSON.parse((await good("GET", "/api/batch")).responseText).result;
+    const known = new Set(listed.map((row) => row.key)); // a deleted ticket has no row
+    for (const item of [...local.values()]) if (item.state === "sent" && !known.has(item.key)) local.delete(item.key);
+    draw();
+  } catch { /* the next look tells */ }
+  looking = false;
+}
+
+const isMoving = () => rows().some((row) => !["wanted", "success", "failed", "timeout", "not sent"].includes(row.state));
+
+// ---- taking files
+function work() {
+  while (running < AT_ONCE) {
+    const item = [...local.values()].find((each) => each.state === "waiting" && !each.busy);
+    if (!item) return;
+    item.busy = true;
+    running += 1;
+    run(item).finally(() => {
+      item.busy = false;
+      running -= 1;
+      work();
+    });
+  }
+}
+
+function refuse(pairs) {
+  const shown = pairs.slice(0, MOST_WRONG).map(([path, sentence]) => `${path}: ${sentence}`);
+  if (pairs.length > MOST_WRONG) shown.push(`and ${pairs.length - MOST_WRONG} more files that were left out.`);
+  $("refused").replaceChildren(...shown.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
+  $("refused").hidden = !shown.length;
+}
+
+const servicesChosen = () => [...form.querySelectorAll("[name=service]:checked")];
+
+function taggedFor(service) {
+  const found = [];
+  for (const input of form.querySelectorAll("input[data-tag]")) {
+    if (input.dataset.service === service && input.files.length) found.push([input.dataset.tag, input.files[0]]);
+  }
+  return found;
+}
+
+function unfitReason(boxes, count) {
+  if (!boxes.length) return "Choose a service.";
+  if (!count) return "Choose a file.";
+  for (const box of boxes) {
+    if (box.dataset.unfit) return box.dataset.unfit;
+    const tags = JSON.parse(box.dataset.tags), given = taggedFor(box.value).map(([tag]) => tag);
+    const missing = tags.filter((tag) => tag.required && !given.includes(tag.name)).map((tag) => tag.name);
+    if (missing.length) return `${box.value} needs an image for ${missing.join(", ")} besides the main image; choose it below.`;
+    if (given.length && count > 1) return `Send one main image at a time to ${box.value}, with the image for ${given.join(", ")}.`;
+  }
+  if (replaced && count > 1) return "Choose the files of one image, since they replace those of one ticket.";
+  return "";
+}
+
+function notify(text) {
+  notice = text;
+  drawNow();
+}
+
+async function take(files) {
+  const boxes = servicesChosen();
+  notify(files.length ? "The files are being looked at." : "Choose a file.");
+  const { cases, wrong } = await grouped(files, (done, all) => {
+    if (all > 50 && done % 50 === 0) notify(`${done} of ${all} files were looked at.`);
+  });
+  refuse(wrong);
+  const onlyWrong = wrong.length && !cases.length;
+  const reason = onlyWrong ? `${wrong.length} not sent.` : cases.some((each) => !each.asItIs) || !cases.length ? unfitReason(boxes, cases.length) : boxes.length ? "" : "Choose a service.";
+  notify(reason);
+  if (reason) return;
+  for (const each of cases) for (const box of boxes) add(each, box.value);
+  const fresh = [...local.values()].filter((item) => item.state === "waiting" && !item.ticket && !item.isKept);
+  for (const item of fresh) item.isKept = true;
+  draw();
+  if (fresh.length) { // all are known to the server before the first one is sent
+    await patiently(() => post("/api/batch", { cases: JSON.stringify(fresh.map(rowOf)) }), () => {}).catch((error) => notify(error.message));
+  }
+  await look();
+  work();
+}
+
+function add(found, service) {
+  const series = form.elements.series ? form.elements.series.value : "";
+  const tagged = found.asItIs ? [] : taggedFor(service);
+  const about = [...found.files, ...tagged.map(([, file]) => file)].map((file) => [pathOf(file), file.size, file.lastModified]);
+  const base = hash(JSON.stringify([service, series, replaced, about]));
+  let key = base;
+  for (let n = 2; isSentAlready(key); n += 1) key = `${base}-${n}`;
+  const row = listed.find((each) => each.key === key);
+  const item = {
+    ...found, key, service, series, ticket: row ? row.ticket : 0, places: {}, moved: new Map(), sentBytes: 0, sentFiles: 0,
+    bytes: found.files.reduce((all, file) => all + file.size, 0), parts: partsOf(found, tagged, base), state: "waiting", sentence: "",
+  };
+  item.uploadBytes = item.parts.reduce((all, part) => all + part.blob.size, 0);
+  local.set(key, item);
+}
+
+// The same files again are another case, unless they are those that an earlier visit did not send to their end.
+function isSentAlready(key) {
+  const row = listed.find((each) => each.key === key), item = local.get(key);
+  return item ? item.state !== "failed here" : Boolean(row) && row.state !== "wanted";
+}
+
+const guarded = (act) => act().catch((error) => {
+  if (!(error instanceof Wrong)) console.debug(error);
+  notify(error.message);
+});
+
+async function retryAll() {
+  for (const row of rows().filter(canRetry)) {
+    if (row.item && row.item.state === "failed here") {
+      row.item.moved.clear();
+      say(row.item, "waiting", "");
+    } else await post(`/tickets/${row.ticket}/retry`, { form_token: form.elements.form_token.value }).catch(() => {});
+  }
+  work();
+  await look();
+}
+
+// ---- the form
+function showTags() {
+  for (const box of form.querySelectorAll("[name=service]")) {
+    const place = $(`tags-${box.value}`);
+    if (place) place.hidden = !box.checked;
+    const unfit = $(`unfit-${box.value}`);
+    if (unfit) unfit.hidden = !box.checked;
+  }
+}
+
+function start() {
+  usePrefix(prefix);
+  $("files").multiple = true;
+  for (const element of document.querySelectorAll(".with-script")) element.hidden = false;
+  if (!replaced) for (const button of form.querySelectorAll("[name=service]")) button.type = "checkbox";
+  form.addEventListener("change", showTags);
+  showTags();
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const files = [...$("files").files, ...$("folder").files];
+    guarded(() => take(files)).then(() => { $("files").value = $("folder").value = ""; });
+  });
+  $("files").required = false;
+  form.addEventListener("dragover", (event) => { event.preventDefault(); $("drop").classList.add("over"); });
+  form.addEventListener("dragleave", () => $("drop").classList.remove("over"));
+  form.addEventListener("drop", (event) => {
+    event.preventDefault();
+    $("drop").classList.remove("over");
+    guarded(async () => take(await dropped(event.dataTransfer)));
+  });
+  $("retry").querySelector("button").addEventListener("click", () => guarded(retryAll));
+  $("clear").querySelector("button").addEventListener("click", () => guarded(async () => {
+    await post("/api/batch/remove", {});
+    for (const row of rows()) if (row.item && ["success", "failed", "timeout"].includes(row.state)) local.delete(row.key);
+    await look();
+  }));
+  for (const [button, input] of [["again-files", "again-files-input"], ["again-folder", "again-folder-input"]]) {
+    $(button).addEventListener("click", () => $(input).click());
+    $(input).addEventListener("change", () => guarded(() => takeAgain([...$(input).files])));
+  }
+  $("again-drop").addEventListener("click", () => guarded(async () => {
+    await post("/api/batch/remove", { keys: JSON.stringify(rows().filter(isWanted).map((row) => row.key)) });
+    await look();
+  }));
+  window.addEventListener("beforeunload", (event) => {
+    if (running > 0) event.preventDefault();
+  });
+  look();
+  setInterval(() => { if (isMoving() || local.size) look(); }, LOOK_MS);
+}
+
+// Files of an earlier visit, for the services that they were chosen for then.
+async function takeAgain(files) {
+  const wanted = rows().filter(isWanted);
+  const { cases } = await grouped(files);
+  let found = 0;
+  for (const each of cases) {
+    for (const service of new Set(wanted.map((row) => row.service))) {
+      for (const series of ["", "each", "ask"]) {
+        const about = each.files.map((file) => [pathOf(file), file.size, file.lastModified]);
+        const key = hash(JSON.stringify([service, series, 0, about]));
+        if (!wanted.some((row) => row.key === key)) continue;
+        const row = wanted.find((one) => one.key === key);
+        const item = { ...each, key, service, series, ticket: row.ticket, places: {}, moved: new Map(), sentBytes: 0, sentFiles: 0,
+          bytes: row.size_bytes, parts: partsOf(each, [], key), state: "waiting", sentence: "", isKept: true };
+        item.uploadBytes = item.parts.reduce((all, part) => all + part.blob.size, 0);
+        local.set(key, item);
+        found += 1;
+      }
+    }
+  }
+  notify(found ? "" : "None of these files is one of those that are wanted, or it has changed since.");
+  draw();
+  work();
+}
+
+if (form) start();
