@@ -32,7 +32,7 @@ ANSWER_S = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What a number of dialogs met.  ``generator`` and ``portal`` are shares of a core."""
+    """Measured for one number of dialogs.  ``generator`` and ``portal`` are shares of a core."""
 
     dialogs: int
     requests_s: float

@@ -1,4 +1,4 @@
-"""How right the estimates of time are, for tickets of mixed sizes through a real stack.
+"""The error of the estimates of time, for tickets of mixed sizes through a real stack.
 
 ``python tests/bench/bench_estimates.py --minutes 60``: three users send phantoms at random times to two services,
 which share one worker.  Each estimate is asked for right after the submission, and compared with the end that the
@@ -45,7 +45,7 @@ END_S = 1200.0
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """What was told of a ticket at its submission: seconds until its end, None for unknown."""
+    """The estimate at a ticket's submission: seconds until its end, None for unknown."""
 
     ticket: int
     service: str

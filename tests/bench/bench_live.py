@@ -220,7 +220,7 @@ async def _share(pid: int, work: Awaitable[None]) -> float:
 
 
 def _processor_s(pid: int) -> float:
-    """Of the process and its children, from ``/proc``."""
+    """CPU seconds of the process and its children, from ``/proc``."""
     total = 0
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):

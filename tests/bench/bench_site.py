@@ -43,7 +43,7 @@ BUSY = 0.6
 """Most of its time that a process may be busy, so that answers stay fast and one of several may fail."""
 P95_MS = 1000.0
 CONNECTIONS = 5
-"""Of a portal process to the database, at most."""
+"""Most connections of a portal process to the database."""
 SCALES = (
     (10, 1_000, 100),
     (100, 10_000, 1_000),
@@ -226,7 +226,7 @@ def _each(
 
 
 def _announce(rabbit: RabbitNode) -> None:
-    """As 100 workers do, and then some seconds for the portal to handle it."""
+    """Publish what 100 workers announce, then leave the portal some seconds to handle it."""
     broker = RabbitBroker(rabbit.amqp_url, "inference", uuid.uuid4().hex[:6])
     for number in range(ANNOUNCED):
         alive = WorkerAnnounced(bundle="b", instance=f"w{number % 100}", device="cpu")

@@ -13,7 +13,7 @@ from support.charts import EVERYTHING, SITES, Chart, Manifest
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
-    """With an empty store, in which the base and the stand-ins are made."""
+    """An engine with an empty store, in which the base and the stand-ins are built."""
     if sentence := lacking():
         missing(sentence)
     engine = Engine(STATE / "deploy" / "engine")

@@ -77,7 +77,7 @@ class Engine:
         link.symlink_to(venv / "bin/podman-compose")
 
     def run(self, command: str, folder: Path, **variables: str) -> str:
-        """What a line of shell says; ``podman`` in it is this one."""
+        """The output of a line of shell; ``podman`` in it is this one."""
         done = subprocess.run(
             ["bash", "-euc", command],
             cwd=folder,
@@ -134,7 +134,7 @@ class Engine:
 
 
 def lacking() -> str:
-    """What this machine needs to run containers, as a sentence; "" if it has it."""
+    """A sentence that names what this machine lacks to run containers; "" if it lacks nothing."""
     if os.geteuid() != 0:
         return "Containers without a registry take root."
     absent = [name for name in PROGRAMS if shutil.which(name) is None]

@@ -68,7 +68,7 @@ def logs_of(engine: Engine) -> str:
 
 
 def pod_address(engine: Engine, deployment: str) -> str:
-    """Of its first pod: newer podmans number them."""
+    """The address of the deployment's first pod; newer podmans number the pods."""
     listed = engine.podman("pod", "ps", "--format", "{{.Name}} {{.InfraID}}").stdout.splitlines()
     infra = next(line.split()[1] for line in listed if line.startswith(f"{deployment}-pod"))
     (facts,) = json.loads(engine.podman("inspect", infra).stdout)
@@ -76,7 +76,7 @@ def pod_address(engine: Engine, deployment: str) -> str:
 
 
 def store_secret(engine: Engine, name: str, values: dict[str, str]) -> None:
-    """As ``secretKeyRef`` of this podman reads it: a map of texts in base64."""
+    """Store a secret in the form that ``secretKeyRef`` of this podman reads: a map of texts in base64."""
     encoded = {key: b64encode(value.encode()).decode() for key, value in values.items()}
     text = shlex.quote(json.dumps(encoded))
     engine.run(f"printf %s {text} | podman secret create {name} -", engine.folder)

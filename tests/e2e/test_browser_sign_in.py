@@ -31,7 +31,7 @@ DSS = [sys.executable, "-m", "dss_client"]
 def portal(
     rabbit: RabbitNode, postgres: PostgresCluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    """With an issuer, and a short life of sign-ins."""
+    """A portal with an issuer, whose sign-ins expire soon."""
     port = free_port()
     callback = f"http://127.0.0.1:{port}/api/oauth2cb"
     with fresh_vhost(rabbit) as amqp_url, issuing(callback) as issuer:
@@ -57,7 +57,7 @@ def chrome() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(chrome: Browser) -> Iterator[Page]:
-    """Of a person who is signed in nowhere."""
+    """A page of a person who is not signed in anywhere."""
     context = chrome.new_context()
     context.set_default_timeout(sites.PATIENCE_MS)
     yield context.new_page()
@@ -99,7 +99,7 @@ def dss(portal: Stack, home: dict[str, str], *words: str) -> "subprocess.Complet
 
 
 def sign_in(page: Page, who: str) -> None:
-    """At the portal's page, by the provider, with the terms of use."""
+    """Sign in at the portal's page, by the provider, and accept the terms of use."""
     page.get_by_role("link", name="Sign in with your organisation's account").click()
     page.locator('input[name="login"]').fill(who)
     page.locator('input[name="password"]').fill("any")

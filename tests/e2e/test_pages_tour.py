@@ -50,7 +50,7 @@ NOWHERE = "/nothing-here"
 
 @dataclass
 class Seen:
-    """What was found on pages.
+    """Findings on pages.
 
     ``wide``: what does not fit the screen.  ``bytes`` of a page: all that it loads but images.
     """
@@ -157,7 +157,7 @@ def listen(page: Page, seen: Seen) -> None:
 
 
 def look(page: Page, path: str, who: str, seen: Seen) -> None:
-    """At each width, in light and dark: pictures, what is too wide, the rules."""
+    """Check the page at each width, in light and dark: take pictures, find what is too wide, apply the rules."""
     page.set_viewport_size(PHONE)
     page.goto(path)
     name = re.sub(r"\W+", "-", path).strip("-") or "home"

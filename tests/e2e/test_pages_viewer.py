@@ -42,7 +42,7 @@ GRIDS = {
 
 @pytest.fixture(scope="module")
 def browser(site: Site) -> Iterator[Browser]:
-    """With WebGL computed by the processor."""
+    """A browser whose WebGL is computed by the processor."""
     flags = [flag for flag in sites.CHROMIUM if flag != "--disable-gpu"]
     with chromium([*flags, *SOFTWARE_WEBGL]) as launched:
         yield launched
@@ -163,7 +163,7 @@ def _require_sides(bright: npt.NDArray[np.float64], shape: tuple[int, ...], grid
 
 
 def _told(message: ConsoleMessage) -> str:
-    """Nothing for what the graphics library says of its own speed."""
+    """The text; "" for messages of the graphics library about its own speed."""
     return "" if "GPU stall due to ReadPixels" in message.text else message.text
 
 

@@ -28,7 +28,7 @@ VALUE = 700
 
 @pytest.fixture(scope="module")
 def browser(site: Site) -> Iterator[Browser]:
-    """With WebGL computed by the processor."""
+    """A browser whose WebGL is computed by the processor."""
     flags = [flag for flag in sites.CHROMIUM if flag != "--disable-gpu"]
     with chromium([*flags, *SOFTWARE_WEBGL]) as launched:
         yield launched

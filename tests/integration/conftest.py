@@ -54,7 +54,7 @@ async def _execute(url: str, statement: str) -> None:
 
 @pytest.fixture
 def broker() -> Iterator[MemoryBroker]:
-    """In memory, for tests of dispatchers; others have a ``broker`` of their own."""
+    """A broker in memory, for tests of dispatchers; other tests define a ``broker`` of their own."""
     opened = MemoryBroker()
     yield opened
     opened.stop_consuming(0)

@@ -78,7 +78,7 @@ def test_an_upload_that_is_cut_again_and_again_sends_little_twice(
 
 
 def short_pause(seconds: float) -> None:
-    """For the portal to see that the connection is gone."""
+    """Time in which the portal notices that the connection is gone."""
     threading.Event().wait(min(seconds, 0.1))
 
 
@@ -152,7 +152,7 @@ def test_a_server_without_resumable_uploads_gets_the_old_form(
 
 
 def _send(recorder: Recorder, file: Path) -> None:
-    """As ``dss send`` does."""
+    """Send the file as ``dss send`` does."""
     client = ItkSnap(recorder.address, None)
     client.run(protocol.upload(1, file, resumes=True))
 

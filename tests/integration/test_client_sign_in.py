@@ -74,7 +74,7 @@ def test_logout_ends_the_session_on_the_server_and_forgets_it(
 def test_a_token_in_the_keyring_is_in_no_file(
     environment: dict[str, str], recorder: Recorder, tmp_path: Path
 ) -> None:
-    """With the real library, and a backend that keeps its entries in a file that stands for the system's."""
+    """The real library, with a backend that keeps its entries in a file instead of the system's keyring."""
     vault = tmp_path / "vault.json"
     words = {"PYTHON_KEYRING_BACKEND": "support.keyrings.InFile", "DSS_TEST_VAULT": str(vault)}
     own = {**environment, **words, "DSS_TOKEN": "", "PYTHONPATH": str(Path(__file__).parents[1])}

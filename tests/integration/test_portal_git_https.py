@@ -118,7 +118,7 @@ class Backend(Files):
 
 
 class Private(Backend):
-    """For ann with the password that a file has."""
+    """A repository for the user ann, whose password the portal reads from a file."""
 
     def do_GET(self) -> None:
         given = f"Basic {b64encode(b'ann:to%ken').decode()}"

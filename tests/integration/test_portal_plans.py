@@ -31,7 +31,7 @@ LARGE = {
     "run",
 }
 FEW_ROWS = 2 * TICKETS // USERS
-"""Of one user, or of one answer: such may be read or sorted.  Estimates from a sample vary by some per cent."""
+"""Rows of one user or of one answer may be read or sorted.  Estimates from a sample vary by some per cent."""
 
 # Triggers and foreign keys are asked nothing, which is ten times faster.
 _FILL = f"""

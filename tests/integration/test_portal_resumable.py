@@ -170,7 +170,7 @@ async def test_a_file_whose_sum_is_wrong_is_refused_and_begins_anew(
 async def test_a_file_that_could_not_be_registered_is_stored_by_the_next_request(
     portal: Portal, ann: Client, monkeypatch: pytest.MonkeyPatch, is_renamed: bool
 ) -> None:
-    """As after a portal that was killed between the renaming and the commit."""
+    """The state that a portal leaves which is killed between the renaming and the commit."""
     ticket, data = await new_ticket(ann), image_with_a_description()
     address = await begun_with_sum(ann, ticket, data, len(data))
     kind = type(portal.components.datastore)
@@ -211,7 +211,7 @@ def image_with_a_description() -> bytes:
 async def test_an_upload_whose_bytes_are_lost_begins_anew(
     portal: Portal, ann: Client, left: bytes | None
 ) -> None:
-    """As after the datastore was restored from a backup; zeros must not take the place of lost bytes."""
+    """The state after the datastore was restored from a backup; zeros must not take the place of lost bytes."""
     ticket = await new_ticket(ann)
     address = await begun(ann, ticket, "a.raw", 10)
     await add(ann, address, 0, b"1234")

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""What the tests of DICOM folders read and expect."""
+"""Reads DICOM folders for the tests, and their refusals."""
 
 from pathlib import Path
 

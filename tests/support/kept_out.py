@@ -23,7 +23,7 @@ from support.lung_disease import Chest
 PACKAGE = "pyradiomics==3.0.1"
 _NAMES = ("lung1", "lung2")
 _SHRINK = 3
-"""In plane, from 0.6 to some 1.8 mm; the slices are 5 mm thick."""
+"""Voxels are made larger in plane, from 0.6 to some 1.8 mm; the slices are 5 mm thick."""
 
 
 def fetched(folder: Path) -> Path:

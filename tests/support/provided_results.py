@@ -26,7 +26,7 @@ def judge(folder: Path, files: Files) -> str:
 
 
 def judgement(folder: Path, files: Files) -> str | tuple[str, ...]:
-    """What is wrong with them, or the remarks on them if nothing is."""
+    """The sentence that refuses them, or the remarks on them if they are accepted."""
     results = folder / "results"
     results.mkdir(exist_ok=True)
     for name, data in files.items():

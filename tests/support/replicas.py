@@ -75,7 +75,7 @@ async def signed_in(portal: Portal, email: str, *, sysadmin: bool = False) -> di
 
 @asynccontextmanager
 async def two_replicas(portal: Portal) -> AsyncIterator[Site]:
-    """With a service; both hear of changes."""
+    """Two replicas of a portal with a service; both follow the feed of changes."""
     await portal.announce_service()
     feed = Feed(portal.settings.database_url.get_secret_value())
     running = asyncio.create_task(feed.run())

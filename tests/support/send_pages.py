@@ -21,7 +21,7 @@ SERVICE, OTHER, TWO, POINT = "sent-lungs", "sent-nodules", "sent-two", "sent-poi
 SOON_MS = 120_000
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 EXPECTED = r"net::ERR|responded with a status of (400|404|409|413|423|504)"
-"""What the browser itself logs of connections that a test cuts, and of refusals that the page shows."""
+"""Messages that the browser itself logs about connections that a test cuts, and refusals that the page shows."""
 
 
 def opened(browser: Browser, client: httpx.Client) -> Page:

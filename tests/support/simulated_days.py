@@ -25,7 +25,7 @@ SERVICES = {"lungs": (8.0, 0.9e-6), "nodules": (15.0, 2.2e-6)}
 SLOWNESS = {"gpu": 1.0, "cpu": 4.0}
 NOISE_SIGMA, ODD_SHARE, ODD_FACTOR = 0.08, 0.02, 2.0
 ARRIVALS_PER_H = {"lungs": 18.0, "nodules": 20.0}
-"""In the working hours, 8 to 18."""
+"""Arrivals per hour from 8 to 18 o'clock."""
 NIGHT_SHARE, BATCH_SHARE, USERS = 1 / 6, 0.06, 12
 
 
@@ -68,7 +68,7 @@ class EndedRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What a portal knows at ``now_s``: ``waiting`` in order of each service, ``running`` without their devices."""
+    """The knowledge of a portal at ``now_s``: ``waiting`` in order of each service, ``running`` without their devices."""
 
     now_s: float
     runs: Sequence[EndedRun]

@@ -84,7 +84,7 @@ class _Site:
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What one process does: ``per_s`` pieces of work each second of ``ms`` CPU time each, by name."""
+    """The work of one process: ``per_s`` pieces of work each second of ``ms`` CPU time each, by name."""
 
     per_s: dict[str, float]
     ms: dict[str, float]

@@ -133,7 +133,7 @@ def claim(provider: httpx.Client, name: str, service: str) -> int:
 def finish(
     provider: httpx.Client, ticket: int, status: str, files: dict[str, bytes] | None = None
 ) -> None:
-    """With results, ``files`` or those of ``result_files``, if it is a success."""
+    """End the ticket; a success gets results, ``files`` or those of ``result_files``."""
     for name, data in (files or result_files()).items() if status == "success" else ():
         _send(provider, f"/api/pro/tickets/{ticket}/files/results", name, data)
     answer = provider.post(f"/api/pro/tickets/{ticket}/status", data={"status": status})

@@ -30,7 +30,7 @@ def xml_text() -> bytes:
 
 
 def xml_packed() -> bytes:
-    """In two blocks, of which the last one is shorter."""
+    """The mesh with arrays of two compressed blocks, the second one shorter."""
 
     def encoded(data: bytes) -> str:
         blocks = [zlib.compress(data[:32]), zlib.compress(data[32:])]

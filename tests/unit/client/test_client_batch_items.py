@@ -16,7 +16,7 @@ DAMAGED = b"PK\x03\x04 no archive"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """With a series of DICOM and an image."""
+    """A folder with a DICOM series and an image."""
     write(tmp_path / "study", stack(5))
     write_image(tmp_path / "head.nii.gz", image())
     return tmp_path
@@ -71,7 +71,7 @@ def test_names_are_unique_whatever_the_files_are_called(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_opened_is_told(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By a stand-in for the rights, which do not stop root."""
+    """A stand-in for missing rights, because rights do not stop root."""
     closed = folder / "closed"
     closed.mkdir()
     scan = os.scandir

@@ -18,7 +18,7 @@ class Tty(io.StringIO):
 
 @pytest.fixture
 def tty(monkeypatch: pytest.MonkeyPatch) -> Tty:
-    """Of 60 columns and 6 lines."""
+    """A terminal with 60 columns and 6 lines."""
     for name, value in {"TERM": "xterm", "COLUMNS": "60", "LINES": "6"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("dss_client.terminal.DRAW_S", 0.0)
@@ -26,7 +26,7 @@ def tty(monkeypatch: pytest.MonkeyPatch) -> Tty:
 
 
 def screen_of(text: str) -> list[str]:
-    """What a terminal shows after ``text``."""
+    """The lines that a terminal shows after ``text``."""
     lines = [""]
     rest = text
     while rest:

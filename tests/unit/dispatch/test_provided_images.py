@@ -76,7 +76,7 @@ def test_other_intensities_under_a_name_of_their_own_pass_in_the_same_grid(tmp_p
 
 
 def test_a_landmark_that_the_user_sent_is_no_fault_of_the_provider(tmp_path: Path) -> None:
-    """Nor one that ITK-SNAP has written without a place."""
+    """ITK-SNAP may write a landmark without a place."""
     lost = landmarks_xml(("tip", "nan nan nan"))
     submit(tmp_path, spec=WorkspaceSpec(extra=lost))
 

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""Of a folder with many series the tags are read once, and again after any change of its files."""
+"""The tags of a folder with many series are read once, and again after any change of its files."""
 
 import zipfile
 from dataclasses import replace

@@ -111,7 +111,7 @@ def test_a_piece_does_not_reach_into_the_piece_before_it(tmp_path: Path) -> None
 
 
 def surface(indices: object, corners: object = (0, 1, 2)) -> Surface:
-    """Of points that are given as voxels of GRID."""
+    """A surface of points that are given as voxels of GRID."""
     found = np.array([GRID.point_mm(np.array(i, float)) for i in indices])  # type: ignore[attr-defined]
     return Surface(points_mm=found * (-1, -1, 1), corners=np.array(corners, np.int64))
 

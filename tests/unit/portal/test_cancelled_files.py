@@ -110,7 +110,7 @@ async def test_a_file_is_not_scrubbed_into_being_after_its_request(
 async def test_a_copy_that_fails_leaves_no_part(
     datastore: Datastore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on a volume without hard links that becomes full."""
+    """A volume without hard links that becomes full."""
 
     def fails(source: Path, target: Path) -> None:
         target.write_bytes(b"half")

@@ -14,7 +14,7 @@ SCRIPT = CHECKOUT / "infra/dss_stack/images/bill.py"
 
 @pytest.fixture(scope="module")
 def components() -> dict[str, dict[str, object]]:
-    """By reference; made as ``make images`` does it."""
+    """Components by reference; the bill is made as ``make images`` makes it."""
     words = [sys.executable, "-", "dss-portal", "1.2.3"]
     bill = json.loads(subprocess.check_output(words, input=SCRIPT.read_bytes()))
     assert bill["metadata"]["component"]["version"] == "1.2.3"
