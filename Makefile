@@ -8,6 +8,7 @@ STACK := @test -x $(BIN)/dss-stack || { echo "Nothing is installed here yet: mak
 HELM ?= helm
 NAMESPACE ?= dss
 OUT ?= dist/dss.yaml
+DIST ?= dist
 
 BROKER_RELEASES ?= trixie forky
 BROKER_TESTS := tests/contract tests/e2e/test_rollouts.py $(addprefix tests/integration/test_,orderly_stops.py deaths.py \
@@ -176,9 +177,9 @@ images: ## build the images, with a bill of materials for each in dist/sbom; BAS
 	done
 
 client: ## the wheel of the client alone, into dist
-	@rm -rf dist/client
-	@$(PYTHON) infra/dss_stack/images/one_program.py client . dist/client
-	$(PYTHON) -m pip wheel --no-deps --wheel-dir dist dist/client
+	@rm -rf $(DIST)/client
+	@$(PYTHON) infra/dss_stack/images/one_program.py client . $(DIST)/client
+	$(PYTHON) -m pip wheel --no-deps --wheel-dir $(DIST) $(DIST)/client
 
 site-secrets: ## write fresh passwords for infra/compose.yaml into infra/secrets, unless they are there
 	@mkdir -p infra/secrets infra/bundles
