@@ -22,9 +22,16 @@ from dss_provider.new_folder import make
 from dss_provider.running import RunInput, run
 from support.builders import service_json
 
+sys.path.insert(0, str(CHECKOUT / "docs"))
+from hooks import INCLUDED
+
 pytestmark = pytest.mark.slow
 
 PAGES = CHECKOUT / "docs/pages"
+COMMAND = re.compile(
+    r"^\s*(\$ |sudo )?(dss|dss-[a-z]+|make|pip|python3?|oc|helm|kubectl|podman|docker|apt|apt-get|psql|curl|git|systemctl)\b",
+    re.MULTILINE,
+)
 BLOCK = re.compile(r"^( *)```([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 MARKS = {"sh", "sh background", "console", "python", "python run", "json", ""}
 """``sh`` is run by test_documented_commands.py, ``console`` is for other machines, "" is output or a drawing."""
@@ -73,12 +80,12 @@ def test_a_table_comes_from_the_code(site: Path, page: str, text: str) -> None:
 
 
 def test_every_block_says_whether_it_is_run() -> None:
-    for page in PAGES.rglob("*.md"):
+    """Also in the files that the documentation includes, and in the README."""
+    files = [*PAGES.rglob("*.md"), CHECKOUT / "README.md", *(CHECKOUT / f for f in INCLUDED)]
+    for page in files:
         for _, mark, text in BLOCK.findall(page.read_text(encoding="utf-8")):
             assert mark in MARKS, f"{page.name}: {mark}"
-            unmarked = mark == "" and re.search(
-                r"^\s*(\$ )?(dss|make|pip|oc|helm)\b", text, re.MULTILINE
-            )
+            unmarked = mark == "" and COMMAND.search(text)
             assert not unmarked, f"{page.name}: a command without a mark: {text}"
 
 
