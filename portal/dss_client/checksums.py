@@ -18,11 +18,19 @@ def require_same(files: Iterable[Path], sums: Mapping[str, str]) -> None:
         expected = sums.get(path.name)
         if expected is None:
             continue
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != expected:
+        if _sha256(path) != expected:
             path.unlink()
             raise NotUnderstood(f"{path.name} has come damaged; download the ticket again.")
+
+
+def is_there(path: Path, sums: Mapping[str, str]) -> bool:
+    """True if an earlier download has left the whole file, by its SHA-256."""
+    return path.name in sums and path.is_file() and _sha256(path) == sums[path.name]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def require_sound(archive: Path) -> None:

@@ -154,13 +154,18 @@ class ItkSnap(Session):
         return self.run(protocol.files(ticket, area))
 
     def download_results(
-        self, ticket: int, folder: Path, progress: Progress | None = None
+        self,
+        ticket: int,
+        folder: Path,
+        progress: Progress | None = None,
+        there: Callable[[Path], bool] = lambda _: False,
     ) -> list[Path]:
-        """Download all results to ``folder`` and return their paths; replaces files of the same names.
+        """Download all results to ``folder`` and return their paths; replaces files of the same names, except those
+        that are ``there``.
 
         Raises ClientError if the ticket has no results.
         """
-        return self.run(protocol.download_results(ticket, folder, progress))
+        return self.run(protocol.download_results(ticket, folder, progress, there))
 
     def download_archive(self, ticket: int, target: Path, progress: Progress | None = None) -> None:
         """Download all results as one zip archive, whose checksums are verified."""

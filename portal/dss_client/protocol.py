@@ -5,6 +5,7 @@ Facts: WorkspaceAPI.cxx, DistributedSegmentationModel.cxx (the window) and Works
 """
 
 import re
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Literal
@@ -198,8 +199,14 @@ def files(ticket: int, area: Area = "results") -> Steps[list[tuple[int, str]]]:
     return [(_atoi(row[0].encode()), row[1]) for row in rows]
 
 
-def download_results(ticket: int, folder: Path, moved: Progress | None = None) -> Steps[list[Path]]:
-    """Download all results to ``folder`` and return their paths.  Replaces files of the same names.
+def download_results(
+    ticket: int,
+    folder: Path,
+    moved: Progress | None = None,
+    there: Callable[[Path], bool] = lambda _: False,
+) -> Steps[list[Path]]:
+    """Download all results to ``folder`` and return their paths.  Replaces files of the same names, except those that
+    are ``there``.
 
     Raises ClientError if the ticket has no results.
     """
@@ -209,6 +216,8 @@ def download_results(ticket: int, folder: Path, moved: Progress | None = None) -
     paths = [folder / _plain(name) for _, name in found]
     folder.mkdir(parents=True, exist_ok=True)
     for (index, _), path in zip(found, paths, strict=True):
+        if there(path):
+            continue
         address = f"api/tickets/{ticket}/files/results/{index}"
         good((yield Download(path=address, target=path, progress=moved)))
     return paths

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Protocol
 
 from dss_client import flows
-from dss_client.checksums import require_same
+from dss_client.checksums import is_there, require_same
 from dss_client.errors import NotUnderstood
 from dss_client.expectations import Expectation
 from dss_client.extras import command_for, installed
 from dss_client.flows import Chosen, Heard
 from dss_client.itksnap import ItkSnap
+from dss_client.multipart import Progress
 from dss_client.plain_nifti import as_it_is
 from dss_client.records import Detail, LogLine
 from dss_client.volumes import LabelVolume, measure
@@ -116,8 +117,7 @@ def _sent_bytes(path: Path) -> int:
 def fetch(client: ItkSnap, ticket: int, folder: Path, watcher: Watcher) -> Results:
     """Download a finished ticket's results and measure them.  Raises ClientError."""
     watcher.stage("Downloading")
-    files = client.download_results(ticket, folder, watcher.moved)
-    require_same(files, client.checksums(ticket))
+    files = downloaded(client, ticket, folder, watcher.moved)
     workspaces = [path for path in files if path.suffix == ".itksnap"]
     if len(workspaces) != 1:
         raise NotUnderstood(f"The results hold {len(workspaces)} workspaces; one is needed.")
@@ -131,6 +131,19 @@ def fetch(client: ItkSnap, ticket: int, folder: Path, watcher: Watcher) -> Resul
         labels=tuple(measure(outcome)) if measured else (),
         measured=measured,
     )
+
+
+def downloaded(
+    client: ItkSnap, ticket: int, folder: Path, moved: Progress | None = None
+) -> list[Path]:
+    """Download a finished ticket's results, except those that an earlier download has left whole.
+
+    Raises NotUnderstood if a file differs from the server's checksum.
+    """
+    sums = client.checksums(ticket)
+    files = client.download_results(ticket, folder, moved, lambda path: is_there(path, sums))
+    require_same(files, sums)
+    return files
 
 
 def chosen(client: ItkSnap, service: str) -> Chosen:

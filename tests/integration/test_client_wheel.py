@@ -3,14 +3,16 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 from conftest import CHECKOUT
 from support.recorder import Recorder, ok, recording
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
 MOST_DIRECT = 6
 MOST_BYTES = 5_000_000
 
@@ -19,7 +21,7 @@ MOST_BYTES = 5_000_000
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with the wheel and what it pulls."""
     dist, environment = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("environment")
-    run("make", "-s", "client", f"PYTHON={sys.executable}", f"DIST={dist}", cwd=CHECKOUT)
+    run("make", "-s", "client", f"PYTHON={sys.executable}", f"DIST={dist}")
     (wheel,) = dist.glob("itksnap_dss_client-*.whl")
     run(sys.executable, "-m", "venv", "--without-pip", str(environment))
     pip = [sys.executable, "-m", "pip", "--python", str(environment / "bin/python")]
@@ -27,7 +29,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return environment
 
 
-def run(*command: str, cwd: Path | None = None, **settings: str) -> str:
+def run(*command: str, cwd: Path = CHECKOUT, settings: Mapping[str, str] = NOTHING) -> str:
     done = subprocess.run(
         command,
         cwd=cwd,
@@ -71,7 +73,7 @@ def test_it_works_alone(installed: Path, recorder: Recorder, tmp_path: Path) -> 
 
     assert run(dss, "--help").startswith("Usage: dss ")
     assert run(dss, "login", "--help").startswith("Usage: dss login")
-    assert run(dss, "services", **own) == "lungs  1.0.0  Lungs\n"
+    assert run(dss, "services", settings=own) == "lungs  1.0.0  Lungs\n"
     inside = run(str(installed / "bin/python"), "-c", "import dss_client; print(dss_client.Client)")
     assert inside == "<class 'dss_client.client.Client'>\n"
 

@@ -15,9 +15,11 @@ from dss_client import options
 from dss_client.console import Explained, confirmed, session
 from dss_client.moments import local, moment_in
 from dss_client.output import say
+from dss_client.outputs import check_folder
 from dss_client.printable import on_one_line
 from dss_client.proxies import require_address
 from dss_client.records import Detail, Summary
+from dss_client.sending import downloaded
 
 STATUSES = ("init", "ready", "claimed", "success", "failed", "timeout")
 PROGRAM = "itksnap"
@@ -156,7 +158,7 @@ def open_ticket(
 ) -> None:
     """Open a ticket's result in ITK-SNAP if that is installed, else its page in the browser.
 
-    ITK-SNAP gets a copy of the results in the folder ticket_NUMBER.
+    ITK-SNAP gets a copy of the results in the folder ticket_NUMBER, compared with the server's checksums.
     """
     program = None if page else shutil.which(PROGRAM)
     if program is None:
@@ -166,7 +168,9 @@ def open_ticket(
         webbrowser.open(address)
         return
     with session(server, token, jar) as client:
-        files = client.download_results(ticket, Path(f"ticket_{ticket:08d}"))
+        folder = Path(f"ticket_{ticket:08d}")
+        check_folder(folder)
+        files = downloaded(client, ticket, folder)
     workspaces = [path for path in files if path.suffix == ".itksnap"]
     if not workspaces:
         raise Explained(f"Ticket {ticket} has no workspace that ITK-SNAP could open.")

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import threading
+from importlib import import_module
 from pathlib import Path
 
 import jsonschema
@@ -22,12 +23,11 @@ from dss_provider.new_folder import make
 from dss_provider.running import RunInput, run
 from support.builders import service_json
 
-sys.path.insert(0, str(CHECKOUT / "docs"))
-from hooks import INCLUDED
-
 pytestmark = pytest.mark.slow
 
 PAGES = CHECKOUT / "docs/pages"
+sys.path.insert(0, str(CHECKOUT / "docs"))
+INCLUDED = import_module("hooks").INCLUDED
 COMMAND = re.compile(
     r"^\s*(\$ |sudo )?(dss|dss-[a-z]+|make|pip|python3?|oc|helm|kubectl|podman|docker|apt|apt-get|psql|curl|git|systemctl)\b",
     re.MULTILINE,

@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
+from typing import Any
 
 import click
 import pytest
@@ -13,8 +14,7 @@ from typer.main import get_command
 from conftest import CHECKOUT
 
 sys.path.insert(0, str(CHECKOUT / "docs"))
-import generated
-import hooks
+generated, hooks = import_module("generated"), import_module("hooks")
 
 FILES = sorted(
     {*(CHECKOUT / "docs/pages").rglob("*.md"), CHECKOUT / "README.md"}
@@ -50,17 +50,18 @@ CASES = [
 ]
 
 
-def program(name: str) -> click.Command:
+def program(name: str) -> Any:
+    """The command of click, or of the click that typer brings."""
     main = import_module(generated.PROGRAMS[name]).main
     return main if isinstance(main, click.Command) else get_command(main)
 
 
-def inner_of(command: click.Command) -> Mapping[str, click.Command]:
-    found: Mapping[str, click.Command] = generated._inner(command)
+def inner_of(command: Any) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = generated._inner(command)
     return found
 
 
-def missing(command: click.Command, words: Sequence[str]) -> str:
+def missing(command: Any, words: Sequence[str]) -> str:
     """What in ``words`` the command does not know; "" if it knows all."""
     if (commands := inner_of(command)) and words and not words[0].startswith("-"):
         inner = commands.get(words[0])
