@@ -15,9 +15,8 @@ from support.charts import (
     part,
 )
 
-ALL_SITES = pytest.mark.parametrize(
-    "site", ["laptop", "lab", "openshift", "airgapped", "everything"]
-)
+ON_A_VOLUME = ["laptop", "lab", "openshift", "airgapped", "everything"]
+ALL_SITES = pytest.mark.parametrize("site", [*ON_A_VOLUME, "s3"])
 
 
 def programs(objects: list[Manifest]) -> Iterator[tuple[str, Container]]:
@@ -73,14 +72,26 @@ def test_every_place_that_is_written_is_a_volume(
     for _, container in programs(rendered[site]):
         mounts = {m["mountPath"] for m in container["volumeMounts"] if not m.get("readOnly")}
         told = environment(container)
-        places = {
-            told[n] for n in ("HOME", "TMPDIR", "DSS_DATASTORE", "DSS_FACADE_DIR") if n in told
-        }
+        named = ("HOME", "TMPDIR", "DSS_DATASTORE", "DSS_FACADE_DIR", "DSS_SCRATCH")
 
-        assert places <= mounts
+        assert {told[n] for n in named if told.get(n)} <= mounts
 
 
-@ALL_SITES
+def test_programs_with_a_bucket_share_no_volume(rendered: dict[str, list[Manifest]]) -> None:
+    objects = rendered["s3"]
+
+    for deployment in of_kind(objects, "Deployment"):
+        pod = deployment["spec"]["template"]["spec"]
+        told = environment(pod["containers"][0])
+        assert told["DSS_DATASTORE"] == ""
+        assert told["DSS_DATASTORE_URL"] == "s3://dss/site"
+        assert told["DSS_SCRATCH"] == "/scratch"
+        assert told["AWS_SECRET_ACCESS_KEY"] == "<dss-s3/secret-access-key>"
+        assert not [v for v in pod["volumes"] if "persistentVolumeClaim" in v]
+    assert not of_kind(objects, "PersistentVolumeClaim")
+
+
+@pytest.mark.parametrize("site", ON_A_VOLUME)
 def test_all_programs_share_one_datastore_at_the_documented_places(
     rendered: dict[str, list[Manifest]], site: str
 ) -> None:

@@ -59,4 +59,5 @@ def test_a_high_uid_is_named_where_the_chart_names_one(broken: dict[str, set[str
         "laptop",
         "lab",
         "airgapped",
+        "s3",
     }

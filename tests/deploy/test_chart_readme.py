@@ -45,7 +45,7 @@ def test_the_secrets_that_it_makes_are_those_that_the_pods_ask_for(
         for reference in access["spec"]["secretTargetRef"]
     }
 
-    assert len(made) == 3
+    assert len(made) == 4
     assert wanted <= {f"{name}/{key}" for name, found in made.items() for key in found}
 
 

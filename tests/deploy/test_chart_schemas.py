@@ -36,7 +36,7 @@ def check(manifest: Manifest, release: str) -> None:
 
 
 @pytest.mark.parametrize("release", RELEASES)
-@pytest.mark.parametrize("site", ["laptop", "lab", "openshift", "airgapped", "everything"])
+@pytest.mark.parametrize("site", ["laptop", "lab", "openshift", "airgapped", "s3", "everything"])
 def test_every_object_is_valid(
     rendered: dict[str, list[Manifest]], site: str, release: str
 ) -> None:

@@ -16,7 +16,14 @@ from support.charts import CHART, Chart, Refused, environment, named
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 
-COMMON = {"AMQP_URL", "DATASTORE", "INSTANCE", "LOG_JSON", "METRICS_BIND", "STOP_S"}
+COMMON = {"AMQP_URL", "DATASTORE", "INSTANCE", "LOG_JSON", "METRICS_BIND", "STOP_S"} | {
+    "DATASTORE_URL",
+    "S3_CA_FILE",
+    "S3_ENDPOINT",
+    "S3_REGION",
+    "SCRATCH",
+    "SCRATCH_BYTES",
+}
 OWN: dict[type[BaseSettings], set[str]] = {
     PortalSettings: COMMON
     | {"BIND", "DATABASE_URL", "GIT_CA_FILE", "PUBLIC_URL", "SECRET_KEY", "TRUSTED_PROXIES"}

@@ -10,7 +10,7 @@ import yaml
 
 HELM_FOLDER = Path(__file__).parents[2] / "infra" / "helm"
 CHART = HELM_FOLDER / "dss"
-SITES = ("laptop", "lab", "openshift", "airgapped")
+SITES = ("laptop", "lab", "openshift", "airgapped", "s3")
 """Value files in ``infra/helm/values``."""
 
 Manifest = dict[str, Any]

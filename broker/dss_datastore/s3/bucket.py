@@ -18,7 +18,7 @@ from dss_datastore.s3.client import Client, Server, client, code_of, file_errors
 from dss_datastore.s3.errors import sentence
 from dss_datastore.s3.reading import Stored, opened
 
-PART_BYTES = 16 << 20
+PART_BYTES = 8 << 20
 """Files are sent in parts of this size; one part of each is in memory."""
 MOST_PARTS = 9_000
 MOST_COPIED_BYTES = 5 << 30

@@ -55,7 +55,24 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{/* What every program is told. */}}
 {{- define "dss.env" -}}
 {{ include "dss.secret" (dict "name" "DSS_AMQP_URL" "secret" .root.Values.rabbitmq.existingSecret "key" (index .root.Values.rabbitmq.keys .part)) }}
-- {name: DSS_DATASTORE, value: {{ include "dss.datastorePath" . }}}
+{{- with .root.Values.datastore.s3 }}
+{{- if .url }}
+- {name: DSS_DATASTORE, value: ""}
+- {name: DSS_DATASTORE_URL, value: {{ .url | quote }}}
+- {name: DSS_S3_ENDPOINT, value: {{ .endpoint | quote }}}
+- {name: DSS_S3_REGION, value: {{ .region | quote }}}
+- {name: DSS_SCRATCH, value: /scratch}
+{{- if $.root.Values.certificates.configMap }}
+- {name: DSS_S3_CA_FILE, value: /etc/dss/certificates/ca.pem}
+{{- end }}
+{{- if .existingSecret }}
+{{ include "dss.secret" (dict "name" "AWS_ACCESS_KEY_ID" "secret" .existingSecret "key" "access-key-id") }}
+{{ include "dss.secret" (dict "name" "AWS_SECRET_ACCESS_KEY" "secret" .existingSecret "key" "secret-access-key") }}
+{{- end }}
+{{- else }}
+- {name: DSS_DATASTORE, value: {{ include "dss.datastorePath" $ }}}
+{{- end }}
+{{- end }}
 - {name: DSS_METRICS_BIND, value: "0.0.0.0:9100"}
 - {name: DSS_LOG_JSON, value: "true"}
 {{ include "dss.places" . }}
@@ -79,7 +96,11 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end }}
 
 {{- define "dss.volumeMounts" -}}
+{{- if .root.Values.datastore.s3.url }}
+- {name: scratch, mountPath: /scratch}
+{{- else }}
 - {name: datastore, mountPath: {{ include "dss.datastorePath" . }}}
+{{- end }}
 - {name: temporary, mountPath: /tmp}
 {{- if .root.Values.certificates.configMap }}
 - {name: certificates, mountPath: /etc/dss/certificates, readOnly: true}
@@ -87,8 +108,13 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end }}
 
 {{- define "dss.volumes" -}}
+{{- if .root.Values.datastore.s3.url }}
+- name: scratch
+  emptyDir: {sizeLimit: {{ .root.Values.datastore.s3.scratchSize }}}
+{{- else }}
 - name: datastore
   persistentVolumeClaim: {claimName: {{ include "dss.claim" .root }}}
+{{- end }}
 - name: temporary
   emptyDir: {sizeLimit: {{ .temporarySize }}}
 {{- with .root.Values.certificates }}
