@@ -1,6 +1,7 @@
 """``dss-portal``: serve, migrate, manage users, tokens, providers, services and dead letters."""
 
 import asyncio
+import gc
 import os
 import socket
 
@@ -133,6 +134,7 @@ async def _serve(settings: Settings, broker: RabbitBroker) -> None:
     hypercorn.install()
     portal = create_app(settings, broker)
     app = served(portal)
+    gc.freeze()  # what was imported and built lives as long as the process; a collection need not visit it
 
     async def stopped() -> None:
         await stop.wait()

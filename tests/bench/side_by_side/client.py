@@ -9,6 +9,8 @@ from bench.side_by_side.sides import Side, User
 MB = 2**20
 BLOCK = os.urandom(MB)
 FORM = "application/x-www-form-urlencoded"
+BOUNDARY = f"{'-' * 24}{os.urandom(8).hex()}"
+"""Like that of ITK-SNAP's libcurl."""
 
 
 class Client:
@@ -36,16 +38,16 @@ class Client:
     def send_file(self, path: str, size_bytes: int) -> None:
         """In blocks that are made once."""
         head = (
-            b'--b\r\nContent-Disposition: form-data; name="myfile"; filename="image.nii"\r\n'
-            b"Content-Type: application/octet-stream\r\n\r\n"
-        )
-        tail = b"\r\n--b--\r\n"
+            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="myfile"; filename="image.nii"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n"
+        ).encode()
+        tail = f"\r\n--{BOUNDARY}--\r\n".encode()
         length = str(len(head) + size_bytes + len(tail))
         connection = self._connection
         connection.putrequest("POST", path)
         for name, value in (
             ("Cookie", self._cookie),
-            ("Content-Type", "multipart/form-data; boundary=b"),
+            ("Content-Type", f"multipart/form-data; boundary={BOUNDARY}"),
             ("Content-Length", length),
         ):
             connection.putheader(name, value)
