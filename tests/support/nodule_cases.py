@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from dss_inference.device.runner import Runner
 from dss_phantom.chest import Phantom, PhantomSpec, make_phantom
 from dss_phantom.nodules import Frame, Nodule, paint
 from support.lung_cases import HEALTHY, random_of
-from support.lung_changes import clamped
+from support.lung_changes import Change, clamped
 from support.lung_disease import DISEASES, Chest
 
 Triple = tuple[float, float, float]
@@ -27,9 +28,8 @@ _SIDES = 4
 """``truth`` holds side + 4 * number of the nodule, 0 of none, so that what moves the truth moves nodules."""
 _IN_VIEW = 0.6
 _GRAIN_HU = 15.0
-_NOT_FOR_NODULES = ("infant", "offset", "scale")
-"""Nodules of infants would be of 2 mm; the others change no shape."""
-_DISEASES = ("emphysema", "effusion", "consolidation", "ground glass", "pneumothorax")
+SMALLEST_MM = 3.5
+"""Smaller nodules, such as those of an infant's chest, are neither missed nor found."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,13 +145,22 @@ def _painted(plain: Nodular, nodule: Nodule, random: np.random.Generator) -> Nod
 
 
 def kinds(seed: int, base: Nodular) -> Iterator[tuple[str, str, Nodular]]:
-    """The kind, its name and the chest: the factors and diseases of the lungs' sweep that bear on nodules."""
-    for kind, changes in HEALTHY.items():
-        for name, change in {} if kind in _NOT_FOR_NODULES else changes.items():
-            chest = clamped(change(base.chest, random_of(seed, name)))
-            yield kind, name, replace(base, chest=chest)
-    for name in _DISEASES:
-        yield name, name, diseased(base, name, seed)
+    """The kind, its name and the chest: all factors and diseases of the lungs' sweep; one case of each kind first."""
+    rows = [[(kind, name) for name in changes] for kind, changes in HEALTHY.items()]
+    rows += [[(name, name)] for name in DISEASES]
+    for kind, name in (pair for turn in zip_longest(*rows) for pair in turn if pair):
+        if kind in DISEASES:
+            yield kind, name, diseased(base, name, seed)
+        else:
+            yield kind, name, _changed(base, HEALTHY[kind][name], random_of(seed, name))
+
+
+def _changed(base: Nodular, change: Change, random: np.random.Generator) -> Nodular:
+    """Nodules of an infant's chest are smaller, too."""
+    chest = clamped(change(base.chest, random))
+    size = chest.spacing_mm[0] / base.chest.spacing_mm[0]
+    known = {n: (what, size * mm) for n, (what, mm) in base.nodules.items()}
+    return Nodular(chest=chest, nodules=known)
 
 
 def diseased(base: Nodular, name: str, seed: int) -> Nodular:
@@ -176,14 +185,17 @@ class Place:
 
 
 def in_view(case: Nodular, before: Nodular) -> list[Place]:
-    """The nodules of which most can still be seen; ``before`` is the chest from which ``case`` was made."""
+    """The nodules of which most can still be seen, and that are not too small; ``before`` is the chest from which
+    ``case`` was made.
+    """
     whole = np.bincount(before.numbers.ravel(), minlength=max(before.nodules, default=0) + 1)
-    volume = float(np.prod(case.chest.spacing_mm) / np.prod(before.chest.spacing_mm))
     numbers = case.numbers
     places = []
     for number, (kind, diameter_mm) in case.nodules.items():
         points = np.argwhere(numbers == number)
-        if len(points) and len(points) * volume >= _IN_VIEW * whole[number]:
+        if diameter_mm < SMALLEST_MM:
+            continue
+        if len(points) and len(points) >= _IN_VIEW * whole[number]:
             centre = points.mean(axis=0) * case.chest.spacing_mm
             places.append(
                 Place(number=number, centre_mm=centre, diameter_mm=diameter_mm, kind=kind)

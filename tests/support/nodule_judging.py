@@ -5,23 +5,47 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dss_images.grid import FileGrid
+from dss_images.patient_axes import lps_order
+from dss_inference.ct.reading import Ct
+from dss_inference.ct.region import Box, FileRegion
 from dss_inference.device.runner import Runner
+from dss_inference.errors import InferenceError
+from dss_inference.lungs.judging import judged_lungs
+from dss_inference.lungs.quality import Verdict
 from dss_inference.lungs.segment import lungs_in
+from dss_inference.lungs.sides import Sides
 from dss_inference.nodules.candidates import LEAST_SCORE, MOST, candidates_in
 from dss_inference.nodules.lungspace import lung_space
+from dss_inference.nodules.search import search_of
+from support.lung_disease import Chest
 from support.nodule_cases import Nodular, Place
 
 FALSE = -1
 NEAREST_MM = 2.0
+NONE, REFUSED = "none found", "refused"
+MOST_UNSEARCHED = 0.1
+UNTURNED = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 _LEAST = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
 class Searched:
-    """One chest: ``nodules`` in view, and ``marks``, the best first: score, and the nodule's number or FALSE."""
+    """One chest: ``nodules`` in view, and ``marks``, the best first: score, and the nodule's number or FALSE.
+
+    ``verdict`` is that of the result, NONE where no lung was found, REFUSED where the image was; ``unsearched`` is the
+    share of the true lung in view that was not searched.
+    """
 
     nodules: tuple[Place, ...]
     marks: tuple[tuple[float, int], ...]
+    verdict: str = REFUSED
+    unsearched: float = 1.0
+
+    @property
+    def is_silent(self) -> bool:
+        """True if lung was not searched, and the result says ``good``."""
+        return self.verdict == Verdict.GOOD and self.unsearched > MOST_UNSEARCHED
 
     def shown(self, least: float = LEAST_SCORE) -> tuple[tuple[float, int], ...]:
         """What a user is shown."""
@@ -29,18 +53,44 @@ class Searched:
 
 
 def searched(case: Nodular, places: Sequence[Place], runner: Runner) -> Searched:
-    """Down to scores that nobody is shown.  Raises InferenceError where the image is refused."""
+    """Down to scores that nobody is shown."""
     chest = case.chest
-    lungs = lungs_in(chest.hu, chest.spacing_mm, runner, lambda *_: None)
-    if not lungs.sides.any():
-        return Searched(nodules=tuple(places), marks=())
-    space = lung_space(chest.hu, lungs.sides, chest.spacing_mm, runner)
+    verdict, unsearched, sides = lung_searched(case, runner)
+    if verdict in {NONE, REFUSED}:
+        return Searched(nodules=tuple(places), marks=(), verdict=verdict)
+    space = lung_space(chest.hu, sides, chest.spacing_mm, runner)
     marks = []
     for candidate in candidates_in(space, lambda *_: None, most=100, least=_LEAST):
         at_mm = space.in_image(candidate.shape.centre) * chest.spacing_mm
         hits = [p.number for p in places if _lies_in(at_mm, p)]
         marks.append((candidate.score, hits[0] if hits else FALSE))
-    return Searched(nodules=tuple(places), marks=tuple(marks))
+    return Searched(
+        nodules=tuple(places), marks=tuple(marks), verdict=verdict, unsearched=unsearched
+    )
+
+
+def lung_searched(case: Nodular, runner: Runner) -> tuple[str, float, Sides]:
+    """The verdict, the share of the true lung that is not searched, and the lungs."""
+    chest, ct = case.chest, ct_of(case.chest)
+    try:
+        lungs = lungs_in(chest.hu, chest.spacing_mm, runner, lambda *_: None)
+        quality = judged_lungs(lungs, ct)
+    except InferenceError:
+        return REFUSED, 1.0, np.zeros(chest.hu.shape, np.uint8)
+    if quality is None:
+        return NONE, 1.0, lungs.sides
+    truth = case.sides > 0
+    missed = float((truth & (lungs.sides == 0)).sum()) / max(1.0, float(truth.sum()))
+    return search_of(lungs, quality, ct).conclusion, missed, lungs.sides
+
+
+def ct_of(chest: Chest) -> Ct:
+    """The chest as it would be read from a file."""
+    (z, y, x), size = chest.spacing_mm, chest.hu.shape[::-1]
+    whole = Box(first=(0, 0, 0), end=(size[0], size[1], size[2]))
+    grid = FileGrid(size=size, spacing_mm=(x, y, z), origin_mm=(0.0, 0.0, 0.0), direction=UNTURNED)
+    place = FileRegion(grid=grid, time_point=1, box=whole)
+    return Ct(hu=chest.hu, grid=grid.volume, order=lps_order(grid.volume), place=place, box=whole)
 
 
 def _lies_in(at_mm: "np.typing.NDArray[np.float64]", place: Place) -> bool:
