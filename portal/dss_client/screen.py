@@ -12,8 +12,8 @@ _COLOURS = {"error": "red", "warning": "yellow"}
 
 
 class Screen:
-    """A Watcher.  ``ticket`` is its number from its creation on, ``running`` is true from its submission on; ``ticket``
-    is 0 again after a withdrawal.
+    """A Watcher.  ``ticket`` is its number from its creation on, ``running`` is true from its submission on,
+    ``ended`` after its end; ``ticket`` is 0 again after a withdrawal.
     """
 
     def __init__(self, terminal: Terminal | None = None) -> None:
@@ -22,6 +22,7 @@ class Screen:
         self._state = self._expected = ""
         self.ticket = 0
         self.running = False
+        self.ended = False
 
     def __enter__(self) -> Self:
         self._terminal.rows = [self._row]
@@ -62,6 +63,7 @@ class Screen:
         self.note(f"Ticket {ticket} was withdrawn, since it was not submitted.")
 
     def polled(self, detail: Detail) -> None:
+        self.ended = detail.finished
         if not detail.finished:  # the caller tells the end
             self._show(state_of(detail), detail.progress)
         for line in detail.log:

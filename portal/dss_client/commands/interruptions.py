@@ -21,7 +21,10 @@ def interruptible(screen: Screen, server: str) -> Iterator[None]:
         with ends_as_interrupts():
             yield
     except KeyboardInterrupt:
-        if screen.running:
+        if screen.ended:
+            say(f"Ticket {screen.ticket} has ended. To fetch its results:", error=True)
+            say(f"  dss download {screen.ticket} FOLDER --server {server}", error=True)
+        elif screen.running:
             say(f"Ticket {screen.ticket} goes on. To watch it again:", error=True)
             say(f"  dss log {screen.ticket} --follow --server {server}", error=True)
             say(f"  dss download {screen.ticket} FOLDER --server {server}", error=True)
