@@ -1,4 +1,7 @@
-"""Files on the shared volume.  Each is written to a temporary name and published by renaming it."""
+"""Files on the shared volume.  Each is written to a temporary name and published by renaming it.
+
+More than 300 lines: one class, with a short method for each thing that the portal does with a ticket's files.
+"""
 
 import asyncio
 import hashlib

@@ -11,7 +11,7 @@ from dss_portal.models import Notification
 from dss_portal.notifications import outbox, sender
 from dss_portal.notifications.channels import ChannelKind
 from dss_portal.settings import Settings
-from support.notified import ANN, all_sent, count, ended, wish
+from support.notified import ANN, all_sent, count, ended, wish, with_mail
 from support.portals import Portal, eventually, text
 from support.receivers import CUT, MailBox, Receiver, http_receiver, mail_server
 
@@ -33,15 +33,7 @@ def mailbox() -> Iterator[MailBox]:
 
 @pytest.fixture
 def settings(settings: Settings, mailbox: MailBox) -> Settings:
-    own = {
-        "smtp_host": "127.0.0.1",
-        "smtp_port": mailbox.port,
-        "smtp_security": "none",
-        "smtp_from": "dss@example.org",
-        "notify_networks": "127.0.0.1/32",
-        "public_url": "http://dss.example.org/dss",
-    }
-    return settings.model_copy(update=own)
+    return with_mail(settings, mailbox)
 
 
 @pytest.fixture(autouse=True)

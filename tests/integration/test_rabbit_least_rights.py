@@ -15,7 +15,7 @@ from dss_broker.rabbit import RabbitBroker
 from dss_stack.rabbitmq import RabbitNode
 from support import loopback
 from support.brokers import fresh_vhost
-from support.rights import SOON_S, Urls, fails, grants, load_rights
+from support.rights import SOON_S, Brokers, Urls, load_rights, three_programs
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.stack
@@ -28,7 +28,6 @@ CHECK = m.CheckResults(
     ticket_id=7, claim_id="c", results_dir="r", input_dir="i", names=("a",), patience_s=SOON_S
 )
 COUNTED = topology.Subscription(queue="dss.portal.counted", keys=("claim.requested.counted",))
-Brokers = dict[str, RabbitBroker]
 
 
 @pytest.fixture(scope="module")
@@ -40,19 +39,8 @@ def urls(rabbit: RabbitNode) -> Iterator[Urls]:
 
 @pytest.fixture(scope="module")
 def brokers(urls: Urls) -> Iterator[Brokers]:
-    """The three programs, subscribed to all that theirs are; the portal comes first."""
-    found: Brokers = {}
-    portal = found["portal"] = RabbitBroker(urls["dss-portal"], "portal", "1")
-    portal.consume(topology.PORTAL_CLAIMS, grants)
-    portal.consume(topology.PORTAL_EVENTS, lambda _: None)
-    portal.consume(topology.PORTAL_PARKED, lambda _: None)
-    inference = found["inference"] = RabbitBroker(urls["dss-inference"], "inference", "1")
-    inference.consume(topology.withdrawn("inference"), lambda _: None)
-    inference.consume(topology.inference("lung"), fails)
-    found["dispatch"] = RabbitBroker(urls["dss-dispatch"], "dispatch", "1")
-    yield found
-    for broker in found.values():
-        broker.close()
+    with three_programs(urls) as found:
+        yield found
 
 
 def test_a_ticket_goes_its_whole_way_with_least_rights(brokers: Brokers) -> None:

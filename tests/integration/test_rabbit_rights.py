@@ -11,17 +11,15 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker
 
 from dss_broker import topology
-from dss_broker.rabbit import RabbitBroker
 from dss_broker.rights import definitions
 from dss_stack.rabbitmq import RabbitNode
 from support import loopback
 from support.brokers import fresh_vhost
-from support.rights import PASSWORDS, Urls, fails, grants, load_rights
+from support.rights import PASSWORDS, Brokers, Urls, load_rights, three_programs
 
 pytestmark = pytest.mark.stack
 
 ACCESS_REFUSED = 403
-Brokers = dict[str, RabbitBroker]
 
 
 @pytest.fixture(scope="module")
@@ -33,19 +31,8 @@ def urls(rabbit: RabbitNode) -> Iterator[Urls]:
 
 @pytest.fixture(scope="module")
 def brokers(urls: Urls) -> Iterator[Brokers]:
-    """The three programs, subscribed to all that theirs are; the portal comes first."""
-    found: Brokers = {}
-    portal = found["portal"] = RabbitBroker(urls["dss-portal"], "portal", "1")
-    portal.consume(topology.PORTAL_CLAIMS, grants)
-    portal.consume(topology.PORTAL_EVENTS, lambda _: None)
-    portal.consume(topology.PORTAL_PARKED, lambda _: None)
-    inference = found["inference"] = RabbitBroker(urls["dss-inference"], "inference", "1")
-    inference.consume(topology.withdrawn("inference"), lambda _: None)
-    inference.consume(topology.inference("lung"), fails)
-    found["dispatch"] = RabbitBroker(urls["dss-dispatch"], "dispatch", "1")
-    yield found
-    for broker in found.values():
-        broker.close()
+    with three_programs(urls) as found:
+        yield found
 
 
 def publishes(exchange: str, key: str) -> Callable[[BlockingChannel], object]:

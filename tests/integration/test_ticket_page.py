@@ -8,7 +8,6 @@ from quart.typing import TestClientProtocol as Client
 
 from dss_broker.messages import (
     ClaimFailed,
-    ClaimLogged,
 )
 from dss_datastore import layout
 from dss_portal.database import clock
@@ -22,13 +21,12 @@ from support.portals import (
     submitted_ticket,
     text,
 )
-from support.ticket_pages import log, status_becomes, succeed
+from support.ticket_pages import finished_ticket, status_becomes
 
 pytestmark = pytest.mark.stack
 NAMED = """<registry><folder key="Layers"><folder key="Layer[000]"><entry key="Role" value="MainRole"/>
 <entry key="AbsolutePath" value="/a/layer.nii.gz"/><folder key="LayerMetaData">
 <entry key="CustomNickName" value="Jane&#10;Doe &lt;u&gt;"/></folder></folder></folder></registry>"""
-MARKUP = b"<script>window.ran=1</script><u>lines</u>"
 
 
 @pytest.fixture
@@ -53,25 +51,7 @@ async def _token(client: Client, path: str) -> str:
 
 @pytest.fixture
 async def done(portal: Portal, ann: Client) -> int:
-    """A ticket with results and everything that may be attached."""
-    ticket_id = await submitted_ticket(ann)
-    granted = await portal.granted(ticket_id)
-    await log(portal, granted, "picture.png", b"\x89PNG", "image/png")
-    await log(portal, granted, "found.csv", b"number,what\n1,<i>x</i>\n", "text/csv")
-    await log(portal, granted, "quality.txt", b"A & B", "text/plain")
-    await log(portal, granted, "page.html", MARKUP, "text/html")
-    await log(portal, granted, "drawing.svg", b"<svg>" + MARKUP + b"</svg>", "image/svg+xml")
-    await log(portal, granted, "script.js", b"window.ran=1", "text/javascript")
-    await portal.tell(
-        ClaimLogged(
-            ticket_id=granted.ticket_id,
-            claim_id=granted.claim_id,
-            level="warning",
-            text="The lungs are at the border.",
-        )
-    )
-    await succeed(portal, granted, "look at it")
-    return ticket_id
+    return await finished_ticket(portal, ann)
 
 
 async def test_a_retried_ticket_shows_nothing_of_the_attempt_before(

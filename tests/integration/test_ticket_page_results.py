@@ -7,19 +7,15 @@ import zipfile
 import pytest
 from quart.typing import TestClientProtocol as Client
 
-from dss_broker.messages import (
-    ClaimLogged,
-)
 from dss_portal.models import Attachment, Ticket
 from support.portals import (
     Portal,
     submitted_ticket,
     text,
 )
-from support.ticket_pages import log, succeed
+from support.ticket_pages import MARKUP, finished_ticket, log, succeed
 
 pytestmark = pytest.mark.stack
-MARKUP = b"<script>window.ran=1</script><u>lines</u>"
 
 
 @pytest.fixture
@@ -30,25 +26,7 @@ async def ann(portal: Portal) -> Client:
 
 @pytest.fixture
 async def done(portal: Portal, ann: Client) -> int:
-    """A ticket with results and everything that may be attached."""
-    ticket_id = await submitted_ticket(ann)
-    granted = await portal.granted(ticket_id)
-    await log(portal, granted, "picture.png", b"\x89PNG", "image/png")
-    await log(portal, granted, "found.csv", b"number,what\n1,<i>x</i>\n", "text/csv")
-    await log(portal, granted, "quality.txt", b"A & B", "text/plain")
-    await log(portal, granted, "page.html", MARKUP, "text/html")
-    await log(portal, granted, "drawing.svg", b"<svg>" + MARKUP + b"</svg>", "image/svg+xml")
-    await log(portal, granted, "script.js", b"window.ran=1", "text/javascript")
-    await portal.tell(
-        ClaimLogged(
-            ticket_id=granted.ticket_id,
-            claim_id=granted.claim_id,
-            level="warning",
-            text="The lungs are at the border.",
-        )
-    )
-    await succeed(portal, granted, "look at it")
-    return ticket_id
+    return await finished_ticket(portal, ann)
 
 
 async def test_the_result_is_what_one_sees_first(ann: Client, done: int) -> None:

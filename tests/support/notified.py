@@ -5,9 +5,11 @@ from tortoise.transactions import in_transaction
 
 from dss_portal.models import Notification, NotificationChannel, Service, Status, Ticket, User
 from dss_portal.notifications.channels import ChannelKind
+from dss_portal.settings import Settings
 from dss_portal.tickets import store
 from dss_portal.tickets.lifecycle import Event, Succeeded
 from support.portals import eventually
+from support.receivers import MailBox
 
 ANN = "ann@example.com"
 
@@ -52,3 +54,16 @@ async def all_sent() -> None:
 def count(kind: str, outcome: str) -> float:
     labels = {"kind": kind, "outcome": outcome}
     return REGISTRY.get_sample_value("dss_notifications_total", labels) or 0.0
+
+
+def with_mail(settings: Settings, mailbox: MailBox) -> Settings:
+    """A portal that sends mail to ``mailbox``, and webhooks to this machine."""
+    own = {
+        "smtp_host": "127.0.0.1",
+        "smtp_port": mailbox.port,
+        "smtp_security": "none",
+        "smtp_from": "dss@example.org",
+        "notify_networks": "127.0.0.1/32",
+        "public_url": "http://dss.example.org/dss",
+    }
+    return settings.model_copy(update=own)

@@ -1,9 +1,13 @@
 """RabbitMQ users with the product's rights, and messages that they exchange."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import quote
 
 from dss_broker import messages as m
+from dss_broker import topology
 from dss_broker.broker import Delivery
+from dss_broker.rabbit import RabbitBroker
 from dss_broker.rights import USERS, definitions
 from dss_stack.rabbitmq import RabbitNode
 from support import loopback
@@ -11,6 +15,7 @@ from support import loopback
 SOON_S = 15.0
 PASSWORDS = {user: f"of {user}" for user in USERS}
 Urls = dict[str, str]
+Brokers = dict[str, RabbitBroker]
 
 
 def load_rights(rabbit: RabbitNode, admin: str) -> Urls:
@@ -30,3 +35,20 @@ def grants(delivery: Delivery) -> None:
 
 def fails(delivery: Delivery) -> None:
     delivery.reply(m.InferenceFailed(ticket_id=7, claim_id="c", reason="no lung")).result(SOON_S)
+
+
+@contextmanager
+def three_programs(urls: Urls) -> Iterator[Brokers]:
+    """The three programs, subscribed to all that theirs are; the portal comes first."""
+    found: Brokers = {}
+    portal = found["portal"] = RabbitBroker(urls["dss-portal"], "portal", "1")
+    portal.consume(topology.PORTAL_CLAIMS, grants)
+    portal.consume(topology.PORTAL_EVENTS, lambda _: None)
+    portal.consume(topology.PORTAL_PARKED, lambda _: None)
+    inference = found["inference"] = RabbitBroker(urls["dss-inference"], "inference", "1")
+    inference.consume(topology.withdrawn("inference"), lambda _: None)
+    inference.consume(topology.inference("lung"), fails)
+    found["dispatch"] = RabbitBroker(urls["dss-dispatch"], "dispatch", "1")
+    yield found
+    for broker in found.values():
+        broker.close()
