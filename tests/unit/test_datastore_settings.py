@@ -1,5 +1,6 @@
 """The settings of the datastore are understood, or refused with a sentence."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,32 @@ def test_a_scratch_folder_that_cannot_be_written_is_told(
 
     with pytest.raises(ValueError, match=r"DSS_SCRATCH: .* cannot be written"):
         DatastoreSettings().shared_datastore()
+
+
+def s3_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, endpoint: str) -> DatastoreSettings:
+    """With an endpoint that no other test has: clients are kept."""
+    settings = {**S3, "DSS_SCRATCH": str(tmp_path), "DSS_S3_ENDPOINT": endpoint}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    return DatastoreSettings()
+
+
+def test_a_program_without_the_extra_is_told_that_it_needs_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+
+    with pytest.raises(ValueError, match="without the extra 's3'"):
+        s3_only(monkeypatch, tmp_path, "http://127.0.0.1:4").shared_datastore()
+
+
+def test_a_profile_that_is_not_there_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+
+    with pytest.raises(ValueError, match=r"cannot be set up: .*nobody"):
+        s3_only(monkeypatch, tmp_path, "http://127.0.0.1:5").shared_datastore()
 
 
 @pytest.mark.parametrize(

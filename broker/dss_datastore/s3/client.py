@@ -42,7 +42,8 @@ class Server:
 def client(server: Server, *, read_s: float = READ_S) -> Client:
     """One for each server, since making it takes a second of CPU time.
 
-    Raises ModuleNotFoundError with a sentence if boto3 is not installed.
+    Raises ModuleNotFoundError with a sentence if boto3 is not installed, and ValueError with one if boto3's own settings
+    are wrong, such as AWS_PROFILE.
     """
     try:
         import boto3  # type: ignore[import-untyped]  # noqa: PLC0415 - the extra, and 150 ms
@@ -59,13 +60,18 @@ def client(server: Server, *, read_s: float = READ_S) -> Client:
         response_checksum_validation="when_required",
         s3={"addressing_style": "path"} if server.endpoint else {},
     )
-    return boto3.session.Session().client(
-        "s3",
-        endpoint_url=server.endpoint or None,
-        region_name=server.region or None,
-        verify=str(server.ca_file) if server.ca_file else None,
-        config=config,
-    )
+    try:
+        return boto3.session.Session().client(
+            "s3",
+            endpoint_url=server.endpoint or None,
+            region_name=server.region or None,
+            verify=str(server.ca_file) if server.ca_file else None,
+            config=config,
+        )
+    except Exception as error:
+        if not is_of_the_library(error):
+            raise
+        raise ValueError(f"The S3 client cannot be set up: {error}.") from error
 
 
 def code_of(error: BaseException) -> str:
@@ -76,7 +82,7 @@ def code_of(error: BaseException) -> str:
 
 def is_of_the_library(error: BaseException) -> bool:
     """True for an error of botocore, or of the connection that it uses."""
-    return type(error).__module__.partition(".")[0] in {"botocore", "boto3", "urllib3"}
+    return type(error).__module__.partition(".")[0] in {"botocore", "boto3", "urllib3", "ssl"}
 
 
 @contextmanager
