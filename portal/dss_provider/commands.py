@@ -28,6 +28,7 @@ from dss_provider.errors import AlgorithmFailed, ServiceInvalid, Withdrawn
 from dss_provider.folder import ServiceFolder, load
 from dss_provider.orderly_stop import OrderlyStop
 from dss_provider.outcome import Point
+from dss_provider.ticket_folders import remove_orphans
 from dss_provider.trial_arguments import images_by_tag, points_by_tag, require_tags
 
 if TYPE_CHECKING:
@@ -140,6 +141,7 @@ def try_here(
             )
         site = _Site(server, token, provider)
         raise click.exceptions.Exit(_try_for_real(service, site, inputs, output))
+    signal.signal(signal.SIGTERM, _end)  # as Ctrl-C, so that nothing is left
     with tempfile.TemporaryDirectory(prefix="dss-test-") as work:
         _try(service, inputs, places, Path(work), output)
 
@@ -185,11 +187,10 @@ def publish(
     publisher, offer = _publisher(service, _Site(server, token, provider), beat_s, _say)
     account = f"{service.descriptor.name} {service.descriptor.version} of {offer.provider}"
     _say(f"{server} gives tickets of {account} to this program; Ctrl-C ends it.")
-    stop = OrderlyStop(publisher.stop, _say)
+    stop = OrderlyStop(publisher.stop, _say, partial(_tidy, service, and_own=True))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    if service.dispatch.provider is ProviderKind.CONTAINER:
-        end_orphans()
+    _tidy(service)
     publisher.run(parallel, _instance(), tickets)
 
 
@@ -256,6 +257,17 @@ def _token(server: str, given: str) -> str:
     if not token.startswith(FOR_PROGRAMS):
         raise Explained(f"A token for programs is needed. {WHERE_FROM}")
     return token
+
+
+def _tidy(service: ServiceFolder, *, and_own: bool = False) -> None:
+    """Remove what killed publishers have left; with ``and_own`` what this process has, too."""
+    if service.dispatch.provider is ProviderKind.CONTAINER:
+        end_orphans(and_own=and_own)
+    remove_orphans(and_own=and_own)
+
+
+def _end(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _try(

@@ -12,6 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from dss_broker.dispatch_section import Dispatch
+from dss_provider import publishers
 
 ENGINES = ("podman", "docker")
 CHOICE = "DSS_CONTAINER_ENGINE"
@@ -58,31 +59,27 @@ def new_name() -> str:
     return f"{_publisher()}-{uuid4().hex[:12]}"
 
 
-def end_orphans() -> None:
-    """Remove containers of publishers of this machine that were killed: an engine's daemon runs them on."""
+def end_orphans(*, and_own: bool = False) -> None:
+    """Remove containers of publishers of this machine that were killed: an engine's daemon runs them on.
+
+    ``and_own``: those of this process, too.
+    """
     done = _asked("ps", "--all", "--filter", f"name={_machine()}-", "--format", "{{.Names}}")
     for name in done.stdout.decode(errors="replace").split() if done else ():
         publisher = name.rpartition("-")[0]
-        pid, _, began = publisher.removeprefix(f"{_machine()}-").partition("-")
-        if name.startswith(f"{_machine()}-") and _began(pid) != began:
+        marked = publisher.removeprefix(f"{_machine()}-")
+        is_left = not publishers.is_alive(marked) or (and_own and marked == publishers.mark())
+        if name.startswith(f"{_machine()}-") and is_left:
             _asked("rm", "--force", name)
 
 
 def _publisher() -> str:
-    return f"{_machine()}-{os.getpid()}-{_began('self')}"
+    return f"{_machine()}-{publishers.mark()}"
 
 
 def _machine() -> str:
     """A prefix of names, different on each machine, because machines may share a daemon."""
     return f"dss-{hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]}"
-
-
-def _began(pid: str) -> str:
-    """The start of a process in ticks since the machine's start (proc(5)); "" if there is no such process."""
-    with suppress(OSError, IndexError):
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        return stat.rpartition(")")[2].split()[19]
-    return ""
 
 
 def _asked(*words: str) -> "subprocess.CompletedProcess[bytes] | None":

@@ -7,15 +7,22 @@ from dss_client.command_group import INTERRUPTED
 
 
 class OrderlyStop:
-    """Signal handler: the first signal lets the current tickets finish, the second one ends them."""
+    """Signal handler: the first signal lets the current tickets finish, the second one ends them.
 
-    def __init__(self, stop: Callable[[], None], say: Callable[[str], None]) -> None:
+    ``tidy`` removes what the current tickets would leave behind.
+    """
+
+    def __init__(
+        self, stop: Callable[[], None], say: Callable[[str], None], tidy: Callable[[], None]
+    ) -> None:
         self._stop = stop
         self._say = say
+        self._tidy = tidy
         self._told = False
 
     def __call__(self, _number: int, _frame: object) -> None:
         if self._told:
+            self._tidy()
             os._exit(INTERRUPTED)
         self._told = True
         self._say(

@@ -35,10 +35,11 @@ Told = Callable[[float, str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessLimits:
-    """Limits of a process; None stands for no limit."""
+    """Limits of a process; None stands for no limit.  ``scratch`` is the folder for its temporary files."""
 
     time_s: float | None = None
     memory_bytes: int | None = None
+    scratch: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,9 @@ def _started(
     return subprocess.Popen(
         [*launch, *words],
         cwd=folder,
-        env={name: v for name, v in os.environ.items() if name not in _SECRETS} | {_MARK: mark},
+        env={name: v for name, v in os.environ.items() if name not in _SECRETS}
+        | {_MARK: mark}
+        | ({"TMPDIR": str(limits.scratch)} if limits.scratch else {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

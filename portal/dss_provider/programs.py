@@ -52,7 +52,9 @@ def run_program(
     if dispatch.provider is ProviderKind.CONTAINER:
         ending = _contained(service, given, told, ended)
     else:
-        limits = ProcessLimits(time_s=dispatch.time_s, memory_bytes=dispatch.memory_bytes)
+        limits = ProcessLimits(
+            time_s=dispatch.time_s, memory_bytes=dispatch.memory_bytes, scratch=scratch(given.work)
+        )
         images = {tag: str(path) for tag, path in given.images.items()}
         parameters = _written_parameters(given.work / PARAMETERS_FILE, dispatch, given.landmarks)
         words = filled(dispatch, images, str(given.output), str(parameters))
@@ -71,6 +73,13 @@ def _written_parameters(path: Path, dispatch: Dispatch, landmarks: Mapping[str, 
     path.write_text(json.dumps(content), encoding="utf-8")
     path.chmod(0o644)
     return path
+
+
+def scratch(work: Path) -> Path:
+    """A new folder in ``work`` for temporary files, which go with the ticket."""
+    folder = work / "tmp"
+    folder.mkdir()
+    return folder
 
 
 def takes_folder(dispatch: Dispatch) -> bool:

@@ -16,7 +16,7 @@ from dss_provider.folder import ServiceFolder
 from dss_provider.images import ROOM_BYTES
 from dss_provider.outcome import AlgorithmOutcome, Map, Named, Point, Task
 from dss_provider.processes import ProcessLimits, Told, run_process
-from dss_provider.programs import Given, ended_badly, run_program
+from dss_provider.programs import Given, ended_badly, run_program, scratch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,8 @@ def _python(
     )
     (work.folder / "task.json").write_bytes(msgspec.json.encode(task))
     words = [sys.executable, "-m", "dss_provider.child", str(work.folder)]
-    ending = run_process(words, service.path, ProcessLimits(time_s=dispatch.time_s), told, ended)
+    limits = ProcessLimits(time_s=dispatch.time_s, scratch=scratch(work.folder))
+    ending = run_process(words, service.path, limits, told, ended)
     try:
         outcome = msgspec.json.decode(
             (work.folder / "outcome.json").read_bytes(), type=AlgorithmOutcome

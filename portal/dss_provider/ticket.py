@@ -1,6 +1,5 @@
 """Processes one claimed ticket, from its download to its end."""
 
-import tempfile
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from dss_provider.outcome import FILES, AlgorithmOutcome
 from dss_provider.portal import Portal
 from dss_provider.results import Built
 from dss_provider.sizes import label_sizes
+from dss_provider.ticket_folders import ticket_folder
 from dss_workspace.errors import WorkspaceInvalid
 
 MOST_VOLUMES = 50
@@ -37,10 +37,10 @@ def work_on(number: int, service: ServiceFolder, connect: Connect, beat_s: float
     portal = connect()
     try:
         with (
-            tempfile.TemporaryDirectory(prefix="dss-ticket-", ignore_cleanup_errors=True) as folder,
+            ticket_folder() as folder,
             Heartbeat(number, connect, beat_s) as heartbeat,
         ):
-            return _Work(number, service, portal, Path(folder), heartbeat, say).ended()
+            return _Work(number, service, portal, folder, heartbeat, say).ended()
     finally:
         portal.close()
 
@@ -66,7 +66,7 @@ class _Work:
         except Refused as error:
             if self.heartbeat.ended.is_set():
                 return "withdrawn"
-            return self._failed(error.body.strip())
+            return self._failed(_reason(error))
         except ClientError:
             raise
         except Exception as error:
@@ -128,6 +128,17 @@ def _work(ticket: results.Input, service: ServiceFolder, folder: Path) -> runnin
         inputs={tag: ticket.tagged(tag) for tag in tags},
         landmarks=_landmarks(ticket, service),
     )
+
+
+def _reason(error: Refused) -> str:
+    """The portal's sentence, or one about the status: a proxy responds with a page that is not for a ticket's log."""
+    text = " ".join(error.body.split())
+    if text.startswith(("<", "{")) or " " not in text:
+        return (
+            f"The portal, or a proxy in front of it, refused the results (status {error.status})."
+            " Please tell the provider the ticket's number."
+        )
+    return text[:1000]
 
 
 def _landmarks(

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from dss_workspace.registry import read
 from support.cut_wires import cut_wire
 from support.own_services import ended, lab, log, published, scan, service, submit
 from support.sites import ROOT, Site
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -248,3 +250,41 @@ def test_a_connection_that_is_cut_again_and_again_loses_little_of_results_and_in
     assert (sitk.GetArrayFromImage(sitk.ReadImage(str(noise))) == values).all()
     (line,) = [line for line in user.detail(number).log if line.message == "noise.bin"]
     assert len(line.attachments) == 1
+
+
+CHATTY = """
+def segment(image, progress):
+    for i in range(8):
+        progress(i / 8, f"Step {i}")
+        time.sleep(0.4)
+    return Result(
+        segmentations=[Segmentation(image.array > 500, {1: "Block"})],
+        files={"a.csv": "a", "b.csv": "b"},
+        remarks=["Look twice.", "And once more."],
+    )
+"""
+
+
+def test_a_portal_that_is_killed_at_any_step_costs_nothing_and_doubles_nothing(
+    site: Site, token: str, user: ItkSnap, tmp_path: Path
+) -> None:
+    folder = service(tmp_path, "restarts", CHATTY)
+    numbers = []
+    with published(site, token, folder, "--tickets", "3", "--parallel", "2") as publisher:
+        numbers = [submit(user, "restarts", tmp_path) for _ in range(3)]
+        for later_s in (0.5, 2.0, 1.0):
+            time.sleep(later_s)  # another step each time
+            site.stack.kill("portal")
+            site.stack.start_one("portal")
+            wait_until(site.stack.portal_ready, 60, site.stack.logs)
+        for number in numbers:
+            assert ended(user, number, 120) == "success", log(user, number)
+        assert publisher.wait(60) == 0
+
+    for number in numbers:
+        lines = [line.message for line in user.detail(number).log]
+        files = [str(f.description) for e in user.detail(number).log for f in e.attachments]
+        for once in ("Look twice.", "And once more.", "Block: 0.2 ml", "a.csv", "b.csv"):
+            assert lines.count(once) == 1, lines
+        assert sorted(f for f in files if f.endswith(".csv")) == ["a.csv", "b.csv"]
+        assert sum("claimed by provider" in line for line in lines) == 1

@@ -26,6 +26,7 @@ class Desk(Portal):
         self.ended = ""
         self.sent: list[str] = []
         self.refusal = ""
+        self.refuses = False
 
     def download_input(self, ticket: int, folder: Path) -> None:
         (folder / "image.nii.gz").write_bytes(self._image.read_bytes())
@@ -44,7 +45,7 @@ class Desk(Portal):
         return "claimed"
 
     def finish(self, ticket: int, status: str) -> None:
-        if self.refusal and status == "success":
+        if (self.refusal or self.refuses) and status == "success":
             raise Refused(400, self.refusal)
         self.ended = status
 

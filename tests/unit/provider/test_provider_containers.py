@@ -299,4 +299,7 @@ def test_containers_of_a_killed_publisher_are_removed_and_no_others(boxed: Boxed
 
     containers.end_orphans()
 
-    assert (boxed.state / "removed").read_text(encoding="utf-8").split() == [killed]
+    removed = boxed.state / "removed"
+    assert removed.read_text(encoding="utf-8").split() == [killed]
+    containers.end_orphans(and_own=True)
+    assert removed.read_text(encoding="utf-8").split() == [killed, mine, killed]

@@ -289,3 +289,15 @@ def test_a_program_may_write_several_results_into_a_folder(
     trial.dispatch(command=["python3", "prog.py", "{image}", "{output}"])
     with pytest.raises(AlgorithmFailed, match=r"'passwd.txt', which is a link or a device"):
         trial.run()
+
+
+def test_temporary_files_go_with_the_ticket(trial: Trial) -> None:
+    code = (
+        "import tempfile\ndef segment(image):\n"
+        "    return Result(files={'where.txt': tempfile.mkdtemp()}, remarks=['x'])"
+    )
+
+    trial.run(code)
+
+    where = Path((trial.work / "files/where.txt").read_text(encoding="utf-8"))
+    assert where.is_relative_to(trial.work)

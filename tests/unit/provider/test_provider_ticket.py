@@ -2,6 +2,7 @@
 
 import errno
 import os
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from dss_provider.held import HeldTickets
 from dss_provider.portal import Portal
 from dss_provider.serving import Offer, ServicePublisher
 from dss_provider.ticket import MOST_VOLUMES, UNEXPECTED
+from dss_provider.ticket_folders import remove_orphans, ticket_folder
 from support.provider_desk import Works
 
 
@@ -71,6 +73,36 @@ def test_results_that_the_portal_refuses_fail_the_ticket_with_its_sentence(works
     assert works() == "failed"
 
     assert works.desk.lines[-1] == works.desk.refusal
+
+
+@pytest.mark.parametrize("page", ["<html><body>413 Too large</body></html>", "", '{"error": 413}'])
+def test_a_page_of_a_proxy_is_not_written_into_the_log(works: Works, page: str) -> None:
+    works.desk.refuses, works.desk.refusal = True, page
+
+    assert works() == "failed"
+
+    assert works.desk.lines[-1] == (
+        "The portal, or a proxy in front of it, refused the results (status 400). "
+        "Please tell the provider the ticket's number."
+    )
+
+
+def test_the_folder_of_a_ticket_goes_with_its_publisher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds images of a patient."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with ticket_folder() as mine:
+        left = mine.with_name(f"dss-ticket-{2**22 + 1}-77-abc")
+        (left / "input").mkdir(parents=True)
+        other = tmp_path / "dss-ticket-notes-of-mine-abc"
+        other.symlink_to(mine)
+        remove_orphans()
+        assert mine.is_dir()
+        assert mine.stat().st_mode & 0o077 == 0
+        assert not left.exists()
+        remove_orphans(and_own=True)
+        assert not mine.exists()
 
 
 def test_of_many_labels_some_volumes_are_told(works: Works) -> None:

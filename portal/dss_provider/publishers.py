@@ -1,0 +1,24 @@
+"""Marks what belongs to a publisher, so that the next one can remove what a killed one has left."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+
+def mark() -> str:
+    """A text that no other process of this machine has."""
+    return f"{os.getpid()}-{_began('self')}"
+
+
+def is_alive(marked: str) -> bool:
+    """Whether the process with that mark still runs; False for a text that is no mark."""
+    pid, _, began = marked.partition("-")
+    return bool(began) and _began(pid) == began
+
+
+def _began(pid: str) -> str:
+    """The start of a process in ticks since the machine's start (proc(5)); "" if there is no such process."""
+    with suppress(OSError, IndexError):
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        return stat.rpartition(")")[2].split()[19]
+    return ""
