@@ -130,3 +130,21 @@ def test_the_viewer_guesses_at_no_header_that_the_service_refuses(
             spacing = read_header(path).grid.spacing_mm
             assert spacing[0] in {15.0, 1500.0}, name  # in other units, which the viewer refuses
         assert isinstance(page.evaluate(READ, base64.b64encode(data).decode()), str), name
+
+
+def test_a_file_that_unpacks_to_too_much_is_given_up(page: Page, site: Site) -> None:
+    page.goto("/about")
+
+    said = page.evaluate(
+        """async () => {
+            const { gathered } = await import("/static/viewer/volumes.js");
+            const packed = new Blob([new Uint8Array(1e6)]).stream().pipeThrough(new CompressionStream("gzip"));
+            try {
+                await gathered(packed.pipeThrough(new DecompressionStream("gzip")), 2 ** 16);
+            } catch (error) {
+                return error.message;
+            }
+        }"""
+    )
+
+    assert said.startswith("is larger than")

@@ -16,7 +16,10 @@ from dss_images.dicom.errors import DicomRefused
 
 MOST_FILES = 200_000
 MOST_UNPACKED_BYTES = 16 * 2**30
-"""Limit for an archive.  The largest CT series have some 2 GB."""
+"""Limit for all archives of a source together.  The largest CT series have some 2 GB."""
+MOST_RATIO = 200
+HARMLESS_BYTES = 2**30
+"""An archive may unpack to more than this only if it is at least a MOST_RATIO-th of it: images do not shrink further."""
 
 _KEPT_FREE = 0.1
 """Fraction of the disk that unpacking leaves free."""
@@ -82,14 +85,23 @@ def _found(source: Path) -> Iterator[File]:
     return _walk(source) if source.is_dir() else iter([_file(source, source.parent)])
 
 
+class _Room:
+    """Files and bytes that may still be unpacked from the archives of one source, nested ones included."""
+
+    def __init__(self) -> None:
+        self.files = MOST_FILES
+        self.bytes = MOST_UNPACKED_BYTES
+
+
 def _listed(source: Path, unpacked: Path) -> Iterator[File]:
+    room = _Room()
     for count, file in enumerate(_found(source)):
         if count >= MOST_FILES:
             raise DicomRefused(
                 f"There are more than {MOST_FILES} files in {source.name}; give the folder of one study."
             )
         if is_archive(file.path):
-            yield from _unpack(file, unpacked / str(count))
+            yield from _unpack(file, unpacked / str(count), room)
         else:
             yield file
 
@@ -145,7 +157,7 @@ def _file(path: Path, top: Path) -> File:
     return File(path=path, name=name, folder=str(path.parent), trouble=trouble)
 
 
-def _unpack(archive: File, target: Path, depth: int = 1) -> Iterator[File]:
+def _unpack(archive: File, target: Path, room: _Room, depth: int = 1) -> Iterator[File]:
     """Unpack an archive, and archives inside it, under numbers instead of names, because names could lead out of
     ``target``.  Raises DicomRefused.
     """
@@ -157,15 +169,15 @@ def _unpack(archive: File, target: Path, depth: int = 1) -> Iterator[File]:
     try:
         with zipfile.ZipFile(archive.path) as opened:
             members = [m for m in opened.infolist() if _is_wanted(m)]
-            _require_room(archive, members, target)
-            left = MOST_UNPACKED_BYTES
+            _require_room(archive, members, target, room)
             for number, member in enumerate(members):
                 path = target / str(number)
-                left -= _copy(opened, member, path, left)
+                room.bytes -= _copy(opened, member, path, room.bytes)
+                room.files -= 1
                 folder = f"{archive.path}/{os.path.dirname(member.filename)}"  # noqa: PTH120 (no path of this disk)
                 inside = File(path=path, name=member.filename, folder=folder)
                 if member.filename.lower().endswith(".zip"):
-                    yield from _unpack(inside, target / f"{number}_unpacked", depth + 1)
+                    yield from _unpack(inside, target / f"{number}_unpacked", room, depth + 1)
                 else:
                     yield inside
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
@@ -181,13 +193,19 @@ def _is_wanted(member: zipfile.ZipInfo) -> bool:
     return not (member.is_dir() or stat.S_ISLNK(mode) or member.filename.startswith(_MAC_COPIES))
 
 
-def _require_room(archive: File, members: list[zipfile.ZipInfo], target: Path) -> None:
+def _require_room(archive: File, members: list[zipfile.ZipInfo], target: Path, room: _Room) -> None:
     size = sum(member.file_size for member in members)
     disk = shutil.disk_usage(target)
-    if len(members) > MOST_FILES or size > MOST_UNPACKED_BYTES:
+    if size > max(HARMLESS_BYTES, MOST_RATIO * archive.path.stat().st_size):
+        raise DicomRefused(
+            f"The archive {archive.name} would unpack to more than {MOST_RATIO} times its size, which images do not; "
+            "give the folder."
+        )
+    if len(members) > room.files or size > room.bytes:
         raise DicomRefused(
             f"The archive {archive.name} holds {len(members)} files of {size / 2**30:.1f} GiB in all; "
-            f"at most {MOST_FILES} files of {MOST_UNPACKED_BYTES / 2**30:.0f} GiB are unpacked."
+            f"at most {MOST_FILES} files of {MOST_UNPACKED_BYTES / 2**30:.0f} GiB are unpacked, with "
+            "other archives beside it."
         )
     if size > disk.free - _KEPT_FREE * disk.total:
         raise DicomRefused(

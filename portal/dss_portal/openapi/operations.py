@@ -101,9 +101,17 @@ OPERATIONS = (
         gives="table",
     ),
     Operation("get", "/api/tickets", "The user's tickets", gives="table"),
-    Operation("get", "/api/tickets/estimates", "When the open ones will be done", gives="table"),
     Operation(
-        "get", "/api/tickets/summary", "The user's tickets with names and times", gives="table"
+        "get",
+        "/api/tickets/estimates",
+        "When the open ones will be done; of at most 500, the oldest",
+        gives="table",
+    ),
+    Operation(
+        "get",
+        "/api/tickets/summary",
+        "The user's tickets with names and times",
+        gives="table",
     ),
     Operation("post", "/api/tickets", "A new ticket; its number", form=("githash", "name")),
     Operation("get", f"{_T}/files/{{area}}", "Files of an area: index and name", gives="csv"),

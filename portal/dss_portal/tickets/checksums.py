@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 
 from dss_portal.datastore import Datastore, StoredFile
 from dss_portal.refusals import Refused
@@ -9,13 +10,16 @@ from dss_portal.tickets import store
 
 COLUMNS = ("index", "name", "sha256")
 
+_THREADS = ThreadPoolExecutor(2, thread_name_prefix="checksums")
+"""Own threads, so that hashing many large files leaves the others to uploads and downloads."""
+
 
 async def of_results(datastore: Datastore, ticket_id: int) -> list[tuple[int, str, str]]:
     """COLUMNS for each result.  Reads every file.  Raises Refused if one does not exist any more."""
-    rows = []
+    rows, loop = [], asyncio.get_running_loop()
     for file in await store.files(ticket_id, "results"):
         stored = await datastore.file(ticket_id, "results", file.name)
-        rows.append((file.index, file.name, await asyncio.to_thread(_sha256, stored)))
+        rows.append((file.index, file.name, await loop.run_in_executor(_THREADS, _sha256, stored)))
     return rows
 
 

@@ -66,7 +66,9 @@ async def create() -> Response:
 @blueprint.get("/estimates")
 @signed_in
 async def estimates() -> Response:
-    """Estimates of the user's tickets that wait or are claimed: seconds until each begins and ends, empty if not known."""
+    """Estimates of the user's tickets that wait or are claimed, at most PAGE_ROWS, the oldest first: seconds until each
+    begins and ends, empty if not known.
+    """
     own = Ticket.filter(user_id=current_user().id, status__in=[Status.READY, Status.CLAIMED])
     found = await own.order_by("id").limit(PAGE_ROWS).values_list("id", "service__name")
     services = {int(str(number)): str(name) for number, name in found}

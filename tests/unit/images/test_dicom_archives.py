@@ -155,6 +155,28 @@ def test_an_archive_that_grows_too_large_is_not_unpacked(
     assert "at most" in refusal(archive)
 
 
+def test_archives_inside_an_archive_share_its_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slices = sorted(write(tmp_path / "dicom", stack()).iterdir())
+    inner = [pack(tmp_path / f"inner{n}.zip", slices) for n in range(4)]
+    size = sum(path.stat().st_size for path in slices)
+    outer = pack(tmp_path / "study.zip", inner)
+    monkeypatch.setattr("dss_images.dicom.files.MOST_UNPACKED_BYTES", 3 * size)
+
+    assert "with other archives beside it" in refusal(outer)
+
+
+def test_an_archive_of_nothing_but_zeros_is_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "zeros").write_bytes(bytes(4_000_000))
+    archive = pack(tmp_path / "study.zip", [tmp_path / "zeros"])
+    monkeypatch.setattr("dss_images.dicom.files.HARMLESS_BYTES", 1_000_000)
+
+    assert "would unpack to more than 200 times its size" in refusal(archive)
+
+
 def test_links_are_followed_and_counted_once(tmp_path: Path) -> None:
     planes = stack()
     elsewhere = write(tmp_path / "elsewhere", planes)

@@ -141,7 +141,7 @@ const WORDS = {
 };
 const AFTER = ["reading", "placing", "ready", "claimed", "success", "failed", "timeout", "not sent"];
 const BAD = ["failed", "timeout", "not sent", "failed here"];
-const size = (bytes) => bytes < 1e6 ? `${Math.max(1, Math.round(bytes / 1e3))} kB` : bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
+const size = (bytes) => bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
 
 function say(item, state, sentence) {
   item.state = state === "failed" ? "failed here" : state;

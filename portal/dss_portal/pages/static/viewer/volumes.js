@@ -31,6 +31,7 @@ const SPACES = {
   "left-posterior-superior": [-1, -1], lps: [-1, -1],
 };
 const MM = [1, 1000, 1, 0.001];
+const MOST_BYTES = 2 * 2 ** 30;
 const TEXT_BYTES = 65536; // of a header in text
 
 // The volume in a file's content, a stream of bytes.
@@ -49,15 +50,38 @@ async function inflatedIfGzip(stream) {
   reader.cancel().catch(() => {});
   if (!value) throw new Unreadable("is empty");
   const isGzip = value[0] === GZIP[0] && value[1] === GZIP[1];
-  return isGzip ? inflated(whole, "gzip") : new Uint8Array(await new Response(whole).arrayBuffer());
+  return isGzip ? inflated(whole, "gzip") : gathered(whole);
 }
 
 async function inflated(stream, format) {
   try {
-    return new Uint8Array(await new Response(stream.pipeThrough(new DecompressionStream(format))).arrayBuffer());
-  } catch {
-    throw new Unreadable("is damaged: it cannot be unpacked");
+    return await gathered(stream.pipeThrough(new DecompressionStream(format)));
+  } catch (error) {
+    throw error instanceof Unreadable ? error : new Unreadable("is damaged: it cannot be unpacked");
   }
+}
+
+// All bytes of a stream; a file that unpacks to more than `most` is given up before it fills the memory.
+export async function gathered(stream, most = MOST_BYTES) {
+  const pieces = [], reader = stream.getReader();
+  let size = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    size += value.length;
+    if (size > most) {
+      reader.cancel().catch(() => {});
+      throw new Unreadable(`is larger than ${most / 2 ** 30} GB when it is unpacked; open it in ITK-SNAP`);
+    }
+    pieces.push(value);
+  }
+  const whole = new Uint8Array(size);
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return whole;
 }
 
 function ascii(bytes, from, to) {
