@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dss_client.errors import Refused, Unreachable
-from dss_provider import results, serving
+from dss_provider import publishers, results, serving
 from dss_provider.child import DISK_FULL
 from dss_provider.held import HeldTickets
 from dss_provider.portal import Portal
@@ -103,6 +103,16 @@ def test_the_folder_of_a_ticket_goes_with_its_publisher(
         assert not left.exists()
         remove_orphans(and_own=True)
         assert not mine.exists()
+
+
+def test_a_machine_that_tells_nothing_of_processes_loses_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(publishers, "_began", lambda _: "")
+    with ticket_folder() as other:
+        remove_orphans()
+        assert other.is_dir()
 
 
 def test_of_many_labels_some_volumes_are_told(works: Works) -> None:
