@@ -5,22 +5,21 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from threading import Event
 
 import pytest
 from quart.typing import TestClientProtocol as Client
 
 from dss_broker.broker import Delivery
-from dss_broker.messages import ReadUpload, UploadRead
 from dss_broker.topology import UPLOADS
 from dss_datastore import layout
 from dss_dispatch.service import service_from
 from dss_dispatch.submission.reading import read_submission
 from dss_portal.database import clock
-from dss_portal.intake import events, placing, rounds
-from dss_portal.models import Intake, Ticket, Tier
+from dss_portal.intake import rounds
+from dss_portal.models import Intake, Tier
 from support.builders import image, service_json, write_image
 from support.dicom_uploads import two_series
+from support.intake_tickets import inputs, on_disk, owned
 from support.intakes import Sent, declare, one, reading, send, sentence, status, until, upload
 from support.portals import Portal, eventually, new_ticket, post, text
 
@@ -39,22 +38,6 @@ async def ann(portal: Portal) -> Client:
 @pytest.fixture
 def scan(tmp_path: Path) -> Sent:
     return one(write_image(tmp_path / "scan.nrrd", image()))
-
-
-async def inputs(client: Client, ticket: int) -> list[str]:
-    listed = await text(client, f"/api/tickets/{ticket}/files/input")
-    return sorted(line.split(",")[1] for line in listed.splitlines())
-
-
-def on_disk(portal: Portal, ticket: int) -> list[str]:
-    folder = portal.datastore / layout.ticket_dir(ticket)
-    return sorted(
-        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
-    )
-
-
-async def owned(client: Client) -> list[int]:
-    return [int(row.split(",")[0]) for row in (await text(client, "/api/tickets")).splitlines()]
 
 
 async def test_the_ticket_is_queued_by_itself_with_what_was_read(
@@ -108,139 +91,6 @@ async def test_without_a_program_that_reads_the_page_says_so_and_nothing_is_lost
     await rounds.look(portal.components.datastore, portal.settings)
 
     await until(ann, ticket, "ready")
-
-
-async def test_a_ticket_that_is_being_read_is_not_given_up(
-    portal: Portal, ann: Client, scan: Sent
-) -> None:
-    ticket = await send(ann, scan)
-    long_ago = clock.now() - timedelta(days=90)
-    await Ticket.filter(id=ticket).update(created_at=long_ago, uploaded_at=long_ago)
-
-    await portal.sweep()
-
-    assert await status(ann, ticket) == "init"
-
-
-async def test_a_refused_upload_is_given_up_in_the_end(portal: Portal, ann: Client) -> None:
-    reading(portal)
-    ticket = await send(ann, LETTER)
-    await until(ann, ticket, "refused")
-    long_ago = clock.now() - timedelta(days=90)
-    await Ticket.filter(id=ticket).update(created_at=long_ago, uploaded_at=long_ago)
-
-    await portal.sweep()
-
-    assert await status(ann, ticket) == "timeout"
-
-
-class Held:
-    """Keeps the requests and answers them when the test says so."""
-
-    def __init__(self, portal: Portal) -> None:
-        self.asked: list[ReadUpload] = []
-        self._reader = reading_of(portal)
-        portal.broker.consume(UPLOADS, self._keep)
-
-    def _keep(self, delivery: Delivery) -> None:
-        assert isinstance(delivery.message, ReadUpload)
-        self.asked.append(delivery.message)
-
-    def read(self, number: int = -1) -> UploadRead:
-        told = self._reader.answer_to(self.asked[number])
-        assert isinstance(told, UploadRead), told
-        return told
-
-    async def next(self, count: int = 1) -> ReadUpload:
-        async def look() -> int:
-            return len(self.asked)
-
-        await eventually(look, lambda found: found >= count)
-        return self.asked[-1]
-
-
-class reading_of:  # noqa: N801  (a small function with a name)
-    """Reads without a broker."""
-
-    def __init__(self, portal: Portal) -> None:
-        from dss_dispatch.uploads.handling import READS, UploadReader  # noqa: PLC0415
-
-        self._reader = UploadReader(portal.broker, portal.datastore, READS, "held", Event())
-
-    def answer_to(self, asked: ReadUpload) -> object:
-        with self._reader._datastore.access() as files:
-            return self._reader._told(asked, files)
-
-
-async def test_a_late_answer_to_an_earlier_upload_is_ignored(
-    portal: Portal, ann: Client, scan: Sent, tmp_path: Path
-) -> None:
-    held = Held(portal)
-    ticket = await send(ann, scan)
-    await held.next()
-    late = held.read()
-    other = replace(scan, name="other.nrrd")
-    assert await declare(ann, ticket, other) == (200, "success")
-    await upload(ann, ticket, other)
-    await held.next(2)
-
-    await portal.tell(late)
-    await portal.tell(held.read())
-    await until(ann, ticket, "ready")
-
-    assert len(await inputs(ann, ticket)) == 2
-    assert [name for name in on_disk(portal, ticket) if not name.startswith("input/")] == []
-
-
-async def test_an_answer_that_comes_twice_is_taken_once(
-    portal: Portal, ann: Client, tmp_path: Path
-) -> None:
-    held = Held(portal)
-    ticket = await send(ann, Sent(name="main.tar", data=two_series(tmp_path)), series="each")
-    await held.next()
-    told = held.read()
-
-    for _ in range(3):
-        await portal.tell(told)
-    await until(ann, ticket, "ready")
-    await portal.tell(told)
-    await portal.announce_service(name="a-marker")  # all events before it have been handled
-
-    for number in await owned(ann):
-        await until(ann, number, "ready")
-    assert [await status(ann, number) for number in await owned(ann)] == ["ready"] * 2
-    assert on_disk(portal, ticket) == [f"input/{name}" for name in await inputs(ann, ticket)]
-
-
-@pytest.mark.parametrize("dies_after", ["the answer is noted", "the files have their place"])
-async def test_a_portal_that_dies_meanwhile_loses_nothing_and_does_nothing_twice(
-    portal: Portal,
-    ann: Client,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    dies_after: str,
-) -> None:
-    held = Held(portal)
-    ticket = await send(ann, Sent(name="main.tar", data=two_series(tmp_path)), series="each")
-    await held.next()
-    step = "go_on" if dies_after == "the answer is noted" else "_queue"
-
-    async def die(*_: object) -> bool:
-        raise RuntimeError("killed")
-
-    with monkeypatch.context() as killed:
-        killed.setattr(placing, step, die)
-        with pytest.raises(RuntimeError):
-            await events.on_read(portal.components.datastore, portal.settings, held.read())
-    assert await status(ann, ticket) == "init"
-    await rounds.look(portal.components.datastore, portal.settings)
-
-    await until(ann, ticket, "ready")
-    assert [await status(ann, number) for number in await owned(ann)] == ["ready"] * 2
-    for number in await owned(ann):
-        names = await inputs(ann, number)
-        assert len(names) == 2
-        assert on_disk(portal, number) == [f"input/{name}" for name in names]
 
 
 async def test_series_wait_for_free_places_and_are_queued_by_themselves(

@@ -1,0 +1,169 @@
+# mypy: allow-untyped-calls
+"""Late and repeated answers, and portals that die, queue an uploaded ticket once and lose nothing."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from threading import Event
+
+import pytest
+from quart.typing import TestClientProtocol as Client
+
+from dss_broker.broker import Delivery
+from dss_broker.messages import ReadUpload, UploadRead
+from dss_broker.topology import UPLOADS
+from dss_portal.database import clock
+from dss_portal.intake import events, placing, rounds
+from dss_portal.models import Ticket
+from support.builders import image, write_image
+from support.dicom_uploads import two_series
+from support.intake_tickets import inputs, on_disk, owned
+from support.intakes import Sent, declare, one, reading, send, status, until, upload
+from support.portals import Portal, eventually
+
+pytestmark = pytest.mark.stack
+LETTER = Sent(name="letter.nii", data=b"Dear colleague")
+
+
+@pytest.fixture
+async def ann(portal: Portal) -> Client:
+    await portal.announce_service()
+    return await portal.user()
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Sent:
+    return one(write_image(tmp_path / "scan.nrrd", image()))
+
+
+async def test_a_ticket_that_is_being_read_is_not_given_up(
+    portal: Portal, ann: Client, scan: Sent
+) -> None:
+    ticket = await send(ann, scan)
+    long_ago = clock.now() - timedelta(days=90)
+    await Ticket.filter(id=ticket).update(created_at=long_ago, uploaded_at=long_ago)
+
+    await portal.sweep()
+
+    assert await status(ann, ticket) == "init"
+
+
+async def test_a_refused_upload_is_given_up_in_the_end(portal: Portal, ann: Client) -> None:
+    reading(portal)
+    ticket = await send(ann, LETTER)
+    await until(ann, ticket, "refused")
+    long_ago = clock.now() - timedelta(days=90)
+    await Ticket.filter(id=ticket).update(created_at=long_ago, uploaded_at=long_ago)
+
+    await portal.sweep()
+
+    assert await status(ann, ticket) == "timeout"
+
+
+class Held:
+    """Keeps the requests and answers them when the test says so."""
+
+    def __init__(self, portal: Portal) -> None:
+        self.asked: list[ReadUpload] = []
+        self._reader = reading_of(portal)
+        portal.broker.consume(UPLOADS, self._keep)
+
+    def _keep(self, delivery: Delivery) -> None:
+        assert isinstance(delivery.message, ReadUpload)
+        self.asked.append(delivery.message)
+
+    def read(self, number: int = -1) -> UploadRead:
+        told = self._reader.answer_to(self.asked[number])
+        assert isinstance(told, UploadRead), told
+        return told
+
+    async def next(self, count: int = 1) -> ReadUpload:
+        async def look() -> int:
+            return len(self.asked)
+
+        await eventually(look, lambda found: found >= count)
+        return self.asked[-1]
+
+
+class reading_of:  # noqa: N801  (a small function with a name)
+    """Reads without a broker."""
+
+    def __init__(self, portal: Portal) -> None:
+        from dss_dispatch.uploads.handling import READS, UploadReader  # noqa: PLC0415
+
+        self._reader = UploadReader(portal.broker, portal.datastore, READS, "held", Event())
+
+    def answer_to(self, asked: ReadUpload) -> object:
+        with self._reader._datastore.access() as files:
+            return self._reader._told(asked, files)
+
+
+async def test_a_late_answer_to_an_earlier_upload_is_ignored(
+    portal: Portal, ann: Client, scan: Sent, tmp_path: Path
+) -> None:
+    held = Held(portal)
+    ticket = await send(ann, scan)
+    await held.next()
+    late = held.read()
+    other = replace(scan, name="other.nrrd")
+    assert await declare(ann, ticket, other) == (200, "success")
+    await upload(ann, ticket, other)
+    await held.next(2)
+
+    await portal.tell(late)
+    await portal.tell(held.read())
+    await until(ann, ticket, "ready")
+
+    assert len(await inputs(ann, ticket)) == 2
+    assert [name for name in on_disk(portal, ticket) if not name.startswith("input/")] == []
+
+
+async def test_an_answer_that_comes_twice_is_taken_once(
+    portal: Portal, ann: Client, tmp_path: Path
+) -> None:
+    held = Held(portal)
+    ticket = await send(ann, Sent(name="main.tar", data=two_series(tmp_path)), series="each")
+    await held.next()
+    told = held.read()
+
+    for _ in range(3):
+        await portal.tell(told)
+    await until(ann, ticket, "ready")
+    await portal.tell(told)
+    await portal.announce_service(name="a-marker")  # all events before it have been handled
+
+    for number in await owned(ann):
+        await until(ann, number, "ready")
+    assert [await status(ann, number) for number in await owned(ann)] == ["ready"] * 2
+    assert on_disk(portal, ticket) == [f"input/{name}" for name in await inputs(ann, ticket)]
+
+
+@pytest.mark.parametrize("dies_after", ["the answer is noted", "the files have their place"])
+async def test_a_portal_that_dies_meanwhile_loses_nothing_and_does_nothing_twice(
+    portal: Portal,
+    ann: Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dies_after: str,
+) -> None:
+    held = Held(portal)
+    ticket = await send(ann, Sent(name="main.tar", data=two_series(tmp_path)), series="each")
+    await held.next()
+    step = "go_on" if dies_after == "the answer is noted" else "_queue"
+
+    async def die(*_: object) -> bool:
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as killed:
+        killed.setattr(placing, step, die)
+        with pytest.raises(RuntimeError):
+            await events.on_read(portal.components.datastore, portal.settings, held.read())
+    assert await status(ann, ticket) == "init"
+    await rounds.look(portal.components.datastore, portal.settings)
+
+    await until(ann, ticket, "ready")
+    assert [await status(ann, number) for number in await owned(ann)] == ["ready"] * 2
+    for number in await owned(ann):
+        names = await inputs(ann, number)
+        assert len(names) == 2
+        assert on_disk(portal, number) == [f"input/{name}" for name in names]

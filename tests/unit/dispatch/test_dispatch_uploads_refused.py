@@ -1,0 +1,134 @@
+# mypy: allow-untyped-calls
+"""Uploads of a browser that are refused with a sentence, and leave nothing."""
+
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import SimpleITK as sitk  # noqa: N813
+
+from dss_broker.messages import (
+    UploadRefused,
+)
+from dss_dispatch.uploads.errors import UploadInvalid
+from dss_dispatch.uploads.folders import unpack
+from dss_dispatch.uploads.handling import Limits
+from support.builders import image, write_image
+from support.upload_desks import Desk
+
+GB = 2**30
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path / "datastore")
+    yield made
+    made.close()
+
+
+def hostile_tar(member: tarfile.TarInfo, data: bytes = b"") -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.addfile(member, io.BytesIO(data))
+    return packed.getvalue()
+
+
+def _member(name: str, **changes: object) -> tarfile.TarInfo:
+    made = tarfile.TarInfo(name)
+    for key, value in changes.items():
+        setattr(made, key, value)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("packed", "sentence"),
+    [
+        (hostile_tar(_member("../out.dcm", size=1), b"x"), "name of a file"),
+        (hostile_tar(_member("/etc/out.dcm", size=1), b"x"), "name of a file"),
+        (hostile_tar(_member("a/../../out", size=1), b"x"), "name of a file"),
+        (hostile_tar(_member("link", type=tarfile.SYMTYPE, linkname="/etc/passwd")), "a link"),
+        (hostile_tar(_member("hard", type=tarfile.LNKTYPE, linkname="/etc/passwd")), "a link"),
+        (hostile_tar(_member("pipe", type=tarfile.FIFOTYPE)), "a link or a device"),
+        (hostile_tar(_member("cut.dcm", size=9000), b"x" * 9000)[:5000], "damaged"),
+        (b"", "damaged"),
+        (b"Dear colleague, " * 1000, "damaged"),
+    ],
+)
+def test_a_hostile_or_damaged_folder_is_refused(
+    tmp_path: Path, packed: bytes, sentence: str
+) -> None:
+    (tmp_path / "main.tar").write_bytes(packed)
+
+    with pytest.raises(UploadInvalid, match=sentence):
+        unpack(tmp_path / "main.tar", tmp_path / "folder")
+
+    assert {p.name for p in tmp_path.iterdir()} == {"main.tar", "folder"}
+
+
+def test_the_same_name_twice_is_refused(tmp_path: Path) -> None:
+    first, second = hostile_tar(_member("a", size=1), b"x"), hostile_tar(_member("a", size=1), b"y")
+    (tmp_path / "main.tar").write_bytes(first[:1024] + second)
+
+    with pytest.raises(UploadInvalid, match="same name"):
+        unpack(tmp_path / "main.tar", tmp_path / "folder")
+
+
+def test_of_a_refused_upload_nothing_stays_but_the_answer(desk: Desk) -> None:
+    (desk.upload / "main.tar").write_bytes(hostile_tar(_member("pipe", type=tarfile.FIFOTYPE)))
+
+    told = desk.answer("main.tar")
+
+    assert isinstance(told, UploadRefused)
+    assert {p.name for p in desk.root.rglob("*") if p.is_file()} == {"main.tar", "outcome.json"}
+
+
+def test_a_header_cannot_name_another_file_of_the_machine(desk: Desk, tmp_path: Path) -> None:
+    write_image(tmp_path / "secret.mhd", image())
+    text = (tmp_path / "secret.mhd").read_text().replace("secret.raw", str(tmp_path / "secret.raw"))
+    (desk.upload / "main.mhd").write_text(text)
+
+    told = desk.answer("main.mhd")
+
+    assert isinstance(told, UploadRefused)
+    assert str(tmp_path) not in told.reason
+
+
+def test_what_no_image_can_be_read_from_gets_a_sentence(desk: Desk) -> None:
+    (desk.upload / "letter.nii").write_text("Dear colleague")
+
+    told = desk.answer("letter.nii")
+
+    assert isinstance(told, UploadRefused)
+    assert told.reason.endswith(".")
+
+
+def test_reading_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, Limits(time_s=0.0, memory_bytes=8 * GB))
+    write_image(desk.upload / "main.nii", image())
+    try:
+        told = desk.answer("main.nii")
+    finally:
+        desk.close()
+
+    assert isinstance(told, UploadRefused)
+    assert "longer than 0 seconds" in told.reason
+
+
+def test_an_image_that_needs_too_much_memory_is_refused(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, Limits(time_s=120, memory_bytes=2 * GB))
+    header = sitk.Image([1, 1, 1], sitk.sitkFloat64)
+    sitk.WriteImage(header, str(desk.upload / "main.mha"))
+    with (desk.upload / "main.mha").open("r+b") as file:
+        begun = file.read().replace(b"DimSize = 1 1 1", b"DimSize = 1024 1024 512")
+        file.seek(0)
+        file.write(begun)
+        file.truncate(len(begun) - 8 + 4 * GB)  # a sparse file
+    try:
+        told = desk.answer("main.mha")
+    finally:
+        desk.close()
+
+    assert isinstance(told, UploadRefused)
+    assert "more memory" in told.reason
