@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from dss_submission.layer import Layer
+from dss_submission.workspace import write_workspace
 from support.builders import image, write_image
 from support.recorder import Recorder, ok, recording
 
@@ -137,3 +139,24 @@ def test_what_may_not_be_read_is_told_in_a_sentence(
     assert below.stderr.decode().startswith("The folder locked cannot be opened")
     assert f"scan: not sent. {scan}: Permission denied.\n" in several.stdout.decode()
     assert [done.returncode for done in (alone, below, several)] == [2, 2, 1]
+
+
+def dry_run(folder: Path, *words: str) -> str:
+    command = [sys.executable, "-m", "dss_client", "send", *words, "--dry-run"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_dry_run_reads_all_images_of_a_workspace_and_of_tags(scan: Path, tmp_path: Path) -> None:
+    write_image(tmp_path / "pet.nii.gz", image() + 7)
+    layer = Layer(path=scan, size=(4, 4, 4))
+    write_workspace(3, layer, ["CT"], [("PET", Layer(path=tmp_path / "pet.nii.gz", size=(4,)))])
+
+    of_workspace = dry_run(tmp_path, "ticket_00000003.itksnap")
+    of_tags = dry_run(tmp_path, "scan.nii.gz", "--tag", "PET=pet.nii.gz")
+
+    size = dry_run(tmp_path, "scan.nii.gz").splitlines()[-1].removesuffix(" would be sent.")
+    assert f"2 images would be sent.\nMain image (CT): {size}\n" in of_workspace
+    assert f"Further image (PET): {size}\n" in of_workspace
+    assert f"Main image: {size}\nFurther image (PET): {size}\n" in of_tags

@@ -136,19 +136,19 @@ def send_images(
         with one_scan_per_source():  # a folder may have hundreds of series
             _send_several(images, services, what, one, place, each=each, dry_run=dry_run)
     elif dry_run:
-        _preview(images[0], series)
+        _preview(Source(path=images[0], series=series, tagged=what.tagged))
     else:
         _require_service(services)
         _send_one(images[0], services[0], what, one, place)
 
 
-def _preview(image: Path, series: str) -> None:
+def _preview(source: Source) -> None:
     from dss_client.previews import preview  # noqa: PLC0415  (needs the extra ``images``)
 
     screen = Screen()
-    with local_errors(), screen:
+    with local_errors(), screen, _hinted(source.path):
         screen.stage("Reading the image")
-        lines = preview(image, series, screen.shared)
+        lines = preview(source, screen.shared)
     say("\n".join(lines))
 
 
