@@ -56,7 +56,7 @@ async def test_a_provider_does_the_whole_work(
     assert await text(provider, f"{base}/files/input") == "0,a.itksnap\r\n"
     assert await text(provider, f"{base}/files/input/0") == "<registry/>"
     assert await post(provider, f"{base}/progress", chunk_start="0", chunk_end="1", progress="0.5")
-    serve_checks(portal.broker, portal.datastore)
+    serve_checks(portal.broker, portal.settings.shared_datastore())
     await Claim.all().update(granted_at=clock.now() - timedelta(seconds=60))
     given = result_files()
     for name, data in given.items():
@@ -248,7 +248,7 @@ async def test_what_a_provider_sent_before_it_lost_its_claim_is_not_among_the_ne
     )
 
     assert await _claim(provider, githash) == str(claimed)
-    serve_checks(portal.broker, portal.datastore)
+    serve_checks(portal.broker, portal.settings.shared_datastore())
     given = result_files()
     for name, data in given.items():
         await send_file(provider, f"{base}/files/results", name, data)

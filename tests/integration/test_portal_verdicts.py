@@ -13,7 +13,7 @@ from dss_portal.admin import store as admin
 from dss_portal.models import Claim, Status, Ticket, TicketHistory, TicketLog
 from dss_portal.settings import Settings
 from support.builders import landmarks_xml, result_files, segmentation
-from support.portals import LONG_AGO, Portal, post, send_file, submitted_ticket, text
+from support.portals import DATASTORES, LONG_AGO, Portal, post, send_file, submitted_ticket, text
 from support.verdicts import Work
 
 pytestmark = pytest.mark.stack
@@ -39,7 +39,7 @@ async def work(portal: Portal) -> Work:
 @pytest.fixture
 def checked(portal: Portal) -> None:
     """A dispatcher's checker is at work."""
-    serve_checks(portal.broker, portal.datastore)
+    serve_checks(portal.broker, portal.settings.shared_datastore())
 
 
 @pytest.fixture
@@ -61,6 +61,7 @@ async def test_a_sound_result_is_a_success_and_said_again_the_answer_is_the_same
     assert await TicketHistory.filter(ticket_id=work.ticket, status=Status.SUCCESS).count() == 1
 
 
+@DATASTORES
 @pytest.mark.usefixtures("checked")
 async def test_the_picture_of_a_sound_result_is_attached_to_the_log_and_lies_in_no_area(
     work: Work,
@@ -102,6 +103,7 @@ async def test_a_success_without_a_file_is_refused_and_the_ticket_stays_claimed(
     assert await work.status() == "claimed"
 
 
+@DATASTORES
 @pytest.mark.usefixtures("checked")
 async def test_a_segmentation_of_another_size_is_refused_and_may_be_mended(work: Work) -> None:
     await work.give(result_files(segmented=segmentation(size=(12, 10, 9))))
@@ -148,7 +150,7 @@ async def test_without_a_checker_the_ticket_stays_claimed_and_can_be_finished_la
     assert (status, sentence[:35]) == (400, "The results could not be checked, s")
     assert await work.portal.sweep() == 0, "the lease was not renewed"
     assert await work.status() == "claimed"
-    serve_checks(work.portal.broker, work.portal.datastore)
+    serve_checks(work.portal.broker, work.portal.settings.shared_datastore())
     assert await work.succeed() == (200, "success")
 
 
