@@ -41,7 +41,10 @@ SABOTAGES = (
         file="portal/dss_portal/tickets/claims.py",
         line="await queue.serialise([request.service])",
         instead="pass",
-        tests=("tests/integration/test_portal_queue.py",),
+        tests=(
+            "tests/integration/test_portal_queue.py",
+            "tests/integration/test_portal_queue_messages.py",
+        ),
     ),
     Sabotage(
         name="each portal tells a log when its ticket will be done",
@@ -55,7 +58,11 @@ SABOTAGES = (
         file="portal/dss_portal/providers/routes.py",
         line="    await store.heard([await ticket.service])  # it asks for the next one later\n",
         instead="",
-        tests=("tests/integration/test_portal_liveness.py",),
+        tests=(
+            "tests/integration/test_portal_liveness.py",
+            "tests/integration/test_portal_absences.py",
+            "tests/integration/test_portal_silent_providers.py",
+        ),
     ),
     Sabotage(
         name="a ticket is changed without the lock on its row",
@@ -83,7 +90,10 @@ SABOTAGES = (
         file="broker/dss_broker/rabbit/publisher.py",
         line="        self._in_flight[self._last_tag] = publication",
         instead="        publication.confirmed.set_result(None)",
-        tests=("tests/unit/broker/test_broker_publisher.py",),
+        tests=(
+            "tests/unit/broker/test_broker_publisher.py",
+            "tests/unit/broker/test_broker_publisher_closes.py",
+        ),
     ),
     Sabotage(
         name="files of a ticket are removed before its deletion is committed",
@@ -104,7 +114,10 @@ SABOTAGES = (
         file="portal/dss_portal/tickets/quota.py",
         line="if len(counted) >= tier.max_tickets:",
         instead="if len(counted) < 0:",
-        tests=("tests/integration/test_portal_quota.py",),
+        tests=(
+            "tests/integration/test_portal_quota.py",
+            "tests/integration/test_portal_open_tickets.py",
+        ),
     ),
     Sabotage(
         name="a mesh that lies beside the image is handed out",
@@ -118,6 +131,9 @@ SABOTAGES = (
         file="portal/dss_provider/output_folder.py",
         line="        _require_plain(folder / name)",
         instead="        pass",
-        tests=("tests/unit/provider/test_provider_containers.py",),
+        tests=(
+            "tests/unit/provider/test_provider_containers.py",
+            "tests/unit/provider/test_provider_engines.py",
+        ),
     ),
 )
