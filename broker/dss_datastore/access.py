@@ -47,9 +47,7 @@ class Access(Protocol):
         ...
 
     def put(self, folder: PurePosixPath, *, last: str = "") -> None:
-        """Let other programs read the files that lie in ``folder``: each complete, and that named ``last`` after all
-        others.
-        """
+        """Let other programs read the files below ``folder``: each complete, and ``folder / last`` after all others."""
         ...
 
     def put_results(self, folder: PurePosixPath) -> PurePosixPath:

@@ -323,11 +323,12 @@ class BucketDatastore(Datastore):
         return False
 
     def _scrap_keys(self, ticket_id: int, shown: Container[PurePosixPath] | None) -> Iterator[str]:
-        work = f"{layout.ticket_dir(ticket_id)}/work/"
+        own = layout.ticket_dir(ticket_id)
+        working = (f"{own}/work/", f"{own}/read/")
         for folder in (layout.ticket_dir(ticket_id), layout.attachments_dir(ticket_id)):
             for found in self._bucket.list(f"{folder}/"):
                 hidden = shown is not None and PurePosixPath(found.key) not in shown
-                if hidden or found.key.startswith(work) or _is_received(found.key):
+                if hidden or found.key.startswith(working) or _is_received(found.key):
                     yield found.key
 
 

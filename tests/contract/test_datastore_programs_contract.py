@@ -1,5 +1,6 @@
 """What dispatchers and workers may rely on, on a shared folder and in a bucket alike."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -57,6 +58,26 @@ def test_a_worker_sees_that_a_request_is_wanted_and_leaves_its_files(site: Site)
         assert (dispatcher.root / folder / "seg.nii.gz").read_bytes() == b"voxels"
         dispatcher.remove(layout.work_dir(7, "c1"))
         assert not worker.is_made(folder)
+
+
+async def test_files_in_folders_of_a_folder_are_put_taken_and_removed(site: Site) -> None:
+    folder = layout.ticket_dir(7) / "read" / "i1"
+    with site.programs.access() as access:
+        access.make(folder)
+        (access.root / folder / "part" / "0").mkdir(parents=True)
+        (access.root / folder / "part" / "0" / "ct.nii.gz").write_bytes(b"voxels")
+        (access.root / folder / layout.OUTCOME).write_bytes(b"{}")
+        access.put(folder, last=layout.OUTCOME)
+
+    path, size_bytes = await site.portal.take_read(7, f"{folder}/part/0", "ct.nii.gz")
+    await site.portal.keep(path, "ct.nii.gz")
+
+    assert size_bytes == 6
+    assert await site.content("ct.nii.gz") == b"voxels"
+    assert await asyncio.to_thread(site.portal.has_scraps, 7)
+    shown = {layout.area_dir(7, "input") / "ct.nii.gz"}
+    await site.portal.remove_scraps(7, shown)
+    assert site.names() == {str(place) for place in shown}
 
 
 def test_only_the_files_of_a_name_are_fetched(site: Site) -> None:

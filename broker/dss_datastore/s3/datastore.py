@@ -78,10 +78,11 @@ class S3Access:
 
     def _put(self, folder: PurePosixPath, target: PurePosixPath, last: str) -> None:
         local = self.root / folder
-        files = [path for path in local.iterdir() if path.is_file()] if local.is_dir() else []
-        for path in sorted(files, key=lambda path: (path.name == last, path.name)):
+        files = [path for path in local.rglob("*") if path.is_file()]
+        for path in sorted(files, key=lambda path: (path == local / last, path)):
             with path.open("rb") as source:
-                self._bucket.put(f"{target}/{path.name}", source, self._has_ended)
+                key = f"{target}/{path.relative_to(local).as_posix()}"
+                self._bucket.put(key, source, self._has_ended)
 
     def remove(self, folder: PurePosixPath) -> None:
         shutil.rmtree(self.root / folder, ignore_errors=True)

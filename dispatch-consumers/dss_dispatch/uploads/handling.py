@@ -26,6 +26,7 @@ from dss_datastore import layout
 from dss_datastore.access import Access, SharedDatastore, wait_until_there
 from dss_datastore.folder import shared
 from dss_datastore.space import is_disk_full
+from dss_datastore.volume import is_away
 from dss_datastore.writing import write
 from dss_dispatch.uploads.orders import NO_MEMORY, NO_ROOM, Answer, Order
 
@@ -96,6 +97,8 @@ class UploadReader:
         except OSError as error:
             if is_disk_full(error):
                 raise TryAgainLater("the disk is full") from error
+            if is_away(error):
+                raise TryAgainLater("the datastore is away") from error
             raise
         if told is None:
             log.info("upload not read, since its files have gone", extra=facts)
