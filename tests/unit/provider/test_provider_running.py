@@ -2,28 +2,18 @@
 # (SimpleITK ships no types)
 """An algorithm runs in a process of its own; whatever it does becomes a result or a sentence."""
 
-import json
-import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
-from dss_broker.dispatch_section import Modality
-from dss_provider.errors import AlgorithmFailed, ServiceInvalid, Withdrawn
-from dss_provider.folder import load
-from dss_provider.new_folder import make
-from dss_provider.outcome import AlgorithmOutcome
-from dss_provider.running import RunInput, run
+from dss_provider.errors import AlgorithmFailed, Withdrawn
+from support.trials import Trial
 
 pytestmark = pytest.mark.slow
-
-IMPORTS = "import time, os, sys\nimport numpy as np\nfrom dss_provider import *\n"
 
 
 @pytest.fixture
@@ -35,31 +25,6 @@ def image(tmp_path: Path) -> Path:
     built.SetSpacing((1.0, 2.0, 3.0))
     sitk.WriteImage(built, str(tmp_path / "scan.nii.gz"))
     return tmp_path / "scan.nii.gz"
-
-
-class Trial:
-    """A service with one function, and the image that it is called with."""
-
-    def __init__(self, folder: Path, image: Path) -> None:
-        make(folder / "own", Modality.ANY)
-        self.folder = folder / "own"
-        self.work = folder
-        self.image = image
-        self.told: list[tuple[float, str]] = []
-
-    def dispatch(self, **changes: Any) -> None:
-        path = self.folder / "service.json"
-        found = json.loads(path.read_text(encoding="utf-8"))
-        found["dispatch"] |= changes
-        path.write_text(json.dumps(found), encoding="utf-8")
-
-    def run(self, code: str = "", ended: threading.Event | None = None) -> AlgorithmOutcome:
-        self.work = Path(tempfile.mkdtemp(dir=self.folder.parent))
-        if code:
-            (self.folder / "algorithm.py").write_text(IMPORTS + code, encoding="utf-8")
-        work = RunInput(folder=self.work, inputs={"Image": self.image})
-        told = lambda fraction, text: self.told.append((fraction, text))  # noqa: E731
-        return run(load(self.folder), work, told, ended or threading.Event())
 
 
 @pytest.fixture
@@ -171,43 +136,6 @@ def test_a_withdrawn_ticket_ends_the_algorithm_and_what_it_started(trial: Trial)
     assert not state.exists() or state.read_text(encoding="utf-8").split()[2] == "Z"
 
 
-def program(trial: Trial, code: str) -> None:
-    (trial.folder / "prog.py").write_text(
-        f"import sys\nimport SimpleITK as sitk\nimage = sitk.ReadImage(sys.argv[1])\n{code}\n"
-    )
-    trial.dispatch(
-        provider="program",
-        command=["python3", "prog.py", "{image}", "{labels}"],
-        labels=[{"value": 1, "name": "Dot"}],
-    )
-
-
-def test_any_program_that_reads_an_image_and_writes_labels_will_do(
-    trial: Trial, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
-    program(trial, "sitk.WriteImage(image > 500, sys.argv[2])")
-
-    found = trial.run()
-
-    array = np.load(trial.work / found.segmentations[0].file)
-    assert np.argwhere(array).tolist() == [[3, 2, 1]]
-    assert found.segmentations[0].labels[0].name == "Dot"
-
-    program(trial, "image.SetOrigin((1, 0, 0)); sitk.WriteImage(image > 500, sys.argv[2])")
-    with pytest.raises(AlgorithmFailed, match="does not lie in the image's grid: origin"):
-        trial.run()
-
-    program(trial, "print('no licence', file=sys.stderr); sys.exit(4)")
-    with pytest.raises(AlgorithmFailed, match="ended with status 4") as caught:
-        trial.run()
-    assert "no licence" in caught.value.detail
-
-    program(trial, "")
-    with pytest.raises(AlgorithmFailed, match="without writing its segmentation"):
-        trial.run()
-
-
 def test_copies_and_threads_that_a_function_leaves_behind_change_nothing(trial: Trial) -> None:
     found = trial.run(
         "import threading\n"
@@ -229,66 +157,6 @@ def test_names_in_the_service_go_before_those_of_the_function(trial: Trial) -> N
 
     (label,) = found.segmentations[0].labels
     assert (label.name, label.rgb) == ("Site's name", (1, 2, 3))
-
-
-def test_a_program_is_found_as_by_a_shell(trial: Trial) -> None:
-    script = "#!/bin/sh\ncp own.nii.gz $2\n"
-    (trial.folder / "own").write_text(script, encoding="utf-8")
-    image = sitk.ReadImage(str(trial.image)) > 500
-    sitk.WriteImage(image, str(trial.folder / "own.nii.gz"))
-    trial.dispatch(provider="program", command=["own", "{image}", "{labels}"])
-    with pytest.raises(
-        ServiceInvalid, match=r"no program 'own'. The file of the folder is './own'"
-    ):
-        trial.run()
-
-    trial.dispatch(command=["./own", "{image}", "{labels}"])
-    with pytest.raises(ServiceInvalid, match=r"'./own' may not be executed; allow it with: chmod"):
-        trial.run()
-
-    (trial.folder / "own").chmod(0o755)
-    found = trial.run()
-    assert np.load(trial.work / found.segmentations[0].file).sum() == 1
-
-    (trial.folder / "own").write_text("\x7fELF no program", encoding="utf-8")
-    with pytest.raises(AlgorithmFailed, match=r"\./own cannot be started: Exec format error"):
-        trial.run()
-
-
-def test_a_program_may_write_several_results_into_a_folder(
-    trial: Trial, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
-    program(
-        trial,
-        "import os, shutil\n"
-        "out = sys.argv[2] + '/'\n"
-        "sitk.WriteImage(image > 500, out + 'segmentation.nii.gz')\n"
-        "sitk.WriteImage(image > 500, out + 'segmentation_Second_look.nii.gz')\n"
-        "sitk.WriteImage(sitk.Cast(image, sitk.sitkFloat64) / 1000, out + 'image_Probability.nii.gz')\n"
-        "open(out + 'landmarks.csv', 'w').write('name,x,y,z\\ndot,1,4,9\\n')\n"
-        "open(out + 'remarks.txt', 'w').write('Look twice.\\n')\n"
-        "open(out + 'table.csv', 'w').write('a,b\\n')\n"
-        "os.mkdir(out + 'scratch')\n"
-        "open(out + 'mesh_Hull.vtk', 'w').write('# vtk DataFile Version 3.0\\nx\\nASCII\\nDATASET POLYDATA\\n'\n"
-        "    'POINTS 3 float\\n0 0 0\\n0 -1 0\\n0 0 1\\nPOLYGONS 1 4\\n3 0 1 2\\n')\n",
-    )
-    trial.dispatch(command=["python3", "prog.py", "{image}", "{output}"])
-
-    found = trial.run()
-
-    assert [s.called for s in found.segmentations] == ["", "Second look"]
-    assert found.segmentations[0].labels[0].name == "Dot"
-    assert np.load(trial.work / found.images[0].file).dtype == np.float32
-    assert found.landmarks == {"dot": (1.0, 4.0, 9.0)}
-    assert found.remarks == ("Look twice.",)
-    assert found.files == ("table.csv",)
-    assert [m.called for m in found.meshes] == ["Hull"]
-
-    program(trial, "import os; os.symlink('/etc/passwd', sys.argv[2] + '/passwd.txt')")
-    trial.dispatch(command=["python3", "prog.py", "{image}", "{output}"])
-    with pytest.raises(AlgorithmFailed, match=r"'passwd.txt', which is a link or a device"):
-        trial.run()
 
 
 def test_temporary_files_go_with_the_ticket(trial: Trial) -> None:
