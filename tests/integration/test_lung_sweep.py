@@ -9,7 +9,7 @@ from dss_inference.device.runner import Runner, runner_for
 from dss_inference.lungs.segment import lungs_in
 from support.lung_cases import HEALTHY, combined, dice, phantom, random_of, real
 from support.lung_changes import clamped
-from support.lung_disease import DISEASES, Chest
+from support.lung_disease import DISEASES, LEFT, RIGHT, Chest, deepest
 from support.lung_judging import judged
 
 REAL = [
@@ -83,6 +83,30 @@ def test_a_disease_of_much_of_one_lung_is_never_good(
     sick = clamped(DISEASES[name](made, random_of(8, name)))
 
     assert judged(sick, runner).verdict == "look at it"
+
+
+@pytest.mark.parametrize(
+    ("way", "kind", "name"),
+    [
+        ((-0.9, 0.4, 0.0), "halves", "right"),
+        ((-0.9, 0.4, 0.0), "thirds", "right"),
+        ((1.0, 0.0, 0.0), "halves", "right"),
+        ((-1.0, 0.0, 0.0), "halves", "right"),
+        ((0.0, 0.0, -1.0), "halves", "right"),
+        ((0.0, 1.0, 0.0), "noise", "80"),
+    ],
+)
+def test_consolidation_that_nothing_can_be_compared_with_is_never_good(
+    made: Chest, runner: Runner, way: tuple[float, float, float], kind: str, name: str
+) -> None:
+    random = random_of(8, name)
+    sick = made.painted(deepest(made, RIGHT, 0.35, way), 35, random)
+    sick = sick.painted(deepest(sick, LEFT, 0.35, (*way[:2], -way[2])), 35, random)
+
+    result = judged(clamped(HEALTHY[kind][name](sick, random)), runner)
+
+    assert result.dice < 0.9
+    assert result.verdict == "look at it"
 
 
 @pytest.mark.parametrize("seed", [1, 11])

@@ -72,7 +72,7 @@ def real(folder: Path) -> Iterator[tuple[str, Chest]]:
         (CHEST, CHEST_REFERENCE, thirds_as_sides),
         (BASES, BASES_REFERENCE, lobes_as_sides),
     ):
-        image, truth = _in_lps(folder / name), _in_lps(folder / reference)
+        image, truth = in_lps(folder / name), in_lps(folder / reference)
         known: Voxels = sitk.GetArrayFromImage(truth)
         z, y, x = image.GetSpacing()[::-1]
         yield (
@@ -85,7 +85,7 @@ def real(folder: Path) -> Iterator[tuple[str, Chest]]:
         )
 
 
-def _in_lps(path: Path) -> sitk.Image:
+def in_lps(path: Path) -> sitk.Image:
     image: sitk.Image = sitk.DICOMOrient(sitk.ReadImage(path), "LPS")
     return image
 

@@ -13,6 +13,8 @@ import scipy.ndimage as ndi
 Flags = npt.NDArray[np.bool_]
 Random = np.random.Generator
 LEFT, RIGHT = 1, 2
+_WAYS = ((-0.9, 0.4, 0.0), (0.0, 1.0, 0.0), (0.0, -1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
+"""(z, y, outwards)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,18 +39,40 @@ Disease = Callable[[Chest, Random], Chest]
 
 def effusion(chest: Chest, random: Random) -> Chest:
     """Water in the back and at the bottom of one side."""
-    fluid = _deepest(chest, _side(random), random.uniform(0.15, 0.45), (-0.7, 0.7, 0.0))
+    fluid = deepest(chest, _side(random), random.uniform(0.15, 0.45), (-0.7, 0.7, 0.0))
     return chest.painted(fluid, 10, random).without(fluid)
 
 
 def consolidation(chest: Chest, random: Random) -> Chest:
-    part = _deepest(chest, _side(random), random.uniform(0.15, 0.4), (-0.9, 0.4, 0.0))
+    part = deepest(chest, _side(random), random.uniform(0.15, 0.4), (-0.9, 0.4, 0.0))
     return chest.painted(part, 35, random)
+
+
+def both_consolidated(chest: Chest, random: Random) -> Chest:
+    """The same part of both sides: the back, the front, the bottom, the top or the outside."""
+    way = _WAYS[random.integers(len(_WAYS))]
+    share = random.uniform(0.15, 0.4)
+    for side, outwards in ((LEFT, 1.0), (RIGHT, -1.0)):
+        part = deepest(chest, side, share, (way[0], way[1], outwards * way[2]))
+        chest = chest.painted(part, 35, random)
+    return chest
+
+
+def pneumonia(chest: Chest, random: Random) -> Chest:
+    """Patches of consolidation with air in their bronchi in one or both lungs, more of them at the back."""
+    lung = chest.truth > 0 if random.random() < 0.5 else chest.truth == _side(random)
+    rough = ndi.gaussian_filter(random.normal(size=lung.shape), [14 / s for s in chest.spacing_mm])
+    back_mm = np.arange(lung.shape[1])[:, None] * chest.spacing_mm[1]
+    rough = rough / rough.std() + back_mm / 80
+    part = lung & (rough > np.quantile(rough[lung], 1 - random.uniform(0.15, 0.4)))
+    fine = ndi.gaussian_filter(random.normal(size=lung.shape), [2 / s for s in chest.spacing_mm])
+    bronchi = part & (fine > 2.2 * fine.std())
+    return chest.painted(part, 40, random).painted(bronchi, -800, random)
 
 
 def ground_glass(chest: Chest, random: Random) -> Chest:
     """A third to nearly all of one side, -650 to -300 HU, with its vessels."""
-    part = _deepest(chest, _side(random), random.uniform(0.3, 0.9), (-0.5, 0.8, 0.0))
+    part = deepest(chest, _side(random), random.uniform(0.3, 0.9), (-0.5, 0.8, 0.0))
     soft = chest.hu + random.uniform(200, 520)
     return replace(chest, hu=np.where(part, np.minimum(soft, 60), chest.hu).astype(np.int16))
 
@@ -64,7 +88,7 @@ def mass(chest: Chest, random: Random) -> Chest:
 
 def pneumothorax(chest: Chest, random: Random) -> Chest:
     """Air in front of one lung, and around what is left of it."""
-    air = _deepest(chest, _side(random), random.uniform(0.1, 0.4), (0.4, -0.9, 0.0))
+    air = deepest(chest, _side(random), random.uniform(0.1, 0.4), (0.4, -0.9, 0.0))
     return chest.painted(air, -995, random).without(air)
 
 
@@ -72,7 +96,7 @@ def tension(chest: Chest, random: Random) -> Chest:
     """One side full of air, the lung a fist at the hilum."""
     side = _side(random)
     lung = chest.truth == side
-    fist = _deepest(chest, side, 0.12, (0.0, 0.0, 1.0 if side == RIGHT else -1.0))
+    fist = deepest(chest, side, 0.12, (0.0, 0.0, 1.0 if side == RIGHT else -1.0))
     air = lung & ~fist
     return chest.painted(air, -995, random).without(air).painted(fist, -300, random, 60)
 
@@ -87,13 +111,15 @@ def emphysema(chest: Chest, random: Random) -> Chest:
 
 def lobectomy(chest: Chest, random: Random) -> Chest:
     """The lower part of one side is gone, and what lies below has risen."""
-    part = _deepest(chest, _side(random), random.uniform(0.3, 0.55), (-1.0, 0.0, 0.0))
+    part = deepest(chest, _side(random), random.uniform(0.3, 0.55), (-1.0, 0.0, 0.0))
     return chest.painted(part, 45, random).without(part)
 
 
 DISEASES: dict[str, Disease] = {
     "effusion": effusion,
     "consolidation": consolidation,
+    "both consolidated": both_consolidated,
+    "pneumonia": pneumonia,
     "ground glass": ground_glass,
     "mass": mass,
     "pneumothorax": pneumothorax,
@@ -107,7 +133,7 @@ def _side(random: Random) -> int:
     return int(random.integers(LEFT, RIGHT + 1))
 
 
-def _deepest(chest: Chest, side: int, share: float, way: tuple[float, float, float]) -> Flags:
+def deepest(chest: Chest, side: int, share: float, way: tuple[float, float, float]) -> Flags:
     """The ``share`` of one lung that lies farthest along ``way`` (z, y, x)."""
     lung: Flags = chest.truth == side
     if not lung.any():
@@ -123,7 +149,5 @@ def _bullae(chest: Chest, random: Random) -> Flags:
     rough = ndi.gaussian_filter(
         random.normal(size=chest.hu.shape), [9 / s for s in chest.spacing_mm]
     )
-    upper = _deepest(chest, LEFT, 0.5, (1.0, 0.0, 0.0)) | _deepest(
-        chest, RIGHT, 0.5, (1.0, 0.0, 0.0)
-    )
+    upper = deepest(chest, LEFT, 0.5, (1.0, 0.0, 0.0)) | deepest(chest, RIGHT, 0.5, (1.0, 0.0, 0.0))
     return np.asarray(upper & (rough > 1.2 * rough.std()))

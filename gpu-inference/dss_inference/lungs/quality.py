@@ -25,7 +25,7 @@ USUAL_HU = (-1040, -550)
 """Usual median of aerated lung, from emphysema to full expiration."""
 POSSIBLE_ML = 15_000
 """Largest possible volume of lungs."""
-MOST_EMPTY, MOST_DENSE, MOST_GAS, MOST_LEAKED = 0.012, 0.15, 0.15, 0.03
+MOST_EMPTY, MOST_POCKET, MOST_DENSE, MOST_GAS, MOST_LEAKED = 0.03, 0.05, 0.15, 0.15, 0.03
 MOST_HAZE, MOST_OPEN, MOST_BESIDE, MOST_BLUNT = 0.02, 0.5, 0.07, 0.65
 """Shares as in ``Signs``; ``tests/bench/bench_lung_sweep.py`` prints what comes of these limits."""
 MOST_UNEVEN_BASES = 0.1
@@ -110,9 +110,10 @@ def _verdict(flags: Sequence[Flag], total_ml: float) -> Verdict:
 
 
 def _sign_flags(signs: Signs) -> Iterator[Flag]:
-    if signs.empty > MOST_EMPTY:
+    if signs.empty > MOST_EMPTY or signs.pocket > MOST_POCKET:
+        dark = max(signs.empty, signs.pocket)
         text = (
-            f"{signs.empty:.0%} of the lungs, or more, is as dark as air and shows no vessels: emphysema, or air "
+            f"{dark:.0%} of the lungs, or more, is as dark as air and shows no vessels: emphysema, or air "
             "in the pleura, which is no lung."
         )
         yield Flag(code="dark_unusual", text=text)

@@ -22,6 +22,7 @@ _DENSE_HU = -500
 _EMPTY_ABOVE_AIR_HU = 20.0
 _EVEN_HU = 22.0
 _EMPTY_ML = 15.0
+_LUNG_ABOVE_AIR_HU, _NEARER_AIR = 80.0, 0.4
 _MUCH_GAS_ML = 1000.0
 _GAS_SPREAD_HU = 25.0
 """Difference between the lower quartile and the median of gas; walls hardly change these."""
@@ -69,7 +70,7 @@ class Seen:
 class Signs:
     """Shares 0..1 of the lungs' volume.
 
-    ``empty``: as dark and even as air; ``dense``: more so than lung; ``leaked``: as dark, and open to the image's
+    ``empty``: as dark and even as air; ``pocket``: the largest place that is nearer to air than to the lungs' median; ``dense``: more so than lung; ``leaked``: as dark, and open to the image's
     side; ``haze``: blocks that are denser than lung and lighter than flesh, anywhere in the body; ``open``: of any
     density, and open to the image's side; ``gas``: closed-in air that was not taken for lung (may be above 1).
     ``uneven``: how much the sections of left and right differ in different ways from slice to slice, at the best tilt,
@@ -80,6 +81,7 @@ class Signs:
     """
 
     empty: float = 0.0
+    pocket: float = 0.0
     dense: float = 0.0
     leaked: float = 0.0
     haze: float = 0.0
@@ -109,6 +111,7 @@ def signs_of(seen: Seen, gas_ml: float) -> Signs:
     shown = np.asarray((seen.view.hu > TISSUE_HU).any(axis=(1, 2)), bool)
     return Signs(
         empty=float((_empty(seen) & found).sum()) / count,
+        pocket=_pocket(seen, core) / count,
         dense=float((seen.smooth[core] > _DENSE_HU).sum()) / count,
         leaked=float((found & dark & seen.to_side).sum()) / count,
         haze=float(hazy(seen.smooth, seen.to_side).sum()) / count,
@@ -178,6 +181,20 @@ def _empty(seen: Seen) -> Flags:
     kept = np.bincount(label.ravel(), minlength=count + 1) * seen.view.voxel_ml > least_ml
     kept[0] = False
     return kept[label]
+
+
+def _pocket(seen: Seen, core: Flags) -> float:
+    """Number of voxels of the largest place that is nearer to air than to the median of the lungs; 0 in lungs that are
+    themselves nearly as dark as air.
+
+    Means over some 2 cm are compared, so that it does not depend on noise as evenness does.
+    """
+    above_air = ndi.uniform_filter(seen.smooth, 3) - seen.clear_hu
+    median = float(np.median(above_air[core])) if core.any() else 0.0
+    if median < _LUNG_ABOVE_AIR_HU:
+        return 0.0
+    label, _ = ndi.label(core & (above_air < _NEARER_AIR * median))
+    return float(np.bincount(label.ravel())[1:].max(initial=0))
 
 
 def _is_cut_at_side(found: Flags) -> bool:

@@ -54,6 +54,7 @@ def test_each_oddity_has_its_flag(found: Sides, hu: int, code: str) -> None:
     ("signs", "code"),
     [
         (Signs(empty=0.05), "dark_unusual"),
+        (Signs(pocket=0.06), "dark_unusual"),
         (Signs(dense=0.3), "density_unusual"),
         (Signs(leaked=0.1), "open_to_side"),
         (Signs(open=0.6), "open_to_side"),

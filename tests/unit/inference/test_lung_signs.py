@@ -1,5 +1,7 @@
 """What the second look sees in lungs that are drawn by hand, on a grid of 4 mm."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,21 @@ def test_air_without_vessels_is_empty_and_lung_as_dark_is_not() -> None:
 
     assert signs(even).empty > 0.3
     assert signs(textured).empty == 0.0
+
+
+@pytest.mark.parametrize("noise_hu", [5.0, 150.0])
+def test_air_within_a_lung_is_a_pocket_in_any_noise(noise_hu: float) -> None:
+    whole = seen(chest(), -850, noise_hu)
+    air = seen(chest(), -990, noise_hu).view.hu
+    some = np.where(np.arange(SHAPE[1])[:, None] < 18, air, whole.view.hu)
+    burst = replace(whole, view=View(hu=some, spacing_mm=(4.0, 4.0, 4.0)))
+
+    assert signs(whole).pocket < 0.01
+    assert signs(burst).pocket > 0.1
+
+
+def test_lungs_that_are_dark_throughout_have_no_pocket() -> None:
+    assert signs(seen(chest(), -960)).pocket == 0.0
 
 
 def test_volumes_of_lungs_that_the_view_cuts_at_its_side_are_not_compared() -> None:
