@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dss_client.errors import NotUnderstood
-from dss_client.workspace import ResultWorkspace
+from dss_client.workspace import DownloadedResults
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +14,7 @@ class LabelVolume:
     volume_ml: float
 
 
-def measure(outcome: ResultWorkspace) -> list[LabelVolume]:
+def measure(outcome: DownloadedResults) -> list[LabelVolume]:
     """The labels that have voxels, in all segmentations together, sorted by value.  Raises NotUnderstood."""
     volumes_ml: dict[int, float] = {}
     for path in outcome.segmentations:

@@ -11,7 +11,7 @@ from dss_workspace.registry import Folder, read
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResultWorkspace:
+class DownloadedResults:
     """Contents of a result workspace.  ``segmentations`` in layer order; ``labels`` are the names of the label table by
     value.
     """
@@ -20,7 +20,7 @@ class ResultWorkspace:
     labels: dict[int, str]
 
 
-def read_outcome(workspace: Path) -> ResultWorkspace:
+def read_outcome(workspace: Path) -> DownloadedResults:
     """Read a downloaded workspace.
 
     Raises NotUnderstood if it is not a workspace, or if the file of a segmentation is missing.
@@ -33,7 +33,7 @@ def read_outcome(workspace: Path) -> ResultWorkspace:
     if any(not path.is_file() for path in paths):
         raise NotUnderstood("The result workspace names a segmentation that was not downloaded.")
     table = label_table(root)
-    return ResultWorkspace(
+    return DownloadedResults(
         segmentations=tuple(paths),
         labels={value: element.get("Label") for value, element in table.items()},
     )

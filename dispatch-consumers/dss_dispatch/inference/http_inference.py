@@ -77,9 +77,7 @@ class HttpInference:
         target = access.root / request.output_dir / _SEGMENTATION
         make_folder(target.parent)
         with httpx.Client(timeout=_TIMEOUT, headers=_trace_headers()) as client:
-            image = _UploadedImage(
-                client=client, url=self._url, request=request, withdrawn=withdrawn
-            )
+            image = _ServerImage(client=client, url=self._url, request=request, withdrawn=withdrawn)
             endpoint = image.upload(access.root / request.image_path)
             try:
                 image.wait_for(endpoint, target, on_progress, self._silence_s)
@@ -91,7 +89,7 @@ class HttpInference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _UploadedImage:
+class _ServerImage:
     """One image at the server, from its upload until it is deleted there."""
 
     client: httpx.Client

@@ -39,7 +39,7 @@ REASONS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Account:
+class ServerAccess:
     """A server, with the credentials for signing in there."""
 
     server: str
@@ -131,7 +131,7 @@ def send_images(
     """
     what = What(tagged=_tagged(tags), region=_region(crop, time_point), name=name, wait=not no_wait)
     one = One(output=output, series=series, json=json, delete=delete)
-    place = Account(server=server, token=token, jar=jar)
+    place = ServerAccess(server=server, token=token, jar=jar)
     if len(images) > 1 or each or len(services) > 1:
         with one_scan_per_source():  # a folder may have hundreds of series
             _send_several(images, services, what, one, place, each=each, dry_run=dry_run)
@@ -152,7 +152,7 @@ def _preview(source: Source) -> None:
     say("\n".join(lines))
 
 
-def _send_one(image: Path, service: str, what: What, one: One, place: Account) -> None:
+def _send_one(image: Path, service: str, what: What, one: One, place: ServerAccess) -> None:
     source = Source(
         path=image, series=one.series, tagged=what.tagged, region=what.region, name=what.name
     )
@@ -194,7 +194,7 @@ def _send_several(
     services: Sequence[str],
     what: What,
     one: One,
-    place: Account,
+    place: ServerAccess,
     *,
     each: bool,
     dry_run: bool,

@@ -21,7 +21,7 @@ from dss_portal.polls.callers import Caller, Callers
 from dss_portal.refusals import Refused
 from dss_portal.writes import multipart, requests
 from dss_portal.writes.acting import Acting, Answer
-from dss_portal.writes.body import Body
+from dss_portal.writes.body import RequestBody
 from dss_portal.writes.requests import Kind, Write
 
 PATIENCE_S = 1.0
@@ -77,7 +77,7 @@ class Writes:
         if write is None:
             await self._app(scope, receive, send)
             return
-        body, named, answer = Body(receive), request_id(write.request_id), None
+        body, named, answer = RequestBody(receive), request_id(write.request_id), None
         try:
             answer = await self._done(write, body, named)
         except Refused:  # the framework raises and answers it again
@@ -89,7 +89,7 @@ class Writes:
         else:
             await _send(answer, named, send)
 
-    async def _done(self, write: Write, body: Body, named: bytes) -> Answer | None:
+    async def _done(self, write: Write, body: RequestBody, named: bytes) -> Answer | None:
         began_s = time.monotonic()
         caller = await self._caller(write)
         if caller is None or self._limit.is_reached(str(caller.id)):
@@ -106,14 +106,14 @@ class Writes:
             seconds.observe(time.monotonic() - began_s)
         return answer
 
-    async def _written(self, write: Write, body: Body, caller: Caller) -> Answer | None:
+    async def _written(self, write: Write, body: RequestBody, caller: Caller) -> Answer | None:
         sent = await body.whole(self._acting.settings.max_form_bytes, PATIENCE_S)
         if sent is None:
             return None
         form = forms.decoded(write.query) | forms.decoded(b"".join(sent))
         return await self._acting.act(write, form, caller)
 
-    async def _uploaded(self, write: Write, body: Body, caller: Caller) -> Answer | None:
+    async def _uploaded(self, write: Write, body: RequestBody, caller: Caller) -> Answer | None:
         if not await self._acting.takes_files(write.ticket, caller):
             return None
         sent = await body.whole(SMALL_BYTES, PATIENCE_S)

@@ -5,7 +5,7 @@ import asyncio
 from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent
 
 
-class Body:
+class RequestBody:
     """The body of one request.  As with Hypercorn, a cancelled call of ``receive`` must lose no data."""
 
     def __init__(self, receive: ASGIReceiveCallable) -> None:

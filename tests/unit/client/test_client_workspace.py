@@ -7,7 +7,7 @@ import pytest
 
 from dss_client.errors import NotUnderstood
 from dss_client.volumes import LabelVolume, measure
-from dss_client.workspace import ResultWorkspace, read_outcome
+from dss_client.workspace import DownloadedResults, read_outcome
 from dss_submission.layer import Layer
 from dss_submission.workspace import write_workspace
 from support.builders import (
@@ -103,7 +103,7 @@ def test_labels_are_measured_in_millilitres_and_named_by_the_table(workspace: Pa
 def test_an_empty_segmentation_has_no_labels(tmp_path: Path) -> None:
     path = write_image(tmp_path / "empty.nii.gz", segmentation(()))
 
-    assert measure(ResultWorkspace(segmentations=(path,), labels={1: "left lung"})) == []
+    assert measure(DownloadedResults(segmentations=(path,), labels={1: "left lung"})) == []
 
 
 def test_the_main_image_is_no_segmentation(tmp_path: Path) -> None:
