@@ -21,7 +21,7 @@ from support.builders import image, service_json, write_image
 from support.dicom_uploads import two_series
 from support.intake_tickets import inputs, on_disk, owned
 from support.intakes import Sent, declare, one, reading, send, sentence, status, until, upload
-from support.portals import Portal, eventually, new_ticket, post, text
+from support.portals import DATASTORES, Portal, eventually, new_ticket, post, text
 
 pytestmark = pytest.mark.stack
 
@@ -112,6 +112,7 @@ async def test_series_wait_for_free_places_and_are_queued_by_themselves(
     assert await status(ann, second) == "ready"
 
 
+@DATASTORES
 async def test_a_series_can_be_chosen_on_the_page(
     portal: Portal, ann: Client, tmp_path: Path
 ) -> None:

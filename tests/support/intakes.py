@@ -75,6 +75,8 @@ async def sentence(client: Client, ticket: int) -> str:
 
 def reading(portal: Portal) -> UploadReader:
     """A program that reads uploads comes up."""
-    reader = UploadReader(portal.broker, portal.datastore, READS, "reader-1", Event())
+    reader = UploadReader(
+        portal.broker, portal.settings.shared_datastore(), READS, "reader-1", Event()
+    )
     reader.start()
     return reader
