@@ -195,9 +195,9 @@ bundle: ## one file for a site without a network: images, chart, wheels, checksu
 
 test-deploy: ## build the images and run them as a site of containers (as root, with podman and debootstrap)
 	$(BOOTSTRAP) dev
-	$(BIN)/pytest --durations 10 --log-cli-level INFO tests/deploy/composed_site.py tests/deploy/refusing_containers.py tests/deploy/played_chart.py
+	$(BIN)/pytest --durations 10 --log-cli-level INFO tests/deploy/composed_site.py tests/deploy/refusing_containers.py tests/deploy/provider_containers.py tests/deploy/played_chart.py
 
 test-deploy-full: ## as test-deploy, and the bundle is installed with the network cut
 	$(BOOTSTRAP) dev
-	$(BIN)/pytest --durations 10 --log-cli-level INFO tests/deploy/composed_site.py tests/deploy/refusing_containers.py tests/deploy/played_chart.py \
+	$(BIN)/pytest --durations 10 --log-cli-level INFO tests/deploy/composed_site.py tests/deploy/refusing_containers.py tests/deploy/provider_containers.py tests/deploy/played_chart.py \
 	  tests/deploy/disconnected_site.py

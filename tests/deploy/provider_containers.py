@@ -1,4 +1,4 @@
-"""``dss service`` with the real podman: what a container may, and that nothing of it is left."""
+"""``dss service`` with the real podman: what a container may, and that nothing of it is left.  Part of ``make test-deploy``."""
 
 import json
 import os
@@ -13,6 +13,8 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from deploy.engines import BASE, Engine
 from support.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(1800)  # builds the base where it runs alone
 
 ENDS = 200
 
