@@ -175,6 +175,19 @@ class TestLimited:
         assert [answer.status_code for answer in answers] == [200] * 6 + [429] * 2
         assert await Ticket.all().count() == 6
 
+    async def test_of_many_at_once_those_too_many_write_nothing(self, both: Both) -> None:
+        answers = await asyncio.gather(
+            *(both.layers.post("/api/tickets", **LUNGS) for _ in range(12))
+        )
+
+        assert sorted(answer.status_code for answer in answers) == [200] * 6 + [429] * 6
+        assert await Ticket.all().count() == 6
+
+    async def test_a_refused_write_counts_once(self, both: Both) -> None:
+        answers = [await both.layers.post("/api/tickets", name="none") for _ in range(7)]
+
+        assert [answer.status_code for answer in answers] == [400] * 6 + [429]
+
 
 def test_each_kind_is_counted_under_a_route_of_the_framework(portal: Portal) -> None:
     rules = {

@@ -44,11 +44,6 @@ class RateWindow:
         self._sentence = sentence
         self._counts: OrderedDict[str, Count] = OrderedDict()
 
-    def is_reached(self, key: str) -> bool:
-        """True if ``count`` would refuse an event of ``key`` now."""
-        count = self._counts.get(key)
-        return bool(self._limit and count and count.recent(time.monotonic()) >= self._limit)
-
     def count(self, key: str) -> None:
         """Count an event of ``key``.  Raises Refused (429) if the limit is reached; that event is not counted."""
         now_s = time.monotonic()
@@ -60,6 +55,12 @@ class RateWindow:
             wait_s = max(1, math.ceil(count.began_s + WINDOW_S - now_s))
             raise Refused(f"{self._sentence} Try again in {wait_s} seconds.", 429)
         count.events += 1
+
+    def give_back(self, key: str) -> None:
+        """Undo a call of ``count`` for ``key``, whose event is counted elsewhere."""
+        count = self._counts.get(key)
+        if count is not None:
+            count.events = max(0, count.events - 1)
 
 
 class RateLimits:

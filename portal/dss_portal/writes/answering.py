@@ -34,8 +34,11 @@ _ERROR = "dss_portal.error"
 class Limit(Protocol):
     """A limit on the number of requests."""
 
-    def is_reached(self, key: str) -> bool: ...
-    def count(self, key: str) -> None: ...
+    def count(self, key: str) -> None:
+        """Count a request of ``key``.  Raises Refused if there are too many."""
+
+    def give_back(self, key: str) -> None:
+        """Undo a call of ``count``."""
 
 
 class Writes:
@@ -92,18 +95,30 @@ class Writes:
     async def _done(self, write: Write, body: RequestBody, named: bytes) -> Answer | None:
         began_s = time.monotonic()
         caller = await self._caller(write)
-        if caller is None or self._limit.is_reached(str(caller.id)):
+        if caller is None:
             return None
         concerns(request=named.decode(), ticket=write.ticket or None)
-        if write.kind is Kind.UPLOAD:
-            answer = await self._uploaded(write, body, caller)
-        else:
-            answer = await self._written(write, body, caller)
+        answer = await self._limited(write, body, caller)
         if answer is not None:
-            self._limit.count(str(caller.id))
             requests_total, seconds = self._counted[write.kind]
             requests_total.inc()
             seconds.observe(time.monotonic() - began_s)
+        return answer
+
+    async def _limited(self, write: Write, body: RequestBody, caller: Caller) -> Answer | None:
+        """Act, counted before it: of many requests at once, none may write and be refused afterwards.
+
+        The framework counts the requests that it answers itself.  Raises Refused.
+        """
+        user, acted = str(caller.id), self._uploaded if write.kind is Kind.UPLOAD else self._written
+        self._limit.count(user)
+        try:
+            answer = await acted(write, body, caller)
+        except Refused:
+            self._limit.give_back(user)
+            raise
+        if answer is None:
+            self._limit.give_back(user)
         return answer
 
     async def _written(self, write: Write, body: RequestBody, caller: Caller) -> Answer | None:
