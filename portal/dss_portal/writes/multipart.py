@@ -7,7 +7,7 @@ from dataclasses import dataclass
 MOST_HEAD_BYTES = 16 * 1024
 
 _TYPE = re.compile(rb"multipart/form-data; ?boundary=([A-Za-z0-9_-]{1,70})", re.IGNORECASE)
-_DISPOSITION = rb'content-disposition: form-data; name="myfile"; filename="([^"\\%\r\n]+)"'
+_DISPOSITION = rb'content-disposition: form-data; name="(?-i:myfile)"; filename="([^"\\%\r\n]+)"'
 _HEAD = re.compile(_DISPOSITION + rb"(?:\r\ncontent-type: [^\r\n]*)?\r\n\r\n", re.IGNORECASE)
 
 

@@ -53,6 +53,7 @@ def test_its_name_and_size_are_told() -> None:
         HEAD + b"x\r\n--frontier",
         b"before\r\n" + HEAD + b"x" + END,
         HEAD.replace(b"myfile", b"other") + b"x" + END,
+        HEAD.replace(b"myfile", b"MyFile") + b"x" + END,
         HEAD.replace(b"image", b'a\\"b') + b"x" + END,
         HEAD.replace(b"image", b"%22") + b"x" + END,
         HEAD.replace(b"image", b"\xff") + b"x" + END,
