@@ -145,3 +145,29 @@ async def test_a_provider_does_not_get_what_a_dispatcher_has(
     assert isinstance(await portal.claim(ticket_id), ClaimGranted)
 
     assert await _claim(provider, githash) == "-1"
+
+
+async def test_a_key_that_was_used_for_another_service_gives_no_ticket_of_that_one(
+    portal: Portal, provider: Client, githash: str
+) -> None:
+    """A publisher whose service was changed after its request, and whose answer was lost, asks so."""
+    await portal.announce_service(name="liver-segmentation")
+    listed = json.loads(await text(provider, "/api/services?format=json"))["result"]
+    (other,) = [service["githash"] for service in listed if service["githash"] != githash]
+    ann, numbers = await portal.user(), []
+    for service in (githash, other):
+        _, number = await post(ann, "/api/tickets", githash=service)
+        await post(ann, f"/api/tickets/{number}/status", status="ready")
+        numbers.append(number)
+    path, form = "/api/pro/services/claims", {"provider": "dss", "key": "1" * 32}
+
+    answers = [
+        await post(provider, path, services=services, **form)
+        for services in (githash, other, other, githash)
+    ]
+
+    lungs, liver = [
+        (200, f"{number},{each},claimed\r\n")
+        for number, each in zip(numbers, (githash, other), strict=True)
+    ]
+    assert answers == [lungs, liver, liver, lungs]

@@ -108,7 +108,7 @@ async def grant(asks: Sequence[ClaimRequest]) -> list[Granted | Exception]:
             if isinstance(some, Refused):
                 found.append(some)
             else:
-                ticket = await _held(ask) or await claims.next_waiting(some, ask.claimant)
+                ticket = await _held(ask, some) or await claims.next_waiting(some, ask.claimant)
                 found.append(Granted(ticket=ticket, services=some))
     await store.heard(
         list({s.id: s for g in found if isinstance(g, Granted) for s in g.services}.values())
@@ -116,10 +116,13 @@ async def grant(asks: Sequence[ClaimRequest]) -> list[Granted | Exception]:
     return found
 
 
-async def _held(ask: ClaimRequest) -> Ticket | None:
-    """The ticket that this request was granted before, when its response was lost."""
+async def _held(ask: ClaimRequest, services: Sequence[Service]) -> Ticket | None:
+    """The ticket of ``services`` that this request was granted before, when its response was lost.
+
+    A publisher of a new version may send the key with which it asked for tickets of the old one.
+    """
     key = ask.claimant.delivery_id
-    return await claims.held_by(key) if key else None
+    return await claims.held_by(key, services) if key else None
 
 
 def _wanted(ask: ClaimRequest, rights: _Rights) -> list[Service] | Refused:

@@ -100,10 +100,12 @@ async def next_waiting(services: Sequence[Service], claimant: Claimant) -> Ticke
     return ticket
 
 
-async def held_by(delivery_id: str) -> Ticket | None:
-    """The ticket whose current claim was granted to this message, locked."""
+async def held_by(delivery_id: str, services: Sequence[Service] = ()) -> Ticket | None:
+    """The ticket whose current claim was granted to this message, locked; only of these services, if any is given."""
     granted = await Claim.filter(delivery_id=delivery_id).values_list("id", flat=True)
     held = Ticket.filter(claim_id__in=[str(i) for i in granted], status=Status.CLAIMED)
+    if services:
+        held = held.filter(service_id__in=[service.id for service in services])
     return await held.select_for_update().first() if granted else None
 
 
