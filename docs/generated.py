@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
+import states_drawing
+import topology_drawing
 import yaml
 from prometheus_client import REGISTRY
 from pydantic_core import PydanticUndefined
@@ -215,13 +217,37 @@ def _fields(kind: type[Any], but: Iterable[str] = ()) -> str:
     return _table(("field", "type", "default"), rows)
 
 
+def drawn_topology() -> str:
+    return topology_drawing.drawing()
+
+
+def retries() -> str:
+    """What happens to a message that is not handled at the first attempt."""
+    topology = import_module("dss_broker.topology")
+    queues = ", ".join(f"`{topology.retry_exchange(s)}`" for s in topology.RETRY_DELAYS_S)
+    return (
+        f"A message whose handler asks for another attempt waits in {queues}, one after another, and comes back to its "
+        f"queue. A message that {topology.DEATH_LIMIT + 1} programs have died of, that no handler can read, or that "
+        f"RabbitMQ has requeued {topology.DELIVERY_LIMIT} times, goes to `{topology.DEAD_EXCHANGE}`."
+    )
+
+
+def drawn_states() -> str:
+    return states_drawing.drawing()
+
+
 def states() -> str:
-    """What each event makes of each state, by asking the code."""
+    """Meaning of each state."""
     lifecycle = import_module("dss_portal.tickets.lifecycle")
     status = import_module("dss_portal.models").Status
     return _table(("state", "meaning"), [(f"`{s.value}`", _MEANING[s.value]) for s in status]) + (
         f"\n\nOpen states: {_listed(lifecycle.OPEN)}. States that a ticket ends in: {_listed(lifecycle.FINISHED)}."
     )
+
+
+def events() -> str:
+    """What each event makes of each state, by asking the code."""
+    return _table(("event", "meaning", "changes"), states_drawing.events())
 
 
 _MEANING = {

@@ -25,16 +25,22 @@ class Submitted:
 
 @dataclass(frozen=True, kw_only=True)
 class Claimed:
+    """A dispatcher or an external provider has been granted the claim ``claim_id``."""
+
     claim_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Succeeded:
+    """The holder of the claim has delivered the results."""
+
     claim_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
+    """The holder of the claim has said why the ticket cannot be done."""
+
     claim_id: str
 
 
