@@ -19,7 +19,7 @@ from dss_stack.postgres import PostgresCluster
 from support import loopback
 from support.brokers import Node, fresh_vhost
 from support.builders import result_files
-from support.stacks import Stack
+from support.stacks import Stack, free_port
 from support.waiting import wait_until
 
 ROOT = "root@example.com"
@@ -151,14 +151,23 @@ def _send(client: httpx.Client, path: str, name: str, data: bytes, **fields: str
 
 @contextmanager
 def whole_stack(
-    rabbit: Node, postgres: PostgresCluster, folder: Path, **extra: str
+    rabbit: Node, postgres: PostgresCluster, folder: Path, port: int = 0, /, **extra: str
 ) -> Iterator[Stack]:
-    """Everything is up and ``lung-segmentation`` is listed; on a virtual host and database of its own."""
+    """Everything is up and ``lung-segmentation`` is listed; on a virtual host and database of its own.
+
+    ``port`` is the portal's; 0 is any.
+    """
     name = f"e2e_{uuid.uuid4().hex[:8]}"
     asyncio.run(create_database(postgres.database_url, name))
     with fresh_vhost(rabbit) as amqp_url:
         database_url = f"{postgres.database_url.rpartition('/')[0]}/{name}"
-        running = Stack(folder=folder, amqp_url=amqp_url, database_url=database_url, settings=extra)
+        running = Stack(
+            folder=folder,
+            amqp_url=amqp_url,
+            database_url=database_url,
+            settings=extra,
+            port=port or free_port(),
+        )
         running.start()
         try:
             wait_until(running.is_complete, 90, running.logs)
