@@ -22,7 +22,7 @@ from dss_dispatch.uploads.orders import NO_MEMORY, NO_ROOM, Answer, Made, Order
 from dss_submission.errors import ClientError, ImageUnreadable, ServiceUnfit
 from dss_submission.needs import ServiceDetail, Tag
 from dss_submission.parts import ENDINGS, SourcePart, parts_of
-from dss_submission.preparing import Source, prepare
+from dss_submission.preparing import WORKSPACE, Source, prepare
 
 EACH, ASK = "each", "ask"
 TAR = ".tar"
@@ -68,6 +68,7 @@ def _read(order: Order, scratch: Path) -> Answer:
     main = next((path for tag, path in sources if not tag), None)
     if main is None:
         raise UploadInvalid("The upload has no main image.")
+    _require_images([path for _, path in sources])
     tagged = {tag: path for tag, path in sources if tag}
     with one_scan_per_source():
         parts = _parts(main, order.series)
@@ -77,6 +78,15 @@ def _read(order: Order, scratch: Path) -> Answer:
     if any(one.folder for one in made):
         return Answer(made=tuple(made))
     return Answer(reason=made[0].reason, series=_choices(main) if not order.series else ())
+
+
+def _require_images(paths: Sequence[Path]) -> None:
+    """Raises UploadInvalid for a workspace.  It names its files by their paths, and these would be read on this machine."""
+    for path in paths:
+        if path.suffix.lower() == WORKSPACE:
+            raise UploadInvalid(
+                "A workspace cannot be read as an image; send it with all its files, as a workspace."
+            )
 
 
 def _source(order: Order, number: int) -> Callable[[Path], Path]:

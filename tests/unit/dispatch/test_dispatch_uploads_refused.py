@@ -9,13 +9,11 @@ from pathlib import Path
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
-from dss_broker.messages import (
-    UploadRefused,
-)
+from dss_broker.messages import NeededTag, UploadedImage, UploadRefused
 from dss_dispatch.uploads.errors import UploadInvalid
 from dss_dispatch.uploads.folders import unpack
 from dss_dispatch.uploads.handling import Limits
-from support.builders import image, write_image
+from support.builders import LayerSpec, WorkspaceSpec, image, workspace_xml, write_image
 from support.upload_desks import Desk
 
 GB = 2**30
@@ -132,3 +130,41 @@ def test_an_image_that_needs_too_much_memory_is_refused(tmp_path: Path) -> None:
 
     assert isinstance(told, UploadRefused)
     assert "more memory" in told.reason
+
+
+@pytest.mark.parametrize("name", ["main.itksnap", "main.ITKSNAP", "main.tar"])
+def test_a_workspace_cannot_name_files_of_the_machine(
+    desk: Desk, tmp_path: Path, name: str
+) -> None:
+    secret = write_image(tmp_path / "secret.nii.gz", image())
+    layer = LayerSpec(file_name=secret.name, folder=str(secret.parent))
+    workspace = workspace_xml(WorkspaceSpec(layers=(layer,)))
+    packed = hostile_tar(_member("case.itksnap", size=len(workspace)), workspace)
+    (desk.upload / name).write_bytes(packed if name.endswith(".tar") else workspace)
+
+    told = desk.answer(name)
+
+    assert isinstance(told, UploadRefused)
+    assert str(tmp_path) not in told.reason
+    assert "workspace" in told.reason
+
+
+def test_a_name_that_is_not_text_gets_a_sentence(desk: Desk) -> None:
+    packed = hostile_tar(_member("\udcff.dcm", size=9000), b"x" * 9000)
+    (desk.upload / "main.tar").write_bytes(packed)
+
+    told = desk.answer("main.tar")
+
+    assert isinstance(told, UploadRefused)
+    assert "unexpected error" not in told.reason
+
+
+def test_a_workspace_of_a_tag_cannot_name_files_of_the_machine(desk: Desk) -> None:
+    write_image(desk.upload / "main.nii", image())
+    (desk.upload / "pet.itksnap").write_bytes(workspace_xml())
+    images = UploadedImage(name="main.nii"), UploadedImage(name="pet.itksnap", tag="PET")
+
+    told = desk.answer_to(desk.request(*images, tags=(NeededTag(name="PET", type="OverlayImage"),)))
+
+    assert isinstance(told, UploadRefused)
+    assert "workspace" in told.reason
