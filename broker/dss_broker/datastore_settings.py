@@ -25,14 +25,19 @@ _DEFAULT_SCRATCH_BYTES = 64 << 30
 
 def _bucket_address(url: str) -> str:
     if url and not _ADDRESS.fullmatch(url):
-        raise ValueError(f"'{url}' is no address like s3://bucket or s3://bucket/prefix")
+        raise ValueError(f"{_shown(url)} is no address like s3://bucket or s3://bucket/prefix")
     return url
 
 
 def _endpoint(url: str) -> str:
     if url and not _ENDPOINT.fullmatch(url):
-        raise ValueError(f"'{url}' is no address like https://s3.example.org")
+        raise ValueError(f"{_shown(url)} is no address like https://s3.example.org")
     return url
+
+
+def _shown(url: str) -> str:
+    """The address for a message, which shows no credentials: some tools take keys in it."""
+    return "what was given, with keys or a query," if {"@", "?"} & set(url) else f"'{url}'"
 
 
 def _readable(path: Path | None) -> Path | None:

@@ -49,6 +49,19 @@ def test_a_wrong_setting_is_a_sentence_with_its_name(
     assert words in line
 
 
+@pytest.mark.parametrize("setting", ["DSS_DATASTORE_URL", "DSS_S3_ENDPOINT"])
+@pytest.mark.parametrize(
+    "url", ["s3://KEY:hushhush@dss", "https://KEY:hushhush@s3.example", "https://s3/?key=hushhush"]
+)
+def test_a_refused_address_with_keys_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, setting: str, url: str
+) -> None:
+    (line,) = told(monkeypatch, **{**S3, setting: url})
+
+    assert line.startswith(f"{setting}: what was given, with keys or a query, is no address like")
+    assert "hush" not in line
+
+
 @pytest.mark.parametrize(
     ("url", "prefix"),
     [("s3://dss", ""), ("s3://dss/", ""), ("s3://dss/a", "a/"), ("s3://dss/a/b.c/", "a/b.c/")],
