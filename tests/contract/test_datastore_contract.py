@@ -15,7 +15,7 @@ from support.datastores import MB, Site, datastore_of, sent
 RESULTS = layout.area_dir(7, "results")
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.stack)])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     in_bucket = request.param == "s3"
     bucket = request.getfixturevalue("s3").new_bucket() if in_bucket else None
@@ -246,7 +246,7 @@ async def test_a_file_may_be_changed_in_place(site: Site) -> None:
 
 
 async def _eventually(holds: Callable[[], bool]) -> None:
-    for _ in range(500):
+    for _ in range(3000):
         if holds():
             return
         await asyncio.sleep(0.02)

@@ -16,7 +16,7 @@ from support.datastores import MB, ROOM, Site, datastore_of, files_below
 from support.s3_servers import S3Server
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.stack)])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     in_bucket = request.param == "s3"
     bucket = request.getfixturevalue("s3").new_bucket() if in_bucket else None
@@ -118,6 +118,7 @@ async def test_a_site_that_is_there_has_no_problem(site: Site) -> None:
     assert not await site.portal.problem()
 
 
+@pytest.mark.stack
 def test_two_attempts_of_one_claim_do_not_share_their_results(s3: S3Server, tmp_path: Path) -> None:
     bucket = s3.new_bucket()
     programs = S3Datastore(bucket, Scratch(tmp_path, ROOM))
@@ -135,6 +136,7 @@ def test_two_attempts_of_one_claim_do_not_share_their_results(s3: S3Server, tmp_
     assert bucket.open(f"{second}/seg").read() == b"second"
 
 
+@pytest.mark.stack
 def test_work_that_has_ended_is_not_copied_to_its_end(s3: S3Server, tmp_path: Path) -> None:
     bucket = s3.new_bucket()
     bucket.put_bytes("tickets/00000007/input/a.nii", b"x" * MB)
@@ -146,6 +148,7 @@ def test_work_that_has_ended_is_not_copied_to_its_end(s3: S3Server, tmp_path: Pa
     assert files_below(scratch.folder) == {".lock"}
 
 
+@pytest.mark.stack
 def test_a_scratch_folder_holds_no_more_than_it_may(s3: S3Server, tmp_path: Path) -> None:
     bucket = s3.new_bucket()
     bucket.put_bytes("tickets/00000007/input/a.nii", b"x" * 600)
@@ -159,6 +162,7 @@ def test_a_scratch_folder_holds_no_more_than_it_may(s3: S3Server, tmp_path: Path
         third.fetch(layout.area_dir(7, "input"))
 
 
+@pytest.mark.stack
 async def test_the_results_of_another_claim_cannot_be_published(
     s3: S3Server, tmp_path: Path
 ) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -143,11 +142,10 @@ def test_a_ticket_that_is_withdrawn_does_not_wait_for_a_slow_link(
 ) -> None:
     linked.bucket.put_bytes(IMAGE, CONTENT * 4)
     linked.link.pause_s = 0.02
-    withdrawn = threading.Event()
-    threading.Timer(0.3, withdrawn.set).start()
+    asked = iter([False, True])  # it is withdrawn after the first of 8 blocks
     programs = S3Datastore(linked.over_link, Scratch(tmp_path, 1 << 40))
 
-    with programs.access(withdrawn.is_set) as access, pytest.raises(WorkEnded):
+    with programs.access(lambda: next(asked)) as access, pytest.raises(WorkEnded):
         access.fetch(layout.area_dir(7, "input"))
 
     assert not list(tmp_path.rglob("*.nii"))
