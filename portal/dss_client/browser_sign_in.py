@@ -62,12 +62,14 @@ def sign_in(
         asked = _asked(told, is_typed=listener is None)
         show(asked)
         end_s = time.monotonic() + _number(told, "expires_in")
+        passed_on = None if listener else ""
         while time.monotonic() < end_s:
-            passed_on = listener.wait(1.0) if listener else ""
-            if passed_on is None:
-                continue
             if not listener:
                 pause(_number(told, "interval"))
+            elif (brought := listener.wait(1.0)) is not None:
+                passed_on = brought
+            if passed_on is None:
+                continue
             if token := _redeemed(rest, str(told["device_code"]), passed_on):
                 return token
     raise NotAllowed(f"Nobody has allowed the sign-in within {asked.minutes} minutes.")

@@ -68,7 +68,8 @@ def page(chrome: Browser) -> Iterator[Page]:
 def home(tmp_path: Path) -> dict[str, str]:
     """An environment whose browser notes the address that it is to open."""
     script = tmp_path / "browser.sh"
-    script.write_text('#!/bin/sh\nprintf %s "$1" > "$HOME/opened"\n', encoding="utf-8")
+    noted = 'printf %s "$1" > "$HOME/opening" && mv "$HOME/opening" "$HOME/opened"'
+    script.write_text(f"#!/bin/sh\n{noted}\n", encoding="utf-8")
     script.chmod(0o755)
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("DSS_", "SSH_"))}
     return {**kept, "HOME": str(tmp_path), "BROWSER": f"{script} %s"}

@@ -1,0 +1,58 @@
+"""The sign-in by a browser, towards a portal that is away at the wrong moment."""
+
+import json
+import threading
+from collections.abc import Mapping
+from typing import cast
+from urllib.parse import parse_qs
+from urllib.request import ProxyHandler, build_opener
+
+from dss_client.browser_sign_in import Asked, sign_in
+from dss_client.errors import Unreachable
+from dss_client.rest import RestClient
+from dss_client.resumable import Reply
+
+BEGUN = {
+    "device_code": "secret",
+    "user_code": "BCDF-GHJK",
+    "verification_uri_complete": "https://dss.example/device?code=BCDF-GHJK",
+    "expires_in": 30,
+    "interval": 0,
+}
+
+
+class PortalAway:
+    """Answers the beginning; the first requests for the token get no answer, or one of a proxy."""
+
+    def __init__(self) -> None:
+        self.callback = ""
+        self.codes: list[str] = []
+
+    def exchange(self, _method: str, path: str, _headers: Mapping[str, str], body: bytes) -> Reply:
+        form = parse_qs(body.decode())
+        if path == "api/device":
+            self.callback = form["callback"][0]
+            return Reply(status=200, headers={}, body=json.dumps(BEGUN).encode())
+        self.codes.append(form["code"][0])
+        if len(self.codes) == 1:
+            raise Unreachable("No answer.")
+        if len(self.codes) == 2:
+            return Reply(status=503, headers={}, body=b"restarting")
+        return Reply(status=200, headers={}, body=b'{"access_token": "dss_t"}')
+
+    def allow(self, _: Asked) -> None:
+        threading.Thread(target=self._visit).start()
+
+    def _visit(self) -> None:
+        direct = build_opener(ProxyHandler({}))
+        with direct.open(f"{self.callback}?code=brought") as answer:
+            answer.read()
+
+
+def test_what_the_browser_has_brought_is_sent_again_until_the_portal_answers() -> None:
+    portal = PortalAway()
+
+    token = sign_in(cast("RestClient", portal), ["tickets"], portal.allow, here=True)
+
+    assert token == "dss_t"
+    assert portal.codes == ["brought"] * 3
