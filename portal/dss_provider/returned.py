@@ -11,6 +11,7 @@ from dss_images.mesh.writing import written
 from dss_provider.algorithm import Array, Image, Label, Mesh, Result, Segmentation
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.judging import (
+    MOST_TABLE_BYTES,
     as_image,
     as_labels,
     colour,
@@ -55,8 +56,14 @@ def kept(returned: object, image: Image, work: Path) -> AlgorithmOutcome:
 
 def formulas(names: Iterable[str], work: Path) -> list[str]:
     """Warnings about tables among the files that were kept in ``work``."""
-    found = (formula_in(name, (work / FILES / name).read_bytes()) for name in names)
+    found = (formula_in(name, _beginning(work / FILES / name)) for name in names)
     return [warning for warning in found if warning]
+
+
+def _beginning(file: Path) -> bytes:
+    """As much of a file as is searched for formulas: a file may be larger than this machine's memory."""
+    with file.open("rb") as opened:
+        return opened.read(MOST_TABLE_BYTES)
 
 
 def _result(returned: object) -> Result:

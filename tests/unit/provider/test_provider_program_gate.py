@@ -2,6 +2,7 @@
 # (SimpleITK ships no types)
 """What a program or a container writes is right, or is refused by a sentence before anything is sent."""
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from dss_provider.algorithm import Array
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.images import load_array
+from dss_provider.outcome import FILES
 from dss_provider.output_folder import read_output
+from dss_provider.returned import formulas
 
 SHAPE = (5, 6, 7)
 
@@ -127,3 +130,18 @@ def test_a_table_that_a_spreadsheet_would_run_is_remarked_on(
     outcome = read_output(output.folder, output.image, output.work, ())
 
     assert [("formula" in remark) for remark in outcome.remarks] == [True] * is_formula
+
+
+@pytest.mark.parametrize("name", ["volumes.csv", "mask.bin"])
+def test_a_file_larger_than_the_memory_is_not_read_for_formulas(tmp_path: Path, name: str) -> None:
+    (tmp_path / FILES).mkdir()
+    with (tmp_path / FILES / name).open("wb") as file:
+        file.truncate(64 * 2**20)
+
+    tracemalloc.start()
+    found = formulas([name], tmp_path)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert found == []
+    assert peak_bytes < 16 * 2**20
