@@ -1,9 +1,7 @@
 """Runs a container image with podman or docker, and removes the container afterwards."""
 
-import hashlib
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -79,7 +77,7 @@ def _publisher() -> str:
 
 def _machine() -> str:
     """A prefix of names, different on each machine, because machines may share a daemon."""
-    return f"dss-{hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]}"
+    return f"dss-{publishers.machine()}"
 
 
 def _asked(*words: str) -> "subprocess.CompletedProcess[bytes] | None":

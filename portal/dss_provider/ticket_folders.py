@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dss_provider import publishers
@@ -15,16 +15,28 @@ _PREFIX = "dss-ticket-"
 @contextmanager
 def ticket_folder() -> Iterator[Path]:
     """A folder for one ticket, which only this user can read; it is removed afterwards."""
-    prefix = f"{_PREFIX}{publishers.mark()}-"
+    prefix = f"{_prefix()}{publishers.mark()}-"
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 
 def remove_orphans(*, and_own: bool = False) -> None:
-    """Remove the folders of this user's publishers that were killed; with ``and_own`` those of this process, too."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*-*"):
-        marked = folder.name.removeprefix(_PREFIX).rpartition("-")[0]
-        is_ours = folder.lstat().st_uid == os.geteuid() and not folder.is_symlink()
+    """Remove the folders of this machine's and this user's publishers that were killed; with ``and_own`` those of this
+    process, too.
+    """
+    for folder in Path(tempfile.gettempdir()).glob(f"{_prefix()}*-*-*"):
+        marked = folder.name.removeprefix(_prefix()).rpartition("-")[0]
         is_left = not publishers.is_alive(marked) or (and_own and marked == publishers.mark())
-        if is_ours and is_left:
+        if is_left and _is_ours(folder):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_ours(folder: Path) -> bool:
+    """False also for a folder that has gone meanwhile."""
+    with suppress(FileNotFoundError):
+        return folder.lstat().st_uid == os.geteuid() and not folder.is_symlink()
+    return False
+
+
+def _prefix() -> str:
+    return f"{_PREFIX}{publishers.machine()}-"

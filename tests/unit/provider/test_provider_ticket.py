@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 import tempfile
 import threading
 from collections.abc import Callable
@@ -93,9 +94,9 @@ def test_the_folder_of_a_ticket_goes_with_its_publisher(
     """It holds images of a patient."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with ticket_folder() as mine:
-        left = mine.with_name(f"dss-ticket-{2**22 + 1}-77-abc")
+        left = mine.with_name(f"dss-ticket-{publishers.machine()}-{2**22 + 1}-77-abc")
         (left / "input").mkdir(parents=True)
-        other = tmp_path / "dss-ticket-notes-of-mine-abc"
+        other = tmp_path / f"dss-ticket-{publishers.machine()}-notes-of-abc"
         other.symlink_to(mine)
         remove_orphans()
         assert mine.is_dir()
@@ -103,6 +104,31 @@ def test_the_folder_of_a_ticket_goes_with_its_publisher(
         assert not left.exists()
         remove_orphans(and_own=True)
         assert not mine.exists()
+
+
+def test_publishers_of_two_machines_may_share_a_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a cluster: this machine does not know the processes of the other."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with ticket_folder() as mine:
+        names = mine.name.replace(publishers.machine(), "0a1b2c3d"), "dss-ticket-4711-77-abc"
+        theirs = [tmp_path / name for name in names]
+        for folder in theirs:
+            folder.mkdir()
+        remove_orphans(and_own=True)
+        assert not mine.exists()
+
+    assert all(folder.is_dir() for folder in theirs)
+
+
+def test_machines_and_containers_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = publishers.machine()
+    monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
+    other = publishers.machine()
+    monkeypatch.setattr(Path, "readlink", lambda _: Path("pid:[1]"))
+
+    assert len({here, other, publishers.machine()}) == 3
 
 
 def test_a_machine_that_tells_nothing_of_processes_loses_no_folder(
