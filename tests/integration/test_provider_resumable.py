@@ -208,6 +208,38 @@ async def test_a_claim_whose_answer_was_lost_is_given_again(
     assert await claim(provider, githash, "0123456789") == "-1"
 
 
+async def test_a_claim_that_is_given_again_has_its_whole_lease(
+    portal: Portal, provider: Client, githash: str
+) -> None:
+    await submitted_ticket(await portal.user())
+    await claim(provider, githash, "0123456789")
+    await Claim.all().update(expires_at=LONG_AGO)
+
+    await claim(provider, githash, "0123456789")
+
+    assert (await Claim.get()).expires_at > LONG_AGO
+
+
+async def test_another_user_of_the_provider_cannot_end_an_upload(
+    portal: Portal, provider: Client, claimed: int, githash: str
+) -> None:
+    """That user has had the ticket before, and knows the address."""
+    other = await portal.user("two@example.com")
+    await admin.add_provider_user("dss", "two@example.com", admin=False)
+    await Claim.all().update(expires_at=LONG_AGO)
+    await portal.sweep()
+    await eventually(lambda: claim(other, githash), lambda number: number == str(claimed))
+    theirs = await begun(other, claimed, 9, filename="a.nii.gz")
+
+    for answer in (
+        await provider.delete(theirs, headers=TUS),
+        await provider.head(theirs, headers=TUS),
+        await add(provider, theirs, 0, b"x"),
+    ):
+        assert answer.status_code == 404
+    assert (await add(other, theirs, 0, b"123456789")).status_code == 204
+
+
 async def test_another_user_does_not_get_a_claim_by_its_key(
     portal: Portal, provider: Client, githash: str
 ) -> None:

@@ -117,12 +117,15 @@ async def grant(asks: Sequence[ClaimRequest]) -> list[Granted | Exception]:
 
 
 async def _held(ask: ClaimRequest, services: Sequence[Service]) -> Ticket | None:
-    """The ticket of ``services`` that this request was granted before, when its response was lost.
+    """The ticket of ``services`` that this request was granted before, when its response was lost; its lease is renewed.
 
     A publisher of a new version may send the key with which it asked for tickets of the old one.
     """
     key = ask.claimant.delivery_id
-    return await claims.held_by(key, services) if key else None
+    ticket = await claims.held_by(key, services) if key else None
+    if ticket is not None:
+        await claims.renew(str(ticket.claim_id))
+    return ticket
 
 
 def _wanted(ask: ClaimRequest, rights: _Rights) -> list[Service] | Refused:

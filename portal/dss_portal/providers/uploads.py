@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dss_portal.attachments import store as attachments
 from dss_portal.datastore import Datastore
-from dss_portal.models import ResumableUpload, Status, Ticket, User
+from dss_portal.models import Claim, ResumableUpload, Status, Ticket, User
 from dss_portal.providers import store
 from dss_portal.refusals import Refused
 from dss_portal.resumable.rules import Announced, UploadTarget
@@ -24,8 +24,8 @@ class Provided:
     datastore: Datastore
     user: User
 
-    def owns(self, upload: ResumableUpload) -> bool:
-        return bool(upload.claim_id)
+    async def owns(self, upload: ResumableUpload) -> bool:
+        return await Claim.exists(id=upload.claim_id, user_id=self.user.id)
 
     async def lock(self, ticket_id: int) -> str:
         _, held = await store.held_and_locked(ticket_id, self.user)

@@ -22,7 +22,7 @@ class InputRules:
     settings: Settings
     user: User
 
-    def owns(self, upload: ResumableUpload) -> bool:
+    async def owns(self, upload: ResumableUpload) -> bool:
         return not upload.claim_id
 
     async def lock(self, ticket_id: int) -> str:

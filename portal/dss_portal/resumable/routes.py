@@ -107,7 +107,7 @@ async def _created(ticket_id: int, rules: Rules, above: str) -> Response:
 async def _handled(ticket_id: int, upload_id: str, rules: Rules) -> Response:
     headers.require_version(_sent("Tus-Resumable"))
     datastore = components().datastore
-    if not rules.owns(await store.find(ticket_id, upload_id)):
+    if not await rules.owns(await store.find(ticket_id, upload_id)):
         raise store.gone()
     receiver = Receiver(datastore, rules)
     match _sent("X-HTTP-Method-Override").upper() or request.method:

@@ -32,8 +32,8 @@ class UploadTarget:
 class Rules(Protocol):
     """One sender's rights and duties.  Methods raise Refused if the sender may not upload, or not any more."""
 
-    def owns(self, upload: ResumableUpload) -> bool:
-        """True if the upload is of this kind."""
+    async def owns(self, upload: ResumableUpload) -> bool:
+        """True if the upload is this sender's, so that the sender may see, continue and delete it."""
 
     async def lock(self, ticket_id: int) -> str:
         """Lock the ticket until the caller's transaction ends.
