@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable
+from typing import Any
 
 import pytest
 from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
 
+from dss_portal.app import served
 from dss_portal.models import ProviderAccess, Status, Ticket
-from support.layered import Both, claimed
+from support.layered import Both, claimed, scope_of
 from support.portals import Portal, eventually, submitted_ticket
 
 pytestmark = pytest.mark.stack
@@ -54,6 +56,41 @@ async def test_a_ticket_that_is_deleted_while_it_is_claimed_is_passed_over(
     await deleting
     assert (await Ticket.get(id=first)).status is Status.DELETED
     assert both.layers.framework == []
+
+
+async def test_a_client_that_disconnects_before_its_turn_gets_no_ticket(
+    portal: Portal, both: Both
+) -> None:
+    ann = await portal.user("ann@example.com")
+    first, second = await submitted_ticket(ann), await submitted_ticket(ann)
+    began, ends = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        async with in_transaction():
+            await ProviderAccess.all().select_for_update()
+            began.set()
+            await ends.wait()
+
+    holding = asyncio.create_task(hold())
+    await began.wait()
+    claim = await begun_and_blocked(claimed(both.layers, both.githash))
+    path, cookie = f"/api/pro/services/{both.githash}/claims", both.layers.client.headers["Cookie"]
+    events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    events.put_nowait({"type": "http.request", "body": b"provider=dss", "more_body": False})
+    events.put_nowait({"type": "http.disconnect"})
+    layers: Any = served(portal.app)
+    await asyncio.wait_for(
+        layers(scope_of(path, {"Host": "localhost", "Cookie": cookie}), events.get, unsent), 60
+    )
+    ends.set()
+
+    assert await claim == first
+    await holding
+    assert (await Ticket.get(id=second)).status is Status.READY
+
+
+async def unsent(event: object) -> None:
+    raise AssertionError(event)
 
 
 async def test_a_right_that_is_taken_away_while_it_is_used_gives_no_ticket(

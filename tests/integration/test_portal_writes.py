@@ -11,7 +11,7 @@ from dss_portal.models import Ticket, TicketLog
 from dss_portal.settings import Settings
 from dss_portal.writes import answering
 from dss_portal.writes.requests import Kind
-from support.layered import LUNGS, Both, claimed, shown
+from support.layered import LUNGS, Both, claimed, scope_of, shown
 from support.portals import Portal, submitted_ticket
 
 pytestmark = pytest.mark.stack
@@ -144,19 +144,8 @@ async def test_a_form_that_comes_slowly_is_read_by_the_framework_to_its_end(
         sent.append(event)
 
     received.put_nowait({"type": "http.request", "body": b"name=lung-", "more_body": True})
-    cookie = both.layers.client.headers["Cookie"].encode()
-    scope = {
-        "type": "http",
-        "http_version": "1.1",
-        "asgi": {"spec_version": "2.1"},
-        "method": "POST",
-        "scheme": "http",
-        "path": "/api/tickets",
-        "raw_path": b"/api/tickets",
-        "query_string": b"",
-        "root_path": "",
-        "headers": [(b"host", b"localhost"), (b"cookie", cookie)],
-    }
+    cookie = both.layers.client.headers["Cookie"]
+    scope = scope_of("/api/tickets", {"Host": "localhost", "Cookie": cookie})
     layers: Any = served(portal.app, framework=framework)
     await layers(scope, received.get, send)
 

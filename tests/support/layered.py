@@ -51,6 +51,22 @@ async def asked(
     return Asked(client=await clients.enter_async_context(client), framework=seen)
 
 
+def scope_of(path: str, headers: dict[str, str]) -> dict[str, Any]:
+    """A POST to ``path`` as a server passes it on."""
+    return {
+        "type": "http",
+        "http_version": "1.1",
+        "asgi": {"spec_version": "2.1"},
+        "method": "POST",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+    }
+
+
 def shown(answer: httpx.Response) -> tuple[int, list[tuple[str, str]], bytes]:
     """Status, headers and body, without what differs each time."""
     headers = [(k, v) for k, v in answer.headers.multi_items() if k != "x-request-id"]

@@ -21,7 +21,7 @@ from dss_portal.polls.callers import Caller, Callers
 from dss_portal.refusals import Refused
 from dss_portal.writes import multipart, requests
 from dss_portal.writes.acting import Acting, Answer
-from dss_portal.writes.body import RequestBody
+from dss_portal.writes.body import ClientGone, RequestBody
 from dss_portal.writes.requests import Kind, Write
 
 PATIENCE_S = 1.0
@@ -83,6 +83,8 @@ class Writes:
         body, named, answer = RequestBody(receive), request_id(write.request_id), None
         try:
             answer = await self._done(write, body, named)
+        except ClientGone:
+            return
         except Refused:  # the framework raises and answers it again
             pass
         except Exception as error:  # a second attempt might write twice, whatever the error is
@@ -126,7 +128,9 @@ class Writes:
         if sent is None:
             return None
         form = forms.decoded(write.query) | forms.decoded(b"".join(sent))
-        return await self._acting.act(write, form, caller)
+        act = self._acting.act(write, form, caller)
+        # A ticket that waits for its turn to be claimed is not given to a client that has gone.
+        return await (body.while_connected(act) if write.kind.is_claim else act)
 
     async def _uploaded(self, write: Write, body: RequestBody, caller: Caller) -> Answer | None:
         if not await self._acting.takes_files(write.ticket, caller):

@@ -1,8 +1,16 @@
 """Reads a request's body, and repeats it for the framework if that must answer."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent
+
+T = TypeVar("T")
+
+
+class ClientGone(Exception):
+    """The client disconnected before its answer."""
 
 
 class RequestBody:
@@ -38,3 +46,19 @@ class RequestBody:
     async def again(self) -> ASGIReceiveEvent:
         """The next event for the framework: first those that were received already, then new ones."""
         return self._events.pop(0) if self._events else await self._receive()
+
+    async def while_connected(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of ``work``, to be called after ``whole``.  If the client disconnects first, ``work`` is cancelled.
+
+        Raises ClientGone then, and the errors of ``work``.
+        """
+        working, gone = asyncio.ensure_future(work), asyncio.ensure_future(self._receive())
+        try:
+            await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise ClientGone
+            return working.result()
+        finally:
+            working.cancel()
+            if not gone.cancel():
+                self._events.append(gone.result())

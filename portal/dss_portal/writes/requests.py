@@ -37,6 +37,10 @@ class Kind(StrEnum):
         """The scope that a token needs."""
         return "provider" if self.value.startswith("/api/pro/") else "tickets"
 
+    @property
+    def is_claim(self) -> bool:
+        return self in {Kind.CLAIM, Kind.CLAIM_ANY}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Write:
