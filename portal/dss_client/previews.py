@@ -1,15 +1,20 @@
 """Shows what would be sent, without sending it."""
 
 import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dss_client.errors import ImageUnreadable
 from dss_client.plain_shipment import Silent
 from dss_submission.images import Progress
 from dss_submission.needs import ServiceDetail, Tag
 from dss_submission.preparing import Source, prepare
-from dss_workspace.layers import Role, layers
+from dss_workspace.layers import Layer, Role, layers
 from dss_workspace.registry import read
+
+if TYPE_CHECKING:
+    from dss_images.dicom.reading import SeriesVerdict, Survey
 
 _ROLES = {
     Role.MAIN: "Main image",
@@ -37,32 +42,106 @@ def preview(source: Source, progress: Progress) -> list[str]:
 
     Raises ImageUnreadable.
     """
+    found, notes = _prepared(source, progress)
+    if len(found) == 1:
+        return [f"{_size(found[0])} voxels would be sent.", *notes]
+    named = [f"{image.role}{_told(image.tags)}: {_size(image)} voxels" for image in found]
+    return [f"{len(found)} images would be sent.", *named, *notes]
+
+
+def _prepared(source: Source, progress: Progress) -> "tuple[list[FoundImage], list[str]]":
+    """The images that would be sent, and the notes on all of them."""
     told = _Notes(progress)
     tags = [Tag(name=name, type="OverlayImage", required=False) for name in source.tagged]
     with tempfile.TemporaryDirectory(prefix="alfabis_") as folder:
         workspace = prepare(source, ServiceDetail(tags=tuple(tags)), Path(folder), told)(0)
-        found = [
-            (
-                _ROLES.get(Role(layer.role), layer.role),
-                layer.tags,
-                _size(Path(folder) / layer.file_name),
-            )
-            for layer in layers(read(workspace))
+        found = [_found(layer, Path(folder)) for layer in layers(read(workspace))]
+    return found, told.notes
+
+
+def _found(layer: Layer, folder: Path) -> "FoundImage":
+    from dss_images.reading import read_header  # noqa: PLC0415  (SimpleITK is slow to load)
+
+    grid = read_header(folder / layer.file_name).grid
+    return FoundImage(
+        role=_ROLES.get(Role(layer.role), layer.role),
+        tags=layer.tags,
+        size=grid.size,
+        spacing_mm=grid.spacing_mm,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundImage:
+    """An image that would be sent.  ``size`` in voxels (x, y, z)."""
+
+    role: str
+    tags: tuple[str, ...]
+    size: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundSeries:
+    """A series of a DICOM source: what ``--series`` calls it, and its image, or the sentence why there is none.
+
+    ``chosen``: it is sent if the user names none.
+    """
+
+    series: str
+    modality: str
+    description: str
+    orientation: str
+    slices: int
+    phases: int
+    size: tuple[int, ...] | None
+    spacing_mm: tuple[float, ...] | None
+    refused: bool
+    sentence: str
+    notes: tuple[str, ...]
+    chosen: bool
+
+
+def found_in(source: Path, progress: Progress) -> list[FoundSeries] | list[FoundImage]:
+    """Each series of a DICOM source, or each image that another source would send; notes on all images are with the
+    first one.
+
+    Raises ImageUnreadable.
+    """
+    survey = _surveyed(source, progress)
+    if survey is not None:
+        return [
+            _series(verdict, verdict.series.number == survey.chosen) for verdict in survey.verdicts
         ]
-    if len(found) == 1:
-        return [f"{found[0][2]} voxels would be sent.", *told.notes]
-    named = [f"{role}{_told(tags)}: {size} voxels" for role, tags, size in found]
-    return [f"{len(found)} images would be sent.", *named, *told.notes]
+    first, *others = (found := _prepared(Source(path=source), progress))[0]
+    return [replace(first, notes=tuple(found[1])), *others]
+
+
+def _series(verdict: "SeriesVerdict", chosen: bool) -> FoundSeries:  # noqa: FBT001  (a field's value)
+    series, grid = verdict.series, verdict.grid
+    return FoundSeries(
+        series=str(series.number),
+        modality=series.modality,
+        description=series.description,
+        orientation=series.orientation,
+        slices=len(series.slices),
+        phases=series.phases,
+        size=grid.size if grid else None,
+        spacing_mm=grid.spacing_mm if grid else None,
+        refused=verdict.refused,
+        sentence=verdict.sentence,
+        notes=tuple(note.text for note in verdict.notes),
+        chosen=chosen,
+    )
 
 
 def _told(tags: tuple[str, ...]) -> str:
     return f" ({', '.join(tags)})" if tags else ""
 
 
-def _size(path: Path) -> str:
-    from dss_images.reading import read_header  # noqa: PLC0415  (SimpleITK is slow to load)
-
-    return " x ".join(str(n) for n in read_header(path).grid.size)
+def _size(image: FoundImage) -> str:
+    return " x ".join(str(n) for n in image.size)
 
 
 def list_series(source: Path, progress: Progress) -> list[str]:
@@ -70,18 +149,25 @@ def list_series(source: Path, progress: Progress) -> list[str]:
 
     For a file that is not DICOM, its ``preview``.  Raises ImageUnreadable.
     """
-    from dss_images.dicom.reading import is_dicom, survey  # noqa: PLC0415  (pydicom is slow to load)
-    from dss_images.errors import ImageRefused  # noqa: PLC0415
-
-    if not is_dicom(source):
+    found = _surveyed(source, progress)
+    if found is None:
         return preview(Source(path=source), progress)
-    try:
-        found = survey(source, progress)
-    except ImageRefused as error:
-        raise ImageUnreadable(str(error)) from error
     lines = []
     for verdict in found.verdicts:
         told = f"Refused: {verdict.sentence}" if verdict.refused else verdict.sentence
         lines += [verdict.series.line, f"      {told}"]
         lines += [f"      {note.text}" for note in verdict.notes]
     return [*lines, found.choice]
+
+
+def _surveyed(source: Path, progress: Progress) -> "Survey | None":
+    """The judgement on each series; None if the source is not DICOM."""
+    from dss_images.dicom.reading import is_dicom, survey  # noqa: PLC0415  (pydicom is slow to load)
+    from dss_images.errors import ImageRefused  # noqa: PLC0415
+
+    if not is_dicom(source):
+        return None
+    try:
+        return survey(source, progress)
+    except ImageRefused as error:
+        raise ImageUnreadable(str(error)) from error

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from dss_client.__main__ import main
+from dss_client.commands import following
 from support.builders import image, write_image
 from support.dss_commands import ANSWERS, DETAIL, dss
 from support.recorder import Recorder, ok, recording, refusal
@@ -209,6 +210,53 @@ def test_names_and_lines_of_others_cannot_steer_the_terminal(
     assert done.exit_code == 0
     assert not set(done.output) & {"\x1b", "\x07", "\x9b", "\u202e"}
     assert not any(text.startswith("10:00:01") for text in done.output.splitlines())
+
+
+def logged(recorder: Recorder, status: str, *messages: str) -> None:
+    """Give ticket 1 this state and these log lines."""
+    lines = [
+        {"id": n, "atime": "2026-11-28 10:00:00.0", "category": "info", "message": text}
+        for n, text in enumerate(messages, start=1)
+    ]
+    detail = {"result": {"status": status, "progress": 1.0, "log": lines}}
+    recorder.answers["GET /api/tickets/1/detail"] = ok(json.dumps(detail).encode())
+
+
+@pytest.mark.parametrize(("status", "code"), [("success", 0), ("failed", 1), ("claimed", 0)])
+def test_a_log_is_a_list_for_programs(
+    recorder: Recorder, place: list[str], status: str, code: int
+) -> None:
+    logged(recorder, status, "begun", "\x1b[2Jred")
+
+    done = dss("log", "1", "--json", *place, token="secret")
+
+    assert done.exit_code == code
+    assert [line["message"] for line in json.loads(done.stdout)] == ["begun", "\x1b[2Jred"]
+    assert "\x1b" not in done.stdout
+    assert set(json.loads(done.stdout)[0]) == {"id", "atime", "category", "message", "attachments"}
+
+
+def test_a_log_that_is_followed_is_one_list_at_the_end(
+    recorder: Recorder, place: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged(recorder, "claimed", "begun")
+    monkeypatch.setattr(following, "POLL_S", 0.0)
+    answer = recorder.answer
+
+    def next_answer(line: str) -> bytes:
+        found = answer(line)
+        if "/detail" in line:
+            logged(recorder, "success", "begun", "done")
+            lines = [{"id": 2, "atime": 0, "category": "info", "message": "done"}]
+            result = {"result": {"status": "success", "progress": 1.0, "log": lines}}
+            recorder.answers["GET /api/tickets/1/detail?since=1 "] = ok(json.dumps(result).encode())
+        return found
+
+    monkeypatch.setattr(recorder, "answer", next_answer)
+
+    done = dss("log", "1", "--json", "--follow", *place, token="secret")
+
+    assert [line["message"] for line in json.loads(done.stdout)] == ["begun", "done"]
 
 
 def test_a_ticket_of_somebody_else_is_told_without_the_number_of_an_account(

@@ -1,5 +1,6 @@
 """DICOM series that the command line lists and sends."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +48,37 @@ def test_what_is_in_a_folder_is_listed_without_a_server(study: Path) -> None:
     assert "An image of 16 x 16 x 10 voxels of 1 x 1 x 3 mm." in done.output
     assert "resampled from a gantry tilt of 15.0 degrees" in done.output
     assert done.output.endswith("Without --series, series 3 is taken.\n")
+
+
+def test_what_is_in_a_folder_is_listed_for_programs(study: Path) -> None:
+    (study / "CT.0005.dcm").unlink()
+
+    done = dss("images", str(study), "--json")
+
+    ct, pet = json.loads(done.stdout)
+    assert (ct["series"], ct["refused"], ct["size"], ct["slices"]) == ("3", True, None, 9)
+    assert ct["sentence"].startswith("Slices are missing: 1 slice between InstanceNumber 4")
+    assert (pet["series"], pet["modality"], pet["description"]) == ("4", "PT", "THORAX")
+    assert (pet["refused"], pet["size"], pet["phases"]) == (False, [16, 31, 20], 1)
+    assert any("gantry tilt of 15.0 degrees" in note for note in pet["notes"])
+    assert [ct["chosen"], pet["chosen"]] == [True, False], (
+        "what dss send takes, although it refuses it"
+    )
+
+
+def test_an_image_is_listed_for_programs(scan: str) -> None:
+    done = dss("images", scan, "--json")
+
+    (found,) = json.loads(done.stdout)
+    assert (found["role"], found["tags"]) == ("Main image", [])
+    assert len(found["size"]) == len(found["spacing_mm"]) == 3
+
+
+def test_a_folder_that_cannot_be_listed_is_a_sentence_for_programs_too(tmp_path: Path) -> None:
+    done = dss("images", str(tmp_path / "missing"), "--json")
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "missing" in done.stderr
 
 
 def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(study: Path) -> None:

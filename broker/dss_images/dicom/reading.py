@@ -12,7 +12,7 @@ import numpy as np
 from dss_images.dicom.completeness import require_choosable, require_complete
 from dss_images.dicom.errors import DicomRefused
 from dss_images.dicom.files import is_archive
-from dss_images.dicom.image import build, grid_of
+from dss_images.dicom.image import SeriesGrid, build, grid_of
 from dss_images.dicom.notes import Note
 from dss_images.dicom.parsing import looks_like_dicom
 from dss_images.dicom.pixels import require_readable, values_of
@@ -37,20 +37,27 @@ class Volume:
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesVerdict:
-    """The judgement on one series: a sentence about its image, or about why there is none."""
+    """The judgement on one series: a sentence about its image, or about why there is none.  ``grid`` is the image's."""
 
     series: Series
     sentence: str
-    notes: tuple[Note, ...]
-    refused: bool
+    notes: tuple[Note, ...] = ()
+    grid: SeriesGrid | None = None
+
+    @property
+    def refused(self) -> bool:
+        return self.grid is None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """All series of a source.  ``choice`` says which series is used if the user names none, or why none is."""
+    """All series of a source.  ``choice`` says which series is used if the user names none, or why none is; ``chosen`` is
+    its number.
+    """
 
     verdicts: tuple[SeriesVerdict, ...]
     choice: str
+    chosen: int | None
 
 
 def is_dicom(source: Path) -> bool:
@@ -75,12 +82,12 @@ def survey(source: Path, progress: Progress = lambda _: None) -> Survey:
     """Every series of ``source``, judged by its tags.  Raises DicomRefused if the source cannot be read."""
     with _without_warnings(), _contents(source, progress) as folder:
         try:
-            chosen = _chosen(folder, "", source.name)[0]
-            choice = f"Without --series, series {chosen.number} is taken."
+            chosen = _chosen(folder, "", source.name)[0].number
+            choice = f"Without --series, series {chosen} is taken."
         except DicomRefused as refusal:
-            choice = str(refusal)
+            chosen, choice = None, str(refusal)
         verdicts = tuple(_verdict(folder, series) for series in folder.series)
-        return Survey(verdicts=verdicts, choice=choice)
+        return Survey(verdicts=verdicts, choice=choice, chosen=chosen)
 
 
 def _contents(source: Path, progress: Progress) -> AbstractContextManager[FolderContents]:
@@ -106,11 +113,11 @@ def _verdict(folder: FolderContents, series: Series) -> SeriesVerdict:
         plan, notes = _planned(folder, series, 0)
         grid = grid_of(plan)
     except DicomRefused as refusal:
-        return SeriesVerdict(series=series, sentence=str(refusal), notes=(), refused=True)
+        return SeriesVerdict(series=series, sentence=str(refusal))
     size = " x ".join(str(n) for n in grid.size)
     spacing = " x ".join(f"{mm:.4g}" for mm in grid.spacing_mm)
     sentence = f"An image of {size} voxels of {spacing} mm."
-    return SeriesVerdict(series=series, sentence=sentence, notes=notes, refused=False)
+    return SeriesVerdict(series=series, sentence=sentence, notes=notes, grid=grid)
 
 
 def _planned(folder: FolderContents, series: Series, phase: int) -> tuple[Plan, tuple[Note, ...]]:

@@ -1,5 +1,7 @@
 """``dss watch``, ``log`` and ``download``."""
 
+from dataclasses import asdict
+from json import dumps
 from pathlib import Path
 
 import click
@@ -11,6 +13,7 @@ from dss_client.expectations import Expectation
 from dss_client.itksnap import ItkSnap
 from dss_client.output import say
 from dss_client.outputs import check_file, check_folder
+from dss_client.records import Detail
 from dss_client.screen import Screen
 from dss_client.sending import POLL_S, fetch
 
@@ -27,11 +30,36 @@ def watch(ticket: int, server: str, token: str | None, jar: Path | None) -> None
 @click.command()
 @options.ticket
 @click.option("--follow", "-f", is_flag=True, help="until the ticket ends")
+@options.as_json
 @options.connection
-def log(*, ticket: int, follow: bool, server: str, token: str | None, jar: Path | None) -> None:
-    """Show a ticket's log and state.  Exit status 1 if it has failed."""
+def log(
+    *,
+    ticket: int,
+    follow: bool,
+    as_json: bool,
+    server: str,
+    token: str | None,
+    jar: Path | None,
+) -> None:
+    """Show a ticket's log and state.  Exit status 1 if it has failed.
+
+    With --json the lines alone, as one list; with --follow as well, when the ticket has ended.
+    """
     with session(server, token, jar) as client:
-        _follow(client, ticket, to_the_end=follow)
+        if as_json:
+            _list(client, ticket, to_the_end=follow)
+        else:
+            _follow(client, ticket, to_the_end=follow)
+
+
+def _list(client: ItkSnap, ticket: int, *, to_the_end: bool) -> None:
+    detail = client.detail(ticket)
+    lines = list(detail.log)
+    if to_the_end and not detail.finished:
+        for detail in client.wait(ticket, since=lines[-1].id if lines else 0, every_s=POLL_S):
+            lines += detail.log
+    click.echo(dumps([asdict(line) for line in lines], indent=2))
+    _end(detail)
 
 
 def _follow(client: ItkSnap, ticket: int, *, to_the_end: bool) -> None:
@@ -45,6 +73,11 @@ def _follow(client: ItkSnap, ticket: int, *, to_the_end: bool) -> None:
                 screen.expected(expectation.after(detail))
                 screen.polled(detail)
     say(f"Ticket {ticket}: {detail.status}, {detail.progress:.0%}.")
+    _end(detail)
+
+
+def _end(detail: Detail) -> None:
+    """Exit with FAILED if the ticket has failed."""
     if detail.finished and detail.status != "success":
         raise click.exceptions.Exit(FAILED)
 

@@ -39,11 +39,17 @@ def services(*, as_json: bool, server: str, token: str | None, jar: Path | None)
     type=options.NamedPath(),
     help="NIfTI, NRRD or MetaImage file; DICOM folder, file, DICOMDIR or zip archive",
 )
-def list_images(image: Path) -> None:
+@options.as_json
+def list_images(*, image: Path, as_json: bool) -> None:
     """List the series of a DICOM folder, and what would become of each; nothing is sent."""
-    from dss_client.previews import list_series  # noqa: PLC0415  (needs the extra ``images``)
+    from dss_client.previews import found_in, list_series  # noqa: PLC0415  (needs the extra ``images``)
     from dss_client.screen import Screen  # noqa: PLC0415
 
+    if as_json:
+        with local_errors():
+            rows = found_in(image, lambda _: None)
+        click.echo(dumps([asdict(row) for row in rows], indent=2))
+        return
     with local_errors(), Screen() as screen:
         screen.stage("Looking through the files")
         lines = list_series(image, screen.shared)
