@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -25,6 +26,11 @@ from dss_submission.parts import ENDINGS, SourcePart, parts_of
 from dss_submission.preparing import WORKSPACE, Source, prepare
 
 EACH, ASK = "each", "ask"
+MOST_SERIES = 100
+"""Tickets that one upload may become, and series that a user may choose from: the answer is one message."""
+MOST_CHARACTERS, LONGEST_REASON = 120, 300
+"""Of the line of a series, and of the reason why one of several is not sent."""
+LONGEST_SENTENCE = 4000
 TAR = ".tar"
 HEADERS = (".mhd", ".nhdr", ".hdr")
 """Endings of files that name the file with their voxels."""
@@ -49,13 +55,20 @@ def answer(order: Order) -> Answer:
         try:
             return _read(order, Path(scratch))
         except (UploadInvalid, ClientError) as error:
-            return Answer(reason=str(error))
+            return Answer(reason=plain(str(error), LONGEST_SENTENCE))
         except MemoryError:
             return Answer(reason=NO_MEMORY)
         except OSError as error:
             if not is_disk_full(error):
                 raise
             return Answer(reason=NO_ROOM)
+
+
+def plain(text: str, most: int) -> str:
+    """``text`` without what no database, message or page can hold: the names in files may have any characters."""
+    kept = text.encode(errors="replace").decode()
+    shown = "".join(c if c.isprintable() or c == "\n" else " " for c in kept).strip()
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 
 def _read(order: Order, scratch: Path) -> Answer:
@@ -76,8 +89,17 @@ def _read(order: Order, scratch: Path) -> Answer:
             return parts
         made = [_made(order, number, part, tagged) for number, part in enumerate(parts)]
     if any(one.folder for one in made):
-        return Answer(made=tuple(made))
-    return Answer(reason=made[0].reason, series=_choices(main) if not order.series else ())
+        return Answer(
+            made=tuple(replace(one, reason=plain(one.reason, LONGEST_REASON)) for one in made)
+        )
+    series = _choices(main)[:MOST_SERIES] if not order.series else ()
+    return Answer(reason=plain(_for_page(made[0].reason), LONGEST_SENTENCE), series=series)
+
+
+def _for_page(reason: str) -> str:
+    """Without the option of ``dss send`` and its list: the page has a list of its own."""
+    told, option, _ = reason.partition(" with --series:")
+    return f"{told}." if option else told
 
 
 def _require_images(paths: Sequence[Path]) -> None:
@@ -119,13 +141,24 @@ def _in_folder(folder: Path) -> Path:
 
 def _parts(main: Path, series: str) -> Sequence[SourcePart] | Answer:
     if series == EACH:
-        return parts_of(main)
+        parts = parts_of(main)
+        if len(parts) > MOST_SERIES:
+            raise UploadInvalid(
+                f"There are {len(parts)} images and series; at most {MOST_SERIES} become tickets at once. Send fewer."
+            )
+        return parts or [SourcePart(main)]  # refused with the reason
     if series == ASK:
         found = _choices(main)
-        if len(found) > 1:
-            return Answer(reason=f"There are {len(found)} series; choose one.", series=found)
+        if found:
+            return _to_choose(found)
         return [SourcePart(main)]
     return [SourcePart(main, series)]
+
+
+def _to_choose(found: tuple[FoundSeries, ...]) -> Answer:
+    first = f"; the first {MOST_SERIES} are listed" if len(found) > MOST_SERIES else ""
+    reason = f"There are {len(found)} series{first}; choose one."
+    return Answer(reason=reason, series=found[:MOST_SERIES])
 
 
 def _choices(main: Path) -> tuple[FoundSeries, ...]:
@@ -138,7 +171,10 @@ def _choices(main: Path) -> tuple[FoundSeries, ...]:
     found: list[FoundSeries] = []
     with suppress(ImageRefused):
         found = [
-            FoundSeries(word=str(v.series.number), line=" ".join(v.series.line.split()))
+            FoundSeries(
+                word=str(v.series.number),
+                line=plain(" ".join(v.series.line.split()), MOST_CHARACTERS),
+            )
             for v in survey(main).verdicts
             if not (v.refused or v.series.is_localizer)
         ]

@@ -4,6 +4,7 @@
 import io
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,10 @@ from dss_broker.messages import NeededTag, UploadedImage, UploadRefused
 from dss_dispatch.uploads.errors import UploadInvalid
 from dss_dispatch.uploads.folders import unpack
 from dss_dispatch.uploads.handling import Limits
+from dss_dispatch.uploads.reading import LONGEST_SENTENCE, plain
+from support import dicom_series
 from support.builders import LayerSpec, WorkspaceSpec, image, workspace_xml, write_image
+from support.dicom_uploads import tarred
 from support.upload_desks import Desk
 
 GB = 2**30
@@ -168,3 +172,65 @@ def test_a_workspace_of_a_tag_cannot_name_files_of_the_machine(desk: Desk) -> No
 
     assert isinstance(told, UploadRefused)
     assert "workspace" in told.reason
+
+
+def _series(folder: Path, count: int, description: str) -> bytes:
+    for number in range(1, count + 1):
+        tags = {"SeriesInstanceUID": f"1.2.3.{number}", "SeriesNumber": number}
+        tags |= {"SeriesDescription": description}
+        planes = dicom_series.stack(4, size=(8, 8), tags=tags)
+        dicom_series.write(folder, [replace(one, name=f"{number}{one.name}") for one in planes])
+    return tarred(folder)
+
+
+@pytest.mark.parametrize(
+    ("series", "sentence"),
+    [
+        ("each", "There are 110 images and series; at most 100 become tickets at once."),
+        ("", "110 series have 4 slices each; choose one."),
+        ("ask", "There are 110 series; the first 100 are listed; choose one."),
+    ],
+)
+def test_more_series_than_one_answer_can_name_get_a_sentence(
+    desk: Desk, tmp_path: Path, series: str, sentence: str
+) -> None:
+    (desk.upload / "main.tar").write_bytes(_series(tmp_path / "study", 110, "THORAX"))
+
+    told = desk.answer("main.tar", series=series)
+
+    assert isinstance(told, UploadRefused)
+    assert told.reason.startswith(sentence)
+    assert len(told.series) in {0, 100}
+
+
+@pytest.mark.filterwarnings("ignore:.*exceeds the maximum length:UserWarning")
+def test_a_text_in_a_file_that_no_page_can_hold_is_shown_without_that(
+    desk: Desk, tmp_path: Path
+) -> None:
+    hostile = "THO\0RAX\x1b[31m <b>" + "x" * 50_000
+    (desk.upload / "main.tar").write_bytes(_series(tmp_path / "study", 2, hostile))
+
+    told = desk.answer("main.tar", series="ask")
+
+    assert isinstance(told, UploadRefused)
+    assert [len(found.line) <= 120 for found in told.series] == [True, True]
+    assert all(found.line.isprintable() and "THO RAX" in found.line for found in told.series)
+
+
+def test_a_long_name_in_a_sentence_is_cut() -> None:
+    found = plain("x" * 100_000 + "\udcff\0", LONGEST_SENTENCE)
+
+    assert (len(found), found[-1]) == (LONGEST_SENTENCE, "…")
+    assert plain("a\udcff\0b\nc", 10) == "a? b\nc"
+
+
+def test_a_folder_without_an_image_gets_a_sentence_when_each_series_is_wanted(desk: Desk) -> None:
+    (desk.upload / "main.tar").write_bytes(
+        hostile_tar(_member("a/letter.txt", size=4), b"Dear")[:1024]
+        + hostile_tar(_member("a/other.txt", size=4), b"Dear")
+    )
+
+    told = desk.answer("main.tar", series="each")
+
+    assert isinstance(told, UploadRefused)
+    assert "DICOM" in told.reason
