@@ -1,5 +1,6 @@
 """Unpacks the tar in which a browser sends a folder, or an image of several files."""
 
+import errno
 import tarfile
 from pathlib import Path, PurePosixPath
 
@@ -9,6 +10,7 @@ MOST_FILES = 200_000
 LONGEST_NAME_BYTES = 255
 DEEPEST = 30
 _CHUNK_BYTES = 1 << 20
+_UNUSABLE = "The name of a file in the upload cannot be used; rename it."
 _BROKEN = "The upload is damaged ({}); send the files again."
 
 
@@ -48,6 +50,10 @@ def _write(opened: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> No
                 file.write(part)
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise UploadInvalid("Two files of the upload have the same name.") from error
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise UploadInvalid(_UNUSABLE) from error
     if left:
         raise UploadInvalid(_BROKEN.format("a file ends too early"))
 
@@ -57,5 +63,5 @@ def _parts(name: str) -> tuple[str, ...]:
     parts = PurePosixPath(name.replace("\\", "/")).parts
     fits = all(0 < len(part.encode(errors="replace")) <= LONGEST_NAME_BYTES for part in parts)
     if not parts or not fits or len(parts) > DEEPEST or {"..", "/"} & set(parts) or "\0" in name:
-        raise UploadInvalid("The name of a file in the upload cannot be used; rename it.")
+        raise UploadInvalid(_UNUSABLE)
     return parts

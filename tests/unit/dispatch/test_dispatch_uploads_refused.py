@@ -50,6 +50,7 @@ def _member(name: str, **changes: object) -> tarfile.TarInfo:
         (hostile_tar(_member("../out.dcm", size=1), b"x"), "name of a file"),
         (hostile_tar(_member("/etc/out.dcm", size=1), b"x"), "name of a file"),
         (hostile_tar(_member("a/../../out", size=1), b"x"), "name of a file"),
+        (hostile_tar(_member("/".join(["x" * 250] * 20), size=1), b"x"), "name of a file"),
         (hostile_tar(_member("link", type=tarfile.SYMTYPE, linkname="/etc/passwd")), "a link"),
         (hostile_tar(_member("hard", type=tarfile.LNKTYPE, linkname="/etc/passwd")), "a link"),
         (hostile_tar(_member("pipe", type=tarfile.FIFOTYPE)), "a link or a device"),
