@@ -11,7 +11,16 @@ from tortoise.transactions import in_transaction
 
 from dss_portal import database
 from dss_portal.accounts import store as accounts
-from dss_portal.models import ApiToken, ProviderAccess, Session, Ticket, Tier, User
+from dss_portal.models import (
+    ApiToken,
+    Claim,
+    ProviderAccess,
+    ResumableUpload,
+    Session,
+    Ticket,
+    Tier,
+    User,
+)
 from dss_stack.postgres import PostgresCluster
 
 pytestmark = pytest.mark.stack
@@ -116,6 +125,34 @@ async def test_an_upgrade_keeps_the_tickets_and_knows_since_when_they_wait(
         await connection.close()
 
 
+async def test_portals_of_before_write_rows_beside_those_of_now(postgres: PostgresCluster) -> None:
+    """During a rollout both run; the older ones do not know the newer columns, so the database fills them in."""
+    base = postgres.database_url.rpartition("/")[0]
+    name = f"old_{uuid.uuid4().hex}"
+    connection = await asyncpg.connect(f"{base}/postgres")
+    try:
+        await connection.execute(f"CREATE DATABASE {name}")
+        await _migrate_to(f"{base}/{name}", "0001_initial")
+        await _fill(f"{base}/{name}")
+        await _migrate_to(f"{base}/{name}", "0019_few_statements")
+        await _write_as_before(f"{base}/{name}", "a")
+
+        await database.migrate_to_latest(f"{base}/{name}")
+        await _write_as_before(f"{base}/{name}", "b")
+
+        async with database.connected(f"{base}/{name}"):
+            claims = await Claim.all()
+            uploads = await ResumableUpload.all()
+        assert [claim.silence_s for claim in claims] == [0.0, 0.0]
+        assert {(u.area, u.claim_id, u.description, u.mime_type) for u in uploads} == {
+            ("input", "", "", "")
+        }
+        assert len(uploads) == 2
+    finally:
+        await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        await connection.close()
+
+
 async def test_two_accounts_of_one_address_become_one(postgres: PostgresCluster) -> None:
     base = postgres.database_url.rpartition("/")[0]
     name = f"twice_{uuid.uuid4().hex}"
@@ -183,6 +220,22 @@ async def _migrate_to(url: str, step: str) -> None:
         await migrate(config=database.config(url), app_labels=["portal"], target=f"portal.{step}")
     finally:
         await Tortoise.close_connections()
+
+
+async def _write_as_before(url: str, key: str) -> None:
+    """Rows with the columns of 0019."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(
+            f"""
+            INSERT INTO claim (id, ticket_id, provider, instance, granted_at, lease_s, expires_at)
+                VALUES ('{key}', 3, 'dss', 'one', now(), 60, now());
+            INSERT INTO resumable_upload (id, ticket_id, name, length_bytes, heard_at)
+                VALUES ('{key}', 1, 'scan.nii.gz', 9, now());
+            """
+        )
+    finally:
+        await connection.close()
 
 
 async def _fill(url: str) -> None:
