@@ -28,11 +28,16 @@ def in_order(names: Iterable[str]) -> Iterator[tuple[str, int]]:
     """The names of the pieces that make up the file, each with the number of bytes at its beginning that an earlier
     piece has.  Ends before a byte that is in no piece.
     """
-    at, found = 0, sorted(_piece(name) for name in names)
-    while covering := [piece for piece in found if piece.offset <= at < piece.end]:
-        longest = max(covering, key=lambda piece: piece.end)
+    at, longest = 0, Piece(offset=0, size_bytes=0)
+    for piece in sorted(_piece(name) for name in names):
+        if piece.offset > at and longest.end > at:
+            yield key_of(longest), at - longest.offset
+            at = longest.end
+        if piece.offset > at:
+            return
+        longest = max(longest, piece, key=lambda one: one.end)
+    if longest.end > at:
         yield key_of(longest), at - longest.offset
-        at = longest.end
 
 
 def _piece(name: str) -> Piece:
