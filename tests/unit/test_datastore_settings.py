@@ -1,5 +1,6 @@
 """The settings of the datastore are understood, or refused with a sentence."""
 
+import fcntl
 import sys
 from pathlib import Path
 
@@ -8,8 +9,10 @@ from pydantic import ValidationError
 
 from dss_broker.datastore_settings import DatastoreSettings
 from dss_broker.settings import problems
+from dss_datastore.s3 import scratch as scratch_folders
 from dss_datastore.s3.errors import sentence, translated
 from dss_datastore.s3.pieces import Piece, in_order, key_of
+from dss_datastore.s3.scratch import Scratch
 from dss_datastore.space import is_disk_full
 from dss_datastore.volume import is_away
 
@@ -92,6 +95,27 @@ def test_a_scratch_folder_that_cannot_be_written_is_told(
         DatastoreSettings().shared_datastore()
 
 
+def test_a_scratch_folder_is_not_taken_for_a_left_one_before_it_is_locked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Another program starts between the making of the folder and its lock."""
+    waits, lock = [True], fcntl.flock
+
+    def late(handle: int, kind: int) -> None:
+        if kind == fcntl.LOCK_EX and waits:
+            waits.clear()
+            scratch_folders._remove_left(tmp_path)
+        lock(handle, kind)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+
+    made = Scratch(tmp_path, 1)
+
+    assert not waits
+    assert (made.folder / ".lock").is_file()
+    made.close()
+
+
 def s3_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, endpoint: str) -> DatastoreSettings:
     """With an endpoint that no other test has: clients are kept."""
     settings = {**S3, "DSS_SCRATCH": str(tmp_path), "DSS_S3_ENDPOINT": endpoint}
@@ -161,3 +185,14 @@ def test_pieces_are_put_in_order_without_a_byte_twice_and_end_before_a_gap(
     assert found == [
         (key_of(Piece(offset=at, size_bytes=size)), skipped) for (at, size), skipped in order
     ]
+
+
+def test_very_many_pieces_are_put_in_order() -> None:
+    """A slow or odd client sends small ones; with a search among all for each, this would take hours."""
+    names = [key_of(Piece(offset=at, size_bytes=size)) for at in range(200_000) for size in (1, 2)]
+
+    found = list(in_order(names))
+
+    assert len(found) == 100_001
+    assert found[1] == (key_of(Piece(offset=2, size_bytes=2)), 0)
+    assert found[-1] == (key_of(Piece(offset=199_999, size_bytes=2)), 1)

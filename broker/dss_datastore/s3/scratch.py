@@ -21,10 +21,7 @@ class Scratch:
         """Makes the folder, and removes those of processes that have ended.  Raises OSError."""
         parent.mkdir(parents=True, exist_ok=True)
         _remove_left(parent)
-        self.folder = (parent / f"dss-{uuid4().hex}").resolve()
-        self.folder.mkdir(mode=0o700)
-        self._lock = os.open(self.folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self.folder, self._lock = _locked_folder(parent)
         self._most_bytes = most_bytes
         self._used_bytes = 0
         self._changing = threading.Lock()
@@ -56,23 +53,36 @@ class Scratch:
         os.close(self._lock)
 
 
+def _locked_folder(parent: Path) -> tuple[Path, int]:
+    """A new folder, and the handle of its lock."""
+    while True:
+        folder = (parent / f"dss-{uuid4().hex}").resolve()
+        folder.mkdir(mode=0o700)
+        lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (folder / _LOCK).exists():
+            return folder, lock
+        os.close(lock)  # another program that starts has removed the folder before it was locked
+
+
 def _remove_left(parent: Path) -> None:
     for folder in parent.glob("dss-*"):
-        if _is_left(folder):
-            shutil.rmtree(folder, ignore_errors=True)
+        _remove_if_left(folder)
 
 
-def _is_left(folder: Path) -> bool:
-    """True if the process that made the folder has ended, which gave its lock back."""
+def _remove_if_left(folder: Path) -> None:
+    """Remove the folder if the process that made it has ended, which gave its lock back.
+
+    The lock is held meanwhile, so that a process that has just made the folder, and waits for the lock, sees it.
+    """
     try:
         handle = os.open(folder / _LOCK, os.O_RDWR)
     except OSError:
-        return False
+        return
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    else:
-        return True
+        shutil.rmtree(folder, ignore_errors=True)
+    except OSError:  # it is in use
+        return
     finally:
         os.close(handle)
