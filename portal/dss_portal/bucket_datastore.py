@@ -143,11 +143,11 @@ class BucketDatastore(Datastore):
 
     def _blocks(self, below: str) -> Iterator[bytes]:
         """The content of a part.  Raises FileNotFoundError if there is no such part, or a piece is missing."""
-        names = [found.key.removeprefix(below) for found in self._bucket.list(below)]
-        if _BEGUN not in names:
+        pieces = {found.key.removeprefix(below): found for found in self._bucket.list(below)}
+        if pieces.pop(_BEGUN, None) is None:
             raise FileNotFoundError(below)
-        for name, skipped in in_order(name for name in names if name != _BEGUN):
-            with self._bucket.open(below + name) as file:
+        for name, skipped in in_order(pieces):
+            with self._bucket.open_found(pieces[name]) as file:
                 yield file.read()[skipped:]
 
     def _temporary(self, folder: PurePosixPath) -> Path:

@@ -8,16 +8,19 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from quart import Quart
 
 from dss_datastore import layout
 from dss_datastore.access import WorkEnded
-from dss_datastore.s3.bucket import PART_BYTES, Bucket, Place
-from dss_datastore.s3.client import Server
+from dss_datastore.s3.bucket import MARK, PART_BYTES, Bucket, BucketFile, Place
+from dss_datastore.s3.client import Server, client
 from dss_datastore.s3.datastore import S3Datastore
+from dss_datastore.s3.errors import FileReplaced
 from dss_datastore.s3.scratch import Scratch
 from dss_datastore.volume import is_away
 from dss_portal.bucket_datastore import BucketDatastore
 from dss_portal.refusals import Refused
+from dss_portal.web.stored_body import send_stored
 from support.s3_servers import Link, S3Server
 
 MB = 2**20
@@ -178,6 +181,32 @@ async def test_an_upload_for_which_the_scratch_folder_has_no_room_is_refused(
 
     with pytest.raises(Refused, match="no room"):
         await portal.begin_part(7, "p1", 1 << 60)
+
+
+def test_files_of_a_datastore_that_has_gone_are_not_taken_for_missing(s3: S3Server) -> None:
+    gone, emptied = s3.new_bucket(), s3.new_bucket()
+    server = Server(endpoint=s3.endpoint)
+    gone.remove(MARK)
+    client(server).delete_bucket(Bucket=gone.place.bucket)
+    emptied.remove(MARK)
+
+    assert s3.new_bucket().find(IMAGE) is None
+    for bucket in (gone, emptied):
+        with pytest.raises(OSError, match="not there") as told:
+            bucket.find(IMAGE)
+        assert is_away(told.value)
+
+
+async def test_a_download_never_has_the_bytes_of_another_version(s3: S3Server) -> None:
+    bucket = s3.new_bucket()
+    bucket.put_bytes(IMAGE, b"first")
+    app = Quart(__name__)
+    async with app.test_request_context("/"):
+        answer = await send_stored(BucketFile(bucket, IMAGE), "application/octet-stream")
+    bucket.put_bytes(IMAGE, b"another one")
+
+    with pytest.raises(FileReplaced):
+        await answer.get_data()
 
 
 def test_a_bucket_that_is_not_there_and_one_without_a_datastore_are_told(s3: S3Server) -> None:

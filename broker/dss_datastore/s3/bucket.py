@@ -17,6 +17,7 @@ from dss_datastore.access import WorkEnded, never
 from dss_datastore.s3.client import Client, Server, client, code_of, file_errors, is_of_the_library
 from dss_datastore.s3.errors import sentence
 from dss_datastore.s3.reading import Stored, opened
+from dss_datastore.volume import away
 
 PART_BYTES = 8 << 20
 """Files are sent in parts of this size; one part of each is in memory."""
@@ -157,11 +158,17 @@ class Bucket:
             raise
 
     def find(self, key: str) -> Stored | None:
-        """The facts about a file; None if there is none."""
+        """The facts about a file; None if there is none.
+
+        Raises OSError (ENODEV) if the datastore has gone, in which no file would be there: the answer to this request
+        does not tell the two apart.
+        """
         try:
             with file_errors(key):
                 found = self._client.head_object(**self._of(key))
         except FileNotFoundError:
+            if self.problem():
+                raise away() from None
             return None
         return Stored(
             key=key,
@@ -178,7 +185,11 @@ class Bucket:
         found = self.find(key)
         if found is None:
             raise FileNotFoundError(key)
-        return opened(self._client, self._of(key), found)
+        return self.open_found(found)
+
+    def open_found(self, found: Stored) -> BufferedReader:
+        """That version of the file to read; makes no request yet.  Reading raises as for ``open``, and FileNotFoundError."""
+        return opened(self._client, self._of(found.key), found)
 
     def list(self, below: str) -> Iterator[Stored]:
         """The files whose keys begin with ``below``, in the order of their keys."""
@@ -242,6 +253,10 @@ class BucketFile:
     def open(self, _mode: Literal["rb"], /) -> BufferedReader:
         """Raises FileNotFoundError."""
         return self._bucket.open(self._key)
+
+    def open_found(self, found: Stored) -> BufferedReader:
+        """The version that ``facts`` has told of."""
+        return self._bucket.open_found(found)
 
     def facts(self) -> Stored:
         """Raises FileNotFoundError."""

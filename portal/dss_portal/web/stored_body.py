@@ -9,6 +9,7 @@ from quart import Response, request
 from quart.wrappers.response import ResponseBody
 
 from dss_datastore.s3.bucket import BucketFile
+from dss_datastore.s3.reading import Stored
 from dss_portal.patches.quart import requested
 
 BLOCK_BYTES = 1 << 18
@@ -17,7 +18,7 @@ BLOCK_BYTES = 1 << 18
 async def send_stored(file: BucketFile, mime_type: str) -> Response:
     """The file, the range of it that the request asks for, or 304.  Raises FileNotFoundError."""
     facts = await asyncio.to_thread(file.facts)
-    answer = Response(_StoredBody(file, facts.size_bytes), mimetype=mime_type)
+    answer = Response(_StoredBody(file, facts), mimetype=mime_type)
     answer.content_length = facts.size_bytes
     answer.last_modified = facts.changed_at
     answer.set_etag(facts.version.strip('"'))
@@ -26,15 +27,18 @@ async def send_stored(file: BucketFile, mime_type: str) -> Response:
 
 
 class _StoredBody(ResponseBody):
-    """One block is in memory at a time.  Ranges are as in Quart's own ``FileBody``."""
+    """One block is in memory at a time.  Ranges are as in Quart's own ``FileBody``.
 
-    def __init__(self, file: BucketFile, size_bytes: int) -> None:
-        self._file = file
-        self.size, self.begin, self.end = size_bytes, 0, size_bytes
+    The bytes are of the version that the headers tell of, or else the connection is cut.
+    """
+
+    def __init__(self, file: BucketFile, facts: Stored) -> None:
+        self._file, self._facts = file, facts
+        self.size, self.begin, self.end = facts.size_bytes, 0, facts.size_bytes
         self._opened: list[BinaryIO] = []
 
     async def __aenter__(self) -> AsyncIterator[bytes]:
-        opened = await asyncio.to_thread(self._file.open, "rb")
+        opened = self._file.open_found(self._facts)
         self._opened.append(opened)
         await asyncio.to_thread(opened.seek, self.begin)
         return self._blocks(opened)
