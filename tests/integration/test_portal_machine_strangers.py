@@ -108,11 +108,13 @@ async def test_the_form_of_another_person_is_refused(
     assert answer.status_code == 400
 
 
-async def test_guessing_codes_is_counted(portal: Portal, machine: Client, ann: Client) -> None:
-    token = await form_token(ann)
+@pytest.mark.parametrize("path", ["/device", "/device/answer"])
+@pytest.mark.usefixtures("machine")
+async def test_guessing_codes_is_counted(portal: Portal, ann: Client, path: str) -> None:
+    form = {"form_token": await form_token(ann), "code": "BBBBBBBB", "answer": "allow"}
 
     statuses = [
-        (await ann.post("/device", form={"form_token": token, "code": "BBBBBBBB"})).status_code
+        (await ann.post(path, form=form)).status_code
         for _ in range(portal.settings.failed_logins_per_minute + 1)
     ]
 

@@ -48,11 +48,10 @@ async def show() -> Response:
 
 @blueprint.post("")
 async def typed() -> Response:
-    """Ask for an answer to the request whose code was typed.  Wrong codes count like wrong tokens."""
+    """Ask for an answer to the request whose code was typed."""
     found = await store.waiting(store.typed((await forms.submitted()).text("code")))
     if found is None:
-        components().limits.failed_logins.count(client_addresses.key())
-        return await _ask_for_code(UNKNOWN)
+        return await _wrong(UNKNOWN)
     return await _ask(found)
 
 
@@ -63,7 +62,7 @@ async def answer() -> Response:
     try:
         back = await store.answer(store.typed(form.text("code")), current_user(), allowed=allowed)
     except Refused as error:
-        return await _ask_for_code(error.for_people)
+        return await _wrong(error.for_people)
     shown = await page("machine_answered.html", allowed=allowed)
     if back:
         shown.headers["Refresh"] = f"0; url={back}"
@@ -74,6 +73,12 @@ async def answer() -> Response:
 async def sign_out(number: int) -> Response:
     await store.sign_out(current_user(), number)
     return await see_other(addresses.MACHINES, "It is signed out; its next request is refused.")
+
+
+async def _wrong(problem: str) -> Response:
+    """The answer to a wrong code, which counts like a wrong token."""
+    components().limits.failed_logins.count(client_addresses.key())
+    return await _ask_for_code(problem)
 
 
 async def _ask_for_code(problem: str = "") -> Response:
