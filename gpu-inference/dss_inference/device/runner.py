@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from dss_inference.device.compute_thread import ComputeThread
 from dss_inference.device.memory import ProcessMemory
-from dss_inference.errors import InferenceError
+from dss_inference.errors import InferenceError, innermost
 
 _SLAB_VOXELS = 16_000_000
 """Number of voxels computed at once; it limits the memory beyond the image itself."""
@@ -36,8 +36,9 @@ def memory_errors() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # torch.OutOfMemoryError is one
-        if is_out_of_memory(error):
-            raise MemoryError(str(error)) from error
+        why = innermost(error)  # MONAI wraps what a transform raises
+        if is_out_of_memory(error) or is_out_of_memory(why):
+            raise MemoryError(str(why)) from error
         raise
 
 

@@ -13,10 +13,15 @@ _CHANNEL_STEPS = (Activationsd, AsDiscreted)
 
 
 def needs_only_argmax(postprocess: Compose) -> bool:
-    """True if the postprocessing takes the largest channel, and what it does before needs no channels."""
-    for step in postprocess.transforms:
+    """True if the postprocessing takes the largest channel, what it does before needs no channels, and no step after
+    it would be left out by ``without_argmax``.
+    """
+    steps = list(postprocess.transforms)
+    for number, step in enumerate(steps):
         if isinstance(step, AsDiscreted):
-            return all(step.argmax) and not any(step.threshold)
+            rest = steps[number + 1 :]
+            alone = not any(isinstance(later, _CHANNEL_STEPS) for later in rest)
+            return alone and all(step.argmax) and not any(step.threshold)
         if not isinstance(step, Invertd | Activationsd | EnsureTyped) or _is_sigmoid(step):
             return False
     return True

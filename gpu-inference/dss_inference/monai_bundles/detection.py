@@ -31,7 +31,7 @@ from dss_inference.monai_bundles.bundle_parts import BundleParts
 from dss_inference.monai_bundles.detector_inference import DetectorInference
 from dss_inference.monai_bundles.folder import BundleFolder, part_of
 from dss_inference.monai_bundles.monai_patches import replace_torchvision
-from dss_inference.monai_bundles.network_input import as_tensor, require_finite
+from dss_inference.monai_bundles.network_input import as_tensor, prepared_image
 from dss_inference.monai_bundles.network_watch import count_batches, watch_network
 from dss_inference.pictures import picture_report
 from dss_inference.reports import landmarks_of, write_finding_reports
@@ -119,8 +119,7 @@ class MonaiDetection:
     ) -> tuple[list[bx.DetectedBox], npt.NDArray[np.float64]]:
         """Boxes in the prepared image, and the affine (4x4) from its indices to RAS."""
         stages.enter(0.05, "preparing the image")
-        image = self._preprocess({self._key: as_tensor(ct)})[self._key]
-        require_finite(image)
+        image = prepared_image(self._preprocess({self._key: as_tensor(ct)}), self._key)
         stages.enter(0.15, "running the network")
         batches = count_batches(self._detect.inferer_for(image), image)
         note = partial(note_batch, self.name)

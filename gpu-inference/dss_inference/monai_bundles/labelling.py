@@ -48,6 +48,8 @@ def label_map(
     else:
         _require_same_values(channels, merged=merged)
         _require_apart(array)
+        if merged:
+            _require_whole(array[0])
         found = _values(array)
     voxels = np.ascontiguousarray(found.transpose(2, 1, 0))
     if voxels.shape != shape:
@@ -60,6 +62,17 @@ def _require_same_values(channels: Channels, *, merged: bool) -> None:
         raise InferenceError(
             "The bundle's postprocessing makes one channel of several, and its metadata name no background, so "
             "that it is not known which value is which label: name channel 0 'background' and count from 1."
+        )
+
+
+def _require_whole(values: Floats) -> None:
+    """Raises InferenceError if labels were interpolated: half-way between 0 and 2 lies 1, which is another label."""
+    if values.max() > 1 + _ROUNDING and any(
+        np.abs(plane - np.rint(plane)).max() > _ROUNDING for plane in values
+    ):
+        raise InferenceError(
+            "The bundle's postprocessing gives values between its labels, since it goes back to the image's grid after the "
+            "largest channel is taken: its Invertd needs nearest_interp true, or its place before that."
         )
 
 

@@ -2,6 +2,8 @@
 # (MONAI annotates only a part of its functions)
 """Converts an image to a tensor for a bundle's transforms, and checks the results of these."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from monai.data.meta_tensor import MetaTensor
@@ -27,7 +29,19 @@ def as_tensor(ct: Ct) -> MetaTensor:
     return MetaTensor(voxels, affine=torch.from_numpy(LPS_TO_RAS @ affine), meta=meta)
 
 
-def require_finite(prepared: torch.Tensor) -> None:
+def prepared_image(data: Mapping[str, object], key: str) -> MetaTensor:
+    """The image as preprocessed.  Raises InferenceError if it has no position or is not finite."""
+    prepared = data[key]
+    if not isinstance(prepared, MetaTensor):
+        raise InferenceError(
+            "The bundle's preprocessing gives the image without its position in the patient, so that its answer could not "
+            "be brought back: leave out track_meta false, and data_type numpy."
+        )
+    _require_finite(prepared)
+    return prepared
+
+
+def _require_finite(prepared: torch.Tensor) -> None:
     """Raises InferenceError if a value is NaN or infinite, because the network's output would be meaningless."""
     if not bool(torch.isfinite(prepared).all()):
         raise InferenceError(

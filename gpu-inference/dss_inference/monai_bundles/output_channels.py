@@ -15,6 +15,7 @@ PRED = "pred"
 """The key of the network's answer in the transforms of a bundle."""
 
 _FUNCTIONS = ("sigmoid", "softmax", "argmax")
+_DISCRETE = ("argmax", "to_onehot", "threshold")
 _BACKGROUNDS = {"bg", "empty", "none", "nothing", "null", "other", "others", "outside", "rest"}
 _UNLABELLED = ("background", "unlabeled", "unlabelled", "void")
 
@@ -86,6 +87,7 @@ def channels_of(names: dict[int, str], count: int | None, config: Config) -> Cha
     steps = _steps(config)
     _require_one_order(steps)
     channels = _by_rule(names, count, steps)
+    _require_labels_kept(steps, channels.labels)
     if channels.rule != Rule.VALUES:
         _require_counted(names)
     return replace(channels, activated=steps.activated)
@@ -123,6 +125,17 @@ def _require_one_order(steps: _Steps) -> None:
         raise InferenceError(
             "Its postprocessing applies a threshold and then takes the largest channel (argmax), so that where "
             "several channels pass the first one wins: leave one of the two AsDiscreted out."
+        )
+
+
+def _require_labels_kept(steps: _Steps, labels: dict[int, str]) -> None:
+    """Raises InferenceError if a threshold follows the argmax: label 2 passes it as label 1 does."""
+    if not (steps.has("argmax") and steps.has("threshold")) or steps.has("to_onehot"):
+        return
+    if len(labels) > 1:
+        raise InferenceError(
+            "Its postprocessing takes the largest channel (argmax) and then applies a threshold, which makes one label of "
+            f"all {len(labels)}: leave the threshold out."
         )
 
 
@@ -216,7 +229,7 @@ def _steps(config: Config) -> _Steps:
         elif kind == "Lambda":
             order += [n for n in _FUNCTIONS if n in str(step.get("func", ""))]
         elif kind == "AsDiscrete":
-            used = [n for n in ("argmax", "threshold") if _is_set(step.get(n), at, config)]
+            used = [n for n in _DISCRETE if _is_set(step.get(n), at, config)]
             if "threshold" in used:
                 threshold = _option(step.get("threshold"), at, config)
             order += used
@@ -228,7 +241,7 @@ def _place_of_pred(step: dict[str, Any], config: Config) -> int | None:
     keys = _plain(step.get("keys", PRED), config)
     if not isinstance(keys, list):
         return 0 if _plain(keys, config) == PRED or _is_code(keys) else None
-    places = [i for i, key in enumerate(keys) if _plain(key, config) == PRED]
+    places = [i for i, key in enumerate(keys) if _plain(key, config) == PRED or _is_code(key)]
     return places[0] if places else None
 
 

@@ -24,7 +24,7 @@ from dss_inference.ct.reading import Ct, read_ct
 from dss_inference.ct.region import region_of
 from dss_inference.ct.writing import write_segmentation
 from dss_inference.device.compute_thread import ComputeThread
-from dss_inference.device.runner import memory_errors
+from dss_inference.device.runner import is_out_of_memory, memory_errors
 from dss_inference.errors import InferenceError, IsCancelled, innermost
 from dss_inference.monai_bundles.argmax_only import (
     inverts,
@@ -35,7 +35,7 @@ from dss_inference.monai_bundles.argmax_only import (
 from dss_inference.monai_bundles.bundle_parts import BundleParts
 from dss_inference.monai_bundles.folder import BundleFolder
 from dss_inference.monai_bundles.labelling import LabelMap, label_map, require_not_activated
-from dss_inference.monai_bundles.network_input import as_tensor, require_finite, require_own_grid
+from dss_inference.monai_bundles.network_input import as_tensor, prepared_image, require_own_grid
 from dss_inference.monai_bundles.network_watch import count_batches, watch_network
 from dss_inference.monai_bundles.output_channels import Rule
 from dss_inference.monai_bundles.window_inference import WindowInference
@@ -111,38 +111,41 @@ class MonaiSegmentation:
         """The label map in the order of ``ct.hu``."""
         stages.enter(0.05, "preparing the image")
         image = as_tensor(ct)
-        data = self._preprocess({self._key: image})
-        require_finite(data[self._key])
+        data = self._transformed("preprocessing", self._preprocess, {self._key: image})
+        prepared = prepared_image(data, self._key)
         stages.enter(0.15, "running the network")
         note = partial(note_batch, self.name)
-        batches = count_batches(self._infer.inferer, data[self._key])
+        batches = count_batches(self._infer.inferer, prepared)
         with watch_network(self._network, batches, progress, cancelled, note):
-            answer = self._infer(data[self._key][None])
+            answer = self._infer(prepared[None])
         if not answer.is_argmax:
             self._check_channels(len(answer.values))
             lowest, highest = (float(value) for value in torch.aminmax(answer.values))
             require_not_activated(lowest, highest, self._channels)
         stages.enter(0.8, "going back to the image's grid")
-        data["pred"] = MetaTensor(answer.values, meta=data[self._key].meta)
+        data["pred"] = MetaTensor(answer.values, meta=prepared.meta)
         postprocess = without_argmax(self._postprocess) if answer.is_argmax else self._postprocess
         given = self._channels.count if answer.is_argmax else len(answer.values)
-        pred = self._postprocessed(postprocess, data)
-        found = label_map(pred, self._channels, given, ct.hu.shape)
-        require_own_grid(pred, data[self._key], image, inverts=inverts(postprocess))
-        return found
+        pred = self._transformed("postprocessing", postprocess, data)["pred"]
+        require_own_grid(pred, prepared, image, inverts=inverts(postprocess))
+        return label_map(pred, self._channels, given, ct.hu.shape)
 
-    def _postprocessed(self, postprocess: Compose, data: dict[str, MetaTensor]) -> torch.Tensor:
-        """The final answer.  Raises InferenceError if a transform asks for a key that is not there."""
+    def _transformed(
+        self, part: str, transforms: Compose, data: dict[str, MetaTensor]
+    ) -> dict[str, MetaTensor]:
+        """What ``transforms`` give.  Raises InferenceError if one of them fails, but not for want of memory."""
         try:
-            pred: torch.Tensor = postprocess(data)["pred"]
+            made: dict[str, MetaTensor] = transforms(data)
         except (KeyError, RuntimeError) as error:
             why = innermost(error)
-            if not isinstance(why, KeyError):
+            if is_out_of_memory(why):
                 raise
-            raise InferenceError(
-                f"The postprocessing of '{self._folder.name}' asks for {why}; there are '{self._key}' and 'pred'."
-            ) from error
-        return pred
+            if isinstance(why, KeyError):
+                told = f"asks for {why}; there are {' and '.join(map(repr, data))}"
+            else:
+                told = f"fails with {type(why).__name__}: {str(why).rstrip('.')}"
+            raise InferenceError(f"The {part} of '{self._folder.name}' {told}.") from error
+        return made
 
     def _check_channels(self, channels: int) -> None:
         """Raises InferenceError if the network's channels are neither one nor those of the metadata."""

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from monai.transforms.compose import Compose
+from monai.transforms.post.dictionary import AsDiscreted
 from typer.testing import CliRunner
 
 from dss_inference.__main__ import main
 from dss_inference.errors import InferenceError
+from dss_inference.monai_bundles.argmax_only import needs_only_argmax
 from dss_inference.monai_bundles.bundle_checks import problems
 from dss_inference.monai_bundles.output_channels import channels_of
 from support.channel_bundles import (
@@ -101,6 +104,8 @@ LAMBDA = {"_target_": "Lambdad", "keys": "pred"}
         ([ARGMAX | {"keys": "label"}, SIGMOID], "independent"),
         ([SIGMOID | {"keys": ["label", "pred"], "sigmoid": [True, False]}], "largest"),
         ([THRESHOLD | {"keys": ["pred", "label"], "threshold": [0.5, None]}], "independent"),
+        ([THRESHOLD | {"keys": ["$monai.utils.CommonKeys.PRED"]}], "independent"),
+        ([ARGMAX | {"to_onehot": 3, "threshold": 0.5}], "largest"),
     ],
 )
 def test_the_rule_is_that_of_the_transforms_of_the_answer(steps: list[Step], rule: str) -> None:
@@ -177,3 +182,84 @@ def test_a_number_of_channels_that_is_a_reference_is_compared(tmp_path: Path) ->
     path.write_text(json.dumps(changed), encoding="utf-8")
 
     assert problems(root) == ["Its network gives 2 channels, but its metadata name 3."]
+
+
+def test_a_threshold_on_labels_is_refused_if_there_are_several() -> None:
+    names = {0: "background", 1: "a", 2: "b"}
+
+    with pytest.raises(InferenceError, match="makes one label of all 2"):
+        channels_of(names, 3, config(ARGMAX, THRESHOLD))
+    assert channels_of({0: "background", 1: "a"}, 2, config(ARGMAX, THRESHOLD)).labels == {1: "a"}
+
+
+def test_what_follows_the_argmax_is_left_out_of_no_image() -> None:
+    largest = AsDiscreted(keys="pred", argmax=True)
+
+    assert needs_only_argmax(Compose([largest]))
+    assert not needs_only_argmax(Compose([largest, AsDiscreted(keys="pred", threshold=0.5)]))
+
+
+def changed_preprocessing(root: Path, *steps: Step) -> Path:
+    """The bundle with further steps."""
+    path = root / "configs" / "inference.json"
+    changed = json.loads(path.read_text(encoding="utf-8"))
+    changed["preprocessing"]["transforms"] += steps
+    path.write_text(json.dumps(changed), encoding="utf-8")
+    return root
+
+
+def test_labels_that_a_function_made_are_not_interpolated(tmp_path: Path) -> None:
+    names = {"0": "background", "1": "never", "2": "bone"}
+    largest = LAMBDA | {"func": "$lambda x: x.argmax(0, keepdim=True).float()"}
+    steps = [largest, INVERT | {"nearest_interp": False}]
+    root = write_network(tmp_path / "b", names, [-350, 2000, -350], steps)
+    changed_preprocessing(root, {"_target_": "Spacingd", "keys": "image", "pixdim": [3, 3, 3]})
+    state = {
+        "weight": torch.tensor([0.0, 0.0, 40.0]).reshape(3, 1, 1, 1, 1),
+        "bias": torch.tensor([26.0, -50.0, 0.0]),
+    }
+    torch.save(state, root / "models" / "model.pt")
+
+    with pytest.raises(InferenceError, match="values between its labels"):
+        outcome_of(root, tmp_path)
+
+
+@pytest.mark.parametrize("option", [{"track_meta": False}, {"data_type": "numpy"}])
+def test_an_image_that_loses_its_position_is_told(option: Step, tmp_path: Path) -> None:
+    names = {"0": "background", "1": "bone"}
+    root = write_network(tmp_path / "b", names, [2000, 300], [ARGMAX])
+    changed_preprocessing(root, {"_target_": "EnsureTyped", "keys": "image", **option})
+
+    with pytest.raises(InferenceError, match="without its position"):
+        outcome_of(root, tmp_path)
+
+
+def test_a_step_that_fails_is_told(tmp_path: Path) -> None:
+    names = {"0": "background", "1": "bone"}
+    step = LAMBDA | {"func": "$lambda x: x.reshape(7)"}
+    root = write_network(tmp_path / "b", names, [2000, 300], [INVERT, ARGMAX, step])
+
+    with pytest.raises(
+        InferenceError, match="postprocessing of 'b' fails with RuntimeError: shape"
+    ):
+        outcome_of(root, tmp_path)
+
+
+def test_memory_that_a_step_lacks_is_no_fault_of_the_bundle(tmp_path: Path) -> None:
+    names = {"0": "background", "1": "bone"}
+    step = LAMBDA | {"func": "$lambda x: torch.empty(1 << 58)"}
+    root = write_network(tmp_path / "b", names, [2000, 300], [INVERT, ARGMAX, step])
+
+    with pytest.raises(MemoryError):
+        outcome_of(root, tmp_path)
+
+
+def test_a_size_that_is_not_turned_back_asks_for_an_inversion(tmp_path: Path) -> None:
+    names = {"0": "background", "1": "bone"}
+    root = write_network(tmp_path / "b", names, [2000, 300], [ARGMAX])
+    changed_preprocessing(
+        root, {"_target_": "Resized", "keys": "image", "spatial_size": [16, 16, 16]}
+    )
+
+    with pytest.raises(InferenceError, match="needs an Invertd"):
+        outcome_of(root, tmp_path)
