@@ -94,6 +94,8 @@ def bluntness(lung: Flags, shown: Flags, spacing_mm: Triple) -> float:
     1 for a lung with flat ends.  ``shown``: the slices that show anything; a lung that the view or blank slices cut has no end there.
     """
     areas = lung[shown].sum(axis=(1, 2)).astype(np.float64)
+    if not areas.any():  # no slice of it shows tissue
+        return 0.0
     step = max(1, round(_END_MM * _scale(lung, spacing_mm) / spacing_mm[0]))
     change = np.abs(areas[step:] - areas[:-step]) / areas.max()
     return float(change.max(initial=0.0))

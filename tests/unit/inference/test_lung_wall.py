@@ -119,6 +119,10 @@ def test_where_blank_slices_begin_a_lung_has_no_end() -> None:
     assert bluntness(lung(), shown, SPACING_MM) == 0.0
 
 
+def test_a_lung_in_slices_without_tissue_has_no_end() -> None:
+    assert bluntness(lung(), np.zeros(SHAPE[0], bool), SPACING_MM) == 0.0
+
+
 @pytest.mark.parametrize(("column", "way"), [(-1, Way.LEFT), (0, Way.RIGHT)])
 def test_the_side_with_air_is_outward(column: int, way: Way) -> None:
     hu = np.full((4, 10, 10), 40, np.int16)
