@@ -110,12 +110,8 @@ def _verdict(flags: Sequence[Flag], total_ml: float) -> Verdict:
 
 
 def _sign_flags(signs: Signs) -> Iterator[Flag]:
-    if signs.empty > MOST_EMPTY or signs.pocket > MOST_POCKET:
-        dark = max(signs.empty, signs.pocket)
-        text = (
-            f"{dark:.0%} of the lungs, or more, is as dark as air and shows no vessels: emphysema, or air "
-            "in the pleura, which is no lung."
-        )
+    if dark := _dark(signs):
+        text = f"{dark}: emphysema, or air in the pleura, which is no lung."
         yield Flag(code="dark_unusual", text=text)
     if signs.dense > MOST_DENSE:
         text = f"{signs.dense:.0%} of the lungs is denser than usual; parts that are denser still may be missing."
@@ -155,6 +151,15 @@ def _sign_flags(signs: Signs) -> Iterator[Flag]:
             "please check whether it is."
         )
         yield Flag(code="air_unexplained", text=text)
+
+
+def _dark(signs: Signs) -> str:
+    """What is unusually dark, as the beginning of a sentence; empty if nothing is."""
+    if signs.empty > MOST_EMPTY:
+        return f"{signs.empty:.0%} of the lungs, or more, is as dark as air and shows no vessels"
+    if signs.pocket > MOST_POCKET:
+        return f"A place of {signs.pocket:.0%} of the lungs, or more, is nearly as dark as air"
+    return ""
 
 
 def _is_uneven(signs: Signs, most: _Most) -> bool:

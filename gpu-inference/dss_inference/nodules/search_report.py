@@ -11,7 +11,7 @@ from dss_inference.nodules.search import ChestPart, Search
 from dss_inference.reports import write_report
 
 TEXT_NAME, CSV_NAME = "search.txt", "search.csv"
-_CONCLUSION = "Verdict on the search: {}, since lung was not searched."
+_CONCLUSION = "Verdict on the search: {}, since lung {} left out."
 _SENTENCES = {
     "other_side": "Not searched: {ml} that one lung lacks beside the other at the same height, at least.",
     "other_air": "Not searched: {ml} of other air in the body, which was not taken for lung.",
@@ -37,7 +37,7 @@ _LEAST = {
 def search_notes(search: Search) -> Iterator[Note]:
     """Notes: how much was searched, then each part that was not."""
     if search.conclusion != search.verdict:
-        yield Note(level="warning", text=_CONCLUSION.format(search.conclusion))
+        yield Note(level="warning", text=_conclusion(search))
     yield Note(level="info", text=_searched(search))
     if search.borders:
         yield Note(level="warning", text=_beyond(search))
@@ -51,13 +51,22 @@ def none_found(search: Search) -> Note:
     where = f"in the {search.lung_ml:.0f} ml of lung that were searched"
     if not search.lacks_lung:
         return Note(level="info", text=f"No candidate was found {where}.")
-    text = f"No candidate was found {where}; other lung was not searched, as told above."
+    text = f"No candidate was found {where}; other lung {_was(search)} left out, as told above."
     return Note(level="warning", text=text)
 
 
 def sentence_of(part: ChestPart) -> str:
     """The sentence about a part."""
     return _SENTENCES[part.code].format(ml=f"{part.volume_ml:.0f} ml ({part.share:.0%})")
+
+
+def _conclusion(search: Search) -> str:
+    return _CONCLUSION.format(search.conclusion, _was(search))
+
+
+def _was(search: Search) -> str:
+    """Beyond a border there is lung; what one lung lacks beside the other may be none."""
+    return "was" if search.borders else "may have been"
 
 
 def _beyond(search: Search) -> str:
@@ -85,7 +94,7 @@ def _text(search: Search) -> str:
     lines = [f"Verdict on the lungs: {search.verdict}"]
     lines += [f"Please check: {reason}" for reason in search.reasons]
     if search.conclusion != search.verdict:
-        lines.append(_CONCLUSION.format(search.conclusion))
+        lines.append(_conclusion(search))
     lines += ["", _searched(search)]
     lines += [_beyond(search)] if search.borders else []
     lines += [sentence_of(part) for part in search.parts]

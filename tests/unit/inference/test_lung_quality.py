@@ -78,6 +78,15 @@ def test_each_sign_asks_for_a_look(signs: Signs, code: str) -> None:
     assert (codes(quality), quality.verdict) == ([code], Verdict.LOOK)
 
 
+def test_a_pocket_is_not_said_to_be_without_vessels() -> None:
+    (pocket,), (empty,) = (
+        judged(lungs(), signs=signs).flags for signs in (Signs(pocket=0.06), Signs(empty=0.05))
+    )
+
+    assert pocket.text.startswith("A place of 6% of the lungs, or more, is nearly as dark as air")
+    assert empty.text.startswith("5% of the lungs, or more, is as dark as air and shows no vessels")
+
+
 @pytest.mark.parametrize(
     "signs",
     [

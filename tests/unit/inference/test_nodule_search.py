@@ -18,8 +18,8 @@ from dss_inference.bundle import BundleOutcome
 from dss_inference.device.runner import Runner
 from dss_inference.errors import InferenceError
 from dss_inference.nodules.bundle import NOT_IN_BOX, NoduleDetection
-from dss_inference.nodules.search import Search
-from dss_inference.nodules.search_report import none_found
+from dss_inference.nodules.search import ChestPart, Search
+from dss_inference.nodules.search_report import none_found, search_notes
 from dss_phantom.chest import Phantom
 
 pytestmark = pytest.mark.slow
@@ -240,3 +240,19 @@ def test_a_whole_chest_without_candidates_says_how_much_was_searched() -> None:
         == "No candidate was found in the 4000 ml of lung that were searched."
     )
     assert (none_found(cut).level, cut.conclusion) == ("warning", "look at it")
+
+
+def test_what_may_be_no_lung_is_not_called_lung() -> None:
+    lacking = ChestPart(code="other_side", volume_ml=600.0, share=0.13)
+    uneven = Search(
+        verdict="good", reasons=(), lung_ml=4000.0, slices=90, of_slices=100, parts=(lacking,)
+    )
+    cut = replace(uneven, borders=("feet",))
+
+    told = [next(iter(search_notes(search))).text for search in (uneven, cut)]
+
+    assert told == [
+        "Verdict on the search: look at it, since lung may have been left out.",
+        "Verdict on the search: look at it, since lung was left out.",
+    ]
+    assert "other lung may have been left out" in none_found(uneven).text
