@@ -1,5 +1,6 @@
 """Reads multipart forms piece by piece, with a limit on all data that is kept in memory."""
 
+import re
 from collections.abc import Iterator
 
 from werkzeug.sansio.multipart import (
@@ -19,6 +20,8 @@ SLICE_BYTES = 64 * 1024
 MAX_HEADER_BYTES = 16 * 1024
 MAX_BOUNDARY_BYTES = 200  # RFC 2046 allows 70
 MAX_PARTS = 100
+MAX_BLANKS = 64
+"""Blanks after a boundary for whose end the decoder waits; RFC 2046 allows any number, and no client sends one."""
 
 
 class BoundedDecoder(MultipartDecoder):
@@ -33,6 +36,8 @@ class BoundedDecoder(MultipartDecoder):
         if len(boundary) > MAX_BOUNDARY_BYTES:
             raise Refused(f"A boundary may have {MAX_BOUNDARY_BYTES} characters at most.")
         super().__init__(boundary.encode(errors="replace"), max_parts=MAX_PARTS)
+        begun = rb"(?:\r\n|\n|\r)--%s(?:-|[^\S\n\r]{0,%d})\Z"
+        self._begun_boundary = re.compile(begun % (re.escape(self.boundary), MAX_BLANKS))
         self._max_around_bytes = max_around_bytes
         self._after_bytes = 0
 
@@ -50,6 +55,16 @@ class BoundedDecoder(MultipartDecoder):
         """The remaining parts.  Raises ValueError if the form is incomplete."""
         self.receive_data(None)
         yield from self._events()
+
+    def _last_partial_boundary_index(self, data: bytes | bytearray) -> int:
+        """The end of what certainly belongs to the part.
+
+        The original overlooks a boundary of which only the first of its two last dashes has been received, so that a file
+        would end with the first byte of the line break before it; and one that is followed by blanks.
+        """
+        longest_bytes = len(self.boundary) + len("\r\n--") + MAX_BLANKS
+        begun = self._begun_boundary.search(data, max(0, len(data) - longest_bytes))
+        return begun.start() if begun else super()._last_partial_boundary_index(data)
 
     def _events(self) -> Iterator[Field | File | Data]:
         while not isinstance(event := self.next_event(), NeedData | Epilogue):
