@@ -8,7 +8,7 @@ MOST_HEAD_BYTES = 16 * 1024
 
 _TYPE = re.compile(rb"multipart/form-data; ?boundary=([A-Za-z0-9_-]{1,70})", re.IGNORECASE)
 _DISPOSITION = rb'content-disposition: form-data; name="(?-i:myfile)"; filename="([^"\\%\r\n]+)"'
-_HEAD = re.compile(_DISPOSITION + rb"(?:\r\ncontent-type: [^\r\n]*)?\r\n\r\n", re.IGNORECASE)
+_HEAD = re.compile(_DISPOSITION + rb"(?:\r\ncontent-type: [\t -~]*)?\r\n\r\n", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,6 +59,7 @@ def test_its_name_and_size_are_told() -> None:
         HEAD.replace(b"image", b"\xff") + b"x" + END,
         HEAD.replace(b"filename", b"filename*") + b"x" + END,
         HEAD.replace(b"Content-Type", b"Content-Transfer-Encoding") + b"x" + END,
+        HEAD.replace(b"octet", b"\xff") + b"x" + END,
         b"",
     ],
 )
