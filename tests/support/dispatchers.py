@@ -25,10 +25,12 @@ from dss_broker.messages import (
     InferenceProgressed,
     Message,
     Note,
+    ReaderAnnounced,
     RunInference,
     ServiceAnnounced,
     TicketReady,
 )
+from dss_datastore.access import SharedDatastore
 from dss_dispatch.consumer import Consumer
 from dss_dispatch.service import Service, service_from
 from dss_observability.tracing import current_traceparent
@@ -82,7 +84,7 @@ class FakePortal:
     def _on_event(self, delivery: Delivery) -> None:
         with self._changed:
             self.events.append(delivery.message)
-            if not isinstance(delivery.message, ServiceAnnounced):
+            if not isinstance(delivery.message, ServiceAnnounced | ReaderAnnounced):
                 self.traces.add(current_traceparent.get())
             self._changed.notify_all()
 
@@ -179,7 +181,7 @@ def _progress(request: RunInference, fraction: float, stage: str) -> InferencePr
 
 def dispatcher(
     broker: MemoryBroker,
-    datastore: Path,
+    datastore: Path | SharedDatastore,
     *,
     silence_s: float = WAIT_S,
     instance: str = "node1",
