@@ -158,18 +158,22 @@ class Consumer:
         facts = {"ticket": claim.ticket_id, "claim": claim.claim_id}
         concerns(**facts)
         log.info("ticket claimed", extra={**facts, "attempt": claim.attempt})
-        withdrawn = watch.start(claim)
-        with self._datastore.access(withdrawn.is_set) as access:
-            ticket = ClaimedTicket(
-                claim=claim,
-                service=self._service,
-                access=access,
-                events=ClaimEvents(self._broker, claim),
-                inference=self._inference,
-                withdrawn=withdrawn,
-                silence_s=self._silence_s,
-            )
-            self._process(ticket, delivery, watch)
+        withdrawn, events = watch.start(claim), ClaimEvents(self._broker, claim)
+        try:
+            with self._datastore.access(withdrawn.is_set) as access:
+                ticket = ClaimedTicket(
+                    claim=claim,
+                    service=self._service,
+                    access=access,
+                    events=events,
+                    inference=self._inference,
+                    withdrawn=withdrawn,
+                    silence_s=self._silence_s,
+                )
+                self._process(ticket, delivery, watch)
+        except OSError as error:  # there is no place for the files: no work has begun
+            self._count(outcome_of(error, self._datastore))
+            end_claim(error, claim, events, delivery, self._datastore)
 
     def _process(self, ticket: ClaimedTicket, delivery: Delivery, watch: ClaimWatch) -> None:
         claim = ticket.claim

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dss_datastore import layout
-from dss_datastore.access import SharedDatastore
-from dss_datastore.folder import FolderDatastore
+from dss_datastore.access import SharedDatastore, never
+from dss_datastore.folder import FolderAccess, FolderDatastore
 from dss_datastore.s3.bucket import MARK, Bucket
 from dss_datastore.s3.datastore import S3Datastore
 from dss_datastore.s3.scratch import Scratch
+from dss_datastore.space import disk_full
 from dss_portal.bucket_datastore import BucketDatastore
 from dss_portal.datastore import Datastore, content_of
 
@@ -44,6 +45,22 @@ class Site:
             for name, content in files.items():
                 (access.root / folder / name).write_bytes(content)
             return str(access.put_results(folder))
+
+
+class WithoutRoom(FolderDatastore):
+    """A datastore whose program has no room for files on their way, the first time."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.asked = 0
+
+    @contextmanager
+    def access(self, has_ended: Callable[[], bool] = never) -> Iterator[FolderAccess]:
+        self.asked += 1
+        if self.asked == 1:
+            raise disk_full()
+        with super().access(has_ended) as made:
+            yield made
 
 
 def files_below(root: Path) -> set[str]:

@@ -9,6 +9,8 @@ from dss_broker.topology import RESULT_CHECKS
 from dss_datastore import layout
 from dss_datastore.access import Access, SharedDatastore
 from dss_datastore.folder import shared
+from dss_datastore.space import is_disk_full
+from dss_datastore.volume import is_away
 from dss_dispatch.errors import ResultRefused, TicketError
 from dss_dispatch.result.presentation import present
 from dss_dispatch.result.provider_results import check_provider_results
@@ -42,10 +44,16 @@ class CheckRequestHandler:
         if (delivery.age_s or 0.0) > asked.patience_s:
             log.info("results not checked, since nobody waits any more", extra=facts)
             return
-        with self._datastore.access() as access:
-            judged = self._judged(asked, access)
-            log.info("results checked", extra={**facts, "accepted": not isinstance(judged, str)})
-            delivery.reply(_answer(asked, judged, access))
+        try:
+            with self._datastore.access() as access:
+                judged = self._judged(asked, access)
+                answer = _answer(asked, judged, access)
+        except OSError:
+            log.exception("no place for the files of a check", extra=facts)
+            judged = AWAY
+            answer = _refused(asked, AWAY)
+        log.info("results checked", extra={**facts, "accepted": not isinstance(judged, str)})
+        delivery.reply(answer)
 
     def _judged(self, asked: CheckResults, access: Access) -> str | tuple[str, ...]:
         """A sentence about why the results are refused; remarks if they are accepted.  Does not raise, because the
@@ -62,7 +70,10 @@ class CheckRequestHandler:
             return f"{error.finding[:1].upper()}{error.finding[1:]}."
         except TicketError as error:
             return str(error)
-        except OSError:
+        except OSError as error:
+            if is_away(error) or is_disk_full(error):
+                log.warning("results not reached", extra={"reason": repr(error)})
+                return AWAY
             return GONE
         except Exception:
             log.exception("check of results broke off", extra={"ticket": asked.ticket_id})
@@ -73,7 +84,7 @@ def _answer(
     asked: CheckResults, judged: str | tuple[str, ...], access: Access
 ) -> ResultsAccepted | ResultsRefused:
     if isinstance(judged, str):
-        return ResultsRefused(ticket_id=asked.ticket_id, claim_id=asked.claim_id, reason=judged)
+        return _refused(asked, judged)
     results, sent = access.root / asked.results_dir, access.root / asked.input_dir
     folder = layout.attached_dir(asked.ticket_id, asked.claim_id)
     shown = present(results, sent, access.root / folder)
@@ -85,6 +96,10 @@ def _answer(
         labels=shown.labels,
         remarks=judged,
     )
+
+
+def _refused(asked: CheckResults, reason: str) -> ResultsRefused:
+    return ResultsRefused(ticket_id=asked.ticket_id, claim_id=asked.claim_id, reason=reason)
 
 
 def _is_put(access: Access, folder: PurePosixPath) -> bool:

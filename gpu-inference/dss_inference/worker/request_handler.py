@@ -75,14 +75,27 @@ class RequestHandler:
         interest = Interest(
             log=self._withdrawals, ticket_id=message.ticket_id, claim_id=message.claim_id
         )
-        with self._datastore.access(interest.has_ended) as access:
-            try:
-                return self._answers.answer(_request(delivery, message, interest, access))
-            except Exception as error:
-                if self._shared and (is_away(error) or self._datastore.problem()):
-                    log.warning("datastore lost", extra={**_facts(message), "reason": repr(error)})
-                    raise TryAgainLater("the datastore is away") from error
-                return self._ended_by(error, delivery, message, access)
+        try:
+            with self._datastore.access(interest.has_ended) as access:
+                return self._answer(delivery, message, interest, access)
+        except (
+            OSError
+        ) as error:  # there is no place for the files, or nobody can say who wants them
+            if is_disk_full(error):
+                _put_off(delivery, message, error)
+            log.warning("datastore lost", extra={**_facts(message), "reason": repr(error)})
+            raise TryAgainLater("the datastore is away") from error
+
+    def _answer(
+        self, delivery: Delivery, message: RunInference, interest: Interest, access: Access
+    ) -> InferenceFinished | InferenceFailed:
+        try:
+            return self._answers.answer(_request(delivery, message, interest, access))
+        except Exception as error:
+            if self._shared and (is_away(error) or self._datastore.problem()):
+                log.warning("datastore lost", extra={**_facts(message), "reason": repr(error)})
+                raise TryAgainLater("the datastore is away") from error
+            return self._ended_by(error, delivery, message, access)
 
     def _ended_by(
         self, error: Exception, delivery: Delivery, message: RunInference, access: Access

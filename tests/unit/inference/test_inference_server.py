@@ -16,6 +16,7 @@ from dss_broker.messages import (
 )
 from dss_inference.errors import InferenceError
 from dss_inference.worker.request_handler import EXHAUSTED, UNEXPECTED
+from dss_inference.worker.server import QueueServer
 from support.copy_worker import (
     LABEL,
     PATIENCE_S,
@@ -24,6 +25,7 @@ from support.copy_worker import (
     ended,
     replies,
 )
+from support.datastores import WithoutRoom
 from support.worker_failures import failure
 
 
@@ -159,6 +161,18 @@ def test_what_ran_out_for_a_while_is_tried_again(
 
     assert isinstance(replies(broker, REQUEST)[-1], InferenceFinished)
     assert bundle.runs == 3
+
+
+def test_a_request_for_whose_files_there_is_no_room_waits_and_is_answered(
+    broker: MemoryBroker, bundle: CopyBundle, datastore: Path
+) -> None:
+    place = WithoutRoom(datastore)
+    server = QueueServer(broker=broker, bundles=[bundle], datastore=place, instance="node1")
+    server.start()
+
+    assert isinstance(replies(broker, REQUEST)[-1], InferenceFinished)
+    assert (place.asked, bundle.runs) == (2, 1)
+    server.stop(PATIENCE_S)
 
 
 @pytest.mark.usefixtures("server")
