@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from http import HTTPStatus
-from pathlib import Path
 from typing import TypeAlias
 
 import httpx
 
 from dss_client.errors import Refused, Unreachable
 from dss_client.multipart import Progress
+from dss_client.part_files import Draft
 from dss_client.patience import Patience
 
 PATIENCE_S = 600.0
@@ -27,11 +27,11 @@ _BEGIN = re.compile(r"bytes (\d+)-")
 
 def fetch(
     get: Get,
-    draft: Path,
+    draft: Draft,
     progress: Progress | None = None,
     pause: Callable[[float], object] = time.sleep,
 ) -> None:
-    """Download the file to ``draft``.  Raises Refused, and Unreachable after PATIENCE_S without progress.
+    """Download the file to ``draft``, or what it lacks.  Raises Refused, and Unreachable after PATIENCE_S without progress.
 
     If the server does not give the file's version, Unreachable is raised when the connection is lost once.
     """
@@ -40,42 +40,49 @@ def fetch(
         before = part.done_bytes
         try:
             with get(part.headers()) as response:
-                part.take(response)
+                complete = part.take(response)
         except (Unreachable, Refused) as error:
-            if not part.version:
+            if not draft.version:
                 raise
             if part.done_bytes > before:
                 patience.renew()
             patience.wait(error)
         else:
-            return
+            if complete:
+                return
 
 
 class _Part:
-    """The bytes received so far.  ``version`` is a strong ETag; "" before the first response, or if there is none."""
+    """The bytes received so far."""
 
-    def __init__(self, draft: Path, progress: Progress | None) -> None:
+    def __init__(self, draft: Draft, progress: Progress | None) -> None:
         self._draft = draft
         self._progress = progress
-        self.version = ""
-        self.done_bytes = 0
+        self.done_bytes = draft.size_bytes
 
     def headers(self) -> dict[str, str]:
         """Headers of the next request; the server sends the whole file if it has another version."""
         if not self.done_bytes:
             return {}
-        return {"Range": f"bytes={self.done_bytes}-", "If-Range": self.version}
+        return {"Range": f"bytes={self.done_bytes}-", "If-Range": self._draft.version}
 
-    def take(self, response: httpx.Response) -> None:
-        """Write a response to the file.  Raises Refused unless it contains the file, or the missing part of it."""
+    def take(self, response: httpx.Response) -> bool:
+        """Write a response to the file; False if the server lacks the range, so that the whole file must be requested.
+
+        Raises Refused unless it contains the file, or the missing part of it.
+        """
+        if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and self.done_bytes:
+            self.done_bytes = 0
+            return False
         if not self._goes_on(response):
             if response.status_code != HTTPStatus.OK:
                 body = b"".join(response.iter_raw())
                 raise Refused(response.status_code, body.decode(errors="replace"))
             self.done_bytes = 0
             tag = response.headers.get("ETag", "")
-            self.version = "" if tag.startswith("W/") else tag
+            self._draft.begin("" if tag.startswith("W/") else tag)
         self._write(response)
+        return True
 
     def _goes_on(self, response: httpx.Response) -> bool:
         begin = _BEGIN.match(response.headers.get("Content-Range", ""))
@@ -84,7 +91,7 @@ class _Part:
 
     def _write(self, response: httpx.Response) -> None:
         total_bytes = self.done_bytes + int(response.headers.get("Content-Length", 0))
-        with self._draft.open("ab" if self.done_bytes else "wb") as file:
+        with self._draft.path.open("ab") as file:
             for chunk in response.iter_raw():
                 file.write(chunk)
                 self.done_bytes += len(chunk)

@@ -14,11 +14,11 @@ from dss_client import ranges, resumable
 from dss_client.cookie_jar import CookieJar
 from dss_client.errors import Unreachable
 from dss_client.multipart import FileForm, Progress
+from dss_client.part_files import draft_of
 from dss_client.proxies import Proxy, proxy_for, require_address
 from dss_client.resumable import Reply
 from dss_client.steps import Answer, Ask, Download, Pause, Step, Steps, Upload, good
 from dss_client.unreachable import unreachable
-from dss_datastore.writing import replacing
 
 T = TypeVar("T")
 
@@ -169,9 +169,10 @@ class RestClient:
     ) -> None:
         """Download to a temporary file, then rename it: ``target`` is complete or unchanged.
 
-        After a lost connection, the download continues where it was, if the server gives the file's version.
+        After a lost connection, and in a later call, the download continues where it was, if the server gives the file's
+        version.
         """
-        with replacing(target) as draft:
+        with draft_of(target, f"{self.server}/{path}") as draft:
             ranges.fetch(
                 lambda more: self._answer(self._request("GET", path, dict(more))),
                 draft,

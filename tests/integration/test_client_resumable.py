@@ -101,6 +101,40 @@ def test_a_download_that_is_cut_again_and_again_goes_on_where_it_was(
     assert (tmp_path / "back").read_bytes() == file.read_bytes()
 
 
+class _Ended(Exception):
+    """Ends a download as a killed process would."""
+
+
+@pytest.mark.stack
+def test_a_download_goes_on_in_a_later_run_of_the_program(site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "a.raw"
+    file.write_bytes(os.urandom(16 * MB))
+    back = tmp_path / "back"
+
+    def end_at_the_half(done_bytes: int, _: int) -> None:
+        if done_bytes >= 8 * MB:
+            raise _Ended
+
+    with client_of(site, site.url) as client:
+        ticket = int(client.post("api/tickets", "name=lung-segmentation"))
+        path = f"api/tickets/{ticket}/files/input"
+        client.upload(path, file)
+
+    # each run goes to the same address, through another connection
+    with cut_wire(site.url, 64 * MB) as wire:
+        with client_of(site, wire.url) as client, pytest.raises(_Ended):
+            client.download(f"{path}/0", back, end_at_the_half)
+        before = wire.answered_bytes
+        assert not back.exists()
+
+        with client_of(site, wire.url) as client:
+            client.download(f"{path}/0", back)
+
+        assert wire.answered_bytes - before < 9 * MB
+    assert back.read_bytes() == file.read_bytes()
+    assert list(tmp_path.glob(".*")) == []
+
+
 LARGE = resumable.SMALL_BYTES + 1
 UPLOADS = "/api/tickets/1/uploads"
 CREATED = (
