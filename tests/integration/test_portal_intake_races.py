@@ -14,12 +14,13 @@ from dss_broker.messages import ReadUpload, UploadRead
 from dss_broker.topology import UPLOADS
 from dss_portal.database import clock
 from dss_portal.intake import events, placing, rounds
-from dss_portal.models import Ticket
+from dss_portal.intake import store as intakes
+from dss_portal.models import Intake, Ticket
 from support.builders import image, write_image
 from support.dicom_uploads import two_series
 from support.intake_tickets import inputs, on_disk, owned
 from support.intakes import Sent, declare, one, reading, send, status, until, upload
-from support.portals import Portal, eventually
+from support.portals import Portal, eventually, new_ticket, text
 
 pytestmark = pytest.mark.stack
 LETTER = Sent(name="letter.nii", data=b"Dear colleague")
@@ -167,3 +168,80 @@ async def test_a_portal_that_dies_meanwhile_loses_nothing_and_does_nothing_twice
         names = await inputs(ann, number)
         assert len(names) == 2
         assert on_disk(portal, number) == [f"input/{name}" for name in names]
+
+
+@pytest.mark.parametrize("meets", ["take_read", "file"])
+async def test_two_portals_that_go_on_at_once_queue_the_ticket_once(
+    portal: Portal, ann: Client, scan: Sent, monkeypatch: pytest.MonkeyPatch, meets: str
+) -> None:
+    """The other portal does all of it while this one links (``take_read``) or queues (``file``)."""
+    held, parts = Held(portal), portal.components
+    ticket = await send(ann, scan)
+    await held.next()
+    real = getattr(parts.datastore, meets)
+    met: list[str] = []
+
+    async def overtaken(*args: object) -> object:
+        if not met:
+            met.append(meets)
+            await placing.go_on(parts.datastore, portal.settings, ticket)
+        return await real(*args)
+
+    monkeypatch.setattr(parts.datastore, meets, overtaken)
+    await events.on_read(parts.datastore, portal.settings, held.read())
+
+    assert met
+    assert await status(ann, ticket) == "ready"
+    assert (await Intake.get(ticket_id=ticket)).state == "done"
+    assert "error" not in await text(ann, f"/api/tickets/{ticket}/log")
+    names = await inputs(ann, ticket)
+    assert on_disk(portal, ticket) == [f"input/{name}" for name in names]
+    assert len(names) == 2
+
+
+async def test_replaced_files_of_a_workspace_are_waited_for(portal: Portal, ann: Client) -> None:
+    files = [Sent(name="a.itksnap", data=b"<registry/>"), Sent(name="l.nii", data=b"voxels")]
+    ticket = await new_ticket(ann)
+    await declare(ann, ticket, *files, as_it_is=True)
+    await Intake.filter(ticket_id=ticket).update(state="refused", reason="A file is damaged.")
+    await upload(ann, ticket, *files)
+    assert await status(ann, ticket) == "init"
+
+    await declare(ann, ticket, *files, as_it_is=True)
+    await rounds.look(portal.components.datastore, portal.settings)
+    assert await status(ann, ticket) == "init", "the new files have not come"
+    await upload(ann, ticket, *files)
+    await rounds.look(portal.components.datastore, portal.settings)
+
+    assert await status(ann, ticket) == "ready"
+
+
+async def test_an_answer_that_no_portal_can_handle_is_told_to_the_user(
+    portal: Portal, ann: Client, scan: Sent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("a fault of the portal")
+
+    monkeypatch.setattr(events, "_spread", fail)
+    reading(portal)
+
+    ticket = await send(ann, scan)
+
+    await until(ann, ticket, "refused")
+
+
+async def test_requests_do_not_pile_up_while_nobody_reads(
+    portal: Portal, ann: Client, scan: Sent
+) -> None:
+    ticket = await send(ann, scan)
+    await until(ann, ticket, "reading")
+    long_ago = clock.now() - timedelta(days=1)
+    await Intake.filter(ticket_id=ticket).update(asked_at=long_ago)
+
+    await rounds.look(portal.components.datastore, portal.settings)
+    assert (await Intake.get(ticket_id=ticket)).asked_at == long_ago
+    reading(portal)
+    await eventually(intakes.is_read_now, bool)
+    await rounds.look(portal.components.datastore, portal.settings)
+
+    await until(ann, ticket, "ready")

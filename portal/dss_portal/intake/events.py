@@ -43,10 +43,10 @@ async def on_refused(event: UploadRefused) -> None:
         await _refuse(found[1], event.reason, series)
 
 
-async def on_parked(request: ReadUpload) -> None:
-    """The request was moved to the dead letters."""
+async def on_parked(message: ReadUpload | UploadRead | UploadRefused) -> None:
+    """The request, or its answer, was moved to the dead letters."""
     async with in_transaction():
-        found = await _current(request.ticket_id, request.intake_id)
+        found = await _current(message.ticket_id, message.intake_id)
         if found is not None:
             await _refuse(found[1], BROKE, [])
 

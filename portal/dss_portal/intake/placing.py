@@ -35,6 +35,8 @@ async def go_on(datastore: Datastore, settings: Settings, ticket_id: int) -> boo
 async def _place(datastore: Datastore, settings: Settings, ticket_id: int) -> None:
     """Link the files into the ticket's input, in place of those that were uploaded."""
     intake = await Intake.get(ticket_id=ticket_id)
+    if intake.state != State.PLACING:  # another portal was faster
+        return
     (image,) = intakes.images_of(intake)
     names = {f.name: _own_name(ticket_id, f.name) for f in image.files}
     linked = {}
@@ -47,8 +49,11 @@ async def _place(datastore: Datastore, settings: Settings, ticket_id: int) -> No
                 linked[file.name] = (linked[file.name][0], size_bytes)
         async with in_transaction():
             ticket = await store.locked(ticket_id)
+            intake = await Intake.get(ticket_id=ticket_id)
             if ticket is None or ticket.status is not Status.INIT:
                 await _end(intake)
+                return
+            if intake.state != State.PLACING:  # as above
                 return
             raw = [file.name for file in await store.files(ticket_id, "input")]
             await TicketFile.filter(ticket_id=ticket_id, area="input").delete()
@@ -65,10 +70,12 @@ async def _place(datastore: Datastore, settings: Settings, ticket_id: int) -> No
                 )
             await intakes.save(intake, State.WAITING, reason="", images="[]")
     except FileNotFoundError:
-        await _refuse(ticket_id, "The files that were read have gone; send them again.")
+        await _refuse(
+            ticket_id, "The files that were read have gone; send them again.", State.PLACING
+        )
         return
     except Refused as error:
-        await _refuse(ticket_id, error.for_people)
+        await _refuse(ticket_id, error.for_people, State.PLACING)
         return
     finally:
         for temporary, _ in linked.values():
@@ -106,7 +113,7 @@ async def _queue(datastore: Datastore, settings: Settings, ticket_id: int) -> bo
         )
     except Refused as error:
         if not str(error).startswith(QUOTA):
-            await _refuse(ticket_id, error.for_people)
+            await _refuse(ticket_id, error.for_people, State.WAITING)
         elif intake.reason != WAITS:
             await intakes.save(intake, State.WAITING, reason=WAITS)
         return False
@@ -118,10 +125,13 @@ async def _end(intake: Intake) -> None:
     await intakes.save(intake, State.DONE, reason="", images="[]")
 
 
-async def _refuse(ticket_id: int, reason: str) -> None:
+async def _refuse(ticket_id: int, reason: str, state: State) -> None:
+    """Refuse the upload, unless another portal has taken it beyond ``state`` meanwhile."""
     async with in_transaction():
-        await store.locked(ticket_id)
+        ticket = await store.locked(ticket_id)
         intake = await Intake.get(ticket_id=ticket_id)
+        if ticket is None or ticket.status is not Status.INIT or intake.state != state:
+            return
         await intakes.save(intake, State.REFUSED, reason=reason, images="[]")
         await store.add_log(ticket_id, "error", reason)
 

@@ -45,6 +45,9 @@ async def look(datastore: Datastore, settings: Settings) -> int:
 
 
 async def _unanswered() -> list[int]:
+    """Tickets whose request is to be repeated; none while nobody reads, so that requests do not pile up."""
+    if not await intakes.is_read_now():
+        return []
     before = clock.now() - timedelta(seconds=AGAIN_S)
     late = Intake.filter(state=State.READING, asked_at__lt=before).order_by("ticket_id").limit(200)
     return [int(str(number)) for number in await late.values_list("ticket_id", flat=True)]

@@ -87,7 +87,7 @@ async def _declared(ticket: Ticket, request: Request) -> Intake:
         raise Refused("The ticket's images have been read already.")
     if intake.request == text and intake.state != State.REFUSED:
         return intake
-    wanted = [file.name for file in request.files]
+    wanted = [] if request.as_it_is else [file.name for file in request.files]  # by name and size
     await TicketFile.filter(ticket_id=ticket.id, area="input").exclude(name__in=wanted).delete()
     intake.request = text
     await save(intake, State.COMING, attempt_id=uuid.uuid4().hex, reason="", series="[]")

@@ -96,7 +96,7 @@ class Listener:
         """
         message = delivery.message
         metrics.PARKED.labels(type(message).__name__).inc()
-        if isinstance(message, ReadUpload):
+        if isinstance(message, ReadUpload | UploadRead | UploadRefused):
             await intake_events.on_parked(message)
         async with in_transaction():
             ticket, claim_id = await _concerned(message, delivery.message_id)
