@@ -65,6 +65,10 @@ class _Gone(Exception):
     """The server does not know the upload any more."""
 
 
+class _Unknown(Exception):
+    """The server does not know the address: during an upgrade, older ones answer beside those that offered it."""
+
+
 def _forgotten() -> Unreachable:
     return Unreachable("The server forgets the upload again and again.")
 
@@ -105,6 +109,8 @@ def upload_to(connection: Connection, sending: Sending, patience: Patience) -> b
     for _ in range(MOST_BEGINNINGS):
         try:
             _Transfer(connection, sending, patience).run()
+        except _Unknown:
+            return False
         except _Gone:
             patience.wait(_forgotten())
         else:
@@ -139,7 +145,7 @@ def _is_offered(connection: Connection, address: str, patience: Patience) -> boo
 
 
 class _Transfer:
-    """One upload on the server; ``run`` raises _Gone if the server has forgotten it."""
+    """One upload on the server; ``run`` raises _Gone if the server has forgotten it, _Unknown if it has no such uploads."""
 
     def __init__(self, connection: Connection, sending: Sending, patience: Patience) -> None:
         self._connection = connection
@@ -179,6 +185,8 @@ class _Transfer:
         length = {"Upload-Length": str(self._size_bytes), "Upload-Metadata": self._metadata}
         headers = {**VERSION, **length}
         reply = self._connection.exchange("POST", self._path, headers)
+        if reply.status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}:
+            raise _Unknown
         if reply.status != HTTPStatus.CREATED:
             raise reply.refusal()
         name = reply.headers.get("location", "").rpartition("/")[2]

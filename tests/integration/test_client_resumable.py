@@ -185,6 +185,20 @@ def test_a_server_without_resumable_uploads_gets_the_old_form(
     assert b'name="myfile"' in recorder.requests[1].body
 
 
+@pytest.mark.parametrize("status", ["404 Not Found", "405 Method Not Allowed"])
+def test_a_server_of_before_beside_one_that_offers_them_gets_the_old_form(
+    recorder: Recorder, large: Path, status: str
+) -> None:
+    """As during an upgrade, when older and newer portals answer in turn."""
+    recorder.answers[f"POST {UPLOADS}"] = refusal(status)
+    recorder.answers["POST /api/tickets/1/files/input"] = ok(b"success")
+
+    _send(recorder, large)
+
+    assert [r.line.split()[0] for r in recorder.requests] == ["OPTIONS", "POST", "POST"]
+    assert b'name="myfile"' in recorder.requests[2].body
+
+
 def _send(recorder: Recorder, file: Path) -> None:
     """Send the file as ``dss send`` does."""
     client = ItkSnap(recorder.address, None)
