@@ -8,6 +8,7 @@ More than 300 lines: it implements each method of ``Datastore``.
 import asyncio
 import hashlib
 import logging
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from dss_datastore.s3.scratch import Scratch
 from dss_datastore.space import has_free, is_disk_full
 from dss_datastore.volume import away
 from dss_portal.datastore import Datastore, Stamps, UploadFolder, no_room
+from dss_portal.datastore import Piece as Data
 from dss_portal.refusals import Refused
 from dss_portal.uncancelled import to_its_end
 
@@ -54,7 +56,7 @@ class BucketDatastore(Datastore):
     ) -> None:
         super().__init__(scratch.folder, max_file_bytes)
         (scratch.folder / layout.TICKETS).mkdir(exist_ok=True)
-        self._bucket = bucket
+        self._bucket, self._scratch = bucket, scratch
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="bucket")
         self._sent: set[Path] = set()
         self._checked_s = checked_s
@@ -65,10 +67,20 @@ class BucketDatastore(Datastore):
         return await loop.run_in_executor(self._threads, partial(act, *args, **kwargs))
 
     def _key(self, path: Path) -> str:
-        return path.relative_to(self._root).as_posix()
+        return path.relative_to(self._own(path)).as_posix()
+
+    def _own(self, temporary: Path) -> Path:
+        """The folder that a temporary file has for itself, so that no folders of tickets pile up here."""
+        return self._root / temporary.relative_to(self._root).parts[0]
 
     async def problem(self) -> str:
-        return await self._on_bucket(self._bucket.problem)
+        return await self._on_bucket(self._bucket.problem) or self._scratch.problem()
+
+    async def _receive(self, folder: Path, data: AsyncIterator[Data]) -> tuple[Path, int]:
+        temporary = self._temporary(PurePosixPath(folder.relative_to(self._root)))
+        tickets = self._own(temporary) / layout.TICKETS
+        await self._on_disk(tickets.mkdir, parents=True)
+        return await super()._receive(temporary.parent, data)
 
     def room_bytes(self) -> tuple[int, int]:
         """Raises OSError: a bucket has no size."""
@@ -151,7 +163,7 @@ class BucketDatastore(Datastore):
                 yield file.read()[skipped:]
 
     def _temporary(self, folder: PurePosixPath) -> Path:
-        return self._root / folder / f".{uuid4().hex}.part"
+        return self._root / uuid4().hex / folder / f".{uuid4().hex}.part"
 
     async def take_attached(self, ticket_id: int, claim_id: str, name: str) -> tuple[Path, int]:
         source = f"{layout.attached_dir(ticket_id, claim_id)}/{name}"
@@ -205,7 +217,7 @@ class BucketDatastore(Datastore):
 
     def discard(self, temporary: Path) -> None:
         """Remove the file here at once, and at the server soon."""
-        super().discard(temporary)
+        shutil.rmtree(self._own(temporary), ignore_errors=True)
         if temporary in self._sent:
             self._sent.remove(temporary)
             self._threads.submit(self._remove_quietly, self._key(temporary))
@@ -233,7 +245,7 @@ class BucketDatastore(Datastore):
             if after != before:
                 await to_its_end(self._on_bucket(self._bucket.put_bytes, key, after))
         finally:
-            path.unlink(missing_ok=True)
+            self.discard(path)
 
     async def stamps(self, ticket_id: int, area: Area, names: Iterable[str]) -> Stamps:
         files = {name: await self.file(ticket_id, area, name) for name in names}

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,7 +17,7 @@ from dss_datastore.s3.bucket import MARK, PART_BYTES, Bucket, BucketFile, Place
 from dss_datastore.s3.client import Server, client
 from dss_datastore.s3.datastore import S3Datastore
 from dss_datastore.s3.errors import FileReplaced
-from dss_datastore.s3.scratch import Scratch
+from dss_datastore.s3.scratch import GONE, Scratch
 from dss_datastore.volume import is_away
 from dss_portal.bucket_datastore import BucketDatastore
 from dss_portal.refusals import Refused
@@ -181,6 +182,17 @@ async def test_an_upload_for_which_the_scratch_folder_has_no_room_is_refused(
 
     with pytest.raises(Refused, match="no room"):
         await portal.begin_part(7, "p1", 1 << 60)
+
+
+async def test_a_scratch_folder_that_was_removed_is_told(s3: S3Server, tmp_path: Path) -> None:
+    """By a program that clears old temporary files; otherwise each ticket would fail, and each upload."""
+    bucket, scratch = s3.new_bucket(), Scratch(tmp_path, MB)
+    portal, programs = BucketDatastore(bucket, scratch, MB), S3Datastore(bucket, scratch)
+    assert (await portal.problem(), programs.problem()) == ("", "")
+
+    shutil.rmtree(scratch.folder)
+
+    assert (await portal.problem(), programs.problem()) == (GONE, GONE)
 
 
 def test_files_of_a_datastore_that_has_gone_are_not_taken_for_missing(s3: S3Server) -> None:

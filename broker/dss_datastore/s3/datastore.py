@@ -97,7 +97,7 @@ class S3Datastore:
         self.bucket, self.scratch = bucket, scratch
 
     def problem(self) -> str:
-        return self.bucket.problem()
+        return self.bucket.problem() or self.scratch.problem()
 
     @contextmanager
     def access(self, has_ended: Callable[[], bool] = never) -> Iterator[S3Access]:

@@ -12,6 +12,7 @@ from uuid import uuid4
 from dss_datastore.space import disk_full, has_free
 
 _LOCK = ".lock"
+GONE = "This program's folder in DSS_SCRATCH was removed or cannot be written: restart the program."
 
 
 class Scratch:
@@ -25,6 +26,10 @@ class Scratch:
         self._most_bytes = most_bytes
         self._used_bytes = 0
         self._changing = threading.Lock()
+
+    def problem(self) -> str:
+        """A sentence for operators about why the folder cannot be used now; "" if it can."""
+        return "" if os.access(self.folder, os.W_OK) else GONE
 
     def take(self, size_bytes: int) -> None:
         """Count ``size_bytes`` more.  Raises OSError (no space) if there is no room for them."""
