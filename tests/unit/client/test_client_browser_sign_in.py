@@ -16,7 +16,7 @@ BEGUN = {
     "device_code": "secret",
     "user_code": "BCDF-GHJK",
     "verification_uri_complete": "https://dss.example/device?code=BCDF-GHJK",
-    "expires_in": 30,
+    "expires_in": 120,
     "interval": 0,
 }
 
