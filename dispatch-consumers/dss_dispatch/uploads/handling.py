@@ -38,6 +38,7 @@ OUTCOME = "outcome.json"
 """The answer, written last: a request that comes again gets the same."""
 TOO_LONG = "Reading the image took longer than {:g} seconds, so it was given up; send it with the program dss."
 BROKE = "The image could not be read, because of an unexpected error. Please tell the operator the ticket's number."
+GONE = "The files of the upload have gone; send them again."
 _KILLED = -9
 
 
@@ -100,23 +101,23 @@ class UploadReader:
             if is_away(error):
                 raise TryAgainLater("the datastore is away") from error
             raise
-        if told is None:
-            log.info("upload not read, since its files have gone", extra=facts)
-            return
         log.info("upload read", extra={**facts, "accepted": isinstance(told, UploadRead)})
         self._tell(told)
 
-    def _told(self, asked: ReadUpload, files: Access) -> UploadRead | UploadRefused | None:
-        """The answer; None if the upload has gone, so that nobody waits for one."""
+    def _told(self, asked: ReadUpload, files: Access) -> UploadRead | UploadRefused:
+        """The answer.  Of an upload that has gone it is refused, which a portal ignores unless it still waits."""
         folder = layout.read_dir(asked.ticket_id, asked.intake_id)
         files.fetch(folder, only=OUTCOME)
-        if (kept := files.root / folder / OUTCOME).is_file():
-            return msgspec.json.decode(kept.read_bytes(), type=_Kept).message
+        kept = files.root / folder / OUTCOME
+        if kept.is_file() and (found := msgspec.json.decode(kept.read_bytes(), type=_Kept).message):
+            return found
         upload = PurePosixPath(asked.upload_dir)
         for image in asked.images:
             files.fetch(upload / image.name)
         if not all((files.root / upload / image.name).is_file() for image in asked.images):
-            return None
+            if self._datastore.problem():
+                raise TryAgainLater("the datastore is away")
+            return UploadRefused(ticket_id=asked.ticket_id, intake_id=asked.intake_id, reason=GONE)
         return self._answered(asked, files, folder)
 
     def _answered(

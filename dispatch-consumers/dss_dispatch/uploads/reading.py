@@ -3,8 +3,10 @@
 An ``Order`` comes as JSON on the standard input, an ``Answer`` goes as JSON to the standard output.
 """
 
+import ctypes
 import os
 import resource
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -32,6 +34,7 @@ MOST_CHARACTERS, LONGEST_REASON = 120, 300
 """Of the line of a series, and of the reason why one of several is not sent."""
 LONGEST_SENTENCE = 4000
 TAR = ".tar"
+_PR_SET_PDEATHSIG = 1
 HEADERS = (".mhd", ".nhdr", ".hdr")
 """Endings of files that name the file with their voxels."""
 
@@ -197,7 +200,9 @@ def _made(order: Order, number: int, part: SourcePart, tagged: dict[str, Path]) 
 
 
 def main() -> None:
-    """Read the order, limit this process, and print the answer."""
+    """Read the order, limit this process, and print the answer.  It ends with the program that started it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
     limits = (resource.RLIMIT_AS, order.memory_bytes), (resource.RLIMIT_CORE, 0)
     for limit, most in limits:

@@ -1,16 +1,23 @@
 # mypy: allow-untyped-calls
 """What becomes of an upload of a browser: the files that ``dss send`` would make, or a sentence."""
 
+import fcntl
 import io
+import os
+import subprocess
+import sys
 import tarfile
+import termios
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
+from dss_broker.errors import TryAgainLater
 from dss_broker.messages import (
     NeededTag,
     UploadedImage,
@@ -24,6 +31,7 @@ from support import dicom_series
 from support.builders import image, write_image
 from support.dicom_uploads import write_two_series
 from support.upload_desks import TAGS, Desk
+from support.waiting import wait_until
 
 
 @pytest.fixture
@@ -154,10 +162,48 @@ def test_a_repeated_request_gets_the_same_answer_without_reading_again(desk: Des
     assert again == first
 
 
-def test_nobody_is_told_of_an_upload_that_has_gone(desk: Desk) -> None:
-    desk.portal.publish(desk.request(UploadedImage(name="gone.nii"))).result(10)
+def test_an_upload_that_has_gone_gets_a_sentence_and_leaves_nothing(desk: Desk) -> None:
+    told = desk.answer("gone.nii")
+
+    assert isinstance(told, UploadRefused)
+    assert told.reason == "The files of the upload have gone; send them again."
+    assert {p.name for p in desk.root.rglob("*") if p.is_file()} == set()
+
+
+def test_while_the_datastore_is_away_no_upload_is_said_to_have_gone(desk: Desk) -> None:
     write_image(desk.upload / "main.nii", image())
+    away, tickets = desk.root / "away", desk.root / "tickets"
 
-    desk.answer("main.nii")
+    with desk.reader._datastore.access() as files:
+        tickets.rename(away)
+        with pytest.raises(TryAgainLater):
+            desk.reader._told(desk.request(UploadedImage(name="main.nii")), files)
 
-    assert len(desk.told) == 1
+
+PARENT = """
+import subprocess, sys, time
+print(subprocess.Popen([sys.executable, "-m", "dss_dispatch.uploads.reading"]).pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_the_reading_process_ends_with_a_dispatcher_that_is_killed() -> None:
+    reads, writes = os.pipe()
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdin=reads, stdout=subprocess.PIPE, encoding="utf-8"
+    ) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        os.write(writes, b" ")
+        wait_until(lambda: fcntl.ioctl(reads, termios.FIONREAD, b"1234") == bytes(4), 60)
+        parent.kill()
+
+    wait_until(lambda: not _runs(child), 60)
+    os.close(writes)
+    os.close(reads)
+
+
+def _runs(process: int) -> bool:
+    with suppress(FileNotFoundError):
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
