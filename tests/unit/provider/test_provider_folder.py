@@ -19,7 +19,7 @@ from dss_client.commands.services import own_service as main
 from dss_client.console import jar_of
 from dss_client.credentials import Credentials
 from dss_client.workspace import read_outcome
-from dss_provider.commands import _token
+from dss_provider.commands.site import token_for
 from dss_provider.errors import ServiceInvalid
 from dss_provider.folder import load
 from dss_provider.new_folder import make
@@ -241,8 +241,8 @@ def test_publishing_takes_the_token_that_dss_login_keeps(
     jar.parent.mkdir(parents=True)
     Credentials(jar).keep("dss_kept")
 
-    assert _token("http://127.0.0.1:9", "") == "dss_kept"
-    assert _token("http://127.0.0.1:9", "dss_given") == "dss_given"
+    assert token_for("http://127.0.0.1:9", "") == "dss_kept"
+    assert token_for("http://127.0.0.1:9", "dss_given") == "dss_given"
 
 
 @pytest.mark.parametrize(

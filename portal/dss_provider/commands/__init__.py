@@ -1,0 +1,1 @@
+"""The commands of ``dss service``, which turns an algorithm into a service."""

@@ -1,0 +1,80 @@
+"""The portal that ``dss service`` works for, as its options name it, and the publisher for it."""
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from dss_client.console import FOR_PROGRAMS, Explained, jar_of
+from dss_client.credentials import Credentials
+from dss_client.error_sentences import sentence
+from dss_client.errors import ClientError, Refused
+from dss_client.output import say as print_text
+from dss_provider.errors import ServiceInvalid
+from dss_provider.folder import ServiceFolder
+
+if TYPE_CHECKING:
+    from dss_provider.serving import Offer, ServicePublisher
+
+WHERE_FROM = (
+    "One with the scope provider begins with dss_ and goes into DSS_TOKEN, or is kept by dss login. "
+    "A site admin makes it: dss-portal tokens create YOU@EXAMPLE.ORG --scope provider"
+)
+BEAT_S = 15.0
+
+
+@dataclass(frozen=True)
+class Site:
+    """A portal, as the options name it."""
+
+    server: str
+    token: str
+    provider: str
+
+
+def publisher_of(
+    service: ServiceFolder, site: Site, beat_s: float, say: Callable[[str], None]
+) -> "tuple[ServicePublisher, Offer]":
+    """The publisher of the service.  Exits with a sentence if the portal does not answer, or does not list the service."""
+    from dss_provider.held import held_by  # noqa: PLC0415  (takes a while to import)
+    from dss_provider.portal import Portal  # noqa: PLC0415
+    from dss_provider.serving import ServicePublisher, offer_of  # noqa: PLC0415
+    from dss_provider.ticket import work_on  # noqa: PLC0415
+
+    token = token_for(site.server, site.token)
+
+    def connect() -> Portal:
+        return Portal(site.server, token)
+
+    try:
+        first = Portal(site.server, token, patience_s=0)  # the address may be mistyped
+        offer = offer_of(service, first, site.provider)
+        first.close()
+    except ServiceInvalid:
+        raise
+    except ClientError as error:
+        unknown = isinstance(error, Refused) and error.status == HTTPStatus.UNAUTHORIZED
+        text = f"{site.server} does not know this token, or not any more. {WHERE_FROM}"
+        raise Explained(text if unknown else sentence(error, site.server)) from error
+    work = partial(work_on, service=service, connect=connect, beat_s=beat_s, say=tell)
+    return ServicePublisher(offer, connect, work, held_by(site.server, service), say), offer
+
+
+def instance() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def token_for(server: str, given: str) -> str:
+    """The token for programs that was given, or that is stored for ``server``; exits with a sentence if there is none."""
+    token = given.strip() or Credentials(jar_of(server, None)).token()
+    if not token.startswith(FOR_PROGRAMS):
+        raise Explained(f"A token for programs is needed. {WHERE_FROM}")
+    return token
+
+
+def tell(text: str) -> None:
+    """Print to the error output."""
+    print_text(text, error=True)

@@ -1,0 +1,128 @@
+"""``dss service test``: the algorithm on one image, here or as a real ticket."""
+
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+
+import click
+
+from dss_client.command_group import FAILED, INTERRUPTED
+from dss_client.console import Explained
+from dss_client.options import NamedPath
+from dss_client.output import say
+from dss_provider.commands.folders import folder_name
+from dss_provider.commands.site import BEAT_S, Site, instance, publisher_of, token_for
+from dss_provider.errors import AlgorithmFailed, Withdrawn
+from dss_provider.folder import ServiceFolder, load
+from dss_provider.outcome import Point
+from dss_provider.trial_arguments import images_by_tag, points_by_tag, require_tags
+
+
+@click.command("test")
+@folder_name
+@click.argument(
+    "image", type=NamedPath(), help="NIfTI, NRRD or MetaImage file for the service's tag"
+)
+@click.option("--tag", multiple=True, metavar="TAG=FILE", help="a further image of the service")
+@click.option("--landmark", multiple=True, metavar="TAG=X,Y,Z", help="a landmark, in LPS, mm")
+@click.option("--output", "-o", type=NamedPath(), help="folder for the results and a picture")
+@click.option(
+    "--server",
+    default="",
+    metavar="URL",
+    help="send it to this portal as a real ticket, and serve that from here",
+)
+@click.option(
+    "--token",
+    envvar="DSS_TOKEN",
+    show_envvar=True,
+    default="",
+    help="for --server: one with the scopes provider and tickets",
+)
+@click.option(
+    "--provider",
+    default="",
+    help="for --server: your provider's name, if the service is not listed",
+)
+def try_here(
+    *,
+    folder: Path,
+    image: Path,
+    tag: tuple[str, ...],
+    landmark: tuple[str, ...],
+    output: Path | None,
+    server: str,
+    token: str,
+    provider: str,
+) -> None:
+    """Run the algorithm on an image as a ticket would, here, without a server or with one."""
+    service = load(folder)
+    inputs = {service.dispatch.tag: image.resolve(), **images_by_tag(tag)}
+    places = points_by_tag(landmark)
+    for path in inputs.values():
+        if not path.is_file():
+            raise Explained(f"There is no file {path}.")
+    require_tags(service, inputs, places)
+    if output is not None and output.exists() and any(output.iterdir()):
+        raise Explained(f"{output} is not empty; name a new folder.")
+    if server:
+        if places:
+            raise Explained(
+                "--landmark is for a test without --server; `dss send` takes workspaces."
+            )
+        site = Site(server, token, provider)
+        raise click.exceptions.Exit(_try_for_real(service, site, inputs, output))
+    signal.signal(signal.SIGTERM, _end)  # as Ctrl-C, so that nothing is left
+    with tempfile.TemporaryDirectory(prefix="dss-test-") as work:
+        _try(service, inputs, places, Path(work), output)
+
+
+def _end(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _try(
+    service: ServiceFolder,
+    inputs: dict[str, Path],
+    places: dict[str, Point],
+    work: Path,
+    output: Path | None,
+) -> None:
+    from dss_provider.trial import tried  # noqa: PLC0415  (takes a while to import)
+
+    try:
+        found = tried(service, inputs, places, work, _progressed)
+    except AlgorithmFailed as error:
+        if error.detail:
+            say(error.detail, error=True)
+        say(str(error), error=True)
+        raise click.exceptions.Exit(FAILED) from error
+    except Withdrawn as error:
+        raise click.exceptions.Exit(INTERRUPTED) from error
+    say("\n".join(found.lines))
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        for file in found.files:
+            shutil.copy(file, output)
+        say(f"The results are in {output}.")
+
+
+def _progressed(fraction: float, text: str) -> None:
+    say(f"{100 * fraction:3.0f} % {text}", error=True)
+
+
+def _try_for_real(
+    service: ServiceFolder, site: Site, inputs: dict[str, Path], output: Path | None
+) -> int:
+    from dss_provider.real_trial import SendArguments, try_for_real  # noqa: PLC0415  (takes a while to import)
+
+    publisher, _ = publisher_of(service, site, BEAT_S, lambda _: None)
+    sent = SendArguments(
+        service=service,
+        server=site.server,
+        token=token_for(site.server, site.token),
+        images=inputs,
+        output=output,
+    )
+    return try_for_real(sent, publisher, instance())
