@@ -99,8 +99,8 @@ def _redeemed(rest: RestClient, secret: str, passed_on: str) -> str:
         reply = _posted(rest, "api/device/token", {"device_code": secret, "code": passed_on})
     except Unreachable:
         return ""
-    if reply.status in BUSY:
-        return ""
+    if reply.status in BUSY or reply.status == HTTPStatus.NOT_FOUND:
+        return ""  # the portal restarts, or is one of before its upgrade
     told = _read(reply)
     if reply.status == HTTPStatus.OK and isinstance(token := told.get("access_token"), str):
         return token

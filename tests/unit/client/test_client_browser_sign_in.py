@@ -22,7 +22,7 @@ BEGUN = {
 
 
 class PortalAway:
-    """Answers the beginning; the first requests for the token get no answer, or one of a proxy."""
+    """Answers the beginning; the first requests for the token get no answer, or one of a proxy or of a portal before its upgrade."""
 
     def __init__(self) -> None:
         self.callback = ""
@@ -38,6 +38,8 @@ class PortalAway:
             raise Unreachable("No answer.")
         if len(self.codes) == 2:
             return Reply(status=503, headers={}, body=b"restarting")
+        if len(self.codes) == 3:
+            return Reply(status=404, headers={}, body=b"not found")
         return Reply(status=200, headers={}, body=b'{"access_token": "dss_t"}')
 
     def allow(self, _: Asked) -> None:
@@ -55,4 +57,4 @@ def test_what_the_browser_has_brought_is_sent_again_until_the_portal_answers() -
     token = sign_in(cast("RestClient", portal), ["tickets"], portal.allow, here=True)
 
     assert token == "dss_t"
-    assert portal.codes == ["brought"] * 3
+    assert portal.codes == ["brought"] * 4
