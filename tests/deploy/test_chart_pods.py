@@ -85,6 +85,7 @@ def test_programs_with_a_bucket_share_no_volume(rendered: dict[str, list[Manifes
         told = environment(pod["containers"][0])
         assert told["DSS_DATASTORE"] == ""
         assert told["DSS_DATASTORE_URL"] == "s3://dss/site"
+        assert told["DSS_SCRATCH_BYTES"] == str(48 << 30)  # of 64Gi: a pod beyond that is evicted
         assert told["DSS_SCRATCH"] == "/scratch"
         assert told["AWS_SECRET_ACCESS_KEY"] == "<dss-s3/secret-access-key>"
         assert not [v for v in pod["volumes"] if "persistentVolumeClaim" in v]

@@ -46,6 +46,12 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end }}
 {{- end }}
 
+{{/* Three quarters of a size such as 64Gi, in bytes: results and uploads are in the scratch folder, too. */}}
+{{- define "dss.fetched" -}}
+{{- $units := dict "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 -}}
+{{- div (mul (regexFind "^[0-9]+" .) (index $units (regexFind "[A-Z]i$" .)) 3) 4 -}}
+{{- end }}
+
 {{- define "dss.secret" -}}
 - name: {{ .name }}
   valueFrom:
@@ -62,6 +68,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 - {name: DSS_S3_ENDPOINT, value: {{ .endpoint | quote }}}
 - {name: DSS_S3_REGION, value: {{ .region | quote }}}
 - {name: DSS_SCRATCH, value: /scratch}
+- {name: DSS_SCRATCH_BYTES, value: {{ include "dss.fetched" .scratchSize | quote }}}
 {{- if $.root.Values.certificates.configMap }}
 - {name: DSS_S3_CA_FILE, value: /etc/dss/certificates/ca.pem}
 {{- end }}
