@@ -173,3 +173,32 @@ async def test_the_results_of_another_claim_cannot_be_published(
     for staged in ("tickets/00000007/work/c2/results/x", "tickets/00000007/work/c1/results/../x"):
         with pytest.raises(FileNotFoundError):
             await portal.publish_results(7, "c1", [("seg", 6)], staged)
+
+
+@pytest.mark.stack
+def test_a_key_that_some_tool_made_for_a_folder_is_no_file(s3: S3Server, tmp_path: Path) -> None:
+    bucket = s3.new_bucket()
+    bucket.put_bytes("tickets/00000007/input/", b"")
+    bucket.put_bytes("tickets/00000007/input/a.nii", b"voxels")
+    area = layout.area_dir(7, "input")
+
+    with S3Datastore(bucket, Scratch(tmp_path, ROOM)).access() as access:
+        access.fetch(area)
+
+        assert files_below(access.root / area) == {"a.nii"}
+
+
+@pytest.mark.stack
+def test_a_link_does_not_bring_a_file_of_the_machine_into_the_bucket(
+    s3: S3Server, tmp_path: Path
+) -> None:
+    bucket, secret = s3.new_bucket(), tmp_path / "secret"
+    secret.write_text("of the machine")
+    folder = layout.inference_dir(7, "c1")
+
+    with S3Datastore(bucket, Scratch(tmp_path / "scratch", ROOM)).access() as access:
+        access.make(folder)
+        (access.root / folder / "seg.nii.gz").symlink_to(secret)
+        access.put(folder)
+
+    assert bucket.find(f"{folder}/seg.nii.gz") is None

@@ -41,7 +41,8 @@ class S3Access:
         found = [single] if single else self._bucket.list(f"{place}/")
         for file in found:
             name = PurePosixPath(file.key).name
-            if name != MADE and not _is_part(file.key) and only in {"", name}:
+            is_folder = file.key.endswith("/")  # some tools make such a key for a folder
+            if not is_folder and name != MADE and not _is_part(file.key) and only in {"", name}:
                 self._fetch(file)
 
     def _fetch(self, file: Stored) -> None:
@@ -78,7 +79,8 @@ class S3Access:
 
     def _put(self, folder: PurePosixPath, target: PurePosixPath, last: str) -> None:
         local = self.root / folder
-        files = [path for path in local.rglob("*") if path.is_file()]
+        # A link is left out: it may lead to a file of the machine, and nobody could tell it from a file any more.
+        files = [path for path in local.rglob("*") if path.is_file() and not path.is_symlink()]
         for path in sorted(files, key=lambda path: (path == local / last, path)):
             with path.open("rb") as source:
                 key = f"{target}/{path.relative_to(local).as_posix()}"
