@@ -10,7 +10,7 @@ from dss_broker.errors import TryAgainLater
 from support.brokers import Bench
 from support.waiting import wait_until
 
-SOON_S = 15.0
+SOON_S = 60.0
 
 
 def ticket(number: int = 1) -> m.TicketReady:

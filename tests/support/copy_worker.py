@@ -11,7 +11,7 @@ from dss_broker.messages import InferenceProgressed, Label, Message, RunInferenc
 from dss_inference.bundle import BundleOutcome, Progress, Report, Stages
 from dss_inference.errors import IsCancelled
 
-PATIENCE_S = 10
+PATIENCE_S = 60
 LABEL = Label(value=1, name="left lung", rgb=(1, 2, 3), volume_ml=4.5)
 REQUEST = RunInference(
     ticket_id=7,

@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from werkzeug.test import Client, TestResponse
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 def image() -> sitk.Image:

@@ -12,7 +12,7 @@ from dss_broker.rights import USERS, definitions
 from dss_stack.rabbitmq import RabbitNode
 from support import loopback
 
-SOON_S = 15.0
+SOON_S = 60.0
 PASSWORDS = {user: f"of {user}" for user in USERS}
 Urls = dict[str, str]
 Brokers = dict[str, RabbitBroker]

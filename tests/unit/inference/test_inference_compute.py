@@ -16,7 +16,7 @@ from dss_inference.device.compute_thread import ComputeThread
 from dss_inference.errors import Cancelled
 from dss_inference.worker.server import QueueServer
 
-PATIENCE_S = 10
+PATIENCE_S = 60
 
 
 def never() -> bool:
