@@ -5,16 +5,19 @@ import gzip
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from tortoise.connection import get_connection
 
 from dss_datastore import layout
+from dss_portal.app import served
 from dss_portal.database.commits import Commit
 from dss_portal.models import Ticket, TicketFile, Tier
+from dss_portal.writes import answering
 from support.builders import segmentation, write_image
-from support.layered import LUNGS, Asked, Both, shown
+from support.layered import LUNGS, Asked, Both, scope_of, shown
 from support.portals import LONG_AGO, Portal, submitted_ticket
 
 pytestmark = pytest.mark.stack
@@ -121,6 +124,37 @@ async def test_a_quiet_ticket_is_counted_again_when_a_small_file_comes(both: Bot
     assert other.status_code == 200
     assert answer.status_code == 400
     assert "Maximum allowed number of open tickets" in answer.text
+
+
+async def test_a_ticket_that_is_deleted_while_a_small_file_comes_leaves_nothing(
+    portal: Portal, both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering, "PATIENCE_S", 60.0)
+    number = int((await both.layers.post("/api/tickets", **LUNGS)).text)
+    form = b'--b\r\nContent-Disposition: form-data; name="myfile"; filename="a.bin"\r\n\r\nx\r\n--b--\r\n'
+    pieces, sent = [form[:9], form[9:]], []
+
+    async def receive() -> dict[str, Any]:
+        if not pieces:
+            await asyncio.Event().wait()  # the client waits for its answer
+        if len(pieces) == 1:
+            assert (await both.bare.client.get(f"/api/tickets/{number}/delete")).text == "deleted"
+        return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
+
+    async def send(event: Any) -> None:
+        sent.append(event)
+
+    headers = {
+        "Host": "localhost",
+        "Cookie": both.layers.client.headers["Cookie"],
+        "Content-Type": "multipart/form-data; boundary=b",
+        "Content-Length": str(len(form)),
+    }
+    layers: Any = served(portal.app)
+    await layers(scope_of(f"/api/tickets/{number}/files/input", headers), receive, send)
+
+    assert sent[0]["status"] == 400
+    assert not (portal.datastore / layout.ticket_dir(number)).exists()
 
 
 async def test_a_small_file_is_on_disk_before_the_commit_that_names_it(

@@ -61,6 +61,9 @@ async def receive(
                     settings=settings,
                 )
                 if not is_kept:
+                    await (
+                        check()
+                    )  # its refusal lets ``coming`` remove the folder of a deleted ticket
                     return False
                 await datastore.keep(temporary, name)
                 return True
