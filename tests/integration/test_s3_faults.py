@@ -1,8 +1,10 @@
 """A link to the S3 server that is cut, slow or refused: files arrive as they were, or are not seen at all."""
 
+import asyncio
 import hashlib
 import io
 import shutil
+import socket
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -219,6 +221,22 @@ async def test_a_download_never_has_the_bytes_of_another_version(s3: S3Server) -
 
     with pytest.raises(FileReplaced):
         await answer.get_data()
+
+
+@pytest.mark.usefixtures("s3")  # for its keys
+async def test_downloads_from_a_server_that_is_silent_hold_up_nothing_else() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        file = BucketFile(Bucket(Server(endpoint=address, attempts=1), Place(bucket="dss")), IMAGE)
+        waiting = [asyncio.create_task(send_stored(file, "image/png")) for _ in range(100)]
+        await asyncio.sleep(0)
+
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: "done"), 15) == "done"
+        assert not any(task.done() for task in waiting)
+
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
 
 
 def test_a_bucket_that_is_not_there_and_one_without_a_datastore_are_told(s3: S3Server) -> None:

@@ -1,23 +1,40 @@
 """Sends a file of a bucket through the portal, since ITK-SNAP follows no redirect; a range, if one is asked for."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, ParamSpec, TypeVar
 
 from quart import Response, request
 from quart.wrappers.response import ResponseBody
 
 from dss_datastore.s3.bucket import BucketFile
 from dss_datastore.s3.reading import Stored
+from dss_portal.datastore import StoredFile
 from dss_portal.patches.quart import requested
 
 BLOCK_BYTES = 1 << 18
+_THREADS = ThreadPoolExecutor(16, thread_name_prefix="download")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def reading(file: StoredFile, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run ``act``, which reads ``file``, in a thread.  Downloads from a bucket have threads of their own: while its
+    server does not answer, they would hold up all other work of the portal.
+    """
+    threads = None if isinstance(file, Path) else _THREADS
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(threads, partial(act, *args, **kwargs))
 
 
 async def send_stored(file: BucketFile, mime_type: str) -> Response:
     """The file, the range of it that the request asks for, or 304.  Raises FileNotFoundError."""
-    facts = await asyncio.to_thread(file.facts)
+    facts = await reading(file, file.facts)
     answer = Response(_StoredBody(file, facts), mimetype=mime_type)
     answer.content_length = facts.size_bytes
     answer.last_modified = facts.changed_at
@@ -40,7 +57,7 @@ class _StoredBody(ResponseBody):
     async def __aenter__(self) -> AsyncIterator[bytes]:
         opened = self._file.open_found(self._facts)
         self._opened.append(opened)
-        await asyncio.to_thread(opened.seek, self.begin)
+        await reading(self._file, opened.seek, self.begin)
         return self._blocks(opened)
 
     async def __aexit__(
@@ -50,12 +67,12 @@ class _StoredBody(ResponseBody):
         trace: TracebackType | None,
     ) -> None:
         while self._opened:
-            await asyncio.to_thread(self._opened.pop().close)
+            await reading(self._file, self._opened.pop().close)
 
     async def _blocks(self, opened: BinaryIO) -> AsyncIterator[bytes]:
         at = self.begin
         while at < self.end:
-            block = await asyncio.to_thread(opened.read, min(BLOCK_BYTES, self.end - at))
+            block = await reading(self._file, opened.read, min(BLOCK_BYTES, self.end - at))
             if not block:
                 raise OSError(f"it ends at byte {at}")
             at += len(block)

@@ -5,7 +5,6 @@ Format: PKWARE's APPNOTE.TXT 6.3.10; ZIP64 if a file or the archive has 4 GB or 
 its checksum comes before it; so every reader accepts the archive, and a range of it can be sent alone.
 """
 
-import asyncio
 import struct
 import zlib
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -14,6 +13,7 @@ from datetime import UTC, datetime
 from typing import BinaryIO
 
 from dss_portal.datastore import StoredFile
+from dss_portal.web.stored_body import reading
 
 BLOCK_BYTES = 1 << 20
 _LIMIT = 0xFFFFFFFF
@@ -52,7 +52,7 @@ class Archive:
         end = self.size_bytes if stop is None else stop
         offset, sums = 0, []
         for member in self._members:
-            sums.append(await asyncio.to_thread(_checksum, member))
+            sums.append(await reading(member.file, _checksum, member))
             header = _local(member, sums[-1])
             if piece := header[max(first - offset, 0) : max(end - offset, 0)]:
                 yield piece
@@ -91,11 +91,11 @@ async def _part(member: ArchiveMember, first: int, stop: int) -> AsyncIterator[b
     at, end = max(first, 0), min(stop, member.size_bytes)
     if at >= end:
         return
-    file = await asyncio.to_thread(member.file.open, "rb")
+    file = await reading(member.file, member.file.open, "rb")
     try:
-        await asyncio.to_thread(file.seek, at)
+        await reading(member.file, file.seek, at)
         while at < end:
-            block = await asyncio.to_thread(file.read, min(BLOCK_BYTES, end - at))
+            block = await reading(member.file, file.read, min(BLOCK_BYTES, end - at))
             if not block:
                 raise FileChanged(f"it ends at byte {at}")
             at += len(block)
