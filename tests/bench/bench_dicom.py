@@ -99,9 +99,9 @@ def _read(side: str, folder: Path) -> Reading:
 
 
 def _child(side: str, folder: Path) -> None:
-    import SimpleITK as sitk  # noqa: PLC0415, N813
+    import SimpleITK as sitk  # noqa: PLC0415, N813  (slow to load)
 
-    from dss_images.dicom.reading import read  # noqa: PLC0415
+    from dss_images.dicom.reading import read  # noqa: PLC0415  (slow to load)
 
     steps: list[float] = []
     sitk.ProcessObject.SetGlobalWarningDisplay(False)

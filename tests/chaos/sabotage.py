@@ -23,7 +23,7 @@ def no_fencing() -> None:
 
     lifecycle.is_current = anybody
     lifecycle.claim_to_withdraw = lambda *_: None
-    listener.is_current = anybody  # type: ignore[attr-defined]
+    listener.is_current = anybody  # type: ignore[attr-defined]  # the fault that the test must find
 
 
 def ack_before_commit() -> None:
@@ -50,7 +50,7 @@ def no_outbox() -> None:
         await OutboxMessage.all().delete()
         await run(self)
 
-    Relay.run = forgetful  # type: ignore[method-assign]
+    Relay.run = forgetful  # type: ignore[method-assign]  # the fault that the test must find
 
 
 HOW: dict[str, Callable[[], None]] = {

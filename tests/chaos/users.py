@@ -93,7 +93,7 @@ class User(threading.Thread):
         sent.ticket = self._insist(lambda portal: portal.create_ticket(SERVICE))
         write_workspace(sent.ticket, layer, ["Main"])
         for path in sorted(folder.iterdir()):
-            self._insist(lambda portal, path=path: portal.upload(sent.ticket, path))  # type: ignore[misc]
+            self._insist(lambda portal, path=path: portal.upload(sent.ticket, path))  # type: ignore[misc]  # bound now
         self._insist(lambda portal: _submit(portal, sent.ticket))
         sent.accepted = True
         self._waiting.append(sent)

@@ -122,7 +122,7 @@ def test_a_message_that_ten_programs_hand_back_when_they_stop_is_done_by_the_nex
     for number in range(10):
         program = bench.program("rolling")
         program.consume(subscription, hand_back)
-        wait_until(lambda expected=number + 1: len(begun) == expected)  # type: ignore[misc]
+        wait_until(lambda expected=number + 1: len(begun) == expected)  # type: ignore[misc]  # bound now
         assert not program.stop_consuming(0)
         program.close()
 

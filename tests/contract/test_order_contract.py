@@ -21,7 +21,7 @@ def test_ordered_messages_of_a_ticket_come_in_order(bench: Bench) -> None:
 
     wait_until(lambda: len(recorder.messages) == 210)
     for ticket_id in range(3):
-        of_ticket = [one for one in recorder.messages if one.ticket_id == ticket_id]  # type: ignore[union-attr]
+        of_ticket = [one for one in recorder.messages if one.ticket_id == ticket_id]  # type: ignore[union-attr]  # messages of tickets alone
         assert of_ticket == sent[ticket_id::3]
 
 

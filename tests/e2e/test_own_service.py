@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from conftest import CHECKOUT
 from dss_broker.dispatch_section import Modality

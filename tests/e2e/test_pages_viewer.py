@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from dss_datastore import layout

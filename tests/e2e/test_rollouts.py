@@ -87,12 +87,12 @@ def test_ten_restarts_and_ten_lost_connections_in_one_inference_end_in_one_resul
         stopped = stack.running.pop(old)
         stopped.send_signal(signal.SIGTERM)
         assert stopped.wait(SOON_S) == 0
-        wait_until(lambda name=new: works(stack, name), SOON_S, stack.logs)  # type: ignore[misc]
+        wait_until(lambda name=new: works(stack, name), SOON_S, stack.logs)  # type: ignore[misc]  # bound now
     for number in range(10):
         made = wire.made
         wire.cut()
         wire.mend()
-        wait_until(lambda before=made: wire.made > before, SOON_S, stack.logs)  # type: ignore[misc]
+        wait_until(lambda before=made: wire.made > before, SOON_S, stack.logs)  # type: ignore[misc]  # bound now
         assert "inference finished" not in log_of(stack, names[-1]), number
 
     user.join(SOON_S)

@@ -71,7 +71,7 @@ def test_a_token_for_programs_goes_with_each_request(
 ) -> None:
     rows = run(lambda client: client.services(), token="dss_x")
 
-    assert [row.name for row in rows] == ["lungs"]  # type: ignore[attr-defined]
+    assert [row.name for row in rows] == ["lungs"]  # type: ignore[attr-defined]  # rows, as the call gives them
     assert recorder.requests[0].header("Authorization") == "Bearer dss_x"
 
 

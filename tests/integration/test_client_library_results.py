@@ -93,7 +93,7 @@ def test_tickets_are_listed_retried_and_deleted(
 ) -> None:
     rows = run(lambda client: (client.tickets(), client.retry(7), client.delete(7))[0])
 
-    assert [row.id for row in rows] == [7]  # type: ignore[attr-defined]
+    assert [row.id for row in rows] == [7]  # type: ignore[attr-defined]  # rows, as the call gives them
     assert lines(recorder)[1:] == ["GET /api/tickets/7/retry", "GET /api/tickets/7/delete"]
 
 

@@ -101,11 +101,11 @@ def test_ten_connections_lost_by_whichever_program_has_it_cost_nothing(
     for number in range(10):
         holder = number % len(programs)
         wires[holder].cut()
-        wait_until(lambda held=holder: not programs[held].connected)  # type: ignore[misc]
+        wait_until(lambda held=holder: not programs[held].connected)  # type: ignore[misc]  # bound now
         if number < len(programs) - 1:
-            wait_until(lambda count=number + 2: len(work.begun) == count)  # type: ignore[misc]
+            wait_until(lambda count=number + 2: len(work.begun) == count)  # type: ignore[misc]  # bound now
         wires[holder].mend()
-        wait_until(lambda held=holder: programs[held].connected)  # type: ignore[misc]
+        wait_until(lambda held=holder: programs[held].connected)  # type: ignore[misc]  # bound now
     work.let_end()
 
     wait_until(lambda: len(work.ended) == len(work.begun))
@@ -128,7 +128,7 @@ def test_orderly_stops_and_lost_connections_between_the_deaths_change_nothing(
         work = Long()
         calm = bench.program("calm")
         calm.consume(LUNG, work.of("calm"))
-        wait_until(lambda work=work: work.begun or letters(bench))  # type: ignore[misc]
+        wait_until(lambda work=work: work.begun or letters(bench))  # type: ignore[misc]  # bound now
         calm.stop_consuming(0)
         calm.close()
         work.let_end()

@@ -53,7 +53,7 @@ async def test_a_ticket_by_name_goes_to_the_greatest_version(portal: Portal) -> 
     await submitted_ticket(client)
 
     ready = (await portal.next_ready()).message
-    assert ready.service_hash == hashes["1.10.0"]  # type: ignore[union-attr]
+    assert ready.service_hash == hashes["1.10.0"]  # type: ignore[union-attr]  # a TicketReady
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ async def test_a_submitted_ticket_is_announced_with_its_log_line(portal: Portal)
 
     ticket_id = await submitted_ticket(client)
 
-    assert (await portal.next_ready()).message.ticket_id == ticket_id  # type: ignore[union-attr]
+    assert (await portal.next_ready()).message.ticket_id == ticket_id  # type: ignore[union-attr]  # a TicketReady
     log = json.loads(await text(client, f"/api/tickets/{ticket_id}/log?format=json"))["result"]
     assert [(line["category"], line["message"]) for line in log] == [
         ("info", "Ticket received and queued for processing")

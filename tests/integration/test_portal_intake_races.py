@@ -90,7 +90,7 @@ class reading_of:  # noqa: N801  (a small function with a name)
     """Reads without a broker."""
 
     def __init__(self, portal: Portal) -> None:
-        from dss_dispatch.uploads.handling import READS, UploadReader  # noqa: PLC0415
+        from dss_dispatch.uploads.handling import READS, UploadReader  # noqa: PLC0415  (slow to load)
 
         self._reader = UploadReader(portal.broker, portal.datastore, READS, "held", Event())
 

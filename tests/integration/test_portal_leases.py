@@ -36,7 +36,7 @@ async def test_a_lapsed_lease_is_given_again_and_times_out_in_the_end(
     portal.serve()
     ticket_id = await submitted_ticket(client)
     for attempt in (1, 2, 3):
-        assert (await portal.next_ready()).message.attempt == attempt  # type: ignore[union-attr]
+        assert (await portal.next_ready()).message.attempt == attempt  # type: ignore[union-attr]  # a TicketReady
         granted = await portal.granted(ticket_id, f"d{attempt}")
         await Claim.filter(id=granted.claim_id).update(expires_at=LONG_AGO)
 
@@ -123,4 +123,4 @@ async def test_a_ticket_whose_announcement_was_missed_is_announced_again(
 
     assert await portal.sweep() == 1
 
-    assert (await portal.next_ready()).message.ticket_id == ticket_id  # type: ignore[union-attr]
+    assert (await portal.next_ready()).message.ticket_id == ticket_id  # type: ignore[union-attr]  # a TicketReady

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import httpx
-from itksnap_dss.itksnap_dss import DSSClient  # type: ignore[import-not-found]
+from itksnap_dss.itksnap_dss import DSSClient  # type: ignore[import-not-found]  # installed in an environment of its own
 
 url, token, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 with (folder / "talk.txt").open("w") as sys.stdout:  # the client prints what it does

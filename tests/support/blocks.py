@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_broker.dispatch_section import Modality
 from dss_provider.new_folder import make

@@ -84,4 +84,4 @@ def _run(words: list[str], folder: Path) -> None:
 
 
 if __name__ == "__main__":  # for make: where Helm is
-    print(helm())  # noqa: T201
+    print(helm())  # noqa: T201  (a command that prints)

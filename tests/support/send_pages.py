@@ -11,7 +11,7 @@ from typing import Literal
 import httpx
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, expect
 
 from support.accessibility import violations

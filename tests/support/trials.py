@@ -38,5 +38,5 @@ class Trial:
         if code:
             (self.folder / "algorithm.py").write_text(IMPORTS + code, encoding="utf-8")
         work = RunInput(folder=self.work, inputs={"Image": self.image})
-        told = lambda fraction, text: self.told.append((fraction, text))  # noqa: E731
+        told = lambda fraction, text: self.told.append((fraction, text))  # noqa: E731  (one line, read where it is used)
         return run(load(self.folder), work, told, ended or threading.Event())

@@ -5,7 +5,7 @@
 from pathlib import Path
 
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_client.errors import ImageUnreadable, ServiceUnfit
 from dss_client.records import ServiceDetail, Tag

@@ -1,6 +1,7 @@
 """Rows of bars on a terminal: what is drawn fits, is taken away again, and carries nothing that steers the terminal."""
 
 import io
+from pathlib import Path
 
 import pytest
 
@@ -48,7 +49,7 @@ def screen_of(text: str) -> list[str]:
 
 def test_each_image_in_progress_has_a_bar_and_one_is_for_all(tty: Tty) -> None:
     screen = BatchScreen(3, Terminal(tty))
-    items = [Item(name=f"scan{n}", source=__file__) for n in range(3)]  # type: ignore[arg-type]
+    items = [Item(name=f"scan{n}", source=Path(__file__)) for n in range(3)]
     with screen:
         for item in items[:2]:
             screen.watcher(item).stage("Uploading")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_broker.errors import TryAgainLater
 from dss_broker.messages import (

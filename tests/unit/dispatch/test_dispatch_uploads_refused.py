@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_broker.messages import NeededTag, UploadedImage, UploadRefused
 from dss_dispatch.uploads.errors import UploadInvalid

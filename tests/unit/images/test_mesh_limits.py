@@ -4,6 +4,7 @@ import base64
 import struct
 import tracemalloc
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -110,9 +111,9 @@ def test_a_piece_does_not_reach_into_the_piece_before_it(tmp_path: Path) -> None
         read_mesh(tmp_path / "a.vtp")
 
 
-def surface(indices: object, corners: object = (0, 1, 2)) -> Surface:
+def surface(indices: Iterable[object], corners: object = (0, 1, 2)) -> Surface:
     """A surface of points that are given as voxels of GRID."""
-    found = np.array([GRID.point_mm(np.array(i, float)) for i in indices])  # type: ignore[attr-defined]
+    found = np.array([GRID.point_mm(np.array(i, float)) for i in indices])
     return Surface(points_mm=found * (-1, -1, 1), corners=np.array(corners, np.int64))
 
 

@@ -81,7 +81,7 @@ def test_another_request_for_the_same_place_is_computed(
 ) -> None:
     replies(broker, REQUEST)
 
-    replies(broker, replace(REQUEST, **other))  # type: ignore[arg-type]
+    replies(broker, replace(REQUEST, **other))  # type: ignore[arg-type]  # a field by its name
 
     assert bundle.runs == 2
 
@@ -190,7 +190,7 @@ def test_what_stays_exhausted_is_told_and_parked(broker: MemoryBroker, bundle: C
 def test_a_path_that_leaves_the_datastore_is_refused(
     broker: MemoryBroker, bundle: CopyBundle, field_name: str, outside: str
 ) -> None:
-    request = replace(REQUEST, **{field_name: outside})  # type: ignore[arg-type]
+    request = replace(REQUEST, **{field_name: outside})  # type: ignore[arg-type]  # a field by its name
 
     assert failure(broker, request) == "The request names a place outside the datastore."
     assert bundle.runs == 0

@@ -11,7 +11,7 @@ from dss_inference.monai_bundles.detector_inference import DetectorInference
 from dss_inference.monai_bundles.monai_patches import replace_torchvision
 
 replace_torchvision()
-from monai.apps.detection.networks.retinanet_detector import RetinaNetDetector  # noqa: E402
+from monai.apps.detection.networks.retinanet_detector import RetinaNetDetector  # noqa: E402  (needs the replacement)
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 CPU = torch.device("cpu")

@@ -25,13 +25,13 @@ class Runs:
         self.told: list[tuple[float, str]] = []
 
     def __call__(self, script: str, limits: ProcessLimits = TIME) -> Ending:
-        told = lambda fraction, text: self.told.append((fraction, text))  # noqa: E731
+        told = lambda fraction, text: self.told.append((fraction, text))  # noqa: E731  (one line, read where it is used)
         return run_process(["sh", "-c", script], self.folder, limits, told, threading.Event())
 
     def until_told(self, script: str) -> Ending:
         """Withdraw the ticket as soon as the script has told its progress."""
         ended = threading.Event()
-        told = lambda *_: ended.set()  # noqa: E731
+        told = lambda *_: ended.set()  # noqa: E731  (one line, read where it is used)
         return run_process(["sh", "-c", script], self.folder, TIME, told, ended)
 
     def pid(self, name: str = "pid") -> int:

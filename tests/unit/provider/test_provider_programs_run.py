@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_provider.errors import AlgorithmFailed, ServiceInvalid
 from support.trials import Trial

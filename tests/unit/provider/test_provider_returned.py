@@ -41,7 +41,7 @@ def with_image(values: Any) -> Result:
         (labelled("Lung", (0.5, 0, 0)), "The label 1 has the colour"),
         (labelled("Lung", "red"), "The label 1 has the colour 'red'"),
         (labelled("Lung", (1, 2)), "The label 1 has the colour"),
-        (Segmentation(MAP, ["Lung"]), "labels are list; a dictionary"),  # type: ignore[arg-type]
+        (Segmentation(MAP, ["Lung"]), "labels are list; a dictionary"),  # type: ignore[arg-type]  # a mistake of an algorithm
         (Segmentation(MAP, called="a\tb"), r"A segmentation is called 'a\\tb'"),
         (Segmentation(MAP - 2), "values from -1 to -1; labels are 0 to 65535"),
         (Segmentation(MAP * 65536), "values from 65536 to 65536"),
@@ -54,20 +54,20 @@ def with_image(values: Any) -> Result:
         (Segmentation(MAP[1:]), r"has the shape \(3, 5, 6\), the image \(4, 5, 6\) \(z, y, x\)\."),
         (Segmentation(MAP.T), r"it seems to be \(x, y, z\), transpose it"),
         (Segmentation(MAP[None]), r"has the shape \(1, 4, 5, 6\)"),
-        (Result(segmentations=["lung"]), "One of the segmentations is str"),  # type: ignore[list-item]
+        (Result(segmentations=["lung"]), "One of the segmentations is str"),  # type: ignore[list-item]  # a mistake of an algorithm
         (with_image(MAP * np.nan), "'map' has values that are no finite numbers"),
         (with_image(MAP * 1e300), "'map' has values that are no finite numbers"),
         (with_image(MAP * 2**40), "beyond 32 bits"),
         (with_image(MAP * 1j), "The image 'map' has values of type complex128"),
         (with_image(MAP[1:]), r"The image 'map' has the shape \(3, 5, 6\)"),
-        (Result(images=[MAP]), "images are list; a dictionary by name"),  # type: ignore[arg-type]
+        (Result(images=[MAP]), "images are list; a dictionary by name"),  # type: ignore[arg-type]  # a mistake of an algorithm
         (Result(landmarks={"tip": (0, 0, float("nan"))}), "'tip' is at .*nan.*; three finite"),
-        (Result(landmarks={"tip": (0, 0)}), "three finite numbers"),  # type: ignore[dict-item]
+        (Result(landmarks={"tip": (0, 0)}), "three finite numbers"),  # type: ignore[dict-item]  # a mistake of an algorithm
         (Result(landmarks={"": (0, 0, 0)}), "A landmark is called ''"),
         (Result(files={"../x": ""}), "'../x' is no plain name of a file"),
         (Result(files={"a.csv": "", "A.csv": ""}), "some systems take it for"),
-        (Result(files={"a.csv": 3}), "The file 'a.csv' is int; text or bytes"),  # type: ignore[dict-item]
-        (Result(meshes={"hull": MAP}), "The mesh 'hull' is ndarray; a Mesh"),  # type: ignore[dict-item]
+        (Result(files={"a.csv": 3}), "The file 'a.csv' is int; text or bytes"),  # type: ignore[dict-item]  # a mistake of an algorithm
+        (Result(meshes={"hull": MAP}), "The mesh 'hull' is ndarray; a Mesh"),  # type: ignore[dict-item]  # a mistake of an algorithm
         (
             Result(meshes={"hull": Mesh(points_mm=np.zeros((3, 2)), triangles=np.zeros((1, 3)))}),
             r"The mesh 'hull' has points \(3, 2\)",
@@ -127,7 +127,7 @@ def test_numbers_of_numpy_are_taken_for_colours_and_places(tmp_path: Path) -> No
     colour = np.array([1, 2, 3], np.uint8)
     result = Result(
         segmentations=(labelled("Lung", colour),),
-        landmarks={"tip": np.array([1, 2, 3])},  # type: ignore[dict-item]
+        landmarks={"tip": np.array([1, 2, 3])},  # type: ignore[dict-item]  # an array will do
     )
 
     found = returned(result, tmp_path)
