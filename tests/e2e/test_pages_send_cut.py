@@ -198,3 +198,23 @@ def test_the_same_file_twice_in_one_tab_becomes_two_tickets(
     queued(page, "2 of 2 queued.")
 
     assert [status(jane, number) for number in tickets(jane)] == ["ready", "ready"]
+
+
+def test_a_ticket_whose_files_have_all_come_is_not_deleted_after_an_error(
+    page: Page, jane: httpx.Client, scan: Path
+) -> None:
+    refused: list[str] = []
+
+    def refuse(route: Route, request: Request) -> None:
+        if request.method != "PATCH":
+            return route.continue_()
+        route.fetch()
+        refused.append(request.url)
+        return route.fulfill(status=400, body="The ticket's images have been read already.")
+
+    page.route(PATCHES, refuse)
+    choose(page, scan)
+    queued(page, "1 of 1 queued.")
+
+    assert len(refused) == 1
+    assert [status(jane, number) for number in tickets(jane)] == ["ready"]

@@ -92,11 +92,14 @@ async function isOpen(item) {
   }
 }
 
+// True if all files have come, so that the server goes on by itself.
 async function isPast(item) {
   if (!item.ticket) return false;
   try {
     const state = (await good("GET", `/api/tickets/${item.ticket}/status`)).responseText;
-    return ["ready", "claimed", "success", "failed"].includes(state);
+    if (state !== "init") return ["ready", "claimed", "success", "failed"].includes(state);
+    const { result } = JSON.parse((await good("GET", `/api/tickets/${item.ticket}/intake`)).responseText);
+    return ["reading", "placing", "waiting", "done"].includes(result.state);
   } catch {
     return false;
   }
