@@ -217,14 +217,17 @@ def test_two_tickets_are_in_hand_at_a_time(broker: MemoryBroker, tmp_path: Path)
     assert worker.asked.acquire(timeout=10)
 
 
+def _announced(portal: FakePortal) -> list[ServiceAnnounced]:
+    return [event for event in portal.events if isinstance(event, ServiceAnnounced)]
+
+
 def test_the_service_is_announced_at_the_start(broker: MemoryBroker, tmp_path: Path) -> None:
     portal = FakePortal(broker)
 
     dispatcher(broker, tmp_path).start(parallel=1)
 
-    portal.wait_until(lambda: portal.events)
-    announced = portal.events[0]
-    assert isinstance(announced, ServiceAnnounced)
+    portal.wait_until(lambda: _announced(portal))
+    announced = _announced(portal)[0]
     assert (announced.service, announced.provider) == ("lung-segmentation", "dss")
     assert "dispatch" not in announced.descriptor
 

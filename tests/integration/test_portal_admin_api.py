@@ -241,7 +241,7 @@ async def test_the_schema_of_descriptors_is_published(portal: Portal) -> None:
     assert schema["$defs"]["Descriptor"]["required"] == ["name", "version", "shortdesc"]
     assert "MainImage" in schema["$defs"]["TagType"]["enum"]
     assert schema["$defs"]["Tag"]["properties"]["name"]["pattern"] == "^[^ ,]+$"
-    assert "python" in schema["$defs"]["Provider"]["enum"]
+    assert "python" in schema["$defs"]["ProviderKind"]["enum"]
 
 
 async def test_a_service_may_be_registered_by_its_text(root: Client) -> None:

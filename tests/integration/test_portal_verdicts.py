@@ -138,14 +138,15 @@ async def test_what_is_left_of_a_mended_result_does_no_harm(work: Work) -> None:
     assert await work.succeed() == (200, "success")
 
 
-@pytest.mark.usefixtures("patient")
 async def test_without_a_checker_the_ticket_stays_claimed_and_can_be_finished_later(
-    work: Work,
+    work: Work, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await work.give(result_files())
     await Claim.filter(ticket_id=work.ticket).update(expires_at=LONG_AGO)
 
-    status, sentence = await work.succeed()
+    with monkeypatch.context() as impatient:
+        impatient.setitem(settings.__dict__, "check_results_s", 0.3)
+        status, sentence = await work.succeed()
 
     assert (status, sentence[:35]) == (400, "The results could not be checked, s")
     assert await work.portal.sweep() == 0, "the lease was not renewed"

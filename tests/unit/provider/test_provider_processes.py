@@ -148,11 +148,11 @@ def test_memory_is_limited_from_the_first_instruction(runs: Runs) -> None:
 def test_the_program_does_not_get_the_provider_s_token(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DSS_TOKEN", "secret")
+    monkeypatch.setenv("DSS_TOKEN", "of-the-provider")
 
     runs("env > environment")
 
-    assert "secret" not in (runs.folder / "environment").read_text(encoding="utf-8")
+    assert "of-the-provider" not in (runs.folder / "environment").read_text(encoding="utf-8")
 
 
 def test_a_program_ends_with_its_publisher(runs: Runs) -> None:
