@@ -15,7 +15,7 @@ from support.brokers import Bench
 from support.waiting import wait_until
 
 LUNG = topology.dispatch("lung")
-SOON_S = 15.0
+SOON_S = 60.0
 DEATHS = topology.DEATH_LIMIT + 1
 
 

@@ -22,7 +22,7 @@ from support.brokers import RETRY_S, fresh_vhost
 
 pytestmark = pytest.mark.stack
 
-SOON_S = 15.0
+SOON_S = 60.0
 OLD = "dss.retry.120s"
 """Of the four, the one from which nothing would come by itself while a test waits."""
 READY = m.TicketReady(ticket_id=7, service="lung", service_hash="h")

@@ -24,7 +24,7 @@ from support.waiting import wait_until
 pytestmark = pytest.mark.stack
 
 LUNG = topology.dispatch("lung")
-SOON_S = 15.0
+SOON_S = 60.0
 IN_FLIGHT = 64
 QUEUE_SETTLES_S = 6.0
 """RabbitMQ 3.10 writes down late that a quorum queue exists: killed sooner, it may never lead it again."""

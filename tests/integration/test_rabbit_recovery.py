@@ -18,7 +18,7 @@ from support.wire import Wire
 pytestmark = pytest.mark.stack
 
 LUNG = topology.dispatch("lung")
-SOON_S = 15.0
+SOON_S = 60.0
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ from dss_dispatch.service import Service, service_from
 from dss_observability.tracing import current_traceparent
 from support.builders import LUNGS, segmentation, service_json, write_image
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 """Far more than any of these tests needs."""
 
 M = TypeVar("M")
