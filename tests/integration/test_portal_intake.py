@@ -3,7 +3,6 @@
 
 import json
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,10 +13,8 @@ from dss_broker.topology import UPLOADS
 from dss_datastore import layout
 from dss_dispatch.service import service_from
 from dss_dispatch.submission.reading import read_submission
-from dss_portal.database import clock
 from dss_portal.intake import rounds
-from dss_portal.intake import store as intakes
-from dss_portal.models import Intake, Tier
+from dss_portal.models import Tier
 from support.builders import image, service_json, write_image
 from support.dicom_uploads import two_series
 from support.intake_tickets import inputs, on_disk, owned
@@ -87,12 +84,12 @@ async def test_without_a_program_that_reads_the_page_says_so_and_nothing_is_lost
     assert "Nobody reads uploads at present" in await text(ann, f"/tickets/{ticket}")
 
     reading(portal)
-    await eventually(intakes.is_read_now, bool)
-    assert await rounds.look(portal.components.datastore, portal.settings) == 0, "not yet due"
-    await Intake.filter(ticket_id=ticket).update(asked_at=clock.now() - timedelta(hours=1))
-    await rounds.look(portal.components.datastore, portal.settings)
 
-    await until(ann, ticket, "ready")
+    async def look() -> str:
+        await rounds.look(portal.components.datastore, portal.settings)
+        return await status(ann, ticket)
+
+    await eventually(look, lambda found: found == "ready")
 
 
 async def test_series_wait_for_free_places_and_are_queued_by_themselves(

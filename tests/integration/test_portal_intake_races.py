@@ -239,7 +239,9 @@ async def test_requests_do_not_pile_up_while_nobody_reads(
     await Intake.filter(ticket_id=ticket).update(asked_at=long_ago)
 
     await rounds.look(portal.components.datastore, portal.settings)
-    assert (await Intake.get(ticket_id=ticket)).asked_at == long_ago
+    asked_at = (await Intake.get(ticket_id=ticket)).asked_at
+    assert asked_at is not None
+    assert asked_at <= long_ago
     reading(portal)
     await eventually(intakes.is_read_now, bool)
     await rounds.look(portal.components.datastore, portal.settings)

@@ -21,12 +21,12 @@ from tortoise.transactions import in_transaction
 from dss_broker.broker import Broker
 from dss_broker.codec import decode
 from dss_broker.errors import BrokerClosed, MalformedMessage, MessageRefused, Unroutable
-from dss_broker.messages import Message, TicketReady
+from dss_broker.messages import Message, ReadUpload, TicketReady
 from dss_observability import tracing
 from dss_portal import database
-from dss_portal.database import waiting
+from dss_portal.database import clock, waiting
 from dss_portal.formats import duration
-from dss_portal.models import Ticket
+from dss_portal.models import Intake, Ticket
 from dss_portal.outbox import store, unsent
 
 log = logging.getLogger(__name__)
@@ -101,6 +101,7 @@ class Relay:
         self._broker = broker
         self._wake = asyncio.Event()
         self._unheard: list[int] = []
+        self._unread: list[int] = []
         self._under_way: dict[int, Future[None]] = {}
         self._connected_s: float | None = None
 
@@ -201,11 +202,14 @@ class Relay:
 
     async def _note_unheard(self) -> None:
         """Reset the announcement counts of tickets without a queue: no dispatcher of their service has ever started, so
-        the reaper announces them at short intervals.
+        the reaper announces them at short intervals.  Requests to read uploads are due again as soon as somebody does.
         """
         unheard, self._unheard = self._unheard, []
         if unheard:
             await Ticket.filter(id__in=unheard).update(announcements=0)
+        unread, self._unread = self._unread, []
+        if unread:
+            await Intake.filter(ticket_id__in=unread).update(asked_at=clock.LONG_AGO)
 
     async def _send(self, stored: _Stored) -> _Failed | None:
         """Publish one message.  Returns None if it need not be sent again, otherwise the failure."""
@@ -222,6 +226,8 @@ class Relay:
             log.warning("nobody listens", extra=facts)
             if isinstance(message, TicketReady):
                 self._unheard.append(message.ticket_id)
+            elif isinstance(message, ReadUpload):
+                self._unread.append(message.ticket_id)
         except (TimeoutError, BrokerClosed):
             return _Failed(reason="RabbitMQ does not take it.", for_ever=False)
         except MessageRefused as error:
