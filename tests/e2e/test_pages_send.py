@@ -1,6 +1,7 @@
 # mypy: allow-untyped-calls
 """Sending from a browser: files of all kinds, folders, several series, services and tags."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -139,6 +140,20 @@ def test_a_folder_of_more_than_a_hundred_files_can_be_dropped(page: Page) -> Non
 
     queued(page, "130 not sent.")
     expect(page.locator("#refused")).to_contain_text("and 110 more files that were left out.")
+
+
+def test_many_images_with_long_names_are_known_to_the_server(
+    page: Page, jane: httpx.Client, scan: Path, tmp_path: Path
+) -> None:
+    images = [tmp_path / f"{'日' * 60}{number:03}.nii.gz" for number in range(130)]
+    for path in images:
+        path.write_bytes(scan.read_bytes())
+    page.route(re.compile(r"/api/tickets$"), lambda route: route.abort())
+
+    choose(page, *images)
+
+    wait_until(lambda: len(jane.get("/api/batch").json()["result"]) == 130, 60)
+    queued(page, "0 of 130 queued.")
 
 
 def test_an_image_of_two_files_is_sent_with_both(

@@ -6,7 +6,7 @@
 import { Wrong, dropped, grouped, partsOf, pathOf } from "./files.js";
 import { Changed, Cut, Refused, good, passes, patiently, pause, post, upload, usePrefix } from "./transfer.js";
 
-const AT_ONCE = 2, QUOTA_MS = 5000, LOOK_MS = 2000, MOST_WRONG = 20;
+const AT_ONCE = 2, QUOTA_MS = 5000, LOOK_MS = 2000, MOST_WRONG = 20, TOGETHER = 20;
 const QUOTA = "Maximum allowed number of open tickets";
 const form = document.getElementById("send");
 const $ = (id) => document.getElementById(id);
@@ -320,6 +320,14 @@ function notify(text) {
   drawNow();
 }
 
+// A few at a time: the server takes no form of more than 64 kB.
+async function announce(items) {
+  for (let at = 0; at < items.length; at += TOGETHER) {
+    const cases = JSON.stringify(items.slice(at, at + TOGETHER).map(rowOf));
+    await patiently(() => post("/api/batch", { cases }), () => {});
+  }
+}
+
 async function take(files) {
   const boxes = servicesChosen();
   notify(files.length ? "The files are being looked at." : "Choose a file.");
@@ -336,7 +344,7 @@ async function take(files) {
   for (const item of fresh) item.isKept = true;
   draw();
   if (fresh.length) { // all are known to the server before the first one is sent
-    await patiently(() => post("/api/batch", { cases: JSON.stringify(fresh.map(rowOf)) }), () => {}).catch((error) => notify(error.message));
+    await announce(fresh).catch((error) => notify(error.message));
   }
   await look();
   work();
