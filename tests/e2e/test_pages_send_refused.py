@@ -145,6 +145,20 @@ def test_what_cannot_be_read_is_told_and_its_files_can_be_replaced(
     assert status(jane, number) == "ready"
 
 
+def test_no_service_is_chosen_for_the_user(page: Page, jane: httpx.Client, scan: Path) -> None:
+    assert page.locator("[name=service]").count() > 1
+    page.set_input_files("#files", str(scan))
+
+    page.click("#send-button")
+    queued(page, "Choose a service.")
+    assert tickets(jane) == []
+    page.locator(f"[value={SERVICE}]").check()
+    page.click("#send-button")  # the file is still chosen
+
+    queued(page, "1 of 1 queued.")
+    assert len(tickets(jane)) == 1
+
+
 def test_a_hostile_name_is_only_text(page: Page, jane: httpx.Client, scan: Path) -> None:
     hostile = scan.with_name("<img src=x onerror=alert(1)>'\".nii.gz")
     scan.rename(hostile)

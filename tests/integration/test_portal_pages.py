@@ -115,6 +115,23 @@ async def test_the_first_page_marks_services_that_nobody_serves_and_leads_to_sen
     assert 'id="send"' in offline
 
 
+@pytest.mark.parametrize(("names", "chosen"), [(("zygoma",), True), (("zygoma", "lungs"), False)])
+async def test_a_service_is_chosen_for_the_user_only_if_it_is_the_only_one(
+    portal: Portal, names: tuple[str, ...], chosen: bool
+) -> None:
+    for name in names:
+        await portal.announce_service(name=name)
+    client = await portal.user()
+
+    buttons = re.findall(r'<input type="radio" name="service"[^>]*>', await text(client, "/send"))
+    home = await text(client, "/")
+
+    assert len(buttons) == len(names)
+    assert ["checked" in button for button in buttons] == [chosen] * len(names)
+    assert ["required" in button for button in buttons] == [not chosen] * len(names)
+    assert f"--service {'zygoma' if chosen else 'NAME'}<" in home
+
+
 async def test_who_has_not_signed_in_sees_no_services(portal: Portal) -> None:
     answer = await portal.app.test_client().get("/services")
 

@@ -52,7 +52,7 @@ def choose(page: Page, *files: Path, services: tuple[str, ...] = (SERVICE,)) -> 
 
 
 def check_only(page: Page, services: tuple[str, ...]) -> None:
-    """The page checks the first of its services by itself."""
+    """The page checks a service by itself only if there is no other."""
     for box in page.locator("[name=service]").all():
         box.set_checked(box.get_attribute("value") in services)
 

@@ -74,6 +74,8 @@ async def _sent(found: Identity) -> int:
         number = earlier.id
     else:
         service = sent.fields.get("service", "")
+        if not service:
+            raise Refused("Choose a service.")
         number = await submission.create(user, None, service, settings.quiet_upload_s)
     try:
         await _receive(number, sent, user, title)

@@ -402,11 +402,15 @@ function start() {
   usePrefix(prefix);
   $("files").multiple = true;
   for (const element of document.querySelectorAll(".with-script")) element.hidden = false;
-  if (!replaced) for (const button of form.querySelectorAll("[name=service]")) button.type = "checkbox";
+  for (const button of form.querySelectorAll("[name=service]")) {
+    if (!replaced) button.type = "checkbox";
+    button.required = false;
+  }
   form.addEventListener("change", showTags);
   showTags();
   form.addEventListener("submit", (event) => {
     event.preventDefault();
+    if (!servicesChosen().length) return notify("Choose a service."); // the files stay chosen
     const files = [...$("files").files, ...$("folder").files];
     guarded(() => take(files)).then(() => { $("files").value = $("folder").value = ""; });
   });
