@@ -8,7 +8,8 @@ from pathlib import Path
 
 from dss_submission.errors import ImageUnreadable
 
-ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img", ".zip", ".itksnap")
+WORKSPACE = ".itksnap"
+ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img", ".zip", WORKSPACE)
 
 
 @dataclass(frozen=True)
@@ -23,15 +24,15 @@ class SourcePart:
 def parts_of(source: Path) -> list[SourcePart]:
     """Image files below a folder, and the usable series of its DICOM files."""
     if not source.is_dir():
-        return (_series(source) if _is_dicom(source) else []) or [SourcePart(source)]
-    files = [path for path in _files(source) if path.name.lower().endswith(ENDINGS)]
+        return (_series(source) if is_dicom(source) else []) or [SourcePart(source)]
+    files = [path for path in files_of(source) if path.name.lower().endswith(ENDINGS)]
     parts = [
-        SourcePart(p) for p in files if not p.name.lower().endswith((".img", ".zip", ".itksnap"))
+        SourcePart(p) for p in files if not p.name.lower().endswith((".img", ".zip", WORKSPACE))
     ]
     return parts + _series(source)
 
 
-def _files(folder: Path) -> list[Path]:
+def files_of(folder: Path) -> list[Path]:
     """All files below ``folder``, each once even if links lead to it.  Raises ImageUnreadable for a folder that cannot be opened."""
 
     def refuse(error: OSError) -> None:
@@ -57,10 +58,11 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(p), "") if i % 2 else (0, p) for i, p in enumerate(pieces)]
 
 
-def _is_dicom(source: Path) -> bool:
-    from dss_images.dicom.reading import is_dicom  # noqa: PLC0415  (pydicom is slow to load)
+def is_dicom(source: Path) -> bool:
+    """True for a folder, an archive or a DICOM file.  Raises OSError."""
+    from dss_images.dicom import reading  # noqa: PLC0415  (pydicom is slow to load)
 
-    return is_dicom(source)
+    return reading.is_dicom(source)
 
 
 def _series(source: Path, entered: frozenset[Path] = frozenset()) -> list[SourcePart]:
@@ -91,7 +93,7 @@ def _apart(source: Path, entered: frozenset[Path]) -> list[SourcePart]:
     entered |= {_real(source)}
     inside = [path for path in sorted(source.iterdir()) if _real(path) not in entered]
     parts = [path for path in inside if path.is_dir() or path.suffix.lower() == ".zip"]
-    has_own = any(_is_dicom(path) for path in inside if path.is_file() and path not in parts)
+    has_own = any(is_dicom(path) for path in inside if path.is_file() and path not in parts)
     return [found for part in parts for found in _series(part, entered)] + [
         SourcePart(source)
     ] * has_own

@@ -49,12 +49,16 @@ def _told(error: ClientError | OSError) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class What:
-    """What is sent with each image: further images by tag, and the part to segment.  ``wait``: until all have ended."""
+    """What is sent with each image: further images by tag, and the part to segment.  ``wait``: until all have ended.
+
+    ``unsent``: files without a ticket that the table names.
+    """
 
     tagged: Mapping[str, Path] = field(default_factory=dict)
     region: Region = field(default_factory=Region)
     name: str = ""
     wait: bool = True
+    unsent: Sequence[Item] = ()
 
 
 class Batch:
@@ -79,7 +83,7 @@ class Batch:
         self._folder = folder
         self._display = display
         self._pause = pause
-        self._journal = Journal(folder)
+        self._journal = Journal(folder, self._what.unsent)
         self._full = False
         self._said = ""
         self._looked_s = time.monotonic()

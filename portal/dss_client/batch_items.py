@@ -9,9 +9,12 @@ from pathlib import Path
 
 from dss_client.errors import ImageUnreadable
 from dss_client.volumes import LabelVolume
+from dss_submission.left_out import left_out
 from dss_submission.parts import ENDINGS, SourcePart, parts_of
 
 WAITING, SUBMITTED, SUCCESS, REFUSED = "waiting", "submitted", "success", "not sent"
+LEFT_OUT = "left out"
+"""State of a file that is no image; only the table has it."""
 NOT_DOWNLOADED = "not downloaded"
 """States of an item.  A ticket that failed gives its item the server's own word instead."""
 
@@ -45,7 +48,9 @@ def items_of(sources: Sequence[Path], *, each: bool) -> list[Item]:
     """
     within = [parts_of(source) if each else [SourcePart(source)] for source in sources]
     if not any(within):
-        raise ImageUnreadable("There is no image in what was named.")
+        raise ImageUnreadable(
+            " ".join(["There is no image in what was named.", *left_out(sources).sentences()])
+        )
     found = [
         part
         for source, parts in zip(sources, within, strict=True)
@@ -55,6 +60,12 @@ def items_of(sources: Sequence[Path], *, each: bool) -> list[Item]:
         Item(name=name, source=part.source, series=part.series, uid=part.uid)
         for name, part in zip(_names(found), found, strict=True)
     ]
+
+
+def unsent(files: Iterable[Path]) -> list[Item]:
+    """Rows of the table for files that are not sent."""
+    reason = "not an image of NIfTI, NRRD, MetaImage or DICOM"
+    return [Item(name=f.name, source=f, status=LEFT_OUT, reason=reason) for f in files]
 
 
 def for_services(items: Sequence[Item], services: Sequence[str]) -> list[Item]:

@@ -7,7 +7,15 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from dss_client.batch_items import NOT_DOWNLOADED, REFUSED, SUBMITTED, SUCCESS, WAITING, Item
+from dss_client.batch_items import (
+    LEFT_OUT,
+    NOT_DOWNLOADED,
+    REFUSED,
+    SUBMITTED,
+    SUCCESS,
+    WAITING,
+    Item,
+)
 from dss_client.errors import ClientError
 
 RESULTS = "results.csv"
@@ -28,10 +36,11 @@ _NEWER = {"service", "uid"}
 
 
 class Journal:
-    """The tables in ``folder``, which is created if it is missing."""
+    """The tables in ``folder``, which is created if it is missing.  ``unsent`` are files that only have a row there."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, unsent: Sequence[Item] = ()) -> None:
         self._folder = folder
+        self._unsent = unsent
         self._others: list[dict[str, str]] = []
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -41,7 +50,7 @@ class Journal:
         A ticket of which that run did not learn whether it was submitted is set without a state.  Rows about other
         images stay in the table.  Raises ClientError if a row of an item's name is about another image.
         """
-        before = {row["name"]: row for row in self._rows()}
+        before = {row["name"]: row for row in self._rows() if row["status"] != LEFT_OUT}
         own = {item.name for item in items}
         self._others = [row for name, row in before.items() if name not in own]
         for item in items:
@@ -68,7 +77,7 @@ class Journal:
                 i.reason,
                 i.uid,
             )
-            for i in items
+            for i in (*items, *self._unsent)
         ]
         others = [[row.get(column, "") for column in _COLUMNS] for row in self._others]
         self._replace(RESULTS, [_COLUMNS, *others, *rows])

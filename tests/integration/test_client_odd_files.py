@@ -160,3 +160,20 @@ def test_a_dry_run_reads_all_images_of_a_workspace_and_of_tags(scan: Path, tmp_p
     assert f"2 images would be sent.\nMain image (CT): {size}\n" in of_workspace
     assert f"Further image (PET): {size}\n" in of_workspace
     assert f"Main image: {size}\nFurther image (PET): {size}\n" in of_tags
+
+
+def test_each_file_that_is_not_sent_is_named_on_the_screen_and_in_the_table(
+    recorder: Recorder, scan: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    scan.rename(tmp_path / "in/scan.nii.gz")
+    (tmp_path / "in/pic.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+
+    first = send(recorder, tmp_path, "in", "--each")
+    send(recorder, tmp_path, "in", "--each")
+
+    assert first.returncode == 0
+    assert b"MetaImage or DICOM: pic.png." in first.stderr
+    table = (tmp_path / "out/results.csv").read_text(encoding="utf-8")
+    rows = [(row["name"], row["status"]) for row in csv.DictReader(table.splitlines())]
+    assert rows == [("scan", "submitted"), ("pic.png", "left out")]

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
 from dss_client import options
 from dss_client.batch import Batch, What
-from dss_client.batch_items import SUBMITTED, SUCCESS, Item, for_services, items_of
+from dss_client.batch_items import SUBMITTED, SUCCESS, Item, for_services, items_of, unsent
 from dss_client.batch_journal import RESULTS
 from dss_client.batch_screen import BatchScreen
 from dss_client.command_group import FAILED, INTERRUPTED
@@ -24,6 +24,7 @@ from dss_client.screen import Screen
 from dss_client.sending import Sent, Stopwatch, chosen, send, submit
 from dss_images.dicom.errors import NoSeries
 from dss_images.dicom.scan_cache import one_scan_per_source
+from dss_submission.left_out import LeftOut, left_out
 from dss_submission.parts import parts_of
 from dss_submission.preparing import Source
 from dss_submission.region import Region, box_in
@@ -202,7 +203,10 @@ def _send_several(
     _refuse_for_several(series=one.series, json=one.json, delete=one.delete)
     if what.tagged and (len(images) > 1 or each):
         raise click.BadParameter("this is for one image alone", param_hint="--tag")
-    items = _items(images, each=each)
+    items, rest = _items(images, each=each)
+    for told in rest.sentences():
+        say(on_one_line(told), error=True)
+    what = replace(what, unsent=unsent(rest.foreign))
     if dry_run:
         say("\n".join(f"{i.name}  {i.source} {i.series}".rstrip() for i in items))
         return
@@ -250,12 +254,13 @@ def _tagged(words: Sequence[str]) -> dict[str, Path]:
     return {name: Path(path) for name, _, path in pairs}
 
 
-def _items(images: Sequence[Path], *, each: bool) -> list[Item]:
+def _items(images: Sequence[Path], *, each: bool) -> tuple[list[Item], LeftOut]:
+    """The items, and the files that are left out."""
     with local_errors():
         for image in images:
             if not image.exists():
                 raise ImageUnreadable(f"There is no file {image}.")
-        return items_of(images, each=each)
+        return items_of(images, each=each), left_out(images) if each else LeftOut()
 
 
 def _run(items: list[Item], folder: Path, made: Callable[[BatchScreen], Batch]) -> None:
