@@ -93,7 +93,7 @@ def read_nifti(path: Path, *, pairs: bool = False) -> Header:
     with path.open("rb") as file:
         packing = Packing.DEFLATE if file.peek(2).startswith(GZIP) else Packing.RAW
         format_, order, record = _record(inflated(file) if packing == Packing.DEFLATE else file)
-    _require_magic(record)
+    _require_magic(record, path.name)
     storage = _storage(path, format_, record, packing)
     require_own_file(path, storage, pairs=pairs)
     size, components = _size(format_, record)
@@ -145,10 +145,10 @@ def _type(format_: Format) -> "np.dtype[Any]":
 _TYPES = {format_: _type(format_) for format_ in _HEADER_BYTES}
 
 
-def _require_magic(record: Record) -> None:
+def _require_magic(record: Record, name: str) -> None:
     magic = bytes(record["magic"])[:3]
     if magic not in {b"n+1", b"ni1", b"n+2", b"ni2"}:
-        raise ImageRefused(refusals.ANALYZE if not magic.strip() else refusals.UNKNOWN)
+        raise refusals.unknown(name) if magic.strip() else ImageRefused(refusals.ANALYZE)
 
 
 def _size(format_: Format, record: Record) -> tuple[list[int], int]:

@@ -40,7 +40,7 @@ def format_of(path: Path) -> Format:
     with _damage_told():
         found = _format_in(path)
     if found is None:
-        raise ImageRefused(refusals.UNKNOWN if path.stat().st_size else refusals.EMPTY)
+        raise refusals.unknown(path.name) if path.stat().st_size else ImageRefused(refusals.EMPTY)
     return found
 
 

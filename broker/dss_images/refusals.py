@@ -17,6 +17,15 @@ ELSEWHERE = "The image keeps its voxels in another file; save it as one file, fo
 UNKNOWN = (
     "The file is not an image of NIfTI, NRRD or MetaImage; save it as one, for instance .nii.gz."
 )
+_CLAIMED = {
+    ".nii": "a NIfTI",
+    ".nii.gz": "a NIfTI",
+    ".nrrd": "an NRRD",
+    ".nhdr": "an NRRD",
+    ".mha": "a MetaImage",
+    ".mhd": "a MetaImage",
+}
+"""The format that a name claims, by its ending."""
 EMPTY = "The image file is empty; send an image of NIfTI, NRRD or MetaImage."
 ANALYZE = (
     "The image is ANALYZE 7.5, which does not say which side is left; save it as NIfTI where the "
@@ -30,6 +39,17 @@ NO_SCALE = (
     "save it with its values as they are."
 )
 COMPLEX = "The image has complex numbers; one real number in each voxel is needed."
+
+
+def unknown(name: str) -> ImageRefused:
+    """The content of the file ``name`` is of no known format."""
+    claimed = next((c for ending, c in _CLAIMED.items() if name.lower().endswith(ending)), "")
+    if not claimed:
+        return ImageRefused(UNKNOWN)
+    return ImageRefused(
+        f"The file is not {claimed} file, whatever its name says; save the image as NIfTI, NRRD or MetaImage "
+        "from a program that reads it."
+    )
 
 
 def damaged(sentence: str) -> ImageDamaged:

@@ -50,6 +50,8 @@ def nifti_size(source: Path) -> tuple[int, ...]:
             size = dims[1 : dims[0] + 1]
             if 1 <= dims[0] <= 7 and min(size) > 0:
                 return size
+    if source.name.lower().endswith((".nii", ".nii.gz")):
+        raise ImageUnreadable(f"{source.name} is not a NIfTI file, whatever its name says.")
     raise ImageUnreadable(
         f"{source.name} is not a NIfTI file (.nii, .nii.gz), the only kind that is sent as it is. "
         f"For other images: {IMAGES_EXTRA}"

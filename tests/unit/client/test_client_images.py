@@ -11,6 +11,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_client.errors import ImageUnreadable
+from dss_client.plain_nifti import as_it_is
 from dss_submission.images import write_layer
 from support.builders import OBLIQUE, ORIGIN_MM, SIZE, SPACING_MM, image, write_image
 
@@ -117,11 +118,23 @@ def test_one_slice_of_a_series_is_refused(tmp_path: Path, out: Path) -> None:
         write_layer(tmp_path / "dicom" / "1_000.dcm", out)
 
 
-@pytest.mark.parametrize("name", ["report.pdf", "scan.nii.gz", "scan.mha"])
-def test_what_is_no_image_is_refused(tmp_path: Path, out: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(b"not an image")
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("report.pdf", "is not an image of NIfTI, NRRD or MetaImage"),
+        ("scan.nii.gz", "is not a NIfTI file, whatever its name says"),
+        ("SCAN.NII", "is not a NIfTI file, whatever its name says"),
+        ("scan.nrrd", "is not an NRRD file, whatever its name says"),
+        ("scan.mha", "is not a MetaImage file, whatever its name says"),
+    ],
+)
+@pytest.mark.parametrize("content", [b"not an image", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_image_is_refused(
+    tmp_path: Path, out: Path, name: str, sentence: str, content: bytes
+) -> None:
+    (tmp_path / name).write_bytes(content)
 
-    with pytest.raises(ImageUnreadable, match="is not an image"):
+    with pytest.raises(ImageUnreadable, match=sentence):
         write_layer(tmp_path / name, out)
 
 
@@ -143,3 +156,10 @@ def test_each_step_that_takes_seconds_is_told(tmp_path: Path) -> None:
     write_layer(write_image(tmp_path / "scan.nrrd", image()), tmp_path, stage=told.append)
 
     assert told == ["Compressing the image", "Checking what is to be sent"]
+
+
+def test_a_picture_with_the_name_of_a_nifti_file_is_not_sent_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "fake.nii.gz").write_bytes(b"\x89PNG\r\n\x1a\n")
+
+    with pytest.raises(ImageUnreadable, match="is not a NIfTI file, whatever its name says"):
+        as_it_is(tmp_path / "fake.nii.gz", tmp_path)

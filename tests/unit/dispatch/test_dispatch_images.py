@@ -25,7 +25,7 @@ def test_images_in_one_file_can_be_read(tmp_path: Path, suffix: str) -> None:
     ("data", "why"),
     [
         (b"", "is empty"),
-        (b"hello", "is not an image of NIfTI"),
+        (b"hello", "is not a NIfTI file, whatever"),
         (b"\x1f\x8b\x08\x00broken", "ends too early"),
     ],
 )

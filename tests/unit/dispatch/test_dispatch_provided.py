@@ -147,7 +147,7 @@ BAD = {
     ),
     "an image that is none": (
         lambda: {**result_files(), MAIN.file_name: b"voxels"},
-        "cannot be used. The file is not an image of NIfTI",
+        "cannot be used. The file is not a NIfTI file, whatever its name says",
     ),
     "a name": (
         lambda: {**result_files(), "lung 10:42.nii.gz": b"x"},
