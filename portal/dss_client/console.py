@@ -110,13 +110,15 @@ def local_errors() -> Iterator[None]:
 @contextmanager
 def connected(server: str, jar: Path | None) -> Iterator[ItkSnap]:
     """A client for ``server``.  Its errors become a sentence that names the server."""
+    client: ItkSnap | None = None
     try:
         with local_errors(), ItkSnap(server, jar_of(server, jar)) as client:
             yield client
     except (OutputLost, Explained):
         raise
     except ClientError as error:
-        raise Explained(sentence(error, server)) from error
+        for_programs = client is not None and client.is_program
+        raise Explained(sentence(error, server, for_programs=for_programs)) from error
 
 
 @contextmanager

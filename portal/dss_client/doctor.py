@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from dss_client.body_limits import announced
-from dss_client.error_sentences import sentence
+from dss_client.error_sentences import sentence, unknown_token
 from dss_client.errors import ClientError
 from dss_client.proxies import proxy_for, require_address
 from dss_client.rest import tls
@@ -248,7 +248,8 @@ def _sign_in(server: str, token: str, bearer: str) -> Iterator[Observation]:
     else:
         answer = _asked(server, "POST", "api/login?format=json", f"token={token}".encode())
     if answer.status_code != HTTPStatus.OK:
-        text = f"The token is not accepted. Get a new one at {server.rstrip('/')}/token; each works once."
+        page = f"The token is not accepted. Get a new one at {server.rstrip('/')}/token; each works once."
+        text = unknown_token(server) if bearer else page
         raise _Stop("sign-in", text)
     email = json.loads(answer.text)["result"]["email"]
     if not bearer and "webpy_session_id" not in answer.headers.get("Set-Cookie", ""):

@@ -2,6 +2,7 @@
 
 import re
 from http import HTTPStatus
+from urllib.parse import urlsplit
 
 from dss_client.errors import ClientError, Refused, SignInRefused
 
@@ -20,10 +21,12 @@ _NOT_FOUND = re.compile(r"Ticket (\d+) not found for user \d+")
 """The reference server's words for "does not exist", "not yours" and "not in the right state"."""
 
 
-def sentence(error: ClientError, server: str) -> str:
-    """One sentence or two that name the cause and what to do."""
+def sentence(error: ClientError, server: str, *, for_programs: bool = False) -> str:
+    """One sentence or two that name the cause and what to do.  ``for_programs``: the kind of token that was used."""
     match error:
         case SignInRefused() | Refused(status=401):
+            if for_programs:
+                return unknown_token(server)
             return f"{server} does not know you. Get a token at {server.rstrip('/')}/token; each works once."
         case Refused(status=404 | 405):
             return f"There is no segmentation service at {server}; check the address."
@@ -39,6 +42,20 @@ def sentence(error: ClientError, server: str) -> str:
             return _by_status(status, server)
         case _:
             return str(error)
+
+
+def unknown_token(server: str) -> str:
+    """The server refuses a token for programs."""
+    own = " On a portal of your own, make provider prints one." if _is_own(server) else ""
+    return (
+        f"{server} does not accept this token for programs (it begins with dss_): it is mistyped, expired, revoked or "
+        f"another portal's. A site admin makes one; where the site has a sign-in service, dss login gets one.{own}"
+    )
+
+
+def _is_own(server: str) -> bool:
+    """Whether the server is on this machine."""
+    return urlsplit(server).hostname in {"localhost", "127.0.0.1", "::1"}
 
 
 def of_disk(error: OSError) -> str:

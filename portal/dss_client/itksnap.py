@@ -48,6 +48,11 @@ class ItkSnap(Session):
         """Send a token for programs with each request, which ITK-SNAP cannot."""
         self._rest.bearer = token
 
+    @property
+    def is_program(self) -> bool:
+        """Whether a token for programs is sent."""
+        return bool(self._rest.bearer)
+
     def run(self, steps: Steps[T]) -> T:
         """Run a flow of the protocol and return its value."""
         return self._rest.run(steps)

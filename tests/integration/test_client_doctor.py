@@ -57,6 +57,14 @@ def test_a_token_for_programs_is_tried_and_a_used_one_is_told(site: Site) -> Non
     assert "The token is not accepted" in wrong.output
 
 
+def test_a_wrong_token_for_programs_is_told_as_such(site: Site) -> None:
+    done = doctor(site.url, DSS_TOKEN="dss_wrong")
+
+    assert done.exit_code == 1
+    assert "does not accept this token for programs" in done.output
+    assert "/token;" not in done.output
+
+
 @pytest.mark.parametrize(
     ("server", "sentence"),
     [

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from support.builders import image, write_image
 from support.dss_commands import ANSWERS, dss
 from support.recorder import COOKIE, Recorder, recording, refusal
 
@@ -74,3 +75,21 @@ def test_the_token_itself_is_not_stored(place: list[str], tmp_path: Path) -> Non
     assert stored
     assert all("secret" not in path.read_text(encoding="utf-8") for path in stored)
     assert all(path.stat().st_mode & 0o077 == 0 for path in stored)
+
+
+@pytest.mark.parametrize("command", [["services"], ["tickets"], ["send", "SCAN", "--service", "a"]])
+def test_a_wrong_token_for_programs_is_told_with_where_another_comes_from(
+    recorder: Recorder, tmp_path: Path, command: list[str]
+) -> None:
+    recorder.answers.update(dict.fromkeys(ANSWERS, refusal("401 Unauthorized")))
+    scan = str(write_image(tmp_path / "scan.nii.gz", image()))
+    words = [scan if word == "SCAN" else word for word in command]
+
+    done = dss(*words, "--server", recorder.address, "--jar", str(tmp_path / "j"), token="dss_x")
+
+    assert done.exit_code == 2
+    assert "does not accept this token for programs (it begins with dss_)" in done.output
+    assert "A site admin makes one" in done.output
+    assert "dss login" in done.output
+    assert "make provider" in done.output
+    assert "/token;" not in done.output
