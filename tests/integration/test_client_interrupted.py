@@ -118,7 +118,7 @@ def test_a_submitted_ticket_goes_on_and_is_taken_up_by_the_commands_that_are_tol
     assert status == 130
     assert told == (
         "Ticket 7 goes on. To watch it again:\n"
-        f"  dss log 7 --follow --server {recorder.address}\n"
+        f"  dss watch 7 --server {recorder.address}\n"
         f"  dss download 7 FOLDER --server {recorder.address}\n"
     )
     assert not is_deleted(recorder)

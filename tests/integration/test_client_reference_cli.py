@@ -183,7 +183,7 @@ def test_an_interrupted_ticket_goes_on_and_the_user_is_told_how_to_follow_it(
         told = sending.stdout.read()
 
     assert sending.returncode == 130
-    assert f"Ticket 1 goes on. To watch it again:\n  dss log 1 --follow --server {server}" in told
+    assert f"Ticket 1 goes on. To watch it again:\n  dss watch 1 --server {server}" in told
     assert provider.claim() == 1
 
 

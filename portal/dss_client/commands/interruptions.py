@@ -26,7 +26,7 @@ def interruptible(screen: Screen, server: str) -> Iterator[None]:
             say(f"  dss download {screen.ticket} FOLDER --server {server}", error=True)
         elif screen.running:
             say(f"Ticket {screen.ticket} goes on. To watch it again:", error=True)
-            say(f"  dss log {screen.ticket} --follow --server {server}", error=True)
+            say(f"  dss watch {screen.ticket} --server {server}", error=True)
             say(f"  dss download {screen.ticket} FOLDER --server {server}", error=True)
         _tell_what_is_left(screen, server)
         raise click.exceptions.Exit(INTERRUPTED) from None
