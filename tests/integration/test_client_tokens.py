@@ -81,7 +81,7 @@ def test_the_token_itself_is_not_stored(place: list[str], tmp_path: Path) -> Non
 def test_a_wrong_token_for_programs_is_told_with_where_another_comes_from(
     recorder: Recorder, tmp_path: Path, command: list[str]
 ) -> None:
-    recorder.answers.update(dict.fromkeys(ANSWERS, refusal("401 Unauthorized")))
+    recorder.answers.update(dict.fromkeys([*ANSWERS, "GET /api/"], refusal("401 Unauthorized")))
     scan = str(write_image(tmp_path / "scan.nii.gz", image()))
     words = [scan if word == "SCAN" else word for word in command]
 
