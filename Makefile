@@ -1,4 +1,4 @@
-# The programs of a Debian or Ubuntu machine and its Python 3.11 are enough to begin with.
+# The programs of a Debian or Ubuntu machine and its Python, 3.11 or newer, are enough to begin with.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -34,7 +34,7 @@ up: ## start everything and send a sample through it; CT=/path/to/scan for your 
 	$(BOOTSTRAP)
 	@$(BIN)/dss-stack up $${CT:+--ct "$$CT"} $${SERIES:+--series "$$SERIES"}
 
-provider: ## a provider of your own, and what dss needs to publish a service as it; NAME=LAB
+provider: ## a provider of your own; what dss needs to publish as it goes into .dss/provider.env; NAME=LAB
 	$(STACK) provider $(or $(NAME),LAB)
 
 stop: ## end everything; the data stays

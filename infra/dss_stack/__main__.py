@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -69,16 +70,14 @@ def stop() -> None:
 
 @main.command()
 def provider(name: Annotated[str, typer.Argument(help="the provider's name")] = "LAB") -> None:
-    """Make a provider of your own, for services that you publish, and print what ``dss`` needs."""
-    stack = _existing()
+    """Make a provider of your own, and write what ``dss`` needs to publish services as it into a file."""
+    stack, steps = _existing(), screen.StepLines(console)
     with _sentences():
-        token = sample.provider_token(stack, name)
-    typer.echo(f"export DSS_SERVER={stack.wiring().public_url}")
-    typer.echo(f"export DSS_TOKEN={token}")
-    typer.secho(
-        f"With these, and after . .venv/bin/activate: dss service publish FOLDER --provider {name}",
-        err=True,
-    )
+        file = sample.provider_variables(stack, name, steps.say)
+    here = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+    console.print(f"{here} has the portal's address and your token. In each terminal:")
+    typer.echo(f"  . .venv/bin/activate && . {shlex.quote(str(here))}")
+    console.print(f"Then: dss service publish FOLDER --provider {name}")
 
 
 @main.command()

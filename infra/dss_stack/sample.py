@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,17 +37,33 @@ def login_token(stack: Stack) -> str:
     return printed.split()[-1]
 
 
-def provider_token(stack: Stack, provider: str) -> str:
-    """A new token for programs that may send tickets, publish services as ``provider`` and list them."""
+def provider_token(stack: Stack, provider: str, say: Callable[[str], None]) -> str:
+    """A new token for programs that may send tickets, publish services as ``provider`` and list them.
+
+    ``say`` is called with each step before it is taken.
+    """
     scopes = [word for scope in ("tickets", "provider", "admin") for word in ("--scope", scope)]
-    for words in (
-        ("users", "add", USER, "--sysadmin"),
-        ("providers", "add", provider),
-        ("providers", "add-user", provider, USER),
-        ("tokens", "create", USER, *scopes),
+    for step, words in (
+        (f"making the user {USER}", ("users", "add", USER, "--sysadmin")),
+        (f"making the provider {provider}", ("providers", "add", provider)),
+        (f"adding {USER} to it", ("providers", "add-user", provider, USER)),
+        ("making a token", ("tokens", "create", USER, *scopes)),
     ):
+        say(step)
         printed = stack.run("dss_portal", *words, purpose=f"Making the provider {provider}")
     return printed.split()[-1]
+
+
+def provider_variables(stack: Stack, provider: str, say: Callable[[str], None]) -> Path:
+    """A file for the shell that sets what ``dss`` needs to publish as ``provider``; only its owner can read it."""
+    token = provider_token(stack, provider, say)
+    file = stack.state / "provider.env"
+    written = file.with_suffix(".new")
+    written.unlink(missing_ok=True)
+    written.touch(mode=0o600, exist_ok=False)
+    variables = f"export DSS_SERVER={stack.wiring().public_url}\nexport DSS_TOKEN={token}\n"
+    written.write_text(variables, encoding="utf-8")
+    return written.replace(file)
 
 
 def make_phantom(stack: Stack) -> Path:

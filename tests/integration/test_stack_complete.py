@@ -2,6 +2,8 @@
 
 import json
 import os
+import stat
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -86,7 +88,7 @@ def test_a_second_start_leaves_alone_what_runs(stack: Stack) -> None:
 def test_a_provider_of_ones_own_gets_a_token_that_publishes(stack: Stack) -> None:
     stack.start(ignore)
 
-    tokens = {sample.provider_token(stack, "LAB") for _ in range(2)}
+    tokens = {sample.provider_token(stack, "LAB", ignore) for _ in range(2)}
 
     assert len(tokens) == 2
     for token in tokens:
@@ -96,6 +98,25 @@ def test_a_provider_of_ones_own_gets_a_token_that_publishes(stack: Stack) -> Non
             data={"descriptor": json.dumps(DESCRIPTOR | {"name": "own"})},
         )
         assert answer.status_code == 200, answer.text
+
+
+def test_what_a_provider_needs_is_in_a_file_that_only_its_owner_reads(stack: Stack) -> None:
+    stack.start(ignore)
+    (stack.state / "provider.env").write_text("of an earlier provider", encoding="utf-8")
+    said: list[str] = []
+
+    file = sample.provider_variables(stack, "LAB", said.append)
+
+    assert file == stack.state / "provider.env"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    shell = f'. {file} && echo "$DSS_SERVER $DSS_TOKEN"'
+    loaded = subprocess.run(["sh", "-c", shell], capture_output=True, encoding="utf-8", check=True)
+    server, token = loaded.stdout.split()
+    assert server == stack.wiring().public_url
+    answer = loopback.get(f"{server}/api/login", headers={"Authorization": f"Bearer {token}"})
+    assert answer.text == f"logged in as {sample.USER} \n"
+    assert len(said) == 4
+    assert token not in " ".join(said)
 
 
 def test_a_start_brings_back_what_was_killed_and_nothing_else(stack: Stack) -> None:
