@@ -88,6 +88,7 @@ class ServicePublisher:
         self._do = work
         self._held = held
         self._say = say
+        self._outage = _Outage(say)
         self._stop = threading.Event()
         self._keys: deque[str] = deque()
 
@@ -133,22 +134,26 @@ class ServicePublisher:
         try:
             while (number := _taken(waiting)) is not None:
                 if self._is_claimed(portal, number, waiting):
+                    self._outage.over()
                     self._say(f"Ticket {number}: goes on after a restart.")
                     return number
                 self._held.remove(number)  # it has ended, or somebody else has it
-            return self._claimed(portal, ask)
+            claimed = self._claimed(portal, ask)
         except Unreachable as error:
-            self._say(str(error))
+            self._outage.met(str(error))
             self._stop.wait(AFTER_ERROR_S)
         except ValueError:
-            self._say("Something between here and the portal answered in its place; asking again.")
+            self._outage.met("Something between here and the portal answered in its place.")
             self._stop.wait(AFTER_ERROR_S)
         except OSError as error:
             self._say(f"The list of tickets cannot be written: {error.strerror}")
             self._stop.wait(AFTER_ERROR_S)
         except Refused as error:
-            self._say(f"The portal gives no ticket: {error.body.strip()[:300]}")
+            self._outage.met(f"The portal gives no ticket: {error.body.strip()[:300]}")
             self._stop.wait(AFTER_ERROR_S)
+        else:
+            self._outage.over()
+            return claimed
         return None
 
     def _claimed(self, portal: Portal, ask: "_Ask") -> int | None:
@@ -184,6 +189,27 @@ class ServicePublisher:
             self._say(f"Ticket {number}: not finished, {error}")
             return False
         return True
+
+
+class _Outage:
+    """Tells the user once that the portal does not answer as it should, and once that it does again.  Thread-safe."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._told = set[str]()
+        self._lock = threading.Lock()
+
+    def met(self, sentence: str) -> None:
+        with self._lock:
+            if sentence not in self._told:
+                self._told.add(sentence)
+                self._say(f"{sentence} Trying again until it answers.")
+
+    def over(self) -> None:
+        with self._lock:
+            if self._told:
+                self._told.clear()
+                self._say("The portal answers again.")
 
 
 @dataclass

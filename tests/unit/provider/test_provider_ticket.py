@@ -241,3 +241,32 @@ def test_a_proxy_that_answers_with_anything_does_not_end_the_publisher(
     assert said[-1] == "Ticket 7: success."
     assert "answered in its place" in said[0]
     held.close()
+
+
+def test_an_outage_of_the_portal_is_told_once_and_its_end_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "AFTER_ERROR_S", 0.01)
+    portal, said, held = Queue(), list[str](), HeldTickets(tmp_path / "held.json")
+    away = iter([Unreachable("No server answers at http://a.")] * 5)
+    claimed = portal.claim
+
+    def claim(*words: str) -> int | None:
+        if (error := next(away, None)) is not None:
+            raise error
+        return claimed(*words)
+
+    monkeypatch.setattr(portal, "claim", claim)
+    offer = Offer(githash="h", provider="LAB")
+    publisher = ServicePublisher(offer, lambda: portal, lambda _: "success", held, said.append)
+    thread = threading.Thread(target=publisher.run, args=(1, "me", 1))
+    thread.start()
+    thread.join(30)
+
+    assert said == [
+        "No server answers at http://a. Trying again until it answers.",
+        "The portal answers again.",
+        "Ticket 7: claimed.",
+        "Ticket 7: success.",
+    ]
+    held.close()
