@@ -174,6 +174,24 @@ def test_each_file_that_is_not_sent_is_named_on_the_screen_and_in_the_table(
 
     assert first.returncode == 0
     assert b"MetaImage or DICOM: pic.png." in first.stderr
+    assert b"out/results.csv says which is which. --name TEXT gives" in first.stderr
     table = (tmp_path / "out/results.csv").read_text(encoding="utf-8")
     rows = [(row["name"], row["status"]) for row in csv.DictReader(table.splitlines())]
     assert rows == [("scan", "submitted"), ("pic.png", "left out")]
+
+
+def test_no_name_of_a_file_is_sent_unless_the_user_names_the_tickets(
+    recorder: Recorder, scan: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    scan.rename(tmp_path / "in/Doe_John.nii.gz")
+
+    unnamed = send(recorder, tmp_path, "in", "--each")
+    sent = len(recorder.requests)
+    (tmp_path / "out/results.csv").unlink()
+    named = send(recorder, tmp_path, "in", "--each", "--name", "Knees")
+
+    assert not any(b"Doe_John" in request.body for request in recorder.requests[:sent])
+    assert any(b"Knees Doe_John" in request.body for request in recorder.requests[sent:])
+    assert b"have no names" in unnamed.stderr
+    assert b"have no names" not in named.stderr

@@ -35,6 +35,10 @@ SERIES = (
     "[default: the CT or MR with the most slices]"
 )
 A_PATH = options.NamedPath()
+UNNAMED = (
+    "The tickets have no names in your list, since a file's name may name a patient; {} says which is which. "
+    "--name TEXT gives each the text and its file's name."
+)
 REASONS = 20
 """Most images whose reasons are repeated at the end of a batch."""
 
@@ -221,6 +225,8 @@ def _send_several(
         for service, each_one in found.items():
             if sentence := estimates.get(each_one.githash):
                 say(f"{service}: {sentence}")
+        if not what.name:
+            say(UNNAMED.format(folder / RESULTS), error=True)
         _run(items, folder, lambda screen: Batch(client, found, folder, screen, what=what))
 
 
