@@ -81,6 +81,26 @@ async def test_who_the_issuer_vouches_for_is_signed_in(client: Client) -> None:
     assert (user.tier_id, user.sysadmin) == ("guest", False)
 
 
+async def test_the_issuer_s_sign_in_leads_back_to_the_page_that_asked_for_it_once(
+    client: Client,
+) -> None:
+    await client.get("/tickets/2")
+    back = _at_the_issuer(await _begun(client), "Ann@example.com")
+
+    answer = await client.get(_path(back), headers=FROM_AFAR)
+
+    assert answer.headers["Location"] == "http://127.0.0.1:8080/tickets/2"
+    assert (await client.get("/tickets/2")).headers["Location"].endswith("/token")
+    terms = await text(client, "/token")
+    assert "<button>Continue</button>" in terms
+    form_token = re.search(r'name="form_token" value="([^"]+)"', terms)
+    assert form_token
+    await client.post("/acceptterms", form={"cb": "on", "form_token": form_token[1]})
+    answer = await client.get("/token")
+    assert answer.headers["Location"] == "http://127.0.0.1:8080/tickets/2"
+    assert "Your token" in await text(client, "/token")
+
+
 async def test_the_request_carries_state_nonce_and_a_challenge(client: Client) -> None:
     asked = parse_qs(urlsplit(await _begun(client)).query)
 

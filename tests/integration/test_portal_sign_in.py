@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import re
 
 import pytest
+from quart.typing import TestClientProtocol as Client
 
 from dss_portal.accounts import store as accounts
 from dss_portal.models import LoginToken, Session
@@ -104,3 +106,93 @@ async def test_a_token_is_read_only_after_the_terms_are_accepted(portal: Portal)
         200,
         "logged in as ann@example.com \n",
     )
+
+
+SERVER = "http://127.0.0.1:8080"
+
+
+async def _led_to(client: Client, path: str, **headers: str) -> str:
+    """The path to which a request for a page is redirected; "" if it is answered."""
+    return (
+        (await client.get(path, headers=headers)).headers.get("Location", "").removeprefix(SERVER)
+    )
+
+
+async def _signed_in(client: Client, email: str = "ann@example.com") -> str:
+    """Sign in at the page and accept the terms if they are asked for; the page to which this leads."""
+    token = await accounts.new_login_token(await accounts.save_user(email), life_s=60)
+    answer = await client.post("/token", form={"token": token})
+    path = answer.headers["Location"].removeprefix(SERVER)
+    if "/acceptterms" in await text(client, path):
+        form_token = re.search(r'name="form_token" value="([^"]+)"', await text(client, path))
+        assert form_token
+        await client.post("/acceptterms", form={"cb": "on", "form_token": form_token[1]})
+    return await _led_to(client, path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/tickets/2",
+        "/tickets?page=2",
+        "/tickets/2/view",
+        "/send?ticket=7",
+        "/account",
+        "/services",
+        "/admin",
+        "/admin/dead-letters",
+        "/admin/tickets/7/detail",
+        "/device?code=BCDF-GHJK",
+    ],
+)
+async def test_a_sign_in_leads_back_to_the_page_that_asked_for_it_once(
+    portal: Portal, path: str
+) -> None:
+    client = portal.app.test_client()
+    assert await _led_to(client, path) in {"/token", "/"}
+
+    assert await _signed_in(client) == path
+
+    assert await _led_to(client, "/tickets") == ""
+    assert path == "/device?code=BCDF-GHJK" or "Your token" in await text(client, "/token")
+
+
+async def test_the_terms_lead_on_to_the_page_and_not_to_a_token(portal: Portal) -> None:
+    client = portal.app.test_client()
+    await client.get("/tickets/2")
+    token = await accounts.new_login_token(await accounts.save_user("a@example.com"), life_s=60)
+    await client.post("/token", form={"token": token})
+
+    terms = await text(client, "/token")
+
+    assert "<button>Continue</button>" in terms
+
+
+async def test_a_sign_in_leads_back_to_no_other_site_and_to_nothing_but_pages(
+    portal: Portal,
+) -> None:
+    client = portal.app.test_client()
+
+    await client.get("//evil.example/tickets")
+    await client.get("/tickets/2", headers={"Sec-Fetch-Dest": "empty"})  # a script's request
+    await client.head("/tickets/2")
+    await client.post("/tickets/2/delete")
+    await client.get("/tickets?" + "x" * 2000)
+
+    assert await _signed_in(client) == ""
+    assert "Your token" in await text(client, "/token")
+
+
+async def test_declined_terms_forget_the_page_that_asked_for_a_sign_in(portal: Portal) -> None:
+    client = portal.app.test_client()
+    await client.get("/tickets/2")
+    token = await accounts.new_login_token(await accounts.save_user("a@example.com"), life_s=60)
+    await client.post("/token", form={"token": token})
+    form_token = re.search(r'name="form_token" value="([^"]+)"', await text(client, "/token"))
+    assert form_token
+
+    declined = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
+    await client.post("/acceptterms", form={"form_token": form_token[1]}, headers=declined)
+
+    assert await text(client, "/api/login") == "You are not logged in!"
+    assert await _signed_in(client, "b@example.com") == ""

@@ -10,7 +10,13 @@ from werkzeug.wrappers import Response as Redirect
 from dss_observability import metrics
 from dss_portal.accounts import store
 from dss_portal.accounts.openid import OpenIdIssuer
-from dss_portal.accounts.sessions import AFTER_SIGN_IN, ask_for_terms, changes_state, sign_in
+from dss_portal.accounts.sessions import (
+    AFTER_SIGN_IN,
+    ask_for_terms,
+    changes_state,
+    sign_in,
+    terms_are_due,
+)
 from dss_portal.pages import addresses
 from dss_portal.refusals import Refused
 from dss_portal.web.context import components
@@ -63,4 +69,6 @@ async def finish() -> Redirect:
     ask_for_terms(user)
     log.info("signed in by the issuer", extra={"user": user.id})
     path = session.get(AFTER_SIGN_IN, addresses.HOME)
+    if not terms_are_due():
+        session.pop(AFTER_SIGN_IN, None)
     return redirect_to(components().settings.public_url.rstrip("/") + path, 303)

@@ -31,7 +31,7 @@ View = Callable[P, Awaitable[Response]]
 WHO = "accounts.who"  # answered before the terms are accepted
 EVERYTHING = frozenset(api_tokens.SCOPES)
 AFTER_SIGN_IN = "after_sign_in"
-"""Key in the browser's session cookie: the path of ours to which a sign-in leads back."""
+"""Key in the browser's session cookie: the path of ours to which a sign-in leads back once."""
 _TERMS_DUE = "terms_due"
 _SCOPES = {"/api/admin/": "admin", "/api/pro/": "provider"}
 """The scope that a token needs, by the beginning of the address; others need ``tickets``."""
@@ -189,7 +189,8 @@ def terms_are_settled() -> None:
 
 
 async def sign_out() -> None:
-    """End the session, if there is one."""
+    """End the session, if there is one; the next sign-in leads back to no page that this one was to lead to."""
+    session.pop(AFTER_SIGN_IN, None)
     found = await identity()
     if found is not None and found.session is not None:
         await store.revoke_session(found.session)

@@ -1,14 +1,18 @@
 """Access checks before each request for a page."""
 
-from quart import Response, request
+from urllib.parse import quote
+
+from quart import Response, request, session
 
 from dss_portal.accounts.origins import is_browser
-from dss_portal.accounts.sessions import Identity, identity, terms_are_due
+from dss_portal.accounts.sessions import AFTER_SIGN_IN, Identity, identity, terms_are_due
 from dss_portal.pages import addresses, forms
 from dss_portal.pages.rendering import see_other
 from dss_portal.refusals import Refused
 from dss_portal.web.context import components
 
+_LONGEST_PATH = 1000
+"""Characters of a path that is kept in the browser's session cookie."""
 _WITHOUT_TOKEN = {
     "pages.sign_in",  # there is no session yet; requests of other sites are refused before
     "pages.sending.send",  # it reads a large file behind the token, and checks that itself
@@ -39,7 +43,23 @@ async def only_our_forms() -> Response | None:
 
 
 async def only_signed_in() -> Response | None:
-    return None if await person() and not terms_are_due() else await see_other(addresses.SIGN_IN)
+    return None if await person() and not terms_are_due() else await sign_in_first()
+
+
+async def sign_in_first(to: str = addresses.SIGN_IN) -> Response:
+    """Redirect to the sign-in, or to the page ``to`` with a link to it.  The finished sign-in leads back here."""
+    lead_back_here()
+    return await see_other(to)
+
+
+def lead_back_here() -> None:
+    """Let the finished sign-in lead to this page, if the request is that of a person for a page."""
+    if request.method != "GET" or request.headers.get("Sec-Fetch-Dest", "document") != "document":
+        return  # a form, or what a page of ours loads
+    query = request.query_string.decode("ascii", "replace")
+    path = quote(request.path) + (f"?{query}" if query else "")
+    if len(path) <= _LONGEST_PATH:
+        session[AFTER_SIGN_IN] = path
 
 
 async def only_sysadmins() -> Response | None:
@@ -48,7 +68,7 @@ async def only_sysadmins() -> Response | None:
     """
     found = await person()
     if found is None or terms_are_due():
-        return await see_other(addresses.SIGN_IN)
+        return await sign_in_first()
     if not found.user.sysadmin:
         raise Refused("Unauthorized access", 401)
     return None

@@ -123,9 +123,9 @@ async def token() -> Response:
     if found is None:
         return await _sign_in_page()
     if _is_waited_for():
-        return await see_other(session[AFTER_SIGN_IN])
+        return await see_other(session.pop(AFTER_SIGN_IN))
     if not found.terms_accepted:
-        return await page("terms.html")
+        return await page("terms.html", leads_back=AFTER_SIGN_IN in session)
     life_s = components().settings.login_token_s
     fresh = await accounts.new_login_token(found.user, life_s)
     return await page("token.html", token=fresh, hours=round(life_s / 3600))

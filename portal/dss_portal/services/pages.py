@@ -9,8 +9,8 @@ from dss_portal.accounts.sessions import terms_are_due
 from dss_portal.formats import duration
 from dss_portal.models import Service, Worker
 from dss_portal.pages import addresses
-from dss_portal.pages.guards import person
-from dss_portal.pages.rendering import page, see_other
+from dss_portal.pages.guards import person, sign_in_first
+from dss_portal.pages.rendering import page
 from dss_portal.services import liveness, store
 from dss_portal.services.liveness import SENTENCES, Missed, Standing
 from dss_portal.services.store import Stats
@@ -48,9 +48,9 @@ async def service_list() -> Response:
     """The page of all services, for users who have signed in."""
     found = await person()
     if found is None:
-        return await see_other(addresses.HOME)
+        return await sign_in_first(addresses.HOME)
     if terms_are_due():
-        return await see_other(addresses.SIGN_IN)
+        return await sign_in_first()
     shown = [(s, lights, SENTENCES[m] if m else "") for s, lights, m in await with_lights()]
     workers = [
         (worker, liveness.is_alive(worker))
