@@ -9,8 +9,11 @@ from pathlib import Path
 
 from dss_broker.dispatch_section import Modality
 from dss_provider.errors import ServiceInvalid
+from dss_provider.folder import ServiceFolder
 
 Action = Callable[[], None]
+SHORTDESC = "One line that users read in the list of services"
+LONGDESC = "What it segments, in which images, how well, and what it is not for."
 FILES = ("test_algorithm.py", "README.md", "algorithm.py")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,78}")
 
@@ -52,6 +55,22 @@ def make(
     return list(texts)
 
 
+def placeholders(service: ServiceFolder) -> list[str]:
+    """A sentence for each text of ``make`` that users would read and that nobody has replaced."""
+    found = service.descriptor
+    texts = {"shortdesc": (found.shortdesc, SHORTDESC), "longdesc": (found.longdesc, LONGDESC)}
+    left = [
+        f"{field} is still the template's; users read it."
+        for field, (text, ours) in texts.items()
+        if text == ours
+    ]
+    algorithm = service.path / "algorithm.py"
+    text = algorithm.read_text("utf-8", errors="replace") if algorithm.is_file() else ""
+    if text == _template(algorithm.name, found.name):
+        left.append('algorithm.py is still the template\'s, with its label "Bright tissue".')
+    return left
+
+
 def _template(file: str, name: str) -> str:
     path = resources.files("dss_provider") / "template" / f"{file}.txt"
     return path.read_text(encoding="utf-8").replace("NAME", name)
@@ -65,8 +84,8 @@ def _service(name: str, modality: Modality) -> dict[str, object]:
     return {
         "name": name,
         "version": "1.0.0",
-        "shortdesc": "One line that users read in the list of services",
-        "longdesc": "What it segments, in which images, how well, and what it is not for.",
+        "shortdesc": SHORTDESC,
+        "longdesc": LONGDESC,
         "tags": [
             {
                 "name": _tag(modality),

@@ -139,6 +139,23 @@ def test_the_commands_are_part_of_dss(folder: Path) -> None:
     assert "bright 1.0.0: usable" in done.output
 
 
+def test_texts_of_the_template_are_warned_of_until_they_are_replaced(folder: Path) -> None:
+    before = CliRunner().invoke(dss, ["service", "check", str(folder)])
+    described = json.loads((folder / "service.json").read_text(encoding="utf-8"))
+    described |= {"shortdesc": "Lungs", "longdesc": "Both lungs"}
+    (folder / "service.json").write_text(json.dumps(described), encoding="utf-8")
+    code = "def segment(image):\n    return image.array > 0\n"
+    (folder / "algorithm.py").write_text(code, encoding="utf-8")
+    change(folder, segmentation="Lungs")
+    after = CliRunner().invoke(dss, ["service", "check", str(folder)])
+
+    warned = [line.split()[1] for line in before.output.splitlines() if "Warning:" in line]
+    assert warned == ["shortdesc", "longdesc", "algorithm.py"]
+    assert before.exit_code == after.exit_code == 0
+    assert "Warning" not in after.output
+    assert 'named "Lungs" (dispatch.segmentation)' in after.output
+
+
 @pytest.mark.parametrize("words", [[], ["new"], ["check"], ["test"], ["publish"]])
 def test_its_help_looks_like_that_of_the_other_commands(words: list[str]) -> None:
     done = CliRunner().invoke(dss, ["service", *words, "--help"])
