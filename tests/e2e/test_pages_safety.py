@@ -119,6 +119,7 @@ def test_an_attached_page_runs_no_script(shown: Page, hostile: int) -> None:
         ("/admintickets", "All tickets"),
         ("/admin/users", "Users"),
         ("/tickets", "My tickets"),
+        ("/send", "Send images"),
     ],
 )
 def test_the_navigation_marks_where_one_is(

@@ -111,7 +111,7 @@ async def test_the_first_page_marks_services_that_nobody_serves_and_leads_to_sen
 
     served, _, offline = shown.partition('<span class="badge failed">offline</span>')
     assert re.findall(r'#service-\d+">([\w-]+)<', served) == ["zygoma", "lung-segmentation"]
-    assert '/send">Send images' in served
+    assert '<a class="button" href="/send">Send images' in served
     assert 'id="send"' in offline
 
 
