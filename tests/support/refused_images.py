@@ -281,9 +281,12 @@ REFUSED: dict[str, Variant] = {
     "nifti without an ending": Variant(
         make=renamed(nifti(), "ct"), refusal=str(refusals.misnamed("NIfTI-1", ""))
     ),
-    "text": Variant(make=as_bytes("ct.nii.gz", b"Dear colleague, "), refusal=refusals.UNKNOWN),
+    "text": Variant(
+        make=as_bytes("ct.nii.gz", b"Dear colleague, "), refusal=str(refusals.unknown("ct.nii.gz"))
+    ),
     "archive": Variant(
-        make=as_bytes("ct.nii.gz", gzip.compress(b"tar" * 500)), refusal=refusals.UNKNOWN
+        make=as_bytes("ct.nii.gz", gzip.compress(b"tar" * 500)),
+        refusal=str(refusals.unknown("ct.nii.gz")),
     ),
     "empty": Variant(make=as_bytes("ct.nii", b""), refusal=refusals.EMPTY),
 }

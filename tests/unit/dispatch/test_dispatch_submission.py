@@ -131,7 +131,7 @@ def _colours(folder: Path) -> None:
         (_no_image, "was not uploaded"),
         (_linked_image, "was not uploaded"),
         (_folder_for_image, "was not uploaded"),
-        (_text_for_image, "not an image"),
+        (_text_for_image, "The file is not an? [A-Za-z]+ file, whatever its name says"),
         (_four_dimensions, r"The image has 4 dimensions; this service needs 3\."),
         (_two_dimensions, r"The image has 2 dimensions; a volume has 3,"),
         (_colours, "3 values in each voxel"),

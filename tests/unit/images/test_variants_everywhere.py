@@ -28,7 +28,11 @@ sitk.ProcessObject.SetGlobalWarningDisplay(False)
 BY_VOXELS = "nifti pair by its voxels"
 FIRST = Region(time_point=1)
 ALONE = [name for name, variant in ACCEPTED.items() if not (variant.only_here or variant.only_sent)]
-OF_THE_NAME = {name for name in REFUSED if REFUSED[name].refusal.startswith("The file is N")}
+OF_THE_NAME = {
+    name
+    for name in REFUSED
+    if REFUSED[name].refusal.startswith(("The file is N", "The file is not a NIfTI file"))
+}
 """The facade gives its files names of its own."""
 
 
