@@ -89,23 +89,28 @@ async def test_the_portal_answers_while_a_huge_workspace_is_scrubbed(
     entries = b"".join(entry % (i, b"x" * 500) for i in range(10_000))
     huge = workspace_xml().replace(b"</registry>", entries + b"</registry>")
     loop = asyncio.get_running_loop()
-    late_s, running = [0.0], [True]
 
-    async def probe() -> None:
-        while running:
-            began_s = loop.time()
-            await asyncio.sleep(0.02)
-            late_s.append(loop.time() - began_s - 0.02)
+    async def share_of_standstill() -> float:
+        """The longest pause of the loop as a share of the time of the upload: near 1 if scrubbing stops the loop."""
+        late_s, running = [0.0], [True]
 
-    probing = asyncio.create_task(probe())
-    start_s = loop.time()
-    kept = await sent(portal, ann, "input", {"t.itksnap": huge})
-    took_s = loop.time() - start_s
-    running.clear()
-    await probing
+        async def probe() -> None:
+            while running:
+                began_s = loop.time()
+                await asyncio.sleep(0.02)
+                late_s.append(loop.time() - began_s - 0.02)
 
-    assert b"jane" not in kept["t.itksnap"]
-    assert max(late_s) < max(1.0, took_s / 2), "on an idle machine it is a tenth of a second"
+        probing = asyncio.create_task(probe())
+        start_s = loop.time()
+        kept = await sent(portal, ann, "input", {"t.itksnap": huge})
+        took_s = loop.time() - start_s
+        running.clear()
+        await probing
+        assert b"jane" not in kept["t.itksnap"]
+        return max(late_s) / took_s
+
+    # A busy machine stops the loop now and then; scrubbing on the loop would stop it each time.
+    assert min([await share_of_standstill() for _ in range(3)]) < 0.5
     assert await text(ann, "/healthz") == "ok"
 
 
