@@ -42,6 +42,19 @@ class Told(Protocol):
         """Part of an image was read."""
 
 
+class Silent:
+    """Implements ``Told``; does nothing."""
+
+    def note(self, text: str) -> None:
+        pass
+
+    def stage(self, name: str) -> None:
+        pass
+
+    def moved(self, done_bytes: int, total_bytes: int) -> None:
+        pass
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """The user's input.  ``path`` is an image or a workspace, ``series`` selects one of a DICOM folder; ``tagged`` are

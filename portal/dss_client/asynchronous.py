@@ -12,7 +12,7 @@ from dss_client.async_rest import AsyncRest
 from dss_client.checksums import require_same, require_sound
 from dss_client.client import POLL_S
 from dss_client.flows import Chosen, Heard, Watch
-from dss_client.plain_shipment import Silent, prepared
+from dss_client.plain_shipment import SilentWatcher, prepared
 from dss_client.records import Detail, ServiceRow, Summary, TicketRow
 
 
@@ -85,7 +85,7 @@ class AsyncClient:
         with tempfile.TemporaryDirectory(prefix="alfabis_") as name:
             folder = Path(name)
             write = await asyncio.to_thread(prepared, path, tagged or {}, found.detail, folder)
-            steps = flows.submitted(found.githash, folder, write, heard or Silent())
+            steps = flows.submitted(found.githash, folder, write, heard or SilentWatcher())
             return await self._rest.run(steps)
 
     async def watch(self, number: int, *, every_s: float = POLL_S) -> AsyncIterator[Detail]:

@@ -8,7 +8,7 @@ from dss_client import flows, protocol
 from dss_client.checksums import require_same, require_sound
 from dss_client.cookie_jar import CookieJar
 from dss_client.flows import Chosen, Heard, Watch
-from dss_client.plain_shipment import Silent, prepared
+from dss_client.plain_shipment import SilentWatcher, prepared
 from dss_client.records import Detail, ServiceRow, Summary, TicketRow
 from dss_client.rest import RestClient
 from dss_client.session import Session
@@ -72,7 +72,7 @@ class Client(Session):
         found = self.service(service)
         with tempfile.TemporaryDirectory(prefix="alfabis_") as folder:
             write = prepared(path, tagged or {}, found.detail, Path(folder))
-            steps = flows.submitted(found.githash, Path(folder), write, heard or Silent())
+            steps = flows.submitted(found.githash, Path(folder), write, heard or SilentWatcher())
             return self._rest.run(steps)
 
     def watch(self, number: int, *, every_s: float = POLL_S) -> Iterator[Detail]:

@@ -5,20 +5,11 @@ from pathlib import Path
 
 from dss_client.plain_nifti import as_it_is
 from dss_client.records import ServiceDetail
-from dss_submission.preparing import Source, Write, prepare
+from dss_submission.preparing import Silent, Source, Write, prepare
 
 
-class Silent:
-    """A listener that does nothing."""
-
-    def note(self, text: str) -> None:
-        pass
-
-    def stage(self, name: str) -> None:
-        pass
-
-    def moved(self, done_bytes: int, total_bytes: int) -> None:
-        pass
+class SilentWatcher(Silent):
+    """Implements ``sending.Watcher``; does nothing."""
 
     def created(self, ticket: int) -> None:
         pass

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dss_client.errors import ImageUnreadable
-from dss_client.plain_shipment import Silent
 from dss_submission.images import Progress
 from dss_submission.needs import ServiceDetail, Tag
-from dss_submission.preparing import Source, prepare
+from dss_submission.preparing import Silent, Source, prepare
 from dss_workspace.layers import Layer, Role, layers
 from dss_workspace.registry import read
 

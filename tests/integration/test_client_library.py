@@ -17,7 +17,7 @@ from dss_client import (
     ImageUnreadable,
     Refused,
 )
-from dss_client.plain_shipment import Silent, prepared
+from dss_client.plain_shipment import SilentWatcher, prepared
 from dss_client.records import ServiceDetail
 from dss_workspace.layers import layers
 from dss_workspace.registry import read
@@ -145,7 +145,7 @@ async def test_a_cancelled_send_leaves_nothing_on_the_server(
     recorder.silent.add("POST /api/tickets/7/files")
     begun, released = threading.Event(), threading.Event()
 
-    class Heard(Silent):
+    class Heard(SilentWatcher):
         """Holds the upload between two pieces, so that it is never done before it is cancelled."""
 
         def moved(self, done_bytes: int, total_bytes: int) -> None:

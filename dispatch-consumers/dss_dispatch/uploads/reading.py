@@ -25,7 +25,7 @@ from dss_dispatch.uploads.orders import NO_MEMORY, NO_ROOM, Answer, Made, Order
 from dss_submission.errors import ClientError, ImageUnreadable, ServiceUnfit
 from dss_submission.needs import ServiceDetail, Tag
 from dss_submission.parts import ENDINGS, SourcePart, parts_of
-from dss_submission.preparing import WORKSPACE, Source, prepare
+from dss_submission.preparing import WORKSPACE, Silent, Source, prepare
 
 EACH, ASK = "each", "ask"
 MOST_SERIES = 100
@@ -37,19 +37,6 @@ TAR = ".tar"
 _PR_SET_PDEATHSIG = 1
 HEADERS = (".mhd", ".nhdr", ".hdr")
 """Endings of files that name the file with their voxels."""
-
-
-class _Silent:
-    """Nobody watches."""
-
-    def note(self, text: str) -> None:
-        pass
-
-    def stage(self, name: str) -> None:
-        pass
-
-    def moved(self, done_bytes: int, total_bytes: int) -> None:
-        pass
 
 
 def answer(order: Order) -> Answer:
@@ -190,7 +177,7 @@ def _made(order: Order, number: int, part: SourcePart, tagged: dict[str, Path]) 
     source = Source(path=part.source, series=part.uid or part.series, tagged=tagged)
     tags = tuple(Tag(name=t.name, type=t.type, required=t.required) for t in order.tags)
     try:
-        write = prepare(source, ServiceDetail(tags=tags), folder, _Silent())
+        write = prepare(source, ServiceDetail(tags=tags), folder, Silent())
         write(order.ticket_id)
     except (ImageUnreadable, ServiceUnfit) as error:
         return Made(series=part.series, reason=str(error))
