@@ -15,6 +15,7 @@ from quart import Quart
 
 from dss_datastore import layout
 from dss_datastore.access import WorkEnded
+from dss_datastore.s3 import bucket as bucket_module
 from dss_datastore.s3.bucket import MARK, PART_BYTES, Bucket, BucketFile, Place
 from dss_datastore.s3.client import Server, client
 from dss_datastore.s3.datastore import S3Datastore
@@ -120,6 +121,23 @@ def test_half_a_file_does_not_replace_the_one_before(linked: Linked) -> None:
         linked.over_link.put(IMAGE, Failing(2 * PART_BYTES, linked.link, after=PART_BYTES))
 
     assert linked.bucket.open(IMAGE).read() == CONTENT
+
+
+def test_a_file_too_large_for_one_request_is_copied_in_parts(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket_module, "MOST_COPIED_BYTES", 6 * MB)
+    monkeypatch.setattr(bucket_module, "COPIED_PART_BYTES", 5 * MB)
+    bucket = s3.new_bucket()
+    content = (CONTENT * 6)[: 11 * MB + 1]
+    bucket.put_bytes(IMAGE, content)
+
+    bucket.copy(IMAGE, "copied")
+
+    copied = bucket.find("copied")
+    assert copied
+    assert copied.version.endswith('-3"')
+    assert bucket.open_found(copied).read() == content
 
 
 def test_results_whose_copying_was_cut_are_published_by_the_next_attempt(

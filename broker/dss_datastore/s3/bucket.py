@@ -14,7 +14,15 @@ from typing import BinaryIO, Literal
 
 from dss_datastore import layout
 from dss_datastore.access import WorkEnded, never
-from dss_datastore.s3.client import Client, Server, client, code_of, file_errors, is_of_the_library
+from dss_datastore.s3.client import (
+    Client,
+    Server,
+    client,
+    code_of,
+    copied_parts,
+    file_errors,
+    is_of_the_library,
+)
 from dss_datastore.s3.errors import sentence
 from dss_datastore.s3.reading import Stored, opened
 from dss_datastore.volume import away
@@ -128,34 +136,14 @@ class Bucket:
         if found is None:
             raise FileNotFoundError(source)
         origin = {"Bucket": self.place.bucket, "Key": self._key(source)}
-        condition: dict[str, object] = {
-            "CopySource": origin,
-            "CopySourceIfMatch": found.version,
-        }
+        condition = {"CopySourceIfMatch": found.version}
         with file_errors(source):
             if found.size_bytes <= MOST_COPIED_BYTES:
-                self._client.copy_object(**self._of(target), **condition)
+                self._client.copy_object(**self._of(target), CopySource=origin, **condition)
             else:
-                self._copy_parts(self._of(target), condition, found.size_bytes)
+                parts = copied_parts(COPIED_PART_BYTES)
+                self._client.copy(origin, **self._of(target), ExtraArgs=condition, Config=parts)
         return found
-
-    def _copy_parts(
-        self, about: dict[str, object], condition: dict[str, object], size_bytes: int
-    ) -> None:
-        about["UploadId"] = self._client.create_multipart_upload(**about)["UploadId"]
-        try:
-            tags = []
-            for number, at in enumerate(range(0, size_bytes, COPIED_PART_BYTES), 1):
-                ranged = f"bytes={at}-{min(at + COPIED_PART_BYTES, size_bytes) - 1}"
-                made = self._client.upload_part_copy(
-                    **about, **condition, CopySourceRange=ranged, PartNumber=number
-                )
-                tags.append({"ETag": made["CopyPartResult"]["ETag"], "PartNumber": number})
-            self._client.complete_multipart_upload(**about, MultipartUpload={"Parts": tags})
-        except BaseException:
-            with suppress(Exception):
-                self._client.abort_multipart_upload(**about)
-            raise
 
     def find(self, key: str) -> Stored | None:
         """The facts about a file; None if there is none.

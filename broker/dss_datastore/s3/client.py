@@ -17,6 +17,7 @@ READ_S = 20.0
 ATTEMPTS = 4
 """Attempts of a request in all, with growing waits between them."""
 CONNECTIONS = 32
+_LIBRARY = {"boto3", "botocore", "s3transfer", "ssl", "urllib3"}
 
 Client: TypeAlias = Any
 """boto3's S3 client; may be used from any thread."""
@@ -74,6 +75,15 @@ def client(server: Server, *, read_s: float = READ_S) -> Client:
         raise ValueError(f"The S3 client cannot be set up: {error}.") from error
 
 
+def copied_parts(size_bytes: int) -> Any:
+    """boto3's settings for a copy that the server makes in parts of that size, one after the other."""
+    from boto3.s3.transfer import TransferConfig  # type: ignore[import-untyped]  # noqa: PLC0415 - the extra
+
+    return TransferConfig(
+        multipart_threshold=size_bytes, multipart_chunksize=size_bytes, use_threads=False
+    )
+
+
 def code_of(error: BaseException) -> str:
     """The S3 server's code; "" for an error of the connection or of the credentials."""
     response = getattr(error, "response", None)
@@ -81,8 +91,8 @@ def code_of(error: BaseException) -> str:
 
 
 def is_of_the_library(error: BaseException) -> bool:
-    """True for an error of botocore, or of the connection that it uses."""
-    return type(error).__module__.partition(".")[0] in {"botocore", "boto3", "urllib3", "ssl"}
+    """True for an error of boto3, or of the connection that it uses."""
+    return type(error).__module__.partition(".")[0] in _LIBRARY
 
 
 @contextmanager
