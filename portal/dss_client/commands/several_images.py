@@ -1,0 +1,106 @@
+"""Sends many images as a batch that keeps the quota full, and ends with a table."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from dss_client.batch import Batch, What
+from dss_client.batch_items import SUBMITTED, SUCCESS, Item, for_services, items_of, unsent
+from dss_client.batch_journal import RESULTS
+from dss_client.batch_screen import BatchScreen
+from dss_client.command_group import FAILED, INTERRUPTED
+from dss_client.commands.interruptions import ends_as_interrupts
+from dss_client.commands.single_image import ServerAccess, SingleImage, require_service
+from dss_client.console import connected, jar_of, local_errors, sign_in
+from dss_client.errors import ImageUnreadable
+from dss_client.output import say
+from dss_client.outputs import check_folder
+from dss_client.printable import on_one_line
+from dss_client.sending import chosen
+from dss_submission.left_out import LeftOut, left_out
+
+UNNAMED = (
+    "The tickets have no names in your list, since a file's name may name a patient; {} says which is which. "
+    "--name TEXT gives each the text and its file's name."
+)
+REASONS = 20
+"""Most images whose reasons are repeated at the end of a batch."""
+
+
+def send_several(
+    images: Sequence[Path],
+    services: Sequence[str],
+    what: What,
+    one: SingleImage,
+    place: ServerAccess,
+    *,
+    each: bool,
+    dry_run: bool,
+) -> None:
+    _refuse_for_several(series=one.series, json=one.json, delete=one.delete)
+    if what.tagged and (len(images) > 1 or each):
+        raise click.BadParameter("this is for one image alone", param_hint="--tag")
+    items, rest = _items(images, each=each)
+    for told in rest.sentences():
+        say(on_one_line(told), error=True)
+    what = replace(what, unsent=unsent(rest.foreign))
+    if dry_run:
+        say("\n".join(f"{i.name}  {i.source} {i.series}".rstrip() for i in items))
+        return
+    require_service(services)
+    items = for_services(items, list(dict.fromkeys(services)))
+    folder = one.output or Path("dss-results")
+    with connected(place.server, place.jar) as client:
+        check_folder(folder)
+        sign_in(client, place.token, jar_of(place.server, place.jar))
+        found = {service: chosen(client, service) for service in dict.fromkeys(services)}
+        estimates = client.service_estimates()
+        for service, each_one in found.items():
+            if sentence := estimates.get(each_one.githash):
+                say(f"{service}: {sentence}")
+        if not what.name:
+            say(UNNAMED.format(folder / RESULTS), error=True)
+        _run(items, folder, lambda screen: Batch(client, found, folder, screen, what=what))
+
+
+def _refuse_for_several(*, series: str, json: Path | None, delete: bool) -> None:
+    for name, value in {"--series": series, "--json": json, "--delete": delete}.items():
+        if value:
+            raise click.BadParameter("this is for one image alone", param_hint=name)
+
+
+def _items(images: Sequence[Path], *, each: bool) -> tuple[list[Item], LeftOut]:
+    """The items, and the files that are left out."""
+    with local_errors():
+        for image in images:
+            if not image.exists():
+                raise ImageUnreadable(f"There is no file {image}.")
+        return items_of(images, each=each), left_out(images) if each else LeftOut()
+
+
+def _run(items: list[Item], folder: Path, made: Callable[[BatchScreen], Batch]) -> None:
+    """Send the items as a batch.  Exits with status 1 if an item has not succeeded."""
+    with BatchScreen(len(items)) as screen, ends_as_interrupts():
+        try:
+            made(screen).run(items)
+        except KeyboardInterrupt:
+            say("What is submitted goes on; the same command again goes on, too.", error=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
+    done = sum(item.status == SUCCESS for item in items)
+    under_way = sum(item.status == SUBMITTED for item in items)
+    if under_way:
+        say(f"{under_way} are submitted; the same command without --no-wait fetches their results.")
+    _tell_reasons([item for item in items if item.ended and item.status != SUCCESS])
+    say(f"{done} of {len(items)} succeeded; {folder / RESULTS} has them all.")
+    if done + under_way < len(items):
+        raise click.exceptions.Exit(FAILED)
+
+
+def _tell_reasons(items: Sequence[Item]) -> None:
+    """Repeat at the end why images have not succeeded, which may have scrolled away."""
+    for item in items[:REASONS]:
+        say(on_one_line(f"{item.name}: {item.status}. {item.reason}").rstrip())
+    if len(items) > REASONS:
+        say(f"And {len(items) - REASONS} more.")

@@ -1,0 +1,107 @@
+"""Sends one image with a live display, or shows what would be sent."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from dss_client.batch import What
+from dss_client.command_group import FAILED
+from dss_client.commands.interruptions import interruptible
+from dss_client.console import connected, jar_of, local_errors, sign_in
+from dss_client.errors import ImageUnreadable
+from dss_client.output import say
+from dss_client.outputs import check_file, check_folder
+from dss_client.report import summary, write_report
+from dss_client.screen import Screen
+from dss_client.sending import Sent, Stopwatch, chosen, send, submit
+from dss_images.dicom.errors import NoSeries
+from dss_submission.parts import parts_of
+from dss_submission.preparing import Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerAccess:
+    """A server, with the credentials for signing in there."""
+
+    server: str
+    token: str | None
+    jar: Path | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SingleImage:
+    """Options for a single image: its series, a file for the outcome, and deletion afterwards."""
+
+    output: Path | None
+    series: str
+    json: Path | None
+    delete: bool
+
+
+def require_service(services: Sequence[str]) -> None:
+    if not any(services):
+        raise click.BadParameter(
+            "the name of a service is missing; dss services lists them", param_hint="--service"
+        )
+
+
+def preview_one(source: Source) -> None:
+    from dss_client.previews import preview  # noqa: PLC0415  (needs the extra ``images``)
+
+    screen = Screen()
+    with local_errors(), screen, _hinted(source.path):
+        screen.stage("Reading the image")
+        lines = preview(source, screen.shared)
+    say("\n".join(lines))
+
+
+def send_one(image: Path, service: str, what: What, one: SingleImage, place: ServerAccess) -> None:
+    source = Source(
+        path=image, series=one.series, tagged=what.tagged, region=what.region, name=what.name
+    )
+    screen = Screen()
+    with connected(place.server, place.jar) as client, interruptible(screen, place.server):
+        check_folder(one.output)
+        check_file(one.json)
+        sign_in(client, place.token, jar_of(place.server, place.jar))
+        with screen, _hinted(image):
+            if not what.wait:
+                ticket = submit(client, source, chosen(client, service), screen, Stopwatch())
+                screen.note(f"To follow it: dss watch {ticket}")
+                return
+            sent = send(client, source, service, one.output, screen)
+        if one.json is not None:
+            write_report(sent, one.json)
+        _tell(sent)
+        if one.delete:
+            client.delete(sent.ticket)
+
+
+@contextmanager
+def _hinted(image: Path) -> Iterator[None]:
+    """A context in which a folder of images that is no DICOM folder is refused with what to do."""
+    try:
+        yield
+    except ImageUnreadable as error:
+        found = parts_of(image) if image.is_dir() and isinstance(error.__cause__, NoSeries) else []
+        if not found:
+            raise
+        raise ImageUnreadable(
+            f"{image} is no DICOM folder. It has {len(found)} other image file{'s' * (len(found) > 1)}, "
+            f"such as {found[0].source.name}: name one, or take --each for all."
+        ) from error
+
+
+def _tell(sent: Sent) -> None:
+    """Print the summary.  Without results, print the state and the errors, and exit with status 1."""
+    if sent.results is not None:
+        say("\n".join(summary(sent.results)))
+        return
+    say(f"Ticket {sent.ticket}: {sent.status}.", error=True)
+    for line in sent.log:
+        if line.category == "error":
+            say(f"  {line.message}", error=True, indent=2)
+    raise click.exceptions.Exit(FAILED)
