@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import ParamSpec, TypeVar
@@ -24,9 +24,16 @@ from dss_datastore.s3.bucket import Bucket, BucketFile
 from dss_datastore.s3.pieces import Piece, in_order, key_of
 from dss_datastore.s3.reading import Stored
 from dss_datastore.s3.scratch import Scratch
-from dss_datastore.space import has_free, is_disk_full
+from dss_datastore.space import has_free
 from dss_datastore.volume import away
-from dss_portal.datastore import Datastore, Stamps, UploadFolder, no_room
+from dss_portal.datastore import (
+    Datastore,
+    Stamps,
+    UploadFolder,
+    no_room,
+    room_needed,
+    upload_dir,
+)
 from dss_portal.datastore import Piece as Data
 from dss_portal.refusals import Refused
 from dss_portal.uncancelled import to_its_end
@@ -116,7 +123,7 @@ class BucketDatastore(Datastore):
         if await self._on_bucket(self._bucket.find, below + _BEGUN) is None:
             raise FileNotFoundError(part)
         name = key_of(Piece(offset=offset, size_bytes=len(block)))
-        with _room_needed():
+        with room_needed():
             await self._on_bucket(self._bucket.put_bytes, below + name, block)
 
     async def remove_part(self, ticket_id: int, part: str, folder: UploadFolder = "input") -> None:
@@ -135,7 +142,7 @@ class BucketDatastore(Datastore):
     async def twin_of_part(
         self, ticket_id: int, part: str, size_bytes: int, folder: UploadFolder = "input"
     ) -> Path:
-        twin = self._temporary(_folder(ticket_id, folder))
+        twin = self._temporary(upload_dir(ticket_id, folder))
         below = _parts_below(ticket_id, part, folder)
 
         def gather() -> None:
@@ -204,7 +211,7 @@ class BucketDatastore(Datastore):
                 self._bucket.put(self._key(temporary), file)
 
         self._sent.add(temporary)
-        with _room_needed():
+        with room_needed():
             await to_its_end(self._on_bucket(put))
 
     async def keep(self, temporary: Path, name: str) -> None:
@@ -344,26 +351,9 @@ class BucketDatastore(Datastore):
                     yield found.key
 
 
-def _folder(ticket_id: int, folder: UploadFolder) -> PurePosixPath:
-    if folder == "attachments":
-        return layout.attachments_dir(ticket_id)
-    return layout.area_dir(ticket_id, folder)
-
-
 def _parts_below(ticket_id: int, part: str, folder: UploadFolder) -> str:
     """What the keys of a part's pieces begin with."""
-    return f"{_folder(ticket_id, folder)}/.{part}.part/"
-
-
-@contextmanager
-def _room_needed() -> Iterator[None]:
-    """A context that turns the error of a full server into a refusal."""
-    try:
-        yield
-    except OSError as error:
-        if is_disk_full(error):
-            raise no_room() from error
-        raise
+    return f"{upload_dir(ticket_id, folder)}/.{part}.part/"
 
 
 def _is_received(key: str) -> bool:

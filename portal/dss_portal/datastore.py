@@ -1,6 +1,7 @@
 """Files on the shared volume.  Each is written to a temporary name and published by renaming it.
 
-More than 300 lines: one class, with a short method for each thing that the portal does with a ticket's files.
+More than 300 lines: one class, with a short method for each thing that the portal does with a ticket's files, and the
+functions that these methods run in threads.
 """
 
 import asyncio
@@ -8,8 +9,8 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Callable, Container, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from enum import Enum
 from pathlib import Path, PurePosixPath
 from typing import Literal, ParamSpec, TypeAlias, TypeVar
@@ -121,12 +122,10 @@ class Datastore:
     async def _receive(self, folder: Path, data: AsyncIterator[Piece]) -> tuple[Path, int]:
         temporary = folder / f".{uuid.uuid4().hex}.part"
         try:
-            with metrics.UPLOADS_IN_FLIGHT.track_inprogress():
+            with metrics.UPLOADS_IN_FLIGHT.track_inprogress(), room_needed():
                 return temporary, await self._store(temporary, data)
-        except BaseException as error:
+        except BaseException:
             self.discard(temporary)
-            if is_disk_full(error):
-                raise no_room() from error
             raise
 
     async def _store(self, temporary: Path, data: AsyncIterator[Piece]) -> int:
@@ -164,12 +163,8 @@ class Datastore:
         folder: UploadFolder = "input",
     ) -> None:
         """Write ``block`` at ``offset``, with fsync.  Raises Refused if there is no room for it."""
-        try:
+        with room_needed():
             await self._on_disk(write_at, self._part(ticket_id, part, folder), offset, block)
-        except OSError as error:
-            if is_disk_full(error):
-                raise no_room() from error
-            raise
 
     async def remove_part(self, ticket_id: int, part: str, folder: UploadFolder = "input") -> None:
         await self._on_disk(self._part(ticket_id, part, folder).unlink, missing_ok=True)
@@ -197,9 +192,7 @@ class Datastore:
         return twin
 
     def _part(self, ticket_id: int, part: str, folder: UploadFolder) -> Path:
-        if folder == "attachments":
-            return self._root / layout.attachments_dir(ticket_id) / f".{part}.part"
-        return self._root / layout.area_dir(ticket_id, folder) / f".{part}.part"
+        return self._root / upload_dir(ticket_id, folder) / f".{part}.part"
 
     async def scrub(self, temporary: Path, ticket_id: int) -> int:
         """Remove facts about the sender's machine from a received file, and return its new size.
@@ -364,6 +357,24 @@ def workspace_in(file: StoredFile) -> Folder:
     """Raises WorkspaceInvalid or FileNotFoundError."""
     with file.open("rb") as opened:
         return parse(opened.read(MAX_BYTES + 1))
+
+
+def upload_dir(ticket_id: int, folder: UploadFolder) -> PurePosixPath:
+    """The path of ``folder`` relative to the root of the datastore."""
+    if folder == "attachments":
+        return layout.attachments_dir(ticket_id)
+    return layout.area_dir(ticket_id, folder)
+
+
+@contextmanager
+def room_needed() -> Iterator[None]:
+    """A context that turns the error of a full disk or server into a refusal."""
+    try:
+        yield
+    except OSError as error:
+        if is_disk_full(error):
+            raise no_room() from error
+        raise
 
 
 def no_room() -> Refused:
