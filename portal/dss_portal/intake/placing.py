@@ -11,11 +11,10 @@ from dss_portal.models import Intake, Status, Ticket, TicketFile, User
 from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
 from dss_portal.tickets import files, reservation, store, submission, submitting
+from dss_portal.tickets.quota import TooManyTickets
 
 log = logging.getLogger(__name__)
 
-QUOTA = "Maximum allowed number of open tickets"
-"""How the refusal of one more open ticket begins, which passes by itself."""
 WAITS = "You have as many open tickets as you may; this one is queued by itself as soon as there is a free place."
 
 
@@ -111,11 +110,12 @@ async def _queue(datastore: Datastore, settings: Settings, ticket_id: int) -> bo
             scrubs=settings.scrub_inputs,
             quiet_s=settings.quiet_upload_s,
         )
-    except Refused as error:
-        if not str(error).startswith(QUOTA):
-            await _refuse(ticket_id, error.for_people, State.WAITING)
-        elif intake.reason != WAITS:
+    except TooManyTickets:
+        if intake.reason != WAITS:
             await intakes.save(intake, State.WAITING, reason=WAITS)
+        return False
+    except Refused as error:
+        await _refuse(ticket_id, error.for_people, State.WAITING)
         return False
     await _end(intake)
     return True

@@ -20,6 +20,10 @@ NAMED = 20
 """Number of tickets that a refusal names; ITK-SNAP shows 1023 characters."""
 
 
+class TooManyTickets(Refused):
+    """The user may have no further open ticket until one of the others has ended."""
+
+
 async def lock(user_id: int) -> User:
     """The user, locked until the caller's transaction ends."""
     return await User.select_for_update().get(id=user_id)
@@ -48,7 +52,7 @@ def quiet_ones(quiet_s: float) -> Q:
 
 
 async def check_tickets(user_id: int, quiet_s: float, *, but: int | None = None) -> None:
-    """Raises Refused if the user may not have one more open ticket.
+    """Raises TooManyTickets if the user may not have one more open ticket.
 
     ``but`` is a ticket to leave out of the count: the one that is about to be opened.
     """
@@ -56,7 +60,7 @@ async def check_tickets(user_id: int, quiet_s: float, *, but: int | None = None)
     tier = await Tier.get(name=user.tier_id)
     counted = await _that_count(user_id, quiet_s, but)
     if len(counted) >= tier.max_tickets:
-        raise Refused(_too_many(tier.max_tickets, counted))
+        raise TooManyTickets(_too_many(tier.max_tickets, counted))
 
 
 async def _that_count(user_id: int, quiet_s: float, but: int | None) -> list[tuple[int, Status]]:
