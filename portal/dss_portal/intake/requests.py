@@ -23,6 +23,7 @@ IMAGE_TYPES = frozenset(
 )
 """Types of tags that an image satisfies; others need a workspace from ITK-SNAP."""
 OF_MAIN_IMAGE = frozenset({TagType.MAIN, TagType.ANATOMICAL})
+"""Types of tags that the main image gets."""
 
 
 @dataclass(frozen=True, kw_only=True)

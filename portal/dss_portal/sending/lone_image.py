@@ -6,9 +6,10 @@ The portal reads no voxels: the service judges the image when it takes the ticke
 import asyncio
 from collections.abc import AsyncIterator
 
-from dss_broker.descriptor import TagType, descriptor_from
+from dss_broker.descriptor import descriptor_from
 from dss_portal.datastore import Datastore, Piece, StoredFile
 from dss_portal.incoming import Incoming
+from dss_portal.intake.requests import OF_MAIN_IMAGE
 from dss_portal.models import Service, Ticket, TicketFile, User
 from dss_portal.refusals import Refused
 from dss_portal.scrubbing.image_headers import voxels_in
@@ -18,19 +19,9 @@ from dss_portal.tickets.reservation import Reservation
 from dss_workspace.layers import Role, main_folder
 from dss_workspace.registry import Folder, serialize
 
-ENDINGS = (".nii", ".nii.gz")
 OTHER_KINDS = (
     "Send DICOM, NRRD and MetaImage files with the program dss, or a workspace from ITK-SNAP."
 )
-_OF_MAIN_IMAGE = (TagType.MAIN, TagType.ANATOMICAL)
-
-
-def stored_name(sent: str) -> str:
-    """The name under which an image is kept: its own may name the patient.  Raises Refused for other kinds of files."""
-    ending = next((e for e in sorted(ENDINGS, key=len) if sent.lower().endswith(e)), "")
-    if not ending:
-        raise Refused(f"'{sent}' is no NIfTI file (.nii, .nii.gz). {OTHER_KINDS}")
-    return f"image{ending}"
 
 
 async def add_workspace(
@@ -53,12 +44,12 @@ async def add_workspace(
 def _tags(service: Service) -> list[str]:
     """The tags that the main image gets, as in ITK-SNAP if one image is loaded.  Raises Refused if others are needed."""
     descriptor = descriptor_from(service.descriptor)
-    others = [t.name for t in descriptor.tags if t.required and t.type not in _OF_MAIN_IMAGE]
+    others = [t.name for t in descriptor.tags if t.required and t.type not in OF_MAIN_IMAGE]
     if others:
         raise Refused(
             f"{service.name} needs {', '.join(others)} besides an image; send a workspace from ITK-SNAP."
         )
-    return [tag.name for tag in descriptor.tags if tag.type in _OF_MAIN_IMAGE]
+    return [tag.name for tag in descriptor.tags if tag.type in OF_MAIN_IMAGE]
 
 
 async def _image(datastore: Datastore, ticket_id: int, found: list[TicketFile]) -> str:
