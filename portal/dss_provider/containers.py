@@ -66,8 +66,8 @@ def end_orphans(*, and_own: bool = False) -> None:
     for name in done.stdout.decode(errors="replace").split() if done else ():
         publisher = name.rpartition("-")[0]
         marked = publisher.removeprefix(f"{_machine()}-")
-        is_left = not publishers.is_alive(marked) or (and_own and marked == publishers.mark())
-        if name.startswith(f"{_machine()}-") and is_left:
+        is_orphan = publishers.is_orphan(marked, and_own=and_own)
+        if name.startswith(f"{_machine()}-") and is_orphan:
             _asked("rm", "--force", name)
 
 

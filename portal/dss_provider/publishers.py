@@ -34,6 +34,11 @@ def is_alive(marked: str) -> bool:
     return bool(began) and _began(pid) == began
 
 
+def is_orphan(marked: str, *, and_own: bool) -> bool:
+    """Whether what has that mark may be removed: its process has ended, or with ``and_own`` is this one."""
+    return not is_alive(marked) or (and_own and marked == mark())
+
+
 def _began(pid: str) -> str:
     """The start of a process in ticks since the machine's start (proc(5)); "" if there is no such process."""
     with suppress(OSError, IndexError):

@@ -26,8 +26,7 @@ def remove_orphans(*, and_own: bool = False) -> None:
     """
     for folder in Path(tempfile.gettempdir()).glob(f"{_prefix()}*-*-*"):
         marked = folder.name.removeprefix(_prefix()).rpartition("-")[0]
-        is_left = not publishers.is_alive(marked) or (and_own and marked == publishers.mark())
-        if is_left and _is_ours(folder):
+        if publishers.is_orphan(marked, and_own=and_own) and _is_ours(folder):
             shutil.rmtree(folder, ignore_errors=True)
 
 
