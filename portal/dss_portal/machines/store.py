@@ -1,8 +1,8 @@
-"""Sign-ins of command lines: each is asked for by a machine and answered by a person in a browser.
+"""Sign-ins of command lines: a machine asks for each, and a person answers it in a browser.
 
-The shape is that of RFC 8628 (device authorization grant).  A machine whose browser answers on the same machine names a
-``callback`` there, as in RFC 8252: then the answer also goes through that browser, so a person who is lured to a stranger's
-request cannot give the stranger anything.  Of each secret, only its SHA-256 is stored.
+This is the device authorization grant (RFC 8628).  A machine may name a ``callback``, an address on itself (RFC 8252).
+The token then also needs a secret that only the person's browser delivers, and it delivers that to its own machine.  So
+an attacker who sends a person the link of a request gets no token.  Of each secret, only its SHA-256 is stored.
 """
 
 import re
@@ -24,7 +24,7 @@ LIFE_S = 600
 POLL_S = 2
 """Pause between a machine's questions, in seconds."""
 LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
-"""No vowel and no digit, so that a code is no word and nothing in it can be mistaken (RFC 8628, 6.1)."""
+"""No vowels and no digits, so that a code is not a word and is hard to misread (RFC 8628, 6.1)."""
 CODE_LETTERS = 8
 MACHINE_CHARACTERS = 80
 NAME = "dss login on "
@@ -79,7 +79,7 @@ def typed(text: str) -> str:
 
 
 def spelled(code: str) -> str:
-    """A code as people read it."""
+    """A code as it is shown to people, in two groups."""
     return f"{code[:4]}-{code[4:]}"
 
 

@@ -1,4 +1,4 @@
-"""Keys by which repeated requests of a provider are recognised."""
+"""Idempotency keys: by them the portal recognises a request that a provider repeats."""
 
 import re
 from collections.abc import Mapping
