@@ -96,7 +96,7 @@ def dispatcher(vhost: str) -> Iterator[Callable[[str], Dispatcher]]:
 
 async def submitted(portal: Portal, user: User) -> int:
     ticket_id = await submission.create(user, None, SERVICE, quiet_s=600)
-    await submission.submit(ticket_id, user, quiet_s=600)
+    await submission.lock_and_submit(ticket_id, user, quiet_s=600)
     return ticket_id
 
 

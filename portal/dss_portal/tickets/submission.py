@@ -121,8 +121,11 @@ def takes(user: Person) -> frozenset[Status]:
     return frozenset({Status.INIT, Status.READY} if user.sysadmin else {Status.INIT})
 
 
-async def submit(ticket_id: int, user: Person, quiet_s: float) -> None:
-    """Queue the ticket.  State, history and event are committed together.  Raises Refused."""
+async def lock_and_submit(ticket_id: int, user: Person, quiet_s: float) -> None:
+    """Queue the ticket, for ``submitting.submit``, under its lock.  State, history and event are committed together.
+
+    Raises Refused.
+    """
     async with in_transaction():
         ticket = await _own(ticket_id, user)
         ticket.service = await ticket.service  # asked once

@@ -1,6 +1,6 @@
 """Submits a ticket in two statements: one reads everything that is needed, the other writes everything that changes.
 
-A ticket that changes in between, or that is not plainly a draft of the user, is submitted by ``submission.submit``,
+A ticket that changes in between, or that is not plainly a draft of the user, is submitted by ``submission.lock_and_submit``,
 which locks it and has the sentences of all refusals.
 """
 
@@ -92,7 +92,7 @@ async def submit(
     """
     draft = await _draft(ticket_id)
     if draft is None or draft.user_id != user.id or draft.status is not Status.INIT:
-        await submission.submit(ticket_id, user, quiet_s)
+        await submission.lock_and_submit(ticket_id, user, quiet_s)
         return
     if any(files.is_workspace(name) for name in draft.names):
         if scrubs:
@@ -101,7 +101,7 @@ async def submit(
     voxels = await runs.largest(datastore, ticket_id, draft.names)
     if not (draft.is_plain(quiet_s) and await _queued(draft, user, voxels)):
         await runs.note(ticket_id, voxels)
-        await submission.submit(ticket_id, user, quiet_s)
+        await submission.lock_and_submit(ticket_id, user, quiet_s)
 
 
 async def _draft(ticket_id: int) -> Draft | None:
