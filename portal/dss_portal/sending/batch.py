@@ -20,6 +20,7 @@ from dss_portal.tickets.lifecycle import FINISHED
 MOST_ITEMS = 1000
 MOST_CHARACTERS = 200
 KEPT = timedelta(days=7)
+_CHANGES = ("name", "service", "size_bytes", "files", "ticket_id")
 
 WANTED, FAILED = "wanted", "not sent"
 """States of an item whose files the browser has to send: not all of them have come, or what came was refused."""
@@ -62,13 +63,14 @@ async def put(user: User, text: str) -> None:
     own = await Ticket.filter(id__in=tickets, user_id=user.id).values_list("id", flat=True)
     if tickets - set(map(int, map(str, own))):
         raise Refused("A case names a ticket that is not yours.")
-    for case in cases:
-        values = asdict(case) | {"name": case.name[:MOST_CHARACTERS]}
-        values.pop("ticket")
-        key = values.pop("key")
-        await BatchItem.update_or_create(
-            values | {"ticket_id": case.ticket or None}, user_id=user.id, key=key
-        )
+    items = [_item(user, case) for case in cases]
+    await BatchItem.bulk_create(items, on_conflict=("user_id", "key"), update_fields=_CHANGES)
+
+
+def _item(user: User, case: Case) -> BatchItem:
+    values = asdict(case) | {"name": case.name[:MOST_CHARACTERS], "ticket_id": case.ticket or None}
+    values.pop("ticket")
+    return BatchItem(user_id=user.id, **values)
 
 
 def _decoded(text: str) -> list[Case]:
