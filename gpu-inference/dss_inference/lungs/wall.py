@@ -18,12 +18,18 @@ _NOISY_HU, _NOISY_BONE_HU = 60.0, 110
 _GAP_MM = (20.0, 80.0)
 """A smaller gap is the chest wall's own; behind a larger one, there is liver, spleen or bowel."""
 _RIBS_APART_MM, _RIB_WIDTH_MM = 14.0, 8.0
+"""Along the body and across it: bone so near counts as bone, since a ray may pass between two ribs."""
 _MIDDLE = 1 / 3
+"""Fraction of each slice of a lung that lies beside heart and spine."""
 _UPPER = 0.4
+"""Fraction of a lung's height, from the top, below which heart and liver lie in front of it."""
 _FEW = 0.2
+"""A lung that reaches the ribs in a smaller fraction of its columns may lie behind any amount of lost lung."""
 _LONG_MM = 200.0
+"""Length of a lung for which the other lengths hold; they shrink with a shorter one, such as an infant's."""
 _END_MM = 12.0
 _SAMPLES = 50_000
+"""Voxels from which the noise is estimated."""
 
 
 class Way(StrEnum):
