@@ -30,12 +30,14 @@ from dss_datastore.volume import away
 PART_BYTES = 8 << 20
 """Files are sent in parts of this size; one part of each is in memory."""
 MOST_PARTS = 9_000
+"""S3 allows 10,000 parts of a file; parts are larger from a quarter of this number on."""
 MOST_COPIED_BYTES = 5 << 30
 """A server copies no more than this by one request."""
 COPIED_PART_BYTES = 1 << 30
 ABANDONED = timedelta(days=1)
 """A file whose parts were not completed for so long will not be: the program that sent it has ended."""
 _QUICK_S = 5.0
+"""Longest wait for bytes of the server's answer when only its state is asked for."""
 MARK = f"{layout.TICKETS}/.site"
 """The file that the portal of a new site makes: a bucket or prefix without it is another one, or is new."""
 NOT_MADE = (

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 _OVERLAP = 0.02
+"""Excess over 1 that interpolation and half precision may give the sum of probabilities that exclude each other."""
 _ROUNDING = 1e-3
 """Tolerance beyond 0..1 for an interpolated probability."""
 

@@ -12,6 +12,7 @@ from dss_inference.ct.reading import Ct
 from dss_inference.errors import InferenceError
 
 _GRID_MM = 0.01
+"""Two affines whose entries differ by less, in millimetres, are the same but for rounding."""
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
