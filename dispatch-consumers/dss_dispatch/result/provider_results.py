@@ -35,6 +35,12 @@ from dss_workspace.meshes import mesh_file_names
 from dss_workspace.paths import lies_beside
 from dss_workspace.registry import MAX_BYTES, Folder, read
 
+EMPTY = "The segmentation {} is empty: no voxel has a label."
+ODD = "The image {} has voxels that are not numbers (NaN or infinite), the first at {}."
+OUTSIDE = "The landmark '{}' lies outside of the image."
+MOST_REMARKS, LONGEST_REMARK = 20, 300
+"""Number of remarks and characters of each: they go in one message and are lines of the ticket's log."""
+
 
 @workspace_errors()
 def check_provider_results(folder: Path, names: Sequence[str], sent: Path) -> tuple[str, ...]:
@@ -61,13 +67,6 @@ def check_provider_results(folder: Path, names: Sequence[str], sent: Path) -> tu
     _check_landmarks(workspace, sent)
     remarks += _landmarks_outside(workspace, main, sent)
     return tuple(remark[:LONGEST_REMARK] for remark in remarks[:MOST_REMARKS])
-
-
-EMPTY = "The segmentation {} is empty: no voxel has a label."
-ODD = "The image {} has voxels that are not numbers (NaN or infinite), the first at {}."
-OUTSIDE = "The landmark '{}' lies outside of the image."
-MOST_REMARKS = 20
-LONGEST_REMARK = 300
 
 
 def _odd_voxels(folder: Path, layers: tuple[Layer, ...], sent: Path) -> Iterator[str]:
