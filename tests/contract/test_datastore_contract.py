@@ -2,25 +2,19 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from dss_datastore import layout
 from dss_datastore.s3.bucket import PART_BYTES
 from dss_portal.refusals import Refused
-from support.datastores import MB, Site, datastore_of, sent
+from support import datastores
+from support.datastores import MB, Site, sent
 
 RESULTS = layout.area_dir(7, "results")
 
-
-@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.stack)])
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
-    in_bucket = request.param == "s3"
-    bucket = request.getfixturevalue("s3").new_bucket() if in_bucket else None
-    with datastore_of(bucket, tmp_path) as made:
-        yield made
+site = datastores.site
 
 
 async def test_a_file_is_seen_when_it_is_kept_and_not_before(site: Site) -> None:

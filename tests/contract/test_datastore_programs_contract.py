@@ -1,7 +1,6 @@
 """What dispatchers and workers may rely on, on a shared folder and in a bucket alike."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -12,16 +11,11 @@ from dss_datastore.s3.datastore import S3Datastore
 from dss_datastore.s3.scratch import Scratch
 from dss_portal.bucket_datastore import BucketDatastore
 from dss_portal.datastore import content_of
-from support.datastores import MB, ROOM, Site, datastore_of, files_below
+from support import datastores
+from support.datastores import MB, ROOM, Site, files_below
 from support.s3_servers import S3Server
 
-
-@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.stack)])
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
-    in_bucket = request.param == "s3"
-    bucket = request.getfixturevalue("s3").new_bucket() if in_bucket else None
-    with datastore_of(bucket, tmp_path) as made:
-        yield made
+site = datastores.site
 
 
 async def test_a_dispatcher_reads_what_a_user_has_sent_and_nothing_unfinished(site: Site) -> None:

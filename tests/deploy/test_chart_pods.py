@@ -1,28 +1,21 @@
 """Rights, volumes, ports and selectors of the chart's pods."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 
 from support.charts import (
-    Container,
     Manifest,
     containers,
     environment,
     named,
     of_kind,
     part,
+    programs,
 )
 
 ON_A_VOLUME = ["laptop", "lab", "openshift", "airgapped", "everything"]
 ALL_SITES = pytest.mark.parametrize("site", [*ON_A_VOLUME, "s3"])
-
-
-def programs(objects: list[Manifest]) -> Iterator[tuple[str, Container]]:
-    for deployment in of_kind(objects, "Deployment"):
-        for container in containers(deployment):
-            yield part(deployment), container
 
 
 @ALL_SITES

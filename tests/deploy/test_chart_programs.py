@@ -1,6 +1,6 @@
 """What the chart tells the programs is what they understand, and what they need is there."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -18,13 +18,12 @@ from dss_portal.settings import DatabaseSettings
 from dss_portal.settings import Settings as PortalSettings
 from support.charts import (
     Chart,
-    Container,
     Manifest,
     containers,
     environment,
     named,
     of_kind,
-    part,
+    programs,
 )
 
 SETTINGS: Mapping[str, type[BaseSettings]] = {
@@ -57,12 +56,6 @@ NOT_OURS = {"HOME", "TMPDIR", "USER", "SSL_CERT_FILE", "OTEL_EXPORTER_OTLP_ENDPO
 ALL_SITES = pytest.mark.parametrize(
     "site", ["laptop", "lab", "openshift", "airgapped", "everything"]
 )
-
-
-def programs(objects: list[Manifest]) -> Iterator[tuple[str, Container]]:
-    for deployment in of_kind(objects, "Deployment"):
-        for container in containers(deployment):
-            yield part(deployment), container
 
 
 @ALL_SITES

@@ -1,31 +1,23 @@
 """How the chart's pods start, stop, are watched and scaled."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from dss_broker import topology
 from dss_portal.__main__ import ENDING_S
 from support.charts import (
     Chart,
-    Container,
     Manifest,
     containers,
     environment,
     named,
     of_kind,
     part,
+    programs,
 )
 
 ALL_SITES = pytest.mark.parametrize(
     "site", ["laptop", "lab", "openshift", "airgapped", "everything"]
 )
-
-
-def programs(objects: list[Manifest]) -> Iterator[tuple[str, Container]]:
-    for deployment in of_kind(objects, "Deployment"):
-        for container in containers(deployment):
-            yield part(deployment), container
 
 
 @ALL_SITES

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,38 +21,20 @@ from dss_images.mesh.reading import read_mesh
 from dss_images.mesh.surface import require_in_image
 from dss_images.reading import read_header
 from dss_provider.new_folder import make
-from dss_stack.postgres import PostgresCluster
-from dss_stack.rabbitmq import RabbitNode
 from dss_workspace.layers import layers
 from dss_workspace.meshes import mesh_file_names
 from dss_workspace.registry import read
+from support import own_services
 from support.cut_wires import cut_wire
-from support.own_services import ended, lab, log, published, scan, service, submit
+from support.own_services import ended, log, published, scan, service, submit
 from support.sites import ROOT, Site
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 
-
-@pytest.fixture(scope="module")
-def site(
-    rabbit: RabbitNode, postgres: PostgresCluster, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
-    with lab(rabbit, postgres, tmp_path_factory.mktemp("site")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def token(site: Site) -> str:
-    scopes = ["--scope", "provider", "--scope", "admin"]
-    return site.stack.command("tokens", "create", ROOT, *scopes).split()[-1]
-
-
-@pytest.fixture(scope="module")
-def user(site: Site) -> Iterator[ItkSnap]:
-    with ItkSnap(site.url) as ann:
-        ann.login(site.stack.token("ann@example.com"))
-        yield ann
+site = own_services.site
+token = own_services.token
+user = own_services.user
 
 
 def test_a_new_folder_is_published_and_its_result_opens_in_itk_snap(

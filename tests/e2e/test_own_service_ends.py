@@ -5,40 +5,21 @@
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dss_client.itksnap import ItkSnap
-from dss_stack.postgres import PostgresCluster
-from dss_stack.rabbitmq import RabbitNode
-from support.own_services import PUBLISH, ended, lab, log, published, service, submit
-from support.sites import ROOT, Site
+from support import own_services
+from support.own_services import PUBLISH, ended, log, published, service, submit
+from support.sites import Site
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 
-
-@pytest.fixture(scope="module")
-def site(
-    rabbit: RabbitNode, postgres: PostgresCluster, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
-    with lab(rabbit, postgres, tmp_path_factory.mktemp("site")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def token(site: Site) -> str:
-    scopes = ["--scope", "provider", "--scope", "admin"]
-    return site.stack.command("tokens", "create", ROOT, *scopes).split()[-1]
-
-
-@pytest.fixture(scope="module")
-def user(site: Site) -> Iterator[ItkSnap]:
-    with ItkSnap(site.url) as ann:
-        ann.login(site.stack.token("ann@example.com"))
-        yield ann
+site = own_services.site
+token = own_services.token
+user = own_services.user
 
 
 def test_a_crash_fails_one_ticket_with_a_sentence_and_the_next_is_served(

@@ -2,13 +2,13 @@
 """Sending from a browser: files of all kinds, folders, several series, services and tags."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from support import send_pages
 from support.builders import LayerSpec, WorkspaceSpec, image, workspace_xml, write_image
 from support.dicom_uploads import write_two_series
 from support.send_pages import (
@@ -19,42 +19,22 @@ from support.send_pages import (
     TWO,
     check_only,
     choose,
-    guest,
     inputs,
-    offer_services,
     queued,
     shoot,
     status,
     tickets,
     volume,
-    watched,
 )
 from support.sites import Site
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 
-
-@pytest.fixture(scope="module", autouse=True)
-def offered(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
-    offer_services(site, tmp_path_factory)
-
-
-@pytest.fixture
-def jane(site: Site, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
-    with guest(site, request.node.name) as client:
-        yield client
-
-
-@pytest.fixture
-def page(browser: Browser, jane: httpx.Client) -> Iterator[Page]:
-    with watched(browser, jane) as shown:
-        yield shown
-
-
-@pytest.fixture
-def scan(tmp_path: Path) -> Path:
-    return write_image(tmp_path / "MUELLER_HANS.nii.gz", image())
+offered = send_pages.offered
+jane = send_pages.jane
+page = send_pages.page
+scan = send_pages.scan
 
 
 DROP = """async (files) => {

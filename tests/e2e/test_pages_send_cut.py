@@ -2,57 +2,35 @@
 """Sending from a browser over connections that are cut, from tabs that are closed, and from two at once."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
-from playwright.sync_api import Browser, Page, Request, Route, expect
+from playwright.sync_api import Page, Request, Route, expect
 
-from support.builders import image, write_image
+from support import send_pages
 from support.send_pages import (
     SOON_MS,
     choose,
-    guest,
     held_declarations,
-    offer_services,
     queued,
     same_voxels,
     shoot,
     status,
     tickets,
     volume,
-    watched,
 )
-from support.sites import Site
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 MB = 2**20
 PATCHES = re.compile(r"/uploads/[0-9a-f]{32}$")
 
-
-@pytest.fixture(scope="module", autouse=True)
-def offered(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
-    offer_services(site, tmp_path_factory)
-
-
-@pytest.fixture
-def jane(site: Site, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
-    with guest(site, request.node.name) as client:
-        yield client
-
-
-@pytest.fixture
-def page(browser: Browser, jane: httpx.Client) -> Iterator[Page]:
-    with watched(browser, jane) as shown:
-        yield shown
-
-
-@pytest.fixture
-def scan(tmp_path: Path) -> Path:
-    return write_image(tmp_path / "MUELLER_HANS.nii.gz", image())
+offered = send_pages.offered
+jane = send_pages.jane
+page = send_pages.page
+scan = send_pages.scan
 
 
 @pytest.fixture

@@ -2,53 +2,33 @@
 """Sending from a browser: a full quota, wrong, changed and hostile files."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
+from support import send_pages
 from support.builders import image, write_image
 from support.send_pages import (
     SERVICE,
     SOON_MS,
     choose,
-    guest,
     held_declarations,
-    offer_services,
     queued,
     shoot,
     status,
     tickets,
-    watched,
 )
 from support.sites import Site
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 KINDS = "NIfTI (.nii, .nii.gz), NRRD, MetaImage, DICOM, or a zip of DICOM files"
 
-
-@pytest.fixture(scope="module", autouse=True)
-def offered(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
-    offer_services(site, tmp_path_factory)
-
-
-@pytest.fixture
-def jane(site: Site, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
-    with guest(site, request.node.name) as client:
-        yield client
-
-
-@pytest.fixture
-def page(browser: Browser, jane: httpx.Client) -> Iterator[Page]:
-    with watched(browser, jane) as shown:
-        yield shown
-
-
-@pytest.fixture
-def scan(tmp_path: Path) -> Path:
-    return write_image(tmp_path / "MUELLER_HANS.nii.gz", image())
+offered = send_pages.offered
+jane = send_pages.jane
+page = send_pages.page
+scan = send_pages.scan
 
 
 def test_several_workspaces_at_once_are_not_sent_in_pieces(

@@ -14,9 +14,8 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from dss_datastore import layout
-from support import sites
+from support import viewed
 from support.accessibility import violations
-from support.browsers import chromium
 from support.builders import LayerSpec, WorkspaceSpec, workspace_xml, write_image
 from support.sites import Site, browse, claim, finish, new_ticket
 from support.viewed import MARKED, SIZE, cube
@@ -24,7 +23,6 @@ from support.viewed import MARKED, SIZE, cube
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 
 SERVICE = "viewed-lungs"
-SOFTWARE_WEBGL = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 VALUE = 700
 LABEL = 300
 TURN = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
@@ -39,13 +37,9 @@ GRIDS = {
 }
 """Direction cosines in LPS, row by row; formats of image and segmentation."""
 
-
-@pytest.fixture(scope="module")
-def browser(site: Site) -> Iterator[Browser]:
-    """A browser whose WebGL is computed by the processor."""
-    flags = [flag for flag in sites.CHROMIUM if flag != "--disable-gpu"]
-    with chromium([*flags, *SOFTWARE_WEBGL]) as launched:
-        yield launched
+browser = viewed.browser
+mary = viewed.mary
+page = viewed.page
 
 
 @pytest.fixture(scope="module")
@@ -57,19 +51,6 @@ def provider(
         added = root.post("/api/admin/providers/viewed/users", data={"email": "viewed@example.com"})
         assert added.is_success, added.text
         yield client
-
-
-@pytest.fixture(scope="module")
-def mary(site: Site) -> Iterator[httpx.Client]:
-    with site.program("mary@example.com", "--tier", "poweruser") as client:
-        yield client
-
-
-@pytest.fixture
-def page(browser: Browser, mary: httpx.Client) -> Iterator[Page]:
-    shown = browse(browser, mary)
-    yield shown
-    shown.context.close()
 
 
 def finished(

@@ -4,47 +4,26 @@
 
 import base64
 import struct
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 from dss_images.errors import ImageRefused
 from dss_images.reading import read_header
-from support import sites
-from support.browsers import chromium
-from support.sites import Site, browse
+from support import viewed
+from support.sites import Site
 from support.viewed import cube
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
-SOFTWARE_WEBGL = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 VALUE = 700
 
-
-@pytest.fixture(scope="module")
-def browser(site: Site) -> Iterator[Browser]:
-    """A browser whose WebGL is computed by the processor."""
-    flags = [flag for flag in sites.CHROMIUM if flag != "--disable-gpu"]
-    with chromium([*flags, *SOFTWARE_WEBGL]) as launched:
-        yield launched
-
-
-@pytest.fixture(scope="module")
-def mary(site: Site) -> Iterator[httpx.Client]:
-    with site.program("mary@example.com", "--tier", "poweruser") as client:
-        yield client
-
-
-@pytest.fixture
-def page(browser: Browser, mary: httpx.Client) -> Iterator[Page]:
-    shown = browse(browser, mary)
-    yield shown
-    shown.context.close()
+browser = viewed.browser
+mary = viewed.mary
+page = viewed.page
 
 
 def nifti_with(changes: dict[int, bytes]) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from quart.typing import TestClientProtocol as Client
 
 from dss_broker.memory import MemoryBroker
 from dss_portal import database
@@ -92,6 +93,13 @@ async def portal(settings: Settings) -> AsyncIterator[Portal]:
     async with app.test_app():
         yield Portal(app=app, broker=broker, settings=settings)
     broker.close()
+
+
+@pytest.fixture
+async def ann(portal: Portal) -> Client:
+    """A user of a portal that offers a service."""
+    await portal.announce_service()
+    return await portal.user()
 
 
 @pytest.fixture

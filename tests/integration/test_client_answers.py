@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -15,20 +14,12 @@ import pytest
 from conftest import CHECKOUT
 from dss_client.__main__ import main
 from dss_client.command_group import FAILED, FAULTY, IMPOSSIBLE, INTERRUPTED, CommandGroup
-from support.dss_answers import ANSWERS, dss
-from support.recorder import Recorder, ok, recording, refusal
+from support import dss_answers
+from support.dss_answers import dss
+from support.recorder import Recorder, ok, refusal
 
-
-@pytest.fixture
-def recorder() -> Iterator[Recorder]:
-    with recording(dict(ANSWERS)) as recorder:
-        yield recorder
-
-
-@pytest.fixture
-def environment(recorder: Recorder, tmp_path: Path) -> dict[str, str]:
-    own = {"DSS_SERVER": recorder.address, "DSS_TOKEN": "dss_x", "HOME": str(tmp_path)}
-    return {**os.environ, **own, "XDG_CONFIG_HOME": str(tmp_path)}
+recorder = dss_answers.recorder
+environment = dss_answers.environment
 
 
 def test_the_line_of_help_of_each_command_is_the_commands_own() -> None:

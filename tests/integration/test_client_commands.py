@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,10 @@ from click.testing import CliRunner
 
 from dss_client.__main__ import main
 from dss_client.commands import following
+from support import dss_commands
 from support.builders import image, write_image
-from support.dss_commands import ANSWERS, DETAIL, dss
-from support.recorder import Recorder, ok, recording, refusal
+from support.dss_commands import DETAIL, dss
+from support.recorder import Recorder, ok, refusal
 from support.waiting import wait_until
 
 
@@ -24,21 +24,9 @@ def html(status: str) -> bytes:
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(page)}\r\n\r\n".encode() + page
 
 
-@pytest.fixture
-def recorder() -> Iterator[Recorder]:
-    with recording(dict(ANSWERS)) as recorder:
-        yield recorder
-
-
-@pytest.fixture
-def place(recorder: Recorder, tmp_path: Path) -> list[str]:
-    """The options that name the server and the session."""
-    return ["--server", recorder.address, "--jar", str(tmp_path / "jar")]
-
-
-@pytest.fixture
-def scan(tmp_path: Path) -> str:
-    return str(write_image(tmp_path / "scan.nrrd", image()))
+recorder = dss_commands.recorder
+place = dss_commands.place
+scan = dss_commands.scan
 
 
 @pytest.mark.parametrize(

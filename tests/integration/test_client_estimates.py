@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,26 +11,13 @@ from dss_client.expectations import Expectation
 from dss_client.itksnap import ItkSnap
 from dss_client.records import Detail
 from dss_client.screen import Screen
-from support.builders import image, write_image
-from support.dss_commands import ANSWERS, dss
-from support.recorder import Recorder, ok, recording, refusal
+from support import dss_commands
+from support.dss_commands import dss
+from support.recorder import Recorder, ok, refusal
 
-
-@pytest.fixture
-def recorder() -> Iterator[Recorder]:
-    with recording(dict(ANSWERS)) as recorder:
-        yield recorder
-
-
-@pytest.fixture
-def place(recorder: Recorder, tmp_path: Path) -> list[str]:
-    """The options that name the server and the session."""
-    return ["--server", recorder.address, "--jar", str(tmp_path / "jar")]
-
-
-@pytest.fixture
-def scan(tmp_path: Path) -> str:
-    return str(write_image(tmp_path / "scan.nrrd", image()))
+recorder = dss_commands.recorder
+place = dss_commands.place
+scan = dss_commands.scan
 
 
 TAKES = b"Takes about 40 s, 3 before you."

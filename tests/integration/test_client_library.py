@@ -6,7 +6,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,39 +21,21 @@ from dss_client.plain_shipment import SilentWatcher, prepared
 from dss_client.records import ServiceDetail
 from dss_workspace.layers import layers
 from dss_workspace.registry import read
+from support import both_clients
 from support.both_clients import (
-    ANSWERS,
     HASH,
-    Do,
-    asynchronous,
-    blocking,
     lines,
 )
 from support.builders import LayerSpec, WorkspaceSpec, image, workspace_xml, write_image
-from support.recorder import COOKIE, Recorder, recording, refusal
+from support.recorder import COOKIE, Recorder, refusal
 
-
-@pytest.fixture
-def recorder() -> Iterator[Recorder]:
-    with recording(dict(ANSWERS)) as recorder:
-        yield recorder
+recorder = both_clients.recorder
+run = both_clients.run
 
 
 @pytest.fixture
 def scan(tmp_path: Path) -> Path:
     return write_image(tmp_path / "MUELLER_HANS.nii.gz", image())
-
-
-Run = Callable[[str, Do[object], str], object]
-
-
-@pytest.fixture(params=[blocking, asynchronous], ids=["sync", "async"])
-def run(request: pytest.FixtureRequest, recorder: Recorder) -> Callable[..., object]:
-    def through(do: Do[object], token: str = "", server: str = "") -> object:
-        made: Run = request.param
-        return made(server or recorder.address, do, token)
-
-    return through
 
 
 def test_a_one_time_token_opens_a_session_that_later_requests_use(

@@ -1,7 +1,7 @@
 """Results, lists and failures by the library's two clients."""
 
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,26 +15,12 @@ from dss_client import (
     Summary,
     Unreachable,
 )
-from support.both_clients import ANSWERS, Do, asynchronous, blocking, lines
-from support.recorder import Recorder, ok, recording, refusal
+from support import both_clients
+from support.both_clients import lines
+from support.recorder import Recorder, ok, refusal
 
-
-@pytest.fixture
-def recorder() -> Iterator[Recorder]:
-    with recording(dict(ANSWERS)) as recorder:
-        yield recorder
-
-
-Run = Callable[[str, Do[object], str], object]
-
-
-@pytest.fixture(params=[blocking, asynchronous], ids=["sync", "async"])
-def run(request: pytest.FixtureRequest, recorder: Recorder) -> Callable[..., object]:
-    def through(do: Do[object], token: str = "", server: str = "") -> object:
-        made: Run = request.param
-        return made(server or recorder.address, do, token)
-
-    return through
+recorder = both_clients.recorder
+run = both_clients.run
 
 
 def test_a_ticket_is_watched_to_its_end_and_its_results_are_fetched(

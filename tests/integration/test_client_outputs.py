@@ -3,26 +3,16 @@
 import os
 import pty
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from support import dss_answers
 from support.builders import image, write_image
-from support.dss_answers import ANSWERS, DSS, dss
-from support.recorder import Recorder, recording
+from support.dss_answers import DSS, dss
 
-
-@pytest.fixture
-def recorder() -> Iterator[Recorder]:
-    with recording(dict(ANSWERS)) as recorder:
-        yield recorder
-
-
-@pytest.fixture
-def environment(recorder: Recorder, tmp_path: Path) -> dict[str, str]:
-    own = {"DSS_SERVER": recorder.address, "DSS_TOKEN": "dss_x", "HOME": str(tmp_path)}
-    return {**os.environ, **own, "XDG_CONFIG_HOME": str(tmp_path)}
+recorder = dss_answers.recorder
+environment = dss_answers.environment
 
 
 @pytest.mark.parametrize(

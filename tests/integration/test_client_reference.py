@@ -7,26 +7,13 @@ import pytest
 
 from dss_client.errors import ClientError, Refused, SignInRefused
 from dss_client.itksnap import ItkSnap
-from support import loopback, reference_server
+from support import reference_server
 from support.reference_server import Provider
 
 pytestmark = pytest.mark.stack
 
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    folder = tmp_path / "reference"
-    folder.mkdir()
-    with reference_server.running(reference_server.installed(), folder) as address:
-        yield address
-
-
-@pytest.fixture
-def provider(server: str, tmp_path: Path) -> Iterator[Provider]:
-    repository = tmp_path / "service"
-    repository.mkdir()
-    with loopback.client(base_url=server, timeout=30) as http:
-        yield reference_server.register(http, repository)
+server = reference_server.server
+provider = reference_server.provider
 
 
 @pytest.fixture

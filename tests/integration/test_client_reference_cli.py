@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from dss_client.__main__ import main
 from dss_client.itksnap import ItkSnap
-from support import loopback, reference_server
+from support import reference_server
 from support.builders import (
     LayerSpec,
     WorkspaceSpec,
@@ -39,21 +38,8 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 os.execv(sys.argv[1], sys.argv[1:])
 """
 
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    folder = tmp_path / "reference"
-    folder.mkdir()
-    with reference_server.running(reference_server.installed(), folder) as address:
-        yield address
-
-
-@pytest.fixture
-def provider(server: str, tmp_path: Path) -> Iterator[Provider]:
-    repository = tmp_path / "service"
-    repository.mkdir()
-    with loopback.client(base_url=server, timeout=30) as http:
-        yield reference_server.register(http, repository)
+server = reference_server.server
+provider = reference_server.provider
 
 
 @pytest.fixture

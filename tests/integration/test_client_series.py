@@ -1,32 +1,18 @@
 """DICOM series that the command line lists and sends."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.builders import image, write_image
+from support import dss_commands
 from support.dicom_series import TILTED, plane, stack, write
-from support.dss_commands import ANSWERS, dss
-from support.recorder import Recorder, recording, refusal
+from support.dss_commands import dss
+from support.recorder import Recorder, refusal
 
-
-@pytest.fixture
-def recorder() -> Iterator[Recorder]:
-    with recording(dict(ANSWERS)) as recorder:
-        yield recorder
-
-
-@pytest.fixture
-def place(recorder: Recorder, tmp_path: Path) -> list[str]:
-    """The options that name the server and the session."""
-    return ["--server", recorder.address, "--jar", str(tmp_path / "jar")]
-
-
-@pytest.fixture
-def scan(tmp_path: Path) -> str:
-    return str(write_image(tmp_path / "scan.nrrd", image()))
+recorder = dss_commands.recorder
+place = dss_commands.place
+scan = dss_commands.scan
 
 
 @pytest.fixture

@@ -1,27 +1,15 @@
 """Where the command line gets its token from, and where it keeps it."""
 
 import json
-import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from support import dss_answers
+from support.dss_answers import DSS, dss
+from support.recorder import COOKIE, Recorder
 
-from support.dss_answers import ANSWERS, DSS, dss
-from support.recorder import COOKIE, Recorder, recording
-
-
-@pytest.fixture
-def recorder() -> Iterator[Recorder]:
-    with recording(dict(ANSWERS)) as recorder:
-        yield recorder
-
-
-@pytest.fixture
-def environment(recorder: Recorder, tmp_path: Path) -> dict[str, str]:
-    own = {"DSS_SERVER": recorder.address, "DSS_TOKEN": "dss_x", "HOME": str(tmp_path)}
-    return {**os.environ, **own, "XDG_CONFIG_HOME": str(tmp_path)}
+recorder = dss_answers.recorder
+environment = dss_answers.environment
 
 
 def test_a_token_for_programs_serves_every_command_and_opens_no_session(

@@ -1,25 +1,16 @@
 """Tokens and sessions of the command line."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from support import dss_commands
 from support.builders import image, write_image
 from support.dss_commands import ANSWERS, dss
-from support.recorder import COOKIE, Recorder, recording, refusal
+from support.recorder import COOKIE, Recorder, refusal
 
-
-@pytest.fixture
-def recorder() -> Iterator[Recorder]:
-    with recording(dict(ANSWERS)) as recorder:
-        yield recorder
-
-
-@pytest.fixture
-def place(recorder: Recorder, tmp_path: Path) -> list[str]:
-    """The options that name the server and the session."""
-    return ["--server", recorder.address, "--jar", str(tmp_path / "jar")]
+recorder = dss_commands.recorder
+place = dss_commands.place
 
 
 def test_a_token_signs_in_and_is_not_printed(recorder: Recorder, place: list[str]) -> None:

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,8 @@ import pytest
 from dss_broker import topology
 from dss_broker.messages import InferenceFinished
 from dss_inference.worker.server import QueueServer
-from support.brokers import Node, RabbitBench, fresh_vhost
+from support import brokers
+from support.brokers import RabbitBench
 from support.copy_worker import REQUEST, CopyBundle, ended
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
@@ -54,17 +54,8 @@ def datastore(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def url(rabbit: Node) -> Iterator[str]:
-    with fresh_vhost(rabbit) as url:
-        yield url
-
-
-@pytest.fixture
-def bench(url: str) -> Iterator[RabbitBench]:
-    bench = RabbitBench(url)
-    yield bench
-    bench.close()
+url = brokers.url
+bench = brokers.bench
 
 
 def die(url: str, datastore: Path, when: str) -> None:

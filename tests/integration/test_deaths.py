@@ -1,40 +1,34 @@
 """A message that kills its programs is given up after five deaths, and no other is blamed."""
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Delivery
-from dss_broker.rabbit import link as rabbit_link
-from support.brokers import Node, RabbitBench, fresh_vhost
-from support.mortals import LUNG, QUEUES, RUN, SOON_S, beat, die, in_queue, letters, ticket
+from support import brokers, mortals
+from support.brokers import RabbitBench
+from support.mortals import (
+    DEATHS,
+    LUNG,
+    QUEUES,
+    RUN,
+    SOON_S,
+    beat,
+    die,
+    every_queue,
+    in_queue,
+    letters,
+    ticket,
+)
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
-DEATHS = topology.DEATH_LIMIT + 1
-every_queue = pytest.mark.parametrize("queue", QUEUES)
 
-
-@pytest.fixture(autouse=True)
-def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program connects again at once."""
-    monkeypatch.setattr(rabbit_link, "LONGEST_RETRY_S", rabbit_link.FIRST_RETRY_S)
-
-
-@pytest.fixture
-def url(rabbit: Node) -> Iterator[str]:
-    with fresh_vhost(rabbit) as url:
-        yield url
-
-
-@pytest.fixture
-def bench(url: str) -> Iterator[RabbitBench]:
-    bench = RabbitBench(url)
-    yield bench
-    bench.close()
+no_patience = mortals.no_patience
+url = brokers.url
+bench = brokers.bench
 
 
 @every_queue

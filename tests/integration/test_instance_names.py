@@ -13,7 +13,7 @@ import pytest
 from dss_broker import instance, topology
 from dss_broker import messages as m
 from dss_broker.rabbit import RabbitBroker, instance_lock
-from support import loopback
+from support import brokers, loopback
 from support.brokers import Node, fresh_vhost
 from support.builders import submit
 from support.dispatchers import FakePortal, FakeWorker, ready, writes
@@ -25,11 +25,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 
 TAKEN = "Another dispatch program with the name 'node1' is at work"
 
-
-@pytest.fixture
-def url(rabbit: Node) -> Iterator[str]:
-    with fresh_vhost(rabbit) as url:
-        yield url
+url = brokers.url
 
 
 class Dispatcher:

@@ -16,12 +16,6 @@ from support.portals import Portal, eventually, new_ticket, submitted_ticket
 pytestmark = pytest.mark.stack
 
 
-@pytest.fixture
-async def ann(portal: Portal) -> Client:
-    await portal.announce_service()
-    return await portal.user()
-
-
 class Browser:
     """One that listens: ``topics`` of all changes so far, ``beats`` in between."""
 

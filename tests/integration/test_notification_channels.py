@@ -1,52 +1,25 @@
 """The page on which a user chooses, tries and stops notifications."""
 
-import base64
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import pytest
 from quart.typing import TestClientProtocol as Client
 
 from dss_portal.models import Notification, NotificationChannel
-from dss_portal.notifications import outbox, sender
 from dss_portal.notifications.channels import ChannelKind
-from dss_portal.settings import Settings
-from support.notified import ANN, wish, with_mail
+from support import notified
+from support.notified import ANN, SECRET, wish
 from support.portals import Portal, text
-from support.receivers import MailBox, Receiver, http_receiver, mail_server
+from support.receivers import MailBox, Receiver
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
-SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
 
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with http_receiver() as running:
-        yield running
-
-
-@pytest.fixture
-def mailbox() -> Iterator[MailBox]:
-    with mail_server() as running:
-        yield running
-
-
-@pytest.fixture
-def settings(settings: Settings, mailbox: MailBox) -> Settings:
-    return with_mail(settings, mailbox)
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "FIRST_DELAY_S", 0.05)
-    monkeypatch.setattr(sender, "IDLE_S", 0.1)
-
-
-@pytest.fixture
-async def ann(portal: Portal) -> Client:
-    await portal.announce_service()
-    return await portal.user(ANN)
+receiver = notified.receiver
+mailbox = notified.mailbox
+settings = notified.settings
+quick = notified.quick
 
 
 Submit = Callable[..., Awaitable[tuple[int, str]]]

@@ -1,8 +1,6 @@
 """Lost answers, refusals and receivers that hang: how often a notification is tried, and when it is given up."""
 
 import asyncio
-import base64
-from collections.abc import Iterator
 
 import pytest
 from quart.typing import TestClientProtocol as Client
@@ -10,42 +8,17 @@ from quart.typing import TestClientProtocol as Client
 from dss_portal.models import Notification
 from dss_portal.notifications import outbox, sender
 from dss_portal.notifications.channels import ChannelKind
-from dss_portal.settings import Settings
-from support.notified import ANN, all_sent, count, ended, wish, with_mail
-from support.portals import Portal, eventually, text
-from support.receivers import CUT, MailBox, Receiver, http_receiver, mail_server
+from support import notified
+from support.notified import ANN, SECRET, all_sent, count, ended, wish
+from support.portals import eventually, text
+from support.receivers import CUT, MailBox, Receiver
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
-SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
 
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with http_receiver() as running:
-        yield running
-
-
-@pytest.fixture
-def mailbox() -> Iterator[MailBox]:
-    with mail_server() as running:
-        yield running
-
-
-@pytest.fixture
-def settings(settings: Settings, mailbox: MailBox) -> Settings:
-    return with_mail(settings, mailbox)
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "FIRST_DELAY_S", 0.05)
-    monkeypatch.setattr(sender, "IDLE_S", 0.1)
-
-
-@pytest.fixture
-async def ann(portal: Portal) -> Client:
-    await portal.announce_service()
-    return await portal.user(ANN)
+receiver = notified.receiver
+mailbox = notified.mailbox
+settings = notified.settings
+quick = notified.quick
 
 
 async def aside() -> str:

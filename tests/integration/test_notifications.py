@@ -7,7 +7,6 @@ import hmac
 import json
 import re
 import time
-from collections.abc import Iterator
 
 import asyncpg
 import pytest
@@ -17,46 +16,21 @@ from tortoise.transactions import in_transaction
 
 from dss_portal import gauges
 from dss_portal.models import Notification, Status, Ticket
-from dss_portal.notifications import outbox, sender
+from dss_portal.notifications import outbox
 from dss_portal.notifications.channels import ChannelKind
 from dss_portal.notifications.sender import Sender
-from dss_portal.settings import Settings
 from dss_portal.tickets.lifecycle import Event, Failed, LeaseLapsed, Succeeded
-from support.notified import ANN, all_sent, count, end, ended, running_ticket, wish, with_mail
+from support import notified
+from support.notified import ANN, SECRET, all_sent, count, end, ended, running_ticket, wish
 from support.portals import Portal, eventually
-from support.receivers import MailBox, Receiver, http_receiver, mail_server
+from support.receivers import MailBox, Receiver
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
-SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
 
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with http_receiver() as running:
-        yield running
-
-
-@pytest.fixture
-def mailbox() -> Iterator[MailBox]:
-    with mail_server() as running:
-        yield running
-
-
-@pytest.fixture
-def settings(settings: Settings, mailbox: MailBox) -> Settings:
-    return with_mail(settings, mailbox)
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "FIRST_DELAY_S", 0.05)
-    monkeypatch.setattr(sender, "IDLE_S", 0.1)
-
-
-@pytest.fixture
-async def ann(portal: Portal) -> Client:
-    await portal.announce_service()
-    return await portal.user(ANN)
+receiver = notified.receiver
+mailbox = notified.mailbox
+settings = notified.settings
+quick = notified.quick
 
 
 @pytest.mark.parametrize(

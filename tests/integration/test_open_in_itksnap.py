@@ -78,12 +78,6 @@ class ItkSnap:
         return content
 
 
-@pytest.fixture
-async def ann(portal: Portal) -> Client:
-    await portal.announce_service()
-    return await portal.user()
-
-
 async def _done(portal: Portal, ann: Client, segmentation: str = "seg_lungs.nii.gz") -> int:
     number = await submitted_ticket(ann)
     granted = await portal.granted(number)

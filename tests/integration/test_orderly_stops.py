@@ -4,40 +4,32 @@ Orderly stops and lost connections give it back for nothing; each queue of the p
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from dss_broker import topology
 from dss_broker.broker import Delivery
-from dss_broker.rabbit import link as rabbit_link
-from support.brokers import Node, RabbitBench, fresh_vhost
-from support.mortals import LUNG, QUEUES, SOON_S, die, in_queue, letters, ticket
+from support import brokers, mortals
+from support.brokers import RabbitBench
+from support.mortals import (
+    DEATHS,
+    LUNG,
+    QUEUES,
+    SOON_S,
+    die,
+    every_queue,
+    in_queue,
+    letters,
+    ticket,
+)
 from support.waiting import wait_until
 from support.wire import Wire
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
-DEATHS = topology.DEATH_LIMIT + 1
-every_queue = pytest.mark.parametrize("queue", QUEUES)
 
-
-@pytest.fixture(autouse=True)
-def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program connects again at once."""
-    monkeypatch.setattr(rabbit_link, "LONGEST_RETRY_S", rabbit_link.FIRST_RETRY_S)
-
-
-@pytest.fixture
-def url(rabbit: Node) -> Iterator[str]:
-    with fresh_vhost(rabbit) as url:
-        yield url
-
-
-@pytest.fixture
-def bench(url: str) -> Iterator[RabbitBench]:
-    bench = RabbitBench(url)
-    yield bench
-    bench.close()
+no_patience = mortals.no_patience
+url = brokers.url
+bench = brokers.bench
 
 
 class Long:

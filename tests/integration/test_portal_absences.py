@@ -7,6 +7,7 @@ from dss_portal.models import Dispatcher, Worker
 from dss_portal.services.liveness import SENTENCES, Missed
 from dss_portal.tickets import presence
 from dss_portal.tickets.presence import Presence
+from support import absences
 from support.liveness import hear, killed, log_of, service, told, worker
 from support.portals import (
     Portal,
@@ -17,16 +18,8 @@ from support.portals import (
 pytestmark = pytest.mark.stack
 PATIENCE_S = presence.PATIENCE_S
 
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presence, "PATIENCE_S", 0.0)
-
-
-@pytest.fixture
-def looks(portal: Portal) -> Presence:
-    """Only when a test asks it to: the portal's own is far slower than that."""
-    return Presence(portal.broker)
+impatient = absences.impatient
+looks = absences.looks
 
 
 def test_of_the_end_of_any_program_users_are_told_within_a_minute() -> None:

@@ -27,12 +27,6 @@ pytestmark = [pytest.mark.stack, DATASTORES]
 VOXELS = bytes(range(256)) * 3000
 
 
-@pytest.fixture
-async def ann(portal: Portal) -> Client:
-    await portal.announce_service()
-    return await portal.user()
-
-
 async def done(portal: Portal, ann: Client, **contents: bytes) -> int:
     """A ticket that a dispatcher has done, with these results."""
     number = await submitted_ticket(ann)

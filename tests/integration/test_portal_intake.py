@@ -15,27 +15,18 @@ from dss_dispatch.service import service_from
 from dss_dispatch.submission.reading import read_submission
 from dss_portal.intake import rounds
 from dss_portal.models import Tier
-from support.builders import image, service_json, write_image
+from support import intake_tickets
+from support.builders import service_json
 from support.dicom_uploads import two_series
 from support.intake_tickets import inputs, on_disk, owned
-from support.intakes import Sent, declare, one, reading, send, sentence, status, until, upload
+from support.intakes import LETTER, Sent, declare, reading, send, sentence, status, until, upload
 from support.portals import DATASTORES, Portal, eventually, new_ticket, post, text
 
 pytestmark = pytest.mark.stack
 
 TAG = {"name": "CT", "type": "MainImage", "required": True}
-LETTER = Sent(name="letter.nii", data=b"Dear colleague")
 
-
-@pytest.fixture
-async def ann(portal: Portal) -> Client:
-    await portal.announce_service()
-    return await portal.user()
-
-
-@pytest.fixture
-def scan(tmp_path: Path) -> Sent:
-    return one(write_image(tmp_path / "scan.nrrd", image()))
+scan = intake_tickets.scan
 
 
 async def test_the_ticket_is_queued_by_itself_with_what_was_read(

@@ -16,25 +16,15 @@ from dss_portal.database import clock
 from dss_portal.intake import events, placing, rounds
 from dss_portal.intake import store as intakes
 from dss_portal.models import Intake, Ticket
-from support.builders import image, write_image
+from support import intake_tickets
 from support.dicom_uploads import two_series
 from support.intake_tickets import inputs, on_disk, owned
-from support.intakes import Sent, declare, one, reading, send, status, until, upload
+from support.intakes import LETTER, Sent, declare, reading, send, status, until, upload
 from support.portals import Portal, eventually, new_ticket, text
 
 pytestmark = pytest.mark.stack
-LETTER = Sent(name="letter.nii", data=b"Dear colleague")
 
-
-@pytest.fixture
-async def ann(portal: Portal) -> Client:
-    await portal.announce_service()
-    return await portal.user()
-
-
-@pytest.fixture
-def scan(tmp_path: Path) -> Sent:
-    return one(write_image(tmp_path / "scan.nrrd", image()))
+scan = intake_tickets.scan
 
 
 async def test_a_ticket_that_is_being_read_is_not_given_up(

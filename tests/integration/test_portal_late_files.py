@@ -21,12 +21,6 @@ HEAD = DESC + b'--b\r\nContent-Disposition: form-data; name="myfile"; filename="
 TAIL = b"\r\n--b--\r\n"
 
 
-@pytest.fixture
-async def ann(portal: Portal) -> Client:
-    await portal.announce_service()
-    return await portal.user()
-
-
 async def send_slowly(
     client: Client, path: str, meanwhile: Callable[[], Awaitable[object]]
 ) -> tuple[int, str]:

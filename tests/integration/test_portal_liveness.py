@@ -12,6 +12,7 @@ from dss_portal.models import Dispatcher, Service, Worker
 from dss_portal.services import liveness
 from dss_portal.tickets import presence
 from dss_portal.tickets.presence import Presence
+from support import absences
 from support.liveness import LUNGS, hear, killed, service, worker
 from support.portals import (
     Portal,
@@ -22,21 +23,9 @@ pytestmark = pytest.mark.stack
 NOBODY_SERVES = "Nobody serves 'lung-segmentation' at present."
 NO_WORKER = "No inference worker serves 'lung-segmentation' at present."
 
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presence, "PATIENCE_S", 0.0)
-
-
-@pytest.fixture
-def looks(portal: Portal) -> Presence:
-    """Only when a test asks it to: the portal's own is far slower than that."""
-    return Presence(portal.broker)
-
-
-@pytest.fixture
-async def root(portal: Portal) -> Client:
-    return await portal.user("root@example.com", sysadmin=True)
+impatient = absences.impatient
+looks = absences.looks
+root = absences.root
 
 
 def value(name: str, **labels: str) -> float | None:

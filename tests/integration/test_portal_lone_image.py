@@ -16,12 +16,6 @@ pytestmark = pytest.mark.stack
 
 
 @pytest.fixture
-async def ann(portal: Portal) -> Client:
-    await portal.announce_service()
-    return await portal.user()
-
-
-@pytest.fixture
 def scan(tmp_path: Path) -> bytes:
     return write_image(tmp_path / "scan.nii.gz", image()).read_bytes()
 

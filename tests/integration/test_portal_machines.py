@@ -2,36 +2,22 @@
 
 import json
 import re
-from dataclasses import replace
 
 import pytest
 from quart.typing import TestClientProtocol as Client
 
 from dss_portal.accounts import store as accounts
-from dss_portal.accounts.openid import OpenIdIssuer
 from dss_portal.machines import store
 from dss_portal.models import ApiToken, MachineSignIn
-from dss_portal.web import context
+from support import machines
 from support.machines import CALLBACK, answered, asked, begun, form_token
 from support.portals import LONG_AGO, Portal, post, text
 
 pytestmark = pytest.mark.stack
 OURS = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
 
-
-@pytest.fixture
-def machine(portal: Portal) -> Client:
-    """A command line at a portal with an issuer, which these tests do not ask."""
-    issuer = OpenIdIssuer(
-        "http://127.0.0.1:9", "dss", "secret", "http://127.0.0.1:8080/api/oauth2cb"
-    )
-    context.install(portal.app, replace(portal.components, openid=issuer))
-    return portal.app.test_client()
-
-
-@pytest.fixture
-async def ann(portal: Portal, machine: Client) -> Client:
-    return await portal.user()
+machine = machines.machine
+ann = machines.ann
 
 
 async def test_an_allowed_machine_gets_a_token_once(machine: Client, ann: Client) -> None:

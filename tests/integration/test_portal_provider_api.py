@@ -9,43 +9,18 @@ from quart.typing import TestClientProtocol as Client
 from werkzeug.datastructures import FileStorage
 
 from dss_dispatch.result.check_requests import serve_checks
-from dss_portal.admin import store as admin
 from dss_portal.database import clock
 from dss_portal.models import Claim, Run
+from support import provider_claims
 from support.builders import result_files
-from support.portals import LONG_AGO, Portal, eventually, post, send_file, submitted_ticket, text
+from support.portals import LONG_AGO, Portal, eventually, post, send_file, text
+from support.provider_claims import claim
 
 pytestmark = pytest.mark.stack
 
-
-@pytest.fixture
-async def githash(portal: Portal) -> str:
-    await portal.announce_service()
-    listed = json.loads(await text(await portal.user(), "/api/services?format=json"))["result"]
-    return str(listed[0]["githash"])
-
-
-@pytest.fixture
-async def provider(portal: Portal, githash: str) -> Client:
-    """Somebody who works for the provider of the service."""
-    client = await portal.user("pro@example.com")
-    await admin.add_provider_user("dss", "pro@example.com", admin=False)
-    return client
-
-
-async def _claim(client: Client, githash: str) -> str:
-    path = f"/api/pro/services/{githash}/claims"
-    status, answer = await post(client, path, provider="dss", code="gpu1")
-    assert status == 200, answer
-    return answer
-
-
-@pytest.fixture
-async def claimed(portal: Portal, provider: Client, githash: str) -> int:
-    """The number of a ticket of Ann's that the provider has claimed."""
-    ticket_id = await submitted_ticket(await portal.user())
-    assert await _claim(provider, githash) == str(ticket_id)
-    return ticket_id
+githash = provider_claims.githash
+provider = provider_claims.provider
+claimed = provider_claims.claimed
 
 
 async def test_a_provider_does_the_whole_work(
@@ -230,7 +205,7 @@ async def test_a_retried_ticket_begins_anew(
     assert await text(ann, f"/api/tickets/{claimed}/progress") == "0.0"
     assert await text(ann, f"/api/tickets/{claimed}/files/results") == ""
     assert "Retrying ticket" in await text(ann, f"/api/tickets/{claimed}/log")
-    assert await _claim(provider, githash) == str(claimed)
+    assert await claim(provider, githash) == str(claimed)
     again = await text(ann, f"/api/tickets/{claimed}/retry")
     assert again.startswith(f"Ticket {claimed} not found for user")
 
@@ -247,7 +222,7 @@ async def test_what_a_provider_sent_before_it_lost_its_claim_is_not_among_the_ne
         lambda: text(ann, f"/api/tickets/{claimed}/status"), lambda now: now == "ready"
     )
 
-    assert await _claim(provider, githash) == str(claimed)
+    assert await claim(provider, githash) == str(claimed)
     serve_checks(portal.broker, portal.settings.shared_datastore())
     given = result_files()
     for name, data in given.items():

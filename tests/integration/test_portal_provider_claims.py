@@ -8,39 +8,15 @@ from quart.typing import TestClientProtocol as Client
 
 from dss_broker.messages import ClaimGranted, ClaimRefused
 from dss_portal.admin import store as admin
+from support import provider_claims
 from support.portals import Portal, post, submitted_ticket, text
+from support.provider_claims import claim
 
 pytestmark = pytest.mark.stack
 
-
-@pytest.fixture
-async def githash(portal: Portal) -> str:
-    await portal.announce_service()
-    listed = json.loads(await text(await portal.user(), "/api/services?format=json"))["result"]
-    return str(listed[0]["githash"])
-
-
-@pytest.fixture
-async def provider(portal: Portal, githash: str) -> Client:
-    """Somebody who works for the provider of the service."""
-    client = await portal.user("pro@example.com")
-    await admin.add_provider_user("dss", "pro@example.com", admin=False)
-    return client
-
-
-async def _claim(client: Client, githash: str) -> str:
-    path = f"/api/pro/services/{githash}/claims"
-    status, answer = await post(client, path, provider="dss", code="gpu1")
-    assert status == 200, answer
-    return answer
-
-
-@pytest.fixture
-async def claimed(portal: Portal, provider: Client, githash: str) -> int:
-    """The number of a ticket of Ann's that the provider has claimed."""
-    ticket_id = await submitted_ticket(await portal.user())
-    assert await _claim(provider, githash) == str(ticket_id)
-    return ticket_id
+githash = provider_claims.githash
+provider = provider_claims.provider
+claimed = provider_claims.claimed
 
 
 async def test_a_provider_sees_the_services_that_he_works_for(
@@ -59,7 +35,7 @@ async def test_a_stranger_may_not_claim(portal: Portal, githash: str) -> None:
 async def test_a_claim_without_tickets_gets_the_words_that_clients_compare(
     provider: Client, githash: str
 ) -> None:
-    assert await _claim(provider, githash) == "-1"
+    assert await claim(provider, githash) == "-1"
     several = await post(provider, "/api/pro/services/claims", services=githash, provider="dss")
     assert several == (200, "None")
 
@@ -120,7 +96,7 @@ async def test_200_tickets_go_to_32_claimers_each_once(
 
     async def claim_until_empty() -> list[str]:
         mine = []
-        while (number := await _claim(provider, githash)) != "-1":
+        while (number := await claim(provider, githash)) != "-1":
             mine.append(number)
         return mine
 
@@ -144,7 +120,7 @@ async def test_a_provider_does_not_get_what_a_dispatcher_has(
 
     assert isinstance(await portal.claim(ticket_id), ClaimGranted)
 
-    assert await _claim(provider, githash) == "-1"
+    assert await claim(provider, githash) == "-1"
 
 
 async def test_a_key_that_was_used_for_another_service_gives_no_ticket_of_that_one(

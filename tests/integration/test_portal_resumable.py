@@ -20,12 +20,6 @@ from support.tus import TUS, add, begin, begun, named
 pytestmark = pytest.mark.stack
 
 
-@pytest.fixture
-async def ann(portal: Portal) -> Client:
-    await portal.announce_service()
-    return await portal.user()
-
-
 async def offset(client: Client, address: str) -> int:
     answer = await client.head(address, headers=TUS)
     assert answer.status_code == 200

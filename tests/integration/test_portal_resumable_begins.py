@@ -10,12 +10,6 @@ from support.tus import TUS, add, begin, begun, named
 pytestmark = pytest.mark.stack
 
 
-@pytest.fixture
-async def ann(portal: Portal) -> Client:
-    await portal.announce_service()
-    return await portal.user()
-
-
 async def test_an_empty_file_is_there_at_once(ann: Client) -> None:
     ticket = await new_ticket(ann)
     await begun(ann, ticket, "a.raw", 0)

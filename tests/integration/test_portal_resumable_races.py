@@ -26,12 +26,6 @@ QUIET = timedelta(minutes=11)
 WAITS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
-@pytest.fixture
-async def ann(portal: Portal) -> Client:
-    await portal.announce_service()
-    return await portal.user()
-
-
 async def begun(client: Client, ticket: int, size_bytes: int) -> str:
     headers = {**TUS, **NAMED, "Upload-Length": str(size_bytes)}
     answer = await client.post(f"/api/tickets/{ticket}/uploads", headers=headers)

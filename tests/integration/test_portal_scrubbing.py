@@ -24,12 +24,6 @@ def telling(folder: Path) -> bytes:
     return gzip.compress(bytes(raw))
 
 
-@pytest.fixture
-async def ann(portal: Portal) -> Client:
-    await portal.announce_service()
-    return await portal.user()
-
-
 async def sent(portal: Portal, ann: Client, area: str, data: dict[str, bytes]) -> dict[str, bytes]:
     """As they lie in the datastore, where dispatchers and workers read them."""
     ticket = await new_ticket(ann)

@@ -13,6 +13,7 @@ from dss_portal.services import liveness
 from dss_portal.services.liveness import SENTENCES, Missed
 from dss_portal.tickets import presence
 from dss_portal.tickets.presence import Presence
+from support import absences
 from support.liveness import LUNGS, hear, log_of, service, told
 from support.portals import (
     Portal,
@@ -23,21 +24,9 @@ from support.portals import (
 
 pytestmark = pytest.mark.stack
 
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presence, "PATIENCE_S", 0.0)
-
-
-@pytest.fixture
-def looks(portal: Portal) -> Presence:
-    """Only when a test asks it to: the portal's own is far slower than that."""
-    return Presence(portal.broker)
-
-
-@pytest.fixture
-async def root(portal: Portal) -> Client:
-    return await portal.user("root@example.com", sysadmin=True)
+impatient = absences.impatient
+looks = absences.looks
+root = absences.root
 
 
 async def test_who_polls_over_http_is_at_work_for_a_minute(portal: Portal, root: Client) -> None:

@@ -25,12 +25,6 @@ WAITS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database(
 
 
 @pytest.fixture
-async def ann(portal: Portal) -> Client:
-    await portal.announce_service()
-    return await portal.user()
-
-
-@pytest.fixture
 async def other(database_url: str) -> AsyncIterator["asyncpg.Connection"]:
     """A connection beside those of the portal."""
     connection = await asyncpg.connect(database_url)

@@ -1,7 +1,6 @@
 """What happens to a ticket while a checker looks at its results."""
 
 import asyncio
-import json
 from collections.abc import Callable
 
 import pytest
@@ -10,37 +9,16 @@ from tortoise.connection import get_connection
 from dss_broker.broker import Delivery
 from dss_broker.messages import CheckResults, ResultsAccepted, ResultsRefused
 from dss_broker.topology import RESULT_CHECKS
-from dss_portal.admin import store as admin
 from dss_portal.models import Claim, Status, TicketHistory
-from dss_portal.settings import Settings
+from support import verdicts
 from support.builders import result_files
-from support.portals import LONG_AGO, Portal, eventually, post, submitted_ticket, text
-from support.verdicts import Work
+from support.portals import LONG_AGO, Portal, eventually, post, text
+from support.verdicts import SENTENCE, Work
 
 pytestmark = pytest.mark.stack
 
-SENTENCE = (
-    "The results cannot be accepted. {} Mend them, send them again, and set the status again."
-)
-
-
-@pytest.fixture
-async def work(portal: Portal) -> Work:
-    await portal.announce_service()
-    ann, provider = await portal.user(), await portal.user("pro@example.com")
-    await admin.add_provider_user("dss", "pro@example.com", admin=False)
-    listed = json.loads(await text(ann, "/api/services?format=json"))["result"]
-    githash = str(listed[0]["githash"])
-    ticket = await submitted_ticket(ann)
-    claimed = await post(provider, f"/api/pro/services/{githash}/claims", provider="dss", code="g")
-    assert claimed == (200, str(ticket))
-    return Work(portal=portal, provider=provider, ticket=ticket, githash=githash)
-
-
-@pytest.fixture
-def patient(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for a verdict longer than a moment."""
-    monkeypatch.setitem(settings.__dict__, "check_results_s", 0.3)
+work = verdicts.work
+patient = verdicts.patient
 
 
 class SlowChecker:

@@ -9,43 +9,23 @@ from dss_broker.memory import MemoryBroker
 from dss_broker.messages import CheckResults
 from dss_broker.topology import RESULT_CHECKS
 from dss_dispatch.result.check_requests import serve_checks
-from dss_portal.admin import store as admin
 from dss_portal.models import Claim, Status, Ticket, TicketHistory, TicketLog
 from dss_portal.settings import Settings
+from support import verdicts
 from support.builders import landmarks_xml, result_files, segmentation
-from support.portals import DATASTORES, LONG_AGO, Portal, post, send_file, submitted_ticket, text
-from support.verdicts import Work
+from support.portals import DATASTORES, LONG_AGO, Portal, post, send_file, text
+from support.verdicts import SENTENCE, Work
 
 pytestmark = pytest.mark.stack
 
-SENTENCE = (
-    "The results cannot be accepted. {} Mend them, send them again, and set the status again."
-)
-
-
-@pytest.fixture
-async def work(portal: Portal) -> Work:
-    await portal.announce_service()
-    ann, provider = await portal.user(), await portal.user("pro@example.com")
-    await admin.add_provider_user("dss", "pro@example.com", admin=False)
-    listed = json.loads(await text(ann, "/api/services?format=json"))["result"]
-    githash = str(listed[0]["githash"])
-    ticket = await submitted_ticket(ann)
-    claimed = await post(provider, f"/api/pro/services/{githash}/claims", provider="dss", code="g")
-    assert claimed == (200, str(ticket))
-    return Work(portal=portal, provider=provider, ticket=ticket, githash=githash)
+work = verdicts.work
+patient = verdicts.patient
 
 
 @pytest.fixture
 def checked(portal: Portal) -> None:
     """A dispatcher's checker is at work."""
     serve_checks(portal.broker, portal.settings.shared_datastore())
-
-
-@pytest.fixture
-def patient(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for a verdict longer than a moment."""
-    monkeypatch.setitem(settings.__dict__, "check_results_s", 0.3)
 
 
 @pytest.mark.usefixtures("checked")

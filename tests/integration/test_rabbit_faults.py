@@ -4,7 +4,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future
 from urllib.parse import urlsplit
 
@@ -16,8 +15,8 @@ from dss_broker.broker import Delivery
 from dss_broker.envelope import parked_reason
 from dss_broker.rabbit import RabbitBroker
 from dss_stack.rabbitmq import RabbitNode
-from support import loopback
-from support.brokers import RabbitBench, fresh_vhost
+from support import brokers, loopback
+from support.brokers import RabbitBench
 from support.stacks import free_port
 from support.waiting import wait_until
 
@@ -38,18 +37,8 @@ broker.consume(topology.dispatch("lung"), lambda delivery: os._exit(9))
 threading.Event().wait(60)
 """
 
-
-@pytest.fixture
-def url(rabbit: RabbitNode) -> Iterator[str]:
-    with fresh_vhost(rabbit) as url:
-        yield url
-
-
-@pytest.fixture
-def bench(url: str) -> Iterator[RabbitBench]:
-    bench = RabbitBench(url)
-    yield bench
-    bench.close()
+url = brokers.url
+bench = brokers.bench
 
 
 def ticket(number: int = 1) -> m.TicketReady:

@@ -1,7 +1,6 @@
 """With least rights a ticket goes its whole way, and deaths are counted."""
 
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from threading import Event
 from urllib.parse import quote
@@ -13,9 +12,9 @@ from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.rabbit import RabbitBroker
 from dss_stack.rabbitmq import RabbitNode
-from support import loopback
+from support import loopback, rights
 from support.brokers import fresh_vhost
-from support.rights import SOON_S, Brokers, Urls, load_rights, three_programs
+from support.rights import SOON_S, Brokers, Urls, load_rights
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.stack
@@ -29,18 +28,8 @@ CHECK = m.CheckResults(
 )
 COUNTED = topology.Subscription(queue="dss.portal.counted", keys=("claim.requested.counted",))
 
-
-@pytest.fixture(scope="module")
-def urls(rabbit: RabbitNode) -> Iterator[Urls]:
-    """An address for each user of a virtual host with the definitions that an operator would load."""
-    with fresh_vhost(rabbit) as admin:
-        yield load_rights(rabbit, admin)
-
-
-@pytest.fixture(scope="module")
-def brokers(urls: Urls) -> Iterator[Brokers]:
-    with three_programs(urls) as found:
-        yield found
+urls = rights.urls
+brokers = rights.brokers
 
 
 def test_a_ticket_goes_its_whole_way_with_least_rights(brokers: Brokers) -> None:

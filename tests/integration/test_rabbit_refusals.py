@@ -10,8 +10,8 @@ from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.errors import MessageRefused
 from dss_broker.rabbit import RabbitBroker
-from support import loopback
-from support.brokers import Node, fresh_vhost
+from support import brokers, loopback
+from support.brokers import Node
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(60)]
@@ -19,11 +19,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(60)]
 SOON_S = 60.0
 SERVICES = ("lung", "heart")
 
-
-@pytest.fixture
-def url(rabbit: Node) -> Iterator[str]:
-    with fresh_vhost(rabbit) as url:
-        yield url
+url = brokers.url
 
 
 @pytest.fixture

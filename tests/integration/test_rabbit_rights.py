@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pika  # no py.typed
 import pytest
@@ -13,26 +13,15 @@ from pika.exceptions import ChannelClosedByBroker
 from dss_broker import topology
 from dss_broker.rights import definitions
 from dss_stack.rabbitmq import RabbitNode
-from support import loopback
-from support.brokers import fresh_vhost
-from support.rights import PASSWORDS, Brokers, Urls, load_rights, three_programs
+from support import loopback, rights
+from support.rights import PASSWORDS, Urls
 
 pytestmark = pytest.mark.stack
 
 ACCESS_REFUSED = 403
 
-
-@pytest.fixture(scope="module")
-def urls(rabbit: RabbitNode) -> Iterator[Urls]:
-    """An address for each user of a virtual host with the definitions that an operator would load."""
-    with fresh_vhost(rabbit) as admin:
-        yield load_rights(rabbit, admin)
-
-
-@pytest.fixture(scope="module")
-def brokers(urls: Urls) -> Iterator[Brokers]:
-    with three_programs(urls) as found:
-        yield found
+urls = rights.urls
+brokers = rights.brokers
 
 
 def publishes(exchange: str, key: str) -> Callable[[BlockingChannel], object]:

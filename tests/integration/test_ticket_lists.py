@@ -20,12 +20,6 @@ CONTENTS = {"a.itksnap": b"<registry/>", "lungs.nii.gz": b"voxels" * 100}
 
 
 @pytest.fixture
-async def ann(portal: Portal) -> Client:
-    await portal.announce_service()
-    return await portal.user()
-
-
-@pytest.fixture
 async def done(portal: Portal, ann: Client) -> int:
     """A ticket with two results."""
     number = await submitted_ticket(ann)

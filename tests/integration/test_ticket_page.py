@@ -29,12 +29,6 @@ NAMED = """<registry><folder key="Layers"><folder key="Layer[000]"><entry key="R
 <entry key="CustomNickName" value="Jane&#10;Doe &lt;u&gt;"/></folder></folder></folder></registry>"""
 
 
-@pytest.fixture
-async def ann(portal: Portal) -> Client:
-    await portal.announce_service()
-    return await portal.user()
-
-
 async def _form(client: Client, path: str, **fields: str) -> int:
     """Post a form as the page that was just shown has it."""
     found = re.search(r'name="form_token" value="([^"]+)"', await text(client, "/token"))

@@ -19,12 +19,6 @@ pytestmark = pytest.mark.stack
 
 
 @pytest.fixture
-async def ann(portal: Portal) -> Client:
-    await portal.announce_service()
-    return await portal.user()
-
-
-@pytest.fixture
 async def done(portal: Portal, ann: Client) -> int:
     return await finished_ticket(portal, ann)
 

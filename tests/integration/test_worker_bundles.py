@@ -1,7 +1,6 @@
 """One bundle that cannot be loaded or served holds none of the worker's others."""
 
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -16,15 +15,11 @@ from dss_inference import bundle_catalogue as registry
 from dss_inference.errors import InferenceError
 from dss_inference.monai_bundles.unusable_bundle import UnusableBundle
 from dss_inference.worker.server import QueueServer
-from support.brokers import Node, fresh_vhost
+from support import brokers
 from support.copy_worker import CopyBundle
 from support.waiting import wait_until
 
-
-@pytest.fixture
-def url(rabbit: Node) -> Iterator[str]:
-    with fresh_vhost(rabbit) as url:
-        yield url
+url = brokers.url
 
 
 @pytest.mark.stack

@@ -4,15 +4,17 @@ import asyncio
 import hashlib
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
+
+import pytest
 
 from dss_client import (
     AsyncClient,
     Client,
     Detail,
 )
-from support.recorder import COOKIE, Recorder, ok
+from support.recorder import COOKIE, Recorder, ok, recording
 
 T = TypeVar("T")
 
@@ -59,6 +61,9 @@ ANSWERS = {
 Do = Callable[[Client], T]
 
 
+Run = Callable[[str, Do[object], str], object]
+
+
 def blocking(server: str, do: Do[T], token: str) -> T:
     with Client(server, token=token) as client:
         return do(client)
@@ -96,3 +101,18 @@ def asynchronous(server: str, do: Do[T], token: str) -> T:
 
 def lines(recorder: Recorder) -> list[str]:
     return [request.line.removesuffix(" HTTP/1.1") for request in recorder.requests]
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    with recording(dict(ANSWERS)) as recorder:
+        yield recorder
+
+
+@pytest.fixture(params=[blocking, asynchronous], ids=["sync", "async"])
+def run(request: pytest.FixtureRequest, recorder: Recorder) -> Callable[..., object]:
+    def through(do: Do[object], token: str = "", server: str = "") -> object:
+        made: Run = request.param
+        return made(server or recorder.address, do, token)
+
+    return through

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import pika  # no py.typed
+import pytest
 
 from dss_broker.broker import Broker
 from dss_broker.envelope import Envelope
@@ -118,3 +119,16 @@ def fresh_vhost(node: Node) -> Iterator[str]:
         ).raise_for_status()
         yield node.amqp_url.rpartition("/")[0] + f"/{name}"
         console.delete(f"/api/vhosts/{name}").raise_for_status()
+
+
+@pytest.fixture
+def url(rabbit: Node) -> Iterator[str]:
+    with fresh_vhost(rabbit) as url:
+        yield url
+
+
+@pytest.fixture
+def bench(url: str) -> Iterator[RabbitBench]:
+    bench = RabbitBench(url)
+    yield bench
+    bench.close()

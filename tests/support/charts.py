@@ -118,3 +118,9 @@ def environment(container: Container) -> Mapping[str, str]:
 def _secret(entry: Mapping[str, Any]) -> str:
     found = entry.get("valueFrom", {}).get("secretKeyRef", {})
     return f"<{found.get('name')}/{found.get('key')}>"
+
+
+def programs(objects: list[Manifest]) -> Iterator[tuple[str, Container]]:
+    for deployment in of_kind(objects, "Deployment"):
+        for container in containers(deployment):
+            yield part(deployment), container

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from dss_datastore import layout
 from dss_datastore.access import SharedDatastore, never
 from dss_datastore.folder import FolderAccess, FolderDatastore
@@ -97,3 +99,11 @@ def datastore_of(bucket: Bucket | None, folder: Path) -> Iterator[Site]:
         left = {path.name for path in each.folder.rglob("*")}
         assert left - {layout.TICKETS} == {".lock"}, "something is left in the scratch folder"
         each.close()
+
+
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.stack)])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    in_bucket = request.param == "s3"
+    bucket = request.getfixturevalue("s3").new_bucket() if in_bucket else None
+    with datastore_of(bucket, tmp_path) as made:
+        yield made

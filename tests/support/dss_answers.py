@@ -1,12 +1,16 @@
 """The command line against a server whose tickets have names that steer terminals."""
 
 import json
+import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 
 from dss_client.__main__ import main
-from support.recorder import COOKIE, ok
+from support.recorder import COOKIE, Recorder, ok, recording
 
 DSS = [sys.executable, "-m", "dss_client"]
 ROW = {
@@ -34,3 +38,15 @@ ANSWERS = {
 
 def dss(environment: dict[str, str], *words: str, text: str | None = None) -> Result:
     return CliRunner().invoke(main, words, env=environment, input=text)
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    with recording(dict(ANSWERS)) as recorder:
+        yield recorder
+
+
+@pytest.fixture
+def environment(recorder: Recorder, tmp_path: Path) -> dict[str, str]:
+    own = {"DSS_SERVER": recorder.address, "DSS_TOKEN": "dss_x", "HOME": str(tmp_path)}
+    return {**os.environ, **own, "XDG_CONFIG_HOME": str(tmp_path)}

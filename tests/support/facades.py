@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
+from werkzeug.test import Client
 
 from dss_broker.messages import Label, Landmark
 from dss_inference.bundle import Bundle, BundleOutcome, Progress, Report, Stages
@@ -17,8 +19,10 @@ from dss_inference.facade.request_store import RequestStore
 from dss_inference.facade.routes import Facade
 from dss_inference.facade.serving import serve_facade
 from dss_inference.facade.submissions import Submissions
+from support.facade_requests import PATIENCE_S
 from support.stacks import free_port
 
+LARGEST_BYTES = 100_000
 PLACE = Landmark(text="the brightest", position_mm=(-32.8, 13.05, 9.5), rgb=(1, 2, 3))
 TABLE = b"number,score\n1,0.5\n"
 LABEL = Label(value=1, name="bright", rgb=(1, 2, 3), volume_ml=4.5)
@@ -77,3 +81,29 @@ def facade(bundle: Bundle, folder: Path, port: int = 0) -> Iterator[str]:
     finally:
         end()
         submissions.stop(0)
+
+
+@pytest.fixture
+def bundle() -> BrightBundle:
+    made = BrightBundle()
+    made.go_on.set()
+    return made
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> RequestStore:
+    return RequestStore(tmp_path / "output")
+
+
+@pytest.fixture
+def submissions(bundle: BrightBundle, results: RequestStore) -> Iterator[Submissions]:
+    made = Submissions([bundle], results, instance="node1", keep_s=3600)
+    made.start()
+    yield made
+    bundle.go_on.set()
+    made.stop(PATIENCE_S)
+
+
+@pytest.fixture
+def client(submissions: Submissions) -> Client:
+    return Client(Facade(submissions, LARGEST_BYTES))

@@ -1,13 +1,15 @@
-"""A channel that writes down what the publisher asks of it."""
+"""A publisher, and a channel that writes down what it is asked."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, cast
 
+import pytest
 from pika import BasicProperties, spec  # no py.typed
 from pika.frame import Method
 
 from dss_broker.envelope import Envelope
+from dss_broker.rabbit.link import Link
 from dss_broker.rabbit.publisher import Publication, Publisher
 
 
@@ -93,3 +95,20 @@ def send(
         exchange="dss.tickets", routing_key=key, envelope=envelope, mandatory=mandatory
     )
     return publisher.send(publication)
+
+
+@pytest.fixture
+def link() -> FakeLink:
+    return FakeLink()
+
+
+@pytest.fixture
+def publisher(link: FakeLink) -> Publisher:
+    return Publisher(cast("Link", link), lambda _: None)
+
+
+@pytest.fixture
+def broker(publisher: Publisher) -> FakeConnection:
+    broker = FakeConnection()
+    publisher.up(broker)
+    return broker

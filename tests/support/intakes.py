@@ -21,6 +21,9 @@ class Sent:
     tag: str = ""
 
 
+LETTER = Sent(name="letter.nii", data=b"Dear colleague")
+
+
 def one(path: Path) -> Sent:
     ending = ".nii.gz" if path.name.endswith(".nii.gz") else path.suffix
     return Sent(name=f"main{ending}", data=path.read_bytes())

@@ -2,10 +2,14 @@
 
 import json
 import re
+from dataclasses import replace
 
+import pytest
 from quart.typing import TestClientProtocol as Client
 
-from support.portals import post, text
+from dss_portal.accounts.openid import OpenIdIssuer
+from dss_portal.web import context
+from support.portals import Portal, post, text
 
 CALLBACK = "http://127.0.0.1:4711/a-name"
 
@@ -36,3 +40,18 @@ async def answered(person: Client, told: dict[str, str], answer: str) -> tuple[i
     found = await person.post("/device/answer", form=form)
     page = await found.get_data(as_text=True)
     return found.status_code, page, found.headers.get("Refresh", "")
+
+
+@pytest.fixture
+def machine(portal: Portal) -> Client:
+    """A command line at a portal with an issuer, which these tests do not ask."""
+    issuer = OpenIdIssuer(
+        "http://127.0.0.1:9", "dss", "secret", "http://127.0.0.1:8080/api/oauth2cb"
+    )
+    context.install(portal.app, replace(portal.components, openid=issuer))
+    return portal.app.test_client()
+
+
+@pytest.fixture
+async def ann(portal: Portal, machine: Client) -> Client:
+    return await portal.user()

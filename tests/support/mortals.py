@@ -3,13 +3,17 @@
 import subprocess
 import sys
 
+import pytest
+
 from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.dead_letters import DeadLetter
+from dss_broker.rabbit import link as rabbit_link
 from dss_broker.topology import Subscription
 from support.brokers import RabbitBench
 
 SOON_S = 30.0
+DEATHS = topology.DEATH_LIMIT + 1
 LUNG = topology.dispatch("lung")
 RUN = m.RunInference(
     ticket_id=1, claim_id="c", bundle="lung", image_path="i", output_dir="o", parameters={}
@@ -33,6 +37,7 @@ QUEUES: dict[str, tuple[Subscription, m.Message]] = {
     ),
     "events": (topology.PORTAL_EVENTS, beat()),
 }
+every_queue = pytest.mark.parametrize("queue", QUEUES)
 
 MORTAL = """
 import os, signal, sys, threading
@@ -87,3 +92,9 @@ def die(url: str, subscription: Subscription, prefetch: int = 1) -> list[str]:
     died = subprocess.run(command, check=False, timeout=60, capture_output=True, encoding="utf-8")
     assert died.returncode == -9, died.stderr
     return died.stdout.splitlines()
+
+
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program connects again at once."""
+    monkeypatch.setattr(rabbit_link, "LONGEST_RETRY_S", rabbit_link.FIRST_RETRY_S)

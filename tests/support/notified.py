@@ -1,17 +1,23 @@
 """Tickets whose end a user asked to be told of, and what waits to be sent."""
 
+import base64
+from collections.abc import Iterator
+
+import pytest
 from prometheus_client import REGISTRY
 from tortoise.transactions import in_transaction
 
 from dss_portal.models import Notification, NotificationChannel, Service, Status, Ticket, User
+from dss_portal.notifications import outbox, sender
 from dss_portal.notifications.channels import ChannelKind
 from dss_portal.settings import Settings
 from dss_portal.tickets import store
 from dss_portal.tickets.lifecycle import Event, Succeeded
 from support.portals import eventually
-from support.receivers import MailBox
+from support.receivers import MailBox, Receiver, http_receiver, mail_server
 
 ANN = "ann@example.com"
+SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
 
 
 async def wish(kind: ChannelKind, address: str, secret: str = "") -> NotificationChannel:
@@ -67,3 +73,26 @@ def with_mail(settings: Settings, mailbox: MailBox) -> Settings:
         "public_url": "http://dss.example.org/dss",
     }
     return settings.model_copy(update=own)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with http_receiver() as running:
+        yield running
+
+
+@pytest.fixture
+def mailbox() -> Iterator[MailBox]:
+    with mail_server() as running:
+        yield running
+
+
+@pytest.fixture
+def settings(settings: Settings, mailbox: MailBox) -> Settings:
+    return with_mail(settings, mailbox)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "FIRST_DELAY_S", 0.05)
+    monkeypatch.setattr(sender, "IDLE_S", 0.1)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_broker.dispatch_section import Modality
@@ -105,3 +106,24 @@ def lab(rabbit: RabbitNode, postgres: PostgresCluster, folder: Path) -> Iterator
             yield running
         finally:
             running.stack.stop()
+
+
+@pytest.fixture(scope="module")
+def site(
+    rabbit: RabbitNode, postgres: PostgresCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    with lab(rabbit, postgres, tmp_path_factory.mktemp("site")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def token(site: Site) -> str:
+    scopes = ["--scope", "provider", "--scope", "admin"]
+    return site.stack.command("tokens", "create", ROOT, *scopes).split()[-1]
+
+
+@pytest.fixture(scope="module")
+def user(site: Site) -> Iterator[ItkSnap]:
+    with ItkSnap(site.url) as ann:
+        ann.login(site.stack.token("ann@example.com"))
+        yield ann

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import pytest
 
 from conftest import missing
 from dss_client.tables import read_table
+from support import loopback
 
 REQUIREMENT = "itksnap-dss-server==0.2.0"
 PROVIDER = "hospital"
@@ -181,3 +183,19 @@ def commit(folder: Path, descriptor: object, name: str = "service.json") -> None
     author = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
     for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "Service"]):
         subprocess.run(["git", *author, *words], cwd=folder, check=True)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    folder = tmp_path / "reference"
+    folder.mkdir()
+    with running(installed(), folder) as address:
+        yield address
+
+
+@pytest.fixture
+def provider(server: str, tmp_path: Path) -> Iterator[Provider]:
+    repository = tmp_path / "service"
+    repository.mkdir()
+    with loopback.client(base_url=server, timeout=30) as http:
+        yield register(http, repository)

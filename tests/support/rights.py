@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
 
+import pytest
+
 from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Delivery
@@ -11,6 +13,7 @@ from dss_broker.rabbit import RabbitBroker
 from dss_broker.rights import USERS, definitions
 from dss_stack.rabbitmq import RabbitNode
 from support import loopback
+from support.brokers import fresh_vhost
 
 SOON_S = 60.0
 PASSWORDS = {user: f"of {user}" for user in USERS}
@@ -52,3 +55,16 @@ def three_programs(urls: Urls) -> Iterator[Brokers]:
     yield found
     for broker in found.values():
         broker.close()
+
+
+@pytest.fixture(scope="module")
+def urls(rabbit: RabbitNode) -> Iterator[Urls]:
+    """An address for each user of a virtual host with the definitions that an operator would load."""
+    with fresh_vhost(rabbit) as admin:
+        yield load_rights(rabbit, admin)
+
+
+@pytest.fixture(scope="module")
+def brokers(urls: Urls) -> Iterator[Brokers]:
+    with three_programs(urls) as found:
+        yield found

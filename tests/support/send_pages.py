@@ -15,6 +15,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, expect
 
 from support.accessibility import violations
+from support.builders import image, write_image
 from support.sites import Site, browse
 
 SERVICE, OTHER, TWO, POINT = "sent-lungs", "sent-nodules", "sent-two", "sent-point"
@@ -134,3 +135,25 @@ def held_declarations(page: Page) -> list[Route]:
 
     page.route(re.compile(r"/intake$"), hold)
     return held
+
+
+@pytest.fixture(scope="module", autouse=True)
+def offered(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
+    offer_services(site, tmp_path_factory)
+
+
+@pytest.fixture
+def jane(site: Site, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
+    with guest(site, request.node.name) as client:
+        yield client
+
+
+@pytest.fixture
+def page(browser: Browser, jane: httpx.Client) -> Iterator[Page]:
+    with watched(browser, jane) as shown:
+        yield shown
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    return write_image(tmp_path / "MUELLER_HANS.nii.gz", image())

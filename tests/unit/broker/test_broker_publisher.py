@@ -1,30 +1,15 @@
 """The publisher's book-keeping, against a channel that writes down what it is asked."""
 
-from typing import cast
-
 import pytest
 
 from dss_broker.errors import MessageRefused, Unroutable
-from dss_broker.rabbit.link import Link
 from dss_broker.rabbit.publisher import Publisher
+from support import fake_channels
 from support.fake_channels import FakeConnection, FakeLink, send
 
-
-@pytest.fixture
-def link() -> FakeLink:
-    return FakeLink()
-
-
-@pytest.fixture
-def publisher(link: FakeLink) -> Publisher:
-    return Publisher(cast("Link", link), lambda _: None)
-
-
-@pytest.fixture
-def broker(publisher: Publisher) -> FakeConnection:
-    broker = FakeConnection()
-    publisher.up(broker)
-    return broker
+link = fake_channels.link
+publisher = fake_channels.publisher
+broker = fake_channels.broker
 
 
 def test_a_multiple_confirm_settles_all_up_to_its_tag(

@@ -1,31 +1,16 @@
 """What the publisher sends again when its channel is closed, silent or refuses everything."""
 
-from typing import cast
-
 import pytest
 from pika.exceptions import ChannelClosedByBroker
 
 from dss_broker.errors import BrokerClosed, MessageRefused
-from dss_broker.rabbit.link import Link
 from dss_broker.rabbit.publisher import Publisher
+from support import fake_channels
 from support.fake_channels import FakeConnection, FakeLink, send
 
-
-@pytest.fixture
-def link() -> FakeLink:
-    return FakeLink()
-
-
-@pytest.fixture
-def publisher(link: FakeLink) -> Publisher:
-    return Publisher(cast("Link", link), lambda _: None)
-
-
-@pytest.fixture
-def broker(publisher: Publisher) -> FakeConnection:
-    broker = FakeConnection()
-    publisher.up(broker)
-    return broker
+link = fake_channels.link
+publisher = fake_channels.publisher
+broker = fake_channels.broker
 
 
 def test_a_channel_closed_by_the_broker_is_opened_again(

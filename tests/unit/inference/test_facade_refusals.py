@@ -4,7 +4,6 @@
 
 import io
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,39 +11,16 @@ from werkzeug.test import Client
 
 from dss_inference.errors import InferenceError
 from dss_inference.facade.request_store import RequestStore
-from dss_inference.facade.routes import Facade
-from dss_inference.facade.submissions import MOST_UNFINISHED, Submissions
+from dss_inference.facade.submissions import MOST_UNFINISHED
 from dss_inference.worker.request_handler import UNEXPECTED
-from support.facade_requests import PATIENCE_S, as_file, sent, until
-from support.facades import BrightBundle
+from support import facades
+from support.facade_requests import as_file, sent, until
+from support.facades import LARGEST_BYTES, BrightBundle
 
-LARGEST_BYTES = 100_000
-
-
-@pytest.fixture
-def bundle() -> BrightBundle:
-    made = BrightBundle()
-    made.go_on.set()
-    return made
-
-
-@pytest.fixture
-def results(tmp_path: Path) -> RequestStore:
-    return RequestStore(tmp_path / "output")
-
-
-@pytest.fixture
-def submissions(bundle: BrightBundle, results: RequestStore) -> Iterator[Submissions]:
-    made = Submissions([bundle], results, instance="node1", keep_s=3600)
-    made.start()
-    yield made
-    bundle.go_on.set()
-    made.stop(PATIENCE_S)
-
-
-@pytest.fixture
-def client(submissions: Submissions) -> Client:
-    return Client(Facade(submissions, LARGEST_BYTES))
+bundle = facades.bundle
+results = facades.results
+submissions = facades.submissions
+client = facades.client
 
 
 def test_what_the_bundle_refuses_is_told_as_it_stands(

@@ -3,7 +3,6 @@
 """How long the REST interface keeps images and results: withdrawals, removals, the next process."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,37 +11,15 @@ from werkzeug.test import Client
 from dss_inference.facade.request_store import RequestStore
 from dss_inference.facade.routes import Facade
 from dss_inference.facade.submissions import MOST_STARTS, Submissions
+from support import facades
 from support.facade_requests import PATIENCE_S, as_file, sent, until
-from support.facades import BrightBundle
+from support.facades import LARGEST_BYTES, BrightBundle
 from support.waiting import wait_until
 
-LARGEST_BYTES = 100_000
-
-
-@pytest.fixture
-def bundle() -> BrightBundle:
-    made = BrightBundle()
-    made.go_on.set()
-    return made
-
-
-@pytest.fixture
-def results(tmp_path: Path) -> RequestStore:
-    return RequestStore(tmp_path / "output")
-
-
-@pytest.fixture
-def submissions(bundle: BrightBundle, results: RequestStore) -> Iterator[Submissions]:
-    made = Submissions([bundle], results, instance="node1", keep_s=3600)
-    made.start()
-    yield made
-    bundle.go_on.set()
-    made.stop(PATIENCE_S)
-
-
-@pytest.fixture
-def client(submissions: Submissions) -> Client:
-    return Client(Facade(submissions, LARGEST_BYTES))
+bundle = facades.bundle
+results = facades.results
+submissions = facades.submissions
+client = facades.client
 
 
 def test_a_withdrawn_image_stops_and_leaves_nothing(

@@ -5,7 +5,6 @@
 import gc
 import io
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,42 +13,17 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from werkzeug.exceptions import HTTPException
 from werkzeug.test import Client
 
-from dss_inference.facade.request_store import RequestStore
-from dss_inference.facade.routes import Facade
-from dss_inference.facade.submissions import Submissions
 from dss_inference.facade.upload import receive
 from dss_observability.tracing import current_traceparent
-from support.facade_requests import PATIENCE_S, as_file, image, sent, until
+from support import facades
+from support.facade_requests import as_file, image, sent, until
 from support.facades import PLACE, TABLE, BrightBundle
 from support.waiting import wait_until
 
-LARGEST_BYTES = 100_000
-
-
-@pytest.fixture
-def bundle() -> BrightBundle:
-    made = BrightBundle()
-    made.go_on.set()
-    return made
-
-
-@pytest.fixture
-def results(tmp_path: Path) -> RequestStore:
-    return RequestStore(tmp_path / "output")
-
-
-@pytest.fixture
-def submissions(bundle: BrightBundle, results: RequestStore) -> Iterator[Submissions]:
-    made = Submissions([bundle], results, instance="node1", keep_s=3600)
-    made.start()
-    yield made
-    bundle.go_on.set()
-    made.stop(PATIENCE_S)
-
-
-@pytest.fixture
-def client(submissions: Submissions) -> Client:
-    return Client(Facade(submissions, LARGEST_BYTES))
+bundle = facades.bundle
+results = facades.results
+submissions = facades.submissions
+client = facades.client
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha"])

@@ -10,25 +10,13 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_provider.errors import AlgorithmFailed, ServiceInvalid
+from support import trials
 from support.trials import Trial
 
 pytestmark = pytest.mark.slow
 
-
-@pytest.fixture
-def image(tmp_path: Path) -> Path:
-    """(x, y, z) = (6, 5, 4), spacing 1, 2, 3 mm; one bright voxel at the index (1, 2, 3)."""
-    array = np.zeros((4, 5, 6), np.int16)
-    array[3, 2, 1] = 1000
-    built = sitk.GetImageFromArray(array)
-    built.SetSpacing((1.0, 2.0, 3.0))
-    sitk.WriteImage(built, str(tmp_path / "scan.nii.gz"))
-    return tmp_path / "scan.nii.gz"
-
-
-@pytest.fixture
-def trial(tmp_path: Path, image: Path) -> Trial:
-    return Trial(tmp_path, image)
+image = trials.image
+trial = trials.trial
 
 
 def program(trial: Trial, code: str) -> None:
