@@ -8,35 +8,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from click.testing import CliRunner
 
 from dss_broker.dispatch_section import Modality
 from dss_client.__main__ import main as dss
 from dss_client.commands.services import own_service as main
-from dss_client.console import jar_of
-from dss_client.credentials import Credentials
-from dss_client.workspace import read_outcome
-from dss_provider.commands.site import token_for
 from dss_provider.errors import ServiceInvalid
 from dss_provider.folder import load
 from dss_provider.new_folder import make
-from dss_workspace.meshes import mesh_file_names
-from dss_workspace.registry import read
-from support.builders import write_image
+from support import new_folders
 
-
-def ramp() -> sitk.Image:
-    """(x, y, z) = (4, 5, 6), values 0 to 9 along x."""
-    return sitk.GetImageFromArray(np.tile(np.array([0, 3, 6, 9], np.int16), (6, 5, 1)))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    make(tmp_path / "bright", Modality.MR)
-    return tmp_path / "bright"
+folder = new_folders.folder
 
 
 def change(folder: Path, **changes: Any) -> None:
@@ -184,84 +167,6 @@ def test_a_program_and_a_container_are_made_by_an_option(tmp_path: Path) -> None
     assert (open_quote.exit_code, "not closed" in open_quote.output) == (2, True)
 
 
-@pytest.mark.slow
-def test_a_trial_leaves_what_a_user_would_get(folder: Path, tmp_path: Path) -> None:
-    (folder / "algorithm.py").write_text(
-        "import numpy as np\nfrom dss_provider import *\n"
-        "def segment(image, landmarks):\n"
-        "    points = np.array([image.point_mm(*i) for i in ((0, 0, 0), (3, 0, 0), (0, 3, 3))])\n"
-        "    return Result(segmentations=[Segmentation(image.array > 5, {1: 'Bright'})],\n"
-        "        meshes={'Hull': Mesh(points_mm=points, triangles=np.array([[0, 1, 2]]))},\n"
-        "        landmarks={'far': (0, 0, 999), 'given': landmarks['Tip']}, files={'a.csv': 'x'})\n",
-        encoding="utf-8",
-    )
-    raw = json.loads((folder / "service.json").read_text(encoding="utf-8"))
-    raw["tags"].append({"name": "Tip", "type": "PointLandmark", "required": True, "hint": ""})
-    (folder / "service.json").write_text(json.dumps(raw), encoding="utf-8")
-    image = write_image(tmp_path / "scan.nii.gz", ramp())
-    command = ["test", str(folder), str(image), "--output", str(tmp_path / "out")]
-
-    lacking = CliRunner().invoke(main, command)
-    done = CliRunner().invoke(main, [*command, "--landmark", "Tip=1,2,3"])
-
-    assert lacking.exit_code == 2
-    assert "The service requires 'Tip': --landmark TAG=X,Y,Z" in lacking.output
-    assert done.exit_code == 0, done.output
-    assert "Bright" in done.output
-    assert "Warning: The landmark 'far' lies outside of the image." in done.output
-    files = {p.name for p in (tmp_path / "out").iterdir()}
-    assert {"picture.png", "a.csv", "image_0.nii.gz"} <= files
-    (workspace,) = (tmp_path / "out").glob("*.itksnap")
-    assert {f.name for f in read_outcome(workspace).segmentations} < files
-    assert set(mesh_file_names(read(workspace))) < files
-
-
-@pytest.mark.parametrize(
-    ("option", "sentence"),
-    [
-        (["--tag", "CT=a.nii"], "The service has no tag 'CT' for --tag TAG=FILE; it has MR."),
-        (["--landmark", "Tip=1,2"], "--landmark Tip=1,2: The landmark 'Tip' is at"),
-        (["--landmark", "Tip=1,2,3"], "no tag 'Tip' for --landmark TAG=X,Y,Z; it has none."),
-    ],
-)
-def test_a_trial_says_which_tags_there_are(
-    folder: Path, tmp_path: Path, option: list[str], sentence: str
-) -> None:
-    (tmp_path / "a.nii").touch()
-    option = [word.replace("a.nii", str(tmp_path / "a.nii")) for word in option]
-
-    done = CliRunner().invoke(main, ["test", str(folder), str(tmp_path / "a.nii"), *option])
-
-    assert (done.exit_code, sentence in done.output) == (2, True), done.output
-
-
-@pytest.mark.parametrize("token", ["", "a-one-time-token"])
-def test_publishing_without_a_token_for_programs_says_where_to_get_one(
-    folder: Path, token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("DSS_TOKEN", token)
-    command = ["publish", str(folder), "--server", "http://127.0.0.1:9"]
-
-    done = CliRunner().invoke(main, command)
-
-    assert done.exit_code == 2
-    assert "dss-portal tokens create YOU@EXAMPLE.ORG --scope provider" in done.output
-
-
-def test_publishing_takes_the_token_that_dss_login_keeps(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("DSS_TOKEN", raising=False)
-    jar = jar_of("http://127.0.0.1:9", None)
-    jar.parent.mkdir(parents=True)
-    Credentials(jar).keep("dss_kept")
-
-    assert token_for("http://127.0.0.1:9", "") == "dss_kept"
-    assert token_for("http://127.0.0.1:9", "dss_given") == "dss_given"
-
-
 @pytest.mark.parametrize(
     ("code", "sentence"),
     [
@@ -301,12 +206,3 @@ def test_a_function_that_may_be_there_is_no_fault(folder: Path, code: str) -> No
     (folder / "algorithm.py").write_text(code, encoding="utf-8")
 
     load(folder)
-
-
-def test_a_portal_that_does_not_answer_is_told_at_once(folder: Path) -> None:
-    command = ["publish", str(folder), "--server", "http://127.0.0.1:9", "--token", "dss_x"]
-
-    done = CliRunner().invoke(main, command)
-
-    assert done.exit_code == 2
-    assert "127.0.0.1:9" in done.output
