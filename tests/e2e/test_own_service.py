@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -246,6 +245,10 @@ def segment(image, progress):
 """
 
 
+def reach(user: ItkSnap, number: int, share: float) -> None:
+    wait_until(lambda: user.detail(number).progress >= share, 60, lambda: log(user, number))
+
+
 def test_a_portal_that_is_killed_at_any_step_costs_nothing_and_doubles_nothing(
     site: Site, token: str, user: ItkSnap, tmp_path: Path
 ) -> None:
@@ -253,8 +256,8 @@ def test_a_portal_that_is_killed_at_any_step_costs_nothing_and_doubles_nothing(
     numbers = []
     with published(site, token, folder, "--tickets", "3", "--parallel", "2") as publisher:
         numbers = [submit(user, "restarts", tmp_path) for _ in range(3)]
-        for later_s in (0.5, 2.0, 1.0):
-            time.sleep(later_s)  # another step each time
+        for number, share in zip(numbers, (0.1, 0.6, 0.3), strict=True):
+            reach(user, number, share)
             site.stack.kill("portal")
             site.stack.start_one("portal")
             wait_until(site.stack.portal_ready, 60, site.stack.logs)
