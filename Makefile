@@ -56,7 +56,7 @@ check: ## format, lint, types, who may import whom, and nothing written twice
 	$(BIN)/mypy
 	$(BIN)/mypy tests
 	$(BIN)/lint-imports
-	$(BIN)/python tests/checks/repetition.py broker portal dispatch-consumers gpu-inference observability infra
+	$(BIN)/python tests/checks/repetition.py broker portal dispatch-consumers gpu-inference observability infra tests
 
 test: ## all tests, against servers of their own; LANES=1 for one file after another
 	$(BOOTSTRAP) dev

@@ -2,7 +2,7 @@
 
 More than eight lines in a row are the same in two places.  Passed over are blank lines, comments, docstrings, imports
 and the headers of functions (whatever implements a protocol repeats its headers); how far a line is indented does not
-matter.  Tests and what Tortoise writes (migrations) may repeat.
+matter.  What Tortoise writes (migrations) may repeat.
 A program of our own, because pylint's ``symilar`` brings a second linter and never fails.
 """
 
