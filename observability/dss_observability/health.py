@@ -1,8 +1,9 @@
 """``python -m dss_observability.health``: checks whether the program of this container is ready, without a shell or
 curl.
 
-It requests ``/readyz`` at ``DSS_METRICS_BIND``, or at the host:port that is given.  Exits with 0 if the program is
-ready, else with 1 and the reason.
+It requests ``/readyz`` at ``DSS_METRICS_BIND``, or at the host:port that is given; with ``--alive``, ``/healthz``.  Of a
+portal with several processes (``DSS_PORTAL_PROCESSES``) it asks each, at ports that follow one another.  Exits with 0 if
+all are ready, else with 1 and the reasons.
 """
 
 import http.client
@@ -15,15 +16,23 @@ ANSWER_S = 5.0
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - which nobody can connect to
 
 
-def problem(bind: str) -> str:
-    """What prevents the program at ``bind`` (host:port) from working, or why that is not known; "" if it is ready."""
+def problem(bind: str, path: str = "/readyz", processes: int = 1) -> str:
+    """What prevents the program at ``bind`` (host:port) from working, or why that is not known; "" if it is ready.
+
+    Its ``processes`` listen at that port and at those that follow it; a line for each that is not ready.
+    """
     host, _, port = bind.rpartition(":")
     if not host or not port.isdecimal():
         return f"DSS_METRICS_BIND must be host:port, such as 0.0.0.0:9100, not '{bind}'."
-    address = f"{_EVERY_ADDRESS.get(host, host)}:{port}"
+    host = _EVERY_ADDRESS.get(host, host)
+    found = [_problem_at(f"{host}:{int(port) + number}", path) for number in range(processes)]
+    return "\n".join(filter(None, found))
+
+
+def _problem_at(address: str, path: str) -> str:
     connection = http.client.HTTPConnection(address, timeout=ANSWER_S)
     try:
-        connection.request("GET", "/readyz")
+        connection.request("GET", path)
         answer = connection.getresponse()
         text = answer.read().decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:
@@ -35,7 +44,14 @@ def problem(bind: str) -> str:
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     """Check the program and exit, with the problem as message."""
-    found = problem(arguments[0] if arguments else environment.get("DSS_METRICS_BIND", ""))
+    path = "/healthz" if "--alive" in arguments else "/readyz"
+    addresses = [word for word in arguments if word != "--alive"]
+    processes = environment.get("DSS_PORTAL_PROCESSES", "")
+    found = problem(
+        addresses[0] if addresses else environment.get("DSS_METRICS_BIND", ""),
+        path,
+        int(processes) if processes.isdecimal() else 1,
+    )
     if found:
         sys.exit(found)
 

@@ -15,10 +15,11 @@ def policies_of(objects: list[Manifest], deployment: Manifest) -> list[Manifest]
 def open_ports(objects: list[Manifest], deployment: Manifest, way: str) -> set[int]:
     """``way``: ingress or egress."""
     return {
-        port["port"]
+        number
         for policy in policies_of(objects, deployment)
         for rule in policy["spec"].get(way, [])
         for port in rule["ports"]
+        for number in range(port["port"], port.get("endPort", port["port"]) + 1)
     }
 
 

@@ -49,7 +49,10 @@ def test_each_program_is_watched_on_its_port_of_metrics(
     rendered: dict[str, list[Manifest]], site: str
 ) -> None:
     for _, container in programs(rendered[site]):
-        if container["name"] == "migrate":
+        if (
+            container["name"] == "migrate"
+            or environment(container).get("DSS_PORTAL_PROCESSES", "1") != "1"
+        ):
             continue
         port = {p["name"]: p["containerPort"] for p in container["ports"]}["metrics"]
 
@@ -133,3 +136,25 @@ def test_requests_wait_longer_for_a_worker_where_the_last_one_may_go(
     for program, container in programs(rendered["lab"]):
         if program == "dispatch":
             assert float(environment(container)["DSS_INFERENCE_SILENCE_S"]) >= 1800
+
+
+def test_each_process_of_a_portal_is_probed_and_measured(
+    rendered: dict[str, list[Manifest]],
+) -> None:
+    objects = rendered["everything"]
+    (portal,) = [c for p, c in programs(objects) if p == "portal" and c["name"] == "portal"]
+    ports = {
+        p["name"]: p["containerPort"] for p in portal["ports"] if p["name"].startswith("metrics")
+    }
+    assert ports == {"metrics": 9100, "metrics-2": 9101, "metrics-3": 9102}
+    assert environment(portal)["DSS_PORTAL_PROCESSES"] == "3"
+
+    alive = ["python", "-m", "dss_observability.health", "--alive"]
+    assert portal["startupProbe"]["exec"]["command"] == alive
+    assert portal["livenessProbe"]["exec"]["command"] == alive
+    assert portal["readinessProbe"]["exec"]["command"] == alive[:-1]
+    service = named(objects, "Service", "dss-portal-metrics")
+    monitor = named(objects, "ServiceMonitor", "dss-portal")
+    measured = {p["targetPort"]: p["port"] for p in service["spec"]["ports"]}
+    assert measured == ports
+    assert [e["port"] for e in monitor["spec"]["endpoints"]] == list(ports)

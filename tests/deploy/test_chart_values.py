@@ -27,6 +27,7 @@ COMMON = {"AMQP_URL", "DATASTORE", "INSTANCE", "LOG_JSON", "METRICS_BIND", "STOP
 OWN: dict[type[BaseSettings], set[str]] = {
     PortalSettings: COMMON
     | {"BIND", "DATABASE_URL", "GIT_CA_FILE", "PUBLIC_URL", "SECRET_KEY", "TRUSTED_PROXIES"}
+    | {"PORTAL_PROCESSES"}
     | {"OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET", "OIDC_ISSUER", "PUBLISHED", "TEST_MODE"}
     | {"SMTP_CA_FILE", "SMTP_FROM", "SMTP_HOST", "SMTP_PASSWORD_FILE", "SMTP_PORT"}
     | {"SMTP_SECURITY", "SMTP_USER", "GIT_CREDENTIALS_FILE"},
@@ -111,6 +112,8 @@ def test_what_holds_for_all_may_differ_for_each(path: str) -> None:
         (["portal.replicas=none"], "at '/portal/replicas': got string, want integer"),
         (["portal.settings.DSS_LEAES_S=60"], "'DSS_LEAES_S' not allowed"),
         (["portal.settings.DSS_TEST_MODE=everywhere"], "'DSS_TEST_MODE' not allowed"),
+        (["portal.settings.DSS_PORTAL_PROCESSES=2"], "'DSS_PORTAL_PROCESSES' not allowed"),
+        (["portal.processes=0"], "/portal/processes"),
         (["portal.settings.DSS_LEASE_S=0"], "/portal/settings/DSS_LEASE_S"),
         (["portal.autoscaling.cpuPercent=150"], "/portal/autoscaling/cpuPercent"),
         (["portal.trustedProxies={everyone}"], "/portal/trustedProxies/0"),

@@ -14,22 +14,13 @@ import pytest
 from dss_portal.changes.feed import CURRENT_S
 from support import loopback
 from support.brokers import Node, fresh_vhost
-from support.stacks import Stack, free_port
+from support.stacks import Stack, free_port, two_free_ports
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 
 MANY = 40
 """Connections of which each process gets some: the kernel deals them out by a hash of the addresses."""
-
-
-def two_free_ports() -> int:
-    """The first of two neighbours."""
-    while True:
-        port = free_port()
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port + 1))
-            return port
 
 
 @pytest.fixture

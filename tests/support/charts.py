@@ -20,6 +20,7 @@ EVERYTHING = (
     "publicUrl=https://dss.example.org/dss",
     "image.registry=registry.site.example:5000/dss",
     "portal.trustedProxies={10.0.0.0/8}",
+    "portal.processes=3",
     "portal.oidc.issuer=https://issuer.example",
     "portal.oidc.existingSecret=dss-oidc",
     "portal.proxy.url=http://proxy.site.example:3128",

@@ -3,8 +3,10 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +31,15 @@ SERVICES = "/api/services?format=json"
 def free_port() -> int:
     """One that no other lane of the suite and no outgoing connection takes."""
     return choose_ports(["port"])["port"]
+
+
+def two_free_ports() -> int:
+    """The first of two neighbours."""
+    while True:
+        port = free_port()
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port + 1))
+            return port
 
 
 def leave_nothing_running() -> None:

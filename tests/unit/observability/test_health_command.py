@@ -7,7 +7,7 @@ import pytest
 
 from dss_observability.health import problem
 from dss_observability.serving import serve_health
-from support.stacks import free_port
+from support.stacks import free_port, two_free_ports
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
@@ -42,12 +42,28 @@ def test_an_address_that_is_none_gets_a_sentence(bind: str) -> None:
     )
 
 
-def asked(bind: str) -> tuple[int, str]:
+def test_each_process_of_a_portal_is_asked() -> None:
+    first = two_free_ports()
+    ends = [
+        serve_health(f"127.0.0.1:{first}", list),
+        serve_health(f"127.0.0.1:{first + 1}", lambda: ["The broker is away."]),
+    ]
+    bind, processes = f"127.0.0.1:{first}", {"DSS_PORTAL_PROCESSES": "2"}
+    try:
+        assert asked(bind) == (0, "")
+        assert asked(bind, **processes) == (1, "The broker is away.\n")
+        assert asked(bind, "--alive", **processes) == (0, "")
+    finally:
+        for end in ends:
+            end()
+
+
+def asked(bind: str, *words: str, **settings: str) -> tuple[int, str]:
     """As a container's engine asks: by the variable that the program listens at."""
     done = subprocess.run(
-        [sys.executable, "-m", "dss_observability.health"],
+        [sys.executable, "-m", "dss_observability.health", *words],
         check=False,
-        env={"DSS_METRICS_BIND": bind},
+        env={"DSS_METRICS_BIND": bind, **settings},
         capture_output=True,
         encoding="utf-8",
     )

@@ -176,22 +176,42 @@ securityContext:
   capabilities: {drop: [ALL]}
 {{- end }}
 
+{{/* Name of the port of metrics of a portal's process, from 0; every other program has the first only. */}}
+{{- define "dss.metricsName" -}}
+metrics{{ if . }}-{{ add 1 . }}{{ end -}}
+{{- end }}
+
+{{/* Number of processes of the part `part`, each with a port of metrics. */}}
+{{- define "dss.processes" -}}
+{{ ternary .root.Values.portal.processes 1 (eq .part "portal") }}
+{{- end }}
+
 {{/* `ready` is /readyz, or /healthz where readiness would wait for workers that an autoscaler took away. */}}
 {{- define "dss.probes" -}}
 startupProbe:
-  httpGet: {path: /healthz, port: metrics}
+  {{ include "dss.probe" (dict "path" "/healthz" "processes" .processes) }}
   periodSeconds: 5
+  timeoutSeconds: 5
   failureThreshold: 120
 livenessProbe:
-  httpGet: {path: /healthz, port: metrics}
+  {{ include "dss.probe" (dict "path" "/healthz" "processes" .processes) }}
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 6
 readinessProbe:
-  httpGet: {path: {{ .ready }}, port: metrics}
+  {{ include "dss.probe" (dict "path" .ready "processes" .processes) }}
   periodSeconds: 5
   timeoutSeconds: 10
   failureThreshold: 3
+{{- end }}
+
+{{/* A probe over HTTP asks one port only, so a program in the container asks those of several processes. */}}
+{{- define "dss.probe" -}}
+{{- if gt (int (.processes | default 1)) 1 -}}
+exec: {command: [python, -m, dss_observability.health{{ if eq .path "/healthz" }}, --alive{{ end }}]}
+{{- else -}}
+httpGet: {path: {{ .path }}, port: metrics}
+{{- end -}}
 {{- end }}
 
 {{/* A worker with what inference.* says for all of them.  JSON. */}}
