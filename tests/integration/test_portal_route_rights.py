@@ -105,6 +105,8 @@ class Scene:
         form = {"form_token": self.form_tokens.get(role, "")}
         if rule == "/api/tickets/<int:ticket_id>/status":
             form["status"] = "ready"
+        if rule == "/api/tickets/<int:ticket_id>/title":
+            form["title"] = "x"
         if rule.startswith("/api/pro/"):
             form |= {"services": self.githash, "provider": "dss"}
         if rule == "/acceptterms":

@@ -145,6 +145,23 @@ async def test_an_owner_names_his_ticket_and_the_name_goes_with_it(
     assert (await Ticket.get(id=ticket_id)).title == ""
 
 
+async def test_a_program_names_a_ticket_for_its_owner_alone(portal: Portal, ann: Client) -> None:
+    ticket_id = await submitted_ticket(ann)
+    path = f"/api/tickets/{ticket_id}/title"
+    root = await portal.user("root@example.com", sysadmin=True)
+
+    assert await post(ann, path, title=" Jane\tDoe.nii.gz ") == (200, "success")
+
+    assert "Jane Doe.nii.gz" in await text(ann, "/api/tickets/summary")
+    refused = await post(root, path, title="Mine")
+    assert (refused[0], "Jane" in refused[1]) == (400, False)
+    assert (await post(ann, path))[0] == 400
+    assert (await post(ann, f"/api/tickets/{2**40}/title", title="x"))[0] == 400
+    assert (await Ticket.get(id=ticket_id)).title == "Jane Doe.nii.gz"
+    assert await post(ann, path, title="") == (200, "success")
+    assert (await Ticket.get(id=ticket_id)).title == ""
+
+
 async def test_nobody_else_gets_any_of_it(portal: Portal, ann: Client, done: int) -> None:
     bob = await portal.user("bob@example.com")
 

@@ -138,6 +138,12 @@ OPERATIONS = (
     ),
     Operation("get", f"{_T}/status", "The ticket's state"),
     Operation("post", f"{_T}/status", "Submit the ticket", form=("status!",)),
+    Operation(
+        "post",
+        f"{_T}/title",
+        "Name the ticket for its owner alone; at most 120 characters are kept, none remove the name",
+        form=("title!",),
+    ),
     Operation("get", f"{_T}/log", "The ticket's log", query=("since",), gives="table"),
     Operation("get", f"{_T}/progress", "How far the ticket is, 0 to 1"),
     Operation("get", f"{_T}/queuepos", "The ticket's place in its service's queue"),

@@ -20,6 +20,7 @@ from dss_portal.tickets import (
     submission,
     submitting,
     summaries,
+    titles,
     views,
 )
 from dss_portal.tickets.reservation import Reservation
@@ -142,6 +143,14 @@ async def set_status(ticket_id: int) -> Response:
         components().datastore, ticket_id, current_user(), scrubs=scrubs, quiet_s=_quiet_s()
     )
     return plain("ready")
+
+
+@blueprint.post("/<int:ticket_id>/title")
+@signed_in
+async def set_title(ticket_id: int) -> Response:
+    """Name the owner's ticket; an empty ``title`` removes the name."""
+    await titles.rename(ticket_id, current_user(), await parameters.required("title"))
+    return plain("success")
 
 
 @blueprint.get("/<int:ticket_id>/log")

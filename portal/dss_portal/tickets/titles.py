@@ -43,9 +43,9 @@ async def put(ticket: Ticket, title: str) -> None:
 
 
 async def rename(ticket_id: int, user: User, title: str) -> None:
-    """Set the ticket's title.  Raises Refused unless ``user`` owns the ticket."""
+    """Set the ticket's title; "" removes it.  Raises Refused unless ``user`` owns the ticket."""
     async with in_transaction():
-        ticket = await store.locked(ticket_id)
+        ticket = await store.locked(ticket_id) if ticket_id < 2**31 else None
         if ticket is None or ticket.user_id != user.id or ticket.status is Status.DELETED:
             raise submission.not_found(ticket_id, user)
         await put(ticket, title)
