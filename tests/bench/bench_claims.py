@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from dss_client.itksnap import ItkSnap
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
-from support import reference_server
+from support import commands, reference_server
 from support.reference_server import Provider
 from support.stacks import Stack, leave_nothing_running
 from support.waiting import wait_until
@@ -146,4 +146,4 @@ def _stack(folder: Path) -> Iterator[Stack]:
 
 
 if __name__ == "__main__":
-    typer.run(bench)
+    commands.run(bench)

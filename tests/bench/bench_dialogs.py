@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench.side_by_side import sides
 from bench.side_by_side.loads import percentile
 from bench.side_by_side.sides import Side
+from support import commands
 from support.stacks import leave_nothing_running
 
 PERIOD_S = 4.0
@@ -152,4 +153,4 @@ async def _pause(stop: asyncio.Event) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(bench)
+    commands.run(bench)

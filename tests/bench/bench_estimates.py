@@ -29,6 +29,7 @@ from dss_client.steps import Ask, Steps, good
 from dss_inference.device.runner import Runner
 from dss_phantom.chest import PhantomSpec, make_phantom
 from dss_submission.preparing import Source
+from support import commands
 from support.builders import write_image
 from support.sites import whole_stack
 from support.stacks import Stack, leave_nothing_running
@@ -154,4 +155,4 @@ def _stack(folder: Path) -> Iterator[Stack]:
 
 
 if __name__ == "__main__":
-    typer.run(bench)
+    commands.run(bench)

@@ -4,32 +4,27 @@
 JSON.  wrk (the package of that name) does the polling.  On a busy machine only the ratios of one run say anything.
 """
 
-import json
-import subprocess
+import http.client
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
-from statistics import median
 from typing import Annotated
 
 import typer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench.side_by_side import loads, sides
+from bench.side_by_side import loads, sides, table
 from bench.side_by_side.client import MB
 from bench.side_by_side.loads import Measured
 from bench.side_by_side.sides import Side
+from bench.side_by_side.table import PEAK, Results
+from support import commands
 from support.stacks import leave_nothing_running
 
-MOST_GENERATOR = 0.5
-LESS_IS_BETTER = {"others' p95 during an upload, ms", "CPU of one ticket, ms"}
-
 Row = tuple[str, Measured]
-Results = dict[str, dict[str, list[Measured]]]
 
 
 def bench(
@@ -48,30 +43,33 @@ def bench(
     if quick:
         repeat, seconds = 1, 2.0
     found: dict[int, Results] = {}
+    failures: list[str] = []
     for count in tickets or ([2000] if quick else [100, 2000, 100_000]):
-        found[count] = _measure(
-            count,
-            clients or ([32] if quick else [1, 8, 32, 128]),
-            repeat,
-            seconds,
-            only,
-            uwsgi=uwsgi,
-            processes=processes,
-        )
-        _show(count, found[count])
-    written = {
-        count: {
-            row: {side: [asdict(m) for m in ms] for side, ms in by.items()}
-            for row, by in rows.items()
-        }
-        for count, rows in found.items()
-    }
-    out.write_text(
-        json.dumps({"commit": _commit(), "tickets": written}, indent=1), encoding="utf-8"
-    )
+        results = found.setdefault(count, {})
+        try:
+            for row in _measured(
+                count,
+                clients or ([32] if quick else [1, 8, 32, 128]),
+                repeat,
+                seconds,
+                only,
+                uwsgi=uwsgi,
+                processes=processes,
+            ):
+                match row:
+                    case str():
+                        failures.append(row)
+                    case label, side, measured:
+                        results.setdefault(label, {}).setdefault(side, []).append(measured)
+        finally:  # an hour of measuring is not lost to what ends it
+            typer.echo("\n".join(table.lines(count, results)))
+            table.write(out, found)
+    typer.echo("\n".join(table.of_many(found)))
+    if failures:
+        raise SystemExit("\n".join(["Rows that could not be measured:", *failures]))
 
 
-def _measure(
+def _measured(
     tickets: int,
     clients: list[int],
     repeat: int,
@@ -80,9 +78,11 @@ def _measure(
     *,
     uwsgi: bool,
     processes: int,
-) -> Results:
-    """Side after side within each repetition, so that all see the same machine."""
-    results: Results = {}
+) -> Iterator[tuple[str, str, Measured] | str]:
+    """Row, side and value; a sentence for a load that failed.
+
+    Side after side within each repetition, so that all see the same machine.
+    """
     with tempfile.TemporaryDirectory(prefix="dss-bench-") as name, ExitStack() as stack:
         folder = Path(name)
         rabbit, postgres = stack.enter_context(sides.servers(folder))
@@ -101,9 +101,11 @@ def _measure(
                 if not row.startswith(only):
                     continue
                 for side in measured:
-                    for label, one in load(side):
-                        results.setdefault(label, {}).setdefault(side.name, []).append(one)
-    return results
+                    try:
+                        for label, one in load(side):
+                            yield label, side.name, one
+                    except (OSError, http.client.HTTPException, AssertionError) as error:
+                        yield f"{row} of {side.name}, {tickets} tickets: {error!r}"
 
 
 def _rows(
@@ -134,48 +136,11 @@ def _files(side: Side) -> Iterator[Row]:
     sent, others = loads.upload(side, 256 * MB)
     yield "256 MB upload, MB/s", sent
     yield "others' p95 during an upload, ms", others
+    side.forget_peak()
     for readers in (1, 4):
         yield f"256 MB download by {readers}, MB/s", loads.download(side, 256 * MB, readers)
-
-
-def _show(tickets: int, results: Results) -> None:
-    """Medians; in brackets the range, the p99 and what the generator took of a core."""
-    typer.echo(f"\n{tickets} tickets, commit {_commit()}")
-    for row, by_side in results.items():
-        typer.echo(row)
-        for name, measured in by_side.items():
-            values = [m.value for m in measured]
-            ratio = _ratio(row, by_side, name)
-            generator = median(m.generator for m in measured)
-            mark = "  INVALID: the generator is the limit" if generator > MOST_GENERATOR else ""
-            typer.echo(
-                f"  {name:22}{median(values):9.1f} [{min(values):.1f}..{max(values):.1f}]"
-                f"  p99 {median(m.p99_ms for m in measured):8.1f} ms  generator {generator:.2f}"
-                f"  errors {sum(m.errors for m in measured)}  {ratio}{mark}"
-            )
-
-
-def _ratio(row: str, by_side: dict[str, list[Measured]], name: str) -> str:
-    if name != "ours":
-        return ""
-    ours = median(m.value for m in by_side[name])
-    ratios = [
-        f"{ours / (median(m.value for m in measured) or 1):.2f} of {other}"
-        for other, measured in by_side.items()
-        if other != name
-    ]
-    return ", ".join(ratios) + (" (less is better)" if row in LESS_IS_BETTER else "")
-
-
-def _commit() -> str:
-    said = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
-    return said.stdout.strip()
+    yield PEAK, Measured(value=side.peak_mb(), generator=0)
 
 
 if __name__ == "__main__":
-    typer.run(bench)
+    commands.run(bench)

@@ -24,6 +24,7 @@ from dss_portal.datastore import Datastore
 from dss_portal.models import Service, Status, Ticket
 from dss_portal.tickets import cleanup, store
 from dss_stack.postgres import PostgresCluster
+from support import commands
 from support.stacks import leave_nothing_running
 
 ROUNDS = 15
@@ -125,4 +126,4 @@ def _tell(what: str, *sides: tuple[str, float]) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(bench)
+    commands.run(bench)

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
-from support import loopback, sites
+from support import commands, loopback, sites
 from support.brokers import fresh_vhost
 from support.sites import new_ticket
 from support.stacks import Stack, leave_nothing_running
@@ -231,4 +231,4 @@ def _processor_s(pid: int) -> float:
 
 
 if __name__ == "__main__":
-    typer.run(bench)
+    commands.run(bench)

@@ -30,6 +30,7 @@ from dss_broker.messages import WorkerAnnounced
 from dss_broker.rabbit import RabbitBroker
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
+from support import commands
 from support.site_simulation import Batch, Load, tickets_per_s, wait_p95_ms
 from support.stacks import leave_nothing_running
 
@@ -236,4 +237,4 @@ def _announce(rabbit: RabbitNode) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(bench)
+    commands.run(bench)

@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.side_by_side import sides
 from bench.side_by_side.sides import cpu_s, make_database
+from support import commands
 from support.stacks import Stack, leave_nothing_running
 from support.waiting import wait_until
 
@@ -90,4 +91,4 @@ def _is_ready(site: Stack, program: str) -> Callable[[], bool]:
 
 if __name__ == "__main__":
     os.environ.pop("PYTHONPATH", None)
-    typer.run(bench)
+    commands.run(bench)

@@ -31,6 +31,7 @@ from bench.side_by_side import sides
 from bench.side_by_side.sides import cpu_s, make_database
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
+from support import commands
 from support.builders import MAIN, segmentation, workspace_xml, write_image
 from support.stacks import Stack, leave_nothing_running
 from support.waiting import wait_until
@@ -223,4 +224,4 @@ async def _fetch(url: str, statement: str, *values: object) -> list[tuple[int, .
 
 
 if __name__ == "__main__":
-    typer.run(bench)
+    commands.run(bench)

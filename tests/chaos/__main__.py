@@ -11,6 +11,7 @@ from chaos import sabotage as sabotages
 from chaos.report import slow_recoveries, table
 from chaos.run import Plan, run
 from conftest import SYSROOT
+from support import commands
 from support.stacks import leave_nothing_running
 
 
@@ -58,4 +59,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    commands.run(main)

@@ -26,6 +26,7 @@ from dss_broker.messages import TicketReady
 from dss_broker.rabbit import RabbitBroker
 from dss_observability.logs import configure_logging
 from dss_stack.rabbitmq_cluster import RabbitCluster
+from support import commands
 from support.stacks import leave_nothing_running
 from support.waiting import wait_until
 
@@ -207,4 +208,4 @@ def judge(publisher: Publisher, readers: list[Reader]) -> int:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    commands.run(main)

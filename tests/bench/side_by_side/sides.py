@@ -36,7 +36,10 @@ class User:
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """``pids`` are those of the processes that answer; ``promises`` what is on disk when it has answered 200."""
+    """``pids`` are those of the processes that answer; ``promises`` what is on disk when it has answered 200.
+
+    ``keeps_connections``: a connection serves several requests.
+    """
 
     name: str
     url: str
@@ -44,10 +47,20 @@ class Side:
     githash: str
     pids: list[int]
     promises: str
+    keeps_connections: bool = True
 
     def cpu_s(self) -> float:
         """CPU time of all its processes so far."""
         return sum(cpu_s(pid) for pid in self.pids)
+
+    def forget_peak(self) -> None:
+        """Let ``peak_mb`` begin anew."""
+        for pid in self.pids:
+            Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="utf-8")
+
+    def peak_mb(self) -> float:
+        """Most memory that one of its processes has had."""
+        return max(_status_kb(pid, "VmHWM") for pid in self.pids) / 1024
 
 
 @contextmanager
@@ -66,6 +79,12 @@ def cpu_s(pid: int) -> float:
     """CPU time of one process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _status_kb(pid: int, name: str) -> int:
+    text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    (line,) = [line for line in text.splitlines() if line.startswith(f"{name}:")]
+    return int(line.split()[1])
 
 
 @contextmanager
@@ -92,6 +111,7 @@ def reference(folder: Path, tickets: int, *, uwsgi: bool = False) -> Iterator[Si
             githash=githash,
             pids=[pid, *_children(pid)],
             promises="rows are fsynced, files are not",
+            keeps_connections=not uwsgi,
         )
 
 

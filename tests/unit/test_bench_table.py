@@ -1,0 +1,83 @@
+"""What benchmarks say at their end: each goal with its result, and the reason of an early end."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from bench.side_by_side import table
+from bench.side_by_side.loads import Measured
+
+TESTS = Path(__file__).parents[1]
+
+BROKEN = """
+from support import commands
+
+def bench() -> None:
+    raise BrokenPipeError(32, "Broken pipe")
+
+commands.run(bench)
+"""
+
+
+def _sides(ours: float, theirs: float, *, p99_ms: float = 1.0) -> dict[str, list[Measured]]:
+    return {
+        "reference": [Measured(value=theirs, generator=0.1, p99_ms=100)],
+        "ours": [Measured(value=ours, generator=0.1, p99_ms=p99_ms)],
+    }
+
+
+def test_a_row_says_whether_its_goal_is_reached() -> None:
+    results = {
+        "submissions/s, 8 clients": _sides(290, 100),
+        "claims/s, 8 claimers": _sides(260, 100),
+        "others' p95 during an upload, ms": _sides(5, 20),
+        "CPU of one ticket, ms": _sides(16, 100),
+    }
+
+    said = [line.strip() for line in table.lines(2000, results)]
+
+    assert "2.90 of reference, goal at least 3: NOT REACHED" in said
+    assert "2.60 of reference, goal at least 2.5: reached" in said
+    assert "0.25 of reference, goal at most 1: reached" in said
+    assert "0.16 of reference, goal at most 15: NOT REACHED" in said
+
+
+def test_status_polls_must_be_quick_in_the_tail_too() -> None:
+    said = "\n".join(table.lines(2000, {table.STATUS_OF_32: _sides(2000, 100, p99_ms=11)}))
+
+    assert (
+        "goal at least 10: reached, p99 0.110 of reference, goal at most 0.1: NOT REACHED" in said
+    )
+
+
+def test_many_tickets_are_compared_with_few() -> None:
+    few, many = ({table.DETAIL_OF_32: _sides(value, 10)} for value in (100, 85))
+
+    (said,) = table.of_many({100: few, 100_000: many})
+
+    assert "at 100000 tickets 0.85 of those at 100; goal at least 0.8: reached" in said
+
+
+def test_what_was_measured_is_written_though_a_side_is_missing(tmp_path: Path) -> None:
+    results = {"claims/s, 8 claimers": {"ours": [Measured(value=260, generator=0.1)]}}
+
+    said = "\n".join(table.lines(100, results))
+    table.write(tmp_path / "found.json", {100: results})
+
+    assert "goal" not in said
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    assert found["tickets"]["100"]["claims/s, 8 claimers"]["ours"][0]["value"] == 260
+
+
+def test_a_benchmark_that_loses_its_connection_says_so() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", BROKEN],
+        cwd=TESTS,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert "A connection was closed by its other side." in ended.stderr
