@@ -211,6 +211,30 @@ class Dispatcher(Model):
         unique_together = (("service", "instance"),)
 
 
+class Publisher(Model):
+    """A program of a provider that serves a service over HTTP and announces itself, such as ``dss service publish``.
+
+    ``parallel`` is the most tickets that it processes at a time; ``ended``: it claims no more tickets.  The claims of
+    its threads have its ``instance``, a hyphen and a number.
+    """
+
+    id = fields.IntField(primary_key=True)
+    user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("portal.User")
+    service = fields.TextField()
+    instance = fields.CharField(max_length=255)
+    parallel = fields.IntField()
+    heard_at = fields.DatetimeField()
+    ended = fields.BooleanField(db_default=False)
+
+    class Meta(Model.Meta):
+        table = "publisher"
+        table_description = (
+            "A provider's program that said over HTTP that it serves a service; ``ended``: and that it "
+            "takes nothing any more."
+        )
+        unique_together = (("user", "service", "instance"),)
+
+
 class Worker(Model):
     """An inference worker process that has announced itself.  ``ended``: it has announced its end."""
 

@@ -5,6 +5,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlencode
@@ -13,6 +14,7 @@ from dss_client import resumable
 from dss_client.cookie_jar import CookieJar
 from dss_client.patience import Patience, patiently
 from dss_client.rest import RestClient
+from dss_client.steps import Ask, good
 from dss_client.tables import read_table
 
 T = TypeVar("T")
@@ -21,6 +23,22 @@ _STATUS = re.compile("[a-z]{1,20}")
 
 PATIENCE_S = 1800.0
 """Longest time without an answer of the portal before a request fails."""
+
+
+ANNOUNCE_WITHIN_S = 5.0
+"""Longest time for the announcement of a publisher; the next one follows soon."""
+
+ANNOUNCED = {"announced": "1"}
+"""A field that marks requests of a publisher, by which the portal does not judge whether the service is served."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Announced:
+    """A publisher as the portal knows it: it processes ``parallel`` tickets of the service ``githash`` at a time."""
+
+    githash: str
+    instance: str
+    parallel: int
 
 
 class Portal:
@@ -51,19 +69,32 @@ class Portal:
         """List a service, or a new version of it.  Needs a token of a site admin."""
         self._form(f"api/admin/providers/{provider}/services", descriptor=descriptor)
 
+    def announce(self, said: Announced, *, ends: bool) -> None:
+        """Tell that a publisher serves, or with ``ends`` that it claims no more tickets.  The request is not repeated."""
+        body = _encoded(
+            services=said.githash,
+            code=said.instance,
+            parallel=str(said.parallel),
+            ends=str(int(ends)),
+        )
+        ask = Ask(method="POST", path="api/pro/publishers", body=body, within_s=ANNOUNCE_WITHIN_S)
+        good(self._rest.perform(ask))
+
     def claim(self, githash: str, provider: str, instance: str, key: str) -> int | None:
         """Claim a waiting ticket and return its number; None if none waits.
 
         The request is not repeated here.  A later one with the same ``key`` gets the ticket that was claimed if the
         response was lost.
         """
-        body = _encoded(services=githash, provider=provider, code=instance, key=key)
+        body = _encoded(services=githash, provider=provider, code=instance, key=key, **ANNOUNCED)
         rows = read_table(self._rest.post("api/pro/services/claims", body).decode())
         return int(rows[0][0]) if rows and rows[0][0].isdigit() else None
 
     def status(self, ticket: int) -> str:
         """The ticket's status.  The request also renews the claim.  Raises ValueError if the response is no status."""
-        text = self._get(f"api/pro/tickets/{ticket}/status").decode().strip()
+        text = (
+            self._get(f"api/pro/tickets/{ticket}/status?{_encoded(**ANNOUNCED)}").decode().strip()
+        )
         if not _STATUS.fullmatch(text):
             raise ValueError("The response is no status of a ticket.")
         return text
@@ -102,14 +133,14 @@ class Portal:
         self._form(f"api/pro/tickets/{ticket}/{level}", message=message, key=uuid.uuid4().hex)
 
     def progress(self, ticket: int, fraction: float) -> None:
-        words = {"chunk_start": "0", "chunk_end": "1", "progress": f"{fraction:.4f}"}
+        words = {"chunk_start": "0", "chunk_end": "1", "progress": f"{fraction:.4f}", **ANNOUNCED}
         self._form(f"api/pro/tickets/{ticket}/progress", **words)
 
     def finish(self, ticket: int, status: str) -> None:
         """End the ticket.  For ``success``, waits for the check of the results, and raises Refused with what is wrong
         with them.
         """
-        self._form(f"api/pro/tickets/{ticket}/status", status=status)
+        self._form(f"api/pro/tickets/{ticket}/status", status=status, **ANNOUNCED)
 
     def _get(self, path: str) -> bytes:
         return self._patiently(lambda: self._rest.get(path))

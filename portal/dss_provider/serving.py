@@ -12,7 +12,8 @@ from dss_provider.errors import ServiceInvalid
 from dss_provider.folder import ServiceFolder
 from dss_provider.heartbeat import Connect
 from dss_provider.held import HeldTickets
-from dss_provider.portal import Portal
+from dss_provider.portal import Announced, Portal
+from dss_provider.presence import Presence
 
 POLL_S = 2.0
 AFTER_ERROR_S = 5.0
@@ -93,7 +94,7 @@ class ServicePublisher:
         self._keys: deque[str] = deque()
 
     def stop(self) -> None:
-        """Claim no more tickets.  ``run`` finishes the current ones."""
+        """Claim no more tickets, and tell the portal so.  ``run`` finishes the current ones."""
         self._stop.set()
 
     def run(self, parallel: int, instance: str, most: int | None = None) -> None:
@@ -107,11 +108,16 @@ class ServicePublisher:
             threading.Thread(target=self._loop, args=(f"{instance}-{i}", waiting, left))
             for i in range(parallel)
         ]
+        said = Announced(githash=self._offer.githash, instance=instance, parallel=parallel)
+        presence = Presence(self._connect(), said, self._stop)
+        presence.start()
         for thread in threads:
             thread.start()
         for thread in threads:
             while thread.is_alive():
                 thread.join(0.5)  # Python handles signals between two joins
+        self._stop.set()
+        presence.join()
 
     def _loop(self, instance: str, waiting: "deque[int]", left: "_Countdown") -> None:
         portal = self._connect()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dss_broker.liveness import PUBLISHER_ALIVE_S
 from dss_client.itksnap import ItkSnap
 from support import own_services
 from support.own_services import PUBLISH, ended, log, published, service, submit
@@ -63,6 +64,32 @@ def test_a_publisher_that_is_killed_goes_on_with_its_ticket(
 
     with published(site, token, folder, "--tickets", "1"):
         assert ended(user, number) == "success", log(user, number)
+
+
+def test_the_end_of_a_publisher_is_known_at_once_while_it_finishes_its_ticket(
+    site: Site, token: str, user: ItkSnap, tmp_path: Path
+) -> None:
+    code = (
+        "from pathlib import Path\n"
+        "def segment(image):\n"
+        f"    Path({str(tmp_path / 'begun')!r}).touch()\n"
+        f"    while not Path({str(tmp_path / 'go')!r}).exists():\n"
+        "        time.sleep(0.05)\n"
+        "    return Segmentation(image.array > 500)\n"
+    )
+    with published(site, token, service(tmp_path, "stops", code)) as publisher:
+        first = submit(user, "stops", tmp_path)
+        wait_until((tmp_path / "begun").exists, 60)
+        second = submit(user, "stops", tmp_path)
+
+        publisher.send_signal(signal.SIGTERM)
+
+        wait_until(lambda: "Nobody serves this" in log(user, second), PUBLISHER_ALIVE_S)
+        assert user.detail(first).status == "claimed"
+        (tmp_path / "go").touch()
+        assert ended(user, first) == "success"
+        assert publisher.wait(30) == 0
+    user.delete(second)
 
 
 def test_a_deleted_ticket_ends_its_work(

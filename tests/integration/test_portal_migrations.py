@@ -109,6 +109,7 @@ async def test_an_upgrade_keeps_the_tickets_and_knows_since_when_they_wait(
             "0021_provided_uploads",
             "0022_silences",
             "0023_uploads_read",
+            "0024_publishers",
         ]
 
         async with database.connected(f"{base}/{name}"):

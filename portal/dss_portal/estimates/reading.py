@@ -108,11 +108,11 @@ async def _workers() -> list[Worker]:
 
 
 def _over_http(standings: Mapping[str, Standing], held: Mapping[str, int]) -> list[Worker]:
-    """Providers over HTTP: as many as hold tickets now; one if none holds any but one is polling."""
+    """Providers over HTTP: as many as hold tickets now, or as say that they take some; one if one polls alone."""
     return [
         Worker(device="", services=frozenset({name}))
         for name, standing in standings.items()
-        for _ in range(max(held.get(name, 0), 1) if standing.polls else 0)
+        for _ in range(max(held.get(name, 0), standing.places, 1) if standing.polls else 0)
     ]
 
 

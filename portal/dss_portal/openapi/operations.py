@@ -31,7 +31,7 @@ _P = "/api/pro/tickets/{ticket_id}"
 _A = "/api/admin/providers/{provider}"
 _S = "/api/pro/services"
 _D = "/api/admin/dead-letters"
-_CLAIM = ("provider!", "code", "key")
+_CLAIM = ("provider!", "code", "key", "announced")
 
 
 def _uploads(address: str) -> tuple[Operation, ...]:
@@ -160,6 +160,12 @@ OPERATIONS = (
     ),
     Operation("get", _S, "Services that the user works for", gives="table"),
     Operation(
+        "post",
+        "/api/pro/publishers",
+        "Say that a program serves these services, or that it ends",
+        form=("services!", "code!", "parallel", "ends"),
+    ),
+    Operation(
         "post", f"{_S}/{{githash}}/claims", "Claim a ticket of a service; -1 if none", form=_CLAIM
     ),
     Operation(
@@ -176,8 +182,13 @@ OPERATIONS = (
         form=("services!", "format"),
         gives="table",
     ),
-    Operation("get", f"{_P}/status", "The ticket's state; renews the claim"),
-    Operation("post", f"{_P}/status", "End the ticket: success or failed", form=("status!",)),
+    Operation("get", f"{_P}/status", "The ticket's state; renews the claim", query=("announced",)),
+    Operation(
+        "post",
+        f"{_P}/status",
+        "End the ticket: success or failed",
+        form=("status!", "announced"),
+    ),
     Operation("get", f"{_P}/files/{{area}}", "Files of an area: index and name", gives="csv"),
     Operation(
         "post", f"{_P}/files/{{area}}", "Add a file, replacing its namesake", sends_file=True
@@ -197,7 +208,7 @@ OPERATIONS = (
         "post",
         f"{_P}/progress",
         "How far a part of the work is; 0 takes it back",
-        form=("chunk_start!", "chunk_end!", "progress!"),
+        form=("chunk_start!", "chunk_end!", "progress!", "announced"),
     ),
     Operation("get", "/api/admin/providers", "All providers, removed ones too", gives="table"),
     Operation("post", "/api/admin/providers", "A new provider", form=("name!",)),

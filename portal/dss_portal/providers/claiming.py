@@ -14,7 +14,7 @@ from tortoise.transactions import in_transaction
 
 from dss_portal import forms
 from dss_portal.models import Service, Ticket
-from dss_portal.providers import keys, store
+from dss_portal.providers import announcements, keys, store
 from dss_portal.refusals import Refused
 from dss_portal.tickets import claims, queue
 from dss_portal.tickets.granting import Claimant
@@ -36,11 +36,14 @@ WHERE access.user_id = ANY($1)
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimRequest:
-    """A user's request to claim the next waiting ticket of the services ``githashes``."""
+    """A user's request to claim the next waiting ticket of the services ``githashes``.  ``polls``: by such requests
+    alone the program shows that it serves them.
+    """
 
     user_id: int
     githashes: Sequence[str]
     claimant: Claimant
+    polls: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +75,8 @@ def asked_by(
         user_id=user_id,
         delivery_id=keys.of_claim(user_id, form),
     )
-    return ClaimRequest(user_id=user_id, githashes=githashes, claimant=claimant)
+    polls = not announcements.announced(form)
+    return ClaimRequest(user_id=user_id, githashes=githashes, claimant=claimant, polls=polls)
 
 
 @dataclass
@@ -100,6 +104,7 @@ async def grant(asks: Sequence[ClaimRequest]) -> list[Granted | Exception]:
     async with in_transaction():
         rights = await _kept_rights({ask.user_id for ask in asks})
         found: list[Granted | Exception] = []
+        polled: dict[int, Service] = {}
         wanted = [_wanted(ask, rights[ask.user_id]) for ask in asks]
         await queue.serialise(
             sorted({s.name for some in wanted if not isinstance(some, Refused) for s in some})
@@ -110,9 +115,8 @@ async def grant(asks: Sequence[ClaimRequest]) -> list[Granted | Exception]:
             else:
                 ticket = await _held(ask, some) or await claims.next_waiting(some, ask.claimant)
                 found.append(Granted(ticket=ticket, services=some))
-    await store.heard(
-        list({s.id: s for g in found if isinstance(g, Granted) for s in g.services}.values())
-    )
+                polled |= {service.id: service for service in some if ask.polls}
+    await store.heard(list(polled.values()))
     return found
 
 

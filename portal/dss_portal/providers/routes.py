@@ -11,7 +11,8 @@ from dss_portal.accounts.sessions import current_user, signed_in
 from dss_portal.attachments import store as attachments
 from dss_portal.changes.reading import Subject
 from dss_portal.formats import csv_text
-from dss_portal.providers import claiming, completion, keys, store, writing
+from dss_portal.models import Ticket
+from dss_portal.providers import announcements, claiming, completion, keys, store, writing
 from dss_portal.refusals import Refused
 from dss_portal.tickets import claims, files, progress
 from dss_portal.tickets import store as tickets
@@ -66,6 +67,16 @@ async def available() -> Response:
     return table(columns, rows, wants_json=form.get("format") == "json")
 
 
+@blueprint.post("/publishers")
+@signed_in
+async def announce() -> Response:
+    """Record that a program serves the listed services, or with ``ends=1`` that it claims no more tickets of them."""
+    user, form = current_user(), await parameters.form()
+    services = await store.provided(user, _listed(form))
+    await announcements.note(user, services, announcements.read(form))
+    return plain("success")
+
+
 @blueprint.get("/tickets/<int:ticket_id>/status")
 @signed_in
 async def status(ticket_id: int) -> Response:
@@ -73,7 +84,7 @@ async def status(ticket_id: int) -> Response:
     ticket = await store.visible(ticket_id, current_user())
     if ticket.claim_id is not None:
         await claims.renew_for(ticket.claim_id, current_user().id)
-    await store.heard([await ticket.service])
+    await _heard(ticket, await parameters.form())
     return plain(ticket.status.value)
 
 
@@ -83,14 +94,15 @@ async def finish(ticket_id: int) -> Response:
     """End the user's claim with ``success`` or ``failed``.  For ``success``, wait for the check of the results."""
     user = current_user()
     ticket = await store.claimed_once(ticket_id, user)
-    asked = await parameters.required("status")
+    form = await parameters.form()
+    asked = forms.of(form, "status")
     if asked not in {"success", "failed"}:
         raise Refused(f"Cannot set status of ticket to {asked}")
     if asked == "success":
         await completion.succeed(components(), ticket_id, user)
     else:
         await completion.fail(ticket_id, user)
-    await store.heard([await ticket.service])  # it asks for the next one later
+    await _heard(ticket, form)  # it asks for the next one later
     return plain(asked)
 
 
@@ -195,7 +207,8 @@ async def set_progress(ticket_id: int) -> Response:
     except Refused:
         await store.claimed_once(ticket_id, user)  # its refusal takes precedence
         raise
-    if done and await writing.set_progress(ticket_id, user.id, start, end, done):
+    polls = not announcements.announced(form)
+    if done and await writing.set_progress(ticket_id, user.id, start, end, done, polls=polls):
         return plain("success")
     async with in_transaction():
         ticket, held = await store.held_and_locked(ticket_id, user)
@@ -204,7 +217,7 @@ async def set_progress(ticket_id: int) -> Response:
         else:
             await tickets.set_progress(ticket_id, start, end, done)
         await claims.renew(held.id)
-        await store.heard([await ticket.service])
+        await _heard(ticket, form)
     return plain("success")
 
 
@@ -222,6 +235,12 @@ async def _claim(githashes: list[str], form: dict[str, str]) -> tuple[int, str, 
     if granted.ticket is not None:
         components().feed.note(Subject.STATE, granted.ticket.id, granted.ticket.user_id)
     return granted.row()
+
+
+async def _heard(ticket: Ticket, form: dict[str, str]) -> None:
+    """Note that the ticket's service is served, unless by a program that says so itself."""
+    if not announcements.announced(form):
+        await store.heard([await ticket.service])
 
 
 def _listed(form: dict[str, str]) -> list[str]:

@@ -39,14 +39,14 @@ _LINE = f"""{_HELD}, line AS (
 SELECT id FROM line
 """  # noqa: S608 - no input of anybody's
 
-# $7: a service that was heard since then needs no other sign.
+# $7: a service that was heard since then needs no other sign.  $8: whether this is a sign of a program that polls.
 _PROGRESS = f"""{_HELD}, told AS (
     INSERT INTO ticket_progress (ticket_id, chunk_start, chunk_end, progress)
     SELECT id, $3, $4, $5 FROM held
     ON CONFLICT (ticket_id, chunk_start, chunk_end) DO UPDATE SET progress = excluded.progress
 ), heard AS (
     UPDATE service SET heard_at = $6, polled_at = $6 FROM held
-    WHERE service.id = held.service_id AND (polled_at IS NULL OR polled_at < $7)
+    WHERE service.id = held.service_id AND $8 AND (polled_at IS NULL OR polled_at < $7)
 )
 SELECT id FROM held
 """  # noqa: S608 - likewise
@@ -63,12 +63,15 @@ async def add_log(
 
 
 async def set_progress(
-    ticket_id: int, user_id: int, start: float, end: float, progress: float
+    ticket_id: int, user_id: int, start: float, end: float, progress: float, *, polls: bool
 ) -> bool:
-    """Store the progress of one part, from ``start`` to ``end``.  False if nothing was written."""
+    """Store the progress of one part, from ``start`` to ``end``.  False if nothing was written.
+
+    ``polls``: by such requests alone the program shows that it serves.
+    """
     now = clock.now()
     since = now - timedelta(seconds=HEARD_S)
-    found = await _id(_PROGRESS, ticket_id, user_id, start, end, progress, now, since)
+    found = await _id(_PROGRESS, ticket_id, user_id, start, end, progress, now, since, polls)
     return found is not None
 
 

@@ -9,9 +9,9 @@ from enum import StrEnum
 from tortoise.connection import get_connection
 from tortoise.queryset import QuerySet
 
-from dss_broker.liveness import ALIVE_S, POLLS_S
+from dss_broker.liveness import ALIVE_S, POLLS_S, PUBLISHER_ALIVE_S
 from dss_portal.database import clock
-from dss_portal.models import Dispatcher, Service, Worker
+from dss_portal.models import Dispatcher, Publisher, Service, Worker
 
 FORGOTTEN = timedelta(days=1)
 """Programs that have sent nothing for this time are no longer listed."""
@@ -41,8 +41,9 @@ SENTENCES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """The programs that serve a service.  ``dispatchers`` counts processes; all providers over HTTP count as one.
-    ``heard_at`` is the last sign of life of any of them.
+    """The programs that serve a service.  ``dispatchers`` counts processes and publishers; all other providers over
+    HTTP count as one.  ``heard_at`` is the last sign of life of any of them.  ``places`` is the number of tickets that
+    its publishers process at a time.
 
     ``offered``: it takes tickets.  ``has_dispatched``: one of our dispatchers has served it within FORGOTTEN.
     ``polls``: a provider over HTTP serves it.  ``was_polled``: the last sign of life came from such a provider.
@@ -55,6 +56,7 @@ class Standing:
     has_dispatched: bool
     polls: bool
     was_polled: bool
+    places: int
 
 
 def alive_workers() -> QuerySet[Worker]:
@@ -82,21 +84,24 @@ async def standings() -> dict[str, Standing]:
     processes, bundles = await _dispatchers()
     known = set(map(str, await Dispatcher.all().distinct().values_list("service", flat=True)))
     served = set(map(str, await alive_workers().distinct().values_list("bundle", flat=True)))
-    held = await _held_over_http()
+    held, publishers = await _held_over_http(), await _publishers()
     found = {}
     for name in {*heard, *processes}:
         asks = polled.get(name, clock.LONG_AGO) > _ago(POLLS_S)
-        works = asks or held.get(name, False)
+        here = publishers.get(name, Publishers())
+        works = asks or held.get(name, False) or here.alive > 0
+        at_http = max(polled.get(name, clock.LONG_AGO), here.heard_at)
         missed = _missed(bundles[name], served, polls=works)
         is_silent = missed is Missed.DISPATCHER and name in held
         found[name] = Standing(
-            dispatchers=len(processes[name]) + (asks or name in held),
+            dispatchers=len(processes[name]) + here.alive + (asks or name in held),
             missed=Missed.SILENT if is_silent else missed,
             heard_at=heard.get(name),
             offered=name in offered,
             has_dispatched=name in known,
             polls=works,
-            was_polled=name in polled and polled[name] == heard.get(name),
+            was_polled=at_http == heard.get(name),
+            places=here.places,
         )
     return found
 
@@ -106,6 +111,7 @@ async def delete_expired() -> None:
     before = clock.now() - FORGOTTEN
     await Worker.filter(heard_at__lt=before).delete()
     await Dispatcher.filter(heard_at__lt=before).delete()
+    await Publisher.filter(heard_at__lt=before).delete()
 
 
 def _missed(bundles: Iterable[str], served: set[str], *, polls: bool) -> Missed:
@@ -141,18 +147,48 @@ async def _dispatchers() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
     return processes, bundles
 
 
+@dataclass(frozen=True, kw_only=True)
+class Publishers:
+    """The publishers of a service: the number of live ones, the number of tickets that those process at a time, and
+    the last word of any.
+    """
+
+    alive: int = 0
+    places: int = 0
+    heard_at: datetime = clock.LONG_AGO
+
+
+async def _publishers() -> dict[str, Publishers]:
+    """Publishers by service; those that have sent nothing for FORGOTTEN are left out."""
+    found: dict[str, Publishers] = {}
+    for each in await Publisher.all():
+        before = found.get(each.service, Publishers())
+        is_here = not each.ended and each.heard_at > _ago(PUBLISHER_ALIVE_S)
+        found[each.service] = Publishers(
+            alive=before.alive + is_here,
+            places=before.places + (each.parallel if is_here else 0),
+            heard_at=max(before.heard_at, each.heard_at),
+        )
+    return found
+
+
 USUAL = 1.5
 """A provider over HTTP that works is usually silent for at most this many times its longest recent run, or its longest
 silence since it claimed the ticket.
 """
 
-# $1: now.  One that takes tickets and tells nothing until the end is silent for a whole run.
-_HELD = """
-SELECT service.name, max(claim.expires_at - claim.lease_s * interval '1 s') AS heard_at, greatest(max(claim.silence_s),
+# $1: now.  $2: a publisher that was heard since then is alive.  One that takes tickets and tells nothing until the
+# end is silent for a whole run.  A publisher that is alive or has ended is known as such, whatever it holds.
+_HELD = r"""
+SELECT service.name, max(claim.expires_at - claim.lease_s * interval '1 s') FILTER (WHERE publisher.id IS NULL) AS heard_at,
+    greatest(max(claim.silence_s),
     max((SELECT max(seconds) FROM (
         SELECT seconds FROM run WHERE run.service = service.name ORDER BY id DESC LIMIT 20) AS newest))) AS longest_s
 FROM ticket JOIN service ON service.id = ticket.service_id JOIN claim ON claim.id = ticket.claim_id
+    LEFT JOIN publisher ON publisher.user_id = claim.user_id AND publisher.service = service.name
+        AND publisher.instance = regexp_replace(claim.instance, '-\d+$', '')
 WHERE ticket.status = 'claimed' AND claim.user_id IS NOT NULL AND claim.expires_at > $1
+    AND (publisher.id IS NULL OR (publisher.heard_at <= $2 AND NOT publisher.ended))
 GROUP BY service.name
 """
 
@@ -162,9 +198,11 @@ async def _held_over_http() -> dict[str, bool]:
 
     A provider does not poll while it works.
     """
-    rows = await get_connection("default").execute_query_dict(_HELD, [clock.now()])
+    values = [clock.now(), _ago(PUBLISHER_ALIVE_S)]
+    rows = await get_connection("default").execute_query_dict(_HELD, values)
     return {
-        str(row["name"]): row["heard_at"] > _ago(max(POLLS_S, USUAL * (row["longest_s"] or 0)))
+        str(row["name"]): (row["heard_at"] or clock.LONG_AGO)
+        > _ago(max(POLLS_S, USUAL * (row["longest_s"] or 0)))
         for row in rows
     }
 

@@ -9,7 +9,7 @@ from dss_portal.accounts.person import Person
 from dss_portal.changes.feed import Feed
 from dss_portal.changes.reading import Subject
 from dss_portal.datastore import Datastore
-from dss_portal.providers import keys, writing
+from dss_portal.providers import announcements, keys, writing
 from dss_portal.providers.claiming import ClaimRequest, Granted, asked_by
 from dss_portal.settings import Settings
 from dss_portal.tickets import submission, submitting
@@ -120,6 +120,7 @@ async def _progress(ticket: int, form: Mapping[str, str], person: Person) -> Ans
     start, end, done = (
         forms.fraction(form, name) for name in ("chunk_start", "chunk_end", "progress")
     )
-    if done and await writing.set_progress(ticket, person.id, start, end, done):
+    polls = not announcements.announced(form)
+    if done and await writing.set_progress(ticket, person.id, start, end, done, polls=polls):
         return Answer(body="success")
     return None

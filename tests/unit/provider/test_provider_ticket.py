@@ -14,7 +14,7 @@ from dss_client.errors import Refused, Unreachable
 from dss_provider import publishers, results, serving
 from dss_provider.child import DISK_FULL
 from dss_provider.held import HeldTickets
-from dss_provider.portal import Portal
+from dss_provider.portal import Announced, Portal
 from dss_provider.serving import Offer, ServicePublisher
 from dss_provider.ticket import MOST_VOLUMES, UNEXPECTED
 from dss_provider.ticket_folders import remove_orphans, ticket_folder
@@ -155,6 +155,10 @@ class Queue(Portal):
     def __init__(self) -> None:
         super().__init__("http://127.0.0.1:9", "")
         self.given = False
+        self.told: list[tuple[int, bool]] = []
+
+    def announce(self, said: Announced, *, ends: bool) -> None:
+        self.told.append((said.parallel, ends))
 
     def claim(self, githash: str, provider: str, instance: str, key: str) -> int | None:
         given, self.given = self.given, True
@@ -186,6 +190,7 @@ def test_a_ticket_that_could_not_be_finished_is_gone_on_with(
     thread.join(30)
 
     assert tries == [7, 7, 7]
+    assert (portal.told[0], portal.told[-1]) == ((1, False), (1, True))
     assert said[-1] == "Ticket 7: success."
     assert held.before() == []
     held.close()

@@ -1,0 +1,65 @@
+"""Publishers: programs over HTTP that say that they serve services, and that they end.
+
+Their end is known at once, and their silence early.  Of other programs over HTTP only their polls are known.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dss_portal import forms
+from dss_portal.database import clock
+from dss_portal.models import Publisher, Service, User
+from dss_portal.refusals import Refused
+
+MOST_TICKETS = 1000
+MOST_PUBLISHERS = 1000
+"""Most publishers of one user and one service within a day."""
+INSTANCE_CHARACTERS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Announcement:
+    """The state of a publisher: it processes ``parallel`` tickets at a time; with ``ends`` it claims no more."""
+
+    instance: str
+    parallel: int
+    ends: bool
+
+
+def announced(form: Mapping[str, str]) -> bool:
+    """True for a request of a program that announces itself, so that the request says nothing about its presence."""
+    return form.get("announced") == "1"
+
+
+def read(form: Mapping[str, str]) -> Announcement:
+    """The announcement in a form.  Raises Refused."""
+    instance, parallel = forms.of(form, "code"), form.get("parallel", "1")
+    if not 0 < len(instance) <= INSTANCE_CHARACTERS:
+        raise Refused(f"'code' must have 1 to {INSTANCE_CHARACTERS} characters.")
+    if not parallel.isascii() or not parallel.isdigit() or not 0 < int(parallel) <= MOST_TICKETS:
+        raise Refused(f"'parallel' must be a number from 1 to {MOST_TICKETS}.")
+    return Announcement(
+        instance=instance, parallel=int(parallel), ends=form.get("ends", "0") == "1"
+    )
+
+
+async def note(user: User, services: Sequence[Service], said: Announcement) -> None:
+    """Record an announcement for each of ``services``, which the user provides.  Raises Refused for too many."""
+    now = clock.now()
+    state = {"parallel": said.parallel, "heard_at": now, "ended": said.ends}
+    for name in {service.name for service in services}:
+        same = Publisher.filter(user=user, service=name, instance=said.instance)
+        if not await same.update(**state):
+            await _begin(user, name, said.instance, state)
+    await Service.filter(id__in=[service.id for service in services]).update(heard_at=now)
+
+
+async def _begin(user: User, service: str, instance: str, state: Mapping[str, object]) -> None:
+    if await Publisher.filter(user=user, service=service).count() >= MOST_PUBLISHERS:
+        raise Refused(
+            f"{MOST_PUBLISHERS} programs of yours have announced themselves for this service within a day, "
+            "which is the most; use the same 'code' for the same program."
+        )
+    await Publisher.update_or_create(
+        user=user, service=service, instance=instance, defaults=dict(state)
+    )

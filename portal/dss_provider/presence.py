@@ -1,0 +1,48 @@
+"""Tells the portal that a publisher serves a service, and at once when it claims no more tickets."""
+
+import threading
+
+from dss_broker.liveness import PUBLISHER_ANNOUNCE_S
+from dss_client.errors import ClientError
+from dss_provider.portal import Announced, Portal
+
+END_TRIES = 2
+"""A connection that was idle may have been closed; then the second try gets through.  A portal that does not answer
+notices the end by itself.
+"""
+
+
+class Presence:
+    """Announces ``said`` every PUBLISHER_ANNOUNCE_S until ``stop``, then its end.  ``portal`` is for its thread alone."""
+
+    def __init__(self, portal: Portal, said: Announced, stop: threading.Event) -> None:
+        self._portal = portal
+        self._said = said
+        self._stop = stop
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait until the end was announced; at most the time limits of the requests."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                self._announced(ends=False)
+                self._stop.wait(PUBLISHER_ANNOUNCE_S)
+            for _ in range(END_TRIES):
+                if self._announced(ends=True):
+                    return
+        finally:
+            self._portal.close()
+
+    def _announced(self, *, ends: bool) -> bool:
+        """False without an answer.  A refusal is one: an older portal knows no announcements."""
+        try:
+            self._portal.announce(self._said, ends=ends)
+        except ClientError:
+            return False
+        return True

@@ -1,0 +1,193 @@
+"""Publishers announce themselves and their end, so that users know at once whether a service is served."""
+
+from datetime import timedelta
+
+import pytest
+from quart.typing import TestClientProtocol as Client
+
+from dss_broker.liveness import PUBLISHER_ALIVE_S
+from dss_portal.admin import store as admin
+from dss_portal.database import clock
+from dss_portal.models import Dispatcher, Publisher, Service
+from dss_portal.providers import announcements
+from dss_portal.services import liveness
+from dss_portal.services.liveness import SENTENCES, Missed
+from dss_portal.tickets import presence
+from dss_portal.tickets.presence import Presence
+from support import absences
+from support.liveness import LUNGS, log_of, told
+from support.portals import Portal, post, submitted_ticket, text
+
+pytestmark = pytest.mark.stack
+
+looks = absences.looks
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what is told at once is told in a test."""
+    monkeypatch.setattr(presence, "PATIENCE_S", 3600.0)
+
+
+@pytest.fixture
+async def provider(portal: Portal) -> Client:
+    """A user of the provider of the only service, which no program serves."""
+    await portal.announce_service()
+    await Dispatcher.all().delete()
+    await Service.all().update(heard_at=None, polled_at=None)
+    found = await portal.user("pro@example.com")
+    await admin.add_provider_user("dss", "pro@example.com", admin=False)
+    return found
+
+
+async def announce(provider: Client, code: str = "host-1", **more: str) -> tuple[int, str]:
+    githash = (await Service.get()).githash
+    return await post(provider, "/api/pro/publishers", services=githash, code=code, **more)
+
+
+async def claim(provider: Client, code: str = "host-1-0") -> str:
+    """The number of the ticket; "-1" if none waits."""
+    githash = (await Service.get()).githash
+    words = {"provider": "dss", "code": code, "announced": "1"}
+    status, number = await post(provider, f"/api/pro/services/{githash}/claims", **words)
+    assert status == 200
+    return number
+
+
+async def silent(silent_s: float) -> None:
+    """The last word of every publisher was ``silent_s`` ago."""
+    at = clock.now() - timedelta(seconds=silent_s)
+    await Publisher.all().update(heard_at=at)
+    await Service.all().update(heard_at=at)
+
+
+async def missed() -> Missed:
+    return (await liveness.standings())[LUNGS].missed
+
+
+async def test_the_end_of_a_publisher_is_told_to_those_who_wait_at_once(
+    portal: Portal, provider: Client, looks: Presence
+) -> None:
+    ann = await portal.user()
+    assert await announce(provider) == (200, "success")
+    assert await claim(provider) == "-1"
+    assert "At work" in await text(ann, "/services")
+    ticket_id = await submitted_ticket(ann)
+
+    assert await announce(provider, ends="1") == (200, "success")
+
+    await told(looks, 1)
+    assert (await log_of(ann, ticket_id))[-1] == SENTENCES[Missed.DISPATCHER]
+    assert "Nobody is at work" in await text(ann, "/services")
+    await announce(provider)
+    await told(looks, 1)
+    assert (await log_of(ann, ticket_id))[-1] == SENTENCES[Missed.NOBODY]
+
+
+async def test_a_publisher_that_was_killed_is_told_when_its_announcements_stop(
+    portal: Portal, provider: Client, looks: Presence
+) -> None:
+    ann = await portal.user()
+    await announce(provider)
+    await claim(provider)
+    ticket_id = await submitted_ticket(ann)
+    await silent(PUBLISHER_ALIVE_S - 5)
+    assert await missed() is Missed.NOBODY
+
+    await silent(PUBLISHER_ALIVE_S + 1)
+
+    await told(looks, 1)
+    assert (await log_of(ann, ticket_id))[-1] == SENTENCES[Missed.DISPATCHER]
+
+
+async def test_the_end_of_one_publisher_hides_no_other(portal: Portal, provider: Client) -> None:
+    await announce(provider, "host-1", parallel="2")
+    await announce(provider, "other-7", parallel="3")
+    await announce(provider, "host-1", parallel="2", ends="1")
+
+    standing = (await liveness.standings())[LUNGS]
+
+    assert (standing.missed, standing.dispatchers, standing.places) == (Missed.NOBODY, 1, 3)
+
+
+async def test_the_end_of_a_publisher_hides_no_daemon_that_polls(
+    portal: Portal, provider: Client
+) -> None:
+    githash = (await Service.get()).githash
+    await post(provider, f"/api/pro/services/{githash}/claims", provider="dss")
+    await announce(provider)
+    await announce(provider, ends="1")
+
+    assert await missed() is Missed.NOBODY
+
+
+async def test_a_publisher_that_finishes_its_last_ticket_serves_nobody_else(
+    portal: Portal, provider: Client
+) -> None:
+    ticket_id = await submitted_ticket(await portal.user())
+    await announce(provider)
+    assert await claim(provider) == str(ticket_id)
+    await announce(provider, ends="1")
+
+    path = f"/api/pro/tickets/{ticket_id}"
+    words = {"chunk_start": "0", "chunk_end": "1", "progress": "0.5", "announced": "1"}
+    assert await post(provider, f"{path}/progress", **words) == (200, "success")
+    assert await text(provider, f"{path}/status?announced=1") == "claimed"
+    assert await missed() is Missed.DISPATCHER
+    assert await post(provider, f"{path}/status", status="failed", announced="1") == (200, "failed")
+
+    assert await missed() is Missed.DISPATCHER
+
+
+async def test_a_publisher_that_was_killed_with_a_ticket_is_silent(
+    portal: Portal, provider: Client
+) -> None:
+    """Its owner and those who wait are told, as of any provider that may come back to its ticket."""
+    ticket_id = await submitted_ticket(await portal.user())
+    await announce(provider)
+    assert await claim(provider) == str(ticket_id)
+    await silent(PUBLISHER_ALIVE_S + 1)
+    assert await missed() is Missed.SILENT
+
+    await announce(provider, "host-2")
+
+    assert await missed() is Missed.NOBODY
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ({"code": ""}, "'code' must have 1 to 200 characters."),
+        ({"code": "x" * 201}, "'code' must have 1 to 200 characters."),
+        ({"parallel": "0"}, "'parallel' must be a number from 1 to 1000."),
+        ({"parallel": "many"}, "'parallel' must be a number from 1 to 1000."),
+    ],
+)
+async def test_an_announcement_that_cannot_be_understood_is_refused(
+    provider: Client, words: dict[str, str], sentence: str
+) -> None:
+    assert await announce(provider, **words) == (400, sentence)
+
+
+async def test_a_user_announces_a_limited_number_of_publishers(
+    provider: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcements, "MOST_PUBLISHERS", 1)
+    await announce(provider)
+
+    status, sentence = await announce(provider, "host-2")
+
+    assert (status, sentence.partition(";")[2]) == (
+        400,
+        " use the same 'code' for the same program.",
+    )
+    assert await announce(provider, ends="1") == (200, "success")
+
+
+async def test_publishers_of_yesterday_are_forgotten(provider: Client) -> None:
+    await announce(provider)
+    await silent(25 * 3600)
+
+    await liveness.delete_expired()
+
+    assert not await Publisher.exists()
