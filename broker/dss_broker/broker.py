@@ -43,7 +43,8 @@ class Delivery(Protocol):
     def reply(self, message: Message) -> "Future[None]":
         """Answer the requester; the future is done when the broker has stored the reply.
 
-        A reply to a process that has ended is dropped without an error.  Raises ValueError if the message is no request.
+        A reply to a process that has ended is dropped without an error.  Raises ValueError if the message is no
+        request.
         """
 
 
@@ -89,9 +90,9 @@ class Broker(Protocol):
         """Send ``message`` to the subscribers of its routing key.
 
         The future is done when the broker has stored the message, after any number of reconnections.  It raises
-        Unroutable if no queue is bound for a mandatory message (``topology.is_mandatory``), MessageRefused if the broker
-        refuses it, BrokerClosed if the broker was closed first.  It cannot be cancelled; its callbacks must not block.
-        Raises ValueError if the message is too large or is a reply.
+        Unroutable if no queue is bound for a mandatory message (``topology.is_mandatory``), MessageRefused if the
+        broker refuses it, BrokerClosed if the broker was closed first.  It cannot be cancelled; its callbacks must
+        not block.  Raises ValueError if the message is too large or is a reply.
         """
 
     def consume(self, subscription: Subscription, handler: Handler) -> None:
@@ -105,10 +106,10 @@ class Broker(Protocol):
         """Publish ``message``; the conversation has its replies."""
 
     def dead_letters(self) -> AbstractContextManager[DeadLetterSession]:
-        """Hold the parked messages, for one operator at a time; blocks, and uses a connection of its own.
+        """Hold the parked messages for one operator at a time, on a connection of its own.  Blocks.
 
-        If the program dies meanwhile, all stay parked.  Raises BrokerAway, or DeadLettersBusy if another operator holds
-        them for too long.
+        If the program dies in the block, all messages stay parked.  Raises BrokerAway, or DeadLettersBusy if another
+        operator holds them for too long.
         """
 
     def stop_consuming(self, timeout_s: float) -> bool:

@@ -36,7 +36,7 @@ def _endpoint(url: str) -> str:
 
 
 def _shown(url: str) -> str:
-    """The address for a message, which shows no credentials: some tools take keys in it."""
+    """``url`` without credentials, for a message.  Some tools write keys into an address."""
     return "what was given, with keys or a query," if {"@", "?"} & set(url) else f"'{url}'"
 
 
@@ -95,7 +95,10 @@ class DatastoreSettings(BaseSettings):
         return bool(self.datastore_url)
 
     def bucket(self) -> Bucket:
-        """Does not connect.  Raises ModuleNotFoundError with a sentence if boto3 is not installed."""
+        """The bucket that ``datastore_url`` names.  Makes no connection.
+
+        Raises ValueError if no address is set, ModuleNotFoundError with a sentence if boto3 is not installed.
+        """
         found = _ADDRESS.fullmatch(self.datastore_url)
         if found is None:
             raise ValueError("no DSS_DATASTORE_URL is set")
@@ -104,7 +107,9 @@ class DatastoreSettings(BaseSettings):
         return Bucket(server, Place(bucket=found[1], prefix=f"{prefix}/" if prefix else ""))
 
     def own_scratch(self) -> Scratch:
-        """Raises OSError."""
+        """Make this process's scratch folder in DSS_SCRATCH.  Raises OSError if that cannot be written, ValueError if
+        it is not set.
+        """
         if self.scratch is None:
             raise ValueError("no DSS_SCRATCH is set")
         return Scratch(self.scratch, self.scratch_bytes)
@@ -119,7 +124,7 @@ class DatastoreSettings(BaseSettings):
         return S3Datastore(*self.s3_parts())
 
     def s3_parts(self) -> tuple[Bucket, Scratch]:
-        """Raises ValueError with a sentence, as ``shared_datastore`` does."""
+        """The bucket and the scratch folder of a datastore in S3.  Raises ValueError as ``shared_datastore`` does."""
         try:
             return self.bucket(), self.own_scratch()
         except ModuleNotFoundError as error:

@@ -88,7 +88,7 @@ def dead_letter(envelope: Envelope) -> DeadLetter:
 
 
 def content_id(body: bytes) -> str:
-    """An id for a message without one: the same for each delivery."""
+    """An id computed from the body of a message that has no id.  It is the same for each delivery."""
     return sha256(body).hexdigest()[:32]
 
 

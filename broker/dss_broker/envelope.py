@@ -155,7 +155,7 @@ def parked_reason(envelope: Envelope) -> str | None:
 
 
 def _kept(envelope: Envelope) -> dict[str, object]:
-    """Headers of a copy.  RabbitMQ's own ``x-`` headers belong to the queue that the original came from."""
+    """The headers that a copy keeps: all but RabbitMQ's own ``x-`` headers, which describe the original's queue."""
     traceparent = envelope.traceparent
     return {TRACEPARENT: traceparent} if traceparent else {}
 

@@ -43,7 +43,9 @@ class Parked:
 
 @dataclass(frozen=True, kw_only=True)
 class Returned:
-    """Outcome: requeue the message.  ``failed`` counts as a death of the program; an orderly stop does not."""
+    """Outcome: requeue the message.  With ``failed`` it counts as a death of the program; after an orderly stop it
+    does not.
+    """
 
     failed: bool
 
@@ -104,7 +106,7 @@ class Handling:
         self._create_series()
 
     def stop(self) -> None:
-        """End the delays of retries in place; their messages are Returned."""
+        """End the waits before retries in place; the outcome of these messages is Returned."""
         self._stopping.set()
 
     def handle(self, envelope: Envelope, *, redelivered: bool) -> DeliveryOutcome:

@@ -231,11 +231,12 @@ class NeededTag:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadUpload:
-    """Asks for the files of a ticket from the images that a browser has uploaded to ``upload_dir``, as ``dss send``
-    would make them.  Answered by UploadRead or UploadRefused.
+    """Requests the files of a ticket, made from the images in ``upload_dir`` as ``dss send`` makes them.  A browser
+    uploaded the images.  Answered by UploadRead or UploadRefused.
 
     ``intake_id`` is the fencing token of the answer.  ``series`` is a series of a DICOM source as in
-    ``dss_images.dicom.choice``; "" lets its rule choose, ``each`` reads all, ``ask`` refuses several with their list.
+    ``dss_images.dicom.choice``; "" chooses one by rule, ``each`` reads all, and ``ask`` refuses a source of several
+    series with their list.
     """
 
     ticket_id: int
@@ -256,9 +257,10 @@ class ReadFile:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadImage:
-    """The files of one ticket, complete and flushed in ``folder``; or the ``reason`` why there are none, a sentence.
+    """The files of one ticket, complete and flushed in ``folder``.  If there are none, ``reason`` is a sentence that
+    says why.
 
-    ``series`` is the series of a DICOM source for which the user wanted each.
+    If the user asked for each series of a DICOM source, ``series`` is the one that the files were made from.
     """
 
     folder: str = ""
@@ -269,7 +271,9 @@ class ReadImage:
 
 @dataclass(frozen=True, kw_only=True)
 class UploadRead:
-    """At least one of ``images`` has files.  The first one that has is for the ticket itself, others are for new ones."""
+    """At least one of ``images`` has files.  The first such image is for the ticket itself; each further one is for a
+    new ticket.
+    """
 
     ticket_id: int
     intake_id: str
@@ -296,7 +300,7 @@ class UploadRefused:
 
 @dataclass(frozen=True, kw_only=True)
 class ReaderAnnounced:
-    """A program that reads uploads runs.  ``ends``: it stops."""
+    """A program that reads uploads announces that it runs; with ``ends``, that it stops."""
 
     instance: str
     ends: bool = False
@@ -307,8 +311,8 @@ class RunInference:
     """Segment ``image_path`` with ``bundle`` and write the files into ``output_dir``.
 
     Answered by any number of InferenceProgressed, then InferenceFinished or InferenceFailed.  With ``silence_s`` > 0
-    the requester has made ``output_dir``, waits ``silence_s`` for each reply, and removes the folder when the ticket has
-    ended; a later claim of the same ticket may use the files for the same request.
+    the requester has made ``output_dir``, waits ``silence_s`` for each reply, and removes the folder when the ticket
+    has ended; a later claim of the same ticket may use the files for the same request.
     """
 
     ticket_id: int
@@ -390,9 +394,10 @@ class InferenceFailed:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceAnnounced:
-    """A dispatcher of this service runs.  ``descriptor`` is its service.json, as ITK-SNAP reads it.
+    """A dispatcher of this service announces that it runs.  ``descriptor`` is its service.json, as ITK-SNAP reads it.
 
-    It asks workers of ``bundle`` for inference ("": an HTTP server).  ``ends``: it stops and takes no more tickets.
+    The dispatcher requests inference from workers of ``bundle``; "" means an HTTP server.  ``ends``: the dispatcher
+    stops and takes no more tickets.
     """
 
     service: str
@@ -405,7 +410,9 @@ class ServiceAnnounced:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerAnnounced:
-    """An inference worker for this bundle runs on ``device``.  ``ends``: it stops and takes no more requests."""
+    """An inference worker for ``bundle`` announces that it runs on ``device``; with ``ends``, that it stops and takes
+    no more requests.
+    """
 
     bundle: str
     instance: str

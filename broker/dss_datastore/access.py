@@ -13,7 +13,7 @@ POLL_S = 1.0
 
 
 class WorkEnded(Exception):
-    """The files were not copied to their end, because their work is no longer wanted."""
+    """Copying stopped before its end, because the claim or request that needs the files has ended."""
 
 
 def never() -> bool:
@@ -41,17 +41,19 @@ class Access(Protocol):
         ...
 
     def fetch(self, place: PurePosixPath, *, only: str = "") -> None:
-        """Bring the file ``place``, or all files below the folder ``place``, to ``root``; with ``only``, those of that
-        name.  Files that are not there are left out.
+        """Copy the file ``place``, or all files below the folder ``place``, to ``root``.  With ``only``, copy only
+        files of that name.  Missing files are ignored.
         """
         ...
 
     def put(self, folder: PurePosixPath, *, last: str = "") -> None:
-        """Let other programs read the files below ``folder``: each complete, and ``folder / last`` after all others."""
+        """Make the files below ``folder`` readable for other programs.  Each becomes visible when complete; the file
+        ``last`` becomes visible after all others.
+        """
         ...
 
     def put_results(self, folder: PurePosixPath) -> PurePosixPath:
-        """Like ``put``, but no other piece of work writes to the folder that is returned, where the files are."""
+        """Like ``put``, into a folder that no other claim or request writes to.  Returns that folder."""
         ...
 
     def remove(self, folder: PurePosixPath) -> None:

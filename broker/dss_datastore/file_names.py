@@ -13,7 +13,7 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\..*)?", re.IGNOR
 
 
 def problem(name: str, *, everywhere: bool = True) -> str:
-    """The reason, as part of a sentence, why some system cannot store a file called ``name``; "" if all can.
+    """Why some operating system cannot store a file called ``name``, as part of a sentence; "" if all can.
 
     Without ``everywhere``, characters that only Windows refuses are allowed.
     """

@@ -53,5 +53,5 @@ def attached_dir(ticket_id: int, claim_id: str) -> PurePosixPath:
 
 
 def read_dir(ticket_id: int, intake_id: str) -> PurePosixPath:
-    """The files that were read from an upload, until the portal has made them the input of tickets."""
+    """The folder of the files that were made from an upload, until the portal makes them the input of tickets."""
     return ticket_dir(ticket_id) / "read" / intake_id

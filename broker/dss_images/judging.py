@@ -1,4 +1,4 @@
-"""Checks by the header whether an image can be processed."""
+"""Decides by its header whether an image can be segmented."""
 
 import math
 from collections.abc import Sequence

@@ -41,7 +41,7 @@ def same_voxels(path: Path, other: Path) -> bool:
     pairs = zip(slices_in(read_header(path)), slices_in(read_header(other)), strict=True)
     return (
         sum(not np.array_equal(*pair) for pair in pairs) == 0
-    )  # all slices, because damage shows at the end
+    )  # reads all slices, because damage is found at the end
 
 
 def _counts(header: Header) -> npt.NDArray[np.int64]:

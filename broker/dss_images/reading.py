@@ -37,7 +37,7 @@ Voxels = npt.NDArray[Any]
 
 def format_of(path: Path) -> Format:
     """The format of a file, by its content.  Raises ImageRefused for any other format."""
-    with _damage_told():
+    with _refusing_damage():
         found = _format_in(path)
     if found is None:
         raise refusals.unknown(path.name) if path.stat().st_size else ImageRefused(refusals.EMPTY)
@@ -56,8 +56,8 @@ def _format_in(path: Path) -> Format | None:
 
 
 @contextmanager
-def _damage_told() -> Iterator[None]:
-    """Turn errors of decompression into ImageRefused."""
+def _refusing_damage() -> Iterator[None]:
+    """Turn errors of decompression in the block into ImageRefused."""
     try:
         yield
     except EOFError as error:
@@ -68,7 +68,9 @@ def _damage_told() -> Iterator[None]:
     except ValueError as error:
         raise refusals.damaged(refusals.NOT_UNPACKED) from error
     except OSError as error:
-        if error.errno is not None:  # the disk's; a bzip2 file's has no number
+        if (
+            error.errno is not None
+        ):  # an error of the disk; that of a damaged bzip2 file has no number
             raise
         raise refusals.damaged(refusals.NOT_UNPACKED) from error
 
@@ -97,7 +99,7 @@ def read_header(path: Path, *, pairs: bool = False) -> Header:
 def _read(path: Path, *, pairs: bool) -> Header:
     match format_of(path):
         case Format.NIFTI_1 | Format.NIFTI_2:
-            with _damage_told():
+            with _refusing_damage():
                 return read_nifti(path, pairs=pairs)
         case Format.NRRD:
             return read_nrrd(path, pairs=pairs)
@@ -121,11 +123,11 @@ def _require_length(header: Header) -> None:
 
 
 def _as_itk_says(path: Path, header: Header) -> FileGrid:
-    """The grid with ITK's rounding, exact to the last bit, because ITK-SNAP compares grids so; ``header.grid`` if ITK
+    """The grid as ITK computes it, exact to the last bit, because ITK-SNAP compares grids so; ``header.grid`` if ITK
     misreads the file.
 
-    Only for NIfTI-1, whose single precision ITK rounds in its own ways; for other formats the file's numbers are
-    returned.
+    Only NIfTI-1 needs this: ITK rounds its single-precision numbers in its own ways.  For other formats the file's
+    own numbers are returned.
     """
     if header.format != Format.NIFTI_1 or header.storage.path != path:
         return header.grid
@@ -141,7 +143,7 @@ def _as_itk_says(path: Path, header: Header) -> FileGrid:
 
 @contextmanager
 def _name_for_itk(path: Path) -> Iterator[str]:
-    """A name under which ITK can read the file: it ends the process at one that is not UTF-8."""
+    """A context with a name under which ITK can read the file.  ITK ends the process if a name is not UTF-8."""
     name = str(path)
     if _is_utf_8(name):
         yield name
@@ -180,7 +182,7 @@ def slices_in(header: Header) -> Generator[Voxels, None, None]:
     The caller must read to the end, because data after the last slice are checked too.  Raises ImageRefused if the file
     is damaged.
     """
-    with _damage_told():
+    with _refusing_damage():
         yield from _slices(header)
 
 

@@ -72,7 +72,7 @@ class _Bzip2:
         self._stream = bz2.BZ2Decompressor()
 
     def part(self, packed: bytes, most: int) -> tuple[bytes, bytes]:
-        return self._stream.decompress(packed, most), b""  # it keeps what is left itself
+        return self._stream.decompress(packed, most), b""  # bz2 keeps the rest itself
 
     @property
     def eof(self) -> bool:
@@ -112,7 +112,7 @@ class _Unpacking(io.RawIOBase):
         return 0
 
     def _goes_on(self) -> bool:
-        """False at the end of the data.  A file may have several compressed streams, one after the other."""
+        """True if more data follow, which may be another compressed stream; False at the end of the data."""
         if not self._stream.eof:
             return True
         following = self._stream.rest + self._file.read(_CHUNK_BYTES)

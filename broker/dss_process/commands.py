@@ -19,7 +19,7 @@ def version_option(command: str) -> Any:
 
 
 def add_version(app: typer.Typer, command: str) -> None:
-    """Add the option to ``app``, which must have several commands and no callback."""
+    """Add the option ``--version`` to ``app``, which must have several commands and no callback."""
 
     @app.callback()
     def options(*, version: Annotated[bool, version_option(command)] = False) -> None:

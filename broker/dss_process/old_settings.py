@@ -1,4 +1,4 @@
-"""Finds settings of the old server that have no effect here.  Old names that still work are read elsewhere."""
+"""Refuses settings of the old server that have no effect here.  Old names that still work are read elsewhere."""
 
 import sys
 from collections.abc import Mapping

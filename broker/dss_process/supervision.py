@@ -50,7 +50,7 @@ class Health:
         """A sentence for ``/readyz``; "" while the work is healthy."""
         if not self.cause or self._is_healthy():
             return ""
-        kind = self.cause.partition(":")[0]  # the rest may name what strangers should not read
+        kind = self.cause.partition(":")[0]  # the rest may contain details that are not public
         return f"The task '{self.name}' ended with {kind} and is begun again; its log says why."
 
     def _is_healthy(self) -> bool:
@@ -76,7 +76,9 @@ class Supervisor:
         self._kept: list[Health] = []
 
     def start(self, name: str, work: Callable[[], object]) -> threading.Thread:
-        """Run ``work`` in a thread.  It must return when it is done, and soon after ``stop`` is set."""
+        """Run ``work`` in a thread named ``name``.  ``work`` must return when it is done, and soon after ``stop`` is
+        set.
+        """
         health = Health(name=name)
         self._kept.append(health)
         thread = threading.Thread(target=self._run, args=(health, work), name=name, daemon=True)

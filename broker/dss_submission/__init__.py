@@ -1,1 +1,3 @@
-"""Prepares the files of a ticket from a user's images: what ``dss send`` and the reader of browsers' uploads share."""
+"""Prepares the files of a ticket from a user's images.  ``dss send`` and the reader of browsers' uploads share this
+code.
+"""

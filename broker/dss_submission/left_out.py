@@ -1,4 +1,4 @@
-"""Finds the files below a folder of which no ticket is made, and says so."""
+"""Lists the files below a folder that are not sent with any ticket."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,14 +17,16 @@ _USUAL_NAMES = ("dicomdir", "readme", "license", "lockfile", "version", "thumbs.
 
 @dataclass(frozen=True)
 class LeftOut:
-    """``foreign`` are files that the user may take for images; ``usual`` ones lie beside many images and need no name."""
+    """Files that are not sent.  ``foreign`` are files that the user may take for images; ``usual`` are files such as
+    README that often lie beside images, and are counted without naming them.
+    """
 
     foreign: tuple[Path, ...] = ()
     workspaces: tuple[Path, ...] = ()
     usual: tuple[Path, ...] = ()
 
     def sentences(self) -> list[str]:
-        """A sentence for each kind that there is."""
+        """A sentence for each of the three kinds of which there are files."""
         found = []
         if self.foreign:
             begin = _counted(
@@ -46,9 +48,9 @@ class LeftOut:
 
 
 def left_out(sources: Sequence[Path]) -> LeftOut:
-    """The files below those ``sources`` that are folders, of which ``parts_of`` makes nothing.
+    """The files below the folders in ``sources`` that ``parts_of`` does not send.
 
-    Archives are not looked into.  Raises ImageUnreadable for a folder that cannot be opened.
+    Archives are not opened.  Raises ImageUnreadable for a folder that cannot be opened.
     """
     below = [path for source in sources if source.is_dir() for path in files_of(source)]
     workspaces = [path for path in below if path.name.lower().endswith(WORKSPACE)]
@@ -59,7 +61,9 @@ def left_out(sources: Sequence[Path]) -> LeftOut:
 
 
 def _is_image(path: Path) -> bool:
-    """Whether it has the name of an image or archive, or holds the voxels of a header in the same folder."""
+    """True if the file is named like an image or archive, or like the voxel file of a header that is in the same
+    folder.
+    """
     name = path.name.lower()
     if name.endswith(_OF_HEADERS) and not name.endswith(".nii.gz"):
         return any(p.name.lower().endswith(_HEADERS) for p in path.parent.iterdir())
@@ -72,7 +76,7 @@ def _is_usual(path: Path) -> bool:
 
 
 def _is_dicom(path: Path) -> bool:
-    """False also for a file that cannot be read, so that it is named."""
+    """True for a DICOM file.  A file that cannot be read counts as none, so that the user sees its name."""
     try:
         return is_dicom(path)
     except OSError:

@@ -33,7 +33,9 @@ def parts_of(source: Path) -> list[SourcePart]:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """All files below ``folder``, each once even if links lead to it.  Raises ImageUnreadable for a folder that cannot be opened."""
+    """All files below ``folder``, each once even if links lead to it.  Raises ImageUnreadable for a folder that
+    cannot be opened.
+    """
 
     def refuse(error: OSError) -> None:
         raise ImageUnreadable(f"{error.filename} cannot be opened: {error.strerror}.") from error
@@ -48,7 +50,7 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def _real(path: Path) -> Path:
-    """The path without links, as far as they lead somewhere; ``resolve`` raises for a link to itself."""
+    """The path with links resolved.  Uses ``realpath``, because ``Path.resolve`` raises for a link to itself."""
     return Path(os.path.realpath(path))
 
 
@@ -66,7 +68,7 @@ def is_dicom(source: Path) -> bool:
 
 
 def _series(source: Path, entered: frozenset[Path] = frozenset()) -> list[SourcePart]:
-    """The folder with number and UID of each DICOM series that is not a localizer; empty without DICOM."""
+    """Each DICOM series of ``source`` that is not a localizer, with its number and UID; empty without DICOM."""
     from dss_images.dicom.reading import survey  # noqa: PLC0415  (needs the extra ``images``)
     from dss_images.errors import ImageRefused  # noqa: PLC0415  (needs the extra ``images``)
 
@@ -83,10 +85,10 @@ def _series(source: Path, entered: frozenset[Path] = frozenset()) -> list[Source
 
 
 def _apart(source: Path, entered: frozenset[Path]) -> list[SourcePart]:
-    """The parts of what cannot be read as a whole, such as a folder with a damaged archive.
+    """The parts of a source that cannot be read in one piece, such as a folder with a damaged archive.
 
-    A part that cannot be read either is an image that will be refused with its reason.  A link that leads back to a
-    folder in ``entered`` is left out.
+    A part that cannot be read either is returned as an image; the user gets the reason when that image is refused.  A
+    link that leads back to a folder in ``entered`` is left out.
     """
     if not source.is_dir():
         return [SourcePart(source)]

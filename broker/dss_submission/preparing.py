@@ -20,7 +20,9 @@ from dss_workspace.registry import Folder, read, serialize
 
 WORKSPACE = ".itksnap"
 MISSING = "/missing"
-"""Placeholder for the path of a mesh without a file, until its layer is removed.  It has no suffix, so it names no mesh."""
+"""Placeholder for the path of a mesh without a file, until its layer is removed.  It has no suffix, so it names no
+mesh.
+"""
 
 Write = Callable[[int], Path]
 """Writes the workspace of the ticket with that number beside its layers, and returns its path."""
@@ -36,10 +38,10 @@ class Told(Protocol):
         """Show a sentence."""
 
     def stage(self, name: str) -> None:
-        """A new stage begins."""
+        """Show that the stage ``name`` begins."""
 
     def moved(self, done_bytes: int, total_bytes: int) -> None:
-        """Part of an image was read."""
+        """Show that ``done_bytes`` of ``total_bytes`` were read."""
 
 
 class Silent:
@@ -96,12 +98,14 @@ def prepare(
     def complete(root: Folder) -> None:
         _complete(root, source, service, main.size)
 
-    complete(Folder())  # refused before there is a ticket
+    complete(Folder())  # a fault is refused before the ticket is created
     return lambda number: write_workspace(number, main, tags, others, complete)
 
 
 def _complete(root: Folder, source: Source, service: ServiceDetail, size: tuple[int, ...]) -> None:
-    """Add the region, and the name as the nickname of the main image, from which the portal takes it."""
+    """Add the region and the ticket's name to the workspace.  The name becomes the nickname of the main image, which
+    the portal reads.
+    """
     mark(root, source.region, service, size)
     if source.name:
         ws.main_folder(root).set("LayerMetaData.CustomNickName", source.name)
@@ -124,7 +128,7 @@ class _ToLayer(Protocol):
 
 
 def _naming(to_layer: _ToLayer) -> _ToLayer:
-    """``to_layer`` for one image of several: its errors name the file."""
+    """``to_layer`` for one of several images: the texts of its errors begin with the file's name."""
 
     def named(path: Path, series: str = "") -> Layer:
         try:
@@ -202,8 +206,8 @@ def _opened(path: Path) -> Folder:
 
 
 def _file(workspace: Path, root: Folder, named: Folder) -> Path:
-    """The layer's file as ITK-SNAP finds it: at its path or, if the workspace was moved, at the same place relative to
-    it.
+    """The layer's file, found as ITK-SNAP finds it: at its path or, if the workspace was moved, at the same place
+    relative to the workspace.
 
     Raises ImageUnreadable if there is none.
     """

@@ -1,4 +1,6 @@
-"""A part of the image to segment: a box, a time point.  It is written into the workspace as ITK-SNAP would write it."""
+"""The part of the image to segment, a box or a time point.  It is written into the workspace as ITK-SNAP would write
+it.
+"""
 
 import re
 from dataclasses import dataclass
@@ -37,7 +39,7 @@ def box_in(text: str) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
 
 
 def require_fit(region: Region, service: ServiceDetail) -> None:
-    """Raises ServiceUnfit if the service does not accept such a part."""
+    """Raises ServiceUnfit if the service does not accept a box or a time point that ``region`` has."""
     if region.box is not None:
         _corners(service)
     if region.time_point is not None:

@@ -69,7 +69,9 @@ def place_labels(
 
 
 def _spare_values(taken: set[int], known: set[int], reserved: set[int]) -> Iterator[int]:
-    """Values above all ``known`` ones, then, from 1 on, those that are neither ``taken`` nor ``reserved``."""
+    """Values for new labels: those above all ``known`` ones, then those from 1 on that are neither ``taken`` nor
+    ``reserved``.
+    """
     above = max(known, default=0)
     yield from range(above + 1, MAX_VALUE + 1)
     kept = taken | reserved

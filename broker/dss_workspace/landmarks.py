@@ -43,7 +43,8 @@ def add_landmarks(workspace: Folder, landmarks: Sequence[Landmark]) -> None:
 def landmarks_tagged(workspace: Folder, tag: str) -> list[tuple[float, ...]]:
     """Positions (x, y, z) of the landmarks with that tag or text; ITK-SNAP accepts either.
 
-    In voxels of the main image, from the corner of the first one.  Raises WorkspaceInvalid for a landmark without a position.
+    In voxels of the main image, from the corner of the first one.  Raises WorkspaceInvalid for a landmark without a
+    position.
     """
     elements = (workspace.find(f"{_FOLDER}.Annotations") or Folder()).folders.values()
     found = (
@@ -53,7 +54,7 @@ def landmarks_tagged(workspace: Folder, tag: str) -> list[tuple[float, ...]]:
 
 
 def unplaced(workspace: Folder) -> list[str]:
-    """The positions, as text, of landmarks whose position is not three finite numbers."""
+    """The position texts of the landmarks whose position is not three finite numbers."""
     elements = (workspace.find(f"{_FOLDER}.Annotations") or Folder()).folders.values()
     texts = [e.get("Pos") for e in elements if e.get("Type") == "LandmarkAnnotation"]
     return [text for text in texts if not _numbers(text)]
@@ -68,7 +69,9 @@ def placed(workspace: Folder) -> list[tuple[str, tuple[float, ...]]]:
 
 
 def names(folder: Folder, title: str) -> set[str]:
-    """The tags of ``folder`` and its entry ``title``: ITK-SNAP accepts either as the tag of a service."""
+    """The tags of ``folder`` together with its entry ``title``.  ITK-SNAP accepts each of them as the tag of a
+    service.
+    """
     tags = (tag.strip() for tag in folder.get("Tags").split(","))
     return {name for name in (*tags, folder.get(title)) if name}
 

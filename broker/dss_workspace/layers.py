@@ -27,7 +27,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """An image layer.  ``file_name`` is the last part of its path, of any system."""
+    """An image layer.  ``file_name`` is the last part of its path, whose separators may be those of any system."""
 
     key: str
     role: str
@@ -98,7 +98,7 @@ def _split_tags(text: str) -> tuple[str, ...]:
 
 def flat_name(path: str) -> str:
     """The last part of a path of any system.  Raises WorkspaceInvalid if that is not a file name."""
-    name = PureWindowsPath(path).name  # takes / and \ alike
+    name = PureWindowsPath(path).name  # splits at slashes and backslashes
     if name in {"", ".", ".."}:
         raise WorkspaceInvalid("The workspace has a layer without a file name.")
     return name

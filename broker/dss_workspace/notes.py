@@ -22,7 +22,7 @@ Level: TypeAlias = Literal["info", "warning"]
 
 
 class Note(Protocol):
-    """A sentence for the ticket's log."""
+    """A sentence for the ticket's log, with its level."""
 
     @property
     def text(self) -> str: ...
@@ -64,7 +64,7 @@ def read_notes(workspace: Folder) -> tuple[SenderNote, ...]:
 
 
 def remove_notes(workspace: Folder) -> None:
-    """Remove the notes; the ticket's log has them."""
+    """Remove the notes from the workspace.  They are in the ticket's log by then."""
     workspace.folders.pop(_FOLDER, None)
 
 

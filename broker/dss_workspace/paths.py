@@ -38,7 +38,7 @@ def has_moved(workspace: Folder) -> bool:
 
 
 def lies_beside(workspace: Folder) -> bool:
-    """Like ``has_moved``, for a workspace of any system; a path may also have no folder."""
+    """Like ``has_moved``, for paths of any system.  A path without a folder counts as beside the workspace, too."""
     location = PureWindowsPath(workspace.get("SaveLocation"))
     paths = [PureWindowsPath(folder.get("AbsolutePath")) for folder in _file_folders(workspace)]
     return all(path.parent in {location, PureWindowsPath()} for path in paths)
@@ -66,7 +66,9 @@ def remove_paths(workspace: Folder, location: str) -> bool:
 
 def _set_location(workspace: Folder, location: str) -> None:
     workspace.set("SaveLocation", location)
-    workspace.entries.setdefault("Version", "")  # a project file is known by having both
+    workspace.entries.setdefault(
+        "Version", ""
+    )  # ITK-SNAP recognises a project file by both entries
 
 
 def _file_folders(workspace: Folder) -> list[Folder]:
@@ -74,7 +76,7 @@ def _file_folders(workspace: Folder) -> list[Folder]:
 
 
 def _remove_paths(folder: Folder, location: str) -> bool:
-    """Remove the paths of ``folder``, and of its sub-folders only the history.  True if there was one."""
+    """Remove the paths of ``folder``; in its sub-folders, remove only the history.  True if anything was removed."""
     history = folder.folders.pop(_HISTORY, None)
     before = dict(folder.entries)
     for key, value in before.items():
@@ -94,5 +96,5 @@ def _without_folders(text: str) -> str:
 
 
 def _moved(path: str, location: str) -> str:
-    name = PureWindowsPath(path).name  # takes / and \ alike
+    name = PureWindowsPath(path).name  # splits at slashes and backslashes
     return f"{location}/{name}" if name else ""

@@ -49,7 +49,7 @@ _DOCUMENT_TYPE = """\
 ]>
 """
 
-# A parser turns plain white space in an attribute into blanks; references keep it.
+# A parser turns white space in an attribute into blanks, unless it is written as a reference.
 _ESCAPES = {'"': "&quot;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
 
 
@@ -128,7 +128,9 @@ def parse(data: bytes) -> Folder:
 
 def _root(data: bytes) -> "Element":
     parser = DefusedXMLParser(forbid_entities=True, forbid_external=True)
-    for i in range(0, len(data), _PIECE_BYTES):  # within one, no other thread of the program runs
+    for i in range(
+        0, len(data), _PIECE_BYTES
+    ):  # while the parser reads a piece, no other thread runs
         parser.feed(data[i : i + _PIECE_BYTES])
     root: Element = parser.close()
     return root

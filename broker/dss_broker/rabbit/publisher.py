@@ -187,7 +187,9 @@ class Publisher:
             self._publish(self._channel, self._waiting.popleft())
 
     def _must_wait(self, publication: Publication) -> bool:
-        """True while a suspect is in flight, or for a suspect while anything is."""
+        """True if ``publication`` must not be sent yet: a suspect is in flight, or it is a suspect and anything is in
+        flight.
+        """
         first = next(iter(self._in_flight.values()), None)
         return first is not None and (first.suspect or publication.suspect)
 

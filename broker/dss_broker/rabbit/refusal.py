@@ -42,7 +42,9 @@ def refusal(error: BaseException, parameters: object) -> str:
 
 
 def _is_about_retries(error: ChannelClosedByBroker) -> bool:
-    """True for the declaration of a retry queue, whose messages return by the default exchange."""
+    """True if RabbitMQ refused the declaration of a retry queue because the user may not write to the default
+    exchange.
+    """
     return error.reply_code == ACCESS_REFUSED and "'amq.default'" in str(error.reply_text)
 
 

@@ -28,7 +28,7 @@ class Replies:
         self._wanted = False
 
     def want(self) -> None:
-        """Declare the queue if necessary, because a request is about to be published."""
+        """Declare the reply queue unless it exists already.  The caller is about to publish a request."""
         first, self._wanted = not self._wanted, True
         if first and self._channel is not None and self._channel.is_open:
             self._subscribe(self._channel)

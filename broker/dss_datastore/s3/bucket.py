@@ -1,4 +1,5 @@
-"""The files of a bucket below a prefix, by their keys: written whole or not at all, read by ranges.
+"""The files of a bucket, by their keys below a prefix.  A write is complete or has no effect; reads request ranges of
+bytes.
 
 An S3 server has no rename: a file under a temporary key becomes visible by a copy that the server makes itself.
 """
@@ -54,10 +55,12 @@ class Place:
 
 
 class Bucket:
-    """Raises OSError: FileNotFoundError, no space if the server is full, "away" if it cannot be reached or refuses."""
+    """Reads and writes the files of one bucket.  Methods raise OSError: FileNotFoundError if there is no such file,
+    ENOSPC if the server is full, ENODEV if it does not answer or refuses the request.
+    """
 
     def __init__(self, server: Server, place: Place) -> None:
-        """Does not connect."""
+        """Makes no connection."""
         self.place = place
         self._server = server
         self._client: Client = client(server)
@@ -93,13 +96,13 @@ class Bucket:
         self.put_bytes(MARK, b"The files of a Distributed Segmentation Service.\n")
 
     def put(self, key: str, source: BinaryIO, has_ended: Callable[[], bool] = never) -> int:
-        """Store the rest of ``source`` and return its size.  The file is visible when it is complete.
+        """Store the rest of ``source`` and return its size in bytes.  The file becomes visible when it is complete.
 
-        Raises WorkEnded between two parts if ``has_ended``.
+        Raises WorkEnded between two parts if ``has_ended`` returns True.
         """
         first = source.read(PART_BYTES)
         if len(first) < PART_BYTES:
-            _require(has_ended)
+            _raise_if_ended(has_ended)
             return self.put_bytes(key, first)
         return self._put_parts(key, first, source, has_ended)
 
@@ -118,7 +121,7 @@ class Bucket:
                 tags: list[dict[str, object]] = []
                 size_bytes = 0
                 for part in _parts(first, source):
-                    _require(has_ended)
+                    _raise_if_ended(has_ended)
                     number = len(tags) + 1
                     sent = self._client.upload_part(
                         **about, PartNumber=number, Body=part, ContentMD5=_md5(part)
@@ -127,13 +130,17 @@ class Bucket:
                     size_bytes += len(part)
                 self._client.complete_multipart_upload(**about, MultipartUpload={"Parts": tags})
             except BaseException:
-                with suppress(Exception):  # of a server that is away; ``remove_abandoned`` does it
+                with suppress(
+                    Exception
+                ):  # if the server is away, ``remove_abandoned`` removes the parts
                     self._client.abort_multipart_upload(**about)
                 raise
         return size_bytes
 
     def copy(self, source: str, target: str) -> Stored:
-        """Let the server copy a file, replacing ``target``; returns the source.  Raises FileNotFoundError."""
+        """Let the server copy the file ``source``, replacing ``target``.  Returns the facts about ``source``.  Raises
+        FileNotFoundError.
+        """
         found = self.find(source)
         if found is None:
             raise FileNotFoundError(source)
@@ -150,8 +157,8 @@ class Bucket:
     def find(self, key: str) -> Stored | None:
         """The facts about a file; None if there is none.
 
-        Raises OSError (ENODEV) if the datastore has gone, in which no file would be there: the answer to this request
-        does not tell the two apart.
+        Raises OSError (ENODEV) if the datastore itself is missing.  The server answers "not found" in both cases, so
+        the datastore's mark is read as well.
         """
         try:
             with file_errors(key):
@@ -168,9 +175,9 @@ class Bucket:
         )
 
     def open(self, key: str) -> BufferedReader:
-        """The file to read, which can be sought.  Raises FileNotFoundError.
+        """A seekable reader of the file.  Raises FileNotFoundError.
 
-        Reading raises FileReplaced if another file has taken its place: never are two mixed.
+        Reading raises FileReplaced if another file has replaced this one, so that a reader never gets bytes of both.
         """
         found = self.find(key)
         if found is None:
@@ -178,7 +185,9 @@ class Bucket:
         return self.open_found(found)
 
     def open_found(self, found: Stored) -> BufferedReader:
-        """That version of the file to read; makes no request yet.  Reading raises as for ``open``, and FileNotFoundError."""
+        """A seekable reader of the version ``found``.  Makes no request yet.  Reading raises FileNotFoundError, and
+        FileReplaced as ``open`` does.
+        """
         return opened(self._client, self._of(found.key), found)
 
     def list(self, below: str) -> Iterator[Stored]:
@@ -213,7 +222,9 @@ class Bucket:
             self.remove(found.key)
 
     def remove_abandoned(self, older_than: timedelta = ABANDONED) -> int:
-        """Remove the parts of files that were never completed, and return the number of such files."""
+        """Remove the parts of uploads that began more than ``older_than`` ago and were never completed.  Returns the
+        number of uploads.
+        """
         latest = datetime.now(UTC) - older_than
         about = {"Bucket": self.place.bucket, "Prefix": self.place.prefix}
         removed = 0
@@ -235,21 +246,21 @@ class Bucket:
 
 
 class BucketFile:
-    """A file of a bucket, which need not exist; read as a ``Path`` is."""
+    """A file of a bucket with the methods of ``Path`` that readers use.  The file need not exist."""
 
     def __init__(self, bucket: Bucket, key: str) -> None:
         self._bucket, self._key = bucket, key
 
     def open(self, _mode: Literal["rb"], /) -> BufferedReader:
-        """Raises FileNotFoundError."""
+        """A seekable reader of the file.  Raises FileNotFoundError."""
         return self._bucket.open(self._key)
 
     def open_found(self, found: Stored) -> BufferedReader:
-        """The version that ``facts`` has told of."""
+        """A seekable reader of the version ``found``, which ``facts`` returned."""
         return self._bucket.open_found(found)
 
     def facts(self) -> Stored:
-        """Raises FileNotFoundError."""
+        """The facts about the file.  Raises FileNotFoundError."""
         found = self._bucket.find(self._key)
         if found is None:
             raise FileNotFoundError(self._key)
@@ -257,7 +268,9 @@ class BucketFile:
 
 
 def _parts(first: bytes, source: BinaryIO) -> Iterator[bytes]:
-    """``first`` and the rest of ``source`` in parts, which grow so that there are not too many."""
+    """``first`` and the rest of ``source`` in parts.  The parts grow with their number, because S3 allows 10,000 of
+    them.
+    """
     part, number = first, 1
     while part:
         yield part
@@ -265,11 +278,11 @@ def _parts(first: bytes, source: BinaryIO) -> Iterator[bytes]:
         part = source.read(PART_BYTES << (number * 4 // MOST_PARTS))
 
 
-def _require(has_ended: Callable[[], bool]) -> None:
+def _raise_if_ended(has_ended: Callable[[], bool]) -> None:
     if has_ended():
         raise WorkEnded
 
 
 def _md5(data: bytes) -> str:
-    """By which the server finds out whether it has received the bytes that were sent."""
+    """The base64 MD5 of ``data``.  The server refuses bytes that do not match it."""
     return b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()

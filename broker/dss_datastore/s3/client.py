@@ -1,5 +1,5 @@
 # mypy: allow-untyped-calls
-# (boto3 ships no types; its client is made of the service's description at run time)
+# (boto3 ships no types; it builds the methods of its client at run time)
 """Makes boto3's client, and turns its errors into those of a file system."""
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ NEEDED = "This program was installed without the extra 's3', which DSS_DATASTORE
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """An S3 server; ``endpoint`` and ``region`` are empty for what boto3's own settings say, as is ``ca_file``.
+    """An S3 server.  If ``endpoint``, ``region`` or ``ca_file`` is empty, boto3's own settings apply.
 
     Credentials are found as every S3 client finds them: AWS_ACCESS_KEY_ID, AWS_SHARED_CREDENTIALS_FILE, or a role of
     the machine.
@@ -41,10 +41,10 @@ class Server:
 
 @cache
 def client(server: Server, *, read_s: float = READ_S) -> Client:
-    """One for each server, since making it takes a second of CPU time.
+    """The boto3 client of ``server``.  It is cached, because making one takes a second of CPU time.
 
-    Raises ModuleNotFoundError with a sentence if boto3 is not installed, and ValueError with one if boto3's own settings
-    are wrong, such as AWS_PROFILE.
+    Raises ModuleNotFoundError with a sentence if boto3 is not installed, and ValueError with one if boto3's own
+    settings are wrong, such as AWS_PROFILE.
     """
     try:
         import boto3  # type: ignore[import-untyped]  # noqa: PLC0415 - the extra, and 150 ms
@@ -56,7 +56,7 @@ def client(server: Server, *, read_s: float = READ_S) -> Client:
         read_timeout=read_s,
         retries={"total_max_attempts": server.attempts, "mode": "standard"},
         max_pool_connections=CONNECTIONS,
-        # Checksums of boto3's own kind are not known to every server; Content-MD5 is.
+        # Some servers do not know boto3's own checksums; every server knows Content-MD5.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         s3={"addressing_style": "path"} if server.endpoint else {},
@@ -76,7 +76,7 @@ def client(server: Server, *, read_s: float = READ_S) -> Client:
 
 
 def copied_parts(size_bytes: int) -> Any:
-    """boto3's settings for a copy that the server makes in parts of that size, one after the other."""
+    """boto3's settings for a copy within the server, in parts of ``size_bytes`` that are copied one after the other."""
     from boto3.s3.transfer import TransferConfig  # type: ignore[import-untyped]  # noqa: PLC0415 - the extra
 
     return TransferConfig(
@@ -97,7 +97,9 @@ def is_of_the_library(error: BaseException) -> bool:
 
 @contextmanager
 def file_errors(key: str) -> Iterator[None]:
-    """Turn the library's errors into FileNotFoundError, FileReplaced, or those of a disk that is full or not mounted."""
+    """Turn boto3's errors in the block into FileNotFoundError, FileReplaced, or the errors of a disk that is full or
+    not mounted.
+    """
     try:
         yield
     except Exception as error:

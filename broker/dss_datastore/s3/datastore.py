@@ -79,7 +79,7 @@ class S3Access:
 
     def _put(self, folder: PurePosixPath, target: PurePosixPath, last: str) -> None:
         local = self.root / folder
-        # A link is left out: it may lead to a file of the machine, and nobody could tell it from a file any more.
+        # Links are left out: a link may lead to any file of this machine, and its copy would look like an ordinary file.
         files = [path for path in local.rglob("*") if path.is_file() and not path.is_symlink()]
         for path in sorted(files, key=lambda path: (path == local / last, path)):
             with path.open("rb") as source:

@@ -20,7 +20,7 @@ _SENTENCES = {
 
 
 class FileReplaced(OSError):
-    """The file was replaced by another of that name while it was read."""
+    """Another file took the place of this one while it was read."""
 
 
 def translated(code: str, key: str) -> OSError:

@@ -1,4 +1,4 @@
-"""The pieces of a file that is sent in several requests, each an object of its own."""
+"""The pieces of a file that is sent in several requests.  Each piece is an object of its own."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Piece:
-    """The bytes from ``offset`` on."""
+    """A piece of ``size_bytes`` bytes that begins at byte ``offset`` of the file."""
 
     offset: int
     size_bytes: int
@@ -17,16 +17,15 @@ class Piece:
 
 
 def key_of(piece: Piece) -> str:
-    """The name of the piece's object.
-
-    It holds the size, too: a request that is late does not replace a longer piece that was stored after it.
+    """The name of the piece's object.  It contains the size, so that a late request cannot replace a longer piece
+    with the same offset.
     """
     return f"{piece.offset:020d}-{piece.size_bytes}"
 
 
 def in_order(names: Iterable[str]) -> Iterator[tuple[str, int]]:
-    """The names of the pieces that make up the file, each with the number of bytes at its beginning that an earlier
-    piece has.  Ends before a byte that is in no piece.
+    """The names of the pieces that make up the file, in order.  The number with each name says how many of the
+    piece's first bytes an earlier piece already has.  Ends at the first byte that no piece has.
     """
     at, longest = 0, Piece(offset=0, size_bytes=0)
     for piece in sorted(_piece(name) for name in names):

@@ -1,4 +1,4 @@
-"""Reads a file of a bucket as a stream that can be sought, and goes on where a connection was cut."""
+"""Reads a file of a bucket as a seekable stream, and continues after a lost connection."""
 
 import io
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Stored:
 
 
 def opened(client: Client, place: dict[str, object], about: Stored) -> io.BufferedReader:
-    """The file, buffered."""
+    """A buffered reader of the file that ``about`` describes."""
     return io.BufferedReader(_File(client, place, about), BUFFER_BYTES)
 
 
@@ -64,7 +64,9 @@ class _File(io.RawIOBase):
         return len(data)
 
     def _read(self, size: int) -> bytes:
-        """At least one byte.  Raises OSError (ENODEV) if the connection is cut again and again, FileReplaced."""
+        """Read at least one byte.  Raises OSError (ENODEV) if the connection is lost repeatedly, FileReplaced if the
+        file was replaced.
+        """
         for _ in range(RESUMED):
             try:
                 if data := self._stream().read(size):

@@ -1,4 +1,4 @@
-"""The folder of a program for files on their way from and to the S3 server."""
+"""The folder in which a program keeps files that it copies from and to the S3 server."""
 
 import fcntl
 import os
@@ -16,10 +16,10 @@ GONE = "This program's folder in DSS_SCRATCH was removed or cannot be written: r
 
 
 class Scratch:
-    """A folder of this process in ``parent``, with at most ``most_bytes`` of fetched files."""
+    """A folder of this process in ``parent``.  Fetched files in it have at most ``most_bytes`` together."""
 
     def __init__(self, parent: Path, most_bytes: int) -> None:
-        """Makes the folder, and removes those of processes that have ended.  Raises OSError."""
+        """Make the folder, and remove the folders of processes that have ended.  Raises OSError."""
         parent.mkdir(parents=True, exist_ok=True)
         _remove_left(parent)
         self.folder, self._lock = _locked_folder(parent)
@@ -32,7 +32,7 @@ class Scratch:
         return "" if os.access(self.folder, os.W_OK) else GONE
 
     def take(self, size_bytes: int) -> None:
-        """Count ``size_bytes`` more.  Raises OSError (no space) if there is no room for them."""
+        """Reserve ``size_bytes`` for a fetched file.  Raises OSError (ENOSPC) if there is no room for them."""
         with self._changing:
             is_over = self._used_bytes + size_bytes > self._most_bytes
             if is_over or not has_free(self.folder, size_bytes):
@@ -45,7 +45,7 @@ class Scratch:
 
     @contextmanager
     def subfolder(self) -> Iterator[Path]:
-        """A folder that is removed at the end."""
+        """A context with a new folder, which is removed at its end."""
         made = self.folder / uuid4().hex
         made.mkdir()
         try:
@@ -59,7 +59,7 @@ class Scratch:
 
 
 def _locked_folder(parent: Path) -> tuple[Path, int]:
-    """A new folder, and the handle of its lock."""
+    """Make a folder and lock it.  Returns its path and the descriptor of the lock."""
     while True:
         folder = (parent / f"dss-{uuid4().hex}").resolve()
         folder.mkdir(mode=0o700)
@@ -76,9 +76,10 @@ def _remove_left(parent: Path) -> None:
 
 
 def _remove_if_left(folder: Path) -> None:
-    """Remove the folder if the process that made it has ended, which gave its lock back.
+    """Remove the folder if the process that made it has ended, and so released its lock.
 
-    The lock is held meanwhile, so that a process that has just made the folder, and waits for the lock, sees it.
+    The lock is held during the removal.  A process that has just made the folder waits for the lock, then sees the
+    removal.
     """
     try:
         handle = os.open(folder / _LOCK, os.O_RDWR)

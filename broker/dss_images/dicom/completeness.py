@@ -1,4 +1,4 @@
-"""Checks that no slice of a series is missing, by damaged files beside it and by a DICOMDIR."""
+"""Checks that no slice of a series is missing, using the damaged files beside it and the DICOMDIR."""
 
 import re
 from collections.abc import Collection
@@ -31,9 +31,8 @@ def require_complete(series: Series, folder: FolderContents) -> None:
 
 
 def require_choosable(folder: FolderContents) -> None:
-    """Raises DicomRefused if an unreadable file may belong to a better series than those found.
-
-    Then the user can still name a series.
+    """Raises DicomRefused if an unreadable file may belong to a better series than those found.  It is called only if
+    the user has not named a series.
     """
     known = {series.key.uid for series in folder.series}
     broken = [d for d in folder.damaged if d.series_uid not in known and d.modality in _CHOSEN]
@@ -57,8 +56,8 @@ def _why_damaged(broken: list[Damaged]) -> str:
 
 
 def _require_names(series: Series, foreign: Collection[File]) -> None:
-    """Raises DicomRefused for a file that is not DICOM but has a name like a slice beside it: it may be a damaged
-    slice.
+    """Raises DicomRefused if a file that is not DICOM may be a damaged slice, because it is named like a slice in its
+    folder.
     """
     like = {(h.file.folder, pattern) for h in series.headers for pattern in _patterns(h.file.name)}
     kinds = {(h.file.folder, _suffix(h.file.name)) for h in series.headers}
@@ -80,13 +79,15 @@ def _require_names(series: Series, foreign: Collection[File]) -> None:
 
 
 def _suffix(name: str) -> str:
-    """The suffix of a file name; "" if it is a number, as the last part of a UID is."""
+    """The suffix of a file name; "" if the suffix is a number, because that is the last part of a UID."""
     suffix = PurePosixPath(name.lower()).suffix
     return "" if suffix[1:].isdigit() else suffix
 
 
 def _is_rest(file: File, sizes: Collection[int]) -> bool:
-    """True if the file cannot be opened, begins with zeros, or is as large as a slice."""
+    """True if the file may be what is left of a slice: it cannot be opened, begins with zeros, or is as large as a
+    slice of ``sizes`` (bytes).
+    """
     if file.trouble:
         return True
     size = file.path.stat().st_size
@@ -97,7 +98,9 @@ def _is_rest(file: File, sizes: Collection[int]) -> bool:
 
 
 def _patterns(name: str) -> set[str]:
-    """Patterns of a name: with its numbers replaced by ``#``, and its suffix if that is one of DICOM's."""
+    """Patterns that the names of one series share: the name with ``#`` for each number, and its suffix if that is one
+    of DICOM's.
+    """
     path = PurePosixPath(name.lower())
     if path.suffix in _PACKED:
         path = path.with_suffix("")

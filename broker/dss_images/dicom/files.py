@@ -19,7 +19,8 @@ MOST_UNPACKED_BYTES = 16 * 2**30
 """Limit for all archives of a source together.  The largest CT series have some 2 GB."""
 MOST_RATIO = 200
 HARMLESS_BYTES = 2**30
-"""An archive may unpack to more than this only if it is at least a MOST_RATIO-th of it: images do not shrink further."""
+"""An archive may unpack to more than this only if it is at least a MOST_RATIO-th of it: images do not shrink further.
+"""
 
 _KEPT_FREE = 0.1
 """Fraction of the disk that unpacking leaves free."""
@@ -32,9 +33,8 @@ _DEEPEST = 3
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """A file.  ``name`` is its name in sentences; ``folder`` is equal for files in the same folder.
-
-    ``trouble`` says why it cannot be opened; "" if it can.
+    """A file to read.  ``name`` is its name for sentences; ``folder`` is equal for files in the same folder.
+    ``trouble`` says why the file cannot be opened; "" if it can.
     """
 
     path: Path
@@ -79,14 +79,14 @@ def _state(file: File) -> tuple[object, ...]:
 
 
 def _found(source: Path) -> Iterator[File]:
-    """The files as they are on the disk, archives included."""
+    """The files of ``source`` on disk.  Archives are listed and not unpacked."""
     if source.name.upper() == "DICOMDIR" and source.is_file():
         source = source.parent
     return _walk(source) if source.is_dir() else iter([_file(source, source.parent)])
 
 
 class _Room:
-    """Files and bytes that may still be unpacked from the archives of one source, nested ones included."""
+    """Number of files and bytes that may still be unpacked from the archives of one source, nested archives included."""
 
     def __init__(self) -> None:
         self.files = MOST_FILES
@@ -136,7 +136,7 @@ def _is_new(path: Path, seen: set[tuple[int, int]]) -> bool:
     try:
         found = path.stat()
     except OSError:
-        return path.is_symlink()  # it leads nowhere: told by _file
+        return path.is_symlink()  # a broken link, which _file reports
     key = (found.st_dev, found.st_ino)
     if key in seen:
         return False

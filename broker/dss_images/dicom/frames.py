@@ -73,7 +73,9 @@ def _vector(data: Dataset, keyword: str, length: int) -> Vector | None:
 
 
 def _rescale(data: Dataset, keyword: str, missing: float) -> float:
-    """The value of a tag; NaN if it is not a number.  The slice is then refused later, by its name."""
+    """The number in the tag ``keyword``, or ``missing`` without the tag; NaN if it is no number.  A slice with NaN is
+    refused later, in a sentence that names it.
+    """
     if not text_of(data, keyword):
         return missing
     numbers = numbers_of(data, keyword)
@@ -133,8 +135,8 @@ def _stacked(whole: Slice, tags: Tags, frames: int) -> tuple[tuple[Slice, ...], 
 
 
 def _offsets_mm(tags: Tags, frames: int) -> tuple[Sequence[float], str]:
-    """Offsets of the frames along the normal from the first one, with the tag that has them; () and "" without such a
-    tag.
+    """Offsets of the frames from the first one along the normal, in millimetres, and the tag that they were read
+    from.  Returns () and "" without such a tag.
     """
     pointer = tags.data.get("FrameIncrementPointer")
     if pointer is not None and any(word in str(pointer) for word in ("0018,1063", "0018,1065")):

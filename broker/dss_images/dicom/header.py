@@ -48,7 +48,7 @@ class SeriesKey:
 
 @dataclass(frozen=True, kw_only=True)
 class DicomHeader:
-    """A file with slices.  ``listed`` and ``slice_count`` serve the user and the check of completeness."""
+    """A file with slices.  ``listed`` is used in the list of series, ``slice_count`` in the check for missing slices."""
 
     file: File
     key: SeriesKey
@@ -123,7 +123,7 @@ def _without_pixels(file: File, tags: Tags) -> Other | Damaged:
 
 
 def _word(text: str) -> str:
-    """A modality, for notes; "" for text that is longer or may be a name."""
+    """``text`` if it can be a modality, for notes; "" for longer text, which may be a name."""
     return text if re.fullmatch("[A-Z0-9]{1,16}", text) else ""
 
 

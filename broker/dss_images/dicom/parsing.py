@@ -115,7 +115,7 @@ class Tags:
         return text_of(self.data, keyword)
 
     def decoded(self, keyword: str) -> str:
-        """The text in the file's own character set; as stored, if it cannot be decoded."""
+        """The text, decoded with the file's own character set; the text as stored if it cannot be decoded."""
         try:
             return str(self.data.get(keyword, "")).strip()
         except (ValueError, LookupError):
@@ -160,7 +160,7 @@ def parse(path: Path) -> Tags | Unparsed:
             file.seek(0)
         try:
             return _parsed(file, path.stat().st_size)
-        except Exception:  # pydicom raises what it likes on bytes that are no tags
+        except Exception:  # pydicom raises many kinds of errors on bytes that are not tags
             return "damaged"
 
 
@@ -221,7 +221,7 @@ class _Watch:
 
 
 def _guess(file: BinaryIO) -> str:
-    """The transfer syntax of a file that names none, judged by its first element."""
+    """The transfer syntax of a file that does not name one, guessed from its first element."""
     start = file.read(6)
     file.seek(-len(start), 1)
     return "1.2.840.10008.1.2.1" if start[4:6].isalpha() and start[4:6].isupper() else IMPLICIT

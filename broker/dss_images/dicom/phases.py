@@ -130,7 +130,7 @@ def interleaved(slices: Sequence[Slice]) -> tuple[list[list[Slice]], str]:
 
 
 def require_alike(groups: Sequence[Sequence[Slice]], mark: str) -> None:
-    """Raises DicomRefused, naming slices, unless all phases begin at one place and end at one place.
+    """Raises DicomRefused, naming slices, unless all phases begin at the same position and end at the same position.
 
     Otherwise they are parts of the patient, not phases, and the first one may be the smallest.
     """
@@ -150,7 +150,7 @@ def require_alike(groups: Sequence[Sequence[Slice]], mark: str) -> None:
 
 
 def _overlap(stack: SliceStack, groups: list[list[Slice]]) -> bool:
-    """True if each group covers most of the others' places."""
+    """True if each group covers most of the positions of every other group."""
     index = {id(one): i for i, one in enumerate(stack.slices)}
     reach = [[index[id(one)] for one in group] for group in groups]
     begins, ends = max(min(r) for r in reach), min(max(r) for r in reach)
@@ -169,7 +169,7 @@ def _is_one_phase(group: list[Slice]) -> bool:
 
 
 def _in_order(groups: list[list[Slice]], mark: str) -> list[list[Slice]]:
-    """Sort by the mark if it is a number in every group, otherwise by InstanceNumber."""
+    """Sort the groups by ``mark`` if it is a number in all of them, otherwise by InstanceNumber."""
     try:
         return sorted(groups, key=lambda group: float(group[0].marks[mark]))
     except ValueError:

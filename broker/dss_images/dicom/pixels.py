@@ -149,7 +149,9 @@ def _bytes(path: Path, pixels: PixelEncoding, offset: int, size: int) -> bytes:
 
 @lru_cache(maxsize=1)
 def _inflated(path: Path, _changed_ns: int) -> bytes:
-    """The data set of a deflated file; cached for its next frame, until the file changes."""
+    """The decompressed data set of a deflated file.  It is cached for the file's further frames, until the file
+    changes.
+    """
     with path.open("rb") as file:
         file.seek(_DATA_SET_AT)
         read_dataset(file, False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
@@ -157,7 +159,7 @@ def _inflated(path: Path, _changed_ns: int) -> bytes:
 
 
 def _cleaned(flat: "npt.NDArray[np.unsignedinteger]", pixels: PixelEncoding) -> Array:
-    """The values without bits outside the stored ones, with the sign of the highest stored bit."""
+    """The values without the bits outside the stored ones.  In signed data the highest stored bit is the sign."""
     allocated, stored, high = pixels.bits
     above, below = allocated - 1 - high, high + 1 - stored
     signed = flat.view(flat.dtype.str.replace("u", "i")) if pixels.signed else flat

@@ -37,7 +37,9 @@ class Volume:
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesVerdict:
-    """The judgement on one series: a sentence about its image, or about why there is none.  ``grid`` is the image's."""
+    """Whether one series can be read as an image.  ``sentence`` describes its image, or says why there is none;
+    ``grid`` is the image's.
+    """
 
     series: Series
     sentence: str
@@ -51,8 +53,8 @@ class SeriesVerdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """All series of a source.  ``choice`` says which series is used if the user names none, or why none is; ``chosen`` is
-    its number.
+    """All series of a source.  If the user names no series, ``choice`` says which one is used, or why none is;
+    ``chosen`` is the number of that series.
     """
 
     verdicts: tuple[SeriesVerdict, ...]
@@ -66,10 +68,10 @@ def is_dicom(source: Path) -> bool:
 
 
 def read(source: Path, series: str = "", progress: Progress = lambda _: None) -> Volume:
-    """The image of the series that ``series`` names (see ``series_choice.choose``), or else of the series that its rule
-    chooses.
+    """The image of the series that ``series`` names (see ``series_choice.choose``), or of the one chosen by rule if
+    that is "".
 
-    ``progress`` is called for the tags in its first half, and for the pixels in its second.  Raises DicomRefused.
+    ``progress`` gets 0 to 0.5 while tags are read, 0.5 to 1 while pixels are read.  Raises DicomRefused.
     """
     with _without_warnings(), _contents(source, lambda share: progress(share / 2)) as folder:
         chosen, phase = _chosen(folder, series, source.name)
@@ -143,7 +145,7 @@ def _planned(folder: FolderContents, series: Series, phase: int) -> tuple[Plan, 
 
 
 def _with_telling_numbers(slices: list[Slice]) -> list[Slice]:
-    """The slices, without InstanceNumbers if all have the same: then sentences name their files instead."""
+    """The slices, without their InstanceNumbers if all are equal.  Sentences then name the slices' files instead."""
     if len(slices) > 1 and len({one.number for one in slices}) == 1:
         return [replace(one, number=None) for one in slices]
     return slices
@@ -173,7 +175,7 @@ def _what(folder: FolderContents, series: Series) -> Note:
 
 
 def _doubts(series: Series) -> list[Note]:
-    """Notes on signs of missing slices that leave no gap: at an end, or every second slice."""
+    """Notes on signs that slices are missing without a gap: slices at an end, or every second slice."""
     numbers = [one.number for one in series.slices if one.number is not None]
     expected = max(header.expected for header in series.headers)
     if expected > len(series.slices):

@@ -54,7 +54,9 @@ def grid_for(stack: SliceStack) -> NewGrid:
 
 
 def _planes(stack: SliceStack) -> Array:
-    """Even positions: as many as there are slices if those are nearly even, otherwise with their smallest step."""
+    """Evenly spaced positions for the new planes: as many as there are slices if those are nearly even, otherwise
+    with the slices' smallest step.
+    """
     places = stack.places_mm
     count, length = len(places), float(places[-1])
     even = np.linspace(0.0, length, count)
@@ -99,7 +101,9 @@ def _between(below: Array, above: Array, weight: float) -> Array:
 
 
 def _weight(stack: SliceStack, below: int, place: float) -> float:
-    """Weight of the slice above; exactly 0 or 1 if a slice lies in the plane, which excludes its neighbour."""
+    """Weight of the slice above the position ``place`` in the interpolation.  It is exactly 0 or 1 if a slice lies
+    there, so that the other slice has no influence.
+    """
     start, end = stack.places_mm[below], stack.places_mm[below + 1]
     if abs(place - start) <= 1e-6:
         return 0.0
@@ -113,7 +117,7 @@ def _moved(stack: SliceStack, shift_mm: Array, grid: NewGrid, plane: Array) -> A
 
 
 def _along(plane: Array, shift: float, count: int) -> Array:
-    """``plane`` moved by ``shift`` columns into ``count`` columns; NaN where it does not reach."""
+    """Move ``plane`` by ``shift`` columns into a plane of ``count`` columns; NaN in columns that it does not cover."""
     place = np.arange(count) - (round(shift) if abs(shift - round(shift)) < 1e-6 else shift)
     own = plane.shape[1]
     left = np.clip(np.floor(place).astype(int), 0, max(own - 2, 0))

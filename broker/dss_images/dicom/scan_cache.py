@@ -15,14 +15,16 @@ Scan = Callable[[list[File]], T]
 
 
 class _Memory(Generic[T]):
-    """What ``scan`` returned for the last source, and the state of the source's files before that."""
+    """The answer of ``scan`` for the last source, and the state that the source's files had before the scan."""
 
     def __init__(self) -> None:
         self._open = ExitStack()
         self._known: tuple[object, T] | None = None
 
     def of(self, source: Path, scan: Scan[T]) -> T:
-        """What ``scan`` returns; it is not called if no file has changed since it was called for the same source."""
+        """The answer of ``scan`` for ``source``.  It is not called again if it was last called for this source and no
+        file has changed since.
+        """
         state = (source.absolute(), state_of(source))
         if self._known is not None and self._known[0] == state:
             return self._known[1]
@@ -42,9 +44,10 @@ _MEMORY: ContextVar["_Memory[object] | None"] = ContextVar("_MEMORY", default=No
 
 @contextmanager
 def one_scan_per_source() -> Iterator[None]:
-    """While the block runs, the tags of a source are read once, and again only if one of its files has changed.
+    """While the block runs, cache the tags of the last source.  They are read again only if one of its files has
+    changed.
 
-    Only the last source is kept: its tags, and its archives unpacked.
+    The archives of that source stay unpacked.
     """
     memory: _Memory[object] = _Memory()
     token = _MEMORY.set(memory)

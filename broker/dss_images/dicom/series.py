@@ -156,7 +156,7 @@ def _number(group: Sequence[DicomHeader]) -> int | None:
 
 
 def _is_noise(file: File) -> bool:
-    """True for the file that macOS writes beside each file on a foreign disk."""
+    """True for a file that macOS writes beside each file on a disk of another system."""
     if file.trouble or not Path(file.name).name.startswith("._"):
         return False
     with file.path.open("rb") as opened:

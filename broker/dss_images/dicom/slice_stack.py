@@ -108,7 +108,9 @@ def _upright(slices: Sequence[Slice], row: Array, column: Array) -> tuple[Array,
 
 
 def _as_written(spacing_mm: float, direction: Array, count: int) -> float:
-    """The distance times the length of the direction vector, if that makes a difference over ``count`` pixels."""
+    """``spacing_mm`` times the length of the vector ``direction``, if the product differs visibly over ``count``
+    pixels; otherwise ``spacing_mm``.
+    """
     length = float(np.linalg.norm(direction))
     return spacing_mm * length if abs(length - 1) * spacing_mm * count > 1e-3 else spacing_mm
 
@@ -122,8 +124,8 @@ class EvenSteps:
 
 
 def even_steps(stack: SliceStack, spent_mm: float = 0.0) -> EvenSteps | None:
-    """The even steps of a stack; None if they do not put every slice where its tags do, on a straight line along the
-    normal.
+    """The even steps of a stack; None if they would move a slice from the position in its tags, or off a straight
+    line along the normal.
 
     ``spent_mm`` is the part of the tolerance that the slices' directions have already used.
     """
@@ -137,8 +139,10 @@ def even_steps(stack: SliceStack, spent_mm: float = 0.0) -> EvenSteps | None:
 
 
 def corner_error_mm(stack: SliceStack) -> Array:
-    """For each slice, the largest distance of a corner of its plane in the stack from the corner by its own tags,
-    relative to its position.
+    """For each slice, the largest distance between a corner of its plane in the stack and the same corner by the
+    slice's own tags, in millimetres.
+
+    The slice's position is not part of this error.
     """
     first = stack.slices[0]
     pixels = np.array([first.columns, first.rows], dtype=float) - 0.5

@@ -38,10 +38,10 @@ class PixelEncoding:
 class Slice:
     """``number`` is the InstanceNumber, or the number of the frame, from 1, in a file of several.
 
-    ``position_mm`` is the middle of the first pixel in LPS; ``orientation`` the directions of a row and
-    of a column; ``spacing_mm`` the distance between rows and between columns.  None if a tag is
-    missing or no number.  ``shares_position``: its file has one
-    position for several frames, and does not say how far they lie apart.  ``marks`` are the tags that may tell phases apart, by keyword.
+    ``position_mm`` is the middle of the first pixel in LPS; ``orientation`` the directions of a row and of a column;
+    ``spacing_mm`` the distance between rows and between columns.  None if a tag is missing or no number.
+    ``shares_position``: its file has one position for several frames, and does not say how far they lie apart.
+    ``marks`` are the tags that may tell phases apart, by keyword.
     """
 
     path: Path
@@ -71,7 +71,9 @@ class Slice:
 
 
 def named(slices: Sequence[Slice], places_mm: Sequence[float] | None = None) -> str:
-    """Part of a sentence: each slice's number, and its position along the stack if that is known."""
+    """Part of a sentence that names each slice: its number, and its position along the stack if ``places_mm`` is
+    given.
+    """
     places = places_mm if places_mm is not None else [None] * len(slices)
     parts = [
         one.called if place is None else f"{one.called} (at {place:.1f} mm)"
@@ -83,5 +85,5 @@ def named(slices: Sequence[Slice], places_mm: Sequence[float] | None = None) -> 
 
 
 def counted(count: int, noun: str) -> str:
-    """The number with its noun, in the plural unless it is 1."""
+    """``count`` with ``noun``, which gets a plural "s" unless the count is 1."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

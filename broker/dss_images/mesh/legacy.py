@@ -65,7 +65,7 @@ class _Cursor:
         return self._text_numbers(count, code)
 
     def _text_numbers(self, count: int, code: str) -> Array:
-        """The numbers of as many lines as have ``count`` of them."""
+        """The next ``count`` numbers, which may stand in several lines of text."""
         begin, found = self.at, 0
         while found < count:
             if self.at >= len(self.data):

@@ -55,7 +55,9 @@ def _lies_in(points_lps: Array, grid: Grid) -> bool:
 
 
 def _elsewhere(points: Array, grid: Grid) -> str:
-    """The refusal of a mesh outside the image, with the two most frequent mistakes."""
+    """The sentence that refuses a mesh outside the image; it names the mistake if it is one of the two most frequent
+    ones.
+    """
     hint = ""
     if _lies_in(points, grid):
         hint = " Its coordinates seem to be LPS; change the sign of x and y."

@@ -14,9 +14,10 @@ LONGEST_WORD = 64
 
 
 def numbers_in(text: Text, code: str) -> Array:
-    """All numbers of ``text``, as 64-bit integers, or floating-point numbers if ``code``, a type of numpy, is one.
+    """All numbers in ``text``: floating-point numbers if ``code`` is one of numpy's floating-point types, otherwise
+    64-bit integers.
 
-    Raises ValueError for other words.
+    Raises ValueError for a word that is not a number.
     """
     kind = np.float64 if code[0] == "f" else np.int64
     parts, at = [np.empty(0, kind)], 0
@@ -28,7 +29,7 @@ def numbers_in(text: Text, code: str) -> Array:
 
 
 def word_count(text: bytes, start: int, end: int) -> int:
-    """The number of words between two positions, which are in no word."""
+    """The number of words between the positions ``start`` and ``end``, neither of which is inside a word."""
     if end - start <= PIECE:
         return len(text[start:end].split())
     found = 0
@@ -40,7 +41,9 @@ def word_count(text: bytes, start: int, end: int) -> int:
 
 
 def _word_end(text: Text, near: int) -> int:
-    """The first position from ``near`` on that is in no word.  Raises ValueError if a word is too long for a number."""
+    """The first position from ``near`` on that is not inside a word.  Raises ValueError if a word is too long to be a
+    number.
+    """
     for end in range(near, near + LONGEST_WORD):
         if end >= len(text) or text[end : end + 1].isspace():
             return end

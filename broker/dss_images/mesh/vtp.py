@@ -35,8 +35,8 @@ _TYPES = {
 }
 _CELLS = ("Verts", "Lines", "Strips", "Polys")
 MOST_BYTES = 2**31
-"""Limit on the decompressed size of all arrays, because a compressed file may claim any size, and several arrays may lie
-at the same place.
+"""Limit on the decompressed size of all arrays, because a compressed file may claim any size, and several arrays may
+lie at the same place.
 """
 
 
@@ -63,7 +63,7 @@ def read_vtp(data: bytes) -> Surface:
         raise damaged()
     starts = np.cumsum([0] + [len(piece.points_mm) for piece in pieces])
     corners = [p.corners + start for p, start in zip(pieces, starts[:-1], strict=True)]
-    for piece in pieces:  # a number beyond its own piece must not reach into another one
+    for piece in pieces:  # a point number beyond its own piece must not name a point of another one
         own = piece.corners
         if own.size and (int(own.min()) < 0 or int(own.max()) >= len(piece.points_mm)):
             raise ImageRefused("The mesh has a cell with a point that it does not have.")
@@ -101,8 +101,8 @@ def _piece(piece: "Element", reader: "_Reader") -> Surface:
 
 @dataclass(frozen=True, kw_only=True)
 class _Reader:
-    """Decodes arrays.  ``order`` and ``header`` are numpy's letters for the byte order, and for the type of the sizes
-    before the data.
+    """Decodes the data arrays of one file.  ``order`` is numpy's letter for the byte order, ``header`` that for the
+    type of the sizes before the data.
     """
 
     order: str
@@ -145,7 +145,7 @@ class _Reader:
         if blocks * block_bytes > MOST_BYTES - sum(self.sizes):
             raise ImageRefused("The mesh is larger than 2 GB; reduce its triangles.")
         if blocks > len(data) or last_bytes > block_bytes or (blocks and not block_bytes):
-            raise damaged()  # zlib takes a size of 0 for no limit
+            raise damaged()  # to zlib, a size of 0 means no limit
         packed = sizes.numbers(3 + blocks)[3:]
         body, at, found = sizes.body(3 + blocks, packed), 0, []
         for i, size in enumerate(packed):
@@ -171,19 +171,24 @@ class _Reader:
 
 @dataclass(frozen=True)
 class _Sizes:
-    """Data that begin with their sizes; in base64 the sizes are encoded separately from the data."""
+    """A data array with the sizes of its blocks before it.  In base64, the sizes and the data are encoded separately."""
 
     data: bytes
     kind: np.dtype[Any]
     is_raw: bool
 
     def numbers(self, count: int) -> list[int]:
+        """The first ``count`` sizes, in bytes."""
         needed = count * self.kind.itemsize
         start = self.data[:needed] if self.is_raw else _decoded(self.data, needed)
         return [int(number) for number in np.frombuffer(start, self.kind, count)]
 
     def body(self, count: int, sizes: list[int]) -> bytes:
-        """The data after ``count`` sizes.  In base64, uncompressed data are encoded together with their size."""
+        """The data that follow the ``count`` block sizes.  ``sizes`` are the blocks' sizes in bytes.
+
+        Uncompressed data have one size and are encoded in base64 together with it.  Raises ImageRefused if bytes are
+        missing.
+        """
         head, needed = count * self.kind.itemsize, sum(sizes)
         if self.is_raw:
             found = self.data[head : head + needed]

@@ -23,7 +23,7 @@ _LEAST_PIXELS = 16
 
 
 def drawn(planes: Sequence[Plane], window: Window, colours: Mapping[int, Rgb]) -> bytes:
-    """The PNG file.  ``colours`` are the colours of labels by value."""
+    """The picture as a PNG file.  ``colours`` are the colours of labels by value."""
     pixel_mm = max(max(_extent_mm(plane)) for plane in planes) / PANEL_PIXELS
     labels = [label_pixels(plane, pixel_mm) for plane in planes]
     shown = sorted({int(value) for part in labels for value in np.unique(part)} - {0})
@@ -73,7 +73,7 @@ def _neighbours() -> list[tuple[Any, Any]]:
 
 
 def _keep(where: Voxels, value: int, pixels: Voxels) -> None:
-    """Draw a label that is so thin that it lies between pixel centres."""
+    """Draw the ``pixels`` of a label that is so thin that no pixel centre lies in it."""
     rows, columns = np.nonzero(where)
     scale = np.array(pixels.shape) / where.shape
     pixels[(rows * scale[0]).astype(np.intp), (columns * scale[1]).astype(np.intp)] = value
@@ -116,15 +116,17 @@ def _extent_mm(plane: Plane) -> tuple[float, float]:
 
 
 def _together(panels: Sequence[Pixels]) -> Pixels:
-    """The panels side by side.  For a slab, whose second and third panels are low, these two are one below the other."""
-    first, *others = map(_roomy, panels)
+    """The panels side by side.  If the second and third panel are low, as for a slab, they are placed one below the
+    other.
+    """
+    first, *others = map(_widened, panels)
     if sum(panel.shape[0] for panel in others) + _GAP_PIXELS <= first.shape[0]:
         return _joined([first, _joined(others, axis=0)], axis=1)
     return _joined([first, *others], axis=1)
 
 
 def _joined(panels: Sequence[Pixels], axis: int) -> Pixels:
-    """The panels along ``axis``, with gaps, centred across it."""
+    """The panels in a row along ``axis``, with gaps between them, each centred across it."""
     across = 1 - axis
     most = max(panel.shape[across] for panel in panels)
     parts = [_padded(panel, across, most - panel.shape[across]) for panel in panels]
@@ -139,7 +141,7 @@ def _padded(panel: Pixels, axis: int, pixels: int) -> Pixels:
     return np.pad(panel, widths)
 
 
-def _roomy(panel: Pixels) -> Pixels:
-    """The panel, padded to a minimum width."""
+def _widened(panel: Pixels) -> Pixels:
+    """``panel``, with black columns added at its right side until it is _LEAST_PIXELS wide."""
     missing = max(_LEAST_PIXELS - panel.shape[1], 0)
     return np.pad(panel, ((0, 0), (0, missing)))

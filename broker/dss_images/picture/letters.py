@@ -1,4 +1,6 @@
-"""Draws the letters of the patient's sides at the edges of a panel; no font is needed for six letters."""
+"""Draws the letters of the patient's sides at the edges of a panel.  Only six letters are needed, so there is no
+font.
+"""
 
 import numpy as np
 import numpy.typing as npt

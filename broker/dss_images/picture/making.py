@@ -27,7 +27,9 @@ def of_arrays(
     spacing_mm: tuple[float, float, float],
     colours: Mapping[int, Rgb],
 ) -> bytes:
-    """The PNG file.  ``voxels`` and ``labels`` (z, y, x) are in LPS order, ``spacing_mm`` is along z, y, x."""
+    """The picture as a PNG file.  ``voxels`` and ``labels`` (z, y, x) are in LPS order, ``spacing_mm`` is along z, y,
+    x.
+    """
     z, y, x = labels.shape
     indices = best_indices(slices_of(labels), (z, y, x), list(colours))
     grey, marked = cut(slices_of(voxels), indices), cut(slices_of(labels), indices)

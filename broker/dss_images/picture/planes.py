@@ -41,9 +41,10 @@ class Cut:
 def best_indices(
     labels: Iterable[Voxels], shape: tuple[int, int, int], values: Collection[int]
 ) -> tuple[int, int, int]:
-    """Index (z, y, x) of the slices that contain most of the labels; each label has the same weight.
+    """Indices (z, y, x) of the slices that show the most of the labels, each label with the same weight; the middle
+    slices if there is no label.
 
-    ``labels`` are slices (y, x) with the values ``values`` and 0.  The middle index if there is no label.
+    ``labels`` are slices (y, x) with the values ``values`` and 0.
     """
     classes = np.zeros(_VALUES, np.intp)
     for number, value in enumerate(sorted(set(values) - {0})):

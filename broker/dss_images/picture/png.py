@@ -1,6 +1,5 @@
-"""Writes PNG files with a palette (RFC 2083).
-
-It takes a few lines, so that the worker's and the dispatcher's containers need no imaging library for it.
+"""Writes PNG files with a palette (RFC 2083), so that the containers of worker and dispatcher need no imaging library
+for it.
 """
 
 import struct
@@ -18,7 +17,7 @@ _LEVEL = 6
 
 
 def png(pixels: npt.NDArray[np.uint8], palette: Sequence[Rgb]) -> bytes:
-    """The file.  ``pixels`` (row, column) are indices into ``palette``, which has at most 256 colours."""
+    """The PNG file.  ``pixels`` (row, column) are indices into ``palette``, which has at most 256 colours."""
     rows, columns = pixels.shape
     unfiltered = np.zeros((rows, columns + 1), np.uint8)  # each row begins with its filter, 0
     unfiltered[:, 1:] = pixels

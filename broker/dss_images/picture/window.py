@@ -14,7 +14,7 @@ Voxels = npt.NDArray[Any]
 _AIR_HU = -500
 """An image with values this low is a CT: images of other modalities have no such values."""
 _LUNG_HU = -400
-_DARKEST, _BRIGHTEST = 1.0, 99.5  # percentiles, where values have no meaning of their own
+_DARKEST, _BRIGHTEST = 1.0, 99.5  # percentiles, for images whose values have no fixed unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +36,8 @@ SOFT_TISSUE = Window(low=-160, high=240)
 
 
 def window_of(planes: Sequence[Plane]) -> Window:
-    """The window: for a CT, lung or soft tissue, by the values in and around the labels; for others, the image's own
-    range.
+    """The range of values for the planes.  For a CT, it is that of lung or of soft tissue, by the values in and
+    around the labels; for other images, their own range.
     """
     values = np.concatenate([np.asarray(plane.grey, np.float32).ravel() for plane in planes])
     values = values[np.isfinite(values)]
