@@ -94,7 +94,7 @@ manifests: ## plain manifests of the chart, for `oc apply -f`; VALUES=file NAMES
 	  || { cat $(OUT).log; rm $(OUT).new $(OUT).log; exit 1; }
 	@rm $(OUT).log; mv $(OUT).new $(OUT); echo "$(OUT): oc -n $(NAMESPACE) apply -f $(OUT)"
 
-chaos: ## hurt a whole site of its own for some minutes, and see whether a ticket is lost; ARGS="--help"
+chaos: ## hurt a whole site of its own for some minutes, and see whether a ticket is lost; ARGS="--datastore s3", "--help"
 	$(BOOTSTRAP) dev
 	@PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
 
@@ -197,7 +197,7 @@ test-deploy: ## build the images and run them as a site of containers (as root, 
 	$(BOOTSTRAP) dev
 	$(BIN)/pytest --durations 10 --log-cli-level INFO tests/deploy/composed_site.py tests/deploy/refusing_containers.py tests/deploy/provider_containers.py tests/deploy/played_chart.py
 
-test-deploy-full: ## as test-deploy, and the bundle is installed with the network cut
+test-deploy-full: ## as test-deploy, the bundle is installed with the network cut, and chaos over failing links to S3
 	$(BOOTSTRAP) dev
 	$(BIN)/pytest --durations 10 --log-cli-level INFO tests/deploy/composed_site.py tests/deploy/refusing_containers.py tests/deploy/provider_containers.py tests/deploy/played_chart.py \
-	  tests/deploy/disconnected_site.py
+	  tests/deploy/disconnected_site.py tests/deploy/chaos_on_s3.py

@@ -2,6 +2,7 @@
 
 import tempfile
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,11 @@ from chaos.run import Plan, run
 from conftest import SYSROOT
 from support import commands
 from support.stacks import leave_nothing_running
+
+
+class Datastore(StrEnum):
+    FOLDER = "folder"
+    S3 = "s3"
 
 
 def main(
@@ -32,6 +38,9 @@ def main(
             min=0,
         ),
     ] = 0.0,
+    datastore: Annotated[
+        Datastore, typer.Option(help="In a folder, or in a bucket over links that fail.")
+    ] = Datastore.FOLDER,
     sabotage: Annotated[str, typer.Option(help=", ".join(sabotages.HOW))] = "",
     keep: Annotated[Path | None, typer.Option(help="A new folder for logs and files.")] = None,
 ) -> None:
@@ -44,6 +53,7 @@ def main(
         faults=faults,
         pause_s=pause,
         outage_s=outage,
+        in_bucket=datastore is Datastore.S3,
         sabotage=sabotage,
     )
     plan = replace(plan, **sabotages.WEAKNESSES.get(sabotage, {}))

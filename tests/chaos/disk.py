@@ -6,14 +6,20 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from dss_datastore.layout import TICKETS
+
 ROOM_MB = 64
 TICKET_MB = 0.05
 """A ticket's files have some 30 kB, in blocks of 4."""
 _BLOCK = bytes(1 << 20)
 
 
+OF_THE_DISK = frozenset({"fill the datastore", "unmount the datastore"})
+"""Faults of a volume of its own."""
+
+
 class Disk:
-    """``folder`` is where it is mounted; ``is_own`` is False if we may not mount.
+    """A datastore in ``folder``, where the volume is mounted; ``is_own`` is False if we may not mount.
 
     The volume itself lies beside it, so that it keeps its files while it is not mounted at ``folder``.
     """
@@ -37,6 +43,21 @@ class Disk:
             self.unmount()
             _run("umount", "--lazy", str(self._volume))
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def faults(self) -> frozenset[str]:
+        return OF_THE_DISK if self.is_own else frozenset()
+
+    def settings(self, _program: str) -> dict[str, str]:
+        return {"DSS_DATASTORE": str(self.folder)}
+
+    def places(self) -> set[str]:
+        """All files and folders, as paths in the datastore; a folder ends with a slash."""
+        found = (p for name in (TICKETS, "attachments") for p in (self.folder / name).rglob("*"))
+        return {f"{path.relative_to(self.folder)}{'/' * path.is_dir()}" for path in found}
+
+    def content(self, place: str) -> bytes:
+        return (self.folder / place).read_bytes()
 
     def mount(self) -> None:
         _run("mount", "--bind", str(self._volume), str(self.folder))

@@ -4,8 +4,10 @@
 
 import asyncio
 import json
+import tempfile
+from collections.abc import Set
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import asyncpg
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
@@ -73,15 +75,15 @@ def _holds_work(queue: str) -> bool:
 def gather(site: Site) -> Evidence:
     tickets, outbox = asyncio.run(_from_database(site.postgres.database_url))
     queued = {queue["name"]: int(queue["messages"]) for queue in site.queues()}
-    root = site.disk.folder
+    places = site.store.places()
     return Evidence(
         tickets=tickets,
-        labels={n: _labels(root, t) for n, t in tickets.items() if t.status == "success"},
+        labels={n: _labels(site, t) for n, t in tickets.items() if t.status == "success"},
         outbox=outbox,
         queued={name: n for name, n in queued.items() if n and _holds_work(name)},
         dead=[json.loads(letter["payload"])["ticket_id"] for letter in site.dead_letters()],
-        strays=_strays(root, tickets),
-        gone=_gone(root, tickets),
+        strays=strays(places, tickets),
+        gone=_gone(places, tickets),
     )
 
 
@@ -118,32 +120,39 @@ async def _from_database(url: str) -> tuple[dict[int, Ticket], int]:
         await connection.close()
 
 
-def _labels(root: Path, ticket: Ticket) -> Voxels:
+def _labels(site: Site, ticket: Ticket) -> Voxels:
     (name,) = (name for name in ticket.published if name.startswith("seg_"))
-    path = root / layout.area_dir(ticket.number, "results") / name
-    found: Voxels = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+    place = layout.area_dir(ticket.number, "results") / name
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, name)
+        path.write_bytes(site.store.content(str(place)))
+        found: Voxels = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
     return found
 
 
-def _strays(root: Path, tickets: dict[int, Ticket]) -> list[str]:
-    folders = [p for name in ("tickets", "attachments") for p in (root / name).glob("*")]
-    found = [path for folder in folders for path in _left_in(folder, root, tickets)]
-    return sorted(str(path.relative_to(root)) for path in found)
-
-
-def _gone(root: Path, tickets: dict[int, Ticket]) -> list[str]:
+def _gone(places: Set[str], tickets: dict[int, Ticket]) -> list[str]:
     """The links of a deleted ticket's attachments lead nowhere on purpose."""
     kept = [ticket for ticket in tickets.values() if ticket.status != "deleted"]
-    return sorted(path for t in kept for path in t.files if not (root / path).is_file())
+    return sorted(path for t in kept for path in t.files - places)
 
 
-def _left_in(folder: Path, root: Path, tickets: dict[int, Ticket]) -> list[Path]:
-    """Of a ticket that has ended, all that nobody is shown; of others, what broke off."""
-    ticket = tickets.get(int(folder.name))
+def strays(places: Set[str], tickets: dict[int, Ticket]) -> list[str]:
+    """Of the files and folders of a datastore, those that belong to nothing."""
+    return sorted({left for place in places if (left := _left(place, tickets))})
+
+
+def _left(place: str, tickets: dict[int, Ticket]) -> str:
+    """The stray that ``place`` is or lies in; "" if it belongs to its ticket.
+
+    Of a ticket that has ended, all that nobody is shown; of others, what broke off.
+    """
+    parts = PurePosixPath(place).parts
+    own = str(PurePosixPath(*parts[:2]))
+    ticket = tickets.get(int(parts[1]))
     if ticket is None or ticket.status == "deleted":
-        return [folder]
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    if ticket.status in TERMINAL:
-        unshown = [path for path in files if str(path.relative_to(root)) not in ticket.files]
-        return unshown + [path for path in (folder / "work",) if path.exists()]
-    return [path for path in files if path.name.endswith(".part")]
+        return own
+    if ticket.status not in TERMINAL:
+        return place if any(part.endswith(".part") for part in parts) else ""
+    if parts[2:3] == ("work",):
+        return f"{own}/work"
+    return "" if place.endswith("/") or place in ticket.files else place

@@ -10,7 +10,12 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from chaos.bucket import OF_THE_LINK, BucketStore
+from chaos.disk import OF_THE_DISK, Disk
 from chaos.site import LEASE_S, Program, Site
+
+ONE_LINK = 0.5
+"""Share of the faults of links that strike one program only."""
 
 Harm = Callable[[Site, random.Random], str]
 """Does the damage and mends it again; answers whom it hit."""
@@ -121,17 +126,43 @@ def cut_postgres(site: Site, _: random.Random) -> str:
 
 
 def fill_disk(site: Site, rng: random.Random) -> str:
-    site.disk.fill()
+    disk = _disk(site)
+    disk.fill()
     time.sleep(rng.uniform(2, 4))
-    site.disk.free()
+    disk.free()
     return "datastore"
 
 
 def unmount_disk(site: Site, rng: random.Random) -> str:
-    site.disk.unmount()
+    disk = _disk(site)
+    disk.unmount()
     time.sleep(rng.uniform(2, 4))
-    site.disk.mount()
+    disk.mount()
     return "datastore"
+
+
+def _disk(site: Site) -> Disk:
+    assert isinstance(site.store, Disk)
+    return site.store
+
+
+def hurt_link(kind: str) -> Harm:
+    """Of one program, or of all."""
+
+    def harm(site: Site, rng: random.Random) -> str:
+        assert isinstance(site.store, BucketStore)
+        links = dict(site.store.links)
+        one = rng.choice(list(links))
+        if rng.random() < ONE_LINK:
+            links = {one: links[one]}
+        for link in links.values():
+            OF_THE_LINK[kind](link)
+        time.sleep(rng.uniform(2, 5))
+        for link in links.values():
+            link.mend()
+        return one if len(links) == 1 else "all programs"
+
+    return harm
 
 
 def portals_away(site: Site, _: random.Random) -> str:
@@ -184,10 +215,11 @@ KINDS: dict[str, Harm] = {
     "restart a portal": restart("portal"),
     "restart a dispatcher": restart("dispatch"),
     "restart a worker": restart("inference"),
+    **{kind: hurt_link(kind) for kind in OF_THE_LINK},
 }
 
-OF_THE_DISK = frozenset({"fill the datastore", "unmount the datastore"})
-"""Only with a volume of its own."""
+OF_DATASTORES = OF_THE_DISK | frozenset(OF_THE_LINK)
+"""Only with such a datastore."""
 
 _KILLS = frozenset(kind for kind in KINDS if kind.startswith("kill ") and "while" not in kind)
 

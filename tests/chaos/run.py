@@ -12,7 +12,7 @@ from pathlib import Path
 from chaos import recovery
 from chaos.cases import Kind, draw_cases
 from chaos.evidence import Evidence, gather, open_tickets
-from chaos.faults import KINDS, OF_THE_DISK, OUTAGES, Fault, inject, schedule
+from chaos.faults import KINDS, OF_DATASTORES, OUTAGES, Fault, inject, schedule
 from chaos.site import LEASE_S, Site
 from chaos.users import PATIENCE_S, Sent, User, signed_in
 from chaos.verdict import violations
@@ -51,6 +51,7 @@ class Plan:
     ends_with_faults: bool = False
     kinds: tuple[str, ...] = tuple(KINDS)
     sabotage: str = ""
+    in_bucket: bool = False
     lease_s: float = LEASE_S
     settle_s: float = SETTLE_S
     quiet_s: float = QUIET_S
@@ -106,6 +107,7 @@ def _site(plan: Plan, folder: Path, sysroot: Path | None) -> Iterator[Site]:
         lease_s=plan.lease_s,
         outage_s=plan.outage_s,
         tickets=plan.tickets,
+        in_bucket=plan.in_bucket,
     )
     try:
         site.start()
@@ -134,7 +136,8 @@ def _users(plan: Plan, site: Site, folder: Path, enough: threading.Event) -> lis
 def _strike(plan: Plan, site: Site, users: list[User], tell: Tell) -> list[Fault]:
     """Faults one after the other; ends early when there is nothing left to be hurt."""
     rng = random.Random(plan.seed)
-    kinds = [kind for kind in plan.kinds if site.disk.is_own or kind not in OF_THE_DISK]
+    absent = OF_DATASTORES - site.store.faults
+    kinds = [kind for kind in plan.kinds if kind not in absent]
     struck: list[Fault] = []
     outages = OUTAGES if plan.outage_s else ()
     for kind in [*outages, *schedule(plan.faults, rng, kinds)]:

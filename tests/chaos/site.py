@@ -13,6 +13,7 @@ from pathlib import Path
 import asyncpg
 import httpx
 
+from chaos.bucket import BucketStore
 from chaos.disk import Disk
 from chaos.stand_in import BUNDLE
 from dss_broker.topology import DEAD_QUEUE
@@ -90,13 +91,16 @@ class Site:
     lease_s: float = LEASE_S
     outage_s: float = 0.0
     tickets: int = 500
+    in_bucket: bool = False
     fell: list[str] = field(default_factory=list)
     programs: dict[str, Program] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.rabbit = RabbitNode(self.folder / "rabbitmq", sysroot=self.sysroot)
         self.postgres = PostgresCluster(self.folder / "postgres", sysroot=self.sysroot)
-        self.disk = Disk(self.folder / "datastore", self.tickets)
+        self.store: Disk | BucketStore = Disk(self.folder / "datastore", self.tickets)
+        if self.in_bucket:
+            self.store = BucketStore(self.folder / "s3")
         self._closing = threading.Event()
         self._supervisor = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
 
@@ -111,7 +115,7 @@ class Site:
         """Return when the service is offered."""
         self.rabbit.start()
         self.postgres.start()
-        self.disk.open()
+        self.store.open()
         (self.folder / "log").mkdir()
         self._write_service()
         self._add_programs()
@@ -131,7 +135,7 @@ class Site:
         self.rabbit.kill()
         self.rabbit.stop()
         self.postgres.stop()
-        self.disk.close()
+        self.store.close()
 
     def last_words(self) -> str:
         logs = sorted((self.folder / "log").glob("*.log"))
@@ -159,8 +163,14 @@ class Site:
     def _add(self, name: str, *module: str) -> None:
         self.programs[name] = Program(
             name=name,
-            command=[sys.executable, "-m", *module],
+            command=[
+                sys.executable,
+                "-m",
+                *(["chaos.in_small_parts"] if self.in_bucket else []),
+                *module,
+            ],
             environment=self._environment()
+            | self.store.settings(name)
             | {"DSS_BIND": f"127.0.0.1:{free_port()}", "DSS_INSTANCE": name},
             log=self.folder / "log" / f"{name}.log",
         )
@@ -172,7 +182,6 @@ class Site:
             "PYTHONPATH": str(TESTS),
             "DSS_AMQP_URL": self.rabbit.amqp_url,
             "DSS_DATABASE_URL": self.postgres.database_url,
-            "DSS_DATASTORE": str(self.disk.folder),
             "DSS_SECRET_KEY": "for tests",
             "DSS_LOG_JSON": "true",
             "DSS_LEASE_S": str(self.lease_s),

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from chaos.cases import Case, Kind, Voxels, draw_cases, segmented, signature
-from chaos.evidence import CLAIMED, Evidence, Ticket
+from chaos.evidence import CLAIMED, Evidence, Ticket, strays
 from chaos.faults import Fault
 from chaos.report import RECOVERY_S, slow_recoveries
 from chaos.stand_in import REFUSAL
@@ -137,3 +137,23 @@ def test_a_fault_upon_another_is_no_single_kill() -> None:
     assert KILL.single_kill
     assert not replace(KILL, alone=False).single_kill
     assert not replace(KILL, kind="kill portals while RabbitMQ is away").single_kill
+
+
+@pytest.mark.parametrize(
+    ("status", "place", "stray"),
+    [
+        ("success", "tickets/00000001/results/seg.nii.gz", ""),
+        ("success", "tickets/00000001/results/", ""),
+        ("success", "tickets/00000001/results/other", "tickets/00000001/results/other"),
+        ("success", "tickets/00000001/work/", "tickets/00000001/work"),
+        ("success", "tickets/00000001/work/claim/.made", "tickets/00000001/work"),
+        ("deleted", "tickets/00000001/input/scan.nii.gz", "tickets/00000001"),
+        ("ready", "tickets/00000001/input/scan.nii.gz", ""),
+        ("ready", "tickets/00000001/input/.a.part/0-9", "tickets/00000001/input/.a.part/0-9"),
+        ("success", "attachments/00000002/log.txt", "attachments/00000002"),
+    ],
+)
+def test_what_belongs_to_nothing_is_a_stray(status: str, place: str, stray: str) -> None:
+    ticket = replace(TICKET, status=status, files={"tickets/00000001/results/seg.nii.gz"})
+
+    assert strays({place}, {1: ticket}) == ([stray] if stray else [])

@@ -60,15 +60,15 @@ def settings_of(bucket: Bucket, endpoint: str, scratch: Path) -> dict[str, str]:
 
 
 @contextmanager
-def s3_server(folder: Path) -> Iterator[S3Server]:
-    """A running server; its log is in ``folder``."""
+def s3_server(folder: Path, **settings: str) -> Iterator[S3Server]:
+    """A running server with those variables; its log is in ``folder``."""
     endpoint = f"http://127.0.0.1:{(port := free_port())}"
     with (folder / "s3.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
             stdout=log,
             stderr=log,
-            env={**os.environ, **KEYS},
+            env={**os.environ, **KEYS, **settings},
         )
     try:
         _wait(endpoint, process)
@@ -93,11 +93,14 @@ class Link:
     """A link to ``target`` (host, port) that fails as it is told.
 
     ``cut_after``: each connection is cut when it has carried so many bytes, in either direction; None is never.
+    ``cut_at``: a connection is cut when the client sends these bytes; empty is never.  ``is_cut``: none is answered.
     ``refuses``: the number of next connections that get 503.  ``connections`` counts.
     """
 
     target: tuple[str, int]
     cut_after: int | None = None
+    cut_at: bytes = b""
+    is_cut: bool = False
     refuses: int = 0
     pause_s: float = 0.0
     connections: int = 0
@@ -116,9 +119,22 @@ class Link:
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
+    def cut(self) -> None:
+        """Cut all connections, and those to come."""
+        self.is_cut = True
+        self._drop()
+
     def fail(self) -> None:
         """Cut all connections, and refuse those to come."""
         self.refuses = 1 << 30
+        self._drop()
+
+    def mend(self) -> None:
+        """Carry everything again."""
+        self.cut_after, self.cut_at, self.is_cut, self.refuses = None, b"", False, 0
+        self.pause_s = 0.0
+
+    def _drop(self) -> None:
         for connection in tuple(self._open):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -133,6 +149,8 @@ class Link:
 
     def _serve(self, incoming: socket.socket) -> None:
         with closing(incoming), suppress(OSError), self._listed(incoming):
+            if self.is_cut:
+                return
             if self.refuses > 0:
                 self.refuses -= 1
                 incoming.recv(1 << 16)
@@ -159,6 +177,8 @@ class Link:
     def _carry(self, source: socket.socket, target: socket.socket, budget: "_Budget") -> None:
         with suppress(OSError):
             while (data := source.recv(1 << 16)) and budget.allows(len(data)):
+                if self.cut_at and self.cut_at in data:
+                    break
                 time.sleep(self.pause_s)
                 target.sendall(data)
         for end in (source, target):
